@@ -1,0 +1,1 @@
+"""The benchmark suite on top of ``posemodel``: which optimizer, and which loader settings, on this machine?"""

@@ -1,0 +1,1 @@
+"""From COCO annotations to batches: index, augmentation, targets, synthetic people and the loader."""

@@ -1,0 +1,71 @@
+"""`data check`: count what a data set holds and name everything that is wrong with it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from posemodel.data.coco import read_document
+from posemodel.data.layout import require_split, split_names
+from posemodel.data.problems import Problem, annotation_problems, image_problems
+from posemodel.errors import DataError
+
+COUNTS = ("images", "people", "crowds", "unlabelled")
+
+
+@dataclass
+class CheckResult:
+    """Counts per split, and every problem found."""
+
+    splits: dict[str, dict[str, int]] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def as_document(self) -> dict[str, Any]:
+        """The JSON contract of `posebench data check`."""
+        totals = {name: sum(counts[name] for counts in self.splits.values()) for name in COUNTS}
+        return {"splits": self.splits, **totals, "problems": [problem.as_row() for problem in self.problems]}
+
+
+def check(root: Path, *, on_split: Callable[[str], None] = lambda split: None) -> CheckResult:
+    """Examine every split of a data set, its images included. Raises DataError if there is no split at all."""
+    names = split_names(root)
+    if not names:
+        require_split(root, "train")
+    result = CheckResult()
+    for name in names:
+        on_split(name)
+        files = require_split(root, name)
+        try:
+            document = read_document(files.annotations)
+        except DataError as error:
+            message = str(error).removeprefix(f"{files.annotations}: ")
+            result.problems.append(Problem(str(files.annotations), None, message))
+            result.splits[name] = dict.fromkeys(COUNTS, 0)
+            continue
+        found = annotation_problems(document, files.annotations)
+        result.problems.extend(found)
+        result.splits[name] = count(document)
+        if isinstance(document.get("images"), list):
+            result.problems.extend(image_problems(document, files.images))
+    return result
+
+
+def count(document: dict[str, Any]) -> dict[str, int]:
+    """Images, people (labelled keypoints), crowds, and people without a labelled keypoint. Tolerates malformed entries."""
+    images, annotations = (document.get(key) for key in ("images", "annotations"))
+    counts = dict.fromkeys(COUNTS, 0)
+    counts["images"] = len(images) if isinstance(images, list) else 0
+    categories = document.get("categories")
+    person = {c.get("id") for c in categories if isinstance(c, dict) and c.get("name") == "person"} if categories else ()
+    for annotation in annotations if isinstance(annotations, list) else ():
+        if not isinstance(annotation, dict) or annotation.get("category_id") not in person:
+            continue
+        keypoints = annotation.get("keypoints")
+        visibilities = keypoints[2::3] if isinstance(keypoints, list) else []
+        if annotation.get("iscrowd"):
+            counts["crowds"] += 1
+        elif any(isinstance(v, (int, float)) and v > 0 for v in visibilities):
+            counts["people"] += 1
+        else:
+            counts["unlabelled"] += 1
+    return counts

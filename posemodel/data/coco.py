@@ -1,0 +1,295 @@
+"""COCO keypoint annotations as packed arrays: an image's people, its ignore mask and its pixels by position.
+
+Everything is held in a few NumPy arrays instead of Python objects, so that forked workers share the memory (no
+reference counts are touched), and pickling hands the arrays to spawned workers through shared memory.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+
+from posemodel import skeleton
+from posemodel.data.layout import SplitFiles, find_split, in_select, require_split
+from posemodel.data.problems import annotation_problems, raise_if_any
+from posemodel.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class PackedSplit:
+    """One split. Images are addressed by position 0..len-1; a person is a non-crowd annotation with labelled keypoints.
+
+    image_ids (N,) int64; sizes (N, 2) int32 width, height; names: all file names joined, name_start (N + 1,).
+    person_start (N + 1,): rows of ``keypoints`` (P, 17, 3) float32 in COCO's order, as annotated.
+    Segments are kept only for images with something to ignore. region_start (N + 1,): rows of region_ignored (R,) bool
+    (True: a crowd or a person without keypoints; False: a labelled person, who is never ignored). A region is polygons
+    (region_polygon_start (R + 1,) -> polygon_start (Q + 1,) -> points (K, 2) float64) or compressed RLE
+    (region_rle_start (R + 1,) -> rle bytes).
+    """
+
+    name: str
+    annotations: str
+    folder: str
+    image_ids: NDArray[np.int64]
+    sizes: NDArray[np.int32]
+    names: NDArray[np.uint8]
+    name_start: NDArray[np.int64]
+    person_start: NDArray[np.int64]
+    keypoints: NDArray[np.float32]
+    region_start: NDArray[np.int64]
+    region_ignored: NDArray[np.bool_]
+    region_polygon_start: NDArray[np.int64]
+    polygon_start: NDArray[np.int64]
+    points: NDArray[np.float64]
+    region_rle_start: NDArray[np.int64]
+    rle: NDArray[np.uint8]
+    chosen: NDArray[np.int64] | None = None
+    """Positions kept of the whole split (see ``subset``); None keeps all."""
+
+    def __len__(self) -> int:
+        return len(self.image_ids) if self.chosen is None else len(self.chosen)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Tensors travel to spawned workers through shared memory; NumPy arrays would be copied into each.
+        return {
+            field.name: torch.from_numpy(value) if isinstance(value, np.ndarray) else value
+            for field in fields(self)
+            for value in [getattr(self, field.name)]
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for key, value in state.items():
+            object.__setattr__(self, key, value.numpy() if isinstance(value, torch.Tensor) else value)
+
+    def _row(self, position: int) -> int:
+        return position if self.chosen is None else int(self.chosen[position])
+
+    def subset(self, positions: Iterable[int]) -> "PackedSplit":
+        """The same arrays seen through a choice of positions (no copy)."""
+        return replace(self, chosen=np.array([self._row(p) for p in positions], dtype=np.int64))
+
+    def labelled_only(self) -> "PackedSplit":
+        """Only the images with at least one labelled person."""
+        return self.subset(p for p in range(len(self)) if self.people_count(p))
+
+    def image_id(self, position: int) -> int:
+        """COCO's id of the image."""
+        return int(self.image_ids[self._row(position)])
+
+    def size(self, position: int) -> tuple[int, int]:
+        """Annotated (width, height) in pixels."""
+        width, height = self.sizes[self._row(position)]
+        return int(width), int(height)
+
+    def path(self, position: int) -> Path:
+        """The image file."""
+        row = self._row(position)
+        return Path(self.folder, self.names[self.name_start[row] : self.name_start[row + 1]].tobytes().decode())
+
+    def people_count(self, position: int) -> int:
+        """Number of labelled people."""
+        row = self._row(position)
+        return int(self.person_start[row + 1] - self.person_start[row])
+
+    def coco_keypoints(self, position: int) -> NDArray[np.float32]:
+        """Labelled people in COCO's order: (N, 17, 3) of x, y in pixels and visibility 0, 1, 2."""
+        row = self._row(position)
+        return self.keypoints[self.person_start[row] : self.person_start[row + 1]]
+
+    def people(self, position: int) -> NDArray[np.float32]:
+        """Labelled people in our order, with the neck: (N, 18, 3) of x, y in pixels and visibility 0, 1, 2."""
+        return people_from_coco(self.coco_keypoints(position))
+
+    def read_image(self, position: int) -> NDArray[np.uint8]:
+        """BGR pixels (height, width, 3), without EXIF rotation; DataError unless readable and of the annotated size."""
+        path = self.path(position)
+        image = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        if image is None:
+            state = "cannot be decoded" if path.is_file() else "no such file"
+            raise DataError(f"{path}: {state} (image id {self.image_id(position)}). `posebench data check` lists all.")
+        height, width = image.shape[:2]
+        if (width, height) != self.size(position):
+            annotated = "x".join(map(str, self.size(position)))
+            raise DataError(
+                f"{path}: is {width}x{height} pixels, annotated as {annotated} (image id {self.image_id(position)}). "
+                "`posebench data check` lists all."
+            )
+        return image
+
+    def ignore_mask(self, position: int) -> NDArray[np.uint8] | None:
+        """(height, width) uint8, 1 where nothing counts: crowds and people without keypoints, never a labelled person.
+
+        None where the whole image counts.
+        """
+        row = self._row(position)
+        first, last = int(self.region_start[row]), int(self.region_start[row + 1])
+        if first == last:
+            return None
+        width, height = self.size(position)
+        ignored = np.zeros((height, width), np.uint8)
+        for region in range(first, last):
+            if self.region_ignored[region]:
+                ignored |= self._region(region, height, width)
+        for region in range(first, last):
+            if not self.region_ignored[region]:
+                ignored &= 1 - self._region(region, height, width)
+        return ignored
+
+    def _region(self, region: int, height: int, width: int) -> NDArray[np.uint8]:
+        counts = self.rle[self.region_rle_start[region] : self.region_rle_start[region + 1]].tobytes()
+        if counts:
+            return coco_mask.decode({"size": [height, width], "counts": counts})
+        polygons = [
+            self.points[self.polygon_start[q] : self.polygon_start[q + 1]].ravel().tolist()
+            for q in range(self.region_polygon_start[region], self.region_polygon_start[region + 1])
+        ]
+        return coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(polygons, height, width)))
+
+
+def people_from_coco(keypoints: NDArray[np.float32]) -> NDArray[np.float32]:
+    """COCO keypoints (N, 17, 3) -> people (N, 18, 3).
+
+    The neck is the midpoint of the shoulders, not rounded, when both are labelled; its visibility is the lower one.
+    """
+    people = np.zeros((len(keypoints), skeleton.NUM_PARTS, 3), np.float32)
+    people[:, skeleton.PART_OF_COCO] = keypoints
+    right, left = people[:, skeleton.SHOULDERS[0]], people[:, skeleton.SHOULDERS[1]]
+    both = (right[:, 2] > 0) & (left[:, 2] > 0)
+    people[both, skeleton.NECK, :2] = (right[both, :2] + left[both, :2]) / 2
+    people[both, skeleton.NECK, 2] = np.minimum(right[both, 2], left[both, 2])
+    people[people[..., 2] == 0] = 0
+    return people
+
+
+def people_to_coco(people: NDArray[np.floating]) -> NDArray[np.float64]:
+    """People (N, 18, 3) -> (N, 17, 3) in COCO's order, the neck left out."""
+    return np.asarray(people, np.float64)[:, skeleton.PART_OF_COCO]
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """The parsed annotation file; DataError names the file and the line where it is not valid JSON."""
+    try:
+        document = json.loads(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
+    except ValueError as error:
+        raise DataError(f"{path}: is not valid JSON ({error}).") from error
+    if not isinstance(document, dict):
+        raise DataError(f"{path}: must hold an object with images, annotations and categories.")
+    return document
+
+
+def open_split(root: Path, split: str, *, hold_out_select: bool = False) -> PackedSplit:
+    """Read one split of a data set in COCO's standard layout.
+
+    ``split`` is `train`, `val`, `select`, `report` or any other name with an annotation file. `select` without a file
+    of its own is a fixed tenth of `train`; with ``hold_out_select`` that tenth is taken out of `train`.
+    Raises DataError that lists the first malformed entries and says how many there are.
+    """
+    files = find_split(root, split)
+    derived = files is None and split == "select"
+    if derived:
+        files = require_split(root, "train")
+    elif files is None:
+        files = require_split(root, split)
+    packed = pack(read_document(files.annotations), files)
+    if derived:
+        packed = packed.subset(p for p in range(len(packed)) if in_select(packed.image_id(p)))
+        return replace(packed, name="select")
+    if split == "train" and hold_out_select and find_split(root, "select") is None:
+        packed = packed.subset(p for p in range(len(packed)) if not in_select(packed.image_id(p)))
+    return packed
+
+
+def pack(document: dict[str, Any], files: SplitFiles) -> PackedSplit:
+    """Pack a parsed annotation file; images in order of their ids."""
+    raise_if_any(annotation_problems(document, files.annotations))
+    images = sorted(document["images"], key=lambda image: image["id"])
+    row_of = {image["id"]: row for row, image in enumerate(images)}
+    people_of: list[list[dict[str, Any]]] = [[] for _ in images]
+    ignored_of: list[list[dict[str, Any]]] = [[] for _ in images]
+    person_ids = {c["id"] for c in document["categories"] if c["name"] == "person"}
+    for annotation in document["annotations"]:
+        if annotation["category_id"] not in person_ids:
+            continue
+        labelled = not annotation.get("iscrowd", 0) and any(v > 0 for v in annotation["keypoints"][2::3])
+        (people_of if labelled else ignored_of)[row_of[annotation["image_id"]]].append(annotation)
+
+    segments = _Segments()
+    for row, image in enumerate(images):
+        # A labelled person's segment matters only where it could be ignored.
+        if ignored_of[row]:
+            for annotation in ignored_of[row]:
+                segments.add(annotation["segmentation"], image["height"], image["width"], ignored=True)
+            for annotation in people_of[row]:
+                segments.add(annotation["segmentation"], image["height"], image["width"], ignored=False)
+        segments.end_image()
+
+    names = [image["file_name"].encode() for image in images]
+    keypoints = [a["keypoints"] for people in people_of for a in people]
+    return PackedSplit(
+        name=files.name,
+        annotations=str(files.annotations),
+        folder=str(files.images),
+        image_ids=np.array([image["id"] for image in images], np.int64),
+        sizes=np.array([(image["width"], image["height"]) for image in images], np.int32).reshape(-1, 2),
+        names=np.frombuffer(bytearray(b"".join(names)), np.uint8),
+        name_start=_starts(len(name) for name in names),
+        person_start=_starts(len(people) for people in people_of),
+        keypoints=np.array(keypoints, np.float32).reshape(-1, skeleton.NUM_COCO_KEYPOINTS, 3),
+        **segments.arrays(),
+    )
+
+
+def _starts(lengths: Iterable[int]) -> NDArray[np.int64]:
+    return np.concatenate([[0], np.cumsum(list(lengths), dtype=np.int64)]).astype(np.int64)
+
+
+class _Segments:
+    """Collects segmentations of either form and packs them."""
+
+    def __init__(self) -> None:
+        self.regions_per_image: list[int] = []
+        self.regions_so_far = 0
+        self.ignored: list[bool] = []
+        self.polygons_per_region: list[int] = []
+        self.polygons: list[NDArray[np.float64]] = []
+        self.rles: list[bytes] = []
+
+    def add(self, segmentation: Any, height: int, width: int, *, ignored: bool) -> None:
+        polygons, rle = [], b""
+        if isinstance(segmentation, dict):
+            counts = segmentation["counts"]
+            if isinstance(counts, list):
+                counts = coco_mask.frPyObjects(segmentation, height, width)["counts"]
+            rle = counts.encode() if isinstance(counts, str) else counts
+        else:
+            polygons = [np.array(polygon, np.float64).reshape(-1, 2) for polygon in segmentation]
+        if not polygons and not rle:
+            return
+        self.ignored.append(ignored)
+        self.polygons_per_region.append(len(polygons))
+        self.polygons.extend(polygons)
+        self.rles.append(rle)
+
+    def end_image(self) -> None:
+        self.regions_per_image.append(len(self.ignored) - self.regions_so_far)
+        self.regions_so_far = len(self.ignored)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        return {
+            "region_start": _starts(self.regions_per_image),
+            "region_ignored": np.array(self.ignored, bool),
+            "region_polygon_start": _starts(self.polygons_per_region),
+            "polygon_start": _starts(len(polygon) for polygon in self.polygons),
+            "points": np.concatenate(self.polygons) if self.polygons else np.zeros((0, 2)),
+            "region_rle_start": _starts(len(rle) for rle in self.rles),
+            "rle": np.frombuffer(bytearray(b"".join(self.rles)), np.uint8),
+        }
