@@ -26,14 +26,15 @@ class CheckResult:
         return {"splits": self.splits, **totals, "problems": [problem.as_row() for problem in self.problems]}
 
 
-def check(root: Path, *, on_split: Callable[[str], None] = lambda split: None) -> CheckResult:
+def check(root: Path, *, on_split: Callable[[str], None] | None = None) -> CheckResult:
     """Examine every split of a data set, its images included. Raises DataError if there is no split at all."""
     names = split_names(root)
     if not names:
         require_split(root, "train")
     result = CheckResult()
     for name in names:
-        on_split(name)
+        if on_split is not None:
+            on_split(name)
         files = require_split(root, name)
         try:
             document = read_document(files.annotations)
@@ -51,12 +52,14 @@ def check(root: Path, *, on_split: Callable[[str], None] = lambda split: None) -
 
 
 def count(document: dict[str, Any]) -> dict[str, int]:
-    """Images, people (labelled keypoints), crowds, and people without a labelled keypoint. Tolerates malformed entries."""
+    """Images, people (labelled keypoints), crowds, people without a labelled keypoint; skips malformed entries."""
     images, annotations = (document.get(key) for key in ("images", "annotations"))
     counts = dict.fromkeys(COUNTS, 0)
     counts["images"] = len(images) if isinstance(images, list) else 0
     categories = document.get("categories")
-    person = {c.get("id") for c in categories if isinstance(c, dict) and c.get("name") == "person"} if categories else ()
+    person = (
+        {c.get("id") for c in categories if isinstance(c, dict) and c.get("name") == "person"} if categories else ()
+    )
     for annotation in annotations if isinstance(annotations, list) else ():
         if not isinstance(annotation, dict) or annotation.get("category_id") not in person:
             continue

@@ -51,7 +51,8 @@ def require_split(root: Path, split: str) -> SplitFiles:
     if files is None:
         have = ", ".join(split_names(root)) or "none"
         raise DataError(
-            f"{_annotation_file(root, split + '2017')}: no such file, so there is no split `{split}` (splits here: {have})."
+            f"{_annotation_file(root, split + '2017')}: no such file, so there is no split `{split}` "
+            f"(splits here: {have})."
         )
     return files
 

@@ -1,0 +1,202 @@
+"""The study's answer in plain sentences, with its uncertainty: no claim that a repeated study might turn round."""
+
+import pandas as pd
+
+from bench.analysis.comparisons import ALPHA, minimal_detectable_difference
+
+TOO_LOW_AP = 0.05
+"""A mean AP below this says that training has hardly begun: an order among such scores is noise."""
+
+SCOPE = "Claims cover this network, this data and this budget only."
+
+
+def verdict(summary: pd.DataFrame, comparisons: pd.DataFrame, *, alpha: float = ALPHA) -> str:
+    """Say which optimizers beat which, which cannot be told apart, and what the study was too small to see.
+
+    Args:
+        summary: From `rankings.summarize`.
+        comparisons: From `comparisons.paired_comparisons`; its ``better`` decides every claim.
+        alpha: The level that ``comparisons`` was made with.
+
+    Returns:
+        One paragraph that ends in `SCOPE`.
+    """
+    confirmed = summary[summary["n"] > 0]
+    if confirmed.empty:
+        return f"No confirm trial has finished yet{_tune_progress(summary)}: no claim is possible. {SCOPE}"
+    if (confirmed["confirm_unfinished"] == confirmed["n"]).all():
+        sentences = [f"None of the {confirmed['n'].sum()} confirm trials completed: there is nothing to compare."]
+    elif _too_small(confirmed):
+        sentences = [_budget_sentence(confirmed)]
+    elif len(confirmed) == 1:
+        sentences = [f"Only {_scored(confirmed.iloc[0])} has confirm trials: there is nothing to compare it with."]
+    elif comparisons.empty or comparisons["n"].max() < 2:
+        sentences = [_one_seed_sentence(confirmed)]
+    else:
+        lead = _lead_sentence(confirmed, comparisons, alpha)
+        sentences = [
+            lead,
+            *_claim_sentences(confirmed, comparisons, lead),
+            *_wilcoxon_sentences(comparisons, alpha),
+            *_sensitivity_sentences(comparisons, alpha),
+        ]
+    return " ".join([*sentences, *_caveats(summary), SCOPE])
+
+
+def _too_small(confirmed: pd.DataFrame) -> bool:
+    """At least two thirds of the optimizers stay under `TOO_LOW_AP`."""
+    return 3 * int((confirmed["ap_mean"] < TOO_LOW_AP).sum()) >= 2 * len(confirmed)
+
+
+def _budget_sentence(confirmed: pd.DataFrame) -> str:
+    low = confirmed["ap_mean"] < TOO_LOW_AP
+    text = (
+        f"The budget is too small to compare: {low.sum()} of {len(confirmed)} optimizers have a mean AP under "
+        f"{TOO_LOW_AP}. Train for more steps before reading an order into these scores."
+    )
+    if not low.all():
+        text += f" Above it: {_enumerate([_scored(row) for _, row in confirmed[~low].iterrows()])}."
+    if confirmed["n"].max() == 1:
+        text += " One seed each: no claim is possible."
+    return text
+
+
+def _one_seed_sentence(confirmed: pd.DataFrame) -> str:
+    measured = _enumerate([_scored(row) for _, row in confirmed.iterrows()])
+    if confirmed["n"].max() == 1:
+        return f"One seed each: no claim is possible. Measured AP: {measured}."
+    return f"No two optimizers share two seeds yet: no claim is possible. Measured mean AP: {measured}."
+
+
+def _lead_sentence(confirmed: pd.DataFrame, comparisons: pd.DataFrame, alpha: float) -> str:
+    """The best mean, and who cannot be told apart from it."""
+    best = confirmed.iloc[0]
+    others = {row["name"]: row for _, row in confirmed.iloc[1:].iterrows()}
+    against = {
+        (pair["b"] if pair["a"] == best["name"] else pair["a"]): pair
+        for _, pair in comparisons.iterrows()
+        if best["name"] in (pair["a"], pair["b"])
+    }
+    tied = [name for name in others if name not in against or not against[name]["better"]]
+    if not tied:
+        return f"{_scored(best)} has the highest mean AP and beats every other one compared."
+    seeds = _range_text([int(against[name]["n"]) for name in tied if name in against])
+    p_values = [float(against[name]["t_p_adjusted"]) for name in tied if name in against]
+    known = [p for p in p_values if p == p]
+    if not known:
+        evidence = "t undefined: a constant difference or a single shared seed"
+    else:
+        evidence = f"{'smallest ' if len(known) > 1 else ''}adjusted p {_p_text(min(known), alpha)}"
+    told = _enumerate([_scored(best), *(_scored(others[name]) for name in tied)])
+    if len(tied) == 1:
+        return f"{told} cannot be told apart (n = {seeds}, {evidence})."
+    return (
+        f"{told}: the first has the highest mean AP but cannot be told apart from the others (n = {seeds}, {evidence})."
+    )
+
+
+def _claim_sentences(confirmed: pd.DataFrame, comparisons: pd.DataFrame, said: str) -> list[str]:
+    """Who beats whom: optimizers that beat the same ones share a sentence; scores ``said`` before are not repeated."""
+    order = list(confirmed["name"])
+    beaten: dict[str, list[str]] = {name: [] for name in order}
+    worst_p: dict[str, float] = dict.fromkeys(order, 0.0)
+    for _, pair in comparisons[comparisons["better"] != ""].iterrows():
+        winner, loser = (pair["a"], pair["b"]) if pair["better"] == "a" else (pair["b"], pair["a"])
+        beaten[winner].append(loser)
+        worst_p[winner] = max(worst_p[winner], float(pair["t_p_adjusted"]))
+    if not any(beaten.values()):
+        return ["No optimizer beats another."] if len(order) > 2 else []
+    scored = {row["name"]: _scored(row) for _, row in confirmed.iterrows()}
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for winner in order:
+        losers = tuple(sorted(beaten[winner], key=order.index))
+        if losers:
+            groups.setdefault(losers, []).append(winner)
+    sentences, introduced = [], {name for name in order if scored[name] in said}
+    for losers, winners in groups.items():
+        both = " both" if len(winners) == 2 else " all" if len(winners) > 2 else ""
+        verb = "beats" if len(winners) == 1 else "beat"
+        named = [name if name in introduced else scored[name] for name in losers]
+        introduced.update(losers)
+        p = _p_text(max(worst_p[winner] for winner in winners))
+        several = "largest " if len(winners) * len(losers) > 1 else ""
+        sentences.append(f"{_enumerate(winners)}{both} {verb} {_enumerate(named)} ({several}adjusted p {p}).")
+    return sentences
+
+
+def _wilcoxon_sentences(comparisons: pd.DataFrame, alpha: float) -> list[str]:
+    """Said only beside a claim: the distribution-free test could not have supported it."""
+    claims = comparisons[comparisons["better"] != ""]
+    smallest = claims["wilcoxon_smallest_adjusted_p"].min()
+    if claims.empty or smallest <= alpha:
+        return []
+    return [f"This rests on the t test: Wilcoxon's cannot go below an adjusted p of {smallest:.2f} at this n."]
+
+
+def _sensitivity_sentences(comparisons: pd.DataFrame, alpha: float) -> list[str]:
+    """What the study was too small to see, if it left any pair undecided."""
+    if (comparisons["better"] != "").all():
+        return []
+    least = minimal_detectable_difference(comparisons, alpha=alpha)
+    if least is None:
+        return []
+    n = int(comparisons.loc[comparisons["n"] >= 2, "n"].min())
+    if least >= 1:
+        return [f"n = {n}: no difference at all could have been seen reliably."]
+    return [f"n = {n}: differences under {_ap(least)} AP could not have been seen (power 0.8)."]
+
+
+def _caveats(summary: pd.DataFrame) -> list[str]:
+    """What else a reader must know before trusting the order."""
+    sentences = []
+    waiting = list(summary.loc[summary["n"] == 0, "name"])
+    if waiting:
+        sentences.append(f"Without a confirm trial so far: {_enumerate(waiting)}.")
+    confirmed = summary[summary["n"] > 0]
+    if confirmed["n"].min() < confirmed["n"].max():
+        counts = [f"{row['name']} {row['n']}" for _, row in confirmed.iterrows()]
+        sentences.append(f"The confirm phase is not complete: {_enumerate(counts)} trials.")
+    unfinished = confirmed[confirmed["confirm_unfinished"] > 0]
+    if len(unfinished):
+        counts = [f"{row['name']} {row['confirm_unfinished']} of {row['n']}" for _, row in unfinished.iterrows()]
+        sentences.append(f"Confirm trials that diverged or failed count as AP 0: {_enumerate(counts)}.")
+    at_border = confirmed[confirmed["at_border"].map(len) > 0]
+    if len(at_border):
+        names = [f"{row['name']} ({', '.join(row['at_border'])})" for _, row in at_border.iterrows()]
+        sentences.append(f"Best value at the border of its range, a better one may lie outside: {_enumerate(names)}.")
+    return sentences
+
+
+def _tune_progress(summary: pd.DataFrame) -> str:
+    tuned = int(summary["tune_trials"].sum())
+    return f" ({tuned} tune trial{'s' if tuned != 1 else ''} so far)" if tuned else ""
+
+
+def _scored(row: pd.Series) -> str:
+    """``adam 0.520 [0.501, 0.540]``; without an interval for a single seed."""
+    text = f"{row['name']} {_ap(row['ap_mean'])}"
+    return text if pd.isna(row["ap_low"]) else f"{text} [{_ap(row['ap_low'])}, {_ap(row['ap_high'])}]"
+
+
+def _ap(value: float) -> str:
+    return f"{value:.3f}"
+
+
+def _p_text(value: float, alpha: float = 0.0) -> str:
+    """``= 0.41``, ``= 0.012`` or ``< 0.001``; a p above ``alpha`` is never rounded down to it."""
+    if value > alpha > 0 and round(value, 3) == alpha:
+        return f"> {alpha}"
+    if value < 0.001:
+        return "< 0.001"
+    return f"= {value:.3f}" if value < 0.1 else f"= {value:.2f}"
+
+
+def _range_text(counts: list[int]) -> str:
+    if not counts:
+        return "0"
+    return str(min(counts)) if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
+
+
+def _enumerate(items: list[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"

@@ -1,0 +1,96 @@
+"""The six optimizers of the mission: PyTorch's own classes, and the `adabound` package for AdaBound.
+
+torch is imported when one is built: the registry's names and spaces cost no import.
+"""
+
+import warnings
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch.nn import Parameter
+    from torch.optim import Optimizer
+
+
+def sgd(parameters: Iterable["Parameter"], lr: float, momentum: float = 0.9, weight_decay: float = 0.0) -> "Optimizer":
+    """SGD with (heavy-ball) momentum: v = momentum * v + g; w -= lr * v."""
+    from torch.optim import SGD
+
+    return SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay)
+
+
+def nesterov(
+    parameters: Iterable["Parameter"], lr: float, momentum: float = 0.9, weight_decay: float = 0.0
+) -> "Optimizer":
+    """SGD with Nesterov's momentum: v = momentum * v + g; w -= lr * (g + momentum * v)."""
+    from torch.optim import SGD
+
+    return SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=True)
+
+
+def adagrad(
+    parameters: Iterable["Parameter"],
+    lr: float,
+    initial_accumulator_value: float = 0.0,
+    eps: float = 1e-10,
+    weight_decay: float = 0.0,
+) -> "Optimizer":
+    """Adagrad: s += g^2; w -= lr * g / (sqrt(s) + eps)."""
+    from torch.optim import Adagrad
+
+    return Adagrad(
+        parameters,
+        lr=lr,
+        initial_accumulator_value=initial_accumulator_value,
+        eps=eps,
+        weight_decay=weight_decay,
+    )
+
+
+def adadelta(
+    parameters: Iterable["Parameter"], lr: float = 1.0, rho: float = 0.9, eps: float = 1e-6, weight_decay: float = 0.0
+) -> "Optimizer":
+    """AdaDelta: steps scaled by the ratio of running means of squared updates and squared gradients."""
+    from torch.optim import Adadelta
+
+    return Adadelta(parameters, lr=lr, rho=rho, eps=eps, weight_decay=weight_decay)
+
+
+def adam(
+    parameters: Iterable["Parameter"],
+    lr: float,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+) -> "Optimizer":
+    """Adam: bias-corrected running means of the gradient and of its square; w -= lr * m / (sqrt(v) + eps)."""
+    from torch.optim import Adam
+
+    return Adam(parameters, lr=lr, betas=(beta1, beta2), eps=eps, weight_decay=weight_decay)
+
+
+def adabound(
+    parameters: Iterable["Parameter"],
+    lr: float,
+    final_lr: float = 0.1,
+    gamma: float = 1e-3,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+) -> "Optimizer":
+    """AdaBound: Adam whose per-weight step is clipped to bounds that close in on ``final_lr``."""
+    from adabound import AdaBound
+
+    # The package calls deprecated signatures (`add_(scalar, tensor)`), which would warn in every run.
+    warnings.filterwarnings("ignore", message=r"This overload of \w+ is deprecated", category=UserWarning)
+    return AdaBound(
+        parameters,
+        lr=lr,
+        betas=(beta1, beta2),
+        final_lr=final_lr,
+        gamma=gamma,
+        eps=eps,
+        weight_decay=weight_decay,
+    )

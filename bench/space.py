@@ -1,0 +1,46 @@
+"""Search spaces as data: what can be tuned, and the point of a space that a point of the unit cube stands for."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Log:
+    """A range searched on a logarithmic scale."""
+
+    low: float
+    high: float
+
+    def at(self, unit: float) -> float:
+        """The value at 0..1 of the range."""
+        return math.exp(math.log(self.low) + unit * (math.log(self.high) - math.log(self.low)))
+
+
+@dataclass(frozen=True)
+class Categorical:
+    """A few values, each as likely as the others."""
+
+    values: tuple[float, ...]
+
+    def at(self, unit: float) -> float:
+        """The value at 0..1 of the list."""
+        return self.values[min(int(unit * len(self.values)), len(self.values) - 1)]
+
+
+Dimension = Log | Categorical
+Space = Mapping[str, Dimension]
+
+
+def point(space: Space, unit: Sequence[float]) -> dict[str, float]:
+    """Hyperparameters at a point of the unit cube, one coordinate for each dimension in order."""
+    return {name: dimension.at(u) for (name, dimension), u in zip(space.items(), unit, strict=True)}
+
+
+def as_document(space: Space) -> dict[str, Any]:
+    """The space as plain data: {"lr": {"log": [low, high]}, "x": {"values": [...]}}."""
+    return {
+        name: {"log": [d.low, d.high]} if isinstance(d, Log) else {"values": list(d.values)}
+        for name, d in space.items()
+    }

@@ -1,0 +1,134 @@
+"""Typed, validated settings of the network's data, training and loop; an unknown field is an error."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Device = Literal["auto", "cuda", "mps", "cpu"]
+StartMethod = Literal["fork", "spawn", "forkserver"]
+Schedule = Literal["cosine", "constant"]
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Settings(BaseModel):
+    """Base of all settings: frozen, and a mistyped field is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AugmentSettings(Settings):
+    """How a training image is varied: one affine warp (flip, scale, rotation, shift), then colour."""
+
+    enabled: bool = True
+    flip: Share = 0.5
+    """Probability of a left-right flip."""
+    scale_min: float = Field(default=0.7, gt=0)
+    """Smallest zoom relative to the letterboxed image."""
+    scale_max: float = Field(default=1.5, gt=0)
+    rotation: float = Field(default=30.0, ge=0, le=180)
+    """Largest rotation in degrees, either way."""
+    shift: Share = 0.1
+    """Largest displacement of the crop, as a share of its side."""
+    brightness: Share = 0.15
+    """Largest brightness offset, as a share of full scale."""
+    contrast: Share = 0.2
+    """Largest relative change of contrast, drawn per colour channel around one common factor."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.scale_min > self.scale_max:
+            raise ValueError(f"scale_min {self.scale_min} is above scale_max {self.scale_max}")
+        return self
+
+
+class LoaderSettings(Settings):
+    """What torch.utils.data.DataLoader is given; names are PyTorch's."""
+
+    batch_size: int = Field(default=8, ge=1)
+    num_workers: int = Field(default=0, ge=0)
+    pin_memory: bool = False
+    prefetch_factor: int | None = Field(default=None, ge=1)
+    persistent_workers: bool = False
+    start_method: StartMethod | None = None
+    """None: the platform's default."""
+
+    @model_validator(mode="after")
+    def _workers_needed(self) -> Self:
+        if self.num_workers == 0:
+            for name in ("prefetch_factor", "persistent_workers"):
+                if getattr(self, name):
+                    raise ValueError(f"{name} needs num_workers of at least 1")
+        return self
+
+
+class InputSettings(Settings):
+    """The square that the network sees and the maps' geometry."""
+
+    size: int = Field(default=368, ge=32)
+    """Side of the network's input in pixels; a multiple of the network's stride."""
+    stride: int = Field(default=8, ge=1)
+    """Input pixels per cell of the maps."""
+
+    @model_validator(mode="after")
+    def _whole_cells(self) -> Self:
+        if self.size % self.stride:
+            below = self.size - self.size % self.stride
+            raise ValueError(f"size {self.size} is no multiple of the stride {self.stride}: try {below}")
+        return self
+
+    @property
+    def cells(self) -> int:
+        """Side of the maps in cells."""
+        return self.size // self.stride
+
+
+class TrainSettings(Settings):
+    """One training run, apart from its optimizer."""
+
+    data: Path
+    train_split: str = "train"
+    val_split: str = "val"
+    """Scored during training. `select`: a tenth of `train` that is then not trained on, unless it has its own files."""
+    labelled_only: bool = False
+    """Score only the images of the val split that have labelled people (training always uses only those)."""
+    hold_out_select: bool = False
+    """Keep the derived `select` tenth out of the training images whichever split is scored."""
+
+    network: str = "rtpose_vgg"
+    size: int | None = Field(default=None, ge=32)
+    """None: the network's own default."""
+    backbone_weights: Path | None = None
+    """A torchvision VGG19 state dict (ImageNet), for networks whose backbone is VGG19."""
+    frozen_backbone_epochs: int = Field(default=0, ge=0)
+
+    steps: int | None = Field(default=None, ge=1)
+    epochs: int | None = Field(default=None, ge=1)
+    schedule: Schedule = "cosine"
+    warmup: Share = 0.05
+    """Share of the steps over which the learning rate rises linearly."""
+    foreground_weight: float = Field(default=1.0, ge=1)
+    """Weight of cells where a map is fully on, relative to background cells (1: the published loss)."""
+
+    augment: AugmentSettings = AugmentSettings()
+    loader: LoaderSettings = LoaderSettings()
+    seed: int = Field(default=0, ge=0)
+    device: Device = "auto"
+
+    log_every: int = Field(default=10, ge=1)
+    """Steps per measured window."""
+    val_every: int | None = Field(default=None, ge=1)
+    """Steps between validation losses (None: ten times in the run); the last step always has one."""
+    ap_every: int | None = Field(default=None, ge=1)
+    """Steps between AP evaluations (None: at the end only)."""
+    checkpoint_every: int | None = Field(default=None, ge=1)
+    """Steps between checkpoints (None: at every validation)."""
+    time_limit: float | None = Field(default=None, gt=0)
+    """Seconds of wall time after which the run is given up (status `timed_out`)."""
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError("give either steps or epochs, and not both")
+        return self

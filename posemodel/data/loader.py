@@ -1,0 +1,128 @@
+"""Samples and batches: a map-style Dataset whose samples depend on (seed, epoch, position) alone, and its DataLoader.
+
+Because the randomness of a sample is derived from what it is and not from the worker that makes it, every
+num_workers, start method and prefetch_factor yields the same batches.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from posemodel.config import AugmentSettings, InputSettings, LoaderSettings
+from posemodel.data.augment import letterbox, random_colour, random_warp
+from posemodel.data.coco import PackedSplit
+from posemodel.data.targets import make_heatmaps, make_pafs
+
+CV2_THREADS_PER_WORKER = 1
+"""OpenCV would start as many threads as the machine has cores in every worker."""
+_SHUFFLE_STREAM = 1
+_SAMPLE_STREAM = 2
+
+
+class Batch(NamedTuple):
+    """What a loader yields: B samples of input side S, with C cells a side.
+
+    images (B, 3, S, S) uint8 RGB, heatmaps (B, 19, C, C) and pafs (B, 38, C, C) float16, mask (B, 1, C, C) uint8 with 1
+    where a cell counts, warps (B, 2, 3) float64 (image pixels -> input pixels), image_ids (B,) int64.
+    A sample is the same without the leading B.
+    """
+
+    images: torch.Tensor
+    heatmaps: torch.Tensor
+    pafs: torch.Tensor
+    mask: torch.Tensor
+    warps: torch.Tensor
+    image_ids: torch.Tensor
+
+
+class PoseDataset(Dataset[Batch]):
+    """Samples of a split. An index is (epoch, position); a plain position is epoch 0."""
+
+    def __init__(
+        self, split: PackedSplit, geometry: InputSettings, *, augment: AugmentSettings | None = None, seed: int = 0
+    ) -> None:
+        self.split = split
+        self.geometry = geometry
+        self.augment = augment if augment is not None and augment.enabled else None
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def __getitem__(self, index: int | tuple[int, int]) -> Batch:
+        epoch, position = index if isinstance(index, tuple) else (0, index)
+        size, cells = self.geometry.size, self.geometry.cells
+        width, height = self.split.size(position)
+        people = self.split.people(position)
+        image = self.split.read_image(position)
+        if self.augment is None:
+            warp = letterbox(width, height, size)
+            pixels = warp.image(image, size)
+        else:
+            rng = np.random.default_rng([self.seed, _SAMPLE_STREAM, epoch, position])
+            warp = random_warp(rng, width, height, people, size, self.augment)
+            pixels = random_colour(rng, warp.image(image, size), self.augment)
+        people = warp.people(people)
+        mask = warp.mask(self.split.ignore_mask(position), size, cells)
+        return Batch(
+            images=torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))),
+            heatmaps=torch.from_numpy(make_heatmaps(people, self.geometry).astype(np.float16)),
+            pafs=torch.from_numpy(make_pafs(people, self.geometry).astype(np.float16)),
+            mask=torch.from_numpy(mask[None]),
+            warps=torch.from_numpy(warp.matrix),
+            image_ids=torch.tensor(self.split.image_id(position)),
+        )
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """(epoch, position) of every sample of one epoch; shuffled by (seed, epoch), starting after ``skip`` samples.
+
+    The epoch travels with the index, so that persistent workers see it change too.
+    """
+
+    def __init__(self, length: int, *, shuffle: bool, seed: int = 0) -> None:
+        self.length = length
+        self.shuffle = shuffle
+        self.seed = seed
+        self.epoch = 0
+        self.skip = 0
+
+    def __len__(self) -> int:
+        return self.length - self.skip
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        order = np.arange(self.length)
+        if self.shuffle:
+            order = np.random.default_rng([self.seed, _SHUFFLE_STREAM, self.epoch]).permutation(self.length)
+        return iter([(self.epoch, int(position)) for position in order[self.skip :]])
+
+
+def _start_worker(_worker_id: int) -> None:
+    cv2.setNumThreads(CV2_THREADS_PER_WORKER)
+
+
+def build_loader(
+    dataset: PoseDataset, settings: LoaderSettings, *, training: bool, seed: int = 0
+) -> tuple[DataLoader[Batch], EpochSampler]:
+    """A DataLoader and the sampler whose ``epoch`` (and ``skip``) is set before each pass.
+
+    Training is shuffled and drops the last, smaller batch (unless it is the only one); validation does neither.
+    """
+    sampler = EpochSampler(len(dataset), shuffle=training, seed=seed)
+    loader: DataLoader[Batch] = DataLoader(
+        dataset,
+        batch_size=settings.batch_size,
+        sampler=sampler,
+        num_workers=settings.num_workers,
+        pin_memory=settings.pin_memory and torch.accelerator.is_available(),
+        drop_last=training and len(dataset) >= settings.batch_size,
+        prefetch_factor=settings.prefetch_factor,
+        persistent_workers=settings.persistent_workers,
+        multiprocessing_context=settings.start_method if settings.num_workers else None,
+        worker_init_fn=_start_worker if settings.num_workers else None,
+    )
+    return loader, sampler

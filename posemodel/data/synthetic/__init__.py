@@ -1,0 +1,9 @@
+"""Synthetic people in COCO's format: articulated figures, rendered with their exact keypoints, visibility and segments.
+
+``generate`` writes a set; ``render_image`` makes one image with its annotations and touches no disk.
+"""
+
+from posemodel.data.synthetic.scene import render_image
+from posemodel.data.synthetic.write import MARKER, SPLITS, generate, render_numbered, split_sizes
+
+__all__ = ["MARKER", "SPLITS", "generate", "render_image", "render_numbered", "split_sizes"]

@@ -1,0 +1,134 @@
+"""People -> COCO keypoint AP, by pycocotools: accumulate detections, then stats, then write predictions."""
+
+import contextlib
+import io
+import json
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from posemodel.data.check import count
+from posemodel.data.coco import people_to_coco, read_document
+from posemodel.errors import DataError
+
+PERSON_CATEGORY = 1
+
+
+@dataclass(frozen=True)
+class Scores:
+    """COCO's ten keypoint figures (None: no labelled person of that kind) and how much was scored."""
+
+    ap: float | None
+    ap50: float | None
+    ap75: float | None
+    ap_medium: float | None
+    ap_large: float | None
+    ar: float | None
+    ar50: float | None
+    ar75: float | None
+    ar_medium: float | None
+    ar_large: float | None
+    images: int
+    people: int
+
+    def as_row(self) -> dict[str, float | int | None]:
+        """A flat row with the contract's keys."""
+        return asdict(self)
+
+
+class KeypointScorer:
+    """Accumulates the people found in the images of one annotation file and scores them."""
+
+    def __init__(self, annotations: Path, *, image_ids: Collection[int] | None = None) -> None:
+        """``image_ids``: score only these images (None: all of the file)."""
+        self._document = read_document(annotations)
+        self.image_ids = sorted(image["id"] for image in self._document["images"])
+        if image_ids is not None:
+            self.image_ids = sorted(image_ids)
+        self._category = next(
+            (c["id"] for c in self._document["categories"] if c.get("name") == "person"), PERSON_CATEGORY
+        )
+        self.results: list[dict[str, Any]] = []
+
+    def add(self, image_id: int, people: NDArray[np.floating], scores: NDArray[np.floating]) -> None:
+        """Add the people (N, 18, 3) of one image, in its own pixels, with a score each."""
+        for keypoints, score in zip(people_to_coco(people), scores, strict=True):
+            self.results.append(
+                {
+                    "image_id": int(image_id),
+                    "category_id": self._category,
+                    "keypoints": [round(float(value), 3) for value in keypoints.ravel()],
+                    "score": float(score),
+                }
+            )
+
+    def stats(self) -> Scores:
+        """COCO's figures of everything added so far."""
+        return _score(self._document, self.results, self.image_ids)
+
+    def write_predictions(self, path: Path) -> None:
+        """Write a COCO results file, whole or not at all."""
+        temporary = path.with_name(path.name + ".part")
+        temporary.write_text(json.dumps(self.results))
+        temporary.replace(path)
+
+
+def score_file(predictions: Path, annotations: Path) -> Scores:
+    """Score a COCO keypoint results file against an annotation file; DataError says what does not fit."""
+    document = read_document(annotations)
+    try:
+        results = json.loads(predictions.read_bytes())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{predictions}: cannot be read as JSON ({error}).") from error
+    if not isinstance(results, list):
+        raise DataError(f"{predictions}: must hold a list of results, holds {type(results).__name__}.")
+    if not isinstance(document.get("images"), list):
+        raise DataError(f"{annotations}: no list `images`.")
+    image_ids = {image["id"] for image in document["images"]}
+    for number, result in enumerate(results):
+        missing = {"image_id", "category_id", "keypoints", "score"} - set(result if isinstance(result, dict) else ())
+        if missing:
+            raise DataError(f"{predictions}: result {number} lacks {', '.join(sorted(missing))}.")
+        if result["image_id"] not in image_ids:
+            raise DataError(f"{predictions}: result {number} is of image {result['image_id']}, not in {annotations}.")
+        if not isinstance(result["keypoints"], list) or len(result["keypoints"]) != 51:
+            raise DataError(f"{predictions}: result {number}: `keypoints` must hold 51 numbers (17 x, y, v).")
+    return _score(document, results, sorted(image_ids))
+
+
+def _score(document: dict[str, Any], results: list[dict[str, Any]], image_ids: list[int]) -> Scores:
+    kept = set(image_ids)
+    counts = count(
+        {
+            "images": image_ids,
+            "categories": document["categories"],
+            "annotations": [a for a in document["annotations"] if a["image_id"] in kept],
+        }
+    )
+    # pycocotools reports on stdout, which belongs to our own data.
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO()
+        truth.dataset = document
+        truth.createIndex()
+        found = truth.loadRes([dict(r) for r in results]) if results else _nothing_found(document)
+        evaluation = COCOeval(truth, found, "keypoints")
+        evaluation.params.imgIds = image_ids
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    figures = [float(value) if value >= 0 else None for value in evaluation.stats]
+    return Scores(*figures, images=counts["images"], people=counts["people"])
+
+
+def _nothing_found(document: dict[str, Any]) -> COCO:
+    """``COCO.loadRes`` fails on an empty list of results."""
+    found = COCO()
+    found.dataset = {"images": document["images"], "categories": document["categories"], "annotations": []}
+    found.createIndex()
+    return found

@@ -1,0 +1,47 @@
+"""The networks by name: one file each, one line here."""
+
+import difflib
+
+import torch
+
+from posemodel.config import InputSettings
+from posemodel.errors import SettingsError
+from posemodel.network.base import Maps, PoseNetwork
+from posemodel.network.rtpose_vgg import RtposeVgg
+from posemodel.network.small import Small
+
+NETWORKS: dict[str, type[PoseNetwork]] = {
+    "rtpose_vgg": RtposeVgg,
+    "small": Small,
+}
+
+__all__ = ["NETWORKS", "Maps", "PoseNetwork", "build_network", "input_geometry", "network_class"]
+
+
+def network_class(name: str) -> type[PoseNetwork]:
+    """The class of a network; SettingsError names the nearest."""
+    if name not in NETWORKS:
+        near = difflib.get_close_matches(name, NETWORKS, n=1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise SettingsError(f"network: no network is called {name!r}.{hint} There are: {', '.join(NETWORKS)}.")
+    return NETWORKS[name]
+
+
+def input_geometry(name: str, size: int | None = None) -> InputSettings:
+    """Input side (None: the network's default) and stride of a network; SettingsError names the nearest valid side."""
+    network = network_class(name)
+    size = network.default_size if size is None else size
+    if size % network.size_multiple:
+        nearest = max(round(size / network.size_multiple), 2) * network.size_multiple
+        raise SettingsError(f"size: {name} needs a multiple of {network.size_multiple}, got {size}. Try {nearest}.")
+    return InputSettings(size=size, stride=network.stride)
+
+
+def build_network(name: str, *, seed: int | None = None) -> PoseNetwork:
+    """A network with initial weights; the same ``seed`` gives the same weights, whatever was drawn before."""
+    constructor = network_class(name)
+    if seed is None:
+        return constructor()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return constructor()

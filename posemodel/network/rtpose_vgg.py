@@ -1,0 +1,69 @@
+"""`rtpose_vgg`: the two-branch, six-stage network on VGG19's first ten layers.
+
+Source: Cao et al., "Realtime Multi-Person 2D Pose Estimation using Part Affinity Fields", CVPR 2017, section 2.1.
+"""
+
+import torch
+from torch import nn
+
+from posemodel.network.backbones import vgg19_first_ten
+from posemodel.network.base import Maps, PoseNetwork
+from posemodel.skeleton import NUM_HEATMAPS, NUM_PAFS
+
+FEATURES = 128
+STAGES = 6
+INITIAL_STD = 0.01
+"""Standard deviation of initial weights outside VGG19 (the published recipe's)."""
+
+
+def _branch(channels_in: int, widths: list[tuple[int, int]], channels_out: int) -> nn.Sequential:
+    """A chain of (kernel, width) convolutions with ReLU, then a 1x1 convolution to the maps."""
+    layers: list[nn.Module] = []
+    for kernel, width in widths:
+        layers += [nn.Conv2d(channels_in, width, kernel, padding=kernel // 2), nn.ReLU(inplace=True)]
+        channels_in = width
+    layers.append(nn.Conv2d(channels_in, channels_out, 1))
+    return nn.Sequential(*layers)
+
+
+class RtposeVgg(PoseNetwork):
+    """52,311,446 parameters; a stage refines the maps before it, seeing [PAFs, heatmaps, features]."""
+
+    stride = 8
+    size_multiple = 8
+    default_size = 368
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = vgg19_first_ten()
+        self.adapt = nn.Sequential(
+            nn.Conv2d(512, 256, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(256, FEATURES, 3, padding=1),
+            nn.ReLU(inplace=True),
+        )
+        first = [(3, 128)] * 3 + [(1, 512)]
+        later = [(7, 128)] * 5 + [(1, 128)]
+        seen = FEATURES + NUM_PAFS + NUM_HEATMAPS
+        self.paf_branches = nn.ModuleList(
+            _branch(FEATURES if stage == 0 else seen, later if stage else first, NUM_PAFS) for stage in range(STAGES)
+        )
+        self.heatmap_branches = nn.ModuleList(
+            _branch(FEATURES if stage == 0 else seen, later if stage else first, NUM_HEATMAPS)
+            for stage in range(STAGES)
+        )
+        for part in (self.adapt, self.paf_branches, self.heatmap_branches):
+            for module in part.modules():
+                if isinstance(module, nn.Conv2d):
+                    nn.init.normal_(module.weight, std=INITIAL_STD)
+                    nn.init.zeros_(module.bias)
+
+    def stages(self, images: torch.Tensor) -> list[Maps]:
+        """Normalised images (B, 3, S, S) -> six stages of maps (B, ., S/8, S/8)."""
+        features = self.adapt(self.backbone(images))
+        seen, found = features, []
+        for paf_branch, heatmap_branch in zip(self.paf_branches, self.heatmap_branches, strict=True):
+            maps = Maps(heatmap_branch(seen), paf_branch(seen))
+            found.append(maps)
+            seen = torch.cat([maps.pafs, maps.heatmaps, features], dim=1)
+        return found

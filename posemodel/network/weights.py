@@ -1,0 +1,66 @@
+"""Checkpoints of our own: a safetensors file of weights with JSON metadata, written whole or not at all."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from posemodel.errors import CheckpointError
+from posemodel.network import NETWORKS, PoseNetwork, build_network
+from posemodel.skeleton import PARTS
+
+_METADATA = "posebench"
+
+
+@dataclass(frozen=True)
+class CheckpointInfo:
+    """What a checkpoint says of itself: the network's name, its input side and the record of its training."""
+
+    network: str
+    size: int
+    training: dict[str, Any]
+
+
+def save_weights(path: Path, network: PoseNetwork, info: CheckpointInfo) -> None:
+    """Write weights and metadata to ``path`` through a temporary file beside it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    document = {
+        "network": info.network,
+        "size": info.size,
+        "stride": network.stride,
+        "input": "RGB, ImageNet statistics",
+        "parts": PARTS,
+        "training": info.training,
+    }
+    temporary = path.with_name(path.name + ".part")
+    tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    save_file(tensors, str(temporary), metadata={_METADATA: json.dumps(document)})
+    temporary.replace(path)
+
+
+def load_network(path: Path, device: torch.device) -> tuple[PoseNetwork, CheckpointInfo]:
+    """The network of a checkpoint, in evaluation mode on ``device``; CheckpointError says what does not fit."""
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            metadata = file.metadata() or {}
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (safe_open is not iterable)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: cannot be read as a safetensors checkpoint ({error}).") from error
+    if _METADATA not in metadata:
+        raise CheckpointError(f"{path}: has no posebench metadata, so its network is unknown.")
+    document = json.loads(metadata[_METADATA])
+    name = document["network"]
+    if name not in NETWORKS:
+        raise CheckpointError(f"{path}: is of network {name!r}, which this version does not have.")
+    network = build_network(name)
+    own = network.state_dict()
+    for key, value in own.items():
+        if key not in state or state[key].shape != value.shape:
+            found = tuple(state[key].shape) if key in state else "missing"
+            raise CheckpointError(f"{path}: {key} is {found}, {name} needs {tuple(value.shape)}.")
+    network.load_state_dict(state)
+    return network.to(device).eval(), CheckpointInfo(name, document["size"], document["training"])

@@ -1,0 +1,116 @@
+"""Timing a training loop: images/s between synchronised window borders, waiting for data, optimizer step time."""
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import TypeVar
+
+import torch
+
+from posemodel.device import synchronize
+
+T = TypeVar("T")
+
+
+@dataclass
+class Totals:
+    """Sums over a run; ``steady_*`` leave out the first step, which warms caches and kernels up."""
+
+    train_seconds: float = 0.0
+    steady_seconds: float = 0.0
+    steady_images: int = 0
+    steady_wait_seconds: float = 0.0
+    steady_optimizer_seconds: float = 0.0
+    steady_steps: int = 0
+
+    def metrics(self) -> dict[str, float]:
+        """Steady-state images/s, share of time spent waiting for data, and milliseconds per optimizer step."""
+        seconds, steps = max(self.steady_seconds, 1e-9), max(self.steady_steps, 1)
+        return {
+            "images_per_s": self.steady_images / seconds,
+            "data_wait_share": min(self.steady_wait_seconds / seconds, 1.0),
+            "optimizer_step_ms": 1000 * self.steady_optimizer_seconds / steps,
+        }
+
+
+class ThroughputMeter:
+    """Measures windows of whole steps; time between ``pause`` and ``start`` (evaluation, checkpoints) is left out."""
+
+    def __init__(self, device: torch.device, totals: Totals | None = None) -> None:
+        self.device = device
+        self.totals = totals if totals is not None else Totals()
+        self._first_window = True
+        self._running = False
+        self._events: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
+        self._reset()
+
+    def _reset(self) -> None:
+        self.images = self.steps = 0
+        self.wait_seconds = self.optimizer_seconds = 0.0
+        self._events.clear()
+
+    def start(self) -> None:
+        """Begin a window, the device being idle."""
+        synchronize(self.device)
+        self._reset()
+        self._running = True
+        self._began = time.perf_counter()
+
+    def waiting(self, batches: Iterable[T]) -> Iterator[T]:
+        """Pass batches through, counting the time until each arrives."""
+        began = time.perf_counter()
+        for batch in batches:
+            self.wait_seconds += time.perf_counter() - began
+            yield batch
+            began = time.perf_counter()
+
+    @contextmanager
+    def optimizer_step(self) -> Iterator[None]:
+        """Time one optimizer step: by events on a CUDA device, by the clock elsewhere."""
+        if self.device.type == "cuda":
+            pair = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+            pair[0].record()
+            yield
+            pair[1].record()
+            self._events.append(pair)
+        else:
+            began = time.perf_counter()
+            yield
+            self.optimizer_seconds += time.perf_counter() - began
+
+    def count(self, images: int) -> None:
+        """A step over so many images has been issued."""
+        self.images += images
+        self.steps += 1
+
+    def close_window(self) -> dict[str, float]:
+        """End the window at a synchronised border, begin the next, and return the window's figures."""
+        if not self._running or self.steps == 0:
+            return {}
+        synchronize(self.device)
+        now = time.perf_counter()
+        seconds = now - self._began
+        self.optimizer_seconds += sum(begin.elapsed_time(end) for begin, end in self._events) / 1000
+        window = Totals(
+            seconds, seconds, self.images, self.wait_seconds, self.optimizer_seconds, self.steps
+        )  # fmt: skip
+        self.totals.train_seconds += seconds
+        if not self._first_window:
+            for name in ("seconds", "images", "wait_seconds", "optimizer_seconds", "steps"):
+                field = f"steady_{name}"
+                setattr(self.totals, field, getattr(self.totals, field) + getattr(window, field))
+        self._first_window = False
+        self._reset()
+        self._began = now
+        return window.metrics()
+
+    def pause(self) -> dict[str, float]:
+        """End the window without beginning another."""
+        metrics = self.close_window()
+        self._running = False
+        return metrics
+
+    def state(self) -> dict[str, float]:
+        """The totals, for a checkpoint."""
+        return asdict(self.totals)

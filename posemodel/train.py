@@ -1,0 +1,318 @@
+"""The training loop: batch, forward, loss, backward, step; measured, validated, checkpointed, resumable.
+
+Training is timed; evaluation and checkpoints are not, and are counted apart. Nothing random outlives an epoch except
+what a checkpoint holds, so that a resumed run takes the steps that the interrupted one would have taken.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from posemodel.config import Schedule, TrainSettings
+from posemodel.data.coco import PackedSplit, open_split
+from posemodel.data.loader import PoseDataset, build_loader
+from posemodel.device import choose_device
+from posemodel.errors import CheckpointError, DataError, SettingsError
+from posemodel.loss import pose_loss
+from posemodel.network import PoseNetwork, build_network, input_geometry
+from posemodel.network.backbones import load_vgg19_weights
+from posemodel.network.weights import CheckpointInfo, save_weights
+from posemodel.predict import to_device, validate, validation_loader
+from posemodel.throughput import ThroughputMeter, Totals
+
+RunStatus = Literal["complete", "diverged", "timed_out"]
+OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
+OnMetrics = Callable[[int, dict[str, float]], None]
+
+VALIDATIONS_PER_RUN = 10
+RESUME_FILE = "resume.pt"
+LAST_FILE = "last.safetensors"
+BEST_FILE = "best.safetensors"
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """How a run ended: ``metrics`` holds the last value of everything measured, and the best AP with its step."""
+
+    status: RunStatus
+    step: int
+    metrics: dict[str, float]
+
+
+@dataclass
+class _Progress:
+    """Where a run stands; all of it is in a checkpoint."""
+
+    step: int = 0
+    epoch: int = 0
+    samples_done: int = 0
+    eval_seconds: float = 0.0
+    ap_best: float = -1.0
+    ap_best_step: int = 0
+    val_loss_best: float = math.inf
+
+
+def schedule_factor(schedule: Schedule, warmup: float, total_steps: int) -> Callable[[int], float]:
+    """Multiplier of the learning rate for the step about to be taken (0-based): linear warm-up, then the schedule."""
+    warmup_steps = math.ceil(warmup * total_steps)
+
+    def factor(step: int) -> float:
+        if step < warmup_steps:
+            return (step + 1) / (warmup_steps + 1)
+        if schedule == "constant":
+            return 1.0
+        progress = (step - warmup_steps) / max(total_steps - warmup_steps, 1)
+        return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+    return factor
+
+
+def open_training_splits(settings: TrainSettings) -> tuple[PackedSplit, PackedSplit]:
+    """The images trained on (those with labelled people) and the split scored; the two never share a derived tenth."""
+    hold_out = settings.hold_out_select or settings.val_split == "select"
+    train_split = open_split(settings.data, settings.train_split, hold_out_select=hold_out).labelled_only()
+    if not len(train_split):
+        raise DataError(f"{train_split.annotations}: no image with a labelled person is left to train on.")
+    val_split = open_split(settings.data, settings.val_split)
+    return train_split, val_split.labelled_only() if settings.labelled_only else val_split
+
+
+def train(
+    settings: TrainSettings,
+    make_optimizer: OptimizerFactory,
+    *,
+    out: Path | None = None,
+    resume: bool = False,
+    on_metrics: OnMetrics | None = None,
+) -> TrainResult:
+    """Train one network.
+
+    ``make_optimizer`` gets the network's parameters. ``on_metrics`` gets the step and what was measured there:
+    `loss`, `lr`, `images_per_s`, `data_wait_share`, `optimizer_step_ms` at every window, `val_loss` and `ap` when they
+    are due, `train_seconds` with each. ``out``: folder for `last.safetensors`, `best.safetensors` and `resume.pt`.
+    A loss that is NaN or infinite ends the run as `diverged`. Raises DataError, SettingsError or CheckpointError.
+    """
+    began = time.monotonic()
+    device = choose_device(settings.device)
+    geometry = input_geometry(settings.network, settings.size)
+    train_split, val_split = open_training_splits(settings)
+    dataset = PoseDataset(train_split, geometry, augment=settings.augment, seed=settings.seed)
+    loader, sampler = build_loader(dataset, settings.loader, training=True, seed=settings.seed)
+    val_loader = validation_loader(val_split, geometry, settings.loader)
+    steps_per_epoch = len(loader)
+    total_steps = settings.steps or (settings.epochs or 0) * steps_per_epoch
+    val_every = settings.val_every or math.ceil(total_steps / VALIDATIONS_PER_RUN)
+    checkpoint_every = settings.checkpoint_every or val_every
+
+    network = build_network(settings.network, seed=settings.seed)
+    if settings.backbone_weights is not None:
+        if not isinstance(network.backbone, nn.Sequential):
+            raise SettingsError(f"backbone_weights: the backbone of {settings.network} is not VGG19.")
+        load_vgg19_weights(network.backbone, settings.backbone_weights)
+    network.to(device).train()
+    optimizer = make_optimizer(network.parameters())
+    scheduler = LambdaLR(optimizer, schedule_factor(settings.schedule, settings.warmup, total_steps))
+    progress = _Progress()
+    totals = Totals()
+    torch.manual_seed(settings.seed)
+    if resume:
+        progress, totals = _load_state(_resume_file(out), settings, network, optimizer, scheduler, device)
+    meter = ThroughputMeter(device, totals)
+    info = CheckpointInfo(settings.network, geometry.size, settings.model_dump(mode="json"))
+    metrics: dict[str, float] = {}
+    loss_sum, loss_steps = torch.zeros((), device=device), 0
+
+    def report(new: dict[str, float]) -> None:
+        metrics.update(new)
+        if on_metrics is not None:
+            on_metrics(progress.step, {**new, "train_seconds": meter.totals.train_seconds})
+
+    def finish(status: RunStatus) -> TrainResult:
+        meter.pause()
+        metrics.update(meter.totals.metrics() if meter.totals.steady_steps else {})
+        metrics["train_seconds"] = meter.totals.train_seconds
+        metrics["eval_seconds"] = progress.eval_seconds
+        metrics["optimizer_state_bytes"] = optimizer_state_bytes(optimizer)
+        if progress.ap_best >= 0:
+            metrics["ap_best"], metrics["ap_best_step"] = progress.ap_best, progress.ap_best_step
+        if device.type == "cuda":
+            metrics["gpu_memory_peak_bytes"] = torch.cuda.max_memory_allocated(device)
+        return TrainResult(status, progress.step, dict(metrics))
+
+    while progress.step < total_steps:
+        network.freeze_backbone(progress.epoch < settings.frozen_backbone_epochs)
+        sampler.epoch, sampler.skip = progress.epoch, progress.samples_done
+        meter.start()
+        for batch in meter.waiting(loader):
+            moved = to_device(batch, device)
+            loss, _ = pose_loss(network(moved.images), moved, foreground_weight=settings.foreground_weight)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            lr = scheduler.get_last_lr()[0]
+            with meter.optimizer_step():
+                optimizer.step()
+            scheduler.step()
+            loss_sum += loss.detach()
+            loss_steps += 1
+            meter.count(len(batch.images))
+            progress.step += 1
+            progress.samples_done += len(batch.images)
+
+            last = progress.step == total_steps
+            due_val = last or progress.step % val_every == 0
+            due_ap = last or (settings.ap_every is not None and progress.step % settings.ap_every == 0)
+            due_checkpoint = out is not None and (last or progress.step % checkpoint_every == 0)
+            due_window = progress.step == 1 or progress.step % settings.log_every == 0
+            if not (due_window or due_val or due_ap or due_checkpoint):
+                continue
+
+            window = meter.close_window()
+            mean_loss = (loss_sum / loss_steps).item()
+            loss_sum, loss_steps = torch.zeros((), device=device), 0
+            report({"loss": mean_loss, "lr": lr, **window})
+            if not math.isfinite(mean_loss):
+                return finish("diverged")
+            if settings.time_limit is not None and time.monotonic() - began > settings.time_limit:
+                return finish("timed_out")
+            if due_val or due_ap:
+                meter.pause()
+                found = _validate(settings, network, val_loader, val_split, geometry, device, progress, due_ap)
+                report(found)
+                if not math.isfinite(found["val_loss"]):
+                    return finish("diverged")
+                if _is_best(found, progress) and out is not None:
+                    save_weights(out / BEST_FILE, network, info)
+            if due_checkpoint and out is not None:
+                meter.pause()
+                save_weights(out / LAST_FILE, network, info)
+                _save_state(out / RESUME_FILE, settings, network, optimizer, scheduler, progress, meter)
+            if last:
+                break
+            if due_val or due_ap or due_checkpoint:
+                meter.start()
+        else:
+            progress.epoch += 1
+            progress.samples_done = 0
+            meter.pause()
+    return finish("complete")
+
+
+def _validate(
+    settings: TrainSettings,
+    network: PoseNetwork,
+    val_loader: Any,
+    val_split: PackedSplit,
+    geometry: Any,
+    device: torch.device,
+    progress: _Progress,
+    with_scores: bool,
+) -> dict[str, float]:
+    """Validation loss and, when due, the ten COCO figures; the time that it takes is counted apart."""
+    began = time.perf_counter()
+    found = validate(
+        network,
+        val_loader,
+        val_split,
+        geometry,
+        device,
+        foreground_weight=settings.foreground_weight,
+        with_scores=with_scores,
+    )
+    progress.eval_seconds += time.perf_counter() - began
+    values = {"val_loss": found.loss}
+    if found.scores is not None:
+        counts = ("images", "people")
+        values |= {k: v for k, v in found.scores.as_row().items() if v is not None and k not in counts}
+    return values
+
+
+def _is_best(found: dict[str, float], progress: _Progress) -> bool:
+    """Whether this is the best so far by AP, or by validation loss until an AP is known; remembers it."""
+    if "ap" in found:
+        if found["ap"] > progress.ap_best:
+            progress.ap_best, progress.ap_best_step = found["ap"], progress.step
+            return True
+        return False
+    if found["val_loss"] < progress.val_loss_best and progress.ap_best < 0:
+        progress.val_loss_best = found["val_loss"]
+        return True
+    return False
+
+
+def optimizer_state_bytes(optimizer: Optimizer) -> int:
+    """Memory of everything that the optimizer keeps for its parameters."""
+    return sum(
+        value.numel() * value.element_size()
+        for state in optimizer.state.values()
+        for value in state.values()
+        if isinstance(value, torch.Tensor)
+    )
+
+
+def _resume_file(out: Path | None) -> Path:
+    if out is None or not (out / RESUME_FILE).is_file():
+        raise CheckpointError(f"{(out or Path()) / RESUME_FILE}: no such file, so there is nothing to resume.")
+    return out / RESUME_FILE
+
+
+def _identity(settings: TrainSettings) -> dict[str, Any]:
+    """What must not change between a run and its resumption (paths, devices and schedules of reporting may)."""
+    free = {"data", "device", "loader", "log_every", "val_every", "ap_every", "checkpoint_every", "time_limit"}
+    return settings.model_dump(mode="json", exclude=free) | {"batch_size": settings.loader.batch_size}
+
+
+def _save_state(
+    path: Path,
+    settings: TrainSettings,
+    network: PoseNetwork,
+    optimizer: Optimizer,
+    scheduler: LambdaLR,
+    progress: _Progress,
+    meter: ThroughputMeter,
+) -> None:
+    """Everything that the next step depends on, in one file, written whole or not at all."""
+    temporary = path.with_name(path.name + ".part")
+    state = {
+        "settings": _identity(settings),
+        "network": network.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "scheduler": scheduler.state_dict(),
+        "progress": vars(progress),
+        "totals": meter.state(),
+        "random": torch.get_rng_state(),
+    }
+    torch.save(state, temporary)
+    temporary.replace(path)
+
+
+def _load_state(
+    path: Path,
+    settings: TrainSettings,
+    network: PoseNetwork,
+    optimizer: Optimizer,
+    scheduler: LambdaLR,
+    device: torch.device,
+) -> tuple[_Progress, Totals]:
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+    except Exception as error:
+        raise CheckpointError(f"{path}: cannot be read as a training state ({type(error).__name__}).") from error
+    wanted = _identity(settings)
+    changed = [
+        f"{k}: {state['settings'].get(k)!r} -> {v!r}" for k, v in wanted.items() if state["settings"].get(k) != v
+    ]
+    if changed:
+        raise CheckpointError(f"{path}: was made with other settings ({'; '.join(changed)}). Use another --out.")
+    network.load_state_dict(state["network"])
+    optimizer.load_state_dict(state["optimizer"])
+    scheduler.load_state_dict(state["scheduler"])
+    torch.set_rng_state(state["random"].cpu())
+    return _Progress(**state["progress"]), Totals(**state["totals"])
