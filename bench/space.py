@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from posemodel.errors import SettingsError
+
 
 @dataclass(frozen=True)
 class Log:
@@ -38,9 +40,30 @@ def point(space: Space, unit: Sequence[float]) -> dict[str, float]:
     return {name: dimension.at(u) for (name, dimension), u in zip(space.items(), unit, strict=True)}
 
 
+def log_ranges(space: Space) -> dict[str, tuple[float, float]]:
+    """Low and high of the dimensions that have a log scale."""
+    return {name: (d.low, d.high) for name, d in space.items() if isinstance(d, Log)}
+
+
 def as_document(space: Space) -> dict[str, Any]:
     """The space as plain data: {"lr": {"log": [low, high]}, "x": {"values": [...]}}."""
     return {
         name: {"log": [d.low, d.high]} if isinstance(d, Log) else {"values": list(d.values)}
         for name, d in space.items()
     }
+
+
+def from_document(document: Mapping[str, Any], where: str) -> dict[str, Dimension]:
+    """The inverse of ``as_document``; SettingsError names the field (``where`` is its prefix)."""
+    return {name: _dimension(value, f"{where}.{name}") for name, value in document.items()}
+
+
+def _dimension(value: Any, where: str) -> Dimension:
+    if isinstance(value, Mapping) and len(value) == 1:
+        (form, numbers), *_ = value.items()
+        if isinstance(numbers, (list, tuple)) and numbers and all(isinstance(n, (int, float)) for n in numbers):
+            if form == "log" and len(numbers) == 2 and 0 < numbers[0] < numbers[1]:
+                return Log(float(numbers[0]), float(numbers[1]))
+            if form == "values":
+                return Categorical(tuple(float(n) for n in numbers))
+    raise SettingsError(f"{where}: must be {{log = [low, high]}} with 0 < low < high, or {{values = [...]}}.")

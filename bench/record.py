@@ -1,0 +1,93 @@
+"""What a trial left: one flat row, failed trials included."""
+
+import json
+import math
+from dataclasses import asdict, dataclass, field, fields
+from enum import StrEnum
+from typing import Any
+
+from bench.spec import TrialSpec
+
+
+class Status(StrEnum):
+    """How a trial ended. All but COMPLETE count with the worst score; only the last three are faults."""
+
+    COMPLETE = "complete"
+    DIVERGED = "diverged"
+    FAILED = "failed"
+    OUT_OF_MEMORY = "out_of_memory"
+    TIMED_OUT = "timed_out"
+
+
+FAULTS = (Status.FAILED, Status.OUT_OF_MEMORY, Status.TIMED_OUT)
+
+
+@dataclass(frozen=True)
+class Record:
+    """A row of the results. ``metrics`` holds every number measured, by the names of ``posemodel.train``."""
+
+    trial_id: str
+    phase: str
+    index: int
+    optimizer: str
+    hyperparameters: str
+    """JSON with sorted keys."""
+    at_border: str
+    """Names of hyperparameters, separated by commas."""
+    weight_decay: float
+    seed: int
+    status: Status
+    steps_done: int
+    network: str
+    size: int
+    batch_size: int
+    num_workers: int
+    pin_memory: bool
+    effective_pin_memory: bool
+    device: str
+    data_digest: str
+    error: str = ""
+    metrics: dict[str, float] = field(default_factory=dict)
+
+    def as_row(self) -> dict[str, Any]:
+        """The flat row: fields, then metrics; a metric that is not finite is None."""
+        row = asdict(self)
+        metrics = row.pop("metrics")
+        return row | {name: value if math.isfinite(value) else None for name, value in metrics.items()}
+
+
+TEXT_FIELDS = tuple(f.name for f in fields(Record) if f.name != "metrics")
+
+
+def make_record(
+    spec: TrialSpec,
+    status: Status,
+    *,
+    steps_done: int,
+    metrics: dict[str, float],
+    error: str = "",
+    effective_pin_memory: bool = False,
+) -> Record:
+    """The record of a trial that ended with ``status``."""
+    return Record(
+        trial_id=spec.id,
+        phase=spec.phase,
+        index=spec.index,
+        optimizer=spec.optimizer,
+        hyperparameters=json.dumps(spec.hyperparameters, sort_keys=True),
+        at_border=",".join(spec.at_border),
+        weight_decay=spec.weight_decay,
+        seed=spec.seed,
+        status=status,
+        steps_done=steps_done,
+        network=spec.train.network,
+        size=spec.train.size or 0,
+        batch_size=spec.train.loader.batch_size,
+        num_workers=spec.train.loader.num_workers,
+        pin_memory=spec.train.loader.pin_memory,
+        effective_pin_memory=effective_pin_memory,
+        device=spec.train.device,
+        data_digest=spec.data_digest,
+        error=error,
+        metrics=metrics,
+    )

@@ -1,0 +1,160 @@
+"""Where a study's settings come from: command line > environment (POSEBENCH_*) > study file > preset > default.
+
+Each value keeps its origin, so that `posebench config show` can say why it is what it is.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+import studies
+from bench.optimizers import optimizer_entry
+from bench.space import as_document, from_document
+from bench.spec import PRESETS, StudySpec
+from posemodel.errors import SettingsError
+
+ENVIRONMENT_PREFIX = "POSEBENCH_"
+STORAGE_VARIABLE = "POSEBENCH_STORAGE"
+TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
+DEFAULT_STORAGE = "sqlite:///optuna.db"
+DEFAULT_TRACKING = "sqlite:///mlflow.db"
+DEFAULT_SYNTHETIC_IMAGES = 800
+SYNTHETIC_SEED = 0
+
+_DERIVED = {"data_digest", "name", "preset", "data", "spaces", "device"}
+_OUTSIDE_SPEC: dict[str, Any] = {
+    "data": None,
+    "synthetic_images": DEFAULT_SYNTHETIC_IMAGES,
+    "device": "auto",
+    "name": None,
+    "spaces": {},
+}
+"""Settings of a study file that are turned into StudySpec's derived fields, with their defaults."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One resolved setting and where it came from."""
+
+    value: Any
+    origin: str
+
+
+def known_settings() -> dict[str, Any]:
+    """Every setting of a study with its default (None: it must come from a preset or a file)."""
+    fields = {
+        name: None if field.is_required() else field.default
+        for name, field in StudySpec.model_fields.items()
+        if name not in _DERIVED
+    }
+    return fields | _OUTSIDE_SPEC
+
+
+def resolve(
+    *,
+    command_line: Mapping[str, Any],
+    study_file: Path | None,
+    preset: str,
+    environ: Mapping[str, str] = os.environ,
+) -> dict[str, Setting]:
+    """Layer the settings of a study. ``command_line`` holds only what was given (None: not given).
+
+    Raises SettingsError that names the file, the field and the nearest valid name.
+    """
+    known = known_settings()
+    settings = {name: Setting(value, "default") for name, value in known.items()}
+    preset_file = preset_path(preset)
+    for path, origin in ((preset_file, f"preset {preset}"), (study_file, f"file {study_file}")):
+        if path is not None:
+            for name, value in read_study_file(path).items():
+                settings[name] = Setting(value, origin)
+    for name in known:
+        variable = ENVIRONMENT_PREFIX + name.upper()
+        if environ.get(variable):
+            settings[name] = Setting(_from_environment(name, variable, environ[variable]), f"environment {variable}")
+    for name, value in command_line.items():
+        if value is not None:
+            settings[name] = Setting(value, "command line")
+    return settings
+
+
+def preset_path(preset: str) -> Path:
+    """The file that ships for a preset of the optimizers study."""
+    if preset not in PRESETS:
+        near = difflib.get_close_matches(preset, PRESETS, n=1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise SettingsError(f"preset: there is no preset {preset!r}.{hint} There are: {', '.join(PRESETS)}.")
+    return Path(studies.__file__).with_name(f"optimizers-{preset}.toml")
+
+
+def read_study_file(path: Path) -> dict[str, Any]:
+    """Settings of a TOML study file; SettingsError names the file and the field."""
+    try:
+        document = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read ({error.strerror}).") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: is not valid TOML ({error}).") from error
+    kind = document.pop("kind", "optimizers")
+    if kind != "optimizers":
+        raise SettingsError(f"{path}: kind: is {kind!r}; this version runs studies of kind 'optimizers'.")
+    known = known_settings()
+    for name in document:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            raise SettingsError(f"{path}: {name}: there is no such setting.{hint}")
+    return document
+
+
+def _from_environment(name: str, variable: str, text: str) -> Any:
+    if name == "optimizers":
+        return [part.strip() for part in text.split(",")]
+    if name == "spaces":
+        raise SettingsError(f"{variable}: spaces belong into a study file.")
+    field = StudySpec.model_fields.get(name)
+    if field is not None and field.annotation is bool:
+        lowered = text.lower()
+        if lowered not in ("1", "0", "true", "false", "yes", "no", "on", "off"):
+            raise SettingsError(f"{variable}: must be true or false, got {text!r}.")
+        return lowered in ("1", "true", "yes", "on")
+    if name == "synthetic_images":
+        try:
+            return int(text)
+        except ValueError as error:
+            raise SettingsError(f"{variable}: must be a whole number, got {text!r}.") from error
+    return text
+
+
+def spaces_of(settings: Mapping[str, Setting]) -> dict[str, dict[str, Any]]:
+    """The tuning space of each optimizer named: the registry's, with a study file's ranges in their place."""
+    changes = settings["spaces"].value
+    names = list(settings["optimizers"].value)
+    for name in changes:
+        if name not in names:
+            raise SettingsError(f"spaces.{name}: this study has no optimizer {name!r} ({', '.join(names)}).")
+    spaces = {}
+    for name in names:
+        entry = optimizer_entry(name)
+        space = from_document(changes[name], f"spaces.{name}") if name in changes else entry.space
+        entry.resolve(dict.fromkeys(space, 0.5) | ({} if "lr" in space else {"lr": 0.1}))
+        spaces[name] = as_document(space)
+    return spaces
+
+
+def build_spec(settings: Mapping[str, Setting], **derived: Any) -> StudySpec:
+    """A StudySpec of resolved settings and the derived fields; SettingsError names the field and its origin."""
+    values = {name: setting.value for name, setting in settings.items() if name not in _OUTSIDE_SPEC}
+    try:
+        return StudySpec(**values, **derived)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        origin = settings[str(first["loc"][0])].origin if first["loc"] and first["loc"][0] in settings else "derived"
+        raise SettingsError(f"{field}: {first['msg']} (got {first['input']!r}, from: {origin}).") from error

@@ -1,0 +1,101 @@
+"""A study as data: StudySpec from a study file and its overrides, TrialSpec with an id from its content."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from posemodel.config import AugmentSettings, Schedule, Settings, TrainSettings
+
+Phase = Literal["tune", "confirm"]
+TUNE: Phase = "tune"
+CONFIRM: Phase = "confirm"
+PRESETS = ("smoke", "small", "full")
+ID_CHARACTERS = 16
+
+
+class StudySpec(Settings):
+    """One optimizers study, fully resolved: everything that its results depend on."""
+
+    kind: Literal["optimizers"] = "optimizers"
+    name: str
+    preset: str
+    data: Path
+    data_digest: str
+    """Fingerprint of the annotations: the same data set in another folder is the same study."""
+    network: str = "small"
+    size: int = Field(ge=32)
+    optimizers: tuple[str, ...]
+    spaces: dict[str, dict[str, dict[str, list[float]]]]
+    """Tuning space of each optimizer: {"lr": {"log": [low, high]}, ...}."""
+    trials: int = Field(ge=1)
+    """Tune trials for each optimizer."""
+    seeds: int = Field(ge=1)
+    """Confirm seeds for each optimizer; seed k is the same weights and data order for all."""
+    tune_steps: int = Field(ge=1)
+    steps: int = Field(ge=1)
+    """Steps of a confirm trial."""
+    evaluations: int = Field(default=5, ge=1)
+    """AP evaluations in a confirm trial: its learning curve."""
+    batch_size: int = Field(default=8, ge=1)
+    num_workers: int = Field(default=0, ge=0)
+    pin_memory: bool = False
+    schedule: Schedule = "cosine"
+    weight_decay: float = Field(default=0.0, ge=0)
+    foreground_weight: float = Field(default=1.0, ge=1)
+    augment: bool = True
+    device: Literal["cuda", "mps", "cpu"]
+    trial_time_limit: float | None = Field(default=None, gt=0)
+    """Seconds after which a trial is given up as `timed_out`."""
+    plan_seed: int = Field(default=0, ge=0)
+    """Scrambles the quasi-random tune points."""
+
+    @field_validator("optimizers")
+    @classmethod
+    def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) < len(value) or not value:
+            raise ValueError("must name at least one optimizer, each once")
+        return value
+
+    def identity(self) -> dict[str, Any]:
+        """What makes this study itself: all fields but the folder in which the data stands."""
+        return self.model_dump(mode="json", exclude={"data"})
+
+
+class TrialSpec(Settings):
+    """The unit of work: one optimizer with its settings, one seed, one training run."""
+
+    phase: Phase
+    index: int
+    """Position in the plan."""
+    optimizer: str
+    hyperparameters: dict[str, float]
+    at_border: tuple[str, ...] = ()
+    """Tuned hyperparameters whose value sits at the border of its range (confirm phase)."""
+    weight_decay: float = 0.0
+    data_digest: str
+    train: TrainSettings
+
+    @property
+    def id(self) -> str:
+        """Digest of the content, the same on every machine (folders are left out)."""
+        content = self.model_dump(mode="json", exclude={"index": True, "at_border": True, "train": {"data"}})
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:ID_CHARACTERS]
+
+    @property
+    def seed(self) -> int:
+        """Seed of the initial weights and of the data order."""
+        return self.train.seed
+
+
+def augment_settings(spec: StudySpec) -> AugmentSettings:
+    """The augmentation of a study's training images."""
+    return AugmentSettings(enabled=spec.augment)
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Fields in which two identities differ, as `field: old -> new`."""
+    return [f"{k}: {old.get(k)!r} -> {new.get(k)!r}" for k in sorted({*old, *new}) if old.get(k) != new.get(k)]
