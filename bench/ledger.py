@@ -5,7 +5,6 @@ lock before the write). Every transaction here begins with BEGIN IMMEDIATE, whic
 Optuna's SELECT ... FOR UPDATE does that.
 """
 
-import json
 import logging
 import os
 import socket

@@ -2,17 +2,25 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from scipy.stats import qmc
 
-from bench.analysis.selection import at_border
-from bench.space import from_document, log_ranges, point
+from bench.space import from_document, point
 from bench.spec import CONFIRM, TUNE, Phase, StudySpec, TrialSpec, augment_settings
 from posemodel.config import LoaderSettings, TrainSettings
 
 TUNE_SEED = 0
 FIRST_CONFIRM_SEED = 1001
 """Confirm seeds are fresh: no tune trial has seen them."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What the tune phase chose for one optimizer, and which of it sits at the border of its range."""
+
+    hyperparameters: Mapping[str, float]
+    at_border: tuple[str, ...] = ()
 
 
 def plan_tune(spec: StudySpec) -> list[TrialSpec]:
@@ -27,13 +35,13 @@ def plan_tune(spec: StudySpec) -> list[TrialSpec]:
         units = qmc.Halton(len(space), rng=spec.plan_seed).random(spec.trials)
         points[name] = [point(space, unit.tolist()) for unit in units]
     return [
-        _trial(spec, TUNE, number * len(spec.optimizers) + place, name, points[name][number], TUNE_SEED)
+        _trial(spec, TUNE, number * len(spec.optimizers) + place, name, Chosen(points[name][number]), TUNE_SEED)
         for number in range(spec.trials)
         for place, name in enumerate(spec.optimizers)
     ]
 
 
-def plan_confirm(spec: StudySpec, chosen: Mapping[str, Mapping[str, float]]) -> list[TrialSpec]:
+def plan_confirm(spec: StudySpec, chosen: Mapping[str, Chosen]) -> list[TrialSpec]:
     """The confirm trials: each optimizer with its chosen settings, on the same fresh seeds, seed by seed."""
     first = spec.trials * len(spec.optimizers)
     return [
@@ -55,18 +63,15 @@ def total_trials(spec: StudySpec) -> int:
     return (spec.trials + spec.seeds) * len(spec.optimizers)
 
 
-def _trial(
-    spec: StudySpec, phase: Phase, index: int, optimizer: str, hyperparameters: Mapping[str, float], seed: int
-) -> TrialSpec:
+def _trial(spec: StudySpec, phase: Phase, index: int, optimizer: str, chosen: Chosen, seed: int) -> TrialSpec:
     steps = spec.tune_steps if phase == TUNE else spec.steps
     evaluate_every = steps if phase == TUNE else math.ceil(steps / spec.evaluations)
-    ranges = log_ranges(from_document(spec.spaces[optimizer], f"spaces.{optimizer}"))
     return TrialSpec(
         phase=phase,
         index=index,
         optimizer=optimizer,
-        hyperparameters=dict(hyperparameters),
-        at_border=tuple(at_border(hyperparameters, ranges)) if phase == CONFIRM else (),
+        hyperparameters=dict(chosen.hyperparameters),
+        at_border=chosen.at_border,
         weight_decay=spec.weight_decay,
         data_digest=spec.data_digest,
         train=TrainSettings(

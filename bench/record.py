@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any
@@ -54,6 +55,20 @@ class Record:
         row = asdict(self)
         metrics = row.pop("metrics")
         return row | {name: value if math.isfinite(value) else None for name, value in metrics.items()}
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """What was measured at one step of a trial, and when (milliseconds since the epoch)."""
+
+    step: int
+    metrics: dict[str, float]
+    time_ms: int
+
+
+def now_ms() -> int:
+    """Milliseconds since the epoch."""
+    return int(time.time() * 1000)
 
 
 TEXT_FIELDS = tuple(f.name for f in fields(Record) if f.name != "metrics")

@@ -132,6 +132,12 @@ def _from_environment(name: str, variable: str, text: str) -> Any:
     return text
 
 
+def from_variable(variable: str, default: str, environ: Mapping[str, str] = os.environ) -> Setting:
+    """A setting that only the environment changes."""
+    value = environ.get(variable)
+    return Setting(value, f"environment {variable}") if value else Setting(default, "default")
+
+
 def spaces_of(settings: Mapping[str, Setting]) -> dict[str, dict[str, Any]]:
     """The tuning space of each optimizer named: the registry's, with a study file's ranges in their place."""
     changes = settings["spaces"].value

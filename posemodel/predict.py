@@ -82,3 +82,21 @@ def find_people(
 def split_scorer(split: PackedSplit) -> KeypointScorer:
     """A scorer of exactly the images of a split."""
     return KeypointScorer(Path(split.annotations), image_ids=[split.image_id(p) for p in range(len(split))])
+
+
+def predict_split(
+    network: PoseNetwork,
+    split: PackedSplit,
+    geometry: InputSettings,
+    device: torch.device,
+    settings: LoaderSettings,
+) -> KeypointScorer:
+    """Find the people in every image of a split; the scorer holds them, ready for stats or a results file."""
+    scorer = split_scorer(split)
+    network.eval()
+    with torch.inference_mode():
+        for batch in validation_loader(split, geometry, settings):
+            maps = network(to_device(batch, device).images)[-1]
+            for image_id, found in find_people(maps.heatmaps, maps.pafs, batch, geometry):
+                scorer.add(image_id, found.people, found.scores)
+    return scorer

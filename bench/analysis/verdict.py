@@ -26,7 +26,7 @@ def verdict(summary: pd.DataFrame, comparisons: pd.DataFrame, *, alpha: float = 
         return f"No confirm trial has finished yet{_tune_progress(summary)}: no claim is possible. {SCOPE}"
     if (confirmed["confirm_unfinished"] == confirmed["n"]).all():
         sentences = [f"None of the {confirmed['n'].sum()} confirm trials completed: there is nothing to compare."]
-    elif _too_small(confirmed):
+    elif budget_too_small(confirmed):
         sentences = [_budget_sentence(confirmed)]
     elif len(confirmed) == 1:
         sentences = [f"Only {_scored(confirmed.iloc[0])} has confirm trials: there is nothing to compare it with."]
@@ -43,8 +43,8 @@ def verdict(summary: pd.DataFrame, comparisons: pd.DataFrame, *, alpha: float = 
     return " ".join([*sentences, *_caveats(summary), SCOPE])
 
 
-def _too_small(confirmed: pd.DataFrame) -> bool:
-    """At least two thirds of the optimizers stay under `TOO_LOW_AP`."""
+def budget_too_small(confirmed: pd.DataFrame) -> bool:
+    """Whether at least two thirds of the optimizers (of a `summarize` frame) stay under `TOO_LOW_AP`."""
     return 3 * int((confirmed["ap_mean"] < TOO_LOW_AP).sum()) >= 2 * len(confirmed)
 
 

@@ -1,6 +1,6 @@
 """The six optimizers of the mission: PyTorch's own classes, and the `adabound` package for AdaBound.
 
-torch is imported when one is built: the registry's names and spaces cost no import.
+Defaults are PyTorch's (and the package's). torch is imported when one is built: names and spaces cost no import.
 """
 
 import warnings
@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
 
-def sgd(parameters: Iterable["Parameter"], lr: float, momentum: float = 0.9, weight_decay: float = 0.0) -> "Optimizer":
+def sgd(
+    parameters: Iterable["Parameter"], lr: float = 1e-3, momentum: float = 0.9, weight_decay: float = 0.0
+) -> "Optimizer":
     """SGD with (heavy-ball) momentum: v = momentum * v + g; w -= lr * v."""
     from torch.optim import SGD
 
@@ -20,7 +22,7 @@ def sgd(parameters: Iterable["Parameter"], lr: float, momentum: float = 0.9, wei
 
 
 def nesterov(
-    parameters: Iterable["Parameter"], lr: float, momentum: float = 0.9, weight_decay: float = 0.0
+    parameters: Iterable["Parameter"], lr: float = 1e-3, momentum: float = 0.9, weight_decay: float = 0.0
 ) -> "Optimizer":
     """SGD with Nesterov's momentum: v = momentum * v + g; w -= lr * (g + momentum * v)."""
     from torch.optim import SGD
@@ -30,7 +32,7 @@ def nesterov(
 
 def adagrad(
     parameters: Iterable["Parameter"],
-    lr: float,
+    lr: float = 1e-2,
     initial_accumulator_value: float = 0.0,
     eps: float = 1e-10,
     weight_decay: float = 0.0,
@@ -58,7 +60,7 @@ def adadelta(
 
 def adam(
     parameters: Iterable["Parameter"],
-    lr: float,
+    lr: float = 1e-3,
     beta1: float = 0.9,
     beta2: float = 0.999,
     eps: float = 1e-8,
@@ -72,7 +74,7 @@ def adam(
 
 def adabound(
     parameters: Iterable["Parameter"],
-    lr: float,
+    lr: float = 1e-3,
     final_lr: float = 0.1,
     gamma: float = 1e-3,
     beta1: float = 0.9,

@@ -63,4 +63,6 @@ def load_network(path: Path, device: torch.device) -> tuple[PoseNetwork, Checkpo
             found = tuple(state[key].shape) if key in state else "missing"
             raise CheckpointError(f"{path}: {key} is {found}, {name} needs {tuple(value.shape)}.")
     network.load_state_dict(state)
-    return network.to(device).eval(), CheckpointInfo(name, document["size"], document["training"])
+    return network.to(device, memory_format=torch.channels_last).eval(), CheckpointInfo(
+        name, document["size"], document["training"]
+    )

@@ -1,0 +1,77 @@
+"""The `posebench` command: its verbs, and how its errors reach the person who typed it."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from bench.cli import config, data, evaluate, info, report, study, train, ui
+from posemodel import __version__
+from posemodel.errors import PosemodelError, SettingsError
+
+DONE, FAILED, WRONG_USAGE, DONE_WITH_FAULTS, INTERRUPTED = 0, 1, 2, 3, 130
+
+app = typer.Typer(
+    name="posebench",
+    help="Which optimizer and which loader settings train an OpenPose-style network best on this machine?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+app.add_typer(data.app, name="data")
+app.add_typer(study.app, name="study")
+app.add_typer(config.app, name="config")
+app.command("train")(train.train)
+app.command("eval")(evaluate.evaluate)
+app.command("info")(info.info)
+app.command("report")(report.report)
+app.command("ui")(ui.ui)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"posebench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
+) -> None:
+    _shown["tracebacks"] = debug
+
+
+_shown = {"tracebacks": False}
+
+
+def main() -> None:
+    """Run the command line; exit codes are those of the README."""
+    # Own optimizers and data sets are found by dotted path from where one stands, in spawned workers too.
+    here = os.getcwd()  # noqa: PTH109 (sys.path holds text)
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        code = app(standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        print("posebench: interrupted; what was recorded is kept, the same command goes on.", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except PosemodelError as error:
+        if _shown["tracebacks"]:
+            raise
+        print(f"posebench: {error}", file=sys.stderr)
+        sys.exit(WRONG_USAGE if isinstance(error, SettingsError) else FAILED)
+    except Exception as error:
+        # Newer Typers carry a click of their own, older ones use the package: a usage error is known by its methods.
+        if hasattr(error, "show") and hasattr(error, "exit_code"):
+            error.show()
+            sys.exit(error.exit_code)
+        if _shown["tracebacks"]:
+            raise
+        print(f"posebench: {type(error).__name__}: {error}\nRun `posebench --debug ...` for details.", file=sys.stderr)
+        sys.exit(FAILED)
+    sys.exit(code if isinstance(code, int) else DONE)

@@ -1,0 +1,38 @@
+"""`posebench config`: what a study's settings are, and why."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli.output import print_json, print_table
+
+app = typer.Typer(help="Show settings.", no_args_is_help=True)
+
+
+@app.command()
+def show(
+    study: Annotated[Path | None, typer.Option("--study", metavar="FILE", help="A TOML study file.")] = None,
+    preset: Annotated[str, typer.Option("--preset", help="smoke, small or full.")] = "small",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Print every setting of an optimizers study with its origin: environment, file, preset or default.
+
+    Command-line options of `posebench study optimizers` come before all of these.
+    """
+    from bench.settings import (
+        DEFAULT_STORAGE,
+        DEFAULT_TRACKING,
+        STORAGE_VARIABLE,
+        TRACKING_VARIABLE,
+        from_variable,
+        resolve,
+    )
+
+    settings = resolve(command_line={}, study_file=study, preset=preset)
+    settings["storage"] = from_variable(STORAGE_VARIABLE, DEFAULT_STORAGE)
+    settings["tracking_uri"] = from_variable(TRACKING_VARIABLE, DEFAULT_TRACKING)
+    if as_json:
+        print_json({name: {"value": s.value, "origin": s.origin} for name, s in sorted(settings.items())})
+    else:
+        print_table(("setting", "value", "origin"), [[n, str(s.value), s.origin] for n, s in sorted(settings.items())])

@@ -1,0 +1,123 @@
+"""`posebench eval`: COCO keypoint AP of a checkpoint, of a results file, or of perfect maps."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bench.cli.output import print_json, print_table
+
+if TYPE_CHECKING:
+    from posemodel.data.coco import PackedSplit
+    from posemodel.evaluate import Scores
+
+ORACLE_SIZE = 368
+
+
+def evaluate(
+    checkpoint: Annotated[
+        Path | None, typer.Option("--checkpoint", metavar="FILE", help="A checkpoint of posebench train.")
+    ] = None,
+    predictions: Annotated[
+        Path | None, typer.Option("--predictions", metavar="FILE", help="A COCO keypoint results file.")
+    ] = None,
+    annotations: Annotated[
+        Path | None, typer.Option("--annotations", metavar="FILE", help="COCO annotations for --predictions.")
+    ] = None,
+    oracle: Annotated[bool, typer.Option("--oracle", help="Score maps made from the annotations themselves.")] = False,
+    data: Annotated[Path | None, typer.Option("--data", metavar="DIR")] = None,
+    split: Annotated[str, typer.Option("--split", help="train, select, report, val or another one.")] = "val",
+    size: Annotated[
+        int | None, typer.Option("--size", help=f"Input side (default: the checkpoint's; {ORACLE_SIZE} for --oracle).")
+    ] = None,
+    stride: Annotated[int, typer.Option("--stride", min=1, help="Pixels per cell, for --oracle.")] = 8,
+    labelled_only: Annotated[
+        bool, typer.Option("--labelled-only", help="Score only images that have labelled people.")
+    ] = False,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1)] = 8,
+    num_workers: Annotated[int, typer.Option("--num-workers", min=0)] = 0,
+    device: Annotated[str, typer.Option("--device", help="auto, cuda, mps or cpu.")] = "auto",
+    write_predictions: Annotated[
+        Path | None, typer.Option("--write-predictions", metavar="FILE", help="Write a COCO results file.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Score by pycocotools over all images of a split."""
+    from posemodel.errors import SettingsError
+
+    modes = [checkpoint is not None, predictions is not None, oracle]
+    if sum(modes) != 1:
+        raise SettingsError("eval: give one of --checkpoint FILE, --predictions FILE, --oracle.")
+    if predictions is not None:
+        if annotations is None:
+            raise SettingsError("--annotations: --predictions needs the annotation file that it is scored against.")
+        from posemodel.evaluate import score_file
+
+        _show(score_file(predictions, annotations), {}, as_json)
+        return
+    if data is None:
+        raise SettingsError("--data: give the folder of the data set.")
+    from posemodel.data.coco import open_split
+
+    packed = open_split(data, split)
+    if labelled_only:
+        packed = packed.labelled_only()
+    if checkpoint is not None:
+        scores, extra = _checkpoint_scores(
+            checkpoint, packed, size, batch_size, num_workers, device, write_predictions
+        )  # fmt: skip
+    else:
+        scores, extra = _oracle_scores(packed, size or ORACLE_SIZE, stride)
+    _show(scores, extra, as_json)
+
+
+def _checkpoint_scores(
+    checkpoint: Path,
+    packed: "PackedSplit",
+    size: int | None,
+    batch_size: int,
+    num_workers: int,
+    device: str,
+    write_predictions: Path | None,
+) -> tuple["Scores", dict[str, Any]]:
+    from posemodel.config import LoaderSettings
+    from posemodel.device import choose_device
+    from posemodel.errors import SettingsError
+    from posemodel.network import input_geometry
+    from posemodel.network.weights import load_network
+    from posemodel.predict import predict_split
+
+    if write_predictions is not None and write_predictions.exists():
+        raise SettingsError(f"--write-predictions {write_predictions}: exists; it is not overwritten.")
+    chosen = choose_device(device)  # type: ignore[arg-type]
+    network, info = load_network(checkpoint, chosen)
+    geometry = input_geometry(info.network, size or info.size)
+    loader_settings = LoaderSettings(batch_size=batch_size, num_workers=num_workers)
+    scorer = predict_split(network, packed, geometry, chosen, loader_settings)
+    if write_predictions is not None:
+        scorer.write_predictions(write_predictions)
+    return scorer.stats(), {"network": info.network, "size": geometry.size}
+
+
+def _oracle_scores(packed: "PackedSplit", size: int, stride: int) -> tuple["Scores", dict[str, Any]]:
+    from pydantic import ValidationError
+
+    from posemodel.config import InputSettings
+    from posemodel.errors import SettingsError
+    from posemodel.oracle import ceiling_scores, oracle_scores
+
+    try:
+        geometry = InputSettings(size=size, stride=stride)
+    except ValidationError as error:
+        raise SettingsError(f"--size: {error.errors()[0]['msg']}.") from error
+    ceiling = ceiling_scores(packed).ap
+    return oracle_scores(packed, geometry), {"ceiling": ceiling, "size": size, "stride": stride}
+
+
+def _show(scores: "Scores", extra: dict[str, Any], as_json: bool) -> None:
+    document = {**scores.as_row(), **extra}
+    if as_json:
+        print_json(document)
+        return
+    cells = [[key, "-" if v is None else f"{v:.4f}" if isinstance(v, float) else str(v)] for key, v in document.items()]
+    print_table(("measure", "value"), cells)

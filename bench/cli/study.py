@@ -1,0 +1,219 @@
+"""`posebench study`: run a study, go on with it, or show a finished one again."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bench.cli.data import make_synthetic
+from bench.cli.output import log, print_json, print_table
+
+if TYPE_CHECKING:
+    from bench.record import Record
+    from bench.settings import Setting
+    from bench.spec import StudySpec
+
+app = typer.Typer(help="Run studies.", no_args_is_help=True)
+
+DATA_FOLDER = Path("data")
+REPORTS_FOLDER = Path("reports")
+DONE_WITH_FAULTS = 3
+AWAITED = "not generated yet"
+
+
+@app.command()
+def optimizers(
+    study: Annotated[
+        Path | None, typer.Option("--study", metavar="FILE", help="A TOML study file, over the preset.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", metavar="DIR", help="COCO layout (default: synthetic people, generated).")
+    ] = None,
+    network: Annotated[str | None, typer.Option("--network", help="rtpose_vgg or small.")] = None,
+    size: Annotated[int | None, typer.Option("--size", help="Input side in pixels.")] = None,
+    preset: Annotated[
+        str | None, typer.Option("--preset", help="smoke, small or full (default: full with a GPU, else small).")
+    ] = None,
+    optimizers: Annotated[
+        str | None, typer.Option("--optimizers", metavar="A,B", help="Names, separated by commas.")
+    ] = None,
+    trials: Annotated[int | None, typer.Option("--trials", min=1, help="Tune trials for each optimizer.")] = None,
+    seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="Confirm seeds for each optimizer.")] = None,
+    batch_size: Annotated[int | None, typer.Option("--batch-size", min=1)] = None,
+    num_workers: Annotated[int | None, typer.Option("--num-workers", min=0)] = None,
+    pin_memory: Annotated[bool | None, typer.Option("--pin-memory/--no-pin-memory")] = None,
+    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Steps of a confirm trial.")] = None,
+    tune_steps: Annotated[
+        int | None, typer.Option("--tune-steps", min=1, help="Steps of a tune trial (at most --steps by default).")
+    ] = None,
+    schedule: Annotated[str | None, typer.Option("--schedule", help="cosine or constant.")] = None,
+    weight_decay: Annotated[float | None, typer.Option("--wd", "--weight-decay", min=0)] = None,
+    device: Annotated[str | None, typer.Option("--device", help="auto, cuda, mps or cpu.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Default: kind-preset-data folder.")] = None,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Trials that run at once on this machine.")] = 1,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Compare optimizers: tune each, confirm on fresh paired seeds, report. Interrupted, the same command goes on."""
+    command_line = {
+        "data": data,
+        "network": network,
+        "size": size,
+        "optimizers": [part.strip() for part in optimizers.split(",") if part.strip()] if optimizers else None,
+        "trials": trials,
+        "seeds": seeds,
+        "batch_size": batch_size,
+        "num_workers": num_workers,
+        "pin_memory": pin_memory,
+        "steps": steps,
+        "tune_steps": tune_steps,
+        "schedule": schedule,
+        "weight_decay": weight_decay,
+        "device": device,
+        "name": name,
+    }
+    spec = prepare(command_line, study, preset, generate=not dry_run)
+    if dry_run:
+        _show_plan(spec, as_json)
+        return
+
+    from bench.study import run_study
+
+    places = study_places()
+    log(f"study {spec.name}: {_size_text(spec)}")
+    result, report = run_study(spec, places, workers=workers, on_progress=_log_trial)
+    if as_json:
+        print_json(result.document(report.as_posix()))
+    else:
+        show_result(result, report)
+    if any(result.trials()[fault] for fault in ("failed", "out_of_memory", "timed_out")):
+        raise typer.Exit(DONE_WITH_FAULTS)
+
+
+def prepare(command_line: dict[str, Any], study: Path | None, preset: str | None, *, generate: bool) -> "StudySpec":
+    """Layer the settings, make or find the data, and resolve the study."""
+    from bench.settings import SYNTHETIC_SEED, build_spec, resolve, spaces_of
+    from posemodel.data.layout import fingerprint, require_split
+    from posemodel.device import choose_device
+    from posemodel.network import input_geometry
+
+    preset = preset or default_preset()
+    settings = resolve(command_line=command_line, study_file=study, preset=preset)
+    spaces = spaces_of(settings)
+    _limit_tune_steps(settings, command_line)
+    input_geometry(settings["network"].value, settings["size"].value)
+    device = choose_device(settings["device"].value).type
+    folder = settings["data"].value
+    if folder is None:
+        images = settings["synthetic_images"].value
+        folder = DATA_FOLDER / f"synthetic-{images}-seed{SYNTHETIC_SEED}"
+        if generate:
+            log(f"data: {folder} ({images} synthetic images)")
+            make_synthetic(folder, images, SYNTHETIC_SEED)
+    folder = Path(folder).absolute()
+    if folder.is_dir() or generate or settings["data"].value is not None:
+        require_split(folder, "train")
+        require_split(folder, "report")
+        digest = fingerprint(folder)
+    else:
+        digest = AWAITED
+    return build_spec(
+        settings,
+        name=settings["name"].value or f"optimizers-{preset}-{folder.name}",
+        preset=preset,
+        data=folder,
+        data_digest=digest,
+        spaces=spaces,
+        device=device,
+    )
+
+
+def default_preset() -> str:
+    """`full` is for a GPU, `small` for a CPU."""
+    import torch
+
+    return "full" if torch.cuda.is_available() else "small"
+
+
+def _limit_tune_steps(settings: "dict[str, Setting]", command_line: dict[str, Any]) -> None:
+    """``--steps`` below the preset's tune steps shortens these too, unless they are given."""
+    from bench.settings import Setting
+
+    steps, tune_steps = settings["steps"], settings["tune_steps"]
+    given = command_line["steps"] is not None and command_line["tune_steps"] is None
+    if given and isinstance(tune_steps.value, int) and tune_steps.value > steps.value:
+        settings["tune_steps"] = Setting(steps.value, "command line (--steps)")
+
+
+def study_places() -> Any:
+    """Where state and reports go: the environment's URLs, else files in the working directory."""
+    from bench.settings import DEFAULT_STORAGE, DEFAULT_TRACKING, STORAGE_VARIABLE, TRACKING_VARIABLE
+    from bench.study import Places
+
+    return Places(
+        storage_url=os.environ.get(STORAGE_VARIABLE) or DEFAULT_STORAGE,
+        tracking_uri=os.environ.get(TRACKING_VARIABLE) or DEFAULT_TRACKING,
+        reports=REPORTS_FOLDER,
+    )
+
+
+def show_result(result: Any, report: Path) -> None:
+    """The main table and the verdict, as the report has them."""
+    from bench.report.tables import COLUMNS, optimizer_rows
+
+    print_table(COLUMNS, optimizer_rows(result), title=result.spec.name)
+    print(result.verdict)
+    print(f"Report: {report}")
+
+
+def _log_trial(record: "Record", done: int, planned: int) -> None:
+    ap = record.metrics.get("ap")
+    speed = record.metrics.get("images_per_s")
+    parts = [
+        f"[{done}/{planned}] {record.phase} {record.optimizer} {record.hyperparameters} seed {record.seed}:",
+        str(record.status),
+        f"AP {ap:.3f}" if ap is not None else "",
+        f"{speed:.1f} images/s" if speed else "",
+        record.error,
+    ]
+    log(" ".join(part for part in parts if part))
+
+
+def _size_text(spec: "StudySpec") -> str:
+    count = len(spec.optimizers)
+    return (
+        f"{count} optimizers x ({spec.trials} tune trials of {spec.tune_steps} steps + {spec.seeds} confirm seeds of "
+        f"{spec.steps} steps), {spec.network} at {spec.size} px, batch {spec.batch_size}, on {spec.device}"
+    )
+
+
+def _show_plan(spec: "StudySpec", as_json: bool) -> None:
+    from bench.plan import plan_tune, total_trials
+
+    tune = plan_tune(spec)
+    per_optimizer = spec.trials * spec.tune_steps + spec.seeds * spec.steps
+    images = per_optimizer * len(spec.optimizers) * spec.batch_size
+    if as_json:
+        print_json(
+            {
+                "study": spec.name,
+                "kind": spec.kind,
+                "preset": spec.preset,
+                "status": "planned",
+                "spec": spec.model_dump(mode="json"),
+                "trials": {"tune": len(tune), "confirm": total_trials(spec) - len(tune), "planned": total_trials(spec)},
+                "training_images": images,
+                "plan": [
+                    {"id": t.id, "phase": t.phase, "optimizer": t.optimizer, "hyperparameters": t.hyperparameters}
+                    for t in tune
+                ],
+            }
+        )
+        return
+    rows = [
+        [t.id, t.optimizer, ", ".join(f"{name} {value:.3g}" for name, value in t.hyperparameters.items())] for t in tune
+    ]
+    print_table(("tune trial", "optimizer", "settings"), rows, title=spec.name)
+    print(f"then {total_trials(spec) - len(tune)} confirm trials: seeds x the best settings of each optimizer.")
+    print(f"{_size_text(spec)}: {total_trials(spec)} trials, {images:,} training images. Nothing was run.")

@@ -1,0 +1,169 @@
+"""`posebench train`: train one network with one optimizer."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bench.cli.output import log, print_json, progress_bar
+
+METRICS_FILE = "metrics.jsonl"
+
+
+def train(
+    data: Annotated[Path, typer.Option("--data", metavar="DIR", help="A data set in COCO's standard layout.")],
+    network: Annotated[str, typer.Option("--network", help="rtpose_vgg or small.")] = "small",
+    optimizer: Annotated[
+        str, typer.Option("--optimizer", help="sgd, nesterov, adagrad, adadelta, adam or adabound.")
+    ] = "adam",
+    lr: Annotated[
+        float | None, typer.Option("--lr", "--learning-rate", help="Learning rate (default: the optimizer's own).")
+    ] = None,
+    weight_decay: Annotated[float, typer.Option("--wd", "--weight-decay", min=0)] = 0.0,
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", "-O", metavar="NAME=VALUE", help="Another hyperparameter, e.g. -O momentum=0.95."),
+    ] = None,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1)] = 8,
+    num_workers: Annotated[int, typer.Option("--num-workers", min=0)] = 0,
+    pin_memory: Annotated[bool, typer.Option("--pin-memory/--no-pin-memory")] = False,
+    prefetch_factor: Annotated[int | None, typer.Option("--prefetch-factor", min=1)] = None,
+    persistent_workers: Annotated[bool, typer.Option("--persistent-workers/--no-persistent-workers")] = False,
+    start_method: Annotated[str | None, typer.Option("--start-method", help="fork, spawn or forkserver.")] = None,
+    steps: Annotated[int | None, typer.Option("--steps", min=1)] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", min=1)] = None,
+    size: Annotated[int | None, typer.Option("--size", help="Input side in pixels (default: the network's).")] = None,
+    train_split: Annotated[str, typer.Option("--train-split")] = "train",
+    val_split: Annotated[str, typer.Option("--val-split", help="Split scored during training.")] = "val",
+    labelled_only: Annotated[
+        bool, typer.Option("--labelled-only", help="Score only images that have labelled people.")
+    ] = False,
+    augment: Annotated[bool, typer.Option("--augment/--no-augment")] = True,
+    foreground_weight: Annotated[
+        float, typer.Option("--foreground-weight", min=1, help="Weight of cells where a map is on (1: published loss).")
+    ] = 1.0,
+    schedule: Annotated[str, typer.Option("--schedule", help="cosine or constant, after the warm-up.")] = "cosine",
+    warmup: Annotated[float, typer.Option("--warmup", min=0, max=1, help="Share of steps with a rising rate.")] = 0.05,
+    frozen_backbone_epochs: Annotated[int, typer.Option("--frozen-backbone-epochs", min=0)] = 0,
+    backbone_weights: Annotated[
+        Path | None, typer.Option("--backbone-weights", metavar="FILE", help="torchvision's VGG19 state dict.")
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cuda, mps or cpu.")] = "auto",
+    seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
+    log_every: Annotated[int, typer.Option("--log-every", min=1, help="Steps per measured window.")] = 10,
+    val_every: Annotated[
+        int | None, typer.Option("--val-every", min=1, help="Steps between validation losses.")
+    ] = None,
+    ap_every: Annotated[int | None, typer.Option("--ap-every", min=1, help="Steps between AP evaluations.")] = None,
+    checkpoint_every: Annotated[int | None, typer.Option("--checkpoint-every", min=1)] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Checkpoints (default: runs/NETWORK-OPTIMIZER-seedN).")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from DIR/resume.pt.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Train a network; writes last.safetensors, best.safetensors, resume.pt and metrics.jsonl to --out."""
+    from pydantic import ValidationError
+
+    from bench.measure.gpu import GpuSampler
+    from bench.optimizers import optimizer_entry
+    from posemodel.config import AugmentSettings, LoaderSettings, TrainSettings
+    from posemodel.device import choose_device
+    from posemodel.errors import SettingsError
+    from posemodel.train import RESUME_FILE
+    from posemodel.train import train as run_train
+
+    hyperparameters = {**_options(option or []), "weight_decay": weight_decay}
+    if lr is not None:
+        hyperparameters["lr"] = lr
+    make_optimizer = optimizer_entry(optimizer).factory(hyperparameters)
+    try:
+        settings = TrainSettings(
+            data=data,
+            train_split=train_split,
+            val_split=val_split,
+            labelled_only=labelled_only,
+            network=network,
+            size=size,
+            backbone_weights=backbone_weights,
+            frozen_backbone_epochs=frozen_backbone_epochs,
+            steps=steps,
+            epochs=epochs,
+            schedule=schedule,  # type: ignore[arg-type]
+            warmup=warmup,
+            foreground_weight=foreground_weight,
+            augment=AugmentSettings(enabled=augment),
+            loader=LoaderSettings(
+                batch_size=batch_size,
+                num_workers=num_workers,
+                pin_memory=pin_memory,
+                prefetch_factor=prefetch_factor,
+                persistent_workers=persistent_workers,
+                start_method=start_method,  # type: ignore[arg-type]
+            ),
+            seed=seed,
+            device=device,  # type: ignore[arg-type]
+            log_every=log_every,
+            val_every=val_every,
+            ap_every=ap_every,
+            checkpoint_every=checkpoint_every,
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "--steps, --epochs"
+        raise SettingsError(f"{field}: {first['msg']} (got {first['input']!r}).") from error
+    out = out if out is not None else Path("runs") / f"{network}-{optimizer}-seed{seed}"
+    if not resume and out.is_dir() and any(out.iterdir()):
+        go_on = " --resume to go on with it, or" if (out / RESUME_FILE).is_file() else ""
+        raise SettingsError(f"--out {out}: is not empty. Give{go_on} another folder.")
+    device_type = choose_device(settings.device).type
+
+    with progress_bar() as bar, GpuSampler(device_type) as gpu:
+        task = bar.add_task("training", total=settings.steps)
+
+        def on_metrics(step: int, metrics: dict[str, float]) -> None:
+            metrics = metrics | gpu.latest()
+            out.mkdir(parents=True, exist_ok=True)
+            with (out / METRICS_FILE).open("a") as file:
+                file.write(json.dumps({"step": step, **metrics}) + "\n")
+            bar.update(task, completed=step)
+            if "val_loss" in metrics:
+                bar.console.print(_line(step, metrics), highlight=False) if not bar.disable else log(
+                    _line(step, metrics)
+                )
+            elif bar.disable and step == 1:
+                log(_line(step, metrics))
+            elif not bar.disable:
+                bar.update(task, description=f"loss {metrics['loss']:.4f}")
+
+        result = run_train(settings, make_optimizer, out=out, resume=resume, on_metrics=on_metrics)
+
+    document: dict[str, Any] = {"status": result.status, "steps": result.step, "out": str(out), **result.metrics}
+    if as_json:
+        from bench.analysis import to_json_safe
+
+        print_json(to_json_safe(document))
+    else:
+        for key, value in document.items():
+            print(f"{key:24} {value:.6g}" if isinstance(value, float) else f"{key:24} {value}")
+
+
+def _line(step: int, metrics: dict[str, float]) -> str:
+    names = ("loss", "val_loss", "ap", "images_per_s", "train_seconds")
+    return f"step {step}: " + ", ".join(f"{name} {metrics[name]:.4g}" for name in names if name in metrics)
+
+
+def _options(pairs: list[str]) -> dict[str, float]:
+    from posemodel.errors import SettingsError
+
+    options = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        try:
+            options[name] = float(value)
+        except ValueError as error:
+            raise SettingsError(f"--option {pair}: must be NAME=NUMBER.") from error
+        if not equals:
+            raise SettingsError(f"--option {pair}: must be NAME=NUMBER.")
+    return options

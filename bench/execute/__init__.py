@@ -1,0 +1,1 @@
+"""Who runs the worker: this process, or local processes."""

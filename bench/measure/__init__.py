@@ -1,0 +1,1 @@
+"""Measuring the machine: what it is, and what its GPU does while something runs."""

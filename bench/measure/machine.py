@@ -1,0 +1,52 @@
+"""The machine's fingerprint: what a result depends on besides the study's settings."""
+
+import importlib.metadata
+import os
+import platform
+import sys
+from pathlib import Path
+
+import psutil
+
+PACKAGES = ("torch", "numpy", "opencv-python-headless", "optuna", "mlflow", "adabound", "pycocotools")
+
+
+def fingerprint() -> dict[str, str]:
+    """Processor, cores and memory that this process may use, GPU, operating system and versions, as text."""
+    import torch
+
+    cuda = torch.cuda.is_available()
+    return {
+        "cpu": _processor(),
+        "cores": str(usable_cores()),
+        "memory_gib": f"{psutil.virtual_memory().total / 2**30:.1f}",
+        "gpu": torch.cuda.get_device_name() if cuda else "none",
+        "cuda": str(torch.version.cuda) if cuda else "none",
+        "torch_threads": str(torch.get_num_threads()),
+        "os": f"{platform.system()} {platform.release()}",
+        "python": sys.version.split()[0],
+        **{package: _version(package) for package in PACKAGES},
+    }
+
+
+def usable_cores() -> int:
+    """Cores that this process may use, not all that the host has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,54 @@
+"""What a report shows: the frames and sentences of the analysis, with the study and the machine."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from bench.spec import StudySpec
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """Everything that a report of an optimizers study needs."""
+
+    spec: StudySpec
+    planned: int
+    records: pd.DataFrame
+    curves: pd.DataFrame
+    summary: pd.DataFrame
+    verdict: str
+    comparable: bool
+    """False where the budget is too small for an order: then nothing is ranked."""
+    machine: dict[str, str]
+    command: str
+    """The command that makes the study again."""
+
+    def trials(self) -> dict[str, int]:
+        """Trials by status; `complete`, `diverged` and the faults are always there."""
+        counts = dict.fromkeys(("complete", "diverged", "failed", "out_of_memory", "timed_out"), 0)
+        for status in self.records["status"]:
+            counts[str(status)] += 1
+        return {**counts, "recorded": len(self.records), "planned": self.planned}
+
+    def status(self) -> str:
+        """`complete` once every planned trial has a record, else `unfinished`."""
+        return "complete" if len(self.records) >= self.planned else "unfinished"
+
+    def document(self, report: str) -> dict[str, Any]:
+        """The JSON contract of `posebench study optimizers`."""
+        from bench.analysis import to_json_safe
+
+        return to_json_safe(
+            {
+                "study": self.spec.name,
+                "kind": self.spec.kind,
+                "preset": self.spec.preset,
+                "status": self.status(),
+                "trials": self.trials(),
+                "optimizers": self.summary.to_dict(orient="records"),
+                "comparable": self.comparable,
+                "verdict": self.verdict,
+                "report": report,
+            }
+        )

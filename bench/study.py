@@ -1,0 +1,115 @@
+"""A study from beginning to end: plan -> ledger -> workers -> records -> analysis -> report. Safe to interrupt."""
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from bench.analysis import at_border, best_settings, paired_comparisons, score_table, summarize, verdict
+from bench.analysis.verdict import budget_too_small
+from bench.execute.local import run_workers
+from bench.execute.worker import WorkerSettings, sweep
+from bench.ledger import Ledger
+from bench.measure.machine import fingerprint
+from bench.plan import Chosen, plan_confirm, plan_tune, total_trials
+from bench.record import Record
+from bench.report.result import StudyResult
+from bench.report.write import write_report
+from bench.space import from_document, log_ranges
+from bench.spec import TUNE, StudySpec
+from bench.tracking import Tracker
+from posemodel.errors import SettingsError
+
+OnProgress = Callable[[Record, int, int], None]
+"""Called with each new record, the number of trials ended and the number planned."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a study keeps its state and leaves its report."""
+
+    storage_url: str
+    tracking_uri: str
+    reports: Path
+
+
+def run_study(spec: StudySpec, places: Places, *, workers: int, on_progress: OnProgress) -> tuple[StudyResult, Path]:
+    """Run a study, or go on with it, or (once finished) show it again; returns the result and the report's path."""
+    ledger = Ledger(places.storage_url, spec.name, spec.identity())
+    tracker = Tracker(places.tracking_uri, spec.name)
+    parent = tracker.open_study(spec, fingerprint())
+    settings = WorkerSettings(places.storage_url, places.tracking_uri, spec.name, spec.identity(), parent)
+    planned = total_trials(spec)
+
+    def run_phase() -> None:
+        run_workers(settings, workers, lambda record, done: on_progress(record, done, planned))
+
+    try:
+        ledger.enqueue(plan_tune(spec))
+        run_phase()
+        records = tracker.records()
+        _check_records(ledger, records, places)
+        ledger.enqueue(plan_confirm(spec, choose(spec, records)))
+        run_phase()
+        sweep(ledger, tracker, parent)
+        tracker.abandon()
+        result = load_result(tracker)
+        report = write_report(result, places.reports / spec.name)
+        tracker.log_report(report.parent)
+    except BaseException:
+        tracker.close_study("KILLED")
+        raise
+    tracker.close_study("FINISHED")
+    return result, report
+
+
+def choose(spec: StudySpec, records: pd.DataFrame) -> dict[str, Chosen]:
+    """Each optimizer's best tune settings, flagged where they sit at the border of their range."""
+    best = best_settings(records[records["phase"] == TUNE])
+    return {
+        name: Chosen(
+            best[name], tuple(at_border(best[name], log_ranges(from_document(spec.spaces[name], f"spaces.{name}"))))
+        )
+        for name in spec.optimizers
+    }
+
+
+def load_result(tracker: Tracker) -> StudyResult:
+    """The result of a study, finished or not, from MLflow alone."""
+    spec = StudySpec.model_validate(tracker.study_document())
+    records = tracker.records()
+    curves = tracker.curves(records)
+    summary = summarize(records, curves[curves["ap"].notna()])
+    comparisons = paired_comparisons(score_table(records))
+    confirmed = summary[summary["n"] > 0]
+    return StudyResult(
+        spec=spec,
+        planned=total_trials(spec),
+        records=records,
+        curves=curves,
+        summary=summary,
+        verdict=verdict(summary, comparisons),
+        comparable=len(confirmed) > 0 and not budget_too_small(confirmed),
+        machine=tracker.machine(),
+        command=again(spec),
+    )
+
+
+def again(spec: StudySpec) -> str:
+    """The command that makes the study again under another name, from the study file beside the report."""
+    words = ["posebench", "study", "optimizers", "--preset", spec.preset, "--study", "study.toml"]
+    return shlex.join([*words, "--data", spec.data.name, "--name", f"{spec.name}-again"])
+
+
+def _check_records(ledger: Ledger, records: pd.DataFrame, places: Places) -> None:
+    """The ledger's finished trials must have records: their store may have been removed or changed."""
+    counts = ledger.counts()
+    finished = counts.total() - counts["waiting"] - counts["running"]
+    if len(records) < finished:
+        raise SettingsError(
+            f"MLFLOW_TRACKING_URI {places.tracking_uri}: holds {len(records)} records of this study, the ledger at "
+            f"{places.storage_url} has {finished} finished trials. Bring the MLflow store back, or start anew with "
+            "another --name."
+        )

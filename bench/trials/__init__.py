@@ -1,0 +1,1 @@
+"""One module per kind of trial: TrialSpec -> Record. The only place where work happens."""

@@ -1,0 +1,28 @@
+"""What a network costs: parameters and multiply-accumulates, counted on the network itself."""
+
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from posemodel.network import build_network, input_geometry
+
+
+def network_cost(name: str, size: int | None = None) -> dict[str, Any]:
+    """Parameters, 10^9 multiply-accumulates of one image's forward pass, input side and stride.
+
+    Counted on the meta device: nothing is computed, so that the largest network costs no time either.
+    """
+    geometry = input_geometry(name, size)
+    with torch.device("meta"):
+        network = build_network(name).eval()
+        images = torch.zeros(1, 3, geometry.size, geometry.size, dtype=torch.uint8)
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        network(images)
+    return {
+        "network": name,
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "gmacs": counter.get_total_flops() / 2 / 1e9,
+        "size": geometry.size,
+        "stride": geometry.stride,
+    }
