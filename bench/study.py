@@ -16,10 +16,11 @@ from bench.measure.machine import fingerprint
 from bench.plan import Chosen, plan_confirm, plan_tune, total_trials
 from bench.record import Record
 from bench.report.result import StudyResult
-from bench.report.write import write_report
+from bench.report.write import STUDY, write_report
 from bench.space import from_document, log_ranges
 from bench.spec import TUNE, StudySpec
 from bench.tracking import Tracker
+from posemodel.data.synthetic import marker_of
 from posemodel.errors import SettingsError
 
 OnProgress = Callable[[Record, int, int], None]
@@ -98,9 +99,20 @@ def load_result(tracker: Tracker) -> StudyResult:
 
 
 def again(spec: StudySpec) -> str:
-    """The command that makes the study again under another name, from the study file beside the report."""
-    words = ["posebench", "study", "optimizers", "--preset", spec.preset, "--study", "study.toml"]
-    return shlex.join([*words, "--data", spec.data.name, "--name", f"{spec.name}-again"])
+    """The commands that make the study again under another name, from the study file beside the report.
+
+    Run where it was run first; a synthetic data set is made again if it is gone.
+    """
+    here = Path.cwd()
+    data = spec.data.relative_to(here) if spec.data.is_relative_to(here) else spec.data
+    study_file = Path("reports") / spec.name / STUDY
+    words = ["posebench", "study", "optimizers", "--preset", spec.preset, "--study", str(study_file)]
+    command = shlex.join([*words, "--data", str(data), "--name", f"{spec.name}-again"])
+    made = marker_of(spec.data)
+    if made is None:
+        return command
+    synth = ["posebench", "data", "synth", str(data), "--images", str(made["images"]), "--seed", str(made["seed"])]
+    return f"{shlex.join(synth)}\n{command}"
 
 
 def _check_records(ledger: Ledger, records: pd.DataFrame, places: Places) -> None:

@@ -44,7 +44,7 @@ def study_file(result: StudyResult) -> str:
 def markdown(result: StudyResult) -> str:
     """The report as Markdown."""
     spec, trials = result.spec, result.trials()
-    unfinished = "" if result.status() == "complete" else f"**{len(result.records)} of {result.planned} trials.** "
+    unfinished = "" if result.status() == "complete" else f"{len(result.records)} of {result.planned} trials. "
     order = "Best first." if result.comparable else "No order: the budget is too small to compare."
     target = result.summary["target_ap"].dropna() if len(result.summary) else []
     target_text = (
@@ -60,7 +60,7 @@ def markdown(result: StudyResult) -> str:
     ]
     parts = [
         f"# {spec.name}",
-        f"**{unfinished}**{result.verdict}" if not unfinished else f"{unfinished}{result.verdict}",
+        f"**{unfinished}{result.verdict}**",
         f"## {len(result.summary)} optimizers",
         markdown_table(COLUMNS, optimizer_rows(result)),
         f"{order} AP: COCO keypoint AP of the last checkpoint on the report split, mean over n seeds, with its 95 % "

@@ -4,6 +4,6 @@
 """
 
 from posemodel.data.synthetic.scene import render_image
-from posemodel.data.synthetic.write import MARKER, SPLITS, generate, render_numbered, split_sizes
+from posemodel.data.synthetic.write import MARKER, SPLITS, generate, marker_of, render_numbered, split_sizes
 
-__all__ = ["MARKER", "SPLITS", "generate", "render_image", "render_numbered", "split_sizes"]
+__all__ = ["MARKER", "SPLITS", "generate", "marker_of", "render_image", "render_numbered", "split_sizes"]

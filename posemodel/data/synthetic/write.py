@@ -244,3 +244,12 @@ def _write_bytes(path: Path, content: bytes) -> None:
     temporary = path.with_name(path.name + _TEMPORARY)
     temporary.write_bytes(content)
     temporary.replace(path)
+
+
+def marker_of(directory: Path) -> dict[str, Any] | None:
+    """What a synthetic set says of itself (`images`, `seed`, `size`, `complete`); None for any other folder."""
+    try:
+        found = json.loads((directory / MARKER).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and {"images", "seed"} <= found.keys() else None

@@ -1,0 +1,29 @@
+# `make study` and `make test` set themselves up: Python >= 3.11, git and make are all that they need.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: study test lint clean
+
+study: $(READY)  ## run a study; pass arguments with ARGS="--preset smoke"
+	$(BIN)/posebench study optimizers $(ARGS)
+
+test: $(READY)  ## run the whole test suite; pass arguments with ARGS="-k loader"
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY)  ## what CI checks besides the tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+# Made anew only when the pinned packages or the project's own description change.
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "posebench needs Python >= 3.11; try make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	touch $(READY)
+
+clean:  ## remove the environment; data, records and reports stay
+	rm -rf $(VENV)
