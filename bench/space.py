@@ -17,7 +17,8 @@ class Log:
 
     def at(self, unit: float) -> float:
         """The value at 0..1 of the range."""
-        return math.exp(math.log(self.low) + unit * (math.log(self.high) - math.log(self.low)))
+        value = math.exp(math.log(self.low) + unit * (math.log(self.high) - math.log(self.low)))
+        return min(max(value, self.low), self.high)  # rounding can leave the range at its ends
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,13 @@ def from_document(document: Mapping[str, Any], where: str) -> dict[str, Dimensio
 def _dimension(value: Any, where: str) -> Dimension:
     if isinstance(value, Mapping) and len(value) == 1:
         (form, numbers), *_ = value.items()
-        if isinstance(numbers, (list, tuple)) and numbers and all(isinstance(n, (int, float)) for n in numbers):
+        if isinstance(numbers, (list, tuple)) and numbers and all(_is_number(n) for n in numbers):
             if form == "log" and len(numbers) == 2 and 0 < numbers[0] < numbers[1]:
                 return Log(float(numbers[0]), float(numbers[1]))
             if form == "values":
                 return Categorical(tuple(float(n) for n in numbers))
     raise SettingsError(f"{where}: must be {{log = [low, high]}} with 0 < low < high, or {{values = [...]}}.")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

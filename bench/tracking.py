@@ -164,8 +164,11 @@ class Tracker:
             if run.info.status in ("FINISHED", "FAILED"):
                 record = _as_record(run)
                 rows.setdefault(record.trial_id, record.as_row() | {"run_id": run.info.run_id})
+        expected = [*TEXT_FIELDS, *EXPECTED_METRICS, "run_id"]
+        if not rows:
+            return pd.DataFrame(columns=expected)  # of objects: a column of NaN could not be merged with ids
         frame = pd.DataFrame(list(rows.values()))
-        missing = [name for name in (*TEXT_FIELDS, *EXPECTED_METRICS, "run_id") if name not in frame]
+        missing = [name for name in expected if name not in frame]
         return frame.assign(**dict.fromkeys(missing, float("nan"))).sort_values("index", ignore_index=True)
 
     def curves(self, records: pd.DataFrame) -> pd.DataFrame:

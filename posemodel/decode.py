@@ -45,7 +45,7 @@ class Peaks(NamedTuple):
 
 
 class Connections(NamedTuple):
-    """Accepted limbs: peak indices of both ends and the limb's score; best first."""
+    """Accepted limbs: peak indices of both ends and the score (PAF agreement x mean of the peaks); best first."""
 
     start: NDArray[np.int64]
     end: NDArray[np.int64]
@@ -130,6 +130,8 @@ def connect(peaks: Peaks, pafs: NDArray[np.floating], settings: DecodeSettings) 
     score, share = _limb_scores(peaks.xy[start], peaks.xy[end], limb, pafs, settings)
     keep = (share >= settings.limb_share) & (score > 0)
     limb, start, end, score = limb[keep], start[keep], end[keep], score[keep]
+    # A weak second peak beside the true one often lies on the same limb: the peaks decide (docs/decisions.md).
+    score *= np.sqrt(peaks.score[start] * peaks.score[end])
     order = np.lexsort((end, start, -score))
     used: set[tuple[int, int]] = set()
     accepted = []

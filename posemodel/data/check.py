@@ -7,7 +7,7 @@ from typing import Any
 
 from posemodel.data.coco import read_document
 from posemodel.data.layout import require_split, split_names
-from posemodel.data.problems import Problem, annotation_problems, image_problems
+from posemodel.data.problems import Problem, annotation_problems, image_problems, person_categories
 from posemodel.errors import DataError
 
 COUNTS = ("images", "people", "crowds", "unlabelled")
@@ -56,12 +56,10 @@ def count(document: dict[str, Any]) -> dict[str, int]:
     images, annotations = (document.get(key) for key in ("images", "annotations"))
     counts = dict.fromkeys(COUNTS, 0)
     counts["images"] = len(images) if isinstance(images, list) else 0
-    categories = document.get("categories")
-    person = (
-        {c.get("id") for c in categories if isinstance(c, dict) and c.get("name") == "person"} if categories else ()
-    )
+    person = person_categories(document)
     for annotation in annotations if isinstance(annotations, list) else ():
-        if not isinstance(annotation, dict) or annotation.get("category_id") not in person:
+        # A malformed reference may be a list, which no set can be asked for.
+        if not isinstance(annotation, dict) or not any(annotation.get("category_id") == c for c in person):
             continue
         keypoints = annotation.get("keypoints")
         visibilities = keypoints[2::3] if isinstance(keypoints, list) else []

@@ -18,7 +18,7 @@ from pycocotools import mask as coco_mask
 
 from posemodel import skeleton
 from posemodel.data.layout import SplitFiles, find_split, in_select, require_split
-from posemodel.data.problems import annotation_problems, raise_if_any
+from posemodel.data.problems import annotation_problems, person_categories, raise_if_any
 from posemodel.errors import DataError
 
 
@@ -130,7 +130,7 @@ class PackedSplit:
         """
         row = self._row(position)
         first, last = int(self.region_start[row]), int(self.region_start[row + 1])
-        if first == last:
+        if not self.region_ignored[first:last].any():
             return None
         width, height = self.size(position)
         ignored = np.zeros((height, width), np.uint8)
@@ -215,7 +215,7 @@ def pack(document: dict[str, Any], files: SplitFiles) -> PackedSplit:
     row_of = {image["id"]: row for row, image in enumerate(images)}
     people_of: list[list[dict[str, Any]]] = [[] for _ in images]
     ignored_of: list[list[dict[str, Any]]] = [[] for _ in images]
-    person_ids = {c["id"] for c in document["categories"] if c["name"] == "person"}
+    person_ids = person_categories(document)
     for annotation in document["annotations"]:
         if annotation["category_id"] not in person_ids:
             continue

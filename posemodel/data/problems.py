@@ -1,12 +1,12 @@
 """What can be wrong with an annotation file or with the images that it names, found before anyone trains."""
 
-import math
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 
 from posemodel import skeleton
 from posemodel.errors import DataError
@@ -16,6 +16,10 @@ SHOWN = 5
 BOX_TOLERANCE = 1.0
 """Pixels that a box may reach over the image's border: annotation tools round."""
 KEYPOINT_VALUES = 3 * skeleton.NUM_COCO_KEYPOINTS
+_LARGEST = float(np.finfo(np.float32).max)
+"""Keypoints are held as float32; JSON knows no bounds."""
+_LARGEST_ID = np.iinfo(np.int64).max
+_LARGEST_SIDE = np.iinfo(np.int32).max
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ def annotation_problems(document: dict[str, Any], path: Path) -> list[Problem]:
 
 
 def _document_problems(document: dict[str, Any], file: str) -> Iterator[Problem]:
-    person = {c.get("id") for c in document["categories"] if isinstance(c, dict) and c.get("name") == "person"}
+    person = person_categories(document)
     if not person:
         yield Problem(file, None, "`categories` has no category named person")
     if not document["images"]:
@@ -80,19 +84,26 @@ def _document_problems(document: dict[str, Any], file: str) -> Iterator[Problem]
         if annotation["id"] in seen:
             yield Problem(file, annotation["id"], "this annotation id occurs twice")
         seen.add(annotation["id"])
-        if annotation.get("image_id") not in sizes:
+        if not _is_id(annotation.get("image_id")) or annotation["image_id"] not in sizes:
             yield Problem(file, annotation["id"], f"annotates image {annotation.get('image_id')}, which is not listed")
             continue
-        if annotation.get("category_id") in person:
+        if not _is_id(annotation.get("category_id")):
+            yield Problem(file, annotation["id"], "no whole-number `category_id`")
+        elif annotation["category_id"] in person:
             size = sizes[annotation["image_id"]]
             for fault, fatal in _person_faults(annotation, *size):
                 yield Problem(file, annotation["id"], fault, fatal)
-        elif not _is_id(annotation.get("category_id")):
-            yield Problem(file, annotation["id"], "no `category_id`")
+
+
+def person_categories(document: dict[str, Any]) -> set[int]:
+    """Ids of the categories named person, in a document that may be malformed."""
+    categories = document.get("categories")
+    entries = [c for c in categories if isinstance(c, dict)] if isinstance(categories, list) else []
+    return {c["id"] for c in entries if c.get("name") == "person" and _is_id(c.get("id"))}
 
 
 def _is_id(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _LARGEST_ID
 
 
 def _image_faults(image: Any) -> Iterator[str]:
@@ -104,12 +115,12 @@ def _image_faults(image: Any) -> Iterator[str]:
     if not isinstance(image.get("file_name"), str) or not image["file_name"]:
         yield "an image without `file_name`"
     for side in ("width", "height"):
-        if not _is_id(image.get(side)) or image[side] <= 0:
+        if not _is_id(image.get(side)) or not 0 < image[side] <= _LARGEST_SIDE:
             yield f"`{side}` of an image must be a positive whole number, got {image.get(side)!r}"
 
 
 def _finite(values: Any) -> bool:
-    return all(isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v) for v in values)
+    return all(isinstance(v, (int, float)) and not isinstance(v, bool) and abs(v) <= _LARGEST for v in values)
 
 
 def _person_faults(annotation: dict[str, Any], width: float, height: float) -> Iterator[tuple[str, bool]]:
@@ -154,11 +165,14 @@ def _segmentation_faults(segmentation: Any, width: float, height: float) -> Iter
             found = segmentation.get("size")
             yield f"RLE `size` is {found}, the image's height and width are [{height}, {width}]", True
         counts = segmentation.get("counts")
-        if isinstance(counts, list):
-            if not all(_is_id(count) and count >= 0 for count in counts) or sum(counts) != width * height:
-                yield f"RLE `counts` must be whole numbers that sum to {width * height}", True
-        elif not isinstance(counts, str) or not counts:
-            yield "RLE `counts` must be a list or a compressed string", True
+        runs = _run_lengths(counts) if isinstance(counts, str) else counts
+        # pycocotools decodes too short a sum to whatever was in memory.
+        if (
+            not isinstance(runs, list)
+            or not all(_is_id(run) and run >= 0 for run in runs)
+            or sum(runs) != width * height
+        ):
+            yield f"RLE `counts` must be a list or a compressed string of runs that sum to {width * height}", True
     elif isinstance(segmentation, list):
         if not segmentation:
             yield "`segmentation` has no polygon", False
@@ -169,6 +183,24 @@ def _segmentation_faults(segmentation: Any, width: float, height: float) -> Iter
                 yield "a polygon has fewer than 3 points", True
     else:
         yield "`segmentation` must be polygons or RLE", True
+
+
+def _run_lengths(counts: str) -> list[int] | None:
+    """Runs of COCO's compressed RLE (None: malformed): 5 bits a character, differences to the run before the last."""
+    runs: list[int] = []
+    value = shift = 0
+    for character in counts:
+        bits = ord(character) - 48
+        if not 0 <= bits < 64:
+            return None
+        value |= (bits & 0x1F) << shift
+        shift += 5
+        if not bits & 0x20:
+            if bits & 0x10:
+                value -= 1 << shift
+            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+            value = shift = 0
+    return None if shift else runs
 
 
 def image_problems(document: dict[str, Any], folder: Path) -> Iterator[Problem]:

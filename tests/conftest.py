@@ -1,0 +1,46 @@
+"""Fixtures that several test modules share."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+if str(REPOSITORY) not in sys.path:  # `tests.support` is importable whichever way pytest was started
+    sys.path.insert(0, str(REPOSITORY))
+
+from tests.support.coco_builder import CocoBuilder  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def coco_mini() -> Path:
+    folder = REPOSITORY.parent / "shared" / "coco-mini"
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is not there: checks on real COCO images are left out")
+    return folder
+
+
+@pytest.fixture
+def coco_builder(tmp_path: Path) -> CocoBuilder:
+    """A data set to be filled by the test, in its own folder."""
+    return CocoBuilder(tmp_path / "data")
+
+
+@pytest.fixture(scope="session")
+def tiny_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """12 train and 3 val images of about 80 pixels with one or two people each: never written to by a test."""
+    builder = CocoBuilder(tmp_path_factory.mktemp("tiny") / "data")
+    builder.fill("train", images=12, seed=1)
+    builder.fill("val", images=3, seed=2, first_id=500)
+    return builder.write()
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Sums in one order: for tests that compare weights bit by bit."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -1,0 +1,260 @@
+"""A bright blob drawn at a keypoint is followed through the warp: image and keypoints must agree."""
+
+import math
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from posemodel import skeleton
+from posemodel.config import AugmentSettings, InputSettings
+from posemodel.data.augment import BORDER_RGB, Warp, letterbox, random_colour, random_warp
+from posemodel.data.coco import open_split
+from posemodel.data.loader import PoseDataset
+from tests.support.coco_builder import CocoBuilder
+
+SIZE = 64
+SEED = st.integers(0, 2**32 - 1)
+RADIUS = 1.8
+"""Standard deviation of the blob in source pixels."""
+PARTS = ("nose", "right_wrist", "left_ankle")
+
+
+def blob(width: int, height: int, x: float, y: float) -> np.ndarray:
+    across = np.exp(-0.5 * ((np.arange(width) - x) / RADIUS) ** 2)
+    down = np.exp(-0.5 * ((np.arange(height) - y) / RADIUS) ** 2)
+    return np.rint(255 * down[:, None] * across[None]).astype(np.uint8)
+
+
+def centroid(plane: np.ndarray) -> tuple[float, float]:
+    y, x = np.mgrid[: plane.shape[0], : plane.shape[1]]
+    return float((plane * x).sum() / plane.sum()), float((plane * y).sum() / plane.sum())
+
+
+@st.composite
+def scenes(draw: st.DrawFn) -> tuple[int, int, np.ndarray]:
+    """Image width and height, and three points that lie well inside it."""
+    width, height = draw(st.integers(36, 110)), draw(st.integers(36, 110))
+    margin = 4 * RADIUS
+    points = [
+        (draw(st.floats(margin, width - 1 - margin)), draw(st.floats(margin, height - 1 - margin))) for _ in PARTS
+    ]
+    return width, height, np.array(points)
+
+
+followed = {"inside": 0, "flipped": 0, "plain": 0}
+
+
+@settings(max_examples=500, deadline=None)
+@given(scenes(), SEED)
+def test_a_blob_at_a_keypoint_lands_on_the_warped_keypoint(scene: tuple[int, int, np.ndarray], seed: int) -> None:
+    width, height, points = scene
+    person = np.zeros((1, 18, 3), np.float32)
+    image = np.zeros((height, width, 3), np.uint8)
+    for channel, (name, (x, y)) in enumerate(zip(PARTS, points, strict=True)):
+        person[0, skeleton.PARTS.index(name)] = x, y, 2
+        image[..., channel] = blob(width, height, x, y)
+    warp = random_warp(np.random.default_rng(seed), width, height, person, SIZE, AugmentSettings())
+    moved = warp.people(person)[0]
+    # The difference to the same warp of nothing: what the border is filled with cancels out.
+    seen = warp.image(image, SIZE).astype(float) - warp.image(np.zeros_like(image), SIZE)
+
+    scale = math.sqrt(abs(np.linalg.det(warp.matrix[:, :2])))
+    for channel, name in enumerate(PARTS):
+        side, _, rest = name.partition("_")
+        other = {"left": f"right_{rest}", "right": f"left_{rest}"}.get(side, name)
+        part, absent = (other, name) if warp.flipped else (name, other)
+        x, y, visible = moved[skeleton.PARTS.index(part)]
+        assert visible == 2, "the part is found under the name that the flip gives it"
+        assert absent == part or not moved[skeleton.PARTS.index(absent)].any()
+        margin = 4 * RADIUS * scale + 1
+        if margin <= min(x, y) and max(x, y) <= SIZE - 1 - margin:
+            found = centroid(seen[..., 2 - channel])  # BGR was drawn, RGB comes out
+            assert math.dist(found, (x, y)) < 0.3, name
+            followed["inside"] += 1
+            followed["flipped" if warp.flipped else "plain"] += 1
+
+
+def test_enough_blobs_were_followed() -> None:
+    if not followed["inside"]:
+        pytest.skip("runs after the test that follows blobs")
+    assert min(followed["flipped"], followed["plain"]) > 50, followed
+
+
+@settings(max_examples=500, deadline=None)
+@given(SEED, st.integers(20, 200), st.integers(20, 200), st.integers(1, 3))
+def test_people_back_undoes_people(seed: int, width: int, height: int, number: int) -> None:
+    rng = np.random.default_rng(seed)
+    people = rng.uniform(0, 1, (number, 18, 3)) * [width, height, 0]
+    people[..., 2] = rng.integers(0, 3, (number, 18))
+    people[:, skeleton.NECK, 2] = 2
+    people[people[..., 2] == 0] = 0
+    warp = random_warp(rng, width, height, people, SIZE, AugmentSettings(rotation=180))
+    np.testing.assert_allclose(warp.people_back(warp.people(people)), people, atol=2e-3)
+
+
+@settings(max_examples=200, deadline=None)
+@given(SEED, st.floats(0.3, 1), st.floats(1, 3), st.floats(0, 180))
+def test_zoom_rotation_and_handedness_stay_in_their_range(seed: int, low: float, high: float, rotation: float) -> None:
+    limits = AugmentSettings(scale_min=low, scale_max=high, rotation=rotation, shift=0)
+    warp = random_warp(np.random.default_rng(seed), 80, 50, np.zeros((0, 18, 3)), SIZE, limits)
+    linear = warp.matrix[:, :2].copy()
+    if warp.flipped:
+        linear[0] *= -1
+    base = SIZE / 80
+    assert base * low * 0.999 <= math.sqrt(np.linalg.det(linear)) <= base * high * 1.001
+    assert abs(math.degrees(math.atan2(linear[1, 0], linear[0, 0]))) <= rotation + 1e-6
+    centre = warp.points(np.array([39.5, 24.5]))
+    np.testing.assert_allclose(centre, [SIZE / 2 - 0.5] * 2, atol=1e-9, err_msg="no people, no shift: about the centre")
+
+
+def test_everything_off_is_the_letterbox() -> None:
+    still = AugmentSettings(flip=0, scale_min=1, scale_max=1, rotation=0, shift=0)
+    warp = random_warp(np.random.default_rng(3), 90, 50, np.zeros((0, 18, 3)), SIZE, still)
+    np.testing.assert_allclose(warp.matrix, letterbox(90, 50, SIZE).matrix)
+    assert not warp.flipped
+
+
+def test_flip_probability_is_respected() -> None:
+    nobody = np.zeros((0, 18, 3))
+    for share in (0.0, 1.0):
+        drawn = [
+            random_warp(np.random.default_rng(s), 80, 50, nobody, SIZE, AugmentSettings(flip=share)).flipped
+            for s in range(30)
+        ]
+        assert drawn == [bool(share)] * 30
+
+
+def test_an_exact_flip_reverses_the_columns() -> None:
+    """A square image at scale 1: pixel for pixel, without any shift of half a pixel."""
+    image = np.random.default_rng(0).integers(0, 255, (SIZE, SIZE, 3), np.uint8)
+    still = AugmentSettings(flip=1, scale_min=1, scale_max=1, rotation=0, shift=0)
+    warp = random_warp(np.random.default_rng(0), SIZE, SIZE, np.zeros((0, 18, 3)), SIZE, still)
+    np.testing.assert_array_equal(warp.image(image, SIZE), image[:, ::-1, ::-1])
+
+
+@pytest.mark.parametrize(("width", "height", "size"), [(100, 50, 64), (50, 100, 64), (640, 427, 368), (64, 64, 64)])
+def test_letterbox_maps_corners_by_the_pixel_centre_rule(width: int, height: int, size: int) -> None:
+    factor = size / max(width, height)
+    pad_x, pad_y = (size - width * factor) / 2, (size - height * factor) / 2
+    corners = np.array([[0, 0], [width - 1, 0], [0, height - 1], [width - 1, height - 1]], float)
+    expected = (corners + 0.5) * factor - 0.5 + [pad_x, pad_y]
+    np.testing.assert_allclose(letterbox(width, height, size).points(corners), expected, atol=1e-9)
+
+
+def test_letterbox_of_a_wide_image_by_hand() -> None:
+    warp = letterbox(100, 50, 64)
+    np.testing.assert_allclose(warp.points(np.array([[0, 0], [99, 49]])), [[-0.18, 15.82], [63.18, 47.18]], atol=1e-9)
+    pixels = warp.image(np.full((50, 100, 3), 200, np.uint8), 64)
+    assert (pixels[:15] == BORDER_RGB).all()
+    assert (pixels[49:] == BORDER_RGB).all()
+    assert (pixels[17:47] == 200).all()
+
+
+def test_letterbox_at_scale_one_changes_no_pixel() -> None:
+    image = np.random.default_rng(1).integers(0, 255, (40, SIZE, 3), np.uint8)
+    np.testing.assert_array_equal(letterbox(SIZE, 40, SIZE).image(image, SIZE)[12:52], image[..., ::-1])
+
+
+def test_points_that_leave_the_input_keep_their_coordinates() -> None:
+    person = np.zeros((1, 18, 3), np.float32)
+    person[0, 0] = -50, 500, 2
+    warp = Warp(np.array([[1.0, 0, 10], [0, 1, 20]]))
+    assert warp.people(person)[0, 0].tolist() == [-40, 520, 2]
+    assert not warp.people(person)[0, 1:].any(), "unlabelled parts stay zero"
+
+
+@settings(max_examples=100, deadline=None)
+@given(SEED)
+def test_mask_follows_the_image(seed: int) -> None:
+    """Cells whose inside is wholly ignored do not count, cells far from the ignored region do."""
+    rng = np.random.default_rng(seed)
+    ignored = np.zeros((70, 90), np.uint8)
+    left, top = rng.integers(5, 45, 2)
+    ignored[top : top + 24, left : left + 40] = 1
+    warp = random_warp(rng, 90, 70, np.zeros((0, 18, 3)), SIZE, AugmentSettings())
+    mask = warp.mask(ignored, SIZE, SIZE // 4)
+    painted = warp.image(np.repeat(ignored[..., None] * np.uint8(255), 3, axis=2), SIZE)
+    painted = np.where((painted == BORDER_RGB).all(axis=2), 0, painted[..., 0]).reshape(16, 4, 16, 4)
+    assert mask.dtype == np.uint8
+    assert not mask[painted.min(axis=(1, 3)) > 200].any()
+    assert mask[painted.max(axis=(1, 3)) < 20].all()
+
+
+def test_mask_counts_a_cell_of_which_at_least_half_is_not_ignored() -> None:
+    ignored = np.zeros((8, 8), np.uint8)
+    ignored[:4, :2] = 1  # cell (0, 0): 8 of 16 pixels
+    ignored[:4, 4:6] = 1
+    ignored[0, 6] = 1  # cell (0, 1): 9 of 16 pixels
+    identity = Warp(np.eye(2, 3))
+    assert identity.mask(ignored, 8, 2).tolist() == [[1, 0], [1, 1]]
+    assert identity.mask(None, 8, 2).tolist() == [[1, 1], [1, 1]]
+
+
+def test_mask_outside_the_image_counts() -> None:
+    """What the letterbox pads is background that the network may learn."""
+    mask = letterbox(64, 32, 64).mask(np.ones((32, 64), np.uint8), 64, 8)
+    assert mask[:2].all()
+    assert mask[6:].all()
+    assert not mask[2:6].any()
+
+
+@settings(max_examples=100, deadline=None)
+@given(SEED)
+@example(0)
+def test_colour_changes_levels_within_the_settings(seed: int) -> None:
+    limits = AugmentSettings(brightness=0.1, contrast=0.2)
+    grey = np.full((2, 2, 3), 128, np.uint8)
+    changed = random_colour(np.random.default_rng(seed), grey, limits)
+    assert np.abs(changed.astype(int) - 128).max() <= 0.1 * 255 + 1, "contrast leaves the middle where it is"
+    none = AugmentSettings(brightness=0, contrast=0)
+    levels = np.arange(256, dtype=np.uint8).repeat(3).reshape(1, 256, 3)
+    np.testing.assert_array_equal(random_colour(np.random.default_rng(seed), levels, none), levels)
+
+
+def test_validation_is_never_augmented(coco_builder: CocoBuilder) -> None:
+    coco_builder.fill("val", images=2)
+    split = open_split(coco_builder.write(), "val")
+    geometry = InputSettings(size=SIZE, stride=4)
+    for augment in (None, AugmentSettings(enabled=False)):
+        dataset = PoseDataset(split, geometry, augment=augment)
+        for position in range(2):
+            first, later = dataset[(0, position)], dataset[(5, position)]
+            warp = letterbox(*split.size(position), SIZE)
+            expected = warp.image(split.read_image(position), SIZE)
+            np.testing.assert_array_equal(first.images.numpy().transpose(1, 2, 0), expected)
+            np.testing.assert_array_equal(later.images, first.images)
+            np.testing.assert_array_equal(first.warps, warp.matrix)
+    varied = PoseDataset(split, geometry, augment=AugmentSettings())
+    assert not np.array_equal(varied[(0, 0)].images, varied[(1, 0)].images)
+
+
+def test_the_sample_of_a_flipped_image_holds_swapped_maps(coco_builder: CocoBuilder) -> None:
+    """Through the whole data set: flipping alone mirrors the maps and exchanges left and right channels."""
+    coco_builder.image("train", 1, SIZE, SIZE)
+    coco_builder.person("train", 1, box=(6, 4, 40, 50))
+    split = open_split(coco_builder.write(), "train")
+    geometry = InputSettings(size=SIZE, stride=4)
+    still = AugmentSettings(flip=1, scale_min=1, scale_max=1, rotation=0, shift=0, brightness=0, contrast=0)
+
+    class Centred(AugmentSettings):
+        pass
+
+    sample = PoseDataset(split, geometry, augment=Centred(**still.model_dump()))[0]
+    plain = PoseDataset(split, geometry)[0]
+    # The warp is about a point near the person: undo its horizontal displacement with the warp itself.
+    moved = Warp(sample.warps.numpy(), flipped=True).people(split.people(0))
+    wrist = moved[0, skeleton.PARTS.index("left_wrist")]
+    peak = np.unravel_index(sample.heatmaps[skeleton.PARTS.index("left_wrist")].argmax(), (16, 16))
+    if 0 <= wrist[0] < SIZE and 0 <= wrist[1] < SIZE:
+        assert abs(peak[1] - ((wrist[0] + 0.5) / 4 - 0.5)) <= 0.5 + 1e-6
+        assert abs(peak[0] - ((wrist[1] + 0.5) / 4 - 0.5)) <= 0.5 + 1e-6
+    assert sample.heatmaps.shape == plain.heatmaps.shape
+
+
+def test_warp_image_uses_every_size(coco_builder: CocoBuilder) -> None:
+    image = cv2.resize(np.random.default_rng(0).integers(0, 255, (4, 4, 3), np.uint8), (70, 30))
+    for size in (32, 64, 96):
+        assert letterbox(70, 30, size).image(image, size).shape == (size, size, 3)

@@ -1,0 +1,430 @@
+"""Every hostile thing that a data set can hold: `check` finds and names it, `open_split` refuses the fatal ones."""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from pycocotools import mask as coco_mask
+
+from posemodel.data.check import CheckResult, check
+from posemodel.data.coco import open_split
+from posemodel.data.problems import Problem
+from posemodel.errors import DataError
+from tests.support.coco_builder import CocoBuilder
+
+IMAGE, PERSON, UNLABELLED = 7, 1, 2
+
+
+@pytest.fixture
+def valid(coco_builder: CocoBuilder) -> CocoBuilder:
+    """One image with a person and an unlabelled one; annotation ids 1 and 2."""
+    coco_builder.image("train", IMAGE)
+    coco_builder.person("train", IMAGE, box=(2, 2, 40, 50))
+    coco_builder.unlabelled("train", IMAGE, box=(50, 10, 20, 40))
+    return coco_builder
+
+
+def the_problem(result: CheckResult) -> Problem:
+    assert len(result.problems) == 1, result.problems
+    return result.problems[0]
+
+
+def people(builder: CocoBuilder) -> list[dict[str, Any]]:
+    return builder.split("train")["annotations"]
+
+
+def test_a_valid_set_has_no_problems_and_is_counted(valid: CocoBuilder) -> None:
+    rle = {"size": [64, 80], "counts": [0, 64 * 80]}
+    valid.unlabelled("train", IMAGE, iscrowd=1, segmentation=rle)
+    valid.image("val", 70)
+    valid.person("train", IMAGE, category_id=9, keypoints=[1, 2])  # no person: none of our business
+    document = check(valid.write()).as_document()
+    one = {"images": 1, "people": 1, "crowds": 1, "unlabelled": 1}
+    none = {"images": 1, "people": 0, "crowds": 0, "unlabelled": 0}
+    sums = {"images": 2, "people": 1, "crowds": 1, "unlabelled": 1}
+    assert document == {"splits": {"train": one, "val": none}, **sums, "problems": []}
+
+
+def test_coco_mini_has_no_problems(coco_mini: Path) -> None:
+    document = check(coco_mini).as_document()
+    assert document["problems"] == []
+    assert {k: document[k] for k in ("images", "people", "crowds", "unlabelled")} == {
+        "images": 54,
+        "people": 78,
+        "crowds": 5,
+        "unlabelled": 62,
+    }
+    assert document["splits"]["train"] == {"images": 50, "people": 66, "crowds": 5, "unlabelled": 60}
+
+
+# --- images ---------------------------------------------------------------------------------------------------------
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def replace_by_text(path: Path) -> None:
+    path.write_text("<html>404</html>")
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def enlarge(path: Path) -> None:
+    cv2.imwrite(str(path), np.zeros((64, 90, 3), np.uint8))
+
+
+def turn(path: Path) -> None:
+    cv2.imwrite(str(path), np.zeros((80, 64, 3), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (remove, "no such file"),
+        (truncate, "truncated"),
+        (replace_by_text, "not an image"),
+        (empty, "not an image"),
+        (enlarge, "is 90x64 pixels, annotated as 80x64"),
+        (turn, "is 64x80 pixels, annotated as 80x64"),
+    ],
+)
+def test_bad_image_files(valid: CocoBuilder, spoil: Callable[[Path], None], said: str) -> None:
+    root = valid.write()
+    path = valid.folder("train") / f"{IMAGE:012d}.jpg"
+    spoil(path)
+    problem = the_problem(check(root))
+    assert (problem.file, problem.id) == (str(path), IMAGE)
+    assert said in problem.problem
+
+
+def test_good_files_of_other_formats(coco_builder: CocoBuilder) -> None:
+    image = coco_builder.image("train", IMAGE)
+    png = image.with_suffix(".png")
+    cv2.imwrite(str(png), cv2.imread(str(image)))
+    image.unlink()
+    coco_builder.split("train")["images"][0]["file_name"] = png.name
+    assert check(coco_builder.write()).problems == []
+
+
+# --- annotation files -----------------------------------------------------------------------------------------------
+
+
+def fatal(builder: CocoBuilder, problem_id: int | None, said: str, *, number: int = 1) -> None:
+    """`check` names it with the id; `open_split` refuses it with file, id, number and the remedy."""
+    root = builder.write()
+    found = check(root).problems
+    assert len(found) == number, found
+    match = [p for p in found if p.id == problem_id and said in p.problem]
+    assert match, found
+    assert match[0].file == str(builder.file("train"))
+    with pytest.raises(DataError) as caught:
+        open_split(root, "train")
+    message = str(caught.value)
+    assert message.startswith(f"{builder.file('train')}: {number} problem")
+    assert said in message
+    assert problem_id is None or f"id {problem_id}: " in message
+    assert "posebench data check" in message
+
+
+def reported_only(builder: CocoBuilder, problem_id: int, said: str) -> None:
+    """`check` names it with the id; the split opens all the same."""
+    root = builder.write()
+    problem = the_problem(check(root))
+    assert problem.id == problem_id
+    assert said in problem.problem
+    assert len(open_split(root, "train")) == 1
+
+
+@pytest.mark.parametrize("content", [b"{", b"", b'{"images": [1,]}', b"\xff\xfe\x00", b"[1, 2]"])
+def test_malformed_json(valid: CocoBuilder, content: bytes) -> None:
+    root = valid.write()
+    valid.file("train").write_bytes(content)
+    valid.split("val")
+    result = check(root)
+    problem = the_problem(result)
+    assert (problem.file, problem.id) == (str(valid.file("train")), None)
+    assert "JSON" in problem.problem or "must hold an object" in problem.problem
+    assert result.splits["train"] == {"images": 0, "people": 0, "crowds": 0, "unlabelled": 0}
+    with pytest.raises(DataError, match="person_keypoints_train2017"):
+        open_split(root, "train")
+
+
+@pytest.mark.parametrize("key", ["images", "annotations", "categories"])
+@pytest.mark.parametrize("value", [None, 5, "text", {}])
+def test_missing_or_wrong_lists(valid: CocoBuilder, key: str, value: Any) -> None:
+    valid.split("train")[key] = value
+    root = valid.write()
+    found = check(root).problems
+    assert [p.problem for p in found if str(valid.file("train")) == p.file] == [f"no list `{key}`"]
+    with pytest.raises(DataError, match=f"no list `{key}`"):
+        open_split(root, "train")
+
+
+@pytest.mark.parametrize("number", [0, 48, 50, 54])
+def test_wrong_number_of_keypoint_values(valid: CocoBuilder, number: int) -> None:
+    people(valid)[0]["keypoints"] = [1] * number
+    fatal(valid, PERSON, f"must hold 51 numbers, has {number}")
+
+
+def test_no_keypoints_at_all(valid: CocoBuilder) -> None:
+    del people(valid)[0]["keypoints"]
+    fatal(valid, PERSON, "has none")
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, None, "12", True])
+def test_keypoints_that_are_no_numbers(valid: CocoBuilder, value: Any) -> None:
+    people(valid)[0]["keypoints"][3] = value
+    fatal(valid, PERSON, "not a finite number")
+
+
+@pytest.mark.parametrize(("place", "value"), [(0, -5), (1, -0.5), (0, 80.5), (1, 65)])
+def test_labelled_keypoint_outside_the_image(valid: CocoBuilder, place: int, value: float) -> None:
+    people(valid)[0]["keypoints"][place] = value
+    fatal(valid, PERSON, "outside the image of 80x64")
+
+
+def test_unlabelled_keypoints_may_lie_anywhere(valid: CocoBuilder) -> None:
+    person = people(valid)[0]
+    person["keypoints"][0:3] = [-5, -5, 0]
+    person["num_keypoints"] = 16
+    root = valid.write()
+    assert check(root).problems == []
+    assert open_split(root, "train").people(0)[0, 0].tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("visibility", [3, -1, 0.5])
+def test_unknown_visibility(valid: CocoBuilder, visibility: float) -> None:
+    person = people(valid)[0]
+    person["keypoints"][2] = visibility
+    person["num_keypoints"] = sum(v > 0 for v in person["keypoints"][2::3])
+    fatal(valid, PERSON, "visibility other than 0, 1, 2")
+
+
+def test_duplicate_image_id(valid: CocoBuilder) -> None:
+    valid.image("train", IMAGE)
+    fatal(valid, IMAGE, "image id occurs twice")
+
+
+def test_duplicate_annotation_id(valid: CocoBuilder) -> None:
+    valid.person("train", IMAGE, id=UNLABELLED)
+    fatal(valid, UNLABELLED, "annotation id occurs twice")
+
+
+def test_annotation_of_an_absent_image(valid: CocoBuilder) -> None:
+    valid.person("train", 999, id=31)
+    fatal(valid, 31, "annotates image 999")
+
+
+@pytest.mark.parametrize("identity", [None, "seven", 1.5, True, [1]])
+def test_image_ids_that_are_no_whole_numbers(coco_builder: CocoBuilder, identity: Any) -> None:
+    coco_builder.image("train", IMAGE)
+    coco_builder.split("train")["images"][0]["id"] = identity
+    root = coco_builder.write()
+    assert "must be a whole number" in the_problem(check(root)).problem
+    with pytest.raises(DataError, match="must be a whole number"):
+        open_split(root, "train")
+
+
+@pytest.mark.parametrize("identity", [None, "x", 1.5, [1], {}])
+def test_annotation_ids_that_are_no_whole_numbers(valid: CocoBuilder, identity: Any) -> None:
+    people(valid)[0]["id"] = identity
+    fatal(valid, None, "without a whole-number `id`")
+
+
+@pytest.mark.parametrize("image_id", [[1], {}, "7", None])
+def test_image_references_of_another_kind(valid: CocoBuilder, image_id: Any) -> None:
+    people(valid)[0]["image_id"] = image_id
+    fatal(valid, PERSON, "which is not listed")
+
+
+@pytest.mark.parametrize("category", [[1], {}, None, "person"])
+def test_category_references_of_another_kind(valid: CocoBuilder, category: Any) -> None:
+    people(valid)[0]["category_id"] = category
+    fatal(valid, PERSON, "category_id")
+
+
+@pytest.mark.parametrize("field", ["file_name", "width", "height"])
+def test_incomplete_image_entries(coco_builder: CocoBuilder, field: str) -> None:
+    coco_builder.image("train", IMAGE)
+    del coco_builder.split("train")["images"][0][field]
+    fatal(coco_builder, IMAGE, field)
+
+
+@pytest.mark.parametrize("side", [0, -80, 80.0, "80", True])
+def test_impossible_image_sizes(coco_builder: CocoBuilder, side: Any) -> None:
+    coco_builder.image("train", IMAGE)
+    coco_builder.split("train")["images"][0]["width"] = side
+    fatal(coco_builder, IMAGE, "positive whole number")
+
+
+@pytest.mark.parametrize(
+    "box", [[-5, 0, 20, 20], [0, -2, 20, 20], [70, 0, 20, 20], [0, 50, 20, 20], [10, 10, -3, 5]]
+)
+def test_box_outside_the_image_is_reported_and_tolerated(valid: CocoBuilder, box: list[float]) -> None:
+    people(valid)[0]["bbox"] = box
+    reported_only(valid, PERSON, "reaches outside the image of 80x64")
+
+
+@pytest.mark.parametrize("box", [[-0.9, -0.9, 81.8, 65.8], [0, 0, 80, 64]])
+def test_boxes_rounded_over_the_border_are_fine(valid: CocoBuilder, box: list[float]) -> None:
+    people(valid)[0]["bbox"] = box
+    assert check(valid.write()).problems == []
+
+
+@pytest.mark.parametrize("box", [None, [1, 2, 3], [1, 2, 3, math.nan], "1 2 3 4"])
+def test_impossible_boxes(valid: CocoBuilder, box: Any) -> None:
+    people(valid)[0]["bbox"] = box
+    fatal(valid, PERSON, "`bbox` must hold 4 finite numbers")
+
+
+def test_declared_number_of_keypoints_that_is_wrong(valid: CocoBuilder) -> None:
+    people(valid)[0]["num_keypoints"] = 3
+    reported_only(valid, PERSON, "`num_keypoints` is 3, but 17 are labelled")
+
+
+def test_no_polygon_is_reported_and_ignores_nothing(valid: CocoBuilder) -> None:
+    people(valid)[1]["segmentation"] = []
+    reported_only(valid, UNLABELLED, "has no polygon")
+    assert open_split(valid.root, "train").ignore_mask(0) is None
+
+
+@pytest.mark.parametrize(
+    ("polygon", "said"),
+    [
+        ([], "fewer than 3 points"),
+        ([1, 2, 3, 4], "fewer than 3 points"),
+        ([1, 2, 3, 4, 5, 6, 7], "even number"),
+        ([1, 2, 3, 4, 5, None], "even number of finite"),
+        ([1, 2, 3, 4, 5, math.inf], "even number of finite"),
+        ("polygon", "even number"),
+    ],
+)
+def test_impossible_polygons(valid: CocoBuilder, polygon: Any, said: str) -> None:
+    people(valid)[1]["segmentation"] = [polygon]
+    fatal(valid, UNLABELLED, said)
+
+
+@pytest.mark.parametrize("segmentation", [None, 5, "polygon"])
+def test_segmentation_of_no_known_form(valid: CocoBuilder, segmentation: Any) -> None:
+    people(valid)[1]["segmentation"] = segmentation
+    fatal(valid, UNLABELLED, "must be polygons or RLE")
+
+
+def compressed(height: int, width: int) -> str:
+    mask = np.zeros((height, width), np.uint8, order="F")
+    mask[height // 4 : height // 2, width // 4 : width // 2] = 1
+    return coco_mask.encode(mask)["counts"].decode()
+
+
+@pytest.mark.parametrize("size", [[80, 64], [64, 81], [64], None])
+def test_rle_of_another_size(valid: CocoBuilder, size: Any) -> None:
+    people(valid)[1] |= {"iscrowd": 1, "segmentation": {"size": size, "counts": compressed(64, 80)}}
+    fatal(valid, UNLABELLED, "RLE `size` is")
+
+
+@pytest.mark.parametrize("counts", [[64 * 80 + 1], [-5, 64 * 80 + 5], [1.5, 64 * 80 - 1.5], []])
+def test_rle_runs_that_do_not_fill_the_image(valid: CocoBuilder, counts: list[float]) -> None:
+    people(valid)[1] |= {"iscrowd": 1, "segmentation": {"size": [64, 80], "counts": counts}}
+    fatal(valid, UNLABELLED, "RLE `counts` must")
+
+
+@pytest.mark.parametrize("counts", [compressed(60, 80), compressed(64, 90), "0", "~~~~", "\x01", "é", "", None, 5])
+def test_compressed_rle_that_does_not_fill_the_image(valid: CocoBuilder, counts: Any) -> None:
+    """pycocotools decodes short runs to whatever was in memory."""
+    people(valid)[1] |= {"iscrowd": 1, "segmentation": {"size": [64, 80], "counts": counts}}
+    fatal(valid, UNLABELLED, "RLE `counts` must")
+
+
+def test_no_person_category(coco_builder: CocoBuilder) -> None:
+    coco_builder.image("train", IMAGE)
+    coco_builder.split("train")["categories"][0]["name"] = "cat"
+    fatal(coco_builder, None, "no category named person")
+
+
+@pytest.mark.parametrize("identity", [[1], None])
+def test_person_category_without_a_usable_id(valid: CocoBuilder, identity: Any) -> None:
+    valid.split("train")["categories"][0]["id"] = identity
+    root = valid.write()
+    assert check(root).problems
+    with pytest.raises(DataError):
+        open_split(root, "train")
+
+
+@pytest.mark.parametrize("category", [{"id": 3}, {"id": 4, "name": None}])
+def test_a_nameless_category_beside_person_does_no_harm(valid: CocoBuilder, category: dict[str, Any]) -> None:
+    valid.split("train")["categories"].append(category)
+    root = valid.write()
+    assert check(root).problems == []
+    assert open_split(root, "train").people_count(0) == 1
+
+
+def test_no_images(coco_builder: CocoBuilder) -> None:
+    coco_builder.split("train")
+    fatal(coco_builder, None, "`images` is empty")
+
+
+def test_entries_that_are_no_objects(valid: CocoBuilder) -> None:
+    valid.split("train")["images"].append(5)
+    valid.split("train")["annotations"].append("person")
+    fatal(valid, None, "an image entry is not an object: 5", number=2)
+
+
+@pytest.mark.parametrize("huge", [10**400, 10**12])
+def test_numbers_beyond_any_image(valid: CocoBuilder, huge: int) -> None:
+    people(valid)[0]["keypoints"][0] = huge
+    root = valid.write()
+    assert the_problem(check(root)).id == PERSON
+    with pytest.raises(DataError, match="id 1: "):
+        open_split(root, "train")
+
+
+def test_many_problems_are_counted_and_the_first_five_listed(valid: CocoBuilder) -> None:
+    for number in range(9):
+        valid.person("train", IMAGE, id=100 + number, keypoints=[])
+    root = valid.write()
+    with pytest.raises(DataError) as caught:
+        open_split(root, "train")
+    message = str(caught.value)
+    assert "9 problems" in message
+    assert "and 4 more" in message
+    assert [f"id {100 + n}:" in message for n in range(9)] == [True] * 5 + [False] * 4
+    assert [p.id for p in check(root).problems] == list(range(100, 109))
+
+
+def test_several_problems_in_several_splits_are_all_found(valid: CocoBuilder) -> None:
+    valid.image("val", 50).unlink()
+    people(valid)[0]["keypoints"] = []
+    valid.write()
+    valid.file("report").write_text("{")
+    found = {(Path(p.file).name, p.id) for p in check(valid.root).problems}
+    assert found == {
+        ("person_keypoints_train2017.json", PERSON),
+        ("000000000050.jpg", 50),
+        ("person_keypoints_report2017.json", None),
+    }
+
+
+def test_no_split_at_all(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such file, so there is no split"):
+        check(tmp_path)
+    with pytest.raises(DataError, match="no such folder"):
+        check(tmp_path / "absent")
+
+
+def test_the_document_is_json(valid: CocoBuilder) -> None:
+    people(valid)[0]["keypoints"][3] = math.nan
+    document = check(valid.write()).as_document()
+    assert json.loads(json.dumps(document, allow_nan=False)) == document
+    assert document["problems"][0].keys() == {"file", "id", "problem"}

@@ -1,0 +1,348 @@
+import json
+import pickle
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from pycocotools import mask as coco_mask
+
+from posemodel import skeleton
+from posemodel.data.coco import PackedSplit, open_split, people_from_coco
+from posemodel.data.layout import fingerprint, in_select, split_names
+from posemodel.errors import DataError
+from tests.support.coco_builder import CocoBuilder, rectangle, standing_keypoints
+
+RIGHT, LEFT = skeleton.COCO_KEYPOINTS.index("right_shoulder"), skeleton.COCO_KEYPOINTS.index("left_shoulder")
+
+
+def keypoints_with(**named: tuple[float, float, int]) -> np.ndarray:
+    keypoints = np.zeros((1, 17, 3), np.float32)
+    for name, value in named.items():
+        keypoints[0, skeleton.COCO_KEYPOINTS.index(name)] = value
+    return keypoints
+
+
+# --- people ---------------------------------------------------------------------------------------------------------
+
+
+def test_neck_is_the_unrounded_midpoint_with_the_lower_visibility() -> None:
+    people = people_from_coco(keypoints_with(right_shoulder=(10, 20, 1), left_shoulder=(31, 25, 2)))
+    assert people[0, skeleton.NECK].tolist() == [20.5, 22.5, 1]
+
+
+@pytest.mark.parametrize("missing", ["right_shoulder", "left_shoulder"])
+def test_no_neck_without_both_shoulders(missing: str) -> None:
+    both = {"right_shoulder": (10, 20, 2), "left_shoulder": (31, 25, 2)}
+    people = people_from_coco(keypoints_with(**both | {missing: (15, 20, 0)}))
+    assert people[0, skeleton.NECK].tolist() == [0, 0, 0]
+    assert people[0, skeleton.PARTS.index(missing)].tolist() == [0, 0, 0], "an unlabelled point keeps no coordinates"
+
+
+def test_people_are_packed_per_image_in_order_of_image_ids(coco_builder: CocoBuilder) -> None:
+    for image_id in (30, 10, 20):
+        coco_builder.image("train", image_id)
+    coco_builder.person("train", 30, box=(1, 2, 30, 40))
+    coco_builder.person("train", 10, box=(5, 6, 30, 40))
+    coco_builder.person("train", 30, box=(40, 2, 30, 40))
+    coco_builder.person("train", 30, category_id=7)  # not a person
+    coco_builder.unlabelled("train", 20)
+    split = open_split(coco_builder.write(), "train")
+    assert [split.image_id(p) for p in range(3)] == [10, 20, 30]
+    assert [split.people_count(p) for p in range(3)] == [1, 0, 2]
+    assert split.coco_keypoints(2)[1].ravel().tolist() == pytest.approx(standing_keypoints(40, 2, 30, 40))
+    assert split.people(1).shape == (0, 18, 3)
+    assert split.path(2).name == "000000000030.jpg"
+    assert split.size(0) == (80, 64)
+    nose = split.people(0)[0, skeleton.PARTS.index("nose")]
+    assert nose.tolist() == pytest.approx([5 + 15, 6 + 4, 2])
+
+
+def test_file_names_beyond_ascii_and_in_folders(coco_builder: CocoBuilder) -> None:
+    image = coco_builder.image("train", 1)
+    (image.parent / "Überblick").mkdir()
+    image.rename(image.parent / "Überblick" / "人.jpg")
+    coco_builder.split("train")["images"][0]["file_name"] = "Überblick/人.jpg"
+    coco_builder.person("train", 1)
+    assert open_split(coco_builder.write(), "train").read_image(0).shape == (64, 80, 3)
+
+
+def test_everything_is_held_in_arrays(coco_builder: CocoBuilder) -> None:
+    coco_builder.fill("train", images=5)
+    split = open_split(coco_builder.write(), "train")
+    for name, value in vars(split).items():
+        assert isinstance(value, (np.ndarray, str)) or value is None, name
+        assert not isinstance(value, np.ndarray) or value.dtype != object, name
+
+
+def test_plain_pickle_keeps_everything(coco_builder: CocoBuilder) -> None:
+    coco_builder.fill("train", images=4)
+    split = open_split(coco_builder.write(), "train").subset([2, 0])
+    again = pickle.loads(pickle.dumps(split))
+    assert isinstance(again, PackedSplit)
+    for name, value in vars(split).items():
+        other = getattr(again, name)
+        if isinstance(value, np.ndarray):
+            assert value.dtype == other.dtype
+            np.testing.assert_array_equal(value, other, err_msg=name)
+        else:
+            assert value == other
+    np.testing.assert_array_equal(split.read_image(0), again.read_image(0))
+
+
+def test_subsets_of_subsets_and_labelled_only(coco_builder: CocoBuilder) -> None:
+    for image_id in range(6):
+        coco_builder.image("train", image_id)
+        if image_id % 2:
+            coco_builder.person("train", image_id)
+    split = open_split(coco_builder.write(), "train")
+    part = split.subset([5, 4, 1]).subset([2, 0])
+    assert [part.image_id(p) for p in range(len(part))] == [1, 5]
+    labelled = split.subset([5, 4, 3, 0]).labelled_only()
+    assert [labelled.image_id(p) for p in range(len(labelled))] == [5, 3]
+    assert len(split.subset([])) == 0
+    assert len(split) == 6
+
+
+# --- ignore masks ---------------------------------------------------------------------------------------------------
+
+
+def drawn(height: int, width: int, seed: int) -> np.ndarray:
+    """A blobby random mask, in Fortran order as pycocotools wants it."""
+    noise = cv2.GaussianBlur(np.random.default_rng(seed).random((height, width)), (0, 0), 4)
+    return np.asfortranarray((noise > np.median(noise)).astype(np.uint8))
+
+
+def uncompressed(mask: np.ndarray) -> list[int]:
+    flat = mask.ravel(order="F")
+    borders = np.flatnonzero(np.diff(flat)) + 1
+    runs = np.diff(np.concatenate([[0], borders, [len(flat)]])).tolist()
+    return [0, *runs] if flat[0] else runs
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("form", ["compressed", "uncompressed"])
+def test_a_crowds_rle_of_either_form_is_what_pycocotools_decodes(
+    coco_builder: CocoBuilder, form: str, seed: int
+) -> None:
+    mask = drawn(48, 70, seed)
+    counts = coco_mask.encode(mask)["counts"].decode() if form == "compressed" else uncompressed(mask)
+    coco_builder.image("train", 1, 70, 48)
+    segmentation = {"size": [48, 70], "counts": counts}
+    coco_builder.unlabelled("train", 1, iscrowd=1, segmentation=segmentation, box=(0, 0, 70, 48))
+    np.testing.assert_array_equal(open_split(coco_builder.write(), "train").ignore_mask(0), mask)
+
+
+def test_polygons_of_an_unlabelled_person_are_what_pycocotools_decodes(coco_builder: CocoBuilder) -> None:
+    polygons = [[3.5, 2.25, 30.0, 5.5, 22.0, 40.75], rectangle(25, 20, 30.5, 18.25)]
+    coco_builder.image("train", 1)
+    coco_builder.unlabelled("train", 1, segmentation=polygons)
+    ignored = open_split(coco_builder.write(), "train").ignore_mask(0)
+    expected = coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(polygons, 64, 80)))
+    assert 0 < expected.sum() < expected.size
+    np.testing.assert_array_equal(ignored, expected)
+
+
+def test_a_labelled_persons_own_segment_is_never_ignored(coco_builder: CocoBuilder) -> None:
+    coco_builder.image("train", 1)
+    coco_builder.person("train", 1, segmentation=[rectangle(10, 10, 20, 20)])
+    coco_builder.unlabelled("train", 1, segmentation=[rectangle(20, 20, 30, 30)])
+    ignored = open_split(coco_builder.write(), "train").ignore_mask(0)
+    expected = np.zeros((64, 80), np.uint8)
+    expected[20:50, 20:50] = 1
+    expected[10:30, 10:30] = 0
+    np.testing.assert_array_equal(ignored, expected)
+
+
+def test_a_labelled_person_inside_a_crowd_in_either_order(coco_builder: CocoBuilder) -> None:
+    coco_builder.image("train", 1)
+    everything = {"size": [64, 80], "counts": [0, 64 * 80]}
+    person = {"size": [64, 80], "counts": coco_mask.encode(drawn(64, 80, 1))["counts"].decode()}
+    coco_builder.unlabelled("train", 1, iscrowd=1, segmentation=everything)
+    coco_builder.person("train", 1, segmentation=person)
+    coco_builder.unlabelled("train", 1, iscrowd=1, segmentation=everything)
+    ignored = open_split(coco_builder.write(), "train").ignore_mask(0)
+    np.testing.assert_array_equal(ignored, 1 - drawn(64, 80, 1))
+
+
+def test_a_crowd_with_keypoints_counts_as_crowd(coco_builder: CocoBuilder) -> None:
+    coco_builder.image("train", 1)
+    coco_builder.person("train", 1, iscrowd=1, segmentation={"size": [64, 80], "counts": [0, 64 * 80]})
+    split = open_split(coco_builder.write(), "train")
+    assert split.people_count(0) == 0
+    assert split.ignore_mask(0).all()
+
+
+def test_no_mask_where_there_is_nothing_to_ignore(coco_builder: CocoBuilder) -> None:
+    for image_id in (1, 2, 3):
+        coco_builder.image("train", image_id)
+    coco_builder.person("train", 1)
+    coco_builder.unlabelled("train", 2)
+    coco_builder.person("train", 3)
+    split = open_split(coco_builder.write(), "train")
+    assert split.ignore_mask(0) is None
+    assert split.ignore_mask(1) is not None
+    assert split.ignore_mask(2) is None
+    assert split.subset([1]).ignore_mask(0).any(), "a subset looks its masks up by position"
+
+
+def test_masks_of_real_images_match_pycocotools(coco_mini: Path) -> None:
+    document = json.loads((coco_mini / "annotations" / "person_keypoints_train2017.json").read_text())
+    split = open_split(coco_mini, "train")
+    sizes = {image["id"]: (image["height"], image["width"]) for image in document["images"]}
+    for position in range(len(split)):
+        image_id = split.image_id(position)
+        ignored = np.zeros(sizes[image_id], bool)
+        own = np.zeros(sizes[image_id], bool)
+        for annotation in document["annotations"]:
+            if annotation["image_id"] == image_id:
+                form = coco_mask.frPyObjects(annotation["segmentation"], *sizes[image_id])
+                mask = coco_mask.decode(coco_mask.merge(form) if isinstance(form, list) else form).astype(bool)
+                if annotation["iscrowd"] or not annotation["num_keypoints"]:
+                    ignored |= mask
+                else:
+                    own |= mask
+        found = split.ignore_mask(position)
+        if found is None:
+            assert not ignored.any()
+        else:
+            np.testing.assert_array_equal(found, ignored & ~own)
+
+
+# --- splits ---------------------------------------------------------------------------------------------------------
+
+
+def test_standard_and_plain_folder_names(tmp_path: Path) -> None:
+    builder = CocoBuilder(tmp_path / "a")
+    builder.fill("train", images=2)
+    root = builder.write()
+    assert Path(open_split(root, "train").folder).name == "train2017"
+    builder.file("train").rename(root / "annotations" / "person_keypoints_train.json")
+    builder.folder("train").rename(root / "images" / "train")
+    split = open_split(root, "train")
+    assert Path(split.folder).name == "train"
+    assert split.read_image(0).ndim == 3
+    assert split_names(root) == ["train"]
+
+
+def test_report_is_val_unless_it_has_its_own_files(coco_builder: CocoBuilder) -> None:
+    coco_builder.fill("val", images=2, first_id=50)
+    assert [open_split(coco_builder.write(), "report").image_id(p) for p in range(2)] == [50, 51]
+    coco_builder.fill("report", images=1, first_id=90)
+    assert open_split(coco_builder.write(), "report").image_id(0) == 90
+
+
+def test_select_is_a_fixed_tenth_and_disjoint_from_the_hold_out(coco_builder: CocoBuilder) -> None:
+    for image_id in range(1, 301):
+        coco_builder.split("train")["images"].append(
+            {"id": image_id, "file_name": f"{image_id}.jpg", "width": 8, "height": 8}
+        )
+    root = coco_builder.write()
+
+    def ids(split: PackedSplit) -> set[int]:
+        return {split.image_id(p) for p in range(len(split))}
+
+    everything = ids(open_split(root, "train"))
+    select = ids(open_split(root, "select"))
+    trained = ids(open_split(root, "train", hold_out_select=True))
+    assert select == {i for i in everything if in_select(i)}
+    assert select | trained == everything == set(range(1, 301))
+    assert not select & trained
+    assert 15 <= len(select) <= 45
+    assert open_split(root, "select").name == "select"
+
+
+def test_select_with_files_of_its_own_takes_nothing_out_of_train(coco_builder: CocoBuilder) -> None:
+    coco_builder.fill("train", images=30)
+    coco_builder.fill("select", images=2, first_id=800)
+    root = coco_builder.write()
+    assert len(open_split(root, "train", hold_out_select=True)) == 30
+    assert open_split(root, "select").image_id(0) == 800
+
+
+def test_unknown_split_names_the_file_and_lists_what_there_is(coco_builder: CocoBuilder) -> None:
+    coco_builder.fill("train", images=1)
+    coco_builder.fill("val", images=1)
+    root = coco_builder.write()
+    with pytest.raises(DataError) as caught:
+        open_split(root, "trian")
+    message = str(caught.value)
+    assert str(root / "annotations" / "person_keypoints_trian2017.json") in message
+    assert "train, val" in message
+
+
+def test_missing_folder_says_how_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="posebench data synth"):
+        open_split(tmp_path / "nowhere", "train")
+
+
+def test_select_without_train_is_an_error_about_train(coco_builder: CocoBuilder) -> None:
+    coco_builder.fill("val", images=1)
+    with pytest.raises(DataError, match="person_keypoints_train2017"):
+        open_split(coco_builder.write(), "select")
+
+
+def test_fingerprint_is_of_the_content_not_of_the_place(coco_builder: CocoBuilder, tmp_path: Path) -> None:
+    coco_builder.fill("train", images=2)
+    root = coco_builder.write()
+    shutil.copytree(root, tmp_path / "elsewhere")
+    assert fingerprint(root) == fingerprint(tmp_path / "elsewhere")
+    coco_builder.person("train", 1)
+    assert fingerprint(coco_builder.write()) != fingerprint(tmp_path / "elsewhere")
+
+
+# --- pixels ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def one_image(coco_builder: CocoBuilder) -> CocoBuilder:
+    coco_builder.image("train", 77)
+    coco_builder.person("train", 77)
+    coco_builder.write()
+    return coco_builder
+
+
+def test_missing_image_is_named_with_its_id(one_image: CocoBuilder) -> None:
+    path = one_image.folder("train") / "000000000077.jpg"
+    path.unlink()
+    with pytest.raises(DataError, match=r"no such file \(image id 77\)") as caught:
+        open_split(one_image.root, "train").read_image(0)
+    assert str(path) in str(caught.value)
+
+
+def test_undecodable_image_is_named_with_its_id(one_image: CocoBuilder) -> None:
+    (one_image.folder("train") / "000000000077.jpg").write_bytes(b"not an image")
+    with pytest.raises(DataError, match=r"cannot be decoded \(image id 77\)"):
+        open_split(one_image.root, "train").read_image(0)
+
+
+def test_image_of_another_size_is_refused(one_image: CocoBuilder) -> None:
+    cv2.imwrite(str(one_image.folder("train") / "000000000077.jpg"), np.zeros((64, 81, 3), np.uint8))
+    with pytest.raises(DataError, match=r"is 81x64 pixels, annotated as 80x64 \(image id 77\)"):
+        open_split(one_image.root, "train").read_image(0)
+
+
+def test_exif_rotation_is_ignored(one_image: CocoBuilder) -> None:
+    path = one_image.folder("train") / "000000000077.jpg"
+    pixels = np.zeros((64, 80, 3), np.uint8)
+    pixels[:20] = 255  # bright on top
+    assert cv2.imwrite(str(path), pixels)
+    plain = path.read_bytes()
+    # Orientation 6: "rotate by 90 degrees to show". Little-endian TIFF with one entry, tag 0x0112.
+    tiff = b"II*\x00\x08\x00\x00\x00\x01\x00\x12\x01\x03\x00\x01\x00\x00\x00\x06\x00\x00\x00\x00\x00\x00\x00"
+    exif = b"Exif\x00\x00" + tiff
+    path.write_bytes(plain[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + plain[2:])
+    assert cv2.imread(str(path)).shape == (80, 64, 3), "the tag is one that OpenCV would follow"
+    image = open_split(one_image.root, "train").read_image(0)
+    assert image.shape == (64, 80, 3)
+    assert image[:16].mean() > 250
+    assert image[24:].mean() < 5
+
+
+def test_grey_images_are_read_as_three_channels(coco_builder: CocoBuilder) -> None:
+    coco_builder.image("train", 1, pixels=np.full((64, 80), 99, np.uint8))
+    coco_builder.person("train", 1)
+    image = open_split(coco_builder.write(), "train").read_image(0)
+    assert image.shape == (64, 80, 3)
+    assert abs(int(image.mean()) - 99) <= 1
