@@ -168,18 +168,29 @@ class Ledger:
 
     def finish(self, key: int, status: Status, score: float | None) -> None:
         """Close a trial. The score is a copy for Optuna's dashboards; no table of ours reads it."""
-        trial = self.storage.get_trial(key)
-        if trial.state.is_finished():
-            return
-        self.storage.set_trial_user_attr(key, _STATUS, str(status))
-        if status == Status.COMPLETE and score is not None:
-            self.storage.set_trial_state_values(key, TrialState.COMPLETE, [score])
-        else:
-            self.storage.set_trial_state_values(key, TrialState.FAIL)
+        try:
+            self.storage.set_trial_user_attr(key, _STATUS, str(status))
+            if status == Status.COMPLETE and score is not None:
+                self.storage.set_trial_state_values(key, TrialState.COMPLETE, [score])
+            else:
+                self.storage.set_trial_state_values(key, TrialState.FAIL)
+        except optuna.exceptions.UpdateFinishedTrialError:
+            return  # two workers that sweep at once close a dead one's trial twice
 
     def put_back(self, key: int) -> None:
-        """Give a claimed trial back: it waits again."""
-        self.storage.set_trial_state_values(key, TrialState.WAITING)
+        """Give a claimed trial back: it waits again, and forgets its worker, so that the next one is not taken for it."""
+        try:
+            self.storage.set_trial_user_attr(key, _OWNER, None)
+            self.storage.set_trial_user_attr(key, _HEARTBEAT, None)
+            self.storage.set_trial_state_values(key, TrialState.WAITING)
+        except optuna.exceptions.UpdateFinishedTrialError:
+            return  # another worker has run it since
+
+    def put_back_stale(self, key: int) -> None:
+        """Give a dead worker's trial back, unless another sweep did so before and it is somebody's again."""
+        trial = self.storage.get_trial(key)
+        if trial.state == TrialState.RUNNING and _is_stale(trial):
+            self.put_back(key)
 
     def stale(self) -> list[Claim]:
         """Running trials whose worker is dead or has been silent for too long."""

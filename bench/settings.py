@@ -9,14 +9,15 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 import studies
 from bench.optimizers import optimizer_entry
 from bench.space import as_document, from_document
 from bench.spec import PRESETS, StudySpec
+from posemodel.config import Device
 from posemodel.errors import SettingsError
 
 ENVIRONMENT_PREFIX = "POSEBENCH_"
@@ -36,6 +37,13 @@ _OUTSIDE_SPEC: dict[str, Any] = {
     "spaces": {},
 }
 """Settings of a study file that are turned into StudySpec's derived fields, with their defaults."""
+_OUTSIDE_TYPES: dict[str, Any] = {
+    "data": Path,
+    "synthetic_images": Annotated[int, Field(ge=3)],
+    "device": Device,
+    "name": str,
+    "spaces": dict[str, dict[str, Any]],
+}
 
 
 @dataclass(frozen=True)
@@ -73,14 +81,15 @@ def resolve(
     for path, origin in ((preset_file, f"preset {preset}"), (study_file, f"file {study_file}")):
         if path is not None:
             for name, value in read_study_file(path).items():
-                settings[name] = Setting(value, origin)
+                settings[name] = _checked(name, value, origin)
     for name in known:
         variable = ENVIRONMENT_PREFIX + name.upper()
         if environ.get(variable):
-            settings[name] = Setting(_from_environment(name, variable, environ[variable]), f"environment {variable}")
+            value = _from_environment(name, variable, environ[variable])
+            settings[name] = _checked(name, value, f"environment {variable}")
     for name, value in command_line.items():
         if value is not None:
-            settings[name] = Setting(value, "command line")
+            settings[name] = _checked(name, value, "command line")
     return settings
 
 
@@ -113,22 +122,26 @@ def read_study_file(path: Path) -> dict[str, Any]:
     return document
 
 
+def _checked(name: str, value: Any, origin: str) -> Setting:
+    """A setting of its own type (the environment has only text); SettingsError names the field and its origin."""
+    if name in _OUTSIDE_TYPES:
+        kind = _OUTSIDE_TYPES[name]
+    else:
+        field = StudySpec.model_fields[name]
+        kind = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+    try:
+        return Setting(TypeAdapter(kind).validate_python(value), origin)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, (name, *first["loc"])))
+        raise SettingsError(f"{where}: {first['msg']} (got {first['input']!r}, from: {origin}).") from error
+
+
 def _from_environment(name: str, variable: str, text: str) -> Any:
     if name == "optimizers":
         return [part.strip() for part in text.split(",")]
     if name == "spaces":
         raise SettingsError(f"{variable}: spaces belong into a study file.")
-    field = StudySpec.model_fields.get(name)
-    if field is not None and field.annotation is bool:
-        lowered = text.lower()
-        if lowered not in ("1", "0", "true", "false", "yes", "no", "on", "off"):
-            raise SettingsError(f"{variable}: must be true or false, got {text!r}.")
-        return lowered in ("1", "true", "yes", "on")
-    if name == "synthetic_images":
-        try:
-            return int(text)
-        except ValueError as error:
-            raise SettingsError(f"{variable}: must be a whole number, got {text!r}.") from error
     return text
 
 
@@ -141,15 +154,21 @@ def from_variable(variable: str, default: str, environ: Mapping[str, str] = os.e
 def spaces_of(settings: Mapping[str, Setting]) -> dict[str, dict[str, Any]]:
     """The tuning space of each optimizer named: the registry's, with a study file's ranges in their place."""
     changes = settings["spaces"].value
+    where = f"{settings['spaces'].origin}: spaces"
     names = list(settings["optimizers"].value)
     for name in changes:
         if name not in names:
-            raise SettingsError(f"spaces.{name}: this study has no optimizer {name!r} ({', '.join(names)}).")
+            raise SettingsError(f"{where}.{name}: this study has no optimizer {name!r} ({', '.join(names)}).")
     spaces = {}
     for name in names:
         entry = optimizer_entry(name)
-        space = from_document(changes[name], f"spaces.{name}") if name in changes else entry.space
-        entry.resolve(dict.fromkeys(space, 0.5) | ({} if "lr" in space else {"lr": 0.1}))
+        space = from_document(changes[name], f"{where}.{name}") if name in changes else entry.space
+        if "weight_decay" in space:
+            raise SettingsError(f"{where}.{name}.weight_decay: is one value for all optimizers: set `weight_decay`.")
+        try:
+            entry.resolve(dict.fromkeys(space, 0.5) | ({} if "lr" in space else {"lr": 0.1}))
+        except SettingsError as error:
+            raise SettingsError(f"{where}.{name}: {error}") from error
         spaces[name] = as_document(space)
     return spaces
 

@@ -5,8 +5,10 @@ and tagged as recorded, so that a run cut off by a kill is never taken for a res
 """
 
 import json
+import math
 import os
 import sqlite3
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,9 @@ _STUDY_TAG, _TRIAL_TAG, _RECORDED_TAG = "posebench.study", "posebench.trial", "p
 _STATUS_TAG, _ERROR_TAG = "posebench.status", "posebench.error"
 _PARENT_TAG = "mlflow.parentRunId"
 _ERROR_LENGTH = 4000
+_EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+"""Opens MLflow's pages on training runs, not on traces of language models."""
+_SOURCE_TAGS = {"mlflow.source.name": "posebench", "mlflow.source.type": "LOCAL"}
 
 
 class Tracker:
@@ -67,7 +72,7 @@ class Tracker:
             remote = self.uri.startswith(("http://", "https://"))
             location = None if remote else (Path(ARTIFACTS) / self.study_name).absolute().as_uri()
             try:
-                return self.client.create_experiment(self.study_name, artifact_location=location)
+                return self.client.create_experiment(self.study_name, artifact_location=location, tags=_EXPERIMENT_TAGS)
             except MlflowException:
                 found = self.client.get_experiment_by_name(self.study_name)  # another process was first
                 if found is None:
@@ -82,7 +87,7 @@ class Tracker:
         if parent is not None:
             self.client.update_run(parent, status="RUNNING")
             return parent
-        tags = {_STUDY_TAG: spec.kind, **{f"machine.{key}": value for key, value in machine.items()}}
+        tags = {**_SOURCE_TAGS, _STUDY_TAG: spec.kind, **{f"machine.{key}": value for key, value in machine.items()}}
         run = self.client.create_run(self.experiment_id, run_name=spec.name, tags=tags)
         self._log_parameters(run.info.run_id, _flat(spec.identity()))
         self.client.log_dict(run.info.run_id, spec.model_dump(mode="json"), "study.json")
@@ -118,7 +123,13 @@ class Tracker:
     def start_trial(self, spec: TrialSpec, parent: str) -> str:
         """Begin a child run."""
         name = f"{spec.phase}-{spec.optimizer}-{spec.index}"
-        tags = {_PARENT_TAG: parent, _TRIAL_TAG: spec.id, "optimizer": spec.optimizer, "phase": spec.phase}
+        tags = {
+            **_SOURCE_TAGS,
+            _PARENT_TAG: parent,
+            _TRIAL_TAG: spec.id,
+            "optimizer": spec.optimizer,
+            "phase": spec.phase,
+        }
         run_id = self.client.create_run(self.experiment_id, run_name=name, tags=tags).info.run_id
         self._log_data(run_id, spec.train.data, spec.data_digest, spec.train.val_split)
         return run_id
@@ -176,7 +187,7 @@ class Tracker:
         points: list[pd.DataFrame] = []
         for row in records.itertuples():
             columns = {
-                name: pd.Series({m.step: m.value for m in self.client.get_metric_history(row.run_id, name)})
+                name: pd.Series({m.step: _measured(m.value) for m in self.client.get_metric_history(row.run_id, name)})
                 for name in (*CURVES, "train_seconds")
             }
             frame = pd.DataFrame(columns).rename_axis("step").reset_index()
@@ -238,6 +249,11 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
+def _measured(value: float) -> float:
+    """Undo what MLflow's SQL store does to infinity: it keeps the largest float in its place."""
+    return math.copysign(math.inf, value) if abs(value) == sys.float_info.max else value
+
+
 def _flat(document: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in document.items() if key != "spaces"} | {
         f"space.{name}": space for name, space in document.get("spaces", {}).items()
@@ -251,5 +267,9 @@ def _as_record(run: Any) -> Record:
         if name not in values:
             kind = Record.__annotations__[name]
             values[name] = parameters[name] if kind is str else json.loads(parameters[name])
-    metrics = {key.removeprefix("final."): value for key, value in run.data.metrics.items() if key.startswith("final.")}
+    metrics = {
+        key.removeprefix("final."): _measured(value)
+        for key, value in run.data.metrics.items()
+        if key.startswith("final.")
+    }
     return Record(**values, metrics=metrics)

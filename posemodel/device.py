@@ -15,7 +15,7 @@ def choose_device(name: Device) -> torch.device:
     }
     if name == "auto":
         return torch.device(next(device for device, there in available.items() if there))
-    if not available[name]:
+    if not available.get(name):
         raise SettingsError(f"device: no {name} device here. Use --device auto or --device cpu.")
     return torch.device(name)
 

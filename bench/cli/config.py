@@ -33,6 +33,7 @@ def show(
     settings["storage"] = from_variable(STORAGE_VARIABLE, DEFAULT_STORAGE)
     settings["tracking_uri"] = from_variable(TRACKING_VARIABLE, DEFAULT_TRACKING)
     if as_json:
-        print_json({name: {"value": s.value, "origin": s.origin} for name, s in sorted(settings.items())})
+        plain = {name: str(s.value) if isinstance(s.value, Path) else s.value for name, s in settings.items()}
+        print_json({name: {"value": plain[name], "origin": s.origin} for name, s in sorted(settings.items())})
     else:
         print_table(("setting", "value", "origin"), [[n, str(s.value), s.origin] for n, s in sorted(settings.items())])

@@ -57,7 +57,7 @@ def sweep(ledger: Ledger, tracker: Tracker, parent_run: str) -> None:
         tracker.abandon(claim.spec.id)
         record = tracker.recorded(claim.spec.id)
         if record is None and claim.attempts < MAX_ATTEMPTS:
-            ledger.put_back(claim.key)
+            ledger.put_back_stale(claim.key)
             continue
         if record is None:
             message = f"the worker died {claim.attempts} times while it ran this trial"

@@ -59,7 +59,7 @@ class Warp:
         if ignored is None:
             return np.ones((cells, cells), np.uint8)
         warped = cv2.warpAffine(ignored * np.uint8(255), self.matrix, (size, size), flags=cv2.INTER_LINEAR)
-        return (cv2.resize(warped, (cells, cells), interpolation=cv2.INTER_AREA) < 128).astype(np.uint8)
+        return (cv2.resize(warped, (cells, cells), interpolation=cv2.INTER_AREA) <= 128).astype(np.uint8)
 
 
 def letterbox(width: int, height: int, size: int) -> Warp:

@@ -269,9 +269,7 @@ def test_impossible_image_sizes(coco_builder: CocoBuilder, side: Any) -> None:
     fatal(coco_builder, IMAGE, "positive whole number")
 
 
-@pytest.mark.parametrize(
-    "box", [[-5, 0, 20, 20], [0, -2, 20, 20], [70, 0, 20, 20], [0, 50, 20, 20], [10, 10, -3, 5]]
-)
+@pytest.mark.parametrize("box", [[-5, 0, 20, 20], [0, -2, 20, 20], [70, 0, 20, 20], [0, 50, 20, 20], [10, 10, -3, 5]])
 def test_box_outside_the_image_is_reported_and_tolerated(valid: CocoBuilder, box: list[float]) -> None:
     people(valid)[0]["bbox"] = box
     reported_only(valid, PERSON, "reaches outside the image of 80x64")

@@ -48,9 +48,7 @@ def test_flip_swaps_left_and_right_names_and_undoes_itself() -> None:
 
 
 def test_limbs_are_symmetric_under_the_flip() -> None:
-    flipped = {
-        frozenset((skeleton.FLIPPED_PARTS[a], skeleton.FLIPPED_PARTS[b])) for a, b in skeleton.LIMBS
-    }
+    flipped = {frozenset((skeleton.FLIPPED_PARTS[a], skeleton.FLIPPED_PARTS[b])) for a, b in skeleton.LIMBS}
     assert flipped == {frozenset(limb) for limb in skeleton.LIMBS}
 
 

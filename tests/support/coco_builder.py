@@ -35,9 +35,7 @@ STANDING = {
 def standing_keypoints(x: float, y: float, width: float, height: float) -> list[float]:
     """51 numbers: the standing person in a box, every keypoint visible."""
     return [
-        value
-        for name in COCO_KEYPOINTS
-        for value in (x + STANDING[name][0] * width, y + STANDING[name][1] * height, 2)
+        value for name in COCO_KEYPOINTS for value in (x + STANDING[name][0] * width, y + STANDING[name][1] * height, 2)
     ]
 
 

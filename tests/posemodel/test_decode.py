@@ -1,0 +1,212 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from posemodel import skeleton
+from posemodel.config import InputSettings
+from posemodel.data.targets import make_heatmaps, make_pafs, sigma_cells, to_pixels
+from posemodel.decode import DecodeSettings, Detections, connect, decode, find_peaks
+from tests.support.coco_builder import STANDING
+
+GEOMETRY = InputSettings(size=96, stride=4)
+"""24 x 24 cells."""
+EXACT = 0.1 * GEOMETRY.stride
+"""A tenth of a cell, in pixels."""
+
+
+def standing(x: float, y: float, width: float, height: float) -> np.ndarray:
+    """A standing person (18, 3) with its neck, in a box in pixels."""
+    person = np.full((18, 3), 2.0)
+    for name, (across, down) in STANDING.items():
+        person[skeleton.PARTS.index(name), :2] = x + across * width, y + down * height
+    person[skeleton.NECK, :2] = person[list(skeleton.SHOULDERS), :2].mean(axis=0)
+    return person
+
+
+def targets(people: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return make_heatmaps(people, GEOMETRY), make_pafs(people, GEOMETRY)
+
+
+def found(people: np.ndarray) -> Detections:
+    return decode(*targets(people), GEOMETRY)
+
+
+def assert_same_people(detections: Detections, people: np.ndarray, tolerance: float = EXACT) -> None:
+    """The same people in any order, each part within the tolerance, nothing added."""
+    assert len(detections.people) == len(people)
+    left = list(detections.people)
+    for person in people:
+        labelled = person[:, 2] > 0
+        distance = [
+            np.abs(other[labelled, :2] - person[labelled, :2]).max()
+            if np.array_equal(other[:, 2] > 0, labelled)
+            else np.inf
+            for other in left
+        ]
+        best = int(np.argmin(distance))
+        assert distance[best] <= tolerance
+        left.pop(best)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 2))
+def test_targets_of_separate_people_decode_to_a_tenth_of_a_cell(seed: int, number: int) -> None:
+    rng = np.random.default_rng(seed)
+    people = []
+    for column in range(number):
+        width = 95 / number
+        person = standing(column * width + 1, rng.uniform(1, 6), width - 6, rng.uniform(76, 88))
+        person[:, :2] += rng.uniform(-1, 1, (18, 2))  # every part at its own place within a cell
+        person[skeleton.NECK, :2] = person[list(skeleton.SHOULDERS), :2].mean(axis=0)
+        people.append(person)
+    assert_same_people(found(np.array(people)), np.array(people))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.floats(0, 95), st.floats(0, 95), st.integers(0, 17))
+def test_a_single_point_anywhere_inside_is_found_where_it_is(x: float, y: float, part: int) -> None:
+    """Border cells included: pixels 0 and 95 lie half a cell outside of the outer cells' centres."""
+    people = np.zeros((1, 18, 3))
+    people[0, part] = x, y, 2
+    assert_same_people(found(people), people)
+
+
+@pytest.mark.parametrize("cell", [(0, 0), (23, 0), (0, 23), (23, 23), (0, 11), (11, 23)])
+def test_points_at_the_centres_of_border_cells(cell: tuple[int, int]) -> None:
+    people = np.zeros((1, 18, 3))
+    people[0, 0] = *to_pixels(np.array(cell, float), GEOMETRY.stride), 2
+    result = found(people)
+    np.testing.assert_allclose(result.people[0, 0, :2], people[0, 0, :2], atol=1e-3)
+    assert result.people[0, 0, 2] == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize("cell", [(7.5, 9), (7, 9.5), (7.5, 9.5)])
+def test_a_plateau_between_cells_is_one_peak_in_its_middle(cell: tuple[float, float]) -> None:
+    people = np.zeros((1, 18, 3))
+    people[0, 0] = *to_pixels(np.array(cell), GEOMETRY.stride), 2
+    heatmaps, pafs = targets(people)
+    at = heatmaps[0] == heatmaps[0].max()
+    assert at.sum() in (2, 4), "the case is one of equal neighbours"
+    assert_same_people(decode(heatmaps, pafs, GEOMETRY), people, tolerance=0.01)
+
+
+def test_a_large_flat_area_is_one_peak() -> None:
+    maps = np.zeros((18, 24, 24), np.float32)
+    maps[0, 5:9, 6:12] = 0.7
+    peaks = find_peaks(maps, sigma_cells(GEOMETRY), DecodeSettings())
+    assert len(peaks.part) == 1
+    assert peaks.score[0] <= 1
+
+
+def test_empty_maps_hold_nobody() -> None:
+    for value in (0.0, -3.0, 0.05):
+        heatmaps = np.full((19, 24, 24), value, np.float32)
+        result = decode(heatmaps, np.zeros((38, 24, 24), np.float32), GEOMETRY)
+        assert result.people.shape == (0, 18, 3)
+        assert result.scores.shape == (0,)
+
+
+def test_the_background_channel_is_not_a_part() -> None:
+    heatmaps = np.zeros((19, 24, 24), np.float32)
+    heatmaps[18, 5, 5] = 1
+    assert len(decode(heatmaps, np.zeros((38, 24, 24), np.float32), GEOMETRY).people) == 0
+
+
+def test_peaks_without_any_field_are_people_of_one_part() -> None:
+    heatmaps, pafs = targets(standing(4, 4, 88, 88)[None])
+    result = decode(heatmaps, np.zeros_like(pafs), GEOMETRY)
+    assert len(result.people) == 18
+    assert ((result.people[..., 2] > 0).sum(axis=1) == 1).all()
+
+
+def test_two_people_side_by_side_are_not_mixed() -> None:
+    people = np.stack([standing(2, 4, 42, 86), standing(51, 8, 42, 80)])
+    assert_same_people(found(people), people)
+
+
+def test_crossed_arms_of_two_people_are_not_mixed() -> None:
+    """Only the fields tell whose wrist is whose: each is nearer to the other's elbow."""
+    people = np.zeros((2, 18, 3))
+    elbow, wrist = skeleton.PARTS.index("left_elbow"), skeleton.PARTS.index("left_wrist")
+    people[0, elbow], people[0, wrist] = (20, 30, 2), (70, 60, 2)
+    people[1, elbow], people[1, wrist] = (70, 30, 2), (20, 60, 2)
+    assert_same_people(found(people), people)
+
+
+def test_a_missing_shoulder_leaves_two_fragments_and_nothing_lost() -> None:
+    """No shoulder, no neck: what the limbs do not connect is not glued together by guessing."""
+    person = standing(4, 4, 88, 88)
+    for part in (skeleton.NECK, skeleton.PARTS.index("left_shoulder")):
+        person[part] = 0
+    result = found(person[None])
+    assert (result.people[..., 2] > 0).sum() == 16
+    parts = {frozenset(np.flatnonzero(p[:, 2])) for p in result.people}
+    right_leg = {skeleton.PARTS.index(f"right_{name}") for name in ("hip", "knee", "ankle")}
+    assert frozenset(right_leg) in parts
+    together = next(p for p in parts if skeleton.PARTS.index("nose") in p)
+    assert {skeleton.PARTS.index(n) for n in ("right_ear", "right_shoulder", "right_wrist")} <= together
+    for person_found in result.people:
+        labelled = person_found[:, 2] > 0
+        np.testing.assert_allclose(person_found[labelled, :2], person[labelled, :2], atol=EXACT)
+
+
+def test_a_limb_that_closes_a_cycle_adds_nothing() -> None:
+    """Neck, shoulder, ear, eye and nose form rings: all 19 limbs are accepted, 18 parts remain one person."""
+    people = standing(4, 4, 88, 88)[None]
+    heatmaps, pafs = targets(people)
+    peaks = find_peaks(heatmaps[:18], sigma_cells(GEOMETRY), DecodeSettings())
+    assert len(connect(peaks, pafs, DecodeSettings()).score) == 19
+    result = decode(heatmaps, pafs, GEOMETRY)
+    assert len(result.people) == 1
+    assert result.scores[0] == pytest.approx(result.people[0, :, 2].sum() / 18)
+
+
+def test_a_reversed_field_connects_nothing() -> None:
+    heatmaps, pafs = targets(standing(4, 4, 88, 88)[None])
+    assert len(decode(heatmaps, -pafs, GEOMETRY).people) == 18
+
+
+def test_parts_not_found_are_zero() -> None:
+    people = np.zeros((1, 18, 3))
+    people[0, 1], people[0, 0] = (40, 40, 2), (40, 20, 2)
+    assert not found(people).people[0, 2:].any()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_noise_gives_bounded_sorted_scores_and_the_same_answer_twice(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    heatmaps = rng.normal(0.3, 0.4, (19, 24, 24)).astype(np.float32)
+    pafs = rng.normal(0, 0.7, (38, 24, 24)).astype(np.float32)
+    result, again = decode(heatmaps, pafs, GEOMETRY), decode(heatmaps.copy(), pafs.copy(), GEOMETRY)
+    np.testing.assert_array_equal(result.people, again.people)
+    np.testing.assert_array_equal(result.scores, again.scores)
+    assert len(result.people) > 20
+    assert (np.diff(result.scores) <= 0).all()
+    for values in (result.scores, result.people[..., 2]):
+        assert values.min() >= 0
+        assert values.max() <= 1
+    assert np.isfinite(result.people).all()
+
+
+def test_input_maps_are_left_as_they_were() -> None:
+    heatmaps, pafs = targets(standing(4, 4, 88, 88)[None])
+    before = heatmaps.copy(), pafs.copy()
+    decode(heatmaps, pafs, GEOMETRY)
+    np.testing.assert_array_equal(heatmaps, before[0])
+    np.testing.assert_array_equal(pafs, before[1])
+
+
+def test_the_strongest_peaks_are_kept() -> None:
+    maps = np.zeros((18, 24, 24), np.float32)
+    strengths = np.linspace(0.2, 0.9, 36).reshape(6, 6)
+    maps[3, 1:24:4, 1:24:4] = strengths
+    peaks = find_peaks(maps, sigma_cells(GEOMETRY), DecodeSettings(max_peaks=5))
+    assert (peaks.part == 3).all()
+    np.testing.assert_allclose(peaks.score, np.sort(strengths.ravel())[::-1][:5], atol=1e-6)
+
+
+def test_half_precision_maps_as_a_loader_gives_them() -> None:
+    people = np.stack([standing(2, 4, 42, 86), standing(51, 8, 42, 80)])
+    heatmaps, pafs = targets(people)
+    assert_same_people(decode(heatmaps.astype(np.float16), pafs.astype(np.float16), GEOMETRY), people)

@@ -1,0 +1,124 @@
+import pytest
+import torch
+
+from posemodel.data.loader import Batch
+from posemodel.loss import pose_loss
+from posemodel.network.base import Maps
+
+CELLS = 3
+
+
+def batch_of(size: int = 2, *, mask: torch.Tensor | None = None, fill: float = 0.0) -> Batch:
+    heatmaps = torch.full((size, 19, CELLS, CELLS), fill, dtype=torch.float16)
+    heatmaps[:, 18] = 1 - fill
+    return Batch(
+        images=torch.zeros(size, 3, 12, 12, dtype=torch.uint8),
+        heatmaps=heatmaps,
+        pafs=torch.zeros(size, 38, CELLS, CELLS, dtype=torch.float16),
+        mask=torch.ones(size, 1, CELLS, CELLS, dtype=torch.uint8) if mask is None else mask,
+        warps=torch.zeros(size, 2, 3, dtype=torch.float64),
+        image_ids=torch.arange(size),
+    )
+
+
+def exact(batch: Batch) -> Maps:
+    return Maps(batch.heatmaps.float(), batch.pafs.float())
+
+
+def test_exact_maps_cost_nothing() -> None:
+    batch = batch_of()
+    loss, _ = pose_loss([exact(batch)] * 3, batch)
+    assert loss.item() == 0
+
+
+def test_one_error_by_hand() -> None:
+    """An error of 3 in one cell of one channel: 3^2 / (2 x batch 2 x 9 cells) = 0.25."""
+    batch = batch_of(2)
+    heatmaps, pafs = exact(batch)
+    heatmaps[1, 4, 0, 2] += 3
+    loss, terms = pose_loss([Maps(heatmaps, pafs)], batch)
+    assert loss.item() == pytest.approx(0.25)
+    assert {k: v.item() for k, v in terms.items()} == pytest.approx({"stage1_heatmaps": 0.25, "stage1_pafs": 0})
+
+
+def test_channels_stages_and_branches_are_summed() -> None:
+    """Error 1 in every channel and cell: 19 / 2 + 38 / 2 for a stage, whatever the batch and the number of cells."""
+    for size in (1, 4):
+        batch = batch_of(size)
+        wrong = Maps(*(maps + 1 for maps in exact(batch)))
+        loss, terms = pose_loss([wrong, exact(batch), wrong], batch)
+        assert loss.item() == pytest.approx(2 * (19 + 38) / 2)
+        assert [round(v.item(), 4) for v in terms.values()] == [9.5, 19, 0, 0, 9.5, 19]
+
+
+def test_terms_are_named_in_order_and_sum_to_the_loss() -> None:
+    batch = batch_of()
+    stages = [Maps(*(maps + torch.randn(maps.shape) for maps in exact(batch))) for _ in range(2)]
+    loss, terms = pose_loss(stages, batch)
+    assert list(terms) == ["stage1_heatmaps", "stage1_pafs", "stage2_heatmaps", "stage2_pafs"]
+    assert loss.item() == pytest.approx(sum(term.item() for term in terms.values()))
+
+
+def test_masked_cells_count_for_nothing() -> None:
+    mask = torch.ones(2, 1, CELLS, CELLS, dtype=torch.uint8)
+    mask[0, 0, 1, 1] = 0
+    batch = batch_of(mask=mask)
+    heatmaps, pafs = exact(batch)
+    heatmaps[0, :, 1, 1] += 100
+    pafs[0, :, 1, 1] -= 100
+    heatmaps.requires_grad_()
+    loss, _ = pose_loss([Maps(heatmaps, pafs)], batch)
+    assert loss.item() == 0
+    heatmaps = heatmaps.detach()
+    heatmaps[1, 0, 1, 1] += 6
+    loss, _ = pose_loss([Maps(heatmaps, pafs)], batch)
+    assert loss.item() == pytest.approx(36 / (2 * 2 * 9)), "the divisor counts masked cells too"
+
+
+def test_no_gradient_reaches_a_masked_cell() -> None:
+    mask = torch.ones(1, 1, CELLS, CELLS, dtype=torch.uint8)
+    mask[0, 0, 2, 0] = 0
+    batch = batch_of(1, mask=mask)
+    maps = Maps(*(m.add(1).requires_grad_() for m in exact(batch)))
+    pose_loss([maps], batch)[0].backward()
+    for branch in maps:
+        assert not branch.grad[0, :, 2, 0].any()
+        assert branch.grad[0, :, 0, 0].all()
+
+
+def test_foreground_weight_one_is_the_plain_loss() -> None:
+    torch.manual_seed(0)
+    batch = batch_of(fill=0.5)
+    stages = [Maps(*(maps + torch.randn(maps.shape) for maps in exact(batch)))]
+    assert pose_loss(stages, batch, foreground_weight=1.0)[0] == pose_loss(stages, batch)[0]
+
+
+def test_foreground_weight_by_hand() -> None:
+    """1 + (w - 1) t: a part at its peak (t = 1) counts 5-fold, half on 3-fold, off once; background by its complement;
+    both channels of a PAF by the length of the vector."""
+    batch = batch_of(1)
+    batch.heatmaps[0, 0, 0, 0], batch.heatmaps[0, 18, 0, 0] = 1, 0
+    batch.heatmaps[0, 0, 0, 1], batch.heatmaps[0, 18, 0, 1] = 0.5, 0.5
+    batch.pafs[0, 2, 0, 0], batch.pafs[0, 3, 0, 0] = 0, -1
+
+    def cost(branch: str, channel: int, row: int, column: int) -> float:
+        maps = exact(batch)
+        getattr(maps, branch)[0, channel, row, column] += 1
+        return pose_loss([maps], batch, foreground_weight=5)[0].item() * 2 * 9
+
+    assert cost("heatmaps", 0, 0, 0) == pytest.approx(5)
+    assert cost("heatmaps", 0, 0, 1) == pytest.approx(3)
+    assert cost("heatmaps", 0, 2, 2) == pytest.approx(1)
+    assert cost("heatmaps", 18, 0, 0) == pytest.approx(5)
+    assert cost("heatmaps", 18, 2, 2) == pytest.approx(1)
+    assert cost("pafs", 2, 0, 0) == pytest.approx(5)
+    assert cost("pafs", 3, 0, 0) == pytest.approx(5)
+    assert cost("pafs", 4, 0, 0) == pytest.approx(1)
+
+
+def test_half_precision_maps_are_summed_in_full_precision() -> None:
+    batch = batch_of(2)
+    wrong = Maps(*(maps.add(100).half() for maps in exact(batch)))
+    loss, _ = pose_loss([wrong], batch)
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(1e4 * 57 / 2, rel=0.01)
