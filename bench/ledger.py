@@ -65,7 +65,7 @@ def open_storage(url: str) -> RDBStorage:
         try:
             storage = RDBStorage(url, engine_kwargs=arguments)
             break
-        except sqlalchemy.exc.OperationalError as error:
+        except (sqlalchemy.exc.OperationalError, sqlalchemy.exc.IntegrityError) as error:
             # Two processes that open a new file at once both try to create its tables.
             if attempt == 4:
                 raise SettingsError(f"storage {url}: cannot be opened ({error.orig}).") from error
@@ -178,7 +178,7 @@ class Ledger:
             return  # two workers that sweep at once close a dead one's trial twice
 
     def put_back(self, key: int) -> None:
-        """Give a claimed trial back: it waits again, and forgets its worker, so that the next one is not taken for it."""
+        """Give a claimed trial back: it waits again and forgets its worker, with whom the next could be confused."""
         try:
             self.storage.set_trial_user_attr(key, _OWNER, None)
             self.storage.set_trial_user_attr(key, _HEARTBEAT, None)

@@ -15,6 +15,7 @@ from pycocotools.cocoeval import COCOeval
 
 from posemodel.data.check import count
 from posemodel.data.coco import people_to_coco, read_document
+from posemodel.data.problems import all_finite, annotation_problems, person_categories, raise_if_any
 from posemodel.errors import DataError
 
 PERSON_CATEGORY = 1
@@ -88,17 +89,19 @@ def score_file(predictions: Path, annotations: Path) -> Scores:
         raise DataError(f"{predictions}: cannot be read as JSON ({error}).") from error
     if not isinstance(results, list):
         raise DataError(f"{predictions}: must hold a list of results, holds {type(results).__name__}.")
-    if not isinstance(document.get("images"), list):
-        raise DataError(f"{annotations}: no list `images`.")
+    raise_if_any(annotation_problems(document, annotations))
     image_ids = {image["id"] for image in document["images"]}
     for number, result in enumerate(results):
         missing = {"image_id", "category_id", "keypoints", "score"} - set(result if isinstance(result, dict) else ())
         if missing:
             raise DataError(f"{predictions}: result {number} lacks {', '.join(sorted(missing))}.")
-        if result["image_id"] not in image_ids:
+        if not isinstance(result["image_id"], int) or result["image_id"] not in image_ids:
             raise DataError(f"{predictions}: result {number} is of image {result['image_id']}, not in {annotations}.")
-        if not isinstance(result["keypoints"], list) or len(result["keypoints"]) != 51:
-            raise DataError(f"{predictions}: result {number}: `keypoints` must hold 51 numbers (17 x, y, v).")
+        keypoints = result["keypoints"]
+        if not isinstance(keypoints, list) or len(keypoints) != 51 or not all_finite(keypoints):
+            raise DataError(f"{predictions}: result {number}: `keypoints` must hold 51 finite numbers (17 x, y, v).")
+        if not all_finite([result["score"]]):
+            raise DataError(f"{predictions}: result {number}: `score` must be a finite number.")
     return _score(document, results, sorted(image_ids))
 
 
@@ -114,7 +117,7 @@ def _score(document: dict[str, Any], results: list[dict[str, Any]], image_ids: l
     # pycocotools reports on stdout, which belongs to our own data.
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO()
-        truth.dataset = document
+        truth.dataset = document | {"annotations": _scored_annotations(document)}
         truth.createIndex()
         found = truth.loadRes([dict(r) for r in results]) if results else _nothing_found(document)
         evaluation = COCOeval(truth, found, "keypoints")
@@ -124,6 +127,16 @@ def _score(document: dict[str, Any], results: list[dict[str, Any]], image_ids: l
         evaluation.summarize()
     figures = [float(value) if value >= 0 else None for value in evaluation.stats]
     return Scores(*figures, images=counts["images"], people=counts["people"])
+
+
+def _scored_annotations(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """People only (other categories have no keypoints), with the two derivable fields that COCOeval insists on."""
+    people = person_categories(document)
+    return [
+        {"iscrowd": 0, "num_keypoints": sum(v > 0 for v in annotation["keypoints"][2::3])} | annotation
+        for annotation in document["annotations"]
+        if annotation["category_id"] in people
+    ]
 
 
 def _nothing_found(document: dict[str, Any]) -> COCO:

@@ -111,7 +111,10 @@ def build_loader(
     """A DataLoader and the sampler whose ``epoch`` (and ``skip``) is set before each pass.
 
     Training is shuffled and drops the last, smaller batch (unless it is the only one); validation does neither.
+    OpenCV gets one thread here too, not only in the workers: a worker forked from a process whose OpenCV has threads
+    waits for ever for the ones that were not forked with it.
     """
+    cv2.setNumThreads(CV2_THREADS_PER_WORKER)
     sampler = EpochSampler(len(dataset), shuffle=training, seed=seed)
     loader: DataLoader[Batch] = DataLoader(
         dataset,

@@ -119,7 +119,8 @@ def _image_faults(image: Any) -> Iterator[str]:
             yield f"`{side}` of an image must be a positive whole number, got {image.get(side)!r}"
 
 
-def _finite(values: Any) -> bool:
+def all_finite(values: Any) -> bool:
+    """Whether all are numbers, neither NaN nor infinite, that float32 can hold."""
     return all(isinstance(v, (int, float)) and not isinstance(v, bool) and abs(v) <= _LARGEST for v in values)
 
 
@@ -129,7 +130,7 @@ def _person_faults(annotation: dict[str, Any], width: float, height: float) -> I
     if not isinstance(keypoints, list) or len(keypoints) != KEYPOINT_VALUES:
         length = len(keypoints) if isinstance(keypoints, list) else "none"
         yield f"`keypoints` must hold {KEYPOINT_VALUES} numbers, has {length}", True
-    elif not _finite(keypoints):
+    elif not all_finite(keypoints):
         yield "`keypoints` holds a value that is not a finite number", True
     else:
         labelled = [(x, y) for x, y, v in _triples(keypoints) if v > 0]
@@ -141,7 +142,7 @@ def _person_faults(annotation: dict[str, Any], width: float, height: float) -> I
         if declared is not None and declared != len(labelled) and not annotation.get("iscrowd"):
             yield f"`num_keypoints` is {declared}, but {len(labelled)} are labelled", False
     box = annotation.get("bbox")
-    if not isinstance(box, list) or len(box) != 4 or not _finite(box):
+    if not isinstance(box, list) or len(box) != 4 or not all_finite(box):
         yield "`bbox` must hold 4 finite numbers x, y, width, height", True
     elif (
         min(box[0], box[1]) < -BOX_TOLERANCE
@@ -150,8 +151,8 @@ def _person_faults(annotation: dict[str, Any], width: float, height: float) -> I
         or min(box[2], box[3]) < 0
     ):
         yield f"`bbox` {box} reaches outside the image of {width}x{height} pixels", False
-    if not isinstance(annotation.get("area", 0), (int, float)):
-        yield "`area` must be a number", True
+    if not all_finite([annotation.get("area")]):
+        yield "`area` must be a finite number: COCO's score is relative to it", True
     yield from _segmentation_faults(annotation.get("segmentation"), width, height)
 
 
@@ -177,7 +178,7 @@ def _segmentation_faults(segmentation: Any, width: float, height: float) -> Iter
         if not segmentation:
             yield "`segmentation` has no polygon", False
         for polygon in segmentation:
-            if not isinstance(polygon, list) or len(polygon) % 2 or not _finite(polygon):
+            if not isinstance(polygon, list) or len(polygon) % 2 or not all_finite(polygon):
                 yield "a polygon must hold an even number of finite numbers", True
             elif len(polygon) < 6:
                 yield "a polygon has fewer than 3 points", True

@@ -426,3 +426,9 @@ def test_the_document_is_json(valid: CocoBuilder) -> None:
     document = check(valid.write()).as_document()
     assert json.loads(json.dumps(document, allow_nan=False)) == document
     assert document["problems"][0].keys() == {"file", "id", "problem"}
+
+
+@pytest.mark.parametrize("area", [None, "big", math.nan, math.inf])
+def test_area_must_be_a_number(valid: CocoBuilder, area: Any) -> None:
+    people(valid)[0]["area"] = area
+    fatal(valid, PERSON, "`area` must be a finite number")

@@ -198,7 +198,7 @@ def result(**changes: Any) -> dict[str, Any]:
         (json.dumps(["text"]), "result 0 lacks"),
         (json.dumps([result(image_id=5)]), "result 0 is of image 5"),
         (json.dumps([result(image_id=[5])]), "result 0 is of image"),
-        (json.dumps([result(keypoints=[1, 2, 3])]), "must hold 51 numbers"),
+        (json.dumps([result(keypoints=[1, 2, 3])]), "must hold 51 finite numbers"),
         (json.dumps([result(keypoints=["a"] * 51)]), "must hold 51"),
         (json.dumps([result(keypoints=[float("nan")] * 51)]), "must hold 51"),
         (json.dumps([result(score="high")]), "`score`"),

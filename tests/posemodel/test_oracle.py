@@ -16,7 +16,7 @@ def test_real_images_reach_the_goals_and_stay_below_the_ceiling(coco_mini: Path)
     at_368 = oracle_scores(split, InputSettings(size=368, stride=8))
     at_656 = oracle_scores(split, InputSettings(size=656, stride=8))
     assert None not in (ceiling.ap, at_368.ap, at_656.ap)
-    assert ceiling.ap == pytest.approx(0.883, abs=0.0005)
+    assert ceiling.ap == pytest.approx(0.88, abs=0.005), "0.877 to 0.883, by the order of equally scored fragments"
     assert 0.82 <= at_368.ap <= ceiling.ap
     assert 0.85 <= at_656.ap <= ceiling.ap
     assert (at_368.images, at_368.people) == (50, 66)

@@ -1,0 +1,304 @@
+"""The command line in this process: contracts of its documents, exit codes, and mistakes refused in words."""
+
+import hashlib
+import json
+import sys
+
+import pytest
+
+from bench.cli import app
+from posemodel.network import build_network
+
+SCORES = {"ap", "ap50", "ap75", "ap_medium", "ap_large", "ar", "ar50", "ar75", "ar_medium", "ar_large"}
+COUNTS = {"images", "people", "crowds", "unlabelled"}
+
+
+@pytest.fixture
+def document(posebench):
+    """Run a command with --json that must succeed; its one document."""
+
+    def run(*arguments):
+        code, out, err = posebench(*arguments, "--json")
+        assert code == 0, err
+        return json.loads(out)
+
+    return run
+
+
+@pytest.fixture
+def stores(monkeypatch, tracking_uri, storage_url):
+    """Stores in the test's folder, by absolute URL: MLflow keeps connections by their text."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_uri)
+    monkeypatch.setenv("POSEBENCH_STORAGE", storage_url)
+
+
+TINY_STUDY = (
+    *("--preset", "smoke", "--optimizers", "sgd,adam", "--trials", 1, "--seeds", 1, "--tune-steps", 2, "--steps", 2),
+    *("--size", 64, "--batch-size", 2, "--device", "cpu"),
+)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["stduy"], 2, "No such command 'stduy'"),
+        (["study", "optimisers"], 2, "No such command"),
+        (["study", "optimizers", "--preset", "nonsense"], 2, "no preset 'nonsense'"),
+        (["study", "optimizers", "--preset", "smal", "--dry-run"], 2, "Did you mean small?"),
+        (["study", "optimizers", "--optimizers", "adm"], 2, "Did you mean adam?"),
+        (["study", "optimizers", "--study", "none.toml"], 2, "none.toml: cannot be read"),
+        (["study", "optimizers", "--network", "smal"], 2, "Did you mean small?"),
+        (["study", "optimizers", "--preset", "smoke", "--size", "65"], 2, "needs a multiple of 16, got 65. Try 64."),
+        (["study", "optimizers", "--preset", "smoke", "--size", "16"], 2, "size"),
+        (["study", "optimizers", "--device", "gpu"], 2, "device"),
+        (["study", "optimizers", "--trials", "0"], 2, "--trials"),
+        (["study", "optimizers", "--schedule", "cosin", "--dry-run"], 2, "schedule"),
+        (["study", "optimizers", "--data", "no/such/folder"], 1, "no/such/folder: no such folder"),
+        (["data", "check", "no/such/folder"], 1, "no/such/folder: no such folder"),
+        (["data", "synth", "new", "--images", "2"], 2, "--images"),
+        (["eval"], 2, "give one of --checkpoint FILE, --predictions FILE, --oracle"),
+        (["eval", "--oracle", "--checkpoint", "x", "--data", "y"], 2, "give one of"),
+        (["eval", "--oracle"], 2, "--data"),
+        (["eval", "--predictions", "x.json"], 2, "--annotations"),
+        (["eval", "--checkpoint", "none.safetensors", "--data", "no/such/folder"], 1, "no/such/folder"),
+        (["train", "--data", "no/such/folder", "--steps", "2"], 1, "no/such/folder: no such folder"),
+        (["train", "--data", "x"], 2, "steps"),
+        (["train", "--data", "x", "--steps", "2", "--epochs", "2"], 2, "steps"),
+        (["train", "--data", "x", "--steps", "2", "--optimizer", "sdg"], 2, "Did you mean sgd?"),
+        (["train", "--data", "x", "--steps", "2", "-O", "beta_1=0.5"], 2, "Did you mean beta1?"),
+        (["train", "--data", "x", "--steps", "2", "-O", "beta1"], 2, "must be NAME=NUMBER"),
+        (["train", "--data", "x", "--steps", "2", "--prefetch-factor", "2"], 2, "prefetch_factor needs num_workers"),
+        (["info", "rtpose"], 2, "rtpose_vgg"),
+        (["report", "nonsense"], 2, "no such file here"),
+        (["ui"], 2, "no such file here"),
+        (["ui", "--port", "99999"], 2, "--port"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_a_mistake_is_refused_in_words(posebench, hermetic, arguments, code, message):
+    found, out, err = posebench(*arguments)
+    assert found == code
+    assert message in " ".join(err.replace("│", " ").split())
+    assert "Traceback" not in err
+    assert "--debug" not in err, "an error that nobody has worded"
+    assert out == ""
+    assert list(hermetic.iterdir()) == []
+
+
+def test_a_command_without_arguments_shows_its_help(posebench):
+    code, out, err = posebench()
+    assert code in (0, 2)
+    assert "study" in out + err
+
+
+def test_debug_shows_the_traceback(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["posebench", "--debug", "data", "check", "no/such/folder"])
+    with pytest.raises(Exception, match="no such folder"):
+        app.main()
+
+
+def test_the_version_is_printed(posebench):
+    code, out, _ = posebench("--version")
+    assert code == 0
+    assert out.startswith("posebench ")
+
+
+def contents(folder):
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_synthetic_data_of_a_seed_is_the_same_bytes(document, hermetic):
+    for folder, seed in (("one", 3), ("same", 3), ("other", 4)):
+        made = document("data", "synth", folder, "--images", 4, "--seed", seed)
+        assert made == {"directory": folder, "images": 4, "splits": {"train": 2, "select": 1, "val": 1}}
+    assert contents(hermetic / "one") == contents(hermetic / "same")
+    one, other = contents(hermetic / "one"), contents(hermetic / "other")
+    assert not set(one.values()) & {other[name] for name in one if name.endswith(".jpg")}
+    document("data", "synth", "one", "--images", 4, "--seed", 3)  # a finished one is left as it is
+    assert contents(hermetic / "one") == contents(hermetic / "same")
+
+
+def test_synthetic_data_never_goes_over_somebody_s_files(posebench, hermetic):
+    (hermetic / "own").mkdir()
+    (hermetic / "own" / "thesis.txt").write_text("years of work")
+    code, _, err = posebench("data", "synth", "own", "--images", 4)
+    assert code == 1
+    assert "already holds files" in err
+    assert [path.name for path in (hermetic / "own").iterdir()] == ["thesis.txt"]
+
+
+def test_a_data_check_counts(document, tiny):
+    found = document("data", "check", tiny)
+    assert set(found) >= {"splits", "problems"} | COUNTS
+    assert {name: set(counts) for name, counts in found["splits"].items()} == dict.fromkeys(
+        ("train", "select", "val"), COUNTS
+    )
+    assert found["images"] == 12
+    assert found["people"] > 0
+    assert found["problems"] == []
+    assert all(found[name] == sum(split[name] for split in found["splits"].values()) for name in COUNTS)
+
+
+def test_a_data_check_names_what_is_wrong_and_fails(posebench, document, hermetic):
+    document("data", "synth", "people", "--images", 3)
+    (image,) = (hermetic / "people" / "images" / "val2017").iterdir()
+    image.unlink()
+    code, out, err = posebench("data", "check", "people", "--json")
+    (problem,) = json.loads(out)["problems"]
+    assert code == 1
+    assert set(problem) >= {"file", "id", "problem"}
+    assert problem["file"].endswith("person_keypoints_val2017.json") or image.name in problem["file"]
+    assert image.name in json.dumps(problem)
+    assert "Traceback" not in err
+    code, out, _ = posebench("data", "check", "people")
+    assert code == 1
+    assert "1 problems" in out
+
+
+@pytest.mark.parametrize("network", ["small", "rtpose_vgg"])
+def test_info_says_what_a_network_costs(document, network):
+    found = document("info", network, "--size", 64)
+    assert set(found) >= {"network", "parameters", "gmacs", "size"}
+    assert (found["network"], found["size"]) == (network, 64)
+    assert found["parameters"] == sum(weight.numel() for weight in build_network(network, seed=0).parameters())
+    twice = document("info", network, "--size", 128)
+    assert twice["gmacs"] == pytest.approx(4 * found["gmacs"], rel=0.02)
+
+
+def test_a_checkpoint_and_its_predictions_score_the_same(document, tiny, hermetic):
+    trained = document(
+        *("train", "--data", tiny, "--size", 64, "--steps", 3, "--batch-size", 2, "--device", "cpu", "--out", "run"),
+        *("--optimizer", "adam", "--lr", 1e-3, "--seed", 1),
+    )
+    assert (trained["status"], trained["steps"], trained["out"]) == ("complete", 3, "run")
+    files = {path.name for path in (hermetic / "run").iterdir()}
+    assert {"last.safetensors", "best.safetensors", "resume.pt", "metrics.jsonl"} <= files
+    lines = [json.loads(line) for line in (hermetic / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["ap"] for line in lines if "ap" in line][-1] == trained["ap"]
+
+    checkpoint = ("eval", "--checkpoint", "run/last.safetensors", "--data", tiny, "--device", "cpu")
+    scored = document(*checkpoint, "--write-predictions", "people.json")
+    assert set(scored) >= SCORES | {"images", "people"}
+    assert (scored["network"], scored["size"]) == ("small", 64)
+    assert scored["ap"] == trained["ap"]
+    annotations = tiny / "annotations" / "person_keypoints_val2017.json"
+    again = document("eval", "--predictions", "people.json", "--annotations", annotations)
+    keys = SCORES | {"images", "people"}
+    assert {key: again[key] for key in keys} == {key: scored[key] for key in keys}
+
+
+def test_predictions_are_never_written_over(posebench, document, tiny, hermetic):
+    (hermetic / "people.json").write_text("[]")
+    code, _, err = posebench(
+        "eval", "--checkpoint", "x.safetensors", "--data", tiny, "--write-predictions", "people.json"
+    )
+    assert code == 2
+    assert "people.json: exists" in err
+    assert (hermetic / "people.json").read_text() == "[]"
+
+
+def test_the_annotations_themselves_score_one(document, tiny, hermetic):
+    annotations = tiny / "annotations" / "person_keypoints_val2017.json"
+    results = [
+        {key: found[key] for key in ("image_id", "category_id", "keypoints")} | {"score": 1.0}
+        for found in json.loads(annotations.read_text())["annotations"]
+        if found["num_keypoints"] and not found["iscrowd"]
+    ]
+    (hermetic / "perfect.json").write_text(json.dumps(results))
+    found = document("eval", "--predictions", "perfect.json", "--annotations", annotations)
+    assert found["ap"] == pytest.approx(1.0)
+    assert found["people"] == len(results)
+
+
+def test_oracle_scores_come_with_their_ceiling(document, tiny):
+    found = document("eval", "--oracle", "--data", tiny, "--split", "train", "--size", 128)
+    assert set(found) >= SCORES | {"images", "people", "ceiling"}
+    assert found["images"] == 10
+    assert 0.3 < found["ap"] <= found["ceiling"] + 0.05 <= 1.05
+
+
+def test_training_leaves_a_folder_with_files_alone(posebench, tiny, hermetic):
+    (hermetic / "run").mkdir()
+    (hermetic / "run" / "notes.txt").write_text("mine")
+    code, _, err = posebench("train", "--data", tiny, "--size", 64, "--steps", 1, "--out", "run")
+    assert code == 2
+    assert "--out run: is not empty" in err
+    assert [path.name for path in (hermetic / "run").iterdir()] == ["notes.txt"]
+
+
+def test_an_interrupted_training_says_how_to_go_on(posebench, tiny, hermetic):
+    (hermetic / "run").mkdir()
+    (hermetic / "run" / "resume.pt").write_bytes(b"")
+    code, _, err = posebench("train", "--data", tiny, "--size", 64, "--steps", 1, "--out", "run")
+    assert code == 2
+    assert "--resume to go on" in err
+
+
+def test_a_dry_run_shows_the_plan_and_leaves_no_file(document, posebench, tiny, hermetic):
+    found = document("study", "optimizers", *TINY_STUDY, "--data", tiny, "--dry-run")
+    assert found["status"] == "planned"
+    assert found["study"] == "optimizers-smoke-tiny"
+    assert found["trials"] == {"tune": 2, "confirm": 2, "planned": 4}
+    assert [planned["optimizer"] for planned in found["plan"]] == ["sgd", "adam"]
+    code, out, _ = posebench("study", "optimizers", *TINY_STUDY, "--dry-run")  # not even the data
+    assert code == 0
+    assert "Nothing was run" in out
+    assert list(hermetic.iterdir()) == []
+
+
+def test_the_environment_reaches_a_study(document, tiny, monkeypatch):
+    monkeypatch.setenv("POSEBENCH_SIZE", "96")
+    monkeypatch.setenv("POSEBENCH_TUNE_STEPS", "30")
+    spec = document("study", "optimizers", "--preset", "smoke", "--data", tiny, "--steps", 5, "--dry-run")["spec"]
+    assert (spec["size"], spec["steps"], spec["tune_steps"]) == (96, 5, 5)
+
+
+def test_a_study_with_failed_trials_is_reported_and_exits_3(posebench, stores, tiny, hermetic):
+    file = hermetic / "own.toml"
+    file.write_text("[spaces.sgd]\nlr = {values = [0.1]}\nmomentum = {values = [-1]}\n")
+    code, out, err = posebench("study", "optimizers", *TINY_STUDY, "--study", file, "--data", tiny, "--json")
+    found = json.loads(out)
+    assert code == 3
+    assert found["status"] == "complete"
+    assert (found["trials"]["complete"], found["trials"]["failed"]) == (2, 2)
+    assert {row["name"]: row["failed"] for row in found["optimizers"]} == {"adam": 0, "sgd": 2}
+    assert "Invalid momentum value: -1" in err
+    assert "Invalid momentum value: -1" in (hermetic / found["report"]).read_text()
+    code, again, _ = posebench("study", "optimizers", *TINY_STUDY, "--study", file, "--data", tiny, "--json")
+    assert (code, json.loads(again)) == (3, found)
+
+
+def test_a_study_with_diverged_trials_is_done(posebench, stores, tiny, hermetic):
+    file = hermetic / "own.toml"
+    file.write_text("[spaces.sgd]\nlr = {log = [1e18, 1e19]}\n")
+    arguments = ("study", "optimizers", *TINY_STUDY, "--steps", 3, "--tune-steps", 3, "--study", file, "--data", tiny)
+    code, out, _ = posebench(*arguments, "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert (found["trials"]["diverged"], found["trials"]["complete"]) == (2, 2)
+    (sgd,) = (row for row in found["optimizers"] if row["name"] == "sgd")
+    assert (sgd["diverged"], sgd["n"], sgd["ap_mean"]) == (2, 1, 0.0)
+
+    code, _, err = posebench(*arguments, "--weight-decay", 0.5)
+    assert code == 2
+    assert "weight_decay: 0.0 -> 0.5" in err
+    assert "--name" in err
+
+    code, _, err = posebench("report", "optimizers-smok")
+    assert code == 2
+    assert "no study 'optimizers-smok'" in err
+    assert "optimizers-smoke-tiny" in err
+
+
+def test_records_without_their_store_are_missed(posebench, stores, tiny, new_store, monkeypatch):
+    """The ledger says that trials have run; an MLflow store that knows none of them is the wrong one."""
+    arguments = ("study", "optimizers", *TINY_STUDY, "--data", tiny, "--optimizers", "sgd")
+    assert posebench(*arguments)[0] == 0
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", new_store("other.db"))
+    code, _, err = posebench(*arguments)
+    assert code == 2
+    assert "holds 0 records" in err

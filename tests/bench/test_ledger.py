@@ -1,0 +1,298 @@
+"""The ledger on a real SQLite file, raced by real processes: each trial is taken once, and none is lost."""
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import psutil
+import pytest
+
+from bench import ledger as ledger_module
+from bench.ledger import GRACE_S, Ledger, open_storage
+from bench.plan import plan_tune
+from bench.record import Status
+from posemodel.errors import SettingsError
+
+PROGRAM = Path(__file__).with_name("ledger_process.py")
+RACERS, RACED_TRIALS = 4, 150
+
+
+@pytest.fixture
+def open_ledger(storage_url):
+    def open_it(spec, url=storage_url):
+        return Ledger(url, spec.name, spec.identity())
+
+    return open_it
+
+
+@pytest.fixture
+def start_processes(storage_url, tmp_path):
+    """Start ledger processes, let them go at once when all are ready; whatever is left is ended with the test."""
+    started = []
+    go = tmp_path / "go"
+
+    def start(mode, spec, count):
+        document = tmp_path / "spec.json"
+        document.write_text(spec.model_dump_json())
+        flags = [tmp_path / f"ready-{mode}-{len(started) + number}" for number in range(count)]
+        processes = [
+            subprocess.Popen(
+                [sys.executable, PROGRAM, mode, storage_url, document, flag, go], stdout=subprocess.PIPE, text=True
+            )
+            for flag in flags
+        ]
+        started.extend(processes)
+        deadline = time.monotonic() + 60
+        while not all(flag.exists() for flag in flags):
+            assert time.monotonic() < deadline, "the processes did not get ready"
+            assert all(process.poll() is None for process in processes), "a process ended before the start"
+            time.sleep(0.01)
+        go.touch()
+        return processes
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def finished_output(process):
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 0
+    return json.loads(out)
+
+
+def test_four_processes_take_each_of_many_trials_once(make_spec, open_ledger, start_processes):
+    spec = make_spec(trials=RACED_TRIALS // 2)
+    ledger = open_ledger(spec)
+    plan = plan_tune(spec)
+    assert ledger.enqueue(plan) == RACED_TRIALS
+    shares = [finished_output(process) for process in start_processes("drain", spec, RACERS)]
+    taken = Counter(trial_id for share in shares for trial_id in share)
+    assert taken == Counter(trial.id for trial in plan)
+    assert ledger.counts() == {"complete": RACED_TRIALS}
+    assert sum(len(share) > RACED_TRIALS // 20 for share in shares) >= 2, "no race: one process did all the work"
+
+
+def test_two_processes_that_enqueue_the_same_plan_at_once_leave_each_trial_once(
+    make_spec, open_ledger, start_processes
+):
+    spec = make_spec(trials=15)
+    for process in start_processes("enqueue", spec, 2):
+        finished_output(process)
+    ledger = open_ledger(spec)
+    taken = []
+    while (claim := ledger.claim()) is not None:
+        taken.append(claim.spec.id)
+        ledger.finish(claim.key, Status.COMPLETE, 0.5)
+    assert Counter(taken) == Counter(trial.id for trial in plan_tune(spec))
+    assert ledger.counts() == {"complete": 30}
+
+
+def test_a_later_copy_of_a_trial_never_runs_and_is_not_counted(make_spec, open_ledger):
+    spec = make_spec(trials=1)
+    ledger = open_ledger(spec)
+    ledger.enqueue(plan_tune(spec))
+    first = ledger.claim()
+    copy = ledger.storage.get_trial(first.key)
+    waiting = ledger_module.create_trial(
+        state=ledger_module.TrialState.WAITING, user_attrs={**copy.user_attrs, "attempts": 0}
+    )
+    ledger.storage.create_new_trial(ledger._study, waiting)
+    assert ledger.claim().spec.optimizer == "adam"
+    assert ledger.claim() is None
+    ledger.finish(first.key, Status.COMPLETE, 0.5)
+    assert ledger.counts() == {"complete": 1, "running": 1}
+
+
+def test_trials_come_in_the_plan_s_order_with_their_specification(make_spec, open_ledger):
+    spec = make_spec(trials=3)
+    ledger = open_ledger(spec)
+    plan = plan_tune(spec)
+    ledger.enqueue(plan)
+    claims = [ledger.claim() for _ in plan]
+    assert [claim.spec for claim in claims] == plan
+    assert [claim.spec.id for claim in claims] == [trial.id for trial in plan]
+    assert ledger.claim() is None
+
+
+def test_enqueueing_again_adds_only_what_is_new(make_spec, open_ledger):
+    spec = make_spec(trials=3)
+    plan = plan_tune(spec)
+    ledger = open_ledger(spec)
+    assert ledger.enqueue(plan[:4]) == 4
+    ledger.finish(ledger.claim().key, Status.DIVERGED, None)
+    ledger.claim()
+    assert open_ledger(spec).enqueue(plan) == 2
+    assert open_ledger(spec).enqueue(plan) == 0
+    assert ledger.counts() == {"waiting": 4, "running": 1, "diverged": 1}
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_every_end_is_counted_by_its_name(make_spec, open_ledger, status):
+    spec = make_spec()
+    ledger = open_ledger(spec)
+    ledger.enqueue(plan_tune(spec))
+    ledger.finish(ledger.claim().key, status, 0.5 if status == Status.COMPLETE else None)
+    assert ledger.counts() == {"waiting": 1, str(status): 1}
+
+
+def test_a_complete_trial_without_a_score_is_closed_too(make_spec, open_ledger):
+    spec = make_spec()
+    ledger = open_ledger(spec)
+    ledger.enqueue(plan_tune(spec))
+    ledger.finish(ledger.claim().key, Status.COMPLETE, None)
+    assert ledger.counts() == {"waiting": 1, "complete": 1}
+
+
+def test_finishing_twice_keeps_the_first_end(make_spec, open_ledger):
+    spec = make_spec()
+    ledger = open_ledger(spec)
+    ledger.enqueue(plan_tune(spec))
+    key = ledger.claim().key
+    ledger.finish(key, Status.COMPLETE, 0.5)
+    ledger.finish(key, Status.FAILED, None)
+    ledger.finish(key, Status.COMPLETE, 0.9)
+    ledger.put_back(key)
+    assert ledger.counts() == {"waiting": 1, "complete": 1}
+    assert ledger.storage.get_trial(key).values == [0.5]
+
+
+def test_two_workers_may_finish_a_trial_at_the_same_moment(make_spec, open_ledger):
+    spec = make_spec(trials=15)
+    ledgers = [open_ledger(spec) for _ in range(2)]
+    ledgers[0].enqueue(plan_tune(spec))
+    keys = [ledgers[0].claim().key for _ in range(30)]
+    together = threading.Barrier(2)
+    errors = []
+
+    def finish_all(ledger):
+        for key in keys:
+            together.wait()
+            try:
+                ledger.finish(key, Status.COMPLETE, 0.5)
+            except Exception as error:
+                errors.append(error)
+
+    threads = [threading.Thread(target=finish_all, args=(ledger,)) for ledger in ledgers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert ledgers[0].counts() == {"complete": 30}
+
+
+def test_a_trial_put_back_waits_and_is_taken_again(make_spec, open_ledger):
+    spec = make_spec()
+    ledger = open_ledger(spec)
+    ledger.enqueue(plan_tune(spec))
+    first = ledger.claim()
+    assert ledger.owned(first.key)
+    ledger.put_back(first.key)
+    assert not ledger.owned(first.key)
+    assert ledger.counts() == {"waiting": 2}
+    again = ledger.claim()
+    assert (again.key, again.spec) == (first.key, first.spec)
+    assert (first.attempts, again.attempts) == (1, 2)
+
+
+def test_what_this_process_runs_is_not_stale(make_spec, open_ledger):
+    spec = make_spec()
+    ledger = open_ledger(spec)
+    ledger.enqueue(plan_tune(spec))
+    ledger.claim()
+    assert open_ledger(spec).stale() == []
+
+
+def test_a_trial_is_stale_once_its_worker_is_killed_and_not_before(make_spec, open_ledger, start_processes):
+    spec = make_spec()
+    ledger = open_ledger(spec)
+    ledger.enqueue(plan_tune(spec))
+    (worker,) = start_processes("hold", spec, 1)
+    key = int(worker.stdout.readline())
+    assert ledger.stale() == []
+    assert not ledger.owned(key)
+    worker.kill()
+    deadline = time.monotonic() + 30
+    while psutil.Process(worker.pid).status() != psutil.STATUS_ZOMBIE:  # not waited for: dead, yet in the table
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert [claim.key for claim in ledger.stale()] == [key]
+    worker.wait()
+    (claim,) = ledger.stale()
+    assert (claim.key, claim.attempts) == (key, 1)
+    ledger.put_back_stale(key)
+    assert ledger.stale() == []
+    assert ledger.counts() == {"waiting": 2}
+    again = ledger.claim()
+    assert (again.key, again.attempts) == (key, 2)
+
+
+def test_a_late_sweep_does_not_take_a_trial_from_its_new_worker(make_spec, open_ledger, start_processes):
+    """Two workers sweep at once: the second finds the trial already put back and taken by the first."""
+    spec = make_spec()
+    ledger = open_ledger(spec)
+    ledger.enqueue(plan_tune(spec))
+    (worker,) = start_processes("die", spec, 1)
+    worker.wait()
+    (seen_by_both,) = ledger.stale()
+    ledger.put_back_stale(seen_by_both.key)
+    taken = ledger.claim()
+    assert taken.key == seen_by_both.key
+    open_ledger(spec).put_back_stale(seen_by_both.key)
+    assert ledger.owned(taken.key)
+    assert ledger.counts() == {"waiting": 1, "running": 1}
+
+
+def test_a_worker_elsewhere_is_stale_after_a_silence(make_spec, open_ledger):
+    """Its process cannot be looked at from here: only its heartbeat counts."""
+    spec = make_spec()
+    ledger = open_ledger(spec)
+    ledger.enqueue(plan_tune(spec))
+    key = ledger.claim().key
+    owner = {**ledger.storage.get_trial(key).user_attrs["owner"], "host": "elsewhere"}
+    ledger.storage.set_trial_user_attr(key, "owner", owner)
+    assert ledger.stale() == []
+    ledger.storage.set_trial_user_attr(key, "heartbeat", time.time() - GRACE_S - 1)
+    assert [claim.key for claim in ledger.stale()] == [key]
+    ledger.beat(key)
+    assert ledger.stale() == []
+
+
+def test_a_name_stands_for_one_study(make_spec, open_ledger):
+    open_ledger(make_spec(steps=3))
+    open_ledger(make_spec(steps=3, data="/moved/people"))
+    with pytest.raises(SettingsError) as refused:
+        open_ledger(make_spec(steps=4, batch_size=3))
+    message = str(refused.value)
+    assert "'study' exists with another specification" in message
+    assert "steps: 3 -> 4" in message
+    assert "batch_size: 2 -> 3" in message
+    assert "tune_steps" not in message
+    assert "--name" in message
+
+
+def test_studies_of_two_names_share_a_storage(make_spec, open_ledger):
+    one, other = make_spec(name="one"), make_spec(name="other", trials=2)
+    open_ledger(one).enqueue(plan_tune(one))
+    open_ledger(other).enqueue(plan_tune(other))
+    assert open_ledger(one).counts() == {"waiting": 2}
+    assert open_ledger(other).counts() == {"waiting": 4}
+
+
+def test_the_storage_is_in_wal_mode(make_spec, open_ledger, storage_url):
+    open_ledger(make_spec())
+    with open_storage(storage_url).engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+
+
+@pytest.mark.parametrize("url", ["sqlite:////no/such/folder/optuna.db", "nonsense", "nosuchbase://host/x"])
+def test_a_storage_out_of_reach_is_named(make_spec, url):
+    with pytest.raises(SettingsError, match=f"storage {url}: cannot be opened"):
+        Ledger(url, "study", make_spec().identity())

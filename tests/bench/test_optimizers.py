@@ -1,0 +1,230 @@
+"""The optimizers: built by name, each follows its published rule, and no hyperparameter is swallowed."""
+
+import math
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from bench.optimizers import OPTIMIZERS, optimizer_entry
+from bench.space import Categorical, Log
+from posemodel.errors import SettingsError
+
+SIX = ("sgd", "nesterov", "adagrad", "adadelta", "adam", "adabound")
+START = 1.0
+GRADIENTS = (0.5, -0.25)
+
+
+def walk(name, gradients=GRADIENTS, **hyperparameters):
+    """The scalar weight after each step, from START, when these are the gradients."""
+    weight = torch.nn.Parameter(torch.tensor([START], dtype=torch.float64))
+    optimizer = optimizer_entry(name).factory(hyperparameters)([weight])
+    path = []
+    for gradient in gradients:
+        weight.grad = torch.tensor([gradient], dtype=torch.float64)
+        optimizer.step()
+        path.append(weight.item())
+    return path
+
+
+def test_the_registry_holds_the_six_under_their_own_names():
+    assert tuple(OPTIMIZERS) == SIX
+    assert all(name == entry.name and entry.source for name, entry in OPTIMIZERS.items())
+
+
+@pytest.mark.parametrize("name", SIX)
+def test_each_is_built_by_name_and_moves_every_weight_downhill(name):
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(3, 2)
+    before = [weight.detach().clone() for weight in layer.parameters()]
+    optimizer = optimizer_entry(name).factory({"lr": 1e-2})(layer.parameters())
+    inputs = torch.randn(8, 3)
+    loss = layer(inputs).square().mean()
+    loss.backward()
+    optimizer.step()
+    assert all((weight != old).all() for weight, old in zip(layer.parameters(), before, strict=True))
+    assert layer(inputs).square().mean() < loss
+
+
+def test_sgd_is_heavy_ball_momentum():
+    # v1 = 0.5; v2 = 0.9 x 0.5 - 0.25 = 0.2
+    assert walk("sgd", lr=0.1, momentum=0.9) == pytest.approx([0.95, 0.93], rel=1e-12)
+
+
+def test_nesterov_looks_ahead():
+    # v1 = 0.5: step 0.1 x (0.5 + 0.45); v2 = 0.2: step 0.1 x (-0.25 + 0.18)
+    assert walk("nesterov", lr=0.1, momentum=0.9) == pytest.approx([0.905, 0.912], rel=1e-12)
+
+
+@pytest.mark.parametrize("start", [0.0, 0.1])
+def test_adagrad_divides_by_the_root_of_all_squares(start):
+    first = 1 - 0.1 * 0.5 / math.sqrt(start + 0.25)
+    second = first + 0.1 * 0.25 / math.sqrt(start + 0.25 + 0.0625)
+    assert walk("adagrad", lr=0.1, initial_accumulator_value=start) == pytest.approx([first, second], rel=1e-9)
+
+
+def test_adadelta_scales_by_the_ratio_of_running_roots():
+    rho, eps = 0.9, 1e-6
+    squares = (1 - rho) * 0.25
+    step = math.sqrt(eps) / math.sqrt(squares + eps) * 0.5
+    first = 1 - 2 * step
+    steps = (1 - rho) * step**2
+    squares = rho * squares + (1 - rho) * 0.0625
+    second = first + 2 * math.sqrt(steps + eps) / math.sqrt(squares + eps) * 0.25
+    assert walk("adadelta", lr=2, rho=rho, eps=eps) == pytest.approx([first, second], rel=1e-12)
+
+
+def adam_moments(step, beta1=0.9, beta2=0.999):
+    mean = square = 0.0
+    for gradient in GRADIENTS[:step]:
+        mean = beta1 * mean + (1 - beta1) * gradient
+        square = beta2 * square + (1 - beta2) * gradient**2
+    return mean, square
+
+
+def test_adam_corrects_both_moments():
+    expected, weight = [], START
+    for step in (1, 2):
+        mean, square = adam_moments(step)
+        corrected = math.sqrt(square / (1 - 0.999**step)) + 1e-8
+        weight -= 0.1 * mean / (1 - 0.9**step) / corrected
+        expected.append(weight)
+    assert expected[0] == pytest.approx(0.9)  # the first step is lr, whatever the gradient
+    assert walk("adam", lr=0.1) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("lr", "bound"),
+    [
+        (1.0, lambda step: 0.1 * (1 + 1 / (0.5 * step))),  # Adam's step would be above the upper bound
+        (1e-6, lambda step: 0.1 * (1 - 1 / (0.5 * step + 1))),  # and here below the lower one
+    ],
+)
+def test_adabound_clips_adam_s_step_to_bounds_that_close_in(lr, bound):
+    expected, weight = [], START
+    for step in (1, 2):
+        mean, _ = adam_moments(step)
+        weight -= bound(step) * mean
+        expected.append(weight)
+    assert walk("adabound", lr=lr, final_lr=0.1, gamma=0.5) == pytest.approx(expected, rel=1e-9)
+
+
+def test_adabound_between_its_bounds_is_adam():
+    # gamma 1e-3: the bounds are far apart, at first
+    adam = walk("adam", gradients=GRADIENTS[:1], lr=1e-3)
+    assert walk("adabound", gradients=GRADIENTS[:1], lr=1e-3, gamma=1e-3) == pytest.approx(adam, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", SIX)
+def test_weight_decay_pulls_towards_zero(name):
+    without = walk(name, lr=1e-2)[-1]
+    assert walk(name, lr=1e-2, weight_decay=0.0)[-1] == without
+    assert walk(name, lr=1e-2, weight_decay=1.0)[-1] < without
+
+
+@pytest.mark.parametrize(
+    ("name", "complement", "plain"),
+    [
+        ("sgd", {"one_minus_momentum": 0.25}, {"momentum": 0.75}),
+        ("nesterov", {"one_minus_momentum": 0.25}, {"momentum": 0.75}),
+        ("adadelta", {"one_minus_rho": 0.25}, {"rho": 0.75}),
+        ("adam", {"one_minus_beta1": 0.25}, {"beta1": 0.75}),
+    ],
+)
+def test_a_complement_is_one_minus_the_value(name, complement, plain):
+    assert optimizer_entry(name).resolve({"lr": 0.1, **complement}) == {"lr": 0.1, **plain}
+    assert walk(name, lr=0.1, **complement) == walk(name, lr=0.1, **plain)
+    assert walk(name, lr=0.1, **complement) != walk(name, lr=0.1)
+
+
+def test_a_value_given_twice_is_refused():
+    with pytest.raises(SettingsError, match="momentum is given twice"):
+        optimizer_entry("sgd").resolve({"momentum": 0.9, "one_minus_momentum": 0.1})
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "near"),
+    [
+        ("sgd", "momentun", "momentum"),
+        ("sgd", "one_minus_momentun", "momentum"),
+        ("adam", "beta_1", "beta1"),
+        ("adabound", "finallr", "final_lr"),
+        ("adagrad", "initial_acumulator", "initial_accumulator_value"),
+    ],
+)
+def test_an_unknown_hyperparameter_is_refused_with_the_nearest(name, wrong, near):
+    with pytest.raises(SettingsError, match=rf"optimizer {name}: .*'{wrong}'\. Did you mean {near}\?"):
+        optimizer_entry(name).resolve({wrong: 0.9})
+
+
+@pytest.mark.parametrize("value", ["0.9", None, True, [0.9]])
+def test_a_hyperparameter_that_is_no_number_is_refused(value):
+    with pytest.raises(SettingsError, match="momentum must be a number"):
+        optimizer_entry("sgd").resolve({"momentum": value})
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("sgd", {"lr": -1}),
+        ("sgd", {"momentum": -0.5}),
+        ("nesterov", {"momentum": 0}),
+        ("adagrad", {"initial_accumulator_value": -1}),
+        ("adadelta", {"rho": 1.5}),
+        ("adam", {"beta1": 1.0}),
+        ("adabound", {"beta1": 1.0}),
+        ("adabound", {"gamma": 1.0, "lr": -1}),
+    ],
+)
+def test_a_value_out_of_range_is_a_settings_error(name, wrong):
+    make = optimizer_entry(name).factory({"lr": 0.1} | wrong)
+    with pytest.raises(SettingsError, match=f"optimizer {name}: Invalid|optimizer {name}: Nesterov"):
+        make([torch.nn.Parameter(torch.zeros(1))])
+
+
+def test_an_unknown_optimizer_is_refused_with_the_nearest():
+    with pytest.raises(SettingsError, match=r"no optimizer is called 'adabond'. Did you mean adabound\?"):
+        optimizer_entry("adabond")
+
+
+def test_the_spaces_are_those_of_the_protocol():
+    momentum = {"lr": Log(1e-4, 1), "one_minus_momentum": Log(5e-3, 0.3)}
+    assert {name: dict(entry.space) for name, entry in OPTIMIZERS.items()} == {
+        "sgd": momentum,
+        "nesterov": momentum,
+        "adagrad": {"lr": Log(1e-4, 1), "initial_accumulator_value": Categorical((0, 0.1))},
+        "adadelta": {"lr": Log(1e-3, 10), "one_minus_rho": Log(1e-3, 0.3)},
+        "adam": {"lr": Log(1e-5, 1e-2), "one_minus_beta1": Log(0.02, 0.5)},
+        "adabound": {"lr": Log(1e-5, 1e-2), "final_lr": Log(1e-3, 1), "gamma": Log(1e-4, 1e-1)},
+    }
+
+
+@pytest.mark.parametrize("name", SIX)
+@pytest.mark.parametrize("unit", [0.0, 0.5, 1.0])
+def test_every_corner_of_a_space_can_be_built(name, unit):
+    entry = optimizer_entry(name)
+    path = walk(name, **{key: dimension.at(unit) for key, dimension in entry.space.items()})
+    assert all(math.isfinite(weight) for weight in path)
+
+
+def test_adabound_is_silent():
+    """In its own process, as torch warns once: the package calls deprecated signatures."""
+    code = """
+import torch
+from bench.optimizers import optimizer_entry
+weight = torch.nn.Parameter(torch.ones(3))
+optimizer = optimizer_entry("adabound").factory({"lr": 0.1, "weight_decay": 0.1})([weight])
+for _ in range(2):
+    weight.grad = torch.ones(3)
+    optimizer.step()
+print("stepped", bool((weight < 1).all()))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("stepped True\n", "")
+
+
+def test_names_and_spaces_cost_no_torch():
+    code = "import sys, bench.optimizers, bench.settings; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

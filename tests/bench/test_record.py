@@ -1,0 +1,30 @@
+"""Records: one flat row for every end that a trial can come to."""
+
+import json
+import math
+
+import pytest
+
+from bench.plan import plan_tune
+from bench.record import FAULTS, TEXT_FIELDS, Status, make_record
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_a_row_says_what_was_run_and_how_it_ended(make_spec, status):
+    trial = plan_tune(make_spec(weight_decay=1e-4))[0]
+    row = make_record(trial, status, steps_done=1, metrics={"ap": 0.25}, error="why").as_row()
+    assert set(row) == {*TEXT_FIELDS, "ap"}
+    assert row["trial_id"] == trial.id
+    assert json.loads(row["hyperparameters"]) == trial.hyperparameters
+    assert (row["status"], row["weight_decay"], row["seed"], row["ap"]) == (status, 1e-4, 0, 0.25)
+    assert (row["optimizer"], row["phase"], row["index"], row["error"]) == ("sgd", "tune", 0, "why")
+
+
+def test_what_is_not_finite_is_none_in_a_row(make_spec):
+    metrics = {"a": math.nan, "b": math.inf, "c": -math.inf, "d": 0.0}
+    row = make_record(plan_tune(make_spec())[0], Status.DIVERGED, steps_done=1, metrics=metrics).as_row()
+    assert [row[name] for name in "abcd"] == [None, None, None, 0.0]
+
+
+def test_divergence_is_a_result_and_no_fault():
+    assert set(FAULTS) == set(Status) - {Status.COMPLETE, Status.DIVERGED}

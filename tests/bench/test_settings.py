@@ -1,0 +1,263 @@
+"""Settings: the layers and their order, origins, and mistakes named with file, field and nearest name."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.optimizers import OPTIMIZERS
+from bench.settings import (
+    DEFAULT_SYNTHETIC_IMAGES,
+    build_spec,
+    known_settings,
+    preset_path,
+    read_study_file,
+    resolve,
+    spaces_of,
+)
+from bench.space import as_document
+from bench.spec import PRESETS, StudySpec
+from posemodel.errors import SettingsError
+
+
+def resolved(file=None, environ=None, preset="smoke", **command_line):
+    return resolve(command_line=command_line, study_file=file, preset=preset, environ=environ or {})
+
+
+@pytest.fixture
+def study_file(tmp_path):
+    def write(text):
+        path = tmp_path / "own.toml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="module")
+def file_of_every_layer(tmp_path_factory):
+    """Study files that set `seeds` (which presets set too) or `weight_decay` (which only has a default), or nothing."""
+    folder = tmp_path_factory.mktemp("layers")
+    paths = {}
+    for name, text in {"nothing": "", "seeds": "seeds = 33", "weight_decay": "weight_decay = 33"}.items():
+        paths[name] = folder / f"{name}.toml"
+        paths[name].write_text(text)
+    return paths
+
+
+@given(
+    name=st.sampled_from(["seeds", "weight_decay"]),
+    in_file=st.booleans(),
+    in_environ=st.booleans(),
+    typed=st.booleans(),
+)
+def test_the_nearest_layer_wins_and_is_named(file_of_every_layer, name, in_file, in_environ, typed):
+    file = file_of_every_layer[name if in_file else "nothing"]
+    variable = f"POSEBENCH_{name.upper()}"
+    found = resolved(file, {variable: "44"} if in_environ else {}, **({name: 55} if typed else {}))[name]
+    bottom = (2, "preset smoke") if name == "seeds" else (0.0, "default")
+    layers = [(typed, 55, "command line"), (in_environ, 44, f"environment {variable}"), (in_file, 33, f"file {file}")]
+    value, origin = next(((value, origin) for there, value, origin in layers if there), bottom)
+    assert (found.value, found.origin) == (value, origin)
+    assert isinstance(found.value, type(bottom[0]))
+
+
+def test_an_empty_variable_and_an_option_not_given_are_no_settings():
+    found = resolved(environ={"POSEBENCH_SEEDS": ""}, seeds=None)
+    assert found["seeds"].origin == "preset smoke"
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "name", "value"),
+    [
+        ("POSEBENCH_SIZE", "64", "size", 64),
+        ("POSEBENCH_STEPS", "7", "steps", 7),
+        ("POSEBENCH_WEIGHT_DECAY", "1e-4", "weight_decay", 1e-4),
+        ("POSEBENCH_PIN_MEMORY", "Yes", "pin_memory", True),
+        ("POSEBENCH_PIN_MEMORY", "0", "pin_memory", False),
+        ("POSEBENCH_AUGMENT", "off", "augment", False),
+        ("POSEBENCH_OPTIMIZERS", "adam, sgd", "optimizers", ("adam", "sgd")),
+        ("POSEBENCH_SYNTHETIC_IMAGES", "40", "synthetic_images", 40),
+        ("POSEBENCH_TRIAL_TIME_LIMIT", "2.5", "trial_time_limit", 2.5),
+        ("POSEBENCH_DATA", "some/people", "data", Path("some/people")),
+        ("POSEBENCH_DEVICE", "cpu", "device", "cpu"),
+    ],
+)
+def test_text_of_the_environment_becomes_the_setting_s_own_type(variable, text, name, value):
+    found = resolved(environ={variable: text})[name].value
+    assert found == value
+    assert type(found) is type(value) or isinstance(found, Path)
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("POSEBENCH_SIZE", "large"),
+        ("POSEBENCH_STEPS", "0"),
+        ("POSEBENCH_STEPS", "2.5"),
+        ("POSEBENCH_PIN_MEMORY", "maybe"),
+        ("POSEBENCH_SYNTHETIC_IMAGES", "many"),
+        ("POSEBENCH_DEVICE", "gpu"),
+        ("POSEBENCH_SPACES", "sgd"),
+    ],
+)
+def test_a_wrong_variable_is_named(variable, text):
+    with pytest.raises(SettingsError, match=variable):
+        resolved(environ={variable: text})
+
+
+@pytest.mark.parametrize(
+    ("line", "field"),
+    [
+        ('size = "big"', "size"),
+        ("size = true", "size"),
+        ("size = 16", "size"),
+        ("trials = 1.5", "trials"),
+        ("trials = 0", "trials"),
+        ('optimizers = "adam"', "optimizers"),
+        ("optimizers = 3", "optimizers"),
+        ("spaces = 3", "spaces"),
+        ("spaces.sgd = 3", "spaces.sgd"),
+        ("name = 3", "name"),
+        ("data = 3", "data"),
+        ('device = "gpu"', "device"),
+        ('schedule = "cosin"', "schedule"),
+        ("synthetic_images = 'x'", "synthetic_images"),
+    ],
+)
+def test_a_value_of_the_wrong_type_names_file_and_field(study_file, line, field):
+    file = study_file(line)
+    with pytest.raises(SettingsError) as refused:
+        resolved(file)
+    assert str(refused.value).startswith(f"{field}: ")
+    assert str(file) in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "near"), [("seed", "seeds"), ("optimiser", "optimizers"), ("batchsize", "batch_size")]
+)
+def test_an_unknown_setting_names_the_file_the_field_and_the_nearest(study_file, wrong, near):
+    file = study_file(f"{wrong} = 3")
+    with pytest.raises(SettingsError) as refused:
+        resolved(file)
+    assert str(refused.value) == f"{file}: {wrong}: there is no such setting. Did you mean {near}?"
+
+
+def test_a_setting_near_to_nothing_gets_no_advice(study_file):
+    with pytest.raises(SettingsError, match=r"no such setting\.$"):
+        resolved(study_file("xyzzy = 3"))
+
+
+@pytest.mark.parametrize("content", [b"steps = ", b"[spaces", b"steps = 1\nsteps = 2", b"name = '\xff'"])
+def test_invalid_toml_names_the_file(tmp_path, content):
+    file = tmp_path / "broken.toml"
+    file.write_bytes(content)
+    with pytest.raises(SettingsError) as refused:
+        resolved(file)
+    assert str(refused.value).startswith(f"{file}: is not valid TOML (")
+
+
+def test_a_study_file_that_cannot_be_read_is_named(tmp_path):
+    with pytest.raises(SettingsError, match=r"none\.toml: cannot be read \(No such file"):
+        resolved(tmp_path / "none.toml")
+    with pytest.raises(SettingsError, match=r"cannot be read \(Is a directory"):
+        resolved(tmp_path)
+
+
+def test_a_study_file_of_another_kind_is_refused(study_file):
+    with pytest.raises(SettingsError, match="kind: is 'loader'"):
+        resolved(study_file('kind = "loader"'))
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_that_ships_is_a_whole_study(preset):
+    settings = resolved(preset=preset)
+    spec = build_spec(
+        settings,
+        name="x",
+        preset=preset,
+        data=Path("x"),
+        data_digest="x",
+        spaces=spaces_of(settings),
+        device="cpu",
+    )
+    assert spec.optimizers == tuple(OPTIMIZERS)
+    assert {setting.origin for setting in settings.values()} == {"default", f"preset {preset}"}
+
+
+def test_the_full_preset_has_ten_confirm_seeds():
+    assert resolved(preset="full")["seeds"].value == 10
+
+
+def test_an_unknown_preset_names_the_nearest():
+    with pytest.raises(SettingsError, match=r"no preset 'smal'. Did you mean small\? There are: smoke, small, full"):
+        preset_path("smal")
+
+
+def test_every_field_of_a_study_can_be_set_but_derived_ones():
+    derived = {"data_digest", "preset", "kind"}
+    assert set(StudySpec.model_fields) - derived <= set(known_settings())
+    assert "data_digest" not in known_settings()
+    assert known_settings()["synthetic_images"] == DEFAULT_SYNTHETIC_IMAGES
+
+
+def test_a_study_file_changes_the_space_of_one_optimizer_and_leaves_the_others(study_file):
+    file = study_file(
+        'optimizers = ["sgd", "adam"]\n[spaces.sgd]\nlr = {log = [1e-3, 0.1]}\nmomentum = {values = [0.9]}'
+    )
+    assert spaces_of(resolved(file)) == {
+        "sgd": {"lr": {"log": [1e-3, 0.1]}, "momentum": {"values": [0.9]}},
+        "adam": as_document(OPTIMIZERS["adam"].space),
+    }
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("sgd.lr = 3", "spaces.sgd.lr: must be"),
+        ("sgd.lr = {log = [1, 0.1]}", "spaces.sgd.lr: must be"),
+        ("sgd.lr = {log = [1, inf]}", "spaces.sgd.lr: must be"),
+        ("sgd.momentun = {values = [0.9]}", "Did you mean momentum?"),
+        ("sgd.one_minus_momentum = {values = [0.1]}\nsgd.momentum = {values = [0.9]}", "given twice"),
+        ("sgd.weight_decay = {log = [1e-5, 1e-2]}", "spaces.sgd.weight_decay: is one value for all"),
+        ("adabound.lr = {log = [0.1, 1]}", "spaces.adabound: this study has no optimizer 'adabound' (sgd, adam)"),
+    ],
+)
+def test_a_wrong_space_names_file_and_field(study_file, line, message):
+    file = study_file(f'optimizers = ["sgd", "adam"]\n[spaces]\n{line}')
+    with pytest.raises(SettingsError) as refused:
+        spaces_of(resolved(file))
+    assert message in str(refused.value)
+    assert str(file) in str(refused.value)
+
+
+def test_an_unknown_optimizer_names_the_nearest():
+    with pytest.raises(SettingsError, match=r"no optimizer is called 'adm'. Did you mean adam\?"):
+        spaces_of(resolved(optimizers=["adm"]))
+
+
+def test_a_file_that_leaves_nothing_open_reads_back(study_file):
+    file = study_file('kind = "optimizers"\nsteps = 5')
+    assert read_study_file(file) == {"steps": 5}
+
+
+def test_config_show_prints_every_setting_with_its_origin(posebench, monkeypatch, study_file):
+    file = study_file("steps = 5\ndata = 'own/people'")
+    monkeypatch.setenv("POSEBENCH_SEEDS", "3")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///other.db")
+    code, out, err = posebench("config", "show", "--study", file, "--preset", "smoke", "--json")
+    document = json.loads(out)
+    assert (code, err) == (0, "")
+    assert set(document) == {*known_settings(), "storage", "tracking_uri"}
+    assert document["steps"] == {"value": 5, "origin": f"file {file}"}
+    assert document["data"] == {"value": "own/people", "origin": f"file {file}"}
+    assert document["seeds"] == {"value": 3, "origin": "environment POSEBENCH_SEEDS"}
+    assert document["trials"] == {"value": 2, "origin": "preset smoke"}
+    assert document["weight_decay"] == {"value": 0.0, "origin": "default"}
+    assert document["storage"] == {"value": "sqlite:///optuna.db", "origin": "default"}
+    assert document["tracking_uri"] == {"value": "sqlite:///other.db", "origin": "environment MLFLOW_TRACKING_URI"}
+    code, table, _ = posebench("config", "show", "--study", file, "--preset", "smoke")
+    assert code == 0
+    assert all(name in table for name in document)

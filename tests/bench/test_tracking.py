@@ -1,0 +1,280 @@
+"""Tracking on a real MLflow store: what is recorded comes back exactly, and only what was closed as a record counts."""
+
+import math
+import sqlite3
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bench.plan import plan_tune
+from bench.record import TEXT_FIELDS, CurvePoint, Status, make_record
+from bench.report.write import write_report
+from bench.study import load_result
+from bench.tracking import EXPECTED_METRICS, METRICS_PER_BATCH, Tracker
+from posemodel.errors import SettingsError
+
+MACHINE = {"cpu": "a processor", "cores": "2"}
+
+
+@pytest.fixture
+def spec(make_spec):
+    return make_spec(data="/no/such/people", trials=3)
+
+
+@pytest.fixture
+def tracker(tracking_uri, spec):
+    return Tracker(tracking_uri, spec.name)
+
+
+@pytest.fixture
+def parent(tracker, spec):
+    return tracker.open_study(spec, MACHINE)
+
+
+@pytest.fixture
+def record_one(tracker, parent):
+    """Record a trial as a worker does; returns the record and its run."""
+
+    def record(trial, status=Status.COMPLETE, *, curve=(), error="", **metrics):
+        run_id = tracker.start_trial(trial, parent)
+        made = make_record(trial, status, steps_done=2, metrics=metrics, error=error)
+        tracker.record_trial(run_id, made, list(curve))
+        return made, run_id
+
+    return record
+
+
+AWKWARD = {
+    "ap": 0.1 + 0.2,
+    "third": 1 / 3,
+    "smallest": 5e-324,
+    "large": 1e300,
+    "bytes": float(2**53 - 1),
+    "negative": -1e-17,
+    "zero": 0.0,
+}
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_a_record_comes_back_to_the_last_bit(tracker, record_one, spec, status):
+    trial = plan_tune(spec)[1].model_copy(update={"at_border": ("lr", "one_minus_beta1"), "weight_decay": 1 / 3})
+    record, _ = record_one(trial, status, error='it\'s "so"\nand é', **AWKWARD)
+    assert tracker.recorded(trial.id) == record
+    row = tracker.records().iloc[0].to_dict()
+    expected = record.as_row()
+    assert {name: row[name] for name in expected} == expected
+
+
+def test_what_is_not_finite_comes_back_as_such_and_is_missing_in_the_table(tracker, record_one, spec):
+    trial = plan_tune(spec)[0]
+    record_one(trial, Status.DIVERGED, ap=math.nan, val_loss=math.inf, low=-math.inf, absent=None)
+    metrics = tracker.recorded(trial.id).metrics
+    assert set(metrics) == {"ap", "val_loss", "low"}
+    assert math.isnan(metrics["ap"])
+    assert (metrics["val_loss"], metrics["low"]) == (math.inf, -math.inf)
+    row = tracker.records().iloc[0]
+    assert row[["ap", "val_loss", "low"]].isna().all()
+
+
+def test_a_table_always_has_its_columns(tracker, record_one, spec):
+    expected = {*TEXT_FIELDS, *EXPECTED_METRICS, "run_id"}
+    assert tracker.records().empty
+    assert set(tracker.records().columns) == expected
+    record_one(plan_tune(spec)[0], Status.FAILED, error="it broke")
+    assert set(tracker.records().columns) == expected
+    assert tracker.records().iloc[0][list(EXPECTED_METRICS)].isna().all()
+
+
+def test_rows_are_in_the_plan_s_order_whatever_the_order_of_recording(tracker, record_one, spec):
+    plan = plan_tune(spec)
+    runs = {trial.id: record_one(trial, ap=0.1)[1] for trial in reversed(plan)}
+    records = tracker.records()
+    assert list(records["trial_id"]) == [trial.id for trial in plan]
+    assert list(records["run_id"]) == [runs[trial.id] for trial in plan]
+
+
+def test_only_closed_and_recorded_runs_are_records(tracker, parent, record_one, spec):
+    recorded, started, closed, abandoned, cut_off = plan_tune(spec)[:5]
+    record_one(recorded, ap=0.5)
+    tracker.start_trial(started, parent)
+    tracker.client.set_terminated(tracker.start_trial(closed, parent), "FINISHED")
+    run_id = tracker.start_trial(abandoned, parent)
+    tracker.abandon(abandoned.id)
+    assert tracker.client.get_run(run_id).info.status == "KILLED"
+    # Killed after the tags were written and before the run was closed.
+    _, run_id = record_one(cut_off, ap=0.7)
+    tracker.client.update_run(run_id, status="RUNNING")
+    assert list(tracker.records()["trial_id"]) == [recorded.id]
+    assert [tracker.recorded(trial.id) is not None for trial in (recorded, started, closed, abandoned, cut_off)] == [
+        True,
+        False,
+        False,
+        False,
+        False,
+    ]
+
+
+def test_abandoning_closes_open_trials_and_neither_records_nor_the_study(tracker, parent, record_one, spec):
+    plan = plan_tune(spec)
+    _, done = record_one(plan[0], ap=0.5)
+    opened = [tracker.start_trial(trial, parent) for trial in plan[1:4]]
+
+    def statuses():
+        return [tracker.client.get_run(run).info.status for run in (done, parent, *opened)]
+
+    tracker.abandon(plan[1].id)
+    assert statuses() == ["FINISHED", "RUNNING", "KILLED", "RUNNING", "RUNNING"]
+    tracker.abandon()
+    assert statuses() == ["FINISHED", "RUNNING", "KILLED", "KILLED", "KILLED"]
+
+
+def test_a_second_record_of_a_trial_is_ignored(tracker, record_one, spec):
+    trial = plan_tune(spec)[0]
+    _, first = record_one(trial, ap=0.25)
+    record_one(trial, ap=0.75)
+    records = tracker.records()
+    assert list(records["run_id"]) == [first]
+    assert list(records["ap"]) == [0.25]
+    assert tracker.recorded(trial.id).metrics["ap"] == 0.25
+
+
+def test_curves_have_one_row_a_step(tracker, record_one, spec):
+    trial, other = plan_tune(spec)[:2]
+    curve = [
+        CurvePoint(1, {"loss": 3.0, "lr": 0.5, "train_seconds": 0.25}, 1000),
+        CurvePoint(2, {"loss": 1 / 3, "lr": 0.25, "train_seconds": 0.5}, 1001),
+        CurvePoint(2, {"val_loss": math.inf, "ap": 0.0, "train_seconds": 0.5}, 1002),
+    ]
+    record_one(trial, curve=curve, ap=0.0)
+    record_one(other, Status.FAILED)
+    curves = tracker.curves(tracker.records())
+    assert list(curves["trial_id"]) == [trial.id, trial.id]
+    assert list(curves["step"]) == [1, 2]
+    assert list(curves["loss"]) == [3.0, 1 / 3]
+    assert list(curves["train_seconds"]) == [0.25, 0.5]
+    assert list(curves["ap"].isna()) == [True, False]
+    assert curves["val_loss"].iloc[1] == math.inf
+    assert curves["images_per_s"].isna().all()
+
+
+def test_there_are_curves_without_records(tracker, parent):
+    curves = tracker.curves(tracker.records())
+    assert curves.empty
+    assert {"trial_id", "step", "train_seconds", "ap", "val_loss"} <= set(curves.columns)
+
+
+def test_a_long_curve_is_kept_whole(tracker, record_one, spec):
+    steps = METRICS_PER_BATCH // 2 + 7
+    curve = [CurvePoint(step, {"loss": step / 7, "train_seconds": step / 3}, 1000) for step in range(1, steps + 1)]
+    record_one(plan_tune(spec)[0], curve=curve)
+    curves = tracker.curves(tracker.records())
+    assert list(curves["step"]) == list(range(1, steps + 1))
+    assert list(curves["loss"]) == [step / 7 for step in range(1, steps + 1)]
+
+
+def test_runs_say_what_they_are(tracker, parent, record_one, spec):
+    trial = plan_tune(spec)[1]
+    _, run_id = record_one(trial, ap=0.5)
+    run, study = tracker.client.get_run(run_id), tracker.client.get_run(parent)
+    assert run.data.tags["mlflow.parentRunId"] == parent
+    assert run.data.tags["optimizer"] == "adam"
+    assert run.data.tags["phase"] == "tune"
+    assert float(run.data.params["hp.lr"]) == trial.hyperparameters["lr"]
+    assert study.data.tags["posebench.study"] == "optimizers"
+    assert study.data.params["trials"] == "3"
+    assert "mlflow.parentRunId" not in study.data.tags
+    for logged, context in ((study, "study"), (run, "select")):
+        (entry,) = logged.inputs.dataset_inputs
+        assert (entry.dataset.name, entry.dataset.digest) == ("people", "feed")
+        assert [(tag.key, tag.value) for tag in entry.tags] == [("mlflow.data.context", context)]
+
+
+def test_a_study_is_begun_once_and_comes_back_whole(tracker, tracking_uri, parent, spec):
+    tracker.close_study("KILLED")
+    again = Tracker(tracking_uri, spec.name)
+    assert again.open_study(spec, {"cpu": "another one"}) == parent
+    assert again.client.get_run(parent).info.status == "RUNNING"
+    assert again.machine() == MACHINE
+    assert type(spec).model_validate(again.study_document()) == spec
+    again.close_study("FINISHED")
+    assert again.client.get_run(parent).info.status == "FINISHED"
+
+
+def test_artifacts_stand_in_the_working_directory_and_never_in_mlruns(tracker, parent, hermetic, tmp_path):
+    report = tmp_path / "report"
+    report.mkdir()
+    (report / "report.md").write_text("so it is")
+    tracker.log_report(report)
+    (copy,) = (hermetic / "mlartifacts" / "study").rglob("report.md")
+    assert copy.read_text() == "so it is"
+    assert sorted(path.name for path in hermetic.iterdir() if not path.name.startswith("mlflow.db")) == ["mlartifacts"]
+
+
+def test_studies_do_not_see_each_other_s_records(tracker, tracking_uri, record_one, spec):
+    trial = plan_tune(spec)[0]
+    record_one(trial, ap=0.5)
+    other = Tracker(tracking_uri, "other")
+    other.open_study(spec.model_copy(update={"name": "other"}), MACHINE)
+    assert other.records().empty
+    assert other.recorded(trial.id) is None
+
+
+def test_the_store_is_in_wal_mode(tracker, hermetic):
+    connection = sqlite3.connect(hermetic / "mlflow.db")
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    connection.close()
+
+
+def test_looking_for_a_store_that_is_not_there_leaves_nothing_behind(hermetic):
+    with pytest.raises(SettingsError, match=r"sqlite:///mlflow\.db: no such file here"):
+        Tracker("sqlite:///mlflow.db", "study", create=False)
+    assert list(hermetic.iterdir()) == []
+
+
+def test_looking_for_an_unknown_study_names_those_that_are_there(tracking_uri, tracker):
+    Tracker(tracking_uri, "another")
+    with pytest.raises(SettingsError, match=r"there is no study 'stduy' .*\(studies here: another, study\)"):
+        Tracker(tracking_uri, "stduy", create=False)
+    with pytest.raises(SettingsError, match="no study"):
+        Tracker(tracking_uri, "stduy", create=False)
+
+
+def test_a_study_that_was_never_begun_has_no_document(tracker):
+    with pytest.raises(SettingsError, match="has no study called 'study'"):
+        tracker.study_document()
+
+
+def test_a_deleted_experiment_is_named(tracker, tracking_uri):
+    tracker.client.delete_experiment(tracker.experiment_id)
+    with pytest.raises(SettingsError, match="'study' is deleted"):
+        Tracker(tracking_uri, "study")
+
+
+def test_a_report_is_made_of_a_study_without_a_record(tracker, parent, hermetic):
+    """`posebench report` on a study whose first trial still runs."""
+    result = load_result(tracker)
+    report = write_report(result, hermetic / "reports")
+    assert result.status() == "unfinished"
+    assert "0 of 10 trials" in report.read_text()
+    assert (report.parent / "learning-curves.png").stat().st_size > 0
+
+
+def test_a_report_is_made_where_everything_diverged_or_failed(tracker, record_one, spec, hermetic):
+    plan = plan_tune(spec)
+    point = CurvePoint(1, {"loss": math.inf, "val_loss": math.inf, "train_seconds": 0.1}, 1000)
+    record_one(plan[0], Status.DIVERGED, curve=[point])
+    record_one(plan[1], Status.FAILED, error="ValueError: the dog ate it")
+    result = load_result(tracker)
+    report = write_report(result, hermetic / "reports").read_text()
+    assert result.trials() | {"planned": 0} == {
+        "complete": 0,
+        "diverged": 1,
+        "failed": 1,
+        "out_of_memory": 0,
+        "timed_out": 0,
+        "recorded": 2,
+        "planned": 0,
+    }
+    assert "ValueError: the dog ate it" in report
+    assert len(pd.read_csv(Path(hermetic) / "reports" / "records.csv")) == 2

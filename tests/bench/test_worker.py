@@ -1,0 +1,205 @@
+"""Workers on real trials of a tiny study: every end is a record, nothing runs twice, the dead are cleared up."""
+
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from bench.execute.local import run_workers
+from bench.execute.worker import WorkerSettings, sweep, work
+from bench.ledger import MAX_ATTEMPTS, Ledger
+from bench.plan import plan_tune
+from bench.record import Status
+from bench.tracking import Tracker
+from bench.trials.optimizers import run_trial
+from posemodel.data.layout import fingerprint
+
+LEDGER_PROCESS = Path(__file__).with_name("ledger_process.py")
+EXPLODING = {"sgd": {"lr": {"log": [1e18, 1e19]}}}
+"""A learning rate at which the second step's loss is not finite."""
+
+
+class Bench:
+    """A study's ledger, tracker and worker settings over stores in the test's folder."""
+
+    def __init__(self, spec, storage_url, tracking_uri):
+        self.spec, self.plan = spec, plan_tune(spec)
+        self.ledger = Ledger(storage_url, spec.name, spec.identity())
+        self.tracker = Tracker(tracking_uri, spec.name)
+        self.parent = self.tracker.open_study(spec, {})
+        self.settings = WorkerSettings(storage_url, tracking_uri, spec.name, spec.identity(), self.parent)
+        self.seen = []
+        self.ledger.enqueue(self.plan)
+
+    def work(self):
+        work(self.settings, self.on_record)
+
+    def on_record(self, record, done):
+        self.seen.append((record.optimizer, str(record.status), done))
+
+    def statuses(self):
+        return dict(zip(self.tracker.records()["optimizer"], self.tracker.records()["status"], strict=True))
+
+    def run_states(self):
+        runs = self.tracker.client.search_runs([self.tracker.experiment_id])
+        return Counter(run.info.status for run in runs if "posebench.trial" in run.data.tags)
+
+
+@pytest.fixture
+def make_bench(storage_url, tracking_uri):
+    return lambda spec: Bench(spec, storage_url, tracking_uri)
+
+
+@pytest.fixture
+def die_holding_a_trial(storage_url, tmp_path):
+    """A process claims the first waiting trial and is killed."""
+
+    def die(spec):
+        document, go = tmp_path / "spec.json", tmp_path / "go"
+        document.write_text(spec.model_dump_json())
+        go.touch()
+        command = [sys.executable, LEDGER_PROCESS, "die", storage_url, document, tmp_path / "ready", go]
+        assert subprocess.run(command, check=False, capture_output=True).returncode == -9
+
+    return die
+
+
+def test_a_plan_is_worked_off_into_records(make_bench, tiny_spec):
+    bench = make_bench(tiny_spec())
+    bench.work()
+    records = bench.tracker.records()
+    assert list(records["trial_id"]) == [trial.id for trial in bench.plan]
+    assert list(records["status"]) == ["complete", "complete"]
+    assert list(records["steps_done"]) == [2, 2]
+    assert records[["ap", "val_loss", "images_per_s", "optimizer_step_ms", "train_seconds"]].notna().all(axis=None)
+    assert (records["optimizer_step_ms"] > 0).all()
+    assert not records["effective_pin_memory"].any()
+    assert bench.seen == [("sgd", "complete", 1), ("adam", "complete", 2)]
+    assert bench.ledger.counts() == {"complete": 2}
+    assert bench.run_states() == {"FINISHED": 2}
+    curves = bench.tracker.curves(records)
+    assert set(curves["step"]) == {1, 2}
+    assert curves[curves["step"] == 2]["ap"].notna().all()
+
+
+def test_a_worked_off_plan_is_not_run_again(make_bench, tiny_spec):
+    bench = make_bench(tiny_spec())
+    bench.work()
+    before = bench.tracker.records()
+    bench.ledger.enqueue(bench.plan)
+    bench.work()
+    assert len(bench.seen) == 2
+    assert bench.tracker.records().equals(before)
+
+
+def test_records_outlive_the_ledger(make_bench, tiny_spec, hermetic):
+    bench = make_bench(tiny_spec())
+    bench.work()
+    before = bench.tracker.records()
+    for file in hermetic.glob("optuna.db*"):
+        file.unlink()
+    again = make_bench(tiny_spec())
+    assert again.ledger.counts() == {"waiting": 2}
+    again.work()
+    assert again.seen == []
+    assert again.ledger.counts() == {"complete": 2}
+    assert again.tracker.records().equals(before)
+    assert again.run_states() == {"FINISHED": 2}
+
+
+def test_the_same_trial_gives_the_same_numbers(tiny_spec):
+    trial = plan_tune(tiny_spec())[1]
+    (first, _), (second, _) = run_trial(trial), run_trial(trial)
+    timed = {"images_per_s", "data_wait_share", "optimizer_step_ms", "train_seconds", "eval_seconds"}
+    assert {k: v for k, v in first.metrics.items() if k not in timed} == {
+        k: v for k, v in second.metrics.items() if k not in timed
+    }
+    assert "val_loss" in first.metrics
+
+
+def test_a_failed_trial_is_a_record_with_its_message_and_the_others_run(make_bench, tiny_spec):
+    spec = tiny_spec(spaces={"sgd": {"lr": {"values": [0.1]}, "momentum": {"values": [-1]}}})
+    bench = make_bench(spec)
+    bench.work()
+    assert bench.statuses() == {"sgd": "failed", "adam": "complete"}
+    failed = bench.tracker.recorded(bench.plan[0].id)
+    assert failed.error == "SettingsError: optimizer sgd: Invalid momentum value: -1.0."
+    assert (failed.steps_done, failed.metrics) == (0, {})
+    assert bench.ledger.counts() == {"failed": 1, "complete": 1}
+    assert bench.run_states() == {"FAILED": 1, "FINISHED": 1}
+    assert bench.seen == [("sgd", "failed", 1), ("adam", "complete", 2)]
+
+
+def test_data_that_is_gone_fails_each_trial_with_the_folder_s_name(make_bench, make_spec, tiny, tmp_path):
+    data = tmp_path / "vanishing"
+    shutil.copytree(tiny, data)
+    bench = make_bench(make_spec(data=data, digest=fingerprint(data)))
+    shutil.rmtree(data)
+    bench.work()
+    assert bench.statuses() == {"sgd": "failed", "adam": "failed"}
+    assert f"DataError: {data}: no such folder" in bench.tracker.recorded(bench.plan[0].id).error
+
+
+def test_divergence_is_a_result(make_bench, tiny_spec):
+    bench = make_bench(tiny_spec(spaces=EXPLODING, tune_steps=3))
+    bench.work()
+    assert bench.statuses() == {"sgd": "diverged", "adam": "complete"}
+    record = bench.tracker.recorded(bench.plan[0].id)
+    assert record.error == ""
+    assert 1 <= record.steps_done <= 3
+    assert bench.ledger.counts() == {"diverged": 1, "complete": 1}
+    assert bench.run_states() == {"FINISHED": 2}
+
+
+def test_a_trial_that_takes_too_long_is_given_up_and_recorded(make_bench, tiny_spec):
+    bench = make_bench(tiny_spec(trial_time_limit=1e-6))
+    bench.work()
+    assert bench.statuses() == {"sgd": "timed_out", "adam": "timed_out"}
+    assert bench.ledger.counts() == {"timed_out": 2}
+    assert bench.run_states() == {"FAILED": 2}
+
+
+def test_the_trial_of_a_killed_worker_is_run_by_the_next(make_bench, tiny_spec, die_holding_a_trial):
+    bench = make_bench(tiny_spec())
+    die_holding_a_trial(bench.spec)
+    orphan = bench.tracker.start_trial(bench.plan[0], bench.parent)  # what the dead one had begun
+    bench.work()
+    assert list(bench.tracker.records()["trial_id"]) == [trial.id for trial in bench.plan]
+    assert bench.ledger.counts() == {"complete": 2}
+    assert bench.tracker.client.get_run(orphan).info.status == "KILLED"
+    assert bench.run_states() == {"FINISHED": 2, "KILLED": 1}
+
+
+def test_a_record_whose_worker_died_before_closing_the_trial_counts(make_bench, tiny_spec, die_holding_a_trial):
+    bench = make_bench(tiny_spec())
+    die_holding_a_trial(bench.spec)
+    record, curve = run_trial(bench.plan[0])
+    bench.tracker.record_trial(bench.tracker.start_trial(bench.plan[0], bench.parent), record, curve)
+    bench.work()
+    assert [optimizer for optimizer, _, _ in bench.seen] == ["adam"]
+    assert bench.tracker.recorded(bench.plan[0].id) == record
+    assert bench.ledger.counts() == {"complete": 2}
+
+
+def test_a_trial_that_ends_every_worker_is_recorded_as_failed(make_bench, tiny_spec, die_holding_a_trial):
+    bench = make_bench(tiny_spec())
+    for attempt in range(1, MAX_ATTEMPTS + 1):
+        assert bench.ledger.counts() == {"waiting": 2}, f"attempt {attempt}"
+        die_holding_a_trial(bench.spec)
+        sweep(bench.ledger, bench.tracker, bench.parent)
+    assert bench.ledger.counts() == {"waiting": 1, "failed": 1}
+    record = bench.tracker.recorded(bench.plan[0].id)
+    assert record.status == Status.FAILED
+    assert f"died {MAX_ATTEMPTS} times" in record.error
+
+
+def test_two_spawned_workers_leave_what_one_does(make_bench, tiny_spec):
+    bench = make_bench(tiny_spec(trials=2))
+    run_workers(bench.settings, 2, bench.on_record)
+    assert sorted(bench.tracker.records()["trial_id"]) == sorted(trial.id for trial in bench.plan)
+    assert len(bench.seen) == 4
+    assert bench.ledger.counts() == {"complete": 4}
+    assert bench.run_states() == {"FINISHED": 4}

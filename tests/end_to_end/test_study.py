@@ -1,0 +1,148 @@
+"""A study by its command: what it prints and leaves, the same again at no cost, and its report."""
+
+import json
+import math
+import shutil
+import tomllib
+
+import pandas as pd
+
+CONTRACT = {"study", "kind", "preset", "status", "trials", "optimizers", "verdict", "report"}
+ROW = {"name", "settings", "ap_mean", "ap_low", "ap_high", "n", "images_per_s", "optimizer_step_ms"}
+PLANNED = 6
+
+
+def refuse(constant):
+    raise AssertionError(f"{constant} is no JSON")
+
+
+def test_it_ends_well_and_prints_one_document(finished):
+    _, process = finished
+    assert process.returncode == 0, process.stderr
+    found = json.loads(process.stdout, parse_constant=refuse)
+    assert set(found) >= CONTRACT
+    assert (found["study"], found["kind"], found["preset"]) == ("optimizers-smoke-people", "optimizers", "smoke")
+    assert found["status"] == "complete"
+    assert found["trials"] == {
+        "complete": PLANNED,
+        "diverged": 0,
+        "failed": 0,
+        "out_of_memory": 0,
+        "timed_out": 0,
+        "recorded": PLANNED,
+        "planned": PLANNED,
+    }
+    assert found["verdict"].endswith("Claims cover this network, this data and this budget only.")
+
+
+def test_every_optimizer_has_its_row(document):
+    assert {row["name"] for row in document["optimizers"]} == {"sgd", "adam"}
+    for row in document["optimizers"]:
+        assert set(row) >= ROW
+        assert row["n"] == 2
+        assert row["ap_low"] <= row["ap_mean"] <= row["ap_high"]
+        assert row["images_per_s"] > 0
+        assert row["optimizer_step_ms"] > 0
+        assert "lr" in json.loads(row["settings"])
+
+
+def test_progress_goes_to_stderr_a_line_a_trial(finished):
+    _, process = finished
+    for number in range(1, PLANNED + 1):
+        assert process.stderr.count(f"[{number}/{PLANNED}]") == 1
+    assert "Traceback" not in process.stderr
+    assert "Warning" not in process.stderr
+
+
+def test_the_report_has_its_files(finished, document):
+    place, _ = finished
+    report = place.folder / document["report"]
+    text = report.read_text()
+    assert document["verdict"] in text
+    assert "![AP by steps, AP by seconds, validation loss by steps](learning-curves.png)" in text
+    assert "posebench study optimizers" in text
+    for linked in ("learning-curves.png", "records.csv", "curves.csv", "study.toml", "result.json"):
+        assert f"({linked})" in text
+        assert (report.parent / linked).stat().st_size > 0
+    assert (report.parent / "learning-curves.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads((report.parent / "result.json").read_text()) == document
+
+
+def test_every_trial_is_a_row_with_its_run(finished, document):
+    place, _ = finished
+    records = pd.read_csv(place.folder / "reports" / document["study"] / "records.csv")
+    assert len(records) == PLANNED
+    assert records["trial_id"].is_unique
+    assert list(records["phase"]) == ["tune"] * 2 + ["confirm"] * 4
+    assert list(records["index"]) == list(range(PLANNED))
+    assert set(records["trial_id"]) == set(place.recorded())
+    runs = {run for (run,) in place.query("SELECT run_uuid FROM runs WHERE status = 'FINISHED'")}
+    assert set(records["run_id"]) <= runs
+    assert place.run_states() == {"FINISHED": PLANNED + 1}
+    curves = pd.read_csv(place.folder / "reports" / document["study"] / "curves.csv")
+    assert set(curves["trial_id"]) == set(records["trial_id"])
+
+
+def test_confirm_seeds_are_paired_and_run_the_chosen_settings(finished, document):
+    place, _ = finished
+    records = pd.read_csv(place.folder / "reports" / document["study"] / "records.csv")
+    confirm = records[records["phase"] == "confirm"]
+    seeds = confirm.groupby("optimizer")["seed"].apply(sorted)
+    assert seeds["sgd"] == seeds["adam"]
+    chosen = records[records["phase"] == "tune"].set_index("optimizer")["hyperparameters"]
+    assert all(row.hyperparameters == chosen[row.optimizer] for row in confirm.itertuples())
+
+
+def test_the_mean_ap_is_that_of_the_records(finished, document):
+    place, _ = finished
+    records = pd.read_csv(place.folder / "reports" / document["study"] / "records.csv")
+    means = records[records["phase"] == "confirm"].groupby("optimizer")["ap"].mean()
+    assert all(math.isclose(row["ap_mean"], means[row["name"]], abs_tol=1e-12) for row in document["optimizers"])
+
+
+def test_state_stands_in_the_working_directory(finished):
+    place, _ = finished
+    assert set(place.files()) == {"mlartifacts", "mlflow.db", "optuna.db", "people", "reports", "tiny.toml"}
+    assert list((place.folder / "mlartifacts").rglob("report.md"))
+
+
+def test_the_same_command_again_runs_nothing_and_prints_the_same(finished, document):
+    place, _ = finished
+    runs = place.query("SELECT run_uuid, end_time FROM runs ORDER BY run_uuid")
+    trials = [row for row in runs]
+    again = place.run(*place.study, "--json")
+    assert again.returncode == 0
+    assert json.loads(again.stdout) == document
+    assert f"/{PLANNED}]" not in again.stderr
+    after = place.query("SELECT run_uuid, end_time FROM runs ORDER BY run_uuid")
+    assert [run for run, _ in after] == [run for run, _ in trials]
+    assert sum(before != now for before, now in zip(runs, after, strict=True)) <= 1  # the study's own run
+
+
+def test_the_report_is_made_again_from_the_store_alone(finished, document, tmp_path):
+    place, _ = finished
+    reports = place.folder / "reports"
+    shutil.move(reports, tmp_path / "before")
+    found = place.run("report", document["study"], "--json")
+    assert found.returncode == 0, found.stderr
+    assert json.loads(found.stdout) == document
+    before = tmp_path / "before" / document["study"]
+    for name in ("report.md", "records.csv", "curves.csv", "study.toml"):
+        assert (reports / document["study"] / name).read_text() == (before / name).read_text()
+
+
+def test_its_study_file_plans_the_same_trials(finished, document):
+    place, _ = finished
+    file = f"reports/{document['study']}/study.toml"
+    settings = tomllib.loads((place.folder / file).read_text())
+    assert (settings["steps"], settings["size"], settings["optimizers"]) == (2, 64, ["sgd", "adam"])
+    before = place.files()
+    planned = place.run(
+        *("study", "optimizers", "--study", file, "--preset", "smoke", "--data", "people", "--name", "again"),
+        *("--dry-run", "--json"),
+    )
+    assert planned.returncode == 0, planned.stderr
+    records = pd.read_csv(place.folder / "reports" / document["study"] / "records.csv")
+    ids = [trial["id"] for trial in json.loads(planned.stdout)["plan"]]
+    assert ids == list(records[records["phase"] == "tune"]["trial_id"])
+    assert place.files() == before

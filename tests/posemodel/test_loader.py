@@ -1,0 +1,139 @@
+import hashlib
+import multiprocessing
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from posemodel.config import AugmentSettings, InputSettings, LoaderSettings
+from posemodel.data.coco import PackedSplit, open_split
+from posemodel.data.loader import Batch, EpochSampler, PoseDataset, build_loader
+
+GEOMETRY = InputSettings(size=64, stride=4)
+START_METHODS = multiprocessing.get_all_start_methods()
+
+
+@pytest.fixture(scope="module")
+def split(tiny_set: Path) -> PackedSplit:
+    return open_split(tiny_set, "train")
+
+
+def digest(batch: Batch) -> str:
+    return hashlib.sha256(b"".join(tensor.numpy().tobytes() for tensor in batch)).hexdigest()
+
+
+def digests(split: PackedSplit, epochs: Sequence[int] = (0, 1), *, seed: int = 4, **settings: object) -> list[str]:
+    dataset = PoseDataset(split, GEOMETRY, augment=AugmentSettings(), seed=seed)
+    chosen = LoaderSettings.model_validate({"batch_size": 5} | settings)
+    loader, sampler = build_loader(dataset, chosen, training=True, seed=seed)
+    found = []
+    for epoch in epochs:
+        sampler.epoch = epoch
+        found += [digest(batch) for batch in loader]
+    return found
+
+
+@pytest.fixture(scope="module")
+def in_process(split: PackedSplit) -> list[str]:
+    return digests(split)
+
+
+@pytest.mark.parametrize("method", START_METHODS)
+@pytest.mark.parametrize(
+    "settings", [{"num_workers": 1}, {"num_workers": 2, "prefetch_factor": 3, "persistent_workers": True}]
+)
+def test_workers_yield_the_same_batches(
+    split: PackedSplit, in_process: list[str], method: str, settings: dict[str, object]
+) -> None:
+    assert digests(split, start_method=method, **settings) == in_process
+
+
+def test_batches_are_repeatable_and_differ_between_epochs_and_seeds(split: PackedSplit, in_process: list[str]) -> None:
+    assert len(in_process) == 4
+    assert digests(split) == in_process
+    assert len(set(in_process)) == 4
+    assert not set(digests(split, seed=5)) & set(in_process)
+
+
+def test_the_global_generators_do_not_matter(split: PackedSplit, in_process: list[str]) -> None:
+    torch.manual_seed(99)
+    np.random.seed(99)  # noqa: NPY002 (the point is that nothing reads it)
+    assert digests(split) == in_process
+
+
+def test_a_sample_is_augmented_differently_in_every_epoch(split: PackedSplit) -> None:
+    dataset = PoseDataset(split, GEOMETRY, augment=AugmentSettings(), seed=4)
+    samples = [digest(dataset[(epoch, 3)]) for epoch in range(5)]
+    assert len(set(samples)) == 5
+    assert digest(dataset[3]) == samples[0], "a plain position is epoch 0"
+
+
+def test_shapes_and_types(split: PackedSplit) -> None:
+    loader, _ = build_loader(PoseDataset(split, GEOMETRY), LoaderSettings(batch_size=3), training=False)
+    batch = next(iter(loader))
+    assert isinstance(batch, Batch)
+    assert {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in batch._asdict().items()} == {
+        "images": ((3, 3, 64, 64), torch.uint8),
+        "heatmaps": ((3, 19, 16, 16), torch.float16),
+        "pafs": ((3, 38, 16, 16), torch.float16),
+        "mask": ((3, 1, 16, 16), torch.uint8),
+        "warps": ((3, 2, 3), torch.float64),
+        "image_ids": ((3,), torch.int64),
+    }
+
+
+def test_validation_keeps_the_order_of_the_file_and_the_last_smaller_batch(split: PackedSplit) -> None:
+    loader, sampler = build_loader(PoseDataset(split, GEOMETRY), LoaderSettings(batch_size=5), training=False)
+    passes = []
+    for epoch in (0, 3):
+        sampler.epoch = epoch
+        passes.append([batch.image_ids.tolist() for batch in loader])
+    ids = [split.image_id(p) for p in range(12)]
+    assert passes[0] == passes[1] == [ids[:5], ids[5:10], ids[10:]]
+
+
+def test_training_shuffles_anew_each_epoch_and_drops_the_last_smaller_batch(split: PackedSplit) -> None:
+    loader, sampler = build_loader(PoseDataset(split, GEOMETRY), LoaderSettings(batch_size=5), training=True, seed=1)
+    assert len(loader) == 2
+    orders = []
+    for epoch in (0, 1):
+        sampler.epoch = epoch
+        batches = [batch.image_ids.tolist() for batch in loader]
+        assert [len(batch) for batch in batches] == [5, 5]
+        orders.append([i for batch in batches for i in batch])
+        assert len(set(orders[-1])) == 10
+    assert orders[0] != orders[1]
+    assert orders[0] != sorted(orders[0])
+
+
+def test_fewer_images_than_a_batch_are_still_trained_on(split: PackedSplit) -> None:
+    dataset = PoseDataset(split.subset([0, 1, 2]), GEOMETRY)
+    loader, _ = build_loader(dataset, LoaderSettings(batch_size=8), training=True)
+    assert [len(batch.image_ids) for batch in loader] == [3]
+
+
+def test_an_epoch_visits_every_position_once_and_can_be_taken_up_in_its_middle() -> None:
+    sampler = EpochSampler(20, shuffle=True, seed=3)
+    sampler.epoch = 2
+    whole = list(sampler)
+    assert {epoch for epoch, _ in whole} == {2}
+    assert sorted(position for _, position in whole) == list(range(20))
+    sampler.skip = 7
+    assert list(sampler) == whole[7:]
+    assert len(sampler) == 13
+
+
+def test_a_bad_image_in_a_worker_is_named(tiny_set: Path, split: PackedSplit, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    absent = replace(split, folder=str(tmp_path / "nowhere"))
+    loader, _ = build_loader(PoseDataset(absent, GEOMETRY), LoaderSettings(num_workers=1), training=False)
+    with pytest.raises(Exception, match=r"nowhere.*no such file \(image id 1\)"):
+        next(iter(loader))
+
+
+def test_pinning_without_an_accelerator_is_left_out(split: PackedSplit) -> None:
+    loader, _ = build_loader(PoseDataset(split, GEOMETRY), LoaderSettings(pin_memory=True), training=True)
+    assert loader.pin_memory == torch.accelerator.is_available()

@@ -1,0 +1,232 @@
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from posemodel.errors import CheckpointError, SettingsError
+from posemodel.network import NETWORKS, build_network, input_geometry
+from posemodel.network.backbones import load_vgg19_weights, vgg19_first_ten
+from posemodel.network.cost import network_cost
+from posemodel.network.rtpose_vgg import RtposeVgg
+
+VGG_CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21)
+"""Numbers of VGG19's first ten convolutions in torchvision's `features`."""
+RTPOSE_VGG_GMACS = 135.9
+"""Multiply-accumulates at 368, in 10^9 (Cao et al., 2017)."""
+
+
+def images(number: int, size: int) -> torch.Tensor:
+    return torch.randint(0, 256, (number, 3, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+# --- size and cost --------------------------------------------------------------------------------------------------
+
+
+def test_rtpose_vgg_has_the_published_size_and_cost() -> None:
+    cost = network_cost("rtpose_vgg", 368)
+    assert cost["parameters"] == 52_311_446
+    assert cost["gmacs"] == pytest.approx(RTPOSE_VGG_GMACS, abs=0.05)
+    assert (cost["network"], cost["size"], cost["stride"]) == ("rtpose_vgg", 368, 8)
+
+
+def test_small_is_small() -> None:
+    cost = network_cost("small")
+    assert cost["parameters"] < 1e6
+    assert cost["size"] == 256
+    assert cost["gmacs"] == pytest.approx(4 * network_cost("small", 128)["gmacs"], rel=1e-6), "cost goes by the area"
+
+
+def test_cost_counts_what_a_convolution_costs() -> None:
+    """VGG's first layer alone: 368^2 x 3 x 3 x 3 x 64 = 0.234 GMACs is in the sum, and stays below it."""
+    assert network_cost("rtpose_vgg", 64)["gmacs"] == pytest.approx(RTPOSE_VGG_GMACS * (64 / 368) ** 2, rel=1e-3)
+
+
+# --- outputs --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "stages", "stride"), [("rtpose_vgg", 6, 8), ("small", 2, 4)])
+def test_output_shapes(name: str, stages: int, stride: int) -> None:
+    with torch.device("meta"):
+        network = build_network(name)
+        maps = network(torch.zeros(2, 3, 96, 96, dtype=torch.uint8))
+    assert network.stride == stride
+    assert len(maps) == stages
+    for stage in maps:
+        assert stage.heatmaps.shape == (2, 19, 96 // stride, 96 // stride)
+        assert stage.pafs.shape == (2, 38, 96 // stride, 96 // stride)
+
+
+def test_small_computes_finite_maps_that_depend_on_the_image() -> None:
+    network = build_network("small", seed=0).eval()
+    with torch.inference_mode():
+        first, other = network(images(2, 64))[-1].heatmaps
+    assert torch.isfinite(first).all()
+    assert not torch.equal(first, other)
+
+
+def test_images_are_normalised_by_imagenets_statistics() -> None:
+    network = build_network("small", seed=0)
+    grey = torch.tensor([124, 116, 104], dtype=torch.uint8).view(1, 3, 1, 1).expand(1, 3, 32, 32)
+    assert network.normalize(grey).abs().max() < 0.01
+    white = network.normalize(torch.full((1, 3, 32, 32), 255, dtype=torch.uint8))[0, :, 0, 0]
+    assert white.tolist() == pytest.approx([(1 - 0.485) / 0.229, (1 - 0.456) / 0.224, (1 - 0.406) / 0.225], rel=1e-5)
+
+
+@pytest.mark.parametrize("name", list(NETWORKS))
+def test_every_parameter_gets_a_gradient(name: str) -> None:
+    network = build_network(name, seed=0).train()
+    sum(stage.heatmaps.square().sum() + stage.pafs.square().sum() for stage in network(images(1, 32))).backward()
+    assert [key for key, parameter in network.named_parameters() if parameter.grad is None] == []
+
+
+# --- weights from a seed --------------------------------------------------------------------------------------------
+
+
+def test_the_same_seed_gives_the_same_weights_whatever_was_drawn_before() -> None:
+    torch.manual_seed(1)
+    first = build_network("small", seed=5).state_dict()
+    torch.randn(17)
+    again = build_network("small", seed=5).state_dict()
+    other = build_network("small", seed=6).state_dict()
+    assert all(torch.equal(first[key], again[key]) for key in first)
+    assert any(not torch.equal(first[key], other[key]) for key in first)
+
+
+def test_building_with_a_seed_leaves_the_global_generator_alone() -> None:
+    torch.manual_seed(1)
+    expected = torch.randn(3)
+    torch.manual_seed(1)
+    build_network("small", seed=5)
+    assert torch.equal(torch.randn(3), expected)
+
+
+# --- names and sizes ------------------------------------------------------------------------------------------------
+
+
+def test_unknown_networks_get_a_suggestion() -> None:
+    with pytest.raises(SettingsError, match="Did you mean small"):
+        build_network("smal")
+    with pytest.raises(SettingsError, match="rtpose_vgg, small"):
+        input_geometry("zzz")
+
+
+def test_sizes_that_do_not_fit_get_the_nearest_that_does() -> None:
+    assert (input_geometry("small").size, input_geometry("rtpose_vgg").size) == (256, 368)
+    with pytest.raises(SettingsError, match=r"multiple of 16, got 100. Try 96"):
+        input_geometry("small", 100)
+    with pytest.raises(SettingsError, match=r"multiple of 8, got 370. Try 368"):
+        input_geometry("rtpose_vgg", 370)
+    assert input_geometry("rtpose_vgg", 376).cells == 47
+
+
+# --- freezing -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", list(NETWORKS))
+def test_freezing_stops_all_of_the_backbone_and_nothing_else(name: str) -> None:
+    with torch.device("meta"):
+        network = build_network(name).train()
+    inside = {f"backbone.{key}" for key, _ in network.backbone.named_parameters()}
+    assert inside
+    network.freeze_backbone(True)
+    for key, parameter in network.named_parameters():
+        assert parameter.requires_grad == (key not in inside), key
+    network.freeze_backbone(False)
+    assert all(parameter.requires_grad for parameter in network.parameters())
+
+
+def test_freezing_keeps_batch_norm_statistics_until_released() -> None:
+    network = build_network("small", seed=0).train()
+    network.freeze_backbone(True)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    network.eval()
+    network.train()  # a validation in between must not thaw it
+    network(images(2, 32))
+    after = network.state_dict()
+    statistics = [key for key in before if "running" in key or "num_batches" in key]
+    frozen = [key for key in statistics if key.startswith("backbone.")]
+    assert frozen
+    assert all(torch.equal(before[key], after[key]) for key in frozen)
+    assert any(not torch.equal(before[key], after[key]) for key in set(statistics) - set(frozen))
+    network.freeze_backbone(False)
+    assert all(module.training for module in network.modules())
+    network(images(2, 32))
+    assert all(not torch.equal(before[key], network.state_dict()[key]) for key in frozen if "running_mean" in key)
+
+
+def test_freezing_in_evaluation_mode_stays_in_evaluation_mode() -> None:
+    network = build_network("small", seed=0).eval()
+    network.freeze_backbone(True)
+    network.freeze_backbone(False)
+    assert not any(module.training for module in network.modules())
+
+
+# --- ImageNet weights -----------------------------------------------------------------------------------------------
+
+
+def imagenet_like() -> dict[str, torch.Tensor]:
+    """Entries of torchvision's VGG19 state dict that matter here, and some that do not."""
+    generator = torch.Generator().manual_seed(3)
+    shapes = {key: value.shape for key, value in vgg19_first_ten().state_dict().items()}
+    state = {f"features.{key}": torch.randn(shape, generator=generator) for key, shape in shapes.items()}
+    return state | {"features.23.weight": torch.zeros(512, 512, 3, 3), "classifier.6.bias": torch.zeros(1000)}
+
+
+@pytest.fixture(scope="module")
+def state() -> dict[str, torch.Tensor]:
+    return imagenet_like()
+
+
+def test_backbone_layers_are_numbered_as_in_torchvision() -> None:
+    layers = vgg19_first_ten()
+    assert tuple(i for i, layer in enumerate(layers) if isinstance(layer, nn.Conv2d)) == VGG_CONVOLUTIONS
+    assert [layers[i].out_channels for i in VGG_CONVOLUTIONS] == [64, 64, 128, 128, 256, 256, 256, 256, 512, 512]
+
+
+def test_torchvisions_weights_are_loaded(tmp_path: Path, state: dict[str, torch.Tensor]) -> None:
+    torch.save(state, tmp_path / "vgg19.pth")
+    with torch.device("meta"):
+        network = RtposeVgg()
+    network.backbone.to_empty(device="cpu")
+    load_vgg19_weights(network.backbone, tmp_path / "vgg19.pth")
+    for number in VGG_CONVOLUTIONS:
+        for kind in ("weight", "bias"):
+            assert torch.equal(getattr(network.backbone[number], kind), state[f"features.{number}.{kind}"])
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("features.10.weight", None, "has no entry features.10.weight"),
+        ("features.21.bias", torch.zeros(256), r"features.21.bias has shape \(256,\), VGG19's is \(512,\)"),
+        ("features.0.weight", torch.zeros(64, 3, 7, 7), "features.0.weight has shape"),
+        ("features.0.weight", "text", "features.0.weight"),
+    ],
+)
+def test_weights_that_do_not_fit_are_named(
+    tmp_path: Path, state: dict[str, torch.Tensor], key: str, value: object, said: str
+) -> None:
+    spoilt = {k: v for k, v in state.items() if k != key} | ({} if value is None else {key: value})
+    torch.save(spoilt, tmp_path / "vgg19.pth")
+    backbone = vgg19_first_ten()
+    before = {k: v.clone() for k, v in backbone.state_dict().items()}
+    with pytest.raises(CheckpointError, match=said) as caught:
+        load_vgg19_weights(backbone, tmp_path / "vgg19.pth")
+    assert str(tmp_path / "vgg19.pth") in str(caught.value)
+    assert all(torch.equal(before[k], v) for k, v in backbone.state_dict().items()), "all or nothing"
+
+
+@pytest.mark.parametrize("content", [None, b"", b"not a state dict"])
+def test_files_that_are_no_state_dict(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "weights.pth"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(CheckpointError, match="cannot be read as a PyTorch state dict"):
+        load_vgg19_weights(vgg19_first_ten(), path)
+
+
+def test_a_list_instead_of_a_state_dict(tmp_path: Path) -> None:
+    torch.save([1, 2], tmp_path / "weights.pth")
+    with pytest.raises(CheckpointError, match="has no entry features.0.weight"):
+        load_vgg19_weights(vgg19_first_ten(), tmp_path / "weights.pth")

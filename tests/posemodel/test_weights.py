@@ -1,0 +1,94 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from posemodel.errors import CheckpointError
+from posemodel.network import build_network
+from posemodel.network.weights import CheckpointInfo, load_network, save_weights
+
+CPU = torch.device("cpu")
+INFO = CheckpointInfo("small", 96, {"seed": 3, "augment": {"flip": 0.5}})
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    save_weights(tmp_path / "runs" / "last.safetensors", build_network("small", seed=1), INFO)
+    return tmp_path / "runs" / "last.safetensors"
+
+
+def document(**changes: object) -> dict[str, str]:
+    return {"posebench": json.dumps({"network": "small", "size": 96, "training": {}} | changes)}
+
+
+def test_a_round_trip_gives_equal_outputs_and_its_record(tmp_path: Path) -> None:
+    network = build_network("small", seed=1).train()
+    pixels = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
+    network(pixels)  # moves the batch-norm statistics, which belong to the weights
+    save_weights(tmp_path / "a.safetensors", network, INFO)
+    loaded, info = load_network(tmp_path / "a.safetensors", CPU)
+    assert info == INFO
+    assert not loaded.training
+    network.to(memory_format=torch.channels_last).eval()
+    with torch.inference_mode():
+        for ours, theirs in zip(network(pixels), loaded(pixels), strict=True):
+            assert torch.equal(ours.heatmaps, theirs.heatmaps)
+            assert torch.equal(ours.pafs, theirs.pafs)
+
+
+def test_channels_last_weights_are_saved_by_value(tmp_path: Path, saved: Path) -> None:
+    other = tmp_path / "channels_last.safetensors"
+    save_weights(other, build_network("small", seed=1).to(memory_format=torch.channels_last), INFO)
+    first, second = (load_network(path, CPU)[0].state_dict() for path in (saved, other))
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_nothing_but_the_checkpoint_is_left(saved: Path) -> None:
+    assert [path.name for path in saved.parent.iterdir()] == ["last.safetensors"]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\x00" * 40, b"PK\x03\x04 a pickled model"])
+def test_files_that_are_no_checkpoint(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "model.safetensors"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(CheckpointError, match="cannot be read as a safetensors checkpoint") as caught:
+        load_network(path, CPU)
+    assert str(path) in str(caught.value)
+
+
+def test_a_foreign_safetensors_file(tmp_path: Path) -> None:
+    save_file({"weight": torch.zeros(3)}, tmp_path / "foreign.safetensors")
+    with pytest.raises(CheckpointError, match="has no posebench metadata"):
+        load_network(tmp_path / "foreign.safetensors", CPU)
+
+
+@pytest.mark.parametrize("metadata", ["{", "[]", "{}", '{"network": "small"}', '{"network": ["small"]}'])
+def test_metadata_that_is_not_ours(tmp_path: Path, metadata: str) -> None:
+    state = {k: v.contiguous() for k, v in build_network("small", seed=1).state_dict().items()}
+    save_file(state, tmp_path / "a.safetensors", metadata={"posebench": metadata})
+    with pytest.raises(CheckpointError, match=r"a\.safetensors"):
+        load_network(tmp_path / "a.safetensors", CPU)
+
+
+def test_a_network_of_another_version(tmp_path: Path) -> None:
+    save_file({"weight": torch.zeros(3)}, tmp_path / "a.safetensors", metadata=document(network="hourglass"))
+    with pytest.raises(CheckpointError, match="hourglass"):
+        load_network(tmp_path / "a.safetensors", CPU)
+
+
+def test_missing_misshapen_and_surplus_entries_are_named(tmp_path: Path) -> None:
+    state = build_network("small", seed=1).state_dict()
+    path = tmp_path / "a.safetensors"
+
+    save_file({k: v for k, v in state.items() if k != "lateral.1.bias"}, path, metadata=document())
+    with pytest.raises(CheckpointError, match=r"lateral\.1\.bias is missing"):
+        load_network(path, CPU)
+    save_file(state | {"lateral.1.bias": torch.zeros(7)}, path, metadata=document())
+    with pytest.raises(CheckpointError, match=r"lateral\.1\.bias is \(7,\), small needs \(64,\)"):
+        load_network(path, CPU)
+    save_file(state | {"another.weight": torch.zeros(7)}, path, metadata=document())
+    with pytest.raises(CheckpointError, match=r"another\.weight"):
+        load_network(path, CPU)
