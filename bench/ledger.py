@@ -6,7 +6,6 @@ Optuna's SELECT ... FOR UPDATE does that.
 """
 
 import logging
-import os
 import socket
 import time
 from collections import Counter
@@ -22,7 +21,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from bench.record import Status
-from bench.spec import TrialSpec, differences
+from bench.spec import TrialSpec, refuse_difference
 from posemodel.errors import SettingsError
 
 BUSY_TIMEOUT_S = 60
@@ -112,12 +111,8 @@ class Ledger:
         known = self.storage.get_study_user_attrs(self._study).get(_STUDY)
         if known is None:
             self.storage.set_study_user_attr(self._study, _STUDY, identity)
-        elif known != identity:
-            changed = "\n  ".join(differences(known, identity))
-            raise SettingsError(
-                f"name: the study {study_name!r} exists with another specification:\n  {changed}\n"
-                "Give the same settings to go on with it, or another --name."
-            )
+        else:
+            refuse_difference(study_name, known, identity)
 
     def enqueue(self, specs: Iterable[TrialSpec]) -> int:
         """Add the trials that are not there yet; returns how many were added. Safe to repeat after a kill."""
@@ -177,9 +172,13 @@ class Ledger:
         except optuna.exceptions.UpdateFinishedTrialError:
             return  # two workers that sweep at once close a dead one's trial twice
 
-    def put_back(self, key: int) -> None:
-        """Give a claimed trial back: it waits again and forgets its worker, with whom the next could be confused."""
+    def put_back(self, key: int, *, attempts: int) -> None:
+        """Give a claimed trial back: it waits again and forgets its worker, with whom the next could be confused.
+
+        ``attempts``: how many workers it has ended so far; one that gave it back on purpose does not count.
+        """
         try:
+            self.storage.set_trial_user_attr(key, _ATTEMPTS, attempts)
             self.storage.set_trial_user_attr(key, _OWNER, None)
             self.storage.set_trial_user_attr(key, _HEARTBEAT, None)
             self.storage.set_trial_state_values(key, TrialState.WAITING)
@@ -190,7 +189,7 @@ class Ledger:
         """Give a dead worker's trial back, unless another sweep did so before and it is somebody's again."""
         trial = self.storage.get_trial(key)
         if trial.state == TrialState.RUNNING and _is_stale(trial):
-            self.put_back(key)
+            self.put_back(key, attempts=trial.user_attrs[_ATTEMPTS])
 
     def stale(self) -> list[Claim]:
         """Running trials whose worker is dead or has been silent for too long."""
@@ -229,8 +228,6 @@ def _is_stale(trial: FrozenTrial) -> bool:
 
 
 def _lives(pid: int, started: float) -> bool:
-    if pid == os.getpid():
-        return True
     try:
         return abs(psutil.Process(pid).create_time() - started) < 1 and psutil.Process(pid).status() != "zombie"
     except psutil.NoSuchProcess:

@@ -84,7 +84,12 @@ def _trial(spec: StudySpec, phase: Phase, index: int, optimizer: str, chosen: Ch
             schedule=spec.schedule,
             foreground_weight=spec.foreground_weight,
             augment=augment_settings(spec),
-            loader=LoaderSettings(batch_size=spec.batch_size, num_workers=spec.num_workers, pin_memory=spec.pin_memory),
+            loader=LoaderSettings(
+                batch_size=spec.batch_size,
+                num_workers=spec.num_workers,
+                pin_memory=spec.pin_memory,
+                persistent_workers=spec.num_workers > 0,
+            ),
             seed=seed,
             device=spec.device,
             val_every=evaluate_every,

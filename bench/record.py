@@ -46,6 +46,8 @@ class Record:
     pin_memory: bool
     effective_pin_memory: bool
     device: str
+    torch_threads: int
+    concurrent_trials: int
     data_digest: str
     error: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
@@ -82,6 +84,8 @@ def make_record(
     metrics: dict[str, float],
     error: str = "",
     effective_pin_memory: bool = False,
+    torch_threads: int = 0,
+    concurrent_trials: int = 0,
 ) -> Record:
     """The record of a trial that ended with ``status``."""
     return Record(
@@ -102,6 +106,8 @@ def make_record(
         pin_memory=spec.train.loader.pin_memory,
         effective_pin_memory=effective_pin_memory,
         device=spec.train.device,
+        torch_threads=torch_threads,
+        concurrent_trials=concurrent_trials,
         data_digest=spec.data_digest,
         error=error,
         metrics=metrics,

@@ -82,6 +82,7 @@ def resolve(
         if path is not None:
             for name, value in read_study_file(path).items():
                 settings[name] = _checked(name, value, origin)
+    _refuse_unknown_variables(known, environ)
     for name in known:
         variable = ENVIRONMENT_PREFIX + name.upper()
         if environ.get(variable):
@@ -105,7 +106,7 @@ def preset_path(preset: str) -> Path:
 def read_study_file(path: Path) -> dict[str, Any]:
     """Settings of a TOML study file; SettingsError names the file and the field."""
     try:
-        document = tomllib.loads(path.read_text())
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read ({error.strerror}).") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -145,6 +146,23 @@ def _from_environment(name: str, variable: str, text: str) -> Any:
     return text
 
 
+def _refuse_unknown_variables(known: Mapping[str, Any], environ: Mapping[str, str]) -> None:
+    valid = [ENVIRONMENT_PREFIX + name.upper() for name in known] + [STORAGE_VARIABLE]
+    for variable in environ:
+        if variable.startswith(ENVIRONMENT_PREFIX) and variable not in valid:
+            near = difflib.get_close_matches(variable, valid, n=1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            raise SettingsError(f"environment {variable}: there is no such setting.{hint}")
+
+
+def places_settings() -> dict[str, Setting]:
+    """Where state is kept: the ledger's URL and MLflow's."""
+    return {
+        "storage": from_variable(STORAGE_VARIABLE, DEFAULT_STORAGE),
+        "tracking_uri": from_variable(TRACKING_VARIABLE, DEFAULT_TRACKING),
+    }
+
+
 def from_variable(variable: str, default: str, environ: Mapping[str, str] = os.environ) -> Setting:
     """A setting that only the environment changes."""
     value = environ.get(variable)
@@ -157,8 +175,7 @@ def spaces_of(settings: Mapping[str, Setting]) -> dict[str, dict[str, Any]]:
     where = f"{settings['spaces'].origin}: spaces"
     names = list(settings["optimizers"].value)
     for name in changes:
-        if name not in names:
-            raise SettingsError(f"{where}.{name}: this study has no optimizer {name!r} ({', '.join(names)}).")
+        optimizer_entry(name)  # of a study file that lists more optimizers than this study takes, but no unknown one
     spaces = {}
     for name in names:
         entry = optimizer_entry(name)

@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from posemodel.config import AugmentSettings, Schedule, Settings, TrainSettings
+from posemodel.config import MIN_SIZE, AugmentSettings, Schedule, Settings, TrainSettings
+from posemodel.errors import SettingsError
 
 Phase = Literal["tune", "confirm"]
 TUNE: Phase = "tune"
@@ -21,13 +22,13 @@ class StudySpec(Settings):
     """One optimizers study, fully resolved: everything that its results depend on."""
 
     kind: Literal["optimizers"] = "optimizers"
-    name: str
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=120)
     preset: str
     data: Path
     data_digest: str
     """Fingerprint of the annotations: the same data set in another folder is the same study."""
     network: str = "small"
-    size: int = Field(ge=32)
+    size: int = Field(ge=MIN_SIZE)
     optimizers: tuple[str, ...]
     spaces: dict[str, dict[str, dict[str, list[float]]]]
     """Tuning space of each optimizer: {"lr": {"log": [low, high]}, ...}."""
@@ -85,6 +86,10 @@ class TrialSpec(Settings):
         content = self.model_dump(mode="json", exclude={"index": True, "at_border": True, "train": {"data"}})
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:ID_CHARACTERS]
 
+    def with_data(self, data: Path) -> "TrialSpec":
+        """The same trial with its data set in another folder."""
+        return self.model_copy(update={"train": self.train.model_copy(update={"data": data})})
+
     @property
     def seed(self) -> int:
         """Seed of the initial weights and of the data order."""
@@ -94,6 +99,16 @@ class TrialSpec(Settings):
 def augment_settings(spec: StudySpec) -> AugmentSettings:
     """The augmentation of a study's training images."""
     return AugmentSettings(enabled=spec.augment)
+
+
+def refuse_difference(name: str, known: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """SettingsError with every difference if a study's name already stands for another specification."""
+    changed = differences(known, wanted)
+    if changed:
+        raise SettingsError(
+            f"name: the study {name!r} exists with another specification:\n  " + "\n  ".join(changed) + "\n"
+            "Give the same settings to go on with it, or another --name."
+        )
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -10,7 +10,7 @@ import pandas as pd
 from bench.analysis import at_border, best_settings, paired_comparisons, score_table, summarize, verdict
 from bench.analysis.verdict import budget_too_small
 from bench.execute.local import run_workers
-from bench.execute.worker import WorkerSettings, sweep
+from bench.execute.worker import WorkerSettings
 from bench.ledger import Ledger
 from bench.measure.machine import fingerprint
 from bench.plan import Chosen, plan_confirm, plan_tune, total_trials
@@ -18,7 +18,7 @@ from bench.record import Record
 from bench.report.result import StudyResult
 from bench.report.write import STUDY, write_report
 from bench.space import from_document, log_ranges
-from bench.spec import TUNE, StudySpec
+from bench.spec import TUNE, StudySpec, TrialSpec
 from bench.tracking import Tracker
 from posemodel.data.synthetic import marker_of
 from posemodel.errors import SettingsError
@@ -40,21 +40,20 @@ def run_study(spec: StudySpec, places: Places, *, workers: int, on_progress: OnP
     """Run a study, or go on with it, or (once finished) show it again; returns the result and the report's path."""
     ledger = Ledger(places.storage_url, spec.name, spec.identity())
     tracker = Tracker(places.tracking_uri, spec.name)
-    parent = tracker.open_study(spec, fingerprint())
-    settings = WorkerSettings(places.storage_url, places.tracking_uri, spec.name, spec.identity(), parent)
     planned = total_trials(spec)
-
-    def run_phase() -> None:
-        run_workers(settings, workers, lambda record, done: on_progress(record, done, planned))
-
     try:
-        ledger.enqueue(plan_tune(spec))
-        run_phase()
-        records = tracker.records()
-        _check_records(ledger, records, places)
-        ledger.enqueue(plan_confirm(spec, choose(spec, records)))
-        run_phase()
-        sweep(ledger, tracker, parent)
+        parent = tracker.open_study(spec, fingerprint())
+        settings = WorkerSettings(
+            places.storage_url, places.tracking_uri, spec.name, spec.identity(), parent, spec.data
+        )
+
+        def run_phase(plan: list[TrialSpec]) -> None:
+            ledger.enqueue(plan)
+            run_workers(settings, workers, lambda record, done: on_progress(record, done, planned))
+
+        run_phase(plan_tune(spec))
+        run_phase(plan_confirm(spec, choose(spec, _settled_records(ledger, tracker, places))))
+        _settled_records(ledger, tracker, places)
         tracker.abandon()
         result = load_result(tracker)
         report = write_report(result, places.reports / spec.name)
@@ -85,17 +84,26 @@ def load_result(tracker: Tracker) -> StudyResult:
     summary = summarize(records, curves[curves["ap"].notna()])
     comparisons = paired_comparisons(score_table(records))
     confirmed = summary[summary["n"] > 0]
+    comparable = len(confirmed) > 0 and not budget_too_small(confirmed)
     return StudyResult(
         spec=spec,
         planned=total_trials(spec),
         records=records,
         curves=curves,
-        summary=summary,
+        summary=summary if comparable else _unranked(summary, spec),
         verdict=verdict(summary, comparisons),
-        comparable=len(confirmed) > 0 and not budget_too_small(confirmed),
+        comparable=comparable,
         machine=tracker.machine(),
         command=again(spec),
     )
+
+
+def _unranked(summary: pd.DataFrame, spec: StudySpec) -> pd.DataFrame:
+    """The summary in the study's order, without ranks and times to a target: an order of noise says nothing."""
+    place = {name: number for number, name in enumerate(spec.optimizers)}
+    ordered = summary.sort_values("name", key=lambda names: names.map(place), ignore_index=True)
+    empty = ("rank", "target_ap", "time_to_target_s", "steps_to_target", "targets_reached")
+    return ordered.assign(**dict.fromkeys(empty, float("nan")))
 
 
 def again(spec: StudySpec) -> str:
@@ -115,13 +123,14 @@ def again(spec: StudySpec) -> str:
     return f"{shlex.join(synth)}\n{command}"
 
 
-def _check_records(ledger: Ledger, records: pd.DataFrame, places: Places) -> None:
-    """The ledger's finished trials must have records: their store may have been removed or changed."""
-    counts = ledger.counts()
-    finished = counts.total() - counts["waiting"] - counts["running"]
-    if len(records) < finished:
+def _settled_records(ledger: Ledger, tracker: Tracker, places: Places) -> pd.DataFrame:
+    """The records, one for each trial that the ledger has closed: their store may have been removed or changed."""
+    counts = ledger.counts()  # first: another process may record a trial meanwhile, and never takes one away
+    records = tracker.records()
+    if len(records) < counts.total() - counts["waiting"] - counts["running"]:
         raise SettingsError(
             f"MLFLOW_TRACKING_URI {places.tracking_uri}: holds {len(records)} records of this study, the ledger at "
-            f"{places.storage_url} has {finished} finished trials. Bring the MLflow store back, or start anew with "
-            "another --name."
+            f"{places.storage_url} has closed more trials. Bring the MLflow store back, or start anew with another "
+            "--name."
         )
+    return records

@@ -17,6 +17,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
 import mlflow
 import pandas as pd
@@ -24,7 +25,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunT
 from mlflow.exceptions import MlflowException
 
 from bench.record import FAULTS, TEXT_FIELDS, CurvePoint, Record, Status, now_ms
-from bench.spec import StudySpec, TrialSpec
+from bench.spec import StudySpec, TrialSpec, refuse_difference
 from posemodel.errors import SettingsError
 
 ARTIFACTS = "mlartifacts"
@@ -37,7 +38,7 @@ EXPECTED_METRICS = ("ap", "ap_best", "val_loss", "images_per_s", "optimizer_step
 CURVES = ("loss", "val_loss", "ap", "lr", "images_per_s", "data_wait_share")
 
 _STUDY_TAG, _TRIAL_TAG, _RECORDED_TAG = "posebench.study", "posebench.trial", "posebench.recorded"
-_STATUS_TAG, _ERROR_TAG = "posebench.status", "posebench.error"
+_STATUS_TAG, _ERROR_TAG, _SPEC_TAG = "posebench.status", "posebench.error", "posebench.spec"
 _PARENT_TAG = "mlflow.parentRunId"
 _ERROR_LENGTH = 4000
 _EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
@@ -82,17 +83,31 @@ class Tracker:
         return found.experiment_id
 
     def open_study(self, spec: StudySpec, machine: Mapping[str, str]) -> str:
-        """The study's parent run: made once, set to RUNNING again when the study goes on."""
+        """The study's parent run: made once, set to RUNNING again when the study goes on.
+
+        The specification is a tag of the run's creation, so that no kill can leave a parent without it. SettingsError
+        shows the difference if the name stands for another study.
+        """
         parent = self._parent()
-        if parent is not None:
-            self.client.update_run(parent, status="RUNNING")
-            return parent
-        tags = {**_SOURCE_TAGS, _STUDY_TAG: spec.kind, **{f"machine.{key}": value for key, value in machine.items()}}
-        run = self.client.create_run(self.experiment_id, run_name=spec.name, tags=tags)
-        self._log_parameters(run.info.run_id, _flat(spec.identity()))
-        self.client.log_dict(run.info.run_id, spec.model_dump(mode="json"), "study.json")
-        self._log_data(run.info.run_id, spec.data, spec.data_digest, "study")
-        return run.info.run_id
+        if parent is None:
+            tags = {
+                **_SOURCE_TAGS,
+                _STUDY_TAG: spec.kind,
+                _SPEC_TAG: spec.model_dump_json(),
+                **{f"machine.{key}": value for key, value in machine.items()},
+            }
+            made = self.client.create_run(self.experiment_id, run_name=spec.name, tags=tags).info.run_id
+            parent = self._parent()
+            if parent is None or parent == made:
+                self._log_parameters(made, _flat(spec.identity()))
+                self._log_data(made, spec.data, spec.data_digest, "study")
+                return made
+            self.client.delete_run(made)  # another process was first
+        known = StudySpec.model_validate(self.study_document())
+        refuse_difference(spec.name, known.identity(), spec.identity())
+        self.client.set_tag(parent, _SPEC_TAG, spec.model_dump_json())  # the data may stand in another folder now
+        self.client.update_run(parent, status="RUNNING")
+        return parent
 
     def close_study(self, status: str) -> None:
         """End the parent run: FINISHED, or KILLED when the study was interrupted."""
@@ -105,8 +120,7 @@ class Tracker:
         parent = self._parent()
         if parent is None:
             raise SettingsError(f"study: MLflow at {self.uri} has no study called {self.study_name!r}.")
-        path = self.client.download_artifacts(parent, "study.json")
-        return json.loads(Path(path).read_text())
+        return json.loads(self.client.get_run(parent).data.tags[_SPEC_TAG])
 
     def machine(self) -> dict[str, str]:
         """The fingerprint of the machine that began the study."""

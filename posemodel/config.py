@@ -9,6 +9,9 @@ Device = Literal["auto", "cuda", "mps", "cpu"]
 StartMethod = Literal["fork", "spawn", "forkserver"]
 Schedule = Literal["cosine", "constant"]
 
+MIN_SIZE = 32
+"""Pixels: below this a person is no picture."""
+
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -66,7 +69,7 @@ class LoaderSettings(Settings):
 class InputSettings(Settings):
     """The square that the network sees and the maps' geometry."""
 
-    size: int = Field(default=368, ge=32)
+    size: int = Field(default=368, ge=MIN_SIZE)
     """Side of the network's input in pixels; a multiple of the network's stride."""
     stride: int = Field(default=8, ge=1)
     """Input pixels per cell of the maps."""
@@ -97,7 +100,7 @@ class TrainSettings(Settings):
     """Keep the derived `select` tenth out of the training images whichever split is scored."""
 
     network: str = "rtpose_vgg"
-    size: int | None = Field(default=None, ge=32)
+    size: int | None = Field(default=None, ge=MIN_SIZE)
     """None: the network's own default."""
     backbone_weights: Path | None = None
     """A torchvision VGG19 state dict (ImageNet), for networks whose backbone is VGG19."""

@@ -89,7 +89,8 @@ def score_file(predictions: Path, annotations: Path) -> Scores:
         raise DataError(f"{predictions}: cannot be read as JSON ({error}).") from error
     if not isinstance(results, list):
         raise DataError(f"{predictions}: must hold a list of results, holds {type(results).__name__}.")
-    raise_if_any(annotation_problems(document, annotations))
+    raise_if_any(annotation_problems(document, annotations, segments=False))
+    people = person_categories(document)
     image_ids = {image["id"] for image in document["images"]}
     for number, result in enumerate(results):
         missing = {"image_id", "category_id", "keypoints", "score"} - set(result if isinstance(result, dict) else ())
@@ -102,7 +103,21 @@ def score_file(predictions: Path, annotations: Path) -> Scores:
             raise DataError(f"{predictions}: result {number}: `keypoints` must hold 51 finite numbers (17 x, y, v).")
         if not all_finite([result["score"]]):
             raise DataError(f"{predictions}: result {number}: `score` must be a finite number.")
-    return _score(document, results, sorted(image_ids))
+        if not isinstance(result["category_id"], int) or result["category_id"] not in people:
+            raise DataError(
+                f"{predictions}: result {number}: `category_id` {result['category_id']} is no person in {annotations}."
+            )
+    return _score(document, _plain(results), sorted(image_ids))
+
+
+def _plain(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Only what pycocotools' keypoint scoring reads; it looks at the first result to guess the kind of all.
+
+    Boxes, which it takes for the people's area, are kept where every result has one.
+    """
+    boxed = all(isinstance(r.get("bbox"), list) and len(r["bbox"]) == 4 and all_finite(r["bbox"]) for r in results)
+    keys = ("image_id", "category_id", "keypoints", "score", *(("bbox",) if boxed else ()))
+    return [{key: result[key] for key in keys} for result in results]
 
 
 def _score(document: dict[str, Any], results: list[dict[str, Any]], image_ids: list[int]) -> Scores:
@@ -130,12 +145,15 @@ def _score(document: dict[str, Any], results: list[dict[str, Any]], image_ids: l
 
 
 def _scored_annotations(document: dict[str, Any]) -> list[dict[str, Any]]:
-    """People only (other categories have no keypoints), with the two derivable fields that COCOeval insists on."""
+    """People only (other categories have no keypoints), with the two derivable fields that COCOeval insists on.
+
+    Numbered from 1: pycocotools takes a match with annotation 0 for no match.
+    """
     people = person_categories(document)
+    scored = [annotation for annotation in document["annotations"] if annotation["category_id"] in people]
     return [
-        {"iscrowd": 0, "num_keypoints": sum(v > 0 for v in annotation["keypoints"][2::3])} | annotation
-        for annotation in document["annotations"]
-        if annotation["category_id"] in people
+        {"iscrowd": 0, "num_keypoints": sum(v > 0 for v in annotation["keypoints"][2::3])} | annotation | {"id": number}
+        for number, annotation in enumerate(scored, start=1)
     ]
 
 

@@ -27,7 +27,7 @@ def oracle_scores(split: PackedSplit, geometry: InputSettings) -> Scores:
 
 
 def ceiling_scores(split: PackedSplit) -> Scores:
-    """Score of the exact points grouped through the 19 limbs: what no decoder of these limbs can exceed.
+    """Score of the exact points grouped through the 19 limbs: what perfect localisation would reach.
 
     Labels of one person that the limbs do not connect become several people.
     """

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
@@ -110,7 +110,3 @@ class ThroughputMeter:
         metrics = self.close_window()
         self._running = False
         return metrics
-
-    def state(self) -> dict[str, float]:
-        """The totals, for a checkpoint."""
-        return asdict(self.totals)

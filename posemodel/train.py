@@ -6,7 +6,7 @@ what a checkpoint holds, so that a resumed run takes the steps that the interrup
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +18,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from posemodel.config import Schedule, TrainSettings
 from posemodel.data.coco import PackedSplit, open_split
+from posemodel.data.layout import fingerprint
 from posemodel.data.loader import PoseDataset, build_loader
 from posemodel.device import choose_device
 from posemodel.errors import CheckpointError, DataError, SettingsError
@@ -26,7 +27,8 @@ from posemodel.network import PoseNetwork, build_network, input_geometry
 from posemodel.network.backbones import load_vgg19_weights
 from posemodel.network.weights import CheckpointInfo, save_weights
 from posemodel.predict import to_device, validate, validation_loader
-from posemodel.throughput import ThroughputMeter, Totals
+from posemodel.throughput import ThroughputMeter
+from posemodel.training_state import Progress, TrainingState, optimizer_state_bytes
 
 RunStatus = Literal["complete", "diverged", "timed_out"]
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
@@ -45,19 +47,6 @@ class TrainResult:
     status: RunStatus
     step: int
     metrics: dict[str, float]
-
-
-@dataclass
-class _Progress:
-    """Where a run stands; all of it is in a checkpoint."""
-
-    step: int = 0
-    epoch: int = 0
-    samples_done: int = 0
-    eval_seconds: float = 0.0
-    ap_best: float = -1.0
-    ap_best_step: int = 0
-    val_loss_best: float = math.inf
 
 
 def schedule_factor(schedule: Schedule, warmup: float, total_steps: int) -> Callable[[int], float]:
@@ -92,21 +81,29 @@ def train(
     out: Path | None = None,
     resume: bool = False,
     on_metrics: OnMetrics | None = None,
+    run_record: Mapping[str, Any] | None = None,
+    should_stop: Callable[[], bool] | None = None,
 ) -> TrainResult:
     """Train one network.
 
     ``make_optimizer`` gets the network's parameters. ``on_metrics`` gets the step and what was measured there:
     `loss`, `lr`, `images_per_s`, `data_wait_share`, `optimizer_step_ms` at every window, `val_loss` and `ap` when they
     are due, `train_seconds` with each. ``out``: folder for `last.safetensors`, `best.safetensors` and `resume.pt`.
-    A loss that is NaN or infinite ends the run as `diverged`. Raises DataError, SettingsError or CheckpointError.
+    ``resume`` goes on from its `resume.pt`. ``run_record``: what else defines the run (the optimizer, say), kept in
+    the checkpoints; a resumed run must have the same. ``should_stop`` is asked after each step; on True the state is
+    saved and KeyboardInterrupt raised. A loss that is NaN or infinite ends the run as `diverged`.
+    Raises DataError, SettingsError or CheckpointError.
     """
     began = time.monotonic()
     device = choose_device(settings.device)
     geometry = input_geometry(settings.network, settings.size)
     train_split, val_split = open_training_splits(settings)
     dataset = PoseDataset(train_split, geometry, augment=settings.augment, seed=settings.seed)
-    loader, sampler = build_loader(dataset, settings.loader, training=True, seed=settings.seed)
-    val_loader = validation_loader(val_split, geometry, settings.loader)
+    # Pinning is for copies to a CUDA device; on any other it would only cost memory.
+    pin_memory = settings.loader.pin_memory and device.type == "cuda"
+    loader_settings = settings.loader.model_copy(update={"pin_memory": pin_memory})
+    loader, sampler = build_loader(dataset, loader_settings, training=True, seed=settings.seed)
+    val_loader = validation_loader(val_split, geometry, loader_settings)
     steps_per_epoch = len(loader)
     total_steps = settings.steps or (settings.epochs or 0) * steps_per_epoch
     val_every = settings.val_every or math.ceil(total_steps / VALIDATIONS_PER_RUN)
@@ -120,13 +117,15 @@ def train(
     network.to(device, memory_format=torch.channels_last).train()
     optimizer = make_optimizer(network.parameters())
     scheduler = LambdaLR(optimizer, schedule_factor(settings.schedule, settings.warmup, total_steps))
-    progress = _Progress()
-    totals = Totals()
     torch.manual_seed(settings.seed)
-    if resume:
-        progress, totals = _load_state(_resume_file(out), settings, network, optimizer, scheduler, device)
-    meter = ThroughputMeter(device, totals)
-    info = CheckpointInfo(settings.network, geometry.size, settings.model_dump(mode="json"))
+    run_record = run_record or {}
+    state = TrainingState(network, optimizer, scheduler, _identity(settings, run_record) if out is not None else {})
+    left = _resumable(out) if resume else None
+    if left is not None:
+        state.restore(left, device)
+    progress = state.progress
+    meter = ThroughputMeter(device, state.totals)
+    info = CheckpointInfo(settings.network, geometry.size, {**settings.model_dump(mode="json"), **run_record})
     metrics: dict[str, float] = {}
     loss_sum, loss_steps = torch.zeros((), device=device), 0
 
@@ -169,9 +168,10 @@ def train(
             last = progress.step == total_steps
             due_val = last or progress.step % val_every == 0
             due_ap = last or (settings.ap_every is not None and progress.step % settings.ap_every == 0)
-            due_checkpoint = out is not None and (last or progress.step % checkpoint_every == 0)
+            stop = should_stop is not None and should_stop()
+            due_checkpoint = out is not None and (last or stop or progress.step % checkpoint_every == 0)
             due_window = progress.step == 1 or progress.step % settings.log_every == 0
-            if not (due_window or due_val or due_ap or due_checkpoint):
+            if not (due_window or due_val or due_ap or due_checkpoint or stop):
                 continue
 
             window = meter.close_window()
@@ -188,12 +188,14 @@ def train(
                 report(found)
                 if not math.isfinite(found["val_loss"]):
                     return finish("diverged")
-                if _is_best(found, progress) and out is not None:
+                if _is_best(found, progress, by_ap=settings.ap_every is not None) and out is not None:
                     save_weights(out / BEST_FILE, network, info)
             if due_checkpoint and out is not None:
                 meter.pause()
                 save_weights(out / LAST_FILE, network, info)
-                _save_state(out / RESUME_FILE, settings, network, optimizer, scheduler, progress, meter)
+                state.save(out / RESUME_FILE)
+            if stop and not last:
+                raise KeyboardInterrupt
             if last:
                 break
             if due_val or due_ap or due_checkpoint:
@@ -212,7 +214,7 @@ def _validate(
     val_split: PackedSplit,
     geometry: Any,
     device: torch.device,
-    progress: _Progress,
+    progress: Progress,
     with_scores: bool,
 ) -> dict[str, float]:
     """Validation loss and, when due, the ten COCO figures; the time that it takes is counted apart."""
@@ -234,85 +236,30 @@ def _validate(
     return values
 
 
-def _is_best(found: dict[str, float], progress: _Progress) -> bool:
-    """Whether this is the best so far by AP, or by validation loss until an AP is known; remembers it."""
-    if "ap" in found:
-        if found["ap"] > progress.ap_best:
-            progress.ap_best, progress.ap_best_step = found["ap"], progress.step
-            return True
-        return False
-    if found["val_loss"] < progress.val_loss_best and progress.ap_best < 0:
+def _is_best(found: dict[str, float], progress: Progress, *, by_ap: bool) -> bool:
+    """Whether this is the best so far: by AP where it is evaluated along the way, else by validation loss."""
+    better_ap = found.get("ap", -1.0) > progress.ap_best
+    better_loss = found["val_loss"] < progress.val_loss_best
+    if better_ap:
+        progress.ap_best, progress.ap_best_step = found["ap"], progress.step
+    if better_loss:
         progress.val_loss_best = found["val_loss"]
-        return True
-    return False
+    return better_ap if by_ap else better_loss
 
 
-def optimizer_state_bytes(optimizer: Optimizer) -> int:
-    """Memory of everything that the optimizer keeps for its parameters."""
-    return sum(
-        value.numel() * value.element_size()
-        for state in optimizer.state.values()
-        for value in state.values()
-        if isinstance(value, torch.Tensor)
-    )
+def _resumable(out: Path | None) -> Path | None:
+    """The state to go on from; None where the run was interrupted before it left one."""
+    if out is None or not out.is_dir():
+        raise CheckpointError(f"{out}: no such folder, so there is nothing to resume.")
+    return out / RESUME_FILE if (out / RESUME_FILE).is_file() else None
 
 
-def _resume_file(out: Path | None) -> Path:
-    if out is None or not (out / RESUME_FILE).is_file():
-        raise CheckpointError(f"{(out or Path()) / RESUME_FILE}: no such file, so there is nothing to resume.")
-    return out / RESUME_FILE
-
-
-def _identity(settings: TrainSettings) -> dict[str, Any]:
-    """What must not change between a run and its resumption (paths, devices and schedules of reporting may)."""
+def _identity(settings: TrainSettings, run_record: Mapping[str, Any]) -> dict[str, Any]:
+    """What must not change between a run and its resumption (devices, workers and how often it reports may)."""
     free = {"data", "device", "loader", "log_every", "val_every", "ap_every", "checkpoint_every", "time_limit"}
-    return settings.model_dump(mode="json", exclude=free) | {"batch_size": settings.loader.batch_size}
-
-
-def _save_state(
-    path: Path,
-    settings: TrainSettings,
-    network: PoseNetwork,
-    optimizer: Optimizer,
-    scheduler: LambdaLR,
-    progress: _Progress,
-    meter: ThroughputMeter,
-) -> None:
-    """Everything that the next step depends on, in one file, written whole or not at all."""
-    temporary = path.with_name(path.name + ".part")
-    state = {
-        "settings": _identity(settings),
-        "network": network.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "scheduler": scheduler.state_dict(),
-        "progress": vars(progress),
-        "totals": meter.state(),
-        "random": torch.get_rng_state(),
+    return {
+        **settings.model_dump(mode="json", exclude=free),
+        "batch_size": settings.loader.batch_size,
+        "data": fingerprint(settings.data),
+        **run_record,
     }
-    torch.save(state, temporary)
-    temporary.replace(path)
-
-
-def _load_state(
-    path: Path,
-    settings: TrainSettings,
-    network: PoseNetwork,
-    optimizer: Optimizer,
-    scheduler: LambdaLR,
-    device: torch.device,
-) -> tuple[_Progress, Totals]:
-    try:
-        state = torch.load(path, map_location=device, weights_only=True)
-    except Exception as error:
-        raise CheckpointError(f"{path}: cannot be read as a training state ({type(error).__name__}).") from error
-    wanted = _identity(settings)
-    changed = [
-        f"{k}: {state['settings'].get(k)!r} -> {v!r}" for k, v in wanted.items() if state["settings"].get(k) != v
-    ]
-    if changed:
-        raise CheckpointError(f"{path}: was made with other settings ({'; '.join(changed)}). Use another --out.")
-    network.load_state_dict(state["network"])
-    optimizer.load_state_dict(state["optimizer"])
-    scheduler.load_state_dict(state["scheduler"])
-    torch.set_rng_state(state["random"].cpu())
-    return _Progress(**state["progress"]), Totals(**state["totals"])

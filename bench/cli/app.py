@@ -10,7 +10,7 @@ from bench.cli import config, data, evaluate, info, report, study, train, ui
 from posemodel import __version__
 from posemodel.errors import PosemodelError, SettingsError
 
-DONE, FAILED, WRONG_USAGE, DONE_WITH_FAULTS, INTERRUPTED = 0, 1, 2, 3, 130
+DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
 app = typer.Typer(
     name="posebench",
@@ -51,15 +51,14 @@ _shown = {"tracebacks": False}
 
 def main() -> None:
     """Run the command line; exit codes are those of the README."""
-    # Own optimizers and data sets are found by dotted path from where one stands, in spawned workers too.
+    # The working directory is importable, in spawned workers too; last, so that nothing there hides a library.
     here = os.getcwd()  # noqa: PTH109 (sys.path holds text)
     if here not in sys.path:
-        sys.path.insert(0, here)
+        sys.path.append(here)
     try:
         code = app(standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
-        print("posebench: interrupted; what was recorded is kept, the same command goes on.", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+        code = INTERRUPTED  # Typer turns Ctrl-C into a result of this value, or into one of these, by version
     except PosemodelError as error:
         if _shown["tracebacks"]:
             raise
@@ -74,4 +73,9 @@ def main() -> None:
             raise
         print(f"posebench: {type(error).__name__}: {error}\nRun `posebench --debug ...` for details.", file=sys.stderr)
         sys.exit(FAILED)
+    if code == INTERRUPTED:
+        print(
+            "posebench: interrupted; what was done is kept, the same command goes on (train: with --resume).",
+            file=sys.stderr,
+        )
     sys.exit(code if isinstance(code, int) else DONE)

@@ -13,25 +13,19 @@ app = typer.Typer(help="Show settings.", no_args_is_help=True)
 @app.command()
 def show(
     study: Annotated[Path | None, typer.Option("--study", metavar="FILE", help="A TOML study file.")] = None,
-    preset: Annotated[str, typer.Option("--preset", help="smoke, small or full.")] = "small",
+    preset: Annotated[
+        str | None, typer.Option("--preset", help="smoke, small or full (default: full with a GPU, else small).")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Print every setting of an optimizers study with its origin: environment, file, preset or default.
 
     Command-line options of `posebench study optimizers` come before all of these.
     """
-    from bench.settings import (
-        DEFAULT_STORAGE,
-        DEFAULT_TRACKING,
-        STORAGE_VARIABLE,
-        TRACKING_VARIABLE,
-        from_variable,
-        resolve,
-    )
+    from bench.cli.study import default_preset
+    from bench.settings import places_settings, resolve
 
-    settings = resolve(command_line={}, study_file=study, preset=preset)
-    settings["storage"] = from_variable(STORAGE_VARIABLE, DEFAULT_STORAGE)
-    settings["tracking_uri"] = from_variable(TRACKING_VARIABLE, DEFAULT_TRACKING)
+    settings = resolve(command_line={}, study_file=study, preset=preset or default_preset()) | places_settings()
     if as_json:
         plain = {name: str(s.value) if isinstance(s.value, Path) else s.value for name, s in settings.items()}
         print_json({name: {"value": plain[name], "origin": s.origin} for name, s in sorted(settings.items())})

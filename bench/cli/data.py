@@ -1,5 +1,7 @@
 """`posebench data`: look at a data set before training on it, or make one."""
 
+import hashlib
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -53,11 +55,15 @@ def synth(
 
 def make_synthetic(directory: Path, images: int, seed: int) -> dict[str, int]:
     """Generate a synthetic set with a progress bar; a complete one is left as it is."""
+    from filelock import FileLock
+
     from posemodel.data.synthetic import generate
     from posemodel.errors import DataError
 
+    # Two studies that begin at once in one folder share the set; the lock file is no litter of theirs.
+    key = hashlib.sha256(str(directory.resolve()).encode()).hexdigest()[:16]
     try:
-        with progress_bar() as bar:
+        with FileLock(Path(tempfile.gettempdir(), f"posebench-{key}.lock")), progress_bar() as bar:
             task = bar.add_task(f"rendering {directory}", total=images)
             return generate(
                 directory, images=images, seed=seed, on_progress=lambda done, _total: bar.update(task, completed=done)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from posemodel.evaluate import Scores
 
 ORACLE_SIZE = 368
+ORACLE_STRIDE = 8
 
 
 def evaluate(
@@ -26,11 +27,15 @@ def evaluate(
     ] = None,
     oracle: Annotated[bool, typer.Option("--oracle", help="Score maps made from the annotations themselves.")] = False,
     data: Annotated[Path | None, typer.Option("--data", metavar="DIR")] = None,
-    split: Annotated[str, typer.Option("--split", help="train, select, report, val or another one.")] = "val",
+    split: Annotated[
+        str | None, typer.Option("--split", help="train, select, report, val (the default) or another one.")
+    ] = None,
     size: Annotated[
         int | None, typer.Option("--size", help=f"Input side (default: the checkpoint's; {ORACLE_SIZE} for --oracle).")
     ] = None,
-    stride: Annotated[int, typer.Option("--stride", min=1, help="Pixels per cell, for --oracle.")] = 8,
+    stride: Annotated[
+        int | None, typer.Option("--stride", min=1, help=f"Pixels per cell, for --oracle (default: {ORACLE_STRIDE}).")
+    ] = None,
     labelled_only: Annotated[
         bool, typer.Option("--labelled-only", help="Score only images that have labelled people.")
     ] = False,
@@ -48,6 +53,17 @@ def evaluate(
     modes = [checkpoint is not None, predictions is not None, oracle]
     if sum(modes) != 1:
         raise SettingsError("eval: give one of --checkpoint FILE, --predictions FILE, --oracle.")
+    _refuse_idle(
+        {
+            "--annotations": (annotations is not None, predictions is not None),
+            "--data": (data is not None, predictions is None),
+            "--split": (split is not None, predictions is None),
+            "--size": (size is not None, predictions is None),
+            "--stride": (stride is not None, oracle),
+            "--labelled-only": (labelled_only, predictions is None),
+            "--write-predictions": (write_predictions is not None, checkpoint is not None),
+        }
+    )
     if predictions is not None:
         if annotations is None:
             raise SettingsError("--annotations: --predictions needs the annotation file that it is scored against.")
@@ -59,7 +75,7 @@ def evaluate(
         raise SettingsError("--data: give the folder of the data set.")
     from posemodel.data.coco import open_split
 
-    packed = open_split(data, split)
+    packed = open_split(data, split or "val")
     if labelled_only:
         packed = packed.labelled_only()
     if checkpoint is not None:
@@ -67,8 +83,19 @@ def evaluate(
             checkpoint, packed, size, batch_size, num_workers, device, write_predictions
         )  # fmt: skip
     else:
-        scores, extra = _oracle_scores(packed, size or ORACLE_SIZE, stride)
+        scores, extra = _oracle_scores(
+            packed, ORACLE_SIZE if size is None else size, ORACLE_STRIDE if stride is None else stride
+        )
     _show(scores, extra, as_json)
+
+
+def _refuse_idle(options: dict[str, tuple[bool, bool]]) -> None:
+    """An option that would do nothing in this mode is a mistake: (given, of use) by option."""
+    from posemodel.errors import SettingsError
+
+    for option, (given, of_use) in options.items():
+        if given and not of_use:
+            raise SettingsError(f"{option}: has no effect on this kind of evaluation; leave it out.")
 
 
 def _checkpoint_scores(
@@ -91,7 +118,7 @@ def _checkpoint_scores(
         raise SettingsError(f"--write-predictions {write_predictions}: exists; it is not overwritten.")
     chosen = choose_device(device)  # type: ignore[arg-type]
     network, info = load_network(checkpoint, chosen)
-    geometry = input_geometry(info.network, size or info.size)
+    geometry = input_geometry(info.network, info.size if size is None else size)
     loader_settings = LoaderSettings(batch_size=batch_size, num_workers=num_workers)
     scorer = predict_split(network, packed, geometry, chosen, loader_settings)
     if write_predictions is not None:

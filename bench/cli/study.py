@@ -1,6 +1,5 @@
 """`posebench study`: run a study, go on with it, or show a finished one again."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,8 +10,10 @@ from bench.cli.output import log, print_json, print_table
 
 if TYPE_CHECKING:
     from bench.record import Record
+    from bench.report.result import StudyResult
     from bench.settings import Setting
     from bench.spec import StudySpec
+    from bench.study import Places
 
 app = typer.Typer(help="Run studies.", no_args_is_help=True)
 
@@ -78,6 +79,7 @@ def optimizers(
         _show_plan(spec, as_json)
         return
 
+    from bench.record import FAULTS
     from bench.study import run_study
 
     places = study_places()
@@ -87,21 +89,22 @@ def optimizers(
         print_json(result.document(report.as_posix()))
     else:
         show_result(result, report)
-    if any(result.trials()[fault] for fault in ("failed", "out_of_memory", "timed_out")):
+    if any(result.trials()[fault] for fault in FAULTS):
         raise typer.Exit(DONE_WITH_FAULTS)
 
 
 def prepare(command_line: dict[str, Any], study: Path | None, preset: str | None, *, generate: bool) -> "StudySpec":
     """Layer the settings, make or find the data, and resolve the study."""
     from bench.settings import SYNTHETIC_SEED, build_spec, resolve, spaces_of
-    from posemodel.data.layout import fingerprint, require_split
+    from posemodel.data.layout import fingerprint
+    from posemodel.data.synthetic import marker_of
     from posemodel.device import choose_device
     from posemodel.network import input_geometry
 
     preset = preset or default_preset()
     settings = resolve(command_line=command_line, study_file=study, preset=preset)
     spaces = spaces_of(settings)
-    _limit_tune_steps(settings, command_line)
+    _limit_tune_steps(settings)
     input_geometry(settings["network"].value, settings["size"].value)
     device = choose_device(settings["device"].value).type
     folder = settings["data"].value
@@ -111,13 +114,13 @@ def prepare(command_line: dict[str, Any], study: Path | None, preset: str | None
         if generate:
             log(f"data: {folder} ({images} synthetic images)")
             make_synthetic(folder, images, SYNTHETIC_SEED)
-    folder = Path(folder).absolute()
-    if folder.is_dir() or generate or settings["data"].value is not None:
-        require_split(folder, "train")
-        require_split(folder, "report")
-        digest = fingerprint(folder)
+        awaited = not generate and not (marker_of(folder) or {}).get("complete")
     else:
-        digest = AWAITED
+        awaited = False
+    folder = Path(folder).resolve()
+    if not awaited:
+        _require_people(folder)
+    digest = AWAITED if awaited else fingerprint(folder)
     return build_spec(
         settings,
         name=settings["name"].value or f"optimizers-{preset}-{folder.name}",
@@ -129,6 +132,20 @@ def prepare(command_line: dict[str, Any], study: Path | None, preset: str | None
     )
 
 
+def _require_people(folder: Path) -> None:
+    """A study chooses on `select` and reports on `report`: without labelled people there is no AP to go by."""
+    from posemodel.data.coco import open_split
+    from posemodel.errors import DataError
+
+    for split, hold_out in (("train", True), ("select", False), ("report", False)):
+        packed = open_split(folder, split, hold_out_select=hold_out)
+        if not len(packed.labelled_only()):
+            raise DataError(
+                f"{packed.annotations}: the split `{split}` ({len(packed)} images) has no labelled person; a study "
+                "needs some in each of train, select and report."
+            )
+
+
 def default_preset() -> str:
     """`full` is for a GPU, `small` for a CPU."""
     import torch
@@ -136,29 +153,26 @@ def default_preset() -> str:
     return "full" if torch.cuda.is_available() else "small"
 
 
-def _limit_tune_steps(settings: "dict[str, Setting]", command_line: dict[str, Any]) -> None:
-    """``--steps`` below the preset's tune steps shortens these too, unless they are given."""
+def _limit_tune_steps(settings: "dict[str, Setting]") -> None:
+    """Steps below the preset's tune steps shorten these too, unless somebody set the tune steps themselves."""
     from bench.settings import Setting
 
     steps, tune_steps = settings["steps"], settings["tune_steps"]
-    given = command_line["steps"] is not None and command_line["tune_steps"] is None
-    if given and isinstance(tune_steps.value, int) and tune_steps.value > steps.value:
-        settings["tune_steps"] = Setting(steps.value, "command line (--steps)")
+    shipped = ("preset", "default")
+    if tune_steps.origin.startswith(shipped) and not steps.origin.startswith(shipped):
+        settings["tune_steps"] = Setting(min(tune_steps.value, steps.value), f"{steps.origin} (steps)")
 
 
-def study_places() -> Any:
+def study_places() -> "Places":
     """Where state and reports go: the environment's URLs, else files in the working directory."""
-    from bench.settings import DEFAULT_STORAGE, DEFAULT_TRACKING, STORAGE_VARIABLE, TRACKING_VARIABLE
+    from bench.settings import places_settings
     from bench.study import Places
 
-    return Places(
-        storage_url=os.environ.get(STORAGE_VARIABLE) or DEFAULT_STORAGE,
-        tracking_uri=os.environ.get(TRACKING_VARIABLE) or DEFAULT_TRACKING,
-        reports=REPORTS_FOLDER,
-    )
+    places = places_settings()
+    return Places(places["storage"].value, places["tracking_uri"].value, REPORTS_FOLDER)
 
 
-def show_result(result: Any, report: Path) -> None:
+def show_result(result: "StudyResult", report: Path) -> None:
     """The main table and the verdict, as the report has them."""
     from bench.report.tables import COLUMNS, optimizer_rows
 

@@ -1,6 +1,9 @@
 """`posebench train`: train one network with one optimizer."""
 
 import json
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -66,18 +69,20 @@ def train(
     """Train a network; writes last.safetensors, best.safetensors, resume.pt and metrics.jsonl to --out."""
     from pydantic import ValidationError
 
+    from bench.analysis import to_json_safe
     from bench.measure.gpu import GpuSampler
     from bench.optimizers import optimizer_entry
     from posemodel.config import AugmentSettings, LoaderSettings, TrainSettings
     from posemodel.device import choose_device
     from posemodel.errors import SettingsError
-    from posemodel.train import RESUME_FILE
     from posemodel.train import train as run_train
 
     hyperparameters = {**_options(option or []), "weight_decay": weight_decay}
     if lr is not None:
         hyperparameters["lr"] = lr
-    make_optimizer = optimizer_entry(optimizer).factory(hyperparameters)
+    entry = optimizer_entry(optimizer)
+    make_optimizer = entry.factory(hyperparameters)
+    run_record = {"optimizer": optimizer, "hyperparameters": entry.resolve(hyperparameters)}
     try:
         settings = TrainSettings(
             data=data,
@@ -115,38 +120,68 @@ def train(
         raise SettingsError(f"{field}: {first['msg']} (got {first['input']!r}).") from error
     out = out if out is not None else Path("runs") / f"{network}-{optimizer}-seed{seed}"
     if not resume and out.is_dir() and any(out.iterdir()):
-        go_on = " --resume to go on with it, or" if (out / RESUME_FILE).is_file() else ""
+        go_on = " --resume to go on with it, or" if (out / METRICS_FILE).is_file() else ""
         raise SettingsError(f"--out {out}: is not empty. Give{go_on} another folder.")
     device_type = choose_device(settings.device).type
+    out.mkdir(parents=True, exist_ok=True)
+    seen = _known_steps(out / METRICS_FILE) if resume else 0
 
-    with progress_bar() as bar, GpuSampler(device_type) as gpu:
+    with progress_bar() as bar, GpuSampler(device_type) as gpu, _stop_on_interrupt() as should_stop:
         task = bar.add_task("training", total=settings.steps)
 
         def on_metrics(step: int, metrics: dict[str, float]) -> None:
             metrics = metrics | gpu.latest()
-            out.mkdir(parents=True, exist_ok=True)
-            with (out / METRICS_FILE).open("a") as file:
-                file.write(json.dumps({"step": step, **metrics}) + "\n")
+            if step > seen:
+                with (out / METRICS_FILE).open("a") as file:
+                    file.write(json.dumps(to_json_safe({"step": step, **metrics})) + "\n")
             bar.update(task, completed=step)
-            if "val_loss" in metrics:
-                bar.console.print(_line(step, metrics), highlight=False) if not bar.disable else log(
-                    _line(step, metrics)
-                )
-            elif bar.disable and step == 1:
-                log(_line(step, metrics))
-            elif not bar.disable:
+            if "val_loss" in metrics or (step == 1 and bar.disable):
+                log(_line(step, metrics)) if bar.disable else bar.console.print(_line(step, metrics), highlight=False)
+            elif "loss" in metrics:
                 bar.update(task, description=f"loss {metrics['loss']:.4f}")
 
-        result = run_train(settings, make_optimizer, out=out, resume=resume, on_metrics=on_metrics)
+        result = run_train(
+            settings,
+            make_optimizer,
+            out=out,
+            resume=resume,
+            on_metrics=on_metrics,
+            run_record=run_record,
+            should_stop=should_stop,
+        )
 
     document: dict[str, Any] = {"status": result.status, "steps": result.step, "out": str(out), **result.metrics}
     if as_json:
-        from bench.analysis import to_json_safe
-
         print_json(to_json_safe(document))
     else:
         for key, value in document.items():
             print(f"{key:24} {value:.6g}" if isinstance(value, float) else f"{key:24} {value}")
+
+
+@contextmanager
+def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
+    """The first Ctrl-C asks the loop to save its state and stop; the second interrupts at once."""
+    asked = []
+
+    def ask(_signal: int, _frame: Any) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(True)
+        log("stopping after this step; --resume goes on (Ctrl-C again to stop at once)")
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield lambda: bool(asked)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _known_steps(path: Path) -> int:
+    """The last step that the metrics file holds: a resumed run takes some steps again, and reports them once."""
+    if not path.is_file():
+        return 0
+    lines = path.read_text().splitlines()
+    return max((int(json.loads(line)["step"]) for line in lines if line.endswith("}")), default=0)
 
 
 def _line(step: int, metrics: dict[str, float]) -> str:

@@ -1,6 +1,7 @@
 """`posebench ui`: MLflow's own pages over this store."""
 
 import os
+import subprocess
 import sys
 from typing import Annotated
 
@@ -26,4 +27,5 @@ def ui(
     log(f"MLflow at http://{LOOPBACK}:{port} over {uri}")
     environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
     arguments = ["-m", "mlflow", "ui", "--backend-store-uri", uri, "--host", LOOPBACK, "--port", str(port)]
-    os.execve(sys.executable, [sys.executable, *arguments], environment)
+    # A child, not os.execve: on Windows that would detach from the terminal.
+    raise typer.Exit(subprocess.call([sys.executable, *arguments], env=environment))

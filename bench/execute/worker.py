@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bench.ledger import HEARTBEAT_S, MAX_ATTEMPTS, Claim, Ledger
@@ -28,12 +29,16 @@ class WorkerSettings:
     study_name: str
     identity: dict[str, Any]
     parent_run: str
+    data: Path
+    """Where the data set stands on this machine."""
+    workers: int = 1
+    """Trials that run at once here."""
     threads: int | None = None
     """torch threads (None: torch's own choice)."""
 
 
 def work(settings: WorkerSettings, on_record: OnRecord | None = None) -> None:
-    """Work until the enqueued plan is done. Interrupted, the trial in hand goes back to the ledger."""
+    """Work until the enqueued plan is done. Interrupted, or stopped by an error, the trial in hand goes back."""
     if settings.threads is not None:
         import torch
 
@@ -44,7 +49,7 @@ def work(settings: WorkerSettings, on_record: OnRecord | None = None) -> None:
         sweep(ledger, tracker, settings.parent_run)
         claim = ledger.claim()
         if claim is not None:
-            _run_claimed(claim, ledger, tracker, settings.parent_run, on_record)
+            _run_claimed(claim, settings, ledger, tracker, on_record)
         elif ledger.counts()["running"]:
             time.sleep(POLL_S)
         else:
@@ -66,24 +71,28 @@ def sweep(ledger: Ledger, tracker: Tracker, parent_run: str) -> None:
         ledger.finish(claim.key, record.status, record.metrics.get("ap"))
 
 
-def _run_claimed(claim: Claim, ledger: Ledger, tracker: Tracker, parent_run: str, on_record: OnRecord | None) -> None:
-    known = tracker.recorded(claim.spec.id)
-    if known is not None:
-        # Recorded by a worker that died before it could close the trial, or by a ledger that is gone.
-        ledger.finish(claim.key, known.status, known.metrics.get("ap"))
-        return
-    run_id = tracker.start_trial(claim.spec, parent_run)
+def _run_claimed(
+    claim: Claim, settings: WorkerSettings, ledger: Ledger, tracker: Tracker, on_record: OnRecord | None
+) -> None:
+    """Run, record and close a claimed trial; whatever stops it short of that gives it back untouched."""
+    spec = claim.spec.with_data(settings.data)
     try:
+        record = tracker.recorded(spec.id)
+        if record is not None:
+            # By a worker that died before it could close the trial, or under a ledger that is gone.
+            ledger.finish(claim.key, record.status, record.metrics.get("ap"))
+            return
+        run_id = tracker.start_trial(spec, settings.parent_run)
         with _heartbeat(ledger, claim.key):
-            record, curve = run_trial(claim.spec)
-    except KeyboardInterrupt:
-        tracker.abandon(claim.spec.id)
-        ledger.put_back(claim.key)
+            record, curve = run_trial(spec, concurrent_trials=settings.workers)
+        if not ledger.owned(claim.key):
+            tracker.abandon(spec.id)  # taken for dead, and given to another worker
+            return
+        tracker.record_trial(run_id, record, curve)
+    except BaseException:
+        tracker.abandon(spec.id)
+        ledger.put_back(claim.key, attempts=claim.attempts - 1)
         raise
-    if not ledger.owned(claim.key):
-        tracker.abandon(claim.spec.id)  # taken for dead, and given to another worker
-        return
-    tracker.record_trial(run_id, record, curve)
     ledger.finish(claim.key, record.status, record.metrics.get("ap"))
     if on_record is not None:
         counts = ledger.counts()

@@ -12,7 +12,7 @@ PACKAGES = ("torch", "numpy", "opencv-python-headless", "optuna", "mlflow", "ada
 
 
 def fingerprint() -> dict[str, str]:
-    """Processor, cores and memory that this process may use, GPU, operating system and versions, as text."""
+    """Processor, cores that this process may use, the machine's memory, GPU, system and versions, as text."""
     import torch
 
     cuda = torch.cuda.is_available()

@@ -24,12 +24,8 @@ COLUMNS = (
 
 
 def optimizer_rows(result: StudyResult) -> list[list[str]]:
-    """Cells of the main table: best first where the budget allows an order, else in the study's order."""
-    summary = result.summary
-    if not result.comparable:
-        place = {name: number for number, name in enumerate(result.spec.optimizers)}
-        summary = summary.sort_values("name", key=lambda names: names.map(place))
-    return [_cells(row) for row in summary.to_dict(orient="records")]
+    """Cells of the main table, in the summary's order."""
+    return [_cells(row) for row in result.summary.to_dict(orient="records")]
 
 
 def _cells(row: dict[str, Any]) -> list[str]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import tomli_w
 
+from bench.record import FAULTS
 from bench.report.figures import learning_curves
 from bench.report.result import StudyResult
 from bench.report.tables import COLUMNS, markdown_table, optimizer_rows
@@ -56,7 +57,7 @@ def markdown(result: StudyResult) -> str:
     faults = [
         f"- `{row.trial_id}` {row.phase} {row.optimizer}: {row.status}. {row.error or 'No message.'}"
         for row in result.records.itertuples()
-        if row.status in ("failed", "out_of_memory", "timed_out")
+        if row.status in FAULTS
     ]
     parts = [
         f"# {spec.name}",

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from posemodel import skeleton
-from posemodel.data.layout import SplitFiles, find_split, in_select, require_split
+from posemodel.data.layout import SplitFiles, find_split, id_hash, in_select, require_split
 from posemodel.data.problems import annotation_problems, person_categories, raise_if_any
 from posemodel.errors import DataError
 
@@ -53,18 +53,26 @@ class PackedSplit:
     chosen: NDArray[np.int64] | None = None
     """Positions kept of the whole split (see ``subset``); None keeps all."""
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_shared", {})
+
     def __len__(self) -> int:
         return len(self.image_ids) if self.chosen is None else len(self.chosen)
 
     def __getstate__(self) -> dict[str, Any]:
-        # Tensors travel to spawned workers through shared memory; NumPy arrays would be copied into each.
-        return {
-            field.name: torch.from_numpy(value) if isinstance(value, np.ndarray) else value
-            for field in fields(self)
-            for value in [getattr(self, field.name)]
-        }
+        # Tensors in shared memory travel to spawned workers by handle; NumPy arrays would be copied into each. The
+        # tensors are kept, so that the next epoch's workers map the same memory.
+        if not self._shared:
+            for field in fields(self):
+                value = getattr(self, field.name)
+                if isinstance(value, np.ndarray):
+                    tensor = torch.from_numpy(value).share_memory_()
+                    self._shared[field.name] = tensor
+                    object.__setattr__(self, field.name, tensor.numpy())
+        return {field.name: self._shared.get(field.name, getattr(self, field.name)) for field in fields(self)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        object.__setattr__(self, "_shared", {})
         for key, value in state.items():
             object.__setattr__(self, key, value.numpy() if isinstance(value, torch.Tensor) else value)
 
@@ -201,11 +209,25 @@ def open_split(root: Path, split: str, *, hold_out_select: bool = False) -> Pack
         files = require_split(root, split)
     packed = pack(read_document(files.annotations), files)
     if derived:
-        packed = packed.subset(p for p in range(len(packed)) if in_select(packed.image_id(p)))
-        return replace(packed, name="select")
-    if split == "train" and hold_out_select and find_split(root, "select") is None:
-        packed = packed.subset(p for p in range(len(packed)) if not in_select(packed.image_id(p)))
+        return replace(packed.subset(sorted(select_positions(packed))), name="select")
+    train_files = find_split(root, "train")
+    is_train = train_files is not None and files.annotations == train_files.annotations
+    if is_train and hold_out_select and find_split(root, "select") is None:
+        held_out = select_positions(packed)
+        packed = packed.subset(p for p in range(len(packed)) if p not in held_out)
     return packed
+
+
+def select_positions(train: PackedSplit) -> set[int]:
+    """Positions of the derived `select` split in all of `train`: the images whose id's hash falls into a tenth.
+
+    In a set so small that none of these has a labelled person, the labelled image of smallest hash joins them.
+    """
+    chosen = {p for p in range(len(train)) if in_select(train.image_id(p))}
+    labelled = [p for p in range(len(train)) if train.people_count(p)]
+    if labelled and chosen.isdisjoint(labelled):
+        chosen.add(min(labelled, key=lambda p: id_hash(train.image_id(p))))
+    return chosen
 
 
 def pack(document: dict[str, Any], files: SplitFiles) -> PackedSplit:

@@ -57,10 +57,14 @@ def require_split(root: Path, split: str) -> SplitFiles:
     return files
 
 
+def id_hash(image_id: int) -> int:
+    """A hash of an image id that is the same on every machine."""
+    return int.from_bytes(hashlib.sha256(str(image_id).encode()).digest()[:8], "big")
+
+
 def in_select(image_id: int) -> bool:
     """Whether a train image belongs to the derived `select` split: a fixed tenth by hash of the image id."""
-    digest = hashlib.sha256(str(image_id).encode()).digest()
-    return int.from_bytes(digest[:8], "big") % SELECT_SHARE == 0
+    return id_hash(image_id) % SELECT_SHARE == 0
 
 
 def fingerprint(root: Path) -> str:

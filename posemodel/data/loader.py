@@ -10,12 +10,13 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from posemodel.config import AugmentSettings, InputSettings, LoaderSettings
 from posemodel.data.augment import letterbox, random_colour, random_warp
 from posemodel.data.coco import PackedSplit
 from posemodel.data.targets import make_heatmaps, make_pafs
+from posemodel.errors import DataError
 
 CV2_THREADS_PER_WORKER = 1
 """OpenCV would start as many threads as the machine has cores in every worker."""
@@ -101,13 +102,44 @@ class EpochSampler(Sampler[tuple[int, int]]):
         return iter([(self.epoch, int(position)) for position in order[self.skip :]])
 
 
+class _Reporting(Dataset["Batch | DataError"]):
+    """Returns a sample's DataError instead of raising it: PyTorch would wrap one raised in a worker in a traceback."""
+
+    def __init__(self, dataset: PoseDataset) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: tuple[int, int]) -> "Batch | DataError":
+        try:
+            return self.dataset[index]
+        except DataError as error:
+            return error
+
+
+def _collate(samples: "list[Batch | DataError]") -> "Batch | DataError":
+    error = next((sample for sample in samples if isinstance(sample, DataError)), None)
+    return error if error is not None else default_collate(samples)
+
+
+class PoseLoader(DataLoader[Batch]):
+    """A DataLoader that raises a sample's DataError as it was, whichever process met it."""
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        for batch in super().__iter__():
+            if isinstance(batch, DataError):
+                raise batch
+            yield batch
+
+
 def _start_worker(_worker_id: int) -> None:
     cv2.setNumThreads(CV2_THREADS_PER_WORKER)
 
 
 def build_loader(
     dataset: PoseDataset, settings: LoaderSettings, *, training: bool, seed: int = 0
-) -> tuple[DataLoader[Batch], EpochSampler]:
+) -> tuple[PoseLoader, EpochSampler]:
     """A DataLoader and the sampler whose ``epoch`` (and ``skip``) is set before each pass.
 
     Training is shuffled and drops the last, smaller batch (unless it is the only one); validation does neither.
@@ -116,8 +148,9 @@ def build_loader(
     """
     cv2.setNumThreads(CV2_THREADS_PER_WORKER)
     sampler = EpochSampler(len(dataset), shuffle=training, seed=seed)
-    loader: DataLoader[Batch] = DataLoader(
-        dataset,
+    loader = PoseLoader(
+        _Reporting(dataset),  # type: ignore[arg-type]
+        collate_fn=_collate,
         batch_size=settings.batch_size,
         sampler=sampler,
         num_workers=settings.num_workers,

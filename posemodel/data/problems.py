@@ -51,16 +51,19 @@ def raise_if_any(problems: Iterable[Problem]) -> None:
     )
 
 
-def annotation_problems(document: dict[str, Any], path: Path) -> list[Problem]:
-    """Everything wrong in a parsed annotation file, without looking at the images."""
+def annotation_problems(document: dict[str, Any], path: Path, *, segments: bool = True) -> list[Problem]:
+    """Everything wrong in a parsed annotation file, without looking at the images.
+
+    ``segments=False`` leaves the segmentations out: scoring does not read them.
+    """
     file = str(path)
     missing = [key for key in ("images", "annotations", "categories") if not isinstance(document.get(key), list)]
     if missing:
         return [Problem(file, None, f"no list `{key}`") for key in missing]
-    return list(_document_problems(document, file))
+    return list(_document_problems(document, file, segments))
 
 
-def _document_problems(document: dict[str, Any], file: str) -> Iterator[Problem]:
+def _document_problems(document: dict[str, Any], file: str, segments: bool) -> Iterator[Problem]:
     person = person_categories(document)
     if not person:
         yield Problem(file, None, "`categories` has no category named person")
@@ -93,6 +96,9 @@ def _document_problems(document: dict[str, Any], file: str) -> Iterator[Problem]
             size = sizes[annotation["image_id"]]
             for fault, fatal in _person_faults(annotation, *size):
                 yield Problem(file, annotation["id"], fault, fatal)
+            if segments:
+                for fault, fatal in _segmentation_faults(annotation.get("segmentation"), *size):
+                    yield Problem(file, annotation["id"], fault, fatal)
 
 
 def person_categories(document: dict[str, Any]) -> set[int]:
@@ -153,7 +159,6 @@ def _person_faults(annotation: dict[str, Any], width: float, height: float) -> I
         yield f"`bbox` {box} reaches outside the image of {width}x{height} pixels", False
     if not all_finite([annotation.get("area")]):
         yield "`area` must be a finite number: COCO's score is relative to it", True
-    yield from _segmentation_faults(annotation.get("segmentation"), width, height)
 
 
 def _triples(values: list[float]) -> Iterator[tuple[float, float, float]]:

@@ -4,7 +4,7 @@ import difflib
 
 import torch
 
-from posemodel.config import InputSettings
+from posemodel.config import MIN_SIZE, InputSettings
 from posemodel.errors import SettingsError
 from posemodel.network.base import Maps, PoseNetwork
 from posemodel.network.rtpose_vgg import RtposeVgg
@@ -34,6 +34,8 @@ def input_geometry(name: str, size: int | None = None) -> InputSettings:
     if size % network.size_multiple:
         nearest = max(round(size / network.size_multiple), 2) * network.size_multiple
         raise SettingsError(f"size: {name} needs a multiple of {network.size_multiple}, got {size}. Try {nearest}.")
+    if size < MIN_SIZE:
+        raise SettingsError(f"size: must be at least {MIN_SIZE} pixels, got {size}.")
     return InputSettings(size=size, stride=network.stride)
 
 

@@ -36,7 +36,7 @@ def load_vgg19_weights(backbone: nn.Sequential, path: Path) -> None:
     own = backbone.state_dict()
     for key, value in own.items():
         foreign = state.get(f"features.{key}") if isinstance(state, dict) else None
-        if foreign is None:
+        if not isinstance(foreign, torch.Tensor):
             raise CheckpointError(f"{path}: has no entry features.{key}; expected torchvision's VGG19 (without norms).")
         if foreign.shape != value.shape:
             raise CheckpointError(

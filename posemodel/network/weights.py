@@ -52,9 +52,12 @@ def load_network(path: Path, device: torch.device) -> tuple[PoseNetwork, Checkpo
         raise CheckpointError(f"{path}: cannot be read as a safetensors checkpoint ({error}).") from error
     if _METADATA not in metadata:
         raise CheckpointError(f"{path}: has no posebench metadata, so its network is unknown.")
-    document = json.loads(metadata[_METADATA])
-    name = document["network"]
-    if name not in NETWORKS:
+    try:
+        document = json.loads(metadata[_METADATA])
+        name, info = document["network"], CheckpointInfo(document["network"], document["size"], document["training"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path}: its posebench metadata cannot be read ({error!r}).") from error
+    if not isinstance(name, str) or name not in NETWORKS:
         raise CheckpointError(f"{path}: is of network {name!r}, which this version does not have.")
     network = build_network(name)
     own = network.state_dict()
@@ -62,7 +65,8 @@ def load_network(path: Path, device: torch.device) -> tuple[PoseNetwork, Checkpo
         if key not in state or state[key].shape != value.shape:
             found = tuple(state[key].shape) if key in state else "missing"
             raise CheckpointError(f"{path}: {key} is {found}, {name} needs {tuple(value.shape)}.")
+    surplus = sorted(state.keys() - own.keys())
+    if surplus:
+        raise CheckpointError(f"{path}: has {surplus[0]}, which {name} has not.")
     network.load_state_dict(state)
-    return network.to(device, memory_format=torch.channels_last).eval(), CheckpointInfo(
-        name, document["size"], document["training"]
-    )
+    return network.to(device, memory_format=torch.channels_last).eval(), info

@@ -1,12 +1,17 @@
 """The command line in this process: contracts of its documents, exit codes, and mistakes refused in words."""
 
+import csv
 import hashlib
 import json
+import shutil
 import sys
+import tomllib
 
 import pytest
 
 from bench.cli import app
+from bench.optimizers import OPTIMIZERS, OptimizerEntry
+from bench.space import Log
 from posemodel.network import build_network
 
 SCORES = {"ap", "ap50", "ap75", "ap_medium", "ap_large", "ar", "ar50", "ar75", "ar_medium", "ar_large"}
@@ -257,18 +262,21 @@ def test_the_environment_reaches_a_study(document, tiny, monkeypatch):
     assert (spec["size"], spec["steps"], spec["tune_steps"]) == (96, 5, 5)
 
 
-def test_a_study_with_failed_trials_is_reported_and_exits_3(posebench, stores, tiny, hermetic):
-    file = hermetic / "own.toml"
-    file.write_text("[spaces.sgd]\nlr = {values = [0.1]}\nmomentum = {values = [-1]}\n")
-    code, out, err = posebench("study", "optimizers", *TINY_STUDY, "--study", file, "--data", tiny, "--json")
+def test_a_study_with_failed_trials_is_reported_and_exits_3(posebench, stores, tiny, hermetic, monkeypatch):
+    def build(parameters, lr=0.1, weight_decay=0.0):
+        raise RuntimeError("the dog ate it")
+
+    monkeypatch.setitem(OPTIMIZERS, "breaking", OptimizerEntry("breaking", build, {"lr": Log(1e-3, 1.0)}, "nobody"))
+    arguments = ("study", "optimizers", *TINY_STUDY, "--optimizers", "breaking,adam", "--data", tiny, "--json")
+    code, out, err = posebench(*arguments)
     found = json.loads(out)
     assert code == 3
     assert found["status"] == "complete"
     assert (found["trials"]["complete"], found["trials"]["failed"]) == (2, 2)
-    assert {row["name"]: row["failed"] for row in found["optimizers"]} == {"adam": 0, "sgd": 2}
-    assert "Invalid momentum value: -1" in err
-    assert "Invalid momentum value: -1" in (hermetic / found["report"]).read_text()
-    code, again, _ = posebench("study", "optimizers", *TINY_STUDY, "--study", file, "--data", tiny, "--json")
+    assert {row["name"]: row["failed"] for row in found["optimizers"]} == {"adam": 0, "breaking": 2}
+    assert "RuntimeError: the dog ate it" in err
+    assert "RuntimeError: the dog ate it" in (hermetic / found["report"]).read_text()
+    code, again, _ = posebench(*arguments)
     assert (code, json.loads(again)) == (3, found)
 
 
@@ -292,6 +300,25 @@ def test_a_study_with_diverged_trials_is_done(posebench, stores, tiny, hermetic)
     assert code == 2
     assert "no study 'optimizers-smok'" in err
     assert "optimizers-smoke-tiny" in err
+
+
+def test_a_report_is_made_again_and_its_study_file_plans_the_same(document, stores, tiny, hermetic):
+    found = document("study", "optimizers", *TINY_STUDY, "--data", tiny)
+    report = hermetic / found["report"]
+    before = {path.name: path.read_bytes() for path in report.parent.iterdir()}
+    shutil.rmtree(hermetic / "reports")
+    assert document("report", found["study"]) == found
+    after = {path.name: path.read_bytes() for path in report.parent.iterdir()}
+    assert after.keys() == before.keys()
+    assert all(after[name] == before[name] for name in before if not name.endswith(".png"))
+
+    settings = tomllib.loads((report.parent / "study.toml").read_text())
+    assert (settings["steps"], settings["size"], settings["optimizers"]) == (2, 64, ["sgd", "adam"])
+    again = ("--study", report.parent / "study.toml", "--preset", "smoke", "--data", tiny, "--name", "again")
+    planned = document("study", "optimizers", *again, "--dry-run")
+    with (report.parent / "records.csv").open() as file:
+        tuned = [row["trial_id"] for row in csv.DictReader(file) if row["phase"] == "tune"]
+    assert [trial["id"] for trial in planned["plan"]] == tuned
 
 
 def test_records_without_their_store_are_missed(posebench, stores, tiny, new_store, monkeypatch):

@@ -7,15 +7,19 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import torch
 
 from bench.execute.local import run_workers
 from bench.execute.worker import WorkerSettings, sweep, work
 from bench.ledger import MAX_ATTEMPTS, Ledger
+from bench.optimizers import OPTIMIZERS, OptimizerEntry
 from bench.plan import plan_tune
 from bench.record import Status
+from bench.space import Log
 from bench.tracking import Tracker
 from bench.trials.optimizers import run_trial
 from posemodel.data.layout import fingerprint
+from posemodel.errors import DataError
 
 LEDGER_PROCESS = Path(__file__).with_name("ledger_process.py")
 EXPLODING = {"sgd": {"lr": {"log": [1e18, 1e19]}}}
@@ -30,7 +34,7 @@ class Bench:
         self.ledger = Ledger(storage_url, spec.name, spec.identity())
         self.tracker = Tracker(tracking_uri, spec.name)
         self.parent = self.tracker.open_study(spec, {})
-        self.settings = WorkerSettings(storage_url, tracking_uri, spec.name, spec.identity(), self.parent)
+        self.settings = WorkerSettings(storage_url, tracking_uri, spec.name, spec.identity(), self.parent, spec.data)
         self.seen = []
         self.ledger.enqueue(self.plan)
 
@@ -51,6 +55,20 @@ class Bench:
 @pytest.fixture
 def make_bench(storage_url, tracking_uri):
     return lambda spec: Bench(spec, storage_url, tracking_uri)
+
+
+@pytest.fixture
+def breaking_optimizer(monkeypatch):
+    """Register an optimizer of somebody's own that cannot be built."""
+
+    def register(error):
+        def build(parameters, lr=0.1, weight_decay=0.0):
+            raise error
+
+        entry = OptimizerEntry("breaking", build, {"lr": Log(1e-3, 1.0)}, "nobody")
+        monkeypatch.setitem(OPTIMIZERS, "breaking", entry)
+
+    return register
 
 
 @pytest.fixture
@@ -120,27 +138,45 @@ def test_the_same_trial_gives_the_same_numbers(tiny_spec):
     assert "val_loss" in first.metrics
 
 
-def test_a_failed_trial_is_a_record_with_its_message_and_the_others_run(make_bench, tiny_spec):
-    spec = tiny_spec(spaces={"sgd": {"lr": {"values": [0.1]}, "momentum": {"values": [-1]}}})
-    bench = make_bench(spec)
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (RuntimeError("it broke"), "failed"),
+        (ZeroDivisionError("it broke"), "failed"),
+        (MemoryError("it broke"), "out_of_memory"),
+        (torch.OutOfMemoryError("it broke"), "out_of_memory"),
+    ],
+)
+def test_a_trial_that_breaks_is_a_record_with_its_message_and_the_others_run(
+    make_bench, tiny_spec, breaking_optimizer, error, status
+):
+    breaking_optimizer(error)
+    bench = make_bench(tiny_spec(optimizers=["breaking", "adam"]))
     bench.work()
-    assert bench.statuses() == {"sgd": "failed", "adam": "complete"}
-    failed = bench.tracker.recorded(bench.plan[0].id)
-    assert failed.error == "SettingsError: optimizer sgd: Invalid momentum value: -1.0."
-    assert (failed.steps_done, failed.metrics) == (0, {})
-    assert bench.ledger.counts() == {"failed": 1, "complete": 1}
+    assert bench.statuses() == {"breaking": status, "adam": "complete"}
+    record = bench.tracker.recorded(bench.plan[0].id)
+    assert record.error == f"{type(error).__name__}: it broke"
+    assert (record.steps_done, record.metrics) == (0, {})
+    assert bench.ledger.counts() == {status: 1, "complete": 1}
     assert bench.run_states() == {"FAILED": 1, "FINISHED": 1}
-    assert bench.seen == [("sgd", "failed", 1), ("adam", "complete", 2)]
+    assert bench.seen == [("breaking", status, 1), ("adam", "complete", 2)]
 
 
-def test_data_that_is_gone_fails_each_trial_with_the_folder_s_name(make_bench, make_spec, tiny, tmp_path):
+def test_data_that_is_gone_stops_the_worker_and_costs_no_trial(make_bench, make_spec, tiny, tmp_path):
+    """What a user can mend is no result: the trial waits, and the same command goes on once the folder is back."""
     data = tmp_path / "vanishing"
     shutil.copytree(tiny, data)
     bench = make_bench(make_spec(data=data, digest=fingerprint(data)))
     shutil.rmtree(data)
+    for _ in range(MAX_ATTEMPTS + 1):
+        with pytest.raises(DataError, match=f"{data}: no such folder"):
+            bench.work()
+        assert bench.ledger.counts() == {"waiting": 2}
+    assert bench.tracker.records().empty
+    assert set(bench.run_states()) == {"KILLED"}
+    shutil.copytree(tiny, data)
     bench.work()
-    assert bench.statuses() == {"sgd": "failed", "adam": "failed"}
-    assert f"DataError: {data}: no such folder" in bench.tracker.recorded(bench.plan[0].id).error
+    assert bench.ledger.counts() == {"complete": 2}
 
 
 def test_divergence_is_a_result(make_bench, tiny_spec):

@@ -17,7 +17,7 @@ def wait_for_records(place, process, wanted):
 
 
 def test_a_study_survives_an_interruption_and_a_kill(place):
-    command = (*place.study, "--steps", "6", "--tune-steps", "6", "--json")
+    command = (*place.study, "--steps", "4", "--tune-steps", "4", "--json")
 
     process = place.start(*command)
     try:

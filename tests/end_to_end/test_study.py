@@ -2,8 +2,6 @@
 
 import json
 import math
-import shutil
-import tomllib
 
 import pandas as pd
 
@@ -109,40 +107,10 @@ def test_state_stands_in_the_working_directory(finished):
 def test_the_same_command_again_runs_nothing_and_prints_the_same(finished, document):
     place, _ = finished
     runs = place.query("SELECT run_uuid, end_time FROM runs ORDER BY run_uuid")
-    trials = [row for row in runs]
     again = place.run(*place.study, "--json")
     assert again.returncode == 0
     assert json.loads(again.stdout) == document
     assert f"/{PLANNED}]" not in again.stderr
     after = place.query("SELECT run_uuid, end_time FROM runs ORDER BY run_uuid")
-    assert [run for run, _ in after] == [run for run, _ in trials]
+    assert [run for run, _ in after] == [run for run, _ in runs]
     assert sum(before != now for before, now in zip(runs, after, strict=True)) <= 1  # the study's own run
-
-
-def test_the_report_is_made_again_from_the_store_alone(finished, document, tmp_path):
-    place, _ = finished
-    reports = place.folder / "reports"
-    shutil.move(reports, tmp_path / "before")
-    found = place.run("report", document["study"], "--json")
-    assert found.returncode == 0, found.stderr
-    assert json.loads(found.stdout) == document
-    before = tmp_path / "before" / document["study"]
-    for name in ("report.md", "records.csv", "curves.csv", "study.toml"):
-        assert (reports / document["study"] / name).read_text() == (before / name).read_text()
-
-
-def test_its_study_file_plans_the_same_trials(finished, document):
-    place, _ = finished
-    file = f"reports/{document['study']}/study.toml"
-    settings = tomllib.loads((place.folder / file).read_text())
-    assert (settings["steps"], settings["size"], settings["optimizers"]) == (2, 64, ["sgd", "adam"])
-    before = place.files()
-    planned = place.run(
-        *("study", "optimizers", "--study", file, "--preset", "smoke", "--data", "people", "--name", "again"),
-        *("--dry-run", "--json"),
-    )
-    assert planned.returncode == 0, planned.stderr
-    records = pd.read_csv(place.folder / "reports" / document["study"] / "records.csv")
-    ids = [trial["id"] for trial in json.loads(planned.stdout)["plan"]]
-    assert ids == list(records[records["phase"] == "tune"]["trial_id"])
-    assert place.files() == before

@@ -1,6 +1,7 @@
 import json
 import pickle
 import shutil
+from dataclasses import fields
 from pathlib import Path
 
 import cv2
@@ -27,9 +28,10 @@ def keypoints_with(**named: tuple[float, float, int]) -> np.ndarray:
 # --- people ---------------------------------------------------------------------------------------------------------
 
 
-def test_neck_is_the_unrounded_midpoint_with_the_lower_visibility() -> None:
-    people = people_from_coco(keypoints_with(right_shoulder=(10, 20, 1), left_shoulder=(31, 25, 2)))
-    assert people[0, skeleton.NECK].tolist() == [20.5, 22.5, 1]
+@pytest.mark.parametrize(("right", "left", "lower"), [(1, 2, 1), (2, 1, 1), (2, 2, 2)])
+def test_neck_is_the_unrounded_midpoint_with_the_lower_visibility(right: int, left: int, lower: int) -> None:
+    people = people_from_coco(keypoints_with(right_shoulder=(10, 20, right), left_shoulder=(31, 25, left)))
+    assert people[0, skeleton.NECK].tolist() == [20.5, 22.5, lower]
 
 
 @pytest.mark.parametrize("missing", ["right_shoulder", "left_shoulder"])
@@ -71,7 +73,8 @@ def test_file_names_beyond_ascii_and_in_folders(coco_builder: CocoBuilder) -> No
 def test_everything_is_held_in_arrays(coco_builder: CocoBuilder) -> None:
     coco_builder.fill("train", images=5)
     split = open_split(coco_builder.write(), "train")
-    for name, value in vars(split).items():
+    for name in [field.name for field in fields(split)]:
+        value = getattr(split, name)
         assert isinstance(value, (np.ndarray, str)) or value is None, name
         assert not isinstance(value, np.ndarray) or value.dtype != object, name
 
@@ -81,8 +84,8 @@ def test_plain_pickle_keeps_everything(coco_builder: CocoBuilder) -> None:
     split = open_split(coco_builder.write(), "train").subset([2, 0])
     again = pickle.loads(pickle.dumps(split))
     assert isinstance(again, PackedSplit)
-    for name, value in vars(split).items():
-        other = getattr(again, name)
+    for name in [field.name for field in fields(split)]:
+        value, other = getattr(split, name), getattr(again, name)
         if isinstance(value, np.ndarray):
             assert value.dtype == other.dtype
             np.testing.assert_array_equal(value, other, err_msg=name)
@@ -251,6 +254,19 @@ def test_select_is_a_fixed_tenth_and_disjoint_from_the_hold_out(coco_builder: Co
     assert not select & trained
     assert 15 <= len(select) <= 45
     assert open_split(root, "select").name == "select"
+
+
+def test_select_of_a_tiny_set_has_someone_to_score(coco_builder: CocoBuilder) -> None:
+    image_ids = [i for i in range(1, 100) if not in_select(i)][:6]
+    for image_id in image_ids:
+        coco_builder.image("train", image_id)
+    for image_id in image_ids[:4]:
+        coco_builder.person("train", image_id)
+    root = coco_builder.write()
+    select, trained = open_split(root, "select"), open_split(root, "train", hold_out_select=True)
+    assert [select.people_count(p) for p in range(len(select))] == [1]
+    assert len(trained) == 5
+    assert select.image_id(0) not in [trained.image_id(p) for p in range(5)]
 
 
 def test_select_with_files_of_its_own_takes_nothing_out_of_train(coco_builder: CocoBuilder) -> None:

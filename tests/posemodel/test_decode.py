@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from posemodel import skeleton
 from posemodel.config import InputSettings
 from posemodel.data.targets import make_heatmaps, make_pafs, sigma_cells, to_pixels
-from posemodel.decode import DecodeSettings, Detections, connect, decode, find_peaks
+from posemodel.decode import Connections, DecodeSettings, Detections, Peaks, connect, decode, find_peaks, group
 from tests.support.coco_builder import STANDING
 
 GEOMETRY = InputSettings(size=96, stride=4)
@@ -88,7 +88,9 @@ def test_a_plateau_between_cells_is_one_peak_in_its_middle(cell: tuple[float, fl
     heatmaps, pafs = targets(people)
     at = heatmaps[0] == heatmaps[0].max()
     assert at.sum() in (2, 4), "the case is one of equal neighbours"
-    assert_same_people(decode(heatmaps, pafs, GEOMETRY), people, tolerance=0.01)
+    result = decode(heatmaps, pafs, GEOMETRY)
+    assert_same_people(result, people, tolerance=0.01)
+    assert result.people[0, 0, 2] == pytest.approx(1, abs=1e-3), "the score is that of the top, not of the cells"
 
 
 def test_a_large_flat_area_is_one_peak() -> None:
@@ -160,6 +162,17 @@ def test_a_limb_that_closes_a_cycle_adds_nothing() -> None:
     result = decode(heatmaps, pafs, GEOMETRY)
     assert len(result.people) == 1
     assert result.scores[0] == pytest.approx(result.people[0, :, 2].sum() / 18)
+
+
+def test_a_limb_between_people_who_both_have_a_part_is_dropped() -> None:
+    """Shoulder 2 of one and ear 16 of another agree weakly; both people have a nose, so they stay two."""
+    part = np.array([0, 0, 1, 2, 16])  # two noses, a neck, a shoulder, an ear
+    peaks = Peaks(part, np.arange(10.0).reshape(5, 2), np.full(5, 0.9))
+    limbs = [(2, 0), (2, 3), (1, 4), (3, 4)]
+    start, end = (np.array(side) for side in zip(*limbs, strict=True))
+    result = group(peaks, Connections(start, end, np.array([0.9, 0.8, 0.7, 0.2])))
+    assert [np.flatnonzero(person[:, 2]).tolist() for person in result.people] == [[0, 1, 2], [0, 16]]
+    np.testing.assert_allclose(result.scores, [2.7 / 18, 1.8 / 18])
 
 
 def test_a_reversed_field_connects_nothing() -> None:

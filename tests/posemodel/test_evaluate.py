@@ -203,6 +203,8 @@ def result(**changes: Any) -> dict[str, Any]:
         (json.dumps([result(keypoints=[float("nan")] * 51)]), "must hold 51"),
         (json.dumps([result(score="high")]), "`score`"),
         (json.dumps([result(score=None)]), "`score`"),
+        (json.dumps([result(category_id=[1])]), "`category_id`"),
+        (json.dumps([result(category_id=17)]), "`category_id`"),
     ],
 )
 def test_results_files_that_do_not_fit(truth: Path, tmp_path: Path, content: str, said: str) -> None:
@@ -216,11 +218,11 @@ def test_results_files_that_do_not_fit(truth: Path, tmp_path: Path, content: str
 
 def test_absent_files_are_named(truth: Path, tmp_path: Path) -> None:
     annotations = truth / "annotations" / "person_keypoints_val2017.json"
-    with pytest.raises(DataError, match="nothing here.json"):
+    with pytest.raises(DataError, match=r"nothing here\.json"):
         score_file(tmp_path / "nothing here.json", annotations)
     file = tmp_path / "results.json"
     file.write_text("[]")
-    with pytest.raises(DataError, match="no annotations.json"):
+    with pytest.raises(DataError, match=r"no annotations\.json"):
         score_file(file, tmp_path / "no annotations.json")
     assert score_file(file, annotations).ap == 0
 

@@ -1,8 +1,11 @@
 import hashlib
 import multiprocessing
-from collections.abc import Sequence
+import signal
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -10,9 +13,26 @@ import torch
 from posemodel.config import AugmentSettings, InputSettings, LoaderSettings
 from posemodel.data.coco import PackedSplit, open_split
 from posemodel.data.loader import Batch, EpochSampler, PoseDataset, build_loader
+from posemodel.errors import DataError
 
 GEOMETRY = InputSettings(size=64, stride=4)
 START_METHODS = multiprocessing.get_all_start_methods()
+
+
+HANG = 90
+"""Seconds after which workers that say nothing are taken for dead."""
+
+
+@pytest.fixture(autouse=True)
+def no_hanging() -> Iterator[None]:
+    def stop(*_: object) -> None:
+        raise TimeoutError(f"no batch within {HANG} s: the workers wait for ever")
+
+    previous = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(HANG)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, previous)
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +68,16 @@ def test_workers_yield_the_same_batches(
     split: PackedSplit, in_process: list[str], method: str, settings: dict[str, object]
 ) -> None:
     assert digests(split, start_method=method, **settings) == in_process
+
+
+@pytest.mark.skipif("fork" not in START_METHODS, reason="the platform does not fork")
+def test_forking_after_opencv_has_worked_with_threads_in_this_process(
+    split: PackedSplit, in_process: list[str]
+) -> None:
+    """A forked worker once waited for ever for OpenCV's threads, which had stayed in its parent."""
+    cv2.setNumThreads(4)
+    cv2.GaussianBlur(np.zeros((2000, 2000, 3), np.uint8), (0, 0), 5)
+    assert digests(split, num_workers=1, start_method="fork") == in_process
 
 
 def test_batches_are_repeatable_and_differ_between_epochs_and_seeds(split: PackedSplit, in_process: list[str]) -> None:
@@ -126,12 +156,12 @@ def test_an_epoch_visits_every_position_once_and_can_be_taken_up_in_its_middle()
 
 
 def test_a_bad_image_in_a_worker_is_named(tiny_set: Path, split: PackedSplit, tmp_path: Path) -> None:
-    from dataclasses import replace
-
     absent = replace(split, folder=str(tmp_path / "nowhere"))
-    loader, _ = build_loader(PoseDataset(absent, GEOMETRY), LoaderSettings(num_workers=1), training=False)
-    with pytest.raises(Exception, match=r"nowhere.*no such file \(image id 1\)"):
-        next(iter(loader))
+    for workers in (0, 1):
+        loader, _ = build_loader(PoseDataset(absent, GEOMETRY), LoaderSettings(num_workers=workers), training=False)
+        with pytest.raises(DataError, match=r"nowhere.*no such file \(image id 1\)") as caught:
+            next(iter(loader))
+        assert "Traceback" not in str(caught.value)
 
 
 def test_pinning_without_an_accelerator_is_left_out(split: PackedSplit) -> None:

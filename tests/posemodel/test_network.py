@@ -75,8 +75,9 @@ def test_images_are_normalised_by_imagenets_statistics() -> None:
 
 @pytest.mark.parametrize("name", list(NETWORKS))
 def test_every_parameter_gets_a_gradient(name: str) -> None:
-    network = build_network(name, seed=0).train()
-    sum(stage.heatmaps.square().sum() + stage.pafs.square().sum() for stage in network(images(1, 32))).backward()
+    with torch.device("meta"):
+        stages = (network := build_network(name).train())(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))
+        sum(stage.heatmaps.sum() + stage.pafs.sum() for stage in stages).backward()
     assert [key for key, parameter in network.named_parameters() if parameter.grad is None] == []
 
 
@@ -228,5 +229,5 @@ def test_files_that_are_no_state_dict(tmp_path: Path, content: bytes | None) -> 
 
 def test_a_list_instead_of_a_state_dict(tmp_path: Path) -> None:
     torch.save([1, 2], tmp_path / "weights.pth")
-    with pytest.raises(CheckpointError, match="has no entry features.0.weight"):
+    with pytest.raises(CheckpointError, match=r"has no entry features\.0\.weight"):
         load_vgg19_weights(vgg19_first_ten(), tmp_path / "weights.pth")

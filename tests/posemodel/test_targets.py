@@ -96,7 +96,7 @@ def test_background_is_one_minus_the_maximum(seed: int, number: int) -> None:
     people[..., 2] = rng.integers(0, 3, (number, 18))
     heatmaps = make_heatmaps(people, GEOMETRY)
     np.testing.assert_allclose(heatmaps[18], 1 - heatmaps[:18].max(axis=0), atol=1e-6)
-    assert 0 <= heatmaps.min()
+    assert heatmaps.min() >= 0
     assert heatmaps.max() <= 1
 
 

@@ -1,0 +1,116 @@
+from dataclasses import asdict
+
+import pytest
+import torch
+
+from posemodel import throughput
+from posemodel.throughput import ThroughputMeter, Totals
+
+CPU = torch.device("cpu")
+
+
+class Clock:
+    """A clock that only the test moves."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    fake = Clock()
+    monkeypatch.setattr(throughput, "time", fake)
+    return fake
+
+
+def take_steps(meter: ThroughputMeter, clock: Clock, steps: int, *, wait: float = 1.0, work: float = 2.0) -> None:
+    def batches():
+        for number in range(steps):
+            clock.now += wait
+            yield number
+
+    for _ in meter.waiting(batches()):
+        clock.now += work
+        with meter.optimizer_step():
+            clock.now += 0.5
+        meter.count(8)
+
+
+def test_a_window_by_hand(clock: Clock) -> None:
+    meter = ThroughputMeter(CPU)
+    meter.start()
+    take_steps(meter, clock, 4)
+    window = meter.close_window()
+    assert window == pytest.approx({"images_per_s": 32 / 14, "data_wait_share": 4 / 14, "optimizer_step_ms": 500})
+
+
+def test_the_first_window_warms_up_and_is_not_steady(clock: Clock) -> None:
+    meter = ThroughputMeter(CPU)
+    meter.start()
+    take_steps(meter, clock, 1, work=100)
+    meter.close_window()
+    take_steps(meter, clock, 4)
+    meter.close_window()
+    assert meter.totals.steady_steps == 4
+    assert meter.totals.steady_seconds == pytest.approx(14)
+    assert meter.totals.train_seconds == pytest.approx(101.5 + 14)
+    assert meter.totals.metrics()["images_per_s"] == pytest.approx(32 / 14)
+
+
+def test_time_between_pause_and_start_is_left_out(clock: Clock) -> None:
+    meter = ThroughputMeter(CPU)
+    meter.start()
+    take_steps(meter, clock, 1)
+    meter.pause()
+    clock.now += 1000
+    assert meter.close_window() == {}
+    assert meter.pause() == {}
+    meter.start()
+    take_steps(meter, clock, 2)
+    meter.pause()
+    assert meter.totals.train_seconds == pytest.approx(3 * 3.5)
+    assert meter.totals.steady_steps == 2
+
+
+def test_a_pause_in_the_middle_of_an_epoch_is_no_waiting_for_data(clock: Clock) -> None:
+    """Evaluation happens while the loop holds a batch: the clock of waiting starts again after it."""
+    meter = ThroughputMeter(CPU)
+    meter.start()
+
+    def batches():
+        for number in range(3):
+            clock.now += 1
+            yield number
+
+    for number in meter.waiting(batches()):
+        clock.now += 2
+        meter.count(4)
+        if number == 1:
+            meter.pause()
+            clock.now += 500
+            meter.start()
+    window = meter.pause()
+    assert window["data_wait_share"] == pytest.approx(1 / 3)
+    assert meter.totals.train_seconds == pytest.approx(9)
+
+
+def test_totals_continue_from_a_checkpoint(clock: Clock) -> None:
+    meter = ThroughputMeter(CPU)
+    meter.start()
+    take_steps(meter, clock, 1)
+    meter.close_window()
+    take_steps(meter, clock, 2)
+    meter.pause()
+    again = ThroughputMeter(CPU, Totals(**asdict(meter.totals)))
+    again.start()
+    take_steps(again, clock, 1)
+    again.pause()
+    assert again.totals.train_seconds == pytest.approx(4 * 3.5)
+    assert again.totals.steady_steps == 2, "the first window after a restart warms up too"
+
+
+def test_no_step_gives_no_division_by_zero() -> None:
+    assert Totals().metrics() == {"images_per_s": 0, "data_wait_share": 0, "optimizer_step_ms": 0}
