@@ -8,7 +8,7 @@ Optuna's SELECT ... FOR UPDATE does that.
 import logging
 import socket
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -104,6 +104,7 @@ class Ledger:
         """Open the study or create it; SettingsError shows the difference if the name stands for another study."""
         self.storage = open_storage(url)
         self.study_name = study_name
+        self._waiting: deque[tuple[int, bool]] = deque()
         try:
             self._study = self.storage.create_new_study([StudyDirection.MAXIMIZE], study_name)
         except optuna.exceptions.DuplicatedStudyError:
@@ -128,29 +129,39 @@ class Ledger:
         return added
 
     def claim(self) -> Claim | None:
-        """Take the first waiting trial, or None. No two workers get the same one."""
+        """Take the first waiting trial, or None. No two workers get the same one.
+
+        Waiting trials are remembered from one look at the whole study to the next: looking costs more than claiming.
+        """
+        if not self._waiting:
+            self._look()
+        while self._waiting:
+            key, is_copy = self._waiting.popleft()
+            try:
+                taken = self.storage.set_trial_state_values(key, TrialState.RUNNING)
+            except optuna.exceptions.UpdateFinishedTrialError:
+                taken = False  # another worker took it and has finished it since
+            if taken and is_copy:
+                self.storage.set_trial_user_attr(key, _STATUS, _DUPLICATE)
+                self.storage.set_trial_state_values(key, TrialState.FAIL)
+            elif taken:
+                trial = self.storage.get_trial(key)
+                attempts = trial.user_attrs[_ATTEMPTS] + 1
+                self.storage.set_trial_user_attr(key, _OWNER, _owner())
+                self.storage.set_trial_user_attr(key, _ATTEMPTS, attempts)
+                self.beat(key)
+                return _as_claim(trial, attempts)
+            if not self._waiting:
+                self._look()
+        return None
+
+    def _look(self) -> None:
+        """Remember what waits: (key, whether it is a later copy of a trial, enqueued by two processes at once)."""
         first: dict[str, int] = {}
         for trial in self._trials():
             earliest = first.setdefault(trial.user_attrs[_ID], trial.number)
-            if trial.state != TrialState.WAITING:
-                continue
-            try:
-                taken = self.storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
-            except optuna.exceptions.UpdateFinishedTrialError:
-                taken = False  # another worker took it and has finished it since
-            if not taken:
-                continue
-            if earliest != trial.number:
-                # Two processes enqueued the same plan at once: the later copy is no trial.
-                self.storage.set_trial_user_attr(trial._trial_id, _STATUS, _DUPLICATE)
-                self.storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
-                continue
-            attempts = trial.user_attrs[_ATTEMPTS] + 1
-            self.storage.set_trial_user_attr(trial._trial_id, _OWNER, _owner())
-            self.storage.set_trial_user_attr(trial._trial_id, _ATTEMPTS, attempts)
-            self.beat(trial._trial_id)
-            return _as_claim(trial, attempts)
-        return None
+            if trial.state == TrialState.WAITING:
+                self._waiting.append((trial._trial_id, earliest != trial.number))
 
     def beat(self, key: int) -> None:
         """Say that the worker of a running trial lives."""
@@ -182,6 +193,7 @@ class Ledger:
             self.storage.set_trial_user_attr(key, _OWNER, None)
             self.storage.set_trial_user_attr(key, _HEARTBEAT, None)
             self.storage.set_trial_state_values(key, TrialState.WAITING)
+            self._waiting.clear()  # the next claim looks again
         except optuna.exceptions.UpdateFinishedTrialError:
             return  # another worker has run it since
 

@@ -175,7 +175,10 @@ def spaces_of(settings: Mapping[str, Setting]) -> dict[str, dict[str, Any]]:
     where = f"{settings['spaces'].origin}: spaces"
     names = list(settings["optimizers"].value)
     for name in changes:
-        optimizer_entry(name)  # of a study file that lists more optimizers than this study takes, but no unknown one
+        try:
+            optimizer_entry(name)  # a study file may list more optimizers than this study takes, but no unknown one
+        except SettingsError as error:
+            raise SettingsError(f"{where}.{name}: {error}") from error
     spaces = {}
     for name in names:
         entry = optimizer_entry(name)

@@ -26,6 +26,10 @@ def ui(
         raise SettingsError(f"{uri}: no such file here. Run a study first, or set {TRACKING_VARIABLE}.")
     log(f"MLflow at http://{LOOPBACK}:{port} over {uri}")
     environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+    # Its job runners serve the evaluation of language models: six processes that nobody here needs.
+    environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
     arguments = ["-m", "mlflow", "ui", "--backend-store-uri", uri, "--host", LOOPBACK, "--port", str(port)]
-    # A child, not os.execve: on Windows that would detach from the terminal.
-    raise typer.Exit(subprocess.call([sys.executable, *arguments], env=environment))
+    command = [sys.executable, *arguments]
+    if os.name == "nt":  # there, os.execve would detach from the terminal
+        raise typer.Exit(subprocess.call(command, env=environment))
+    os.execve(sys.executable, command, environment)  # whoever ends this process ends the server

@@ -13,6 +13,8 @@ from posemodel.errors import DataError
 
 SHOWN = 5
 """Problems that an error message lists before it only counts."""
+JPEG_TRAILER = 4096
+"""Bytes at the end of a JPEG that may hold its end marker: some cameras and tools append padding or notes."""
 BOX_TOLERANCE = 1.0
 """Pixels that a box may reach over the image's border: annotation tools round."""
 KEYPOINT_VALUES = 3 * skeleton.NUM_COCO_KEYPOINTS
@@ -226,7 +228,7 @@ def _file_problem(path: Path, width: int, height: int) -> str | None:
     data = path.read_bytes()
     is_jpeg = data.startswith(b"\xff\xd8")
     # libjpeg fills what a truncated file lacks with grey and only warns: look for the end marker ourselves.
-    if is_jpeg and b"\xff\xd9" not in data[-64:]:
+    if is_jpeg and b"\xff\xd9" not in data[-JPEG_TRAILER:]:
         return "the JPEG is truncated: it has no end marker"
     pixels = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if pixels is None:

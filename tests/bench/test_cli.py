@@ -87,7 +87,7 @@ def test_a_mistake_is_refused_in_words(posebench, hermetic, arguments, code, mes
     assert "Traceback" not in err
     assert "--debug" not in err, "an error that nobody has worded"
     assert out == ""
-    assert list(hermetic.iterdir()) == []
+    assert [path for path in hermetic.rglob("*") if path.is_file()] == []
 
 
 def test_a_command_without_arguments_shows_its_help(posebench):
@@ -237,7 +237,8 @@ def test_training_leaves_a_folder_with_files_alone(posebench, tiny, hermetic):
 
 def test_an_interrupted_training_says_how_to_go_on(posebench, tiny, hermetic):
     (hermetic / "run").mkdir()
-    (hermetic / "run" / "resume.pt").write_bytes(b"")
+    for name in ("resume.pt", "metrics.jsonl"):
+        (hermetic / "run" / name).write_bytes(b"")
     code, _, err = posebench("train", "--data", tiny, "--size", 64, "--steps", 1, "--out", "run")
     assert code == 2
     assert "--resume to go on" in err
@@ -258,8 +259,14 @@ def test_a_dry_run_shows_the_plan_and_leaves_no_file(document, posebench, tiny, 
 def test_the_environment_reaches_a_study(document, tiny, monkeypatch):
     monkeypatch.setenv("POSEBENCH_SIZE", "96")
     monkeypatch.setenv("POSEBENCH_TUNE_STEPS", "30")
-    spec = document("study", "optimizers", "--preset", "smoke", "--data", tiny, "--steps", 5, "--dry-run")["spec"]
-    assert (spec["size"], spec["steps"], spec["tune_steps"]) == (96, 5, 5)
+    spec = document("study", "optimizers", "--preset", "smoke", "--data", tiny, "--steps", 50, "--dry-run")["spec"]
+    assert (spec["size"], spec["steps"], spec["tune_steps"]) == (96, 50, 30)
+
+
+def test_few_steps_shorten_the_preset_s_tune_trials_too(document, tiny):
+    arguments = ("study", "optimizers", "--preset", "smoke", "--data", tiny, "--steps", 5, "--dry-run")
+    assert document(*arguments)["spec"]["tune_steps"] == 5
+    assert document(*arguments, "--tune-steps", 7)["spec"]["tune_steps"] == 7
 
 
 def test_a_study_with_failed_trials_is_reported_and_exits_3(posebench, stores, tiny, hermetic, monkeypatch):

@@ -18,7 +18,7 @@ from bench.record import Status
 from posemodel.errors import SettingsError
 
 PROGRAM = Path(__file__).with_name("ledger_process.py")
-RACERS, RACED_TRIALS = 4, 120
+RACERS, RACED_TRIALS = 4, 400
 
 
 @pytest.fixture

@@ -222,7 +222,7 @@ def test_a_study_file_changes_the_space_of_one_optimizer_and_leaves_the_others(s
         ("sgd.momentun = {values = [0.9]}", "Did you mean momentum?"),
         ("sgd.one_minus_momentum = {values = [0.1]}\nsgd.momentum = {values = [0.9]}", "given twice"),
         ("sgd.weight_decay = {log = [1e-5, 1e-2]}", "spaces.sgd.weight_decay: is one value for all"),
-        ("adabound.lr = {log = [0.1, 1]}", "spaces.adabound: this study has no optimizer 'adabound' (sgd, adam)"),
+        ("adabond.lr = {log = [0.1, 1]}", "adabond"),
     ],
 )
 def test_a_wrong_space_names_file_and_field(study_file, line, message):
@@ -231,6 +231,11 @@ def test_a_wrong_space_names_file_and_field(study_file, line, message):
         spaces_of(resolved(file))
     assert message in str(refused.value)
     assert str(file) in str(refused.value)
+
+
+def test_a_space_of_an_optimizer_that_is_left_out_does_no_harm(study_file):
+    file = study_file("[spaces.adabound]\nlr = {log = [0.1, 1]}")
+    assert set(spaces_of(resolved(file, optimizers=["sgd"]))) == {"sgd"}
 
 
 def test_an_unknown_optimizer_names_the_nearest():

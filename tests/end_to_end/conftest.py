@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -59,17 +60,22 @@ class Place:
             check=False,
         )
 
-    def start(self, *arguments):
+    def start(self, *arguments, **environment):
         """A process in a group of its own, so that a test can end it with all that it started."""
-        with (self.folder / "output.txt").open("a") as output:
-            return subprocess.Popen(
-                self.command(*arguments),
-                cwd=self.folder,
-                env=self.environment,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        # Where the tests run in a shell's background, SIGINT is ignored, and a child would inherit that.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            with (self.folder / "output.txt").open("a") as output:
+                return subprocess.Popen(
+                    self.command(*arguments),
+                    cwd=self.folder,
+                    env=self.environment | environment,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     def query(self, sql):
         """Rows of the MLflow database, read as any other process may; none while there is no such table."""

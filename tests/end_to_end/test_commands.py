@@ -70,7 +70,7 @@ def free_port():
 def test_the_pages_of_mlflow_answer_on_loopback(finished):
     place, _ = finished
     port = free_port()
-    process = place.start("ui", "--port", port)
+    process = place.start("ui", "--port", port, MLFLOW_WORKERS="1")
     try:
         deadline = time.monotonic() + 120
         while True:
