@@ -182,10 +182,13 @@ def show_result(result: "StudyResult", report: Path) -> None:
 
 
 def _log_trial(record: "Record", done: int, planned: int) -> None:
+    from bench.report.tables import settings_text
+
     ap = record.metrics.get("ap")
     speed = record.metrics.get("images_per_s")
+    settings = settings_text(record.hyperparameters, ())
     parts = [
-        f"[{done}/{planned}] {record.phase} {record.optimizer} {record.hyperparameters} seed {record.seed}:",
+        f"[{done}/{planned}] {record.phase} {record.optimizer} ({settings}) seed {record.seed}:",
         str(record.status),
         f"AP {ap:.3f}" if ap is not None else "",
         f"{speed:.1f} images/s" if speed else "",
