@@ -35,6 +35,8 @@ OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 OnMetrics = Callable[[int, dict[str, float]], None]
 
 VALIDATIONS_PER_RUN = 10
+ROUNDING = 1e-9
+"""0.07 * 100 is a little over 7: not a reason for an eighth step."""
 RESUME_FILE = "resume.pt"
 LAST_FILE = "last.safetensors"
 BEST_FILE = "best.safetensors"
@@ -51,7 +53,7 @@ class TrainResult:
 
 def schedule_factor(schedule: Schedule, warmup: float, total_steps: int) -> Callable[[int], float]:
     """Multiplier of the learning rate for the step about to be taken (0-based): linear warm-up, then the schedule."""
-    warmup_steps = math.ceil(warmup * total_steps)
+    warmup_steps = math.ceil(warmup * total_steps - ROUNDING)
 
     def factor(step: int) -> float:
         if step < warmup_steps:
@@ -118,6 +120,8 @@ def train(
     optimizer = make_optimizer(network.parameters())
     scheduler = LambdaLR(optimizer, schedule_factor(settings.schedule, settings.warmup, total_steps))
     torch.manual_seed(settings.seed)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
     run_record = run_record or {}
     state = TrainingState(network, optimizer, scheduler, _identity(settings, run_record) if out is not None else {})
     left = _resumable(out) if resume else None

@@ -123,7 +123,6 @@ def train(
         go_on = " --resume to go on with it, or" if (out / METRICS_FILE).is_file() else ""
         raise SettingsError(f"--out {out}: is not empty. Give{go_on} another folder.")
     device_type = choose_device(settings.device).type
-    out.mkdir(parents=True, exist_ok=True)
     seen = _known_steps(out / METRICS_FILE) if resume else 0
 
     with progress_bar() as bar, GpuSampler(device_type) as gpu, _stop_on_interrupt() as should_stop:
@@ -132,6 +131,7 @@ def train(
         def on_metrics(step: int, metrics: dict[str, float]) -> None:
             metrics = metrics | gpu.latest()
             if step > seen:
+                out.mkdir(parents=True, exist_ok=True)
                 with (out / METRICS_FILE).open("a") as file:
                     file.write(json.dumps(to_json_safe({"step": step, **metrics})) + "\n")
             bar.update(task, completed=step)

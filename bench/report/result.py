@@ -1,10 +1,12 @@
 """What a report shows: the frames and sentences of the analysis, with the study and the machine."""
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
+from bench.analysis import to_json_safe
 from bench.spec import StudySpec
 
 
@@ -37,8 +39,7 @@ class StudyResult:
 
     def document(self, report: str) -> dict[str, Any]:
         """The JSON contract of `posebench study optimizers`."""
-        from bench.analysis import to_json_safe
-
+        rows = self.summary.to_dict(orient="records")
         return to_json_safe(
             {
                 "study": self.spec.name,
@@ -46,7 +47,7 @@ class StudyResult:
                 "preset": self.spec.preset,
                 "status": self.status(),
                 "trials": self.trials(),
-                "optimizers": self.summary.to_dict(orient="records"),
+                "optimizers": [row | {"settings": json.loads(row["settings"])} for row in rows],
                 "comparable": self.comparable,
                 "verdict": self.verdict,
                 "report": report,
