@@ -22,7 +22,7 @@ def show(
 
     Command-line options of `posebench study optimizers` come before all of these.
     """
-    from bench.cli.study import default_preset
+    from bench.prepare import default_preset
     from bench.settings import places_settings, resolve
 
     settings = resolve(command_line={}, study_file=study, preset=preset or default_preset()) | places_settings()

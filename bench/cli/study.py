@@ -1,7 +1,7 @@
 """`posebench study`: run a study, go on with it, or show a finished one again."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,16 +11,13 @@ from bench.cli.output import log, print_json, print_table
 if TYPE_CHECKING:
     from bench.record import Record
     from bench.report.result import StudyResult
-    from bench.settings import Setting
     from bench.spec import StudySpec
     from bench.study import Places
 
 app = typer.Typer(help="Run studies.", no_args_is_help=True)
 
-DATA_FOLDER = Path("data")
 REPORTS_FOLDER = Path("reports")
 DONE_WITH_FAULTS = 3
-AWAITED = "not generated yet"
 
 
 @app.command()
@@ -74,7 +71,9 @@ def optimizers(
         "device": device,
         "name": name,
     }
-    spec = prepare(command_line, study, preset, generate=not dry_run)
+    from bench.prepare import prepare
+
+    spec = prepare(command_line, study, preset, None if dry_run else _make_data)
     if dry_run:
         _show_plan(spec, as_json)
         return
@@ -93,74 +92,9 @@ def optimizers(
         raise typer.Exit(DONE_WITH_FAULTS)
 
 
-def prepare(command_line: dict[str, Any], study: Path | None, preset: str | None, *, generate: bool) -> "StudySpec":
-    """Layer the settings, make or find the data, and resolve the study."""
-    from bench.settings import SYNTHETIC_SEED, build_spec, resolve, spaces_of
-    from posemodel.data.layout import fingerprint
-    from posemodel.data.synthetic import marker_of
-    from posemodel.device import choose_device
-    from posemodel.network import input_geometry
-
-    preset = preset or default_preset()
-    settings = resolve(command_line=command_line, study_file=study, preset=preset)
-    spaces = spaces_of(settings)
-    _limit_tune_steps(settings)
-    input_geometry(settings["network"].value, settings["size"].value)
-    device = choose_device(settings["device"].value).type
-    folder = settings["data"].value
-    if folder is None:
-        images = settings["synthetic_images"].value
-        folder = DATA_FOLDER / f"synthetic-{images}-seed{SYNTHETIC_SEED}"
-        if generate:
-            log(f"data: {folder} ({images} synthetic images)")
-            make_synthetic(folder, images, SYNTHETIC_SEED)
-        awaited = not generate and not (marker_of(folder) or {}).get("complete")
-    else:
-        awaited = False
-    folder = Path(folder).resolve()
-    if not awaited:
-        _require_people(folder)
-    digest = AWAITED if awaited else fingerprint(folder)
-    return build_spec(
-        settings,
-        name=settings["name"].value or f"optimizers-{preset}-{folder.name}",
-        preset=preset,
-        data=folder,
-        data_digest=digest,
-        spaces=spaces,
-        device=device,
-    )
-
-
-def _require_people(folder: Path) -> None:
-    """A study chooses on `select` and reports on `report`: without labelled people there is no AP to go by."""
-    from posemodel.data.coco import open_split
-    from posemodel.errors import DataError
-
-    for split, hold_out in (("train", True), ("select", False), ("report", False)):
-        packed = open_split(folder, split, hold_out_select=hold_out)
-        if not len(packed.labelled_only()):
-            raise DataError(
-                f"{packed.annotations}: the split `{split}` ({len(packed)} images) has no labelled person; a study "
-                "needs some in each of train, select and report."
-            )
-
-
-def default_preset() -> str:
-    """`full` is for a GPU, `small` for a CPU."""
-    import torch
-
-    return "full" if torch.cuda.is_available() else "small"
-
-
-def _limit_tune_steps(settings: "dict[str, Setting]") -> None:
-    """Steps below the preset's tune steps shorten these too, unless somebody set the tune steps themselves."""
-    from bench.settings import Setting
-
-    steps, tune_steps = settings["steps"], settings["tune_steps"]
-    shipped = ("preset", "default")
-    if tune_steps.origin.startswith(shipped) and not steps.origin.startswith(shipped):
-        settings["tune_steps"] = Setting(min(tune_steps.value, steps.value), f"{steps.origin} (steps)")
+def _make_data(folder: Path, images: int, seed: int) -> None:
+    log(f"data: {folder} ({images} synthetic images)")
+    make_synthetic(folder, images, seed)
 
 
 def study_places() -> "Places":

@@ -1,0 +1,91 @@
+"""From overrides to a resolved StudySpec: settings layered, data found or made, device chosen, people required."""
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench.settings import SYNTHETIC_SEED, Setting, build_spec, resolve, spaces_of
+from bench.spec import StudySpec
+from posemodel.data.coco import open_split
+from posemodel.data.layout import fingerprint
+from posemodel.data.synthetic import marker_of
+from posemodel.device import choose_device
+from posemodel.errors import DataError
+from posemodel.network import input_geometry
+
+DATA_FOLDER = Path("data")
+AWAITED = "not generated yet"
+"""Data fingerprint of a dry run whose synthetic data set is still to be made."""
+
+MakeData = Callable[[Path, int, int], object]
+"""Makes the synthetic data set: folder, number of images, seed."""
+
+
+def prepare(
+    command_line: Mapping[str, Any], study_file: Path | None, preset: str | None, make_data: MakeData | None
+) -> StudySpec:
+    """Layer the settings, make or find the data, and resolve the study.
+
+    ``make_data`` makes the default data set where it is not complete; None (a dry run) leaves it to be made later.
+    Raises SettingsError, or DataError if a split has no labelled person.
+    """
+    preset = preset or default_preset()
+    settings = resolve(command_line=command_line, study_file=study_file, preset=preset)
+    spaces = spaces_of(settings)
+    _limit_tune_steps(settings)
+    input_geometry(settings["network"].value, settings["size"].value)
+    device = choose_device(settings["device"].value).type
+    folder = settings["data"].value
+    if folder is None:
+        images = settings["synthetic_images"].value
+        folder = DATA_FOLDER / f"synthetic-{images}-seed{SYNTHETIC_SEED}"
+        if make_data is not None:
+            make_data(folder, images, SYNTHETIC_SEED)
+        awaited = make_data is None and not (marker_of(folder) or {}).get("complete")
+    else:
+        awaited = False
+    folder = Path(folder).resolve()
+    if not awaited:
+        _require_people(folder)
+    digest = AWAITED if awaited else fingerprint(folder)
+    return build_spec(
+        settings,
+        name=settings["name"].value or default_name(preset, folder),
+        preset=preset,
+        data=folder,
+        data_digest=digest,
+        spaces=spaces,
+        device=device,
+    )
+
+
+def default_name(preset: str, folder: Path) -> str:
+    """Kind, preset and data folder; what a name cannot hold becomes a hyphen."""
+    return f"optimizers-{preset}-" + re.sub(r"[^A-Za-z0-9._-]+", "-", folder.name)
+
+
+def _require_people(folder: Path) -> None:
+    """A study chooses on `select` and reports on `report`: without labelled people there is no AP to go by."""
+    for split, hold_out in (("train", True), ("select", False), ("report", False)):
+        packed = open_split(folder, split, hold_out_select=hold_out)
+        if not len(packed.labelled_only()):
+            raise DataError(
+                f"{packed.annotations}: the split `{split}` ({len(packed)} images) has no labelled person; a study "
+                "needs some in each of train, select and report."
+            )
+
+
+def default_preset() -> str:
+    """`full` is for a GPU, `small` for a CPU."""
+    return "full" if torch.cuda.is_available() else "small"
+
+
+def _limit_tune_steps(settings: dict[str, Setting]) -> None:
+    """Steps below the preset's tune steps shorten these too, unless somebody set the tune steps themselves."""
+    steps, tune_steps = settings["steps"], settings["tune_steps"]
+    shipped = ("preset", "default")
+    if tune_steps.origin.startswith(shipped) and not steps.origin.startswith(shipped):
+        settings["tune_steps"] = Setting(min(tune_steps.value, steps.value), f"{steps.origin} (steps)")
