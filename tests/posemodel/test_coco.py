@@ -362,3 +362,10 @@ def test_grey_images_are_read_as_three_channels(coco_builder: CocoBuilder) -> No
     image = open_split(coco_builder.write(), "train").read_image(0)
     assert image.shape == (64, 80, 3)
     assert abs(int(image.mean()) - 99) <= 1
+
+
+def test_the_tenth_is_held_out_by_the_split_s_full_name_too(coco_builder: CocoBuilder) -> None:
+    coco_builder.fill("train", images=30)
+    root = coco_builder.write()
+    by_name, by_folder = (open_split(root, split, hold_out_select=True) for split in ("train", "train2017"))
+    assert len(by_name) == len(by_folder) < 30

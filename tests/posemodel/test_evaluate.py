@@ -248,3 +248,13 @@ def test_visibility_of_parts_not_found_is_kept_zero(truth: Path) -> None:
     at = skeleton.COCO_KEYPOINTS.index("left_knee")
     assert keypoints[at].tolist() == [12.346, 7, 0.9]
     assert not np.delete(keypoints, at, axis=0).any()
+
+
+def test_an_annotation_numbered_zero_counts_like_any_other(coco_builder: CocoBuilder, tmp_path: Path) -> None:
+    coco_builder.image("val", 7)
+    person = coco_builder.person("val", 7, id=0)
+    root = coco_builder.write()
+    results = tmp_path / "results.json"
+    row = {"image_id": 7, "category_id": 1, "keypoints": person["keypoints"], "score": 0.5}
+    results.write_text(json.dumps([row]))
+    assert score_file(results, root / "annotations" / "person_keypoints_val2017.json").ap == pytest.approx(1.0)

@@ -389,3 +389,32 @@ def test_optimizer_state_is_counted_in_bytes() -> None:
     parameter.sum().backward()
     optimizer.step()
     assert optimizer_state_bytes(optimizer) == 2 * 4000 + 4, "two moments and the step"
+
+
+# --- stopping on request ---------------------------------------------------------------------------------------------
+
+
+def test_a_run_asked_to_stop_saves_its_state_and_goes_on_from_there(tiny_set: Path, tmp_path: Path) -> None:
+    straight = tmp_path / "straight"
+    train(settings_for(tiny_set), Adam, out=straight)
+    log, stopped = Log(), tmp_path / "stopped"
+    with pytest.raises(KeyboardInterrupt):
+        train(settings_for(tiny_set), Adam, out=stopped, on_metrics=log, should_stop=lambda: len(log.of("lr")) == 2)
+    result = train(settings_for(tiny_set), Adam, out=stopped, resume=True)
+    assert result.status == "complete"
+    assert equal(weights(straight / LAST_FILE), weights(stopped / LAST_FILE))
+
+
+def test_resuming_with_another_optimizer_is_refused(tiny_set: Path, tmp_path: Path) -> None:
+    record = {"optimizer": "adam", "hyperparameters": {"lr": 2e-3}}
+    with pytest.raises(KilledError):
+        train(
+            settings_for(tiny_set, checkpoint_every=1),
+            Adam,
+            out=tmp_path,
+            on_metrics=interrupt_after(1),
+            run_record=record,
+        )
+    other = record | {"hyperparameters": {"lr": 1.0}}
+    with pytest.raises(CheckpointError, match="hyperparameters"):
+        train(settings_for(tiny_set, checkpoint_every=1), Adam, out=tmp_path, resume=True, run_record=other)
