@@ -53,7 +53,7 @@ def prepare(
     digest = AWAITED if awaited else fingerprint(folder)
     return build_spec(
         settings,
-        name=settings["name"].value or default_name(preset, folder),
+        name=default_name(preset, folder) if settings["name"].value is None else settings["name"].value,
         preset=preset,
         data=folder,
         data_digest=digest,

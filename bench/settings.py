@@ -135,7 +135,9 @@ def _checked(name: str, value: Any, origin: str) -> Setting:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, (name, *first["loc"])))
-        raise SettingsError(f"{where}: {first['msg']} (got {first['input']!r}, from: {origin}).") from error
+        raise SettingsError(
+            f"{where}: {first['msg'].removeprefix('Value error, ')} (got {first['input']!r}, from: {origin})."
+        ) from error
 
 
 def _from_environment(name: str, variable: str, text: str) -> Any:
@@ -202,4 +204,6 @@ def build_spec(settings: Mapping[str, Setting], **derived: Any) -> StudySpec:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
         origin = settings[str(first["loc"][0])].origin if first["loc"] and first["loc"][0] in settings else "derived"
-        raise SettingsError(f"{field}: {first['msg']} (got {first['input']!r}, from: {origin}).") from error
+        raise SettingsError(
+            f"{field}: {first['msg'].removeprefix('Value error, ')} (got {first['input']!r}, from: {origin})."
+        ) from error

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +23,7 @@ class StudySpec(Settings):
     """One optimizers study, fully resolved: everything that its results depend on."""
 
     kind: Literal["optimizers"] = "optimizers"
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=120)
+    name: str = Field(max_length=120)
     preset: str
     data: Path
     data_digest: str
@@ -53,6 +54,13 @@ class StudySpec(Settings):
     """Seconds after which a trial is given up as `timed_out`."""
     plan_seed: int = Field(default=0, ge=0)
     """Scrambles the quasi-random tune points."""
+
+    @field_validator("name")
+    @classmethod
+    def _fit_for_a_folder(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
+            raise ValueError("must be letters, digits, '.', '_' and '-', and begin with a letter or digit")
+        return value
 
     @field_validator("optimizers")
     @classmethod

@@ -26,6 +26,9 @@ from posemodel.errors import SettingsError
 OnProgress = Callable[[Record, int, int], None]
 """Called with each new record, the number of trials ended and the number planned."""
 
+OnPhase = Callable[[int, int], None]
+"""Called as a phase begins, with the number of trials that are new to the ledger and the number planned for it."""
+
 
 @dataclass(frozen=True)
 class Places:
@@ -36,7 +39,9 @@ class Places:
     reports: Path
 
 
-def run_study(spec: StudySpec, places: Places, *, workers: int, on_progress: OnProgress) -> tuple[StudyResult, Path]:
+def run_study(
+    spec: StudySpec, places: Places, *, workers: int, on_progress: OnProgress, on_phase: OnPhase
+) -> tuple[StudyResult, Path]:
     """Run a study, or go on with it, or (once finished) show it again; returns the result and the report's path."""
     ledger = Ledger(places.storage_url, spec.name, spec.identity())
     tracker = Tracker(places.tracking_uri, spec.name)
@@ -48,7 +53,7 @@ def run_study(spec: StudySpec, places: Places, *, workers: int, on_progress: OnP
         )
 
         def run_phase(plan: list[TrialSpec]) -> None:
-            ledger.enqueue(plan)
+            on_phase(ledger.enqueue(plan), len(plan))
             run_workers(settings, workers, lambda record, done: on_progress(record, done, planned))
 
         run_phase(plan_tune(spec))
@@ -85,12 +90,14 @@ def load_result(tracker: Tracker) -> StudyResult:
     comparisons = paired_comparisons(score_table(records))
     confirmed = summary[summary["n"] > 0]
     comparable = len(confirmed) > 0 and not budget_too_small(confirmed)
+    if not comparable:
+        summary = _unranked(summary, spec)
     return StudyResult(
         spec=spec,
         planned=total_trials(spec),
         records=records,
         curves=curves,
-        summary=summary if comparable else _unranked(summary, spec),
+        summary=summary,
         verdict=verdict(summary, comparisons),
         comparable=comparable,
         machine=tracker.machine(),
@@ -99,11 +106,12 @@ def load_result(tracker: Tracker) -> StudyResult:
 
 
 def _unranked(summary: pd.DataFrame, spec: StudySpec) -> pd.DataFrame:
-    """The summary in the study's order, without ranks and times to a target: an order of noise says nothing."""
+    """The summary in the study's order, without ranks, times to a target and borders: noise says nothing."""
     place = {name: number for number, name in enumerate(spec.optimizers)}
     ordered = summary.sort_values("name", key=lambda names: names.map(place), ignore_index=True)
     empty = ("rank", "target_ap", "time_to_target_s", "steps_to_target", "targets_reached")
-    return ordered.assign(**dict.fromkeys(empty, float("nan")))
+    no_borders = [[] for _ in range(len(ordered))]
+    return ordered.assign(**dict.fromkeys(empty, float("nan")), at_border=no_borders)
 
 
 def again(spec: StudySpec) -> str:

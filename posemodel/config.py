@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 Device = Literal["auto", "cuda", "mps", "cpu"]
 StartMethod = Literal["fork", "spawn", "forkserver"]
@@ -13,6 +13,14 @@ MIN_SIZE = 32
 """Pixels: below this a person is no picture."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def in_words(error: ValidationError) -> str:
+    """The first fault of a validation as one line: the field, what is wrong, and the value if it is a plain one."""
+    first = error.errors()[0]
+    field = ".".join(map(str, first["loc"]))
+    value = f" (got {first['input']!r})" if field and isinstance(first["input"], (str, int, float)) else ""
+    return f"{field}: " * bool(field) + first["msg"].removeprefix("Value error, ") + value
 
 
 class Settings(BaseModel):

@@ -18,6 +18,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 app.add_typer(data.app, name="data")
@@ -52,6 +53,7 @@ _shown = {"tracebacks": False}
 def main() -> None:
     """Run the command line; exit codes are those of the README."""
     # The working directory is importable, in spawned workers too; last, so that nothing there hides a library.
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # a broken image is reported in our own words
     here = os.getcwd()  # noqa: PTH109 (sys.path holds text)
     if here not in sys.path:
         sys.path.append(here)

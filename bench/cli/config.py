@@ -7,7 +7,7 @@ import typer
 
 from bench.cli.output import print_json, print_table
 
-app = typer.Typer(help="Show settings.", no_args_is_help=True)
+app = typer.Typer(help="Show settings.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.command()

@@ -9,7 +9,7 @@ import typer
 
 from bench.cli.output import log, print_json, print_table, progress_bar
 
-app = typer.Typer(help="Check data sets, make synthetic ones.", no_args_is_help=True)
+app = typer.Typer(help="Check data sets, make synthetic ones.", no_args_is_help=True, rich_markup_mode=None)
 
 SHOWN = 20
 
@@ -31,10 +31,12 @@ def check(
         rows = [[name, *(str(counts[c]) for c in COUNTS)] for name, counts in document["splits"].items()]
         print_table(("split", *COUNTS), [*rows, ["sum", *(str(document[c]) for c in COUNTS)]])
         for problem in result.problems[:SHOWN]:
-            print(f"{problem.file}: id {problem.id}: {problem.problem}")
+            where = problem.file if problem.id is None else f"{problem.file}: id {problem.id}"
+            print(f"{where}: {problem.problem}")
         if len(result.problems) > SHOWN:
             print(f"... and {len(result.problems) - SHOWN} more: --json lists all.")
-        print(f"{len(result.problems)} problems" if result.problems else "no problems")
+        count = len(result.problems)
+        print("no problems" if not count else "1 problem" if count == 1 else f"{count} problems")
     raise typer.Exit(1 if result.problems else 0)
 
 

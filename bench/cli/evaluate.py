@@ -129,14 +129,14 @@ def _checkpoint_scores(
 def _oracle_scores(packed: "PackedSplit", size: int, stride: int) -> tuple["Scores", dict[str, Any]]:
     from pydantic import ValidationError
 
-    from posemodel.config import InputSettings
+    from posemodel.config import InputSettings, in_words
     from posemodel.errors import SettingsError
     from posemodel.oracle import ceiling_scores, oracle_scores
 
     try:
         geometry = InputSettings(size=size, stride=stride)
     except ValidationError as error:
-        raise SettingsError(f"--size: {error.errors()[0]['msg']}.") from error
+        raise SettingsError(f"--size: {in_words(error)}.") from error
     ceiling = ceiling_scores(packed).ap
     return oracle_scores(packed, geometry), {"ceiling": ceiling, "size": size, "stride": stride}
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bench.spec import StudySpec
     from bench.study import Places
 
-app = typer.Typer(help="Run studies.", no_args_is_help=True)
+app = typer.Typer(help="Run studies.", no_args_is_help=True, rich_markup_mode=None)
 
 REPORTS_FOLDER = Path("reports")
 DONE_WITH_FAULTS = 3
@@ -58,7 +58,9 @@ def optimizers(
         "data": data,
         "network": network,
         "size": size,
-        "optimizers": [part.strip() for part in optimizers.split(",") if part.strip()] if optimizers else None,
+        "optimizers": [part.strip() for part in optimizers.split(",") if part.strip()]
+        if optimizers is not None
+        else None,
         "trials": trials,
         "seeds": seeds,
         "batch_size": batch_size,
@@ -83,7 +85,7 @@ def optimizers(
 
     places = study_places()
     log(f"study {spec.name}: {_size_text(spec)}")
-    result, report = run_study(spec, places, workers=workers, on_progress=_log_trial)
+    result, report = run_study(spec, places, workers=workers, on_progress=_log_trial, on_phase=_log_phase)
     if as_json:
         print_json(result.document(report.as_posix()))
     else:
@@ -113,6 +115,11 @@ def show_result(result: "StudyResult", report: Path) -> None:
     print_table(COLUMNS, optimizer_rows(result), title=result.spec.name)
     print(result.verdict)
     print(f"Report: {report}")
+
+
+def _log_phase(new: int, planned: int) -> None:
+    if new < planned:
+        log(f"going on: {planned - new} of the phase's {planned} trials were planned before; recorded ones stay")
 
 
 def _log_trial(record: "Record", done: int, planned: int) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,8 @@ import typer
 from bench.cli.output import log, print_json, progress_bar
 
 METRICS_FILE = "metrics.jsonl"
+SAY_EVERY_S = 10.0
+"""Seconds between lines on a pipe, where no bar moves."""
 
 
 def train(
@@ -72,7 +75,7 @@ def train(
     from bench.analysis import to_json_safe
     from bench.measure.gpu import GpuSampler
     from bench.optimizers import optimizer_entry
-    from posemodel.config import AugmentSettings, LoaderSettings, TrainSettings
+    from posemodel.config import AugmentSettings, LoaderSettings, TrainSettings, in_words
     from posemodel.device import choose_device
     from posemodel.errors import SettingsError
     from posemodel.train import train as run_train
@@ -115,18 +118,19 @@ def train(
             checkpoint_every=checkpoint_every,
         )
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"])) or "--steps, --epochs"
-        raise SettingsError(f"{field}: {first['msg']} (got {first['input']!r}).") from error
+        raise SettingsError(f"{in_words(error)}.") from error
     out = out if out is not None else Path("runs") / f"{network}-{optimizer}-seed{seed}"
     if not resume and out.is_dir() and any(out.iterdir()):
         go_on = " --resume to go on with it, or" if (out / METRICS_FILE).is_file() else ""
         raise SettingsError(f"--out {out}: is not empty. Give{go_on} another folder.")
+    if out.exists() and not out.is_dir():
+        raise SettingsError(f"--out {out}: is a file; give a folder.")
     device_type = choose_device(settings.device).type
     seen = _known_steps(out / METRICS_FILE) if resume else 0
 
     with progress_bar() as bar, GpuSampler(device_type) as gpu, _stop_on_interrupt() as should_stop:
         task = bar.add_task("training", total=settings.steps)
+        said = [-SAY_EVERY_S]
 
         def on_metrics(step: int, metrics: dict[str, float]) -> None:
             metrics = metrics | gpu.latest()
@@ -135,7 +139,9 @@ def train(
                 with (out / METRICS_FILE).open("a") as file:
                     file.write(json.dumps(to_json_safe({"step": step, **metrics})) + "\n")
             bar.update(task, completed=step)
-            if "val_loss" in metrics or (step == 1 and bar.disable):
+            due = "val_loss" in metrics or (bar.disable and time.monotonic() - said[0] > SAY_EVERY_S)
+            if due:
+                said[0] = time.monotonic()
                 log(_line(step, metrics)) if bar.disable else bar.console.print(_line(step, metrics), highlight=False)
             elif "loss" in metrics:
                 bar.update(task, description=f"loss {metrics['loss']:.4f}")
@@ -150,6 +156,8 @@ def train(
             should_stop=should_stop,
         )
 
+    if result.status == "diverged":
+        log(f"diverged by step {result.step}: the loss is no longer finite. A lower --lr may help.")
     document: dict[str, Any] = {"status": result.status, "steps": result.step, "out": str(out), **result.metrics}
     if as_json:
         print_json(to_json_safe(document))

@@ -1,6 +1,7 @@
 """`posebench ui`: MLflow's own pages over this store."""
 
 import os
+import socket
 import subprocess
 import sys
 from typing import Annotated
@@ -24,6 +25,12 @@ def ui(
         raise SettingsError(f"{TRACKING_VARIABLE}: is the server {uri}; open it in a browser.")
     if uri.startswith("sqlite:///") and not os.path.exists(uri.removeprefix("sqlite:///")):  # noqa: PTH110
         raise SettingsError(f"{uri}: no such file here. Run a study first, or set {TRACKING_VARIABLE}.")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError as error:
+            raise SettingsError(f"--port {port}: cannot be used ({error.strerror}); give another one.") from error
     log(f"MLflow at http://{LOOPBACK}:{port} over {uri}")
     environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
     # Its job runners serve the evaluation of language models: six processes that nobody here needs.
