@@ -6,42 +6,41 @@ Optuna's SELECT ... FOR UPDATE does that.
 """
 
 import logging
-import socket
 import time
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import optuna
-import psutil
 import sqlalchemy
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from bench.ledger_format import (
+    ATTEMPTS,
+    DUPLICATE,
+    HEARTBEAT,
+    OWNER,
+    SESSION,
+    SPEC,
+    STATUS,
+    STUDY,
+    TRIAL_ID,
+    claimant_attribute,
+    is_stale,
+    this_process,
+)
 from bench.record import Status
 from bench.spec import TrialSpec, refuse_difference
 from posemodel.errors import SettingsError
 
 BUSY_TIMEOUT_S = 60
 """How long a worker waits for another one's transaction."""
-HEARTBEAT_S = 10
-GRACE_S = 60
-"""A trial whose worker has not been heard of for so long is given to another one."""
 MAX_ATTEMPTS = 3
 """A trial that ended three workers is recorded as failed."""
-
-_SPEC, _ID, _OWNER, _HEARTBEAT, _ATTEMPTS, _STATUS, _STUDY = (
-    "spec",
-    "trial_id",
-    "owner",
-    "heartbeat",
-    "attempts",
-    "status",
-    "posebench:identity",
-)
-_DUPLICATE = "duplicate"
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -91,12 +90,6 @@ def _lock_transactions(engine: sqlalchemy.Engine) -> None:
     engine.dispose()  # connections made before the listeners were there
 
 
-def _owner() -> dict[str, Any]:
-    """Who holds a trial: enough to tell, on the same host, whether that process still lives."""
-    process = psutil.Process()
-    return {"host": socket.gethostname(), "pid": process.pid, "started": process.create_time()}
-
-
 class Ledger:
     """One study's trials in the storage."""
 
@@ -109,20 +102,32 @@ class Ledger:
             self._study = self.storage.create_new_study([StudyDirection.MAXIMIZE], study_name)
         except optuna.exceptions.DuplicatedStudyError:
             self._study = self.storage.get_study_id_from_name(study_name)
-        known = self.storage.get_study_user_attrs(self._study).get(_STUDY)
+        known = self.storage.get_study_user_attrs(self._study).get(STUDY)
         if known is None:
-            self.storage.set_study_user_attr(self._study, _STUDY, identity)
+            self.storage.set_study_user_attr(self._study, STUDY, identity)
         else:
             refuse_difference(study_name, known, identity)
 
+    @contextmanager
+    def session(self, workers: int) -> Iterator[None]:
+        """Say, for whoever looks, that this process works on the study with so many workers."""
+        owner = this_process()
+        key = f"{SESSION}{owner['host']}:{owner['pid']}:{owner['started']}"
+        told = {**owner, "workers": workers, "since": time.time()}
+        self.storage.set_study_user_attr(self._study, key, told)
+        try:
+            yield
+        finally:
+            self.storage.set_study_user_attr(self._study, key, None)
+
     def enqueue(self, specs: Iterable[TrialSpec]) -> int:
         """Add the trials that are not there yet; returns how many were added. Safe to repeat after a kill."""
-        there = {trial.user_attrs[_ID] for trial in self._trials()}
+        there = {trial.user_attrs[TRIAL_ID] for trial in self._trials()}
         added = 0
         for spec in specs:
             if spec.id in there:
                 continue
-            attributes = {_ID: spec.id, _SPEC: spec.model_dump_json(), _ATTEMPTS: 0}
+            attributes = {TRIAL_ID: spec.id, SPEC: spec.model_dump_json(), ATTEMPTS: 0}
             trial = create_trial(state=TrialState.WAITING, user_attrs=attributes)
             self.storage.create_new_trial(self._study, trial)
             added += 1
@@ -138,17 +143,19 @@ class Ledger:
         while self._waiting:
             key, is_copy = self._waiting.popleft()
             try:
+                me = this_process()
+                self.storage.set_trial_user_attr(key, claimant_attribute(me), me)
                 taken = self.storage.set_trial_state_values(key, TrialState.RUNNING)
             except optuna.exceptions.UpdateFinishedTrialError:
                 taken = False  # another worker took it and has finished it since
             if taken and is_copy:
-                self.storage.set_trial_user_attr(key, _STATUS, _DUPLICATE)
+                self.storage.set_trial_user_attr(key, STATUS, DUPLICATE)
                 self.storage.set_trial_state_values(key, TrialState.FAIL)
             elif taken:
                 trial = self.storage.get_trial(key)
-                attempts = trial.user_attrs[_ATTEMPTS] + 1
-                self.storage.set_trial_user_attr(key, _OWNER, _owner())
-                self.storage.set_trial_user_attr(key, _ATTEMPTS, attempts)
+                attempts = trial.user_attrs[ATTEMPTS] + 1
+                self.storage.set_trial_user_attr(key, OWNER, this_process())
+                self.storage.set_trial_user_attr(key, ATTEMPTS, attempts)
                 self.beat(key)
                 return _as_claim(trial, attempts)
             if not self._waiting:
@@ -159,23 +166,23 @@ class Ledger:
         """Remember what waits: (key, whether it is a later copy of a trial, enqueued by two processes at once)."""
         first: dict[str, int] = {}
         for trial in self._trials():
-            earliest = first.setdefault(trial.user_attrs[_ID], trial.number)
+            earliest = first.setdefault(trial.user_attrs[TRIAL_ID], trial.number)
             if trial.state == TrialState.WAITING:
                 self._waiting.append((trial._trial_id, earliest != trial.number))
 
     def beat(self, key: int) -> None:
         """Say that the worker of a running trial lives."""
-        self.storage.set_trial_user_attr(key, _HEARTBEAT, time.time())
+        self.storage.set_trial_user_attr(key, HEARTBEAT, time.time())
 
     def owned(self, key: int) -> bool:
         """Whether this process still holds a trial (it may have been taken for dead)."""
         trial = self.storage.get_trial(key)
-        return trial.state == TrialState.RUNNING and trial.user_attrs.get(_OWNER) == _owner()
+        return trial.state == TrialState.RUNNING and trial.user_attrs.get(OWNER) == this_process()
 
     def finish(self, key: int, status: Status, score: float | None) -> None:
         """Close a trial. The score is a copy for Optuna's dashboards; no table of ours reads it."""
         try:
-            self.storage.set_trial_user_attr(key, _STATUS, str(status))
+            self.storage.set_trial_user_attr(key, STATUS, str(status))
             if status == Status.COMPLETE and score is not None:
                 self.storage.set_trial_state_values(key, TrialState.COMPLETE, [score])
             else:
@@ -189,9 +196,9 @@ class Ledger:
         ``attempts``: how many workers it has ended so far; one that gave it back on purpose does not count.
         """
         try:
-            self.storage.set_trial_user_attr(key, _ATTEMPTS, attempts)
-            self.storage.set_trial_user_attr(key, _OWNER, None)
-            self.storage.set_trial_user_attr(key, _HEARTBEAT, None)
+            self.storage.set_trial_user_attr(key, ATTEMPTS, attempts)
+            self.storage.set_trial_user_attr(key, OWNER, None)
+            self.storage.set_trial_user_attr(key, HEARTBEAT, None)
             self.storage.set_trial_state_values(key, TrialState.WAITING)
             self._waiting.clear()  # the next claim looks again
         except optuna.exceptions.UpdateFinishedTrialError:
@@ -200,15 +207,15 @@ class Ledger:
     def put_back_stale(self, key: int) -> None:
         """Give a dead worker's trial back, unless another sweep did so before and it is somebody's again."""
         trial = self.storage.get_trial(key)
-        if trial.state == TrialState.RUNNING and _is_stale(trial):
-            self.put_back(key, attempts=trial.user_attrs[_ATTEMPTS])
+        if trial.state == TrialState.RUNNING and is_stale(trial):
+            self.put_back(key, attempts=trial.user_attrs[ATTEMPTS])
 
     def stale(self) -> list[Claim]:
         """Running trials whose worker is dead or has been silent for too long."""
         return [
-            _as_claim(trial, trial.user_attrs[_ATTEMPTS])
+            _as_claim(trial, trial.user_attrs[ATTEMPTS])
             for trial in self._trials()
-            if trial.state == TrialState.RUNNING and _is_stale(trial)
+            if trial.state == TrialState.RUNNING and is_stale(trial)
         ]
 
     def counts(self) -> Counter[str]:
@@ -219,8 +226,8 @@ class Ledger:
                 counts["waiting"] += 1
             elif trial.state == TrialState.RUNNING:
                 counts["running"] += 1
-            elif trial.user_attrs.get(_STATUS) != _DUPLICATE:
-                counts[trial.user_attrs.get(_STATUS, str(Status.FAILED))] += 1
+            elif trial.user_attrs.get(STATUS) != DUPLICATE:
+                counts[trial.user_attrs.get(STATUS, str(Status.FAILED))] += 1
         return counts
 
     def _trials(self) -> list[FrozenTrial]:
@@ -228,19 +235,4 @@ class Ledger:
 
 
 def _as_claim(trial: FrozenTrial, attempts: int) -> Claim:
-    return Claim(trial._trial_id, TrialSpec.model_validate_json(trial.user_attrs[_SPEC]), attempts)
-
-
-def _is_stale(trial: FrozenTrial) -> bool:
-    owner = trial.user_attrs.get(_OWNER)
-    if owner is not None and owner["host"] == socket.gethostname():
-        return not _lives(owner["pid"], owner["started"])
-    heard = trial.user_attrs.get(_HEARTBEAT) or (trial.datetime_start.timestamp() if trial.datetime_start else 0.0)
-    return time.time() - heard > GRACE_S
-
-
-def _lives(pid: int, started: float) -> bool:
-    try:
-        return abs(psutil.Process(pid).create_time() - started) < 1 and psutil.Process(pid).status() != "zombie"
-    except psutil.NoSuchProcess:
-        return False
+    return Claim(trial._trial_id, TrialSpec.model_validate_json(trial.user_attrs[SPEC]), attempts)

@@ -78,6 +78,7 @@ def _trial(spec: StudySpec, phase: Phase, index: int, optimizer: str, chosen: Ch
             data=spec.data,
             val_split="select" if phase == TUNE else "report",
             hold_out_select=True,
+            skip_bad=spec.skip_bad,
             network=spec.network,
             size=spec.size,
             steps=steps,

@@ -1,7 +1,8 @@
 """From overrides to a resolved StudySpec: settings layered, data found or made, device chosen, people required."""
 
+import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 
 from bench.settings import SYNTHETIC_SEED, Setting, build_spec, resolve, spaces_of
 from bench.spec import StudySpec
-from posemodel.data.coco import open_split
+from posemodel.data.coco import PackedSplit, open_split
 from posemodel.data.layout import fingerprint
 from posemodel.data.synthetic import marker_of
 from posemodel.device import choose_device
@@ -20,16 +21,24 @@ DATA_FOLDER = Path("data")
 AWAITED = "not generated yet"
 """Data fingerprint of a dry run whose synthetic data set is still to be made."""
 
+OnSkip = Callable[[Sequence[PackedSplit]], object]
+"""Gets the opened splits of a study with `skip_bad`: they know what was left out."""
+
 MakeData = Callable[[Path, int, int], object]
 """Makes the synthetic data set: folder, number of images, seed."""
 
 
 def prepare(
-    command_line: Mapping[str, Any], study_file: Path | None, preset: str | None, make_data: MakeData | None
+    command_line: Mapping[str, Any],
+    study_file: Path | None,
+    preset: str | None,
+    make_data: MakeData | None,
+    on_skip: OnSkip | None = None,
 ) -> StudySpec:
     """Layer the settings, make or find the data, and resolve the study.
 
     ``make_data`` makes the default data set where it is not complete; None (a dry run) leaves it to be made later.
+    ``on_skip`` hears what `skip_bad` left out.
     Raises SettingsError, or DataError if a split has no labelled person.
     """
     preset = preset or default_preset()
@@ -48,9 +57,12 @@ def prepare(
     else:
         awaited = False
     folder = Path(folder).resolve()
+    digest = AWAITED
     if not awaited:
-        _require_people(folder)
-    digest = AWAITED if awaited else fingerprint(folder)
+        splits = _open_splits(folder, skip_bad=settings["skip_bad"].value)
+        digest = _digest(folder, splits)
+        if on_skip is not None and settings["skip_bad"].value:
+            on_skip(splits)
     return build_spec(
         settings,
         name=default_name(preset, folder) if settings["name"].value is None else settings["name"].value,
@@ -67,15 +79,30 @@ def default_name(preset: str, folder: Path) -> str:
     return f"optimizers-{preset}-" + re.sub(r"[^A-Za-z0-9._-]+", "-", folder.name)
 
 
-def _require_people(folder: Path) -> None:
+def _open_splits(folder: Path, *, skip_bad: bool) -> list[PackedSplit]:
     """A study chooses on `select` and reports on `report`: without labelled people there is no AP to go by."""
+    splits = []
     for split, hold_out in (("train", True), ("select", False), ("report", False)):
-        packed = open_split(folder, split, hold_out_select=hold_out)
+        packed = open_split(folder, split, hold_out_select=hold_out, skip_bad=skip_bad)
         if not len(packed.labelled_only()):
             raise DataError(
                 f"{packed.annotations}: the split `{split}` ({len(packed)} images) has no labelled person; a study "
                 "needs some in each of train, select and report."
             )
+        splits.append(packed)
+    return splits
+
+
+def _digest(folder: Path, splits: Sequence[PackedSplit]) -> str:
+    """The annotations' fingerprint; where something was left out, of the images that are left as well.
+
+    A file that is mended between two calls changes what is trained on, and with it the study.
+    """
+    digest = fingerprint(folder)
+    if not any(split.left_out for split in splits):
+        return digest
+    kept = "".join(split.digest() for split in splits)
+    return hashlib.sha256((digest + kept).encode()).hexdigest()[: len(digest)]
 
 
 def default_preset() -> str:

@@ -68,6 +68,16 @@ class CurvePoint:
     time_ms: int
 
 
+@dataclass(frozen=True)
+class Samples:
+    """People that a trained network found in a few images, beside the true ones."""
+
+    document: dict[str, Any]
+    """Plain data, see `posemodel.samples.predict_samples`."""
+    sheet: bytes | None
+    """The same drawn on the images, as a JPEG file."""
+
+
 def now_ms() -> int:
     """Milliseconds since the epoch."""
     return int(time.time() * 1000)

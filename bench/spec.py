@@ -28,6 +28,8 @@ class StudySpec(Settings):
     data: Path
     data_digest: str
     """Fingerprint of the annotations: the same data set in another folder is the same study."""
+    skip_bad: bool = False
+    """Leave bad images and annotations out, and count them, instead of refusing the data set."""
     network: str = "small"
     size: int = Field(ge=MIN_SIZE)
     optimizers: tuple[str, ...]

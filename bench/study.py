@@ -7,27 +7,37 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.analysis import at_border, best_settings, paired_comparisons, score_table, summarize, verdict
+from bench.analysis import (
+    at_border,
+    best_settings,
+    chosen_rows,
+    costs,
+    curve_bands,
+    leader,
+    lr_sensitivity,
+    paired_comparisons,
+    score_table,
+    seed_rows,
+    summarize,
+    time_use,
+    verdict,
+)
 from bench.analysis.verdict import budget_too_small
+from bench.execute.events import OnEvent, PhaseBegan, nobody
 from bench.execute.local import run_workers
 from bench.execute.worker import WorkerSettings
 from bench.ledger import Ledger
 from bench.measure.machine import fingerprint
 from bench.plan import Chosen, plan_confirm, plan_tune, total_trials
-from bench.record import Record
-from bench.report.result import StudyResult
-from bench.report.write import STUDY, write_report
+from bench.progress import recorded
+from bench.record import Samples, Status
+from bench.report.result import LeaderSamples, StudyResult
+from bench.report.write import STUDY, short_text, write_report
 from bench.space import from_document, log_ranges
 from bench.spec import TUNE, StudySpec, TrialSpec
-from bench.tracking import Tracker
+from bench.tracking import EVALUATED, Tracker
 from posemodel.data.synthetic import marker_of
 from posemodel.errors import SettingsError
-
-OnProgress = Callable[[Record, int, int], None]
-"""Called with each new record, the number of trials ended and the number planned."""
-
-OnPhase = Callable[[int, int], None]
-"""Called as a phase begins, with the number of trials that are new to the ledger and the number planned for it."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +49,17 @@ class Places:
     reports: Path
 
 
-def run_study(
-    spec: StudySpec, places: Places, *, workers: int, on_progress: OnProgress, on_phase: OnPhase
-) -> tuple[StudyResult, Path]:
+def run_study(spec: StudySpec, places: Places, *, workers: int, on_event: OnEvent = nobody) -> tuple[StudyResult, Path]:
     """Run a study, or go on with it, or (once finished) show it again; returns the result and the report's path."""
     ledger = Ledger(places.storage_url, spec.name, spec.identity())
     tracker = Tracker(places.tracking_uri, spec.name)
-    planned = total_trials(spec)
+    with ledger.session(workers):
+        return _run_phases(spec, places, ledger, tracker, workers, on_event)
+
+
+def _run_phases(
+    spec: StudySpec, places: Places, ledger: Ledger, tracker: Tracker, workers: int, on_event: OnEvent
+) -> tuple[StudyResult, Path]:
     try:
         parent = tracker.open_study(spec, fingerprint())
         settings = WorkerSettings(
@@ -53,8 +67,10 @@ def run_study(
         )
 
         def run_phase(plan: list[TrialSpec]) -> None:
-            on_phase(ledger.enqueue(plan), len(plan))
-            run_workers(settings, workers, lambda record, done: on_progress(record, done, planned))
+            new = ledger.enqueue(plan)
+            done = recorded(tracker.records().to_dict(orient="records"))
+            on_event(PhaseBegan(plan[0].phase, new, len(plan), done))
+            run_workers(settings, workers, on_event)
 
         run_phase(plan_tune(spec))
         run_phase(plan_confirm(spec, choose(spec, _settled_records(ledger, tracker, places))))
@@ -62,7 +78,7 @@ def run_study(
         tracker.abandon()
         result = load_result(tracker)
         report = write_report(result, places.reports / spec.name)
-        tracker.log_report(report.parent)
+        tracker.log_report(report.parent, short_text(result))
     except BaseException:
         tracker.close_study("KILLED")
         raise
@@ -85,24 +101,60 @@ def load_result(tracker: Tracker) -> StudyResult:
     """The result of a study, finished or not, from MLflow alone."""
     spec = StudySpec.model_validate(tracker.study_document())
     records = tracker.records()
-    curves = tracker.curves(records)
+    curves = tracker.curves(records, EVALUATED)
+    return analyse(spec, records, curves, machine=tracker.machine(), samples_of=tracker.samples)
+
+
+def analyse(
+    spec: StudySpec,
+    records: pd.DataFrame,
+    curves: pd.DataFrame,
+    *,
+    machine: dict[str, str],
+    samples_of: Callable[[str], Samples | None],
+) -> StudyResult:
+    """What a study's records say. ``samples_of``: the samples that an MLflow run left."""
+    scores = score_table(records)
     summary = summarize(records, curves[curves["ap"].notna()])
-    comparisons = paired_comparisons(score_table(records))
     confirmed = summary[summary["n"] > 0]
     comparable = len(confirmed) > 0 and not budget_too_small(confirmed)
     if not comparable:
         summary = _unranked(summary, spec)
+    spent = costs(records)
+    spent = spent.drop(columns=[column for column in spent.columns if column in summary and column != "name"])
     return StudyResult(
         spec=spec,
         planned=total_trials(spec),
         records=records,
         curves=curves,
-        summary=summary,
-        verdict=verdict(summary, comparisons),
+        summary=summary.merge(spent, on="name", how="left").merge(chosen_rows(records), on="name", how="left"),
+        seeds=seed_rows(records),
+        scores=scores,
+        bands={
+            (value, over): curve_bands(records, curves, value=value, over=over)
+            for value in EVALUATED
+            for over in ("step", "train_seconds")
+        },
+        sensitivity=lr_sensitivity(records),
+        time_use=time_use(records),
+        leader_samples=_leader_samples(summary, records, samples_of),
+        verdict=verdict(summary, paired_comparisons(scores)),
         comparable=comparable,
-        machine=tracker.machine(),
+        machine=machine,
         command=again(spec),
     )
+
+
+def _leader_samples(
+    summary: pd.DataFrame, records: pd.DataFrame, samples_of: Callable[[str], Samples | None]
+) -> LeaderSamples | None:
+    """The samples of the optimizer with the best mean AP: of its first confirm seed that left any."""
+    seeds = seed_rows(records)
+    for trial in seeds[seeds["optimizer"] == leader(summary)].itertuples():
+        samples = samples_of(trial.run_id) if trial.status == Status.COMPLETE else None
+        if samples is not None:
+            return LeaderSamples(trial.optimizer, trial.seed, trial.ap, trial.run_id, samples)
+    return None
 
 
 def _unranked(summary: pd.DataFrame, spec: StudySpec) -> pd.DataFrame:
@@ -123,7 +175,7 @@ def again(spec: StudySpec) -> str:
     data = spec.data.relative_to(here) if spec.data.is_relative_to(here) else spec.data
     study_file = Path("reports") / spec.name / STUDY
     words = ["posebench", "study", "optimizers", "--preset", spec.preset, "--study", str(study_file)]
-    command = shlex.join([*words, "--data", str(data), "--name", f"{spec.name}-again"])
+    command = " \\\n    ".join(map(shlex.join, (words, ["--data", str(data), "--name", f"{spec.name}-again"])))
     made = marker_of(spec.data)
     if made is None:
         return command

@@ -106,6 +106,8 @@ class TrainSettings(Settings):
     """Score only the images of the val split that have labelled people (training always uses only those)."""
     hold_out_select: bool = False
     """Keep the derived `select` tenth out of the training images whichever split is scored."""
+    skip_bad: bool = False
+    """Leave bad images and annotations out, and count them, instead of refusing the data set."""
 
     network: str = "rtpose_vgg"
     size: int | None = Field(default=None, ge=MIN_SIZE)

@@ -3,7 +3,7 @@
 import contextlib
 import io
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,9 @@ from pycocotools.cocoeval import COCOeval
 
 from posemodel.data.check import count
 from posemodel.data.coco import people_to_coco, read_document
-from posemodel.data.problems import all_finite, annotation_problems, person_categories, raise_if_any
+from posemodel.data.left_out import LeftOut, sound_part
+from posemodel.data.problems import is_id, person_categories
+from posemodel.data.segmentation import all_finite
 from posemodel.errors import DataError
 
 PERSON_CATEGORY = 1
@@ -46,15 +48,15 @@ class Scores:
 class KeypointScorer:
     """Accumulates the people found in the images of one annotation file and scores them."""
 
-    def __init__(self, annotations: Path, *, image_ids: Collection[int] | None = None) -> None:
-        """``image_ids``: score only these images (None: all of the file)."""
+    def __init__(self, annotations: Path, *, image_ids: Collection[int] | None = None, skip_bad: bool = False) -> None:
+        """``image_ids``: score only these images (None: all of the file). ``skip_bad``: see ``sound_part``."""
         self._document = read_document(annotations)
+        if skip_bad:
+            self._document, _ = sound_part(self._document, annotations, skip_bad=True, segments=False)
         self.image_ids = sorted(image["id"] for image in self._document["images"])
         if image_ids is not None:
             self.image_ids = sorted(image_ids)
-        self._category = next(
-            (c["id"] for c in self._document["categories"] if c.get("name") == "person"), PERSON_CATEGORY
-        )
+        self._category = min(person_categories(self._document), default=PERSON_CATEGORY)
         self.results: list[dict[str, Any]] = []
 
     def add(self, image_id: int, people: NDArray[np.floating], scores: NDArray[np.floating]) -> None:
@@ -80,18 +82,35 @@ class KeypointScorer:
         temporary.replace(path)
 
 
-def score_file(predictions: Path, annotations: Path) -> Scores:
-    """Score a COCO keypoint results file against an annotation file; DataError says what does not fit."""
-    document = read_document(annotations)
+def score_file(
+    predictions: Path,
+    annotations: Path,
+    *,
+    skip_bad: bool = False,
+    on_left_out: Callable[[LeftOut], None] | None = None,
+) -> Scores:
+    """Score a COCO keypoint results file against an annotation file; DataError says what does not fit.
+
+    ``skip_bad`` leaves images with bad annotations out, and the results on them; the images' files are not looked at.
+    ``on_left_out`` is told how much that was.
+    """
+    whole = read_document(annotations)
     try:
         results = json.loads(predictions.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{predictions}: cannot be read as JSON ({error}).") from error
     if not isinstance(results, list):
         raise DataError(f"{predictions}: must hold a list of results, holds {type(results).__name__}.")
-    raise_if_any(annotation_problems(document, annotations, segments=False))
+    document, left_out = sound_part(whole, annotations, skip_bad=skip_bad, segments=skip_bad)
     people = person_categories(document)
     image_ids = {image["id"] for image in document["images"]}
+    if on_left_out is not None:
+        on_left_out(left_out)
+    if left_out:
+        listed = {image["id"] for image in whole["images"] if isinstance(image, dict) and is_id(image.get("id"))}
+        gone = listed - image_ids
+        of_image = [r.get("image_id") if isinstance(r, dict) else None for r in results]
+        results = [r for r, image in zip(results, of_image, strict=True) if not (is_id(image) and image in gone)]
     for number, result in enumerate(results):
         missing = {"image_id", "category_id", "keypoints", "score"} - set(result if isinstance(result, dict) else ())
         if missing:
@@ -132,6 +151,9 @@ def _score(document: dict[str, Any], results: list[dict[str, Any]], image_ids: l
     # pycocotools reports on stdout, which belongs to our own data.
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO()
+        # Of other categories it would want fields that nobody has checked.
+        categories = [{"id": person, "name": "person"} for person in sorted(person_categories(document))]
+        document = document | {"categories": categories}
         truth.dataset = document | {"annotations": _scored_annotations(document)}
         truth.createIndex()
         found = truth.loadRes([dict(r) for r in results]) if results else _nothing_found(document)

@@ -37,5 +37,6 @@ def _foreground(targets: Maps) -> Maps:
     """How far each map is on, 0..1: the Gaussian's height (background: its complement), the PAF vector's length."""
     heat = targets.heatmaps.clone()
     heat[:, BACKGROUND] = 1 - heat[:, BACKGROUND]
-    length = targets.pafs.unflatten(1, (-1, 2)).norm(dim=2)
+    x, y = targets.pafs[:, 0::2], targets.pafs[:, 1::2]
+    length = torch.sqrt(x * x + y * y)  # torch.linalg.vector_norm over two entries takes 20 times as long on a CPU
     return Maps(heat, length.repeat_interleave(2, dim=1))

@@ -81,7 +81,8 @@ def find_people(
 
 def split_scorer(split: PackedSplit) -> KeypointScorer:
     """A scorer of exactly the images of a split."""
-    return KeypointScorer(Path(split.annotations), image_ids=[split.image_id(p) for p in range(len(split))])
+    image_ids = [split.image_id(p) for p in range(len(split))]
+    return KeypointScorer(Path(split.annotations), image_ids=image_ids, skip_bad=bool(split.left_out))
 
 
 def predict_split(

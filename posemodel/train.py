@@ -16,8 +16,9 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from posemodel.atomic_write import remove_leftovers
 from posemodel.config import Schedule, TrainSettings
-from posemodel.data.coco import PackedSplit, open_split
+from posemodel.data.coco import PackedSplit, left_out_of, open_split
 from posemodel.data.layout import fingerprint
 from posemodel.data.loader import PoseDataset, build_loader
 from posemodel.device import choose_device
@@ -49,6 +50,8 @@ class TrainResult:
     status: RunStatus
     step: int
     metrics: dict[str, float]
+    network: PoseNetwork
+    """As the last step left it."""
 
 
 def schedule_factor(schedule: Schedule, warmup: float, total_steps: int) -> Callable[[int], float]:
@@ -69,10 +72,12 @@ def schedule_factor(schedule: Schedule, warmup: float, total_steps: int) -> Call
 def open_training_splits(settings: TrainSettings) -> tuple[PackedSplit, PackedSplit]:
     """The images trained on (those with labelled people) and the split scored; the two never share a derived tenth."""
     hold_out = settings.hold_out_select or settings.val_split == "select"
-    train_split = open_split(settings.data, settings.train_split, hold_out_select=hold_out).labelled_only()
+    skip_bad = settings.skip_bad
+    train_split = open_split(settings.data, settings.train_split, hold_out_select=hold_out, skip_bad=skip_bad)
+    train_split = train_split.labelled_only()
     if not len(train_split):
         raise DataError(f"{train_split.annotations}: no image with a labelled person is left to train on.")
-    val_split = open_split(settings.data, settings.val_split)
+    val_split = open_split(settings.data, settings.val_split, skip_bad=skip_bad)
     return train_split, val_split.labelled_only() if settings.labelled_only else val_split
 
 
@@ -83,6 +88,7 @@ def train(
     out: Path | None = None,
     resume: bool = False,
     on_metrics: OnMetrics | None = None,
+    on_open: Callable[[PackedSplit, PackedSplit], None] | None = None,
     run_record: Mapping[str, Any] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> TrainResult:
@@ -91,6 +97,7 @@ def train(
     ``make_optimizer`` gets the network's parameters. ``on_metrics`` gets the step and what was measured there:
     `loss`, `lr`, `images_per_s`, `data_wait_share`, `optimizer_step_ms` at every window, `val_loss` and `ap` when they
     are due, `train_seconds` with each. ``out``: folder for `last.safetensors`, `best.safetensors` and `resume.pt`.
+    ``on_open`` gets the split trained on and the split scored before the first step.
     ``resume`` goes on from its `resume.pt`. ``run_record``: what else defines the run (the optimizer, say), kept in
     the checkpoints; a resumed run must have the same. ``should_stop`` is asked after each step; on True the state is
     saved and KeyboardInterrupt raised. A loss that is NaN or infinite ends the run as `diverged`.
@@ -100,6 +107,9 @@ def train(
     device = choose_device(settings.device)
     geometry = input_geometry(settings.network, settings.size)
     train_split, val_split = open_training_splits(settings)
+    left_out = left_out_of((train_split, val_split))
+    if on_open is not None:
+        on_open(train_split, val_split)
     dataset = PoseDataset(train_split, geometry, augment=settings.augment, seed=settings.seed)
     # Pinning is for copies to a CUDA device; on any other it would only cost memory.
     pin_memory = settings.loader.pin_memory and device.type == "cuda"
@@ -122,15 +132,21 @@ def train(
     torch.manual_seed(settings.seed)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    run_record = run_record or {}
+    run_record = dict(run_record or {})
+    if settings.skip_bad:
+        # Files that are mended meanwhile change what is trained on, and the annotations' digest would not tell.
+        run_record |= {"images": train_split.digest(), **left_out.as_metrics()}
     state = TrainingState(network, optimizer, scheduler, _identity(settings, run_record) if out is not None else {})
     left = _resumable(out) if resume else None
     if left is not None:
         state.restore(left, device)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)  # from here on there is something to resume
+        remove_leftovers(out)
     progress = state.progress
     meter = ThroughputMeter(device, state.totals)
     info = CheckpointInfo(settings.network, geometry.size, {**settings.model_dump(mode="json"), **run_record})
-    metrics: dict[str, float] = {}
+    metrics = state.metrics
     loss_sum, loss_steps = torch.zeros((), device=device), 0
 
     def report(new: dict[str, float]) -> None:
@@ -144,11 +160,12 @@ def train(
         metrics["train_seconds"] = meter.totals.train_seconds
         metrics["eval_seconds"] = progress.eval_seconds
         metrics["optimizer_state_bytes"] = optimizer_state_bytes(optimizer)
+        metrics.update(left_out.as_metrics())
         if progress.ap_best >= 0:
             metrics["ap_best"], metrics["ap_best_step"] = progress.ap_best, progress.ap_best_step
         if device.type == "cuda":
             metrics["gpu_memory_peak_bytes"] = torch.cuda.max_memory_allocated(device)
-        return TrainResult(status, progress.step, dict(metrics))
+        return TrainResult(status, progress.step, dict(metrics), network)
 
     while progress.step < total_steps:
         network.freeze_backbone(progress.epoch < settings.frozen_backbone_epochs)

@@ -10,6 +10,7 @@ import torch
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from posemodel.atomic_write import replacing
 from posemodel.errors import CheckpointError
 from posemodel.network import PoseNetwork
 from posemodel.throughput import Totals
@@ -39,11 +40,11 @@ class TrainingState:
     """What must not change between a run and its resumption."""
     progress: Progress = field(default_factory=Progress)
     totals: Totals = field(default_factory=Totals)
+    metrics: dict[str, float] = field(default_factory=dict)
+    """The last value of everything measured: a run killed after its last step still has its AP to tell."""
 
     def save(self, path: Path) -> None:
         """Write the state to ``path``, whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(path.name + ".part")
         state = {
             "identity": dict(self.identity),
             "network": self.network.state_dict(),
@@ -51,16 +52,17 @@ class TrainingState:
             "scheduler": self.scheduler.state_dict(),
             "progress": asdict(self.progress),
             "totals": asdict(self.totals),
+            "metrics": {name: float(value) for name, value in self.metrics.items()},
             "random": torch.get_rng_state(),
         }
-        torch.save(state, temporary)
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            torch.save(state, temporary)
 
     def restore(self, path: Path, device: torch.device) -> None:
         """Take up the state of ``path``; CheckpointError names the settings that differ from that run's."""
         try:
             state = torch.load(path, map_location=device, weights_only=True)
-            known = dict(state["identity"])
+            known, metrics = dict(state["identity"]), dict(state["metrics"])
         except Exception as error:
             raise CheckpointError(f"{path}: cannot be read as a training state ({type(error).__name__}).") from error
         changed = [
@@ -77,6 +79,7 @@ class TrainingState:
         for own, values in ((self.progress, state["progress"]), (self.totals, state["totals"])):
             for entry in fields(own):
                 setattr(own, entry.name, values[entry.name])
+        self.metrics.update(metrics)
 
 
 def optimizer_state_bytes(optimizer: Optimizer) -> int:

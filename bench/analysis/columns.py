@@ -18,6 +18,12 @@ MEASURED_RECORD_COLUMNS = (
     "optimizer_step_ms",
     "optimizer_state_bytes",
     "train_seconds",
+    "eval_seconds",
+    "steps_done",
+    "started_ms",
+    "ended_ms",
+    "concurrent_trials",
+    "run_id",
     "at_border",
 )
 """What a trial may not have measured: absent means unknown (NaN)."""

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.columns import COMPLETE, CONFIRM, DIVERGED, TUNE, with_record_columns
+from bench.analysis.costs import known_median, timed_trials
 from bench.analysis.intervals import mean_interval
 from bench.analysis.scores import score
 from bench.analysis.selection import best_trials
@@ -74,8 +75,7 @@ def summarize(
         interval = mean_interval(scores, resamples=resamples, seed=seed)
         own_times = times[times["optimizer"] == name]
         settings = _settings(confirm, chosen.loc[name, "hyperparameters"] if name in chosen.index else "{}")
-        timed = next((part for part in (confirm, tune) if (part["status"] == COMPLETE).any()), confirm)
-        timed = timed[timed["status"] == COMPLETE]
+        timed = timed_trials(own)
         rows.append(
             {
                 "name": name,
@@ -90,9 +90,9 @@ def summarize(
                 "time_to_target_s": _finite_median(own_times["seconds"]),
                 "steps_to_target": _finite_median(own_times["steps"]),
                 "targets_reached": int(own_times["reached"].sum()),
-                "images_per_s": _known_median(timed["images_per_s"]),
-                "optimizer_step_ms": _known_median(timed["optimizer_step_ms"]),
-                "optimizer_state_bytes": _known_median(timed["optimizer_state_bytes"]),
+                "images_per_s": known_median(timed["images_per_s"]),
+                "optimizer_step_ms": known_median(timed["optimizer_step_ms"]),
+                "optimizer_state_bytes": known_median(timed["optimizer_state_bytes"]),
                 "diverged": int((own["status"] == DIVERGED).sum()),
                 "failed": int((~own["status"].isin([COMPLETE, DIVERGED])).sum()),
                 "confirm_unfinished": int((confirm["status"] != COMPLETE).sum()),
@@ -126,10 +126,3 @@ def _finite_median(values: pd.Series) -> float:
     """Median with misses as infinity; NaN where the median itself is a miss."""
     median = float(np.median(values)) if len(values) else np.inf
     return median if np.isfinite(median) else float("nan")
-
-
-def _known_median(values: pd.Series) -> float:
-    """Median of the measured values; NaN where nothing was measured."""
-    numbers = pd.to_numeric(values, errors="coerce").astype(float)
-    numbers = numbers[np.isfinite(numbers)]
-    return float(numbers.median()) if len(numbers) else float("nan")

@@ -77,3 +77,12 @@ def at_border(hyperparameters: Mapping[str, float], space: Mapping[str, tuple[fl
         if min(position, 1 - position) <= BORDER_SHARE + rounding:
             flagged.append(name)
     return flagged
+
+
+def leader(summary: pd.DataFrame) -> str | None:
+    """The optimizer with the highest mean AP over its confirm trials (ties: the first row); None before there are any.
+
+    No claim: `verdict` says whether it beats the others.
+    """
+    confirmed = summary[summary["n"] > 0]
+    return None if confirmed.empty else str(confirmed.loc[confirmed["ap_mean"].idxmax(), "name"])

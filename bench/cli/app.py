@@ -6,11 +6,13 @@ from typing import Annotated
 
 import typer
 
-from bench.cli import config, data, evaluate, info, report, study, train, ui
+from bench.cli import config, data, evaluate, info, report, study, study_status, train, ui
+from bench.execute import interruption
+from bench.execute.interruption import INTERRUPTED
 from posemodel import __version__
 from posemodel.errors import PosemodelError, SettingsError
 
-DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED, WRONG_USAGE = 0, 1, 2
 
 app = typer.Typer(
     name="posebench",
@@ -23,6 +25,8 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data")
 app.add_typer(study.app, name="study")
+study.app.command("list")(study_status.list_studies)
+study.app.command("status")(study_status.status)
 app.add_typer(config.app, name="config")
 app.command("train")(train.train)
 app.command("eval")(evaluate.evaluate)
@@ -52,6 +56,23 @@ _shown = {"tracebacks": False}
 
 def main() -> None:
     """Run the command line; exit codes are those of the README."""
+    with interruption.handled():
+        _run()
+
+
+def _explain(error: Exception) -> int:
+    """Say what went wrong, in the words of Typer where it found a wrong usage; returns the exit code."""
+    # Newer Typers carry a click of their own, older ones use the package: a usage error is known by its methods.
+    if hasattr(error, "show") and hasattr(error, "exit_code"):
+        error.show()
+        return error.exit_code
+    if _shown["tracebacks"]:
+        raise error
+    print(f"posebench: {type(error).__name__}: {error}\nRun `posebench --debug ...` for details.", file=sys.stderr)
+    return FAILED
+
+
+def _run() -> None:
     # The working directory is importable, in spawned workers too; last, so that nothing there hides a library.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # a broken image is reported in our own words
     here = os.getcwd()  # noqa: PTH109 (sys.path holds text)
@@ -67,14 +88,11 @@ def main() -> None:
         print(f"posebench: {error}", file=sys.stderr)
         sys.exit(WRONG_USAGE if isinstance(error, SettingsError) else FAILED)
     except Exception as error:
-        # Newer Typers carry a click of their own, older ones use the package: a usage error is known by its methods.
-        if hasattr(error, "show") and hasattr(error, "exit_code"):
-            error.show()
-            sys.exit(error.exit_code)
-        if _shown["tracebacks"]:
-            raise
-        print(f"posebench: {type(error).__name__}: {error}\nRun `posebench --debug ...` for details.", file=sys.stderr)
-        sys.exit(FAILED)
+        if not interruption.asked():
+            sys.exit(_explain(error))
+        code = (
+            INTERRUPTED  # a library that is interrupted may make an error of its own of it, in an import for instance
+        )
     if code == INTERRUPTED:
         print(
             "posebench: interrupted; what was done is kept, the same command goes on (train: with --resume).",

@@ -3,13 +3,18 @@
 import hashlib
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bench.cli.output import log, print_json, print_table, progress_bar
 
-app = typer.Typer(help="Check data sets, make synthetic ones.", no_args_is_help=True, rich_markup_mode=None)
+if TYPE_CHECKING:
+    from posemodel.data.stats import Tally
+
+app = typer.Typer(
+    help="Check data sets, describe them, make synthetic ones.", no_args_is_help=True, rich_markup_mode=None
+)
 
 SHOWN = 20
 
@@ -24,6 +29,8 @@ def check(
     from posemodel.data.check import check as run_check
 
     result = run_check(directory, on_split=lambda split: log(f"checking {split} ..."))
+    for note in result.notes:
+        log(f"note: {note}")
     document = result.as_document()
     if as_json:
         print_json(document)
@@ -45,17 +52,103 @@ def synth(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write; a new or unfinished set.")],
     images: Annotated[int, typer.Option("--images", min=3, help="Images in all (8 : 1 : 1 train, select, val).")],
     seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same bytes.")] = 0,
+    num_workers: Annotated[
+        int | None,
+        typer.Option("--num-workers", min=0, help="Processes (default: one for each core, 0 for a small set)."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Render people as JPEGs with exact COCO annotations."""
-    counts = make_synthetic(directory, images, seed)
+    """Render people as JPEGs with exact COCO annotations; interrupted, the same command goes on."""
+    counts = make_synthetic(directory, images, seed, num_workers=num_workers)
     if as_json:
         print_json({"directory": str(directory), "images": sum(counts.values()), "splits": counts})
     else:
         print(f"{directory}: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
 
 
-def make_synthetic(directory: Path, images: int, seed: int) -> dict[str, int]:
+@app.command()
+def stats(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A data set in COCO's standard layout.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE.png", help="Where to draw the figure (default: data-stats-<name>.png)."),
+    ] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave bad images and annotations out, and count them.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Print and draw what the annotations hold: people, sizes, joints, borders, crowds, views; split by split."""
+    from bench.report.data_figure import draw_stats
+    from posemodel.data.stats import folder_stats, join
+
+    if out is None:
+        out = Path(f"data-stats-{directory.resolve().name}.png")
+    elif out.suffix.lower() != ".png":
+        raise typer.BadParameter(f"{out}: the figure is a PNG; end its name with .png", param_hint="--out")
+    elif not out.parent.is_dir():
+        raise typer.BadParameter(f"{out.parent}: no such folder", param_hint="--out")
+    tallies = folder_stats(
+        directory,
+        skip_bad=skip_bad,
+        on_left_out=lambda file, left_out: log(f"left out: {left_out} ({file})"),
+    )
+    total = join(list(tallies.values()))
+    title = f"{directory.resolve().name}: {len(total.sizes)} images, {len(total.heights)} people with keypoints"
+    draw_stats(tallies, total, out, title=title)
+    if as_json:
+        splits = {name: tally.as_document() for name, tally in tallies.items()}
+        print_json({"splits": splits, "total": total.as_document(), "figure": str(out)})
+        return
+    print_table(("", *tallies, "total"), _stats_rows([*tallies.values(), total]))
+    parts = [[name.replace("_", " "), *(_percent(n, sum(row)) for n in row[::-1])] for name, row in total.parts]
+    print_table(("joint", "visible", "occluded", "not labelled"), parts, title="joints, all splits (% of people)")
+    print(f"figure: {out}")
+
+
+def _stats_rows(tallies: "list[Tally]") -> list[list[str]]:
+    """Rows of the printed table: a name, then a cell for each tally."""
+    from posemodel.data.stats import QUANTILES, VIEWS
+
+    documents = [tally.as_document() for tally in tallies]
+    most = max(len(tally.people_histogram) for tally in tallies)
+
+    def row(name: str, *keys: str) -> list[str]:
+        cells = []
+        for document in documents:
+            for key in keys:
+                document = document[key] if document is not None else None
+            is_share = isinstance(document, float)
+            cells.append("-" if document is None else f"{100 * document:.1f} %" if is_share else str(document))
+        return [name, *cells]
+
+    rows = [row(name, name) for name in ("images", "people", "unlabelled", "crowds")]
+    rows[2][0] = "people without keypoints"
+    rows += [row("  crowds as RLE", "crowds_rle"), row("images of 3 or more people", "share_images_with_3_or_more")]
+    for count in range(most):
+        counts = [tally.people_histogram for tally in tallies]
+        cells = [_percent(have[count] if count < len(have) else 0, sum(have)) for have in counts]
+        rows.append([f"  images of {count}", *cells])
+    rows += [row(f"height of people, {name}", "height_share", name) for name in QUANTILES]
+    rows += [row(f"joints {name}", "joints", name) for name in ("visible", "occluded", "unlabelled")]
+    rows.append(row("occluded, of labelled joints", "share_joints_occluded"))
+    rows.append(row("people cut by the border", "share_cut_by_border"))
+    for name in VIEWS:
+        rows.append([f"seen from: {name}", *(_percent(d["views"][name], d["people"]) for d in documents)])
+    rows.append(["image sizes (most common)", *(_most_common(document["image_sizes"]) for document in documents)])
+    return rows
+
+
+def _percent(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f} %" if whole else "-"
+
+
+def _most_common(sizes: dict[str, int], shown: int = 2) -> str:
+    more = f" and {len(sizes) - shown} more" if len(sizes) > shown else ""
+    return ", ".join(f"{size} ({count})" for size, count in list(sizes.items())[:shown]) + more
+
+
+def make_synthetic(directory: Path, images: int, seed: int, *, num_workers: int | None = None) -> dict[str, int]:
     """Generate a synthetic set with a progress bar; a complete one is left as it is."""
     from filelock import FileLock
 
@@ -67,8 +160,15 @@ def make_synthetic(directory: Path, images: int, seed: int) -> dict[str, int]:
     try:
         with FileLock(Path(tempfile.gettempdir(), f"posebench-{key}.lock")), progress_bar() as bar:
             task = bar.add_task(f"rendering {directory}", total=images)
-            return generate(
-                directory, images=images, seed=seed, on_progress=lambda done, _total: bar.update(task, completed=done)
-            )
-    except (FileExistsError, ValueError) as error:
+            started = False
+
+            def show(done: int, _total: int) -> None:
+                nonlocal started
+                if not started:
+                    bar.reset(task, completed=done)  # what was there already says nothing about the speed
+                    started = True
+                bar.update(task, completed=done)
+
+            return generate(directory, images=images, seed=seed, num_workers=num_workers, on_progress=show)
+    except (FileExistsError, ValueError, RuntimeError) as error:
         raise DataError(str(error)) from error

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.output import print_json, print_table
+from bench.cli.output import log, log_left_out, print_json, print_table
 
 if TYPE_CHECKING:
     from posemodel.data.coco import PackedSplit
@@ -39,6 +39,9 @@ def evaluate(
     labelled_only: Annotated[
         bool, typer.Option("--labelled-only", help="Score only images that have labelled people.")
     ] = False,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave bad images and annotations out, and count them.")
+    ] = False,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1)] = 8,
     num_workers: Annotated[int, typer.Option("--num-workers", min=0)] = 0,
     device: Annotated[str, typer.Option("--device", help="auto, cuda, mps or cpu.")] = "auto",
@@ -67,15 +70,23 @@ def evaluate(
     if predictions is not None:
         if annotations is None:
             raise SettingsError("--annotations: --predictions needs the annotation file that it is scored against.")
+        from posemodel.data.left_out import NOTHING
         from posemodel.evaluate import score_file
 
-        _show(score_file(predictions, annotations), {}, as_json)
+        left_out = [NOTHING]
+        scores = score_file(predictions, annotations, skip_bad=skip_bad, on_left_out=left_out.append)
+        if skip_bad:
+            log(f"left out: {left_out[-1]} ({annotations})")
+        _show(scores, left_out[-1].as_metrics(), as_json)
         return
     if data is None:
         raise SettingsError("--data: give the folder of the data set.")
     from posemodel.data.coco import open_split
 
-    packed = open_split(data, split or "val")
+    # The oracle reads no pixels; but with the flag it scores the images that a checkpoint would be scored on.
+    packed = open_split(data, split or "val", skip_bad=skip_bad, look_at_images=skip_bad or not oracle)
+    if skip_bad:
+        log_left_out([packed])
     if labelled_only:
         packed = packed.labelled_only()
     if checkpoint is not None:
@@ -86,7 +97,7 @@ def evaluate(
         scores, extra = _oracle_scores(
             packed, ORACLE_SIZE if size is None else size, ORACLE_STRIDE if stride is None else stride
         )
-    _show(scores, extra, as_json)
+    _show(scores, {**extra, **packed.left_out.as_metrics()}, as_json)
 
 
 def _refuse_idle(options: dict[str, tuple[bool, bool]]) -> None:

@@ -3,11 +3,14 @@
 import json
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from posemodel.data.coco import PackedSplit
 
 
 def print_json(document: Any) -> None:
@@ -19,6 +22,12 @@ def print_json(document: Any) -> None:
 def log(message: str) -> None:
     """A line for the person who waits."""
     print(message, file=sys.stderr, flush=True)
+
+
+def log_left_out(splits: "Sequence[PackedSplit]") -> None:
+    """Say what ``--skip-bad`` left out of each annotation file behind some splits."""
+    for path, left_out in {split.annotations: split.left_out for split in splits}.items():
+        log(f"left out: {left_out} ({path})")
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str | None = None) -> None:

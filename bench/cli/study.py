@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli.data import make_synthetic
-from bench.cli.output import log, print_json, print_table
+from bench.cli.output import log, log_left_out, print_json, print_table
+from bench.execute.interruption import INTERRUPTED
 
 if TYPE_CHECKING:
-    from bench.record import Record
     from bench.report.result import StudyResult
     from bench.spec import StudySpec
     from bench.study import Places
@@ -48,6 +48,9 @@ def optimizers(
     schedule: Annotated[str | None, typer.Option("--schedule", help="cosine or constant.")] = None,
     weight_decay: Annotated[float | None, typer.Option("--wd", "--weight-decay", min=0)] = None,
     device: Annotated[str | None, typer.Option("--device", help="auto, cuda, mps or cpu.")] = None,
+    skip_bad: Annotated[
+        bool | None, typer.Option("--skip-bad/--no-skip-bad", help="Leave bad images and annotations out.")
+    ] = None,
     name: Annotated[str | None, typer.Option("--name", help="Default: kind-preset-data folder.")] = None,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Trials that run at once on this machine.")] = 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
@@ -71,21 +74,33 @@ def optimizers(
         "schedule": schedule,
         "weight_decay": weight_decay,
         "device": device,
+        "skip_bad": skip_bad,
         "name": name,
     }
     from bench.prepare import prepare
 
-    spec = prepare(command_line, study, preset, None if dry_run else _make_data)
+    spec = prepare(command_line, study, preset, None if dry_run else _make_data, log_left_out)
     if dry_run:
         _show_plan(spec, as_json)
         return
 
+    from bench.cli.live import shown
+    from bench.progress import Progress, Size
     from bench.record import FAULTS
     from bench.study import run_study
 
     places = study_places()
     log(f"study {spec.name}: {_size_text(spec)}")
-    result, report = run_study(spec, places, workers=workers, on_progress=_log_trial, on_phase=_log_phase)
+    with shown(Progress(Size.of_spec(spec), active=True, workers=workers)) as display:
+        try:
+            result, report = run_study(spec, places, workers=workers, on_event=display.on_event)
+        except KeyboardInterrupt:
+            known = display.progress
+            display.say(
+                f"posebench: interrupted; {len(known.done)} of {known.size.planned} trials are recorded, the same "
+                "command goes on."
+            )
+            raise SystemExit(INTERRUPTED) from None
     if as_json:
         print_json(result.document(report.as_posix()))
     else:
@@ -109,40 +124,22 @@ def study_places() -> "Places":
 
 
 def show_result(result: "StudyResult", report: Path) -> None:
-    """The main table and the verdict, as the report has them."""
-    from bench.report.tables import COLUMNS, optimizer_rows
+    """The main table, the settings and the verdict, as the report has them."""
+    from bench.report.tables import COLUMNS, SETTINGS_COLUMNS, optimizer_rows, settings_rows
 
     print_table(COLUMNS, optimizer_rows(result), title=result.spec.name)
+    print_table(SETTINGS_COLUMNS, settings_rows(result))
     print(result.verdict)
     print(f"Report: {report}")
 
 
-def _log_phase(new: int, planned: int) -> None:
-    if new < planned:
-        log(f"going on: {planned - new} of the phase's {planned} trials were planned before; recorded ones stay")
-
-
-def _log_trial(record: "Record", done: int, planned: int) -> None:
-    from bench.report.tables import settings_text
-
-    ap = record.metrics.get("ap")
-    speed = record.metrics.get("images_per_s")
-    settings = settings_text(record.hyperparameters, ())
-    parts = [
-        f"[{done}/{planned}] {record.phase} {record.optimizer} ({settings}) seed {record.seed}:",
-        str(record.status),
-        f"AP {ap:.3f}" if ap is not None else "",
-        f"{speed:.1f} images/s" if speed else "",
-        record.error,
-    ]
-    log(" ".join(part for part in parts if part))
-
-
 def _size_text(spec: "StudySpec") -> str:
-    count = len(spec.optimizers)
+    from bench.report.tables import counted
+
     return (
-        f"{count} optimizers x ({spec.trials} tune trials of {spec.tune_steps} steps + {spec.seeds} confirm seeds of "
-        f"{spec.steps} steps), {spec.network} at {spec.size} px, batch {spec.batch_size}, on {spec.device}"
+        f"{counted(len(spec.optimizers), 'optimizer')} x ({counted(spec.trials, 'tune trial')} of "
+        f"{counted(spec.tune_steps, 'step')} + {counted(spec.seeds, 'confirm seed')} of "
+        f"{counted(spec.steps, 'step')}), {spec.network} at {spec.size} px, batch {spec.batch_size}, on {spec.device}"
     )
 
 

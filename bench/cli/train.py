@@ -10,7 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from bench.cli.output import log, print_json, progress_bar
+from bench.cli.output import log, log_left_out, print_json, progress_bar
+from posemodel.atomic_write import replacing
 
 METRICS_FILE = "metrics.jsonl"
 SAY_EVERY_S = 10.0
@@ -44,6 +45,9 @@ def train(
     val_split: Annotated[str, typer.Option("--val-split", help="Split scored during training.")] = "val",
     labelled_only: Annotated[
         bool, typer.Option("--labelled-only", help="Score only images that have labelled people.")
+    ] = False,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave bad images and annotations out, and count them.")
     ] = False,
     augment: Annotated[bool, typer.Option("--augment/--no-augment")] = True,
     foreground_weight: Annotated[
@@ -92,6 +96,7 @@ def train(
             train_split=train_split,
             val_split=val_split,
             labelled_only=labelled_only,
+            skip_bad=skip_bad,
             network=network,
             size=size,
             backbone_weights=backbone_weights,
@@ -126,7 +131,7 @@ def train(
     if out.exists() and not out.is_dir():
         raise SettingsError(f"--out {out}: is a file; give a folder.")
     device_type = choose_device(settings.device).type
-    seen = _known_steps(out / METRICS_FILE) if resume else 0
+    metrics_file = _MetricsFile(out / METRICS_FILE)
 
     with progress_bar() as bar, GpuSampler(device_type) as gpu, _stop_on_interrupt() as should_stop:
         task = bar.add_task("training", total=settings.steps)
@@ -134,10 +139,7 @@ def train(
 
         def on_metrics(step: int, metrics: dict[str, float]) -> None:
             metrics = metrics | gpu.latest()
-            if step > seen:
-                out.mkdir(parents=True, exist_ok=True)
-                with (out / METRICS_FILE).open("a") as file:
-                    file.write(json.dumps(to_json_safe({"step": step, **metrics})) + "\n")
+            metrics_file.add(to_json_safe({"step": step, **metrics}))
             bar.update(task, completed=step)
             due = "val_loss" in metrics or (bar.disable and time.monotonic() - said[0] > SAY_EVERY_S)
             if due:
@@ -152,6 +154,7 @@ def train(
             out=out,
             resume=resume,
             on_metrics=on_metrics,
+            on_open=(lambda *splits: log_left_out(splits)) if skip_bad else None,
             run_record=run_record,
             should_stop=should_stop,
         )
@@ -184,12 +187,30 @@ def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, before)
 
 
-def _known_steps(path: Path) -> int:
-    """The last step that the metrics file holds: a resumed run takes some steps again, and reports them once."""
-    if not path.is_file():
-        return 0
-    lines = path.read_text().splitlines()
-    return max((int(json.loads(line)["step"]) for line in lines if line.endswith("}")), default=0)
+class _MetricsFile:
+    """One JSON document a line. A resumed run takes some steps again: its first line replaces those from there on.
+
+    (Skipping what is known would lose a validation that was cut short, since the line of its step's loss is there.)
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._begun = False
+
+    def add(self, document: dict[str, Any]) -> None:
+        """Append a line that holds `step`."""
+        if not self._begun:
+            self._cut(document["step"])
+            self._begun = True
+        with self.path.open("a") as file:
+            file.write(json.dumps(document) + "\n")
+
+    def _cut(self, step: int) -> None:
+        """Keep the lines of earlier steps; one that a kill has torn was of the last step, and goes."""
+        lines = self.path.read_text().splitlines() if self.path.is_file() else []
+        whole = [line for line in lines if line.startswith("{") and line.endswith("}")]
+        with replacing(self.path) as temporary:
+            temporary.write_text("".join(f"{line}\n" for line in whole if json.loads(line)["step"] < step))
 
 
 def _line(step: int, metrics: dict[str, float]) -> str:

@@ -1,104 +1,218 @@
 """Run the worker in this process, or in several processes of this machine."""
 
+import _thread
 import multiprocessing
-import os
-import queue
 import signal
-import sys
-from dataclasses import replace
-from multiprocessing.connection import wait
-from typing import TYPE_CHECKING
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 
-from bench.execute.worker import OnRecord, WorkerSettings, work
+from bench.execute import interruption
+from bench.execute.events import Event, OnEvent, Stopping, TrialEnded, WorkerDied
+from bench.execute.interruption import INTERRUPTED
+from bench.execute.worker import WorkerSettings, sweep, work
 from bench.ledger import Ledger
 from bench.measure.machine import usable_cores
-from bench.record import Record
+from bench.tracking import Tracker
 from posemodel.errors import PosemodelError
 
-if TYPE_CHECKING:
-    from multiprocessing.queues import Queue
-
 POLL_S = 0.5
+STOP_S = 15.0
+"""How long an interrupted worker may take to give its trial back before it is killed."""
 MAX_DEATHS = 5
 """Workers that may die in a row without a new record before the study is given up."""
-INTERRUPTED = 130
 ERROR_TOLD = 71
-"""Exit status of a worker that has told its error on stderr."""
+"""Exit status of a worker that has told its error."""
 
 
 class WorkerError(PosemodelError):
     """The workers cannot go on."""
 
 
-def run_workers(settings: WorkerSettings, workers: int, on_record: OnRecord) -> None:
+@dataclass(frozen=True)
+class _Ready:
+    """The worker has its libraries loaded: from now on it holds trials."""
+
+
+@dataclass(frozen=True)
+class _Trouble:
+    """The error that ends a worker, in the words for the user."""
+
+    message: str
+
+
+@dataclass
+class _Worker:
+    """A worker process. Each has pipes of its own: a queue shared by all would stay locked when one is killed."""
+
+    process: BaseProcess
+    told: Connection | None
+    """What it tells; None once it has ended."""
+    lifeline: Connection
+    """Closed here (or with this process), it tells the worker to stop."""
+    ready: bool = False
+    trouble: str = ""
+
+
+def run_workers(settings: WorkerSettings, workers: int, on_event: OnEvent) -> None:
     """Work the enqueued plan off with so many workers; a single one works in this process.
 
     A worker process that dies (killed, out of memory) is replaced; its trial waits again, until its attempts are spent.
     Raises WorkerError when workers end with an error, or die again and again without a new record.
     """
     if workers == 1:
-        work(settings, on_record)
+        work(settings, on_event)
         return
-    context = multiprocessing.get_context("spawn")
     share = replace(settings, workers=workers, threads=max(1, usable_cores() // workers))
-    records: Queue[tuple[Record, int]] = context.Queue()
     ledger = Ledger(settings.storage_url, settings.study_name, settings.identity)
-
-    def start() -> multiprocessing.process.BaseProcess:
-        process = context.Process(target=_work, args=(share, records))
-        process.start()
-        return process
-
-    processes = [start() for _ in range(workers)]
-    deaths = 0
-    try:
-        while processes:
-            wait([process.sentinel for process in processes], timeout=POLL_S)
-            if _pass_on(records, on_record):
-                deaths = 0
-            for process in [p for p in processes if not p.is_alive()]:
-                processes.remove(process)
-                if process.exitcode == INTERRUPTED:
-                    raise KeyboardInterrupt
-                if process.exitcode == ERROR_TOLD:
-                    raise WorkerError(
-                        "a worker stopped with the error above; the same command goes on once it is mended"
-                    )
-                counts = ledger.counts()
-                if process.exitcode != 0 and counts["waiting"] + counts["running"]:
-                    deaths += 1
-                    if deaths > MAX_DEATHS:
-                        raise WorkerError(
-                            f"{deaths} worker processes died one after the other (exit {process.exitcode})"
-                        )
-                    processes.append(start())
-    except BaseException:
-        for process in processes:
-            if process.pid is not None and process.is_alive():
-                os.kill(process.pid, signal.SIGINT)  # each puts its trial back
-        raise
-    finally:
-        for process in processes:
-            process.join()
-        _pass_on(records, on_record)
-
-
-def _pass_on(records: "Queue[tuple[Record, int]]", on_record: OnRecord) -> int:
-    """Report what has arrived; returns how many."""
-    count = 0
-    while True:
+    crew: list[_Worker] = []
+    with interruption.on_leaving(lambda: _kill(crew)):
         try:
-            on_record(*records.get_nowait())
-        except queue.Empty:
-            return count
-        count += 1
+            for _ in range(workers):
+                _start(share, crew)
+            _supervise(crew, ledger, on_event, lambda: _start(share, crew))
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):
+                on_event(Stopping())
+            if _stop(crew, on_event):
+                sweep(ledger, Tracker(settings.tracking_uri, settings.study_name))
+            raise
 
 
-def _work(settings: WorkerSettings, records: "Queue[tuple[Record, int]]") -> None:
+def _start(share: WorkerSettings, crew: list[_Worker]) -> None:
+    """Add a worker to the crew."""
+    context = multiprocessing.get_context("spawn")
+    told, tell = context.Pipe(duplex=False)
+    held, lifeline = context.Pipe(duplex=False)
+    process = context.Process(target=_work, args=(share, tell, held))
+    with interruption.held(), _deaf_children():
+        process.start()
+        crew.append(_Worker(process, told, lifeline))
+    tell.close()
+    held.close()
+
+
+@contextmanager
+def _deaf_children() -> Iterator[None]:
+    """Processes started here never see SIGINT: a terminal sends Ctrl-C to all, and only this process is to answer."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        work(settings, lambda record, done: records.put((record, done)))
-    except KeyboardInterrupt:
-        raise SystemExit(INTERRUPTED) from None
-    except PosemodelError as error:
-        print(f"posebench: {error}", file=sys.stderr)
-        raise SystemExit(ERROR_TOLD) from None
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _supervise(crew: list[_Worker], ledger: Ledger, on_event: OnEvent, start: Callable[[], None]) -> None:
+    """Pass on what the workers tell, and replace those that die, until all have ended."""
+    deaths = 0
+    while crew:
+        wait([each for worker in crew for each in (worker.told, worker.process.sentinel) if each is not None], POLL_S)
+        interruption.check()
+        for worker in list(crew):
+            alive = worker.process.is_alive()  # before reading: what a dead one has told is there in full
+            if _pass_on(worker, on_event):
+                deaths = 0
+            if alive:
+                continue
+            worker.process.join()
+            crew.remove(worker)
+            code = worker.process.exitcode
+            if code == INTERRUPTED:
+                raise KeyboardInterrupt
+            if code == ERROR_TOLD:
+                raise WorkerError(worker.trouble)
+            if code == 0:
+                continue
+            on_event(WorkerDied(worker.process.pid or 0))
+            counts = ledger.counts()
+            if counts["waiting"] + counts["running"]:
+                deaths += 1
+                if deaths > MAX_DEATHS:
+                    raise WorkerError(f"{deaths} worker processes died one after the other (exit {code})")
+                start()
+
+
+def _pass_on(worker: _Worker, on_event: OnEvent) -> bool:
+    """Report what a worker has told so far; whether a record was among it."""
+    recorded = False
+    try:
+        while worker.told is not None and worker.told.poll():
+            event: Event | _Ready | _Trouble = worker.told.recv()
+            if isinstance(event, _Ready):
+                worker.ready = True
+            elif isinstance(event, _Trouble):
+                worker.trouble = event.message
+            else:
+                recorded |= isinstance(event, TrialEnded)
+                on_event(event)
+    except (EOFError, OSError):
+        if worker.told is not None:
+            worker.told.close()  # it has ended, perhaps in the middle of a word
+        worker.told = None
+    return recorded
+
+
+def _stop(crew: list[_Worker], on_event: OnEvent) -> bool:
+    """Have the workers give their trials back; whether one had to be killed in the middle of a trial."""
+    for worker in crew:
+        if not worker.ready and worker.told is not None and not worker.told.poll():
+            worker.process.kill()  # still loading its libraries, it holds nothing
+        worker.lifeline.close()
+    deadline = time.monotonic() + STOP_S
+    killed = False
+    while crew:
+        wait([worker.process.sentinel for worker in crew], timeout=POLL_S)
+        for worker in list(crew):
+            alive = worker.process.is_alive()
+            _pass_on(worker, on_event)
+            if not alive:
+                worker.process.join()
+                crew.remove(worker)
+            elif time.monotonic() > deadline:
+                worker.process.kill()
+                killed = True
+    return killed
+
+
+def _kill(crew: list[_Worker]) -> None:
+    """End all workers at once: this process is leaving and waits for nobody."""
+    for worker in crew:
+        worker.process.kill()
+
+
+def _work(settings: WorkerSettings, tell: Connection, lifeline: Connection) -> None:
+    def send(event: Event | _Ready | _Trouble) -> None:
+        try:
+            tell.send(event)
+        except OSError:
+            return  # the study's process is gone, and the lifeline says so
+
+    with interruption.handled():
+        threading.Thread(target=_stop_without, args=(lifeline,), daemon=True, name="lifeline").start()
+        try:
+            send(_Ready())
+            work(settings, send)
+        except KeyboardInterrupt:
+            raise SystemExit(INTERRUPTED) from None
+        except PosemodelError as error:
+            send(_Trouble(str(error)))
+            raise SystemExit(ERROR_TOLD) from None
+
+
+def _stop_without(lifeline: Connection) -> None:
+    """Interrupt this process once the study's process wants it to stop, or is gone."""
+    try:
+        lifeline.recv()
+    except (EOFError, OSError):
+        if hasattr(signal, "pthread_kill"):
+            # A real signal wakes the main thread from whatever it waits for.
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+        else:
+            _thread.interrupt_main()

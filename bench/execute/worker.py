@@ -1,23 +1,27 @@
 """The worker: claim a trial, run it, record it, close it; until nothing waits and nothing runs."""
 
+import os
+import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.ledger import HEARTBEAT_S, MAX_ATTEMPTS, Claim, Ledger
+from bench.execute import interruption
+from bench.execute.events import OnEvent, TrialBegan, TrialEnded, TrialReturned, TrialStepped, nobody
+from bench.ledger import MAX_ATTEMPTS, Claim, Ledger
+from bench.ledger_format import HEARTBEAT_S
+from bench.progress import InHand
 from bench.record import Record, Status, make_record
+from bench.spec import TrialSpec
 from bench.tracking import Tracker
 from bench.trials.optimizers import run_trial
 
 POLL_S = 0.5
 """Pause before looking again while other workers run the last trials."""
-
-OnRecord = Callable[[Record, int], None]
-"""Called with each new record and the number of trials that have ended so far."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class WorkerSettings:
     """torch threads (None: torch's own choice)."""
 
 
-def work(settings: WorkerSettings, on_record: OnRecord | None = None) -> None:
+def work(settings: WorkerSettings, on_event: OnEvent = nobody) -> None:
     """Work until the enqueued plan is done. Interrupted, or stopped by an error, the trial in hand goes back."""
     if settings.threads is not None:
         import torch
@@ -46,57 +50,89 @@ def work(settings: WorkerSettings, on_record: OnRecord | None = None) -> None:
     ledger = Ledger(settings.storage_url, settings.study_name, settings.identity)
     tracker = Tracker(settings.tracking_uri, settings.study_name)
     while True:
-        sweep(ledger, tracker, settings.parent_run)
-        claim = ledger.claim()
+        interruption.check()
+        sweep(ledger, tracker)
+        claim = _take(ledger)
         if claim is not None:
-            _run_claimed(claim, settings, ledger, tracker, on_record)
+            _run_claimed(claim, settings, ledger, tracker, on_event)
         elif ledger.counts()["running"]:
             time.sleep(POLL_S)
         else:
             return
 
 
-def sweep(ledger: Ledger, tracker: Tracker, parent_run: str) -> None:
-    """Settle the trials of dead workers: recorded ones are closed, others wait again, or fail after MAX_ATTEMPTS."""
+def _take(ledger: Ledger) -> Claim | None:
+    """Claim a trial whole; interrupted meanwhile, give it back."""
+    claim = None
+    try:
+        with interruption.held():
+            claim = ledger.claim()
+    except KeyboardInterrupt:
+        if claim is not None:
+            ledger.put_back(claim.key, attempts=claim.attempts - 1)
+        raise
+    return claim
+
+
+def sweep(ledger: Ledger, tracker: Tracker) -> None:
+    """Settle the trials of dead workers: recorded ones are closed, others wait again."""
     for claim in ledger.stale():
         tracker.abandon(claim.spec.id)
         record = tracker.recorded(claim.spec.id)
-        if record is None and claim.attempts < MAX_ATTEMPTS:
-            ledger.put_back_stale(claim.key)
-            continue
         if record is None:
-            message = f"the worker died {claim.attempts} times while it ran this trial"
-            record = make_record(claim.spec, Status.FAILED, steps_done=0, metrics={}, error=message)
-            tracker.record_trial(tracker.start_trial(claim.spec, parent_run), record, [])
-        ledger.finish(claim.key, record.status, record.metrics.get("ap"))
+            ledger.put_back_stale(claim.key)
+        else:
+            ledger.finish(claim.key, record.status, record.metrics.get("ap"))
 
 
-def _run_claimed(
-    claim: Claim, settings: WorkerSettings, ledger: Ledger, tracker: Tracker, on_record: OnRecord | None
-) -> None:
+def _run_claimed(claim: Claim, settings: WorkerSettings, ledger: Ledger, tracker: Tracker, on_event: OnEvent) -> None:
     """Run, record and close a claimed trial; whatever stops it short of that gives it back untouched."""
     spec = claim.spec.with_data(settings.data)
+    began = time.time()
     try:
         record = tracker.recorded(spec.id)
         if record is not None:
             # By a worker that died before it could close the trial, or under a ledger that is gone.
             ledger.finish(claim.key, record.status, record.metrics.get("ap"))
             return
+        on_event(TrialBegan(_in_hand(spec, began)))
         run_id = tracker.start_trial(spec, settings.parent_run)
         with _heartbeat(ledger, claim.key):
-            record, curve = run_trial(spec, concurrent_trials=settings.workers)
+            if claim.attempts > MAX_ATTEMPTS:
+                # Here and not in the sweep, where two workers could record it at once: a claim has one owner.
+                record, curve, samples = _given_up(spec, claim.attempts - 1), [], None
+            else:
+                record, curve, samples = run_trial(
+                    spec,
+                    concurrent_trials=settings.workers,
+                    on_step=lambda step: on_event(TrialStepped(spec.id, step)),
+                )
         if not ledger.owned(claim.key):
             tracker.abandon(spec.id)  # taken for dead, and given to another worker
+            on_event(TrialReturned(spec.id))
             return
-        tracker.record_trial(run_id, record, curve)
+        with interruption.held():
+            tracker.record_trial(run_id, record, curve, samples)
+            ledger.finish(claim.key, record.status, record.metrics.get("ap"))
+            counts = ledger.counts()
+            ended = counts.total() - counts["waiting"] - counts["running"]
+            on_event(TrialEnded(record, time.time() - began, ended))
     except BaseException:
+        # After the record both do nothing: its run is closed, its trial has ended.
         tracker.abandon(spec.id)
         ledger.put_back(claim.key, attempts=claim.attempts - 1)
+        on_event(TrialReturned(spec.id))
         raise
-    ledger.finish(claim.key, record.status, record.metrics.get("ap"))
-    if on_record is not None:
-        counts = ledger.counts()
-        on_record(record, counts.total() - counts["waiting"] - counts["running"])
+
+
+def _given_up(spec: TrialSpec, deaths: int) -> Record:
+    message = f"the worker died {deaths} times while it ran this trial"
+    return make_record(spec, Status.FAILED, steps_done=0, metrics={}, error=message)
+
+
+def _in_hand(spec: TrialSpec, began: float) -> InHand:
+    steps = spec.train.steps or 0
+    return InHand(spec.id, spec.phase, spec.optimizer, spec.seed, steps, began, socket.gethostname(), os.getpid())
 
 
 @contextmanager

@@ -6,8 +6,20 @@ from typing import Any
 
 import pandas as pd
 
-from bench.analysis import to_json_safe
+from bench.analysis import TimeUse, to_json_safe
+from bench.record import Samples
 from bench.spec import StudySpec
+
+
+@dataclass(frozen=True)
+class LeaderSamples:
+    """What the optimizer with the best mean AP found in the sample images, with its first confirm seed."""
+
+    optimizer: str
+    seed: int
+    ap: float
+    run_id: str
+    samples: Samples
 
 
 @dataclass(frozen=True)
@@ -18,7 +30,20 @@ class StudyResult:
     planned: int
     records: pd.DataFrame
     curves: pd.DataFrame
+    """The evaluations: a row for each step of a trial at which AP or validation loss was measured."""
     summary: pd.DataFrame
+    """From `summarize`, with the columns of `costs` and of `chosen_rows` beside it."""
+    seeds: pd.DataFrame
+    """From `seed_rows`."""
+    scores: pd.DataFrame
+    """From `score_table`."""
+    bands: dict[tuple[str, str], pd.DataFrame]
+    """From `curve_bands`, by (value, over)."""
+    sensitivity: pd.DataFrame
+    """From `lr_sensitivity`."""
+    time_use: TimeUse | None
+    leader_samples: LeaderSamples | None
+    """None before there are any."""
     verdict: str
     comparable: bool
     """False where the budget is too small for an order: then nothing is ranked."""

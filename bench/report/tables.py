@@ -1,4 +1,4 @@
-"""The main table: one row an optimizer, as cells of text, for Markdown and for the terminal alike."""
+"""The report's tables as cells of text, for Markdown and for the terminal alike: one row an optimizer."""
 
 import json
 import math
@@ -9,44 +9,75 @@ import pandas as pd
 
 from bench.report.result import StudyResult
 
-COLUMNS = (
+COLUMNS = ("optimizer", "AP [95 %]", "n", "best AP", "time to target", "reached", "diverged", "failed")
+SETTINGS_COLUMNS = ("optimizer", "settings", "AP when tuned")
+COST_COLUMNS = (
     "optimizer",
-    "settings",
-    "AP [95 %]",
-    "n",
-    "time to target",
     "images/s",
     "step (ms)",
     "state (MB)",
-    "diverged",
-    "failed",
+    "training (s)",
+    "evaluation (s)",
+    "n",
+    "share of time",
 )
+SOURCE_COLUMNS = ("optimizer", "tuned by", "confirmed by")
+RUN_CHARACTERS = 8
+"""Of an MLflow run id: enough to find it, and MLflow's search takes the beginning (`run_id LIKE '8a1f02c3%'`)."""
 
 
 def optimizer_rows(result: StudyResult) -> list[list[str]]:
     """Cells of the main table, in the summary's order."""
-    return [_cells(row) for row in result.summary.to_dict(orient="records")]
-
-
-def _cells(row: dict[str, Any]) -> list[str]:
-    interval = "-"
-    if _known(row["ap_mean"]):
-        interval = f"{row['ap_mean']:.3f}"
-        if _known(row["ap_low"]):
-            interval += f" [{row['ap_low']:.3f}, {row['ap_high']:.3f}]"
-    target = f"{row['time_to_target_s']:.0f} s" if _known(row["time_to_target_s"]) else "-"
-    state = f"{row['optimizer_state_bytes'] / 1e6:.1f}" if _known(row["optimizer_state_bytes"]) else "-"
     return [
-        row["name"],
-        settings_text(row["settings"], row["at_border"]),
-        interval,
-        str(row["n"]),
-        target,
-        f"{row['images_per_s']:.1f}" if _known(row["images_per_s"]) else "-",
-        f"{row['optimizer_step_ms']:.2f}" if _known(row["optimizer_step_ms"]) else "-",
-        state,
-        str(row["diverged"]),
-        str(row["failed"]),
+        [
+            row["name"],
+            _interval(row),
+            str(row["n"]),
+            _number(row["best_checkpoint_ap_mean"], ".3f"),
+            _number(row["time_to_target_s"], ".0f", " s"),
+            f"{row['targets_reached']} of {row['n']}" if _known(row["targets_reached"]) and row["n"] else "-",
+            str(row["diverged"]),
+            str(row["failed"]),
+        ]
+        for row in _rows(result)
+    ]
+
+
+def settings_rows(result: StudyResult) -> list[list[str]]:
+    """Cells of the table of chosen settings."""
+    return [
+        [row["name"], settings_text(row["settings"], row["at_border"]), _number(row["tune_ap"], ".3f")]
+        for row in _rows(result)
+    ]
+
+
+def cost_rows(result: StudyResult) -> list[list[str]]:
+    """Cells of the cost table."""
+    return [
+        [
+            row["name"],
+            _number(row["images_per_s"], ".1f"),
+            _number(row["optimizer_step_ms"], ".2f"),
+            _number(row["optimizer_state_bytes"], ".1f", scale=1e-6),
+            _number(row["train_s"], ".1f"),
+            _number(row["eval_s"], ".1f"),
+            str(row["timed_trials"]),
+            _number(row["time_share"], ".1f", " %", scale=100),
+        ]
+        for row in _rows(result)
+    ]
+
+
+def source_rows(result: StudyResult) -> list[list[str]]:
+    """Cells of the table of MLflow runs behind each optimizer's figures: the beginnings of their ids."""
+    runs = {str(name): list(own["run_id"]) for name, own in result.seeds.groupby("optimizer")}
+    return [
+        [
+            row["name"],
+            _run(row["tune_run_id"]) if isinstance(row["tune_run_id"], str) else "-",
+            " ".join(_run(run) for run in runs.get(row["name"], ())) or "-",
+        ]
+        for row in _rows(result)
     ]
 
 
@@ -56,8 +87,9 @@ def settings_text(settings: str, at_border: Sequence[str]) -> str:
     return ", ".join(f"{name} {value:.3g}{'*' if name in at_border else ''}" for name, value in values.items()) or "-"
 
 
-def _known(value: Any) -> bool:
-    return value is not None and not pd.isna(value) and math.isfinite(value)
+def counted(count: int, noun: str) -> str:
+    """`1 seed`, `5 seeds`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -68,3 +100,24 @@ def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str
         "| " + " | ".join(str(cell).ljust(width) for cell, width in zip(line, widths, strict=True)) + " |"
         for line in lines
     )
+
+
+def _rows(result: StudyResult) -> list[dict[str, Any]]:
+    return result.summary.to_dict(orient="records")
+
+
+def _interval(row: dict[str, Any]) -> str:
+    mean = _number(row["ap_mean"], ".3f")
+    return f"{mean} [{row['ap_low']:.3f}, {row['ap_high']:.3f}]" if _known(row["ap_low"]) else mean
+
+
+def _number(value: Any, form: str, unit: str = "", *, scale: float = 1.0) -> str:
+    return f"{value * scale:{form}}{unit}" if _known(value) else "-"
+
+
+def _run(run_id: str) -> str:
+    return f"`{run_id[:RUN_CHARACTERS]}`"
+
+
+def _known(value: Any) -> bool:
+    return value is not None and not pd.isna(value) and math.isfinite(value)

@@ -2,21 +2,36 @@
 
 import gc
 import math
+import time
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 
 from bench.measure.gpu import GpuSampler
 from bench.optimizers import optimizer_entry
-from bench.record import CurvePoint, Record, Status, make_record, now_ms
-from bench.spec import TrialSpec
+from bench.record import CurvePoint, Record, Samples, Status, make_record, now_ms
+from bench.spec import CONFIRM, TrialSpec
+from posemodel.data.coco import PackedSplit
+from posemodel.device import choose_device
 from posemodel.errors import PosemodelError
+from posemodel.network import PoseNetwork, input_geometry
+from posemodel.samples import as_jpeg, draw_samples, predict_samples
 from posemodel.train import train
 
 ERROR_LENGTH = 500
 
 
-def run_trial(spec: TrialSpec, *, concurrent_trials: int = 1) -> tuple[Record, list[CurvePoint]]:
-    """Run one trial and return its record and curve.
+class Outcome(NamedTuple):
+    """What a trial left: its row, its curve and (a confirm trial that completed) people found in a few images."""
+
+    record: Record
+    curve: list[CurvePoint]
+    samples: Samples | None = None
+
+
+def run_trial(spec: TrialSpec, *, concurrent_trials: int = 1, on_step: Callable[[int], None] | None = None) -> Outcome:
+    """Run one trial and return its record, curve and samples; ``on_step`` hears of the steps at which it measures.
 
     What goes wrong in training is a record too: `failed` or `out_of_memory`. Interruptions and what a user can mend
     (PosemodelError: a broken image, say) are raised: they are no result of this trial.
@@ -28,7 +43,14 @@ def run_trial(spec: TrialSpec, *, concurrent_trials: int = 1) -> tuple[Record, l
         "concurrent_trials": concurrent_trials,
     }
     fault: Status | None = None
+    scored: list[PackedSplit] = []
     with GpuSampler(spec.train.device) as gpu:
+
+        def on_metrics(step: int, metrics: dict[str, float]) -> None:
+            curve.append(CurvePoint(step, metrics | gpu.latest(), now_ms()))
+            if on_step is not None:
+                on_step(step)
+
         try:
             make_optimizer = optimizer_entry(spec.optimizer).factory(
                 {**spec.hyperparameters, "weight_decay": spec.weight_decay}
@@ -36,7 +58,8 @@ def run_trial(spec: TrialSpec, *, concurrent_trials: int = 1) -> tuple[Record, l
             result = train(
                 spec.train,
                 make_optimizer,
-                on_metrics=lambda step, metrics: curve.append(CurvePoint(step, metrics | gpu.latest(), now_ms())),
+                on_metrics=on_metrics,
+                on_open=lambda _trained_on, val_split: scored.append(val_split),
             )
         except PosemodelError:
             raise
@@ -49,9 +72,30 @@ def run_trial(spec: TrialSpec, *, concurrent_trials: int = 1) -> tuple[Record, l
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         steps = curve[-1].step if curve else 0
-        return make_record(spec, fault, steps_done=steps, metrics={}, error=message, **place), curve
+        return Outcome(make_record(spec, fault, steps_done=steps, metrics={}, error=message, **place), curve)
     metrics = {k: v for k, v in (result.metrics | gpu.summary()).items() if math.isfinite(v)}
-    return make_record(spec, Status(result.status), steps_done=result.step, metrics=metrics, **place), curve
+    status, samples = Status(result.status), None
+    if spec.phase == CONFIRM and status == Status.COMPLETE:
+        # Timed by itself: it is neither training nor evaluation.
+        began = time.perf_counter()
+        samples = _samples(spec, result.network, scored[0])
+        metrics["samples_seconds"] = time.perf_counter() - began
+    return Outcome(make_record(spec, status, steps_done=result.step, metrics=metrics, **place), curve, samples)
+
+
+def _samples(spec: TrialSpec, network: PoseNetwork, split: PackedSplit) -> Samples:
+    """The people that the trained network finds in the sample images of the split that it was scored on."""
+    settings = spec.train
+    document = predict_samples(
+        network,
+        split,
+        settings.data,
+        input_geometry(settings.network, settings.size),
+        choose_device(settings.device),
+        batch_size=settings.loader.batch_size,
+    )
+    sheet = draw_samples(document, settings.data)
+    return Samples(document, None if sheet is None else as_jpeg(sheet))
 
 
 def _is_out_of_memory(error: Exception) -> bool:

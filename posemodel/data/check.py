@@ -15,15 +15,18 @@ COUNTS = ("images", "people", "crowds", "unlabelled")
 
 @dataclass
 class CheckResult:
-    """Counts per split, and every problem found."""
+    """Counts per split, every problem found, and what is missing."""
 
     splits: dict[str, dict[str, int]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What a training or a study will miss, though nothing that is there is wrong."""
 
     def as_document(self) -> dict[str, Any]:
         """The JSON contract of `posebench data check`."""
         totals = {name: sum(counts[name] for counts in self.splits.values()) for name in COUNTS}
-        return {"splits": self.splits, **totals, "problems": [problem.as_row() for problem in self.problems]}
+        rows = [problem.as_row() for problem in self.problems]
+        return {"splits": self.splits, **totals, "problems": rows, "notes": self.notes}
 
 
 def check(root: Path, *, on_split: Callable[[str], None] | None = None) -> CheckResult:
@@ -47,7 +50,12 @@ def check(root: Path, *, on_split: Callable[[str], None] | None = None) -> Check
         result.problems.extend(found)
         result.splits[name] = count(document)
         if isinstance(document.get("images"), list):
-            result.problems.extend(image_problems(document, files.images))
+            result.problems.extend(image_problems(document, files.images, decode=True))
+        if not result.splits[name]["people"]:
+            result.notes.append(f"the split `{name}` has no labelled person: it can be neither learned from nor scored")
+    for name, purpose in (("train", "train on"), ("val", "report on")):
+        if name not in names and not (name == "val" and "report" in names):
+            result.notes.append(f"there is no split `{name}` to {purpose} (splits here: {', '.join(names)})")
     return result
 
 

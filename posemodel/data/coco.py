@@ -4,21 +4,24 @@ Everything is held in a few NumPy arrays instead of Python objects, so that fork
 reference counts are touched), and pickling hands the arrays to spawned workers through shared memory.
 """
 
+import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from posemodel import skeleton
+from posemodel.data.image_files import decoded, file_fault
 from posemodel.data.layout import SplitFiles, find_split, id_hash, in_select, require_split
-from posemodel.data.problems import annotation_problems, person_categories, raise_if_any
+from posemodel.data.left_out import NOTHING, LeftOut, sound_part, summed
+from posemodel.data.problems import person_categories
+from posemodel.data.segmentation import SegmentPacker, starts
 from posemodel.errors import DataError
 
 
@@ -52,6 +55,8 @@ class PackedSplit:
     rle: NDArray[np.uint8]
     chosen: NDArray[np.int64] | None = None
     """Positions kept of the whole split (see ``subset``); None keeps all."""
+    left_out: LeftOut = NOTHING
+    """What of the annotation file was left out as bad; a derived split shares its file with another."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_shared", {})
@@ -87,6 +92,11 @@ class PackedSplit:
         """Only the images with at least one labelled person."""
         return self.subset(p for p in range(len(self)) if self.people_count(p))
 
+    def digest(self) -> str:
+        """A short digest of the ids of the images: tells one choice of images from another."""
+        ids = self.image_ids if self.chosen is None else self.image_ids[self.chosen]
+        return hashlib.sha256(np.ascontiguousarray(ids).tobytes()).hexdigest()[:16]
+
     def image_id(self, position: int) -> int:
         """COCO's id of the image."""
         return int(self.image_ids[self._row(position)])
@@ -118,16 +128,14 @@ class PackedSplit:
     def read_image(self, position: int) -> NDArray[np.uint8]:
         """BGR pixels (height, width, 3), without EXIF rotation; DataError unless readable and of the annotated size."""
         path = self.path(position)
-        image = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-        if image is None:
-            state = "cannot be decoded" if path.is_file() else "no such file"
-            raise DataError(f"{path}: {state} (image id {self.image_id(position)}). `posebench data check` lists all.")
-        height, width = image.shape[:2]
-        if (width, height) != self.size(position):
-            annotated = "x".join(map(str, self.size(position)))
+        image = decoded(path)
+        width, height = self.size(position)
+        if image is None or image.shape[:2] != (height, width):
+            fault = file_fault(path, width, height, decode=True)
+            text = "cannot be decoded" if fault is None else fault.text
             raise DataError(
-                f"{path}: is {width}x{height} pixels, annotated as {annotated} (image id {self.image_id(position)}). "
-                "`posebench data check` lists all."
+                f"{path}: {text} (image id {self.image_id(position)}). Mend the file or remove its entry; "
+                "`posebench data check` lists every one."
             )
         return image
 
@@ -187,19 +195,28 @@ def read_document(path: Path) -> dict[str, Any]:
         document = json.loads(path.read_bytes())
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
+    except RecursionError as error:
+        raise DataError(f"{path}: is no annotation file (its JSON is nested too deeply).") from error
     except ValueError as error:
         raise DataError(f"{path}: is not valid JSON ({error}).") from error
     if not isinstance(document, dict):
-        raise DataError(f"{path}: must hold an object with images, annotations and categories.")
+        raise DataError(
+            f"{path}: must hold a JSON object with images, annotations and categories, "
+            f"holds a {type(document).__name__}."
+        )
     return document
 
 
-def open_split(root: Path, split: str, *, hold_out_select: bool = False) -> PackedSplit:
+def open_split(
+    root: Path, split: str, *, hold_out_select: bool = False, skip_bad: bool = False, look_at_images: bool = True
+) -> PackedSplit:
     """Read one split of a data set in COCO's standard layout.
 
     ``split`` is `train`, `val`, `select`, `report` or any other name with an annotation file. `select` without a file
     of its own is a fixed tenth of `train`; with ``hold_out_select`` that tenth is taken out of `train`.
-    Raises DataError that lists the first malformed entries and says how many there are.
+    Every image file is looked at, header and end marker, unless ``look_at_images`` is False (to score what needs no
+    pixels). ``skip_bad`` leaves bad images and annotations out (see ``sound_part``) and says so in ``left_out``.
+    Raises DataError that lists the first bad entries and says how many there are.
     """
     files = find_split(root, split)
     derived = files is None and split == "select"
@@ -207,7 +224,7 @@ def open_split(root: Path, split: str, *, hold_out_select: bool = False) -> Pack
         files = require_split(root, "train")
     elif files is None:
         files = require_split(root, split)
-    packed = pack(read_document(files.annotations), files)
+    packed = pack(read_document(files.annotations), files, skip_bad=skip_bad, look_at_images=look_at_images)
     if derived:
         return replace(packed.subset(sorted(select_positions(packed))), name="select")
     train_files = find_split(root, "train")
@@ -216,6 +233,11 @@ def open_split(root: Path, split: str, *, hold_out_select: bool = False) -> Pack
         held_out = select_positions(packed)
         packed = packed.subset(p for p in range(len(packed)) if p not in held_out)
     return packed
+
+
+def left_out_of(splits: Iterable[PackedSplit]) -> LeftOut:
+    """What was left out of all annotation files behind some splits, each file counted once."""
+    return summed({split.annotations: split.left_out for split in splits}.values())
 
 
 def select_positions(train: PackedSplit) -> set[int]:
@@ -230,9 +252,12 @@ def select_positions(train: PackedSplit) -> set[int]:
     return chosen
 
 
-def pack(document: dict[str, Any], files: SplitFiles) -> PackedSplit:
-    """Pack a parsed annotation file; images in order of their ids."""
-    raise_if_any(annotation_problems(document, files.annotations))
+def pack(
+    document: dict[str, Any], files: SplitFiles, *, skip_bad: bool = False, look_at_images: bool = True
+) -> PackedSplit:
+    """Pack a parsed annotation file; images in order of their ids. See ``open_split``."""
+    folder = files.images if look_at_images else None
+    document, left_out = sound_part(document, files.annotations, folder=folder, skip_bad=skip_bad)
     images = sorted(document["images"], key=lambda image: image["id"])
     row_of = {image["id"]: row for row, image in enumerate(images)}
     people_of: list[list[dict[str, Any]]] = [[] for _ in images]
@@ -244,7 +269,10 @@ def pack(document: dict[str, Any], files: SplitFiles) -> PackedSplit:
         labelled = not annotation.get("iscrowd", 0) and any(v > 0 for v in annotation["keypoints"][2::3])
         (people_of if labelled else ignored_of)[row_of[annotation["image_id"]]].append(annotation)
 
-    segments = _Segments()
+    if left_out and not any(people_of):
+        raise DataError(f"{files.annotations}: no labelled person is left; left out as bad: {left_out}.")
+
+    segments = SegmentPacker()
     for row, image in enumerate(images):
         # A labelled person's segment matters only where it could be ignored.
         if ignored_of[row]:
@@ -263,55 +291,9 @@ def pack(document: dict[str, Any], files: SplitFiles) -> PackedSplit:
         image_ids=np.array([image["id"] for image in images], np.int64),
         sizes=np.array([(image["width"], image["height"]) for image in images], np.int32).reshape(-1, 2),
         names=np.frombuffer(bytearray(b"".join(names)), np.uint8),
-        name_start=_starts(len(name) for name in names),
-        person_start=_starts(len(people) for people in people_of),
+        name_start=starts(len(name) for name in names),
+        person_start=starts(len(people) for people in people_of),
         keypoints=np.array(keypoints, np.float32).reshape(-1, skeleton.NUM_COCO_KEYPOINTS, 3),
         **segments.arrays(),
+        left_out=left_out,
     )
-
-
-def _starts(lengths: Iterable[int]) -> NDArray[np.int64]:
-    return np.concatenate([[0], np.cumsum(list(lengths), dtype=np.int64)]).astype(np.int64)
-
-
-class _Segments:
-    """Collects segmentations of either form and packs them."""
-
-    def __init__(self) -> None:
-        self.regions_per_image: list[int] = []
-        self.regions_so_far = 0
-        self.ignored: list[bool] = []
-        self.polygons_per_region: list[int] = []
-        self.polygons: list[NDArray[np.float64]] = []
-        self.rles: list[bytes] = []
-
-    def add(self, segmentation: Any, height: int, width: int, *, ignored: bool) -> None:
-        polygons, rle = [], b""
-        if isinstance(segmentation, dict):
-            counts = segmentation["counts"]
-            if isinstance(counts, list):
-                counts = coco_mask.frPyObjects(segmentation, height, width)["counts"]
-            rle = counts.encode() if isinstance(counts, str) else counts
-        else:
-            polygons = [np.array(polygon, np.float64).reshape(-1, 2) for polygon in segmentation]
-        if not polygons and not rle:
-            return
-        self.ignored.append(ignored)
-        self.polygons_per_region.append(len(polygons))
-        self.polygons.extend(polygons)
-        self.rles.append(rle)
-
-    def end_image(self) -> None:
-        self.regions_per_image.append(len(self.ignored) - self.regions_so_far)
-        self.regions_so_far = len(self.ignored)
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        return {
-            "region_start": _starts(self.regions_per_image),
-            "region_ignored": np.array(self.ignored, bool),
-            "region_polygon_start": _starts(self.polygons_per_region),
-            "polygon_start": _starts(len(polygon) for polygon in self.polygons),
-            "points": np.concatenate(self.polygons) if self.polygons else np.zeros((0, 2)),
-            "region_rle_start": _starts(len(rle) for rle in self.rles),
-            "rle": np.frombuffer(bytearray(b"".join(self.rles)), np.uint8),
-        }

@@ -26,7 +26,7 @@ def _annotation_file(root: Path, folder_name: str) -> Path:
 def split_names(root: Path) -> list[str]:
     """Names of the splits that have an annotation file below ``root`` (`train2017` is `train`), sorted."""
     files = (root / "annotations").glob("person_keypoints_*.json")
-    return sorted(file.stem.removeprefix("person_keypoints_").removesuffix("2017") for file in files)
+    return sorted({file.stem.removeprefix("person_keypoints_").removesuffix("2017") for file in files})
 
 
 def find_split(root: Path, split: str) -> SplitFiles | None:
@@ -35,7 +35,11 @@ def find_split(root: Path, split: str) -> SplitFiles | None:
     for name in names:
         for folder_name in (f"{name}2017", name):
             annotations = _annotation_file(root, folder_name)
-            if annotations.is_file():
+            try:
+                there = annotations.exists()  # a folder too: who reads it says so
+            except OSError as error:
+                raise DataError(f"{annotations}: cannot be read ({error.strerror}).") from error
+            if there:
                 return SplitFiles(name, annotations, root / "images" / folder_name)
     return None
 
@@ -43,8 +47,9 @@ def find_split(root: Path, split: str) -> SplitFiles | None:
 def require_split(root: Path, split: str) -> SplitFiles:
     """Files of a split; raises DataError that says what there is instead."""
     if not root.is_dir():
+        state = "is no folder" if root.exists() else "no such folder"
         raise DataError(
-            f"{root}: no such folder. A data set is a folder with annotations/person_keypoints_train2017.json and "
+            f"{root}: {state}. A data set is a folder with annotations/person_keypoints_train2017.json and "
             f"images/train2017/; `posebench data synth {root} --images 500` makes one."
         )
     files = find_split(root, split)
@@ -73,5 +78,6 @@ def fingerprint(root: Path) -> str:
     for split in split_names(root):
         files = require_split(root, split)
         digest.update(split.encode())
-        digest.update(files.annotations.read_bytes())
+        if files.annotations.is_file():
+            digest.update(files.annotations.read_bytes())
     return digest.hexdigest()[:16]

@@ -160,5 +160,7 @@ def build_loader(
         persistent_workers=settings.persistent_workers,
         multiprocessing_context=settings.start_method if settings.num_workers else None,
         worker_init_fn=_start_worker if settings.num_workers else None,
+        # Of its own: each pass draws a seed, and a resumed training begins one more pass than one that ran through.
+        generator=torch.Generator().manual_seed(seed),
     )
     return loader, sampler

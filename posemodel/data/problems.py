@@ -1,56 +1,55 @@
 """What can be wrong with an annotation file or with the images that it names, found before anyone trains."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from posemodel import skeleton
-from posemodel.errors import DataError
+from posemodel.data.image_files import file_fault
+from posemodel.data.segmentation import all_finite, segmentation_faults
 
-SHOWN = 5
-"""Problems that an error message lists before it only counts."""
-JPEG_TRAILER = 4096
-"""Bytes at the end of a JPEG that may hold its end marker: some cameras and tools append padding or notes."""
 BOX_TOLERANCE = 1.0
 """Pixels that a box may reach over the image's border: annotation tools round."""
 KEYPOINT_VALUES = 3 * skeleton.NUM_COCO_KEYPOINTS
-_LARGEST = float(np.finfo(np.float32).max)
-"""Keypoints are held as float32; JSON knows no bounds."""
 _LARGEST_ID = np.iinfo(np.int64).max
 _LARGEST_SIDE = np.iinfo(np.int32).max
+_SHOWN_CHARACTERS = 60
+"""Of a value that is quoted."""
+
+BAD_ENTRY, TWICE, BAD_ANNOTATION = "with a bad entry", "with an id that occurs twice", "with a bad annotation"
+"""Why images are left out, beside the reasons of ``image_files``."""
+
+Fault = tuple[str, bool]
+"""What is wrong, and whether it is fatal."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One fault: the file, the id of the image or annotation (None: the whole file) and what is wrong."""
+    """One fault: the file, the id of the image or annotation (None: unknown, or the whole file) and what is wrong."""
 
     file: str
     id: int | str | None
     problem: str
     fatal: bool = True
     """Whether the data set cannot be used as it is; other problems are only reported."""
+    images: tuple[int, ...] = ()
+    """Positions in the file's `images` of those that ``--skip-bad`` leaves out because of this."""
+    annotation: int | None = None
+    """Position in the file's `annotations` of the one at fault."""
+    reason: str = ""
+    """Why the images are left out, in a word that is counted."""
+
+    @property
+    def of_whole_file(self) -> bool:
+        """Whether it is no single entry's fault, so that nothing can be left out to mend it."""
+        return not self.images and self.annotation is None
 
     def as_row(self) -> dict[str, Any]:
         """The row that `posebench data check --json` prints."""
-        return {key: value for key, value in asdict(self).items() if key != "fatal"}
-
-
-def raise_if_any(problems: Iterable[Problem]) -> None:
-    """Raise DataError that lists the first few fatal problems and says how many there are."""
-    fatal = [problem for problem in problems if problem.fatal]
-    if not fatal:
-        return
-    lines = [f"  id {p.id}: {p.problem}" if p.id is not None else f"  {p.problem}" for p in fatal[:SHOWN]]
-    more = f"\n  and {len(fatal) - SHOWN} more" if len(fatal) > SHOWN else ""
-    noun = "problem" if len(fatal) == 1 else "problems"
-    raise DataError(
-        f"{fatal[0].file}: {len(fatal)} {noun} in the annotations\n" + "\n".join(lines) + more + "\n"
-        "Mend or remove these entries; `posebench data check` lists every one."
-    )
+        return {"file": self.file, "id": self.id, "problem": self.problem}
 
 
 def annotation_problems(document: dict[str, Any], path: Path, *, segments: bool = True) -> list[Problem]:
@@ -65,75 +64,118 @@ def annotation_problems(document: dict[str, Any], path: Path, *, segments: bool 
     return list(_document_problems(document, file, segments))
 
 
-def _document_problems(document: dict[str, Any], file: str, segments: bool) -> Iterator[Problem]:
-    person = person_categories(document)
-    if not person:
-        yield Problem(file, None, "`categories` has no category named person")
-    if not document["images"]:
-        yield Problem(file, None, "`images` is empty")
-    sizes: dict[Any, tuple[float, float]] = {}
-    for image in document["images"]:
-        faults = list(_image_faults(image))
-        image_id = image.get("id") if isinstance(image, dict) else None
-        for fault in faults:
-            yield Problem(file, image_id, fault)
-        if not faults:
-            if image_id in sizes:
-                yield Problem(file, image_id, "this image id occurs twice")
-            sizes[image_id] = (image["width"], image["height"])
-    seen: set[Any] = set()
-    for annotation in document["annotations"]:
-        if not isinstance(annotation, dict) or not _is_id(annotation.get("id")):
-            yield Problem(file, None, f"an annotation without a whole-number `id`: {str(annotation)[:60]}")
-            continue
-        if annotation["id"] in seen:
-            yield Problem(file, annotation["id"], "this annotation id occurs twice")
-        seen.add(annotation["id"])
-        if not _is_id(annotation.get("image_id")) or annotation["image_id"] not in sizes:
-            yield Problem(file, annotation["id"], f"annotates image {annotation.get('image_id')}, which is not listed")
-            continue
-        if not _is_id(annotation.get("category_id")):
-            yield Problem(file, annotation["id"], "no whole-number `category_id`")
-        elif annotation["category_id"] in person:
-            size = sizes[annotation["image_id"]]
-            for fault, fatal in _person_faults(annotation, *size):
-                yield Problem(file, annotation["id"], fault, fatal)
-            if segments:
-                for fault, fatal in _segmentation_faults(annotation.get("segmentation"), *size):
-                    yield Problem(file, annotation["id"], fault, fatal)
+def image_problems(document: dict[str, Any], folder: Path, *, decode: bool) -> Iterator[Problem]:
+    """Images that are missing, unreadable, truncated or of another size than annotated.
+
+    ``decode``: decode each file (milliseconds an image) instead of looking at its header and end (tens of
+    microseconds).
+    """
+    for position, image in enumerate(document["images"]):
+        if next(image_faults(image), None) is None:
+            path = folder / image["file_name"]
+            fault = file_fault(path, image["width"], image["height"], decode=decode)
+            if fault is not None:
+                yield Problem(str(path), image["id"], fault.text, images=(position,), reason=fault.reason)
 
 
 def person_categories(document: dict[str, Any]) -> set[int]:
     """Ids of the categories named person, in a document that may be malformed."""
     categories = document.get("categories")
     entries = [c for c in categories if isinstance(c, dict)] if isinstance(categories, list) else []
-    return {c["id"] for c in entries if c.get("name") == "person" and _is_id(c.get("id"))}
+    return {c["id"] for c in entries if c.get("name") == "person" and is_id(c.get("id"))}
 
 
-def _is_id(value: Any) -> bool:
+def is_id(value: Any) -> bool:
+    """Whether a JSON value is a whole number that int64 can hold; true and 1.0 are none."""
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _LARGEST_ID
 
 
-def _image_faults(image: Any) -> Iterator[str]:
+def _document_problems(document: dict[str, Any], file: str, segments: bool) -> Iterator[Problem]:
+    person = person_categories(document)
+    if not person:
+        yield Problem(file, None, "`categories` has no category named person")
+    if not document["images"]:
+        yield Problem(file, None, "`images` is empty")
+    images: list[Any] = document["images"]
+    first: dict[int, int] = {}
+    """Position of the sound image entry of each id."""
+    unsound: set[Any] = set()
+    for position, image in enumerate(images):
+        image_id = image.get("id") if isinstance(image, dict) else None
+        faults = list(image_faults(image))
+        for fault in faults:
+            yield Problem(file, _shown_id(image_id), fault, images=(position,), reason=BAD_ENTRY)
+        if faults:
+            unsound |= {image_id} if isinstance(image_id, (int, float, str)) else set()
+        elif image_id in first:
+            # Which of two different images an annotation means, nobody knows: both go. A copy of an entry goes alone.
+            other = first[image_id]
+            same = all(image[key] == images[other][key] for key in ("file_name", "width", "height"))
+            gone = (position,) if same else (other, position)
+            yield Problem(file, image_id, "this image id occurs twice", images=gone, reason=TWICE)
+        else:
+            first[image_id] = position
+    known: dict[int, dict[str, Any]] = {}
+    for number, annotation in enumerate(document["annotations"]):
+        if not isinstance(annotation, dict):
+            text = f"an annotation without a whole-number `id`: {_quoted(annotation)}"
+            yield Problem(file, None, text, annotation=number)
+            continue
+        annotation_id, image_id, category = (annotation.get(key) for key in ("id", "image_id", "category_id"))
+        listed = is_id(image_id) and image_id in first
+        # Unmasked and unlabelled, a person would be taught as background: its whole image goes.
+        gone = (first[image_id],) if listed and (category in person if is_id(category) else True) else ()
+        if not is_id(annotation_id):
+            text = f"an annotation without a whole-number `id`: {_quoted(annotation)}"
+            yield Problem(file, None, text, images=gone, annotation=number, reason=BAD_ANNOTATION)
+            continue
+        if annotation_id in known:
+            copy = known[annotation_id] == annotation
+            text, images_gone = "this annotation id occurs twice", () if copy else gone
+            yield Problem(file, annotation_id, text, images=images_gone, annotation=number, reason=BAD_ANNOTATION)
+        else:
+            known[annotation_id] = annotation
+        if not listed:
+            # What annotates an image with a bad entry goes with it, and is no fault of its own.
+            if not isinstance(image_id, (int, float, str)) or image_id not in unsound:
+                text = f"annotates image {_quoted(image_id)}, which is not listed"
+                yield Problem(file, annotation_id, text, annotation=number)
+            continue
+        if not is_id(category):
+            text = "no whole-number `category_id`"
+            yield Problem(file, annotation_id, text, images=gone, annotation=number, reason=BAD_ANNOTATION)
+        elif category in person:
+            image = images[first[image_id]]
+            for text, fatal in _person_faults(annotation, image["width"], image["height"], segments):
+                yield Problem(file, annotation_id, text, fatal, gone, number, BAD_ANNOTATION)
+
+
+def image_faults(image: Any) -> Iterator[str]:
+    """What is wrong with an entry of `images`."""
     if not isinstance(image, dict):
-        yield f"an image entry is not an object: {str(image)[:60]}"
+        yield f"an image entry is not an object: {_quoted(image)}"
         return
-    if not _is_id(image.get("id")):
-        yield f"`id` of an image must be a whole number, got {image.get('id')!r}"
-    if not isinstance(image.get("file_name"), str) or not image["file_name"]:
+    if not is_id(image.get("id")):
+        yield f"`id` of an image must be a whole number, got {_quoted(image.get('id'))}"
+    name = image.get("file_name")
+    if not isinstance(name, str) or not name:
         yield "an image without `file_name`"
+    elif not _inside(name):
+        yield f"`file_name` must be a path inside the image folder, got {_quoted(name)}"
     for side in ("width", "height"):
-        if not _is_id(image.get(side)) or not 0 < image[side] <= _LARGEST_SIDE:
-            yield f"`{side}` of an image must be a positive whole number, got {image.get(side)!r}"
+        if not is_id(image.get(side)) or not 0 < image[side] <= _LARGEST_SIDE:
+            yield f"`{side}` of an image must be a positive whole number, got {_quoted(image.get(side))}"
 
 
-def all_finite(values: Any) -> bool:
-    """Whether all are numbers, neither NaN nor infinite, that float32 can hold."""
-    return all(isinstance(v, (int, float)) and not isinstance(v, bool) and abs(v) <= _LARGEST for v in values)
+def _inside(name: str) -> bool:
+    """Whether a file name stays in its folder, and is one that a file can have."""
+    if "\0" in name or any("\ud800" <= character <= "\udfff" for character in name):
+        return False
+    return not Path(name).is_absolute() and ".." not in Path(name).parts
 
 
-def _person_faults(annotation: dict[str, Any], width: float, height: float) -> Iterator[tuple[str, bool]]:
-    """Faults of one person, each with whether it is fatal."""
+def _person_faults(annotation: dict[str, Any], width: int, height: int, segments: bool) -> Iterator[Fault]:
+    """Faults of a person in an image of ``width`` x ``height`` pixels."""
     keypoints = annotation.get("keypoints")
     if not isinstance(keypoints, list) or len(keypoints) != KEYPOINT_VALUES:
         length = len(keypoints) if isinstance(keypoints, list) else "none"
@@ -141,14 +183,17 @@ def _person_faults(annotation: dict[str, Any], width: float, height: float) -> I
     elif not all_finite(keypoints):
         yield "`keypoints` holds a value that is not a finite number", True
     else:
-        labelled = [(x, y) for x, y, v in _triples(keypoints) if v > 0]
+        triples = zip(keypoints[0::3], keypoints[1::3], keypoints[2::3], strict=True)
+        labelled = [(x, y) for x, y, v in triples if v > 0]
         if any(v not in (0, 1, 2) for v in keypoints[2::3]):
             yield "`keypoints` holds a visibility other than 0, 1, 2", True
         if any(x < 0 or y < 0 or x > width or y > height for x, y in labelled):
             yield f"a labelled keypoint lies outside the image of {width}x{height} pixels", True
         declared = annotation.get("num_keypoints")
         if declared is not None and declared != len(labelled) and not annotation.get("iscrowd"):
-            yield f"`num_keypoints` is {declared}, but {len(labelled)} are labelled", False
+            yield f"`num_keypoints` is {_quoted(declared)}, but {len(labelled)} are labelled", False
+    if annotation.get("iscrowd", 0) not in (0, 1):
+        yield f"`iscrowd` must be 0 or 1, is {_quoted(annotation['iscrowd'])}", True
     box = annotation.get("bbox")
     if not isinstance(box, list) or len(box) != 4 or not all_finite(box):
         yield "`bbox` must hold 4 finite numbers x, y, width, height", True
@@ -158,81 +203,21 @@ def _person_faults(annotation: dict[str, Any], width: float, height: float) -> I
         or box[1] + box[3] > height + BOX_TOLERANCE
         or min(box[2], box[3]) < 0
     ):
-        yield f"`bbox` {box} reaches outside the image of {width}x{height} pixels", False
-    if not all_finite([annotation.get("area")]):
-        yield "`area` must be a finite number: COCO's score is relative to it", True
+        yield f"`bbox` {_quoted(box)} reaches outside the image of {width}x{height} pixels", True
+    if not all_finite([annotation.get("area")]) or annotation["area"] < 0:
+        yield "`area` must be a finite number, 0 or more: COCO's score is relative to it", True
+    if segments:
+        for fault in segmentation_faults(annotation.get("segmentation"), width, height):
+            yield fault, True
 
 
-def _triples(values: list[float]) -> Iterator[tuple[float, float, float]]:
-    return zip(values[0::3], values[1::3], values[2::3], strict=True)
+def _quoted(value: Any) -> str:
+    """A value as it can be printed on one line."""
+    return ascii(value)[:_SHOWN_CHARACTERS] if not isinstance(value, str) else repr(value)[:_SHOWN_CHARACTERS]
 
 
-def _segmentation_faults(segmentation: Any, width: float, height: float) -> Iterator[tuple[str, bool]]:
-    if isinstance(segmentation, dict):
-        if segmentation.get("size") != [height, width]:
-            found = segmentation.get("size")
-            yield f"RLE `size` is {found}, the image's height and width are [{height}, {width}]", True
-        counts = segmentation.get("counts")
-        runs = _run_lengths(counts) if isinstance(counts, str) else counts
-        # pycocotools decodes too short a sum to whatever was in memory.
-        if (
-            not isinstance(runs, list)
-            or not all(_is_id(run) and run >= 0 for run in runs)
-            or sum(runs) != width * height
-        ):
-            yield f"RLE `counts` must be a list or a compressed string of runs that sum to {width * height}", True
-    elif isinstance(segmentation, list):
-        if not segmentation:
-            yield "`segmentation` has no polygon", False
-        for polygon in segmentation:
-            if not isinstance(polygon, list) or len(polygon) % 2 or not all_finite(polygon):
-                yield "a polygon must hold an even number of finite numbers", True
-            elif len(polygon) < 6:
-                yield "a polygon has fewer than 3 points", True
-    else:
-        yield "`segmentation` must be polygons or RLE", True
-
-
-def _run_lengths(counts: str) -> list[int] | None:
-    """Runs of COCO's compressed RLE (None: malformed): 5 bits a character, differences to the run before the last."""
-    runs: list[int] = []
-    value = shift = 0
-    for character in counts:
-        bits = ord(character) - 48
-        if not 0 <= bits < 64:
-            return None
-        value |= (bits & 0x1F) << shift
-        shift += 5
-        if not bits & 0x20:
-            if bits & 0x10:
-                value -= 1 << shift
-            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
-            value = shift = 0
-    return None if shift else runs
-
-
-def image_problems(document: dict[str, Any], folder: Path) -> Iterator[Problem]:
-    """Images that are missing, unreadable, truncated or of another size than annotated: each file is decoded."""
-    for image in document["images"]:
-        if list(_image_faults(image)):
-            continue
-        path = folder / image["file_name"]
-        problem = _file_problem(path, image["width"], image["height"])
-        if problem:
-            yield Problem(str(path), image["id"], problem)
-
-
-def _file_problem(path: Path, width: int, height: int) -> str | None:
-    if not path.is_file():
-        return "no such file"
-    data = path.read_bytes()
-    is_jpeg = data.startswith(b"\xff\xd8")
-    # libjpeg fills what a truncated file lacks with grey and only warns: look for the end marker ourselves.
-    if is_jpeg and b"\xff\xd9" not in data[-JPEG_TRAILER:]:
-        return "the JPEG is truncated: it has no end marker"
-    pixels = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    if pixels is None:
-        return "not an image that OpenCV can decode"
-    if pixels.shape[:2] != (height, width):
-        return f"is {pixels.shape[1]}x{pixels.shape[0]} pixels, annotated as {width}x{height}"
-    return None
+def _shown_id(value: Any) -> int | str | None:
+    """An id as it is shown: what JSON cannot hold as a plain number or word is in the problem's text."""
+    if isinstance(value, str):
+        return value[:_SHOWN_CHARACTERS].encode(errors="backslashreplace").decode()
+    return value if is_id(value) else None

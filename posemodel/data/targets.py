@@ -61,27 +61,33 @@ def make_pafs(people: NDArray[np.floating], geometry: InputSettings) -> NDArray[
     the mean. Joints outside the input still define the limb's inside part.
     """
     cells = geometry.cells
-    total = np.zeros((skeleton.NUM_LIMBS, 2, cells, cells), np.float32)
-    count = np.zeros((skeleton.NUM_LIMBS, cells, cells), np.float32)
     centres = to_cells(np.asarray(people[..., :2], np.float64), geometry.stride)
     labelled = np.asarray(people[..., 2]) > 0
-    both = labelled[:, skeleton.LIMB_FROM] & labelled[:, skeleton.LIMB_TO]
-    for person, limb in np.argwhere(both):
-        start, end = centres[person, skeleton.LIMB_FROM[limb]], centres[person, skeleton.LIMB_TO[limb]]
-        length = float(np.hypot(*(end - start)))
-        if length == 0:
-            continue
-        low = np.maximum(np.ceil(np.minimum(start, end) - PAF_HALF_WIDTH - _INCLUSIVE), 0).astype(int)
-        high = np.minimum(np.floor(np.maximum(start, end) + PAF_HALF_WIDTH + _INCLUSIVE) + 1, cells).astype(int)
-        if (low >= high).any():
-            continue
-        window = slice(low[1], high[1]), slice(low[0], high[0])
-        unit = (end - start) / length
-        x = np.arange(low[0], high[0])[None, :] - start[0]
-        y = np.arange(low[1], high[1])[:, None] - start[1]
-        along = np.clip(x * unit[0] + y * unit[1], 0, length)
-        inside = (x - along * unit[0]) ** 2 + (y - along * unit[1]) ** 2 <= (PAF_HALF_WIDTH + _INCLUSIVE) ** 2
-        total[limb][(slice(None), *window)] += unit[:, None, None].astype(np.float32) * inside
-        count[limb][window] += inside
-    total /= np.maximum(count, 1)[:, None]
-    return total.reshape(skeleton.NUM_PAFS, cells, cells)
+    person, limb = np.nonzero(labelled[:, skeleton.LIMB_FROM] & labelled[:, skeleton.LIMB_TO])
+    start, end = centres[person, skeleton.LIMB_FROM[limb]], centres[person, skeleton.LIMB_TO[limb]]
+    length = np.hypot(*(end - start).T)
+    low = np.maximum(np.ceil(np.minimum(start, end) - PAF_HALF_WIDTH - _INCLUSIVE), 0)
+    high = np.minimum(np.floor(np.maximum(start, end) + PAF_HALF_WIDTH + _INCLUSIVE) + 1, cells)
+    drawn = (length > 0) & (low < high).all(axis=1)
+    limb, start, end, length = limb[drawn], start[drawn], end[drawn], length[drawn]
+    low, high = low[drawn].astype(np.int64), high[drawn].astype(np.int64)
+    # The cells of all limbs' windows in one long row: a Python loop over limbs would cost more than the image.
+    width, height = (high - low).T
+    areas = width * height
+    of = np.repeat(np.arange(len(limb)), areas)
+    place = np.arange(len(of)) - np.repeat(np.cumsum(areas) - areas, areas)
+    cell_y, cell_x = np.divmod(place, width[of])
+    cell_x += low[of, 0]
+    cell_y += low[of, 1]
+    unit = (end - start) / length[:, None]
+    x, y = cell_x - start[of, 0], cell_y - start[of, 1]
+    unit_x, unit_y = unit[of].T
+    along = np.clip(x * unit_x + y * unit_y, 0, length[of])
+    inside = (x - along * unit_x) ** 2 + (y - along * unit_y) ** 2 <= (PAF_HALF_WIDTH + _INCLUSIVE) ** 2
+    cell = ((limb[of] * cells + cell_y) * cells + cell_x)[inside]
+    count = np.maximum(np.bincount(cell, minlength=skeleton.NUM_LIMBS * cells * cells), 1)
+    pafs = np.empty((skeleton.NUM_LIMBS, 2, cells, cells), np.float32)
+    for axis, component in enumerate((unit_x, unit_y)):
+        summed = np.bincount(cell, weights=component[inside], minlength=len(count))
+        pafs[:, axis] = (summed / count).reshape(skeleton.NUM_LIMBS, cells, cells)
+    return pafs.reshape(skeleton.NUM_PAFS, cells, cells)

@@ -9,6 +9,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from posemodel.atomic_write import replacing
 from posemodel.errors import CheckpointError
 from posemodel.network import NETWORKS, PoseNetwork, build_network
 from posemodel.skeleton import PARTS
@@ -26,8 +27,7 @@ class CheckpointInfo:
 
 
 def save_weights(path: Path, network: PoseNetwork, info: CheckpointInfo) -> None:
-    """Write weights and metadata to ``path`` through a temporary file beside it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write weights and metadata to ``path``, whole or not at all."""
     document = {
         "network": info.network,
         "size": info.size,
@@ -36,10 +36,9 @@ def save_weights(path: Path, network: PoseNetwork, info: CheckpointInfo) -> None
         "parts": PARTS,
         "training": info.training,
     }
-    temporary = path.with_name(path.name + ".part")
     tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
-    save_file(tensors, str(temporary), metadata={_METADATA: json.dumps(document)})
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        save_file(tensors, str(temporary), metadata={_METADATA: json.dumps(document)})
 
 
 def load_network(path: Path, device: torch.device) -> tuple[PoseNetwork, CheckpointInfo]:

@@ -12,7 +12,8 @@ import psutil
 import pytest
 
 from bench import ledger as ledger_module
-from bench.ledger import GRACE_S, Ledger, open_storage
+from bench.ledger import Ledger, open_storage
+from bench.ledger_format import GRACE_S, HEARTBEAT, OWNER, claimant_attribute, this_process
 from bench.plan import plan_tune
 from bench.record import Status
 from posemodel.errors import SettingsError
@@ -249,6 +250,23 @@ def test_a_late_sweep_does_not_take_a_trial_from_its_new_worker(make_spec, open_
     open_ledger(spec).put_back_stale(seen_by_both.key)
     assert ledger.owned(taken.key)
     assert ledger.counts() == {"waiting": 1, "running": 1}
+
+
+def test_a_trial_without_a_name_is_stale_at_once_when_all_who_tried_to_take_it_are_dead(
+    make_spec, open_ledger, start_processes
+):
+    """A kill came right after the claim, or halfway through giving the trial back: nobody waits for a silence."""
+    spec = make_spec()
+    ledger = open_ledger(spec)
+    ledger.enqueue(plan_tune(spec))
+    (worker,) = start_processes("die", spec, 1)
+    key = int(worker.stdout.readline())
+    worker.wait()
+    for attribute in (OWNER, HEARTBEAT):
+        ledger.storage.set_trial_user_attr(key, attribute, None)
+    assert [claim.key for claim in ledger.stale()] == [key]
+    ledger.storage.set_trial_user_attr(key, claimant_attribute(this_process()), this_process())
+    assert ledger.stale() == [], "this process may be about to write its name"
 
 
 def test_a_worker_elsewhere_is_stale_after_a_silence(make_spec, open_ledger):

@@ -4,14 +4,16 @@ import math
 import sqlite3
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pandas as pd
 import pytest
 
 from bench.plan import plan_tune
-from bench.record import TEXT_FIELDS, CurvePoint, Status, make_record
+from bench.record import TEXT_FIELDS, CurvePoint, Samples, Status, make_record
 from bench.report.write import write_report
 from bench.study import load_result
-from bench.tracking import EXPECTED_METRICS, METRICS_PER_BATCH, Tracker
+from bench.tracking import EXPECTED_METRICS, METRICS_PER_BATCH, RUN_COLUMNS, Tracker
 from posemodel.errors import SettingsError
 
 MACHINE = {"cpu": "a processor", "cores": "2"}
@@ -78,7 +80,7 @@ def test_what_is_not_finite_comes_back_as_such_and_is_missing_in_the_table(track
 
 
 def test_a_table_always_has_its_columns(tracker, record_one, spec):
-    expected = {*TEXT_FIELDS, *EXPECTED_METRICS, "run_id"}
+    expected = {*TEXT_FIELDS, *EXPECTED_METRICS, *RUN_COLUMNS}
     assert tracker.records().empty
     assert set(tracker.records().columns) == expected
     record_one(plan_tune(spec)[0], Status.FAILED, error="it broke")
@@ -171,6 +173,77 @@ def test_a_long_curve_is_kept_whole(tracker, record_one, spec):
     curves = tracker.curves(tracker.records())
     assert list(curves["step"]) == list(range(1, steps + 1))
     assert list(curves["loss"]) == [step / 7 for step in range(1, steps + 1)]
+
+
+def test_only_the_curves_asked_for_are_read(tracker, record_one, spec):
+    curve = [
+        CurvePoint(1, {"loss": 3.0, "train_seconds": 0.25}, 1000),
+        CurvePoint(2, {"loss": 2.0, "ap": 0.5, "train_seconds": 0.5}, 1001),
+    ]
+    record_one(plan_tune(spec)[0], curve=curve)
+    curves = tracker.curves(tracker.records(), ["ap"])
+    assert curves.drop(columns="trial_id").to_dict(orient="records") == [{"step": 2, "train_seconds": 0.5, "ap": 0.5}]
+
+
+def test_a_record_knows_when_its_run_began_and_ended(tracker, record_one, spec):
+    _, run_id = record_one(plan_tune(spec)[0], ap=0.5)
+    row, info = tracker.records().iloc[0], tracker.client.get_run(run_id).info
+    assert (row["run_id"], row["started_ms"], row["ended_ms"]) == (run_id, info.start_time, info.end_time)
+    assert row["started_ms"] <= row["ended_ms"]
+
+
+SAMPLES = Samples(
+    {"images": [{"id": 7}], "predictions": []}, cv2.imencode(".jpg", np.full((40, 60, 3), 9, np.uint8))[1].tobytes()
+)
+
+
+def test_samples_come_back_and_stand_where_mlflow_shows_images(tracker, parent, spec):
+    trial = plan_tune(spec)[0]
+    run_id = tracker.start_trial(trial, parent)
+    tracker.record_trial(run_id, make_record(trial, Status.COMPLETE, steps_done=30, metrics={}), [], SAMPLES)
+    assert tracker.samples(run_id) == SAMPLES
+    assert {"samples.json", "samples.jpg", "images"} == {file.path for file in tracker.client.list_artifacts(run_id)}
+    charts = [Path(file.path).name for file in tracker.client.list_artifacts(run_id, "images")]
+    assert all(name.startswith("samples+step+30+") for name in charts)
+    assert tracker.client.get_run(run_id).data.tags["mlflow.loggedImages"] == "True"
+    (full,) = [name for name in charts if name.endswith(".png")]
+    shown = cv2.imread(tracker.client.download_artifacts(run_id, f"images/{full}"))
+    assert shown.shape == (20, 30, 3)
+    assert abs(int(shown.mean()) - 9) <= 1
+
+
+def test_a_trial_without_samples_has_none(tracker, record_one, spec):
+    _, run_id = record_one(plan_tune(spec)[0], ap=0.5)
+    assert tracker.samples(run_id) is None
+    assert tracker.samples("0" * 32) is None
+
+
+def test_damaged_samples_are_none(tracker, parent, spec, tmp_path):
+    run_id = tracker.start_trial(plan_tune(spec)[0], parent)
+    (tmp_path / "samples.json").write_text("{")
+    tracker.client.log_artifact(run_id, str(tmp_path / "samples.json"))
+    assert tracker.samples(run_id) is None
+
+
+def test_a_kill_while_samples_are_written_leaves_no_record_and_no_second_one(tracker, parent, spec, monkeypatch):
+    trial = plan_tune(spec)[0]
+    record = make_record(trial, Status.COMPLETE, steps_done=30, metrics={"ap": 0.5})
+    with monkeypatch.context() as patch:
+        patch.setattr(tracker.client, "log_image", lambda *_args, **_more: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            tracker.record_trial(tracker.start_trial(trial, parent), record, [], SAMPLES)
+    assert tracker.recorded(trial.id) is None
+    tracker.abandon(trial.id)
+    second = tracker.start_trial(trial, parent)
+    tracker.record_trial(second, record, [], SAMPLES)
+    assert list(tracker.records()["run_id"]) == [second]
+
+
+def test_the_study_s_page_begins_with_the_note(tracker, parent, tmp_path):
+    (tmp_path / "report").mkdir()
+    tracker.log_report(tmp_path / "report", "so it is")
+    assert tracker.client.get_run(parent).data.tags["mlflow.note.content"] == "so it is"
+    assert tracker.client.get_experiment(tracker.experiment_id).tags["mlflow.note.content"] == "so it is"
 
 
 def test_runs_say_what_they_are(tracker, parent, record_one, spec):

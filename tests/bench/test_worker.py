@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from bench.execute.events import TrialBegan, TrialEnded, TrialReturned, TrialStepped
 from bench.execute.local import run_workers
 from bench.execute.worker import WorkerSettings, sweep, work
 from bench.ledger import MAX_ATTEMPTS, Ledger
 from bench.optimizers import OPTIMIZERS, OptimizerEntry
-from bench.plan import plan_tune
+from bench.plan import Chosen, plan_confirm, plan_tune
 from bench.record import Status
 from bench.space import Log
 from bench.tracking import Tracker
@@ -35,14 +36,16 @@ class Bench:
         self.tracker = Tracker(tracking_uri, spec.name)
         self.parent = self.tracker.open_study(spec, {})
         self.settings = WorkerSettings(storage_url, tracking_uri, spec.name, spec.identity(), self.parent, spec.data)
-        self.seen = []
+        self.seen, self.events = [], []
         self.ledger.enqueue(self.plan)
 
     def work(self):
-        work(self.settings, self.on_record)
+        work(self.settings, self.on_event)
 
-    def on_record(self, record, done):
-        self.seen.append((record.optimizer, str(record.status), done))
+    def on_event(self, event):
+        self.events.append(event)
+        if isinstance(event, TrialEnded):
+            self.seen.append((event.record.optimizer, str(event.record.status), event.ended))
 
     def statuses(self):
         return dict(zip(self.tracker.records()["optimizer"], self.tracker.records()["status"], strict=True))
@@ -96,6 +99,9 @@ def test_a_plan_is_worked_off_into_records(make_bench, tiny_spec):
     assert (records["optimizer_step_ms"] > 0).all()
     assert not records["effective_pin_memory"].any()
     assert bench.seen == [("sgd", "complete", 1), ("adam", "complete", 2)]
+    kinds = [type(event) for event in bench.events]
+    assert list(dict.fromkeys(kinds)) == [TrialBegan, TrialStepped, TrialEnded]
+    assert (kinds.count(TrialBegan), kinds.count(TrialEnded)) == (2, 2)
     assert bench.ledger.counts() == {"complete": 2}
     assert bench.run_states() == {"FINISHED": 2}
     curves = bench.tracker.curves(records)
@@ -130,12 +136,34 @@ def test_records_outlive_the_ledger(make_bench, tiny_spec, hermetic):
 
 def test_the_same_trial_gives_the_same_numbers(tiny_spec):
     trial = plan_tune(tiny_spec())[1]
-    (first, _), (second, _) = run_trial(trial), run_trial(trial)
+    first, second = run_trial(trial).record, run_trial(trial).record
     timed = {"images_per_s", "data_wait_share", "optimizer_step_ms", "train_seconds", "eval_seconds"}
     assert {k: v for k, v in first.metrics.items() if k not in timed} == {
         k: v for k, v in second.metrics.items() if k not in timed
     }
     assert "val_loss" in first.metrics
+
+
+def test_a_confirm_trial_leaves_samples_of_the_split_that_it_was_scored_on(tiny_spec, tiny):
+    spec = tiny_spec(optimizers=["adam"], seeds=2)
+    chosen = {"adam": Chosen(plan_tune(spec)[0].hyperparameters)}
+    assert run_trial(plan_tune(spec)[0]).samples is None
+    outcomes = [run_trial(trial) for trial in plan_confirm(spec, chosen)]
+    first, second = (outcome.samples.document for outcome in outcomes)
+    assert first["split"] == "val"
+    assert first["images"] == second["images"] != []
+    assert all((tiny / image["file"]).is_file() for image in first["images"])
+    assert {person["image_id"] for person in first["annotations"]} == {image["id"] for image in first["images"]}
+    assert all(outcome.samples.sheet.startswith(b"\xff\xd8") for outcome in outcomes)
+    assert all(outcome.record.metrics["samples_seconds"] > 0 for outcome in outcomes)
+
+
+def test_a_confirm_trial_that_diverged_leaves_no_samples(tiny_spec):
+    spec = tiny_spec(optimizers=["sgd"], spaces=EXPLODING, steps=3)
+    chosen = {"sgd": Chosen(plan_tune(spec)[0].hyperparameters)}
+    outcome = run_trial(plan_confirm(spec, chosen)[0])
+    assert outcome.record.status == Status.DIVERGED
+    assert outcome.samples is None
 
 
 @pytest.mark.parametrize(
@@ -172,6 +200,7 @@ def test_data_that_is_gone_stops_the_worker_and_costs_no_trial(make_bench, make_
         with pytest.raises(DataError, match=f"{data}: no such folder"):
             bench.work()
         assert bench.ledger.counts() == {"waiting": 2}
+        assert isinstance(bench.events[-1], TrialReturned)
     assert bench.tracker.records().empty
     assert set(bench.run_states()) == {"KILLED"}
     shutil.copytree(tiny, data)
@@ -212,7 +241,7 @@ def test_the_trial_of_a_killed_worker_is_run_by_the_next(make_bench, tiny_spec, 
 def test_a_record_whose_worker_died_before_closing_the_trial_counts(make_bench, tiny_spec, die_holding_a_trial):
     bench = make_bench(tiny_spec())
     die_holding_a_trial(bench.spec)
-    record, curve = run_trial(bench.plan[0])
+    record, curve, _ = run_trial(bench.plan[0])
     bench.tracker.record_trial(bench.tracker.start_trial(bench.plan[0], bench.parent), record, curve)
     bench.work()
     assert [optimizer for optimizer, _, _ in bench.seen] == ["adam"]
@@ -225,8 +254,10 @@ def test_a_trial_that_ends_every_worker_is_recorded_as_failed(make_bench, tiny_s
     for attempt in range(1, MAX_ATTEMPTS + 1):
         assert bench.ledger.counts() == {"waiting": 2}, f"attempt {attempt}"
         die_holding_a_trial(bench.spec)
-        sweep(bench.ledger, bench.tracker, bench.parent)
-    assert bench.ledger.counts() == {"waiting": 1, "failed": 1}
+        sweep(bench.ledger, bench.tracker)
+    bench.work()
+    assert bench.ledger.counts() == {"failed": 1, "complete": 1}
+    assert bench.run_states() == {"FAILED": 1, "FINISHED": 1}
     record = bench.tracker.recorded(bench.plan[0].id)
     assert record.status == Status.FAILED
     assert f"died {MAX_ATTEMPTS} times" in record.error
@@ -234,8 +265,9 @@ def test_a_trial_that_ends_every_worker_is_recorded_as_failed(make_bench, tiny_s
 
 def test_two_spawned_workers_leave_what_one_does(make_bench, tiny_spec):
     bench = make_bench(tiny_spec(trials=2))
-    run_workers(bench.settings, 2, bench.on_record)
+    run_workers(bench.settings, 2, bench.on_event)
     assert sorted(bench.tracker.records()["trial_id"]) == sorted(trial.id for trial in bench.plan)
     assert len(bench.seen) == 4
+    assert sum(isinstance(event, TrialStepped) for event in bench.events) >= 4, "steps come through the pipes"
     assert bench.ledger.counts() == {"complete": 4}
     assert bench.run_states() == {"FINISHED": 4}

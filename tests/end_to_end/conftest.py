@@ -111,6 +111,12 @@ class Place:
         )
 
 
+@pytest.fixture(scope="session")
+def make_place():
+    """For fixtures that live longer than a test."""
+    return Place
+
+
 @pytest.fixture
 def place(tmp_path):
     return Place(tmp_path / "here")

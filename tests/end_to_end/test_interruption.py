@@ -1,19 +1,30 @@
 """A study that is interrupted and killed: what was recorded is kept, and the same command brings it to its end."""
 
+import contextlib
 import json
 import os
 import signal
-import time
+import sqlite3
+from pathlib import Path
+
+import psutil
+import pytest
+
+from bench.ledger_view import LOST, RUNNING, WAITING
+from tests.support.running_study import DEADLINE_S, LONG, OnTerminal, ended, entries, output, wait_for
 
 PLANNED = 6
 
 
 def wait_for_records(place, process, wanted):
-    deadline = time.monotonic() + 180
-    while len(place.recorded()) < wanted:
-        assert process.poll() is None, (place.folder / "output.txt").read_text()
-        assert time.monotonic() < deadline, f"{len(place.recorded())} of {wanted} records after 3 minutes"
-        time.sleep(0.02)
+    wait_for(lambda: len(place.recorded()) >= wanted, process, place)
+
+
+def assert_given_back(place):
+    """No trial is in anybody's hands, and no MLflow run is left open."""
+    assert entries(place, RUNNING, LOST) == []
+    assert len(entries(place, WAITING)) == 2
+    assert set(place.run_states()) == {"KILLED"}
 
 
 def test_a_study_survives_an_interruption_and_a_kill(place):
@@ -23,13 +34,13 @@ def test_a_study_survives_an_interruption_and_a_kill(place):
     try:
         wait_for_records(place, process, 1)
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 130
+        assert process.wait(DEADLINE_S) == 130
     finally:
         process.kill()
         process.wait()
-    output = (place.folder / "output.txt").read_text()
-    assert "interrupted" in output
-    assert "Traceback" not in output
+    assert "recorded, the same command goes on" in output(place)
+    assert "Traceback" not in output(place)
+    assert "\x1b" not in output(place), "no control characters on a pipe"
     first = place.recorded()
     assert 1 <= len(first) < PLANNED
     assert place.query("SELECT status FROM runs WHERE name = 'optimizers-smoke-people'") == [("KILLED",)]
@@ -62,3 +73,104 @@ def test_a_study_survives_an_interruption_and_a_kill(place):
     states = place.run_states()
     assert states["FINISHED"] == PLANNED + 1
     assert set(states) <= {"FINISHED", "KILLED"}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_sigterm_gives_the_trials_back(place, workers):
+    """As clusters send it: to every process of the job, and more than once."""
+    with ended(place.start(*place.study, *LONG, "--workers", workers)) as process:
+        wait_for(lambda: len(entries(place, RUNNING)) == workers, process, place)
+        held = entries(place, RUNNING)
+        for entry in held:
+            psutil.Process(entry.pid).send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(DEADLINE_S) == 130
+        assert not any(psutil.pid_exists(entry.pid) for entry in held)
+    assert "0 of 6 trials are recorded, the same command goes on" in output(place)
+    assert "Traceback" not in output(place)
+    assert_given_back(place)
+
+
+def test_ctrl_c_in_a_terminal_gives_the_trials_of_two_workers_back(place):
+    """The terminal sends it to all processes at once; `study status` looks on from another one."""
+    with OnTerminal(place, *place.study, *LONG, "--workers", 2) as process:
+        wait_for(lambda: len(entries(place, RUNNING)) == 2, process, place)
+        status = json.loads(place.run("study", "status", place.name, "--json").stdout)
+        assert status["status"] == "running"
+        assert (status["trials"]["running"], status["trials"]["waiting"], status["workers"]) == (2, 4, 2)
+        assert {found["pid"] for found in status["running"]} == {entry.pid for entry in entries(place, RUNNING)}
+        process.type(b"\x03")
+        assert process.wait() == 130
+    assert_given_back(place)
+    shown = output(place)
+    assert "Traceback" not in shown
+    assert "\x1b[?25l" in shown, "a live table hides the cursor"
+    assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l"), "and gives it back"
+    assert "0 of 6 trials are recorded, the same command goes on" in shown
+    after = json.loads(place.run("study", "status", place.name, "--json").stdout)
+    assert (after["status"], after["trials"]["running"], after["trials"]["waiting"]) == ("unfinished", 0, 6)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_ctrl_c_twice_ends_at_once_and_the_same_command_goes_on(place, workers):
+    """The second one comes while the first is stuck: somebody else's transaction locks the ledger."""
+    command = (*place.study, "--steps", "100", "--tune-steps", "100", "--optimizers", "sgd,adam", "--workers", workers)
+    with ended(place.start(*command)) as process:
+        wait_for(lambda: len(entries(place, RUNNING)) == workers, process, place)
+        held = [psutil.Process(entry.pid) for entry in entries(place, RUNNING)]
+        lock = sqlite3.connect(place.folder / "optuna.db", timeout=30, isolation_level=None)
+        with contextlib.closing(lock):
+            lock.execute("BEGIN IMMEDIATE")
+            process.send_signal(signal.SIGINT)
+            wait_for(lambda: place.run_states().get("KILLED", 0) == workers, process, place)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(DEADLINE_S) == 130
+            _, alive = psutil.wait_procs(held, timeout=DEADLINE_S)
+            assert alive == []
+    assert "ended at once" in output(place)
+    assert "Traceback" not in output(place)
+    assert len(entries(place, LOST)) == workers
+    if workers > 1:
+        return  # what goes on is the same with one
+
+    last = place.run(*command, "--json")
+    assert last.returncode == 0, last.stderr
+    assert json.loads(last.stdout)["trials"]["complete"] == PLANNED
+    assert len(place.recorded()) == len(set(place.recorded())) == PLANNED
+    assert set(place.run_states()) <= {"FINISHED", "KILLED"}
+
+
+def test_workers_end_with_the_process_that_started_them(place):
+    """It was killed, and could tell them nothing."""
+    with ended(place.start(*place.study, *LONG, "--workers", 2)) as process:
+        wait_for(lambda: len(entries(place, RUNNING)) == 2, process, place)
+        workers = [psutil.Process(entry.pid) for entry in entries(place, RUNNING)]
+        process.kill()
+        _, alive = psutil.wait_procs(workers, timeout=DEADLINE_S)
+        assert alive == []
+    assert entries(place, RUNNING, LOST) == []
+    assert "Traceback" not in output(place)
+
+
+def test_ctrl_c_while_data_is_made_and_while_libraries_are_loaded(place):
+    command = ("study", "optimizers", "--preset", "smoke", "--study", "tiny.toml")
+
+    def is_made():
+        return any((place.folder / "data").rglob("*.jpg")) if (place.folder / "data").exists() else False
+
+    def is_loaded(process):
+        try:
+            return "libtorch" in Path(f"/proc/{process.pid}/maps").read_text()
+        except OSError:
+            pytest.skip("no /proc to see what is being loaded")
+
+    for state in (is_loaded, lambda _process: is_made()):
+        with ended(place.start(*command)) as process:
+            wait_for(lambda: state(process), process, place)  # noqa: B023 (waited for at once)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(DEADLINE_S) == 130
+    assert output(place).count("interrupted") == 2
+    assert "Traceback" not in output(place)
+    assert not (place.folder / "optuna.db").exists()
+    assert not (place.folder / "reports").exists()

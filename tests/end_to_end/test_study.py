@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import pandas as pd
 
@@ -56,13 +57,21 @@ def test_the_report_has_its_files(finished, document):
     place, _ = finished
     report = place.folder / document["report"]
     text = report.read_text()
-    assert document["verdict"] in text
-    assert "![AP by steps, AP by seconds, validation loss by steps](learning-curves.png)" in text
+    assert document["verdict"] in " ".join(text.replace("\n> ", " ").split())
     assert "posebench study optimizers" in text
-    for linked in ("learning-curves.png", "records.csv", "curves.csv", "study.toml", "result.json"):
-        assert f"({linked})" in text
-        assert (report.parent / linked).stat().st_size > 0
-    assert (report.parent / "learning-curves.png").read_bytes().startswith(b"\x89PNG")
+    files = {path.name for path in report.parent.iterdir()}
+    assert files == {"report.md", *re.findall(r"\]\(([^)]+)\)", text)}
+    assert files >= {
+        "records.csv",
+        "seeds.csv",
+        "summary.csv",
+        "curves.csv",
+        "study.toml",
+        "result.json",
+        "samples.jpg",
+    }
+    for figure in ("learning-curves.png", "seeds.png", "learning-rate.png"):
+        assert (report.parent / figure).read_bytes().startswith(b"\x89PNG")
     assert json.loads((report.parent / "result.json").read_text()) == document
 
 
@@ -79,6 +88,24 @@ def test_every_trial_is_a_row_with_its_run(finished, document):
     assert place.run_states() == {"FINISHED": PLANNED + 1}
     curves = pd.read_csv(place.folder / "reports" / document["study"] / "curves.csv")
     assert set(curves["trial_id"]) == set(records["trial_id"])
+
+
+def test_confirm_runs_show_their_samples_and_the_study_its_report(finished, document):
+    place, _ = finished
+    records = pd.read_csv(place.folder / "reports" / document["study"] / "records.csv")
+    shown = {run for (run,) in place.query("SELECT run_uuid FROM tags WHERE key = 'mlflow.loggedImages'")}
+    assert shown == set(records[records["phase"] == "confirm"]["run_id"])
+    artifacts = place.folder / "mlartifacts" / document["study"]
+    assert {path.parents[1].name for path in artifacts.glob("*/artifacts/samples.json")} == shown
+    ((note,),) = place.query(
+        "SELECT note.value FROM tags AS note JOIN tags AS study USING (run_uuid) "
+        "WHERE note.key = 'mlflow.note.content' AND study.key = 'posebench.study'"
+    )
+    assert note.startswith(document["verdict"])
+    sheet = place.folder / "reports" / document["study"] / "samples.json"
+    people = {image["file"] for image in json.loads(sheet.read_text())["images"]}
+    assert people
+    assert all((place.folder / "people" / file).is_file() for file in people)
 
 
 def test_confirm_seeds_are_paired_and_run_the_chosen_settings(finished, document):

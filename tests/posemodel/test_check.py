@@ -42,12 +42,28 @@ def test_a_valid_set_has_no_problems_and_is_counted(valid: CocoBuilder) -> None:
     rle = {"size": [64, 80], "counts": [0, 64 * 80]}
     valid.unlabelled("train", IMAGE, iscrowd=1, segmentation=rle)
     valid.image("val", 70)
+    valid.person("val", 70)
     valid.person("train", IMAGE, category_id=9, keypoints=[1, 2])  # no person: none of our business
     document = check(valid.write()).as_document()
     one = {"images": 1, "people": 1, "crowds": 1, "unlabelled": 1}
-    none = {"images": 1, "people": 0, "crowds": 0, "unlabelled": 0}
-    sums = {"images": 2, "people": 1, "crowds": 1, "unlabelled": 1}
-    assert document == {"splits": {"train": one, "val": none}, **sums, "problems": []}
+    other = {"images": 1, "people": 1, "crowds": 0, "unlabelled": 0}
+    sums = {"images": 2, "people": 2, "crowds": 1, "unlabelled": 1}
+    assert document == {"splits": {"train": one, "val": other}, **sums, "problems": [], "notes": []}
+
+
+def test_what_is_missing_is_noted_and_no_problem(valid: CocoBuilder) -> None:
+    (no_val,) = check(valid.write()).notes
+    assert "no split `val` to report on (splits here: train)" in no_val
+    valid.image("report", 70)
+    result = check(valid.write())
+    assert result.problems == []
+    assert result.notes == ["the split `report` has no labelled person: it can be neither learned from nor scored"]
+
+
+def test_a_set_without_train_is_noted(coco_builder: CocoBuilder) -> None:
+    coco_builder.fill("val", images=1)
+    (note,) = check(coco_builder.write()).notes
+    assert "no split `train` to train on" in note
 
 
 def test_coco_mini_has_no_problems(coco_mini: Path) -> None:
@@ -270,9 +286,9 @@ def test_impossible_image_sizes(coco_builder: CocoBuilder, side: Any) -> None:
 
 
 @pytest.mark.parametrize("box", [[-5, 0, 20, 20], [0, -2, 20, 20], [70, 0, 20, 20], [0, 50, 20, 20], [10, 10, -3, 5]])
-def test_box_outside_the_image_is_reported_and_tolerated(valid: CocoBuilder, box: list[float]) -> None:
+def test_box_outside_the_image(valid: CocoBuilder, box: list[float]) -> None:
     people(valid)[0]["bbox"] = box
-    reported_only(valid, PERSON, "reaches outside the image of 80x64")
+    fatal(valid, PERSON, "reaches outside the image of 80x64")
 
 
 @pytest.mark.parametrize("box", [[-0.9, -0.9, 81.8, 65.8], [0, 0, 80, 64]])
@@ -292,16 +308,16 @@ def test_declared_number_of_keypoints_that_is_wrong(valid: CocoBuilder) -> None:
     reported_only(valid, PERSON, "`num_keypoints` is 3, but 17 are labelled")
 
 
-def test_no_polygon_is_reported_and_ignores_nothing(valid: CocoBuilder) -> None:
-    people(valid)[1]["segmentation"] = []
-    reported_only(valid, UNLABELLED, "has no polygon")
-    assert open_split(valid.root, "train").ignore_mask(0) is None
+@pytest.mark.parametrize("number", [PERSON, UNLABELLED])
+def test_no_polygon(valid: CocoBuilder, number: int) -> None:
+    people(valid)[number - 1]["segmentation"] = []
+    fatal(valid, number, "has no polygon")
 
 
 @pytest.mark.parametrize(
     ("polygon", "said"),
     [
-        ([], "fewer than 3 points"),
+        ([], "a polygon is empty"),
         ([1, 2, 3, 4], "fewer than 3 points"),
         ([1, 2, 3, 4, 5, 6, 7], "even number"),
         ([1, 2, 3, 4, 5, None], "even number of finite"),

@@ -12,6 +12,7 @@ from pycocotools import mask as coco_mask
 from posemodel import skeleton
 from posemodel.data.coco import PackedSplit, open_split, people_from_coco
 from posemodel.data.layout import fingerprint, in_select, split_names
+from posemodel.data.left_out import LeftOut
 from posemodel.errors import DataError
 from tests.support.coco_builder import CocoBuilder, rectangle, standing_keypoints
 
@@ -75,7 +76,7 @@ def test_everything_is_held_in_arrays(coco_builder: CocoBuilder) -> None:
     split = open_split(coco_builder.write(), "train")
     for name in [field.name for field in fields(split)]:
         value = getattr(split, name)
-        assert isinstance(value, (np.ndarray, str)) or value is None, name
+        assert isinstance(value, (np.ndarray, str, LeftOut)) or value is None, name
         assert not isinstance(value, np.ndarray) or value.dtype != object, name
 
 
@@ -238,9 +239,7 @@ def test_report_is_val_unless_it_has_its_own_files(coco_builder: CocoBuilder) ->
 
 def test_select_is_a_fixed_tenth_and_disjoint_from_the_hold_out(coco_builder: CocoBuilder) -> None:
     for image_id in range(1, 301):
-        coco_builder.split("train")["images"].append(
-            {"id": image_id, "file_name": f"{image_id}.jpg", "width": 8, "height": 8}
-        )
+        coco_builder.image("train", image_id, 8, 8)
     root = coco_builder.write()
 
     def ids(split: PackedSplit) -> set[int]:
@@ -319,24 +318,26 @@ def one_image(coco_builder: CocoBuilder) -> CocoBuilder:
     return coco_builder
 
 
-def test_missing_image_is_named_with_its_id(one_image: CocoBuilder) -> None:
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, r"no such file \(image id 77\)"),
+        (b"not an image", r"not an image that OpenCV can decode \(image id 77\)"),
+        (cv2.imencode(".jpg", np.zeros((64, 81, 3), np.uint8))[1].tobytes(), r"is 81x64 pixels, annotated as 80x64"),
+    ],
+)
+def test_an_image_that_is_spoiled_after_the_split_was_opened(
+    one_image: CocoBuilder, content: bytes | None, said: str
+) -> None:
+    split = open_split(one_image.root, "train")
     path = one_image.folder("train") / "000000000077.jpg"
     path.unlink()
-    with pytest.raises(DataError, match=r"no such file \(image id 77\)") as caught:
-        open_split(one_image.root, "train").read_image(0)
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(DataError, match=said) as caught:
+        split.read_image(0)
     assert str(path) in str(caught.value)
-
-
-def test_undecodable_image_is_named_with_its_id(one_image: CocoBuilder) -> None:
-    (one_image.folder("train") / "000000000077.jpg").write_bytes(b"not an image")
-    with pytest.raises(DataError, match=r"cannot be decoded \(image id 77\)"):
-        open_split(one_image.root, "train").read_image(0)
-
-
-def test_image_of_another_size_is_refused(one_image: CocoBuilder) -> None:
-    cv2.imwrite(str(one_image.folder("train") / "000000000077.jpg"), np.zeros((64, 81, 3), np.uint8))
-    with pytest.raises(DataError, match=r"is 81x64 pixels, annotated as 80x64 \(image id 77\)"):
-        open_split(one_image.root, "train").read_image(0)
+    assert "data check" in str(caught.value)
 
 
 def test_exif_rotation_is_ignored(one_image: CocoBuilder) -> None:

@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 from typing import Any
 
@@ -7,13 +6,15 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
-from posemodel.data.synthetic import MARKER, SPLITS, generate, render_image, split_sizes
-from posemodel.data.synthetic.canvas import PART_LABELS, SUPERSAMPLING, Canvas, Light
+from posemodel.data.stats import tally
+from posemodel.data.synthetic import SPLITS, generate, render_image
+from posemodel.data.synthetic.canvas import LABELS_PER_PERSON, OWNERS, PART_LABELS, SUPERSAMPLING, Canvas, Light
 from posemodel.data.synthetic.person import Person
+from posemodel.data.synthetic.scene import CROWD_OWNER, PEOPLE_SHARES
 from posemodel.skeleton import COCO_KEYPOINTS
 
 SMALL = (160, 120)
-RENDERED = 60
+RENDERED = 200
 POSITION = {name: index for index, name in enumerate(COCO_KEYPOINTS)}
 
 Rendered = list[tuple[np.ndarray, list[dict[str, Any]]]]
@@ -31,10 +32,6 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def files(directory: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
-
-
 def keypoints(annotation: dict[str, Any]) -> np.ndarray:
     return np.array(annotation["keypoints"], float).reshape(17, 3)
 
@@ -43,32 +40,7 @@ def coco(directory: Path, split: str) -> COCO:
     return COCO(directory / "annotations" / f"person_keypoints_{split}2017.json")
 
 
-# --- files ----------------------------------------------------------------------------------------------------------
-
-
-def test_equal_arguments_give_equal_bytes_and_another_seed_does_not(tmp_path: Path) -> None:
-    generate(tmp_path / "a", images=6, seed=1, size=SMALL)
-    generate(tmp_path / "b", images=6, seed=1, size=SMALL)
-    generate(tmp_path / "c", images=6, seed=2, size=SMALL)
-    one, same, other = (files(tmp_path / name) for name in "abc")
-    assert one == same
-    assert one.keys() == other.keys()
-    assert all(one[name] != other[name] for name in one)
-
-
-def test_an_image_stays_the_same_in_a_longer_set(tmp_path: Path) -> None:
-    generate(tmp_path / "short", images=6, seed=1, size=SMALL)
-    generate(tmp_path / "long", images=12, seed=1, size=SMALL)
-    short, long = files(tmp_path / "short"), files(tmp_path / "long")
-    images = [name for name in short if name.endswith(".jpg")]
-    assert len(images) == 6
-    assert all(short[name] == long[name] for name in images)
-
-
 def test_layout_ids_and_sizes(written: Path) -> None:
-    marker = json.loads((written / MARKER).read_text())
-    assert marker["complete"] is True
-    assert (marker["images"], marker["seed"], marker["size"]) == (30, 3, None)
     image_ids, annotation_ids, shapes = [], [], set()
     for split in SPLITS:
         loaded = coco(written, split)
@@ -85,93 +57,6 @@ def test_layout_ids_and_sizes(written: Path) -> None:
     assert len(set(image_ids)) == len(image_ids) == 30
     assert len(set(annotation_ids)) == len(annotation_ids)
     assert len(shapes) > 1
-    assert not [path for path in written.rglob("*") if path.suffix == ".part" or path.name.endswith(".jsonl")]
-
-
-def test_progress_counts_every_image(tmp_path: Path) -> None:
-    calls: list[tuple[int, int]] = []
-    generate(
-        tmp_path / "set", images=5, seed=0, size=SMALL, on_progress=lambda done, total: calls.append((done, total))
-    )
-    assert calls == [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]
-
-
-def test_a_finished_set_is_left_alone(tmp_path: Path) -> None:
-    generate(tmp_path, images=4, seed=0, size=SMALL)
-    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
-    assert generate(tmp_path, images=4, seed=0, size=SMALL) == {"train": 2, "select": 1, "val": 1}
-    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
-
-
-def test_lost_images_are_made_again_and_the_others_kept(tmp_path: Path) -> None:
-    generate(tmp_path, images=8, seed=0, size=SMALL)
-    before = files(tmp_path)
-    lost = sorted(tmp_path.rglob("*.jpg"))[::2]
-    for path in lost:
-        path.unlink()
-    kept = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.jpg")}
-    generate(tmp_path, images=8, seed=0, size=SMALL)
-    assert files(tmp_path) == before
-    assert all(path.stat().st_mtime_ns == when for path, when in kept.items())
-
-
-def test_a_lost_annotation_file_is_made_again(tmp_path: Path) -> None:
-    generate(tmp_path, images=6, seed=0, size=SMALL)
-    before = files(tmp_path)
-    (tmp_path / "annotations" / "person_keypoints_select2017.json").unlink()
-    generate(tmp_path, images=6, seed=0, size=SMALL)
-    assert files(tmp_path) == before
-
-
-@pytest.mark.parametrize("stop_after", [1, 4, 8])
-def test_an_interrupted_call_is_taken_up(tmp_path: Path, stop_after: int) -> None:
-    generate(tmp_path / "whole", images=8, seed=5, size=SMALL)
-
-    def interrupt(done: int, total: int) -> None:
-        if done == stop_after:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        generate(tmp_path / "halves", images=8, seed=5, size=SMALL, on_progress=interrupt)
-    assert json.loads((tmp_path / "halves" / MARKER).read_text())["complete"] is False
-    first = {path: path.stat().st_mtime_ns for path in tmp_path.glob("halves/images/*/*.jpg")}
-    assert len(first) == stop_after
-    with (tmp_path / "halves" / "synthetic.progress.jsonl").open("a") as progress:
-        progress.write('{"image": {"id": 10')  # torn by the interruption
-    generate(tmp_path / "halves", images=8, seed=5, size=SMALL)
-    assert files(tmp_path / "halves") == files(tmp_path / "whole")
-    assert all(path.stat().st_mtime_ns == when for path, when in first.items())
-
-
-def test_foreign_folders_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "thesis.txt").write_text("irreplaceable")
-    with pytest.raises(FileExistsError, match=r"mine.*new or an empty folder"):
-        generate(tmp_path / "mine", images=3, seed=0)
-    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
-    (tmp_path / "file").write_text("")
-    with pytest.raises(FileExistsError, match="not a folder"):
-        generate(tmp_path / "file", images=3, seed=0)
-    generate(tmp_path / "set", images=3, seed=0, size=SMALL)
-    before = files(tmp_path / "set")
-    with pytest.raises(FileExistsError, match="seed 0, not 1"):
-        generate(tmp_path / "set", images=3, seed=1, size=SMALL)
-    assert files(tmp_path / "set") == before
-
-
-def test_wrong_arguments_are_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="images must be at least 3"):
-        generate(tmp_path / "set", images=2, seed=0)
-    with pytest.raises(ValueError, match="seed"):
-        generate(tmp_path / "set", images=3, seed=-1)
-    with pytest.raises(ValueError, match="size"):
-        generate(tmp_path / "set", images=3, seed=0, size=(8, 8))
-    assert not (tmp_path / "set").exists()
-    assert split_sizes(3) == {"train": 1, "select": 1, "val": 1}
-    assert split_sizes(1000) == {"train": 800, "select": 100, "val": 100}
-
-
-# --- annotations ----------------------------------------------------------------------------------------------------
 
 
 def test_pycocotools_agrees_with_masks_boxes_and_areas(written: Path) -> None:
@@ -219,25 +104,38 @@ def test_crowds_are_run_lengths_that_sum_to_the_image(rendered: Rendered) -> Non
 
 
 def test_the_set_is_as_varied_as_promised(rendered: Rendered) -> None:
-    people = [sum(found["num_keypoints"] > 0 for found in annotations) for _, annotations in rendered]
-    assert np.mean(np.array(people) >= 3) >= 0.3
-    assert people.count(1) > 0
-    assert max(people) >= 5
-    visibility = np.concatenate([keypoints(found)[:, 2] for _, annotations in rendered for found in annotations])
-    occluded, visible = (visibility == 1).sum(), (visibility == 2).sum()
-    assert 0.15 <= occluded / (occluded + visible) <= 0.4
-    unlabelled = [
-        found for _, every in rendered for found in every if not found["num_keypoints"] and not found["iscrowd"]
-    ]
-    assert unlabelled
-    heights = [
-        found["bbox"][3] / image.shape[0]
-        for image, annotations in rendered
-        for found in annotations
-        if not found["iscrowd"]
-    ]
-    assert min(heights) < 0.25
-    assert max(heights) > 0.85
+    """The shares that are asked of the default set; `posebench data stats` prints them for any number of images."""
+    shares = tally(
+        {
+            "images": [
+                {"id": number, "width": image.shape[1], "height": image.shape[0]}
+                for number, (image, _) in enumerate(rendered)
+            ],
+            "annotations": [
+                found | {"image_id": number} for number, (_, every) in enumerate(rendered) for found in every
+            ],
+            "categories": [{"id": 1, "name": "person"}],
+        }
+    )
+    found = shares.as_document()
+    assert found["share_images_with_3_or_more"] >= 0.3
+    assert set(found["people_per_image"]) >= {"1", "2", "3", "4", "5"}
+    assert 0.15 <= found["share_joints_occluded"] <= 0.35
+    assert found["height_share"]["p5"] < 0.25
+    assert found["height_share"]["p95"] > 0.9
+    assert np.array(found["height_histogram"])[4:19].min() > 0  # every twentieth of 20..95 % of the image's height
+    assert 0.08 <= found["share_cut_by_border"] <= 0.3
+    assert found["unlabelled"] > 0
+    assert found["crowds"] == found["crowds_rle"] > 0
+    assert found["views"]["front"] > 0.3 * found["people"]
+    assert found["views"]["back"] > 0.15 * found["people"]
+    assert len(found["image_sizes"]) > 3
+
+
+def test_labels_have_room_for_everybody() -> None:
+    """A label is a byte: five people, one too small to annotate, and the crowd."""
+    assert len(PEOPLE_SHARES) + 1 < CROWD_OWNER == OWNERS - 1
+    assert max(PART_LABELS.values()) < LABELS_PER_PERSON
 
 
 def test_left_and_right_follow_from_front_and_back(rendered: Rendered) -> None:
@@ -265,7 +163,7 @@ def test_a_joint_lies_where_it_was_drawn() -> None:
     light = Light(np.array([0.0, -0.6, 0.8]), 1.0)
     near = drawn = 0
     for index in range(20):
-        canvas = Canvas(np.zeros((480, 640, 3), np.uint8), np.zeros((480, 640), np.uint16), light)
+        canvas = Canvas.blank(320, 240, light)
         person = Person.sample(np.random.default_rng([11, index]), 180.0, (160.0, 225.0))
         person.draw(canvas, 0)
         for side in ("left", "right"):
@@ -285,10 +183,10 @@ def test_pixel_centres_are_at_integer_coordinates() -> None:
     rows, columns = np.indices((32, 40))
     offsets = []
     for _ in range(100):
-        canvas = Canvas(np.zeros((64, 80, 3), np.uint8), np.zeros((64, 80), np.uint16), light)
+        canvas = Canvas.blank(40, 32, light)
         centre = rng.uniform(10, 20, 2)
         canvas.fill(centre + 5 * np.stack([np.cos(angles), np.sin(angles)], axis=-1), (255.0, 255.0, 255.0))
-        image = cv2.resize(canvas.colours, (40, 32), interpolation=cv2.INTER_AREA)[..., 0].astype(float)
+        image = cv2.resize(canvas.pixels, (40, 32), interpolation=cv2.INTER_AREA)[..., 0].astype(float)
         offsets.append(np.array([(columns * image).sum(), (rows * image).sum()]) / image.sum() - centre)
     assert np.abs(np.mean(offsets, axis=0)).max() < 0.05
     assert np.abs(offsets).max() < 0.3

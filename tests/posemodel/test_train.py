@@ -198,13 +198,33 @@ def test_a_resumed_run_with_images_left_over_in_an_epoch(coco_builder: CocoBuild
     assert equal(weights(tmp_path / "straight" / LAST_FILE), weights(tmp_path / "resumed" / LAST_FILE))
 
 
+class Noisy(torch.optim.SGD):
+    """Draws from torch's global generator at each step, as a user's own optimizer may."""
+
+    def step(self, closure: Any = None) -> Any:
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.grad.add_(torch.randn_like(parameter.grad), alpha=1e-2)
+        return super().step(closure)
+
+
+def test_random_states_go_on_where_they_were(tiny_set: Path, tmp_path: Path) -> None:
+    """The checkpoint at step 2 lies within an epoch, whose loader is begun anew by the resumed run."""
+    settings = settings_for(tiny_set, checkpoint_every=2, val_every=2)
+    make = partial(Noisy, lr=1e-3)
+    train(settings, make, out=tmp_path / "straight")
+    run_interrupted(settings, make, tmp_path / "resumed", 2)
+    assert equal(weights(tmp_path / "straight" / LAST_FILE), weights(tmp_path / "resumed" / LAST_FILE))
+
+
 def test_a_finished_run_can_be_resumed_and_does_nothing(tiny_set: Path, tmp_path: Path) -> None:
     settings = settings_for(tiny_set, steps=3)
-    train(settings, Adam, out=tmp_path)
+    first = train(settings, Adam, out=tmp_path)
     before = weights(tmp_path / LAST_FILE)
     log = Log()
     result = train(settings, Adam, out=tmp_path, resume=True, on_metrics=log)
     assert (result.status, result.step) == ("complete", 3)
+    assert (result.metrics["ap"], result.metrics["val_loss"]) == (first.metrics["ap"], first.metrics["val_loss"])
     assert log.of("loss") == {}
     assert equal(before, weights(tmp_path / LAST_FILE))
 
@@ -315,9 +335,7 @@ def test_vgg_weights_for_a_network_without_vgg_are_refused(tiny_set: Path, tmp_p
 def forty(coco_builder: CocoBuilder) -> Path:
     """40 train images, every fourth without a labelled person; no files for `select`."""
     for image_id in range(1, 41):
-        coco_builder.split("train")["images"].append(
-            {"id": image_id, "file_name": f"{image_id}.jpg", "width": 80, "height": 64}
-        )
+        coco_builder.image("train", image_id)
         if image_id % 4:
             coco_builder.person("train", image_id)
         else:

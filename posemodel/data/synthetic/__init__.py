@@ -3,7 +3,9 @@
 ``generate`` writes a set; ``render_image`` makes one image with its annotations and touches no disk.
 """
 
+from posemodel.data.synthetic.numbered import SPLITS, render_numbered
 from posemodel.data.synthetic.scene import render_image
-from posemodel.data.synthetic.write import MARKER, SPLITS, generate, marker_of, render_numbered, split_sizes
+from posemodel.data.synthetic.store import MARKER, marker_of
+from posemodel.data.synthetic.write import generate, split_sizes
 
 __all__ = ["MARKER", "SPLITS", "generate", "marker_of", "render_image", "render_numbered", "split_sizes"]

@@ -27,10 +27,10 @@ def window(person: Person, width: int, height: int) -> tuple[int, int, int, int]
     return x0, y0, min(max(math.ceil(right), x0 + 1), width), min(max(math.ceil(bottom), y0 + 1), height)
 
 
-def crop(labels: Array, window: tuple[int, int, int, int]) -> Array:
-    """Cut a window of image pixels out of the label canvas."""
+def crop(canvas: Array, window: tuple[int, int, int, int]) -> Array:
+    """Cut a window of image pixels out of the canvas, or of its labels."""
     x0, y0, x1, y1 = (edge * SUPERSAMPLING for edge in window)
-    return labels[y0:y1, x0:x1]
+    return canvas[y0:y1, x0:x1]
 
 
 def annotate(owned: Array, left: int, top: int, *, crowd: bool = False) -> dict[str, Any] | None:

@@ -1,6 +1,7 @@
-"""The two canvases that a scene is drawn on, colours and labels, and the light that falls on it."""
+"""The canvas that a scene is drawn on, colours and labels at once, and the light that falls on it."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -22,8 +23,22 @@ PART_LABELS: dict[str, int] = {
         + [f"{side}_{part}" for side in SIDES for part in ("arm", "forearm", "hand", "thigh", "shin", "foot")]
     )
 }
-LABELS_PER_PERSON = 64
+LABELS_PER_PERSON = 32
 """A canvas label is ``owner * LABELS_PER_PERSON + part``; owner 0 is the scene."""
+OWNERS = 256 // LABELS_PER_PERSON
+"""Labels are bytes, so that they fit beside the three bytes of a colour: the scene and seven people."""
+
+LABEL = 3
+"""Channel of the canvas that holds the labels."""
+
+
+class Shape(NamedTuple):
+    """What is to be drawn: image points (N, 2), a colour, thickness in canvas pixels (0: a filled polygon), a label."""
+
+    points: Array
+    colour: Colour
+    thickness: int
+    label: int
 
 
 @dataclass(frozen=True)
@@ -51,21 +66,43 @@ def mix(one: Colour, other: Colour, share: float) -> Colour:
 
 def fixed_point(points: Array) -> Array:
     """Image pixels (..., 2) -> OpenCV's fixed-point coordinates on the supersampled canvas."""
-    centre_offset = (SUPERSAMPLING - 1) / 2
-    return np.rint((points * SUPERSAMPLING + centre_offset) * (1 << SUBPIXEL_BITS)).astype(np.int32)
+    scale = SUPERSAMPLING << SUBPIXEL_BITS
+    return np.rint(points * scale + (SUPERSAMPLING - 1) / 2 * (1 << SUBPIXEL_BITS)).astype(np.int32)
 
 
 @dataclass
 class Canvas:
-    """Colours (H, W, 3) uint8 and labels (H, W) uint16, both supersampled, and the light."""
+    """Supersampled pixels (H, W, 4) uint8: blue, green, red, label; and the light."""
 
-    colours: Array
-    labels: Array
+    pixels: Array
     light: Light
 
-    def fill(self, points: Array, colour: Colour, *, covers: bool = True) -> None:
-        """Fill a polygon of image pixels (N, 2); ``covers``: it hides the people drawn so far."""
+    @classmethod
+    def blank(cls, width: int, height: int, light: Light) -> "Canvas":
+        """Make a black canvas for an image of that size in pixels."""
+        return cls(np.zeros((height * SUPERSAMPLING, width * SUPERSAMPLING, 4), np.uint8), light)
+
+    @property
+    def labels(self) -> Array:
+        """A view of the labels, (H, W)."""
+        return self.pixels[..., LABEL]
+
+    def fill(self, points: Array, colour: Colour) -> None:
+        """Fill a polygon of image pixels (N, 2) with a part of the scene: it hides the people drawn so far."""
         fixed = [fixed_point(np.asarray(points, float))]
-        cv2.fillPoly(self.colours, fixed, colour, cv2.LINE_8, SUBPIXEL_BITS)
-        if covers:
-            cv2.fillPoly(self.labels, fixed, 0, cv2.LINE_8, SUBPIXEL_BITS)
+        cv2.fillPoly(self.pixels, fixed, (*colour, 0), cv2.LINE_8, SUBPIXEL_BITS)
+
+    def draw(self, shapes: list[Shape]) -> None:
+        """Draw shapes in this order; their points are converted in one go."""
+        if not shapes:
+            return
+        fixed = fixed_point(np.concatenate([shape.points for shape in shapes]))
+        start = 0
+        for points, colour, thickness, label in shapes:
+            stop = start + len(points)
+            outline = [fixed[start:stop]]
+            if thickness:
+                cv2.polylines(self.pixels, outline, False, (*colour, label), thickness, cv2.LINE_8, SUBPIXEL_BITS)
+            else:
+                cv2.fillPoly(self.pixels, outline, (*colour, label), cv2.LINE_8, SUBPIXEL_BITS)
+            start = stop

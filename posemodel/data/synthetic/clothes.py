@@ -89,7 +89,7 @@ def decorate(look: Look, chest: Array, trunk: Trunk, light: Light) -> list[Detai
     a, b, x, y = (np.interp(shares, trunk.shares, profile) for profile in profiles)
     sine, cosine = np.sin(angles), np.cos(angles)
     outward = (a * sine)[:, None] * chest[:2, 0] + (b * cosine)[:, None] * chest[:2, 2]
-    points = np.stack([x, y], axis=-1) + outward * trunk.stature
+    points = np.array([x, y]).T + outward * trunk.stature
     seen = sine / a * chest[2, 0] + cosine / b * chest[2, 2] > 0
     details: list[Detail] = []
     start = 0

@@ -40,6 +40,7 @@ FACE: dict[str, Array] = {
     "right_ear": np.array([-1.02, -0.05, -0.06]),
 }
 """Places on the head in half axes: on the unit sphere, the nose and ears a little outside."""
+_FACE_PLACES = np.array(list(FACE.values()))
 
 
 @dataclass(frozen=True)
@@ -76,20 +77,30 @@ class Pose:
 
 def turn(angle: float) -> Array:
     """Rotate about the upward axis; positive angles (radians) turn forward towards the left."""
-    c, s = math.cos(angle), math.sin(angle)
-    return np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])
+    return rotation(angle, 0.0, 0.0)
 
 
 def lean(angle: float) -> Array:
     """Rotate about the lateral axis; positive angles (radians) tip up towards forward."""
-    c, s = math.cos(angle), math.sin(angle)
-    return np.array([[1.0, 0.0, 0.0], [0.0, c, -s], [0.0, s, c]])
+    return rotation(0.0, angle, 0.0)
 
 
 def tilt(angle: float) -> Array:
     """Rotate about the forward axis; positive angles (radians) tip left towards up."""
-    c, s = math.cos(angle), math.sin(angle)
-    return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
+    return rotation(0.0, 0.0, angle)
+
+
+def rotation(turned: float, leant: float, tilted: float) -> Array:
+    """``turn(turned) @ lean(leant) @ tilt(tilted)``, multiplied out: poses need many of these."""
+    ct, st, cl, sl = math.cos(turned), math.sin(turned), math.cos(leant), math.sin(leant)
+    cr, sr = math.cos(tilted), math.sin(tilted)
+    return np.array(
+        [
+            [ct * cr + st * sl * sr, st * sl * cr - ct * sr, st * cl],
+            [cl * sr, cl * cr, -sl],
+            [ct * sl * sr - st * cr, st * sr + ct * sl * cr, ct * cl],
+        ]
+    )
 
 
 _Range = tuple[float, float]
@@ -122,6 +133,8 @@ _STANCES = (
     _Stance(0.04, ((40, 95), (10, 100)), ((-8, 5), (0, 15)), lean=(-12, 8), arms=("out", "up", "pump", "hip")),
 )
 
+_LOTS_PER_POSE = 40
+"""More than a pose can ask for."""
 _STANCE_BOUNDS = np.cumsum([stance.share for stance in _STANCES])[:-1]
 
 # Where the wrist goes, from its shoulder in arm lengths (outward, up, forward), how far it strays, and where the elbow
@@ -147,42 +160,50 @@ _REACHES: dict[str, tuple[tuple[float, float, float], float, tuple[float, float,
 def _reach(shoulder: Array, target: Array, elbow_towards: Array) -> tuple[Array, Array]:
     """Solve the two-bone arm: elbow and wrist, the wrist on the line to the target and no further than it can go."""
     offset = target - shoulder
-    distance = float(np.linalg.norm(offset))
+    distance = math.sqrt(offset @ offset)
     direction = offset / max(distance, 1e-6)
     nearest, furthest = 0.3 * (UPPER_ARM + FOREARM), 0.998 * (UPPER_ARM + FOREARM)  # elbows bend to some 35 degrees
     distance = min(max(distance, nearest), furthest)
     along = (UPPER_ARM**2 - FOREARM**2 + distance**2) / (2 * distance)
     across = elbow_towards - direction * float(elbow_towards @ direction)
-    across /= max(float(np.linalg.norm(across)), 1e-6)
+    across /= max(math.sqrt(across @ across), 1e-6)
     elbow = shoulder + along * direction + math.sqrt(max(UPPER_ARM**2 - along**2, 0.0)) * across
     return elbow, shoulder + distance * direction
 
 
 def _leg(hip: Array, flexion: float, knee: float, spread: float, length: float) -> tuple[Array, Array, Array, Array]:
     """Knee, ankle, heel and toe of a leg; angles in radians, ``spread`` signed by side."""
-    plane = np.array([math.sin(spread), -math.cos(spread), 0.0])
-    forward = np.array([0.0, 0.0, 1.0])
-    knee_at = hip + THIGH * length * (math.cos(flexion) * plane + math.sin(flexion) * forward)
+    sideways, downwards = math.sin(spread), -math.cos(spread)
+
+    def bone(angle: float, size: float) -> Array:
+        along, ahead = size * math.cos(angle), size * math.sin(angle)
+        return np.array([along * sideways, along * downwards, ahead])
+
+    knee_at = hip + bone(flexion, THIGH * length)
     shin = flexion - knee
-    ankle = knee_at + SHIN * length * (math.cos(shin) * plane + math.sin(shin) * forward)
+    ankle = knee_at + bone(shin, SHIN * length)
     down = max(0.0, -shin - math.radians(15)) * 0.7  # the heel rises once the shin is well behind the knee
     out = spread * 0.8 + math.copysign(math.radians(8), spread)
-    sole = turn(out) @ lean(down) @ np.array([0.0, 0.0, 1.0])
-    under = turn(out) @ lean(down) @ np.array([0.0, -ANKLE_HEIGHT * 0.55, 0.0])
+    foot = rotation(out, down, 0.0)
+    sole, under = foot[:, 2], foot[:, 1] * (-0.55 * ANKLE_HEIGHT)
     return knee_at, ankle, ankle + under - 0.25 * FOOT * sole, ankle + under + 0.72 * FOOT * sole
 
 
 def sample_pose(rng: np.random.Generator, build: Build) -> Pose:
     """Draw a plausible pose: standing, walking, running, seated, crouching, lunging, bending or kicking."""
     stance = _STANCES[int(np.searchsorted(_STANCE_BOUNDS, rng.random()))]
+    lots = iter(rng.random(_LOTS_PER_POSE).tolist())  # drawn at once: single draws are slow
 
     def degrees(interval: _Range) -> float:
-        return math.radians(rng.uniform(*interval))
+        return math.radians(interval[0] + (interval[1] - interval[0]) * next(lots))
+
+    def one_of(names: tuple[str, ...]) -> str:
+        return names[int(len(names) * next(lots))]
 
     stoop = degrees(stance.lean)
-    pelvis = lean(0.45 * stoop) @ tilt(degrees((-4, 4)))
-    chest = turn(degrees((-18, 18))) @ lean(stoop) @ tilt(degrees((-8, 8)))
-    head = chest @ turn(degrees((-38, 38))) @ lean(degrees((-18, 22)) - 0.45 * stoop) @ tilt(degrees((-12, 12)))
+    pelvis = rotation(0.0, 0.45 * stoop, degrees((-4, 4)))
+    chest = rotation(degrees((-18, 18)), stoop, degrees((-8, 8)))
+    head = chest @ rotation(degrees((-38, 38)), degrees((-18, 22)) - 0.45 * stoop, degrees((-12, 12)))
 
     points: dict[str, Array] = {"pelvis": np.zeros(3)}
     waist = pelvis @ np.array([0.0, LUMBAR, 0.0])
@@ -191,9 +212,9 @@ def sample_pose(rng: np.random.Generator, build: Build) -> Pose:
     skull = neck_top + head @ np.array([0.0, HEAD_HALF_HEIGHT * build.head, 0.012])
     points |= {"waist": waist, "collar": collar, "neck_top": neck_top, "skull": skull}
 
-    first = "left" if rng.random() < 0.5 else "right"
-    mirrored_arms = rng.random() < 0.35
-    arm = stance.arms[rng.integers(len(stance.arms))]
+    first = one_of(("left", "right"))
+    mirrored_arms = next(lots) < 0.35
+    arm = one_of(stance.arms)
     for side, sign in SIDES.items():
         hip = pelvis @ np.array([sign * HIP_HALF_WIDTH * (0.8 + 0.2 * build.girth), 0.0, 0.0])
         flexion, bend = stance.first if side == first else stance.second
@@ -204,7 +225,7 @@ def sample_pose(rng: np.random.Generator, build: Build) -> Pose:
 
     for side, sign in SIDES.items():
         if not mirrored_arms:
-            arm = stance.arms[rng.integers(len(stance.arms))]
+            arm = one_of(stance.arms)
         target, stray, elbow_towards = _REACHES[arm]
         lifted = 0.022 if target[1] > 0 else 0.0  # a raised arm takes the shoulder with it
         shoulder = collar + chest @ np.array([sign * SHOULDER_HALF_WIDTH * build.shoulders, lifted - 0.018, 0.0])
@@ -217,13 +238,13 @@ def sample_pose(rng: np.random.Generator, build: Build) -> Pose:
             goal = shoulder + np.array([sign * 0.02, -0.31, 0.06])
         else:
             goal = shoulder + chest @ (np.array(target) * outward) * (UPPER_ARM + FOREARM)
-        goal = goal + rng.uniform(-stray, stray, 3) * (UPPER_ARM + FOREARM)
+        strayed = np.array([2 * next(lots) - 1, 2 * next(lots) - 1, 2 * next(lots) - 1])
+        goal = goal + strayed * (stray * (UPPER_ARM + FOREARM))
         elbow, wrist = _reach(shoulder, goal, chest @ (np.array(elbow_towards) * outward))
         points |= {f"{side}_shoulder": shoulder, f"{side}_elbow": elbow, f"{side}_wrist": wrist}
 
-    axes = HEAD_AXES * build.head
-    for name, place in FACE.items():
-        points[name] = skull + head @ (axes * place)
+    face = skull + (_FACE_PLACES * (HEAD_AXES * build.head)) @ head.T
+    points |= dict(zip(FACE, face, strict=True))
     return Pose(points, pelvis, chest, head, stance.seated)
 
 

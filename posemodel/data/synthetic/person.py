@@ -18,6 +18,7 @@ from posemodel.data.synthetic.canvas import (
     Canvas,
     Colour,
     Light,
+    Shape,
     brighter,
     fixed_point,
     mix,
@@ -29,7 +30,7 @@ from posemodel.data.synthetic.look import Look
 from posemodel.skeleton import COCO_KEYPOINTS
 
 # From the rim to the lit side: the share of the half width, and the brightness.
-_TONES = ((1.0, 0.66), (0.84, 0.84), (0.62, 1.0), (0.34, 1.12))
+_TONES = np.array([(1.0, 0.66), (0.84, 0.84), (0.62, 1.0), (0.34, 1.12)])
 _STATIONS = 6
 _STEPS = np.linspace(0, 1, _STATIONS)
 _SPREAD = {
@@ -40,12 +41,37 @@ _SPREAD = {
 _PLAIN_BELOW = 40.0
 """Image pixels of stature below which nothing on a shirt is larger than a pixel."""
 _CAP_ANGLES = np.linspace(0, math.pi, 7)[1:-1]
+_BOW, _SWING = np.sin(_CAP_ANGLES)[:, None], np.cos(_CAP_ANGLES)[:, None]
 
 
 # Cosines to the viewer below which a place on the head counts as hidden by the head, and as not worth a label.
-_HIDDEN = {"nose": -0.12, "left_eye": 0.12, "right_eye": 0.12, "left_ear": -0.30, "right_ear": -0.30}
-_SKIPPED = {"nose": -0.12, "left_eye": -0.10, "right_eye": -0.10, "left_ear": -0.40, "right_ear": -0.40}
-_ALWAYS = -1.0
+_HIDDEN_BELOW = {"nose": -0.12, "left_eye": 0.12, "right_eye": 0.12, "left_ear": -0.30, "right_ear": -0.30}
+_SKIPPED_BELOW = {"nose": -0.12, "left_eye": -0.10, "right_eye": -0.10, "left_ear": -0.40, "right_ear": -0.40}
+_HIDDEN = np.array([_HIDDEN_BELOW.get(name, -1.0) for name in COCO_KEYPOINTS])
+_SKIPPED = np.array([_SKIPPED_BELOW.get(name, -1.0) for name in COCO_KEYPOINTS])
+_FACE_INDEX = [index for index, name in enumerate(COCO_KEYPOINTS) if name in FACE]
+
+
+def _parts_that_carry(name: str) -> tuple[str, ...]:
+    """Parts whose label at a joint means that the joint is seen."""
+    if name in FACE:
+        return ("head",)
+    side, joint = name.split("_")
+    return {
+        "shoulder": (f"{side}_arm", "torso", "pelvis"),
+        "elbow": (f"{side}_arm", f"{side}_forearm"),
+        "wrist": (f"{side}_forearm", f"{side}_hand"),
+        "hip": (f"{side}_thigh", "torso", "pelvis"),
+        "knee": (f"{side}_thigh", f"{side}_shin"),
+        "ankle": (f"{side}_shin", f"{side}_foot"),
+    }[joint]
+
+
+_CARRIERS = np.zeros((len(COCO_KEYPOINTS), LABELS_PER_PERSON), bool)
+"""Whether a part (its label) carries a joint."""
+for _index, _name in enumerate(COCO_KEYPOINTS):
+    _CARRIERS[_index, [PART_LABELS[part] for part in _parts_that_carry(_name)]] = True
+_TRUNK_CARRIES = {side: [COCO_KEYPOINTS.index(f"{side}_{joint}") for joint in ("shoulder", "hip")] for side in SIDES}
 
 
 @dataclass
@@ -76,13 +102,14 @@ class Person:
 
     def __post_init__(self) -> None:
         names = list(self.pose.points)
-        seen = np.array([self.pose.points[name] for name in names]) @ self.view.T * self.stature
-        low = seen[:, 1].max()
-        shift = np.array([self.feet[0], self.feet[1] - low])
-        self.at = {name: seen[i, :2] + shift for i, name in enumerate(names)}
+        points = np.array([self.pose.points[name] for name in names])
+        seen = points @ self.view.T * self.stature
+        self._xy = seen[:, :2] + np.array([self.feet[0], self.feet[1] - seen[:, 1].max()])
+        self.at = dict(zip(names, self._xy, strict=True))
+        """Image pixels of every point; views, which follow when the person moves."""
         # Order by distance over the floor: a camera from above must not put the head before a raised hand.
         level = self.view[2] * np.array([1.0, 0.0, 1.0])
-        self.depth = {name: float(self.pose.points[name] @ level) for name in names}
+        self.depth = dict(zip(names, (points @ level).tolist(), strict=True))
         self._chest = self.view @ self.pose.chest
         self._pelvis = self.view @ self.pose.pelvis
         self._head = self.view @ self.pose.head
@@ -100,16 +127,15 @@ class Person:
 
     def bounds(self) -> tuple[float, float, float, float]:
         """Return x0, y0, x1, y1 in image pixels, with room for flesh and hair."""
-        points = np.array(list(self.at.values()))
         margin = 0.1 * self.stature
-        low, high = points.min(0) - margin, points.max(0) + margin
-        return float(low[0]), float(low[1]), float(high[0]), float(high[1])
+        left, top = self._xy.min(0).tolist()
+        right, bottom = self._xy.max(0).tolist()
+        return left - margin, top - margin, right + margin, bottom + margin
 
     def move(self, dx: float, dy: float) -> None:
         """Shift the person by image pixels."""
         self.feet = (self.feet[0] + dx, self.feet[1] + dy)
-        shift = np.array([dx, dy])
-        self.at = {name: point + shift for name, point in self.at.items()}
+        self._xy += (dx, dy)
 
     # --- the joints ---------------------------------------------------------------------------------------------
 
@@ -120,36 +146,24 @@ class Person:
         itself does; 0 with x = y = 0: outside the image, or on the far side of the head, where annotators skip it.
         """
         height, width = labels.shape[0] // SUPERSAMPLING, labels.shape[1] // SUPERSAMPLING
+        xy = np.round([self.at[name] for name in COCO_KEYPOINTS], 1)
+        turned = np.ones(len(COCO_KEYPOINTS))
+        turned[_FACE_INDEX] = [facing(self._head, COCO_KEYPOINTS[index]) for index in _FACE_INDEX]
+        labelled = ((xy >= 0) & (xy <= (width - 1, height - 1))).all(1) & (turned >= _SKIPPED)
+        columns, rows = (np.rint(xy[labelled]).astype(int) * SUPERSAMPLING).T
+        steps = np.arange(SUPERSAMPLING)
+        block = labels[rows[:, None, None] + steps[:, None], columns[:, None, None] + steps]
+        carriers = _CARRIERS.copy()
+        for side, sign in SIDES.items():
+            if self._chest[2, 0] * sign < -0.75:  # more than 49 degrees off: the trunk lies before its far side
+                carriers[_TRUNK_CARRIES[side], PART_LABELS["torso"]] = False
+                carriers[_TRUNK_CARRIES[side], PART_LABELS["pelvis"]] = False
+        carried = carriers[np.flatnonzero(labelled)[:, None, None], block % LABELS_PER_PERSON]
+        shown = 2 * (carried & (block // LABELS_PER_PERSON == owner)).sum((1, 2)) >= SUPERSAMPLING**2
         found = np.zeros((len(COCO_KEYPOINTS), 3))
-        for index, name in enumerate(COCO_KEYPOINTS):
-            x, y = np.round(self.at[name], 1)
-            facing_viewer = facing(self._head, name)
-            if not (0 <= x <= width - 1 and 0 <= y <= height - 1) or facing_viewer < _SKIPPED.get(name, _ALWAYS):
-                continue
-            column, row = round(x) * SUPERSAMPLING, round(y) * SUPERSAMPLING
-            block = labels[row : row + SUPERSAMPLING, column : column + SUPERSAMPLING]
-            carriers = [owner * LABELS_PER_PERSON + PART_LABELS[part] for part in self._carriers(name)]
-            visible = 2 * sum(
-                label in carriers for label in block.ravel().tolist()
-            ) >= block.size and facing_viewer >= _HIDDEN.get(name, _ALWAYS)
-            found[index] = x, y, 2 if visible else 1
+        found[labelled, :2] = xy[labelled]
+        found[labelled, 2] = 1 + (shown & (turned >= _HIDDEN)[labelled])
         return found
-
-    def _carriers(self, name: str) -> tuple[str, ...]:
-        if name in FACE:
-            return ("head",)
-        side, joint = name.split("_")
-        trunk: tuple[str, ...] = ("torso", "pelvis")
-        if self._chest[2, 0] * SIDES[side] < -0.75:  # more than 49 degrees off: the trunk lies before its far side
-            trunk = ()
-        return {
-            "shoulder": (f"{side}_arm", *trunk),
-            "elbow": (f"{side}_arm", f"{side}_forearm"),
-            "wrist": (f"{side}_forearm", f"{side}_hand"),
-            "hip": (f"{side}_thigh", *trunk),
-            "knee": (f"{side}_thigh", f"{side}_shin"),
-            "ankle": (f"{side}_shin", f"{side}_foot"),
-        }[joint]
 
     # --- drawing ------------------------------------------------------------------------------------------------
 
@@ -159,25 +173,21 @@ class Person:
         tubes = [*self._trunk(light), *self._arms(), *self._legs(), *self._hair()]
         tubes.sort(key=lambda tube: tube.depth)
         outlines = _outlines(tubes, light)
+        shades = 1 + (_TONES[:, 1] - 1) * light.contrast
+        colours = np.minimum(np.array([tube.colour for tube in tubes])[:, None] * shades[:, None], 255).tolist()
         head_depth = self.depth["skull"] + 0.03  # the head leads the chest, whatever the stoop
         drawn = False
-        for tube, polygons in zip(tubes, outlines, strict=True):
+        for tube, polygons, tones in zip(tubes, outlines, colours, strict=True):
             if not drawn and tube.depth > head_depth:
                 draw_head(canvas, owner, self.look, self._head, self.at["skull"], self.stature)
                 drawn = True
-            radius = float(tube.radii[2]) * SUPERSAMPLING
-            for tone in (1,) if radius < 2 else (0, 2) if radius < 5 else (0, 1, 2, 3):
-                colour = brighter(tube.colour, 1 + (_TONES[tone][1] - 1) * light.contrast)
-                outline = polygons[tone if radius >= 2 else 0]  # all of a thin tube in one tone
-                cv2.fillPoly(canvas.colours, [outline], colour, cv2.LINE_8, SUBPIXEL_BITS)
-            for points, colour, thickness in tube.details:
-                fixed = fixed_point(points)
-                if thickness:
-                    cv2.polylines(canvas.colours, [fixed], False, colour, thickness, cv2.LINE_8, SUBPIXEL_BITS)
-                else:
-                    cv2.fillPoly(canvas.colours, [fixed], colour, cv2.LINE_8, SUBPIXEL_BITS)
             label = owner * LABELS_PER_PERSON + PART_LABELS[tube.part]
-            cv2.fillPoly(canvas.labels, [polygons[0]], label, cv2.LINE_8, SUBPIXEL_BITS)
+            radius = float(tube.radii[2]) * SUPERSAMPLING
+            for tone in (1,) if radius < 2 else (0, 2) if radius < 5 else (0, 2, 3) if radius < 10 else (0, 1, 2, 3):
+                outline = polygons[tone if radius >= 2 else 0]  # all of a thin tube in one tone
+                cv2.fillPoly(canvas.pixels, [outline], (*tones[tone], label), cv2.LINE_8, SUBPIXEL_BITS)
+            if tube.details:
+                canvas.draw([Shape(*detail, label) for detail in tube.details])
         if not drawn:
             draw_head(canvas, owner, self.look, self._head, self.at["skull"], self.stature)
 
@@ -206,7 +216,8 @@ class Person:
             arm, fore = np.array([0.032, 0.030, 0.026, 0.024]) * girth, np.array([0.025, 0.026, 0.020, 0.015]) * girth
             if look.sleeve < 1:
                 tubes.append(self._limb(f"{side}_arm", (shoulder, elbow), tuple(arm), look.skin, upper))
-            tubes.append(self._limb(f"{side}_forearm", (elbow, wrist), tuple(fore), look.skin, lower))
+            if look.sleeve < 2:
+                tubes.append(self._limb(f"{side}_forearm", (elbow, wrist), tuple(fore), look.skin, lower))
             if look.sleeve > 0:
                 reach = min(look.sleeve, 1.0)
                 cuff = shoulder + reach * (elbow - shoulder)
@@ -245,7 +256,8 @@ class Person:
             shin = np.array([0.035, 0.040, 0.030, 0.021]) * girth
             if look.trouser_leg <= 1:
                 tubes.append(self._limb(f"{side}_thigh", (hip, knee), tuple(thigh), look.skin, upper))
-            tubes.append(self._limb(f"{side}_shin", (knee, ankle), tuple(shin), look.skin, lower))
+            if look.trouser_leg < 2:
+                tubes.append(self._limb(f"{side}_shin", (knee, ankle), tuple(shin), look.skin, lower))
             if look.trouser_leg > 0:
                 hem = hip + min(look.trouser_leg, 1.0) * (knee - hip)
                 wide, end = tuple(thigh * 1.06), 0.3 if look.trouser_leg <= 1 else 1.0
@@ -257,10 +269,10 @@ class Person:
                     self._limb(f"{side}_shin", (knee, hem), tuple(loose), look.trousers, lower + 2e-4, (1.0, 0.1))
                 )
             shoe = self._limb(f"{side}_foot", (heel, toe), (0.025, 0.026, 0.027, 0.023), look.shoes, foot)
-            sole = np.stack([heel, toe]) + np.array([0.0, 0.017 * self.stature])
+            sole = np.array([heel, toe]) + np.array([0.0, 0.017 * self.stature])
             shoe.details.append((sole, mix(look.shoes, (225, 225, 225), 0.75), self._line(0.009)))
             if self._pelvis[2, 2] > 0.2:  # laces are seen from the front
-                laces = np.stack([heel + share * (toe - heel) for share in (0.55, 0.8)])
+                laces = np.array([heel + share * (toe - heel) for share in (0.55, 0.8)])
                 shoe.details.append((laces, mix(look.shoes, (240, 240, 240), 0.8), self._line(0.008)))
             tubes.append(
                 self._limb(f"{side}_foot", (ankle, heel + 0.3 * (toe - heel)), (0.021, 0.024), look.shoes, foot)
@@ -300,15 +312,15 @@ class Person:
         across = self._pelvis[:2, 0] * seat_breadth[-1] * self.stature
         if look.tucked:
             leather = brighter(look.shoes, 0.7)
-            trousers.details.append((np.stack([belt - across, belt + across]), leather, self._line(0.016)))
+            trousers.details.append((np.array([belt - across, belt + across]), leather, self._line(0.016)))
         if self._pelvis[2, 2] > 0.25:
-            fly = np.stack([belt, belt + 0.7 * (seat - belt)]) + self._pelvis[:2, 2] * 0.06 * self.stature
+            fly = np.array([belt, belt + 0.7 * (seat - belt)]) + self._pelvis[:2, 2] * 0.06 * self.stature
             trousers.details.append((fly, brighter(look.trousers, 0.6), self._line(0.006)))
         elif self._pelvis[2, 2] < -0.25:
             middle = belt + 0.6 * (seat - belt) + self._pelvis[:2, 2] * -0.05 * self.stature
             for sign in SIDES.values():
                 corner = middle + sign * 0.6 * across
-                pocket = np.stack([corner - 0.25 * across, corner + 0.25 * across])
+                pocket = np.array([corner - 0.25 * across, corner + 0.25 * across])
                 trousers.details.append((pocket, brighter(look.trousers, 0.6), self._line(0.007)))
 
         neck = self._limb(
@@ -372,17 +384,16 @@ def _outlines(tubes: list[_Tube], light: Light) -> list[list[Array]]:
     along = np.where(length > 1e-6, along / np.maximum(length, 1e-6), np.array([0.0, 1.0]))
     across = np.stack([-along[:, 1], along[:, 0]], axis=-1)
 
-    shares = np.array([share for share, _ in _TONES])[:, None, None, None]
+    shares = _TONES[:, 0, None, None, None]
     # The lit side of a tube is where its light tones gather.
     lit = (across @ light.towards[:2])[:, None, None] * across[:, None, :] * radii[:, :, None]
     middle = centres + (1 - shares) * 0.75 * lit
     side = shares * radii[..., None] * across[:, None, :]
-    bow, swing = np.sin(_CAP_ANGLES)[:, None], np.cos(_CAP_ANGLES)[:, None]
 
     def cap(end: int, sign: float) -> Array:
         # No rim across a tube's end: where two tubes meet in a joint, nothing shows a seam.
-        outward = caps[:, 0 if end == 0 else 1, None, None] * bow * along[:, None, :]
-        reach = outward + shares * swing * across[:, None, :]
+        outward = caps[:, 0 if end == 0 else 1, None, None] * _BOW * along[:, None, :]
+        reach = outward + shares * _SWING * across[:, None, :]
         return middle[:, :, end, None, :] + sign * radii[:, end, None, None] * reach
 
     polygon = np.concatenate(

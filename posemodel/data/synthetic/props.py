@@ -6,20 +6,31 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from posemodel.data.synthetic.canvas import SUPERSAMPLING, Canvas, Colour, brighter
+from posemodel.data.synthetic.canvas import LABEL, SUPERSAMPLING, Canvas, Colour, Shape, brighter
 from posemodel.data.synthetic.figure import Array
 from posemodel.data.synthetic.person import Person
+
+
+def _arc(start: float, stop: float, count: int) -> Array:
+    """Points (count, 2) of the unit circle, evenly spaced from one angle to another (radians)."""
+    angles = np.linspace(start, stop, count)
+    return np.array([np.cos(angles), np.sin(angles)]).T
+
+
+_HALF_TURN = _arc(-math.pi / 2, math.pi / 2, 7)
+_OCTAGON = _arc(0, 1.75 * math.pi, 8)
+_CIRCLE = _arc(0, 2 * math.pi, 20)
 
 
 def random_colour(rng: np.random.Generator, low: float = 25, high: float = 235) -> Colour:
     """Draw a muted colour (BGR)."""
     grey = rng.uniform(low, high)
-    blue, green, red = np.clip(grey + rng.normal(0, 22, 3), 0, 255)
-    return (float(blue), float(green), float(red))
+    blue, green, red = (min(max(grey + tint, 0.0), 255.0) for tint in rng.normal(0, 22, 3).tolist())
+    return (blue, green, red)
 
 
 def background(rng: np.random.Generator, width: int, height: int, horizon: float) -> Array:
-    """Wall or sky above, floor or ground below: gradients with coarse and fine texture, on the supersampled canvas."""
+    """Wall or sky above, floor or ground below: gradients with coarse and fine texture, as the pixels of a canvas."""
     rows = np.arange(height, dtype=np.float32)[:, None]
     above = [np.array(random_colour(rng, 60, 240), np.float32) for _ in range(2)]
     below = [np.array(random_colour(rng, 40, 200), np.float32) for _ in range(2)]
@@ -35,9 +46,13 @@ def background(rng: np.random.Generator, width: int, height: int, horizon: float
         noise[: round(cells * horizon / height)] *= rng.uniform(0, 1)  # walls and skies are smoother than floors
         smooth = cv2.resize(noise.astype(np.float32), texture.shape[1::-1], interpolation=cv2.INTER_CUBIC)
         texture += smooth if coloured else smooth[..., None]
-    image = cv2.resize(texture, (width, height), interpolation=cv2.INTER_CUBIC)
-    image += column[:, None]
-    image = cv2.add(image, 0, dtype=cv2.CV_8U)  # saturates
+    # From here on in bytes, for speed; the texture's zero is 128. The fourth channel holds the labels, all 0.
+    texture = cv2.cvtColor(cv2.add(texture, (128.0, 128.0, 128.0, 0.0), dtype=cv2.CV_8U), cv2.COLOR_BGR2BGRA)
+    texture[..., LABEL] = 0
+    grain = cv2.resize(texture, (width, height), interpolation=cv2.INTER_CUBIC)
+    gradient = np.zeros((height, 1, 4), np.uint8)
+    gradient[:, 0, :LABEL] = np.rint(column)
+    image = cv2.addWeighted(np.repeat(gradient.view(np.uint32), width, 1).view(np.uint8), 1, grain, 1, -128)
     if rng.random() < 0.35:  # planks, tiles or bricks
         period = rng.integers(8, 40)
         joints = [image[round(horizon) :: period]]
@@ -45,7 +60,7 @@ def background(rng: np.random.Generator, width: int, height: int, horizon: float
             joints.append(image[:, :: int(period * rng.uniform(0.8, 2))])
         for joint in joints:
             joint[:] = (joint * rng.uniform(0.75, 0.92)).astype(np.uint8)
-    return cv2.resize(image, None, fx=SUPERSAMPLING, fy=SUPERSAMPLING, interpolation=cv2.INTER_LINEAR)
+    return cv2.resize(image, None, fx=SUPERSAMPLING, fy=SUPERSAMPLING, interpolation=cv2.INTER_NEAREST)
 
 
 def clutter(rng: np.random.Generator, canvas: Canvas, width: int, height: int, horizon: float) -> None:
@@ -56,23 +71,22 @@ def clutter(rng: np.random.Generator, canvas: Canvas, width: int, height: int, h
         tall = height * rng.uniform(0.08, 0.5)
         colour = random_colour(rng)
         if kind == 0:
-            _box(rng, canvas, x, base, tall * rng.uniform(0.4, 1.6), tall, colour, covers=False)
+            _box(rng, canvas, x, base, tall * rng.uniform(0.4, 1.6), tall, colour)
         elif kind == 1:  # a window or a picture
             w, y = tall * rng.uniform(0.5, 1.3), horizon * rng.uniform(0.1, 0.5)
             frame = _rectangle(x, y, w, tall * 0.7)
-            canvas.fill(frame, colour, covers=False)
-            canvas.fill(frame * 0.86 + frame.mean(0) * 0.14, random_colour(rng, 120, 250), covers=False)
+            canvas.fill(frame, colour)
+            canvas.fill(frame * 0.86 + frame.mean(0) * 0.14, random_colour(rng, 120, 250))
         elif kind == 2:  # a pole or trunk
             half = width * rng.uniform(0.005, 0.022)
-            canvas.fill(_stick([(x, -5), (x + rng.normal(0, 6), base)], half, half), colour, covers=False)
+            canvas.fill(_stick([(x, -5), (x + rng.normal(0, 6), base)], half, half), colour)
         elif kind == 3:
-            _foliage(rng, canvas, x, base, tall * 0.5, covers=False)
+            _foliage(rng, canvas, x, base, tall * 0.5)
         elif kind == 4:  # a ball or lamp where a head could be
             radius = height * rng.uniform(0.02, 0.06)
-            angles = np.linspace(0, 2 * math.pi, 20)
-            circle = np.stack([x + radius * np.cos(angles), base - tall + radius * np.sin(angles)], axis=-1)
-            canvas.fill(circle, colour, covers=False)
-            canvas.fill(circle * 0.6 + (circle.mean(0) - radius * 0.2) * 0.4, brighter(colour, 1.2), covers=False)
+            circle = (x, base - tall) + radius * _CIRCLE
+            canvas.fill(circle, colour)
+            canvas.fill(circle * 0.6 + (circle.mean(0) - radius * 0.2) * 0.4, brighter(colour, 1.2))
         else:  # what resembles an arm or a leg
             for _ in range(int(rng.integers(1, 4))):
                 length, heading = height * rng.uniform(0.05, 0.16), rng.uniform(0, 2 * math.pi)
@@ -84,8 +98,8 @@ def clutter(rng: np.random.Generator, canvas: Canvas, width: int, height: int, h
                 skin = (rng.uniform(60, 170), rng.uniform(90, 195), rng.uniform(130, 230))
                 tone = skin if rng.random() < 0.5 else random_colour(rng)
                 for part in ((start, middle), (middle, end)):
-                    canvas.fill(_stick(part, thick, thick * 0.8), brighter(tone, 0.75), covers=False)
-                    canvas.fill(_stick(part, thick * 0.6, thick * 0.45), tone, covers=False)
+                    canvas.fill(_stick(part, thick, thick * 0.8), brighter(tone, 0.75))
+                    canvas.fill(_stick(part, thick * 0.6, thick * 0.45), tone)
 
 
 def occlude(rng: np.random.Generator, canvas: Canvas, person: Person) -> None:
@@ -131,11 +145,9 @@ def _stick(ends: Sequence[Array | tuple[float, float]], half_start: float, half_
     start, end = np.asarray(ends[0], float), np.asarray(ends[1], float)
     along = end - start
     along /= max(float(np.hypot(*along)), 1e-6)
-    angles = np.linspace(-math.pi / 2, math.pi / 2, 7)[:, None]
     across = np.array([-along[1], along[0]])
-    tip = end + half_end * (np.cos(angles) * along + np.sin(angles) * across)
-    tail = start + half_start * (-np.cos(angles) * along - np.sin(angles) * across)
-    return np.concatenate([tip, tail])
+    cap = _HALF_TURN @ np.array([along, across])
+    return np.concatenate([end + half_end * cap, start - half_start * cap])
 
 
 def _box(
@@ -146,39 +158,32 @@ def _box(
     wide: float,
     tall: float,
     colour: Colour,
-    *,
-    covers: bool = True,
 ) -> None:
     """Draw a crate or cupboard: a front with a line or two, a lighter top, a darker side."""
     skew = rng.uniform(-0.25, 0.25) * wide
     depth = 0.12 * tall
     left, right, top = x - wide / 2, x + wide / 2, base - tall
-    canvas.fill(np.array([[left, top], [right, top], [right, base], [left, base]]), colour, covers=covers)
+    canvas.fill(np.array([[left, top], [right, top], [right, base], [left, base]]), colour)
     lid = np.array([[left, top], [right, top], [right + skew, top - depth], [left + skew, top - depth]])
-    canvas.fill(lid, brighter(colour, 1.2), covers=covers)
+    canvas.fill(lid, brighter(colour, 1.2))
     edge, shift = (right, skew) if skew > 0 else (left, skew)
     side = np.array([[edge, top], [edge + shift, top - depth], [edge + shift, base - depth], [edge, base]])
-    canvas.fill(side, brighter(colour, 0.65), covers=covers)
+    canvas.fill(side, brighter(colour, 0.65))
     for share in rng.uniform(0.2, 0.8, int(rng.integers(0, 3))):
         shelf = _rectangle(x, top + share * tall, wide * 0.9, max(0.02 * tall, 0.6))
-        canvas.fill(shelf, brighter(colour, 0.75), covers=covers)
+        canvas.fill(shelf, brighter(colour, 0.75))
 
 
-def _foliage(
-    rng: np.random.Generator, canvas: Canvas, x: float, base: float, radius: float, *, covers: bool = True
-) -> None:
+def _foliage(rng: np.random.Generator, canvas: Canvas, x: float, base: float, radius: float) -> None:
     """Draw a bush of overlapping leaves."""
     green = np.array([rng.uniform(20, 80), rng.uniform(70, 150), rng.uniform(30, 100)])
     leaves = 9
     angles = rng.uniform(0, 2 * math.pi, leaves)
     spread = radius * np.sqrt(rng.uniform(0, 1, leaves))
-    turn = np.linspace(0, 2 * math.pi, 9)[:-1]
-    for angle, out in zip(angles, spread, strict=True):
-        centre = np.array([x + out * math.cos(angle), base - radius + out * math.sin(angle)])
-        ragged = radius * rng.uniform(0.3, 0.6, 8)
-        tone = green * rng.uniform(0.6, 1.3)
-        outline = centre + ragged[:, None] * np.stack([np.cos(turn), np.sin(turn)], axis=-1)
-        canvas.fill(outline, (float(tone[0]), float(tone[1]), float(tone[2])), covers=covers)
+    centres = np.stack([x + spread * np.cos(angles), base - radius + spread * np.sin(angles)], axis=-1)
+    outlines = centres[:, None] + radius * rng.uniform(0.3, 0.6, (leaves, 8))[..., None] * _OCTAGON
+    tones = (green * rng.uniform(0.6, 1.3, leaves)[:, None]).tolist()
+    canvas.draw([Shape(outline, (*tone,), 0, 0) for outline, tone in zip(outlines, tones, strict=True)])
 
 
 def chair(canvas: Canvas, person: Person, colour: Colour, *, front: bool) -> None:
@@ -201,13 +206,15 @@ def shadow(canvas: Canvas, person: Person) -> None:
     """Darken the ground around the feet."""
     x, y = (np.array(person.feet) * SUPERSAMPLING).tolist()
     wide, tall = 0.2 * person.stature * SUPERSAMPLING, 0.03 * person.stature * SUPERSAMPLING
-    x0, x1 = max(0, round(x - wide)), min(canvas.colours.shape[1], round(x + wide))
-    y0, y1 = max(0, round(y - tall)), min(canvas.colours.shape[0], round(y + tall))
+    x0, x1 = max(0, round(x - wide)), min(canvas.pixels.shape[1], round(x + wide))
+    y0, y1 = max(0, round(y - tall)), min(canvas.pixels.shape[0], round(y + tall))
     if x1 - x0 < 2 or y1 - y0 < 2:
         return
-    columns, rows = (np.arange(x0, x1) - x) / wide, (np.arange(y0, y1) - y) / tall
-    inside = np.clip(1 - columns[None, :] ** 2 - rows[:, None] ** 2, 0, 1)
-    window = canvas.colours[y0:y1, x0:x1]
-    ground = canvas.labels[y0:y1, x0:x1] == 0
-    factor = 1 - 0.5 * inside * ground
-    window[:] = (window * factor[..., None]).astype(np.uint8)
+    columns, rows = np.arange(x0, x1, dtype=np.float32), np.arange(y0, y1, dtype=np.float32)
+    inside = np.clip(1 - ((columns - x) / wide)[None, :] ** 2 - ((rows - y) / tall)[:, None] ** 2, 0, 1)
+    window = canvas.pixels[y0:y1, x0:x1]
+    inside[window[..., LABEL] > 0] = 0
+    kept = cv2.convertScaleAbs(inside, alpha=-0.5 * 255, beta=255)
+    dark = cv2.multiply(window, cv2.merge([kept, kept, kept, kept]), scale=1 / 255)
+    dark[..., LABEL] = window[..., LABEL]
+    window[:] = dark

@@ -1,0 +1,45 @@
+"""Which trials and which MLflow runs stand behind an optimizer's figures."""
+
+import pandas as pd
+
+from bench.analysis.columns import CONFIRM, with_record_columns
+from bench.analysis.scores import score
+from bench.analysis.selection import best_trials
+
+SEED_COLUMNS = (
+    "optimizer",
+    "seed",
+    "status",
+    "ap_counted",
+    "ap",
+    "ap_best",
+    "val_loss",
+    "train_seconds",
+    "eval_seconds",
+    "trial_id",
+    "run_id",
+)
+
+
+def seed_rows(records: pd.DataFrame) -> pd.DataFrame:
+    """The confirm trials behind each mean, one row each, sorted by optimizer and seed.
+
+    ``ap_counted`` is the AP that the mean counts: that of a complete trial, else 0. ``run_id`` is MLflow's.
+    """
+    records = with_record_columns(records)
+    confirm = records[records["phase"] == CONFIRM]
+    rows = confirm.assign(ap_counted=score(confirm), status=confirm["status"].astype(str))
+    return rows.sort_values(["optimizer", "seed"], ignore_index=True)[list(SEED_COLUMNS)]
+
+
+def chosen_rows(records: pd.DataFrame) -> pd.DataFrame:
+    """The tune trial whose settings each optimizer was confirmed with: name, tune_trial_id, tune_run_id, tune_ap."""
+    chosen = best_trials(records)
+    return pd.DataFrame(
+        {
+            "name": chosen.index.astype(str),
+            "tune_trial_id": chosen["trial_id"].to_numpy(),
+            "tune_run_id": chosen["run_id"].to_numpy(),
+            "tune_ap": score(chosen).to_numpy(),
+        }
+    )

@@ -1,0 +1,129 @@
+"""The table that fills in while a study runs, on a terminal of any width; the same for the study and for a watcher."""
+
+import socket
+import time
+from collections.abc import Iterable
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from bench.progress import PHASES, InHand, OptimizerProgress, Progress, by_optimizer, seconds_left
+from bench.record import FAULTS, Status
+
+IN_HAND_SHOWN = 4
+"""Lines of trials in hand; of more workers, the rest is counted."""
+MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400
+STOPPING = "stopping: the trials in hand go back (Ctrl-C again: end at once)"
+
+
+def board(progress: Progress, *, note: str = "") -> RenderableType:
+    """The study at this moment: its state, the optimizers, each phase, time left, the trials in hand, and ``note``."""
+    now = time.time()
+    lines: list[str | Table] = [f"{progress.size.study}: {_state(progress)}", _table(progress), *phase_lines(progress)]
+    left = left_text(progress, now)
+    lines += [f"{'left:':9}{left}"] if left else []
+    lines += [*_in_hand_lines(progress, now), *([note] if note else [])]
+    return Group(*(Text(line, overflow="fold") if isinstance(line, str) else line for line in lines))
+
+
+def headline(progress: Progress, now: float) -> str:
+    """One line: name, state, trials done and running, time left."""
+    parts = [f"{len(progress.done)} of {progress.size.planned} trials done"]
+    parts += [f"{len(progress.in_hand)} running"] if progress.in_hand else []
+    left = left_text(progress, now)
+    parts += [f"left: {left}"] if left else []
+    return f"{progress.size.study}: {_state(progress)}, {', '.join(parts)}"
+
+
+def left_text(progress: Progress, now: float) -> str:
+    """`about 12 min`; what it would take where nobody works on it; empty where nothing is left."""
+    if not progress.waiting and not progress.in_hand:
+        return "the report" if progress.active else ""
+    seconds = seconds_left(progress, now)
+    if seconds is None:
+        return "not known yet"
+    return f"about {duration_text(seconds)}" + ("" if progress.active else " with one worker")
+
+
+def duration_text(seconds: float) -> str:
+    """Seconds in at most two units: `42 s`, `12 min`, `3 h 20 min`, `2 days 4 h`."""
+    if round(seconds) < MINUTE_S:
+        return f"{round(seconds)} s"
+    minutes = round(seconds / MINUTE_S)
+    if minutes < HOUR_S // MINUTE_S:
+        return f"{minutes} min"
+    if minutes < DAY_S // MINUTE_S:
+        return f"{minutes // 60} h {minutes % 60} min" if minutes % 60 else f"{minutes // 60} h"
+    hours = round(seconds / HOUR_S)
+    days = f"{hours // 24} day" + ("s" if hours >= 48 else "")
+    return f"{days} {hours % 24} h" if hours % 24 else days
+
+
+def phase_lines(progress: Progress) -> list[str]:
+    """A line for each phase: done, and of those diverged and failed, running, waiting."""
+    lines = []
+    for phase in PHASES:
+        done = [trial for trial in progress.done.values() if trial.phase == phase]
+        running = sum(trial.phase == phase for trial in progress.in_hand.values())
+        planned = progress.size.planned_of(phase)
+        ends = (("diverged", (Status.DIVERGED,)), ("failed", FAULTS))
+        bad = [(sum(trial.status in statuses for trial in done), word) for word, statuses in ends]
+        among = ", ".join(f"{count} {word}" for count, word in bad if count)
+        parts = [f"{len(done)} of {planned} done" + (f" ({among})" if among else "")]
+        parts += [f"{running} running"] if running else []
+        waiting = max(planned - len(done) - running, 0)
+        parts += [f"{waiting} waiting"] if waiting else []
+        lines.append(f"{phase + ':':9}" + ", ".join(parts))
+    if progress.lost:
+        lines.append(f"{progress.lost} of those waiting: their worker has died; the next one takes them")
+    return lines
+
+
+def in_hand_text(trial: InHand, now: float) -> str:
+    """A trial in hand: which, how far, since when, in which process."""
+    step = f"step {trial.step} of {trial.steps}" if trial.step is not None else f"{trial.steps} steps"
+    since = duration_text(max(now - trial.since, 0.0))
+    where = f"process {trial.pid}" + (f" on {trial.host}" if trial.host != socket.gethostname() else "")
+    return f"{trial.phase} {trial.optimizer} seed {trial.seed}, {step}, for {since}, {where}"
+
+
+def _in_hand_lines(progress: Progress, now: float) -> Iterable[str]:
+    trials = sorted(progress.in_hand.values(), key=lambda trial: trial.since)
+    yield from (f"{'now:':9}{in_hand_text(trial, now)}" for trial in trials[:IN_HAND_SHOWN])
+    if len(trials) > IN_HAND_SHOWN:
+        yield f"{'':9}and {len(trials) - IN_HAND_SHOWN} more"
+
+
+def _state(progress: Progress) -> str:
+    if progress.status == "running":
+        return f"running with {progress.workers} workers" if progress.workers > 1 else "running"
+    return "unfinished, nobody works on it" if progress.status == "unfinished" else "complete"
+
+
+def _table(progress: Progress) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("optimizer", overflow="fold")
+    for name in ("tune", "best AP", "confirm", "mean AP", "images/s", "now", "diverged", "failed"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in by_optimizer(progress):
+        table.add_row(*_cells(row))
+    return table
+
+
+def _cells(row: OptimizerProgress) -> list[str]:
+    return [
+        row.name,
+        f"{row.tune_done}/{row.tune_planned}",
+        _ap(row.best_tune_ap),
+        f"{row.confirm_done}/{row.confirm_planned}",
+        _ap(row.mean_confirm_ap),
+        "-" if row.images_per_s is None else f"{row.images_per_s:.1f}",
+        str(row.running or "-"),
+        str(row.diverged or "-"),
+        str(row.failed or "-"),
+    ]
+
+
+def _ap(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

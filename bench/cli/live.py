@@ -1,0 +1,94 @@
+"""What the terminal shows while a study runs: a table that fills in; on a pipe, one line for each trial."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.live import Live
+
+from bench.cli.board import STOPPING, board, left_text
+from bench.cli.output import log
+from bench.execute.events import Event, PhaseBegan, Stopping, TrialEnded, WorkerDied, after
+from bench.progress import Progress
+from bench.record import FAULTS, Record
+
+REFRESHES_PER_S = 1
+"""The table is drawn beside the training: a drawing takes some 5 ms."""
+
+
+class Display:
+    """Follows a study by its events; what it says goes to stderr."""
+
+    def __init__(self, progress: Progress) -> None:
+        """Where the study stands as far as is known before it begins."""
+        self.progress = progress
+        self.live: Live | None = None
+        self.note = ""
+
+    def on_event(self, event: Event) -> None:
+        """Take an event in, and show it."""
+        self.progress = after(self.progress, event)
+        match event:
+            case PhaseBegan() if event.new < event.planned:
+                old = f"{event.planned - event.new} of the {event.planned} {event.phase} trials"
+                self.say(f"going on: {old} were planned before; recorded ones stay")
+            case TrialEnded() if self.live is None or event.record.status in FAULTS:
+                line = trial_line(event.record, event.ended, self.progress.size.planned)
+                left = left_text(self.progress, time.time())
+                self.say(f"{line} (left: {left})" if self.progress.waiting or self.progress.in_hand else line)
+            case WorkerDied():
+                self.say(f"worker process {event.pid} died; another one takes its place")
+            case Stopping() if self.live is None:
+                self.say(STOPPING)
+            case Stopping():
+                self.note = STOPPING
+                self.live.refresh()
+
+    def say(self, line: str) -> None:
+        """A line that stays; above the table where there is one."""
+        if self.live is None:
+            log(line)
+        else:
+            self.live.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+@contextmanager
+def shown(progress: Progress) -> Iterator[Display]:
+    """Show a study until the block ends: on a terminal by a live table that leaves nothing behind."""
+    display = Display(progress)
+    console = Console(stderr=True)
+    if not sys.stderr.isatty() or console.is_dumb_terminal:
+        yield display
+        return
+    live = Live(
+        console=console,
+        get_renderable=lambda: board(display.progress, note=display.note),
+        refresh_per_second=REFRESHES_PER_S,
+        transient=True,
+        redirect_stdout=False,
+    )
+    with live:
+        display.live = live
+        try:
+            yield display
+        finally:
+            display.live = None
+
+
+def trial_line(record: Record, ended: int, planned: int) -> str:
+    """A trial that has ended, in one line."""
+    from bench.report.tables import settings_text
+
+    ap = record.metrics.get("ap")
+    speed = record.metrics.get("images_per_s")
+    settings = settings_text(record.hyperparameters, ())
+    parts = [
+        f"[{ended}/{planned}] {record.phase} {record.optimizer} ({settings}) seed {record.seed}:",
+        str(record.status),
+        f"AP {ap:.3f}" if ap is not None else "",
+        f"{speed:.1f} images/s" if speed else "",
+        record.error,
+    ]
+    return " ".join(part for part in parts if part)

@@ -1,0 +1,133 @@
+"""`posebench study list` and `posebench study status`: look at studies from another terminal, and change nothing."""
+
+import sys
+import time
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.cli.output import log, print_json, print_table
+from bench.execute.interruption import INTERRUPTED
+
+if TYPE_CHECKING:
+    from bench.progress import Progress
+    from bench.status import Watcher
+
+LOOK_EVERY_S = 2.0
+"""A look costs some 50 ms of a core, which the study could use."""
+
+
+def list_studies(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """List the studies of this folder, running ones included; the one active last comes first."""
+    from bench.status import list_document
+
+    watcher = _watcher()
+    found = watcher.all()
+    _tell_trouble(watcher)
+    if as_json:
+        print_json(list_document(found))
+        return
+    if not found:
+        log("no studies here; `posebench study optimizers` runs one")
+        return
+    rows = [
+        [
+            progress.size.study,
+            progress.size.kind,
+            progress.status,
+            f"{len(progress.done)}/{progress.size.planned}",
+            _moment(progress.last_active),
+        ]
+        for progress in found
+    ]
+    print_table(("study", "kind", "status", "trials", "last active"), rows)
+
+
+def status(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="A study of this folder (default: the one active last).")
+    ] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Draw it again and again until nobody works on it.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Show where a study stands: what is done, running, waiting and failed, and how long the rest will take."""
+    from bench.status import status_document
+    from posemodel.errors import SettingsError
+
+    if watch and as_json:
+        raise SettingsError("--watch: with --json there is one document; ask again instead.")
+    watcher = _watcher()
+    if name is None:
+        found = watcher.all()
+        if not found:
+            raise SettingsError("study: there is none in this folder; `posebench study optimizers` runs one.")
+        name = found[0].size.study
+    progress = watcher.one(name)
+    _tell_trouble(watcher)
+    if as_json:
+        print_json(status_document(progress, time.time()))
+    elif not watch:
+        _print(progress)
+    else:
+        try:
+            _watch(watcher, progress)
+        except KeyboardInterrupt:
+            raise SystemExit(INTERRUPTED) from None  # whoever looks has nothing to be told
+
+
+def _watch(watcher: "Watcher", progress: "Progress") -> None:
+    """Draw until nobody works on the study; on a pipe, a line for each change."""
+    from rich.console import Console
+    from rich.live import Live
+
+    from bench.cli.board import board, headline
+
+    name = progress.size.study
+    console = Console()
+    if not sys.stdout.isatty() or console.is_dumb_terminal:
+        known = None
+        while True:
+            seen = (progress.status, len(progress.done), frozenset(progress.in_hand))
+            if seen != known:
+                known = seen
+                print(headline(progress, time.time()), flush=True)
+            if not progress.active:
+                return
+            time.sleep(LOOK_EVERY_S)
+            progress = watcher.one(name)
+    with Live(board(progress), console=console, auto_refresh=False) as live:
+        while progress.active:
+            time.sleep(LOOK_EVERY_S)
+            progress = watcher.one(name)
+            live.update(board(progress), refresh=True)
+
+
+def _print(progress: "Progress") -> None:
+    from rich.console import Console
+
+    from bench.cli.board import board
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(width=max(console.width, 160), highlight=False)
+    console.print(board(progress))
+
+
+def _watcher() -> "Watcher":
+    from bench.settings import places_settings
+    from bench.status import Watcher
+
+    places = places_settings()
+    return Watcher(places["storage"].value, places["tracking_uri"].value)
+
+
+def _tell_trouble(watcher: "Watcher") -> None:
+    if watcher.trouble:
+        log(f"posebench: {watcher.trouble}")
+
+
+def _moment(seconds: float | None) -> str:
+    return "-" if seconds is None else datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M")

@@ -1,0 +1,274 @@
+"""Where a study stands, as plain values: what is done, what is in hand, and how long the rest will take. Pure."""
+
+import heapq
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from statistics import fmean, median
+from typing import Any
+
+from bench.record import FAULTS, Status
+from bench.spec import CONFIRM, TUNE, Phase, StudySpec
+from posemodel.errors import SettingsError
+
+PHASES: tuple[Phase, ...] = (TUNE, CONFIRM)
+MS = 1000
+WORST_AP = 0.0
+"""What a trial without an AP counts in a mean (the rule of the analysis)."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much an optimizers study is, as its identity in the ledger says: whoever only looks needs no more of it."""
+
+    study: str
+    kind: str
+    preset: str
+    optimizers: tuple[str, ...]
+    trials: int
+    seeds: int
+    tune_steps: int
+    steps: int
+    evaluations: int
+
+    @classmethod
+    def of(cls, identity: Mapping[str, Any]) -> "Size":
+        """The size of a study by its identity (`StudySpec.identity`); SettingsError if it is of another version."""
+        missing = [name for name in cls.__dataclass_fields__ if name != "study" and name not in identity]
+        if missing:
+            raise SettingsError(f"study {identity.get('name')!r}: is of another version (no {', '.join(missing)}).")
+        values = {name: identity[name] for name in cls.__dataclass_fields__ if name not in ("study", "optimizers")}
+        return cls(study=identity["name"], optimizers=tuple(identity["optimizers"]), **values)
+
+    @classmethod
+    def of_spec(cls, spec: StudySpec) -> "Size":
+        """The size of a study."""
+        return cls.of(spec.identity())
+
+    def each(self, phase: Phase) -> int:
+        """Trials of a phase for each optimizer."""
+        return self.trials if phase == TUNE else self.seeds
+
+    @property
+    def confirm_evaluations(self) -> int:
+        """Evaluations of a confirm trial (a tune trial is scored once, at its end)."""
+        return math.ceil(self.steps / math.ceil(self.steps / self.evaluations))
+
+    def planned_of(self, phase: Phase) -> int:
+        """Trials of a phase."""
+        return self.each(phase) * len(self.optimizers)
+
+    @property
+    def planned(self) -> int:
+        """Trials of all phases, those that are not enqueued yet included."""
+        return sum(self.planned_of(phase) for phase in PHASES)
+
+
+@dataclass(frozen=True)
+class Done:
+    """A trial that has ended: how, and what it cost. None where its record is out of reach."""
+
+    trial_id: str
+    phase: str
+    optimizer: str
+    status: Status
+    ap: float | None = None
+    images_per_s: float | None = None
+    seconds: float | None = None
+    """From the beginning of its run to the end, recording included."""
+    train_seconds: float | None = None
+    eval_seconds: float | None = None
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any], seconds: float | None) -> "Done":
+        """A row of the records (`Record.as_row`); None or NaN stands for what was not measured."""
+        measured = ("ap", "images_per_s", "train_seconds", "eval_seconds")
+        values = {name: _finite(row.get(name)) for name in measured}
+        return cls(
+            row["trial_id"], row["phase"], row["optimizer"], Status(row["status"]), seconds=_finite(seconds), **values
+        )
+
+
+def recorded(rows: Iterable[Mapping[str, Any]]) -> dict[str, Done]:
+    """Rows of the table of records by trial id; each has its run's begin and end."""
+    return {row["trial_id"]: Done.of(row, (row["ended_ms"] - row["started_ms"]) / MS) for row in rows}
+
+
+@dataclass(frozen=True)
+class InHand:
+    """A trial that a living worker runs."""
+
+    trial_id: str
+    phase: str
+    optimizer: str
+    seed: int
+    steps: int
+    since: float
+    """Seconds since the epoch."""
+    host: str
+    pid: int
+    step: int | None = None
+    """The last step heard of; None where only the ledger is known."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A study at one moment."""
+
+    size: Size
+    done: Mapping[str, Done] = field(default_factory=dict)
+    """By trial id."""
+    in_hand: Mapping[str, InHand] = field(default_factory=dict)
+    """By trial id."""
+    lost: int = 0
+    """Trials of dead workers: the next worker settles them."""
+    active: bool = False
+    """Whether a living process works on the study, its report included."""
+    workers: int = 0
+    """Trials that can run at once in the processes that work on it now."""
+    last_active: float | None = None
+    """Seconds since the epoch; None: never."""
+
+    @property
+    def status(self) -> str:
+        """`running`, `unfinished` (nobody works on it), or `complete`."""
+        if self.active:
+            return "running"
+        return "complete" if len(self.done) >= self.size.planned else "unfinished"
+
+    @property
+    def waiting(self) -> int:
+        """Trials that nobody runs: those of dead workers, and those not enqueued yet, included."""
+        return max(self.size.planned - len(self.done) - len(self.in_hand), 0)
+
+    def ended(self, phase: Phase) -> int:
+        """Trials of a phase that have ended, however."""
+        return sum(trial.phase == phase for trial in self.done.values())
+
+    def with_done(self, trial: Done) -> "Progress":
+        """The next moment: a trial has ended."""
+        return replace(self, done={**self.done, trial.trial_id: trial}, in_hand=_without(self.in_hand, trial.trial_id))
+
+    def with_in_hand(self, trial: InHand) -> "Progress":
+        """The next moment: a trial has begun."""
+        return replace(self, in_hand={**self.in_hand, trial.trial_id: trial})
+
+    def with_step(self, trial_id: str, step: int) -> "Progress":
+        """The next moment: a trial in hand has reached a step."""
+        known = self.in_hand.get(trial_id)
+        return self if known is None else self.with_in_hand(replace(known, step=step))
+
+    def without(self, *trial_ids: str) -> "Progress":
+        """The next moment: trials in hand have gone back."""
+        return replace(self, in_hand=_without(self.in_hand, *trial_ids))
+
+
+@dataclass(frozen=True)
+class OptimizerProgress:
+    """One row of the table that fills in."""
+
+    name: str
+    tune_done: int
+    tune_planned: int
+    best_tune_ap: float | None
+    confirm_done: int
+    confirm_planned: int
+    mean_confirm_ap: float | None
+    """Of the confirm trials so far; one without an AP counts as the worst."""
+    images_per_s: float | None
+    """Median over the trials that have ended."""
+    running: int
+    diverged: int
+    failed: int
+
+
+def by_optimizer(progress: Progress) -> list[OptimizerProgress]:
+    """The optimizers in the study's order, each with its share of the progress."""
+    return [_row(progress, name) for name in progress.size.optimizers]
+
+
+def _row(progress: Progress, name: str) -> OptimizerProgress:
+    done = [trial for trial in progress.done.values() if trial.optimizer == name]
+    tune = [trial for trial in done if trial.phase == TUNE]
+    confirm = [trial for trial in done if trial.phase == CONFIRM]
+    tuned = [trial.ap for trial in tune if trial.status == Status.COMPLETE and trial.ap is not None]
+    known = [trial for trial in confirm if trial.status != Status.COMPLETE or trial.ap is not None]
+    scores = [(trial.ap or WORST_AP) if trial.status == Status.COMPLETE else WORST_AP for trial in known]
+    speeds = [trial.images_per_s for trial in done if trial.images_per_s]
+    return OptimizerProgress(
+        name=name,
+        tune_done=len(tune),
+        tune_planned=progress.size.trials,
+        best_tune_ap=max(tuned, default=None),
+        confirm_done=len(confirm),
+        confirm_planned=progress.size.seeds,
+        mean_confirm_ap=fmean(scores) if scores else None,
+        images_per_s=median(speeds) if speeds else None,
+        running=sum(trial.optimizer == name for trial in progress.in_hand.values()),
+        diverged=sum(trial.status == Status.DIVERGED for trial in done),
+        failed=sum(trial.status in FAULTS for trial in done),
+    )
+
+
+def trial_seconds(size: Size, phase: Phase, done: Sequence[Done]) -> float | None:
+    """How long a trial of a phase takes, by those that have ended; None where nothing is known.
+
+    The mean over the phase, trials that diverged early included: the rest will have its share of them. Before the first
+    confirm trial has ended: the complete tune trials, their training scaled by the steps, their evaluation by the
+    number of evaluations.
+    """
+    own = [trial.seconds for trial in done if trial.phase == phase and trial.seconds is not None]
+    if own:
+        return fmean(own)
+    if phase == TUNE:
+        return None
+    longer = size.steps / size.tune_steps
+    scaled = []
+    for trial in done:
+        if trial.phase != TUNE or trial.status != Status.COMPLETE or trial.seconds is None:
+            continue
+        train, evaluation = trial.train_seconds, trial.eval_seconds
+        if train is None or evaluation is None:
+            scaled.append(trial.seconds * longer)
+        else:
+            rest = max(trial.seconds - train - evaluation, 0.0)
+            scaled.append(rest + train * longer + evaluation * size.confirm_evaluations)
+    return median(scaled) if scaled else None
+
+
+def seconds_left(progress: Progress, now: float) -> float | None:
+    """Seconds until the last trial ends, at the number of workers at work (at least one); None where unknown.
+
+    ``now``: seconds since the epoch. The phases follow one another; within a phase each worker takes the next trial as
+    soon as it is free. The report at the end is not in it.
+    """
+    done = list(progress.done.values())
+    workers = max(progress.workers, len(progress.in_hand), 1)
+    total = 0.0
+    for phase in PHASES:
+        running = [trial for trial in progress.in_hand.values() if trial.phase == phase]
+        waiting = max(progress.size.planned_of(phase) - progress.ended(phase) - len(running), 0)
+        if not waiting and not running:
+            continue
+        each = trial_seconds(progress.size, phase, done)
+        if each is None:
+            return None
+        total += _makespan([max(each - (now - trial.since), 0.0) for trial in running], waiting, each, workers)
+    return total
+
+
+def _makespan(running: Sequence[float], waiting: int, each: float, workers: int) -> float:
+    """When the last of all is done: each free worker takes the next of the waiting trials, all equally long."""
+    free_at = [*running, *([0.0] * (workers - len(running)))]
+    heapq.heapify(free_at)
+    for _ in range(waiting):
+        heapq.heapreplace(free_at, free_at[0] + each)
+    return max(free_at)
+
+
+def _without(trials: Mapping[str, InHand], *gone: str) -> dict[str, InHand]:
+    return {key: trial for key, trial in trials.items() if key not in gone}
+
+
+def _finite(value: Any) -> float | None:
+    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None

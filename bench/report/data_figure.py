@@ -1,0 +1,136 @@
+"""The figure of `posebench data stats`: people, sizes, joints and views of a data set, split by split."""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from bench.report.style import COLOURS, DPI, RC, look
+from posemodel.atomic_write import replacing
+from posemodel.data.stats import HEIGHT_BIN, VIEWS, Tally
+from posemodel.errors import DataError
+from posemodel.skeleton import COCO_KEYPOINTS
+
+SIGNATURE = "posebench data stats"
+"""Stands in the PNG's `Software` field: a file that bears it is ours to replace."""
+_HEAD_BYTES = 4096
+_STATES = (("visible", 2, COLOURS[0]), ("occluded", 1, COLOURS[1]), ("not labelled", 0, "#BBBBBB"))
+_MOST_PEOPLE = 10
+"""The last bar holds the images with more."""
+
+
+def draw_stats(tallies: dict[str, Tally], total: Tally, path: Path, *, title: str) -> None:
+    """Draw the splits (at most eight stay apart in colour) and, for the joints, their total into a PNG.
+
+    Raises DataError if ``path`` exists and is not a figure that this function has drawn.
+    """
+    if path.exists() and SIGNATURE.encode() not in _head(path):
+        raise DataError(f"{path}: exists and is no figure of this command; name another file with --out.")
+    with plt.rc_context(RC):
+        figure, axes = plt.subplots(2, 3, figsize=(14, 8))
+        figure.suptitle(title)
+        _people(axes[0, 0], tallies)
+        _heights(axes[0, 1], tallies)
+        _joints(axes[0, 2], total)
+        _views(axes[1, 0], tallies)
+        _shares(axes[1, 1], tallies)
+        _sizes(axes[1, 2], tallies)
+        handles, labels = axes[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=max(1, len(labels)))
+        with replacing(path) as temporary:
+            figure.savefig(temporary, dpi=DPI, format="png", metadata={"Software": SIGNATURE})
+        plt.close(figure)
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_HEAD_BYTES)
+
+
+def _grouped(axis: plt.Axes, names: list[str], shares: dict[str, list[float]]) -> None:
+    """Bars in percent, one group a name, one bar a split."""
+    width = 0.8 / max(1, len(shares))
+    for place, (split, values) in enumerate(shares.items()):
+        offset = (place - (len(shares) - 1) / 2) * width
+        axis.bar(np.arange(len(names)) + offset, 100 * np.array(values), width, color=look(place)["color"], label=split)
+    axis.set_xticks(range(len(names)), names)
+    axis.grid(visible=False, axis="x")
+
+
+def _of(counts: list[int], whole: int) -> list[float]:
+    return [count / whole if whole else 0.0 for count in counts]
+
+
+def _people(axis: plt.Axes, tallies: dict[str, Tally]) -> None:
+    most = min(_MOST_PEOPLE, max(len(tally.people_histogram) - 1 for tally in tallies.values()))
+    shares = {}
+    for split, tally in tallies.items():
+        counts = [*tally.people_histogram, *[0] * most]
+        shares[split] = _of([*counts[:most], sum(counts[most:])], len(tally.sizes))
+    larger = any(len(tally.people_histogram) > most + 1 for tally in tallies.values())
+    _grouped(axis, [*map(str, range(most)), f"{most}+" if larger else str(most)], shares)
+    axis.set(title="People in an image", xlabel="people with labelled keypoints", ylabel="share of images (%)")
+
+
+def _heights(axis: plt.Axes, tallies: dict[str, Tally]) -> None:
+    for place, tally in enumerate(tallies.values()):
+        counts = tally.height_histogram
+        middles = 100 * HEIGHT_BIN * (np.arange(len(counts)) + 0.5)
+        axis.plot(middles, 100 * np.array(_of(counts, len(tally.heights))), markersize=4, **look(place))
+    axis.set(title="Height of people", xlabel="height of the box (% of the image's)", ylabel="share of people (%)")
+    axis.set_xlim(0, 100)
+    axis.set_ylim(bottom=0)
+
+
+def _joints(axis: plt.Axes, total: Tally) -> None:
+    people = len(total.heights)
+    left = np.zeros(len(COCO_KEYPOINTS))
+    for name, state, colour in _STATES:
+        values = 100 * np.array(_of(total.joints[:, state].tolist(), people))
+        axis.barh(range(len(COCO_KEYPOINTS)), values, left=left, color=colour, label=name)
+        left += values
+    axis.set_yticks(range(len(COCO_KEYPOINTS)), [name.replace("_", " ") for name in COCO_KEYPOINTS])
+    axis.invert_yaxis()
+    axis.grid(visible=False, axis="y")
+    axis.set_xlim(0, 100)
+    axis.set(title="Joints, all splits", xlabel="share of people (%)")
+    axis.legend(loc="lower left", bbox_to_anchor=(0, -0.32), ncols=3)
+
+
+def _views(axis: plt.Axes, tallies: dict[str, Tally]) -> None:
+    shares = {
+        split: _of(np.bincount(tally.views, minlength=len(VIEWS)).tolist(), len(tally.views))
+        for split, tally in tallies.items()
+    }
+    _grouped(axis, list(VIEWS), shares)
+    axis.set(title="Seen from", xlabel="by the order of the shoulders", ylabel="share of people (%)")
+
+
+def _shares(axis: plt.Axes, tallies: dict[str, Tally]) -> None:
+    names = ["images of\n3 or more", "joints\noccluded", "people cut\nby border", "people w/o\nkeypoints", "crowds"]
+    shares = {}
+    for split, tally in tallies.items():
+        joints, annotations = tally.joints.sum(0), len(tally.heights) + tally.unlabelled + tally.crowds
+        shares[split] = [
+            *_of([int((tally.people_per_image >= 3).sum())], len(tally.sizes)),
+            *_of([int(joints[1])], int(joints[1] + joints[2])),
+            *_of([int(tally.cut.sum())], len(tally.heights)),
+            *_of([tally.unlabelled, tally.crowds], annotations),
+        ]
+    _grouped(axis, names, shares)
+    axis.set(title="What makes it hard", ylabel="share (%)")
+    axis.tick_params(axis="x", labelsize=8)
+
+
+def _sizes(axis: plt.Axes, tallies: dict[str, Tally]) -> None:
+    for place, tally in enumerate(tallies.values()):
+        sizes, counts = np.unique(tally.sizes, axis=0, return_counts=True)
+        style = look(place)
+        area = 15 + 300 * counts / max(1, counts.sum())
+        axis.scatter(
+            sizes[:, 0], sizes[:, 1], s=area, facecolors="none", edgecolors=style["color"], marker=style["marker"]
+        )
+    axis.set(title="Image sizes (larger mark: more images)", xlabel="width (pixels)", ylabel="height (pixels)")
+    widest, tallest = np.max([tally.sizes.max(0) for tally in tallies.values()], axis=0).tolist()
+    axis.set_xlim(0, 1.08 * widest)
+    axis.set_ylim(0, 1.08 * tallest)

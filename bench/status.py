@@ -1,0 +1,195 @@
+"""Where the studies of a working directory stand, looked at from outside: nothing is written, locked or made.
+
+The ledger says what is planned, waiting and in whose hands; MLflow, what came of the trials that are recorded. A study
+that only one of them knows is shown by what that one says.
+"""
+
+import difflib
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from bench import tracking
+from bench.ledger_view import LOST, RUNNING, WAITING, Look, look
+from bench.progress import (
+    MS,
+    PHASES,
+    Done,
+    InHand,
+    Progress,
+    Size,
+    by_optimizer,
+    recorded,
+    seconds_left,
+)
+from bench.record import Status
+from bench.spec import Phase
+from bench.tracking import Tracker
+from posemodel.errors import SettingsError
+
+
+class Watcher:
+    """Looks at studies again and again; MLflow is asked only for what has changed since."""
+
+    def __init__(self, storage_url: str, tracking_uri: str) -> None:
+        """Where the ledger and the results are; neither needs to be there."""
+        self.storage_url, self.tracking_uri = storage_url, tracking_uri
+        self.trouble = ""
+        """Why the results could not be read at the last look; empty where they could."""
+        self._results: dict[str, tuple[frozenset[str], dict[str, Done], float | None]] = {}
+
+    def all(self) -> list[Progress]:
+        """Every study, the one that was active last first."""
+        looks = look(self.storage_url)
+        documents = self._documents() | {name: found.identity for name, found in looks.items()}
+        found = []
+        for name, document in documents.items():
+            try:
+                found.append(self._progress(Size.of(document), looks.get(name)))
+            except SettingsError as error:
+                self.trouble = str(error)
+        return sorted(found, key=lambda progress: (-(progress.last_active or 0.0), progress.size.study))
+
+    def one(self, name: str) -> Progress:
+        """One study; SettingsError names the nearest ones where there is none of that name."""
+        looks = look(self.storage_url)
+        if name in looks:
+            return self._progress(Size.of(looks[name].identity), looks[name])
+        documents = self._documents()
+        if name in documents:
+            return self._progress(Size.of(documents[name]), None)
+        raise SettingsError(_unknown(name, sorted({*looks, *documents}), self.storage_url, self.tracking_uri))
+
+    def _documents(self) -> dict[str, dict[str, object]]:
+        try:
+            self.trouble = ""
+            return tracking.studies(self.tracking_uri)
+        except SettingsError as error:
+            self.trouble = str(error)
+            return {}
+
+    def _progress(self, size: Size, found: Look | None) -> Progress:
+        entries = found.entries if found is not None else []
+        ended = frozenset(entry.trial_id for entry in entries if entry.state not in (WAITING, RUNNING, LOST))
+        done, last_record = self._recorded(size.study, ended, everything=found is None)
+        done |= {
+            entry.trial_id: Done(entry.trial_id, entry.phase, entry.optimizer, Status(entry.state))
+            for entry in entries
+            if entry.trial_id in ended and entry.trial_id not in done
+        }
+        in_hand = {
+            entry.trial_id: InHand(
+                entry.trial_id,
+                entry.phase,
+                entry.optimizer,
+                entry.seed,
+                entry.steps,
+                entry.since or 0.0,
+                entry.host,
+                entry.pid,
+            )
+            for entry in entries
+            if entry.state == RUNNING and entry.trial_id not in done
+        }
+        times = [found.last_active if found is not None else None, last_record]
+        return Progress(
+            size=size,
+            done=done,
+            in_hand=in_hand,
+            lost=sum(entry.state == LOST and entry.trial_id not in done for entry in entries),
+            active=found is not None and found.active,
+            workers=found.workers if found is not None else 0,
+            last_active=max((time for time in times if time is not None), default=None),
+        )
+
+    def _recorded(self, study: str, ended: frozenset[str], *, everything: bool) -> tuple[dict[str, Done], float | None]:
+        """Records by trial id, and when the last one was made; read again once another trial has ended."""
+        if not ended and not everything:
+            return {}, None
+        if study not in self._results or self._results[study][0] != ended:
+            try:
+                self.trouble = ""
+                records = Tracker(self.tracking_uri, study, create=False).records()
+            except SettingsError as error:
+                self.trouble = str(error)
+                return {}, None
+            rows = records.to_dict(orient="records")
+            self._results[study] = (ended, recorded(rows), max((row["ended_ms"] / MS for row in rows), default=None))
+        _, done, last = self._results[study]
+        return dict(done), last
+
+
+def _unknown(name: str, names: list[str], storage_url: str, tracking_uri: str) -> str:
+    where = f"in this folder ({storage_url}, {tracking_uri})"
+    if not names:
+        return f"study: there is no study {name!r}, and no other, {where}."
+    near = difflib.get_close_matches(name, names, n=3)
+    hint = f" Did you mean {' or '.join(near)}?" if near else ""
+    return f"study: there is no study {name!r} {where}.{hint} `posebench study list` shows all."
+
+
+def list_document(found: list[Progress]) -> dict[str, Any]:
+    """The JSON contract of `posebench study list`."""
+    return {
+        "studies": [
+            {
+                **_head(progress),
+                "done": len(progress.done),
+                "running": len(progress.in_hand),
+                "waiting": progress.waiting,
+                "planned": progress.size.planned,
+                "last_active": _iso(progress.last_active),
+            }
+            for progress in found
+        ]
+    }
+
+
+def status_document(progress: Progress, now: float) -> dict[str, Any]:
+    """The JSON contract of `posebench study status`; times in ISO 8601, UTC. ``now``: seconds since the epoch."""
+    running = sorted(progress.in_hand.values(), key=lambda trial: trial.since)
+    return {
+        **_head(progress),
+        "trials": _counts(progress, None) | {"lost": progress.lost},
+        "phases": {phase: _counts(progress, phase) for phase in PHASES},
+        "optimizers": [asdict(row) for row in by_optimizer(progress)],
+        "running": [
+            {
+                "trial_id": trial.trial_id,
+                "phase": trial.phase,
+                "optimizer": trial.optimizer,
+                "seed": trial.seed,
+                "since": _iso(trial.since),
+                "seconds": max(now - trial.since, 0.0),
+                "host": trial.host,
+                "pid": trial.pid,
+            }
+            for trial in running
+        ],
+        "workers": progress.workers,
+        "seconds_left": seconds_left(progress, now),
+        "last_active": _iso(progress.last_active),
+    }
+
+
+def _head(progress: Progress) -> dict[str, Any]:
+    size = progress.size
+    return {"study": size.study, "kind": size.kind, "preset": size.preset, "status": progress.status}
+
+
+def _counts(progress: Progress, phase: Phase | None) -> dict[str, int]:
+    """Trials of a phase (None: of the study) by what has become of them."""
+    done = [trial for trial in progress.done.values() if phase is None or trial.phase == phase]
+    running = sum(phase is None or trial.phase == phase for trial in progress.in_hand.values())
+    planned = progress.size.planned if phase is None else progress.size.planned_of(phase)
+    return {
+        "done": len(done),
+        **{str(status): sum(trial.status == status for trial in done) for status in Status},
+        "running": running,
+        "waiting": max(planned - len(done) - running, 0),
+        "planned": planned,
+    }
+
+
+def _iso(seconds: float | None) -> str | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

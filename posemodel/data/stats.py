@@ -1,0 +1,205 @@
+"""`data stats`: what a data set's annotations hold, in shares that a reader can compare with another set's.
+
+People are annotations with a labelled keypoint that are no crowd, as in `data check`; boxes are COCO's (x, y, width,
+height in pixels). Images are not opened.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from posemodel.data.coco import read_document
+from posemodel.data.layout import require_split, split_names
+from posemodel.data.left_out import LeftOut, sound_part
+from posemodel.data.problems import person_categories
+from posemodel.skeleton import COCO_KEYPOINTS
+
+BORDER_PIXELS = 1.0
+"""A box this near to the image's border reaches it: annotators and their tools round."""
+SIDE_VIEW_BELOW = 0.25
+"""Shoulders nearer to each other (across the trunk, in trunk lengths) are a view from the side: frontal ones lie
+some 0.7 apart, so these are turned by about 70 degrees or more."""
+HEIGHT_BIN = 0.05
+"""Width of a bin of the histogram of heights, in image heights."""
+QUANTILES = {"min": 0.0, "p5": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95, "max": 1.0}
+VIEWS = ("front", "back", "side", "unknown")
+
+_BODY = [index for index, name in enumerate(COCO_KEYPOINTS) if name.split("_")[-1] not in ("nose", "eye", "ear")]
+_LEFT_SHOULDER, _RIGHT_SHOULDER, _LEFT_HIP, _RIGHT_HIP = (
+    COCO_KEYPOINTS.index(name) for name in ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Tally:
+    """The facts of one split, one row an image or a person: tallies of several splits join into one."""
+
+    sizes: NDArray[np.int64]
+    """(images, 2): width, height in pixels."""
+    people_per_image: NDArray[np.int64]
+    """(images,)."""
+    heights: NDArray[np.float64]
+    """(people,): height of the box as a share of the image's height."""
+    visibility: NDArray[np.int64]
+    """(people, 17): 0 not labelled, 1 occluded, 2 visible."""
+    cut: NDArray[np.bool_]
+    """(people,): the box reaches the image's border, and a joint of trunk or limbs is not labelled."""
+    views: NDArray[np.int64]
+    """(people,): index into ``VIEWS``."""
+    unlabelled: int
+    """People without a labelled keypoint."""
+    crowds: int
+    crowds_rle: int
+    """Crowds whose segment is run lengths, as COCO's are."""
+
+    @property
+    def height_quantiles(self) -> dict[str, float] | None:
+        """Heights of people by the names of ``QUANTILES``; None without people."""
+        if not len(self.heights):
+            return None
+        return dict(zip(QUANTILES, np.quantile(self.heights, list(QUANTILES.values())).tolist(), strict=True))
+
+    @property
+    def height_histogram(self) -> list[int]:
+        """People in each bin of ``HEIGHT_BIN`` from 0 to 1; the last holds larger ones too."""
+        bins = round(1 / HEIGHT_BIN)
+        places = np.minimum((self.heights / HEIGHT_BIN).astype(int), bins - 1)
+        return np.bincount(places, minlength=bins).tolist()
+
+    @property
+    def people_histogram(self) -> list[int]:
+        """Images with 0, 1, 2, ... people."""
+        return np.bincount(self.people_per_image).tolist()
+
+    @property
+    def joints(self) -> NDArray[np.int64]:
+        """(17, 3): how often each of COCO's keypoints is not labelled, occluded, visible."""
+        return np.stack([(self.visibility == value).sum(0) for value in (0, 1, 2)], axis=1)
+
+    @property
+    def parts(self) -> list[tuple[str, list[int]]]:
+        """The rows of ``joints`` with their names."""
+        return list(zip(COCO_KEYPOINTS, self.joints.tolist(), strict=True))
+
+    def as_document(self) -> dict[str, Any]:
+        """Counts and shares for JSON; a share of nothing is None."""
+        people, images = len(self.heights), len(self.sizes)
+        unlabelled, occluded, visible = self.joints.sum(0).tolist()
+        sizes = Counter(f"{width}x{height}" for width, height in self.sizes.tolist())
+        return {
+            "images": images,
+            "people": people,
+            "unlabelled": self.unlabelled,
+            "crowds": self.crowds,
+            "crowds_rle": self.crowds_rle,
+            "people_per_image": {str(count): images for count, images in enumerate(self.people_histogram) if images},
+            "share_images_with_3_or_more": share(int((self.people_per_image >= 3).sum()), images),
+            "height_share": self.height_quantiles,
+            "height_histogram": self.height_histogram,
+            "joints": {"visible": visible, "occluded": occluded, "unlabelled": unlabelled},
+            "share_joints_occluded": share(occluded, occluded + visible),
+            "parts": {name: {"visible": row[2], "occluded": row[1], "unlabelled": row[0]} for name, row in self.parts},
+            "cut_by_border": int(self.cut.sum()),
+            "share_cut_by_border": share(int(self.cut.sum()), people),
+            "views": dict(zip(VIEWS, np.bincount(self.views, minlength=len(VIEWS)).tolist(), strict=True)),
+            "image_sizes": dict(sizes.most_common()),
+        }
+
+
+def share(part: int, whole: int) -> float | None:
+    """``part / whole``; None of nothing."""
+    return part / whole if whole else None
+
+
+def folder_stats(
+    root: Path, *, skip_bad: bool = False, on_left_out: Callable[[Path, LeftOut], object] | None = None
+) -> dict[str, Tally]:
+    """Tally every split below ``root``, by its name.
+
+    With ``skip_bad`` bad entries are left out, and ``on_left_out`` hears which, file by file.
+    Raises DataError if there is no split, or if the annotations have faults that keep them from being used.
+    """
+    names = split_names(root)
+    if not names:
+        require_split(root, "train")
+    tallies = {}
+    for name in names:
+        file = require_split(root, name).annotations
+        document, left_out = sound_part(read_document(file), file, skip_bad=skip_bad, segments=False)
+        if skip_bad and on_left_out is not None:
+            on_left_out(file, left_out)
+        tallies[name] = tally(document)
+    return tallies
+
+
+def join(tallies: list[Tally]) -> Tally:
+    """One tally of all images; there must be at least one."""
+
+    def rows(name: str) -> NDArray[Any]:
+        return np.concatenate([getattr(tally, name) for tally in tallies])
+
+    return Tally(
+        sizes=rows("sizes"),
+        people_per_image=rows("people_per_image"),
+        heights=rows("heights"),
+        visibility=rows("visibility"),
+        cut=rows("cut"),
+        views=rows("views"),
+        unlabelled=sum(tally.unlabelled for tally in tallies),
+        crowds=sum(tally.crowds for tally in tallies),
+        crowds_rle=sum(tally.crowds_rle for tally in tallies),
+    )
+
+
+def tally(document: dict[str, Any]) -> Tally:
+    """Tally a parsed annotation file without faults."""
+    person = person_categories(document)
+    annotations = [entry for entry in document["annotations"] if entry["category_id"] in person]
+    crowds = [entry for entry in annotations if entry.get("iscrowd", 0)]
+    others = [entry for entry in annotations if not entry.get("iscrowd", 0)]
+    people = [entry for entry in others if any(v > 0 for v in entry["keypoints"][2::3])]
+
+    sizes = {image["id"]: (image["width"], image["height"]) for image in document["images"]}
+    per_image = Counter(entry["image_id"] for entry in people)
+    keypoints = np.array([entry["keypoints"] for entry in people], float).reshape(-1, len(COCO_KEYPOINTS), 3)
+    boxes = np.array([entry["bbox"] for entry in people], float).reshape(-1, 4)
+    around = np.array([sizes[entry["image_id"]] for entry in people], float).reshape(-1, 2)
+    visibility = keypoints[..., 2].astype(np.int64)
+    at_border = (boxes[:, :2] <= BORDER_PIXELS) | (boxes[:, :2] + boxes[:, 2:] >= around - BORDER_PIXELS)
+    return Tally(
+        sizes=np.array(list(sizes.values()), np.int64).reshape(-1, 2),
+        people_per_image=np.array([per_image[image_id] for image_id in sizes], np.int64),
+        heights=boxes[:, 3] / around[:, 1],
+        visibility=visibility,
+        cut=at_border.any(1) & (visibility[:, _BODY] == 0).any(1),
+        views=_views(keypoints),
+        unlabelled=len(others) - len(people),
+        crowds=len(crowds),
+        crowds_rle=sum(isinstance(entry.get("segmentation"), dict) for entry in crowds),
+    )
+
+
+def _views(keypoints: NDArray[np.float64]) -> NDArray[np.int64]:
+    """From which side each person is seen, by the order of the shoulders across the trunk: indices into ``VIEWS``.
+
+    Unknown unless shoulders and hips are labelled. People who bend down or lie across the image are judged in the
+    frame of their own trunk.
+    """
+    known = (keypoints[:, [_LEFT_SHOULDER, _RIGHT_SHOULDER, _LEFT_HIP, _RIGHT_HIP], 2] > 0).all(1)
+    left, right = keypoints[:, _LEFT_SHOULDER, :2], keypoints[:, _RIGHT_SHOULDER, :2]
+    hips = (keypoints[:, _LEFT_HIP, :2] + keypoints[:, _RIGHT_HIP, :2]) / 2
+    trunk = hips - (left + right) / 2
+    length = np.hypot(trunk[:, 0], trunk[:, 1])
+    known &= length > 0
+    across = left - right
+    # With the trunk pointing down the image, the left shoulder of somebody who faces us lies to the right.
+    offset = across[:, 0] * trunk[:, 1] - across[:, 1] * trunk[:, 0]
+    offset = np.divide(offset, length**2, out=np.zeros(len(offset)), where=known)
+    view = np.where(offset > 0, VIEWS.index("front"), VIEWS.index("back"))
+    view = np.where(np.abs(offset) < SIDE_VIEW_BELOW, VIEWS.index("side"), view)
+    return np.where(known, view, VIEWS.index("unknown"))

@@ -1,0 +1,210 @@
+"""What the figures and the cost table are made of, on hand-made records with known answers."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.analysis import chosen_rows, costs, curve_bands, leader, lr_sensitivity, seed_rows, time_use
+from bench.analysis.costs import PAUSE_S
+
+
+def record(optimizer, seed=0, *, phase="confirm", ap=0.5, status="complete", index=0, **more):
+    name = f"{phase}-{optimizer}-{seed}-{index}"
+    row = {
+        "trial_id": name,
+        "run_id": f"run-{name}",
+        "phase": phase,
+        "optimizer": optimizer,
+        "hyperparameters": '{"lr": 0.1}',
+        "seed": seed,
+        "index": index,
+        "status": status,
+        "ap": ap,
+    }
+    return row | more
+
+
+def curve(trial, points):
+    return [{"trial_id": trial, "step": s, "train_seconds": t, "ap": a, "val_loss": loss} for s, t, a, loss in points]
+
+
+TWO_SEEDS = pd.DataFrame([record("adam", 1), record("adam", 2)])
+TWO_CURVES = pd.DataFrame(
+    curve("confirm-adam-1-0", [(10, 1.0, 0.0, 8.0), (20, 2.0, 0.2, 4.0), (30, 3.0, 0.4, 2.0)])
+    + curve("confirm-adam-2-0", [(10, 2.0, 0.1, 6.0), (20, 4.0, 0.4, 6.0), (30, 6.0, 0.5, 2.0)])
+)
+
+
+def test_a_band_over_steps_is_mean_lowest_and_highest():
+    found = curve_bands(TWO_SEEDS, TWO_CURVES, value="ap", over="step")
+    assert list(found["x"]) == [10, 20, 30]
+    assert found["mean"].tolist() == pytest.approx([0.05, 0.3, 0.45])
+    assert found["low"].tolist() == [0.0, 0.2, 0.4]
+    assert found["high"].tolist() == [0.1, 0.4, 0.5]
+    assert set(found["n"]) == {2}
+    assert set(found["optimizer"]) == {"adam"}
+
+
+def test_over_seconds_seeds_are_interpolated_from_where_both_have_begun_and_held_where_one_has_ended():
+    found = curve_bands(TWO_SEEDS, TWO_CURVES, value="ap", over="train_seconds").set_index("x")
+    assert list(found.index) == [2, 3, 4, 6]
+    assert found.loc[2, ["low", "high"]].tolist() == [0.1, 0.2]
+    assert found.loc[3, ["low", "high"]].tolist() == pytest.approx([0.25, 0.4])  # halfway between 0.1 and 0.4
+    assert found.loc[4, ["low", "high"]].tolist() == [0.4, 0.4]
+    assert found.loc[6, "mean"] == pytest.approx(0.45)  # 0.4 is kept
+
+
+def test_a_trial_that_diverged_has_ap_0_from_there_on_and_no_loss():
+    records = pd.DataFrame([record("adam", 1), record("adam", 2, status="diverged", steps_done=25, train_seconds=5.0)])
+    curves = TWO_CURVES[~((TWO_CURVES["trial_id"] == "confirm-adam-2-0") & (TWO_CURVES["step"] == 30))]
+    ap = curve_bands(records, curves, value="ap", over="step").set_index("x")
+    assert list(ap.index) == [10, 20, 25, 30]
+    assert ap.loc[30].drop("optimizer").tolist() == pytest.approx([0.2, 0.0, 0.4, 2])
+    assert ap.loc[20, "low"] == pytest.approx(0.2)
+    loss = curve_bands(records, curves, value="val_loss", over="step")
+    assert list(loss["x"]) == [10, 20]
+    seconds = curve_bands(records, curves, value="ap", over="train_seconds")
+    assert seconds["x"].max() == 5.0
+    assert seconds["low"].iloc[-1] == 0.0
+
+
+def test_a_trial_that_failed_without_a_measurement_is_0_all_along():
+    records = pd.DataFrame([record("adam", 1), record("adam", 2, status="failed")])
+    curves = TWO_CURVES[TWO_CURVES["trial_id"] == "confirm-adam-1-0"]
+    found = curve_bands(records, curves, value="ap", over="step")
+    assert found["low"].tolist() == [0.0, 0.0, 0.0]
+    assert found["mean"].tolist() == pytest.approx([0.0, 0.1, 0.2])
+    assert curve_bands(records, curves, value="val_loss", over="step").empty
+
+
+def test_tune_trials_and_trials_without_evaluations_draw_nothing():
+    tune = pd.DataFrame([record("adam", 1, phase="tune")])
+    assert curve_bands(tune, TWO_CURVES, value="ap", over="step").empty
+    assert curve_bands(TWO_SEEDS, pd.DataFrame(), value="ap", over="step").empty
+    half = TWO_CURVES[TWO_CURVES["trial_id"] == "confirm-adam-1-0"]
+    assert curve_bands(TWO_SEEDS, half, value="ap", over="step").empty
+    assert list(curve_bands(pd.DataFrame(), pd.DataFrame(), value="ap", over="step").columns)[:2] == ["optimizer", "x"]
+
+
+def test_an_infinite_loss_is_no_point_of_a_curve():
+    curves = TWO_CURVES.assign(val_loss=[8.0, math.inf, 2.0, 6.0, 6.0, 2.0])
+    found = curve_bands(TWO_SEEDS, curves, value="val_loss", over="step")
+    assert np.isfinite(found[["mean", "low", "high"]]).all(axis=None)
+
+
+@given(
+    st.lists(st.lists(st.tuples(st.floats(0.1, 10), st.floats(0, 1)), min_size=1, max_size=6), min_size=1, max_size=4)
+)
+def test_a_band_holds_its_mean_and_never_leaves_the_points(seeds):
+    records = pd.DataFrame([record("adam", number) for number in range(len(seeds))])
+    points = []
+    for number, steps in enumerate(seeds):
+        seconds = np.cumsum([gap for gap, _ in steps])
+        own = [(place + 1, seconds[place], ap, 1.0) for place, (_, ap) in enumerate(steps)]
+        points += curve(f"confirm-adam-{number}-0", own)
+    found = curve_bands(records, pd.DataFrame(points), value="ap", over="train_seconds")
+    aps = [point["ap"] for point in points]
+    assert (found["low"] >= min(aps) - 1e-12).all()
+    assert (found["high"] <= max(aps) + 1e-12).all()
+    assert (found["low"] <= found["mean"] + 1e-12).all()
+    assert (found["mean"] <= found["high"] + 1e-12).all()
+    assert found["x"].is_monotonic_increasing
+    last = found.iloc[-1]
+    assert last["mean"] == pytest.approx(np.mean([steps[-1][1] for steps in seeds]))
+
+
+def tune(optimizer, index, lr, ap, status="complete"):
+    return record(optimizer, 0, phase="tune", index=index, ap=ap, status=status, hyperparameters=f'{{"lr": {lr}}}')
+
+
+def test_sensitivity_has_every_tune_trial_and_marks_the_chosen_one():
+    rows = [
+        tune("sgd", 0, 1.0, None, "diverged"),
+        tune("sgd", 1, 0.01, 0.2),
+        tune("sgd", 2, 0.1, 0.3),
+        tune("adam", 3, 0.001, 0.4),
+        record("adam", 7),
+        record("own", 0, phase="tune", hyperparameters='{"momentum": 0.9}'),
+    ]
+    found = lr_sensitivity(pd.DataFrame(rows))
+    assert found[["optimizer", "lr", "ap", "status", "chosen"]].to_numpy().tolist() == [
+        ["adam", 0.001, 0.4, "complete", True],
+        ["sgd", 0.01, 0.2, "complete", False],
+        ["sgd", 0.1, 0.3, "complete", True],
+        ["sgd", 1.0, 0.0, "diverged", False],
+    ]
+    assert lr_sensitivity(pd.DataFrame()).empty
+
+
+def timed(optimizer, seed, start_s, end_s, **more):
+    return record(optimizer, seed, started_ms=1000 * start_s, ended_ms=1000 * end_s, concurrent_trials=1) | more
+
+
+def test_costs_are_medians_of_complete_confirm_trials_and_shares_count_all():
+    rows = [
+        timed("adam", 1, 0, 10, images_per_s=10.0, optimizer_step_ms=1.0, train_seconds=8.0, eval_seconds=1.0),
+        timed("adam", 2, 10, 20, images_per_s=20.0, optimizer_step_ms=3.0, train_seconds=9.0, eval_seconds=0.5),
+        timed("adam", 3, 20, 30, status="failed"),
+        timed("adam", 0, 30, 40, phase="tune", images_per_s=99.0),
+        timed("sgd", 0, 40, 50, phase="tune", images_per_s=50.0, optimizer_state_bytes=4e6),
+    ]
+    found = costs(pd.DataFrame(rows)).set_index("name")
+    assert found.loc["adam", ["images_per_s", "optimizer_step_ms", "train_s", "eval_s"]].tolist() == [15, 2, 8.5, 0.75]
+    assert found.loc["sgd", ["images_per_s", "optimizer_state_bytes"]].tolist() == [50.0, 4e6]
+    assert math.isnan(found.loc["sgd", "train_s"])
+    assert found["timed_trials"].to_dict() == {"adam": 2, "sgd": 1}
+    assert found["trials"].to_dict() == {"adam": 4, "sgd": 1}
+    assert found["trial_s_sum"].to_dict() == {"adam": 40.0, "sgd": 10.0}
+    assert found["time_share"].to_dict() == {"adam": 0.8, "sgd": 0.2}
+
+
+def test_costs_of_records_without_times_are_unknown():
+    found = costs(pd.DataFrame([record("adam", 1)]))
+    assert found[["images_per_s", "trial_s_sum", "time_share"]].isna().all(axis=None)
+    assert costs(pd.DataFrame()).empty
+    assert time_use(pd.DataFrame()) is None
+    assert time_use(pd.DataFrame([record("adam", 1)])) is None
+
+
+def test_time_is_training_evaluation_and_the_rest_without_the_pauses():
+    pause = 2 * PAUSE_S
+    rows = [
+        timed("adam", 1, 0, 50, train_seconds=40.0, eval_seconds=5.0),
+        timed("adam", 2, 60, 100, train_seconds=30.0, eval_seconds=5.0),
+        timed("adam", 3, 100 + pause, 110 + pause, status="failed"),
+    ]
+    found = time_use(pd.DataFrame(rows))
+    assert (found.wall, found.train, found.evaluate, found.pauses, found.workers) == (110.0, 70.0, 10.0, pause, 1)
+    assert found.other == 30.0
+
+
+def test_time_of_several_workers_counts_for_each():
+    rows = [
+        timed("adam", 1, 0, 50, train_seconds=40.0, concurrent_trials=2),
+        timed("sgd", 1, 10, 40, train_seconds=30.0, concurrent_trials=2),
+        timed("sgd", 2, 45, 60, train_seconds=15.0, concurrent_trials=2),
+    ]
+    found = time_use(pd.DataFrame(rows))
+    assert (found.wall, found.train, found.other, found.pauses, found.workers) == (120.0, 85.0, 35.0, 0.0, 2)
+
+
+def test_the_rows_behind_a_mean_name_trial_and_run():
+    rows = [record("sgd", 2, status="diverged", ap=0.7), record("sgd", 1, ap=0.2), tune("sgd", 5, 0.1, 0.3)]
+    found = seed_rows(pd.DataFrame(rows))
+    assert list(found["seed"]) == [1, 2]
+    assert list(found["ap_counted"]) == [0.2, 0.0]
+    assert list(found["run_id"]) == ["run-confirm-sgd-1-0", "run-confirm-sgd-2-0"]
+    chosen = chosen_rows(pd.DataFrame(rows))
+    assert chosen.to_dict(orient="records") == [
+        {"name": "sgd", "tune_trial_id": "tune-sgd-0-5", "tune_run_id": "run-tune-sgd-0-5", "tune_ap": 0.3}
+    ]
+
+
+def test_the_leader_has_the_highest_mean_whatever_the_order():
+    summary = pd.DataFrame({"name": ["a", "b", "c"], "n": [2, 2, 0], "ap_mean": [0.1, 0.3, np.nan]})
+    assert leader(summary) == "b"
+    assert leader(summary[summary["n"] == 0]) is None

@@ -1,0 +1,110 @@
+"""The table that fills in, and the lines on a pipe: what they say, and that they fit a narrow terminal."""
+
+import io
+import time
+
+import pytest
+from rich.console import Console
+
+from bench.cli import live
+from bench.cli.board import board, duration_text, headline, left_text
+from bench.execute.events import PhaseBegan, Stopping, TrialBegan, TrialEnded, WorkerDied
+from bench.plan import plan_tune
+from bench.progress import Done, InHand, Progress, Size
+from bench.record import Status, make_record
+
+SIX = ("sgd", "nesterov", "adagrad", "adadelta", "adam", "adabound")
+
+
+def drawn(progress, *, width=80, note=""):
+    console = Console(file=io.StringIO(), width=width, highlight=False)
+    console.print(board(progress, note=note))
+    return console.file.getvalue()
+
+
+@pytest.fixture
+def size(make_spec):
+    return Size.of_spec(make_spec(optimizers=SIX, trials=4, seeds=5, name="optimizers-small-synthetic-800-seed0"))
+
+
+def in_hand(number, step=None):
+    return InHand(f"t{number}", "tune", "adabound", 0, 60, time.time() - 75, "far-away", 4194304 + number, step)
+
+
+def test_a_full_board_fits_a_terminal_of_80_columns(size):
+    done = {str(n): Done(str(n), "tune", SIX[n % 6], Status.COMPLETE, 0.1234, 1234.5, 10.0) for n in range(18)}
+    done |= {"d": Done("d", "tune", "sgd", Status.DIVERGED), "f": Done("f", "tune", "adam", Status.OUT_OF_MEMORY)}
+    trials = {f"t{n}": in_hand(n, step=10 * n) for n in range(6)}
+    shown = drawn(Progress(size, done, trials, lost=1, active=True, workers=12), note="a word")
+    lines = shown.splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    assert len(lines) <= 24, "and so many rows"
+    assert lines[0] == "optimizers-small-synthetic-800-seed0: running with 12 workers"
+    assert [line.split()[0] for line in lines[2:8]] == list(SIX)
+    assert "tune:    20 of 24 done (1 diverged, 1 failed), 6 running" in shown
+    assert "confirm: 0 of 30 done, 30 waiting" in shown
+    assert "left:    about" in shown
+    assert "now:     tune adabound seed 0, step 10 of 60, for 1 min, process 4194305 on" in shown
+    assert "and 2 more" in shown
+    assert "their worker has died" in shown
+    assert lines[-1] == "a word"
+    assert "\x1b" not in shown
+
+
+@pytest.mark.parametrize("width", [40, 60, 200])
+def test_no_line_is_longer_than_the_terminal_is_wide(size, width):
+    shown = drawn(Progress(size, {}, {"t0": in_hand(0)}, active=True, workers=1), width=width)
+    assert all(len(line) <= width for line in shown.splitlines())
+
+
+def test_time_left_is_said_in_words(size):
+    now = time.time()
+    done = {"a": Done("a", "tune", "sgd", Status.COMPLETE, seconds=10.0, train_seconds=10.0, eval_seconds=0.0)}
+    # 23 tune trials and 30 confirm trials of 10 s (as many steps).
+    assert left_text(Progress(size, done, active=True, workers=1), now) == "about 9 min"
+    assert left_text(Progress(size, done), now) == "about 9 min with one worker"
+    assert left_text(Progress(size, {}, active=True, workers=1), now) == "not known yet"
+    everything = {str(n): Done(str(n), "tune" if n < 24 else "confirm", "sgd", Status.COMPLETE) for n in range(54)}
+    assert left_text(Progress(size, everything, active=True), now) == "the report"
+    assert left_text(Progress(size, everything), now) == ""
+    assert headline(Progress(size, everything), now).endswith("seed0: complete, 54 of 54 trials done")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min"),
+        (90, "2 min"),
+        (3569, "59 min"),
+        (3571, "1 h"),
+        (3600 + 20 * 60, "1 h 20 min"),
+        (86400 - 1, "1 day"),
+        (36 * 3600, "1 day 12 h"),
+        (49 * 3600, "2 days 1 h"),
+    ],
+)
+def test_durations_have_at_most_two_units(seconds, text):
+    assert duration_text(seconds) == text
+
+
+def test_on_a_pipe_a_line_a_trial_and_nothing_else(make_spec, capsys):
+    spec = make_spec()
+    trial = plan_tune(spec)[0]
+    with live.shown(Progress(Size.of_spec(spec), active=True, workers=2)) as display:
+        display.on_event(PhaseBegan("tune", 0, 2))
+        display.on_event(TrialBegan(InHand(trial.id, "tune", "sgd", 0, 2, time.time(), "here", 7)))
+        record = make_record(trial, Status.COMPLETE, steps_done=2, metrics={"ap": 0.25, "images_per_s": 12.34})
+        display.on_event(TrialEnded(record, 60.0, 1))
+        display.on_event(WorkerDied(8))
+        display.on_event(Stopping())
+    out, err = capsys.readouterr()
+    assert out == ""
+    going_on, ended, died, stopping = err.splitlines()
+    assert going_on == "going on: 2 of the 2 tune trials were planned before; recorded ones stay"
+    assert ended.startswith("[1/6] tune sgd (")
+    # One more tune trial and four confirm trials of 60 s on two workers.
+    assert ended.endswith("seed 0: complete AP 0.250 12.3 images/s (left: about 3 min)")
+    assert died == "worker process 8 died; another one takes its place"
+    assert "Ctrl-C again" in stopping

@@ -1,0 +1,111 @@
+"""`posebench data stats` and an interrupted `posebench data synth`, as somebody at a terminal uses them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import pytest
+
+RUN = [sys.executable, "-c", "from bench.cli.app import main; main()"]
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def test_stats_print_and_draw_each_split(posebench, tiny, hermetic):
+    code, out, err = posebench("data", "stats", tiny)
+    assert code == 0, err
+    for text in (
+        "train",
+        "select",
+        "val",
+        "total",
+        "images of 3 or more people",
+        "people cut by the border",
+        "left wrist",
+    ):
+        assert text in out
+    figure = hermetic / "data-stats-tiny.png"
+    assert "data-stats-tiny.png" in out
+    pixels = cv2.imread(str(figure))
+    assert pixels.shape[0] > 800
+    assert pixels.std() > 10  # something is drawn
+    assert [path.name for path in hermetic.iterdir()] == [figure.name]
+
+
+def test_stats_as_json(posebench, tiny, hermetic):
+    (hermetic / "figures").mkdir()
+    code, out, err = posebench("data", "stats", tiny, "--out", "figures/shares.png", "--json")
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    assert set(found) == {"splits", "total", "figure"}
+    assert set(found["splits"]) == {"train", "select", "val"}
+    assert found["figure"] == "figures/shares.png"
+    assert (hermetic / "figures" / "shares.png").is_file()
+    checked = json.loads(posebench("data", "check", tiny, "--json")[1])
+    for name in ("images", "people", "crowds", "unlabelled"):
+        assert found["total"][name] == checked[name] == sum(split[name] for split in found["splits"].values())
+
+
+def test_stats_replace_their_own_figure_and_nobody_else_s(posebench, tiny, hermetic):
+    assert posebench("data", "stats", tiny, "--out", "shares.png")[0] == 0
+    first = (hermetic / "shares.png").stat().st_ino
+    assert posebench("data", "stats", tiny, "--out", "shares.png")[0] == 0
+    assert (hermetic / "shares.png").stat().st_ino != first
+    holiday = hermetic / "holiday.png"
+    assert cv2.imwrite(str(holiday), cv2.imread(str(hermetic / "shares.png")))
+    before = holiday.read_bytes()
+    code, out, err = posebench("data", "stats", tiny, "--out", "holiday.png")
+    assert code == 1
+    assert "holiday.png" in err
+    assert "--out" in err
+    assert out == ""
+    assert holiday.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("nowhere",), 1, "no such folder"),
+        (("tiny", "--out", "shares.pdf"), 2, ".png"),
+        (("tiny", "--out", "no/such/shares.png"), 2, "no such folder"),
+    ],
+)
+def test_stats_name_what_is_wrong(posebench, tiny, hermetic, arguments, code, words):
+    arguments = [tiny if argument == "tiny" else argument for argument in arguments]
+    found, out, err = posebench("data", "stats", *arguments)
+    assert (found, out) == (code, "")
+    assert words in " ".join(err.split())
+    assert not list(hermetic.rglob("*.png"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+@pytest.mark.parametrize("workers", [0, 2])
+def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(posebench, hermetic, workers):
+    command = ("data", "synth", "set", "--images", "150", "--num-workers", str(workers))
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    process = subprocess.Popen(
+        [*RUN, *command],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+        start_new_session=True,
+    )
+    while len(list(hermetic.glob("set/images/*/*.jpg"))) < 5:
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to all of them
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert out == ""
+    assert "the same command goes on" in err
+    assert "Traceback" not in err
+    first = {path.name: path.stat().st_ino for path in hermetic.rglob("*.jpg")}
+    code, out, err = posebench(*command[:-1], "0")
+    assert code == 0, err
+    assert out == "set: 120 train, 15 select, 15 val\n"
+    assert first.items() <= {path.name: path.stat().st_ino for path in hermetic.rglob("*.jpg")}.items()

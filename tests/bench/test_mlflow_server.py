@@ -1,0 +1,67 @@
+"""MLflow's server ends with `posebench ui`, however that ends. A stand-in for MLflow shows it in a second."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+STAND_IN = """
+import os, subprocess, sys, time
+web_server = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+with open("pids.part", "w") as file:
+    file.write(f"{os.getpid()} {web_server.pid}")
+os.rename("pids.part", "pids")
+%s
+"""
+SERVE = "import sys; from bench.cli.ui import _serve; sys.exit(_serve(['ui'], 1))"
+WAIT_S = 60
+
+
+@pytest.fixture
+def serve(tmp_path):
+    """Starts `posebench ui`'s part that serves, over the stand-in; gives it and the processes that it started."""
+    started = []
+
+    def start(end="time.sleep(600)"):
+        (tmp_path / "mlflow.py").write_text(STAND_IN % end)
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell ignores it
+        try:
+            ours = subprocess.Popen([sys.executable, "-c", SERVE], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+        finally:
+            signal.signal(signal.SIGINT, before)
+        started.append(ours)
+        deadline = time.monotonic() + WAIT_S
+        while not (tmp_path / "pids").exists():
+            assert ours.poll() is None, ours.stderr.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        theirs = [psutil.Process(int(pid)) for pid in (tmp_path / "pids").read_text().split()]
+        started.extend(theirs)
+        return ours, theirs
+
+    yield start
+    for process in started:
+        if process.is_running() if isinstance(process, psutil.Process) else process.poll() is None:
+            process.kill()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=lambda sign: sign.name)
+def test_the_server_ends_with_the_command(serve, sign):
+    ours, theirs = serve()
+    ours.send_signal(sign)
+    code = ours.wait(WAIT_S)
+    _, alive = psutil.wait_procs(theirs, timeout=WAIT_S)
+    assert alive == []
+    assert code == (-signal.SIGKILL if sign == signal.SIGKILL else 0)
+    assert ours.stderr.read() == ""
+
+
+def test_the_command_ends_with_the_server_and_says_how(serve):
+    ours, theirs = serve("web_server.kill(); sys.exit(7)")
+    assert ours.wait(WAIT_S) == 7
+    assert psutil.wait_procs(theirs, timeout=WAIT_S)[1] == []

@@ -1,0 +1,181 @@
+"""Where a study stands and how long the rest takes: hand-made cases with known answers, and what must always hold."""
+
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.execute.events import (
+    PhaseBegan,
+    Stopping,
+    TrialBegan,
+    TrialEnded,
+    TrialReturned,
+    TrialStepped,
+    WorkerDied,
+    after,
+)
+from bench.plan import plan_tune, total_trials
+from bench.progress import Done, InHand, Progress, Size, by_optimizer, recorded, seconds_left, trial_seconds
+from bench.record import Status, make_record
+from posemodel.errors import SettingsError
+
+SIZE = Size(
+    study="study",
+    kind="optimizers",
+    preset="small",
+    optimizers=("sgd", "adam"),
+    trials=2,
+    seeds=3,
+    tune_steps=10,
+    steps=40,
+    evaluations=4,
+)
+
+
+def done(number, phase="tune", optimizer="sgd", status=Status.COMPLETE, **values):
+    return Done(f"{phase}{number}", phase, optimizer, status, **values)
+
+
+def running(number, phase="tune", since=0.0, pid=1):
+    return InHand(f"{phase}{number}", phase, "adam", 0, 10, since, "here", pid)
+
+
+def at(*trials, in_hand=(), **values):
+    return Progress(
+        SIZE, {trial.trial_id: trial for trial in trials}, {trial.trial_id: trial for trial in in_hand}, **values
+    )
+
+
+def test_the_size_of_a_study_is_that_of_its_plan(make_spec):
+    spec = make_spec(trials=3, seeds=4, evaluations=3, steps=10)
+    size = Size.of_spec(spec)
+    assert size.planned == total_trials(spec) == 14
+    assert size.planned_of("tune") == len(plan_tune(spec)) == 6
+    # Every 4 of 10 steps and at the last: 3 times.
+    assert size.confirm_evaluations == 3
+
+
+def test_a_study_of_another_version_is_named():
+    with pytest.raises(SettingsError, match=r"study 'old': is of another version \(no .*tune_steps"):
+        Size.of({"name": "old", "kind": "optimizers", "optimizers": ["sgd"]})
+
+
+def test_nothing_is_known_before_the_first_trial_has_ended():
+    assert seconds_left(at(), 0.0) is None
+    assert seconds_left(at(in_hand=[running(0)]), 5.0) is None
+
+
+def test_one_worker_takes_the_trials_one_after_the_other():
+    # Tune: 2 left of 10 s, on the average of 8 s and 12 s. Confirm: 6 trials of which one took 30 s: 5 left.
+    progress = at(done(0, seconds=8.0), done(1, seconds=12.0), done(0, "confirm", seconds=30.0))
+    assert seconds_left(progress, 0.0) == 2 * 10 + 5 * 30
+
+
+def test_confirm_trials_are_scaled_from_tune_trials_by_steps_and_evaluations():
+    # 7 s = 1 s around it + 4 s training of 10 steps + 2 s for one evaluation; 40 steps and 4 evaluations: 1 + 16 + 8.
+    tune = [done(n, seconds=7.0, train_seconds=4.0, eval_seconds=2.0) for n in range(4)]
+    assert trial_seconds(SIZE, "confirm", tune) == 25.0
+    assert seconds_left(at(*tune), 0.0) == 6 * 25
+    # What diverged took too little time to be scaled, and what has no parts is scaled as a whole.
+    assert trial_seconds(SIZE, "confirm", [*tune, done(4, status=Status.DIVERGED, seconds=0.5)]) == 25.0
+    assert trial_seconds(SIZE, "confirm", [done(0, seconds=7.0)]) == 28.0
+    assert trial_seconds(SIZE, "confirm", [done(0, status=Status.DIVERGED, seconds=7.0)]) is None
+
+
+def test_trials_that_diverged_shorten_the_mean_of_their_phase():
+    trials = [done(0, seconds=9.0), done(1, status=Status.DIVERGED, seconds=3.0)]
+    assert trial_seconds(SIZE, "tune", trials) == 6.0
+
+
+def test_a_trial_in_hand_counts_for_what_is_left_of_it():
+    ended = [done(n, seconds=10.0) for n in range(3)] + [done(n, "confirm", seconds=20.0) for n in range(6)]
+    assert seconds_left(at(*ended, in_hand=[running(3, since=100.0)]), 104.0) == 6.0
+    assert seconds_left(at(*ended, in_hand=[running(3, since=100.0)]), 150.0) == 0.0
+
+
+def test_workers_share_a_phase_and_wait_for_its_end():
+    # Tune: 3 left of 10 s on 2 workers: 20 s. Confirm: 6 of 20 s on 2 workers: 60 s.
+    tune = done(0, seconds=10.0, train_seconds=5.0, eval_seconds=0.0)
+    assert trial_seconds(SIZE, "confirm", [tune]) == 25.0
+    assert seconds_left(at(tune, workers=2), 0.0) == 20 + 3 * 25
+    # One worker is 4 s into a trial, the other one idle: it ends at 6 s; the two that wait, at 10 s and 16 s.
+    assert seconds_left(at(tune, in_hand=[running(3)], workers=2), 4.0) == 16 + 3 * 25
+
+
+def test_nothing_is_left_of_a_complete_study():
+    trials = [done(n, seconds=1.0) for n in range(4)] + [done(n, "confirm", seconds=1.0) for n in range(6)]
+    assert at(*trials).status == "complete"
+    assert seconds_left(at(*trials), 0.0) == 0.0
+    assert at(*trials, active=True).status == "running"
+    assert at(*trials[:9]).status == "unfinished"
+
+
+@given(
+    seconds=st.floats(0.01, 1e5),
+    tune_done=st.integers(1, 4),
+    confirm_done=st.integers(0, 6),
+    workers=st.integers(1, 20),
+)
+def test_more_workers_and_fewer_trials_never_take_longer(seconds, tune_done, confirm_done, workers):
+    trials = [done(n, seconds=seconds) for n in range(tune_done)]
+    trials += [done(n, "confirm", seconds=seconds) for n in range(confirm_done)]
+    left = seconds_left(at(*trials, workers=workers), 0.0)
+    assert math.isfinite(left)
+    assert seconds_left(at(*trials, workers=workers + 1), 0.0) <= left * (1 + 1e-9)
+    before = seconds_left(at(*trials[:-1], workers=workers), 0.0)
+    assert (before is None) == (len(trials) == 1)
+    assert before is None or before >= left * (1 - 1e-9)
+    alone = seconds_left(at(*trials, workers=1), 0.0)
+    assert left * workers >= alone * (1 - 1e-9), "workers cannot do more than their share"
+
+
+def test_optimizers_are_rows_in_the_study_s_order():
+    progress = at(
+        done(0, ap=0.1, images_per_s=10.0),
+        done(1, ap=0.3, images_per_s=30.0),
+        done(2, optimizer="adam", status=Status.DIVERGED),
+        done(3, optimizer="adam", status=Status.OUT_OF_MEMORY),
+        done(0, "confirm", ap=0.2, images_per_s=20.0),
+        done(1, "confirm", status=Status.DIVERGED, ap=0.9),
+        in_hand=[running(1, "confirm")],
+    )
+    sgd, adam = by_optimizer(progress)
+    assert (sgd.name, sgd.tune_done, sgd.confirm_done, sgd.best_tune_ap) == ("sgd", 2, 2, 0.3)
+    assert sgd.mean_confirm_ap == pytest.approx(0.1), "a diverged trial counts as the worst, whatever it had reached"
+    assert (sgd.images_per_s, sgd.running, sgd.diverged, sgd.failed) == (20.0, 0, 1, 0)
+    assert (adam.best_tune_ap, adam.mean_confirm_ap, adam.images_per_s) == (None, None, None)
+    assert (adam.running, adam.diverged, adam.failed) == (1, 1, 1)
+
+
+def test_a_record_that_is_out_of_reach_spoils_no_mean():
+    (sgd, _) = by_optimizer(at(done(0, "confirm", ap=0.4), done(1, "confirm")))
+    assert (sgd.confirm_done, sgd.mean_confirm_ap) == (2, 0.4)
+
+
+def test_rows_of_the_records_become_trials():
+    row = {"trial_id": "a", "phase": "tune", "optimizer": "sgd", "status": "diverged", "ap": math.nan}
+    found = recorded([row | {"images_per_s": 3.5, "train_seconds": math.nan, "started_ms": 1000, "ended_ms": 3500}])
+    assert found == {"a": Done("a", "tune", "sgd", Status.DIVERGED, images_per_s=3.5, seconds=2.5)}
+
+
+def test_events_lead_from_one_moment_to_the_next(make_spec):
+    spec = make_spec()
+    trial = plan_tune(spec)[0]
+    taken = InHand(trial.id, "tune", "sgd", 0, 2, 0.0, "here", 7)
+    other = replace(taken, trial_id="other", pid=8)
+    progress = after(Progress(Size.of_spec(spec)), PhaseBegan("tune", 1, 2, {"old": done(0)}))
+    assert list(progress.done) == ["old"]
+    for event in (TrialBegan(taken), TrialBegan(other), TrialStepped(trial.id, 2), TrialStepped("unknown", 5)):
+        progress = after(progress, event)
+    assert {key: known.step for key, known in progress.in_hand.items()} == {trial.id: 2, "other": None}
+    assert list(after(progress, WorkerDied(8)).in_hand) == [trial.id]
+    assert list(after(progress, TrialReturned(trial.id)).in_hand) == ["other"]
+    assert after(progress, Stopping()) == progress
+    record = make_record(trial, Status.COMPLETE, steps_done=2, metrics={"ap": 0.25})
+    progress = after(progress, TrialEnded(record, 3.0, 2))
+    assert list(progress.in_hand) == ["other"]
+    assert progress.done[trial.id] == Done(trial.id, "tune", "sgd", Status.COMPLETE, ap=0.25, seconds=3.0)
+    assert after(progress, TrialReturned(trial.id)) == progress

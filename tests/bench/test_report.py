@@ -1,0 +1,309 @@
+"""The report of simulated studies: every number can be found again, every panel says something, no study is too odd."""
+
+import json
+import math
+import re
+import textwrap
+
+import cv2
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.analysis import mean_interval
+from bench.record import Samples, Status
+from bench.report import figures
+from bench.report.write import write_report
+from bench.study import analyse
+from tests.support.simulated_study import simulate
+
+SIX = ["sgd", "nesterov", "adagrad", "adadelta", "adam", "adabound"]
+FATES = {
+    ("confirm", "sgd", 1003): Status.DIVERGED,
+    ("confirm", "adadelta", 1001): Status.FAILED,
+    ("tune", "nesterov", 1): Status.OUT_OF_MEMORY,
+    ("tune", "adam", 4): Status.DIVERGED,
+}
+NO_RECORDS = ["trial_id", "phase", "optimizer", "hyperparameters", "seed", "status", "ap", "run_id", "error"]
+SHEET = cv2.imencode(".jpg", np.full((30, 40, 3), 200, np.uint8))[1].tobytes()
+DOCUMENT = {
+    "split": "val",
+    "images": [{"id": 7, "file": "images/val2017/7.png", "width": 40, "height": 30}],
+    "annotations": [{"image_id": 7, "keypoints": [20.0, 15.0, 2.0] * 17}],
+    "predictions": [],
+}
+
+
+@pytest.fixture(scope="session")
+def six(make_spec):
+    return make_spec(optimizers=SIX, trials=3, seeds=5, steps=20, tune_steps=10, evaluations=4, name="six")
+
+
+def result_of(spec, records, curves, samples=None):
+    return analyse(spec, records, curves, machine={"cpu": "a processor"}, samples_of=lambda run_id: samples)
+
+
+@pytest.fixture(scope="session")
+def result(six):
+    return result_of(six, *simulate(six, fates=FATES), Samples(DOCUMENT, SHEET))
+
+
+@pytest.fixture(scope="session")
+def folder(result, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("reports") / "six"
+    write_report(result, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def text(folder):
+    return (folder / "report.md").read_text()
+
+
+@pytest.fixture(scope="session")
+def records(folder):
+    return pd.read_csv(folder / "records.csv")
+
+
+def section(text, title):
+    return re.search(rf"^## {re.escape(title)}$(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL).group(1)
+
+
+def table(text, title):
+    """The first table of a section: {first cell: {column: cell}}, in order."""
+    lines = [line for line in section(text, title).splitlines() if line.startswith("|")]
+    header, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return {row[0]: dict(zip(header, row, strict=True)) for row in rows}
+
+
+def counted_ap(confirm):
+    return confirm["ap"].where(confirm["status"] == "complete", 0.0)
+
+
+def test_the_main_table_follows_from_the_records_alone(text, records, folder):
+    confirm = records[records["phase"] == "confirm"].assign(counted=counted_ap)
+    curves = pd.read_csv(folder / "curves.csv")
+    found = table(text, "Result")
+    means = confirm.groupby("optimizer")["counted"].mean().sort_values(ascending=False)
+    assert list(found) == list(means.index)
+    target = 0.9 * confirm[confirm["optimizer"] == means.index[0]]["counted"].median()
+    assert f"AP {target:.3f}" in text
+    for name, cells in found.items():
+        own = confirm[confirm["optimizer"] == name]
+        interval = mean_interval(own["counted"])
+        low, high = max(interval.low, 0), min(interval.high, 1)
+        assert cells["AP [95 %]"] == f"{means[name]:.3f} [{low:.3f}, {high:.3f}]"
+        assert cells["n"] == str(len(own)) == "5"
+        assert cells["best AP"] == f"{own['ap_best'].where(own['status'] == 'complete', 0).mean():.3f}"
+        everything = records[records["optimizer"] == name]
+        assert cells["diverged"] == str((everything["status"] == "diverged").sum())
+        assert cells["failed"] == str(everything["status"].isin(["failed", "out_of_memory", "timed_out"]).sum())
+        times = []
+        for trial in own.itertuples():
+            above = curves[(curves["trial_id"] == trial.trial_id) & (curves["ap"] >= target)]
+            reached = trial.status == "complete" and len(above)
+            times.append(above["train_seconds"].min() if reached else math.inf)
+        assert cells["reached"] == f"{sum(map(math.isfinite, times))} of 5"
+        median = np.median(times)
+        assert cells["time to target"] == (f"{median:.0f} s" if math.isfinite(median) else "-")
+    assert {cells["diverged"] for cells in found.values()} == {"0", "1"}
+    assert any(cells["time to target"] != "-" for cells in found.values())
+
+
+def test_the_cost_table_follows_from_the_records_alone(text, records):
+    found = table(text, "Cost")
+    seconds = (records["ended_ms"] - records["started_ms"]) / 1000
+    for name, cells in found.items():
+        own = records[records["optimizer"] == name]
+        timed = own[(own["phase"] == "confirm") & (own["status"] == "complete")]
+        assert cells["images/s"] == f"{timed['images_per_s'].median():.1f}"
+        assert cells["step (ms)"] == f"{timed['optimizer_step_ms'].median():.2f}"
+        assert cells["state (MB)"] == f"{timed['optimizer_state_bytes'].median() / 1e6:.1f}"
+        assert cells["training (s)"] == f"{timed['train_seconds'].median():.1f}"
+        assert cells["evaluation (s)"] == f"{timed['eval_seconds'].median():.1f}"
+        assert cells["n"] == str(len(timed))
+        assert cells["share of time"] == f"{100 * seconds[own.index].sum() / seconds.sum():.1f} %"
+    assert sum(float(cells["share of time"].removesuffix(" %")) for cells in found.values()) == pytest.approx(
+        100, abs=1
+    )
+    wall = (records["ended_ms"].max() - records["started_ms"].min()) / 1000
+    words = " ".join(section(text, "Cost").split())
+    assert f"{wall / 60:.1f} min" in words
+    assert f"{100 * records['train_seconds'].sum() / wall:.1f} % training" in words
+    assert f"{100 * records['eval_seconds'].sum() / wall:.1f} % evaluation" in words
+
+
+def test_settings_are_those_of_the_best_tune_trial(text, records):
+    tune = records[(records["phase"] == "tune") & (records["status"] == "complete")]
+    for name, cells in table(text, "Settings and their learning rates").items():
+        best = tune[tune["optimizer"] == name].sort_values("ap").iloc[-1]
+        assert f"lr {json.loads(best['hyperparameters'])['lr']:.3g}" in cells["settings"]
+        assert cells["AP when tuned"] == f"{best['ap']:.3f}"
+
+
+def test_each_figure_is_traced_to_its_runs(text, records, folder):
+    confirm = records[records["phase"] == "confirm"].sort_values("seed")
+    for name, cells in table(text, "Where each number comes from").items():
+        own = confirm[confirm["optimizer"] == name]
+        assert cells["confirmed by"].replace("`", "").split() == [run[:8] for run in own["run_id"]]
+        tuned = records[(records["phase"] == "tune") & (records["optimizer"] == name)]
+        assert any(run.startswith(cells["tuned by"].strip("`")) for run in tuned["run_id"])
+    seeds = pd.read_csv(folder / "seeds.csv")
+    assert set(seeds["run_id"]) == set(confirm["run_id"])
+    summary = pd.read_csv(folder / "summary.csv").set_index("name")
+    means = seeds.groupby("optimizer")["ap_counted"].mean()
+    assert all(math.isclose(summary.loc[name, "ap_mean"], means[name], abs_tol=1e-12) for name in SIX)
+    assert set(summary["tune_run_id"]) <= set(records["run_id"])
+
+
+def test_all_that_is_linked_is_there_and_nothing_else(text, folder):
+    linked = set(re.findall(r"\]\(([^)]+)\)", text))
+    assert linked | {"report.md"} == {path.name for path in folder.iterdir()}
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 1.5e6
+
+
+def test_it_reads_well_in_a_terminal(text):
+    prose = [line for line in text.splitlines() if not line.startswith(("|", "!", "- `", "posebench", "    --"))]
+    assert max(map(len, prose)) <= 112  # a quotation's mark goes before the line
+    for block in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        assert len({len(line) for line in block.splitlines()}) == 1
+        assert max(map(len, block.splitlines())) <= 110
+    assert "nan" not in text.lower().replace("nanosecond", "")
+
+
+def test_failures_are_named(text):
+    failed = section(text, "What was run")
+    assert "RuntimeError: the dog ate it" in failed
+    assert failed.count("- `") == 2
+    assert "2 diverged" in failed
+    assert "6 optimizers, each with 3 quasi-random tune points of 10 steps" in " ".join(failed.split())
+
+
+def test_the_same_result_gives_the_same_bytes(result, folder):
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    write_report(result, folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_budget_that_is_too_small_is_said_and_nothing_is_ranked(six, tmp_path):
+    """Four of six under 0.05; the others well above."""
+    records, curves = simulate(six)
+    weak = records["optimizer"].isin(SIX[:4])
+    records.loc[weak, "ap"] *= 0.05
+    result = result_of(six, records, curves)
+    assert not result.comparable
+    text = write_report(result, tmp_path / "report").read_text()
+    words = " ".join(text.replace("\n> ", " ").split())
+    assert "The budget is too small to compare: 4 of 6 optimizers have a mean AP under 0.05." in words
+    assert "In the study's order: the budget is too small to compare." in words
+    assert list(table(text, "Result")) == SIX
+    assert {cells["time to target"] for cells in table(text, "Result").values()} == {"-"}
+    assert "Best first" not in words
+    records.loc[records["optimizer"] == SIX[3], "ap"] = 0.3
+    assert result_of(six, records, curves).comparable
+
+
+def test_the_sheet_is_drawn_from_the_images_while_they_are_there(make_spec, tmp_path):
+    data = tmp_path / "people"
+    (data / "images" / "val2017").mkdir(parents=True)
+    cv2.imwrite(str(data / "images" / "val2017" / "7.png"), np.full((30, 40, 3), 50, np.uint8))
+    spec = make_spec(data=data, name="two")
+    for samples, section_there in ((Samples(DOCUMENT, None), True), (Samples(DOCUMENT, SHEET), True), (None, False)):
+        result = result_of(spec, *simulate(spec), samples)
+        text = write_report(result, tmp_path / "report").read_text()
+        assert ("## Sample images" in text) == section_there
+        assert (tmp_path / "report" / "samples.jpg").exists() == section_there
+        assert (tmp_path / "report" / "samples.json").exists() == section_there
+        if section_there:
+            drawn = cv2.imread(str(tmp_path / "report" / "samples.jpg"))
+            assert drawn.shape == (300, 400, 3)
+            assert np.median(drawn) == pytest.approx(50, abs=2)
+
+
+def test_without_the_images_the_sheet_is_the_one_that_the_trial_drew(folder, text, records):
+    assert (folder / "samples.jpg").read_bytes() == SHEET
+    assert json.loads((folder / "samples.json").read_text()) == DOCUMENT
+    words = " ".join(section(text, "Sample images").split())
+    leader = next(iter(table(text, "Result")))
+    first = records[(records["optimizer"] == leader) & (records["phase"] == "confirm")].sort_values("seed").iloc[0]
+    assert f"Found by {leader}, which has the highest mean AP, with seed 1001 (AP {first['ap']:.3f}" in words
+    assert f"`{first['run_id'][:8]}`" in words
+
+
+def test_samples_are_those_of_the_first_seed_that_left_some(six):
+    records, curves = simulate(six)
+    confirm = records["phase"] == "confirm"
+    records.loc[confirm & (records["optimizer"] == "adagrad"), "ap"] = 0.9
+    records.loc[confirm & (records["optimizer"] == "adagrad") & (records["seed"] == 1001), "status"] = "diverged"
+    asked = []
+
+    def samples_of(run_id):
+        asked.append(run_id)
+        return Samples(DOCUMENT, None) if len(asked) == 2 else None
+
+    found = analyse(six, records, curves, machine={}, samples_of=samples_of).leader_samples
+    assert (found.optimizer, found.seed, found.ap) == ("adagrad", 1003, 0.9)  # 1001 diverged, 1002 has none
+    assert asked[-1] == found.run_id
+    assert len(asked) == 2
+
+
+def odd_studies(make_spec):
+    """Name, spec, records, curves of studies that leave figures with little to draw."""
+    six = make_spec(optimizers=SIX, trials=2, seeds=2, evaluations=2, name="odd")
+    one = make_spec(optimizers=["adam"], trials=1, seeds=1, name="odd", steps=1)
+    yield "nothing", six, pd.DataFrame(columns=NO_RECORDS), pd.DataFrame(columns=["trial_id", "ap", "val_loss"])
+    yield "tuned", six, *simulate(six, confirm=False)
+    yield "zero", six, *simulate(six, scale=0.0)
+    yield "one", one, *simulate(one)
+    fates = dict.fromkeys((("confirm", name, seed) for name in SIX for seed in (1001, 1002)), Status.DIVERGED)
+    yield "diverged", six, *simulate(six, fates=fates)
+    fates = dict.fromkeys((("tune", name, index) for name in SIX for index in range(12)), Status.FAILED)
+    yield "untuned", six, *simulate(six, fates=fates)
+
+
+@pytest.mark.parametrize("name", ["nothing", "tuned", "zero", "one", "diverged", "untuned"])
+def test_no_panel_is_empty_and_every_axis_is_labelled(name, make_spec, monkeypatch, tmp_path):
+    spec, records, curves = next(study[1:] for study in odd_studies(make_spec) if study[0] == name)
+    result = result_of(spec, records, curves)
+    drawn = []
+    monkeypatch.setattr(figures, "save", lambda figure, path: drawn.append(figure))
+    for draw in (figures.learning_curves, figures.seed_scores, figures.lr_sensitivity):
+        draw(result, tmp_path / "figure.png")
+    assert len(drawn) == 3
+    for figure in drawn:
+        for axis in (axis for axis in figure.axes if axis.axison):
+            points = [line for line in axis.lines if len(line.get_xdata())]
+            points += [marks for marks in axis.collections if len(marks.get_offsets())]
+            assert points or axis.texts, f"{name}: an empty panel"
+            if axis.get_subplotspec().is_first_col():
+                assert axis.get_ylabel()
+        plt.close(figure)
+    if name == "zero":
+        assert all(any("0" in text.get_text() for text in axis.texts) for axis in drawn[0].axes[:2])
+
+
+@pytest.mark.parametrize("name", ["nothing", "one"])
+def test_a_report_is_made_of_next_to_nothing(name, make_spec, tmp_path):
+    spec, records, curves = next(study[1:] for study in odd_studies(make_spec) if study[0] == name)
+    text = write_report(result_of(spec, records, curves), tmp_path / "report").read_text()
+    words = " ".join(text.split())
+    if name == "nothing":
+        assert "**Unfinished: 0 of 24 trials.**" in text
+        assert "nothing to compare yet" in words
+    else:
+        assert "1 optimizer, each with 1 quasi-random tune point of" in words
+        assert "1 fresh confirm seed of 1 step" in words
+        assert "1 optimizers" not in words
+        assert "1 seeds" not in words
+        assert list(table(text, "Result")) == ["adam"]
+
+
+def test_the_study_s_page_in_mlflow_begins_with_the_verdict(result):
+    from bench.report.write import short_text
+
+    found = short_text(result)
+    assert found.startswith(result.verdict)
+    assert "| adam" in found
+    assert len(found) < 8000
+    assert textwrap.dedent(found) == found

@@ -1,0 +1,253 @@
+"""Studies looked at from outside: what is said about them, and that looking leaves everything as it was."""
+
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import optuna
+import pytest
+
+from bench.ledger import Ledger
+from bench.plan import plan_tune
+from bench.record import Status, make_record
+from bench.sqlite_files import read_only_uri, sqlite_file
+from bench.status import Watcher, list_document, status_document
+from bench.tracking import Tracker
+from posemodel.errors import SettingsError
+
+LEDGER_PROCESS = Path(__file__).with_name("ledger_process.py")
+
+
+@pytest.fixture
+def spec(make_spec):
+    return make_spec(trials=2, data="/no/such/people")
+
+
+@pytest.fixture
+def ledger(spec, storage_url):
+    made = Ledger(storage_url, spec.name, spec.identity())
+    made.enqueue(plan_tune(spec))
+    return made
+
+
+@pytest.fixture
+def tracker(spec, tracking_uri):
+    made = Tracker(tracking_uri, spec.name)
+    made.open_study(spec, {})
+    return made
+
+
+@pytest.fixture
+def watcher(storage_url, tracking_uri):
+    return Watcher(storage_url, tracking_uri)
+
+
+@pytest.fixture
+def record_next(ledger, tracker):
+    """Claim the next trial, record it in MLflow and close it in the ledger."""
+
+    def record(status=Status.COMPLETE, **metrics):
+        claim = ledger.claim()
+        run = tracker.start_trial(claim.spec, tracker._parent())
+        tracker.record_trial(run, make_record(claim.spec, status, steps_done=2, metrics=metrics), [])
+        ledger.finish(claim.key, status, metrics.get("ap"))
+        return claim.spec
+
+    return record
+
+
+@pytest.fixture
+def holder(spec, storage_url, tmp_path):
+    """A process that has taken the next trial and lives; ended with the test."""
+    document, go = tmp_path / "spec.json", tmp_path / "go"
+    document.write_text(spec.model_dump_json())
+    go.touch()
+    process = subprocess.Popen(
+        [sys.executable, LEDGER_PROCESS, "hold", storage_url, document, tmp_path / "ready", go],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline()
+    yield process
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+def contents(folder):
+    return {
+        path.relative_to(folder).as_posix(): (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_looking_where_nothing_is_leaves_nothing(hermetic):
+    watcher = Watcher("sqlite:///optuna.db", "sqlite:///mlflow.db")
+    assert watcher.all() == []
+    assert watcher.trouble == ""
+    with pytest.raises(SettingsError, match="there is no study 'study', and no other"):
+        watcher.one("study")
+    assert list(hermetic.iterdir()) == []
+
+
+def test_looking_changes_no_byte_and_leaves_no_file(ledger, record_next, hermetic, tmp_path):
+    """A copy that nobody has open, in a folder whose name SQLite and SQLAlchemy would both like to decode."""
+    record_next(ap=0.25)
+    ledger.storage.engine.dispose()
+    foreign = tmp_path / "x %41 y?#"
+    foreign.mkdir()
+    for name in ("optuna.db", "mlflow.db"):
+        for file in hermetic.glob(f"{name}*"):
+            shutil.copy(file, foreign)
+    before = contents(foreign)
+    watcher = Watcher(f"sqlite:///{foreign / 'optuna.db'}", f"sqlite:///{foreign / 'mlflow.db'}")
+    progress = watcher.one("study")
+    assert watcher.trouble == ""
+    assert [trial.ap for trial in progress.done.values()] == [0.25]
+    assert [each.size.study for each in watcher.all()] == ["study"]
+    after = contents(foreign)
+    assert after.keys() == before.keys()
+    assert {name: after[name] for name in before if not name.endswith("-shm")} == {
+        name: before[name] for name in before if not name.endswith("-shm")
+    }
+
+
+def test_what_a_writer_has_just_committed_is_seen(ledger, watcher):
+    """It still stands in the write-ahead log alone."""
+    assert watcher.one("study").waiting == 8
+    claim = ledger.claim()
+    assert list(watcher.one("study").in_hand) == [claim.spec.id]
+    ledger.put_back(claim.key, attempts=0)
+    assert watcher.one("study").in_hand == {}
+
+
+def test_done_running_waiting_and_planned_add_up(record_next, holder, watcher):
+    sgd = record_next(ap=0.5, images_per_s=10.0, train_seconds=1.0)
+    record_next(Status.DIVERGED)
+    progress = watcher.one("study")
+    # The holder has taken one of the four tune trials; the four confirm trials are not planned yet.
+    assert (len(progress.done), len(progress.in_hand), progress.waiting, progress.size.planned) == (2, 1, 5, 8)
+    assert progress.status == "running"
+    (taken,) = progress.in_hand.values()
+    assert (taken.host, taken.pid) == (socket.gethostname(), holder.pid)
+    assert abs(time.time() - taken.since) < 60
+
+    document = json.loads(json.dumps(status_document(progress, time.time()), allow_nan=False))
+    assert document["trials"] | {"planned": 8} == {
+        "done": 2,
+        "complete": 1,
+        "diverged": 1,
+        "failed": 0,
+        "out_of_memory": 0,
+        "timed_out": 0,
+        "running": 1,
+        "waiting": 5,
+        "planned": 8,
+        "lost": 0,
+    }
+    assert {name: found["waiting"] for name, found in document["phases"].items()} == {"tune": 1, "confirm": 4}
+    assert document["running"][0]["pid"] == holder.pid
+    assert document["seconds_left"] > 0
+    best = {row["name"]: row["best_tune_ap"] for row in document["optimizers"]}
+    assert best[sgd.optimizer] == 0.5
+    (row,) = list_document(watcher.all())["studies"]
+    assert (row["study"], row["status"], row["done"], row["planned"]) == ("study", "running", 2, 8)
+    assert row["last_active"] is not None
+
+
+def test_the_trial_of_a_dead_worker_is_not_running(ledger, holder, watcher):
+    assert len(watcher.one("study").in_hand) == 1
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    progress = watcher.one("study")
+    assert progress.in_hand == {}
+    assert (progress.lost, progress.waiting, progress.status) == (1, 8, "unfinished")
+
+
+def test_a_process_between_two_trials_works_on_its_study(ledger, watcher):
+    assert watcher.one("study").status == "unfinished"
+    with ledger.session(3):
+        progress = watcher.one("study")
+        assert (progress.status, progress.workers, progress.in_hand) == ("running", 3, {})
+    assert watcher.one("study").status == "unfinished"
+
+
+def test_a_trial_recorded_by_a_worker_that_died_before_closing_it_is_done(ledger, tracker, record_next, watcher):
+    record_next(ap=0.1)
+    claim = ledger.claim()
+    run = tracker.start_trial(claim.spec, tracker._parent())
+    tracker.record_trial(run, make_record(claim.spec, Status.COMPLETE, steps_done=2, metrics={"ap": 0.2}), [])
+    progress = watcher.one("study")
+    assert claim.spec.id in progress.done
+    assert progress.in_hand == {}
+
+
+def test_a_ledger_without_its_results_is_shown_without_them(ledger, record_next, storage_url, hermetic):
+    record_next(ap=0.5)
+    lone = Watcher(storage_url, f"sqlite:///{hermetic / 'elsewhere.db'}")
+    progress = lone.one("study")
+    assert [(trial.status, trial.ap) for trial in progress.done.values()] == [(Status.COMPLETE, None)]
+    assert "elsewhere.db: no such file" in lone.trouble
+    assert not (hermetic / "elsewhere.db").exists()
+
+
+def test_results_without_their_ledger_are_shown(record_next, tracking_uri, hermetic):
+    record_next(ap=0.5)
+    lone = Watcher(f"sqlite:///{hermetic / 'elsewhere.db'}", tracking_uri)
+    progress = lone.one("study")
+    assert [trial.ap for trial in progress.done.values()] == [0.5]
+    assert progress.status == "unfinished"
+    assert progress.last_active is not None
+    assert [each.size.study for each in lone.all()] == ["study"]
+    assert not (hermetic / "elsewhere.db").exists()
+
+
+def test_an_unknown_name_is_answered_with_the_nearest(ledger, watcher):
+    with pytest.raises(SettingsError, match=r"no study 'stduy' .*Did you mean study\?"):
+        watcher.one("stduy")
+
+
+def test_a_storage_with_somebody_else_s_studies_has_none_of_ours(storage_url, hermetic):
+    optuna.create_study(study_name="theirs", storage=storage_url)
+    assert Watcher(storage_url, "sqlite:///mlflow.db").all() == []
+
+
+@pytest.mark.parametrize("content", [b"", b"no database, but long enough to be taken for one" * 30])
+def test_files_that_are_no_databases_are_said_so_or_empty(hermetic, content):
+    for name in ("optuna.db", "mlflow.db"):
+        (hermetic / name).write_bytes(content)
+    watcher = Watcher("sqlite:///optuna.db", "sqlite:///mlflow.db")
+    if content:
+        with pytest.raises(SettingsError, match=r"storage sqlite:///optuna\.db: cannot be read"):
+            watcher.all()
+    else:
+        assert watcher.all() == []
+        assert "mlflow.db: cannot be read" in watcher.trouble
+    assert sorted(path.name for path in hermetic.iterdir()) == ["mlflow.db", "optuna.db"]
+
+
+def test_the_last_active_study_comes_first(make_spec, storage_url, tracking_uri, watcher):
+    for name in ("early", "late", "never"):
+        spec = make_spec(name=name)
+        ledger = Ledger(storage_url, name, spec.identity())
+        ledger.enqueue(plan_tune(spec))
+        if name != "never":
+            ledger.finish(ledger.claim().key, Status.COMPLETE, 0.5)
+    assert [progress.size.study for progress in watcher.all()] == ["late", "early", "never"]
+    assert watcher.one("never").last_active is None
+
+
+def test_read_only_uris_tell_open_files_from_closed_ones(tmp_path):
+    file = tmp_path / "a b.db"
+    file.touch()
+    assert sqlite_file(f"sqlite:///{file}") == file
+    assert sqlite_file("postgresql://host/base") is None
+    assert read_only_uri(file).endswith("a%20b.db?mode=ro&immutable=1")
+    (tmp_path / "a b.db-wal").touch()
+    assert read_only_uri(file).endswith("a%20b.db?mode=ro")

@@ -1,0 +1,64 @@
+"""docs/explained.md: every command runs, and prints what the page says."""
+
+import pytest
+
+from tests.support.explained_page import PAGE, commands, missing, run
+
+NOTES = {
+    "1 the source": "posemodel/train.py",
+    "2 arguments": "--learning-rate",
+    "3 image operations": "letterbox",
+    "4 main function": "__main__",
+    "5 loader": "drop_last",
+    "6 shuffling": "in file order",
+    "7 OrderedDict": "OrderedDict",
+    "8 requires_grad": "requires_grad",
+    "9 momentum": "vx = rho * vx + dx",
+    "10 packages": "__init__.py",
+    "11 layers": "yacs",
+    "12 pin_memory": "page-locked",
+    "13 COCO": "iscrowd",
+    "14 polygons": "polygon",
+    "15 Mechanical Turk": "Mechanical Turk",
+    "16 RLE": "uncompressed",
+    "17 optimizers": "AdaBound as fast as Adam",
+}
+READING_SPEED = 230
+"""Words a minute."""
+
+
+def test_every_command_prints_what_the_page_shows(tmp_path):
+    page = PAGE.read_text()
+    found = commands(page)
+    assert len(found) == page.count("```sh\n"), "a command without a block of its output"
+    for command in found:
+        done = run(command.script, tmp_path)
+        assert done.returncode == 0, f"{command.script}\n{done.stderr}"
+        if command.stable:
+            assert missing(command.shown, done.stdout) is None, f"{command.script}\n{done.stdout}"
+
+
+@pytest.mark.parametrize("note", NOTES)
+def test_no_note_is_left_out(note):
+    assert NOTES[note].lower() in PAGE.read_text().lower()
+
+
+def test_the_text_is_read_in_ten_minutes():
+    prose = "".join(PAGE.read_text().split("```")[::2])
+    assert len(prose.split()) <= 10 * READING_SPEED
+
+
+@pytest.mark.parametrize(
+    ("shown", "output", "expected"),
+    [
+        (("a", "| b |"), "a\n|   b | \n", None),
+        (("a",), "a\nb\n", "(the end; there is more: 'b')"),
+        (("a", "..."), "a\nb\nc\n", None),
+        (("...", "c"), "a\nb\nc\n", None),
+        (("b", "c"), "a\nb\nc\n", "b"),
+        (("a", "...", "a"), "a\nb\n", "a"),
+        (("a", "...", "c", "d"), "a\nb\nc\nx\nd\n", "d"),
+    ],
+)
+def test_lines_are_compared_in_order(shown, output, expected):
+    assert missing(shown, output) == expected

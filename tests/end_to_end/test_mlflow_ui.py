@@ -1,0 +1,161 @@
+"""MLflow's pages in a browser, opened on a finished study: what a person sees there without setting anything up."""
+
+import re
+import time
+
+import pytest
+
+from tests.end_to_end.conftest import STUDY_FILE, Place
+from tests.end_to_end.test_commands import free_port
+
+pytest.importorskip("selenium", reason="selenium is not installed (extra `test`)")
+from selenium.common.exceptions import WebDriverException
+from selenium.webdriver.common.by import By
+
+from tests.support import screenshot
+
+OPTIMIZERS = ("sgd", "nesterov", "adagrad", "adadelta", "adam", "adabound")
+SIX = STUDY_FILE.replace('["sgd", "adam"]', str(list(OPTIMIZERS)).replace("'", '"')).replace("seeds = 2", "seeds = 1")
+RUNS = 1 + 2 * len(OPTIMIZERS)
+CURVES = ("loss", "val_loss", "ap", "images_per_s")
+WAIT_S = 120
+WINDOW = (1600, 1800)
+
+
+class Study:
+    """The finished study: its pages' address, what `posebench ui` printed for it, and ids of its runs by name."""
+
+    def __init__(self, place, address, link):
+        self.address = address
+        self.link = link
+        self.experiment, *_ = re.search(r"/experiments/(\d+)/", link).groups()
+        self.name = place.name
+        self.run_ids = dict(place.query("SELECT name, run_uuid FROM runs"))
+
+    def page(self, rest):
+        return f"{self.address}/#/experiments/{self.experiment}/{rest}"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    try:
+        found = screenshot.open_browser(*WINDOW)
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+    yield found
+    found.quit()
+
+
+@pytest.fixture(scope="module")
+def study(browser, tmp_path_factory):
+    """Each of the six optimizers once in each phase, and `posebench ui` on it."""
+    place = Place(tmp_path_factory.mktemp("pages") / "here")
+    (place.folder / "tiny.toml").write_text(SIX)
+    done = place.run(*place.study)
+    assert done.returncode == 0, done.stderr
+    address = f"http://127.0.0.1:{(port := free_port())}"
+    process = place.start("ui", "--port", port)
+    try:
+        link = wait_for(lambda: re.search(rf"^{place.name}: (\S+)$", said(place, process), re.MULTILINE))
+        yield Study(place, address, link.group(1))
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def said(place, process):
+    output = (place.folder / "output.txt").read_text()
+    assert process.poll() is None, output
+    return output
+
+
+def wait_for(found):
+    """What ``found`` gives once it is true; what it gave last where it never is, so that a test can say what it saw."""
+    deadline = time.monotonic() + WAIT_S
+    while True:
+        try:
+            last = found()
+        except WebDriverException as error:  # the page is being drawn anew
+            last = None
+            if time.monotonic() > deadline:
+                raise AssertionError(str(error)) from error
+        if last or time.monotonic() > deadline:
+            return last
+        time.sleep(0.5)
+
+
+def see(browser, *texts):
+    """Wait until the page shows all of these texts, each on a line of its own."""
+
+    def missing():
+        lines = {line.strip() for line in browser.find_element(By.TAG_NAME, "body").text.splitlines()}
+        return [text for text in texts if text not in lines]
+
+    wait_for(lambda: not missing())
+    assert missing() == []
+
+
+def visit(browser, study, address):
+    """Open a page as for the first time: MLflow remembers filters and views in the browser."""
+    browser.get(f"{study.address}/health")
+    browser.execute_script("localStorage.clear(); sessionStorage.clear()")
+    browser.get(address)
+
+
+def press(browser, xpath):
+    """Press what ``xpath`` finds, once it can be pressed."""
+
+    def pressed():
+        browser.find_element(By.XPATH, xpath).click()
+        return True
+
+    assert wait_for(pressed)
+
+
+DRAWN = """
+return [...document.querySelectorAll("[data-testid='experiment-view-compare-runs-card']")]
+    .filter(card => card.querySelector(".scatterlayer .trace, canvas.gl-canvas"))
+    .map(card => card.innerText.split("\\n")[0]);
+"""
+
+
+def see_curves(browser):
+    """Wait until a line is drawn under the title of each of the curves."""
+    wait_for(lambda: set(CURVES) <= set(browser.execute_script(DRAWN)))
+    assert set(browser.execute_script(DRAWN)) == set(CURVES)
+
+
+def test_the_page_that_is_named_shows_the_six_in_groups_with_their_curves(browser, study):
+    visit(browser, study, study.link)
+    see(browser, "Confirm runs by optimizer", *(f"Group: {name}" for name in OPTIMIZERS))
+    see_curves(browser)
+
+
+def test_the_tune_runs_are_a_view_too(browser, study):
+    visit(browser, study, study.page("runs?workflowType=machine_learning"))
+    press(browser, "//*[@data-testid='saved-views-trigger']")
+    press(browser, "//*[@role='menuitem'][contains(., 'Tune runs by optimizer')]")
+    see(browser, *(f"Group: {name}" for name in OPTIMIZERS))
+    see(browser, *(name for name in study.run_ids if name.startswith("tune-")))
+
+
+def test_the_plain_list_holds_the_parent_over_all_runs(browser, study):
+    visit(browser, study, study.page("runs?workflowType=machine_learning"))
+    see(browser, study.name, f"{RUNS} matching runs")
+    press(browser, f"//a[normalize-space(.)='{study.name}']/ancestor::*[@role='gridcell']//button")
+    see(browser, *study.run_ids)
+
+
+def test_the_report_is_an_artifact_of_the_parent(browser, study):
+    visit(browser, study, study.page(f"runs/{study.run_ids[study.name]}/artifacts"))
+    press(browser, "//*[normalize-space(text())='report']")
+    press(browser, "//*[normalize-space(text())='report.md']")
+    see(browser, "records.csv")
+
+
+def test_a_run_shows_its_curves(browser, study):
+    run = next(run_id for name, run_id in study.run_ids.items() if name.startswith("confirm-adam-"))
+    visit(browser, study, study.page(f"runs/{run}/model-metrics"))
+    search = wait_for(lambda: browser.find_element(By.XPATH, "//input[@placeholder='Search metric charts']"))
+    search.send_keys(f"^({'|'.join(CURVES)})$")
+    see_curves(browser)

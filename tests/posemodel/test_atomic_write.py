@@ -1,0 +1,42 @@
+"""Files that are there in full or not at all."""
+
+from pathlib import Path
+
+import pytest
+
+from posemodel.atomic_write import TEMPORARY, remove_leftovers, replacing
+
+
+def test_the_file_appears_when_the_block_ends(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "file.txt"
+    with replacing(file) as temporary:
+        temporary.write_text("content")
+        assert not file.exists()
+    assert file.read_text() == "content"
+    assert [path.name for path in file.parent.iterdir()] == ["file.txt"]
+
+
+def test_an_error_leaves_what_was_there(tmp_path: Path) -> None:
+    file = tmp_path / "file.txt"
+    file.write_text("before")
+    with pytest.raises(ZeroDivisionError), replacing(file) as temporary:
+        temporary.write_text("half of wh")
+        raise ZeroDivisionError
+    assert file.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_killed_write_is_replaced_by_the_next(tmp_path: Path) -> None:
+    file = tmp_path / "file.txt"
+    (tmp_path / f"file.txt{TEMPORARY}").write_text("a longer text than the next one, cut sho")
+    with replacing(file) as temporary:
+        temporary.write_text("content")
+    assert file.read_text() == "content"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_leftovers_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    for name in ("a.pt", f"a.pt{TEMPORARY}", f"b{TEMPORARY}"):
+        (tmp_path / name).write_text("x")
+    remove_leftovers(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.pt"]

@@ -1,0 +1,111 @@
+"""Drawn skeletons: the right colour at the right pixel, and nothing else changed."""
+
+import numpy as np
+import pytest
+
+from posemodel import skeleton
+from posemodel.draw import INNER, LEFT, LIMB_COLOURS, MIDDLE, PAPER, RIGHT, draw_people, scale_people, sheet
+
+GREY = 90
+
+
+def canvas(height=100, width=120):
+    return np.full((height, width, 3), GREY, np.uint8)
+
+
+def person(**parts):
+    """A person with the named parts at (x, y)."""
+    found = np.zeros((skeleton.NUM_PARTS, 3))
+    for name, (x, y) in parts.items():
+        found[skeleton.PARTS.index(name)] = x, y, 1
+    return found
+
+
+def colour_at(image, x, y):
+    return tuple(int(value) for value in image[y, x])
+
+
+def test_each_limb_has_the_colour_of_its_side():
+    colours = {
+        tuple(skeleton.PARTS[part] for part in limb): colour
+        for limb, colour in zip(skeleton.LIMBS, LIMB_COLOURS, strict=True)
+    }
+    assert colours["right_elbow", "right_wrist"] == colours["neck", "right_hip"] == RIGHT
+    assert colours["left_hip", "left_knee"] == colours["nose", "left_eye"] == LEFT
+    assert colours["neck", "nose"] == MIDDLE
+
+
+def test_a_predicted_limb_is_drawn_where_it_is():
+    people = person(left_elbow=(20, 30), left_wrist=(80, 30), right_knee=(50, 60), right_ankle=(50, 90))[None]
+    drawn = draw_people(canvas(), people)
+    assert colour_at(drawn, 50, 30) == LEFT
+    assert colour_at(drawn, 50, 75) == RIGHT
+    assert colour_at(drawn, 50, 45) == (GREY,) * 3
+    assert (drawn[:20] == GREY).all()
+
+
+def test_a_true_limb_is_white_with_a_black_rim_and_coloured_where_it_was_found():
+    people = person(left_elbow=(20, 30), left_wrist=(80, 30))[None]
+    missed = draw_people(canvas(), true=people)
+    assert min(colour_at(missed, 50, 30)) > 220  # smoothed white
+    assert max(colour_at(missed, 50, 32)) < 60
+    assert colour_at(missed, 20, 30) == INNER
+    found = draw_people(canvas(), people, people)
+    assert min(colour_at(found, 50, 30)) > 220
+    assert colour_at(found, 50, 32) == LEFT
+
+
+def test_a_limb_without_both_ends_and_a_lone_part():
+    drawn = draw_people(canvas(), person(left_elbow=(20, 30), nose=(70, 70))[None])
+    assert colour_at(drawn, 20, 30) == LEFT
+    assert colour_at(drawn, 70, 70) == MIDDLE
+    assert colour_at(drawn, 45, 50) == (GREY,) * 3
+
+
+@pytest.mark.parametrize("end", [(1000, 30), (-500, 30), (1e12, 30), (-1e12, 30)])
+def test_what_lies_outside_is_cut_off_at_the_border(end):
+    drawn = draw_people(canvas(), person(left_elbow=(60, 30), left_wrist=end)[None])
+    inside = 119 if end[0] > 0 else 0
+    assert colour_at(drawn, inside, 30) == LEFT
+    assert drawn.shape == (100, 120, 3)
+
+
+def test_a_person_wholly_outside_leaves_the_image_as_it_was():
+    people = person(left_elbow=(-60, 30), left_wrist=(-20, 30))[None]
+    assert (draw_people(canvas(), people, people) == GREY).all()
+
+
+def test_the_image_itself_is_not_changed():
+    image = canvas()
+    people = person(left_elbow=(20, 30), left_wrist=(80, 30))[None]
+    assert draw_people(image, people, people) is not image
+    assert (image == GREY).all()
+    assert (draw_people(image) == image).all()
+
+
+def test_people_are_scaled_about_pixel_centres():
+    people = person(nose=(-0.5, 9.5), neck=(4, 4))[None]
+    scaled = scale_people(people, 2)
+    nose, neck, ear = (skeleton.PARTS.index(name) for name in ("nose", "neck", "left_ear"))
+    assert scaled[0, nose].tolist() == [-0.5, 19.5, 1]
+    assert scaled[0, neck].tolist() == [8.5, 8.5, 1]
+    assert scaled[0, ear].tolist() == [0, 0, 0]
+
+
+def test_a_sheet_has_every_tile_centred_in_its_row():
+    tiles = [
+        np.full((height, width, 3), value, np.uint8) for height, width, value in ((10, 20, 1), (6, 8, 2), (4, 20, 3))
+    ]
+    found = sheet(tiles, columns=2, gap=2)
+    assert found.shape == (10 + 2 + 4, 20 + 2 + 20, 3)
+    assert (found[:10, :20] == 1).all()
+    assert (found[2:8, 22 + 6 : 22 + 14] == 2).all()
+    assert (found[12:, :20] == 3).all()
+    assert colour_at(found, 23, 5) == PAPER
+    assert sum(int((found == value).all(axis=-1).sum()) for value in (1, 2, 3)) == 200 + 48 + 80
+
+
+def test_a_sheet_is_no_wider_than_its_tiles():
+    assert sheet([canvas()], columns=4).shape == canvas().shape
+    with pytest.raises(ValueError, match="at least one tile"):
+        sheet([], columns=4)

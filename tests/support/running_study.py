@@ -1,0 +1,88 @@
+"""A study that runs in a process of its own: wait for a state of it, see its ledger, end it whatever a test finds."""
+
+import contextlib
+import os
+import pty
+import signal
+import time
+
+from bench.ledger_view import look
+
+DEADLINE_S = 180
+LONG = ("--steps", "3000", "--tune-steps", "3000")
+"""Trials that do not end while a test looks at them."""
+
+
+def output(place):
+    return (place.folder / "output.txt").read_text()
+
+
+@contextlib.contextmanager
+def ended(process):
+    """Whatever a test finds, nothing that it started lives on."""
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def wait_for(state, process, place):
+    """Wait until ``state()`` is true; the process must live until then."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not state():
+        assert process.poll() is None, output(place)
+        assert time.monotonic() < deadline, output(place)
+        time.sleep(0.1)
+
+
+def entries(place, *states):
+    """The ledger's trials in one of these states."""
+    file = place.folder / "optuna.db"
+    if not file.exists() or not file.stat().st_size:
+        return []
+    studies = look(f"sqlite:///{file}")
+    return [entry for study in studies.values() for entry in study.entries if entry.state in states]
+
+
+class OnTerminal:
+    """The command on a terminal of its own, 80 x 30; what it shows is kept in output.txt."""
+
+    def __init__(self, place, *arguments):
+        command = place.command(*arguments)
+        self.kept, self.code = place.folder / "output.txt", None
+        self.pid, self.terminal = pty.fork()
+        if self.pid == 0:
+            os.chdir(place.folder)
+            os.execve(command[0], command, place.environment | {"TERM": "xterm", "COLUMNS": "80", "LINES": "30"})
+        os.set_blocking(self.terminal, False)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.poll() is None:
+            os.killpg(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+        os.close(self.terminal)
+
+    def type(self, keys):
+        os.write(self.terminal, keys)
+
+    def poll(self):
+        """Read along, else the process would wait for its terminal; the exit code, once there is one."""
+        if self.code is None:
+            ended, state = os.waitpid(self.pid, os.WNOHANG)
+            self.code = os.waitstatus_to_exitcode(state) if ended else None
+        with contextlib.suppress(OSError), self.kept.open("ab") as kept:  # nothing more now, or ever
+            while data := os.read(self.terminal, 65536):
+                kept.write(data)
+        return self.code
+
+    def wait(self):
+        deadline = time.monotonic() + DEADLINE_S
+        while self.poll() is None:
+            assert time.monotonic() < deadline, self.kept.read_text()
+            time.sleep(0.1)
+        return self.code
