@@ -84,6 +84,7 @@ def _trial(spec: StudySpec, phase: Phase, index: int, optimizer: str, chosen: Ch
             steps=steps,
             schedule=spec.schedule,
             foreground_weight=spec.foreground_weight,
+            precision=spec.precision,
             augment=augment_settings(spec),
             loader=LoaderSettings(
                 batch_size=spec.batch_size,

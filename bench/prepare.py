@@ -3,11 +3,13 @@
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from bench.measure.machine import usable_cores
 from bench.settings import SYNTHETIC_SEED, Setting, build_spec, resolve, spaces_of
 from bench.spec import StudySpec
 from posemodel.data.coco import PackedSplit, open_split
@@ -20,6 +22,18 @@ from posemodel.network import input_geometry
 DATA_FOLDER = Path("data")
 AWAITED = "not generated yet"
 """Data fingerprint of a dry run whose synthetic data set is still to be made."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A resolved study, and what of its settings is no part of it."""
+
+    spec: StudySpec
+    workers: int
+    """Trials that run at once."""
+    awaited_images: int | None
+    """Size of the synthetic data set that is still to be made; None where the data stands."""
+
 
 OnSkip = Callable[[Sequence[PackedSplit]], object]
 """Gets the opened splits of a study with `skip_bad`: they know what was left out."""
@@ -34,7 +48,7 @@ def prepare(
     preset: str | None,
     make_data: MakeData | None,
     on_skip: OnSkip | None = None,
-) -> StudySpec:
+) -> Prepared:
     """Layer the settings, make or find the data, and resolve the study.
 
     ``make_data`` makes the default data set where it is not complete; None (a dry run) leaves it to be made later.
@@ -63,7 +77,7 @@ def prepare(
         digest = _digest(folder, splits)
         if on_skip is not None and settings["skip_bad"].value:
             on_skip(splits)
-    return build_spec(
+    spec = build_spec(
         settings,
         name=default_name(preset, folder) if settings["name"].value is None else settings["name"].value,
         preset=preset,
@@ -72,6 +86,15 @@ def prepare(
         spaces=spaces,
         device=device,
     )
+    images = settings["synthetic_images"].value if awaited else None
+    return Prepared(spec, _workers(settings["workers"].value, device), images)
+
+
+def _workers(value: int | str, device: str) -> int:
+    """`cores` means a trial for each core on a CPU (one thread each trains more in all), one on an accelerator."""
+    if isinstance(value, int):
+        return value
+    return usable_cores() if device == "cpu" else 1
 
 
 def default_name(preset: str, folder: Path) -> str:

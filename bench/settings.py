@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -35,6 +35,7 @@ _OUTSIDE_SPEC: dict[str, Any] = {
     "device": "auto",
     "name": None,
     "spaces": {},
+    "workers": 1,
 }
 """Settings of a study file that are turned into StudySpec's derived fields, with their defaults."""
 _OUTSIDE_TYPES: dict[str, Any] = {
@@ -43,6 +44,7 @@ _OUTSIDE_TYPES: dict[str, Any] = {
     "device": Device,
     "name": str,
     "spaces": dict[str, dict[str, Any]],
+    "workers": Annotated[int, Field(ge=1)] | Literal["cores"],
 }
 
 

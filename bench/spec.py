@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from posemodel.config import MIN_SIZE, AugmentSettings, Schedule, Settings, TrainSettings
+from posemodel.config import MIN_SIZE, AugmentSettings, Precision, Schedule, Settings, TrainSettings
 from posemodel.errors import SettingsError
 
 Phase = Literal["tune", "confirm"]
@@ -50,6 +50,7 @@ class StudySpec(Settings):
     schedule: Schedule = "cosine"
     weight_decay: float = Field(default=0.0, ge=0)
     foreground_weight: float = Field(default=1.0, ge=1)
+    precision: Precision = "fp32"
     augment: bool = True
     device: Literal["cuda", "mps", "cpu"]
     trial_time_limit: float | None = Field(default=None, gt=0)

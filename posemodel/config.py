@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 Device = Literal["auto", "cuda", "mps", "cpu"]
 StartMethod = Literal["fork", "spawn", "forkserver"]
 Schedule = Literal["cosine", "constant"]
+Precision = Literal["fp32", "bf16"]
 
 MIN_SIZE = 32
 """Pixels: below this a person is no picture."""
@@ -124,6 +125,8 @@ class TrainSettings(Settings):
     foreground_weight: float = Field(default=1.0, ge=1)
     """Weight of cells where a map is fully on, relative to background cells (1: the published loss)."""
 
+    precision: Precision = "fp32"
+    """bf16: convolutions in bfloat16 (autocast); weights, loss and optimizer stay float32."""
     augment: AugmentSettings = AugmentSettings()
     loader: LoaderSettings = LoaderSettings()
     seed: int = Field(default=0, ge=0)

@@ -126,6 +126,7 @@ def train(
         if not isinstance(network.backbone, nn.Sequential):
             raise SettingsError(f"backbone_weights: the backbone of {settings.network} is not VGG19.")
         load_vgg19_weights(network.backbone, settings.backbone_weights)
+    network.precision = settings.precision
     network.to(device, memory_format=torch.channels_last).train()
     optimizer = make_optimizer(network.parameters())
     scheduler = LambdaLR(optimizer, schedule_factor(settings.schedule, settings.warmup, total_steps))

@@ -10,6 +10,8 @@ from bench.cli.output import log, log_left_out, print_json, print_table
 from bench.execute.interruption import INTERRUPTED
 
 if TYPE_CHECKING:
+    from bench.estimate import Estimate
+    from bench.prepare import Prepared
     from bench.report.result import StudyResult
     from bench.spec import StudySpec
     from bench.study import Places
@@ -52,7 +54,10 @@ def optimizers(
         bool | None, typer.Option("--skip-bad/--no-skip-bad", help="Leave bad images and annotations out.")
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="Default: kind-preset-data folder.")] = None,
-    workers: Annotated[int, typer.Option("--workers", min=1, help="Trials that run at once on this machine.")] = 1,
+    precision: Annotated[str | None, typer.Option("--precision", help="fp32 or bf16 (convolutions only).")] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="Trials that run at once (small on a CPU: one a core).")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
@@ -75,13 +80,16 @@ def optimizers(
         "weight_decay": weight_decay,
         "device": device,
         "skip_bad": skip_bad,
+        "precision": precision,
+        "workers": workers,
         "name": name,
     }
     from bench.prepare import prepare
 
-    spec = prepare(command_line, study, preset, None if dry_run else _make_data, log_left_out)
+    prepared = prepare(command_line, study, preset, None if dry_run else _make_data, log_left_out)
+    spec, workers = prepared.spec, prepared.workers
     if dry_run:
-        _show_plan(spec, as_json)
+        _show_plan(prepared, as_json)
         return
 
     from bench.cli.live import shown
@@ -143,9 +151,13 @@ def _size_text(spec: "StudySpec") -> str:
     )
 
 
-def _show_plan(spec: "StudySpec", as_json: bool) -> None:
+def _show_plan(prepared: "Prepared", as_json: bool) -> None:
+    from bench.estimate import estimate
     from bench.plan import plan_tune, total_trials
 
+    spec = prepared.spec
+    log("measuring ...")
+    found = estimate(spec, workers=prepared.workers, synthetic_images=prepared.awaited_images)
     tune = plan_tune(spec)
     per_optimizer = spec.trials * spec.tune_steps + spec.seeds * spec.steps
     images = per_optimizer * len(spec.optimizers) * spec.batch_size
@@ -159,6 +171,8 @@ def _show_plan(spec: "StudySpec", as_json: bool) -> None:
                 "spec": spec.model_dump(mode="json"),
                 "trials": {"tune": len(tune), "confirm": total_trials(spec) - len(tune), "planned": total_trials(spec)},
                 "training_images": images,
+                "workers": prepared.workers,
+                "estimate": found.document(),
                 "plan": [
                     {"id": t.id, "phase": t.phase, "optimizer": t.optimizer, "hyperparameters": t.hyperparameters}
                     for t in tune
@@ -171,4 +185,17 @@ def _show_plan(spec: "StudySpec", as_json: bool) -> None:
     ]
     print_table(("tune trial", "optimizer", "settings"), rows, title=spec.name)
     print(f"then {total_trials(spec) - len(tune)} confirm trials: seeds x the best settings of each optimizer.")
-    print(f"{_size_text(spec)}: {total_trials(spec)} trials, {images:,} training images. Nothing was run.")
+    print(f"{_size_text(spec)}: {total_trials(spec)} trials, {images:,} training images.")
+    print(_estimate_text(found, prepared.workers) + " Nothing was run.")
+
+
+def _estimate_text(found: "Estimate", workers: int) -> str:
+    from bench.cli.board import duration_text as duration
+
+    parts = {"data": found.data_s, "tuning": found.tune_s, "confirming": found.confirm_s, "the rest": found.other_s}
+    spent = ", ".join(f"{name} {duration(seconds)}" for name, seconds in parts.items() if seconds >= 1)
+    gpu = f" and {found.gpu_memory_bytes / 1e9:.1f} GB of GPU memory" if found.gpu_memory_bytes else ""
+    return (
+        f"Estimated time: {duration(found.seconds)} ({spent}), with {workers} "
+        f"{'trial' if workers == 1 else 'trials'} at once; {found.memory_bytes / 1e9:.1f} GB of memory{gpu}."
+    )

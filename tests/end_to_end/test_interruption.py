@@ -115,7 +115,7 @@ def test_ctrl_c_in_a_terminal_gives_the_trials_of_two_workers_back(place):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_ctrl_c_twice_ends_at_once_and_the_same_command_goes_on(place, workers):
     """The second one comes while the first is stuck: somebody else's transaction locks the ledger."""
-    command = (*place.study, "--steps", "100", "--tune-steps", "100", "--optimizers", "sgd,adam", "--workers", workers)
+    command = (*place.study, "--steps", "30", "--tune-steps", "30", "--workers", workers)
     with ended(place.start(*command)) as process:
         wait_for(lambda: len(entries(place, RUNNING)) == workers, process, place)
         held = [psutil.Process(entry.pid) for entry in entries(place, RUNNING)]

@@ -18,7 +18,7 @@ OPTIMIZERS = ("sgd", "nesterov", "adagrad", "adadelta", "adam", "adabound")
 SIX = STUDY_FILE.replace('["sgd", "adam"]', str(list(OPTIMIZERS)).replace("'", '"')).replace("seeds = 2", "seeds = 1")
 RUNS = 1 + 2 * len(OPTIMIZERS)
 CURVES = ("loss", "val_loss", "ap", "images_per_s")
-WAIT_S = 120
+WAIT_S = 240
 WINDOW = (1600, 1800)
 
 
@@ -42,6 +42,7 @@ def browser():
         found = screenshot.open_browser(*WINDOW)
     except FileNotFoundError as error:
         pytest.skip(str(error))
+    found.set_script_timeout(WAIT_S)
     yield found
     found.quit()
 
@@ -112,6 +113,17 @@ def press(browser, xpath):
     assert wait_for(pressed)
 
 
+def search_charts(browser, text):
+    def typed():
+        field = browser.find_element(By.XPATH, "//input[@placeholder='Search metric charts']")
+        if field.get_attribute("value") != text:
+            field.clear()
+            field.send_keys(text)
+        return field.get_attribute("value") == text
+
+    assert wait_for(typed)
+
+
 DRAWN = """
 return [...document.querySelectorAll("[data-testid='experiment-view-compare-runs-card']")]
     .filter(card => card.querySelector(".scatterlayer .trace, canvas.gl-canvas"))
@@ -120,9 +132,15 @@ return [...document.querySelectorAll("[data-testid='experiment-view-compare-runs
 
 
 def see_curves(browser):
-    """Wait until a line is drawn under the title of each of the curves."""
-    wait_for(lambda: set(CURVES) <= set(browser.execute_script(DRAWN)))
-    assert set(browser.execute_script(DRAWN)) == set(CURVES)
+    """Wait until a line is drawn under the title of each of the curves, and of nothing else."""
+    drawn = set()
+
+    def only_the_curves():
+        drawn.clear()
+        drawn.update(browser.execute_script(DRAWN))
+        return drawn == set(CURVES)
+
+    assert wait_for(only_the_curves), drawn
 
 
 def test_the_page_that_is_named_shows_the_six_in_groups_with_their_curves(browser, study):
@@ -156,6 +174,5 @@ def test_the_report_is_an_artifact_of_the_parent(browser, study):
 def test_a_run_shows_its_curves(browser, study):
     run = next(run_id for name, run_id in study.run_ids.items() if name.startswith("confirm-adam-"))
     visit(browser, study, study.page(f"runs/{run}/model-metrics"))
-    search = wait_for(lambda: browser.find_element(By.XPATH, "//input[@placeholder='Search metric charts']"))
-    search.send_keys(f"^({'|'.join(CURVES)})$")
+    search_charts(browser, f"^({'|'.join(CURVES)})$")
     see_curves(browser)

@@ -3,7 +3,6 @@
 import functools
 import importlib
 import json
-import multiprocessing
 import os
 import signal
 import sys
@@ -47,9 +46,9 @@ class Moment:
         """As one argument of a command line."""
         return json.dumps(asdict(self))
 
-    def arm(self) -> None:
+    def arm(self, *, in_worker: bool = False) -> None:
         """From now on this process kills itself when the moment comes."""
-        if self.in_worker != (multiprocessing.parent_process() is not None):
+        if self.in_worker != in_worker:
             return
         trigger = _Trigger(self)
         if self.function == OPENED:

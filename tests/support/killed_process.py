@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from tests.support.killed_moment import MOMENT_VARIABLE, OUTPUT, Moment
 
 if __name__ == "__mp_main__":
-    Moment.from_json(os.environ[MOMENT_VARIABLE]).arm()  # a spawned worker of the command runs this file too
+    Moment.from_json(os.environ[MOMENT_VARIABLE]).arm(in_worker=True)  # spawned workers run this file too
 
 
 def main() -> None:

@@ -115,22 +115,22 @@ class _Stance:
     second: tuple[_Range, _Range]
     spread: _Range = (2, 9)
     lean: _Range = (-4, 10)
-    arms: tuple[str, ...] = ("hang", "hang", "hang", "hip", "fold", "hold", "phone", "point", "up", "out", "behind")
+    arms: tuple[str, ...] = (*("hang",) * 6, *("hip",) * 2, "fold", "hold", "phone", "point", "up", "out", "behind")
     seated: bool = False
 
 
 _STANCES = (
-    _Stance(0.30, ((-4, 8), (0, 10)), ((-4, 8), (0, 10))),
-    _Stance(0.20, ((18, 34), (4, 20)), ((-22, -8), (10, 40)), arms=("swing", "swing", "swing", "hold", "phone")),
-    _Stance(0.08, ((45, 75), (60, 100)), ((-30, -10), (30, 90)), lean=(5, 22), arms=("pump", "pump", "up", "out")),
-    _Stance(0.08, ((-3, 6), (0, 8)), ((-3, 6), (0, 8)), spread=(12, 24), arms=("up", "up", "out", "head", "hip")),
+    _Stance(0.60, ((-4, 8), (0, 10)), ((-4, 8), (0, 10))),
+    _Stance(0.22, ((18, 34), (4, 20)), ((-22, -8), (10, 40)), arms=("swing", "swing", "swing", "hold", "phone")),
+    _Stance(0.03, ((45, 75), (60, 100)), ((-30, -10), (30, 90)), lean=(5, 22), arms=("pump", "pump", "up", "out")),
+    _Stance(0.06, ((-3, 6), (0, 8)), ((-3, 6), (0, 8)), spread=(12, 24), arms=("up", "up", "out", "head", "hip")),
     _Stance(
-        0.12, ((72, 98), (70, 105)), ((72, 98), (70, 105)), (3, 20), (-10, 25), ("knee", "hold", "fold", "phone"), True
+        0.04, ((72, 98), (70, 105)), ((72, 98), (70, 105)), (3, 20), (-10, 25), ("knee", "hold", "fold", "phone"), True
     ),
-    _Stance(0.07, ((95, 125), (110, 140)), ((85, 120), (110, 140)), (8, 28), (10, 40), ("knee", "hold", "point")),
-    _Stance(0.06, ((45, 70), (50, 80)), ((-35, -18), (5, 30)), lean=(0, 25), arms=("out", "point", "pump", "hip")),
-    _Stance(0.05, ((5, 20), (0, 15)), ((5, 20), (0, 15)), lean=(35, 75), arms=("down", "down", "knee", "out")),
-    _Stance(0.04, ((40, 95), (10, 100)), ((-8, 5), (0, 15)), lean=(-12, 8), arms=("out", "up", "pump", "hip")),
+    _Stance(0.02, ((95, 125), (110, 140)), ((85, 120), (110, 140)), (8, 28), (10, 40), ("knee", "hold", "point")),
+    _Stance(0.02, ((45, 70), (50, 80)), ((-35, -18), (5, 30)), lean=(0, 25), arms=("out", "point", "pump", "hip")),
+    _Stance(0.005, ((5, 20), (0, 15)), ((5, 20), (0, 15)), lean=(35, 75), arms=("down", "down", "knee", "out")),
+    _Stance(0.005, ((40, 95), (10, 100)), ((-8, 5), (0, 15)), lean=(-12, 8), arms=("out", "up", "pump", "hip")),
 )
 
 _LOTS_PER_POSE = 40
@@ -251,15 +251,15 @@ def sample_pose(rng: np.random.Generator, build: Build) -> Pose:
 def sample_view(rng: np.random.Generator) -> Array:
     """Draw a camera: (3, 3) from the body frame to image axes (x right, y down, z towards the viewer).
 
-    45 % front views, 27 % back views, the rest from the sides; level to somewhat from above, mostly upright.
+    80 % front views, 10 % back views, the rest from the sides; level to somewhat from above, mostly upright.
     """
     kind = rng.random()
-    if kind < 0.45:
-        heading = rng.uniform(-55, 55)
-    elif kind < 0.72:
-        heading = 180 + rng.uniform(-55, 55)
+    if kind < 0.8:
+        heading = rng.uniform(-40, 40)
+    elif kind < 0.9:
+        heading = 180 + rng.uniform(-40, 40)
     else:
-        heading = (-90 if rng.random() < 0.5 else 90) + rng.uniform(-35, 35)
-    roll = rng.uniform(-25, 25) if rng.random() < 0.12 else rng.normal(0, 3)
-    upright = tilt(math.radians(roll)) @ lean(math.radians(rng.uniform(-6, 22))) @ turn(math.radians(heading))
+        heading = (-90 if rng.random() < 0.5 else 90) + rng.uniform(-30, 30)
+    roll = rng.uniform(-25, 25) if rng.random() < 0.05 else rng.normal(0, 3)
+    upright = tilt(math.radians(roll)) @ lean(math.radians(rng.uniform(-4, 14))) @ turn(math.radians(heading))
     return np.diag([1.0, -1.0, 1.0]) @ upright

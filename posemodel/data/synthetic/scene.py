@@ -12,26 +12,29 @@ from posemodel.data.synthetic.figure import Array
 from posemodel.data.synthetic.person import Person
 from posemodel.data.synthetic.props import background, chair, clutter, occlude, random_colour, shadow
 
-SIZES: tuple[tuple[int, int], ...] = ((320, 240), (320, 240), (240, 320), (320, 214), (320, 320), (288, 216))
-"""(width, height) of images whose size is left open: about half of COCO's, in its usual aspects."""
+SIZES: tuple[tuple[int, int], ...] = ((320, 240), (240, 320), (288, 288), (288, 288), (288, 288), (304, 272))
+"""(width, height) of images whose size is left open. Square ones waste nothing of a square network input."""
 
-PEOPLE_SHARES = (0.26, 0.26, 0.22, 0.15, 0.11)
-"""How often an image holds 1, 2, ... 5 people: 48 % have three or more."""
+PEOPLE_SHARES = (0.51, 0.13, 0.28, 0.05, 0.03)
+"""How often an image holds 1, 2, ... 5 people: 36 % have three or more."""
 
-CROWD_SHARE = 0.07
-TINY_SHARE = 0.12
+CROWD_SHARE = 0.05
+TINY_SHARE = 0.06
 """Share of images with a crowd far away, and with a person too small to annotate joints."""
 
-HEIGHTS = (0.20, 1.0)
-"""Standing height of people as a share of the image's height; poses lower it."""
+HEIGHTS_FEW, HEIGHTS_MANY, HEIGHTS_FAR = (0.55, 1.0), (0.45, 0.9), (0.2, 0.42)
+"""Standing height as a share of the image's height, with one or two people, with more, and far away; poses lower it."""
 
-BESIDE_SHARE = 0.4
-"""Share of people (after the first) who stand close to the one before, so that one hides part of the other."""
+MANY = 3
+FAR_SHARE = 0.07
 
-CUT_SHARE = 0.16
+HUDDLED_SHARE = 0.25
+"""Share of images whose people stand so close that they hide parts of each other; elsewhere each has a place."""
+
+CUT_SHARE = 0.12
 """Share of people whom the border of the image cuts."""
 
-OCCLUDER_SHARE = 0.3
+OCCLUDER_SHARE = 0.34
 """Share of people who have something stand in front of them."""
 
 MIN_VISIBLE_SHARE = 0.2
@@ -116,29 +119,28 @@ def render_image(
 def _place_people(rng: np.random.Generator, count: int, width: int, height: int) -> list[Person]:
     """Place people in the image, ordered from far to near."""
     people: list[Person] = []
-    for _ in range(count):
-        if people and rng.random() < BESIDE_SHARE:
-            beside = people[-1]
-            stature = beside.stature * rng.uniform(0.8, 1.3)
-            stature = min(max(stature, HEIGHTS[0] * height), HEIGHTS[1] * height)
-            x = beside.feet[0] + rng.choice([-1, 1]) * rng.uniform(0.2, 0.55) * stature
+    huddled = rng.random() < HUDDLED_SHARE
+    for place in rng.permutation(count):
+        far = rng.random() < FAR_SHARE
+        stature = height * rng.uniform(*(HEIGHTS_FAR if far else HEIGHTS_MANY if count >= MANY else HEIGHTS_FEW))
+        if people and huddled:
+            x = people[-1].feet[0] + rng.choice([-1, 1]) * rng.uniform(0.2, 0.45) * stature
         else:
-            stature = height * rng.uniform(*HEIGHTS)
-            x = width * rng.uniform(0.08, 0.92)
+            x = width * (place + 0.5 + rng.uniform(-0.3, 0.3)) / count
         x = min(max(x, 0.05 * width), 0.95 * width)
         room = height - stature
-        y = stature + room * rng.uniform(0.1, 0.95) if room > 0 else height * 0.99
+        y = stature + room * rng.uniform(0.2, 0.95) if room > 0 else height * 0.99
         person = Person.sample(rng, stature, (x, y))
         left, top, right, bottom = person.bounds()
         dx = dy = 0.0
         if rng.random() < CUT_SHARE:
             edge = rng.integers(3)
             if edge == 0:
-                dx = -left - rng.uniform(0.2, 0.6) * (right - left)
+                dx = -left - rng.uniform(0.2, 0.5) * (right - left)
             elif edge == 1:
-                dx = width - right + rng.uniform(0.2, 0.6) * (right - left)
+                dx = width - right + rng.uniform(0.2, 0.5) * (right - left)
             else:
-                dy = height - bottom + rng.uniform(0.15, 0.55) * (bottom - top)
+                dy = height - bottom + rng.uniform(0.15, 0.5) * (bottom - top)
         else:
             margin = 0.06 * stature  # of the room that ``bounds`` leaves
             dx = max(0.0, -left - margin) - max(0.0, right - margin - width)

@@ -1,0 +1,107 @@
+"""What a study will take on this machine: time and memory, from a short measurement of its own pieces."""
+
+import math
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.measure.machine import usable_cores
+from bench.execute.probe import Costs, measure
+from bench.plan import Chosen, plan_confirm, plan_tune
+from bench.progress import Size
+from bench.spec import CONFIRM, TUNE, StudySpec
+from posemodel.data.coco import open_split
+from posemodel.data.synthetic import generate, split_sizes
+
+SAMPLE_IMAGES = 60
+"""Synthetic images that are made to measure on, where the study's own are still to be made."""
+RECORD_S = 0.5
+"""What the ledger, MLflow and a confirm trial's sample images take of each trial: docs/decisions.md."""
+REPORT_S = 10.0
+"""Analysis, figures and their upload: docs/decisions.md."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds of wall time by what they go to, and bytes at the peak over all processes."""
+
+    data_s: float
+    tune_s: float
+    confirm_s: float
+    other_s: float
+    """Starting processes, recording, the report."""
+    memory_bytes: int
+    gpu_memory_bytes: int
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the whole study."""
+        return self.data_s + self.tune_s + self.confirm_s + self.other_s
+
+    def document(self) -> dict[str, float]:
+        """The estimate as JSON."""
+        return {
+            "seconds": round(self.seconds, 1),
+            "data_s": round(self.data_s, 1),
+            "tune_s": round(self.tune_s, 1),
+            "confirm_s": round(self.confirm_s, 1),
+            "other_s": round(self.other_s, 1),
+            "memory_bytes": self.memory_bytes,
+            "gpu_memory_bytes": self.gpu_memory_bytes,
+        }
+
+
+def estimate(spec: StudySpec, *, workers: int, synthetic_images: int | None) -> Estimate:
+    """Measure for some seconds what the study's trials are made of, and add up its plan.
+
+    ``synthetic_images``: how many the study will make first; None where its data set stands. Then the measurement
+    makes a few of its own in a temporary folder.
+    """
+    if synthetic_images is None:
+        images = {phase: len(open_split(spec.data, split, skip_bad=spec.skip_bad)) for phase, split in _SCORED}
+        return _add_up(spec, _measure(spec, spec.data, workers), workers, images, data_s=0.0)
+    sizes = split_sizes(synthetic_images)
+    images = {TUNE: sizes["select"], CONFIRM: sizes["val"]}
+    with tempfile.TemporaryDirectory(prefix="posebench-estimate-") as folder:
+        count = min(max(SAMPLE_IMAGES, 2 * spec.batch_size), synthetic_images)
+        began = time.perf_counter()
+        generate(Path(folder, "people"), images=count, seed=0, num_workers=0)
+        image_s = (time.perf_counter() - began) / count
+        costs = _measure(spec, Path(folder, "people"), workers)
+    return _add_up(spec, costs, workers, images, data_s=synthetic_images * image_s / usable_cores())
+
+
+_SCORED = ((TUNE, "select"), (CONFIRM, "report"))
+
+
+def _measure(spec: StudySpec, data: Path, workers: int) -> Costs:
+    threads = max(1, usable_cores() // workers) if workers > 1 else None
+    # The first tune point of each optimizer stands for the settings that tuning will choose.
+    points = {trial.optimizer: Chosen(trial.hyperparameters) for trial in reversed(plan_tune(spec))}
+    trials = {trial.optimizer: trial for trial in reversed(plan_confirm(spec, points))}
+    ordered = {name: trials[name] for name in spec.optimizers}
+    return measure(ordered, data, processes=workers, threads=threads)
+
+
+def _add_up(spec: StudySpec, costs: Costs, workers: int, images: dict[str, int], *, data_s: float) -> Estimate:
+    """Trials go to whichever worker is free: the last ones end half a trial apart, at the mean."""
+    size = Size.of_spec(spec)
+    phases = {}
+    for phase, trials, steps, evaluations in (
+        (TUNE, spec.trials, spec.tune_steps, 1),
+        (CONFIRM, spec.seeds, spec.steps, size.confirm_evaluations),
+    ):
+        scoring = evaluations * (costs.score_s + images[phase] * costs.image_s)
+        each = [costs.setup_s + (steps - 1) * costs.step_s[name] + scoring + RECORD_S for name in spec.optimizers]
+        rounds = math.ceil(trials * len(each) / workers) / (trials * len(each) / workers)
+        phases[phase] = trials * sum(each) / workers * rounds
+    starts = 1 if workers == 1 else len(phases)  # worker processes start anew for each phase
+    return Estimate(
+        data_s=data_s,
+        tune_s=phases[TUNE],
+        confirm_s=phases[CONFIRM],
+        other_s=starts * costs.start_s + REPORT_S,
+        memory_bytes=costs.memory_bytes,
+        gpu_memory_bytes=costs.gpu_memory_bytes,
+    )

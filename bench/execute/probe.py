@@ -1,0 +1,223 @@
+"""How long the pieces of a trial take here: measured on the real loop for a few seconds, in processes of its own."""
+
+import multiprocessing
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import psutil
+
+from bench.spec import TrialSpec
+from posemodel.errors import DataError
+
+PROBE_STEPS = 24
+PROBE_SECONDS = 6.0
+"""A probe ends at whichever comes first, but not before its second window."""
+STEPS_PER_WINDOW = 4
+SCORED_IMAGES = 48
+OPTIMIZER_STEPS = 3
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What one process measured: seconds of each piece, and memory in bytes."""
+
+    start_s: float
+    """From the process's start to its first trial: interpreter and libraries."""
+    setup_s: float
+    """From a trial's start to its first step's end: data set opened, network built, kernels warm."""
+    step_s: dict[str, float]
+    """One training step with each optimizer, loading included."""
+    score_s: float
+    """An evaluation of no images: annotations read, COCO's scoring started."""
+    image_s: float
+    """What each image adds to an evaluation: loading, the network, decoding, scoring."""
+    memory_bytes: int
+    gpu_memory_bytes: int
+
+
+def measure(trials: dict[str, TrialSpec], data: Path, *, processes: int, threads: int | None) -> Costs:
+    """The mean over so many processes that measure at once, as the study's workers will run.
+
+    ``trials`` holds one trial (of the confirm phase) for each optimizer. Raises DataError if a process fails.
+    """
+    context = multiprocessing.get_context("spawn")
+    found: list[Costs] = []
+    running = []
+    for _ in range(processes):
+        receive, send = context.Pipe(duplex=False)
+        process = context.Process(target=_measure, args=(trials, data, threads, time.time(), send), daemon=True)
+        process.start()
+        send.close()
+        running.append((process, receive))
+    try:
+        for process, receive in running:
+            try:
+                answer = receive.recv()
+            except EOFError:
+                answer = f"the measuring process ended with exit code {process.exitcode}"
+            if isinstance(answer, str):
+                raise DataError(f"The time estimate could not be measured: {answer}")
+            found.append(answer)
+    finally:
+        for process, _ in running:
+            process.terminate()
+            process.join()
+    return Costs(
+        start_s=statistics.fmean(c.start_s for c in found),
+        setup_s=statistics.fmean(c.setup_s for c in found),
+        step_s={name: statistics.fmean(c.step_s[name] for c in found) for name in trials},
+        score_s=statistics.fmean(c.score_s for c in found),
+        image_s=statistics.fmean(c.image_s for c in found),
+        memory_bytes=sum(c.memory_bytes for c in found),
+        gpu_memory_bytes=sum(c.gpu_memory_bytes for c in found),
+    )
+
+
+def _measure(trials: dict[str, TrialSpec], data: Path, threads: int | None, started: float, answer: Connection) -> None:
+    """The measuring process: sends Costs, or what went wrong in words."""
+    try:
+        import torch
+
+        from bench.tracking import Tracker  # noqa: F401 (its libraries are a worker's start too)
+
+        if threads is not None:
+            torch.set_num_threads(threads)
+        answer.send(_costs({name: spec.with_data(data) for name, spec in trials.items()}, time.time() - started))
+    except Exception as error:
+        answer.send(f"{type(error).__name__}: {error}")
+
+
+class _EnoughError(Exception):
+    """The probe has seen enough windows."""
+
+
+def _costs(trials: dict[str, TrialSpec], start_s: float) -> Costs:
+    import torch
+
+    from bench.optimizers import optimizer_entry
+    from posemodel.device import choose_device
+    from posemodel.network import build_network
+    from posemodel.train import train
+
+    name, spec = next(iter(trials.items()))
+    settings = spec.train.model_copy(update={"log_every": STEPS_PER_WINDOW, "val_every": None, "ap_every": None})
+    device = choose_device(settings.device)
+    batch = settings.loader.batch_size
+    factories = {key: optimizer_entry(trial.optimizer).factory(trial.hyperparameters) for key, trial in trials.items()}
+    began = time.perf_counter()
+    first: list[float] = []
+    windows: list[float] = []
+
+    def on_metrics(step: int, metrics: dict[str, float]) -> None:
+        if not first:
+            first.append(time.perf_counter() - began)
+        elif "images_per_s" in metrics:
+            windows.append(batch / metrics["images_per_s"])
+        late = time.perf_counter() - began > first[0] + PROBE_SECONDS
+        if step >= min(PROBE_STEPS, settings.steps or PROBE_STEPS) or (late and len(windows) > 1):
+            raise _EnoughError
+
+    with _until_enough():
+        train(settings, factories[name], on_metrics=on_metrics)
+    network = build_network(settings.network, seed=0).to(device)
+    network.precision = settings.precision
+    own = {key: _optimizer_step_s(network, factory) for key, factory in factories.items()}
+    step_s = statistics.median(windows) if windows else first[0]
+    score_s, image_s = _evaluation_costs(spec, network)
+    return Costs(
+        start_s=start_s,
+        setup_s=first[0],
+        step_s={key: max(step_s - own[name] + own[key], 0.0) for key in trials},
+        score_s=score_s,
+        image_s=image_s,
+        memory_bytes=_peak_memory(),
+        gpu_memory_bytes=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0,
+    )
+
+
+@contextmanager
+def _until_enough() -> Iterator[None]:
+    try:
+        yield
+    except _EnoughError:
+        return
+
+
+def _optimizer_step_s(network: "object", factory: "object") -> float:
+    """Median seconds of an optimizer's step on the network's parameters."""
+    import torch
+
+    from posemodel.device import synchronize
+
+    parameters = list(network.parameters())  # type: ignore[attr-defined]
+    for parameter in parameters:
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer = factory(parameters)  # type: ignore[operator]
+    device = parameters[0].device
+    optimizer.step()  # makes its state
+    times = []
+    for _ in range(OPTIMIZER_STEPS):
+        synchronize(device)
+        began = time.perf_counter()
+        optimizer.step()
+        synchronize(device)
+        times.append(time.perf_counter() - began)
+    return statistics.median(times)
+
+
+def _evaluation_costs(spec: TrialSpec, network: "object") -> tuple[float, float]:
+    """Seconds of an evaluation apart from its images, and for each image.
+
+    The network is untrained and finds nobody, so decoding is measured on perfect maps beside it.
+    """
+    from posemodel.data.augment import letterbox
+    from posemodel.data.coco import open_split
+    from posemodel.data.targets import make_heatmaps, make_pafs
+    from posemodel.decode import decode
+    from posemodel.device import choose_device
+    from posemodel.network import input_geometry
+    from posemodel.predict import validate, validation_loader
+
+    settings = spec.train
+    geometry = input_geometry(settings.network, settings.size)
+    split = open_split(settings.data, settings.val_split, skip_bad=settings.skip_bad)
+    device = choose_device(settings.device)
+
+    def seconds(positions: list[int]) -> float:
+        part = split.subset(positions)
+        began = time.perf_counter()
+        loader = validation_loader(part, geometry, settings.loader)
+        validate(network, loader, part, geometry, device, with_scores=True)  # type: ignore[arg-type]
+        return time.perf_counter() - began
+
+    count = min(SCORED_IMAGES, len(split))
+    chosen = [number * len(split) // count for number in range(count)]
+    seconds(chosen[:1])  # warms up
+    one, many = seconds(chosen[:1]), seconds(chosen)
+    image_s = max(many - one, 0.0) / max(count - 1, 1)
+    decoding = 0.0
+    for position in chosen:
+        people = letterbox(*split.size(position), geometry.size).people(split.people(position))
+        heatmaps, pafs = make_heatmaps(people, geometry), make_pafs(people, geometry)
+        began = time.perf_counter()
+        decode(heatmaps, pafs, geometry)
+        decoding += time.perf_counter() - began
+    return max(one - image_s, 0.0), image_s + decoding / count
+
+
+def _peak_memory() -> int:
+    """Bytes that this process and its ended children held at most."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return psutil.Process().memory_info().peak_wset
+    unit = 1 if sys.platform == "darwin" else 1024
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return (own + children) * unit
