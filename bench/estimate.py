@@ -6,8 +6,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.measure.machine import usable_cores
 from bench.execute.probe import Costs, measure
+from bench.measure.machine import usable_cores
 from bench.plan import Chosen, plan_confirm, plan_tune
 from bench.progress import Size
 from bench.spec import CONFIRM, TUNE, StudySpec

@@ -22,11 +22,11 @@ CROWD_SHARE = 0.05
 TINY_SHARE = 0.06
 """Share of images with a crowd far away, and with a person too small to annotate joints."""
 
-HEIGHTS_FEW, HEIGHTS_MANY, HEIGHTS_FAR = (0.55, 1.0), (0.45, 0.9), (0.2, 0.42)
+HEIGHTS_FEW, HEIGHTS_MANY, HEIGHTS_FAR = (0.6, 1.0), (0.5, 0.95), (0.2, 0.38)
 """Standing height as a share of the image's height, with one or two people, with more, and far away; poses lower it."""
 
 MANY = 3
-FAR_SHARE = 0.07
+FAR_SHARE = 0.09
 
 HUDDLED_SHARE = 0.25
 """Share of images whose people stand so close that they hide parts of each other; elsewhere each has a place."""
