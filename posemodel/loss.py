@@ -43,7 +43,8 @@ class _WeightedSquares(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, maps: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        error = maps.float() - target
+        # Maps come channels last, targets do not: operations over two layouts take five times as long on a CPU.
+        error = maps.contiguous().float() - target
         weighted = error * weight
         ctx.save_for_backward(weighted)
         ctx.dtype = maps.dtype

@@ -6,7 +6,7 @@ from torch.nn import functional
 
 from posemodel.network.backbones import ResidualBlock, conv_norm
 from posemodel.network.base import Maps, PoseNetwork
-from posemodel.skeleton import NUM_HEATMAPS, NUM_PAFS
+from posemodel.skeleton import BACKGROUND, NUM_HEATMAPS, NUM_PAFS
 
 WIDTHS = (16, 32, 64, 96)
 """Channels at strides 2, 4, 8 and 16."""
@@ -55,6 +55,8 @@ class Small(PoseNetwork):
         for head in (self.first, self.second[-1]):
             nn.init.normal_(head.weight, std=HEAD_STD)
             nn.init.zeros_(head.bias)
+            # Nearly every cell is background: learned from zero, it would fill the first steps' gradients.
+            head.bias.data.view(-1, UPSAMPLING**2)[BACKGROUND] = 1
 
     def stages(self, images: torch.Tensor) -> list[Maps]:
         """Normalised images (B, 3, S, S), S a multiple of 16 -> two stages of maps (B, ., S/4, S/4)."""

@@ -251,12 +251,12 @@ def sample_pose(rng: np.random.Generator, build: Build) -> Pose:
 def sample_view(rng: np.random.Generator) -> Array:
     """Draw a camera: (3, 3) from the body frame to image axes (x right, y down, z towards the viewer).
 
-    85 % front views, 8 % back views, the rest from the sides; level to somewhat from above, mostly upright.
+    88 % front views, 6 % back views, the rest from the sides; level to somewhat from above, mostly upright.
     """
     kind = rng.random()
-    if kind < 0.85:
+    if kind < 0.88:
         heading = rng.uniform(-40, 40)
-    elif kind < 0.93:
+    elif kind < 0.94:
         heading = 180 + rng.uniform(-40, 40)
     else:
         heading = (-90 if rng.random() < 0.5 else 90) + rng.uniform(-30, 30)

@@ -29,7 +29,7 @@ _HAIRS: tuple[Colour, ...] = (
 _HEADS = ("short", "short", "short", "long", "long", "tail", "bald", "cap")
 _FRONTS = ("buttons", "jacket", "print", "stripes", "pocket", "tie", "number", "plain")
 
-_SLEEVES = (0.0, 0.6, 0.7, 1.4, 2.0, 2.0)
+_SLEEVES = (0.0, 0.6, 0.6, 0.7, 0.8, 1.4, 2.0, 2.0)
 _TROUSER_LEGS = (0.75, 1.0, 2.0, 2.0, 2.0, 2.0)
 
 

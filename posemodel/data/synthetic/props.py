@@ -65,7 +65,7 @@ def background(rng: np.random.Generator, width: int, height: int, horizon: float
 
 def clutter(rng: np.random.Generator, canvas: Canvas, width: int, height: int, horizon: float) -> None:
     """Things behind the people: boxes, windows, poles, foliage, balls, and bent sticks of skin and cloth colours."""
-    for _ in range(int(rng.integers(1, 9))):
+    for _ in range(int(rng.integers(1, 7))):
         kind = rng.integers(6)
         x, base = width * rng.uniform(0, 1), horizon + (height - horizon) * rng.uniform(-0.15, 0.5)
         tall = height * rng.uniform(0.08, 0.5)

@@ -26,9 +26,9 @@ HEIGHTS_FEW, HEIGHTS_MANY, HEIGHTS_FAR = (0.6, 1.0), (0.5, 0.95), (0.2, 0.38)
 """Standing height as a share of the image's height, with one or two people, with more, and far away; poses lower it."""
 
 MANY = 3
-FAR_SHARE = 0.09
+FAR_SHARE = 0.08
 
-HUDDLED_SHARE = 0.25
+HUDDLED_SHARE = 0.2
 """Share of images whose people stand so close that they hide parts of each other; elsewhere each has a place."""
 
 CUT_SHARE = 0.12
