@@ -20,6 +20,8 @@ app = typer.Typer(help="Run studies.", no_args_is_help=True, rich_markup_mode=No
 
 REPORTS_FOLDER = Path("reports")
 DONE_WITH_FAULTS = 3
+SMOKE = "smoke"
+"""Over before an estimate would be worth its seconds."""
 
 
 @app.command()
@@ -93,12 +95,17 @@ def optimizers(
         return
 
     from bench.cli.live import shown
+    from bench.estimate import estimate
+    from bench.ledger_view import look
     from bench.progress import Progress, Size
     from bench.record import FAULTS
     from bench.study import run_study
 
     places = study_places()
     log(f"study {spec.name}: {_size_text(spec)}")
+    if spec.preset != SMOKE and spec.name not in look(places.storage_url):
+        log("measuring how long this will take ...")
+        log(_estimate_text(estimate(spec, workers=workers, synthetic_images=None), workers))
     with shown(Progress(Size.of_spec(spec), active=True, workers=workers)) as display:
         try:
             result, report = run_study(spec, places, workers=workers, on_event=display.on_event)

@@ -59,6 +59,7 @@ def train(
     backbone_weights: Annotated[
         Path | None, typer.Option("--backbone-weights", metavar="FILE", help="torchvision's VGG19 state dict.")
     ] = None,
+    precision: Annotated[str, typer.Option("--precision", help="fp32 or bf16 (convolutions only).")] = "fp32",
     device: Annotated[str, typer.Option("--device", help="auto, cuda, mps or cpu.")] = "auto",
     seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
     log_every: Annotated[int, typer.Option("--log-every", min=1, help="Steps per measured window.")] = 10,
@@ -106,6 +107,7 @@ def train(
             schedule=schedule,  # type: ignore[arg-type]
             warmup=warmup,
             foreground_weight=foreground_weight,
+            precision=precision,  # type: ignore[arg-type]
             augment=AugmentSettings(enabled=augment),
             loader=LoaderSettings(
                 batch_size=batch_size,
@@ -171,7 +173,7 @@ def train(
 
 @contextmanager
 def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
-    """The first Ctrl-C asks the loop to save its state and stop; the second interrupts at once."""
+    """The first Ctrl-C or SIGTERM asks the loop to save its state and stop; the second interrupts at once."""
     asked = []
 
     def ask(_signal: int, _frame: Any) -> None:
@@ -180,11 +182,12 @@ def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
         asked.append(True)
         log("stopping after this step; --resume goes on (Ctrl-C again to stop at once)")
 
-    before = signal.signal(signal.SIGINT, ask)
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield lambda: bool(asked)
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class _MetricsFile:

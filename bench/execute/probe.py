@@ -51,7 +51,7 @@ def measure(trials: dict[str, TrialSpec], data: Path, *, processes: int, threads
     running = []
     for _ in range(processes):
         receive, send = context.Pipe(duplex=False)
-        process = context.Process(target=_measure, args=(trials, data, threads, time.time(), send), daemon=True)
+        process = context.Process(target=_measure, args=(trials, data, threads, time.time(), send))
         process.start()
         send.close()
         running.append((process, receive))

@@ -122,3 +122,26 @@ def test_half_precision_maps_are_summed_in_full_precision() -> None:
     loss, _ = pose_loss([wrong], batch)
     assert loss.dtype == torch.float32
     assert loss.item() == pytest.approx(1e4 * 57 / 2, rel=0.01)
+
+
+def test_the_gradient_is_that_of_the_formula() -> None:
+    """The loss is written as one function with its own backward: autograd on the formula must agree."""
+    generator = torch.Generator().manual_seed(0)
+    mask = torch.randint(0, 2, (2, 1, CELLS, CELLS), generator=generator).to(torch.uint8)
+    batch = batch_of(2, mask=mask)._replace(
+        heatmaps=torch.rand(2, 19, CELLS, CELLS, generator=generator),
+        pafs=torch.rand(2, 38, CELLS, CELLS, generator=generator),
+    )
+    found = [torch.rand(2, n, CELLS, CELLS, generator=generator).requires_grad_() for n in (19, 38)]
+    for weight in (1.0, 4.0):
+        loss, _ = pose_loss([Maps(*found)], batch, foreground_weight=weight)
+        ours = torch.autograd.grad(loss, found)
+        on = [batch.heatmaps.clone(), batch.pafs.unflatten(1, (-1, 2)).norm(dim=2).repeat_interleave(2, dim=1)]
+        on[0][:, 18] = 1 - on[0][:, 18]
+        squares = [
+            (((maps - target) ** 2) * mask * (1 + (weight - 1) * share)).sum()
+            for maps, target, share in zip(found, (batch.heatmaps, batch.pafs), on, strict=True)
+        ]
+        plain = torch.stack(squares).sum() / (2 * mask.numel())
+        torch.testing.assert_close(loss, plain)
+        torch.testing.assert_close(ours, torch.autograd.grad(plain, found))

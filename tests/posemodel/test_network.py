@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from posemodel import skeleton
 from posemodel.errors import CheckpointError, SettingsError
 from posemodel.network import NETWORKS, build_network, input_geometry
 from posemodel.network.backbones import load_vgg19_weights, vgg19_first_ten
@@ -63,6 +64,29 @@ def test_small_computes_finite_maps_that_depend_on_the_image() -> None:
         first, other = network(images(2, 64))[-1].heatmaps
     assert torch.isfinite(first).all()
     assert not torch.equal(first, other)
+
+
+def test_small_begins_with_an_empty_picture() -> None:
+    """Before its first step nobody is there: all maps near zero, the background near one."""
+    network = build_network("small", seed=0).eval()
+    for maps in network(images(2, 64)):
+        assert (maps.heatmaps[:, skeleton.BACKGROUND] - 1).abs().max() < 0.1
+        assert maps.heatmaps[:, : skeleton.NUM_PARTS].abs().max() < 0.1
+        assert maps.pafs.abs().max() < 0.1
+
+
+def test_bf16_computes_in_bfloat16_and_keeps_weights_in_float32() -> None:
+    network = build_network("small", seed=0).eval()
+    exact = network(images(2, 64))[-1]
+    network.precision = "bf16"
+    rough = network(images(2, 64))[-1]
+    assert (exact.heatmaps.dtype, rough.heatmaps.dtype) == (torch.float32, torch.bfloat16)
+    torch.testing.assert_close(rough.pafs.float(), exact.pafs, rtol=0.1, atol=0.01)
+    assert not torch.equal(rough.pafs.float(), exact.pafs)
+    rough.heatmaps.float().sum().backward()
+    assert all(
+        p.dtype == torch.float32 and p.grad.dtype == torch.float32 for p in network.parameters() if p.grad is not None
+    )
 
 
 def test_images_are_normalised_by_imagenets_statistics() -> None:

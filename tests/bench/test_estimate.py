@@ -1,0 +1,70 @@
+"""The time estimate: a plan added up from measured pieces by hand, and one that is measured for real."""
+
+import pytest
+
+from bench.estimate import RECORD_S, REPORT_S, _add_up, estimate
+from bench.execute.probe import Costs
+from bench.measure.machine import usable_cores
+from bench.prepare import prepare
+from bench.spec import CONFIRM, TUNE
+from posemodel.errors import DataError
+
+COSTS = Costs(
+    start_s=5.0,
+    setup_s=1.0,
+    step_s={"sgd": 0.1, "adam": 0.2},
+    score_s=0.5,
+    image_s=0.02,
+    memory_bytes=1000,
+    gpu_memory_bytes=0,
+)
+
+
+def test_a_plan_is_added_up_by_hand(make_spec):
+    spec = make_spec(optimizers=["sgd", "adam"], trials=2, seeds=3, tune_steps=11, steps=21, evaluations=2)
+    found = _add_up(spec, COSTS, 1, {TUNE: 10, CONFIRM: 50}, data_s=7.0)
+    tune = 2 * ((1 + 10 * 0.1) + (1 + 10 * 0.2) + 2 * (0.5 + 10 * 0.02 + RECORD_S))
+    confirm = 3 * ((1 + 20 * 0.1) + (1 + 20 * 0.2) + 2 * (2 * (0.5 + 50 * 0.02) + RECORD_S))
+    assert found.tune_s == pytest.approx(tune)
+    assert found.confirm_s == pytest.approx(confirm)
+    assert found.other_s == pytest.approx(5 + REPORT_S)
+    assert found.seconds == pytest.approx(7 + tune + confirm + 5 + REPORT_S)
+    assert found.memory_bytes == 1000
+
+
+def test_two_workers_halve_the_trials_and_start_twice(make_spec):
+    spec = make_spec(optimizers=["sgd", "adam"], trials=2, seeds=2, tune_steps=11, steps=21, evaluations=2)
+    images = {TUNE: 10, CONFIRM: 50}
+    one, two = (_add_up(spec, COSTS, workers, images, data_s=0.0) for workers in (1, 2))
+    assert two.tune_s == pytest.approx(one.tune_s / 2)
+    assert two.confirm_s == pytest.approx(one.confirm_s / 2)
+    assert two.other_s == one.other_s + 5
+
+
+def test_an_odd_trial_keeps_one_worker_waiting(make_spec):
+    spec = make_spec(optimizers=["sgd"], trials=3, seeds=3, tune_steps=11, steps=21, evaluations=2)
+    one, two = (_add_up(spec, COSTS, workers, {TUNE: 10, CONFIRM: 10}, data_s=0.0) for workers in (1, 2))
+    assert two.tune_s == pytest.approx(one.tune_s * 2 / 3)
+
+
+def test_the_pieces_are_measured_on_the_studys_own_data(make_spec, tiny):
+    spec = make_spec(data=tiny, optimizers=["sgd", "adabound"])
+    found = estimate(spec, workers=1, synthetic_images=None)
+    assert found.data_s == 0
+    assert 0 < found.tune_s < found.seconds
+    assert 0 < found.confirm_s < found.seconds
+    assert found.memory_bytes > 100e6, "torch alone takes more"
+    assert found.document()["seconds"] == pytest.approx(found.seconds, abs=0.1)
+
+
+def test_data_that_is_not_there_is_an_error_in_words(make_spec, tmp_path):
+    spec = make_spec(data=tmp_path / "nowhere")
+    with pytest.raises(DataError, match="nowhere"):
+        estimate(spec, workers=1, synthetic_images=None)
+
+
+def test_the_small_preset_runs_a_trial_for_each_core(tiny):
+    command_line = {"data": tiny, "device": "cpu"}
+    assert prepare(command_line, None, "small", None).workers == usable_cores()
+    assert prepare({**command_line, "workers": 3}, None, "small", None).workers == 3
+    assert prepare(command_line, None, "smoke", None).workers == 1
