@@ -2,6 +2,8 @@
 
 import textwrap
 
+import pandas as pd
+
 from bench.record import FAULTS
 from bench.report.result import LeaderSamples, StudyResult
 from bench.report.tables import (
@@ -176,14 +178,25 @@ def _what_was_run(result: StudyResult) -> list[str]:
             f"{counted(spec.trials, 'quasi-random tune point')} of {counted(spec.tune_steps, 'step')}, chosen by AP on "
             f"the select split, and {counted(spec.seeds, 'fresh confirm seed')} of {counted(spec.steps, 'step')}, the "
             f"same seeds for all, reported on the report split. Network {spec.network} at {spec.size} px, batch "
-            f"{spec.batch_size}, data `{spec.data.name}` (annotations {spec.data_digest}), on {spec.device}. Schedule "
-            f"{spec.schedule}, weight decay {spec.weight_decay:g}, foreground weight {spec.foreground_weight:g}, no "
-            "gradient clipping: equal for all."
+            f"{spec.batch_size}, data `{spec.data.name}` (annotations {spec.data_digest}), on {spec.device} in "
+            f"{spec.precision}. Schedule {spec.schedule}, weight decay {spec.weight_decay:g}, foreground weight "
+            f"{spec.foreground_weight:g}, {'augmented' if spec.augment else 'not augmented'}, no gradient clipping: "
+            f"equal for all.{_at_once(result)}"
         ),
         *_left_out(result),
         f"Trials: {counts}.",
     ]
     return [*parts, "### Trials that failed", "\n".join(faults)] if faults else parts
+
+
+def _at_once(result: StudyResult) -> str:
+    """Whether trials shared the machine: then their speeds did too."""
+    most = result.records["concurrent_trials"].max()
+    if pd.isna(most) or most < 2:
+        return ""
+    threads = result.records["torch_threads"].max()
+    shared = f" Up to {int(most)} trials ran at once, with {counted(int(threads), 'thread')} each"
+    return f"{shared}: speeds are of a shared machine."
 
 
 def _left_out(result: StudyResult) -> list[str]:

@@ -33,7 +33,10 @@ FEW = ("right after resume.pt", "between two checkpoints, within an epoch")
 RUNS = {
     "adam": (("--optimizer", "adam", "--lr", "2e-3"), tuple(MOMENTS)),
     "adabound, 2 loader workers": (("--optimizer", "adabound", "--num-workers", "2", "--persistent-workers"), FEW),
-    "sgd, 2 loader workers": (("--optimizer", "sgd", "--lr", "1e-2", "--num-workers", "2"), FEW),
+    "sgd in bf16, 2 loader workers": (
+        ("--optimizer", "sgd", "--lr", "1e-2", "--num-workers", "2", "--precision", "bf16"),
+        FEW,
+    ),
 }
 
 
