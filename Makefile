@@ -9,8 +9,8 @@ READY := $(VENV)/.ready
 study: $(READY)  ## run a study; pass arguments with ARGS="--preset smoke"
 	$(BIN)/posebench study optimizers $(ARGS)
 
-test: $(READY)  ## run the whole test suite; pass arguments with ARGS="-k loader"
-	$(BIN)/python -m pytest $(ARGS)
+test: $(READY)  ## run the whole test suite, a process for each core; pass arguments with ARGS="-k loader"
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 lint: $(READY)  ## what CI checks besides the tests
 	$(BIN)/ruff check .

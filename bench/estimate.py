@@ -6,11 +6,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.execute.probe import Costs, measure
 from bench.measure.machine import usable_cores
 from bench.plan import Chosen, plan_confirm, plan_tune
 from bench.progress import Size
 from bench.spec import CONFIRM, TUNE, StudySpec
+from bench.trials.probe import SCORED, Costs, measure
 from posemodel.data.coco import open_split
 from posemodel.data.synthetic import generate, split_sizes
 
@@ -20,6 +20,9 @@ RECORD_S = 0.5
 """What the ledger, MLflow and a confirm trial's sample images take of each trial: docs/decisions.md."""
 REPORT_S = 10.0
 """Analysis, figures and their upload: docs/decisions.md."""
+
+WORKER = "bench.execute.worker"
+"""What a process that runs trials imports before its first."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ def estimate(spec: StudySpec, *, workers: int, synthetic_images: int | None) -> 
     makes a few of its own in a temporary folder.
     """
     if synthetic_images is None:
-        images = {phase: len(open_split(spec.data, split, skip_bad=spec.skip_bad)) for phase, split in _SCORED}
+        images = {phase: len(open_split(spec.data, split, skip_bad=spec.skip_bad)) for phase, split in SCORED.items()}
         return _add_up(spec, _measure(spec, spec.data, workers), workers, images, data_s=0.0)
     sizes = split_sizes(synthetic_images)
     images = {TUNE: sizes["select"], CONFIRM: sizes["val"]}
@@ -72,16 +75,13 @@ def estimate(spec: StudySpec, *, workers: int, synthetic_images: int | None) -> 
     return _add_up(spec, costs, workers, images, data_s=synthetic_images * image_s / usable_cores())
 
 
-_SCORED = ((TUNE, "select"), (CONFIRM, "report"))
-
-
 def _measure(spec: StudySpec, data: Path, workers: int) -> Costs:
     threads = max(1, usable_cores() // workers) if workers > 1 else None
     # The first tune point of each optimizer stands for the settings that tuning will choose.
     points = {trial.optimizer: Chosen(trial.hyperparameters) for trial in reversed(plan_tune(spec))}
     trials = {trial.optimizer: trial for trial in reversed(plan_confirm(spec, points))}
     ordered = {name: trials[name] for name in spec.optimizers}
-    return measure(ordered, data, processes=workers, threads=threads)
+    return measure(ordered, data, processes=workers, threads=threads, libraries=(WORKER,))
 
 
 def _add_up(spec: StudySpec, costs: Costs, workers: int, images: dict[str, int], *, data_s: float) -> Estimate:
@@ -92,7 +92,7 @@ def _add_up(spec: StudySpec, costs: Costs, workers: int, images: dict[str, int],
         (TUNE, spec.trials, spec.tune_steps, 1),
         (CONFIRM, spec.seeds, spec.steps, size.confirm_evaluations),
     ):
-        scoring = evaluations * (costs.score_s + images[phase] * costs.image_s)
+        scoring = evaluations * (costs.score_s[phase] + images[phase] * costs.image_s)
         each = [costs.setup_s + (steps - 1) * costs.step_s[name] + scoring + RECORD_S for name in spec.optimizers]
         rounds = math.ceil(trials * len(each) / workers) / (trials * len(each) / workers)
         phases[phase] = trials * sum(each) / workers * rounds

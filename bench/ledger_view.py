@@ -72,7 +72,12 @@ def look(url: str) -> dict[str, Look]:
     """
     try:
         storage = _open_to_look(url)
-        return {} if storage is None else dict(_looks(storage))
+        if storage is None:
+            return {}
+        try:
+            return dict(_looks(storage))
+        finally:
+            storage.engine.dispose()
     except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
         raise SettingsError(f"storage {url}: cannot be read ({getattr(error, 'orig', None) or error}).") from error
 

@@ -14,7 +14,7 @@ from bench.settings import SYNTHETIC_SEED, Setting, build_spec, resolve, spaces_
 from bench.spec import StudySpec
 from posemodel.data.coco import PackedSplit, open_split
 from posemodel.data.layout import fingerprint
-from posemodel.data.synthetic import marker_of
+from posemodel.data.synthetic import GENERATOR_VERSION, marker_of
 from posemodel.device import choose_device
 from posemodel.errors import DataError
 from posemodel.network import input_geometry
@@ -67,7 +67,7 @@ def prepare(
         folder = DATA_FOLDER / f"synthetic-{images}-seed{SYNTHETIC_SEED}"
         if make_data is not None:
             make_data(folder, images, SYNTHETIC_SEED)
-        awaited = make_data is None and not (marker_of(folder) or {}).get("complete")
+        awaited = make_data is None and not _stands(folder)
     else:
         awaited = False
     folder = Path(folder).resolve()
@@ -95,6 +95,17 @@ def _workers(value: int | str, device: str) -> int:
     if isinstance(value, int):
         return value
     return usable_cores() if device == "cpu" else 1
+
+
+def _stands(folder: Path) -> bool:
+    """Whether the default synthetic set is complete; DataError if it is of another generator."""
+    marker = marker_of(folder)
+    if marker is not None and marker.get("version") != GENERATOR_VERSION:
+        raise DataError(
+            f"{folder}: holds a synthetic set of generator version {marker.get('version')}, this is version "
+            f"{GENERATOR_VERSION}: remove the folder yourself, or give it with --data."
+        )
+    return marker is not None and marker.get("complete") is True
 
 
 def default_name(preset: str, folder: Path) -> str:

@@ -40,6 +40,7 @@ class Watcher:
 
     def all(self) -> list[Progress]:
         """Every study, the one that was active last first."""
+        self.trouble = ""
         looks = look(self.storage_url)
         documents = self._documents() | {name: found.identity for name, found in looks.items()}
         found = []
@@ -52,6 +53,7 @@ class Watcher:
 
     def one(self, name: str) -> Progress:
         """One study; SettingsError names the nearest ones where there is none of that name."""
+        self.trouble = ""
         looks = look(self.storage_url)
         if name in looks:
             return self._progress(Size.of(looks[name].identity), looks[name])
@@ -62,7 +64,6 @@ class Watcher:
 
     def _documents(self) -> dict[str, dict[str, object]]:
         try:
-            self.trouble = ""
             return tracking.studies(self.tracking_uri)
         except SettingsError as error:
             self.trouble = str(error)
@@ -108,7 +109,6 @@ class Watcher:
             return {}, None
         if study not in self._results or self._results[study][0] != ended:
             try:
-                self.trouble = ""
                 records = Tracker(self.tracking_uri, study, create=False).records()
             except SettingsError as error:
                 self.trouble = str(error)

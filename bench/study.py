@@ -141,7 +141,7 @@ def analyse(
         verdict=verdict(summary, paired_comparisons(scores)),
         comparable=comparable,
         machine=machine,
-        command=again(spec),
+        command=again(spec, _at_once(records)),
     )
 
 
@@ -166,16 +166,25 @@ def _unranked(summary: pd.DataFrame, spec: StudySpec) -> pd.DataFrame:
     return ordered.assign(**dict.fromkeys(empty, float("nan")), at_border=no_borders)
 
 
-def again(spec: StudySpec) -> str:
+def _at_once(records: pd.DataFrame) -> int | None:
+    """How many trials ran at once, as they recorded it; None before there is one."""
+    most = records["concurrent_trials"].max() if len(records) else None
+    return None if most is None or pd.isna(most) or most < 1 else int(most)
+
+
+def again(spec: StudySpec, workers: int | None = None) -> str:
     """The commands that make the study again under another name, from the study file beside the report.
 
     Run where it was run first; a synthetic data set is made again if it is gone.
     """
     here = Path.cwd()
     data = spec.data.relative_to(here) if spec.data.is_relative_to(here) else spec.data
+    at_once = [] if workers is None else ["--workers", str(workers)]
     study_file = Path("reports") / spec.name / STUDY
     words = ["posebench", "study", "optimizers", "--preset", spec.preset, "--study", str(study_file)]
-    command = " \\\n    ".join(map(shlex.join, (words, ["--data", str(data), "--name", f"{spec.name}-again"])))
+    command = " \\\n    ".join(
+        map(shlex.join, (words, ["--data", str(data), "--name", f"{spec.name}-again", *at_once]))
+    )
     made = marker_of(spec.data)
     if made is None:
         return command

@@ -78,7 +78,11 @@ def open_training_splits(settings: TrainSettings) -> tuple[PackedSplit, PackedSp
     if not len(train_split):
         raise DataError(f"{train_split.annotations}: no image with a labelled person is left to train on.")
     val_split = open_split(settings.data, settings.val_split, skip_bad=skip_bad)
-    return train_split, val_split.labelled_only() if settings.labelled_only else val_split
+    if settings.labelled_only:
+        val_split = val_split.labelled_only()
+    if not len(val_split):
+        raise DataError(f"{val_split.annotations}: no image with a labelled person is left to score.")
+    return train_split, val_split
 
 
 def train(
@@ -266,7 +270,7 @@ def _is_best(found: dict[str, float], progress: Progress, *, by_ap: bool) -> boo
         progress.ap_best, progress.ap_best_step = found["ap"], progress.step
     if better_loss:
         progress.val_loss_best = found["val_loss"]
-    return better_ap if by_ap else better_loss
+    return better_ap if by_ap and "ap" in found else better_loss
 
 
 def _resumable(out: Path | None) -> Path | None:

@@ -86,26 +86,27 @@ def optimizers(
         "workers": workers,
         "name": name,
     }
+    from bench.ledger_view import look
     from bench.prepare import prepare
 
-    prepared = prepare(command_line, study, preset, None if dry_run else _make_data, log_left_out)
-    spec, workers = prepared.spec, prepared.workers
+    places = study_places()
+    prepared = prepare(command_line, study, preset, None, log_left_out)
     if dry_run:
         _show_plan(prepared, as_json)
         return
+    spec, workers = prepared.spec, prepared.workers
+    log(f"study {spec.name}: {_size_text(spec)}")
+    if spec.preset != SMOKE and spec.name not in look(places.storage_url):
+        _say_estimate(prepared)
+    if data is None:
+        told = None if prepared.awaited_images is None else log_left_out
+        spec = prepare(command_line, study, preset, _make_data, told).spec  # the default set, made or mended
 
     from bench.cli.live import shown
-    from bench.estimate import estimate
-    from bench.ledger_view import look
     from bench.progress import Progress, Size
     from bench.record import FAULTS
     from bench.study import run_study
 
-    places = study_places()
-    log(f"study {spec.name}: {_size_text(spec)}")
-    if spec.preset != SMOKE and spec.name not in look(places.storage_url):
-        log("measuring how long this will take ...")
-        log(_estimate_text(estimate(spec, workers=workers, synthetic_images=None), workers))
     with shown(Progress(Size.of_spec(spec), active=True, workers=workers)) as display:
         try:
             result, report = run_study(spec, places, workers=workers, on_event=display.on_event)
@@ -194,6 +195,20 @@ def _show_plan(prepared: "Prepared", as_json: bool) -> None:
     print(f"then {total_trials(spec) - len(tune)} confirm trials: seeds x the best settings of each optimizer.")
     print(f"{_size_text(spec)}: {total_trials(spec)} trials, {images:,} training images.")
     print(_estimate_text(found, prepared.workers) + " Nothing was run.")
+
+
+def _say_estimate(prepared: "Prepared") -> None:
+    """Measure and say how long the study will take; a trial that cannot run will say so itself, as a record."""
+    from bench.estimate import estimate
+    from bench.trials.probe import EstimateError
+
+    log("measuring how long this will take ...")
+    try:
+        found = estimate(prepared.spec, workers=prepared.workers, synthetic_images=prepared.awaited_images)
+    except EstimateError as error:
+        log(str(error))
+        return
+    log(_estimate_text(found, prepared.workers))
 
 
 def _estimate_text(found: "Estimate", workers: int) -> str:

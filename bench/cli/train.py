@@ -173,16 +173,17 @@ def train(
 
 @contextmanager
 def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
-    """The first Ctrl-C or SIGTERM asks the loop to save its state and stop; the second interrupts at once."""
+    """Ctrl-C or SIGTERM asks the loop to save its state and stop; a second Ctrl-C ends the process (`handled`)."""
     asked = []
 
     def ask(_signal: int, _frame: Any) -> None:
         if asked:
-            raise KeyboardInterrupt
+            return
         asked.append(True)
         log("stopping after this step; --resume goes on (Ctrl-C again to stop at once)")
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    heard = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) != signal.SIG_IGN]
+    before = {number: signal.signal(number, ask) for number in heard}
     try:
         yield lambda: bool(asked)
     finally:

@@ -54,7 +54,7 @@ def _serve(arguments: list[str], port: int) -> int:
     apart: dict[str, Any] = (
         {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if os.name == "nt" else {"start_new_session": True}
     )
-    command = [sys.executable, "-m", "bench.cli.mlflow_server", *arguments]
+    command = [sys.executable, "-P", "-m", "bench.cli.mlflow_server", *arguments]
     signal.signal(signal.SIGTERM, _interrupt)
     with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, **apart) as server:
         assert server.stdin is not None

@@ -19,7 +19,7 @@ from bench.execute.worker import WorkerSettings, sweep, work
 from bench.ledger import Ledger
 from bench.measure.machine import usable_cores
 from bench.tracking import Tracker
-from posemodel.errors import PosemodelError
+from posemodel.errors import PosemodelError, SettingsError
 
 POLL_S = 0.5
 STOP_S = 15.0
@@ -44,6 +44,8 @@ class _Trouble:
     """The error that ends a worker, in the words for the user."""
 
     message: str
+    usage: bool
+    """Whether it is a mistake in the settings (exit code 2)."""
 
 
 @dataclass
@@ -56,7 +58,7 @@ class _Worker:
     lifeline: Connection
     """Closed here (or with this process), it tells the worker to stop."""
     ready: bool = False
-    trouble: str = ""
+    trouble: _Trouble | None = None
 
 
 def run_workers(settings: WorkerSettings, workers: int, on_event: OnEvent) -> None:
@@ -128,7 +130,8 @@ def _supervise(crew: list[_Worker], ledger: Ledger, on_event: OnEvent, start: Ca
             if code == INTERRUPTED:
                 raise KeyboardInterrupt
             if code == ERROR_TOLD:
-                raise WorkerError(worker.trouble)
+                trouble = worker.trouble or _Trouble("a worker ended with an error that it could not tell", usage=False)
+                raise SettingsError(trouble.message) if trouble.usage else WorkerError(trouble.message)
             if code == 0:
                 continue
             on_event(WorkerDied(worker.process.pid or 0))
@@ -149,7 +152,7 @@ def _pass_on(worker: _Worker, on_event: OnEvent) -> bool:
             if isinstance(event, _Ready):
                 worker.ready = True
             elif isinstance(event, _Trouble):
-                worker.trouble = event.message
+                worker.trouble = event
             else:
                 recorded |= isinstance(event, TrialEnded)
                 on_event(event)
@@ -205,7 +208,7 @@ def _work(settings: WorkerSettings, tell: Connection, lifeline: Connection) -> N
                 os._exit(INTERRUPTED)  # all is given back and told; taking the libraries down costs a second of a core
             raise SystemExit(INTERRUPTED) from None
         except PosemodelError as error:
-            send(_Trouble(str(error)))
+            send(_Trouble(str(error), isinstance(error, SettingsError)))
             raise SystemExit(ERROR_TOLD) from None
 
 

@@ -5,17 +5,20 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from optuna.exceptions import StorageInternalError
+from sqlalchemy.exc import SQLAlchemyError
 
 from bench.execute import interruption
 from bench.execute.events import OnEvent, TrialBegan, TrialEnded, TrialReturned, TrialStepped, nobody
 from bench.ledger import MAX_ATTEMPTS, Claim, Ledger
 from bench.ledger_format import HEARTBEAT_S
 from bench.progress import InHand
-from bench.record import Record, Status, make_record
+from bench.record import FAULTS, Record, Status, make_record
 from bench.spec import TrialSpec
 from bench.tracking import Tracker
 from bench.trials.optimizers import run_trial
@@ -89,6 +92,11 @@ def _run_claimed(claim: Claim, settings: WorkerSettings, ledger: Ledger, tracker
     """Run, record and close a claimed trial; whatever stops it short of that gives it back untouched."""
     spec = claim.spec.with_data(settings.data)
     began = time.time()
+
+    def stepped(step: int) -> None:
+        interruption.check()
+        on_event(TrialStepped(spec.id, step))
+
     try:
         record = tracker.recorded(spec.id)
         if record is not None:
@@ -105,8 +113,10 @@ def _run_claimed(claim: Claim, settings: WorkerSettings, ledger: Ledger, tracker
                 record, curve, samples = run_trial(
                     spec,
                     concurrent_trials=settings.workers,
-                    on_step=lambda step: on_event(TrialStepped(spec.id, step)),
+                    on_step=stepped,
                 )
+        if record.status in FAULTS:
+            interruption.check()  # a library that is interrupted may make a fault of it, which is no result
         if not ledger.owned(claim.key):
             tracker.abandon(spec.id)  # taken for dead, and given to another worker
             on_event(TrialReturned(spec.id))
@@ -141,7 +151,8 @@ def _heartbeat(ledger: Ledger, key: int) -> Iterator[None]:
 
     def beat() -> None:
         while not stop.wait(HEARTBEAT_S):
-            ledger.beat(key)
+            with suppress(SQLAlchemyError, StorageInternalError):  # a database that is away for a moment: the next one
+                ledger.beat(key)
 
     thread = threading.Thread(target=beat, daemon=True, name="heartbeat")
     thread.start()

@@ -2,6 +2,7 @@
 
 import gc
 import math
+import sys
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -78,7 +79,12 @@ def run_trial(spec: TrialSpec, *, concurrent_trials: int = 1, on_step: Callable[
     if spec.phase == CONFIRM and status == Status.COMPLETE:
         # Timed by itself: it is neither training nor evaluation.
         began = time.perf_counter()
-        samples = _samples(spec, result.network, scored[0])
+        try:
+            samples = _samples(spec, result.network, scored[0])
+        except PosemodelError:
+            raise
+        except Exception as error:  # pictures for people: no reason to lose a trained trial
+            print(f"posebench: no sample images of trial {spec.id} ({type(error).__name__}: {error})", file=sys.stderr)
         metrics["samples_seconds"] = time.perf_counter() - began
     return Outcome(make_record(spec, status, steps_done=result.step, metrics=metrics, **place), curve, samples)
 

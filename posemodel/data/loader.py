@@ -4,6 +4,7 @@ Because the randomness of a sample is derived from what it is and not from the w
 num_workers, start method and prefetch_factor yields the same batches.
 """
 
+import signal
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -134,6 +135,9 @@ class PoseLoader(DataLoader[Batch]):
 
 
 def _start_worker(_worker_id: int) -> None:
+    # A terminal's Ctrl-C reaches every process; the one that trains decides, and ends these in good order.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # forked, they would have the trainer's handler
     cv2.setNumThreads(CV2_THREADS_PER_WORKER)
 
 

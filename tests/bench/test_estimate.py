@@ -3,17 +3,17 @@
 import pytest
 
 from bench.estimate import RECORD_S, REPORT_S, _add_up, estimate
-from bench.execute.probe import Costs
 from bench.measure.machine import usable_cores
 from bench.prepare import prepare
 from bench.spec import CONFIRM, TUNE
+from bench.trials.probe import Costs, EstimateError
 from posemodel.errors import DataError
 
 COSTS = Costs(
     start_s=5.0,
     setup_s=1.0,
     step_s={"sgd": 0.1, "adam": 0.2},
-    score_s=0.5,
+    score_s={TUNE: 0.5, CONFIRM: 0.5},
     image_s=0.02,
     memory_bytes=1000,
     gpu_memory_bytes=0,
@@ -55,6 +55,12 @@ def test_the_pieces_are_measured_on_the_studys_own_data(make_spec, tiny):
     assert 0 < found.confirm_s < found.seconds
     assert found.memory_bytes > 100e6, "torch alone takes more"
     assert found.document()["seconds"] == pytest.approx(found.seconds, abs=0.1)
+
+
+def test_what_cannot_be_measured_is_said(make_spec, tiny):
+    spec = make_spec(data=tiny, optimizers=["sgd"], size=64, network="small").model_copy(update={"network": "smal"})
+    with pytest.raises(EstimateError, match="Did you mean small"):
+        estimate(spec, workers=1, synthetic_images=None)
 
 
 def test_data_that_is_not_there_is_an_error_in_words(make_spec, tmp_path):

@@ -6,6 +6,15 @@
 from posemodel.data.synthetic.numbered import SPLITS, render_numbered
 from posemodel.data.synthetic.scene import render_image
 from posemodel.data.synthetic.store import MARKER, marker_of
-from posemodel.data.synthetic.write import generate, split_sizes
+from posemodel.data.synthetic.write import GENERATOR_VERSION, generate, split_sizes
 
-__all__ = ["MARKER", "SPLITS", "generate", "marker_of", "render_image", "render_numbered", "split_sizes"]
+__all__ = [
+    "GENERATOR_VERSION",
+    "MARKER",
+    "SPLITS",
+    "generate",
+    "marker_of",
+    "render_image",
+    "render_numbered",
+    "split_sizes",
+]

@@ -1,19 +1,27 @@
-"""How long the pieces of a trial take here: measured on the real loop for a few seconds, in processes of its own."""
+"""What a trial is made of, measured: the real loop for a few seconds, in processes of its own."""
 
+import importlib
 import multiprocessing
+import signal
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
-from bench.spec import TrialSpec
-from posemodel.errors import DataError
+from bench.spec import CONFIRM, TUNE, Phase, TrialSpec
+from posemodel.errors import PosemodelError
+
+if TYPE_CHECKING:
+    from posemodel.network import PoseNetwork
+    from posemodel.train import OptimizerFactory
 
 PROBE_STEPS = 24
 PROBE_SECONDS = 6.0
@@ -21,6 +29,12 @@ PROBE_SECONDS = 6.0
 STEPS_PER_WINDOW = 4
 SCORED_IMAGES = 48
 OPTIMIZER_STEPS = 3
+SCORED: dict[Phase, str] = {TUNE: "select", CONFIRM: "report"}
+"""The split that each phase is scored on."""
+
+
+class EstimateError(PosemodelError):
+    """The pieces of a study could not be measured."""
 
 
 @dataclass(frozen=True)
@@ -33,36 +47,40 @@ class Costs:
     """From a trial's start to its first step's end: data set opened, network built, kernels warm."""
     step_s: dict[str, float]
     """One training step with each optimizer, loading included."""
-    score_s: float
-    """An evaluation of no images: annotations read, COCO's scoring started."""
+    score_s: dict[Phase, float]
+    """An evaluation of no images in each phase: annotations read, COCO's scoring started."""
     image_s: float
     """What each image adds to an evaluation: loading, the network, decoding, scoring."""
     memory_bytes: int
     gpu_memory_bytes: int
 
 
-def measure(trials: dict[str, TrialSpec], data: Path, *, processes: int, threads: int | None) -> Costs:
+def measure(
+    trials: dict[str, TrialSpec], data: Path, *, processes: int, threads: int | None, libraries: Sequence[str] = ()
+) -> Costs:
     """The mean over so many processes that measure at once, as the study's workers will run.
 
-    ``trials`` holds one trial (of the confirm phase) for each optimizer. Raises DataError if a process fails.
+    ``trials`` holds one trial (of the confirm phase) for each optimizer; ``libraries``: modules
+    that a worker imports besides. Raises EstimateError if a process fails.
     """
     context = multiprocessing.get_context("spawn")
     found: list[Costs] = []
-    running = []
-    for _ in range(processes):
-        receive, send = context.Pipe(duplex=False)
-        process = context.Process(target=_measure, args=(trials, data, threads, time.time(), send))
-        process.start()
-        send.close()
-        running.append((process, receive))
+    running: list[tuple[BaseProcess, Connection]] = []
     try:
+        for _ in range(processes):
+            receive, send = context.Pipe(duplex=False)
+            process = context.Process(target=_measure, args=(trials, data, threads, libraries, time.time(), send))
+            process.start()
+            running.append((process, receive))
+            send.close()
         for process, receive in running:
             try:
                 answer = receive.recv()
             except EOFError:
+                process.join()
                 answer = f"the measuring process ended with exit code {process.exitcode}"
             if isinstance(answer, str):
-                raise DataError(f"The time estimate could not be measured: {answer}")
+                raise EstimateError(f"The time estimate could not be measured: {answer}")
             found.append(answer)
     finally:
         for process, _ in running:
@@ -72,19 +90,28 @@ def measure(trials: dict[str, TrialSpec], data: Path, *, processes: int, threads
         start_s=statistics.fmean(c.start_s for c in found),
         setup_s=statistics.fmean(c.setup_s for c in found),
         step_s={name: statistics.fmean(c.step_s[name] for c in found) for name in trials},
-        score_s=statistics.fmean(c.score_s for c in found),
+        score_s={phase: statistics.fmean(c.score_s[phase] for c in found) for phase in (TUNE, CONFIRM)},
         image_s=statistics.fmean(c.image_s for c in found),
-        memory_bytes=sum(c.memory_bytes for c in found),
+        memory_bytes=sum(c.memory_bytes for c in found) + psutil.Process().memory_info().rss,
         gpu_memory_bytes=sum(c.gpu_memory_bytes for c in found),
     )
 
 
-def _measure(trials: dict[str, TrialSpec], data: Path, threads: int | None, started: float, answer: Connection) -> None:
+def _measure(
+    trials: dict[str, TrialSpec],
+    data: Path,
+    threads: int | None,
+    libraries: Sequence[str],
+    started: float,
+    answer: Connection,
+) -> None:
     """The measuring process: sends Costs, or what went wrong in words."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the process that started this one
     try:
         import torch
 
-        from bench.tracking import Tracker  # noqa: F401 (its libraries are a worker's start too)
+        for name in libraries:
+            importlib.import_module(name)
 
         if threads is not None:
             torch.set_num_threads(threads)
@@ -106,26 +133,30 @@ def _costs(trials: dict[str, TrialSpec], start_s: float) -> Costs:
     from posemodel.train import train
 
     name, spec = next(iter(trials.items()))
-    settings = spec.train.model_copy(update={"log_every": STEPS_PER_WINDOW, "val_every": None, "ap_every": None})
+    settings = spec.train.model_copy(
+        update={"log_every": STEPS_PER_WINDOW, "val_every": spec.train.steps, "ap_every": None}
+    )
     device = choose_device(settings.device)
     batch = settings.loader.batch_size
     factories = {key: optimizer_entry(trial.optimizer).factory(trial.hyperparameters) for key, trial in trials.items()}
     began = time.perf_counter()
     first: list[float] = []
     windows: list[float] = []
+    loaders: list[int] = [0]
 
     def on_metrics(step: int, metrics: dict[str, float]) -> None:
         if not first:
             first.append(time.perf_counter() - began)
         elif "images_per_s" in metrics:
             windows.append(batch / metrics["images_per_s"])
+        loaders.append(sum(child.memory_info().rss for child in psutil.Process().children(recursive=True)))
         late = time.perf_counter() - began > first[0] + PROBE_SECONDS
         if step >= min(PROBE_STEPS, settings.steps or PROBE_STEPS) or (late and len(windows) > 1):
             raise _EnoughError
 
     with _until_enough():
         train(settings, factories[name], on_metrics=on_metrics)
-    network = build_network(settings.network, seed=0).to(device)
+    network = build_network(settings.network, seed=0).to(device, memory_format=torch.channels_last)
     network.precision = settings.precision
     own = {key: _optimizer_step_s(network, factory) for key, factory in factories.items()}
     step_s = statistics.median(windows) if windows else first[0]
@@ -136,7 +167,7 @@ def _costs(trials: dict[str, TrialSpec], start_s: float) -> Costs:
         step_s={key: max(step_s - own[name] + own[key], 0.0) for key in trials},
         score_s=score_s,
         image_s=image_s,
-        memory_bytes=_peak_memory(),
+        memory_bytes=_peak_memory() + max(loaders),
         gpu_memory_bytes=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0,
     )
 
@@ -149,16 +180,16 @@ def _until_enough() -> Iterator[None]:
         return
 
 
-def _optimizer_step_s(network: "object", factory: "object") -> float:
+def _optimizer_step_s(network: "PoseNetwork", factory: "OptimizerFactory") -> float:
     """Median seconds of an optimizer's step on the network's parameters."""
     import torch
 
     from posemodel.device import synchronize
 
-    parameters = list(network.parameters())  # type: ignore[attr-defined]
+    parameters = list(network.parameters())
     for parameter in parameters:
         parameter.grad = torch.zeros_like(parameter)
-    optimizer = factory(parameters)  # type: ignore[operator]
+    optimizer = factory(parameters)
     device = parameters[0].device
     optimizer.step()  # makes its state
     times = []
@@ -171,13 +202,13 @@ def _optimizer_step_s(network: "object", factory: "object") -> float:
     return statistics.median(times)
 
 
-def _evaluation_costs(spec: TrialSpec, network: "object") -> tuple[float, float]:
-    """Seconds of an evaluation apart from its images, and for each image.
+def _evaluation_costs(spec: TrialSpec, network: "PoseNetwork") -> tuple[dict[Phase, float], float]:
+    """Seconds of each phase's evaluation apart from its images, and for each image.
 
     The network is untrained and finds nobody, so decoding is measured on perfect maps beside it.
     """
     from posemodel.data.augment import letterbox
-    from posemodel.data.coco import open_split
+    from posemodel.data.coco import PackedSplit, open_split
     from posemodel.data.targets import make_heatmaps, make_pafs
     from posemodel.decode import decode
     from posemodel.device import choose_device
@@ -186,21 +217,23 @@ def _evaluation_costs(spec: TrialSpec, network: "object") -> tuple[float, float]
 
     settings = spec.train
     geometry = input_geometry(settings.network, settings.size)
-    split = open_split(settings.data, settings.val_split, skip_bad=settings.skip_bad)
+    splits = {phase: open_split(settings.data, name, skip_bad=settings.skip_bad) for phase, name in SCORED.items()}
     device = choose_device(settings.device)
 
-    def seconds(positions: list[int]) -> float:
+    def seconds(split: PackedSplit, positions: list[int]) -> float:
         part = split.subset(positions)
         began = time.perf_counter()
         loader = validation_loader(part, geometry, settings.loader)
-        validate(network, loader, part, geometry, device, with_scores=True)  # type: ignore[arg-type]
+        validate(network, loader, part, geometry, device, with_scores=True)
         return time.perf_counter() - began
 
+    split = splits[CONFIRM]
     count = min(SCORED_IMAGES, len(split))
     chosen = [number * len(split) // count for number in range(count)]
-    seconds(chosen[:1])  # warms up
-    one, many = seconds(chosen[:1]), seconds(chosen)
-    image_s = max(many - one, 0.0) / max(count - 1, 1)
+    seconds(split, chosen[:1])  # warms up
+    one = {phase: seconds(each, [0]) for phase, each in splits.items()}
+    many = seconds(split, chosen)
+    image_s = max(many - one[CONFIRM], 0.0) / max(count - 1, 1)
     decoding = 0.0
     for position in chosen:
         people = letterbox(*split.size(position), geometry.size).people(split.people(position))
@@ -208,16 +241,14 @@ def _evaluation_costs(spec: TrialSpec, network: "object") -> tuple[float, float]
         began = time.perf_counter()
         decode(heatmaps, pafs, geometry)
         decoding += time.perf_counter() - began
-    return max(one - image_s, 0.0), image_s + decoding / count
+    return {phase: max(each - image_s, 0.0) for phase, each in one.items()}, image_s + decoding / count
 
 
 def _peak_memory() -> int:
-    """Bytes that this process and its ended children held at most."""
+    """Bytes that this process held at most."""
     try:
         import resource
     except ImportError:  # Windows
         return psutil.Process().memory_info().peak_wset
     unit = 1 if sys.platform == "darwin" else 1024
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    return (own + children) * unit
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
