@@ -1,5 +1,6 @@
 """`posebench study`: run a study, go on with it, or show a finished one again."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -88,19 +89,20 @@ def optimizers(
     }
     from bench.ledger_view import look
     from bench.prepare import prepare
+    from posemodel.errors import DataError
 
     places = study_places()
-    prepared = prepare(command_line, study, preset, None, log_left_out)
     if dry_run:
-        _show_plan(prepared, as_json)
+        _show_plan(prepare(command_line, study, preset, None, log_left_out), as_json)
         return
+    if preset != SMOKE:
+        with suppress(DataError):  # the default set may need mending; the error of any other is told below
+            planned = prepare(command_line, study, preset, None)
+            if planned.spec.name not in look(places.storage_url):
+                _say_estimate(planned)
+    prepared = prepare(command_line, study, preset, _make_data, log_left_out)
     spec, workers = prepared.spec, prepared.workers
     log(f"study {spec.name}: {_size_text(spec)}")
-    if spec.preset != SMOKE and spec.name not in look(places.storage_url):
-        _say_estimate(prepared)
-    if data is None:
-        told = None if prepared.awaited_images is None else log_left_out
-        spec = prepare(command_line, study, preset, _make_data, told).spec  # the default set, made or mended
 
     from bench.cli.live import shown
     from bench.progress import Progress, Size
