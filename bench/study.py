@@ -168,7 +168,7 @@ def _unranked(summary: pd.DataFrame, spec: StudySpec) -> pd.DataFrame:
 
 def _at_once(records: pd.DataFrame) -> int | None:
     """How many trials ran at once, as they recorded it; None before there is one."""
-    most = records["concurrent_trials"].max() if len(records) else None
+    most = records["concurrent_trials"].max() if "concurrent_trials" in records else None
     return None if most is None or pd.isna(most) or most < 1 else int(most)
 
 

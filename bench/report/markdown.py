@@ -191,7 +191,7 @@ def _what_was_run(result: StudyResult) -> list[str]:
 
 def _at_once(result: StudyResult) -> str:
     """Whether trials shared the machine: then their speeds did too."""
-    most = result.records["concurrent_trials"].max()
+    most = result.records["concurrent_trials"].max() if "concurrent_trials" in result.records else None
     if pd.isna(most) or most < 2:
         return ""
     threads = result.records["torch_threads"].max()

@@ -30,7 +30,10 @@ def serve(tmp_path):
         (tmp_path / "mlflow.py").write_text(STAND_IN % end)
         before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell ignores it
         try:
-            ours = subprocess.Popen([sys.executable, "-c", SERVE], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+            stand_in = os.environ | {"PYTHONPATH": str(tmp_path)}
+            ours = subprocess.Popen(
+                [sys.executable, "-c", SERVE], cwd=tmp_path, env=stand_in, stderr=subprocess.PIPE, text=True
+            )
         finally:
             signal.signal(signal.SIGINT, before)
         started.append(ours)

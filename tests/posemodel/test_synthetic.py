@@ -121,14 +121,14 @@ def test_the_set_is_as_varied_as_promised(rendered: Rendered) -> None:
     assert found["share_images_with_3_or_more"] >= 0.3
     assert set(found["people_per_image"]) >= {"1", "2", "3", "4", "5"}
     assert 0.15 <= found["share_joints_occluded"] <= 0.35
-    assert found["height_share"]["p5"] < 0.35
+    assert found["height_share"]["p5"] < 0.4
     assert found["height_share"]["p95"] > 0.9
     assert np.array(found["height_histogram"])[4:19].min() > 0  # every twentieth of 20..95 % of the image's height
     assert 0.08 <= found["share_cut_by_border"] <= 0.3
     assert found["unlabelled"] > 0
     assert found["crowds"] == found["crowds_rle"] > 0
     assert found["views"]["front"] > 0.3 * found["people"]
-    assert found["views"]["back"] > 0.07 * found["people"]
+    assert found["views"]["back"] > 0.03 * found["people"]
     assert len(found["image_sizes"]) > 3
 
 

@@ -28,10 +28,18 @@ def inodes(directory: Path) -> dict[str, int]:
     return {path.name: path.stat().st_ino for path in directory.rglob("*.jpg")}
 
 
+def command_of(process: psutil.Process) -> list[str]:
+    """The command line; empty for one that has ended since it was listed."""
+    try:
+        return process.cmdline()
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return []
+
+
 def renderers(process: psutil.Process | None = None) -> list[psutil.Process]:
     """Rendering processes below this one."""
     children = (process or psutil.Process()).children(recursive=True)
-    return [child for child in children if "posemodel.data.synthetic.worker" in child.cmdline()]
+    return [child for child in children if "posemodel.data.synthetic.worker" in command_of(child)]
 
 
 def test_equal_arguments_give_equal_bytes_and_another_seed_does_not(tmp_path: Path) -> None:

@@ -83,11 +83,11 @@ def test_missing_misshapen_and_surplus_entries_are_named(tmp_path: Path) -> None
     state = build_network("small", seed=1).state_dict()
     path = tmp_path / "a.safetensors"
 
-    save_file({k: v for k, v in state.items() if k != "lateral.1.bias"}, path, metadata=document())
-    with pytest.raises(CheckpointError, match=r"lateral\.1\.bias is missing"):
+    save_file({k: v for k, v in state.items() if k != "first.bias"}, path, metadata=document())
+    with pytest.raises(CheckpointError, match=r"first\.bias is missing"):
         load_network(path, CPU)
-    save_file(state | {"lateral.1.bias": torch.zeros(7)}, path, metadata=document())
-    with pytest.raises(CheckpointError, match=r"lateral\.1\.bias is \(7,\), small needs \(64,\)"):
+    save_file(state | {"first.bias": torch.zeros(7)}, path, metadata=document())
+    with pytest.raises(CheckpointError, match=r"first\.bias is \(7,\), small needs \(228,\)"):
         load_network(path, CPU)
     save_file(state | {"another.weight": torch.zeros(7)}, path, metadata=document())
     with pytest.raises(CheckpointError, match=r"another\.weight"):
