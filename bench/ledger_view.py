@@ -24,7 +24,7 @@ from bench.ledger_format import (
     lives,
 )
 from bench.record import Status
-from bench.sqlite_files import read_only_uri, sqlite_file
+from bench.sqlite_files import looked_at, read_only_uri, sqlite_file
 from posemodel.errors import SettingsError
 
 WAITING, RUNNING, LOST = "waiting", "running", "lost"
@@ -71,15 +71,19 @@ def look(url: str) -> dict[str, Look]:
     SettingsError if there is one that cannot be read.
     """
     try:
-        storage = _open_to_look(url)
-        if storage is None:
-            return {}
-        try:
-            return dict(_looks(storage))
-        finally:
-            storage.engine.dispose()
+        return looked_at(sqlite_file(url), lambda: _look(url))
     except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
         raise SettingsError(f"storage {url}: cannot be read ({getattr(error, 'orig', None) or error}).") from error
+
+
+def _look(url: str) -> dict[str, Look]:
+    storage = _open_to_look(url)
+    if storage is None:
+        return {}
+    try:
+        return dict(_looks(storage))
+    finally:
+        storage.engine.dispose()
 
 
 def _open_to_look(url: str) -> RDBStorage | None:

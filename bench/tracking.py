@@ -36,7 +36,7 @@ from mlflow.exceptions import MlflowException
 from bench.mlflow_views import saved_views
 from bench.record import FAULTS, TEXT_FIELDS, CurvePoint, Record, Samples, Status, now_ms
 from bench.spec import StudySpec, TrialSpec, refuse_difference
-from bench.sqlite_files import PREFIX, read_only_uri, sqlite_file
+from bench.sqlite_files import PREFIX, looked_at, read_only_uri, sqlite_file
 from posemodel.errors import SettingsError
 
 ARTIFACTS = "mlartifacts"
@@ -347,14 +347,18 @@ def studies(uri: str) -> dict[str, dict[str, Any]]:
     if file is not None and not file.is_file():
         return {}
     try:
-        client = _client_to_look(uri)
-        experiments = [each.experiment_id for each in client.search_experiments()]
-        parents = client.search_runs(experiments, f"tags.`{_STUDY_TAG}` LIKE '%'", max_results=PAGE)
+        parents = looked_at(file, lambda: _study_runs(uri))
     except (MlflowException, sqlalchemy.exc.SQLAlchemyError) as error:
         why = str(getattr(error, "orig", None) or error).partition("\n")[0]
         raise SettingsError(f"MLFLOW_TRACKING_URI {uri}: cannot be read ({why}).") from error
     documents = [json.loads(run.data.tags[_SPEC_TAG]) for run in sorted(parents, key=_age)]
     return {document["name"]: document for document in documents}
+
+
+def _study_runs(uri: str) -> list[Any]:
+    client = _client_to_look(uri)
+    experiments = [each.experiment_id for each in client.search_experiments()]
+    return list(client.search_runs(experiments, f"tags.`{_STUDY_TAG}` LIKE '%'", max_results=PAGE))
 
 
 def _client_to_look(uri: str) -> mlflow.MlflowClient:

@@ -15,7 +15,6 @@ import pytest
 from bench.ledger import Ledger
 from bench.plan import plan_tune
 from bench.record import Status, make_record
-from bench.sqlite_files import read_only_uri, sqlite_file
 from bench.status import Watcher, list_document, status_document
 from bench.tracking import Tracker
 from posemodel.errors import SettingsError
@@ -241,13 +240,3 @@ def test_the_last_active_study_comes_first(make_spec, storage_url, tracking_uri,
             ledger.finish(ledger.claim().key, Status.COMPLETE, 0.5)
     assert [progress.size.study for progress in watcher.all()] == ["late", "early", "never"]
     assert watcher.one("never").last_active is None
-
-
-def test_read_only_uris_tell_open_files_from_closed_ones(tmp_path):
-    file = tmp_path / "a b.db"
-    file.touch()
-    assert sqlite_file(f"sqlite:///{file}") == file
-    assert sqlite_file("postgresql://host/base") is None
-    assert read_only_uri(file).endswith("a%20b.db?mode=ro&immutable=1")
-    (tmp_path / "a b.db-wal").touch()
-    assert read_only_uri(file).endswith("a%20b.db?mode=ro")
