@@ -16,9 +16,9 @@ from posemodel.data.synthetic import generate, split_sizes
 
 SAMPLE_IMAGES = 60
 """Synthetic images that are made to measure on, where the study's own are still to be made."""
-RECORD_S = 0.5
+RECORD_S = 0.3
 """What the ledger, MLflow and a confirm trial's sample images take of each trial: docs/decisions.md."""
-REPORT_S = 10.0
+REPORT_S = 5.0
 """Analysis, figures and their upload: docs/decisions.md."""
 
 WORKER = "bench.execute.worker"
@@ -96,12 +96,11 @@ def _add_up(spec: StudySpec, costs: Costs, workers: int, images: dict[str, int],
         each = [costs.setup_s + (steps - 1) * costs.step_s[name] + scoring + RECORD_S for name in spec.optimizers]
         rounds = math.ceil(trials * len(each) / workers) / (trials * len(each) / workers)
         phases[phase] = trials * sum(each) / workers * rounds
-    starts = 1 if workers == 1 else len(phases)  # worker processes start anew for each phase
     return Estimate(
         data_s=data_s,
         tune_s=phases[TUNE],
         confirm_s=phases[CONFIRM],
-        other_s=starts * costs.start_s + REPORT_S,
+        other_s=costs.start_s + REPORT_S,
         memory_bytes=costs.memory_bytes,
         gpu_memory_bytes=costs.gpu_memory_bytes,
     )

@@ -24,7 +24,7 @@ from bench.ledger_format import (
     lives,
 )
 from bench.record import Status
-from bench.sqlite_files import looked_at, read_only_uri, sqlite_file
+from bench.sqlite_files import MakeUri, looked_at, sqlite_file
 from posemodel.errors import SettingsError
 
 WAITING, RUNNING, LOST = "waiting", "running", "lost"
@@ -71,13 +71,13 @@ def look(url: str) -> dict[str, Look]:
     SettingsError if there is one that cannot be read.
     """
     try:
-        return looked_at(sqlite_file(url), lambda: _look(url))
+        return looked_at(sqlite_file(url), lambda make_uri: _look(url, make_uri))
     except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
         raise SettingsError(f"storage {url}: cannot be read ({getattr(error, 'orig', None) or error}).") from error
 
 
-def _look(url: str) -> dict[str, Look]:
-    storage = _open_to_look(url)
+def _look(url: str, make_uri: MakeUri) -> dict[str, Look]:
+    storage = _open_to_look(url, make_uri)
     if storage is None:
         return {}
     try:
@@ -86,7 +86,7 @@ def _look(url: str) -> dict[str, Look]:
         storage.engine.dispose()
 
 
-def _open_to_look(url: str) -> RDBStorage | None:
+def _open_to_look(url: str, make_uri: MakeUri) -> RDBStorage | None:
     file = sqlite_file(url)
     arguments: dict[str, Any] = {}
     if file is not None:
@@ -94,7 +94,7 @@ def _open_to_look(url: str) -> RDBStorage | None:
             return None
         # A connection for each look: one that stays open would keep the writer from clearing up after itself.
         arguments = {
-            "creator": lambda: sqlite3.connect(read_only_uri(file), uri=True, timeout=BUSY_TIMEOUT_S),
+            "creator": lambda: sqlite3.connect(make_uri(), uri=True, timeout=BUSY_TIMEOUT_S),
             "poolclass": sqlalchemy.pool.NullPool,
         }
         url = "sqlite://"

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,8 @@ class Prepared:
     """Trials that run at once."""
     awaited_images: int | None
     """Size of the synthetic data set that is still to be made; None where the data stands."""
+    data_s: float = 0.0
+    """Seconds that making the synthetic data set has taken."""
 
 
 OnSkip = Callable[[Sequence[PackedSplit]], object]
@@ -61,12 +64,14 @@ def prepare(
     _limit_tune_steps(settings)
     input_geometry(settings["network"].value, settings["size"].value)
     device = choose_device(settings["device"].value).type
-    folder = settings["data"].value
+    folder, data_s = settings["data"].value, 0.0
     if folder is None:
         images = settings["synthetic_images"].value
         folder = DATA_FOLDER / f"synthetic-{images}-seed{SYNTHETIC_SEED}"
         if make_data is not None:
+            began = time.perf_counter()
             make_data(folder, images, SYNTHETIC_SEED)
+            data_s = time.perf_counter() - began
         awaited = make_data is None and not _stands(folder)
     else:
         awaited = False
@@ -87,7 +92,7 @@ def prepare(
         device=device,
     )
     images = settings["synthetic_images"].value if awaited else None
-    return Prepared(spec, _workers(settings["workers"].value, device), images)
+    return Prepared(spec, _workers(settings["workers"].value, device), images, data_s)
 
 
 def _workers(value: int | str, device: str) -> int:

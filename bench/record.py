@@ -1,4 +1,4 @@
-"""What a trial left: one flat row, failed trials included."""
+"""What a trial left, one flat row, failed trials included; and when a process worked on a study."""
 
 import json
 import math
@@ -76,6 +76,27 @@ class Samples:
     """Plain data, see `posemodel.samples.predict_samples`."""
     sheet: bytes | None
     """The same drawn on the images, as a JPEG file."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """A stretch of time in which one process worked on a study; times in milliseconds since the epoch."""
+
+    began_ms: int
+    """When its command began."""
+    heard_ms: int
+    """When it was last heard of: its end, unless it was killed."""
+    workers: int
+    """Trials that it ran at once, at most."""
+    data_s: float
+    """Seconds of it that went into generating the data set, before the first trial."""
+    host: str
+    pid: int
+
+    @property
+    def key(self) -> str:
+        """Tells it from every other session of the study."""
+        return f"{self.began_ms}-{self.host}-{self.pid}"
 
 
 def now_ms() -> int:

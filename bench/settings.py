@@ -17,7 +17,7 @@ import studies
 from bench.optimizers import optimizer_entry
 from bench.space import as_document, from_document
 from bench.spec import PRESETS, StudySpec
-from posemodel.config import Device
+from posemodel.config import CACHE_VARIABLE, Device
 from posemodel.errors import SettingsError
 
 ENVIRONMENT_PREFIX = "POSEBENCH_"
@@ -151,7 +151,7 @@ def _from_environment(name: str, variable: str, text: str) -> Any:
 
 
 def _refuse_unknown_variables(known: Mapping[str, Any], environ: Mapping[str, str]) -> None:
-    valid = [ENVIRONMENT_PREFIX + name.upper() for name in known] + [STORAGE_VARIABLE]
+    valid = [ENVIRONMENT_PREFIX + name.upper() for name in known] + [STORAGE_VARIABLE, CACHE_VARIABLE]
     for variable in environ:
         if variable.startswith(ENVIRONMENT_PREFIX) and variable not in valid:
             near = difflib.get_close_matches(variable, valid, n=1)

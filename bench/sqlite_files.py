@@ -7,7 +7,7 @@ read as one that does not change.
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 from urllib.parse import quote
 
 _Found = TypeVar("_Found")
@@ -23,45 +23,81 @@ def sqlite_file(url: str) -> Path | None:
     return Path(url.removeprefix(PREFIX)) if url.startswith(PREFIX) else None
 
 
-def read_only_uri(path: Path) -> str:
-    """SQLite's own URI of an existing file, to be read as it stands at this moment.
-
-    Good for one connection inside of `looked_at`: whether another process has the file open changes. The path's slashes
-    are encoded too, since MLflow makes the folder that it finds before the last one.
-    """
-    how = "mode=ro" if _is_open(path) else "mode=ro&immutable=1"
-    return f"file:{quote(str(path.absolute()), safe='')}?{how}"
+MakeUri = Callable[[], str]
+"""Makes SQLite's own URI for one connection: whether another process has the file open changes."""
 
 
-def looked_at(path: Path | None, look: Callable[[], _Found]) -> _Found:
-    """What ``look`` returns, which makes its connections by `read_only_uri`; None: any other database, no care needed.
+def looked_at(path: Path | None, look: Callable[[MakeUri], _Found]) -> _Found:
+    """What ``look`` returns, which asks for a URI before each connection; None: another database, where it never asks.
 
     Somebody who opens or closes the file meanwhile changes what was to be read as unchanging (SQLite calls it
     malformed then, or worse, does not notice), or takes away what was to be read beside it. Then ``look`` is called
     again. Its errors are raised where nothing of the kind has happened.
     """
     if path is None:
-        return look()
-    for _ in range(ATTEMPTS - 1):
-        before, was_open = _version(path), _is_open(path)
+        return look(lambda: "")
+    for _ in range(ATTEMPTS):
+        attempt = _Attempt(path)
         try:
-            found = look()
+            found = look(attempt.make_uri)
         except Exception:
-            if (_version(path), _is_open(path)) == (before, was_open):
+            if attempt.undisturbed():
                 raise
             continue
-        if (was_open and _is_open(path)) or (_version(path), _is_open(path)) == (before, was_open):
+        if not attempt.read_as_unchanging or attempt.undisturbed():
             return found
-    return look()
+    # Others come and go all the time: SQLite's own locks are right whatever they do, at the price of files left beside.
+    return look(lambda: read_only_uri(path, unchanging=False))
+
+
+class _State(NamedTuple):
+    """Whether somebody has a file open, and which version of it stands there (None: there is none)."""
+
+    is_open: bool
+    version: tuple[int, int, int] | None
+
+
+class _Attempt:
+    """One look at a file, and whether it could be disturbed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.read_as_unchanging = False
+        self._before = _state(path)
+
+    def make_uri(self) -> str:
+        """As `uri_now`, remembered."""
+        unchanging = not _is_open(self.path)
+        self.read_as_unchanging |= unchanging
+        return read_only_uri(self.path, unchanging=unchanging)
+
+    def undisturbed(self) -> bool:
+        """Whether nobody opened, wrote or closed the file since the look began."""
+        closed_meanwhile = self._before.is_open and self.read_as_unchanging
+        return _state(self.path) == self._before and not closed_meanwhile
+
+
+def uri_now(path: Path) -> str:
+    """The URI for a connection at this moment, by who has the file open."""
+    return read_only_uri(path, unchanging=not _is_open(path))
+
+
+def read_only_uri(path: Path, *, unchanging: bool) -> str:
+    """SQLite's URI of an existing file. ``unchanging``: nobody has it open, so that nothing need be made beside it.
+
+    The path's slashes are encoded too, since MLflow makes the folder that it finds before the last one.
+    """
+    how = "mode=ro&immutable=1" if unchanging else "mode=ro"
+    return f"file:{quote(str(path.absolute()), safe='')}?{how}"
 
 
 def _is_open(path: Path) -> bool:
     return path.with_name(f"{path.name}-wal").exists()
 
 
-def _version(path: Path) -> tuple[int, int, int] | None:
+def _state(path: Path) -> _State:
     try:
         status = path.stat()
     except FileNotFoundError:
-        return None
-    return status.st_ino, status.st_mtime_ns, status.st_size
+        return _State(False, None)
+    return _State(_is_open(path), (status.st_ino, status.st_mtime_ns, status.st_size))

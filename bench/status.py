@@ -9,7 +9,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from bench import tracking
+from bench import tracking_view
 from bench.ledger_view import LOST, RUNNING, WAITING, Look, look
 from bench.progress import (
     MS,
@@ -64,7 +64,7 @@ class Watcher:
 
     def _documents(self) -> dict[str, dict[str, object]]:
         try:
-            return tracking.studies(self.tracking_uri)
+            return tracking_view.studies(self.tracking_uri)
         except SettingsError as error:
             self.trouble = str(error)
             return {}

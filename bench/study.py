@@ -1,8 +1,12 @@
 """A study from beginning to end: plan -> ledger -> workers -> records -> analysis -> report. Safe to interrupt."""
 
+import os
 import shlex
+import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -24,18 +28,19 @@ from bench.analysis import (
 )
 from bench.analysis.verdict import budget_too_small
 from bench.execute.events import OnEvent, PhaseBegan, nobody
-from bench.execute.local import run_workers
+from bench.execute.local import Crew, crew
 from bench.execute.worker import WorkerSettings
 from bench.ledger import Ledger
 from bench.measure.machine import fingerprint
 from bench.plan import Chosen, plan_confirm, plan_tune, total_trials
 from bench.progress import recorded
-from bench.record import Samples, Status
+from bench.record import Samples, Session, Status, now_ms
 from bench.report.result import LeaderSamples, StudyResult
-from bench.report.write import STUDY, short_text, write_report
+from bench.report.write import STUDY, short_text, write_pages, write_parts
 from bench.space import from_document, log_ranges
 from bench.spec import TUNE, StudySpec, TrialSpec
-from bench.tracking import EVALUATED, Tracker
+from bench.tracking import Tracker
+from bench.tracking_view import EVALUATED, StudyRuns
 from posemodel.data.synthetic import marker_of
 from posemodel.errors import SettingsError
 
@@ -49,41 +54,75 @@ class Places:
     reports: Path
 
 
-def run_study(spec: StudySpec, places: Places, *, workers: int, on_event: OnEvent = nobody) -> tuple[StudyResult, Path]:
-    """Run a study, or go on with it, or (once finished) show it again; returns the result and the report's path."""
+def run_study(
+    spec: StudySpec,
+    places: Places,
+    *,
+    workers: int,
+    on_event: OnEvent = nobody,
+    began: float | None = None,
+    data_s: float = 0.0,
+) -> tuple[StudyResult, Path]:
+    """Run a study, or go on with it, or (once finished) show it again; returns the result and the report's path.
+
+    ``began``: when the command that works on the study began (seconds since the epoch; None: now), and ``data_s``: the
+    seconds of it that made the data set. Both are kept with the study, which says where its time went.
+    """
+    began_ms = now_ms() if began is None else int(1000 * began)
+    session = Session(began_ms, now_ms(), workers, data_s, socket.gethostname(), os.getpid())
     ledger = Ledger(places.storage_url, spec.name, spec.identity())
-    tracker = Tracker(places.tracking_uri, spec.name)
-    with ledger.session(workers):
-        return _run_phases(spec, places, ledger, tracker, workers, on_event)
+    with ledger.session(workers), ExitStack() as closing:
+        with crew(workers, on_event) as hands:
+            counts = ledger.counts()
+            if counts.total() - counts["waiting"] - counts["running"] < total_trials(spec):
+                hands.start()  # they load their libraries while this process opens MLflow's store
+            tracker = Tracker(places.tracking_uri, spec.name)
+            if tracker.finished():
+                session = None  # it has ended before: what is done now is none of its time
+            closing.push(partial(_close, tracker, session))
+            _run_phases(spec, places, ledger, tracker, hands, session)
+        _settled_records(ledger, tracker, places)
+        tracker.abandon()
+        folder = places.reports / spec.name
+        result = load_result(tracker)
+        write_parts(result, folder)
+        _note(tracker, session)
+        result = replace(result, time_use=time_use(result.records, tracker.sessions()))
+        report = write_pages(result, folder)
+        tracker.log_report(folder, short_text(result))
+    return result, report
 
 
 def _run_phases(
-    spec: StudySpec, places: Places, ledger: Ledger, tracker: Tracker, workers: int, on_event: OnEvent
-) -> tuple[StudyResult, Path]:
-    try:
-        parent = tracker.open_study(spec, fingerprint())
-        settings = WorkerSettings(
-            places.storage_url, places.tracking_uri, spec.name, spec.identity(), parent, spec.data
-        )
+    spec: StudySpec, places: Places, ledger: Ledger, tracker: Tracker, hands: Crew, session: Session | None
+) -> None:
+    parent = tracker.open_study(spec, fingerprint())
+    settings = WorkerSettings(places.storage_url, places.tracking_uri, spec.name, spec.identity(), parent, spec.data)
 
-        def run_phase(plan: list[TrialSpec]) -> None:
-            new = ledger.enqueue(plan)
-            done = recorded(tracker.records().to_dict(orient="records"))
-            on_event(PhaseBegan(plan[0].phase, new, len(plan), done))
-            run_workers(settings, workers, on_event)
+    def run_phase(plan: list[TrialSpec]) -> None:
+        _note(tracker, session)
+        new = ledger.enqueue(plan)
+        done = recorded(tracker.records().to_dict(orient="records"))
+        hands.on_event(PhaseBegan(plan[0].phase, new, len(plan), done))
+        hands.work_off(settings)
 
-        run_phase(plan_tune(spec))
-        run_phase(plan_confirm(spec, choose(spec, _settled_records(ledger, tracker, places))))
-        _settled_records(ledger, tracker, places)
-        tracker.abandon()
-        result = load_result(tracker)
-        report = write_report(result, places.reports / spec.name)
-        tracker.log_report(report.parent, short_text(result))
-    except BaseException:
-        tracker.close_study("KILLED")
-        raise
-    tracker.close_study("FINISHED")
-    return result, report
+    run_phase(plan_tune(spec))
+    run_phase(plan_confirm(spec, choose(spec, _settled_records(ledger, tracker, places))))
+
+
+def _note(tracker: Tracker, session: Session | None) -> None:
+    """Keep that this session has lasted until now."""
+    if session is not None:
+        tracker.note_session(replace(session, heard_ms=now_ms()))
+
+
+def _close(
+    tracker: Tracker, session: Session | None, kind: type[BaseException] | None, *_error: BaseException | object
+) -> None:
+    """End the study's run, however the study has ended."""
+    if kind is not None and not issubclass(kind, SettingsError):  # a study that is refused is not worked on
+        _note(tracker, session)
+    tracker.close_study("FINISHED" if kind is None else "KILLED")
 
 
 def choose(spec: StudySpec, records: pd.DataFrame) -> dict[str, Chosen]:
@@ -97,23 +136,24 @@ def choose(spec: StudySpec, records: pd.DataFrame) -> dict[str, Chosen]:
     }
 
 
-def load_result(tracker: Tracker) -> StudyResult:
+def load_result(tracker: StudyRuns) -> StudyResult:
     """The result of a study, finished or not, from MLflow alone."""
     spec = StudySpec.model_validate(tracker.study_document())
     records = tracker.records()
     curves = tracker.curves(records, EVALUATED)
-    return analyse(spec, records, curves, machine=tracker.machine(), samples_of=tracker.samples)
+    return analyse(spec, records, curves, tracker.sessions(), machine=tracker.machine(), samples_of=tracker.samples)
 
 
 def analyse(
     spec: StudySpec,
     records: pd.DataFrame,
     curves: pd.DataFrame,
+    sessions: pd.DataFrame,
     *,
     machine: dict[str, str],
     samples_of: Callable[[str], Samples | None],
 ) -> StudyResult:
-    """What a study's records say. ``samples_of``: the samples that an MLflow run left."""
+    """What a study's records say. ``sessions``: who worked on it when; ``samples_of``: the samples of an MLflow run."""
     scores = score_table(records)
     summary = summarize(records, curves[curves["ap"].notna()])
     confirmed = summary[summary["n"] > 0]
@@ -136,7 +176,7 @@ def analyse(
             for over in ("step", "train_seconds")
         },
         sensitivity=lr_sensitivity(records),
-        time_use=time_use(records),
+        time_use=time_use(records, sessions),
         leader_samples=_leader_samples(summary, records, samples_of),
         verdict=verdict(summary, paired_comparisons(scores)),
         comparable=comparable,

@@ -9,7 +9,10 @@ Device = Literal["auto", "cuda", "mps", "cpu"]
 StartMethod = Literal["fork", "spawn", "forkserver"]
 Schedule = Literal["cosine", "constant"]
 Precision = Literal["fp32", "bf16"]
+TargetsPlace = Literal["auto", "loader", "device"]
 
+CACHE_VARIABLE = "POSEBENCH_CACHE"
+"""Environment variable: the folder of the annotations' index (see ``posemodel.data.index_cache``)."""
 MIN_SIZE = 32
 """Pixels: below this a person is no picture."""
 
@@ -125,6 +128,8 @@ class TrainSettings(Settings):
     foreground_weight: float = Field(default=1.0, ge=1)
     """Weight of cells where a map is fully on, relative to background cells (1: the published loss)."""
 
+    targets: TargetsPlace = "auto"
+    """Who makes the target maps: the loader's workers, or the device from the people; auto: a GPU makes its own."""
     precision: Precision = "fp32"
     """bf16: convolutions in bfloat16 (autocast); weights, loss and optimizer stay float32."""
     augment: AugmentSettings = AugmentSettings()

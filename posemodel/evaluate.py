@@ -1,7 +1,5 @@
 """People -> COCO keypoint AP, by pycocotools: accumulate detections, then stats, then write predictions."""
 
-import contextlib
-import io
 import json
 from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
@@ -10,17 +8,21 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
-from posemodel.data.check import count
-from posemodel.data.coco import people_to_coco, read_document
+from posemodel import skeleton
+from posemodel.atomic_write import replacing
+from posemodel.coco_eval import Found, keypoint_areas, keypoint_figures
+from posemodel.data.coco import people_to_coco, read_document, truth_of
 from posemodel.data.left_out import LeftOut, sound_part
-from posemodel.data.problems import is_id, person_categories
+from posemodel.data.problems import KEYPOINT_VALUES, is_id, person_categories
 from posemodel.data.segmentation import all_finite
+from posemodel.data.truth import Truth
 from posemodel.errors import DataError
 
 PERSON_CATEGORY = 1
+"""COCO's id of the person category."""
+DECIMALS = 3
+"""Of the numbers in a results file; scored is what is written."""
 
 
 @dataclass(frozen=True)
@@ -46,40 +48,70 @@ class Scores:
 
 
 class KeypointScorer:
-    """Accumulates the people found in the images of one annotation file and scores them."""
+    """Accumulates the people found in the images of a split and scores them."""
 
-    def __init__(self, annotations: Path, *, image_ids: Collection[int] | None = None, skip_bad: bool = False) -> None:
-        """``image_ids``: score only these images (None: all of the file). ``skip_bad``: see ``sound_part``."""
-        self._document = read_document(annotations)
-        if skip_bad:
-            self._document, _ = sound_part(self._document, annotations, skip_bad=True, segments=False)
-        self.image_ids = sorted(image["id"] for image in self._document["images"])
-        if image_ids is not None:
-            self.image_ids = sorted(image_ids)
-        self._category = min(person_categories(self._document), default=PERSON_CATEGORY)
-        self.results: list[dict[str, Any]] = []
+    def __init__(
+        self, truth: Truth, *, image_ids: Collection[int] | None = None, category: int = PERSON_CATEGORY
+    ) -> None:
+        """Score against the people of ``truth``.
+
+        Args:
+            truth: Everybody in a whole split.
+            image_ids: Score only these of its images; None: all.
+            category: The annotation file's id of the person category, for the results file.
+
+        Raises:
+            ValueError: an image id that the truth does not have.
+        """
+        self._truth = truth
+        self._rows = _rows(truth, image_ids)
+        self.image_ids: list[int] = truth.image_ids[self._rows].tolist()
+        self._category = category
+        self._image_ids: list[int] = []
+        self._people: list[NDArray[np.float64]] = []
+        self._scores: list[NDArray[np.float64]] = []
 
     def add(self, image_id: int, people: NDArray[np.floating], scores: NDArray[np.floating]) -> None:
-        """Add the people (N, 18, 3) of one image, in its own pixels, with a score each."""
-        for keypoints, score in zip(people_to_coco(people), scores, strict=True):
-            self.results.append(
-                {
-                    "image_id": int(image_id),
-                    "category_id": self._category,
-                    "keypoints": [round(float(value), 3) for value in keypoints.ravel()],
-                    "score": float(score),
-                }
+        """Add the people (N, 18, 3) of one image, in its own pixels, with a score each (N,)."""
+        if len(people) != len(scores):
+            raise ValueError(f"{len(people)} people have {len(scores)} scores")
+        self._image_ids.append(int(image_id))
+        self._people.append(np.array(people, np.float64))
+        self._scores.append(np.array(scores, np.float64))
+
+    @property
+    def results(self) -> list[dict[str, Any]]:
+        """Everything added so far in COCO's results format."""
+        found = self._found()
+        return [
+            {"image_id": image, "category_id": self._category, "keypoints": keypoints, "score": score}
+            for image, keypoints, score in zip(
+                found.image_ids.tolist(),
+                found.keypoints.reshape(-1, KEYPOINT_VALUES).tolist(),
+                found.scores.tolist(),
+                strict=True,
             )
+        ]
 
     def stats(self) -> Scores:
-        """COCO's figures of everything added so far."""
-        return _score(self._document, self.results, self.image_ids)
+        """COCO's figures of everything added so far; who was found in other images does not count."""
+        return _scores(self._truth, self._rows, self._found())
 
     def write_predictions(self, path: Path) -> None:
-        """Write a COCO results file, whole or not at all."""
-        temporary = path.with_name(path.name + ".part")
-        temporary.write_text(json.dumps(self.results))
-        temporary.replace(path)
+        """Write a COCO results file, whole or not at all; scored, it gives the same figures."""
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(self.results))
+
+    def _found(self) -> Found:
+        counts = [len(scores) for scores in self._scores]
+        people = np.concatenate([np.zeros((0, skeleton.NUM_PARTS, 3)), *self._people])
+        keypoints = np.round(people_to_coco(people), DECIMALS)
+        return Found(
+            np.repeat(np.array(self._image_ids, np.int64), counts),
+            keypoints,
+            np.concatenate([np.zeros(0), *self._scores]),
+            keypoint_areas(keypoints),
+        )
 
 
 def score_file(
@@ -126,62 +158,35 @@ def score_file(
             raise DataError(
                 f"{predictions}: result {number}: `category_id` {result['category_id']} is no person in {annotations}."
             )
-    return _score(document, _plain(results), sorted(image_ids))
+    truth = truth_of(document)
+    return _scores(truth, _rows(truth, None), _found_in(results))
 
 
-def _plain(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Only what pycocotools' keypoint scoring reads; it looks at the first result to guess the kind of all.
-
-    Boxes, which it takes for the people's area, are kept where every result has one.
-    """
-    boxed = all(isinstance(r.get("bbox"), list) and len(r["bbox"]) == 4 and all_finite(r["bbox"]) for r in results)
-    keys = ("image_id", "category_id", "keypoints", "score", *(("bbox",) if boxed else ()))
-    return [{key: result[key] for key in keys} for result in results]
-
-
-def _score(document: dict[str, Any], results: list[dict[str, Any]], image_ids: list[int]) -> Scores:
-    kept = set(image_ids)
-    counts = count(
-        {
-            "images": image_ids,
-            "categories": document["categories"],
-            "annotations": [a for a in document["annotations"] if a["image_id"] in kept],
-        }
-    )
-    # pycocotools reports on stdout, which belongs to our own data.
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO()
-        # Of other categories it would want fields that nobody has checked.
-        categories = [{"id": person, "name": "person"} for person in sorted(person_categories(document))]
-        document = document | {"categories": categories}
-        truth.dataset = document | {"annotations": _scored_annotations(document)}
-        truth.createIndex()
-        found = truth.loadRes([dict(r) for r in results]) if results else _nothing_found(document)
-        evaluation = COCOeval(truth, found, "keypoints")
-        evaluation.params.imgIds = image_ids
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    figures = [float(value) if value >= 0 else None for value in evaluation.stats]
-    return Scores(*figures, images=counts["images"], people=counts["people"])
+def _rows(truth: Truth, image_ids: Collection[int] | None) -> NDArray[np.int64]:
+    """Positions of the images, ascending, in the truth."""
+    if image_ids is None:
+        return np.arange(len(truth.image_ids))
+    wanted = np.unique(np.array(list(image_ids), np.int64))
+    unknown = np.setdiff1d(wanted, truth.image_ids)
+    if len(unknown):
+        raise ValueError(f"image {unknown[0]} is none of the {len(truth.image_ids)} images of the truth")
+    return np.searchsorted(truth.image_ids, wanted)
 
 
-def _scored_annotations(document: dict[str, Any]) -> list[dict[str, Any]]:
-    """People only (other categories have no keypoints), with the two derivable fields that COCOeval insists on.
-
-    Numbered from 1: pycocotools takes a match with annotation 0 for no match.
-    """
-    people = person_categories(document)
-    scored = [annotation for annotation in document["annotations"] if annotation["category_id"] in people]
-    return [
-        {"iscrowd": 0, "num_keypoints": sum(v > 0 for v in annotation["keypoints"][2::3])} | annotation | {"id": number}
-        for number, annotation in enumerate(scored, start=1)
-    ]
+def _scores(truth: Truth, rows: NDArray[np.int64], found: Found) -> Scores:
+    labelled = ~truth.crowd & (truth.keypoints[..., 2] > 0).any(axis=1)
+    before = np.append(0, np.cumsum(labelled))
+    people = before[truth.start[rows + 1]] - before[truth.start[rows]]
+    return Scores(*keypoint_figures(truth, rows, found), images=len(rows), people=int(people.sum()))
 
 
-def _nothing_found(document: dict[str, Any]) -> COCO:
-    """``COCO.loadRes`` fails on an empty list of results."""
-    found = COCO()
-    found.dataset = {"images": document["images"], "categories": document["categories"], "annotations": []}
-    found.createIndex()
-    return found
+def _found_in(results: list[dict[str, Any]]) -> Found:
+    """A results file's people. Boxes, where every result has one, are their areas, as pycocotools has it."""
+    keypoints = np.array([r["keypoints"] for r in results], np.float64).reshape(-1, skeleton.NUM_COCO_KEYPOINTS, 3)
+    boxes = [result.get("bbox") for result in results]
+    if all(isinstance(box, list) and len(box) == 4 and all_finite(box) for box in boxes):
+        areas = np.prod(np.array(boxes, np.float64).reshape(-1, 4)[:, 2:], axis=1)
+    else:
+        areas = keypoint_areas(keypoints)
+    image_ids = np.array([result["image_id"] for result in results], np.int64)
+    return Found(image_ids, keypoints, np.array([result["score"] for result in results], np.float64), areas)

@@ -1,21 +1,23 @@
 """A network over a split: its validation loss and the people that it finds, scored."""
 
+import contextlib
+from collections import deque
 from collections.abc import Iterator
-from pathlib import Path
-from typing import NamedTuple
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple, Self
 
-import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
 from posemodel.config import InputSettings, LoaderSettings
 from posemodel.data.augment import Warp
 from posemodel.data.coco import PackedSplit
+from posemodel.data.device_targets import make_targets
 from posemodel.data.loader import Batch, PoseDataset, build_loader
-from posemodel.decode import Detections, decode
+from posemodel.decode import Detections, decode_batch
 from posemodel.evaluate import KeypointScorer, Scores
 from posemodel.loss import pose_loss
-from posemodel.network import PoseNetwork
+from posemodel.network import Maps, PoseNetwork
 
 
 class Validation(NamedTuple):
@@ -25,16 +27,25 @@ class Validation(NamedTuple):
     scores: Scores | None
 
 
-def to_device(batch: Batch, device: torch.device) -> Batch:
-    """The batch on the device; from pinned memory the copies overlap with the CPU's work."""
-    return Batch(
-        *(tensor.to(device, non_blocking=True) if tensor.dtype != torch.float64 else tensor for tensor in batch)
+def to_device(batch: Batch, device: torch.device, geometry: InputSettings) -> Batch:
+    """The batch on the device, with its targets; from pinned memory the copies overlap with the CPU's work."""
+    moved = Batch(
+        *(
+            tensor if tensor is None or tensor.dtype == torch.float64 else tensor.to(device, non_blocking=True)
+            for tensor in batch
+        )
     )
+    if moved.heatmaps is None:
+        heatmaps, pafs = make_targets(moved.people, geometry)
+        moved = moved._replace(heatmaps=heatmaps, pafs=pafs)
+    return moved
 
 
-def validation_loader(split: PackedSplit, geometry: InputSettings, settings: LoaderSettings) -> DataLoader[Batch]:
+def validation_loader(
+    split: PackedSplit, geometry: InputSettings, settings: LoaderSettings, *, with_targets: bool = True
+) -> DataLoader[Batch]:
     """Letterboxed, in order, every image once."""
-    loader, _ = build_loader(PoseDataset(split, geometry), settings, training=False)
+    loader, _ = build_loader(PoseDataset(split, geometry, with_targets=with_targets), settings, training=False)
     return loader
 
 
@@ -49,40 +60,69 @@ def validate(
     with_scores: bool = False,
 ) -> Validation:
     """One pass over a split in evaluation mode; the network's mode is put back."""
-    scorer = split_scorer(split) if with_scores else None
-    total, images = 0.0, 0
+    finder = PeopleFinder(split_scorer(split), geometry) if with_scores else None
+    losses, counts = [], []
     was_training = network.training
     network.eval()
-    with torch.inference_mode():
-        for batch in loader:
-            moved = to_device(batch, device)
-            stages = network(moved.images)
-            loss, _ = pose_loss(stages, moved, foreground_weight=foreground_weight)
-            total += loss.item() * len(batch.images)
-            images += len(batch.images)
-            if scorer is not None:
-                for image_id, found in find_people(stages[-1].heatmaps, stages[-1].pafs, batch, geometry):
-                    scorer.add(image_id, found.people, found.scores)
-    network.train(was_training)
-    return Validation(total / max(images, 1), scorer.stats() if scorer is not None else None)
+    try:
+        with torch.inference_mode(), finder or contextlib.nullcontext():
+            for batch in loader:
+                moved = to_device(batch, device, geometry)
+                stages = network(moved.images)
+                loss, _ = pose_loss(stages, moved, foreground_weight=foreground_weight)
+                losses.append(loss)  # asking for the number would wait for the device
+                counts.append(len(batch.images))
+                if finder is not None:
+                    finder.put(stages[-1], batch)
+    finally:
+        network.train(was_training)
+    total = sum(loss.item() * count for loss, count in zip(losses, counts, strict=True))
+    return Validation(total / max(sum(counts), 1), finder.scorer.stats() if finder is not None else None)
 
 
-def find_people(
-    heatmaps: torch.Tensor, pafs: torch.Tensor, batch: Batch, geometry: InputSettings
-) -> Iterator[tuple[int, Detections]]:
-    """Image id and people, in the image's own pixels, for every map (B, 19, C, C), (B, 38, C, C) of a batch."""
-    heat, fields = heatmaps.float().cpu().numpy(), pafs.float().cpu().numpy()
-    for row, (image_id, matrix) in enumerate(zip(batch.image_ids.tolist(), batch.warps.numpy(), strict=True)):
-        if not (np.isfinite(heat[row]).all() and np.isfinite(fields[row]).all()):
-            continue  # a diverged network finds nobody
-        found = decode(heat[row], fields[row], geometry)
+class PeopleFinder:
+    """Decodes batches of maps in a thread of its own, while the network works on the next batch.
+
+    A context manager: once it is left, its ``scorer`` has everybody. The thread's errors are raised by ``put`` or then.
+    """
+
+    def __init__(self, scorer: KeypointScorer, geometry: InputSettings) -> None:
+        self.scorer = scorer
+        self.geometry = geometry
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="decode")
+        self._pending: deque[Future[None]] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._thread.shutdown(cancel_futures=kind is not None)
+        while kind is None and self._pending:
+            self._pending.popleft().result()
+
+    def put(self, maps: Maps, batch: Batch) -> None:
+        """Decode the maps of a batch, in order; waits where the decoder is more than a batch behind."""
+        while len(self._pending) > 1:
+            self._pending.popleft().result()
+        self._pending.append(self._thread.submit(self._find, maps, batch))
+
+    def _find(self, maps: Maps, batch: Batch) -> None:
+        with torch.inference_mode():
+            for image_id, found in find_people(maps, batch, self.geometry):
+                self.scorer.add(image_id, found.people, found.scores)
+
+
+def find_people(maps: Maps, batch: Batch, geometry: InputSettings) -> Iterator[tuple[int, Detections]]:
+    """Image id and people, in the image's own pixels, for every image of a batch; a diverged network finds nobody."""
+    detections = decode_batch(maps.heatmaps, maps.pafs, geometry)
+    for image_id, matrix, found in zip(batch.image_ids.tolist(), batch.warps.numpy(), detections, strict=True):
         yield image_id, Detections(Warp(matrix).people_back(found.people), found.scores)
 
 
 def split_scorer(split: PackedSplit) -> KeypointScorer:
     """A scorer of exactly the images of a split."""
     image_ids = [split.image_id(p) for p in range(len(split))]
-    return KeypointScorer(Path(split.annotations), image_ids=image_ids, skip_bad=bool(split.left_out))
+    return KeypointScorer(split.truth, image_ids=image_ids, category=split.category)
 
 
 def predict_split(
@@ -93,11 +133,8 @@ def predict_split(
     settings: LoaderSettings,
 ) -> KeypointScorer:
     """Find the people in every image of a split; the scorer holds them, ready for stats or a results file."""
-    scorer = split_scorer(split)
     network.eval()
-    with torch.inference_mode():
-        for batch in validation_loader(split, geometry, settings):
-            maps = network(to_device(batch, device).images)[-1]
-            for image_id, found in find_people(maps.heatmaps, maps.pafs, batch, geometry):
-                scorer.add(image_id, found.people, found.scores)
-    return scorer
+    with torch.inference_mode(), PeopleFinder(split_scorer(split), geometry) as finder:
+        for batch in validation_loader(split, geometry, settings, with_targets=False):
+            finder.put(network(batch.images.to(device, non_blocking=True))[-1], batch)
+    return finder.scorer

@@ -20,16 +20,16 @@ from posemodel.atomic_write import remove_leftovers
 from posemodel.config import Schedule, TrainSettings
 from posemodel.data.coco import PackedSplit, left_out_of, open_split
 from posemodel.data.layout import fingerprint
-from posemodel.data.loader import PoseDataset, build_loader
+from posemodel.data.loader import PoseDataset, build_loader, targets_in_workers
 from posemodel.device import choose_device
 from posemodel.errors import CheckpointError, DataError, SettingsError
-from posemodel.loss import pose_loss
 from posemodel.network import PoseNetwork, build_network, input_geometry
 from posemodel.network.backbones import load_vgg19_weights
 from posemodel.network.weights import CheckpointInfo, save_weights
-from posemodel.predict import to_device, validate, validation_loader
+from posemodel.predict import validate, validation_loader
 from posemodel.throughput import ThroughputMeter
 from posemodel.training_state import Progress, TrainingState, optimizer_state_bytes
+from posemodel.training_step import TrainingStep
 
 RunStatus = Literal["complete", "diverged", "timed_out"]
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
@@ -114,12 +114,15 @@ def train(
     left_out = left_out_of((train_split, val_split))
     if on_open is not None:
         on_open(train_split, val_split)
-    dataset = PoseDataset(train_split, geometry, augment=settings.augment, seed=settings.seed)
+    with_targets = targets_in_workers(settings.targets, device)
+    dataset = PoseDataset(
+        train_split, geometry, augment=settings.augment, seed=settings.seed, with_targets=with_targets
+    )
     # Pinning is for copies to a CUDA device; on any other it would only cost memory.
     pin_memory = settings.loader.pin_memory and device.type == "cuda"
     loader_settings = settings.loader.model_copy(update={"pin_memory": pin_memory})
     loader, sampler = build_loader(dataset, loader_settings, training=True, seed=settings.seed)
-    val_loader = validation_loader(val_split, geometry, loader_settings)
+    val_loader = validation_loader(val_split, geometry, loader_settings, with_targets=with_targets)
     steps_per_epoch = len(loader)
     total_steps = settings.steps or (settings.epochs or 0) * steps_per_epoch
     val_every = settings.val_every or math.ceil(total_steps / VALIDATIONS_PER_RUN)
@@ -152,7 +155,7 @@ def train(
     meter = ThroughputMeter(device, state.totals)
     info = CheckpointInfo(settings.network, geometry.size, {**settings.model_dump(mode="json"), **run_record})
     metrics = state.metrics
-    loss_sum, loss_steps = torch.zeros((), device=device), 0
+    step = TrainingStep(network, optimizer, scheduler, geometry, meter, foreground_weight=settings.foreground_weight)
 
     def report(new: dict[str, float]) -> None:
         metrics.update(new)
@@ -177,17 +180,7 @@ def train(
         sampler.epoch, sampler.skip = progress.epoch, progress.samples_done
         meter.start()
         for batch in meter.waiting(loader):
-            moved = to_device(batch, device)
-            loss, _ = pose_loss(network(moved.images), moved, foreground_weight=settings.foreground_weight)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            lr = scheduler.get_last_lr()[0]
-            with meter.optimizer_step():
-                optimizer.step()
-            scheduler.step()
-            loss_sum += loss.detach()
-            loss_steps += 1
-            meter.count(len(batch.images))
+            step(batch)
             progress.step += 1
             progress.samples_done += len(batch.images)
 
@@ -201,9 +194,8 @@ def train(
                 continue
 
             window = meter.close_window()
-            mean_loss = (loss_sum / loss_steps).item()
-            loss_sum, loss_steps = torch.zeros((), device=device), 0
-            report({"loss": mean_loss, "lr": lr, **window})
+            mean_loss = step.mean_loss()
+            report({"loss": mean_loss, "lr": step.lr, **window})
             if not math.isfinite(mean_loss):
                 return finish("diverged")
             if settings.time_limit is not None and time.monotonic() - began > settings.time_limit:

@@ -1,6 +1,8 @@
 """Fixtures that several test modules share."""
 
+import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,8 @@ if str(REPOSITORY) not in sys.path:  # `tests.support` is importable whichever w
     sys.path.insert(0, str(REPOSITORY))
 
 from tests.support.coco_builder import CocoBuilder  # noqa: E402
+
+os.environ["POSEBENCH_CACHE"] = tempfile.mkdtemp(prefix="posebench-tests-")  # of processes that tests start, too
 
 
 @pytest.fixture(scope="session")

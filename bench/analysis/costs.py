@@ -7,9 +7,6 @@ import pandas as pd
 
 from bench.analysis.columns import COMPLETE, CONFIRM, TUNE, with_record_columns
 
-PAUSE_S = 60.0
-"""A gap between two trials longer than this is an interruption, not the study's own doing: no time of the study."""
-
 COLUMNS = (
     "name",
     "images_per_s",
@@ -74,40 +71,78 @@ def trial_seconds(records: pd.DataFrame) -> pd.Series:
 
 @dataclass(frozen=True)
 class TimeUse:
-    """Where a study's time went, in seconds.
+    """Where the wall time of a study's sessions went, in seconds, and in shares of it.
 
     Attributes:
-        wall: From the first trial's start to the last one's end, pauses left out, times the workers.
-        train: Inside training.
-        evaluate: Inside evaluation.
-        other: The rest: building networks and loaders, sample images, records, waiting; and trials that failed,
-            whose training was not measured.
-        pauses: Gaps of over `PAUSE_S` without a running trial, left out of ``wall``.
-        workers: Trials that ran at once, at most.
+        wall_s: From each session's begin to its end, added up over the sessions; pauses between them are none of it.
+        train_s: Inside training: the sum over the recorded trials, divided by the trials that ran at once.
+        eval_s: Inside evaluation, likewise.
+        data_s: Generating the data set, before the first trial.
+        other_s: The rest. Trials that failed or left no record (a kill, an interruption) are in it, idle workers too.
+        train_share: ``train_s`` over ``wall_s``.
+        eval_share: ``eval_s`` over ``wall_s``.
+        data_share: ``data_s`` over ``wall_s``.
+        overhead_share: ``other_s`` over ``wall_s``.
+        workers: Trials that ran at once: the mean over the sessions by their length.
+        sessions: How many worked on the study.
     """
 
-    wall: float
-    train: float
-    evaluate: float
-    other: float
-    pauses: float
-    workers: int
+    wall_s: float
+    train_s: float
+    eval_s: float
+    data_s: float
+    other_s: float
+    train_share: float
+    eval_share: float
+    data_share: float
+    overhead_share: float
+    workers: float
+    sessions: int
 
 
-def time_use(records: pd.DataFrame) -> TimeUse | None:
-    """Add up where the time of a study's recorded trials went; None where their times are not known."""
+def time_use(records: pd.DataFrame, sessions: pd.DataFrame) -> TimeUse | None:
+    """Where the time of a study went: 1 - (training + evaluation + data generation) / wall time is its overhead.
+
+    A session with W workers offers W seconds of work each second, and generating data takes all of them: with the same
+    W throughout, training and evaluation are the trials' sums divided by W, and data generation is its wall time.
+    A session that was killed ends with the last of the trials that began in it and were recorded, or where it was last
+    heard of.
+
+    Args:
+        records: One row a trial, with ``started_ms``, ``ended_ms``, ``train_seconds`` and ``eval_seconds``.
+        sessions: One row a process that worked on the study: ``began_ms``, ``heard_ms``, ``workers``, ``data_s``.
+
+    Returns:
+        None where it is not known: sessions were not recorded, or a trial ran before the first of them.
+    """
     records = with_record_columns(records)
-    times = pd.DataFrame({"start": _number(records["started_ms"]), "end": _number(records["ended_ms"])}) / 1000
-    times = times.dropna().sort_values("start")
-    if times.empty:
+    sessions = sessions.sort_values("began_ms", ignore_index=True)
+    started, ended = _number(records["started_ms"]), _number(records["ended_ms"])
+    if sessions.empty or not (started >= sessions["began_ms"].min()).all():
         return None
-    ended_so_far = times["end"].cummax().shift()
-    gaps = (times["start"] - ended_so_far).clip(lower=0).fillna(0)
-    pauses = float(gaps[gaps > PAUSE_S].sum())
-    workers = max(int(_number(records["concurrent_trials"]).fillna(1).max()), 1)
-    wall = float(times["end"].max() - times["start"].min() - pauses) * workers
-    train, evaluate = (float(_number(records[name]).sum()) for name in ("train_seconds", "eval_seconds"))
-    return TimeUse(wall, train, evaluate, max(wall - train - evaluate, 0.0), pauses, workers)
+    began = sessions["began_ms"].astype(float)
+    own = pd.Series(np.searchsorted(began, started, side="right") - 1, index=records.index)  # each trial's session
+    last = ended.groupby(own).max().reindex(sessions.index)
+    lengths = (np.fmax(sessions["heard_ms"].astype(float), last) - began) / 1000
+    wall, offered = float(lengths.sum()), float((lengths * sessions["workers"]).sum())
+    if offered <= 0:
+        return None
+    data = float((sessions["data_s"] * sessions["workers"]).sum()) / offered
+    train, evaluate = (float(_number(records[name]).sum()) / offered for name in ("train_seconds", "eval_seconds"))
+    other = 1 - train - evaluate - data
+    return TimeUse(
+        wall_s=wall,
+        train_s=train * wall,
+        eval_s=evaluate * wall,
+        data_s=data * wall,
+        other_s=other * wall,
+        train_share=train,
+        eval_share=evaluate,
+        data_share=data,
+        overhead_share=other,
+        workers=offered / wall,
+        sessions=len(sessions),
+    )
 
 
 def known_median(column: pd.Series) -> float:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli import config, data, evaluate, info, report, study, study_status, train, ui
+from bench.cli import config, data, evaluate, info, report, speed, study, study_status, train, ui
 from bench.execute import interruption
 from bench.execute.interruption import INTERRUPTED
 from posemodel import __version__
@@ -28,6 +28,7 @@ app.add_typer(study.app, name="study")
 study.app.command("list")(study_status.list_studies)
 study.app.command("status")(study_status.status)
 app.add_typer(config.app, name="config")
+app.add_typer(speed.app, name="speed")
 app.command("train")(train.train)
 app.command("eval")(evaluate.evaluate)
 app.command("info")(info.info)

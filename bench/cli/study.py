@@ -1,5 +1,6 @@
 """`posebench study`: run a study, go on with it, or show a finished one again."""
 
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -65,6 +66,7 @@ def optimizers(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Compare optimizers: tune each, confirm on fresh paired seeds, report. Interrupted, the same command goes on."""
+    began = time.time()
     command_line = {
         "data": data,
         "network": network,
@@ -111,7 +113,9 @@ def optimizers(
 
     with shown(Progress(Size.of_spec(spec), active=True, workers=workers)) as display:
         try:
-            result, report = run_study(spec, places, workers=workers, on_event=display.on_event)
+            result, report = run_study(
+                spec, places, workers=workers, on_event=display.on_event, began=began, data_s=prepared.data_s
+            )
         except KeyboardInterrupt:
             known = display.progress
             display.say(

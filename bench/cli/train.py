@@ -59,6 +59,9 @@ def train(
     backbone_weights: Annotated[
         Path | None, typer.Option("--backbone-weights", metavar="FILE", help="torchvision's VGG19 state dict.")
     ] = None,
+    targets: Annotated[
+        str, typer.Option("--targets", help="Who makes the target maps: loader, device or auto (a GPU its own).")
+    ] = "auto",
     precision: Annotated[str, typer.Option("--precision", help="fp32 or bf16 (convolutions only).")] = "fp32",
     device: Annotated[str, typer.Option("--device", help="auto, cuda, mps or cpu.")] = "auto",
     seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
@@ -107,6 +110,7 @@ def train(
             schedule=schedule,  # type: ignore[arg-type]
             warmup=warmup,
             foreground_weight=foreground_weight,
+            targets=targets,  # type: ignore[arg-type]
             precision=precision,  # type: ignore[arg-type]
             augment=AugmentSettings(enabled=augment),
             loader=LoaderSettings(

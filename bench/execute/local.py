@@ -1,13 +1,14 @@
-"""Run the worker in this process, or in several processes of this machine."""
+"""Run the worker in this process, or in several processes of this machine, which stay from phase to phase."""
 
 import _thread
 import multiprocessing
 import os
+import queue
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -36,7 +37,12 @@ class WorkerError(PosemodelError):
 
 @dataclass(frozen=True)
 class _Ready:
-    """The worker has its libraries loaded: from now on it holds trials."""
+    """The worker has its libraries loaded: from now on it may hold trials."""
+
+
+@dataclass(frozen=True)
+class _Idle:
+    """The worker has worked off what it was told to, and waits for more."""
 
 
 @dataclass(frozen=True)
@@ -56,47 +62,95 @@ class _Worker:
     told: Connection | None
     """What it tells; None once it has ended."""
     lifeline: Connection
-    """Closed here (or with this process), it tells the worker to stop."""
+    """Takes the settings of the phase to work off. Closed here (or with this process), it tells the worker to stop."""
     ready: bool = False
+    idle: bool = True
     trouble: _Trouble | None = None
 
 
-def run_workers(settings: WorkerSettings, workers: int, on_event: OnEvent) -> None:
-    """Work the enqueued plan off with so many workers; a single one works in this process.
+class Crew:
+    """So many workers; a single one works in this process."""
 
-    A worker process that dies (killed, out of memory) is replaced; its trial waits again, until its attempts are spent.
-    Raises WorkerError when workers end with an error, or die again and again without a new record.
-    """
-    if workers == 1:
-        work(settings, on_event)
-        return
-    share = replace(settings, workers=workers, threads=max(1, usable_cores() // workers))
-    ledger = Ledger(settings.storage_url, settings.study_name, settings.identity)
-    crew: list[_Worker] = []
-    with interruption.on_leaving(lambda: _kill(crew)):
+    def __init__(self, workers: int, on_event: OnEvent) -> None:
+        """No process is started yet."""
+        self.workers, self.on_event = workers, on_event
+        self._crew: list[_Worker] = []
+        self._settings: WorkerSettings | None = None
+
+    def start(self) -> None:
+        """Start the worker processes that are missing: they load their libraries while this one goes on."""
+        while self.workers > 1 and len(self._crew) < self.workers:
+            _start(self._crew)
+
+    def work_off(self, settings: WorkerSettings) -> None:
+        """Work the enqueued plan off; the worker processes wait for the next one then.
+
+        One that dies (killed, out of memory) is replaced; its trial waits again, until its attempts are spent.
+        Raises WorkerError when workers end with an error, or die again and again without a new record.
+        """
+        if self.workers == 1:
+            work(settings, self.on_event)
+            return
+        share = replace(settings, workers=self.workers, threads=max(1, usable_cores() // self.workers))
+        ledger = Ledger(settings.storage_url, settings.study_name, settings.identity)
+        counts = ledger.counts()
+        if not counts["waiting"] + counts["running"]:
+            return
+        self._settings = share
+        self.start()
+        for worker in self._crew:
+            _tell(worker, share)
+        _supervise(self._crew, share, ledger, self.on_event)
+
+    def dismiss(self) -> None:
+        """End the worker processes. Those that hold trials give them back."""
+        killed = _stop(self._crew, self.on_event)
+        if killed and self._settings is not None:
+            known = self._settings
+            sweep(
+                Ledger(known.storage_url, known.study_name, known.identity),
+                Tracker(known.tracking_uri, known.study_name),
+            )
+
+    def kill(self) -> None:
+        """End all workers at once: this process is leaving and waits for nobody."""
+        for worker in self._crew:
+            worker.process.kill()
+
+
+@contextmanager
+def crew(workers: int, on_event: OnEvent) -> Iterator[Crew]:
+    """Workers for the phases of a study; whatever ends the block ends their processes."""
+    made = Crew(workers, on_event)
+    with interruption.on_leaving(made.kill):
         try:
-            for _ in range(workers):
-                _start(share, crew)
-            _supervise(crew, ledger, on_event, lambda: _start(share, crew))
-        except BaseException as error:
-            if isinstance(error, KeyboardInterrupt):
+            yield made
+        except KeyboardInterrupt:
+            if workers > 1:
                 on_event(Stopping())
-            if _stop(crew, on_event):
-                sweep(ledger, Tracker(settings.tracking_uri, settings.study_name))
             raise
+        finally:
+            made.dismiss()
 
 
-def _start(share: WorkerSettings, crew: list[_Worker]) -> None:
+def _start(crew: list[_Worker]) -> None:
     """Add a worker to the crew."""
     context = multiprocessing.get_context("spawn")
     told, tell = context.Pipe(duplex=False)
     held, lifeline = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(share, tell, held))
+    process = context.Process(target=_work, args=(tell, held))
     with interruption.held(), _deaf_children():
         process.start()
         crew.append(_Worker(process, told, lifeline))
     tell.close()
     held.close()
+
+
+def _tell(worker: _Worker, settings: WorkerSettings) -> None:
+    """Have a worker work a phase off."""
+    worker.idle = False
+    with suppress(OSError):  # it has died, which is noticed by its process
+        worker.lifeline.send(settings)
 
 
 @contextmanager
@@ -112,10 +166,10 @@ def _deaf_children() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _supervise(crew: list[_Worker], ledger: Ledger, on_event: OnEvent, start: Callable[[], None]) -> None:
-    """Pass on what the workers tell, and replace those that die, until all have ended."""
+def _supervise(crew: list[_Worker], share: WorkerSettings, ledger: Ledger, on_event: OnEvent) -> None:
+    """Pass on what the workers tell, and replace those that die, until all are idle."""
     deaths = 0
-    while crew:
+    while not all(worker.idle for worker in crew):
         wait([each for worker in crew for each in (worker.told, worker.process.sentinel) if each is not None], POLL_S)
         interruption.check()
         for worker in list(crew):
@@ -132,15 +186,14 @@ def _supervise(crew: list[_Worker], ledger: Ledger, on_event: OnEvent, start: Ca
             if code == ERROR_TOLD:
                 trouble = worker.trouble or _Trouble("a worker ended with an error that it could not tell", usage=False)
                 raise SettingsError(trouble.message) if trouble.usage else WorkerError(trouble.message)
-            if code == 0:
-                continue
             on_event(WorkerDied(worker.process.pid or 0))
             counts = ledger.counts()
             if counts["waiting"] + counts["running"]:
                 deaths += 1
                 if deaths > MAX_DEATHS:
                     raise WorkerError(f"{deaths} worker processes died one after the other (exit {code})")
-                start()
+                _start(crew)
+                _tell(crew[-1], share)
 
 
 def _pass_on(worker: _Worker, on_event: OnEvent) -> bool:
@@ -148,9 +201,11 @@ def _pass_on(worker: _Worker, on_event: OnEvent) -> bool:
     recorded = False
     try:
         while worker.told is not None and worker.told.poll():
-            event: Event | _Ready | _Trouble = worker.told.recv()
+            event: Event | _Ready | _Idle | _Trouble = worker.told.recv()
             if isinstance(event, _Ready):
                 worker.ready = True
+            elif isinstance(event, _Idle):
+                worker.idle = True
             elif isinstance(event, _Trouble):
                 worker.trouble = event
             else:
@@ -185,24 +240,25 @@ def _stop(crew: list[_Worker], on_event: OnEvent) -> bool:
     return killed
 
 
-def _kill(crew: list[_Worker]) -> None:
-    """End all workers at once: this process is leaving and waits for nobody."""
-    for worker in crew:
-        worker.process.kill()
+def _work(tell: Connection, lifeline: Connection) -> None:
+    """A worker process: phase after phase as it is told, until the lifeline closes."""
+    orders: queue.SimpleQueue[WorkerSettings] = queue.SimpleQueue()
 
-
-def _work(settings: WorkerSettings, tell: Connection, lifeline: Connection) -> None:
-    def send(event: Event | _Ready | _Trouble) -> None:
+    def send(event: Event | _Ready | _Idle | _Trouble) -> None:
         try:
             tell.send(event)
         except OSError:
             return  # the study's process is gone, and the lifeline says so
 
     with interruption.handled():
-        threading.Thread(target=_stop_without, args=(lifeline,), daemon=True, name="lifeline").start()
+        threading.Thread(target=_listen, args=(lifeline, orders), daemon=True, name="lifeline").start()
         try:
+            import torch._dynamo  # noqa: F401 (PyTorch does so for the first optimizer: seconds that no trial should pay)
+
             send(_Ready())
-            work(settings, send)
+            while True:
+                work(_next(orders), send)
+                send(_Idle())
         except KeyboardInterrupt:
             if not multiprocessing.active_children():
                 os._exit(INTERRUPTED)  # all is given back and told; taking the libraries down costs a second of a core
@@ -212,10 +268,19 @@ def _work(settings: WorkerSettings, tell: Connection, lifeline: Connection) -> N
             raise SystemExit(ERROR_TOLD) from None
 
 
-def _stop_without(lifeline: Connection) -> None:
-    """Interrupt this process once the study's process wants it to stop, or is gone."""
+def _next(orders: "queue.SimpleQueue[WorkerSettings]") -> WorkerSettings:
+    """Wait for the next phase; an interruption ends the wait."""
+    while True:
+        interruption.check()
+        with suppress(queue.Empty):
+            return orders.get(timeout=POLL_S)
+
+
+def _listen(lifeline: Connection, orders: "queue.SimpleQueue[WorkerSettings]") -> None:
+    """Pass orders on; interrupt this process once the study's process wants it to stop, or is gone."""
     try:
-        lifeline.recv()
+        while True:
+            orders.put(lifeline.recv())
     except (EOFError, OSError):
         if hasattr(signal, "pthread_kill"):
             # A real signal wakes the main thread from whatever it waits for.

@@ -12,12 +12,14 @@ from bench.report.tables import (
     RUN_CHARACTERS,
     SETTINGS_COLUMNS,
     SOURCE_COLUMNS,
+    TIME_COLUMNS,
     cost_rows,
     counted,
     markdown_table,
     optimizer_rows,
     settings_rows,
     source_rows,
+    time_rows,
 )
 
 REPORT, RECORDS, CURVES, SEEDS, SUMMARY = "report.md", "records.csv", "curves.csv", "seeds.csv", "summary.csv"
@@ -32,7 +34,7 @@ LINE = 110
 def markdown(result: StudyResult, *, with_samples: bool) -> str:
     """The whole report; ``with_samples``: the sheet of sample images stands beside it."""
     parts = [f"# {result.spec.name}", *_answer(result), *_result(result), *_seeds(), *_curves()]
-    parts += [*_tuning(result), *_costs(result)]
+    parts += [*_tuning(result), *_costs(result), *_time(result)]
     if with_samples and result.leader_samples is not None:
         parts += _samples(result.leader_samples)
     parts += [*_what_was_run(result), *_sources(result), *_again(result)]
@@ -125,7 +127,7 @@ def _tuning(result: StudyResult) -> list[str]:
 
 
 def _costs(result: StudyResult) -> list[str]:
-    parts = [
+    return [
         "## Cost",
         markdown_table(COST_COLUMNS, cost_rows(result)),
         _prose(
@@ -134,19 +136,30 @@ def _costs(result: StudyResult) -> list[str]:
             f"of all trials' wall time, tuning and failures included. From [{RECORDS}]({RECORDS})."
         ),
     ]
+
+
+def _time(result: StudyResult) -> list[str]:
+    """Where the study's time went, and how that was measured."""
     use = result.time_use
-    if use is not None and use.wall > 0:
-        train, evaluate, other = (f"{100 * part / use.wall:.1f} %" for part in (use.train, use.evaluate, use.other))
-        workers = f" times {use.workers} workers" if use.workers > 1 else ""
-        pauses = f" Interruptions of {use.pauses / 60:.1f} min are left out." if use.pauses else ""
-        parts.append(
-            _prose(
-                f"From the first trial's start to the last one's end: {use.wall / 60 / use.workers:.1f} min{workers}, "
-                f"of which {train} training, {evaluate} evaluation and {other} the rest (networks built, sample "
-                f"images, records, trials that failed).{pauses}"
-            )
-        )
-    return parts
+    if use is None:
+        return [
+            "## Where the time went",
+            "Not recorded: the study was run, at least in part, by an earlier version.",
+        ]
+    at_once = f", divided by the {use.workers:.3g} trials that ran at once" if use.workers > 1 else ""
+    commands = "the command's begin" if use.sessions == 1 else f"the begin of each of {use.sessions} commands"
+    killed = " (one that was killed: to the end of its last recorded trial)" if use.sessions > 1 else ""
+    return [
+        "## Where the time went",
+        markdown_table(TIME_COLUMNS, time_rows(use)),
+        _prose(
+            f"*All*: wall time from {commands} to its end{killed}, which is, for the last one, when this page's "
+            f"tables and figures were written. *Training* and *evaluation*: sums over the trials{at_once}. *The rest*: "
+            "loading libraries, the time estimate, opening data, building networks, records, sample images, idle "
+            "workers at the end of a phase, analysis and figures; and trials that failed or were not recorded. Only "
+            "writing this page and attaching the report to its MLflow run come after."
+        ),
+    ]
 
 
 def _samples(found: LeaderSamples) -> list[str]:

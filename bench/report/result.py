@@ -42,6 +42,7 @@ class StudyResult:
     sensitivity: pd.DataFrame
     """From `lr_sensitivity`."""
     time_use: TimeUse | None
+    """None where a study of an earlier version did not record it."""
     leader_samples: LeaderSamples | None
     """None before there are any."""
     verdict: str
@@ -74,7 +75,12 @@ class StudyResult:
                 "trials": self.trials(),
                 "optimizers": [row | {"settings": json.loads(row["settings"])} for row in rows],
                 "comparable": self.comparable,
+                "time": self._time(),
                 "verdict": self.verdict,
                 "report": report,
             }
         )
+
+    def _time(self) -> dict[str, float] | None:
+        names = ("wall_s", "train_s", "eval_s", "data_s", "other_s", "overhead_share")
+        return None if self.time_use is None else {name: getattr(self.time_use, name) for name in names}

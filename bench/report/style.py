@@ -10,6 +10,8 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from posemodel.atomic_write import replacing
+
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#F0E442")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 QUIET = "#8C8C8C"
@@ -53,5 +55,6 @@ def log_ticks(axis: Any) -> None:
 
 def save(figure: Figure, path: Path) -> None:
     """Write a figure as PNG, without the time and the program's version: the same study, the same bytes."""
-    figure.savefig(path, dpi=DPI, metadata={"Software": None})
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=DPI, format="png", metadata={"Software": None})
     plt.close(figure)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from bench.analysis import TimeUse
 from bench.report.result import StudyResult
 
 COLUMNS = ("optimizer", "AP [95 %]", "n", "best AP", "time to target", "reached", "diverged", "failed")
@@ -21,6 +22,7 @@ COST_COLUMNS = (
     "n",
     "share of time",
 )
+TIME_COLUMNS = ("part", "min", "share")
 SOURCE_COLUMNS = ("optimizer", "tuned by", "confirmed by")
 RUN_CHARACTERS = 8
 """Of an MLflow run id: enough to find it, and MLflow's search takes the beginning (`run_id LIKE '8a1f02c3%'`)."""
@@ -66,6 +68,18 @@ def cost_rows(result: StudyResult) -> list[list[str]]:
         ]
         for row in _rows(result)
     ]
+
+
+def time_rows(use: TimeUse) -> list[list[str]]:
+    """Cells of the table of what the study's wall time went to."""
+    parts = (
+        ("training", use.train_s, use.train_share),
+        ("evaluation", use.eval_s, use.eval_share),
+        ("generating data", use.data_s, use.data_share),
+        ("the rest", use.other_s, use.overhead_share),
+        ("all", use.wall_s, 1.0),
+    )
+    return [[name, f"{seconds / 60:.1f}", f"{100 * share:.1f} %"] for name, seconds, share in parts]
 
 
 def source_rows(result: StudyResult) -> list[list[str]]:

@@ -1,4 +1,7 @@
-"""Write a study's report into a folder: report.md last, after its figures, its tables as CSV and the result as JSON."""
+"""Write a study's report into a folder: report.md last, after its figures, its tables as CSV and the result as JSON.
+
+Each file is there in full or not at all, whenever the process ends.
+"""
 
 import json
 from pathlib import Path
@@ -23,51 +26,67 @@ from bench.report.markdown import (
     short_text,
 )
 from bench.report.result import StudyResult
-from posemodel.atomic_write import replacing
+from posemodel.atomic_write import remove_leftovers, replacing
 from posemodel.samples import as_jpeg, draw_samples
 
-__all__ = ["REPORT", "STUDY", "short_text", "study_file", "write_report"]
+__all__ = ["REPORT", "STUDY", "short_text", "study_file", "write_pages", "write_parts", "write_report"]
 
 
 def write_report(result: StudyResult, folder: Path) -> Path:
     """Write all files of the report; returns the path of report.md, which is written last."""
+    write_parts(result, folder)
+    return write_pages(result, folder)
+
+
+def write_parts(result: StudyResult, folder: Path) -> None:
+    """Write what report.md links to: tables, the study file, figures, samples. Takes nearly all of a report's time."""
     folder.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder)
     for frame, name in (
         (result.records, RECORDS),
         (result.curves, CURVES),
         (result.seeds, SEEDS),
         (result.summary, SUMMARY),
     ):
-        frame.to_csv(folder / name, index=False)
-    (folder / STUDY).write_text(study_file(result))
+        with replacing(folder / name) as temporary:
+            frame.to_csv(temporary, index=False)
+    _write(folder / STUDY, study_file(result))
     figures.learning_curves(result, folder / CURVES_FIGURE)
     figures.seed_scores(result, folder / SEEDS_FIGURE)
     figures.lr_sensitivity(result, folder / LR_FIGURE)
-    drawn = _write_samples(result, folder)
+    _write_samples(result, folder)
+
+
+def write_pages(result: StudyResult, folder: Path) -> Path:
+    """Write result.json and report.md, which say where the time went, beside the rest; returns report.md's path."""
     report = folder / REPORT
     document = result.document(report.as_posix())
-    (folder / RESULT).write_text(json.dumps(document, indent=2, allow_nan=False) + "\n")
-    with replacing(report) as temporary:
-        temporary.write_text(markdown(result, with_samples=drawn))
+    _write(folder / RESULT, json.dumps(document, indent=2, allow_nan=False) + "\n")
+    _write(report, markdown(result, with_samples=(folder / SHEET).exists()))
     return report
 
 
-def _write_samples(result: StudyResult, folder: Path) -> bool:
-    """The leader's sample sheet and its data; returns whether there is a sheet.
+def _write_samples(result: StudyResult, folder: Path) -> None:
+    """The leader's sample sheet and its data, where there are any.
 
     Drawn from the data set's images, or, where they are gone, as the trial drew it.
     """
     for name in (SAMPLES, SHEET):
         (folder / name).unlink(missing_ok=True)  # of an earlier leader
     if result.leader_samples is None:
-        return False
+        return
     samples = result.leader_samples.samples
-    (folder / SAMPLES).write_text(json.dumps(samples.document))
+    _write(folder / SAMPLES, json.dumps(samples.document))
     drawn = draw_samples(samples.document, result.spec.data)
     sheet = samples.sheet if drawn is None else as_jpeg(drawn)
     if sheet is not None:
-        (folder / SHEET).write_bytes(sheet)
-    return sheet is not None
+        with replacing(folder / SHEET) as temporary:
+            temporary.write_bytes(sheet)
+
+
+def _write(path: Path, text: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text)
 
 
 def study_file(result: StudyResult) -> str:

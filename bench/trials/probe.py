@@ -109,6 +109,7 @@ def _measure(
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the process that started this one
     try:
         import torch
+        import torch._dynamo  # as the workers do, before their first trial
 
         for name in libraries:
             importlib.import_module(name)

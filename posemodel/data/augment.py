@@ -6,6 +6,7 @@ square of side s maps x to s - 1 - x.
 
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -13,9 +14,19 @@ from numpy.typing import NDArray
 
 from posemodel import skeleton
 from posemodel.config import AugmentSettings
+from posemodel.data.image_files import REDUCTIONS
 
 BORDER_RGB = (124, 116, 104)
 """ImageNet's mean colour: what lies outside the image is zero once normalised."""
+_ROUNDING = 1e-9
+
+
+class Draws(Protocol):
+    """A source of random numbers: Python's ``Random``, or NumPy's generator."""
+
+    def random(self) -> float:
+        """The next number, uniform in [0, 1)."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -47,19 +58,54 @@ class Warp:
         moved[moved[..., 2] == 0] = 0
         return moved[:, skeleton.FLIPPED_PARTS] if self.flipped else moved
 
-    def image(self, image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-        """Source BGR (h, w, 3) -> RGB (size, size, 3)."""
-        warped = cv2.warpAffine(
-            image, self.matrix, (size, size), flags=cv2.INTER_LINEAR, borderValue=BORDER_RGB[::-1]
-        )  # fmt: skip
-        return cv2.cvtColor(warped, cv2.COLOR_BGR2RGB)
+    def image(self, image: NDArray[np.uint8], size: int, reduction: int = 1) -> NDArray[np.uint8]:
+        """Source BGR (h, w, 3) -> RGB (size, size, 3).
+
+        ``reduction``: the source was decoded so many times smaller than the pixels that the warp is about.
+        """
+        matrix = self.matrix
+        if reduction > 1:  # pixel i of the small image is centred at i * reduction + (reduction - 1) / 2 of the whole
+            linear = matrix[:, :2]
+            offset = matrix[:, 2] + linear @ np.full(2, (reduction - 1) / 2)
+            matrix = np.column_stack([linear * reduction, offset])
+        # Only what is seen is converted, and OpenCV warps four channels faster than three; the result is the same.
+        left, top, right, bottom = _seen(matrix, size, image.shape[1], image.shape[0])
+        padded = cv2.cvtColor(image[top:bottom, left:right], cv2.COLOR_BGR2BGRA)
+        (a, b, x), (c, d, y) = matrix.tolist()
+        moved = np.array([[a, b, x + a * left + b * top], [c, d, y + c * left + d * top]])
+        border = (*BORDER_RGB[::-1], 0)
+        warped = cv2.warpAffine(padded, moved, (size, size), flags=cv2.INTER_LINEAR, borderValue=border)
+        return cv2.cvtColor(warped, cv2.COLOR_BGRA2RGB)
+
+    def reduction(self) -> int:
+        """How many times smaller (1, 2, 4, 8) the source may be decoded without the warp enlarging it."""
+        (a, b, _), (c, d, _) = self.matrix.tolist()
+        shrink = 1 / math.sqrt(abs(a * d - b * c))
+        return max(factor for factor in REDUCTIONS if factor <= max(shrink, 1) * (1 + _ROUNDING))
 
     def mask(self, ignored: NDArray[np.uint8] | None, size: int, cells: int) -> NDArray[np.uint8]:
         """Ignore mask (h, w) -> (cells, cells) uint8, 1 where a cell counts: at least half of it is not ignored."""
         if ignored is None:
             return np.ones((cells, cells), np.uint8)
-        warped = cv2.warpAffine(ignored * np.uint8(255), self.matrix, (size, size), flags=cv2.INTER_LINEAR)
-        return (cv2.resize(warped, (cells, cells), interpolation=cv2.INTER_AREA) <= 128).astype(np.uint8)
+        # Masks come column by column: transposed, they need not be copied.
+        matrix, picture = self.matrix, ignored
+        if ignored.flags.f_contiguous:
+            matrix, picture = matrix[:, [1, 0, 2]], ignored.T
+        warped = cv2.warpAffine(picture, matrix, (size, size), flags=cv2.INTER_NEAREST)
+        shares = cv2.resize(warped * np.uint8(254), (cells, cells), interpolation=cv2.INTER_AREA)
+        return (shares <= 127).astype(np.uint8)
+
+
+def _seen(matrix: NDArray[np.float64], size: int, width: int, height: int) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom (the latter two exclusive) of what a warp takes from an image; never nothing."""
+    (a, b, x), (c, d, y) = matrix.tolist()
+    area = a * d - b * c
+    corners = [(u - x, v - y) for u in (-1, size) for v in (-1, size)]
+    xs = [(d * u - b * v) / area for u, v in corners]
+    ys = [(a * v - c * u) / area for u, v in corners]
+    left, top = (min(max(math.floor(min(each)) - 1, 0), side - 1) for each, side in ((xs, width), (ys, height)))
+    right, bottom = (max(min(math.ceil(max(each)) + 2, side), 1) for each, side in ((xs, width), (ys, height)))
+    return left, top, max(right, left + 1), max(bottom, top + 1)
 
 
 def letterbox(width: int, height: int, size: int) -> Warp:
@@ -68,7 +114,7 @@ def letterbox(width: int, height: int, size: int) -> Warp:
 
 
 def random_warp(
-    rng: np.random.Generator,
+    rng: Draws,
     width: int,
     height: int,
     people: NDArray[np.floating],
@@ -76,18 +122,22 @@ def random_warp(
     settings: AugmentSettings,
 ) -> Warp:
     """A random zoom, rotation, shift and flip about a point between the image's centre and a random person."""
-    zoom = math.exp(rng.uniform(math.log(settings.scale_min), math.log(settings.scale_max)))
-    angle = math.radians(rng.uniform(-settings.rotation, settings.rotation))
-    shift = rng.uniform(-settings.shift, settings.shift, 2) * size
-    toward_person = rng.uniform()
-    flip = bool(rng.uniform() < settings.flip)
-    centre = np.array([width / 2, height / 2])
+    draws = [rng.random() for _ in range(7)]
+    zoom = math.exp(_between(math.log(settings.scale_min), math.log(settings.scale_max), draws[0]))
+    angle = math.radians(_between(-settings.rotation, settings.rotation, draws[1]))
+    to_x, to_y = (size / 2 + _between(-settings.shift, settings.shift, draw) * size for draw in draws[2:4])
+    flip = draws[4] < settings.flip
+    from_x, from_y = width / 2, height / 2
     if len(people):
-        person = people[rng.integers(len(people))]
-        labelled = person[person[:, 2] > 0, :2]
-        centre += toward_person * (labelled.mean(axis=0) + 0.5 - centre)
+        person = people[int(draws[5] * len(people))]
+        x, y = person[person[:, 2] > 0, :2].mean(axis=0, dtype=np.float64).tolist()
+        from_x, from_y = _between(from_x, x + 0.5, draws[6]), _between(from_y, y + 0.5, draws[6])
     scale = size / max(width, height) * zoom
-    return _about(centre[0], centre[1], scale, angle, size / 2 + shift[0], size / 2 + shift[1], flip=flip, size=size)
+    return _about(from_x, from_y, scale, angle, to_x, to_y, flip=flip, size=size)
+
+
+def _between(low: float, high: float, share: float) -> float:
+    return low + share * (high - low)
 
 
 def _about(
@@ -95,21 +145,21 @@ def _about(
 ) -> Warp:
     """Scale and rotate about a point and move it to another; points are continuous (a pixel's centre is at +0.5)."""
     cosine, sine = scale * math.cos(angle), scale * math.sin(angle)
-    linear = np.array([[cosine, -sine], [sine, cosine]])
-    offset = np.array([to_x, to_y]) - linear @ [from_x, from_y]
-    offset += linear @ [0.5, 0.5] - 0.5
-    matrix = np.column_stack([linear, offset])
+    from_x, from_y = from_x - 0.5, from_y - 0.5
+    across = [cosine, -sine, to_x - 0.5 - cosine * from_x + sine * from_y]
+    down = [sine, cosine, to_y - 0.5 - sine * from_x - cosine * from_y]
     if flip:
-        matrix[0] = -matrix[0]
-        matrix[0, 2] += size - 1
-    return Warp(matrix, flip)
+        across = [-across[0], -across[1], size - 1 - across[2]]
+    return Warp(np.array([across, down]), flip)
 
 
-def random_colour(rng: np.random.Generator, image: NDArray[np.uint8], settings: AugmentSettings) -> NDArray[np.uint8]:
-    """Brightness and contrast, a little different for each channel: one table look-up per pixel."""
-    offset = 255 * rng.uniform(-settings.brightness, settings.brightness)
-    gain = 1 + rng.uniform(-settings.contrast, settings.contrast)
-    gains = gain * (1 + rng.uniform(-settings.contrast, settings.contrast, 3) / 4)
-    levels = np.arange(256)[:, None]
-    table = np.clip((levels - 128) * gains + 128 + offset, 0, 255).astype(np.uint8)
-    return cv2.LUT(image, table.reshape(1, 256, 3))
+def random_colour(rng: Draws, image: NDArray[np.uint8], settings: AugmentSettings) -> NDArray[np.uint8]:
+    """Brightness and contrast, a little different for each channel: one linear function of each channel's levels."""
+    draws = [2 * rng.random() - 1 for _ in range(5)]
+    offset = 255 * settings.brightness * draws[0]
+    gain = 1 + settings.contrast * draws[1]
+    matrix = np.zeros((3, 4))
+    for channel, draw in enumerate(draws[2:]):
+        own = gain * (1 + settings.contrast * draw / 4)
+        matrix[channel, channel], matrix[channel, 3] = own, 128 * (1 - own) + offset
+    return cv2.transform(image, matrix)

@@ -9,6 +9,9 @@ from posemodel.errors import DataError
 SELECT_SHARE = 10
 """One train image in ten (by hash of its id) is the `select` split where a data set has no such split of its own."""
 
+_CHUNK = 1 << 20
+"""Bytes of an annotation file that are in memory at once for its digest."""
+
 
 @dataclass(frozen=True)
 class SplitFiles:
@@ -79,5 +82,7 @@ def fingerprint(root: Path) -> str:
         files = require_split(root, split)
         digest.update(split.encode())
         if files.annotations.is_file():
-            digest.update(files.annotations.read_bytes())
+            with files.annotations.open("rb") as file:
+                while chunk := file.read(_CHUNK):
+                    digest.update(chunk)
     return digest.hexdigest()[:16]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from posemodel.data.problems import Problem, annotation_problems, image_problems
+from posemodel.data.soundness import proven_sound
 from posemodel.errors import DataError
 
 SHOWN = 5
@@ -60,7 +61,9 @@ def sound_part(
     Raises DataError: one that lists the first few problems and says how many there are, or, with ``skip_bad``, for a
     fault of the whole file and where nothing is left.
     """
-    problems = [p for p in annotation_problems(document, path, segments=segments) if p.fatal]
+    problems: list[Problem] = []
+    if not proven_sound(document, segments=segments):
+        problems = [p for p in annotation_problems(document, path, segments=segments) if p.fatal]
     unusable = [p for p in problems if p.of_whole_file]
     if folder is not None and not unusable:
         problems += image_problems(document, folder, decode=False)

@@ -4,39 +4,52 @@ Because the randomness of a sample is derived from what it is and not from the w
 num_workers, start method and prefetch_factor yields the same batches.
 """
 
+import contextlib
+import ctypes
 import signal
+import sys
 from collections.abc import Iterator
-from typing import NamedTuple
+from random import Random
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
-from posemodel.config import AugmentSettings, InputSettings, LoaderSettings
-from posemodel.data.augment import letterbox, random_colour, random_warp
+from posemodel.config import AugmentSettings, InputSettings, LoaderSettings, TargetsPlace
+from posemodel.data.augment import Warp, letterbox, random_colour, random_warp
 from posemodel.data.coco import PackedSplit
+from posemodel.data.image_files import decoded_smaller
 from posemodel.data.targets import make_heatmaps, make_pafs
 from posemodel.errors import DataError
 
 CV2_THREADS_PER_WORKER = 1
 """OpenCV would start as many threads as the machine has cores in every worker."""
+KEPT_BYTES = 64 << 20
+"""Freed memory that a process may keep, in each of glibc's arenas."""
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+"""Of glibc's malloc.h."""
 _SHUFFLE_STREAM = 1
-_SAMPLE_STREAM = 2
 
 
 class Batch(NamedTuple):
     """What a loader yields: B samples of input side S, with C cells a side.
 
-    images (B, 3, S, S) uint8 RGB, heatmaps (B, 19, C, C) and pafs (B, 38, C, C) float16, mask (B, 1, C, C) uint8 with 1
-    where a cell counts, warps (B, 2, 3) float64 (image pixels -> input pixels), image_ids (B,) int64.
+    images (B, 3, S, S) uint8 RGB, channels last in memory; heatmaps (B, 19, C, C) and pafs (B, 38, C, C) float16, None
+    where they are still to be made from the people on the device; mask (B, 1, C, C) uint8 with 1 where a cell counts;
+    people (B, P, 18, 3) float32 in input pixels, P being the most that an image of the batch has, the others' rows
+    zero; warps (B, 2, 3) float64 (image pixels -> input pixels); image_ids (B,) int64.
     A sample is the same without the leading B.
     """
 
     images: torch.Tensor
-    heatmaps: torch.Tensor
-    pafs: torch.Tensor
+    heatmaps: torch.Tensor | None
+    pafs: torch.Tensor | None
     mask: torch.Tensor
+    people: torch.Tensor
     warps: torch.Tensor
     image_ids: torch.Tensor
 
@@ -45,9 +58,17 @@ class PoseDataset(Dataset[Batch]):
     """Samples of a split. An index is (epoch, position); a plain position is epoch 0."""
 
     def __init__(
-        self, split: PackedSplit, geometry: InputSettings, *, augment: AugmentSettings | None = None, seed: int = 0
+        self,
+        split: PackedSplit,
+        geometry: InputSettings,
+        *,
+        augment: AugmentSettings | None = None,
+        seed: int = 0,
+        with_targets: bool = True,
     ) -> None:
+        """``with_targets=False`` leaves the maps to be made on the device (`posemodel.data.device_targets`)."""
         self.split = split
+        self.with_targets = with_targets
         self.geometry = geometry
         self.augment = augment if augment is not None and augment.enabled else None
         self.seed = seed
@@ -60,24 +81,43 @@ class PoseDataset(Dataset[Batch]):
         size, cells = self.geometry.size, self.geometry.cells
         width, height = self.split.size(position)
         people = self.split.people(position)
-        image = self.split.read_image(position)
         if self.augment is None:
             warp = letterbox(width, height, size)
-            pixels = warp.image(image, size)
+            pixels = self._pixels(position, warp)
         else:
-            rng = np.random.default_rng([self.seed, _SAMPLE_STREAM, epoch, position])
+            rng = Random(f"{self.seed} {epoch} {position}")  # NumPy's takes ten times as long to make, and to ask
             warp = random_warp(rng, width, height, people, size, self.augment)
-            pixels = random_colour(rng, warp.image(image, size), self.augment)
+            pixels = random_colour(rng, self._pixels(position, warp), self.augment)
         people = warp.people(people)
         mask = warp.mask(self.split.ignore_mask(position), size, cells)
+        heatmaps = pafs = None
+        if self.with_targets:
+            heatmaps = torch.from_numpy(make_heatmaps(people, self.geometry)).half()
+            pafs = torch.from_numpy(make_pafs(people, self.geometry, np.float16))
         return Batch(
-            images=torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))),
-            heatmaps=torch.from_numpy(make_heatmaps(people, self.geometry).astype(np.float16)),
-            pafs=torch.from_numpy(make_pafs(people, self.geometry).astype(np.float16)),
+            images=torch.from_numpy(pixels).permute(2, 0, 1),
+            heatmaps=heatmaps,
+            pafs=pafs,
             mask=torch.from_numpy(mask[None]),
+            people=torch.from_numpy(people),
             warps=torch.from_numpy(warp.matrix),
             image_ids=torch.tensor(self.split.image_id(position)),
         )
+
+    def _pixels(self, position: int, warp: Warp) -> NDArray[np.uint8]:
+        """The warped image, RGB (S, S, 3); decoded smaller where the warp makes it smaller still."""
+        size, reduction = self.geometry.size, warp.reduction()
+        if reduction > 1:
+            width, height = self.split.size(position)
+            image, reduction = decoded_smaller(self.split.path(position), reduction)
+            if image is not None and image.shape[:2] == (-(-height // reduction), -(-width // reduction)):
+                return warp.image(image, size, reduction)
+        return warp.image(self.split.read_image(position), size)
+
+
+def targets_in_workers(place: TargetsPlace, device: torch.device) -> bool:
+    """Whether the loader makes the target maps; `auto`: only where the network runs on the CPU (docs/decisions.md)."""
+    return place == "loader" or (place == "auto" and device.type == "cpu")
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
@@ -119,9 +159,21 @@ class _Reporting(Dataset["Batch | DataError"]):
             return error
 
 
-def _collate(samples: "list[Batch | DataError]") -> "Batch | DataError":
+def _collate_or_report(samples: "list[Batch | DataError]") -> "Batch | DataError":
     error = next((sample for sample in samples if isinstance(sample, DataError)), None)
-    return error if error is not None else default_collate(samples)
+    return error if error is not None else collate(samples)  # type: ignore[arg-type]
+
+
+def collate(samples: list[Batch]) -> Batch:
+    """Samples -> their batch; images stay channels last, people are filled up to the same number."""
+    most = max(len(sample.people) for sample in samples)
+    columns: dict[str, tuple[Any, ...]] = dict(zip(Batch._fields, zip(*samples, strict=True), strict=True))
+    columns["images"] = tuple(image.permute(1, 2, 0) for image in columns["images"])
+    columns["people"] = tuple(
+        functional.pad(people, (0, 0, 0, 0, 0, most - len(people))) for people in columns["people"]
+    )
+    stacked = {name: None if column[0] is None else default_collate(column) for name, column in columns.items()}
+    return Batch(**stacked | {"images": stacked["images"].permute(0, 3, 1, 2)})
 
 
 class PoseLoader(DataLoader[Batch]):
@@ -134,11 +186,25 @@ class PoseLoader(DataLoader[Batch]):
             yield batch
 
 
+def prepare_process() -> None:
+    """What a process that makes samples does first: OpenCV on one thread, and freed memory kept for the next sample.
+
+    glibc would give an image's memory back to the system after each sample, and the next one's page faults take a
+    twentieth of its time. Both hold for the rest of the process.
+    """
+    cv2.setNumThreads(CV2_THREADS_PER_WORKER)
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):  # another C library than glibc
+            mallopt = ctypes.CDLL(None).mallopt
+            mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES)
+            mallopt(_M_MMAP_THRESHOLD, KEPT_BYTES // 2)
+
+
 def _start_worker(_worker_id: int) -> None:
     # A terminal's Ctrl-C reaches every process; the one that trains decides, and ends these in good order.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # forked, they would have the trainer's handler
-    cv2.setNumThreads(CV2_THREADS_PER_WORKER)
+    prepare_process()
 
 
 def build_loader(
@@ -150,11 +216,11 @@ def build_loader(
     OpenCV gets one thread here too, not only in the workers: a worker forked from a process whose OpenCV has threads
     waits for ever for the ones that were not forked with it.
     """
-    cv2.setNumThreads(CV2_THREADS_PER_WORKER)
+    prepare_process()
     sampler = EpochSampler(len(dataset), shuffle=training, seed=seed)
     loader = PoseLoader(
         _Reporting(dataset),  # type: ignore[arg-type]
-        collate_fn=_collate,
+        collate_fn=_collate_or_report,
         batch_size=settings.batch_size,
         sampler=sampler,
         num_workers=settings.num_workers,

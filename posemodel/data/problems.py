@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,8 @@ from posemodel.data.segmentation import all_finite, segmentation_faults
 BOX_TOLERANCE = 1.0
 """Pixels that a box may reach over the image's border: annotation tools round."""
 KEYPOINT_VALUES = 3 * skeleton.NUM_COCO_KEYPOINTS
-_LARGEST_ID = np.iinfo(np.int64).max
-_LARGEST_SIDE = np.iinfo(np.int32).max
+LARGEST_ID = np.iinfo(np.int64).max
+LARGEST_SIDE = np.iinfo(np.int32).max
 _SHOWN_CHARACTERS = 60
 """Of a value that is quoted."""
 
@@ -87,7 +87,7 @@ def person_categories(document: dict[str, Any]) -> set[int]:
 
 def is_id(value: Any) -> bool:
     """Whether a JSON value is a whole number that int64 can hold; true and 1.0 are none."""
-    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _LARGEST_ID
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= LARGEST_ID
 
 
 def _document_problems(document: dict[str, Any], file: str, segments: bool) -> Iterator[Problem]:
@@ -160,18 +160,19 @@ def image_faults(image: Any) -> Iterator[str]:
     name = image.get("file_name")
     if not isinstance(name, str) or not name:
         yield "an image without `file_name`"
-    elif not _inside(name):
+    elif not inside(name):
         yield f"`file_name` must be a path inside the image folder, got {_quoted(name)}"
     for side in ("width", "height"):
-        if not is_id(image.get(side)) or not 0 < image[side] <= _LARGEST_SIDE:
+        if not is_id(image.get(side)) or not 0 < image[side] <= LARGEST_SIDE:
             yield f"`{side}` of an image must be a positive whole number, got {_quoted(image.get(side))}"
 
 
-def _inside(name: str) -> bool:
+def inside(name: str) -> bool:
     """Whether a file name stays in its folder, and is one that a file can have."""
-    if "\0" in name or any("\ud800" <= character <= "\udfff" for character in name):
+    if "\0" in name or (not name.isascii() and any("\ud800" <= character <= "\udfff" for character in name)):
         return False
-    return not Path(name).is_absolute() and ".." not in Path(name).parts
+    path = PurePath(name)
+    return not path.is_absolute() and ".." not in path.parts
 
 
 def _person_faults(annotation: dict[str, Any], width: int, height: int, segments: bool) -> Iterator[Fault]:

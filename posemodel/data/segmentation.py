@@ -1,13 +1,14 @@
 """Segmentations of either form (polygons or RLE): what can be wrong with one, and many of them as packed arrays."""
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-_LARGEST = float(np.finfo(np.float32).max)
+LARGEST_NUMBER = float(np.finfo(np.float32).max)
 """Keypoints are held as float32; JSON knows no bounds."""
 _LARGEST_RUN_BITS = 64
 """A run of compressed RLE that needs more bits is longer than any image: not worth unpacking."""
@@ -15,7 +16,9 @@ _LARGEST_RUN_BITS = 64
 
 def all_finite(values: Any) -> bool:
     """Whether all are numbers, neither NaN nor infinite, that float32 can hold."""
-    return set(map(type, values)) <= {int, float} and all(-_LARGEST <= value <= _LARGEST for value in values)
+    return set(map(type, values)) <= {int, float} and all(
+        -LARGEST_NUMBER <= value <= LARGEST_NUMBER for value in values
+    )
 
 
 def segmentation_faults(segmentation: Any, width: int, height: int) -> Iterator[str]:
@@ -82,45 +85,69 @@ def starts(lengths: Iterable[int]) -> NDArray[np.int64]:
     return np.concatenate([[0], np.cumsum(list(lengths), dtype=np.int64)]).astype(np.int64)
 
 
-class SegmentPacker:
-    """Collects the segmentations of one image after the other and packs them (see ``PackedSplit``)."""
+def packed_segments(segmentations: list[Any], sizes: list[tuple[int, int]]) -> dict[str, NDArray[Any]]:
+    """Sound segmentations of images of (width, height) as packed arrays, by the names of ``PackedSplit``."""
+    polygons_of = [[] if isinstance(segmentation, dict) else segmentation for segmentation in segmentations]
+    polygons = [polygon for polygons in polygons_of for polygon in polygons]
+    lengths = [len(polygon) for polygon in polygons]
+    rles = [
+        _compressed(segmentation, *size) if isinstance(segmentation, dict) else b""
+        for segmentation, size in zip(segmentations, sizes, strict=True)
+    ]
+    return {
+        "region_polygon_start": starts(len(polygons) for polygons in polygons_of),
+        "polygon_start": starts(length // 2 for length in lengths),
+        "points": np.fromiter(chain.from_iterable(polygons), np.float64, sum(lengths)).reshape(-1, 2),
+        "region_rle_start": starts(len(rle) for rle in rles),
+        "rle": np.frombuffer(b"".join(rles), np.uint8),
+    }
 
-    def __init__(self) -> None:
-        self._regions_per_image: list[int] = []
-        self._regions_so_far = 0
-        self._ignored: list[bool] = []
-        self._polygons_per_region: list[int] = []
-        self._polygons: list[NDArray[np.float64]] = []
-        self._rles: list[bytes] = []
 
-    def add(self, segmentation: Any, height: int, width: int, *, ignored: bool) -> None:
-        """Add a sound segmentation of the image at hand."""
-        polygons, rle = [], b""
-        if isinstance(segmentation, dict):
-            counts = segmentation["counts"]
-            if isinstance(counts, list):
-                counts = coco_mask.frPyObjects(segmentation, height, width)["counts"]
-            rle = counts.encode() if isinstance(counts, str) else counts
-        else:
-            polygons = [np.array(polygon, np.float64).reshape(-1, 2) for polygon in segmentation]
-        self._ignored.append(ignored)
-        self._polygons_per_region.append(len(polygons))
-        self._polygons.extend(polygons)
-        self._rles.append(rle)
+def _compressed(rle: dict[str, Any], width: int, height: int) -> bytes:
+    counts = rle["counts"]
+    if isinstance(counts, list):
+        return coco_mask.frPyObjects(rle, height, width)["counts"]
+    return counts.encode()
 
-    def end_image(self) -> None:
-        """Go on to the next image."""
-        self._regions_per_image.append(len(self._ignored) - self._regions_so_far)
-        self._regions_so_far = len(self._ignored)
 
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """The packed arrays, by the names of ``PackedSplit``."""
-        return {
-            "region_start": starts(self._regions_per_image),
-            "region_ignored": np.array(self._ignored, bool),
-            "region_polygon_start": starts(self._polygons_per_region),
-            "polygon_start": starts(len(polygon) for polygon in self._polygons),
-            "points": np.concatenate(self._polygons) if self._polygons else np.zeros((0, 2)),
-            "region_rle_start": starts(len(rle) for rle in self._rles),
-            "rle": np.frombuffer(bytearray(b"".join(self._rles)), np.uint8),
-        }
+def complement(counts: bytes) -> bytes:
+    """Compressed RLE of all pixels but those of another: a run of no pixels is put before the first, or taken away.
+
+    The first three runs are written as they are, every later one as its difference to the run before the last; so
+    that all but the first few characters stay (pycocotools' ``rleToString``).
+    """
+    runs, rest = [], counts
+    while rest and len(runs) < 4:
+        value, rest = _first_value(rest)
+        runs.append(value + (runs[1] if len(runs) == 3 else 0))
+    if runs[0] == 0:
+        # What was the fourth run is now the third, and whole; the later ones have the same run before the last.
+        return b"".join(map(_written, runs[1:])) + rest
+    fourth = [_written(runs[2] - runs[0])] if len(runs) > 2 else []
+    last = [_written(runs[3] - runs[1])] if len(runs) > 3 else []
+    return b"".join([_written(0), *map(_written, runs[:2]), *fourth, *last]) + rest
+
+
+def _first_value(counts: bytes) -> tuple[int, bytes]:
+    """The first number of a compressed RLE, 5 bits a character with the lowest first, and what follows it."""
+    value = shift = used = 0
+    more = True
+    while more:
+        bits = counts[used] - 48
+        value |= (bits & 0x1F) << shift
+        used, shift, more = used + 1, shift + 5, bool(bits & 0x20)
+    if bits & 0x10:
+        value -= 1 << shift
+    return value, counts[used:]
+
+
+def _written(value: int) -> bytes:
+    """A number as characters of a compressed RLE."""
+    characters = bytearray()
+    while True:
+        bits = value & 0x1F
+        value >>= 5
+        if value == (-1 if bits & 0x10 else 0):
+            characters.append(bits + 48)
+            return bytes(characters)
+        characters.append((bits | 0x20) + 48)

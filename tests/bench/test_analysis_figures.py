@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.analysis import chosen_rows, costs, curve_bands, leader, lr_sensitivity, seed_rows, time_use
-from bench.analysis.costs import PAUSE_S
 
 
 def record(optimizer, seed=0, *, phase="confirm", ap=0.5, status="complete", index=0, **more):
@@ -166,30 +165,99 @@ def test_costs_of_records_without_times_are_unknown():
     found = costs(pd.DataFrame([record("adam", 1)]))
     assert found[["images_per_s", "trial_s_sum", "time_share"]].isna().all(axis=None)
     assert costs(pd.DataFrame()).empty
-    assert time_use(pd.DataFrame()) is None
-    assert time_use(pd.DataFrame([record("adam", 1)])) is None
 
 
-def test_time_is_training_evaluation_and_the_rest_without_the_pauses():
-    pause = 2 * PAUSE_S
+def session(began, heard, workers=1, data_s=0.0):
+    return {"began_ms": 1000 * began, "heard_ms": 1000 * heard, "workers": workers, "data_s": data_s}
+
+
+def sessions(*rows):
+    return pd.DataFrame(rows, columns=["began_ms", "heard_ms", "workers", "data_s"])
+
+
+def test_time_is_training_evaluation_data_and_the_rest():
     rows = [
-        timed("adam", 1, 0, 50, train_seconds=40.0, eval_seconds=5.0),
-        timed("adam", 2, 60, 100, train_seconds=30.0, eval_seconds=5.0),
-        timed("adam", 3, 100 + pause, 110 + pause, status="failed"),
+        timed("adam", 1, 30, 70, train_seconds=30.0, eval_seconds=5.0),
+        timed("adam", 2, 70, 100, train_seconds=20.0, eval_seconds=5.0),
+        timed("adam", 3, 100, 105, status="failed"),
     ]
-    found = time_use(pd.DataFrame(rows))
-    assert (found.wall, found.train, found.evaluate, found.pauses, found.workers) == (110.0, 70.0, 10.0, pause, 1)
-    assert found.other == 30.0
+    found = time_use(pd.DataFrame(rows), sessions(session(10, 110, data_s=15.0)))
+    assert (found.wall_s, found.train_s, found.eval_s, found.data_s) == pytest.approx((100, 50, 10, 15))
+    assert found.other_s == pytest.approx(25)
+    assert found.overhead_share == pytest.approx(0.25)
+    assert (found.train_share, found.eval_share, found.data_share) == pytest.approx((0.5, 0.1, 0.15))
+    assert (found.workers, found.sessions) == (1, 1)
 
 
-def test_time_of_several_workers_counts_for_each():
+def test_with_two_trials_at_once_their_seconds_count_half_and_data_in_full():
     rows = [
-        timed("adam", 1, 0, 50, train_seconds=40.0, concurrent_trials=2),
-        timed("sgd", 1, 10, 40, train_seconds=30.0, concurrent_trials=2),
-        timed("sgd", 2, 45, 60, train_seconds=15.0, concurrent_trials=2),
+        timed("adam", 1, 20, 100, train_seconds=60.0, eval_seconds=10.0),
+        timed("sgd", 1, 20, 60, train_seconds=40.0, eval_seconds=0.0),
     ]
-    found = time_use(pd.DataFrame(rows))
-    assert (found.wall, found.train, found.other, found.pauses, found.workers) == (120.0, 85.0, 35.0, 0.0, 2)
+    found = time_use(pd.DataFrame(rows), sessions(session(0, 100, workers=2, data_s=20.0)))
+    assert (found.train_s, found.eval_s, found.data_s, found.other_s) == pytest.approx((50, 5, 20, 25))
+    assert found.workers == 2
+
+
+def test_pauses_are_no_time_of_the_study_and_a_killed_session_ends_with_its_last_record():
+    rows = [
+        timed("adam", 1, 5, 50, train_seconds=40.0, eval_seconds=5.0),
+        timed("adam", 2, 1010, 1050, train_seconds=30.0, eval_seconds=5.0),
+    ]
+    found = time_use(pd.DataFrame(rows), sessions(session(1000, 1060), session(0, 10)))  # killed after 50
+    assert (found.wall_s, found.train_s, found.eval_s, found.other_s) == pytest.approx((110, 70, 10, 30))
+    assert found.sessions == 2
+    nothing_recorded = time_use(pd.DataFrame(rows[1:]), sessions(session(0, 10), session(1000, 1060)))
+    assert nothing_recorded.wall_s == pytest.approx(70)
+
+
+def test_sessions_of_different_width_offer_what_their_workers_can():
+    rows = [
+        timed("adam", 1, 0, 100, train_seconds=100.0),
+        timed("sgd", 1, 200, 300, train_seconds=100.0),
+        timed("sgd", 2, 200, 300, train_seconds=100.0),
+        timed("sgd", 3, 200, 300, train_seconds=100.0),
+    ]
+    found = time_use(pd.DataFrame(rows), sessions(session(0, 100), session(200, 300, workers=3)))
+    assert (found.wall_s, found.train_s, found.workers) == pytest.approx((200, 200, 2))
+    assert found.overhead_share == pytest.approx(0)
+
+
+def test_where_sessions_are_unknown_so_is_where_the_time_went():
+    trial = pd.DataFrame([timed("adam", 1, 5, 50, train_seconds=40.0)])
+    assert time_use(trial, sessions()) is None
+    assert time_use(trial, sessions(session(10, 60))) is None, "it ran before the first session that is known"
+    assert time_use(pd.DataFrame([record("adam", 1)]), sessions(session(0, 60))) is None
+    empty = time_use(pd.DataFrame(), sessions(session(0, 60)))
+    assert (empty.wall_s, empty.overhead_share) == (60, 1)
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 4), st.integers(1, 50), st.lists(st.integers(1, 100), max_size=6)),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_the_shares_are_those_of_a_plain_sum(stretches):
+    """Sessions one after the other, each with its workers, seconds of data, and trials in turn."""
+    clock, rows, known, offered, trained = 0, [], [], 0.0, 0.0
+    for number, (workers, data_s, lengths) in enumerate(stretches):
+        began, clock = clock, clock + data_s
+        for length in lengths:
+            rows.append(timed("adam", number, clock, clock + length, train_seconds=length / 2, eval_seconds=length / 4))
+            trained += length / 2
+            clock += length
+        known.append(session(began, clock, workers, data_s))
+        offered += workers * (clock - began)
+        clock += 1000
+    found = time_use(pd.DataFrame(rows), sessions(*known))
+    assert found.train_share == pytest.approx(trained / offered)
+    assert found.eval_share == pytest.approx(trained / 2 / offered)
+    assert found.data_share == pytest.approx(sum(row["workers"] * row["data_s"] for row in known) / offered)
+    total = found.train_share + found.eval_share + found.data_share + found.overhead_share
+    assert total == pytest.approx(1)
+    assert found.train_s + found.eval_s + found.data_s + found.other_s == pytest.approx(found.wall_s)
 
 
 def test_the_rows_behind_a_mean_name_trial_and_run():

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import shutil
+import subprocess
 import sys
 import tomllib
 
@@ -94,6 +95,32 @@ def test_a_command_without_arguments_shows_its_help(posebench):
     code, out, err = posebench()
     assert code in (0, 2)
     assert "study" in out + err
+
+
+HEAVY = {"torch", "mlflow", "pandas", "matplotlib", "optuna"}
+IMPORTED = """
+import json, sys
+from bench.cli.app import main
+sys.argv = ["posebench", *sys.argv[1:]]
+try:
+    main()
+except SystemExit as end:
+    print(json.dumps([end.code, sorted({name.partition(".")[0] for name in sys.modules})]), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["study", "--help"], ["study", "optimizers", "--help"], ["speed", "--help"]], ids=" ".join
+)
+def test_help_imports_no_heavy_library(arguments):
+    process = subprocess.run(
+        [sys.executable, "-c", IMPORTED, *arguments], capture_output=True, text=True, timeout=120, check=True
+    )
+    code, modules = json.loads(process.stderr)
+    assert code == 0
+    assert "Usage" in process.stdout
+    assert "typer" in modules
+    assert HEAVY.isdisjoint(modules), "their import costs seconds before the first word"
 
 
 def test_debug_shows_the_traceback(monkeypatch):

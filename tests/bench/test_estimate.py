@@ -1,5 +1,7 @@
 """The time estimate: a plan added up from measured pieces by hand, and one that is measured for real."""
 
+import shutil
+
 import pytest
 
 from bench.estimate import RECORD_S, REPORT_S, _add_up, estimate
@@ -32,13 +34,13 @@ def test_a_plan_is_added_up_by_hand(make_spec):
     assert found.memory_bytes == 1000
 
 
-def test_two_workers_halve_the_trials_and_start_twice(make_spec):
+def test_two_workers_halve_the_trials_and_start_at_once(make_spec):
     spec = make_spec(optimizers=["sgd", "adam"], trials=2, seeds=2, tune_steps=11, steps=21, evaluations=2)
     images = {TUNE: 10, CONFIRM: 50}
     one, two = (_add_up(spec, COSTS, workers, images, data_s=0.0) for workers in (1, 2))
     assert two.tune_s == pytest.approx(one.tune_s / 2)
     assert two.confirm_s == pytest.approx(one.confirm_s / 2)
-    assert two.other_s == one.other_s + 5
+    assert two.other_s == one.other_s
 
 
 def test_an_odd_trial_keeps_one_worker_waiting(make_spec):
@@ -74,3 +76,10 @@ def test_the_small_preset_runs_a_trial_for_each_core(tiny):
     assert prepare(command_line, None, "small", None).workers == usable_cores()
     assert prepare({**command_line, "workers": 3}, None, "small", None).workers == 3
     assert prepare(command_line, None, "smoke", None).workers == 1
+
+
+def test_making_the_data_set_is_timed_and_one_that_is_given_takes_nothing(tiny):
+    made = prepare({}, None, "smoke", lambda folder, _images, _seed: shutil.copytree(tiny, folder))
+    assert made.data_s > 0
+    assert made.awaited_images is None
+    assert prepare({"data": tiny}, None, "smoke", None).data_s == 0

@@ -4,6 +4,7 @@ import json
 import math
 import re
 import textwrap
+from pathlib import Path
 
 import cv2
 import matplotlib.pyplot as plt
@@ -40,8 +41,16 @@ def six(make_spec):
     return make_spec(optimizers=SIX, trials=3, seeds=5, steps=20, tune_steps=10, evaluations=4, name="six")
 
 
-def result_of(spec, records, curves, samples=None):
-    return analyse(spec, records, curves, machine={"cpu": "a processor"}, samples_of=lambda run_id: samples)
+def sessions_of(records):
+    """One session around all trials, 40 s of data before the first."""
+    began, ended = (records[name].min() if len(records) else 0 for name in ("started_ms", "ended_ms"))
+    ended = records["ended_ms"].max() if len(records) else ended
+    return pd.DataFrame([{"began_ms": began - 60_000, "heard_ms": ended + 15_000, "workers": 1, "data_s": 40.0}])
+
+
+def result_of(spec, records, curves, samples=None, sessions=None):
+    sessions = sessions_of(records) if sessions is None else sessions
+    return analyse(spec, records, curves, sessions, machine={"cpu": "a processor"}, samples_of=lambda run_id: samples)
 
 
 @pytest.fixture(scope="session")
@@ -127,11 +136,60 @@ def test_the_cost_table_follows_from_the_records_alone(text, records):
     assert sum(float(cells["share of time"].removesuffix(" %")) for cells in found.values()) == pytest.approx(
         100, abs=1
     )
-    wall = (records["ended_ms"].max() - records["started_ms"].min()) / 1000
-    words = " ".join(section(text, "Cost").split())
-    assert f"{wall / 60:.1f} min" in words
-    assert f"{100 * records['train_seconds'].sum() / wall:.1f} % training" in words
-    assert f"{100 * records['eval_seconds'].sum() / wall:.1f} % evaluation" in words
+
+
+def test_where_the_time_went_follows_from_the_records_and_the_session(text, records, folder):
+    found = table(text, "Where the time went")
+    wall = (records["ended_ms"].max() - records["started_ms"].min()) / 1000 + 75
+    parts = {
+        "training": records["train_seconds"].sum(),
+        "evaluation": records["eval_seconds"].sum(),
+        "generating data": 40.0,
+    }
+    parts["the rest"] = wall - sum(parts.values())
+    assert list(found) == [*parts, "all"]
+    for name, seconds in (parts | {"all": wall}).items():
+        expected = {"part": name, "min": f"{seconds / 60:.1f}", "share": f"{100 * seconds / wall:.1f} %"}
+        assert found[name] == expected
+    document = json.loads((folder / "result.json").read_text())["time"]
+    assert document == pytest.approx(
+        {
+            "wall_s": wall,
+            "train_s": parts["training"],
+            "eval_s": parts["evaluation"],
+            "data_s": 40.0,
+            "other_s": parts["the rest"],
+            "overhead_share": parts["the rest"] / wall,
+        }
+    )
+
+
+def test_a_study_of_an_earlier_version_says_that_its_time_was_not_recorded(six, tmp_path):
+    sessions = sessions_of(simulate(six)[0]).iloc[:0]
+    result = result_of(six, *simulate(six), sessions=sessions)
+    text = write_report(result, tmp_path / "old").read_text()
+    assert "Not recorded" in section(text, "Where the time went")
+    assert json.loads((tmp_path / "old" / "result.json").read_text())["time"] is None
+
+
+@pytest.mark.parametrize("broken", ["curves.csv", "study.toml", "seeds.png", "samples.jpg", "result.json", "report.md"])
+def test_a_file_that_cannot_be_finished_stays_as_it_was(result, tmp_path, monkeypatch, broken):
+    write_report(result, tmp_path / "report")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "report").iterdir()}
+    replace = Path.replace
+
+    def refuse(path, target):
+        if Path(target).name == broken:
+            raise OSError("no space left")
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(OSError, match="no space left"):
+        write_report(result, tmp_path / "report")
+    plt.close("all")
+    after = {path.name: path.read_bytes() for path in (tmp_path / "report").iterdir()}
+    assert all(after[name] == before[name] for name in after)
+    assert set(before) - set(after) <= {"samples.json", "samples.jpg"}
 
 
 def test_settings_are_those_of_the_best_tune_trial(text, records):
@@ -242,7 +300,7 @@ def test_samples_are_those_of_the_first_seed_that_left_some(six):
         asked.append(run_id)
         return Samples(DOCUMENT, None) if len(asked) == 2 else None
 
-    found = analyse(six, records, curves, machine={}, samples_of=samples_of).leader_samples
+    found = analyse(six, records, curves, sessions_of(records), machine={}, samples_of=samples_of).leader_samples
     assert (found.optimizer, found.seed, found.ap) == ("adagrad", 1003, 0.9)  # 1001 diverged, 1002 has none
     assert asked[-1] == found.run_id
     assert len(asked) == 2

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from bench.sqlite_files import looked_at, read_only_uri, sqlite_file
+from bench.sqlite_files import ATTEMPTS, looked_at, sqlite_file
 
 WRITER = """
 import contextlib, sqlite3, sys
@@ -35,27 +35,27 @@ def add_row(path):
         connection.execute("INSERT INTO one VALUES (1)")
 
 
-def rows(path, table):
-    with contextlib.closing(sqlite3.connect(read_only_uri(path), uri=True, timeout=60)) as connection:
+def count(uri, table):
+    with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=60)) as connection:
         return connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
 
 
 def test_uris_tell_open_files_from_closed_ones(file):
     assert sqlite_file(f"sqlite:///{file}") == file
     assert sqlite_file("postgresql://host/base") is None
-    assert read_only_uri(file).endswith("a%20b.db?mode=ro&immutable=1")
+    assert looked_at(file, lambda make_uri: make_uri()).endswith("a%20b.db?mode=ro&immutable=1")
     with contextlib.closing(sqlite3.connect(file)) as connection:
         connection.execute("SELECT * FROM one")
-        assert read_only_uri(file).endswith("a%20b.db?mode=ro")
-        assert rows(file, "one") == 0
+        assert looked_at(file, lambda make_uri: make_uri()).endswith("a%20b.db?mode=ro")
+        assert looked_at(file, lambda make_uri: count(make_uri(), "one")) == 0
 
 
 @pytest.mark.parametrize("failing", [False, True])
 def test_what_was_written_meanwhile_is_looked_at_again(file, failing):
     seen = []
 
-    def look():
-        seen.append(rows(file, "one"))
+    def look(make_uri):
+        seen.append(count(make_uri(), "one"))
         if len(seen) == 1:
             add_row(file)
             if failing:
@@ -66,46 +66,79 @@ def test_what_was_written_meanwhile_is_looked_at_again(file, failing):
     assert seen == [0, 1]
 
 
+def test_a_file_that_was_closed_and_opened_meanwhile_is_looked_at_again(file):
+    """It is open before and after, but for a moment it was read as unchanging."""
+    owner, results = sqlite3.connect(file), []
+    owner.execute("SELECT * FROM one").fetchall()
+
+    def look(make_uri):
+        nonlocal owner
+        if results:
+            return count(make_uri(), "one"), count(make_uri(), "two")
+        owner.close()
+        first = count(make_uri(), "one")
+        owner = sqlite3.connect(file)
+        for table in ("one", "two"):
+            owner.execute(f"INSERT INTO {table} VALUES (1)")
+        owner.commit()
+        results.append((first, count(make_uri(), "two")))
+        return results[0]
+
+    try:
+        assert looked_at(file, look) == (1, 1)
+    finally:
+        owner.close()
+    assert results == [(0, 1)], "torn, and not taken"
+
+
 def test_an_error_of_an_unchanged_file_is_raised_at_once(file):
     calls = []
 
-    def look():
-        calls.append(1)
+    def look(make_uri):
+        calls.append(make_uri())
         raise sqlite3.DatabaseError("database disk image is malformed")
 
     with pytest.raises(sqlite3.DatabaseError):
         looked_at(file, look)
-    assert calls == [1]
+    assert len(calls) == 1
 
 
 def test_other_databases_are_looked_at_once():
-    assert looked_at(None, lambda: 3) == 3
+    assert looked_at(None, lambda _: 3) == 3
 
 
-def test_a_file_that_is_never_at_rest_is_looked_at_in_the_end(file):
-    def look():
+def test_a_file_that_is_never_at_rest_is_read_under_sqlite_s_own_locks(file):
+    uris = []
+
+    def look(make_uri):
+        uris.append(make_uri())
         add_row(file)
-        return "found"
+        return len(uris)
 
-    assert looked_at(file, look) == "found"
+    assert looked_at(file, look) == ATTEMPTS + 1
+    assert "immutable" in uris[0]
+    assert uris[-1].endswith("mode=ro")
 
 
 def test_looks_are_whole_while_a_writer_opens_and_closes_the_file(file):
     """Each of its transactions adds as many rows to one table as to the other."""
 
-    def look():
-        with contextlib.closing(sqlite3.connect(read_only_uri(file), uri=True, timeout=60)) as connection:
+    def look(make_uri):
+        return count(make_uri(), "one"), count(make_uri(), "two")
+
+    def look_once(make_uri):
+        with contextlib.closing(sqlite3.connect(make_uri(), uri=True, timeout=60)) as connection:
             return connection.execute("SELECT (SELECT count(*) FROM one), (SELECT count(*) FROM two)").fetchone()
 
     writer = subprocess.Popen([sys.executable, "-c", WRITER, str(file)])
     try:
         looks = 0
         while writer.poll() is None:
-            one, two = looked_at(file, look)
+            one, two = looked_at(file, look_once)
             assert one == two
             looks += 1
     finally:
         writer.kill()
         writer.wait()
     assert looks > 10
-    assert (rows(file, "one"), rows(file, "two")) == (8000, 8000)
+    assert looked_at(file, look) == (8000, 8000)

@@ -2,18 +2,21 @@
 
 import math
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import sqlalchemy
 
 from bench.plan import plan_tune
-from bench.record import TEXT_FIELDS, CurvePoint, Samples, Status, make_record
+from bench.record import TEXT_FIELDS, CurvePoint, Samples, Session, Status, make_record
 from bench.report.write import write_report
 from bench.study import load_result
-from bench.tracking import EXPECTED_METRICS, METRICS_PER_BATCH, RUN_COLUMNS, Tracker
+from bench.tracking import METRICS_PER_BATCH, Tracker
+from bench.tracking_view import EXPECTED_METRICS, RUN_COLUMNS
 from posemodel.errors import SettingsError
 
 MACHINE = {"cpu": "a processor", "cores": "2"}
@@ -272,6 +275,32 @@ def test_a_study_is_begun_once_and_comes_back_whole(tracker, tracking_uri, paren
     assert type(spec).model_validate(again.study_document()) == spec
     again.close_study("FINISHED")
     assert again.client.get_run(parent).info.status == "FINISHED"
+
+
+def test_sessions_come_back_one_for_each_process(tracker, parent):
+    assert tracker.sessions().empty
+    assert not tracker.finished()
+    first = Session(1000, 1500, 2, 0.25, "here", 7)
+    for session in (first, replace(first, heard_ms=2500), replace(first, began_ms=9000, heard_ms=9001)):
+        tracker.note_session(session)
+    found = tracker.sessions().sort_values("began_ms")
+    assert [Session(**row) for row in found.to_dict(orient="records")] == [
+        replace(first, heard_ms=2500),
+        replace(first, began_ms=9000, heard_ms=9001),
+    ]
+    tracker.close_study("FINISHED")
+    assert tracker.finished()
+
+
+def test_making_a_store_leaves_sqlite_as_careful_as_before(hermetic):
+    Tracker("sqlite:///mlflow.db", "study")
+    engine = sqlalchemy.create_engine("sqlite:///other.db")
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+    assert sorted(path.name for path in hermetic.iterdir() if not path.name.startswith("mlflow.db-")) == [
+        "mlflow.db",
+        "other.db",
+    ]
 
 
 def test_artifacts_stand_in_the_working_directory_and_never_in_mlruns(tracker, parent, hermetic, tmp_path):

@@ -6,11 +6,12 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
-from bench.execute.events import TrialBegan, TrialEnded, TrialReturned, TrialStepped
-from bench.execute.local import run_workers
+from bench.execute.events import TrialBegan, TrialEnded, TrialReturned, TrialStepped, nobody
+from bench.execute.local import crew
 from bench.execute.worker import WorkerSettings, sweep, work
 from bench.ledger import MAX_ATTEMPTS, Ledger
 from bench.optimizers import OPTIMIZERS, OptimizerEntry
@@ -263,11 +264,45 @@ def test_a_trial_that_ends_every_worker_is_recorded_as_failed(make_bench, tiny_s
     assert f"died {MAX_ATTEMPTS} times" in record.error
 
 
-def test_two_spawned_workers_leave_what_one_does(make_bench, tiny_spec):
+def test_two_spawned_workers_leave_what_one_does_and_stay_for_the_next_phase(make_bench, tiny_spec):
     bench = make_bench(tiny_spec(trials=2))
-    run_workers(bench.settings, 2, bench.on_event)
-    assert sorted(bench.tracker.records()["trial_id"]) == sorted(trial.id for trial in bench.plan)
-    assert len(bench.seen) == 4
-    assert sum(isinstance(event, TrialStepped) for event in bench.events) >= 4, "steps come through the pipes"
-    assert bench.ledger.counts() == {"complete": 4}
-    assert bench.run_states() == {"FINISHED": 4}
+    with crew(2, bench.on_event) as hands:
+        hands.start()
+        hands.work_off(bench.settings)
+        assert sorted(bench.tracker.records()["trial_id"]) == sorted(trial.id for trial in bench.plan)
+        assert len(bench.seen) == 4
+        assert sum(isinstance(event, TrialStepped) for event in bench.events) >= 4, "steps come through the pipes"
+        assert bench.ledger.counts() == {"complete": 4}
+        chosen = {trial.optimizer: Chosen(trial.hyperparameters) for trial in bench.plan}
+        assert bench.ledger.enqueue(plan_confirm(bench.spec, chosen)) == 4
+        crew_at_first = workers_of(bench)
+        hands.work_off(bench.settings)
+        hands.work_off(bench.settings)  # nothing waits
+    assert bench.ledger.counts() == {"complete": 8}
+    assert bench.run_states() == {"FINISHED": 8}
+    assert workers_of(bench) == crew_at_first
+    assert not any(psutil.pid_exists(pid) for pid in crew_at_first)
+
+
+def test_a_worker_that_died_between_two_phases_is_replaced(make_bench, tiny_spec):
+    bench = make_bench(tiny_spec(trials=2))
+    with crew(2, bench.on_event) as hands:
+        hands.work_off(bench.settings)
+        psutil.Process(min(workers_of(bench))).kill()
+        chosen = {trial.optimizer: Chosen(trial.hyperparameters) for trial in bench.plan}
+        bench.ledger.enqueue(plan_confirm(bench.spec, chosen))
+        hands.work_off(bench.settings)
+    assert bench.ledger.counts() == {"complete": 8}
+    assert bench.run_states() == {"FINISHED": 8}
+
+
+def test_a_crew_is_dismissed_while_it_still_loads_its_libraries():
+    before = psutil.Process().children()
+    with crew(2, nobody) as hands:
+        hands.start()
+        assert len(psutil.Process().children()) >= len(before) + 2
+    assert not [child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())]
+
+
+def workers_of(bench):
+    return {event.trial.pid for event in bench.events if isinstance(event, TrialBegan)}

@@ -125,6 +125,23 @@ def test_the_mean_ap_is_that_of_the_records(finished, document):
     assert all(math.isclose(row["ap_mean"], means[row["name"]], abs_tol=1e-12) for row in document["optimizers"])
 
 
+def test_where_the_time_went_is_told_once_and_adds_up(finished, document):
+    place, _ = finished
+    time = document["time"]
+    records = pd.read_csv(place.folder / "reports" / document["study"] / "records.csv")
+    assert math.isclose(time["train_s"], records["train_seconds"].sum())
+    assert math.isclose(time["eval_s"], records["eval_seconds"].sum())
+    assert time["data_s"] == 0, "the data set was there"
+    parts = time["train_s"] + time["eval_s"] + time["data_s"] + time["other_s"]
+    assert math.isclose(parts, time["wall_s"])
+    assert math.isclose(time["overhead_share"], time["other_s"] / time["wall_s"])
+    assert 1000 * time["wall_s"] > records["ended_ms"].max() - records["started_ms"].min()
+    report = (place.folder / document["report"]).read_text()
+    assert f"{100 * time['overhead_share']:.1f} %" in report.split("## Where the time went")[1]
+    place.run(*place.study, "--json")  # it has ended: what is done now is none of its time
+    assert place.query("SELECT count(*) FROM tags WHERE key LIKE 'posebench.session.%'") == [(1,)]
+
+
 def test_state_stands_in_the_working_directory(finished):
     place, _ = finished
     assert set(place.files()) == {"mlartifacts", "mlflow.db", "optuna.db", "people", "reports", "tiny.toml"}

@@ -1,7 +1,9 @@
 """A bright blob drawn at a keypoint is followed through the warp: image and keypoints must agree."""
 
 import math
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -11,8 +13,10 @@ from posemodel import skeleton
 from posemodel.config import AugmentSettings, InputSettings
 from posemodel.data.augment import BORDER_RGB, Warp, letterbox, random_colour, random_warp
 from posemodel.data.coco import open_split
+from posemodel.data.image_files import decoded, decoded_smaller
 from posemodel.data.loader import PoseDataset
 from tests.support.coco_builder import CocoBuilder
+from tests.support.plain_targets import plain_pafs
 
 SIZE = 64
 SEED = st.integers(0, 2**32 - 1)
@@ -248,3 +252,127 @@ def test_the_sample_of_a_flipped_image_has_its_parts_exchanged(coco_builder: Coc
         row, column = np.unravel_index(heatmap.argmax(), heatmap.shape)
         assert abs(column - cell_x) <= 0.51
         assert abs(row - cell_y) <= 0.51
+
+
+# --- decoding smaller what is made smaller ---------------------------------------------------------------------------
+
+
+def psnr(one: np.ndarray, other: np.ndarray) -> float:
+    """Peak signal-to-noise ratio in dB."""
+    return float(10 * np.log10(255**2 / max(np.mean((one.astype(float) - other.astype(float)) ** 2), 1e-100)))
+
+
+def blobs(width: int, height: int, centres: list[tuple[float, float]], sigma: float) -> np.ndarray:
+    """White Gaussian blobs on black, BGR (height, width, 3)."""
+    y, x = np.mgrid[:height, :width]
+    spots = sum(np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / (2 * sigma**2)) for cx, cy in centres)
+    return np.repeat((255 * np.minimum(spots, 1)).astype(np.uint8)[..., None], 3, axis=2)
+
+
+@pytest.mark.parametrize(
+    ("shrink", "reduction"), [(0.5, 1), (1.0, 1), (1.99, 1), (2.0, 2), (3.9, 2), (4.0, 4), (8.0, 8), (50.0, 8)]
+)
+def test_reduction_never_makes_the_warp_enlarge(shrink: float, reduction: int) -> None:
+    assert letterbox(round(SIZE * shrink * 100), 10, SIZE * 100).reduction() == reduction
+
+
+@pytest.mark.parametrize("shrink", [2.0, 2.7, 4.4, 9.0])
+@pytest.mark.parametrize("flip", [0, 1])
+def test_a_smaller_decoded_image_lands_in_the_same_place(tmp_path: Path, shrink: float, flip: int) -> None:
+    width, height, size = 1283, 961, int(1283 / shrink)
+    centres = [(301.0, 222.0), (900.5, 700.25)]
+    path = tmp_path / "odd.jpg"
+    cv2.imwrite(str(path), blobs(width, height, centres, 30), [cv2.IMWRITE_JPEG_QUALITY, 98])
+    settings = AugmentSettings(flip=flip, scale_min=1, scale_max=1, rotation=20, shift=0.05)
+    warp = random_warp(np.random.default_rng(3), width, height, np.zeros((0, 18, 3)), size, settings)
+    reduction = warp.reduction()
+    assert reduction > 1
+    small, done = decoded_smaller(path, reduction)
+    assert small is not None
+    assert done == reduction
+    assert small.shape[:2] == (-(-height // reduction), -(-width // reduction)), "a JPEG's sides are rounded up"
+    image = warp.image(small, size, reduction).astype(float)[..., 0]
+    plain = warp.image(decoded(path), size)[..., 0]
+    covered = warp.mask(np.ones((height, width), np.uint8), size, size) == 0
+    inner = cv2.erode(covered.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    assert psnr(image[inner], plain[inner]) > 35
+    for x, y in warp.points(np.array(centres)):
+        window = image[round(y) - 4 : round(y) + 5, round(x) - 4 : round(x) + 5]
+        rows, columns = np.mgrid[round(y) - 4 : round(y) + 5, round(x) - 4 : round(x) + 5]
+        weights = window - window.min()
+        assert (weights * columns).sum() / weights.sum() == pytest.approx(x, abs=0.3)
+        assert (weights * rows).sum() / weights.sum() == pytest.approx(y, abs=0.3)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp"])
+@pytest.mark.parametrize(("width", "height"), [(333, 251), (320, 256)])
+def test_samples_of_large_images_are_those_of_the_plain_path(
+    tmp_path: Path, suffix: str, width: int, height: int
+) -> None:  # fmt: skip
+    root = CocoBuilder(tmp_path)
+    root.image("train", 1, width, height)
+    root.person("train", 1, box=(60, 40, 120, 180))
+    split = open_split(root.write(), "train")
+    picture = blobs(width, height, [(80.0, 90.0), (200.5, 140.0)], 20)
+    encoded = cv2.imencode(suffix, picture, [cv2.IMWRITE_JPEG_QUALITY, 98])[1]
+    split.path(0).write_bytes(encoded.tobytes())  # whatever its name says
+    sample = PoseDataset(split, InputSettings(size=SIZE, stride=4))[0]
+    warp = letterbox(width, height, SIZE)
+    assert warp.reduction() > 1
+    plain = warp.image(split.read_image(0), SIZE)
+    band = slice(10, -10)  # without the edges, which are blended with what lies beyond them
+    ours, theirs = sample.images.numpy().transpose(1, 2, 0)[band, 2:-2], plain[band, 2:-2]
+    assert psnr(ours, theirs) > (35 if suffix == ".jpg" else 1000)
+    people = warp.people(split.people(0))
+    np.testing.assert_array_equal(sample.people, people)
+    np.testing.assert_allclose(sample.pafs, plain_pafs(people, InputSettings(size=SIZE, stride=4)), atol=1e-3)
+
+
+def test_coco_images_look_the_same(coco_mini: Path) -> None:
+    split = open_split(coco_mini, "train")
+    smaller = AugmentSettings(scale_min=0.7, scale_max=0.85)
+    found = []
+    for position in range(len(split)):
+        width, height = split.size(position)
+        warp = random_warp(np.random.default_rng(position), width, height, split.people(position), 256, smaller)
+        image, reduction = decoded_smaller(split.path(position), warp.reduction())
+        assert reduction > 1
+        fast = warp.image(image, 256, reduction)
+        # Four pixels in the place of each: what a camera of lower resolution would have seen.
+        finer = np.vstack([2 * warp.matrix[:, :2].T, 2 * warp.matrix[:, 2] + 0.5]).T
+        ideal = cv2.resize(Warp(finer).image(split.read_image(position), 512), (256, 256), interpolation=cv2.INTER_AREA)
+        found.append((psnr(fast, warp.image(split.read_image(position), 256)), psnr(fast, ideal)))
+    plain, ideal = np.median(found, axis=0)
+    assert plain > 25
+    assert ideal > 28
+
+
+@settings(max_examples=60, deadline=None)
+@given(SEED, st.integers(1, 300), st.integers(1, 300), st.sampled_from([1, 2]))
+def test_the_warped_image_is_opencv_s_of_the_whole_image(seed: int, width: int, height: int, reduction: int) -> None:
+    rng = np.random.default_rng(seed)
+    image = rng.integers(0, 256, (height, width, 3), np.uint8)
+    limits = AugmentSettings(scale_min=0.3, scale_max=8, rotation=180, shift=1)
+    warp = random_warp(rng, width * reduction, height * reduction, np.zeros((0, 18, 3)), SIZE, limits)
+    matrix = warp.matrix.copy()
+    matrix[:, 2] += matrix[:, :2] @ np.full(2, (reduction - 1) / 2)
+    matrix[:, :2] *= reduction
+    plain = cv2.warpAffine(image, matrix, (SIZE, SIZE), flags=cv2.INTER_LINEAR, borderValue=BORDER_RGB[::-1])
+    found = warp.image(image, SIZE, reduction)
+    assert np.abs(found[..., ::-1].astype(int) - plain).max() <= 1
+
+
+@pytest.mark.parametrize("order", [np.ascontiguousarray, np.asfortranarray])
+@settings(max_examples=40, deadline=None)
+@given(SEED, st.integers(20, 200), st.integers(20, 200))
+def test_a_cell_counts_where_at_least_half_of_it_does(order, seed: int, width: int, height: int) -> None:
+    """Against the shares of a mask that is warped pixel by pixel; of cells near one half either is right."""
+    rng = np.random.default_rng(seed)
+    ignored = np.zeros((height, width), np.uint8)
+    ignored[: rng.integers(1, height), rng.integers(0, width) :] = 1
+    warp = random_warp(rng, width, height, np.zeros((0, 18, 3)), SIZE, AugmentSettings())
+    warped = cv2.warpAffine(ignored.astype(np.float32), warp.matrix, (SIZE, SIZE), flags=cv2.INTER_LINEAR)
+    shares = warped.reshape(8, SIZE // 8, 8, SIZE // 8).mean(axis=(1, 3))
+    counts = warp.mask(order(ignored), SIZE, 8)
+    clear = np.abs(shares - 0.5) > 0.15
+    np.testing.assert_array_equal(counts[clear], (shares <= 0.5)[clear])

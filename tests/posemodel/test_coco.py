@@ -3,20 +3,44 @@ import pickle
 import shutil
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
 from posemodel import skeleton
-from posemodel.data.coco import PackedSplit, open_split, people_from_coco
+from posemodel.data.coco import PackedSplit, open_split, people_from_coco, read_document, truth_of
 from posemodel.data.layout import fingerprint, in_select, split_names
 from posemodel.data.left_out import LeftOut
+from posemodel.data.packing import packed_arrays
+from posemodel.data.soundness import proven_sound
+from posemodel.data.truth import Truth
 from posemodel.errors import DataError
 from tests.support.coco_builder import CocoBuilder, rectangle, standing_keypoints
+from tests.support.plain_pack import plain_arrays
 
 RIGHT, LEFT = skeleton.COCO_KEYPOINTS.index("right_shoulder"), skeleton.COCO_KEYPOINTS.index("left_shoulder")
+
+
+def assert_same(split: PackedSplit, other: PackedSplit) -> None:
+    """Equal in everything but where the arrays are."""
+    assert isinstance(other, PackedSplit)
+    for name in [field.name for field in fields(split) if field.name not in ("truth", "mapped_from")]:
+        assert_equal(getattr(split, name), getattr(other, name), name)
+    for name in [field.name for field in fields(Truth)]:
+        assert_equal(getattr(split.truth, name), getattr(other.truth, name), name)
+
+
+def assert_equal(value: Any, other: Any, name: str) -> None:
+    if isinstance(value, np.ndarray):
+        assert value.dtype == other.dtype, name
+        np.testing.assert_array_equal(value, other, err_msg=name)
+    else:
+        assert value == other, name
 
 
 def keypoints_with(**named: tuple[float, float, int]) -> np.ndarray:
@@ -74,24 +98,17 @@ def test_file_names_beyond_ascii_and_in_folders(coco_builder: CocoBuilder) -> No
 def test_everything_is_held_in_arrays(coco_builder: CocoBuilder) -> None:
     coco_builder.fill("train", images=5)
     split = open_split(coco_builder.write(), "train")
-    for name in [field.name for field in fields(split)]:
-        value = getattr(split, name)
-        assert isinstance(value, (np.ndarray, str, LeftOut)) or value is None, name
-        assert not isinstance(value, np.ndarray) or value.dtype != object, name
+    held = [getattr(split, field.name) for field in fields(split) if field.name != "truth"]
+    for value in [*held, *vars(split.truth).values()]:
+        assert isinstance(value, (np.ndarray, str, LeftOut)) or value is None
+        assert not isinstance(value, np.ndarray) or value.dtype != object
 
 
 def test_plain_pickle_keeps_everything(coco_builder: CocoBuilder) -> None:
     coco_builder.fill("train", images=4)
     split = open_split(coco_builder.write(), "train").subset([2, 0])
     again = pickle.loads(pickle.dumps(split))
-    assert isinstance(again, PackedSplit)
-    for name in [field.name for field in fields(split)]:
-        value, other = getattr(split, name), getattr(again, name)
-        if isinstance(value, np.ndarray):
-            assert value.dtype == other.dtype
-            np.testing.assert_array_equal(value, other, err_msg=name)
-        else:
-            assert value == other
+    assert_same(split, again)
     np.testing.assert_array_equal(split.read_image(0), again.read_image(0))
 
 
@@ -107,6 +124,120 @@ def test_subsets_of_subsets_and_labelled_only(coco_builder: CocoBuilder) -> None
     assert [labelled.image_id(p) for p in range(len(labelled))] == [5, 3]
     assert len(split.subset([])) == 0
     assert len(split) == 6
+
+
+VISIBILITIES = [[0] * 17, [2] * 17, [0] * 8 + [1] + [0] * 8, [0, 1, 2, 0.0, 2.0] * 3 + [1, 1]]
+CROWDS = [{}, {}, {"iscrowd": 0}, {"iscrowd": 1}, {"iscrowd": True}]
+DECLARED = [{}, {}, {"num_keypoints": 0}, {"num_keypoints": 3}, {"num_keypoints": None}]
+
+
+def any_document(rng: np.random.Generator) -> dict[str, Any]:
+    """A small document without faults, of images of 8 x 8 pixels, in which every form of everything occurs."""
+
+    def pick(values: list[Any]) -> Any:
+        return values[rng.integers(len(values))]
+
+    def numbers(count: int) -> list[float]:
+        return pick([rng.integers(0, 9, count), rng.uniform(0, 8, count)]).tolist()
+
+    def segmentation() -> Any:
+        runs = pick([[0, 64], [64], [10, 4, 50]])
+        packed = coco_mask.frPyObjects({"size": [8, 8], "counts": runs}, 8, 8)["counts"].decode()
+        polygons = [numbers(pick([6, 8, 10])) for _ in range(rng.integers(1, 4))]
+        return pick([polygons, polygons, {"size": [8, 8], "counts": runs}, {"size": [8, 8], "counts": packed}])
+
+    def annotation(number: int) -> dict[str, Any]:
+        keypoints = numbers(51)
+        keypoints[2::3] = pick(VISIBILITIES)
+        return {
+            "id": number,
+            "image_id": pick(image_ids),
+            "category_id": pick([1, 1, 1, 2, 5]),
+            "keypoints": keypoints,
+            "bbox": [*numbers(2), 0.5, 1],
+            "area": pick([7, 0.25, 1e30, 10**30]),
+            "segmentation": segmentation(),
+            **pick(CROWDS),
+            **pick(DECLARED),
+        }
+
+    image_ids = rng.choice(np.arange(-3, 11), rng.integers(1, 5), replace=False).tolist()
+    return {
+        "images": [{"id": number, "file_name": f"{number}é.jpg", "width": 8, "height": 8} for number in image_ids],
+        "annotations": [annotation(number) for number in range(rng.integers(0, 9))],
+        "categories": [{"id": 1, "name": "person"}, {"id": 2, "name": "person"}, {"id": 5, "name": "cat"}],
+    }
+
+
+@settings(max_examples=100, deadline=None, database=None)
+@given(seed=st.integers(0, 2**32))
+def test_packed_in_bulk_as_one_by_one(seed: int) -> None:
+    document = any_document(np.random.default_rng(seed))
+    assert proven_sound(document)
+    packed = packed_arrays(document)
+    assert {name: array.tolist() for name, array in packed.items()} == plain_arrays(document)
+    truth = truth_of(document)
+    np.testing.assert_array_equal(truth.image_ids, packed["image_ids"])
+    for field in fields(Truth)[1:]:
+        np.testing.assert_array_equal(getattr(truth, field.name), packed[f"truth.{field.name}"], strict=True)
+
+
+# --- truth ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_truth_is_everybody_in_the_files_order(coco_builder: CocoBuilder) -> None:
+    for image_id in (30, 10, 20):
+        coco_builder.image("train", image_id)
+    coco_builder.person("train", 30, box=(1, 2, 30, 40), area=7)
+    coco_builder.person("train", 10, category_id=9)  # no person
+    coco_builder.unlabelled("train", 30, area=8.5)
+    coco_builder.person("train", 10, area=9)
+    coco_builder.person("train", 30, iscrowd=1, segmentation={"size": [64, 80], "counts": [0, 64 * 80]}, area=10)
+    coco_builder.person("train", 30, num_keypoints=0, area=11)  # declared, though wrongly
+    coco_builder.unlabelled("train", 30, num_keypoints=5, area=12)
+    for annotation in (coco_builder.person("train", 30, area=13), coco_builder.unlabelled("train", 30, area=14)):
+        del annotation["num_keypoints"]
+    root = coco_builder.write()
+    split = open_split(root, "train", look_at_images=False)
+    for truth in (split.truth, split.subset([1]).truth, truth_of(read_document(coco_builder.file("train")))):
+        assert truth.image_ids.tolist() == [10, 20, 30]
+        assert truth.start.tolist() == [0, 1, 1, 8]
+        assert truth.areas.tolist() == [9, 7, 8.5, 10, 11, 12, 13, 14]
+        assert truth.crowd.tolist() == [False, False, False, True, False, False, False, False]
+        assert truth.ignored.tolist() == [False, False, True, True, True, False, False, True]
+        assert truth.boxes[1].tolist() == [1, 2, 30, 40]
+        assert truth.keypoints[1].ravel().tolist() == pytest.approx(standing_keypoints(1, 2, 30, 40))
+        assert truth.keypoints.dtype == np.float32
+
+
+def test_the_truth_needs_no_segmentations(coco_builder: CocoBuilder) -> None:
+    coco_builder.fill("train", images=4)
+    split = open_split(coco_builder.write(), "train")
+    document = read_document(coco_builder.file("train"))
+    for annotation in document["annotations"]:
+        del annotation["segmentation"]
+    found = truth_of(document)
+    for field in fields(Truth):
+        np.testing.assert_array_equal(getattr(found, field.name), getattr(split.truth, field.name), strict=True)
+
+
+def test_the_truth_is_what_is_left(coco_builder: CocoBuilder) -> None:
+    coco_builder.fill("train", images=4)
+    coco_builder.split("train")["annotations"][0]["keypoints"] = []
+    split = open_split(coco_builder.write(), "train", skip_bad=True)
+    assert split.truth.image_ids.tolist() == [2, 3, 4]
+    assert len(split.truth.areas) == split.truth.start[-1] == sum(split.people_count(p) for p in range(3)) + 1
+
+
+def test_the_truth_of_real_annotations(coco_mini: Path) -> None:
+    document = read_document(coco_mini / "annotations" / "person_keypoints_train2017.json")
+    truth = open_split(coco_mini, "train").truth
+    for row, image_id in enumerate(truth.image_ids.tolist()):
+        everybody = [a for a in document["annotations"] if a["image_id"] == image_id]
+        rows = slice(truth.start[row], truth.start[row + 1])
+        assert truth.boxes[rows].tolist() == [a["bbox"] for a in everybody]
+        assert truth.areas[rows].tolist() == [a["area"] for a in everybody]
+        assert truth.ignored[rows].tolist() == [a["iscrowd"] == 1 or a["num_keypoints"] == 0 for a in everybody]
 
 
 # --- ignore masks ---------------------------------------------------------------------------------------------------

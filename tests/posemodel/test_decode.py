@@ -1,12 +1,17 @@
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from posemodel import skeleton
 from posemodel.config import InputSettings
 from posemodel.data.targets import make_heatmaps, make_pafs, sigma_cells, to_pixels
-from posemodel.decode import Connections, DecodeSettings, Detections, Peaks, connect, decode, find_peaks, group
+from posemodel.decode import DecodeSettings, Detections, decode, decode_batch, with_torch
+from posemodel.decode.candidates import Limbs, Peaks
+from posemodel.decode.grouping import group, join
+from posemodel.decode.with_numpy import find_limbs, find_peaks
+from tests.support import plain_decode
 from tests.support.coco_builder import STANDING
 
 GEOMETRY = InputSettings(size=96, stride=4)
@@ -97,7 +102,7 @@ def test_a_large_flat_area_is_one_peak() -> None:
     maps = np.zeros((18, 24, 24), np.float32)
     maps[0, 5:9, 6:12] = 0.7
     peaks = find_peaks(maps, sigma_cells(GEOMETRY), DecodeSettings())
-    assert len(peaks.part) == 1
+    assert len(peaks.plane) == 1
     assert peaks.score[0] <= 1
 
 
@@ -158,21 +163,21 @@ def test_a_limb_that_closes_a_cycle_adds_nothing() -> None:
     people = standing(4, 4, 88, 88)[None]
     heatmaps, pafs = targets(people)
     peaks = find_peaks(heatmaps[:18], sigma_cells(GEOMETRY), DecodeSettings())
-    assert len(connect(peaks, pafs, DecodeSettings()).score) == 19
+    assert len(find_limbs(peaks, pafs[None], DecodeSettings()).score) == 19
     result = decode(heatmaps, pafs, GEOMETRY)
     assert len(result.people) == 1
     assert result.scores[0] == pytest.approx(result.people[0, :, 2].sum() / 18)
 
 
 def test_a_limb_between_people_who_both_have_a_part_is_dropped() -> None:
-    """Shoulder 2 of one and ear 16 of another agree weakly; both people have a nose, so they stay two."""
-    part = np.array([0, 0, 1, 2, 16])  # two noses, a neck, a shoulder, an ear
-    peaks = Peaks(part, np.arange(10.0).reshape(5, 2), np.full(5, 0.9))
-    limbs = [(2, 0), (2, 3), (1, 4), (3, 4)]
+    """The shoulder of one and the ear of another agree weakly; both people have a nose, so they stay two."""
+    noses, neck, shoulder, eye, ear = (0, 1), 2, 3, 4, 5
+    peaks = Peaks(np.array([0, 0, 1, 2, 14, 16]), np.arange(12.0).reshape(6, 2), np.full(6, 0.9))
+    limbs = [(neck, noses[0]), (neck, shoulder), (noses[1], eye), (eye, ear), (shoulder, ear)]
     start, end = (np.array(side) for side in zip(*limbs, strict=True))
-    result = group(peaks, Connections(start, end, np.array([0.9, 0.8, 0.7, 0.2])))
-    assert [np.flatnonzero(person[:, 2]).tolist() for person in result.people] == [[0, 1, 2], [0, 16]]
-    np.testing.assert_allclose(result.scores, [2.7 / 18, 1.8 / 18])
+    kind = [skeleton.LIMBS.index((int(peaks.plane[a]), int(peaks.plane[b]))) for a, b in limbs]
+    found = join(peaks, Limbs(np.array(kind), start, end, np.array([0.9, 0.8, 0.7, 0.6, 0.2])))
+    assert found.tolist() == [neck, noses[1], neck, neck, noses[1], noses[1]]
 
 
 def test_a_reversed_field_connects_nothing() -> None:
@@ -215,7 +220,7 @@ def test_the_strongest_peaks_are_kept() -> None:
     strengths = np.linspace(0.2, 0.9, 36).reshape(6, 6)
     maps[3, 1:24:4, 1:24:4] = strengths
     peaks = find_peaks(maps, sigma_cells(GEOMETRY), DecodeSettings(max_peaks=5))
-    assert (peaks.part == 3).all()
+    assert (peaks.plane == 3).all()
     np.testing.assert_allclose(peaks.score, np.sort(strengths.ravel())[::-1][:5], atol=1e-6)
 
 
@@ -223,3 +228,134 @@ def test_half_precision_maps_as_a_loader_gives_them() -> None:
     people = np.stack([standing(2, 4, 42, 86), standing(51, 8, 42, 80)])
     heatmaps, pafs = targets(people)
     assert_same_people(decode(heatmaps.astype(np.float16), pafs.astype(np.float16), GEOMETRY), people)
+
+
+# --- against the plain decoder ---------------------------------------------------------------------------------------
+
+Maps = tuple[np.ndarray, np.ndarray]
+GPU_KINDS = ("noise", "ties", "people", "noisy people", "nothing")
+KINDS = (*GPU_KINDS, "even fields")
+"""Along even fields many limbs agree equally well, and the last bit decides: it differs between NumPy and PyTorch."""
+
+
+def maps_of(kind: str, rng: np.random.Generator, images: int, height: int, width: int) -> Maps:
+    """Heatmaps (B, 19, h, w) and PAFs (B, 38, h, w) float32."""
+    heat = rng.normal(0.3, 0.4, (images, 19, height, width))
+    fields = rng.normal(0, 0.7, (images, 38, height, width))
+    if kind == "ties":  # a few values only: plateaus, equal peaks, equal limbs
+        heat, fields = np.round(heat * 4) / 4, np.round(fields * 2) / 2
+    elif kind == "even fields":
+        heat = np.clip(heat, 0, 1) * (rng.random(heat.shape) < 0.1)
+        fields = np.broadcast_to(rng.integers(-1, 2, (images, 38, 1, 1)), fields.shape)
+    elif "people" in kind:
+        spread = 0.02 * ("noisy" in kind)
+        for image in range(images):
+            people = [standing(*rng.uniform(-10, 60, 2), *rng.uniform(20, 90, 2)) for _ in range(rng.integers(1, 6))]
+            for maps, made in zip((heat[image], fields[image]), targets(np.array(people)), strict=True):
+                maps[:] = made[:, :height, :width] + rng.normal(0, spread, maps.shape)
+    elif kind == "nothing":
+        heat[:] = rng.choice([0.0, -3.0, 0.1])
+    return heat.astype(np.float32), fields.astype(np.float32)
+
+
+def drawn_maps(kinds: tuple[str, ...]) -> st.SearchStrategy[Maps]:
+    return st.builds(
+        lambda kind, seed, images, height, width: maps_of(kind, np.random.default_rng(seed), images, height, width),
+        st.sampled_from(kinds),
+        st.integers(0, 2**32 - 1),
+        st.integers(1, 3),
+        st.integers(2, 24),
+        st.integers(2, 24),
+    )
+
+
+settings_drawn = st.builds(
+    DecodeSettings,
+    max_peaks=st.sampled_from([1, 2, 7, 64]),
+    limb_samples=st.sampled_from([1, 5, 10]),
+    limb_share=st.sampled_from([0.3, 0.6, 1.0]),
+    peak_threshold=st.sampled_from([0.1, 0.5]),
+)
+
+
+def assert_equal(found: Detections, expected: Detections) -> None:
+    assert found.people.shape == expected.people.shape
+    np.testing.assert_allclose(found.people, expected.people, atol=1e-6, rtol=0)
+    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-6, rtol=0)
+
+
+@settings(max_examples=150, deadline=None)
+@given(drawn_maps(KINDS), settings_drawn)
+def test_the_same_people_as_the_plain_decoder(maps: Maps, decoding: DecodeSettings) -> None:
+    batch = decode_batch(*map(torch.from_numpy, maps), GEOMETRY, decoding)
+    assert len(batch) == len(maps[0])
+    for heatmaps, pafs, of_batch in zip(*maps, batch, strict=True):
+        expected = plain_decode.decode(heatmaps, pafs, GEOMETRY, decoding)
+        assert_equal(decode(heatmaps, pafs, GEOMETRY, decoding), expected)
+        assert_equal(of_batch, expected)
+
+
+@settings(max_examples=100, deadline=None)
+@given(drawn_maps(GPU_KINDS), settings_drawn)
+def test_what_runs_on_a_gpu_finds_the_same(maps: Maps, decoding: DecodeSettings) -> None:
+    """On the CPU's memory here: the calls are the same."""
+    heatmaps, pafs = map(torch.from_numpy, maps)
+    found = with_torch.find_candidates(heatmaps[:, :18], pafs, sigma_cells(GEOMETRY), decoding)
+    people = group(found, len(heatmaps), GEOMETRY.stride)
+    for on_gpu, on_cpu in zip(people, decode_batch(heatmaps, pafs, GEOMETRY, decoding), strict=True):
+        assert_equal(on_gpu, on_cpu)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("kind", GPU_KINDS)
+def test_a_cuda_device_finds_the_same(kind: str) -> None:
+    heatmaps, pafs = map(torch.from_numpy, maps_of(kind, np.random.default_rng(1), 8, 24, 24))
+    on_gpu = decode_batch(heatmaps.cuda(), pafs.cuda(), GEOMETRY)
+    for found, expected in zip(on_gpu, decode_batch(heatmaps, pafs, GEOMETRY), strict=True):
+        assert_equal(found, expected)
+
+
+@pytest.mark.parametrize("pairs_at_a_time", [1, 7])
+def test_however_many_pairs_are_scored_at_a_time(pairs_at_a_time: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    maps = maps_of("people", np.random.default_rng(3), 2, 24, 24)
+    expected = decode_batch(*map(torch.from_numpy, maps), GEOMETRY)
+    assert any(len(found.people) > 1 for found in expected)
+    for module in ("with_numpy", "with_torch"):
+        monkeypatch.setattr(f"posemodel.decode.{module}.BLOCK", pairs_at_a_time)
+    again = decode_batch(*map(torch.from_numpy, maps), GEOMETRY)
+    heatmaps, pafs = map(torch.from_numpy, maps)
+    on_gpu = with_torch.find_candidates(heatmaps[:, :18], pafs, sigma_cells(GEOMETRY), DecodeSettings())
+    for one, two, wanted in zip(again, group(on_gpu, 2, GEOMETRY.stride), expected, strict=True):
+        assert_equal(one, wanted)
+        assert_equal(two, wanted)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("of_pafs", [False, True])
+def test_maps_of_a_diverged_network_hold_nobody_and_their_neighbours_all(value: float, of_pafs: bool) -> None:
+    maps = maps_of("people", np.random.default_rng(5), 3, 24, 24)
+    expected = decode_batch(*map(torch.from_numpy, maps), GEOMETRY)
+    assert all(len(found.people) for found in expected)
+    maps[of_pafs][1, 18, 3, 4] = value
+    found = decode_batch(*map(torch.from_numpy, maps), GEOMETRY)
+    assert found[1].people.shape == (0, 18, 3)
+    assert found[1].scores.shape == (0,)
+    for image in (0, 2):
+        assert_equal(found[image], expected[image])
+
+
+def test_batches_of_none_and_of_diverged_maps_only() -> None:
+    assert decode_batch(torch.zeros(0, 19, 24, 24), torch.zeros(0, 38, 24, 24), GEOMETRY) == []
+    (found,) = decode_batch(torch.full((1, 19, 24, 24), torch.nan), torch.zeros(1, 38, 24, 24), GEOMETRY)
+    assert len(found.people) == 0
+
+
+def test_maps_as_a_network_leaves_them() -> None:
+    """In bfloat16, channels last, with a gradient."""
+    heatmaps, pafs = map(torch.from_numpy, maps_of("people", np.random.default_rng(7), 2, 24, 24))
+    as_left = [maps.bfloat16().contiguous(memory_format=torch.channels_last) for maps in (heatmaps, pafs)]
+    found = decode_batch(*(maps.requires_grad_() for maps in as_left), GEOMETRY)
+    expected = decode_batch(*(maps.detach().float().contiguous() for maps in as_left), GEOMETRY)
+    assert sum(len(people.people) for people in expected) > 1
+    for one, two in zip(found, expected, strict=True):
+        assert_equal(one, two)

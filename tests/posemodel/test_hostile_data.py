@@ -15,9 +15,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from posemodel.data import coco
 from posemodel.data.check import check
 from posemodel.data.coco import PackedSplit, left_out_of, open_split
+from posemodel.data.document import parsed_quickly
 from posemodel.data.left_out import SHOWN, LeftOut
+from posemodel.data.packing import packed_arrays
+from posemodel.data.problems import annotation_problems
+from posemodel.data.soundness import proven_sound
 from posemodel.errors import DataError
 from posemodel.evaluate import KeypointScorer, score_file
 from posemodel.predict import split_scorer
@@ -40,6 +45,13 @@ class Case:
     images: tuple[int, ...]
     """Ids of the images left."""
     left_out: LeftOut
+
+
+@pytest.fixture(autouse=True)
+def cached(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Sound files of these few kilobytes are kept in the cache too."""
+    monkeypatch.setenv("POSEBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(coco, "SMALLEST_CACHED", 0)
 
 
 @pytest.fixture
@@ -517,7 +529,7 @@ def test_results_on_images_that_were_left_out_do_not_count(good: CocoBuilder, tm
     annotation(1, keypoints=[])(good)
     root = good.write()
     split = open_split(root, "train", skip_bad=True)
-    scorer = KeypointScorer(good.file("train"), image_ids=ids(split), skip_bad=True)
+    scorer = KeypointScorer(split.truth)
     for position in range(len(split)):
         scorer.add(split.image_id(position), split.people(position), np.ones(split.people_count(position)))
     scorer.add(FIRST, split.people(0), np.ones(len(split.people(0))))
@@ -545,12 +557,19 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [place for key, child in keys for place in [(*path, key), *places(child, (*path, key))]]
 
 
-@settings(max_examples=100, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(changes=st.lists(st.tuples(st.integers(0, 10**6), st.sampled_from([*HOSTILE, "gone"])), min_size=1, max_size=3))
-def test_no_change_of_the_annotations_is_met_unprepared(good: CocoBuilder, changes: list[tuple[int, Any]]) -> None:
-    """What `check` calls a problem is what opening refuses; what ``skip_bad`` leaves can be read and scored."""
-    good.write()
-    document = json.loads(good.file("train").read_text())
+# --- found in bulk --------------------------------------------------------------------------------------------------
+
+NEAR_BORDERS = tuple(
+    float(side) + over if isinstance(over, float) else side + over
+    for side in (0, HEIGHT, WIDTH, 2 * HEIGHT, 2 * WIDTH, -HEIGHT, -WIDTH)
+    for over in (-1, 0, 1, -1.001, -0.001, 0.001, 1.001)
+)
+"""Coordinates beside every limit of an image."""
+
+
+def spoiled(document: dict[str, Any], changes: list[tuple[int, Any]]) -> dict[str, Any]:
+    """A copy with values put into some places, or (`gone`) taken out."""
+    document = copy.deepcopy(document)
     for number, value in changes:
         possible = places(document)
         *parents, last = possible[number % len(possible)]
@@ -561,7 +580,127 @@ def test_no_change_of_the_annotations_is_met_unprepared(good: CocoBuilder, chang
             del inside[last]
         else:
             inside[last] = copy.deepcopy(value)
-    good.file("train").write_text(json.dumps(document))
+    return document
+
+
+def fatal(document: dict[str, Any], *, segments: bool = True) -> bool:
+    return any(problem.fatal for problem in annotation_problems(document, Path("x.json"), segments=segments))
+
+
+@pytest.fixture
+def document(good: CocoBuilder) -> dict[str, Any]:
+    """A sound one, with a crowd and somebody of another category."""
+    runs = {"size": [HEIGHT, WIDTH], "counts": [0, HEIGHT * WIDTH]}
+    good.unlabelled("train", THIRD, iscrowd=1, segmentation=runs)
+    good.person("train", THIRD, category_id=3)
+    return good.split("train")
+
+
+@settings(max_examples=400, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    changes=st.lists(
+        st.tuples(st.integers(0, 10**6), st.sampled_from([*HOSTILE, *NEAR_BORDERS, "gone"])), min_size=1, max_size=2
+    ),
+    segments=st.booleans(),
+)
+def test_in_bulk_is_sound_what_has_no_fault_one_by_one(
+    document: dict[str, Any], changes: list[tuple[int, Any]], segments: bool
+) -> None:
+    document = spoiled(document, changes)
+    sound = not fatal(document, segments=segments)
+    assert proven_sound(document, segments=segments) == sound
+    raw = json.dumps(document).encode()
+    quick = parsed_quickly(raw)
+    if quick is not None and proven_sound(quick):
+        parsed = json.loads(raw)
+        assert not fatal(parsed)
+        expected = packed_arrays(parsed)
+        for name, array in packed_arrays(quick).items():
+            np.testing.assert_array_equal(array, expected[name], err_msg=name, strict=True)
+
+
+@pytest.mark.parametrize("name", ANNOTATIONS)
+def test_in_bulk_no_fault_is_overlooked(good: CocoBuilder, name: str) -> None:
+    assert proven_sound(good.split("train"))
+    ANNOTATIONS[name].spoil(good)
+    assert not proven_sound(good.split("train"))
+
+
+@pytest.mark.parametrize("value", [None, [], 5, "x", {}, {"images": [], "annotations": [], "categories": []}])
+def test_in_bulk_nothing_else_is_sound(value: Any) -> None:
+    assert not proven_sound(value)
+
+
+def test_in_bulk_beyond_a_block_of_people(good: CocoBuilder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("posemodel.data.soundness._BLOCK", 2)
+    assert proven_sound(good.split("train"))
+    for number in range(1, 6):
+        last = copy.deepcopy(good.split("train"))
+        last["annotations"][number - 1]["area"] = -1
+        assert not proven_sound(last)
+
+
+def at_first(extra: bytes) -> Callable[[bytes], bytes]:
+    """Something more at the beginning of the document."""
+    return lambda raw: raw.replace(b'{"images"', b"{" + extra + b', "images"', 1)
+
+
+def put(old: bytes, new: bytes) -> Callable[[bytes], bytes]:
+    return lambda raw: raw.replace(old, new, 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "sound"),
+    [
+        (lambda raw: b"\xef\xbb\xbf" + raw, True),
+        (lambda raw: raw.decode().encode("utf-16"), True),
+        (at_first(b'"info": NaN'), True),
+        (at_first(b'"info": "\\ud800"'), True),
+        (at_first(b'"info": [18446744073709551616, 1e400]'), True),
+        (at_first(b'"images": 5'), True),
+        (put(b'"area": 2000', b'"area": 18446744073709551617'), True),
+        (put(b'"image_id": 1', b'"image_id": 1, "image_id": 18446744073709551617'), False),
+        (put(b'"image_id": 1', b'"image_id": 18446744073709551617, "image_id": 1'), True),
+        (lambda raw: raw + b",", False),
+        (at_first(b'"info": 01'), False),
+        (at_first(b'"info": "\n"'), False),
+    ],
+    ids=[
+        *("BOM", "UTF-16", "NaN", "surrogate", "large", "key twice", "large area", "large id", "id twice", "comma"),
+        *("leading zero", "line break"),
+    ],
+)
+def test_what_the_quick_parser_refuses_or_rounds(
+    good: CocoBuilder, monkeypatch: pytest.MonkeyPatch, change: Callable[[bytes], bytes], sound: bool
+) -> None:
+    """Whichever parser reads it, a file is opened or refused with the same words."""
+    root = good.write()
+    raw = good.file("train").read_bytes()
+    assert change(raw) != raw
+    good.file("train").write_bytes(change(raw))
+
+    def opened() -> Any:
+        try:
+            split = open_split(root, "train")
+        except DataError as error:
+            return str(error)
+        return [split.people(p).tolist() for p in range(len(split))], split.truth.areas.tolist()
+
+    found = opened()
+    monkeypatch.setattr(coco, "parsed_quickly", lambda raw: None)
+    assert opened() == found
+    monkeypatch.setenv("POSEBENCH_CACHE", "/dev/null")
+    assert opened() == found
+    assert isinstance(found, str) != sound
+
+
+@settings(max_examples=100, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(changes=st.lists(st.tuples(st.integers(0, 10**6), st.sampled_from([*HOSTILE, "gone"])), min_size=1, max_size=3))
+def test_no_change_of_the_annotations_is_met_unprepared(good: CocoBuilder, changes: list[tuple[int, Any]]) -> None:
+    """What `check` calls a problem is what opening refuses; what ``skip_bad`` leaves can be read and scored."""
+    good.write()
+    document = json.loads(good.file("train").read_text())
+    good.file("train").write_text(json.dumps(spoiled(document, changes)))
     result = check(good.root)
     json.dumps(result.as_document(), allow_nan=False)
     for problem in result.problems:

@@ -12,8 +12,9 @@ import torch
 
 from posemodel.config import AugmentSettings, InputSettings, LoaderSettings
 from posemodel.data.coco import PackedSplit, open_split
-from posemodel.data.loader import Batch, EpochSampler, PoseDataset, build_loader
+from posemodel.data.loader import Batch, EpochSampler, PoseDataset, build_loader, targets_in_workers
 from posemodel.errors import DataError
+from posemodel.predict import to_device
 
 GEOMETRY = InputSettings(size=64, stride=4)
 START_METHODS = multiprocessing.get_all_start_methods()
@@ -41,7 +42,8 @@ def split(tiny_set: Path) -> PackedSplit:
 
 
 def digest(batch: Batch) -> str:
-    return hashlib.sha256(b"".join(tensor.numpy().tobytes() for tensor in batch)).hexdigest()
+    parts = [b"" if tensor is None else tensor.numpy().tobytes() for tensor in batch]
+    return hashlib.sha256(b"|".join(parts)).hexdigest()
 
 
 def digests(split: PackedSplit, epochs: Sequence[int] = (0, 1), *, seed: int = 4, **settings: object) -> list[str]:
@@ -109,9 +111,42 @@ def test_shapes_and_types(split: PackedSplit) -> None:
         "heatmaps": ((3, 19, 16, 16), torch.float16),
         "pafs": ((3, 38, 16, 16), torch.float16),
         "mask": ((3, 1, 16, 16), torch.uint8),
+        "people": ((3, max(split.people_count(p) for p in range(3)), 18, 3), torch.float32),
         "warps": ((3, 2, 3), torch.float64),
         "image_ids": ((3,), torch.int64),
     }
+
+
+def test_images_are_channels_last_as_the_networks_want_them(split: PackedSplit) -> None:
+    loader, _ = build_loader(PoseDataset(split, GEOMETRY), LoaderSettings(batch_size=3), training=False)
+    for batch in loader:
+        assert batch.images.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_targets_made_on_the_device_are_the_workers_own(split: PackedSplit, workers: int) -> None:
+    chosen = LoaderSettings(batch_size=5, num_workers=workers)
+    here, there = (
+        build_loader(
+            PoseDataset(split, GEOMETRY, augment=AugmentSettings(), with_targets=with_targets), chosen, training=False
+        )[0]
+        for with_targets in (True, False)
+    )
+    for whole, light in zip(here, there, strict=True):
+        assert light.heatmaps is None
+        assert light.pafs is None
+        moved = to_device(light, torch.device("cpu"), GEOMETRY)
+        for name in Batch._fields:
+            ours, theirs = getattr(moved, name), getattr(whole, name)
+            assert ours.dtype == theirs.dtype
+            torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-3)
+
+
+def test_who_makes_the_targets() -> None:
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    assert [targets_in_workers("auto", device) for device in (cpu, cuda)] == [True, False]
+    assert [targets_in_workers("loader", device) for device in (cpu, cuda)] == [True, True]
+    assert [targets_in_workers("device", device) for device in (cpu, cuda)] == [False, False]
 
 
 def test_validation_keeps_the_order_of_the_file_and_the_last_smaller_batch(split: PackedSplit) -> None:

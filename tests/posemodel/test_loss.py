@@ -16,6 +16,7 @@ def batch_of(size: int = 2, *, mask: torch.Tensor | None = None, fill: float = 0
         heatmaps=heatmaps,
         pafs=torch.zeros(size, 38, CELLS, CELLS, dtype=torch.float16),
         mask=torch.ones(size, 1, CELLS, CELLS, dtype=torch.uint8) if mask is None else mask,
+        people=torch.zeros(size, 0, 18, 3),
         warps=torch.zeros(size, 2, 3, dtype=torch.float64),
         image_ids=torch.arange(size),
     )

@@ -31,6 +31,16 @@ def test_complete_people_have_a_ceiling_of_one(coco_builder: CocoBuilder) -> Non
     assert oracle_scores(split, InputSettings(size=320, stride=8)).ap == pytest.approx(1)
 
 
+def test_only_the_images_of_a_choice_are_scored(coco_builder: CocoBuilder) -> None:
+    for image_id in (3, 5, 8):
+        coco_builder.image("val", image_id, 320, 240)
+        coco_builder.person("val", image_id, box=(20, 10, 120, 200))
+    split = open_split(coco_builder.write(), "val")
+    scores = oracle_scores(split.subset([2, 0]), InputSettings(size=320, stride=8))
+    assert (scores.images, scores.people) == (2, 2)
+    assert scores.ar == pytest.approx(1), "nobody is missed in the image that was not chosen"
+
+
 def test_fragments_partition_the_labelled_parts() -> None:
     person = np.ones((18, 3))
     for name in ("neck", "left_shoulder", "right_knee"):

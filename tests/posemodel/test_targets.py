@@ -2,12 +2,15 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from posemodel import skeleton
 from posemodel.config import InputSettings
+from posemodel.data.device_targets import make_targets
 from posemodel.data.targets import make_heatmaps, make_pafs, sigma_cells, to_cells, to_pixels
+from tests.support.plain_targets import plain_heatmaps, plain_pafs
 
 GEOMETRY = InputSettings(size=64, stride=4)
 NECK_NOSE = skeleton.LIMBS.index((1, 0))
@@ -200,3 +203,53 @@ def test_no_vector_is_longer_than_one(seed: int, number: int) -> None:
     pafs = make_pafs(people, GEOMETRY).reshape(19, 2, 16, 16)
     assert np.isfinite(pafs).all()
     assert np.linalg.norm(pafs, axis=1).max() <= 1 + 1e-5
+
+
+# --- against the plain reference -------------------------------------------------------------------------------------
+
+
+@st.composite
+def crowds(draw: st.DrawFn) -> np.ndarray:
+    """People (N, 18, 3) in and around a 64-pixel input: fractional, whole-cell and level positions, parts missing."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    number = draw(st.integers(0, 4))
+    people = rng.uniform(-30, 94, (number, 18, 3))
+    if draw(st.booleans()):
+        people[..., :2] = to_pixels(np.round(to_cells(people[..., :2], 4)), 4)  # distances of exactly one cell
+    if draw(st.booleans()):
+        people[..., 1] = people[:, :1, 1]  # everything level
+    if draw(st.booleans()) and number > 1:
+        people[1:] = people[0] + rng.uniform(-3, 3, 3)  # one upon the other
+    people[..., 2] = rng.integers(0, 3, (number, 18))
+    return people
+
+
+@settings(max_examples=150, deadline=None)
+@given(crowds(), st.sampled_from([2, 4, 8]))
+def test_fast_maps_are_the_plain_ones(people: np.ndarray, stride: int) -> None:
+    geometry = InputSettings(size=64, stride=stride)
+    np.testing.assert_allclose(make_heatmaps(people, geometry), plain_heatmaps(people, geometry), atol=1e-4)
+    expected = plain_pafs(people, geometry)
+    np.testing.assert_allclose(make_pafs(people, geometry), expected, atol=1e-6)
+    np.testing.assert_allclose(make_pafs(people, geometry, np.float16), expected, atol=1e-3)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(crowds(), min_size=1, max_size=3), st.sampled_from([4, 8]))
+def test_maps_made_on_a_device_are_the_plain_ones(groups: list[np.ndarray], stride: int) -> None:
+    geometry = InputSettings(size=64, stride=stride)
+    batch = np.zeros((len(groups), max(map(len, groups)), 18, 3), np.float32)
+    for row, people in zip(batch, groups, strict=True):
+        row[: len(people)] = people
+    heatmaps, pafs = make_targets(torch.from_numpy(batch), geometry)
+    assert heatmaps.dtype == pafs.dtype == torch.float16
+    for row, (heat, fields) in enumerate(zip(heatmaps.numpy(), pafs.numpy(), strict=True)):
+        np.testing.assert_allclose(heat, plain_heatmaps(batch[row], geometry), atol=1e-3)
+        np.testing.assert_allclose(fields, plain_pafs(batch[row], geometry), atol=1e-3)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="skipped: no CUDA device")
+def test_maps_made_on_a_gpu_are_those_of_the_cpu() -> None:
+    people = torch.rand((4, 5, 18, 3), generator=torch.Generator().manual_seed(0)) * 64
+    for there, here in zip(make_targets(people.cuda(), GEOMETRY), make_targets(people, GEOMETRY), strict=True):
+        torch.testing.assert_close(there.cpu(), here, rtol=0, atol=1e-3)

@@ -1,8 +1,4 @@
-"""Heatmaps and Part Affinity Fields -> people: peaks, limb scores, and the grouping of peaks into people.
-
-Source: Cao et al., CVPR 2017, section 2.4. The exact inverse of ``posemodel.data.targets``: a peak at cell c lies at
-input pixel (c + 0.5) * stride - 0.5.
-"""
+"""The decoder as it was first written, step by step and image by image: what the fast one must agree with."""
 
 from typing import NamedTuple
 
@@ -10,30 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posemodel import skeleton
-from posemodel.config import InputSettings, Settings
+from posemodel.config import InputSettings
 from posemodel.data.targets import sigma_cells, to_pixels
-
-
-class DecodeSettings(Settings):
-    """Thresholds of the decoder."""
-
-    peak_threshold: float = 0.1
-    """Smallest heatmap value of a peak (OpenPose's published value)."""
-    limb_threshold: float = 0.05
-    """Smallest agreement of the PAF with a limb's direction at one sample point (OpenPose's published value)."""
-    limb_share: float = 0.6
-    """Share of a limb's sample points that must agree (OpenPose publishes 0.8; see docs/decisions.md)."""
-    limb_samples: int = 10
-    """Points sampled on the segment between two peaks (OpenPose's published value)."""
-    max_peaks: int = 64
-    """Peaks kept of each part, the strongest first: bounds the pairs to score on a noisy map."""
-
-
-class Detections(NamedTuple):
-    """people (N, 18, 3): x, y in input pixels and score (0: part not found); scores (N,), best person first."""
-
-    people: NDArray[np.float64]
-    scores: NDArray[np.float64]
+from posemodel.decode import DecodeSettings, Detections
 
 
 class Peaks(NamedTuple):

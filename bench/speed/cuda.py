@@ -1,0 +1,197 @@
+"""How much of a GPU training uses, and whether a loader could feed it."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bench.optimizers import optimizer_entry
+from bench.speed.compare import Pair, Row, compare, summarize
+from bench.speed.data import labelled_images
+from bench.speed.train import memory_batches
+from posemodel.config import AugmentSettings, InputSettings, LoaderSettings
+from posemodel.data.loader import Batch, PoseDataset, build_loader
+from posemodel.device import synchronize
+from posemodel.loss import pose_loss
+from posemodel.network import PoseNetwork, build_network, input_geometry
+from posemodel.network.cost import network_cost
+from posemodel.predict import to_device
+
+MATMUL_SIDE = 8192
+PASSES = 3
+"""Work of forward and backward together, in forwards."""
+STEPS = 5
+"""In one turn."""
+LOADER_WORKERS = 4
+LOADER_BATCHES = 20
+ASKED_UTILISATION = 0.4
+ASKED_HEADROOM = 2.0
+
+
+def measure(
+    device: torch.device,
+    data: Path | None,
+    *,
+    network: str = "rtpose_vgg",
+    size: int = 368,
+    batch_size: int = 32,
+    matmul_side: int = MATMUL_SIDE,
+    compiled: bool = True,
+    repeats: int = 15,
+) -> list[Row]:
+    """Time bf16 training steps against the same number of operations in large matrix products.
+
+    The ratio's inverse is the model FLOP utilisation, of what this GPU reaches in a bf16 product of two square
+    matrices. A step is the real one: pinned images and people are copied, and targets made, on the GPU. With
+    weights contiguous, channels last (as images always are), and channels last compiled. Then a loader of four workers
+    against the fastest of these, and making targets on the GPU against copying the workers'.
+    """
+    geometry = input_geometry(network, size)
+    batches = memory_batches(geometry, batch_size, 4, device, with_targets=False)
+    flops = 2e9 * float(network_cost(network, size)["gmacs"]) * PASSES * batch_size
+    product = _matmul_seconds(device, matmul_side)
+    rows: list[Row] = []
+    steps: dict[str, Callable[[], None]] = {}
+    for name, memory_format, compile_it in (
+        ("weights contiguous", torch.contiguous_format, False),
+        ("channels_last", torch.channels_last, False),
+        ("channels_last, compiled", torch.channels_last, True),
+    ):
+        if compile_it and not compiled:
+            continue
+        model = build_network(network, seed=0).to(device, memory_format=memory_format).train()
+        model.precision = "bf16"
+        step = _stepper(model, batches, geometry, device, compile_it=compile_it)
+        steps[name] = step
+        ours, theirs = _in_turns(step, product, device, repeats)
+        rate = 2 * matmul_side**3 / (theirs / 1000)
+        rows.append(
+            summarize(
+                f"train on the GPU, {name}",
+                "its operations in matrix products",
+                ours,
+                flops / rate * 1000,
+                asked=1 / ASKED_UTILISATION,
+                utilisation=float(np.median(flops / rate * 1000) / np.median(ours)),
+                images_per_s=float(1000 * batch_size / np.median(ours)),
+                matmul_tflops=float(np.median(rate) / 1e12),
+                network=network,
+                size=size,
+                batch_size=batch_size,
+                device=device.type,
+            )
+        )
+    fastest = min(steps, key=lambda name: next(row.median_ms for row in rows if row.name.endswith(name)))
+    rows.append(_headroom(steps[fastest], fastest, data, geometry, device, batch_size, repeats))
+    rows.append(_targets_row(geometry, batch_size, device, repeats))
+    return rows
+
+
+def _stepper(
+    model: PoseNetwork, batches: list[Batch], geometry: InputSettings, device: torch.device, *, compile_it: bool
+) -> Callable[[], None]:
+    """One training step on the next of the batches."""
+    optimizer = optimizer_entry("adam").factory({"lr": 1e-4})(model.parameters())
+    forward = torch.compile(model) if compile_it else model
+    turn = 0
+
+    def step() -> None:
+        nonlocal turn
+        batch = to_device(batches[turn % len(batches)], device, geometry)
+        turn += 1
+        loss, _ = pose_loss(forward(batch.images), batch)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
+def _matmul_seconds(device: torch.device, side: int) -> Callable[[], object]:
+    a, b = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in range(2))
+    return lambda: a @ b
+
+
+def _in_turns(
+    ours: Callable[[], object], yardstick: Callable[[], object], device: torch.device, repeats: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Milliseconds of one call of each, (repeats,): means over a few calls that the device runs back to back."""
+    times = np.empty((2, repeats))
+    for repeat in range(-3, repeats):  # the first turns compile, and choose kernels
+        for side, work in enumerate((ours, yardstick)):
+            synchronize(device)
+            began = time.perf_counter()
+            for _ in range(STEPS):
+                work()
+            synchronize(device)
+            if repeat >= 0:
+                times[side, repeat] = 1000 * (time.perf_counter() - began) / STEPS
+    return times[0], times[1]
+
+
+def _headroom(
+    step: Callable[[], None],
+    name: str,
+    data: Path | None,
+    geometry: InputSettings,
+    device: torch.device,
+    batch_size: int,
+    repeats: int,
+) -> Row:
+    """The loader's time for a batch against the GPU's, in turns: a ratio of 0.5 is a headroom of two."""
+    with labelled_images(data) as split:
+        files = len(split)
+        positions = [number % files for number in range(batch_size * LOADER_BATCHES)]
+        dataset = PoseDataset(split.subset(positions), geometry, augment=AugmentSettings(), with_targets=False)
+        settings = LoaderSettings(
+            batch_size=batch_size,
+            num_workers=LOADER_WORKERS,
+            persistent_workers=True,
+            pin_memory=device.type == "cuda",
+        )
+        loader, sampler = build_loader(dataset, settings, training=True)
+        times = np.empty((2, max(repeats // 3, 3)))
+        for epoch in range(-1, times.shape[1]):  # the first pass starts the workers, and reads files from disk
+            sampler.epoch = epoch + 1
+            began = time.perf_counter()
+            batches = sum(1 for _ in loader)
+            loaded = time.perf_counter()
+            for _ in range(batches):
+                step()
+            synchronize(device)
+            if epoch >= 0:
+                times[:, epoch] = (loaded - began, time.perf_counter() - loaded)
+    ours, theirs = 1000 * times / batches
+    return summarize(
+        f"loader of {LOADER_WORKERS} workers",
+        f"training steps on the GPU, {name}",
+        ours,
+        theirs,
+        asked=1 / ASKED_HEADROOM,
+        headroom=float(np.median(theirs) / np.median(ours)),
+        loader_images_per_s=float(1000 * batch_size / np.median(ours)),
+        workers=LOADER_WORKERS,
+        files=files,
+        page_cache="warm",
+    )
+
+
+def _targets_row(geometry: InputSettings, batch_size: int, device: torch.device, repeats: int) -> Row:
+    """Copying people and making their maps on the GPU, against copying maps that workers have made."""
+    (light,) = memory_batches(geometry, batch_size, 1, device, with_targets=False)
+    (whole,) = memory_batches(geometry, batch_size, 1, torch.device("cpu"))
+    if device.type == "cuda":
+        whole = Batch(*(None if tensor is None else tensor.pin_memory() for tensor in whole))
+    pair = Pair(lambda: to_device(light, device, geometry), lambda: to_device(whole, device, geometry))
+    return compare(
+        "targets on the GPU",
+        "copying the workers' targets",
+        [pair],
+        repeats=repeats,
+        warm_up=3,
+        synchronize=lambda: synchronize(device),
+        batch_size=batch_size,
+    )

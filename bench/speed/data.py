@@ -1,0 +1,33 @@
+"""The images that speed is measured on: the user's own, or a few synthetic ones."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from posemodel.data.coco import PackedSplit, open_split
+from posemodel.data.synthetic import generate
+from posemodel.errors import DataError
+
+SYNTHETIC_IMAGES = 40
+SYNTHETIC_SIDE = 640
+"""Pixels: COCO's images are as large."""
+
+
+@contextmanager
+def labelled_images(data: Path | None) -> Iterator[PackedSplit]:
+    """The images with labelled people of the split `train` (None: of a synthetic set that is gone afterwards)."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = data
+        if root is None:
+            root = Path(folder, "synthetic")
+            generate(root, images=SYNTHETIC_IMAGES, seed=0, size=(SYNTHETIC_SIDE, SYNTHETIC_SIDE), num_workers=0)
+        split = open_split(root, "train").labelled_only()
+        if not len(split):
+            raise DataError(f"{split.annotations}: no image has a labelled person: there is nothing to measure on.")
+        yield split
+
+
+def data_name(data: Path | None) -> str:
+    """What was measured on: the data set's folder, or `synthetic`."""
+    return "synthetic" if data is None else data.resolve().name

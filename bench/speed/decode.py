@@ -1,0 +1,171 @@
+"""How long it takes to find the people in one image's maps, beside merely reading the image; and how that grows."""
+
+import math
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bench.speed.compare import Pair, Row, compare, threads
+from bench.speed.data import labelled_images
+from posemodel import skeleton
+from posemodel.config import InputSettings
+from posemodel.data.augment import Warp, letterbox
+from posemodel.data.coco import PackedSplit
+from posemodel.data.targets import make_heatmaps, make_pafs, sigma_cells
+from posemodel.decode import DecodeSettings, Detections, decode, decode_batch
+from posemodel.decode.candidates import Candidates
+from posemodel.decode.grouping import group
+from posemodel.decode.with_numpy import find_limbs, find_peaks
+from posemodel.errors import DataError
+from posemodel.evaluate import KeypointScorer
+
+GEOMETRY = InputSettings(size=368, stride=8)
+"""OpenPose's input and maps: 46 x 46 cells."""
+MOST_PEOPLE = 5
+NOISE = 0.02
+"""Standard deviation of the noise on every cell of all maps."""
+CROWDS = (1, 5, 20, 50)
+"""People in one image."""
+MARGIN = 0.1
+"""Of a person's place in a crowd, on each side: share of the place."""
+BATCH_SIZE = 8
+PARTS_REPEATS = 15
+
+
+class Scene(NamedTuple):
+    """Noisy maps, and the number of people in them."""
+
+    heatmaps: NDArray[np.float32]
+    pafs: NDArray[np.float32]
+    people: int
+
+
+def measure(data: Path | None, *, repeats: int = 15) -> list[Row]:
+    """Time decoding of noisy 46 x 46 maps on one thread against ``cv2.imread``.
+
+    Row `decode`: maps made from the annotations of the images of the split `train` with 1 to 5 labelled people, each
+    against its own file; its facts say who was found, how that scores, and which part takes how long. Row `decode in
+    batches`: the same maps, some images at a time. Rows `decode N people`: N of those people side by side in one image,
+    against the first file.
+    """
+    with threads(1), labelled_images(data) as split:
+        positions = [p for p in range(len(split)) if split.people_count(p) <= MOST_PEOPLE]
+        if not positions:
+            raise DataError(f"{split.annotations}: no image has 1 to {MOST_PEOPLE} labelled people.")
+        warps = [letterbox(*split.size(p), GEOMETRY.size) for p in positions]
+        people = [warp.people(split.people(p)) for warp, p in zip(warps, positions, strict=True)]
+        scenes = [_scene(each, seed) for seed, each in enumerate(people)]
+        files = [str(split.path(p)) for p in positions]
+        found = _found(split, positions, warps, scenes)
+        pairs = [Pair(_decoding(scene), _reading(file)) for scene, file in zip(scenes, files, strict=True)]
+        row = compare("decode", "cv2.imread", pairs, repeats=repeats, asked=0.45, images=len(scenes), **found)
+        row.facts["parts_ms"] = part_times(scenes)
+        crowds = [_crowd_row(people, number, files[0], repeats) for number in CROWDS]
+        return [row, _batch_row(scenes, files, repeats), *crowds]
+
+
+def _scene(people: NDArray[np.float32], seed: int) -> Scene:
+    rng = np.random.default_rng(seed)
+    heatmaps, pafs = (
+        maps + rng.normal(0, NOISE, maps.shape).astype(np.float32)
+        for maps in (make_heatmaps(people, GEOMETRY), make_pafs(people, GEOMETRY))
+    )
+    return Scene(heatmaps, pafs, len(people))
+
+
+def _decoding(scene: Scene) -> Callable[[], Detections]:
+    return lambda: decode(scene.heatmaps, scene.pafs, GEOMETRY)
+
+
+def _reading(*files: str) -> Callable[[], object]:
+    return lambda: [cv2.imread(file) for file in files]
+
+
+def _found(split: PackedSplit, positions: list[int], warps: list[Warp], scenes: list[Scene]) -> dict[str, object]:
+    """Labelled people, people found, and COCO's AP and AR of these."""
+    scorer = KeypointScorer(split.truth, image_ids=[split.image_id(p) for p in positions])
+    number = 0
+    for position, warp, scene in zip(positions, warps, scenes, strict=True):
+        found = decode(scene.heatmaps, scene.pafs, GEOMETRY)
+        scorer.add(split.image_id(position), warp.people_back(found.people), found.scores)
+        number += len(found.people)
+    scores = scorer.stats()
+    return {"people": scores.people, "found": number, "ap": scores.ap, "ar": scores.ar}
+
+
+def _batch_row(scenes: list[Scene], files: list[str], repeats: int) -> Row:
+    pairs = []
+    for first in range(0, len(scenes), BATCH_SIZE):
+        chosen = scenes[first : first + BATCH_SIZE]
+        heatmaps, pafs = (torch.from_numpy(np.stack(maps)) for maps in list(zip(*chosen, strict=True))[:2])
+        ours = _batch_decoding(heatmaps, pafs)
+        pairs.append(Pair(ours, _reading(*files[first : first + BATCH_SIZE])))
+    return compare(
+        "decode in batches", "cv2.imread of as many", pairs, repeats=repeats, images=len(scenes), batch_size=BATCH_SIZE
+    )
+
+
+def _batch_decoding(heatmaps: torch.Tensor, pafs: torch.Tensor) -> Callable[[], list[Detections]]:
+    return lambda: decode_batch(heatmaps, pafs, GEOMETRY)
+
+
+def _crowd_row(people: list[NDArray[np.float32]], number: int, file: str, repeats: int) -> Row:
+    scene = _scene(crowd(people, number), number)
+    found = decode(scene.heatmaps, scene.pafs, GEOMETRY)
+    return compare(
+        f"decode {number} people",
+        "cv2.imread of one image",
+        [Pair(_decoding(scene), _reading(file))],
+        repeats=repeats,
+        people=number,
+        found=len(found.people),
+        parts=int((found.people[..., 2] > 0).sum()),
+    )
+
+
+def crowd(people: list[NDArray[np.float32]], number: int) -> NDArray[np.float32]:
+    """So many people (number, 18, 3) side by side in one input, each as large as its place allows.
+
+    Those with the most labelled parts come first; with too few people they come again.
+    """
+    everybody = sorted(np.concatenate(people), key=lambda person: -np.count_nonzero(person[:, 2]))
+    columns = math.ceil(math.sqrt(number))
+    side = GEOMETRY.size / columns
+    placed = np.zeros((number, skeleton.NUM_PARTS, 3), np.float32)
+    for place in range(number):
+        person = everybody[place % len(everybody)]
+        labelled = person[:, 2] > 0
+        points = person[labelled, :2]
+        low, extent = points.min(axis=0), max(np.ptp(points, axis=0).max(), 1.0)
+        corner = side * (np.array([place % columns, place // columns]) + MARGIN)
+        placed[place, labelled, :2] = corner + (points - low) / extent * side * (1 - 2 * MARGIN)
+        placed[place, labelled, 2] = 2
+    return placed
+
+
+def part_times(scenes: list[Scene]) -> dict[str, float]:
+    """Milliseconds of each part of decoding: medians over repeats of the mean over the images."""
+    settings, sigma = DecodeSettings(), sigma_cells(GEOMETRY)
+    times: dict[str, list[float]] = {"peaks": [], "limbs": [], "grouping": []}
+    for repeat in range(PARTS_REPEATS + 1):
+        sums = [0.0, 0.0, 0.0]
+        for scene in scenes:
+            moments = [time.perf_counter()]
+            peaks = find_peaks(scene.heatmaps[: skeleton.NUM_PARTS], sigma, settings)
+            moments.append(time.perf_counter())
+            limbs = find_limbs(peaks, scene.pafs[None], settings)
+            moments.append(time.perf_counter())
+            group(Candidates(peaks, limbs), 1, GEOMETRY.stride)
+            moments.append(time.perf_counter())
+            sums = [total + later - earlier for total, earlier, later in zip(sums, moments, moments[1:], strict=False)]
+        if repeat:  # the first warms up
+            for name, seconds in zip(times, sums, strict=True):
+                times[name].append(1000 * seconds / len(scenes))
+    return {name: statistics.median(each) for name, each in times.items()}

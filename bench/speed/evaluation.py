@@ -1,0 +1,152 @@
+"""How long it takes from the people found in a split's images to their AP, beside pycocotools' own steps alone."""
+
+import contextlib
+import io
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from bench.speed.compare import Pair, Row, compare, threads
+from posemodel import skeleton
+from posemodel.data.coco import people_from_coco
+from posemodel.data.truth import Truth
+from posemodel.evaluate import PERSON_CATEGORY, KeypointScorer, Scores
+
+PEOPLE_PER_IMAGE = 2.2
+"""Mean, as in COCO's images of people; crowds and people without labels among them."""
+SIDES = (20.0, 400.0)
+"""Pixels: square root of the area; small to large people."""
+WIDTH = 640
+CROWD, UNLABELLED, LABELLED_PART = 0.03, 0.15, 0.7
+"""Shares of people that are crowds and that have no labels, and of parts that are labelled."""
+MISSED, FALSE_ALARMS, ERROR = 0.2, 0.6, 0.06
+"""Share of people not found, false people per image, and the error of a point relative to the person's size."""
+
+
+class Made(NamedTuple):
+    """The people found in one image: (N, 18, 3) in its pixels, and scores (N,)."""
+
+    image_id: int
+    people: NDArray[np.float64]
+    scores: NDArray[np.float64]
+
+
+def measure(*, images: int = 5_000, repeats: int = 5) -> list[Row]:
+    """Time a new scorer that is given the people of every image and computes COCO's figures, on one thread.
+
+    Against pycocotools' ``evaluate()`` and ``accumulate()`` on COCO objects of the same people that are ready before.
+    """
+    rng = np.random.default_rng(0)
+    truth = make_truth(images, rng)
+    found = find(truth, rng)
+    scorer = _filled(truth, found)
+    annotations, results = _coco_objects(truth, scorer)
+    ours, plain = _figures(scorer.stats()), _plain_figures(annotations, results)
+    pair = Pair(lambda: _filled(truth, found).stats(), lambda: _plain(annotations, results))
+    with threads(1):
+        row = compare(
+            "eval",
+            "pycocotools' evaluate() and accumulate()",
+            [pair],
+            repeats=repeats,
+            asked=1.1,
+            images=images,
+            people=len(truth.areas),
+            found=len(scorer.results),
+            ap=ours[0],
+            equal_figures=ours == plain,
+        )
+    return [row]
+
+
+def make_truth(images: int, rng: np.random.Generator) -> Truth:
+    """People of all sizes at random places, their parts anywhere in their boxes: the time depends on the numbers."""
+    counts = rng.poisson(PEOPLE_PER_IMAGE, images)
+    number = int(counts.sum())
+    side = np.exp(rng.uniform(*np.log(SIDES), number))
+    size = np.stack([0.7 * side, 1.4 * side], axis=1)
+    corner = rng.uniform(0, WIDTH, (number, 2))
+    crowd = rng.random(number) < CROWD
+    labelled = (rng.random((number, 17)) < LABELLED_PART) & ~crowd[:, None]
+    labelled[rng.random(number) < UNLABELLED] = False
+    keypoints = np.zeros((number, skeleton.NUM_COCO_KEYPOINTS, 3), np.float32)
+    keypoints[..., :2] = np.round(corner[:, None] + rng.random((number, 17, 2)) * size[:, None])
+    keypoints[..., 2] = 2
+    keypoints[~labelled] = 0
+    return Truth(
+        image_ids=np.arange(1, images + 1),
+        start=np.append(0, np.cumsum(counts)),
+        keypoints=keypoints,
+        boxes=np.concatenate([corner, size], axis=1),
+        areas=side**2,
+        crowd=crowd,
+        ignored=~labelled.any(axis=1),
+    )
+
+
+def find(truth: Truth, rng: np.random.Generator) -> list[Made]:
+    """What a network might find: the true people displaced, some missed, and some that are not there."""
+    found = []
+    for row, image_id in enumerate(truth.image_ids.tolist()):
+        rows = slice(truth.start[row], truth.start[row + 1])
+        people = people_from_coco(truth.keypoints[rows]).astype(np.float64)
+        people[..., :2] += rng.normal(0, ERROR, people[..., :2].shape) * np.sqrt(truth.areas[rows])[:, None, None]
+        people = people[(rng.random(len(people)) > MISSED) & ~truth.ignored[rows]]
+        false = rng.uniform(0, WIDTH, (rng.poisson(FALSE_ALARMS), skeleton.NUM_PARTS, 3))
+        people = np.concatenate([people, false])
+        found.append(Made(image_id, people, rng.random(len(people))))
+    return found
+
+
+def _filled(truth: Truth, found: list[Made]) -> KeypointScorer:
+    scorer = KeypointScorer(truth)
+    for image in found:
+        scorer.add(*image)
+    return scorer
+
+
+def _coco_objects(truth: Truth, scorer: KeypointScorer) -> tuple[COCO, COCO]:
+    annotations = COCO()
+    image_of = np.repeat(truth.image_ids, np.diff(truth.start)).tolist()
+    annotations.dataset = {
+        "images": [{"id": image_id} for image_id in truth.image_ids.tolist()],
+        "categories": [{"id": PERSON_CATEGORY, "name": "person"}],
+        "annotations": [
+            {
+                "id": row + 1,
+                "image_id": image_id,
+                "category_id": PERSON_CATEGORY,
+                "keypoints": truth.keypoints[row].ravel().tolist(),
+                "num_keypoints": int((truth.keypoints[row, :, 2] > 0).sum()),
+                "bbox": truth.boxes[row].tolist(),
+                "area": float(truth.areas[row]),
+                "iscrowd": int(truth.crowd[row]),
+            }
+            for row, image_id in enumerate(image_of)
+        ],
+    }
+    with contextlib.redirect_stdout(io.StringIO()):
+        annotations.createIndex()
+        return annotations, annotations.loadRes(scorer.results)
+
+
+def _plain(annotations: COCO, results: COCO) -> COCOeval:
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation = COCOeval(annotations, results, "keypoints")
+        evaluation.evaluate()
+        evaluation.accumulate()
+    return evaluation
+
+
+def _plain_figures(annotations: COCO, results: COCO) -> list[float | None]:
+    evaluation = _plain(annotations, results)
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation.summarize()
+    return [float(value) if value >= 0 else None for value in evaluation.stats]
+
+
+def _figures(scores: Scores) -> list[float | None]:
+    return [value for key, value in scores.as_row().items() if key not in ("images", "people")]

@@ -1,0 +1,120 @@
+"""How long one training sample takes, beside merely reading its image; and in which of its parts."""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+from random import Random
+
+import cv2
+import numpy as np
+import torch
+
+from bench.speed.compare import Pair, Row, compare, threads
+from bench.speed.data import data_name, labelled_images
+from posemodel.config import AugmentSettings, InputSettings
+from posemodel.data.augment import random_colour, random_warp
+from posemodel.data.coco import PackedSplit
+from posemodel.data.device_targets import make_targets
+from posemodel.data.image_files import decoded_smaller
+from posemodel.data.loader import PoseDataset, collate, prepare_process
+from posemodel.data.targets import make_heatmaps, make_pafs
+
+GEOMETRY = InputSettings(size=368, stride=8)
+"""OpenPose's input and maps: 46 x 46 cells."""
+AUGMENT = AugmentSettings()
+BATCH_SIZE = 8
+PARTS_REPEATS = 5
+
+
+def measure(data: Path | None, *, repeats: int = 15) -> list[Row]:
+    """Time augmented samples at 368 pixels on one thread against ``cv2.imread`` of the same files.
+
+    Over all images of the split `train` with labelled people; every repeat augments them anew. A sample is what a
+    loader's worker does: decode, affine warp, colour, mask, and 57 target maps unless the device makes these.
+    """
+    with threads(1), labelled_images(data) as split:
+        prepare_process()
+        whole = _row(split, data, "sample", asked=1.6, repeats=repeats, with_targets=True)
+        whole.facts["parts_ms"] = part_times(PoseDataset(split, GEOMETRY))
+        light = _row(split, data, "sample, targets on the device", asked=1.3, repeats=repeats, with_targets=False)
+        return [whole, light, _targets(split, repeats)]
+
+
+def _row(split: PackedSplit, data: Path | None, name: str, *, asked: float, repeats: int, with_targets: bool) -> Row:
+    dataset = PoseDataset(split, GEOMETRY, augment=AUGMENT, with_targets=with_targets)
+    pairs = [_pair(dataset, split, position) for position in range(len(split))]
+    people = sum(split.people_count(position) for position in range(len(split)))
+    return compare(
+        name,
+        "cv2.imread",
+        pairs,
+        repeats=repeats,
+        asked=asked,
+        images=len(split),
+        people=people,
+        size=GEOMETRY.size,
+        data=data_name(data),
+        page_cache="warm",
+    )
+
+
+def _pair(dataset: PoseDataset, split: PackedSplit, position: int) -> Pair:
+    epochs = count()
+    path = str(split.path(position))
+    return Pair(lambda: dataset[next(epochs), position], lambda: cv2.imread(path))
+
+
+def _targets(split: PackedSplit, repeats: int) -> Row:
+    """Targets of a batch made by PyTorch on the CPU, against those that a worker makes one by one."""
+    dataset = PoseDataset(split, GEOMETRY, augment=AUGMENT, with_targets=False)
+    chosen = [number % len(split) for number in range(BATCH_SIZE)]
+    batch = collate([dataset[0, position] for position in chosen])
+    people = [each[(each[..., 2] > 0).any(axis=1)] for each in batch.people.numpy()]
+    pair = Pair(
+        lambda: make_targets(batch.people, GEOMETRY),
+        lambda: [_worker_targets(each) for each in people],
+    )
+    return compare(
+        "targets by PyTorch on the CPU", f"targets by NumPy, {BATCH_SIZE} images", [pair], repeats=repeats
+    )  # fmt: skip
+
+
+def _worker_targets(people: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    heatmaps = torch.from_numpy(make_heatmaps(people, GEOMETRY)).half()
+    return heatmaps, torch.from_numpy(make_pafs(people, GEOMETRY, np.float16))
+
+
+def part_times(dataset: PoseDataset) -> dict[str, float]:
+    """Milliseconds of each part of a sample: medians over repeats of the mean over the images."""
+    found: dict[str, list[float]] = {}
+    for repeat in range(PARTS_REPEATS + 1):
+        sums: dict[str, float] = {}
+        for position in range(len(dataset)):
+            for part, work in _parts(dataset, repeat, position):
+                began = time.perf_counter()
+                work()
+                sums[part] = sums.get(part, 0.0) + time.perf_counter() - began
+        if repeat:  # the first warms up
+            for part, seconds in sums.items():
+                found.setdefault(part, []).append(1000 * seconds / len(dataset))
+    return {part: statistics.median(times) for part, times in found.items()}
+
+
+def _parts(dataset: PoseDataset, epoch: int, position: int) -> Iterator[tuple[str, Callable[[], object]]]:
+    """The steps of ``PoseDataset.__getitem__``, one by one."""
+    split = dataset.split
+    rng = Random(f"{epoch} {position}")
+    people = split.people(position)
+    warp = random_warp(rng, *split.size(position), people, GEOMETRY.size, AUGMENT)
+    image, reduction = decoded_smaller(split.path(position), warp.reduction())
+    assert image is not None, "opening the split has looked at it"
+    warped = warp.image(image, GEOMETRY.size, reduction)
+    moved = warp.people(people)
+    yield "decode", lambda: decoded_smaller(split.path(position), reduction)
+    yield "warp", lambda: warp.image(image, GEOMETRY.size, reduction)
+    yield "colour", lambda: random_colour(rng, warped, AUGMENT)
+    yield "mask", lambda: warp.mask(split.ignore_mask(position), GEOMETRY.size, GEOMETRY.cells)
+    yield "heatmaps", lambda: torch.from_numpy(make_heatmaps(moved, GEOMETRY)).half()
+    yield "PAFs", lambda: make_pafs(moved, GEOMETRY, np.float16)

@@ -1,0 +1,151 @@
+"""What the training loop adds to forward, backward and step; on a CUDA device, how much of it is used."""
+
+import copy
+import statistics
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+from torch.optim.lr_scheduler import LambdaLR
+
+from bench.optimizers import optimizer_entry
+from bench.speed.compare import Pair, Row, compare
+from posemodel.config import InputSettings
+from posemodel.data.device_targets import make_targets
+from posemodel.data.loader import Batch
+from posemodel.device import synchronize
+from posemodel.loss import pose_loss
+from posemodel.network import PoseNetwork, build_network, input_geometry
+from posemodel.predict import to_device
+from posemodel.skeleton import NUM_PARTS
+from posemodel.throughput import ThroughputMeter
+from posemodel.train import schedule_factor
+from posemodel.training_step import TrainingStep
+
+NETWORK, SIZE, BATCH_SIZE = "small", 160, 4
+"""As the `small` preset trains: of all presets the one with the shortest steps, so that the loop weighs most."""
+BATCHES = 8
+STEPS = 10
+"""In one turn of each side: a window of the loop."""
+OPTIMIZER = "adam"
+
+
+def measure(device: torch.device, *, repeats: int = 25) -> list[Row]:
+    """Time windows of the training loop against as many bare forward + loss + backward + step on the same batches.
+
+    The batches are in memory, on the device. The loop adds the schedule, timing, accounting and the window's end.
+    """
+    geometry = input_geometry(NETWORK, SIZE)
+    batches = memory_batches(geometry, BATCH_SIZE, BATCHES, device)
+    network = build_network(NETWORK, seed=0).to(device, memory_format=torch.channels_last).train()
+    pair = Pair(
+        _loop(copy.deepcopy(network), batches, geometry, device, repeats),
+        _bare(copy.deepcopy(network), batches),
+    )
+    row = compare(
+        "train",
+        f"bare forward + backward + step, {STEPS} steps",
+        [pair],
+        repeats=repeats,
+        asked=1.03,
+        warm_up=2,
+        synchronize=lambda: synchronize(device),
+        device=device.type,
+        network=NETWORK,
+        size=SIZE,
+        batch_size=BATCH_SIZE,
+        steps=STEPS,
+    )
+    row.facts["parts_ms"] = part_times(network, batches, device)
+    return [row]
+
+
+def part_times(network: PoseNetwork, batches: Sequence[Batch], device: torch.device) -> dict[str, float]:
+    """Median milliseconds of each part of a step, the device awaited after each."""
+    optimizer = optimizer_entry(OPTIMIZER).factory({"lr": 1e-4})(network.parameters())
+    times: dict[str, list[float]] = {}
+    for batch in [*batches, *batches]:
+        began = time.perf_counter()
+
+        def lap(part: str) -> None:
+            nonlocal began
+            synchronize(device)
+            now = time.perf_counter()
+            times.setdefault(part, []).append(1000 * (now - began))
+            began = now
+
+        images = network.normalize(batch.images)
+        lap("normalise")
+        stages = network.stages(images)
+        lap("forward")
+        loss, _ = pose_loss(stages, batch)
+        lap("loss")
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        lap("backward")
+        optimizer.step()
+        lap("optimizer")
+    return {part: statistics.median(taken[len(batches) :]) for part, taken in times.items()}
+
+
+def memory_batches(
+    geometry: InputSettings, batch_size: int, number: int, device: torch.device, *, with_targets: bool = True
+) -> list[Batch]:
+    """Batches of random pixels and people; with their targets on the device, or without in the CPU's memory.
+
+    Those in the CPU's memory are pinned where the device is a CUDA one: what a loader hands to it.
+    """
+    generator = torch.Generator().manual_seed(0)
+    side, cells = geometry.size, geometry.cells
+    batches = []
+    for _ in range(number):
+        people = torch.rand((batch_size, 2, NUM_PARTS, 3), generator=generator) * side
+        heatmaps, pafs = make_targets(people, geometry) if with_targets else (None, None)
+        pixels = torch.randint(0, 256, (batch_size, side, side, 3), generator=generator, dtype=torch.uint8)
+        batch = Batch(
+            images=pixels.permute(0, 3, 1, 2),
+            heatmaps=heatmaps,
+            pafs=pafs,
+            mask=torch.ones((batch_size, 1, cells, cells), dtype=torch.uint8),
+            people=people,
+            warps=torch.zeros((batch_size, 2, 3), dtype=torch.float64),
+            image_ids=torch.arange(batch_size),
+        )
+        if with_targets:
+            batch = to_device(batch, device, geometry)
+        elif device.type == "cuda":
+            batch = Batch(*(None if tensor is None else tensor.pin_memory() for tensor in batch))
+        batches.append(batch)
+    return batches
+
+
+def _loop(
+    network: PoseNetwork, batches: Sequence[Batch], geometry: InputSettings, device: torch.device, windows: int
+) -> Callable[[], object]:
+    optimizer = optimizer_entry(OPTIMIZER).factory({"lr": 1e-4})(network.parameters())
+    scheduler = LambdaLR(optimizer, schedule_factor("cosine", 0.05, 2 * windows * STEPS))
+    meter = ThroughputMeter(device)
+    step = TrainingStep(network, optimizer, scheduler, geometry, meter)
+
+    def window() -> None:
+        meter.start()
+        for batch in meter.waiting(batches[number % len(batches)] for number in range(STEPS)):
+            step(batch)
+        meter.pause()
+        step.mean_loss()
+
+    return window
+
+
+def _bare(network: PoseNetwork, batches: Sequence[Batch]) -> Callable[[], object]:
+    optimizer = optimizer_entry(OPTIMIZER).factory({"lr": 1e-4})(network.parameters())
+
+    def steps() -> None:
+        for number in range(STEPS):
+            batch = batches[number % len(batches)]
+            loss, _ = pose_loss(network(batch.images), batch)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+
+    return steps

@@ -1,0 +1,71 @@
+"""The maps of ``targets`` for a whole batch, made by PyTorch on the device of the network.
+
+The same definitions over dense maps: a GPU makes them faster than workers can, and only the people have to travel.
+"""
+
+import functools
+
+import torch
+
+from posemodel import skeleton
+from posemodel.config import InputSettings
+from posemodel.data.targets import REACH, sigma_cells
+
+
+def make_targets(people: torch.Tensor, geometry: InputSettings) -> tuple[torch.Tensor, torch.Tensor]:
+    """People (B, P, 18, 3) in input pixels -> heatmaps (B, 19, C, C) and PAFs (B, 38, C, C), float16 on their device.
+
+    Rows of ``people`` without a labelled part are nobody: images of a batch have different numbers of people.
+    """
+    # float32 would move cells across a limb's border; Apple's GPUs know nothing wider.
+    exact = torch.float32 if people.device.type == "mps" else torch.float64
+    labelled = people[..., 2] > 0
+    centres = (people[..., :2].to(exact) + 0.5) / geometry.stride - 0.5
+    return (
+        _heatmaps(centres, labelled, geometry.cells, sigma_cells(geometry)),
+        _pafs(centres, labelled, geometry.cells),
+    )
+
+
+def _heatmaps(centres: torch.Tensor, labelled: torch.Tensor, cells: int, sigma: float) -> torch.Tensor:
+    grid = torch.arange(cells, device=centres.device, dtype=centres.dtype)
+    offsets = grid - centres[..., None]
+    gaussians = torch.exp(-0.5 / sigma**2 * offsets * offsets).float() * labelled[..., None, None]
+    across, down = gaussians.unbind(dim=3)
+    maps = across.new_zeros((len(centres), skeleton.NUM_HEATMAPS, cells, cells))
+    parts = maps[:, : skeleton.NUM_PARTS]
+    for person in range(centres.shape[1]):  # all at once would take a plane for each person
+        torch.maximum(parts, down[:, person, :, :, None] * across[:, person, :, None, :], out=parts)
+    maps[:, skeleton.BACKGROUND] = 1 - parts.amax(dim=1)
+    return maps.half()
+
+
+@functools.cache
+def _limb_ends(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    # Made once: a copy to a GPU waits until everything before it is done.
+    with torch.inference_mode(False):
+        return tuple(torch.as_tensor(ends, device=device) for ends in (skeleton.LIMB_FROM, skeleton.LIMB_TO))
+
+
+def _pafs(centres: torch.Tensor, labelled: torch.Tensor, cells: int) -> torch.Tensor:
+    limb_from, limb_to = _limb_ends(centres.device)
+    start, along = centres[:, :, limb_from], centres[:, :, limb_to] - centres[:, :, limb_from]
+    length = torch.linalg.vector_norm(along, dim=-1, keepdim=True)
+    drawn = labelled[:, :, limb_from] & labelled[:, :, limb_to] & (length[..., 0] > 0)
+    unit = along / length.clamp_min(torch.finfo(length.dtype).tiny)
+    grid = torch.arange(cells, device=centres.device, dtype=centres.dtype)
+    shape = (len(centres), skeleton.NUM_LIMBS, cells, cells)
+    sums = centres.new_zeros((*shape[:2], 2, *shape[2:]))
+    count = centres.new_zeros(shape)
+    for person in range(centres.shape[1]):
+        unit_x, unit_y = (unit[:, person, :, axis, None, None] for axis in (0, 1))
+        x = grid - start[:, person, :, 0, None, None]
+        y = grid[:, None] - start[:, person, :, 1, None, None]
+        nearest = (x * unit_x + y * unit_y).clamp_min(0).minimum(length[:, person, :, :, None])
+        inside = (x - nearest * unit_x).square() + (y - nearest * unit_y).square() <= REACH * REACH
+        inside = (inside & drawn[:, person, :, None, None]).to(count.dtype)
+        count += inside
+        sums[:, :, 0] += inside * unit_x
+        sums[:, :, 1] += inside * unit_y
+    fields = sums / count.clamp_min(1)[:, :, None]
+    return fields.reshape(len(centres), skeleton.NUM_PAFS, cells, cells).half()

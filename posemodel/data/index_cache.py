@@ -1,0 +1,160 @@
+"""Named arrays in a file, mapped into memory: what a large annotation file was packed into, kept for the next time.
+
+A file of the cache is named after the content that it was made from, so that it is never out of date. All of it can be
+removed at any time; what a process has mapped stays readable for it. It lies outside the data set, in a folder of the
+user: ``$POSEBENCH_CACHE``, else ``posebench`` below ``$XDG_CACHE_HOME`` or ``~/.cache`` (on Windows
+``%LOCALAPPDATA%``). Where that cannot be written to, there is no cache, and all goes on without.
+
+Whoever writes a file first removes those that nobody used for ``UNUSED_DAYS``, then the ones unused longest until all
+that remain take less than ``LARGEST_CACHE_BYTES``, and what killed processes left half written.
+
+A file is a prefix (``_PREFIX``), a JSON header (the key, and each array's name, type, shape and offset), then the
+arrays, each at a multiple of ``_ALIGNMENT`` bytes. Offsets count from the end of the header. The checksum in the
+prefix covers all that follows it.
+"""
+
+import contextlib
+import hashlib
+import json
+import logging
+import mmap
+import os
+import secrets
+import struct
+import time
+import zlib
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from posemodel.atomic_write import TEMPORARY
+from posemodel.config import CACHE_VARIABLE
+
+FORMAT = 1
+"""Raise it whenever the arrays made from a file change, or what counts as a sound file: older files are not read."""
+UNUSED_DAYS = 30
+LARGEST_CACHE_BYTES = 4 << 30
+_LEFT_BEHIND_SECONDS = 24 * 3600
+"""A file that is still being written after this time never will be finished."""
+
+SUFFIX = ".index"
+_MAGIC = b"posebidx"
+_PREFIX = struct.Struct("<8sIIQ")
+"""Magic, CRC-32, length of the header, length of the file."""
+_ALIGNMENT = 64
+_CHUNK = 1 << 20
+
+_log = logging.getLogger(__name__)
+
+
+def cache_folder() -> Path | None:
+    """Where the cache is; None where no such place is known."""
+    if chosen := os.environ.get(CACHE_VARIABLE):
+        return Path(chosen).absolute()
+    base = os.environ.get("LOCALAPPDATA" if os.name == "nt" else "XDG_CACHE_HOME")
+    if base and Path(base).is_absolute():
+        return Path(base) / "posebench"
+    try:
+        return Path.home() / ".cache" / "posebench"
+    except RuntimeError:
+        return None
+
+
+def cache_file(digest: str) -> Path | None:
+    """The cache's file for what was made from content of this digest, there or not."""
+    folder = cache_folder()
+    return None if folder is None else folder / f"{digest}-{FORMAT}{SUFFIX}"
+
+
+def digest_of_file(path: Path) -> str:
+    """SHA-256 of a file's content, which is never in memory as a whole."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def load(path: Path, names: Collection[str]) -> dict[str, NDArray[Any]] | None:
+    """The arrays of a file of the cache, read-only and mapped.
+
+    None unless it is there, whole, made from what it is named after, and has arrays of just these names.
+    """
+    try:
+        with path.open("rb") as file:
+            magic, checksum, header_length, length = _PREFIX.unpack(file.read(_PREFIX.size))
+            if magic != _MAGIC or length != os.fstat(file.fileno()).st_size:
+                return _refused(path, "is no whole file of the cache")
+            found = 0
+            while chunk := file.read(_CHUNK):
+                found = zlib.crc32(chunk, found)
+            if found != checksum:
+                return _refused(path, "is damaged")
+            content = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
+        header = json.loads(content[_PREFIX.size : _PREFIX.size + header_length].tobytes())
+        if header["key"] != path.stem or {entry[0] for entry in header["arrays"]} != set(names):
+            return _refused(path, "holds something else")
+        body = content[_PREFIX.size + header_length :]
+        with contextlib.suppress(OSError):
+            os.utime(path)  # it was used: see ``_prune``
+        return {
+            name: body[offset : offset + size].view(kind).reshape(shape)
+            for name, kind, shape, offset, size in header["arrays"]
+        }
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError, struct.error) as error:
+        return _refused(path, f"cannot be read ({error})")
+
+
+def store(path: Path, arrays: dict[str, NDArray[Any]]) -> bool:
+    """Write arrays as a file of the cache, there as a whole or not at all; False where that cannot be done.
+
+    Several processes may do so at once: each writes a file of its own, and the last one stays. There is no waiting for
+    the disk as in ``atomic_write.replacing``: what a power cut spoils, the checksum tells.
+    """
+    entries, offset, parts = [], 0, []
+    for name, array in arrays.items():
+        padding = -array.nbytes % _ALIGNMENT
+        entries.append([name, array.dtype.str, array.shape, offset, array.nbytes])
+        offset += array.nbytes + padding
+        parts += [np.ascontiguousarray(array).reshape(-1).view(np.uint8), bytes(padding)]
+    header = json.dumps({"key": path.stem, "arrays": entries}).encode()
+    header += b" " * (-(_PREFIX.size + len(header)) % _ALIGNMENT)
+    checksum = 0
+    for part in (header, *parts):
+        checksum = zlib.crc32(part, checksum)
+    prefix = _PREFIX.pack(_MAGIC, checksum, len(header), _PREFIX.size + len(header) + offset)
+    temporary = path.with_name(f"{path.name}-{os.getpid()}-{secrets.token_hex(4)}{TEMPORARY}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):  # others may remove the same files
+            _prune(path.parent, room_for=len(prefix) + len(header) + offset)
+        try:
+            with temporary.open("xb") as file:
+                file.writelines((prefix, header, *parts))
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        _log.debug("%s: not kept (%s)", path, error)
+        return False
+    return True
+
+
+def _refused(path: Path, why: str) -> None:
+    _log.debug("%s: %s, so it is made anew", path, why)
+
+
+def _prune(folder: Path, *, room_for: int) -> None:
+    """Remove what nobody used lately, what is beyond the largest size, and what killed processes left behind."""
+    now = time.time()
+    for leftover in folder.glob(f"*{SUFFIX}-*{TEMPORARY}"):
+        if now - leftover.stat().st_mtime > _LEFT_BEHIND_SECONDS:
+            leftover.unlink(missing_ok=True)
+    total = room_for
+    found = sorted(((file.stat(), file) for file in folder.glob(f"*{SUFFIX}")), key=lambda entry: -entry[0].st_mtime)
+    for status, file in found:
+        total += status.st_size
+        if total > LARGEST_CACHE_BYTES or now - status.st_mtime > UNUSED_DAYS * 24 * 3600:
+            file.unlink(missing_ok=True)

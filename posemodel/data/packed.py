@@ -1,0 +1,253 @@
+"""A split as packed arrays: an image's people, its ignore mask and its pixels by position.
+
+Everything is held in a few NumPy arrays instead of Python objects, so that forked workers share the memory (no
+reference counts are touched). Spawned workers map the file that the arrays were mapped from (see ``index_cache``), or
+get them through shared memory where there is none.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+
+from posemodel import skeleton
+from posemodel.data import index_cache
+from posemodel.data.image_files import decoded, file_fault
+from posemodel.data.left_out import NOTHING, LeftOut
+from posemodel.data.segmentation import complement
+from posemodel.data.truth import Truth
+from posemodel.errors import DataError
+
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class PackedSplit:
+    """One split. Images are addressed by position 0..len-1; a person is a non-crowd annotation with labelled keypoints.
+
+    image_ids (N,) int64, ascending; sizes (N, 2) int32 width, height; names: all file names, joined; name_start
+    (N + 1,). person_start (N + 1,): stretches of ``person_rows`` (P,), the rows of ``truth`` that are people.
+    Segments are kept only for images with something to ignore. region_start (N + 1,): rows of region_ignored (R,) bool
+    (True: a crowd or a person without keypoints; False: a labelled person, who is never ignored). A region is polygons
+    (region_polygon_start (R + 1,) -> polygon_start (Q + 1,) -> points (K, 2) float64) or compressed RLE
+    (region_rle_start (R + 1,) -> rle bytes). All starts and rows are int64. categories: the file's ids of the person
+    category, ascending.
+    """
+
+    name: str
+    annotations: str
+    folder: str
+    image_ids: NDArray[np.int64]
+    sizes: NDArray[np.int32]
+    names: NDArray[np.uint8]
+    name_start: NDArray[np.int64]
+    person_start: NDArray[np.int64]
+    person_rows: NDArray[np.int64]
+    region_start: NDArray[np.int64]
+    region_ignored: NDArray[np.bool_]
+    region_polygon_start: NDArray[np.int64]
+    polygon_start: NDArray[np.int64]
+    points: NDArray[np.float64]
+    region_rle_start: NDArray[np.int64]
+    rle: NDArray[np.uint8]
+    categories: NDArray[np.int64]
+    truth: Truth
+    """What people are scored against: everybody in every image, those that ``subset`` leaves out among them."""
+    chosen: NDArray[np.int64] | None = None
+    """Positions kept of the whole split (see ``subset``); None keeps all."""
+    left_out: LeftOut = NOTHING
+    """What of the annotation file was left out as bad; a derived split shares its file with another."""
+    mapped_from: str | None = None
+    """The file of ``index_cache`` that the arrays are mapped from; None: they are in memory."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_shared", {})
+
+    @classmethod
+    def of_arrays(cls, arrays: Arrays, **others: Any) -> "PackedSplit":
+        """A split of ``packing.packed_arrays`` and the fields that are no arrays."""
+        own, truth = _by_owner(arrays)
+        return cls(**own, truth=truth, **others)
+
+    def __len__(self) -> int:
+        return len(self.image_ids) if self.chosen is None else len(self.chosen)
+
+    def __getstate__(self) -> dict[str, Any]:
+        names = [field.name for field in fields(self) if field.name not in (*_ARRAYS, "truth")]
+        state = {name: getattr(self, name) for name in names}
+        if self.mapped_from is None or not Path(self.mapped_from).is_file():
+            state |= {"mapped_from": None, "arrays": self._in_shared_memory()}
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        tensors = state.pop("arrays", None)
+        if tensors is None:
+            arrays = index_cache.load(Path(state["mapped_from"]), ARRAY_NAMES)
+            if arrays is None:
+                raise DataError(
+                    f"{state['mapped_from']}: this index of {state['annotations']} was removed or damaged while a "
+                    "worker started. Start again: it is made anew."
+                )
+        else:
+            arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+        own, truth = _by_owner(arrays)
+        for name, value in {**state, **own, "truth": truth, "_shared": tensors or {}}.items():
+            object.__setattr__(self, name, value)
+
+    def _in_shared_memory(self) -> dict[str, torch.Tensor]:
+        # Tensors in shared memory travel to spawned workers by handle; NumPy arrays would be copied into each. The
+        # tensors are kept, so that the next epoch's workers map the same memory.
+        if not self._shared:
+            arrays = {name: getattr(self, name) for name in _ARRAYS}
+            arrays |= {f"{_TRUTH}{name}": getattr(self.truth, name) for name in _TRUTH_ARRAYS}
+            for name, array in arrays.items():  # mapped ones cannot be written to, which PyTorch warns of
+                self._shared[name] = torch.from_numpy(np.array(array)).share_memory_()
+            own, truth = _by_owner({name: tensor.numpy() for name, tensor in self._shared.items()})
+            for name, value in {**own, "truth": truth, "mapped_from": None}.items():
+                object.__setattr__(self, name, value)
+        return self._shared
+
+    def _row(self, position: int) -> int:
+        return position if self.chosen is None else int(self.chosen[position])
+
+    def subset(self, positions: Iterable[int] | NDArray[np.int64]) -> "PackedSplit":
+        """The same arrays seen through a choice of positions (no copy)."""
+        rows = np.array(positions if isinstance(positions, np.ndarray) else list(positions), np.int64)
+        return replace(self, chosen=rows if self.chosen is None else self.chosen[rows])
+
+    def labelled_only(self) -> "PackedSplit":
+        """Only the images with at least one labelled person."""
+        people = np.diff(self.person_start)
+        return self.subset(np.flatnonzero(people if self.chosen is None else people[self.chosen]))
+
+    def digest(self) -> str:
+        """A short digest of the ids of the images: tells one choice of images from another."""
+        ids = self.image_ids if self.chosen is None else self.image_ids[self.chosen]
+        return hashlib.sha256(np.ascontiguousarray(ids).tobytes()).hexdigest()[:16]
+
+    @property
+    def category(self) -> int:
+        """The annotation file's id of the person category (1 in COCO): results name it."""
+        return int(self.categories[0])
+
+    def image_id(self, position: int) -> int:
+        """COCO's id of the image."""
+        return int(self.image_ids[self._row(position)])
+
+    def size(self, position: int) -> tuple[int, int]:
+        """Annotated (width, height) in pixels."""
+        width, height = self.sizes[self._row(position)]
+        return int(width), int(height)
+
+    def path(self, position: int) -> Path:
+        """The image file."""
+        row = self._row(position)
+        return Path(self.folder, self.names[self.name_start[row] : self.name_start[row + 1]].tobytes().decode())
+
+    def people_count(self, position: int) -> int:
+        """Number of labelled people."""
+        row = self._row(position)
+        return int(self.person_start[row + 1] - self.person_start[row])
+
+    def coco_keypoints(self, position: int) -> NDArray[np.float32]:
+        """Labelled people in COCO's order: (N, 17, 3) of x, y in pixels and visibility 0, 1, 2."""
+        row = self._row(position)
+        return self.truth.keypoints[self.person_rows[self.person_start[row] : self.person_start[row + 1]]]
+
+    def people(self, position: int) -> NDArray[np.float32]:
+        """Labelled people in our order, with the neck: (N, 18, 3) of x, y in pixels and visibility 0, 1, 2."""
+        return people_from_coco(self.coco_keypoints(position))
+
+    def has_bad_file(self) -> bool:
+        """Whether a quick look at the image files finds one that cannot be used (see ``image_files``)."""
+        return any(
+            file_fault(self.path(position), *self.size(position), decode=False) is not None
+            for position in range(len(self))
+        )
+
+    def read_image(self, position: int) -> NDArray[np.uint8]:
+        """BGR pixels (height, width, 3), without EXIF rotation; DataError unless readable and of the annotated size."""
+        path = self.path(position)
+        image = decoded(path)
+        width, height = self.size(position)
+        if image is None or image.shape[:2] != (height, width):
+            fault = file_fault(path, width, height, decode=True)
+            text = "cannot be decoded" if fault is None else fault.text
+            raise DataError(
+                f"{path}: {text} (image id {self.image_id(position)}). Mend the file or remove its entry; "
+                "`posebench data check` lists every one."
+            )
+        return image
+
+    def ignore_mask(self, position: int) -> NDArray[np.uint8] | None:
+        """(height, width) uint8, 1 where nothing counts: crowds and people without keypoints, never a labelled person.
+
+        None where the whole image counts. Column by column in memory, as pycocotools decodes.
+        """
+        row = self._row(position)
+        first, last = int(self.region_start[row]), int(self.region_start[row + 1])
+        if not self.region_ignored[first:last].any():
+            return None
+        # Regions are united run by run; decoding each, and joining pixels, takes several times as long.
+        ignored = coco_mask.merge([self._region(r, row) for r in range(first, last) if self.region_ignored[r]])
+        labelled = [self._region(r, row) for r in range(first, last) if not self.region_ignored[r]]
+        if labelled:
+            united = coco_mask.merge(labelled)
+            elsewhere = united | {"counts": complement(united["counts"])}
+            ignored = coco_mask.merge([ignored, elsewhere], intersect=True)
+        return coco_mask.decode(ignored)
+
+    def _region(self, region: int, row: int) -> dict[str, Any]:
+        """A region of the image in a row, as compressed RLE."""
+        width, height = self.sizes[row].tolist()
+        counts = self.rle[self.region_rle_start[region] : self.region_rle_start[region + 1]].tobytes()
+        if counts:
+            return {"size": [height, width], "counts": counts}
+        polygons = [
+            self.points[self.polygon_start[q] : self.polygon_start[q + 1]].ravel().tolist()
+            for q in range(self.region_polygon_start[region], self.region_polygon_start[region + 1])
+        ]
+        return coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
+
+
+_ARRAYS = (
+    *("image_ids", "sizes", "names", "name_start", "person_start", "person_rows", "region_start", "region_ignored"),
+    *("region_polygon_start", "polygon_start", "points", "region_rle_start", "rle", "categories"),
+)
+_TRUTH = "truth."
+"""What the names of the truth's arrays begin with, among all. Its image ids are the split's."""
+_TRUTH_ARRAYS = tuple(field.name for field in fields(Truth) if field.name != "image_ids")
+ARRAY_NAMES = (*_ARRAYS, *(f"{_TRUTH}{name}" for name in _TRUTH_ARRAYS))
+"""Of all arrays that ``packing.packed_arrays`` makes."""
+
+
+def _by_owner(arrays: Arrays) -> tuple[Arrays, Truth]:
+    """The split's own arrays, and its truth."""
+    truth = Truth(image_ids=arrays["image_ids"], **{name: arrays[f"{_TRUTH}{name}"] for name in _TRUTH_ARRAYS})
+    return {name: arrays[name] for name in _ARRAYS}, truth
+
+
+def people_from_coco(keypoints: NDArray[np.float32]) -> NDArray[np.float32]:
+    """COCO keypoints (N, 17, 3) -> people (N, 18, 3).
+
+    The neck is the midpoint of the shoulders, not rounded, when both are labelled; its visibility is the lower one.
+    """
+    people = np.zeros((len(keypoints), skeleton.NUM_PARTS, 3), np.float32)
+    people[:, skeleton.PART_OF_COCO] = keypoints
+    right, left = people[:, skeleton.SHOULDERS[0]], people[:, skeleton.SHOULDERS[1]]
+    both = (right[:, 2] > 0) & (left[:, 2] > 0)
+    people[both, skeleton.NECK, :2] = (right[both, :2] + left[both, :2]) / 2
+    people[both, skeleton.NECK, 2] = np.minimum(right[both, 2], left[both, 2])
+    people[people[..., 2] == 0] = 0
+    return people
+
+
+def people_to_coco(people: NDArray[np.floating]) -> NDArray[np.float64]:
+    """People (N, 18, 3) -> (N, 17, 3) in COCO's order, the neck left out."""
+    return np.asarray(people, np.float64)[:, skeleton.PART_OF_COCO]

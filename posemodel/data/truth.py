@@ -1,0 +1,26 @@
+"""What people are scored against: every person annotation of a split, crowds and unlabelled people too."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """Person annotations of N images as packed arrays; those of image n are rows ``start[n]:start[n + 1]``, in the
+    order of the annotation file (pycocotools breaks ties by it).
+
+    image_ids (N,) int64, ascending; start (N + 1,) int64; keypoints (T, 17, 3) float32 in COCO's order as annotated;
+    boxes (T, 4) float64 x, y, width, height; areas (T,) float64, of the segment; crowd (T,) bool; ignored (T,) bool: a
+    crowd, or declared (where it declares) to have no labelled keypoint. Found people that match these count for
+    nothing.
+    """
+
+    image_ids: NDArray[np.int64]
+    start: NDArray[np.int64]
+    keypoints: NDArray[np.float32]
+    boxes: NDArray[np.float64]
+    areas: NDArray[np.float64]
+    crowd: NDArray[np.bool_]
+    ignored: NDArray[np.bool_]
