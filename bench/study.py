@@ -27,10 +27,12 @@ from bench.analysis import (
     verdict,
 )
 from bench.analysis.verdict import budget_too_small
+from bench.execute import interruption
 from bench.execute.events import OnEvent, PhaseBegan, nobody
 from bench.execute.local import Crew, crew
 from bench.execute.worker import WorkerSettings
 from bench.ledger import Ledger
+from bench.locks import alone_on
 from bench.measure.machine import fingerprint
 from bench.plan import Chosen, plan_confirm, plan_tune, total_trials
 from bench.progress import recorded
@@ -79,24 +81,32 @@ def run_study(
             tracker = Tracker(places.tracking_uri, spec.name)
             if tracker.finished():
                 session = None  # it has ended before: what is done now is none of its time
-            closing.push(partial(_close, tracker, session))
-            _run_phases(spec, places, ledger, tracker, hands, session)
+            with interruption.held():  # a run that is open is closed, whatever comes
+                parent = tracker.open_study(spec, fingerprint())
+                closing.push(partial(_close, tracker, session))
+            _run_phases(spec, places, ledger, tracker, hands, session, parent)
         _settled_records(ledger, tracker, places)
         tracker.abandon()
         folder = places.reports / spec.name
         result = load_result(tracker)
-        write_parts(result, folder)
-        _note(tracker, session)
-        result = replace(result, time_use=time_use(result.records, tracker.sessions()))
-        report = write_pages(result, folder)
-        tracker.log_report(folder, short_text(result))
+        with alone_on(folder):  # two processes that work on one study end at the same time
+            write_parts(result, folder)
+            _note(tracker, session)
+            result = replace(result, time_use=time_use(result.records, tracker.sessions()))
+            report = write_pages(result, folder)
+            tracker.log_report(folder, short_text(result))
     return result, report
 
 
 def _run_phases(
-    spec: StudySpec, places: Places, ledger: Ledger, tracker: Tracker, hands: Crew, session: Session | None
+    spec: StudySpec,
+    places: Places,
+    ledger: Ledger,
+    tracker: Tracker,
+    hands: Crew,
+    session: Session | None,
+    parent: str,
 ) -> None:
-    parent = tracker.open_study(spec, fingerprint())
     settings = WorkerSettings(places.storage_url, places.tracking_uri, spec.name, spec.identity(), parent, spec.data)
 
     def run_phase(plan: list[TrialSpec]) -> None:
@@ -119,10 +129,10 @@ def _note(tracker: Tracker, session: Session | None) -> None:
 def _close(
     tracker: Tracker, session: Session | None, kind: type[BaseException] | None, *_error: BaseException | object
 ) -> None:
-    """End the study's run, however the study has ended."""
-    if kind is not None and not issubclass(kind, SettingsError):  # a study that is refused is not worked on
+    """End the study's run, however the study has ended; one that had ended before stays finished."""
+    if kind is not None:
         _note(tracker, session)
-    tracker.close_study("FINISHED" if kind is None else "KILLED")
+    tracker.close_study("FINISHED" if kind is None or session is None else "KILLED")
 
 
 def choose(spec: StudySpec, records: pd.DataFrame) -> dict[str, Chosen]:

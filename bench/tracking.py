@@ -4,7 +4,6 @@ A study is an experiment with a parent run; each trial is a child run. A child c
 and tagged as recorded, so that a run cut off by a kill is never taken for a result. Only these two import MLflow.
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -16,14 +15,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from bench import mlflow_environment  # noqa: F401 (MLflow reads it)
+
+# isort: split
 import cv2
 import mlflow
 import numpy as np
 import sqlalchemy
-from filelock import FileLock
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
+from bench.locks import alone_on
 from bench.mlflow_views import saved_views
 from bench.record import FAULTS, TEXT_FIELDS, CurvePoint, Record, Samples, Session, now_ms
 from bench.spec import StudySpec, TrialSpec, refuse_difference
@@ -101,7 +103,8 @@ class Tracker(StudyRuns):
         self.client.set_tag(parent, SPEC_TAG, spec.model_dump_json())  # the data may stand in another folder now
         if not self.client.get_run(parent).inputs.dataset_inputs:
             self._describe_study(parent, spec)  # a kill came in between
-        self.client.update_run(parent, status="RUNNING")
+        if not self.finished():  # what has ended stays so while it is only shown again
+            self.client.update_run(parent, status="RUNNING")
         return parent
 
     def _describe_study(self, parent: str, spec: StudySpec) -> None:
@@ -249,8 +252,7 @@ def _make_sqlite(path: Path) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     workshop = path.with_name(f"{path.name}.part")
-    key = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
-    with FileLock(Path(tempfile.gettempdir(), f"posebench-{key}.lock")):
+    with alone_on(path):
         if not path.is_file():
             shutil.rmtree(workshop, ignore_errors=True)  # a killed process's
             workshop.mkdir()

@@ -6,7 +6,6 @@ A child run counts as a record only once it is closed and tagged as recorded (`b
 import contextlib
 import json
 import math
-import os
 import sqlite3
 import sys
 import tempfile
@@ -15,12 +14,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("DO_NOT_TRACK", "true")
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
-os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+from bench import mlflow_environment  # noqa: F401 (MLflow reads it)
 
+# isort: split
 import mlflow
 import pandas as pd
 import sqlalchemy

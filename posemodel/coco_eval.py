@@ -110,7 +110,8 @@ def pair_oks(
 ) -> NDArray[np.float64]:
     """OKS (P,) of pairs: rows ``found`` (P,) of the keypoints (D, 17, 3) with rows ``true`` (P,) of the truth.
 
-    Operation by operation like ``COCOeval.computeOks``, to the last bit. With someone without labelled keypoints a
+    Operation by operation like ``COCOeval.computeOks``, to the last bit for keypoints that float32 holds exactly, as
+    COCO's. With someone without labelled keypoints a
     point is as far off as from the box of three times the size.
     """
     blocks = range(0, len(found), BLOCK)

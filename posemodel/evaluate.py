@@ -147,14 +147,14 @@ def score_file(
         missing = {"image_id", "category_id", "keypoints", "score"} - set(result if isinstance(result, dict) else ())
         if missing:
             raise DataError(f"{predictions}: result {number} lacks {', '.join(sorted(missing))}.")
-        if not isinstance(result["image_id"], int) or result["image_id"] not in image_ids:
+        if not is_id(result["image_id"]) or result["image_id"] not in image_ids:
             raise DataError(f"{predictions}: result {number} is of image {result['image_id']}, not in {annotations}.")
         keypoints = result["keypoints"]
-        if not isinstance(keypoints, list) or len(keypoints) != 51 or not all_finite(keypoints):
+        if not isinstance(keypoints, list) or len(keypoints) != KEYPOINT_VALUES or not all_finite(keypoints):
             raise DataError(f"{predictions}: result {number}: `keypoints` must hold 51 finite numbers (17 x, y, v).")
         if not all_finite([result["score"]]):
             raise DataError(f"{predictions}: result {number}: `score` must be a finite number.")
-        if not isinstance(result["category_id"], int) or result["category_id"] not in people:
+        if not is_id(result["category_id"]) or result["category_id"] not in people:
             raise DataError(
                 f"{predictions}: result {number}: `category_id` {result['category_id']} is no person in {annotations}."
             )

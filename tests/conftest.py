@@ -15,7 +15,8 @@ if str(REPOSITORY) not in sys.path:  # `tests.support` is importable whichever w
 
 from tests.support.coco_builder import CocoBuilder  # noqa: E402
 
-os.environ["POSEBENCH_CACHE"] = tempfile.mkdtemp(prefix="posebench-tests-")  # of processes that tests start, too
+_cache = tempfile.TemporaryDirectory(prefix="posebench-tests-")  # removed when the tests end
+os.environ["POSEBENCH_CACHE"] = _cache.name  # of processes that tests start, too
 
 
 @pytest.fixture(scope="session")

@@ -78,7 +78,8 @@ class TimeUse:
         train_s: Inside training: the sum over the recorded trials, divided by the trials that ran at once.
         eval_s: Inside evaluation, likewise.
         data_s: Generating the data set, before the first trial.
-        other_s: The rest. Trials that failed or left no record (a kill, an interruption) are in it, idle workers too.
+        other_s: The rest. Trials that failed or were given back are in it, idle workers too; but not what a killed
+            session did after its last record.
         train_share: ``train_s`` over ``wall_s``.
         eval_share: ``eval_s`` over ``wall_s``.
         data_share: ``data_s`` over ``wall_s``.
@@ -113,7 +114,8 @@ def time_use(records: pd.DataFrame, sessions: pd.DataFrame) -> TimeUse | None:
         sessions: One row a process that worked on the study: ``began_ms``, ``heard_ms``, ``workers``, ``data_s``.
 
     Returns:
-        None where it is not known: sessions were not recorded, or a trial ran before the first of them.
+        None where it is not known: sessions were not recorded, a trial ran before the first of them (an earlier
+        version's, or another host's clock), or two worked on the study at the same time.
     """
     records = with_record_columns(records)
     sessions = sessions.sort_values("began_ms", ignore_index=True)
@@ -125,11 +127,14 @@ def time_use(records: pd.DataFrame, sessions: pd.DataFrame) -> TimeUse | None:
     last = ended.groupby(own).max().reindex(sessions.index)
     lengths = (np.fmax(sessions["heard_ms"].astype(float), last) - began) / 1000
     wall, offered = float(lengths.sum()), float((lengths * sessions["workers"]).sum())
-    if offered <= 0:
+    together = (began.shift(-1) < sessions["heard_ms"]).any()
+    if offered <= 0 or together:
         return None
     data = float((sessions["data_s"] * sessions["workers"]).sum()) / offered
     train, evaluate = (float(_number(records[name]).sum()) / offered for name in ("train_seconds", "eval_seconds"))
     other = 1 - train - evaluate - data
+    if other < 0:  # sessions that overlapped, one of them killed before it could say so
+        return None
     return TimeUse(
         wall_s=wall,
         train_s=train * wall,

@@ -1,7 +1,5 @@
 """`posebench data`: look at a data set before training on it, or make one."""
 
-import hashlib
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -150,15 +148,13 @@ def _most_common(sizes: dict[str, int], shown: int = 2) -> str:
 
 def make_synthetic(directory: Path, images: int, seed: int, *, num_workers: int | None = None) -> dict[str, int]:
     """Generate a synthetic set with a progress bar; a complete one is left as it is."""
-    from filelock import FileLock
-
+    from bench.locks import alone_on
     from posemodel.data.synthetic import generate
     from posemodel.errors import DataError
 
     # Two studies that begin at once in one folder share the set; the lock file is no litter of theirs.
-    key = hashlib.sha256(str(directory.resolve()).encode()).hexdigest()[:16]
     try:
-        with FileLock(Path(tempfile.gettempdir(), f"posebench-{key}.lock")), progress_bar() as bar:
+        with alone_on(directory), progress_bar() as bar:
             task = bar.add_task(f"rendering {directory}", total=images)
             started = False
 

@@ -13,13 +13,16 @@ def report(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Analyse the records of a study again and write reports/STUDY/report.md."""
+    from bench.locks import alone_on
     from bench.report.write import write_report
     from bench.study import load_result
     from bench.tracking import Tracker
 
     places = study_places()
     result = load_result(Tracker(places.tracking_uri, study, create=False))
-    path = write_report(result, places.reports / study)
+    folder = places.reports / study
+    with alone_on(folder):  # the study itself may be writing it
+        path = write_report(result, folder)
     if as_json:
         print_json(result.document(path.as_posix()))
     else:

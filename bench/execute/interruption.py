@@ -9,6 +9,7 @@ database's lock for instance, where no handler runs: a thread hears of it from t
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -48,9 +49,18 @@ def handled() -> Iterator[None]:
         signal.signal(number, _on_signal)
     descriptor = signal.set_wakeup_fd(tell.fileno(), warn_on_full_buffer=False)
     threading.Thread(target=_listen, args=(hear,), daemon=True, name="second Ctrl-C").start()
+    hook = sys.unraisablehook
+
+    def unraisable(found: Any) -> None:
+        # Raised in a destructor or a weak reference's callback, it is swallowed, and would only be printed.
+        if not (_State.asked and issubclass(found.exc_type, KeyboardInterrupt)):
+            hook(found)
+
+    sys.unraisablehook = unraisable
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         for number in ours:
             signal.signal(number, before[number])
         signal.set_wakeup_fd(descriptor)

@@ -16,7 +16,7 @@ from multiprocessing.process import BaseProcess
 from bench.execute import interruption
 from bench.execute.events import Event, OnEvent, Stopping, TrialEnded, WorkerDied
 from bench.execute.interruption import INTERRUPTED
-from bench.execute.worker import WorkerSettings, sweep, work
+from bench.execute.worker import WorkerSettings, load_libraries, sweep, work
 from bench.ledger import Ledger
 from bench.measure.machine import usable_cores
 from bench.tracking import Tracker
@@ -89,6 +89,7 @@ class Crew:
         Raises WorkerError when workers end with an error, or die again and again without a new record.
         """
         if self.workers == 1:
+            load_libraries()
             work(settings, self.on_event)
             return
         share = replace(settings, workers=self.workers, threads=max(1, usable_cores() // self.workers))
@@ -104,13 +105,14 @@ class Crew:
 
     def dismiss(self) -> None:
         """End the worker processes. Those that hold trials give them back."""
-        killed = _stop(self._crew, self.on_event)
-        if killed and self._settings is not None:
-            known = self._settings
-            sweep(
-                Ledger(known.storage_url, known.study_name, known.identity),
-                Tracker(known.tracking_uri, known.study_name),
-            )
+        with interruption.held():  # a second Ctrl-C still ends all at once
+            killed = _stop(self._crew, self.on_event)
+            if killed and self._settings is not None:
+                known = self._settings
+                sweep(
+                    Ledger(known.storage_url, known.study_name, known.identity),
+                    Tracker(known.tracking_uri, known.study_name),
+                )
 
     def kill(self) -> None:
         """End all workers at once: this process is leaving and waits for nobody."""
@@ -253,8 +255,7 @@ def _work(tell: Connection, lifeline: Connection) -> None:
     with interruption.handled():
         threading.Thread(target=_listen, args=(lifeline, orders), daemon=True, name="lifeline").start()
         try:
-            import torch._dynamo  # noqa: F401 (PyTorch does so for the first optimizer: seconds that no trial should pay)
-
+            load_libraries()
             send(_Ready())
             while True:
                 work(_next(orders), send)

@@ -1,5 +1,6 @@
 """The worker: claim a trial, run it, record it, close it; until nothing waits and nothing runs."""
 
+import importlib
 import os
 import socket
 import threading
@@ -62,6 +63,11 @@ def work(settings: WorkerSettings, on_event: OnEvent = nobody) -> None:
             time.sleep(POLL_S)
         else:
             return
+
+
+def load_libraries() -> None:
+    """Import what PyTorch imports by itself for the first optimizer: seconds that no trial should pay."""
+    importlib.import_module("torch._dynamo")
 
 
 def _take(ledger: Ledger) -> Claim | None:

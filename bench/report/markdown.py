@@ -144,20 +144,21 @@ def _time(result: StudyResult) -> list[str]:
     if use is None:
         return [
             "## Where the time went",
-            "Not recorded: the study was run, at least in part, by an earlier version.",
+            "Not known: no session of the study was recorded, or not all were (an earlier version ran them), or "
+            "several processes worked on it at the same time.",
         ]
     at_once = f", divided by the {use.workers:.3g} trials that ran at once" if use.workers > 1 else ""
-    commands = "the command's begin" if use.sessions == 1 else f"the begin of each of {use.sessions} commands"
-    killed = " (one that was killed: to the end of its last recorded trial)" if use.sessions > 1 else ""
+    commands = "the command" if use.sessions == 1 else f"{use.sessions} commands"
     return [
         "## Where the time went",
         markdown_table(TIME_COLUMNS, time_rows(use)),
         _prose(
-            f"*All*: wall time from {commands} to its end{killed}, which is, for the last one, when this page's "
-            f"tables and figures were written. *Training* and *evaluation*: sums over the trials{at_once}. *The rest*: "
+            f"*All*: wall time of {commands} that reached the first trial or a later one, from the begin to where it "
+            "was last heard of: its end (when the tables and figures of a report were written), or, of a killed one, "
+            f"the last trial that it recorded. *Training* and *evaluation*: sums over the trials{at_once}. *The rest*: "
             "loading libraries, the time estimate, opening data, building networks, records, sample images, idle "
-            "workers at the end of a phase, analysis and figures; and trials that failed or were not recorded. Only "
-            "writing this page and attaching the report to its MLflow run come after."
+            "workers at the end of a phase, analysis and figures; and trials that failed or were given back. Writing "
+            "this page and attaching the report to its MLflow run come after."
         ),
     ]
 

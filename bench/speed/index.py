@@ -22,6 +22,7 @@ from bench.speed.compare import Row, summarize
 from posemodel.data import index_cache
 from posemodel.data.coco import PackedSplit, open_split
 from posemodel.data.synthetic.scene import render_image
+from posemodel.errors import DataError
 from posemodel.skeleton import COCO_KEYPOINTS, COCO_SKELETON
 
 IMAGES, PEOPLE = 118_000, 150_000
@@ -72,7 +73,7 @@ def measure(*, images: int = IMAGES, people: int = PEOPLE, repeats: int = 5) -> 
                     cached[repeat] = _in_new_process(_open_seconds, root, cache)
         cached_memory = _in_new_process(_memory, root, cache)
         workers = {way: _worker_pss(root, few, cache, way) for way in ("fork", "spawn")}
-        shutil.rmtree(cache)
+        shutil.rmtree(cache, ignore_errors=True)
         first_memory = _in_new_process(_memory, root, cache)
     return [
         summarize("index first", "json.load", 1000 * first, 1000 * loading, asked=ASKED_FIRST, **facts, **first_memory),
@@ -158,8 +159,11 @@ def _load_seconds(file: Path) -> float:
 def _open_seconds(root: Path, cache: Path) -> float:
     with _cache_at(cache):
         began = time.perf_counter()
-        open_split(root, "train", look_at_images=False)
-        return time.perf_counter() - began
+        split = open_split(root, "train", look_at_images=False)
+        seconds = time.perf_counter() - began
+    if split.mapped_from is None:
+        raise DataError(f"{cache}: the index was not kept there. Is the temporary folder's disk full?")
+    return seconds
 
 
 def _memory(root: Path, cache: Path) -> dict[str, float]:
@@ -193,7 +197,8 @@ class _People(Dataset[int]):
 
 def _worker_pss(root: Path, few: Path, cache: Path, way: str) -> float | None:
     """MiB of PSS that one more worker adds with a split, beyond those with a split of few images."""
-    if not Path("/proc/self/smaps_rollup").exists():
+    rollup = Path("/proc/self/smaps_rollup")
+    if not rollup.exists() or "Pss_Anon:" not in rollup.read_text():  # an older kernel
         return None
     added = []
     for folder in (root, few):

@@ -1,5 +1,6 @@
 """How long a step of each optimizer takes, and what state it keeps."""
 
+import warnings
 from functools import partial
 
 import torch
@@ -23,6 +24,7 @@ def measure(device: torch.device, *, repeats: int = 10) -> list[Row]:
     Defaults of each, fused or multi-tensor where PyTorch has it, with all the threads that PyTorch takes. AdaBound here
     is that package too: its row compares it with itself, and shows the noise.
     """
+    warnings.filterwarnings("ignore", message=r"This overload of add_ is deprecated")  # the package's
     package = AdaBound(_parameters(device), lr=LR)
     return [
         compare(

@@ -108,8 +108,9 @@ def _index(annotations: Path) -> tuple[Arrays | None, str | None]:
         del raw
         arrays = packed_arrays(document) if proven_sound(document) else None
         del document
-    if arrays is None or file is None or not index_cache.store(file, arrays):
+    if arrays is None or file is None:
         return arrays, None
+    index_cache.store(file, arrays)  # where it cannot, another process may have
     mapped = index_cache.load(file, ARRAY_NAMES)  # shared with every process that maps it too
     return (arrays, None) if mapped is None else (mapped, str(file))
 

@@ -1,9 +1,10 @@
 """Named arrays in a file, mapped into memory: what a large annotation file was packed into, kept for the next time.
 
 A file of the cache is named after the content that it was made from, so that it is never out of date. All of it can be
-removed at any time; what a process has mapped stays readable for it. It lies outside the data set, in a folder of the
-user: ``$POSEBENCH_CACHE``, else ``posebench`` below ``$XDG_CACHE_HOME`` or ``~/.cache`` (on Windows
-``%LOCALAPPDATA%``). Where that cannot be written to, there is no cache, and all goes on without.
+removed at any time; what a process has mapped stays readable for it (on a local disk: the cache belongs on one). It
+lies outside the data set, in a folder of the user: ``$POSEBENCH_CACHE``, else ``posebench`` below ``$XDG_CACHE_HOME``
+or ``~/.cache`` (on Windows ``%LOCALAPPDATA%``). Where that cannot be written to, there is no cache, and all goes on
+without.
 
 Whoever writes a file first removes those that nobody used for ``UNUSED_DAYS``, then the ones unused longest until all
 that remain take less than ``LARGEST_CACHE_BYTES``, and what killed processes left half written.
@@ -19,7 +20,9 @@ import json
 import logging
 import mmap
 import os
+import re
 import secrets
+import stat
 import struct
 import time
 import zlib
@@ -41,6 +44,7 @@ _LEFT_BEHIND_SECONDS = 24 * 3600
 """A file that is still being written after this time never will be finished."""
 
 SUFFIX = ".index"
+_OWN_NAME = re.compile(rf"[0-9a-f]{{64}}-\d+{re.escape(SUFFIX)}(?P<temporary>-\d+-[0-9a-f]+{re.escape(TEMPORARY)})?")
 _MAGIC = b"posebidx"
 _PREFIX = struct.Struct("<8sIIQ")
 """Magic, CRC-32, length of the header, length of the file."""
@@ -53,7 +57,7 @@ _log = logging.getLogger(__name__)
 def cache_folder() -> Path | None:
     """Where the cache is; None where no such place is known."""
     if chosen := os.environ.get(CACHE_VARIABLE):
-        return Path(chosen).absolute()
+        return Path(chosen).expanduser().absolute()
     base = os.environ.get("LOCALAPPDATA" if os.name == "nt" else "XDG_CACHE_HOME")
     if base and Path(base).is_absolute():
         return Path(base) / "posebench"
@@ -128,8 +132,7 @@ def store(path: Path, arrays: dict[str, NDArray[Any]]) -> bool:
     temporary = path.with_name(f"{path.name}-{os.getpid()}-{secrets.token_hex(4)}{TEMPORARY}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(OSError):  # others may remove the same files
-            _prune(path.parent, room_for=len(prefix) + len(header) + offset)
+        _prune(path.parent, room_for=len(prefix) + len(header) + offset)
         try:
             with temporary.open("xb") as file:
                 file.writelines((prefix, header, *parts))
@@ -147,14 +150,26 @@ def _refused(path: Path, why: str) -> None:
 
 
 def _prune(folder: Path, *, room_for: int) -> None:
-    """Remove what nobody used lately, what is beyond the largest size, and what killed processes left behind."""
+    """Remove what nobody used lately, what is beyond the largest size, and what killed processes left behind.
+
+    Only files with names of the cache's: the folder may hold others, too.
+    """
     now = time.time()
-    for leftover in folder.glob(f"*{SUFFIX}-*{TEMPORARY}"):
-        if now - leftover.stat().st_mtime > _LEFT_BEHIND_SECONDS:
-            leftover.unlink(missing_ok=True)
+    kept = []
+    for file in folder.iterdir():
+        name = _OWN_NAME.fullmatch(file.name)
+        with contextlib.suppress(OSError):  # another user's, or gone meanwhile
+            status = file.lstat()
+            if name is None or not stat.S_ISREG(status.st_mode):
+                continue
+            age = now - status.st_mtime
+            if age > (_LEFT_BEHIND_SECONDS if name["temporary"] else UNUSED_DAYS * 24 * 3600):
+                file.unlink()
+            elif not name["temporary"]:
+                kept.append((age, status.st_size, file))
     total = room_for
-    found = sorted(((file.stat(), file) for file in folder.glob(f"*{SUFFIX}")), key=lambda entry: -entry[0].st_mtime)
-    for status, file in found:
-        total += status.st_size
-        if total > LARGEST_CACHE_BYTES or now - status.st_mtime > UNUSED_DAYS * 24 * 3600:
-            file.unlink(missing_ok=True)
+    for _, size, file in sorted(kept):
+        total += size
+        if total > LARGEST_CACHE_BYTES:
+            with contextlib.suppress(OSError):
+                file.unlink()

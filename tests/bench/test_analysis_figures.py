@@ -228,6 +228,7 @@ def test_where_sessions_are_unknown_so_is_where_the_time_went():
     assert time_use(trial, sessions()) is None
     assert time_use(trial, sessions(session(10, 60))) is None, "it ran before the first session that is known"
     assert time_use(pd.DataFrame([record("adam", 1)]), sessions(session(0, 60))) is None
+    assert time_use(trial, sessions(session(0, 60), session(30, 90))) is None, "two worked on it at the same time"
     empty = time_use(pd.DataFrame(), sessions(session(0, 60)))
     assert (empty.wall_s, empty.overhead_share) == (60, 1)
 

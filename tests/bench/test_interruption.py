@@ -137,6 +137,24 @@ def test_a_swallowed_interruption_is_raised_again(tmp_path):
     assert (code, said) == (130, ["swallowed", "interrupted"])
 
 
+def test_an_interruption_in_a_destructor_prints_nothing_and_is_raised_again(tmp_path):
+    code, said, errors = run(
+        """
+        class Library:
+            def __del__(self):
+                press()
+
+        library = Library()
+        del library
+        print("swallowed")
+        interruption.check()
+        print("not reached")
+        """,
+        tmp_path,
+    )
+    assert (code, said, errors) == (130, ["swallowed", "interrupted"], "")
+
+
 def test_ignored_signals_stay_ignored_and_handlers_are_given_back(tmp_path):
     def before(_number, _frame):
         raise AssertionError("not called here")

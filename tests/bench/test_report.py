@@ -168,7 +168,7 @@ def test_a_study_of_an_earlier_version_says_that_its_time_was_not_recorded(six, 
     sessions = sessions_of(simulate(six)[0]).iloc[:0]
     result = result_of(six, *simulate(six), sessions=sessions)
     text = write_report(result, tmp_path / "old").read_text()
-    assert "Not recorded" in section(text, "Where the time went")
+    assert "Not known" in section(text, "Where the time went")
     assert json.loads((tmp_path / "old" / "result.json").read_text())["time"] is None
 
 

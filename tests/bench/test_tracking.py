@@ -2,6 +2,8 @@
 
 import math
 import sqlite3
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -380,3 +382,17 @@ def test_a_report_is_made_where_everything_diverged_or_failed(tracker, record_on
     }
     assert "ValueError: the dog ate it" in report
     assert len(pd.read_csv(Path(hermetic) / "reports" / "records.csv")) == 2
+
+
+@pytest.mark.parametrize("module", ["bench.tracking", "bench.tracking_view"])
+def test_mlflow_is_imported_quiet_and_without_telemetry(module, monkeypatch):
+    """It reads its switches when it is imported, so that the order of imports decides."""
+    for variable in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK", "MLFLOW_LOGGING_LEVEL"):
+        monkeypatch.delenv(variable, raising=False)
+    code = (
+        f"import {module}, logging\n"
+        "from mlflow.telemetry.client import get_telemetry_client\n"
+        "print(get_telemetry_client(), logging.getLogger('mlflow').level >= logging.WARNING)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["None", "True"]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from posemodel.config import CACHE_VARIABLE
 from posemodel.data.synthetic import generate
 
 TIMEOUT_S = 240
@@ -43,7 +44,8 @@ class Place:
     @property
     def environment(self):
         """The person's environment without settings of ours; one thread, as the machine is shared."""
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("POSEBENCH_", "MLFLOW_", "PYTHON"))}
+        ours = ("POSEBENCH_", "MLFLOW_", "PYTHON")
+        kept = {k: v for k, v in os.environ.items() if k == CACHE_VARIABLE or not k.startswith(ours)}
         return kept | {"OMP_NUM_THREADS": "1"}
 
     def command(self, *arguments):

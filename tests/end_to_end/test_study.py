@@ -6,6 +6,8 @@ import re
 
 import pandas as pd
 
+from tests.support.running_study import DEADLINE_S, ended, output
+
 CONTRACT = {"study", "kind", "preset", "status", "trials", "optimizers", "verdict", "report"}
 ROW = {"name", "settings", "ap_mean", "ap_low", "ap_high", "n", "images_per_s", "optimizer_step_ms"}
 PLANNED = 6
@@ -158,3 +160,25 @@ def test_the_same_command_again_runs_nothing_and_prints_the_same(finished, docum
     after = place.query("SELECT run_uuid, end_time FROM runs ORDER BY run_uuid")
     assert [run for run, _ in after] == [run for run, _ in runs]
     assert sum(before != now for before, now in zip(runs, after, strict=True)) <= 1  # the study's own run
+
+
+def test_two_processes_that_end_a_study_together_leave_one_whole_report(place):
+    """Both wait for the last trial, and write the report at the same time."""
+    with ended(place.start(*place.study)) as one, ended(place.start(*place.study)) as other:
+        assert (one.wait(DEADLINE_S), other.wait(DEADLINE_S)) == (0, 0), output(place)
+    recorded = place.recorded()
+    assert len(recorded) == len(set(recorded)) == PLANNED
+    assert place.query(f"SELECT status FROM runs WHERE name = '{place.name}'") == [("FINISHED",)]
+    folder = place.folder / "reports" / place.name
+    assert not list(folder.glob("*.part"))
+    assert not list((place.folder / "mlartifacts").rglob("*.part"))
+    assert "Not known" in (folder / "report.md").read_text(), "nobody could say whose time was whose"
+
+
+def test_a_finished_study_that_is_shown_again_stays_finished(finished, document):
+    place, _ = finished
+    before = (place.folder / document["report"]).read_text()
+    again = place.run(*place.study, "--json")
+    assert again.returncode == 0, again.stderr
+    assert place.query(f"SELECT status FROM runs WHERE name = '{place.name}'") == [("FINISHED",)]
+    assert (place.folder / document["report"]).read_text() == before

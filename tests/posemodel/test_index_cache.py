@@ -1,6 +1,5 @@
 import os
 import pickle
-import resource
 import signal
 import subprocess
 import sys
@@ -145,35 +144,53 @@ def used_days_ago(file: Path, days: float) -> Path:
     return file
 
 
+def own(folder: Path, letter: str) -> Path:
+    """A file with a name of the cache's."""
+    return folder / f"{letter * 64}-1.index"
+
+
 def test_what_nobody_used_for_long_is_removed(folder: Path) -> None:
-    for name, days in (("old", 31), ("fresh", 29), ("used", 31)):
-        index_cache.store(folder / f"{name}.index", ARRAYS)
-        used_days_ago(folder / f"{name}.index", days)
-    (folder / "README").write_text("mine")
-    used_days_ago(folder / "README", 99)
-    index_cache.load(folder / "used.index", ARRAYS)
-    index_cache.store(folder / "new.index", ARRAYS)
-    assert [file.name for file in cached(folder)] == ["README", "fresh.index", "new.index", "used.index"]
+    for letter, days in (("a", 31), ("b", 29), ("c", 31)):
+        index_cache.store(own(folder, letter), ARRAYS)
+        used_days_ago(own(folder, letter), days)
+    index_cache.load(own(folder, "c"), ARRAYS)
+    index_cache.store(own(folder, "d"), ARRAYS)
+    assert cached(folder) == [own(folder, letter) for letter in "bcd"]
+
+
+def test_what_is_not_the_cache_s_own_stays(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody may have named a folder of his own: checkpoints and other indexes have the same suffix."""
+    folder.mkdir()
+    monkeypatch.setattr(index_cache, "LARGEST_CACHE_BYTES", 1)
+    names = ["README", "faiss.index", "model.ckpt-1000.index", "notes.index-1-ff.part"]
+    for name in names:
+        (folder / name).write_text("mine")
+        used_days_ago(folder / name, 99)
+    own(folder, "e").mkdir()
+    used_days_ago(own(folder, "e"), 99)
+    own(folder, "f").symlink_to("nowhere")
+    index_cache.store(own(folder, "d"), ARRAYS)
+    assert {file.name for file in folder.iterdir()} == {*names, *(own(folder, letter).name for letter in "def")}
 
 
 def test_the_longest_unused_make_room(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for days in (1, 3, 2):
-        index_cache.store(folder / f"{days}.index", ARRAYS)
-        used_days_ago(folder / f"{days}.index", days)
-    size = (folder / "1.index").stat().st_size
+        index_cache.store(own(folder, str(days)), ARRAYS)
+        used_days_ago(own(folder, str(days)), days)
+    size = own(folder, "1").stat().st_size
     monkeypatch.setattr(index_cache, "LARGEST_CACHE_BYTES", 3 * size + 10)
-    index_cache.store(folder / "0.index", ARRAYS)
-    assert [file.name for file in cached(folder)] == ["0.index", "1.index", "2.index"]
+    index_cache.store(own(folder, "0"), ARRAYS)
+    assert cached(folder) == [own(folder, letter) for letter in "012"]
 
 
 def test_what_a_killed_process_left_behind_is_removed_later(folder: Path) -> None:
     folder.mkdir()
-    for name, days in (("a", 2), ("b", 0.5)):
-        leftover = folder / f"{name}.index-1-ff.part"
+    for letter, days in (("a", 2), ("b", 0.5)):
+        leftover = folder / f"{own(folder, letter).name}-1-ff.part"
         leftover.write_bytes(b"half")
         used_days_ago(leftover, days)
-    index_cache.store(folder / "new.index", ARRAYS)
-    assert [file.name for file in cached(folder)] == ["b.index-1-ff.part", "new.index"]
+    index_cache.store(own(folder, "c"), ARRAYS)
+    assert [file.name for file in cached(folder)] == [f"{own(folder, 'b').name}-1-ff.part", own(folder, "c").name]
 
 
 # --- a disk that refuses --------------------------------------------------------------------------------------------
@@ -193,6 +210,7 @@ def test_without_a_folder_to_write_to_all_goes_on(
 
 
 def test_a_full_disk_leaves_nothing_behind(builder: CocoBuilder, folder: Path) -> None:
+    resource = pytest.importorskip("resource", reason="the platform limits no file sizes")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (700, hard))
     try:
