@@ -24,7 +24,7 @@ def measure(device: torch.device, *, repeats: int = 10) -> list[Row]:
     Defaults of each, fused or multi-tensor where PyTorch has it, with all the threads that PyTorch takes. AdaBound here
     is that package too: its row compares it with itself, and shows the noise.
     """
-    warnings.filterwarnings("ignore", message=r"This overload of add_ is deprecated")  # the package's
+    warnings.filterwarnings("ignore", message=r"This overload of add_ is deprecated")  # by the package's own call
     package = AdaBound(_parameters(device), lr=LR)
     return [
         compare(
