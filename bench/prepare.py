@@ -11,7 +11,8 @@ from typing import Any
 import torch
 
 from bench.measure.machine import usable_cores
-from bench.settings import SYNTHETIC_SEED, Setting, build_spec, resolve, spaces_of
+from bench.optimizers.spaces import spaces_of
+from bench.settings import SYNTHETIC_SEED, Setting, build_spec, resolve
 from bench.spec import StudySpec
 from posemodel.data.coco import PackedSplit, open_split
 from posemodel.data.layout import fingerprint
@@ -60,7 +61,7 @@ def prepare(
     """
     preset = preset or default_preset()
     settings = resolve(command_line=command_line, study_file=study_file, preset=preset)
-    spaces = spaces_of(settings)
+    spaces = spaces_of(settings["optimizers"].value, settings["spaces"].value, settings["spaces"].origin)
     _limit_tune_steps(settings)
     input_geometry(settings["network"].value, settings["size"].value)
     device = choose_device(settings["device"].value).type

@@ -14,8 +14,6 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 import studies
-from bench.optimizers import optimizer_entry
-from bench.space import as_document, from_document
 from bench.spec import PRESETS, StudySpec
 from posemodel.config import CACHE_VARIABLE, Device
 from posemodel.errors import SettingsError
@@ -171,30 +169,6 @@ def from_variable(variable: str, default: str, environ: Mapping[str, str] = os.e
     """A setting that only the environment changes."""
     value = environ.get(variable)
     return Setting(value, f"environment {variable}") if value else Setting(default, "default")
-
-
-def spaces_of(settings: Mapping[str, Setting]) -> dict[str, dict[str, Any]]:
-    """The tuning space of each optimizer named: the registry's, with a study file's ranges in their place."""
-    changes = settings["spaces"].value
-    where = f"{settings['spaces'].origin}: spaces"
-    names = list(settings["optimizers"].value)
-    for name in changes:
-        try:
-            optimizer_entry(name)  # a study file may list more optimizers than this study takes, but no unknown one
-        except SettingsError as error:
-            raise SettingsError(f"{where}.{name}: {error}") from error
-    spaces = {}
-    for name in names:
-        entry = optimizer_entry(name)
-        space = from_document(changes[name], f"{where}.{name}") if name in changes else entry.space
-        if "weight_decay" in space:
-            raise SettingsError(f"{where}.{name}.weight_decay: is one value for all optimizers: set `weight_decay`.")
-        try:
-            entry.resolve(dict.fromkeys(space, 0.5) | ({} if "lr" in space else {"lr": 0.1}))
-        except SettingsError as error:
-            raise SettingsError(f"{where}.{name}: {error}") from error
-        spaces[name] = as_document(space)
-    return spaces
 
 
 def build_spec(settings: Mapping[str, Setting], **derived: Any) -> StudySpec:

@@ -15,7 +15,7 @@ def report(
     """Analyse the records of a study again and write reports/STUDY/report.md."""
     from bench.locks import alone_on
     from bench.report.write import write_report
-    from bench.study import load_result
+    from bench.results import load_result
     from bench.tracking import Tracker
 
     places = study_places()

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from bench.cli import app
-from bench.settings import build_spec, resolve, spaces_of
+from bench.optimizers.spaces import spaces_of
+from bench.settings import build_spec, resolve
 from bench.tracking import Tracker
 from posemodel.data.layout import fingerprint
 from posemodel.data.synthetic import generate
@@ -77,7 +78,7 @@ def make_spec():
             preset="smoke",
             data=Path(data),
             data_digest=digest,
-            spaces=spaces_of(settings),
+            spaces=spaces_of(settings["optimizers"].value, settings["spaces"].value, settings["spaces"].origin),
             device=settings["device"].value,
         )
 

@@ -16,7 +16,7 @@ from bench.analysis import mean_interval
 from bench.record import Samples, Status
 from bench.report import figures
 from bench.report.write import write_report
-from bench.study import analyse
+from bench.results import analyse
 from tests.support.simulated_study import simulate
 
 SIX = ["sgd", "nesterov", "adagrad", "adadelta", "adam", "adabound"]

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.optimizers import OPTIMIZERS
+from bench.optimizers.spaces import spaces_of
 from bench.settings import (
     DEFAULT_SYNTHETIC_IMAGES,
     build_spec,
@@ -15,11 +16,14 @@ from bench.settings import (
     preset_path,
     read_study_file,
     resolve,
-    spaces_of,
 )
 from bench.space import as_document
 from bench.spec import PRESETS, StudySpec
 from posemodel.errors import SettingsError
+
+
+def spaces(settings):
+    return spaces_of(settings["optimizers"].value, settings["spaces"].value, settings["spaces"].origin)
 
 
 def resolved(file=None, environ=None, preset="smoke", **command_line):
@@ -180,7 +184,7 @@ def test_every_preset_that_ships_is_a_whole_study(preset):
         preset=preset,
         data=Path("x"),
         data_digest="x",
-        spaces=spaces_of(settings),
+        spaces=spaces(settings),
         device="cpu",
     )
     assert spec.optimizers == tuple(OPTIMIZERS)
@@ -207,7 +211,7 @@ def test_a_study_file_changes_the_space_of_one_optimizer_and_leaves_the_others(s
     file = study_file(
         'optimizers = ["sgd", "adam"]\n[spaces.sgd]\nlr = {log = [1e-3, 0.1]}\nmomentum = {values = [0.9]}'
     )
-    assert spaces_of(resolved(file)) == {
+    assert spaces(resolved(file)) == {
         "sgd": {"lr": {"log": [1e-3, 0.1]}, "momentum": {"values": [0.9]}},
         "adam": as_document(OPTIMIZERS["adam"].space),
     }
@@ -228,19 +232,19 @@ def test_a_study_file_changes_the_space_of_one_optimizer_and_leaves_the_others(s
 def test_a_wrong_space_names_file_and_field(study_file, line, message):
     file = study_file(f'optimizers = ["sgd", "adam"]\n[spaces]\n{line}')
     with pytest.raises(SettingsError) as refused:
-        spaces_of(resolved(file))
+        spaces(resolved(file))
     assert message in str(refused.value)
     assert str(file) in str(refused.value)
 
 
 def test_a_space_of_an_optimizer_that_is_left_out_does_no_harm(study_file):
     file = study_file("[spaces.adabound]\nlr = {log = [0.1, 1]}")
-    assert set(spaces_of(resolved(file, optimizers=["sgd"]))) == {"sgd"}
+    assert set(spaces(resolved(file, optimizers=["sgd"]))) == {"sgd"}
 
 
 def test_an_unknown_optimizer_names_the_nearest():
     with pytest.raises(SettingsError, match=r"no optimizer is called 'adm'. Did you mean adam\?"):
-        spaces_of(resolved(optimizers=["adm"]))
+        spaces(resolved(optimizers=["adm"]))
 
 
 def test_a_file_that_leaves_nothing_open_reads_back(study_file):

@@ -16,7 +16,7 @@ import sqlalchemy
 from bench.plan import plan_tune
 from bench.record import TEXT_FIELDS, CurvePoint, Samples, Session, Status, make_record
 from bench.report.write import write_report
-from bench.study import load_result
+from bench.results import load_result
 from bench.tracking import METRICS_PER_BATCH, Tracker
 from bench.tracking_view import EXPECTED_METRICS, RUN_COLUMNS
 from posemodel.errors import SettingsError
