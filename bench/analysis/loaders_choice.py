@@ -1,0 +1,109 @@
+"""Which configuration to take: the cheapest of those as fast as the fastest, and what it gains over the defaults."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.analysis.columns import COMPLETE
+from bench.analysis.intervals import mean_interval
+from bench.analysis.loaders_bottleneck import alike
+from bench.analysis.loaders_configurations import END_TO_END, SETTINGS, configuration_key
+
+DATALOADER_DEFAULTS: dict[str, Any] = {
+    "num_workers": 0,
+    "pin_memory": False,
+    "prefetch_factor": None,
+    "persistent_workers": False,
+    "start_method": None,
+}
+"""PyTorch's own; batch_size has a default too (1), but nobody trains with it."""
+
+
+@dataclass(frozen=True)
+class Gain:
+    """How many times as fast the chosen configuration is as another; None where too few repeats tell."""
+
+    ratio: float
+    low: float | None
+    high: float | None
+    n: int
+    """Blocks in which both were measured."""
+
+
+def fastest(frame: pd.DataFrame) -> pd.Series | None:
+    """The configuration with the highest median images/s, or None where none is complete."""
+    complete = frame[frame["status"] == COMPLETE]
+    return None if complete.empty else complete.loc[complete["images_per_s"].idxmax()]
+
+
+def cheapest_of_the_best(frame: pd.DataFrame, *, noise: float = 0.0) -> pd.Series | None:
+    """Of the configurations that cannot be told apart from the fastest (`alike`), the one that costs least.
+
+    Cost is the number of workers, then memory, then pinned memory; the faster one where all are equal.
+    """
+    best = fastest(frame)
+    if best is None:
+        return None
+    complete = frame[frame["status"] == COMPLETE]
+    equal = complete[[alike(row, best, noise=noise) for _, row in complete.iterrows()]]
+    order = equal.assign(memory=equal["peak_memory_bytes"].fillna(math.inf), speed=-equal["images_per_s"])
+    return equal.loc[order.sort_values(["num_workers", "memory", "pin_memory", "speed"], kind="stable").index[0]]
+
+
+def default_configuration(frame: pd.DataFrame, chosen: Any) -> pd.Series | None:
+    """PyTorch's defaults at the chosen batch size, or None where they were not measured."""
+    same = frame[(frame["batch_size"] == chosen["batch_size"]) & (frame["status"] == COMPLETE)]
+    same = same[(same["num_workers"] == 0) & ~same["pin_memory"].astype(bool)]
+    return None if same.empty else same.iloc[0]
+
+
+def gain(rows: pd.DataFrame, chosen: Any, other: Any) -> Gain:
+    """Ratio of images/s of two configurations of a summary, paired by block, with its 95 % interval.
+
+    The geometric mean over the blocks in which both are complete: what slows a block down slows both.
+    Without a common block it is the ratio of the medians, with no interval.
+    """
+    mine, theirs = _by_block(rows, chosen["key"]), _by_block(rows, other["key"])
+    blocks = mine.index.intersection(theirs.index)
+    if chosen["key"] == other["key"] or len(blocks) == 0:
+        return Gain(float(chosen["images_per_s"] / other["images_per_s"]), None, None, len(blocks))
+    found = mean_interval(np.log(mine[blocks].to_numpy() / theirs[blocks].to_numpy()))
+    low, high = (None if end is None else math.exp(end) for end in (found.low, found.high))
+    return Gain(math.exp(found.estimate or 0.0), low, high, len(blocks))
+
+
+def dataloader_call(chosen: Any) -> str:
+    """The ``DataLoader(...)`` call to paste: what differs from PyTorch's defaults, the batch size always."""
+    arguments = ["dataset", f"batch_size={int(chosen['batch_size'])}"]
+    for name, default in DATALOADER_DEFAULTS.items():
+        value = chosen[name]
+        if value is None or (isinstance(value, float) and math.isnan(value)) or value == default:
+            continue
+        shown = "multiprocessing_context" if name == "start_method" else name
+        number = isinstance(value, (float, np.floating, np.integer)) and not isinstance(value, bool)
+        arguments.append(f"{shown}={int(value) if number else value!r}")
+    return f"DataLoader({', '.join(arguments)})"
+
+
+def chosen_settings(chosen: Any) -> dict[str, Any]:
+    """The settings of a row as plain values."""
+    plain: dict[str, Any] = {}
+    for name in SETTINGS:
+        value = chosen[name]
+        if value is None or (isinstance(value, float) and math.isnan(value)):
+            plain[name] = None
+        elif isinstance(value, (bool, np.bool_)):
+            plain[name] = bool(value)
+        else:
+            plain[name] = value if isinstance(value, str) else int(value)
+    return plain
+
+
+def _by_block(rows: pd.DataFrame, key: str) -> pd.Series:
+    """images/s of a configuration's complete measurements by block."""
+    complete = rows[(rows["arm"] == END_TO_END) & (rows["status"] == COMPLETE)]
+    mine = complete[[configuration_key(row) == key for _, row in complete.iterrows()]]
+    return mine.groupby("block")["images_per_s"].mean().astype(float)

@@ -1,0 +1,227 @@
+"""A loader study's answer: what holds training back, which settings to take, what they gain, and how sure that is."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from bench.analysis.columns import COMPLETE
+from bench.analysis.loaders_bottleneck import (
+    BALANCED,
+    COMPUTE_BOUND,
+    LOADER_BOUND,
+    add_bottlenecks,
+    alike,
+    flips_at,
+    knee,
+    worker_curve,
+)
+from bench.analysis.loaders_choice import (
+    Gain,
+    cheapest_of_the_best,
+    chosen_settings,
+    dataloader_call,
+    default_configuration,
+    fastest,
+    gain,
+)
+from bench.analysis.loaders_configurations import pool_pinning, summarize_configurations
+
+MEMORY_FAULTS = ("skipped", "out_of_memory", "bus_error")
+LATE = 3.0
+"""One batch in a hundred that is waited for so many times as long as a batch usually takes is a straggler."""
+SLOW_START = 10.0
+"""A first batch that takes so many usual batches is worth a sentence."""
+SCOPE = "Claims cover this machine, this data set and this step only."
+
+
+@dataclass(frozen=True)
+class LoaderVerdict:
+    """What a loader study found.
+
+    Attributes:
+        configurations: The summary that everything below was read from, fastest first (`add_bottlenecks`).
+        recommended: The settings to take, or None where nothing completed.
+        call: The ``DataLoader(...)`` call to paste, or "".
+        bottleneck: What the recommended configuration waits for: `loader-bound`, `compute-bound`, `balanced`,
+            `memory-bound` (loader-bound, and more workers did not fit into memory) or `unknown`.
+        flips_at: From how many workers on training is not loader-bound, at the recommended batch size.
+        knee: From how many workers on more do not help.
+        gain: Over PyTorch's defaults at the same batch size; None where those were not measured.
+        sentences: All of it in words.
+    """
+
+    configurations: pd.DataFrame
+    recommended: dict[str, Any] | None
+    call: str
+    bottleneck: str
+    flips_at: int | None
+    knee: int | None
+    gain: Gain | None
+    sentences: list[str]
+
+    @property
+    def text(self) -> str:
+        """One paragraph."""
+        return " ".join(self.sentences)
+
+
+MEMORY_BOUND = "memory-bound"
+
+
+def loaders_verdict(rows: pd.DataFrame, *, noise: float = 0.0, noisy: bool = False) -> LoaderVerdict:
+    """Read the answer from a study's measurements.
+
+    Args:
+        rows: See `summarize_configurations`; also ``effective_pin_memory`` and ``device``.
+        noise: The machine's spread (relative), as `bench.measure.noise` found it: differences inside are none.
+        noisy: Whether that is too much for a quiet machine.
+    """
+    rows, pinning = pool_pinning(rows)
+    frame = add_bottlenecks(summarize_configurations(rows), noise=noise) if len(rows) else pd.DataFrame()
+    chosen = cheapest_of_the_best(frame, noise=noise) if len(frame) else None
+    closing = [*_noise_sentences(noise, noisy), *([pinning] if pinning else []), SCOPE]
+    if chosen is None:
+        told = ["No configuration completed: there is nothing to recommend.", *_fault_sentences(frame)]
+        return LoaderVerdict(frame, None, "", "unknown", None, None, None, [*told, *closing])
+    curve = worker_curve(frame, chosen)
+    bound = _bound(frame, chosen)
+    defaults = default_configuration(frame, chosen)
+    won = None if defaults is None else gain(rows, chosen, defaults)
+    flip, bend = flips_at(curve), knee(curve, noise=noise)
+    sentences = [
+        _bound_sentence(bound, chosen, flip, frame),
+        _choice_sentence(frame, chosen, noise),
+        *_gain_sentences(won, chosen, defaults, noise),
+        *_knee_sentences(bend, curve),
+        *_limit_sentences(chosen, noise),
+        *_straggler_sentences(chosen),
+        *_fault_sentences(frame),
+        *closing,
+    ]
+    return LoaderVerdict(frame, chosen_settings(chosen), dataloader_call(chosen), bound, flip, bend, won, sentences)
+
+
+def _bound(frame: pd.DataFrame, chosen: pd.Series) -> str:
+    """The chosen one's bottleneck; memory where it is loader-bound and what would load faster did not fit."""
+    if chosen["bottleneck"] != LOADER_BOUND:
+        return str(chosen["bottleneck"])
+    more = frame[(frame["num_workers"] > chosen["num_workers"]) & (frame["batch_size"] == chosen["batch_size"])]
+    unfit = more["status"].isin(MEMORY_FAULTS)
+    return MEMORY_BOUND if unfit.any() and not (more["status"] == COMPLETE).any() else LOADER_BOUND
+
+
+def _bound_sentence(bound: str, chosen: pd.Series, flip: int | None, frame: pd.DataFrame) -> str:
+    share = f"{100 * chosen['data_wait_share']:.0f} % of the time is spent waiting for data"
+    with_it = f"with {_workers(chosen['num_workers'])} and batches of {int(chosen['batch_size'])}"
+    if bound == MEMORY_BOUND:
+        return f"Memory is the limit: training is still loader-bound {with_it} ({share}), and more workers did not fit."
+    if bound == LOADER_BOUND:
+        most = int(frame.loc[frame["status"] == COMPLETE, "num_workers"].max())
+        return f"Training is loader-bound {with_it}: {share}. No measured number of workers (up to {most}) ends that."
+    if bound == COMPUTE_BOUND:
+        since = "" if flip is None else f", and is from {_workers(flip)} on" if flip else ", even without workers"
+        return f"Training is compute-bound {with_it}{since}: {share}."
+    if bound == BALANCED:
+        return f"Loading and computing are balanced {with_it}: each alone is about as fast as the other; {share}."
+    return f"What holds training back {with_it} is unknown: the arms were not measured whole."
+
+
+def _choice_sentence(frame: pd.DataFrame, chosen: pd.Series, noise: float) -> str:
+    best = fastest(frame)
+    assert best is not None
+    complete = frame[frame["status"] == COMPLETE]
+    tied = sum(alike(row, best, noise=noise) for _, row in complete.iterrows())
+    speed = f"{_speed(chosen)} with {dataloader_call(chosen)}"
+    if len(complete) == 1:
+        return f"Only one configuration completed: {speed}."
+    if chosen["key"] == best["key"]:
+        return f"Fastest: {speed}" + (
+            f"; {tied - 1} others cannot be told apart from it, and cost more." if tied > 1 else "."
+        )
+    return (
+        f"Take {dataloader_call(chosen)}: {_speed(chosen)}, the cheapest of {tied} configurations that cannot be told "
+        f"apart from the fastest ({_speed(best)} with {_workers(best['num_workers'])}, batches of "
+        f"{int(best['batch_size'])})."
+    )
+
+
+def _gain_sentences(won: Gain | None, chosen: pd.Series, defaults: pd.Series | None, noise: float) -> list[str]:
+    if won is None or defaults is None:
+        return ["PyTorch's defaults (num_workers=0) were not measured at this batch size: no gain can be said."]
+    if chosen["key"] == defaults["key"]:
+        return ["That is PyTorch's default: nothing is gained by other settings."]
+    times = f"{won.ratio:.2f} times the images/s of PyTorch's defaults (num_workers=0, pin_memory=False)"
+    if won.low is None or won.high is None:
+        return [f"Measured: {times}; one repeat, no interval."]
+    spread = f"95 % interval {won.low:.2f} to {won.high:.2f}, {won.n} blocks"
+    if won.low <= 1 <= won.high or abs(won.ratio - 1) <= noise:
+        return [f"No gain over PyTorch's defaults can be claimed: {won.ratio:.2f} times ({spread})."]
+    return [f"Expected: {times} ({spread})."]
+
+
+def _knee_sentences(bend: int | None, curve: pd.DataFrame) -> list[str]:
+    if bend is None or len(curve) < 2:
+        return []
+    most = int(curve["num_workers"].max())
+    if bend == most:
+        return [f"Images/s still grow with the last workers tried ({most}): more may help."]
+    return [f"From {_workers(bend)} on, more do not help (measured up to {most})."]
+
+
+def _limit_sentences(chosen: pd.Series, noise: float) -> list[str]:
+    gap, limit = chosen["gap"], chosen["limit_images_per_s"]
+    if math.isnan(gap):
+        return []
+    if gap <= max(noise, 0.0):
+        return [f"That is all that min(loader, compute) = {limit:.3g} images/s allows."]
+    why = " (one process does both in turn)" if chosen["num_workers"] == 0 else ""
+    return [f"It is {100 * gap:.0f} % below min(loader, compute) = {limit:.3g} images/s{why}."]
+
+
+def _straggler_sentences(chosen: pd.Series) -> list[str]:
+    found = []
+    usual_ms = 1000 * chosen["batch_size"] / chosen["images_per_s"]
+    if chosen["wait_p99_ms"] > LATE * usual_ms:
+        found.append(
+            f"One batch in a hundred is waited for {chosen['wait_p99_ms']:.0f} ms, where a batch takes {usual_ms:.0f}: "
+            "single samples are slow. A larger prefetch_factor evens that out."
+        )
+    if chosen["first_batch_s"] > SLOW_START * usual_ms / 1000:
+        found.append(
+            f"The first batch takes {chosen['first_batch_s']:.2g} s, which is not in images/s; persistent_workers "
+            "saves it at every epoch but the first."
+            if chosen["num_workers"] > 0 and not chosen["persistent_workers"]
+            else f"The first batch takes {chosen['first_batch_s']:.2g} s, which is not in images/s."
+        )
+    return found
+
+
+def _fault_sentences(frame: pd.DataFrame) -> list[str]:
+    if frame.empty:
+        return []
+    found = []
+    for status, rows in frame[~frame["status"].isin([COMPLETE, "missing"])].groupby("status", sort=True):
+        example = rows.iloc[0]
+        found.append(
+            f"{len(rows)} configuration{'s' * (len(rows) > 1)} {str(status).replace('_', ' ')} (for example "
+            f"{_workers(example['num_workers'])}, batches of {int(example['batch_size'])}: {example['error']})."
+        )
+    return found
+
+
+def _noise_sentences(noise: float, noisy: bool) -> list[str]:
+    if noisy:
+        return [f"The machine was noisy (spread {100 * noise:.0f} %): no smaller difference is called one here."]
+    return []
+
+
+def _workers(number: float) -> str:
+    return "no workers" if number == 0 else "1 worker" if number == 1 else f"{int(number)} workers"
+
+
+def _speed(row: pd.Series) -> str:
+    if math.isnan(row["low"]):
+        return f"{row['images_per_s']:.3g} images/s (one repeat)"
+    return f"{row['images_per_s']:.3g} images/s ({row['low']:.3g} to {row['high']:.3g})"

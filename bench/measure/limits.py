@@ -1,0 +1,122 @@
+"""What this process may use of the machine: cores, memory, /dev/shm, by affinity, quota and cgroup, not the host's."""
+
+import math
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from bench.measure.machine import usable_cores
+
+PROC = Path("/proc")
+CGROUPS = Path("/sys/fs/cgroup")
+SHARED_MEMORY = Path("/dev/shm")
+UNLIMITED_BYTES = 1 << 60
+"""cgroup v1 writes "no limit" as a number near 2**63."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Memory and cores that this process can count on now; None where the system does not tell."""
+
+    cores: float
+    """By affinity and CPU quota; 1.5 is a possible answer."""
+    memory_bytes: int
+    """Most that this process's group may hold: the machine's memory, or the cgroup's limit where that is less."""
+    memory_free_bytes: int
+    """What it may still take of that."""
+    shm_bytes: int | None
+    """Size of /dev/shm; None where there is none (macOS, Windows: shared memory is no file system there)."""
+    shm_free_bytes: int | None
+
+
+def limits(proc: Path = PROC, cgroups: Path = CGROUPS, shared_memory: Path = SHARED_MEMORY) -> Limits:
+    """Read them now. The paths are where Linux shows processes, control groups and shared memory."""
+    memory = psutil.virtual_memory()
+    total, free = memory.total, memory.available
+    for limit, used in _memory_groups(proc, cgroups):
+        total, free = min(total, limit), min(free, max(0, limit - used))
+    shm = shutil.disk_usage(shared_memory) if shared_memory.is_dir() else None
+    return Limits(
+        cores=min(float(usable_cores()), _cpu_quota(proc, cgroups)),
+        memory_bytes=total,
+        memory_free_bytes=free,
+        shm_bytes=None if shm is None else shm.total,
+        shm_free_bytes=None if shm is None else shm.free,
+    )
+
+
+def shm_used_bytes(shared_memory: Path = SHARED_MEMORY) -> int:
+    """Bytes in use in /dev/shm, by anybody; 0 where there is none."""
+    if not shared_memory.is_dir():
+        return 0
+    found = os.statvfs(shared_memory)
+    return (found.f_blocks - found.f_bfree) * found.f_frsize
+
+
+def oom_kills(proc: Path = PROC, cgroups: Path = CGROUPS) -> int | None:
+    """Processes of this control group that the kernel has killed for memory so far; None where it does not count."""
+    counts = []
+    for folder in _folders(proc, cgroups, "memory"):
+        for name in ("memory.events", "memory.oom_control"):
+            for line in _text(folder / name).splitlines():
+                if line.startswith("oom_kill "):
+                    counts.append(int(line.split()[1]))
+    return max(counts) if counts else None
+
+
+def _memory_groups(proc: Path, cgroups: Path) -> list[tuple[int, int]]:
+    """(limit, bytes used that cannot be given back) of each group above this process that has a limit."""
+    found = []
+    for folder in _folders(proc, cgroups, "memory"):
+        for limit_name, used_name in (
+            ("memory.max", "memory.current"),
+            ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+        ):
+            limit, used = _text(folder / limit_name), _text(folder / used_name)
+            if limit.isdigit() and used.isdigit() and int(limit) < UNLIMITED_BYTES:
+                found.append((int(limit), max(0, int(used) - _inactive_file_bytes(folder))))
+    return found
+
+
+def _inactive_file_bytes(folder: Path) -> int:
+    """Page cache that the kernel drops before it runs out: not in the way of anybody."""
+    for line in _text(folder / "memory.stat").splitlines():
+        if line.startswith(("inactive_file ", "total_inactive_file ")):
+            return int(line.split()[1])
+    return 0
+
+
+def _cpu_quota(proc: Path, cgroups: Path) -> float:
+    """Cores' worth of time that the groups above this process allow; infinite without a quota."""
+    quotas = [math.inf]
+    for folder in _folders(proc, cgroups, "cpu"):
+        new = _text(folder / "cpu.max").split()
+        old = [_text(folder / "cpu.cfs_quota_us"), _text(folder / "cpu.cfs_period_us")]
+        for quota in (new, old):
+            if len(quota) == 2 and quota[0].isdigit() and quota[1].isdigit():
+                quotas.append(int(quota[0]) / int(quota[1]))
+    return min(quotas)
+
+
+def _folders(proc: Path, cgroups: Path, controller: str) -> list[Path]:
+    """Folders of the groups that this process is in, up to the root, in versions 2 and 1 of control groups."""
+    folders = []
+    for line in _text(proc / "self" / "cgroup").splitlines():
+        _, names, path = line.split(":", 2)
+        if names and controller not in names.split(","):
+            continue
+        bases = [cgroups / names, cgroups / controller] if names else [cgroups, cgroups / "unified"]
+        for base in bases:
+            group = base / path.lstrip("/")
+            folders += [group, *(parent for parent in group.parents if parent.is_relative_to(base))]
+    return [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""

@@ -1,0 +1,159 @@
+"""Running something in a process of its own that may hang or be killed: the caller always gets an answer."""
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from bench.measure.limits import oom_kills
+from bench.measure.loader.outcome import MeasurementStatus, of_error, of_exit
+from bench.measure.process_tree import kill_tree
+from bench.measure.resources import ResourceSampler
+
+POLL_S = 0.1
+LEAVE_S = 10.0
+"""What a process may take to end once it has answered, or closed its pipe."""
+STALL_S = 120.0
+"""Without progress for so long, a measurement hangs: starting workers, a first batch from a cold disk and a network's
+compilation take less."""
+
+
+class Progress:
+    """Told by the measured process how far it is; reading and telling cost no lock."""
+
+    def __init__(self, told: Any) -> None:
+        self._told = told
+
+    def __call__(self, count: int) -> None:
+        """So many batches are done."""
+        self._told.value = count
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came out of the process. ``value`` is None unless the status is COMPLETE."""
+
+    status: MeasurementStatus
+    value: Any
+    error: str
+    peak_bytes: int
+    memory_kind: str
+    shm_peak_bytes: int
+    shm_tree_peak_bytes: int
+    sampling_s: float
+    """What looking at the process's resources took, in the process that looks."""
+    wall_s: float
+
+
+def run_isolated(
+    function: Callable[..., Any],
+    *arguments: Any,
+    stall_s: float = STALL_S,
+    memory_limit_bytes: int | None = None,
+) -> Answer:
+    """Call ``function(progress, *arguments)`` in a fresh, spawned process and return what it returned, or how it ended.
+
+    ``function``, arguments and result are pickled. The process and all that it started are killed where ``progress``
+    has not been told anything new for ``stall_s`` seconds (`timed_out`), where they hold more than
+    ``memory_limit_bytes`` (`out_of_memory`, before the system chooses somebody else), and where the caller leaves.
+    """
+    context = multiprocessing.get_context("spawn")
+    told = context.RawValue("q", -1)
+    receive, send = context.Pipe(duplex=False)
+    lifeline, held = context.Pipe(duplex=False)
+    process = context.Process(target=_serve, args=(send, lifeline, told, function, arguments))
+    kills_before = oom_kills()
+    began = time.monotonic()
+    process.start()
+    send.close()
+    lifeline.close()
+    assert process.pid is not None
+    sampler = ResourceSampler(process.pid)
+    try:
+        with sampler:
+            status, value, error = _await(process, receive, told, sampler, stall_s, memory_limit_bytes)
+        if status == MeasurementStatus.COMPLETE:
+            process.join(LEAVE_S)  # a loader's workers end in good order; one that hangs is killed
+    finally:
+        kill_tree(process.pid)
+        process.join()
+        process.close()
+        receive.close()
+        held.close()
+    if status == MeasurementStatus.OUT_OF_MEMORY and kills_before is not None:
+        killed = (oom_kills() or 0) - kills_before
+        error += f" [the kernel has counted {killed} such kills meanwhile]" if killed > 0 else ""
+    return Answer(
+        status=status,
+        value=value,
+        error=error,
+        peak_bytes=sampler.peak_bytes,
+        memory_kind=sampler.memory_kind,
+        shm_peak_bytes=sampler.shm_peak_bytes,
+        shm_tree_peak_bytes=sampler.shm_tree_peak_bytes,
+        sampling_s=sampler.busy_s,
+        wall_s=time.monotonic() - began,
+    )
+
+
+def _await(
+    process: BaseProcess,
+    receive: Connection,
+    told: Any,
+    sampler: ResourceSampler,
+    stall_s: float,
+    memory_limit_bytes: int | None,
+) -> tuple[MeasurementStatus, Any, str]:
+    last, since = told.value, time.monotonic()
+    while True:
+        ready = wait([receive, process.sentinel], timeout=POLL_S)
+        if receive in ready:
+            try:
+                return receive.recv()
+            except EOFError:
+                process.join(LEAVE_S)
+                return _without_value(of_exit(process.exitcode))
+        if ready:
+            return _without_value(of_exit(process.exitcode))
+        if memory_limit_bytes is not None and sampler.peak_bytes > memory_limit_bytes:
+            held, limit = sampler.peak_bytes / 1e9, memory_limit_bytes / 1e9
+            text = f"held {held:.1f} GB of memory, {limit:.1f} GB allowed: ended before the machine ran out"
+            return MeasurementStatus.OUT_OF_MEMORY, None, text
+        if told.value != last:
+            last, since = told.value, time.monotonic()
+        elif time.monotonic() - since > stall_s:
+            where = "before the first batch" if last <= 0 else f"after {last} batches"
+            return MeasurementStatus.TIMED_OUT, None, f"no batch for {stall_s:g} s {where}: given up"
+
+
+def _without_value(found: tuple[MeasurementStatus, str]) -> tuple[MeasurementStatus, None, str]:
+    return found[0], None, found[1]
+
+
+def _serve(
+    send: Connection, lifeline: Connection, told: Any, function: Callable[..., Any], arguments: tuple[Any, ...]
+) -> None:
+    """The process: answers with (status, value, message)."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the process that started this one
+    threading.Thread(target=_leave_with_parent, args=(lifeline,), daemon=True).start()
+    # A spawned process would start processes of its own by spawning, too, whatever the system's default is.
+    multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
+    try:
+        answer = (MeasurementStatus.COMPLETE, function(Progress(told), *arguments), "")
+    except Exception as error:
+        answer = _without_value(of_error(error))
+    send.send(answer)
+
+
+def _leave_with_parent(lifeline: Connection) -> None:
+    """Ends this process when the one that started it has gone: nobody else would end a loop that hangs."""
+    try:
+        lifeline.recv()
+    except EOFError:
+        kill_tree(os.getpid())

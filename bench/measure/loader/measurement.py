@@ -1,0 +1,173 @@
+"""One measurement: a workload, a configuration and an arm, in a fresh process; a row comes out whatever happens."""
+
+import math
+import os
+import time
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from bench.measure.gpu import GpuSampler
+from bench.measure.loader.configuration import LoaderConfiguration
+from bench.measure.loader.figures import figures, steady_batches
+from bench.measure.loader.isolated import STALL_S, Progress, run_isolated
+from bench.measure.loader.loop import LoopPlan, run_loop
+from bench.measure.loader.outcome import MeasurementStatus
+from bench.measure.loader.steady import group_length
+from bench.measure.loader.workload import Workload, drop_batch, effective_pin_memory
+from bench.measure.process_tree import tree_cpu_seconds
+
+GROUPS = 12
+"""Of batches in an epoch: what the steady part is told by. Three epochs of 12 find a start that is half as slow again
+for a tenth of the epoch, and bias a steady loop with rare slow batches by 1 % (`steady.TOLERANCE`)."""
+
+
+class Arm(StrEnum):
+    """What is measured: loading alone, computing alone (the same batch again and again), or training as it is."""
+
+    LOADER = "loader"
+    COMPUTE = "compute"
+    END_TO_END = "end_to_end"
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A row of a loader study's results."""
+
+    arm: Arm
+    configuration: LoaderConfiguration
+    status: MeasurementStatus
+    error: str = ""
+    effective_pin_memory: bool = False
+    device: str = ""
+    metrics: dict[str, float] = field(default_factory=dict)
+    """See `figures`, and ``peak_memory_bytes``, ``shm_peak_bytes``, ``shm_tree_peak_bytes``, ``cores_used``."""
+    memory_kind: str = ""
+    waits_ms: tuple[float, ...] = ()
+    """Of the steady batches, in order."""
+    hashes: tuple[tuple[int, ...], ...] = ()
+    """Of each epoch's batches; none in the arm `compute`."""
+
+    def as_row(self) -> dict[str, Any]:
+        """The flat row: settings, status, metrics (None where not finite); waits and hashes stay with the object."""
+        row = {
+            "arm": str(self.arm),
+            **self.configuration.model_dump(),
+            "effective_pin_memory": self.effective_pin_memory,
+            "device": self.device,
+            "status": str(self.status),
+            "error": self.error,
+            "memory_kind": self.memory_kind,
+        }
+        return row | {name: value if math.isfinite(value) else None for name, value in self.metrics.items()}
+
+
+@dataclass(frozen=True)
+class _Measured:
+    metrics: dict[str, float]
+    waits_ms: tuple[float, ...]
+    hashes: tuple[tuple[int, ...], ...]
+    effective_pin_memory: bool
+
+
+def measure(
+    workload: Workload,
+    configuration: LoaderConfiguration,
+    arm: Arm,
+    plan: LoopPlan | None = None,
+    *,
+    batches: int | None = None,
+    stall_s: float = STALL_S,
+    memory_limit_bytes: int | None = None,
+) -> Measurement:
+    """Measure one arm of one configuration in a fresh process.
+
+    ``batches`` is an epoch's length (None: `default_batches`); ``plan`` says how many epochs, and for how long at most.
+    ``stall_s`` and ``memory_limit_bytes``: see `run_isolated`. Raises nothing but KeyboardInterrupt.
+    """
+    answer = run_isolated(
+        _measure,
+        workload,
+        configuration,
+        arm,
+        plan or LoopPlan(),
+        batches or default_batches(configuration),
+        stall_s=stall_s,
+        memory_limit_bytes=memory_limit_bytes,
+    )
+    found: _Measured = answer.value or _Measured({}, (), (), False)
+    memory = {
+        "peak_memory_bytes": float(answer.peak_bytes),
+        "shm_peak_bytes": float(answer.shm_peak_bytes),
+        "shm_tree_peak_bytes": float(answer.shm_tree_peak_bytes),
+        "sampling_s": answer.sampling_s,
+        "wall_s": answer.wall_s,
+    }
+    return Measurement(
+        arm=arm,
+        configuration=configuration,
+        status=answer.status,
+        error=answer.error,
+        effective_pin_memory=found.effective_pin_memory,
+        device=workload.device,
+        metrics=found.metrics | memory,
+        memory_kind=answer.memory_kind,
+        waits_ms=found.waits_ms,
+        hashes=found.hashes,
+    )
+
+
+def skipped(configuration: LoaderConfiguration, arm: Arm, why: str) -> Measurement:
+    """The row of a configuration that was not tried; ``why`` as `prediction.shortfall` words it."""
+    return Measurement(arm, configuration, MeasurementStatus.SKIPPED, why)
+
+
+def default_batches(configuration: LoaderConfiguration) -> int:
+    """Batches of an epoch: GROUPS groups of whole rounds, and the first batch, which belongs to no group."""
+    return GROUPS * group_length(configuration.round_length) + 1
+
+
+def _measure(
+    progress: Progress, workload: Workload, configuration: LoaderConfiguration, arm: Arm, plan: LoopPlan, batches: int
+) -> _Measured:
+    settings = configuration if arm is not Arm.COMPUTE else _without_workers(configuration)
+    opened = workload.open_loader(settings, batches)
+    step = drop_batch if arm is Arm.LOADER else workload.make_step()
+    loader: Any = opened.loader
+    if arm is Arm.COMPUTE:
+        loader = [next(iter(opened.loader))] * batches
+    marks: list[tuple[float, float]] = []
+
+    def on_batch(count: int) -> None:
+        if count == 1:
+            marks.append((time.perf_counter(), tree_cpu_seconds(os.getpid())))
+        progress(count)
+
+    progress(0)
+    with GpuSampler(workload.device) as gpu:
+        loop = run_loop(
+            loader,
+            step,
+            plan,
+            begin_epoch=opened.begin_epoch,
+            on_batch=on_batch,
+            hashing=arm is not Arm.COMPUTE,
+        )
+    marks.append((time.perf_counter(), tree_cpu_seconds(os.getpid())))
+    seconds, busy = (end - begin for begin, end in zip(*marks, strict=True))
+    kept, _ = steady_batches(loop.timeline, settings.round_length)
+    return _Measured(
+        metrics=figures(loop.timeline, configuration.batch_size, settings.round_length)
+        | {"cores_used": busy / seconds if seconds > 0 else math.nan}
+        | gpu.summary(),
+        waits_ms=tuple((1000 * loop.timeline.waits[kept]).tolist()),
+        hashes=loop.hashes if arm is not Arm.COMPUTE else (),
+        effective_pin_memory=effective_pin_memory(configuration),
+    )
+
+
+def _without_workers(configuration: LoaderConfiguration) -> LoaderConfiguration:
+    """The same batch from the process itself: in the arm `compute` no worker may take time from the step."""
+    return LoaderConfiguration(
+        batch_size=configuration.batch_size, pin_memory=configuration.pin_memory, cv2_threads=configuration.cv2_threads
+    )

@@ -1,0 +1,69 @@
+"""How a measurement ended, and how an error or a dead process tells it."""
+
+import re
+import signal
+from collections.abc import Iterator
+from enum import StrEnum
+
+import torch
+
+
+class MeasurementStatus(StrEnum):
+    """All but COMPLETE have no figures; SKIPPED was never started, because it could not fit."""
+
+    COMPLETE = "complete"
+    FAILED = "failed"
+    OUT_OF_MEMORY = "out_of_memory"
+    BUS_ERROR = "bus_error"
+    TIMED_OUT = "timed_out"
+    SKIPPED = "skipped"
+
+
+NO_MEMORY = ("can't allocate memory", "Cannot allocate memory", "out of memory", "not enough memory")
+"""Of the errors that PyTorch, the C library and CUDA raise; PyTorch's for the CPU is a plain RuntimeError."""
+NO_SHARED_MEMORY = ("unable to allocate shared memory", "unable to mmap", "unable to open shared memory")
+"""Of PyTorch's errors where /dev/shm is full before a page is touched."""
+BUS_ERROR_ADVICE = "a worker met a bus error: /dev/shm is full. Fewer workers, a smaller prefetch_factor or batch"
+KILLED_ADVICE = "was killed (SIGKILL), most likely by the system for memory. Fewer workers or a smaller batch"
+
+
+def of_error(error: BaseException) -> tuple[MeasurementStatus, str]:
+    """Status and message of what a loop raised; DataLoader tells a worker's death in the error or in its cause."""
+    text, told = _in_one_line(error), "\n".join(map(str, _chain(error)))
+    if "Bus error" in told:
+        return MeasurementStatus.BUS_ERROR, f"{BUS_ERROR_ADVICE} ({text})"
+    if any(words in told for words in NO_SHARED_MEMORY):
+        return MeasurementStatus.BUS_ERROR, f"/dev/shm is full. Fewer workers or a smaller batch ({text})"
+    if "killed by signal: Killed" in told:
+        return MeasurementStatus.OUT_OF_MEMORY, f"a worker {KILLED_ADVICE} ({text})"
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(words in told for words in NO_MEMORY):
+        return MeasurementStatus.OUT_OF_MEMORY, text
+    return MeasurementStatus.FAILED, text
+
+
+def of_exit(exit_code: int | None) -> tuple[MeasurementStatus, str]:
+    """Status and message of a measuring process that ended without a word."""
+    if exit_code == -signal.SIGKILL:
+        return MeasurementStatus.OUT_OF_MEMORY, f"the measuring process {KILLED_ADVICE}"
+    if exit_code == -signal.SIGBUS:
+        return MeasurementStatus.BUS_ERROR, "the measuring process met a bus error: /dev/shm is full, or a file shrank"
+    if exit_code is not None and exit_code < 0:
+        return MeasurementStatus.FAILED, f"the measuring process was ended by {signal.Signals(-exit_code).name}"
+    return MeasurementStatus.FAILED, f"the measuring process ended with exit code {exit_code} and without a result"
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, what caused it, and what was being handled then."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _in_one_line(error: BaseException) -> str:
+    """The error's type and message; of one that a worker raised its own, without PyTorch's traceback around it."""
+    text = str(error).strip()
+    if "Original Traceback" in text:
+        raised = [line for line in text.splitlines() if re.match(r"[A-Za-z_][\w.]*(: |$)", line)]
+        return raised[-1] if raised else text.splitlines()[-1]
+    first = text.splitlines()[0] if text else ""
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__

@@ -1,0 +1,80 @@
+"""The pose network's own loading and training step as a workload: what `posebench train` does, measured."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch.optim.lr_scheduler import LambdaLR
+
+from bench.measure.loader.configuration import LoaderConfiguration
+from bench.measure.loader.loop import Step
+from bench.measure.loader.workload import OpenLoader, Spread, effective_pin_memory, opened
+from posemodel.config import AugmentSettings, TargetsPlace
+from posemodel.data.coco import open_split
+from posemodel.data.loader import Batch, PoseDataset, build_loader, targets_in_workers
+from posemodel.device import synchronize
+from posemodel.errors import DataError
+from posemodel.network import build_network, input_geometry
+from posemodel.throughput import ThroughputMeter
+from posemodel.training_step import TrainingStep
+
+LEARNING_RATE = 1e-5
+"""Small: the step is timed, not learned from, and its losses must stay finite."""
+
+
+@dataclass(frozen=True)
+class PoseWorkload:
+    """Samples of a COCO folder's split, augmented as in training, and a training step with SGD.
+
+    Attributes:
+        data: Folder in COCO's layout.
+        network: As `posemodel.network.build_network` knows it.
+        size: Side of its input in pixels; None: the network's own.
+        split: Whose images with labelled people are loaded.
+        targets: Where the target maps are made.
+        seed: Of samples and weights.
+        device: Type of the device that trains.
+    """
+
+    data: Path
+    network: str
+    size: int | None = None
+    split: str = "train"
+    targets: TargetsPlace = "auto"
+    seed: int = 0
+    device: Literal["cuda", "mps", "cpu"] = "cpu"
+
+    def open_loader(self, configuration: LoaderConfiguration, batches: int) -> OpenLoader:
+        """See `Workload`. Raises DataError where no image has a labelled person."""
+        split = open_split(self.data, self.split).labelled_only()
+        if not len(split):
+            raise DataError(f"{split.annotations}: no image with a labelled person is left to load.")
+        dataset = PoseDataset(
+            split,
+            input_geometry(self.network, self.size),
+            augment=AugmentSettings(),
+            seed=self.seed,
+            with_targets=targets_in_workers(self.targets, torch.device(self.device)),
+        )
+        settings = configuration.model_copy(update={"pin_memory": effective_pin_memory(configuration)})
+        samples = Spread(dataset, batches * configuration.batch_size)
+        # In Spread's order: a shuffle of the epoch would depend on its length, and lengths differ with num_workers.
+        loader, sampler = build_loader(samples, settings, training=False, seed=self.seed)  # type: ignore[arg-type]
+        return opened(loader, sampler, configuration)
+
+    def make_step(self) -> Step:
+        """See `Workload`."""
+        device = torch.device(self.device)
+        network = build_network(self.network, seed=self.seed)
+        network = network.to(device, memory_format=torch.channels_last).train()
+        optimizer = torch.optim.SGD(network.parameters(), lr=LEARNING_RATE, momentum=0.9)
+        schedule = LambdaLR(optimizer, lambda _step: 1.0)
+        geometry = input_geometry(self.network, self.size)
+        train = TrainingStep(network, optimizer, schedule, geometry, ThroughputMeter(device))
+
+        def step(batch: Batch) -> None:
+            train(batch)
+            synchronize(device)
+
+        return step

@@ -1,0 +1,62 @@
+"""Sampling what a process tree takes while it runs: memory over all its processes, and /dev/shm."""
+
+import threading
+import time
+from types import TracebackType
+
+from bench.measure.limits import shm_used_bytes
+from bench.measure.process_tree import tree_memory
+
+PERIOD_S = 0.1
+"""Between two looks at /dev/shm; one takes some microseconds."""
+MEMORY_PERIOD_S = 0.5
+MEMORY_SHARE = 0.005
+"""Of one core's time that reading memory may take: a look at a large tree takes tens of milliseconds, and comes the
+more rarely."""
+
+
+class ResourceSampler:
+    """Samples a process tree between ``with`` and its end, from another process: the measured loop shares no lock."""
+
+    def __init__(self, pid: int) -> None:
+        """``pid``: the root of the tree."""
+        self.pid = pid
+        self.peak_bytes = 0
+        self.memory_kind = ""
+        self.shm_tree_peak_bytes = 0
+        self.shm_peak_bytes = 0
+        """By how much /dev/shm was fuller than before, at most; what others put there meanwhile is in it."""
+        self.busy_s = 0.0
+        """What the sampling itself took."""
+        self.memory_samples = 0
+        self._shm_before = shm_used_bytes()
+        self._next_memory = time.perf_counter()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True, name="resource-sampler")
+
+    def __enter__(self) -> "ResourceSampler":
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(PERIOD_S):
+            self._sample()
+
+    def _sample(self) -> None:
+        began = time.perf_counter()
+        self.shm_peak_bytes = max(self.shm_peak_bytes, shm_used_bytes() - self._shm_before)
+        if began >= self._next_memory:
+            memory = tree_memory(self.pid)
+            self.peak_bytes = max(self.peak_bytes, memory.bytes)
+            self.shm_tree_peak_bytes = max(self.shm_tree_peak_bytes, memory.shm_bytes)
+            self.memory_kind = memory.kind or self.memory_kind
+            self.memory_samples += 1
+            cost = time.perf_counter() - began
+            self._next_memory = began + max(MEMORY_PERIOD_S, cost / MEMORY_SHARE)
+        self.busy_s += time.perf_counter() - began

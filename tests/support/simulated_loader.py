@@ -1,0 +1,132 @@
+"""Data sets and steps of known cost, and the proof on them: a real DataLoader beside its simulation.
+
+`python -m tests.support.simulated_loader` prints the table: images/s and AU, measured and simulated, for 0, 1, 2, 4
+and 8 workers. Everything sleeps: two cores are enough for eight workers.
+"""
+
+import argparse
+import time
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from bench.measure.loader.configuration import configuration
+from bench.measure.loader.figures import figures
+from bench.measure.loader.loop import LoopPlan, Step
+from bench.measure.loader.measurement import Arm, default_batches, measure
+from bench.measure.loader.round_robin import batch_costs, simulate_round_robin
+from bench.measure.loader.workload import DatasetWorkload, Spread
+
+WORKERS = (0, 1, 2, 4, 8)
+BATCH_SIZE = 4
+SAMPLE_S, COMPUTE_S = 0.05, 0.08
+"""Long: moving a batch from a worker costs a millisecond here, and is not simulated."""
+SAMPLES = 2000
+EPOCHS = 1
+ASKED_THROUGHPUT, ASKED_AU = 0.03, 0.02
+
+
+def sample_costs(mean_s: float = SAMPLE_S, *, slow_every: int = 0, slow_s: float = 0.0, seed: int = 0) -> np.ndarray:
+    """Seconds (SAMPLES,) of each sample: gamma distributed (shape 4); every so manieth takes ``slow_s`` instead."""
+    costs = np.random.default_rng(seed).gamma(4, mean_s / 4, SAMPLES)
+    if slow_every:
+        costs[::slow_every] = slow_s
+    return costs
+
+
+@dataclass(frozen=True)
+class SleepingDataset(Dataset[torch.Tensor]):
+    """Sample i sleeps ``costs[i]`` seconds and is the number i."""
+
+    costs: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.costs)
+
+    def __getitem__(self, position: int) -> torch.Tensor:
+        time.sleep(self.costs[position])
+        return torch.tensor([position])
+
+
+@dataclass(frozen=True)
+class SleepingData:
+    """Makes a SleepingDataset."""
+
+    costs: np.ndarray
+
+    def __call__(self) -> SleepingDataset:
+        return SleepingDataset(self.costs)
+
+
+@dataclass(frozen=True)
+class SleepingStep:
+    """Makes a step that sleeps."""
+
+    seconds: float
+
+    def __call__(self) -> Step:
+        return lambda _batch: time.sleep(self.seconds)
+
+
+def sleeping(costs: np.ndarray, compute_s: float) -> DatasetWorkload:
+    """A workload of known cost."""
+    return DatasetWorkload(SleepingData(costs), SleepingStep(compute_s))
+
+
+def compare(costs: np.ndarray, compute_s: float, *, epochs: int = EPOCHS, **settings: Any) -> dict[str, float]:
+    """images/s and AU of the real loop and of the simulation, and how far they are apart."""
+    chosen = configuration(batch_size=BATCH_SIZE, **settings)
+    batches = default_batches(chosen)
+    real = measure(sleeping(costs, compute_s), chosen, Arm.END_TO_END, LoopPlan(epochs), batches=batches)
+    if real.error:
+        raise RuntimeError(real.error)
+    spread = Spread(costs, batches * BATCH_SIZE)
+    taken = [[costs[spread.position(epoch, p)[1]] for p in range(len(spread))] for epoch in range(epochs)]
+    timeline = simulate_round_robin(
+        [batch_costs(epoch, BATCH_SIZE) for epoch in taken],
+        compute_s,
+        num_workers=chosen.num_workers,
+        prefetch_factor=chosen.prefetch_factor or 2,
+        epochs=epochs,
+    )
+    simulated = figures(timeline, BATCH_SIZE, chosen.round_length)
+    return {
+        "num_workers": chosen.num_workers,
+        "images_per_s": real.metrics["images_per_s"],
+        "simulated": simulated["images_per_s"],
+        "apart": real.metrics["images_per_s"] / simulated["images_per_s"] - 1,
+        "au": real.metrics["au"],
+        "simulated_au": simulated["au"],
+        "au_apart": real.metrics["au"] - simulated["au"],
+        "steady": real.metrics["steady"],
+    }
+
+
+def main() -> None:
+    """Print the table; exit 1 where a row is further apart than asked."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--compute", type=float, default=COMPUTE_S, help="seconds of a step")
+    asked = parser.parse_args()
+    warnings.filterwarnings("ignore", "This DataLoader will create")  # more workers than cores: they sleep
+    print("workers  images/s  simulated  apart    AU     simulated  apart   (median of the repeats)")
+    worst = 0
+    for workers in WORKERS:
+        rows = [compare(sample_costs(), asked.compute, num_workers=workers) for _ in range(asked.repeats)]
+        row = {name: float(np.median([each[name] for each in rows])) for name in rows[0]}
+        within = abs(row["apart"]) <= ASKED_THROUGHPUT and abs(row["au_apart"]) <= ASKED_AU
+        worst |= not within
+        print(
+            f"{workers:7d}  {row['images_per_s']:8.1f}  {row['simulated']:9.1f}  {100 * row['apart']:+5.2f} %  "
+            f"{row['au']:.3f}  {row['simulated_au']:9.3f}  {row['au_apart']:+.3f}  {'' if within else 'TOO FAR'}",
+            flush=True,
+        )
+    raise SystemExit(worst)
+
+
+if __name__ == "__main__":
+    main()
