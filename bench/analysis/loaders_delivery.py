@@ -2,36 +2,24 @@
 
 from collections.abc import Mapping, Sequence
 
-Hashes = Sequence[Sequence[int]]
-"""Of each epoch's batches, in the order of delivery."""
 
-
-def different_deliveries(delivered: Mapping[str, tuple[int, Hashes]]) -> list[str]:
+def different_deliveries(delivered: Mapping[str, tuple[int, Sequence[int]]]) -> list[str]:
     """Sentences about measurements that delivered other batches than the first of their batch size; none is good.
 
     Args:
-        delivered: For each measurement's name its batch size and the hashes of its batches. A measurement that ended
-            early is compared as far as it came; the arm `compute`, which loads nothing, has no place here.
+        delivered: For each measurement's name its batch size and the hashes of its first batches, in order. They are
+            compared as far as both go; the arm `compute`, which loads nothing, has no place here.
     """
-    first: dict[int, tuple[str, Hashes]] = {}
+    first: dict[int, tuple[str, Sequence[int]]] = {}
     found = []
     for name, (batch_size, hashes) in delivered.items():
-        if batch_size not in first:
-            first[batch_size] = name, hashes
+        if not hashes:
             continue
-        reference, wanted = first[batch_size]
-        place = _first_difference(wanted, hashes)
-        if place is not None:
+        reference, wanted = first.setdefault(batch_size, (name, hashes))
+        unequal = [number for number, (a, b) in enumerate(zip(wanted, hashes, strict=False)) if a != b]
+        if unequal:
             found.append(
-                f"{name} delivered another batch than {reference}: epoch {place[0]}, batch {place[1]}. The data set's "
-                "samples depend on which process makes them, or on the time: derive their randomness from the index."
+                f"{name} delivered another batch {unequal[0]} than {reference}: samples depend on the process that "
+                "makes them, or on the time. Derive their randomness from the index."
             )
     return found
-
-
-def _first_difference(one: Hashes, other: Hashes) -> tuple[int, int] | None:
-    for epoch, (mine, theirs) in enumerate(zip(one, other, strict=False)):
-        for number, (a, b) in enumerate(zip(mine, theirs, strict=False)):
-            if a != b:
-                return epoch, number
-    return None

@@ -46,9 +46,10 @@ class ResourceSampler:
 
     def _run(self) -> None:
         while not self._stop.wait(PERIOD_S):
-            self._sample()
+            self.look()
 
-    def _sample(self) -> None:
+    def look(self) -> None:
+        """Take one sample: of /dev/shm in any case, of memory where it is due."""
         began = time.perf_counter()
         self.shm_peak_bytes = max(self.shm_peak_bytes, shm_used_bytes() - self._shm_before)
         if began >= self._next_memory:

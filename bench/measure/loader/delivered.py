@@ -1,34 +1,38 @@
 """What a loader delivered, in a few bytes: configurations that are compared must have delivered the same batches."""
 
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
 
-ELEMENTS = 16
-"""Looked at in each tensor of a batch, evenly spread, elsewhere in each batch: some 5 microseconds a tensor."""
 
-
-def batch_hash(batch: Any, number: int) -> int:
-    """32 bits from each tensor's shape, type and a few of its elements; ``number`` (of the batch) says which elements.
+def batch_hash(batch: Any) -> int:
+    """32 bits (CRC) of everything in a batch: shapes, types and every element of its tensors.
 
     Batches may be tensors, arrays, numbers and texts in tuples, lists and mappings, as PyTorch's collate makes them.
-    Two batches that differ in order, augmentation or seed differ in nearly every pixel; a change of a few pixels would
-    not be seen in one batch.
     """
     found = 0
     for leaf in leaves(batch):
         if isinstance(leaf, torch.Tensor):
-            leaf = leaf.detach().cpu().numpy() if leaf.dtype != torch.bfloat16 else leaf.detach().float().cpu().numpy()
+            leaf = (leaf.float() if leaf.dtype == torch.bfloat16 else leaf).numpy(force=True)
         if isinstance(leaf, np.ndarray):
-            found = zlib.crc32(f"{leaf.shape}{leaf.dtype}".encode(), found)
-            step = max(1, leaf.size // ELEMENTS)
-            found = zlib.crc32(leaf.flat[number % step :: step].tobytes(), found)
+            found = zlib.crc32(f"{leaf.shape}{leaf.dtype.str}".encode(), found)
+            found = zlib.crc32(np.ascontiguousarray(leaf), found)
         else:
             found = zlib.crc32(repr(leaf).encode(), found)
     return found
+
+
+def delivered_hashes(loader: Iterable[Any], number: int) -> tuple[int, ...]:
+    """Hashes of a loader's first batches, so many at most.
+
+    A pass of its own, not timed: in the loop the cheapest hash takes 0.3 ms of a batch whose caches are cold (measured
+    on two busy cores), 3 % of a step of 10 ms, which a loader would use to get ahead.
+    """
+    return tuple(batch_hash(batch) for batch in islice(loader, number))
 
 
 def batch_bytes(batch: Any) -> int:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from bench.measure.loader.delivered import batch_hash
 from bench.measure.loader.timeline import Timeline
 
 Step = Callable[[Any], object]
@@ -22,14 +21,6 @@ class LoopPlan:
     seconds: float = float("inf")
 
 
-@dataclass(frozen=True)
-class Loop:
-    """What a loop left: its times, and each epoch's batches as hashes (none where nobody asked)."""
-
-    timeline: Timeline
-    hashes: tuple[tuple[int, ...], ...]
-
-
 def run_loop(
     loader: Iterable[Any],
     step: Step,
@@ -37,36 +28,30 @@ def run_loop(
     *,
     begin_epoch: Callable[[int], object] = lambda _: None,
     on_batch: Callable[[int], object] = lambda _: None,
-    hashing: bool = True,
-) -> Loop:
+) -> Timeline:
     """Pass the loader's batches to the step, epoch after epoch, and note when each was asked for, there and done.
 
-    ``begin_epoch`` hears an epoch's number before its iterator is made, ``on_batch`` how many batches are done. Both,
-    and the hash of each batch, take their time between a step's end and the next question: it is in no figure, though
-    a loader can use it; it is some 30 microseconds a batch (`posebench speed loader-measuring`).
+    ``begin_epoch`` hears an epoch's number before its iterator is made, ``on_batch`` how many batches are done: both
+    between a step's end and the next question, so that their time is in no figure.
     """
     times: list[tuple[float, float, float, int]] = []
-    hashes: list[list[int]] = []
     began = time.perf_counter()
     for epoch in range(plan.epochs):
         begin_epoch(epoch)
-        hashes.append([])
         asked = time.perf_counter()
         for batch in loader:
             delivered = time.perf_counter()
             step(batch)
             done = time.perf_counter()
             times.append((asked, delivered, done, epoch))
-            if hashing:
-                hashes[-1].append(batch_hash(batch, len(hashes[-1])))
             on_batch(len(times))
             if done - began > plan.seconds:
-                return _loop(times, hashes, began)
+                return _timeline(times, began)
             asked = time.perf_counter()
-    return _loop(times, hashes, began)
+    return _timeline(times, began)
 
 
-def _loop(times: list[tuple[float, float, float, int]], hashes: list[list[int]], began: float) -> Loop:
+def _timeline(times: list[tuple[float, float, float, int]], began: float) -> Timeline:
     table = np.array(times).reshape(-1, 4)
     asked, delivered, done = (table[:, :3] - began).T
-    return Loop(Timeline(asked, delivered, done, table[:, 3].astype(np.int64)), tuple(tuple(epoch) for epoch in hashes))
+    return Timeline(asked, delivered, done, table[:, 3].astype(np.int64))

@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.measure.gpu import GpuSampler
 from bench.measure.loader.configuration import LoaderConfiguration
+from bench.measure.loader.delivered import delivered_hashes
 from bench.measure.loader.figures import figures, steady_batches
 from bench.measure.loader.isolated import STALL_S, Progress, run_isolated
 from bench.measure.loader.loop import LoopPlan, run_loop
@@ -20,6 +21,10 @@ from bench.measure.process_tree import tree_cpu_seconds
 GROUPS = 12
 """Of batches in an epoch: what the steady part is told by. Three epochs of 12 find a start that is half as slow again
 for a tenth of the epoch, and bias a steady loop with rare slow batches by 1 % (`steady.TOLERANCE`)."""
+
+
+HASHED_BATCHES = 16
+"""Compared between configurations; more than any shuffle or worker's generator could get right by chance."""
 
 
 class Arm(StrEnum):
@@ -45,8 +50,8 @@ class Measurement:
     memory_kind: str = ""
     waits_ms: tuple[float, ...] = ()
     """Of the steady batches, in order."""
-    hashes: tuple[tuple[int, ...], ...] = ()
-    """Of each epoch's batches; none in the arm `compute`."""
+    hashes: tuple[int, ...] = ()
+    """Of the first batches of epoch 0, delivered once more after the timed loop; none in the arm `compute`."""
 
     def as_row(self) -> dict[str, Any]:
         """The flat row: settings, status, metrics (None where not finite); waits and hashes stay with the object."""
@@ -66,7 +71,7 @@ class Measurement:
 class _Measured:
     metrics: dict[str, float]
     waits_ms: tuple[float, ...]
-    hashes: tuple[tuple[int, ...], ...]
+    hashes: tuple[int, ...]
     effective_pin_memory: bool
 
 
@@ -77,12 +82,14 @@ def measure(
     plan: LoopPlan | None = None,
     *,
     batches: int | None = None,
+    hashed_batches: int = HASHED_BATCHES,
     stall_s: float = STALL_S,
     memory_limit_bytes: int | None = None,
 ) -> Measurement:
     """Measure one arm of one configuration in a fresh process.
 
     ``batches`` is an epoch's length (None: `default_batches`); ``plan`` says how many epochs, and for how long at most.
+    ``hashed_batches`` of epoch 0 are loaded again and hashed, after the loop; 0 where another repeat has done so.
     ``stall_s`` and ``memory_limit_bytes``: see `run_isolated`. Raises nothing but KeyboardInterrupt.
     """
     answer = run_isolated(
@@ -92,6 +99,7 @@ def measure(
         arm,
         plan or LoopPlan(),
         batches or default_batches(configuration),
+        hashed_batches,
         stall_s=stall_s,
         memory_limit_bytes=memory_limit_bytes,
     )
@@ -128,7 +136,13 @@ def default_batches(configuration: LoaderConfiguration) -> int:
 
 
 def _measure(
-    progress: Progress, workload: Workload, configuration: LoaderConfiguration, arm: Arm, plan: LoopPlan, batches: int
+    progress: Progress,
+    workload: Workload,
+    configuration: LoaderConfiguration,
+    arm: Arm,
+    plan: LoopPlan,
+    batches: int,
+    hashed_batches: int,
 ) -> _Measured:
     settings = configuration if arm is not Arm.COMPUTE else _without_workers(configuration)
     opened = workload.open_loader(settings, batches)
@@ -145,23 +159,18 @@ def _measure(
 
     progress(0)
     with GpuSampler(workload.device) as gpu:
-        loop = run_loop(
-            loader,
-            step,
-            plan,
-            begin_epoch=opened.begin_epoch,
-            on_batch=on_batch,
-            hashing=arm is not Arm.COMPUTE,
-        )
+        timeline = run_loop(loader, step, plan, begin_epoch=opened.begin_epoch, on_batch=on_batch)
     marks.append((time.perf_counter(), tree_cpu_seconds(os.getpid())))
     seconds, busy = (end - begin for begin, end in zip(*marks, strict=True))
-    kept, _ = steady_batches(loop.timeline, settings.round_length)
+    opened.begin_epoch(0)
+    hashes = () if arm is Arm.COMPUTE else delivered_hashes(loader, hashed_batches)
+    kept, _ = steady_batches(timeline, settings.round_length)
     return _Measured(
-        metrics=figures(loop.timeline, configuration.batch_size, settings.round_length)
+        metrics=figures(timeline, configuration.batch_size, settings.round_length)
         | {"cores_used": busy / seconds if seconds > 0 else math.nan}
         | gpu.summary(),
-        waits_ms=tuple((1000 * loop.timeline.waits[kept]).tolist()),
-        hashes=loop.hashes if arm is not Arm.COMPUTE else (),
+        waits_ms=tuple((1000 * timeline.waits[kept]).tolist()),
+        hashes=hashes,
         effective_pin_memory=effective_pin_memory(configuration),
     )
 

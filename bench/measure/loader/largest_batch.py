@@ -1,0 +1,71 @@
+"""The largest batch that fits: doubled until one fails, then halved between; each try in a process of its own."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from bench.measure.loader.configuration import LoaderConfiguration
+from bench.measure.loader.loop import LoopPlan
+from bench.measure.loader.measurement import Arm, Measurement, measure
+from bench.measure.loader.outcome import MeasurementStatus
+from bench.measure.loader.workload import Workload
+from posemodel.errors import SettingsError
+
+TRY_BATCHES = 8
+RESOLUTION = 0.05
+"""The search ends where the largest that fits and the smallest that does not are this close (relative)."""
+TOO_LARGE = (MeasurementStatus.OUT_OF_MEMORY, MeasurementStatus.SKIPPED, MeasurementStatus.BUS_ERROR)
+
+
+@dataclass(frozen=True)
+class Search:
+    """What the search found, and every try on the way."""
+
+    largest: int | None
+    """None where not even the first size fits."""
+    limited: bool
+    """Whether a larger one failed for want of memory; False where the search ended at its limit."""
+    tries: Sequence[Measurement]
+    """In the order in which they were made; their images/s against batch size are a curve."""
+
+
+def largest_that_fits(attempt: Callable[[int], Measurement], *, start: int = 1, limit: int = 4096) -> Search:
+    """Double the batch size from ``start`` until ``attempt`` runs out of memory or ``limit`` is reached, then bisect.
+
+    ``attempt`` measures one batch size in a process that gives its memory back. Memory is expected to grow with the
+    batch. A try that fails for another reason ends the search: SettingsError, since it says nothing about memory.
+    """
+    if not 1 <= start <= limit:
+        raise SettingsError(f"batch_size: the search cannot start at {start} and end at {limit}. Start lower.")
+    tries: list[Measurement] = []
+
+    def fits(size: int) -> bool:
+        found = attempt(size)
+        tries.append(found)
+        if found.status not in (*TOO_LARGE, MeasurementStatus.COMPLETE):
+            raise SettingsError(f"batch_size {size}: {found.error}. The search for the largest batch ends here.")
+        return found.status == MeasurementStatus.COMPLETE
+
+    fitting, failing, size = 0, 0, start
+    while not failing and fitting < limit:
+        if fits(size):
+            fitting, size = size, min(2 * size, limit)
+        else:
+            failing = size
+    while failing and failing - fitting > max(1, RESOLUTION * fitting):
+        size = (fitting + failing) // 2
+        fitting, failing = (size, failing) if fits(size) else (fitting, size)
+    return Search(fitting or None, bool(failing), tries)
+
+
+def try_batch(
+    workload: Workload, batch_size: int, *, batches: int = TRY_BATCHES, memory_limit_bytes: int | None = None
+) -> Measurement:
+    """An attempt for `largest_that_fits`: a few steps on one batch of that size (arm `compute`), no workers."""
+    return measure(
+        workload,
+        LoaderConfiguration(batch_size=batch_size),
+        Arm.COMPUTE,
+        LoopPlan(epochs=1),
+        batches=batches,
+        memory_limit_bytes=memory_limit_bytes,
+    )

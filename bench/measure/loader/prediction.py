@@ -1,0 +1,91 @@
+"""What a configuration will need of /dev/shm and of memory, before it is tried until it crashes."""
+
+import os
+from dataclasses import dataclass
+
+from bench.measure.limits import Limits
+from bench.measure.loader.configuration import LoaderConfiguration
+from bench.measure.loader.delivered import batch_bytes
+from bench.measure.loader.isolated import Answer, Progress, run_isolated
+from bench.measure.loader.workload import Workload
+from bench.measure.process_tree import tree_memory
+
+HELD = 1
+"""Batches that the consumer has in its hands while all others are on their way."""
+RESERVE = 0.9
+"""Share of what is free that a configuration may take: others live on this machine too."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What one look at a workload found; bytes."""
+
+    sample_bytes: int
+    """Of one collated sample; an image with more people may be larger."""
+    process_bytes: int
+    """The process that trains, its data set open and its network built."""
+    worker_bytes: int
+    """What each worker adds: pages of its own, while it makes one sample at a time."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """Bytes that a configuration takes at its peak."""
+
+    shm_bytes: int
+    memory_bytes: int
+    """Shared memory is memory too: it is in here."""
+
+
+def probe(workload: Workload, configuration: LoaderConfiguration, *, stall_s: float = 120.0) -> Answer:
+    """Load single samples with one worker, started as the configuration says, in a fresh process.
+
+    The answer's value is a `Probe`; its status is that of a measurement that could not even load one sample.
+    """
+    one = LoaderConfiguration(batch_size=1, num_workers=1, start_method=configuration.start_method)
+    return run_isolated(_probe, workload, one, stall_s=stall_s)
+
+
+def predict(found: Probe, configuration: LoaderConfiguration) -> Need:
+    """The peak: all batches that may be on their way (num_workers * prefetch_factor) are made, one is being used.
+
+    Pinned, one more copy of each is in locked memory, which is not in /dev/shm.
+    """
+    batch = found.sample_bytes * configuration.batch_size
+    waiting = configuration.batches_in_flight + HELD
+    shm = batch * waiting if configuration.num_workers else 0
+    copies = batch * (waiting if configuration.pin_memory or not configuration.num_workers else 0)
+    # A worker holds the samples of a batch until they are collated.
+    workers = configuration.num_workers * (found.worker_bytes + batch)
+    return Need(shm_bytes=shm, memory_bytes=found.process_bytes + workers + shm + copies)
+
+
+def shortfall(need: Need, limits: Limits) -> str:
+    """Why a configuration is not tried, in the words of its row; "" where it fits into RESERVE of what is free."""
+    if limits.shm_free_bytes is not None and need.shm_bytes > RESERVE * limits.shm_free_bytes:
+        return f"would need {_gb(need.shm_bytes)} of /dev/shm, {_gb(limits.shm_free_bytes)} free"
+    if need.memory_bytes > RESERVE * limits.memory_free_bytes:
+        return f"would need {_gb(need.memory_bytes)} of memory, {_gb(limits.memory_free_bytes)} free"
+    return ""
+
+
+def _probe(progress: Progress, workload: Workload, configuration: LoaderConfiguration) -> Probe:
+    step = workload.make_step()
+    opened = workload.open_loader(configuration, batches=3)
+    opened.begin_epoch(0)
+    before = tree_memory(os.getpid())
+    sizes, after = [], before
+    for count, batch in enumerate(opened.loader):
+        sizes.append(batch_bytes(batch))
+        step(batch)
+        after = tree_memory(os.getpid())
+        progress(count + 1)
+    return Probe(
+        sample_bytes=max(sizes),
+        process_bytes=before.bytes,
+        worker_bytes=max(0, after.bytes - before.bytes),
+    )
+
+
+def _gb(count: float) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 5e7 else f"{count / 1e6:.1f} MB"
