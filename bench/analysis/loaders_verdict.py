@@ -28,7 +28,15 @@ from bench.analysis.loaders_choice import (
 )
 from bench.analysis.loaders_configurations import pool_pinning, summarize_configurations
 
+FAULTS = {
+    "bus_error": "met a bus error",
+    "failed": "failed",
+    "out_of_memory": "ran out of memory",
+    "skipped": "could not fit and did not run",
+    "timed_out": "hung and timed out",
+}
 MEMORY_FAULTS = ("skipped", "out_of_memory", "bus_error")
+MEMORY_BOUND = "memory-bound"
 LATE = 3.0
 """One batch in a hundred that is waited for so many times as long as a batch usually takes is a straggler."""
 SLOW_START = 10.0
@@ -67,9 +75,6 @@ class LoaderVerdict:
         return " ".join(self.sentences)
 
 
-MEMORY_BOUND = "memory-bound"
-
-
 def loaders_verdict(rows: pd.DataFrame, *, noise: float = 0.0, noisy: bool = False) -> LoaderVerdict:
     """Read the answer from a study's measurements.
 
@@ -94,7 +99,7 @@ def loaders_verdict(rows: pd.DataFrame, *, noise: float = 0.0, noisy: bool = Fal
         _bound_sentence(bound, chosen, flip, frame),
         _choice_sentence(frame, chosen, noise),
         *_gain_sentences(won, chosen, defaults, noise),
-        *_knee_sentences(bend, curve),
+        *_knee_sentences(bend, curve, bound),
         *_limit_sentences(chosen, noise),
         *_straggler_sentences(chosen),
         *_fault_sentences(frame),
@@ -114,15 +119,17 @@ def _bound(frame: pd.DataFrame, chosen: pd.Series) -> str:
 
 def _bound_sentence(bound: str, chosen: pd.Series, flip: int | None, frame: pd.DataFrame) -> str:
     share = f"{100 * chosen['data_wait_share']:.0f} % of the time is spent waiting for data"
-    with_it = f"with {_workers(chosen['num_workers'])} and batches of {int(chosen['batch_size'])}"
+    batches = f"batches of {int(chosen['batch_size'])}"
+    with_it = f"with {_workers(chosen['num_workers'])} and {batches}"
     if bound == MEMORY_BOUND:
         return f"Memory is the limit: training is still loader-bound {with_it} ({share}), and more workers did not fit."
     if bound == LOADER_BOUND:
         most = int(frame.loc[frame["status"] == COMPLETE, "num_workers"].max())
         return f"Training is loader-bound {with_it}: {share}. No measured number of workers (up to {most}) ends that."
     if bound == COMPUTE_BOUND:
-        since = "" if flip is None else f", and is from {_workers(flip)} on" if flip else ", even without workers"
-        return f"Training is compute-bound {with_it}{since}: {share}."
+        if flip == chosen["num_workers"]:
+            return f"Training is compute-bound from {_workers(flip)} on ({batches}): {share}."
+        return f"Training is compute-bound {with_it}: {share}."
     if bound == BALANCED:
         return f"Loading and computing are balanced {with_it}: each alone is about as fast as the other; {share}."
     return f"What holds training back {with_it} is unknown: the arms were not measured whole."
@@ -161,13 +168,14 @@ def _gain_sentences(won: Gain | None, chosen: pd.Series, defaults: pd.Series | N
     return [f"Expected: {times} ({spread})."]
 
 
-def _knee_sentences(bend: int | None, curve: pd.DataFrame) -> list[str]:
+def _knee_sentences(bend: int | None, curve: pd.DataFrame, bound: str) -> list[str]:
     if bend is None or len(curve) < 2:
         return []
     most = int(curve["num_workers"].max())
-    if bend == most:
-        return [f"Images/s still grow with the last workers tried ({most}): more may help."]
-    return [f"From {_workers(bend)} on, more do not help (measured up to {most})."]
+    if bend < most:
+        return [f"From {_workers(bend)} on, more do not help (measured up to {most})."]
+    more = ": more may help" if bound == LOADER_BOUND else ""
+    return [f"Images/s grow up to the last number of workers tried ({most}){more}."]
 
 
 def _limit_sentences(chosen: pd.Series, noise: float) -> list[str]:
@@ -183,29 +191,34 @@ def _limit_sentences(chosen: pd.Series, noise: float) -> list[str]:
 def _straggler_sentences(chosen: pd.Series) -> list[str]:
     found = []
     usual_ms = 1000 * chosen["batch_size"] / chosen["images_per_s"]
-    if chosen["wait_p99_ms"] > LATE * usual_ms:
+    # Loader-bound, a whole round of batches comes at once, and the next one is waited for as long.
+    if chosen["wait_p99_ms"] > LATE * usual_ms and chosen["bottleneck"] != LOADER_BOUND:
         found.append(
             f"One batch in a hundred is waited for {chosen['wait_p99_ms']:.0f} ms, where a batch takes {usual_ms:.0f}: "
             "single samples are slow. A larger prefetch_factor evens that out."
         )
     if chosen["first_batch_s"] > SLOW_START * usual_ms / 1000:
-        found.append(
-            f"The first batch takes {chosen['first_batch_s']:.2g} s, which is not in images/s; persistent_workers "
-            "saves it at every epoch but the first."
-            if chosen["num_workers"] > 0 and not chosen["persistent_workers"]
-            else f"The first batch takes {chosen['first_batch_s']:.2g} s, which is not in images/s."
+        border = (
+            "" if math.isnan(chosen["epoch_gap_s"]) else f", the border of two epochs {chosen['epoch_gap_s']:.2g} s"
         )
+        saved = " (persistent_workers=True saves the workers' start there)" if _starts_again(chosen) else ""
+        found.append(f"The first batch takes {chosen['first_batch_s']:.2g} s{border}{saved}: images/s leave that out.")
     return found
+
+
+def _starts_again(chosen: pd.Series) -> bool:
+    """Whether each epoch starts workers of its own."""
+    return chosen["num_workers"] > 0 and not chosen["persistent_workers"] and not math.isnan(chosen["epoch_gap_s"])
 
 
 def _fault_sentences(frame: pd.DataFrame) -> list[str]:
     if frame.empty:
         return []
     found = []
-    for status, rows in frame[~frame["status"].isin([COMPLETE, "missing"])].groupby("status", sort=True):
-        example = rows.iloc[0]
+    for status, rows in frame[frame["status"].isin(FAULTS)].groupby("status", sort=True):
+        example, number = rows.iloc[0], len(rows)
         found.append(
-            f"{len(rows)} configuration{'s' * (len(rows) > 1)} {str(status).replace('_', ' ')} (for example "
+            f"{number} configuration{'s' * (number > 1)} {FAULTS[str(status)]} (for example "
             f"{_workers(example['num_workers'])}, batches of {int(example['batch_size'])}: {example['error']})."
         )
     return found

@@ -10,9 +10,8 @@ from bench.measure.process_tree import tree_memory
 PERIOD_S = 0.1
 """Between two looks at /dev/shm; one takes some microseconds."""
 MEMORY_PERIOD_S = 0.5
-MEMORY_SHARE = 0.005
-"""Of one core's time that reading memory may take: a look at a large tree takes tens of milliseconds, and comes the
-more rarely."""
+MEMORY_SHARE = 0.01
+"""Of one core's time that reading memory may take: a look at 300 MB takes 15 ms, and comes the more rarely."""
 
 
 class ResourceSampler:
@@ -27,7 +26,7 @@ class ResourceSampler:
         self.shm_peak_bytes = 0
         """By how much /dev/shm was fuller than before, at most; what others put there meanwhile is in it."""
         self.busy_s = 0.0
-        """What the sampling itself took."""
+        """CPU seconds that the sampling itself took."""
         self.memory_samples = 0
         self._shm_before = shm_used_bytes()
         self._next_memory = time.perf_counter()
@@ -50,14 +49,14 @@ class ResourceSampler:
 
     def look(self) -> None:
         """Take one sample: of /dev/shm in any case, of memory where it is due."""
-        began = time.perf_counter()
+        now, began = time.perf_counter(), time.thread_time()
         self.shm_peak_bytes = max(self.shm_peak_bytes, shm_used_bytes() - self._shm_before)
-        if began >= self._next_memory:
+        if now >= self._next_memory:
             memory = tree_memory(self.pid)
             self.peak_bytes = max(self.peak_bytes, memory.bytes)
             self.shm_tree_peak_bytes = max(self.shm_tree_peak_bytes, memory.shm_bytes)
             self.memory_kind = memory.kind or self.memory_kind
             self.memory_samples += 1
-            cost = time.perf_counter() - began
-            self._next_memory = began + max(MEMORY_PERIOD_S, cost / MEMORY_SHARE)
-        self.busy_s += time.perf_counter() - began
+            cost = time.thread_time() - began
+            self._next_memory = now + max(MEMORY_PERIOD_S, cost / MEMORY_SHARE)
+        self.busy_s += time.thread_time() - began

@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -47,7 +48,7 @@ class Answer:
     shm_peak_bytes: int
     shm_tree_peak_bytes: int
     sampling_s: float
-    """What looking at the process's resources took, in the process that looks."""
+    """CPU seconds that looking at the process's resources took, in the process that looks."""
     wall_s: float
 
 
@@ -114,12 +115,10 @@ def _await(
     while True:
         ready = wait([receive, process.sentinel], timeout=POLL_S)
         if receive in ready:
-            try:
+            with suppress(EOFError):
                 return receive.recv()
-            except EOFError:
-                process.join(LEAVE_S)
-                return _without_value(of_exit(process.exitcode))
         if ready:
+            process.join(LEAVE_S)  # its end of the pipes closes a little before its exit code is known
             return _without_value(of_exit(process.exitcode))
         if memory_limit_bytes is not None and sampler.peak_bytes > memory_limit_bytes:
             held, limit = sampler.peak_bytes / 1e9, memory_limit_bytes / 1e9

@@ -51,7 +51,7 @@ def largest_that_fits(attempt: Callable[[int], Measurement], *, start: int = 1, 
             fitting, size = size, min(2 * size, limit)
         else:
             failing = size
-    while failing and failing - fitting > max(1, RESOLUTION * fitting):
+    while failing - fitting > max(1, RESOLUTION * fitting):
         size = (fitting + failing) // 2
         fitting, failing = (size, failing) if fits(size) else (fitting, size)
     return Search(fitting or None, bool(failing), tries)

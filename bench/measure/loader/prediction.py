@@ -12,6 +12,8 @@ from bench.measure.process_tree import tree_memory
 
 HELD = 1
 """Batches that the consumer has in its hands while all others are on their way."""
+MADE_HERE = 2
+"""Batches' worth of memory that making one takes in the process itself: its samples, and the batch."""
 RESERVE = 0.9
 """Share of what is free that a configuration may take: others live on this machine too."""
 
@@ -34,7 +36,7 @@ class Need:
 
     shm_bytes: int
     memory_bytes: int
-    """Shared memory is memory too: it is in here."""
+    """Shared memory is memory too: it is in here. The PSS of the processes holds only the part of it that is mapped."""
 
 
 def probe(workload: Workload, configuration: LoaderConfiguration, *, stall_s: float = 120.0) -> Answer:
@@ -52,12 +54,14 @@ def predict(found: Probe, configuration: LoaderConfiguration) -> Need:
     Pinned, one more copy of each is in locked memory, which is not in /dev/shm.
     """
     batch = found.sample_bytes * configuration.batch_size
-    waiting = configuration.batches_in_flight + HELD
-    shm = batch * waiting if configuration.num_workers else 0
-    copies = batch * (waiting if configuration.pin_memory or not configuration.num_workers else 0)
-    # A worker holds the samples of a batch until they are collated.
-    workers = configuration.num_workers * (found.worker_bytes + batch)
-    return Need(shm_bytes=shm, memory_bytes=found.process_bytes + workers + shm + copies)
+    if configuration.num_workers == 0:
+        # The batch in hand, the next one's samples, and what they are collated into; pinned, a copy.
+        batches = MADE_HERE + HELD + (HELD if configuration.pin_memory else 0)
+        return Need(shm_bytes=0, memory_bytes=found.process_bytes + batches * batch)
+    shm = batch * (configuration.batches_in_flight + HELD)
+    workers = configuration.num_workers * (found.worker_bytes + batch)  # its samples, until they are collated
+    pinned = shm if configuration.pin_memory else 0
+    return Need(shm_bytes=shm, memory_bytes=found.process_bytes + workers + shm + pinned)
 
 
 def shortfall(need: Need, limits: Limits) -> str:

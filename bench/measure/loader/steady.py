@@ -27,24 +27,33 @@ class Steady(NamedTuple):
     reached: bool
 
 
-def mser_cut(values: Series) -> int:
-    """How many values to drop at the start of a series (n,): 0 .. n // 2, the last meaning that n is too small.
+class Cut(NamedTuple):
+    """How many values to drop at the start of a series, and whether that leaves a steady one."""
+
+    values: int
+    settled: bool
+
+
+def mser_cut(values: Series) -> Cut:
+    """Where a series (n,) has got over its start: 0 .. n // 2.
 
     MSER (White 1997; on means of 5 as MSER-5: White, Cobb and Spratt 2000): of all cuts in the first half the one with
-    the least squared standard error of what is left. Values beyond Tukey's fences of the second half are drawn in to
-    the fence first (as Barrett et al. 2017 do with outliers of warm-up series), since MSER would cut behind a single
-    slow sample. Slow values that the series begins with are no such outliers: they go in any case.
+    the least squared standard error of what is left; at the half's end, the run was too short to settle. Values beyond
+    Tukey's fences of the second half are drawn in to the fence first (as Barrett et al. 2017 do with outliers of
+    warm-up series), since MSER would cut behind a single slow sample. Those that the series begins with are no such
+    outliers: they go in any case.
     """
     half = len(values) // 2
     if half == 0:
-        return 0
-    low, high = np.percentile(values[half:], [25, 75])
-    fences = low - FENCE * (high - low), high + FENCE * (high - low)
-    kept = np.clip(values, *fences)
-    usual = np.flatnonzero(values[:half] <= fences[1])
+        return Cut(0, False)
+    quartiles = np.percentile(values[half:], [25, 75])
+    reach = FENCE * (quartiles[1] - quartiles[0])
+    kept = np.clip(values, quartiles[0] - reach, quartiles[1] + reach)
+    usual = np.flatnonzero(kept[:half] == values[:half])
     first = int(usual[0]) if len(usual) else half
     errors = np.array([np.var(kept[cut:]) / (len(kept) - cut) for cut in range(first, half + 1)])
-    return first + int(np.flatnonzero(errors <= TOLERANCE * errors.min())[0])
+    best = first + int(np.argmin(errors))
+    return Cut(first + int(np.flatnonzero(errors <= TOLERANCE * errors.min())[0]), best < half)
 
 
 def steady_parts(epochs: Sequence[Series]) -> Steady:
@@ -53,16 +62,15 @@ def steady_parts(epochs: Sequence[Series]) -> Steady:
     Each epoch has a start of its own (empty queues, new workers); and the first epochs may be slower throughout (a cold
     page cache), which only a second look at what the epochs' starts left can tell.
     """
-    starts = [mser_cut(values) for values in epochs]
+    starts = [mser_cut(values).values for values in epochs]
     left = np.concatenate([np.empty(0), *(values[start:] for values, start in zip(epochs, starts, strict=True))])
-    cut = mser_cut(left)
-    reached = len(left) >= MIN_VALUES and cut < len(left) // 2
+    cut, settled = mser_cut(left)
     parts = []
     for values, start in zip(epochs, starts, strict=True):
         dropped = min(cut, len(values) - start)
         cut -= dropped
         parts.append(slice(start + dropped, len(values)))
-    return Steady(parts, reached)
+    return Steady(parts, settled and len(left) >= MIN_VALUES)
 
 
 def group_length(round_length: int) -> int:

@@ -1,0 +1,96 @@
+"""A process that answers, dies, hangs or takes too much: the caller always gets an answer, and nothing stays behind."""
+
+import time
+
+import psutil
+import pytest
+
+from bench.measure.loader.isolated import run_isolated
+from bench.measure.loader.outcome import MeasurementStatus, of_error, of_exit
+from tests.support.troubled_data import answer, end_with, hold, stall_with_child
+
+
+def test_the_answer_comes_back_with_what_it_took():
+    found = run_isolated(answer, {"of": "life"})
+    assert (found.status, found.value, found.error) == (MeasurementStatus.COMPLETE, {"of": "life"}, "")
+    assert found.wall_s > 0
+
+
+@pytest.mark.parametrize(
+    ("how", "status", "words"),
+    [
+        ("SIGKILL", MeasurementStatus.OUT_OF_MEMORY, "was killed (SIGKILL), most likely by the system for memory"),
+        ("SIGBUS", MeasurementStatus.BUS_ERROR, "/dev/shm is full"),
+        ("3", MeasurementStatus.FAILED, "ended with exit code 3 and without a result"),
+    ],
+)
+def test_a_process_that_ends_without_a_word_is_a_status(how, status, words):
+    found = run_isolated(end_with, how)
+    assert found.status == status
+    assert words in found.error
+    assert found.value is None
+
+
+def test_a_hang_is_ended_with_all_that_was_started(tmp_path):
+    note = tmp_path / "pids"
+    found = run_isolated(stall_with_child, str(note), stall_s=8.0)  # importing PyTorch is no progress either
+    assert found.status == MeasurementStatus.TIMED_OUT
+    assert found.error == "no batch for 8 s after 7 batches: given up"
+    assert not [pid for pid in map(int, note.read_text().split()) if _runs(pid)]
+
+
+def test_who_takes_too_much_memory_is_ended_before_the_machine_runs_out():
+    found = run_isolated(hold, 600_000_000, memory_limit_bytes=500_000_000)
+    assert found.status == MeasurementStatus.OUT_OF_MEMORY
+    assert "0.5 GB allowed" in found.error
+    assert found.peak_bytes > 500_000_000
+
+
+def _runs(pid: int) -> bool:
+    for _ in range(50):
+        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. "), MeasurementStatus.OUT_OF_MEMORY),
+        (
+            RuntimeError("DataLoader worker (pid 7) is killed by signal: Bus error. It is possible that dataloader's"),
+            MeasurementStatus.BUS_ERROR,
+        ),
+        (
+            RuntimeError("unable to allocate shared memory(shm) for file </torch_1>: No space left on device (28)"),
+            MeasurementStatus.BUS_ERROR,
+        ),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 9 bytes"),
+            MeasurementStatus.OUT_OF_MEMORY,
+        ),
+        (RuntimeError("CUDA out of memory. Tried to allocate"), MeasurementStatus.OUT_OF_MEMORY),
+        (MemoryError(), MeasurementStatus.OUT_OF_MEMORY),
+        (ValueError("out of range"), MeasurementStatus.FAILED),
+    ],
+)
+def test_errors_are_told_apart(error, status):
+    assert of_error(error)[0] == status
+
+
+def test_a_workers_death_is_found_in_the_cause_too():
+    outer = RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly")
+    outer.__cause__ = RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
+    assert of_error(outer)[0] == MeasurementStatus.OUT_OF_MEMORY
+
+
+def test_of_a_workers_traceback_only_the_error_is_told():
+    text = (
+        'Caught ValueError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n  File "x"\n'
+    )
+    assert of_error(ValueError(f"{text}ValueError: sample 3 is broken\n"))[1] == "ValueError: sample 3 is broken"
+
+
+def test_an_unusual_end_has_its_signal_named():
+    assert of_exit(-11) == (MeasurementStatus.FAILED, "the measuring process was ended by SIGSEGV")

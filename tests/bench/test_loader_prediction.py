@@ -1,0 +1,61 @@
+"""What a configuration is predicted to need, against what it takes."""
+
+import pytest
+
+from bench.measure.limits import Limits, limits
+from bench.measure.loader.configuration import configuration
+from bench.measure.loader.loop import LoopPlan
+from bench.measure.loader.measurement import Arm, measure
+from bench.measure.loader.prediction import Need, Probe, predict, probe, shortfall
+from bench.measure.loader.workload import DatasetWorkload
+from tests.support.simulated_loader import SleepingStep
+from tests.support.troubled_data import Large
+
+SAMPLE = 1_000_000
+FOUND = Probe(sample_bytes=SAMPLE, process_bytes=200_000_000, worker_bytes=20_000_000)
+
+
+@pytest.mark.parametrize(
+    ("settings", "waiting"),
+    [
+        ({"num_workers": 4}, 9),
+        ({"num_workers": 4, "prefetch_factor": 8}, 33),
+        ({"num_workers": 1, "prefetch_factor": 1}, 2),
+        ({"num_workers": 0}, 0),
+    ],
+)
+def test_shared_memory_holds_all_batches_on_their_way_and_the_one_in_hand(settings, waiting):
+    assert predict(FOUND, configuration(batch_size=8, **settings)).shm_bytes == waiting * 8 * SAMPLE
+
+
+def test_memory_grows_with_workers_batches_and_pinned_copies():
+    def memory(**settings):
+        return predict(FOUND, configuration(batch_size=8, **settings)).memory_bytes
+
+    assert memory() == 200_000_000 + 3 * 8 * SAMPLE
+    assert memory(pin_memory=True) == 200_000_000 + 4 * 8 * SAMPLE
+    assert memory(num_workers=2) == 200_000_000 + 2 * (20_000_000 + 8 * SAMPLE) + 5 * 8 * SAMPLE
+    assert memory(num_workers=2, pin_memory=True) == memory(num_workers=2) + 5 * 8 * SAMPLE
+
+
+def test_what_cannot_fit_is_said_with_both_numbers():
+    small = Limits(2.0, 8_000_000_000, 4_000_000_000, 1_000_000_000, 1_000_000_000)
+    assert shortfall(Need(3_100_000_000, 0), small) == "would need 3.1 GB of /dev/shm, 1.0 GB free"
+    assert shortfall(Need(0, 5_000_000_000), small) == "would need 5.0 GB of memory, 4.0 GB free"
+    assert shortfall(Need(500_000_000, 2_000_000_000), small) == ""
+    assert shortfall(Need(95_000_000, 0), Limits(2.0, 8, 8, None, None)) == ""  # no /dev/shm to run out of
+
+
+def test_a_real_run_takes_what_was_predicted():
+    """A step slower than the loader: all batches that may be on their way are made, and wait in /dev/shm."""
+    workload = DatasetWorkload(Large(SAMPLE), SleepingStep(0.1))
+    chosen = configuration(batch_size=16, num_workers=2, prefetch_factor=2)
+    found = probe(workload, chosen)
+    assert found.error == ""
+    assert found.value.sample_bytes == SAMPLE
+    need = predict(found.value, chosen)
+    assert shortfall(need, limits()) == ""
+    real = measure(workload, chosen, Arm.END_TO_END, LoopPlan(epochs=1), batches=40, hashed_batches=0).metrics
+    assert real["shm_peak_bytes"] == pytest.approx(need.shm_bytes, rel=0.25)
+    held = real["peak_memory_bytes"] - real["shm_tree_peak_bytes"] + real["shm_peak_bytes"]
+    assert held == pytest.approx(need.memory_bytes, rel=0.3)
