@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from bench.analysis.columns import COMPLETE
+from bench.analysis.loaders_configurations import plain_setting
 
 LOADER_BOUND, COMPUTE_BOUND, BALANCED, UNKNOWN = "loader-bound", "compute-bound", "balanced", "unknown"
 
@@ -104,4 +105,5 @@ def _equal(one: Any, other: Any) -> bool:
 
 def _unset(value: Any) -> bool:
     """Whether a setting is PyTorch's default: None (NaN in a column of numbers) or False."""
-    return value is None or value is False or (isinstance(value, float) and math.isnan(value))
+    plain = plain_setting(value)
+    return plain is None or plain is False

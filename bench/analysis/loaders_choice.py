@@ -10,7 +10,7 @@ import pandas as pd
 from bench.analysis.columns import COMPLETE
 from bench.analysis.intervals import mean_interval
 from bench.analysis.loaders_bottleneck import alike
-from bench.analysis.loaders_configurations import END_TO_END, SETTINGS, configuration_key
+from bench.analysis.loaders_configurations import END_TO_END, SETTINGS, configuration_key, plain_setting
 
 DATALOADER_DEFAULTS: dict[str, Any] = {
     "num_workers": 0,
@@ -77,29 +77,18 @@ def gain(rows: pd.DataFrame, chosen: Any, other: Any) -> Gain:
 
 def dataloader_call(chosen: Any) -> str:
     """The ``DataLoader(...)`` call to paste: what differs from PyTorch's defaults, the batch size always."""
-    arguments = ["dataset", f"batch_size={int(chosen['batch_size'])}"]
+    settings = chosen_settings(chosen)
+    arguments = ["dataset", f"batch_size={settings['batch_size']}"]
     for name, default in DATALOADER_DEFAULTS.items():
-        value = chosen[name]
-        if value is None or (isinstance(value, float) and math.isnan(value)) or value == default:
-            continue
-        shown = "multiprocessing_context" if name == "start_method" else name
-        number = isinstance(value, (float, np.floating, np.integer)) and not isinstance(value, bool)
-        arguments.append(f"{shown}={int(value) if number else value!r}")
+        if settings[name] is not None and settings[name] != default:
+            shown = "multiprocessing_context" if name == "start_method" else name
+            arguments.append(f"{shown}={settings[name]!r}")
     return f"DataLoader({', '.join(arguments)})"
 
 
 def chosen_settings(chosen: Any) -> dict[str, Any]:
     """The settings of a row as plain values."""
-    plain: dict[str, Any] = {}
-    for name in SETTINGS:
-        value = chosen[name]
-        if value is None or (isinstance(value, float) and math.isnan(value)):
-            plain[name] = None
-        elif isinstance(value, (bool, np.bool_)):
-            plain[name] = bool(value)
-        else:
-            plain[name] = value if isinstance(value, str) else int(value)
-    return plain
+    return {name: plain_setting(chosen[name]) for name in SETTINGS}
 
 
 def _by_block(rows: pd.DataFrame, key: str) -> pd.Series:

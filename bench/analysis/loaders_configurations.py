@@ -62,7 +62,7 @@ def pool_pinning(rows: pd.DataFrame) -> tuple[pd.DataFrame, str]:
 
 def configuration_key(row: Any) -> str:
     """One text for the settings of a row: equal for the repeats and arms of a configuration."""
-    return json.dumps([_plain(row[name]) for name in SETTINGS])
+    return json.dumps([plain_setting(row[name]) for name in SETTINGS])
 
 
 def summarize_configurations(rows: pd.DataFrame) -> pd.DataFrame:
@@ -88,7 +88,7 @@ def summarize_configurations(rows: pd.DataFrame) -> pd.DataFrame:
         complete = whole[whole["status"] == COMPLETE]
         faulty = whole[whole["status"] != COMPLETE]
         first = own.iloc[0]
-        row: dict[str, Any] = {name: _plain(first[name]) for name in SETTINGS} | {"key": key, "n": len(complete)}
+        row: dict[str, Any] = {name: plain_setting(first[name]) for name in SETTINGS} | {"key": key, "n": len(complete)}
         row["status"] = COMPLETE if len(complete) else (str(faulty.iloc[0]["status"]) if len(faulty) else "missing")
         row["error"] = "" if len(complete) or faulty.empty else str(faulty.iloc[0]["error"])
         row["faults"] = len(faulty)
@@ -140,7 +140,7 @@ def _largest(rows: pd.DataFrame, name: str) -> float:
     return float(rows[name].astype(float).max()) if name in rows and len(rows) else math.nan
 
 
-def _plain(value: Any) -> Any:
+def plain_setting(value: Any) -> Any:
     """A setting as Python's own: None for what is not set, whole numbers whole (a column with gaps holds floats)."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None

@@ -77,9 +77,9 @@ def test_what_it_finds_fits_and_is_within_a_twentieth(most, start):
 
 def test_a_real_search_gives_memory_back_between_tries():
     """Two samples take more than is allowed; one does not, also after the other try."""
-    workload = DatasetWorkload(Large(10), HoldingStep(500_000_000))
+    workload = DatasetWorkload(Large(10), HoldingStep(300_000_000))
     found = largest_that_fits(
-        lambda size: try_batch(workload, size, batches=60, memory_limit_bytes=900_000_000), start=2, limit=2
+        lambda size: try_batch(workload, size, batches=20, memory_limit_bytes=650_000_000), start=2, limit=2
     )
     assert sizes(found) == [2, 1]
     assert [each.status for each in found.tries] == [MeasurementStatus.OUT_OF_MEMORY, MeasurementStatus.COMPLETE]
