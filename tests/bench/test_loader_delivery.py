@@ -41,6 +41,15 @@ def test_samples_that_depend_on_the_process_are_found():
     ]
 
 
+def test_a_loop_that_was_cut_short_in_the_middle_of_an_epoch_delivers_the_same():
+    """Its workers are still at work on batches that nobody wants any more."""
+    chosen = configuration(batch_size=4, num_workers=2, persistent_workers=True)
+    cut = measure(DatasetWorkload(Random()), chosen, Arm.LOADER, LoopPlan(seconds=0.0), batches=500)
+    assert cut.metrics["batches"] == 1
+    assert cut.error == ""
+    assert cut.hashes[:6] == quick(Random()).hashes[:6]
+
+
 def test_what_was_not_hashed_is_not_compared():
     assert different_deliveries({"a": (4, (1, 2)), "b": (4, ()), "c": (8, (7,)), "d": (4, (1, 2, 3))}) == []
 

@@ -42,6 +42,9 @@ def test_what_cannot_fit_is_said_with_both_numbers():
     small = Limits(2.0, 8_000_000_000, 4_000_000_000, 1_000_000_000, 1_000_000_000)
     assert shortfall(Need(3_100_000_000, 0), small) == "would need 3.1 GB of /dev/shm, 1.0 GB free"
     assert shortfall(Need(0, 5_000_000_000), small) == "would need 5.0 GB of memory, 4.0 GB free"
+    assert shortfall(Need(72_000_000, 0), Limits(2.0, 8, 8, 52_000_000, 52_000_000)) == (
+        "would need 72 MB of /dev/shm, 52 MB free"
+    )
     assert shortfall(Need(500_000_000, 2_000_000_000), small) == ""
     assert shortfall(Need(95_000_000, 0), Limits(2.0, 8, 8, None, None)) == ""  # no /dev/shm to run out of
 

@@ -1,7 +1,7 @@
 """What a loader delivered, in a few bytes: configurations that are compared must have delivered the same batches."""
 
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -26,13 +26,19 @@ def batch_hash(batch: Any) -> int:
     return found
 
 
-def delivered_hashes(loader: Iterable[Any], number: int) -> tuple[int, ...]:
-    """Hashes of a loader's first batches, so many at most.
+def delivered_hashes(
+    loader: Iterable[Any], number: int, on_batch: Callable[[int], object] = lambda _: None
+) -> tuple[int, ...]:
+    """Hashes of a loader's first batches, so many at most; ``on_batch`` hears how many are done.
 
     A pass of its own, not timed: in the loop the cheapest hash takes 0.3 ms of a batch whose caches are cold (measured
     on two busy cores), 3 % of a step of 10 ms, which a loader would use to get ahead.
     """
-    return tuple(batch_hash(batch) for batch in islice(loader, number))
+    found: list[int] = []
+    for batch in islice(loader, number):
+        found.append(batch_hash(batch))
+        on_batch(len(found))
+    return tuple(found)
 
 
 def batch_bytes(batch: Any) -> int:

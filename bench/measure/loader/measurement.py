@@ -163,7 +163,10 @@ def _measure(
     marks.append((time.perf_counter(), tree_cpu_seconds(os.getpid())))
     seconds, busy = (end - begin for begin, end in zip(*marks, strict=True))
     opened.begin_epoch(0)
-    hashes = () if arm is Arm.COMPUTE else delivered_hashes(loader, hashed_batches)
+    timed = len(timeline.epoch)
+    hashes = (
+        () if arm is Arm.COMPUTE else delivered_hashes(loader, hashed_batches, lambda count: progress(timed + count))
+    )
     kept, _ = steady_batches(timeline, settings.round_length)
     return _Measured(
         metrics=figures(timeline, configuration.batch_size, settings.round_length)

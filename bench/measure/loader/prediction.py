@@ -67,9 +67,9 @@ def predict(found: Probe, configuration: LoaderConfiguration) -> Need:
 def shortfall(need: Need, limits: Limits) -> str:
     """Why a configuration is not tried, in the words of its row; "" where it fits into RESERVE of what is free."""
     if limits.shm_free_bytes is not None and need.shm_bytes > RESERVE * limits.shm_free_bytes:
-        return f"would need {_gb(need.shm_bytes)} of /dev/shm, {_gb(limits.shm_free_bytes)} free"
+        return f"would need {_size(need.shm_bytes)} of /dev/shm, {_size(limits.shm_free_bytes)} free"
     if need.memory_bytes > RESERVE * limits.memory_free_bytes:
-        return f"would need {_gb(need.memory_bytes)} of memory, {_gb(limits.memory_free_bytes)} free"
+        return f"would need {_size(need.memory_bytes)} of memory, {_size(limits.memory_free_bytes)} free"
     return ""
 
 
@@ -91,5 +91,5 @@ def _probe(progress: Progress, workload: Workload, configuration: LoaderConfigur
     )
 
 
-def _gb(count: float) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 5e7 else f"{count / 1e6:.1f} MB"
+def _size(count: float) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.3g} MB"

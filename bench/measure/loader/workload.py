@@ -21,8 +21,8 @@ from bench.measure.loader.loop import Step
 from posemodel.data.loader import EpochSampler, prepare_process
 from posemodel.errors import SettingsError
 
-EPOCH_NUMBERS = 1 << 24
-"""Samples are numbered through; an epoch has fewer than these."""
+PASSES = 1 << 20
+"""Over the data set in one epoch, at most."""
 MIX = 0x9E3779B97F4A7C15
 """The 64-bit golden ratio: spreads (seed, epoch, position) over the generators' seeds (as SplitMix64 does)."""
 
@@ -129,7 +129,7 @@ def effective_pin_memory(configuration: LoaderConfiguration) -> bool:
 
 class Spread(Dataset[Any]):
     """Epochs of ``length`` samples of a data set of any size: a small one is passed more than once, of a large one
-    each epoch takes other samples from all over it.
+    each epoch takes samples from all over it, mostly others.
 
     An index is (epoch, position); the data set is asked for (pass over it, position in it).
     """
@@ -145,9 +145,10 @@ class Spread(Dataset[Any]):
         return self.dataset[self.position(*index)]
 
     def position(self, epoch: int, position: int) -> tuple[int, int]:
-        """(pass over the data set, position in it) of an epoch's sample, whatever the epochs' length."""
-        number, size = epoch * EPOCH_NUMBERS + position, len(self.dataset)
-        return number // size, number * self.stride % size
+        """(pass over the data set, position in it) of an epoch's sample, whatever the epoch's length."""
+        size = len(self.dataset)
+        start = (epoch * MIX % 2**64) * size >> 64
+        return epoch * PASSES + position // size, (start + position * self.stride) % size
 
 
 class Seeded(Dataset[Any]):

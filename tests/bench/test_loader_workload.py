@@ -1,0 +1,154 @@
+"""Workloads: any map-style data set by dotted path, and the pose network's own loading and step."""
+
+import random
+import sys
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from bench.measure.loader.configuration import configuration
+from bench.measure.loader.delivered import delivered_hashes
+from bench.measure.loader.pose_workload import PoseWorkload
+from bench.measure.loader.workload import DatasetWorkload, DottedDataset, Seeded, Workload, effective_pin_memory
+from posemodel.data.loader import Batch
+from posemodel.errors import DataError, SettingsError
+from tests.support.troubled_data import LENGTH, Troubled
+
+
+@pytest.fixture
+def module(hermetic, monkeypatch):
+    """A user's module in the working directory."""
+    (hermetic / "my_package.py").write_text(
+        "class Mine:\n"
+        "    def __len__(self): return 5\n"
+        "    def __getitem__(self, index): return index\n"
+        "class Stream:\n"
+        "    def __iter__(self): return iter(())\n"
+        "class Empty(Mine):\n"
+        "    def __len__(self): return 0\n"
+        "ready = Mine()\n"
+        "def make(): return Mine()\n"
+        "class Unpicklable(Mine):\n"
+        "    def __init__(self): self.decode = lambda image: image\n"
+    )
+    monkeypatch.syspath_prepend(hermetic)
+    yield "my_package"
+    sys.modules.pop("my_package", None)
+
+
+@pytest.mark.parametrize("name", ["my_package:Mine", "my_package.Mine", "my_package:ready", "my_package:make"])
+def test_a_dotted_path_is_a_class_an_object_or_a_function(module, name):
+    assert len(DottedDataset(name)()) == 5
+
+
+@pytest.mark.parametrize("name", ["my_package:Missing", "no_such_package:Mine", "Mine", ""])
+def test_a_path_that_leads_nowhere_names_the_flag(module, name):
+    with pytest.raises(SettingsError, match=f"--dataset {name}: .*importable from the working directory"):
+        DottedDataset(name)()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("my_package:Stream", "Stream is no map-style data set"), ("my_package:Empty", "Empty has no samples")],
+)
+def test_what_cannot_be_loaded_is_refused(module, name, words):
+    with pytest.raises(SettingsError, match=words):
+        DatasetWorkload(DottedDataset(name)).open_loader(configuration(), batches=1)
+
+
+def test_what_cannot_be_sent_to_a_worker_is_refused_where_workers_are_not_forked(module):
+    workload = DatasetWorkload(DottedDataset("my_package:Unpicklable"))
+    with pytest.raises(SettingsError, match="Unpicklable cannot be sent to a worker started by spawn"):
+        workload.open_loader(configuration(num_workers=1, start_method="spawn"), batches=1)
+    workload.open_loader(configuration(num_workers=1, start_method="fork"), batches=1)
+
+
+def test_a_loader_has_the_settings_asked_for():
+    chosen = configuration(
+        batch_size=3, num_workers=2, prefetch_factor=4, persistent_workers=True, start_method="spawn"
+    )
+    loader = DatasetWorkload(Troubled()).open_loader(chosen, batches=7).loader
+    assert (loader.batch_size, loader.num_workers, loader.prefetch_factor, len(loader)) == (3, 2, 4, 7)
+    assert loader.persistent_workers
+    assert loader.multiprocessing_context.get_start_method() == "spawn"
+
+
+def test_epochs_differ_and_begin_anew():
+    opened = DatasetWorkload(Troubled()).open_loader(configuration(batch_size=4), batches=8)
+    epochs = []
+    for epoch in (0, 1, 0):
+        opened.begin_epoch(epoch)
+        epochs.append([batch[:, 0].tolist() for batch in opened.loader])
+    assert epochs[0] == epochs[2] != epochs[1]
+    assert len({position for batch in epochs[0] for position in batch}) == 32 <= LENGTH
+
+
+def test_a_small_data_set_fills_epochs_of_any_length():
+    opened = DatasetWorkload(DottedDataset("tests.support.troubled_data:Random")).open_loader(
+        configuration(batch_size=16), batches=6
+    )
+    assert len(list(opened.loader)) == 6
+
+
+def test_the_generators_of_a_sample_depend_on_pass_and_position_alone():
+    class Drawing:
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, position):
+            return random.random(), np.random.rand(), torch.rand(()).item()  # noqa: NPY002
+
+    data = Seeded(Drawing(), seed=5)
+    first = data[0, 1]
+    assert data[0, 2] != first != data[1, 1]
+    assert data[0, 1] == first
+    assert Seeded(Drawing(), seed=6)[0, 1] != first
+
+
+def test_opencv_has_the_threads_asked_for():
+    before = cv2.getNumThreads()
+    try:
+        DatasetWorkload(Troubled()).open_loader(configuration(cv2_threads=2), batches=1)
+        assert cv2.getNumThreads() == 2
+    finally:
+        cv2.setNumThreads(before)
+
+
+@pytest.mark.skipif(torch.accelerator.is_available(), reason="here pinning has an effect")
+def test_without_an_accelerator_nothing_is_pinned():
+    assert not effective_pin_memory(configuration(pin_memory=True))
+    assert not DatasetWorkload(Troubled()).open_loader(configuration(pin_memory=True), batches=1).loader.pin_memory
+
+
+@pytest.fixture
+def pose(tiny):
+    return PoseWorkload(tiny, "small", size=64)
+
+
+def test_the_pose_workload_delivers_the_same_batches_with_workers_and_without(pose):
+    workload: Workload = pose
+    found = []
+    for workers in (0, 2):
+        opened = workload.open_loader(configuration(batch_size=4, num_workers=workers), batches=6)
+        opened.begin_epoch(1)
+        found.append(delivered_hashes(opened.loader, 6))
+    assert found[0] == found[1]
+    assert len(set(found[0])) == 6
+
+
+def test_the_pose_workloads_step_trains_on_its_batches(pose):
+    batch = next(iter(pose.open_loader(configuration(batch_size=2), batches=1).loader))
+    assert isinstance(batch, Batch)
+    assert tuple(batch.images.shape) == (2, 3, 64, 64)
+    step = pose.make_step()
+    step(batch)
+    step(batch)
+
+
+def test_a_folder_without_people_names_its_file(coco_builder):
+    coco_builder.image("train", 1)
+    coco_builder.image("val", 2)
+    with pytest.raises(DataError, match="no image with a labelled person is left to load"):
+        PoseWorkload(coco_builder.write(), "small", size=64).open_loader(configuration(), batches=1)
