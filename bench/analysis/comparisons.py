@@ -1,5 +1,6 @@
 """Every optimizer against every other, paired by seed: which differences are more than noise?"""
 
+from functools import lru_cache
 from itertools import combinations
 
 import numpy as np
@@ -94,7 +95,7 @@ def paired_comparisons(
 
 
 def minimal_detectable_difference(
-    comparisons: pd.DataFrame, *, alpha: float = ALPHA, power: float = POWER
+    comparisons: pd.DataFrame, *, alpha: float = ALPHA, power: float = POWER, family: int | None = None
 ) -> float | None:
     """Smallest true difference that this study would have claimed with probability ``power``.
 
@@ -105,6 +106,7 @@ def minimal_detectable_difference(
         comparisons: From `paired_comparisons`.
         alpha: Level of a claim.
         power: Probability of the claim.
+        family: Number of pairs that were compared, where ``comparisons`` holds only some; None: it holds all.
 
     Returns:
         The difference in AP (it can exceed 1: then nothing could have been seen); None where no pair has two seeds
@@ -118,15 +120,20 @@ def minimal_detectable_difference(
     n = int(usable["n"].min())
     if spread == 0:
         return None
-    critical = stats.t.ppf(1 - alpha / (2 * len(comparisons)), n - 1)
+    return _detectable_noncentrality(n, family or len(comparisons), alpha, power) * spread / float(np.sqrt(n))
+
+
+@lru_cache(maxsize=256)
+def _detectable_noncentrality(n: int, pairs: int, alpha: float, power: float) -> float:
+    """Noncentrality of t at which a test with ``n`` seeds at ``alpha`` over ``pairs`` succeeds with ``power``."""
+    critical = stats.t.ppf(1 - alpha / (2 * pairs), n - 1)
     # Over the distribution of the estimated spread, at its midpoint quantiles: robust where nct fails (n = 2, 3).
     estimated = np.sqrt(stats.chi2.ppf((np.arange(2000) + 0.5) / 2000, n - 1) / (n - 1))
 
     def missing_power(noncentrality: float) -> float:
         return float(stats.norm.cdf(noncentrality - critical * estimated).mean()) - power
 
-    noncentrality = optimize.brentq(missing_power, 0, 10 * (critical + 10))
-    return float(noncentrality * spread / np.sqrt(n))
+    return float(optimize.brentq(missing_power, 0, 10 * (critical + 10)))
 
 
 def _paired_differences(scores: pd.DataFrame, a: str, b: str) -> np.ndarray:

@@ -32,6 +32,15 @@ def seed_rows(records: pd.DataFrame) -> pd.DataFrame:
     return rows.sort_values(["optimizer", "seed"], ignore_index=True)[list(SEED_COLUMNS)]
 
 
+def implementation_rows(records: pd.DataFrame) -> pd.DataFrame:
+    """What each optimizer was made with: name, implementation (of most of its trials; empty where none told)."""
+    records = with_record_columns(records)
+    told = records[records["implementation"] != ""]
+    most = told.groupby("optimizer")["implementation"].agg(lambda texts: texts.mode().iloc[0]).to_dict()
+    names = sorted(records["optimizer"].unique())
+    return pd.DataFrame({"name": names, "implementation": [most.get(name, "") for name in names]})
+
+
 def chosen_rows(records: pd.DataFrame) -> pd.DataFrame:
     """The tune trial whose settings each optimizer was confirmed with: name, tune_trial_id, tune_run_id, tune_ap."""
     chosen = best_trials(records)

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from bench.analysis.comparisons import ALPHA, minimal_detectable_difference
+from bench.analysis.wording import ap_text, enumerate_items, p_text, scored_text
 
 TOO_LOW_AP = 0.05
 """A mean AP below this says that training has hardly begun: an order among such scores is noise."""
@@ -55,14 +56,14 @@ def _budget_sentence(confirmed: pd.DataFrame) -> str:
         f"{TOO_LOW_AP}. Train for more steps before reading an order into these scores."
     )
     if not low.all():
-        text += f" Above it: {_enumerate([_scored(row) for _, row in confirmed[~low].iterrows()])}."
+        text += f" Above it: {enumerate_items([_scored(row) for _, row in confirmed[~low].iterrows()])}."
     if confirmed["n"].max() == 1:
         text += " One seed each: no claim is possible."
     return text
 
 
 def _one_seed_sentence(confirmed: pd.DataFrame) -> str:
-    measured = _enumerate([_scored(row) for _, row in confirmed.iterrows()])
+    measured = enumerate_items([_scored(row) for _, row in confirmed.iterrows()])
     if confirmed["n"].max() == 1:
         return f"One seed each: no claim is possible. Measured AP: {measured}."
     return f"No two optimizers share two seeds yet: no claim is possible. Measured mean AP: {measured}."
@@ -86,8 +87,8 @@ def _lead_sentence(confirmed: pd.DataFrame, comparisons: pd.DataFrame, alpha: fl
     if not known:
         evidence = "t undefined: a constant difference or a single shared seed"
     else:
-        evidence = f"{'smallest ' if len(known) > 1 else ''}adjusted p {_p_text(min(known), alpha)}"
-    told = _enumerate([_scored(best), *(_scored(others[name]) for name in tied)])
+        evidence = f"{'smallest ' if len(known) > 1 else ''}adjusted p {p_text(min(known), alpha)}"
+    told = enumerate_items([_scored(best), *(_scored(others[name]) for name in tied)])
     if len(tied) == 1:
         return f"{told} cannot be told apart (n = {seeds}, {evidence})."
     return (
@@ -118,9 +119,9 @@ def _claim_sentences(confirmed: pd.DataFrame, comparisons: pd.DataFrame, said: s
         verb = "beats" if len(winners) == 1 else "beat"
         named = [name if name in introduced else scored[name] for name in losers]
         introduced.update(losers)
-        p = _p_text(max(worst_p[winner] for winner in winners))
+        p = p_text(max(worst_p[winner] for winner in winners))
         several = "largest " if len(winners) * len(losers) > 1 else ""
-        sentences.append(f"{_enumerate(winners)}{both} {verb} {_enumerate(named)} ({several}adjusted p {p}).")
+        sentences.append(f"{enumerate_items(winners)}{both} {verb} {enumerate_items(named)} ({several}adjusted p {p}).")
     return sentences
 
 
@@ -135,15 +136,15 @@ def _wilcoxon_sentences(comparisons: pd.DataFrame, alpha: float) -> list[str]:
 
 def _sensitivity_sentences(comparisons: pd.DataFrame, alpha: float) -> list[str]:
     """What the study was too small to see, if it left any pair undecided."""
-    if (comparisons["better"] != "").all():
-        return []
-    least = minimal_detectable_difference(comparisons, alpha=alpha)
+    open_pairs = comparisons[comparisons["better"] == ""]
+    least = minimal_detectable_difference(open_pairs, alpha=alpha, family=len(comparisons))
     if least is None:
         return []
-    n = int(comparisons.loc[comparisons["n"] >= 2, "n"].min())
+    n = f"n = {open_pairs.loc[open_pairs['n'] >= 2, 'n'].min()}"
+    where = n if len(open_pairs) == len(comparisons) else f"Where nothing is claimed ({n})"
     if least >= 1:
-        return [f"n = {n}: no difference at all could have been seen reliably."]
-    return [f"n = {n}: differences under {_ap(least)} AP could not have been seen (power 0.8)."]
+        return [f"{where}: no difference at all could have been seen reliably."]
+    return [f"{where}: differences under {ap_text(least)} AP could not have been seen (power 0.8)."]
 
 
 def _caveats(summary: pd.DataFrame) -> list[str]:
@@ -151,19 +152,21 @@ def _caveats(summary: pd.DataFrame) -> list[str]:
     sentences = []
     waiting = list(summary.loc[summary["n"] == 0, "name"])
     if waiting:
-        sentences.append(f"Without a confirm trial so far: {_enumerate(waiting)}.")
+        sentences.append(f"Without a confirm trial so far: {enumerate_items(waiting)}.")
     confirmed = summary[summary["n"] > 0]
     if confirmed["n"].min() < confirmed["n"].max():
         counts = [f"{row['name']} {row['n']}" for _, row in confirmed.iterrows()]
-        sentences.append(f"The confirm phase is not complete: {_enumerate(counts)} trials.")
+        sentences.append(f"The confirm phase is not complete: {enumerate_items(counts)} trials.")
     unfinished = confirmed[confirmed["confirm_unfinished"] > 0]
     if len(unfinished):
         counts = [f"{row['name']} {row['confirm_unfinished']} of {row['n']}" for _, row in unfinished.iterrows()]
-        sentences.append(f"Confirm trials that diverged or failed count as AP 0: {_enumerate(counts)}.")
+        sentences.append(f"Confirm trials that diverged or failed count as AP 0: {enumerate_items(counts)}.")
     at_border = confirmed[confirmed["at_border"].map(len) > 0]
     if len(at_border):
         names = [f"{row['name']} ({', '.join(row['at_border'])})" for _, row in at_border.iterrows()]
-        sentences.append(f"Best value at the border of its range, a better one may lie outside: {_enumerate(names)}.")
+        sentences.append(
+            f"Best value at the border of its range, a better one may lie outside: {enumerate_items(names)}."
+        )
     return sentences
 
 
@@ -174,29 +177,10 @@ def _tune_progress(summary: pd.DataFrame) -> str:
 
 def _scored(row: pd.Series) -> str:
     """``adam 0.520 [0.501, 0.540]``; without an interval for a single seed."""
-    text = f"{row['name']} {_ap(row['ap_mean'])}"
-    return text if pd.isna(row["ap_low"]) else f"{text} [{_ap(row['ap_low'])}, {_ap(row['ap_high'])}]"
-
-
-def _ap(value: float) -> str:
-    return f"{value:.3f}"
-
-
-def _p_text(value: float, alpha: float = 0.0) -> str:
-    """``= 0.41``, ``= 0.012`` or ``< 0.001``; a p above ``alpha`` is never rounded down to it."""
-    if value > alpha > 0 and round(value, 3) == alpha:
-        return f"> {alpha}"
-    if value < 0.001:
-        return "< 0.001"
-    return f"= {value:.3f}" if value < 0.1 else f"= {value:.2f}"
+    return scored_text(row["name"], row["ap_mean"], row["ap_low"], row["ap_high"])
 
 
 def _range_text(counts: list[int]) -> str:
     if not counts:
         return "0"
     return str(min(counts)) if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
-
-
-def _enumerate(items: list[str]) -> str:
-    """``a``, ``a and b``, ``a, b and c``."""
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
