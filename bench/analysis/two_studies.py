@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.columns import COMPLETE, CONFIRM, with_record_columns
-from bench.analysis.comparisons import ALPHA, MIN_TRUSTED_SPREAD_N
+from bench.analysis.comparisons import ALPHA, least_spread, usual_spread
 from bench.analysis.intervals import DIFFERENCE_DECIMALS, Interval, mean_interval, paired_interval, unpaired_interval
 from bench.analysis.p_values import holm, paired_t_p, welch_t_p
 from bench.analysis.scores import score_table
@@ -66,8 +66,8 @@ def compare_studies(
     AP: paired by seed where `why_not_paired` finds no reason against it (paired t, studentized bootstrap), else
     Welch's t test and interval. Speed: images per second of the complete confirm trials on a logarithmic scale, by
     Welch's t test and interval, never paired. Holm's correction runs over the optimizers, for AP and for speed apart.
-    Under `MIN_TRUSTED_SPREAD_N` trials a spread counts at least as the median spread over the optimizers, as it does
-    within a study.
+    As within a study, a spread counts at least as half of the median spread over the optimizers, with few trials as
+    all of it (`bench.analysis.comparisons.least_spread`).
 
     Args:
         a: Records of the first study, one row a trial.
@@ -133,11 +133,11 @@ def _paired(
     differences = [
         np.round((scores_b[name] - scores_a[name]).dropna().to_numpy(), DIFFERENCE_DECIMALS) for name in names
     ]
-    usual = _usual_spread(differences)
+    usual = usual_spread(differences)
     rows = []
     for values in differences:
         found = paired_interval(values, level=level, resamples=resamples, seed=seed)
-        p = paired_t_p(values, least_sd=usual if len(values) < MIN_TRUSTED_SPREAD_N else 0.0)
+        p = paired_t_p(values, least_sd=least_spread(len(values), usual))
         spread = values.std(ddof=1) if len(values) > 1 else np.nan
         rows.append((len(values), found.estimate, found.low, found.high, spread, p))
     return _frame(rows)
@@ -148,24 +148,18 @@ def _unpaired(scores_a: pd.DataFrame, scores_b: pd.DataFrame, names: list[str]) 
 
 
 def _welch(samples_a: dict[str, np.ndarray], samples_b: dict[str, np.ndarray]) -> pd.DataFrame:
-    usual = _usual_spread([*samples_a.values(), *samples_b.values()])
+    usual = usual_spread([*samples_a.values(), *samples_b.values()])
     rows = []
     for name, own_a in samples_a.items():
         own_b = samples_b[name]
-        few = min(len(own_a), len(own_b)) < MIN_TRUSTED_SPREAD_N
         found = unpaired_interval(own_b, own_a)
-        p = welch_t_p(own_b, own_a, least_sd=usual if few else 0.0)
+        p = welch_t_p(own_b, own_a, least_sd=least_spread(min(len(own_a), len(own_b)), usual))
         rows.append((np.nan, found.estimate, found.low, found.high, np.nan, p))
     return _frame(rows)
 
 
 def _frame(rows: list[tuple[float | None, ...]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["n", "difference", "low", "high", "sd_difference", "p"], dtype=float)
-
-
-def _usual_spread(samples: list[np.ndarray]) -> float:
-    spreads = [values.std(ddof=1) for values in samples if len(values) > 1]
-    return float(np.median(spreads)) if spreads else 0.0
 
 
 def _log_speeds(records: pd.DataFrame, names: list[str]) -> dict[str, np.ndarray]:

@@ -21,7 +21,7 @@ from tests.support.simulated_truth import (
     raw_trials,
 )
 
-STUDIES, POWER_STUDIES = 1000, 200
+STUDIES = 1000
 
 
 def test_of_a_thousand_studies_of_six_equal_optimizers_few_claim_a_winner_and_intervals_cover_the_truth():
@@ -32,7 +32,7 @@ def test_of_a_thousand_studies_of_six_equal_optimizers_few_claim_a_winner_and_in
 
 
 def test_a_gap_of_two_standard_deviations_of_the_paired_difference_is_found():
-    assert power("normal", POWER_STUDIES) >= 0.9
+    assert power("normal", STUDIES) >= 0.9
 
 
 def study(seed, case="normal", **gaps):

@@ -46,6 +46,12 @@ def _log_normal(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
     return (rng.lognormal(0, shape, size=size) - mean) / np.sqrt(variance)
 
 
+def _unequal_log_normal(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
+    """Both at once: differences are skewed too."""
+    spread = np.linspace(1, 4, size[1])
+    return _log_normal(rng, size) * spread / np.sqrt(np.mean(spread**2))
+
+
 def _beta(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
     """Skewed downwards and bounded (skewness -1.2): most seeds do well, a few do badly."""
     a, b = 5.0, 1.0
@@ -63,6 +69,7 @@ CASES: dict[str, Draw] = {
     "log-normal": _log_normal,
     "beta": _beta,
     "skewed apart": _skewed_apart,
+    "unequal log-normal": _unequal_log_normal,
 }
 
 
