@@ -9,8 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.analysis.two_studies import compare_studies, why_not_paired
-from bench.analysis.two_studies_verdict import comparison_verdict
+from bench.analysis import compare_studies, comparison_verdict, split_controls, why_not_paired
 from bench.plan import total_trials
 from bench.report.comparison import StudyComparison, StudySide
 from bench.report.markdown import RECORDS, RESULT, STUDY
@@ -28,7 +27,6 @@ class Source:
 
     side: StudySide
     records: pd.DataFrame
-    """Without controls: they belong to their study."""
 
 
 def compare(a: str, b: str, tracking_uri: str) -> StudyComparison:
@@ -39,7 +37,7 @@ def compare(a: str, b: str, tracking_uri: str) -> StudyComparison:
     first, second = read_source(a, tracking_uri), read_source(b, tracking_uri)
     table = compare_studies(first.records, second.records)
     reason = why_not_paired(first.records, second.records)
-    names = [set(source.records["optimizer"]) for source in (first, second)]
+    names = [set(split_controls(source.records)[0]["optimizer"]) for source in (first, second)]
     return StudyComparison(
         a=first.side,
         b=second.side,
@@ -59,14 +57,14 @@ def read_source(source: str, tracking_uri: str) -> Source:
         return _from_folder(folder)
     try:
         runs = Tracker(tracking_uri, source, create=False)
-        spec = StudySpec.model_validate(runs.study_document())
+        spec = StudySpec.stored(runs.study_document())
     except SettingsError as error:
         if folder.is_dir():
             raise SettingsError(f"study {source}: the folder has no {RESULT} and {RECORDS} of a report.") from error
         raise SettingsError(f"{error} A folder with {RESULT} and {RECORDS} of a report can be given too.") from error
     records = runs.records()
     side = StudySide(spec.name, source, spec.identity(), runs.machine(), len(records), total_trials(spec))
-    return Source(side, _without_controls(records))
+    return Source(side, records)
 
 
 def _from_folder(folder: Path) -> Source:
@@ -85,13 +83,7 @@ def _from_folder(folder: Path) -> Source:
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SettingsError(f"study {folder}: is no report of posebench that can be read ({error!r}).") from error
-    return Source(side, _without_controls(records))
-
-
-def _without_controls(records: pd.DataFrame) -> pd.DataFrame:
-    if "control_of" not in records:
-        return records
-    return records[records["control_of"].fillna("") == ""].reset_index(drop=True)
+    return Source(side, records)
 
 
 def _differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:

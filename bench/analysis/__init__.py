@@ -3,13 +3,15 @@
 ``study_analysis`` is the entry: raw trials in, everything statistical out. Its parts: ``scores`` turns records into one
 number a trial, ``selection`` picks what the confirm phase runs, ``rankings``, ``comparisons`` and ``controls`` say what
 it found, ``verdict`` says it in words; ``bands``, ``views``, ``best_so_far`` and ``sensitivity`` are what figures draw,
-``costs`` what it took. Statistics stand in ``intervals`` and ``p_values``.
+``costs`` what it took. ``two_studies`` sets two studies side by side. Trials of controls are left out of all of
+them but ``controls``. Statistics stand in ``intervals`` and ``p_values``.
 """
 
 from bench.analysis.bands import curve_bands
 from bench.analysis.best_so_far import best_so_far
+from bench.analysis.columns import split_controls
 from bench.analysis.comparisons import ALPHA, minimal_detectable_difference, paired_comparisons
-from bench.analysis.controls import control_comparisons, control_sentence, split_controls
+from bench.analysis.controls import control_comparisons, control_sentence
 from bench.analysis.costs import TimeUse, costs, time_use
 from bench.analysis.intervals import Interval, mean_interval, mean_intervals, paired_interval, unpaired_interval
 from bench.analysis.json_safe import to_json_safe
@@ -22,7 +24,9 @@ from bench.analysis.sensitivity import lr_sensitivity, lr_shares
 from bench.analysis.sources import chosen_rows, implementation_rows, seed_rows
 from bench.analysis.study import StudyAnalysis, study_analysis
 from bench.analysis.targets import default_target, time_to_target
-from bench.analysis.verdict import verdict
+from bench.analysis.two_studies import compare_studies, why_not_paired
+from bench.analysis.two_studies_verdict import comparison_verdict
+from bench.analysis.verdict import none_completed, verdict
 from bench.analysis.views import budget_views
 
 __all__ = [
@@ -35,6 +39,8 @@ __all__ = [
     "best_so_far",
     "budget_views",
     "chosen_rows",
+    "compare_studies",
+    "comparison_verdict",
     "control_comparisons",
     "control_sentence",
     "costs",
@@ -48,6 +54,7 @@ __all__ = [
     "mean_interval",
     "mean_intervals",
     "minimal_detectable_difference",
+    "none_completed",
     "paired_comparisons",
     "paired_interval",
     "paired_t_p",
@@ -65,4 +72,5 @@ __all__ = [
     "unpaired_interval",
     "verdict",
     "welch_t_p",
+    "why_not_paired",
 ]

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from bench.analysis.columns import COMPLETE, CONFIRM, numbers, with_record_columns
+from bench.analysis.columns import COMPLETE, CONFIRM, numbers, study_records
 from bench.analysis.curve_points import NO_POINTS, points_by_trial
 from bench.analysis.scores import WORST_SCORE
 
@@ -29,7 +29,7 @@ def curve_bands(records: pd.DataFrame, curves: pd.DataFrame, *, value: str, over
         Rows optimizer, x (in ``over``'s unit), mean, low, high, n (seeds), sorted by optimizer and x. Optimizers of
         whose seeds one has no evaluation at all are left out, unless it did not complete and ``value`` is ``ap``.
     """
-    records = with_record_columns(records)
+    records = study_records(records)
     confirm = records[records["phase"] == CONFIRM]
     points = points_by_trial(curves, value=value, over=over)
     worst = WORST_SCORE if value == "ap" else None

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from bench.analysis.columns import TUNE, numbers, with_record_columns
+from bench.analysis.columns import TUNE, numbers, study_records
 from bench.analysis.scores import score
 
 BAND = (0.05, 0.95)
@@ -27,7 +27,7 @@ def best_so_far(records: pd.DataFrame) -> pd.DataFrame:
         Rows optimizer, trials (k = 1..n), steps and train_seconds (k times the mean cost of a tune trial, failed ones
         included; NaN where unknown), mean, low and high (`BAND`) of the best AP, n. Sorted by optimizer and trials.
     """
-    records = with_record_columns(records)
+    records = study_records(records)
     tune = records[records["phase"] == TUNE]
     aps = score(tune).to_numpy()
     costs = {name: numbers(tune[name]) for name in ("steps_done", "train_seconds")}

@@ -52,9 +52,23 @@ def with_record_columns(records: pd.DataFrame) -> pd.DataFrame:
     """
     optional = (*MEASURED_RECORD_COLUMNS, *TEXT_RECORD_COLUMNS)
     whole = _with_columns(records, "records", REQUIRED_RECORD_COLUMNS, optional)
-    if whole is records:
+    if whole is records and not any(records[name].isna().any() for name in TEXT_RECORD_COLUMNS):
         return records
     return pd.DataFrame({name: _plain(name, column) for name, column in whole.items()})
+
+
+def split_controls(records: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The records of the study itself, and those of its controls (``control_of`` names an optimizer)."""
+    records = with_record_columns(records)
+    control = records["control_of"].to_numpy(object) != ""
+    if not control.any():
+        return records, records.iloc[:0]
+    return records[~control].reset_index(drop=True), records[control].reset_index(drop=True)
+
+
+def study_records(records: pd.DataFrame) -> pd.DataFrame:
+    """`with_record_columns`, without the trials of controls: these stand outside every ranking and family of tests."""
+    return split_controls(records)[0]
 
 
 def _plain(name: str, column: pd.Series) -> pd.Series:

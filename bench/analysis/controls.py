@@ -31,22 +31,13 @@ COLUMNS = (
 )
 
 
-def split_controls(records: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The records of the study itself, and those of its controls (``control_of`` names an optimizer)."""
-    records = with_record_columns(records)
-    control = records["control_of"] != ""
-    if not control.any():
-        return records, records.iloc[:0]
-    return records[~control].reset_index(drop=True), records[control].reset_index(drop=True)
-
-
 def control_comparisons(
     study: pd.DataFrame, controls: pd.DataFrame, *, resamples: int = 4999, seed: int = 0
 ) -> pd.DataFrame:
     """Each optimizer against its own control, paired by seed.
 
     Args:
-        study: Records of the study itself, from `split_controls`.
+        study: Records of the study itself, from `columns.split_controls`.
         controls: Records of its controls; one optimizer has one.
         resamples: Of the intervals' bootstrap.
         seed: Of the intervals' bootstrap.
@@ -61,7 +52,7 @@ def control_comparisons(
     scores = score_table(study)
     rows = []
     for (of, name), own in controls.groupby(["control_of", "optimizer"]):
-        own_scores = score_table(own)[name]
+        own_scores = score_table(own.assign(control_of=""))[name]
         pairs = pd.DataFrame({"of": scores.get(of, pd.Series(dtype=float)), "control": own_scores}).dropna()
         shared = own[own["seed"].isin(pairs.index)]
         of_mean, control_mean = (
@@ -97,6 +88,11 @@ def control_sentence(row: pd.Series, *, alpha: float = ALPHA) -> str:
     text += f" (n = {row['n']}, {p}, outside Holm's family): "
     if row["n"] < MIN_TRUSTED_SPREAD_N:
         return f"{text}too few seeds for a claim."
+    if row["unfinished"]:
+        return (
+            f"{text}{row['unfinished']} of the limit's {row['n']} trials diverged or failed and count as AP 0, which "
+            "is no gain of the bounds' schedule: no claim."
+        )
     if not row["t_p"] <= alpha:
         return f"{text}the bounds' schedule has shown no gain beyond the limit's."
     if row["difference"] > 0:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bench.analysis.columns import COMPLETE, CONFIRM, TUNE, numbers, with_record_columns
+from bench.analysis.columns import COMPLETE, CONFIRM, TUNE, numbers, study_records, with_record_columns
 
 COLUMNS = (
     "name",
@@ -44,7 +44,7 @@ def costs(records: pd.DataFrame) -> pd.DataFrame:
         recorded), ``trial_s_sum`` (wall seconds of all its trials, failed ones included) and ``time_share`` (of that
         sum over all optimizers).
     """
-    records = with_record_columns(records)
+    records = study_records(records)
     seconds = trial_seconds(records).to_numpy()
     measured = {name: numbers(records[name]) for name in MEDIANS.values()}
     timed = timed_places(records)
@@ -65,7 +65,7 @@ def timed_places(records: pd.DataFrame) -> dict[str, np.ndarray]:
     """Rows of the trials whose medians are an optimizer's speed: complete confirm trials, else complete tune trials.
 
     Args:
-        records: From `with_record_columns`.
+        records: From `study_records`.
 
     Returns:
         Row numbers by optimizer; none where no trial completed.

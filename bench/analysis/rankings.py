@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from bench.analysis.columns import COMPLETE, CONFIRM, DIVERGED, PRUNED, TUNE, with_record_columns
+from bench.analysis.columns import COMPLETE, CONFIRM, DIVERGED, PRUNED, TUNE, numbers, study_records
 from bench.analysis.intervals import Interval, mean_intervals
 from bench.analysis.scores import score
 from bench.analysis.selection import best_trials
@@ -59,18 +59,20 @@ def summarize(
         NaN where nothing is known (`to_json_safe` makes it null):
         ``rank`` (equal means share the better rank), ``name``, ``settings`` (JSON of the hyperparameters confirmed, or
         chosen so far), ``ap_mean``, ``ap_median``, ``ap_low``, ``ap_high`` (interval of the mean, within 0..1), ``n``
-        (confirm records), ``best_checkpoint_ap_mean``, ``target_ap``, ``time_to_target_s`` and ``steps_to_target``
+        (confirm records), ``best_checkpoint_ap_mean`` (NaN where a complete trial has not measured it),
+        ``target_ap``, ``time_to_target_s`` and ``steps_to_target``
         (median over seeds, a miss infinite; NaN where that median is), ``targets_reached`` (trials), ``diverged`` and
         ``pruned`` (trials, both phases), ``failed`` (any other that is not complete, both phases),
         ``confirm_unfinished`` (confirm trials that count as AP 0), ``tune_trials``, ``at_border`` (list of
         hyperparameters).
     """
-    records = with_record_columns(records)
+    records = study_records(records)
     chosen = dict(best_trials(records)["hyperparameters"])
     phase, status, texts, borders = (
         records[name].to_numpy(object) for name in ("phase", "status", "hyperparameters", "at_border")
     )
     last, best = score(records).to_numpy(), score(records, "ap_best").to_numpy()
+    known = (status != COMPLETE) | np.isfinite(numbers(records["ap_best"]))
     places = sorted(records.groupby("optimizer").indices.items())
     confirmed = {name: own[phase[own] == CONFIRM] for name, own in places}
     scores = {name: last[own] for name, own in confirmed.items()}
@@ -93,7 +95,7 @@ def summarize(
                 "ap_low": interval.low,
                 "ap_high": interval.high,
                 "n": len(confirm),
-                "best_checkpoint_ap_mean": best[confirm].mean() if len(confirm) else None,
+                "best_checkpoint_ap_mean": best[confirm].mean() if len(confirm) and known[confirm].all() else None,
                 "target_ap": target,
                 "time_to_target_s": _finite_median(seconds[own_times]),
                 "steps_to_target": _finite_median(steps[own_times]),

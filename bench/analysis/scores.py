@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from bench.analysis.columns import COMPLETE, CONFIRM, numbers, with_record_columns
+from bench.analysis.columns import COMPLETE, CONFIRM, numbers, study_records
 
 WORST_SCORE = 0.0
 """AP of a trial that diverged, failed, ran out of memory or timed out: the lowest AP there is, never a gap."""
@@ -37,7 +37,7 @@ def score_table(records: pd.DataFrame) -> pd.DataFrame:
     Raises:
         ValueError: An optimizer has two confirm records with the same seed.
     """
-    records = with_record_columns(records)
+    records = study_records(records)
     confirm = records[records["phase"] == CONFIRM]
     twice = confirm[confirm.duplicated(["optimizer", "seed"])]
     if len(twice):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.analysis.columns import COMPLETE, TUNE, with_record_columns
+from bench.analysis.columns import COMPLETE, TUNE, study_records
 from bench.analysis.scores import score
 
 BORDER_SHARE = 0.05
@@ -27,7 +27,7 @@ def best_trials(records: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One record an optimizer, indexed and sorted by ``optimizer``.
     """
-    records = with_record_columns(records)
+    records = study_records(records)
     tune = records[records["phase"] == TUNE]
     order = np.lexsort(
         (

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from bench.analysis.columns import TUNE, with_record_columns
+from bench.analysis.columns import TUNE, study_records
 from bench.analysis.scores import score
 from bench.analysis.selection import best_trials
 
@@ -23,7 +23,7 @@ def lr_sensitivity(records: pd.DataFrame) -> pd.DataFrame:
         One row for each tune trial with a positive hyperparameter ``lr``: optimizer, trial_id, lr, ap (the score: 0
         unless complete), status, chosen (its settings went into the confirm phase). Sorted by optimizer and lr.
     """
-    records = with_record_columns(records)
+    records = study_records(records)
     tune = records[records["phase"] == TUNE]
     chosen = set(best_trials(records)["trial_id"])
     lr = tune["hyperparameters"].map(lambda text: json.loads(text).get("lr", np.nan)).astype(float)

@@ -9,8 +9,9 @@ import pandas as pd
 
 from bench.analysis.bands import curve_bands
 from bench.analysis.best_so_far import best_so_far
+from bench.analysis.columns import split_controls
 from bench.analysis.comparisons import paired_comparisons
-from bench.analysis.controls import control_comparisons, control_sentence, split_controls
+from bench.analysis.controls import control_comparisons, control_sentence
 from bench.analysis.costs import costs
 from bench.analysis.names import short_names
 from bench.analysis.rankings import summarize, unranked
@@ -18,7 +19,7 @@ from bench.analysis.scores import score_table
 from bench.analysis.selection import leader
 from bench.analysis.sensitivity import lr_sensitivity, lr_shares
 from bench.analysis.sources import chosen_rows, implementation_rows, seed_rows
-from bench.analysis.verdict import budget_too_small, verdict
+from bench.analysis.verdict import budget_too_small, none_completed, verdict
 from bench.analysis.views import budget_views
 
 CURVE_VALUES = ("ap", "val_loss")
@@ -46,7 +47,8 @@ class StudyAnalysis:
     ranking: pd.DataFrame
     """From `summarize`, or `unranked` where the study is not comparable."""
     comparable: bool
-    """False where the budget is too small for an order: then nothing is ranked."""
+    """False where the budget is too small for an order, or no confirm trial completed: then nothing is ranked, and
+    ``comparisons`` holds no claim."""
 
     @property
     def leader(self) -> str | None:
@@ -119,20 +121,8 @@ def study_analysis(
 ) -> StudyAnalysis:
     """Analyse the raw trials of an optimizers study, finished or not. The order of the rows changes nothing.
 
-    Measured on 1,000 simulated studies of each kind, six equal optimizers with ten paired seeds (for the last column
-    one pair is two standard deviations of its paired difference apart):
-
-    ====================  ============  ==================  ===========  =========
-    errors                mean covered  difference covered  false claim  gap found
-    ====================  ============  ==================  ===========  =========
-    normal                95.4 %        95.7 %              3.5 %        96.8 %
-    normal, sd 1 to 4     95.4 %        95.1 %              4.0 %        97.4 %
-    log-normal            94.7 %        94.9 %              2.8 %        94.3 %
-    beta(5, 1)            94.8 %        94.1 %              3.7 %        96.4 %
-    skewed oppositely     94.6 %        95.0 %              7.2 %        93.9 %
-    ====================  ============  ==================  ===========  =========
-
-    The last row is beyond what the paired t test is made for: half of the optimizers log-normal, half its mirror image.
+    How often intervals cover the truth, a winner is claimed among equals and a gap is found, measured on simulated
+    studies with known answers: docs/method.md, or ``python -m tests.support.simulated_truth``.
 
     Args:
         records: One row a trial, both phases and controls; the columns of `bench.analysis.columns`.
@@ -150,9 +140,10 @@ def study_analysis(
     comparisons = paired_comparisons(scores)
     ranking = summarize(records, curves)
     confirmed = ranking[ranking["n"] > 0]
-    comparable = len(confirmed) > 0 and not budget_too_small(confirmed)
+    comparable = len(confirmed) > 0 and not none_completed(confirmed) and not budget_too_small(confirmed)
     if not comparable:
         ranking = unranked(ranking, list(names))
+        comparisons = comparisons.assign(better="")
     return StudyAnalysis(
         records=records,
         control_records=of_controls,

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from bench.analysis.columns import COMPLETE, CONFIRM, numbers, with_curve_columns, with_record_columns
+from bench.analysis.columns import COMPLETE, CONFIRM, numbers, study_records, with_curve_columns
 
 TARGET_SHARE = 0.9
 """The target, unless given, is this share of the best optimizer's median AP (DESIGN.md)."""
@@ -34,7 +34,7 @@ def time_to_target(records: pd.DataFrame, curves: pd.DataFrame, target: float | 
         One row a confirm trial: trial_id, optimizer, seconds (training time), steps, reached. A miss is infinite in
         seconds and steps. A trial that did not complete is a miss, whatever it had reached before.
     """
-    records = with_record_columns(records)
+    records = study_records(records)
     confirm = records.loc[records["phase"] == CONFIRM, ["trial_id", "optimizer", "status"]].reset_index(drop=True)
     curves = with_curve_columns(curves)
     above = curves[numbers(curves["ap"]) >= (np.inf if target is None else target)].sort_values("step", kind="stable")

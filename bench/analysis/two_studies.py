@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from bench.analysis.columns import COMPLETE, CONFIRM, with_record_columns
-from bench.analysis.comparisons import ALPHA, least_spread, usual_spread
+from bench.analysis.columns import COMPLETE, CONFIRM, study_records
+from bench.analysis.comparisons import ALPHA, MIN_TRUSTED_SPREAD_N, cautious_spread, spread, usual_spread
 from bench.analysis.intervals import DIFFERENCE_DECIMALS, Interval, mean_interval, paired_interval, unpaired_interval
 from bench.analysis.p_values import holm, paired_t_p, welch_t_p
 from bench.analysis.scores import score_table
@@ -50,9 +50,12 @@ def why_not_paired(a: pd.DataFrame, b: pd.DataFrame) -> str:
     are the same. Other things (schedule, machine, versions, batch size) may differ: their effect is the question.
     """
     for column in SAME_TO_PAIR:
-        values = [{str(value) for value in records.get(column, pd.Series(dtype=object))} for records in (a, b)]
+        values = [set(records.get(column, pd.Series(dtype=object)).dropna().astype(str)) for records in (a, b)]
+        what = column.replace("data_digest", "data set")
+        if not all(values):
+            return f"the {what} is not known of both"
         if len(values[0] | values[1]) != 1:
-            return f"the {column.replace('data_digest', 'data set')} is not the same"
+            return f"the {what} is not the same"
     if len(set(score_table(a).index) & set(score_table(b).index)) < 2:
         return "they share fewer than two seeds"
     return ""
@@ -66,8 +69,8 @@ def compare_studies(
     AP: paired by seed where `why_not_paired` finds no reason against it (paired t, studentized bootstrap), else
     Welch's t test and interval. Speed: images per second of the complete confirm trials on a logarithmic scale, by
     Welch's t test and interval, never paired. Holm's correction runs over the optimizers, for AP and for speed apart.
-    As within a study, a spread counts at least as half of the median spread over the optimizers, with few trials as
-    all of it (`bench.analysis.comparisons.least_spread`).
+    As within a study, a spread that is small beside those of the other optimizers is doubted (paired:
+    `bench.analysis.comparisons.cautious_spread`; not paired: below `MIN_TRUSTED_SPREAD_N` trials only).
 
     Args:
         a: Records of the first study, one row a trial.
@@ -85,7 +88,7 @@ def compare_studies(
         its interval and adjusted p, ``faster`` like ``better``; ``settings_a`` and ``settings_b`` (hyperparameters).
         NaN where nothing is known.
     """
-    a, b = with_record_columns(a), with_record_columns(b)
+    a, b = study_records(a), study_records(b)
     paired = not why_not_paired(a, b)
     scores_a, scores_b = score_table(a), score_table(b)
     names = [name for name in scores_a.columns if name in scores_b.columns]
@@ -105,8 +108,8 @@ def compare_studies(
                 "name": name,
                 "n_a": len(own_a),
                 "n_b": len(own_b),
-                **_ends("ap_a", interval_a),
-                **_ends("ap_b", interval_b),
+                **_ends("ap_a", interval_a.of_ap()),
+                **_ends("ap_b", interval_b.of_ap()),
                 **found[["n", "difference", "low", "high", "sd_difference", "p"]].to_dict(),
                 "images_per_s_a": _median(speeds_a[name]),
                 "images_per_s_b": _median(speeds_b[name]),
@@ -137,9 +140,8 @@ def _paired(
     rows = []
     for values in differences:
         found = paired_interval(values, level=level, resamples=resamples, seed=seed)
-        p = paired_t_p(values, least_sd=least_spread(len(values), usual))
-        spread = values.std(ddof=1) if len(values) > 1 else np.nan
-        rows.append((len(values), found.estimate, found.low, found.high, spread, p))
+        p = paired_t_p(values, least_sd=cautious_spread(values, usual))
+        rows.append((len(values), found.estimate, found.low, found.high, spread(values), p))
     return _frame(rows)
 
 
@@ -153,7 +155,8 @@ def _welch(samples_a: dict[str, np.ndarray], samples_b: dict[str, np.ndarray]) -
     for name, own_a in samples_a.items():
         own_b = samples_b[name]
         found = unpaired_interval(own_b, own_a)
-        p = welch_t_p(own_b, own_a, least_sd=least_spread(min(len(own_a), len(own_b)), usual))
+        few = min(len(own_a), len(own_b)) < MIN_TRUSTED_SPREAD_N
+        p = welch_t_p(own_b, own_a, least_sd=usual if few else 0.0)
         rows.append((np.nan, found.estimate, found.low, found.high, np.nan, p))
     return _frame(rows)
 
@@ -174,9 +177,7 @@ def _median(logarithms: np.ndarray) -> float:
 
 
 def _ends(prefix: str, interval: Interval) -> dict[str, float | None]:
-    low = None if interval.low is None else max(interval.low, 0.0)
-    high = None if interval.high is None else min(interval.high, 1.0)
-    return {prefix: interval.estimate, f"{prefix}_low": low, f"{prefix}_high": high}
+    return {prefix: interval.estimate, f"{prefix}_low": interval.low, f"{prefix}_high": interval.high}
 
 
 def _claims(adjusted: pd.Series, change: pd.Series, alpha: float) -> list[str]:

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from bench.analysis.comparisons import ALPHA, minimal_detectable_difference
-from bench.analysis.wording import enumerate_items, p_text
+from bench.analysis.wording import ap_text, enumerate_items, p_text
 
 SCOPE = "Each study tuned its optimizers by itself; claims cover these two studies only."
 
@@ -22,18 +22,24 @@ def comparison_verdict(table: pd.DataFrame, not_paired: str, *, alpha: float = A
     known = table[table["difference"].notna()]
     if known.empty:
         return f"No optimizer has confirm trials in both studies: there is nothing to compare. {SCOPE}"
-    how = f"Not paired ({not_paired})." if not_paired else "Paired by seed: the same initial weights, images and order."
+    how = f"Not paired ({not_paired})." if not_paired else "Paired by seed: the same initial weights, the same order."
     sentences = [how, *_leaders(known), *_scores(known, alpha), *_speeds(table)]
     return " ".join([*sentences, SCOPE])
 
 
 def _leaders(known: pd.DataFrame) -> list[str]:
-    best = [str(known.loc[known[column].idxmax(), "name"]) for column in ("ap_a", "ap_b")]
+    """Whose mean is the highest, of the optimizers in both; nothing where that is shared, or nobody has any AP."""
     if len(known) == 1:
         return []
+    best = []
+    for column in ("ap_a", "ap_b"):
+        highest = known.loc[known[column] == known[column].max(), ["name", column]]
+        if len(highest) > 1 or not highest[column].iloc[0] > 0:
+            return []
+        best.append(str(highest["name"].iloc[0]))
     if best[0] == best[1]:
-        return [f"{best[0]} has the highest mean AP in both."]
-    return [f"The highest mean AP is that of {best[0]} in A and of {best[1]} in B."]
+        return [f"Of the optimizers in both, {best[0]} has the highest mean AP in A and in B."]
+    return [f"Of the optimizers in both, {best[0]} has the highest mean AP in A, {best[1]} in B."]
 
 
 def _scores(known: pd.DataFrame, alpha: float) -> list[str]:
@@ -43,27 +49,38 @@ def _scores(known: pd.DataFrame, alpha: float) -> list[str]:
         if len(ahead):
             named = enumerate_items([f"{row['name']} ({_difference(row)})" for _, row in ahead.iterrows()])
             sentences.append(f"AP is higher in {study.upper()} than in {other.upper()}, beyond noise: {named}.")
-    quiet = known[known["better"] == ""]
+    quiet = known[(known["better"] == "") & known["p_adjusted"].notna()]
     if len(quiet):
-        least = quiet["p_adjusted"].min()
-        evidence = (
-            "" if pd.isna(least) else f" ({'smallest ' if len(quiet) > 1 else ''}adjusted p {p_text(least, alpha)})"
-        )
-        sentences.append(f"No difference of AP beyond noise: {enumerate_items(list(quiet['name']))}{evidence}.")
-        sentences += _detectable(known, alpha)
+        least = f"{'smallest ' if len(quiet) > 1 else ''}adjusted p {p_text(quiet['p_adjusted'].min(), alpha)}"
+        sentences.append(f"No difference of AP beyond noise: {enumerate_items(list(quiet['name']))} ({least}).")
+        sentences += _detectable(quiet, alpha, family=len(known))
+    untested = known[known["p_adjusted"].isna()]
+    single = untested[untested[["n_a", "n_b"]].min(axis=1) < 2]
+    constant = untested.drop(single.index)
+    if len(single):
+        sentences.append(f"One seed decides nothing: no claim for {_named(single)}.")
+    if len(constant):
+        sentences.append(f"The same difference in every seed, so that t is undefined: no claim for {_named(constant)}.")
     return sentences
 
 
-def _detectable(known: pd.DataFrame, alpha: float) -> list[str]:
-    """What the pairs were too few to see."""
-    paired = known[known["n"] >= 2]
-    least = None if paired.empty else minimal_detectable_difference(paired, alpha=alpha)
+def _detectable(quiet: pd.DataFrame, alpha: float, family: int) -> list[str]:
+    """What the pairs without a claim were too few to see; of unpaired studies only how many trials there are."""
+    paired = quiet[quiet["n"] >= 2]
+    if paired.empty:
+        return [f"They have {_range(quiet['n_a'])} trials in A and {_range(quiet['n_b'])} in B."]
+    least = minimal_detectable_difference(paired, alpha=alpha, family=family)
     if least is None:
         return []
     n = int(paired["n"].min())
     if least >= 1:
         return [f"n = {n}: no difference at all could have been seen reliably."]
-    return [f"n = {n}: differences under {least:.3f} AP could not have been seen (power 0.8)."]
+    return [f"n = {n}: differences under {ap_text(least)} AP could not have been seen (power 0.8)."]
+
+
+def _range(counts: pd.Series) -> str:
+    low, high = int(counts.min()), int(counts.max())
+    return str(low) if low == high else f"{low} to {high}"
 
 
 def _speeds(table: pd.DataFrame) -> list[str]:
@@ -73,10 +90,14 @@ def _speeds(table: pd.DataFrame) -> list[str]:
         ahead = timed[timed["faster"] == study]
         if len(ahead):
             named = enumerate_items([f"{row['name']} x {row['speed_ratio']:.2f}" for _, row in ahead.iterrows()])
-            sentences.append(f"B trains {word} than A, beyond noise: {named}.")
+            sentences.append(f"B trained {word} than A, beyond the spread within each study: {named}.")
     if len(timed) and (timed["faster"] == "").all():
-        sentences.append("No difference of speed beyond noise.")
+        sentences.append("No difference of speed beyond the spread within each study.")
     return sentences
+
+
+def _named(rows: pd.DataFrame) -> str:
+    return enumerate_items([f"{row['name']} ({row['difference']:+.3f})" for _, row in rows.iterrows()])
 
 
 def _difference(row: pd.Series) -> str:

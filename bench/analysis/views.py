@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from bench.analysis.columns import COMPLETE, CONFIRM, numbers, with_record_columns
+from bench.analysis.columns import COMPLETE, CONFIRM, numbers, study_records
 from bench.analysis.curve_points import NO_POINTS, Points, points_by_trial
 from bench.analysis.intervals import mean_interval
 from bench.analysis.scores import WORST_SCORE, score
@@ -42,7 +42,7 @@ def budget_views(records: pd.DataFrame, curves: pd.DataFrame, *, resamples: int 
         budget, the mean AP there and its 95 % interval within 0..1. NaN where that is not known: no trial completed,
         or a complete one has no place on the axis.
     """
-    records = with_record_columns(records)
+    records = study_records(records)
     confirm = records[records["phase"] == CONFIRM]
     groups = sorted(confirm.groupby("optimizer").indices.items())
     rows: dict[str, dict[str, object]] = {name: {"optimizer": name, "n": len(own)} for name, own in groups}

@@ -82,7 +82,15 @@ def _legend_columns(lengths: list[int]) -> int:
 
 def note(axis: plt.Axes, text: str) -> None:
     """Say in words why a panel is empty or flat."""
-    axis.text(0.5, 0.5, text, transform=axis.transAxes, ha="center", va="center", color="#404040", wrap=True)
+    axis.text(
+        *(0.5, 0.5, text),
+        transform=axis.transAxes,
+        ha="center",
+        va="center",
+        color="#404040",
+        wrap=True,
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8},
+    )
 
 
 def nothing_to_show(axis: plt.Axes, text: str) -> None:

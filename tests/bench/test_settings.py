@@ -277,25 +277,25 @@ def test_config_show_prints_every_setting_with_its_origin(posebench, monkeypatch
 
 
 def budget(file=None, environ=None, preset="small", **command_line):
-    """(tune_steps, steps, tune_seconds, seconds) as resolved; the small preset has 180 and 1000 steps."""
+    """(tune_steps, steps, tune_seconds, seconds) as resolved; the small preset has 400 and 1000 steps."""
     found = resolved(file, environ, preset=preset, **command_line)
     values = [found[name].value for name in ("tune_steps", "steps", "tune_seconds", "seconds")]
     return tuple(round(value, 9) if isinstance(value, float) else value for value in values)
 
 
 def test_seconds_displace_a_preset_s_steps_and_keep_their_ratio(study_file):
-    assert budget() == (180, 1000, None, None)
-    assert budget(seconds=60.0) == (None, None, 10.8, 60.0)
-    assert budget(tune_seconds=9.0) == (None, None, 9.0, 50.0)
+    assert budget() == (400, 1000, None, None)
+    assert budget(seconds=60.0) == (None, None, 24.0, 60.0)
+    assert budget(tune_seconds=9.0) == (None, None, 9.0, 22.5)
     assert budget(seconds=60.0, tune_seconds=20.0) == (None, None, 20.0, 60.0)
-    assert budget(study_file("seconds = 60"), seconds=5.0) == (None, None, 0.9, 5.0)
-    assert budget(environ={"POSEBENCH_SECONDS": "60"}) == (None, None, 10.8, 60.0)
+    assert budget(study_file("seconds = 60"), seconds=5.0) == (None, None, 2.0, 5.0)
+    assert budget(environ={"POSEBENCH_SECONDS": "60"}) == (None, None, 24.0, 60.0)
 
 
 def test_steps_displace_a_file_s_seconds(study_file):
     file = study_file("seconds = 60\ntune_seconds = 20")
     assert budget(file) == (None, None, 20.0, 60.0)
-    assert budget(file, steps=300) == (180, 300, None, None)
+    assert budget(file, steps=300) == (300, 300, None, None)
     assert budget(file, steps=300, tune_steps=10) == (10, 300, None, None)
 
 

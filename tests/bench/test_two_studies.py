@@ -122,7 +122,7 @@ def test_the_verdict_says_what_differs_and_what_does_not():
     text = comparison_verdict(compare_studies(a, b), "")
     assert "AP is higher in B than in A, beyond noise: sgd (+0." in text
     assert "No difference of AP beyond noise: adam and adagrad" in text or "adagrad and adam" in text
-    assert "B trains faster than A, beyond noise: " in text
+    assert "B trained faster than A, beyond the spread within each study: " in text
     assert "x 1.50" in text
     assert text.endswith(SCOPE)
 

@@ -156,8 +156,8 @@ def best_so_far(result: StudyResult, path: Path) -> None:
         for axis in panels[:: _columns(len(panels))]:
             axis.set_ylabel("best AP so far\n(select split)")
         shown = [
-            Line2D([], [], color="black", marker="o", label="mean over the trials' order"),
-            Patch(color="black", alpha=0.2, linewidth=0, label="90 % of the orders"),
+            Line2D([], [], color="black", marker="o", label="mean of so many trials drawn"),
+            Patch(color="black", alpha=0.2, linewidth=0, label="90 % of the draws"),
             Line2D([], [], color=QUIET, alpha=0.6, linewidth=1, label="other optimizers"),
         ]
         figure.legend(handles=shown, loc="outside lower center", ncols=len(shown))

@@ -2,6 +2,7 @@
 
 import textwrap
 
+from bench.analysis import none_completed
 from bench.report.files import (
     COMPARISONS,
     CURVES,
@@ -37,7 +38,12 @@ def unfinished(result: StudyResult) -> str:
 def answer(result: StudyResult) -> list[str]:
     """How far the study is, if it has not ended, and its verdict."""
     state = unfinished(result)
-    return [*([f"**{state}**"] if state else []), textwrap.indent(prose(result.verdict), "> ")]
+    early = (
+        [prose(f"**{state}** A claim made before the end may turn: who looks often finds one by chance.")]
+        if state
+        else []
+    )
+    return [*early, textwrap.indent(prose(result.verdict), "> ")]
 
 
 def ranking(result: StudyResult) -> list[str]:
@@ -46,7 +52,12 @@ def ranking(result: StudyResult) -> list[str]:
     if found.comparable:
         order = "Best first."
     else:
-        why = "the budget is too small to compare" if (found.summary["n"] > 0).any() else "nothing to compare yet"
+        confirmed = found.summary[found.summary["n"] > 0]
+        why = "the budget is too small to compare"
+        if confirmed.empty:
+            why = "nothing to compare yet"
+        elif none_completed(confirmed):
+            why = "no confirm trial completed"
         order = f"In the study's order: {why}."
     target = found.summary["target_ap"].dropna() if len(found.summary) else []
     target_text = (
@@ -62,8 +73,8 @@ def ranking(result: StudyResult) -> list[str]:
         prose(
             f"{order} *AP*: COCO keypoint AP of the last checkpoint on the report split, mean over n seeds with its "
             f"95 % interval; *best AP*: of each seed's best checkpoint. {target_text}*Diverged* and *failed* count all "
-            f"trials, tuning included; in a mean each of them counts as AP 0. Unrounded: {linked(SUMMARY)}, each "
-            f"seed: {linked(SEEDS)}."
+            f"trials, tuning included; a confirm trial that did counts as AP 0 in a mean. Unrounded: "
+            f"{linked(SUMMARY)}, each seed: {linked(SEEDS)}."
         ),
     ]
 

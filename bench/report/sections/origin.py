@@ -36,7 +36,7 @@ def samples(found: LeaderSamples, name: str) -> list[str]:
         "## Sample images",
         f"![True and predicted skeletons on sample images]({SHEET})",
         prose(
-            f"Found by {name}, which has the highest mean AP, with seed {found.seed} (AP {found.ap:.3f}, "
+            f"Found by {name}, which leads the table above, with seed {found.seed} (AP {found.ap:.3f}, "
             f"MLflow run `{found.run_id[:RUN_CHARACTERS]}`), in images spread evenly over the labelled ones of the "
             "report split. White lines: true; on a colour where they were found, on black where they were missed. "
             "Colours: predicted; blue left, vermilion right, yellow between neck and nose. Predicted people of one or "

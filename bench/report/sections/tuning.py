@@ -16,10 +16,11 @@ def tuning(result: StudyResult) -> list[str]:
         "## Settings and their learning rates",
         markdown_table(SETTINGS_COLUMNS, settings_rows(result)),
         prose(
-            "The settings that were confirmed, and the AP on the select split for which they were chosen: the best of "
-            f"several, so it flatters.{star if result.analysis.comparable else ''} *lr near best*: share of the "
-            "searched (logarithmic) range of learning rates whose tune trials reach 95 % of the best one's AP; each "
-            "trial stands for what is nearer to it than to any other. Small: the learning rate must be found exactly."
+            f"{_chosen(result)}, and the AP on the select split for which they were chosen (ties: by validation loss): "
+            f"the best of several, so it flatters.{star if result.analysis.comparable else ''} *lr near best*: share "
+            "of the searched (logarithmic) range of learning rates whose tune trials reach 95 % of the best one's AP; "
+            "each trial stands for what is nearer to it than to any other. Small: the learning rate must be found "
+            "exactly."
         ),
         *_pruner(result),
         f"![AP of the tune trials by learning rate, a panel for each optimizer]({LR_FIGURE})",
@@ -32,11 +33,18 @@ def tuning(result: StudyResult) -> list[str]:
         "### What more tuning brings",
         f"![Best AP found against the training spent on tuning]({BEST_FIGURE})",
         prose(
-            "The best AP after so many tune trials, had they come in any order: mean, and the band that holds 90 % of "
-            "the orders (trials drawn with replacement; Dodge et al. 2019). A curve that still rises at its end asks "
+            "The best AP of so many tune trials, drawn with replacement from those that ran (Dodge et al. 2019): the "
+            "mean, and the band that holds 90 % of the draws. A curve that still rises at its end asks "
             f"for more trials. A trial costs the mean of its optimizer's. Points: {linked(BEST_SO_FAR)}."
         ),
     ]
+
+
+def _chosen(result: StudyResult) -> str:
+    waiting = result.analysis.summary["n"] == 0
+    if not waiting.any():
+        return "The settings that were confirmed"
+    return "The settings that are best so far" if waiting.all() else "The settings that are confirmed, or best so far"
 
 
 def _pruner(result: StudyResult) -> list[str]:
@@ -44,6 +52,8 @@ def _pruner(result: StudyResult) -> list[str]:
         return []
     tune = result.records[result.records["phase"] == "tune"]
     ended = int((tune["status"] == Status.PRUNED).sum())
+    if not ended:
+        return [prose(f"Optuna's {PRUNERS[result.spec.pruner]} watched the tune trials and has ended none early.")]
     return [
         prose(
             f"**Tune trials were ended early**: {ended} of {len(tune)}, by Optuna's {PRUNERS[result.spec.pruner]}, "
