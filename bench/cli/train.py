@@ -16,6 +16,8 @@ from posemodel.atomic_write import replacing
 if TYPE_CHECKING:
     from bench.space import Value
 
+OWN_OPTIONS = {"lr": "--lr", "weight_decay": "--wd"}
+"""Hyperparameters that `--option` leaves to other options."""
 METRICS_FILE = "metrics.jsonl"
 SAY_EVERY_S = 10.0
 """Seconds between lines on a pipe, where no bar moves."""
@@ -261,6 +263,8 @@ def _options(pairs: list[str]) -> "dict[str, Value]":
         name, equals, value = pair.partition("=")
         if not equals:
             raise SettingsError(f"--option {pair}: must be NAME=VALUE.")
+        if name in OWN_OPTIONS:
+            raise SettingsError(f"--option {pair}: {name} has an option of its own: give {OWN_OPTIONS[name]} {value}.")
         if name in options:
             raise SettingsError(f"--option {pair}: {name} is given twice.")
         try:

@@ -82,16 +82,18 @@ class AdaBound(Optimizer):
         group.setdefault("base_lr", float(group["lr"]))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        before = self.__dict__.get("param_groups", [])  # none in a copy that is being made
         super().__setstate__(state)
-        for group in self.param_groups:  # as saved by the package, which has none of these
-            group.setdefault("base_lr", float(group.get("initial_lr", group["lr"])))
+        for number, group in enumerate(self.param_groups):  # as saved by the package, which has none of these
+            own = before[number].get("base_lr") if number < len(before) else None
+            known = (group.get("initial_lr"), own, group["lr"])  # a lr that was lowered by hand is the last to go by
+            group.setdefault("base_lr", float(next(rate for rate in known if rate is not None)))
             group.setdefault("scale_final_lr", True)
             group.setdefault("foreach", None)
             group.setdefault("maximize", False)
             for weight in group["params"]:
                 if weight in self.state and "step" in self.state[weight]:
-                    # On the CPU, whatever a checkpoint was loaded to: each step reads it.
-                    self.state[weight]["step"] = torch.tensor(float(self.state[weight]["step"]))
+                    self.state[weight]["step"] = _counter(float(self.state[weight]["step"]))
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -123,9 +125,9 @@ class AdaBound(Optimizer):
             raise RuntimeError(f"{type(self).__name__} does not support complex parameters")
         state = self.state[weight]
         if not state:
-            state["step"] = torch.tensor(0.0)
-            names = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq") if group["amsbound"] else ("exp_avg", "exp_avg_sq")
-            for name in names:
+            state["step"] = _counter(0.0)
+        for name in _moments(group):
+            if name not in state:  # `amsbound` can be switched on later
                 state[name] = torch.zeros_like(weight, memory_format=torch.preserve_format)
         return state
 
@@ -162,6 +164,16 @@ class AMSBound(AdaBound):
         )
 
 
+def _counter(steps: float) -> Tensor:
+    """Steps so far, on the CPU, whatever a checkpoint was loaded to: each step reads it."""
+    return torch.tensor(steps, dtype=torch.float32, device="cpu")
+
+
+def _moments(group: Group) -> tuple[str, ...]:
+    """Names of the moments that a group's steps go by; others may be kept from steps before."""
+    return ("exp_avg", "exp_avg_sq", "max_exp_avg_sq") if group["amsbound"] else ("exp_avg", "exp_avg_sq")
+
+
 def _takes_all(weights: list[Tensor], group: Group) -> bool:
     return all(weight.is_cuda for weight in weights) if group["foreach"] is None else group["foreach"]
 
@@ -182,9 +194,11 @@ def _scale(group: Group, step: float, dtype: torch.dtype) -> _Scale:
         final *= lr / group["base_lr"]
     upper = final * (1 + 1 / time) if time > 0 else math.inf
     lower = final * (1 - 1 / (time + 1))
-    largest = torch.finfo(dtype).max
-    least, most = (size / bound if bound * largest > size else math.inf for bound in (upper, lower))
-    return _Scale(size, least, most)
+    numbers = torch.finfo(dtype)
+    least, most = (size / bound if bound * numbers.max > size else math.inf for bound in (upper, lower))
+    # No denominator may be 0, in a dtype in which eps and these ends are; `most`, the lesser where both are small,
+    # holds down to the smallest number that is not 0.
+    return _Scale(size, max(least, numbers.tiny), max(most, numbers.tiny * numbers.eps))
 
 
 def _step_group(pairs: list[tuple[Tensor, State]], group: Group, *, at_once: bool) -> None:
@@ -198,7 +212,7 @@ def _step_group(pairs: list[tuple[Tensor, State]], group: Group, *, at_once: boo
         _step_together(together, [scale_of(state["step"].item(), weight.dtype) for weight, state in together], group)
     for weight, state in alone:
         scale = scale_of(state["step"].item(), weight.dtype)
-        for tensors in _pieces([weight, weight.grad, *(state[name] for name in state if name != "step")]):
+        for tensors in _pieces([weight, weight.grad, *(state[name] for name in _moments(group))]):
             _step_piece(*tensors, scale=scale, group=group)
 
 
