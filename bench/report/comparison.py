@@ -13,6 +13,8 @@ import pandas as pd
 from matplotlib.lines import Line2D
 
 from bench.analysis import to_json_safe
+from bench.report.cells import interval_cell, number_cell, p_cell
+from bench.report.prose import prose
 from bench.report.style import COLOURS, QUIET, RC, WIDTH, save
 from bench.report.tables import markdown_table
 from posemodel.atomic_write import replacing
@@ -23,7 +25,6 @@ TITLE = "# Two studies side by side"
 """A page that begins so is ours to write again."""
 COLUMNS = ("optimizer", "AP in A", "AP in B", "B - A [95 %]", "adj. p", "beyond noise")
 SPEED_COLUMNS = ("optimizer", "images/s in A", "images/s in B", "B / A [95 %]", "adj. p", "beyond noise")
-LINE = 110
 SHIFT = 0.12
 """How far the two marks of an optimizer stand from its line of the axis."""
 
@@ -88,7 +89,7 @@ def ap_rows(found: StudyComparison) -> list[list[str]]:
             _interval(row, "ap_a", "ap_a_low", "ap_a_high", ".3f"),
             _interval(row, "ap_b", "ap_b_low", "ap_b_high", ".3f"),
             _interval(row, "difference", "low", "high", "+.3f"),
-            _p(row["p_adjusted"]),
+            p_cell(row["p_adjusted"]),
             _ahead(row["better"]),
         ]
         for row in found.table.to_dict(orient="records")
@@ -100,10 +101,10 @@ def speed_rows(found: StudyComparison) -> list[list[str]]:
     return [
         [
             row["name"],
-            _number(row["images_per_s_a"], ".1f"),
-            _number(row["images_per_s_b"], ".1f"),
+            number_cell(row["images_per_s_a"], ".1f"),
+            number_cell(row["images_per_s_b"], ".1f"),
             _interval(row, "speed_ratio", "speed_low", "speed_high", ".2f"),
-            _p(row["speed_p_adjusted"]),
+            p_cell(row["speed_p_adjusted"]),
             _ahead(row["faster"]),
         ]
         for row in found.table.to_dict(orient="records")
@@ -133,18 +134,18 @@ def markdown(found: StudyComparison) -> str:
     parts = [
         TITLE,
         "\n".join(f"- **{letter}**: {_side(side)}" for letter, side in (("A", found.a), ("B", found.b))),
-        textwrap.indent(_prose(found.verdict), "> "),
+        textwrap.indent(prose(found.verdict), "> "),
         "## AP",
         markdown_table(COLUMNS, ap_rows(found)),
         f"![AP of each optimizer in both studies]({FIGURE})",
-        _prose(
+        prose(
             "AP of the last checkpoint on the report split, mean over the seeds with its 95 % interval. Adjusted p: "
             "Holm's correction over the optimizers. *Beyond noise*: the study with the higher mean, where the adjusted "
             f"p is at most 0.05. Unrounded, with the settings that each study chose: [{TABLE}]({TABLE})."
         ),
         "## Speed",
         markdown_table(SPEED_COLUMNS, speed_rows(found)),
-        _prose(
+        prose(
             "Images per second of training, median over the complete confirm trials; the ratio is of geometric means, "
             "with Welch's interval. Speeds of a machine that was shared, by other trials too, are those of a share."
         ),
@@ -196,23 +197,8 @@ def _list(title: str, lines: Sequence[str]) -> str:
     return f"{title}: no difference." if not lines else "\n".join([f"{title}:", "", *(f"- {line}" for line in lines)])
 
 
-def _prose(text: str) -> str:
-    return textwrap.fill(text, LINE, break_long_words=False, break_on_hyphens=False)
-
-
-def _interval(row: dict[str, Any], middle: str, low: str, high: str, form: str) -> str:
-    text = _number(row[middle], form)
-    return text if pd.isna(row[low]) else f"{text} [{row[low]:{form}}, {row[high]:{form}}]"
-
-
-def _number(value: float | None, form: str) -> str:
-    return "-" if value is None or pd.isna(value) else f"{value:{form}}"
-
-
-def _p(value: float) -> str:
-    if pd.isna(value):
-        return "-"
-    return "< 0.001" if value < 0.001 else f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
+def _interval(row: Mapping[str, Any], middle: str, low: str, high: str, form: str) -> str:
+    return interval_cell(row[middle], row[low], row[high], form)
 
 
 def _ahead(study: str) -> str:

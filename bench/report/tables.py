@@ -1,14 +1,11 @@
 """The report's tables as cells of text, for Markdown and for the terminal alike: one row an optimizer."""
 
 import json
-import math
 from collections.abc import Sequence
 from typing import Any
 
-import pandas as pd
-
-from bench.analysis import ALPHA, TimeUse
-from bench.analysis.wording import p_text
+from bench.analysis import TimeUse
+from bench.report.cells import interval_cell, known, number_cell, p_cell
 from bench.report.result import StudyResult
 
 COLUMNS = ("optimizer", "AP [95 %]", "n", "best AP", "time to target", "reached", "diverged", "failed")
@@ -36,11 +33,11 @@ def optimizer_rows(result: StudyResult) -> list[list[str]]:
     return [
         [
             _name(result, row),
-            _interval(row["ap_mean"], row["ap_low"], row["ap_high"]),
+            interval_cell(row["ap_mean"], row["ap_low"], row["ap_high"]),
             str(row["n"]),
-            _number(row["best_checkpoint_ap_mean"], ".3f"),
-            _number(row["time_to_target_s"], ".0f", " s"),
-            f"{row['targets_reached']} of {row['n']}" if _known(row["targets_reached"]) and row["n"] else "-",
+            number_cell(row["best_checkpoint_ap_mean"], ".3f"),
+            number_cell(row["time_to_target_s"], ".0f", " s"),
+            f"{row['targets_reached']} of {row['n']}" if known(row["targets_reached"]) and row["n"] else "-",
             str(row["diverged"]),
             str(row["failed"]),
         ]
@@ -54,8 +51,8 @@ def settings_rows(result: StudyResult) -> list[list[str]]:
         [
             _name(result, row),
             settings_text(row["settings"], row["at_border"]),
-            _number(row["tune_ap"], ".3f"),
-            _number(row["lr_share_near_best"], ".0f", " %", scale=100),
+            number_cell(row["tune_ap"], ".3f"),
+            number_cell(row["lr_share_near_best"], ".0f", " %", scale=100),
         ]
         for row in _rows(result)
     ]
@@ -73,11 +70,11 @@ def pair_rows(result: StudyResult) -> list[list[str]]:
         wins = 1 - row["probability_of_improvement"] if turned else row["probability_of_improvement"]
         cells = [
             f"{names[first]} - {names[second]}",
-            _signed(sign * row["mean_difference"], *ends),
+            interval_cell(sign * row["mean_difference"], *ends, "+.3f"),
             str(row["n"]),
-            _p(row["t_p_adjusted"]),
-            _p(row["wilcoxon_p_adjusted"]),
-            _number(wins, ".2f"),
+            p_cell(row["t_p_adjusted"]),
+            p_cell(row["wilcoxon_p_adjusted"]),
+            number_cell(wins, ".2f"),
             names[row[row["better"]]] if row["better"] else "-",
         ]
         found.append((order[first], order[second], cells))
@@ -89,11 +86,11 @@ def control_rows(result: StudyResult) -> list[list[str]]:
     return [
         [
             result.analysis.names.get(row["control_of"], row["control_of"]),
-            _interval(row["of_ap_mean"], row["of_ap_low"], row["of_ap_high"]),
-            _interval(row["ap_mean"], row["ap_low"], row["ap_high"]),
-            _signed(row["difference"], row["low"], row["high"]),
+            interval_cell(row["of_ap_mean"], row["of_ap_low"], row["of_ap_high"]),
+            interval_cell(row["ap_mean"], row["ap_low"], row["ap_high"]),
+            interval_cell(row["difference"], row["low"], row["high"], "+.3f"),
             str(row["n"]),
-            _p(row["t_p"]),
+            p_cell(row["t_p"]),
         ]
         for row in result.analysis.controls.to_dict(orient="records")
     ]
@@ -105,8 +102,8 @@ def view_columns(result: StudyResult) -> tuple[str, ...]:
     steps, seconds = views["equal_steps"].max(), views["equal_seconds"].max()
     return (
         "optimizer",
-        f"AP at {_number(steps, '.0f')} steps [95 %]",
-        f"AP at {_number(seconds, '.3g' if seconds < 100 else '.0f')} s of training [95 %]",
+        f"AP at {number_cell(steps, '.0f')} steps [95 %]",
+        f"AP at {number_cell(seconds, '.3g' if seconds < 100 else '.0f')} s of training [95 %]",
     )
 
 
@@ -116,7 +113,10 @@ def view_rows(result: StudyResult) -> list[list[str]]:
     columns = ("ap_at_equal_steps", "ap_at_equal_seconds")
     return [
         [_name(result, row)]
-        + [_interval(*(views[row["name"]][f"{column}{end}"] for end in ("", "_low", "_high"))) for column in columns]
+        + [
+            interval_cell(*(views[row["name"]][f"{column}{end}"] for end in ("", "_low", "_high")))
+            for column in columns
+        ]
         for row in _rows(result)
         if row["name"] in views
     ]
@@ -140,13 +140,13 @@ def cost_rows(result: StudyResult) -> list[list[str]]:
     return [
         [
             _name(result, row),
-            _number(row["images_per_s"], ".1f"),
-            _number(row["optimizer_step_ms"], ".2f"),
-            _number(row["optimizer_state_bytes"], ".1f", scale=1e-6),
-            _number(row["train_s"], ".1f"),
-            _number(row["eval_s"], ".1f"),
+            number_cell(row["images_per_s"], ".1f"),
+            number_cell(row["optimizer_step_ms"], ".2f"),
+            number_cell(row["optimizer_state_bytes"], ".1f", scale=1e-6),
+            number_cell(row["train_s"], ".1f"),
+            number_cell(row["eval_s"], ".1f"),
             str(row["timed_trials"]),
-            _number(row["time_share"], ".1f", " %", scale=100),
+            number_cell(row["time_share"], ".1f", " %", scale=100),
         ]
         for row in _rows(result)
     ]
@@ -216,30 +216,5 @@ def _name(result: StudyResult, row: dict[str, Any]) -> str:
     return result.analysis.names[row["name"]]
 
 
-def _interval(mean: float, low: float, high: float) -> str:
-    text = _number(mean, ".3f")
-    return f"{text} [{low:.3f}, {high:.3f}]" if _known(low) else text
-
-
-def _signed(mean: float, low: float, high: float) -> str:
-    text = _number(mean, "+.3f")
-    return f"{text} [{low:+.3f}, {high:+.3f}]" if _known(low) else text
-
-
-def _p(value: float) -> str:
-    """`0.41`, `0.012`, `< 0.001`; above 0.05 never rounded down to it."""
-    if not _known(value):
-        return "-"
-    return p_text(value, ALPHA).removeprefix("= ")
-
-
-def _number(value: Any, form: str, unit: str = "", *, scale: float = 1.0) -> str:
-    return f"{value * scale:{form}}{unit}" if _known(value) else "-"
-
-
 def _run(run_id: str) -> str:
     return f"`{run_id[:RUN_CHARACTERS]}`"
-
-
-def _known(value: Any) -> bool:
-    return value is not None and not pd.isna(value) and math.isfinite(value)

@@ -1,5 +1,6 @@
 """What tuning, budgets and controls say, on hand-made records with known answers; and the entry to it all."""
 
+import io
 import json
 import math
 
@@ -19,9 +20,11 @@ from bench.analysis import (
     lr_sensitivity,
     lr_shares,
     mean_interval,
+    score_table,
     short_names,
     split_controls,
     study_analysis,
+    summarize,
     unpaired_interval,
     welch_t_p,
 )
@@ -211,6 +214,22 @@ def test_controls_are_in_no_ranking_pair_or_sentence():
         pd.testing.assert_frame_equal(getattr(found, part), getattr(without, part))
     assert len(found.controls) == 1
     assert without.controls.empty
+    assert list(score_table(records).columns) == list(summarize(records, NO_CURVES)["name"].sort_values())
+    assert "adabound (limit)" not in score_table(records).columns
+
+
+def test_records_say_the_same_after_a_round_trip_through_csv():
+    """An empty `control_of` is read as NaN, a seed without an AP as a float column."""
+    records = with_control(OWN, LIMIT)
+    records["control_of"] = records["control_of"].fillna("")
+    records.loc[1, ["ap", "status"]] = [math.nan, "failed"]
+    text = io.StringIO()
+    records.to_csv(text, index=False)
+    text.seek(0)
+    found, again = (study_analysis(rows, NO_CURVES) for rows in (records, pd.read_csv(text)))
+    assert again.verdict == found.verdict
+    for part in ("summary", "comparisons", "controls", "scores", "views"):
+        pd.testing.assert_frame_equal(getattr(again, part), getattr(found, part))
 
 
 @pytest.mark.parametrize(
@@ -236,6 +255,9 @@ def test_a_control_that_failed_counts_as_0_and_one_without_a_pair_says_so():
     records = with_control(OWN, LIMIT, status="diverged")
     (row,) = control_comparisons(*split_controls(records)).to_dict("records")
     assert (row["ap_mean"], row["unfinished"]) == (0.0, 6)
+    text = control_sentence(control_comparisons(*split_controls(records)).iloc[0])
+    assert "6 of the limit's 6 trials diverged or failed and count as AP 0" in text
+    assert text.endswith("no claim.")
     alone = records[records["optimizer"] != "adabound"]
     (row,) = (row for _, row in control_comparisons(*split_controls(alone)).iterrows())
     assert "share no confirm seed yet" in control_sentence(row)

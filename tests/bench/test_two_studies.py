@@ -127,6 +127,23 @@ def test_the_verdict_says_what_differs_and_what_does_not():
     assert text.endswith(SCOPE)
 
 
+@pytest.mark.parametrize(
+    ("b", "said"),
+    [
+        ({"adam": [0.5], "sgd": [0.2]}, "One seed decides nothing: no claim for"),
+        ({"adam": [0.5, 0.6, 0.7], "sgd": [0.2, 0.3, 0.4]}, "The same difference in every seed"),
+    ],
+)
+def test_the_verdict_says_why_nothing_was_tested(b, said):
+    a = {"adam": [0.4, 0.5, 0.6], "sgd": [0.1, 0.2, 0.3]}
+    studies = study(a), study(b)
+    text = comparison_verdict(compare_studies(*studies), why_not_paired(*studies))
+    assert said in text
+    assert "adam (+0.1" in text or "adam (+0.0" in text
+    assert "beyond noise: " not in text
+    assert "nan" not in text
+
+
 def test_studies_without_a_common_optimizer():
     a, b = study({"adam": [0.4, 0.5]}), study({"sgd": [0.4, 0.5]})
     table = compare_studies(a, b)
