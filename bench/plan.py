@@ -67,7 +67,7 @@ def plan_confirm(spec: StudySpec, chosen: Mapping[str, Chosen]) -> list[TrialSpe
         seed = FIRST_CONFIRM_SEED + number
         for name in spec.optimizers:
             trials.append(_trial(spec, CONFIRM, first + len(trials), name, chosen[name], seed))
-        for name in controlled(spec.optimizers, controls=spec.controls):
+        for name in controlled(spec.optimizers, spec.spaces, controls=spec.controls):
             limit = Chosen(limit_settings(name, chosen[name].hyperparameters))
             trial = _trial(spec, CONFIRM, first + len(trials), control_name(name), limit, seed)
             trials.append(trial.model_copy(update={"built_by": LIMIT, "control_of": name}))
@@ -76,7 +76,7 @@ def plan_confirm(spec: StudySpec, chosen: Mapping[str, Chosen]) -> list[TrialSpe
 
 def total_trials(spec: StudySpec) -> int:
     """Trials of both phases, controls included."""
-    controls = len(controlled(spec.optimizers, controls=spec.controls))
+    controls = len(controlled(spec.optimizers, spec.spaces, controls=spec.controls))
     return (spec.trials + spec.seeds) * len(spec.optimizers) + spec.seeds * controls
 
 

@@ -12,7 +12,7 @@ import torch
 
 from bench.measure.machine import usable_cores
 from bench.optimizers import optimizer_entry
-from bench.optimizers.spaces import spaces_of
+from bench.optimizers.spaces import space_key, spaces_of
 from bench.settings import SYNTHETIC_SEED, Setting, build_spec, resolve
 from bench.spec import StudySpec
 from posemodel.data.coco import PackedSplit, open_split
@@ -79,7 +79,7 @@ def prepare(
     spaces = spaces_of(
         settings["optimizers"].value,
         settings["spaces"].value,
-        settings["spaces"].origin,
+        settings["spaces"].origins,
         weight_decay=settings["weight_decay"].value,
     )
     input_geometry(settings["network"].value, settings["size"].value)
@@ -123,8 +123,9 @@ def prepare(
 
 def _refuse_idle_spaces(optimizers: Sequence[str], typed: Mapping[str, Any]) -> None:
     """A file may hold the space of an optimizer that this study leaves out; one that is typed is meant to be used."""
+    compared = {space_key(name) for name in optimizers}
     for name in typed:
-        if name not in optimizers:
+        if space_key(name) not in compared:
             optimizer_entry(name)  # a mistyped name is told as such
             raise SettingsError(
                 f"--space {name}: the study does not compare {name} (it compares {', '.join(optimizers)}): "

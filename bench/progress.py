@@ -37,6 +37,8 @@ class Size:
     tune_evaluations: int = 1
     controls: bool = False
     """What has a default here was unknown to earlier versions, and did not exist in their studies."""
+    spaces: Mapping[str, Any] = field(default_factory=dict)
+    """Tuning spaces: a control may hang on what they fix."""
 
     @classmethod
     def of(cls, identity: Mapping[str, Any]) -> "Size":
@@ -73,7 +75,7 @@ class Size:
     @property
     def controlled(self) -> tuple[str, ...]:
         """The optimizers that have a control."""
-        return controlled(self.optimizers, controls=self.controls)
+        return controlled(self.optimizers, self.spaces, controls=self.controls)
 
     def planned_of(self, phase: Phase) -> int:
         """Trials of a phase; controls run in the confirm phase."""

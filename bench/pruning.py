@@ -21,20 +21,23 @@ from bench.ledger_format import RUNGS
 from bench.spec import PrunerName
 
 STARTUP_TRIALS = 5
-"""Complete trials of an optimizer before the median prunes: Optuna's default."""
+"""Complete trials of an optimizer before the median prunes, at most: Optuna's default."""
+STARTUP_SHARE = 4
+"""One trial in so many comes before the median prunes: five are more than a small study has."""
 MIN_EVALUATIONS = 1
 """Hyperband's smallest resource: a trial may end at its first evaluation."""
 
 
-def make_pruner(name: PrunerName, evaluations: int) -> BasePruner:
-    """Optuna's pruner; the resource that it hands out is a trial's ``evaluations``.
+def make_pruner(name: PrunerName, evaluations: int, trials: int) -> BasePruner:
+    """Optuna's pruner for an optimizer's ``trials``; the resource that it hands out is a trial's ``evaluations``.
 
-    ``median`` ends a trial whose best score so far is below the median of the complete trials at that evaluation.
+    ``median`` ends a trial whose best score so far is below the median of the complete trials at that evaluation, once
+    a quarter of the trials (at least 1, at most 5) are complete.
     ``hyperband`` keeps the best third at each rung of its brackets (Li et al., JMLR 2018; reduction factor 3, Optuna's
     default).
     """
     if name == "median":
-        return MedianPruner(n_startup_trials=STARTUP_TRIALS)
+        return MedianPruner(n_startup_trials=min(max(1, trials // STARTUP_SHARE), STARTUP_TRIALS))
     return HyperbandPruner(min_resource=MIN_EVALUATIONS, max_resource=evaluations)
 
 
@@ -44,10 +47,12 @@ class TrialPruner:
     A trial that is run again after a kill begins anew: what it scored before counts for nothing.
     """
 
-    def __init__(self, ledger: Ledger, key: int, optimizer: str, name: PrunerName, evaluations: int) -> None:
-        """``key``: of the trial in the ledger; ``evaluations``: how many a whole trial has."""
+    def __init__(
+        self, ledger: Ledger, key: int, optimizer: str, name: PrunerName, *, evaluations: int, trials: int
+    ) -> None:
+        """``key``: of the trial in the ledger; ``evaluations``: of a whole trial; ``trials``: of the optimizer."""
         self.ledger, self.key, self.optimizer = ledger, key, optimizer
-        self.pruner = make_pruner(name, evaluations)
+        self.pruner = make_pruner(name, evaluations, trials)
         self._scores: dict[int, float] = {}
         self._rungs: dict[str, Any] = {}
         ledger.storage.set_trial_user_attr(key, RUNGS, {})

@@ -7,13 +7,14 @@ import difflib
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 import studies
+from bench.optimizers.spaces import COMMAND_LINE, space_key
 from bench.spec import PRESETS, STEP_BUDGET, TIME_BUDGET, StudySpec
 from posemodel.config import CACHE_VARIABLE, Device, Schedule
 from posemodel.errors import SettingsError
@@ -54,6 +55,8 @@ class Setting:
 
     value: Any
     origin: str
+    origins: Mapping[str, str] = field(default_factory=dict)
+    """Of `spaces`, which layers share: where each came from."""
 
 
 def known_settings() -> dict[str, Any]:
@@ -75,7 +78,7 @@ def resolve(
 ) -> dict[str, Setting]:
     """Layer the settings of a study. ``command_line`` holds only what was given (None: not given).
 
-    Spaces are layered by optimizer; `schedule` is a tuple where several were given: a series.
+    Spaces are layered by optimizer, in any case; `schedule` is a tuple where several were given: a series.
 
     Raises SettingsError that names the file, the field and the nearest valid name.
     """
@@ -97,24 +100,31 @@ def resolve(
         }
     )
     layers.append(
-        {name: _checked(name, value, "command line") for name, value in command_line.items() if value is not None}
+        {name: _checked(name, value, COMMAND_LINE) for name, value in command_line.items() if value is not None}
     )
     settings = {name: Setting(value, "default") for name, value in known.items()}
     for layer in layers:
         lower = settings["spaces"]
         settings |= layer
-        if "spaces" in layer and lower.value:  # an optimizer's whole space is replaced, those of others stay
-            spaces = {**lower.value, **layer["spaces"].value}
-            settings["spaces"] = Setting(spaces, f"{lower.origin}, {layer['spaces'].origin}")
+        if "spaces" in layer:
+            settings["spaces"] = _over(lower, layer["spaces"])
     _settle_budget(settings, layers)
     return settings
+
+
+def _over(lower: Setting, higher: Setting) -> Setting:
+    """Spaces of two layers: an optimizer's is the higher layer's, those of others stay."""
+    given = {space_key(name) for name in higher.value}
+    kept = {name: space for name, space in lower.value.items() if space_key(name) not in given}
+    origins = {name: lower.origins[name] for name in kept} | dict.fromkeys(higher.value, higher.origin)
+    return Setting(kept | higher.value, f"{lower.origin}, {higher.origin}" if lower.value else higher.origin, origins)
 
 
 def _settle_budget(settings: dict[str, Setting], layers: Sequence[Mapping[str, Setting]]) -> None:
     """Leave one kind of budget: that of the highest layer that gives one; what is given of it decides the rest.
 
     Seconds over a preset's steps: the phase that is not given keeps its ratio to the other. Steps below a preset's tune
-    steps shorten these too, unless somebody set the tune steps themselves.
+    steps shorten these too, unless somebody set the tune steps themselves; so a ratio is at most 1.
     """
     own, other = STEP_BUDGET, TIME_BUDGET
     for layer in reversed(layers):
@@ -130,15 +140,17 @@ def _settle_budget(settings: dict[str, Setting], layers: Sequence[Mapping[str, S
     tune, confirm = own
     known = settings[tune].value, settings[confirm].value
     lengths = [settings[name].value for name in other]
+    shipped = ("preset", "default")
     if None in known and known != (None, None) and None not in lengths:
         ratio = lengths[0] / lengths[1]
+        if settings[other[0]].origin.startswith(shipped):
+            ratio = min(ratio, 1)
         if known[0] is None:
             settings[tune] = Setting(_whole(tune, known[1] * ratio), f"{settings[confirm].origin} ({confirm})")
         else:
             settings[confirm] = Setting(_whole(confirm, known[0] / ratio), f"{settings[tune].origin} ({tune})")
     for name in other:
         settings[name] = Setting(None, "default")
-    shipped = ("preset", "default")
     short, long = settings[tune], settings[confirm]
     if short.origin.startswith(shipped) and not long.origin.startswith(shipped):
         settings[tune] = Setting(min(short.value, long.value), f"{long.origin} ({confirm})")

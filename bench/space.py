@@ -92,17 +92,21 @@ FORMS = {
     "values": "{values = [...]} of numbers, words, true, false or lists of numbers",
     "value": "one number, word, true, false or list of numbers",
 }
+"""Of a study file."""
 
 
-def dimension(given: Any, where: str) -> Dimension:
-    """One dimension of plain data, e.g. ``{"log": [1e-5, 1e-2]}``; SettingsError begins with ``where``."""
+def dimension(given: Any, where: str, *, forms: Mapping[str, str] = FORMS, shown: str | None = None) -> Dimension:
+    """One dimension of plain data, e.g. ``{"log": [1e-5, 1e-2]}``.
+
+    SettingsError begins with ``where`` and tells the ``forms`` that it could have, and ``shown`` as what was given.
+    """
     if not isinstance(given, Mapping):
         given = {"value": given}
     (form, content), *others = given.items() or [("", None)]
     if form not in FORMS or others:
-        near = difflib.get_close_matches(form, FORMS, n=1) if not others else []
-        hint = f", did you mean {near[0]}?" if near else "."
-        raise SettingsError(f"{where}: must be {' or '.join(FORMS.values())}; got {dict(given)!r}{hint}")
+        near = difflib.get_close_matches(form, FORMS, n=1) or [f for f in FORMS if form.startswith(f)]  # loguniform
+        hint = f", did you mean {near[0]}?" if near and not others else "."
+        raise SettingsError(f"{where}: must be {' or '.join(forms.values())}; got {shown or dict(given)!s}{hint}")
     entries = content if isinstance(content, (list, tuple)) else []
     if form == "log" and len(entries) == 2 and all(map(_is_number, entries)) and 0 < entries[0] < entries[1]:
         return Log(float(entries[0]), float(entries[1]))
@@ -110,7 +114,7 @@ def dimension(given: Any, where: str) -> Dimension:
         return Categorical(tuple(map(_value, entries)))
     if form == "value" and _is_value(content):
         return Fixed(_value(content))
-    raise SettingsError(f"{where}: must be {FORMS[form]}; got {content!r}.")
+    raise SettingsError(f"{where}: must be {forms[form]}; got {shown or repr(content)}.")
 
 
 def _is_number(value: Any) -> bool:

@@ -39,7 +39,7 @@ class StudySpec(Settings):
     network: str = "small"
     size: int = Field(ge=MIN_SIZE)
     optimizers: tuple[str, ...]
-    """Registry names, `torch.optim` classes by lower-case name, or dotted paths, as the user gave them."""
+    """Registry names, names of `torch.optim` classes in any case, or dotted paths, as the user gave them."""
     spaces: dict[str, dict[str, dict[str, Any]]]
     """Tuning space of each optimizer: {"lr": {"log": [low, high]}, "x": {"values": [...]}, "betas": {"value": ...}}."""
     trials: int = Field(ge=1, le=MAX_TRIALS)

@@ -48,7 +48,11 @@ def optimizers(
     ] = None,
     space: Annotated[
         list[str] | None,
-        typer.Option("--space", metavar="NAME:lr=log(A,B),...", help="An optimizer's tuning space; repeatable."),
+        typer.Option(
+            "--space",
+            metavar="NAME:lr=log(A,B),...",
+            help="An optimizer's tuning space (its own lr without one); repeatable.",
+        ),
     ] = None,
     trials: Annotated[int | None, typer.Option("--trials", min=1, help="Tune trials for each optimizer.")] = None,
     seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="Confirm seeds for each optimizer.")] = None,

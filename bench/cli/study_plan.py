@@ -117,7 +117,7 @@ def size_text(spec: "StudySpec") -> str:
     from bench.report.tables import counted
     from bench.spec import CONFIRM, TUNE
 
-    controls = len(controlled(spec.optimizers, controls=spec.controls))
+    controls = len(controlled(spec.optimizers, spec.spaces, controls=spec.controls))
     more = f" + {counted(controls, 'control')} on the confirm seeds" if controls else ""
     pruner = f", {spec.pruner} pruner" if spec.pruner != "none" else ""
     return (

@@ -157,10 +157,17 @@ def _in_hand(spec: TrialSpec, began: float) -> InHand:
 
 def _pruner(claim: Claim, settings: WorkerSettings, ledger: Ledger) -> TrialPruner | None:
     """Who may end a trial early: nobody unless the study wants it, and nobody in the confirm phase."""
-    name = settings.identity["pruner"]
-    if name == "none" or claim.spec.phase != TUNE:
+    study = settings.identity
+    if study["pruner"] == "none" or claim.spec.phase != TUNE:
         return None
-    return TrialPruner(ledger, claim.key, claim.spec.optimizer, name, settings.identity["tune_evaluations"])
+    return TrialPruner(
+        ledger,
+        claim.key,
+        claim.spec.optimizer,
+        study["pruner"],
+        evaluations=study["tune_evaluations"],
+        trials=study["trials"],
+    )
 
 
 @contextmanager

@@ -24,6 +24,6 @@ def optimizer_entry(name: str) -> OptimizerEntry:
         return class_entry(name, TORCH_CLASSES[name.lower()])
     names = list(dict.fromkeys((*OPTIMIZERS, *sorted(TORCH_CLASSES))))
     raise SettingsError(
-        f"optimizers: no optimizer is called {name!r}{did_you_mean(name.lower(), names)} There are: "
+        f"optimizers: no optimizer is called {name!r}{did_you_mean(name, names)} There are: "
         f"{', '.join(names)}; and any class by its dotted path, e.g. my_package.Lion."
     )

@@ -2,6 +2,8 @@
 
 import importlib
 import inspect
+import pkgutil
+import sys
 from collections.abc import Mapping
 from functools import partial
 
@@ -9,7 +11,7 @@ import torch
 from torch.optim import Optimizer
 
 from bench.optimizers.built_in import build_fastest
-from bench.optimizers.entry import OptimizerEntry, did_you_mean
+from bench.optimizers.entry import OptimizerEntry, did_you_mean, hyperparameters_of
 from bench.space import Log, Space
 from posemodel.errors import SettingsError
 
@@ -30,12 +32,27 @@ def class_entry(name: str, optimizer_class: type[Optimizer]) -> OptimizerEntry:
     """The entry of a class: hyperparameters from its signature, a learning rate range around its default."""
     try:
         accepted = inspect.signature(optimizer_class).parameters
+        accepts = _accepts(optimizer_class)
     except (TypeError, ValueError) as error:
         raise SettingsError(f"optimizer {name}: the arguments of the class cannot be read ({error}).") from error
     path = f"{optimizer_class.__module__}.{optimizer_class.__qualname__}"
     if not accepted:
         raise SettingsError(f"optimizer {name}: {path} takes no parameters to optimize.")
-    return OptimizerEntry(name, partial(build_fastest, optimizer_class), _space(accepted), path, optimizer_class)
+    return OptimizerEntry(name, partial(build_fastest, optimizer_class), _space(accepts), path, path, accepts)
+
+
+def _accepts(optimizer_class: type[Optimizer]) -> dict[str, inspect.Parameter]:
+    """What the class takes: `**kwargs` stand for what the next `__init__` of its bases takes."""
+    accepts: dict[str, inspect.Parameter] = {}
+    for kind in optimizer_class.__mro__[: optimizer_class.__mro__.index(Optimizer)]:
+        init = vars(kind).get("__init__")
+        if init is None:
+            continue
+        (_, *arguments) = inspect.signature(init).parameters.values()
+        accepts = hyperparameters_of(arguments) | accepts
+        if all(each.kind is not each.VAR_KEYWORD for each in arguments):
+            break
+    return accepts
 
 
 def _space(accepted: Mapping[str, inspect.Parameter]) -> Space:
@@ -55,15 +72,18 @@ def class_at(path: str) -> type[Optimizer]:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise _import_failed(path, module_name, error) from error  # the module is there, one that it imports is not
+        parent, _, last = error.name.rpartition(".")
+        there = pkgutil.iter_modules(getattr(sys.modules.get(parent), "__path__", []))
+        near = did_you_mean(last, [each.name for each in there])
         raise SettingsError(
-            f"optimizer {path}: there is no module {error.name!r}; it must be installed or in the working directory."
+            f"optimizer {path}: there is no module {error.name!r}{near} It must be installed or in the working folder."
         ) from error
     except (Exception, SystemExit) as error:  # whatever the user's code raises
         raise _import_failed(path, module_name, error) from error
     found = getattr(module, name, None)
-    if found is None:
+    if found is None or inspect.ismodule(found):  # torch.optim.adamw is the module of AdamW
         near = did_you_mean(name, [n for n, value in vars(module).items() if inspect.isclass(value)])
-        raise SettingsError(f"optimizer {path}: the module {module_name} has no {name!r}{near}")
+        raise SettingsError(f"optimizer {path}: the module {module_name} has no class {name!r}{near}")
     if not inspect.isclass(found) or not issubclass(found, Optimizer) or found is Optimizer:
         raise SettingsError(f"optimizer {path}: is not a class derived from torch.optim.Optimizer.")
     return found

@@ -36,8 +36,10 @@ class OptimizerEntry:
     build: Callable[..., "Optimizer"]
     space: Space
     source: str
-    optimizer_class: type["Optimizer"] | None = None
-    """Of an optimizer outside the registry: what it accepts is read from this class."""
+    kind: str
+    """The class that is built, by its dotted path, with what is fixed of it: entries of one kind are one optimizer."""
+    accepts: Mapping[str, inspect.Parameter] | None = None
+    """Of an optimizer outside the registry: what its class takes (None: what ``build`` takes)."""
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
@@ -78,14 +80,14 @@ class OptimizerEntry:
         return resolved
 
     def factory(self, given: Mapping[str, Any]) -> Callable[[Iterable["Parameter"]], "Optimizer"]:
-        """A function from parameters to the optimizer; SettingsError if a hyperparameter is unknown or out of range."""
+        """A function from parameters to the optimizer; SettingsError if a hyperparameter is unknown.
+
+        What the class itself refuses is raised as it is by that function: ``check`` puts it into words.
+        """
         arguments = self.resolve(given)
 
         def make(parameters: Iterable["Parameter"]) -> "Optimizer":
-            try:
-                return self.build(parameters, **arguments)
-            except ValueError as error:
-                raise SettingsError(f"optimizer {self.name}: {str(error).rstrip('.')}.") from error
+            return self.build(parameters, **arguments)
 
         return make
 
@@ -95,14 +97,15 @@ class OptimizerEntry:
 
         weights = [torch.nn.Parameter(torch.ones(shape)) for shape in ((2, 3, 3, 3), (2,))]
         make = self.factory(given)
+        optimizer = None
         try:
             optimizer = make(weights)
             for weight in weights:
                 weight.grad = torch.full_like(weight, 0.5)
             optimizer.step()
-        except SettingsError:
-            raise
         except Exception as error:
+            if optimizer is None and isinstance(error, ValueError):  # the class's own word for a value out of range
+                raise SettingsError(f"optimizer {self.name}: {str(error).rstrip('.')}.") from error
             raise SettingsError(
                 f"optimizer {self.name}: cannot train a network: its step on a weight of 4 dimensions and a bias fails "
                 f"with {type(error).__name__}: {str(error).rstrip('.')}."
@@ -110,10 +113,20 @@ class OptimizerEntry:
         if not all("lr" in group for group in optimizer.param_groups):
             raise SettingsError(f"optimizer {self.name}: its param_groups have no `lr` for a schedule to change.")
 
+    def takes_number(self, name: str) -> bool:
+        """Whether a hyperparameter is one number, by its default; False for one that it does not have."""
+        accepted = self._accepted()
+        plain = name if name in accepted else name.removeprefix(COMPLEMENT)
+        if plain in self._components():
+            return True
+        default = accepted[plain].default if plain in accepted else None
+        return isinstance(default, (int, float)) and not isinstance(default, bool)
+
     def _accepted(self) -> dict[str, inspect.Parameter]:
-        (_, *parameters) = inspect.signature(self.optimizer_class or self.build).parameters.values()
-        named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-        return {parameter.name: parameter for parameter in named if parameter.name not in CHOSEN_HERE}
+        accepts = self.accepts
+        if accepts is None:
+            accepts = hyperparameters_of(inspect.signature(self.build).parameters.values())
+        return {name: parameter for name, parameter in accepts.items() if name not in CHOSEN_HERE}
 
     def _components(self) -> dict[str, tuple[str, int]]:
         """Names of the components of tuples: beta1 is ("betas", 0)."""
@@ -167,8 +180,17 @@ class OptimizerEntry:
         return tuple(value) if isinstance(value, list) else value
 
 
+def hyperparameters_of(arguments: Iterable[inspect.Parameter]) -> dict[str, inspect.Parameter]:
+    """Of a call's arguments those that have a name, but for the parameters to optimize, which come first."""
+    return {
+        each.name: each
+        for place, each in enumerate(arguments)
+        if each.kind is each.KEYWORD_ONLY or (each.kind is each.POSITIONAL_OR_KEYWORD and place > 0)
+    }
+
+
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:
-    """ ", did you mean X?" with the nearest candidate, the first of equals; "." where none is near."""
-    likeness = {candidate: SequenceMatcher(None, name, candidate).ratio() for candidate in candidates}
+    """ ", did you mean X?" with the nearest candidate in any case, the first of equals; "." where none is near."""
+    likeness = {each: SequenceMatcher(None, name.casefold(), each.casefold()).ratio() for each in candidates}
     nearest = max(likeness, key=likeness.__getitem__, default="")
     return f", did you mean {nearest}?" if likeness.get(nearest, 0.0) >= NEAR else "."

@@ -303,7 +303,7 @@ def test_a_study_with_failed_trials_is_reported_and_exits_3(posebench, stores, t
     def build(parameters, lr=0.1, weight_decay=0.0):
         raise RuntimeError("the dog ate it")
 
-    monkeypatch.setitem(OPTIMIZERS, "breaking", OptimizerEntry("breaking", build, {"lr": Log(1e-3, 1.0)}, "nobody"))
+    monkeypatch.setitem(OPTIMIZERS, "breaking", OptimizerEntry("breaking", build, {"lr": Log(1e-3, 1.0)}, "nobody", ""))
     arguments = ("study", "optimizers", *TINY_STUDY, "--optimizers", "breaking,adam", "--data", tiny, "--json")
     code, out, err = posebench(*arguments)
     found = json.loads(out)

@@ -59,6 +59,11 @@ def test_a_dry_run_tells_a_typed_space_and_a_budget_in_seconds(run_json):
     assert found["estimate"]["seconds"] > 4 * 3 + 6 * 5
 
 
+def test_names_of_optimizers_and_spaces_are_compared_in_any_case(tiny):
+    typed = {"data": tiny, "optimizers": ["AdamW", "sgd"], "spaces": {"adamw": {"lr": {"value": 0.1}}}}
+    assert prepare(typed, None, "smoke", None).spec.spaces["AdamW"] == {"lr": {"value": 0.1}}
+
+
 def test_a_dry_run_of_several_schedules_plans_a_study_for_each(posebench, tiny):
     arguments = (*SMOKE, "--data", tiny, "--optimizers", "sgd", "--schedule", "step,constant", "--name", "mine")
     code, out, _ = posebench(*arguments, "--dry-run")

@@ -34,6 +34,13 @@ def test_the_registry_holds_each_under_its_own_name():
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_the_kind_of_each_is_the_class_that_it_builds(name):
+    made = type(optimizer_entry(name).factory({})([torch.nn.Parameter(torch.ones(2))]))
+    kind = f"{made.__module__}.{made.__qualname__}"
+    assert OPTIMIZERS[name].kind == (f"{kind} with nesterov" if name == "nesterov" else kind)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_each_is_built_by_name_and_moves_every_weight_downhill(name):
     torch.manual_seed(0)
     layer = torch.nn.Linear(3, 2)
@@ -207,10 +214,12 @@ def test_a_hyperparameter_that_is_no_number_is_refused(value):
         ("adabound", {"gamma": 1.0, "lr": -1}),
     ],
 )
-def test_a_value_out_of_range_is_a_settings_error(name, wrong):
-    make = optimizer_entry(name).factory({"lr": 0.1} | wrong)
+def test_a_value_out_of_range_is_a_settings_error_of_the_check_alone(name, wrong):
+    given = {"lr": 0.1} | wrong
     with pytest.raises(SettingsError, match=f"optimizer {name}: Invalid|optimizer {name}: Nesterov"):
-        make([torch.nn.Parameter(torch.zeros(1))])
+        optimizer_entry(name).check(given)
+    with pytest.raises(ValueError, match=r"^Invalid|^Nesterov"):
+        optimizer_entry(name).factory(given)([torch.nn.Parameter(torch.zeros(1))])
 
 
 def test_an_unknown_optimizer_is_refused_with_the_nearest():
@@ -263,7 +272,7 @@ import sys, bench.settings
 from bench.optimizers import OPTIMIZERS, optimizer_entry
 from bench.optimizers.spaces import parse_space, spaces_of
 optimizer_entry("adam").resolve({"betas": (0.9, 0.99)})
-spaces_of(list(OPTIMIZERS), {}, "default")
+spaces_of(list(OPTIMIZERS), {}, {})
 parse_space("adam:lr=log(1e-5,1e-2)")
 print("torch" in sys.modules)
 """

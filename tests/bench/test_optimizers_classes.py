@@ -31,7 +31,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 def refused(names, changes=None, **more) -> str:
     with pytest.raises(SettingsError) as error:
-        spaces_of(names, changes or {}, "file x.toml", **more)
+        spaces_of(names, changes or {}, dict.fromkeys(changes or {}, "file x.toml"), **more)
     return str(error.value)
 
 
@@ -48,7 +48,7 @@ def step(name, **hyperparameters):
 
 @pytest.mark.parametrize("name", WORKING)
 def test_every_class_of_torch_that_trains_a_network_is_taken_by_name(name):
-    (space,) = spaces_of([name], {}, "default").values()
+    (space,) = spaces_of([name], {}, {}).values()
     default = optimizer_entry(name).hyperparameters["lr"]
     assert space == {"lr": {"log": [pytest.approx(default / 100), pytest.approx(default * 100)]}}
     step(name, lr=default, weight_decay=0.0)
@@ -89,7 +89,7 @@ def test_a_class_of_the_user_is_taken_by_its_path():
 
 
 def test_a_class_without_weight_decay_is_refused_where_there_is_some():
-    spaces_of([SIGN_SGD], {}, "default", weight_decay=0.0)
+    spaces_of([SIGN_SGD], {}, {}, weight_decay=0.0)
     assert "has no weight_decay" in refused([SIGN_SGD], weight_decay=0.1)
     with pytest.raises(SettingsError, match="has no weight_decay"):
         optimizer_entry(SIGN_SGD).factory({"weight_decay": 0.1})
@@ -101,8 +101,8 @@ HEAD = "import torch\nfrom torch.optim import Optimizer, SGD\n"
 @pytest.mark.parametrize(
     ("text", "path", "message"),
     [
-        (HEAD, "own_optimizers.Lion", "the module own_optimizers has no 'Lion'."),
-        (HEAD + "class Lion(SGD): pass", "own_optimizers.Lyon", "has no 'Lyon', did you mean Lion?"),
+        (HEAD, "own_optimizers.Lion", "the module own_optimizers has no class 'Lion'."),
+        (HEAD + "class Lion(SGD): pass", "own_optimizers.Lyon", "has no class 'Lyon', did you mean Lion?"),
         ("class Lion: pass", "own_optimizers.Lion", "is not a class derived from torch.optim.Optimizer"),
         ("Lion = 3", "own_optimizers.Lion", "is not a class derived from torch.optim.Optimizer"),
         ("1 / 0", "own_optimizers.Lion", "importing own_optimizers fails with ZeroDivisionError"),
@@ -112,7 +112,12 @@ HEAD = "import torch\nfrom torch.optim import Optimizer, SGD\n"
             "own_optimizers.Lion",
             "fails with ModuleNotFoundError: No module named 'nowhere",
         ),
-        ("", "not_there.Lion", "there is no module 'not_there'"),
+        (HEAD + "class LION(SGD): pass", "own_optimizers.lion", "has no class 'lion', did you mean LION?"),
+        ("", "torch.optim.adamw", "torch.optim has no class 'adamw', did you mean AdamW?"),
+        ("", "torch.optim.radam", "torch.optim has no class 'radam', did you mean RAdam?"),
+        ("", "torch.optim.nadam", "torch.optim has no class 'nadam', did you mean NAdam?"),
+        ("", "torch.optm.RAdam", "there is no module 'torch.optm', did you mean optim?"),
+        ("", "not_there.Lion", "there is no module 'not_there'. It must be installed"),
         ("", "own_optimizers.deep.Lion", "there is no module 'own_optimizers.deep'"),
         (
             HEAD + "class Lion(Optimizer):\n def __init__(self, params, lr=1): super().__init__(params, {'lr': lr})",
@@ -144,6 +149,48 @@ def test_what_cannot_be_is_refused_in_one_sentence_that_names_it(module, text, p
     assert "\n" not in found
 
 
+KEYWORDS = """
+class Plain(SGD):
+    def __init__(self, params, **kwargs):
+        super().__init__(params, **kwargs)
+
+class Same(SGD):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+
+class Other(Plain):
+    def __init__(self, weights, lr=0.5, *, every: int = 2, **rest):
+        super().__init__(weights, lr=lr, **rest)
+
+class Closed(Plain):
+    def __init__(self, params, lr=0.5):
+        super().__init__(params, lr=lr)
+
+class First(Optimizer):
+    def __init__(self, params, lr=0.5, **defaults):
+        super().__init__(params, {"lr": lr, **defaults})
+    def step(self): pass
+"""
+
+
+def test_keywords_that_a_class_passes_on_are_those_of_its_bases(module):
+    module("own_keywords", HEAD + KEYWORDS)
+    base = optimizer_entry("torch.optim.SGD").hyperparameters
+    for name in ("Plain", "Same"):
+        entry = optimizer_entry(f"own_keywords.{name}")
+        assert entry.hyperparameters == base
+        assert entry.space == {"lr": Log(base["lr"] / 100, base["lr"] * 100)}
+        made = entry.factory({"lr": 0.1, "momentum": 0.5})([torch.nn.Parameter(torch.ones(2))])
+        assert (made.defaults["lr"], made.defaults["momentum"]) == (0.1, 0.5)
+    assert optimizer_entry("own_keywords.Other").hyperparameters == base | {"lr": 0.5, "every": 2}
+    assert optimizer_entry("own_keywords.Closed").hyperparameters == {"lr": 0.5}
+    assert optimizer_entry("own_keywords.First").hyperparameters == {"lr": 0.5}
+    for name in ("Plain", "Same", "Other", "Closed", "First"):
+        optimizer_entry(f"own_keywords.{name}").check({"lr": 0.1})
+    with pytest.raises(SettingsError, match=r"no hyperparameter 'momentun', did you mean momentum\?"):
+        optimizer_entry("own_keywords.Plain").resolve({"momentun": 0.5})
+
+
 def test_a_class_whose_groups_have_no_rate_is_refused(module):
     module(
         "rateless",
@@ -157,7 +204,7 @@ def test_a_class_whose_groups_have_no_rate_is_refused(module):
 
 def test_a_required_rate_is_searched_over_the_whole_range(module):
     module("own_sgd", HEAD + "class Lion(SGD):\n def __init__(self, params, lr): super().__init__(params, lr)")
-    assert spaces_of(["own_sgd.Lion"], {}, "default") == {"own_sgd.Lion": {"lr": {"log": [1e-5, 1.0]}}}
+    assert spaces_of(["own_sgd.Lion"], {}, {}) == {"own_sgd.Lion": {"lr": {"log": [1e-5, 1.0]}}}
 
 
 def test_counts_flags_and_words_reach_the_class_in_their_own_types(module):
@@ -187,9 +234,30 @@ def test_one_class_under_two_names_is_refused(pair):
     assert f"{pair[0]} and {pair[1]} are the same class with the same space" in refused(pair)
 
 
+@pytest.mark.parametrize(
+    ("pair", "space"),
+    [
+        (("adam", "torch.optim.Adam"), {"lr": 0.1, "beta1": 0.9}),
+        (("sgd", "torch.optim.SGD"), {"momentum": 0.9}),
+        (("adabound", "bench.optimizers.adabound.AdaBound"), {}),
+        (("adabound_reference", "adabound.AdaBound"), {}),
+    ],
+)
+def test_a_class_of_the_registry_by_its_path_is_the_same_optimizer(pair, space):
+    changes = dict.fromkeys(pair, {"lr": {"log": [1e-4, 1e-2]}} | space)
+    assert f"{pair[0]} and {pair[1]} are the same class with the same space" in refused(pair, changes)
+
+
+@pytest.mark.parametrize("pair", [("sgd", "nesterov"), ("sgd", "torch.optim.SGD"), ("adabound", "amsbound")])
+def test_one_class_with_other_fixed_values_is_another_optimizer(pair):
+    """`sgd` and PyTorch's class differ in the momentum that they have by default."""
+    changes = {name: {"lr": {"log": [1e-4, 1e-2]}} for name in pair}
+    assert list(spaces_of(pair, changes, dict.fromkeys(pair, "file x.toml"))) == list(pair)
+
+
 def test_one_class_with_two_spaces_is_two_optimizers():
     changes = {"torch.optim.RAdam": {"lr": {"log": [1e-4, 1e-3]}, "betas": [0.8, 0.9]}}
-    spaces = spaces_of(["radam", "torch.optim.RAdam"], changes, "file x.toml")
+    spaces = spaces_of(["radam", "torch.optim.RAdam"], changes, dict.fromkeys(changes, "file x.toml"))
     assert spaces["torch.optim.RAdam"]["betas"] == {"value": [0.8, 0.9]}
 
 
@@ -229,7 +297,27 @@ def test_a_wrong_space_is_refused_before_the_study(name, space, message):
 
 def test_a_space_is_found_whatever_the_case_of_the_name():
     changes = {"AdamW": {"lr": {"log": [1e-4, 1e-3]}}}
-    assert spaces_of(["adamw"], changes, "file x.toml") == {"adamw": {"lr": {"log": [1e-4, 1e-3]}}}
+    assert spaces_of(["adamw"], changes, {"AdamW": "file x.toml"}) == {"adamw": {"lr": {"log": [1e-4, 1e-3]}}}
+
+
+def test_a_space_without_a_rate_keeps_the_optimizer_s_own():
+    changes = {"adam": {"beta2": {"value": 0.99}}, "radam": {"eps": 1e-6}, "sgd": {"lr": 0.1}, "nesterov": {}}
+    spaces = spaces_of(["adam", "RAdam", "sgd", "nesterov"], changes, dict.fromkeys(changes, "file x.toml"))
+    assert spaces == {
+        "adam": {"lr": {"log": [1e-5, 1e-2]}, "beta2": {"value": 0.99}},
+        "RAdam": {"lr": {"log": [1e-5, 0.1]}, "eps": {"value": 1e-6}},
+        "sgd": {"lr": {"value": 0.1}},
+        "nesterov": {"lr": {"log": [1e-4, 1.0]}},
+    }
+
+
+def test_a_whole_number_cannot_be_searched_over_a_range(module):
+    module(
+        "own_count",
+        HEAD + "class Lion(SGD):\n def __init__(self, params, lr=0.1, every: int = 2): super().__init__(params, lr)",
+    )
+    message = refused(["own_count.Lion"], {"own_count.Lion": {"every": {"log": [1, 10]}}})
+    assert "every must be a whole number, got 2.3" in message
 
 
 # --- what runs -------------------------------------------------------------------------------------------------------

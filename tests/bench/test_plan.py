@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.controls import limit_settings
+from bench.controls import controlled, limit_settings
 from bench.plan import Chosen, plan_confirm, plan_tune, total_trials
+from bench.progress import Size
 from bench.space import from_document
 
 SIX = ["sgd", "nesterov", "adagrad", "adadelta", "adam", "adabound"]
@@ -233,6 +234,28 @@ def test_the_limit_is_sgd_with_the_chosen_settings_on_the_same_seeds(make_spec):
 def test_what_was_not_tuned_of_the_limit_is_the_optimizer_s_default():
     assert limit_settings("adabound", {"lr": 0.1}) == pytest.approx({"lr": 0.1 * 0.1, "momentum": 0.9})
     assert limit_settings("adabound", {"beta1": 0.0, "final_lr": 0.5}) == {"lr": 0.5, "momentum": 0.0}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["AdaBound", "bench.optimizers.adabound.AdaBound", "bench.optimizers.adabound.AMSBound", "adabound.AdaBound"],
+)
+def test_the_control_goes_by_the_class_whatever_its_name(make_spec, name):
+    spec = make_spec(optimizers=[name], seeds=1)
+    assert total_trials(spec) == 3
+    _, control = plan_confirm(spec, {name: Chosen({"lr": 0.1, "final_lr": 0.3})})
+    assert (control.optimizer, control.control_of, control.builds) == (f"{name} (limit)", name, "sgd")
+    assert control.hyperparameters == pytest.approx({"lr": 0.03, "momentum": 0.9})
+
+
+@pytest.mark.parametrize("scaled", [{"value": False}, {"values": [True, False]}])
+def test_there_is_no_control_where_final_lr_may_not_follow_the_schedule(make_spec, scaled):
+    """SGD under the schedule is then not the limit."""
+    spaces = {"adabound": {"scale_final_lr": scaled}, "amsbound": {"scale_final_lr": {"value": True}}}
+    spec = make_spec(optimizers=["adabound", "amsbound"], spaces=spaces, seeds=1)
+    assert controlled(spec.optimizers, spec.spaces, controls=True) == ("amsbound",)
+    assert Size.of_spec(spec).planned == total_trials(spec) == 2 + 3
+    assert controlled(["adabound", "gone.AdaBound", "adamw"], {}, controls=True) == ("adabound",)
 
 
 def test_controls_can_be_left_out_and_others_have_none(make_spec):

@@ -12,6 +12,8 @@ from bench.pruning import TrialPruner, ask, make_pruner
 from bench.record import Status
 
 EVALUATIONS = 5
+TRIALS = 25
+"""Of a whole study: the median then waits for five."""
 
 
 @pytest.fixture
@@ -22,12 +24,12 @@ def ledger(make_spec, storage_url):
     return made
 
 
-def run_next(ledger, optimizer, scores, name="median", evaluations=EVALUATIONS):
+def run_next(ledger, optimizer, scores, name="median", trials=TRIALS):
     """Run the next trial of an optimizer with these scores; returns its evaluations and whether it was pruned."""
     returned = []
     while (claim := ledger.claim()).spec.optimizer != optimizer:
         returned.append(claim)
-    pruner = TrialPruner(ledger, claim.key, optimizer, name, evaluations)
+    pruner = TrialPruner(ledger, claim.key, optimizer, name, evaluations=EVALUATIONS, trials=trials)
     pruned_at = next((n for n, score in enumerate(scores[:-1], 1) if pruner(score)), None)
     status = Status.COMPLETE if pruned_at is None else Status.PRUNED
     ledger.finish(claim.key, status, scores[-1] if pruned_at is None else None)
@@ -44,6 +46,14 @@ def test_the_median_prunes_what_is_below_half_of_five_complete_trials(ledger):
     assert run_next(ledger, "sgd", [0.31, 0.2, 0.2, 0.2, 0.2]) is None, "the best so far counts"
     assert run_next(ledger, "sgd", [0.31, 0.31, 0.31, 0.31, 0.0]) is None, "the last evaluation is not asked about"
     assert ledger.counts() == {"complete": 7, "pruned": 1, "waiting": 10}
+
+
+@pytest.mark.parametrize(("trials", "complete"), [(1, 1), (2, 1), (4, 1), (7, 1), (8, 2), (19, 4), (20, 5), (1000, 5)])
+def test_the_median_waits_for_a_quarter_of_the_trials_and_for_one_to_five(ledger, trials, complete):
+    for _ in range(complete - 1):
+        run_next(ledger, "sgd", [0.5] * 5, trials=trials)
+    assert run_next(ledger, "sgd", [0.5] * 5, trials=trials) is None
+    assert run_next(ledger, "sgd", [0.4] * 5, trials=trials) == 1
 
 
 def test_other_optimizers_say_nothing_about_a_trial(ledger):
@@ -65,7 +75,9 @@ def test_hyperband_is_what_optuna_does_by_itself(ledger):
     """The same scores given to Optuna's own loop end at the same evaluations."""
     scores = [[(7 * n % 9 + step) / 20 for step in range(5)] for n in range(9)]
     ours = [run_next(ledger, "sgd", each, "hyperband") for each in scores]
-    study = optuna.create_study(direction="maximize", study_name="sgd", pruner=make_pruner("hyperband", EVALUATIONS))
+    study = optuna.create_study(
+        direction="maximize", study_name="sgd", pruner=make_pruner("hyperband", EVALUATIONS, TRIALS)
+    )
     theirs = []
     for each in scores:
         trial = study.ask()
@@ -95,7 +107,7 @@ def test_a_trial_that_is_run_again_begins_anew(ledger):
         run_next(ledger, "sgd", [best] * 5)
     while (again := ledger.claim()).spec.optimizer != "sgd":
         ledger.finish(again.key, Status.COMPLETE, 0.5)
-    killed = TrialPruner(ledger, again.key, "sgd", "median", EVALUATIONS)
+    killed = TrialPruner(ledger, again.key, "sgd", "median", evaluations=EVALUATIONS, trials=TRIALS)
     assert [killed(0.9), killed(0.9)] == [False, False]
     ledger.put_back(again.key, attempts=0)
     assert run_next(ledger, "sgd", [0.05] * 5) == 1, "its earlier 0.9 is forgotten"
@@ -117,7 +129,7 @@ def test_trials_are_in_the_plan_s_order_whoever_ran_first(ledger, make_spec):
 )
 def test_the_best_of_all_is_never_pruned(name, others, score):
     best = max([*others, score])
-    pruner = make_pruner(name, EVALUATIONS)
+    pruner = make_pruner(name, EVALUATIONS, 1)
     trials = [
         create_trial(
             state=TrialState.COMPLETE, value=other, intermediate_values=dict.fromkeys((1, 2, 3, 4), other),

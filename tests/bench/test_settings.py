@@ -24,7 +24,7 @@ from posemodel.errors import SettingsError
 
 
 def spaces(settings):
-    return spaces_of(settings["optimizers"].value, settings["spaces"].value, settings["spaces"].origin)
+    return spaces_of(settings["optimizers"].value, settings["spaces"].value, settings["spaces"].origins)
 
 
 def resolved(file=None, environ=None, preset="smoke", **command_line):
@@ -292,6 +292,14 @@ def test_seconds_displace_a_preset_s_steps_and_keep_their_ratio(study_file):
     assert budget(environ={"POSEBENCH_SECONDS": "60"}) == (None, None, 24.0, 60.0)
 
 
+def test_the_ratio_to_a_preset_s_tune_steps_is_at_most_1_and_to_one_s_own_what_it_is(study_file):
+    """A file of 50 steps is shorter than the 400 tune steps of the preset."""
+    file = study_file("steps = 50")
+    assert budget(file, seconds=10.0) == (None, None, 10.0, 10.0)
+    assert budget(file, tune_seconds=10.0) == (None, None, 10.0, 10.0)
+    assert budget(study_file("steps = 50\ntune_steps = 100"), seconds=10.0) == (None, None, 20.0, 10.0)
+
+
 def test_steps_displace_a_file_s_seconds(study_file):
     file = study_file("seconds = 60\ntune_seconds = 20")
     assert budget(file) == (None, None, 20.0, 60.0)
@@ -354,6 +362,38 @@ def test_a_typed_space_replaces_the_whole_space_of_its_optimizer_alone(study_fil
     assert found.value["sgd"] == {"lr": {"log": [1e-3, 0.1]}}
     assert "adabound" in found.value, "the preset's"
     assert found.origin == f"preset small, file {file}, command line"
+    assert found.origins == {"adabound": "preset small", "sgd": f"file {file}", "adam": "command line"}
+
+
+def test_the_higher_layer_s_space_wins_whatever_the_case_of_the_name(study_file):
+    file = study_file('optimizers = ["AdaBound", "adam"]\n[spaces.AdaBound]\nlr = 0.1\n[spaces.ADAM]\nlr = 0.2')
+    found = resolved(file, preset="small", spaces={"adabound": {"lr": {"value": 0.3}}})
+    assert spaces(found) == {"AdaBound": {"lr": {"value": 0.3}}, "adam": {"lr": {"value": 0.2}}}
+    assert set(found["spaces"].value) == {"adabound", "ADAM"}
+
+
+def test_an_error_names_the_one_place_that_its_space_came_from(study_file):
+    file = study_file('optimizers = ["sgd", "adam"]\n[spaces.sgd]\nlr = {lag = [1e-3, 0.1]}')
+    with pytest.raises(SettingsError) as refused:
+        spaces(resolved(file, preset="small", spaces={"adam": {"lr": {"value": 0.1}}}))
+    assert str(refused.value).startswith(f"file {file}: spaces.sgd.lr: must be")
+    with pytest.raises(SettingsError, match=r"^--space adam: optimizer adam: there is no hyperparameter 'bta'"):
+        spaces(resolved(study_file(""), preset="small", spaces={"adam": {"bta": {"value": 0.1}}}))
+
+
+def test_an_optimizer_has_one_space_in_a_layer(study_file):
+    file = study_file("[spaces.sgd]\nlr = 0.1\n[spaces.SGD]\nlr = 0.2")
+    with pytest.raises(SettingsError, match=r"spaces\.SGD: the optimizer has a space already, as sgd\."):
+        spaces(resolved(file))
+
+
+@pytest.mark.parametrize(
+    "lines", ["[spaces.my_package.Lion]\nlr = 0.1", "[spaces.my_package]\nLion.lr = {log = [1, 2]}"]
+)
+def test_a_dotted_path_without_quotes_is_told_to_have_them(study_file, lines):
+    with pytest.raises(SettingsError) as refused:
+        spaces(resolved(study_file(lines)))
+    assert '[spaces."my_package.Lion"]' in str(refused.value)
 
 
 def test_the_schedules_that_ship_are_a_series_of_the_six_over_any_preset():

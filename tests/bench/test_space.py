@@ -131,7 +131,9 @@ def test_an_unknown_form_is_refused_with_all_of_them(document):
         from_document({"lr": document}, "spaces.sgd")
 
 
-@pytest.mark.parametrize(("form", "near"), [("lag", "log"), ("valeus", "values"), ("Log", "log")])
+@pytest.mark.parametrize(
+    ("form", "near"), [("lag", "log"), ("valeus", "values"), ("Log", "log"), ("loguniform", "log")]
+)
 def test_a_mistyped_form_is_refused_with_the_nearest(form, near):
     with pytest.raises(SettingsError, match=rf"^spaces\.sgd\.lr: .*, did you mean {near}\?"):
         from_document({"lr": {form: [1e-3, 1]}}, "spaces.sgd")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.optimizers.spaces import parse_space, parse_value, spaces_of
+from bench.optimizers.spaces import COMMAND_LINE, parse_space, parse_value, spaces_of
 from posemodel.errors import SettingsError
 
 
@@ -58,12 +58,15 @@ def test_a_text_is_a_space(text, name, space):
         ("adam:lr=1e-5..1e-2", "lr: '1e-5..1e-2' must be a number"),
         ("adam:lr=lag(1e-5,1e-2)", "lr: must be .* did you mean log?"),
         ("adam:lr=value(1e-5,1e-2)", "lr: one value is written as itself; did you mean values?"),
-        ("adam:lr=log(1e-2,1e-5)", "lr: must be {log = [low, high]} with 0 < low < high; got [0.01, 1e-05]"),
-        ("adam:lr=log(1,1)", "0 < low < high"),
-        ("adam:lr=log(0,1)", "0 < low < high"),
-        ("adam:lr=log(-1,1)", "0 < low < high"),
-        ("adam:lr=log(1)", "0 < low < high"),
-        ("adam:lr=log(a,b)", "0 < low < high"),
+        ("adam:lr=log(1e-2,1e-5)", "lr: must be log(LOW,HIGH) with 0 < LOW < HIGH; got log(1e-2,1e-5)"),
+        ("adam:lr=log(1,1)", "0 < LOW < HIGH"),
+        ("adam:lr=log(0,1)", "0 < LOW < HIGH"),
+        ("adam:lr=log(-1,1)", "0 < LOW < HIGH"),
+        ("adam:lr=log(1)", "0 < LOW < HIGH"),
+        ("adam:lr=log(a,b)", "0 < LOW < HIGH"),
+        ("adam:lr=loguniform(1e-5,1e-2)", "lr: must be log(LOW,HIGH) .* got loguniform(1e-5,1e-2), did you mean log?"),
+        ("adam:lr=uniform(0,1)", "lr: must be log(LOW,HIGH) .* or values(A,B,...)"),
+        ("adam:lr=log[1e-5,1e-2]", "lr: write log(1e-5,1e-2), with parentheses"),
         ("adam:lr=log(1e-5,1e-2", "lr: 'log(1e-5,1e-2' must be a number"),
         ("adam:lr=nan", "lr: must be one number"),
         ("adam:lr=inf", "lr: must be one number"),
@@ -84,7 +87,19 @@ def test_a_mistyped_text_is_refused_with_the_text_and_the_parameter(text, messag
 def test_the_case_of_the_acceptance():
     name, space = parse_space("adam:lr=log(1e-5,1e-2),bta=0.9")
     with pytest.raises(SettingsError, match=r"did you mean betas\?"):
-        spaces_of(["adam"], {name: space}, "command line")
+        spaces_of(["adam"], {name: space}, {"adam": COMMAND_LINE})
+
+
+def test_a_typed_range_without_its_name_is_told_the_forms_of_a_range_and_a_choice():
+    for text, name in (("adam:lr=(1e-5,1e-2)", "lr"), ("adam:one_minus_beta1=(0.1,0.2)", "one_minus_beta1")):
+        with pytest.raises(SettingsError) as error:
+            spaces_of(["adam"], dict([parse_space(text)]), {"adam": COMMAND_LINE})
+        said = str(error.value)
+        assert said.startswith(f"--space adam: {name}: must be a number, got (")
+        assert "a range is log(LOW,HIGH)" in said
+        assert "a choice values(A,B,...)" in said
+    with pytest.raises(SettingsError, match=r"^file x: spaces\.adam\.lr: must be a number, .*\{log = \[low, high\]\}"):
+        spaces_of(["adam"], {"adam": {"lr": [1e-5, 1e-2]}}, {"adam": "file x"})
 
 
 @given(

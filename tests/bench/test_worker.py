@@ -70,7 +70,7 @@ def breaking_optimizer(monkeypatch):
         def build(parameters, lr=0.1, weight_decay=0.0):
             raise error
 
-        entry = OptimizerEntry("breaking", build, {"lr": Log(1e-3, 1.0)}, "nobody")
+        entry = OptimizerEntry("breaking", build, {"lr": Log(1e-3, 1.0)}, "nobody", "")
         monkeypatch.setitem(OPTIMIZERS, "breaking", entry)
 
     return register
@@ -241,6 +241,7 @@ def test_a_confirm_trial_that_diverged_leaves_no_samples(tiny_spec):
     [
         (RuntimeError("it broke"), "failed"),
         (ZeroDivisionError("it broke"), "failed"),
+        (ValueError("it broke"), "failed"),
         (MemoryError("it broke"), "out_of_memory"),
         (torch.OutOfMemoryError("it broke"), "out_of_memory"),
     ],
