@@ -9,7 +9,7 @@ from pathlib import Path
 from bench.measure.machine import usable_cores
 from bench.plan import Chosen, plan_confirm, plan_tune
 from bench.progress import Size
-from bench.spec import CONFIRM, TUNE, StudySpec
+from bench.spec import CONFIRM, TUNE, Phase, StudySpec
 from bench.trials.probe import SCORED, Costs, measure
 from posemodel.data.coco import open_split
 from posemodel.data.synthetic import generate, split_sizes
@@ -79,8 +79,8 @@ def _measure(spec: StudySpec, data: Path, workers: int) -> Costs:
     threads = max(1, usable_cores() // workers) if workers > 1 else None
     # The first tune point of each optimizer stands for the settings that tuning will choose.
     points = {trial.optimizer: Chosen(trial.hyperparameters) for trial in reversed(plan_tune(spec))}
-    trials = {trial.optimizer: trial for trial in reversed(plan_confirm(spec, points))}
-    ordered = {name: trials[name] for name in spec.optimizers}
+    first_seed = plan_confirm(spec, points)[: _confirmed(spec)]
+    ordered = {trial.optimizer: trial for trial in first_seed}
     return measure(ordered, data, processes=workers, threads=threads, libraries=(WORKER,))
 
 
@@ -88,12 +88,13 @@ def _add_up(spec: StudySpec, costs: Costs, workers: int, images: dict[str, int],
     """Trials go to whichever worker is free: the last ones end half a trial apart, at the mean."""
     size = Size.of_spec(spec)
     phases = {}
-    for phase, trials, steps, evaluations in (
-        (TUNE, spec.trials, spec.tune_steps, 1),
-        (CONFIRM, spec.seeds, spec.steps, size.confirm_evaluations),
-    ):
-        scoring = evaluations * (costs.score_s[phase] + images[phase] * costs.image_s)
-        each = [costs.setup_s + (steps - 1) * costs.step_s[name] + scoring + RECORD_S for name in spec.optimizers]
+    names = {TUNE: list(spec.optimizers), CONFIRM: list(costs.step_s)}
+    for phase in (TUNE, CONFIRM):
+        trials = size.each(phase)
+        scoring = size.evaluations_of(phase) * (costs.score_s[phase] + images[phase] * costs.image_s)
+        each = [
+            costs.setup_s + _training_s(size, phase, costs.step_s[name]) + scoring + RECORD_S for name in names[phase]
+        ]
         rounds = math.ceil(trials * len(each) / workers) / (trials * len(each) / workers)
         phases[phase] = trials * sum(each) / workers * rounds
     return Estimate(
@@ -104,3 +105,14 @@ def _add_up(spec: StudySpec, costs: Costs, workers: int, images: dict[str, int],
         memory_bytes=costs.memory_bytes,
         gpu_memory_bytes=costs.gpu_memory_bytes,
     )
+
+
+def _training_s(size: Size, phase: Phase, step_s: float) -> float:
+    """Seconds of a trial's training after its first step, which its setup holds."""
+    length = size.length(phase)
+    return (length - 1) * step_s if size.steps is not None else length
+
+
+def _confirmed(spec: StudySpec) -> int:
+    """Trials of each confirm seed: the optimizers, and the controls after them."""
+    return Size.of_spec(spec).planned_of(CONFIRM) // spec.seeds

@@ -5,6 +5,7 @@ lock before the write). Every transaction here begins with BEGIN IMMEDIATE, whic
 Optuna's SELECT ... FOR UPDATE does that.
 """
 
+import json
 import logging
 import time
 from collections import Counter, deque
@@ -24,6 +25,7 @@ from bench.ledger_format import (
     DUPLICATE,
     HEARTBEAT,
     OWNER,
+    RUNGS,
     SESSION,
     SPEC,
     STATUS,
@@ -34,7 +36,7 @@ from bench.ledger_format import (
     this_process,
 )
 from bench.record import Status
-from bench.spec import TrialSpec, refuse_difference
+from bench.spec import TUNE, TrialSpec, refuse_difference
 from posemodel.errors import SettingsError
 
 BUSY_TIMEOUT_S = 60
@@ -180,15 +182,31 @@ class Ledger:
         return trial.state == TrialState.RUNNING and trial.user_attrs.get(OWNER) == this_process()
 
     def finish(self, key: int, status: Status, score: float | None) -> None:
-        """Close a trial. The score is a copy for Optuna's dashboards; no table of ours reads it."""
+        """Close a trial. The score is a copy for Optuna's dashboards and pruners; no table of ours reads it."""
         try:
             self.storage.set_trial_user_attr(key, STATUS, str(status))
             if status == Status.COMPLETE and score is not None:
                 self.storage.set_trial_state_values(key, TrialState.COMPLETE, [score])
+            elif status == Status.PRUNED:
+                self.storage.set_trial_state_values(key, TrialState.PRUNED)
             else:
                 self.storage.set_trial_state_values(key, TrialState.FAIL)
         except optuna.exceptions.UpdateFinishedTrialError:
             return  # two workers that sweep at once close a dead one's trial twice
+
+    def note_evaluation(self, key: int, number: int, score: float, rungs: dict[str, Any]) -> None:
+        """Keep what a running trial scored at its ``number``-th evaluation, and where its pruner has put it."""
+        self.storage.set_trial_intermediate_value(key, number, score)
+        self.storage.set_trial_user_attr(key, RUNGS, rungs)
+
+    def tune_trials_of(self, optimizer: str) -> list[FrozenTrial]:
+        """The tune trials of one optimizer in the plan's order; later copies of a trial are left out."""
+        first: dict[int, FrozenTrial] = {}
+        for trial in self._trials():
+            spec = json.loads(trial.user_attrs[SPEC])
+            if spec["phase"] == TUNE and spec["optimizer"] == optimizer:
+                first.setdefault(spec["index"], trial)
+        return [first[index] for index in sorted(first)]
 
     def put_back(self, key: int, *, attempts: int) -> None:
         """Give a claimed trial back: it waits again and forgets its worker, with whom the next could be confused.

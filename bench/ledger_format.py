@@ -13,6 +13,8 @@ GRACE_S = 60
 
 SPEC, TRIAL_ID, OWNER, HEARTBEAT, ATTEMPTS, STATUS = "spec", "trial_id", "owner", "heartbeat", "attempts", "status"
 """Attributes of a trial."""
+RUNGS = "rungs"
+"""Attribute of a trial: what Optuna's pruner has noted of it."""
 DUPLICATE = "duplicate"
 """Status of a later copy of a trial, enqueued by two processes at once: it never runs and counts for nothing."""
 STUDY = "posebench:identity"

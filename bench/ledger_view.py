@@ -41,7 +41,10 @@ class Entry:
     phase: str
     optimizer: str
     seed: int
-    steps: int
+    steps: int | None
+    """None where its budget is in seconds."""
+    seconds: float | None
+    """Its budget in seconds of training."""
     state: str
     """`waiting`, `running`, `lost`, or the status with which it ended."""
     since: float | None
@@ -150,6 +153,7 @@ def _as_entry(trial: FrozenTrial) -> Entry:
         optimizer=spec["optimizer"],
         seed=spec["train"]["seed"],
         steps=spec["train"]["steps"],
+        seconds=spec["train"].get("seconds"),
         state=state,
         since=trial.datetime_start.timestamp() if trial.datetime_start else None,
         host=owner["host"],

@@ -1,16 +1,20 @@
 """StudySpec (and the settings that the tune phase chose) -> TrialSpecs: pure, the same on every machine."""
 
+import json
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from scipy.stats import qmc
 
-from bench.space import from_document, point
+from bench.controls import LIMIT, control_name, controlled, limit_settings
+from bench.space import Value, from_document, point, searched
 from bench.spec import CONFIRM, TUNE, Phase, StudySpec, TrialSpec, augment_settings
 from posemodel.config import LoaderSettings, TrainSettings
 
-TUNE_SEED = 0
+FIRST_TUNE_SEED = 0
 FIRST_CONFIRM_SEED = 1001
 """Confirm seeds are fresh: no tune trial has seen them."""
 
@@ -19,7 +23,7 @@ FIRST_CONFIRM_SEED = 1001
 class Chosen:
     """What the tune phase chose for one optimizer, and which of it sits at the border of its range."""
 
-    hyperparameters: Mapping[str, float]
+    hyperparameters: Mapping[str, Value]
     at_border: tuple[str, ...] = ()
 
 
@@ -27,45 +31,70 @@ def plan_tune(spec: StudySpec) -> list[TrialSpec]:
     """The tune trials: quasi-random points of each optimizer's space, in turn, so that a half-done phase is balanced.
 
     Scrambled Halton points (Owen, 2017): any number of them covers the space evenly, and the number of dimensions
-    alone decides them, so that SGD with momentum and with Nesterov's are tried at the same points.
+    alone decides them, so that SGD with momentum and with Nesterov's are tried at the same points. A point that comes
+    again (a space of a few values, or of fixed ones) is tried with the next seed: it is another trial.
     """
-    points = {}
-    for name in spec.optimizers:
-        space = from_document(spec.spaces[name], f"spaces.{name}")
-        units = qmc.Halton(len(space), rng=spec.plan_seed).random(spec.trials)
-        points[name] = [point(space, unit.tolist()) for unit in units]
-    return [
-        _trial(spec, TUNE, number * len(spec.optimizers) + place, name, Chosen(points[name][number]), TUNE_SEED)
-        for number in range(spec.trials)
-        for place, name in enumerate(spec.optimizers)
-    ]
+    points = {name: _points(spec, name) for name in spec.optimizers}
+    seen: Counter[str] = Counter()
+    trials = []
+    for number in range(spec.trials):
+        for name in spec.optimizers:
+            hyperparameters = points[name][number]
+            key = json.dumps([name, hyperparameters], sort_keys=True)
+            seed = FIRST_TUNE_SEED + seen[key]
+            seen[key] += 1
+            trials.append(_trial(spec, TUNE, len(trials), name, Chosen(hyperparameters), seed))
+    return trials
+
+
+def _points(spec: StudySpec, optimizer: str) -> list[dict[str, Value]]:
+    """The points of an optimizer's space that are tried, in order."""
+    space = from_document(spec.spaces[optimizer], f"spaces.{optimizer}")
+    dimensions = searched(space)
+    if not dimensions:
+        return [point(space, [])] * spec.trials
+    return [point(space, unit.tolist()) for unit in qmc.Halton(dimensions, rng=spec.plan_seed).random(spec.trials)]
 
 
 def plan_confirm(spec: StudySpec, chosen: Mapping[str, Chosen]) -> list[TrialSpec]:
-    """The confirm trials: each optimizer with its chosen settings, on the same fresh seeds, seed by seed."""
+    """The confirm trials: each optimizer with its chosen settings, on the same fresh seeds, seed by seed.
+
+    The controls of a seed come after its optimizers.
+    """
     first = spec.trials * len(spec.optimizers)
-    return [
-        _trial(
-            spec,
-            CONFIRM,
-            first + number * len(spec.optimizers) + place,
-            name,
-            chosen[name],
-            FIRST_CONFIRM_SEED + number,
-        )
-        for number in range(spec.seeds)
-        for place, name in enumerate(spec.optimizers)
-    ]
+    trials: list[TrialSpec] = []
+    for number in range(spec.seeds):
+        seed = FIRST_CONFIRM_SEED + number
+        for name in spec.optimizers:
+            trials.append(_trial(spec, CONFIRM, first + len(trials), name, chosen[name], seed))
+        for name in controlled(spec.optimizers, spec.spaces, controls=spec.controls):
+            limit = Chosen(limit_settings(name, chosen[name].hyperparameters))
+            trial = _trial(spec, CONFIRM, first + len(trials), control_name(name), limit, seed)
+            trials.append(trial.model_copy(update={"built_by": LIMIT, "control_of": name}))
+    return trials
 
 
 def total_trials(spec: StudySpec) -> int:
-    """Trials of both phases."""
-    return (spec.trials + spec.seeds) * len(spec.optimizers)
+    """Trials of both phases, controls included."""
+    controls = len(controlled(spec.optimizers, spec.spaces, controls=spec.controls))
+    return (spec.trials + spec.seeds) * len(spec.optimizers) + spec.seeds * controls
+
+
+def _budget(spec: StudySpec, phase: Phase) -> dict[str, Any]:
+    """How long a phase's trials train, and when they are evaluated.
+
+    A tune trial is scored once, at its end, unless a pruner wants to look at it before.
+    """
+    amount, unit = spec.length(phase)
+    tune_evaluations = 1 if spec.pruner == "none" else spec.tune_evaluations
+    evaluations = tune_evaluations if phase == TUNE else spec.evaluations
+    if unit == "second":
+        return {"seconds": amount, "evaluations": evaluations}
+    every = math.ceil(amount / evaluations)
+    return {"steps": amount, "val_every": every, "ap_every": every}
 
 
 def _trial(spec: StudySpec, phase: Phase, index: int, optimizer: str, chosen: Chosen, seed: int) -> TrialSpec:
-    steps = spec.tune_steps if phase == TUNE else spec.steps
-    evaluate_every = steps if phase == TUNE else math.ceil(steps / spec.evaluations)
     return TrialSpec(
         phase=phase,
         index=index,
@@ -81,7 +110,7 @@ def _trial(spec: StudySpec, phase: Phase, index: int, optimizer: str, chosen: Ch
             skip_bad=spec.skip_bad,
             network=spec.network,
             size=spec.size,
-            steps=steps,
+            **_budget(spec, phase),
             schedule=spec.schedule,
             foreground_weight=spec.foreground_weight,
             precision=spec.precision,
@@ -94,8 +123,6 @@ def _trial(spec: StudySpec, phase: Phase, index: int, optimizer: str, chosen: Ch
             ),
             seed=seed,
             device=spec.device,
-            val_every=evaluate_every,
-            ap_every=evaluate_every,
             time_limit=spec.trial_time_limit,
         ),
     )

@@ -11,14 +11,15 @@ from typing import Any
 import torch
 
 from bench.measure.machine import usable_cores
-from bench.optimizers.spaces import spaces_of
+from bench.optimizers import optimizer_entry
+from bench.optimizers.spaces import space_key, spaces_of
 from bench.settings import SYNTHETIC_SEED, Setting, build_spec, resolve
 from bench.spec import StudySpec
 from posemodel.data.coco import PackedSplit, open_split
 from posemodel.data.layout import fingerprint
 from posemodel.data.synthetic import GENERATOR_VERSION, marker_of
 from posemodel.device import choose_device
-from posemodel.errors import DataError
+from posemodel.errors import DataError, SettingsError
 from posemodel.network import input_geometry
 
 DATA_FOLDER = Path("data")
@@ -28,15 +29,28 @@ AWAITED = "not generated yet"
 
 @dataclass(frozen=True)
 class Prepared:
-    """A resolved study, and what of its settings is no part of it."""
+    """A resolved study, or a series of them over one data set, and what of the settings is no part of a study."""
 
-    spec: StudySpec
+    name: str
+    """Of the study, or of the series."""
+    specs: tuple[StudySpec, ...]
+    """The study; of a series, one for each schedule, in turn."""
     workers: int
     """Trials that run at once."""
     awaited_images: int | None
     """Size of the synthetic data set that is still to be made; None where the data stands."""
     data_s: float = 0.0
     """Seconds that making the synthetic data set has taken."""
+
+    @property
+    def spec(self) -> StudySpec:
+        """The study; of a series, its first: they differ in name and schedule alone."""
+        return self.specs[0]
+
+    @property
+    def is_series(self) -> bool:
+        """Whether there is more than one study."""
+        return len(self.specs) > 1
 
 
 OnSkip = Callable[[Sequence[PackedSplit]], object]
@@ -53,7 +67,7 @@ def prepare(
     make_data: MakeData | None,
     on_skip: OnSkip | None = None,
 ) -> Prepared:
-    """Layer the settings, make or find the data, and resolve the study.
+    """Layer the settings, make or find the data, and resolve the study, or a series where `schedule` is a list.
 
     ``make_data`` makes the default data set where it is not complete; None (a dry run) leaves it to be made later.
     ``on_skip`` hears what `skip_bad` left out.
@@ -61,8 +75,13 @@ def prepare(
     """
     preset = preset or default_preset()
     settings = resolve(command_line=command_line, study_file=study_file, preset=preset)
-    spaces = spaces_of(settings["optimizers"].value, settings["spaces"].value, settings["spaces"].origin)
-    _limit_tune_steps(settings)
+    _refuse_idle_spaces(settings["optimizers"].value, command_line.get("spaces") or {})
+    spaces = spaces_of(
+        settings["optimizers"].value,
+        settings["spaces"].value,
+        settings["spaces"].origins,
+        weight_decay=settings["weight_decay"].value,
+    )
     input_geometry(settings["network"].value, settings["size"].value)
     device = choose_device(settings["device"].value).type
     folder, data_s = settings["data"].value, 0.0
@@ -83,17 +102,35 @@ def prepare(
         digest = _digest(folder, splits)
         if on_skip is not None and settings["skip_bad"].value:
             on_skip(splits)
-    spec = build_spec(
-        settings,
-        name=default_name(preset, folder) if settings["name"].value is None else settings["name"].value,
-        preset=preset,
-        data=folder,
-        data_digest=digest,
-        spaces=spaces,
-        device=device,
+    name = default_name(preset, folder) if settings["name"].value is None else settings["name"].value
+    schedule = settings["schedule"]
+    schedules = schedule.value if isinstance(schedule.value, tuple) else (schedule.value,)
+    specs = tuple(
+        build_spec(
+            settings | {"schedule": Setting(each, schedule.origin)},
+            name=f"{name}-{each}" if len(schedules) > 1 else name,
+            preset=preset,
+            data=folder,
+            data_digest=digest,
+            spaces=spaces,
+            device=device,
+        )
+        for each in schedules
     )
     images = settings["synthetic_images"].value if awaited else None
-    return Prepared(spec, _workers(settings["workers"].value, device), images, data_s)
+    return Prepared(name, specs, _workers(settings["workers"].value, device), images, data_s)
+
+
+def _refuse_idle_spaces(optimizers: Sequence[str], typed: Mapping[str, Any]) -> None:
+    """A file may hold the space of an optimizer that this study leaves out; one that is typed is meant to be used."""
+    compared = {space_key(name) for name in optimizers}
+    for name in typed:
+        if space_key(name) not in compared:
+            optimizer_entry(name)  # a mistyped name is told as such
+            raise SettingsError(
+                f"--space {name}: the study does not compare {name} (it compares {', '.join(optimizers)}): "
+                "add it to --optimizers."
+            )
 
 
 def _workers(value: int | str, device: str) -> int:
@@ -148,11 +185,3 @@ def _digest(folder: Path, splits: Sequence[PackedSplit]) -> str:
 def default_preset() -> str:
     """`full` is for a GPU, `small` for a CPU."""
     return "full" if torch.cuda.is_available() else "small"
-
-
-def _limit_tune_steps(settings: dict[str, Setting]) -> None:
-    """Steps below the preset's tune steps shorten these too, unless somebody set the tune steps themselves."""
-    steps, tune_steps = settings["steps"], settings["tune_steps"]
-    shipped = ("preset", "default")
-    if tune_steps.origin.startswith(shipped) and not steps.origin.startswith(shipped):
-        settings["tune_steps"] = Setting(min(tune_steps.value, steps.value), f"{steps.origin} (steps)")

@@ -3,10 +3,11 @@
 import heapq
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from statistics import fmean, median
 from typing import Any
 
+from bench.controls import control_name, controlled
 from bench.record import FAULTS, Status
 from bench.spec import CONFIRM, TUNE, Phase, StudySpec
 from posemodel.errors import SettingsError
@@ -27,18 +28,27 @@ class Size:
     optimizers: tuple[str, ...]
     trials: int
     seeds: int
-    tune_steps: int
-    steps: int
+    tune_steps: int | None
+    steps: int | None
     evaluations: int
+    tune_seconds: float | None = None
+    seconds: float | None = None
+    pruner: str = "none"
+    tune_evaluations: int = 1
+    controls: bool = False
+    """What has a default here was unknown to earlier versions, and did not exist in their studies."""
+    spaces: Mapping[str, Any] = field(default_factory=dict)
+    """Tuning spaces: a control may hang on what they fix."""
 
     @classmethod
     def of(cls, identity: Mapping[str, Any]) -> "Size":
         """The size of a study by its identity (`StudySpec.identity`); SettingsError if it is of another version."""
-        missing = [name for name in cls.__dataclass_fields__ if name != "study" and name not in identity]
+        known = {field.name: field for field in fields(cls) if field.name != "study"}
+        missing = [name for name, field in known.items() if name not in identity and field.default is MISSING]
         if missing:
             raise SettingsError(f"study {identity.get('name')!r}: is of another version (no {', '.join(missing)}).")
-        values = {name: identity[name] for name in cls.__dataclass_fields__ if name not in ("study", "optimizers")}
-        return cls(study=identity["name"], optimizers=tuple(identity["optimizers"]), **values)
+        values = {name: identity[name] for name in known if name in identity}
+        return cls(study=identity["name"], **values | {"optimizers": tuple(identity["optimizers"])})
 
     @classmethod
     def of_spec(cls, spec: StudySpec) -> "Size":
@@ -49,14 +59,27 @@ class Size:
         """Trials of a phase for each optimizer."""
         return self.trials if phase == TUNE else self.seeds
 
+    def length(self, phase: Phase) -> float:
+        """Steps of a trial of a phase, or seconds of training where the study's budget is in seconds."""
+        steps, seconds = (self.tune_steps, self.tune_seconds) if phase == TUNE else (self.steps, self.seconds)
+        return steps or seconds or 0.0
+
+    def evaluations_of(self, phase: Phase) -> int:
+        """Evaluations of a trial of a phase (without a pruner a tune trial is scored once, at its end)."""
+        wanted = self.evaluations if phase == CONFIRM else self.tune_evaluations if self.pruner != "none" else 1
+        if self.steps is None:
+            return wanted
+        steps = self.length(phase)
+        return math.ceil(steps / math.ceil(steps / wanted))
+
     @property
-    def confirm_evaluations(self) -> int:
-        """Evaluations of a confirm trial (a tune trial is scored once, at its end)."""
-        return math.ceil(self.steps / math.ceil(self.steps / self.evaluations))
+    def controlled(self) -> tuple[str, ...]:
+        """The optimizers that have a control."""
+        return controlled(self.optimizers, self.spaces, controls=self.controls)
 
     def planned_of(self, phase: Phase) -> int:
-        """Trials of a phase."""
-        return self.each(phase) * len(self.optimizers)
+        """Trials of a phase; controls run in the confirm phase."""
+        return self.each(phase) * (len(self.optimizers) + (len(self.controlled) if phase == CONFIRM else 0))
 
     @property
     def planned(self) -> int:
@@ -102,13 +125,18 @@ class InHand:
     phase: str
     optimizer: str
     seed: int
-    steps: int
+    steps: int | None
+    """None where its budget is in seconds of training."""
     since: float
     """Seconds since the epoch."""
     host: str
     pid: int
     step: int | None = None
     """The last step heard of; None where only the ledger is known."""
+    seconds: float | None = None
+    """Its budget in seconds of training; None where it is in steps."""
+    train_seconds: float | None = None
+    """What of them is spent, as far as heard of."""
 
 
 @dataclass(frozen=True)
@@ -153,10 +181,12 @@ class Progress:
         """The next moment: a trial has begun."""
         return replace(self, in_hand={**self.in_hand, trial.trial_id: trial})
 
-    def with_step(self, trial_id: str, step: int) -> "Progress":
-        """The next moment: a trial in hand has reached a step."""
+    def with_step(self, trial_id: str, step: int, train_seconds: float | None = None) -> "Progress":
+        """The next moment: a trial in hand has reached a step, after so many seconds of training."""
         known = self.in_hand.get(trial_id)
-        return self if known is None else self.with_in_hand(replace(known, step=step))
+        if known is None:
+            return self
+        return self.with_in_hand(replace(known, step=step, train_seconds=train_seconds))
 
     def without(self, *trial_ids: str) -> "Progress":
         """The next moment: trials in hand have gone back."""
@@ -180,14 +210,17 @@ class OptimizerProgress:
     running: int
     diverged: int
     failed: int
+    pruned: int
 
 
 def by_optimizer(progress: Progress) -> list[OptimizerProgress]:
-    """The optimizers in the study's order, each with its share of the progress."""
-    return [_row(progress, name) for name in progress.size.optimizers]
+    """The optimizers in the study's order, each with its share of the progress; then the controls."""
+    size = progress.size
+    controls = [_row(progress, control_name(name), tune_planned=0) for name in size.controlled]
+    return [_row(progress, name, tune_planned=size.trials) for name in size.optimizers] + controls
 
 
-def _row(progress: Progress, name: str) -> OptimizerProgress:
+def _row(progress: Progress, name: str, *, tune_planned: int) -> OptimizerProgress:
     done = [trial for trial in progress.done.values() if trial.optimizer == name]
     tune = [trial for trial in done if trial.phase == TUNE]
     confirm = [trial for trial in done if trial.phase == CONFIRM]
@@ -198,7 +231,7 @@ def _row(progress: Progress, name: str) -> OptimizerProgress:
     return OptimizerProgress(
         name=name,
         tune_done=len(tune),
-        tune_planned=progress.size.trials,
+        tune_planned=tune_planned,
         best_tune_ap=max(tuned, default=None),
         confirm_done=len(confirm),
         confirm_planned=progress.size.seeds,
@@ -207,6 +240,7 @@ def _row(progress: Progress, name: str) -> OptimizerProgress:
         running=sum(trial.optimizer == name for trial in progress.in_hand.values()),
         diverged=sum(trial.status == Status.DIVERGED for trial in done),
         failed=sum(trial.status in FAULTS for trial in done),
+        pruned=sum(trial.status == Status.PRUNED for trial in done),
     )
 
 
@@ -214,7 +248,7 @@ def trial_seconds(size: Size, phase: Phase, done: Sequence[Done]) -> float | Non
     """How long a trial of a phase takes, by those that have ended; None where nothing is known.
 
     The mean over the phase, trials that diverged early included: the rest will have its share of them. Before the first
-    confirm trial has ended: the complete tune trials, their training scaled by the steps, their evaluation by the
+    confirm trial has ended: the complete tune trials, their training scaled by the budget, their evaluation by the
     number of evaluations.
     """
     own = [trial.seconds for trial in done if trial.phase == phase and trial.seconds is not None]
@@ -222,7 +256,8 @@ def trial_seconds(size: Size, phase: Phase, done: Sequence[Done]) -> float | Non
         return fmean(own)
     if phase == TUNE:
         return None
-    longer = size.steps / size.tune_steps
+    longer = size.length(CONFIRM) / size.length(TUNE)
+    evaluations = size.evaluations_of(CONFIRM) / size.evaluations_of(TUNE)
     scaled = []
     for trial in done:
         if trial.phase != TUNE or trial.status != Status.COMPLETE or trial.seconds is None:
@@ -232,7 +267,7 @@ def trial_seconds(size: Size, phase: Phase, done: Sequence[Done]) -> float | Non
             scaled.append(trial.seconds * longer)
         else:
             rest = max(trial.seconds - train - evaluation, 0.0)
-            scaled.append(rest + train * longer + evaluation * size.confirm_evaluations)
+            scaled.append(rest + train * longer + evaluation * evaluations)
     return median(scaled) if scaled else None
 
 

@@ -11,13 +11,15 @@ from bench.spec import TrialSpec
 
 
 class Status(StrEnum):
-    """How a trial ended. All but COMPLETE count with the worst score; only the last three are faults."""
+    """How a trial ended. All but COMPLETE count with the worst score; only FAULTS are faults."""
 
     COMPLETE = "complete"
     DIVERGED = "diverged"
     FAILED = "failed"
     OUT_OF_MEMORY = "out_of_memory"
     TIMED_OUT = "timed_out"
+    PRUNED = "pruned"
+    """A tune trial that the pruner ended early: no fault."""
 
 
 FAULTS = (Status.FAILED, Status.OUT_OF_MEMORY, Status.TIMED_OUT)
@@ -50,6 +52,10 @@ class Record:
     concurrent_trials: int
     data_digest: str
     error: str = ""
+    implementation: str = ""
+    """What took the steps, e.g. `torch.optim.adam.Adam (fused)`; empty where nothing was built."""
+    control_of: str = ""
+    """The optimizer whose control this trial is; empty for all others."""
     metrics: dict[str, float] = field(default_factory=dict)
 
     def as_row(self) -> dict[str, Any]:
@@ -114,6 +120,7 @@ def make_record(
     steps_done: int,
     metrics: dict[str, float],
     error: str = "",
+    implementation: str = "",
     effective_pin_memory: bool = False,
     torch_threads: int = 0,
     concurrent_trials: int = 0,
@@ -141,5 +148,7 @@ def make_record(
         concurrent_trials=concurrent_trials,
         data_digest=spec.data_digest,
         error=error,
+        implementation=implementation,
+        control_of=spec.control_of,
         metrics=metrics,
     )

@@ -6,16 +6,17 @@ Each value keeps its origin, so that `posebench config show` can say why it is w
 import difflib
 import os
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 import studies
-from bench.spec import PRESETS, StudySpec
-from posemodel.config import CACHE_VARIABLE, Device
+from bench.optimizers.spaces import COMMAND_LINE, space_key
+from bench.spec import PRESETS, STEP_BUDGET, TIME_BUDGET, StudySpec
+from posemodel.config import CACHE_VARIABLE, Device, Schedule
 from posemodel.errors import SettingsError
 
 ENVIRONMENT_PREFIX = "POSEBENCH_"
@@ -25,6 +26,8 @@ DEFAULT_STORAGE = "sqlite:///optuna.db"
 DEFAULT_TRACKING = "sqlite:///mlflow.db"
 DEFAULT_SYNTHETIC_IMAGES = 800
 SYNTHETIC_SEED = 0
+
+PRESET_FILES = {"smoke": "optimizers-smoke.toml", "small": "optimizers-small.toml", "full": "optimizers.toml"}
 
 _DERIVED = {"data_digest", "name", "preset", "data", "spaces", "device"}
 _OUTSIDE_SPEC: dict[str, Any] = {
@@ -52,6 +55,8 @@ class Setting:
 
     value: Any
     origin: str
+    origins: Mapping[str, str] = field(default_factory=dict)
+    """Of `spaces`, which layers share: where each came from."""
 
 
 def known_settings() -> dict[str, Any]:
@@ -73,25 +78,87 @@ def resolve(
 ) -> dict[str, Setting]:
     """Layer the settings of a study. ``command_line`` holds only what was given (None: not given).
 
+    Spaces are layered by optimizer, in any case; `schedule` is a tuple where several were given: a series.
+
     Raises SettingsError that names the file, the field and the nearest valid name.
     """
     known = known_settings()
-    settings = {name: Setting(value, "default") for name, value in known.items()}
-    preset_file = preset_path(preset)
-    for path, origin in ((preset_file, f"preset {preset}"), (study_file, f"file {study_file}")):
-        if path is not None:
-            for name, value in read_study_file(path).items():
-                settings[name] = _checked(name, value, origin)
     _refuse_unknown_variables(known, environ)
-    for name in known:
-        variable = ENVIRONMENT_PREFIX + name.upper()
-        if environ.get(variable):
-            value = _from_environment(name, variable, environ[variable])
-            settings[name] = _checked(name, value, f"environment {variable}")
-    for name, value in command_line.items():
-        if value is not None:
-            settings[name] = _checked(name, value, "command line")
+    variables = {name: ENVIRONMENT_PREFIX + name.upper() for name in known}
+    given = {name: variable for name, variable in variables.items() if environ.get(variable)}
+    layers = [
+        {
+            name: _checked(name, value, origin)
+            for name, value in (read_study_file(path) if path is not None else {}).items()
+        }
+        for path, origin in ((preset_path(preset), f"preset {preset}"), (study_file, f"file {study_file}"))
+    ]
+    layers.append(
+        {
+            name: _checked(name, _from_environment(name, variable, environ[variable]), f"environment {variable}")
+            for name, variable in given.items()
+        }
+    )
+    layers.append(
+        {name: _checked(name, value, COMMAND_LINE) for name, value in command_line.items() if value is not None}
+    )
+    settings = {name: Setting(value, "default") for name, value in known.items()}
+    for layer in layers:
+        lower = settings["spaces"]
+        settings |= layer
+        if "spaces" in layer:
+            settings["spaces"] = _over(lower, layer["spaces"])
+    _settle_budget(settings, layers)
     return settings
+
+
+def _over(lower: Setting, higher: Setting) -> Setting:
+    """Spaces of two layers: an optimizer's is the higher layer's, those of others stay."""
+    given = {space_key(name) for name in higher.value}
+    kept = {name: space for name, space in lower.value.items() if space_key(name) not in given}
+    origins = {name: lower.origins[name] for name in kept} | dict.fromkeys(higher.value, higher.origin)
+    return Setting(kept | higher.value, f"{lower.origin}, {higher.origin}" if lower.value else higher.origin, origins)
+
+
+def _settle_budget(settings: dict[str, Setting], layers: Sequence[Mapping[str, Setting]]) -> None:
+    """Leave one kind of budget: that of the highest layer that gives one; what is given of it decides the rest.
+
+    Seconds over a preset's steps: the phase that is not given keeps its ratio to the other. Steps below a preset's tune
+    steps shorten these too, unless somebody set the tune steps themselves; so a ratio is at most 1.
+    """
+    own, other = STEP_BUDGET, TIME_BUDGET
+    for layer in reversed(layers):
+        given = [name for name in (*STEP_BUDGET, *TIME_BUDGET) if name in layer]
+        if {*given} & {*STEP_BUDGET} and {*given} & {*TIME_BUDGET}:
+            raise SettingsError(
+                f"{', '.join(given)}: are a budget in steps and one in seconds (from: {layer[given[0]].origin}): give "
+                "steps or seconds, not both."
+            )
+        if given:
+            own, other = (TIME_BUDGET, STEP_BUDGET) if given[0] in TIME_BUDGET else (own, other)
+            break
+    tune, confirm = own
+    known = settings[tune].value, settings[confirm].value
+    lengths = [settings[name].value for name in other]
+    shipped = ("preset", "default")
+    if None in known and known != (None, None) and None not in lengths:
+        ratio = lengths[0] / lengths[1]
+        if settings[other[0]].origin.startswith(shipped):
+            ratio = min(ratio, 1)
+        if known[0] is None:
+            settings[tune] = Setting(_whole(tune, known[1] * ratio), f"{settings[confirm].origin} ({confirm})")
+        else:
+            settings[confirm] = Setting(_whole(confirm, known[0] / ratio), f"{settings[tune].origin} ({tune})")
+    for name in other:
+        settings[name] = Setting(None, "default")
+    short, long = settings[tune], settings[confirm]
+    if short.origin.startswith(shipped) and not long.origin.startswith(shipped):
+        settings[tune] = Setting(min(short.value, long.value), f"{long.origin} ({confirm})")
+
+
+def _whole(name: str, amount: float) -> float:
+    """Steps are whole, and at least one."""
+    return max(1, round(amount)) if name.endswith("steps") else amount
 
 
 def preset_path(preset: str) -> Path:
@@ -100,7 +167,7 @@ def preset_path(preset: str) -> Path:
         near = difflib.get_close_matches(preset, PRESETS, n=1)
         hint = f" Did you mean {near[0]}?" if near else ""
         raise SettingsError(f"preset: there is no preset {preset!r}.{hint} There are: {', '.join(PRESETS)}.")
-    return Path(studies.__file__).with_name(f"optimizers-{preset}.toml")
+    return Path(studies.__file__).with_name(PRESET_FILES[preset])
 
 
 def read_study_file(path: Path) -> dict[str, Any]:
@@ -125,7 +192,9 @@ def read_study_file(path: Path) -> dict[str, Any]:
 
 def _checked(name: str, value: Any, origin: str) -> Setting:
     """A setting of its own type (the environment has only text); SettingsError names the field and its origin."""
-    if name in _OUTSIDE_TYPES:
+    if name == "schedule" and isinstance(value, (list, tuple)):
+        kind = Annotated[tuple[Schedule, ...], Field(min_length=1), AfterValidator(_each_once)]
+    elif name in _OUTSIDE_TYPES:
         kind = _OUTSIDE_TYPES[name]
     else:
         field = StudySpec.model_fields[name]
@@ -140,8 +209,14 @@ def _checked(name: str, value: Any, origin: str) -> Setting:
         ) from error
 
 
+def _each_once(schedules: tuple[str, ...]) -> tuple[str, ...]:
+    if len({*schedules}) < len(schedules):
+        raise ValueError("must name each schedule once")
+    return schedules
+
+
 def _from_environment(name: str, variable: str, text: str) -> Any:
-    if name == "optimizers":
+    if name == "optimizers" or (name == "schedule" and "," in text):
         return [part.strip() for part in text.split(",")]
     if name == "spaces":
         raise SettingsError(f"{variable}: spaces belong into a study file.")
@@ -172,13 +247,18 @@ def from_variable(variable: str, default: str, environ: Mapping[str, str] = os.e
 
 
 def build_spec(settings: Mapping[str, Setting], **derived: Any) -> StudySpec:
-    """A StudySpec of resolved settings and the derived fields; SettingsError names the field and its origin."""
+    """A StudySpec of resolved settings and the derived fields; SettingsError names the field and its origin.
+
+    Raises SettingsError, too, where `schedule` is a list: that is a series of studies (`bench.prepare`).
+    """
     values = {name: setting.value for name, setting in settings.items() if name not in _OUTSIDE_SPEC}
     try:
         return StudySpec(**values, **derived)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
+        if not field:  # of several fields at once, which it names
+            raise SettingsError(f"study: {first['msg'].removeprefix('Value error, ')}.") from error
         origin = settings[str(first["loc"][0])].origin if first["loc"] and first["loc"][0] in settings else "derived"
         raise SettingsError(
             f"{field}: {first['msg'].removeprefix('Value error, ')} (got {first['input']!r}, from: {origin})."

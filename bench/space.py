@@ -1,11 +1,15 @@
 """Search spaces as data: what can be tuned, and the point of a space that a point of the unit cube stands for."""
 
+import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from posemodel.errors import SettingsError
+
+Value = float | bool | str | tuple[float, ...]
+"""What a hyperparameter can be: betas, for instance, are a tuple."""
 
 
 @dataclass(frozen=True)
@@ -25,20 +29,35 @@ class Log:
 class Categorical:
     """A few values, each as likely as the others."""
 
-    values: tuple[float, ...]
+    values: tuple[Value, ...]
 
-    def at(self, unit: float) -> float:
+    def at(self, unit: float) -> Value:
         """The value at 0..1 of the list."""
         return self.values[min(int(unit * len(self.values)), len(self.values) - 1)]
 
 
-Dimension = Log | Categorical
+@dataclass(frozen=True)
+class Fixed:
+    """One value: part of every point, and no dimension of the search."""
+
+    value: Value
+
+
+Dimension = Log | Categorical | Fixed
 Space = Mapping[str, Dimension]
 
 
-def point(space: Space, unit: Sequence[float]) -> dict[str, float]:
-    """Hyperparameters at a point of the unit cube, one coordinate for each dimension in order."""
-    return {name: dimension.at(u) for (name, dimension), u in zip(space.items(), unit, strict=True)}
+def searched(space: Space) -> int:
+    """How many dimensions are searched: all but the fixed ones."""
+    return sum(not isinstance(dimension, Fixed) for dimension in space.values())
+
+
+def point(space: Space, unit: Sequence[float]) -> dict[str, Value]:
+    """Hyperparameters at a point of the unit cube: one coordinate for each searched dimension, in order."""
+    if len(unit) != searched(space):
+        raise ValueError(f"{len(unit)} coordinates for {searched(space)} searched dimensions")
+    left = iter(unit)
+    return {name: d.value if isinstance(d, Fixed) else d.at(next(left)) for name, d in space.items()}
 
 
 def log_ranges(space: Space) -> dict[str, tuple[float, float]]:
@@ -47,28 +66,68 @@ def log_ranges(space: Space) -> dict[str, tuple[float, float]]:
 
 
 def as_document(space: Space) -> dict[str, Any]:
-    """The space as plain data: {"lr": {"log": [low, high]}, "x": {"values": [...]}}."""
-    return {
-        name: {"log": [d.low, d.high]} if isinstance(d, Log) else {"values": list(d.values)}
-        for name, d in space.items()
-    }
+    """The space as plain data: {"lr": {"log": [low, high]}, "x": {"values": [...]}, "y": {"value": ...}}."""
+    return {name: _as_plain(dimension) for name, dimension in space.items()}
+
+
+def _as_plain(dimension: Dimension) -> dict[str, Any]:
+    if isinstance(dimension, Log):
+        return {"log": [dimension.low, dimension.high]}
+    if isinstance(dimension, Categorical):
+        return {"values": [_listed(value) for value in dimension.values]}
+    return {"value": _listed(dimension.value)}
+
+
+def _listed(value: Value) -> float | bool | str | list[float]:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def from_document(document: Mapping[str, Any], where: str) -> dict[str, Dimension]:
-    """The inverse of ``as_document``; SettingsError names the field (``where`` is its prefix)."""
-    return {name: _dimension(value, f"{where}.{name}") for name, value in document.items()}
+    """The inverse of ``as_document``; a bare value is a fixed one. SettingsError names the field, after ``where``."""
+    return {name: dimension(value, f"{where}.{name}") for name, value in document.items()}
 
 
-def _dimension(value: Any, where: str) -> Dimension:
-    if isinstance(value, Mapping) and len(value) == 1:
-        (form, numbers), *_ = value.items()
-        if isinstance(numbers, (list, tuple)) and numbers and all(_is_number(n) for n in numbers):
-            if form == "log" and len(numbers) == 2 and 0 < numbers[0] < numbers[1]:
-                return Log(float(numbers[0]), float(numbers[1]))
-            if form == "values":
-                return Categorical(tuple(float(n) for n in numbers))
-    raise SettingsError(f"{where}: must be {{log = [low, high]}} with 0 < low < high, or {{values = [...]}}.")
+FORMS = {
+    "log": "{log = [low, high]} with 0 < low < high",
+    "values": "{values = [...]} of numbers, words, true, false or lists of numbers",
+    "value": "one number, word, true, false or list of numbers",
+}
+"""Of a study file."""
+
+
+def dimension(given: Any, where: str, *, forms: Mapping[str, str] = FORMS, shown: str | None = None) -> Dimension:
+    """One dimension of plain data, e.g. ``{"log": [1e-5, 1e-2]}``.
+
+    SettingsError begins with ``where`` and tells the ``forms`` that it could have, and ``shown`` as what was given.
+    """
+    if not isinstance(given, Mapping):
+        given = {"value": given}
+    (form, content), *others = given.items() or [("", None)]
+    if form not in FORMS or others:
+        near = difflib.get_close_matches(form, FORMS, n=1) or [f for f in FORMS if form.startswith(f)]  # loguniform
+        hint = f", did you mean {near[0]}?" if near and not others else "."
+        raise SettingsError(f"{where}: must be {' or '.join(forms.values())}; got {shown or dict(given)!s}{hint}")
+    entries = content if isinstance(content, (list, tuple)) else []
+    if form == "log" and len(entries) == 2 and all(map(_is_number, entries)) and 0 < entries[0] < entries[1]:
+        return Log(float(entries[0]), float(entries[1]))
+    if form == "values" and entries and all(map(_is_value, entries)):
+        return Categorical(tuple(map(_value, entries)))
+    if form == "value" and _is_value(content):
+        return Fixed(_value(content))
+    raise SettingsError(f"{where}: must be {forms[form]}; got {shown or repr(content)}.")
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_value(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return bool(value) and all(map(_is_number, value))
+    return isinstance(value, bool) or _is_number(value) or (isinstance(value, str) and value != "")
+
+
+def _value(value: Any) -> Value:
+    if isinstance(value, (list, tuple)):
+        return tuple(float(number) for number in value)
+    return value if isinstance(value, (bool, str)) else float(value)

@@ -5,10 +5,11 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
+from bench.space import Value
 from posemodel.config import MIN_SIZE, AugmentSettings, Precision, Schedule, Settings, TrainSettings
 from posemodel.errors import SettingsError
 
@@ -16,7 +17,12 @@ Phase = Literal["tune", "confirm"]
 TUNE: Phase = "tune"
 CONFIRM: Phase = "confirm"
 PRESETS = ("smoke", "small", "full")
+PrunerName = Literal["none", "median", "hyperband"]
+STEP_BUDGET, TIME_BUDGET = ("tune_steps", "steps"), ("tune_seconds", "seconds")
+"""Fields of a study's budget, tune and confirm; it has one of the two."""
 ID_CHARACTERS = 16
+MAX_TRIALS = 1000
+"""Tune trials of one optimizer: tune seeds count up to it, and confirm seeds begin above it."""
 
 
 class StudySpec(Settings):
@@ -33,17 +39,27 @@ class StudySpec(Settings):
     network: str = "small"
     size: int = Field(ge=MIN_SIZE)
     optimizers: tuple[str, ...]
-    spaces: dict[str, dict[str, dict[str, list[float]]]]
-    """Tuning space of each optimizer: {"lr": {"log": [low, high]}, ...}."""
-    trials: int = Field(ge=1)
+    """Registry names, names of `torch.optim` classes in any case, or dotted paths, as the user gave them."""
+    spaces: dict[str, dict[str, dict[str, Any]]]
+    """Tuning space of each optimizer: {"lr": {"log": [low, high]}, "x": {"values": [...]}, "betas": {"value": ...}}."""
+    trials: int = Field(ge=1, le=MAX_TRIALS)
     """Tune trials for each optimizer."""
     seeds: int = Field(ge=1)
     """Confirm seeds for each optimizer; seed k is the same weights and data order for all."""
-    tune_steps: int = Field(ge=1)
-    steps: int = Field(ge=1)
-    """Steps of a confirm trial."""
+    tune_steps: int | None = Field(default=None, ge=1)
+    steps: int | None = Field(default=None, ge=1)
+    """Steps of a confirm trial; both phases have a budget in steps, or both in seconds of training."""
+    tune_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Seconds of training of a confirm trial, evaluation not counted."""
     evaluations: int = Field(default=5, ge=1)
     """AP evaluations in a confirm trial: its learning curve."""
+    pruner: PrunerName = "none"
+    """Ends hopeless tune trials early, never confirm trials; favours optimizers and settings that start fast."""
+    tune_evaluations: int = Field(default=5, ge=1)
+    """AP evaluations in a tune trial where there is a pruner; without one it has a single one, at its end."""
+    controls: bool = True
+    """Run the limit of AdaBound's kind (SGD with momentum) on the confirm seeds beside each of that kind."""
     batch_size: int = Field(default=8, ge=1)
     num_workers: int = Field(default=0, ge=0)
     pin_memory: bool = False
@@ -72,6 +88,31 @@ class StudySpec(Settings):
             raise ValueError("must name at least one optimizer, each once")
         return value
 
+    @model_validator(mode="after")
+    def _one_kind_of_budget(self) -> Self:
+        given = [name for name in (*STEP_BUDGET, *TIME_BUDGET) if getattr(self, name) is not None]
+        if tuple(given) not in (STEP_BUDGET, TIME_BUDGET):
+            raise ValueError(
+                "give tune_steps and steps, or tune_seconds and seconds: both phases have one kind of budget "
+                f"(given: {', '.join(given) or 'none'})"
+            )
+        return self
+
+    @classmethod
+    def stored(cls, document: Mapping[str, Any]) -> Self:
+        """A study as it was stored, by an earlier version too: that one ran no controls."""
+        return cls.model_validate({"controls": False} | dict(document))
+
+    def length(self, phase: Phase) -> tuple[float, str]:
+        """The budget of a phase's trials, and its unit: `step` or `second`."""
+        steps, seconds = (self.tune_steps, self.tune_seconds) if phase == TUNE else (self.steps, self.seconds)
+        return (steps, "step") if steps is not None else (seconds or 0.0, "second")
+
+    def length_text(self, phase: Phase) -> str:
+        """The budget of a phase's trials in words: `180 steps`, `20 seconds of training`."""
+        amount, unit = self.length(phase)
+        return f"{amount:g} {unit}{'' if amount == 1 else 's'}{' of training' if unit == 'second' else ''}"
+
     def identity(self) -> dict[str, Any]:
         """What makes this study itself: all fields but the folder in which the data stands."""
         return self.model_dump(mode="json", exclude={"data"})
@@ -84,7 +125,12 @@ class TrialSpec(Settings):
     index: int
     """Position in the plan."""
     optimizer: str
-    hyperparameters: dict[str, float]
+    """The name that tables show."""
+    built_by: str = ""
+    """The optimizer that is built, where that is another one: a control's. Empty: `optimizer` itself."""
+    control_of: str = ""
+    """The optimizer whose control this trial is; empty for all others."""
+    hyperparameters: dict[str, Value]
     at_border: tuple[str, ...] = ()
     """Tuned hyperparameters whose value sits at the border of its range (confirm phase)."""
     weight_decay: float = 0.0
@@ -96,6 +142,11 @@ class TrialSpec(Settings):
         """Digest of the content, the same on every machine (folders are left out)."""
         content = self.model_dump(mode="json", exclude={"index": True, "at_border": True, "train": {"data"}})
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:ID_CHARACTERS]
+
+    @property
+    def builds(self) -> str:
+        """Name of the optimizer that is built."""
+        return self.built_by or self.optimizer
 
     def with_data(self, data: Path) -> "TrialSpec":
         """The same trial with its data set in another folder."""
@@ -114,6 +165,12 @@ def augment_settings(spec: StudySpec) -> AugmentSettings:
 
 def refuse_difference(name: str, known: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     """SettingsError with every difference if a study's name already stands for another specification."""
+    absent = sorted({*wanted} - {*known})
+    if absent:
+        raise SettingsError(
+            f"name: the study {name!r} was begun by another version of posebench, which has no {', '.join(absent)}. "
+            "Go on with it in that version, or give another --name."
+        )
     changed = differences(known, wanted)
     if changed:
         raise SettingsError(

@@ -88,6 +88,7 @@ class Watcher:
                 entry.since or 0.0,
                 entry.host,
                 entry.pid,
+                seconds=entry.seconds,
             )
             for entry in entries
             if entry.state == RUNNING and entry.trial_id not in done

@@ -98,8 +98,8 @@ class Tracker(StudyRuns):
                 self._describe_study(made, spec)
                 return made
             self.client.delete_run(made)  # another process was first
-        known = StudySpec.model_validate(self.study_document())
-        refuse_difference(spec.name, known.identity(), spec.identity())
+        known = {name: value for name, value in self.study_document().items() if name != "data"}
+        refuse_difference(spec.name, known, spec.identity())
         self.client.set_tag(parent, SPEC_TAG, spec.model_dump_json())  # the data may stand in another folder now
         if not self.client.get_run(parent).inputs.dataset_inputs:
             self._describe_study(parent, spec)  # a kill came in between

@@ -10,7 +10,7 @@ import sqlite3
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
@@ -205,8 +205,9 @@ def _measured(value: float) -> float:
 def _as_record(run: Any) -> Record:
     parameters, tags = run.data.params, run.data.tags
     values: dict[str, Any] = {"status": Status(tags[STATUS_TAG]), "error": tags.get(ERROR_TAG, "")}
+    later = {field.name for field in fields(Record) if field.default is not MISSING}  # unknown to earlier versions
     for name in TEXT_FIELDS:
-        if name not in values:
+        if name not in values and (name in parameters or name not in later):
             kind = Record.__annotations__[name]
             values[name] = parameters[name] if kind is str else json.loads(parameters[name])
     metrics = {

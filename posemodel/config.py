@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 Device = Literal["auto", "cuda", "mps", "cpu"]
 StartMethod = Literal["fork", "spawn", "forkserver"]
-Schedule = Literal["cosine", "constant"]
+Schedule = Literal["constant", "cosine", "step"]
 Precision = Literal["fp32", "bf16"]
 TargetsPlace = Literal["auto", "loader", "device"]
 
@@ -122,9 +122,12 @@ class TrainSettings(Settings):
 
     steps: int | None = Field(default=None, ge=1)
     epochs: int | None = Field(default=None, ge=1)
+    seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Seconds of training, evaluation and checkpoints not counted: the number of steps then depends on the machine."""
     schedule: Schedule = "cosine"
+    """After the warm-up; step: x 0.1 at 50 % and at 75 % of the budget."""
     warmup: Share = 0.05
-    """Share of the steps over which the learning rate rises linearly."""
+    """Share of the budget (steps or seconds) over which the learning rate rises linearly."""
     foreground_weight: float = Field(default=1.0, ge=1)
     """Weight of cells where a map is fully on, relative to background cells (1: the published loss)."""
 
@@ -143,6 +146,8 @@ class TrainSettings(Settings):
     """Steps between validation losses (None: ten times in the run); the last step always has one."""
     ap_every: int | None = Field(default=None, ge=1)
     """Steps between AP evaluations (None: at the end only)."""
+    evaluations: int | None = Field(default=None, ge=1)
+    """With `seconds`: AP evaluations at equal shares of the time, the last at the end (None: at the end only)."""
     checkpoint_every: int | None = Field(default=None, ge=1)
     """Steps between checkpoints (None: at every validation)."""
     time_limit: float | None = Field(default=None, gt=0)
@@ -150,6 +155,10 @@ class TrainSettings(Settings):
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
-        if (self.steps is None) == (self.epochs is None):
-            raise ValueError("give either steps or epochs, and not both")
+        given = [name for name in ("steps", "epochs", "seconds") if getattr(self, name) is not None]
+        if len(given) != 1:
+            also = f", not {' and '.join(given)}" if given else ""
+            raise ValueError(f"give one of steps, epochs and seconds{also}")
+        if self.evaluations is not None and self.seconds is None:
+            raise ValueError("evaluations are shares of a budget in seconds: with steps or epochs, give ap_every")
         return self

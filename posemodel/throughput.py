@@ -42,6 +42,8 @@ class ThroughputMeter:
         self.totals = totals if totals is not None else Totals()
         self._first_window = True
         self._running = False
+        self._step_seconds = 0.0
+        """Of the last steady window."""
         self._events: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
         self._reset()
 
@@ -84,6 +86,16 @@ class ThroughputMeter:
         self.images += images
         self.steps += 1
 
+    def spent(self) -> float:
+        """Seconds of training so far, without waiting for the device.
+
+        A device that works behind the clock's back (CUDA) is taken to keep the pace of its last window.
+        """
+        if not self._running:
+            return self.totals.train_seconds
+        pace = 0.0 if self.device.type == "cpu" else self.steps * self._step_seconds
+        return self.totals.train_seconds + max(time.perf_counter() - self._began, pace)
+
     def close_window(self) -> dict[str, float]:
         """End the window at a synchronised border, begin the next, and return the window's figures."""
         if not self._running or self.steps == 0:
@@ -97,6 +109,7 @@ class ThroughputMeter:
         )  # fmt: skip
         self.totals.train_seconds += seconds
         if not self._first_window:
+            self._step_seconds = seconds / self.steps
             for name in ("seconds", "images", "wait_seconds", "optimizer_seconds", "steps"):
                 field = f"steady_{name}"
                 setattr(self.totals, field, getattr(self.totals, field) + getattr(window, field))

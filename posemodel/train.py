@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from posemodel.atomic_write import remove_leftovers
-from posemodel.config import Schedule, TrainSettings
+from posemodel.config import TrainSettings
 from posemodel.data.coco import PackedSplit, left_out_of, open_split
 from posemodel.data.layout import fingerprint
 from posemodel.data.loader import PoseDataset, build_loader, targets_in_workers
@@ -27,17 +27,15 @@ from posemodel.network import PoseNetwork, build_network, input_geometry
 from posemodel.network.backbones import load_vgg19_weights
 from posemodel.network.weights import CheckpointInfo, save_weights
 from posemodel.predict import validate, validation_loader
-from posemodel.throughput import ThroughputMeter
+from posemodel.schedule import budget_of
+from posemodel.throughput import ThroughputMeter, Totals
 from posemodel.training_state import Progress, TrainingState, optimizer_state_bytes
 from posemodel.training_step import TrainingStep
 
-RunStatus = Literal["complete", "diverged", "timed_out"]
+RunStatus = Literal["complete", "diverged", "timed_out", "pruned"]
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 OnMetrics = Callable[[int, dict[str, float]], None]
 
-VALIDATIONS_PER_RUN = 10
-ROUNDING = 1e-9
-"""0.07 * 100 is a little over 7: not a reason for an eighth step."""
 RESUME_FILE = "resume.pt"
 LAST_FILE = "last.safetensors"
 BEST_FILE = "best.safetensors"
@@ -52,21 +50,6 @@ class TrainResult:
     metrics: dict[str, float]
     network: PoseNetwork
     """As the last step left it."""
-
-
-def schedule_factor(schedule: Schedule, warmup: float, total_steps: int) -> Callable[[int], float]:
-    """Multiplier of the learning rate for the step about to be taken (0-based): linear warm-up, then the schedule."""
-    warmup_steps = math.ceil(warmup * total_steps - ROUNDING)
-
-    def factor(step: int) -> float:
-        if step < warmup_steps:
-            return (step + 1) / (warmup_steps + 1)
-        if schedule == "constant":
-            return 1.0
-        progress = (step - warmup_steps) / max(total_steps - warmup_steps, 1)
-        return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
-
-    return factor
 
 
 def open_training_splits(settings: TrainSettings) -> tuple[PackedSplit, PackedSplit]:
@@ -95,6 +78,7 @@ def train(
     on_open: Callable[[PackedSplit, PackedSplit], None] | None = None,
     run_record: Mapping[str, Any] | None = None,
     should_stop: Callable[[], bool] | None = None,
+    should_prune: Callable[[float], bool] | None = None,
 ) -> TrainResult:
     """Train one network.
 
@@ -104,7 +88,9 @@ def train(
     ``on_open`` gets the split trained on and the split scored before the first step.
     ``resume`` goes on from its `resume.pt`. ``run_record``: what else defines the run (the optimizer, say), kept in
     the checkpoints; a resumed run must have the same. ``should_stop`` is asked after each step; on True the state is
-    saved and KeyboardInterrupt raised. A loss that is NaN or infinite ends the run as `diverged`.
+    saved and KeyboardInterrupt raised. A loss that is NaN or infinite ends the run as `diverged`. ``should_prune`` is
+    asked with each AP but the last one; True ends the run there as `pruned`. With a budget in seconds the run is over
+    at the first step that ends after them, and the number of steps depends on the machine, in a resumed run too.
     Raises DataError, SettingsError or CheckpointError.
     """
     began = time.monotonic()
@@ -123,10 +109,6 @@ def train(
     loader_settings = settings.loader.model_copy(update={"pin_memory": pin_memory})
     loader, sampler = build_loader(dataset, loader_settings, training=True, seed=settings.seed)
     val_loader = validation_loader(val_split, geometry, loader_settings, with_targets=with_targets)
-    steps_per_epoch = len(loader)
-    total_steps = settings.steps or (settings.epochs or 0) * steps_per_epoch
-    val_every = settings.val_every or math.ceil(total_steps / VALIDATIONS_PER_RUN)
-    checkpoint_every = settings.checkpoint_every or val_every
 
     network = build_network(settings.network, seed=settings.seed)
     if settings.backbone_weights is not None:
@@ -136,7 +118,10 @@ def train(
     network.precision = settings.precision
     network.to(device, memory_format=torch.channels_last).train()
     optimizer = make_optimizer(network.parameters())
-    scheduler = LambdaLR(optimizer, schedule_factor(settings.schedule, settings.warmup, total_steps))
+    totals = Totals()
+    meter = ThroughputMeter(device, totals)
+    budget = budget_of(settings, len(loader), meter)
+    scheduler = LambdaLR(optimizer, budget.factor)
     torch.manual_seed(settings.seed)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
@@ -144,15 +129,16 @@ def train(
     if settings.skip_bad:
         # Files that are mended meanwhile change what is trained on, and the annotations' digest would not tell.
         run_record |= {"images": train_split.digest(), **left_out.as_metrics()}
-    state = TrainingState(network, optimizer, scheduler, _identity(settings, run_record) if out is not None else {})
+    identity = _identity(settings, run_record) if out is not None else {}
+    state = TrainingState(network, optimizer, scheduler, identity, totals=totals)
     left = _resumable(out) if resume else None
     if left is not None:
         state.restore(left, device)
+        budget.resumed()
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)  # from here on there is something to resume
         remove_leftovers(out)
     progress = state.progress
-    meter = ThroughputMeter(device, state.totals)
     info = CheckpointInfo(settings.network, geometry.size, {**settings.model_dump(mode="json"), **run_record})
     metrics = state.metrics
     step = TrainingStep(network, optimizer, scheduler, geometry, meter, foreground_weight=settings.foreground_weight)
@@ -175,7 +161,8 @@ def train(
             metrics["gpu_memory_peak_bytes"] = torch.cuda.max_memory_allocated(device)
         return TrainResult(status, progress.step, dict(metrics), network)
 
-    while progress.step < total_steps:
+    last = budget.over(progress.step)  # of a run that had ended before it was resumed
+    while not last:
         network.freeze_backbone(progress.epoch < settings.frozen_backbone_epochs)
         sampler.epoch, sampler.skip = progress.epoch, progress.samples_done
         meter.start()
@@ -184,16 +171,20 @@ def train(
             progress.step += 1
             progress.samples_done += len(batch.images)
 
-            last = progress.step == total_steps
-            due_val = last or progress.step % val_every == 0
-            due_ap = last or (settings.ap_every is not None and progress.step % settings.ap_every == 0)
+            near_end = budget.nearly_over(progress.step)
+            due_val, due_ap = budget.due(progress.step)
             stop = should_stop is not None and should_stop()
-            due_checkpoint = out is not None and (last or stop or progress.step % checkpoint_every == 0)
+            every = settings.checkpoint_every
+            due_checkpoint = out is not None and (stop or (due_val if every is None else progress.step % every == 0))
             due_window = progress.step == 1 or progress.step % settings.log_every == 0
-            if not (due_window or due_val or due_ap or due_checkpoint or stop):
+            if not (due_window or due_val or due_ap or due_checkpoint or stop or near_end):
                 continue
 
             window = meter.close_window()
+            last = near_end and budget.over(progress.step)
+            if last:
+                due_val = due_ap = True
+                due_checkpoint = out is not None
             mean_loss = step.mean_loss()
             report({"loss": mean_loss, "lr": step.lr, **window})
             if not math.isfinite(mean_loss):
@@ -206,8 +197,11 @@ def train(
                 report(found)
                 if not math.isfinite(found["val_loss"]):
                     return finish("diverged")
-                if _is_best(found, progress, by_ap=settings.ap_every is not None) and out is not None:
+                by_ap = settings.ap_every is not None or settings.evaluations is not None
+                if _is_best(found, progress, by_ap=by_ap) and out is not None:
                     save_weights(out / BEST_FILE, network, info)
+                if should_prune is not None and not last and "ap" in found and should_prune(found["ap"]):
+                    return finish("pruned")
             if due_checkpoint and out is not None:
                 meter.pause()
                 save_weights(out / LAST_FILE, network, info)
@@ -274,7 +268,8 @@ def _resumable(out: Path | None) -> Path | None:
 
 def _identity(settings: TrainSettings, run_record: Mapping[str, Any]) -> dict[str, Any]:
     """What must not change between a run and its resumption (devices, workers and how often it reports may)."""
-    free = {"data", "device", "loader", "log_every", "val_every", "ap_every", "checkpoint_every", "time_limit"}
+    free = {"data", "device", "loader", "log_every", "val_every", "ap_every", "evaluations", "checkpoint_every"}
+    free |= {"time_limit"}
     return {
         **settings.model_dump(mode="json", exclude=free),
         "batch_size": settings.loader.batch_size,

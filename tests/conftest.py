@@ -1,6 +1,7 @@
 """Fixtures that several test modules share."""
 
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -17,6 +18,9 @@ from tests.support.coco_builder import CocoBuilder  # noqa: E402
 
 _cache = tempfile.TemporaryDirectory(prefix="posebench-tests-")  # removed when the tests end
 os.environ["POSEBENCH_CACHE"] = _cache.name  # of processes that tests start, too
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # tests run in a shell's background: commands would be deaf too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -1,49 +1,76 @@
 """Records in, frames and sentences out: pure functions that no disk, clock or database touches.
 
-``scores`` turns records into one number a trial, ``selection`` picks what the confirm phase runs, ``rankings`` and
-``comparisons`` say what it found, ``verdict`` says it in words; ``bands`` and ``sensitivity`` are what figures draw,
-``costs`` what it took. Statistics stand in ``intervals`` and ``p_values``.
+``study_analysis`` is the entry: raw trials in, everything statistical out. Its parts: ``scores`` turns records into one
+number a trial, ``selection`` picks what the confirm phase runs, ``rankings``, ``comparisons`` and ``controls`` say what
+it found, ``verdict`` says it in words; ``bands``, ``views``, ``best_so_far`` and ``sensitivity`` are what figures draw,
+``costs`` what it took. ``two_studies`` sets two studies side by side. Trials of controls are left out of all of
+them but ``controls``. Statistics stand in ``intervals`` and ``p_values``.
 """
 
 from bench.analysis.bands import curve_bands
-from bench.analysis.comparisons import minimal_detectable_difference, paired_comparisons
+from bench.analysis.best_so_far import best_so_far
+from bench.analysis.columns import split_controls
+from bench.analysis.comparisons import ALPHA, minimal_detectable_difference, paired_comparisons
+from bench.analysis.controls import control_comparisons, control_sentence
 from bench.analysis.costs import TimeUse, costs, time_use
-from bench.analysis.intervals import Interval, mean_interval, mean_intervals, paired_interval
+from bench.analysis.intervals import Interval, mean_interval, mean_intervals, paired_interval, unpaired_interval
 from bench.analysis.json_safe import to_json_safe
-from bench.analysis.p_values import holm, paired_t_p, signed_rank_p
+from bench.analysis.names import short_names
+from bench.analysis.p_values import holm, paired_t_p, signed_rank_p, welch_t_p
 from bench.analysis.rankings import summarize
 from bench.analysis.scores import score, score_table
 from bench.analysis.selection import at_border, best_settings, leader
-from bench.analysis.sensitivity import lr_sensitivity
-from bench.analysis.sources import chosen_rows, seed_rows
+from bench.analysis.sensitivity import lr_sensitivity, lr_shares
+from bench.analysis.sources import chosen_rows, implementation_rows, seed_rows
+from bench.analysis.study import StudyAnalysis, study_analysis
 from bench.analysis.targets import default_target, time_to_target
-from bench.analysis.verdict import verdict
+from bench.analysis.two_studies import compare_studies, why_not_paired
+from bench.analysis.two_studies_verdict import comparison_verdict
+from bench.analysis.verdict import none_completed, verdict
+from bench.analysis.views import budget_views
 
 __all__ = [
+    "ALPHA",
     "Interval",
+    "StudyAnalysis",
     "TimeUse",
     "at_border",
     "best_settings",
+    "best_so_far",
+    "budget_views",
     "chosen_rows",
+    "compare_studies",
+    "comparison_verdict",
+    "control_comparisons",
+    "control_sentence",
     "costs",
     "curve_bands",
     "default_target",
     "holm",
+    "implementation_rows",
     "leader",
     "lr_sensitivity",
+    "lr_shares",
     "mean_interval",
     "mean_intervals",
     "minimal_detectable_difference",
+    "none_completed",
     "paired_comparisons",
     "paired_interval",
     "paired_t_p",
     "score",
     "score_table",
     "seed_rows",
+    "short_names",
     "signed_rank_p",
+    "split_controls",
+    "study_analysis",
     "summarize",
     "time_to_target",
     "time_use",
     "to_json_safe",
+    "unpaired_interval",
     "verdict",
+    "welch_t_p",
+    "why_not_paired",
 ]

@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from bench.analysis.columns import COMPLETE, CONFIRM, with_curve_columns, with_record_columns
+from bench.analysis.columns import COMPLETE, CONFIRM, numbers, study_records
+from bench.analysis.curve_points import NO_POINTS, points_by_trial
 from bench.analysis.scores import WORST_SCORE
 
 COLUMNS = ("optimizer", "x", "mean", "low", "high", "n")
@@ -28,13 +29,18 @@ def curve_bands(records: pd.DataFrame, curves: pd.DataFrame, *, value: str, over
         Rows optimizer, x (in ``over``'s unit), mean, low, high, n (seeds), sorted by optimizer and x. Optimizers of
         whose seeds one has no evaluation at all are left out, unless it did not complete and ``value`` is ``ap``.
     """
-    records = with_record_columns(records)
+    records = study_records(records)
     confirm = records[records["phase"] == CONFIRM]
-    curves = with_curve_columns(curves)
+    points = points_by_trial(curves, value=value, over=over)
     worst = WORST_SCORE if value == "ap" else None
+    ends = np.nan_to_num(numbers(confirm["steps_done" if over == "step" else "train_seconds"]))
     rows: list[pd.DataFrame] = []
-    for name, own in confirm.groupby("optimizer"):
-        seeds = [_seed_curve(trial, curves, value, over, worst) for _, trial in own.iterrows()]
+    for name, places in sorted(confirm.groupby("optimizer").indices.items()):
+        own = zip(confirm["trial_id"].iloc[places], confirm["status"].iloc[places], ends[places], strict=True)
+        seeds = [
+            _seed_curve(*points.get(str(trial), NO_POINTS), complete=status == COMPLETE, ended=float(end), worst=worst)
+            for trial, status, end in own
+        ]
         if any(len(x) == 0 for x, _, _ in seeds):
             continue
         rows.append(_band(seeds).assign(optimizer=name))
@@ -42,18 +48,13 @@ def curve_bands(records: pd.DataFrame, curves: pd.DataFrame, *, value: str, over
 
 
 def _seed_curve(
-    trial: pd.Series, curves: pd.DataFrame, value: str, over: str, worst: float | None
+    x: np.ndarray, y: np.ndarray, *, complete: bool, ended: float, worst: float | None
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """Places and values of one trial's finite evaluations, and the place up to which its value is known."""
-    own = curves[curves["trial_id"] == trial["trial_id"]]
-    own = own[np.isfinite(pd.to_numeric(own[value], errors="coerce").astype(float))].sort_values("step")
-    x, y = own[over].to_numpy(float), own[value].to_numpy(float)
-    if trial["status"] == COMPLETE:
+    """Places and values of one trial, and the place up to which its value is known; it ``ended`` at 0 if unmeasured."""
+    if complete:
         return x, y, np.inf
     if worst is None:
         return x, y, x[-1] if len(x) else 0.0
-    ended = trial.get("steps_done" if over == "step" else "train_seconds", np.nan)
-    ended = float(ended) if pd.notna(ended) else 0.0  # a trial that failed measured nothing
     before = x < ended
     return np.append(x[before], ended), np.append(y[before], worst), np.inf
 

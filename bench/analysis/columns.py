@@ -1,9 +1,11 @@
 """The columns that the analysis reads from records and curves, and what an absent one means."""
 
+import numpy as np
 import pandas as pd
 
 COMPLETE = "complete"
 DIVERGED = "diverged"
+PRUNED = "pruned"
 TUNE = "tune"
 CONFIRM = "confirm"
 
@@ -28,6 +30,9 @@ MEASURED_RECORD_COLUMNS = (
 )
 """What a trial may not have measured: absent means unknown (NaN)."""
 
+TEXT_RECORD_COLUMNS = ("control_of", "implementation")
+"""Absent in the records of older studies, and then an empty text."""
+
 CURVE_COLUMNS = ("trial_id", "step", "train_seconds", "ap")
 """One row for each evaluation during a confirm trial."""
 
@@ -39,12 +44,46 @@ def with_record_columns(records: pd.DataFrame) -> pd.DataFrame:
         records: One row a trial. A frame without rows may lack any column (a study that has only begun).
 
     Returns:
-        A new frame with a fresh row index; measured columns that were absent hold NaN.
+        A frame with rows numbered from 0, the given one where it is already so; measured columns that were absent hold
+        NaN, `TEXT_RECORD_COLUMNS` an empty text.
 
     Raises:
         ValueError: The frame has rows and lacks one of ``REQUIRED_RECORD_COLUMNS``.
     """
-    return _with_columns(records, "records", REQUIRED_RECORD_COLUMNS, MEASURED_RECORD_COLUMNS)
+    optional = (*MEASURED_RECORD_COLUMNS, *TEXT_RECORD_COLUMNS)
+    whole = _with_columns(records, "records", REQUIRED_RECORD_COLUMNS, optional)
+    if whole is records and not any(records[name].isna().any() for name in TEXT_RECORD_COLUMNS):
+        return records
+    return pd.DataFrame({name: _plain(name, column) for name, column in whole.items()})
+
+
+def split_controls(records: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The records of the study itself, and those of its controls (``control_of`` names an optimizer)."""
+    records = with_record_columns(records)
+    control = records["control_of"].to_numpy(object) != ""
+    if not control.any():
+        return records, records.iloc[:0]
+    return records[~control].reset_index(drop=True), records[control].reset_index(drop=True)
+
+
+def study_records(records: pd.DataFrame) -> pd.DataFrame:
+    """`with_record_columns`, without the trials of controls: these stand outside every ranking and family of tests."""
+    return split_controls(records)[0]
+
+
+def _plain(name: str, column: pd.Series) -> pd.Series:
+    """Texts as objects: hundreds of small selections follow, which pandas' own strings make several times slower."""
+    if name in TEXT_RECORD_COLUMNS:
+        texts = column.astype(object)
+        return texts.where(texts.notna(), "")
+    return column.astype(object) if isinstance(column.dtype, pd.StringDtype) else column
+
+
+def numbers(column: pd.Series) -> np.ndarray:
+    """A measured column as floats: NaN for what is not a number."""
+    if column.dtype == float:
+        return column.to_numpy()
+    return pd.to_numeric(column, errors="coerce").to_numpy(float)
 
 
 def with_curve_columns(curves: pd.DataFrame) -> pd.DataFrame:
@@ -57,8 +96,15 @@ def with_curve_columns(curves: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_columns(frame: pd.DataFrame, what: str, required: tuple[str, ...], optional: tuple[str, ...]) -> pd.DataFrame:
-    missing = [column for column in required if column not in frame.columns]
+    known = set(frame.columns)
+    if known.issuperset((*required, *optional)) and _numbered(frame.index):
+        return frame
+    missing = [column for column in required if column not in known]
     if missing and len(frame):
         raise ValueError(f"the {what} lack the column(s) {', '.join(missing)}")
     extra = [column for column in frame.columns if column not in (*required, *optional)]
     return frame.reset_index(drop=True).reindex(columns=[*required, *optional, *extra])
+
+
+def _numbered(index: pd.Index) -> bool:
+    return isinstance(index, pd.RangeIndex) and index.start == 0 and index.step == 1

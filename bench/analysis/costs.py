@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bench.analysis.columns import COMPLETE, CONFIRM, TUNE, with_record_columns
+from bench.analysis.columns import COMPLETE, CONFIRM, TUNE, numbers, study_records, with_record_columns
 
 COLUMNS = (
     "name",
@@ -21,6 +21,16 @@ COLUMNS = (
 )
 
 
+MEDIANS = {
+    "images_per_s": "images_per_s",
+    "optimizer_step_ms": "optimizer_step_ms",
+    "optimizer_state_bytes": "optimizer_state_bytes",
+    "train_s": "train_seconds",
+    "eval_s": "eval_seconds",
+}
+"""Columns that are medians over the timed trials, and what of."""
+
+
 def costs(records: pd.DataFrame) -> pd.DataFrame:
     """What each optimizer cost.
 
@@ -34,34 +44,39 @@ def costs(records: pd.DataFrame) -> pd.DataFrame:
         recorded), ``trial_s_sum`` (wall seconds of all its trials, failed ones included) and ``time_share`` (of that
         sum over all optimizers).
     """
-    records = with_record_columns(records)
-    seconds = trial_seconds(records)
+    records = study_records(records)
+    seconds = trial_seconds(records).to_numpy()
+    measured = {name: numbers(records[name]) for name in MEDIANS.values()}
+    timed = timed_places(records)
     rows = []
-    for name, own in records.groupby("optimizer"):
-        timed = timed_trials(own)
+    for name, own in sorted(records.groupby("optimizer").indices.items()):
+        medians = {column: known_median(measured[source][timed[name]]) for column, source in MEDIANS.items()}
+        known = seconds[own][np.isfinite(seconds[own])]
+        spent = known.sum() if len(known) else np.nan
         rows.append(
-            {
-                "name": name,
-                "images_per_s": known_median(timed["images_per_s"]),
-                "optimizer_step_ms": known_median(timed["optimizer_step_ms"]),
-                "optimizer_state_bytes": known_median(timed["optimizer_state_bytes"]),
-                "train_s": known_median(timed["train_seconds"]),
-                "eval_s": known_median(timed["eval_seconds"]),
-                "timed_trials": len(timed),
-                "trials": len(own),
-                "trial_s_sum": seconds[own.index].sum(min_count=1),
-            }
+            {"name": name} | medians | {"timed_trials": len(timed[name]), "trials": len(own), "trial_s_sum": spent}
         )
     frame = pd.DataFrame(rows, columns=[column for column in COLUMNS if column != "time_share"])
     total = frame["trial_s_sum"].sum()
     return frame.assign(time_share=frame["trial_s_sum"] / total if total > 0 else np.nan)
 
 
-def timed_trials(own: pd.DataFrame) -> pd.DataFrame:
-    """One optimizer's trials whose medians are its speed: complete confirm trials, else complete tune trials."""
-    complete = own[own["status"] == COMPLETE]
-    confirm = complete[complete["phase"] == CONFIRM]
-    return confirm if len(confirm) else complete[complete["phase"] == TUNE]
+def timed_places(records: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Rows of the trials whose medians are an optimizer's speed: complete confirm trials, else complete tune trials.
+
+    Args:
+        records: From `study_records`.
+
+    Returns:
+        Row numbers by optimizer; none where no trial completed.
+    """
+    complete = (records["status"] == COMPLETE).to_numpy(bool)
+    confirm, tune = ((records["phase"] == phase).to_numpy(bool) for phase in (CONFIRM, TUNE))
+    found = {}
+    for name, own in records.groupby("optimizer").indices.items():
+        confirmed = own[complete[own] & confirm[own]]
+        found[name] = confirmed if len(confirmed) else own[complete[own] & tune[own]]
+    return found
 
 
 def trial_seconds(records: pd.DataFrame) -> pd.Series:
@@ -150,12 +165,11 @@ def time_use(records: pd.DataFrame, sessions: pd.DataFrame) -> TimeUse | None:
     )
 
 
-def known_median(column: pd.Series) -> float:
+def known_median(values: np.ndarray) -> float:
     """Median of the measured values; NaN where nothing was measured."""
-    known = _number(column)
-    known = known[np.isfinite(known)]
-    return float(known.median()) if len(known) else float("nan")
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if len(known) else float("nan")
 
 
 def _number(column: pd.Series) -> pd.Series:
-    return pd.to_numeric(column, errors="coerce").astype(float)
+    return pd.Series(numbers(column), index=column.index)

@@ -1,9 +1,9 @@
-"""p values of paired differences, and Holm's correction over a family of them."""
+"""p values of differences, paired or not, and Holm's correction over a family of them."""
 
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 
 def paired_t_p(differences: Sequence[float] | np.ndarray, *, least_sd: float = 0.0) -> float:
@@ -24,7 +24,44 @@ def paired_t_p(differences: Sequence[float] | np.ndarray, *, least_sd: float = 0
     if np.ptp(values) == 0:
         return 1.0 if values[0] == 0 else float("nan")
     t = values.mean() / (max(values.std(ddof=1), least_sd) / np.sqrt(n))
-    return float(2 * stats.t.sf(abs(t), n - 1))
+    return _two_sided(t, n - 1)
+
+
+def welch_t_p(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray, *, least_sd: float = 0.0) -> float:
+    """Two-sided p of the t test of two independent samples whose variances may differ (Welch 1947).
+
+    Args:
+        a: Values of the one sample, in any order.
+        b: Values of the other.
+        least_sd: Take each sample to spread at least this much: guards against a spread that is small by chance.
+
+    Returns:
+        NaN (no claim) where a sample has fewer than two values, and where neither varies but their means differ;
+        1 where all values are equal.
+    """
+    a, b = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    if min(len(a), len(b)) < 2:
+        return float("nan")
+    error, freedom = welch_error(a, b, least_sd=least_sd)
+    if error == 0:
+        return 1.0 if a[0] == b[0] else float("nan")
+    return _two_sided((a.mean() - b.mean()) / error, freedom)
+
+
+def welch_error(a: np.ndarray, b: np.ndarray, *, least_sd: float = 0.0) -> tuple[float, float]:
+    """Standard error of the difference of two means, and its degrees of freedom (Welch and Satterthwaite).
+
+    Both samples have two values or more. Without any spread the error is 0 and the degrees are NaN.
+    """
+    if np.ptp(a) == 0 and np.ptp(b) == 0:
+        return 0.0, float("nan")
+    of_a, of_b = (max(values.var(ddof=1), least_sd**2) / len(values) for values in (a, b))
+    freedom = (of_a + of_b) ** 2 / (of_a**2 / (len(a) - 1) + of_b**2 / (len(b) - 1))
+    return float(np.sqrt(of_a + of_b)), float(freedom)
+
+
+def _two_sided(t: float, freedom: float) -> float:
+    return float(2 * special.stdtr(freedom, -abs(t)))
 
 
 def signed_rank_p(differences: Sequence[float] | np.ndarray) -> float:

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from bench.analysis.columns import COMPLETE, CONFIRM, with_record_columns
+from bench.analysis.columns import COMPLETE, CONFIRM, numbers, study_records
 
 WORST_SCORE = 0.0
 """AP of a trial that diverged, failed, ran out of memory or timed out: the lowest AP there is, never a gap."""
@@ -20,9 +20,9 @@ def score(records: pd.DataFrame, column: str = "ap") -> pd.Series:
         One float a row on the records' index: the AP of a complete trial, ``WORST_SCORE`` for every other status and
         for a complete trial whose AP is not a finite number.
     """
-    values = pd.to_numeric(records[column], errors="coerce").astype(float)
-    counts = (records["status"] == COMPLETE) & np.isfinite(values)
-    return values.where(counts, WORST_SCORE)
+    values = numbers(records[column])
+    counts = (records["status"] == COMPLETE).to_numpy(bool) & np.isfinite(values)
+    return pd.Series(np.where(counts, values, WORST_SCORE), index=records.index, name=column)
 
 
 def score_table(records: pd.DataFrame) -> pd.DataFrame:
@@ -37,7 +37,7 @@ def score_table(records: pd.DataFrame) -> pd.DataFrame:
     Raises:
         ValueError: An optimizer has two confirm records with the same seed.
     """
-    records = with_record_columns(records)
+    records = study_records(records)
     confirm = records[records["phase"] == CONFIRM]
     twice = confirm[confirm.duplicated(["optimizer", "seed"])]
     if len(twice):
@@ -46,5 +46,10 @@ def score_table(records: pd.DataFrame) -> pd.DataFrame:
             f"{first['optimizer']} has more than one confirm record with seed {first['seed']}: "
             "pairing needs one record for each optimizer and seed"
         )
-    by_seed = score(confirm).groupby([confirm["seed"], confirm["optimizer"]]).first()
-    return by_seed.unstack("optimizer").sort_index().sort_index(axis="columns")  # noqa: PD010
+    seeds, rows = np.unique(confirm["seed"].to_numpy(), return_inverse=True)
+    names, columns = np.unique(confirm["optimizer"].to_numpy(str), return_inverse=True)
+    table = np.full((len(seeds), len(names)), np.nan)
+    table[rows, columns] = score(confirm)
+    return pd.DataFrame(
+        table, index=pd.Index(seeds, name="seed"), columns=pd.Index(names, name="optimizer", dtype=object)
+    )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.analysis.columns import COMPLETE, TUNE, with_record_columns
+from bench.analysis.columns import COMPLETE, TUNE, study_records
 from bench.analysis.scores import score
 
 BORDER_SHARE = 0.05
@@ -27,16 +27,23 @@ def best_trials(records: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One record an optimizer, indexed and sorted by ``optimizer``.
     """
-    records = with_record_columns(records)
+    records = study_records(records)
     tune = records[records["phase"] == TUNE]
-    ordered = tune.assign(
-        _incomplete=tune["status"] != COMPLETE,
-        _loss_of_ap=-score(tune),
-        _val_loss=pd.to_numeric(tune["val_loss"], errors="coerce").astype(float).fillna(np.inf),
-        _position=pd.to_numeric(tune["index"], errors="coerce").astype(float).fillna(np.inf),
-    ).sort_values(["optimizer", "_incomplete", "_loss_of_ap", "_val_loss", "_position", "trial_id"])
-    best = ordered.drop_duplicates("optimizer").set_index("optimizer")
-    return best.drop(columns=["_incomplete", "_loss_of_ap", "_val_loss", "_position"])
+    order = np.lexsort(
+        (
+            tune["trial_id"].astype(str),
+            _known_or_last(tune["index"]),
+            _known_or_last(tune["val_loss"]),
+            -score(tune),
+            tune["status"] != COMPLETE,
+            tune["optimizer"].astype(str),
+        )
+    )
+    return tune.iloc[order].drop_duplicates("optimizer").set_index("optimizer")
+
+
+def _known_or_last(column: pd.Series) -> pd.Series:
+    return pd.to_numeric(column, errors="coerce").astype(float).fillna(np.inf)
 
 
 def best_settings(tune_records: pd.DataFrame) -> dict[str, dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from bench.analysis.columns import CONFIRM, with_record_columns
+from bench.analysis.columns import CONFIRM, study_records
 from bench.analysis.scores import score
 from bench.analysis.selection import best_trials
 
@@ -26,10 +26,19 @@ def seed_rows(records: pd.DataFrame) -> pd.DataFrame:
 
     ``ap_counted`` is the AP that the mean counts: that of a complete trial, else 0. ``run_id`` is MLflow's.
     """
-    records = with_record_columns(records)
+    records = study_records(records)
     confirm = records[records["phase"] == CONFIRM]
     rows = confirm.assign(ap_counted=score(confirm), status=confirm["status"].astype(str))
     return rows.sort_values(["optimizer", "seed"], ignore_index=True)[list(SEED_COLUMNS)]
+
+
+def implementation_rows(records: pd.DataFrame) -> pd.DataFrame:
+    """What each optimizer was made with: name, implementation (of most of its trials; empty where none told)."""
+    records = study_records(records)
+    told = records[records["implementation"] != ""]
+    most = told.groupby("optimizer")["implementation"].agg(lambda texts: texts.mode().iloc[0]).to_dict()
+    names = sorted(records["optimizer"].unique())
+    return pd.DataFrame({"name": names, "implementation": [most.get(name, "") for name in names]})
 
 
 def chosen_rows(records: pd.DataFrame) -> pd.DataFrame:

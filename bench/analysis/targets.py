@@ -1,22 +1,24 @@
 """When did each confirm trial first reach the target AP?"""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
-from bench.analysis.columns import COMPLETE, CONFIRM, with_curve_columns, with_record_columns
-from bench.analysis.scores import score_table
+from bench.analysis.columns import COMPLETE, CONFIRM, numbers, study_records, with_curve_columns
 
 TARGET_SHARE = 0.9
 """The target, unless given, is this share of the best optimizer's median AP (DESIGN.md)."""
 
 
-def default_target(records: pd.DataFrame) -> float | None:
-    """Return `TARGET_SHARE` of the median AP of the best optimizer (by mean AP); None where that is no positive AP."""
-    scores = score_table(records)
-    if scores.empty:
-        return None
-    order = pd.DataFrame({"mean": scores.mean(), "median": scores.median()}).sort_values(["mean", "median"])
-    target = TARGET_SHARE * float(order["median"].iloc[-1])
+def default_target(scores: Mapping[str, np.ndarray]) -> float | None:
+    """`TARGET_SHARE` of the median AP of the best optimizer (by mean AP); None where that is no positive AP.
+
+    Args:
+        scores: Scores of the confirm trials by optimizer; one without any counts for nothing.
+    """
+    known = [(float(np.mean(own)), float(np.median(own))) for own in scores.values() if len(own)]
+    target = TARGET_SHARE * max(known)[1] if known else 0.0
     return target if target > 0 else None
 
 
@@ -32,14 +34,14 @@ def time_to_target(records: pd.DataFrame, curves: pd.DataFrame, target: float | 
         One row a confirm trial: trial_id, optimizer, seconds (training time), steps, reached. A miss is infinite in
         seconds and steps. A trial that did not complete is a miss, whatever it had reached before.
     """
-    records = with_record_columns(records)
-    confirm = records.loc[records["phase"] == CONFIRM, ["trial_id", "optimizer", "status"]]
+    records = study_records(records)
+    confirm = records.loc[records["phase"] == CONFIRM, ["trial_id", "optimizer", "status"]].reset_index(drop=True)
     curves = with_curve_columns(curves)
-    above = curves[curves["ap"].astype(float) >= (np.inf if target is None else target)]
-    first = above.sort_values(["trial_id", "step"]).drop_duplicates("trial_id").set_index("trial_id")
-    complete = confirm["status"] == COMPLETE
-    found = pd.DataFrame({"trial_id": confirm["trial_id"], "optimizer": confirm["optimizer"]})
+    above = curves[numbers(curves["ap"]) >= (np.inf if target is None else target)].sort_values("step", kind="stable")
+    first = above.drop_duplicates("trial_id").set_index("trial_id")
+    complete = (confirm["status"] == COMPLETE).to_numpy(bool)
+    found = {"trial_id": confirm["trial_id"], "optimizer": confirm["optimizer"]}
     for name, column in (("seconds", "train_seconds"), ("steps", "step")):
-        at_first = confirm["trial_id"].map(first[column]).astype(float)
-        found[name] = at_first.where(complete).fillna(np.inf)
-    return found.assign(reached=np.isfinite(found["steps"])).reset_index(drop=True)
+        at_first = numbers(confirm["trial_id"].map(first[column].to_dict()))
+        found[name] = np.where(complete & np.isfinite(at_first), at_first, np.inf)
+    return pd.DataFrame(found | {"reached": np.isfinite(found["steps"])})

@@ -2,10 +2,17 @@
 
 import pandas as pd
 
-from bench.analysis.comparisons import ALPHA, minimal_detectable_difference
+from bench.analysis.comparisons import ALPHA, MIN_TRUSTED_SPREAD_N, minimal_detectable_difference
+from bench.analysis.wording import ap_text, enumerate_items, p_text, scored_text
 
 TOO_LOW_AP = 0.05
 """A mean AP below this says that training has hardly begun: an order among such scores is noise."""
+
+UNLIKE = 5
+"""How many times as much the widest pair spreads as the narrowest before one detectable difference would mislead."""
+
+MOST_NAMED = 3
+"""Claims that a sentence names one by one."""
 
 SCOPE = "Claims cover this network, this data and this budget only."
 
@@ -24,7 +31,7 @@ def verdict(summary: pd.DataFrame, comparisons: pd.DataFrame, *, alpha: float = 
     confirmed = summary[summary["n"] > 0]
     if confirmed.empty:
         return f"No confirm trial has finished yet{_tune_progress(summary)}: no claim is possible. {SCOPE}"
-    if (confirmed["confirm_unfinished"] == confirmed["n"]).all():
+    if none_completed(confirmed):
         sentences = [f"None of the {confirmed['n'].sum()} confirm trials completed: there is nothing to compare."]
     elif budget_too_small(confirmed):
         sentences = [_budget_sentence(confirmed)]
@@ -43,26 +50,42 @@ def verdict(summary: pd.DataFrame, comparisons: pd.DataFrame, *, alpha: float = 
     return " ".join([*sentences, *_caveats(summary), SCOPE])
 
 
+def none_completed(confirmed: pd.DataFrame) -> bool:
+    """Whether no confirm trial (of a `summarize` frame) ran to its end."""
+    return bool((confirmed["confirm_unfinished"] == confirmed["n"]).all())
+
+
 def budget_too_small(confirmed: pd.DataFrame) -> bool:
-    """Whether at least two thirds of the optimizers (of a `summarize` frame) stay under `TOO_LOW_AP`."""
-    return 3 * int((confirmed["ap_mean"] < TOO_LOW_AP).sum()) >= 2 * len(confirmed)
+    """Whether at least two thirds of the optimizers (of a `summarize` frame) stay under `TOO_LOW_AP`.
+
+    By the trials that completed, and of the optimizers that have any: one that diverged has not trained too little.
+    """
+    trained = _completed_means(confirmed).dropna()
+    return 3 * int((trained < TOO_LOW_AP).sum()) >= 2 * len(trained) > 0
+
+
+def _completed_means(confirmed: pd.DataFrame) -> pd.Series:
+    """Mean AP of the confirm trials that completed; NaN where none did (the others count as 0 in ``ap_mean``)."""
+    completed = confirmed["n"] - confirmed["confirm_unfinished"]
+    return confirmed["ap_mean"] * confirmed["n"] / completed.where(completed > 0)
 
 
 def _budget_sentence(confirmed: pd.DataFrame) -> str:
-    low = confirmed["ap_mean"] < TOO_LOW_AP
+    means = _completed_means(confirmed)
+    low = ~(means >= TOO_LOW_AP)
     text = (
-        f"The budget is too small to compare: {low.sum()} of {len(confirmed)} optimizers have a mean AP under "
-        f"{TOO_LOW_AP}. Train for more steps before reading an order into these scores."
+        f"The budget is too small to compare: {(means < TOO_LOW_AP).sum()} of {len(confirmed)} optimizers have a mean "
+        f"AP under {TOO_LOW_AP}. Train for more steps before reading an order into these scores."
     )
     if not low.all():
-        text += f" Above it: {_enumerate([_scored(row) for _, row in confirmed[~low].iterrows()])}."
+        text += f" Above it: {enumerate_items([_scored(row) for _, row in confirmed[~low].iterrows()])}."
     if confirmed["n"].max() == 1:
         text += " One seed each: no claim is possible."
     return text
 
 
 def _one_seed_sentence(confirmed: pd.DataFrame) -> str:
-    measured = _enumerate([_scored(row) for _, row in confirmed.iterrows()])
+    measured = enumerate_items([_scored(row) for _, row in confirmed.iterrows()])
     if confirmed["n"].max() == 1:
         return f"One seed each: no claim is possible. Measured AP: {measured}."
     return f"No two optimizers share two seeds yet: no claim is possible. Measured mean AP: {measured}."
@@ -78,6 +101,11 @@ def _lead_sentence(confirmed: pd.DataFrame, comparisons: pd.DataFrame, alpha: fl
         if best["name"] in (pair["a"], pair["b"])
     }
     tied = [name for name in others if name not in against or not against[name]["better"]]
+    ahead = [name for name in others if name in against and _winner(against[name]) == name]
+    if ahead:  # on the seeds that both have; the means are over all
+        beat = "beats" if len(ahead) == 1 else "beat"
+        named = enumerate_items([_scored(others[name]) for name in ahead])
+        return f"{_scored(best)} has the highest mean AP, but {named} {beat} it on the seeds that both have."
     if not tied:
         return f"{_scored(best)} has the highest mean AP and beats every other one compared."
     seeds = _range_text([int(against[name]["n"]) for name in tied if name in against])
@@ -86,13 +114,20 @@ def _lead_sentence(confirmed: pd.DataFrame, comparisons: pd.DataFrame, alpha: fl
     if not known:
         evidence = "t undefined: a constant difference or a single shared seed"
     else:
-        evidence = f"{'smallest ' if len(known) > 1 else ''}adjusted p {_p_text(min(known), alpha)}"
-    told = _enumerate([_scored(best), *(_scored(others[name]) for name in tied)])
+        evidence = f"{'smallest ' if len(known) > 1 else ''}adjusted p {p_text(min(known), alpha)}"
+    told = enumerate_items([_scored(best), *(_scored(others[name]) for name in tied)])
     if len(tied) == 1:
         return f"{told} cannot be told apart (n = {seeds}, {evidence})."
+    if others[tied[0]]["rank"] == best["rank"]:
+        return f"{told}: the first of them cannot be told apart from the others (n = {seeds}, {evidence})."
     return (
         f"{told}: the first has the highest mean AP but cannot be told apart from the others (n = {seeds}, {evidence})."
     )
+
+
+def _winner(pair: pd.Series) -> str:
+    """Which optimizer of a pair is claimed to be better; empty without a claim."""
+    return str(pair[pair["better"]]) if pair["better"] else ""
 
 
 def _claim_sentences(confirmed: pd.DataFrame, comparisons: pd.DataFrame, said: str) -> list[str]:
@@ -101,7 +136,8 @@ def _claim_sentences(confirmed: pd.DataFrame, comparisons: pd.DataFrame, said: s
     beaten: dict[str, list[str]] = {name: [] for name in order}
     worst_p: dict[str, float] = dict.fromkeys(order, 0.0)
     for _, pair in comparisons[comparisons["better"] != ""].iterrows():
-        winner, loser = (pair["a"], pair["b"]) if pair["better"] == "a" else (pair["b"], pair["a"])
+        winner = _winner(pair)
+        loser = pair["b"] if winner == pair["a"] else pair["a"]
         beaten[winner].append(loser)
         worst_p[winner] = max(worst_p[winner], float(pair["t_p_adjusted"]))
     if not any(beaten.values()):
@@ -118,32 +154,51 @@ def _claim_sentences(confirmed: pd.DataFrame, comparisons: pd.DataFrame, said: s
         verb = "beats" if len(winners) == 1 else "beat"
         named = [name if name in introduced else scored[name] for name in losers]
         introduced.update(losers)
-        p = _p_text(max(worst_p[winner] for winner in winners))
+        p = p_text(max(worst_p[winner] for winner in winners))
         several = "largest " if len(winners) * len(losers) > 1 else ""
-        sentences.append(f"{_enumerate(winners)}{both} {verb} {_enumerate(named)} ({several}adjusted p {p}).")
+        sentences.append(f"{enumerate_items(winners)}{both} {verb} {enumerate_items(named)} ({several}adjusted p {p}).")
     return sentences
 
 
 def _wilcoxon_sentences(comparisons: pd.DataFrame, alpha: float) -> list[str]:
-    """Said only beside a claim: the distribution-free test could not have supported it."""
+    """Said only beside claims: where the distribution-free test could not support them, or does not."""
     claims = comparisons[comparisons["better"] != ""]
     smallest = claims["wilcoxon_smallest_adjusted_p"].min()
-    if claims.empty or smallest <= alpha:
+    if claims.empty:
         return []
-    return [f"This rests on the t test: Wilcoxon's cannot go below an adjusted p of {smallest:.2f} at this n."]
+    if smallest > alpha:
+        return [f"This rests on the t test: Wilcoxon's cannot go below an adjusted p of {smallest:.2f} at this n."]
+    alone = claims[~(claims["wilcoxon_p_adjusted"] <= alpha)]
+    if alone.empty:
+        return []
+    if len(alone) > MOST_NAMED:
+        return [f"Wilcoxon's test does not bear out {len(alone)} of the {len(claims)} claims."]
+    named = [f"{_winner(pair)} over {pair['b' if pair['better'] == 'a' else 'a']}" for _, pair in alone.iterrows()]
+    worst = p_text(alone["wilcoxon_p_adjusted"].max(), alpha).removeprefix("= ")
+    return [f"Wilcoxon's test does not bear out {enumerate_items(named)} (its adjusted p is up to {worst})."]
 
 
 def _sensitivity_sentences(comparisons: pd.DataFrame, alpha: float) -> list[str]:
     """What the study was too small to see, if it left any pair undecided."""
-    if (comparisons["better"] != "").all():
-        return []
-    least = minimal_detectable_difference(comparisons, alpha=alpha)
+    open_pairs = comparisons[comparisons["better"] == ""]
+    least = minimal_detectable_difference(open_pairs, alpha=alpha, family=len(comparisons))
     if least is None:
         return []
-    n = int(comparisons.loc[comparisons["n"] >= 2, "n"].min())
+    usable = open_pairs[open_pairs["n"] >= 2]
+    few = int(usable["n"].min())
+    where = f"n = {few}" if len(open_pairs) == len(comparisons) else f"Where nothing is claimed (n = {few})"
+    spread = usable.loc[usable["sd_difference"] > 0, "sd_difference"]
+    if few >= MIN_TRUSTED_SPREAD_N and spread.max() > UNLIKE * spread.min():  # a seed that failed, say
+        ends = [
+            minimal_detectable_difference(usable.loc[[at]], alpha=alpha, family=len(comparisons))
+            for at in (spread.idxmin(), spread.idxmax())
+        ]
+        of = [f"{pair['a']} - {pair['b']}" for _, pair in usable.loc[[spread.idxmin(), spread.idxmax()]].iterrows()]
+        smallest, largest = (f"{ap_text(end or 0.0)} AP ({name})" for end, name in zip(ends, of, strict=True))
+        return [f"{where}: differences under {smallest} to {largest}, by pair, could not have been seen (power 0.8)."]
     if least >= 1:
-        return [f"n = {n}: no difference at all could have been seen reliably."]
-    return [f"n = {n}: differences under {_ap(least)} AP could not have been seen (power 0.8)."]
+        return [f"{where}: no difference at all could have been seen reliably."]
+    return [f"{where}: differences under {ap_text(least)} AP could not have been seen (power 0.8)."]
 
 
 def _caveats(summary: pd.DataFrame) -> list[str]:
@@ -151,19 +206,21 @@ def _caveats(summary: pd.DataFrame) -> list[str]:
     sentences = []
     waiting = list(summary.loc[summary["n"] == 0, "name"])
     if waiting:
-        sentences.append(f"Without a confirm trial so far: {_enumerate(waiting)}.")
+        sentences.append(f"Without a confirm trial so far: {enumerate_items(waiting)}.")
     confirmed = summary[summary["n"] > 0]
     if confirmed["n"].min() < confirmed["n"].max():
         counts = [f"{row['name']} {row['n']}" for _, row in confirmed.iterrows()]
-        sentences.append(f"The confirm phase is not complete: {_enumerate(counts)} trials.")
+        sentences.append(f"The confirm phase is not complete: {enumerate_items(counts)} trials.")
     unfinished = confirmed[confirmed["confirm_unfinished"] > 0]
     if len(unfinished):
         counts = [f"{row['name']} {row['confirm_unfinished']} of {row['n']}" for _, row in unfinished.iterrows()]
-        sentences.append(f"Confirm trials that diverged or failed count as AP 0: {_enumerate(counts)}.")
+        sentences.append(f"Confirm trials that diverged or failed count as AP 0: {enumerate_items(counts)}.")
     at_border = confirmed[confirmed["at_border"].map(len) > 0]
     if len(at_border):
         names = [f"{row['name']} ({', '.join(row['at_border'])})" for _, row in at_border.iterrows()]
-        sentences.append(f"Best value at the border of its range, a better one may lie outside: {_enumerate(names)}.")
+        sentences.append(
+            f"Best value at the border of its range, a better one may lie outside: {enumerate_items(names)}."
+        )
     return sentences
 
 
@@ -174,29 +231,10 @@ def _tune_progress(summary: pd.DataFrame) -> str:
 
 def _scored(row: pd.Series) -> str:
     """``adam 0.520 [0.501, 0.540]``; without an interval for a single seed."""
-    text = f"{row['name']} {_ap(row['ap_mean'])}"
-    return text if pd.isna(row["ap_low"]) else f"{text} [{_ap(row['ap_low'])}, {_ap(row['ap_high'])}]"
-
-
-def _ap(value: float) -> str:
-    return f"{value:.3f}"
-
-
-def _p_text(value: float, alpha: float = 0.0) -> str:
-    """``= 0.41``, ``= 0.012`` or ``< 0.001``; a p above ``alpha`` is never rounded down to it."""
-    if value > alpha > 0 and round(value, 3) == alpha:
-        return f"> {alpha}"
-    if value < 0.001:
-        return "< 0.001"
-    return f"= {value:.3f}" if value < 0.1 else f"= {value:.2f}"
+    return scored_text(row["name"], row["ap_mean"], row["ap_low"], row["ap_high"])
 
 
 def _range_text(counts: list[int]) -> str:
     if not counts:
         return "0"
     return str(min(counts)) if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
-
-
-def _enumerate(items: list[str]) -> str:
-    """``a``, ``a and b``, ``a, b and c``."""
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli import config, data, evaluate, info, report, speed, study, study_status, train, ui
+from bench.cli import compare, config, data, evaluate, info, report, speed, study, study_status, train, ui
 from bench.execute import interruption
 from bench.execute.interruption import INTERRUPTED
 from posemodel import __version__
@@ -33,6 +33,7 @@ app.command("train")(train.train)
 app.command("eval")(evaluate.evaluate)
 app.command("info")(info.info)
 app.command("report")(report.report)
+app.command("compare")(compare.compare)
 app.command("ui")(ui.ui)
 
 

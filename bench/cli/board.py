@@ -61,13 +61,13 @@ def duration_text(seconds: float) -> str:
 
 
 def phase_lines(progress: Progress) -> list[str]:
-    """A line for each phase: done, and of those diverged and failed, running, waiting."""
+    """A line for each phase: done, and of those diverged, pruned and failed, running, waiting."""
     lines = []
     for phase in PHASES:
         done = [trial for trial in progress.done.values() if trial.phase == phase]
         running = sum(trial.phase == phase for trial in progress.in_hand.values())
         planned = progress.size.planned_of(phase)
-        ends = (("diverged", (Status.DIVERGED,)), ("failed", FAULTS))
+        ends = (("diverged", (Status.DIVERGED,)), ("pruned", (Status.PRUNED,)), ("failed", FAULTS))
         bad = [(sum(trial.status in statuses for trial in done), word) for word, statuses in ends]
         among = ", ".join(f"{count} {word}" for count, word in bad if count)
         parts = [f"{len(done)} of {planned} done" + (f" ({among})" if among else "")]
@@ -82,10 +82,19 @@ def phase_lines(progress: Progress) -> list[str]:
 
 def in_hand_text(trial: InHand, now: float) -> str:
     """A trial in hand: which, how far, since when, in which process."""
-    step = f"step {trial.step} of {trial.steps}" if trial.step is not None else f"{trial.steps} steps"
     since = duration_text(max(now - trial.since, 0.0))
     where = f"process {trial.pid}" + (f" on {trial.host}" if trial.host != socket.gethostname() else "")
-    return f"{trial.phase} {trial.optimizer} seed {trial.seed}, {step}, for {since}, {where}"
+    return f"{trial.phase} {trial.optimizer} seed {trial.seed}, {_how_far(trial)}, for {since}, {where}"
+
+
+def _how_far(trial: InHand) -> str:
+    """Steps of how many; with a budget in seconds, how much of it is spent."""
+    if trial.seconds is None:
+        return f"step {trial.step} of {trial.steps}" if trial.step is not None else f"{trial.steps} steps"
+    if trial.step is None or trial.train_seconds is None:
+        return f"{trial.seconds:g} s of training"
+    share = min(trial.train_seconds / trial.seconds, 1.0)
+    return f"step {trial.step}, {share:.0%} of {trial.seconds:g} s"
 
 
 def _in_hand_lines(progress: Progress, now: float) -> Iterable[str]:
@@ -114,7 +123,7 @@ def _table(progress: Progress) -> Table:
 def _cells(row: OptimizerProgress) -> list[str]:
     return [
         row.name,
-        f"{row.tune_done}/{row.tune_planned}",
+        f"{row.tune_done}/{row.tune_planned}" if row.tune_planned else "-",
         _ap(row.best_tune_ap),
         f"{row.confirm_done}/{row.confirm_planned}",
         _ap(row.mean_confirm_ap),

@@ -14,6 +14,7 @@ def report(
 ) -> None:
     """Analyse the records of a study again and write reports/STUDY/report.md."""
     from bench.locks import alone_on
+    from bench.report.sections.answer import unfinished
     from bench.report.write import write_report
     from bench.results import load_result
     from bench.tracking import Tracker
@@ -26,4 +27,6 @@ def report(
     if as_json:
         print_json(result.document(path.as_posix()))
     else:
+        if unfinished(result):
+            print(unfinished(result))
         show_result(result, path)

@@ -3,17 +3,16 @@
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bench.cli.data import make_synthetic
 from bench.cli.output import log, log_left_out, print_json, print_table
+from bench.cli.study_plan import say_estimate, series_document, show_plan, size_text
 from bench.execute.interruption import INTERRUPTED
 
 if TYPE_CHECKING:
-    from bench.estimate import Estimate
-    from bench.prepare import Prepared
     from bench.report.result import StudyResult
     from bench.spec import StudySpec
     from bench.study import Places
@@ -40,7 +39,20 @@ def optimizers(
         str | None, typer.Option("--preset", help="smoke, small or full (default: full with a GPU, else small).")
     ] = None,
     optimizers: Annotated[
-        str | None, typer.Option("--optimizers", metavar="A,B", help="Names, separated by commas.")
+        str | None,
+        typer.Option(
+            "--optimizers",
+            metavar="A,B",
+            help="Ours, torch.optim's (adamw), or by dotted path (my_package.Lion).",
+        ),
+    ] = None,
+    space: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--space",
+            metavar="NAME:lr=log(A,B),...",
+            help="An optimizer's tuning space (its own lr without one); repeatable.",
+        ),
     ] = None,
     trials: Annotated[int | None, typer.Option("--trials", min=1, help="Tune trials for each optimizer.")] = None,
     seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="Confirm seeds for each optimizer.")] = None,
@@ -51,7 +63,23 @@ def optimizers(
     tune_steps: Annotated[
         int | None, typer.Option("--tune-steps", min=1, help="Steps of a tune trial (at most --steps by default).")
     ] = None,
-    schedule: Annotated[str | None, typer.Option("--schedule", help="cosine or constant.")] = None,
+    seconds: Annotated[
+        float | None, typer.Option("--seconds", help="Seconds of training of a confirm trial, in place of steps.")
+    ] = None,
+    tune_seconds: Annotated[
+        float | None,
+        typer.Option("--tune-seconds", help="Seconds of a tune trial (default: in the ratio of the steps)."),
+    ] = None,
+    schedule: Annotated[
+        str | None,
+        typer.Option("--schedule", help="constant, cosine or step; cosine,step: a study for each."),
+    ] = None,
+    pruner: Annotated[
+        str | None, typer.Option("--pruner", help="none, median or hyperband: end hopeless tune trials early.")
+    ] = None,
+    controls: Annotated[
+        bool | None, typer.Option("--controls/--no-controls", help="AdaBound's limit (SGD) on the confirm seeds.")
+    ] = None,
     weight_decay: Annotated[float | None, typer.Option("--wd", "--weight-decay", min=0)] = None,
     device: Annotated[str | None, typer.Option("--device", help="auto, cuda, mps or cpu.")] = None,
     skip_bad: Annotated[
@@ -65,15 +93,17 @@ def optimizers(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Compare optimizers: tune each, confirm on fresh paired seeds, report. Interrupted, the same command goes on."""
+    """Compare optimizers: tune each, confirm on fresh paired seeds, report. Interrupted, the same command goes on.
+
+    Several schedules make a series: a study for each, in turn.
+    """
     began = time.time()
     command_line = {
         "data": data,
         "network": network,
         "size": size,
-        "optimizers": [part.strip() for part in optimizers.split(",") if part.strip()]
-        if optimizers is not None
-        else None,
+        "optimizers": _parts(optimizers),
+        "spaces": _spaces(space),
         "trials": trials,
         "seeds": seeds,
         "batch_size": batch_size,
@@ -81,7 +111,11 @@ def optimizers(
         "pin_memory": pin_memory,
         "steps": steps,
         "tune_steps": tune_steps,
-        "schedule": schedule,
+        "seconds": seconds,
+        "tune_seconds": tune_seconds,
+        "schedule": _parts(schedule) if schedule is not None and "," in schedule else schedule,
+        "pruner": pruner,
+        "controls": controls,
         "weight_decay": weight_decay,
         "device": device,
         "skip_bad": skip_bad,
@@ -91,31 +125,52 @@ def optimizers(
     }
     from bench.ledger_view import look
     from bench.prepare import prepare
+    from bench.record import FAULTS
     from posemodel.errors import DataError
 
     places = study_places()
     if dry_run:
-        _show_plan(prepare(command_line, study, preset, None, log_left_out), as_json)
+        show_plan(prepare(command_line, study, preset, None, log_left_out), as_json)
         return
     if preset != SMOKE:
         with suppress(DataError):  # the default set may need mending; the error of any other is told below
             planned = prepare(command_line, study, preset, None)
-            if planned.spec.name not in look(places.storage_url):
-                _say_estimate(planned)
+            begun = look(places.storage_url)
+            if all(spec.name not in begun for spec in planned.specs):
+                say_estimate(planned)
     prepared = prepare(command_line, study, preset, _make_data, log_left_out)
-    spec, workers = prepared.spec, prepared.workers
-    log(f"study {spec.name}: {_size_text(spec)}")
+    results = []
+    for number, spec in enumerate(prepared.specs):
+        log(f"study {spec.name}: {size_text(spec)}")
+        began, data_s = (began, prepared.data_s) if number == 0 else (time.time(), 0.0)
+        result, report = _run(spec, places, workers=prepared.workers, began=began, data_s=data_s)
+        results.append((result, report))
+        if not as_json:
+            show_result(result, report)
+    documents = [result.document(report.as_posix()) for result, report in results]
+    if prepared.is_series:
+        names = [spec.name for spec in prepared.specs]
+        if as_json:
+            print_json(series_document(prepared, documents))
+        else:
+            print(f"Compare two of them: posebench compare {names[0]} {names[1]}")
+    elif as_json:
+        print_json(documents[0])
+    if any(result.trials()[fault] for result, _ in results for fault in FAULTS):
+        raise typer.Exit(DONE_WITH_FAULTS)
 
+
+def _run(
+    spec: "StudySpec", places: "Places", *, workers: int, began: float, data_s: float
+) -> "tuple[StudyResult, Path]":
+    """Run a study to its end before the eyes of whoever waits; Ctrl-C ends the command."""
     from bench.cli.live import shown
     from bench.progress import Progress, Size
-    from bench.record import FAULTS
     from bench.study import run_study
 
     with shown(Progress(Size.of_spec(spec), active=True, workers=workers)) as display:
         try:
-            result, report = run_study(
-                spec, places, workers=workers, on_event=display.on_event, began=began, data_s=prepared.data_s
-            )
+            return run_study(spec, places, workers=workers, on_event=display.on_event, began=began, data_s=data_s)
         except KeyboardInterrupt:
             known = display.progress
             display.say(
@@ -123,12 +178,27 @@ def optimizers(
                 "command goes on."
             )
             raise SystemExit(INTERRUPTED) from None
-    if as_json:
-        print_json(result.document(report.as_posix()))
-    else:
-        show_result(result, report)
-    if any(result.trials()[fault] for fault in FAULTS):
-        raise typer.Exit(DONE_WITH_FAULTS)
+
+
+def _parts(text: str | None) -> list[str] | None:
+    """The names of a list separated by commas."""
+    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _spaces(texts: list[str] | None) -> dict[str, Any] | None:
+    """Spaces by optimizer, as in a study file."""
+    if not texts:
+        return None
+    from bench.optimizers.spaces import parse_space
+    from posemodel.errors import SettingsError
+
+    spaces: dict[str, Any] = {}
+    for text in texts:
+        name, space = parse_space(text)
+        if name in spaces:
+            raise SettingsError(f"--space {text!r}: {name} has a space already: put all of it into one --space.")
+        spaces[name] = space
+    return spaces
 
 
 def _make_data(folder: Path, images: int, seed: int) -> None:
@@ -153,77 +223,3 @@ def show_result(result: "StudyResult", report: Path) -> None:
     print_table(SETTINGS_COLUMNS, settings_rows(result))
     print(result.verdict)
     print(f"Report: {report}")
-
-
-def _size_text(spec: "StudySpec") -> str:
-    from bench.report.tables import counted
-
-    return (
-        f"{counted(len(spec.optimizers), 'optimizer')} x ({counted(spec.trials, 'tune trial')} of "
-        f"{counted(spec.tune_steps, 'step')} + {counted(spec.seeds, 'confirm seed')} of "
-        f"{counted(spec.steps, 'step')}), {spec.network} at {spec.size} px, batch {spec.batch_size}, on {spec.device}"
-    )
-
-
-def _show_plan(prepared: "Prepared", as_json: bool) -> None:
-    from bench.estimate import estimate
-    from bench.plan import plan_tune, total_trials
-
-    spec = prepared.spec
-    log("measuring ...")
-    found = estimate(spec, workers=prepared.workers, synthetic_images=prepared.awaited_images)
-    tune = plan_tune(spec)
-    per_optimizer = spec.trials * spec.tune_steps + spec.seeds * spec.steps
-    images = per_optimizer * len(spec.optimizers) * spec.batch_size
-    if as_json:
-        print_json(
-            {
-                "study": spec.name,
-                "kind": spec.kind,
-                "preset": spec.preset,
-                "status": "planned",
-                "spec": spec.model_dump(mode="json"),
-                "trials": {"tune": len(tune), "confirm": total_trials(spec) - len(tune), "planned": total_trials(spec)},
-                "training_images": images,
-                "workers": prepared.workers,
-                "estimate": found.document(),
-                "plan": [
-                    {"id": t.id, "phase": t.phase, "optimizer": t.optimizer, "hyperparameters": t.hyperparameters}
-                    for t in tune
-                ],
-            }
-        )
-        return
-    rows = [
-        [t.id, t.optimizer, ", ".join(f"{name} {value:.3g}" for name, value in t.hyperparameters.items())] for t in tune
-    ]
-    print_table(("tune trial", "optimizer", "settings"), rows, title=spec.name)
-    print(f"then {total_trials(spec) - len(tune)} confirm trials: seeds x the best settings of each optimizer.")
-    print(f"{_size_text(spec)}: {total_trials(spec)} trials, {images:,} training images.")
-    print(_estimate_text(found, prepared.workers) + " Nothing was run.")
-
-
-def _say_estimate(prepared: "Prepared") -> None:
-    """Measure and say how long the study will take; a trial that cannot run will say so itself, as a record."""
-    from bench.estimate import estimate
-    from bench.trials.probe import EstimateError
-
-    log("measuring how long this will take ...")
-    try:
-        found = estimate(prepared.spec, workers=prepared.workers, synthetic_images=prepared.awaited_images)
-    except EstimateError as error:
-        log(str(error))
-        return
-    log(_estimate_text(found, prepared.workers))
-
-
-def _estimate_text(found: "Estimate", workers: int) -> str:
-    from bench.cli.board import duration_text as duration
-
-    parts = {"data": found.data_s, "tuning": found.tune_s, "confirming": found.confirm_s, "the rest": found.other_s}
-    spent = ", ".join(f"{name} {duration(seconds)}" for name, seconds in parts.items() if seconds >= 1)
-    gpu = f" and {found.gpu_memory_bytes / 1e9:.1f} GB of GPU memory" if found.gpu_memory_bytes else ""
-    return (
-        f"Estimated time: {duration(found.seconds)} ({spent}), with {workers} "
-        f"{'trial' if workers == 1 else 'trials'} at once; {found.memory_bytes / 1e9:.1f} GB of memory{gpu}."
-    )

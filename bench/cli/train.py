@@ -6,13 +6,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bench.cli.output import log, log_left_out, print_json, progress_bar
 from posemodel.atomic_write import replacing
 
+if TYPE_CHECKING:
+    from bench.space import Value
+
+OWN_OPTIONS = {"lr": "--lr", "weight_decay": "--wd"}
+"""Hyperparameters that `--option` leaves to other options."""
 METRICS_FILE = "metrics.jsonl"
 SAY_EVERY_S = 10.0
 """Seconds between lines on a pipe, where no bar moves."""
@@ -22,7 +27,12 @@ def train(
     data: Annotated[Path, typer.Option("--data", metavar="DIR", help="A data set in COCO's standard layout.")],
     network: Annotated[str, typer.Option("--network", help="rtpose_vgg or small.")] = "small",
     optimizer: Annotated[
-        str, typer.Option("--optimizer", help="sgd, nesterov, adagrad, adadelta, adam or adabound.")
+        str,
+        typer.Option(
+            "--optimizer",
+            help="sgd, nesterov, adagrad, adadelta, adam, adabound, amsbound, a class of torch.optim (adamw) or any "
+            "class by its dotted path (my_package.Lion).",
+        ),
     ] = "adam",
     lr: Annotated[
         float | None, typer.Option("--lr", "--learning-rate", help="Learning rate (default: the optimizer's own).")
@@ -30,7 +40,12 @@ def train(
     weight_decay: Annotated[float, typer.Option("--wd", "--weight-decay", min=0)] = 0.0,
     option: Annotated[
         list[str] | None,
-        typer.Option("--option", "-O", metavar="NAME=VALUE", help="Another hyperparameter, e.g. -O momentum=0.95."),
+        typer.Option(
+            "--option",
+            "-O",
+            metavar="NAME=VALUE",
+            help="Another hyperparameter, e.g. -O momentum=0.95, -O amsgrad=true, -O 'betas=(0.9,0.99)'.",
+        ),
     ] = None,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1)] = 8,
     num_workers: Annotated[int, typer.Option("--num-workers", min=0)] = 0,
@@ -40,6 +55,9 @@ def train(
     start_method: Annotated[str | None, typer.Option("--start-method", help="fork, spawn or forkserver.")] = None,
     steps: Annotated[int | None, typer.Option("--steps", min=1)] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", min=1)] = None,
+    seconds: Annotated[
+        float | None, typer.Option("--seconds", help="A budget of training time instead of --steps or --epochs.")
+    ] = None,
     size: Annotated[int | None, typer.Option("--size", help="Input side in pixels (default: the network's).")] = None,
     train_split: Annotated[str, typer.Option("--train-split")] = "train",
     val_split: Annotated[str, typer.Option("--val-split", help="Split scored during training.")] = "val",
@@ -53,8 +71,12 @@ def train(
     foreground_weight: Annotated[
         float, typer.Option("--foreground-weight", min=1, help="Weight of cells where a map is on (1: published loss).")
     ] = 1.0,
-    schedule: Annotated[str, typer.Option("--schedule", help="cosine or constant, after the warm-up.")] = "cosine",
-    warmup: Annotated[float, typer.Option("--warmup", min=0, max=1, help="Share of steps with a rising rate.")] = 0.05,
+    schedule: Annotated[
+        str, typer.Option("--schedule", help="cosine, step or constant, after the warm-up.")
+    ] = "cosine",
+    warmup: Annotated[
+        float, typer.Option("--warmup", min=0, max=1, help="Share of the budget with a rising rate.")
+    ] = 0.05,
     frozen_backbone_epochs: Annotated[int, typer.Option("--frozen-backbone-epochs", min=0)] = 0,
     backbone_weights: Annotated[
         Path | None, typer.Option("--backbone-weights", metavar="FILE", help="torchvision's VGG19 state dict.")
@@ -70,6 +92,9 @@ def train(
         int | None, typer.Option("--val-every", min=1, help="Steps between validation losses.")
     ] = None,
     ap_every: Annotated[int | None, typer.Option("--ap-every", min=1, help="Steps between AP evaluations.")] = None,
+    evaluations: Annotated[
+        int | None, typer.Option("--evaluations", min=1, help="With --seconds: AP evaluations at equal shares of them.")
+    ] = None,
     checkpoint_every: Annotated[int | None, typer.Option("--checkpoint-every", min=1)] = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Checkpoints (default: runs/NETWORK-OPTIMIZER-seedN).")
@@ -92,6 +117,7 @@ def train(
     if lr is not None:
         hyperparameters["lr"] = lr
     entry = optimizer_entry(optimizer)
+    entry.check(hyperparameters)
     make_optimizer = entry.factory(hyperparameters)
     run_record = {"optimizer": optimizer, "hyperparameters": entry.resolve(hyperparameters)}
     try:
@@ -107,6 +133,7 @@ def train(
             frozen_backbone_epochs=frozen_backbone_epochs,
             steps=steps,
             epochs=epochs,
+            seconds=seconds,
             schedule=schedule,  # type: ignore[arg-type]
             warmup=warmup,
             foreground_weight=foreground_weight,
@@ -126,6 +153,7 @@ def train(
             log_every=log_every,
             val_every=val_every,
             ap_every=ap_every,
+            evaluations=evaluations,
             checkpoint_every=checkpoint_every,
         )
     except ValidationError as error:
@@ -140,13 +168,13 @@ def train(
     metrics_file = _MetricsFile(out / METRICS_FILE)
 
     with progress_bar() as bar, GpuSampler(device_type) as gpu, _stop_on_interrupt() as should_stop:
-        task = bar.add_task("training", total=settings.steps)
+        task = bar.add_task("training", total=settings.steps or settings.seconds)
         said = [-SAY_EVERY_S]
 
         def on_metrics(step: int, metrics: dict[str, float]) -> None:
             metrics = metrics | gpu.latest()
             metrics_file.add(to_json_safe({"step": step, **metrics}))
-            bar.update(task, completed=step)
+            bar.update(task, completed=step if seconds is None else metrics["train_seconds"])
             due = "val_loss" in metrics or (bar.disable and time.monotonic() - said[0] > SAY_EVERY_S)
             if due:
                 said[0] = time.monotonic()
@@ -226,16 +254,21 @@ def _line(step: int, metrics: dict[str, float]) -> str:
     return f"step {step}: " + ", ".join(f"{name} {metrics[name]:.4g}" for name in names if name in metrics)
 
 
-def _options(pairs: list[str]) -> dict[str, float]:
+def _options(pairs: list[str]) -> "dict[str, Value]":
+    from bench.optimizers.spaces import parse_value
     from posemodel.errors import SettingsError
 
-    options = {}
+    options: dict[str, Value] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
-        try:
-            options[name] = float(value)
-        except ValueError as error:
-            raise SettingsError(f"--option {pair}: must be NAME=NUMBER.") from error
         if not equals:
-            raise SettingsError(f"--option {pair}: must be NAME=NUMBER.")
+            raise SettingsError(f"--option {pair}: must be NAME=VALUE.")
+        if name in OWN_OPTIONS:
+            raise SettingsError(f"--option {pair}: {name} has an option of its own: give {OWN_OPTIONS[name]} {value}.")
+        if name in options:
+            raise SettingsError(f"--option {pair}: {name} is given twice.")
+        try:
+            options[name] = parse_value(value)
+        except ValueError as error:
+            raise SettingsError(f"--option {pair}: {error}.") from error
     return options

@@ -33,6 +33,8 @@ class TrialStepped:
 
     trial_id: str
     step: int
+    train_seconds: float | None = None
+    """What it has spent on training so far."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def after(progress: Progress, event: Event) -> Progress:
         case TrialBegan():
             return progress.with_in_hand(event.trial)
         case TrialStepped():
-            return progress.with_step(event.trial_id, event.step)
+            return progress.with_step(event.trial_id, event.step, event.train_seconds)
         case TrialEnded():
             return progress.with_done(Done.of(event.record.as_row(), event.seconds))
         case TrialReturned():

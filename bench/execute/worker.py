@@ -19,8 +19,9 @@ from bench.execute.events import OnEvent, TrialBegan, TrialEnded, TrialReturned,
 from bench.ledger import MAX_ATTEMPTS, Claim, Ledger
 from bench.ledger_format import HEARTBEAT_S
 from bench.progress import InHand
+from bench.pruning import TrialPruner
 from bench.record import FAULTS, Record, Status, make_record
-from bench.spec import TrialSpec
+from bench.spec import TUNE, TrialSpec
 from bench.tracking import Tracker
 from bench.trials.optimizers import run_trial
 
@@ -99,9 +100,9 @@ def _run_claimed(claim: Claim, settings: WorkerSettings, ledger: Ledger, tracker
     spec = claim.spec.with_data(settings.data)
     began = time.time()
 
-    def stepped(step: int) -> None:
+    def stepped(step: int, train_seconds: float) -> None:
         interruption.check()
-        on_event(TrialStepped(spec.id, step))
+        on_event(TrialStepped(spec.id, step, train_seconds))
 
     try:
         record = tracker.recorded(spec.id)
@@ -120,6 +121,7 @@ def _run_claimed(claim: Claim, settings: WorkerSettings, ledger: Ledger, tracker
                     spec,
                     concurrent_trials=settings.workers,
                     on_step=stepped,
+                    should_prune=_pruner(claim, settings, ledger),
                 )
         if record.status in FAULTS:
             interruption.check()  # a library that is interrupted may make a fault of it, which is no result
@@ -147,8 +149,25 @@ def _given_up(spec: TrialSpec, deaths: int) -> Record:
 
 
 def _in_hand(spec: TrialSpec, began: float) -> InHand:
-    steps = spec.train.steps or 0
-    return InHand(spec.id, spec.phase, spec.optimizer, spec.seed, steps, began, socket.gethostname(), os.getpid())
+    here, train = (socket.gethostname(), os.getpid()), spec.train
+    return InHand(
+        spec.id, spec.phase, spec.optimizer, spec.seed, train.steps, began, *here, seconds=train.seconds
+    )  # fmt: skip
+
+
+def _pruner(claim: Claim, settings: WorkerSettings, ledger: Ledger) -> TrialPruner | None:
+    """Who may end a trial early: nobody unless the study wants it, and nobody in the confirm phase."""
+    study = settings.identity
+    if study["pruner"] == "none" or claim.spec.phase != TUNE:
+        return None
+    return TrialPruner(
+        ledger,
+        claim.key,
+        claim.spec.optimizer,
+        study["pruner"],
+        evaluations=study["tune_evaluations"],
+        trials=study["trials"],
+    )
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-PACKAGES = ("torch", "numpy", "opencv-python-headless", "optuna", "mlflow", "adabound", "pycocotools")
+PACKAGES = ("posebench", "torch", "numpy", "opencv-python-headless", "optuna", "mlflow", "adabound", "pycocotools")
 
 
 def fingerprint() -> dict[str, str]:

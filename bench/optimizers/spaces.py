@@ -1,33 +1,199 @@
-"""The tuning space of each optimizer of a study: its own, or what a study file or `--space` puts in its place."""
+"""The tuning space of each optimizer of a study: its own, or the one that a study file or `--space` gives it."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench.optimizers import optimizer_entry
-from bench.space import as_document, from_document
+from bench.optimizers import OPTIMIZERS, OptimizerEntry, optimizer_entry
+from bench.optimizers.entry import WEIGHT_DECAY
+from bench.space import FORMS, Categorical, Fixed, Space, Value, as_document, dimension, from_document, point, searched
 from posemodel.errors import SettingsError
 
+COMMAND_LINE = "command line"
+"""Origin of spaces that were typed: `--space`."""
+RATE = "lr"
+INSIDE = 0.37
+"""A place in a range of whole numbers, of the unit interval, where there is none."""
+TEXT_FORMS = {
+    "log": "log(LOW,HIGH) with 0 < LOW < HIGH",
+    "values": "values(A,B,...) of numbers, words, true, false or numbers in parentheses",
+    "value": "one number, word, true, false or numbers in parentheses",
+}
+"""What `--space` has in place of a study file's forms."""
 
-def spaces_of(names: Sequence[str], changes: Mapping[str, Mapping[str, Any]], origin: str) -> dict[str, dict[str, Any]]:
-    """The tuning space of each optimizer named: the registry's, with the given ranges in their place.
 
-    ``changes``: spaces as in a study file, by optimizer; ``origin`` says in errors where they come from.
+def spaces_of(
+    names: Sequence[str],
+    changes: Mapping[str, Mapping[str, Any]],
+    origins: Mapping[str, str],
+    *,
+    weight_decay: float = 0.0,
+) -> dict[str, dict[str, Any]]:
+    """The tuning space of each optimizer named: its own, or the given one, which keeps its own `lr` if it names none.
+
+    ``changes``: spaces as in a study file, by optimizer; ``origins`` says in errors where each comes from.
+    ``weight_decay`` is the study's. An optimizer or a space that is not the registry's is tried at the space's corners.
     """
-    where = f"{origin}: spaces"
-    for name in changes:
+    given: dict[str, str] = {}
+    for name, change in changes.items():
+        where = _where(name, origins[name])
         try:
             optimizer_entry(name)  # a study file may list more optimizers than this study takes, but no unknown one
         except SettingsError as error:
-            raise SettingsError(f"{where}.{name}: {error}") from error
-    spaces = {}
+            path = _taken_apart(name, change)
+            hint = f' TOML takes a dotted path apart unless it is quoted: [spaces."{path}"].' if path else ""
+            raise SettingsError(f"{where}: {error}{hint}") from error
+        if space_key(name) in given:
+            raise SettingsError(f"{where}: the optimizer has a space already, as {given[space_key(name)]}.")
+        given[space_key(name)] = name
+    spaces: dict[str, dict[str, Any]] = {}
     for name in names:
         entry = optimizer_entry(name)
-        space = from_document(changes[name], f"{where}.{name}") if name in changes else entry.space
-        if "weight_decay" in space:
-            raise SettingsError(f"{where}.{name}.weight_decay: is one value for all optimizers: set `weight_decay`.")
-        try:
-            entry.resolve(dict.fromkeys(space, 0.5) | ({} if "lr" in space else {"lr": 0.1}))
-        except SettingsError as error:
-            raise SettingsError(f"{where}.{name}: {error}") from error
+        asked = given.get(space_key(name))
+        if asked is None:
+            space = entry.space
+            if not space:
+                raise SettingsError(f"optimizer {name}: has no learning rate `lr` to search: give it a space.")
+            _try_corners(entry, space, weight_decay, build=entry.name not in OPTIMIZERS)
+        else:
+            space = _given_space(entry, changes[asked], asked, origins[asked], weight_decay)
         spaces[name] = as_document(space)
+        same = next((other for other in spaces if other != name and _are_same((other, name), spaces)), None)
+        if same is not None:
+            raise SettingsError(
+                f"optimizers: {same} and {name} are the same class with the same space; name it once, or give one of "
+                "them another space."
+            )
     return spaces
+
+
+def _given_space(
+    entry: OptimizerEntry, change: Mapping[str, Any], name: str, origin: str, weight_decay: float
+) -> Space:
+    """A space that was given under this name; SettingsError says where."""
+    where = _where(name, origin)
+    space = from_document(change, where)
+    if WEIGHT_DECAY in space:
+        wrong = _where(name, origin, WEIGHT_DECAY)
+        raise SettingsError(f"{wrong}: is one value for all optimizers: set `weight_decay` (--wd).")
+    if RATE in entry.space and RATE not in space:
+        space = {RATE: entry.space[RATE], **space}
+    for parameter, each in space.items():
+        if isinstance(each, Fixed) and isinstance(each.value, tuple) and entry.takes_number(parameter):
+            forms = TEXT_FORMS if origin == COMMAND_LINE else FORMS
+            raise SettingsError(
+                f"{_where(name, origin, parameter)}: must be a number, got {each.value}: a range is {forms['log']}, "
+                f"a choice {forms['values']}."
+            )
+    try:
+        _try_corners(entry, space, weight_decay, build=True)
+    except SettingsError as error:
+        raise SettingsError(f"{where}: {error}") from error
+    return space
+
+
+def space_key(name: str) -> str:
+    """The name by which the space of an optimizer is found: in lower case, unless it is a dotted path."""
+    return name if "." in name else name.lower()
+
+
+def _where(name: str, origin: str, parameter: str = "") -> str:
+    if origin == COMMAND_LINE:
+        return f"--space {name}" + (parameter and f": {parameter}")
+    return f"{origin}: spaces.{name}" + (parameter and f".{parameter}")
+
+
+def _taken_apart(name: str, change: Mapping[str, Any]) -> str:
+    """The dotted path of which TOML made tables in tables; empty where it did not."""
+    path = name
+    while change:
+        part, content = next(iter(change.items()))
+        if not isinstance(content, Mapping) or {*content} & {*FORMS}:
+            break
+        path, change = f"{path}.{part}", content
+    return "" if path == name else path
+
+
+def _are_same(names: tuple[str, str], spaces: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether two optimizers are one class with one space, and with the same defaults for what both take."""
+    first, second = map(optimizer_entry, names)
+    if first.kind != second.kind or repr(sorted(spaces[names[0]].items())) != repr(sorted(spaces[names[1]].items())):
+        return False
+    space = from_document(spaces[names[0]], "spaces")
+    lowest = point(space, [0.0] * searched(space))
+    one, other = ({**entry.hyperparameters, **entry.resolve(lowest)} for entry in (first, second))
+    return all(one[name] == other[name] for name in {*one} & {*other} - {WEIGHT_DECAY})
+
+
+def _try_corners(entry: OptimizerEntry, space: Space, weight_decay: float, *, build: bool) -> None:
+    """The lowest and the highest point, and each value of a choice: resolved, with ``build`` also built and stepped.
+
+    A point inside is resolved too: a number that must be whole cannot be searched over a range.
+    """
+    lowest, highest, inside = (point(space, [unit] * searched(space)) for unit in (0.0, 1.0, INSIDE))
+    choices = [lowest | {name: value} for name, d in space.items() if isinstance(d, Categorical) for value in d.values]
+    for corner in (lowest, highest, *choices):
+        (entry.check if build else entry.resolve)({**corner, WEIGHT_DECAY: weight_decay})
+    entry.resolve({**inside, WEIGHT_DECAY: weight_decay})
+
+
+def parse_space(text: str) -> tuple[str, dict[str, Any]]:
+    """`--space TEXT` as (optimizer, its space as in a study file).
+
+    TEXT is e.g. `adamw:lr=log(1e-5,1e-2),eps=values(1e-8,1e-4),betas=(0.9,0.99),amsgrad=true`.
+    """
+    where = f"--space {text!r}"
+    name, _, rest = text.partition(":")
+    name, parts = name.strip(), _split(rest)
+    if not name or not all(parts):
+        raise SettingsError(
+            f"{where}: must be NAME:PARAMETER=RANGE[,...], e.g. adam:lr=log(1e-5,1e-2),betas=(0.9,0.99)."
+        )
+    space: dict[str, Any] = {}
+    for part in parts:
+        parameter, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals or not parameter.isidentifier():
+            raise SettingsError(f"{where}: {part!r} must be PARAMETER=log(LOW,HIGH), values(A,B,...) or one value.")
+        if parameter in space:
+            raise SettingsError(f"{where}: {parameter} is given twice.")
+        if bracketed := re.fullmatch(r"(\w+)\s*\[(.*)\]", value):
+            raise SettingsError(f"{where}: {parameter}: write {bracketed[1]}({bracketed[2]}), with parentheses.")
+        form = re.fullmatch(r"(\w+)\s*\((.*)\)", value)
+        if form and form[1] == "value":
+            raise SettingsError(f"{where}: {parameter}: one value is written as itself; did you mean values?")
+        try:
+            given = {form[1]: [parse_value(each) for each in _split(form[2])]} if form else parse_value(value)
+        except ValueError as error:
+            raise SettingsError(f"{where}: {parameter}: {error}.") from error
+        space[parameter] = dimension(given, f"{where}: {parameter}", forms=TEXT_FORMS, shown=value)
+    return name, as_document(space)
+
+
+def parse_value(text: str) -> Value:
+    """A hyperparameter's value as text: a number, true or false, a word, or numbers in parentheses; else ValueError."""
+    text = text.strip()
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    if tuple_text := re.fullmatch(r"\((.*)\)|\[(.*)\]", text):
+        try:
+            return tuple(float(each) for each in _split(tuple_text[1] or tuple_text[2] or ""))
+        except ValueError as error:
+            raise ValueError(f"{text!r} must be numbers, e.g. (0.9,0.99)") from error
+    try:
+        return float(text)
+    except ValueError:
+        if re.fullmatch(r"[A-Za-z_][\w.-]*", text):
+            return text
+        raise ValueError(f"{text!r} must be a number, true, false, a word, or numbers in parentheses") from None
+
+
+def _split(text: str) -> list[str]:
+    """Parts between commas that stand in no parentheses."""
+    parts, depth = [""], 0
+    for character in text:
+        depth += (character in "([") - (character in ")]")
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return [part.strip() for part in parts]

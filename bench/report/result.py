@@ -1,4 +1,4 @@
-"""What a report shows: the frames and sentences of the analysis, with the study and the machine."""
+"""What a report shows: the analysis of a study, with its specification and the machine; and it as JSON."""
 
 import json
 from dataclasses import dataclass
@@ -6,9 +6,12 @@ from typing import Any
 
 import pandas as pd
 
-from bench.analysis import TimeUse, to_json_safe
-from bench.record import Samples
+from bench.analysis import StudyAnalysis, TimeUse, to_json_safe
+from bench.record import Samples, Status
 from bench.spec import StudySpec
+
+COMPARISON_KEYS = {"mean_difference": "difference", "t_p": "p", "t_p_adjusted": "p_adjusted"}
+"""Names in JSON of a comparison's columns, where they are others."""
 
 
 @dataclass(frozen=True)
@@ -31,30 +34,24 @@ class StudyResult:
     records: pd.DataFrame
     curves: pd.DataFrame
     """The evaluations: a row for each step of a trial at which AP or validation loss was measured."""
-    summary: pd.DataFrame
-    """From `summarize`, with the columns of `costs` and of `chosen_rows` beside it."""
-    seeds: pd.DataFrame
-    """From `seed_rows`."""
-    scores: pd.DataFrame
-    """From `score_table`."""
-    bands: dict[tuple[str, str], pd.DataFrame]
-    """From `curve_bands`, by (value, over)."""
-    sensitivity: pd.DataFrame
-    """From `lr_sensitivity`."""
+    analysis: StudyAnalysis
+    """What they say, without the trials of controls."""
     time_use: TimeUse | None
     """None where a study of an earlier version did not record it."""
     leader_samples: LeaderSamples | None
     """None before there are any."""
-    verdict: str
-    comparable: bool
-    """False where the budget is too small for an order: then nothing is ranked."""
     machine: dict[str, str]
     command: str
     """The command that makes the study again."""
 
+    @property
+    def verdict(self) -> str:
+        """The answer in sentences."""
+        return self.analysis.verdict
+
     def trials(self) -> dict[str, int]:
-        """Trials by status; `complete`, `diverged` and the faults are always there."""
-        counts = dict.fromkeys(("complete", "diverged", "failed", "out_of_memory", "timed_out"), 0)
+        """Trials by status, each status there; and how many are recorded and planned, those of controls included."""
+        counts = dict.fromkeys((str(status) for status in Status), 0)
         for status in self.records["status"]:
             counts[str(status)] += 1
         return {**counts, "recorded": len(self.records), "planned": self.planned}
@@ -65,7 +62,7 @@ class StudyResult:
 
     def document(self, report: str) -> dict[str, Any]:
         """The JSON contract of `posebench study optimizers`."""
-        rows = self.summary.to_dict(orient="records")
+        found = self.analysis
         return to_json_safe(
             {
                 "study": self.spec.name,
@@ -73,14 +70,27 @@ class StudyResult:
                 "preset": self.spec.preset,
                 "status": self.status(),
                 "trials": self.trials(),
-                "optimizers": [row | {"settings": json.loads(row["settings"])} for row in rows],
-                "comparable": self.comparable,
+                "optimizers": _with_settings(found.summary.merge(_views(found.views), on="name", how="left")),
+                "comparisons": found.comparisons.rename(columns=COMPARISON_KEYS),
+                "controls": _with_settings(found.controls),
+                "comparable": found.comparable,
                 "time": self._time(),
-                "verdict": self.verdict,
+                "verdict": found.verdict,
                 "report": report,
+                "spec": self.spec.identity(),
+                "machine": self.machine,
             }
         )
 
     def _time(self) -> dict[str, float] | None:
         names = ("wall_s", "train_s", "eval_s", "data_s", "other_s", "overhead_share")
         return None if self.time_use is None else {name: getattr(self.time_use, name) for name in names}
+
+
+def _with_settings(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows whose ``settings`` are an object, no text."""
+    return [row | {"settings": json.loads(row["settings"])} for row in frame.to_dict(orient="records")]
+
+
+def _views(views: pd.DataFrame) -> pd.DataFrame:
+    return views.rename(columns={"optimizer": "name"}).drop(columns="n").astype({"name": object})

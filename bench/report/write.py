@@ -9,9 +9,15 @@ from pathlib import Path
 import tomli_w
 
 from bench.report import figures
-from bench.report.markdown import (
+from bench.report.files import (
+    BEST_FIGURE,
+    BEST_SO_FAR,
+    COMPARISONS,
+    CONTROLS,
+    COST_FIGURE,
     CURVES,
     CURVES_FIGURE,
+    DIVERGENCE_FIGURE,
     LR_FIGURE,
     RECORDS,
     REPORT,
@@ -22,14 +28,24 @@ from bench.report.markdown import (
     SHEET,
     STUDY,
     SUMMARY,
-    markdown,
-    short_text,
+    VIEWS,
 )
+from bench.report.markdown import markdown, short_text
 from bench.report.result import StudyResult
 from posemodel.atomic_write import remove_leftovers, replacing
 from posemodel.samples import as_jpeg, draw_samples
 
 __all__ = ["REPORT", "STUDY", "short_text", "study_file", "write_pages", "write_parts", "write_report"]
+
+
+FIGURES = {
+    SEEDS_FIGURE: figures.seed_scores,
+    CURVES_FIGURE: figures.learning_curves,
+    LR_FIGURE: figures.lr_sensitivity,
+    DIVERGENCE_FIGURE: figures.divergence_map,
+    BEST_FIGURE: figures.best_so_far,
+    COST_FIGURE: figures.cost,
+}
 
 
 def write_report(result: StudyResult, folder: Path) -> Path:
@@ -42,18 +58,24 @@ def write_parts(result: StudyResult, folder: Path) -> None:
     """Write what report.md links to: tables, the study file, figures, samples. Takes nearly all of a report's time."""
     folder.mkdir(parents=True, exist_ok=True)
     remove_leftovers(folder)
-    for frame, name in (
-        (result.records, RECORDS),
-        (result.curves, CURVES),
-        (result.seeds, SEEDS),
-        (result.summary, SUMMARY),
-    ):
+    found = result.analysis
+    tables = {
+        RECORDS: result.records,
+        CURVES: result.curves,
+        SEEDS: found.seeds,
+        SUMMARY: found.summary,
+        COMPARISONS: found.comparisons,
+        VIEWS: found.views,
+        BEST_SO_FAR: found.best_so_far,
+    }
+    if len(found.controls):
+        tables[CONTROLS] = found.controls
+    for name, frame in tables.items():
         with replacing(folder / name) as temporary:
             frame.to_csv(temporary, index=False)
     _write(folder / STUDY, study_file(result))
-    figures.learning_curves(result, folder / CURVES_FIGURE)
-    figures.seed_scores(result, folder / SEEDS_FIGURE)
-    figures.lr_sensitivity(result, folder / LR_FIGURE)
+    for name, draw in FIGURES.items():
+        draw(result, folder / name)
     _write_samples(result, folder)
 
 

@@ -17,9 +17,9 @@ from posemodel.device import synchronize
 from posemodel.loss import pose_loss
 from posemodel.network import PoseNetwork, build_network, input_geometry
 from posemodel.predict import to_device
+from posemodel.schedule import schedule_factor
 from posemodel.skeleton import NUM_PARTS
 from posemodel.throughput import ThroughputMeter
-from posemodel.train import schedule_factor
 from posemodel.training_step import TrainingStep
 
 NETWORK, SIZE, BATCH_SIZE = "small", 160, 4

@@ -4,23 +4,28 @@ import gc
 import math
 import sys
 import time
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from dataclasses import fields
+from typing import Any, NamedTuple
 
 import torch
+from torch.nn import Parameter
+from torch.optim import Optimizer
 
 from bench.measure.gpu import GpuSampler
-from bench.optimizers import optimizer_entry
+from bench.optimizers import implementation_of, optimizer_entry
 from bench.record import CurvePoint, Record, Samples, Status, make_record, now_ms
 from bench.spec import CONFIRM, TrialSpec
 from posemodel.data.coco import PackedSplit
 from posemodel.device import choose_device
 from posemodel.errors import PosemodelError
+from posemodel.evaluate import Scores
 from posemodel.network import PoseNetwork, input_geometry
 from posemodel.samples import as_jpeg, draw_samples, predict_samples
 from posemodel.train import train
 
 ERROR_LENGTH = 500
+FINAL_SCORES = frozenset({f.name for f in fields(Scores)} - {"images", "people"} | {"ap_best", "ap_best_step"})
 
 
 class Outcome(NamedTuple):
@@ -31,14 +36,22 @@ class Outcome(NamedTuple):
     samples: Samples | None = None
 
 
-def run_trial(spec: TrialSpec, *, concurrent_trials: int = 1, on_step: Callable[[int], None] | None = None) -> Outcome:
-    """Run one trial and return its record, curve and samples; ``on_step`` hears of the steps at which it measures.
+def run_trial(
+    spec: TrialSpec,
+    *,
+    concurrent_trials: int = 1,
+    on_step: Callable[[int, float], None] | None = None,
+    should_prune: Callable[[float], bool] | None = None,
+) -> Outcome:
+    """Run one trial and return its record, curve and samples.
 
+    ``on_step`` hears of the steps at which it measures, with the seconds of training spent. ``should_prune`` is asked
+    with each AP but the last: True ends the trial as `pruned`, with that AP as `ap_when_pruned` and no final one.
     What goes wrong in training is a record too: `failed` or `out_of_memory`. Interruptions and what a user can mend
     (PosemodelError: a broken image, say) are raised: they are no result of this trial.
     """
     curve: list[CurvePoint] = []
-    place = {
+    place: dict[str, Any] = {
         "effective_pin_memory": spec.train.loader.pin_memory and spec.train.device == "cuda",
         "torch_threads": torch.get_num_threads(),
         "concurrent_trials": concurrent_trials,
@@ -50,17 +63,23 @@ def run_trial(spec: TrialSpec, *, concurrent_trials: int = 1, on_step: Callable[
         def on_metrics(step: int, metrics: dict[str, float]) -> None:
             curve.append(CurvePoint(step, metrics | gpu.latest(), now_ms()))
             if on_step is not None:
-                on_step(step)
+                on_step(step, metrics["train_seconds"])
+
+        def make_and_name(parameters: Iterable[Parameter]) -> Optimizer:
+            made = make_optimizer(parameters)
+            place["implementation"] = implementation_of(made)
+            return made
 
         try:
-            make_optimizer = optimizer_entry(spec.optimizer).factory(
+            make_optimizer = optimizer_entry(spec.builds).factory(
                 {**spec.hyperparameters, "weight_decay": spec.weight_decay}
             )
             result = train(
                 spec.train,
-                make_optimizer,
+                make_and_name,
                 on_metrics=on_metrics,
                 on_open=lambda _trained_on, val_split: scored.append(val_split),
+                should_prune=should_prune,
             )
         except PosemodelError:
             raise
@@ -76,6 +95,9 @@ def run_trial(spec: TrialSpec, *, concurrent_trials: int = 1, on_step: Callable[
         return Outcome(make_record(spec, fault, steps_done=steps, metrics={}, error=message, **place), curve)
     metrics = {k: v for k, v in (result.metrics | gpu.summary()).items() if math.isfinite(v)}
     status, samples = Status(result.status), None
+    if status == Status.PRUNED:
+        # Scored before its end, on other terms than the others: no analysis may take it for a final AP.
+        metrics = {k: v for k, v in metrics.items() if k not in FINAL_SCORES} | {"ap_when_pruned": metrics["ap"]}
     if spec.phase == CONFIRM and status == Status.COMPLETE:
         # Timed by itself: it is neither training nor evaluation.
         began = time.perf_counter()

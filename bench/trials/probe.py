@@ -134,12 +134,13 @@ def _costs(trials: dict[str, TrialSpec], start_s: float) -> Costs:
     from posemodel.train import train
 
     name, spec = next(iter(trials.items()))
-    settings = spec.train.model_copy(
-        update={"log_every": STEPS_PER_WINDOW, "val_every": spec.train.steps, "ap_every": None}
-    )
+    # A step more than the probe takes: it ends before the run would be evaluated.
+    steps = min(spec.train.steps or PROBE_STEPS, PROBE_STEPS) + 1
+    budget = {"steps": steps, "seconds": None, "val_every": steps, "ap_every": None, "evaluations": None}
+    settings = spec.train.model_copy(update={"log_every": STEPS_PER_WINDOW, **budget})
     device = choose_device(settings.device)
     batch = settings.loader.batch_size
-    factories = {key: optimizer_entry(trial.optimizer).factory(trial.hyperparameters) for key, trial in trials.items()}
+    factories = {key: optimizer_entry(trial.builds).factory(trial.hyperparameters) for key, trial in trials.items()}
     began = time.perf_counter()
     first: list[float] = []
     windows: list[float] = []
@@ -152,7 +153,7 @@ def _costs(trials: dict[str, TrialSpec], start_s: float) -> Costs:
             windows.append(batch / metrics["images_per_s"])
         loaders.append(sum(child.memory_info().rss for child in psutil.Process().children(recursive=True)))
         late = time.perf_counter() - began > first[0] + PROBE_SECONDS
-        if step >= min(PROBE_STEPS, settings.steps or PROBE_STEPS) or (late and len(windows) > 1):
+        if step >= steps - 1 or (late and len(windows) > 1):
             raise _EnoughError
 
     with _until_enough():

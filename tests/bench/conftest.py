@@ -78,7 +78,7 @@ def make_spec():
             preset="smoke",
             data=Path(data),
             data_digest=digest,
-            spaces=spaces_of(settings["optimizers"].value, settings["spaces"].value, settings["spaces"].origin),
+            spaces=spaces_of(settings["optimizers"].value, settings["spaces"].value, settings["spaces"].origins),
             device=settings["device"].value,
         )
 

@@ -2,12 +2,13 @@
 
 import io
 import time
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
 from bench.cli import live
-from bench.cli.board import board, duration_text, headline, left_text
+from bench.cli.board import board, duration_text, headline, in_hand_text, left_text
 from bench.execute.events import PhaseBegan, Stopping, TrialBegan, TrialEnded, WorkerDied
 from bench.plan import plan_tune
 from bench.progress import Done, InHand, Progress, Size
@@ -42,7 +43,7 @@ def test_a_full_board_fits_a_terminal_of_80_columns(size):
     assert lines[0] == "optimizers-small-synthetic-800-seed0: running with 12 workers"
     assert [line.split()[0] for line in lines[2:8]] == list(SIX)
     assert "tune:    20 of 24 done (1 diverged, 1 failed), 6 running" in shown
-    assert "confirm: 0 of 30 done, 30 waiting" in shown
+    assert "confirm: 0 of 35 done, 35 waiting" in shown
     assert "left:    about" in shown
     assert "now:     tune adabound seed 0, step 10 of 60, for 1 min, process 4194305 on" in shown
     assert "and 2 more" in shown
@@ -60,14 +61,14 @@ def test_no_line_is_longer_than_the_terminal_is_wide(size, width):
 def test_time_left_is_said_in_words(size):
     now = time.time()
     done = {"a": Done("a", "tune", "sgd", Status.COMPLETE, seconds=10.0, train_seconds=10.0, eval_seconds=0.0)}
-    # 23 tune trials and 30 confirm trials of 10 s (as many steps).
-    assert left_text(Progress(size, done, active=True, workers=1), now) == "about 9 min"
-    assert left_text(Progress(size, done), now) == "about 9 min with one worker"
+    # 23 tune trials and 35 confirm trials of 10 s (as many steps).
+    assert left_text(Progress(size, done, active=True, workers=1), now) == "about 10 min"
+    assert left_text(Progress(size, done), now) == "about 10 min with one worker"
     assert left_text(Progress(size, {}, active=True, workers=1), now) == "not known yet"
-    everything = {str(n): Done(str(n), "tune" if n < 24 else "confirm", "sgd", Status.COMPLETE) for n in range(54)}
+    everything = {str(n): Done(str(n), "tune" if n < 24 else "confirm", "sgd", Status.COMPLETE) for n in range(59)}
     assert left_text(Progress(size, everything, active=True), now) == "the report"
     assert left_text(Progress(size, everything), now) == ""
-    assert headline(Progress(size, everything), now).endswith("seed0: complete, 54 of 54 trials done")
+    assert headline(Progress(size, everything), now).endswith("seed0: complete, 59 of 59 trials done")
 
 
 @pytest.mark.parametrize(
@@ -108,3 +109,19 @@ def test_on_a_pipe_a_line_a_trial_and_nothing_else(make_spec, capsys):
     assert ended.endswith("seed 0: complete AP 0.250 12.3 images/s (left: about 3 min)")
     assert died == "worker process 8 died; another one takes its place"
     assert "Ctrl-C again" in stopping
+
+
+def test_a_trial_in_seconds_shows_the_share_of_its_time():
+    trial = InHand("t", "tune", "adam", 0, None, 0.0, "far-away", 7, seconds=60.0)
+    assert in_hand_text(trial, 42.0) == "tune adam seed 0, 60 s of training, for 42 s, process 7 on far-away"
+    moved = replace(trial, step=120, train_seconds=20.4)
+    assert "seed 0, step 120, 34% of 60 s, for" in in_hand_text(moved, 42.0)
+    assert "100% of 60 s" in in_hand_text(replace(moved, train_seconds=60.2), 42.0)
+
+
+def test_controls_have_rows_and_pruned_trials_are_counted(size):
+    done = {str(n): Done(str(n), "tune", "sgd", Status.PRUNED) for n in range(3)}
+    shown = drawn(Progress(size, done, active=True), width=100)
+    assert "tune:    3 of 24 done (3 pruned), 21 waiting" in shown
+    (control,) = [line for line in shown.splitlines() if line.startswith("adabound (limit)")]
+    assert control.split()[2:5] == ["-", "-", "0/5"]

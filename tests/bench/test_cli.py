@@ -51,7 +51,7 @@ TINY_STUDY = (
         (["study", "optimisers"], 2, "No such command"),
         (["study", "optimizers", "--preset", "nonsense"], 2, "no preset 'nonsense'"),
         (["study", "optimizers", "--preset", "smal", "--dry-run"], 2, "Did you mean small?"),
-        (["study", "optimizers", "--optimizers", "adm"], 2, "Did you mean adam?"),
+        (["study", "optimizers", "--optimizers", "adm"], 2, "did you mean adam?"),
         (["study", "optimizers", "--study", "none.toml"], 2, "none.toml: cannot be read"),
         (["study", "optimizers", "--network", "smal"], 2, "Did you mean small?"),
         (["study", "optimizers", "--preset", "smoke", "--size", "65"], 2, "needs a multiple of 16, got 65. Try 64."),
@@ -70,12 +70,15 @@ TINY_STUDY = (
         (["train", "--data", "no/such/folder", "--steps", "2"], 1, "no/such/folder: no such folder"),
         (["train", "--data", "x"], 2, "steps"),
         (["train", "--data", "x", "--steps", "2", "--epochs", "2"], 2, "steps"),
-        (["train", "--data", "x", "--steps", "2", "--optimizer", "sdg"], 2, "Did you mean sgd?"),
-        (["train", "--data", "x", "--steps", "2", "-O", "beta_1=0.5"], 2, "Did you mean beta1?"),
-        (["train", "--data", "x", "--steps", "2", "-O", "beta1"], 2, "must be NAME=NUMBER"),
+        (["train", "--data", "x", "--steps", "2", "--optimizer", "sdg"], 2, "did you mean sgd?"),
+        (["train", "--data", "x", "--steps", "2", "-O", "beta_1=0.5"], 2, "did you mean beta1?"),
+        (["train", "--data", "x", "--steps", "2", "-O", "beta1"], 2, "must be NAME=VALUE"),
         (["train", "--data", "x", "--steps", "2", "--prefetch-factor", "2"], 2, "prefetch_factor needs num_workers"),
         (["info", "rtpose"], 2, "rtpose_vgg"),
         (["report", "nonsense"], 2, "no such file here"),
+        (["compare", "nonsense", "other"], 2, "no such file here"),
+        (["compare", "nonsense"], 2, "Missing argument"),
+        (["study", "optimizers", "--space", "adam:lr=log(1e-5,1e-2),bta=0.9"], 2, "did you mean betas?"),
         (["ui"], 2, "no such file here"),
         (["ui", "--port", "99999"], 2, "--port"),
     ],
@@ -300,7 +303,7 @@ def test_a_study_with_failed_trials_is_reported_and_exits_3(posebench, stores, t
     def build(parameters, lr=0.1, weight_decay=0.0):
         raise RuntimeError("the dog ate it")
 
-    monkeypatch.setitem(OPTIMIZERS, "breaking", OptimizerEntry("breaking", build, {"lr": Log(1e-3, 1.0)}, "nobody"))
+    monkeypatch.setitem(OPTIMIZERS, "breaking", OptimizerEntry("breaking", build, {"lr": Log(1e-3, 1.0)}, "nobody", ""))
     arguments = ("study", "optimizers", *TINY_STUDY, "--optimizers", "breaking,adam", "--data", tiny, "--json")
     code, out, err = posebench(*arguments)
     found = json.loads(out)

@@ -1,6 +1,7 @@
 """The time estimate: a plan added up from measured pieces by hand, and one that is measured for real."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -34,6 +35,34 @@ def test_a_plan_is_added_up_by_hand(make_spec):
     assert found.memory_bytes == 1000
 
 
+def test_a_plan_in_seconds_takes_its_seconds(make_spec):
+    """Whatever a step takes; what is not training is as before."""
+    budget = {"tune_steps": None, "steps": None, "tune_seconds": 20.0, "seconds": 60.0}
+    spec = make_spec(optimizers=["sgd", "adam"], trials=2, seeds=3, evaluations=2, **budget)
+    found = _add_up(spec, COSTS, 1, {TUNE: 10, CONFIRM: 50}, data_s=0.0)
+    assert found.tune_s == pytest.approx(2 * 2 * (1 + 20 + (0.5 + 10 * 0.02) + RECORD_S))
+    assert found.confirm_s == pytest.approx(3 * 2 * (1 + 60 + 2 * (0.5 + 50 * 0.02) + RECORD_S))
+
+
+def test_controls_are_confirmed_and_not_tuned(make_spec):
+    spec = make_spec(optimizers=["adabound"], trials=2, seeds=3, tune_steps=11, steps=21, evaluations=1)
+    costs = replace(COSTS, step_s={"adabound": 0.2, "adabound (limit)": 0.1})
+    found = _add_up(spec, costs, 1, {TUNE: 0, CONFIRM: 0}, data_s=0.0)
+    around = 1 + 0.5 + RECORD_S
+    assert found.tune_s == pytest.approx(2 * (around + 10 * 0.2))
+    assert found.confirm_s == pytest.approx(3 * (2 * around + 20 * 0.2 + 20 * 0.1))
+
+
+def test_a_pruner_has_tune_trials_scored_more_often(make_spec):
+    spec = make_spec(optimizers=["sgd"], trials=1, tune_steps=10, tune_evaluations=5)
+    plain, watched = (
+        _add_up(each, COSTS, 1, {TUNE: 10, CONFIRM: 10}, data_s=0.0)
+        for each in (spec, spec.model_copy(update={"pruner": "median"}))
+    )
+    assert watched.tune_s - plain.tune_s == pytest.approx(4 * (0.5 + 10 * 0.02))
+    assert watched.confirm_s == plain.confirm_s
+
+
 def test_two_workers_halve_the_trials_and_start_at_once(make_spec):
     spec = make_spec(optimizers=["sgd", "adam"], trials=2, seeds=2, tune_steps=11, steps=21, evaluations=2)
     images = {TUNE: 10, CONFIRM: 50}
@@ -51,12 +80,18 @@ def test_an_odd_trial_keeps_one_worker_waiting(make_spec):
 
 def test_the_pieces_are_measured_on_the_studys_own_data(make_spec, tiny):
     spec = make_spec(data=tiny, optimizers=["sgd", "adabound"])
-    found = estimate(spec, workers=1, synthetic_images=None)
+    found = estimate(spec, workers=1, synthetic_images=None)  # AdaBound's control is measured with it
     assert found.data_s == 0
     assert 0 < found.tune_s < found.seconds
     assert 0 < found.confirm_s < found.seconds
     assert found.memory_bytes > 100e6, "torch alone takes more"
     assert found.document()["seconds"] == pytest.approx(found.seconds, abs=0.1)
+
+
+def test_a_study_in_seconds_is_measured(make_spec, tiny):
+    budget = {"tune_steps": None, "steps": None, "tune_seconds": 200.0, "seconds": 600.0}
+    found = estimate(make_spec(data=tiny, optimizers=["sgd"], seeds=2, **budget), workers=1, synthetic_images=None)
+    assert 200 < found.tune_s < 1200 < found.confirm_s
 
 
 def test_what_cannot_be_measured_is_said(make_spec, tiny):

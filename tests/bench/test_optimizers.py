@@ -11,7 +11,7 @@ from bench.optimizers import OPTIMIZERS, optimizer_entry
 from bench.space import Categorical, Log
 from posemodel.errors import SettingsError
 
-SIX = ("sgd", "nesterov", "adagrad", "adadelta", "adam", "adabound")
+NAMES = ("sgd", "nesterov", "adagrad", "adadelta", "adam", "adabound", "amsbound", "adabound_reference")
 START = 1.0
 GRADIENTS = (0.5, -0.25)
 
@@ -28,12 +28,19 @@ def walk(name, gradients=GRADIENTS, **hyperparameters):
     return path
 
 
-def test_the_registry_holds_the_six_under_their_own_names():
-    assert tuple(OPTIMIZERS) == SIX
+def test_the_registry_holds_each_under_its_own_name():
+    assert tuple(OPTIMIZERS) == NAMES
     assert all(name == entry.name and entry.source for name, entry in OPTIMIZERS.items())
 
 
-@pytest.mark.parametrize("name", SIX)
+@pytest.mark.parametrize("name", NAMES)
+def test_the_kind_of_each_is_the_class_that_it_builds(name):
+    made = type(optimizer_entry(name).factory({})([torch.nn.Parameter(torch.ones(2))]))
+    kind = f"{made.__module__}.{made.__qualname__}"
+    assert OPTIMIZERS[name].kind == (f"{kind} with nesterov" if name == "nesterov" else kind)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_each_is_built_by_name_and_moves_every_weight_downhill(name):
     torch.manual_seed(0)
     layer = torch.nn.Linear(3, 2)
@@ -116,7 +123,7 @@ def test_adabound_between_its_bounds_is_adam():
     assert walk("adabound", gradients=GRADIENTS[:1], lr=1e-3, gamma=1e-3) == pytest.approx(adam, rel=1e-6)
 
 
-@pytest.mark.parametrize("name", SIX)
+@pytest.mark.parametrize("name", NAMES)
 def test_weight_decay_pulls_towards_zero(name):
     without = walk(name, lr=1e-2)[-1]
     assert walk(name, lr=1e-2, weight_decay=0.0)[-1] == without
@@ -129,7 +136,9 @@ def test_weight_decay_pulls_towards_zero(name):
         ("sgd", {"one_minus_momentum": 0.25}, {"momentum": 0.75}),
         ("nesterov", {"one_minus_momentum": 0.25}, {"momentum": 0.75}),
         ("adadelta", {"one_minus_rho": 0.25}, {"rho": 0.75}),
-        ("adam", {"one_minus_beta1": 0.25}, {"beta1": 0.75}),
+        ("adam", {"one_minus_beta1": 0.25}, {"betas": (0.75, 0.999)}),
+        ("amsbound", {"one_minus_beta1": 0.25}, {"betas": (0.75, 0.999)}),
+        ("adamw", {"one_minus_beta1": 0.25}, {"betas": (0.75, 0.999)}),
     ],
 )
 def test_a_complement_is_one_minus_the_value(name, complement, plain):
@@ -138,9 +147,35 @@ def test_a_complement_is_one_minus_the_value(name, complement, plain):
     assert walk(name, lr=0.1, **complement) != walk(name, lr=0.1)
 
 
-def test_a_value_given_twice_is_refused():
-    with pytest.raises(SettingsError, match="momentum is given twice"):
-        optimizer_entry("sgd").resolve({"momentum": 0.9, "one_minus_momentum": 0.1})
+@pytest.mark.parametrize(
+    ("name", "given", "twice"),
+    [
+        ("sgd", {"momentum": 0.9, "one_minus_momentum": 0.1}, "momentum"),
+        ("adam", {"beta1": 0.9, "one_minus_beta1": 0.1}, "beta1"),
+        ("adam", {"betas": (0.9, 0.99), "beta1": 0.9}, "betas"),
+        ("adam", {"one_minus_beta2": 0.01, "betas": (0.9, 0.99)}, "betas"),
+        ("radam", {"betas": (0.9, 0.99), "beta2": 0.9}, "betas"),
+    ],
+)
+def test_a_value_given_twice_is_refused(name, given, twice):
+    with pytest.raises(SettingsError, match=f"optimizer {name}: {twice} is given twice"):
+        optimizer_entry(name).resolve(given)
+
+
+def test_components_are_of_any_tuple_with_a_plural_name():
+    given = {"one_minus_eta1": 0.25, "step_size2": 10.0}
+    assert optimizer_entry("rprop").resolve(given) == {"etas": (0.75, 1.2), "step_sizes": (1e-6, 10.0)}
+    with pytest.raises(SettingsError, match="no hyperparameter 'ep1', did you mean eps"):
+        optimizer_entry("adafactor").resolve({"ep1": 1e-3})
+
+
+@pytest.mark.parametrize("name", ["adam", "adabound", "adabound_reference", "adamw"])
+def test_a_tuple_is_given_whole_or_by_component(name):
+    entry = optimizer_entry(name)
+    assert entry.resolve({"beta2": 0.99}) == {"betas": (0.9, 0.99)}
+    assert entry.resolve({"beta2": 0.99, "one_minus_beta1": 0.5}) == {"betas": (0.5, 0.99)}
+    assert entry.resolve({"betas": [0.5, 0.99]}) == {"betas": (0.5, 0.99)}
+    assert walk(name, lr=0.1, betas=[0.5, 0.99]) == walk(name, lr=0.1, beta1=0.5, beta2=0.99) != walk(name, lr=0.1)
 
 
 @pytest.mark.parametrize(
@@ -149,16 +184,18 @@ def test_a_value_given_twice_is_refused():
         ("sgd", "momentun", "momentum"),
         ("sgd", "one_minus_momentun", "momentum"),
         ("adam", "beta_1", "beta1"),
+        ("adam", "bta", "betas"),
+        ("adamw", "bta", "betas"),
         ("adabound", "finallr", "final_lr"),
         ("adagrad", "initial_acumulator", "initial_accumulator_value"),
     ],
 )
 def test_an_unknown_hyperparameter_is_refused_with_the_nearest(name, wrong, near):
-    with pytest.raises(SettingsError, match=rf"optimizer {name}: .*'{wrong}'\. Did you mean {near}\?"):
+    with pytest.raises(SettingsError, match=rf"optimizer {name}: .*'{wrong}', did you mean {near}\?"):
         optimizer_entry(name).resolve({wrong: 0.9})
 
 
-@pytest.mark.parametrize("value", ["0.9", None, True, [0.9]])
+@pytest.mark.parametrize("value", ["0.9", None, True, [0.9], math.nan, math.inf])
 def test_a_hyperparameter_that_is_no_number_is_refused(value):
     with pytest.raises(SettingsError, match="momentum must be a number"):
         optimizer_entry("sgd").resolve({"momentum": value})
@@ -177,30 +214,35 @@ def test_a_hyperparameter_that_is_no_number_is_refused(value):
         ("adabound", {"gamma": 1.0, "lr": -1}),
     ],
 )
-def test_a_value_out_of_range_is_a_settings_error(name, wrong):
-    make = optimizer_entry(name).factory({"lr": 0.1} | wrong)
+def test_a_value_out_of_range_is_a_settings_error_of_the_check_alone(name, wrong):
+    given = {"lr": 0.1} | wrong
     with pytest.raises(SettingsError, match=f"optimizer {name}: Invalid|optimizer {name}: Nesterov"):
-        make([torch.nn.Parameter(torch.zeros(1))])
+        optimizer_entry(name).check(given)
+    with pytest.raises(ValueError, match=r"^Invalid|^Nesterov"):
+        optimizer_entry(name).factory(given)([torch.nn.Parameter(torch.zeros(1))])
 
 
 def test_an_unknown_optimizer_is_refused_with_the_nearest():
-    with pytest.raises(SettingsError, match=r"no optimizer is called 'adabond'. Did you mean adabound\?"):
+    with pytest.raises(SettingsError, match=r"no optimizer is called 'adabond', did you mean adabound\?"):
         optimizer_entry("adabond")
 
 
 def test_the_spaces_are_those_of_the_protocol():
     momentum = {"lr": Log(1e-4, 1), "one_minus_momentum": Log(5e-3, 0.3)}
+    adabound = {"lr": Log(1e-5, 1e-2), "final_lr": Log(1e-3, 1), "gamma": Log(1e-4, 1e-1)}
     assert {name: dict(entry.space) for name, entry in OPTIMIZERS.items()} == {
         "sgd": momentum,
         "nesterov": momentum,
         "adagrad": {"lr": Log(1e-4, 1), "initial_accumulator_value": Categorical((0, 0.1))},
         "adadelta": {"lr": Log(1e-3, 10), "one_minus_rho": Log(1e-3, 0.3)},
         "adam": {"lr": Log(1e-5, 1e-2), "one_minus_beta1": Log(0.02, 0.5)},
-        "adabound": {"lr": Log(1e-5, 1e-2), "final_lr": Log(1e-3, 1), "gamma": Log(1e-4, 1e-1)},
+        "adabound": adabound,
+        "amsbound": adabound,
+        "adabound_reference": adabound,
     }
 
 
-@pytest.mark.parametrize("name", SIX)
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("unit", [0.0, 0.5, 1.0])
 def test_every_corner_of_a_space_can_be_built(name, unit):
     entry = optimizer_entry(name)
@@ -208,13 +250,13 @@ def test_every_corner_of_a_space_can_be_built(name, unit):
     assert all(math.isfinite(weight) for weight in path)
 
 
-def test_adabound_is_silent():
+def test_the_reference_is_silent():
     """In its own process, as torch warns once: the package calls deprecated signatures."""
     code = """
 import torch
 from bench.optimizers import optimizer_entry
 weight = torch.nn.Parameter(torch.ones(3))
-optimizer = optimizer_entry("adabound").factory({"lr": 0.1, "weight_decay": 0.1})([weight])
+optimizer = optimizer_entry("adabound_reference").factory({"lr": 0.1, "weight_decay": 0.1})([weight])
 for _ in range(2):
     weight.grad = torch.ones(3)
     optimizer.step()
@@ -225,6 +267,14 @@ print("stepped", bool((weight < 1).all()))
 
 
 def test_names_and_spaces_cost_no_torch():
-    code = "import sys, bench.optimizers, bench.settings; print('torch' in sys.modules)"
+    code = """
+import sys, bench.settings
+from bench.optimizers import OPTIMIZERS, optimizer_entry
+from bench.optimizers.spaces import parse_space, spaces_of
+optimizer_entry("adam").resolve({"betas": (0.9, 0.99)})
+spaces_of(list(OPTIMIZERS), {}, {})
+parse_space("adam:lr=log(1e-5,1e-2)")
+print("torch" in sys.modules)
+"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

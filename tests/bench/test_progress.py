@@ -55,7 +55,8 @@ def test_the_size_of_a_study_is_that_of_its_plan(make_spec):
     assert size.planned == total_trials(spec) == 14
     assert size.planned_of("tune") == len(plan_tune(spec)) == 6
     # Every 4 of 10 steps and at the last: 3 times.
-    assert size.confirm_evaluations == 3
+    assert size.evaluations_of("confirm") == 3
+    assert size.evaluations_of("tune") == 1
 
 
 def test_a_study_of_another_version_is_named():
@@ -179,3 +180,45 @@ def test_events_lead_from_one_moment_to_the_next(make_spec):
     assert list(progress.in_hand) == ["other"]
     assert progress.done[trial.id] == Done(trial.id, "tune", "sgd", Status.COMPLETE, ap=0.25, seconds=3.0)
     assert after(progress, TrialReturned(trial.id)) == progress
+
+
+def test_the_size_counts_controls_among_the_confirm_trials(make_spec):
+    spec = make_spec(optimizers=["adam", "adabound", "amsbound"], trials=2, seeds=4)
+    size = Size.of_spec(spec)
+    assert (size.planned_of("tune"), size.planned_of("confirm")) == (6, 4 * 5)
+    assert size.planned == total_trials(spec)
+    rows = by_optimizer(Progress(size))
+    assert [(row.name, row.tune_planned, row.confirm_planned) for row in rows[2:]] == [
+        ("amsbound", 2, 4),
+        ("adabound (limit)", 0, 4),
+        ("amsbound (limit)", 0, 4),
+    ]
+    assert Size.of_spec(make_spec(optimizers=["adabound"], controls=False, seeds=4)).planned_of("confirm") == 4
+
+
+def test_the_size_of_a_study_in_seconds_scales_by_them(make_spec):
+    spec = make_spec(tune_steps=None, steps=None, tune_seconds=4.0, seconds=16.0, evaluations=4)
+    size = Size.of_spec(spec)
+    assert (size.length("tune"), size.length("confirm"), size.evaluations_of("confirm")) == (4.0, 16.0, 4)
+    tune = [done(n, seconds=7.0, train_seconds=4.0, eval_seconds=2.0) for n in range(4)]
+    assert trial_seconds(size, "confirm", tune) == 1 + 16 + 8
+
+
+def test_tune_evaluations_that_a_pruner_wants_are_in_the_scaling():
+    size = replace(SIZE, pruner="median", tune_evaluations=2)
+    assert (size.evaluations_of("tune"), size.evaluations_of("confirm")) == (2, 4)
+    # 7 s = 1 s around it + 4 s training of 10 steps + 2 s for two evaluations; 40 steps and 4 evaluations: 1 + 16 + 4.
+    assert trial_seconds(size, "confirm", [done(0, seconds=7.0, train_seconds=4.0, eval_seconds=2.0)]) == 21.0
+
+
+def test_a_study_of_an_earlier_version_has_no_controls(make_spec):
+    identity = make_spec(optimizers=["adabound"]).identity()
+    later = ("controls", "pruner", "tune_evaluations", "tune_seconds", "seconds")
+    old = {name: value for name, value in identity.items() if name not in later}
+    assert Size.of(old).planned == 1 + 2
+    assert Size.of(identity).planned == 1 + 4
+
+
+def test_a_pruned_trial_is_done_and_no_failure():
+    (row, _) = by_optimizer(at(done(0, status=Status.PRUNED), done(1, ap=0.2)))
+    assert (row.tune_done, row.pruned, row.failed, row.diverged, row.best_tune_ap) == (2, 1, 0, 0, 0.2)

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from bench.plan import plan_tune
+from bench.plan import Chosen, plan_confirm, plan_tune
 from bench.record import FAULTS, TEXT_FIELDS, Status, make_record
 
 
@@ -20,6 +20,20 @@ def test_a_row_says_what_was_run_and_how_it_ended(make_spec, status):
     assert (row["optimizer"], row["phase"], row["index"], row["error"]) == ("sgd", "tune", 0, "why")
 
 
+def test_a_row_says_what_took_the_steps_and_whose_control_it_is(make_spec):
+    spec = make_spec(optimizers=["adabound"], seeds=1)
+    adabound, control = plan_confirm(spec, {"adabound": Chosen({"lr": 0.1})})
+    made = [
+        make_record(trial, Status.COMPLETE, steps_done=1, metrics={}, implementation="x.Y")
+        for trial in (adabound, control)
+    ]
+    assert [(r.optimizer, r.control_of, r.implementation) for r in made] == [
+        ("adabound", "", "x.Y"),
+        ("adabound (limit)", "adabound", "x.Y"),
+    ]
+    assert make_record(adabound, Status.FAILED, steps_done=0, metrics={}).implementation == ""
+
+
 def test_what_is_not_finite_is_none_in_a_row(make_spec):
     metrics = {"a": math.nan, "b": math.inf, "c": -math.inf, "d": 0.0}
     row = make_record(plan_tune(make_spec())[0], Status.DIVERGED, steps_done=1, metrics=metrics).as_row()
@@ -27,4 +41,4 @@ def test_what_is_not_finite_is_none_in_a_row(make_spec):
 
 
 def test_divergence_is_a_result_and_no_fault():
-    assert set(FAULTS) == set(Status) - {Status.COMPLETE, Status.DIVERGED}
+    assert set(FAULTS) == set(Status) - {Status.COMPLETE, Status.DIVERGED, Status.PRUNED}

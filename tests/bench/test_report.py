@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import shutil
 import textwrap
 from pathlib import Path
 
@@ -14,8 +15,8 @@ import pytest
 
 from bench.analysis import mean_interval
 from bench.record import Samples, Status
-from bench.report import figures
-from bench.report.write import write_report
+from bench.report.style import line_look, look
+from bench.report.write import FIGURES, short_text, write_pages, write_report
 from bench.results import analyse
 from tests.support.simulated_study import simulate
 
@@ -51,6 +52,12 @@ def sessions_of(records):
 def result_of(spec, records, curves, samples=None, sessions=None):
     sessions = sessions_of(records) if sessions is None else sessions
     return analyse(spec, records, curves, sessions, machine={"cpu": "a processor"}, samples_of=lambda run_id: samples)
+
+
+def pages(result, folder):
+    """The report's text alone: no table, no figure."""
+    folder.mkdir()
+    return write_pages(result, folder)
 
 
 @pytest.fixture(scope="session")
@@ -91,6 +98,7 @@ def counted_ap(confirm):
 
 
 def test_the_main_table_follows_from_the_records_alone(text, records, folder):
+    records = records[records["control_of"].isna()]
     confirm = records[records["phase"] == "confirm"].assign(counted=counted_ap)
     curves = pd.read_csv(folder / "curves.csv")
     found = table(text, "Result")
@@ -122,6 +130,7 @@ def test_the_main_table_follows_from_the_records_alone(text, records, folder):
 
 def test_the_cost_table_follows_from_the_records_alone(text, records):
     found = table(text, "Cost")
+    records = records[records["control_of"].isna()].reset_index()
     seconds = (records["ended_ms"] - records["started_ms"]) / 1000
     for name, cells in found.items():
         own = records[records["optimizer"] == name]
@@ -167,14 +176,15 @@ def test_where_the_time_went_follows_from_the_records_and_the_session(text, reco
 def test_a_study_of_an_earlier_version_says_that_its_time_was_not_recorded(six, tmp_path):
     sessions = sessions_of(simulate(six)[0]).iloc[:0]
     result = result_of(six, *simulate(six), sessions=sessions)
-    text = write_report(result, tmp_path / "old").read_text()
+    text = pages(result, tmp_path / "old").read_text()
     assert "Not known" in section(text, "Where the time went")
     assert json.loads((tmp_path / "old" / "result.json").read_text())["time"] is None
 
 
 @pytest.mark.parametrize("broken", ["curves.csv", "study.toml", "seeds.png", "samples.jpg", "result.json", "report.md"])
-def test_a_file_that_cannot_be_finished_stays_as_it_was(result, tmp_path, monkeypatch, broken):
-    write_report(result, tmp_path / "report")
+def test_a_file_that_cannot_be_finished_stays_as_it_was(result, folder, tmp_path, monkeypatch, broken):
+    shutil.copytree(folder, tmp_path / "report")
+    write_pages(result, tmp_path / "report")  # which name their folder
     before = {path.name: path.read_bytes() for path in (tmp_path / "report").iterdir()}
     replace = Path.replace
 
@@ -201,6 +211,7 @@ def test_settings_are_those_of_the_best_tune_trial(text, records):
 
 
 def test_each_figure_is_traced_to_its_runs(text, records, folder):
+    records = records[records["control_of"].isna()]
     confirm = records[records["phase"] == "confirm"].sort_values("seed")
     for name, cells in table(text, "Where each number comes from").items():
         own = confirm[confirm["optimizer"] == name]
@@ -250,8 +261,8 @@ def test_a_budget_that_is_too_small_is_said_and_nothing_is_ranked(six, tmp_path)
     weak = records["optimizer"].isin(SIX[:4])
     records.loc[weak, "ap"] *= 0.05
     result = result_of(six, records, curves)
-    assert not result.comparable
-    text = write_report(result, tmp_path / "report").read_text()
+    assert not result.analysis.comparable
+    text = pages(result, tmp_path / "report").read_text()
     words = " ".join(text.replace("\n> ", " ").split())
     assert "The budget is too small to compare: 4 of 6 optimizers have a mean AP under 0.05." in words
     assert "In the study's order: the budget is too small to compare." in words
@@ -259,7 +270,7 @@ def test_a_budget_that_is_too_small_is_said_and_nothing_is_ranked(six, tmp_path)
     assert {cells["time to target"] for cells in table(text, "Result").values()} == {"-"}
     assert "Best first" not in words
     records.loc[records["optimizer"] == SIX[3], "ap"] = 0.3
-    assert result_of(six, records, curves).comparable
+    assert result_of(six, records, curves).analysis.comparable
 
 
 def test_the_sheet_is_drawn_from_the_images_while_they_are_there(make_spec, tmp_path):
@@ -285,7 +296,7 @@ def test_without_the_images_the_sheet_is_the_one_that_the_trial_drew(folder, tex
     words = " ".join(section(text, "Sample images").split())
     leader = next(iter(table(text, "Result")))
     first = records[(records["optimizer"] == leader) & (records["phase"] == "confirm")].sort_values("seed").iloc[0]
-    assert f"Found by {leader}, which has the highest mean AP, with seed 1001 (AP {first['ap']:.3f}" in words
+    assert f"Found by {leader}, which leads the table above, with seed 1001 (AP {first['ap']:.3f}" in words
     assert f"`{first['run_id'][:8]}`" in words
 
 
@@ -325,17 +336,19 @@ def test_no_panel_is_empty_and_every_axis_is_labelled(name, make_spec, monkeypat
     spec, records, curves = next(study[1:] for study in odd_studies(make_spec) if study[0] == name)
     result = result_of(spec, records, curves)
     drawn = []
-    monkeypatch.setattr(figures, "save", lambda figure, path: drawn.append(figure))
-    for draw in (figures.learning_curves, figures.seed_scores, figures.lr_sensitivity):
+    for module in ("costs", "curves", "scores", "tuning"):
+        monkeypatch.setattr(f"bench.report.figures.{module}.save", lambda figure, path: drawn.append(figure))
+    for draw in FIGURES.values():
         draw(result, tmp_path / "figure.png")
-    assert len(drawn) == 3
+    assert len(drawn) == 6
     for figure in drawn:
         for axis in (axis for axis in figure.axes if axis.axison):
             points = [line for line in axis.lines if len(line.get_xdata())]
             points += [marks for marks in axis.collections if len(marks.get_offsets())]
             assert points or axis.texts, f"{name}: an empty panel"
             if axis.get_subplotspec().is_first_col():
-                assert axis.get_ylabel()
+                rows = [label.get_text().partition("\n")[0] for label in axis.get_yticklabels()]
+                assert axis.get_ylabel() or rows == list(spec.optimizers)
         plt.close(figure)
     if name == "zero":
         assert all(any("0" in text.get_text() for text in axis.texts) for axis in drawn[0].axes[:2])
@@ -347,7 +360,7 @@ def test_a_report_is_made_of_next_to_nothing(name, make_spec, tmp_path):
     text = write_report(result_of(spec, records, curves), tmp_path / "report").read_text()
     words = " ".join(text.split())
     if name == "nothing":
-        assert "**Unfinished: 0 of 24 trials.**" in text
+        assert "**Unfinished: 0 of 26 trials.**" in text
         assert "nothing to compare yet" in words
     else:
         assert "1 optimizer, each with 1 quasi-random tune point of" in words
@@ -357,9 +370,122 @@ def test_a_report_is_made_of_next_to_nothing(name, make_spec, tmp_path):
         assert list(table(text, "Result")) == ["adam"]
 
 
-def test_the_study_s_page_in_mlflow_begins_with_the_verdict(result):
-    from bench.report.write import short_text
+def test_pairs_follow_from_the_seeds_alone(text, folder):
+    seeds = pd.read_csv(folder / "seeds.csv").pivot_table(index="seed", columns="optimizer", values="ap_counted")
+    found = table(text, "Every pair")
+    assert len(found) == 15
+    order = list(table(text, "Result"))
+    for pair, cells in found.items():
+        a, b = pair.split(" - ")
+        assert order.index(a) < order.index(b)
+        differences = seeds[a] - seeds[b]
+        assert cells["difference [95 %]"].startswith(f"{differences.mean():+.3f} [")
+        assert cells["wins"] == f"{((differences > 0) + 0.5 * (differences == 0)).mean():.2f}"
+        assert cells["n"] == "5"
+        assert cells["better"] in ("-", a)
+    comparisons = pd.read_csv(folder / "comparisons.csv")
+    assert sum(cells["better"] != "-" for cells in found.values()) == (comparisons["better"].notna()).sum()
 
+
+def test_controls_stand_apart(text, folder, records):
+    found = table(text, "Against their own limits")
+    confirm = records[records["phase"] == "confirm"].assign(counted=counted_ap)
+    limit = confirm[confirm["control_of"] == "adabound"]
+    own = confirm[confirm["optimizer"] == "adabound"]
+    assert list(found) == ["adabound"]
+    assert found["adabound"]["AP of its limit [95 %]"].startswith(f"{limit['counted'].mean():.3f} [")
+    assert found["adabound"]["difference [95 %]"].startswith(
+        f"{own['counted'].mean() - limit['counted'].mean():+.3f} ["
+    )
+    settings = json.loads(limit["hyperparameters"].iloc[0])
+    said = " ".join(section(text, "Against their own limits").split())
+    assert f"SGD with momentum {settings['momentum']:.3g} at lr {settings['lr']:.3g}" in said
+    assert "outside Holm's family" in said
+    for title in ("Result", "Every pair", "Cost", "Where each number comes from"):
+        assert "(limit)" not in section(text, title)
+    assert pd.read_csv(folder / "controls.csv")["name"].tolist() == ["adabound (limit)"]
+
+
+def test_both_views_and_the_share_of_learning_rates_are_in_tables_and_json(text, folder):
+    document = json.loads((folder / "result.json").read_text())
+    rows = {row["name"]: row for row in document["optimizers"]}
+    row = r"^\| (\w+) +\| (\d\.\d+) \[[^|]+\| (\d\.\d+) \["
+    views = re.findall(row, section(text, "Learning curves"), re.MULTILINE)
+    assert [name for name, _, _ in views] == list(table(text, "Result"))
+    for name, steps, seconds in views:
+        assert f"{rows[name]['ap_at_equal_steps']:.3f}" == steps
+        assert f"{rows[name]['ap_at_equal_seconds']:.3f}" == seconds
+    for name, cells in table(text, "Settings and their learning rates").items():
+        share = rows[name]["lr_share_near_best"]
+        assert cells["lr near best"] == ("-" if share is None else f"{100 * share:.0f} %")
+
+
+def test_the_json_says_all_that_another_machine_needs(result, folder):
+    document = json.loads((folder / "result.json").read_text())
+    assert document["spec"] == json.loads(json.dumps(result.spec.identity()))
+    assert document["machine"] == {"cpu": "a processor"}
+    (first, *others) = document["comparisons"]
+    assert len(others) == 14
+    keys = {"a", "b", "n", "difference", "low", "high", "p", "p_adjusted", "wilcoxon_p_adjusted", "better"}
+    assert keys | {"wilcoxon_smallest_adjusted_p", "probability_of_improvement"} <= set(first)
+    (control,) = document["controls"]
+    assert control["control_of"] == "adabound"
+    assert set(control["settings"]) == {"lr", "momentum"}
+    assert control["sentence"].startswith("adabound 0.")
+    assert document["trials"]["pruned"] == 0
+
+
+def test_a_half_finished_study_says_so_first(six, tmp_path):
+    records, curves = simulate(six)
+    half = records.iloc[:22]
+    result = result_of(six, half, curves[curves["trial_id"].isin(half["trial_id"])])
+    lines = pages(result, tmp_path / "half").read_text().splitlines()
+    assert lines[2].startswith("**Unfinished: 22 of 53 trials.** A claim made before the end may turn")
+    assert "Without a confirm trial so far" in " ".join(lines[3:8])
+
+
+LONG = ["adam", "torch.optim.RAdam", "tests.support.toy_optimizer.SignSGD", "a.package.Lion", "another.package.Lion"]
+
+
+def test_long_names_are_shortened_and_explained_once(make_spec, tmp_path, monkeypatch):
+    spec = make_spec(optimizers=["adam"], trials=2, seeds=2, name="long")
+    spaces = {name: {"lr": {"log": [1e-5, 1e-1]}, "betas": {"value": [0.9, 0.99]}} for name in LONG}
+    spec = spec.model_copy(update={"optimizers": tuple(LONG), "spaces": spaces})
+    records, curves = simulate(spec)
+    texts = [json.dumps(json.loads(text) | {"betas": [0.9, 0.99]}) for text in records["hyperparameters"]]
+    records = records.assign(implementation="torch.optim.RAdam (foreach)", hyperparameters=texts)
+    text = pages(result_of(spec, records, curves), tmp_path / "long").read_text()
+    short = ["adam", "RAdam", "SignSGD", "a.package.Lion", "another.package.Lion"]
+    assert set(table(text, "Result")) == set(short)
+    assert table(text, "Settings and their learning rates")["RAdam"]["settings"].startswith("betas (0.9, 0.99), lr ")
+    named = table(text, "What was run")
+    assert named["SignSGD"]["full name"] == "`tests.support.toy_optimizer.SignSGD`"
+    assert named["RAdam"]["implementation"] == "torch.optim.RAdam (foreach)"
+    assert text.count("tests.support.toy_optimizer.SignSGD") == 1
+
+
+def test_a_budget_in_seconds_and_a_pruner_are_named(make_spec, tmp_path):
+    spec = make_spec(optimizers=["adam", "sgd"], trials=3, seeds=3, name="timed")
+    budget = {"steps": None, "tune_steps": None, "seconds": 60.0, "tune_seconds": 20.0, "pruner": "median"}
+    spec = spec.model_copy(update=budget)
+    result = result_of(spec, *simulate(spec, fates={("tune", "adam", 2): Status.PRUNED}))
+    text = pages(result, tmp_path / "timed").read_text()
+    words = " ".join(text.split())
+    assert "tune points of 20 seconds of training" in words
+    assert "confirm seeds of 60 seconds of training" in words
+    assert "**Tune trials were ended early**: 1 of 6, by Optuna's median pruner" in words
+    assert "start fast" in words
+    assert table(text, "Result")["adam"]["failed"] == "0"
+    assert result.trials()["pruned"] == 1
+
+
+def test_sixty_four_optimizers_can_be_told_apart():
+    looks = [tuple(look(place).items()) for place in range(64)]
+    assert len(set(looks)) == 64
+    assert len({tuple(line_look(place).values()) for place in range(24)}) == 24
+
+
+def test_the_study_s_page_in_mlflow_begins_with_the_verdict(result):
     found = short_text(result)
     assert found.startswith(result.verdict)
     assert "| adam" in found

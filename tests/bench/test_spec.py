@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from bench.plan import plan_tune
-from bench.spec import StudySpec, TrialSpec, differences
+from bench.spec import StudySpec, TrialSpec, differences, refuse_difference
 from posemodel.config import TrainSettings
+from posemodel.errors import SettingsError
 
 IDS = """
 import sys
@@ -68,6 +69,9 @@ def test_an_id_leaves_out_place_folder_and_border():
         {"train": {"size": 80}},
         {"train": {"network": "rtpose_vgg"}},
         {"train": {"schedule": "constant"}},
+        {"train": {"steps": None, "seconds": 5.0}},
+        {"built_by": "sgd"},
+        {"control_of": "adabound"},
         {"train": {"foreground_weight": 2.0}},
         {"train": {"val_split": "select"}},
         {"train": {"loader": {"batch_size": 4}}},
@@ -90,6 +94,33 @@ def test_a_trial_survives_json_to_the_last_bit(hyperparameters):
     after = TrialSpec.model_validate_json(before.model_dump_json())
     assert after == before
     assert after.id == before.id
+
+
+VALUES = st.one_of(
+    st.booleans(),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(max_size=5),
+    st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=3).map(tuple),
+)
+
+
+@given(st.dictionaries(st.sampled_from(["lr", "betas", "nesterov", "mode"]), VALUES))
+def test_values_of_every_kind_stay_what_they_are(hyperparameters):
+    before = trial(hyperparameters=hyperparameters)
+    assert {n: type(v) for n, v in before.hyperparameters.items()} == {n: type(v) for n, v in hyperparameters.items()}
+    for again in (
+        TrialSpec.model_validate_json(before.model_dump_json()),
+        trial(hyperparameters=json.loads(json.dumps(hyperparameters))),
+    ):
+        assert again == before
+        assert again.id == before.id
+
+
+def test_a_whole_number_and_a_truth_are_told_apart():
+    one, true = (trial(hyperparameters={"x": value}) for value in (1, True))
+    assert (one.hyperparameters, true.hyperparameters) == ({"x": 1.0}, {"x": True})
+    assert true.hyperparameters["x"] is True
+    assert one.id != true.id
 
 
 def test_the_same_data_in_another_folder_is_the_same_study(make_spec):
@@ -118,6 +149,11 @@ def test_an_identity_is_plain_json(make_spec):
         ("foreground_weight", 0.5),
         ("device", "auto"),
         ("trial_time_limit", 0),
+        ("pruner", "medain"),
+        ("seconds", 5.0),
+        ("tune_seconds", 5.0),
+        ("steps", None),
+        ("trials", 1001),
     ],
 )
 def test_a_study_refuses_unknown_fields_and_values_out_of_range(make_spec, field, value):
@@ -131,6 +167,34 @@ def test_a_trial_refuses_unknown_fields():
         trial(momentum=0.9)
     with pytest.raises(ValidationError, match="learning_rate"):
         trial(train={"learning_rate": 0.9})
+
+
+def test_a_study_in_seconds_has_no_steps(make_spec):
+    values = make_spec().model_dump() | {"steps": None, "tune_steps": None}
+    spec = StudySpec(**values | {"tune_seconds": 20, "seconds": 60})
+    assert (spec.length("tune"), spec.length("confirm")) == ((20.0, "second"), (60.0, "second"))
+    assert spec.length_text("confirm") == "60 seconds of training"
+    assert make_spec(tune_steps=1).length_text("tune") == "1 step"
+    with pytest.raises(ValidationError, match=r"both phases .* \(given: none\)"):
+        StudySpec(**values)
+    with pytest.raises(ValidationError, match=r"\(given: seconds\)"):
+        StudySpec(**values | {"seconds": 60})
+
+
+def test_a_study_stored_by_an_earlier_version_ran_no_controls(make_spec):
+    document = make_spec().model_dump(mode="json")
+    assert StudySpec.stored(document) == make_spec()
+    later = ("controls", "pruner", "tune_evaluations", "tune_seconds", "seconds")
+    old = StudySpec.stored({name: value for name, value in document.items() if name not in later})
+    assert (old.controls, old.pruner, old.steps) == (False, "none", make_spec().steps)
+
+
+def test_a_study_begun_by_another_version_is_said_so(make_spec):
+    identity = make_spec().identity()
+    old = {name: value for name, value in identity.items() if name not in ("pruner", "controls")}
+    with pytest.raises(SettingsError, match="begun by another version of posebench, which has no controls, pruner"):
+        refuse_difference("study", old, identity)
+    refuse_difference("study", identity, identity)
 
 
 def test_specifications_cannot_be_changed(make_spec):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from bench.optimizers import OPTIMIZERS
 from bench.speed import cuda, everything, optimizers, sample, train
 from bench.speed.compare import Pair, compare, summarize, threads
 from bench.speed.everything import NO_CUDA, Request, Speed, measure
@@ -88,8 +89,15 @@ def test_the_loop_is_compared_with_bare_steps(monkeypatch: pytest.MonkeyPatch) -
 def test_every_optimizer_is_compared_with_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(optimizers, "NETWORK", "small")
     found = {each.name: each for each in optimizers.measure(CPU, repeats=3)}
-    assert set(found) == {"sgd", "nesterov", "adagrad", "adadelta", "adam", "adabound"}
-    assert found["adam"].facts["state_bytes"] >= 2 * 4 * 688_408
+    assert set(found) == set(OPTIMIZERS)
+    assert {name: each.asked for name, each in found.items() if each.asked} == {"adabound": 0.6}
+    moments = 4 * 688_408  # bytes of one float32 for each weight
+    assert [
+        found[name].facts["state_bytes"] // moments
+        for name in ("sgd", "adam", "adabound", "amsbound", "adabound_reference")
+    ] == [1, 2, 2, 3, 2]
+    assert found["adam"].facts["implementation"] == "torch.optim.adam.Adam (fused)"
+    assert found["adabound"].facts["implementation"] == "bench.optimizers.adabound.AdaBound (chunks)"
 
 
 def test_the_comparisons_of_a_gpu_run_anywhere(data: Path) -> None:

@@ -145,6 +145,7 @@ def test_done_running_waiting_and_planned_add_up(record_next, holder, watcher):
         "failed": 0,
         "out_of_memory": 0,
         "timed_out": 0,
+        "pruned": 0,
         "running": 1,
         "waiting": 5,
         "planned": 8,
@@ -158,6 +159,15 @@ def test_done_running_waiting_and_planned_add_up(record_next, holder, watcher):
     (row,) = list_document(watcher.all())["studies"]
     assert (row["study"], row["status"], row["done"], row["planned"]) == ("study", "running", 2, 8)
     assert row["last_active"] is not None
+
+
+def test_a_study_in_seconds_shows_its_budget(make_spec, storage_url, watcher):
+    spec = make_spec(tune_steps=None, steps=None, tune_seconds=20.0, seconds=60.0)
+    ledger = Ledger(storage_url, spec.name, spec.identity())
+    ledger.enqueue(plan_tune(spec))
+    claim = ledger.claim()
+    (taken,) = watcher.one("study").in_hand.values()
+    assert (taken.trial_id, taken.steps, taken.seconds) == (claim.spec.id, None, 20.0)
 
 
 def test_the_trial_of_a_dead_worker_is_not_running(ledger, holder, watcher):

@@ -1,5 +1,6 @@
 """Tracking on a real MLflow store: what is recorded comes back exactly, and only what was closed as a record counts."""
 
+import json
 import math
 import sqlite3
 import subprocess
@@ -17,6 +18,7 @@ from bench.plan import plan_tune
 from bench.record import TEXT_FIELDS, CurvePoint, Samples, Session, Status, make_record
 from bench.report.write import write_report
 from bench.results import load_result
+from bench.spec import StudySpec
 from bench.tracking import METRICS_PER_BATCH, Tracker
 from bench.tracking_view import EXPECTED_METRICS, RUN_COLUMNS
 from posemodel.errors import SettingsError
@@ -71,6 +73,40 @@ def test_a_record_comes_back_to_the_last_bit(tracker, record_one, spec, status):
     row = tracker.records().iloc[0].to_dict()
     expected = record.as_row()
     assert {name: row[name] for name in expected} == expected
+
+
+def test_a_record_of_an_earlier_version_comes_back(tracker, record_one, spec, hermetic):
+    """It was written without the fields that were added since."""
+    record, _ = record_one(plan_tune(spec)[0], ap=0.5)
+    connection = sqlite3.connect(hermetic / "mlflow.db", timeout=30)
+    with connection:
+        removed = connection.execute("DELETE FROM params WHERE key IN ('implementation', 'control_of')").rowcount
+    connection.close()
+    assert removed == 2
+    assert tracker.recorded(record.trial_id) == record
+    assert tracker.records().iloc[0][["implementation", "control_of"]].to_list() == ["", ""]
+
+
+def test_values_of_every_kind_are_parameters(tracker, record_one, spec):
+    values = {"lr": 0.1, "betas": (0.9, 0.999), "nesterov": True, "mode": "original"}
+    name = "my_package.Lion (limit)"
+    trial = plan_tune(spec)[0].model_copy(update={"hyperparameters": values, "optimizer": name})
+    record, run_id = record_one(trial, ap=0.5)
+    assert tracker.recorded(trial.id) == record
+    assert json.loads(record.hyperparameters) == values | {"betas": [0.9, 0.999]}
+    run = tracker.client.get_run(run_id)
+    shown = {key.removeprefix("hp."): value for key, value in run.data.params.items() if key.startswith("hp.")}
+    assert shown == {"lr": "0.1", "betas": "[0.9, 0.999]", "nesterov": "true", "mode": "original"}
+    assert run.data.tags["optimizer"] == name
+
+
+def test_a_study_of_dotted_names_describes_itself(make_spec, tracking_uri):
+    name = "tests.support.toy_optimizer.SignSGD"
+    spec = make_spec(name="dotted", optimizers=["adam", name])
+    tracker = Tracker(tracking_uri, spec.name)
+    parameters = tracker.client.get_run(tracker.open_study(spec, {})).data.params
+    assert json.loads(parameters[f"space.{name}"]) == spec.identity()["spaces"][name]
+    assert StudySpec.stored(tracker.study_document()) == spec
 
 
 def test_what_is_not_finite_comes_back_as_such_and_is_missing_in_the_table(tracker, record_one, spec):
@@ -377,6 +413,7 @@ def test_a_report_is_made_where_everything_diverged_or_failed(tracker, record_on
         "failed": 1,
         "out_of_memory": 0,
         "timed_out": 0,
+        "pruned": 0,
         "recorded": 2,
         "planned": 0,
     }

@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+from optuna.trial import TrialState
 
 from bench.execute.events import TrialBegan, TrialEnded, TrialReturned, TrialStepped, nobody
 from bench.execute.local import crew
@@ -69,7 +70,7 @@ def breaking_optimizer(monkeypatch):
         def build(parameters, lr=0.1, weight_decay=0.0):
             raise error
 
-        entry = OptimizerEntry("breaking", build, {"lr": Log(1e-3, 1.0)}, "nobody")
+        entry = OptimizerEntry("breaking", build, {"lr": Log(1e-3, 1.0)}, "nobody", "")
         monkeypatch.setitem(OPTIMIZERS, "breaking", entry)
 
     return register
@@ -135,6 +136,74 @@ def test_records_outlive_the_ledger(make_bench, tiny_spec, hermetic):
     assert again.run_states() == {"FINISHED": 2}
 
 
+def test_a_record_names_what_took_the_steps(make_bench, tiny_spec):
+    bench = make_bench(tiny_spec(optimizers=["adam", "tests.support.toy_optimizer.SignSGD"]))
+    bench.work()
+    found = dict(zip(bench.tracker.records()["optimizer"], bench.tracker.records()["implementation"], strict=True))
+    assert found["adam"].startswith("torch.optim.adam.Adam (")
+    assert found["tests.support.toy_optimizer.SignSGD"].startswith("tests.support.toy_optimizer.SignSGD")
+
+
+def test_the_control_of_adabound_is_trained_as_sgd(tiny_spec):
+    """The same trial as SGD by its own name leaves the same network."""
+    spec = tiny_spec(optimizers=["adabound"], seeds=1)
+    _, control = plan_confirm(spec, {"adabound": Chosen({"lr": 0.001, "final_lr": 0.1})})
+    plain = control.model_copy(update={"optimizer": "sgd", "built_by": "", "control_of": ""})
+    records = [run_trial(trial).record for trial in (control, plain)]
+    assert [record.optimizer for record in records] == ["adabound (limit)", "sgd"]
+    assert records[0].implementation == records[1].implementation
+    assert records[0].implementation.startswith("torch.optim.sgd.SGD")
+    assert records[0].metrics["val_loss"] == records[1].metrics["val_loss"]
+    assert records[0].control_of == "adabound"
+
+
+def test_a_trial_in_seconds_tells_its_time(make_bench, tiny_spec):
+    spec = tiny_spec(optimizers=["adam"], tune_steps=None, steps=None, tune_seconds=0.2, seconds=0.3)
+    bench = make_bench(spec)
+    bench.work()
+    (record,) = bench.tracker.records().to_dict(orient="records")
+    assert (record["status"], record["steps_done"] >= 1) == ("complete", True)
+    assert record["train_seconds"] >= 0.2
+    (began,) = [event.trial for event in bench.events if isinstance(event, TrialBegan)]
+    assert (began.steps, began.seconds) == (None, 0.2)
+    assert max(event.train_seconds for event in bench.events if isinstance(event, TrialStepped)) >= 0.2
+
+
+def hopeless_bench(make_bench, spec):
+    """A study whose first five tune trials scored 1.0 all along: the median prunes whatever scores less."""
+    bench = make_bench(spec)
+    for _ in range(5):
+        claim = bench.ledger.claim()
+        for number in range(1, spec.tune_evaluations):
+            bench.ledger.note_evaluation(claim.key, number, 1.0, {})
+        bench.ledger.finish(claim.key, Status.COMPLETE, 1.0)
+    return bench
+
+
+def test_a_pruned_trial_is_a_result(make_bench, tiny_spec):
+    spec = tiny_spec(optimizers=["sgd"], trials=6, pruner="median", tune_steps=8, tune_evaluations=4)
+    bench = hopeless_bench(make_bench, spec)
+    bench.work()
+    assert bench.statuses() == {"sgd": "pruned"}
+    assert bench.ledger.counts() == {"complete": 5, "pruned": 1}
+    assert bench.run_states() == {"FINISHED": 1}
+    record = bench.tracker.recorded(bench.plan[5].id)
+    assert (record.steps_done, record.error) == (2, "")
+    assert not {"ap", "ap50", "ap_best"} & set(record.metrics), "nothing that could be taken for a final score"
+    assert 0 <= record.metrics["ap_when_pruned"] < 1
+    assert record.metrics["train_seconds"] > 0
+    pruned = bench.ledger.tune_trials_of("sgd")[5]
+    assert (pruned.state, list(pruned.intermediate_values)) == (TrialState.PRUNED, [1])
+
+
+def test_confirm_trials_are_never_pruned(make_bench, tiny_spec):
+    changes = {"pruner": "median", "tune_steps": 4, "tune_evaluations": 2, "steps": 4, "evaluations": 4}
+    bench = hopeless_bench(make_bench, tiny_spec(optimizers=["adam"], trials=6, **changes))
+    bench.ledger.enqueue(plan_confirm(bench.spec, {"adam": Chosen(bench.plan[0].hyperparameters)}))
+    bench.work()
+    assert list(bench.tracker.records()["status"]) == ["pruned", "complete", "complete"]
+
+
 def test_the_same_trial_gives_the_same_numbers(tiny_spec):
     trial = plan_tune(tiny_spec())[1]
     first, second = run_trial(trial).record, run_trial(trial).record
@@ -172,6 +241,7 @@ def test_a_confirm_trial_that_diverged_leaves_no_samples(tiny_spec):
     [
         (RuntimeError("it broke"), "failed"),
         (ZeroDivisionError("it broke"), "failed"),
+        (ValueError("it broke"), "failed"),
         (MemoryError("it broke"), "out_of_memory"),
         (torch.OutOfMemoryError("it broke"), "out_of_memory"),
     ],

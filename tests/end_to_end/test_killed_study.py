@@ -23,6 +23,8 @@ seeds = 2
 tune_steps = 2
 steps = 2
 evaluations = 2
+pruner = "hyperband"
+tune_evaluations = 2
 batch_size = 2
 device = "cpu"
 synthetic_images = 12
@@ -56,6 +58,7 @@ MOMENTS = {
     "while the tune trials are enqueued": Moment(NEW_TRIAL, call=2),
     "after the claim, before it has an owner": Moment(NEW_STATE, "after", within=CLAIM),
     "after start_trial": Moment(f"{TRACKER}.start_trial", "after"),
+    "after an evaluation that the pruner has seen": Moment("bench.ledger:Ledger.note_evaluation", "after"),
     "in an open transaction of the ledger": Moment(COMMIT, within=FINISH),
     # Trial 1.
     "between the mark `recorded` and the run's end": Moment(RUN_ENDS, within=f"{TRACKER}.record_trial"),

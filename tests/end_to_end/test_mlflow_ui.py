@@ -16,7 +16,7 @@ from tests.support import screenshot
 
 OPTIMIZERS = ("sgd", "nesterov", "adagrad", "adadelta", "adam", "adabound")
 SIX = STUDY_FILE.replace('["sgd", "adam"]', str(list(OPTIMIZERS)).replace("'", '"')).replace("seeds = 2", "seeds = 1")
-RUNS = 1 + 2 * len(OPTIMIZERS)
+RUNS = 1 + 2 * len(OPTIMIZERS) + 1  # the study, its trials, and the control of AdaBound's limit
 CURVES = ("loss", "val_loss", "ap", "images_per_s")
 WAIT_S = 240
 WINDOW = (1600, 1800)

@@ -30,6 +30,7 @@ def test_it_ends_well_and_prints_one_document(finished):
         "failed": 0,
         "out_of_memory": 0,
         "timed_out": 0,
+        "pruned": 0,
         "recorded": PLANNED,
         "planned": PLANNED,
     }

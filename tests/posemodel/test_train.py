@@ -9,13 +9,17 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import nn
 
+from posemodel import throughput
 from posemodel.config import TrainSettings
 from posemodel.data.layout import in_select
 from posemodel.errors import CheckpointError, DataError, SettingsError
 from posemodel.network import build_network
 from posemodel.network.weights import load_network
+from posemodel.schedule import TimeBudget, schedule_factor
+from posemodel.throughput import ThroughputMeter, Totals
 from posemodel.train import (
     BEST_FILE,
     LAST_FILE,
@@ -23,7 +27,6 @@ from posemodel.train import (
     TrainResult,
     open_training_splits,
     optimizer_state_bytes,
-    schedule_factor,
     train,
 )
 from tests.support.coco_builder import CocoBuilder
@@ -407,6 +410,157 @@ def test_optimizer_state_is_counted_in_bytes() -> None:
     parameter.sum().backward()
     optimizer.step()
     assert optimizer_state_bytes(optimizer) == 2 * 4000 + 4, "two moments and the step"
+
+
+def test_step_schedule_by_hand() -> None:
+    """100 steps, 5 of warm-up: a tenth from the 50th on, a hundredth from the 75th on."""
+    factor = schedule_factor("step", 0.05, 100)
+    assert [factor(step) for step in range(5)] == pytest.approx([1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6])
+    assert [factor(step) for step in (5, 49)] == [1, 1]
+    assert [factor(step) for step in (50, 74)] == pytest.approx([0.1, 0.1])
+    assert [factor(step) for step in (75, 99)] == pytest.approx([0.01, 0.01])
+    # 7 steps: steps 4, 5 and 6 begin past the half; 6 past three quarters.
+    short = schedule_factor("step", 0, 7)
+    assert [round(short(step), 2) for step in range(7)] == [1, 1, 1, 1, 0.1, 0.1, 0.01]
+
+
+# --- a budget in seconds ----------------------------------------------------------------------------------------------
+
+
+class Clock:
+    """The training's clock, which only an optimizer's step moves."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    fake = Clock()
+    monkeypatch.setattr(throughput, "time", fake)
+    return fake
+
+
+def ticking(clock: Clock, seconds: float) -> Any:
+    """SGD whose every step takes so many seconds."""
+
+    class Ticking(torch.optim.SGD):
+        def step(self, closure: Any = None) -> Any:
+            clock.now += seconds
+            return super().step(closure)
+
+    return partial(Ticking, lr=1e-3)
+
+
+def timed(data: Path, **changes: Any) -> TrainSettings:
+    return settings_for(data, **({"steps": None, "seconds": 8.0, "val_every": None} | changes))
+
+
+def test_a_budget_in_seconds_ends_at_the_first_step_past_it(tiny_set: Path, clock: Clock) -> None:
+    """Steps of 0.75 s: 8 s are over within the 11th. An epoch has 3 steps, so that four epochs are begun."""
+    log = Log()
+    result = train(timed(tiny_set), ticking(clock, 0.75), on_metrics=log)
+    assert (result.status, result.step) == ("complete", 11)
+    assert result.metrics["train_seconds"] == 8.25
+    assert 11 in log.of("ap")
+    assert len(log.of("ap")) == 1, "AP at the end only, unless asked for"
+
+
+def test_a_budget_in_seconds_is_evaluated_at_equal_shares_of_it(tiny_set: Path, clock: Clock) -> None:
+    """Quarters of 8 s are over after steps 3, 6, 8 and 11 of 0.75 s each."""
+    log = Log()
+    result = train(timed(tiny_set, evaluations=4, log_every=100), ticking(clock, 0.75), on_metrics=log)
+    assert list(log.of("ap")) == list(log.of("val_loss")) == [3, 6, 8, 11]
+    assert result.metrics["ap_best_step"] in (3, 6, 8, 11)
+
+
+def test_the_rate_follows_the_share_of_the_time(tiny_set: Path, clock: Clock) -> None:
+    """8 steps of 1 s, a quarter of warm-up: the step that begins after 5 s has half of its cosine behind it."""
+    log = Log()
+    train(timed(tiny_set, warmup=0.25), ticking(clock, 1.0), on_metrics=log)
+    shares = [0.01, 0.5, 1, *(0.5 * (1 + math.cos(math.pi * n / 6)) for n in range(1, 6))]
+    assert list(log.of("lr").values()) == pytest.approx([1e-3 * share for share in shares])
+    log = Log()
+    train(timed(tiny_set, warmup=0, schedule="step"), ticking(clock, 1.0), on_metrics=log)
+    assert list(log.of("lr").values()) == pytest.approx([1e-3] * 4 + [1e-4] * 2 + [1e-5] * 2)
+
+
+def test_a_run_in_seconds_goes_on_from_the_time_it_had_spent(tiny_set: Path, tmp_path: Path, clock: Clock) -> None:
+    settings = timed(tiny_set, evaluations=4, checkpoint_every=1, warmup=0.25)
+    straight = train(settings, ticking(clock, 0.75), out=tmp_path / "straight")
+    log = Log()
+    with pytest.raises(KilledError):
+        train(settings, ticking(clock, 0.75), out=tmp_path / "resumed", on_metrics=interrupt_after(5))
+    resumed = train(settings, ticking(clock, 0.75), out=tmp_path / "resumed", resume=True, on_metrics=log)
+    assert (resumed.status, resumed.step) == ("complete", straight.step)
+    assert list(log.of("ap")) == [6, 8, 11], "the shares before the interruption are not evaluated again"
+    assert equal(weights(tmp_path / "straight" / LAST_FILE), weights(tmp_path / "resumed" / LAST_FILE))
+    again = train(settings, ticking(clock, 0.75), out=tmp_path / "resumed", resume=True)
+    assert (again.step, again.metrics["ap"]) == (straight.step, straight.metrics["ap"])
+
+
+def test_two_real_seconds_end_with_the_step_in_which_they_are_over(tiny_set: Path) -> None:
+    log = Log()
+    result = train(timed(tiny_set, seconds=2.0), Adam, on_metrics=log)
+    spent = [seconds for step, seconds in log.of("train_seconds").items() if step < result.step]
+    assert spent[-1] < 2.0 <= result.metrics["train_seconds"]
+    assert result.status == "complete"
+
+
+def test_a_device_that_lags_behind_the_clock_is_taken_to_keep_its_pace(clock: Clock) -> None:
+    """Host time says 0.1 s for steps that take the device 1 s each; the last window has told their pace."""
+    meter = ThroughputMeter(torch.device("meta"), Totals())
+    budget = TimeBudget(TrainSettings(data=Path(), seconds=10.0), 10.0, meter)
+    meter.start()
+    for steps, seconds in ((1, 3.0), (2, 2.0)):
+        for _ in range(steps):
+            meter.count(4)
+        clock.now += seconds
+        meter.close_window()
+    assert meter.spent() == 5.0
+    for _ in range(5):
+        assert not budget.nearly_over(0)
+        meter.count(4)
+        clock.now += 0.1
+    assert meter.spent() == 10.0
+    assert budget.nearly_over(0)
+    assert not budget.over(0), "only a synchronised border is exact"
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, "give one of steps, epochs and seconds"),
+        ({"steps": 3, "seconds": 2.0}, "not steps and seconds"),
+        ({"epochs": 3, "seconds": 2.0}, "not epochs and seconds"),
+        ({"steps": 3, "evaluations": 2}, "give ap_every"),
+        ({"seconds": 0.0}, "seconds"),
+        ({"seconds": math.inf}, "seconds"),
+    ],
+)
+def test_one_kind_of_budget(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        TrainSettings(data=Path(), **given)
+
+
+# --- ending a hopeless run early -------------------------------------------------------------------------------------
+
+
+def test_a_run_is_pruned_at_an_evaluation_and_never_at_its_last(tiny_set: Path) -> None:
+    asked: list[float] = []
+
+    def at_the(number: int) -> Callable[[float], bool]:
+        asked.clear()
+        return lambda ap: asked.append(ap) or len(asked) == number
+
+    pruned = train(settings_for(tiny_set, ap_every=2), Adam, should_prune=at_the(2))
+    assert (pruned.status, pruned.step, len(asked)) == ("pruned", 4, 2)
+    assert pruned.metrics["train_seconds"] > 0
+    whole = train(settings_for(tiny_set, ap_every=2), Adam, should_prune=at_the(3))
+    assert (whole.status, whole.step, len(asked)) == ("complete", 6, 2)
 
 
 # --- stopping on request ---------------------------------------------------------------------------------------------

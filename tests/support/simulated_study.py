@@ -11,15 +11,19 @@ from bench.record import Status, make_record
 
 BEST = {"sgd": (0.3, -1.0), "nesterov": (0.35, -1.0), "adagrad": (0.28, -1.2), "adadelta": (0.2, 0.0)}
 BEST |= {"adam": (0.42, -2.6), "adabound": (0.38, -2.8)}
-"""AP at the best learning rate, and its decimal logarithm."""
+"""AP at the best learning rate, and its decimal logarithm; `OTHER` for any optimizer that is not here."""
+OTHER = (0.33, -2.0)
+SECOND = {"sgd": 0.4, "adabound": 0.7}
+"""Of training a step, 0.5 for any other."""
 STATE = {"sgd": 4e6, "nesterov": 4e6, "adagrad": 4e6, "adadelta": 8e6, "adam": 8e6, "adabound": 8e6}
 EVALUATION_S = 2.0
 
 
-def simulate(spec, *, scale=1.0, confirm=True, fates=None):
+def simulate(spec, *, scale=1.0, confirm=True, fates=None, diverge_from=math.inf):
     """Records and curves (as `Tracker` gives them) of a study.
 
     ``scale``: of every AP. ``fates``: {(phase, optimizer, seed or index): Status} of trials that do not complete.
+    ``diverge_from``: times the best learning rate, from where tune trials diverge.
     """
     fates = fates or {}
     rows, points, clock = [], [], 0.0
@@ -27,16 +31,20 @@ def simulate(spec, *, scale=1.0, confirm=True, fates=None):
 
     def run(trial):
         nonlocal clock
-        top, log_lr = BEST[trial.optimizer]
-        off = math.log10(trial.hyperparameters["lr"]) - log_lr
+        top, log_lr = BEST.get(trial.control_of or trial.optimizer, OTHER)
+        off = 0.2 if trial.control_of else math.log10(trial.hyperparameters["lr"]) - log_lr
         key = trial.seed if trial.phase == "confirm" else trial.index
-        fate = fates.get((trial.phase, trial.optimizer, key), Status.COMPLETE)
-        steps = trial.train.steps if fate == Status.COMPLETE else trial.train.steps // 2
-        second = float(0.5 + 0.01 * rng.standard_normal())
+        broken = trial.phase == "tune" and off > math.log10(diverge_from)
+        fate = fates.get((trial.phase, trial.optimizer, key), Status.DIVERGED if broken else Status.COMPLETE)
+        second = float(SECOND.get(trial.optimizer, 0.5) + 0.01 * rng.standard_normal())
+        whole = trial.train.steps or int(trial.train.seconds / second)
+        steps = whole if fate == Status.COMPLETE else whole // 2
+        evaluations = trial.train.evaluations or math.ceil(whole / trial.train.ap_every)
         ap = max(0.0, scale * (top * math.exp(-(off**2)) + 0.01 * rng.standard_normal()))
-        evaluated = [s for s in range(1, steps + 1) if s % trial.train.ap_every == 0 or s == trial.train.steps]
+        places = [math.ceil(whole * number / evaluations) for number in range(1, evaluations + 1)]
+        evaluated = [step for step in places if step <= steps]
         for step in evaluated:
-            share = step / trial.train.steps
+            share = step / whole
             points.append(
                 {
                     "trial_id": trial.id,
@@ -51,7 +59,7 @@ def simulate(spec, *, scale=1.0, confirm=True, fates=None):
             metrics |= {
                 "images_per_s": 20 / second,
                 "optimizer_step_ms": 1 + second,
-                "optimizer_state_bytes": STATE[trial.optimizer],
+                "optimizer_state_bytes": STATE.get(trial.optimizer, 6e6),
                 "train_seconds": steps * second,
                 "eval_seconds": EVALUATION_S * len(evaluated),
             }

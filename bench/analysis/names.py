@@ -1,0 +1,24 @@
+"""Short names of optimizers for sentences, tables and figures: `torch.optim.RAdam` is `RAdam` where that is plain."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+
+DOTTED_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
+
+
+def short_names(names: Iterable[str]) -> dict[str, str]:
+    """The short name of each: of a dotted path its end, as few components as no other name ends in.
+
+    Upper and lower case count as equal: `torch.optim.RAdam` beside `radam` is `optim.RAdam`.
+    """
+    names = list(dict.fromkeys(names))
+    ends = {name: _ends(name) if DOTTED_PATH.fullmatch(name) else [name] for name in names}
+    times = Counter(end.lower() for own in ends.values() for end in own)
+    return {name: next((end for end in own if times[end.lower()] == 1), name) for name, own in ends.items()}
+
+
+def _ends(path: str) -> list[str]:
+    """`c`, `b.c`, `a.b.c` of `a.b.c`."""
+    parts = path.split(".")
+    return [".".join(parts[-count:]) for count in range(1, len(parts) + 1)]

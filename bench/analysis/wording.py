@@ -1,0 +1,28 @@
+"""How numbers are said in sentences: scores with their intervals, p values, lists."""
+
+import pandas as pd
+
+
+def scored_text(name: str, mean: float, low: float, high: float) -> str:
+    """``adam 0.520 [0.501, 0.540]``; without an interval where its ends are not known."""
+    text = f"{name} {ap_text(mean)}"
+    return text if pd.isna(low) else f"{text} [{ap_text(low)}, {ap_text(high)}]"
+
+
+def ap_text(value: float) -> str:
+    """An AP or a difference of APs with three decimals."""
+    return f"{value:.3f}"
+
+
+def p_text(value: float, alpha: float = 0.0) -> str:
+    """``= 0.41``, ``= 0.012`` or ``< 0.001``; a p above ``alpha`` is never rounded down to it."""
+    if value > alpha > 0 and round(value, 3) == alpha:
+        return f"> {alpha}"
+    if value < 0.001:
+        return "< 0.001"
+    return f"= {value:.3f}" if value < 0.1 else f"= {value:.2f}"
+
+
+def enumerate_items(items: list[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"

@@ -1,0 +1,147 @@
+"""How the optimizers of the registry are built: PyTorch's classes, our AdaBound and AMSBound, the `adabound` package's.
+
+Defaults are PyTorch's (and the package's). torch is imported when one is built: names and spaces cost no import.
+"""
+
+import warnings
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch.nn import Parameter
+    from torch.optim import Optimizer
+
+
+def sgd(
+    parameters: Iterable["Parameter"], lr: float = 1e-3, momentum: float = 0.9, weight_decay: float = 0.0
+) -> "Optimizer":
+    """SGD with (heavy-ball) momentum: v = momentum * v + g; w -= lr * v."""
+    return build_fastest(_torch_class("SGD"), parameters, lr=lr, momentum=momentum, weight_decay=weight_decay)
+
+
+def nesterov(
+    parameters: Iterable["Parameter"], lr: float = 1e-3, momentum: float = 0.9, weight_decay: float = 0.0
+) -> "Optimizer":
+    """SGD with Nesterov's momentum: v = momentum * v + g; w -= lr * (g + momentum * v)."""
+    return build_fastest(
+        _torch_class("SGD"), parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=True
+    )
+
+
+def adagrad(
+    parameters: Iterable["Parameter"],
+    lr: float = 1e-2,
+    initial_accumulator_value: float = 0.0,
+    eps: float = 1e-10,
+    weight_decay: float = 0.0,
+) -> "Optimizer":
+    """Adagrad: s += g^2; w -= lr * g / (sqrt(s) + eps)."""
+    return build_fastest(
+        _torch_class("Adagrad"),
+        parameters,
+        lr=lr,
+        initial_accumulator_value=initial_accumulator_value,
+        eps=eps,
+        weight_decay=weight_decay,
+    )
+
+
+def adadelta(
+    parameters: Iterable["Parameter"], lr: float = 1.0, rho: float = 0.9, eps: float = 1e-6, weight_decay: float = 0.0
+) -> "Optimizer":
+    """AdaDelta: steps scaled by the ratio of running means of squared updates and squared gradients."""
+    return build_fastest(_torch_class("Adadelta"), parameters, lr=lr, rho=rho, eps=eps, weight_decay=weight_decay)
+
+
+def adam(
+    parameters: Iterable["Parameter"],
+    lr: float = 1e-3,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+) -> "Optimizer":
+    """Adam: bias-corrected running means of the gradient and of its square; w -= lr * m / (sqrt(v) + eps)."""
+    return build_fastest(_torch_class("Adam"), parameters, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+
+
+def adabound(
+    parameters: Iterable["Parameter"],
+    lr: float = 1e-3,
+    final_lr: float = 0.1,
+    gamma: float = 1e-3,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+    scale_final_lr: bool = True,
+) -> "Optimizer":
+    """AdaBound: Adam whose per-weight step is clipped to bounds that close in on ``final_lr``."""
+    from bench.optimizers.adabound import AdaBound
+
+    return AdaBound(
+        parameters,
+        lr=lr,
+        betas=betas,
+        final_lr=final_lr,
+        gamma=gamma,
+        eps=eps,
+        weight_decay=weight_decay,
+        scale_final_lr=scale_final_lr,
+    )
+
+
+def amsbound(
+    parameters: Iterable["Parameter"],
+    lr: float = 1e-3,
+    final_lr: float = 0.1,
+    gamma: float = 1e-3,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+    scale_final_lr: bool = True,
+) -> "Optimizer":
+    """AMSBound: AdaBound by the largest second moment so far."""
+    from bench.optimizers.adabound import AMSBound
+
+    return AMSBound(
+        parameters,
+        lr=lr,
+        betas=betas,
+        final_lr=final_lr,
+        gamma=gamma,
+        eps=eps,
+        weight_decay=weight_decay,
+        scale_final_lr=scale_final_lr,
+    )
+
+
+def adabound_reference(
+    parameters: Iterable["Parameter"],
+    lr: float = 1e-3,
+    final_lr: float = 0.1,
+    gamma: float = 1e-3,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+) -> "Optimizer":
+    """AdaBound as in the `adabound` package: what ours is compared with."""
+    from adabound import AdaBound
+
+    # The package calls deprecated signatures (`add_(scalar, tensor)`), which would warn in every run.
+    warnings.filterwarnings("ignore", message=r"This overload of \w+ is deprecated", category=UserWarning)
+    return AdaBound(parameters, lr=lr, betas=betas, final_lr=final_lr, gamma=gamma, eps=eps, weight_decay=weight_decay)
+
+
+def build_fastest(
+    optimizer_class: type["Optimizer"], parameters: Iterable["Parameter"], **hyperparameters: Any
+) -> "Optimizer":
+    """An optimizer of any class, in the fastest exact implementation for these parameters."""
+    from bench.optimizers.implementation import fastest
+
+    weights = list(parameters)
+    return optimizer_class(weights, **hyperparameters, **fastest(optimizer_class, weights))
+
+
+def _torch_class(name: str) -> type["Optimizer"]:
+    import torch
+
+    return getattr(torch.optim, name)

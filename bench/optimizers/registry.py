@@ -1,0 +1,57 @@
+"""The registry: the optimizers that a study knows by name, with their tuning spaces and the papers they come from."""
+
+from bench.optimizers import built_in
+from bench.optimizers.entry import OptimizerEntry
+from bench.space import Categorical, Log, Space
+
+ADABOUND, AMSBOUND = "bench.optimizers.adabound.AdaBound", "bench.optimizers.adabound.AMSBound"
+ADABOUND_REFERENCE = "adabound.adabound.AdaBound"
+"""Kinds of AdaBound: our classes, and the package's."""
+
+_SGD = "torch.optim.sgd.SGD"
+_MOMENTUM: Space = {"lr": Log(1e-4, 1.0), "one_minus_momentum": Log(5e-3, 0.3)}
+_ADABOUND: Space = {"lr": Log(1e-5, 1e-2), "final_lr": Log(1e-3, 1.0), "gamma": Log(1e-4, 1e-1)}
+
+OPTIMIZERS: dict[str, OptimizerEntry] = {
+    entry.name: entry
+    for entry in (
+        OptimizerEntry("sgd", built_in.sgd, _MOMENTUM, "Polyak, 1964", _SGD),
+        OptimizerEntry(
+            "nesterov",
+            built_in.nesterov,
+            _MOMENTUM,
+            "Nesterov, 1983; Sutskever et al., ICML 2013",
+            f"{_SGD} with nesterov",
+        ),
+        OptimizerEntry(
+            "adagrad",
+            built_in.adagrad,
+            {"lr": Log(1e-4, 1.0), "initial_accumulator_value": Categorical((0.0, 0.1))},
+            "Duchi et al., JMLR 2011",
+            "torch.optim.adagrad.Adagrad",
+        ),
+        OptimizerEntry(
+            "adadelta",
+            built_in.adadelta,
+            {"lr": Log(1e-3, 10.0), "one_minus_rho": Log(1e-3, 0.3)},
+            "Zeiler, 2012",
+            "torch.optim.adadelta.Adadelta",
+        ),
+        OptimizerEntry(
+            "adam",
+            built_in.adam,
+            {"lr": Log(1e-5, 1e-2), "one_minus_beta1": Log(0.02, 0.5)},
+            "Kingma and Ba, ICLR 2015",
+            "torch.optim.adam.Adam",
+        ),
+        OptimizerEntry("adabound", built_in.adabound, _ADABOUND, "Luo et al., ICLR 2019", ADABOUND),
+        OptimizerEntry("amsbound", built_in.amsbound, _ADABOUND, "Luo et al., ICLR 2019", AMSBOUND),
+        OptimizerEntry(
+            "adabound_reference",
+            built_in.adabound_reference,
+            _ADABOUND,
+            "Luo et al., ICLR 2019 (their package)",
+            ADABOUND_REFERENCE,
+        ),
+    )
+}

@@ -1,0 +1,30 @@
+"""Figures as the text of a table's cells; `-` for what is not known."""
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from bench.analysis import ALPHA
+from bench.analysis.wording import p_text
+
+
+def number_cell(value: Any, form: str, unit: str = "", *, scale: float = 1.0) -> str:
+    """`12.3 s` for the ``form`` `.1f` and the unit ` s`."""
+    return f"{value * scale:{form}}{unit}" if known(value) else "-"
+
+
+def interval_cell(middle: Any, low: Any, high: Any, form: str = ".3f") -> str:
+    """`0.181 [0.160, 0.200]`; the middle alone where there is no interval."""
+    text = number_cell(middle, form)
+    return f"{text} [{low:{form}}, {high:{form}}]" if known(low) else text
+
+
+def p_cell(value: Any) -> str:
+    """`0.41`, `0.012`, `< 0.001`; above 0.05 never rounded down to it."""
+    return p_text(value, ALPHA).removeprefix("= ") if known(value) else "-"
+
+
+def known(value: Any) -> bool:
+    """Whether there is a figure: not None, NaN or infinite."""
+    return value is not None and not pd.isna(value) and math.isfinite(value)

@@ -1,0 +1,99 @@
+"""`posebench study optimizers` before anything runs: spaces, budgets and series as typed, and what is refused."""
+
+import json
+
+import pytest
+
+from bench.prepare import prepare
+
+SMOKE = ("study", "optimizers", "--preset", "smoke", "--device", "cpu", "--size", 64, "--batch-size", 2)
+
+
+@pytest.fixture
+def run_json(posebench, tiny):
+    """The one JSON document of a study command."""
+
+    def run(*arguments):
+        code, out, err = posebench(*SMOKE, "--data", tiny, *arguments, "--json")
+        assert code == 0, err
+        return json.loads(out)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--space", "adam:lr=log(1e-5,1e-2),bta=0.9"], "did you mean betas?"),
+        (["--space", "adm:lr=0.1"], "did you mean adam?"),
+        (["--space", "adabound:lr=0.1"], "--space adabound: the study does not compare adabound"),
+        (["--space", "adam:lr=0.1", "--space", "adam:lr=0.2"], "has a space already"),
+        (["--space", "adam"], "--space 'adam': "),
+        (["--steps", "5", "--seconds", "5"], "give steps or seconds, not both"),
+        (["--seconds", "0"], "seconds: "),
+        (["--schedule", "cosine,cosine"], "must name each schedule once"),
+        (["--schedule", "cosine,stop"], "schedule.1: "),
+        (["--pruner", "medain"], "pruner: "),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_is_wrong_is_refused_before_anything_runs(posebench, tiny, hermetic, arguments, words):
+    code, out, err = posebench(*SMOKE, "--data", tiny, "--optimizers", "adam,sgd", *arguments)
+    assert (code, out) == (2, "")
+    assert words in err
+    assert not list(hermetic.glob("*.db"))
+
+
+def test_a_dry_run_tells_a_typed_space_and_a_budget_in_seconds(run_json):
+    """The smoke preset has 12 tune steps to 20."""
+    typed = ("--space", "adam:lr=log(1e-4,1e-3),betas=(0.8,0.99)")
+    found = run_json("--optimizers", "adam,adabound", *typed, "--seconds", 5, "--dry-run")
+    assert found["spec"]["spaces"]["adam"] == {"lr": {"log": [1e-4, 1e-3]}, "betas": {"value": [0.8, 0.99]}}
+    adam = [trial["hyperparameters"] for trial in found["plan"] if trial["optimizer"] == "adam"]
+    assert [point["betas"] for point in adam] == [[0.8, 0.99]] * 2
+    assert all(1e-4 <= point["lr"] <= 1e-3 for point in adam)
+    assert (found["spec"]["tune_seconds"], found["spec"]["seconds"]) == (3.0, 5.0)
+    assert (found["spec"]["tune_steps"], found["spec"]["steps"], found["training_images"]) == (None, None, None)
+    assert found["trials"] == {"tune": 4, "confirm": 6, "planned": 10}, "AdaBound's control with it"
+    # Two tune trials of 3 s for each of two, and two confirm trials of 5 s for each of three.
+    assert found["estimate"]["seconds"] > 4 * 3 + 6 * 5
+
+
+def test_names_of_optimizers_and_spaces_are_compared_in_any_case(tiny):
+    typed = {"data": tiny, "optimizers": ["AdamW", "sgd"], "spaces": {"adamw": {"lr": {"value": 0.1}}}}
+    assert prepare(typed, None, "smoke", None).spec.spaces["AdamW"] == {"lr": {"value": 0.1}}
+
+
+def test_a_dry_run_of_several_schedules_plans_a_study_for_each(posebench, tiny):
+    arguments = (*SMOKE, "--data", tiny, "--optimizers", "sgd", "--schedule", "step,constant", "--name", "mine")
+    code, out, _ = posebench(*arguments, "--dry-run")
+    assert code == 0
+    assert "mine-step" in out
+    assert "mine-constant" in out
+    assert "All 2 studies of the series: " in out
+    assert "Nothing was run." in out
+
+
+def test_a_series_is_one_document(run_json, tracking_uri):
+    arguments = ("--optimizers", "sgd", "--trials", 1, "--seeds", 1, "--steps", 2, "--tune-steps", 1, "--name", "mine")
+    found = run_json(*arguments, "--schedule", "step,constant")
+    assert (found["series"], found["kind"], found["preset"]) == ("mine", "optimizers", "smoke")
+    assert found["status"] == "complete"
+    assert [(study["study"], study["spec"]["schedule"]) for study in found["studies"]] == [
+        ("mine-step", "step"),
+        ("mine-constant", "constant"),
+    ]
+    assert {study["trials"]["complete"] for study in found["studies"]} == {2}
+    again = run_json(*arguments, "--schedule", "step,constant")
+    assert again == found, "what is finished is shown again"
+    one = run_json(*arguments, "--schedule", "step", "--no-controls")
+    assert one["study"] == "mine", "one schedule is no series"
+
+
+def test_the_specs_of_a_series_differ_in_name_and_schedule_alone(tiny):
+    made = prepare({"data": tiny, "schedule": ["step", "cosine"]}, None, "smoke", None)
+    first, second = (spec.identity() for spec in made.specs)
+    assert {name for name in first if first[name] != second[name]} == {"name", "schedule"}
+    assert (made.is_series, made.spec) == (True, made.specs[0])
+    assert made.name == f"optimizers-smoke-{tiny.name}"
+    assert prepare({"data": tiny, "schedule": ["step"]}, None, "smoke", None).specs[0].name == made.name

@@ -1,0 +1,370 @@
+"""Any other optimizer: PyTorch's classes by name, the user's by dotted path, and a sentence where one cannot be."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench.optimizers import implementation_of, optimizer_entry
+from bench.optimizers.spaces import spaces_of
+from bench.space import Log
+from posemodel.errors import SettingsError
+
+SIGN_SGD = "tests.support.toy_optimizer.SignSGD"
+WORKING = ("adafactor", "adamax", "adamw", "asgd", "nadam", "radam", "rmsprop", "rprop")
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Write a module into an importable folder."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def write(name: str, text: str) -> None:
+        (tmp_path / f"{name}.py").write_text(text)
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+    yield write
+    for name in [path.stem for path in tmp_path.glob("*.py")]:
+        sys.modules.pop(name, None)
+
+
+def refused(names, changes=None, **more) -> str:
+    with pytest.raises(SettingsError) as error:
+        spaces_of(names, changes or {}, dict.fromkeys(changes or {}, "file x.toml"), **more)
+    return str(error.value)
+
+
+def step(name, **hyperparameters):
+    torch.manual_seed(0)
+    layer = torch.nn.Conv2d(3, 2, 3)
+    before = [weight.detach().clone() for weight in layer.parameters()]
+    optimizer = optimizer_entry(name).factory(hyperparameters)(layer.parameters())
+    layer(torch.randn(2, 3, 5, 5)).square().mean().backward()
+    optimizer.step()
+    assert not any(torch.equal(weight, old) for weight, old in zip(layer.parameters(), before, strict=True))
+    return optimizer
+
+
+@pytest.mark.parametrize("name", WORKING)
+def test_every_class_of_torch_that_trains_a_network_is_taken_by_name(name):
+    (space,) = spaces_of([name], {}, {}).values()
+    default = optimizer_entry(name).hyperparameters["lr"]
+    assert space == {"lr": {"log": [pytest.approx(default / 100), pytest.approx(default * 100)]}}
+    step(name, lr=default, weight_decay=0.0)
+
+
+def test_names_of_classes_are_taken_in_any_case_and_by_path():
+    kinds = {type(step(name)) for name in ("radam", "RAdam", "RADAM", "torch.optim.RAdam", "torch.optim.radam.RAdam")}
+    assert kinds == {torch.optim.RAdam}
+    assert optimizer_entry("Adam") is optimizer_entry("adam")
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("muon", "Muon only supports 2D parameters"),
+        ("sparseadam", "SparseAdam does not support dense gradients"),
+        ("lbfgs", "missing 1 required positional argument: 'closure'"),
+    ],
+)
+def test_a_class_that_cannot_train_a_network_is_refused_before_the_study_with_the_reason(name, why):
+    message = refused([name])
+    assert message.startswith(f"optimizer {name}: ")
+    assert why in message
+
+
+def test_weight_decay_is_the_study_s_and_not_the_class_s_own():
+    assert step("adamw", weight_decay=0.0).defaults["weight_decay"] == 0.0
+    assert step("adamw").defaults["weight_decay"] == 0.01
+
+
+def test_a_class_of_the_user_is_taken_by_its_path():
+    entry = optimizer_entry(SIGN_SGD)
+    assert entry.space == {"lr": Log(1e-5, 0.1)}
+    assert entry.hyperparameters == {"lr": 1e-3, "momentum": 0.0}
+    optimizer = step(SIGN_SGD, lr=0.5, momentum=0.9, weight_decay=0.0)
+    assert optimizer.defaults == {"lr": 0.5, "momentum": 0.9}
+    assert implementation_of(optimizer) == SIGN_SGD
+
+
+def test_a_class_without_weight_decay_is_refused_where_there_is_some():
+    spaces_of([SIGN_SGD], {}, {}, weight_decay=0.0)
+    assert "has no weight_decay" in refused([SIGN_SGD], weight_decay=0.1)
+    with pytest.raises(SettingsError, match="has no weight_decay"):
+        optimizer_entry(SIGN_SGD).factory({"weight_decay": 0.1})
+
+
+HEAD = "import torch\nfrom torch.optim import Optimizer, SGD\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "message"),
+    [
+        (HEAD, "own_optimizers.Lion", "the module own_optimizers has no class 'Lion'."),
+        (HEAD + "class Lion(SGD): pass", "own_optimizers.Lyon", "has no class 'Lyon', did you mean Lion?"),
+        ("class Lion: pass", "own_optimizers.Lion", "is not a class derived from torch.optim.Optimizer"),
+        ("Lion = 3", "own_optimizers.Lion", "is not a class derived from torch.optim.Optimizer"),
+        ("1 / 0", "own_optimizers.Lion", "importing own_optimizers fails with ZeroDivisionError"),
+        ("raise SystemExit(2)", "own_optimizers.Lion", "importing own_optimizers fails with SystemExit"),
+        (
+            "import nowhere_to_be_found",
+            "own_optimizers.Lion",
+            "fails with ModuleNotFoundError: No module named 'nowhere",
+        ),
+        (HEAD + "class LION(SGD): pass", "own_optimizers.lion", "has no class 'lion', did you mean LION?"),
+        ("", "torch.optim.adamw", "torch.optim has no class 'adamw', did you mean AdamW?"),
+        ("", "torch.optim.radam", "torch.optim has no class 'radam', did you mean RAdam?"),
+        ("", "torch.optim.nadam", "torch.optim has no class 'nadam', did you mean NAdam?"),
+        ("", "torch.optm.RAdam", "there is no module 'torch.optm', did you mean optim?"),
+        ("", "not_there.Lion", "there is no module 'not_there'. It must be installed"),
+        ("", "own_optimizers.deep.Lion", "there is no module 'own_optimizers.deep'"),
+        (
+            HEAD + "class Lion(Optimizer):\n def __init__(self, params, lr=1): super().__init__(params, {'lr': lr})",
+            "own_optimizers.Lion",
+            "fails with NotImplementedError",
+        ),
+        (
+            HEAD + "class Lion(SGD):\n def step(self):\n  raise KeyError('moment')",
+            "own_optimizers.Lion",
+            "fails with KeyError: 'moment'",
+        ),
+        (
+            HEAD + "class Lion(Optimizer):\n def __init__(self, params, rate=1.0): super().__init__(params, {})",
+            "own_optimizers.Lion",
+            "has no learning rate `lr` to search: give it a space",
+        ),
+        (
+            HEAD + "class Lion(SGD):\n def __init__(self, params, lr, teacher): super().__init__(params, lr)",
+            "own_optimizers.Lion",
+            "teacher must be given",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_sentence_that_names_it(module, text, path, message):
+    module("own_optimizers", text)
+    found = refused([path])
+    assert message in found
+    assert path in found
+    assert "\n" not in found
+
+
+KEYWORDS = """
+class Plain(SGD):
+    def __init__(self, params, **kwargs):
+        super().__init__(params, **kwargs)
+
+class Same(SGD):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+
+class Other(Plain):
+    def __init__(self, weights, lr=0.5, *, every: int = 2, **rest):
+        super().__init__(weights, lr=lr, **rest)
+
+class Closed(Plain):
+    def __init__(self, params, lr=0.5):
+        super().__init__(params, lr=lr)
+
+class First(Optimizer):
+    def __init__(self, params, lr=0.5, **defaults):
+        super().__init__(params, {"lr": lr, **defaults})
+    def step(self): pass
+"""
+
+
+def test_keywords_that_a_class_passes_on_are_those_of_its_bases(module):
+    module("own_keywords", HEAD + KEYWORDS)
+    base = optimizer_entry("torch.optim.SGD").hyperparameters
+    for name in ("Plain", "Same"):
+        entry = optimizer_entry(f"own_keywords.{name}")
+        assert entry.hyperparameters == base
+        assert entry.space == {"lr": Log(base["lr"] / 100, base["lr"] * 100)}
+        made = entry.factory({"lr": 0.1, "momentum": 0.5})([torch.nn.Parameter(torch.ones(2))])
+        assert (made.defaults["lr"], made.defaults["momentum"]) == (0.1, 0.5)
+    assert optimizer_entry("own_keywords.Other").hyperparameters == base | {"lr": 0.5, "every": 2}
+    assert optimizer_entry("own_keywords.Closed").hyperparameters == {"lr": 0.5}
+    assert optimizer_entry("own_keywords.First").hyperparameters == {"lr": 0.5}
+    for name in ("Plain", "Same", "Other", "Closed", "First"):
+        optimizer_entry(f"own_keywords.{name}").check({"lr": 0.1})
+    with pytest.raises(SettingsError, match=r"no hyperparameter 'momentun', did you mean momentum\?"):
+        optimizer_entry("own_keywords.Plain").resolve({"momentun": 0.5})
+
+
+def test_a_class_whose_groups_have_no_rate_is_refused(module):
+    module(
+        "rateless",
+        HEAD + "class Lion(Optimizer):\n"
+        " def __init__(self, params, rate=1.0): super().__init__(params, {'rate': rate})\n"
+        " def step(self): pass",
+    )
+    message = refused(["rateless.Lion"], {"rateless.Lion": {"rate": {"log": [0.1, 1]}}})
+    assert "its param_groups have no `lr`" in message
+
+
+def test_a_required_rate_is_searched_over_the_whole_range(module):
+    module("own_sgd", HEAD + "class Lion(SGD):\n def __init__(self, params, lr): super().__init__(params, lr)")
+    assert spaces_of(["own_sgd.Lion"], {}, {}) == {"own_sgd.Lion": {"lr": {"log": [1e-5, 1.0]}}}
+
+
+def test_counts_flags_and_words_reach_the_class_in_their_own_types(module):
+    module(
+        "own_types",
+        HEAD + "class Lion(SGD):\n"
+        " def __init__(self, params, lr=0.1, every=3, mode='plain', slow=False, *, times: int = 2, rest=None):\n"
+        "  super().__init__(params, lr)\n"
+        "  self.seen = (every, mode, slow, times, rest)",
+    )
+    given = {"every": 5.0, "mode": "other", "slow": True, "times": 4.0, "rest": [1.0, 2.0]}
+    seen = optimizer_entry("own_types.Lion").factory(given)([torch.nn.Parameter(torch.ones(1))]).seen
+    assert repr(seen) == "(5, 'other', True, 4, (1.0, 2.0))"
+    wrongs = {"every": "a number", "mode": "a word", "slow": "true or false", "times": "a whole number"}
+    for name, wanted in wrongs.items():
+        with pytest.raises(SettingsError, match=f"optimizer own_types.Lion: {name} must be {wanted}, got"):
+            optimizer_entry("own_types.Lion").resolve({name: "4.5" if name == "every" else 4.5})
+
+
+def test_an_unknown_name_names_the_nearest_of_all():
+    for wrong, near in (("adamm", "adam"), ("AdamX", "adamax"), ("r-adam", "radam"), ("adadlta", "adadelta")):
+        assert f"no optimizer is called {wrong!r}, did you mean {near}?" in refused([wrong])
+
+
+@pytest.mark.parametrize("pair", [("radam", "torch.optim.RAdam"), ("adam", "Adam"), ("SGD", "sgd")])
+def test_one_class_under_two_names_is_refused(pair):
+    assert f"{pair[0]} and {pair[1]} are the same class with the same space" in refused(pair)
+
+
+@pytest.mark.parametrize(
+    ("pair", "space"),
+    [
+        (("adam", "torch.optim.Adam"), {"lr": 0.1, "beta1": 0.9}),
+        (("sgd", "torch.optim.SGD"), {"momentum": 0.9}),
+        (("adabound", "bench.optimizers.adabound.AdaBound"), {}),
+        (("adabound_reference", "adabound.AdaBound"), {}),
+    ],
+)
+def test_a_class_of_the_registry_by_its_path_is_the_same_optimizer(pair, space):
+    changes = dict.fromkeys(pair, {"lr": {"log": [1e-4, 1e-2]}} | space)
+    assert f"{pair[0]} and {pair[1]} are the same class with the same space" in refused(pair, changes)
+
+
+@pytest.mark.parametrize("pair", [("sgd", "nesterov"), ("sgd", "torch.optim.SGD"), ("adabound", "amsbound")])
+def test_one_class_with_other_fixed_values_is_another_optimizer(pair):
+    """`sgd` and PyTorch's class differ in the momentum that they have by default."""
+    changes = {name: {"lr": {"log": [1e-4, 1e-2]}} for name in pair}
+    assert list(spaces_of(pair, changes, dict.fromkeys(pair, "file x.toml"))) == list(pair)
+
+
+def test_one_class_with_two_spaces_is_two_optimizers():
+    changes = {"torch.optim.RAdam": {"lr": {"log": [1e-4, 1e-3]}, "betas": [0.8, 0.9]}}
+    spaces = spaces_of(["radam", "torch.optim.RAdam"], changes, dict.fromkeys(changes, "file x.toml"))
+    assert spaces["torch.optim.RAdam"]["betas"] == {"value": [0.8, 0.9]}
+
+
+@pytest.mark.parametrize("ours", ["foreach", "fused", "maximize", "capturable", "differentiable"])
+def test_how_a_step_is_computed_is_no_hyperparameter(ours):
+    with pytest.raises(SettingsError, match=f"optimizer adamw: {ours} is chosen here"):
+        optimizer_entry("adamw").resolve({ours: True})
+
+
+# --- spaces at their corners -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "space", "message"),
+    [
+        ("adamw", {"betas": [2, 0.9]}, "Invalid beta parameter at index 0: 2.0"),
+        ("adam", {"betas": [2, 0.9]}, "Invalid beta parameter at index 0: 2.0"),
+        ("adam", {"betas": {"values": [[0.9, 0.99], [0.9, 1.5]]}}, "Invalid beta parameter at index 1: 1.5"),
+        ("radam", {"eps": {"values": [1e-8, -1.0, 1e-4]}}, "Invalid epsilon value: -1.0"),
+        ("rmsprop", {"one_minus_alpha": {"log": [1e-3, 3.0]}}, "Invalid alpha value: -1.99"),
+        ("adam", {"betas": [0.9]}, "betas must be 2 numbers"),
+        ("adam", {"betas": 0.9}, "betas must be 2 numbers"),
+        ("adam", {"lr": "fast"}, "lr must be a number, got 'fast'"),
+        ("adam", {"bta": 0.9}, "did you mean betas?"),
+        ("adamw", {"bta": 0.9}, "did you mean betas?"),
+        ("adam", {"beta_1": 0.9}, "did you mean beta1?"),
+        ("rprop", {"etaa": {"value": [0.5, 1.2]}}, "did you mean etas?"),
+        ("adamw", {"lr": {"lag": [1e-5, 1e-2]}}, "spaces.adamw.lr: must be"),
+        ("adam", {"weight_decay": 0.1}, "spaces.adam.weight_decay: is one value for all optimizers"),
+    ],
+)
+def test_a_wrong_space_is_refused_before_the_study(name, space, message):
+    found = refused([name], {name: space})
+    assert found.startswith(f"file x.toml: spaces.{name}")
+    assert message in found
+
+
+def test_a_space_is_found_whatever_the_case_of_the_name():
+    changes = {"AdamW": {"lr": {"log": [1e-4, 1e-3]}}}
+    assert spaces_of(["adamw"], changes, {"AdamW": "file x.toml"}) == {"adamw": {"lr": {"log": [1e-4, 1e-3]}}}
+
+
+def test_a_space_without_a_rate_keeps_the_optimizer_s_own():
+    changes = {"adam": {"beta2": {"value": 0.99}}, "radam": {"eps": 1e-6}, "sgd": {"lr": 0.1}, "nesterov": {}}
+    spaces = spaces_of(["adam", "RAdam", "sgd", "nesterov"], changes, dict.fromkeys(changes, "file x.toml"))
+    assert spaces == {
+        "adam": {"lr": {"log": [1e-5, 1e-2]}, "beta2": {"value": 0.99}},
+        "RAdam": {"lr": {"log": [1e-5, 0.1]}, "eps": {"value": 1e-6}},
+        "sgd": {"lr": {"value": 0.1}},
+        "nesterov": {"lr": {"log": [1e-4, 1.0]}},
+    }
+
+
+def test_a_whole_number_cannot_be_searched_over_a_range(module):
+    module(
+        "own_count",
+        HEAD + "class Lion(SGD):\n def __init__(self, params, lr=0.1, every: int = 2): super().__init__(params, lr)",
+    )
+    message = refused(["own_count.Lion"], {"own_count.Lion": {"every": {"log": [1, 10]}}})
+    assert "every must be a whole number, got 2.3" in message
+
+
+# --- what runs -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("sgd", "torch.optim.sgd.SGD (fused)"),
+        ("nesterov", "torch.optim.sgd.SGD (fused)"),
+        ("adagrad", "torch.optim.adagrad.Adagrad (fused)"),
+        ("adam", "torch.optim.adam.Adam (fused)"),
+        ("adamw", "torch.optim.adamw.AdamW (fused)"),
+        ("adadelta", "torch.optim.adadelta.Adadelta (for-loop)"),
+        ("radam", "torch.optim.radam.RAdam (for-loop)"),
+        ("adabound", "bench.optimizers.adabound.AdaBound (chunks)"),
+        ("adabound_reference", "adabound.adabound.AdaBound"),
+    ],
+)
+def test_the_fastest_on_a_cpu_is_taken_and_named(name, found):
+    assert implementation_of(step(name)) == found
+
+
+def test_what_is_named_is_what_the_optimizer_was_built_with():
+    weights = [torch.nn.Parameter(torch.ones(2))]
+    named = {
+        "for-loop": torch.optim.Adam(weights),
+        "foreach": torch.optim.Adam(weights, foreach=True),
+        "fused": torch.optim.Adam(weights, fused=True),
+    }
+    assert {implementation_of(each) for each in named.values()} == {f"torch.optim.adam.Adam ({name})" for name in named}
+    assert implementation_of(torch.optim.LBFGS(weights)) == "torch.optim.lbfgs.LBFGS"
+
+
+def test_the_fused_kernel_of_a_class_is_what_is_timed_as_fused(monkeypatch: pytest.MonkeyPatch):
+    called = []
+    monkeypatch.setattr(torch, "_fused_adamw_", lambda *_, **__: called.append("fused"))
+    layer = torch.nn.Linear(2, 2)
+    optimizer = optimizer_entry("adamw").factory({})(layer.parameters())
+    layer(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    assert "fused" in called
+    assert implementation_of(optimizer).endswith("(fused)")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize(("name", "kind"), [("adam", "fused"), ("sgd", "fused"), ("adadelta", "foreach")])
+def test_the_fastest_on_a_gpu_is_taken_and_named(name, kind):
+    weights = [torch.nn.Parameter(torch.ones(3, device="cuda"))]
+    assert implementation_of(optimizer_entry(name).factory({})(weights)).endswith(f"({kind})")

@@ -1,0 +1,145 @@
+"""The pruner: Optuna's decisions, among the tune trials of one optimizer, from what the ledger holds."""
+
+import optuna
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from optuna.trial import TrialState, create_trial
+
+from bench.ledger import Ledger
+from bench.plan import plan_tune
+from bench.pruning import TrialPruner, ask, make_pruner
+from bench.record import Status
+
+EVALUATIONS = 5
+TRIALS = 25
+"""Of a whole study: the median then waits for five."""
+
+
+@pytest.fixture
+def ledger(make_spec, storage_url):
+    spec = make_spec(optimizers=["sgd", "adam"], trials=9, pruner="median")
+    made = Ledger(storage_url, spec.name, spec.identity())
+    made.enqueue(plan_tune(spec))
+    return made
+
+
+def run_next(ledger, optimizer, scores, name="median", trials=TRIALS):
+    """Run the next trial of an optimizer with these scores; returns its evaluations and whether it was pruned."""
+    returned = []
+    while (claim := ledger.claim()).spec.optimizer != optimizer:
+        returned.append(claim)
+    pruner = TrialPruner(ledger, claim.key, optimizer, name, evaluations=EVALUATIONS, trials=trials)
+    pruned_at = next((n for n, score in enumerate(scores[:-1], 1) if pruner(score)), None)
+    status = Status.COMPLETE if pruned_at is None else Status.PRUNED
+    ledger.finish(claim.key, status, scores[-1] if pruned_at is None else None)
+    for other in returned:
+        ledger.put_back(other.key, attempts=0)
+    return pruned_at
+
+
+def test_the_median_prunes_what_is_below_half_of_five_complete_trials(ledger):
+    """Medians at the first evaluation: of 0.1 .. 0.5 it is 0.3."""
+    for best in (0.1, 0.2, 0.3, 0.4, 0.5):
+        assert run_next(ledger, "sgd", [best] * 5) is None, "nothing is pruned before five are complete"
+    assert run_next(ledger, "sgd", [0.29, 0.9, 0.9, 0.9, 0.9]) == 1
+    assert run_next(ledger, "sgd", [0.31, 0.2, 0.2, 0.2, 0.2]) is None, "the best so far counts"
+    assert run_next(ledger, "sgd", [0.31, 0.31, 0.31, 0.31, 0.0]) is None, "the last evaluation is not asked about"
+    assert ledger.counts() == {"complete": 7, "pruned": 1, "waiting": 10}
+
+
+@pytest.mark.parametrize(("trials", "complete"), [(1, 1), (2, 1), (4, 1), (7, 1), (8, 2), (19, 4), (20, 5), (1000, 5)])
+def test_the_median_waits_for_a_quarter_of_the_trials_and_for_one_to_five(ledger, trials, complete):
+    for _ in range(complete - 1):
+        run_next(ledger, "sgd", [0.5] * 5, trials=trials)
+    assert run_next(ledger, "sgd", [0.5] * 5, trials=trials) is None
+    assert run_next(ledger, "sgd", [0.4] * 5, trials=trials) == 1
+
+
+def test_other_optimizers_say_nothing_about_a_trial(ledger):
+    for best in (0.5, 0.6, 0.7, 0.8, 0.9):
+        run_next(ledger, "adam", [best] * 5)
+    assert run_next(ledger, "sgd", [0.01] * 5) is None
+    assert run_next(ledger, "adam", [0.01] * 5) == 1
+
+
+def test_pruned_and_failed_trials_are_no_yardstick_of_the_median(ledger):
+    for best in (0.3, 0.3, 0.3, 0.3):
+        run_next(ledger, "sgd", [best] * 5)
+    claim = ledger.claim()
+    ledger.finish(claim.key, Status.DIVERGED, None)
+    assert run_next(ledger, "sgd", [0.01] * 5) is None, "four complete trials are too few"
+
+
+def test_hyperband_is_what_optuna_does_by_itself(ledger):
+    """The same scores given to Optuna's own loop end at the same evaluations."""
+    scores = [[(7 * n % 9 + step) / 20 for step in range(5)] for n in range(9)]
+    ours = [run_next(ledger, "sgd", each, "hyperband") for each in scores]
+    study = optuna.create_study(
+        direction="maximize", study_name="sgd", pruner=make_pruner("hyperband", EVALUATIONS, TRIALS)
+    )
+    theirs = []
+    for each in scores:
+        trial = study.ask()
+        for number, score in enumerate(each[:-1], 1):
+            trial.report(score, number)
+            if trial.should_prune():
+                theirs.append(number)
+                study.tell(trial, state=TrialState.PRUNED)
+                break
+        else:
+            theirs.append(None)
+            study.tell(trial, each[-1])
+    assert ours == theirs
+    assert any(ours), "some are pruned"
+    assert None in ours, "and some are not"
+
+
+def test_what_was_scored_is_in_the_ledger(ledger):
+    run_next(ledger, "sgd", [0.1, 0.2, 0.3, 0.4, 0.5])
+    (first, *_) = ledger.tune_trials_of("sgd")
+    assert first.intermediate_values == {1: 0.1, 2: 0.2, 3: 0.3, 4: 0.4}
+    assert (first.state, first.value) == (TrialState.COMPLETE, 0.5)
+
+
+def test_a_trial_that_is_run_again_begins_anew(ledger):
+    for best in (0.1, 0.2, 0.3, 0.4, 0.5):
+        run_next(ledger, "sgd", [best] * 5)
+    while (again := ledger.claim()).spec.optimizer != "sgd":
+        ledger.finish(again.key, Status.COMPLETE, 0.5)
+    killed = TrialPruner(ledger, again.key, "sgd", "median", evaluations=EVALUATIONS, trials=TRIALS)
+    assert [killed(0.9), killed(0.9)] == [False, False]
+    ledger.put_back(again.key, attempts=0)
+    assert run_next(ledger, "sgd", [0.05] * 5) == 1, "its earlier 0.9 is forgotten"
+
+
+def test_trials_are_in_the_plan_s_order_whoever_ran_first(ledger, make_spec):
+    claims = [ledger.claim() for _ in range(6)]
+    for claim in reversed(claims):
+        ledger.finish(claim.key, Status.COMPLETE, 0.5)
+    found = [trial.user_attrs["trial_id"] for trial in ledger.tune_trials_of("adam")]
+    spec = make_spec(optimizers=["sgd", "adam"], trials=9, pruner="median")
+    assert found == [trial.id for trial in plan_tune(spec) if trial.optimizer == "adam"]
+
+
+@given(
+    name=st.sampled_from(["median", "hyperband"]),
+    others=st.lists(st.floats(0, 1), max_size=12),
+    score=st.floats(0, 1),
+)
+def test_the_best_of_all_is_never_pruned(name, others, score):
+    best = max([*others, score])
+    pruner = make_pruner(name, EVALUATIONS, 1)
+    trials = [
+        create_trial(
+            state=TrialState.COMPLETE, value=other, intermediate_values=dict.fromkeys((1, 2, 3, 4), other),
+            user_attrs={"rungs": {f"completed_rung_{n}": other for n in range(2)}},
+        )
+        for other in others
+    ] + [create_trial(state=TrialState.RUNNING)]  # fmt: skip
+    for number, trial in enumerate(trials):
+        trial._trial_id = number
+    rungs = {}
+    for count in range(1, EVALUATIONS):
+        hopeless, rungs = ask(pruner, "sgd", trials, len(others), dict.fromkeys(range(1, count + 1), best), rungs)
+        assert not hopeless

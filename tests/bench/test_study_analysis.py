@@ -1,0 +1,348 @@
+"""What tuning, budgets and controls say, on hand-made records with known answers; and the entry to it all."""
+
+import io
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from bench.analysis import (
+    best_so_far,
+    budget_views,
+    control_comparisons,
+    control_sentence,
+    implementation_rows,
+    lr_sensitivity,
+    lr_shares,
+    mean_interval,
+    score_table,
+    short_names,
+    split_controls,
+    study_analysis,
+    summarize,
+    unpaired_interval,
+    welch_t_p,
+)
+
+NO_CURVES = pd.DataFrame(columns=["trial_id", "step", "train_seconds", "ap", "val_loss"])
+
+
+def record(optimizer, seed=0, *, phase="confirm", ap=0.5, status="complete", lr=0.1, index=0, **more):
+    row = {
+        "trial_id": f"{phase}-{optimizer}-{seed}-{index}",
+        "phase": phase,
+        "optimizer": optimizer,
+        "hyperparameters": json.dumps({"lr": lr}),
+        "seed": seed,
+        "index": index,
+        "status": status,
+        "ap": ap,
+        "ap_best": ap,
+        "val_loss": 1.0,
+    }
+    return row | more
+
+
+def tune(optimizer, aps, **more):
+    """Tune trials with the given APs; None: diverged."""
+    return [
+        record(optimizer, phase="tune", index=i, ap=ap, status="diverged" if ap is None else "complete", **more)
+        for i, ap in enumerate(aps)
+    ]
+
+
+# --- best so far ---
+
+
+def test_best_so_far_by_hand():
+    found = best_so_far(pd.DataFrame(tune("adam", [0.4, 0.2, None, 0.2], steps_done=10, train_seconds=2.0)))
+    assert list(found["trials"]) == [1, 2, 3, 4]
+    assert list(found["steps"]) == [10, 20, 30, 40]
+    assert list(found["train_seconds"]) == [2, 4, 6, 8]
+    assert found["mean"][0] == pytest.approx((0.4 + 0.2 + 0.0 + 0.2) / 4)
+    # two draws: both 0 with 1/16, both under 0.4 with 9/16
+    assert found["mean"][1] == pytest.approx(0.2 * (9 - 1) / 16 + 0.4 * 7 / 16)
+    assert (found["low"][0], found["high"][0]) == (0.0, 0.4)
+    assert (found["low"][1], found["high"][1]) == (0.0, 0.4), "both 0 in 6 % of the orders"
+    assert found["low"][2] == 0.2
+    assert set(found["n"]) == {4}
+
+
+def test_best_so_far_is_what_resampling_finds():
+    aps = np.random.default_rng(1).beta(2, 5, 7)
+    found = best_so_far(pd.DataFrame(tune("adam", list(aps))))
+    draws = np.random.default_rng(0).choice(aps, size=(100_000, 7))
+    best = np.maximum.accumulate(draws, axis=1)
+    assert found["mean"].to_numpy() == pytest.approx(best.mean(axis=0), abs=0.003)
+    low, high = np.quantile(best, (0.05, 0.95), axis=0, method="inverted_cdf")
+    assert found["low"].to_numpy() == pytest.approx(low)
+    assert found["high"].to_numpy() == pytest.approx(high)
+
+
+@given(st.lists(st.one_of(st.none(), st.floats(0, 1)), min_size=1, max_size=12))
+def test_best_so_far_never_falls_and_stays_among_the_trials(aps):
+    found = best_so_far(pd.DataFrame(tune("adam", aps)))
+    counted = [0.0 if ap is None else ap for ap in aps]
+    for column in ("mean", "low", "high"):
+        assert (np.diff(found[column]) >= -1e-12).all()
+        assert found[column].between(min(counted) - 1e-12, max(counted) + 1e-12).all()
+    assert found["mean"].iloc[0] == pytest.approx(np.mean(counted))
+    assert best_so_far(pd.DataFrame()).empty
+
+
+# --- share of the learning rates near the best ---
+
+
+def shares(rows, ranges=None):
+    return lr_shares(lr_sensitivity(pd.DataFrame(rows)), ranges).set_index("optimizer")["lr_share_near_best"]
+
+
+def lr_trials(name, points):
+    return [
+        record(name, phase="tune", index=i, lr=lr, ap=ap, status="diverged" if ap is None else "complete")
+        for i, (lr, ap) in enumerate(points)
+    ]
+
+
+def test_each_trial_stands_for_what_is_nearest_to_it():
+    # borders at 10**-2.5 and 10**-1: cells of 1.5, 1.5 and 1 decades of the four searched
+    rows = lr_trials("adam", [(1e-3, 0.2), (1e-2, 0.50), (1e0, None)])
+    assert shares(rows, {"adam": (1e-4, 1e0)})["adam"] == pytest.approx(1.5 / 4)
+    rows = lr_trials("adam", [(1e-3, 0.48), (1e-2, 0.50), (1e0, None)])
+    assert shares(rows, {"adam": (1e-4, 1e0)})["adam"] == pytest.approx(3 / 4)
+    assert shares(rows)["adam"] == pytest.approx(2 / 3), "of the sampled extent where the range is not known"
+
+
+def test_trials_with_one_learning_rate_share_its_cell():
+    rows = lr_trials("adam", [(1e-3, 0.5), (1e-3, 0.1), (1e-1, 0.5)])
+    assert shares(rows, {"adam": (1e-4, 1e0)})["adam"] == pytest.approx((1 + 2) / 4)
+
+
+@pytest.mark.parametrize(
+    "points", [[(1e-3, 0.5)], [(1e-3, 0.5), (1e-3, 0.5)], [(1e-3, 0.0), (1e-2, None)]], ids=["one", "same", "zero"]
+)
+def test_a_share_that_means_nothing_is_unknown(points):
+    assert math.isnan(shares(lr_trials("adam", points), {"adam": (1e-4, 1e0)})["adam"])
+
+
+@given(st.lists(st.tuples(st.integers(-400, 0), st.floats(0.01, 1)), min_size=2, max_size=9, unique_by=lambda p: p[0]))
+def test_a_share_is_a_share_and_equal_trials_have_all(points):
+    rows = lr_trials("adam", [(10 ** (place / 100), ap) for place, ap in points])
+    found = shares(rows, {"adam": (1e-4, 1e0)})["adam"]
+    assert 0 < found <= 1 + 1e-9
+    level = lr_trials("adam", [(10 ** (place / 100), 0.5) for place, _ in points])
+    assert shares(level, {"adam": (1e-4, 1e0)})["adam"] == pytest.approx(1)
+
+
+# --- equal steps, equal time ---
+
+
+def curve(trial, points):
+    return [{"trial_id": trial, "step": s, "train_seconds": t, "ap": ap, "val_loss": 1.0} for s, t, ap in points]
+
+
+def test_views_are_read_where_the_first_optimizer_ends():
+    rows = [record("fast", seed, ap=0.4, steps_done=100, train_seconds=50.0) for seed in (1, 2)]
+    rows += [record("slow", seed, ap=0.6, steps_done=100, train_seconds=100.0) for seed in (1, 2)]
+    rows.append(record("slow", 3, status="diverged", ap=0.9))
+    points = [point for row in rows[:2] for point in curve(row["trial_id"], [(50, 25.0, 0.3), (100, 50.0, 0.4)])]
+    points += curve(rows[2]["trial_id"], [(40, 40.0, 0.2), (100, 100.0, 0.6)])
+    points += curve(rows[3]["trial_id"], [(80, 80.0, 0.4), (100, 100.0, 0.6)])
+    found = budget_views(pd.DataFrame(rows), pd.DataFrame(points)).set_index("optimizer")
+    assert set(found["equal_steps"]) == {100}
+    assert set(found["equal_seconds"]) == {50}
+    assert found.loc["fast", "ap_at_equal_seconds"] == pytest.approx(0.4)
+    at_50 = [0.2 + 0.4 * 10 / 60, 0.4 * 50 / 80, 0.0]  # between evaluations; from 0 at 0; diverged
+    assert found.loc["slow", "ap_at_equal_seconds"] == pytest.approx(np.mean(at_50))
+    assert found.loc["slow", "ap_at_equal_steps"] == pytest.approx((0.6 + 0.6 + 0) / 3)
+    interval = mean_interval(at_50)
+    assert found.loc["slow", "ap_at_equal_seconds_high"] == pytest.approx(min(interval.high, 1))
+    assert found.loc["slow", "ap_at_equal_seconds_low"] == 0
+
+
+def test_without_curves_the_record_s_end_counts_and_without_that_nothing_is_known():
+    ended = [record("adam", seed, ap=0.4, steps_done=100, train_seconds=50.0) for seed in (1, 2)]
+    found = budget_views(pd.DataFrame(ended), NO_CURVES)
+    assert found["ap_at_equal_steps"].tolist() == [0.4]
+    unknown = budget_views(pd.DataFrame([record("adam", 1), record("adam", 2)]), NO_CURVES)
+    assert unknown[["equal_steps", "ap_at_equal_steps", "ap_at_equal_seconds_low"]].isna().all(axis=None)
+    lost = budget_views(pd.DataFrame([record("adam", 1, status="failed")]), NO_CURVES)
+    assert lost["ap_at_equal_steps"].isna().all()
+    assert budget_views(pd.DataFrame(), NO_CURVES).empty
+
+
+# --- controls ---
+
+
+def with_control(own, limit, **more):
+    settings = json.dumps({"lr": 0.01, "momentum": 0.9})
+    rows = [record("adabound", seed, ap=ap) for seed, ap in enumerate(own)]
+    rows += [record("sgd", seed, ap=0.2 + 0.01 * seed) for seed in range(len(own))]
+    rows += [
+        record("adabound (limit)", seed, ap=ap, control_of="adabound", **({"hyperparameters": settings} | more))
+        for seed, ap in enumerate(limit)
+    ]
+    return pd.DataFrame(rows)
+
+
+OWN = np.array([0.40, 0.42, 0.41, 0.39, 0.43, 0.40])
+LIMIT = OWN - np.array([0.01, -0.02, 0.02, 0.01, -0.01, 0.0])
+
+
+def test_a_control_is_compared_with_its_optimizer_alone():
+    records = with_control(OWN, LIMIT)
+    (row,) = control_comparisons(*split_controls(records)).to_dict("records")
+    assert (row["name"], row["control_of"], row["n"], row["unfinished"]) == ("adabound (limit)", "adabound", 6, 0)
+    assert json.loads(row["settings"]) == {"lr": 0.01, "momentum": 0.9}
+    assert (row["of_ap_mean"], row["ap_mean"]) == pytest.approx((OWN.mean(), LIMIT.mean()))
+    assert row["difference"] == pytest.approx((OWN - LIMIT).mean())
+    assert row["low"] < row["difference"] < row["high"]
+    assert row["t_p"] == pytest.approx(stats.ttest_rel(OWN, LIMIT).pvalue)
+
+
+def test_controls_are_in_no_ranking_pair_or_sentence():
+    records = with_control(OWN, OWN + 0.3)
+    found, without = (study_analysis(rows, NO_CURVES) for rows in (records, records[records["control_of"].isna()]))
+    assert found.verdict == without.verdict
+    assert found.leader == "adabound"
+    for part in ("summary", "comparisons", "scores", "seeds", "views", "best_so_far"):
+        pd.testing.assert_frame_equal(getattr(found, part), getattr(without, part))
+    assert len(found.controls) == 1
+    assert without.controls.empty
+    assert list(score_table(records).columns) == list(summarize(records, NO_CURVES)["name"].sort_values())
+    assert "adabound (limit)" not in score_table(records).columns
+
+
+def test_records_say_the_same_after_a_round_trip_through_csv():
+    """An empty `control_of` is read as NaN, a seed without an AP as a float column."""
+    records = with_control(OWN, LIMIT)
+    records["control_of"] = records["control_of"].fillna("")
+    records.loc[1, ["ap", "status"]] = [math.nan, "failed"]
+    text = io.StringIO()
+    records.to_csv(text, index=False)
+    text.seek(0)
+    found, again = (study_analysis(rows, NO_CURVES) for rows in (records, pd.read_csv(text)))
+    assert again.verdict == found.verdict
+    for part in ("summary", "comparisons", "controls", "scores", "views"):
+        pd.testing.assert_frame_equal(getattr(again, part), getattr(found, part))
+
+
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        (LIMIT, "the bounds' schedule has shown no gain beyond the limit's."),
+        (LIMIT - 0.2, "the bounds' schedule gains over its limit."),
+        (LIMIT + 0.2, "the limit alone does better."),
+        (OWN - 0.05, "t undefined: a constant difference, outside Holm's family"),
+        (LIMIT[:3] - 0.2, "too few seeds for a claim."),
+        (LIMIT[:1] - 0.2, "(n = 1): no claim is possible."),
+    ],
+)
+def test_what_a_control_says(limit, said):
+    found = control_comparisons(*split_controls(with_control(OWN, limit)))
+    text = control_sentence(found.iloc[0])
+    assert said in text
+    assert "against its own limit, SGD with momentum 0.9 at lr 0.01: " in text
+    assert "nan" not in text
+
+
+def test_a_control_that_failed_counts_as_0_and_one_without_a_pair_says_so():
+    records = with_control(OWN, LIMIT, status="diverged")
+    (row,) = control_comparisons(*split_controls(records)).to_dict("records")
+    assert (row["ap_mean"], row["unfinished"]) == (0.0, 6)
+    text = control_sentence(control_comparisons(*split_controls(records)).iloc[0])
+    assert "6 of the limit's 6 trials diverged or failed and count as AP 0" in text
+    assert text.endswith("no claim.")
+    alone = records[records["optimizer"] != "adabound"]
+    (row,) = (row for _, row in control_comparisons(*split_controls(alone)).iterrows())
+    assert "share no confirm seed yet" in control_sentence(row)
+
+
+# --- names, implementations, the unpaired test ---
+
+
+def test_short_names_are_the_end_of_a_path_where_that_is_plain():
+    names = ["adam", "torch.optim.RAdam", "tests.support.toy.SignSGD", "a.b.Lion", "c.d.Lion", "adabound (limit)"]
+    assert list(short_names(names).values()) == ["adam", "RAdam", "SignSGD", "b.Lion", "d.Lion", "adabound (limit)"]
+    assert short_names(["radam", "torch.optim.RAdam"]) == {"radam": "radam", "torch.optim.RAdam": "optim.RAdam"}
+    assert short_names(["a.Lion", "b.a.Lion"]) == {"a.Lion": "a.Lion", "b.a.Lion": "b.a.Lion"}
+
+
+@given(st.lists(st.from_regex(r"[a-c](\.[a-cA-C]){0,3}", fullmatch=True), unique_by=str.lower))
+def test_short_names_stay_apart(names):
+    found = short_names(names)
+    assert len({name.lower() for name in found.values()}) == len(names)
+    assert all(name.endswith(short) for name, short in found.items())
+
+
+def test_the_verdict_and_the_implementation_of_a_dotted_name():
+    rows = [record("torch.optim.RAdam", s, ap=0.5 + 0.01 * s, implementation="torch RAdam (foreach)") for s in range(6)]
+    rows += [record("sgd", s, ap=0.3 + 0.011 * s) for s in range(6)]
+    found = study_analysis(pd.DataFrame(rows), NO_CURVES)
+    assert "RAdam beats sgd" in found.verdict
+    assert "torch.optim" not in found.verdict
+    assert found.summary.set_index("name")["implementation"].to_dict() == {
+        "torch.optim.RAdam": "torch RAdam (foreach)",
+        "sgd": "",
+    }
+    assert implementation_rows(pd.DataFrame()).empty
+
+
+def test_the_verdict_says_what_could_not_be_seen_of_the_open_pairs_alone():
+    rng = np.random.default_rng(0)
+    rows = [record("best", s, ap=0.6 + 0.01 * e) for s, e in enumerate(rng.normal(size=10))]
+    rows += [record(name, s, ap=0.3 + 0.01 * e) for name in ("a", "b") for s, e in enumerate(rng.normal(size=10))]
+    text = study_analysis(pd.DataFrame(rows), NO_CURVES).verdict
+    assert "Where nothing is claimed (n = 10): differences under 0.0" in text
+    tied = study_analysis(pd.DataFrame(rows[10:]), NO_CURVES).verdict
+    assert " n = 10: differences under 0.0" in tied
+
+
+def test_welch_s_test_and_interval_are_scipy_s():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(0.5, 0.1, 6), rng.normal(0.4, 0.02, 9)
+    reference = stats.ttest_ind(a, b, equal_var=False)
+    assert welch_t_p(a, b) == pytest.approx(reference.pvalue)
+    interval, expected = unpaired_interval(a, b), reference.confidence_interval()
+    assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high))
+    assert interval.estimate == pytest.approx(a.mean() - b.mean())
+    assert (interval.n, interval.method) == (6, "welch_t")
+    back = unpaired_interval(b, a)
+    assert (back.low, back.high) == pytest.approx((-interval.high, -interval.low))
+
+
+def test_welch_without_spread_or_values_claims_nothing():
+    assert welch_t_p([0.4, 0.4], [0.4, 0.4, 0.4]) == 1
+    assert math.isnan(welch_t_p([0.4, 0.4], [0.3, 0.3]))
+    assert math.isnan(welch_t_p([0.4], [0.3, 0.2]))
+    equal = unpaired_interval([0.4, 0.4], [0.3, 0.3])
+    assert (equal.low, equal.high, equal.method) == (0.1, 0.1, "equal")
+    assert unpaired_interval([0.4], [0.3, 0.2]).low is None
+    assert unpaired_interval([], [0.3]).estimate is None
+    with pytest.raises(ValueError, match="finite"):
+        unpaired_interval([0.4, math.nan], [0.3, 0.2])
+
+
+def test_welch_s_interval_covers_the_truth_with_unequal_variances_and_sizes():
+    rng = np.random.default_rng(0)
+    found = [unpaired_interval(rng.normal(0, 1, 5), rng.normal(0, 4, 10)) for _ in range(2000)]
+    assert 0.93 <= np.mean([i.low <= 0 <= i.high for i in found]) <= 0.97
+
+
+# --- the entry ---
+
+
+def test_a_study_without_a_record_has_all_its_parts():
+    found = study_analysis(pd.DataFrame(), pd.DataFrame(), optimizers=("adam", "torch.optim.RAdam"))
+    assert found.verdict.startswith("No confirm trial has finished yet: no claim is possible.")
+    assert found.leader is None
+    assert not found.comparable
+    assert found.names == {"adam": "adam", "torch.optim.RAdam": "RAdam"}
+    for part in ("summary", "comparisons", "controls", "seeds", "views", "sensitivity", "best_so_far"):
+        assert getattr(found, part).empty
+    assert all(band.empty for band in found.bands.values())

@@ -1,0 +1,85 @@
+"""A series of schedules by one command: interrupted, gone on with, and shown again."""
+
+import json
+import signal
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from tests.support.coco_builder import CocoBuilder
+from tests.support.running_study import ended, entries, output, wait_for
+
+
+def test_a_series_runs_a_study_for_each_schedule_and_goes_on_after_an_interruption(place):
+    command = (*place.study, "--optimizers", "sgd", "--schedule", "constant,step", "--name", "both")
+    with ended(place.start(*command, "--steps", "30", "--tune-steps", "30")) as process:
+        wait_for(lambda: entries(place, "complete"), process, place)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130, output(place)
+    done = place.run(*command, "--steps", "30", "--tune-steps", "30")
+    assert done.returncode == 0, done.stderr
+    assert "posebench compare both-constant both-step" in done.stdout
+    recorded = place.recorded()
+    assert len(recorded) == len(set(recorded)) == 2 * 3
+    for name in ("both-constant", "both-step"):
+        found = json.loads((place.folder / "reports" / name / "result.json").read_text())
+        assert found["trials"]["complete"] == found["trials"]["planned"] == 3
+        assert found["spec"]["schedule"] == name.removeprefix("both-")
+
+
+def test_a_study_in_seconds_with_a_pruner_runs_to_its_end(place):
+    file = place.folder / "timed.toml"
+    file.write_text(
+        'network = "small"\nsize = 64\noptimizers = ["sgd", "adam"]\ntrials = 1\nseeds = 2\nbatch_size = 2\n'
+        'device = "cpu"\ntune_seconds = 0.3\nseconds = 0.5\nevaluations = 2\npruner = "hyperband"\n'
+    )
+    command = ("study", "optimizers", "--preset", "smoke", "--study", file, "--data", "people")
+    done = place.run(*command, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    trials = found["trials"]
+    assert trials["complete"] + trials["pruned"] == trials["planned"] == 6
+    assert trials["complete"] >= 4, "confirm trials are never pruned"
+    assert (found["spec"]["steps"], found["spec"]["seconds"]) == (None, 0.5)
+    spent = place.query("SELECT value FROM latest_metrics WHERE key = 'final.train_seconds' ORDER BY value")
+    assert spent[-1][0] >= 0.5
+    status = json.loads(place.run("study", "status", found["study"], "--json").stdout)
+    assert (status["status"], status["trials"]["done"], status["seconds_left"]) == ("complete", 6, 0)
+
+
+def test_hopeless_tune_trials_end_early_and_confirm_trials_never(place):
+    """One picture over and over is learned in 30 steps at the one rate, and not at all at the other."""
+    one_picture(place.folder / "same")
+    file = place.folder / "pruned.toml"
+    file.write_text(
+        'network = "small"\nsize = 64\noptimizers = ["adam"]\ntrials = 8\nseeds = 2\nbatch_size = 4\ndevice = "cpu"\n'
+        "tune_steps = 60\nsteps = 60\ntune_evaluations = 2\nevaluations = 2\naugment = false\nforeground_weight = 8\n"
+        'pruner = "median"\nworkers = 2\n[spaces.adam]\nlr = {values = [3e-3, 1e-6]}\n'
+    )
+    done = place.run("study", "optimizers", "--preset", "smoke", "--study", file, "--data", "same", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["trials"]["planned"] == 10
+    assert found["trials"]["pruned"] >= 1
+    assert found["trials"]["pruned"] + found["trials"]["complete"] == 10
+    records = pd.read_csv(place.folder / "reports" / found["study"] / "records.csv")
+    pruned = records[records["status"] == "pruned"]
+    assert set(zip(pruned["phase"], pruned["steps_done"], pruned["hyperparameters"], strict=True)) == {
+        ("tune", 30, '{"lr": 1e-06}')
+    }
+    (row,) = found["optimizers"]
+    assert (row["settings"]["lr"], row["ap_mean"] > 0.9) == (3e-3, True)
+    assert "median pruner" in (place.folder / "reports" / found["study"] / "report.md").read_text()
+
+
+def one_picture(folder):
+    """A data set whose images are all the same, with one person."""
+    builder = CocoBuilder(folder)
+    coarse = np.random.default_rng(0).integers(0, 255, (8, 8, 3), np.uint8)
+    pixels = cv2.resize(coarse, (128, 128), interpolation=cv2.INTER_CUBIC)
+    for split, images in (("train", range(1, 5)), ("val", range(5, 7))):
+        for image_id in images:
+            builder.image(split, image_id, 128, 128, pixels=pixels)
+            builder.person(split, image_id, box=(24, 8, 80, 112))
+    builder.write()
