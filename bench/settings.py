@@ -5,21 +5,29 @@ Each value keeps its origin, so that `posebench config show` can say why it is w
 
 import difflib
 import os
-import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field
 
 import studies
-from bench.optimizers.spaces import COMMAND_LINE, space_key
+from bench.loader_spec import LoaderSpec
+from bench.optimizers.spaces import space_key
+from bench.setting_layers import (
+    COMMAND_LINE,
+    ENVIRONMENT_PREFIX,
+    Setting,
+    build,
+    checked,
+    field_type,
+    read_file,
+    refuse_unknown_variables,
+)
 from bench.spec import PRESETS, STEP_BUDGET, TIME_BUDGET, StudySpec
 from posemodel.config import CACHE_VARIABLE, Device, Schedule
 from posemodel.errors import SettingsError
 
-ENVIRONMENT_PREFIX = "POSEBENCH_"
 STORAGE_VARIABLE = "POSEBENCH_STORAGE"
 TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
 DEFAULT_STORAGE = "sqlite:///optuna.db"
@@ -49,16 +57,6 @@ _OUTSIDE_TYPES: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True)
-class Setting:
-    """One resolved setting and where it came from."""
-
-    value: Any
-    origin: str
-    origins: Mapping[str, str] = field(default_factory=dict)
-    """Of `spaces`, which layers share: where each came from."""
-
-
 def known_settings() -> dict[str, Any]:
     """Every setting of a study with its default (None: it must come from a preset or a file)."""
     fields = {
@@ -83,7 +81,7 @@ def resolve(
     Raises SettingsError that names the file, the field and the nearest valid name.
     """
     known = known_settings()
-    _refuse_unknown_variables(known, environ)
+    refuse_unknown_variables(known_variables(), environ)
     variables = {name: ENVIRONMENT_PREFIX + name.upper() for name in known}
     given = {name: variable for name, variable in variables.items() if environ.get(variable)}
     layers = [
@@ -172,22 +170,7 @@ def preset_path(preset: str) -> Path:
 
 def read_study_file(path: Path) -> dict[str, Any]:
     """Settings of a TOML study file; SettingsError names the file and the field."""
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"{path}: cannot be read ({error.strerror}).") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: is not valid TOML ({error}).") from error
-    kind = document.pop("kind", "optimizers")
-    if kind != "optimizers":
-        raise SettingsError(f"{path}: kind: is {kind!r}; this version runs studies of kind 'optimizers'.")
-    known = known_settings()
-    for name in document:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f" Did you mean {near[0]}?" if near else ""
-            raise SettingsError(f"{path}: {name}: there is no such setting.{hint}")
-    return document
+    return read_file(path, "optimizers", known_settings())
 
 
 def _checked(name: str, value: Any, origin: str) -> Setting:
@@ -197,16 +180,8 @@ def _checked(name: str, value: Any, origin: str) -> Setting:
     elif name in _OUTSIDE_TYPES:
         kind = _OUTSIDE_TYPES[name]
     else:
-        field = StudySpec.model_fields[name]
-        kind = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
-    try:
-        return Setting(TypeAdapter(kind).validate_python(value), origin)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, (name, *first["loc"])))
-        raise SettingsError(
-            f"{where}: {first['msg'].removeprefix('Value error, ')} (got {first['input']!r}, from: {origin})."
-        ) from error
+        kind = field_type(StudySpec, name)
+    return checked(kind, name, value, origin)
 
 
 def _each_once(schedules: tuple[str, ...]) -> tuple[str, ...]:
@@ -223,13 +198,10 @@ def _from_environment(name: str, variable: str, text: str) -> Any:
     return text
 
 
-def _refuse_unknown_variables(known: Mapping[str, Any], environ: Mapping[str, str]) -> None:
-    valid = [ENVIRONMENT_PREFIX + name.upper() for name in known] + [STORAGE_VARIABLE, CACHE_VARIABLE]
-    for variable in environ:
-        if variable.startswith(ENVIRONMENT_PREFIX) and variable not in valid:
-            near = difflib.get_close_matches(variable, valid, n=1)
-            hint = f" Did you mean {near[0]}?" if near else ""
-            raise SettingsError(f"environment {variable}: there is no such setting.{hint}")
+def known_variables() -> list[str]:
+    """Every environment variable that is ours, of any kind of study."""
+    names = {**known_settings(), **LoaderSpec.model_fields}
+    return [ENVIRONMENT_PREFIX + name.upper() for name in names] + [STORAGE_VARIABLE, CACHE_VARIABLE]
 
 
 def places_settings() -> dict[str, Setting]:
@@ -252,14 +224,4 @@ def build_spec(settings: Mapping[str, Setting], **derived: Any) -> StudySpec:
     Raises SettingsError, too, where `schedule` is a list: that is a series of studies (`bench.prepare`).
     """
     values = {name: setting.value for name, setting in settings.items() if name not in _OUTSIDE_SPEC}
-    try:
-        return StudySpec(**values, **derived)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
-        if not field:  # of several fields at once, which it names
-            raise SettingsError(f"study: {first['msg'].removeprefix('Value error, ')}.") from error
-        origin = settings[str(first["loc"][0])].origin if first["loc"] and first["loc"][0] in settings else "derived"
-        raise SettingsError(
-            f"{field}: {first['msg'].removeprefix('Value error, ')} (got {first['input']!r}, from: {origin})."
-        ) from error
+    return build(StudySpec, {**values, **derived}, settings)

@@ -6,11 +6,10 @@ from typing import Any
 
 from bench.optimizers import OPTIMIZERS, OptimizerEntry, optimizer_entry
 from bench.optimizers.entry import WEIGHT_DECAY
+from bench.setting_layers import COMMAND_LINE
 from bench.space import FORMS, Categorical, Fixed, Space, Value, as_document, dimension, from_document, point, searched
 from posemodel.errors import SettingsError
 
-COMMAND_LINE = "command line"
-"""Origin of spaces that were typed: `--space`."""
 RATE = "lr"
 INSIDE = 0.37
 """A place in a range of whole numbers, of the unit interval, where there is none."""
