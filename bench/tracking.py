@@ -1,7 +1,8 @@
 """MLflow: holds every record, curve and report; tables are read back from here (`bench.tracking_view`).
 
 A study is an experiment with a parent run; each trial is a child run. A child counts as a record only once it is closed
-and tagged as recorded, so that a run cut off by a kill is never taken for a result. Only these two import MLflow.
+and tagged as recorded, so that a run cut off by a kill is never taken for a result. Only these two import MLflow, and
+`bench.loader_tracking`.
 """
 
 import json
@@ -25,6 +26,7 @@ import sqlalchemy
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
+from bench.loader_spec import LoaderSpec
 from bench.locks import alone_on
 from bench.mlflow_views import saved_views
 from bench.record import FAULTS, TEXT_FIELDS, CurvePoint, Record, Samples, Session, now_ms
@@ -52,13 +54,13 @@ PARAMETERS_PER_BATCH = 100
 SHEET_IN_CHARTS = cv2.IMREAD_REDUCED_COLOR_2
 """The sheet in MLflow's image charts has half the side of the file's: they keep it as PNG."""
 
-_PARENT_TAG, _NOTE_TAG = "mlflow.parentRunId", "mlflow.note.content"
+PARENT_TAG, _NOTE_TAG = "mlflow.parentRunId", "mlflow.note.content"
 _NOTE_LENGTH = 8000
 """Characters that MLflow keeps of a run's tag."""
-_ERROR_LENGTH = 4000
+ERROR_LENGTH = 4000
 _EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 """Opens MLflow's pages on training runs, not on traces of language models."""
-_SOURCE_TAGS = {"mlflow.source.name": "posebench", "mlflow.source.type": "LOCAL"}
+SOURCE_TAGS = {"mlflow.source.name": "posebench", "mlflow.source.type": "LOCAL"}
 
 
 class Tracker(StudyRuns):
@@ -77,7 +79,7 @@ class Tracker(StudyRuns):
         except MlflowException as error:
             raise SettingsError(f"MLFLOW_TRACKING_URI {uri}: cannot be used ({error}).") from error
 
-    def open_study(self, spec: StudySpec, machine: Mapping[str, str]) -> str:
+    def open_study(self, spec: StudySpec | LoaderSpec, machine: Mapping[str, str]) -> str:
         """The study's parent run: made once, set to RUNNING again when the study goes on.
 
         The specification is a tag of the run's creation, so that no kill can leave a parent without it. SettingsError
@@ -87,7 +89,7 @@ class Tracker(StudyRuns):
         parent = self._parent()
         if parent is None:
             tags = {
-                **_SOURCE_TAGS,
+                **SOURCE_TAGS,
                 STUDY_TAG: spec.kind,
                 SPEC_TAG: spec.model_dump_json(),
                 **{f"machine.{key}": value for key, value in machine.items()},
@@ -107,7 +109,7 @@ class Tracker(StudyRuns):
             self.client.update_run(parent, status="RUNNING")
         return parent
 
-    def _describe_study(self, parent: str, spec: StudySpec) -> None:
+    def _describe_study(self, parent: str, spec: StudySpec | LoaderSpec) -> None:
         self._log_parameters(parent, _flat(spec.identity()))
         self._log_data(parent, spec.data, spec.data_digest, "study")  # last: what is there says that all is
 
@@ -145,8 +147,8 @@ class Tracker(StudyRuns):
         """Begin a child run."""
         name = f"{spec.phase}-{spec.optimizer}-{spec.index}"
         tags = {
-            **_SOURCE_TAGS,
-            _PARENT_TAG: parent,
+            **SOURCE_TAGS,
+            PARENT_TAG: parent,
             TRIAL_TAG: spec.id,
             "optimizer": spec.optimizer,
             "phase": spec.phase,
@@ -177,7 +179,7 @@ class Tracker(StudyRuns):
         fields = {name: getattr(record, name) for name in TEXT_FIELDS if name not in ("status", "error")}
         fields |= {f"hp.{name}": value for name, value in json.loads(record.hyperparameters).items()}
         self._log_parameters(run_id, fields)
-        tags = {STATUS_TAG: str(record.status), ERROR_TAG: record.error[:_ERROR_LENGTH], RECORDED_TAG: "true"}
+        tags = {STATUS_TAG: str(record.status), ERROR_TAG: record.error[:ERROR_LENGTH], RECORDED_TAG: "true"}
         self.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
         self.client.set_terminated(run_id, "FAILED" if record.status in FAULTS else "FINISHED")
 

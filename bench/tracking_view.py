@@ -60,15 +60,12 @@ class StudyRuns:
 
     def machine(self) -> dict[str, str]:
         """The fingerprint of the machine that began the study."""
-        parent = self._parent()
-        tags = self.client.get_run(parent).data.tags if parent is not None else {}
+        tags = self.study_tags()
         return {key.removeprefix("machine."): value for key, value in tags.items() if key.startswith("machine.")}
 
     def sessions(self) -> pd.DataFrame:
         """When processes worked on the study: a row for each, with the fields of `Session`; none in old studies."""
-        parent = self._parent()
-        tags = self.client.get_run(parent).data.tags if parent is not None else {}
-        told = [json.loads(value) for key, value in tags.items() if key.startswith(SESSION_TAG)]
+        told = [json.loads(value) for key, value in self.study_tags().items() if key.startswith(SESSION_TAG)]
         return pd.DataFrame(told, columns=[field.name for field in fields(Session)])
 
     def finished(self) -> bool:
@@ -85,17 +82,26 @@ class StudyRuns:
     def records(self) -> pd.DataFrame:
         """All records of the study, one row each with its `run_id`, in the plan's order; a trial has one row."""
         rows: dict[str, dict[str, Any]] = {}
-        for run in sorted(self._search(f"tags.`{RECORDED_TAG}` = 'true'"), key=_age):
-            if run.info.status in ("FINISHED", "FAILED"):
-                record = _as_record(run)
-                place = (run.info.run_id, run.info.start_time, run.info.end_time)
-                rows.setdefault(record.trial_id, record.as_row() | dict(zip(RUN_COLUMNS, place, strict=True)))
+        for run in self.closed_runs():
+            record = _as_record(run)
+            place = (run.info.run_id, run.info.start_time, run.info.end_time)
+            rows.setdefault(record.trial_id, record.as_row() | dict(zip(RUN_COLUMNS, place, strict=True)))
         expected = [*TEXT_FIELDS, *EXPECTED_METRICS, *RUN_COLUMNS]
         if not rows:
             return pd.DataFrame(columns=expected)  # of objects: a column of NaN could not be merged with ids
         frame = pd.DataFrame(list(rows.values()))
         missing = [name for name in expected if name not in frame]
         return frame.assign(**dict.fromkeys(missing, float("nan"))).sort_values("index", ignore_index=True)
+
+    def closed_runs(self) -> list[Any]:
+        """The runs that count as records, the oldest first."""
+        runs = sorted(self._search(f"tags.`{RECORDED_TAG}` = 'true'"), key=_age)
+        return [run for run in runs if run.info.status in ("FINISHED", "FAILED")]
+
+    def study_tags(self) -> dict[str, str]:
+        """The tags of the study's own run; none before it was begun."""
+        parent = self._parent()
+        return dict(self.client.get_run(parent).data.tags) if parent is not None else {}
 
     def curves(self, records: pd.DataFrame, names: Sequence[str] = CURVES) -> pd.DataFrame:
         """The trials' curves: trial_id, step, train_seconds, and ``names`` (NaN where not measured at that step).

@@ -1,6 +1,7 @@
 """A loader study's answer: what holds training back, which settings to take, what they gain, and how sure that is."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from bench.analysis.loaders_bottleneck import (
     BALANCED,
     COMPUTE_BOUND,
     LOADER_BOUND,
+    WORKER_SETTINGS,
     add_bottlenecks,
     alike,
     flips_at,
@@ -26,7 +28,7 @@ from bench.analysis.loaders_choice import (
     fastest,
     gain,
 )
-from bench.analysis.loaders_configurations import pool_pinning, summarize_configurations
+from bench.analysis.loaders_configurations import NOT_PINNED, pool_pinning, summarize_configurations
 
 FAULTS = {
     "bus_error": "met a bus error",
@@ -41,6 +43,7 @@ LATE = 3.0
 """One batch in a hundred that is waited for so many times as long as a batch usually takes is a straggler."""
 SLOW_START = 10.0
 """A first batch that takes so many usual batches is worth a sentence."""
+NO_STEP = "No step was given: loading alone was measured, as fast as it goes with nothing to hide it behind."
 SCOPE = "Claims cover this machine, this data set and this step only."
 
 
@@ -75,28 +78,43 @@ class LoaderVerdict:
         return " ".join(self.sentences)
 
 
-def loaders_verdict(rows: pd.DataFrame, *, noise: float = 0.0, noisy: bool = False) -> LoaderVerdict:
+def loaders_verdict(
+    rows: pd.DataFrame,
+    *,
+    noise: float = 0.0,
+    noisy: bool = False,
+    pinning_idle: bool = False,
+    has_step: bool = True,
+    different: Sequence[str] = (),
+) -> LoaderVerdict:
     """Read the answer from a study's measurements.
 
     Args:
         rows: See `summarize_configurations`; also ``effective_pin_memory`` and ``device``.
         noise: The machine's spread (relative), as `bench.measure.noise` found it: differences inside are none.
         noisy: Whether that is too much for a quiet machine.
+        pinning_idle: Whether pinned memory was asked for where it could have no effect, and was not measured.
+        has_step: Whether something is computed; else only loading was measured, and nothing can hide it.
+        different: What `loaders_delivery` found: speeds of different work are not compared.
     """
     rows, pinning = pool_pinning(rows)
+    pinning = NOT_PINNED if pinning_idle else pinning
     frame = add_bottlenecks(summarize_configurations(rows), noise=noise) if len(rows) else pd.DataFrame()
     chosen = cheapest_of_the_best(frame, noise=noise) if len(frame) else None
     closing = [*_noise_sentences(noise, noisy), *([pinning] if pinning else []), SCOPE]
+    if different:
+        told = ["The configurations delivered different batches: nothing can be compared.", *different]
+        return LoaderVerdict(frame, None, "", "unknown", None, None, None, [*told, *closing])
     if chosen is None:
         told = ["No configuration completed: there is nothing to recommend.", *_fault_sentences(frame)]
         return LoaderVerdict(frame, None, "", "unknown", None, None, None, [*told, *closing])
-    curve = worker_curve(frame, chosen)
-    bound = _bound(frame, chosen)
+    curve = _curve(frame, chosen)
+    bound = _bound(frame, chosen) if has_step else LOADER_BOUND
     defaults = default_configuration(frame, chosen)
     won = None if defaults is None else gain(rows, chosen, defaults)
     flip, bend = flips_at(curve), knee(curve, noise=noise)
     sentences = [
-        _bound_sentence(bound, chosen, flip, frame),
+        _bound_sentence(bound, chosen, flip, frame) if has_step else NO_STEP,
         _choice_sentence(frame, chosen, noise),
         *_gain_sentences(won, chosen, defaults, noise),
         *_knee_sentences(bend, curve, bound),
@@ -106,6 +124,16 @@ def loaders_verdict(rows: pd.DataFrame, *, noise: float = 0.0, noisy: bool = Fal
         *closing,
     ]
     return LoaderVerdict(frame, chosen_settings(chosen), dataloader_call(chosen), bound, flip, bend, won, sentences)
+
+
+def _curve(frame: pd.DataFrame, chosen: pd.Series) -> pd.DataFrame:
+    """The worker curve of the chosen one; of PyTorch's defaults where its own settings were tried with it alone."""
+    own = worker_curve(frame, chosen)
+    plain = chosen.copy()
+    plain[list(WORKER_SETTINGS)] = None
+    plain["cv2_threads"] = frame["cv2_threads"].mode().iloc[0]
+    grid = worker_curve(frame, plain)
+    return grid if len(grid) > len(own) else own
 
 
 def _bound(frame: pd.DataFrame, chosen: pd.Series) -> str:
@@ -125,7 +153,10 @@ def _bound_sentence(bound: str, chosen: pd.Series, flip: int | None, frame: pd.D
         return f"Memory is the limit: training is still loader-bound {with_it} ({share}), and more workers did not fit."
     if bound == LOADER_BOUND:
         most = int(frame.loc[frame["status"] == COMPLETE, "num_workers"].max())
-        return f"Training is loader-bound {with_it}: {share}. No measured number of workers (up to {most}) ends that."
+        ends = f"No measured number of workers (up to {most}) ends that."
+        if flip is not None and flip > chosen["num_workers"]:
+            ends = f"From {_workers(flip)} on it waits less, and is no faster for it: workers and step share the cores."
+        return f"Training is loader-bound {with_it}: {share}. {ends}"
     if bound == COMPUTE_BOUND:
         if flip == chosen["num_workers"]:
             return f"Training is compute-bound from {_workers(flip)} on ({batches}): {share}."
@@ -144,9 +175,8 @@ def _choice_sentence(frame: pd.DataFrame, chosen: pd.Series, noise: float) -> st
     if len(complete) == 1:
         return f"Only one configuration completed: {speed}."
     if chosen["key"] == best["key"]:
-        return f"Fastest: {speed}" + (
-            f"; {tied - 1} others cannot be told apart from it, and cost more." if tied > 1 else "."
-        )
+        others = "one other" if tied == 2 else f"{tied - 1} others"
+        return f"Fastest: {speed}" + (f"; {others} cannot be told apart from it, and cost more." if tied > 1 else ".")
     return (
         f"Take {dataloader_call(chosen)}: {_speed(chosen)}, the cheapest of {tied} configurations that cannot be told "
         f"apart from the fastest ({_speed(best)} with {_workers(best['num_workers'])}, batches of "
@@ -172,6 +202,8 @@ def _knee_sentences(bend: int | None, curve: pd.DataFrame, bound: str) -> list[s
     if bend is None or len(curve) < 2:
         return []
     most = int(curve["num_workers"].max())
+    if bend == 0:
+        return [f"More workers do not help (measured up to {most})."]
     if bend < most:
         return [f"From {_workers(bend)} on, more do not help (measured up to {most})."]
     more = ": more may help" if bound == LOADER_BOUND else ""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli import compare, config, data, evaluate, info, report, speed, study, study_status, train, ui
+from bench.cli import compare, config, data, evaluate, info, loaders, report, speed, study, study_status, train, ui
 from bench.execute import interruption
 from bench.execute.interruption import INTERRUPTED
 from posemodel import __version__
@@ -25,8 +25,10 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data")
 app.add_typer(study.app, name="study")
+study.app.command("loaders")(loaders.loaders)
 study.app.command("list")(study_status.list_studies)
 study.app.command("status")(study_status.status)
+app.add_typer(loaders.app, name="loader")
 app.add_typer(config.app, name="config")
 app.add_typer(speed.app, name="speed")
 app.command("train")(train.train)

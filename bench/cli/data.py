@@ -168,3 +168,9 @@ def make_synthetic(directory: Path, images: int, seed: int, *, num_workers: int 
             return generate(directory, images=images, seed=seed, num_workers=num_workers, on_progress=show)
     except (FileExistsError, ValueError, RuntimeError) as error:
         raise DataError(str(error)) from error
+
+
+def make_default_data(folder: Path, images: int, seed: int) -> None:
+    """The synthetic set of a study without data of its own."""
+    log(f"data: {folder} ({images} synthetic images)")
+    make_synthetic(folder, images, seed)

@@ -1,11 +1,15 @@
 """`posebench report`: make a study's report again from what MLflow holds."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bench.cli.output import print_json
 from bench.cli.study import show_result, study_places
+
+if TYPE_CHECKING:
+    from bench.tracking_view import StudyRuns
 
 
 def report(
@@ -13,6 +17,7 @@ def report(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Analyse the records of a study again and write reports/STUDY/report.md."""
+    from bench.loader_spec import LOADERS
     from bench.locks import alone_on
     from bench.report.sections.answer import unfinished
     from bench.report.write import write_report
@@ -20,8 +25,12 @@ def report(
     from bench.tracking import Tracker
 
     places = study_places()
-    result = load_result(Tracker(places.tracking_uri, study, create=False))
+    tracker = Tracker(places.tracking_uri, study, create=False)
     folder = places.reports / study
+    if tracker.study_document()["kind"] == LOADERS:
+        _of_loaders(tracker, folder, as_json=as_json)
+        return
+    result = load_result(tracker)
     with alone_on(folder):  # the study itself may be writing it
         path = write_report(result, folder)
     if as_json:
@@ -30,3 +39,18 @@ def report(
         if unfinished(result):
             print(unfinished(result))
         show_result(result, path)
+
+
+def _of_loaders(tracker: "StudyRuns", folder: Path, *, as_json: bool) -> None:
+    from bench.cli.loaders import show_loader_result
+    from bench.loader_results import load_loader_result
+    from bench.locks import alone_on
+    from bench.report.loaders.write import write_loader_report
+
+    result = load_loader_result(tracker)
+    with alone_on(folder):
+        path = write_loader_report(result, folder)
+    if as_json:
+        print_json(result.document(path.as_posix()))
+    else:
+        show_loader_result(result, path)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.data import make_synthetic
+from bench.cli.data import make_default_data
 from bench.cli.output import log, log_left_out, print_json, print_table
 from bench.cli.study_plan import say_estimate, series_document, show_plan, size_text
 from bench.execute.interruption import INTERRUPTED
@@ -138,7 +138,7 @@ def optimizers(
             begun = look(places.storage_url)
             if all(spec.name not in begun for spec in planned.specs):
                 say_estimate(planned)
-    prepared = prepare(command_line, study, preset, _make_data, log_left_out)
+    prepared = prepare(command_line, study, preset, make_default_data, log_left_out)
     results = []
     for number, spec in enumerate(prepared.specs):
         log(f"study {spec.name}: {size_text(spec)}")
@@ -199,11 +199,6 @@ def _spaces(texts: list[str] | None) -> dict[str, Any] | None:
             raise SettingsError(f"--space {text!r}: {name} has a space already: put all of it into one --space.")
         spaces[name] = space
     return spaces
-
-
-def _make_data(folder: Path, images: int, seed: int) -> None:
-    log(f"data: {folder} ({images} synthetic images)")
-    make_synthetic(folder, images, seed)
 
 
 def study_places() -> "Places":

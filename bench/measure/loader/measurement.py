@@ -14,14 +14,9 @@ from bench.measure.loader.figures import figures, steady_batches
 from bench.measure.loader.isolated import STALL_S, Progress, run_isolated
 from bench.measure.loader.loop import LoopPlan, run_loop
 from bench.measure.loader.outcome import MeasurementStatus
-from bench.measure.loader.steady import group_length
+from bench.measure.loader.steady import GROUPS, group_length
 from bench.measure.loader.workload import Workload, drop_batch, effective_pin_memory
 from bench.measure.process_tree import tree_cpu_seconds
-
-GROUPS = 12
-"""Of batches in an epoch: what the steady part is told by. Three epochs of 12 find a start that is half as slow again
-for a tenth of the epoch, and bias a steady loop with rare slow batches by 1 % (`steady.TOLERANCE`)."""
-
 
 HASHED_BATCHES = 16
 """Compared between configurations; more than any shuffle or worker's generator could get right by chance."""

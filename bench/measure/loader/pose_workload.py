@@ -9,7 +9,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from bench.measure.loader.configuration import LoaderConfiguration
 from bench.measure.loader.loop import Step
-from bench.measure.loader.workload import OpenLoader, Spread, effective_pin_memory, opened
+from bench.measure.loader.workload import OpenLoader, Spread, WaitingStep, effective_pin_memory, opened
 from posemodel.config import AugmentSettings, TargetsPlace
 from posemodel.data.coco import open_split
 from posemodel.data.loader import Batch, PoseDataset, build_loader, targets_in_workers
@@ -35,6 +35,7 @@ class PoseWorkload:
         targets: Where the target maps are made.
         seed: Of samples and weights.
         device: Type of the device that trains.
+        step_s: In place of the training step one that waits so long.
     """
 
     data: Path
@@ -44,6 +45,7 @@ class PoseWorkload:
     targets: TargetsPlace = "auto"
     seed: int = 0
     device: Literal["cuda", "mps", "cpu"] = "cpu"
+    step_s: float | None = None
 
     def open_loader(self, configuration: LoaderConfiguration, batches: int) -> OpenLoader:
         """See `Workload`. Raises DataError where no image has a labelled person."""
@@ -65,6 +67,8 @@ class PoseWorkload:
 
     def make_step(self) -> Step:
         """See `Workload`."""
+        if self.step_s is not None:
+            return WaitingStep(self.step_s)()
         device = torch.device(self.device)
         network = build_network(self.network, seed=self.seed)
         network = network.to(device, memory_format=torch.channels_last).train()

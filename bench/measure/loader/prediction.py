@@ -3,10 +3,14 @@
 import os
 from dataclasses import dataclass
 
+import numpy as np
+
 from bench.measure.limits import Limits
 from bench.measure.loader.configuration import LoaderConfiguration
 from bench.measure.loader.delivered import batch_bytes
 from bench.measure.loader.isolated import Answer, Progress, run_isolated
+from bench.measure.loader.loop import LoopPlan, Step, run_loop
+from bench.measure.loader.steady import GROUPS, group_length
 from bench.measure.loader.workload import Workload
 from bench.measure.process_tree import tree_memory
 
@@ -14,6 +18,9 @@ HELD = 1
 """Batches that the consumer has in its hands while all others are on their way."""
 MADE_HERE = 2
 """Batches' worth of memory that making one takes in the process itself: its samples, and the batch."""
+TIMED_BATCHES = 6
+LEAST_GROUPS = 2
+"""In an epoch: fewer say nothing of its start."""
 RESERVE = 0.9
 """Share of what is free that a configuration may take: others live on this machine too."""
 
@@ -28,6 +35,10 @@ class Probe:
     """The process that trains, its data set open and its network built."""
     worker_bytes: int
     """What each worker adds: pages of its own, while it makes one sample at a time."""
+    sample_s: float = 0.0
+    """Making one sample, and a batch of it."""
+    step_s: float = 0.0
+    """The step on that batch."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +99,34 @@ def _probe(progress: Progress, workload: Workload, configuration: LoaderConfigur
         sample_bytes=max(sizes),
         process_bytes=before.bytes,
         worker_bytes=max(0, after.bytes - before.bytes),
+        **_seconds(progress, workload, step),
     )
+
+
+def _seconds(progress: Progress, workload: Workload, step: Step) -> dict[str, float]:
+    """What a sample and a step take in this process, of batches of one: medians of a few."""
+    opened = workload.open_loader(LoaderConfiguration(batch_size=1), batches=TIMED_BATCHES)
+    timeline = run_loop(
+        opened.loader, step, LoopPlan(epochs=1), begin_epoch=opened.begin_epoch, on_batch=lambda n: progress(10 + n)
+    )
+    return {"sample_s": float(np.median(timeline.waits)), "step_s": float(np.median(timeline.computes))}
+
+
+def epoch_batches(
+    found: Probe, settings: LoaderConfiguration, *, seconds: float, cores: float, loads: bool, computes: bool
+) -> int:
+    """How many batches an epoch of about so many seconds has: whole rounds of the workers, and the first batch.
+
+    Never fewer than two groups, nor more than `measurement.default_batches`; ``loads`` and ``computes``: what the arm
+    does. The estimate is rough where a large batch is cheaper by the image than a small one: then it is shorter.
+    """
+    makers = min(settings.num_workers, max(1.0, cores))
+    load = found.sample_s * settings.batch_size * loads
+    step = found.step_s * settings.batch_size * computes
+    batch_s = load + step if settings.num_workers == 0 else max(load / makers, step)
+    group = group_length(settings.round_length)
+    groups = int(seconds / batch_s / group) if batch_s > 0 else GROUPS
+    return 1 + group * min(max(groups, LEAST_GROUPS), GROUPS)
 
 
 def _size(count: float) -> str:

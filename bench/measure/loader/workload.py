@@ -6,6 +6,7 @@ import multiprocessing
 import pickle
 import random
 import signal
+import time
 from collections.abc import Callable, Sized
 from dataclasses import dataclass
 from functools import partial
@@ -58,6 +59,35 @@ def drop_batch(_batch: Any) -> None:
 def no_step() -> Step:
     """Makes the step that computes nothing: for a data set of which only the loading is asked."""
     return drop_batch
+
+
+@dataclass(frozen=True)
+class WaitingStep:
+    """Makes a step that waits: as long as a device of that speed would keep its host waiting, without its cores."""
+
+    seconds: float
+
+    def __call__(self) -> Step:
+        """The step."""
+        return partial(_wait, self.seconds)
+
+
+def _wait(seconds: float, _batch: Any) -> None:
+    time.sleep(seconds)
+
+
+@dataclass(frozen=True)
+class DottedStep:
+    """Makes the step that a dotted path names: a function without arguments that returns the step."""
+
+    path: str
+
+    def __call__(self) -> Step:
+        """The step. Raises SettingsError where the path leads nowhere."""
+        step = _at(self.path, "--step")()
+        if not callable(step):
+            raise SettingsError(f"--step {self.path}: must return a function of a batch, got {type(step).__name__}.")
+        return step
 
 
 @dataclass(frozen=True)
@@ -177,18 +207,24 @@ class DottedDataset:
 
     def __call__(self) -> Any:
         """The data set. Raises SettingsError where the path leads nowhere."""
-        module_name, colon, name = self.path.partition(":")
-        if not colon:
-            module_name, _, name = self.path.rpartition(".")
-        try:
-            found: Any = importlib.import_module(module_name)
-            for part in name.split("."):
-                found = getattr(found, part)
-        except (ImportError, AttributeError, ValueError) as error:
-            raise SettingsError(
-                f"--dataset {self.path}: {error}. Give module:Class, importable from the working directory."
-            ) from None
+        found = _at(self.path, "--dataset")
         return found() if isinstance(found, type) or not hasattr(found, "__getitem__") else found
+
+
+def _at(path: str, option: str) -> Any:
+    """What stands at a dotted path, module:name or module.name; SettingsError where it leads nowhere."""
+    module_name, colon, name = path.partition(":")
+    if not colon:
+        module_name, _, name = path.rpartition(".")
+    try:
+        found: Any = importlib.import_module(module_name)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise SettingsError(
+            f"{option} {path}: {error}. Give module:name, importable from the working directory."
+        ) from None
+    return found
 
 
 def require_map_style(dataset: Any) -> Any:

@@ -1,0 +1,138 @@
+"""From overrides to a resolved LoaderSpec and the workload that it measures."""
+
+import hashlib
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench.loader_settings import AUTO, default_batch_sizes, default_workers, resolve
+from bench.loader_spec import LoaderSpec
+from bench.measure.limits import limits
+from bench.measure.loader.pose_workload import PoseWorkload
+from bench.measure.loader.workload import (
+    DatasetWorkload,
+    DottedDataset,
+    DottedStep,
+    WaitingStep,
+    Workload,
+    no_step,
+    require_map_style,
+)
+from bench.prepare import DATA_FOLDER, MakeData, default_preset
+from bench.setting_layers import Setting, build
+from bench.settings import SYNTHETIC_SEED
+from posemodel.data.coco import open_split
+from posemodel.data.layout import fingerprint
+from posemodel.device import choose_device
+from posemodel.errors import DataError, SettingsError
+from posemodel.network import input_geometry
+
+AWAITED = "not generated yet"
+
+
+@dataclass(frozen=True)
+class PreparedLoaders:
+    """A resolved loader study."""
+
+    spec: LoaderSpec
+    data_s: float = 0.0
+    """Seconds that making the synthetic data set has taken."""
+
+
+def prepare_loaders(
+    command_line: Mapping[str, Any], study_file: Path | None, preset: str | None, make_data: MakeData | None
+) -> PreparedLoaders:
+    """Layer the settings, make or find the data, and resolve the study.
+
+    ``make_data`` makes the default data set; None (a dry run) leaves it to be made later. Raises SettingsError, or
+    DataError where nothing can be loaded.
+    """
+    preset = preset or default_preset()
+    settings = resolve(command_line=command_line, study_file=study_file, preset=preset)
+    value = {name: setting.value for name, setting in settings.items()}
+    device = choose_device(value["device"]).type
+    found = limits()
+    if value["num_workers"] == AUTO:
+        settings["num_workers"] = Setting(default_workers(found), f"default ({found.cores:g} cores)")
+    if value["batch_size"] == AUTO:
+        settings["batch_size"] = Setting(default_batch_sizes(device), f"default ({device})")
+    if value["dataset"]:
+        folder, digest, data_s = _own(value, settings)
+        stem = value["dataset"].replace(":", ".").rpartition(".")[2]
+    else:
+        folder, digest, data_s = _coco(value, make_data)
+        stem = folder.name
+    name = value["name"] or f"loaders-{preset}-" + re.sub(r"[^A-Za-z0-9._-]+", "-", stem)
+    outside = ("name", "data", "device", "synthetic_images")
+    values = {key: setting.value for key, setting in settings.items() if key not in outside}
+    derived = {"name": name, "preset": preset, "data": folder, "data_digest": digest, "device": device}
+    return PreparedLoaders(build(LoaderSpec, values | derived, settings), data_s)
+
+
+def _own(value: Mapping[str, Any], settings: Mapping[str, Setting]) -> tuple[Path, str, float]:
+    """A data set by dotted path is opened here once: what is wrong with it is told before anything is measured."""
+    if value["data"] is not None:
+        raise SettingsError(
+            f"data and dataset: give one of the two (data from: {settings['data'].origin}, dataset from: "
+            f"{settings['dataset'].origin})."
+        )
+    dataset = require_map_style(DottedDataset(value["dataset"])())
+    if value["step"]:
+        DottedStep(value["step"])()
+    digest = hashlib.sha256(f"{value['dataset']} {len(dataset)}".encode()).hexdigest()[:16]
+    return Path.cwd(), digest, 0.0
+
+
+def _coco(value: Mapping[str, Any], make_data: MakeData | None) -> tuple[Path, str, float]:
+    input_geometry(value["network"], value["size"])
+    folder, data_s = value["data"], 0.0
+    if folder is None:
+        images = value["synthetic_images"]
+        folder = DATA_FOLDER / f"synthetic-{images}-seed{SYNTHETIC_SEED}"
+        if make_data is None and not folder.is_dir():
+            return folder.resolve(), AWAITED, 0.0
+        if make_data is not None:
+            began = time.perf_counter()
+            make_data(folder, images, SYNTHETIC_SEED)
+            data_s = time.perf_counter() - began
+    folder = Path(folder).resolve()
+    split = open_split(folder, value["split"])
+    if not len(split.labelled_only()):
+        raise DataError(f"{split.annotations}: no image of the split `{value['split']}` has a labelled person to load.")
+    return folder, fingerprint(folder), data_s
+
+
+def workload_of(spec: LoaderSpec) -> Workload:
+    """What the study measures."""
+    waiting = None if spec.step_ms is None else spec.step_ms / 1000
+    if not spec.dataset:
+        return PoseWorkload(
+            data=spec.data,
+            network=spec.network,
+            size=spec.size,
+            split=spec.split,
+            targets=spec.targets,
+            seed=spec.seed,
+            device=spec.device,
+            step_s=waiting,
+        )
+    step = DottedStep(spec.step) if spec.step else WaitingStep(waiting) if waiting is not None else no_step
+    return DatasetWorkload(DottedDataset(spec.dataset), step=step, seed=spec.seed, device=spec.device)
+
+
+def files_of(spec: LoaderSpec) -> list[Path]:
+    """The files that samples are read from; none where only the data set knows."""
+    if spec.dataset:
+        return []
+    split = open_split(spec.data, spec.split).labelled_only()
+    return [split.path(place) for place in range(len(split))]
+
+
+def pinning_possible() -> bool:
+    """Whether pinned memory can have an effect on this machine."""
+    return torch.accelerator.is_available() and torch.accelerator.current_accelerator() != torch.device("mps")

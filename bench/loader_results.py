@@ -1,0 +1,72 @@
+"""A loader study's result from its measurements in MLflow: the verdict, put together with what was measured."""
+
+import json
+import shlex
+from typing import Any
+
+import pandas as pd
+
+from bench.analysis.loaders_configurations import COMPUTE, SETTINGS, configuration_key
+from bench.analysis.loaders_delivery import different_deliveries
+from bench.analysis.loaders_verdict import loaders_verdict
+from bench.loader_plan import LARGEST, pending
+from bench.loader_spec import LoaderSpec
+from bench.loader_tracking import measurements, noted
+from bench.measure.noise import NOISY
+from bench.report.loaders.result import LoaderResult
+from bench.tracking_view import StudyRuns
+
+
+def load_loader_result(runs: StudyRuns) -> LoaderResult:
+    """The result of a loader study, finished or not, from MLflow alone."""
+    spec = LoaderSpec.stored(runs.study_document())
+    rows = measurements(runs)
+    noise = float(rows["noise_spread"].median()) if len(rows) else 0.0
+    measured = rows[rows["phase"] != LARGEST] if len(rows) else rows
+    found = noted(runs, "limits") or {}
+    pinning = bool(found.get("pinning"))
+    return LoaderResult(
+        spec=spec,
+        rows=rows,
+        verdict=loaders_verdict(
+            measured,
+            noise=noise,
+            noisy=noise > NOISY,
+            pinning_idle=True in spec.pin_memory and not pinning,
+            has_step=spec.has_step,
+            different=tuple(delivery_faults(measured)),
+        ),
+        left=len(pending(spec, measured, pinning=pinning)) if len(rows) else 0,
+        noise=noise,
+        largest=noted(runs, LARGEST),
+        needs=noted(runs, "needs") or [],
+        limits=found,
+        machine=runs.machine(),
+        finished=runs.finished(),
+        command=_again(spec),
+    )
+
+
+def delivery_faults(rows: pd.DataFrame) -> list[str]:
+    """Sentences about configurations that delivered other batches than the first of their size."""
+    if not len(rows):
+        return []
+    loaded = rows[(rows["arm"] != COMPUTE) & (rows["hashes"].map(len) > 0)]
+    return different_deliveries(
+        {
+            f"{row['arm']} {_named(row)} (block {row['block']})": (int(row["batch_size"]), row["hashes"])
+            for row in loaded.to_dict(orient="records")
+        }
+    )
+
+
+def _named(row: dict[str, Any]) -> str:
+    values = json.loads(configuration_key(row))
+    return ", ".join(f"{name} {value}" for name, value in zip(SETTINGS, values, strict=True) if value is not None)
+
+
+def _again(spec: LoaderSpec) -> str:
+    """The command that makes the study again under another name, from the study file beside the report."""
+    words = ["posebench", "study", "loaders", "--preset", spec.preset, "--study", f"reports/{spec.name}/study.toml"]
+    data = [] if spec.dataset else ["--data", str(spec.data)]
+    return shlex.join([*words, *data, "--name", f"{spec.name}-again"])

@@ -1,0 +1,115 @@
+"""Where a loader study's settings come from: command line > environment > study file > preset > this machine."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import studies
+from bench.loader_spec import AROUND_AXES, AXES, LOADERS, LoaderSpec
+from bench.measure.limits import Limits
+from bench.setting_layers import (
+    COMMAND_LINE,
+    ENVIRONMENT_PREFIX,
+    Setting,
+    checked,
+    field_type,
+    nearest,
+    read_file,
+    refuse_unknown_variables,
+)
+from bench.settings import DEFAULT_SYNTHETIC_IMAGES, known_variables
+from posemodel.config import Device
+from posemodel.errors import SettingsError
+
+PRESET_FILES = {"smoke": "loaders-smoke.toml", "small": "loaders-small.toml", "full": "loaders.toml"}
+AUTO = "auto"
+WORKER_BYTES = 1_000_000_000
+"""Free memory for each worker that the default tries; the study itself predicts it from a measurement."""
+MOST_WORKERS = 16
+"""That the default tries; more are a flag away."""
+_DERIVED = ("kind", "data_digest", "preset")
+_OUTSIDE: dict[str, tuple[Any, Any]] = {
+    "name": (str, None),
+    "data": (Path, None),
+    "synthetic_images": (int, DEFAULT_SYNTHETIC_IMAGES),
+    "device": (Device, "auto"),
+    "num_workers": (tuple[int, ...] | Literal["auto"], AUTO),
+    "batch_size": (tuple[int, ...] | Literal["auto"], AUTO),
+    "pin_memory": (tuple[bool, ...] | Literal["both"], "both"),
+}
+"""Settings that a LoaderSpec holds resolved, or not at all: type and default."""
+_WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+
+
+def known_settings() -> dict[str, Any]:
+    """Every setting of a loader study with its default."""
+    fields = {name: field.default for name, field in LoaderSpec.model_fields.items() if name not in _DERIVED}
+    return fields | {name: default for name, (_, default) in _OUTSIDE.items()}
+
+
+def resolve(
+    *,
+    command_line: Mapping[str, Any],
+    study_file: Path | None,
+    preset: str,
+    environ: Mapping[str, str] = os.environ,
+) -> dict[str, Setting]:
+    """Layer the settings. ``command_line`` holds only what was given (None: not given); lists may be text: `0,1,2`.
+
+    Raises SettingsError that names the file, the field and the nearest valid name.
+    """
+    known = known_settings()
+    refuse_unknown_variables(known_variables(), environ)
+    layers: list[tuple[Mapping[str, Any], str]] = [
+        (read_file(preset_path(preset), LOADERS, known), f"preset {preset}"),
+        (read_file(study_file, LOADERS, known) if study_file is not None else {}, f"file {study_file}"),
+    ]
+    for name in known:
+        variable = ENVIRONMENT_PREFIX + name.upper()
+        if environ.get(variable):
+            layers.append(({name: environ[variable]}, f"environment {variable}"))
+    layers.append(({name: value for name, value in command_line.items() if value is not None}, COMMAND_LINE))
+    settings = {name: Setting(value, "default") for name, value in known.items()}
+    for layer, origin in layers:
+        settings |= {name: _checked(name, value, origin) for name, value in layer.items()}
+    return settings
+
+
+def preset_path(preset: str) -> Path:
+    """The file that ships for a preset."""
+    if preset not in PRESET_FILES:
+        raise SettingsError(
+            f"preset: there is no preset {preset!r}.{nearest(preset, PRESET_FILES)} There are: "
+            f"{', '.join(PRESET_FILES)}."
+        )
+    return Path(studies.__file__).with_name(PRESET_FILES[preset])
+
+
+def default_workers(found: Limits) -> tuple[int, ...]:
+    """0, 1, 2, 4 ... up to the cores that this process may use, and as many as its free memory carries."""
+    most = max(1, min(int(found.cores), MOST_WORKERS, found.memory_free_bytes // WORKER_BYTES))
+    powers = [2**power for power in range(most.bit_length()) if 2**power <= most]
+    return tuple(sorted({0, *powers, most}))
+
+
+def default_batch_sizes(device: str) -> tuple[int, ...]:
+    """What people try: an accelerator takes more at once."""
+    return (4, 8, 16) if device == "cpu" else (8, 16, 32)
+
+
+def _checked(name: str, value: Any, origin: str) -> Setting:
+    kind = _OUTSIDE[name][0] if name in _OUTSIDE else field_type(LoaderSpec, name)
+    if name in (*AXES, *AROUND_AXES):
+        value = _listed(value)
+    return checked(kind, name, value, origin)
+
+
+def _listed(value: Any) -> Any:
+    """A text as the list that it stands for; a single value as a list of one; words that stand for all stay."""
+    if isinstance(value, str):
+        if value in (AUTO, "both"):
+            return (True, False) if value == "both" else value
+        parts = [part.strip() for part in value.split(",") if part.strip()]
+        return tuple(_WORDS.get(part.lower(), part) for part in parts)
+    return value if isinstance(value, (list, tuple)) else (value,)

@@ -1,0 +1,247 @@
+"""A loader study from beginning to end: what is possible, what is measured, what it says. Safe to interrupt.
+
+Every measurement is a run in MLflow as soon as it is made; what is left is computed from these (`bench.loader_plan`),
+so that the same command goes on after an interruption, and a finished study is only shown again.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from bench.execute import interruption
+from bench.loader_plan import LARGEST, Planned, grid, pending
+from bench.loader_prepare import files_of, pinning_possible, workload_of
+from bench.loader_results import delivery_faults, load_loader_result
+from bench.loader_spec import LoaderSpec
+from bench.loader_tracking import LoaderTracker, measurements, noted
+from bench.locks import alone_on
+from bench.measure.limits import limits
+from bench.measure.loader.configuration import LoaderConfiguration
+from bench.measure.loader.largest_batch import Search, largest_that_fits, try_batch
+from bench.measure.loader.loop import LoopPlan
+from bench.measure.loader.measurement import Arm, Measurement, measure, skipped
+from bench.measure.loader.outcome import MeasurementStatus
+from bench.measure.loader.prediction import RESERVE, Need, Probe, epoch_batches, predict, probe, shortfall
+from bench.measure.loader.workload import Workload
+from bench.measure.machine import fingerprint
+from bench.measure.noise import measure_noise
+from bench.measure.page_cache import page_cache
+from bench.record import now_ms
+from bench.report.loaders.result import LoaderResult
+from bench.report.loaders.write import short_text, write_loader_report
+from posemodel.errors import DataError
+
+NOISE_S = 0.5
+"""Of the fixed kernel, before each block."""
+READ_AHEAD_BYTES = 4_000_000_000
+"""Of the data set's files are read once before the first measurement: all configurations load from memory."""
+FILES_LOOKED_AT = 200
+"""For the state of the page cache, spread evenly."""
+SLACK = 2.0
+"""A loop may take so many times as long as its epochs were laid out for."""
+QUANTILES = 101
+
+
+@dataclass(frozen=True)
+class Told:
+    """Where a study is, for whoever waits."""
+
+    done: int
+    """Measurements on record."""
+    text: str
+
+
+OnStep = Callable[[Told], object]
+
+
+def run_loader_study(
+    spec: LoaderSpec, *, tracking_uri: str, reports: Path, on_step: OnStep = lambda _: None
+) -> tuple[LoaderResult, Path]:
+    """Run a loader study, or go on with it, or show it again; returns its result and the path of report.md.
+
+    Raises DataError where configurations have delivered different batches, or where not one sample can be loaded.
+    """
+    tracker = LoaderTracker(tracking_uri, spec.name)
+    with alone_on(Path.cwd() / f"{spec.name}.loaders"):  # two at once would measure each other
+        with interruption.held():
+            parent = tracker.open_study(spec, fingerprint())
+        try:
+            tracker.abandon()
+            _Study(spec, tracker, parent, on_step).run()
+        except BaseException:
+            tracker.close_study("KILLED")
+            raise
+        tracker.close_study("FINISHED")
+    result = load_loader_result(tracker)
+    folder = reports / spec.name
+    with alone_on(folder):
+        report = write_loader_report(result, folder)
+        tracker.log_report(folder, short_text(result))
+    return result, report
+
+
+class _Study:
+    """One process's work on a study."""
+
+    def __init__(self, spec: LoaderSpec, tracker: LoaderTracker, parent: str, on_step: OnStep) -> None:
+        self.spec, self.tracker, self.parent, self.on_step = spec, tracker, parent, on_step
+        self.workload: Workload = workload_of(spec)
+        self.pinning = pinning_possible()
+        self.rows = measurements(tracker)
+        self.limits = limits()
+        self.files = _spread(files_of(spec), FILES_LOOKED_AT)
+
+    def run(self) -> None:
+        """Measure what is left."""
+        left = pending(self.spec, self.rows, pinning=self.pinning)
+        if left or self._search_is_due():
+            found = self._look()
+            while left:
+                self._block(left, found)
+                self._refuse_different_batches()
+                left = pending(self.spec, self.rows, pinning=self.pinning)
+            if self._search_is_due():
+                self._search_largest()
+        self._refuse_different_batches()
+
+    def _look(self) -> Probe:
+        """What a sample takes; and the files are read once: the first configuration shall have no colder disk."""
+        self._say("looking at the data: what a sample and a step take")
+        budget = READ_AHEAD_BYTES
+        for path in files_of(self.spec):
+            budget -= path.stat().st_size
+            if budget < 0:
+                break
+            path.read_bytes()
+        answer = probe(self.workload, LoaderConfiguration(), stall_s=self.spec.stall_s)
+        if answer.status != MeasurementStatus.COMPLETE:
+            raise DataError(f"study {self.spec.name}: not one sample could be loaded: {answer.error}")
+        found: Probe = answer.value
+        self.tracker.note("probe", vars(found))
+        self.tracker.note(
+            "needs",
+            [
+                each.model_dump(mode="json") | vars(predict(found, each))
+                for each in grid(self.spec, pinning=self.pinning)
+            ],
+        )
+        self.tracker.note("limits", vars(self.limits) | {"pinning": self.pinning})
+        return found
+
+    def _block(self, left: Sequence[Planned], found: Probe) -> None:
+        self._say("measuring the machine's noise")
+        noise = measure_noise(NOISE_S)
+        for planned in left:
+            interruption.check()
+            need = predict(found, planned.configuration)
+            why = shortfall(need, limits()) if planned.arm != Arm.COMPUTE else ""
+            self._say(f"block {planned.block + 1}: {_named(planned)}" + (f": skipped, {why}" if why else ""))
+            began_ms = now_ms()
+            measured = skipped(planned.configuration, Arm(planned.arm), why) if why else self._measure(planned, found)
+            with interruption.held():
+                self._record(planned, measured, need, noise.spread, began_ms)
+
+    def _measure(self, planned: Planned, found: Probe) -> Measurement:
+        arm, spec = Arm(planned.arm), self.spec
+        batches = epoch_batches(
+            found,
+            planned.configuration,
+            seconds=spec.seconds / spec.epochs,
+            cores=self.limits.cores,
+            loads=arm != Arm.COMPUTE,
+            computes=arm != Arm.LOADER,
+        )
+        return measure(
+            self.workload,
+            planned.configuration,
+            arm,
+            LoopPlan(epochs=spec.epochs, seconds=SLACK * spec.seconds),
+            batches=batches,
+            hashed_batches=spec.hashed_batches if self._is_first(planned) else 0,
+            stall_s=spec.stall_s,
+            memory_limit_bytes=int(RESERVE * limits().memory_free_bytes),
+        )
+
+    def _is_first(self, planned: Planned) -> bool:
+        """Whether a configuration's batches are looked at here: once is enough, where they are trained on."""
+        return planned.block in (0, self.spec.repeats) and planned.arm == Arm.END_TO_END
+
+    def _record(self, planned: Planned, measured: Measurement, need: Need, noise: float, began_ms: int) -> None:
+        cache = page_cache(self.files) if self.files else None
+        row = {
+            "id": planned.id,
+            "phase": planned.phase,
+            "block": planned.block,
+            **measured.as_row(),
+            "noise_spread": noise,
+            "need_memory_bytes": need.memory_bytes,
+            "need_shm_bytes": need.shm_bytes,
+            "page_cache": "unknown" if cache is None else cache.state,
+            "wait_quantiles_ms": _quantiles(measured.waits_ms),
+            "hashes": list(measured.hashes),
+        }
+        self.tracker.record_measurement(self.parent, row, began_ms=began_ms)
+        self.rows = pd.concat([self.rows, pd.DataFrame([row])], ignore_index=True)
+
+    def _refuse_different_batches(self) -> None:
+        faults = delivery_faults(self.rows)
+        if faults:
+            raise DataError(
+                f"study {self.spec.name}: configurations delivered different batches, their speeds are those of "
+                "different work. " + " ".join(faults)
+            )
+
+    def _search_is_due(self) -> bool:
+        return self.spec.largest_batch and self.spec.has_step and noted(self.tracker, LARGEST) is None
+
+    def _search_largest(self) -> None:
+        """Try larger and larger batches; each try is a row of its own phase."""
+        noise = measure_noise(NOISE_S).spread
+        tries = 0
+
+        def attempt(size: int) -> Measurement:
+            nonlocal tries
+            interruption.check()
+            self._say(f"the largest batch that fits: trying {size}")
+            began_ms = now_ms()
+            measured = try_batch(self.workload, size, memory_limit_bytes=int(RESERVE * limits().memory_free_bytes))
+            planned = Planned(LARGEST, tries, Arm.COMPUTE, measured.configuration)
+            tries += 1
+            if planned.id not in set(self.rows["id"]):
+                with interruption.held():
+                    self._record(planned, measured, Need(0, 0), noise, began_ms)
+            return measured
+
+        found: Search = largest_that_fits(attempt, limit=self.spec.largest_batch_limit)
+        self.tracker.note(LARGEST, {"largest": found.largest, "limited": found.limited})
+
+    def _say(self, text: str) -> None:
+        self.on_step(Told(len(self.rows), text))
+
+
+def _named(planned: Planned) -> str:
+    settings = planned.configuration
+    told = [f"num_workers {settings.num_workers}", f"batch_size {settings.batch_size}"]
+    told += ["pinned"] if settings.pin_memory else []
+    default = LoaderConfiguration()
+    told += [
+        f"{name} {getattr(settings, name)}"
+        for name in ("prefetch_factor", "persistent_workers", "start_method", "cv2_threads")
+        if getattr(settings, name) != getattr(default, name)
+    ]
+    return f"{planned.arm.replace('_', ' ')}, {', '.join(told)}"
+
+
+def _quantiles(waits_ms: Sequence[float]) -> list[float]:
+    """In steps of one per cent; none where nothing was waited for."""
+    if not waits_ms:
+        return []
+    return [round(float(each), 3) for each in np.quantile(waits_ms, np.linspace(0, 1, QUANTILES))]
+
+
+def _spread(files: list[Path], number: int) -> list[Path]:
+    step = max(1, len(files) // number)
+    return files[::step]
