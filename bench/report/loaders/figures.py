@@ -10,13 +10,15 @@ import pandas as pd
 from bench.analysis.columns import COMPLETE
 from bench.analysis.loaders_configurations import COMPUTE, END_TO_END
 from bench.report.loaders.result import LoaderResult
-from bench.report.style import BAND_ALPHA, COLOURS, MARKERS, QUIET, RC, WIDTH, nothing_to_show, save
+from bench.report.style import BAND_ALPHA, COLOURS, MARKERS, QUIET, RC, WIDTH, log_ticks, nothing_to_show, save
+from bench.report.tables import counted
 
 BASE = {"prefetch_factor": None, "persistent_workers": False, "start_method": None}
 """What the grid has of the settings that are tried around its best."""
 NOTHING = "no configuration has completed"
 MOST_PANELS = 3
 LEAST_WAIT_MS = 0.01
+HEADROOM = 1.2
 DARK = 0.55
 """Share of the map's range above which its colours want white text."""
 
@@ -88,8 +90,9 @@ def knee_plot(result: LoaderResult, path: Path) -> None:
             axis.set_title(f"batch_size={size}")
             axis.set_xlabel("num_workers")
             axis.set_xticks(own["num_workers"])
-            axis.set_ylim(bottom=0)
         if sizes:
+            medians = frame[["images_per_s", "loader_images_per_s", "compute_images_per_s"]].max().max()
+            panels[0].set_ylim(0, HEADROOM * medians)  # intervals of two repeats reach anywhere
             panels[0].set_ylabel("images/s, 95 % interval")
             handles, labels = panels[0].get_legend_handles_labels()
             figure.legend(handles, labels, loc="outside lower center", ncols=4)
@@ -128,11 +131,16 @@ def wait_distribution(result: LoaderResult, path: Path) -> None:
                 waits = np.maximum(np.median(quantiles, axis=0), LEAST_WAIT_MS)
                 share = 100 * (1 - np.linspace(0, 1, len(waits)))
                 axis.plot(
-                    waits, share, color=COLOURS[place % len(COLOURS)], label=f"{workers} workers", drawstyle="steps"
+                    waits,
+                    share,
+                    color=COLOURS[place % len(COLOURS)],
+                    label=counted(int(workers), "worker"),
+                    drawstyle="steps",
                 )
                 drawn = True
         if drawn:
             axis.set_xscale("log")
+            log_ticks(axis.xaxis)
             axis.set(xlabel="wait (ms)", ylabel="batches waited for longer (%)", ylim=(0, 102))
             axis.legend(title=f"batch_size={chosen['batch_size']}" if chosen else None)
         else:
