@@ -36,7 +36,7 @@ _OUTSIDE: dict[str, tuple[Any, Any]] = {
     "device": (Device, "auto"),
     "num_workers": (tuple[int, ...] | Literal["auto"], AUTO),
     "batch_size": (tuple[int, ...] | Literal["auto"], AUTO),
-    "pin_memory": (tuple[bool, ...] | Literal["both"], "both"),
+    "pin_memory": (tuple[bool, ...], (True, False)),
 }
 """Settings that a LoaderSpec holds resolved, or not at all: type and default."""
 _WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
