@@ -16,6 +16,8 @@ from bench.measure.noise import NOISY
 from bench.report.loaders.result import LoaderResult
 from bench.tracking_view import StudyRuns
 
+TRANSFERS = "transfers"
+
 
 def load_loader_result(runs: StudyRuns) -> LoaderResult:
     """The result of a loader study, finished or not, from MLflow alone."""
@@ -39,6 +41,7 @@ def load_loader_result(runs: StudyRuns) -> LoaderResult:
         left=len(pending(spec, measured, pinning=pinning)) if len(rows) else 0,
         noise=noise,
         largest=noted(runs, LARGEST),
+        transfers=noted(runs, TRANSFERS),
         needs=noted(runs, "needs") or [],
         limits=found,
         machine=runs.machine(),

@@ -14,17 +14,19 @@ import pandas as pd
 from bench.execute import interruption
 from bench.loader_plan import LARGEST, Planned, grid, pending
 from bench.loader_prepare import files_of, pinning_possible, workload_of
-from bench.loader_results import delivery_faults, load_loader_result
+from bench.loader_results import TRANSFERS, delivery_faults, load_loader_result
 from bench.loader_spec import LoaderSpec
 from bench.loader_tracking import LoaderTracker, measurements, noted
 from bench.locks import alone_on
 from bench.measure.limits import limits
 from bench.measure.loader.configuration import LoaderConfiguration
+from bench.measure.loader.isolated import run_isolated
 from bench.measure.loader.largest_batch import Search, largest_that_fits, try_batch
 from bench.measure.loader.loop import LoopPlan
 from bench.measure.loader.measurement import Arm, Measurement, measure, skipped
 from bench.measure.loader.outcome import MeasurementStatus
 from bench.measure.loader.prediction import RESERVE, Need, Probe, epoch_batches, predict, probe, shortfall
+from bench.measure.loader.transfers import measure_transfers
 from bench.measure.loader.workload import Workload
 from bench.measure.machine import fingerprint
 from bench.measure.noise import measure_noise
@@ -120,6 +122,9 @@ class _Study:
         if answer.status != MeasurementStatus.COMPLETE:
             raise DataError(f"study {self.spec.name}: not one sample could be loaded: {answer.error}")
         found: Probe = answer.value
+        if self.spec.device == "cuda" and noted(self.tracker, TRANSFERS) is None:
+            copied = run_isolated(measure_transfers, found.sample_bytes * max(self.spec.batch_size)).value
+            self.tracker.note(TRANSFERS, None if copied is None else vars(copied))
         self.tracker.note("probe", vars(found))
         self.tracker.note(
             "needs",

@@ -92,3 +92,8 @@ def measurements(runs: StudyRuns) -> pd.DataFrame:
         row |= {**run.data.metrics, "run_id": run.info.run_id}
         rows.setdefault(row["id"], row)
     return pd.DataFrame(list(rows.values()))
+
+
+def last_moment(runs: StudyRuns) -> int | None:
+    """When the last measurement was recorded (milliseconds since the epoch); None before the first."""
+    return max((run.info.end_time for run in runs.closed_runs()), default=None)

@@ -100,7 +100,13 @@ class StudySpec(Settings):
 
     @classmethod
     def stored(cls, document: Mapping[str, Any]) -> Self:
-        """A study as it was stored, by an earlier version too: that one ran no controls."""
+        """A study as it was stored, by an earlier version too: that one ran no controls.
+
+        SettingsError where it is a study of another kind.
+        """
+        kind = document.get("kind", "optimizers")
+        if kind != "optimizers":
+            raise SettingsError(f"study {document.get('name')}: is of kind {kind!r}; this needs one of optimizers.")
         return cls.model_validate({"controls": False} | dict(document))
 
     def length(self, phase: Phase) -> tuple[float, str]:

@@ -64,7 +64,8 @@ class Watcher:
 
     def _documents(self) -> dict[str, dict[str, object]]:
         try:
-            return tracking_view.studies(self.tracking_uri)
+            found = tracking_view.studies(self.tracking_uri)
+            return {name: document for name, document in found.items() if document.get("kind") == "optimizers"}
         except SettingsError as error:
             self.trouble = str(error)
             return {}

@@ -16,15 +16,26 @@ def show(
     preset: Annotated[
         str | None, typer.Option("--preset", help="smoke, small or full (default: full with a GPU, else small).")
     ] = None,
+    kind: Annotated[str, typer.Option("--kind", help="optimizers or loaders.")] = "optimizers",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Print every setting of an optimizers study with its origin: environment, file, preset or default.
+    """Print every setting of a study with its origin: environment, file, preset or default.
 
-    Command-line options of `posebench study optimizers` come before all of these.
+    Command-line options of `posebench study` come before all of these.
     """
+    from bench import loader_settings
+    from bench import settings as optimizer_settings
     from bench.prepare import default_preset
-    from bench.settings import places_settings, resolve
+    from bench.setting_layers import nearest
+    from bench.settings import places_settings
+    from posemodel.errors import SettingsError
 
+    kinds = {"optimizers": optimizer_settings.resolve, "loaders": loader_settings.resolve}
+    if kind not in kinds:
+        raise SettingsError(
+            f"--kind {kind}: there is no such kind.{nearest(kind, kinds)} There are: {', '.join(kinds)}."
+        )
+    resolve = kinds[kind]
     settings = resolve(command_line={}, study_file=study, preset=preset or default_preset()) | places_settings()
     if as_json:
         plain = {name: str(s.value) if isinstance(s.value, Path) else s.value for name, s in settings.items()}

@@ -11,11 +11,32 @@ from bench.cli.output import log, print_json, print_table
 from bench.execute.interruption import INTERRUPTED
 
 if TYPE_CHECKING:
+    from bench.loader_status import Standing
     from bench.progress import Progress
     from bench.status import Watcher
 
 LOOK_EVERY_S = 2.0
 """A look costs some 50 ms of a core, which the study could use."""
+
+
+def _loader_studies(watcher: "Watcher", name: str | None = None) -> "list[Standing]":
+    """The loader studies of the store; none where it is out of reach, which the watcher tells."""
+    from bench.loader_status import standings
+    from posemodel.errors import SettingsError
+
+    try:
+        return standings(watcher.tracking_uri, name)
+    except SettingsError:
+        return []
+
+
+def _show_loaders(found: "Standing", *, as_json: bool) -> None:
+    if as_json:
+        print_json(found.document())
+        return
+    counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in found.counts.items()) or "none"
+    print(f"{found.study} (loaders, {found.preset}): {found.status}; measurements: {counts}.")
+    print(f"Its report so far: posebench report {found.study}")
 
 
 def list_studies(
@@ -27,10 +48,13 @@ def list_studies(
     watcher = _watcher()
     found = watcher.all()
     _tell_trouble(watcher)
+    others = _loader_studies(watcher)
     if as_json:
-        print_json(list_document(found))
+        document = list_document(found)
+        document["studies"] += [each.document() for each in others]
+        print_json(document)
         return
-    if not found:
+    if not found and not others:
         log("no studies here; `posebench study optimizers` runs one")
         return
     rows = [
@@ -42,6 +66,10 @@ def list_studies(
             _moment(progress.last_active),
         ]
         for progress in found
+    ]
+    rows += [
+        [each.study, "loaders", each.status, str(sum(each.counts.values())), _moment(each.last_active)]
+        for each in others
     ]
     print_table(("study", "kind", "status", "trials", "last active"), rows)
 
@@ -60,11 +88,19 @@ def status(
     if watch and as_json:
         raise SettingsError("--watch: with --json there is one document; ask again instead.")
     watcher = _watcher()
+    others = _loader_studies(watcher, name)
     if name is None:
         found = watcher.all()
-        if not found:
+        if not found and others:
+            name = others[0].study
+        elif not found:
             raise SettingsError("study: there is none in this folder; `posebench study optimizers` runs one.")
-        name = found[0].size.study
+        else:
+            name = found[0].size.study
+    own = next((each for each in others if each.study == name), None)
+    if own is not None:
+        _show_loaders(own, as_json=as_json)
+        return
     progress = watcher.one(name)
     _tell_trouble(watcher)
     if as_json:

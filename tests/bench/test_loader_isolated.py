@@ -1,6 +1,8 @@
 """A process that answers, dies, hangs or takes too much: the caller always gets an answer, and nothing stays behind."""
 
+import signal
 import time
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -94,3 +96,27 @@ def test_of_a_workers_traceback_only_the_error_is_told():
 
 def test_an_unusual_end_has_its_signal_named():
     assert of_exit(-11) == (MeasurementStatus.FAILED, "the measuring process was ended by SIGSEGV")
+
+
+class DeadLoader:
+    """As PyTorch's iterator, whose worker has gone and whose own error about the signal was lost."""
+
+    def __init__(self, exit_code):
+        self._workers = [SimpleNamespace(exitcode=None), SimpleNamespace(exitcode=exit_code)]
+
+    def __next__(self):
+        raise RuntimeError("DataLoader worker (pid(s) 12) exited unexpectedly")
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "status"),
+    [
+        (-signal.SIGBUS, MeasurementStatus.BUS_ERROR),
+        (-signal.SIGKILL, MeasurementStatus.OUT_OF_MEMORY),
+        (1, MeasurementStatus.FAILED),
+    ],
+)
+def test_a_worker_that_has_gone_is_asked_how(exit_code, status):
+    with pytest.raises(RuntimeError) as caught:
+        next(DeadLoader(exit_code))
+    assert of_error(caught.value)[0] == status

@@ -1,11 +1,13 @@
 """Measurements in processes of their own: figures, and a status for whatever goes wrong."""
 
 import pytest
+import torch
 
 from bench.measure.loader.configuration import configuration
 from bench.measure.loader.loop import LoopPlan
 from bench.measure.loader.measurement import Arm, measure, skipped
 from bench.measure.loader.outcome import MeasurementStatus
+from bench.measure.loader.transfers import measure_transfers
 from bench.measure.loader.workload import DatasetWorkload
 from posemodel.errors import SettingsError
 from tests.support.simulated_loader import sample_costs, sleeping
@@ -82,3 +84,13 @@ def test_a_skipped_configuration_is_a_row_too():
 def test_combinations_that_cannot_work_are_refused(settings, words):
     with pytest.raises(SettingsError, match=words):
         configuration(**settings)
+
+
+def test_copies_to_a_gpu_are_measured_where_there_is_one():
+    found = measure_transfers(lambda _: None, 1 << 20)
+    if not torch.cuda.is_available():
+        assert found is None
+        return
+    assert found.pinned_gb_per_s > 0
+    assert found.pageable_gb_per_s > 0
+    assert 0 <= found.hidden_share <= 1

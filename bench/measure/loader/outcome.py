@@ -2,6 +2,7 @@
 
 import re
 import signal
+import traceback
 from collections.abc import Iterator
 from enum import StrEnum
 
@@ -23,6 +24,10 @@ NO_MEMORY = ("can't allocate memory", "Cannot allocate memory", "out of memory",
 """Of the errors that PyTorch, the C library and CUDA raise; PyTorch's for the CPU is a plain RuntimeError."""
 NO_SHARED_MEMORY = ("unable to allocate shared memory", "unable to mmap", "unable to open shared memory")
 """Of PyTorch's errors where /dev/shm is full before a page is touched."""
+SIGKILL, SIGBUS = (getattr(signal, name, number) for name, number in (("SIGKILL", 9), ("SIGBUS", 7)))
+"""Windows has neither."""
+EXITED = "exited unexpectedly"
+"""PyTorch's word of a worker that has gone."""
 BUS_ERROR_ADVICE = "a worker met a bus error: /dev/shm is full. Fewer workers, a smaller prefetch_factor or batch"
 KILLED_ADVICE = "was killed (SIGKILL), most likely by the system for memory. Fewer workers or a smaller batch"
 
@@ -30,6 +35,8 @@ KILLED_ADVICE = "was killed (SIGKILL), most likely by the system for memory. Few
 def of_error(error: BaseException) -> tuple[MeasurementStatus, str]:
     """Status and message of what a loop raised; DataLoader tells a worker's death in the error or in its cause."""
     text, told = _in_one_line(error), "\n".join(map(str, _chain(error)))
+    if EXITED in told:  # the signal's own error was raised where nobody heard it: in a destructor, say
+        told += _signals_of_workers(error)
     if "Bus error" in told:
         return MeasurementStatus.BUS_ERROR, f"{BUS_ERROR_ADVICE} ({text})"
     if any(words in told for words in NO_SHARED_MEMORY):
@@ -43,9 +50,9 @@ def of_error(error: BaseException) -> tuple[MeasurementStatus, str]:
 
 def of_exit(exit_code: int | None) -> tuple[MeasurementStatus, str]:
     """Status and message of a measuring process that ended without a word."""
-    if exit_code == -signal.SIGKILL:
+    if exit_code == -SIGKILL:
         return MeasurementStatus.OUT_OF_MEMORY, f"the measuring process {KILLED_ADVICE}"
-    if exit_code == -signal.SIGBUS:
+    if exit_code == -SIGBUS:
         return MeasurementStatus.BUS_ERROR, "the measuring process met a bus error: /dev/shm is full, or a file shrank"
     if exit_code is not None and exit_code < 0:
         return MeasurementStatus.FAILED, f"the measuring process was ended by {signal.Signals(-exit_code).name}"
@@ -57,6 +64,17 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
+
+
+def _signals_of_workers(error: BaseException) -> str:
+    """What ended the workers of the loader that raised the error, in PyTorch's words."""
+    words = {-SIGBUS: "killed by signal: Bus error", -SIGKILL: "killed by signal: Killed"}
+    found = []
+    for each in _chain(error):
+        for frame, _ in traceback.walk_tb(each.__traceback__):
+            workers = getattr(frame.f_locals.get("self"), "_workers", ())
+            found += [words.get(worker.exitcode, "") for worker in workers]
+    return "\n".join(found)
 
 
 def _in_one_line(error: BaseException) -> str:

@@ -1,7 +1,7 @@
 """A loader study's report as Markdown: the answer first, then what it rests on."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.analysis.columns import COMPLETE
@@ -120,7 +120,17 @@ def _details(result: LoaderResult) -> list[str]:
             for row in _complete(result)
         ]
         parts += [markdown_table(GPU_COLUMNS, rows), prose("Of this GPU and this process, by NVML.")]
+    if result.transfers is not None:
+        parts.append(_transfers(result.transfers))
     return parts
+
+
+def _transfers(found: Mapping[str, Any]) -> str:
+    return prose(
+        f"A batch of {found['batch_bytes'] / 1e6:.3g} MB reaches the GPU with {found['pinned_gb_per_s']:.3g} GB/s from "
+        f"pinned and {found['pageable_gb_per_s']:.3g} GB/s from pageable memory; {100 * found['hidden_share']:.0f} % "
+        "of the shorter one of copying (pinned) and computing is hidden behind the other."
+    )
 
 
 def _memory_kind(result: LoaderResult) -> str:

@@ -27,6 +27,8 @@ class LoaderResult:
     """The machine's spread (relative), the median over the blocks."""
     largest: Mapping[str, Any] | None
     """What the search for the largest batch found: ``largest``, and whether memory ``limited`` it; None: no search."""
+    transfers: Mapping[str, Any] | None
+    """Copies to the GPU: ``pinned_gb_per_s``, ``pageable_gb_per_s``, ``hidden_share``; None without CUDA."""
     needs: Sequence[Mapping[str, Any]]
     """What each configuration of the grid was predicted to need."""
     limits: Mapping[str, Any]
@@ -72,6 +74,7 @@ class LoaderResult:
                 "gain": found.gain,
                 "noise": self.noise,
                 "largest_batch": self.largest,
+                "transfers": self.transfers,
                 "limits": self.limits,
                 "report": report,
                 "spec": self.spec.identity(),

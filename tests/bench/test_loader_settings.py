@@ -1,0 +1,159 @@
+"""Settings of a loader study: their layers, what may be written, what is refused, what the machine decides."""
+
+import json
+
+import pytest
+
+from bench.cli.config import show
+from bench.loader_prepare import prepare_loaders, workload_of
+from bench.loader_settings import default_workers, resolve
+from bench.loader_spec import LoaderSpec
+from bench.measure.limits import Limits
+from bench.measure.loader.pose_workload import PoseWorkload
+from bench.measure.loader.workload import DatasetWorkload
+from posemodel.errors import DataError, SettingsError
+
+GB = 1_000_000_000
+
+
+def settings(environ=None, study_file=None, **command_line):
+    return resolve(command_line=command_line, study_file=study_file, preset="smoke", environ=environ or {})
+
+
+def spec(**changes):
+    values = {"name": "n", "preset": "smoke", "data": "d", "data_digest": "feed", "device": "cpu"}
+    values |= {"num_workers": (0, 1), "batch_size": (4,), "pin_memory": (False,)}
+    return LoaderSpec.model_validate(values | changes)
+
+
+def test_the_command_line_comes_before_the_environment_before_the_file_before_the_preset(tmp_path):
+    file = tmp_path / "own.toml"
+    file.write_text('kind = "loaders"\nnum_workers = [0, 3]\nbatch_size = [2]\nseconds = 1.5\n')
+    found = settings({"POSEBENCH_BATCH_SIZE": "5,6"}, file, seconds=0.5)
+    assert found["num_workers"].value == (0, 3)
+    assert found["num_workers"].origin == f"file {file}"
+    assert (found["batch_size"].value, found["batch_size"].origin) == ((5, 6), "environment POSEBENCH_BATCH_SIZE")
+    assert (found["seconds"].value, found["seconds"].origin) == (0.5, "command line")
+    assert found["epochs"].origin == "preset smoke"
+    assert found["stall_s"].origin == "default"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("num_workers", "0, 1,2", (0, 1, 2)),
+        ("num_workers", "4", (4,)),
+        ("batch_size", "8,16", (8, 16)),
+        ("pin_memory", "both", (True, False)),
+        ("pin_memory", "true", (True,)),
+        ("pin_memory", "no", (False,)),
+        ("persistent_workers", "true,false", (True, False)),
+        ("start_method", "fork,spawn", ("fork", "spawn")),
+        ("cv2_threads", (), ()),
+    ],
+)
+def test_lists_may_be_written_as_on_a_command_line(name, text, value):
+    assert settings(**{name: text})[name].value == value
+
+
+@pytest.mark.parametrize(
+    ("command_line", "said"),
+    [
+        ({"num_workers": "0,x"}, "num_workers"),
+        ({"start_method": "frok"}, "start_method"),
+        ({"pin_memory": "perhaps"}, "pin_memory"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_its_name_and_origin(command_line, said):
+    with pytest.raises(SettingsError, match=rf"{said}.*from: command line"):
+        settings(**command_line)
+
+
+def test_unknown_names_are_refused_with_the_nearest(tmp_path):
+    file = tmp_path / "own.toml"
+    file.write_text("num_wokers = [1]")
+    with pytest.raises(SettingsError, match="Did you mean num_workers"):
+        settings(study_file=file)
+    with pytest.raises(SettingsError, match="POSEBENCH_BATCH_SIZE"):
+        settings({"POSEBENCH_BATCH_SIZES": "1"})
+    with pytest.raises(SettingsError, match="Did you mean smoke"):
+        resolve(command_line={}, study_file=None, preset="smoek", environ={})
+    file.write_text('kind = "optimizers"')
+    with pytest.raises(SettingsError, match="`posebench study loaders` runs studies of kind 'loaders'"):
+        settings(study_file=file)
+
+
+def test_settings_are_shown_with_their_origin(capsys):
+    show(preset="smoke", kind="loaders", as_json=True)
+    found = json.loads(capsys.readouterr().out)
+    assert found["num_workers"] == {"value": [0, 1, 2], "origin": "preset smoke"}
+    assert found["stall_s"]["origin"] == "default"
+    with pytest.raises(SettingsError, match="Did you mean loaders"):
+        show(kind="loader")
+
+
+def test_a_variable_of_another_kind_of_study_is_none_of_ours():
+    assert settings({"POSEBENCH_TRIALS": "3"})["repeats"].value == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"num_workers": ()}, "at least one value"),
+        ({"batch_size": (4, 4)}, "each value once"),
+        ({"batch_size": (0,)}, "1 or more"),
+        ({"num_workers": (-1,)}, "0 or more"),
+        ({"min_repeats": 6, "repeats": 5}, "min_repeats"),
+        ({"step": "own:step"}, "dataset of one's own"),
+        ({"dataset": "own:Data", "step": "own:step", "step_ms": 3.0}, "one of the two"),
+        ({"name": "../up"}, "letters, digits"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(changes, said):
+    with pytest.raises(ValueError, match=said):
+        spec(**changes)
+
+
+@pytest.mark.parametrize(
+    ("cores", "free", "workers"),
+    [
+        (1, 8 * GB, (0, 1)),
+        (2, 8 * GB, (0, 1, 2)),
+        (6, 32 * GB, (0, 1, 2, 4, 6)),
+        (1.5, 8 * GB, (0, 1)),
+        (64, 256 * GB, (0, 1, 2, 4, 8, 16)),
+        (16, 3 * GB, (0, 1, 2, 3)),
+        (8, GB // 2, (0, 1)),
+    ],
+)
+def test_the_default_tries_what_cores_and_memory_of_this_process_carry(cores, free, workers):
+    assert default_workers(Limits(cores, free, free, None, None)) == workers
+
+
+def test_a_workload_is_the_network_s_or_one_s_own():
+    assert isinstance(workload_of(spec()), PoseWorkload)
+    own = workload_of(spec(dataset="tests.support.troubled_data:Random", step_ms=2.0))
+    assert isinstance(own, DatasetWorkload)
+    own.make_step()("a batch")
+    assert spec(dataset="tests.support.troubled_data:Random").has_step is False
+
+
+def prepare(**command_line):
+    return prepare_loaders(command_line, None, "smoke", None).spec
+
+
+def test_what_cannot_be_loaded_is_refused_before_anything_is_measured(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SettingsError, match="importable from the working directory"):
+        prepare(dataset="no_such_module:Data")
+    with pytest.raises(SettingsError, match="no map-style data set"):
+        prepare(dataset="tests.support.troubled_data:LENGTH")
+    with pytest.raises(SettingsError, match="give one of the two"):
+        prepare(dataset="tests.support.troubled_data:Random", data=tmp_path)
+    with pytest.raises(DataError, match="no such folder"):
+        prepare(data=tmp_path / "nowhere")
+
+
+def test_names_say_kind_preset_and_data():
+    assert prepare(dataset="tests.support.troubled_data:Random").name == "loaders-smoke-Random"
+    assert prepare(dataset="tests.support.troubled_data:Random", name="mine").name == "mine"

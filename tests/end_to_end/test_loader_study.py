@@ -1,0 +1,143 @@
+"""`posebench study loaders` as a person runs it: on the pose network, and on a data set of one's own."""
+
+import json
+import shutil
+import signal
+
+import pandas as pd
+import pytest
+
+from tests.support.running_study import ended, output, wait_for
+
+OWN = """
+import os, signal, time
+import torch
+from torch.utils.data import Dataset, get_worker_info
+
+
+class Points(Dataset):
+    trouble = ""
+
+    def __len__(self):
+        return 64
+
+    def __getitem__(self, index):
+        in_worker = get_worker_info() is not None
+        if self.trouble == "killed" and in_worker and index == 24:
+            os.kill(os.getpid(), signal.SIGKILL)
+        own = float(in_worker) if self.trouble == "different" else 0.0
+        time.sleep(0.002)
+        return torch.full((8,), index + own)
+
+
+class Killed(Points):
+    trouble = "killed"
+
+
+class Different(Points):
+    trouble = "different"
+
+
+def make_step():
+    return lambda batch: time.sleep(0.01)
+"""
+SMALL = ("--num-workers", "0,1", "--batch-size", "4", "--repeats", "1", "--seconds", "0.5", "--preset", "smoke")
+KEYS = {"num_workers", "pin_memory", "batch_size", "images_per_s", "low", "high", "data_wait_share", "status"}
+
+
+@pytest.fixture
+def own(place):
+    (place.folder / "own.py").write_text(OWN)
+    return place
+
+
+def test_a_data_set_and_a_step_of_one_s_own_from_the_working_directory(own):
+    command = ("study", "loaders", *SMALL, "--dataset", "own:Points", "--step", "own:make_step", "--json")
+    done = own.run(*command)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["kind"], found["status"], found["study"]) == ("loaders", "complete", "loaders-smoke-Points")
+    assert all(set(each) >= KEYS for each in found["configurations"])
+    assert found["recommended"]["batch_size"] == 4
+    assert found["dataloader"].startswith("DataLoader(dataset, batch_size=4")
+    assert "pin_memory does nothing" in found["verdict"]
+    recorded = own.recorded()
+    assert len(recorded) == len(set(recorded)) == 5  # two arms of two, and the step
+    again = own.run(*command)
+    assert json.loads(again.stdout)["configurations"] == found["configurations"]
+    assert own.recorded() == recorded
+    folder = own.folder / "reports" / "loaders-smoke-Points"
+    before = (folder / "report.md").read_text()
+    shutil.rmtree(folder)
+    assert own.run("report", "loaders-smoke-Points").returncode == 0
+    assert (folder / "report.md").read_text() == before
+    listed = json.loads(own.run("study", "list", "--json").stdout)["studies"]
+    assert [(each["study"], each["status"], each["done"]) for each in listed] == [
+        ("loaders-smoke-Points", "complete", 5)
+    ]
+    assert "5 complete" in own.run("study", "status").stdout
+    refused = own.run("compare", "loaders-smoke-Points", "loaders-smoke-Points")
+    assert refused.returncode == 2
+    assert "is of kind 'loaders'" in refused.stderr
+
+
+def test_the_pose_network_s_study_goes_on_after_an_interruption(place):
+    command = ("study", "loaders", *SMALL, "--data", "people", "--size", "64")
+    with ended(place.start(*command)) as process:
+        wait_for(lambda: len(place.recorded()) >= 2, process, place)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130, output(place)
+    before = place.recorded()
+    unfinished = place.run("report", "loaders-smoke-people")
+    assert unfinished.returncode == 0, unfinished.stderr
+    assert "**Unfinished: " in (place.folder / "reports" / "loaders-smoke-people" / "report.md").read_text()
+    done = place.run(*command)
+    assert done.returncode == 0, done.stderr
+    assert "Report: reports/loaders-smoke-people/report.md" in done.stdout
+    recorded = place.recorded()
+    assert len(recorded) == len(set(recorded)) == 5
+    assert set(before) < set(recorded)
+    rows = pd.read_csv(place.folder / "reports" / "loaders-smoke-people" / "measurements.csv")
+    assert set(rows["page_cache"]) == {"warm"}
+    assert (rows.loc[rows["arm"] == "end_to_end", "hashes"].str.len() > 2).all()
+    assert place.run_states().get("RUNNING", 0) == 0
+
+
+def test_a_worker_that_is_killed_is_a_row_and_the_study_goes_on(own):
+    done = own.run("study", "loaders", *SMALL, "--dataset", "own:Killed", "--json")
+    assert done.returncode == 3, done.stderr
+    found = json.loads(done.stdout)
+    assert {each["num_workers"]: each["status"] for each in found["configurations"]} == {
+        0: "complete",
+        1: "out_of_memory",
+    }
+    assert found["recommended"]["num_workers"] == 0
+    assert "No step was given" in found["verdict"]
+    assert "ran out of memory" in found["verdict"]
+
+
+def test_configurations_that_deliver_different_batches_fail_the_study(own):
+    done = own.run("study", "loaders", *SMALL, "--dataset", "own:Different")
+    assert done.returncode == 1
+    assert "delivered different batches" in done.stderr
+    assert "Derive their randomness from the index" in done.stderr
+    assert "Traceback" not in done.stderr
+    report = own.run("report", "loaders-smoke-Different", "--json")
+    found = json.loads(report.stdout)
+    assert found["recommended"] is None
+    assert "nothing can be compared" in found["verdict"]
+
+
+def test_a_plan_is_shown_and_nothing_run(own):
+    done = own.run("study", "loaders", *SMALL, "--dataset", "own:Points", "--dry-run", "--json")
+    found = json.loads(done.stdout)
+    assert (found["status"], found["measurements_a_block"]) == ("planned", 2)
+    assert not (own.folder / "mlflow.db").exists()
+
+
+def test_advice_in_one_line(own):
+    done = own.run(
+        "loader", "advise", "--dataset", "own:Points", "--step-ms", "5", "--num-workers", "0,1", "--batch-size", "4"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "    DataLoader(dataset, batch_size=4" in done.stdout
