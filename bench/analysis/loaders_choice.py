@@ -57,7 +57,13 @@ def default_configuration(frame: pd.DataFrame, chosen: Any) -> pd.Series | None:
     """PyTorch's defaults at the chosen batch size, or None where they were not measured."""
     same = frame[(frame["batch_size"] == chosen["batch_size"]) & (frame["status"] == COMPLETE)]
     same = same[(same["num_workers"] == 0) & ~same["pin_memory"].astype(bool)]
+    same = same[same["cv2_threads"] == usual_cv2_threads(frame)]
     return None if same.empty else same.iloc[0]
+
+
+def usual_cv2_threads(frame: pd.DataFrame) -> int:
+    """OpenCV's threads where they are not what is tried: PyTorch has no default for them."""
+    return int(frame["cv2_threads"].mode().iloc[0])
 
 
 def gain(rows: pd.DataFrame, chosen: Any, other: Any) -> Gain:

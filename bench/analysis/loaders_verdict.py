@@ -27,6 +27,7 @@ from bench.analysis.loaders_choice import (
     default_configuration,
     fastest,
     gain,
+    usual_cv2_threads,
 )
 from bench.analysis.loaders_configurations import NOT_PINNED, pool_pinning, summarize_configurations
 
@@ -120,6 +121,7 @@ def loaders_verdict(
         *_knee_sentences(bend, curve, bound),
         *_limit_sentences(chosen, noise),
         *_straggler_sentences(chosen),
+        *_threads_sentences(frame, chosen),
         *_fault_sentences(frame),
         *closing,
     ]
@@ -131,7 +133,7 @@ def _curve(frame: pd.DataFrame, chosen: pd.Series) -> pd.DataFrame:
     own = worker_curve(frame, chosen)
     plain = chosen.copy()
     plain[list(WORKER_SETTINGS)] = None
-    plain["cv2_threads"] = frame["cv2_threads"].mode().iloc[0]
+    plain["cv2_threads"] = usual_cv2_threads(frame)
     grid = worker_curve(frame, plain)
     return grid if len(grid) > len(own) else own
 
@@ -236,6 +238,13 @@ def _straggler_sentences(chosen: pd.Series) -> list[str]:
         saved = " (persistent_workers=True saves the workers' start there)" if _starts_again(chosen) else ""
         found.append(f"The first batch takes {chosen['first_batch_s']:.2g} s{border}{saved}: images/s leave that out.")
     return found
+
+
+def _threads_sentences(frame: pd.DataFrame, chosen: pd.Series) -> list[str]:
+    """What a DataLoader's arguments cannot say."""
+    if chosen["cv2_threads"] == usual_cv2_threads(frame):
+        return []
+    return [f"It needs cv2.setNumThreads({int(chosen['cv2_threads'])}) in every process that makes samples."]
 
 
 def _starts_again(chosen: pd.Series) -> bool:

@@ -212,3 +212,46 @@ def test_a_call_names_only_what_differs_from_the_defaults():
         "DataLoader(dataset, batch_size=8, num_workers=3, prefetch_factor=4, persistent_workers=True, "
         "multiprocessing_context='spawn')"
     )
+
+
+def with_threads(factor):
+    """The compute-bound case, and 0 OpenCV threads around its best, so many times as fast."""
+    rows = simulated_rows(CASES["compute-bound"])
+    best = rows[(rows["num_workers"] == 1) & (rows["arm"] == "end_to_end")]
+    default = rows[(rows["num_workers"] == 0) & (rows["arm"] == "end_to_end")]
+    extra = pd.concat([best, default]).assign(cv2_threads=0)
+    return pd.concat([rows, extra.assign(images_per_s=factor * extra["images_per_s"])], ignore_index=True)
+
+
+def test_the_defaults_are_those_of_the_grid_also_where_opencv_s_threads_were_tried():
+    found = loaders_verdict(with_threads(0.8), noise=0.02)
+    assert found.gain.ratio == pytest.approx(1.2, abs=0.05)
+    assert (found.knee, found.flips_at) == (1, 1)
+    assert "cv2.setNumThreads" not in found.text
+
+
+def test_threads_that_are_worth_it_are_named_since_no_argument_of_the_loader_says_them():
+    found = loaders_verdict(with_threads(1.5), noise=0.02)
+    assert found.recommended["cv2_threads"] == 0
+    assert "It needs cv2.setNumThreads(0) in every process that makes samples." in found.text
+    assert found.gain.ratio > 1.5
+    assert found.knee == 1, "the curve is the grid's"
+
+
+def test_pinning_that_was_asked_for_and_could_do_nothing_is_told():
+    rows = simulated_rows(CASES["compute-bound"])
+    assert NOT_PINNED in loaders_verdict(rows, pinning_idle=True).sentences
+
+
+def test_without_a_step_nothing_is_said_of_training():
+    rows = simulated_rows(CASES["loader-bound"])
+    found = loaders_verdict(rows[rows["arm"] == "end_to_end"], has_step=False)
+    assert "No step was given" in found.text
+    assert "Training" not in found.text
+    assert found.bottleneck == "loader-bound"
+
+
+def test_different_batches_leave_nothing_to_recommend():
+    found = loaders_verdict(simulated_rows(CASES["loader-bound"]), different=["a delivered another batch 0 than b."])
+    assert (found.recommended, found.call) == (None, "")
+    assert "nothing can be compared. a delivered another batch" in found.text

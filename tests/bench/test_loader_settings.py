@@ -148,6 +148,8 @@ def test_what_cannot_be_loaded_is_refused_before_anything_is_measured(tmp_path, 
         prepare(dataset="no_such_module:Data")
     with pytest.raises(SettingsError, match="no map-style data set"):
         prepare(dataset="tests.support.troubled_data:LENGTH")
+    with pytest.raises(SettingsError, match="needs no arguments"):
+        prepare(dataset="torch.utils.data:TensorDataset.__init__")
     with pytest.raises(SettingsError, match="give one of the two"):
         prepare(dataset="tests.support.troubled_data:Random", data=tmp_path)
     with pytest.raises(DataError, match="no such folder"):

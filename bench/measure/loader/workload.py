@@ -208,7 +208,15 @@ class DottedDataset:
     def __call__(self) -> Any:
         """The data set. Raises SettingsError where the path leads nowhere."""
         found = _at(self.path, "--dataset")
-        return found() if isinstance(found, type) or not hasattr(found, "__getitem__") else found
+        if not callable(found) or (hasattr(found, "__getitem__") and not isinstance(found, type)):
+            return found
+        try:
+            return found()
+        except Exception as error:
+            raise SettingsError(
+                f"--dataset {self.path}: making it failed with {type(error).__name__}: {error}. Name an object, or a "
+                "class or function that needs no arguments."
+            ) from error
 
 
 def _at(path: str, option: str) -> Any:
