@@ -118,6 +118,7 @@ def study_analysis(
     *,
     optimizers: Sequence[str] = (),
     lr_ranges: Mapping[str, tuple[float, float]] | None = None,
+    resamples: int = 4999,
 ) -> StudyAnalysis:
     """Analyse the raw trials of an optimizers study, finished or not. The order of the rows changes nothing.
 
@@ -129,6 +130,7 @@ def study_analysis(
         curves: One row an evaluation: trial_id, step, train_seconds, ap, val_loss.
         optimizers: The study's optimizers in its order, for where nothing is ranked; those in the records otherwise.
         lr_ranges: Low and high of the learning rates searched, by optimizer.
+        resamples: Of each interval's bootstrap; no claim depends on it.
 
     Raises:
         ValueError: The records or curves have rows but lack a column, or hold two confirm trials of one optimizer and
@@ -137,8 +139,8 @@ def study_analysis(
     records, of_controls = split_controls(records)
     names = short_names([*optimizers, *sorted(records["optimizer"].astype(str).unique())])
     scores = score_table(records)
-    comparisons = paired_comparisons(scores)
-    ranking = summarize(records, curves)
+    comparisons = paired_comparisons(scores, resamples=resamples)
+    ranking = summarize(records, curves, resamples=resamples)
     confirmed = ranking[ranking["n"] > 0]
     comparable = len(confirmed) > 0 and not none_completed(confirmed) and not budget_too_small(confirmed)
     if not comparable:

@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -139,6 +140,7 @@ def _serve(
     send: Connection, lifeline: Connection, told: Any, function: Callable[..., Any], arguments: tuple[Any, ...]
 ) -> None:
     """The process: answers with (status, value, message)."""
+    warnings.filterwarnings("ignore", "This DataLoader will create")  # more workers than cores: that is the question
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the process that started this one
     threading.Thread(target=_leave_with_parent, args=(lifeline,), daemon=True).start()
     # A spawned process would start processes of its own by spawning, too, whatever the system's default is.
