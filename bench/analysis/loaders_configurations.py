@@ -35,7 +35,7 @@ MEDIANS = (
     "gpu_utilization_percent",
 )
 """Of the arm `end_to_end`, over the repeats."""
-PEAKS = ("peak_memory_bytes", "shm_peak_bytes", "gpu_memory_bytes")
+PEAKS = ("peak_memory_bytes", "shm_peak_bytes", "gpu_memory_bytes", "gpu_others_bytes")
 """The largest over the repeats and arms."""
 
 NOT_PINNED = "Without an accelerator pin_memory does nothing: it had no effect to measure and is not ranked."

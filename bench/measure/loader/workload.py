@@ -18,6 +18,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from bench.measure.loader.configuration import LoaderConfiguration
+from bench.measure.loader.device_step import on_device
 from bench.measure.loader.loop import Step
 from posemodel.data.loader import EpochSampler, prepare_process
 from posemodel.errors import SettingsError
@@ -48,7 +49,7 @@ class Workload(Protocol):
         ...
 
     def make_step(self) -> Step:
-        """A step on a batch of that loader; it returns when the device has done with it."""
+        """A step on a batch of that loader (see `Step`)."""
         ...
 
 
@@ -134,7 +135,7 @@ class DatasetWorkload:
 
     def make_step(self) -> Step:
         """See `Workload`."""
-        return self.step()
+        return on_device(self.step(), self.device)
 
 
 def opened(loader: DataLoader[Any], sampler: EpochSampler, configuration: LoaderConfiguration) -> OpenLoader:

@@ -4,6 +4,8 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pandas as pd
+
 from bench.analysis.columns import COMPLETE
 from bench.report.cells import interval_cell, number_cell
 from bench.report.loaders.result import LoaderResult
@@ -26,6 +28,8 @@ DETAIL_COLUMNS = (
     "memory (GB)",
     "/dev/shm (MB)",
 )
+CONTEXT_BYTES = 1e9
+"""Of a GPU's memory: what driver and contexts may hold beside the process's own; more is somebody else's."""
 GPU_COLUMNS = ("configuration", "GPU busy (%)", "GPU memory (GB)")
 NEED_COLUMNS = ("num_workers", "batch_size", "memory (GB)", "/dev/shm (MB)")
 
@@ -119,10 +123,18 @@ def _details(result: LoaderResult) -> list[str]:
             ]
             for row in _complete(result)
         ]
-        parts += [markdown_table(GPU_COLUMNS, rows), prose("Of this GPU and this process, by NVML.")]
+        parts += [markdown_table(GPU_COLUMNS, rows), prose(_gpu_kind(frame))]
     if result.transfers is not None:
         parts.append(_transfers(result.transfers))
     return parts
+
+
+def _gpu_kind(frame: pd.DataFrame) -> str:
+    told = (
+        "*GPU memory*: of the measured process. *GPU busy*: share of time in which anything ran on this GPU, by NVML."
+    )
+    others = frame["gpu_others_bytes"].max()
+    return told + f" Others held up to {others / 1e9:.1f} GB of it." if others > CONTEXT_BYTES else told
 
 
 def _transfers(found: Mapping[str, Any]) -> str:
@@ -165,13 +177,14 @@ def _needs(result: LoaderResult) -> list[str]:
         for need in result.needs
     ]
     free = result.limits
-    shm = "no /dev/shm here" if free.get("shm_free_bytes") is None else f"{free['shm_free_bytes'] / 1e9:.1f} GB of it"
+    shm_free = free.get("shm_free_bytes")
+    shm = "" if shm_free is None else f" and {shm_free / 1e9:.1f} GB of /dev/shm"
     return [
         "## What was predicted",
         markdown_table(NEED_COLUMNS, rows),
         prose(
             f"From one look at the data, before the first measurement; {free.get('memory_free_bytes', 0) / 1e9:.1f} GB "
-            f"of memory were free, and {shm}. What needs more than nine tenths is skipped, not tried until it crashes."
+            f"of memory{shm} were free. What needs more than nine tenths is skipped, not tried until it crashes."
         ),
     ]
 
