@@ -1,11 +1,11 @@
 """A loader study's result from its measurements in MLflow: the verdict, put together with what was measured."""
 
 import json
-import shlex
 from typing import Any
 
 import pandas as pd
 
+from bench.again import again
 from bench.analysis.loaders_configurations import COMPUTE, NOT_COPIED, NOT_PINNED, SETTINGS, configuration_key
 from bench.analysis.loaders_delivery import different_deliveries
 from bench.analysis.loaders_verdict import loaders_verdict
@@ -51,7 +51,7 @@ def load_loader_result(runs: StudyRuns) -> LoaderResult:
         limits=found,
         machine=runs.machine(),
         finished=runs.finished(),
-        command=_again(spec),
+        command=again(spec.kind, spec.name, spec.preset, data=None if spec.dataset else spec.data),
     )
 
 
@@ -83,10 +83,3 @@ def delivery_faults(rows: pd.DataFrame) -> list[str]:
 def _named(row: dict[str, Any]) -> str:
     values = json.loads(configuration_key(row))
     return ", ".join(f"{name} {value}" for name, value in zip(SETTINGS, values, strict=True) if value is not None)
-
-
-def _again(spec: LoaderSpec) -> str:
-    """The command that makes the study again under another name, from the study file beside the report."""
-    words = ["posebench", "study", "loaders", "--preset", spec.preset, "--study", f"reports/{spec.name}/study.toml"]
-    data = [] if spec.dataset else ["--data", str(spec.data)]
-    return shlex.join([*words, *data, "--name", f"{spec.name}-again"])

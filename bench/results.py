@@ -1,20 +1,17 @@
 """A study's result from its records: every analysis that the report shows, put together. Runs nothing."""
 
-import shlex
 from collections.abc import Callable
-from pathlib import Path
 
 import pandas as pd
 
+from bench.again import again
 from bench.analysis import StudyAnalysis, study_analysis, time_use
 from bench.plan import total_trials
 from bench.record import Samples, Status
 from bench.report.result import LeaderSamples, StudyResult
-from bench.report.write import STUDY
 from bench.space import from_document, log_ranges
 from bench.spec import StudySpec
 from bench.tracking_view import EVALUATED, StudyRuns
-from posemodel.data.synthetic import marker_of
 
 
 def load_result(tracker: StudyRuns) -> StudyResult:
@@ -45,7 +42,7 @@ def analyse(
         time_use=time_use(records, sessions),
         leader_samples=_leader_samples(found, samples_of),
         machine=machine,
-        command=again(spec, _at_once(records)),
+        command=again(spec.kind, spec.name, spec.preset, data=spec.data, options=_at_once(records)),
     )
 
 
@@ -65,27 +62,7 @@ def _leader_samples(found: StudyAnalysis, samples_of: Callable[[str], Samples | 
     return None
 
 
-def _at_once(records: pd.DataFrame) -> int | None:
-    """How many trials ran at once, as they recorded it; None before there is one."""
+def _at_once(records: pd.DataFrame) -> tuple[str, ...]:
+    """The option that lets as many trials run at once as they recorded; none before there is one."""
     most = records["concurrent_trials"].max() if "concurrent_trials" in records else None
-    return None if most is None or pd.isna(most) or most < 1 else int(most)
-
-
-def again(spec: StudySpec, workers: int | None = None) -> str:
-    """The commands that make the study again under another name, from the study file beside the report.
-
-    Run where it was run first; a synthetic data set is made again if it is gone.
-    """
-    here = Path.cwd()
-    data = spec.data.relative_to(here) if spec.data.is_relative_to(here) else spec.data
-    at_once = [] if workers is None else ["--workers", str(workers)]
-    study_file = Path("reports") / spec.name / STUDY
-    words = ["posebench", "study", "optimizers", "--preset", spec.preset, "--study", str(study_file)]
-    command = " \\\n    ".join(
-        map(shlex.join, (words, ["--data", str(data), "--name", f"{spec.name}-again", *at_once]))
-    )
-    made = marker_of(spec.data)
-    if made is None:
-        return command
-    synth = ["posebench", "data", "synth", str(data), "--images", str(made["images"]), "--seed", str(made["seed"])]
-    return f"{shlex.join(synth)}\n{command}"
+    return () if most is None or pd.isna(most) or most < 1 else ("--workers", str(int(most)))
