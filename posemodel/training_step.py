@@ -8,7 +8,7 @@ from posemodel.config import InputSettings
 from posemodel.data.loader import Batch
 from posemodel.loss import pose_loss
 from posemodel.network import PoseNetwork
-from posemodel.predict import to_device
+from posemodel.prediction import to_device
 from posemodel.throughput import ThroughputMeter
 
 

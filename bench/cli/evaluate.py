@@ -9,7 +9,7 @@ from bench.cli.output import log, log_left_out, print_json, print_table
 
 if TYPE_CHECKING:
     from posemodel.data.coco import PackedSplit
-    from posemodel.evaluate import Scores
+    from posemodel.evaluation import Scores
 
 ORACLE_SIZE = 368
 ORACLE_STRIDE = 8
@@ -71,7 +71,7 @@ def evaluate(
         if annotations is None:
             raise SettingsError("--annotations: --predictions needs the annotation file that it is scored against.")
         from posemodel.data.left_out import NOTHING
-        from posemodel.evaluate import score_file
+        from posemodel.evaluation import score_file
 
         left_out = [NOTHING]
         scores = score_file(predictions, annotations, skip_bad=skip_bad, on_left_out=left_out.append)
@@ -123,7 +123,7 @@ def _checkpoint_scores(
     from posemodel.errors import SettingsError
     from posemodel.network import input_geometry
     from posemodel.network.weights import load_network
-    from posemodel.predict import predict_split
+    from posemodel.prediction import predict_split
 
     if write_predictions is not None and write_predictions.exists():
         raise SettingsError(f"--write-predictions {write_predictions}: exists; it is not overwritten.")

@@ -111,7 +111,7 @@ def train(
     from posemodel.config import AugmentSettings, LoaderSettings, TrainSettings, in_words
     from posemodel.device import choose_device
     from posemodel.errors import SettingsError
-    from posemodel.train import train as run_train
+    from posemodel.training import train as run_train
 
     hyperparameters = {**_options(option or []), "weight_decay": weight_decay}
     if lr is not None:

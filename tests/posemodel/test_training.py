@@ -20,7 +20,7 @@ from posemodel.network import build_network
 from posemodel.network.weights import load_network
 from posemodel.schedule import TimeBudget, schedule_factor
 from posemodel.throughput import ThroughputMeter, Totals
-from posemodel.train import (
+from posemodel.training import (
     BEST_FILE,
     LAST_FILE,
     RESUME_FILE,

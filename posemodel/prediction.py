@@ -15,7 +15,7 @@ from posemodel.data.coco import PackedSplit
 from posemodel.data.device_targets import make_targets
 from posemodel.data.loader import Batch, PoseDataset, build_loader
 from posemodel.decode import Detections, decode_batch
-from posemodel.evaluate import KeypointScorer, Scores
+from posemodel.evaluation import KeypointScorer, Scores
 from posemodel.loss import pose_loss
 from posemodel.network import Maps, PoseNetwork
 

@@ -26,7 +26,7 @@ from posemodel.errors import CheckpointError, DataError, SettingsError
 from posemodel.network import PoseNetwork, build_network, input_geometry
 from posemodel.network.backbones import load_vgg19_weights
 from posemodel.network.weights import CheckpointInfo, save_weights
-from posemodel.predict import validate, validation_loader
+from posemodel.prediction import validate, validation_loader
 from posemodel.schedule import budget_of
 from posemodel.throughput import ThroughputMeter, Totals
 from posemodel.training_state import Progress, TrainingState, optimizer_state_bytes
