@@ -1,6 +1,7 @@
 """What every network has: a backbone that can be frozen, stages of maps, an input format, a stride."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -48,6 +49,10 @@ class PoseNetwork(nn.Module, ABC):
     @abstractmethod
     def stages(self, images: torch.Tensor) -> list[Maps]:
         """Normalised images (B, 3, S, S) -> the maps of every stage."""
+
+    def later_stages(self) -> Iterable[nn.Module]:
+        """The modules that only the stages after the first have: some recipes train them faster."""
+        return ()
 
     def forward(self, images: torch.Tensor) -> list[Maps]:
         """RGB uint8 (B, 3, S, S) -> maps of every stage; the last is the answer.

@@ -58,6 +58,10 @@ class Small(PoseNetwork):
             # Nearly every cell is background: learned from zero, it would fill the first steps' gradients.
             head.bias.data.view(-1, UPSAMPLING**2)[BACKGROUND] = 1
 
+    def later_stages(self) -> list[nn.Module]:
+        """The second stage."""
+        return [self.second]
+
     def stages(self, images: torch.Tensor) -> list[Maps]:
         """Normalised images (B, 3, S, S), S a multiple of 16 -> two stages of maps (B, ., S/4, S/4)."""
         eight, sixteen = self.backbone(images)

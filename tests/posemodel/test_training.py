@@ -25,10 +25,10 @@ from posemodel.training import (
     LAST_FILE,
     RESUME_FILE,
     TrainResult,
-    open_training_splits,
     optimizer_state_bytes,
     train,
 )
+from posemodel.training_data import open_training_splits
 from tests.support.coco_builder import CocoBuilder
 
 CPU = torch.device("cpu")
