@@ -6,7 +6,6 @@ said by the first, or true where any says so.
 """
 
 import inspect
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,32 +19,17 @@ from torch.nn.parallel import DistributedDataParallel
 from posemodel.config import Device
 from posemodel.device import choose_device
 from posemodel.errors import ProcessError, SettingsError
+from posemodel.launch import launched, place_on_machine
 
 T = TypeVar("T")
 
 LONGEST_WAIT = timedelta(hours=6)
 """For the first process, while it validates: after this the others give it up. One that has died is noticed at once."""
-_ADDRESS = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-"""Environment variables that torchrun sets, and others that start processes as it does."""
 _SYNC_BUFFERS = "broadcast_buffers"
 if "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters:  # newer PyTorch's name for it
     _SYNC_BUFFERS = "forward_sync_buffers"
 _LOST = ("connection closed by peer", "connection reset by peer", "broken pipe", "socket", "timed out", "gloo")
 """What PyTorch's errors say where another process has gone; they have no class of their own in all versions."""
-
-
-def launched() -> bool:
-    """Whether this is one of several processes started to train together."""
-    return distributed.is_available() and (
-        distributed.is_initialized() or (_from_environment("WORLD_SIZE") > 1 and all(n in os.environ for n in _ADDRESS))
-    )
-
-
-def is_first() -> bool:
-    """Whether this process speaks for all: it alone prints and writes."""
-    if not launched():
-        return True
-    return (distributed.get_rank() if distributed.is_initialized() else _from_environment("RANK")) == 0
 
 
 @dataclass
@@ -114,15 +98,17 @@ class Team:
 
 @contextmanager
 def joined(device: Device) -> Iterator[Team]:
-    """The team of this process, left at the block's end; alone unless `launched`.
+    """The team of this process, left at the block's end; alone unless it was started with others.
 
-    Takes a process group that the caller has made as it is (it needs a backend for CPU tensors), and does not end it.
+    A process group that the caller has made is taken as it is (it needs a backend for CPU tensors), and not ended.
     Raises SettingsError where a process has no device of its own, ProcessError where another process has gone.
     """
-    if not launched():
+    ours = not (distributed.is_available() and distributed.is_initialized())
+    if ours and not launched():
         yield Team(choose_device(device))
         return
-    ours = not distributed.is_initialized()
+    if not distributed.is_available():
+        raise SettingsError("This PyTorch was built without torch.distributed: train in one process.")
     chosen = _own_device(device)
     if ours:
         backend = "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo"
@@ -150,7 +136,7 @@ def _own_device(name: Device) -> torch.device:
     if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
     choose_device("cuda")
-    place, devices = _from_environment("LOCAL_RANK"), torch.cuda.device_count()
+    place, devices = place_on_machine(), torch.cuda.device_count()
     if place >= devices:
         raise SettingsError(
             f"device: process {place} of this machine has no GPU of its own, there are {devices}. "
@@ -158,9 +144,3 @@ def _own_device(name: Device) -> torch.device:
         )
     torch.cuda.set_device(place)
     return torch.device("cuda", place)
-
-
-def _from_environment(name: str) -> int:
-    """A number that torchrun tells; 0 where there is none."""
-    text = os.environ.get(name, "")
-    return int(text) if text.isdigit() else 0

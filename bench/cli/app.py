@@ -11,6 +11,7 @@ from bench.execute import interruption
 from bench.execute.interruption import INTERRUPTED
 from posemodel import __version__
 from posemodel.errors import PosemodelError, SettingsError
+from posemodel.launch import is_first
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
 
@@ -97,7 +98,7 @@ def _run() -> None:
         code = (
             INTERRUPTED  # a library that is interrupted may make an error of its own of it, in an import for instance
         )
-    if code == INTERRUPTED:
+    if code == INTERRUPTED and is_first():
         print(
             "posebench: interrupted; what was done is kept, the same command goes on (train: with --resume).",
             file=sys.stderr,

@@ -25,8 +25,8 @@ from posemodel.data.augment import Warp, letterbox, random_colour, random_warp
 from posemodel.data.coco import PackedSplit
 from posemodel.data.image_files import decoded_smaller
 from posemodel.data.targets import make_heatmaps, make_pafs
-from posemodel.distributed import launched
 from posemodel.errors import DataError, SettingsError
+from posemodel.launch import launched
 
 CV2_THREADS_PER_WORKER = 1
 """OpenCV would start as many threads as the machine has cores in every worker."""
