@@ -39,7 +39,8 @@ class Team:
     device: torch.device
     rank: int = 0
     size: int = 1
-    _parallel: tuple[frozenset[str], nn.Module] | None = field(default=None, repr=False)
+    _parallel: list[tuple[frozenset[str], DistributedDataParallel]] = field(default_factory=list, repr=False)
+    """With the names of the parameters that it averages; the last is in use."""
 
     @property
     def first(self) -> bool:
@@ -78,17 +79,25 @@ class Team:
         if self.size == 1:
             return network
         trained = frozenset(name for name, parameter in network.named_parameters() if parameter.requires_grad)
-        if self._parallel is None or self._parallel[0] != trained:
-            self._parallel = (
-                trained,
-                DistributedDataParallel(
-                    network,
-                    device_ids=[self.device] if self.device.type == "cuda" else None,
-                    **{_SYNC_BUFFERS: False},
-                    gradient_as_bucket_view=True,
-                ),
+        if not self._parallel or self._parallel[-1][0] != trained:
+            wrapped = DistributedDataParallel(
+                network,
+                device_ids=[self.device] if self.device.type == "cuda" else None,
+                **{_SYNC_BUFFERS: False},
+                gradient_as_bucket_view=True,
             )
-        return self._parallel[1]
+            self._parallel.append((trained, wrapped))
+        return self._parallel[-1][1]
+
+    def release(self) -> None:
+        """Let go of the process group, before it is destroyed.
+
+        Where a DistributedDataParallel is the last to hold a gloo group (an error's traceback keeps it, say), the group
+        ends when it is freed, holding Python's lock, and joins threads that wait for that lock: for ever.
+        """
+        for _, wrapped in self._parallel:
+            wrapped.reducer = wrapped.logger = None
+        self._parallel.clear()
 
     def _reduced(self, value: float, operation: "distributed.ReduceOp.RedOpType") -> float:
         numbers = torch.tensor([value], dtype=torch.float64)
@@ -113,8 +122,8 @@ def joined(device: Device) -> Iterator[Team]:
     if ours:
         backend = "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo"
         distributed.init_process_group(backend, timeout=LONGEST_WAIT)
+    team = Team(chosen, distributed.get_rank(), distributed.get_world_size())
     try:
-        team = Team(chosen, distributed.get_rank(), distributed.get_world_size())
         yield team
         team.any(False)  # none leaves while another still asks
     except RuntimeError as error:
@@ -126,6 +135,7 @@ def joined(device: Device) -> Iterator[Team]:
         raise
     finally:
         if ours:
+            team.release()
             distributed.destroy_process_group()
 
 
