@@ -15,7 +15,7 @@ NETWORKS: dict[str, type[PoseNetwork]] = {
     "small": Small,
 }
 
-__all__ = ["NETWORKS", "Maps", "PoseNetwork", "build_network", "input_geometry", "network_class"]
+__all__ = ["NETWORKS", "Maps", "PoseNetwork", "build_network", "geometry_of", "input_geometry", "network_class"]
 
 
 def network_class(name: str) -> type[PoseNetwork]:
@@ -29,7 +29,13 @@ def network_class(name: str) -> type[PoseNetwork]:
 
 def input_geometry(name: str, size: int | None = None) -> InputSettings:
     """Input side (None: the network's default) and stride of a network; SettingsError names the nearest valid side."""
-    network = network_class(name)
+    return geometry_of(network_class(name), size, name=name)
+
+
+def geometry_of(
+    network: PoseNetwork | type[PoseNetwork], size: int | None = None, *, name: str = "this network"
+) -> InputSettings:
+    """As ``input_geometry``, of a network itself; ``name`` is what an error calls it."""
     size = network.default_size if size is None else size
     if size % network.size_multiple:
         nearest = max(round(size / network.size_multiple), 2) * network.size_multiple
