@@ -6,7 +6,21 @@ from typing import Annotated
 
 import typer
 
-from bench.cli import compare, config, data, evaluate, info, loaders, report, speed, study, study_status, train, ui
+from bench.cli import (
+    compare,
+    config,
+    data,
+    evaluate,
+    info,
+    loaders,
+    predict,
+    report,
+    speed,
+    study,
+    study_status,
+    train,
+    ui,
+)
 from bench.execute import interruption
 from bench.execute.interruption import INTERRUPTED
 from posemodel import __version__
@@ -33,6 +47,7 @@ app.add_typer(config.app, name="config")
 app.add_typer(speed.app, name="speed")
 app.command("train")(train.train)
 app.command("eval")(evaluate.evaluate)
+app.command("predict")(predict.predict)
 app.command("info")(info.info)
 app.command("report")(report.report)
 app.command("compare")(compare.compare)

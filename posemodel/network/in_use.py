@@ -30,7 +30,7 @@ def network_in_use(
             network.to(choose_device(device))
         return network, geometry_of(network, size)
     loaded, info = load_network(Path(network), choose_device(device))
-    return loaded, geometry_of(loaded, info.size if size is None else size)
+    return loaded, geometry_of(loaded, info.size if size is None else size, name=info.network)
 
 
 @contextmanager
