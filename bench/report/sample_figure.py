@@ -116,9 +116,8 @@ def _directions(x: NDArray[np.float64], y: NDArray[np.float64], *, opaque: bool 
     """RGBA (h, w, 4) of vectors: the angle is the hue, the length the opacity (or opaque where there is one)."""
     length = np.clip(np.hypot(x, y), 0, 1)
     hue = (np.arctan2(y, x) / (2 * np.pi)) % 1
-    return np.dstack(
-        [hsv_to_rgb(np.dstack([hue, np.ones_like(hue), np.ones_like(hue)])), length > 0 if longest else length]
-    )
+    full = np.ones_like(hue)
+    return np.dstack([hsv_to_rgb(np.dstack([hue, full, full])), length > 0 if opaque else length])
 
 
 def _grey(image: NDArray[np.uint8]) -> NDArray[np.float64]:
