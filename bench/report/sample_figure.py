@@ -89,7 +89,8 @@ def _heatmaps(axis: plt.Axes, image: NDArray[np.uint8], heatmaps: NDArray[np.flo
         vmax=1,
         alpha=0.25 + 0.65 * highest,
     )
-    axis.figure.colorbar(drawn, ax=axis, fraction=0.046, pad=0.02, location="bottom")
+    bar = axis.inset_axes((0, -0.06, 1, 0.03))  # a part of the panel, which stays as large as those beside it
+    axis.figure.colorbar(drawn, cax=bar, orientation="horizontal")
     axis.set_title(f"Heatmaps, {len(highest)} cells: the highest of the {skeleton.NUM_PARTS} parts")
 
 
