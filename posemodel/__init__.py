@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from posemodel.data.coco import PackedSplit, open_split
     from posemodel.data.synthetic import generate
     from posemodel.decode import DecodeSettings, Detections, decode_batch
-    from posemodel.draw import draw_people
+    from posemodel.draw import draw_people, draw_to_scale
     from posemodel.errors import CheckpointError, DataError, PosemodelError, SettingsError
     from posemodel.evaluation import Scores
     from posemodel.network import NETWORKS, Maps, PoseNetwork, build_network
@@ -44,6 +44,7 @@ __all__ = [
     "build_network",
     "decode_batch",
     "draw_people",
+    "draw_to_scale",
     "evaluate",
     "generate",
     "iter_predictions",
@@ -66,6 +67,7 @@ _MODULE_OF = {
     "Detections": "decode",
     "decode_batch": "decode",
     "draw_people": "draw",
+    "draw_to_scale": "draw",
     "CheckpointError": "errors",
     "DataError": "errors",
     "PosemodelError": "errors",
