@@ -25,13 +25,19 @@ class Picture(NamedTuple):
 
 
 def pictures_below(folder: Path, *, leave_out: Path | None = None) -> list[Path]:
-    """The picture files of a folder and of those in it, sorted; hidden ones and all below ``leave_out`` are not."""
+    """The picture files of a folder and of those in it, sorted; without hidden ones.
+
+    ``leave_out``: a folder below it that is not searched.
+    """
     found = []
+    left_out = leave_out.resolve() if leave_out is not None else None
+    if left_out is not None and folder.resolve() not in left_out.parents:
+        left_out = None
     for path in sorted(folder.rglob("*")):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
         if hidden or path.suffix.lower() not in SUFFIXES or not path.is_file():
             continue
-        if leave_out is None or leave_out.resolve() not in path.resolve().parents:
+        if left_out is None or left_out not in path.resolve().parents:
             found.append(path)
     return found
 

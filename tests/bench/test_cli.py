@@ -113,7 +113,9 @@ except SystemExit as end:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["study", "--help"], ["study", "optimizers", "--help"], ["speed", "--help"]], ids=" ".join
+    "arguments",
+    [["--help"], ["study", "--help"], ["study", "optimizers", "--help"], ["speed", "--help"], ["predict", "--help"]],
+    ids=" ".join,
 )
 def test_help_imports_no_heavy_library(arguments):
     process = subprocess.run(

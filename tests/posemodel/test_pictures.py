@@ -151,3 +151,5 @@ def test_a_folder_is_searched_with_all_below_it(tmp_path: Path) -> None:
     names = [path.relative_to(tmp_path).as_posix() for path in pictures_below(tmp_path)]
     assert names == ["a.PNG", "b.jpg", "deep/er/c.webp", "drawn/f.jpg"]
     assert len(pictures_below(tmp_path, leave_out=tmp_path / "drawn")) == 3
+    for not_below in (tmp_path, tmp_path.parent):
+        assert len(pictures_below(tmp_path, leave_out=not_below)) == 4
