@@ -39,9 +39,7 @@ def main() -> None:
         settings,
         lambda parameters: torch.optim.Adam(parameters, lr=2e-3),
         out=arguments.out,
-        on_metrics=lambda step, metrics: (
-            print(f"step {step}: loss {metrics['loss']:.4f}") if "loss" in metrics else None
-        ),
+        on_metrics=show,
     )
     print(f"{result.status} after {result.step} steps at {result.metrics['images_per_s']:.1f} images/s")
 
