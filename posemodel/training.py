@@ -24,7 +24,7 @@ from posemodel.data.loader import PoseDataset, build_loader, targets_in_workers
 from posemodel.device import choose_device
 from posemodel.errors import CheckpointError, DataError, SettingsError
 from posemodel.network import PoseNetwork, build_network, input_geometry
-from posemodel.network.backbones import Vgg19Front, load_vgg19_weights
+from posemodel.network.backbones import load_vgg19_weights
 from posemodel.network.weights import CheckpointInfo, save_weights
 from posemodel.prediction import validate, validation_loader
 from posemodel.schedule import budget_of
@@ -112,7 +112,7 @@ def train(
 
     network = build_network(settings.network, seed=settings.seed)
     if settings.backbone_weights is not None:
-        if not isinstance(network.backbone, Vgg19Front):
+        if not isinstance(network.backbone, nn.Sequential):
             raise SettingsError(f"backbone_weights: the backbone of {settings.network} is not VGG19.")
         load_vgg19_weights(network.backbone, settings.backbone_weights)
     network.precision = settings.precision

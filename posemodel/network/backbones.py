@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from posemodel.errors import CheckpointError
+from posemodel.errors import CheckpointError, SettingsError
 from posemodel.network.state_files import read_state
 
 VGG19_FIRST_TEN = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, 256, "pool", 512, 512)
@@ -56,8 +56,13 @@ def read_vgg19_front(path: Path) -> dict[str, torch.Tensor]:
     return {key: state.tensors[key] for key in own}
 
 
-def load_vgg19_weights(backbone: nn.Sequential, path: Path) -> None:
-    """Load torchvision's VGG19 state dict, or an imported one; CheckpointError if it does not fit."""
+def load_vgg19_weights(backbone: nn.Module, path: Path) -> None:
+    """Load torchvision's VGG19 state dict, or an imported one; CheckpointError if it does not fit.
+
+    SettingsError for the backbone of a network that is not built on VGG19.
+    """
+    if not isinstance(backbone, Vgg19Front):
+        raise SettingsError("backbone_weights: the backbone of this network is not VGG19.")
     front = read_vgg19_front(path)
     backbone.load_state_dict({key: front[f"features.{key}"] for key in backbone.state_dict()})
 

@@ -129,6 +129,10 @@ class Lightweight(PoseNetwork):
         self.initial_stage = _initial_stage()
         self.refinement_stages = nn.ModuleList(_refinement_stage() for _ in range(self.refinements))
 
+    def later_stages(self) -> list[nn.Module]:
+        """The refinements."""
+        return list(self.refinement_stages)
+
     def stages(self, images: torch.Tensor) -> list[Maps]:
         """Normalised images (B, 3, S, S) -> the initial and the refined maps (B, ., S/8, S/8)."""
         features = self.adapt(self.backbone(images))

@@ -54,6 +54,12 @@ def _stage(channels_in: int, widths: tuple[int, int], channels_out: int) -> nn.S
     return stage
 
 
+def _stages(channels_in: list[int], channels_out: int) -> nn.ModuleList:
+    """A stage for each number of channels that one sees, the first a narrower one."""
+    widths = [FIRST_WIDTHS] + [LATER_WIDTHS] * (len(channels_in) - 1)
+    return nn.ModuleList(_stage(seen, width, channels_out) for seen, width in zip(channels_in, widths, strict=True))
+
+
 class Openpose2019(PoseNetwork):
     """26,050,878 parameters; of its four stages of maps the first two are PAFs alone, so that each output counts once.
 
@@ -68,22 +74,17 @@ class Openpose2019(PoseNetwork):
     def __init__(self) -> None:
         super().__init__()
         self.backbone = vgg19_first_ten(last_rectifier=False)
-        self.adapt = nn.Sequential(
-            nn.PReLU(512, init=SLOPE), *_rectified(512, 256, 3), *_rectified(256, FEATURES, 3)
-        )  # fmt: skip
+        slopes = nn.PReLU(512, init=SLOPE)  # of conv4_2: not VGG's, hence not in the backbone
+        self.adapt = nn.Sequential(slopes, *_rectified(512, 256, 3), *_rectified(256, FEATURES, 3))
         keep_activations(self.adapt, slope=SLOPE)
-        self.paf_stages = nn.ModuleList(
-            _stage(FEATURES + NUM_PAFS, LATER_WIDTHS, NUM_PAFS)
-            if number
-            else _stage(FEATURES, FIRST_WIDTHS, NUM_PAFS)
-            for number in range(PAF_STAGES)
-        )  # fmt: skip
-        self.heatmap_stages = nn.ModuleList(
-            _stage(FEATURES + NUM_HEATMAPS + NUM_PAFS, LATER_WIDTHS, NUM_HEATMAPS)
-            if number
-            else _stage(FEATURES + NUM_PAFS, FIRST_WIDTHS, NUM_HEATMAPS)
-            for number in range(HEATMAP_STAGES)
-        )  # fmt: skip
+        with_pafs = FEATURES + NUM_PAFS
+        with_both = with_pafs + NUM_HEATMAPS
+        self.paf_stages = _stages([FEATURES] + [with_pafs] * (PAF_STAGES - 1), NUM_PAFS)
+        self.heatmap_stages = _stages([with_pafs] + [with_both] * (HEATMAP_STAGES - 1), NUM_HEATMAPS)
+
+    def later_stages(self) -> list[nn.Module]:
+        """All but the first of either kind."""
+        return [*self.paf_stages[1:], *self.heatmap_stages[1:]]
 
     def stages(self, images: torch.Tensor) -> list[Maps]:
         """Normalised images (B, 3, S, S) -> four stages of maps (B, ., S/8, S/8): PAFs, PAFs, both, both."""
