@@ -20,6 +20,7 @@ from bench.cli import (
     study_status,
     train,
     ui,
+    weights,
 )
 from bench.execute import interruption
 from bench.execute.interruption import INTERRUPTED
@@ -45,6 +46,7 @@ study.app.command("status")(study_status.status)
 app.add_typer(loaders.app, name="loader")
 app.add_typer(config.app, name="config")
 app.add_typer(speed.app, name="speed")
+app.add_typer(weights.app, name="weights")
 app.command("train")(train.train)
 app.command("eval")(evaluate.evaluate)
 app.command("predict")(predict.predict)

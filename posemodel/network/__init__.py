@@ -7,11 +7,17 @@ import torch
 from posemodel.config import MIN_SIZE, InputSettings
 from posemodel.errors import SettingsError
 from posemodel.network.base import Maps, PoseNetwork
+from posemodel.network.lightweight import Lightweight, Lightweight2, Lightweight3
+from posemodel.network.openpose_2019 import Openpose2019
 from posemodel.network.rtpose_vgg import RtposeVgg
 from posemodel.network.small import Small
 
 NETWORKS: dict[str, type[PoseNetwork]] = {
     "rtpose_vgg": RtposeVgg,
+    "openpose_2019": Openpose2019,
+    "lightweight": Lightweight,
+    "lightweight_2": Lightweight2,
+    "lightweight_3": Lightweight3,
     "small": Small,
 }
 
