@@ -13,6 +13,7 @@ from bench.cli import (
     evaluate,
     info,
     loaders,
+    networks,
     predict,
     report,
     speed,
@@ -51,6 +52,7 @@ app.command("train")(train.train)
 app.command("eval")(evaluate.evaluate)
 app.command("predict")(predict.predict)
 app.command("info")(info.info)
+app.command("networks")(networks.networks)
 app.command("report")(report.report)
 app.command("compare")(compare.compare)
 app.command("ui")(ui.ui)
