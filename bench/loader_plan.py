@@ -16,7 +16,6 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.columns import COMPLETE
-from bench.analysis.loaders_choice import cheapest_of_the_best
 from bench.analysis.loaders_configurations import (
     COMPUTE,
     END_TO_END,
@@ -24,14 +23,14 @@ from bench.analysis.loaders_configurations import (
     SETTINGS,
     configuration_key,
     plain_setting,
-    summarize_configurations,
     throughput_interval,
 )
+from bench.analysis.loaders_verdict import best_of_grid
 from bench.loader_spec import AROUND_AXES, NEED_WORKERS, LoaderSpec
 from bench.measure.loader.configuration import LoaderConfiguration, configuration
 from posemodel.errors import SettingsError
 
-PhaseName = Literal["grid", "around"]
+PhaseName = Literal["grid", "around", "largest"]
 GRID, AROUND, LARGEST = "grid", "around", "largest"
 
 
@@ -66,7 +65,11 @@ def grid(spec: LoaderSpec, *, pinning: bool) -> list[LoaderConfiguration]:
 
 
 def around(spec: LoaderSpec, best: LoaderConfiguration) -> list[LoaderConfiguration]:
-    """The best combination, and what differs from it in one setting; what cannot work with it is left out."""
+    """The best combination, and what differs from it in one setting; what cannot work with it is left out.
+
+    PyTorch's defaults are among them: what is gained over these is told by blocks in which both were measured.
+    """
+    defaults = configuration(batch_size=best.batch_size)
     found = [best]
     for name in AROUND_AXES:
         if name in NEED_WORKERS and best.num_workers == 0:
@@ -78,6 +81,8 @@ def around(spec: LoaderSpec, best: LoaderConfiguration) -> list[LoaderConfigurat
                 continue
             if other not in found:
                 found.append(other)
+    if len(found) > 1 and defaults not in found and 0 in spec.num_workers:
+        found.append(defaults)
     return found if len(found) > 1 else []
 
 
@@ -95,23 +100,35 @@ def pending(spec: LoaderSpec, rows: pd.DataFrame, *, pinning: bool) -> list[Plan
     left = _first_open_block(spec, GRID, 0, series, rows)
     if left or not len(rows):
         return left
-    best = best_of_grid(rows)
+    best = best_of_grid(rows, noise=noise_of_grid(rows))
     if best is None:
         return []
-    return _first_open_block(spec, AROUND, spec.repeats, [(END_TO_END, each) for each in around(spec, best)], rows)
+    series = [(END_TO_END, each) for each in around(spec, as_configuration(best))]
+    return _first_open_block(spec, AROUND, spec.repeats, series, rows)
 
 
-def best_of_grid(rows: pd.DataFrame) -> LoaderConfiguration | None:
-    """The cheapest of the fastest combinations of the grid; None where none is complete."""
-    summary = summarize_configurations(rows[rows["phase"] == GRID])
-    best = cheapest_of_the_best(summary) if len(summary) else None
-    return None if best is None else configuration(**{name: plain_setting(best[name]) for name in SETTINGS})
+def noise_of_grid(rows: pd.DataFrame) -> float:
+    """The machine's spread, relative: the median over the grid's measurements, each with that of its block."""
+    spreads = rows.loc[rows["phase"] == GRID, "noise_spread"] if len(rows) else ()
+    return float(np.median(spreads)) if len(spreads) else 0.0
 
 
 def relative_half_width(images_per_s: Iterable[float]) -> float:
     """Half of the 95 % interval, relative to the middle: what a repeat is decided by; infinite for a single value."""
     middle, low, high = throughput_interval(np.asarray(list(images_per_s), dtype=float))
     return (high - low) / 2 / middle if low == low and middle > 0 else float("inf")
+
+
+def reached_interval(spec: LoaderSpec, rows: pd.DataFrame) -> tuple[int, int]:
+    """Of the series with a result (an arm of a configuration in a phase): how many reached the interval, and how many
+    there are; the others were repeated up to the cap."""
+    reached = total = 0
+    for phase in (GRID, AROUND) if len(rows) else ():
+        for history in _history(rows, phase).values():
+            speeds = [speed for _, status, speed in history if status == COMPLETE]
+            reached += bool(speeds) and relative_half_width(speeds) <= spec.interval
+            total += bool(speeds)
+    return reached, total
 
 
 def _first_open_block(

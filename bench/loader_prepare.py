@@ -1,6 +1,7 @@
 """From overrides to a resolved LoaderSpec and the workload that it measures."""
 
 import hashlib
+import json
 import re
 import time
 from collections.abc import Mapping
@@ -10,12 +11,13 @@ from typing import Any
 
 import torch
 
-from bench.loader_settings import AUTO, default_batch_sizes, default_workers, resolve
+from bench.loader_settings import ADVICE_PRESETS, AUTO, default_batch_sizes, default_workers, resolve
 from bench.loader_spec import LoaderSpec
 from bench.measure.limits import limits
 from bench.measure.loader.pose_workload import PoseWorkload
 from bench.measure.loader.workload import (
     DatasetWorkload,
+    DottedCollate,
     DottedDataset,
     DottedStep,
     WaitingStep,
@@ -58,7 +60,8 @@ def prepare_loaders(
     device = choose_device(value["device"]).type
     found = limits()
     if value["num_workers"] == AUTO:
-        settings["num_workers"] = Setting(default_workers(found), f"default ({found.cores:g} cores)")
+        chosen = default_workers(found, few=preset in ADVICE_PRESETS)
+        settings["num_workers"] = Setting(chosen, f"default ({found.cores:g} cores)")
     if value["batch_size"] == AUTO:
         settings["batch_size"] = Setting(default_batch_sizes(device), f"default ({device})")
     if value["dataset"]:
@@ -67,11 +70,35 @@ def prepare_loaders(
     else:
         folder, digest, data_s = _coco(value, make_data)
         stem = folder.name
-    name = value["name"] or f"loaders-{preset}-" + re.sub(r"[^A-Za-z0-9._-]+", "-", stem)
     outside = ("name", "data", "device", "synthetic_images")
     values = {key: setting.value for key, setting in settings.items() if key not in outside}
-    derived = {"name": name, "preset": preset, "data": folder, "data_digest": digest, "device": device}
-    return PreparedLoaders(build(LoaderSpec, values | derived, settings), data_s)
+    if settings["largest_batch"].origin == f"preset {preset}" and not _takes_memory(value):
+        values["largest_batch"] = False  # the preset's wish, where there is nothing to search with
+    if not value["dataset"]:
+        values["size"] = input_geometry(value["network"], value["size"]).size
+    derived = {"preset": preset, "data": folder, "data_digest": digest, "device": device}
+    spec = build(LoaderSpec, values | derived | {"name": value["name"] or "unnamed"}, settings)
+    if not value["name"]:
+        stem = re.sub(r"[^A-Za-z0-9._-]+", "-", stem)
+        spec = spec.model_copy(update={"name": _name(spec, stem)})
+    return PreparedLoaders(spec, data_s)
+
+
+def _name(spec: LoaderSpec, stem: str) -> str:
+    """kind-preset-data; of advice, where every question is another study, a digest of all that was asked as well."""
+    if spec.preset not in ADVICE_PRESETS:
+        return f"loaders-{spec.preset}-{stem}"
+    asked = json.dumps(spec.identity() | {"name": ""}, sort_keys=True)
+    return f"loader-advice-{stem}-{hashlib.sha256(asked.encode()).hexdigest()[:8]}"
+
+
+def _takes_memory(value: Mapping[str, Any]) -> bool:
+    return value["step_ms"] is None and (not value["dataset"] or bool(value["step"]))
+
+
+def advice_preset(device: str | None) -> str:
+    """The preset of `posebench loader advise` on this machine."""
+    return "advice-gpu" if choose_device(device or "auto").type == "cuda" else "advice"  # type: ignore[arg-type]
 
 
 def _own(value: Mapping[str, Any], settings: Mapping[str, Setting]) -> tuple[Path, str, float]:
@@ -83,7 +110,9 @@ def _own(value: Mapping[str, Any], settings: Mapping[str, Setting]) -> tuple[Pat
         )
     dataset = require_map_style(DottedDataset(value["dataset"])())
     if value["step"]:
-        DottedStep(value["step"])()
+        DottedStep(value["step"]).factory()
+    if value["collate"]:
+        DottedCollate(value["collate"]).function()
     digest = hashlib.sha256(f"{value['dataset']} {len(dataset)}".encode()).hexdigest()[:16]
     return Path.cwd(), digest, 0.0
 
@@ -122,7 +151,10 @@ def workload_of(spec: LoaderSpec) -> Workload:
             step_s=waiting,
         )
     step = DottedStep(spec.step) if spec.step else WaitingStep(waiting) if waiting is not None else no_step
-    return DatasetWorkload(DottedDataset(spec.dataset), step=step, seed=spec.seed, device=spec.device)
+    collate = DottedCollate(spec.collate) if spec.collate else None
+    return DatasetWorkload(
+        DottedDataset(spec.dataset), step=step, collate_fn=collate, seed=spec.seed, device=spec.device
+    )
 
 
 def files_of(spec: LoaderSpec) -> list[Path]:
@@ -133,6 +165,7 @@ def files_of(spec: LoaderSpec) -> list[Path]:
     return [split.path(place) for place in range(len(split))]
 
 
-def pinning_possible() -> bool:
-    """Whether pinned memory can have an effect on this machine."""
-    return torch.accelerator.is_available() and torch.accelerator.current_accelerator() != torch.device("mps")
+def pinning_possible(spec: LoaderSpec) -> bool:
+    """Whether pinned memory can have an effect: an accelerator that copies from it, and a step that copies to it."""
+    there = torch.accelerator.is_available() and torch.accelerator.current_accelerator() != torch.device("mps")
+    return there and spec.copies_batches

@@ -22,10 +22,20 @@ from bench.settings import DEFAULT_SYNTHETIC_IMAGES, known_variables
 from posemodel.config import Device
 from posemodel.errors import SettingsError
 
-PRESET_FILES = {"smoke": "loaders-smoke.toml", "small": "loaders-small.toml", "full": "loaders.toml"}
+PRESET_FILES = {
+    "smoke": "loaders-smoke.toml",
+    "small": "loaders-small.toml",
+    "full": "loaders.toml",
+    "advice": "loaders-advice.toml",
+    "advice-gpu": "loaders-advice-gpu.toml",
+}
+ADVICE_PRESETS = ("advice", "advice-gpu")
+"""Of `posebench loader advise`, for a CPU and for a GPU."""
+ADVICE_WORKERS = 4
+"""Numbers of workers that fit into two minutes."""
 AUTO = "auto"
 WORKER_BYTES = 1_000_000_000
-"""Free memory for each worker that the default tries; the study itself predicts it from a measurement."""
+"""Memory for each worker that the default tries; the study itself predicts it from a measurement."""
 MOST_WORKERS = 16
 """That the default tries; more are a flag away."""
 _DERIVED = ("kind", "data_digest", "preset")
@@ -39,6 +49,8 @@ _OUTSIDE: dict[str, tuple[Any, Any]] = {
     "pin_memory": (tuple[bool, ...], (True, False)),
 }
 """Settings that a LoaderSpec holds resolved, or not at all: type and default."""
+TRUTHS = ("pin_memory", "persistent_workers")
+"""Axes whose values are true and false."""
 _WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 
@@ -86,11 +98,18 @@ def preset_path(preset: str) -> Path:
     return Path(studies.__file__).with_name(PRESET_FILES[preset])
 
 
-def default_workers(found: Limits) -> tuple[int, ...]:
-    """0, 1, 2, 4 ... up to the cores that this process may use, and as many as its free memory carries."""
-    most = max(1, min(int(found.cores), MOST_WORKERS, found.memory_free_bytes // WORKER_BYTES))
+def default_workers(found: Limits, *, few: bool = False) -> tuple[int, ...]:
+    """0, 1, 2, 4 ... up to the cores that this process may use, and as many as its memory carries.
+
+    By the memory that it may have, not by what is free at the moment: the same command must ask the same tomorrow.
+    With ``few`` only ADVICE_WORKERS of them, spread over the range.
+    """
+    most = max(1, min(int(found.cores), MOST_WORKERS, found.memory_bytes // WORKER_BYTES))
     powers = [2**power for power in range(most.bit_length()) if 2**power <= most]
-    return tuple(sorted({0, *powers, most}))
+    wanted = sorted({0, *powers, most})
+    if few and len(wanted) > ADVICE_WORKERS:
+        wanted = sorted({0, most // 4, most // 2, most})
+    return tuple(wanted)
 
 
 def default_batch_sizes(device: str) -> tuple[int, ...]:
@@ -101,15 +120,20 @@ def default_batch_sizes(device: str) -> tuple[int, ...]:
 def _checked(name: str, value: Any, origin: str) -> Setting:
     kind = _OUTSIDE[name][0] if name in _OUTSIDE else field_type(LoaderSpec, name)
     if name in (*AXES, *AROUND_AXES):
-        value = _listed(value)
+        value = _listed(value, words=name in TRUTHS)
     return checked(kind, name, value, origin)
 
 
-def _listed(value: Any) -> Any:
-    """A text as the list that it stands for; a single value as a list of one; words that stand for all stay."""
+def _listed(value: Any, *, words: bool) -> Any:
+    """A text as the list that it stands for; a single value as a list of one; `auto` stays.
+
+    ``words``: `both`, `yes`, `no` ... stand for true and false.
+    """
     if isinstance(value, str):
-        if value in (AUTO, "both"):
-            return (True, False) if value == "both" else value
+        if value == AUTO:
+            return value
+        if words and value.strip().lower() == "both":
+            return (True, False)
         parts = [part.strip() for part in value.split(",") if part.strip()]
-        return tuple(_WORDS.get(part.lower(), part) for part in parts)
+        return tuple(_WORDS.get(part.lower(), part) if words else part for part in parts)
     return value if isinstance(value, (list, tuple)) else (value,)

@@ -31,6 +31,9 @@ class LoaderSpec(Settings):
     """A map-style data set by dotted path, in place of the COCO folder."""
     step: str = ""
     """A function by dotted path that makes the step on a batch of that data set."""
+    collate: str = ""
+    """The function that makes a batch of that data set's samples, by dotted path; "": its own `collate_fn`, if it has
+    one, else PyTorch's default."""
     step_ms: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """In place of a real step one that waits so long, as an accelerator would keep its host waiting."""
     network: str = "small"
@@ -54,7 +57,7 @@ class LoaderSpec(Settings):
     epochs: int = Field(default=3, ge=1)
     seconds: float = Field(default=10.0, gt=0, allow_inf_nan=False)
     """Of the measured loop, about: epochs have as many batches as fit."""
-    hashed_batches: int = Field(default=8, ge=1)
+    hashed_batches: int = Field(default=8, ge=1, le=256)
     """Of each configuration, compared with those of the others."""
     largest_batch: bool = False
     """Search the largest batch that fits."""
@@ -103,8 +106,12 @@ class LoaderSpec(Settings):
             raise ValueError(f"min_repeats ({self.min_repeats}) is more than repeats ({self.repeats})")
         if self.step and not self.dataset:
             raise ValueError("step: is for a dataset of one's own; the COCO folder's step trains the network")
+        if self.collate and not self.dataset:
+            raise ValueError("collate: is for a dataset of one's own; the COCO folder has its own")
         if self.step and self.step_ms is not None:
             raise ValueError("step and step_ms: give one of the two")
+        if self.largest_batch and (not self.has_step or self.step_ms is not None):
+            raise ValueError("largest_batch: needs a step that takes memory; give step, or leave step_ms out")
         return self
 
     @classmethod
@@ -116,6 +123,11 @@ class LoaderSpec(Settings):
     def has_step(self) -> bool:
         """Whether something is computed; else there is only loading to measure."""
         return not self.dataset or bool(self.step) or self.step_ms is not None
+
+    @property
+    def copies_batches(self) -> bool:
+        """Whether the step copies batches to its device: else pinning them could only cost."""
+        return self.step_ms is None and (not self.dataset or bool(self.step))
 
     def identity(self) -> dict[str, Any]:
         """What makes this study itself: all fields but the folder in which the data stands."""

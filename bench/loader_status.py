@@ -7,13 +7,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bench import tracking_view
+from bench.loader_plan import LARGEST
 from bench.loader_spec import LOADERS
 from bench.loader_tracking import last_moment, measurements
 from bench.tracking import Tracker
 
 MS = 1000
-QUIET_S = 180.0
-"""A study whose last measurement is older than this is not running: none takes so long."""
+LOOPS = 2.0
+"""A measured loop may take so many times its seconds (see ``SLACK`` in `bench.loader_study`)."""
+START_S = 60.0
+"""What starting a measurement and hashing its batches may take on top."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +59,9 @@ def standings(tracking_uri: str, name: str | None = None) -> list[Standing]:
         rows = measurements(runs)
         last = last_moment(runs)
         moment = None if last is None else last / MS
-        recent = moment is not None and time.time() - moment < QUIET_S
+        longest_s = LOOPS * document["seconds"] + document["stall_s"] + START_S
+        recent = moment is not None and time.time() - moment < longest_s
         status = "complete" if runs.finished() else "running" if recent else "unfinished"
-        counts = dict(Counter(map(str, rows["status"]))) if len(rows) else {}
+        counts = dict(Counter(map(str, rows.loc[rows["phase"] != LARGEST, "status"]))) if len(rows) else {}
         found.append(Standing(study, document["preset"], status, counts, moment))
     return sorted(found, key=lambda each: (-(each.last_active or 0.0), each.study))

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from bench.execute import interruption
-from bench.loader_plan import LARGEST, Planned, grid, pending
+from bench.loader_plan import LARGEST, Planned, pending
 from bench.loader_prepare import files_of, pinning_possible, workload_of
 from bench.loader_results import TRANSFERS, delivery_faults, load_loader_result
 from bench.loader_spec import LoaderSpec
@@ -25,7 +25,8 @@ from bench.measure.loader.largest_batch import Search, largest_that_fits, try_ba
 from bench.measure.loader.loop import LoopPlan
 from bench.measure.loader.measurement import Arm, Measurement, measure, skipped
 from bench.measure.loader.outcome import MeasurementStatus
-from bench.measure.loader.prediction import RESERVE, Need, Probe, epoch_batches, predict, probe, shortfall
+from bench.measure.loader.prediction import RESERVE, Need, epoch_batches, predict, shortfall
+from bench.measure.loader.probe import Probe, probe
 from bench.measure.loader.transfers import measure_transfers
 from bench.measure.loader.workload import Workload
 from bench.measure.machine import fingerprint
@@ -64,7 +65,8 @@ def run_loader_study(
 ) -> tuple[LoaderResult, Path]:
     """Run a loader study, or go on with it, or show it again; returns its result and the path of report.md.
 
-    Raises DataError where configurations have delivered different batches, or where not one sample can be loaded.
+    Raises DataError where configurations have delivered different batches, or where the process itself cannot load the
+    first samples and make a step on them.
     """
     tracker = LoaderTracker(tracking_uri, spec.name)
     with alone_on(Path.cwd() / f"{spec.name}.loaders"):  # two at once would measure each other
@@ -91,23 +93,25 @@ class _Study:
     def __init__(self, spec: LoaderSpec, tracker: LoaderTracker, parent: str, on_step: OnStep) -> None:
         self.spec, self.tracker, self.parent, self.on_step = spec, tracker, parent, on_step
         self.workload: Workload = workload_of(spec)
-        self.pinning = pinning_possible()
+        self.pinning = pinning_possible(spec)
         self.rows = measurements(tracker)
         self.limits = limits()
         self.files = _spread(files_of(spec), FILES_LOOKED_AT)
 
     def run(self) -> None:
         """Measure what is left."""
-        left = pending(self.spec, self.rows, pinning=self.pinning)
-        if left or self._search_is_due():
-            found = self._look()
-            while left:
-                self._block(left, found)
-                self._refuse_different_batches()
-                left = pending(self.spec, self.rows, pinning=self.pinning)
-            if self._search_is_due():
-                self._search_largest()
         self._refuse_different_batches()
+        left = pending(self.spec, self.rows, pinning=self.pinning)
+        if not left and not self._search_is_due():
+            self._say("all is measured: the result is shown again")
+            return
+        found = self._look()
+        while left:
+            self._block(left, found)
+            self._refuse_different_batches()
+            left = pending(self.spec, self.rows, pinning=self.pinning)
+        if self._search_is_due():
+            self._search_largest(found)
 
     def _look(self) -> Probe:
         """What a sample takes; and the files are read once: the first configuration shall have no colder disk."""
@@ -118,21 +122,19 @@ class _Study:
             if budget < 0:
                 break
             path.read_bytes()
-        answer = probe(self.workload, LoaderConfiguration(), stall_s=self.spec.stall_s)
+        answer = probe(self.workload, with_workers=max(self.spec.num_workers) > 0, stall_s=self.spec.stall_s)
         if answer.status != MeasurementStatus.COMPLETE:
-            raise DataError(f"study {self.spec.name}: not one sample could be loaded: {answer.error}")
+            raise DataError(
+                f"study {self.spec.name}: the first samples could not be loaded and stepped on, without any worker: "
+                f"{answer.error}"
+            )
         found: Probe = answer.value
+        if found.worker_error:
+            self._say(f"a worker could not be looked at, what it needs is unknown: {found.worker_error}")
         if self.spec.device == "cuda" and noted(self.tracker, TRANSFERS) is None:
             copied = run_isolated(measure_transfers, found.sample_bytes * max(self.spec.batch_size)).value
             self.tracker.note(TRANSFERS, None if copied is None else vars(copied))
         self.tracker.note("probe", vars(found))
-        self.tracker.note(
-            "needs",
-            [
-                each.model_dump(mode="json") | vars(predict(found, each))
-                for each in grid(self.spec, pinning=self.pinning)
-            ],
-        )
         self.tracker.note("limits", vars(self.limits) | {"pinning": self.pinning})
         return found
 
@@ -145,9 +147,10 @@ class _Study:
             why = shortfall(need, limits()) if planned.arm != Arm.COMPUTE else ""
             self._say(f"block {planned.block + 1}: {_named(planned)}" + (f": skipped, {why}" if why else ""))
             began_ms = now_ms()
+            cache = self._page_cache()
             measured = skipped(planned.configuration, Arm(planned.arm), why) if why else self._measure(planned, found)
             with interruption.held():
-                self._record(planned, measured, need, noise.spread, began_ms)
+                self._record(planned, measured, need, noise.spread, cache, began_ms)
 
     def _measure(self, planned: Planned, found: Probe) -> Measurement:
         arm, spec = Arm(planned.arm), self.spec
@@ -174,8 +177,13 @@ class _Study:
         """Whether a configuration's batches are looked at here: once is enough, where they are trained on."""
         return planned.block in (0, self.spec.repeats) and planned.arm == Arm.END_TO_END
 
-    def _record(self, planned: Planned, measured: Measurement, need: Need, noise: float, began_ms: int) -> None:
-        cache = page_cache(self.files) if self.files else None
+    def _page_cache(self) -> str:
+        """What a measurement finds: it warms the cache itself."""
+        return page_cache(self.files).state if self.files else "unknown"
+
+    def _record(
+        self, planned: Planned, measured: Measurement, need: Need, noise: float, cache: str, began_ms: int
+    ) -> None:
         row = {
             "id": planned.id,
             "phase": planned.phase,
@@ -184,7 +192,7 @@ class _Study:
             "noise_spread": noise,
             "need_memory_bytes": need.memory_bytes,
             "need_shm_bytes": need.shm_bytes,
-            "page_cache": "unknown" if cache is None else cache.state,
+            "page_cache": cache,
             "wait_quantiles_ms": _quantiles(measured.waits_ms),
             "hashes": list(measured.hashes),
         }
@@ -200,9 +208,9 @@ class _Study:
             )
 
     def _search_is_due(self) -> bool:
-        return self.spec.largest_batch and self.spec.has_step and noted(self.tracker, LARGEST) is None
+        return self.spec.largest_batch and noted(self.tracker, LARGEST) is None
 
-    def _search_largest(self) -> None:
+    def _search_largest(self, look: Probe) -> None:
         """Try larger and larger batches; each try is a row of its own phase."""
         noise = measure_noise(NOISE_S).spread
         tries = 0
@@ -212,16 +220,22 @@ class _Study:
             interruption.check()
             self._say(f"the largest batch that fits: trying {size}")
             began_ms = now_ms()
-            measured = try_batch(self.workload, size, memory_limit_bytes=int(RESERVE * limits().memory_free_bytes))
+            cache = self._page_cache()
+            measured = try_batch(
+                self.workload,
+                size,
+                memory_limit_bytes=int(RESERVE * limits().memory_free_bytes),
+                stall_s=self.spec.stall_s + SLACK * size * (look.sample_s + look.step_sample_s),
+            )
             planned = Planned(LARGEST, tries, Arm.COMPUTE, measured.configuration)
             tries += 1
             if planned.id not in set(self.rows["id"]):
                 with interruption.held():
-                    self._record(planned, measured, Need(0, 0), noise, began_ms)
+                    self._record(planned, measured, Need(0, 0), noise, cache, began_ms)
             return measured
 
         found: Search = largest_that_fits(attempt, limit=self.spec.largest_batch_limit)
-        self.tracker.note(LARGEST, {"largest": found.largest, "limited": found.limited})
+        self.tracker.note(LARGEST, {"largest": found.largest, "limited": found.limited, "ended": found.ended})
 
     def _say(self, text: str) -> None:
         self.on_step(Told(len(self.rows), text))

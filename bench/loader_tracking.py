@@ -34,6 +34,8 @@ PARAMETERS = (
 LISTS = ("wait_quantiles_ms", "hashes")
 """Kept as tags: quantiles of the waits in per cent steps, hashes of the first batches."""
 FAULTS = ("failed", "out_of_memory", "bus_error", "timed_out")
+MOST_CHARACTERS = 8000
+"""Of a tag (MLflow's MAX_TAG_VAL_LENGTH): longer ones are cut with a warning, and cannot be read back."""
 _PREFIX = "posebench."
 
 
@@ -70,9 +72,11 @@ class LoaderTracker(Tracker):
 
     def note(self, name: str, document: Any) -> None:
         """Keep something about the whole study with its run."""
-        parent = self._parent()
+        parent, text = self._parent(), json.dumps(document)
+        if len(text) > MOST_CHARACTERS:
+            raise ValueError(f"{name}: {len(text)} characters; MLflow would cut a tag after {MOST_CHARACTERS}")
         if parent is not None:
-            self.client.set_tag(parent, _PREFIX + name, json.dumps(document))
+            self.client.set_tag(parent, _PREFIX + name, text)
 
 
 def noted(runs: StudyRuns, name: str) -> Any:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from posemodel.config import TrainSettings
 from posemodel.errors import SettingsError
@@ -26,8 +25,6 @@ def initial_network(settings: TrainSettings, device: torch.device) -> PoseNetwor
     else:
         network = build_network(settings.network, seed=settings.seed)
     if settings.backbone_weights is not None:
-        if not isinstance(network.backbone, nn.Sequential):
-            raise SettingsError(f"backbone_weights: the backbone of {settings.network} is not VGG19.")
         load_vgg19_weights(network.backbone, settings.backbone_weights)
     network.precision = settings.precision
     return network.to(device, memory_format=torch.channels_last).train()

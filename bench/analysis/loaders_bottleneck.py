@@ -17,8 +17,6 @@ BALANCED_WITHIN = 0.1
 """Loading and computing alone that are so close (relative) are balanced, though neither hides the other quite."""
 TELL_APART = 0.05
 """Without an interval (one repeat), medians within this are not told apart."""
-MATTERS = 0.1
-"""An interval may be wide for want of repeats: medians further apart than this are not called alike for that."""
 
 
 def add_bottlenecks(summary: pd.DataFrame, *, noise: float = 0.0) -> pd.DataFrame:
@@ -28,6 +26,8 @@ def add_bottlenecks(summary: pd.DataFrame, *, noise: float = 0.0) -> pd.DataFram
     ``gap`` is the share of it that is missing. ``noise`` is the machine's spread, relative.
     """
     frame = summary.copy()
+    if frame.empty:
+        return frame
     frame["bottleneck"] = [bottleneck(row, noise=noise) for _, row in frame.iterrows()]
     frame["limit_images_per_s"] = frame[["loader_images_per_s", "compute_images_per_s"]].min(axis=1, skipna=False)
     frame["gap"] = 1 - frame["images_per_s"] / frame["limit_images_per_s"]
@@ -50,10 +50,7 @@ def bottleneck(row: Any, *, noise: float = 0.0) -> str:
 
 
 def alike(slow: Any, fast: Any, *, noise: float = 0.0) -> bool:
-    """Whether two rows' images/s cannot be told apart: intervals that overlap, or a difference inside the noise.
-
-    Intervals that overlap only because there are few repeats do not make medians alike that are MATTERS apart.
-    """
+    """Whether two rows' images/s cannot be told apart: intervals that overlap, or a difference inside the noise."""
     if slow["images_per_s"] > fast["images_per_s"]:
         slow, fast = fast, slow
     missing = 1 - slow["images_per_s"] / fast["images_per_s"]
@@ -61,7 +58,7 @@ def alike(slow: Any, fast: Any, *, noise: float = 0.0) -> bool:
         return True
     if math.isnan(slow["high"]) or math.isnan(fast["low"]):
         return missing <= TELL_APART
-    return bool(slow["high"] >= fast["low"]) and missing <= MATTERS
+    return bool(slow["high"] >= fast["low"])
 
 
 def worker_curve(frame: pd.DataFrame, like: Any) -> pd.DataFrame:

@@ -22,6 +22,10 @@ DATALOADER_DEFAULTS: dict[str, Any] = {
 """PyTorch's own; batch_size has a default too (1), but nobody trains with it."""
 
 
+USUAL_CV2_THREADS = 1
+"""OpenCV's threads in the grid's processes, as `LoaderConfiguration` has them: PyTorch has no default for them."""
+
+
 @dataclass(frozen=True)
 class Gain:
     """How many times as fast the chosen configuration is as another; None where too few repeats tell."""
@@ -42,28 +46,24 @@ def fastest(frame: pd.DataFrame) -> pd.Series | None:
 def cheapest_of_the_best(frame: pd.DataFrame, *, noise: float = 0.0) -> pd.Series | None:
     """Of the configurations that cannot be told apart from the fastest (`alike`), the one that costs least.
 
-    Cost is the number of workers, then memory, then pinned memory; the faster one where all are equal.
+    Cost is the number of workers, then pinned memory (which the system cannot swap out), then memory; the faster one
+    where all are equal.
     """
     best = fastest(frame)
     if best is None:
         return None
     complete = frame[frame["status"] == COMPLETE]
     equal = complete[[alike(row, best, noise=noise) for _, row in complete.iterrows()]]
-    order = equal.assign(memory=equal["peak_memory_bytes"].fillna(math.inf), speed=-equal["images_per_s"])
-    return equal.loc[order.sort_values(["num_workers", "memory", "pin_memory", "speed"], kind="stable").index[0]]
+    order = equal.assign(memory=equal["usual_memory_bytes"].fillna(math.inf), speed=-equal["images_per_s"])
+    return equal.loc[order.sort_values(["num_workers", "pin_memory", "memory", "speed"], kind="stable").index[0]]
 
 
 def default_configuration(frame: pd.DataFrame, chosen: Any) -> pd.Series | None:
     """PyTorch's defaults at the chosen batch size, or None where they were not measured."""
     same = frame[(frame["batch_size"] == chosen["batch_size"]) & (frame["status"] == COMPLETE)]
     same = same[(same["num_workers"] == 0) & ~same["pin_memory"].astype(bool)]
-    same = same[same["cv2_threads"] == usual_cv2_threads(frame)]
+    same = same[same["cv2_threads"] == USUAL_CV2_THREADS]
     return None if same.empty else same.iloc[0]
-
-
-def usual_cv2_threads(frame: pd.DataFrame) -> int:
-    """OpenCV's threads where they are not what is tried: PyTorch has no default for them."""
-    return int(frame["cv2_threads"].mode().iloc[0])
 
 
 def gain(rows: pd.DataFrame, chosen: Any, other: Any) -> Gain:

@@ -2,10 +2,12 @@
 
 import json
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import special
 
 from bench.analysis.columns import COMPLETE
 from bench.analysis.intervals import mean_interval
@@ -32,12 +34,20 @@ MEDIANS = (
     "first_batch_s",
     "epoch_gap_s",
     "cores_used",
+    "steady",
     "gpu_utilization_percent",
 )
 """Of the arm `end_to_end`, over the repeats."""
-PEAKS = ("peak_memory_bytes", "shm_peak_bytes", "gpu_memory_bytes")
+PEAKS = ("peak_memory_bytes", "shm_peak_bytes", "gpu_memory_bytes", "gpu_others_bytes")
 """The largest over the repeats and arms."""
 
+COLUMNS = [*SETTINGS, "key", "n", "status", "error", "images_per_s", "low", "high"]
+"""Of a summary without a configuration."""
+FEW = 5
+"""Repeats under which a configuration's spread is taken from all of them: two values alone say nothing of it."""
+LEVEL = 0.95
+
+NOT_COPIED = "The step copies no batch to a device: pin_memory had no effect to measure and is not ranked."
 NOT_PINNED = "Without an accelerator pin_memory does nothing: it had no effect to measure and is not ranked."
 
 
@@ -75,13 +85,15 @@ def summarize_configurations(rows: pd.DataFrame) -> pd.DataFrame:
     Returns:
         A frame with SETTINGS; ``key``; ``n`` (complete measurements of the arm `end_to_end`); ``status`` and ``error``
         (complete as soon as one is; else the first fault); ``images_per_s``, ``low``, ``high``; the same for the arms
-        as ``loader_images_per_s``, ``loader_low`` ... and ``compute_...``; MEDIANS and PEAKS. What was not measured is
-        NaN. The arm `compute` is matched by batch size and pinning: it is measured once for them.
+        as ``loader_images_per_s``, ``loader_low`` ... and ``compute_...``; MEDIANS and PEAKS; ``usual_memory_bytes``,
+        the median of the peaks in `end_to_end`. What was not measured is NaN. The arm `compute` is matched by batch
+        size and pinning: it is measured once for them.
     """
     if rows.empty:
-        return pd.DataFrame(columns=[*SETTINGS, "key", "n", "status", "error", "images_per_s", "low", "high"])
+        return pd.DataFrame(columns=COLUMNS)
     rows = rows.assign(key=[configuration_key(row) for _, row in rows.iterrows()])
     compute = rows[rows["arm"] == COMPUTE]
+    spreads = {arm: usual_spread(own) for arm, own in rows.groupby("arm")}
     found = []
     for key, own in rows[rows["arm"] != COMPUTE].groupby("key", sort=False):
         whole = own[(own["arm"] == END_TO_END)]
@@ -92,29 +104,57 @@ def summarize_configurations(rows: pd.DataFrame) -> pd.DataFrame:
         row["status"] = COMPLETE if len(complete) else (str(faulty.iloc[0]["status"]) if len(faulty) else "missing")
         row["error"] = "" if len(complete) or faulty.empty else str(faulty.iloc[0]["error"])
         row["faults"] = len(faulty)
-        for prefix, arm in (
-            ("", complete),
-            ("loader_", _complete(own[own["arm"] == LOADER])),
-            ("compute_", _complete(_same_work(compute, first))),
+        for prefix, name, arm in (
+            ("", END_TO_END, complete),
+            ("loader_", LOADER, _complete(own[own["arm"] == LOADER])),
+            ("compute_", COMPUTE, _complete(_same_work(compute, first))),
         ):
-            middle, low, high = throughput_interval(arm["images_per_s"].to_numpy(dtype=float))
+            spread = spreads.get(name)
+            middle, low, high = throughput_interval(arm["images_per_s"].to_numpy(dtype=float), spread)
             row |= {f"{prefix}images_per_s": middle, f"{prefix}low": low, f"{prefix}high": high}
         row |= {name: _median(complete, name) for name in MEDIANS} | {name: _largest(own, name) for name in PEAKS}
+        row["usual_memory_bytes"] = _median(complete, "peak_memory_bytes")
         found.append(row)
+    if not found:  # the step alone has been measured so far
+        return pd.DataFrame(columns=COLUMNS)
     summary = pd.DataFrame(found)
     return summary.sort_values("images_per_s", ascending=False, na_position="last", kind="stable", ignore_index=True)
 
 
-def throughput_interval(values: np.ndarray) -> tuple[float, float, float]:
+@dataclass(frozen=True)
+class Spread:
+    """Standard deviation of log images/s between repeats, and the degrees of freedom that it rests on."""
+
+    deviation: float
+    freedom: int
+
+
+def usual_spread(rows: pd.DataFrame) -> Spread | None:
+    """What repeats of one arm spread by, pooled over the configurations (by ``key``); None without two of any."""
+    squares, freedom = 0.0, 0
+    for _, own in _complete(rows).groupby("key"):
+        values = own["images_per_s"].to_numpy(dtype=float)
+        logs = np.log(values[np.isfinite(values) & (values > 0)])
+        if len(logs) > 1:
+            squares, freedom = squares + float(((logs - logs.mean()) ** 2).sum()), freedom + len(logs) - 1
+    return Spread(math.sqrt(squares / freedom), freedom) if freedom else None
+
+
+def throughput_interval(values: np.ndarray, usual: Spread | None = None) -> tuple[float, float, float]:
     """Median and 95 % interval (low, high) of images/s over repeats; NaN for what so few cannot tell.
 
     The interval is the mean's (`mean_interval`), drawn out to the median where that lies outside: an interval of the
-    median itself reaches 95 % only with six repeats.
+    median itself reaches 95 % only with six repeats. Of fewer than FEW repeats the spread is the ``usual`` one, by
+    Student's t with its degrees of freedom: two values' own interval is 13 standard errors wide and tells nothing.
     """
     values = values[np.isfinite(values)]
     if len(values) == 0:
         return math.nan, math.nan, math.nan
     middle = float(np.median(values))
+    if 1 < len(values) < FEW and usual is not None:
+        reach = float(special.stdtrit(usual.freedom, (1 + LEVEL) / 2)) * usual.deviation / math.sqrt(len(values))
+        mean = float(values.mean())
+        return middle, min(mean * math.exp(-reach), middle), max(mean * math.exp(reach), middle)
     interval = mean_interval(values)
     if interval.low is None or interval.high is None:
         return middle, math.nan, math.nan

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from bench.analysis.columns import COMPLETE
+from bench.analysis.loaders_around import Variant, best_variant, of_phase, variants
 from bench.analysis.loaders_bottleneck import (
     BALANCED,
     COMPUTE_BOUND,
@@ -20,6 +21,7 @@ from bench.analysis.loaders_bottleneck import (
     worker_curve,
 )
 from bench.analysis.loaders_choice import (
+    USUAL_CV2_THREADS,
     Gain,
     cheapest_of_the_best,
     chosen_settings,
@@ -27,9 +29,8 @@ from bench.analysis.loaders_choice import (
     default_configuration,
     fastest,
     gain,
-    usual_cv2_threads,
 )
-from bench.analysis.loaders_configurations import NOT_PINNED, pool_pinning, summarize_configurations
+from bench.analysis.loaders_configurations import pool_pinning, summarize_configurations
 
 FAULTS = {
     "bus_error": "met a bus error",
@@ -38,6 +39,7 @@ FAULTS = {
     "skipped": "could not fit and did not run",
     "timed_out": "hung and timed out",
 }
+GRID = "grid"
 MEMORY_FAULTS = ("skipped", "out_of_memory", "bus_error")
 MEMORY_BOUND = "memory-bound"
 LATE = 3.0
@@ -84,7 +86,7 @@ def loaders_verdict(
     *,
     noise: float = 0.0,
     noisy: bool = False,
-    pinning_idle: bool = False,
+    pinning_idle: str = "",
     has_step: bool = True,
     different: Sequence[str] = (),
 ) -> LoaderVerdict:
@@ -94,38 +96,58 @@ def loaders_verdict(
         rows: See `summarize_configurations`; also ``effective_pin_memory`` and ``device``.
         noise: The machine's spread (relative), as `bench.measure.noise` found it: differences inside are none.
         noisy: Whether that is too much for a quiet machine.
-        pinning_idle: Whether pinned memory was asked for where it could have no effect, and was not measured.
+        pinning_idle: Why pinned memory, which was asked for, could have no effect here and was not measured.
         has_step: Whether something is computed; else only loading was measured, and nothing can hide it.
         different: What `loaders_delivery` found: speeds of different work are not compared.
     """
     rows, pinning = pool_pinning(rows)
-    pinning = NOT_PINNED if pinning_idle else pinning
+    pinning = pinning_idle or pinning
     frame = add_bottlenecks(summarize_configurations(rows), noise=noise) if len(rows) else pd.DataFrame()
-    chosen = cheapest_of_the_best(frame, noise=noise) if len(frame) else None
+    base = best_of_grid(rows, noise=noise)
     closing = [*_noise_sentences(noise, noisy), *([pinning] if pinning else []), SCOPE]
     if different:
         told = ["The configurations delivered different batches: nothing can be compared.", *different]
         return LoaderVerdict(frame, None, "", "unknown", None, None, None, [*told, *closing])
-    if chosen is None:
+    if base is None:
         told = ["No configuration completed: there is nothing to recommend.", *_fault_sentences(frame)]
         return LoaderVerdict(frame, None, "", "unknown", None, None, None, [*told, *closing])
+    base = _row_of(frame, base["key"])
+    tried = variants(rows, frame, base)
+    better = best_variant(tried, noise=noise)
+    chosen = base if better is None else _row_of(frame, better.key)
     curve = _curve(frame, chosen)
     bound = _bound(frame, chosen) if has_step else LOADER_BOUND
     defaults = default_configuration(frame, chosen)
     won = None if defaults is None else gain(rows, chosen, defaults)
     flip, bend = flips_at(curve), knee(curve, noise=noise)
+    grid = frame[frame["key"].isin(summarize_configurations(of_phase(rows, GRID))["key"])]
     sentences = [
         _bound_sentence(bound, chosen, flip, frame) if has_step else NO_STEP,
-        _choice_sentence(frame, chosen, noise),
+        _choice_sentence(grid, base, noise),
+        *_around_sentences(tried, better, chosen),
         *_gain_sentences(won, chosen, defaults, noise),
         *_knee_sentences(bend, curve, bound),
         *_limit_sentences(chosen, noise),
         *_straggler_sentences(chosen),
-        *_threads_sentences(frame, chosen),
+        *_border_sentences(chosen, tried),
+        *_threads_sentences(chosen),
         *_fault_sentences(frame),
         *closing,
     ]
     return LoaderVerdict(frame, chosen_settings(chosen), dataloader_call(chosen), bound, flip, bend, won, sentences)
+
+
+def best_of_grid(rows: pd.DataFrame, *, noise: float) -> pd.Series | None:
+    """The cheapest of the fastest combinations of the grid, a row of its summary; None where none is complete.
+
+    What the around phase is laid around, and what the answer begins with: the two must be the same.
+    """
+    summary = summarize_configurations(of_phase(rows, GRID)) if len(rows) else pd.DataFrame()
+    return cheapest_of_the_best(summary, noise=noise) if len(summary) else None
+
+
+def _row_of(frame: pd.DataFrame, key: str) -> pd.Series:
+    return frame[frame["key"] == key].iloc[0]
 
 
 def _curve(frame: pd.DataFrame, chosen: pd.Series) -> pd.DataFrame:
@@ -133,7 +155,7 @@ def _curve(frame: pd.DataFrame, chosen: pd.Series) -> pd.DataFrame:
     own = worker_curve(frame, chosen)
     plain = chosen.copy()
     plain[list(WORKER_SETTINGS)] = None
-    plain["cv2_threads"] = usual_cv2_threads(frame)
+    plain["cv2_threads"] = USUAL_CV2_THREADS
     grid = worker_curve(frame, plain)
     return grid if len(grid) > len(own) else own
 
@@ -186,6 +208,25 @@ def _choice_sentence(frame: pd.DataFrame, chosen: pd.Series, noise: float) -> st
     )
 
 
+def _around_sentences(tried: Sequence[Variant], better: Variant | None, chosen: pd.Series) -> list[str]:
+    if not tried:
+        return []
+    found = []
+    if better is not None:
+        found.append(
+            f"With {_named(better)} it is {better.gain.ratio:.2f} times as fast ({better.gain.low:.2f} to "
+            f"{better.gain.high:.2f}, {better.gain.n} blocks): {_speed(chosen)} with {dataloader_call(chosen)}."
+        )
+    others = [_named(each) for each in tried if each is not better]
+    if others:
+        found.append(f"Tried around it and no gain to rely on: {', '.join(others)}.")
+    return found
+
+
+def _named(variant: Variant) -> str:
+    return f"{variant.setting}={variant.value}"
+
+
 def _gain_sentences(won: Gain | None, chosen: pd.Series, defaults: pd.Series | None, noise: float) -> list[str]:
     if won is None or defaults is None:
         return ["PyTorch's defaults (num_workers=0) were not measured at this batch size: no gain can be said."]
@@ -193,7 +234,8 @@ def _gain_sentences(won: Gain | None, chosen: pd.Series, defaults: pd.Series | N
         return ["That is PyTorch's default: nothing is gained by other settings."]
     times = f"{won.ratio:.2f} times the images/s of PyTorch's defaults (num_workers=0, pin_memory=False)"
     if won.low is None or won.high is None:
-        return [f"Measured: {times}; one repeat, no interval."]
+        inside = ", inside the machine's noise: no gain can be claimed" if abs(won.ratio - 1) <= noise else ""
+        return [f"Measured: {times}; one repeat, no interval{inside}."]
     spread = f"95 % interval {won.low:.2f} to {won.high:.2f}, {won.n} blocks"
     if won.low <= 1 <= won.high or abs(won.ratio - 1) <= noise:
         return [f"No gain over PyTorch's defaults can be claimed: {won.ratio:.2f} times ({spread})."]
@@ -229,27 +271,34 @@ def _straggler_sentences(chosen: pd.Series) -> list[str]:
     if chosen["wait_p99_ms"] > LATE * usual_ms and chosen["bottleneck"] != LOADER_BOUND:
         found.append(
             f"One batch in a hundred is waited for {chosen['wait_p99_ms']:.0f} ms, where a batch takes {usual_ms:.0f}: "
-            "single samples are slow. A larger prefetch_factor evens that out."
+            "single samples are slow." + (" A larger prefetch_factor evens that out." if chosen["num_workers"] else "")
         )
     if chosen["first_batch_s"] > SLOW_START * usual_ms / 1000:
         border = (
             "" if math.isnan(chosen["epoch_gap_s"]) else f", the border of two epochs {chosen['epoch_gap_s']:.2g} s"
         )
-        saved = " (persistent_workers=True saves the workers' start there)" if _starts_again(chosen) else ""
-        found.append(f"The first batch takes {chosen['first_batch_s']:.2g} s{border}{saved}: images/s leave that out.")
+        found.append(f"The first batch takes {chosen['first_batch_s']:.2g} s{border}: images/s leave that out.")
     return found
 
 
-def _threads_sentences(frame: pd.DataFrame, chosen: pd.Series) -> list[str]:
+def _border_sentences(chosen: pd.Series, tried: Sequence[Variant]) -> list[str]:
+    """What starting workers again costs each epoch: images/s do not show it."""
+    if chosen["num_workers"] == 0 or chosen["persistent_workers"] or math.isnan(chosen["epoch_gap_s"]):
+        return []
+    kept = [each for each in tried if each.setting == "persistent_workers" and each.value is True]
+    if not kept or math.isnan(kept[0].epoch_gap_s):
+        return ["persistent_workers=True would save starting the workers at each border of two epochs."]
+    with_it, without = kept[0].epoch_gap_s, kept[0].base_epoch_gap_s
+    if with_it >= without:
+        return [f"Keeping the workers (persistent_workers=True) saves nothing between epochs: {with_it:.2g} s."]
+    return [f"persistent_workers=True shortens the border of two epochs from {without:.2g} to {with_it:.2g} s."]
+
+
+def _threads_sentences(chosen: pd.Series) -> list[str]:
     """What a DataLoader's arguments cannot say."""
-    if chosen["cv2_threads"] == usual_cv2_threads(frame):
+    if chosen["cv2_threads"] == USUAL_CV2_THREADS:
         return []
     return [f"It needs cv2.setNumThreads({int(chosen['cv2_threads'])}) in every process that makes samples."]
-
-
-def _starts_again(chosen: pd.Series) -> bool:
-    """Whether each epoch starts workers of its own."""
-    return chosen["num_workers"] > 0 and not chosen["persistent_workers"] and not math.isnan(chosen["epoch_gap_s"])
 
 
 def _fault_sentences(frame: pd.DataFrame) -> list[str]:

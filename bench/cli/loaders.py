@@ -18,8 +18,6 @@ app = typer.Typer(help="Loader settings for this machine.", no_args_is_help=True
 
 REPORTS_FOLDER = Path("reports")
 DONE_WITH_FAULTS = 3
-ADVICE = "smoke"
-"""The preset that `advise` runs: two minutes."""
 
 Data = Annotated[
     Path | None, typer.Option("--data", metavar="DIR", help="COCO layout (default: synthetic people, generated).")
@@ -32,10 +30,14 @@ OwnStep = Annotated[
     str | None,
     typer.Option("--step", metavar="MODULE:NAME", help="With --dataset: a function that returns the step on a batch."),
 ]
+OwnCollate = Annotated[
+    str | None,
+    typer.Option("--collate", metavar="MODULE:NAME", help="With --dataset: makes a batch of a list of samples."),
+]
 StepMs = Annotated[
     float | None, typer.Option("--step-ms", help="A step that only waits so long, as a GPU of that speed would.")
 ]
-Network = Annotated[str | None, typer.Option("--network", help="rtpose_vgg or small.")]
+Network = Annotated[str | None, typer.Option("--network", help="rtpose_vgg, openpose_2019, lightweight or small.")]
 Size = Annotated[int | None, typer.Option("--size", help="Input side in pixels.")]
 Workers = Annotated[
     str | None, typer.Option("--num-workers", metavar="0,1,2,4", help="Default: up to the cores usable here.")
@@ -53,6 +55,7 @@ def loaders(
     data: Data = None,
     dataset: OwnDataset = None,
     step: OwnStep = None,
+    collate: OwnCollate = None,
     step_ms: StepMs = None,
     network: Network = None,
     size: Size = None,
@@ -90,6 +93,7 @@ def loaders(
         "data": data,
         "dataset": dataset,
         "step": step,
+        "collate": collate,
         "step_ms": step_ms,
         "network": network,
         "size": size,
@@ -115,6 +119,7 @@ def advise(
     data: Data = None,
     dataset: OwnDataset = None,
     step: OwnStep = None,
+    collate: OwnCollate = None,
     step_ms: StepMs = None,
     network: Network = None,
     size: Size = None,
@@ -129,6 +134,7 @@ def advise(
         "data": data,
         "dataset": dataset,
         "step": step,
+        "collate": collate,
         "step_ms": step_ms,
         "network": network,
         "size": size,
@@ -137,16 +143,9 @@ def advise(
         "pin_memory": pin_memory,
         "device": device,
     }
-    command_line["name"] = _advice_name(command_line)
-    _run(command_line, None, ADVICE, dry_run=False, as_json=as_json)
+    from bench.loader_prepare import advice_preset
 
-
-def _advice_name(command_line: Mapping[str, Any]) -> str:
-    """Another question is another study: its name says what was asked."""
-    import hashlib
-
-    asked = repr(sorted((key, str(value)) for key, value in command_line.items() if value is not None))
-    return f"loader-advice-{hashlib.sha256(asked.encode()).hexdigest()[:8]}"
+    _run(command_line, None, advice_preset(device), dry_run=False, as_json=as_json)
 
 
 def _run(
@@ -201,7 +200,7 @@ def size_text(spec: "LoaderSpec") -> str:
     from bench.loader_plan import grid
     from bench.loader_prepare import pinning_possible
 
-    combinations = len(grid(spec, pinning=pinning_possible()))
+    combinations = len(grid(spec, pinning=pinning_possible(spec)))
     what = spec.dataset or f"{spec.network} at {spec.size} px"
     return (
         f"{combinations} combinations of num_workers {_values(spec.num_workers)}, batch_size "
@@ -216,7 +215,7 @@ def _show_plan(spec: "LoaderSpec", as_json: bool) -> None:
     from bench.loader_plan import pending
     from bench.loader_prepare import pinning_possible
 
-    first = pending(spec, pd.DataFrame(), pinning=pinning_possible())
+    first = pending(spec, pd.DataFrame(), pinning=pinning_possible(spec))
     least_s = len(first) * spec.min_repeats * spec.seconds
     if as_json:
         print_json(

@@ -1,20 +1,35 @@
 """Sampling a GPU beside a running trial: utilisation and memory, by NVML (extra `gpu`: nvidia-ml-py)."""
 
+import os
 import threading
+from collections.abc import Iterable
 from types import ModuleType, TracebackType
 from typing import Any
 
 INTERVAL_S = 0.5
 
 
+def own_bytes(processes: Iterable[Any], pid: int) -> int | None:
+    """What NVML says that a process holds; None where it does not say (another process namespace, Windows' WDDM)."""
+    held = [each.usedGpuMemory for each in processes if each.pid == pid and each.usedGpuMemory is not None]
+    return sum(held) if held else None
+
+
 class GpuSampler:
-    """Samples the CUDA device that this process uses, between ``with`` and its end; without CUDA or NVML, nothing."""
+    """Samples the CUDA device that this process uses, between ``with`` and its end; without CUDA or NVML, nothing.
+
+    Memory is this process's: as NVML counts it, or where NVML cannot tell processes apart (in a container) as PyTorch
+    has reserved it, which leaves out the CUDA context's few hundred MB. Utilisation is the whole device's, the share of
+    time in which anything ran; ``gpu_others_bytes`` is what others held meanwhile: above a few hundred MB it is theirs
+    too.
+    """
 
     def __init__(self, device_type: str) -> None:
         self._nvml: ModuleType | None = None
         self._handle: Any = None
         self._utilization: list[float] = []
         self._memory: list[float] = []
+        self._others: list[float] = []
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         if device_type == "cuda":
@@ -53,19 +68,32 @@ class GpuSampler:
         while not self._stop.wait(INTERVAL_S):
             try:
                 self._utilization.append(float(self._nvml.nvmlDeviceGetUtilizationRates(self._handle).gpu))
-                self._memory.append(float(self._nvml.nvmlDeviceGetMemoryInfo(self._handle).used))
+                used, own = self._nvml.nvmlDeviceGetMemoryInfo(self._handle).used, self._own_bytes()
+                self._memory.append(float(own))
+                self._others.append(float(max(used - own, 0)))
             except self._nvml.NVMLError:
                 return
 
+    def _own_bytes(self) -> int:
+        import torch
+
+        assert self._nvml is not None
+        own = own_bytes(self._nvml.nvmlDeviceGetComputeRunningProcesses(self._handle), os.getpid())
+        return torch.cuda.memory_reserved() if own is None else own
+
     def latest(self) -> dict[str, float]:
-        """The newest sample (empty without a GPU): per cent of time busy, bytes of memory in use on the device."""
+        """The newest sample (empty without a GPU): per cent of time busy, bytes of memory that this process holds."""
         if not self._utilization or not self._memory:
             return {}
         return {"gpu_utilization_percent": self._utilization[-1], "gpu_memory_bytes": self._memory[-1]}
 
     def summary(self) -> dict[str, float]:
-        """Mean utilisation and peak memory over all samples (empty without a GPU)."""
+        """Mean utilisation, peak memory, and what others held at most, over all samples (empty without a GPU)."""
         if not self._utilization or not self._memory:
             return {}
         mean = sum(self._utilization) / len(self._utilization)
-        return {"gpu_utilization_percent": mean, "gpu_memory_bytes": max(self._memory)}
+        return {
+            "gpu_utilization_percent": mean,
+            "gpu_memory_bytes": max(self._memory),
+            "gpu_others_bytes": max(self._others),
+        }

@@ -77,16 +77,19 @@ def _memory_groups(proc: Path, cgroups: Path) -> list[tuple[int, int]]:
         ):
             limit, used = _text(folder / limit_name), _text(folder / used_name)
             if limit.isdigit() and used.isdigit() and int(limit) < UNLIMITED_BYTES:
-                found.append((int(limit), max(0, int(used) - _inactive_file_bytes(folder))))
+                found.append((int(limit), max(0, int(used) - _page_cache_bytes(folder))))
     return found
 
 
-def _inactive_file_bytes(folder: Path) -> int:
-    """Page cache that the kernel drops before it runs out: not in the way of anybody."""
+def _page_cache_bytes(folder: Path) -> int:
+    """Files in memory, which the kernel drops before it runs out: not in the way of anybody."""
+    found = {}
     for line in _text(folder / "memory.stat").splitlines():
-        if line.startswith(("inactive_file ", "total_inactive_file ")):
-            return int(line.split()[1])
-    return 0
+        name, _, value = line.partition(" ")
+        if name.removeprefix("total_") in ("inactive_file", "active_file") and value.isdigit():
+            found[name] = int(value)
+    totals = [value for name, value in found.items() if name.startswith("total_")]  # version 1: with the groups below
+    return sum(totals) if totals else sum(found.values())
 
 
 def _cpu_quota(proc: Path, cgroups: Path) -> float:

@@ -1,6 +1,8 @@
 """Memory and CPU time of a process and all that it started, shared pages counted once."""
 
 import contextlib
+import os
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,6 +60,22 @@ def kill_tree(pid: int) -> None:
     for process in reversed(tree(pid)):
         with contextlib.suppress(psutil.Error, OSError):
             process.kill()
+
+
+def kill_group(leader: int) -> None:
+    """End what is left of the process group that a process once made (``os.setsid``); nothing where there is none."""
+    if hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(leader, signal.SIGKILL)
+
+
+def resident_bytes(pid: int) -> int:
+    """Resident memory of the tree, shared pages counted in every process: at least its PSS, and read in no time."""
+    total = 0
+    for process in tree(pid):
+        with contextlib.suppress(psutil.Error, OSError):
+            total += process.memory_info().rss
+    return total
 
 
 def _memory(process: psutil.Process, proc: Path) -> tuple[str, int, int]:

@@ -5,21 +5,24 @@ import time
 from types import TracebackType
 
 from bench.measure.limits import shm_used_bytes
-from bench.measure.process_tree import tree_memory
+from bench.measure.process_tree import resident_bytes, tree_memory
 
 PERIOD_S = 0.1
 """Between two looks at /dev/shm; one takes some microseconds."""
 MEMORY_PERIOD_S = 0.5
 MEMORY_SHARE = 0.01
 """Of one core's time that reading memory may take: a look at 300 MB takes 15 ms, and comes the more rarely."""
+GROWN = 1.1
+"""Resident memory (cheap to read) that has grown so many times since the last look is worth another one at once."""
 
 
 class ResourceSampler:
     """Samples a process tree between ``with`` and its end, from another process: the measured loop shares no lock."""
 
-    def __init__(self, pid: int) -> None:
-        """``pid``: the root of the tree."""
+    def __init__(self, pid: int, *, limit_bytes: int | None = None) -> None:
+        """``pid``: the root of the tree. Near ``limit_bytes`` memory is looked at as often as the clock allows."""
         self.pid = pid
+        self.limit_bytes = limit_bytes
         self.peak_bytes = 0
         self.memory_kind = ""
         self.shm_tree_peak_bytes = 0
@@ -29,7 +32,9 @@ class ResourceSampler:
         """CPU seconds that the sampling itself took."""
         self.memory_samples = 0
         self._shm_before = shm_used_bytes()
-        self._next_memory = time.perf_counter()
+        self._next_memory = self._next_growth = time.perf_counter()
+        self._resident = 0
+        """At the last look."""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="resource-sampler")
 
@@ -48,15 +53,23 @@ class ResourceSampler:
             self.look()
 
     def look(self) -> None:
-        """Take one sample: of /dev/shm in any case, of memory where it is due."""
+        """Take one sample: of /dev/shm in any case, of memory where it is due or has grown."""
         now, began = time.perf_counter(), time.thread_time()
         self.shm_peak_bytes = max(self.shm_peak_bytes, shm_used_bytes() - self._shm_before)
-        if now >= self._next_memory:
+        if now >= self._next_memory or (now >= self._next_growth and self._has_grown()):
             memory = tree_memory(self.pid)
             self.peak_bytes = max(self.peak_bytes, memory.bytes)
             self.shm_tree_peak_bytes = max(self.shm_tree_peak_bytes, memory.shm_bytes)
             self.memory_kind = memory.kind or self.memory_kind
             self.memory_samples += 1
+            self._resident = resident_bytes(self.pid)
             cost = time.thread_time() - began
             self._next_memory = now + max(MEMORY_PERIOD_S, cost / MEMORY_SHARE)
+            self._next_growth = now + MEMORY_PERIOD_S
         self.busy_s += time.thread_time() - began
+
+    def _has_grown(self) -> bool:
+        """Whether a look would show a new peak, or that the limit is passed: resident memory is never less than PSS."""
+        resident = resident_bytes(self.pid)
+        near = self.limit_bytes is not None and resident > self.limit_bytes
+        return near or resident > GROWN * self._resident

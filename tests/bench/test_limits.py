@@ -32,7 +32,7 @@ def test_version_2_the_tightest_group_above_counts(machine):
             "outer/inner/cpu.max": "max 100000",
             "outer/memory.max": "1000000",
             "outer/memory.current": "700000",
-            "outer/memory.stat": "anon 1\ninactive_file 200000\n",
+            "outer/memory.stat": "anon 1\ninactive_file 150000\nactive_file 50000\n",
             "outer/cpu.max": "150000 100000",
             "outer/memory.events": "low 0\noom 4\noom_kill 3\n",
         },
@@ -49,6 +49,7 @@ def test_version_1_has_a_folder_for_each_controller(machine):
         **{
             "memory/job/memory.limit_in_bytes": "2000000",
             "memory/job/memory.usage_in_bytes": "2500000",
+            "memory/job/memory.stat": "inactive_file 9\ntotal_inactive_file 100000\ntotal_active_file 150000\n",
             "memory/memory.limit_in_bytes": "9223372036854771712",
             "memory/memory.usage_in_bytes": "1",
             "cpu,cpuacct/job/cpu.cfs_quota_us": "50000",

@@ -9,7 +9,7 @@ import pytest
 
 from bench.measure.loader.isolated import run_isolated
 from bench.measure.loader.outcome import MeasurementStatus, of_error, of_exit
-from tests.support.troubled_data import answer, end_with, hold, stall_with_child
+from tests.support.troubled_data import answer, end_with, hold, killed_with_child, stall_with_child, talk
 
 
 def test_the_answer_comes_back_with_what_it_took():
@@ -37,8 +37,25 @@ def test_a_hang_is_ended_with_all_that_was_started(tmp_path):
     note = tmp_path / "pids"
     found = run_isolated(stall_with_child, str(note), stall_s=8.0)  # importing PyTorch is no progress either
     assert found.status == MeasurementStatus.TIMED_OUT
-    assert found.error == "no batch for 8 s after 7 batches: given up"
+    assert found.error == "no batch for 8 s (stall_s) after 7 batches: given up"
     assert not [pid for pid in map(int, note.read_text().split()) if _runs(pid)]
+
+
+def test_a_killed_process_is_told_at_once_and_its_orphans_are_ended(tmp_path):
+    """A forked child holds the pipes of the dead one open."""
+    note = tmp_path / "pid"
+    found = run_isolated(killed_with_child, str(note), stall_s=60.0)
+    assert found.status == MeasurementStatus.OUT_OF_MEMORY
+    assert found.wall_s < 55
+    assert not _runs(int(note.read_text()))
+
+
+def test_what_it_prints_is_not_on_stdout(capfd):
+    assert run_isolated(talk).value == 7
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "loading annotations" in err
+    assert "and from C" in err
 
 
 def test_who_takes_too_much_memory_is_ended_before_the_machine_runs_out():

@@ -25,7 +25,7 @@ def quick(dataset, arm=Arm.LOADER, *, batches=16, stall_s=60.0, **settings):
     ("trouble", "status", "words"),
     [
         ("raise", MeasurementStatus.FAILED, "ValueError: sample 24 is broken"),
-        ("hang", MeasurementStatus.TIMED_OUT, "no batch for 8 s"),
+        ("hang", MeasurementStatus.TIMED_OUT, "no batch for 8 s (stall_s)"),
         ("SIGKILL", MeasurementStatus.OUT_OF_MEMORY, "a worker was killed (SIGKILL)"),
         ("SIGBUS", MeasurementStatus.BUS_ERROR, "/dev/shm is full"),
         ("memory", MeasurementStatus.OUT_OF_MEMORY, "MemoryError: no more of it"),

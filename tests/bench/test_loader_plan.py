@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from bench.loader_plan import AROUND, GRID, around, best_of_grid, grid, pending, relative_half_width
+from bench.loader_plan import AROUND, GRID, around, grid, pending, reached_interval, relative_half_width
 from bench.measure.loader.configuration import configuration
 from tests.bench.test_loader_settings import spec
 
@@ -14,6 +14,7 @@ def row(planned, images_per_s=100.0, status="complete"):
     settings = planned.configuration.model_dump()
     place = {"id": planned.id, "phase": planned.phase, "block": planned.block, "arm": planned.arm}
     measured = {"data_wait_share": 0.0, "peak_memory_bytes": 1e8, "device": "cpu", "effective_pin_memory": False}
+    measured |= {"noise_spread": 0.02}
     speed = images_per_s if status == "complete" else None
     return {**place, **settings, **measured, "status": status, "error": "", "images_per_s": speed}
 
@@ -97,11 +98,11 @@ def test_around_the_best_one_setting_at_a_time_and_the_best_again():
     found = run(study, steady)
     extra = found[found["phase"] == AROUND]
     assert set(extra["arm"]) == {"end_to_end"}
-    assert (extra["num_workers"] == 2).all()
+    assert extra["num_workers"].isin([0, 2]).all()
     assert extra["block"].min() == study.repeats
     first = extra[extra["block"] == extra["block"].min()]
-    assert len(first) == 6  # the best, prefetch 2 and 4, persistent, spawn, cv2 0
-    assert best_of_grid(found).num_workers == 2
+    assert len(first) == 7  # the best, prefetch 2 and 4, persistent, spawn, cv2 0, and PyTorch's defaults
+    assert (first["num_workers"] == 0).sum() == 1
 
 
 def test_settings_that_need_workers_are_not_tried_without():
@@ -124,6 +125,22 @@ def test_a_kill_anywhere_loses_nothing_and_repeats_nothing():
         left = pending(study, whole.iloc[:cut], pinning=False)
         assert left[0].id == whole.iloc[cut]["id"]
     assert whole["id"].is_unique
+
+
+def test_it_is_told_how_many_series_reached_the_interval():
+    study = spec(**WIDE, num_workers=(0, 1))
+    found = run(study, lambda planned: noisy(planned) if planned.arm == "loader" else steady(planned))
+    assert reached_interval(study, found) == (3, 5)  # two of training, the step; not the two of loading
+    assert reached_interval(study, pd.DataFrame()) == (0, 0)
+
+
+def test_the_best_is_looked_for_with_the_noise_of_the_grid():
+    """On a noisy machine 2 workers are not told from 0, and nothing is laid around them."""
+    study = spec(**WIDE, num_workers=(0, 2), cv2_threads=(0,))
+    quiet = run(study, steady)
+    assert set(quiet.loc[quiet["phase"] == AROUND, "num_workers"]) == {0, 2}
+    grid_rows = quiet[quiet["phase"] == GRID].assign(noise_spread=0.3)
+    assert {each.configuration.num_workers for each in pending(study, grid_rows, pinning=False)} == {0}
 
 
 def test_a_half_width_needs_two_values():

@@ -6,10 +6,12 @@ from bench.measure.limits import Limits, limits
 from bench.measure.loader.configuration import configuration
 from bench.measure.loader.loop import LoopPlan
 from bench.measure.loader.measurement import Arm, measure
-from bench.measure.loader.prediction import Need, Probe, predict, probe, shortfall
+from bench.measure.loader.outcome import MeasurementStatus
+from bench.measure.loader.prediction import Need, epoch_batches, predict, shortfall
+from bench.measure.loader.probe import Probe, probe
 from bench.measure.loader.workload import DatasetWorkload
 from tests.support.simulated_loader import SleepingStep
-from tests.support.troubled_data import Large
+from tests.support.troubled_data import HoldingStep, Large, Troubled
 
 SAMPLE = 1_000_000
 FOUND = Probe(sample_bytes=SAMPLE, process_bytes=200_000_000, worker_bytes=20_000_000)
@@ -47,14 +49,47 @@ def test_what_cannot_fit_is_said_with_both_numbers():
     )
     assert shortfall(Need(500_000_000, 2_000_000_000), small) == ""
     assert shortfall(Need(95_000_000, 0), Limits(2.0, 8, 8, None, None)) == ""  # no /dev/shm to run out of
+    assert shortfall(Need(950_000_000, 0), small) == (
+        "would need 950 MB of /dev/shm, 1.0 GB free (10 % of it is left to others)"
+    )
+
+
+def test_what_the_step_holds_is_the_process_s_and_grows_with_the_batch():
+    held = 40_000_000
+    found = probe(DatasetWorkload(Large(10), HoldingStep(held))).value
+    assert found.worker_bytes < held
+    assert found.step_sample_bytes == pytest.approx(held, rel=0.3)
+    few, many = (
+        predict(found, configuration(batch_size=2, num_workers=workers)).memory_bytes for workers in (1, 9)
+    )  # fmt: skip
+    assert many - few == pytest.approx(8 * found.worker_bytes, abs=1000)
+    large = predict(found, configuration(batch_size=12)).memory_bytes
+    assert large - predict(found, configuration(batch_size=2)).memory_bytes == pytest.approx(10 * held, rel=0.3)
+
+
+def test_the_time_of_a_step_that_does_not_grow_with_the_batch():
+    found = Probe(1, 1, 1, sample_s=0.001, step_fixed_s=0.05, step_sample_s=0.0)
+    small, large = (
+        epoch_batches(found, configuration(batch_size=size), seconds=3, cores=2, loads=False, computes=True)
+        for size in (1, 32)
+    )
+    assert small == large == 61
+
+
+def test_a_worker_that_cannot_make_samples_leaves_the_probe_without_it():
+    """The process itself can: what it measures without workers is worth having."""
+    found = probe(DatasetWorkload(Troubled("in worker")))
+    assert found.status == MeasurementStatus.COMPLETE
+    assert "was killed (SIGKILL)" in found.value.worker_error
+    assert found.value.worker_bytes == 0
 
 
 def test_a_real_run_takes_what_was_predicted():
     """A step slower than the loader: all batches that may be on their way are made, and wait in /dev/shm."""
     workload = DatasetWorkload(Large(SAMPLE), SleepingStep(0.1))
     chosen = configuration(batch_size=16, num_workers=2, prefetch_factor=2)
-    found = probe(workload, chosen)
-    assert found.error == ""
+    found = probe(workload)
+    assert found.error == found.value.worker_error == ""
     assert found.value.sample_bytes == SAMPLE
     need = predict(found.value, chosen)
     assert shortfall(need, limits()) == ""

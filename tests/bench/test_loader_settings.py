@@ -62,6 +62,9 @@ def test_lists_may_be_written_as_on_a_command_line(name, text, value):
         ({"num_workers": "0,x"}, "num_workers"),
         ({"start_method": "frok"}, "start_method"),
         ({"pin_memory": "perhaps"}, "pin_memory"),
+        ({"num_workers": "both"}, "num_workers"),
+        ({"batch_size": "yes,8"}, "batch_size"),
+        ({"hashed_batches": 1000}, "hashed_batches"),
     ],
 )
 def test_a_wrong_value_is_refused_with_its_name_and_origin(command_line, said):
@@ -107,6 +110,9 @@ def test_a_variable_of_another_kind_of_study_is_none_of_ours():
         ({"step": "own:step"}, "dataset of one's own"),
         ({"dataset": "own:Data", "step": "own:step", "step_ms": 3.0}, "one of the two"),
         ({"name": "../up"}, "letters, digits"),
+        ({"collate": "own:batch"}, "dataset of one's own"),
+        ({"dataset": "own:Data", "largest_batch": True}, "largest_batch: needs a step"),
+        ({"step_ms": 3.0, "largest_batch": True}, "largest_batch: needs a step"),
     ],
 )
 def test_what_does_not_fit_together_is_refused(changes, said):
@@ -127,7 +133,16 @@ def test_what_does_not_fit_together_is_refused(changes, said):
     ],
 )
 def test_the_default_tries_what_cores_and_memory_of_this_process_carry(cores, free, workers):
-    assert default_workers(Limits(cores, free, free, None, None)) == workers
+    assert default_workers(Limits(cores, free, free // 4, None, None)) == workers, "whatever is free at the moment"
+
+
+def test_advice_tries_few_numbers_of_workers():
+    def few(cores):
+        return default_workers(Limits(cores, 64 * GB, 64 * GB, None, None), few=True)
+
+    assert few(16) == (0, 4, 8, 16)
+    assert few(6) == (0, 1, 3, 6)
+    assert few(2) == (0, 1, 2)
 
 
 def test_a_workload_is_the_network_s_or_one_s_own():
@@ -154,6 +169,28 @@ def test_what_cannot_be_loaded_is_refused_before_anything_is_measured(tmp_path, 
         prepare(dataset="tests.support.troubled_data:Random", data=tmp_path)
     with pytest.raises(DataError, match="no such folder"):
         prepare(data=tmp_path / "nowhere")
+
+
+def test_the_name_of_advice_says_what_was_asked_of_which_data(monkeypatch):
+    def named(**command_line):
+        return prepare_loaders(command_line, None, "advice", None).spec.name
+
+    first = named(dataset="tests.support.troubled_data:Random")
+    assert first.startswith("loader-advice-Random-")
+    assert first == named(dataset="tests.support.troubled_data:Random")
+    assert first != named(dataset="tests.support.troubled_data:Random", batch_size="4")
+    monkeypatch.setattr("tests.support.troubled_data.Random.__len__", lambda _: 18)
+    assert first != named(dataset="tests.support.troubled_data:Random")
+
+
+def test_the_search_for_the_largest_batch_is_left_out_where_only_the_preset_wants_it():
+    def found(**command_line):
+        return prepare_loaders(command_line, None, "full", None).spec.largest_batch
+
+    assert not found(dataset="tests.support.troubled_data:Random")
+    assert found()
+    with pytest.raises(SettingsError, match="largest_batch: needs a step"):
+        found(dataset="tests.support.troubled_data:Random", largest_batch=True)
 
 
 def test_names_say_kind_preset_and_data():

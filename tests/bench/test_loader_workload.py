@@ -11,7 +11,15 @@ import torch
 from bench.measure.loader.configuration import configuration
 from bench.measure.loader.delivered import delivered_hashes
 from bench.measure.loader.pose_workload import PoseWorkload
-from bench.measure.loader.workload import DatasetWorkload, DottedDataset, Seeded, Workload, effective_pin_memory
+from bench.measure.loader.workload import (
+    DatasetWorkload,
+    DottedCollate,
+    DottedDataset,
+    DottedStep,
+    Seeded,
+    Workload,
+    effective_pin_memory,
+)
 from posemodel.data.loader import Batch
 from posemodel.errors import DataError, SettingsError
 from tests.support.troubled_data import LENGTH, Troubled
@@ -21,6 +29,7 @@ from tests.support.troubled_data import LENGTH, Troubled
 def module(hermetic, monkeypatch):
     """A user's module in the working directory."""
     (hermetic / "my_package.py").write_text(
+        "import torch\n"
         "class Mine:\n"
         "    def __len__(self): return 5\n"
         "    def __getitem__(self, index): return index\n"
@@ -30,6 +39,20 @@ def module(hermetic, monkeypatch):
         "    def __len__(self): return 0\n"
         "ready = Mine()\n"
         "def make(): return Mine()\n"
+        "from torch.utils.data import IterableDataset\n"
+        "class Counted(IterableDataset):\n"
+        "    def __len__(self): return 5\n"
+        "    def __iter__(self): return iter(range(5))\n"
+        "class Ragged(Mine):\n"
+        "    def __getitem__(self, index): return torch.full((1 + index,), index)\n"
+        "    @staticmethod\n"
+        "    def collate_fn(samples): return torch.nn.utils.rnn.pad_sequence(samples)\n"
+        "class AtOnce(Mine):\n"
+        "    def __getitems__(self, indices): return [torch.tensor([i, len(indices)]) for i in indices]\n"
+        "def number(samples): return torch.tensor([len(samples)])\n"
+        "def make_step(size): return None\n"
+        "def broken_step(): raise RuntimeError('no such device')\n"
+        "def no_step(): return 7\n"
         "class Unpicklable(Mine):\n"
         "    def __init__(self): self.decode = lambda image: image\n"
     )
@@ -51,11 +74,48 @@ def test_a_path_that_leads_nowhere_names_the_flag(module, name):
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("my_package:Stream", "Stream is no map-style data set"), ("my_package:Empty", "Empty has no samples")],
+    [
+        ("my_package:Stream", "Stream is no map-style data set"),
+        ("my_package:Counted", "Counted is no map-style data set"),
+        ("my_package:Empty", "Empty has no samples"),
+    ],
 )
 def test_what_cannot_be_loaded_is_refused(module, name, words):
     with pytest.raises(SettingsError, match=words):
         DatasetWorkload(DottedDataset(name)).open_loader(configuration(), batches=1)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (DottedStep("my_package:ready"), "--step my_package:ready: is a Mine; it must name a function"),
+        (DottedStep("my_package:make_step"), "--step my_package:make_step: making it failed with TypeError"),
+        (DottedStep("my_package:broken_step"), "RuntimeError: no such device. It must need no arguments"),
+        (DottedStep("my_package:no_step"), "must return a function of a batch, got int"),
+        (DottedCollate("my_package:ready").function, "--collate my_package:ready: is a Mine; it must name a function"),
+        (DottedStep("my_broken:step"), "--step my_broken:step: SyntaxError"),
+    ],
+)
+def test_a_step_or_a_collate_function_that_is_none_names_its_flag(module, hermetic, make, words):
+    (hermetic / "my_broken.py").write_text("def step(:\n")
+    with pytest.raises(SettingsError, match=words):
+        make()
+
+
+def test_a_data_set_s_own_collate_function_is_used_and_another_may_be_named(module):
+    def batch(**options):
+        workload = DatasetWorkload(DottedDataset("my_package:Ragged"), **options)
+        return next(iter(workload.open_loader(configuration(batch_size=2), batches=2).loader))
+
+    assert batch().dim() == 2
+    assert batch(collate_fn=DottedCollate("my_package:number")).tolist() == [2]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_data_set_that_makes_whole_batches_is_asked_for_them(module, workers):
+    workload = DatasetWorkload(DottedDataset("my_package:AtOnce"))
+    batch = next(iter(workload.open_loader(configuration(batch_size=3, num_workers=workers), batches=2).loader))
+    assert batch[:, 1].tolist() == [3, 3, 3]
 
 
 def test_what_cannot_be_sent_to_a_worker_is_refused_where_workers_are_not_forked(module):

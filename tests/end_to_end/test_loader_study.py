@@ -30,6 +30,11 @@ class Points(Dataset):
         return torch.full((8,), index + own)
 
 
+class Talking(Points):
+    def __init__(self):
+        print("loading annotations into memory...")
+
+
 class Killed(Points):
     trouble = "killed"
 
@@ -40,6 +45,13 @@ class Different(Points):
 
 def make_step():
     return lambda batch: time.sleep(0.01)
+
+
+def make_holding_step():
+    def step(batch):
+        if len(batch) > 5:
+            raise MemoryError("too large")
+    return step
 """
 SMALL = ("--num-workers", "0,1", "--batch-size", "4", "--repeats", "1", "--seconds", "0.5", "--preset", "smoke")
 KEYS = {"num_workers", "pin_memory", "batch_size", "images_per_s", "low", "high", "data_wait_share", "status"}
@@ -128,6 +140,40 @@ def test_configurations_that_deliver_different_batches_fail_the_study(own):
     assert "nothing can be compared" in found["verdict"]
 
 
+def test_what_a_data_set_prints_is_not_in_the_document(own):
+    done = own.run("study", "loaders", *SMALL, "--dataset", "own:Talking", "--json")
+    assert json.loads(done.stdout)["status"] == "complete"
+    assert "loading annotations" in done.stderr
+
+
+def test_a_search_for_the_largest_batch_is_done_however_it_ends(own):
+    done = own.run(
+        "study", "loaders", *SMALL, "--num-workers", "0", "--dataset", "own:Points", "--step", "own:make_holding_step",
+        "--largest-batch", "--json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["largest_batch"] == {"largest": 5, "limited": True, "ended": ""}
+    assert found["trials"]["out_of_memory"] == 0
+    report = (own.folder / "reports" / "loaders-smoke-Points" / "report.md").read_text()
+    assert "5 images fit into memory" in report
+    assert "Measurements without a result" not in report
+
+
+def test_a_grid_of_many_combinations_can_be_shown(own):
+    """What is kept of a study must fit into MLflow's tags."""
+    many = ",".join(map(str, range(1, 61)))
+    command = ("study", "loaders", "--preset", "smoke", "--dataset", "own:Points", "--num-workers", "0")
+    command += ("--batch-size", many, "--repeats", "1", "--seconds", "0.05")
+    with ended(own.start(*command)) as process:
+        wait_for(lambda: len(own.recorded()) >= 1, process, own)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130, output(own)
+    shown = own.run("report", "loaders-smoke-Points", "--json")
+    assert shown.returncode == 0, shown.stderr
+    assert json.loads(shown.stdout)["status"] == "unfinished"
+
+
 def test_a_plan_is_shown_and_nothing_run(own):
     done = own.run("study", "loaders", *SMALL, "--dataset", "own:Points", "--dry-run", "--json")
     found = json.loads(done.stdout)
@@ -141,3 +187,4 @@ def test_advice_in_one_line(own):
     )
     assert done.returncode == 0, done.stderr
     assert "    DataLoader(dataset, batch_size=4" in done.stdout
+    assert "reports/loader-advice-Points-" in done.stdout

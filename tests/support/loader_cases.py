@@ -58,7 +58,7 @@ CASES = {
             8: ("out_of_memory", "a worker was killed (SIGKILL)"),
         },
     ),
-    "noisy": Case("compute-bound", 0.01, 0.08, jitter=0.15, noise=0.3),
+    "noisy": Case("compute-bound", 0.01, 0.08, jitter=0.07, noise=0.15),
     "flips": Case("compute-bound", 0.02, 0.05),
 }
 """In each, a batch is 4 samples. In `flips` nothing but the sample's cost changes: see FLIPPED."""

@@ -29,6 +29,8 @@ class Troubled(Dataset[Any]):
         return LENGTH
 
     def __getitem__(self, position: int) -> torch.Tensor:
+        if self.trouble == "in worker" and get_worker_info() is not None:
+            os.kill(os.getpid(), signal.SIGKILL)
         if position == TROUBLE_AT:
             match self.trouble:
                 case "raise":
@@ -114,6 +116,24 @@ def stall_with_child(progress: Any, note: str) -> None:
     Path(note).write_text(f"{os.getpid()} {child}")
     progress(7)
     time.sleep(3600)
+
+
+def killed_with_child(progress: Any, note: str) -> None:
+    """One that is killed while a process that it forked lives on, with all of its open pipes."""
+    child = os.fork()
+    if child == 0:
+        time.sleep(3600)
+    Path(note).write_text(str(child))
+    progress(1)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def talk(progress: Any) -> int:
+    """One that prints, as careless data sets do."""
+    print("loading annotations into memory...")
+    os.write(1, b"and from C\n")
+    progress(1)
+    return 7
 
 
 def hold(progress: Any, size: int) -> None:

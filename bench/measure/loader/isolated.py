@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 import warnings
@@ -15,7 +16,7 @@ from typing import Any
 
 from bench.measure.limits import oom_kills
 from bench.measure.loader.outcome import MeasurementStatus, of_error, of_exit
-from bench.measure.process_tree import kill_tree
+from bench.measure.process_tree import kill_group, kill_tree
 from bench.measure.resources import ResourceSampler
 
 POLL_S = 0.1
@@ -51,6 +52,8 @@ class Answer:
     sampling_s: float
     """CPU seconds that looking at the process's resources took, in the process that looks."""
     wall_s: float
+    memory_samples: int
+    """Looks at its memory."""
 
 
 def run_isolated(
@@ -76,7 +79,7 @@ def run_isolated(
     send.close()
     lifeline.close()
     assert process.pid is not None
-    sampler = ResourceSampler(process.pid)
+    sampler = ResourceSampler(process.pid, limit_bytes=memory_limit_bytes)
     try:
         with sampler:
             status, value, error = _await(process, receive, told, sampler, stall_s, memory_limit_bytes)
@@ -84,6 +87,7 @@ def run_isolated(
             process.join(LEAVE_S)  # a loader's workers end in good order; one that hangs is killed
     finally:
         kill_tree(process.pid)
+        kill_group(process.pid)  # children that outlived it are nobody's children any more
         process.join()
         process.close()
         receive.close()
@@ -101,6 +105,7 @@ def run_isolated(
         shm_tree_peak_bytes=sampler.shm_tree_peak_bytes,
         sampling_s=sampler.busy_s,
         wall_s=time.monotonic() - began,
+        memory_samples=sampler.memory_samples,
     )
 
 
@@ -114,11 +119,13 @@ def _await(
 ) -> tuple[MeasurementStatus, Any, str]:
     last, since = told.value, time.monotonic()
     while True:
-        ready = wait([receive, process.sentinel], timeout=POLL_S)
+        # Children that it forked hold its ends of the pipes open: of its own death only its exit code tells surely.
+        ended = process.exitcode is not None
+        ready = wait([receive, process.sentinel], timeout=0 if ended else POLL_S)
         if receive in ready:
             with suppress(EOFError):
                 return receive.recv()
-        if ready:
+        if ready or ended:
             process.join(LEAVE_S)  # its end of the pipes closes a little before its exit code is known
             return _without_value(of_exit(process.exitcode))
         if memory_limit_bytes is not None and sampler.peak_bytes > memory_limit_bytes:
@@ -129,7 +136,7 @@ def _await(
             last, since = told.value, time.monotonic()
         elif time.monotonic() - since > stall_s:
             where = "before the first batch" if last <= 0 else f"after {last} batches"
-            return MeasurementStatus.TIMED_OUT, None, f"no batch for {stall_s:g} s {where}: given up"
+            return MeasurementStatus.TIMED_OUT, None, f"no batch for {stall_s:g} s (stall_s) {where}: given up"
 
 
 def _without_value(found: tuple[MeasurementStatus, str]) -> tuple[MeasurementStatus, None, str]:
@@ -139,7 +146,10 @@ def _without_value(found: tuple[MeasurementStatus, str]) -> tuple[MeasurementSta
 def _serve(
     send: Connection, lifeline: Connection, told: Any, function: Callable[..., Any], arguments: tuple[Any, ...]
 ) -> None:
-    """The process: answers with (status, value, message)."""
+    """The process: answers with (status, value, message). What it prints goes to stderr: stdout is the caller's."""
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    if hasattr(os, "setsid"):
+        os.setsid()
     warnings.filterwarnings("ignore", "This DataLoader will create")  # more workers than cores: that is the question
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the process that started this one
     threading.Thread(target=_leave_with_parent, args=(lifeline,), daemon=True).start()

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bench.measure.loader.configuration import LoaderConfiguration
+from bench.measure.loader.isolated import STALL_S
 from bench.measure.loader.loop import LoopPlan
 from bench.measure.loader.measurement import Arm, Measurement, measure
 from bench.measure.loader.outcome import MeasurementStatus
@@ -24,6 +25,8 @@ class Search:
     """None where not even the first size fits."""
     limited: bool
     """Whether a larger one failed for want of memory; False where the search ended at its limit."""
+    ended: str
+    """Why it ended early: a try failed for another reason than memory; "" where it went its way."""
     tries: Sequence[Measurement]
     """In the order in which they were made; their images/s against batch size are a curve."""
 
@@ -32,35 +35,55 @@ def largest_that_fits(attempt: Callable[[int], Measurement], *, start: int = 1, 
     """Double the batch size from ``start`` until ``attempt`` runs out of memory or ``limit`` is reached, then bisect.
 
     ``attempt`` measures one batch size in a process that gives its memory back. Memory is expected to grow with the
-    batch. A try that fails for another reason ends the search: SettingsError, since it says nothing about memory.
+    batch. A try that fails for another reason says nothing about memory: the search ends with what has fitted so far.
     """
     if not 1 <= start <= limit:
         raise SettingsError(f"batch_size: the search cannot start at {start} and end at {limit}. Start lower.")
     tries: list[Measurement] = []
 
-    def fits(size: int) -> bool:
+    def fits(size: int) -> bool | None:
         found = attempt(size)
         tries.append(found)
         if found.status not in (*TOO_LARGE, MeasurementStatus.COMPLETE):
-            raise SettingsError(f"batch_size {size}: {found.error}. The search for the largest batch ends here.")
+            return None
         return found.status == MeasurementStatus.COMPLETE
+
+    def ended_at(size: int) -> Search:
+        return Search(fitting or None, bool(failing), f"batch_size {size}: {tries[-1].error}", tries)
 
     fitting, failing, size = 0, 0, start
     while not failing and fitting < limit:
-        if fits(size):
-            fitting, size = size, min(2 * size, limit)
-        else:
-            failing = size
+        match fits(size):
+            case True:
+                fitting, size = size, min(2 * size, limit)
+            case False:
+                failing = size
+            case None:
+                return ended_at(size)
     while failing - fitting > max(1, RESOLUTION * fitting):
         size = (fitting + failing) // 2
-        fitting, failing = (size, failing) if fits(size) else (fitting, size)
-    return Search(fitting or None, bool(failing), tries)
+        match fits(size):
+            case True:
+                fitting = size
+            case False:
+                failing = size
+            case None:
+                return ended_at(size)
+    return Search(fitting or None, bool(failing), "", tries)
 
 
 def try_batch(
-    workload: Workload, batch_size: int, *, batches: int = TRY_BATCHES, memory_limit_bytes: int | None = None
+    workload: Workload,
+    batch_size: int,
+    *,
+    batches: int = TRY_BATCHES,
+    memory_limit_bytes: int | None = None,
+    stall_s: float = STALL_S,
 ) -> Measurement:
-    """An attempt for `largest_that_fits`: a few steps on one batch of that size (arm `compute`), no workers."""
+    """An attempt for `largest_that_fits`: a few steps on one batch of that size (arm `compute`), no workers.
+
+    ``stall_s`` must leave time for loading the batch, of which nothing is heard.
+    """
     return measure(
         workload,
         LoaderConfiguration(batch_size=batch_size),
@@ -68,4 +91,5 @@ def try_batch(
         LoopPlan(epochs=1),
         batches=batches,
         memory_limit_bytes=memory_limit_bytes,
+        stall_s=stall_s,
     )

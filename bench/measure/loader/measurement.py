@@ -104,6 +104,7 @@ def measure(
         "shm_peak_bytes": float(answer.shm_peak_bytes),
         "shm_tree_peak_bytes": float(answer.shm_tree_peak_bytes),
         "sampling_s": answer.sampling_s,
+        "memory_samples": float(answer.memory_samples),
         "wall_s": answer.wall_s,
     }
     return Measurement(

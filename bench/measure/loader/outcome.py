@@ -20,8 +20,8 @@ class MeasurementStatus(StrEnum):
     SKIPPED = "skipped"
 
 
-NO_MEMORY = ("can't allocate memory", "Cannot allocate memory", "out of memory", "not enough memory")
-"""Of the errors that PyTorch, the C library and CUDA raise; PyTorch's for the CPU is a plain RuntimeError."""
+NO_MEMORY = ("can't allocate memory", "Cannot allocate memory", "out of memory", "not enough memory", "ALLOC_FAILED")
+"""Of the errors that PyTorch, the C library, CUDA and cuBLAS raise; PyTorch's for the CPU is a plain RuntimeError."""
 NO_SHARED_MEMORY = ("unable to allocate shared memory", "unable to mmap", "unable to open shared memory")
 """Of PyTorch's errors where /dev/shm is full before a page is touched."""
 SIGKILL, SIGBUS = (getattr(signal, name, number) for name, number in (("SIGKILL", 9), ("SIGBUS", 7)))

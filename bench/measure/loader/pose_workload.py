@@ -8,6 +8,7 @@ import torch
 from torch.optim.lr_scheduler import LambdaLR
 
 from bench.measure.loader.configuration import LoaderConfiguration
+from bench.measure.loader.device_step import on_device
 from bench.measure.loader.loop import Step
 from bench.measure.loader.workload import OpenLoader, Spread, WaitingStep, effective_pin_memory, opened
 from posemodel.config import AugmentSettings, TargetsPlace
@@ -76,9 +77,14 @@ class PoseWorkload:
         schedule = LambdaLR(optimizer, lambda _step: 1.0)
         geometry = input_geometry(self.network, self.size)
         train = TrainingStep(network, optimizer, schedule, geometry, ThroughputMeter(device))
+        return on_device(train, self.device) if self.device != "mps" else _awaited(train, device)
 
-        def step(batch: Batch) -> None:
-            train(batch)
-            synchronize(device)
 
-        return step
+def _awaited(train: TrainingStep, device: torch.device) -> Step:
+    """MPS tells no times of single steps: its host waits."""
+
+    def step(batch: Batch) -> None:
+        train(batch)
+        synchronize(device)
+
+    return step

@@ -14,8 +14,8 @@ class Timeline:
 
     Attributes:
         asked: (N,) The consumer begins to wait. For an epoch's first batch: before its iterator is made.
-        delivered: (N,) The batch is there.
-        done: (N,) The step on it has ended, the device awaited.
+        delivered: (N,) The batch is there, and its step begins.
+        done: (N,) The step on it has ended, on the device where that has a clock of its own.
         epoch: (N,) Which pass of the loader delivered it.
     """
 

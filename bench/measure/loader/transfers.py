@@ -21,8 +21,8 @@ class Transfers:
     pinned_gb_per_s: float
     pageable_gb_per_s: float
     hidden_share: float
-    """Of the shorter one of copying (pinned, on a stream of its own) and working: 1, wholly at the same time; 0, in
-    turn."""
+    """Of the shorter one of copying (pinned, on a stream of its own) and matrix products: 1, wholly at the same time;
+    0, in turn. What the machine can do: a step that copies on the stream on which it computes does them in turn."""
 
 
 def measure_transfers(progress: Progress, batch_bytes: int) -> Transfers | None:
@@ -30,33 +30,40 @@ def measure_transfers(progress: Progress, batch_bytes: int) -> Transfers | None:
     progress(0)
     if not torch.cuda.is_available():
         return None
-    target = torch.empty(batch_bytes, dtype=torch.uint8, device="cuda")
+    device = _Device(batch_bytes)
     sources = {pinned: torch.zeros(batch_bytes, dtype=torch.uint8, pin_memory=pinned) for pinned in (True, False)}
     speeds = {}
     for pinned, source in sources.items():
-        _seconds(target, source, copies=WARM_UP, products=0)
-        speeds[pinned] = COPIES * batch_bytes / _seconds(target, source, copies=COPIES, products=0) / 1e9
+        device.seconds(source, copies=WARM_UP, products=WARM_UP)
+        speeds[pinned] = COPIES * batch_bytes / device.seconds(source, copies=COPIES) / 1e9
         progress(1 + pinned)
-    one = _seconds(target, sources[True], copies=0, products=WARM_UP) / WARM_UP
-    copying = _seconds(target, sources[True], copies=COPIES, products=0)
+    one = device.seconds(sources[True], products=COPIES) / COPIES
+    copying = device.seconds(sources[True], copies=COPIES)
     products = max(1, round(copying / one))
-    working = _seconds(target, sources[True], copies=0, products=products)
-    both = _seconds(target, sources[True], copies=COPIES, products=products)
+    working = device.seconds(sources[True], products=products)
+    both = device.seconds(sources[True], copies=COPIES, products=products)
     hidden = (copying + working - both) / min(copying, working)
     return Transfers(batch_bytes, speeds[True], speeds[False], min(1.0, max(0.0, hidden)))
 
 
-def _seconds(target: torch.Tensor, source: torch.Tensor, *, copies: int, products: int) -> float:
-    """Wall time of so many copies on a stream of their own, and so many products on another."""
-    matrix = torch.ones(SIDE, SIDE, device="cuda")
-    copy_stream, work_stream = torch.cuda.Stream(), torch.cuda.Stream()
-    torch.cuda.synchronize()
-    began = time.perf_counter()
-    with torch.cuda.stream(work_stream):
-        for _ in range(products):
-            matrix @ matrix
-    with torch.cuda.stream(copy_stream):
-        for _ in range(copies):
-            target.copy_(source, non_blocking=True)
-    torch.cuda.synchronize()
-    return time.perf_counter() - began
+class _Device:
+    """A place to copy to and matrices to multiply, each on a stream of its own; all memory is taken beforehand."""
+
+    def __init__(self, batch_bytes: int) -> None:
+        self.target = torch.empty(batch_bytes, dtype=torch.uint8, device="cuda")
+        self.matrix = torch.ones(SIDE, SIDE, device="cuda")
+        self.product = torch.empty_like(self.matrix)
+        self.copying, self.working = torch.cuda.Stream(), torch.cuda.Stream()
+
+    def seconds(self, source: torch.Tensor, *, copies: int = 0, products: int = 0) -> float:
+        """Wall time of so many copies on the one stream, and so many products on the other."""
+        torch.cuda.synchronize()
+        began = time.perf_counter()
+        with torch.cuda.stream(self.working):
+            for _ in range(products):
+                torch.mm(self.matrix, self.matrix, out=self.product)
+        with torch.cuda.stream(self.copying):
+            for _ in range(copies):
+                self.target.copy_(source, non_blocking=True)
+        torch.cuda.synchronize()
+        return time.perf_counter() - began

@@ -1,11 +1,13 @@
 """What is loaded and what is done with it: any map-style data set and any step, opened in the measuring process."""
 
+import contextlib
 import importlib
 import math
 import multiprocessing
 import pickle
 import random
 import signal
+import sys
 import time
 from collections.abc import Callable, Sized
 from dataclasses import dataclass
@@ -15,9 +17,10 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from bench.measure.loader.configuration import LoaderConfiguration
+from bench.measure.loader.device_step import on_device
 from bench.measure.loader.loop import Step
 from posemodel.data.loader import EpochSampler, prepare_process
 from posemodel.errors import SettingsError
@@ -48,7 +51,7 @@ class Workload(Protocol):
         ...
 
     def make_step(self) -> Step:
-        """A step on a batch of that loader; it returns when the device has done with it."""
+        """A step on a batch of that loader (see `Step`)."""
         ...
 
 
@@ -82,12 +85,38 @@ class DottedStep:
 
     path: str
 
+    def factory(self) -> Callable[[], Any]:
+        """What the path names, not called: it may take a GPU. Raises SettingsError where it leads nowhere."""
+        return _callable_at(self.path, "--step", "a function without arguments that returns the step")
+
     def __call__(self) -> Step:
-        """The step. Raises SettingsError where the path leads nowhere."""
-        step = _at(self.path, "--step")()
+        """The step. Raises SettingsError where it cannot be made."""
+        try:
+            step = self.factory()()
+        except SettingsError:
+            raise
+        except Exception as error:
+            raise SettingsError(
+                f"--step {self.path}: making it failed with {type(error).__name__}: {error}. It must need no arguments."
+            ) from error
         if not callable(step):
             raise SettingsError(f"--step {self.path}: must return a function of a batch, got {type(step).__name__}.")
         return step
+
+
+@dataclass(frozen=True)
+class DottedCollate:
+    """The function of a list of samples that a dotted path names."""
+
+    path: str
+
+    def __call__(self, samples: list[Any]) -> Any:
+        """Their batch."""
+        return self.function()(samples)
+
+    def function(self) -> Callable[[list[Any]], Any]:
+        """What the path names; SettingsError where it leads nowhere."""
+        return _callable_at(self.path, "--collate", "a function of a list of samples that returns their batch")
 
 
 @dataclass(frozen=True)
@@ -97,7 +126,7 @@ class DatasetWorkload:
     Attributes:
         dataset: Makes the data set (something with ``__len__`` and ``__getitem__``); picklable.
         step: Makes the step; picklable.
-        collate_fn: As DataLoader's.
+        collate_fn: As DataLoader's; None: the data set's own ``collate_fn`` where it has one, else PyTorch's.
         seed: Of the order, and of Python's, NumPy's and PyTorch's generators, which are set for each sample: a data
             set that draws from them yields the same samples with every setting (8 microseconds a sample).
         device: Type of the device that the step runs on.
@@ -119,7 +148,7 @@ class DatasetWorkload:
         sampler = EpochSampler(length, shuffle=False)
         loader = DataLoader(
             samples,
-            collate_fn=self.collate_fn,
+            collate_fn=self.collate_fn or getattr(dataset, "collate_fn", None),
             batch_size=configuration.batch_size,
             sampler=sampler,
             num_workers=configuration.num_workers,
@@ -134,7 +163,7 @@ class DatasetWorkload:
 
     def make_step(self) -> Step:
         """See `Workload`."""
-        return self.step()
+        return on_device(self.step(), self.device)
 
 
 def opened(loader: DataLoader[Any], sampler: EpochSampler, configuration: LoaderConfiguration) -> OpenLoader:
@@ -167,12 +196,17 @@ class Spread(Dataset[Any]):
     def __init__(self, dataset: Any, length: int) -> None:
         self.dataset, self.length = dataset, length
         self.stride = _stride(len(dataset))
+        if hasattr(dataset, "__getitems__"):
+            self.__getitems__ = self._many
 
     def __len__(self) -> int:
         return self.length
 
     def __getitem__(self, index: tuple[int, int]) -> Any:
         return self.dataset[self.position(*index)]
+
+    def _many(self, indices: list[tuple[int, int]]) -> Any:
+        return self.dataset.__getitems__([self.position(*index) for index in indices])
 
     def position(self, epoch: int, position: int) -> tuple[int, int]:
         """(pass over the data set, position in it) of an epoch's sample, whatever the epoch's length."""
@@ -182,21 +216,32 @@ class Spread(Dataset[Any]):
 
 
 class Seeded(Dataset[Any]):
-    """A data set whose samples depend on (seed, pass, position) alone, whichever process makes them."""
+    """A data set whose samples depend on (seed, pass, position) alone, whichever process makes them.
+
+    One that makes a whole batch at once (``__getitems__``, as PyTorch calls it) is seeded by the batch's first sample.
+    """
 
     def __init__(self, dataset: Any, seed: int) -> None:
         self.dataset, self.seed = dataset, seed
+        if hasattr(dataset, "__getitems__"):
+            self.__getitems__ = self._many
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def __getitem__(self, index: tuple[int, int]) -> Any:
-        number, position = index
+        self._seed(*index)
+        return self.dataset[index[1]]
+
+    def _many(self, indices: list[tuple[int, int]]) -> Any:
+        self._seed(*indices[0])
+        return self.dataset.__getitems__([position for _, position in indices])
+
+    def _seed(self, number: int, position: int) -> None:
         seed = (self.seed * MIX + number) * MIX + position
         random.seed(seed)
         np.random.seed(seed % 2**32)  # noqa: NPY002 (the generator that data sets draw from)
         torch.default_generator.manual_seed(seed % 2**63)  # torch.manual_seed would queue a call for CUDA each time
-        return self.dataset[position]
 
 
 @dataclass(frozen=True)
@@ -207,11 +252,12 @@ class DottedDataset:
 
     def __call__(self) -> Any:
         """The data set. Raises SettingsError where the path leads nowhere."""
-        found = _at(self.path, "--dataset")
+        found = _at(self.path, "--dataset", "the data set, or a class or function that makes it")
         if not callable(found) or (hasattr(found, "__getitem__") and not isinstance(found, type)):
             return found
         try:
-            return found()
+            with contextlib.redirect_stdout(sys.stderr):  # pycocotools tells what it loads; stdout is for results
+                return found()
         except Exception as error:
             raise SettingsError(
                 f"--dataset {self.path}: making it failed with {type(error).__name__}: {error}. Name an object, or a "
@@ -219,26 +265,40 @@ class DottedDataset:
             ) from error
 
 
-def _at(path: str, option: str) -> Any:
+def _callable_at(path: str, option: str, wanted: str) -> Callable[..., Any]:
+    found = _at(path, option, wanted)
+    if not callable(found):
+        raise SettingsError(f"{option} {path}: is a {type(found).__name__}; it must name {wanted}.")
+    return found
+
+
+def _at(path: str, option: str, wanted: str) -> Any:
     """What stands at a dotted path, module:name or module.name; SettingsError where it leads nowhere."""
     module_name, colon, name = path.partition(":")
     if not colon:
         module_name, _, name = path.rpartition(".")
     try:
-        found: Any = importlib.import_module(module_name)
+        with contextlib.redirect_stdout(sys.stderr):
+            found: Any = importlib.import_module(module_name)
         for part in name.split("."):
             found = getattr(found, part)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:  # a user's module may raise anything
+        told = (
+            error
+            if isinstance(error, (ImportError, AttributeError, ValueError))
+            else f"{type(error).__name__}: {error}"
+        )
         raise SettingsError(
-            f"{option} {path}: {error}. Give module:name, importable from the working directory."
-        ) from None
+            f"{option} {path}: {told}. It must name {wanted}, as module:name, importable from the working directory."
+        ) from error
     return found
 
 
 def require_map_style(dataset: Any) -> Any:
     """The data set, or SettingsError where it is not map-style or has no samples."""
     kind = type(dataset).__name__
-    if not isinstance(dataset, Sized) or not hasattr(dataset, "__getitem__"):
+    iterable = isinstance(dataset, IterableDataset)
+    if iterable or not isinstance(dataset, Sized) or not hasattr(dataset, "__getitem__"):
         raise SettingsError(f"--dataset: {kind} is no map-style data set. It needs __len__ and __getitem__(index).")
     if len(dataset) == 0:
         raise SettingsError(f"--dataset: {kind} has no samples. Point it to where they are.")
@@ -255,7 +315,7 @@ def require_picklable(dataset: Any, configuration: LoaderConfiguration) -> None:
     except Exception as error:
         raise SettingsError(
             f"--dataset: {type(dataset).__name__} cannot be sent to a worker started by {method} ({error}). "
-            "Open files and connections in __getitem__, keep lambdas out of it, or use --start-method fork."
+            "Open files and connections in __getitem__ and keep lambdas out of it, or leave this start method out."
         ) from None
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.columns import COMPLETE
+from bench.analysis.loaders_choice import USUAL_CV2_THREADS
 from bench.analysis.loaders_configurations import COMPUTE, END_TO_END
 from bench.report.loaders.result import LoaderResult
 from bench.report.style import BAND_ALPHA, COLOURS, MARKERS, QUIET, RC, WIDTH, log_ticks, nothing_to_show, save
@@ -51,7 +52,8 @@ def _heat_panel(axis: plt.Axes, result: LoaderResult, frame: pd.DataFrame, top: 
             row, speed = cells.get((batch, count)), speeds[down][along]
             text = f"{speed:.3g}" if speed > 0 else "" if row is None else str(row["status"]).replace("_", "\n")
             axis.text(along, down, text, ha="center", va="center", color="white" if speed > DARK * top else "black")
-            if (chosen.get("batch_size"), chosen.get("num_workers")) == (batch, count):
+            is_chosen = (chosen.get("batch_size"), chosen.get("num_workers")) == (batch, count)
+            if is_chosen and row is not None and chosen["pin_memory"] == row["pin_memory"]:
                 axis.add_patch(
                     plt.Rectangle((along - 0.48, down - 0.46), 0.96, 0.92, fill=False, ec=COLOURS[3], lw=2.5)
                 )
@@ -174,5 +176,5 @@ def of_grid(result: LoaderResult) -> pd.DataFrame:
     keep = frame["persistent_workers"].eq(False)
     for name in ("prefetch_factor", "start_method"):
         keep &= frame[name].isna()
-    keep &= frame["cv2_threads"] == frame["cv2_threads"].mode().iloc[0]
+    keep &= frame["cv2_threads"] == USUAL_CV2_THREADS
     return frame[keep]

@@ -4,7 +4,10 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pandas as pd
+
 from bench.analysis.columns import COMPLETE
+from bench.analysis.loaders_configurations import FEW
 from bench.report.cells import interval_cell, number_cell
 from bench.report.loaders.result import LoaderResult
 from bench.report.prose import linked, prose
@@ -26,6 +29,8 @@ DETAIL_COLUMNS = (
     "memory (GB)",
     "/dev/shm (MB)",
 )
+CONTEXT_BYTES = 1e9
+"""Of a GPU's memory: what driver and contexts may hold beside the process's own; more is somebody else's."""
 GPU_COLUMNS = ("configuration", "GPU busy (%)", "GPU memory (GB)")
 NEED_COLUMNS = ("num_workers", "batch_size", "memory (GB)", "/dev/shm (MB)")
 
@@ -119,17 +124,26 @@ def _details(result: LoaderResult) -> list[str]:
             ]
             for row in _complete(result)
         ]
-        parts += [markdown_table(GPU_COLUMNS, rows), prose("Of this GPU and this process, by NVML.")]
+        parts += [markdown_table(GPU_COLUMNS, rows), prose(_gpu_kind(frame))]
     if result.transfers is not None:
         parts.append(_transfers(result.transfers))
     return parts
 
 
+def _gpu_kind(frame: pd.DataFrame) -> str:
+    told = (
+        "*GPU memory*: of the measured process. *GPU busy*: share of time in which anything ran on this GPU, by NVML."
+    )
+    others = frame["gpu_others_bytes"].max()
+    return told + f" Others held up to {others / 1e9:.1f} GB of it." if others > CONTEXT_BYTES else told
+
+
 def _transfers(found: Mapping[str, Any]) -> str:
     return prose(
         f"A batch of {found['batch_bytes'] / 1e6:.3g} MB reaches the GPU with {found['pinned_gb_per_s']:.3g} GB/s from "
-        f"pinned and {found['pageable_gb_per_s']:.3g} GB/s from pageable memory; {100 * found['hidden_share']:.0f} % "
-        "of the shorter one of copying (pinned) and computing is hidden behind the other."
+        f"pinned and {found['pageable_gb_per_s']:.3g} GB/s from pageable memory. Copied from pinned memory on a stream "
+        f"of its own beside matrix products, {100 * found['hidden_share']:.0f} % of the shorter one of the two is "
+        "hidden behind the other; a training step that copies on its own stream, as this one does, has them in turn."
     )
 
 
@@ -149,6 +163,8 @@ def _largest(result: LoaderResult) -> list[str]:
         text = f"{size} images fit into memory for a training step; more do not."
     else:
         text = f"{size} images fit; the search ended there, at its limit (`largest_batch_limit`)."
+    if result.largest.get("ended"):
+        text += f" The search ended early: {result.largest['ended']}"
     return ["## The largest batch", text, f"![Images per second of the step against batch size]({BATCHES})"]
 
 
@@ -165,13 +181,14 @@ def _needs(result: LoaderResult) -> list[str]:
         for need in result.needs
     ]
     free = result.limits
-    shm = "no /dev/shm here" if free.get("shm_free_bytes") is None else f"{free['shm_free_bytes'] / 1e9:.1f} GB of it"
+    shm_free = free.get("shm_free_bytes")
+    shm = "" if shm_free is None else f" and {shm_free / 1e9:.1f} GB of /dev/shm"
     return [
         "## What was predicted",
         markdown_table(NEED_COLUMNS, rows),
         prose(
             f"From one look at the data, before the first measurement; {free.get('memory_free_bytes', 0) / 1e9:.1f} GB "
-            f"of memory were free, and {shm}. What needs more than nine tenths is skipped, not tried until it crashes."
+            f"of memory{shm} were free. What needs more than nine tenths is skipped, not tried until it crashes."
         ),
     ]
 
@@ -190,7 +207,7 @@ def _how(result: LoaderResult) -> list[str]:
     caches = sorted(set(result.rows["page_cache"])) if len(result.rows) else ["unknown"]
     faults = [
         f"- {configuration_text(row)}, {row['arm']}: {row['status']}. {row['error'] or 'No message.'}"
-        for row in _records(result)
+        for row in result.measured.to_dict(orient="records")
         if row["status"] != COMPLETE
     ]
     return [
@@ -198,15 +215,38 @@ def _how(result: LoaderResult) -> list[str]:
         prose(
             f"{what[0].upper()}{what[1:]}{step}, on {spec.device}. Each arm of each configuration in a fresh process, "
             f"in blocks of random order, at least {spec.min_repeats} and at most {spec.repeats} times: repeats end "
-            f"once the 95 % interval is within {100 * spec.interval:g} % of its middle. A loop of about "
+            f"once the 95 % interval is within {100 * spec.interval:g} % of its middle, which {result.reached[0]} of "
+            f"{result.reached[1]} reached; the others stopped at the cap. Intervals from fewer than {FEW} repeats take "
+            "their spread from all configurations. A loop of about "
             f"{spec.seconds:g} s in {counted(spec.epochs, 'epoch')}; its start is told from its steady part by the "
-            f"data (MSER). The page cache was {' or '.join(caches)}. The machine's noise, a fixed piece of work "
-            f"repeated before each block, spreads by {100 * result.noise:.1f} %: differences inside it are none. All "
-            f"configurations delivered the same batches (the first {spec.hashed_batches} of each, compared by hash). "
-            f"Measurements: {counts}."
+            f"data (MSER){_unsteady(result)}. OpenCV works with one thread in every process that makes samples, unless "
+            f"told otherwise. The page cache was {' or '.join(caches)}. The machine's noise, a fixed piece of work "
+            f"repeated before each block, spreads by {100 * result.noise:.1f} %: differences inside it are none. "
+            f"{_deliveries(result)} Measurements: {counts}."
         ),
         *(["### Measurements without a result", "\n".join(faults)] if faults else []),
     ]
+
+
+def _unsteady(result: LoaderResult) -> str:
+    """How many measurements never became steady: their images/s have the start in them."""
+    complete = result.measured[result.measured["status"] == COMPLETE] if len(result.rows) else result.rows
+    if not len(complete) or "steady" not in complete:
+        return ""
+    number = int((complete["steady"] < 1).sum())
+    return f"; {number} of {len(complete)} loops were too short to become steady" if number else ""
+
+
+def _deliveries(result: LoaderResult) -> str:
+    hashed = result.rows["hashes"].map(len).gt(0).sum() if len(result.rows) else 0
+    if result.different:
+        return "The configurations delivered different batches, told by their hashes."
+    if hashed < 2:
+        return "Too few configurations have delivered batches to compare these."
+    return (
+        f"The {hashed} configurations of which batches were kept delivered the same (the first "
+        f"{result.spec.hashed_batches} of each, compared by hash)."
+    )
 
 
 def _origin(result: LoaderResult) -> list[str]:
@@ -288,7 +328,3 @@ def configuration_text(row: Any) -> str:
 def _complete(result: LoaderResult) -> Sequence[dict[str, Any]]:
     frame = result.configurations
     return frame[frame["status"] == COMPLETE].to_dict(orient="records") if len(frame) else []
-
-
-def _records(result: LoaderResult) -> Sequence[dict[str, Any]]:
-    return result.rows.to_dict(orient="records")

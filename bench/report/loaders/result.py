@@ -10,6 +10,8 @@ from bench.analysis.json_safe import to_json_safe
 from bench.analysis.loaders_verdict import LoaderVerdict
 from bench.loader_spec import LoaderSpec
 
+LARGEST = "largest"
+"""The phase of the search for the largest batch."""
 STATUSES = ("complete", "failed", "out_of_memory", "bus_error", "timed_out", "skipped")
 
 
@@ -21,12 +23,17 @@ class LoaderResult:
     rows: pd.DataFrame
     """A row for each measurement, in the order in which they were made."""
     verdict: LoaderVerdict
+    reached: tuple[int, int]
+    """Series that reached the interval, and series with a result; the others were repeated up to the cap."""
+    different: Sequence[str]
+    """Sentences about configurations that delivered other batches than the others; none is good."""
     left: int
     """Measurements of the block in hand that are still to be made."""
     noise: float
     """The machine's spread (relative), the median over the blocks."""
     largest: Mapping[str, Any] | None
-    """What the search for the largest batch found: ``largest``, and whether memory ``limited`` it; None: no search."""
+    """What the search for the largest batch found: ``largest``, whether memory ``limited`` it, and why it ``ended``
+    early, if it did; None: no search."""
     transfers: Mapping[str, Any] | None
     """Copies to the GPU: ``pinned_gb_per_s``, ``pageable_gb_per_s``, ``hidden_share``; None without CUDA."""
     needs: Sequence[Mapping[str, Any]]
@@ -44,11 +51,16 @@ class LoaderResult:
         return self.verdict.configurations
 
     def trials(self) -> dict[str, int]:
-        """Measurements by status, each status there, and how many in all."""
+        """Measurements by status, each status there, and how many in all; the search for the largest batch apart."""
         counts = dict.fromkeys(STATUSES, 0)
-        for status in self.rows["status"] if len(self.rows) else ():
+        for status in self.measured["status"] if len(self.rows) else ():
             counts[str(status)] += 1
-        return {**counts, "recorded": len(self.rows)}
+        return {**counts, "recorded": len(self.measured)}
+
+    @property
+    def measured(self) -> pd.DataFrame:
+        """The rows but for the tries of the search for the largest batch, each series of which ends in a failure."""
+        return self.rows[self.rows["phase"] != LARGEST] if len(self.rows) else self.rows
 
     def status(self) -> str:
         """`complete` once nothing is left to measure."""
@@ -73,6 +85,7 @@ class LoaderResult:
                 "knee": found.knee,
                 "gain": found.gain,
                 "noise": self.noise,
+                "within_interval": {"reached": self.reached[0], "of": self.reached[1]},
                 "largest_batch": self.largest,
                 "transfers": self.transfers,
                 "limits": self.limits,
