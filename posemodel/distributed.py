@@ -2,7 +2,8 @@
 
 The processes are joined twice, by gloo for what the CPUs say to each other and by NCCL for the gradients of GPUs, so
 that no agreement waits for a GPU. Everything that decides about the course of a run is decided alike in all of them:
-said by the first, or true where any says so.
+said by the first, or true where any says so. Whether to stop they agree on after every step (0.3 ms in two processes of
+one machine): a grace period may be shorter than a window, and who waits for a process that has died hears of it there.
 """
 
 import inspect

@@ -83,7 +83,8 @@ def train(
     the run there as `pruned`. With a budget in seconds the run is over at the first step that ends after them, and the
     number of steps depends on the machine, in a resumed run too.
     Of several processes the first alone validates, writes and calls the functions given here, but for ``should_stop``,
-    which is asked in each: all stop where one must. `data_wait_share` and `optimizer_step_ms` are the first one's.
+    which is asked in each: all stop where one must. The settings and ``out`` must be the same in each. Batch norm sees
+    each process's own images; `data_wait_share` and `optimizer_step_ms` are the first one's, `images_per_s` is of all.
     Raises DataError, SettingsError, CheckpointError or ProcessError.
     """
     with joined(settings.device) as team:

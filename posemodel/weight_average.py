@@ -30,7 +30,7 @@ class WeightAverage:
         self.decay = decay
         self.updates = 0
         self._trained = network
-        self._network = copy.deepcopy(network).requires_grad_(False).eval()
+        self._network = copy.deepcopy(network).eval()
 
     @torch.no_grad()
     def update(self) -> None:

@@ -24,7 +24,9 @@ def train(
             "--recipe", help="A published training: 2017, tensorboy or lightweight. Options given here come before it."
         ),
     ] = None,
-    network: Annotated[str, typer.Option("--network", help="`posebench info` tells what each costs.")] = "small",
+    network: Annotated[
+        str, typer.Option("--network", help="rtpose_vgg, openpose_2019, lightweight (or _2, _3) or small.")
+    ] = "small",
     optimizer: Annotated[
         str,
         typer.Option(

@@ -41,6 +41,9 @@ class Told:
     status: str
     losses: dict[str, float]
     rates: dict[str, float]
+    """Images a second of each window."""
+    trained: dict[str, float]
+    """Seconds of training up to each window's end."""
     images: list[list[int]]
     """Of each batch, by image id."""
     seconds: float
@@ -101,6 +104,7 @@ def _trained(job: Job) -> Told:
     signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
     losses: dict[str, float] = {}
     rates: dict[str, float] = {}
+    trained: dict[str, float] = {}
     images: list[list[int]] = []
     faulty = job.fault if int(os.environ["RANK"]) == job.fault_rank else ""
     step, taken = TrainingStep.__call__, [0]
@@ -121,6 +125,7 @@ def _trained(job: Job) -> Told:
     def on_metrics(at: int, metrics: dict[str, float]) -> None:
         if "loss" in metrics:
             losses[str(at)], rates[str(at)] = metrics["loss"], metrics["images_per_s"]
+            trained[str(at)] = metrics["train_seconds"]
 
     began = time.monotonic()
     TrainingStep.__call__ = watched  # type: ignore[method-assign]
@@ -141,7 +146,7 @@ def _trained(job: Job) -> Told:
         status = f"{type(error).__name__}: {error}"
     finally:
         TrainingStep.__call__ = step  # type: ignore[method-assign]
-    return Told(status, losses, rates, images, time.monotonic() - began)
+    return Told(status, losses, rates, trained, images, time.monotonic() - began)
 
 
 if __name__ == "__main__":
