@@ -27,7 +27,7 @@ FAULTS = (Status.FAILED, Status.OUT_OF_MEMORY, Status.TIMED_OUT)
 
 @dataclass(frozen=True)
 class Record:
-    """A row of the results. ``metrics`` holds every number measured, by the names of ``posemodel.train``."""
+    """A row of the results. ``metrics`` holds every number measured, by the names of ``posemodel.training``."""
 
     trial_id: str
     phase: str

@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 Device = Literal["auto", "cuda", "mps", "cpu"]
 StartMethod = Literal["fork", "spawn", "forkserver"]
 Schedule = Literal["constant", "cosine", "step"]
+TrainSchedule = Literal["constant", "cosine", "step", "multistep", "plateau"]
+"""Of one run; a study chooses among those that need nothing further said."""
+LossReduction = Literal["cell", "sum", "mean"]
 Precision = Literal["fp32", "bf16"]
 TargetsPlace = Literal["auto", "loader", "device"]
 
@@ -78,6 +81,30 @@ class LoaderSettings(Settings):
         return self
 
 
+class GroupSettings(Settings):
+    """Which weights learn faster than the learning rate says, and which are spared the weight decay."""
+
+    later_stage_lr: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    """Multiplier of the rate of the stages after the first; norms stay at 1, as published."""
+    bias_lr: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    """Multiplier of the rate of biases, norms' included; on top of the one above."""
+    bias_weight_decay: bool = True
+    norm_weight_decay: bool = True
+    depthwise_weight_decay: bool = True
+    """Of convolutions that look at each channel by itself."""
+
+
+class PlateauSettings(Settings):
+    """When `plateau` lowers the rate; names and defaults are those of PyTorch's ReduceLROnPlateau."""
+
+    patience: int = Field(default=10, ge=0)
+    """Validations without a better loss that are put up with."""
+    cooldown: int = Field(default=0, ge=0)
+    """Validations after a lowering that do not count."""
+    threshold: float = Field(default=1e-4, ge=0, lt=1)
+    """Share by which a loss must fall to be better."""
+
+
 class InputSettings(Settings):
     """The square that the network sees and the maps' geometry."""
 
@@ -116,6 +143,8 @@ class TrainSettings(Settings):
     network: str = "rtpose_vgg"
     size: int | None = Field(default=None, ge=MIN_SIZE)
     """None: the network's own default."""
+    weights: Path | None = None
+    """A checkpoint of the same network to start from, for fine-tuning."""
     backbone_weights: Path | None = None
     """A torchvision VGG19 state dict (ImageNet), for networks whose backbone is VGG19."""
     frozen_backbone_epochs: int = Field(default=0, ge=0)
@@ -124,12 +153,29 @@ class TrainSettings(Settings):
     epochs: int | None = Field(default=None, ge=1)
     seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Seconds of training, evaluation and checkpoints not counted: the number of steps then depends on the machine."""
-    schedule: Schedule = "cosine"
-    """After the warm-up; step: x 0.1 at 50 % and at 75 % of the budget."""
+    accumulate: int = Field(default=1, ge=1)
+    """Batches whose gradients make one step: as one batch of their images would, but for batch norm."""
+    schedule: TrainSchedule = "cosine"
+    """After the warm-up; step: x 0.1 at 50 % and at 75 % of the budget; multistep: x `gamma` at each of `milestones`;
+    plateau: x `gamma` when the validation loss no longer falls (validated once an epoch unless `val_every` is given).
+    """
+    milestones: tuple[Share, ...] = ()
+    """Of multistep: shares of the budget."""
+    gamma: float = Field(default=0.1, gt=0, le=1)
+    """Of multistep and plateau."""
+    plateau: PlateauSettings = PlateauSettings()
     warmup: Share = 0.05
     """Share of the budget (steps or seconds) over which the learning rate rises linearly."""
     foreground_weight: float = Field(default=1.0, ge=1)
     """Weight of cells where a map is fully on, relative to background cells (1: the published loss)."""
+    loss_reduction: LossReduction = "cell"
+    """What is minimised, so that a learning rate published for it can be used as it is; reported is always `cell`.
+    cell: this project's loss, a mean over cells; sum: over cells (Caffe's EuclideanLoss); mean: over channels and cells
+    (PyTorch's MSELoss).
+    """
+    groups: GroupSettings = GroupSettings()
+    ema_decay: float | None = Field(default=None, gt=0, lt=1)
+    """Validate and save an exponential moving average of the weights (`posemodel.weight_average`) with this decay."""
 
     targets: TargetsPlace = "auto"
     """Who makes the target maps: the loader's workers, or the device from the people; auto: a GPU makes its own."""
@@ -161,4 +207,18 @@ class TrainSettings(Settings):
             raise ValueError(f"give one of steps, epochs and seconds{also}")
         if self.evaluations is not None and self.seconds is None:
             raise ValueError("evaluations are shares of a budget in seconds: with steps or epochs, give ap_every")
+        return self
+
+    @model_validator(mode="after")
+    def _milestones_of_multistep(self) -> Self:
+        if (self.schedule == "multistep") != bool(self.milestones):
+            raise ValueError("the schedule multistep needs milestones, and no other takes them")
+        if list(self.milestones) != sorted(set(self.milestones)):
+            raise ValueError(f"milestones must rise, got {', '.join(map(str, self.milestones))}")
+        return self
+
+    @model_validator(mode="after")
+    def _one_beginning(self) -> Self:
+        if self.weights is not None and self.backbone_weights is not None:
+            raise ValueError("weights holds a whole network: leave backbone_weights out")
         return self

@@ -25,6 +25,10 @@ PREDICTED = (5, 4)
 TRUE_OUTLINE = (3, 2)
 TRUE = (1, 1)
 """Width of the limbs and radius of the joints, in pixels."""
+RIM = 1
+"""Pixels of black around a person found, so that the colours show on any background."""
+SIDE_OF_WIDTHS, EXTENT_OF_WIDTHS = 600, 300
+"""Pixels of an image's longer side and of a person for which ``PREDICTED`` is right; smaller ones get thinner lines."""
 FRACTION_BITS = 4
 """OpenCV draws at sixteenths of a pixel."""
 FAR = 2.0**15
@@ -71,6 +75,23 @@ def draw_people(
     return canvas
 
 
+def draw_to_scale(image: NDArray[np.uint8], people: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """As ``draw_people`` for people who were found, with lines as wide as suits the image and each person.
+
+    Small people are drawn last, over those who stand before them in the picture's larger part.
+    """
+    canvas = image.copy()
+    extents = [_extent(person) for person in people]
+    for place in np.argsort([-extent for extent in extents], kind="stable"):
+        scale = min(max(image.shape[:2]) / SIDE_OF_WIDTHS, extents[place] / EXTENT_OF_WIDTHS)
+        width, radius = (max(round(each * scale), 1) for each in PREDICTED)
+        rim = max(round(RIM * scale), 1) if width > 1 else 0  # around a line of one pixel, it would be all one sees
+        if rim:
+            _skeleton(canvas, people[place], _plain(OUTLINE), width + 2 * rim, radius + rim)
+        _skeleton(canvas, people[place], (LIMB_COLOURS, PART_COLOURS), width, radius)
+    return canvas
+
+
 def scale_people(people: NDArray[np.floating], factor: float) -> NDArray[np.float64]:
     """People (N, 18, 3) where an image resized by ``factor`` has them (pixel centres are at integers)."""
     scaled = np.array(people, np.float64)
@@ -99,6 +120,12 @@ def sheet(tiles: Sequence[NDArray[np.uint8]], columns: int, gap: int = 6) -> NDA
             canvas[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
         row_top += row_height + gap
     return canvas
+
+
+def _extent(person: NDArray[np.floating]) -> float:
+    """Diagonal in pixels of the box around the parts that are there."""
+    xy = person[person[:, 2] > 0, :2]
+    return float(np.hypot(*np.ptp(xy, axis=0))) if len(xy) else 0.0
 
 
 def _skeleton(

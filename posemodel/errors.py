@@ -15,3 +15,7 @@ class SettingsError(PosemodelError):
 
 class CheckpointError(PosemodelError):
     """A checkpoint or weight file does not fit."""
+
+
+class ProcessError(PosemodelError):
+    """Another process of those that train together has gone."""

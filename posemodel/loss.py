@@ -19,6 +19,7 @@ def pose_loss(
 
     For each stage and branch the squared error is summed over channels and unmasked cells and divided by
     2 x batch x cells; then the terms are summed (Cao et al., CVPR 2017, equations 5 and 6, with means over the cells).
+    A branch that a stage leaves None has no term: `openpose_2019` counts each of its six outputs once.
     ``foreground_weight`` w > 1 multiplies a cell's error by 1 + (w - 1) * t, t in 0..1 being how far the map is on.
     """
     mask = batch.mask.float()
@@ -31,6 +32,8 @@ def pose_loss(
     for number, maps in enumerate(stages, start=1):
         for branch in Maps._fields:
             found, target, weight = (getattr(each, branch) for each in (maps, targets, weights))
+            if found is None:
+                continue
             terms[f"stage{number}_{branch}"] = _WeightedSquares.apply(found, target, weight) * scale
     return torch.stack(list(terms.values())).sum(), terms
 

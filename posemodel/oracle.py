@@ -11,8 +11,8 @@ from posemodel.data.augment import letterbox
 from posemodel.data.coco import PackedSplit
 from posemodel.data.targets import make_heatmaps, make_pafs
 from posemodel.decode import decode
-from posemodel.evaluate import Scores
-from posemodel.predict import split_scorer
+from posemodel.evaluation import Scores
+from posemodel.prediction import split_scorer
 
 
 def oracle_scores(split: PackedSplit, geometry: InputSettings) -> Scores:

@@ -13,7 +13,7 @@ from posemodel.config import InputSettings, LoaderSettings
 from posemodel.data.coco import PackedSplit, people_from_coco
 from posemodel.draw import draw_people, scale_people, sheet
 from posemodel.network import PoseNetwork
-from posemodel.predict import predict_split
+from posemodel.prediction import predict_split
 
 SAMPLES = 8
 COLUMNS = 4

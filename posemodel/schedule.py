@@ -1,11 +1,11 @@
 """How long a run lasts, by steps or by seconds of training: what is due when, and the learning rate on the way."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from posemodel.config import Schedule, TrainSettings
+from posemodel.config import PlateauSettings, TrainSchedule, TrainSettings
 from posemodel.throughput import ThroughputMeter
 
 VALIDATIONS_PER_RUN = 10
@@ -18,31 +18,78 @@ FIRST_RATE = 0.01
 """Share of the rate at which a warm-up in seconds begins: nobody knows yet how much of it the first step will take."""
 
 
-def decay(schedule: Schedule, share: float, warmup: float) -> float:
+def decay(
+    schedule: TrainSchedule,
+    share: float,
+    warmup: float,
+    *,
+    milestones: Sequence[float] = MILESTONES,
+    gamma: float = MILESTONE_FACTOR,
+) -> float:
     """Multiplier of the learning rate after the warm-up, at a share (0..1) of the budget.
 
-    ``constant``: 1. ``step``: x 0.1 at a half and again at three quarters of the budget, the usual milestones (He et
-    al., "Deep Residual Learning", CVPR 2016, on CIFAR-10). ``cosine``: half a cosine from the warm-up's end to 0 at
-    the budget's (Loshchilov and Hutter, ICLR 2017, without restarts).
+    ``constant``: 1; so is ``plateau``, whose factor is not one of time (`Plateau`). ``step``: x 0.1 at a half and again
+    at three quarters of the budget, the usual milestones (He et al., "Deep Residual Learning", CVPR 2016, on CIFAR-10).
+    ``multistep``: x ``gamma`` at each of ``milestones``. ``cosine``: half a cosine from the warm-up's end to 0 at the
+    budget's (Loshchilov and Hutter, ICLR 2017, without restarts).
     """
-    if schedule == "constant":
+    if schedule in ("constant", "plateau"):
         return 1.0
     if schedule == "step":
-        return math.prod(MILESTONE_FACTOR for milestone in MILESTONES if share >= milestone - ROUNDING)
+        milestones, gamma = MILESTONES, MILESTONE_FACTOR
+    if schedule in ("step", "multistep"):
+        return math.prod(gamma for milestone in milestones if share >= milestone - ROUNDING)
     progress = (share - warmup) / max(1 - warmup, ROUNDING)
     return 0.5 * (1 + math.cos(math.pi * min(max(progress, 0.0), 1.0)))
 
 
-def schedule_factor(schedule: Schedule, warmup: float, total_steps: int) -> Callable[[int], float]:
+def schedule_factor(
+    schedule: TrainSchedule,
+    warmup: float,
+    total_steps: int,
+    *,
+    milestones: Sequence[float] = MILESTONES,
+    gamma: float = MILESTONE_FACTOR,
+) -> Callable[[int], float]:
     """Multiplier of the learning rate for the step about to be taken (0-based): linear warm-up, then the schedule."""
     warmup_steps = math.ceil(warmup * total_steps - ROUNDING)
 
     def factor(step: int) -> float:
         if step < warmup_steps:
             return (step + 1) / (warmup_steps + 1)
-        return decay(schedule, step / total_steps, warmup_steps / total_steps)
+        share = step / total_steps
+        return decay(schedule, share, warmup_steps / total_steps, milestones=milestones, gamma=gamma)
 
     return factor
+
+
+@dataclass
+class Plateau:
+    """What `plateau` has made of the validation losses so far, by the rule of PyTorch's ReduceLROnPlateau.
+
+    (That class writes into the optimizer's groups, where the warm-up's factor would overwrite it.)
+    """
+
+    best: float = math.inf
+    bad: int = 0
+    """Validations since the best that count."""
+    cooling: int = 0
+    """Validations to come that do not count."""
+    factor: float = 1.0
+    """Multiplier of the learning rate."""
+
+    def heard(self, loss: float, settings: PlateauSettings, gamma: float) -> None:
+        """A validation's loss; lowers ``factor`` when ``settings.patience`` is over."""
+        if loss < self.best * (1 - settings.threshold):
+            self.best, self.bad = loss, 0
+        else:
+            self.bad += 1
+        if self.cooling:
+            self.cooling -= 1
+            self.bad = 0
+        if self.bad > settings.patience:
+            self.factor *= gamma
+            self.cooling, self.bad = settings.cooldown, 0
 
 
 class Budget(Protocol):
@@ -70,11 +117,16 @@ class StepBudget:
 
     settings: TrainSettings
     total: int
+    per_epoch: int
     factor: Callable[[int], float] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.factor = schedule_factor(self.settings.schedule, self.settings.warmup, self.total)
-        self._val_every = self.settings.val_every or math.ceil(self.total / VALIDATIONS_PER_RUN)
+        settings = self.settings
+        self.factor = schedule_factor(
+            settings.schedule, settings.warmup, self.total, milestones=settings.milestones, gamma=settings.gamma
+        )
+        usual = self.per_epoch if settings.schedule == "plateau" else math.ceil(self.total / VALIDATIONS_PER_RUN)
+        self._val_every = settings.val_every or usual
 
     def nearly_over(self, step: int) -> bool:
         """See `Budget`."""
@@ -134,7 +186,9 @@ class TimeBudget:
         share = self.meter.spent() / self.seconds
         if share < self.settings.warmup:
             return max(share / self.settings.warmup, FIRST_RATE)
-        return decay(self.settings.schedule, min(share, 1.0), self.settings.warmup)
+        settings = self.settings
+        share = min(share, 1.0)
+        return decay(settings.schedule, share, settings.warmup, milestones=settings.milestones, gamma=settings.gamma)
 
     def resumed(self) -> None:
         """See `Budget`."""
@@ -149,4 +203,4 @@ def budget_of(settings: TrainSettings, steps_per_epoch: int, meter: ThroughputMe
     """The budget that the settings give; ``meter`` counts the seconds."""
     if settings.seconds is not None:
         return TimeBudget(settings, settings.seconds, meter)
-    return StepBudget(settings, settings.steps or (settings.epochs or 0) * steps_per_epoch)
+    return StepBudget(settings, settings.steps or (settings.epochs or 0) * steps_per_epoch, steps_per_epoch)

@@ -123,3 +123,7 @@ def _mirrored(name: str) -> str:
 
 FLIPPED_PARTS = np.array([PARTS.index(_mirrored(name)) for name in PARTS])
 """``people[:, FLIPPED_PARTS]`` exchanges left and right: derived from the names, so that it cannot drift."""
+
+FLIPPED_LIMBS = np.array([LIMBS.index((int(FLIPPED_PARTS[start]), int(FLIPPED_PARTS[end]))) for start, end in LIMBS])
+"""Limb i's mirror image, which runs the same way, from part to part: ``index`` would raise where the table had none."""
+assert (FLIPPED_LIMBS[FLIPPED_LIMBS] == np.arange(NUM_LIMBS)).all(), "a mirror image of a mirror image is another limb"

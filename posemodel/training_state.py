@@ -11,9 +11,15 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from posemodel.atomic_write import replacing
+from posemodel.config import TrainSettings
+from posemodel.data.layout import fingerprint
 from posemodel.errors import CheckpointError
 from posemodel.network import PoseNetwork
+from posemodel.schedule import Plateau
 from posemodel.throughput import Totals
+from posemodel.weight_average import WeightAverage
+
+RESUME_FILE = "resume.pt"
 
 
 @dataclass
@@ -28,6 +34,16 @@ class Progress:
     ap_best_step: int = 0
     val_loss_best: float = math.inf
 
+    def is_best(self, found: Mapping[str, float], *, by_ap: bool) -> bool:
+        """Whether this is the best so far: by AP where it is evaluated along the way, else by validation loss."""
+        better_ap = found.get("ap", -1.0) > self.ap_best
+        better_loss = found["val_loss"] < self.val_loss_best
+        if better_ap:
+            self.ap_best, self.ap_best_step = found["ap"], self.step
+        if better_loss:
+            self.val_loss_best = found["val_loss"]
+        return better_ap if by_ap and "ap" in found else better_loss
+
 
 @dataclass
 class TrainingState:
@@ -40,6 +56,8 @@ class TrainingState:
     """What must not change between a run and its resumption."""
     progress: Progress = field(default_factory=Progress)
     totals: Totals = field(default_factory=Totals)
+    plateau: Plateau = field(default_factory=Plateau)
+    average: WeightAverage | None = None
     metrics: dict[str, float] = field(default_factory=dict)
     """The last value of everything measured: a run killed after its last step still has its AP to tell."""
 
@@ -52,6 +70,8 @@ class TrainingState:
             "scheduler": self.scheduler.state_dict(),
             "progress": asdict(self.progress),
             "totals": asdict(self.totals),
+            "plateau": asdict(self.plateau),
+            "average": None if self.average is None else self.average.state_dict(),
             "metrics": {name: float(value) for name, value in self.metrics.items()},
             "random": torch.get_rng_state(),
         }
@@ -75,11 +95,35 @@ class TrainingState:
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
         torch.set_rng_state(state["random"].cpu())
-        for own, values in ((self.progress, state["progress"]), (self.totals, state["totals"])):
+        for own, name in ((self.progress, "progress"), (self.totals, "totals"), (self.plateau, "plateau")):
             for entry in fields(own):
-                setattr(own, entry.name, values[entry.name])
+                setattr(own, entry.name, state[name][entry.name])
         self.metrics.update(metrics)
+
+
+def resumable(out: Path | None) -> Path | None:
+    """The state to go on from; None where the run was interrupted before it left one."""
+    if out is None or not out.is_dir():
+        raise CheckpointError(f"{out}: no such folder, so there is nothing to resume.")
+    return out / RESUME_FILE if (out / RESUME_FILE).is_file() else None
+
+
+def identity_of(settings: TrainSettings, run_record: Mapping[str, Any], processes: int) -> dict[str, Any]:
+    """What must not change between a run and its resumption.
+
+    Devices, workers and how often it reports may; so may processes and accumulated batches, if a step's images stay.
+    """
+    free = {"data", "device", "loader", "log_every", "val_every", "ap_every", "evaluations", "checkpoint_every"}
+    free |= {"time_limit", "accumulate", "weights"}
+    return {
+        **settings.model_dump(mode="json", exclude=free),
+        "batch_size": settings.loader.batch_size * settings.accumulate * processes,
+        "data": fingerprint(settings.data),
+        **run_record,
+    }
 
 
 def optimizer_state_bytes(optimizer: Optimizer) -> int:

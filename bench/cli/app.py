@@ -6,11 +6,28 @@ from typing import Annotated
 
 import typer
 
-from bench.cli import compare, config, data, evaluate, info, loaders, report, speed, study, study_status, train, ui
+from bench.cli import (
+    compare,
+    config,
+    data,
+    evaluate,
+    info,
+    loaders,
+    networks,
+    predict,
+    report,
+    speed,
+    study,
+    study_status,
+    train,
+    ui,
+    weights,
+)
 from bench.execute import interruption
 from bench.execute.interruption import INTERRUPTED
 from posemodel import __version__
 from posemodel.errors import PosemodelError, SettingsError
+from posemodel.launch import is_first
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
 
@@ -31,9 +48,12 @@ study.app.command("status")(study_status.status)
 app.add_typer(loaders.app, name="loader")
 app.add_typer(config.app, name="config")
 app.add_typer(speed.app, name="speed")
+app.add_typer(weights.app, name="weights")
 app.command("train")(train.train)
 app.command("eval")(evaluate.evaluate)
+app.command("predict")(predict.predict)
 app.command("info")(info.info)
+app.command("networks")(networks.networks)
 app.command("report")(report.report)
 app.command("compare")(compare.compare)
 app.command("ui")(ui.ui)
@@ -97,7 +117,7 @@ def _run() -> None:
         code = (
             INTERRUPTED  # a library that is interrupted may make an error of its own of it, in an import for instance
         )
-    if code == INTERRUPTED:
+    if code == INTERRUPTED and is_first():
         print(
             "posebench: interrupted; what was done is kept, the same command goes on (train: with --resume).",
             file=sys.stderr,

@@ -104,6 +104,46 @@ def stats(
     print(f"figure: {out}")
 
 
+@app.command()
+def show(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A data set in COCO's standard layout.")],
+    index: Annotated[int, typer.Option("--index", help="Which sample, from 0 on, by ascending image id.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE.png", help="Where to draw it; a new file.")],
+    split: Annotated[str, typer.Option("--split", help="train, select, report, val or another one.")] = "train",
+    labelled_only: Annotated[
+        bool, typer.Option("--labelled-only", help="Number only images with labelled people, as training does.")
+    ] = False,
+    size: Annotated[int | None, typer.Option("--size", help="Input side (default: the network's; 368).")] = None,
+    network: Annotated[str | None, typer.Option("--network", help="Whose input and maps (default: small).")] = None,
+    stride: Annotated[
+        int | None, typer.Option("--stride", min=1, help="Pixels per cell, instead of a network's.")
+    ] = None,
+    augment: Annotated[bool, typer.Option("--augment/--no-augment", help="As in training, or as in scoring.")] = True,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the run whose sample it is.")] = 0,
+    epoch: Annotated[int, typer.Option("--epoch", min=0, help="In which the sample is taken.")] = 0,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave bad images and annotations out, and count them.")
+    ] = False,
+) -> None:
+    """Draw one sample as the network gets it: the input, the people, what is ignored, heatmaps and fields."""
+    from bench.cli.data_show import show_sample
+
+    show_sample(
+        directory,
+        index,
+        out,
+        split=split,
+        labelled_only=labelled_only,
+        size=size,
+        network=network,
+        stride=stride,
+        augment=augment,
+        seed=seed,
+        epoch=epoch,
+        skip_bad=skip_bad,
+    )
+
+
 def _stats_rows(tallies: "list[Tally]") -> list[list[str]]:
     """Rows of the printed table: a name, then a cell for each tally."""
     from posemodel.data.stats import QUANTILES, VIEWS

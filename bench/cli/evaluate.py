@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bench.cli.averaging import Flip, Scales, parse_scales
 from bench.cli.output import log, log_left_out, print_json, print_table
 
 if TYPE_CHECKING:
+    from posemodel.averaging import Averaging
     from posemodel.data.coco import PackedSplit
-    from posemodel.evaluate import Scores
+    from posemodel.evaluation import Scores
 
 ORACLE_SIZE = 368
 ORACLE_STRIDE = 8
@@ -36,6 +38,8 @@ def evaluate(
     stride: Annotated[
         int | None, typer.Option("--stride", min=1, help=f"Pixels per cell, for --oracle (default: {ORACLE_STRIDE}).")
     ] = None,
+    flip: Flip = False,
+    scales: Scales = None,
     labelled_only: Annotated[
         bool, typer.Option("--labelled-only", help="Score only images that have labelled people.")
     ] = False,
@@ -63,6 +67,8 @@ def evaluate(
             "--split": (split is not None, predictions is None),
             "--size": (size is not None, predictions is None),
             "--stride": (stride is not None, oracle),
+            "--flip": (flip, checkpoint is not None),
+            "--scales": (scales is not None, checkpoint is not None),
             "--labelled-only": (labelled_only, predictions is None),
             "--write-predictions": (write_predictions is not None, checkpoint is not None),
         }
@@ -71,7 +77,7 @@ def evaluate(
         if annotations is None:
             raise SettingsError("--annotations: --predictions needs the annotation file that it is scored against.")
         from posemodel.data.left_out import NOTHING
-        from posemodel.evaluate import score_file
+        from posemodel.evaluation import score_file
 
         left_out = [NOTHING]
         scores = score_file(predictions, annotations, skip_bad=skip_bad, on_left_out=left_out.append)
@@ -81,6 +87,7 @@ def evaluate(
         return
     if data is None:
         raise SettingsError("--data: give the folder of the data set.")
+    from posemodel.averaging import Averaging
     from posemodel.data.coco import open_split
 
     # The oracle reads no pixels; but with the flag it scores the images that a checkpoint would be scored on.
@@ -91,8 +98,15 @@ def evaluate(
         packed = packed.labelled_only()
     if checkpoint is not None:
         scores, extra = _checkpoint_scores(
-            checkpoint, packed, size, batch_size, num_workers, device, write_predictions
-        )  # fmt: skip
+            checkpoint,
+            packed,
+            size,
+            batch_size,
+            num_workers,
+            device,
+            write_predictions,
+            Averaging.checked(flip=flip, scales=parse_scales(scales)),
+        )
     else:
         scores, extra = _oracle_scores(
             packed, ORACLE_SIZE if size is None else size, ORACLE_STRIDE if stride is None else stride
@@ -117,13 +131,15 @@ def _checkpoint_scores(
     num_workers: int,
     device: str,
     write_predictions: Path | None,
+    averaging: "Averaging",
 ) -> tuple["Scores", dict[str, Any]]:
+    from posemodel.averaging import Averaging
     from posemodel.config import LoaderSettings
     from posemodel.device import choose_device
     from posemodel.errors import SettingsError
     from posemodel.network import input_geometry
     from posemodel.network.weights import load_network
-    from posemodel.predict import predict_split
+    from posemodel.prediction import predict_split
 
     if write_predictions is not None and write_predictions.exists():
         raise SettingsError(f"--write-predictions {write_predictions}: exists; it is not overwritten.")
@@ -131,10 +147,15 @@ def _checkpoint_scores(
     network, info = load_network(checkpoint, chosen)
     geometry = input_geometry(info.network, info.size if size is None else size)
     loader_settings = LoaderSettings(batch_size=batch_size, num_workers=num_workers)
-    scorer = predict_split(network, packed, geometry, chosen, loader_settings)
+    scorer = predict_split(network, packed, geometry, chosen, loader_settings, averaging=averaging)
     if write_predictions is not None:
         scorer.write_predictions(write_predictions)
-    return scorer.stats(), {"network": info.network, "size": geometry.size}
+    used = (
+        {"flip": averaging.flip, "scales": ",".join(f"{scale:g}" for scale in averaging.scales)}
+        if averaging != Averaging()
+        else {}
+    )
+    return scorer.stats(), {"network": info.network, "size": geometry.size, **used}
 
 
 def _oracle_scores(packed: "PackedSplit", size: int, stride: int) -> tuple["Scores", dict[str, Any]]:

@@ -8,7 +8,12 @@ from bench.cli.output import print_json
 
 
 def info(
-    network: Annotated[str, typer.Argument(metavar="NETWORK", help="rtpose_vgg or small.")],
+    network: Annotated[
+        str,
+        typer.Argument(
+            metavar="NETWORK", help="rtpose_vgg, openpose_2019, lightweight, lightweight_2, lightweight_3 or small."
+        ),
+    ],
     size: Annotated[int | None, typer.Option("--size", help="Input side in pixels (default: the network's).")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:

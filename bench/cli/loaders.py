@@ -37,7 +37,7 @@ OwnCollate = Annotated[
 StepMs = Annotated[
     float | None, typer.Option("--step-ms", help="A step that only waits so long, as a GPU of that speed would.")
 ]
-Network = Annotated[str | None, typer.Option("--network", help="rtpose_vgg or small.")]
+Network = Annotated[str | None, typer.Option("--network", help="rtpose_vgg, openpose_2019, lightweight or small.")]
 Size = Annotated[int | None, typer.Option("--size", help="Input side in pixels.")]
 Workers = Annotated[
     str | None, typer.Option("--num-workers", metavar="0,1,2,4", help="Default: up to the cores usable here.")

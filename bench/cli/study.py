@@ -33,7 +33,9 @@ def optimizers(
     data: Annotated[
         Path | None, typer.Option("--data", metavar="DIR", help="COCO layout (default: synthetic people, generated).")
     ] = None,
-    network: Annotated[str | None, typer.Option("--network", help="rtpose_vgg or small.")] = None,
+    network: Annotated[
+        str | None, typer.Option("--network", help="rtpose_vgg, openpose_2019, lightweight or small.")
+    ] = None,
     size: Annotated[int | None, typer.Option("--size", help="Input side in pixels.")] = None,
     preset: Annotated[
         str | None, typer.Option("--preset", help="smoke, small or full (default: full with a GPU, else small).")

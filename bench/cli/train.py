@@ -1,31 +1,32 @@
-"""`posebench train`: train one network with one optimizer."""
+"""`posebench train`: train one network with one optimizer, in one process or in those that `torchrun` starts."""
 
-import json
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from bench.cli.output import log, log_left_out, print_json, progress_bar
-from posemodel.atomic_write import replacing
+from bench.cli.train_output import MetricsFile, line, stop_on_interrupt
+from posemodel.launch import is_first
 
-if TYPE_CHECKING:
-    from bench.space import Value
-
-OWN_OPTIONS = {"lr": "--lr", "weight_decay": "--wd"}
-"""Hyperparameters that `--option` leaves to other options."""
 METRICS_FILE = "metrics.jsonl"
 SAY_EVERY_S = 10.0
 """Seconds between lines on a pipe, where no bar moves."""
 
 
 def train(
+    ctx: typer.Context,
     data: Annotated[Path, typer.Option("--data", metavar="DIR", help="A data set in COCO's standard layout.")],
-    network: Annotated[str, typer.Option("--network", help="rtpose_vgg or small.")] = "small",
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            "--recipe", help="A published training: 2017, tensorboy or lightweight. Options given here come before it."
+        ),
+    ] = None,
+    network: Annotated[
+        str, typer.Option("--network", help="rtpose_vgg, openpose_2019, lightweight (or _2, _3) or small.")
+    ] = "small",
     optimizer: Annotated[
         str,
         typer.Option(
@@ -47,7 +48,8 @@ def train(
             help="Another hyperparameter, e.g. -O momentum=0.95, -O amsgrad=true, -O 'betas=(0.9,0.99)'.",
         ),
     ] = None,
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1)] = 8,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Images of a process's batch.")] = 8,
+    accumulate: Annotated[int, typer.Option("--accumulate", min=1, help="Batches whose gradients make a step.")] = 1,
     num_workers: Annotated[int, typer.Option("--num-workers", min=0)] = 0,
     pin_memory: Annotated[bool, typer.Option("--pin-memory/--no-pin-memory")] = False,
     prefetch_factor: Annotated[int | None, typer.Option("--prefetch-factor", min=1)] = None,
@@ -71,13 +73,45 @@ def train(
     foreground_weight: Annotated[
         float, typer.Option("--foreground-weight", min=1, help="Weight of cells where a map is on (1: published loss).")
     ] = 1.0,
+    loss_reduction: Annotated[
+        str,
+        typer.Option(
+            "--loss-reduction", help="What a published --lr is for: cell (ours), sum (Caffe's) or mean (MSELoss)."
+        ),
+    ] = "cell",
     schedule: Annotated[
-        str, typer.Option("--schedule", help="cosine, step or constant, after the warm-up.")
+        str,
+        typer.Option("--schedule", help="cosine, step, multistep, plateau or constant, after the warm-up."),
     ] = "cosine",
+    milestones: Annotated[
+        str | None,
+        typer.Option("--milestones", metavar="SHARES", help="Of multistep: shares of the budget, e.g. 0.5,0.75."),
+    ] = None,
+    gamma: Annotated[float, typer.Option("--gamma", help="Of multistep and plateau: what the rate falls by.")] = 0.1,
+    patience: Annotated[
+        int, typer.Option("--patience", min=0, help="Of plateau: validations without a better loss.")
+    ] = 10,
+    cooldown: Annotated[int, typer.Option("--cooldown", min=0, help="Of plateau: validations that rest after.")] = 0,
+    later_stage_lr: Annotated[
+        float, typer.Option("--later-stage-lr", help="Multiple of --lr in convolutions after the first stage.")
+    ] = 1.0,
+    bias_lr: Annotated[float, typer.Option("--bias-lr", help="Multiple of --lr in biases.")] = 1.0,
+    bias_weight_decay: Annotated[bool, typer.Option("--bias-weight-decay/--no-bias-weight-decay")] = True,
+    norm_weight_decay: Annotated[bool, typer.Option("--norm-weight-decay/--no-norm-weight-decay")] = True,
+    depthwise_weight_decay: Annotated[
+        bool, typer.Option("--depthwise-weight-decay/--no-depthwise-weight-decay")
+    ] = True,
+    ema_decay: Annotated[
+        float | None, typer.Option("--ema-decay", help="Validate and save a moving average of the weights, e.g. 0.999.")
+    ] = None,
     warmup: Annotated[
         float, typer.Option("--warmup", min=0, max=1, help="Share of the budget with a rising rate.")
     ] = 0.05,
     frozen_backbone_epochs: Annotated[int, typer.Option("--frozen-backbone-epochs", min=0)] = 0,
+    weights: Annotated[
+        Path | None,
+        typer.Option("--weights", metavar="FILE", help="Start from a checkpoint (its network, unless --network)."),
+    ] = None,
     backbone_weights: Annotated[
         Path | None, typer.Option("--backbone-weights", metavar="FILE", help="torchvision's VGG19 state dict.")
     ] = None,
@@ -102,83 +136,56 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from DIR/resume.pt.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Train a network; writes last.safetensors, best.safetensors, resume.pt and metrics.jsonl to --out."""
-    from pydantic import ValidationError
+    """Train a network; writes last.safetensors, best.safetensors, resume.pt and metrics.jsonl to --out.
 
+    On several GPUs, or in several processes on CPUs: torchrun --nproc-per-node N --no-python posebench train ...
+    """
+    options = {name: value for name, value in locals().items() if name != "ctx"}
     from bench.analysis import to_json_safe
+    from bench.cli.train_settings import resolve
     from bench.measure.gpu import GpuSampler
     from bench.optimizers import optimizer_entry
-    from posemodel.config import AugmentSettings, LoaderSettings, TrainSettings, in_words
     from posemodel.device import choose_device
     from posemodel.errors import SettingsError
-    from posemodel.train import train as run_train
+    from posemodel.training import train as run_train
 
-    hyperparameters = {**_options(option or []), "weight_decay": weight_decay}
-    if lr is not None:
-        hyperparameters["lr"] = lr
+    # By name: Typers have a `ParameterSource` of their own, or click's.
+    given = {name for name in options if getattr(ctx.get_parameter_source(name), "name", "") == "COMMANDLINE"}
+    settings, optimizer, hyperparameters = resolve(options, given)
     entry = optimizer_entry(optimizer)
     entry.check(hyperparameters)
     make_optimizer = entry.factory(hyperparameters)
     run_record = {"optimizer": optimizer, "hyperparameters": entry.resolve(hyperparameters)}
-    try:
-        settings = TrainSettings(
-            data=data,
-            train_split=train_split,
-            val_split=val_split,
-            labelled_only=labelled_only,
-            skip_bad=skip_bad,
-            network=network,
-            size=size,
-            backbone_weights=backbone_weights,
-            frozen_backbone_epochs=frozen_backbone_epochs,
-            steps=steps,
-            epochs=epochs,
-            seconds=seconds,
-            schedule=schedule,  # type: ignore[arg-type]
-            warmup=warmup,
-            foreground_weight=foreground_weight,
-            targets=targets,  # type: ignore[arg-type]
-            precision=precision,  # type: ignore[arg-type]
-            augment=AugmentSettings(enabled=augment),
-            loader=LoaderSettings(
-                batch_size=batch_size,
-                num_workers=num_workers,
-                pin_memory=pin_memory,
-                prefetch_factor=prefetch_factor,
-                persistent_workers=persistent_workers,
-                start_method=start_method,  # type: ignore[arg-type]
-            ),
-            seed=seed,
-            device=device,  # type: ignore[arg-type]
-            log_every=log_every,
-            val_every=val_every,
-            ap_every=ap_every,
-            evaluations=evaluations,
-            checkpoint_every=checkpoint_every,
-        )
-    except ValidationError as error:
-        raise SettingsError(f"{in_words(error)}.") from error
-    out = out if out is not None else Path("runs") / f"{network}-{optimizer}-seed{seed}"
-    if not resume and out.is_dir() and any(out.iterdir()):
+    if recipe is not None:
+        run_record["recipe"] = recipe
+    out = out if out is not None else Path("runs") / f"{settings.network}-{optimizer}-seed{seed}"
+    if not resume and is_first() and out.is_dir() and any(out.iterdir()):
         go_on = " --resume to go on with it, or" if (out / METRICS_FILE).is_file() else ""
         raise SettingsError(f"--out {out}: is not empty. Give{go_on} another folder.")
     if out.exists() and not out.is_dir():
         raise SettingsError(f"--out {out}: is a file; give a folder.")
+    if (
+        settings.frozen_backbone_epochs
+        and settings.weights is None
+        and settings.backbone_weights is None
+        and is_first()
+    ):
+        log("the frozen backbone has random weights: give --backbone-weights or --weights")
     device_type = choose_device(settings.device).type
-    metrics_file = _MetricsFile(out / METRICS_FILE)
+    metrics_file = MetricsFile(out / METRICS_FILE)
 
-    with progress_bar() as bar, GpuSampler(device_type) as gpu, _stop_on_interrupt() as should_stop:
+    with progress_bar() as bar, GpuSampler(device_type) as gpu, stop_on_interrupt() as should_stop:
         task = bar.add_task("training", total=settings.steps or settings.seconds)
         said = [-SAY_EVERY_S]
 
         def on_metrics(step: int, metrics: dict[str, float]) -> None:
             metrics = metrics | gpu.latest()
             metrics_file.add(to_json_safe({"step": step, **metrics}))
-            bar.update(task, completed=step if seconds is None else metrics["train_seconds"])
+            bar.update(task, completed=step if settings.seconds is None else metrics["train_seconds"])
             due = "val_loss" in metrics or (bar.disable and time.monotonic() - said[0] > SAY_EVERY_S)
             if due:
                 said[0] = time.monotonic()
-                log(_line(step, metrics)) if bar.disable else bar.console.print(_line(step, metrics), highlight=False)
+                log(line(step, metrics)) if bar.disable else bar.console.print(line(step, metrics), highlight=False)
             elif "loss" in metrics:
                 bar.update(task, description=f"loss {metrics['loss']:.4f}")
 
@@ -193,6 +200,8 @@ def train(
             should_stop=should_stop,
         )
 
+    if not is_first():
+        return
     if result.status == "diverged":
         log(f"diverged by step {result.step}: the loss is no longer finite. A lower --lr may help.")
     document: dict[str, Any] = {"status": result.status, "steps": result.step, "out": str(out), **result.metrics}
@@ -201,74 +210,3 @@ def train(
     else:
         for key, value in document.items():
             print(f"{key:24} {value:.6g}" if isinstance(value, float) else f"{key:24} {value}")
-
-
-@contextmanager
-def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C or SIGTERM asks the loop to save its state and stop; a second Ctrl-C ends the process (`handled`)."""
-    asked = []
-
-    def ask(_signal: int, _frame: Any) -> None:
-        if asked:
-            return
-        asked.append(True)
-        log("stopping after this step; --resume goes on (Ctrl-C again to stop at once)")
-
-    heard = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) != signal.SIG_IGN]
-    before = {number: signal.signal(number, ask) for number in heard}
-    try:
-        yield lambda: bool(asked)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-class _MetricsFile:
-    """One JSON document a line. A resumed run takes some steps again: its first line replaces those from there on.
-
-    (Skipping what is known would lose a validation that was cut short, since the line of its step's loss is there.)
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._begun = False
-
-    def add(self, document: dict[str, Any]) -> None:
-        """Append a line that holds `step`."""
-        if not self._begun:
-            self._cut(document["step"])
-            self._begun = True
-        with self.path.open("a") as file:
-            file.write(json.dumps(document) + "\n")
-
-    def _cut(self, step: int) -> None:
-        """Keep the lines of earlier steps; one that a kill has torn was of the last step, and goes."""
-        lines = self.path.read_text().splitlines() if self.path.is_file() else []
-        whole = [line for line in lines if line.startswith("{") and line.endswith("}")]
-        with replacing(self.path) as temporary:
-            temporary.write_text("".join(f"{line}\n" for line in whole if json.loads(line)["step"] < step))
-
-
-def _line(step: int, metrics: dict[str, float]) -> str:
-    names = ("loss", "val_loss", "ap", "images_per_s", "train_seconds")
-    return f"step {step}: " + ", ".join(f"{name} {metrics[name]:.4g}" for name in names if name in metrics)
-
-
-def _options(pairs: list[str]) -> "dict[str, Value]":
-    from bench.optimizers.spaces import parse_value
-    from posemodel.errors import SettingsError
-
-    options: dict[str, Value] = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not equals:
-            raise SettingsError(f"--option {pair}: must be NAME=VALUE.")
-        if name in OWN_OPTIONS:
-            raise SettingsError(f"--option {pair}: {name} has an option of its own: give {OWN_OPTIONS[name]} {value}.")
-        if name in options:
-            raise SettingsError(f"--option {pair}: {name} is given twice.")
-        try:
-            options[name] = parse_value(value)
-        except ValueError as error:
-            raise SettingsError(f"--option {pair}: {error}.") from error
-    return options

@@ -134,11 +134,12 @@ def adabound_reference(
 def build_fastest(
     optimizer_class: type["Optimizer"], parameters: Iterable["Parameter"], **hyperparameters: Any
 ) -> "Optimizer":
-    """An optimizer of any class, in the fastest exact implementation for these parameters."""
+    """An optimizer of any class, in the fastest exact implementation for these parameters (or groups of them)."""
     from bench.optimizers.implementation import fastest
 
-    weights = list(parameters)
-    return optimizer_class(weights, **hyperparameters, **fastest(optimizer_class, weights))
+    given = list(parameters)
+    weights = [weight for each in given for weight in (each["params"] if isinstance(each, dict) else (each,))]
+    return optimizer_class(given, **hyperparameters, **fastest(optimizer_class, weights))
 
 
 def _torch_class(name: str) -> type["Optimizer"]:

@@ -18,7 +18,7 @@ from posemodel.device import synchronize
 from posemodel.loss import pose_loss
 from posemodel.network import PoseNetwork, build_network, input_geometry
 from posemodel.network.cost import network_cost
-from posemodel.predict import to_device
+from posemodel.prediction import to_device
 
 MATMUL_SIDE = 8192
 PASSES = 3

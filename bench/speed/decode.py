@@ -24,7 +24,7 @@ from posemodel.decode.candidates import Candidates
 from posemodel.decode.grouping import group
 from posemodel.decode.with_numpy import find_limbs, find_peaks
 from posemodel.errors import DataError
-from posemodel.evaluate import KeypointScorer
+from posemodel.evaluation import KeypointScorer
 
 GEOMETRY = InputSettings(size=368, stride=8)
 """OpenPose's input and maps: 46 x 46 cells."""

@@ -16,7 +16,7 @@ from posemodel.data.loader import Batch
 from posemodel.device import synchronize
 from posemodel.loss import pose_loss
 from posemodel.network import PoseNetwork, build_network, input_geometry
-from posemodel.predict import to_device
+from posemodel.prediction import to_device
 from posemodel.schedule import schedule_factor
 from posemodel.skeleton import NUM_PARTS
 from posemodel.throughput import ThroughputMeter

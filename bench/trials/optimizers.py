@@ -19,10 +19,10 @@ from bench.spec import CONFIRM, TrialSpec
 from posemodel.data.coco import PackedSplit
 from posemodel.device import choose_device
 from posemodel.errors import PosemodelError
-from posemodel.evaluate import Scores
+from posemodel.evaluation import Scores
 from posemodel.network import PoseNetwork, input_geometry
 from posemodel.samples import as_jpeg, draw_samples, predict_samples
-from posemodel.train import train
+from posemodel.training import train
 
 ERROR_LENGTH = 500
 FINAL_SCORES = frozenset({f.name for f in fields(Scores)} - {"images", "people"} | {"ap_best", "ap_best_step"})

@@ -21,7 +21,7 @@ from posemodel.errors import PosemodelError
 
 if TYPE_CHECKING:
     from posemodel.network import PoseNetwork
-    from posemodel.train import OptimizerFactory
+    from posemodel.training import OptimizerFactory
 
 PROBE_STEPS = 24
 PROBE_SECONDS = 6.0
@@ -131,7 +131,7 @@ def _costs(trials: dict[str, TrialSpec], start_s: float) -> Costs:
     from bench.optimizers import optimizer_entry
     from posemodel.device import choose_device
     from posemodel.network import build_network
-    from posemodel.train import train
+    from posemodel.training import train
 
     name, spec = next(iter(trials.items()))
     # A step more than the probe takes: it ends before the run would be evaluated.
@@ -215,7 +215,7 @@ def _evaluation_costs(spec: TrialSpec, network: "PoseNetwork") -> tuple[dict[Pha
     from posemodel.decode import decode
     from posemodel.device import choose_device
     from posemodel.network import input_geometry
-    from posemodel.predict import validate, validation_loader
+    from posemodel.prediction import validate, validation_loader
 
     settings = spec.train
     geometry = input_geometry(settings.network, settings.size)

@@ -52,6 +52,9 @@ class FileFault(NamedTuple):
     text: str
 
 
+UNDECODABLE = FileFault(NOT_AN_IMAGE, "not an image that OpenCV can decode")
+
+
 class _Header(NamedTuple):
     """What a quick look found. ``size``: (width, height), None where only decoding can tell."""
 
@@ -64,6 +67,28 @@ def file_fault(path: Path, width: int, height: int, *, decode: bool) -> FileFaul
 
     ``decode``: decode it too, instead of believing its header.
     """
+    header = _quick_look(path)
+    if isinstance(header, FileFault):
+        return header
+    size = header.size
+    if size is None or (decode and size == (width, height)):
+        pixels = decoded(path)
+        if pixels is None:
+            return UNDECODABLE
+        size = (pixels.shape[1], pixels.shape[0])
+    if size != (width, height):
+        return FileFault(OTHER_SIZE, f"is {size[0]}x{size[1]} pixels, annotated as {width}x{height}")
+    return None
+
+
+def stated_size(path: Path) -> tuple[int, int] | FileFault | None:
+    """(width, height) that the header of an image file states, None where only decoding can tell, or its fault."""
+    header = _quick_look(path)
+    return header if isinstance(header, FileFault) else header.size
+
+
+def _quick_look(path: Path) -> _Header | FileFault:
+    """What the header of a file says, or what is wrong with the file."""
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
@@ -84,17 +109,7 @@ def file_fault(path: Path, width: int, height: int, *, decode: bool) -> FileFaul
         return FileFault(MISSING, "no such file")
     except OSError as error:
         return FileFault(UNREADABLE, f"cannot be read ({error.strerror})")
-    if header.truncated:
-        return FileFault(TRUNCATED, "the image is truncated: it has no end marker")
-    size = header.size
-    if size is None or (decode and size == (width, height)):
-        pixels = decoded(path)
-        if pixels is None:
-            return FileFault(NOT_AN_IMAGE, "not an image that OpenCV can decode")
-        size = (pixels.shape[1], pixels.shape[0])
-    if size != (width, height):
-        return FileFault(OTHER_SIZE, f"is {size[0]}x{size[1]} pixels, annotated as {width}x{height}")
-    return None
+    return FileFault(TRUNCATED, "the image is truncated: it has no end marker") if header.truncated else header
 
 
 def decoded(path: Path) -> cv2.typing.MatLike | None:

@@ -6,6 +6,7 @@ num_workers, start method and prefetch_factor yields the same batches.
 
 import contextlib
 import ctypes
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -24,7 +25,8 @@ from posemodel.data.augment import Warp, letterbox, random_colour, random_warp
 from posemodel.data.coco import PackedSplit
 from posemodel.data.image_files import decoded_smaller
 from posemodel.data.targets import make_heatmaps, make_pafs
-from posemodel.errors import DataError
+from posemodel.errors import DataError, SettingsError
+from posemodel.launch import launched
 
 CV2_THREADS_PER_WORKER = 1
 """OpenCV would start as many threads as the machine has cores in every worker."""
@@ -124,23 +126,38 @@ class EpochSampler(Sampler[tuple[int, int]]):
     """(epoch, position) of every sample of one epoch; shuffled by (seed, epoch), starting after ``skip`` samples.
 
     The epoch travels with the index, so that persistent workers see it change too.
+
+    With ``shares`` = (batch size, batches in a step, process, processes) it yields this process's samples of every
+    whole step: the steps take their images from the order as those of one process with one batch do, and a step's
+    batches, in turn, give each process as many. ``length`` and ``skip`` count the samples of all processes.
     """
 
-    def __init__(self, length: int, *, shuffle: bool, seed: int = 0) -> None:
+    def __init__(
+        self, length: int, *, shuffle: bool, seed: int = 0, shares: tuple[int, int, int, int] | None = None
+    ) -> None:
         self.length = length
         self.shuffle = shuffle
         self.seed = seed
+        self.shares = shares
         self.epoch = 0
         self.skip = 0
 
     def __len__(self) -> int:
-        return self.length - self.skip
+        if self.shares is None:
+            return self.length - self.skip
+        batch, batches, _, processes = self.shares
+        per_step = batch * batches * processes
+        return max(self.length - self.skip, 0) // per_step * per_step // processes
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         order = np.arange(self.length)
         if self.shuffle:
             order = np.random.default_rng([self.seed, _SHUFFLE_STREAM, self.epoch]).permutation(self.length)
-        return iter([(self.epoch, int(position)) for position in order[self.skip :]])
+        order = order[self.skip :]
+        if self.shares is not None:
+            batch, _, process, processes = self.shares
+            order = order[: len(self) * processes].reshape(-1, processes, batch)[:, process].ravel()
+        return iter([(self.epoch, int(position)) for position in order])
 
 
 class _Reporting(Dataset["Batch | DataError"]):
@@ -202,22 +219,40 @@ def prepare_process() -> None:
 
 def _start_worker(_worker_id: int) -> None:
     # A terminal's Ctrl-C reaches every process; the one that trains decides, and ends these in good order.
+    if launched() and hasattr(os, "setpgrp"):
+        os.setpgrp()  # torchrun passes SIGTERM on to the whole group of the process that trains
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # forked, they would have the trainer's handler
     prepare_process()
 
 
 def build_loader(
-    dataset: PoseDataset, settings: LoaderSettings, *, training: bool, seed: int = 0
+    dataset: PoseDataset,
+    settings: LoaderSettings,
+    *,
+    training: bool,
+    seed: int = 0,
+    accumulate: int = 1,
+    process: tuple[int, int] = (0, 1),
 ) -> tuple[PoseLoader, EpochSampler]:
     """A DataLoader and the sampler whose ``epoch`` (and ``skip``) is set before each pass.
 
     Training is shuffled and drops the last, smaller batch (unless it is the only one); validation does neither.
+    Where a step of training takes ``accumulate`` batches, or those of several processes (``process``: which one, of how
+    many), an incomplete step is dropped; SettingsError where an epoch has no whole one.
     OpenCV gets one thread here too, not only in the workers: a worker forked from a process whose OpenCV has threads
     waits for ever for the ones that were not forked with it.
     """
     prepare_process()
-    sampler = EpochSampler(len(dataset), shuffle=training, seed=seed)
+    shares = None
+    if training and (accumulate > 1 or process[1] > 1):
+        shares = (settings.batch_size, accumulate, *process)
+        if len(dataset) < (per_step := settings.batch_size * accumulate * process[1]):
+            raise SettingsError(
+                f"batch_size: a step takes {per_step} images ({accumulate} batches of {settings.batch_size} in each of "
+                f"{process[1]} processes), and an epoch has {len(dataset)}. Give a smaller batch_size or accumulate."
+            )
+    sampler = EpochSampler(len(dataset), shuffle=training, seed=seed, shares=shares)
     loader = PoseLoader(
         _Reporting(dataset),  # type: ignore[arg-type]
         collate_fn=_collate_or_report,

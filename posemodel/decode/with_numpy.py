@@ -86,7 +86,8 @@ def _sub_cell(
     # The curvature is 0 on a plateau only, where the slope is 0 too.
     curvature = np.minimum(before + after, -np.finfo(np.float64).tiny)
     offset = np.minimum(np.maximum(slope / (-2 * curvature), -0.5), 0.5)
-    return offset, slope * offset / 4
+    # Where the neighbours fall off as no Gaussian does, the parabola's top is anywhere: the known sigma bounds it.
+    return offset, np.minimum(slope * offset / 4, offset * offset / (2 * sigma**2))
 
 
 def find_limbs(peaks: Peaks, pafs: NDArray[np.floating], settings: DecodeSettings) -> Limbs:

@@ -70,7 +70,7 @@ def _sub_cell(
     bent = curvature < 0
     offset = (slope / (-2 * torch.where(bent, curvature, -1.0))).clamp(-0.5, 0.5)
     offset = torch.where(bent, offset, 0.0)
-    return offset, slope * offset / 4
+    return offset, torch.minimum(slope * offset / 4, offset * offset / (2 * sigma**2))
 
 
 def _pairs(plane: torch.Tensor, images: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

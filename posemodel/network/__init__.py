@@ -7,15 +7,21 @@ import torch
 from posemodel.config import MIN_SIZE, InputSettings
 from posemodel.errors import SettingsError
 from posemodel.network.base import Maps, PoseNetwork
+from posemodel.network.lightweight import Lightweight, Lightweight2, Lightweight3
+from posemodel.network.openpose_2019 import Openpose2019
 from posemodel.network.rtpose_vgg import RtposeVgg
 from posemodel.network.small import Small
 
 NETWORKS: dict[str, type[PoseNetwork]] = {
     "rtpose_vgg": RtposeVgg,
+    "openpose_2019": Openpose2019,
+    "lightweight": Lightweight,
+    "lightweight_2": Lightweight2,
+    "lightweight_3": Lightweight3,
     "small": Small,
 }
 
-__all__ = ["NETWORKS", "Maps", "PoseNetwork", "build_network", "input_geometry", "network_class"]
+__all__ = ["NETWORKS", "Maps", "PoseNetwork", "build_network", "geometry_of", "input_geometry", "network_class"]
 
 
 def network_class(name: str) -> type[PoseNetwork]:
@@ -29,7 +35,13 @@ def network_class(name: str) -> type[PoseNetwork]:
 
 def input_geometry(name: str, size: int | None = None) -> InputSettings:
     """Input side (None: the network's default) and stride of a network; SettingsError names the nearest valid side."""
-    network = network_class(name)
+    return geometry_of(network_class(name), size, name=name)
+
+
+def geometry_of(
+    network: PoseNetwork | type[PoseNetwork], size: int | None = None, *, name: str = "this network"
+) -> InputSettings:
+    """As ``input_geometry``, of a network itself; ``name`` is what an error calls it."""
     size = network.default_size if size is None else size
     if size % network.size_multiple:
         nearest = max(round(size / network.size_multiple), 2) * network.size_multiple

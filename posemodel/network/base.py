@@ -1,23 +1,30 @@
 """What every network has: a backbone that can be frozen, stages of maps, an input format, a stride."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
 from torch import nn
 
 from posemodel.config import Precision
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-"""RGB statistics of ImageNet, as torchvision's weights expect."""
+from posemodel.network.input_format import IMAGENET, InputFormat
 
 
 class Maps(NamedTuple):
-    """One stage's output: heatmaps (B, 19, C, C) and pafs (B, 38, C, C)."""
+    """One stage's output: heatmaps (B, 19, C, C) and pafs (B, 38, C, C).
 
-    heatmaps: torch.Tensor
-    pafs: torch.Tensor
+    A stage that refines only one of the two leaves the other None; a network's last stage has both.
+    """
+
+    heatmaps: torch.Tensor | None
+    pafs: torch.Tensor | None
+
+    def complete(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Heatmaps and pafs of a stage that has both, as a network's last has; ValueError if one is missing."""
+        if self.heatmaps is None or self.pafs is None:
+            raise ValueError(f"this stage has no {'heatmaps' if self.heatmaps is None else 'pafs'}: not the last one?")
+        return self.heatmaps, self.pafs
 
 
 class PoseNetwork(nn.Module, ABC):
@@ -35,19 +42,37 @@ class PoseNetwork(nn.Module, ABC):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1) * 255, persistent=False)
-        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1) * 255, persistent=False)
+        self.register_buffer("mean", torch.empty(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.empty(1, 3, 1, 1), persistent=False)
+        self.input_format = IMAGENET
         self._backbone_frozen = False
         self.precision: Precision = "fp32"
 
+    @property
+    def input_format(self) -> InputFormat:
+        """What the first convolution's weights expect: ImageNet's statistics, unless foreign weights say otherwise."""
+        return self._input_format
+
+    @input_format.setter
+    def input_format(self, wanted: InputFormat) -> None:
+        self._input_format = wanted
+        for buffer, values in ((self.mean, wanted.mean), (self.std, wanted.std)):
+            buffer.copy_(torch.tensor(values).view(1, 3, 1, 1))
+
     def normalize(self, images: torch.Tensor) -> torch.Tensor:
-        """RGB (B, 3, S, S) uint8 -> normalised float32, channels last (faster: docs/decisions.md)."""
+        """RGB (B, 3, S, S) uint8 -> float32 as ``input_format`` says, channels last (faster: docs/decisions.md)."""
+        if self._input_format.channels == "BGR":
+            images = images.flip(1)
         pixels = images.to(torch.float32, memory_format=torch.channels_last)
         return (pixels - self.mean) / self.std
 
     @abstractmethod
     def stages(self, images: torch.Tensor) -> list[Maps]:
-        """Normalised images (B, 3, S, S) -> the maps of every stage."""
+        """Normalised images (B, 3, S, S) -> the maps of every stage; the last has heatmaps and pafs."""
+
+    def later_stages(self) -> Iterable[nn.Module]:
+        """The modules that only the stages after the first have: some recipes train them faster."""
+        return ()
 
     def forward(self, images: torch.Tensor) -> list[Maps]:
         """RGB uint8 (B, 3, S, S) -> maps of every stage; the last is the answer.

@@ -58,6 +58,10 @@ class RtposeVgg(PoseNetwork):
                     nn.init.normal_(module.weight, std=INITIAL_STD)
                     nn.init.zeros_(module.bias)
 
+    def later_stages(self) -> list[nn.Module]:
+        """Both branches of stages 2 to 6."""
+        return [*self.paf_branches[1:], *self.heatmap_branches[1:]]
+
     def stages(self, images: torch.Tensor) -> list[Maps]:
         """Normalised images (B, 3, S, S) -> six stages of maps (B, ., S/8, S/8)."""
         features = self.adapt(self.backbone(images))

@@ -6,14 +6,13 @@ from torch.nn import functional
 
 from posemodel.network.backbones import ResidualBlock, conv_norm
 from posemodel.network.base import Maps, PoseNetwork
+from posemodel.network.initial_weights import HEAD_STD
 from posemodel.skeleton import BACKGROUND, NUM_HEATMAPS, NUM_PAFS
 
 WIDTHS = (16, 32, 64, 96)
 """Channels at strides 2, 4, 8 and 16."""
 UPSAMPLING = 2
 """Each cell of stride 8 answers for 2 x 2 cells of stride 4 (sub-pixel convolution; Shi et al., 2016)."""
-HEAD_STD = 0.001
-"""Maps are nearly empty: starting near zero spares the first steps (docs/decisions.md)."""
 
 
 class _Encoder(nn.Module):
@@ -57,6 +56,10 @@ class Small(PoseNetwork):
             nn.init.zeros_(head.bias)
             # Nearly every cell is background: learned from zero, it would fill the first steps' gradients.
             head.bias.data.view(-1, UPSAMPLING**2)[BACKGROUND] = 1
+
+    def later_stages(self) -> list[nn.Module]:
+        """The second stage."""
+        return [self.second]
 
     def stages(self, images: torch.Tensor) -> list[Maps]:
         """Normalised images (B, 3, S, S), S a multiple of 16 -> two stages of maps (B, ., S/4, S/4)."""

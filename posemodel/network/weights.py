@@ -1,6 +1,7 @@
 """Checkpoints of our own: a safetensors file of weights with JSON metadata, written whole or not at all."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from safetensors.torch import save_file
 from posemodel.atomic_write import replacing
 from posemodel.errors import CheckpointError
 from posemodel.network import NETWORKS, PoseNetwork, build_network
-from posemodel.skeleton import PARTS
+from posemodel.network.input_format import IMAGENET, format_from_document
+from posemodel.skeleton import LIMBS, PARTS
 
 _METADATA = "posebench"
 
@@ -32,17 +34,31 @@ def save_weights(path: Path, network: PoseNetwork, info: CheckpointInfo) -> None
         "network": info.network,
         "size": info.size,
         "stride": network.stride,
-        "input": "RGB, ImageNet statistics",
+        "input_format": network.input_format.as_document(),
         "parts": PARTS,
+        "limbs": LIMBS,
         "training": info.training,
     }
-    tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    _write(path, network.state_dict(), document)
+
+
+def save_backbone(path: Path, front: Mapping[str, torch.Tensor], training: dict[str, Any]) -> None:
+    """Write the entries of VGG19's front to ``path``, with where they come from, for `--backbone-weights`."""
+    document = {"backbone": "vgg19", "input_format": IMAGENET.as_document(), "training": training}
+    _write(path, front, document)
+
+
+def _write(path: Path, state: Mapping[str, torch.Tensor], document: dict[str, Any]) -> None:
+    tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
     with replacing(path) as temporary:
         save_file(tensors, str(temporary), metadata={_METADATA: json.dumps(document)})
 
 
 def load_network(path: Path, device: torch.device) -> tuple[PoseNetwork, CheckpointInfo]:
-    """The network of a checkpoint, in evaluation mode on ``device``; CheckpointError says what does not fit."""
+    """The network of a checkpoint, in evaluation mode on ``device``; CheckpointError says what does not fit.
+
+    Its input format is the checkpoint's: RGB with ImageNet's statistics where an older one has none.
+    """
     try:
         with safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}
@@ -50,14 +66,21 @@ def load_network(path: Path, device: torch.device) -> tuple[PoseNetwork, Checkpo
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path}: cannot be read as a safetensors checkpoint ({error}).") from error
     if _METADATA not in metadata:
-        raise CheckpointError(f"{path}: has no posebench metadata, so its network is unknown.")
+        raise CheckpointError(
+            f"{path}: has no posebench metadata, so its network is unknown. "
+            "Weights of another program: posebench weights import."
+        )
     try:
         document = json.loads(metadata[_METADATA])
+        if "backbone" in document:
+            raise CheckpointError(f"{path}: holds a backbone alone; give it as --backbone-weights to train a network.")
         name, info = document["network"], CheckpointInfo(document["network"], document["size"], document["training"])
+        input_format = format_from_document(document["input_format"]) if "input_format" in document else IMAGENET
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path}: its posebench metadata cannot be read ({error!r}).") from error
     if not isinstance(name, str) or name not in NETWORKS:
         raise CheckpointError(f"{path}: is of network {name!r}, which this version does not have.")
+    _check_skeleton(path, document)
     network = build_network(name)
     own = network.state_dict()
     for key, value in own.items():
@@ -68,4 +91,14 @@ def load_network(path: Path, device: torch.device) -> tuple[PoseNetwork, Checkpo
     if surplus:
         raise CheckpointError(f"{path}: has {surplus[0]}, which {name} has not.")
     network.load_state_dict(state)
+    network.input_format = input_format
     return network.to(device, memory_format=torch.channels_last).eval(), info
+
+
+def _check_skeleton(path: Path, document: dict[str, Any]) -> None:
+    """Maps of other parts or limbs would be decoded into nonsense."""
+    for field, own in (("parts", PARTS), ("limbs", LIMBS)):
+        expected = json.loads(json.dumps(own))
+        found = document.get(field, expected)  # checkpoints of before this was written have our skeleton
+        if found != expected:
+            raise CheckpointError(f"{path}: its {field} are {found!r}, this version's are {expected!r}.")

@@ -113,7 +113,9 @@ except SystemExit as end:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["study", "--help"], ["study", "optimizers", "--help"], ["speed", "--help"]], ids=" ".join
+    "arguments",
+    [["--help"], ["study", "--help"], ["study", "optimizers", "--help"], ["speed", "--help"], ["predict", "--help"]],
+    ids=" ".join,
 )
 def test_help_imports_no_heavy_library(arguments):
     process = subprocess.run(
@@ -194,7 +196,7 @@ def test_a_data_check_names_what_is_wrong_and_fails(posebench, document, hermeti
     assert out.endswith("1 problem\n")
 
 
-@pytest.mark.parametrize("network", ["small", "rtpose_vgg"])
+@pytest.mark.parametrize("network", ["small", "rtpose_vgg", "openpose_2019", "lightweight_2"])
 def test_info_says_what_a_network_costs(document, network):
     found = document("info", network, "--size", 64)
     assert set(found) >= {"network", "parameters", "gmacs", "size"}

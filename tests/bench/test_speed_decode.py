@@ -8,7 +8,7 @@ import numpy as np
 from bench.speed import decode, evaluation
 from posemodel.data.coco import open_split
 from posemodel.decode import decode as find_people
-from posemodel.evaluate import KeypointScorer
+from posemodel.evaluation import KeypointScorer
 
 
 def test_decoding_is_compared_on_people_that_are_found(tiny_set: Path) -> None:

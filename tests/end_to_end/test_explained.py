@@ -5,7 +5,7 @@ import pytest
 from tests.support.explained_page import PAGE, commands, missing, run
 
 NOTES = {
-    "1 the source": "posemodel/train.py",
+    "1 the source": "posemodel/training.py",
     "2 arguments": "--learning-rate",
     "3 image operations": "letterbox",
     "4 main function": "__main__",

@@ -4,7 +4,18 @@ import numpy as np
 import pytest
 
 from posemodel import skeleton
-from posemodel.draw import INNER, LEFT, LIMB_COLOURS, MIDDLE, PAPER, RIGHT, draw_people, scale_people, sheet
+from posemodel.draw import (
+    INNER,
+    LEFT,
+    LIMB_COLOURS,
+    MIDDLE,
+    PAPER,
+    RIGHT,
+    draw_people,
+    draw_to_scale,
+    scale_people,
+    sheet,
+)
 
 GREY = 90
 
@@ -109,3 +120,34 @@ def test_a_sheet_is_no_wider_than_its_tiles():
     assert sheet([canvas()], columns=4).shape == canvas().shape
     with pytest.raises(ValueError, match="at least one tile"):
         sheet([], columns=4)
+
+
+def test_lines_are_as_wide_as_suits_the_image_and_the_person():
+    def width(side, length):
+        people = person(left_elbow=(side / 2, 20), left_wrist=(side / 2, 20 + length))[None]
+        drawn = draw_to_scale(canvas(side, side), people)
+        row = drawn[20 + length // 2]
+        return int((np.abs(row.astype(int) - LEFT).sum(axis=1) < 90).sum())
+
+    # OpenCV's smoothed lines are up to two pixels wider than asked for.
+    assert 5 <= width(600, 400) <= 7
+    assert 20 <= width(2400, 1600) <= 22
+    assert 2 <= width(600, 120) <= 4
+    assert width(2400, 60) == width(60, 30) <= 2
+
+
+def test_a_person_found_has_a_black_rim_and_the_image_stays_as_it_was():
+    image = canvas(600, 600)
+    drawn = draw_to_scale(image, person(left_elbow=(300, 100), left_wrist=(300, 500))[None])
+    assert colour_at(drawn, 300, 300) == LEFT
+    assert min(max(colour_at(drawn, x, 300)) for x in range(302, 307)) < 60
+    assert (image == GREY).all()
+    assert (draw_to_scale(image, np.zeros((0, 18, 3))) == GREY).all()
+
+
+def test_small_people_are_drawn_over_large_ones():
+    large = person(left_elbow=(300, 100), left_wrist=(300, 500))
+    small = person(right_elbow=(280, 300), right_wrist=(320, 300))
+    for people in ([large, small], [small, large]):
+        found = colour_at(draw_to_scale(canvas(600, 600), np.array(people)), 300, 300)
+        assert np.abs(np.subtract(found, RIGHT)).max() < 40

@@ -24,8 +24,8 @@ from posemodel.data.packing import packed_arrays
 from posemodel.data.problems import annotation_problems
 from posemodel.data.soundness import proven_sound
 from posemodel.errors import DataError
-from posemodel.evaluate import KeypointScorer, score_file
-from posemodel.predict import split_scorer
+from posemodel.evaluation import KeypointScorer, score_file
+from posemodel.prediction import split_scorer
 from tests.support.coco_builder import CocoBuilder
 
 FIRST, SECOND, THIRD, ABSENT = 1, 2, 3, 99

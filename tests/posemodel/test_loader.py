@@ -14,7 +14,7 @@ from posemodel.config import AugmentSettings, InputSettings, LoaderSettings
 from posemodel.data.coco import PackedSplit, open_split
 from posemodel.data.loader import Batch, EpochSampler, PoseDataset, build_loader, targets_in_workers
 from posemodel.errors import DataError
-from posemodel.predict import to_device
+from posemodel.prediction import to_device
 
 GEOMETRY = InputSettings(size=64, stride=4)
 START_METHODS = multiprocessing.get_all_start_methods()

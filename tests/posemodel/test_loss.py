@@ -52,6 +52,15 @@ def test_channels_stages_and_branches_are_summed() -> None:
         assert [round(v.item(), 4) for v in terms.values()] == [9.5, 19, 0, 0, 9.5, 19]
 
 
+def test_a_branch_that_a_stage_leaves_out_has_no_term() -> None:
+    batch = batch_of()
+    heatmaps, pafs = (maps + 1 for maps in exact(batch))
+    loss, terms = pose_loss([Maps(None, pafs), Maps(heatmaps, pafs)], batch, foreground_weight=2)
+    assert list(terms) == ["stage1_pafs", "stage2_heatmaps", "stage2_pafs"]
+    whole, of_both = pose_loss([Maps(heatmaps, pafs)] * 2, batch, foreground_weight=2)
+    assert loss.item() == pytest.approx((whole - of_both["stage1_heatmaps"]).item())
+
+
 def test_terms_are_named_in_order_and_sum_to_the_loss() -> None:
     batch = batch_of()
     stages = [Maps(*(maps + torch.randn(maps.shape) for maps in exact(batch))) for _ in range(2)]

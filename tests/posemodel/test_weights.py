@@ -5,8 +5,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from posemodel import skeleton
 from posemodel.errors import CheckpointError
 from posemodel.network import build_network
+from posemodel.network.input_format import IMAGENET, InputFormat
 from posemodel.network.weights import CheckpointInfo, load_network, save_weights
 
 CPU = torch.device("cpu")
@@ -36,6 +38,55 @@ def test_a_round_trip_gives_equal_outputs_and_its_record(tmp_path: Path) -> None
         for ours, theirs in zip(network(pixels), loaded(pixels), strict=True):
             assert torch.equal(ours.heatmaps, theirs.heatmaps)
             assert torch.equal(ours.pafs, theirs.pafs)
+
+
+@pytest.mark.parametrize("name", ["small", "openpose_2019", "lightweight_2"])
+def test_a_network_comes_back_with_its_input_format(tmp_path: Path, name: str) -> None:
+    network = build_network(name, seed=1)
+    network.input_format = InputFormat("own", "BGR", (1.0, 2.0, 3.0), (10.0, 20.0, 40.0))
+    save_weights(tmp_path / "a.safetensors", network, CheckpointInfo(name, 368, {}))
+    loaded, info = load_network(tmp_path / "a.safetensors", CPU)
+    assert type(loaded) is type(network) and info.network == name
+    assert loaded.input_format == network.input_format
+    ours, theirs = network.state_dict(), loaded.state_dict()
+    assert list(ours) == list(theirs) and all(torch.equal(ours[key], theirs[key]) for key in ours)
+    black = torch.zeros(1, 3, 32, 32, dtype=torch.uint8)
+    assert loaded.normalize(black)[0, :, 0, 0].tolist() == pytest.approx([-0.1, -0.1, -0.075])
+
+
+def test_an_older_checkpoint_is_rgb_with_imagenets_statistics_and_of_our_skeleton(tmp_path: Path) -> None:
+    state = {key: value.contiguous() for key, value in build_network("small", seed=1).state_dict().items()}
+    older = document(stride=4, input="RGB, ImageNet statistics", parts=list(skeleton.PARTS))
+    save_file(state, tmp_path / "a.safetensors", metadata=older)
+    assert load_network(tmp_path / "a.safetensors", CPU)[0].input_format == IMAGENET
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"input_format": None},
+        {"input_format": "imagenet"},
+        {"input_format": {"name": "x", "channels": "RGB", "mean": [0, 0, 0]}},
+        {"input_format": {"name": "x", "channels": "GBR", "mean": [0, 0, 0], "std": [1, 1, 1]}},
+        {"input_format": {"name": "x", "channels": "RGB", "mean": [0, 0], "std": [1, 1, 1]}},
+        {"input_format": {"name": "x", "channels": "RGB", "mean": [0, 0, "0"], "std": [1, 1, 1]}},
+        {"input_format": {"name": "x", "channels": "RGB", "mean": [0, 0, 0], "std": [1, 0, 1]}},
+        {"input_format": {"name": "x", "channels": "RGB", "mean": [0, 0, 0], "std": [1, float("nan"), 1]}},
+    ],
+)
+def test_an_input_format_that_cannot_be(tmp_path: Path, change: dict[str, object]) -> None:
+    save_file({"weight": torch.zeros(3)}, tmp_path / "a.safetensors", metadata=document(**change))
+    with pytest.raises(CheckpointError, match=r"a\.safetensors: its posebench metadata cannot be read \(ValueError"):
+        load_network(tmp_path / "a.safetensors", CPU)
+
+
+@pytest.mark.parametrize("field", ["parts", "limbs"])
+def test_another_skeleton_is_refused(tmp_path: Path, field: str) -> None:
+    other = [*(skeleton.PARTS if field == "parts" else skeleton.LIMBS)][::-1]
+    state = {key: value.contiguous() for key, value in build_network("small", seed=1).state_dict().items()}
+    save_file(state, tmp_path / "a.safetensors", metadata=document(**{field: other}))
+    with pytest.raises(CheckpointError, match=rf"a\.safetensors: its {field} are .* this version's are"):
+        load_network(tmp_path / "a.safetensors", CPU)
 
 
 def test_channels_last_weights_are_saved_by_value(tmp_path: Path, saved: Path) -> None:

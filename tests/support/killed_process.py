@@ -22,7 +22,7 @@ def main() -> None:
     """Serve until the input ends."""
     import bench.prepare
     import bench.study  # noqa: F401 (for the children)
-    import posemodel.train  # noqa: F401
+    import posemodel.training  # noqa: F401
 
     for line in sys.stdin:
         asked = json.loads(line)

@@ -88,7 +88,7 @@ def _sub_cell(
     slope = log_after - log_before
     safe = np.where(curvature < 0, curvature, -1.0)
     offset = np.where(curvature < 0, np.clip(-slope / (2 * safe), -0.5, 0.5), 0.0)
-    return offset, slope * offset / 4
+    return offset, np.minimum(slope * offset / 4, offset**2 / (2 * sigma**2))
 
 
 def connect(peaks: Peaks, pafs: NDArray[np.floating], settings: DecodeSettings) -> Connections:

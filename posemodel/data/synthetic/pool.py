@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import cv2
 
-import posemodel
 from posemodel.data.synthetic.numbered import Entry, render_numbered
 
 Number = tuple[int, int]
@@ -99,7 +98,7 @@ def _start() -> "subprocess.Popen[bytes]":
     A plain command instead of ``multiprocessing``: it does not run the caller's main module again (with all that this
     imports, and the need for a main guard). In a session of its own, so that a terminal's Ctrl-C does not reach it.
     """
-    here = str(Path(posemodel.__file__).resolve().parents[1])
+    here = str(Path(__file__).resolve().parents[3])
     paths = [here, *filter(None, [os.environ.get("PYTHONPATH")])]
     return subprocess.Popen(
         [sys.executable, "-P", "-m", _WORKER],

@@ -2,22 +2,25 @@
 
 import contextlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import NamedTuple, Self
 
 import torch
 from torch.utils.data import DataLoader
 
-from posemodel.config import InputSettings, LoaderSettings
+from posemodel.averaging import Averaging, averaged_maps
+from posemodel.config import Device, InputSettings, LoaderSettings
 from posemodel.data.augment import Warp
-from posemodel.data.coco import PackedSplit
+from posemodel.data.coco import PackedSplit, open_split
 from posemodel.data.device_targets import make_targets
 from posemodel.data.loader import Batch, PoseDataset, build_loader
 from posemodel.decode import Detections, decode_batch
-from posemodel.evaluate import KeypointScorer, Scores
+from posemodel.evaluation import KeypointScorer, Scores
 from posemodel.loss import pose_loss
 from posemodel.network import Maps, PoseNetwork
+from posemodel.network.in_use import in_evaluation, network_in_use
 
 
 class Validation(NamedTuple):
@@ -131,10 +134,62 @@ def predict_split(
     geometry: InputSettings,
     device: torch.device,
     settings: LoaderSettings,
+    *,
+    averaging: Averaging = Averaging(),  # noqa: B008 (frozen)
 ) -> KeypointScorer:
     """Find the people in every image of a split; the scorer holds them, ready for stats or a results file."""
+    # A loader for each size: every input is letterboxed from the image itself, as for one size alone.
+    geometries = averaging.geometries(geometry, network.size_multiple)
+    loaders = [validation_loader(split, each, settings, with_targets=False) for each in geometries]
     network.eval()
-    with torch.inference_mode(), PeopleFinder(split_scorer(split), geometry) as finder:
-        for batch in validation_loader(split, geometry, settings, with_targets=False):
-            finder.put(network(batch.images.to(device, non_blocking=True))[-1], batch)
+    with torch.inference_mode(), PeopleFinder(split_scorer(split), geometries[0]) as finder:
+        for batches in zip(*loaders, strict=True):
+            inputs = [batch.images.to(device, non_blocking=True) for batch in batches]
+            finder.put(averaged_maps(network, inputs, flip=averaging.flip), batches[0])
     return finder.scorer
+
+
+def evaluate(
+    network: PoseNetwork | Path | str,
+    data: Path | str,
+    *,
+    split: str = "val",
+    size: int | None = None,
+    flip: bool = False,
+    scales: Sequence[float] = (1.0,),
+    labelled_only: bool = False,
+    skip_bad: bool = False,
+    loader: LoaderSettings = LoaderSettings(),  # noqa: B008 (frozen)
+    device: Device = "auto",
+) -> Scores:
+    """COCO keypoint AP of a network over a split of a data set.
+
+    Args:
+        network: A network, or the file of a checkpoint.
+        data: A data set in COCO's standard layout.
+        split: train, select, report, val or any other one that the data set has.
+        size: Side of the input in pixels (None: the checkpoint's, a network's default).
+        flip: Average the maps with those of the mirror image.
+        scales: Average the maps over inputs of these sizes, relative to ``size``.
+        labelled_only: Score only images that have labelled people.
+        skip_bad: Leave bad images and annotations out instead of refusing the data set.
+        loader: Batch size and workers of the loader.
+        device: For a checkpoint, auto is the best there is; for a network, where it is. Another one moves the network.
+
+    Returns:
+        The ten figures by pycocotools' rules, from 0 to 1, and the images and people scored. The network's mode is put
+        back.
+
+    Raises:
+        DataError: the data set cannot be used.
+        SettingsError: a size, scale or device that there cannot be.
+        CheckpointError: the checkpoint cannot be used.
+    """
+    averaging = Averaging.checked(flip=flip, scales=scales)
+    used, geometry = network_in_use(network, size=size, device=device)
+    packed = open_split(Path(data), split, skip_bad=skip_bad)
+    if labelled_only:
+        packed = packed.labelled_only()
+    where = next(used.parameters()).device
+    with in_evaluation(used):
+        return predict_split(used, packed, geometry, where, loader, averaging=averaging).stats()

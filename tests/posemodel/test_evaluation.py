@@ -20,7 +20,7 @@ from posemodel.data.targets import make_heatmaps, make_pafs
 from posemodel.data.truth import Truth
 from posemodel.decode import decode
 from posemodel.errors import DataError
-from posemodel.evaluate import KeypointScorer, Scores, score_file
+from posemodel.evaluation import KeypointScorer, Scores, score_file
 from tests.support.coco_builder import CocoBuilder
 
 FIGURES = ("ap", "ap50", "ap75", "ap_medium", "ap_large", "ar", "ar50", "ar75", "ar_medium", "ar_large")

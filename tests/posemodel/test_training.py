@@ -20,15 +20,15 @@ from posemodel.network import build_network
 from posemodel.network.weights import load_network
 from posemodel.schedule import TimeBudget, schedule_factor
 from posemodel.throughput import ThroughputMeter, Totals
-from posemodel.train import (
+from posemodel.training import (
     BEST_FILE,
     LAST_FILE,
     RESUME_FILE,
     TrainResult,
-    open_training_splits,
     optimizer_state_bytes,
     train,
 )
+from posemodel.training_data import open_training_splits
 from tests.support.coco_builder import CocoBuilder
 
 CPU = torch.device("cpu")
@@ -327,7 +327,7 @@ def test_a_frozen_backbone_moves_only_after_its_epochs(tiny_set: Path) -> None:
 
 
 def test_vgg_weights_for_a_network_without_vgg_are_refused(tiny_set: Path, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="small is not VGG19"):
+    with pytest.raises(SettingsError, match="is not VGG19"):
         train(settings_for(tiny_set, backbone_weights=tmp_path / "vgg.pth"), Adam)
 
 

@@ -84,12 +84,9 @@ class KeypointScorer:
         """Everything added so far in COCO's results format."""
         found = self._found()
         return [
-            {"image_id": image, "category_id": self._category, "keypoints": keypoints, "score": score}
+            coco_result(image, keypoints, score, category=self._category)
             for image, keypoints, score in zip(
-                found.image_ids.tolist(),
-                found.keypoints.reshape(-1, KEYPOINT_VALUES).tolist(),
-                found.scores.tolist(),
-                strict=True,
+                found.image_ids.tolist(), found.keypoints, found.scores.tolist(), strict=True
             )
         ]
 
@@ -112,6 +109,14 @@ class KeypointScorer:
             np.concatenate([np.zeros(0), *self._scores]),
             keypoint_areas(keypoints),
         )
+
+
+def coco_result(
+    image_id: int, keypoints: NDArray[np.float64], score: float, *, category: int = PERSON_CATEGORY
+) -> dict[str, Any]:
+    """One person, keypoints (17, 3) in COCO's order, as an entry of COCO's results format."""
+    flat = keypoints.reshape(KEYPOINT_VALUES).tolist()
+    return {"image_id": image_id, "category_id": category, "keypoints": flat, "score": score}
 
 
 def score_file(

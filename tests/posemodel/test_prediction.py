@@ -14,7 +14,7 @@ from posemodel.decode import decode
 from posemodel.loss import pose_loss
 from posemodel.network import Maps, build_network
 from posemodel.oracle import oracle_scores
-from posemodel.predict import PeopleFinder, predict_split, split_scorer, to_device, validate, validation_loader
+from posemodel.prediction import PeopleFinder, predict_split, split_scorer, to_device, validate, validation_loader
 
 GEOMETRY = InputSettings(size=128, stride=4)
 CPU = torch.device("cpu")

@@ -1,0 +1,78 @@
+"""What `posebench data show` does: make the sample that was asked for, and have it drawn."""
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from bench.cli.output import log_left_out
+from bench.report.sample_figure import draw_sample
+from posemodel.config import AugmentSettings, InputSettings, in_words
+from posemodel.data.coco import open_split
+from posemodel.data.loader import PoseDataset
+from posemodel.errors import SettingsError
+from posemodel.network import input_geometry
+
+NETWORK = "small"
+SIZE = 368
+"""Input side where only a stride is given: what the published networks are trained at."""
+
+
+def show_sample(
+    directory: Path,
+    index: int,
+    out: Path,
+    *,
+    split: str,
+    labelled_only: bool,
+    size: int | None,
+    network: str | None,
+    stride: int | None,
+    augment: bool,
+    seed: int,
+    epoch: int,
+    skip_bad: bool,
+) -> None:
+    """Draw sample ``index`` of a split into ``out`` and print what it is; nothing is replaced."""
+    if out.suffix.lower() != ".png":
+        raise SettingsError(f"--out {out}: the figure is a PNG; end its name with .png.")
+    if out.exists():
+        raise SettingsError(f"--out {out}: exists; it is not overwritten. Give another name, or remove it.")
+    if not out.parent.is_dir():
+        raise SettingsError(f"--out {out}: {out.parent} is no folder; make it first.")
+    geometry = _geometry(network, size, stride)
+    packed = open_split(directory, split, skip_bad=skip_bad)
+    if skip_bad:
+        log_left_out([packed])
+    if labelled_only:
+        packed = packed.labelled_only()
+    if not 0 <= index < len(packed):
+        what = "images with labelled people" if labelled_only else "images"
+        there = f"from 0 to {len(packed) - 1}" if len(packed) else "none"
+        raise SettingsError(f"--index {index}: {split} has {len(packed)} {what}; give {there}.")
+    settings = AugmentSettings(enabled=augment)
+    sample = PoseDataset(packed, geometry, augment=settings, seed=seed)[epoch, index]
+    assert sample.heatmaps is not None
+    assert sample.pafs is not None
+    how = f"augmented, seed {seed}, epoch {epoch}" if augment else "letterboxed"
+    what = f"{split} {index}: {packed.path(index).name} (image id {packed.image_id(index)}), {how}"
+    draw_sample(
+        sample.images.permute(1, 2, 0).numpy(),
+        sample.people.numpy(),
+        sample.mask[0].numpy(),
+        sample.heatmaps.float().numpy(),
+        sample.pafs.float().numpy(),
+        out,
+        title=f"{what}; size {geometry.size}, stride {geometry.stride}",
+    )
+    print(f"{what}\nfigure: {out}")
+
+
+def _geometry(network: str | None, size: int | None, stride: int | None) -> InputSettings:
+    if stride is None:
+        return input_geometry(NETWORK if network is None else network, size)
+    if network is not None:
+        raise SettingsError(f"--stride {stride}: {network} has a stride of its own; give one of the two.")
+    try:
+        return InputSettings(size=SIZE if size is None else size, stride=stride)
+    except ValidationError as error:
+        raise SettingsError(f"--size: {in_words(error)}.") from error

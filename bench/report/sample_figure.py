@@ -1,0 +1,131 @@
+"""The figure of `posebench data show`: one sample as the network gets it, with what it is to learn from it."""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.colors import hsv_to_rgb, to_rgb
+from matplotlib.patches import Patch
+from numpy.typing import NDArray
+
+from bench.report.style import RC, save
+from posemodel import skeleton
+from posemodel.draw import draw_to_scale, scale_people
+
+SIDE = 900
+"""Pixels of the input's side as drawn: skeletons on a small input would be steps of pixels."""
+IGNORED = "#D0006F"
+OPACITY = 0.55
+DIMMED = 0.35
+"""Share of the input's brightness that is left under the fields."""
+COLUMNS = 10
+
+
+def draw_sample(
+    image: NDArray[np.uint8],
+    people: NDArray[np.floating],
+    mask: NDArray[np.uint8],
+    heatmaps: NDArray[np.floating],
+    pafs: NDArray[np.floating],
+    path: Path,
+    *,
+    title: str,
+) -> None:
+    """Draw a sample of `posemodel.data.loader` into a PNG.
+
+    Args:
+        image: RGB (S, S, 3).
+        people: (N, 18, 3) in input pixels.
+        mask: (C, C), 0 where a cell counts for nothing.
+        heatmaps: (19, C, C).
+        pafs: (38, C, C).
+        path: The PNG, replaced if it is there.
+        title: Stands above everything.
+    """
+    with plt.rc_context(RC | {"axes.grid": False}):
+        figure = plt.figure(figsize=(15, 9))
+        figure.suptitle(title)
+        top, bottom = figure.subfigures(2, 1, height_ratios=(2.4, 1))
+        axes = top.subplots(1, 3)
+        for axis in axes:
+            axis.set(xticks=[], yticks=[], anchor="N")
+        _input(axes[0], image, people, mask)
+        _heatmaps(axes[1], image, heatmaps)
+        _fields(axes[2], image, pafs)
+        cells = bottom.subplots(2, COLUMNS).ravel()
+        for axis in cells:
+            axis.set(xticks=[], yticks=[])
+        for axis, name, values in zip(cells, (*skeleton.PARTS, "background"), heatmaps, strict=False):
+            axis.imshow(values, vmin=0, vmax=1, cmap="magma")
+            axis.set_title(name.replace("_", " "), fontsize=9)
+        _wheel(cells[-1])
+        save(figure, path)
+
+
+def _input(axis: plt.Axes, image: NDArray[np.uint8], people: NDArray[np.floating], mask: NDArray[np.uint8]) -> None:
+    factor = max(SIDE // len(image), 1)
+    large = image.repeat(factor, axis=0).repeat(factor, axis=1)
+    drawn = draw_to_scale(large[..., ::-1], scale_people(people, factor))[..., ::-1]
+    axis.imshow(drawn, extent=_extent(len(image)))
+    shade = np.zeros((*mask.shape, 4))
+    shade[mask == 0] = (*to_rgb(IGNORED), OPACITY)
+    axis.imshow(shade, extent=_extent(len(image)), interpolation="nearest")
+    count = int((people[..., 2] > 0).any(axis=1).sum())
+    axis.set_title(f"Input, {len(image)} pixels: {count} {'person' if count == 1 else 'people'}")
+    if (mask == 0).any():
+        label = f"ignored: {(mask == 0).mean():.0%} of the cells"
+        axis.legend(handles=[Patch(color=IGNORED, alpha=OPACITY, label=label)], loc="upper left", bbox_to_anchor=(0, 0))
+
+
+def _heatmaps(axis: plt.Axes, image: NDArray[np.uint8], heatmaps: NDArray[np.floating]) -> None:
+    highest = heatmaps[: skeleton.NUM_PARTS].max(axis=0).astype(np.float64)
+    axis.imshow(_grey(image), extent=_extent(len(image)))
+    drawn = axis.imshow(
+        highest,
+        extent=_extent(len(image)),
+        interpolation="nearest",
+        cmap="magma",
+        vmin=0,
+        vmax=1,
+        alpha=0.25 + 0.65 * highest,
+    )
+    bar = axis.inset_axes((0, -0.06, 1, 0.03))  # a part of the panel, which stays as large as those beside it
+    axis.figure.colorbar(drawn, cax=bar, orientation="horizontal")
+    axis.set_title(f"Heatmaps, {len(highest)} cells: the highest of the {skeleton.NUM_PARTS} parts")
+
+
+def _fields(axis: plt.Axes, image: NDArray[np.uint8], pafs: NDArray[np.floating]) -> None:
+    """Of the limbs that cross a cell, the one with the longest vector: its direction as a hue."""
+    vectors = pafs.reshape(skeleton.NUM_LIMBS, 2, *pafs.shape[1:]).astype(np.float64)
+    lengths = np.hypot(vectors[:, 0], vectors[:, 1])
+    x, y = np.take_along_axis(vectors, lengths.argmax(axis=0)[None, None], axis=0)[0]
+    axis.imshow(_grey(image) * DIMMED, extent=_extent(len(image)))
+    axis.imshow(_directions(x, y), extent=_extent(len(image)), interpolation="nearest")
+    axis.set_title(f"Part Affinity Fields: direction along each of the {skeleton.NUM_LIMBS} limbs")
+
+
+def _wheel(axis: plt.Axes) -> None:
+    """What hue is what direction."""
+    x, y = np.meshgrid(*[np.linspace(-1, 1, 101)] * 2)
+    inside = np.hypot(x, y) <= 1
+    axis.imshow(_directions(np.where(inside, x, 0), np.where(inside, y, 0), opaque=True))
+    axis.set_title("field direction", fontsize=9)
+    axis.set_frame_on(False)
+
+
+def _directions(x: NDArray[np.float64], y: NDArray[np.float64], *, opaque: bool = False) -> NDArray[np.float64]:
+    """RGBA (h, w, 4) of vectors: the angle is the hue, the length the opacity (or opaque where there is one)."""
+    length = np.clip(np.hypot(x, y), 0, 1)
+    hue = (np.arctan2(y, x) / (2 * np.pi)) % 1
+    full = np.ones_like(hue)
+    return np.dstack([hsv_to_rgb(np.dstack([hue, full, full])), length > 0 if opaque else length])
+
+
+def _grey(image: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """The input without colour (S, S, 3) from 0 to 1: colours are the maps'."""
+    return np.repeat(image.mean(axis=2, keepdims=True) / 255, 3, axis=2)
+
+
+def _extent(size: int) -> tuple[float, float, float, float]:
+    """Pixel centres are at integers: maps of any number of cells cover the same square."""
+    return (-0.5, size - 0.5, size - 0.5, -0.5)

@@ -1,0 +1,38 @@
+"""Find the people in pictures with a trained checkpoint, print them, and draw them.
+
+python examples/predict_and_draw.py runs/example/last.safetensors holiday.jpg party.png --out drawn
+"""
+
+import argparse
+from pathlib import Path
+
+import cv2
+
+from posemodel import draw_to_scale, predict
+from posemodel.skeleton import PARTS
+
+
+def main() -> None:
+    """Predict all pictures at once, then draw each."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("pictures", type=Path, nargs="+")
+    parser.add_argument("--out", type=Path, default=Path("drawn"))
+    parser.add_argument("--min-score", type=float, default=0.1, help="of the people drawn, from 0 to 1")
+    arguments = parser.parse_args()
+
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    found = predict(arguments.checkpoint, arguments.pictures, flip=True)
+    for picture, (people, scores) in zip(arguments.pictures, found, strict=True):
+        shown = people[scores >= arguments.min_score]
+        print(f"{picture}: {len(people)} people, {len(shown)} drawn")
+        for person in shown:
+            x, y, score = person[PARTS.index("nose")]
+            print(f"  nose at {x:.1f}, {y:.1f} (score {score:.2f})" if score else "  nose not found")
+        # Coordinates are in the pixels as stored: the picture must not be turned as its EXIF data says.
+        image = cv2.imread(str(picture), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        cv2.imwrite(str(arguments.out / f"{picture.stem}.png"), draw_to_scale(image, shown))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""`lightweight`, `lightweight_2`, `lightweight_3`: for CPUs, on MobileNet's front, with one to three refinements.
+
+Source: Osokin, "Real-time 2D Multi-Person Pose Estimation on CPU: Lightweight OpenPose", ICPRAM 2019, section 3; the
+front is that of Howard et al., "MobileNets", 2017, at stride 8 with a dilated convolution.
+"""
+
+import torch
+from torch import nn
+
+from posemodel.network.backbones import conv_norm
+from posemodel.network.base import Maps, PoseNetwork
+from posemodel.network.initial_weights import begin_empty, keep_activations
+from posemodel.skeleton import NUM_HEATMAPS, NUM_PAFS
+
+FEATURES = 128
+INITIAL_HEAD = 512
+"""Channels before the maps of the initial stage; a refinement has ``FEATURES`` there."""
+REFINEMENT_BLOCKS = 5
+FRONT = ((64, 1, 1), (128, 2, 1), (128, 1, 1), (256, 2, 1), (256, 1, 1), (512, 1, 1), (512, 1, 2)) + ((512, 1, 1),) * 4
+"""Width, stride and dilation of MobileNet's separable convolutions up to conv5_5, after its first to 32 channels."""
+
+
+def _separable_norm(channels_in: int, channels_out: int, stride: int, dilation: int) -> nn.Sequential:
+    """A 3x3 convolution of each channel, a 1x1 one across them; batch norm and ReLU after both."""
+    depthwise = nn.Conv2d(
+        channels_in, channels_in, 3, stride, padding=dilation, dilation=dilation, groups=channels_in, bias=False
+    )
+    nn.init.kaiming_normal_(depthwise.weight, nonlinearity="relu")
+    pointwise = conv_norm(channels_in, channels_out, kernel=1)
+    return nn.Sequential(depthwise, nn.BatchNorm2d(channels_in), nn.ReLU(inplace=True), *pointwise)
+
+
+def _separable_elu(channels: int) -> nn.Sequential:
+    """The same without batch norm, with ELU."""
+    depthwise = nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
+    pointwise = nn.Conv2d(channels, channels, 1, bias=False)
+    return nn.Sequential(depthwise, nn.ELU(inplace=True), pointwise, nn.ELU(inplace=True))
+
+
+def _rectified(channels_in: int, channels_out: int, kernel: int) -> nn.Sequential:
+    """Convolution and ReLU; keeps H, W."""
+    return nn.Sequential(nn.Conv2d(channels_in, channels_out, kernel, padding=kernel // 2), nn.ReLU(inplace=True))
+
+
+def _head(width: int, channels_out: int) -> nn.Sequential:
+    """Features -> maps."""
+    head = nn.Sequential(*_rectified(FEATURES, width, 1), nn.Conv2d(width, channels_out, 1))
+    keep_activations(head)
+    begin_empty(head[-1], heatmaps=channels_out == NUM_HEATMAPS)
+    return head
+
+
+class Alignment(nn.Module):
+    """The front's features brought to the stages' width: (B, 512, H, W) -> (B, 128, H, W)."""
+
+    def __init__(self, channels_in: int) -> None:
+        super().__init__()
+        self.align = _rectified(channels_in, FEATURES, 1)
+        self.trunk = nn.Sequential(*(_separable_elu(FEATURES) for _ in range(3)))
+        self.merge = _rectified(FEATURES, FEATURES, 3)
+        keep_activations(self)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, 512, H, W) -> (B, 128, H, W)."""
+        x = self.align(x)
+        return self.merge(x + self.trunk(x))
+
+
+class RefinementBlock(nn.Module):
+    """A 1x1 convolution, and beside it a shortcut's worth of two 3x3 ones, the second dilated: 7x7 reach for less."""
+
+    def __init__(self, channels_in: int) -> None:
+        super().__init__()
+        self.initial = _rectified(channels_in, FEATURES, 1)
+        self.trunk = nn.Sequential(
+            conv_norm(FEATURES, FEATURES, bias=True), conv_norm(FEATURES, FEATURES, dilation=2, bias=True)
+        )
+        keep_activations(self)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, channels_in, H, W) -> (B, 128, H, W)."""
+        x = self.initial(x)
+        return x + self.trunk(x)
+
+
+class Stage(nn.Module):
+    """One trunk, and a head for the maps of either kind."""
+
+    def __init__(self, trunk: nn.Sequential, head_width: int) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.heatmaps = _head(head_width, NUM_HEATMAPS)
+        self.pafs = _head(head_width, NUM_PAFS)
+
+    def forward(self, x: torch.Tensor) -> Maps:
+        """Features, beside the maps of the stage before if there was one -> maps."""
+        features = self.trunk(x)
+        return Maps(self.heatmaps(features), self.pafs(features))
+
+
+def _initial_stage() -> Stage:
+    trunk = nn.Sequential(*(_rectified(FEATURES, FEATURES, 3) for _ in range(3)))
+    keep_activations(trunk)
+    return Stage(trunk, INITIAL_HEAD)
+
+
+def _refinement_stage() -> Stage:
+    seen = FEATURES + NUM_HEATMAPS + NUM_PAFS
+    blocks = (RefinementBlock(FEATURES if number else seen) for number in range(REFINEMENT_BLOCKS))
+    return Stage(nn.Sequential(*blocks), FEATURES)
+
+
+class Lightweight(PoseNetwork):
+    """4,091,698 parameters; a refinement sees [features, heatmaps, PAFs]."""
+
+    stride = 8
+    size_multiple = 8
+    default_size = 368
+    refinements = 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        front, channels = [conv_norm(3, 32, stride=2)], 32
+        for width, stride, dilation in FRONT:
+            front.append(_separable_norm(channels, width, stride, dilation))
+            channels = width
+        self.backbone = nn.Sequential(*front)
+        self.adapt = Alignment(channels)
+        self.initial_stage = _initial_stage()
+        self.refinement_stages = nn.ModuleList(_refinement_stage() for _ in range(self.refinements))
+
+    def later_stages(self) -> list[nn.Module]:
+        """The refinements."""
+        return list(self.refinement_stages)
+
+    def stages(self, images: torch.Tensor) -> list[Maps]:
+        """Normalised images (B, 3, S, S) -> the initial and the refined maps (B, ., S/8, S/8)."""
+        features = self.adapt(self.backbone(images))
+        found = [self.initial_stage(features)]
+        for stage in self.refinement_stages:
+            found.append(stage(torch.cat([features, *found[-1].complete()], dim=1)))
+        return found
+
+
+class Lightweight2(Lightweight):
+    """5,700,331 parameters."""
+
+    refinements = 2
+
+
+class Lightweight3(Lightweight):
+    """7,308,964 parameters."""
+
+    refinements = 3

@@ -1,0 +1,68 @@
+"""What a run trains on and is scored on: the two splits, and their loaders."""
+
+from dataclasses import dataclass
+
+from torch.utils.data import DataLoader
+
+from posemodel.config import InputSettings, TrainSettings
+from posemodel.data.coco import PackedSplit, left_out_of, open_split
+from posemodel.data.left_out import LeftOut
+from posemodel.data.loader import Batch, EpochSampler, PoseDataset, PoseLoader, build_loader, targets_in_workers
+from posemodel.distributed import Team
+from posemodel.errors import DataError
+from posemodel.prediction import validation_loader
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """The split trained on, its loader and the sampler whose ``epoch`` and ``skip`` is set before each pass; the split
+    scored and its loader; what was left out of both.
+    """
+
+    train_split: PackedSplit
+    loader: PoseLoader
+    sampler: EpochSampler
+    val_split: PackedSplit
+    val_loader: DataLoader[Batch]
+    left_out: LeftOut
+
+
+def open_training_splits(settings: TrainSettings) -> tuple[PackedSplit, PackedSplit]:
+    """The images trained on (those with labelled people) and the split scored; the two never share a derived tenth."""
+    hold_out = settings.hold_out_select or settings.val_split == "select"
+    skip_bad = settings.skip_bad
+    train_split = open_split(settings.data, settings.train_split, hold_out_select=hold_out, skip_bad=skip_bad)
+    train_split = train_split.labelled_only()
+    if not len(train_split):
+        raise DataError(f"{train_split.annotations}: no image with a labelled person is left to train on.")
+    val_split = open_split(settings.data, settings.val_split, skip_bad=skip_bad)
+    if settings.labelled_only:
+        val_split = val_split.labelled_only()
+    if not len(val_split):
+        raise DataError(f"{val_split.annotations}: no image with a labelled person is left to score.")
+    return train_split, val_split
+
+
+def open_training_data(settings: TrainSettings, geometry: InputSettings, team: Team) -> TrainingData:
+    """Splits and loaders of a run; each process of ``team`` gets its part of every step's images.
+
+    Raises DataError, and SettingsError where an epoch has no whole step.
+    """
+    train_split, val_split = open_training_splits(settings)
+    with_targets = targets_in_workers(settings.targets, team.device)
+    dataset = PoseDataset(
+        train_split, geometry, augment=settings.augment, seed=settings.seed, with_targets=with_targets
+    )
+    # Pinning is for copies to a CUDA device; on any other it would only cost memory.
+    pin_memory = settings.loader.pin_memory and team.device.type == "cuda"
+    loader_settings = settings.loader.model_copy(update={"pin_memory": pin_memory})
+    loader, sampler = build_loader(
+        dataset,
+        loader_settings,
+        training=True,
+        seed=settings.seed,
+        accumulate=settings.accumulate,
+        process=(team.rank, team.size),
+    )
+    val_loader = validation_loader(val_split, geometry, loader_settings, with_targets=with_targets)
+    return TrainingData(train_split, loader, sampler, val_split, val_loader, left_out_of((train_split, val_split)))

@@ -1,0 +1,109 @@
+"""`posebench train` with recipes, weights to start from, averages and accumulated batches, from the command line."""
+
+import json
+
+import pytest
+import torch
+
+from posemodel.network import build_network
+from posemodel.network.weights import CheckpointInfo, load_network, save_weights
+
+SMALL = ("--network", "small", "--steps", 2, "--size", 64, "--device", "cpu")
+
+
+@pytest.fixture
+def trained(posebench, tiny_set, tmp_path):
+    """Train, and return what the checkpoint says of it and what stderr said."""
+
+    def run(*arguments, name="run"):
+        out = tmp_path / name
+        code, said, err = posebench("train", "--data", tiny_set, "--out", out, "--json", *arguments)
+        assert code == 0, err
+        record = load_network(out / "last.safetensors", torch.device("cpu"))[1].training
+        return record | {"document": json.loads(said)}, err
+
+    return run
+
+
+def test_a_recipe_with_what_is_typed_before_it(trained):
+    record, err = trained("--recipe", "2017", *SMALL, "--batch-size", 3, "--bias-lr", 1, "--wd", 0)
+    assert (record["recipe"], record["network"], record["steps"], record["epochs"]) == ("2017", "small", 2, None)
+    assert record["loader"]["batch_size"] == 3
+    assert (record["groups"]["bias_lr"], record["groups"]["later_stage_lr"]) == (1, 4)
+    assert (record["loss_reduction"], record["schedule"], record["warmup"]) == ("sum", "multistep", 0)
+    assert record["augment"]["rotation"] == 40
+    assert record["optimizer"] == "sgd"
+    assert record["hyperparameters"] == {"lr": 4e-5, "momentum": 0.9, "weight_decay": 0.0}
+    assert "frozen" not in err
+
+
+def test_a_default_that_is_typed_is_typed(trained):
+    """8 images, no weight decay and a cosine are what a run has without a recipe; here they are asked for."""
+    typed = ("--batch-size", 8, "--schedule", "cosine", "--loss-reduction", "cell", "--augment", "--seed", 0)
+    record, _ = trained("--recipe", "2017", *SMALL, *typed)
+    assert (record["loader"]["batch_size"], record["schedule"], record["loss_reduction"]) == (8, "cosine", "cell")
+    assert record["milestones"] == []
+
+
+def test_another_optimizer_leaves_the_recipe_s_numbers(trained):
+    record, _ = trained("--recipe", "2017", *SMALL, "--optimizer", "adam")
+    assert record["hyperparameters"] == {"weight_decay": 0.0}
+    record, _ = trained("--recipe", "2017", *SMALL, "-O", "one_minus_momentum=0.05", "--lr", 1e-3, name="own")
+    assert record["hyperparameters"] == {"momentum": 0.95, "lr": 1e-3, "weight_decay": 5e-4}
+
+
+def test_a_frozen_front_without_weights_is_pointed_out(trained):
+    record, err = trained("--recipe", "tensorboy", "--network", "small", "--steps", 1, "--size", 64, "--batch-size", 2)
+    assert record["frozen_backbone_epochs"] == 5
+    assert "the frozen backbone has random weights" in err
+
+
+def test_own_settings_reach_the_run(trained):
+    record, _ = trained(
+        *SMALL,
+        *("--batch-size", 2, "--accumulate", 3, "--ema-decay", 0.9, "--later-stage-lr", 4, "--no-norm-weight-decay"),
+        *("--schedule", "multistep", "--milestones", "0.25,0.5", "--gamma", 0.5, "--precision", "bf16"),
+    )
+    assert (record["accumulate"], record["ema_decay"], record["saved_weights"]) == (
+        3,
+        0.9,
+        "exponential moving average",
+    )
+    assert (record["groups"]["later_stage_lr"], record["groups"]["norm_weight_decay"]) == (4, False)
+    assert (record["milestones"], record["gamma"]) == ([0.25, 0.5], 0.5)
+    assert record["document"]["steps"] == 2
+    record, _ = trained(*SMALL, "--schedule", "plateau", "--patience", 2, "--cooldown", 1, "--batch-size", 2, name="p")
+    assert record["plateau"] == {"patience": 2, "cooldown": 1, "threshold": 1e-4}
+
+
+def test_weights_bring_their_network_along(trained, posebench, tiny_set, tmp_path):
+    begin = tmp_path / "begin.safetensors"
+    save_weights(begin, build_network("rtpose_vgg", seed=1), CheckpointInfo("rtpose_vgg", 64, {}))
+    record, _ = trained("--weights", begin, "--steps", 1, "--size", 32, "--batch-size", 2, "--device", "cpu")
+    assert record["network"] == "rtpose_vgg"
+    assert record["initial_weights"]["file"] == "begin.safetensors"
+    code, _, err = posebench("train", "--data", tiny_set, "--weights", begin, *SMALL, "--out", tmp_path / "other")
+    assert code == 2
+    assert "is of rtpose_vgg, not of small" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("--recipe", "2018"), 2, "Did you mean 2017?"),
+        (("--schedule", "multistep"), 2, "needs milestones"),
+        (("--schedule", "multistep", "--milestones", "0.5;0.7"), 2, "--milestones 0.5;0.7: must be shares"),
+        (("--milestones", "0.5"), 2, "no other takes them"),
+        (("--ema-decay", "1"), 2, "ema_decay"),
+        (("--loss-reduction", "median"), 2, "loss_reduction"),
+        (("--weights", "none.safetensors"), 1, "none.safetensors: cannot be read"),
+        (("--accumulate", "0"), 2, "--accumulate"),
+        (("--accumulate", "9"), 2, "a step takes 72 images"),
+    ],
+)
+def test_mistakes_are_refused_in_words(posebench, tiny_set, hermetic, arguments, code, message):
+    found, out, err = posebench("train", "--data", tiny_set, "--steps", 1, "--size", 64, *arguments)
+    assert (found, out) == (code, "")
+    assert message in " ".join(err.replace("│", " ").split())
+    assert "Traceback" not in err
+    assert [path for path in hermetic.rglob("*") if path.is_file()] == []

@@ -1,0 +1,57 @@
+"""`posebench train` in two processes that `torchrun` starts: one voice, one folder, ended in good order, taken up."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+TRAIN = (
+    *("train", "--data", "people", "--network", "small", "--size", "64", "--lr", "1e-3"),
+    *("--device", "cpu", "--out", "run", "--log-every", "1"),
+)
+TORCHRUN = (str(Path(sys.executable).with_name("torchrun")), "--nproc-per-node", "2", "--no-python")
+
+
+def torchrun(place, *arguments):
+    """torchrun and all that it starts; what the processes print goes to files."""
+    with (place.folder / "out.txt").open("w") as out, (place.folder / "err.txt").open("w") as err:
+        return subprocess.Popen(
+            [*TORCHRUN, *place.command(*arguments)], cwd=place.folder, env=place.environment, stdout=out, stderr=err
+        )
+
+
+def test_two_processes_speak_with_one_voice(place):
+    process = torchrun(place, *TRAIN, "--steps", "3", "--batch-size", "2", "--num-workers", "1", "--json")
+    code, err = process.wait(240), (place.folder / "err.txt").read_text()
+    assert code == 0, err
+    document = json.loads((place.folder / "out.txt").read_text())
+    assert (document["status"], document["steps"]) == ("complete", 3)
+    assert err.count("step 3: ") == 1
+    lines = [json.loads(line) for line in (place.folder / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "loss" in line] == [1, 2, 3]
+
+
+def test_torchrun_asked_to_end_leaves_a_run_that_one_process_goes_on_with(place):
+    """SIGTERM to torchrun goes on to the processes and to their loaders' workers."""
+    arguments = (*TRAIN, "--steps", "300", "--num-workers", "1")
+    process = torchrun(place, *arguments, "--batch-size", "2")
+    metrics = place.folder / "run" / "metrics.jsonl"
+    deadline = time.monotonic() + 120
+    while not metrics.is_file() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    process.wait(60)
+    said = (place.folder / "err.txt").read_text()
+    assert said.count("the same command goes on") == 1, said
+    done = max(json.loads(line)["step"] for line in metrics.read_text().splitlines())
+    assert done < 300, "the run ended before it was interrupted"
+    assert (place.folder / "run" / "resume.pt").is_file()
+
+    shorter = place.run(*arguments, "--batch-size", "2", "--resume")
+    assert shorter.returncode == 1
+    assert "batch_size: 4 -> 2" in shorter.stderr
+    resumed = place.run(*arguments, "--batch-size", "4", "--resume", "--json", "--ap-every", "1000")
+    assert resumed.returncode == 0, resumed.stderr
+    assert json.loads(resumed.stdout)["steps"] == 300

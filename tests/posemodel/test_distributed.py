@@ -1,0 +1,176 @@
+"""Several processes train one network as one process would: real processes, joined by gloo."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from posemodel.distributed import Team, joined
+from posemodel.errors import SettingsError
+from posemodel.launch import is_first, launched
+from posemodel.network.weights import load_network
+from tests.support.coco_builder import CocoBuilder
+from tests.support.several_processes import Job, Told, run
+
+Runs = Callable[..., tuple[list[list[Told]], list[int]]]
+CLOSE = 1e-4
+"""How far losses in float32 may be apart: sums are made in another order."""
+
+
+@pytest.fixture(scope="module")
+def settings(tiny_set: Path) -> Callable[..., dict[str, Any]]:
+    """6 steps of 4 images, two epochs, as JSON."""
+
+    def make(**changes: Any) -> dict[str, Any]:
+        base = {"data": str(tiny_set), "network": "small", "size": 64, "steps": 6, "device": "cpu"}
+        return base | {"log_every": 1, "val_every": 6, "seed": 2, "loader": {"batch_size": 4}} | changes
+
+    return make
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Callable[..., list[Told]]:
+    """Jobs in one process."""
+    return lambda *jobs: run(list(jobs), 1, tmp_path / "alone")[0][0]
+
+
+@pytest.fixture
+def together(tmp_path: Path) -> Runs:
+    """Jobs in two processes."""
+    return lambda *jobs: run(list(jobs), 2, tmp_path / "together")
+
+
+def close(ours: dict[str, float], theirs: dict[str, float]) -> None:
+    assert ours.keys() == theirs.keys() != set()
+    assert list(ours.values()) == pytest.approx(list(theirs.values()), rel=CLOSE, abs=0)
+
+
+def test_two_processes_follow_the_loss_curve_of_one(
+    settings: Any, alone: Any, together: Runs, coco_builder: CocoBuilder
+) -> None:
+    """On the reference network, which has no batch norm; plain, and with accumulated batches, rates by group and a
+    front that is released after an epoch, that is after step 2.
+    """
+    coco_builder.fill("train", images=8)
+    coco_builder.fill("val", images=1, first_id=500)
+    base = {"data": str(coco_builder.write()), "network": "rtpose_vgg", "size": 32, "steps": 3, "val_every": 3}
+    more = {"frozen_backbone_epochs": 1, "ema_decay": 0.9, "groups": {"later_stage_lr": 4}}
+    one = alone(Job(settings(**base), lr=1e-2), Job(settings(**base, **more), lr=1e-2))
+    two, codes = together(
+        Job(settings(**base, loader={"batch_size": 2}), lr=1e-2),
+        Job(settings(**base, **more, loader={"batch_size": 1}, accumulate=2), lr=1e-2),
+    )
+    assert codes == [0, 0]
+    assert [[told.status for told in each] for each in two] == [["complete"] * 2] * 2
+    close(two[0][0].losses, one[0].losses)
+    close(two[0][1].losses, one[1].losses)
+    assert one[0].losses["3"] != one[1].losses["3"], "freezing makes a difference"
+    assert two[1][0].losses == {}, "the first process alone reports"
+
+
+def test_bfloat16_averages_and_accumulated_batches_go_together(settings: Any, together: Runs, tmp_path: Path) -> None:
+    changes = {"precision": "bf16", "ema_decay": 0.9, "accumulate": 2, "loader": {"batch_size": 1}}
+    two, _ = together(Job(settings(**changes, frozen_backbone_epochs=1), out=str(tmp_path / "run")))
+    assert [told[0].status for told in two] == ["complete"] * 2
+    assert two[0][0].losses["6"] < two[0][0].losses["1"]
+    network, info = load_network(tmp_path / "run" / "last.safetensors", torch.device("cpu"))
+    assert {weight.dtype for weight in network.parameters()} == {torch.float32}
+    assert info.training["saved_weights"] == "exponential moving average"
+
+
+def test_each_step_takes_the_images_of_one_big_batch(settings: Any, alone: Any, together: Runs) -> None:
+    whole = [sorted(batch) for batch in alone(Job(settings(steps=6)))[0].images]
+    two, _ = together(Job(settings(loader={"batch_size": 2})), Job(settings(loader={"batch_size": 1}, accumulate=2)))
+    for job, batches in ((0, 1), (1, 2)):
+        first, second = (two[rank][job].images for rank in (0, 1))
+        steps = [
+            sorted(i for batch in first[at : at + batches] + second[at : at + batches] for i in batch)
+            for at in range(0, len(first), batches)
+        ]
+        assert steps == whole
+        assert all(not set(ours) & set(theirs) for ours, theirs in zip(first, second, strict=True))
+
+
+def test_images_per_second_count_both_processes(settings: Any, together: Runs) -> None:
+    """The second window has 2 steps, of 2 images in each process."""
+    first = together(Job(settings(loader={"batch_size": 2}, steps=3, log_every=3)))[0][0][0]
+    assert first.rates["3"] * (first.trained["3"] - first.trained["1"]) == pytest.approx(2 * 2 * 2)
+
+
+def test_a_stop_that_one_process_hears_of_stops_both_and_the_run_goes_on(
+    settings: Any, alone: Any, together: Runs, tmp_path: Path
+) -> None:
+    """SIGTERM to the second process in step 2; then on in one process, whose batch is twice as large."""
+    network = {"network": "small", "steps": 6}
+    stopped, whole = str(tmp_path / "stopped"), str(tmp_path / "whole")
+    (first, second), codes = together(
+        Job(settings(**network, loader={"batch_size": 2}), out=whole),
+        Job(settings(**network, loader={"batch_size": 2}), out=stopped, fault="stop", fault_step=2),
+        Job(settings(**network, loader={"batch_size": 2}), out=stopped, resume=True),
+    )
+    assert codes == [0, 0]
+    assert (
+        [told.status for told in first] == [told.status for told in second] == ["complete", "interrupted", "complete"]
+    )
+    assert list(first[1].losses) == ["1", "2"]
+    assert list(first[2].losses) == ["3", "4", "5", "6"]
+    ours, theirs = (load_network(Path(out) / "last.safetensors", torch.device("cpu")) for out in (stopped, whole))
+    assert theirs[1].training["processes"] == 2
+    for (name, weight), (_, other) in zip(ours[0].state_dict().items(), theirs[0].state_dict().items(), strict=True):
+        assert torch.equal(weight, other), f"{name}: as if it had not been stopped"
+    again = alone(Job(settings(**network, loader={"batch_size": 4}), out=stopped, resume=True))
+    assert again[0].status == "complete", "a finished run of the same images a step is told again by one process"
+    other = alone(Job(settings(**network, loader={"batch_size": 2}), out=stopped, resume=True))
+    assert "batch_size: 4 -> 2" in other[0].status
+
+
+@pytest.mark.parametrize("fault", ["raise", "die"])
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_process_that_fails_does_not_keep_the_other_waiting(
+    settings: Any, together: Runs, fault: str, rank: int
+) -> None:
+    told, codes = together(Job(settings(loader={"batch_size": 2}), fault=fault, fault_rank=rank, fault_step=3))
+    assert codes[1 - rank] == 0, "it ends by itself, with a word"
+    assert told[1 - rank][0].status.startswith("ProcessError: process"), told
+    assert "another process has gone" in told[1 - rank][0].status
+    assert told[1 - rank][0].seconds < 60
+    if fault == "raise":
+        assert told[rank][0].status == "ValueError: a fault of this process alone"
+
+
+def test_a_validation_that_fails_in_the_first_ends_the_others_too(settings: Any, together: Runs) -> None:
+    told, _ = together(Job(settings(steps=2, loader={"batch_size": 2}), fault="validation", fault_rank=0))
+    assert told[0][0].status == "DataError: an image has gone"
+    assert told[1][0].status.startswith("ProcessError: the first process has failed")
+
+
+def test_what_several_processes_cannot_do_is_refused(settings: Any, together: Runs) -> None:
+    told, _ = together(
+        Job(settings(steps=None, seconds=3.0, val_every=None)),
+        Job(settings(loader={"batch_size": 8})),
+    )
+    for rank in (0, 1):
+        assert told[rank][0].status.startswith("SettingsError: seconds: several processes")
+        assert "a step takes 16 images" in told[rank][1].status
+
+
+def test_alone_nothing_is_asked_of_anyone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    assert (launched(), is_first()) == (False, True)
+    network = torch.nn.Linear(2, 2)
+    with joined("cpu") as team:
+        assert team == Team(torch.device("cpu"))
+        assert team.parallel(network) is network
+        assert (team.any(True), team.any(False), team.mean(2.5)) == (True, False, 2.5)
+        assert team.from_first(max, 3, 4) == 4
+
+
+def test_apple_s_gpu_takes_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("RANK", "1"), ("WORLD_SIZE", "2"), ("MASTER_ADDR", "127.0.0.1"), ("MASTER_PORT", "1")):
+        monkeypatch.setenv(name, value)
+    assert (launched(), is_first()) == (True, False)
+    with pytest.raises(SettingsError, match="device: several processes"), joined("mps"):
+        pass

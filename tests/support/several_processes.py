@@ -1,0 +1,153 @@
+"""Trainings in several processes, started as torchrun starts them, each of which tells what it saw.
+
+python -m tests.support.several_processes FOLDER     # one of them: reads jobs.json there, writes rank0.json
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+TIMEOUT_S = 150
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training of all processes; a fault is what one of them does to itself, and at which step."""
+
+    settings: dict[str, Any]
+    lr: float = 1e-3
+    out: str | None = None
+    resume: bool = False
+    fault: str = ""
+    """`stop` (SIGTERM), `raise` or `die` (SIGKILL) in a step, or `validation`: one that raises."""
+    fault_rank: int = 1
+    fault_step: int = 0
+    port: int = field(default=0)
+
+
+@dataclass
+class Told:
+    """What one process saw of one job: the first alone is told losses."""
+
+    status: str
+    losses: dict[str, float]
+    rates: dict[str, float]
+    """Images a second of each window."""
+    trained: dict[str, float]
+    """Seconds of training up to each window's end."""
+    images: list[list[int]]
+    """Of each batch, by image id."""
+    seconds: float
+
+
+def run(jobs: list[Job], processes: int, folder: Path) -> tuple[list[list[Told]], list[int]]:
+    """What each process told of each job (as far as it came), and the processes' exit codes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "jobs.json").write_text(json.dumps([asdict(job) | {"port": _free_port()} for job in jobs]))
+    command = [sys.executable, "-m", "tests.support.several_processes", str(folder)]
+    environment = os.environ | {
+        "PYTHONPATH": str(REPOSITORY),
+        "OMP_NUM_THREADS": "1",
+        "WORLD_SIZE": str(processes),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": "0",
+    }
+    running = []
+    for rank in range(processes):
+        with (folder / f"rank{rank}.txt").open("w") as said:
+            own = environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+            running.append(subprocess.Popen(command, env=own, cwd=REPOSITORY, stdout=said, stderr=said))
+    try:
+        codes = [process.wait(TIMEOUT_S) for process in running]
+    finally:
+        for process in running:
+            process.kill()
+    files = [folder / f"rank{rank}.json" for rank in range(processes)]
+    told = [[Told(**each) for each in json.loads(file.read_text())] if file.is_file() else [] for file in files]
+    return told, codes
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def _main(folder: Path) -> None:
+    told = []
+    for document in json.loads((folder / "jobs.json").read_text()):
+        job = Job(**document)
+        os.environ["MASTER_PORT"] = str(job.port)
+        told.append(asdict(_trained(job)))
+        (folder / f"rank{os.environ['RANK']}.json").write_text(json.dumps(told))
+
+
+def _trained(job: Job) -> Told:
+    import torch
+
+    from posemodel import training
+    from posemodel.config import TrainSettings
+    from posemodel.errors import DataError, PosemodelError
+    from posemodel.training_step import TrainingStep
+
+    torch.set_num_threads(1)
+    stop: list[bool] = []
+    signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
+    losses: dict[str, float] = {}
+    rates: dict[str, float] = {}
+    trained: dict[str, float] = {}
+    images: list[list[int]] = []
+    faulty = job.fault if int(os.environ["RANK"]) == job.fault_rank else ""
+    step, taken = TrainingStep.__call__, [0]
+
+    def watched(self: TrainingStep, batch: Any) -> bool:
+        images.append(batch.image_ids.tolist())
+        if taken[0] + 1 == job.fault_step and faulty:
+            if faulty == "raise":
+                raise ValueError("a fault of this process alone")
+            os.kill(os.getpid(), signal.SIGTERM if faulty == "stop" else signal.SIGKILL)
+        done = step(self, batch)
+        taken[0] += done
+        return done
+
+    def no_validation(*_: Any, **__: Any) -> Any:
+        raise DataError("an image has gone")
+
+    def on_metrics(at: int, metrics: dict[str, float]) -> None:
+        if "loss" in metrics:
+            losses[str(at)], rates[str(at)] = metrics["loss"], metrics["images_per_s"]
+            trained[str(at)] = metrics["train_seconds"]
+
+    began = time.monotonic()
+    TrainingStep.__call__ = watched  # type: ignore[method-assign]
+    if faulty == "validation":
+        training.validate = no_validation
+    try:
+        status = training.train(
+            TrainSettings.model_validate(job.settings),
+            partial(torch.optim.SGD, lr=job.lr, momentum=0.9),
+            out=Path(job.out) if job.out else None,
+            resume=job.resume,
+            on_metrics=on_metrics,
+            should_stop=lambda: bool(stop),
+        ).status
+    except KeyboardInterrupt:
+        status = "interrupted"
+    except (PosemodelError, ValueError) as error:
+        status = f"{type(error).__name__}: {error}"
+    finally:
+        TrainingStep.__call__ = step  # type: ignore[method-assign]
+    return Told(status, losses, rates, trained, images, time.monotonic() - began)
+
+
+if __name__ == "__main__":
+    _main(Path(sys.argv[1]))
