@@ -31,7 +31,7 @@ def networks(
     out: Annotated[Path, typer.Option("--out", metavar="DIR")] = Path("reports/networks-gpu"),
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Train every network for equal time; curves, AP, images/s and drawn samples as a report. Interrupted, it goes on."""
+    """Train every network for equal time; AP, images/s, curves, drawn samples as a report. Interrupted, it goes on."""
     import torch
 
     if device is None and not torch.cuda.is_available():

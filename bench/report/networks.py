@@ -137,10 +137,10 @@ def _figure(curves: pd.DataFrame, path: Path) -> None:
         figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 4.4))
         for axis, value, label in zip(axes, ("ap", "val_loss"), ("AP", "validation loss"), strict=True):
             for (network, precision), own in curves.groupby(["network", "precision"], sort=False):
-                known = own[own[value].notna()] if value in own else own.iloc[:0]
+                known = own.reindex(columns=["train_seconds", value]).dropna()
                 axis.plot(
                     known["train_seconds"],
-                    known[value] if value in known else [],
+                    known[value],
                     color=COLOURS[networks.index(network) % len(COLOURS)],
                     ls=LINE_STYLES[precisions.index(precision) % len(LINE_STYLES)],
                     marker="o",
