@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from posemodel.data.synthetic import generate
     from posemodel.decode import DecodeSettings, Detections, decode_batch
     from posemodel.draw import draw_people, draw_to_scale
-    from posemodel.errors import CheckpointError, DataError, PosemodelError, SettingsError
+    from posemodel.errors import CheckpointError, DataError, PosemodelError, ProcessError, SettingsError
     from posemodel.evaluation import Scores
     from posemodel.network import NETWORKS, Maps, PoseNetwork, build_network
     from posemodel.network.weights import CheckpointInfo, load_network, save_weights
     from posemodel.picture_prediction import iter_predictions, predict
     from posemodel.prediction import evaluate
+    from posemodel.recipes import Recipe, load_recipe
     from posemodel.training import TrainResult, train
 
 __version__ = "0.1.0"
@@ -37,6 +38,8 @@ __all__ = [
     "PackedSplit",
     "PoseNetwork",
     "PosemodelError",
+    "ProcessError",
+    "Recipe",
     "Scores",
     "SettingsError",
     "TrainResult",
@@ -49,6 +52,7 @@ __all__ = [
     "generate",
     "iter_predictions",
     "load_network",
+    "load_recipe",
     "open_split",
     "predict",
     "save_weights",
@@ -71,6 +75,7 @@ _MODULE_OF = {
     "CheckpointError": "errors",
     "DataError": "errors",
     "PosemodelError": "errors",
+    "ProcessError": "errors",
     "SettingsError": "errors",
     "Scores": "evaluation",
     "NETWORKS": "network",
@@ -83,6 +88,8 @@ _MODULE_OF = {
     "iter_predictions": "picture_prediction",
     "predict": "picture_prediction",
     "evaluate": "prediction",
+    "Recipe": "recipes",
+    "load_recipe": "recipes",
     "TrainResult": "training",
     "train": "training",
 }

@@ -1,5 +1,6 @@
 """The command as it is started: what it imports, where it looks for modules, and MLflow's pages."""
 
+import json
 import os
 import signal
 import socket
@@ -89,3 +90,16 @@ def test_the_pages_of_mlflow_answer_on_loopback(finished):
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
     assert f"http://127.0.0.1:{port} over sqlite:///mlflow.db" in (place.folder / "output.txt").read_text()
+
+
+def test_the_command_is_a_module_too(tmp_path):
+    """For launchers that want one: torchrun -m bench train ..."""
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "info", "small", "--json"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["network"] == "small"
