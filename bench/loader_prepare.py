@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from bench.measure.loader.workload import (
     require_map_style,
 )
 from bench.prepare import DATA_FOLDER, MakeData, default_preset
-from bench.setting_layers import Setting, build
+from bench.setting_layers import COMMAND_LINE, ENVIRONMENT_PREFIX, Setting, build
 from bench.settings import SYNTHETIC_SEED
 from posemodel.data.coco import open_split
 from posemodel.data.layout import fingerprint
@@ -108,13 +109,25 @@ def _own(value: Mapping[str, Any], settings: Mapping[str, Setting]) -> tuple[Pat
             f"data and dataset: give one of the two (data from: {settings['data'].origin}, dataset from: "
             f"{settings['dataset'].origin})."
         )
+    for name in ("network", "size"):
+        if settings[name].origin in (COMMAND_LINE, f"environment {ENVIRONMENT_PREFIX}{name.upper()}"):
+            raise SettingsError(f"{name}: has no effect beside dataset, which has a step of its own; leave it out.")
     dataset = require_map_style(DottedDataset(value["dataset"])())
     if value["step"]:
         DottedStep(value["step"]).factory()
     if value["collate"]:
         DottedCollate(value["collate"]).function()
-    digest = hashlib.sha256(f"{value['dataset']} {len(dataset)}".encode()).hexdigest()[:16]
-    return Path.cwd(), digest, 0.0
+    found = hashlib.sha256(f"{value['dataset']} {len(dataset)}".encode())
+    for path in (value["dataset"], value["step"], value["collate"]):
+        found.update(_source(path) if path else b"")
+    return Path.cwd(), found.hexdigest()[:16], 0.0
+
+
+def _source(path: str) -> bytes:
+    """The source of the module at a dotted path: what it measured before it was changed is another study's."""
+    module = sys.modules[path.partition(":")[0] if ":" in path else path.rpartition(".")[0]]
+    file = Path(getattr(module, "__file__", None) or "")
+    return file.read_bytes() if file.is_file() else b""
 
 
 def _coco(value: Mapping[str, Any], make_data: MakeData | None) -> tuple[Path, str, float]:

@@ -26,7 +26,7 @@ class LoaderSpec(Settings):
     data: Path
     """Folder in COCO's layout; of a `dataset` of one's own, the working folder."""
     data_digest: str
-    """Fingerprint of the annotations; of a `dataset`, its dotted path and length."""
+    """Fingerprint of the annotations; of a `dataset`, its dotted path, its length and the source that defines it."""
     dataset: str = ""
     """A map-style data set by dotted path, in place of the COCO folder."""
     step: str = ""

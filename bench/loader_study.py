@@ -35,7 +35,7 @@ from bench.measure.page_cache import page_cache
 from bench.record import now_ms
 from bench.report.loaders.result import LoaderResult
 from bench.report.loaders.write import short_text, write_loader_report
-from posemodel.errors import DataError
+from posemodel.errors import DataError, SettingsError
 
 NOISE_S = 0.5
 """Of the fixed kernel, before each block."""
@@ -45,6 +45,8 @@ FILES_LOOKED_AT = 200
 """For the state of the page cache, spread evenly."""
 SLACK = 2.0
 """A loop may take so many times as long as its epochs were laid out for."""
+WRONG_USAGE = f"{SettingsError.__name__}: "
+"""How a measuring process tells a mistake of who called it."""
 QUANTILES = 101
 
 
@@ -123,6 +125,8 @@ class _Study:
                 break
             path.read_bytes()
         answer = probe(self.workload, with_workers=max(self.spec.num_workers) > 0, stall_s=self.spec.stall_s)
+        if answer.error.startswith(WRONG_USAGE):
+            raise SettingsError(answer.error.removeprefix(WRONG_USAGE))
         if answer.status != MeasurementStatus.COMPLETE:
             raise DataError(
                 f"study {self.spec.name}: the first samples could not be loaded and stepped on, without any worker: "

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import cv2
 
-from posemodel import draw_to_scale, predict
+from posemodel import DataError, draw_to_scale, iter_predictions
 from posemodel.skeleton import PARTS
 
 
 def main() -> None:
-    """Predict all pictures at once, then draw each."""
+    """Find the people picture by picture, print and draw them; a picture that cannot be read is named and skipped."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("pictures", type=Path, nargs="+")
@@ -22,8 +22,12 @@ def main() -> None:
     arguments = parser.parse_args()
 
     arguments.out.mkdir(parents=True, exist_ok=True)
-    found = predict(arguments.checkpoint, arguments.pictures, flip=True)
-    for picture, (people, scores) in zip(arguments.pictures, found, strict=True):
+    found = iter_predictions(arguments.checkpoint, arguments.pictures, flip=True)
+    for number, (picture, detections) in enumerate(zip(arguments.pictures, found, strict=True)):
+        if isinstance(detections, DataError):  # `predict` would raise it
+            print(f"skipped: {detections}")
+            continue
+        people, scores = detections
         shown = people[scores >= arguments.min_score]
         print(f"{picture}: {len(people)} people, {len(shown)} drawn")
         for person in shown:
@@ -31,7 +35,7 @@ def main() -> None:
             print(f"  nose at {x:.1f}, {y:.1f} (score {score:.2f})" if score else "  nose not found")
         # Coordinates are in the pixels as stored: the picture must not be turned as its EXIF data says.
         image = cv2.imread(str(picture), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-        cv2.imwrite(str(arguments.out / f"{picture.stem}.png"), draw_to_scale(image, shown))
+        cv2.imwrite(str(arguments.out / f"{number:03d}-{picture.stem}.png"), draw_to_scale(image, shown))
 
 
 if __name__ == "__main__":

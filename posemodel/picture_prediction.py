@@ -19,7 +19,7 @@ from posemodel.config import Device, InputSettings
 from posemodel.data.augment import letterbox
 from posemodel.data.pictures import Picture, read_picture
 from posemodel.decode import Detections, decode_batch
-from posemodel.errors import DataError
+from posemodel.errors import DataError, SettingsError
 from posemodel.network import Maps, PoseNetwork
 from posemodel.network.in_use import in_evaluation, network_in_use
 
@@ -57,7 +57,7 @@ def predict(
 
     Raises:
         DataError: an image cannot be read; `iter_predictions` goes on after it.
-        SettingsError: a size, scale or device that there cannot be.
+        SettingsError: a size, scale, batch size or device that there cannot be.
         CheckpointError: the checkpoint cannot be used.
     """
     found = []
@@ -84,6 +84,10 @@ def iter_predictions(
 
     ``images`` may be endless: little more than two batches are in memory.
     """
+    if isinstance(images, (str, Path)):
+        raise SettingsError(f"images: must be a list of pictures; give [{str(images)!r}].")
+    if batch_size < 1:
+        raise SettingsError(f"batch_size: must be at least 1, got {batch_size}.")
     averaging = Averaging.checked(flip=flip, scales=scales)
     used, geometry = network_in_use(network, size=size, device=device)
     geometries = averaging.geometries(geometry, used.size_multiple)

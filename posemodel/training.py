@@ -75,8 +75,9 @@ def train(
     ``make_optimizer`` gets the network's parameters, or groups of them where ``settings.groups`` tells some from others
     (`posemodel.parameter_groups`). ``on_metrics`` gets the step and what was measured there: `loss`, `lr`,
     `images_per_s`, `data_wait_share`, `optimizer_step_ms` at every window, `val_loss` and `ap` when they are due,
-    `train_seconds` with each. ``out``: folder for `last.safetensors`, `best.safetensors` and `resume.pt`. ``on_open``
-    gets the split trained on and the split scored before the first step. ``resume`` goes on from its `resume.pt`.
+    `train_seconds` with each. ``out``: folder for `last.safetensors`, `best.safetensors` and `resume.pt`, which are
+    replaced where they exist. ``on_open`` gets the split trained on and the split scored before the first step.
+    ``resume`` goes on from its `resume.pt`.
     ``run_record``: what else defines the run (the optimizer, say), kept in the checkpoints; a resumed run must have the
     same. ``should_stop`` is asked after each step; on True the state is saved and KeyboardInterrupt raised. A loss that
     is NaN or infinite ends the run as `diverged`. ``should_prune`` is asked with each AP but the last one; True ends

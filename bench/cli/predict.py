@@ -44,7 +44,10 @@ def predict(
         typer.Option("--min-parts", min=1, max=18, help=f"Draw people of at least so many parts ({MIN_PARTS})."),
     ] = None,
 ) -> None:
-    """Find people in pictures of any size. One that cannot be read is named and skipped; exits 1 if none can be."""
+    """Find people in pictures of any size, read as stored (without EXIF rotation).
+
+    A picture that cannot be read is named and skipped; exits 1 if none can be.
+    """
     from bench.cli.predict_files import asked_for, check_json_file, drawings
     from posemodel.errors import DataError, SettingsError
 

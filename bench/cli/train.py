@@ -159,7 +159,7 @@ def train(
     if recipe is not None:
         run_record["recipe"] = recipe
     out = out if out is not None else Path("runs") / f"{settings.network}-{optimizer}-seed{seed}"
-    if not resume and is_first() and out.is_dir() and any(out.iterdir()):
+    if not resume and out.is_dir() and any(out.iterdir()):  # each process: none waits for one that refused
         go_on = " --resume to go on with it, or" if (out / METRICS_FILE).is_file() else ""
         raise SettingsError(f"--out {out}: is not empty. Give{go_on} another folder.")
     if out.exists() and not out.is_dir():

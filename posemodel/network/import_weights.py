@@ -120,6 +120,9 @@ def _fitted(state: StateFile, own: Mapping[str, torch.Tensor], layout: ForeignLa
         faults.append(f"{state.named(foreign[key])} {shapes}{_others(misshapen)}")
     if faults:
         raise CheckpointError(f"{state.path}: does not fit {layout.network}: {'; '.join(faults)}.")
+    broken = [key for key, value in found.items() if value.is_floating_point() and not value.isfinite().all()]
+    if broken:
+        raise CheckpointError(f"{state.path}: {state.named(foreign[broken[0]])} has NaN or infinite values.")
     return found
 
 

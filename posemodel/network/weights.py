@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from posemodel.atomic_write import replacing
 from posemodel.errors import CheckpointError
@@ -51,7 +51,8 @@ def save_backbone(path: Path, front: Mapping[str, torch.Tensor], training: dict[
 def _write(path: Path, state: Mapping[str, torch.Tensor], document: dict[str, Any]) -> None:
     tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
     with replacing(path) as temporary:
-        save_file(tensors, str(temporary), metadata={_METADATA: json.dumps(document)})
+        # Not by save_file, whose files only their owner may read.
+        temporary.write_bytes(save(tensors, metadata={_METADATA: json.dumps(document)}))
 
 
 def load_network(path: Path, device: torch.device) -> tuple[PoseNetwork, CheckpointInfo]:

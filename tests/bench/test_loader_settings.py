@@ -1,6 +1,7 @@
 """Settings of a loader study: their layers, what may be written, what is refused, what the machine decides."""
 
 import json
+import sys
 
 import pytest
 
@@ -191,6 +192,25 @@ def test_the_search_for_the_largest_batch_is_left_out_where_only_the_preset_want
     assert found()
     with pytest.raises(SettingsError, match="largest_batch: needs a step"):
         found(dataset="tests.support.troubled_data:Random", largest_batch=True)
+
+
+def test_a_network_beside_a_data_set_of_one_s_own_is_refused():
+    with pytest.raises(SettingsError, match="size: has no effect beside dataset"):
+        prepare(dataset="tests.support.troubled_data:Random", size=64)
+
+
+def test_another_source_is_another_study(hermetic, monkeypatch):
+    """The sources differ in length too: Python tells a changed module from its compiled form by time and size."""
+    monkeypatch.syspath_prepend(hermetic)
+    digests = []
+    for change in ("", " + 0"):
+        (hermetic / "my_changing.py").write_text(
+            f"class Data:\n    def __len__(self): return 5\n    def __getitem__(self, index): return index{change}\n"
+        )
+        sys.modules.pop("my_changing", None)
+        digests.append(prepare(dataset="my_changing:Data").data_digest)
+    sys.modules.pop("my_changing", None)
+    assert digests[0] != digests[1]
 
 
 def test_names_say_kind_preset_and_data():

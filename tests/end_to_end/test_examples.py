@@ -54,4 +54,4 @@ def test_an_example_does_what_it_says(name, tmp_path):
         assert words in process.stdout
     if name == "predict_and_draw.py":
         shapes = {path.name: cv2.imread(str(path)).shape for path in (tmp_path / "drawn").iterdir()}
-        assert shapes == {"one.png": (40, 70, 3), "two.png": (90, 50, 3)}
+        assert shapes == {"000-one.png": (40, 70, 3), "001-two.png": (90, 50, 3)}

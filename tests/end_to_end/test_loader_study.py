@@ -47,6 +47,10 @@ def make_step():
     return lambda batch: time.sleep(0.01)
 
 
+def no_step():
+    return 7
+
+
 def make_holding_step():
     def step(batch):
         if len(batch) > 5:
@@ -172,6 +176,12 @@ def test_a_grid_of_many_combinations_can_be_shown(own):
     shown = own.run("report", "loaders-smoke-Points", "--json")
     assert shown.returncode == 0, shown.stderr
     assert json.loads(shown.stdout)["status"] == "unfinished"
+
+
+def test_a_step_that_is_none_is_wrong_usage(own):
+    done = own.run("study", "loaders", *SMALL, "--dataset", "own:Points", "--step", "own:no_step")
+    assert done.returncode == 2, done.stderr
+    assert "posebench: --step own:no_step: must return a function of a batch, got int." in done.stderr
 
 
 def test_a_plan_is_shown_and_nothing_run(own):

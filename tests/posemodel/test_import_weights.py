@@ -169,6 +169,13 @@ def test_the_first_missing_unexpected_and_misshapen_entries_are_named(lightweigh
     )
 
 
+def test_weights_that_are_no_numbers_are_refused(lightweight_state: State) -> None:
+    key = "cpm.conv.0.bias"
+    broken = lightweight_state | {key: torch.full_like(lightweight_state[key], torch.nan)}
+    with pytest.raises(CheckpointError, match=r"module\.cpm\.conv\.0\.bias has NaN or infinite values"):
+        fitted(broken, prefix="module.")
+
+
 def test_openpose_of_another_skeleton_is_refused(openpose_state: State) -> None:
     """The public class builds 14 and 9 channels unless told otherwise."""
     state = dict(openpose_state)

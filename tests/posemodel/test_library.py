@@ -206,3 +206,14 @@ def test_evaluate_says_what_is_wrong(network, tmp_path, tiny_set) -> None:
         evaluate(network, tmp_path / "nowhere")
     with pytest.raises(DataError, match="no split `test`"):
         evaluate(network, tiny_set, split="test", size=64)
+
+
+@pytest.mark.parametrize("batch_size", [0, -1])
+def test_a_batch_without_pictures_is_refused(network, files, batch_size) -> None:
+    with pytest.raises(SettingsError, match="batch_size: must be at least 1"):
+        predict(network, files, size=64, batch_size=batch_size)
+
+
+def test_a_single_name_is_no_list_of_pictures(network) -> None:
+    with pytest.raises(SettingsError, match=r"must be a list of pictures; give \['holiday.jpg'\]"):
+        predict(network, "holiday.jpg", size=64)

@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -143,3 +144,10 @@ def test_missing_misshapen_and_surplus_entries_are_named(tmp_path: Path) -> None
     save_file(state | {"another.weight": torch.zeros(7)}, path, metadata=document())
     with pytest.raises(CheckpointError, match=r"another\.weight"):
         load_network(path, CPU)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
+def test_others_may_read_it_as_the_umask_says(saved: Path) -> None:
+    umask = os.umask(0)
+    os.umask(umask)
+    assert saved.stat().st_mode & 0o777 == 0o666 & ~umask
