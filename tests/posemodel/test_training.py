@@ -30,6 +30,7 @@ from posemodel.training import (
 )
 from posemodel.training_data import open_training_splits
 from tests.support.coco_builder import CocoBuilder
+from tests.support.training_runs import Log
 
 CPU = torch.device("cpu")
 Adam = partial(torch.optim.Adam, lr=2e-3)
@@ -50,19 +51,6 @@ def settings_for(data: Path, **changes: Any) -> TrainSettings:
         "seed": 2,
     }
     return TrainSettings.model_validate(base | changes)
-
-
-class Log:
-    """Collects what `on_metrics` is given."""
-
-    def __init__(self) -> None:
-        self.rows: list[tuple[int, dict[str, float]]] = []
-
-    def __call__(self, step: int, metrics: dict[str, float]) -> None:
-        self.rows.append((step, metrics))
-
-    def of(self, name: str) -> dict[int, float]:
-        return {step: row[name] for step, row in self.rows if name in row}
 
 
 def weights(path: Path) -> dict[str, torch.Tensor]:
