@@ -13,7 +13,8 @@ from bench.analysis import compare_studies, comparison_verdict, split_controls, 
 from bench.plan import total_trials
 from bench.report.comparison import StudyComparison, StudySide
 from bench.report.markdown import RECORDS, RESULT, STUDY
-from bench.spec import StudySpec, differences
+from bench.spec import StudySpec
+from bench.study_base import differences
 from bench.tracking import Tracker
 from posemodel.errors import SettingsError
 

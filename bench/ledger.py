@@ -9,9 +9,9 @@ import json
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
@@ -36,13 +36,16 @@ from bench.ledger_format import (
     this_process,
 )
 from bench.record import Status
-from bench.spec import TUNE, TrialSpec, refuse_difference
+from bench.spec import TUNE, Planned, Slot, TrialSpec, planned_from_json
+from bench.study_base import refuse_difference
 from posemodel.errors import SettingsError
 
 BUSY_TIMEOUT_S = 60
 """How long a worker waits for another one's transaction."""
 MAX_ATTEMPTS = 3
 """A trial that ended three workers is recorded as failed."""
+FIXED, CONSTRAINT = "fixed_params", "constraints:"
+"""System attributes of a trial, by Optuna's own names: choices made beforehand, and each constraint's value."""
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -50,11 +53,21 @@ logging.getLogger("alembic").setLevel(logging.WARNING)
 
 @dataclass(frozen=True)
 class Claim:
-    """A trial that a worker has taken (or that is looked at): its key in the storage and its specification."""
+    """A trial that a worker has taken (or that is looked at): its key in the storage and what is planned."""
 
     key: int
-    spec: TrialSpec
+    spec: Planned
     attempts: int
+
+
+@dataclass(frozen=True)
+class Told:
+    """What Optuna is told of a trial that has ended: copies for its samplers, pruners and dashboards."""
+
+    values: tuple[float, ...]
+    """Of the objectives, all maximised."""
+    constraints: Mapping[str, float] = field(default_factory=dict)
+    """Kept where 0 or less."""
 
 
 def open_storage(url: str) -> RDBStorage:
@@ -95,13 +108,16 @@ def _lock_transactions(engine: sqlalchemy.Engine) -> None:
 class Ledger:
     """One study's trials in the storage."""
 
-    def __init__(self, url: str, study_name: str, identity: dict[str, Any]) -> None:
-        """Open the study or create it; SettingsError shows the difference if the name stands for another study."""
+    def __init__(self, url: str, study_name: str, identity: dict[str, Any], *, objectives: int = 1) -> None:
+        """Open the study or create it; SettingsError shows the difference if the name stands for another study.
+
+        ``objectives``: how many values a trial is told with.
+        """
         self.storage = open_storage(url)
         self.study_name = study_name
         self._waiting: deque[tuple[int, bool]] = deque()
         try:
-            self._study = self.storage.create_new_study([StudyDirection.MAXIMIZE], study_name)
+            self._study = self.storage.create_new_study([StudyDirection.MAXIMIZE] * objectives, study_name)
         except optuna.exceptions.DuplicatedStudyError:
             self._study = self.storage.get_study_id_from_name(study_name)
         known = self.storage.get_study_user_attrs(self._study).get(STUDY)
@@ -122,7 +138,7 @@ class Ledger:
         finally:
             self.storage.set_study_user_attr(self._study, key, None)
 
-    def enqueue(self, specs: Iterable[TrialSpec]) -> int:
+    def enqueue(self, specs: Iterable[Planned]) -> int:
         """Add the trials that are not there yet; returns how many were added. Safe to repeat after a kill."""
         there = {trial.user_attrs[TRIAL_ID] for trial in self._trials()}
         added = 0
@@ -130,7 +146,8 @@ class Ledger:
             if spec.id in there:
                 continue
             attributes = {TRIAL_ID: spec.id, SPEC: spec.model_dump_json(), ATTEMPTS: 0}
-            trial = create_trial(state=TrialState.WAITING, user_attrs=attributes)
+            fixed = {FIXED: dict(spec.fixed)} if isinstance(spec, Slot) else {}
+            trial = create_trial(state=TrialState.WAITING, user_attrs=attributes, system_attrs=fixed)
             self.storage.create_new_trial(self._study, trial)
             added += 1
         return added
@@ -181,12 +198,22 @@ class Ledger:
         trial = self.storage.get_trial(key)
         return trial.state == TrialState.RUNNING and trial.user_attrs.get(OWNER) == this_process()
 
-    def finish(self, key: int, status: Status, score: float | None) -> None:
-        """Close a trial. The score is a copy for Optuna's dashboards and pruners; no table of ours reads it."""
+    def settle(self, key: int, trial: TrialSpec) -> None:
+        """Keep what has been chosen for a place of the plan."""
+        self.storage.set_trial_user_attr(key, SPEC, trial.model_dump_json())
+
+    def fix(self, key: int, choices: Mapping[str, Any]) -> None:
+        """Fix the choices of a place of the plan, before they are made."""
+        self.storage.set_trial_system_attr(key, FIXED, dict(choices))
+
+    def finish(self, key: int, status: Status, told: Told | None) -> None:
+        """Close a trial. What is told is a copy for Optuna; no table of ours reads it."""
         try:
             self.storage.set_trial_user_attr(key, STATUS, str(status))
-            if status == Status.COMPLETE and score is not None:
-                self.storage.set_trial_state_values(key, TrialState.COMPLETE, [score])
+            if told is not None:
+                for name, value in told.constraints.items():
+                    self.storage.set_trial_system_attr(key, f"{CONSTRAINT}{name}", value)
+                self.storage.set_trial_state_values(key, TrialState.COMPLETE, list(told.values))
             elif status == Status.PRUNED:
                 self.storage.set_trial_state_values(key, TrialState.PRUNED)
             else:
@@ -253,4 +280,4 @@ class Ledger:
 
 
 def _as_claim(trial: FrozenTrial, attempts: int) -> Claim:
-    return Claim(trial._trial_id, TrialSpec.model_validate_json(trial.user_attrs[SPEC]), attempts)
+    return Claim(trial._trial_id, planned_from_json(trial.user_attrs[SPEC]), attempts)

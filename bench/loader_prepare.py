@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from bench.loader_settings import ADVICE_PRESETS, AUTO, default_batch_sizes, default_workers, resolve
+from bench.loader_settings import ADVICE_PRESETS, default_batch_sizes, default_workers, resolve
 from bench.loader_spec import LoaderSpec
 from bench.measure.limits import limits
 from bench.measure.loader.pose_workload import PoseWorkload
@@ -27,7 +27,7 @@ from bench.measure.loader.workload import (
     require_map_style,
 )
 from bench.prepare import DATA_FOLDER, MakeData, default_preset
-from bench.setting_layers import COMMAND_LINE, ENVIRONMENT_PREFIX, Setting, build
+from bench.setting_layers import AUTO, COMMAND_LINE, ENVIRONMENT_PREFIX, Setting, build
 from bench.settings import SYNTHETIC_SEED
 from posemodel.data.coco import open_split
 from posemodel.data.layout import fingerprint

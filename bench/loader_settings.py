@@ -9,11 +9,13 @@ import studies
 from bench.loader_spec import AROUND_AXES, AXES, LOADERS, LoaderSpec
 from bench.measure.limits import Limits
 from bench.setting_layers import (
+    AUTO,
     COMMAND_LINE,
     ENVIRONMENT_PREFIX,
     Setting,
     checked,
     field_type,
+    listed,
     nearest,
     read_file,
     refuse_unknown_variables,
@@ -33,7 +35,6 @@ ADVICE_PRESETS = ("advice", "advice-gpu")
 """Of `posebench loader advise`, for a CPU and for a GPU."""
 ADVICE_WORKERS = 4
 """Numbers of workers that fit into two minutes."""
-AUTO = "auto"
 WORKER_BYTES = 1_000_000_000
 """Memory for each worker that the default tries; the study itself predicts it from a measurement."""
 MOST_WORKERS = 16
@@ -51,7 +52,6 @@ _OUTSIDE: dict[str, tuple[Any, Any]] = {
 """Settings that a LoaderSpec holds resolved, or not at all: type and default."""
 TRUTHS = ("pin_memory", "persistent_workers")
 """Axes whose values are true and false."""
-_WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 
 def known_settings() -> dict[str, Any]:
@@ -120,20 +120,5 @@ def default_batch_sizes(device: str) -> tuple[int, ...]:
 def _checked(name: str, value: Any, origin: str) -> Setting:
     kind = _OUTSIDE[name][0] if name in _OUTSIDE else field_type(LoaderSpec, name)
     if name in (*AXES, *AROUND_AXES):
-        value = _listed(value, words=name in TRUTHS)
+        value = listed(value, truths=name in TRUTHS)
     return checked(kind, name, value, origin)
-
-
-def _listed(value: Any, *, words: bool) -> Any:
-    """A text as the list that it stands for; a single value as a list of one; `auto` stays.
-
-    ``words``: `both`, `yes`, `no` ... stand for true and false.
-    """
-    if isinstance(value, str):
-        if value == AUTO:
-            return value
-        if words and value.strip().lower() == "both":
-            return (True, False)
-        parts = [part.strip() for part in value.split(",") if part.strip()]
-        return tuple(_WORDS.get(part.lower(), part) if words else part for part in parts)
-    return value if isinstance(value, (list, tuple)) else (value,)

@@ -1,12 +1,12 @@
 """A loader study as data: LoaderSpec, everything that its results depend on but the machine."""
 
-import re
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from posemodel.config import MIN_SIZE, Settings, StartMethod, TargetsPlace
+from bench.study_base import StudyBase
+from posemodel.config import MIN_SIZE, StartMethod, TargetsPlace
 
 LOADERS: Literal["loaders"] = "loaders"
 AXES = ("num_workers", "batch_size", "pin_memory")
@@ -17,12 +17,10 @@ NEED_WORKERS = ("prefetch_factor", "persistent_workers", "start_method")
 """Settings that mean nothing without workers."""
 
 
-class LoaderSpec(Settings):
+class LoaderSpec(StudyBase):
     """One loader study, fully resolved."""
 
     kind: Literal["loaders"] = LOADERS
-    name: str = Field(max_length=120)
-    preset: str
     data: Path
     """Folder in COCO's layout; of a `dataset` of one's own, the working folder."""
     data_digest: str
@@ -67,13 +65,6 @@ class LoaderSpec(Settings):
     seed: int = Field(default=0, ge=0)
     """Of samples, weights and the order of the measurements."""
 
-    @field_validator("name")
-    @classmethod
-    def _fit_for_a_folder(cls, value: str) -> str:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
-            raise ValueError("must be letters, digits, '.', '_' and '-', and begin with a letter or digit")
-        return value
-
     @field_validator(*AXES)
     @classmethod
     def _some_each_once(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -114,11 +105,6 @@ class LoaderSpec(Settings):
             raise ValueError("largest_batch: needs a step that takes memory; give step, or leave step_ms out")
         return self
 
-    @classmethod
-    def stored(cls, document: dict[str, Any]) -> Self:
-        """A study as it was stored."""
-        return cls.model_validate(document)
-
     @property
     def has_step(self) -> bool:
         """Whether something is computed; else there is only loading to measure."""
@@ -128,10 +114,6 @@ class LoaderSpec(Settings):
     def copies_batches(self) -> bool:
         """Whether the step copies batches to its device: else pinning them could only cost."""
         return self.step_ms is None and (not self.dataset or bool(self.step))
-
-    def identity(self) -> dict[str, Any]:
-        """What makes this study itself: all fields but the folder in which the data stands."""
-        return self.model_dump(mode="json", exclude={"data"})
 
 
 def _each_once(value: tuple[Any, ...]) -> tuple[Any, ...]:

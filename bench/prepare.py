@@ -12,8 +12,9 @@ import torch
 
 from bench.measure.machine import usable_cores
 from bench.optimizers import optimizer_entry
-from bench.optimizers.spaces import space_key, spaces_of
-from bench.settings import SYNTHETIC_SEED, Setting, build_spec, resolve
+from bench.optimizers.spaces import spaces_of
+from bench.setting_layers import Setting, space_key
+from bench.settings import SYNTHETIC_SEED, build_spec, resolve
 from bench.spec import StudySpec
 from posemodel.data.coco import PackedSplit, open_split
 from posemodel.data.layout import fingerprint
@@ -84,25 +85,10 @@ def prepare(
     )
     input_geometry(settings["network"].value, settings["size"].value)
     device = choose_device(settings["device"].value).type
-    folder, data_s = settings["data"].value, 0.0
-    if folder is None:
-        images = settings["synthetic_images"].value
-        folder = DATA_FOLDER / f"synthetic-{images}-seed{SYNTHETIC_SEED}"
-        if make_data is not None:
-            began = time.perf_counter()
-            make_data(folder, images, SYNTHETIC_SEED)
-            data_s = time.perf_counter() - began
-        awaited = make_data is None and not _stands(folder)
-    else:
-        awaited = False
-    folder = Path(folder).resolve()
-    digest = AWAITED
-    if not awaited:
-        splits = _open_splits(folder, skip_bad=settings["skip_bad"].value)
-        digest = _digest(folder, splits)
-        if on_skip is not None and settings["skip_bad"].value:
-            on_skip(splits)
-    name = default_name(preset, folder) if settings["name"].value is None else settings["name"].value
+    found = find_data(settings, make_data, on_skip)
+    name = (
+        default_name("optimizers", preset, found.folder) if settings["name"].value is None else settings["name"].value
+    )
     schedule = settings["schedule"]
     schedules = schedule.value if isinstance(schedule.value, tuple) else (schedule.value,)
     specs = tuple(
@@ -110,15 +96,50 @@ def prepare(
             settings | {"schedule": Setting(each, schedule.origin)},
             name=f"{name}-{each}" if len(schedules) > 1 else name,
             preset=preset,
-            data=folder,
-            data_digest=digest,
+            data=found.folder,
+            data_digest=found.digest,
             spaces=spaces,
             device=device,
         )
         for each in schedules
     )
-    images = settings["synthetic_images"].value if awaited else None
-    return Prepared(name, specs, _workers(settings["workers"].value, device), images, data_s)
+    return Prepared(name, specs, trials_at_once(settings["workers"].value, device), found.awaited_images, found.data_s)
+
+
+@dataclass(frozen=True)
+class FoundData:
+    """The data set of a study."""
+
+    folder: Path
+    digest: str
+    awaited_images: int | None
+    """Size of the synthetic data set that is still to be made; None where the data stands."""
+    data_s: float
+    """Seconds that making it has taken."""
+
+
+def find_data(settings: Mapping[str, Setting], make_data: MakeData | None, on_skip: OnSkip | None = None) -> FoundData:
+    """The data set that `data` names, or the synthetic one of `synthetic_images`, made where it is not complete.
+
+    For the arguments see `prepare`. DataError if a split has no labelled person.
+    """
+    folder, data_s, awaited = settings["data"].value, 0.0, False
+    images = settings["synthetic_images"].value
+    if folder is None:
+        folder = DATA_FOLDER / f"synthetic-{images}-seed{SYNTHETIC_SEED}"
+        if make_data is not None:
+            began = time.perf_counter()
+            make_data(folder, images, SYNTHETIC_SEED)
+            data_s = time.perf_counter() - began
+        awaited = make_data is None and not _stands(folder)
+    folder = Path(folder).resolve()
+    if awaited:
+        return FoundData(folder, AWAITED, images, data_s)
+    skip_bad = settings["skip_bad"].value
+    splits = _open_splits(folder, skip_bad=skip_bad)
+    if on_skip is not None and skip_bad:
+        on_skip(splits)
+    return FoundData(folder, _digest(folder, splits), None, data_s)
 
 
 def _refuse_idle_spaces(optimizers: Sequence[str], typed: Mapping[str, Any]) -> None:
@@ -133,7 +154,7 @@ def _refuse_idle_spaces(optimizers: Sequence[str], typed: Mapping[str, Any]) -> 
             )
 
 
-def _workers(value: int | str, device: str) -> int:
+def trials_at_once(value: int | str, device: str) -> int:
     """`cores` means a trial for each core on a CPU (one thread each trains more in all), one on an accelerator."""
     if isinstance(value, int):
         return value
@@ -151,9 +172,9 @@ def _stands(folder: Path) -> bool:
     return marker is not None and marker.get("complete") is True
 
 
-def default_name(preset: str, folder: Path) -> str:
+def default_name(kind: str, preset: str, folder: Path) -> str:
     """Kind, preset and data folder; what a name cannot hold becomes a hyphen."""
-    return f"optimizers-{preset}-" + re.sub(r"[^A-Za-z0-9._-]+", "-", folder.name)
+    return f"{kind}-{preset}-" + re.sub(r"[^A-Za-z0-9._-]+", "-", folder.name)
 
 
 def _open_splits(folder: Path, *, skip_bad: bool) -> list[PackedSplit]:

@@ -20,6 +20,8 @@ class Status(StrEnum):
     TIMED_OUT = "timed_out"
     PRUNED = "pruned"
     """A tune trial that the pruner ended early: no fault."""
+    SKIPPED = "skipped"
+    """Not tried: it was predicted to need more memory than there is."""
 
 
 FAULTS = (Status.FAILED, Status.OUT_OF_MEMORY, Status.TIMED_OUT)

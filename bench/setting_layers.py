@@ -16,6 +16,9 @@ Model = TypeVar("Model", bound=BaseModel)
 ENVIRONMENT_PREFIX = "POSEBENCH_"
 COMMAND_LINE = "command line"
 """Origin of settings that were typed."""
+AUTO = "auto"
+"""In place of a list: what fits this machine."""
+_TRUTHS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,18 @@ class Setting:
     origin: str
     origins: Mapping[str, str] = field(default_factory=dict)
     """Of `spaces`, which layers share: where each came from."""
+
+    def over(self, lower: "Setting") -> "Setting":
+        """Spaces of two layers: an optimizer's is the higher layer's, those of others stay. Names are of any case."""
+        given = {space_key(name) for name in self.value}
+        kept = {name: space for name, space in lower.value.items() if space_key(name) not in given}
+        origins = {name: lower.origins[name] for name in kept} | dict.fromkeys(self.value, self.origin)
+        return Setting(kept | self.value, f"{lower.origin}, {self.origin}" if lower.value else self.origin, origins)
+
+
+def space_key(name: str) -> str:
+    """The name by which the space of an optimizer is found: in lower case, unless it is a dotted path."""
+    return name if "." in name else name.lower()
 
 
 def read_file(path: Path, kind: str, known: Iterable[str]) -> dict[str, Any]:
@@ -93,3 +108,18 @@ def nearest(name: str, names: Iterable[str]) -> str:
     """` Did you mean X?`; empty where nothing is near."""
     near = difflib.get_close_matches(name, list(names), n=1)
     return f" Did you mean {near[0]}?" if near else ""
+
+
+def listed(value: Any, *, truths: bool) -> Any:
+    """A text as the list that it stands for; a single value as a list of one; `auto` stays.
+
+    ``truths``: `both`, `yes`, `no` ... stand for true and false.
+    """
+    if isinstance(value, str):
+        if value == AUTO:
+            return value
+        if truths and value.strip().lower() == "both":
+            return (True, False)
+        parts = [part.strip() for part in value.split(",") if part.strip()]
+        return tuple(_TRUTHS.get(part.lower(), part) if truths else part for part in parts)
+    return value if isinstance(value, (list, tuple)) else (value,)

@@ -13,7 +13,6 @@ from pydantic import AfterValidator, Field
 
 import studies
 from bench.loader_spec import LoaderSpec
-from bench.optimizers.spaces import space_key
 from bench.setting_layers import (
     COMMAND_LINE,
     ENVIRONMENT_PREFIX,
@@ -105,17 +104,9 @@ def resolve(
         lower = settings["spaces"]
         settings |= layer
         if "spaces" in layer:
-            settings["spaces"] = _over(lower, layer["spaces"])
+            settings["spaces"] = layer["spaces"].over(lower)
     _settle_budget(settings, layers)
     return settings
-
-
-def _over(lower: Setting, higher: Setting) -> Setting:
-    """Spaces of two layers: an optimizer's is the higher layer's, those of others stay."""
-    given = {space_key(name) for name in higher.value}
-    kept = {name: space for name, space in lower.value.items() if space_key(name) not in given}
-    origins = {name: lower.origins[name] for name in kept} | dict.fromkeys(higher.value, higher.origin)
-    return Setting(kept | higher.value, f"{lower.origin}, {higher.origin}" if lower.value else higher.origin, origins)
 
 
 def _settle_budget(settings: dict[str, Setting], layers: Sequence[Mapping[str, Setting]]) -> None:

@@ -2,20 +2,21 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, TypeAdapter, field_validator, model_validator
 
 from bench.space import Value
+from bench.study_base import StudyBase
 from posemodel.config import MIN_SIZE, AugmentSettings, Precision, Schedule, Settings, TrainSettings
-from posemodel.errors import SettingsError
 
-Phase = Literal["tune", "confirm"]
+Phase = Literal["tune", "confirm", "search"]
 TUNE: Phase = "tune"
 CONFIRM: Phase = "confirm"
+SEARCH: Phase = "search"
+"""Of a joint study: a sampler chooses what is tried, trial after trial."""
 PRESETS = ("smoke", "small", "full")
 PrunerName = Literal["none", "median", "hyperband"]
 STEP_BUDGET, TIME_BUDGET = ("tune_steps", "steps"), ("tune_seconds", "seconds")
@@ -25,15 +26,10 @@ MAX_TRIALS = 1000
 """Tune trials of one optimizer: tune seeds count up to it, and confirm seeds begin above it."""
 
 
-class StudySpec(Settings):
+class StudySpec(StudyBase):
     """One optimizers study, fully resolved: everything that its results depend on."""
 
     kind: Literal["optimizers"] = "optimizers"
-    name: str = Field(max_length=120)
-    preset: str
-    data: Path
-    data_digest: str
-    """Fingerprint of the annotations: the same data set in another folder is the same study."""
     skip_bad: bool = False
     """Leave bad images and annotations out, and count them, instead of refusing the data set."""
     network: str = "small"
@@ -74,13 +70,6 @@ class StudySpec(Settings):
     plan_seed: int = Field(default=0, ge=0)
     """Scrambles the quasi-random tune points."""
 
-    @field_validator("name")
-    @classmethod
-    def _fit_for_a_folder(cls, value: str) -> str:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
-            raise ValueError("must be letters, digits, '.', '_' and '-', and begin with a letter or digit")
-        return value
-
     @field_validator("optimizers")
     @classmethod
     def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -104,10 +93,7 @@ class StudySpec(Settings):
 
         SettingsError where it is a study of another kind.
         """
-        kind = document.get("kind", "optimizers")
-        if kind != "optimizers":
-            raise SettingsError(f"study {document.get('name')}: is of kind {kind!r}; this needs one of optimizers.")
-        return cls.model_validate({"controls": False} | dict(document))
+        return super().stored({"controls": False} | dict(document))
 
     def length(self, phase: Phase) -> tuple[float, str]:
         """The budget of a phase's trials, and its unit: `step` or `second`."""
@@ -118,10 +104,6 @@ class StudySpec(Settings):
         """The budget of a phase's trials in words: `180 steps`, `20 seconds of training`."""
         amount, unit = self.length(phase)
         return f"{amount:g} {unit}{'' if amount == 1 else 's'}{' of training' if unit == 'second' else ''}"
-
-    def identity(self) -> dict[str, Any]:
-        """What makes this study itself: all fields but the folder in which the data stands."""
-        return self.model_dump(mode="json", exclude={"data"})
 
 
 class TrialSpec(Settings):
@@ -141,13 +123,15 @@ class TrialSpec(Settings):
     """Tuned hyperparameters whose value sits at the border of its range (confirm phase)."""
     weight_decay: float = 0.0
     data_digest: str
+    slot: str = ""
+    """Id of the place in a search's plan that this trial fills; empty where the plan itself says what is tried."""
     train: TrainSettings
 
     @property
     def id(self) -> str:
-        """Digest of the content, the same on every machine (folders are left out)."""
-        content = self.model_dump(mode="json", exclude={"index": True, "at_border": True, "train": {"data"}})
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:ID_CHARACTERS]
+        """That of the slot, or a digest of the content, the same on every machine (folders are left out)."""
+        left_out: dict[str, Any] = {"index": True, "at_border": True, "slot": True, "train": {"data"}}
+        return self.slot or digest(self.model_dump(mode="json", exclude=left_out))
 
     @property
     def builds(self) -> str:
@@ -164,27 +148,40 @@ class TrialSpec(Settings):
         return self.train.seed
 
 
+class Slot(Settings):
+    """A place in a search's plan: what is tried there is chosen when a worker takes it."""
+
+    phase: Phase = SEARCH
+    index: int
+    """Position in the plan."""
+    study: str
+    """Digest of the study's identity."""
+    fixed: Mapping[str, int | float | bool | str] = Field(default_factory=dict)
+    """Choices that are made beforehand, by the names of the search: those of a known good configuration."""
+
+    @property
+    def id(self) -> str:
+        """The same on every machine, whatever is chosen."""
+        return digest({"phase": self.phase, "index": self.index, "study": self.study})
+
+
+Planned = TrialSpec | Slot
+"""What a plan holds."""
+
+
+def planned_from_json(text: str) -> Planned:
+    """The inverse of ``model_dump_json`` of either."""
+    return _PLANNED.validate_json(text)
+
+
+_PLANNED: TypeAdapter[Planned] = TypeAdapter(Planned)
+
+
+def digest(content: Mapping[str, Any]) -> str:
+    """An id from plain data."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:ID_CHARACTERS]
+
+
 def augment_settings(spec: StudySpec) -> AugmentSettings:
     """The augmentation of a study's training images."""
     return AugmentSettings(enabled=spec.augment)
-
-
-def refuse_difference(name: str, known: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """SettingsError with every difference if a study's name already stands for another specification."""
-    absent = sorted({*wanted} - {*known})
-    if absent:
-        raise SettingsError(
-            f"name: the study {name!r} was begun by another version of posebench, which has no {', '.join(absent)}. "
-            "Go on with it in that version, or give another --name."
-        )
-    changed = differences(known, wanted)
-    if changed:
-        raise SettingsError(
-            f"name: the study {name!r} exists with another specification:\n  " + "\n  ".join(changed) + "\n"
-            "Give the same settings to go on with it, or another --name."
-        )
-
-
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Fields in which two identities differ, as `field: old -> new`."""
-    return [f"{k}: {old.get(k)!r} -> {new.get(k)!r}" for k in sorted({*old, *new}) if old.get(k) != new.get(k)]

@@ -26,12 +26,12 @@ import sqlalchemy
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
-from bench.loader_spec import LoaderSpec
 from bench.locks import alone_on
 from bench.mlflow_views import saved_views
 from bench.record import FAULTS, TEXT_FIELDS, CurvePoint, Record, Samples, Session, now_ms
-from bench.spec import StudySpec, TrialSpec, refuse_difference
+from bench.spec import TrialSpec
 from bench.sqlite_files import sqlite_file
+from bench.study_base import StudyBase, refuse_difference
 from bench.tracking_view import (
     ERROR_TAG,
     RECORDED_TAG,
@@ -79,7 +79,7 @@ class Tracker(StudyRuns):
         except MlflowException as error:
             raise SettingsError(f"MLFLOW_TRACKING_URI {uri}: cannot be used ({error}).") from error
 
-    def open_study(self, spec: StudySpec | LoaderSpec, machine: Mapping[str, str]) -> str:
+    def open_study(self, spec: StudyBase, machine: Mapping[str, str]) -> str:
         """The study's parent run: made once, set to RUNNING again when the study goes on.
 
         The specification is a tag of the run's creation, so that no kill can leave a parent without it. SettingsError
@@ -109,7 +109,7 @@ class Tracker(StudyRuns):
             self.client.update_run(parent, status="RUNNING")
         return parent
 
-    def _describe_study(self, parent: str, spec: StudySpec | LoaderSpec) -> None:
+    def _describe_study(self, parent: str, spec: StudyBase) -> None:
         self._log_parameters(parent, _flat(spec.identity()))
         self._log_data(parent, spec.data, spec.data_digest, "study")  # last: what is there says that all is
 

@@ -19,7 +19,6 @@ from bench.execute.interruption import INTERRUPTED
 from bench.execute.worker import WorkerSettings, load_libraries, sweep, work
 from bench.ledger import Ledger
 from bench.measure.machine import usable_cores
-from bench.tracking import Tracker
 from posemodel.errors import PosemodelError, SettingsError
 
 POLL_S = 0.5
@@ -93,7 +92,7 @@ class Crew:
             work(settings, self.on_event)
             return
         share = replace(settings, workers=self.workers, threads=max(1, usable_cores() // self.workers))
-        ledger = Ledger(settings.storage_url, settings.study_name, settings.identity)
+        ledger = settings.ledger()
         counts = ledger.counts()
         if not counts["waiting"] + counts["running"]:
             return
@@ -109,10 +108,7 @@ class Crew:
             killed = _stop(self._crew, self.on_event)
             if killed and self._settings is not None:
                 known = self._settings
-                sweep(
-                    Ledger(known.storage_url, known.study_name, known.identity),
-                    Tracker(known.tracking_uri, known.study_name),
-                )
+                sweep(known, known.ledger(), known.tracker())
 
     def kill(self) -> None:
         """End all workers at once: this process is leaving and waits for nobody."""

@@ -21,9 +21,9 @@ from bench.ledger_format import HEARTBEAT_S
 from bench.progress import InHand
 from bench.pruning import TrialPruner
 from bench.record import FAULTS, Record, Status, make_record
-from bench.spec import TUNE, TrialSpec
+from bench.spec import TUNE, Slot, TrialSpec
 from bench.tracking import Tracker
-from bench.trials.optimizers import run_trial
+from bench.trials.kind import TrialKind, trial_kind
 
 POLL_S = 0.5
 """Pause before looking again while other workers run the last trials."""
@@ -40,10 +40,25 @@ class WorkerSettings:
     parent_run: str
     data: Path
     """Where the data set stands on this machine."""
+    objectives: int = 1
+    """Values that Optuna is told of a trial."""
     workers: int = 1
     """Trials that run at once here."""
     threads: int | None = None
     """torch threads (None: torch's own choice)."""
+
+    def ledger(self) -> Ledger:
+        """The study's ledger, opened."""
+        return Ledger(self.storage_url, self.study_name, self.identity, objectives=self.objectives)
+
+    def tracker(self) -> Tracker:
+        """The study's MLflow side, opened."""
+        return Tracker(self.tracking_uri, self.study_name)
+
+    @property
+    def kind(self) -> TrialKind:
+        """How the study's trials are run."""
+        return trial_kind(self.identity["kind"])
 
 
 def work(settings: WorkerSettings, on_event: OnEvent = nobody) -> None:
@@ -52,11 +67,10 @@ def work(settings: WorkerSettings, on_event: OnEvent = nobody) -> None:
         import torch
 
         torch.set_num_threads(settings.threads)
-    ledger = Ledger(settings.storage_url, settings.study_name, settings.identity)
-    tracker = Tracker(settings.tracking_uri, settings.study_name)
+    ledger, tracker = settings.ledger(), settings.tracker()
     while True:
         interruption.check()
-        sweep(ledger, tracker)
+        sweep(settings, ledger, tracker)
         claim = _take(ledger)
         if claim is not None:
             _run_claimed(claim, settings, ledger, tracker, on_event)
@@ -84,7 +98,7 @@ def _take(ledger: Ledger) -> Claim | None:
     return claim
 
 
-def sweep(ledger: Ledger, tracker: Tracker) -> None:
+def sweep(settings: WorkerSettings, ledger: Ledger, tracker: Tracker) -> None:
     """Settle the trials of dead workers: recorded ones are closed, others wait again."""
     for claim in ledger.stale():
         tracker.abandon(claim.spec.id)
@@ -92,23 +106,36 @@ def sweep(ledger: Ledger, tracker: Tracker) -> None:
         if record is None:
             ledger.put_back_stale(claim.key)
         else:
-            ledger.finish(claim.key, record.status, record.metrics.get("ap"))
+            _finish(claim.key, record, settings, ledger)
+
+
+def _finish(key: int, record: Record, settings: WorkerSettings, ledger: Ledger) -> None:
+    ledger.finish(key, record.status, settings.kind.told(record, settings.identity))
+
+
+def _planned(claim: Claim, settings: WorkerSettings, ledger: Ledger, record: Record | None) -> TrialSpec:
+    """What a claimed trial is: chosen now, where the plan left that open; ``record``: what came of it before."""
+    if not isinstance(claim.spec, Slot):
+        return claim.spec.with_data(settings.data)
+    choose = settings.kind.choose
+    assert choose is not None, "a kind that plans places chooses what is tried there"
+    return choose(ledger, claim, settings.identity, settings.data, record)
 
 
 def _run_claimed(claim: Claim, settings: WorkerSettings, ledger: Ledger, tracker: Tracker, on_event: OnEvent) -> None:
     """Run, record and close a claimed trial; whatever stops it short of that gives it back untouched."""
-    spec = claim.spec.with_data(settings.data)
     began = time.time()
 
     def stepped(step: int, train_seconds: float) -> None:
         interruption.check()
-        on_event(TrialStepped(spec.id, step, train_seconds))
+        on_event(TrialStepped(claim.spec.id, step, train_seconds))
 
     try:
-        record = tracker.recorded(spec.id)
+        record = tracker.recorded(claim.spec.id)
+        spec = _planned(claim, settings, ledger, record)
         if record is not None:
             # By a worker that died before it could close the trial, or under a ledger that is gone.
-            ledger.finish(claim.key, record.status, record.metrics.get("ap"))
+            _finish(claim.key, record, settings, ledger)
             return
         on_event(TrialBegan(_in_hand(spec, began)))
         run_id = tracker.start_trial(spec, settings.parent_run)
@@ -117,11 +144,11 @@ def _run_claimed(claim: Claim, settings: WorkerSettings, ledger: Ledger, tracker
                 # Here and not in the sweep, where two workers could record it at once: a claim has one owner.
                 record, curve, samples = _given_up(spec, claim.attempts - 1), [], None
             else:
-                record, curve, samples = run_trial(
+                record, curve, samples = settings.kind.run_trial(
                     spec,
                     concurrent_trials=settings.workers,
                     on_step=stepped,
-                    should_prune=_pruner(claim, settings, ledger),
+                    should_prune=_pruner(claim.key, spec, settings, ledger),
                 )
         if record.status in FAULTS:
             interruption.check()  # a library that is interrupted may make a fault of it, which is no result
@@ -131,15 +158,15 @@ def _run_claimed(claim: Claim, settings: WorkerSettings, ledger: Ledger, tracker
             return
         with interruption.held():
             tracker.record_trial(run_id, record, curve, samples)
-            ledger.finish(claim.key, record.status, record.metrics.get("ap"))
+            _finish(claim.key, record, settings, ledger)
             counts = ledger.counts()
             ended = counts.total() - counts["waiting"] - counts["running"]
             on_event(TrialEnded(record, time.time() - began, ended))
     except BaseException:
         # After the record both do nothing: its run is closed, its trial has ended.
-        tracker.abandon(spec.id)
+        tracker.abandon(claim.spec.id)
         ledger.put_back(claim.key, attempts=claim.attempts - 1)
-        on_event(TrialReturned(spec.id))
+        on_event(TrialReturned(claim.spec.id))
         raise
 
 
@@ -155,15 +182,15 @@ def _in_hand(spec: TrialSpec, began: float) -> InHand:
     )  # fmt: skip
 
 
-def _pruner(claim: Claim, settings: WorkerSettings, ledger: Ledger) -> TrialPruner | None:
-    """Who may end a trial early: nobody unless the study wants it, and nobody in the confirm phase."""
+def _pruner(key: int, spec: TrialSpec, settings: WorkerSettings, ledger: Ledger) -> TrialPruner | None:
+    """Who may end a trial early: nobody unless the study wants it, and nobody but in the tune phase."""
     study = settings.identity
-    if study["pruner"] == "none" or claim.spec.phase != TUNE:
+    if spec.phase != TUNE or study["pruner"] == "none":
         return None
     return TrialPruner(
         ledger,
-        claim.key,
-        claim.spec.optimizer,
+        key,
+        spec.optimizer,
         study["pruner"],
         evaluations=study["tune_evaluations"],
         trials=study["trials"],

@@ -6,7 +6,7 @@ from typing import Any
 
 from bench.optimizers import OPTIMIZERS, OptimizerEntry, optimizer_entry
 from bench.optimizers.entry import WEIGHT_DECAY
-from bench.setting_layers import COMMAND_LINE
+from bench.setting_layers import COMMAND_LINE, space_key
 from bench.space import FORMS, Categorical, Fixed, Space, Value, as_document, dimension, from_document, point, searched
 from posemodel.errors import SettingsError
 
@@ -89,11 +89,6 @@ def _given_space(
     except SettingsError as error:
         raise SettingsError(f"{where}: {error}") from error
     return space
-
-
-def space_key(name: str) -> str:
-    """The name by which the space of an optimizer is found: in lower case, unless it is a dotted path."""
-    return name if "." in name else name.lower()
 
 
 def _where(name: str, origin: str, parameter: str = "") -> str:

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import fields
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch.nn import Parameter
@@ -14,8 +14,10 @@ from torch.optim import Optimizer
 
 from bench.measure.gpu import GpuSampler
 from bench.optimizers import implementation_of, optimizer_entry
-from bench.record import CurvePoint, Record, Samples, Status, make_record, now_ms
+from bench.record import CurvePoint, Samples, Status, make_record, now_ms
 from bench.spec import CONFIRM, TrialSpec
+from bench.trials.kind import TrialKind
+from bench.trials.outcome import Outcome
 from posemodel.data.coco import PackedSplit
 from posemodel.device import choose_device
 from posemodel.errors import PosemodelError
@@ -28,25 +30,19 @@ ERROR_LENGTH = 500
 FINAL_SCORES = frozenset({f.name for f in fields(Scores)} - {"images", "people"} | {"ap_best", "ap_best_step"})
 
 
-class Outcome(NamedTuple):
-    """What a trial left: its row, its curve and (a confirm trial that completed) people found in a few images."""
-
-    record: Record
-    curve: list[CurvePoint]
-    samples: Samples | None = None
-
-
 def run_trial(
     spec: TrialSpec,
     *,
     concurrent_trials: int = 1,
     on_step: Callable[[int, float], None] | None = None,
     should_prune: Callable[[float], bool] | None = None,
+    on_trained: Callable[[PoseNetwork], dict[str, float]] | None = None,
 ) -> Outcome:
     """Run one trial and return its record, curve and samples.
 
     ``on_step`` hears of the steps at which it measures, with the seconds of training spent. ``should_prune`` is asked
     with each AP but the last: True ends the trial as `pruned`, with that AP as `ap_when_pruned` and no final one.
+    ``on_trained`` gets the network of a trial that completed, and returns more metrics of it.
     What goes wrong in training is a record too: `failed` or `out_of_memory`. Interruptions and what a user can mend
     (PosemodelError: a broken image, say) are raised: they are no result of this trial.
     """
@@ -81,6 +77,8 @@ def run_trial(
                 on_open=lambda _trained_on, val_split: scored.append(val_split),
                 should_prune=should_prune,
             )
+            if on_trained is not None and result.status == Status.COMPLETE:
+                result.metrics.update(on_trained(result.network))
         except PosemodelError:
             raise
         except Exception as error:
@@ -132,3 +130,6 @@ def _is_out_of_memory(error: Exception) -> bool:
         return True
     words = str(error).lower()
     return isinstance(error, RuntimeError) and ("out of memory" in words or "can't allocate memory" in words)
+
+
+TRIALS = TrialKind(run_trial)

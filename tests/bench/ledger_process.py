@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from bench.ledger import Ledger
+from bench.ledger import Ledger, Told
 from bench.plan import plan_tune
 from bench.record import Status
 from bench.spec import StudySpec
@@ -29,7 +29,7 @@ def main(mode: str, url: str, spec_file: str, ready: str, go: str) -> None:
     elif mode == "drain":
         while (claim := ledger.claim()) is not None:
             taken.append(claim.spec.id)
-            ledger.finish(claim.key, Status.COMPLETE, 0.5)
+            ledger.finish(claim.key, Status.COMPLETE, Told((0.5,)))
     else:
         claim = ledger.claim()
         print(claim.key, flush=True)

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from bench import ledger as ledger_module
-from bench.ledger import Ledger, open_storage
+from bench.ledger import Ledger, Told, open_storage
 from bench.ledger_format import GRACE_S, HEARTBEAT, OWNER, claimant_attribute, this_process
 from bench.plan import plan_tune
 from bench.record import Status
@@ -90,7 +90,7 @@ def test_two_processes_that_enqueue_the_same_plan_at_once_leave_each_trial_once(
     taken = []
     while (claim := ledger.claim()) is not None:
         taken.append(claim.spec.id)
-        ledger.finish(claim.key, Status.COMPLETE, 0.5)
+        ledger.finish(claim.key, Status.COMPLETE, Told((0.5,)))
     assert Counter(taken) == Counter(trial.id for trial in plan_tune(spec))
     assert ledger.counts() == {"complete": 30}
 
@@ -107,7 +107,7 @@ def test_a_later_copy_of_a_trial_never_runs_and_is_not_counted(make_spec, open_l
     ledger.storage.create_new_trial(ledger._study, waiting)
     assert ledger.claim().spec.optimizer == "adam"
     assert ledger.claim() is None
-    ledger.finish(first.key, Status.COMPLETE, 0.5)
+    ledger.finish(first.key, Status.COMPLETE, Told((0.5,)))
     assert ledger.counts() == {"complete": 1, "running": 1}
 
 
@@ -139,7 +139,7 @@ def test_every_end_is_counted_by_its_name(make_spec, open_ledger, status):
     spec = make_spec()
     ledger = open_ledger(spec)
     ledger.enqueue(plan_tune(spec))
-    ledger.finish(ledger.claim().key, status, 0.5 if status == Status.COMPLETE else None)
+    ledger.finish(ledger.claim().key, status, Told((0.5,)) if status == Status.COMPLETE else None)
     assert ledger.counts() == {"waiting": 1, str(status): 1}
 
 
@@ -156,9 +156,9 @@ def test_finishing_twice_keeps_the_first_end(make_spec, open_ledger):
     ledger = open_ledger(spec)
     ledger.enqueue(plan_tune(spec))
     key = ledger.claim().key
-    ledger.finish(key, Status.COMPLETE, 0.5)
+    ledger.finish(key, Status.COMPLETE, Told((0.5,)))
     ledger.finish(key, Status.FAILED, None)
-    ledger.finish(key, Status.COMPLETE, 0.9)
+    ledger.finish(key, Status.COMPLETE, Told((0.9,)))
     ledger.put_back(key, attempts=0)
     assert ledger.counts() == {"waiting": 1, "complete": 1}
     assert ledger.storage.get_trial(key).values == [0.5]
@@ -176,7 +176,7 @@ def test_two_workers_may_finish_a_trial_at_the_same_moment(make_spec, open_ledge
         for key in keys:
             together.wait()
             try:
-                ledger.finish(key, Status.COMPLETE, 0.5)
+                ledger.finish(key, Status.COMPLETE, Told((0.5,)))
             except Exception as error:
                 errors.append(error)
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from bench.plan import plan_tune
-from bench.spec import StudySpec, TrialSpec, differences, refuse_difference
+from bench.spec import StudySpec, TrialSpec
+from bench.study_base import differences, refuse_difference
 from posemodel.config import TrainSettings
 from posemodel.errors import SettingsError
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import optuna
 import pytest
 
-from bench.ledger import Ledger
+from bench.ledger import Ledger, Told
 from bench.plan import plan_tune
 from bench.record import Status, make_record
 from bench.status import Watcher, list_document, status_document
@@ -54,7 +54,7 @@ def record_next(ledger, tracker):
         claim = ledger.claim()
         run = tracker.start_trial(claim.spec, tracker._parent())
         tracker.record_trial(run, make_record(claim.spec, status, steps_done=2, metrics=metrics), [])
-        ledger.finish(claim.key, status, metrics.get("ap"))
+        ledger.finish(claim.key, status, Told((metrics["ap"],)) if "ap" in metrics else None)
         return claim.spec
 
     return record
@@ -247,6 +247,6 @@ def test_the_last_active_study_comes_first(make_spec, storage_url, tracking_uri,
         ledger = Ledger(storage_url, name, spec.identity())
         ledger.enqueue(plan_tune(spec))
         if name != "never":
-            ledger.finish(ledger.claim().key, Status.COMPLETE, 0.5)
+            ledger.finish(ledger.claim().key, Status.COMPLETE, Told((0.5,)))
     assert [progress.size.study for progress in watcher.all()] == ["late", "early", "never"]
     assert watcher.one("never").last_active is None

@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 from bench.execute.events import TrialBegan, TrialEnded, TrialReturned, TrialStepped, nobody
 from bench.execute.local import crew
 from bench.execute.worker import WorkerSettings, sweep, work
-from bench.ledger import MAX_ATTEMPTS, Ledger
+from bench.ledger import MAX_ATTEMPTS, Ledger, Told
 from bench.optimizers import OPTIMIZERS, OptimizerEntry
 from bench.plan import Chosen, plan_confirm, plan_tune
 from bench.record import Status
@@ -176,7 +176,7 @@ def hopeless_bench(make_bench, spec):
         claim = bench.ledger.claim()
         for number in range(1, spec.tune_evaluations):
             bench.ledger.note_evaluation(claim.key, number, 1.0, {})
-        bench.ledger.finish(claim.key, Status.COMPLETE, 1.0)
+        bench.ledger.finish(claim.key, Status.COMPLETE, Told((1.0,)))
     return bench
 
 
@@ -325,7 +325,7 @@ def test_a_trial_that_ends_every_worker_is_recorded_as_failed(make_bench, tiny_s
     for attempt in range(1, MAX_ATTEMPTS + 1):
         assert bench.ledger.counts() == {"waiting": 2}, f"attempt {attempt}"
         die_holding_a_trial(bench.spec)
-        sweep(bench.ledger, bench.tracker)
+        sweep(bench.settings, bench.ledger, bench.tracker)
     bench.work()
     assert bench.ledger.counts() == {"failed": 1, "complete": 1}
     assert bench.run_states() == {"FAILED": 1, "FINISHED": 1}

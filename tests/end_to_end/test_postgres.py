@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.ledger import Ledger
+from bench.ledger import Ledger, Told
 from bench.record import Status
 from bench.spec import TrialSpec
 from posemodel.config import TrainSettings
@@ -77,7 +77,7 @@ def _claim_all(url: str, taken: "multiprocessing.queues.Queue[list[str]]") -> No
     mine = []
     while (claim := ledger.claim()) is not None:
         mine.append(claim.spec.id)
-        ledger.finish(claim.key, Status.COMPLETE, 0.0)
+        ledger.finish(claim.key, Status.COMPLETE, Told((0.0,)))
     taken.put(mine)
 
 

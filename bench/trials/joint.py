@@ -1,0 +1,122 @@
+"""A trial of a joint study: what is tried is chosen when a worker takes it, and not tried where it cannot fit."""
+
+import functools
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from bench.joint_spec import AXES, JointSpec
+from bench.ledger import Claim, Ledger, Told
+from bench.measure.limits import limits
+from bench.measure.loader.configuration import configuration
+from bench.measure.loader.outcome import MeasurementStatus
+from bench.measure.loader.pose_workload import PoseWorkload
+from bench.measure.loader.prediction import RESERVE, predict, shortfall
+from bench.measure.loader.probe import Probe, probe
+from bench.record import Record, Status, make_record
+from bench.search import choose
+from bench.search_space import choices_made
+from bench.spec import CONFIRM, Slot, TrialSpec
+from bench.trials import optimizers
+from bench.trials.kind import Study, TrialKind
+from bench.trials.outcome import Outcome
+from posemodel.config import TrainSettings
+from posemodel.data.coco import open_split
+from posemodel.device import choose_device
+from posemodel.network import PoseNetwork, input_geometry
+from posemodel.prediction import validate, validation_loader
+
+MEMORY, SHARED_MEMORY = "memory", "shared_memory"
+"""Constraints: what is needed of what a trial may take, less 1. Above 0 it does not fit."""
+NEED = "need_share_"
+"""Metrics of a record that begin so are the needs behind the constraints."""
+BEYOND = 1.0
+"""Of a trial that ran out of memory: it needed more than there was, nobody knows how much."""
+
+
+def run_trial(
+    spec: TrialSpec,
+    *,
+    concurrent_trials: int = 1,
+    on_step: Callable[[int, float], None] | None = None,
+    should_prune: Callable[[float], bool] | None = None,
+) -> Outcome:
+    """Run one trial; one that would need more memory or /dev/shm than there is, is recorded as `skipped`.
+
+    A confirm trial is scored on the select split as well (`ap_select`): the search has chosen by it.
+    """
+    needs, why = needed(spec.train)
+    if why:
+        record = make_record(
+            spec, Status.SKIPPED, steps_done=0, metrics=needs, error=why, concurrent_trials=concurrent_trials
+        )
+        return Outcome(record, [])
+
+    def on_trained(network: PoseNetwork) -> dict[str, float]:
+        return needs | ({"ap_select": _ap(spec.train, network, "select")} if spec.phase == CONFIRM else {})
+
+    return optimizers.run_trial(
+        spec,
+        concurrent_trials=concurrent_trials,
+        on_step=on_step,
+        should_prune=should_prune,
+        on_trained=on_trained,
+    )
+
+
+def needed(settings: TrainSettings) -> tuple[dict[str, float], str]:
+    """What a trial is predicted to need, as shares of what it may take; and why it cannot fit, "" where it can."""
+    found = _look(settings.data, settings.network, settings.size, choose_device(settings.device).type)
+    if found is None:
+        return {}, ""  # nobody knows: the trial itself will say
+    need, free = predict(found, configuration(**settings.loader.model_dump())), limits()
+    shares = {f"{NEED}{MEMORY}": need.memory_bytes / (RESERVE * max(free.memory_free_bytes, 1))}
+    if free.shm_free_bytes is not None:
+        shares[f"{NEED}{SHARED_MEMORY}"] = need.shm_bytes / (RESERVE * max(free.shm_free_bytes, 1))
+    return shares, shortfall(need, free)
+
+
+@functools.cache
+def _look(data: Path, network: str, size: int | None, device: str) -> Probe | None:
+    """One look at a sample, a step and a worker, in processes of their own; once in each process that runs trials."""
+    answer = probe(PoseWorkload(data, network, size, device=device))  # type: ignore[arg-type]
+    found: Probe | None = answer.value if answer.status == MeasurementStatus.COMPLETE else None
+    return found
+
+
+def _ap(settings: TrainSettings, network: PoseNetwork, name: str) -> float:
+    """AP on another split."""
+    split = open_split(settings.data, name, hold_out_select=True, skip_bad=settings.skip_bad)
+    geometry = input_geometry(settings.network, settings.size)
+    loader = validation_loader(split, geometry, settings.loader)
+    found = validate(network, loader, split, geometry, choose_device(settings.device), with_scores=True)
+    assert found.scores is not None
+    return found.scores.ap
+
+
+def told(record: Record, study: Study) -> Told:
+    """The objectives' values of a record, the worst of those that it could not reach; and its constraints."""
+    spec = JointSpec.of_identity(study, Path())
+    reached = record.metrics if record.status in (Status.COMPLETE, Status.DIVERGED) else {}
+    if record.status == Status.DIVERGED:
+        reached = {name: value for name, value in reached.items() if name != "ap"}
+    constraints = {
+        name.removeprefix(NEED): value - 1 for name, value in record.metrics.items() if name.startswith(NEED)
+    }
+    if record.status == Status.OUT_OF_MEMORY:
+        constraints[MEMORY] = BEYOND
+    return Told(tuple(reached.get(name, 0.0) for name in spec.objectives), constraints)
+
+
+def chosen(ledger: Ledger, claim: Claim, study: Study, data: Path, record: Record | None) -> TrialSpec:
+    """The trial of a place: asked of the sampler, or restored from its record where the ledger was lost."""
+    assert isinstance(claim.spec, Slot)
+    spec = JointSpec.of_identity(study, data)
+    if record is not None:
+        values = {n: tuple(v) if isinstance(v, list) else v for n, v in json.loads(record.hyperparameters).items()}
+        loader = {axis: getattr(record, axis) for axis in AXES}
+        ledger.fix(claim.key, choices_made(spec, record.optimizer, values, loader))
+    return choose(ledger, claim.key, claim.spec, spec)
+
+
+TRIALS = TrialKind(run_trial, told, chosen)

@@ -1,0 +1,13 @@
+"""What a trial leaves."""
+
+from typing import NamedTuple
+
+from bench.record import CurvePoint, Record, Samples
+
+
+class Outcome(NamedTuple):
+    """What a trial left: its row, its curve and (a confirm trial that completed) people found in a few images."""
+
+    record: Record
+    curve: list[CurvePoint]
+    samples: Samples | None = None
