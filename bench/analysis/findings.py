@@ -112,25 +112,25 @@ class Plot:
 
 @dataclass(frozen=True)
 class BarSeries:
-    """A bar for each of the panel's names; NaN: none. ``marks``: where a short line crosses each bar, if given."""
+    """A bar for each of the panel's names; NaN: none. ``faint``: which are drawn pale; empty: none."""
 
     label: str
     values: Sequence[float]
-    marks: Sequence[float] = ()
+    faint: Sequence[bool] = ()
 
 
 @dataclass(frozen=True)
 class Bars:
-    """A panel of horizontal bars from 0, the first name on top.
+    """A panel of horizontal bars from 0, the first name on top; the bars of the series stand beside each other.
 
-    ``series``: bars beside each other for each name; ``marks_label``: what the lines across the bars are.
+    ``faint_label``: what pale bars mean; ``note``: words in the panel where there is no bar.
     """
 
     x_label: str
     names: Sequence[str]
     series: Sequence[BarSeries]
     title: str = ""
-    marks_label: str = ""
+    faint_label: str = ""
     note: str = ""
 
 

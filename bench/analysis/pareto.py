@@ -40,7 +40,8 @@ def hypervolume(values: np.ndarray) -> float:
         ValueError: There are more than 2 objectives.
     """
     values = _two_columns(values)
-    front = np.unique(values[on_front(values) & (values > 0).all(axis=1)], axis=0)  # first column rising, second falling
+    front = np.unique(values[on_front(values) & (values > 0).all(axis=1)], axis=0)
+    # First column rising, second falling.
     widths = np.diff(front[:, 0], prepend=0.0)
     return float(widths @ front[:, 1])
 
