@@ -1,5 +1,6 @@
 """How figures look, in one place: Okabe and Ito's colours, which the colour-blind tell apart, and a marker for each."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
@@ -65,8 +67,12 @@ def name_the_optimizers(figure: Figure, names: dict[int, str]) -> None:
     """A legend below the panels: the look of each optimizer, by its place, with its name."""
     if not names:
         return
-    handles = [Line2D([], [], label=name, **line_look(place)) for place, name in names.items()]
-    columns = _legend_columns([len(name) for name in names.values()])
+    legend_below(figure, [Line2D([], [], label=name, **line_look(place)) for place, name in names.items()])
+
+
+def legend_below(figure: Figure, handles: Sequence[Artist]) -> None:
+    """A legend below the panels, in as many columns as fit."""
+    columns = _legend_columns([len(str(handle.get_label())) for handle in handles])
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, columnspacing=1.4)
 
 

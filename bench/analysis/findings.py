@@ -1,0 +1,192 @@
+"""What a study found as plain data: sentences, tables, what figures show. One report writes it, for any kind of study.
+
+A kind's analysis returns `Findings`; `bench.report.findings_write` makes files of it and knows nothing of the kind.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class Code:
+    """Lines to paste; ``language`` as in a fenced block: `python`, or empty."""
+
+    language: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Bullets:
+    """A list, each item a paragraph of its own."""
+
+    items: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells as text, as wide as they are; a `-` stands for what is not known."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+class Draw(StrEnum):
+    """How the points of a series are drawn."""
+
+    POINTS = "points"
+    """Marks."""
+    CROSSES = "crosses"
+    """Marks of trials without a result."""
+    LINE = "line"
+    """Joined, with marks."""
+    STEPS = "steps"
+    """Each y holds until the next x, and beyond the last one."""
+    FRONT = "front"
+    """The edge of what the points reach, more of both being better: level to the left of each point, down below it."""
+    RINGS = "rings"
+    """Circles around points of other series, to point these out."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """Points that are drawn alike.
+
+    Attributes:
+        label: In the legend, once for all panels; empty: not there.
+        x: One number a point, finite.
+        y: One number a point, finite.
+        draw: How they are drawn.
+        place: Of the optimizer in the study's list, which has one look in all figures; None: black.
+        low: Lower ends of a band around a line, in the units of ``y``; empty: no band.
+        high: Upper ends.
+        names: A text beside each point; empty: none.
+    """
+
+    label: str
+    x: Sequence[float]
+    y: Sequence[float]
+    draw: Draw
+    place: int | None = None
+    low: Sequence[float] = ()
+    high: Sequence[float] = ()
+    names: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of the x axis that is shaded."""
+
+    low: float
+    high: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A panel with two axes of numbers.
+
+    Attributes:
+        x_label: With the unit.
+        y_label: With the unit.
+        series: In the order of drawing; none, or none with a point: the panel says ``note``.
+        title: Above the panel; may be empty.
+        spans: Shaded parts of the x axis.
+        zero: The axes that begin at 0: `x`, `y` or `xy`; the others fit what is shown.
+        log: The axes that are logarithmic, named alike; what they show must be above 0.
+        note: Words in the panel: why it is empty, or what is odd about it.
+    """
+
+    x_label: str
+    y_label: str
+    series: Sequence[Series]
+    title: str = ""
+    spans: Sequence[Span] = ()
+    zero: str = "y"
+    log: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class BarSeries:
+    """A bar for each of the panel's names; NaN: none. ``faint``: which are drawn pale; empty: none."""
+
+    label: str
+    values: Sequence[float]
+    faint: Sequence[bool] = ()
+
+
+@dataclass(frozen=True)
+class Bars:
+    """A panel of horizontal bars from 0, the first name on top; the bars of the series stand beside each other.
+
+    ``faint_label``: what pale bars mean; ``note``: words in the panel where there is no bar.
+    """
+
+    x_label: str
+    names: Sequence[str]
+    series: Sequence[BarSeries]
+    title: str = ""
+    faint_label: str = ""
+    note: str = ""
+
+
+Panel = Plot | Bars
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A figure: ``file`` beside the report (`.png`), ``alt`` in words for those who cannot see it, its panels."""
+
+    file: str
+    alt: str
+    panels: Sequence[Panel]
+
+
+Part = str | Code | Bullets | Table | Chart
+"""A text is a paragraph, in Markdown, not wrapped."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading and what follows; without a title the parts stand right below the answer."""
+
+    title: str
+    parts: Sequence[Part]
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A table as a file: unrounded, with what its rows are in a few words."""
+
+    frame: pd.DataFrame
+    what: str
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a study found.
+
+    Attributes:
+        answer: The verdict in sentences.
+        sections: What it rests on, in the order of reading.
+        document: More keys of the JSON document; `to_json_safe` makes it plain.
+        tables_csv: Tables to be written as files, by file name.
+    """
+
+    answer: str
+    sections: Sequence[Section]
+    document: Mapping[str, Any] = field(default_factory=dict)
+    tables_csv: Mapping[str, DataFile] = field(default_factory=dict)
+
+    def charts(self) -> list[Chart]:
+        """All figures, in the order of reading."""
+        return [part for section in self.sections for part in section.parts if isinstance(part, Chart)]
+
+    def main_table(self) -> Table | None:
+        """The first table, for a terminal; None where there is none."""
+        tables = (part for section in self.sections for part in section.parts if isinstance(part, Table))
+        return next(tables, None)

@@ -1,0 +1,36 @@
+"""What a report says of any study, whatever it asks: its name, how far it is, its settings, its machine."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class StudyInfo:
+    """A study besides its findings.
+
+    Attributes:
+        name: Of the study, and of MLflow's experiment.
+        kind: As in `posebench study KIND`.
+        preset: Where its settings began.
+        status: `complete` or `unfinished`.
+        trials: Trials by status, each status there, then `recorded` and `planned`.
+        spec: What makes the study itself, as plain data: `spec` in the JSON document.
+        settings: What a study file may hold, without None: written as study.toml.
+        machine: The fingerprint of the machine that began it.
+        command: The command that makes it again.
+        records: A row for each trial: written as records.csv.
+    """
+
+    name: str
+    kind: str
+    preset: str
+    status: str
+    trials: Mapping[str, int]
+    spec: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    machine: Mapping[str, str]
+    command: str
+    records: pd.DataFrame
