@@ -39,14 +39,14 @@ class Observed:
         shared: The parameters that every trial has, by the names to be shown.
         own: Those of its optimizer alone.
         distributions: What each was drawn from, by the same names.
-        values: A number for each objective; all are maximised.
+        outcomes: A number for each objective; all are maximised.
     """
 
     optimizer: str
     shared: Mapping[str, Any]
     own: Mapping[str, Any]
     distributions: Mapping[str, BaseDistribution]
-    values: Sequence[float]
+    outcomes: Sequence[float]
 
 
 def importances(trials: Sequence[Observed], objectives: Sequence[str], *, seed: int = 0) -> pd.DataFrame:
@@ -54,7 +54,7 @@ def importances(trials: Sequence[Observed], objectives: Sequence[str], *, seed: 
 
     Args:
         trials: Complete trials, in any order.
-        objectives: Their names, in the order of `Observed.values`.
+        objectives: Their names, in the order of `Observed.outcomes`.
         seed: Of the shuffles: the same trials give the same frame.
 
     Returns:
@@ -81,7 +81,7 @@ def _of_scope(
 ) -> list[dict[str, Any]]:
     """Rows of one objective in one scope, each with what ``place`` says."""
     names = list(dict.fromkeys(name for _, own in trials for name in own))
-    values = np.array([trial.values[objective] for trial, _ in trials], dtype=float)
+    values = np.array([trial.outcomes[objective] for trial, _ in trials], dtype=float)
     why = {name: _why_not([own.get(name) for _, own in trials], values) for name in names}
     asked = [name for name in names if not why[name]]
     found = _shares(trials, asked, values, seed) if asked else {}

@@ -31,8 +31,8 @@ from bench.report.style import (
 
 MOST_COLUMNS = {Plot: 3, Bars: 2}
 """Panels in a row."""
-PLOT_HEIGHT, BAR_HEIGHT, BAR_ROOM = 4.2, 0.42, 1.0
-"""Inches: of a plot, of the bars of a name, and of what else a panel of bars has. A plot alone is higher."""
+PLOT_HEIGHT, BAR_HEIGHT, BAR_ROOM = 4.2, 0.26, 1.0
+"""Inches: of a plot, of one bar, and of what else a panel of bars has. A plot alone is higher."""
 ALONE_HEIGHT = 5.4
 INK = "#000000"
 FAINT_ALPHA = 0.3
@@ -46,7 +46,7 @@ MARGIN = 0.06
 def draw_chart(chart: Chart, path: Path) -> None:
     """Write a chart as PNG: the same chart, the same bytes."""
     with plt.rc_context(RC):
-        columns = min(len(chart.panels), min(MOST_COLUMNS[type(panel)] for panel in chart.panels))
+        columns = min(len(chart.panels), *(MOST_COLUMNS[type(panel)] for panel in chart.panels))
         rows = [chart.panels[start : start + columns] for start in range(0, len(chart.panels), columns)]
         heights = [max(_height(panel, alone=len(chart.panels) == 1) for panel in row) for row in rows]
         figure, grid = plt.subplots(

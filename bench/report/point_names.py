@@ -75,7 +75,7 @@ def _candidates(here: np.ndarray, width: float, height: float, scale: float) -> 
             along, up = math.cos(angle), math.sin(angle)
             right = along * reach * scale + np.sign(round(along, 6)) * width / 2
             above = up * reach * scale + np.sign(round(up, 6)) * height / 2
-            middle = here + (right, above)
+            middle = here + np.array([right, above])
             box = Bbox.from_bounds(middle[0] - width / 2, middle[1] - height / 2, width, height)
             found.append(((right, above), box))
     return found
