@@ -61,7 +61,7 @@ def _annotation(axis: plt.Axes, place: tuple[float, float], name: str) -> Annota
         va="center",
         zorder=6,
         bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5},
-        arrowprops={"arrowstyle": "-", "color": "black", "linewidth": 0.9, "shrinkA": 0, "shrinkB": 7},
+        arrowprops={"arrowstyle": "-", "color": "black", "linewidth": 0.9, "shrinkA": 0, "shrinkB": 8},
     )
     shown.set_in_layout(False)
     return shown

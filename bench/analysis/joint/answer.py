@@ -1,7 +1,6 @@
 """A joint study's answer: the picks in sentences, the table of what fresh seeds made of them, the lines to paste."""
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -10,7 +9,7 @@ from bench.analysis.columns import COMPLETE
 from bench.analysis.findings import Code, Part, Table
 from bench.analysis.intervals import Interval
 from bench.analysis.joint.found import JointFound
-from bench.analysis.joint.picks import BEST_AP, FASTEST, NEAR_BEST, Confirmed, Pick, difference
+from bench.analysis.joint.picks import BEST_AP, FASTEST, NEAR, NEAR_BEST, Confirmed, Pick, difference
 from bench.analysis.joint.words import (
     ap_cell,
     ap_interval,
@@ -23,7 +22,11 @@ from bench.analysis.joint.words import (
 from bench.analysis.wording import ap_text, counted, enumerate_items
 
 PICKS_FILE = "picks.csv"
-ROLE_WORDS = {BEST_AP: "highest AP", NEAR_BEST: f"{NEAR_BEST.replace(' it', ' that AP')}", FASTEST: "fastest of all"}
+ROLE_WORDS = {
+    BEST_AP: "the highest AP",
+    NEAR_BEST: f"the most images/s within {NEAR:.0%} of that AP".replace("%", " %"),
+    FASTEST: "the most images/s of all",
+}
 POOR = 0.5
 """Share of the best AP under which the fastest configuration gets a warning."""
 PICK_COLUMNS = (
@@ -37,7 +40,7 @@ PICK_COLUMNS = (
     "images/s fresh [95 %]",
 )
 NO_COMPARISON = (
-    "That one optimizer is better than another it cannot say: see `posebench study optimizers`. Claims cover this "
+    "Whether one optimizer is better than another it cannot say: see `posebench study optimizers`. Claims cover this "
     "network, data, machine and budget only."
 )
 
@@ -47,12 +50,12 @@ def answer(found: JointFound) -> str:
     if not len(found.trials):
         return "No trial has ended yet: there is nothing to say."
     if not found.picks:
-        return " ".join([_nothing(found), *_statuses(found), NO_COMPARISON])
+        return " ".join([_nothing(found), _searched(found), NO_COMPARISON])
     if found.all_confirmed and not found.holders:
         told = f"Nothing to recommend: no pick reached an AP above 0 with fresh seeds{_of_search(found)}."
-        return " ".join([told, *_statuses(found), NO_COMPARISON])
-    sentences = [_first(found), *_roles(found), *_changes(found), *_trust(found), *_statuses(found)]
-    return " ".join([*sentences, NO_COMPARISON])
+        return " ".join([told, _searched(found), NO_COMPARISON])
+    sentences = [*_roles(found), *_changes(found), *_trust(found), _searched(found), NO_COMPARISON]
+    return " ".join(sentences)
 
 
 def pick_parts(found: JointFound) -> list[Part]:
@@ -193,28 +196,14 @@ def _of_search(found: JointFound) -> str:
     return f", though the search saw {ap_text(found.picks[0].ap)}"
 
 
-def _first(found: JointFound) -> str:
-    """How many were searched and how they were judged."""
-    searched = counted(len(found.trials), "trial")
-    if len(found.complete) == 1:
-        searched = f"{searched}, of which one completed"
-    if found.all_confirmed:
-        fewest = min(each.n for each in found.fresh)
-        return f"Of {searched} the picks were trained again with {counted(fewest, 'fresh seed')} each."
-    if any(each.n for each in found.fresh):
-        return f"Of {searched}, not all picks confirmed yet with fresh seeds: what the search saw flatters."
-    return f"Of {searched}, none confirmed yet with fresh seeds: what the search saw is the best of many and flatters."
-
-
 def _roles(found: JointFound) -> list[str]:
     """A sentence for each pick that holds a role, with its figures."""
     told = []
     best = found.holders[BEST_AP]
     for place in dict.fromkeys(found.holders.values()):
-        roles = [ROLE_WORDS[role] for role, holder in found.holders.items() if holder == place]
-        role = enumerate_items(roles)
-        text = f"{_capital(role)}: {_figures(found, place)}."
-        if FASTEST in _held(found, place) and _level(found, place) < POOR * _level(found, best):
+        held = _held(found, place)
+        text = f"For {enumerate_items([ROLE_WORDS[role] for role in held])} take {_figures(found, place)}."
+        if FASTEST in held and _level(found, place) < POOR * _level(found, best):
             text += f" That speed costs AP: it has less than half of the {ap_text(_level(found, best))}."
         told.append(text)
     return told
@@ -234,12 +223,12 @@ def _figures(found: JointFound, place: int) -> str:
     pick, fresh = found.picks[place], found.fresh[place]
     named = configuration_text(pick.settings, found.names)
     if not fresh.n:
-        return f"{named}, AP {ap_text(pick.ap)} at {speed_text(pick.images_per_s)} images/s in one trial of the search"
-    failed = f", {fresh.failed} of {fresh.n} without a result" if fresh.failed else ""
+        return f"{named}: AP {ap_text(pick.ap)} at {speed_text(pick.images_per_s)} images/s in one trial of the search"
+    failed = f", {fresh.failed} of them without a result" if fresh.failed else ""
     return (
-        f"{named}, AP {ap_interval(fresh.ap_select)} on the select split (the search saw {ap_text(pick.ap)}) and "
-        f"{ap_interval(fresh.ap)} on the report split, {speed_interval(fresh.images_per_s)} images/s (the search saw "
-        f"{speed_text(pick.images_per_s)}){failed}"
+        f"{named}: over {counted(fresh.n, 'fresh seed')}{failed} AP {ap_interval(fresh.ap_select)} on the select split "
+        f"(the search saw {ap_text(pick.ap)}) and {ap_interval(fresh.ap)} on the report split, at "
+        f"{speed_interval(fresh.images_per_s)} images/s (the search saw {speed_text(pick.images_per_s)})"
     )
 
 
@@ -253,7 +242,7 @@ def _changes(found: JointFound) -> list[str]:
                 lost.setdefault(found.holders[role], []).append(ROLE_WORDS[role])
         for winner, roles in lost.items():
             told.append(
-                f"The search's choice for {enumerate_items(roles)} did not hold: "
+                f"The search's choice for {enumerate_items(roles)} did not hold with fresh seeds: "
                 f"{configuration_text(pick.settings, found.names)} fell from {ap_text(pick.ap)} to AP "
                 f"{ap_cell(found.fresh[place].ap_select.estimate)} at "
                 f"{speed_text(found.fresh[place].images_per_s.estimate)} images/s"
@@ -273,7 +262,10 @@ def _compared(winner: Confirmed, loser: Confirmed) -> str:
 
 def _trust(found: JointFound) -> list[str]:
     told = []
-    if found.all_confirmed and not found.same_length:
+    if not found.all_confirmed:
+        whole = "Not all of this is" if any(each.n for each in found.fresh) else "None of this is"
+        told.append(f"{whole} confirmed with fresh seeds yet: what the search saw is the best of many, and flatters.")
+    elif not found.same_length:
         told.append(
             f"Search trials trained {found.search_length}, fresh seeds {found.confirm_length}: their APs are not "
             "comparable."
@@ -286,11 +278,11 @@ def _trust(found: JointFound) -> list[str]:
     return told
 
 
-def _statuses(found: JointFound) -> Sequence[str]:
-    """How many search trials have no result, by how they ended."""
+def _searched(found: JointFound) -> str:
+    """How many trials were searched, and how those without a result ended."""
     counts = found.trials["status"].astype(str).value_counts()
     broken = {name: int(count) for name, count in counts.items() if name != COMPLETE}
-    if not broken:
-        return []
-    named = enumerate_items([f"{count} {name.replace('_', ' ')}" for name, count in sorted(broken.items())])
-    return [f"Search trials without a result: {named}."]
+    named = [f"{count} {name.replace('_', ' ')}" for name, count in sorted(broken.items())]
+    without = f", {sum(broken.values())} of them without a result ({', '.join(named)})" if broken else ""
+    planned = "" if len(found.trials) >= found.search_trials else f" of {found.search_trials}"
+    return f"Searched: {len(found.trials)}{planned} {'trial' if len(found.trials) == 1 else 'trials'}{without}."

@@ -34,7 +34,7 @@ def importance_section(found: JointFound) -> Section:
         for scope, own in _scopes(usable)
     ]
     alt = "Importance of each parameter for AP and for images per second"
-    parts: list[Part] = [Chart(CHART, alt, panels), *_decided(usable)]
+    parts: list[Part] = [Chart(CHART, alt, panels), *_decided(found, usable)]
     parts.append(
         "How differently a parameter's values are spread over the better half of the trials and over all (PED-ANOVA, "
         "Optuna), as shares of 1 in each panel and objective. Pale: at most what 95 of 100 shuffles of the results "
@@ -63,7 +63,7 @@ def _bars(own: pd.DataFrame, objective: str) -> BarSeries:
     return BarSeries(OBJECTIVES[objective], values, faint)
 
 
-def _decided(usable: pd.DataFrame) -> list[str]:
+def _decided(found: JointFound, usable: pd.DataFrame) -> list[str]:
     """What is above chance, in a sentence for each objective."""
     told = []
     for objective, text in OBJECTIVES.items():
@@ -71,11 +71,11 @@ def _decided(usable: pd.DataFrame) -> list[str]:
         if not len(own):
             continue
         above = [
-            row["parameter"] if row["scope"] == ALL else f"{row['parameter']} of {row['scope']}"
+            row["parameter"] if row["scope"] == ALL else f"{row['parameter']} of {found.names[row['scope']]}"
             for row in own[own["importance"] > own["chance"]].to_dict(orient="records")
         ]
-        told.append(f"{text}: {enumerate_items(above) if above else 'nothing'} more than chance gives.")
-    return [" ".join(told)] if told else []
+        told.append(f"for {text} {enumerate_items(above) if above else 'nothing'}")
+    return [f"More than chance gives: {'; '.join(told)}."]
 
 
 def _left_out(found: JointFound) -> str:

@@ -17,7 +17,6 @@ from bench.analysis.joint.words import (
     link,
     speed_text,
 )
-from bench.analysis.wording import counted
 
 CHART, FILE = "pareto.png", "front.csv"
 COLUMNS = ("AP", "images/s", "optimizer", "hyperparameters", *LOADER_SETTINGS, "trial")
@@ -31,13 +30,13 @@ def front_section(found: JointFound) -> Section:
     alt = "AP on the select split against images per second of training, a point for each search trial"
     chart = Chart(CHART, alt, [_front_plot(found)])
     lost = len(found.trials) - len(found.complete)
-    missing = "every search trial has a point" if not lost else f"{counted(lost, 'search trial')} without a result not"
+    missing = f"; {lost} without a result {'has' if lost == 1 else 'have'} none" if lost else ""
     if found.single:
         told = "AP alone was searched for, at equal time: speed pays only where it makes AP."
-        return Section(title, [chart, f"Search trials, one seed each; {missing}. {told}"])
+        return Section(title, [chart, f"A point for each search trial, one seed each{missing}. {told}"])
     caption = (
-        f"Search trials, one seed each; {missing}. No trial is better in both than one on the front (the line): more "
-        "AP costs speed there. Where two points of the front are close, one seed does not tell them apart."
+        f"A point for each search trial, one seed each{missing}. The line is the front: no trial is better in both "
+        "than one on it, so that more AP costs speed there. One seed does not tell points apart that are close."
     )
     if not len(found.front):
         return Section(title, [chart, caption])
@@ -67,7 +66,7 @@ def _front_plot(found: JointFound) -> Plot:
     front = found.front
     if len(front) and not found.single:
         edge = (numbers(front["images_per_s"]).tolist(), numbers(front["ap"]).tolist())
-        series.insert(0, Series("front", *edge, Draw.FRONT))
+        series.append(Series("front", *edge, Draw.FRONT))
     chosen = [pick for pick in found.picks if np.isfinite(pick.images_per_s)]
     if chosen:
         series.append(

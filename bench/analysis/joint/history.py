@@ -23,7 +23,7 @@ def history_section(found: JointFound) -> Section:
             AP_LABEL if name == "ap" else SPEED_LABEL,
             _history_series(found, name, column),
             spans=spans,
-            zero="y",
+            whole="x",
             note="" if len(found.complete) else NOBODY,
         )
         for column, name in enumerate(names)
@@ -60,7 +60,12 @@ def hypervolume_section(found: JointFound) -> Section:
     series = [Series("hypervolume", order, areas.tolist(), Draw.STEPS)] if len(found.picks) else []
     note = ALL_ZERO if len(found.complete) else NOBODY
     plot = Plot(
-        "search trial", "hypervolume (AP x images/s)", series, spans=_fixed_span(found), note="" if series else note
+        "search trial",
+        "hypervolume (AP x images/s)",
+        series,
+        spans=_fixed_span(found),
+        whole="x",
+        note="" if series else note,
     )
     alt = "Hypervolume of the front after each number of search trials"
     return Section(
@@ -79,7 +84,8 @@ def best_so_far(found: JointFound) -> np.ndarray:
 
 
 def _fixed_span(found: JointFound) -> list[Span]:
-    return [Span(0.5, found.fixed + 0.5, "fixed points")] if found.fixed and len(found.trials) else []
+    fixed = min(found.fixed, len(found.trials))
+    return [Span(0.5, fixed + 0.5, "fixed points")] if fixed else []
 
 
 def _fixed_text(found: JointFound) -> str:

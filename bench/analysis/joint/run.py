@@ -52,10 +52,10 @@ def run_section(found: JointFound) -> Section:
 
 def _plan(found: JointFound) -> str:
     names = enumerate_items([found.names[name] for name in found.optimizers])
-    given = f", the first {found.fixed} of them given" if found.fixed else ""
+    given = f", the first {found.fixed} of them given, the others " if found.fixed else ", "
     aim = "AP" if found.single else "AP and images/s"
     return (
-        f"{counted(found.search_trials, 'search trial')} of {found.search_length}, one seed each{given}, chosen by "
+        f"{counted(found.search_trials, 'search trial')} of {found.search_length}, one seed each{given}chosen by "
         f"Optuna's TPE for {aim} over optimizer ({names}), its hyperparameters, num_workers, pin_memory and batch_size "
         f"together; then each pick with {counted(found.seeds, 'fresh seed')} of {found.confirm_length}."
     )
