@@ -112,7 +112,7 @@ def _draw_plot(axis: plt.Axes, panel: Plot) -> dict[str, Artist]:
         if which in panel.log:
             log_ticks(own)
         elif which in panel.whole:
-            own.set_major_locator(MaxNLocator(integer=True))
+            own.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if panel.note:
         note(axis, panel.note)
     shown = {series.label: _handle(series) for series in panel.series if series.label and len(series.x)}

@@ -173,7 +173,7 @@ def _title(found: JointFound, place: int) -> str:
     if held:
         return f"{_capital(enumerate_items([ROLE_WORDS[role] for role in held]))}: {named}"
     lost = enumerate_items([ROLE_WORDS[role] for role in found.picks[place].roles])
-    return f"{_capital(named)} (in the search {lost}, with fresh seeds not)"
+    return f"No longer {lost}: {named}"
 
 
 def _capital(text: str) -> str:
@@ -186,10 +186,11 @@ def _ends(found: Interval) -> dict[str, float | None]:
 
 def _nothing(found: JointFound) -> str:
     if not len(found.complete):
-        return "No search trial completed: there is nothing to recommend."
-    several = len(found.complete) > 1
-    which = f"None of the {len(found.complete)} complete search trials" if several else "The only complete search trial"
-    return f"{which} {'has' if several else 'does not have'} an AP above 0: there is nothing to recommend."
+        return "There is nothing to recommend: no search trial completed."
+    wanted = "an AP above 0" if found.single else "an AP above 0 and a speed"
+    count = len(found.complete)
+    none = f"none of the {count} complete search trials has" if count > 1 else "the only complete search trial lacks"
+    return f"There is nothing to recommend: {none} {wanted}."
 
 
 def _of_search(found: JointFound) -> str:
@@ -223,7 +224,8 @@ def _figures(found: JointFound, place: int) -> str:
     pick, fresh = found.picks[place], found.fresh[place]
     named = configuration_text(pick.settings, found.names)
     if not fresh.n:
-        return f"{named}: AP {ap_text(pick.ap)} at {speed_text(pick.images_per_s)} images/s in one trial of the search"
+        speed = "" if pd.isna(pick.images_per_s) else f" at {speed_text(pick.images_per_s)} images/s"
+        return f"{named}: AP {ap_text(pick.ap)}{speed} in one trial of the search"
     failed = f", {fresh.failed} of them without a result" if fresh.failed else ""
     return (
         f"{named}: over {counted(fresh.n, 'fresh seed')}{failed} AP {ap_interval(fresh.ap_select)} on the select split "
@@ -284,5 +286,5 @@ def _searched(found: JointFound) -> str:
     broken = {name: int(count) for name, count in counts.items() if name != COMPLETE}
     named = [f"{count} {name.replace('_', ' ')}" for name, count in sorted(broken.items())]
     without = f", {sum(broken.values())} of them without a result ({', '.join(named)})" if broken else ""
-    planned = "" if len(found.trials) >= found.search_trials else f" of {found.search_trials}"
-    return f"Searched: {len(found.trials)}{planned} {'trial' if len(found.trials) == 1 else 'trials'}{without}."
+    so_far = "" if len(found.trials) >= found.search_trials else f"{len(found.trials)} of "
+    return f"Searched: {so_far}{counted(max(len(found.trials), found.search_trials), 'trial')}{without}."

@@ -21,8 +21,8 @@ def importance_section(found: JointFound) -> Section:
     usable = frame[frame["importance"].notna()] if len(frame) else frame
     if not len(usable):
         why = sorted({str(each) for each in frame["why"]}) if len(frame) else []
-        told = f" ({enumerate_items(why)})" if why else ""
-        return Section(title, [f"Too few complete trials to say what decided{told}."])
+        told = enumerate_items(why) if why else "no trial has completed"
+        return Section(title, [f"It cannot be said: {told}."])
     panels = [
         Bars(
             "importance",
@@ -37,8 +37,8 @@ def importance_section(found: JointFound) -> Section:
     parts: list[Part] = [Chart(CHART, alt, panels), *_decided(found, usable)]
     parts.append(
         "How differently a parameter's values are spread over the better half of the trials and over all (PED-ANOVA, "
-        "Optuna), as shares of 1 in each panel and objective. Pale: at most what 95 of 100 shuffles of the results "
-        "give, so that it says nothing. Shared parameters over all complete trials, an optimizer's own over its "
+        "Optuna), as shares of 1 in each panel and objective. Pale: one of 100 shuffles of the results among the "
+        "trials gives as much, so that it says nothing. Shared parameters over all complete trials, an optimizer's own over its "
         f"trials. Unrounded: {link(FILE)}.{_left_out(found)}"
     )
     return Section(title, parts)

@@ -36,7 +36,8 @@ def front_section(found: JointFound) -> Section:
         return Section(title, [chart, f"A point for each search trial, one seed each{missing}. {told}"])
     caption = (
         f"A point for each search trial, one seed each{missing}. The line is the front: no trial is better in both "
-        "than one on it, so that more AP costs speed there. One seed does not tell points apart that are close."
+        "than one on it, so that more AP costs speed there; one with AP 0 is nothing to choose. One seed does not tell "
+        "points apart that are close."
     )
     if not len(found.front):
         return Section(title, [chart, caption])
