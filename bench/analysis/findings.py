@@ -97,6 +97,7 @@ class Plot:
         spans: Shaded parts of the x axis.
         zero: The axes that begin at 0: `x`, `y` or `xy`; the others fit what is shown.
         log: The axes that are logarithmic, named alike; what they show must be above 0.
+        whole: The axes that count, named alike: ticks at whole numbers only.
         note: Words in the panel: why it is empty, or what is odd about it.
     """
 
@@ -107,6 +108,7 @@ class Plot:
     spans: Sequence[Span] = ()
     zero: str = "y"
     log: str = ""
+    whole: str = ""
     note: str = ""
 
 

@@ -1,5 +1,7 @@
 """How numbers are said in sentences: scores with their intervals, p values, lists."""
 
+from typing import Any
+
 import pandas as pd
 
 
@@ -26,3 +28,17 @@ def p_text(value: float, alpha: float = 0.0) -> str:
 def enumerate_items(items: list[str]) -> str:
     """``a``, ``a and b``, ``a, b and c``."""
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 seed`, `5 seeds`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def value_text(value: Any) -> str:
+    """A hyperparameter's value in short: `0.0031`, `(0.9, 0.999)`, `true`, `original`."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (list, tuple)):
+        return f"({', '.join(map(value_text, value))})"
+    return f"{value:.3g}" if isinstance(value, (int, float)) else str(value)

@@ -113,8 +113,8 @@ def _estimate_text(found: "Estimate", workers: int) -> str:
 
 def size_text(spec: "StudySpec") -> str:
     """A study in one line: optimizers, trials and their budgets, network, schedule, device."""
+    from bench.analysis.wording import counted
     from bench.controls import controlled
-    from bench.report.tables import counted
     from bench.spec import CONFIRM, TUNE
 
     controls = len(controlled(spec.optimizers, spec.spaces, controls=spec.controls))

@@ -3,10 +3,11 @@
 import textwrap
 
 from bench.analysis.findings import Bullets, Chart, Code, Findings, Part, Section, Table
+from bench.analysis.wording import counted
 from bench.report.files import RECORDS, REPORT, RESULT, STUDY
 from bench.report.prose import LINE, linked, prose
 from bench.report.study_info import StudyInfo
-from bench.report.tables import counted, markdown_table
+from bench.report.tables import markdown_table
 
 
 def markdown(findings: Findings, study: StudyInfo) -> str:
@@ -41,11 +42,16 @@ def _part(part: Part) -> str:
         case Bullets(items):
             return "\n".join(map(_bullet, items))
         case Table(columns, rows):
-            return markdown_table(columns, rows)
+            return markdown_table(columns, [[_cell(cell) for cell in row] for row in rows])
         case Chart(file, alt, _):
             return f"![{alt}]({file})"
         case str():
             return prose(part)
+
+
+def _cell(text: str) -> str:
+    """On one line, without what would end the cell: messages of errors stand in tables too."""
+    return " ".join(text.split()).replace("|", r"\|")
 
 
 def _bullet(item: str) -> str:

@@ -61,7 +61,7 @@ def _annotation(axis: plt.Axes, place: tuple[float, float], name: str) -> Annota
         va="center",
         zorder=6,
         bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5},
-        arrowprops={"arrowstyle": "-", "color": "black", "linewidth": 0.9, "shrinkA": 0, "shrinkB": 7},
+        arrowprops={"arrowstyle": "-", "color": "black", "linewidth": 0.9, "shrinkA": 0, "shrinkB": 8},
     )
     shown.set_in_layout(False)
     return shown
@@ -75,7 +75,7 @@ def _candidates(here: np.ndarray, width: float, height: float, scale: float) -> 
             along, up = math.cos(angle), math.sin(angle)
             right = along * reach * scale + np.sign(round(along, 6)) * width / 2
             above = up * reach * scale + np.sign(round(up, 6)) * height / 2
-            middle = here + (right, above)
+            middle = here + np.array([right, above])
             box = Bbox.from_bounds(middle[0] - width / 2, middle[1] - height / 2, width, height)
             found.append(((right, above), box))
     return found

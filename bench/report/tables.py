@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.analysis import TimeUse
+from bench.analysis.wording import value_text
 from bench.report.cells import interval_cell, known, number_cell, p_cell
 from bench.report.result import StudyResult
 
@@ -182,20 +183,6 @@ def settings_text(settings: str, at_border: Sequence[str]) -> str:
     values = json.loads(settings)
     starred = (f"{name} {value_text(value)}{'*' if name in at_border else ''}" for name, value in values.items())
     return ", ".join(starred) or "-"
-
-
-def value_text(value: Any) -> str:
-    """A hyperparameter's value in short: `0.0031`, `(0.9, 0.999)`, `true`, `original`."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, (list, tuple)):
-        return f"({', '.join(map(value_text, value))})"
-    return f"{value:.3g}" if isinstance(value, (int, float)) else str(value)
-
-
-def counted(count: int, noun: str) -> str:
-    """`1 seed`, `5 seeds`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

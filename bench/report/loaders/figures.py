@@ -10,9 +10,9 @@ import pandas as pd
 from bench.analysis.columns import COMPLETE
 from bench.analysis.loaders_choice import USUAL_CV2_THREADS
 from bench.analysis.loaders_configurations import COMPUTE, END_TO_END
+from bench.analysis.wording import counted
 from bench.report.loaders.result import LoaderResult
 from bench.report.style import BAND_ALPHA, COLOURS, MARKERS, QUIET, RC, WIDTH, log_ticks, nothing_to_show, save
-from bench.report.tables import counted
 
 BASE = {"prefetch_factor": None, "persistent_workers": False, "start_method": None}
 """What the grid has of the settings that are tried around its best."""

@@ -8,10 +8,11 @@ import pandas as pd
 
 from bench.analysis.columns import COMPLETE
 from bench.analysis.loaders_configurations import FEW
+from bench.analysis.wording import counted
 from bench.report.cells import interval_cell, number_cell
 from bench.report.loaders.result import LoaderResult
 from bench.report.prose import linked, prose
-from bench.report.tables import counted, markdown_table
+from bench.report.tables import markdown_table
 
 REPORT, RESULT, STUDY = "report.md", "result.json", "study.toml"
 MEASUREMENTS, CONFIGURATIONS = "measurements.csv", "configurations.csv"

@@ -3,6 +3,7 @@
 import textwrap
 
 from bench.analysis import none_completed
+from bench.analysis.wording import counted
 from bench.report.files import (
     COMPARISONS,
     CURVES,
@@ -19,7 +20,6 @@ from bench.report.tables import (
     CONTROL_COLUMNS,
     PAIR_COLUMNS,
     control_rows,
-    counted,
     markdown_table,
     optimizer_rows,
     pair_rows,

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from bench.analysis.wording import counted
 from bench.record import FAULTS
 from bench.report.files import (
     BEST_SO_FAR,
@@ -22,7 +23,6 @@ from bench.report.result import LeaderSamples, StudyResult
 from bench.report.tables import (
     RUN_CHARACTERS,
     SOURCE_COLUMNS,
-    counted,
     markdown_table,
     optimizer_name_rows,
     source_rows,

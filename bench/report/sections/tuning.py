@@ -1,10 +1,11 @@
 """How the settings were found: the chosen ones, their learning rates, where training breaks, what more would bring."""
 
+from bench.analysis.wording import counted
 from bench.record import Status
 from bench.report.files import BEST_FIGURE, BEST_SO_FAR, DIVERGENCE_FIGURE, LR_FIGURE, RECORDS
 from bench.report.prose import linked, prose
 from bench.report.result import StudyResult
-from bench.report.tables import SETTINGS_COLUMNS, counted, markdown_table, settings_rows
+from bench.report.tables import SETTINGS_COLUMNS, markdown_table, settings_rows
 
 PRUNERS = {"median": "median pruner", "hyperband": "Hyperband pruner"}
 

@@ -161,8 +161,8 @@ def picks(records: pd.DataFrame, objective: str) -> list[Pick]:
 def confirmed(records: pd.DataFrame, pick: Pick) -> Confirmed:
     """What the confirm trials of a pick's configuration found."""
     trials = _of_phase(records, CONFIRM)
-    own = trials[[configuration_key(row) == pick.key for row in trials.to_dict(orient="records")]]
-    own = own.sort_values("seed", kind="stable")
+    same = [configuration_key(row) == pick.key for row in trials.to_dict(orient="records")]
+    own = trials[np.array(same, dtype=bool)].sort_values("seed", kind="stable")
     complete = (own["status"] == COMPLETE).to_numpy(bool)
     speeds = numbers(own["images_per_s"])[complete]
     on_select = score(own, "ap_select").to_numpy()

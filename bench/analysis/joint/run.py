@@ -1,0 +1,105 @@
+"""What a joint study ran, what of it failed and why, and what it cannot say."""
+
+import numpy as np
+import pandas as pd
+
+from bench.analysis.columns import COMPLETE, numbers
+from bench.analysis.findings import Bullets, Section, Table
+from bench.analysis.joint.found import JointFound
+from bench.analysis.joint.picks import SEARCH
+from bench.analysis.wording import counted, enumerate_items
+
+COLUMNS = ("phase", "status", "why", "trials", "optimizers", "batch_size", "num_workers")
+MUCH_MORE = 1.1
+"""Times as many images that one batch size saw as another: worth a word."""
+
+
+def failure_section(found: JointFound) -> Section:
+    """What failed and why, search and confirm trials."""
+    records = found.records
+    broken = records[records["status"] != COMPLETE] if len(records) else records
+    if not len(broken):
+        return Section("What failed and why", ["None: every trial completed." if len(records) else "None yet."])
+    why = broken["error"].fillna("").astype(str) if "error" in broken else pd.Series("", index=broken.index)
+    rows = [
+        [
+            str(phase),
+            str(status).replace("_", " "),
+            reason or "-",
+            str(len(own)),
+            enumerate_items(sorted({found.names.get(str(name), str(name)) for name in own["optimizer"]})),
+            *(
+                enumerate_items([str(int(each)) for each in sorted(own[name].unique())])
+                for name in ("batch_size", "num_workers")
+            ),
+        ]
+        for (phase, status, reason), own in broken.assign(error=why).groupby(["phase", "status", "error"], sort=True)
+    ]
+    rows.sort(key=lambda row: (row[0] != SEARCH, -int(row[3]), row[1], row[2]))
+    return Section("What failed and why", [Table(COLUMNS, rows)])
+
+
+def run_section(found: JointFound) -> Section:
+    """What was run, on what, and what of it is shared."""
+    rows = found.records
+    if not len(rows):
+        return Section("What was run", [f"{_plan(found)} {found.data[0].upper()}{found.data[1:]}."])
+    first = rows.iloc[0]
+    network, size, device = (first.get(name, "-") for name in ("network", "size", "device"))
+    where = f"Network {network} at {size} px, {found.data}, on {device}."
+    return Section("What was run", [f"{_plan(found)} {where}{_at_once(found)}"])
+
+
+def _plan(found: JointFound) -> str:
+    names = enumerate_items([found.names[name] for name in found.optimizers])
+    given = f", the first {found.fixed} of them given, the others " if found.fixed else ", "
+    aim = "AP" if found.single else "AP and images/s"
+    return (
+        f"{counted(found.search_trials, 'search trial')} of {found.search_length}, one seed each{given}chosen by "
+        f"Optuna's TPE for {aim} over optimizer ({names}), its hyperparameters, num_workers, pin_memory and batch_size "
+        f"together; then each pick with {counted(found.seeds, 'fresh seed')} of {found.confirm_length}."
+    )
+
+
+def _at_once(found: JointFound) -> str:
+    if not found.shared_machine:
+        return ""
+    where = f" on {found.hosts} machines" if found.hosts > 1 else ""
+    return f" Up to {counted(found.most_at_once, 'trial')} ran at once{where}: images/s are of a shared machine."
+
+
+def limits_section(found: JointFound) -> Section:
+    """What this is good for and what it cannot say."""
+    return Section(
+        "What this is good for, and what it cannot say",
+        [
+            Bullets(
+                [
+                    "It finds settings that work well together on this machine, with few trials, and what AP costs "
+                    "in speed.",
+                    "It cannot say that one optimizer is better than another: the sampler gave more trials to what "
+                    "looked good early, with one seed each. That question is `posebench study optimizers`.",
+                    "Images/s are measured once a trial. Loader settings alone, with repeats and intervals: `posebench "
+                    "study loaders`.",
+                    "AP in the search is the best of many single seeds. Rely on the fresh seeds.",
+                    *_images_seen(found),
+                ]
+            )
+        ],
+    )
+
+
+def _images_seen(found: JointFound) -> list[str]:
+    """A word where equal steps showed some trials more images than others."""
+    rows = found.complete
+    steps = numbers(rows["steps_done"])
+    if not len(rows) or not np.isfinite(steps).all() or np.ptp(steps) > 0:
+        return []
+    batches = numbers(rows["batch_size"])
+    small, large = float(batches.min()), float(batches.max())
+    if large < MUCH_MORE * small:
+        return []
+    return [
+        f"All trials took {int(steps[0])} steps, so a batch of {int(large)} showed a network {large / small:.3g} times "
+        f"as many images as one of {int(small)}: AP at equal steps favours large batches."
+    ]
