@@ -1,7 +1,7 @@
 """A joint study as data: JointSpec, one search over optimizer, its hyperparameters and the loader's settings."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -11,8 +11,8 @@ from bench.study_base import StudyBase
 from posemodel.config import MIN_SIZE, Precision, Schedule
 
 JOINT: Literal["joint"] = "joint"
-Objective = Literal["ap-and-images-per-s", "ap-at-time"]
-BOTH: Objective = "ap-and-images-per-s"
+Objective = Literal["ap-and-speed", "ap-at-time"]
+BOTH: Objective = "ap-and-speed"
 AT_TIME: Objective = "ap-at-time"
 SamplerName = Literal["tpe", "random", "quasi-random"]
 AXES = ("num_workers", "pin_memory", "batch_size")
@@ -51,7 +51,7 @@ class JointSpec(StudyBase):
     startup_trials: int = Field(default=10, ge=1)
     """Trials before TPE goes by what it has seen; until then it chooses by chance."""
     images: int | None = Field(default=None, ge=1)
-    """Images that each trial trains on, whatever its batch size: the budget of `ap-and-images-per-s`."""
+    """Images that each trial trains on, whatever its batch size: the budget of `ap-and-speed`."""
     seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Seconds of training of each trial, evaluation not counted: the budget of `ap-at-time`."""
     seeds: int = Field(default=3, ge=1)
@@ -112,7 +112,9 @@ class JointSpec(StudyBase):
             settings = settings | {name: Setting(None, f"{objective.origin} (objective)")}
         if device != "cuda" and pinned.value is not None and True in pinned.value:
             settings = settings | {"pin_memory": Setting((False,), f"device {device}: pinning has no effect there")}
-            fixed = tuple(each | ({"pin_memory": False} if "pin_memory" in each else {}) for each in settings["fixed"].value)
+            fixed = tuple(
+                each | ({"pin_memory": False} if "pin_memory" in each else {}) for each in settings["fixed"].value
+            )
             settings = settings | {"fixed": Setting(fixed, settings["fixed"].origin)}
         return settings
 
@@ -129,7 +131,20 @@ class JointSpec(StudyBase):
         """The budget of a trial in words."""
         return f"{self.images:,} images" if self.images is not None else f"{self.seconds:g} s of training"
 
+    def size_text(self) -> str:
+        """The study in one line."""
+        loader = ", ".join(f"{axis} {_listed(getattr(self, axis))}" for axis in AXES)
+        return (
+            f"{self.trials} trials of {self.length_text()} ({self.sampler}; {len(self.fixed)} given) over "
+            f"{_listed(self.optimizers)} and {loader}; the picks with {self.seeds} fresh seeds each; {self.network} at "
+            f"{self.size} px, on {self.device}"
+        )
+
     @classmethod
     def of_identity(cls, identity: Mapping[str, Any], data: Any) -> "JointSpec":
         """The study of an identity, its data set in this folder."""
         return cls.stored({**identity, "data": data})
+
+
+def _listed(values: Sequence[Any]) -> str:
+    return ", ".join(str(value).lower() if isinstance(value, bool) else str(value) for value in values)

@@ -147,13 +147,14 @@ def _as_entry(trial: FrozenTrial) -> Entry:
     else:
         state = trial.user_attrs.get(STATUS, str(Status.FAILED))
     owner = trial.user_attrs.get(OWNER) or {"host": "", "pid": 0}
+    train = spec.get("train", {})  # a place of a search has none before it is chosen what is tried there
     return Entry(
         trial_id=trial.user_attrs[TRIAL_ID],
         phase=spec["phase"],
-        optimizer=spec["optimizer"],
-        seed=spec["train"]["seed"],
-        steps=spec["train"]["steps"],
-        seconds=spec["train"].get("seconds"),
+        optimizer=spec.get("optimizer", ""),
+        seed=train.get("seed", spec["index"]),
+        steps=train.get("steps"),
+        seconds=train.get("seconds"),
         state=state,
         since=trial.datetime_start.timestamp() if trial.datetime_start else None,
         host=owner["host"],

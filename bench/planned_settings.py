@@ -4,7 +4,7 @@ command line > environment (POSEBENCH_*) > study file > preset > default
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -120,3 +120,15 @@ def _checked(study: type[StudyBase], name: str, value: Any, origin: str) -> Sett
     if name != SPACES:
         return setting
     return Setting(setting.value, origin, dict.fromkeys(setting.value, origin))
+
+
+def given_by_name(texts: Iterable[str]) -> dict[str, str]:
+    """`NAME=VALUE` texts as settings; SettingsError where one is something else, or a name comes twice."""
+    found: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = (part.strip() for part in text.partition("="))
+        name = name.replace("-", "_")
+        if not equals or not name or name in found:
+            raise SettingsError(f"--set {text!r}: must be NAME=VALUE, each name once.")
+        found[name] = value
+    return found

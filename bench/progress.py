@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
 from statistics import fmean, median
-from typing import Any
+from typing import Any, ClassVar
 
 from bench.controls import control_name, controlled
 from bench.record import FAULTS, Status
@@ -39,6 +39,7 @@ class Size:
     """What has a default here was unknown to earlier versions, and did not exist in their studies."""
     spaces: Mapping[str, Any] = field(default_factory=dict)
     """Tuning spaces: a control may hang on what they fix."""
+    phases: ClassVar[tuple[str, ...]] = PHASES
 
     @classmethod
     def of(cls, identity: Mapping[str, Any]) -> "Size":
@@ -55,7 +56,7 @@ class Size:
         """The size of a study."""
         return cls.of(spec.identity())
 
-    def each(self, phase: Phase) -> int:
+    def each(self, phase: str) -> int:
         """Trials of a phase for each optimizer."""
         return self.trials if phase == TUNE else self.seeds
 
@@ -77,7 +78,7 @@ class Size:
         """The optimizers that have a control."""
         return controlled(self.optimizers, self.spaces, controls=self.controls)
 
-    def planned_of(self, phase: Phase) -> int:
+    def planned_of(self, phase: str) -> int:
         """Trials of a phase; controls run in the confirm phase."""
         return self.each(phase) * (len(self.optimizers) + (len(self.controlled) if phase == CONFIRM else 0))
 
@@ -85,6 +86,39 @@ class Size:
     def planned(self) -> int:
         """Trials of all phases, those that are not enqueued yet included."""
         return sum(self.planned_of(phase) for phase in PHASES)
+
+
+@dataclass(frozen=True)
+class PlanSize:
+    """How much a study of a planned kind is, as far as its plan stands in the ledger: later phases hang on records."""
+
+    study: str
+    kind: str
+    preset: str
+    optimizers: tuple[str, ...]
+    """Those of its settings, in their order; empty where it has none."""
+    plan: Mapping[str, int]
+    """Trials of each phase."""
+
+    @classmethod
+    def of(cls, identity: Mapping[str, Any], plan: Mapping[str, int]) -> "PlanSize":
+        """The size of a study by its identity and what of its plan is known."""
+        optimizers = tuple(identity.get("optimizers", ()))
+        return cls(identity["name"], identity["kind"], identity["preset"], optimizers, plan)
+
+    @property
+    def phases(self) -> tuple[str, ...]:
+        """In order."""
+        return tuple(self.plan)
+
+    def planned_of(self, phase: str) -> int:
+        """Trials of a phase."""
+        return self.plan.get(phase, 0)
+
+    @property
+    def planned(self) -> int:
+        """Trials of all phases that are planned."""
+        return sum(self.plan.values())
 
 
 @dataclass(frozen=True)
@@ -143,7 +177,7 @@ class InHand:
 class Progress:
     """A study at one moment."""
 
-    size: Size
+    size: Size | PlanSize
     done: Mapping[str, Done] = field(default_factory=dict)
     """By trial id."""
     in_hand: Mapping[str, InHand] = field(default_factory=dict)
@@ -156,20 +190,22 @@ class Progress:
     """Trials that can run at once in the processes that work on it now."""
     last_active: float | None = None
     """Seconds since the epoch; None: never."""
+    ended_whole: bool = True
+    """Whether no further phase is to come; only the study itself knows, where its plan hangs on records."""
 
     @property
     def status(self) -> str:
         """`running`, `unfinished` (nobody works on it), or `complete`."""
         if self.active:
             return "running"
-        return "complete" if len(self.done) >= self.size.planned else "unfinished"
+        return "complete" if len(self.done) >= self.size.planned and self.ended_whole else "unfinished"
 
     @property
     def waiting(self) -> int:
         """Trials that nobody runs: those of dead workers, and those not enqueued yet, included."""
         return max(self.size.planned - len(self.done) - len(self.in_hand), 0)
 
-    def ended(self, phase: Phase) -> int:
+    def ended(self, phase: str) -> int:
         """Trials of a phase that have ended, however."""
         return sum(trial.phase == phase for trial in self.done.values())
 
@@ -213,14 +249,45 @@ class OptimizerProgress:
     pruned: int
 
 
-def by_optimizer(progress: Progress) -> list[OptimizerProgress]:
+@dataclass(frozen=True)
+class TriedProgress:
+    """One row of the table of a planned kind's study: an optimizer, and what its trials have come to."""
+
+    name: str
+    done: int
+    best_ap: float | None
+    """Of a complete trial."""
+    best_images_per_s: float | None
+    running: int
+    diverged: int
+    failed: int
+
+
+def by_optimizer(progress: Progress) -> list[OptimizerProgress] | list[TriedProgress]:
     """The optimizers in the study's order, each with its share of the progress; then the controls."""
     size = progress.size
-    controls = [_row(progress, control_name(name), tune_planned=0) for name in size.controlled]
-    return [_row(progress, name, tune_planned=size.trials) for name in size.optimizers] + controls
+    if isinstance(size, PlanSize):
+        seen = {trial.optimizer for trial in (*progress.done.values(), *progress.in_hand.values())}
+        return [_tried(progress, name) for name in (*size.optimizers, *sorted(seen - {*size.optimizers, ""}))]
+    controls = [_row(progress, size, control_name(name), tune_planned=0) for name in size.controlled]
+    return [_row(progress, size, name, tune_planned=size.trials) for name in size.optimizers] + controls
 
 
-def _row(progress: Progress, name: str, *, tune_planned: int) -> OptimizerProgress:
+def _tried(progress: Progress, name: str) -> TriedProgress:
+    done = [trial for trial in progress.done.values() if trial.optimizer == name]
+    complete = [trial for trial in done if trial.status == Status.COMPLETE]
+    return TriedProgress(
+        name=name,
+        done=len(done),
+        best_ap=max((trial.ap for trial in complete if trial.ap is not None), default=None),
+        best_images_per_s=max((trial.images_per_s for trial in complete if trial.images_per_s), default=None),
+        running=sum(trial.optimizer == name for trial in progress.in_hand.values()),
+        diverged=sum(trial.status == Status.DIVERGED for trial in done),
+        failed=sum(trial.status in FAULTS for trial in done),
+    )
+
+
+def _row(progress: Progress, size: Size, name: str, *, tune_planned: int) -> OptimizerProgress:
     done = [trial for trial in progress.done.values() if trial.optimizer == name]
     tune = [trial for trial in done if trial.phase == TUNE]
     confirm = [trial for trial in done if trial.phase == CONFIRM]
@@ -234,7 +301,7 @@ def _row(progress: Progress, name: str, *, tune_planned: int) -> OptimizerProgre
         tune_planned=tune_planned,
         best_tune_ap=max(tuned, default=None),
         confirm_done=len(confirm),
-        confirm_planned=progress.size.seeds,
+        confirm_planned=size.seeds,
         mean_confirm_ap=fmean(scores) if scores else None,
         images_per_s=median(speeds) if speeds else None,
         running=sum(trial.optimizer == name for trial in progress.in_hand.values()),
@@ -244,16 +311,19 @@ def _row(progress: Progress, name: str, *, tune_planned: int) -> OptimizerProgre
     )
 
 
-def trial_seconds(size: Size, phase: Phase, done: Sequence[Done]) -> float | None:
+def trial_seconds(size: Size | PlanSize, phase: str, done: Sequence[Done]) -> float | None:
     """How long a trial of a phase takes, by those that have ended; None where nothing is known.
 
     The mean over the phase, trials that diverged early included: the rest will have its share of them. Before the first
     confirm trial has ended: the complete tune trials, their training scaled by the budget, their evaluation by the
-    number of evaluations.
+    number of evaluations; in a planned kind, where budgets are equal, all trials so far.
     """
     own = [trial.seconds for trial in done if trial.phase == phase and trial.seconds is not None]
     if own:
         return fmean(own)
+    if isinstance(size, PlanSize):
+        known = [trial.seconds for trial in done if trial.seconds is not None]
+        return fmean(known) if known else None
     if phase == TUNE:
         return None
     longer = size.length(CONFIRM) / size.length(TUNE)
@@ -280,7 +350,7 @@ def seconds_left(progress: Progress, now: float) -> float | None:
     done = list(progress.done.values())
     workers = max(progress.workers, len(progress.in_hand), 1)
     total = 0.0
-    for phase in PHASES:
+    for phase in progress.size.phases:
         running = [trial for trial in progress.in_hand.values() if trial.phase == phase]
         waiting = max(progress.size.planned_of(phase) - progress.ended(phase) - len(running), 0)
         if not waiting and not running:

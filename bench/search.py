@@ -43,6 +43,7 @@ def choose(ledger: Ledger, key: int, slot: Slot, spec: JointSpec) -> TrialSpec:
     study = optuna.load_study(
         study_name=ledger.study_name, storage=ledger.storage, sampler=make_sampler(spec, slot.index)
     )
+    study.get_trials(deepcopy=False)  # Optuna's cache takes parameters only of trials that it has seen
     asked = optuna.trial.Trial(study, key)
     made = {}
     shared = shared_choices(spec)

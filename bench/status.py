@@ -5,17 +5,20 @@ that only one of them knows is shown by what that one says.
 """
 
 import difflib
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 from bench import tracking_view
 from bench.ledger_view import LOST, RUNNING, WAITING, Look, look
+from bench.loader_spec import LOADERS
 from bench.progress import (
     MS,
-    PHASES,
     Done,
     InHand,
+    PlanSize,
     Progress,
     Size,
     by_optimizer,
@@ -23,9 +26,11 @@ from bench.progress import (
     seconds_left,
 )
 from bench.record import Status
-from bench.spec import Phase
 from bench.tracking import Tracker
 from posemodel.errors import SettingsError
+
+OPTIMIZERS = "optimizers"
+"""The kind whose plan is known whole from its settings."""
 
 
 class Watcher:
@@ -46,7 +51,7 @@ class Watcher:
         found = []
         for name, document in documents.items():
             try:
-                found.append(self._progress(Size.of(document), looks.get(name)))
+                found.append(self._progress(_size(document, looks.get(name)), looks.get(name)))
             except SettingsError as error:
                 self.trouble = str(error)
         return sorted(found, key=lambda progress: (-(progress.last_active or 0.0), progress.size.study))
@@ -56,21 +61,21 @@ class Watcher:
         self.trouble = ""
         looks = look(self.storage_url)
         if name in looks:
-            return self._progress(Size.of(looks[name].identity), looks[name])
+            return self._progress(_size(looks[name].identity, looks[name]), looks[name])
         documents = self._documents()
         if name in documents:
-            return self._progress(Size.of(documents[name]), None)
+            return self._progress(_size(documents[name], None), None)
         raise SettingsError(_unknown(name, sorted({*looks, *documents}), self.storage_url, self.tracking_uri))
 
     def _documents(self) -> dict[str, dict[str, object]]:
         try:
             found = tracking_view.studies(self.tracking_uri)
-            return {name: document for name, document in found.items() if document.get("kind") == "optimizers"}
+            return {name: document for name, document in found.items() if document.get("kind") != LOADERS}
         except SettingsError as error:
             self.trouble = str(error)
             return {}
 
-    def _progress(self, size: Size, found: Look | None) -> Progress:
+    def _progress(self, size: Size | PlanSize, found: Look | None) -> Progress:
         entries = found.entries if found is not None else []
         ended = frozenset(entry.trial_id for entry in entries if entry.state not in (WAITING, RUNNING, LOST))
         done, last_record = self._recorded(size.study, ended, everything=found is None)
@@ -103,7 +108,16 @@ class Watcher:
             active=found is not None and found.active,
             workers=found.workers if found is not None else 0,
             last_active=max((time for time in times if time is not None), default=None),
+            ended_whole=isinstance(size, Size) or self._finished(size.study),
         )
+
+    def _finished(self, study: str) -> bool:
+        """Whether MLflow says that a study has ended, its report included; False where it is out of reach."""
+        try:
+            return Tracker(self.tracking_uri, study, create=False).finished()
+        except SettingsError as error:
+            self.trouble = str(error)
+            return False
 
     def _recorded(self, study: str, ended: frozenset[str], *, everything: bool) -> tuple[dict[str, Done], float | None]:
         """Records by trial id, and when the last one was made; read again once another trial has ended."""
@@ -119,6 +133,13 @@ class Watcher:
             self._results[study] = (ended, recorded(rows), max((row["ended_ms"] / MS for row in rows), default=None))
         _, done, last = self._results[study]
         return dict(done), last
+
+
+def _size(document: Mapping[str, Any], found: Look | None) -> Size | PlanSize:
+    """What is known of a study's size; of a planned kind, what stands in the ledger."""
+    if document.get("kind", OPTIMIZERS) == OPTIMIZERS:
+        return Size.of(document)
+    return PlanSize.of(document, Counter(entry.phase for entry in found.entries) if found is not None else {})
 
 
 def _unknown(name: str, names: list[str], storage_url: str, tracking_uri: str) -> str:
@@ -153,7 +174,7 @@ def status_document(progress: Progress, now: float) -> dict[str, Any]:
     return {
         **_head(progress),
         "trials": _counts(progress, None) | {"lost": progress.lost},
-        "phases": {phase: _counts(progress, phase) for phase in PHASES},
+        "phases": {phase: _counts(progress, phase) for phase in progress.size.phases},
         "optimizers": [asdict(row) for row in by_optimizer(progress)],
         "running": [
             {
@@ -179,7 +200,7 @@ def _head(progress: Progress) -> dict[str, Any]:
     return {"study": size.study, "kind": size.kind, "preset": size.preset, "status": progress.status}
 
 
-def _counts(progress: Progress, phase: Phase | None) -> dict[str, int]:
+def _counts(progress: Progress, phase: str | None) -> dict[str, int]:
     """Trials of a phase (None: of the study) by what has become of them."""
     done = [trial for trial in progress.done.values() if phase is None or trial.phase == phase]
     running = sum(phase is None or trial.phase == phase for trial in progress.in_hand.values())

@@ -46,6 +46,10 @@ class StudyBase(Settings):
         """Its settings with those resolved that hang on each other, or on the device; before it is built."""
         return settings
 
+    def size_text(self) -> str:
+        """The study in one line."""
+        return f"a study of kind {self.kind}"
+
     def identity(self) -> dict[str, Any]:
         """What makes this study itself: all fields but the folder in which the data stands."""
         return self.model_dump(mode="json", exclude={"data"})

@@ -12,8 +12,10 @@ from bench.cli import (
     data,
     evaluate,
     info,
+    joint,
     loaders,
     networks,
+    planned,
     predict,
     report,
     speed,
@@ -25,6 +27,7 @@ from bench.cli import (
 )
 from bench.execute import interruption
 from bench.execute.interruption import INTERRUPTED
+from bench.kinds import PLANNED
 from posemodel import __version__
 from posemodel.errors import PosemodelError, SettingsError
 from posemodel.launch import is_first
@@ -43,6 +46,9 @@ app = typer.Typer(
 app.add_typer(data.app, name="data")
 app.add_typer(study.app, name="study")
 study.app.command("loaders")(loaders.loaders)
+study.app.command("joint")(joint.joint)
+for name in {*PLANNED} - {joint.KIND}:
+    study.app.command(name)(planned.command(name))
 study.app.command("list")(study_status.list_studies)
 study.app.command("status")(study_status.status)
 app.add_typer(loaders.app, name="loader")

@@ -8,12 +8,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bench.progress import PHASES, InHand, OptimizerProgress, Progress, by_optimizer, seconds_left
+from bench.progress import InHand, OptimizerProgress, PlanSize, Progress, TriedProgress, by_optimizer, seconds_left
 from bench.record import FAULTS, Status
 
 IN_HAND_SHOWN = 4
 """Lines of trials in hand; of more workers, the rest is counted."""
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400
+_OPTIMIZERS_COLUMNS = ("tune", "best AP", "confirm", "mean AP", "images/s")
 STOPPING = "stopping: the trials in hand go back (Ctrl-C again: end at once)"
 
 
@@ -63,7 +64,7 @@ def duration_text(seconds: float) -> str:
 def phase_lines(progress: Progress) -> list[str]:
     """A line for each phase: done, and of those diverged, pruned and failed, running, waiting."""
     lines = []
-    for phase in PHASES:
+    for phase in progress.size.phases:
         done = [trial for trial in progress.done.values() if trial.phase == phase]
         running = sum(trial.phase == phase for trial in progress.in_hand.values())
         planned = progress.size.planned_of(phase)
@@ -113,25 +114,31 @@ def _state(progress: Progress) -> str:
 def _table(progress: Progress) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("optimizer", overflow="fold")
-    for name in ("tune", "best AP", "confirm", "mean AP", "images/s", "now", "diverged", "failed"):
+    own = ("trials", "best AP", "best images/s") if isinstance(progress.size, PlanSize) else _OPTIMIZERS_COLUMNS
+    for name in (*own, "now", "diverged", "failed"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in by_optimizer(progress):
         table.add_row(*_cells(row))
     return table
 
 
-def _cells(row: OptimizerProgress) -> list[str]:
+def _cells(row: OptimizerProgress | TriedProgress) -> list[str]:
+    ends = [str(row.running or "-"), str(row.diverged or "-"), str(row.failed or "-")]
+    if isinstance(row, TriedProgress):
+        return [row.name, str(row.done or "-"), _ap(row.best_ap), _speed(row.best_images_per_s), *ends]
     return [
         row.name,
         f"{row.tune_done}/{row.tune_planned}" if row.tune_planned else "-",
         _ap(row.best_tune_ap),
         f"{row.confirm_done}/{row.confirm_planned}",
         _ap(row.mean_confirm_ap),
-        "-" if row.images_per_s is None else f"{row.images_per_s:.1f}",
-        str(row.running or "-"),
-        str(row.diverged or "-"),
-        str(row.failed or "-"),
+        _speed(row.images_per_s),
+        *ends,
     ]
+
+
+def _speed(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
 
 
 def _ap(value: float | None) -> str:

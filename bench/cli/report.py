@@ -17,6 +17,7 @@ def report(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Analyse the records of a study again and write reports/STUDY/report.md."""
+    from bench.kinds import PLANNED
     from bench.loader_spec import LOADERS
     from bench.locks import alone_on
     from bench.report.sections.answer import unfinished
@@ -27,8 +28,12 @@ def report(
     places = study_places()
     tracker = Tracker(places.tracking_uri, study, create=False)
     folder = places.reports / study
-    if tracker.study_document()["kind"] == LOADERS:
+    kind = tracker.study_document()["kind"]
+    if kind == LOADERS:
         _of_loaders(tracker, folder, as_json=as_json)
+        return
+    if kind in PLANNED:
+        _of_planned(kind, tracker, folder, as_json=as_json)
         return
     result = load_result(tracker)
     with alone_on(folder):  # the study itself may be writing it
@@ -54,3 +59,15 @@ def _of_loaders(tracker: "StudyRuns", folder: Path, *, as_json: bool) -> None:
         print_json(result.document(path.as_posix()))
     else:
         show_loader_result(result, path)
+
+
+def _of_planned(kind: str, tracker: "StudyRuns", folder: Path, *, as_json: bool) -> None:
+    from bench.cli.planned import show
+    from bench.kinds import planned_kind
+    from bench.locks import alone_on
+    from bench.report.findings_write import write_findings_report
+
+    result = planned_kind(kind).load(tracker)
+    with alone_on(folder):
+        path = write_findings_report(result.findings, result.info, folder)
+    show(result, path, as_json=as_json)

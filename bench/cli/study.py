@@ -104,8 +104,8 @@ def optimizers(
         "data": data,
         "network": network,
         "size": size,
-        "optimizers": _parts(optimizers),
-        "spaces": _spaces(space),
+        "optimizers": parts_of(optimizers),
+        "spaces": spaces_given(space),
         "trials": trials,
         "seeds": seeds,
         "batch_size": batch_size,
@@ -115,7 +115,7 @@ def optimizers(
         "tune_steps": tune_steps,
         "seconds": seconds,
         "tune_seconds": tune_seconds,
-        "schedule": _parts(schedule) if schedule is not None and "," in schedule else schedule,
+        "schedule": parts_of(schedule) if schedule is not None and "," in schedule else schedule,
         "pruner": pruner,
         "controls": controls,
         "weight_decay": weight_decay,
@@ -182,12 +182,12 @@ def _run(
             raise SystemExit(INTERRUPTED) from None
 
 
-def _parts(text: str | None) -> list[str] | None:
+def parts_of(text: str | None) -> list[str] | None:
     """The names of a list separated by commas."""
     return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _spaces(texts: list[str] | None) -> dict[str, Any] | None:
+def spaces_given(texts: list[str] | None) -> dict[str, Any] | None:
     """Spaces by optimizer, as in a study file."""
     if not texts:
         return None

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from bench.progress import Done, InHand, Progress
+from bench.progress import Done, InHand, PlanSize, Progress
 from bench.record import Record
 
 
@@ -79,7 +79,10 @@ def after(progress: Progress, event: Event) -> Progress:
     """Where the study stands after an event."""
     match event:
         case PhaseBegan():
-            return replace(progress, done=event.done, in_hand={})
+            size = progress.size
+            if isinstance(size, PlanSize):
+                size = replace(size, plan={**size.plan, event.phase: event.planned})
+            return replace(progress, size=size, done=event.done, in_hand={})
         case TrialBegan():
             return progress.with_in_hand(event.trial)
         case TrialStepped():

@@ -1,0 +1,114 @@
+"""The verbs of planned kinds: what they have in common, and the verb of a kind that has no flags of its own."""
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bench.cli.data import make_default_data
+from bench.cli.output import log, log_left_out, print_json, print_table
+from bench.cli.study import DONE_WITH_FAULTS, study_places
+from bench.execute.interruption import INTERRUPTED
+
+if TYPE_CHECKING:
+    from bench.kinds.planned import PlannedResult
+
+
+def run_kind(
+    name: str,
+    command_line: Mapping[str, Any],
+    study: Path | None,
+    preset: str | None,
+    *,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Run a study of a planned kind before the eyes of whoever waits, and show what it found."""
+    began = time.time()
+    from bench.cli.live import shown
+    from bench.kinds import planned_kind
+    from bench.progress import PlanSize, Progress
+
+    kind, places = planned_kind(name), study_places()
+    prepared = kind.prepare(command_line, study, preset, None if dry_run else make_default_data, log_left_out)
+    spec = prepared.spec
+    if dry_run:
+        _show_plan(kind.phases[0](spec, _no_records()), spec, prepared.workers, as_json=as_json)
+        return
+    log(f"study {spec.name}: {spec.size_text()}")
+    size = PlanSize.of(spec.identity(), {})
+    with shown(Progress(size, active=True, workers=prepared.workers, ended_whole=False)) as display:
+        try:
+            result, report = kind.run(prepared, places, on_event=display.on_event, began=began)
+        except KeyboardInterrupt:
+            done = len(display.progress.done)
+            display.say(f"posebench: interrupted; {done} trials are recorded, the same command goes on.")
+            raise SystemExit(INTERRUPTED) from None
+    show(result, report, as_json=as_json)
+    if result.faults:
+        raise typer.Exit(DONE_WITH_FAULTS)
+
+
+def show(result: "PlannedResult", report: Path, *, as_json: bool) -> None:
+    """The main table, the answer and the lines to paste; or the JSON document."""
+    if as_json:
+        print_json(result.document(report.as_posix()))
+        return
+    table = result.findings.main_table()
+    if table is not None:
+        print_table(table.columns, table.rows, title=result.info.name)
+    print(result.findings.answer)
+    print(f"Report: {report.as_posix()}")
+
+
+def _no_records() -> Any:
+    import pandas as pd
+
+    return pd.DataFrame()
+
+
+def _show_plan(plan: Any, spec: Any, workers: int, *, as_json: bool) -> None:
+    """What would be run, as far as it is decided before it runs."""
+    if as_json:
+        print_json(
+            {
+                "study": spec.name,
+                "kind": spec.kind,
+                "preset": spec.preset,
+                "status": "planned",
+                "spec": spec.model_dump(mode="json"),
+                "workers": workers,
+                "plan": [each.model_dump(mode="json") for each in plan],
+            }
+        )
+        return
+    print(f"{spec.name}: {spec.size_text()}: {len(plan)} trials in the first phase. Nothing was run.")
+
+
+def command(name: str) -> Callable[..., None]:
+    """The verb of a kind: settings are given by their names."""
+
+    def run(
+        study: Annotated[
+            Path | None, typer.Option("--study", metavar="FILE", help="A TOML study file, over the preset.")
+        ] = None,
+        data: Annotated[Path | None, typer.Option("--data", metavar="DIR", help="COCO layout.")] = None,
+        preset: Annotated[str | None, typer.Option("--preset", help="smoke, small or full.")] = None,
+        given: Annotated[
+            list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any setting of the kind; repeatable.")
+        ] = None,
+        name_: Annotated[str | None, typer.Option("--name", help="Default: kind-preset-data folder.")] = None,
+        device: Annotated[str | None, typer.Option("--device", help="auto, cuda, mps or cpu.")] = None,
+        workers: Annotated[int | None, typer.Option("--workers", min=1, help="Trials that run at once.")] = None,
+        dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+        as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    ) -> None:
+        from bench.planned_settings import given_by_name
+
+        common = {"data": data, "name": name_, "device": device, "workers": workers}
+        run_kind(name, given_by_name(given or ()) | common, study, preset, dry_run=dry_run, as_json=as_json)
+
+    run.__doc__ = f"Run a study of kind {name}. Interrupted, the same command goes on."
+    return run

@@ -1,0 +1,83 @@
+"""The joint kind: a search in the ledger, then its picks with fresh seeds; put together from trials and analysis."""
+
+import json
+from collections.abc import Sequence
+
+import pandas as pd
+
+from bench.analysis.findings import Findings
+from bench.analysis.joint import Pick, joint_findings, picks
+from bench.importances import Observed, importances
+from bench.joint_plan import Picked, plan_confirm, plan_search
+from bench.joint_spec import AXES, JointSpec
+from bench.kinds.planned import PlannedKind
+from bench.optimizers import optimizer_entry
+from bench.optimizers.line import optimizer_line
+from bench.record import Status
+from bench.search_space import OPTIMIZER, choices_made, distributions
+from bench.space import Value
+from bench.spec import SEARCH, Planned
+
+
+def confirm(spec: JointSpec, records: pd.DataFrame) -> Sequence[Planned]:
+    """The picks' trials with fresh seeds; none where the search found nothing."""
+    return plan_confirm(spec, [picked(pick) for pick in picks(records, spec.objective)])
+
+
+def picked(pick: Pick) -> Picked:
+    """A pick as a configuration."""
+    settings = dict(pick.settings)
+    optimizer, loader = str(settings.pop(OPTIMIZER)), {axis: settings.pop(axis) for axis in AXES}
+    return Picked(optimizer, {name: _value(value) for name, value in settings.items()}, loader)
+
+
+def _value(value: object) -> Value:
+    return tuple(value) if isinstance(value, list) else value  # type: ignore[return-value]
+
+
+def observed(spec: JointSpec, records: pd.DataFrame) -> list[Observed]:
+    """The complete search trials with what each chose from which distributions."""
+    found = []
+    search = records[(records["phase"] == SEARCH) & (records["status"] == Status.COMPLETE)] if len(records) else records
+    for row in search.to_dict(orient="records"):
+        name = row["optimizer"]
+        values = {key: _value(value) for key, value in json.loads(row["hyperparameters"]).items()}
+        made = choices_made(spec, name, values, {axis: row[axis] for axis in AXES})
+        own = {key.removeprefix(f"{name}."): value for key, value in made.items() if key.startswith(f"{name}.")}
+        shared = {key: made[key] for key in (OPTIMIZER, *AXES)}
+        drawn = {key.removeprefix(f"{name}."): each for key, each in distributions(spec, name).items()}
+        found.append(Observed(name, shared, own, drawn, [row[objective] for objective in spec.objectives]))
+    return found
+
+
+def findings(spec: JointSpec, records: pd.DataFrame) -> Findings:
+    """What a study's records say."""
+    lines = {
+        pick.key: optimizer_line(
+            optimizer_entry(picked(pick).optimizer), picked(pick).hyperparameters, spec.weight_decay
+        )
+        for pick in picks(records, spec.objective)
+    }
+    return joint_findings(
+        records,
+        objective=spec.objective,
+        importances=importances(observed(spec, records), spec.objectives),
+        optimizers=spec.optimizers,
+        optimizer_lines=lines,
+        fixed=len(spec.fixed),
+        search_trials=spec.trials,
+        seeds=spec.seeds,
+        search_length=spec.length_text(),
+        confirm_length=spec.length_text(),
+        data=f"data `{spec.data.name}` (annotations {spec.data_digest})",
+        loader={"persistent_workers": True},
+    )
+
+
+KIND = PlannedKind(
+    study=JointSpec,
+    phases=(lambda spec, _none: plan_search(spec), confirm),
+    findings=findings,
+    least_trials=lambda spec: spec.trials,
+    objectives=lambda spec: len(spec.objectives),
+)

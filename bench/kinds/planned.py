@@ -1,0 +1,151 @@
+"""A kind of study whose trials are planned in the ledger and worked off: what it says, and all that follows from it.
+
+A module of `bench.trials` says what its studies are, what they plan and how a trial is run; one of `bench.analysis`,
+what the records say. Settings, ledger, workers, MLflow, report and command line are the same for all.
+"""
+
+import importlib
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import pandas as pd
+
+from bench.again import again
+from bench.analysis.findings import Findings
+from bench.execute.events import OnEvent, nobody
+from bench.planned_prepare import PreparedStudy, prepare_study
+from bench.planned_study import Course, NoteSession, Places, run_course
+from bench.prepare import MakeData, OnSkip
+from bench.record import FAULTS, Status
+from bench.report.findings_page import short_text
+from bench.report.findings_write import findings_document, write_findings_report
+from bench.report.study_info import StudyInfo
+from bench.spec import Planned
+from bench.study_base import StudyBase
+from bench.tracking import Tracker
+from bench.tracking_view import StudyRuns
+
+S = TypeVar("S", bound=StudyBase)
+Phase = Callable[[S, pd.DataFrame], Sequence[Planned]]
+"""Plans a phase from the records of those before."""
+
+
+@dataclass(frozen=True)
+class PlannedResult:
+    """What a study of a planned kind found, and what stands beside it in its report."""
+
+    findings: Findings
+    info: StudyInfo
+
+    def document(self, report: str) -> dict[str, Any]:
+        """The JSON document of the study."""
+        return findings_document(self.findings, self.info, report)
+
+    @property
+    def faults(self) -> int:
+        """Trials that failed, timed out or ran out of memory."""
+        return sum(self.info.trials[str(status)] for status in FAULTS)
+
+
+@dataclass(frozen=True)
+class PlannedKind(Generic[S]):
+    """One kind.
+
+    Attributes:
+        study: Its specification.
+        phases: In order; the first sees no records, and plans at least one trial.
+        findings: What the records of a study say, finished or not.
+        least_trials: Of a study, in all phases.
+        objectives: Values that Optuna is told of a trial.
+    """
+
+    study: type[S]
+    phases: Sequence[Phase[S]]
+    findings: Callable[[S, pd.DataFrame], Findings]
+    least_trials: Callable[[S], int]
+    objectives: Callable[[S], int] = lambda _study: 1
+
+    @property
+    def name(self) -> str:
+        """As in `posebench study NAME`."""
+        return str(self.study.model_fields["kind"].default)
+
+    def prepare(
+        self,
+        command_line: Mapping[str, Any],
+        study_file: Path | None,
+        preset: str | None,
+        make_data: MakeData | None,
+        on_skip: OnSkip | None = None,
+    ) -> PreparedStudy[S]:
+        """A resolved study; see `bench.planned_prepare`."""
+        prepared = prepare_study(self.study, command_line, study_file, preset, make_data, on_skip)
+        self.phases[0](prepared.spec, pd.DataFrame())  # what cannot be planned is told before anything runs
+        return prepared
+
+    def run(
+        self, prepared: PreparedStudy[S], places: Places, *, on_event: OnEvent = nobody, began: float | None = None
+    ) -> tuple[PlannedResult, Path]:
+        """Run a study, go on with it, or show it again; its result and the path of report.md."""
+        spec = prepared.spec
+        course = Course(
+            spec=spec,
+            phases=[_of_study(phase, spec) for phase in self.phases],
+            least_trials=self.least_trials(spec),
+            report=self._report,
+            objectives=self.objectives(spec),
+        )
+        return run_course(
+            course, places, workers=prepared.workers, on_event=on_event, began=began, data_s=prepared.data_s
+        )
+
+    def _report(self, tracker: Tracker, folder: Path, note_session: NoteSession) -> tuple[PlannedResult, Path, str]:
+        result = self.load(tracker, whole=True)
+        path = write_findings_report(result.findings, result.info, folder)
+        note_session()
+        return result, path, short_text(result.findings)
+
+    def load(self, runs: StudyRuns, *, whole: bool | None = None) -> PlannedResult:
+        """The result of a study from MLflow alone; ``whole``: whether nothing is left to run (None: MLflow knows)."""
+        spec, records = self.study.stored(runs.study_document()), runs.records()
+        trials = _counts(records)
+        trials["planned"] = max(self.least_trials(spec), trials["recorded"])
+        whole = runs.finished() if whole is None else whole
+        settings = spec.model_dump(mode="json", exclude={"name", "preset", "data", "data_digest"}, exclude_none=True)
+        info = StudyInfo(
+            name=spec.name,
+            kind=self.name,
+            preset=spec.preset,
+            status="complete" if whole and trials["recorded"] >= self.least_trials(spec) else "unfinished",
+            trials=trials,
+            spec=spec.identity(),
+            settings=settings,
+            machine=runs.machine(),
+            command=again(self.name, spec.name, spec.preset, data=spec.data),
+            records=records,
+        )
+        return PlannedResult(self.findings(spec, records), info)
+
+
+def _of_study(phase: Phase[S], spec: S) -> Callable[[pd.DataFrame], Sequence[Planned]]:
+    return lambda records: phase(spec, records)
+
+
+def _counts(records: pd.DataFrame) -> dict[str, int]:
+    """Trials by status, each status there, and how many are recorded."""
+    found = Counter(map(str, records["status"])) if len(records) else Counter()
+    return {str(status): found[str(status)] for status in Status} | {"recorded": len(records)}
+
+
+def planned(name: str) -> PlannedKind[Any]:
+    """The kind of `bench.trials.NAME` (`Study`, `plan`) and `bench.analysis.NAME` (`findings`); one phase."""
+    trials, analysis = (importlib.import_module(f"bench.{part}.{name}") for part in ("trials", "analysis"))
+    return PlannedKind(
+        study=trials.Study,
+        phases=(lambda spec, _none: trials.plan(spec),),
+        findings=lambda spec, records: analysis.findings(spec.identity(), records),
+        least_trials=lambda spec: len(trials.plan(spec)),
+    )

@@ -1,0 +1,42 @@
+"""The line of Python that builds an optimizer: what a report gives to paste."""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from bench.optimizers.entry import WEIGHT_DECAY, OptimizerEntry
+from bench.optimizers.implementation import CHOSEN_HERE
+from bench.space import Value
+
+DIGITS = 6
+"""Significant ones: more than any training can tell apart."""
+
+
+def optimizer_line(entry: OptimizerEntry, hyperparameters: Mapping[str, Value], weight_decay: float) -> str:
+    """E.g. `torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, nesterov=True)`.
+
+    The learning rate, and what differs from the class's own defaults. Raises SettingsError as `OptimizerEntry.factory`.
+    """
+    import torch
+
+    made = entry.factory({**hyperparameters, WEIGHT_DECAY: weight_decay})([torch.nn.Parameter(torch.zeros(1))])
+    kind = type(made)
+    path = (
+        f"torch.optim.{kind.__name__}"
+        if kind.__module__.startswith("torch.optim.")
+        else f"{kind.__module__}.{kind.__qualname__}"
+    )
+    given = [f"lr={_shown(made.defaults['lr'])}"] if "lr" in made.defaults else []
+    for name, parameter in inspect.signature(kind).parameters.items():
+        if name == "lr" or name in CHOSEN_HERE or name not in made.defaults:
+            continue
+        value = made.defaults[name]
+        if value != parameter.default:
+            given.append(f"{name}={_shown(value)}")
+    return f"{module}.{kind.__qualname__}({', '.join(['model.parameters()', *given])})"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_shown, value))})"
+    return f"{value:.{DIGITS}g}" if isinstance(value, float) else repr(value)
