@@ -129,7 +129,8 @@ def test_a_pick_that_falls_behind_with_fresh_seeds_is_said_plainly(tmp_path):
         f"For the highest AP, {both} and the most images/s of all take sgd, 2 workers, batch 8"
     )
     assert (
-        f"The search's choice for the highest AP and {both} did not hold with fresh seeds: adam, 1 worker, batch 8 fell from 0.300 to AP 0.205 at 79 images/s; what takes its place has +0.075 ["
+        f"The search's choice for the highest AP and {both} did not hold with fresh seeds: adam, 1 worker, "
+        "batch 8 fell from 0.300 to AP 0.205 at 79 images/s; what takes its place has +0.075 ["
     ) in found.answer
     assert {each["settings"]["optimizer"] for each in found.document["recommended"]} == {"sgd"}
     page = page_of(frame(*lucky_and_solid()), tmp_path, seeds=2)
