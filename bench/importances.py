@@ -58,8 +58,8 @@ def importances(trials: Sequence[Observed], objectives: Sequence[str], *, seed: 
 
     Returns:
         Rows objective, scope (`ALL` for what all trials share, else an optimizer, whose own parameters are compared
-        within its trials), parameter, importance (shares of 1 within objective and scope), chance (the most
-        that any of the shuffles gives, on the same scale: at or below it an importance says nothing), n (trials of the scope), why
+        within its trials), parameter, importance (shares of 1 within objective and scope), chance (the most that any of
+        the shuffles gives, on the same scale: at or below it an importance says nothing), n (trials of the scope), why
         (empty, or why the parameter has no importance, which is NaN then). The most important first in each scope;
         scopes by name, `ALL` first.
     """

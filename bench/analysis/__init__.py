@@ -3,7 +3,8 @@
 ``study_analysis`` is the entry: raw trials in, everything statistical out. Its parts: ``scores`` turns records into one
 number a trial, ``selection`` picks what the confirm phase runs, ``rankings``, ``comparisons`` and ``controls`` say what
 it found, ``verdict`` says it in words; ``bands``, ``views``, ``best_so_far`` and ``sensitivity`` are what figures draw,
-``costs`` what it took. ``two_studies`` sets two studies side by side. Trials of controls are left out of all of
+``costs`` what it took. ``two_studies`` sets two studies side by side. ``joint`` is the analysis of a joint study; it
+returns ``findings``, which one report writes for a study of any kind. Trials of controls are left out of all of
 them but ``controls``. Statistics stand in ``intervals`` and ``p_values``.
 """
 

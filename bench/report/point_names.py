@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.text import Annotation
+from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
 
 DIRECTIONS = tuple(math.radians(angle) for angle in (45, 135, 0, 180, 315, 225, 90, 270))
@@ -38,7 +38,7 @@ def name_points(
     for (x, y), name in zip(places, names, strict=True):
         shown = _annotation(axis, (x, y), name)
         here = axis.transData.transform((x, y))
-        size = shown.get_window_extent()
+        size = Text.get_window_extent(shown)  # an annotation's own has its line in it
         best, box = min(
             (
                 (cost, rank, offset, box)

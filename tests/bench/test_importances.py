@@ -75,8 +75,9 @@ def test_conditional_parameters_count_within_their_optimizer_alone(found):
     assert counts["adam"][0] + counts["sgd"][0] == 60
 
 
-def test_the_same_trials_give_the_same_frame(found):
-    pd.testing.assert_frame_equal(importances(drawn(60, by_workers_and_rate), ("ap", "images_per_s")), found)
+def test_the_same_trials_give_the_same_frame():
+    one, other = (importances(drawn(20, by_workers_and_rate), ("ap",)) for _ in range(2))
+    pd.testing.assert_frame_equal(one, other)
 
 
 def test_a_constant_parameter_is_left_out_and_says_why():

@@ -128,8 +128,9 @@ def findings_of(records, objective=AP_AND_SPEED, **more):
         pick.key: f"torch.optim.Adam(model.parameters(), lr={pick.settings['lr']:.3g})"
         for pick in picks(records, objective)
     }
+    if "importances" not in more:
+        more["importances"] = importances(observed(records), ("ap", "images_per_s"))
     given = {
-        "importances": importances(observed(records), ("ap", "images_per_s")),
         "optimizers": OPTIMIZERS,
         "optimizer_lines": lines,
         "fixed": FIXED,

@@ -38,8 +38,8 @@ def importance_section(found: JointFound) -> Section:
     parts.append(
         "How differently a parameter's values are spread over the better half of the trials and over all (PED-ANOVA, "
         "Optuna), as shares of 1 in each panel and objective. Pale: one of 100 shuffles of the results among the "
-        "trials gives as much, so that it says nothing. Shared parameters over all complete trials, an optimizer's own over its "
-        f"trials. Unrounded: {link(FILE)}.{_left_out(found)}"
+        "trials gives as much, so that it says nothing. Shared parameters over all complete trials, an optimizer's own "
+        f"over its trials. Unrounded: {link(FILE)}.{_left_out(found)}"
     )
     return Section(title, parts)
 
