@@ -13,7 +13,8 @@ import torch
 from bench.measure.machine import usable_cores
 from bench.optimizers import optimizer_entry
 from bench.optimizers.spaces import space_key, spaces_of
-from bench.settings import SYNTHETIC_SEED, Setting, build_spec, resolve
+from bench.setting_layers import Setting, about
+from bench.settings import SYNTHETIC_SEED, build_spec, resolve
 from bench.spec import StudySpec
 from posemodel.data.coco import PackedSplit, open_split
 from posemodel.data.layout import fingerprint
@@ -75,15 +76,21 @@ def prepare(
     """
     preset = preset or default_preset()
     settings = resolve(command_line=command_line, study_file=study_file, preset=preset)
+    for place, optimizer in enumerate(settings["optimizers"].value):
+        with about(settings, ("optimizers", place)):
+            optimizer_entry(optimizer)
     _refuse_idle_spaces(settings["optimizers"].value, command_line.get("spaces") or {})
-    spaces = spaces_of(
-        settings["optimizers"].value,
-        settings["spaces"].value,
-        settings["spaces"].origins,
-        weight_decay=settings["weight_decay"].value,
-    )
-    input_geometry(settings["network"].value, settings["size"].value)
-    device = choose_device(settings["device"].value).type
+    with about(settings, "optimizers", "weight_decay"):
+        spaces = spaces_of(
+            settings["optimizers"].value,
+            settings["spaces"].value,
+            settings["spaces"].origins,
+            weight_decay=settings["weight_decay"].value,
+        )
+    with about(settings, "network", "size"):
+        input_geometry(settings["network"].value, settings["size"].value)
+    settings |= on_this_machine(settings)
+    device = settings["device"].value
     folder, data_s = settings["data"].value, 0.0
     if folder is None:
         images = settings["synthetic_images"].value
@@ -98,7 +105,8 @@ def prepare(
     folder = Path(folder).resolve()
     digest = AWAITED
     if not awaited:
-        splits = _open_splits(folder, skip_bad=settings["skip_bad"].value)
+        with about(settings, "data"):
+            splits = _open_splits(folder, skip_bad=settings["skip_bad"].value)
         digest = _digest(folder, splits)
         if on_skip is not None and settings["skip_bad"].value:
             on_skip(splits)
@@ -118,7 +126,32 @@ def prepare(
         for each in schedules
     )
     images = settings["synthetic_images"].value if awaited else None
-    return Prepared(name, specs, _workers(settings["workers"].value, device), images, data_s)
+    return Prepared(name, specs, settings["workers"].value, images, data_s)
+
+
+def on_this_machine(settings: Mapping[str, Setting]) -> dict[str, Setting]:
+    """What this machine makes of `device` and `workers`; `cores` is one on an accelerator.
+
+    On a CPU a trial for each core, of one thread each, trains more in all.
+    """
+    device = device_here(settings)
+    workers = settings["workers"]
+    if workers.value == "cores":
+        cores = usable_cores()
+        workers = (
+            Setting(cores, f"{workers.origin} (cores: {cores} here)")
+            if device.value == "cpu"
+            else Setting(1, f"{workers.origin} (cores: one trial on a {device.value} device)")
+        )
+    return {"device": device, "workers": workers}
+
+
+def device_here(settings: Mapping[str, Setting]) -> Setting:
+    """The device that `device` means on this machine; SettingsError where it has no such device."""
+    asked = settings["device"]
+    with about(settings, "device"):
+        found = choose_device(asked.value).type
+    return asked if found == asked.value else Setting(found, f"{asked.origin} ({asked.value}: found here)")
 
 
 def _refuse_idle_spaces(optimizers: Sequence[str], typed: Mapping[str, Any]) -> None:
@@ -131,13 +164,6 @@ def _refuse_idle_spaces(optimizers: Sequence[str], typed: Mapping[str, Any]) -> 
                 f"--space {name}: the study does not compare {name} (it compares {', '.join(optimizers)}): "
                 "add it to --optimizers."
             )
-
-
-def _workers(value: int | str, device: str) -> int:
-    """`cores` means a trial for each core on a CPU (one thread each trains more in all), one on an accelerator."""
-    if isinstance(value, int):
-        return value
-    return usable_cores() if device == "cpu" else 1
 
 
 def _stands(folder: Path) -> bool:
