@@ -131,7 +131,7 @@ def _over(lower: Setting, higher: Setting) -> Setting:
         name: higher.origin.of("spaces", name) if isinstance(higher.origin, FileOrigin) else higher.origin
         for name in higher.value
     }
-    return Setting(kept | higher.value, f"{lower.origin}, {higher.origin}" if lower.value else higher.origin, origins)
+    return Setting(kept | higher.value, f"{lower.origin}, {higher.origin}" if kept else higher.origin, origins)
 
 
 def _settle_budget(settings: dict[str, Setting], layers: Sequence[Mapping[str, Setting]]) -> None:

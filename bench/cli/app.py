@@ -18,6 +18,7 @@ from bench.cli import (
     report,
     speed,
     study,
+    study_new,
     study_status,
     train,
     ui,
@@ -43,6 +44,7 @@ app = typer.Typer(
 app.add_typer(data.app, name="data")
 app.add_typer(study.app, name="study")
 study.app.command("loaders")(loaders.loaders)
+study.app.command("new")(study_new.new)
 study.app.command("list")(study_status.list_studies)
 study.app.command("status")(study_status.status)
 app.add_typer(loaders.app, name="loader")
