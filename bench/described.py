@@ -21,12 +21,20 @@ class Described:
     """In full sentences, with the unit."""
     example: Any = None
     """A value to show in place of a default that would show nothing."""
+    words: tuple[str, ...] = ()
+    """What a text may be, where its type does not say so."""
 
 
-def described(model: type[BaseModel], outside: Mapping[str, Described], derived: Iterable[str]) -> dict[str, Described]:
+def described(
+    model: type[BaseModel],
+    outside: Mapping[str, Described],
+    derived: Iterable[str],
+    words: Mapping[str, Iterable[str]],
+) -> dict[str, Described]:
     """Settings of a kind of study: ``outside``, then the model's fields but for these and the ``derived`` ones.
 
-    Of a field, the text below it is the meaning, and the first of its `examples` the example.
+    Of a field, the text below it is the meaning, and the first of its `examples` the example; ``words`` has what some
+    of them may be.
     """
     left_out = {*outside, *derived}
     fields = {
@@ -35,6 +43,7 @@ def described(model: type[BaseModel], outside: Mapping[str, Described], derived:
             None if field.is_required() else field.default,
             " ".join((field.description or "").split()),
             (field.examples or [None])[0],
+            tuple(words.get(name, ())),
         )
         for name, field in model.model_fields.items()
         if name not in left_out

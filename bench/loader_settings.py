@@ -14,6 +14,7 @@ from bench.setting_layers import DEFAULT, Setting, checked, given_layers, refuse
 from bench.settings import OF_EVERY_KIND, known_variables
 from bench.validation import nearest
 from posemodel.errors import SettingsError
+from posemodel.network import NETWORKS
 
 PRESET_FILES = {
     "smoke": "loaders-smoke.toml",
@@ -61,7 +62,7 @@ _WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "o
 @cache
 def described_settings() -> Mapping[str, Described]:
     """Every setting of a loader study."""
-    return described(LoaderSpec, _OUTSIDE, _DERIVED)
+    return described(LoaderSpec, _OUTSIDE, _DERIVED, {"network": NETWORKS})
 
 
 def known_settings() -> dict[str, Any]:

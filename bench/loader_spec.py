@@ -37,7 +37,7 @@ class LoaderSpec(Settings):
     step_ms: float | None = Field(default=None, gt=0, allow_inf_nan=False, examples=[50.0])
     """In place of a real step one that waits so many milliseconds, as an accelerator would keep its host waiting."""
     network: str = "small"
-    """The network whose samples and step are measured: rtpose_vgg, openpose_2019, lightweight or small."""
+    """The network whose samples and step are measured, by its name."""
     size: int | None = Field(default=None, ge=MIN_SIZE)
     """Side of the network's input in pixels; without one, the network's own."""
     split: str = "train"

@@ -31,6 +31,7 @@ from bench.spec import PRESETS, STEP_BUDGET, TIME_BUDGET, StudySpec
 from bench.validation import nearest
 from posemodel.config import CACHE_VARIABLE, Device, Schedule
 from posemodel.errors import SettingsError
+from posemodel.network import NETWORKS
 
 STORAGE_VARIABLE = "POSEBENCH_STORAGE"
 TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
@@ -80,7 +81,7 @@ _OUTSIDE = {
 @cache
 def described_settings() -> Mapping[str, Described]:
     """Every setting of a study."""
-    return described(StudySpec, _OUTSIDE, _DERIVED)
+    return described(StudySpec, _OUTSIDE, _DERIVED, {"network": NETWORKS})
 
 
 def known_settings() -> dict[str, Any]:

@@ -37,7 +37,7 @@ class StudySpec(Settings):
     skip_bad: bool = False
     """Leave bad images and annotations out, and count them, instead of refusing the data set."""
     network: str = "small"
-    """The network: rtpose_vgg, openpose_2019, lightweight or small."""
+    """The network that is trained, by its name."""
     size: int = Field(ge=MIN_SIZE)
     """Side of the network's input in pixels; a multiple of the network's stride."""
     optimizers: tuple[str, ...]
@@ -71,8 +71,8 @@ class StudySpec(Settings):
     pin_memory: bool = False
     """Put batches into pinned memory; without an accelerator it does nothing."""
     schedule: Schedule = "cosine"
-    """Schedule of the learning rate, after a warm-up of 5 %; step: x 0.1 at 50 % and at 75 % of the budget. In a study file also
-    a list of several: a study for each."""
+    """Schedule of the learning rate, after a warm-up of 5 %; step: x 0.1 at 50 % and at 75 % of the budget. A file may
+    list several: a study for each."""
     weight_decay: float = Field(default=0.0, ge=0)
     """Weight decay of all optimizers alike; one that has none can only be compared at 0."""
     foreground_weight: float = Field(default=1.0, ge=1)

@@ -91,7 +91,7 @@ def _lines(name: str, value: Any) -> list[str]:
 
 def _comment(setting: Described, in_presets: Mapping[str, Any], presets: int) -> list[str]:
     """Meaning, allowed values and default of a setting; where some of so many presets give it, theirs too."""
-    allowed = _allowed(TypeAdapter(setting.type).json_schema())
+    allowed = _allowed({"enum": setting.words} if setting.words else TypeAdapter(setting.type).json_schema())
     default = "none" if setting.default is None else literal(setting.default)
     sentences = [setting.meaning, f"{allowed[0].upper()}{allowed[1:]}. Default: {default}."]
     if in_presets:

@@ -1,6 +1,7 @@
 """Settings: the layers and their order, origins, and mistakes named with file, field and nearest name."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -285,6 +286,68 @@ def test_config_show_prints_every_setting_with_its_origin(posebench, monkeypatch
     code, table, _ = posebench("config", "show", "--study", file, "--preset", "smoke")
     assert code == 0
     assert all(name in table for name in document)
+
+
+def test_config_show_takes_settings_as_if_typed_and_says_what_auto_means_here(posebench, study_file):
+    file = study_file('kind = "loaders"\nrepeats = 9\nmin_repeats = 1')
+    typed = ("--set", "repeats=7", "--set", "batch_size=4,8", "--set", "device=auto")
+    code, out, _ = posebench("config", "show", "--study", file, "--preset", "full", *typed, "--json")
+    document = json.loads(out)
+    assert code == 0
+    assert document["kind"] == {"value": "loaders", "origin": f"file {file}:1"}
+    assert document["preset"] == {"value": "full", "origin": "command line"}
+    assert document["repeats"] == {"value": 7, "origin": "command line"}
+    assert document["batch_size"] == {"value": [4, 8], "origin": "command line"}
+    assert document["min_repeats"] == {"value": 1, "origin": f"file {file}:3"}
+    assert document["num_workers"]["value"][0] == 0
+    assert re.fullmatch(r"default \(auto: [\d.]+ cores here\)", document["num_workers"]["origin"])
+    assert document["device"]["value"] in ("cpu", "cuda", "mps")
+    assert document["device"]["origin"] == "command line (auto: found here)"
+
+
+def test_config_show_resolves_the_cores_of_a_preset_and_lists_that_are_typed(posebench):
+    code, out, _ = posebench(
+        "config", "show", "--preset", "small", "--set", "optimizers=sgd,adam", "--set", "device=cpu", "--json"
+    )
+    document = json.loads(out)
+    assert code == 0
+    assert document["kind"] == {"value": "optimizers", "origin": "default"}
+    assert document["optimizers"] == {"value": ["sgd", "adam"], "origin": "command line"}
+    assert isinstance(document["workers"]["value"], int)
+    assert document["workers"]["origin"].startswith("preset small (cores: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set", "repeats"], "--set repeats: must be NAME=VALUE."),
+        (["--set", "seed=1"], "--set seed=1: there is no such setting. Did you mean seeds?"),
+        (["--set", "seeds=1", "--set", "seeds=2"], "--set seeds=2: seeds is given twice."),
+        (["--set", "seeds=many"], "seeds: must be a whole number (got 'many', from: command line)."),
+        (["--set", "spaces=x"], "spaces: belong into a study file (got 'x', from: command line)."),
+        (["--kind", "loader"], "--kind loader: there is no such kind. Did you mean loaders?"),
+    ],
+)
+def test_what_config_show_does_not_take(posebench, arguments, message):
+    code, out, err = posebench("config", "show", *arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+
+
+def test_config_show_refuses_a_file_of_another_or_an_unknown_kind(posebench, study_file):
+    file = study_file('\nkind = "optimizer"')
+    code, _, err = posebench("config", "show", "--study", file)
+    assert code == 2
+    assert f"{file}:2: kind: is 'optimizer': there is no such kind. Did you mean optimizers?" in err
+    code, _, err = posebench("config", "show", "--study", study_file('kind = "loaders"'), "--kind", "optimizers")
+    assert code == 2
+    assert f"{file}:1: kind: is 'loaders': " in err
+
+
+@pytest.mark.parametrize("variable", ["POSEBENCH_KIND", "POSEBENCH_PRESET", "POSEBENCH_DATA_DIGEST"])
+def test_what_only_a_study_decides_is_no_variable(variable):
+    with pytest.raises(SettingsError, match=f"environment {variable}: there is no such setting"):
+        resolved(environ={variable: "x"})
 
 
 # --- budgets: steps or seconds ----------------------------------------------------------------------------------------
