@@ -24,12 +24,13 @@ MAX_TRIALS = 1000
 
 
 class JointSpec(StudyBase):
-    """One joint study, fully resolved."""
+    """Which optimizer, hyperparameters and loader settings go well together: one search over all of them at once."""
 
     kind: Literal["joint"] = JOINT
     skip_bad: bool = False
     """Leave bad images and annotations out, and count them, instead of refusing the data set."""
     network: str = "small"
+    """The network that is trained, by its name."""
     size: int = Field(ge=MIN_SIZE)
     """Input side in pixels."""
     device: Literal["cuda", "mps", "cpu"]
@@ -38,12 +39,15 @@ class JointSpec(StudyBase):
     sampler: SamplerName = "tpe"
     """Who chooses: Optuna's TPE by what it has seen, chance, or a quasi-random plan made beforehand."""
     optimizers: tuple[str, ...]
-    """Registry names, names of `torch.optim` classes in any case, or dotted paths, as the user gave them."""
+    """Optimizers to choose from: our names, those of `torch.optim` classes in any case, or dotted paths."""
     spaces: dict[str, dict[str, dict[str, Any]]]
     """Space of each optimizer: {"lr": {"log": [low, high]}, "x": {"values": [...]}, "betas": {"value": ...}}."""
     num_workers: tuple[int, ...]
+    """Numbers of worker processes to choose from; 0 loads batches in the training process itself."""
     pin_memory: tuple[bool, ...]
+    """Whether batches are put into pinned memory; without an accelerator it does nothing, and is not searched."""
     batch_size: tuple[int, ...]
+    """Images in a batch, to choose from."""
     fixed: tuple[dict[str, Any], ...] = ()
     """Known good configurations, tried first; what one of them leaves open is chosen by the sampler."""
     trials: int = Field(ge=1, le=MAX_TRIALS)
@@ -57,14 +61,19 @@ class JointSpec(StudyBase):
     seeds: int = Field(default=3, ge=1)
     """Fresh seeds with which each pick is trained again before it is recommended."""
     schedule: Schedule = "cosine"
+    """Schedule of the learning rate, after a warm-up of 5 %; step: x 0.1 at 50 % and at 75 % of the budget."""
     weight_decay: float = Field(default=0.0, ge=0)
+    """Weight decay of all optimizers alike."""
     foreground_weight: float = Field(default=1.0, ge=1)
+    """Weight in the loss of cells where a map is fully on, relative to background cells; 1 is the published loss."""
     precision: Precision = "fp32"
+    """bf16: convolutions in bfloat16; weights, loss and optimizer stay float32."""
     augment: bool = True
-    trial_time_limit: float | None = Field(default=None, gt=0)
+    """Vary the training images: flip, scale, rotation, shift, colour."""
+    trial_time_limit: float | None = Field(default=None, gt=0, examples=[3600.0])
     """Seconds after which a trial is given up as `timed_out`."""
     seed: int = Field(default=0, ge=0)
-    """Of the sampler."""
+    """Of the sampler, and of the quasi-random plan."""
 
     @field_validator("optimizers", *AXES)
     @classmethod
@@ -104,12 +113,11 @@ class JointSpec(StudyBase):
 
     @classmethod
     def settled(cls, settings: dict[str, Setting], device: str) -> dict[str, Setting]:
-        """Leave the objective's own budget, where a preset gives both; and pin nothing where nothing copies from it."""
+        """Leave the objective's own budget, where a file gives both; and pin nothing where nothing copies from it."""
         objective, pinned = settings["objective"], settings["pin_memory"]
-        other = settings["seconds" if objective.value == BOTH else "images"]
-        if other.origin.startswith("preset"):
-            name = "seconds" if objective.value == BOTH else "images"
-            settings = settings | {name: Setting(None, f"{objective.origin} (objective)")}
+        name = "seconds" if objective.value == BOTH else "images"
+        if settings[name].origin.startswith(("preset", "file")):
+            settings = settings | {name: Setting(None, f"{settings[name].origin} (not for {objective.value})")}
         if device != "cuda" and pinned.value is not None and True in pinned.value:
             settings = settings | {"pin_memory": Setting((False,), f"device {device}: pinning has no effect there")}
             fixed = tuple(

@@ -26,8 +26,8 @@ from bench.measure.loader.workload import (
     no_step,
     require_map_style,
 )
-from bench.prepare import DATA_FOLDER, MakeData, default_preset
-from bench.setting_layers import AUTO, COMMAND_LINE, ENVIRONMENT_PREFIX, Setting, build
+from bench.prepare import DATA_FOLDER, MakeData, default_preset, device_here
+from bench.setting_layers import AUTO, COMMAND_LINE, ENVIRONMENT_PREFIX, Setting, about, build
 from bench.settings import SYNTHETIC_SEED
 from posemodel.data.coco import open_split
 from posemodel.data.layout import fingerprint
@@ -57,19 +57,13 @@ def prepare_loaders(
     """
     preset = preset or default_preset()
     settings = resolve(command_line=command_line, study_file=study_file, preset=preset)
+    settings |= on_this_machine(settings, preset)
     value = {name: setting.value for name, setting in settings.items()}
-    device = choose_device(value["device"]).type
-    found = limits()
-    if value["num_workers"] == AUTO:
-        chosen = default_workers(found, few=preset in ADVICE_PRESETS)
-        settings["num_workers"] = Setting(chosen, f"default ({found.cores:g} cores)")
-    if value["batch_size"] == AUTO:
-        settings["batch_size"] = Setting(default_batch_sizes(device), f"default ({device})")
     if value["dataset"]:
         folder, digest, data_s = _own(value, settings)
         stem = value["dataset"].replace(":", ".").rpartition(".")[2]
     else:
-        folder, digest, data_s = _coco(value, make_data)
+        folder, digest, data_s = _coco(value, settings, make_data)
         stem = folder.name
     outside = ("name", "data", "device", "synthetic_images")
     values = {key: setting.value for key, setting in settings.items() if key not in outside}
@@ -77,12 +71,26 @@ def prepare_loaders(
         values["largest_batch"] = False  # the preset's wish, where there is nothing to search with
     if not value["dataset"]:
         values["size"] = input_geometry(value["network"], value["size"]).size
-    derived = {"preset": preset, "data": folder, "data_digest": digest, "device": device}
+    derived = {"preset": preset, "data": folder, "data_digest": digest, "device": value["device"]}
     spec = build(LoaderSpec, values | derived | {"name": value["name"] or "unnamed"}, settings)
     if not value["name"]:
         stem = re.sub(r"[^A-Za-z0-9._-]+", "-", stem)
         spec = spec.model_copy(update={"name": _name(spec, stem)})
     return PreparedLoaders(spec, data_s)
+
+
+def on_this_machine(settings: Mapping[str, Setting], preset: str) -> dict[str, Setting]:
+    """What this machine makes of `device`, and of `num_workers` and `batch_size` where they are left to it."""
+    found = {"device": device_here(settings)}
+    workers, batch_size = settings["num_workers"], settings["batch_size"]
+    if workers.value == AUTO:
+        here = limits()
+        chosen = default_workers(here, few=preset in ADVICE_PRESETS)
+        found["num_workers"] = Setting(chosen, f"{workers.origin} ({AUTO}: {here.cores:g} cores here)")
+    if batch_size.value == AUTO:
+        device = found["device"].value
+        found["batch_size"] = Setting(default_batch_sizes(device), f"{batch_size.origin} ({AUTO}: device {device})")
+    return found
 
 
 def _name(spec: LoaderSpec, stem: str) -> str:
@@ -104,19 +112,23 @@ def advice_preset(device: str | None) -> str:
 
 def _own(value: Mapping[str, Any], settings: Mapping[str, Setting]) -> tuple[Path, str, float]:
     """A data set by dotted path is opened here once: what is wrong with it is told before anything is measured."""
-    if value["data"] is not None:
-        raise SettingsError(
-            f"data and dataset: give one of the two (data from: {settings['data'].origin}, dataset from: "
-            f"{settings['dataset'].origin})."
-        )
+    with about(settings, "data", "dataset"):
+        if value["data"] is not None:
+            raise SettingsError(
+                f"data and dataset: give one of the two (data from: {settings['data'].origin}, dataset from: "
+                f"{settings['dataset'].origin})."
+            )
     for name in ("network", "size"):
         if settings[name].origin in (COMMAND_LINE, f"environment {ENVIRONMENT_PREFIX}{name.upper()}"):
             raise SettingsError(f"{name}: has no effect beside dataset, which has a step of its own; leave it out.")
-    dataset = require_map_style(DottedDataset(value["dataset"])())
+    with about(settings, "dataset"):
+        dataset = require_map_style(DottedDataset(value["dataset"])())
     if value["step"]:
-        DottedStep(value["step"]).factory()
+        with about(settings, "step"):
+            DottedStep(value["step"]).factory()
     if value["collate"]:
-        DottedCollate(value["collate"]).function()
+        with about(settings, "collate"):
+            DottedCollate(value["collate"]).function()
     found = hashlib.sha256(f"{value['dataset']} {len(dataset)}".encode())
     for path in (value["dataset"], value["step"], value["collate"]):
         found.update(_source(path) if path else b"")
@@ -130,8 +142,11 @@ def _source(path: str) -> bytes:
     return file.read_bytes() if file.is_file() else b""
 
 
-def _coco(value: Mapping[str, Any], make_data: MakeData | None) -> tuple[Path, str, float]:
-    input_geometry(value["network"], value["size"])
+def _coco(
+    value: Mapping[str, Any], settings: Mapping[str, Setting], make_data: MakeData | None
+) -> tuple[Path, str, float]:
+    with about(settings, "network", "size"):
+        input_geometry(value["network"], value["size"])
     folder, data_s = value["data"], 0.0
     if folder is None:
         images = value["synthetic_images"]
@@ -143,9 +158,12 @@ def _coco(value: Mapping[str, Any], make_data: MakeData | None) -> tuple[Path, s
             make_data(folder, images, SYNTHETIC_SEED)
             data_s = time.perf_counter() - began
     folder = Path(folder).resolve()
-    split = open_split(folder, value["split"])
-    if not len(split.labelled_only()):
-        raise DataError(f"{split.annotations}: no image of the split `{value['split']}` has a labelled person to load.")
+    with about(settings, "data", "split"):
+        split = open_split(folder, value["split"])
+        if not len(split.labelled_only()):
+            raise DataError(
+                f"{split.annotations}: no image of the split `{value['split']}` has a labelled person to load."
+            )
     return folder, fingerprint(folder), data_s
 
 

@@ -2,27 +2,19 @@
 
 import os
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 import studies
+from bench.described import Described, described
 from bench.loader_spec import AROUND_AXES, AXES, LOADERS, LoaderSpec
 from bench.measure.limits import Limits
-from bench.setting_layers import (
-    AUTO,
-    COMMAND_LINE,
-    ENVIRONMENT_PREFIX,
-    Setting,
-    checked,
-    field_type,
-    listed,
-    nearest,
-    read_file,
-    refuse_unknown_variables,
-)
-from bench.settings import DEFAULT_SYNTHETIC_IMAGES, known_variables
-from posemodel.config import Device
+from bench.setting_layers import AUTO, DEFAULT, Setting, checked, given_layers, listed, refuse_unknown_variables
+from bench.settings import OF_EVERY_KIND, known_variables
+from bench.validation import nearest
 from posemodel.errors import SettingsError
+from posemodel.network import NETWORKS
 
 PRESET_FILES = {
     "smoke": "loaders-smoke.toml",
@@ -40,24 +32,40 @@ WORKER_BYTES = 1_000_000_000
 MOST_WORKERS = 16
 """That the default tries; more are a flag away."""
 _DERIVED = ("kind", "data_digest", "preset")
-_OUTSIDE: dict[str, tuple[Any, Any]] = {
-    "name": (str, None),
-    "data": (Path, None),
-    "synthetic_images": (int, DEFAULT_SYNTHETIC_IMAGES),
-    "device": (Device, "auto"),
-    "num_workers": (tuple[int, ...] | Literal["auto"], AUTO),
-    "batch_size": (tuple[int, ...] | Literal["auto"], AUTO),
-    "pin_memory": (tuple[bool, ...], (True, False)),
+_OUTSIDE = {
+    **OF_EVERY_KIND,
+    "num_workers": Described(
+        tuple[int, ...] | Literal["auto"],
+        AUTO,
+        "Numbers of worker processes to try; 0 loads in the training process itself. auto: 0, 1, 2, 4 ... up to the "
+        "cores that this process may use.",
+    ),
+    "batch_size": Described(
+        tuple[int, ...] | Literal["auto"],
+        AUTO,
+        "Images in a batch, each to be tried. auto: 4, 8 and 16 on a CPU, 8, 16 and 32 on a GPU.",
+    ),
+    "pin_memory": Described(
+        tuple[bool, ...],
+        (True, False),
+        "Whether batches are put into pinned memory, each to be tried. Without an accelerator pinning does nothing, "
+        "and is not measured.",
+    ),
 }
-"""Settings that a LoaderSpec holds resolved, or not at all: type and default."""
+"""Settings that a LoaderSpec holds resolved, or not at all."""
 TRUTHS = ("pin_memory", "persistent_workers")
 """Axes whose values are true and false."""
 
 
+@cache
+def described_settings() -> Mapping[str, Described]:
+    """Every setting of a loader study."""
+    return described(LoaderSpec, _OUTSIDE, _DERIVED, {"network": NETWORKS})
+
+
 def known_settings() -> dict[str, Any]:
     """Every setting of a loader study with its default."""
-    fields = {name: field.default for name, field in LoaderSpec.model_fields.items() if name not in _DERIVED}
-    return fields | {name: default for name, (_, default) in _OUTSIDE.items()}
+    return {name: setting.default for name, setting in described_settings().items()}
 
 
 def resolve(
@@ -69,22 +77,22 @@ def resolve(
 ) -> dict[str, Setting]:
     """Layer the settings. ``command_line`` holds only what was given (None: not given); lists may be text: `0,1,2`.
 
-    Raises SettingsError that names the file, the field and the nearest valid name.
+    Raises SettingsError that names the file, the line, the field and the nearest valid name.
     """
     known = known_settings()
     refuse_unknown_variables(known_variables(), environ)
-    layers: list[tuple[Mapping[str, Any], str]] = [
-        (read_file(preset_path(preset), LOADERS, known), f"preset {preset}"),
-        (read_file(study_file, LOADERS, known) if study_file is not None else {}, f"file {study_file}"),
-    ]
-    for name in known:
-        variable = ENVIRONMENT_PREFIX + name.upper()
-        if environ.get(variable):
-            layers.append(({name: environ[variable]}, f"environment {variable}"))
-    layers.append(({name: value for name, value in command_line.items() if value is not None}, COMMAND_LINE))
-    settings = {name: Setting(value, "default") for name, value in known.items()}
-    for layer, origin in layers:
-        settings |= {name: _checked(name, value, origin) for name, value in layer.items()}
+    layers = given_layers(
+        LOADERS,
+        known,
+        preset=preset,
+        preset_file=preset_path(preset),
+        study_file=study_file,
+        environ=environ,
+        command_line=command_line,
+    )
+    settings = {name: Setting(value, DEFAULT) for name, value in known.items()}
+    for layer in layers:
+        settings |= {name: _checked(name, value, origin) for name, (value, origin) in layer.items()}
     return settings
 
 
@@ -118,7 +126,6 @@ def default_batch_sizes(device: str) -> tuple[int, ...]:
 
 
 def _checked(name: str, value: Any, origin: str) -> Setting:
-    kind = _OUTSIDE[name][0] if name in _OUTSIDE else field_type(LoaderSpec, name)
     if name in (*AXES, *AROUND_AXES):
         value = listed(value, truths=name in TRUTHS)
-    return checked(kind, name, value, origin)
+    return checked(described_settings()[name].type, name, value, origin)

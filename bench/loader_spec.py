@@ -25,45 +25,55 @@ class LoaderSpec(StudyBase):
     """Folder in COCO's layout; of a `dataset` of one's own, the working folder."""
     data_digest: str
     """Fingerprint of the annotations; of a `dataset`, its dotted path, its length and the source that defines it."""
-    dataset: str = ""
+    dataset: str = Field(default="", examples=["my_package.data:MyDataset"])
     """A map-style data set by dotted path, in place of the COCO folder."""
-    step: str = ""
+    step: str = Field(default="", examples=["my_package.data:make_step"])
     """A function by dotted path that makes the step on a batch of that data set."""
-    collate: str = ""
+    collate: str = Field(default="", examples=["my_package.data:collate"])
     """The function that makes a batch of that data set's samples, by dotted path; "": its own `collate_fn`, if it has
     one, else PyTorch's default."""
-    step_ms: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    """In place of a real step one that waits so long, as an accelerator would keep its host waiting."""
+    step_ms: float | None = Field(default=None, gt=0, allow_inf_nan=False, examples=[50.0])
+    """In place of a real step one that waits so many milliseconds, as an accelerator would keep its host waiting."""
     network: str = "small"
+    """The network whose samples and step are measured, by its name."""
     size: int | None = Field(default=None, ge=MIN_SIZE)
+    """Side of the network's input in pixels; without one, the network's own."""
     split: str = "train"
+    """The part of the data set that is loaded."""
     targets: TargetsPlace = "auto"
+    """Who makes the target maps: the loader's workers, or the device from the people; auto: a GPU makes its own."""
     device: Literal["cuda", "mps", "cpu"]
     num_workers: tuple[int, ...]
     batch_size: tuple[int, ...]
     pin_memory: tuple[bool, ...]
     prefetch_factor: tuple[int, ...] = ()
+    """Batches that each worker loads ahead; tried around the best combination beside PyTorch's default."""
     persistent_workers: tuple[bool, ...] = ()
+    """Whether workers outlive an epoch; tried around the best combination beside PyTorch's default."""
     start_method: tuple[StartMethod, ...] = ()
+    """How workers are started; tried around the best combination beside the platform's default."""
     cv2_threads: tuple[int, ...] = ()
-    """Of these four, what is tried around the best combination beside PyTorch's defaults."""
+    """OpenCV's threads in each worker, 0 for none of its own; tried around the best combination beside the default."""
     min_repeats: int = Field(default=3, ge=1)
+    """Fresh processes for each arm of a configuration, at least."""
     repeats: int = Field(default=5, ge=1)
     """Fresh processes for each arm of a configuration, at most."""
     interval: float = Field(default=0.05, gt=0, lt=1)
-    """Repeats end once the 95 % interval of images/s is within so much of its middle, to either side."""
+    """Repeats end once the 95 % interval of images/s is within this share of its middle, to either side."""
     epochs: int = Field(default=3, ge=1)
+    """Passes of a measured loop: what is slow at the beginning of each is measured too."""
     seconds: float = Field(default=10.0, gt=0, allow_inf_nan=False)
-    """Of the measured loop, about: epochs have as many batches as fit."""
+    """Seconds of a measured loop, about: its epochs have as many batches as fit."""
     hashed_batches: int = Field(default=8, ge=1, le=256)
-    """Of each configuration, compared with those of the others."""
+    """Batches of each configuration that are compared with those of the others: all must yield the same samples."""
     largest_batch: bool = False
-    """Search the largest batch that fits."""
+    """Search the largest batch that fits into memory."""
     largest_batch_limit: int = Field(default=4096, ge=1)
+    """Images of the largest batch that is tried in that search."""
     stall_s: float = Field(default=120.0, gt=0, allow_inf_nan=False)
-    """Without a batch for so long, a measurement is given up as `timed_out`."""
+    """Seconds without a batch after which a measurement is given up as `timed_out`."""
     seed: int = Field(default=0, ge=0)
-    """Of samples, weights and the order of the measurements."""
+    """Seed of samples, weights and the order of the measurements."""
 
     @field_validator(*AXES)
     @classmethod

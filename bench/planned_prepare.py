@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from bench import prepare
+from bench.optimizers import optimizer_entry
 from bench.optimizers.spaces import spaces_of
-from bench.planned_settings import OUTSIDE, SPACES, resolve
-from bench.prepare import MakeData, OnSkip, default_name, default_preset, find_data, trials_at_once
-from bench.setting_layers import build
+from bench.planned_settings import OUTSIDE, kind_of, resolve
+from bench.prepare import MakeData, OnSkip, default_name, default_preset, find_data
+from bench.setting_layers import Setting, about, build
 from bench.study_base import StudyBase
-from posemodel.device import choose_device
 from posemodel.network import input_geometry
 
 S = TypeVar("S", bound=StudyBase)
@@ -25,6 +26,8 @@ class PreparedStudy(Generic[S]):
     """Trials that run at once."""
     data_s: float
     """Seconds that making the synthetic data set has taken."""
+    settings: Mapping[str, Setting]
+    """What it was built of, with origins."""
 
 
 def prepare_study(
@@ -41,20 +44,36 @@ def prepare_study(
     """
     preset = preset or default_preset()
     settings = resolve(study, command_line=command_line, study_file=study_file, preset=preset)
-    device = choose_device(settings["device"].value).type
-    settings = study.settled(settings, device)
-    input_geometry(settings["network"].value, settings["size"].value)
-    derived: dict[str, Any] = {"preset": preset, "device": device}
-    if SPACES in settings:
-        derived[SPACES] = spaces_of(
-            settings["optimizers"].value,
-            settings[SPACES].value,
-            settings[SPACES].origins,
-            weight_decay=settings["weight_decay"].value,
-        )
+    settings = on_this_machine(study, settings)
+    derived: dict[str, Any] = {"preset": preset, "device": settings["device"].value}
+    with about(settings, "network", "size"):
+        input_geometry(settings["network"].value, settings["size"].value)
+    if "spaces" in settings:
+        derived["spaces"] = spaces_here(settings)
     found = find_data(settings, make_data, on_skip)
     derived |= {"data": found.folder, "data_digest": found.digest}
-    derived["name"] = settings["name"].value or default_name(study.model_fields["kind"].default, preset, found.folder)
+    name = settings["name"].value
+    derived["name"] = default_name(kind_of(study), preset, found.folder) if name is None else name
     values = {name: setting.value for name, setting in settings.items() if name not in OUTSIDE}
     spec = build(study, values | derived, settings)
-    return PreparedStudy(spec, trials_at_once(settings["workers"].value, device), found.data_s)
+    return PreparedStudy(spec, settings["workers"].value, found.data_s, settings)
+
+
+def on_this_machine(study: type[StudyBase], settings: Mapping[str, Setting]) -> dict[str, Setting]:
+    """All settings, with what this machine makes of those that hang on it, and of those that hang on each other."""
+    here = dict(settings) | prepare.on_this_machine(settings)
+    return study.settled(here, here["device"].value)
+
+
+def spaces_here(settings: Mapping[str, Setting]) -> dict[str, dict[str, Any]]:
+    """The space of each optimizer of the settings, whole; SettingsError names file, line and field."""
+    for place, optimizer in enumerate(settings["optimizers"].value):
+        with about(settings, ("optimizers", place)):
+            optimizer_entry(optimizer)
+    with about(settings, "optimizers", "weight_decay"):
+        return spaces_of(
+            settings["optimizers"].value,
+            settings["spaces"].value,
+            settings["spaces"].origins,
+            weight_decay=settings["weight_decay"].value,
+        )

@@ -4,68 +4,41 @@ command line > environment (POSEBENCH_*) > study file > preset > default
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
-
-from pydantic import Field
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import studies
+from bench.described import Described, described
 from bench.setting_layers import (
-    COMMAND_LINE,
+    DEFAULT,
     ENVIRONMENT_PREFIX,
     Setting,
     checked,
-    field_type,
+    given_layers,
     listed,
-    nearest,
-    read_file,
     refuse_unknown_variables,
 )
-from bench.settings import DEFAULT_SYNTHETIC_IMAGES, known_variables
+from bench.settings import OF_EVERY_KIND, SPACES, WORKERS, known_variables
 from bench.study_base import StudyBase
-from posemodel.config import Device
+from bench.validation import nearest
 from posemodel.errors import SettingsError
+from posemodel.network import NETWORKS
 
-SPACES = "spaces"
-_DERIVED = ("kind", "preset", "data_digest")
-OUTSIDE: dict[str, tuple[Any, Any]] = {
-    "name": (str, None),
-    "data": (Path, None),
-    "synthetic_images": (Annotated[int, Field(ge=3)], DEFAULT_SYNTHETIC_IMAGES),
-    "device": (Device, "auto"),
-    "workers": (Annotated[int, Field(ge=1)] | Literal["cores"], 1),
-    SPACES: (dict[str, dict[str, Any]], {}),
-}
-"""Settings that a study holds resolved, or not at all: type and default."""
+_DERIVED = ("kind", "data_digest", "preset")
+OUTSIDE = (*OF_EVERY_KIND, "workers", "spaces")
+"""Settings that a study holds resolved, or not at all."""
 
 
-def known_settings(study: type[StudyBase]) -> dict[str, Any]:
-    """Every setting of a kind with its default (None: it must come from a preset or a file)."""
-    fields = {
-        name: None if field.is_required() else field.default
-        for name, field in study.model_fields.items()
-        if name not in _DERIVED
-    }
-    outside = {name: default for name, (_, default) in OUTSIDE.items() if name != SPACES or SPACES in fields}
-    return fields | outside
-
-
-def setting_type(study: type[StudyBase], name: str) -> Any:
-    """The type of a setting, with its bounds."""
-    return OUTSIDE[name][0] if name in OUTSIDE else field_type(study, name)
-
-
-def list_of(study: type[StudyBase], name: str) -> Any:
-    """The type of a list's values; None where the setting is no list of plain values."""
-    kind = setting_type(study, name)
-    while get_origin(kind) is Annotated:
-        kind = get_args(kind)[0]
-    if get_origin(kind) in (Union, UnionType):
-        kind = next((each for each in get_args(kind) if each is not NoneType), kind)
-    found = get_args(kind)[0] if get_origin(kind) is tuple else None
-    return None if get_origin(found) is dict else found
+@cache
+def described_settings(study: type[StudyBase]) -> Mapping[str, Described]:
+    """Every setting of a kind of study."""
+    outside = {**OF_EVERY_KIND, "workers": WORKERS}
+    if "spaces" in study.model_fields:
+        outside["spaces"] = SPACES
+    return described(study, outside, _DERIVED, {"network": NETWORKS})
 
 
 def resolve(
@@ -79,56 +52,61 @@ def resolve(
     """Layer the settings. ``command_line`` holds only what was given (None: not given); lists may be text: `0,1,2`.
 
     A study file's space of an optimizer replaces the preset's; those of others stay. Raises SettingsError that names
-    the file, the field and the nearest valid name.
+    the file, the line, the field and the nearest valid name.
     """
-    kind, known = study.model_fields["kind"].default, known_settings(study)
+    known, kind = described_settings(study), kind_of(study)
     refuse_unknown_variables([*known_variables(), *(ENVIRONMENT_PREFIX + name.upper() for name in known)], environ)
-    layers: list[tuple[Mapping[str, Any], str]] = [
-        (read_file(preset_path(kind, preset), kind, known), f"preset {preset}"),
-        (read_file(study_file, kind, known) if study_file is not None else {}, f"file {study_file}"),
-    ]
-    for name in known:
-        variable = ENVIRONMENT_PREFIX + name.upper()
-        if environ.get(variable):
-            layers.append(({name: environ[variable]}, f"environment {variable}"))
-    layers.append(({name: value for name, value in command_line.items() if value is not None}, COMMAND_LINE))
-    settings = {name: Setting(value, "default") for name, value in known.items()}
-    for layer, origin in layers:
-        for name, value in layer.items():
-            given = _checked(study, name, value, origin)
-            settings[name] = given.over(settings[name]) if name == SPACES else given
+    layers = given_layers(
+        kind,
+        known,
+        preset=preset,
+        preset_file=preset_path(kind, preset),
+        study_file=study_file,
+        environ=environ,
+        command_line=command_line,
+    )
+    settings = {name: Setting(setting.default, DEFAULT) for name, setting in known.items()}
+    for layer in layers:
+        for name, (value, origin) in layer.items():
+            given = _checked(known[name].type, name, value, origin)
+            settings[name] = given.over(settings[name]) if name == "spaces" else given
     return settings
 
 
-def preset_path(kind: str, preset: str) -> Path:
-    """The file that ships for a preset of a kind: `joint.toml` is its full one, `joint-smoke.toml` its smoke."""
+def kind_of(study: type[StudyBase]) -> str:
+    """The kind of a class of studies."""
+    return str(study.model_fields["kind"].default)
+
+
+def presets(kind: str) -> dict[str, str]:
+    """The file in `studies/` of each preset of a kind: `joint.toml` is its full one, `joint-smoke.toml` its smoke."""
     folder = Path(studies.__file__).parent
-    there = {"full": folder / f"{kind}.toml"}
-    there |= {path.stem.removeprefix(f"{kind}-"): path for path in sorted(folder.glob(f"{kind}-*.toml"))}
+    others = {path.stem.removeprefix(f"{kind}-"): path.name for path in sorted(folder.glob(f"{kind}-*.toml"))}
+    return {"full": f"{kind}.toml", **others}
+
+
+def preset_path(kind: str, preset: str) -> Path:
+    """Where the file of a preset is; SettingsError names the nearest."""
+    there = presets(kind)
     if preset not in there:
         raise SettingsError(
             f"preset: there is no preset {preset!r}.{nearest(preset, there)} There are: {', '.join(there)}."
         )
-    return there[preset]
+    return Path(studies.__file__).with_name(there[preset])
 
 
-def _checked(study: type[StudyBase], name: str, value: Any, origin: str) -> Setting:
-    among = list_of(study, name)
+def _checked(kind: Any, name: str, value: Any, origin: str) -> Setting:
+    among = _listed_type(kind)
     if among is not None:
         value = listed(value, truths=among is bool)
-    setting = checked(setting_type(study, name), name, value, origin)
-    if name != SPACES:
-        return setting
-    return Setting(setting.value, origin, dict.fromkeys(setting.value, origin))
+    return checked(kind, name, value, origin)
 
 
-def given_by_name(texts: Iterable[str]) -> dict[str, str]:
-    """`NAME=VALUE` texts as settings; SettingsError where one is something else, or a name comes twice."""
-    found: dict[str, str] = {}
-    for text in texts:
-        name, equals, value = (part.strip() for part in text.partition("="))
-        name = name.replace("-", "_")
-        if not equals or not name or name in found:
-            raise SettingsError(f"--set {text!r}: must be NAME=VALUE, each name once.")
-        found[name] = value
-    return found
+def _listed_type(kind: Any) -> Any:
+    """The type of a list's values; None where it is no list of plain values."""
+    while get_origin(kind) is Annotated:
+        kind = get_args(kind)[0]
+    if get_origin(kind) in (Union, UnionType):
+        kind = next((each for each in get_args(kind) if each is not NoneType), kind)
+    found = get_args(kind)[0] if get_origin(kind) is tuple else None
+    return None if get_origin(found) is dict else found

@@ -13,8 +13,8 @@ import torch
 from bench.measure.machine import usable_cores
 from bench.optimizers import optimizer_entry
 from bench.optimizers.spaces import spaces_of
-from bench.setting_layers import Setting, space_key
-from bench.settings import SYNTHETIC_SEED, build_spec, resolve
+from bench.setting_layers import Setting, about, space_key
+from bench.settings import OPTIMIZERS, SYNTHETIC_SEED, build_spec, resolve
 from bench.spec import StudySpec
 from posemodel.data.coco import PackedSplit, open_split
 from posemodel.data.layout import fingerprint
@@ -76,19 +76,24 @@ def prepare(
     """
     preset = preset or default_preset()
     settings = resolve(command_line=command_line, study_file=study_file, preset=preset)
+    for place, optimizer in enumerate(settings["optimizers"].value):
+        with about(settings, ("optimizers", place)):
+            optimizer_entry(optimizer)
     _refuse_idle_spaces(settings["optimizers"].value, command_line.get("spaces") or {})
-    spaces = spaces_of(
-        settings["optimizers"].value,
-        settings["spaces"].value,
-        settings["spaces"].origins,
-        weight_decay=settings["weight_decay"].value,
-    )
-    input_geometry(settings["network"].value, settings["size"].value)
-    device = choose_device(settings["device"].value).type
+    with about(settings, "optimizers", "weight_decay"):
+        spaces = spaces_of(
+            settings["optimizers"].value,
+            settings["spaces"].value,
+            settings["spaces"].origins,
+            weight_decay=settings["weight_decay"].value,
+        )
+    with about(settings, "network", "size"):
+        input_geometry(settings["network"].value, settings["size"].value)
+    settings |= on_this_machine(settings)
+    device = settings["device"].value
     found = find_data(settings, make_data, on_skip)
-    name = (
-        default_name("optimizers", preset, found.folder) if settings["name"].value is None else settings["name"].value
-    )
+    name = settings["name"].value
+    name = default_name(OPTIMIZERS, preset, found.folder) if name is None else name
     schedule = settings["schedule"]
     schedules = schedule.value if isinstance(schedule.value, tuple) else (schedule.value,)
     specs = tuple(
@@ -103,7 +108,7 @@ def prepare(
         )
         for each in schedules
     )
-    return Prepared(name, specs, trials_at_once(settings["workers"].value, device), found.awaited_images, found.data_s)
+    return Prepared(name, specs, settings["workers"].value, found.awaited_images, found.data_s)
 
 
 @dataclass(frozen=True)
@@ -136,10 +141,36 @@ def find_data(settings: Mapping[str, Setting], make_data: MakeData | None, on_sk
     if awaited:
         return FoundData(folder, AWAITED, images, data_s)
     skip_bad = settings["skip_bad"].value
-    splits = _open_splits(folder, skip_bad=skip_bad)
+    with about(settings, "data"):
+        splits = _open_splits(folder, skip_bad=skip_bad)
     if on_skip is not None and skip_bad:
         on_skip(splits)
     return FoundData(folder, _digest(folder, splits), None, data_s)
+
+
+def on_this_machine(settings: Mapping[str, Setting]) -> dict[str, Setting]:
+    """What this machine makes of `device` and `workers`; `cores` is one on an accelerator.
+
+    On a CPU a trial for each core, of one thread each, trains more in all.
+    """
+    device = device_here(settings)
+    workers = settings["workers"]
+    if workers.value == "cores":
+        cores = usable_cores()
+        workers = (
+            Setting(cores, f"{workers.origin} (cores: {cores} here)")
+            if device.value == "cpu"
+            else Setting(1, f"{workers.origin} (cores: one trial on a {device.value} device)")
+        )
+    return {"device": device, "workers": workers}
+
+
+def device_here(settings: Mapping[str, Setting]) -> Setting:
+    """The device that `device` means on this machine; SettingsError where it has no such device."""
+    asked = settings["device"]
+    with about(settings, "device"):
+        found = choose_device(asked.value).type
+    return asked if found == asked.value else Setting(found, f"{asked.origin} ({asked.value}: found here)")
 
 
 def _refuse_idle_spaces(optimizers: Sequence[str], typed: Mapping[str, Any]) -> None:
@@ -152,13 +183,6 @@ def _refuse_idle_spaces(optimizers: Sequence[str], typed: Mapping[str, Any]) -> 
                 f"--space {name}: the study does not compare {name} (it compares {', '.join(optimizers)}): "
                 "add it to --optimizers."
             )
-
-
-def trials_at_once(value: int | str, device: str) -> int:
-    """`cores` means a trial for each core on a CPU (one thread each trains more in all), one on an accelerator."""
-    if isinstance(value, int):
-        return value
-    return usable_cores() if device == "cpu" else 1
 
 
 def _stands(folder: Path) -> bool:

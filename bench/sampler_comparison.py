@@ -2,8 +2,8 @@
 
 python -m bench.sampler_comparison --repetitions 5 --preset small --out DIR     # go on with it: the same command
 
-Every run is a joint study (without confirming) of the whole pipeline, in the working folder's stores. The runs are taken
-in turn, so that all samplers meet the same machine; what counts is the hypervolume of AP and images/s.
+Every run is a joint study (without confirming) of the whole pipeline, in the working folder's stores. The runs are
+taken in turn, so that all samplers meet the same machine; what counts is the hypervolume of AP and images/s.
 """
 
 import argparse
@@ -85,7 +85,7 @@ def table(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def differences(runs: pd.DataFrame) -> pd.DataFrame:
-    """Pairs of samplers at the end of their budgets, with a 95 % interval (Welch's t): repetitions share nothing but the machine."""
+    """Pairs of samplers at the end, with a 95 % interval (Welch's t): repetitions share nothing but the machine."""
     last = runs[runs["trial"] == runs["trial"].max()]
     rows = []
     for one, other in itertools.combinations(dict.fromkeys(last["sampler"]), 2):

@@ -12,8 +12,9 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from scipy.stats import qmc
 
 from bench.joint_spec import AXES, JointSpec
-from bench.setting_layers import nearest, space_key
+from bench.setting_layers import space_key
 from bench.space import Categorical, Dimension, Fixed, Log, Value, from_document
+from bench.validation import nearest
 from posemodel.errors import SettingsError
 
 OPTIMIZER = "optimizer"

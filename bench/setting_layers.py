@@ -1,24 +1,54 @@
-"""Settings in layers, of any kind of study: files read, values checked, unknown names refused with the nearest one."""
+"""Settings in layers, of any kind of study: files read, values checked, unknown names refused with the nearest one.
 
-import difflib
+What is wrong with a value of a study file is told with the line on which it stands: `FILE:LINE: field: ...`.
+"""
+
+import re
 import tomllib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from posemodel.errors import SettingsError
+from bench.kind_names import KINDS
+from bench.toml_lines import KeyPath, key_lines, line_of
+from bench.validation import Fault, dotted, first_fault, named_in, nearest
+from posemodel.errors import DataError, SettingsError
 
 Model = TypeVar("Model", bound=BaseModel)
 
 ENVIRONMENT_PREFIX = "POSEBENCH_"
 COMMAND_LINE = "command line"
 """Origin of settings that were typed."""
+DEFAULT = "default"
+"""Origin of settings that nobody gave."""
 AUTO = "auto"
 """In place of a list: what fits this machine."""
 _TRUTHS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+
+
+class FileOrigin(str):
+    """The origin of a setting in a study file, in words, `file mine.toml:7`; knows the lines of all that it holds."""
+
+    file: Path
+    lines: Mapping[KeyPath, int]
+
+    def __new__(cls, file: Path, lines: Mapping[KeyPath, int], *path: str | int) -> "FileOrigin":
+        """Of the setting at this path."""
+        origin = super().__new__(cls, f"file {file}:{line_of(lines, path)}")
+        origin.file, origin.lines = file, lines
+        return origin
+
+    def place(self, *path: str | int) -> str:
+        """File and line of a key of the same file: `mine.toml:9`."""
+        return f"{self.file}:{line_of(self.lines, path)}"
+
+    def of(self, *path: str | int) -> "FileOrigin":
+        """The origin of another key of the same file."""
+        return FileOrigin(self.file, self.lines, *path)
 
 
 @dataclass(frozen=True)
@@ -34,8 +64,11 @@ class Setting:
         """Spaces of two layers: an optimizer's is the higher layer's, those of others stay. Names are of any case."""
         given = {space_key(name) for name in self.value}
         kept = {name: space for name, space in lower.value.items() if space_key(name) not in given}
-        origins = {name: lower.origins[name] for name in kept} | dict.fromkeys(self.value, self.origin)
-        return Setting(kept | self.value, f"{lower.origin}, {self.origin}" if lower.value else self.origin, origins)
+        origins = {name: lower.origins[name] for name in kept} | {
+            name: self.origin.of("spaces", name) if isinstance(self.origin, FileOrigin) else self.origin
+            for name in self.value
+        }
+        return Setting(kept | self.value, f"{lower.origin}, {self.origin}" if kept else self.origin, origins)
 
 
 def space_key(name: str) -> str:
@@ -43,37 +76,133 @@ def space_key(name: str) -> str:
     return name if "." in name else name.lower()
 
 
+class PlacedError(SettingsError):
+    """An error whose message says already where the value came from."""
+
+
+Given = tuple[Any, str]
+"""A value as it was given, and its origin."""
+
+
+def given_layers(
+    kind: str,
+    known: Iterable[str],
+    *,
+    preset: str,
+    preset_file: Path,
+    study_file: Path | None,
+    environ: Mapping[str, str],
+    command_line: Mapping[str, Any],
+) -> list[dict[str, Given]]:
+    """What each layer gives, by setting, lowest first: preset, study file, environment, command line.
+
+    ``command_line`` holds only what was given (None: not given); an empty variable gives nothing. SettingsError names
+    file, line and field.
+    """
+    names = list(known)
+    variables = {name: ENVIRONMENT_PREFIX + name.upper() for name in names}
+    return [
+        {name: (value, f"preset {preset}") for name, value in read_file(preset_file, kind, names).items()},
+        {} if study_file is None else _study_layer(study_file, kind, names),
+        {
+            name: (environ[variable], f"environment {variable}")
+            for name, variable in variables.items()
+            if environ.get(variable)
+        },
+        {name: (value, COMMAND_LINE) for name, value in command_line.items() if value is not None},
+    ]
+
+
+def _study_layer(path: Path, kind: str, known: Sequence[str]) -> dict[str, Given]:
+    document = read_file(path, kind, known)
+    lines = key_lines(_text(path))
+    return {name: (value, FileOrigin(path, lines, name)) for name, value in document.items()}
+
+
 def read_file(path: Path, kind: str, known: Iterable[str]) -> dict[str, Any]:
-    """Settings of a TOML study file of this kind; SettingsError names the file and the field."""
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"{path}: cannot be read ({error.strerror}).") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: is not valid TOML ({error}).") from error
+    """Settings of a TOML study file of this kind; SettingsError names the file, the line and the field."""
+    text = _text(path)
+    document = _parsed(path, text)
     found = document.pop("kind", kind)
     if found != kind:
-        raise SettingsError(
-            f"{path}: kind: is {found!r}; `posebench study {kind}` runs studies of kind {kind!r}. The kinds are "
-            "'optimizers' and 'loaders'."
+        raise _other_kind(
+            path, text, found, f"`posebench study {kind}` runs studies of kind {kind!r}; run this one with "
         )
     names = list(known)
     for name in document:
         if name not in names:
-            raise SettingsError(f"{path}: {name}: there is no such setting.{nearest(name, names)}")
+            place = FileOrigin(path, key_lines(text)).place(name)
+            raise PlacedError(f"{place}: {dotted((name,))}: there is no such setting.{nearest(name, names)}")
     return document
+
+
+def kind_of_file(path: Path) -> Setting | None:
+    """The kind of a study file, one of KINDS, and where it says so; None where it does not. SettingsError as above."""
+    text = _text(path)
+    kind = _parsed(path, text).get("kind")
+    if kind is None:
+        return None
+    if kind not in KINDS:
+        raise _other_kind(path, text, kind)
+    return Setting(kind, FileOrigin(path, key_lines(text), "kind"))
+
+
+def _other_kind(path: Path, text: str, found: Any, asked: str = "") -> PlacedError:
+    remedy = (
+        f"{asked}`posebench study {found} --study {path}`."
+        if found in KINDS
+        else f"there is no such kind.{nearest(str(found), KINDS)} There are: {', '.join(KINDS)}."
+    )
+    return PlacedError(f"{FileOrigin(path, key_lines(text)).place('kind')}: kind: is {found!r}: {remedy}")
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read ({error.strerror}).") from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise PlacedError(f"{path}:{line}: is not valid TOML: the line is no UTF-8. Save the file as UTF-8.") from error
+
+
+def _parsed(path: Path, text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        what, line, column = re.fullmatch(r"(.*?)(?: \(at line (\d+), column (\d+)\)| \(.*\))?", str(error)).groups()
+        where = f"{path}:{line or max(1, len(text.splitlines()))}"
+        column = f"column {column}" if column else "at the end of the file"
+        raise PlacedError(f"{where}: is not valid TOML: {what} ({column}).") from error
 
 
 def checked(kind: Any, name: str, value: Any, origin: str) -> Setting:
     """A setting of its own type (the environment has only text); SettingsError names the field and its origin."""
     try:
-        return Setting(TypeAdapter(kind).validate_python(value), origin)
+        found = TypeAdapter(kind).validate_python(value)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, (name, *first["loc"])))
-        raise SettingsError(
-            f"{where}: {first['msg'].removeprefix('Value error, ')} (got {first['input']!r}, from: {origin})."
-        ) from error
+        fault = first_fault(error, value)
+        raise refused(replace(fault, path=(name, *fault.path)), origin) from error
+    path = _truth_for_number(value, found)
+    if path is not None:
+        raise refused(Fault((name, *path), "must be a number", value[path[0]] if path else value), origin)
+    return Setting(found, origin)
+
+
+def _truth_for_number(value: Any, found: Any) -> KeyPath | None:
+    """Where true or false was taken for 1 or 0, as pydantic does; None where it was not."""
+    if isinstance(value, (list, tuple)) and isinstance(found, tuple):
+        places = enumerate(zip(value, found, strict=True))
+        return next(((place,) for place, pair in places if _truth_for_number(*pair) is not None), None)
+    return () if isinstance(value, bool) and isinstance(found, (int, float)) and not isinstance(found, bool) else None
+
+
+def refused(fault: Fault, origin: str) -> SettingsError:
+    """The error of a value: with file and line where it came from a study file, else with its origin."""
+    what = f"{dotted(fault.path)}: {fault.message} (got {fault.got!r}"
+    if isinstance(origin, FileOrigin):
+        return PlacedError(f"{origin.place(*fault.path)}: {what}).{fault.hint}")
+    return SettingsError(f"{what}, from: {origin}).{fault.hint}")
 
 
 def field_type(model: type[BaseModel], name: str) -> Any:
@@ -87,13 +216,49 @@ def build(model: type[Model], values: Mapping[str, Any], settings: Mapping[str, 
     try:
         return model(**values)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        message = first["msg"].removeprefix("Value error, ")
-        if not where:  # of several fields at once, which it names
-            raise SettingsError(f"study: {message}.") from error
-        origin = settings[str(first["loc"][0])].origin if first["loc"][0] in settings else "derived"
-        raise SettingsError(f"{where}: {message} (got {first['input']!r}, from: {origin}).") from error
+        fault = first_fault(error, values)
+        if not fault.path:
+            raise _of_several(fault.message, settings) from error
+        name = str(fault.path[0])
+        raise refused(fault, settings[name].origin if name in settings else "derived") from error
+
+
+def _of_several(message: str, settings: Mapping[str, Setting]) -> SettingsError:
+    """The error of values that do not fit together, with the origins of those that it names."""
+    named = named_in(message, settings)
+    origins = ", ".join(f"{name} from: {settings[name].origin}" for name in named)
+    message += f" ({origins})." if origins else "."
+    text = _placed(settings, named, message)
+    return PlacedError(text) if text else SettingsError(f"study: {message}")
+
+
+@contextmanager
+def about(settings: Mapping[str, Setting], *paths: str | KeyPath) -> Iterator[None]:
+    """What is refused inside is refused about these settings: told with the line of one that a study file gives.
+
+    Of several, the first of those that the message names; where it names none, of all.
+    """
+    try:
+        yield
+    except PlacedError:
+        raise
+    except (SettingsError, DataError) as error:
+        named = named_in(str(error), [path for path in paths if isinstance(path, str)])
+        text = _placed(settings, named or paths, str(error))
+        if text is None:
+            raise
+        raise (DataError if isinstance(error, DataError) else PlacedError)(text) from error
+
+
+def _placed(settings: Mapping[str, Setting], paths: Iterable[str | KeyPath], message: str) -> str | None:
+    """The message after file, line and field of the first of these settings that a study file gives; None for none."""
+    for path in paths:
+        path = (path,) if isinstance(path, str) else path
+        origin = settings[str(path[0])].origin
+        if isinstance(origin, FileOrigin):
+            name = dotted(path)
+            return f"{origin.place(*path)}: {name}: {message.removeprefix(f'{path[0]}: ').removeprefix(f'{name}: ')}"
+    return None
 
 
 def refuse_unknown_variables(valid: Iterable[str], environ: Mapping[str, str]) -> None:
@@ -102,12 +267,6 @@ def refuse_unknown_variables(valid: Iterable[str], environ: Mapping[str, str]) -
     for variable in environ:
         if variable.startswith(ENVIRONMENT_PREFIX) and variable not in names:
             raise SettingsError(f"environment {variable}: there is no such setting.{nearest(variable, names)}")
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """` Did you mean X?`; empty where nothing is near."""
-    near = difflib.get_close_matches(name, list(names), n=1)
-    return f" Did you mean {near[0]}?" if near else ""
 
 
 def listed(value: Any, *, truths: bool) -> Any:

@@ -3,29 +3,34 @@
 Each value keeps its origin, so that `posebench config show` can say why it is what it is.
 """
 
-import difflib
 import os
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
 import studies
+from bench.described import Described, described
 from bench.loader_spec import LoaderSpec
 from bench.setting_layers import (
     COMMAND_LINE,
+    DEFAULT,
     ENVIRONMENT_PREFIX,
+    FileOrigin,
+    PlacedError,
     Setting,
     build,
     checked,
-    field_type,
-    read_file,
+    given_layers,
     refuse_unknown_variables,
 )
 from bench.spec import PRESETS, STEP_BUDGET, TIME_BUDGET, StudySpec
+from bench.validation import nearest
 from posemodel.config import CACHE_VARIABLE, Device, Schedule
 from posemodel.errors import SettingsError
+from posemodel.network import NETWORKS
 
 STORAGE_VARIABLE = "POSEBENCH_STORAGE"
 TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
@@ -34,36 +39,51 @@ DEFAULT_TRACKING = "sqlite:///mlflow.db"
 DEFAULT_SYNTHETIC_IMAGES = 800
 SYNTHETIC_SEED = 0
 
+OPTIMIZERS: Literal["optimizers"] = "optimizers"
 PRESET_FILES = {"smoke": "optimizers-smoke.toml", "small": "optimizers-small.toml", "full": "optimizers.toml"}
 
-_DERIVED = {"data_digest", "name", "preset", "data", "spaces", "device"}
-_OUTSIDE_SPEC: dict[str, Any] = {
-    "data": None,
-    "synthetic_images": DEFAULT_SYNTHETIC_IMAGES,
-    "device": "auto",
-    "name": None,
-    "spaces": {},
-    "workers": 1,
+_DERIVED = ("kind", "data_digest", "preset")
+OF_EVERY_KIND = {
+    "name": Described(
+        str,
+        None,
+        "Name of the study, by which it is continued; without one it is made of kind, preset and data folder.",
+        "mine",
+    ),
+    "data": Described(
+        Path, None, "Folder in COCO's layout; without one, synthetic people are generated under `data/`.", "data/coco"
+    ),
+    "synthetic_images": Described(
+        Annotated[int, Field(ge=3)], DEFAULT_SYNTHETIC_IMAGES, "Images that are generated where no `data` is given."
+    ),
+    "device": Described(Device, "auto", "What the network trains on; auto: a GPU where there is one."),
 }
-"""Settings of a study file that are turned into StudySpec's derived fields, with their defaults."""
-_OUTSIDE_TYPES: dict[str, Any] = {
-    "data": Path,
-    "synthetic_images": Annotated[int, Field(ge=3)],
-    "device": Device,
-    "name": str,
-    "spaces": dict[str, dict[str, Any]],
-    "workers": Annotated[int, Field(ge=1)] | Literal["cores"],
-}
+"""Settings of a study file that every kind of study has, and resolves before it is built."""
+WORKERS = Described(
+    Annotated[int, Field(ge=1)] | Literal["cores"],
+    1,
+    "Trials that run at once, on one machine; cores: one for each core of a CPU, one on a GPU.",
+)
+SPACES = Described(
+    dict[str, dict[str, Any]],
+    {},
+    "Tuning space of each optimizer, by its name: a range on a log scale is { log = [low, high] }, a choice "
+    "{ values = [...] }, anything else one value. Any hyperparameter may be named, in place of `momentum` also its "
+    "complement `one_minus_momentum`. Of an optimizer that is not named it is the space that it ships with.",
+)
+_OUTSIDE = {**OF_EVERY_KIND, "workers": WORKERS, "spaces": SPACES}
+"""Settings of a study file that are turned into StudySpec's derived fields, or are none of its fields."""
+
+
+@cache
+def described_settings() -> Mapping[str, Described]:
+    """Every setting of a study."""
+    return described(StudySpec, _OUTSIDE, _DERIVED, {"network": NETWORKS})
 
 
 def known_settings() -> dict[str, Any]:
     """Every setting of a study with its default (None: it must come from a preset or a file)."""
-    fields = {
-        name: None if field.is_required() else field.default
-        for name, field in StudySpec.model_fields.items()
-        if name not in _DERIVED
-    }
-    return fields | _OUTSIDE_SPEC
+    return {name: setting.default for name, setting in described_settings().items()}
 
 
 def resolve(
@@ -77,29 +97,21 @@ def resolve(
 
     Spaces are layered by optimizer, in any case; `schedule` is a tuple where several were given: a series.
 
-    Raises SettingsError that names the file, the field and the nearest valid name.
+    Raises SettingsError that names the file, the line, the field and the nearest valid name.
     """
     known = known_settings()
     refuse_unknown_variables(known_variables(), environ)
-    variables = {name: ENVIRONMENT_PREFIX + name.upper() for name in known}
-    given = {name: variable for name, variable in variables.items() if environ.get(variable)}
-    layers = [
-        {
-            name: _checked(name, value, origin)
-            for name, value in (read_study_file(path) if path is not None else {}).items()
-        }
-        for path, origin in ((preset_path(preset), f"preset {preset}"), (study_file, f"file {study_file}"))
-    ]
-    layers.append(
-        {
-            name: _checked(name, _from_environment(name, variable, environ[variable]), f"environment {variable}")
-            for name, variable in given.items()
-        }
+    given = given_layers(
+        OPTIMIZERS,
+        known,
+        preset=preset,
+        preset_file=preset_path(preset),
+        study_file=study_file,
+        environ=environ,
+        command_line=command_line,
     )
-    layers.append(
-        {name: _checked(name, value, COMMAND_LINE) for name, value in command_line.items() if value is not None}
-    )
-    settings = {name: Setting(value, "default") for name, value in known.items()}
+    layers = [{name: _checked(name, value, origin) for name, (value, origin) in layer.items()} for layer in given]
+    settings = {name: Setting(value, DEFAULT) for name, value in known.items()}
     for layer in layers:
         lower = settings["spaces"]
         settings |= layer
@@ -119,17 +131,14 @@ def _settle_budget(settings: dict[str, Setting], layers: Sequence[Mapping[str, S
     for layer in reversed(layers):
         given = [name for name in (*STEP_BUDGET, *TIME_BUDGET) if name in layer]
         if {*given} & {*STEP_BUDGET} and {*given} & {*TIME_BUDGET}:
-            raise SettingsError(
-                f"{', '.join(given)}: are a budget in steps and one in seconds (from: {layer[given[0]].origin}): give "
-                "steps or seconds, not both."
-            )
+            raise _two_budgets(given, layer)
         if given:
             own, other = (TIME_BUDGET, STEP_BUDGET) if given[0] in TIME_BUDGET else (own, other)
             break
     tune, confirm = own
     known = settings[tune].value, settings[confirm].value
     lengths = [settings[name].value for name in other]
-    shipped = ("preset", "default")
+    shipped = ("preset", DEFAULT)
     if None in known and known != (None, None) and None not in lengths:
         ratio = lengths[0] / lengths[1]
         if settings[other[0]].origin.startswith(shipped):
@@ -139,10 +148,20 @@ def _settle_budget(settings: dict[str, Setting], layers: Sequence[Mapping[str, S
         else:
             settings[confirm] = Setting(_whole(confirm, known[0] / ratio), f"{settings[tune].origin} ({tune})")
     for name in other:
-        settings[name] = Setting(None, "default")
+        settings[name] = Setting(None, DEFAULT)
     short, long = settings[tune], settings[confirm]
     if short.origin.startswith(shipped) and not long.origin.startswith(shipped):
         settings[tune] = Setting(min(short.value, long.value), f"{long.origin} ({confirm})")
+
+
+def _two_budgets(given: Sequence[str], layer: Mapping[str, Setting]) -> SettingsError:
+    message = f"{', '.join(given)}: are a budget in steps and one in seconds"
+    remedy = "give steps or seconds, not both."
+    origin = layer[given[0]].origin
+    if isinstance(origin, FileOrigin):
+        places = ", ".join(origin.place(name) for name in given)
+        return PlacedError(f"{origin.place(given[0])}: {message} ({places}): {remedy}")
+    return SettingsError(f"{message} (from: {origin}): {remedy}")
 
 
 def _whole(name: str, amount: float) -> float:
@@ -153,25 +172,20 @@ def _whole(name: str, amount: float) -> float:
 def preset_path(preset: str) -> Path:
     """The file that ships for a preset of the optimizers study."""
     if preset not in PRESETS:
-        near = difflib.get_close_matches(preset, PRESETS, n=1)
-        hint = f" Did you mean {near[0]}?" if near else ""
-        raise SettingsError(f"preset: there is no preset {preset!r}.{hint} There are: {', '.join(PRESETS)}.")
+        raise SettingsError(
+            f"preset: there is no preset {preset!r}.{nearest(preset, PRESETS)} There are: {', '.join(PRESETS)}."
+        )
     return Path(studies.__file__).with_name(PRESET_FILES[preset])
-
-
-def read_study_file(path: Path) -> dict[str, Any]:
-    """Settings of a TOML study file; SettingsError names the file and the field."""
-    return read_file(path, "optimizers", known_settings())
 
 
 def _checked(name: str, value: Any, origin: str) -> Setting:
     """A setting of its own type (the environment has only text); SettingsError names the field and its origin."""
+    if isinstance(value, str) and (origin == COMMAND_LINE or origin.startswith("environment ")):
+        value = _from_text(name, value, origin)
     if name == "schedule" and isinstance(value, (list, tuple)):
-        kind = Annotated[tuple[Schedule, ...], Field(min_length=1), AfterValidator(_each_once)]
-    elif name in _OUTSIDE_TYPES:
-        kind = _OUTSIDE_TYPES[name]
+        kind: Any = Annotated[tuple[Schedule, ...], Field(min_length=1), AfterValidator(_each_once)]
     else:
-        kind = field_type(StudySpec, name)
+        kind = described_settings()[name].type
     return checked(kind, name, value, origin)
 
 
@@ -181,17 +195,17 @@ def _each_once(schedules: tuple[str, ...]) -> tuple[str, ...]:
     return schedules
 
 
-def _from_environment(name: str, variable: str, text: str) -> Any:
+def _from_text(name: str, text: str, origin: str) -> Any:
     if name == "optimizers" or (name == "schedule" and "," in text):
         return [part.strip() for part in text.split(",")]
     if name == "spaces":
-        raise SettingsError(f"{variable}: spaces belong into a study file.")
+        raise SettingsError(f"spaces: belong into a study file (got {text!r}, from: {origin}).")
     return text
 
 
 def known_variables() -> list[str]:
     """Every environment variable that is ours, of any kind of study."""
-    names = {**known_settings(), **LoaderSpec.model_fields}
+    names = {**known_settings(), **{name: None for name in LoaderSpec.model_fields if name not in _DERIVED}}
     return [ENVIRONMENT_PREFIX + name.upper() for name in names] + [STORAGE_VARIABLE, CACHE_VARIABLE]
 
 
@@ -206,7 +220,7 @@ def places_settings() -> dict[str, Setting]:
 def from_variable(variable: str, default: str, environ: Mapping[str, str] = os.environ) -> Setting:
     """A setting that only the environment changes."""
     value = environ.get(variable)
-    return Setting(value, f"environment {variable}") if value else Setting(default, "default")
+    return Setting(value, f"environment {variable}") if value else Setting(default, DEFAULT)
 
 
 def build_spec(settings: Mapping[str, Setting], **derived: Any) -> StudySpec:
@@ -214,5 +228,5 @@ def build_spec(settings: Mapping[str, Setting], **derived: Any) -> StudySpec:
 
     Raises SettingsError, too, where `schedule` is a list: that is a series of studies (`bench.prepare`).
     """
-    values = {name: setting.value for name, setting in settings.items() if name not in _OUTSIDE_SPEC}
+    values = {name: setting.value for name, setting in settings.items() if name not in _OUTSIDE}
     return build(StudySpec, {**values, **derived}, settings)

@@ -33,9 +33,11 @@ class StudySpec(StudyBase):
     skip_bad: bool = False
     """Leave bad images and annotations out, and count them, instead of refusing the data set."""
     network: str = "small"
+    """The network that is trained, by its name."""
     size: int = Field(ge=MIN_SIZE)
+    """Side of the network's input in pixels; a multiple of the network's stride."""
     optimizers: tuple[str, ...]
-    """Registry names, names of `torch.optim` classes in any case, or dotted paths, as the user gave them."""
+    """Optimizers to compare: registry names, names of `torch.optim` classes in any case, or dotted paths."""
     spaces: dict[str, dict[str, dict[str, Any]]]
     """Tuning space of each optimizer: {"lr": {"log": [low, high]}, "x": {"values": [...]}, "betas": {"value": ...}}."""
     trials: int = Field(ge=1, le=MAX_TRIALS)
@@ -43,10 +45,12 @@ class StudySpec(StudyBase):
     seeds: int = Field(ge=1)
     """Confirm seeds for each optimizer; seed k is the same weights and data order for all."""
     tune_steps: int | None = Field(default=None, ge=1)
+    """Steps of a tune trial."""
     steps: int | None = Field(default=None, ge=1)
     """Steps of a confirm trial; both phases have a budget in steps, or both in seconds of training."""
-    tune_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    tune_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False, examples=[60.0])
+    """Seconds of training of a tune trial, in place of steps."""
+    seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False, examples=[240.0])
     """Seconds of training of a confirm trial, evaluation not counted."""
     evaluations: int = Field(default=5, ge=1)
     """AP evaluations in a confirm trial: its learning curve."""
@@ -57,18 +61,27 @@ class StudySpec(StudyBase):
     controls: bool = True
     """Run the limit of AdaBound's kind (SGD with momentum) on the confirm seeds beside each of that kind."""
     batch_size: int = Field(default=8, ge=1)
+    """Images in a batch, for all optimizers."""
     num_workers: int = Field(default=0, ge=0)
+    """Processes that load batches; 0 loads them in the training process itself."""
     pin_memory: bool = False
+    """Put batches into pinned memory; without an accelerator it does nothing."""
     schedule: Schedule = "cosine"
+    """Schedule of the learning rate, after a warm-up of 5 %; step: x 0.1 at 50 % and at 75 % of the budget. A file may
+    list several: a study for each."""
     weight_decay: float = Field(default=0.0, ge=0)
+    """Weight decay of all optimizers alike; one that has none can only be compared at 0."""
     foreground_weight: float = Field(default=1.0, ge=1)
+    """Weight in the loss of cells where a map is fully on, relative to background cells; 1 is the published loss."""
     precision: Precision = "fp32"
+    """bf16: convolutions in bfloat16; weights, loss and optimizer stay float32."""
     augment: bool = True
+    """Vary the training images: flip, scale, rotation, shift, colour."""
     device: Literal["cuda", "mps", "cpu"]
-    trial_time_limit: float | None = Field(default=None, gt=0)
+    trial_time_limit: float | None = Field(default=None, gt=0, examples=[3600.0])
     """Seconds after which a trial is given up as `timed_out`."""
     plan_seed: int = Field(default=0, ge=0)
-    """Scrambles the quasi-random tune points."""
+    """Seed that scrambles the quasi-random tune points."""
 
     @field_validator("optimizers")
     @classmethod

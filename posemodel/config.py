@@ -31,9 +31,9 @@ def in_words(error: ValidationError) -> str:
 
 
 class Settings(BaseModel):
-    """Base of all settings: frozen, and a mistyped field is refused."""
+    """Base of all settings: frozen, and a mistyped field is refused. The text below a field is its description."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class AugmentSettings(Settings):

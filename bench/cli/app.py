@@ -20,6 +20,7 @@ from bench.cli import (
     report,
     speed,
     study,
+    study_new,
     study_status,
     train,
     ui,
@@ -27,7 +28,7 @@ from bench.cli import (
 )
 from bench.execute import interruption
 from bench.execute.interruption import INTERRUPTED
-from bench.kinds import PLANNED
+from bench.kind_names import PLANNED
 from posemodel import __version__
 from posemodel.errors import PosemodelError, SettingsError
 from posemodel.launch import is_first
@@ -49,6 +50,7 @@ study.app.command("loaders")(loaders.loaders)
 study.app.command("joint")(joint.joint)
 for name in {*PLANNED} - {joint.KIND}:
     study.app.command(name)(planned.command(name))
+study.app.command("new")(study_new.new)
 study.app.command("list")(study_status.list_studies)
 study.app.command("status")(study_status.status)
 app.add_typer(loaders.app, name="loader")

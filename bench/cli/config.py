@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from bench.cli.given import given_by_name
 from bench.cli.output import print_json, print_table
 
 app = typer.Typer(help="Show settings.", no_args_is_help=True, rich_markup_mode=None)
@@ -16,27 +17,37 @@ def show(
     preset: Annotated[
         str | None, typer.Option("--preset", help="smoke, small or full (default: full with a GPU, else small).")
     ] = None,
-    kind: Annotated[str, typer.Option("--kind", help="optimizers or loaders.")] = "optimizers",
+    kind: Annotated[
+        str | None, typer.Option("--kind", help="optimizers, loaders or joint (default: the file's, else optimizers).")
+    ] = None,
+    typed: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="As if typed on the study's command line; repeatable."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Print every setting of a study with its origin: environment, file, preset or default.
+    """Print every setting of a study with its origin: command line, environment, file and line, preset or default.
 
-    Command-line options of `posebench study` come before all of these.
+    `auto` is shown as what it means on this machine.
     """
-    from bench import loader_settings
-    from bench import settings as optimizer_settings
+    from bench.kind_settings import kind_settings
     from bench.prepare import default_preset
-    from bench.setting_layers import nearest
-    from bench.settings import places_settings
-    from posemodel.errors import SettingsError
+    from bench.setting_layers import COMMAND_LINE, DEFAULT, Setting, kind_of_file
+    from bench.settings import OPTIMIZERS, places_settings
 
-    kinds = {"optimizers": optimizer_settings.resolve, "loaders": loader_settings.resolve}
-    if kind not in kinds:
-        raise SettingsError(
-            f"--kind {kind}: there is no such kind.{nearest(kind, kinds)} There are: {', '.join(kinds)}."
-        )
-    resolve = kinds[kind]
-    settings = resolve(command_line={}, study_file=study, preset=preset or default_preset()) | places_settings()
+    chosen = kind_of_file(study) if kind is None and study is not None else None
+    if chosen is None:
+        chosen = Setting(OPTIMIZERS, DEFAULT) if kind is None else Setting(kind, COMMAND_LINE)
+    its = kind_settings(chosen.value, f"--kind {chosen.value}")
+    used = default_preset() if preset is None else preset
+    command_line = given_by_name(typed or [], its.described())
+    settings = its.resolve(command_line=command_line, study_file=study, preset=used)
+    settings |= {
+        **its.on_this_machine(settings, used),
+        **places_settings(),
+        "kind": chosen,
+        "preset": Setting(used, f"{DEFAULT} (for this machine)" if preset is None else COMMAND_LINE),
+    }
     if as_json:
         plain = {name: str(s.value) if isinstance(s.value, Path) else s.value for name, s in settings.items()}
         print_json({name: {"value": plain[name], "origin": s.origin} for name, s in sorted(settings.items())})

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli.data import make_default_data
+from bench.cli.given import given_by_name
 from bench.cli.output import log, log_left_out, print_json, print_table
 from bench.cli.study import DONE_WITH_FAULTS, study_places
 from bench.execute.interruption import INTERRUPTED
@@ -105,10 +106,12 @@ def command(name: str) -> Callable[..., None]:
         dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
         as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
     ) -> None:
-        from bench.planned_settings import given_by_name
+        from bench.kinds import planned_kind
+        from bench.planned_settings import described_settings
 
         common = {"data": data, "name": name_, "device": device, "workers": workers}
-        run_kind(name, given_by_name(given or ()) | common, study, preset, dry_run=dry_run, as_json=as_json)
+        typed = given_by_name(given or (), described_settings(planned_kind(name).study))
+        run_kind(name, {**typed, **common}, study, preset, dry_run=dry_run, as_json=as_json)
 
     run.__doc__ = f"Run a study of kind {name}. Interrupted, the same command goes on."
     return run

@@ -17,7 +17,7 @@ def report(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Analyse the records of a study again and write reports/STUDY/report.md."""
-    from bench.kinds import PLANNED
+    from bench.kind_names import PLANNED
     from bench.loader_spec import LOADERS
     from bench.locks import alone_on
     from bench.report.sections.answer import unfinished

@@ -1,20 +1,16 @@
-"""The kinds of study: one line each. Nothing is imported before it is asked for."""
+"""The kinds of study, put together. Nothing is imported before it is asked for."""
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from bench.kind_names import PLANNED
+
 if TYPE_CHECKING:
     from bench.kinds.planned import PlannedKind
 
-PLANNED: dict[str, str] = {
-    "joint": "bench.kinds.joint",
-}
-"""Kinds whose trials are planned in the ledger: where each is put together; "" where `bench.trials.NAME` and
-`bench.analysis.NAME` say all."""
-
 
 def planned_kind(name: str) -> "PlannedKind[Any]":
-    """A planned kind by its name."""
+    """A planned kind by its name in the registry."""
     from bench.kinds.planned import planned
 
     where = PLANNED[name]

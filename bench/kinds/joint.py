@@ -80,4 +80,5 @@ KIND = PlannedKind(
     findings=findings,
     least_trials=lambda spec: spec.trials,
     objectives=lambda spec: len(spec.objectives),
+    plan_fields=("fixed",),
 )

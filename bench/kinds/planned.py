@@ -17,12 +17,14 @@ from bench.again import again
 from bench.analysis.findings import Findings
 from bench.execute.events import OnEvent, nobody
 from bench.planned_prepare import PreparedStudy, prepare_study
+from bench.planned_settings import kind_of
 from bench.planned_study import Course, NoteSession, Places, run_course
 from bench.prepare import MakeData, OnSkip
 from bench.record import FAULTS, Status
 from bench.report.findings_page import short_text
 from bench.report.findings_write import findings_document, write_findings_report
 from bench.report.study_info import StudyInfo
+from bench.setting_layers import about
 from bench.spec import Planned
 from bench.study_base import StudyBase
 from bench.tracking import Tracker
@@ -60,6 +62,7 @@ class PlannedKind(Generic[S]):
         findings: What the records of a study say, finished or not.
         least_trials: Of a study, in all phases.
         objectives: Values that Optuna is told of a trial.
+        plan_fields: Settings about which the first phase may have something to refuse.
     """
 
     study: type[S]
@@ -67,11 +70,17 @@ class PlannedKind(Generic[S]):
     findings: Callable[[S, pd.DataFrame], Findings]
     least_trials: Callable[[S], int]
     objectives: Callable[[S], int] = lambda _study: 1
+    plan_fields: Sequence[str] = ()
+
+    @property
+    def question(self) -> str:
+        """That such a study answers, in a sentence: what its class says first."""
+        return (self.study.__doc__ or "").strip().partition("\n")[0]
 
     @property
     def name(self) -> str:
         """As in `posebench study NAME`."""
-        return str(self.study.model_fields["kind"].default)
+        return kind_of(self.study)
 
     def prepare(
         self,
@@ -83,7 +92,8 @@ class PlannedKind(Generic[S]):
     ) -> PreparedStudy[S]:
         """A resolved study; see `bench.planned_prepare`."""
         prepared = prepare_study(self.study, command_line, study_file, preset, make_data, on_skip)
-        self.phases[0](prepared.spec, pd.DataFrame())  # what cannot be planned is told before anything runs
+        with about(prepared.settings, *self.plan_fields):
+            self.phases[0](prepared.spec, pd.DataFrame())  # what cannot be planned is told before anything runs
         return prepared
 
     def run(

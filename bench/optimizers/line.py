@@ -21,11 +21,7 @@ def optimizer_line(entry: OptimizerEntry, hyperparameters: Mapping[str, Value], 
 
     made = entry.factory({**hyperparameters, WEIGHT_DECAY: weight_decay})([torch.nn.Parameter(torch.zeros(1))])
     kind = type(made)
-    path = (
-        f"torch.optim.{kind.__name__}"
-        if kind.__module__.startswith("torch.optim.")
-        else f"{kind.__module__}.{kind.__qualname__}"
-    )
+    module = "torch.optim" if kind.__module__.startswith("torch.optim.") else kind.__module__
     given = [f"lr={_shown(made.defaults['lr'])}"] if "lr" in made.defaults else []
     for name, parameter in inspect.signature(kind).parameters.items():
         if name == "lr" or name in CHOSEN_HERE or name not in made.defaults:

@@ -6,8 +6,9 @@ from typing import Any
 
 from bench.optimizers import OPTIMIZERS, OptimizerEntry, optimizer_entry
 from bench.optimizers.entry import WEIGHT_DECAY
-from bench.setting_layers import COMMAND_LINE, space_key
+from bench.setting_layers import COMMAND_LINE, FileOrigin, PlacedError, space_key
 from bench.space import FORMS, Categorical, Fixed, Space, Value, as_document, dimension, from_document, point, searched
+from bench.validation import dotted, named_in
 from posemodel.errors import SettingsError
 
 RATE = "lr"
@@ -41,9 +42,9 @@ def spaces_of(
         except SettingsError as error:
             path = _taken_apart(name, change)
             hint = f' TOML takes a dotted path apart unless it is quoted: [spaces."{path}"].' if path else ""
-            raise SettingsError(f"{where}: {error}{hint}") from error
+            raise PlacedError(f"{where}: {error}{hint}") from error
         if space_key(name) in given:
-            raise SettingsError(f"{where}: the optimizer has a space already, as {given[space_key(name)]}.")
+            raise PlacedError(f"{where}: the optimizer has a space already, as {given[space_key(name)]}.")
         given[space_key(name)] = name
     spaces: dict[str, dict[str, Any]] = {}
     for name in names:
@@ -52,10 +53,13 @@ def spaces_of(
         if asked is None:
             space = entry.space
             if not space:
-                raise SettingsError(f"optimizer {name}: has no learning rate `lr` to search: give it a space.")
+                raise SettingsError(f"optimizers: {name} has no learning rate `lr` to search: give it a space.")
             _try_corners(entry, space, weight_decay, build=entry.name not in OPTIMIZERS)
         else:
-            space = _given_space(entry, changes[asked], asked, origins[asked], weight_decay)
+            try:
+                space = _given_space(entry, changes[asked], asked, origins[asked], weight_decay)
+            except SettingsError as error:
+                raise PlacedError(str(error)) from error
         spaces[name] = as_document(space)
         same = next((other for other in spaces if other != name and _are_same((other, name), spaces)), None)
         if same is not None:
@@ -70,8 +74,7 @@ def _given_space(
     entry: OptimizerEntry, change: Mapping[str, Any], name: str, origin: str, weight_decay: float
 ) -> Space:
     """A space that was given under this name; SettingsError says where."""
-    where = _where(name, origin)
-    space = from_document(change, where)
+    space: Space = {parameter: dimension(each, _where(name, origin, parameter)) for parameter, each in change.items()}
     if WEIGHT_DECAY in space:
         wrong = _where(name, origin, WEIGHT_DECAY)
         raise SettingsError(f"{wrong}: is one value for all optimizers: set `weight_decay` (--wd).")
@@ -87,14 +90,16 @@ def _given_space(
     try:
         _try_corners(entry, space, weight_decay, build=True)
     except SettingsError as error:
-        raise SettingsError(f"{where}: {error}") from error
+        named = named_in(str(error), change) if isinstance(origin, FileOrigin) else []
+        raise SettingsError(f"{_where(name, origin, *named[:1])}: {error}") from error
     return space
 
 
-def _where(name: str, origin: str, parameter: str = "") -> str:
+def _where(name: str, origin: str, *parameter: str) -> str:
     if origin == COMMAND_LINE:
-        return f"--space {name}" + (parameter and f": {parameter}")
-    return f"{origin}: spaces.{name}" + (parameter and f".{parameter}")
+        return f"--space {name}" + "".join(f": {each}" for each in parameter)
+    field = dotted(("spaces", name, *parameter))
+    return f"{origin.place('spaces', name, *parameter) if isinstance(origin, FileOrigin) else origin}: {field}"
 
 
 def _taken_apart(name: str, change: Mapping[str, Any]) -> str:

@@ -32,7 +32,7 @@ def test_the_command_line_comes_before_the_environment_before_the_file_before_th
     file.write_text('kind = "loaders"\nnum_workers = [0, 3]\nbatch_size = [2]\nseconds = 1.5\n')
     found = settings({"POSEBENCH_BATCH_SIZE": "5,6"}, file, seconds=0.5)
     assert found["num_workers"].value == (0, 3)
-    assert found["num_workers"].origin == f"file {file}"
+    assert found["num_workers"].origin == f"file {file}:2"
     assert (found["batch_size"].value, found["batch_size"].origin) == ((5, 6), "environment POSEBENCH_BATCH_SIZE")
     assert (found["seconds"].value, found["seconds"].origin) == (0.5, "command line")
     assert found["epochs"].origin == "preset smoke"
@@ -83,7 +83,10 @@ def test_unknown_names_are_refused_with_the_nearest(tmp_path):
     with pytest.raises(SettingsError, match="Did you mean smoke"):
         resolve(command_line={}, study_file=None, preset="smoek", environ={})
     file.write_text('kind = "optimizers"')
-    with pytest.raises(SettingsError, match="`posebench study loaders` runs studies of kind 'loaders'"):
+    with pytest.raises(
+        SettingsError,
+        match=r"own\.toml:1: kind: is 'optimizers': `posebench study loaders` runs studies",
+    ):
         settings(study_file=file)
 
 

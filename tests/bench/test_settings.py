@@ -1,6 +1,7 @@
 """Settings: the layers and their order, origins, and mistakes named with file, field and nearest name."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,12 @@ from hypothesis import strategies as st
 import studies
 from bench.optimizers import OPTIMIZERS
 from bench.optimizers.spaces import spaces_of
+from bench.setting_layers import read_file
 from bench.settings import (
     DEFAULT_SYNTHETIC_IMAGES,
     build_spec,
     known_settings,
     preset_path,
-    read_study_file,
     resolve,
 )
 from bench.space import as_document
@@ -63,7 +64,7 @@ def test_the_nearest_layer_wins_and_is_named(file_of_every_layer, name, in_file,
     variable = f"POSEBENCH_{name.upper()}"
     found = resolved(file, {variable: "44"} if in_environ else {}, **({name: 55} if typed else {}))[name]
     bottom = (2, "preset smoke") if name == "seeds" else (0.0, "default")
-    layers = [(typed, 55, "command line"), (in_environ, 44, f"environment {variable}"), (in_file, 33, f"file {file}")]
+    layers = [(typed, 55, "command line"), (in_environ, 44, f"environment {variable}"), (in_file, 33, f"file {file}:1")]
     value, origin = next(((value, origin) for there, value, origin in layers if there), bottom)
     assert (found.value, found.origin) == (value, origin)
     assert isinstance(found.value, type(bottom[0]))
@@ -136,8 +137,7 @@ def test_a_value_of_the_wrong_type_names_file_and_field(study_file, line, field)
     file = study_file(line)
     with pytest.raises(SettingsError) as refused:
         resolved(file)
-    assert str(refused.value).startswith(f"{field}: ")
-    assert str(file) in str(refused.value)
+    assert str(refused.value).startswith(f"{file}:1: {field}: must be ")
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_an_unknown_setting_names_the_file_the_field_and_the_nearest(study_file,
     file = study_file(f"{wrong} = 3")
     with pytest.raises(SettingsError) as refused:
         resolved(file)
-    assert str(refused.value) == f"{file}: {wrong}: there is no such setting. Did you mean {near}?"
+    assert str(refused.value) == f"{file}:1: {wrong}: there is no such setting. Did you mean {near}?"
 
 
 def test_a_setting_near_to_nothing_gets_no_advice(study_file):
@@ -155,13 +155,23 @@ def test_a_setting_near_to_nothing_gets_no_advice(study_file):
         resolved(study_file("xyzzy = 3"))
 
 
-@pytest.mark.parametrize("content", [b"steps = ", b"[spaces", b"steps = 1\nsteps = 2", b"name = '\xff'"])
-def test_invalid_toml_names_the_file(tmp_path, content):
+@pytest.mark.parametrize(
+    ("content", "line", "what"),
+    [
+        (b"trials = 1\nsteps = ", 2, "Invalid value (at the end of the file)."),
+        (b"[spaces", 1, "(at the end of the file)."),
+        (b"steps = 1\n# again\nsteps = 2", 3, "Cannot overwrite a value (at the end of the file)."),
+        (b"steps = 1\nsteps == 2\nseeds = 3", 2, "Invalid value (column 8)."),
+        (b"steps = 1\nname = '\xff'", 2, "no UTF-8. Save the file as UTF-8."),
+    ],
+)
+def test_invalid_toml_names_file_line_and_column(tmp_path, content, line, what):
     file = tmp_path / "broken.toml"
     file.write_bytes(content)
     with pytest.raises(SettingsError) as refused:
         resolved(file)
-    assert str(refused.value).startswith(f"{file}: is not valid TOML (")
+    assert str(refused.value).startswith(f"{file}:{line}: is not valid TOML: ")
+    assert str(refused.value).endswith(what)
 
 
 def test_a_study_file_that_cannot_be_read_is_named(tmp_path):
@@ -172,8 +182,13 @@ def test_a_study_file_that_cannot_be_read_is_named(tmp_path):
 
 
 def test_a_study_file_of_another_kind_is_refused(study_file):
-    with pytest.raises(SettingsError, match="kind: is 'loader'"):
-        resolved(study_file('kind = "loader"'))
+    with pytest.raises(SettingsError) as refused:
+        resolved(study_file('steps = 3\nkind = "loader"'))
+    assert str(refused.value).endswith(
+        "own.toml:2: kind: is 'loader': there is no such kind. Did you mean loaders? There are: optimizers, loaders."
+    )
+    with pytest.raises(SettingsError, match=r"toml:1: kind: is 'loaders'.*run this one with `posebench study loaders "):
+        resolved(study_file('kind = "loaders"'))
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -250,7 +265,7 @@ def test_an_unknown_optimizer_names_the_nearest():
 
 def test_a_file_that_leaves_nothing_open_reads_back(study_file):
     file = study_file('kind = "optimizers"\nsteps = 5')
-    assert read_study_file(file) == {"steps": 5}
+    assert read_file(file, "optimizers", known_settings()) == {"steps": 5}
 
 
 def test_config_show_prints_every_setting_with_its_origin(posebench, monkeypatch, study_file):
@@ -260,9 +275,9 @@ def test_config_show_prints_every_setting_with_its_origin(posebench, monkeypatch
     code, out, err = posebench("config", "show", "--study", file, "--preset", "smoke", "--json")
     document = json.loads(out)
     assert (code, err) == (0, "")
-    assert set(document) == {*known_settings(), "storage", "tracking_uri"}
-    assert document["steps"] == {"value": 5, "origin": f"file {file}"}
-    assert document["data"] == {"value": "own/people", "origin": f"file {file}"}
+    assert set(document) == {*known_settings(), "kind", "preset", "storage", "tracking_uri"}
+    assert document["steps"] == {"value": 5, "origin": f"file {file}:1"}
+    assert document["data"] == {"value": "own/people", "origin": f"file {file}:2"}
     assert document["seeds"] == {"value": 3, "origin": "environment POSEBENCH_SEEDS"}
     assert document["trials"] == {"value": 2, "origin": "preset smoke"}
     assert document["weight_decay"] == {"value": 0.0, "origin": "default"}
@@ -271,6 +286,68 @@ def test_config_show_prints_every_setting_with_its_origin(posebench, monkeypatch
     code, table, _ = posebench("config", "show", "--study", file, "--preset", "smoke")
     assert code == 0
     assert all(name in table for name in document)
+
+
+def test_config_show_takes_settings_as_if_typed_and_says_what_auto_means_here(posebench, study_file):
+    file = study_file('kind = "loaders"\nrepeats = 9\nmin_repeats = 1')
+    typed = ("--set", "repeats=7", "--set", "batch_size=4,8", "--set", "device=auto")
+    code, out, _ = posebench("config", "show", "--study", file, "--preset", "full", *typed, "--json")
+    document = json.loads(out)
+    assert code == 0
+    assert document["kind"] == {"value": "loaders", "origin": f"file {file}:1"}
+    assert document["preset"] == {"value": "full", "origin": "command line"}
+    assert document["repeats"] == {"value": 7, "origin": "command line"}
+    assert document["batch_size"] == {"value": [4, 8], "origin": "command line"}
+    assert document["min_repeats"] == {"value": 1, "origin": f"file {file}:3"}
+    assert document["num_workers"]["value"][0] == 0
+    assert re.fullmatch(r"default \(auto: [\d.]+ cores here\)", document["num_workers"]["origin"])
+    assert document["device"]["value"] in ("cpu", "cuda", "mps")
+    assert document["device"]["origin"] == "command line (auto: found here)"
+
+
+def test_config_show_resolves_the_cores_of_a_preset_and_lists_that_are_typed(posebench):
+    code, out, _ = posebench(
+        "config", "show", "--preset", "small", "--set", "optimizers=sgd,adam", "--set", "device=cpu", "--json"
+    )
+    document = json.loads(out)
+    assert code == 0
+    assert document["kind"] == {"value": "optimizers", "origin": "default"}
+    assert document["optimizers"] == {"value": ["sgd", "adam"], "origin": "command line"}
+    assert isinstance(document["workers"]["value"], int)
+    assert document["workers"]["origin"].startswith("preset small (cores: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set", "repeats"], "--set repeats: must be NAME=VALUE."),
+        (["--set", "seed=1"], "--set seed=1: there is no such setting. Did you mean seeds?"),
+        (["--set", "seeds=1", "--set", "seeds=2"], "--set seeds=2: seeds is given twice."),
+        (["--set", "seeds=many"], "seeds: must be a whole number (got 'many', from: command line)."),
+        (["--set", "spaces=x"], "spaces: belong into a study file (got 'x', from: command line)."),
+        (["--kind", "loader"], "--kind loader: there is no such kind. Did you mean loaders?"),
+    ],
+)
+def test_what_config_show_does_not_take(posebench, arguments, message):
+    code, out, err = posebench("config", "show", *arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+
+
+def test_config_show_refuses_a_file_of_another_or_an_unknown_kind(posebench, study_file):
+    file = study_file('\nkind = "optimizer"')
+    code, _, err = posebench("config", "show", "--study", file)
+    assert code == 2
+    assert f"{file}:2: kind: is 'optimizer': there is no such kind. Did you mean optimizers?" in err
+    code, _, err = posebench("config", "show", "--study", study_file('kind = "loaders"'), "--kind", "optimizers")
+    assert code == 2
+    assert f"{file}:1: kind: is 'loaders': " in err
+
+
+@pytest.mark.parametrize("variable", ["POSEBENCH_KIND", "POSEBENCH_PRESET", "POSEBENCH_DATA_DIGEST"])
+def test_what_only_a_study_decides_is_no_variable(variable):
+    with pytest.raises(SettingsError, match=f"environment {variable}: there is no such setting"):
+        resolved(environ={variable: "x"})
 
 
 # --- budgets: steps or seconds ----------------------------------------------------------------------------------------
@@ -344,13 +421,13 @@ def test_several_schedules_are_kept_in_order(study_file):
     "line", ["schedule = []", 'schedule = ["cosin"]', 'schedule = ["step", "step"]', "schedule = 3"]
 )
 def test_wrong_schedules_are_refused(study_file, line):
-    with pytest.raises(SettingsError, match=r"^schedule"):
+    with pytest.raises(SettingsError, match=r"own\.toml:1: schedule"):
         resolved(study_file(line))
 
 
 @pytest.mark.parametrize("line", ['pruner = "medain"', "pruner = true", "tune_evaluations = 0", "controls = 3"])
 def test_wrong_pruners_and_controls_are_refused(study_file, line):
-    with pytest.raises(SettingsError, match=f"^{line.split()[0]}: "):
+    with pytest.raises(SettingsError, match=rf"own\.toml:1: {line.split()[0]}: "):
         resolved(study_file(line))
 
 
@@ -361,8 +438,8 @@ def test_a_typed_space_replaces_the_whole_space_of_its_optimizer_alone(study_fil
     assert found.value["adam"] == typed["adam"]
     assert found.value["sgd"] == {"lr": {"log": [1e-3, 0.1]}}
     assert "adabound" in found.value, "the preset's"
-    assert found.origin == f"preset small, file {file}, command line"
-    assert found.origins == {"adabound": "preset small", "sgd": f"file {file}", "adam": "command line"}
+    assert found.origin == f"preset small, file {file}:1, command line"
+    assert found.origins == {"adabound": "preset small", "sgd": f"file {file}:1", "adam": "command line"}
 
 
 def test_the_higher_layer_s_space_wins_whatever_the_case_of_the_name(study_file):
@@ -376,7 +453,7 @@ def test_an_error_names_the_one_place_that_its_space_came_from(study_file):
     file = study_file('optimizers = ["sgd", "adam"]\n[spaces.sgd]\nlr = {lag = [1e-3, 0.1]}')
     with pytest.raises(SettingsError) as refused:
         spaces(resolved(file, preset="small", spaces={"adam": {"lr": {"value": 0.1}}}))
-    assert str(refused.value).startswith(f"file {file}: spaces.sgd.lr: must be")
+    assert str(refused.value).startswith(f"{file}:3: spaces.sgd.lr: must be")
     with pytest.raises(SettingsError, match=r"^--space adam: optimizer adam: there is no hyperparameter 'bta'"):
         spaces(resolved(study_file(""), preset="small", spaces={"adam": {"bta": {"value": 0.1}}}))
 
