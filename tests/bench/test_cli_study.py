@@ -32,7 +32,7 @@ def run_json(posebench, tiny):
         (["--steps", "5", "--seconds", "5"], "give steps or seconds, not both"),
         (["--seconds", "0"], "seconds: "),
         (["--schedule", "cosine,cosine"], "must name each schedule once"),
-        (["--schedule", "cosine,stop"], "schedule.1: "),
+        (["--schedule", "cosine,stop"], "schedule[1]: "),
         (["--pruner", "medain"], "pruner: "),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

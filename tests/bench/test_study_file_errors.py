@@ -74,7 +74,7 @@ def test_any_kind(told, kind, text, message):
         ("optimizers = 'sgd'", "mine.toml:1: optimizers: must be a list (got 'sgd')."),
         (
             "weight_decay = 0.1\noptimizers = ['Rprop']",
-            "mine.toml:1: weight_decay: optimizer Rprop: has no weight_decay",
+            "toml:1: weight_decay: optimizer Rprop: has no weight_decay",
         ),
         ("trials = true", "mine.toml:1: trials: must be a number (got True)."),
         ("trials = 2000", "mine.toml:1: trials: must be 1000 or less (got 2000)."),

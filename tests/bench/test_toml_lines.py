@@ -87,12 +87,8 @@ def test_a_document_without_keys_has_no_lines(text):
 
 
 def test_strings_that_end_in_quotes_end_where_they_end():
-    assert key_lines('a = """x""""\nb = \'\'\'y\'\'\'\'\nc = """\n\\""""\nd = 1') == {
-        ("a",): 1,
-        ("b",): 2,
-        ("c",): 3,
-        ("d",): 5,
-    }
+    text = 'a = """x""""\nb = \'\'\'y\'\'\'\'\nc = """\n\\""""\nd = 1'
+    assert key_lines(text) == {("a",): 1, ("b",): 2, ("c",): 3, ("d",): 5}
 
 
 def test_a_key_that_is_not_there_is_at_the_line_of_what_it_would_stand_in():
