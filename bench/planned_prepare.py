@@ -46,8 +46,9 @@ def prepare_study(
     settings = resolve(study, command_line=command_line, study_file=study_file, preset=preset)
     settings = on_this_machine(study, settings)
     derived: dict[str, Any] = {"preset": preset, "device": settings["device"].value}
-    with about(settings, "network", "size"):
-        input_geometry(settings["network"].value, settings["size"].value)
+    if {"network", "size"} <= {*settings}:
+        with about(settings, "network", "size"):
+            input_geometry(settings["network"].value, settings["size"].value)
     if "spaces" in settings:
         derived["spaces"] = spaces_here(settings)
     found = find_data(settings, make_data, on_skip)

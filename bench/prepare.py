@@ -140,7 +140,7 @@ def find_data(settings: Mapping[str, Setting], make_data: MakeData | None, on_sk
     folder = Path(folder).resolve()
     if awaited:
         return FoundData(folder, AWAITED, images, data_s)
-    skip_bad = settings["skip_bad"].value
+    skip_bad = "skip_bad" in settings and settings["skip_bad"].value
     with about(settings, "data"):
         splits = _open_splits(folder, skip_bad=skip_bad)
     if on_skip is not None and skip_bad:

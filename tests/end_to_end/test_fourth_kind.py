@@ -1,0 +1,75 @@
+"""A fourth kind of study is two modules, a study file and one line of the registry: added to a copy, and run."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from posemodel.data.synthetic import generate
+
+ROOT = Path(__file__).resolve().parents[2]
+KIND = ROOT / "tests" / "support" / "fourth_kind"
+PARTS = {
+    "trials_sizes.py": "bench/trials/sizes.py",
+    "analysis_sizes.py": "bench/analysis/sizes.py",
+    "sizes.toml": "studies/sizes.toml",
+}
+REGISTRY, LINE = "bench/kind_names.py", '    "sizes": "",\n'
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory):
+    """A copy of the suite with the fourth kind in it, and a working folder with people."""
+    copy = tmp_path_factory.mktemp("suite")
+    for package in ("bench", "posemodel", "studies"):
+        shutil.copytree(ROOT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__"))
+    for name, place in PARTS.items():
+        shutil.copy(KIND / name, copy / place)
+    registry = copy / REGISTRY
+    before, joint, after = registry.read_text().partition('    "joint":')
+    registry.write_text(before + LINE + joint + after)
+    work = copy / "work"
+    generate(work / "people", images=12, seed=0, size=(96, 80), num_workers=0)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("POSEBENCH_", "MLFLOW_"))}
+    environment |= {"PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1"}
+
+    def run(*arguments):
+        command = [sys.executable, "-m", "bench", *arguments]
+        return subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True, timeout=200)
+
+    return run, work
+
+
+def test_it_runs_from_study_file_to_report_and_is_seen_by_every_verb(suite):
+    run, work = suite
+    command = ("study", "sizes", "--preset", "full", "--data", "people", "--device", "cpu", "--set", "lr=0.002")
+    done = run(*command, "--json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert (document["study"], document["kind"], document["status"]) == ("sizes-full-people", "sizes", "complete")
+    assert document["trials"]["complete"] == 2
+    assert [row["size"] for row in document["sizes"]] == [64, 96]
+    assert document["spec"]["lr"] == 0.002
+    report = (work / document["report"]).read_text()
+    assert "## AP by size" in report
+    assert (work / "reports" / "sizes-full-people" / "sizes.png").is_file()
+
+    again = run(*command)
+    assert again.returncode == 0 and "confirm adam" not in again.stderr, "a finished study is shown again"
+    assert "sizes-full-people" in run("study", "list").stdout
+    assert json.loads(run("study", "status", "sizes-full-people", "--json").stdout)["phases"]["confirm"]["done"] == 2
+    assert json.loads(run("report", "sizes-full-people", "--json").stdout)["sizes"] == document["sizes"]
+    assert run("study", "new", "sizes", "mine.toml").returncode == 0
+    shown = json.loads(run("config", "show", "--study", "mine.toml", "--json").stdout)
+    assert shown["sizes"] == {"value": [64, 96], "origin": f"file mine.toml:{_line(work / 'mine.toml', 'sizes')}"}
+    wrong = run("study", "sizes", "--preset", "full", "--data", "people", "--set", "sise=3")
+    assert wrong.returncode == 2
+    assert "Did you mean size" in wrong.stderr
+
+
+def _line(path, name):
+    return next(number for number, line in enumerate(path.read_text().splitlines(), 1) if line.startswith(f"{name} ="))
