@@ -6,7 +6,9 @@ said by the first, or true where any says so. Whether to stop they agree on afte
 one machine): a grace period may be shorter than a window, and who waits for a process that has died hears of it there.
 """
 
+import importlib
 import inspect
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -91,13 +93,14 @@ class Team:
         return self._parallel[-1][1]
 
     def release(self) -> None:
-        """Let go of the process group, before it is destroyed.
+        """Let go of the process group, before it is destroyed, so that it ends there.
 
-        Where a DistributedDataParallel is the last to hold a gloo group (an error's traceback keeps it, say), the group
-        ends when it is freed, holding Python's lock, and joins threads that wait for that lock: for ever.
+        A DistributedDataParallel may outlive it (an error's traceback keeps it, say). Where that is the last to hold a
+        gloo group, the group ends when it is freed, holding Python's lock, and joins threads that wait for that lock:
+        for ever. At the interpreter's end such a thread does not get the lock, and aborts the process.
         """
         for _, wrapped in self._parallel:
-            wrapped.reducer = wrapped.logger = None
+            wrapped.reducer = wrapped.logger = wrapped.process_group = None
         self._parallel.clear()
 
     def _reduced(self, value: float, operation: "distributed.ReduceOp.RedOpType") -> float:
@@ -121,6 +124,8 @@ def joined(device: Device) -> Iterator[Team]:
         raise SettingsError("This PyTorch was built without torch.distributed: train in one process.")
     chosen = _own_device(device)
     if ours:
+        # The first optimizer imports it otherwise: defaults of its functions would keep the group that is then in use.
+        importlib.import_module("torch.distributed.nn.functional")
         backend = "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo"
         distributed.init_process_group(backend, timeout=LONGEST_WAIT)
     team = Team(chosen, distributed.get_rank(), distributed.get_world_size())
@@ -129,6 +134,7 @@ def joined(device: Device) -> Iterator[Team]:
         team.any(False)  # none leaves while another still asks
     except RuntimeError as error:
         if isinstance(error, distributed.DistError) or any(words in str(error).lower() for words in _LOST):
+            traceback.clear_frames(error.__traceback__)  # those of PyTorch hold the group, which is to end here
             raise ProcessError(
                 f"process {distributed.get_rank()}: another process has gone, so that this one cannot go on "
                 f"({str(error).splitlines()[0]})."

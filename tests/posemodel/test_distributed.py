@@ -17,6 +17,7 @@ from tests.support.several_processes import Job, Told, run
 Runs = Callable[..., tuple[list[list[Told]], list[int]]]
 CLOSE = 1e-4
 """How far losses in float32 may be apart: sums are made in another order."""
+NO_THREADS = "a thread of the process group that still held a tensor at the interpreter's end would abort the process"
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +65,7 @@ def test_two_processes_follow_the_loss_curve_of_one(
     )
     assert codes == [0, 0]
     assert [[told.status for told in each] for each in two] == [["complete"] * 2] * 2
+    assert [[told.threads for told in each] for each in two] == [[[]] * 2] * 2, NO_THREADS
     close(two[0][0].losses, one[0].losses)
     close(two[0][1].losses, one[1].losses)
     assert one[0].losses["3"] != one[1].losses["3"], "freezing makes a difference"
@@ -136,6 +138,7 @@ def test_a_process_that_fails_does_not_keep_the_other_waiting(
     assert told[1 - rank][0].status.startswith("ProcessError: process"), told
     assert "another process has gone" in told[1 - rank][0].status
     assert told[1 - rank][0].seconds < 60
+    assert [each.threads for process in told for each in process] == [[]] * (1 if fault == "die" else 2), NO_THREADS
     if fault == "raise":
         assert told[rank][0].status == "ValueError: a fault of this process alone"
 

@@ -46,17 +46,23 @@ class Told:
     """Seconds of training up to each window's end."""
     images: list[list[int]]
     """Of each batch, by image id."""
+    threads: list[str]
+    """Of PyTorch's process group, that live where training has ended, while its error is still held (Linux tells)."""
     seconds: float
 
 
 def run(jobs: list[Job], processes: int, folder: Path) -> tuple[list[list[Told]], list[int]]:
-    """What each process told of each job (as far as it came), and the processes' exit codes."""
+    """What each process told of each job (as far as it came), and the processes' exit codes.
+
+    What a process said that ended with another code than 0 is printed: pytest shows it where the test fails.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "jobs.json").write_text(json.dumps([asdict(job) | {"port": _free_port()} for job in jobs]))
     command = [sys.executable, "-m", "tests.support.several_processes", str(folder)]
     environment = os.environ | {
         "PYTHONPATH": str(REPOSITORY),
         "OMP_NUM_THREADS": "1",
+        "PYTHONFAULTHANDLER": "1",
         "WORLD_SIZE": str(processes),
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": "0",
@@ -71,6 +77,9 @@ def run(jobs: list[Job], processes: int, folder: Path) -> tuple[list[list[Told]]
     finally:
         for process in running:
             process.kill()
+    for rank, code in enumerate(codes):
+        if code:
+            print(f"process {rank} ended with {code} and said:", (folder / f"rank{rank}.txt").read_text(), sep="\n")
     files = [folder / f"rank{rank}.json" for rank in range(processes)]
     told = [[Told(**each) for each in json.loads(file.read_text())] if file.is_file() else [] for file in files]
     return told, codes
@@ -131,6 +140,7 @@ def _trained(job: Job) -> Told:
     TrainingStep.__call__ = watched  # type: ignore[method-assign]
     if faulty == "validation":
         training.validate = no_validation
+    threads: list[str] = []
     try:
         status = training.train(
             TrainSettings.model_validate(job.settings),
@@ -140,13 +150,19 @@ def _trained(job: Job) -> Told:
             on_metrics=on_metrics,
             should_stop=lambda: bool(stop),
         ).status
+        threads = _group_threads()
     except KeyboardInterrupt:
-        status = "interrupted"
+        status, threads = "interrupted", _group_threads()
     except (PosemodelError, ValueError) as error:
-        status = f"{type(error).__name__}: {error}"
+        status, threads = f"{type(error).__name__}: {error}", _group_threads()
     finally:
         TrainingStep.__call__ = step  # type: ignore[method-assign]
-    return Told(status, losses, rates, trained, images, time.monotonic() - began)
+    return Told(status, losses, rates, trained, images, threads, time.monotonic() - began)
+
+
+def _group_threads() -> list[str]:
+    names = [file.read_text().strip() for file in Path("/proc/self/task").glob("*/comm")]
+    return sorted(name for name in names if "gloo" in name or "tcpstore" in name)
 
 
 if __name__ == "__main__":
