@@ -78,35 +78,42 @@ def choices_made(spec: JointSpec, optimizer: str, values: Mapping[str, Value], l
 
 def fixed_choices(spec: JointSpec, place: int) -> dict[str, Choice]:
     """What the study's configuration ``fixed[place]`` fixes; SettingsError names the field that does not fit."""
-    given, where = spec.fixed[place], f"fixed[{place}]"
-    optimizer = given.get(OPTIMIZER)
+    optimizer = fixed_optimizer(spec, place)
+    made: dict[str, Choice] = {OPTIMIZER: optimizer}
+    for name in spec.fixed[place]:
+        made |= fixed_choice(spec, place, name)
+    return made
+
+
+def fixed_optimizer(spec: JointSpec, place: int) -> str:
+    """The optimizer of a configuration that is tried first, as the study calls it."""
+    optimizer = spec.fixed[place].get(OPTIMIZER)
     known = {space_key(name): name for name in spec.optimizers}
     if not isinstance(optimizer, str) or space_key(optimizer) not in known:
         raise SettingsError(
-            f"{where}.optimizer: must be one of the study's optimizers ({', '.join(spec.optimizers)}), got "
+            f"fixed[{place}].optimizer: must be one of the study's optimizers ({', '.join(spec.optimizers)}), got "
             f"{optimizer!r}.{nearest(str(optimizer), spec.optimizers)}"
         )
-    optimizer = known[space_key(optimizer)]
+    return known[space_key(optimizer)]
+
+
+def fixed_choice(spec: JointSpec, place: int, name: str) -> dict[str, Choice]:
+    """The choice that one field of such a configuration makes, by its name in the search; none for a fixed value."""
+    optimizer, value, where = fixed_optimizer(spec, place), spec.fixed[place][name], f"fixed[{place}].{name}"
     space = from_document(spec.spaces[optimizer], f"spaces.{optimizer}")
-    made: dict[str, Choice] = {}
-    for name, value in given.items():
-        if name == OPTIMIZER:
-            made[name] = optimizer
-        elif name in AXES:
-            made[name] = _among(getattr(spec, name), value, f"{where}.{name}", "the study's values")
-        elif name in space:
-            if not isinstance(space[name], Fixed):
-                made[f"{optimizer}.{name}"] = _in_space(space[name], value, f"{where}.{name}", optimizer)
-            elif space[name].value != value:
-                raise SettingsError(
-                    f"{where}.{name}: is {space[name].value} in every trial of this study, got {value!r}."
-                )
-        else:
-            names = [OPTIMIZER, *AXES, *space]
-            raise SettingsError(
-                f"{where}.{name}: there is no such choice.{nearest(name, names)} There are: {', '.join(names)}."
-            )
-    return made
+    if name == OPTIMIZER:
+        return {name: optimizer}
+    if name in AXES:
+        return {name: _among(getattr(spec, name), value, where, "the study's values")}
+    if name not in space:
+        names = [OPTIMIZER, *AXES, *space]
+        raise SettingsError(f"{where}: there is no such choice.{nearest(name, names)} There are: {', '.join(names)}.")
+    dimension = space[name]
+    if not isinstance(dimension, Fixed):
+        return {f"{optimizer}.{name}": _in_space(dimension, value, where, optimizer)}
+    if dimension.value != value:
+        raise SettingsError(f"{where}: is {dimension.value} in every trial of this study, got {value!r}.")
+    return {}
 
 
 def _in_space(dimension: Dimension, value: Any, where: str, optimizer: str) -> Choice:

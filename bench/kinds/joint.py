@@ -1,7 +1,7 @@
 """The joint kind: a search in the ledger, then its picks with fresh seeds; put together from trials and analysis."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -14,9 +14,20 @@ from bench.kinds.planned import PlannedKind
 from bench.optimizers import optimizer_entry
 from bench.optimizers.line import optimizer_line
 from bench.record import Status
-from bench.search_space import OPTIMIZER, choices_made, distributions
+from bench.search_space import OPTIMIZER, choices_made, distributions, fixed_choice, fixed_optimizer
+from bench.setting_layers import Setting, about
 from bench.space import Value
 from bench.spec import SEARCH, Planned
+
+
+def check(spec: JointSpec, settings: Mapping[str, Setting]) -> None:
+    """Refuse a known good configuration that does not fit the space; SettingsError names file, line and field."""
+    for place, configuration in enumerate(spec.fixed):
+        with about(settings, ("fixed", place, OPTIMIZER)):
+            fixed_optimizer(spec, place)
+        for name in configuration:
+            with about(settings, ("fixed", place, name)):
+                fixed_choice(spec, place, name)
 
 
 def confirm(spec: JointSpec, records: pd.DataFrame) -> Sequence[Planned]:
@@ -80,5 +91,5 @@ KIND = PlannedKind(
     findings=findings,
     least_trials=lambda spec: spec.trials,
     objectives=lambda spec: len(spec.objectives),
-    plan_fields=("fixed",),
+    check=check,
 )

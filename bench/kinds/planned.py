@@ -24,7 +24,7 @@ from bench.record import FAULTS, Status
 from bench.report.findings_page import short_text
 from bench.report.findings_write import findings_document, write_findings_report
 from bench.report.study_info import StudyInfo
-from bench.setting_layers import about
+from bench.setting_layers import Setting
 from bench.spec import Planned
 from bench.study_base import StudyBase
 from bench.tracking import Tracker
@@ -62,7 +62,7 @@ class PlannedKind(Generic[S]):
         findings: What the records of a study say, finished or not.
         least_trials: Of a study, in all phases.
         objectives: Values that Optuna is told of a trial.
-        plan_fields: Settings about which the first phase may have something to refuse.
+        check: Refuses what the specification's own validation cannot see, with the line of the setting.
     """
 
     study: type[S]
@@ -70,7 +70,7 @@ class PlannedKind(Generic[S]):
     findings: Callable[[S, pd.DataFrame], Findings]
     least_trials: Callable[[S], int]
     objectives: Callable[[S], int] = lambda _study: 1
-    plan_fields: Sequence[str] = ()
+    check: Callable[[S, Mapping[str, Setting]], None] | None = None
 
     @property
     def question(self) -> str:
@@ -92,8 +92,8 @@ class PlannedKind(Generic[S]):
     ) -> PreparedStudy[S]:
         """A resolved study; see `bench.planned_prepare`."""
         prepared = prepare_study(self.study, command_line, study_file, preset, make_data, on_skip)
-        with about(prepared.settings, *self.plan_fields):
-            self.phases[0](prepared.spec, pd.DataFrame())  # what cannot be planned is told before anything runs
+        if self.check is not None:
+            self.check(prepared.spec, prepared.settings)
         return prepared
 
     def run(

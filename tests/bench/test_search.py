@@ -1,4 +1,4 @@
-"""The search: what is tried at each place of the plan, and that no kill loses or changes it. Real Optuna, real SQLite."""
+"""The search: what is tried at each place of the plan, and that no kill loses or changes it."""
 
 from collections import Counter
 from pathlib import Path
@@ -87,7 +87,9 @@ def settings(trial):
 
 
 def test_a_trial_has_what_was_chosen_within_the_space(make_joint, open_ledger):
-    spec = make_joint(trials=12, spaces={"adam": {"lr": {"log": [1e-3, 1e-2]}, "betas": {"values": [[0.9, 0.9], [0.5, 0.9]]}}})
+    spec = make_joint(
+        trials=12, spaces={"adam": {"lr": {"log": [1e-3, 1e-2]}, "betas": {"values": [[0.9, 0.9], [0.5, 0.9]]}}}
+    )
     trials = search(spec, open_ledger(spec), lambda trial: outcome(trial, 0.5, 10.0))
     assert [trial.index for trial in trials] == list(range(12))
     assert len({trial.id for trial in trials}) == 12
@@ -121,7 +123,10 @@ def test_known_good_configurations_come_first_and_leave_the_rest_open(make_joint
         ({"lr": 1e-3}, r"fixed\[0\].optimizer: must be one of the study's optimizers \(sgd, adam\), got None"),
         ({"optimizer": "adma"}, r"fixed\[0\].optimizer: .* Did you mean adam\?"),
         ({"optimizer": "adam", "lr": 3.0}, r"fixed\[0\].lr: must be a number from 1e-05 to 0.01, the space of adam"),
-        ({"optimizer": "adam", "batch_size": 3}, r"fixed\[0\].batch_size: must be one of the study's values \(2, 4\), got 3"),
+        (
+            {"optimizer": "adam", "batch_size": 3},
+            r"fixed\[0\].batch_size: must be one of the study's values \(2, 4\), got 3",
+        ),
         ({"optimizer": "adam", "num_workers": True}, r"fixed\[0\].num_workers: must be one of .*, got True"),
         ({"optimizer": "adam", "momentum": 0.9}, r"fixed\[0\].momentum: there is no such choice"),
     ],

@@ -6,17 +6,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.kind_names import KINDS
 from bench.kind_settings import KIND_SETTINGS
+from bench.kinds import planned_kind
 from bench.loader_prepare import prepare_loaders
 from bench.loader_spec import LoaderSpec
 from bench.prepare import prepare
-from bench.setting_layers import KINDS, FileOrigin, Setting, build, checked
+from bench.setting_layers import FileOrigin, Setting, build, checked
 from bench.toml_lines import key_lines
 from posemodel.errors import DataError, SettingsError
 
 RUN = {
     "optimizers": lambda file: prepare({}, file, "smoke", None),
     "loaders": lambda file: prepare_loaders({}, file, "smoke", None),
+    "joint": lambda file: planned_kind("joint").prepare({}, file, "smoke", None),
 }
 
 
@@ -33,6 +36,28 @@ def told(tmp_path, monkeypatch):
         return str(refused.value).replace(f"{tmp_path}/", "")
 
     return say
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[[fixed]]\noptimizer = 'adma'", "mine.toml:2: fixed[0].optimizer: must be one of the study's optimizers"),
+        ("[[fixed]]\nlr = 1e-3", "mine.toml:1: fixed[0].optimizer: must be one of"),
+        (
+            "[[fixed]]\noptimizer = 'adam'\n\n[[fixed]]\noptimizer = 'adam'\nlr = 3.0",
+            "mine.toml:6: fixed[1].lr: must be a number from 1e-05 to 0.01, the space of adam, got 3.0;",
+        ),
+        ("[[fixed]]\noptimizer = 'sgd'\nmomentum = 0.9", "mine.toml:3: fixed[0].momentum: there is no such choice."),
+        ("batch_size = [4, 0]", "mine.toml:1: batch_size: must be 1 or more"),
+        ("\nnum_workers = [0, 'two']", "mine.toml:2: num_workers[1]: must be a whole number (got 'two')."),
+        ("objective = 'ap'", "mine.toml:1: objective: must be 'ap-and-speed' or 'ap-at-time' (got 'ap')."),
+        ("# few\nimages = 10", "mine.toml:2: images: 10 are too few for batch_size 4"),
+        ("\ntrials = 1", "fixed: 2 configurations are more than trials (1)"),
+        ("[spaces.adam]\nlr = { log = [1, 0] }", "mine.toml:2: spaces.adam.lr: must be {log = [low, high]}"),
+    ],
+)
+def test_mistakes_of_a_joint_study(told, text, message):
+    assert message in told("joint", text)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -173,7 +198,7 @@ FILLING = ("", "# size = 'x'", "seed = 0", "kind = 'KIND'", "name = '''\n[x]'''"
 @given(kind=st.sampled_from(KINDS), wrong=st.sampled_from(sorted(WRONG)), filling=st.sets(st.sampled_from(FILLING)))
 def test_the_line_is_that_of_the_wrong_value(tmp_path_factory, kind, wrong, filling):
     file = tmp_path_factory.mktemp("lines") / "mine.toml"
-    seed = {"optimizers": "plan_seed", "loaders": "seed"}[kind]
+    seed = {"optimizers": "plan_seed", "loaders": "seed", "joint": "seed"}[kind]
     others = [each for each in sorted(filling) if not each.startswith(wrong)]
     before = "".join(f"{each}\n" for each in others).replace("KIND", kind).replace("seed", seed)
     file.write_text(f"{before}{wrong} = {WRONG[wrong]}\nseconds = 3.0\n", encoding="utf-8")

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 import studies
+from bench.kind_names import KINDS
 from bench.kind_settings import KIND_SETTINGS
+from bench.kinds import planned_kind
 from bench.loader_prepare import prepare_loaders
 from bench.prepare import prepare
-from bench.setting_layers import KINDS, read_file
+from bench.setting_layers import read_file
 from bench.study_template import literal, template
 from posemodel.errors import SettingsError
 from posemodel.network import NETWORKS
@@ -104,6 +106,7 @@ def test_its_study_is_the_full_preset_s_whichever_preset_it_is_run_over(kind, wr
     run = {
         "optimizers": lambda *given: prepare({}, *given, None).spec,
         "loaders": lambda *given: prepare_loaders({}, *given, None).spec,
+        "joint": lambda *given: planned_kind("joint").prepare({}, *given, None).spec,
     }[kind]
     full, own = run(None, "full"), run(written, preset)
     assert own.model_copy(update={"name": full.name, "preset": "full"}) == full
