@@ -66,7 +66,13 @@ def run_trial(
 
 def needed(settings: TrainSettings) -> tuple[dict[str, float], str]:
     """What a trial is predicted to need, as shares of what it may take; and why it cannot fit, "" where it can."""
-    found = _look(settings.data, settings.network, settings.size, choose_device(settings.device).type)
+    found = _look(
+        settings.data,
+        settings.network,
+        settings.size,
+        choose_device(settings.device).type,
+        with_workers=settings.loader.num_workers > 0,
+    )
     if found is None:
         return {}, ""  # nobody knows: the trial itself will say
     need, free = predict(found, configuration(**settings.loader.model_dump())), limits()
@@ -77,9 +83,9 @@ def needed(settings: TrainSettings) -> tuple[dict[str, float], str]:
 
 
 @functools.cache
-def _look(data: Path, network: str, size: int | None, device: str) -> Probe | None:
+def _look(data: Path, network: str, size: int | None, device: str, *, with_workers: bool) -> Probe | None:
     """One look at a sample, a step and a worker, in processes of their own; once in each process that runs trials."""
-    answer = probe(PoseWorkload(data, network, size, device=device))  # type: ignore[arg-type]
+    answer = probe(PoseWorkload(data, network, size, device=device), with_workers=with_workers)  # type: ignore[arg-type]
     found: Probe | None = answer.value if answer.status == MeasurementStatus.COMPLETE else None
     return found
 

@@ -1,0 +1,213 @@
+"""A joint study through the command line: searched, confirmed, reported; killed, joined, and cut short."""
+
+import json
+import os
+import shutil
+import sqlite3
+from collections import Counter
+
+import pandas as pd
+import pytest
+
+from tests.support.killed_moment import OPENED, Moment
+from tests.support.killed_runs import killed_runs
+
+STUDY_FILE = """
+kind = "joint"
+network = "small"
+size = 64
+optimizers = ["sgd", "adam"]
+num_workers = [0]
+pin_memory = [false]
+batch_size = [2, 4]
+trials = 4
+startup_trials = 4
+images = 160
+seconds = 1.5
+seeds = 2
+augment = false
+foreground_weight = 8.0
+device = "cpu"
+
+[[fixed]]
+optimizer = "adam"
+lr = 6e-3
+one_minus_beta1 = 0.1
+batch_size = 4
+"""
+SEARCHED, SEEDS = 4, 2
+NAME = "joint-smoke-people"
+COMMAND = ("study", "joint", "--preset", "smoke", "--study", "joint.toml", "--data", "people", "--json")
+CHOICES = ["optimizer", "hyperparameters", "batch_size", "num_workers", "pin_memory", "seed"]
+
+NEW_TRIAL = "optuna.storages:RDBStorage.create_new_trial"
+NEW_STATE = "optuna.storages:RDBStorage.set_trial_state_values"
+COMMIT = "sqlalchemy.engine.default:DefaultDialect.do_commit"
+CLAIM, SETTLE, FINISH = (f"bench.ledger:Ledger.{name}" for name in ("claim", "settle", "finish"))
+MOMENTS = {
+    "while the places are enqueued": Moment(NEW_TRIAL, call=2),
+    # Trial 0.
+    "after the claim, before it has an owner": Moment(NEW_STATE, "after", within=CLAIM),
+    "between two choices": Moment("optuna.storages:RDBStorage.set_trial_param", call=2),
+    "before the choices are kept": Moment(SETTLE),
+    "between MLflow's end and the ledger's": Moment(FINISH),
+    # Trial 1.
+    "after the choices are kept": Moment(SETTLE, "after"),
+    "while it trains": Moment("torch.optim:Optimizer.zero_grad", call=2),
+    # Trial 2.
+    "in an open transaction of the ledger": Moment(COMMIT, within=FINISH),
+    # Trial 3, and after.
+    "before the picks are planned": Moment(NEW_TRIAL),
+    "while the picks are planned": Moment(NEW_TRIAL, call=2),
+    "while a pick is scored on the other split": Moment("bench.trials.joint:_ap"),
+    "before a figure": Moment(OPENED, match=f"reports/{NAME}/pareto.png"),
+}
+"""In the order in which one study meets them; at most two in one trial."""
+
+
+def prepare(place):
+    """All splits have the same few people: what is learned by heart is scored, in seconds."""
+    (place.folder / "joint.toml").write_text(STUDY_FILE)
+    images, annotations = place.folder / "people" / "images", place.folder / "people" / "annotations"
+    for split in ("select", "val"):
+        shutil.rmtree(images / f"{split}2017")
+        shutil.copytree(images / "train2017", images / f"{split}2017")
+        shutil.copy(annotations / "person_keypoints_train2017.json", annotations / f"person_keypoints_{split}2017.json")
+    for left in ("synthetic.json", "synthetic.checksums.json"):
+        (place.folder / "people" / left).unlink()
+    return place
+
+
+def records(place):
+    return pd.read_csv(place.folder / "reports" / NAME / "records.csv")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, make_place):
+    """The study run once through: its place, and its document."""
+    place = prepare(make_place(tmp_path_factory.mktemp("joint") / "here"))
+    process = place.run(*COMMAND)
+    assert process.returncode == 0, process.stderr
+    return place, json.loads(process.stdout)
+
+
+def test_the_document_has_the_front_the_picks_and_what_to_paste(undisturbed):
+    _, found = undisturbed
+    assert (found["study"], found["kind"], found["preset"], found["status"]) == (NAME, "joint", "smoke", "complete")
+    picks = len(found["picks"])
+    assert found["trials"]["recorded"] == SEARCHED + SEEDS * picks
+    assert found["front"], "something was learned"
+    for point in found["front"]:
+        assert {"optimizer", "lr", "num_workers", "pin_memory", "batch_size"} <= {*point["settings"]}
+        assert 0 < point["ap"] <= 1 and point["images_per_s"] > 0
+    roles = [each["role"] for each in found["recommended"]]
+    assert len(roles) == 3
+    for each in found["recommended"]:
+        assert each["confirmed"] is True
+        assert each["dataloader"].startswith("DataLoader(")
+        assert each["optimizer"].startswith("torch.optim.") and "model.parameters(), lr=" in each["optimizer"]
+    assert found["hypervolume"] is not None
+    assert "NaN" not in json.dumps(found)
+
+
+def test_the_picks_were_trained_again_on_fresh_seeds(undisturbed):
+    place, found = undisturbed
+    rows = records(place)
+    search, confirm = (rows[rows["phase"] == phase] for phase in ("search", "confirm"))
+    assert list(search["seed"]) == [0, 1, 2, 3]
+    assert Counter(confirm["seed"]) == {1001: len(found["picks"]), 1002: len(found["picks"])}
+    first = search.iloc[0]
+    assert (first["optimizer"], first["batch_size"]) == ("adam", 4)
+    assert json.loads(first["hyperparameters"]) == {"lr": 6e-3, "one_minus_beta1": 0.1}
+    assert (search["steps_done"] * search["batch_size"] == 160).all(), "equally many images"
+    assert confirm["ap_select"].notna().all()
+    assert (search["need_share_memory"] < 1).all()
+
+
+def test_the_report_is_whole(undisturbed):
+    place, found = undisturbed
+    folder = place.folder / "reports" / NAME
+    text = (folder / "report.md").read_text()
+    for heading in ("## The Pareto front", "## What decided", "## How the search went", "## What failed and why"):
+        assert heading in text
+    assert "cannot say that one optimizer is better than another" in text
+    for name in ("pareto.png", "importances.png", "history.png", "hypervolume.png", "front.csv", "picks.csv"):
+        assert (folder / name).stat().st_size > 0
+        assert name in text
+    assert json.loads((folder / "result.json").read_text()) == found
+
+
+def test_other_verbs_know_it(undisturbed):
+    place, found = undisturbed
+    again = place.run(*COMMAND)
+    assert again.returncode == 0
+    assert json.loads(again.stdout) == found, "a finished study is shown again"
+    assert json.loads(place.run("report", NAME, "--json").stdout) == found
+    status = json.loads(place.run("study", "status", NAME, "--json").stdout)
+    assert status["status"] == "complete"
+    assert status["phases"]["search"]["done"] == SEARCHED
+    assert {row["name"] for row in status["optimizers"]} == {"sgd", "adam"}
+    listed = json.loads(place.run("study", "list", "--json").stdout)["studies"]
+    assert [(each["study"], each["kind"], each["status"]) for each in listed] == [(NAME, "joint", "complete")]
+    other = place.run(*COMMAND, "--batch-size", "2")
+    assert other.returncode == 2
+    assert "batch_size: [2, 4] -> [2]" in other.stderr
+
+
+def test_killed_at_every_moment_it_searches_the_same(place, undisturbed):
+    """All of its choices are made by chance, whose seeds are the places': none is lost, doubled or made anew."""
+    prepare(place)
+    with killed_runs(place.folder, place.environment) as runs:
+        for name, moment in MOMENTS.items():
+            print(f"killed {name}")  # shown where one fails
+            runs.killed_at(moment, *COMMAND)
+    last = place.run(*COMMAND)
+    assert last.returncode == 0, last.stderr
+    found = json.loads(last.stdout)
+    recorded = place.recorded()
+    assert len(recorded) == len(set(recorded)) == SEARCHED + SEEDS * len(found["picks"])
+    assert found["trials"]["complete"] == len(recorded)
+    assert set(place.run_states()) <= {"FINISHED", "KILLED"}
+    ledger = sqlite3.connect(place.folder / "optuna.db")
+    assert dict(ledger.execute("SELECT state, count(*) FROM trials GROUP BY state")) == {"COMPLETE": len(recorded)}
+    ledger.close()
+    ours, theirs = (each[each["phase"] == "search"] for each in (records(place), records(undisturbed[0])))
+    pd.testing.assert_frame_equal(ours[[*CHOICES, "trial_id", "ap"]], theirs[[*CHOICES, "trial_id", "ap"]])
+
+
+def test_two_processes_share_one_search(place, undisturbed):
+    prepare(place)
+    processes = [place.start(*COMMAND) for _ in range(2)]
+    assert [process.wait(240) for process in processes] == [0, 0], (place.folder / "output.txt").read_text()
+    recorded = place.recorded()
+    assert len(recorded) == len(set(recorded))
+    ours, theirs = (each[each["phase"] == "search"] for each in (records(place), records(undisturbed[0])))
+    assert list(ours["trial_id"]) == list(theirs["trial_id"])
+    assert place.run_states() == {"FINISHED": len(recorded) + 1}
+    runners = {row[0] for row in place.query("SELECT value FROM tags WHERE key LIKE 'posebench.session.%'")}
+    assert len(runners) == 2
+
+
+def test_ap_at_equal_time_has_one_pick(place):
+    prepare(place)
+    command = [each for each in COMMAND if each != "--json"]
+    process = place.run(*command, "--objective", "ap-at-time", "--trials", "1", "--seeds", "1", "--workers", "2")
+    assert process.returncode == 0, process.stderr
+    assert "torch.optim.Adam(model.parameters(), lr=0.006" in (
+        place.folder / "reports" / NAME / "report.md"
+    ).read_text().replace("\n", "")
+    rows = records(place)
+    assert list(rows["phase"]) == ["search", "confirm"]
+    assert (rows["train_seconds"] >= 1.5).all()
+
+
+def test_interrupted_it_gives_the_trial_back(place):
+    prepare(place)
+    process = place.start(*COMMAND)
+    while not place.recorded():
+        assert process.poll() is None, (place.folder / "output.txt").read_text()
+    os.killpg(process.pid, 2)
+    assert process.wait(60) == 130
+    status = json.loads(place.run("study", "status", NAME, "--json").stdout)
+    assert status["status"] == "unfinished"
+    assert status["trials"]["running"] == 0
