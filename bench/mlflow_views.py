@@ -9,18 +9,31 @@ from collections.abc import Sequence
 from typing import Any
 
 _TAG_PREFIX = "mlflow.sharedViewState."
-_CONFIRM, _TUNE = "posebench-confirm", "posebench-tune"
+_CONFIRM, _TUNE, _SEARCH = "posebench-confirm", "posebench-tune", "posebench-search"
 _CHARTS = ("loss", "val_loss", "ap", "images_per_s", "samples")
 
 
 def saved_views(kind: str) -> dict[str, str]:
     """Tags for the experiment of a study of this kind: a name and a value for each view."""
-    if kind != "optimizers":
-        return {}
     views = {
-        _CONFIRM: _view("Confirm runs by optimizer", "confirm", ("final.ap", "final.images_per_s"), ("seed", "hp.lr")),
-        _TUNE: _view("Tune runs by optimizer", "tune", ("final.ap",), ("hp.lr", "status")),
-    }
+        "optimizers": {
+            _CONFIRM: _view(
+                "Confirm runs by optimizer", "confirm", ("final.ap", "final.images_per_s"), ("seed", "hp.lr")
+            ),
+            _TUNE: _view("Tune runs by optimizer", "tune", ("final.ap",), ("hp.lr", "status")),
+        },
+        "joint": {
+            _CONFIRM: _view(
+                "Picks on fresh seeds", "confirm", ("final.ap", "final.images_per_s"), ("seed", "hp.lr", "batch_size")
+            ),
+            _SEARCH: _view(
+                "Search trials by optimizer",
+                "search",
+                ("final.ap", "final.images_per_s"),
+                ("hp.lr", "batch_size", "num_workers"),
+            ),
+        },
+    }.get(kind, {})
     return {_TAG_PREFIX + key: json.dumps(view) for key, view in views.items()}
 
 

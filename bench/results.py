@@ -42,7 +42,7 @@ def analyse(
         time_use=time_use(records, sessions),
         leader_samples=_leader_samples(found, samples_of),
         machine=machine,
-        command=again(spec.kind, spec.name, spec.preset, data=spec.data, options=_at_once(records)),
+        command=again(spec.kind, spec.name, spec.preset, data=spec.data, options=at_once(records)),
     )
 
 
@@ -62,7 +62,7 @@ def _leader_samples(found: StudyAnalysis, samples_of: Callable[[str], Samples | 
     return None
 
 
-def _at_once(records: pd.DataFrame) -> tuple[str, ...]:
+def at_once(records: pd.DataFrame) -> tuple[str, ...]:
     """The option that lets as many trials run at once as they recorded; none before there is one."""
     most = records["concurrent_trials"].max() if "concurrent_trials" in records else None
     return () if most is None or pd.isna(most) or most < 1 else ("--workers", str(int(most)))

@@ -85,7 +85,19 @@ def _show_plan(plan: Any, spec: Any, workers: int, *, as_json: bool) -> None:
             }
         )
         return
-    print(f"{spec.name}: {spec.size_text()}: {len(plan)} trials in the first phase. Nothing was run.")
+    rows = [[str(each.index), each.phase, _planned_text(each)] for each in plan]
+    print_table(("trial", "phase", "what is tried"), rows, title=spec.name)
+    print(f"{spec.size_text()}. Nothing was run.")
+
+
+def _planned_text(planned: Any) -> str:
+    """A trial of the plan; of a place in a search, what is given beforehand."""
+    from bench.spec import Slot
+
+    if isinstance(planned, Slot):
+        given = ", ".join(f"{name} {value}" for name, value in planned.fixed.items())
+        return given or "chosen when a worker takes it"
+    return f"{planned.optimizer} {planned.hyperparameters}, seed {planned.seed}"
 
 
 def command(name: str) -> Callable[..., None]:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from bench.analysis.findings import Findings
 from bench.analysis.joint import Pick, joint_findings, picks
+from bench.analysis.sessions import most_at_once
 from bench.importances import Observed, importances
 from bench.joint_plan import Picked, plan_confirm, plan_search
 from bench.joint_spec import AXES, JointSpec
@@ -61,8 +62,11 @@ def observed(spec: JointSpec, records: pd.DataFrame) -> list[Observed]:
     return found
 
 
-def findings(spec: JointSpec, records: pd.DataFrame) -> Findings:
-    """What a study's records say."""
+def findings(spec: JointSpec, records: pd.DataFrame, sessions: pd.DataFrame) -> Findings:
+    """What a study's records say; of several processes that share a machine each knows only its own trials."""
+    if len(records):
+        together = records["concurrent_trials"].clip(lower=most_at_once(sessions))
+        records = records.assign(concurrent_trials=together)
     lines = {
         pick.key: optimizer_line(
             optimizer_entry(picked(pick).optimizer), picked(pick).hyperparameters, spec.weight_decay
@@ -82,6 +86,7 @@ def findings(spec: JointSpec, records: pd.DataFrame) -> Findings:
         confirm_length=spec.length_text(),
         data=f"data `{spec.data.name}` (annotations {spec.data_digest})",
         loader={"persistent_workers": True},
+        hosts=max(1, sessions["host"].nunique()),
     )
 
 

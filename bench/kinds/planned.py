@@ -24,6 +24,7 @@ from bench.record import FAULTS, Status
 from bench.report.findings_page import short_text
 from bench.report.findings_write import findings_document, write_findings_report
 from bench.report.study_info import StudyInfo
+from bench.results import at_once
 from bench.setting_layers import Setting
 from bench.spec import Planned
 from bench.study_base import StudyBase
@@ -59,7 +60,7 @@ class PlannedKind(Generic[S]):
     Attributes:
         study: Its specification.
         phases: In order; the first sees no records, and plans at least one trial.
-        findings: What the records of a study say, finished or not.
+        findings: What the records of a study say, finished or not; of these and of its sessions (`StudyRuns.sessions`).
         least_trials: Of a study, in all phases.
         objectives: Values that Optuna is told of a trial.
         check: Refuses what the specification's own validation cannot see, with the line of the setting.
@@ -67,7 +68,7 @@ class PlannedKind(Generic[S]):
 
     study: type[S]
     phases: Sequence[Phase[S]]
-    findings: Callable[[S, pd.DataFrame], Findings]
+    findings: Callable[[S, pd.DataFrame, pd.DataFrame], Findings]
     least_trials: Callable[[S], int]
     objectives: Callable[[S], int] = lambda _study: 1
     check: Callable[[S, Mapping[str, Setting]], None] | None = None
@@ -134,10 +135,10 @@ class PlannedKind(Generic[S]):
             spec=spec.identity(),
             settings=settings,
             machine=runs.machine(),
-            command=again(self.name, spec.name, spec.preset, data=spec.data),
+            command=again(self.name, spec.name, spec.preset, data=spec.data, options=at_once(records)),
             records=records,
         )
-        return PlannedResult(self.findings(spec, records), info)
+        return PlannedResult(self.findings(spec, records, runs.sessions()), info)
 
 
 def _of_study(phase: Phase[S], spec: S) -> Callable[[pd.DataFrame], Sequence[Planned]]:
@@ -156,6 +157,6 @@ def planned(name: str) -> PlannedKind[Any]:
     return PlannedKind(
         study=trials.Study,
         phases=(lambda spec, _none: trials.plan(spec),),
-        findings=lambda spec, records: analysis.findings(spec.identity(), records),
+        findings=lambda spec, records, _sessions: analysis.findings(spec.identity(), records),
         least_trials=lambda spec: len(trials.plan(spec)),
     )

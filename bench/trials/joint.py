@@ -110,7 +110,7 @@ def told(record: Record, study: Study) -> Told:
         name.removeprefix(NEED): value - 1 for name, value in record.metrics.items() if name.startswith(NEED)
     }
     if record.status == Status.OUT_OF_MEMORY:
-        constraints[MEMORY] = BEYOND
+        constraints[SHARED_MEMORY if "shared memory" in record.error else MEMORY] = BEYOND
     return Told(tuple(reached.get(name, 0.0) for name in spec.objectives), constraints)
 
 

@@ -125,11 +125,12 @@ def _samples(spec: TrialSpec, network: PoseNetwork, split: PackedSplit) -> Sampl
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """CUDA has an exception of its own; CPU and MPS allocators only say it in words."""
+    """CUDA has an exception of its own; CPU and MPS allocators, and loaders whose workers share memory, use words."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     words = str(error).lower()
-    return isinstance(error, RuntimeError) and ("out of memory" in words or "can't allocate memory" in words)
+    told = ("out of memory", "can't allocate memory", "out of shared memory")
+    return isinstance(error, RuntimeError) and any(each in words for each in told)
 
 
 TRIALS = TrialKind(run_trial)

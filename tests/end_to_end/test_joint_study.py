@@ -48,7 +48,7 @@ MOMENTS = {
     "while the places are enqueued": Moment(NEW_TRIAL, call=2),
     # Trial 0.
     "after the claim, before it has an owner": Moment(NEW_STATE, "after", within=CLAIM),
-    "between two choices": Moment("optuna.storages:RDBStorage.set_trial_param", call=2),
+    "between two choices": Moment("optuna.storages:RDBStorage._set_trial_param", call=2),
     "before the choices are kept": Moment(SETTLE),
     "between MLflow's end and the ledger's": Moment(FINISH),
     # Trial 1.
@@ -131,7 +131,7 @@ def test_the_report_is_whole(undisturbed):
     for heading in ("## The Pareto front", "## What decided", "## How the search went", "## What failed and why"):
         assert heading in text
     assert "cannot say that one optimizer is better than another" in text
-    for name in ("pareto.png", "importances.png", "history.png", "hypervolume.png", "front.csv", "picks.csv"):
+    for name in ("pareto.png", "history.png", "hypervolume.png", "front.csv", "picks.csv", "importances.csv"):
         assert (folder / name).stat().st_size > 0
         assert name in text
     assert json.loads((folder / "result.json").read_text()) == found
@@ -149,9 +149,9 @@ def test_other_verbs_know_it(undisturbed):
     assert {row["name"] for row in status["optimizers"]} == {"sgd", "adam"}
     listed = json.loads(place.run("study", "list", "--json").stdout)["studies"]
     assert [(each["study"], each["kind"], each["status"]) for each in listed] == [(NAME, "joint", "complete")]
-    other = place.run(*COMMAND, "--batch-size", "2")
+    other = place.run(*COMMAND, "--seeds", "3")
     assert other.returncode == 2
-    assert "batch_size: [2, 4] -> [2]" in other.stderr
+    assert "seeds: 2 -> 3" in other.stderr
 
 
 def test_killed_at_every_moment_it_searches_the_same(place, undisturbed):

@@ -1,0 +1,168 @@
+"""What a joint study is made of besides its search: settings, lines to paste, needs, who shared a machine."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from bench.analysis.sessions import most_at_once
+from bench.kinds import planned_kind
+from bench.kinds.joint import observed
+from bench.measure.limits import Limits
+from bench.optimizers import OPTIMIZERS, optimizer_entry
+from bench.optimizers.line import optimizer_line
+from bench.progress import PlanSize, Progress
+from bench.record import Status
+from bench.sampler_comparison import differences, table
+from bench.trials import joint as joint_trials
+from bench.trials.joint import needed, run_trial
+from posemodel.errors import SettingsError
+
+KIND = planned_kind("joint")
+
+
+@pytest.fixture
+def prepared(tiny, hermetic):
+    """A study on a few small images, from typed settings."""
+
+    def prepare(**command_line):
+        return KIND.prepare({"data": tiny, "size": 64, "device": "cpu", **command_line}, None, "smoke", None)
+
+    return prepare
+
+
+def test_a_preset_gives_both_budgets_and_the_objective_takes_its_own(prepared):
+    one, other = prepared().spec, prepared(objective="ap-at-time").spec
+    assert (one.images, one.seconds, one.objectives) == (480, None, ("ap", "images_per_s"))
+    assert (other.images, other.seconds, other.objectives) == (None, 5.0, ("ap",))
+
+
+def test_a_typed_budget_that_the_objective_has_no_use_for_is_refused(prepared):
+    with pytest.raises(SettingsError, match=r"objective ap-and-speed: its budget is given in images.*seconds"):
+        prepared(seconds=3.0)
+
+
+def test_nothing_is_pinned_where_nothing_copies_from_it(prepared):
+    found = prepared(pin_memory="both", num_workers="0,1", batch_size="2,4")
+    assert found.spec.pin_memory == (False,)
+    assert found.settings["pin_memory"].origin == "device cpu: pinning has no effect there"
+    assert (found.spec.num_workers, found.spec.batch_size) == ((0, 1), (2, 4))
+
+
+def test_settings_come_from_the_environment_too(prepared, monkeypatch):
+    monkeypatch.setenv("POSEBENCH_SAMPLER", "random")
+    monkeypatch.setenv("POSEBENCH_BATCH_SIZE", "2, 4, 8")
+    found = prepared()
+    assert (found.spec.sampler, found.spec.batch_size) == ("random", (2, 4, 8))
+    assert found.settings["sampler"].origin == "environment POSEBENCH_SAMPLER"
+
+
+@pytest.mark.parametrize("name", [*OPTIMIZERS, "adamw", "radam"])
+def test_the_line_to_paste_builds_the_same_optimizer(name):
+    entry = optimizer_entry(name)
+    settings = {"lr": 0.0123456} | ({"one_minus_momentum": 0.25} if name in ("sgd", "nesterov") else {})
+    line = optimizer_line(entry, settings, 0.0)
+    model = torch.nn.Linear(2, 1)
+    module, _, call = line.partition("(")
+    package = module.rpartition(".")[0]
+    pasted = eval(f"{module}({call}", {package.partition(".")[0]: __import__(package), "model": model})
+    made = entry.factory({**settings, "weight_decay": 0.0})(model.parameters())
+    assert type(pasted) is type(made)
+    chosen_here = {"foreach", "fused", "maximize", "capturable", "differentiable"}
+    assert {k: v for k, v in pasted.defaults.items() if k not in chosen_here} == {
+        k: v for k, v in made.defaults.items() if k not in chosen_here
+    }
+
+
+def test_a_line_says_only_what_differs_from_the_class():
+    assert optimizer_line(optimizer_entry("nesterov"), {"lr": 0.1, "one_minus_momentum": 0.1}, 1e-4) == (
+        "torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=0.0001, nesterov=True)"
+    )
+    assert optimizer_line(optimizer_entry("adam"), {"lr": 1 / 3}, 0.0) == (
+        "torch.optim.Adam(model.parameters(), lr=0.333333)"
+    )
+
+
+def test_a_trial_that_cannot_fit_is_skipped_with_its_needs(prepared, monkeypatch):
+    spec = prepared(batch_size="2,4", trials=2).spec
+    trial = planned_trial(spec)
+    shares, why = needed(trial.train)
+    assert why == ""
+    assert 0 < shares["need_share_memory"] < 1
+    little = Limits(cores=2.0, memory_bytes=10**9, memory_free_bytes=10**6, shm_bytes=None, shm_free_bytes=None)
+    monkeypatch.setattr(joint_trials, "limits", lambda: little)
+    record, curve, samples = run_trial(trial)
+    assert (record.status, record.steps_done, curve, samples) == (Status.SKIPPED, 0, [], None)
+    assert record.error.startswith("would need ") and "of memory, 1 MB free" in record.error
+    assert record.metrics["need_share_memory"] > 1
+    assert joint_trials.told(record, spec.identity()).constraints["memory"] > 0
+
+
+def planned_trial(spec):
+    from bench.joint_plan import searched_trial
+
+    slot = KIND.phases[0](spec, pd.DataFrame())[0]
+    choices = {"optimizer": "sgd", "num_workers": 0, "pin_memory": False, "batch_size": 2}
+    return searched_trial(spec, slot, choices | {"sgd.lr": 0.01, "sgd.one_minus_momentum": 0.1})
+
+
+def test_what_importances_are_made_of_is_what_was_chosen(prepared):
+    spec = prepared().spec
+    records = pd.DataFrame(
+        [
+            {
+                "phase": "search",
+                "status": "complete",
+                "optimizer": "adam",
+                "hyperparameters": '{"lr": 0.001, "one_minus_beta1": 0.1}',
+                "num_workers": 1,
+                "pin_memory": False,
+                "batch_size": 2,
+                "ap": 0.5,
+                "images_per_s": 9.0,
+            }
+        ]
+    )
+    (found,) = observed(spec, pd.concat([records, records.assign(status="failed"), records.assign(phase="confirm")]))
+    assert found.optimizer == "adam"
+    assert found.shared == {"optimizer": "adam", "num_workers": 1, "pin_memory": False, "batch_size": 2}
+    assert found.own == {"lr": 0.001, "one_minus_beta1": 0.1}
+    assert list(found.outcomes) == [0.5, 9.0]
+    assert observed(spec, pd.DataFrame()) == []
+
+
+def test_sessions_that_overlap_on_a_machine_ran_at_once():
+    rows = [("a", 0, 100, 1), ("a", 50, 150, 2), ("a", 150, 200, 1), ("b", 0, 200, 2)]
+    sessions = pd.DataFrame(rows, columns=["host", "began_ms", "heard_ms", "workers"])
+    assert most_at_once(sessions) == 3
+    assert most_at_once(sessions[sessions["host"] == "b"]) == 2
+    assert most_at_once(sessions[:0]) == 0
+
+
+def test_the_plan_of_a_planned_kind_grows():
+    identity = {"name": "x", "kind": "joint", "preset": "smoke", "optimizers": ["sgd"]}
+    progress = Progress(PlanSize.of(identity, {"search": 4}), ended_whole=False)
+    assert (progress.size.planned, progress.waiting, progress.status) == (4, 4, "unfinished")
+
+
+def test_samplers_are_compared_at_half_and_at_the_end():
+    runs = pd.DataFrame(
+        [
+            {"sampler": name, "repetition": r, "trial": t, "hypervolume": base + r + t}
+            for name, base in (("tpe", 10.0), ("random", 0.0))
+            for r in range(3)
+            for t in (1, 2)
+        ]
+    )
+    found = table(runs)
+    assert list(found["hypervolume"]) == [12.0, 13.0, 2.0, 3.0]
+    assert list(found["n"]) == [3] * 4
+    (pair,) = differences(runs).to_dict(orient="records")
+    assert (pair["one"], pair["other"], pair["difference"]) == ("tpe", "random", 10.0)
+    assert pair["low"] < 10.0 < pair["high"]
+
+
+def test_a_study_of_another_kind_is_told_apart(tiny):
+    with pytest.raises(SettingsError, match="is of kind 'loaders'; this needs one of joint"):
+        KIND.study.stored({"kind": "loaders", "name": "x", "data": Path(tiny)})
