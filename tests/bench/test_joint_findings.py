@@ -3,13 +3,15 @@
 import json
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from bench.analysis.findings import Chart, Table
-from bench.analysis.joint import AP_AND_SPEED, AP_AT_TIME, picks
+from bench.analysis.joint import AP_AND_SPEED, AP_AT_TIME, Pick, picks
+from bench.analysis.joint.words import loader_call
 from bench.analysis.json_safe import to_json_safe
 from bench.report.findings_write import write_findings_report
 from tests.support.joint_records import findings_of, frame, info_of, made_up, trial, with_fresh_seeds
@@ -126,7 +128,7 @@ def test_a_pick_that_falls_behind_with_fresh_seeds_is_said_plainly(tmp_path):
     found = found_in(frame(*lucky_and_solid()), seeds=2)
     both = "the most images/s within 2 % of that AP"
     assert found.answer.startswith(
-        f"For the highest AP, {both} and the most images/s of all take sgd, 2 workers, batch 8"
+        f"For the highest AP, {both} and the most images/s of all take sgd at lr 0.001, 2 workers, batch 8"
     )
     assert (
         f"The search's choice for the highest AP and {both} did not hold with fresh seeds: adam, 1 worker, "
@@ -194,7 +196,7 @@ STATUSES = ("failed", "diverged", "out_of_memory", "timed_out", "skipped")
 ODD = {
     "nothing": (pd.DataFrame(), "No trial has ended yet"),
     "no rows": (frame(trial(0)).iloc[:0], "No trial has ended yet"),
-    "one": (frame(trial(0)), "take adam, 1 worker, batch 8: AP 0.300"),
+    "one": (frame(trial(0)), "take adam at lr 0.001, 1 worker, batch 8: AP 0.300"),
     "one failed": (frame(trial(0, status="failed", error="a | b\nc")), "no search trial completed"),
     "all failed": (frame(*(trial(i, status=s) for i, s in enumerate(STATUSES))), "no search trial completed"),
     "all zero": (frame(*(trial(i, ap=0.0) for i in range(12))), "nothing to recommend"),
@@ -232,7 +234,7 @@ def test_with_ap_at_time_there_is_neither_front_nor_hypervolume(records):
 
 def test_without_a_speed_ap_at_time_can_still_be_answered(tmp_path):
     page = page_of(frame(trial(0, speed=NAN), trial(1, ap=0.2, speed=NAN)), tmp_path, AP_AT_TIME)
-    assert "take adam, 1 worker, batch 8: AP 0.300 in one trial of the search" in " ".join(page.split())
+    assert "take adam at lr 0.001, 1 worker, batch 8: AP 0.300 in one trial of the search" in " ".join(page.split())
 
 
 def test_importances_are_drawn_with_what_chance_gives_pale(whole):
@@ -265,3 +267,12 @@ def test_the_main_table_is_that_of_the_picks(whole):
     assert isinstance(table, Table)
     assert table.columns[0] == "pick"
     assert len(table.rows) == 2
+
+
+def test_a_call_to_paste_has_no_setting_that_needs_workers_where_there_are_none():
+    settings = {"optimizer": "sgd", "num_workers": 0, "pin_memory": False, "batch_size": 4}
+    pick = Pick(("best AP",), "key", settings, "trial", "run", ap=0.5, images_per_s=9.0, pinned=False)
+    others = {"persistent_workers": True, "prefetch_factor": 4}
+    assert loader_call(pick, others) == "DataLoader(dataset, batch_size=4)"
+    with_one = replace(pick, settings={**pick.settings, "num_workers": 1})
+    assert "persistent_workers=True" in loader_call(with_one, others)

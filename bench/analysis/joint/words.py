@@ -11,14 +11,17 @@ from bench.analysis.loaders_choice import DATALOADER_DEFAULTS, dataloader_call
 from bench.analysis.wording import ap_text, counted, value_text
 
 NOT_KNOWN = "-"
+NEED_WORKERS = ("prefetch_factor", "persistent_workers", "multiprocessing_context", "start_method")
+"""Settings that PyTorch refuses, or that mean nothing, without workers."""
 AP_LABEL, SPEED_LABEL = "AP (select split)", "images/s of training"
 NOBODY = "no trial has completed"
 ALL_ZERO = "no trial has an AP above 0"
 
 
 def configuration_text(settings: Mapping[str, Any], names: Mapping[str, str]) -> str:
-    """`adam, 2 workers, batch 8, pinned`; ``names``: the optimizers' short names."""
+    """`adam at lr 0.0031, 2 workers, batch 8, pinned`; ``names``: the optimizers' short names."""
     optimizer = names.get(settings["optimizer"], settings["optimizer"])
+    optimizer += f" at lr {value_text(settings['lr'])}" if "lr" in settings else ""
     loading = [counted(settings["num_workers"], "worker"), f"batch {settings['batch_size']}"]
     return ", ".join([optimizer, *loading, *(["pinned"] if settings["pin_memory"] else [])])
 
@@ -30,8 +33,9 @@ def hyperparameters_text(settings: Mapping[str, Any]) -> str:
 
 
 def loader_call(pick: Pick, loader: Mapping[str, Any]) -> str:
-    """The ``DataLoader(...)`` call to paste; pinned memory only where it had an effect."""
+    """The ``DataLoader(...)`` call to paste; pinned memory only where it had an effect, and no setting without use."""
     settings = {name: pick.settings[name] for name in LOADER_SETTINGS}
+    loader = {name: value for name, value in loader.items() if settings["num_workers"] or name not in NEED_WORKERS}
     settings["pin_memory"] = settings["pin_memory"] and pick.pinned
     return dataloader_call({"cv2_threads": None, **DATALOADER_DEFAULTS, **loader, **settings})
 
