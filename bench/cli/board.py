@@ -68,7 +68,12 @@ def phase_lines(progress: Progress) -> list[str]:
         done = [trial for trial in progress.done.values() if trial.phase == phase]
         running = sum(trial.phase == phase for trial in progress.in_hand.values())
         planned = progress.size.planned_of(phase)
-        ends = (("diverged", (Status.DIVERGED,)), ("pruned", (Status.PRUNED,)), ("failed", FAULTS))
+        ends = (
+            ("diverged", (Status.DIVERGED,)),
+            ("pruned", (Status.PRUNED,)),
+            ("skipped", (Status.SKIPPED,)),
+            ("failed", FAULTS),
+        )
         bad = [(sum(trial.status in statuses for trial in done), word) for word, statuses in ends]
         among = ", ".join(f"{count} {word}" for count, word in bad if count)
         parts = [f"{len(done)} of {planned} done" + (f" ({among})" if among else "")]

@@ -240,6 +240,7 @@ def _stop(crew: list[_Worker], on_event: OnEvent) -> bool:
 
 def _work(tell: Connection, lifeline: Connection) -> None:
     """A worker process: phase after phase as it is told, until the lifeline closes."""
+    use_platform_start_method()
     orders: queue.SimpleQueue[WorkerSettings] = queue.SimpleQueue()
 
     def send(event: Event | _Ready | _Idle | _Trouble) -> None:
@@ -263,6 +264,15 @@ def _work(tell: Connection, lifeline: Connection) -> None:
         except PosemodelError as error:
             send(_Trouble(str(error), isinstance(error, SettingsError)))
             raise SystemExit(ERROR_TOLD) from None
+
+
+def use_platform_start_method() -> None:
+    """Have this process's own children (a loader's workers) started as the platform does.
+
+    A spawned process spawns in its turn unless it is told otherwise: each loader worker would load all libraries anew,
+    and a study with several workers would measure other loaders than one with a single worker.
+    """
+    multiprocessing.set_start_method(None, force=True)
 
 
 def _next(orders: "queue.SimpleQueue[WorkerSettings]") -> WorkerSettings:

@@ -146,6 +146,7 @@ def test_done_running_waiting_and_planned_add_up(record_next, holder, watcher):
         "out_of_memory": 0,
         "timed_out": 0,
         "pruned": 0,
+        "skipped": 0,
         "running": 1,
         "waiting": 5,
         "planned": 8,

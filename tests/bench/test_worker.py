@@ -1,5 +1,6 @@
 """Workers on real trials of a tiny study: every end is a record, nothing runs twice, the dead are cleared up."""
 
+import multiprocessing
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import torch
 from optuna.trial import TrialState
 
 from bench.execute.events import TrialBegan, TrialEnded, TrialReturned, TrialStepped, nobody
-from bench.execute.local import crew
+from bench.execute.local import crew, use_platform_start_method
 from bench.execute.worker import WorkerSettings, sweep, work
 from bench.ledger import MAX_ATTEMPTS, Ledger, Told
 from bench.optimizers import OPTIMIZERS, OptimizerEntry
@@ -376,3 +377,18 @@ def test_a_crew_is_dismissed_while_it_still_loads_its_libraries():
 
 def workers_of(bench):
     return {event.trial.pid for event in bench.events if isinstance(event, TrialBegan)}
+
+
+def _tell_start_methods(connection):
+    before = multiprocessing.get_start_method(allow_none=True)
+    use_platform_start_method()
+    connection.send((before, multiprocessing.get_start_method()))
+
+
+def test_loaders_of_a_worker_process_start_as_the_platform_does():
+    receive, send = multiprocessing.Pipe(duplex=False)
+    process = multiprocessing.get_context("spawn").Process(target=_tell_start_methods, args=(send,))
+    process.start()
+    assert receive.poll(60)
+    assert receive.recv() == ("spawn", multiprocessing.get_context().get_start_method())
+    process.join()
