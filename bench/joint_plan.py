@@ -59,7 +59,7 @@ def plan_confirm(spec: JointSpec, picks: Sequence[Picked]) -> list[TrialSpec]:
 def _trial(spec: JointSpec, phase: Phase, index: int, picked: Picked, seed: int) -> TrialSpec:
     loader = LoaderSettings(**picked.loader, persistent_workers=picked.loader["num_workers"] > 0)
     steps = spec.steps(loader.batch_size)
-    budget: dict[str, Any] = {"seconds": spec.seconds, "log_every": 1, "evaluations": 1}
+    budget: dict[str, Any] = {"seconds": spec.seconds, "evaluations": 1}
     if steps is not None:
         window = max(1, min(STEPS_PER_WINDOW, steps // WINDOWS))
         budget = {"steps": steps, "val_every": steps, "ap_every": steps, "log_every": window}

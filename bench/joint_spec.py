@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from bench.setting_layers import Setting
+from bench.setting_layers import Setting, space_key
 from bench.study_base import StudyBase
 from posemodel.config import MIN_SIZE, Precision, Schedule
 
@@ -118,6 +118,8 @@ class JointSpec(StudyBase):
         name = "seconds" if objective.value == BOTH else "images"
         if settings[name].origin.startswith(("preset", "file")):
             settings = settings | {name: Setting(None, f"{settings[name].origin} (not for {objective.value})")}
+        if settings["fixed"].origin.startswith("preset"):
+            settings = settings | {"fixed": _fitting(settings)}
         if device != "cuda" and pinned.value is not None and True in pinned.value:
             settings = settings | {"pin_memory": Setting((False,), f"device {device}: pinning has no effect there")}
             fixed = tuple(
@@ -156,3 +158,17 @@ class JointSpec(StudyBase):
 
 def _listed(values: Sequence[Any]) -> str:
     return ", ".join(str(value).lower() if isinstance(value, bool) else str(value) for value in values)
+
+
+def _fitting(settings: Mapping[str, Setting]) -> Setting:
+    """Of a preset's known good configurations those that fit what somebody else has set; no more than trials."""
+    given = settings["fixed"]
+    names = {space_key(name) for name in settings["optimizers"].value}
+    changed = {space_key(name) for name in settings["spaces"].value}
+    fit = [
+        each
+        for each in given.value
+        if space_key(each["optimizer"]) in names - changed
+        and all(each[axis] in settings[axis].value for axis in AXES if axis in each)
+    ]
+    return Setting(tuple(fit[: settings["trials"].value]), given.origin)

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 from bench import prepare
 from bench.optimizers import optimizer_entry
 from bench.optimizers.spaces import spaces_of
-from bench.planned_settings import OUTSIDE, kind_of, resolve
+from bench.planned_settings import OUTSIDE, default_preset_of, kind_of, resolve
 from bench.prepare import MakeData, OnSkip, default_name, default_preset, find_data
 from bench.setting_layers import Setting, about, build
 from bench.study_base import StudyBase
@@ -42,7 +42,7 @@ def prepare_study(
 
     Raises SettingsError, or DataError if a split has no labelled person.
     """
-    preset = preset or default_preset()
+    preset = preset or default_preset_of(kind_of(study), default_preset())
     settings = resolve(study, command_line=command_line, study_file=study_file, preset=preset)
     settings = on_this_machine(study, settings)
     derived: dict[str, Any] = {"preset": preset, "device": settings["device"].value}

@@ -85,6 +85,11 @@ def presets(kind: str) -> dict[str, str]:
     return {"full": f"{kind}.toml", **others}
 
 
+def default_preset_of(kind: str, default: str) -> str:
+    """The machine's default preset, where the kind has it; else its full one."""
+    return default if default in presets(kind) else "full"
+
+
 def preset_path(kind: str, preset: str) -> Path:
     """Where the file of a preset is; SettingsError names the nearest."""
     there = presets(kind)

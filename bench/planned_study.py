@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 import pandas as pd
 
 from bench.execute import interruption
-from bench.execute.events import OnEvent, PhaseBegan, nobody
+from bench.execute.events import Event, OnEvent, PhaseBegan, TrialEnded, nobody
 from bench.execute.local import Crew, crew
 from bench.execute.worker import WorkerSettings
 from bench.ledger import Ledger
@@ -77,7 +77,15 @@ def run_course(
     session = Session(began_ms, now_ms(), workers, data_s, socket.gethostname(), os.getpid())
     ledger = Ledger(places.storage_url, spec.name, spec.identity(), objectives=course.objectives)
     with ledger.session(workers), ExitStack() as closing:
-        with crew(workers, on_event) as hands:
+        heard: list[Callable[[], None]] = []
+
+        def on_study_event(event: Event) -> None:
+            if isinstance(event, TrialEnded):
+                for note in heard:
+                    note()
+            on_event(event)
+
+        with crew(workers, on_study_event) as hands:
             counts = ledger.counts()
             if counts.total() - counts["waiting"] - counts["running"] < course.least_trials:
                 hands.start()  # they load their libraries while this process opens MLflow's store
@@ -86,6 +94,7 @@ def run_course(
                 session = None  # it has ended before: what is done now is none of its time
             with interruption.held():  # a run that is open is closed, whatever comes
                 parent = tracker.open_study(spec, fingerprint())
+                heard.append(partial(_note, tracker, session))
                 closing.push(partial(_close, tracker, session))
             _run_phases(course, places, ledger, tracker, hands, session, parent)
         _settled_records(ledger, tracker, places)

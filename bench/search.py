@@ -16,19 +16,16 @@ from bench.joint_plan import searched_trial
 from bench.joint_spec import JointSpec
 from bench.ledger import Ledger
 from bench.search_space import OPTIMIZER, choices_of, shared_choices
-from bench.spec import Slot, TrialSpec
-
-SEEDS_APART = 1_000_003
-"""Between the sampler's seeds of two studies' seeds: a place has the same numbers whoever takes it, and when."""
+from bench.spec import Slot, TrialSpec, digest
 
 
 def make_sampler(spec: JointSpec, place: int) -> BaseSampler:
-    """Optuna's sampler for one place of the plan.
+    """Optuna's sampler for one place of the plan, whose numbers are the same whoever takes it, and when.
 
     TPE (Bergstra et al., NeurIPS 2011; multi-objective: Ozaki et al., JAIR 2022) models choices jointly, those of each
     optimizer as a group of their own, and takes trials in hand for bad ones (constant liar).
     """
-    seed = spec.seed * SEEDS_APART + place
+    seed = int(digest({"sampler": spec.sampler, "seed": spec.seed, "place": place})[:8], 16)
     if spec.sampler != "tpe":
         return RandomSampler(seed=seed)  # a quasi-random plan leaves nothing open but what a fixed configuration does
     with warnings.catch_warnings():

@@ -14,6 +14,7 @@ from scipy.stats import qmc
 from bench.joint_spec import AXES, JointSpec
 from bench.setting_layers import space_key
 from bench.space import Categorical, Dimension, Fixed, Log, Value, from_document
+from bench.spec import digest
 from bench.validation import nearest
 from posemodel.errors import SettingsError
 
@@ -145,7 +146,7 @@ def quasi_random_choices(spec: JointSpec, trials: int) -> list[dict[str, Choice]
     for name in spec.optimizers:
         own = {**{n: d for n, d in shared_choices(spec).items() if n != OPTIMIZER}, **choices_of(spec, name)}
         count = -(-trials // len(spec.optimizers))
-        units = qmc.Halton(len(own), rng=spec.seed).random(count)
+        units = qmc.Halton(len(own), rng=int(digest({"seed": spec.seed, "optimizer": name})[:8], 16)).random(count)
         points[name] = [
             {OPTIMIZER: name, **{n: _at(d, unit) for (n, d), unit in zip(own.items(), row, strict=True)}}
             for row in units.tolist()

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field
 
 import studies
 from bench.described import Described, described
+from bench.joint_spec import JointSpec
 from bench.loader_spec import LoaderSpec
 from bench.setting_layers import (
     COMMAND_LINE,
@@ -205,7 +206,8 @@ def _from_text(name: str, text: str, origin: str) -> Any:
 
 def known_variables() -> list[str]:
     """Every environment variable that is ours, of any kind of study."""
-    names = {**known_settings(), **{name: None for name in LoaderSpec.model_fields if name not in _DERIVED}}
+    others = (name for kind in (LoaderSpec, JointSpec) for name in kind.model_fields if name not in _DERIVED)
+    names = dict.fromkeys([*known_settings(), *others])
     return [ENVIRONMENT_PREFIX + name.upper() for name in names] + [STORAGE_VARIABLE, CACHE_VARIABLE]
 
 

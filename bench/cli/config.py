@@ -31,6 +31,7 @@ def show(
     `auto` is shown as what it means on this machine.
     """
     from bench.kind_settings import kind_settings
+    from bench.planned_settings import default_preset_of
     from bench.prepare import default_preset
     from bench.setting_layers import COMMAND_LINE, DEFAULT, Setting, kind_of_file
     from bench.settings import OPTIMIZERS, places_settings
@@ -39,7 +40,7 @@ def show(
     if chosen is None:
         chosen = Setting(OPTIMIZERS, DEFAULT) if kind is None else Setting(kind, COMMAND_LINE)
     its = kind_settings(chosen.value, f"--kind {chosen.value}")
-    used = default_preset() if preset is None else preset
+    used = default_preset_of(chosen.value, default_preset()) if preset is None else preset
     command_line = given_by_name(typed or [], its.described())
     settings = its.resolve(command_line=command_line, study_file=study, preset=used)
     settings |= {

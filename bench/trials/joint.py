@@ -2,6 +2,7 @@
 
 import functools
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from bench.measure.loader.probe import Probe, probe
 from bench.record import Record, Status, make_record
 from bench.search import choose
 from bench.search_space import choices_made
-from bench.spec import CONFIRM, Slot, TrialSpec
+from bench.spec import CONFIRM, SEARCH, Slot, TrialSpec
 from bench.trials import optimizers
 from bench.trials.kind import Study, TrialKind
 from bench.trials.outcome import Outcome
@@ -46,7 +47,7 @@ def run_trial(
     A confirm trial is scored on the select split as well (`ap_select`): the search has chosen by it.
     """
     needs, why = needed(spec.train)
-    if why:
+    if why and spec.phase == SEARCH:  # a pick has run before: a shortage that passes is nothing to judge it by
         record = make_record(
             spec, Status.SKIPPED, steps_done=0, metrics=needs, error=why, concurrent_trials=concurrent_trials
         )
@@ -71,6 +72,7 @@ def needed(settings: TrainSettings) -> tuple[dict[str, float], str]:
         settings.network,
         settings.size,
         choose_device(settings.device).type,
+        skip_bad=settings.skip_bad,
         with_workers=settings.loader.num_workers > 0,
     )
     if found is None:
@@ -83,10 +85,15 @@ def needed(settings: TrainSettings) -> tuple[dict[str, float], str]:
 
 
 @functools.cache
-def _look(data: Path, network: str, size: int | None, device: str, *, with_workers: bool) -> Probe | None:
+def _look(
+    data: Path, network: str, size: int | None, device: str, *, skip_bad: bool, with_workers: bool
+) -> Probe | None:
     """One look at a sample, a step and a worker, in processes of their own; once in each process that runs trials."""
-    answer = probe(PoseWorkload(data, network, size, device=device), with_workers=with_workers)  # type: ignore[arg-type]
+    workload = PoseWorkload(data, network, size, device=device, skip_bad=skip_bad)  # type: ignore[arg-type]
+    answer = probe(workload, with_workers=with_workers)
     found: Probe | None = answer.value if answer.status == MeasurementStatus.COMPLETE else None
+    if found is None:
+        print(f"posebench: what a trial needs of memory cannot be predicted: {answer.error}", file=sys.stderr)
     return found
 
 
@@ -101,11 +108,9 @@ def _ap(settings: TrainSettings, network: PoseNetwork, name: str) -> float:
 
 
 def told(record: Record, study: Study) -> Told:
-    """The objectives' values of a record, the worst of those that it could not reach; and its constraints."""
+    """The objectives' values of a record, and its constraints; without an AP above 0 it is the worst, however fast."""
     spec = JointSpec.of_identity(study, Path())
-    reached = record.metrics if record.status in (Status.COMPLETE, Status.DIVERGED) else {}
-    if record.status == Status.DIVERGED:
-        reached = {name: value for name, value in reached.items() if name != "ap"}
+    reached = record.metrics if record.status == Status.COMPLETE and record.metrics.get("ap", 0.0) > 0 else {}
     constraints = {
         name.removeprefix(NEED): value - 1 for name, value in record.metrics.items() if name.startswith(NEED)
     }

@@ -37,6 +37,7 @@ class PoseWorkload:
         seed: Of samples and weights.
         device: Type of the device that trains.
         step_s: In place of the training step one that waits so long.
+        skip_bad: Leave bad images and annotations out.
     """
 
     data: Path
@@ -47,10 +48,11 @@ class PoseWorkload:
     seed: int = 0
     device: Literal["cuda", "mps", "cpu"] = "cpu"
     step_s: float | None = None
+    skip_bad: bool = False
 
     def open_loader(self, configuration: LoaderConfiguration, batches: int) -> OpenLoader:
         """See `Workload`. Raises DataError where no image has a labelled person."""
-        split = open_split(self.data, self.split).labelled_only()
+        split = open_split(self.data, self.split, skip_bad=self.skip_bad).labelled_only()
         if not len(split):
             raise DataError(f"{split.annotations}: no image with a labelled person is left to load.")
         dataset = PoseDataset(
