@@ -85,7 +85,7 @@ def table(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def differences(runs: pd.DataFrame) -> pd.DataFrame:
-    """Pairs of samplers at the end, with a 95 % interval (Welch's t); they share what is fixed and the trials' seeds."""
+    """Pairs of samplers at the end, with a 95 % interval (Welch's t); they share fixed points and training seeds."""
     last = runs[runs["trial"] == runs["trial"].max()]
     rows = []
     for one, other in itertools.combinations(dict.fromkeys(last["sampler"]), 2):

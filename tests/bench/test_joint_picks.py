@@ -101,7 +101,7 @@ def test_settings_are_flat_and_plain():
 )
 def test_each_setting_tells_configurations_apart(other):
     assert configuration_key(trial(0)) != configuration_key(trial(0) | other)
-    assert configuration_key(trial(0)) == configuration_key(trial(1, seed=7, ap=0.1))
+    assert configuration_key(trial(0)) == configuration_key(trial(0, phase="confirm", seed=7, ap=0.1))
 
 
 def test_fresh_seeds_belong_to_the_pick_of_their_configuration():

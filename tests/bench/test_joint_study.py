@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from bench.analysis.sessions import most_at_once
+from bench.joint_plan import Picked, plan_confirm, searched_trial
 from bench.kinds import planned_kind
 from bench.kinds.joint import observed
 from bench.measure.limits import Limits
@@ -48,6 +49,28 @@ def test_nothing_is_pinned_where_nothing_copies_from_it(prepared):
     assert found.spec.pin_memory == (False,)
     assert found.settings["pin_memory"].origin == "device cpu: pinning has no effect there"
     assert (found.spec.num_workers, found.spec.batch_size) == ((0, 1), (2, 4))
+
+
+def test_a_preset_s_configurations_make_way_for_what_is_set(prepared):
+    """The smoke preset's two are of adam, with batches of 4 and of 2, and without workers."""
+    assert len(prepared().spec.fixed) == 2
+    assert [each["batch_size"] for each in prepared(batch_size="4,8").spec.fixed] == [4]
+    assert prepared(optimizers=["sgd", "adagrad"]).spec.fixed == ()
+    assert prepared(num_workers="1").spec.fixed == ()
+    assert len(prepared(trials=1).spec.fixed) == 1
+    assert prepared(spaces={"adam": {"lr": {"log": [1e-5, 1e-4]}}}).spec.fixed == ()
+
+
+def test_a_pick_is_never_skipped(prepared, monkeypatch):
+    """It has run before; that little memory is free now says nothing of it."""
+    spec = prepared(images=16, batch_size="2,4").spec
+    loader = {"num_workers": 0, "pin_memory": False, "batch_size": 2}
+    (trial,) = plan_confirm(spec, [Picked("sgd", {"lr": 0.01, "one_minus_momentum": 0.1}, loader)])
+    little = Limits(cores=2.0, memory_bytes=10**9, memory_free_bytes=10**6, shm_bytes=None, shm_free_bytes=None)
+    monkeypatch.setattr(joint_trials, "limits", lambda: little)
+    record = run_trial(trial).record
+    assert (record.status, record.steps_done) == (Status.COMPLETE, 8)
+    assert "ap_select" in record.metrics
 
 
 def test_settings_come_from_the_environment_too(prepared, monkeypatch):
@@ -100,8 +123,6 @@ def test_a_trial_that_cannot_fit_is_skipped_with_its_needs(prepared, monkeypatch
 
 
 def planned_trial(spec):
-    from bench.joint_plan import searched_trial
-
     slot = KIND.phases[0](spec, pd.DataFrame())[0]
     choices = {"optimizer": "sgd", "num_workers": 0, "pin_memory": False, "batch_size": 2}
     return searched_trial(spec, slot, choices | {"sgd.lr": 0.01, "sgd.one_minus_momentum": 0.1})

@@ -67,12 +67,9 @@ def pick_parts(found: JointFound) -> list[Part]:
         parts += [f"**{_title(found, place)}**", Code("python", "\n".join(lines_of(found, pick)))]
     if found.asked_to_pin and not found.pinned:
         parts.append("Without an accelerator `pin_memory` does nothing, so no line asks for it.")
-    fresh = (
-        "the fresh seeds' trials train as long" if found.same_length else f"fresh seeds train {found.confirm_length}"
-    )
     parts.append(
-        f"*Searched*: one trial of {found.search_length}, AP on the select split, which chose it: the best of many, so "
-        f"it flatters. *Fresh*: means over n other seeds on the same split; {fresh}. *Reported*: the same networks on "
+        f"*Searched*: one trial of {found.length}, AP on the select split, which chose it: the best of many, so "
+        f"it flatters. *Fresh*: means over n other seeds on the same split, as long. *Reported*: the same networks on "
         "the report split, which chose nothing. A fresh trial that did not complete counts as AP 0. Unrounded: "
         f"{link(PICKS_FILE)}."
     )
@@ -267,15 +264,14 @@ def _trust(found: JointFound) -> list[str]:
     if not found.all_confirmed:
         whole = "Not all of this is" if any(each.n for each in found.fresh) else "None of this is"
         told.append(f"{whole} confirmed with fresh seeds yet: what the search saw is the best of many, and flatters.")
-    elif not found.same_length:
-        told.append(
-            f"Search trials trained {found.search_length}, fresh seeds {found.confirm_length}: their APs are not "
-            "comparable."
-        )
     unfinished = min((each.n for each in found.fresh), default=0)
     if found.all_confirmed and unfinished < found.seeds:
         told.append(f"So far {unfinished} of {counted(found.seeds, 'fresh seed')} are there.")
-    if found.shared_machine:
+    if found.hosts > 1:
+        told.append(
+            f"Trials ran on {found.hosts} machines, whose images/s cannot be compared: trust AP, not what is fastest."
+        )
+    elif found.shared_machine:
         told.append("Images/s are of a shared machine: compare them with each other only.")
     return told
 

@@ -36,7 +36,7 @@ def importance_section(found: JointFound) -> Section:
     alt = "Importance of each parameter for AP and for images per second"
     parts: list[Part] = [Chart(CHART, alt, panels), *_decided(found, usable)]
     parts.append(
-        "How differently a parameter's values are spread over the better half of the trials and over all (PED-ANOVA, "
+        "How differently a parameter's values are spread over the better trials (about half) and over all (PED-ANOVA, "
         "Optuna), as shares of 1 in each panel and objective. Pale: one of 100 shuffles of the results among the "
         "trials gives as much, so that it says nothing. Shared parameters over all complete trials, an optimizer's own "
         f"over its trials. Unrounded: {link(FILE)}.{_left_out(found)}"

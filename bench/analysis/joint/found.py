@@ -35,8 +35,8 @@ class JointFound:
     fixed: int
     search_trials: int
     seeds: int
-    search_length: str
-    confirm_length: str
+    sampler: str
+    length: str
     data: str
     loader: Mapping[str, Any]
     hosts: int
@@ -53,9 +53,9 @@ class JointFound:
 
     @cached_property
     def trials(self) -> pd.DataFrame:
-        """The search's trials, as they were asked; ``number`` counts them from 1."""
+        """The search's trials that have ended; ``number`` is their place in the plan, from 1."""
         found = search_trials(self.records)
-        return found.assign(number=np.arange(1, len(found) + 1))
+        return found.assign(number=found["index"].astype(int) + 1)
 
     @cached_property
     def complete(self) -> pd.DataFrame:
@@ -110,14 +110,9 @@ class JointFound:
         return bool(self.picks) and all(each.n for each in self.fresh)
 
     @property
-    def same_length(self) -> bool:
-        """Whether confirm trials train as long as those of the search, so that their APs can be compared."""
-        return self.search_length == self.confirm_length
-
-    @property
     def shared_machine(self) -> bool:
-        """Whether trials ran beside each other, or on several machines."""
-        return self.most_at_once > 1 or self.hosts > 1
+        """Whether trials ran beside each other."""
+        return self.most_at_once > 1
 
     @property
     def most_at_once(self) -> int:

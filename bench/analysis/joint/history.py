@@ -6,7 +6,7 @@ import pandas as pd
 from bench.analysis.columns import COMPLETE, numbers
 from bench.analysis.findings import Chart, Draw, Part, Plot, Section, Series, Span
 from bench.analysis.joint.found import JointFound
-from bench.analysis.joint.words import ALL_ZERO, AP_LABEL, NOBODY, SPEED_LABEL, link
+from bench.analysis.joint.words import ALL_ZERO, AP_LABEL, CHOSEN, NOBODY, SPEED_LABEL, link
 
 CHART, HYPERVOLUME_CHART, FILE = "history.png", "hypervolume.png", "history.csv"
 NO_RESULT = "no result"
@@ -84,15 +84,14 @@ def best_so_far(found: JointFound) -> np.ndarray:
 
 
 def _fixed_span(found: JointFound) -> list[Span]:
-    fixed = min(found.fixed, len(found.trials))
-    return [Span(0.5, fixed + 0.5, "fixed points")] if fixed else []
+    return [Span(0.5, found.fixed + 0.5, "fixed points")] if found.fixed and len(found.trials) else []
 
 
 def _fixed_text(found: JointFound) -> str:
     if not found.fixed:
         return ""
     which = "The first trial was given" if found.fixed == 1 else f"The first {found.fixed} trials were given"
-    return f" {which} (shaded), the others chosen by TPE."
+    return f" {which} (shaded), the others chosen {CHOSEN[found.sampler]}."
 
 
 def history_frame(found: JointFound) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from bench.analysis.scores import score
 
 SEARCH = "search"
 AP_AND_SPEED, AP_AT_TIME = "ap-and-speed", "ap-at-time"
-"""Objectives: AP and images/s after equal steps; AP alone after equal time."""
+"""Objectives: AP and images/s after equally many images; AP alone after equal time."""
 NEAR = 0.02
 """An AP is near the best one that is lower by at most this share of it."""
 BEST_AP, NEAR_BEST, FASTEST = "best AP", f"fastest within {NEAR:.0%} of it".replace("%", " %"), "fastest"
@@ -139,8 +139,8 @@ def picks(records: pd.DataFrame, objective: str) -> list[Pick]:
         objective: `AP_AND_SPEED` or `AP_AT_TIME`.
 
     Returns:
-        In the order of the roles, a trial once, with all of its roles. Empty where no search trial is complete with an
-        AP above 0 (and, with two objectives, a speed).
+        In the order of the roles, a configuration once, with all of its roles and the trial of the first. Empty where
+        no search trial is complete with an AP above 0 (and, with two objectives, a speed).
     """
     trials = search_trials(records)
     values = objective_values(trials, objective)
@@ -152,10 +152,12 @@ def picks(records: pd.DataFrame, objective: str) -> list[Pick]:
     if objective != AP_AT_TIME:
         near = rows[ap[rows] >= (1 - NEAR) * ap[chosen[BEST_AP]]]
         chosen |= {NEAR_BEST: _best(near, speed, ap), FASTEST: _best(rows, speed, ap)}
-    roles: dict[int, list[str]] = {}
+    keys = {row: configuration_key(trials.iloc[row].to_dict()) for row in chosen.values()}
+    roles: dict[str, list[str]] = {}
     for role, row in chosen.items():
-        roles.setdefault(row, []).append(role)
-    return [_pick(trials.iloc[row], tuple(own)) for row, own in roles.items()]
+        roles.setdefault(keys[row], []).append(role)
+    first = {key: row for row, key in reversed(keys.items())}
+    return [_pick(trials.iloc[first[key]], tuple(own)) for key, own in roles.items()]
 
 
 def confirmed(records: pd.DataFrame, pick: Pick) -> Confirmed:

@@ -1,17 +1,15 @@
 """What a joint study ran, what of it failed and why, and what it cannot say."""
 
-import numpy as np
 import pandas as pd
 
-from bench.analysis.columns import COMPLETE, numbers
+from bench.analysis.columns import COMPLETE
 from bench.analysis.findings import Bullets, Section, Table
 from bench.analysis.joint.found import JointFound
 from bench.analysis.joint.picks import SEARCH
+from bench.analysis.joint.words import CHOSEN, UNEQUAL
 from bench.analysis.wording import counted, enumerate_items
 
 COLUMNS = ("phase", "status", "why", "trials", "optimizers", "batch_size", "num_workers")
-MUCH_MORE = 1.1
-"""Times as many images that one batch size saw as another: worth a word."""
 
 
 def failure_section(found: JointFound) -> Section:
@@ -52,20 +50,21 @@ def run_section(found: JointFound) -> Section:
 
 def _plan(found: JointFound) -> str:
     names = enumerate_items([found.names[name] for name in found.optimizers])
-    given = f", the first {found.fixed} of them given, the others " if found.fixed else ", "
+    given = f" (the first {found.fixed} given, as far as they say)" if found.fixed else ""
     aim = "AP" if found.single else "AP and images/s"
+    seeds = counted(found.seeds, "fresh seed")
     return (
-        f"{counted(found.search_trials, 'search trial')} of {found.search_length}, one seed each{given}chosen by "
-        f"Optuna's TPE for {aim} over optimizer ({names}), its hyperparameters, num_workers, pin_memory and batch_size "
-        f"together; then each pick with {counted(found.seeds, 'fresh seed')} of {found.confirm_length}."
+        f"{counted(found.search_trials, 'search trial')} of {found.length}, one seed each, chosen "
+        f"{CHOSEN[found.sampler]}{given} for {aim} over optimizer ({names}), its hyperparameters, num_workers, "
+        f"pin_memory and batch_size together; then each pick with {seeds} of {found.length}."
     )
 
 
 def _at_once(found: JointFound) -> str:
-    if not found.shared_machine:
-        return ""
-    where = f" on {found.hosts} machines" if found.hosts > 1 else ""
-    return f" Up to {counted(found.most_at_once, 'trial')} ran at once{where}: images/s are of a shared machine."
+    told = [f" Trials ran on {found.hosts} machines."] if found.hosts > 1 else []
+    if found.shared_machine:
+        told.append(f" Up to {counted(found.most_at_once, 'trial')} ran at once: images/s are of a shared machine.")
+    return "".join(told)
 
 
 def limits_section(found: JointFound) -> Section:
@@ -77,29 +76,12 @@ def limits_section(found: JointFound) -> Section:
                 [
                     "It finds settings that work well together on this machine, with few trials, and what AP costs "
                     "in speed.",
-                    "It cannot say that one optimizer is better than another: the sampler gave more trials to what "
-                    "looked good early, with one seed each. That question is `posebench study optimizers`.",
+                    f"It cannot say that one optimizer is better than another: {UNEQUAL[found.sampler]}. That question "
+                    "is `posebench study optimizers`.",
                     "Images/s are measured once a trial. Loader settings alone, with repeats and intervals: `posebench "
                     "study loaders`.",
                     "AP in the search is the best of many single seeds. Rely on the fresh seeds.",
-                    *_images_seen(found),
                 ]
             )
         ],
     )
-
-
-def _images_seen(found: JointFound) -> list[str]:
-    """A word where equal steps showed some trials more images than others."""
-    rows = found.complete
-    steps = numbers(rows["steps_done"])
-    if not len(rows) or not np.isfinite(steps).all() or np.ptp(steps) > 0:
-        return []
-    batches = numbers(rows["batch_size"])
-    small, large = float(batches.min()), float(batches.max())
-    if large < MUCH_MORE * small:
-        return []
-    return [
-        f"All trials took {int(steps[0])} steps, so a batch of {int(large)} showed a network {large / small:.3g} times "
-        f"as many images as one of {int(small)}: AP at equal steps favours large batches."
-    ]

@@ -30,8 +30,8 @@ def joint_findings(
     fixed: int,
     search_trials: int,
     seeds: int,
-    search_length: str,
-    confirm_length: str,
+    sampler: str,
+    length: str,
     data: str,
     loader: Mapping[str, Any] | None = None,
     hosts: int = 1,
@@ -48,8 +48,8 @@ def joint_findings(
         fixed: How many of the first trials were given, before the sampler chose.
         search_trials: How many the search is to have.
         seeds: Fresh seeds of each pick.
-        search_length: How long a search trial trains, e.g. `400 steps` or `60 s`.
-        confirm_length: How long a confirm trial trains.
+        sampler: Who chose: `tpe`, `random` or `quasi-random`.
+        length: How long each trial trains, e.g. `1,600 images` or `60 s of training`.
         data: What was trained on, e.g. "data `coco-mini`".
         loader: Other loader settings of all trials, by PyTorch's names (prefetch_factor, persistent_workers,
             start_method); what differs from PyTorch's defaults is in the call to paste.
@@ -67,8 +67,8 @@ def joint_findings(
         fixed=fixed,
         search_trials=search_trials,
         seeds=seeds,
-        search_length=search_length,
-        confirm_length=confirm_length,
+        sampler=sampler,
+        length=length,
         data=data,
         loader=loader or {},
         hosts=hosts,

@@ -13,6 +13,17 @@ from bench.analysis.wording import ap_text, counted, value_text
 NOT_KNOWN = "-"
 NEED_WORKERS = ("prefetch_factor", "persistent_workers", "multiprocessing_context", "start_method")
 """Settings that PyTorch refuses, or that mean nothing, without workers."""
+CHOSEN = {
+    "tpe": "by Optuna's TPE",
+    "random": "at random",
+    "quasi-random": "by a quasi-random plan",
+}
+"""By sampler: who chose what is tried."""
+UNEQUAL = {
+    "tpe": "the sampler gave more trials to what looked good early, with one seed each",
+    "random": "chance decided how many trials each had, with one seed each",
+    "quasi-random": "each had few trials, with one seed each",
+}
 AP_LABEL, SPEED_LABEL = "AP (select split)", "images/s of training"
 NOBODY = "no trial has completed"
 ALL_ZERO = "no trial has an AP above 0"
