@@ -209,7 +209,13 @@ class Tracker(StudyRuns):
         dataset = Dataset(
             name=folder.name, digest=digest, source_type="local", source=json.dumps({"uri": folder.as_posix()})
         )  # fmt: skip
-        self.client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])])
+        inputs = [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])]
+        try:
+            self.client.log_inputs(run_id, inputs)
+        except MlflowException as error:
+            if not isinstance(error.__cause__, sqlalchemy.exc.IntegrityError):
+                raise
+            self.client.log_inputs(run_id, inputs)  # another process was first to name the data set: now it is there
 
 
 def _open_experiment(client: mlflow.MlflowClient, uri: str, study_name: str, *, create: bool) -> str:

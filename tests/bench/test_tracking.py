@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sqlalchemy
+from mlflow.exceptions import MlflowException
 
 from bench.plan import plan_tune
 from bench.record import TEXT_FIELDS, CurvePoint, Samples, Session, Status, make_record
@@ -433,3 +434,20 @@ def test_mlflow_is_imported_quiet_and_without_telemetry(module, monkeypatch):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["None", "True"]
+
+
+def test_a_data_set_that_another_process_names_at_that_moment_is_no_error(tracker, spec, monkeypatch):
+    """MLflow's stores refuse the second of two equal inserts that come at once."""
+    real, refused = tracker.client.log_inputs, []
+
+    def second_at_that_moment(*given):
+        if not refused:
+            refused.append(True)
+            why = sqlalchemy.exc.IntegrityError("INSERT INTO datasets", {}, Exception("UNIQUE constraint failed"))
+            raise MlflowException(str(why)) from why
+        return real(*given)
+
+    monkeypatch.setattr(tracker.client, "log_inputs", second_at_that_moment)
+    parent = tracker.open_study(spec, MACHINE)
+    assert refused
+    assert len(tracker.client.get_run(parent).inputs.dataset_inputs) == 1
