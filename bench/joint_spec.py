@@ -164,7 +164,7 @@ def _fitting(settings: Mapping[str, Setting]) -> Setting:
     """Of a preset's known good configurations those that fit what somebody else has set; no more than trials."""
     given = settings["fixed"]
     names = {space_key(name) for name in settings["optimizers"].value}
-    changed = {space_key(name) for name in settings["spaces"].value}
+    changed = {space_key(name) for name, by in settings["spaces"].origins.items() if not by.startswith("preset")}
     fit = [
         each
         for each in given.value

@@ -1,6 +1,6 @@
 """From overrides to a resolved study of a planned kind: settings layered, data found or made, device chosen."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -9,7 +9,7 @@ from bench import prepare
 from bench.optimizers import optimizer_entry
 from bench.optimizers.spaces import spaces_of
 from bench.planned_settings import OUTSIDE, default_preset_of, kind_of, resolve
-from bench.prepare import MakeData, OnSkip, default_name, default_preset, find_data
+from bench.prepare import AWAITED, MakeData, OnSkip, default_name, default_preset, find_data
 from bench.setting_layers import Setting, about, build
 from bench.study_base import StudyBase
 from posemodel.network import input_geometry
@@ -26,8 +26,10 @@ class PreparedStudy(Generic[S]):
     """Trials that run at once."""
     data_s: float
     """Seconds that making the synthetic data set has taken."""
-    settings: Mapping[str, Setting]
-    """What it was built of, with origins."""
+
+
+Check = Callable[[S, Mapping[str, Setting]], None]
+UNNAMED = "unnamed"
 
 
 def prepare_study(
@@ -37,8 +39,11 @@ def prepare_study(
     preset: str | None,
     make_data: MakeData | None,
     on_skip: OnSkip | None = None,
+    check: Check[S] | None = None,
 ) -> PreparedStudy[S]:
     """Layer the settings, make or find the data, and resolve the study; for the arguments see `bench.prepare.prepare`.
+
+    ``check`` refuses what the specification's own validation cannot see; it gets the settings with their origins.
 
     Raises SettingsError, or DataError if a split has no labelled person.
     """
@@ -51,13 +56,17 @@ def prepare_study(
             input_geometry(settings["network"].value, settings["size"].value)
     if "spaces" in settings:
         derived["spaces"] = spaces_here(settings)
-    found = find_data(settings, make_data, on_skip)
-    derived |= {"data": found.folder, "data_digest": found.digest}
     name = settings["name"].value
-    derived["name"] = default_name(kind_of(study), preset, found.folder) if name is None else name
+    derived |= {"name": UNNAMED if name is None else name, "data": Path(), "data_digest": AWAITED}
     values = {name: setting.value for name, setting in settings.items() if name not in OUTSIDE}
     spec = build(study, values | derived, settings)
-    return PreparedStudy(spec, settings["workers"].value, found.data_s, settings)
+    if check is not None:
+        check(spec, settings)  # before minutes are spent on making data
+    found = find_data(settings, make_data, on_skip)
+    whole = {"data": found.folder, "data_digest": found.digest}
+    if name is None:
+        whole["name"] = default_name(kind_of(study), preset, found.folder)
+    return PreparedStudy(spec.model_copy(update=whole), settings["workers"].value, found.data_s)
 
 
 def on_this_machine(study: type[StudyBase], settings: Mapping[str, Setting]) -> dict[str, Setting]:

@@ -16,7 +16,7 @@ import pandas as pd
 from bench.again import again
 from bench.analysis.findings import Findings
 from bench.execute.events import OnEvent, nobody
-from bench.planned_prepare import PreparedStudy, prepare_study
+from bench.planned_prepare import Check, PreparedStudy, prepare_study
 from bench.planned_settings import kind_of
 from bench.planned_study import Course, NoteSession, Places, run_course
 from bench.prepare import MakeData, OnSkip
@@ -25,7 +25,6 @@ from bench.report.findings_page import short_text
 from bench.report.findings_write import findings_document, write_findings_report
 from bench.report.study_info import StudyInfo
 from bench.results import at_once
-from bench.setting_layers import Setting
 from bench.spec import Planned
 from bench.study_base import StudyBase
 from bench.tracking import Tracker
@@ -71,7 +70,7 @@ class PlannedKind(Generic[S]):
     findings: Callable[[S, pd.DataFrame, pd.DataFrame], Findings]
     least_trials: Callable[[S], int]
     objectives: Callable[[S], int] = lambda _study: 1
-    check: Callable[[S, Mapping[str, Setting]], None] | None = None
+    check: Check[S] | None = None
 
     @property
     def question(self) -> str:
@@ -92,10 +91,7 @@ class PlannedKind(Generic[S]):
         on_skip: OnSkip | None = None,
     ) -> PreparedStudy[S]:
         """A resolved study; see `bench.planned_prepare`."""
-        prepared = prepare_study(self.study, command_line, study_file, preset, make_data, on_skip)
-        if self.check is not None:
-            self.check(prepared.spec, prepared.settings)
-        return prepared
+        return prepare_study(self.study, command_line, study_file, preset, make_data, on_skip, self.check)
 
     def run(
         self, prepared: PreparedStudy[S], places: Places, *, on_event: OnEvent = nobody, began: float | None = None

@@ -47,8 +47,14 @@ def test_a_typed_budget_that_the_objective_has_no_use_for_is_refused(prepared):
 def test_nothing_is_pinned_where_nothing_copies_from_it(prepared):
     found = prepared(pin_memory="both", num_workers="0,1", batch_size="2,4")
     assert found.spec.pin_memory == (False,)
-    assert found.settings["pin_memory"].origin == "device cpu: pinning has no effect there"
     assert (found.spec.num_workers, found.spec.batch_size) == ((0, 1), (2, 4))
+
+
+def test_a_configuration_that_does_not_fit_is_told_before_any_data_is_made(hermetic):
+    file = hermetic / "mine.toml"
+    file.write_text('[[fixed]]\noptimizer = "adam"\nlr = 3.0\n')
+    with pytest.raises(SettingsError, match=r"mine.toml:3: fixed\[0\].lr: must be a number"):
+        KIND.prepare({}, file, "smoke", lambda *_: pytest.fail("data were made"))
 
 
 def test_a_preset_s_configurations_make_way_for_what_is_set(prepared):
@@ -78,7 +84,6 @@ def test_settings_come_from_the_environment_too(prepared, monkeypatch):
     monkeypatch.setenv("POSEBENCH_BATCH_SIZE", "2, 4, 8")
     found = prepared()
     assert (found.spec.sampler, found.spec.batch_size) == ("random", (2, 4, 8))
-    assert found.settings["sampler"].origin == "environment POSEBENCH_SAMPLER"
 
 
 @pytest.mark.parametrize("name", [*OPTIMIZERS, "adamw", "radam"])
