@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bench.analysis.intervals import mean_interval, unpaired_interval
+from bench.analysis.intervals import mean_interval, paired_interval
 from bench.analysis.pareto import hypervolume_history
 from bench.joint_plan import plan_search
 from bench.joint_spec import JointSpec, SamplerName
@@ -85,14 +85,18 @@ def table(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def differences(runs: pd.DataFrame) -> pd.DataFrame:
-    """Pairs of samplers at the end, with a 95 % interval (Welch's t); they share fixed points and training seeds."""
-    last = runs[runs["trial"] == runs["trial"].max()]
+    """Pairs of samplers at the end of their budgets, by repetition, with a 95 % interval of the mean difference.
+
+    The runs of a repetition share fixed points, training seeds and the hour; its first trials by chance are each one's
+    own.
+    """
+    last = runs[runs["trial"] == runs["trial"].max()].pivot_table("hypervolume", "repetition", "sampler")
     rows = []
-    for one, other in itertools.combinations(dict.fromkeys(last["sampler"]), 2):
-        values = [last.loc[last["sampler"] == name, "hypervolume"].to_numpy() for name in (one, other)]
-        found = unpaired_interval(*values)
-        rows.append([one, other, found.estimate, found.low, found.high])
-    return pd.DataFrame(rows, columns=["one", "other", "difference", "low", "high"])
+    for one, other in itertools.combinations(dict.fromkeys(runs["sampler"]), 2):
+        gaps = (last[one] - last[other]).to_numpy()
+        found = paired_interval(gaps)
+        rows.append([one, other, found.estimate, found.low, found.high, int((gaps > 0).sum()), len(gaps)])
+    return pd.DataFrame(rows, columns=["one", "other", "difference", "low", "high", "better", "n"])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
