@@ -52,7 +52,10 @@ def told(tmp_path, monkeypatch):
         ("\nnum_workers = [0, 'two']", "mine.toml:2: num_workers[1]: must be a whole number (got 'two')."),
         ("objective = 'ap'", "mine.toml:1: objective: must be 'ap-and-speed' or 'ap-at-time' (got 'ap')."),
         ("# few\nimages = 10", "mine.toml:2: images: 10 are too few for batch_size 4"),
-        ("\ntrials = 1", "fixed: 2 configurations are more than trials (1)"),
+        (
+            "trials = 1\n[[fixed]]\noptimizer = 'adam'\n[[fixed]]\noptimizer = 'sgd'",
+            "fixed: 2 configurations are more than trials (1)",
+        ),
         ("[spaces.adam]\nlr = { log = [1, 0] }", "mine.toml:2: spaces.adam.lr: must be {log = [low, high]}"),
     ],
 )

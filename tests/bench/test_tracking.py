@@ -415,6 +415,7 @@ def test_a_report_is_made_where_everything_diverged_or_failed(tracker, record_on
         "out_of_memory": 0,
         "timed_out": 0,
         "pruned": 0,
+        "skipped": 0,
         "recorded": 2,
         "planned": 0,
     }

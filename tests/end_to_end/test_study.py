@@ -31,6 +31,7 @@ def test_it_ends_well_and_prints_one_document(finished):
         "out_of_memory": 0,
         "timed_out": 0,
         "pruned": 0,
+        "skipped": 0,
         "recorded": PLANNED,
         "planned": PLANNED,
     }
