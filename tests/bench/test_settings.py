@@ -185,7 +185,8 @@ def test_a_study_file_of_another_kind_is_refused(study_file):
     with pytest.raises(SettingsError) as refused:
         resolved(study_file('steps = 3\nkind = "loader"'))
     assert str(refused.value).endswith(
-        "own.toml:2: kind: is 'loader': there is no such kind. Did you mean loaders? There are: optimizers, loaders, joint."
+        "own.toml:2: kind: is 'loader': there is no such kind. Did you mean loaders? "
+        "There are: optimizers, loaders, joint."
     )
     with pytest.raises(SettingsError, match=r"toml:1: kind: is 'loaders'.*run this one with `posebench study loaders "):
         resolved(study_file('kind = "loaders"'))
