@@ -14,7 +14,6 @@ from bench.setting_layers import AUTO, DEFAULT, Setting, checked, given_layers, 
 from bench.settings import OF_EVERY_KIND, known_variables
 from bench.validation import nearest
 from posemodel.errors import SettingsError
-from posemodel.network import NETWORKS
 
 PRESET_FILES = {
     "smoke": "loaders-smoke.toml",
@@ -60,6 +59,8 @@ TRUTHS = ("pin_memory", "persistent_workers")
 @cache
 def described_settings() -> Mapping[str, Described]:
     """Every setting of a loader study."""
+    from posemodel.network import NETWORKS  # PyTorch takes seconds
+
     return described(LoaderSpec, _OUTSIDE, _DERIVED, {"network": NETWORKS})
 
 

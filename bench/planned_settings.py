@@ -25,7 +25,6 @@ from bench.settings import OF_EVERY_KIND, SPACES, WORKERS, known_variables
 from bench.study_base import StudyBase
 from bench.validation import nearest
 from posemodel.errors import SettingsError
-from posemodel.network import NETWORKS
 
 _DERIVED = ("kind", "data_digest", "preset")
 OUTSIDE = (*OF_EVERY_KIND, "workers", "spaces")
@@ -35,6 +34,8 @@ OUTSIDE = (*OF_EVERY_KIND, "workers", "spaces")
 @cache
 def described_settings(study: type[StudyBase]) -> Mapping[str, Described]:
     """Every setting of a kind of study."""
+    from posemodel.network import NETWORKS  # PyTorch takes seconds
+
     outside = {**OF_EVERY_KIND, "workers": WORKERS}
     if "spaces" in study.model_fields:
         outside["spaces"] = SPACES

@@ -31,7 +31,6 @@ from bench.spec import PRESETS, STEP_BUDGET, TIME_BUDGET, StudySpec
 from bench.validation import nearest
 from posemodel.config import CACHE_VARIABLE, Device, Schedule
 from posemodel.errors import SettingsError
-from posemodel.network import NETWORKS
 
 STORAGE_VARIABLE = "POSEBENCH_STORAGE"
 TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
@@ -79,6 +78,8 @@ _OUTSIDE = {**OF_EVERY_KIND, "workers": WORKERS, "spaces": SPACES}
 @cache
 def described_settings() -> Mapping[str, Described]:
     """Every setting of a study."""
+    from posemodel.network import NETWORKS  # PyTorch takes seconds
+
     return described(StudySpec, _OUTSIDE, _DERIVED, {"network": NETWORKS})
 
 

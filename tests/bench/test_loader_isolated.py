@@ -1,8 +1,10 @@
 """A process that answers, dies, hangs or takes too much: the caller always gets an answer, and nothing stays behind."""
 
+import multiprocessing
+import os
 import signal
 import time
-from types import SimpleNamespace
+from contextlib import closing
 
 import psutil
 import pytest
@@ -116,24 +118,36 @@ def test_an_unusual_end_has_its_signal_named():
 
 
 class DeadLoader:
-    """As PyTorch's iterator, whose worker has gone and whose own error about the signal was lost."""
+    """As PyTorch's iterator: a worker goes while a batch is awaited, and the error does not say how."""
 
-    def __init__(self, exit_code):
-        self._workers = [SimpleNamespace(exitcode=None), SimpleNamespace(exitcode=exit_code)]
+    def __init__(self, how, error):
+        context = multiprocessing.get_context("spawn")
+        self.how, self.error = how, error
+        self._workers = [context.Process(target=time.sleep, args=(60,), daemon=True) for _ in range(2)]
+        for worker in self._workers:
+            worker.start()
 
     def __next__(self):
-        raise RuntimeError("DataLoader worker (pid(s) 12) exited unexpectedly")
+        os.kill(self._workers[1].pid, self.how)
+        raise self.error("DataLoader worker (pid(s) 12) exited unexpectedly")
+
+    def close(self):
+        for worker in self._workers:
+            worker.kill()
+            worker.join()
 
 
+@pytest.mark.parametrize("error", [RuntimeError, EOFError])
 @pytest.mark.parametrize(
-    ("exit_code", "status"),
+    ("how", "status"),
     [
-        (-signal.SIGBUS, MeasurementStatus.BUS_ERROR),
-        (-signal.SIGKILL, MeasurementStatus.OUT_OF_MEMORY),
-        (1, MeasurementStatus.FAILED),
+        (signal.SIGBUS, MeasurementStatus.BUS_ERROR),
+        (signal.SIGKILL, MeasurementStatus.OUT_OF_MEMORY),
+        (signal.SIGTERM, MeasurementStatus.FAILED),
     ],
 )
-def test_a_worker_that_has_gone_is_asked_how(exit_code, status):
-    with pytest.raises(RuntimeError) as caught:
-        next(DeadLoader(exit_code))
-    assert of_error(caught.value)[0] == status
+def test_a_worker_that_has_gone_is_asked_how(how, status, error):
+    with closing(DeadLoader(how, error)) as loader:
+        with pytest.raises(error) as caught:
+            next(loader)
+        assert of_error(caught.value)[0] == status

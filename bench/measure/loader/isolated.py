@@ -158,7 +158,10 @@ def _serve(
     try:
         answer = (MeasurementStatus.COMPLETE, function(Progress(told), *arguments), "")
     except Exception as error:
-        answer = _without_value(of_error(error))
+        try:
+            answer = _without_value(of_error(error))
+        except RuntimeError as late:  # a worker has died: PyTorch's handler of SIGCHLD says so once, wherever we are
+            answer = _without_value(of_error(late))
     send.send(answer)
 
 

@@ -5,6 +5,8 @@ import signal
 import traceback
 from collections.abc import Iterator
 from enum import StrEnum
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 
 import torch
 
@@ -28,6 +30,8 @@ SIGKILL, SIGBUS = (getattr(signal, name, number) for name, number in (("SIGKILL"
 """Windows has neither."""
 EXITED = "exited unexpectedly"
 """PyTorch's word of a worker that has gone."""
+DEATH_KNOWN_S = 2.0
+"""A worker's connections break a little before the system tells that it is dead."""
 BUS_ERROR_ADVICE = "a worker met a bus error: /dev/shm is full. Fewer workers, a smaller prefetch_factor or batch"
 KILLED_ADVICE = "was killed (SIGKILL), most likely by the system for memory. Fewer workers or a smaller batch"
 
@@ -35,7 +39,9 @@ KILLED_ADVICE = "was killed (SIGKILL), most likely by the system for memory. Few
 def of_error(error: BaseException) -> tuple[MeasurementStatus, str]:
     """Status and message of what a loop raised; DataLoader tells a worker's death in the error or in its cause."""
     text, told = _in_one_line(error), "\n".join(map(str, _chain(error)))
-    if EXITED in told:  # the signal's own error was raised where nobody heard it: in a destructor, say
+    if EXITED in told or isinstance(error, (OSError, EOFError)):
+        # The signal's own error was raised where nobody heard it (in a destructor, say), or is yet to come: the loader
+        # was reading a tensor from the worker when that died, and all it knows is a connection that broke.
         told += _signals_of_workers(error)
     if "Bus error" in told:
         return MeasurementStatus.BUS_ERROR, f"{BUS_ERROR_ADVICE} ({text})"
@@ -69,12 +75,15 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 def _signals_of_workers(error: BaseException) -> str:
     """What ended the workers of the loader that raised the error, in PyTorch's words."""
     words = {-SIGBUS: "killed by signal: Bus error", -SIGKILL: "killed by signal: Killed"}
-    found = []
+    workers: dict[int | None, BaseProcess] = {}
     for each in _chain(error):
         for frame, _ in traceback.walk_tb(each.__traceback__):
-            workers = getattr(frame.f_locals.get("self"), "_workers", ())
-            found += [words.get(worker.exitcode, "") for worker in workers]
-    return "\n".join(found)
+            workers |= {worker.pid: worker for worker in getattr(frame.f_locals.get("self"), "_workers", ())}
+    wait([worker.sentinel for worker in workers.values()], timeout=DEATH_KNOWN_S)
+    for worker in workers.values():
+        if wait([worker.sentinel], timeout=0):  # its end closes a little before its exit code is known
+            worker.join()
+    return "\n".join(words.get(worker.exitcode or 0, "") for worker in workers.values())
 
 
 def _in_one_line(error: BaseException) -> str:
