@@ -43,6 +43,8 @@ class Question:
     seconds: float = 120.0
     """Of training, for each network and precision; evaluations are not counted."""
     evaluations: int = 6
+    val_images: int | None = None
+    """Scored, of the val split, spread evenly; None: all of it."""
     foreground_weight: float = 4.0
     device: torch.device = field(default_factory=lambda: torch.device("cuda"))
     seed: int = 0
@@ -76,6 +78,7 @@ def _run(question: Question, name: str, precision: Precision, folder: Path) -> N
         precision=precision,
         seconds=question.seconds,
         evaluations=question.evaluations,
+        val_images=question.val_images,
         foreground_weight=question.foreground_weight,
         loader=LoaderSettings(
             batch_size=question.batch_size,
@@ -141,6 +144,7 @@ def _facts(question: Question) -> dict[str, Any]:
         "num_workers": question.num_workers,
         "seconds": question.seconds,
         "evaluations": question.evaluations,
+        "val_images": question.val_images,
         "foreground_weight": question.foreground_weight,
         "device": question.device.type,
         "seed": question.seed,

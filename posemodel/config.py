@@ -135,6 +135,8 @@ class TrainSettings(Settings):
     """Scored during training. `select`: a tenth of `train` that is then not trained on, unless it has its own files."""
     labelled_only: bool = False
     """Score only the images of the val split that have labelled people (training always uses only those)."""
+    val_images: int | None = Field(default=None, ge=1)
+    """Score at most so many images, spread evenly over the val split (None: all of it)."""
     hold_out_select: bool = False
     """Keep the derived `select` tenth out of the training images whichever split is scored."""
     skip_bad: bool = False

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 from torch.utils.data import DataLoader
 
 from posemodel.config import InputSettings, TrainSettings
@@ -40,6 +41,8 @@ def open_training_splits(settings: TrainSettings) -> tuple[PackedSplit, PackedSp
         val_split = val_split.labelled_only()
     if not len(val_split):
         raise DataError(f"{val_split.annotations}: no image with a labelled person is left to score.")
+    if settings.val_images is not None and settings.val_images < len(val_split):
+        val_split = val_split.subset(np.linspace(0, len(val_split) - 1, settings.val_images).round().astype(np.int64))
     return train_split, val_split
 
 

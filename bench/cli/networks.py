@@ -11,6 +11,7 @@ from bench.cli.output import log, print_json, print_table
 NO_CUDA = "skipped: no CUDA device"
 NETWORKS = "rtpose_vgg,openpose_2019,lightweight"
 IMAGES = 20_000
+VAL_IMAGES = 500
 
 
 def networks(
@@ -25,6 +26,9 @@ def networks(
     num_workers: Annotated[int, typer.Option("--num-workers", min=0)] = 8,
     seconds: Annotated[float, typer.Option("--seconds", min=1, help="Of training, for each run.")] = 120.0,
     evaluations: Annotated[int, typer.Option("--evaluations", min=1, help="AP evaluations of each run.")] = 6,
+    val_images: Annotated[
+        int, typer.Option("--val-images", min=1, help="Scored, at most, spread evenly over the val split.")
+    ] = VAL_IMAGES,
     device: Annotated[
         str | None, typer.Option("--device", help="cuda (the default; skipped where there is none), mps or cpu.")
     ] = None,
@@ -64,6 +68,7 @@ def networks(
         num_workers=num_workers,
         seconds=seconds,
         evaluations=evaluations,
+        val_images=val_images,
         device=choose_device(device or "cuda"),  # type: ignore[arg-type]
     )
     runs = compare_networks(question, out, log)

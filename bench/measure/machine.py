@@ -22,6 +22,7 @@ def fingerprint() -> dict[str, str]:
         "memory_gib": f"{psutil.virtual_memory().total / 2**30:.1f}",
         "gpu": torch.cuda.get_device_name() if cuda else "none",
         "cuda": str(torch.version.cuda) if cuda else "none",
+        "convolutions_in_tf32": ("allowed" if torch.backends.cudnn.allow_tf32 else "off") if cuda else "none",
         "torch_threads": str(torch.get_num_threads()),
         "os": f"{platform.system()} {platform.release()}",
         "python": sys.version.split()[0],

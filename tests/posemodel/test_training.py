@@ -355,6 +355,14 @@ def test_labelled_only_concerns_the_scored_split(forty: Path) -> None:
     assert all(scored.people_count(p) for p in range(len(scored)))
 
 
+@pytest.mark.parametrize(("most", "scored"), [(1, [1]), (3, [1, 21, 40]), (40, list(range(1, 41))), (99, None)])
+def test_of_the_scored_split_at_most_so_many_images_spread_evenly(
+    forty: Path, most: int, scored: list[int] | None
+) -> None:
+    _, found = open_training_splits(settings_for(forty, val_split="train", val_images=most))
+    assert [found.image_id(p) for p in range(len(found))] == (scored or list(range(1, 41)))
+
+
 def test_nobody_to_train_on_is_an_error(coco_builder: CocoBuilder) -> None:
     coco_builder.image("train", 1)
     coco_builder.unlabelled("train", 1)
