@@ -1,12 +1,26 @@
 """Sampling a GPU beside a running trial: utilisation and memory, by NVML (extra `gpu`: nvidia-ml-py)."""
 
+import math
 import os
 import threading
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Sequence
 from types import ModuleType, TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 INTERVAL_S = 0.5
+NVML_LOOKS_BACK_S = 1.0
+"""What a sample of the utilisation is over, at most (NVML's documentation: 1/6 s to 1 s, by product)."""
+
+
+class Sample(NamedTuple):
+    """What NVML said at a moment."""
+
+    at: float
+    """By ``time.perf_counter``."""
+    busy_percent: float
+    own_bytes: float
+    others_bytes: float
 
 
 def own_bytes(processes: Iterable[Any], pid: int) -> int | None:
@@ -27,9 +41,7 @@ class GpuSampler:
     def __init__(self, device_type: str) -> None:
         self._nvml: ModuleType | None = None
         self._handle: Any = None
-        self._utilization: list[float] = []
-        self._memory: list[float] = []
-        self._others: list[float] = []
+        self._samples: list[Sample] = []
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         if device_type == "cuda":
@@ -67,10 +79,10 @@ class GpuSampler:
         assert self._nvml is not None
         while not self._stop.wait(INTERVAL_S):
             try:
-                self._utilization.append(float(self._nvml.nvmlDeviceGetUtilizationRates(self._handle).gpu))
+                busy = float(self._nvml.nvmlDeviceGetUtilizationRates(self._handle).gpu)
+                at = time.perf_counter()
                 used, own = self._nvml.nvmlDeviceGetMemoryInfo(self._handle).used, self._own_bytes()
-                self._memory.append(float(own))
-                self._others.append(float(max(used - own, 0)))
+                self._samples.append(Sample(at, busy, float(own), float(max(used - own, 0))))
             except self._nvml.NVMLError:
                 return
 
@@ -83,17 +95,27 @@ class GpuSampler:
 
     def latest(self) -> dict[str, float]:
         """The newest sample (empty without a GPU): per cent of time busy, bytes of memory that this process holds."""
-        if not self._utilization or not self._memory:
+        if not self._samples:
             return {}
-        return {"gpu_utilization_percent": self._utilization[-1], "gpu_memory_bytes": self._memory[-1]}
+        newest = self._samples[-1]
+        return {"gpu_utilization_percent": newest.busy_percent, "gpu_memory_bytes": newest.own_bytes}
 
-    def summary(self) -> dict[str, float]:
-        """Mean utilisation, peak memory, and what others held at most, over all samples (empty without a GPU)."""
-        if not self._utilization or not self._memory:
-            return {}
-        mean = sum(self._utilization) / len(self._utilization)
-        return {
-            "gpu_utilization_percent": mean,
-            "gpu_memory_bytes": max(self._memory),
-            "gpu_others_bytes": max(self._others),
-        }
+    def summary(self, since: float = -math.inf) -> dict[str, float]:
+        """As `summarized`, of all samples (empty without a GPU)."""
+        return summarized(self._samples, since)
+
+
+def summarized(samples: Sequence[Sample], since: float = -math.inf) -> dict[str, float]:
+    """Mean utilisation, peak memory, and what others held at most (empty without samples).
+
+    ``since``: of ``time.perf_counter``, when the utilisation to be told of began, so that what a loop does first is not
+    in it; NaN where no sample saw only what came after.
+    """
+    if not samples:
+        return {}
+    kept = [each.busy_percent for each in samples if each.at - NVML_LOOKS_BACK_S >= since]
+    return {
+        "gpu_utilization_percent": sum(kept) / len(kept) if kept else math.nan,
+        "gpu_memory_bytes": max(each.own_bytes for each in samples),
+        "gpu_others_bytes": max(each.others_bytes for each in samples),
+    }

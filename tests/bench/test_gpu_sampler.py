@@ -1,12 +1,13 @@
 """What of a GPU's memory is this process's."""
 
+import math
 import time
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from bench.measure.gpu import INTERVAL_S, GpuSampler, own_bytes
+from bench.measure.gpu import INTERVAL_S, GpuSampler, Sample, own_bytes, summarized
 
 
 def holds(pid, memory):
@@ -26,6 +27,17 @@ def test_without_a_gpu_nothing_is_sampled():
     with GpuSampler("cpu") as gpu:
         pass
     assert gpu.summary() == gpu.latest() == {}
+
+
+def test_what_came_before_is_not_in_the_utilisation():
+    # a sample looks back a second: the one at 11.5 still saw the time before 11
+    samples = [Sample(10.0, 0.0, 7.0, 1.0), Sample(11.5, 40.0, 5.0, 3.0), Sample(12.0, 90.0, 6.0, 0.0)]
+    assert summarized(samples, 11.0)["gpu_utilization_percent"] == 90.0
+    assert summarized(samples)["gpu_utilization_percent"] == pytest.approx(130 / 3)
+    assert math.isnan(summarized(samples, 11.5)["gpu_utilization_percent"])
+    found = summarized(samples, 11.5)
+    assert (found["gpu_memory_bytes"], found["gpu_others_bytes"]) == (7.0, 3.0)
+    assert summarized([], 0.0) == {}
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

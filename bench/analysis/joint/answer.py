@@ -242,8 +242,8 @@ def _changes(found: JointFound) -> list[str]:
         for winner, roles in lost.items():
             told.append(
                 f"The search's choice for {enumerate_items(roles)} did not hold with fresh seeds: "
-                f"{configuration_text(pick.settings, found.names)} fell from {ap_text(pick.ap)} to AP "
-                f"{ap_cell(found.fresh[place].ap_select.estimate)} at "
+                f"{configuration_text(pick.settings, found.names)} had AP {ap_text(pick.ap)} in the search and "
+                f"{ap_cell(found.fresh[place].ap_select.estimate)} since, at "
                 f"{speed_text(found.fresh[place].images_per_s.estimate)} images/s"
                 f"{_compared(found.fresh[winner], found.fresh[place])}."
             )

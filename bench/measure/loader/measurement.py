@@ -167,7 +167,7 @@ def _measure(
     return _Measured(
         metrics=figures(timeline, configuration.batch_size, settings.round_length)
         | {"cores_used": busy / seconds if seconds > 0 else math.nan}
-        | gpu.summary(),
+        | gpu.summary(since=marks[0][0]),
         waits_ms=tuple((1000 * timeline.waits[kept]).tolist()),
         hashes=hashes,
         effective_pin_memory=effective_pin_memory(configuration),

@@ -116,7 +116,7 @@ def _details(result: LoaderResult) -> list[str]:
         ),
     ]
     frame = result.configurations
-    if "gpu_utilization_percent" in frame and frame["gpu_utilization_percent"].notna().any():
+    if "gpu_memory_bytes" in frame and frame["gpu_memory_bytes"].notna().any():
         rows = [
             [
                 configuration_text(row),
@@ -133,7 +133,8 @@ def _details(result: LoaderResult) -> list[str]:
 
 def _gpu_kind(frame: pd.DataFrame) -> str:
     told = (
-        "*GPU memory*: of the measured process. *GPU busy*: share of time in which anything ran on this GPU, by NVML."
+        "*GPU memory*: of the measured process. *GPU busy*: share of time in which anything ran on this GPU, by NVML, "
+        "from the first step's end on; without a figure where the loop was too short to say."
     )
     others = frame["gpu_others_bytes"].max()
     return told + f" Others held up to {others / 1e9:.1f} GB of it." if others > CONTEXT_BYTES else told
