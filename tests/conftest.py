@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 
@@ -15,6 +16,10 @@ if str(REPOSITORY) not in sys.path:  # `tests.support` is importable whichever w
     sys.path.insert(0, str(REPOSITORY))
 
 from tests.support.coco_builder import CocoBuilder  # noqa: E402
+
+# A shared machine misses any deadline now and then; examples are found anew each time, and no folder is left behind.
+hypothesis.settings.register_profile("here", deadline=None, database=None)
+hypothesis.settings.load_profile("here")
 
 _cache = tempfile.TemporaryDirectory(prefix="posebench-tests-")  # removed when the tests end
 os.environ["POSEBENCH_CACHE"] = _cache.name  # of processes that tests start, too

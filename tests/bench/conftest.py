@@ -6,7 +6,6 @@ import sqlite3
 import sys
 from pathlib import Path
 
-import hypothesis
 import pytest
 import torch
 
@@ -16,10 +15,6 @@ from bench.settings import build_spec, resolve
 from bench.tracking import Tracker
 from posemodel.data.layout import fingerprint
 from posemodel.data.synthetic import generate
-
-# A shared machine misses any deadline now and then; examples are found anew each time, and no folder is left behind.
-hypothesis.settings.register_profile("bench", deadline=None, database=None)
-hypothesis.settings.load_profile("bench")
 
 TINY_IMAGES = 12
 TINY_SIZE = (96, 80)

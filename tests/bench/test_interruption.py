@@ -88,10 +88,13 @@ def test_a_second_ctrl_c_ends_a_process_that_hears_no_handler(tmp_path):
             press()
         finally:
             if os.fork() == 0:
+                while not os.path.exists("inside"):
+                    time.sleep(0.01)
                 time.sleep(0.5)
                 os.kill(os.getppid(), signal.SIGINT)
                 os._exit(0)
             with interruption.on_leaving(lambda: print("leaving", flush=True)):
+                open("inside", "w").close()
                 sqlite3.connect("x.db", timeout=100).execute("CREATE TABLE y (z)")
         """,
         tmp_path,

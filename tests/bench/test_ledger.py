@@ -47,7 +47,7 @@ def start_processes(storage_url, tmp_path):
             for flag in flags
         ]
         started.extend(processes)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while not all(flag.exists() for flag in flags):
             assert time.monotonic() < deadline, "the processes did not get ready"
             assert all(process.poll() is None for process in processes), "a process ended before the start"
@@ -63,7 +63,7 @@ def start_processes(storage_url, tmp_path):
 
 
 def finished_output(process):
-    out, _ = process.communicate(timeout=120)
+    out, _ = process.communicate(timeout=600)
     assert process.returncode == 0
     return json.loads(out)
 

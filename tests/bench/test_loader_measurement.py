@@ -62,7 +62,7 @@ def test_a_loop_that_takes_too_long_ends_in_time():
     found = measure(
         sleeping(sample_costs(0.02), 0.0), configuration(batch_size=4), Arm.LOADER, LoopPlan(seconds=0.5), batches=1000
     )
-    assert 5 <= found.metrics["batches"] <= 100
+    assert 1 <= found.metrics["batches"] <= 100
 
 
 def test_a_skipped_configuration_is_a_row_too():

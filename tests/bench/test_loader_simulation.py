@@ -8,6 +8,8 @@ from tests.support.simulated_loader import compare, sample_costs
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_real_loop_is_as_fast_as_its_simulation(workers):
     """Within 15 %: the figures of a quiet machine (3 %) are those of `python -m tests.support.simulated_loader`."""
-    found = compare(sample_costs(0.02), 0.03, num_workers=workers)
-    assert abs(found["apart"]) < 0.15
-    assert abs(found["au_apart"]) < 0.1
+    for _ in range(5):  # sleeps are never short: a busy machine makes a loop slower, and no wrong one right
+        found = compare(sample_costs(0.02), 0.03, num_workers=workers)
+        if abs(found["apart"]) < 0.15 and abs(found["au_apart"]) < 0.1:
+            return
+    pytest.fail(str(found))

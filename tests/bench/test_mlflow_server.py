@@ -64,7 +64,8 @@ def test_the_server_ends_with_the_command(serve, sign):
     assert ours.stderr.read() == ""
 
 
-def test_the_command_ends_with_the_server_and_says_how(serve):
-    ours, theirs = serve("web_server.kill(); sys.exit(7)")
+def test_the_command_ends_with_the_server_and_says_how(serve, tmp_path):
+    ours, theirs = serve("while not os.path.exists('go'): time.sleep(0.02)\nweb_server.kill(); sys.exit(7)")
+    (tmp_path / "go").touch()
     assert ours.wait(WAIT_S) == 7
     assert psutil.wait_procs(theirs, timeout=WAIT_S)[1] == []

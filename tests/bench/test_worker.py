@@ -346,12 +346,13 @@ def test_two_spawned_workers_leave_what_one_does_and_stay_for_the_next_phase(mak
         assert bench.ledger.counts() == {"complete": 4}
         chosen = {trial.optimizer: Chosen(trial.hyperparameters) for trial in bench.plan}
         assert bench.ledger.enqueue(plan_confirm(bench.spec, chosen)) == 4
-        crew_at_first = workers_of(bench)
+        crew_at_first = {each.process.pid for each in hands._crew}
         hands.work_off(bench.settings)
         hands.work_off(bench.settings)  # nothing waits
+        assert {each.process.pid for each in hands._crew} == crew_at_first
     assert bench.ledger.counts() == {"complete": 8}
     assert bench.run_states() == {"FINISHED": 8}
-    assert workers_of(bench) == crew_at_first
+    assert workers_of(bench) <= crew_at_first
     assert not any(psutil.pid_exists(pid) for pid in crew_at_first)
 
 
@@ -389,6 +390,6 @@ def test_loaders_of_a_worker_process_start_as_the_platform_does():
     receive, send = multiprocessing.Pipe(duplex=False)
     process = multiprocessing.get_context("spawn").Process(target=_tell_start_methods, args=(send,))
     process.start()
-    assert receive.poll(60)
+    assert receive.poll(300)
     assert receive.recv() == ("spawn", multiprocessing.get_context().get_start_method())
     process.join()

@@ -13,7 +13,7 @@ import pytest
 from posemodel.config import CACHE_VARIABLE
 from posemodel.data.synthetic import generate
 
-TIMEOUT_S = 240
+TIMEOUT_S = 900
 STUDY_FILE = """
 kind = "optimizers"
 network = "small"

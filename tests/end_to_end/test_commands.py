@@ -73,10 +73,10 @@ def test_the_pages_of_mlflow_answer_on_loopback(finished):
     port = free_port()
     process = place.start("ui", "--port", port, MLFLOW_WORKERS="1")
     try:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 600
         while True:
             assert process.poll() is None, (place.folder / "output.txt").read_text()
-            assert time.monotonic() < deadline, "no answer in two minutes"
+            assert time.monotonic() < deadline, "no answer in ten minutes"
             try:
                 with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answer:
                     assert (answer.status, answer.read()) == (200, b"OK")
@@ -84,7 +84,7 @@ def test_the_pages_of_mlflow_answer_on_loopback(finished):
             except (urllib.error.URLError, TimeoutError, ConnectionError):
                 time.sleep(0.2)
         process.terminate()
-        process.wait(30)
+        process.wait(120)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)

@@ -40,7 +40,7 @@ def suite(tmp_path_factory):
     def run(*arguments):
         command = [sys.executable, "-m", "bench", *arguments]
         return subprocess.run(
-            command, cwd=work, env=environment, capture_output=True, text=True, timeout=200, check=False
+            command, cwd=work, env=environment, capture_output=True, text=True, timeout=900, check=False
         )
 
     return run, work

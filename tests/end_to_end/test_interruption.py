@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from bench.ledger_view import LOST, RUNNING, WAITING
-from tests.support.running_study import DEADLINE_S, LONG, OnTerminal, ended, entries, output, wait_for
+from tests.support.running_study import DEADLINE_S, LONG, OnTerminal, ended, entries, holding, output, wait_for
 
 PLANNED = 6
 
@@ -79,7 +79,7 @@ def test_a_study_survives_an_interruption_and_a_kill(place):
 def test_sigterm_gives_the_trials_back(place, workers):
     """As clusters send it: to every process of the job, and more than once."""
     with ended(place.start(*place.study, *LONG, "--workers", workers)) as process:
-        wait_for(lambda: len(entries(place, RUNNING)) == workers, process, place)
+        wait_for(lambda: holding(place, workers), process, place)
         held = entries(place, RUNNING)
         for entry in held:
             psutil.Process(entry.pid).send_signal(signal.SIGTERM)
@@ -95,7 +95,7 @@ def test_sigterm_gives_the_trials_back(place, workers):
 def test_ctrl_c_in_a_terminal_gives_the_trials_of_two_workers_back(place):
     """The terminal sends it to all processes at once; `study status` looks on from another one."""
     with OnTerminal(place, *place.study, *LONG, "--workers", 2) as process:
-        wait_for(lambda: len(entries(place, RUNNING)) == 2, process, place)
+        wait_for(lambda: holding(place, 2), process, place)
         status = json.loads(place.run("study", "status", place.name, "--json").stdout)
         assert status["status"] == "running"
         assert (status["trials"]["running"], status["trials"]["waiting"], status["workers"]) == (2, 4, 2)
@@ -117,7 +117,7 @@ def test_ctrl_c_twice_ends_at_once_and_the_same_command_goes_on(place, workers):
     """The second one comes while the first is stuck: somebody else's transaction locks the ledger."""
     command = (*place.study, "--steps", "30", "--tune-steps", "30", "--workers", workers)
     with ended(place.start(*command)) as process:
-        wait_for(lambda: len(entries(place, RUNNING)) == workers, process, place)
+        wait_for(lambda: holding(place, workers), process, place)
         held = [psutil.Process(entry.pid) for entry in entries(place, RUNNING)]
         lock = sqlite3.connect(place.folder / "optuna.db", timeout=30, isolation_level=None)
         with contextlib.closing(lock):
@@ -144,7 +144,7 @@ def test_ctrl_c_twice_ends_at_once_and_the_same_command_goes_on(place, workers):
 def test_workers_end_with_the_process_that_started_them(place):
     """It was killed, and could tell them nothing."""
     with ended(place.start(*place.study, *LONG, "--workers", 2)) as process:
-        wait_for(lambda: len(entries(place, RUNNING)) == 2, process, place)
+        wait_for(lambda: holding(place, 2), process, place)
         workers = [psutil.Process(entry.pid) for entry in entries(place, RUNNING)]
         process.kill()
         _, alive = psutil.wait_procs(workers, timeout=DEADLINE_S)

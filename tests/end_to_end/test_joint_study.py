@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import sqlite3
 from collections import Counter
 
@@ -11,6 +12,7 @@ import pytest
 
 from tests.support.killed_moment import OPENED, Moment
 from tests.support.killed_runs import killed_runs
+from tests.support.running_study import DEADLINE_S, ended, wait_for
 
 STUDY_FILE = """
 kind = "joint"
@@ -178,7 +180,7 @@ def test_killed_at_every_moment_it_searches_the_same(place, undisturbed):
 def test_two_processes_share_one_search(place, undisturbed):
     prepare(place)
     processes = [place.start(*COMMAND) for _ in range(2)]
-    assert [process.wait(240) for process in processes] == [0, 0], (place.folder / "output.txt").read_text()
+    assert [process.wait(900) for process in processes] == [0, 0], (place.folder / "output.txt").read_text()
     recorded = place.recorded()
     assert len(recorded) == len(set(recorded))
     ours, theirs = (each[each["phase"] == "search"] for each in (records(place), records(undisturbed[0])))
@@ -191,23 +193,22 @@ def test_two_processes_share_one_search(place, undisturbed):
 def test_ap_at_equal_time_has_one_pick(place):
     prepare(place)
     command = [each for each in COMMAND if each != "--json"]
-    process = place.run(*command, "--objective", "ap-at-time", "--trials", "1", "--seeds", "1", "--workers", "2")
+    process = place.run(*command, "--objective", "ap-at-time", "--seconds", "6", "--trials", "1", "--seeds", "1")
     assert process.returncode == 0, process.stderr
     assert "torch.optim.Adam(model.parameters(), lr=0.006" in (
         place.folder / "reports" / NAME / "report.md"
     ).read_text().replace("\n", "")
     rows = records(place)
     assert list(rows["phase"]) == ["search", "confirm"]
-    assert (rows["train_seconds"] >= 1.5).all()
+    assert (rows["train_seconds"] >= 6).all()
 
 
 def test_interrupted_it_gives_the_trial_back(place):
     prepare(place)
-    process = place.start(*COMMAND)
-    while not place.recorded():
-        assert process.poll() is None, (place.folder / "output.txt").read_text()
-    os.killpg(process.pid, 2)
-    assert process.wait(60) == 130
+    with ended(place.start(*COMMAND)) as process:
+        wait_for(place.recorded, process, place)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(DEADLINE_S) == 130
     status = json.loads(place.run("study", "status", NAME, "--json").stdout)
     assert status["status"] == "unfinished"
     assert status["trials"]["running"] == 0

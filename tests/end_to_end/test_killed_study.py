@@ -178,7 +178,7 @@ def test_a_killed_worker_is_replaced(place, undisturbed):
 def test_workers_end_with_their_killed_study(place, undisturbed):
     prepare(place)
     process = place.start(*COMMAND, "--workers", "2")
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not place.recorded():
         assert process.poll() is None, (place.folder / "output.txt").read_text()
         assert time.monotonic() < deadline
@@ -186,6 +186,7 @@ def test_workers_end_with_their_killed_study(place, undisturbed):
     os.kill(process.pid, signal.SIGKILL)  # the parent alone
     process.wait()
     first = place.recorded()
+    deadline = time.monotonic() + 120
     while left := [p.pid for p in psutil.process_iter(["cwd"]) if p.info["cwd"] == str(place.folder)]:
         assert time.monotonic() < deadline, f"processes {left} have outlived their study"
         time.sleep(0.1)

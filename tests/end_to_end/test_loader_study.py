@@ -7,7 +7,7 @@ import signal
 import pandas as pd
 import pytest
 
-from tests.support.running_study import ended, output, wait_for
+from tests.support.running_study import DEADLINE_S, ended, output, wait_for
 
 OWN = """
 import os, signal, time
@@ -102,7 +102,7 @@ def test_the_pose_network_s_study_goes_on_after_an_interruption(place):
     with ended(place.start(*command)) as process:
         wait_for(lambda: len(place.recorded()) >= 2, process, place)
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 130, output(place)
+        assert process.wait(DEADLINE_S) == 130, output(place)
     before = place.recorded()
     unfinished = place.run("report", "loaders-smoke-people")
     assert unfinished.returncode == 0, unfinished.stderr
@@ -120,7 +120,7 @@ def test_the_pose_network_s_study_goes_on_after_an_interruption(place):
 
 
 def test_a_worker_that_is_killed_is_a_row_and_the_study_goes_on(own):
-    done = own.run("study", "loaders", *SMALL, "--dataset", "own:Killed", "--json")
+    done = own.run("study", "loaders", *SMALL, "--seconds", "5", "--dataset", "own:Killed", "--json")
     assert done.returncode == 3, done.stderr
     found = json.loads(done.stdout)
     assert {each["num_workers"]: each["status"] for each in found["configurations"]} == {
@@ -172,7 +172,7 @@ def test_a_grid_of_many_combinations_can_be_shown(own):
     with ended(own.start(*command)) as process:
         wait_for(lambda: len(own.recorded()) >= 1, process, own)
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 130, output(own)
+        assert process.wait(DEADLINE_S) == 130, output(own)
     shown = own.run("report", "loaders-smoke-Points", "--json")
     assert shown.returncode == 0, shown.stderr
     assert json.loads(shown.stdout)["status"] == "unfinished"

@@ -61,7 +61,7 @@ def study(browser, tmp_path_factory):
         yield Study(place, address, link.group(1))
     finally:
         process.terminate()
-        process.wait(60)
+        process.wait(600)
 
 
 def said(place, process):
@@ -92,8 +92,13 @@ def see(browser, *texts):
         lines = {line.strip() for line in browser.find_element(By.TAG_NAME, "body").text.splitlines()}
         return [text for text in texts if text not in lines]
 
-    wait_for(lambda: not missing())
-    assert missing() == []
+    left = list(texts)
+
+    def all_there():
+        left[:] = missing()
+        return not left
+
+    assert wait_for(all_there), left
 
 
 def visit(browser, study, address):

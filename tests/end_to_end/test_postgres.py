@@ -100,7 +100,7 @@ def test_claims_are_atomic(postgres: str) -> None:
     processes = [context.Process(target=_claim_all, args=(url, taken)) for _ in range(PROCESSES)]
     for process in processes:
         process.start()
-    claimed = [trial for _ in processes for trial in taken.get(timeout=120)]
+    claimed = [trial for _ in processes for trial in taken.get(timeout=600)]
     for process in processes:
         process.join()
     assert sorted(claimed) == sorted(spec.id for spec in specs)
@@ -116,7 +116,7 @@ def test_a_study_runs_on_postgres(postgres: str, tmp_path: Path) -> None:
     options = "--preset smoke --optimizers adam --trials 1 --seeds 1 --steps 2 --size 64 --data people --json"
     command = [sys.executable, "-c", "from bench.cli.app import main; main()", "study", "optimizers", *options.split()]
     done = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=900, check=False
     )
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)

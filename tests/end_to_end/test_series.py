@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from tests.support.coco_builder import CocoBuilder
-from tests.support.running_study import ended, entries, output, wait_for
+from tests.support.running_study import DEADLINE_S, ended, entries, output, wait_for
 
 
 def test_a_series_runs_a_study_for_each_schedule_and_goes_on_after_an_interruption(place):
@@ -16,7 +16,7 @@ def test_a_series_runs_a_study_for_each_schedule_and_goes_on_after_an_interrupti
     with ended(place.start(*command, "--steps", "30", "--tune-steps", "30")) as process:
         wait_for(lambda: entries(place, "complete"), process, place)
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 130, output(place)
+        assert process.wait(DEADLINE_S) == 130, output(place)
     done = place.run(*command, "--steps", "30", "--tune-steps", "30")
     assert done.returncode == 0, done.stderr
     assert "posebench compare both-constant both-step" in done.stdout

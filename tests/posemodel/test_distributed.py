@@ -137,7 +137,7 @@ def test_a_process_that_fails_does_not_keep_the_other_waiting(
     assert codes[1 - rank] == 0, "it ends by itself, with a word"
     assert told[1 - rank][0].status.startswith("ProcessError: process"), told
     assert "another process has gone" in told[1 - rank][0].status
-    assert told[1 - rank][0].seconds < 60
+    assert told[1 - rank][0].seconds < 300
     assert [each.threads for process in told for each in process] == [[]] * (1 if fault == "die" else 2), NO_THREADS
     if fault == "raise":
         assert told[rank][0].status == "ValueError: a fault of this process alone"

@@ -20,7 +20,7 @@ GEOMETRY = InputSettings(size=64, stride=4)
 START_METHODS = multiprocessing.get_all_start_methods()
 
 
-HANG = 90
+HANG = 400
 """Seconds after which workers that say nothing are taken for dead."""
 
 

@@ -502,7 +502,7 @@ def test_two_real_seconds_end_with_the_step_in_which_they_are_over(tiny_set: Pat
     log = Log()
     result = train(timed(tiny_set, seconds=2.0), Adam, on_metrics=log)
     spent = [seconds for step, seconds in log.of("train_seconds").items() if step < result.step]
-    assert spent[-1] < 2.0 <= result.metrics["train_seconds"]
+    assert max(spent, default=0.0) < 2.0 <= result.metrics["train_seconds"]
     assert result.status == "complete"
 
 

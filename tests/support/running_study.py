@@ -6,9 +6,9 @@ import pty
 import signal
 import time
 
-from bench.ledger_view import look
+from bench.ledger_view import RUNNING, look
 
-DEADLINE_S = 180
+DEADLINE_S = 600
 LONG = ("--steps", "3000", "--tune-steps", "3000")
 """Trials that do not end while a test looks at them."""
 
@@ -35,6 +35,16 @@ def wait_for(state, process, place):
         assert process.poll() is None, output(place)
         assert time.monotonic() < deadline, output(place)
         time.sleep(0.1)
+
+
+def holding(place, workers):
+    """Whether so many workers are in the middle of a trial: RUNNING is a trial before it has an owner and a run."""
+    held = entries(place, RUNNING)
+    return (
+        len(held) == workers
+        and all(entry.pid for entry in held)
+        and place.run_states().get("RUNNING", 0) == workers + 1
+    )
 
 
 def entries(place, *states):

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-TIMEOUT_S = 150
+TIMEOUT_S = 600
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,10 @@ LEAVE_S = 10.0
 STALL_S = 120.0
 """Without progress for so long, a measurement hangs: starting workers, a first batch from a cold disk and a network's
 compilation take less."""
+STARTING = -1
+"""What a process has told before it runs: it still imports its libraries, which says nothing of a loader."""
+START_S = 120.0
+"""For that it has so long at least."""
 
 
 class Progress:
@@ -69,7 +73,7 @@ def run_isolated(
     ``memory_limit_bytes`` (`out_of_memory`, before the system chooses somebody else), and where the caller leaves.
     """
     context = multiprocessing.get_context("spawn")
-    told = context.RawValue("q", -1)
+    told = context.RawValue("q", STARTING)
     receive, send = context.Pipe(duplex=False)
     lifeline, held = context.Pipe(duplex=False)
     process = context.Process(target=_serve, args=(send, lifeline, told, function, arguments))
@@ -134,7 +138,7 @@ def _await(
             return MeasurementStatus.OUT_OF_MEMORY, None, text
         if told.value != last:
             last, since = told.value, time.monotonic()
-        elif time.monotonic() - since > stall_s:
+        elif time.monotonic() - since > (stall_s if last > STARTING else max(stall_s, START_S)):
             where = "before the first batch" if last <= 0 else f"after {last} batches"
             return MeasurementStatus.TIMED_OUT, None, f"no batch for {stall_s:g} s (stall_s) {where}: given up"
 
@@ -147,6 +151,7 @@ def _serve(
     send: Connection, lifeline: Connection, told: Any, function: Callable[..., Any], arguments: tuple[Any, ...]
 ) -> None:
     """The process: answers with (status, value, message). What it prints goes to stderr: stdout is the caller's."""
+    told.value = STARTING + 1
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     if hasattr(os, "setsid"):
         os.setsid()
