@@ -10,7 +10,7 @@ study: $(READY)  ## run a study; pass arguments with ARGS="--preset smoke"
 	$(BIN)/posebench study optimizers $(ARGS)
 
 test: $(READY)  ## run the whole test suite, a process for each core; pass arguments with ARGS="-k loader"
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(READY)  ## what CI checks besides the tests
 	$(BIN)/ruff check .

@@ -10,7 +10,7 @@ import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,12 +26,9 @@ from bench.analysis.loaders_configurations import (
     throughput_interval,
 )
 from bench.analysis.loaders_verdict import best_of_grid
-from bench.loader_spec import AROUND_AXES, NEED_WORKERS, LoaderSpec
+from bench.loader_spec import AROUND, AROUND_AXES, GRID, NEED_WORKERS, LoaderSpec, PhaseName
 from bench.measure.loader.configuration import LoaderConfiguration, configuration
 from posemodel.errors import SettingsError
-
-PhaseName = Literal["grid", "around", "largest"]
-GRID, AROUND, LARGEST = "grid", "around", "largest"
 
 
 @dataclass(frozen=True)

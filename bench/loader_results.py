@@ -9,8 +9,8 @@ from bench.again import again
 from bench.analysis.loaders_configurations import COMPUTE, NOT_COPIED, NOT_PINNED, SETTINGS, configuration_key
 from bench.analysis.loaders_delivery import different_deliveries
 from bench.analysis.loaders_verdict import loaders_verdict
-from bench.loader_plan import LARGEST, grid, noise_of_grid, pending, reached_interval
-from bench.loader_spec import LoaderSpec
+from bench.loader_plan import grid, noise_of_grid, pending, reached_interval
+from bench.loader_spec import LARGEST, LoaderSpec
 from bench.loader_tracking import measurements, noted
 from bench.measure.loader.prediction import predict
 from bench.measure.loader.probe import Probe

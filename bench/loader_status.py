@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bench import tracking_view
-from bench.loader_plan import LARGEST
-from bench.loader_spec import LOADERS
+from bench.loader_spec import LARGEST, LOADERS
 from bench.loader_tracking import last_moment, measurements
 from bench.tracking import Tracker
 

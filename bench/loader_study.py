@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 
 from bench.execute import interruption
-from bench.loader_plan import LARGEST, Planned, pending
+from bench.loader_plan import Planned, pending
 from bench.loader_prepare import files_of, pinning_possible, workload_of
 from bench.loader_results import TRANSFERS, delivery_faults, load_loader_result
-from bench.loader_spec import LoaderSpec
+from bench.loader_spec import LARGEST, LoaderSpec
 from bench.loader_tracking import LoaderTracker, measurements, noted
 from bench.locks import alone_on
 from bench.measure.limits import limits

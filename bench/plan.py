@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from scipy.stats import qmc
-
 from bench.controls import LIMIT, control_name, controlled, limit_settings
 from bench.space import Value, from_document, point, searched
 from bench.spec import CONFIRM, TUNE, Phase, StudySpec, TrialSpec, augment_settings
@@ -53,6 +51,8 @@ def _points(spec: StudySpec, optimizer: str) -> list[dict[str, Value]]:
     dimensions = searched(space)
     if not dimensions:
         return [point(space, [])] * spec.trials
+    from scipy.stats import qmc  # a second to import, and only who plans needs it
+
     return [point(space, unit.tolist()) for unit in qmc.Halton(dimensions, rng=spec.plan_seed).random(spec.trials)]
 
 

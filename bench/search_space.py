@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
-from scipy.stats import qmc
 
 from bench.joint_spec import AXES, JointSpec
 from bench.setting_layers import space_key
@@ -142,6 +141,8 @@ def quasi_random_choices(spec: JointSpec, trials: int) -> list[dict[str, Choice]
 
     Halton's points (Owen, 2017) cover a space evenly in any number; each optimizer has a sequence of its own.
     """
+    from scipy.stats import qmc  # a second to import, and only who plans needs it
+
     points = {}
     for name in spec.optimizers:
         own = {**{n: d for n, d in shared_choices(spec).items() if n != OPTIMIZER}, **choices_of(spec, name)}

@@ -24,8 +24,21 @@ hypothesis.settings.load_profile("here")
 _cache = tempfile.TemporaryDirectory(prefix="posebench-tests-")  # removed when the tests end
 os.environ["POSEBENCH_CACHE"] = _cache.name  # of processes that tests start, too
 
+LONGEST = {
+    name: place
+    for place, name in enumerate(
+        ("test_joint_study", "test_loader_study", "test_killed_study", "test_interruption", "test_fourth_kind")
+    )
+}
+_SOON, _LATE = len(LONGEST), len(LONGEST) + 1
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # tests run in a shell's background: commands would be deaf too
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files of whole studies first: begun last, one of them would keep one process busy while all others are idle."""
+    items.sort(key=lambda item: _LATE if item.path.parent.name != "end_to_end" else LONGEST.get(item.path.stem, _SOON))
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from scipy import optimize, stats
+from scipy import special
 
 from bench.analysis.intervals import DIFFERENCE_DECIMALS, Interval, mean_intervals
 from bench.analysis.p_values import holm, paired_t_p, signed_rank_p, smallest_signed_rank_p
@@ -156,14 +156,16 @@ def minimal_detectable_difference(
 @lru_cache(maxsize=256)
 def _detectable_noncentrality(n: int, pairs: int, alpha: float, power: float) -> float:
     """Noncentrality of t at which a test with ``n`` seeds at ``alpha`` over ``pairs`` succeeds with ``power``."""
-    critical = stats.t.ppf(1 - alpha / (2 * pairs), n - 1)
+    from scipy.optimize import brentq
+
+    critical = special.stdtrit(n - 1, 1 - alpha / (2 * pairs))
     # Over the distribution of the estimated spread, at its midpoint quantiles: robust where nct fails (n = 2, 3).
-    estimated = np.sqrt(stats.chi2.ppf((np.arange(2000) + 0.5) / 2000, n - 1) / (n - 1))
+    estimated = np.sqrt(2 * special.gammaincinv((n - 1) / 2, (np.arange(2000) + 0.5) / 2000) / (n - 1))
 
     def missing_power(noncentrality: float) -> float:
-        return float(stats.norm.cdf(noncentrality - critical * estimated).mean()) - power
+        return float(special.ndtr(noncentrality - critical * estimated).mean()) - power
 
-    return float(optimize.brentq(missing_power, 0, 10 * (critical + 10)))
+    return float(brentq(missing_power, 0, 10 * (critical + 10)))
 
 
 def _paired_differences(scores: pd.DataFrame, a: str, b: str) -> np.ndarray:

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import special, stats
+import pandas as pd
+from scipy import special
 
 
 def paired_t_p(differences: Sequence[float] | np.ndarray, *, least_sd: float = 0.0) -> float:
@@ -80,7 +81,8 @@ def signed_rank_p(differences: Sequence[float] | np.ndarray) -> float:
     if len(values) == 0:
         return float("nan")
     values = values[values != 0]
-    doubled_ranks = np.rint(2 * stats.rankdata(np.abs(values))).astype(int)  # doubled: ties have half ranks
+    ranks = pd.Series(np.abs(values)).rank().to_numpy()
+    doubled_ranks = np.rint(2 * ranks).astype(int)  # doubled: ties have half ranks
     total = int(doubled_ranks.sum())
     ways = np.zeros(total + 1)
     ways[0] = 1

@@ -87,15 +87,15 @@ class Crew:
         One that dies (killed, out of memory) is replaced; its trial waits again, until its attempts are spent.
         Raises WorkerError when workers end with an error, or die again and again without a new record.
         """
+        ledger = settings.ledger()
+        counts = ledger.counts()
+        if not counts["waiting"] + counts["running"]:
+            return
         if self.workers == 1:
             load_libraries()
             work(settings, self.on_event)
             return
         share = replace(settings, workers=self.workers, threads=max(1, usable_cores() // self.workers))
-        ledger = settings.ledger()
-        counts = ledger.counts()
-        if not counts["waiting"] + counts["running"]:
-            return
         self._settings = share
         self.start()
         for worker in self._crew:

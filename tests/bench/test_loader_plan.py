@@ -3,7 +3,8 @@
 import pandas as pd
 import pytest
 
-from bench.loader_plan import AROUND, GRID, around, grid, pending, reached_interval, relative_half_width
+from bench.loader_plan import around, grid, pending, reached_interval, relative_half_width
+from bench.loader_spec import AROUND, GRID
 from bench.measure.loader.configuration import configuration
 from tests.bench.test_loader_settings import spec
 
