@@ -14,7 +14,7 @@ from bench.tracking import Tracker
 MS = 1000
 LOOPS = 2.0
 """A measured loop may take so many times its seconds (see ``SLACK`` in `bench.loader_study`)."""
-START_S = 60.0
+START_S = 180.0
 """What starting a measurement and hashing its batches may take on top."""
 
 

@@ -144,11 +144,24 @@ def _facts(question: Question) -> dict[str, Any]:
         "num_workers": question.num_workers,
         "seconds": question.seconds,
         "evaluations": question.evaluations,
-        "val_images": question.val_images,
+        "val_images": _val_images(question.data, question.val_images),
         "foreground_weight": question.foreground_weight,
         "device": question.device.type,
+        "machine": _machine(),
         "seed": question.seed,
     }
+
+
+def _val_images(data: Path, most: int | None) -> int:
+    """How many images of the val split are scored."""
+    there = len(open_split(data, "val"))
+    return there if most is None else min(most, there)
+
+
+def _machine() -> str:
+    """What runs are comparable on."""
+    found = fingerprint()
+    return f"{found['cpu']}, {found['cores']} cores, GPU {found['gpu']}"
 
 
 def _earlier(folder: Path, question: Question) -> list[NetworkRun]:
@@ -160,8 +173,9 @@ def _earlier(folder: Path, question: Question) -> list[NetworkRun]:
         return []
     document = json.loads(path.read_text(encoding="utf-8"))
     asked = _facts(question)
-    changed = [f"{key}: {document['question'].get(key)!r} -> {asked[key]!r}" for key in asked]
-    changed = [text for key, text in zip(asked, changed, strict=True) if document["question"].get(key) != asked[key]]
+    there = document["question"]
+    there.setdefault("val_images", _val_images(question.data, None))
+    changed = [f"{key}: {there.get(key)!r} -> {value!r}" for key, value in asked.items() if there.get(key) != value]
     if changed:
         raise SettingsError(f"--out {folder}: holds another comparison ({'; '.join(changed)}). Give another folder.")
     return [NetworkRun(**run) for run in document["runs"]]

@@ -119,6 +119,10 @@ class StudySpec(StudyBase):
         return f"{amount:g} {unit}{'' if amount == 1 else 's'}{' of training' if unit == 'second' else ''}"
 
 
+LATER_SETTINGS = ("val_images",)
+"""Of a training, that came after the first studies: not given, they change no trial, and must not change its id."""
+
+
 class TrialSpec(Settings):
     """The unit of work: one optimizer with its settings, one seed, one training run."""
 
@@ -143,7 +147,8 @@ class TrialSpec(Settings):
     @property
     def id(self) -> str:
         """That of the slot, or a digest of the content, the same on every machine (folders are left out)."""
-        left_out: dict[str, Any] = {"index": True, "at_border": True, "slot": True, "train": {"data"}}
+        of_train = {"data"} | {name for name in LATER_SETTINGS if getattr(self.train, name) is None}
+        left_out: dict[str, Any] = {"index": True, "at_border": True, "slot": True, "train": of_train}
         return self.slot or digest(self.model_dump(mode="json", exclude=left_out))
 
     @property

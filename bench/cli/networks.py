@@ -32,7 +32,7 @@ def networks(
     device: Annotated[
         str | None, typer.Option("--device", help="cuda (the default; skipped where there is none), mps or cpu.")
     ] = None,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR")] = Path("reports/networks-gpu"),
+    out: Annotated[Path, typer.Option("--out", metavar="DIR")] = Path("reports/networks"),
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Train every network for equal time; AP, images/s, curves, drawn samples as a report. Interrupted, it goes on."""

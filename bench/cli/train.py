@@ -67,7 +67,7 @@ def train(
         bool, typer.Option("--labelled-only", help="Score only images that have labelled people.")
     ] = False,
     val_images: Annotated[
-        int | None, typer.Option("--val-images", min=1, help="Score at most so many of them, spread evenly.")
+        int | None, typer.Option("--val-images", min=1, help="Score at most so many images of the val split.")
     ] = None,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave bad images and annotations out, and count them.")

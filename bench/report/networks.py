@@ -86,10 +86,12 @@ def _markdown(runs: Sequence[NetworkRun], facts: Mapping[str, Any], machine: Map
             f"Each for {facts['seconds']:g} s of training on {facts['device']} (evaluations not counted), batches of "
             f"{facts['batch_size']} with {facts['num_workers']} workers, Adam with a rate of each network's own, "
             f"foreground weight {facts['foreground_weight']:g}, data `{facts['data']}` ({facts['images']} training "
-            f"images with people; scored on {_scored(facts)}), one seed ({facts['seed']}): differences of a few points "
-            "of AP are no differences. *fp32*: float32; a GPU may round what its convolutions multiply to TF32, which "
-            "is PyTorch's default (see what it ran on). *bf16*: convolutions in bfloat16 by autocast, weights and loss "
-            "in float32. *Waiting*: share of the time in which the loop waited for a batch."
+            f"images with people; scored on {facts['val_images']} of the val split), one seed ({facts['seed']}): "
+            "differences of a few points of AP are no differences. *fp32*: float32; a GPU may round what its "
+            "convolutions multiply to TF32, which is PyTorch's default (see what it ran on). *bf16*: convolutions in "
+            "bfloat16 by autocast, weights and loss in float32. *Images/s* leave the first step out, whose seconds "
+            "(libraries are loaded, kernels chosen) count in the budget. *Waiting*: share of the time in which the "
+            "loop waited for a batch."
         ),
         *_speedups(runs),
         f"![AP and validation loss over seconds of training]({FIGURE})",
@@ -101,11 +103,6 @@ def _markdown(runs: Sequence[NetworkRun], facts: Mapping[str, Any], machine: Map
         f"## Files\n\n- [{RUNS}]({RUNS}): the table, unrounded\n- [{CURVES}]({CURVES}): every window and evaluation",
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def _scored(facts: Mapping[str, Any]) -> str:
-    most = facts.get("val_images")
-    return "the whole val split" if most is None else f"at most {most} of the val split"
 
 
 def _cells(run: NetworkRun) -> list[str]:

@@ -88,7 +88,9 @@ def test_a_second_ctrl_c_ends_a_process_that_hears_no_handler(tmp_path):
             press()
         finally:
             if os.fork() == 0:
-                while not os.path.exists("inside"):
+                for _ in range(6000):
+                    if os.path.exists("inside"):
+                        break
                     time.sleep(0.01)
                 time.sleep(0.5)
                 os.kill(os.getppid(), signal.SIGINT)

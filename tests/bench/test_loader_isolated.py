@@ -9,6 +9,7 @@ from contextlib import closing
 import psutil
 import pytest
 
+from bench.measure.loader import isolated
 from bench.measure.loader.isolated import run_isolated
 from bench.measure.loader.outcome import MeasurementStatus, of_error, of_exit
 from tests.support.troubled_data import answer, end_with, hold, killed_with_child, stall_with_child, talk
@@ -41,6 +42,12 @@ def test_a_hang_is_ended_with_all_that_was_started(tmp_path):
     assert found.status == MeasurementStatus.TIMED_OUT
     assert found.error == "no batch for 8 s (stall_s) after 7 batches: given up"
     assert not [pid for pid in map(int, note.read_text().split()) if _runs(pid)]
+
+
+def test_a_process_that_never_starts_is_given_up(monkeypatch):
+    monkeypatch.setattr(isolated, "START_S", 0.2)
+    found = run_isolated(answer, 1, stall_s=0.1)
+    assert (found.status, found.error) == (MeasurementStatus.TIMED_OUT, "had not started after 0.2 s: given up")
 
 
 def test_a_killed_process_is_told_at_once_and_its_orphans_are_ended(tmp_path):

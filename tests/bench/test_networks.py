@@ -1,6 +1,7 @@
 """`posebench networks`: every network for equal time, its report, and how it goes on."""
 
 import json
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 from bench.cli.app import app
 from bench.cli.networks import NO_CUDA
 from bench.networks import Question, compare_networks
+from posemodel.data.coco import open_split
 from posemodel.errors import SettingsError
 
 SHORT = {"seconds": 0.5, "evaluations": 2, "batch_size": 2, "size": 64, "device": torch.device("cpu")}
@@ -48,6 +50,18 @@ def test_the_same_question_is_shown_again_and_another_is_refused(compared):
     assert len(said) == 2
     with pytest.raises(SettingsError, match=r"holds another comparison \(seconds: 0.5 -> 1"):
         compare_networks(Question(data=question.data, networks=["small"], **SHORT | {"seconds": 1.0}), folder)
+    document = json.loads((folder / "runs.json").read_text())
+    assert document["question"]["val_images"] == len(open_split(question.data, "val"))
+    del document["question"]["val_images"]  # as it was before one could ask for fewer
+    (folder / "runs.json").write_text(json.dumps(document))
+    assert compare_networks(replace(question, val_images=500), folder) == runs
+    (folder / "runs.json").write_text(json.dumps(document | {"question": document["question"] | {"val_images": 7}}))
+    with pytest.raises(SettingsError, match=r"val_images: 7 -> \d+"):
+        compare_networks(question, folder)
+    elsewhere = document | {"question": document["question"] | {"machine": "a faster one"}}
+    (folder / "runs.json").write_text(json.dumps(elsewhere))
+    with pytest.raises(SettingsError, match="machine: 'a faster one' -> "):
+        compare_networks(question, folder)
     (folder / "runs.json").unlink()
     with pytest.raises(SettingsError, match="is not empty"):
         compare_networks(question, folder)

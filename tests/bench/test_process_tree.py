@@ -100,5 +100,5 @@ def test_a_sampler_sees_the_peak_and_costs_little():
         time.sleep(0.3)
     assert sampler.memory_samples >= 1
     assert sampler.peak_bytes > SIZE
-    assert sampler.shm_peak_bytes > 0.7 * SIZE
+    assert 0.7 * SIZE < sampler.shm_peak_bytes < 1.9 * SIZE
     assert sampler.memory_kind == "pss"

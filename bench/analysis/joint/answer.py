@@ -239,7 +239,15 @@ def _changes(found: JointFound) -> list[str]:
         for role in pick.roles:
             if found.holders[role] != place:
                 lost.setdefault(found.holders[role], []).append(ROLE_WORDS[role])
+        fresh = found.fresh[place]
         for winner, roles in lost.items():
+            if fresh.ap_select.estimate == 0:
+                told.append(
+                    f"The search's choice for {enumerate_items(roles)} is none: "
+                    f"{configuration_text(pick.settings, found.names)} does {speed_text(fresh.images_per_s.estimate)} "
+                    "images/s, but learned nothing with fresh seeds (AP 0)."
+                )
+                continue
             told.append(
                 f"The search's choice for {enumerate_items(roles)} did not hold with fresh seeds: "
                 f"{configuration_text(pick.settings, found.names)} had AP {ap_text(pick.ap)} in the search and "

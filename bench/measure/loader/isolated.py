@@ -25,7 +25,7 @@ LEAVE_S = 10.0
 STALL_S = 120.0
 """Without progress for so long, a measurement hangs: starting workers, a first batch from a cold disk and a network's
 compilation take less."""
-STARTING = -1
+STARTING = -2
 """What a process has told before it runs: it still imports its libraries, which says nothing of a loader."""
 START_S = 120.0
 """For that it has so long at least."""
@@ -69,8 +69,9 @@ def run_isolated(
     """Call ``function(progress, *arguments)`` in a fresh, spawned process and return what it returned, or how it ended.
 
     ``function``, arguments and result are pickled. The process and all that it started are killed where ``progress``
-    has not been told anything new for ``stall_s`` seconds (`timed_out`), where they hold more than
-    ``memory_limit_bytes`` (`out_of_memory`, before the system chooses somebody else), and where the caller leaves.
+    has not been told anything new for ``stall_s`` seconds (`timed_out`; starting may take ``START_S``), where they hold
+    more than ``memory_limit_bytes`` (`out_of_memory`, before the system chooses somebody else), and where the caller
+    leaves.
     """
     context = multiprocessing.get_context("spawn")
     told = context.RawValue("q", STARTING)
@@ -138,7 +139,10 @@ def _await(
             return MeasurementStatus.OUT_OF_MEMORY, None, text
         if told.value != last:
             last, since = told.value, time.monotonic()
-        elif time.monotonic() - since > (stall_s if last > STARTING else max(stall_s, START_S)):
+        elif last == STARTING and time.monotonic() - since > max(stall_s, START_S):
+            text = f"had not started after {max(stall_s, START_S):g} s: given up"
+            return MeasurementStatus.TIMED_OUT, None, text
+        elif last > STARTING and time.monotonic() - since > stall_s:
             where = "before the first batch" if last <= 0 else f"after {last} batches"
             return MeasurementStatus.TIMED_OUT, None, f"no batch for {stall_s:g} s (stall_s) {where}: given up"
 

@@ -2,6 +2,7 @@
 
 import re
 import signal
+import time
 import traceback
 from collections.abc import Iterator
 from enum import StrEnum
@@ -30,6 +31,8 @@ SIGKILL, SIGBUS = (getattr(signal, name, number) for name, number in (("SIGKILL"
 """Windows has neither."""
 EXITED = "exited unexpectedly"
 """PyTorch's word of a worker that has gone."""
+RAISED_IN_WORKER = "Original Traceback"
+"""PyTorch's words of an error that a worker lived to tell."""
 DEATH_KNOWN_S = 2.0
 """A worker's connections break a little before the system tells that it is dead."""
 BUS_ERROR_ADVICE = "a worker met a bus error: /dev/shm is full. Fewer workers, a smaller prefetch_factor or batch"
@@ -39,7 +42,7 @@ KILLED_ADVICE = "was killed (SIGKILL), most likely by the system for memory. Few
 def of_error(error: BaseException) -> tuple[MeasurementStatus, str]:
     """Status and message of what a loop raised; DataLoader tells a worker's death in the error or in its cause."""
     text, told = _in_one_line(error), "\n".join(map(str, _chain(error)))
-    if EXITED in told or isinstance(error, (OSError, EOFError)):
+    if EXITED in told or (isinstance(error, (OSError, EOFError)) and RAISED_IN_WORKER not in told):
         # The signal's own error was raised where nobody heard it (in a destructor, say), or is yet to come: the loader
         # was reading a tensor from the worker when that died, and all it knows is a connection that broke.
         told += _signals_of_workers(error)
@@ -79,17 +82,18 @@ def _signals_of_workers(error: BaseException) -> str:
     for each in _chain(error):
         for frame, _ in traceback.walk_tb(each.__traceback__):
             workers |= {worker.pid: worker for worker in getattr(frame.f_locals.get("self"), "_workers", ())}
-    wait([worker.sentinel for worker in workers.values()], timeout=DEATH_KNOWN_S)
-    for worker in workers.values():
-        if wait([worker.sentinel], timeout=0):  # its end closes a little before its exit code is known
-            worker.join()
+    until = time.monotonic() + DEATH_KNOWN_S
+    while (living := [each for each in workers.values() if each.exitcode is None]) and time.monotonic() < until:
+        if any(each.exitcode for each in workers.values()):  # one is known to have failed
+            break
+        wait([each.sentinel for each in living], timeout=0.1)
     return "\n".join(words.get(worker.exitcode or 0, "") for worker in workers.values())
 
 
 def _in_one_line(error: BaseException) -> str:
     """The error's type and message; of one that a worker raised its own, without PyTorch's traceback around it."""
     text = str(error).strip()
-    if "Original Traceback" in text:
+    if RAISED_IN_WORKER in text:
         raised = [line for line in text.splitlines() if re.match(r"[A-Za-z_][\w.]*(: |$)", line)]
         return raised[-1] if raised else text.splitlines()[-1]
     first = text.splitlines()[0] if text else ""

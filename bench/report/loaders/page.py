@@ -134,7 +134,7 @@ def _details(result: LoaderResult) -> list[str]:
 def _gpu_kind(frame: pd.DataFrame) -> str:
     told = (
         "*GPU memory*: of the measured process. *GPU busy*: share of time in which anything ran on this GPU, by NVML, "
-        "from the first step's end on; without a figure where the loop was too short to say."
+        "once the first step had been given to it; without a figure where the loop was too short to say."
     )
     others = frame["gpu_others_bytes"].max()
     return told + f" Others held up to {others / 1e9:.1f} GB of it." if others > CONTEXT_BYTES else told
