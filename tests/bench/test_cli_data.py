@@ -108,4 +108,5 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(posebench, herme
     code, out, err = posebench(*command[:-1], "0")
     assert code == 0, err
     assert out == "set: 120 train, 15 select, 15 val\n"
-    assert first.items() <= {path.name: path.stat().st_ino for path in hermetic.rglob("*.jpg")}.items()
+    made_again = first.items() - {path.name: path.stat().st_ino for path in hermetic.rglob("*.jpg")}.items()
+    assert len(made_again) <= workers, "at most what each process had in hand and had not yet written down"
