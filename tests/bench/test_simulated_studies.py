@@ -1,7 +1,6 @@
 """What the analysis claims, on studies whose truth is known: 1,000 with fixed seeds and normal errors.
 
-Unequal variances and skewed errors stand in files of their own, with fewer studies: `python -m
-tests.support.simulated_truth` prints the figures of 1,000 studies of each case.
+Unequal variances and skewed errors stand in files of their own, so that workers share the load.
 """
 
 import numpy as np

@@ -1,20 +1,18 @@
-"""What the analysis claims, on 300 studies with fixed seeds and standard deviations that differ up to fourfold."""
+"""What the analysis claims, on 1,000 studies with fixed seeds and standard deviations that differ up to fourfold."""
 
 import pytest
 
 from tests.support.simulated_truth import NARROW_PAIR, PAIR, equal_optimizers, power
 
 CASE = "unequal variances"
-STUDIES = 300
-FALSE_CLAIMS = 0.075
-"""Two standard deviations of the share over 5 %."""
+STUDIES = 1000
 
 
-def test_of_many_studies_of_six_equal_optimizers_few_claim_a_winner_and_intervals_cover_the_truth():
+def test_of_a_thousand_studies_of_six_equal_optimizers_few_claim_a_winner_and_intervals_cover_the_truth():
     found = equal_optimizers(CASE, STUDIES)
     assert 0.92 <= found.mean_coverage <= 0.98
     assert 0.92 <= found.difference_coverage <= 0.98
-    assert found.false_claims <= FALSE_CLAIMS
+    assert found.false_claims <= 0.065
 
 
 @pytest.mark.parametrize("pair", [PAIR, NARROW_PAIR])
