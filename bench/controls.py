@@ -1,8 +1,9 @@
-"""The control of AdaBound's limit: SGD with the momentum and the learning rate that its bounds close in on.
+"""The control of AdaBound's limit: untuned SGD with the momentum and the learning rate that its bounds close in on.
 
 AdaBound's bounds meet at `final_lr`: from then on it is SGD with momentum beta1, whose velocity is a running *mean* of
-the gradients, so that its rate in SGD's own terms is `final_lr * (1 - beta1)` (Luo et al., ICLR 2019). What AdaBound
-gains over that SGD it owes to its way there; what it does not, to a learning rate.
+the gradients, so that its rate in SGD's own terms is `final_lr * (1 - beta1)` (Luo et al., ICLR 2019). What a
+configuration of AdaBound gains over that SGD it owes to its way there. Nobody tuned that SGD: its rate follows from the
+final_lr that was chosen for AdaBound, and a tuned SGD may do better.
 """
 
 from collections.abc import Mapping, Sequence
@@ -46,12 +47,12 @@ def _kind(name: str) -> str:
 
 
 def control_name(optimizer: str) -> str:
-    """What tables call the control of an optimizer."""
+    """What records and tables call the control of an optimizer, its untuned limit."""
     return f"{optimizer} (limit)"
 
 
 def limit_settings(optimizer: str, hyperparameters: Mapping[str, Value]) -> dict[str, Value]:
-    """Learning rate and momentum of the SGD that an optimizer of AdaBound's kind becomes in the end."""
+    """Learning rate and momentum, untuned, of the SGD that an optimizer of AdaBound's kind becomes in the end."""
     entry = optimizer_entry(optimizer)
     values = dict(entry.hyperparameters) | entry.resolve(hyperparameters)
     beta1, _ = values["betas"]

@@ -1,8 +1,7 @@
 """What a study will take on this machine: time and memory, from a short measurement of its own pieces."""
 
 import math
-import tempfile
-import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,12 +9,10 @@ from bench.measure.machine import usable_cores
 from bench.plan import Chosen, plan_confirm, plan_tune
 from bench.progress import Size
 from bench.spec import CONFIRM, TUNE, Phase, StudySpec
-from bench.trials.probe import SCORED, Costs, measure
-from posemodel.data.coco import open_split
-from posemodel.data.synthetic import generate, split_sizes
+from bench.trials.probe import SCORED, measure
+from bench.workloads.of_study import own_settings, workload_of
+from bench.workloads.protocol import Costs, Split
 
-SAMPLE_IMAGES = 60
-"""Synthetic images that are made to measure on, where the study's own are still to be made."""
 RECORD_S = 0.3
 """What the ledger, MLflow and a confirm trial's sample images take of each trial: docs/decisions.md."""
 REPORT_S = 5.0
@@ -61,18 +58,10 @@ def estimate(spec: StudySpec, *, workers: int, synthetic_images: int | None) -> 
     ``synthetic_images``: how many the study will make first; None where its data set stands. Then the measurement
     makes a few of its own in a temporary folder.
     """
-    if synthetic_images is None:
-        images = {phase: len(open_split(spec.data, split, skip_bad=spec.skip_bad)) for phase, split in SCORED.items()}
-        return _add_up(spec, _measure(spec, spec.data, workers), workers, images, data_s=0.0)
-    sizes = split_sizes(synthetic_images)
-    images = {TUNE: sizes["select"], CONFIRM: sizes["val"]}
-    with tempfile.TemporaryDirectory(prefix="posebench-estimate-") as folder:
-        count = min(max(SAMPLE_IMAGES, 2 * spec.batch_size), synthetic_images)
-        began = time.perf_counter()
-        generate(Path(folder, "people"), images=count, seed=0, num_workers=0)
-        image_s = (time.perf_counter() - began) / count
-        costs = _measure(spec, Path(folder, "people"), workers)
-    return _add_up(spec, costs, workers, images, data_s=synthetic_images * image_s / usable_cores())
+    its = workload_of(spec)
+    with its.probe_data(own_settings(spec), spec.data, synthetic_images, spec.batch_size) as probe:
+        costs = _measure(spec, probe.folder, workers)
+    return _add_up(spec, costs, workers, probe.scored, data_s=probe.data_s)
 
 
 def _measure(spec: StudySpec, data: Path, workers: int) -> Costs:
@@ -84,14 +73,15 @@ def _measure(spec: StudySpec, data: Path, workers: int) -> Costs:
     return measure(ordered, data, processes=workers, threads=threads, libraries=(WORKER,))
 
 
-def _add_up(spec: StudySpec, costs: Costs, workers: int, images: dict[str, int], *, data_s: float) -> Estimate:
+def _add_up(spec: StudySpec, costs: Costs, workers: int, images: Mapping[Split, int], *, data_s: float) -> Estimate:
     """Trials go to whichever worker is free: the last ones end half a trial apart, at the mean."""
     size = Size.of_spec(spec)
     phases = {}
     names = {TUNE: list(spec.optimizers), CONFIRM: list(costs.step_s)}
     for phase in (TUNE, CONFIRM):
         trials = size.each(phase)
-        scoring = size.evaluations_of(phase) * (costs.score_s[phase] + images[phase] * costs.image_s)
+        split = SCORED[phase]
+        scoring = size.evaluations_of(phase) * (costs.score_s[split] + images[split] * costs.image_s)
         each = [
             costs.setup_s + _training_s(size, phase, costs.step_s[name]) + scoring + RECORD_S for name in names[phase]
         ]

@@ -4,12 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.identity import BEFORE_JOINT, digest
 from bench.joint_spec import AXES, JointSpec
 from bench.plan import FIRST_CONFIRM_SEED
 from bench.search_space import Choices, fixed_choices, hyperparameters, quasi_random_choices
 from bench.space import Value
-from bench.spec import CONFIRM, SEARCH, Phase, Slot, TrialSpec, digest
-from posemodel.config import AugmentSettings, LoaderSettings, TrainSettings
+from bench.spec import CONFIRM, SEARCH, Phase, Slot, TrialSpec
+from bench.workloads.of_study import own_settings, workload_of
+from bench.workloads.protocol import REPORT, SELECT, Assignment, Budget
+from posemodel.config import LoaderSettings
 
 WINDOWS = 8
 """Windows in which a trial's speed is measured, at least: the first is none of steady training."""
@@ -58,11 +61,21 @@ def plan_confirm(spec: JointSpec, picks: Sequence[Picked]) -> list[TrialSpec]:
 
 def _trial(spec: JointSpec, phase: Phase, index: int, picked: Picked, seed: int) -> TrialSpec:
     loader = LoaderSettings(**picked.loader, persistent_workers=picked.loader["num_workers"] > 0)
-    steps = spec.steps(loader.batch_size)
-    budget: dict[str, Any] = {"seconds": spec.seconds, "evaluations": 1}
+    steps, its = spec.steps(loader.batch_size), workload_of(spec)
+    budget = Budget(seconds=spec.seconds)
     if steps is not None:
-        window = max(1, min(STEPS_PER_WINDOW, steps // WINDOWS))
-        budget = {"steps": steps, "val_every": steps, "ap_every": steps, "log_every": window}
+        budget = Budget(steps=steps, window=max(1, min(STEPS_PER_WINDOW, steps // WINDOWS)))
+    assignment = Assignment(
+        data=spec.data,
+        split=SELECT if phase == SEARCH else REPORT,
+        budget=budget,
+        schedule=spec.schedule,
+        precision=spec.precision,
+        loader=loader,
+        seed=seed,
+        device=spec.device,
+        time_limit=spec.trial_time_limit,
+    )
     return TrialSpec(
         phase=phase,
         index=index,
@@ -70,21 +83,7 @@ def _trial(spec: JointSpec, phase: Phase, index: int, picked: Picked, seed: int)
         hyperparameters=dict(picked.hyperparameters),
         weight_decay=spec.weight_decay,
         data_digest=spec.data_digest,
-        train=TrainSettings(
-            data=spec.data,
-            val_split="select" if phase == SEARCH else "report",
-            hold_out_select=True,
-            skip_bad=spec.skip_bad,
-            network=spec.network,
-            size=spec.size,
-            **budget,
-            schedule=spec.schedule,
-            foreground_weight=spec.foreground_weight,
-            precision=spec.precision,
-            augment=AugmentSettings(enabled=spec.augment),
-            loader=loader,
-            seed=seed,
-            device=spec.device,
-            time_limit=spec.trial_time_limit,
-        ),
+        id_counts=BEFORE_JOINT,
+        workload=its.name,
+        train=its.plan(own_settings(spec), assignment),
     )

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from bench.setting_layers import Setting, space_key
 from bench.study_base import StudyBase
+from bench.workloads.of_study import trained_text
 from posemodel.config import MIN_SIZE, Precision, Schedule
 
 JOINT: Literal["joint"] = "joint"
@@ -31,8 +32,8 @@ class JointSpec(StudyBase):
     """Leave bad images and annotations out, and count them, instead of refusing the data set."""
     network: str = "small"
     """The network that is trained, by its name."""
-    size: int = Field(ge=MIN_SIZE)
-    """Input side in pixels."""
+    size: Annotated[int, Field(ge=MIN_SIZE)] | None
+    """Input side in pixels. None: of another workload."""
     device: Literal["cuda", "mps", "cpu"]
     objective: Objective = BOTH
     """What is searched for: a front of AP and images/s, or the highest AP after equal time."""
@@ -74,6 +75,8 @@ class JointSpec(StudyBase):
     """Seconds after which a trial is given up as `timed_out`."""
     seed: int = Field(default=0, ge=0)
     """Of the sampler, and of the quasi-random plan."""
+    workload: dict[str, Any] = Field(default={})
+    """What the trials train, in place of a pose network: `name`, and settings of its own."""
 
     @field_validator("optimizers", *AXES)
     @classmethod
@@ -146,8 +149,8 @@ class JointSpec(StudyBase):
         loader = ", ".join(f"{axis} {_listed(getattr(self, axis))}" for axis in AXES)
         return (
             f"{self.trials} trials of {self.length_text()} ({self.sampler}; {len(self.fixed)} given) over "
-            f"{_listed(self.optimizers)} and {loader}; the picks with {self.seeds} fresh seeds each; {self.network} at "
-            f"{self.size} px, on {self.device}"
+            f"{_listed(self.optimizers)} and {loader}; the picks with {self.seeds} fresh seeds each; "
+            f"{trained_text(self)}, on {self.device}"
         )
 
     @classmethod

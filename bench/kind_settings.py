@@ -61,7 +61,7 @@ def _planned(name: str) -> KindSettings:
 
 KIND_SETTINGS: Mapping[str, KindSettings] = {
     OPTIMIZERS: KindSettings(
-        question="Which optimizer trains the network best: each is tuned, then confirmed on fresh seeds.",
+        question="Which tuned configuration trains best: each optimizer is tuned, then confirmed on fresh seeds.",
         described=settings.described_settings,
         presets=settings.PRESET_FILES,
         preset_path=settings.preset_path,

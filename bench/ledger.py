@@ -143,7 +143,7 @@ class Ledger:
         there = {trial.user_attrs[TRIAL_ID] for trial in self._trials()}
         added = 0
         for spec in specs:
-            if spec.id in there:
+            if spec.id in there or (isinstance(spec, TrialSpec) and spec.earlier_ids & there):
                 continue
             attributes = {TRIAL_ID: spec.id, SPEC: spec.model_dump_json(), ATTEMPTS: 0}
             fixed = {FIXED: dict(spec.fixed)} if isinstance(spec, Slot) else {}
@@ -280,4 +280,7 @@ class Ledger:
 
 
 def _as_claim(trial: FrozenTrial, attempts: int) -> Claim:
-    return Claim(trial._trial_id, planned_from_json(trial.user_attrs[SPEC]), attempts)
+    planned, known = planned_from_json(trial.user_attrs[SPEC]), trial.user_attrs[TRIAL_ID]
+    if planned.id != known:  # an earlier version's
+        planned = planned.model_copy(update={"slot": known})
+    return Claim(trial._trial_id, planned, attempts)

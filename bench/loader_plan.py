@@ -26,6 +26,7 @@ from bench.analysis.loaders_configurations import (
     throughput_interval,
 )
 from bench.analysis.loaders_verdict import best_of_grid
+from bench.identity import identifying
 from bench.loader_spec import AROUND, AROUND_AXES, GRID, NEED_WORKERS, LoaderSpec, PhaseName
 from bench.measure.loader.configuration import LoaderConfiguration, configuration
 from posemodel.errors import SettingsError
@@ -44,7 +45,7 @@ class Planned:
     @property
     def id(self) -> str:
         """Digest of the content: the same in every process."""
-        content = [self.phase, self.block, self.arm, self.configuration.model_dump(mode="json")]
+        content = [self.phase, self.block, self.arm, identifying(self.configuration)]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
 

@@ -26,16 +26,15 @@ from bench.measure.loader.workload import (
     no_step,
     require_map_style,
 )
-from bench.prepare import DATA_FOLDER, MakeData, default_preset, device_here
+from bench.prepare import default_preset, device_here
 from bench.setting_layers import AUTO, COMMAND_LINE, ENVIRONMENT_PREFIX, Setting, about, build
-from bench.settings import SYNTHETIC_SEED
+from bench.workloads.pose_data import DATA_FOLDER, SYNTHETIC_SEED
+from bench.workloads.protocol import AWAITED, MakeData
 from posemodel.data.coco import open_split
 from posemodel.data.layout import fingerprint
 from posemodel.device import choose_device
 from posemodel.errors import DataError, SettingsError
 from posemodel.network import input_geometry
-
-AWAITED = "not generated yet"
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,13 @@ from bench.measure.gpu import GpuSampler
 from bench.measure.machine import fingerprint
 from bench.optimizers import optimizer_entry
 from bench.report.networks import NetworkRun, write_network_report
+from bench.workloads.pose import POSE
+from bench.workloads.protocol import Trained
 from posemodel.atomic_write import replacing
 from posemodel.config import LoaderSettings, Precision, TrainSettings
-from posemodel.data.coco import PackedSplit, open_split
+from posemodel.data.coco import open_split
 from posemodel.errors import SettingsError
-from posemodel.network import input_geometry
 from posemodel.network.cost import network_cost
-from posemodel.samples import as_jpeg, draw_samples, predict_samples
-from posemodel.training import train
 
 LEARNING_RATES = {"rtpose_vgg": 1e-4, "openpose_2019": 1e-4, "lightweight": 1e-3, "small": 2e-3}
 """Of Adam. The networks without batch norm spike at 1e-3 (docs/decisions.md)."""
@@ -97,15 +96,9 @@ def _run(question: Question, name: str, precision: Precision, folder: Path) -> N
         curve.append({"step": step, **metrics})
 
     began = time.monotonic()
-    opened: list[PackedSplit] = []
     with GpuSampler(question.device.type) as gpu:
-        found = train(
-            settings,
-            optimizer_entry("adam").factory({"lr": rate}),
-            on_metrics=on_metrics,
-            on_open=lambda _train_split, val_split: opened.append(val_split),
-        )
-    picture = _draw(found.network, opened[0], question, name, folder / f"{name}-{precision}.jpg")
+        found = POSE.train(settings, optimizer_entry("adam").factory({"lr": rate}), on_metrics=on_metrics)
+    picture = _draw(found, folder / f"{name}-{precision}.jpg")
     cost = network_cost(name, question.size)
     return NetworkRun(
         network=name,
@@ -123,15 +116,13 @@ def _run(question: Question, name: str, precision: Precision, folder: Path) -> N
     )
 
 
-def _draw(network: Any, split: PackedSplit, question: Question, name: str, path: Path) -> str | None:
+def _draw(trained: Trained, path: Path) -> str | None:
     """The sample images with what the network finds in them; the file's name, None where nothing can be drawn."""
-    geometry = input_geometry(name, question.size)
-    document = predict_samples(network, split, question.data, geometry, question.device)
-    sheet = draw_samples(document, question.data)
-    if sheet is None:
+    samples = trained.samples()
+    if samples is None or samples.sheet is None:
         return None
     with replacing(path) as temporary:
-        temporary.write_bytes(as_jpeg(sheet))
+        temporary.write_bytes(samples.sheet)
     return path.name
 
 

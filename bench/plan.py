@@ -1,16 +1,16 @@
 """StudySpec (and the settings that the tune phase chose) -> TrialSpecs: pure, the same on every machine."""
 
 import json
-import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from bench.controls import LIMIT, control_name, controlled, limit_settings
 from bench.space import Value, from_document, point, searched
-from bench.spec import CONFIRM, TUNE, Phase, StudySpec, TrialSpec, augment_settings
-from posemodel.config import LoaderSettings, TrainSettings
+from bench.spec import CONFIRM, SECOND, TUNE, Phase, StudySpec, TrialSpec
+from bench.workloads.of_study import own_settings, workload_of
+from bench.workloads.protocol import REPORT, SELECT, Assignment, Budget
+from posemodel.config import LoaderSettings
 
 FIRST_TUNE_SEED = 0
 FIRST_CONFIRM_SEED = 1001
@@ -80,21 +80,37 @@ def total_trials(spec: StudySpec) -> int:
     return (spec.trials + spec.seeds) * len(spec.optimizers) + spec.seeds * controls
 
 
-def _budget(spec: StudySpec, phase: Phase) -> dict[str, Any]:
-    """How long a phase's trials train, and when they are evaluated.
+def _budget(spec: StudySpec, phase: Phase) -> Budget:
+    """How long a phase's trials train, and how often they are evaluated.
 
     A tune trial is scored once, at its end, unless a pruner wants to look at it before.
     """
     amount, unit = spec.length(phase)
     tune_evaluations = 1 if spec.pruner == "none" else spec.tune_evaluations
     evaluations = tune_evaluations if phase == TUNE else spec.evaluations
-    if unit == "second":
-        return {"seconds": amount, "evaluations": evaluations}
-    every = math.ceil(amount / evaluations)
-    return {"steps": amount, "val_every": every, "ap_every": every}
+    if unit == SECOND:
+        return Budget(seconds=amount, evaluations=evaluations)
+    return Budget(steps=int(amount), evaluations=evaluations)
 
 
 def _trial(spec: StudySpec, phase: Phase, index: int, optimizer: str, chosen: Chosen, seed: int) -> TrialSpec:
+    its = workload_of(spec)
+    assignment = Assignment(
+        data=spec.data,
+        split=SELECT if phase == TUNE else REPORT,
+        budget=_budget(spec, phase),
+        schedule=spec.schedule,
+        precision=spec.precision,
+        loader=LoaderSettings(
+            batch_size=spec.batch_size,
+            num_workers=spec.num_workers,
+            pin_memory=spec.pin_memory,
+            persistent_workers=spec.num_workers > 0,
+        ),
+        seed=seed,
+        device=spec.device,
+        time_limit=spec.trial_time_limit,
+    )
     return TrialSpec(
         phase=phase,
         index=index,
@@ -103,26 +119,6 @@ def _trial(spec: StudySpec, phase: Phase, index: int, optimizer: str, chosen: Ch
         at_border=chosen.at_border,
         weight_decay=spec.weight_decay,
         data_digest=spec.data_digest,
-        train=TrainSettings(
-            data=spec.data,
-            val_split="select" if phase == TUNE else "report",
-            hold_out_select=True,
-            skip_bad=spec.skip_bad,
-            network=spec.network,
-            size=spec.size,
-            **_budget(spec, phase),
-            schedule=spec.schedule,
-            foreground_weight=spec.foreground_weight,
-            precision=spec.precision,
-            augment=augment_settings(spec),
-            loader=LoaderSettings(
-                batch_size=spec.batch_size,
-                num_workers=spec.num_workers,
-                pin_memory=spec.pin_memory,
-                persistent_workers=spec.num_workers > 0,
-            ),
-            seed=seed,
-            device=spec.device,
-            time_limit=spec.trial_time_limit,
-        ),
+        workload=its.name,
+        train=its.plan(own_settings(spec), assignment),
     )

@@ -9,10 +9,12 @@ from bench import prepare
 from bench.optimizers import optimizer_entry
 from bench.optimizers.spaces import spaces_of
 from bench.planned_settings import OUTSIDE, default_preset_of, kind_of, resolve
-from bench.prepare import AWAITED, MakeData, OnSkip, default_name, default_preset, find_data
+from bench.prepare import default_name, default_preset
 from bench.setting_layers import Setting, about, build
 from bench.study_base import StudyBase
-from posemodel.network import input_geometry
+from bench.workloads import POSE, workload
+from bench.workloads.of_study import TABLE, settle_workload
+from bench.workloads.protocol import AWAITED, MakeData, OnSkip
 
 S = TypeVar("S", bound=StudyBase)
 
@@ -49,11 +51,12 @@ def prepare_study(
     """
     preset = preset or default_preset_of(kind_of(study), default_preset())
     settings = resolve(study, command_line=command_line, study_file=study_file, preset=preset)
+    its = workload(POSE)
+    if TABLE in settings:
+        its, own, settings = settle_workload(settings)
+        its.check(own, settings)
     settings = on_this_machine(study, settings)
     derived: dict[str, Any] = {"preset": preset, "device": settings["device"].value}
-    if {"network", "size"} <= {*settings}:
-        with about(settings, "network", "size"):
-            input_geometry(settings["network"].value, settings["size"].value)
     if "spaces" in settings:
         derived["spaces"] = spaces_here(settings)
     name = settings["name"].value
@@ -62,7 +65,7 @@ def prepare_study(
     spec = build(study, values | derived, settings)
     if check is not None:
         check(spec, settings)  # before minutes are spent on making data
-    found = find_data(settings, make_data, on_skip)
+    found = its.find_data(settings, make_data, on_skip)
     whole = {"data": found.folder, "data_digest": found.digest}
     if name is None:
         whole["name"] = default_name(kind_of(study), preset, found.folder)

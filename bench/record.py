@@ -77,16 +77,6 @@ class CurvePoint:
 
 
 @dataclass(frozen=True)
-class Samples:
-    """People that a trained network found in a few images, beside the true ones."""
-
-    document: dict[str, Any]
-    """Plain data, see `posemodel.samples.predict_samples`."""
-    sheet: bytes | None
-    """The same drawn on the images, as a JPEG file."""
-
-
-@dataclass(frozen=True)
 class Session:
     """A stretch of time in which one process worked on a study; times in milliseconds since the epoch."""
 
@@ -139,13 +129,13 @@ def make_record(
         seed=spec.seed,
         status=status,
         steps_done=steps_done,
-        network=spec.train.network,
-        size=spec.train.size or 0,
-        batch_size=spec.train.loader.batch_size,
-        num_workers=spec.train.loader.num_workers,
-        pin_memory=spec.train.loader.pin_memory,
+        network=spec.run.network,
+        size=spec.run.size or 0,
+        batch_size=spec.run.loader.batch_size,
+        num_workers=spec.run.loader.num_workers,
+        pin_memory=spec.run.loader.pin_memory,
         effective_pin_memory=effective_pin_memory,
-        device=spec.train.device,
+        device=spec.run.device,
         torch_threads=torch_threads,
         concurrent_trials=concurrent_trials,
         data_digest=spec.data_digest,

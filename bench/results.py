@@ -7,11 +7,12 @@ import pandas as pd
 from bench.again import again
 from bench.analysis import StudyAnalysis, study_analysis, time_use
 from bench.plan import total_trials
-from bench.record import Samples, Status
+from bench.record import Status
 from bench.report.result import LeaderSamples, StudyResult
 from bench.space import from_document, log_ranges
 from bench.spec import StudySpec
 from bench.tracking_view import EVALUATED, StudyRuns
+from bench.workloads.protocol import Samples
 
 
 def load_result(tracker: StudyRuns) -> StudyResult:

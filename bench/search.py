@@ -12,11 +12,12 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
+from bench.identity import digest
 from bench.joint_plan import searched_trial
 from bench.joint_spec import JointSpec
 from bench.ledger import Ledger
 from bench.search_space import OPTIMIZER, choices_of, shared_choices
-from bench.spec import Slot, TrialSpec, digest
+from bench.spec import Slot, TrialSpec
 
 
 def make_sampler(spec: JointSpec, place: int) -> BaseSampler:

@@ -10,10 +10,10 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
+from bench.identity import digest
 from bench.joint_spec import AXES, JointSpec
 from bench.setting_layers import space_key
 from bench.space import Categorical, Dimension, Fixed, Log, Value, from_document
-from bench.spec import digest
 from bench.validation import nearest
 from posemodel.errors import SettingsError
 

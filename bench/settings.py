@@ -37,7 +37,6 @@ TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
 DEFAULT_STORAGE = "sqlite:///optuna.db"
 DEFAULT_TRACKING = "sqlite:///mlflow.db"
 DEFAULT_SYNTHETIC_IMAGES = 800
-SYNTHETIC_SEED = 0
 
 OPTIMIZERS: Literal["optimizers"] = "optimizers"
 PRESET_FILES = {"smoke": "optimizers-smoke.toml", "small": "optimizers-small.toml", "full": "optimizers.toml"}
@@ -200,8 +199,8 @@ def _each_once(schedules: tuple[str, ...]) -> tuple[str, ...]:
 def _from_text(name: str, text: str, origin: str) -> Any:
     if name == "optimizers" or (name == "schedule" and "," in text):
         return [part.strip() for part in text.split(",")]
-    if name == "spaces":
-        raise SettingsError(f"spaces: belong into a study file (got {text!r}, from: {origin}).")
+    if name in ("spaces", "workload"):
+        raise SettingsError(f"{name}: belong into a study file (got {text!r}, from: {origin}).")
     return text
 
 

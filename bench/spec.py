@@ -1,16 +1,18 @@
 """A study as data: StudySpec from a study file and its overrides, TrialSpec with an id from its content."""
 
-import hashlib
-import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import Field, TypeAdapter, field_validator, model_validator
+from pydantic import Field, SerializeAsAny, TypeAdapter, ValidationInfo, field_validator, model_validator
 
+from bench.identity import COUNTED_BEFORE, digest, identifying
 from bench.space import Value
 from bench.study_base import StudyBase
-from posemodel.config import MIN_SIZE, AugmentSettings, Precision, Schedule, Settings, TrainSettings
+from bench.workloads import POSE, workload
+from bench.workloads.of_study import workload_of
+from bench.workloads.protocol import Run
+from posemodel.config import MIN_SIZE, Precision, Schedule, Settings
 
 Phase = Literal["tune", "confirm", "search"]
 TUNE: Phase = "tune"
@@ -21,7 +23,8 @@ PRESETS = ("smoke", "small", "full")
 PrunerName = Literal["none", "median", "hyperband"]
 STEP_BUDGET, TIME_BUDGET = ("tune_steps", "steps"), ("tune_seconds", "seconds")
 """Fields of a study's budget, tune and confirm; it has one of the two."""
-ID_CHARACTERS = 16
+SECOND = "second"
+"""The unit of a budget in seconds of training."""
 MAX_TRIALS = 1000
 """Tune trials of one optimizer: tune seeds count up to it, and confirm seeds begin above it."""
 
@@ -34,8 +37,8 @@ class StudySpec(StudyBase):
     """Leave bad images and annotations out, and count them, instead of refusing the data set."""
     network: str = "small"
     """The network that is trained, by its name."""
-    size: int = Field(ge=MIN_SIZE)
-    """Side of the network's input in pixels; a multiple of the network's stride."""
+    size: Annotated[int, Field(ge=MIN_SIZE)] | None
+    """Side of the network's input in pixels; a multiple of the network's stride. None: of another workload."""
     optimizers: tuple[str, ...]
     """Optimizers to compare: registry names, names of `torch.optim` classes in any case, or dotted paths."""
     spaces: dict[str, dict[str, dict[str, Any]]]
@@ -59,7 +62,7 @@ class StudySpec(StudyBase):
     tune_evaluations: int = Field(default=5, ge=1)
     """AP evaluations in a tune trial where there is a pruner; without one it has a single one, at its end."""
     controls: bool = True
-    """Run the limit of AdaBound's kind (SGD with momentum) on the confirm seeds beside each of that kind."""
+    """Run the untuned limit of AdaBound's kind (SGD with momentum) on the confirm seeds beside each of that kind."""
     batch_size: int = Field(default=8, ge=1)
     """Images in a batch, for all optimizers."""
     num_workers: int = Field(default=0, ge=0)
@@ -82,6 +85,8 @@ class StudySpec(StudyBase):
     """Seconds after which a trial is given up as `timed_out`."""
     plan_seed: int = Field(default=0, ge=0)
     """Seed that scrambles the quasi-random tune points."""
+    workload: dict[str, Any] = Field(default={})
+    """What the trials train, in place of a pose network: `name`, and settings of its own."""
 
     @field_validator("optimizers")
     @classmethod
@@ -111,16 +116,12 @@ class StudySpec(StudyBase):
     def length(self, phase: Phase) -> tuple[float, str]:
         """The budget of a phase's trials, and its unit: `step` or `second`."""
         steps, seconds = (self.tune_steps, self.tune_seconds) if phase == TUNE else (self.steps, self.seconds)
-        return (steps, "step") if steps is not None else (seconds or 0.0, "second")
+        return (steps, workload_of(self).budget_unit) if steps is not None else (seconds or 0.0, SECOND)
 
     def length_text(self, phase: Phase) -> str:
         """The budget of a phase's trials in words: `180 steps`, `20 seconds of training`."""
         amount, unit = self.length(phase)
-        return f"{amount:g} {unit}{'' if amount == 1 else 's'}{' of training' if unit == 'second' else ''}"
-
-
-LATER_SETTINGS = ("val_images",)
-"""Of a training, that came after the first studies: not given, they change no trial, and must not change its id."""
+        return f"{amount:g} {unit}{'' if amount == 1 else 's'}{' of training' if unit == SECOND else ''}"
 
 
 class TrialSpec(Settings):
@@ -141,15 +142,38 @@ class TrialSpec(Settings):
     weight_decay: float = 0.0
     data_digest: str
     slot: str = ""
-    """Id of the place in a search's plan that this trial fills; empty where the plan itself says what is tried."""
-    train: TrainSettings
+    """Id that the trial has, of the place in a search's plan that it fills or in the ledger; else its content's."""
+    id_counts: tuple[str, ...] = ()
+    """Later settings of the run that count in the id at their defaults: its kind of study came after them."""
+    workload: str = POSE
+    """Name of what is trained."""
+    train: SerializeAsAny[Settings]
+    """The training run, as its workload has it."""
+
+    @field_validator("train", mode="before")
+    @classmethod
+    def _as_its_workload_has_it(cls, value: Any, info: ValidationInfo) -> Any:
+        run = workload(info.data["workload"]).run
+        return value if isinstance(value, run) else run.model_validate(value)
 
     @property
     def id(self) -> str:
         """That of the slot, or a digest of the content, the same on every machine (folders are left out)."""
-        of_train = {"data"} | {name for name in LATER_SETTINGS if getattr(self.train, name) is None}
-        left_out: dict[str, Any] = {"index": True, "at_border": True, "slot": True, "train": of_train}
-        return self.slot or digest(self.model_dump(mode="json", exclude=left_out))
+        return self.slot or self._digest(self.id_counts)
+
+    @property
+    def earlier_ids(self) -> frozenset[str]:
+        """What earlier versions called the same trial."""
+        return frozenset(self._digest(counted) for counted in COUNTED_BEFORE) - {self.id}
+
+    def _digest(self, counted: Collection[str]) -> str:
+        content = identifying(self, exclude=("index", "at_border", "slot", "id_counts", "train"))
+        return digest(content | {"train": identifying(self.train, exclude=("data",), counted=counted)})
+
+    @property
+    def run(self) -> Run:
+        """The training run, as the suite reads it."""
+        return cast("Run", self.train)
 
     @property
     def builds(self) -> str:
@@ -163,7 +187,7 @@ class TrialSpec(Settings):
     @property
     def seed(self) -> int:
         """Seed of the initial weights and of the data order."""
-        return self.train.seed
+        return self.run.seed
 
 
 class Slot(Settings):
@@ -193,13 +217,3 @@ def planned_from_json(text: str) -> Planned:
 
 
 _PLANNED: TypeAdapter[Planned] = TypeAdapter(Planned)
-
-
-def digest(content: Mapping[str, Any]) -> str:
-    """An id from plain data."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:ID_CHARACTERS]
-
-
-def augment_settings(spec: StudySpec) -> AugmentSettings:
-    """The augmentation of a study's training images."""
-    return AugmentSettings(enabled=spec.augment)

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field
 
+from bench.identity import identifying
 from bench.setting_layers import Setting
 from posemodel.config import Settings
 from posemodel.errors import SettingsError
@@ -52,7 +53,7 @@ class StudyBase(Settings):
 
     def identity(self) -> dict[str, Any]:
         """What makes this study itself: all fields but the folder in which the data stands."""
-        return self.model_dump(mode="json", exclude={"data"})
+        return identifying(self, exclude=("data",))
 
 
 def refuse_difference(name: str, known: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

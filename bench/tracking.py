@@ -26,9 +26,10 @@ import sqlalchemy
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
+from bench.identity import without_unused
 from bench.locks import alone_on
 from bench.mlflow_views import saved_views
-from bench.record import FAULTS, TEXT_FIELDS, CurvePoint, Record, Samples, Session, now_ms
+from bench.record import FAULTS, TEXT_FIELDS, CurvePoint, Record, Session, now_ms
 from bench.spec import TrialSpec
 from bench.sqlite_files import sqlite_file
 from bench.study_base import StudyBase, refuse_difference
@@ -45,6 +46,7 @@ from bench.tracking_view import (
     StudyRuns,
     client_to_look,
 )
+from bench.workloads.protocol import Samples
 from posemodel.errors import SettingsError
 
 ARTIFACTS = "mlartifacts"
@@ -100,7 +102,8 @@ class Tracker(StudyRuns):
                 self._describe_study(made, spec)
                 return made
             self.client.delete_run(made)  # another process was first
-        known = {name: value for name, value in self.study_document().items() if name != "data"}
+        document = without_unused(type(spec), self.study_document())
+        known = {name: value for name, value in document.items() if name != "data"}
         refuse_difference(spec.name, known, spec.identity())
         self.client.set_tag(parent, SPEC_TAG, spec.model_dump_json())  # the data may stand in another folder now
         if not self.client.get_run(parent).inputs.dataset_inputs:
@@ -154,7 +157,7 @@ class Tracker(StudyRuns):
             "phase": spec.phase,
         }
         run_id = self.client.create_run(self.experiment_id, run_name=name, tags=tags).info.run_id
-        self._log_data(run_id, spec.train.data, spec.data_digest, spec.train.val_split)
+        self._log_data(run_id, spec.run.data, spec.data_digest, spec.run.val_split)
         return run_id
 
     def record_trial(

@@ -24,8 +24,9 @@ from mlflow.entities import ViewType
 from mlflow.environment_variables import MLFLOW_SQLALCHEMYSTORE_POOLCLASS
 from mlflow.exceptions import MlflowException
 
-from bench.record import TEXT_FIELDS, Record, Samples, Session, Status
+from bench.record import TEXT_FIELDS, Record, Session, Status
 from bench.sqlite_files import PREFIX, MakeUri, looked_at, sqlite_file, uri_now
+from bench.workloads.protocol import Samples
 from posemodel.errors import SettingsError
 
 PAGE = 1000

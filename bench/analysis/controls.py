@@ -1,4 +1,4 @@
-"""Controls: trials that show what an optimizer gains over a simpler one that it turns into. Outside every ranking."""
+"""Controls: trials that show what a configuration gains over the untuned limit that it turns into. In no ranking."""
 
 import json
 
@@ -74,7 +74,7 @@ def control_comparisons(
 
 
 def control_sentence(row: pd.Series, *, alpha: float = ALPHA) -> str:
-    """What a row of `control_comparisons` says: has the optimizer shown more than its limit does?"""
+    """What a row of `control_comparisons` says: has this configuration shown more than its untuned limit does?"""
     own = scored_text(row["control_of"], row["of_ap_mean"], row["of_ap_low"], row["of_ap_high"])
     settings = json.loads(row["settings"])
     if row["n"] == 0:
@@ -90,18 +90,18 @@ def control_sentence(row: pd.Series, *, alpha: float = ALPHA) -> str:
         return f"{text}too few seeds for a claim."
     if row["unfinished"]:
         return (
-            f"{text}{row['unfinished']} of the limit's {row['n']} trials diverged or failed and count as AP 0, which "
-            "is no gain of the bounds' schedule: no claim."
+            f"{text}{row['unfinished']} of the untuned limit's {row['n']} trials diverged or failed and count as AP "
+            "0, which is no gain of the bounds' schedule: no claim."
         )
     if not row["t_p"] <= alpha:
-        return f"{text}the bounds' schedule has shown no gain beyond the limit's."
+        return f"{text}this configuration has shown no gain over its untuned limit."
     if row["difference"] > 0:
-        return f"{text}the bounds' schedule gains over its limit."
-    return f"{text}the limit alone does better."
+        return f"{text}this configuration gains over its untuned limit."
+    return f"{text}its untuned limit alone does better."
 
 
 def _sgd(settings: dict[str, float]) -> str:
-    """`SGD with momentum 0.9 at lr 0.01`."""
+    """`untuned SGD with momentum 0.9 at lr 0.01`."""
     momentum = f" with momentum {settings['momentum']:.3g}" if "momentum" in settings else ""
     rate = f" at lr {settings['lr']:.3g}" if "lr" in settings else ""
-    return f"SGD{momentum}{rate}"
+    return f"untuned SGD{momentum}{rate}"

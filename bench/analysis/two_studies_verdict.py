@@ -1,11 +1,14 @@
-"""What sets two studies apart, in plain sentences."""
+"""What sets two studies apart, in plain sentences: how the configurations differ that each chose for an optimizer."""
 
 import pandas as pd
 
 from bench.analysis.comparisons import ALPHA, minimal_detectable_difference
 from bench.analysis.wording import ap_text, enumerate_items, p_text
 
-SCOPE = "Each study tuned its optimizers by itself; claims cover these two studies only."
+SCOPE = (
+    "Each study tuned its optimizers once, by itself, and no interval shows the luck of that: claims cover the "
+    "configurations of these two studies only, not the optimizers."
+)
 
 
 def comparison_verdict(table: pd.DataFrame, not_paired: str, *, alpha: float = ALPHA) -> str:
@@ -37,9 +40,8 @@ def _leaders(known: pd.DataFrame) -> list[str]:
         if len(highest) > 1 or not highest[column].iloc[0] > 0:
             return []
         best.append(str(highest["name"].iloc[0]))
-    if best[0] == best[1]:
-        return [f"Of the optimizers in both, {best[0]} has the highest mean AP in A and in B."]
-    return [f"Of the optimizers in both, {best[0]} has the highest mean AP in A, {best[1]} in B."]
+    where = "A and in B" if best[0] == best[1] else f"A, that of {best[1]} in B"
+    return [f"Of the optimizers in both, the configuration of {best[0]} has the highest mean AP in {where}."]
 
 
 def _scores(known: pd.DataFrame, alpha: float) -> list[str]:
@@ -48,11 +50,13 @@ def _scores(known: pd.DataFrame, alpha: float) -> list[str]:
         ahead = known[known["better"] == study]
         if len(ahead):
             named = enumerate_items([f"{row['name']} ({_difference(row)})" for _, row in ahead.iterrows()])
-            sentences.append(f"AP is higher in {study.upper()} than in {other.upper()}, beyond noise: {named}.")
+            pair = f"{study.upper()}'s configuration than with {other.upper()}'s"
+            sentences.append(f"AP is higher with {pair}, beyond noise: {named}.")
     quiet = known[(known["better"] == "") & known["p_adjusted"].notna()]
     if len(quiet):
         least = f"{'smallest ' if len(quiet) > 1 else ''}adjusted p {p_text(quiet['p_adjusted'].min(), alpha)}"
-        sentences.append(f"No difference of AP beyond noise: {enumerate_items(list(quiet['name']))} ({least}).")
+        named = enumerate_items(list(quiet["name"]))
+        sentences.append(f"AP does not differ between A's and B's configurations beyond noise: {named} ({least}).")
         sentences += _detectable(quiet, alpha, family=len(known))
     untested = known[known["p_adjusted"].isna()]
     single = untested[untested[["n_a", "n_b"]].min(axis=1) < 2]

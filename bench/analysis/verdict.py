@@ -1,4 +1,7 @@
-"""The study's answer in plain sentences, with its uncertainty: no claim that a repeated study might turn round."""
+"""The study's answer in plain sentences, with its uncertainty: what one tuned configuration of each optimizer showed.
+
+A repeated study tunes again and may turn the order of the optimizers round, so every claim is about configurations.
+"""
 
 import pandas as pd
 
@@ -18,7 +21,10 @@ SCOPE = "Claims cover this network, this data and this budget only."
 
 
 def verdict(summary: pd.DataFrame, comparisons: pd.DataFrame, *, alpha: float = ALPHA) -> str:
-    """Say which optimizers beat which, which cannot be told apart, and what the study was too small to see.
+    """Say which configurations beat which, which cannot be told apart, and what the study was too small to see.
+
+    A configuration is what one tuning chose for an optimizer. How well it chose is luck that no interval shows, so that
+    nothing is said of the optimizers themselves.
 
     Args:
         summary: From `rankings.summarize`.
@@ -47,7 +53,7 @@ def verdict(summary: pd.DataFrame, comparisons: pd.DataFrame, *, alpha: float = 
             *_wilcoxon_sentences(comparisons, alpha),
             *_sensitivity_sentences(comparisons, alpha),
         ]
-    return " ".join([*sentences, *_caveats(summary), SCOPE])
+    return " ".join([*sentences, *_caveats(summary), *_tuning_luck(confirmed), SCOPE])
 
 
 def none_completed(confirmed: pd.DataFrame) -> bool:
@@ -74,8 +80,8 @@ def _budget_sentence(confirmed: pd.DataFrame) -> str:
     means = _completed_means(confirmed)
     low = ~(means >= TOO_LOW_AP)
     text = (
-        f"The budget is too small to compare: {(means < TOO_LOW_AP).sum()} of {len(confirmed)} optimizers have a mean "
-        f"AP under {TOO_LOW_AP}. Train for more steps before reading an order into these scores."
+        f"The budget is too small to compare: {(means < TOO_LOW_AP).sum()} of {len(confirmed)} configurations have a "
+        f"mean AP under {TOO_LOW_AP}. Train for more steps before reading an order into these scores."
     )
     if not low.all():
         text += f" Above it: {enumerate_items([_scored(row) for _, row in confirmed[~low].iterrows()])}."
@@ -88,7 +94,7 @@ def _one_seed_sentence(confirmed: pd.DataFrame) -> str:
     measured = enumerate_items([_scored(row) for _, row in confirmed.iterrows()])
     if confirmed["n"].max() == 1:
         return f"One seed each: no claim is possible. Measured AP: {measured}."
-    return f"No two optimizers share two seeds yet: no claim is possible. Measured mean AP: {measured}."
+    return f"No two configurations share two seeds yet: no claim is possible. Measured mean AP: {measured}."
 
 
 def _lead_sentence(confirmed: pd.DataFrame, comparisons: pd.DataFrame, alpha: float) -> str:
@@ -102,12 +108,13 @@ def _lead_sentence(confirmed: pd.DataFrame, comparisons: pd.DataFrame, alpha: fl
     }
     tied = [name for name in others if name not in against or not against[name]["better"]]
     ahead = [name for name in others if name in against and _winner(against[name]) == name]
+    score = scored_text("", best["ap_mean"], best["ap_low"], best["ap_high"]).strip()
+    highest = f"This configuration of {best['name']} has the highest mean AP, {score},"
     if ahead:  # on the seeds that both have; the means are over all
         beat = "beats" if len(ahead) == 1 else "beat"
-        named = enumerate_items([_scored(others[name]) for name in ahead])
-        return f"{_scored(best)} has the highest mean AP, but {named} {beat} it on the seeds that both have."
+        return f"{highest} but {_those([others[name] for name in ahead])} {beat} it on the seeds that both have."
     if not tied:
-        return f"{_scored(best)} has the highest mean AP and beats every other one compared."
+        return f"{highest} and beats every other one compared."
     seeds = _range_text([int(against[name]["n"]) for name in tied if name in against])
     p_values = [float(against[name]["t_p_adjusted"]) for name in tied if name in against]
     known = [p for p in p_values if p == p]
@@ -115,23 +122,27 @@ def _lead_sentence(confirmed: pd.DataFrame, comparisons: pd.DataFrame, alpha: fl
         evidence = "t undefined: a constant difference or a single shared seed"
     else:
         evidence = f"{'smallest ' if len(known) > 1 else ''}adjusted p {p_text(min(known), alpha)}"
-    told = enumerate_items([_scored(best), *(_scored(others[name]) for name in tied)])
-    if len(tied) == 1:
-        return f"{told} cannot be told apart (n = {seeds}, {evidence})."
+    told = f"cannot be told apart from {_those([others[name] for name in tied])} (n = {seeds}, {evidence})."
     if others[tied[0]]["rank"] == best["rank"]:
-        return f"{told}: the first of them cannot be told apart from the others (n = {seeds}, {evidence})."
-    return (
-        f"{told}: the first has the highest mean AP but cannot be told apart from the others (n = {seeds}, {evidence})."
-    )
+        return f"This configuration of {_scored(best)} {told}"
+    return f"{highest} but {told}"
+
+
+def _those(rows: list[pd.Series]) -> str:
+    """``that of sgd 0.480 [0.470, 0.490]``, ``those of sgd 0.480 [0.470, 0.490] and adagrad 0.470 [0.460, 0.480]``."""
+    return f"{'that' if len(rows) == 1 else 'those'} of {enumerate_items([_scored(row) for row in rows])}"
 
 
 def _winner(pair: pd.Series) -> str:
-    """Which optimizer of a pair is claimed to be better; empty without a claim."""
+    """The optimizer of a pair whose configuration is claimed to be better; empty without a claim."""
     return str(pair[pair["better"]]) if pair["better"] else ""
 
 
 def _claim_sentences(confirmed: pd.DataFrame, comparisons: pd.DataFrame, said: str) -> list[str]:
-    """Who beats whom: optimizers that beat the same ones share a sentence; scores ``said`` before are not repeated."""
+    """Which configurations beat which: those that beat the same ones share a sentence.
+
+    Scores ``said`` before are not repeated. The first one's always is said: the lead begins with it.
+    """
     order = list(confirmed["name"])
     beaten: dict[str, list[str]] = {name: [] for name in order}
     worst_p: dict[str, float] = dict.fromkeys(order, 0.0)
@@ -141,23 +152,37 @@ def _claim_sentences(confirmed: pd.DataFrame, comparisons: pd.DataFrame, said: s
         beaten[winner].append(loser)
         worst_p[winner] = max(worst_p[winner], float(pair["t_p_adjusted"]))
     if not any(beaten.values()):
-        return ["No optimizer beats another."] if len(order) > 2 else []
+        return ["No configuration beats another."] if len(order) > 2 else []
     scored = {row["name"]: _scored(row) for _, row in confirmed.iterrows()}
     groups: dict[tuple[str, ...], list[str]] = {}
     for winner in order:
         losers = tuple(sorted(beaten[winner], key=order.index))
         if losers:
             groups.setdefault(losers, []).append(winner)
-    sentences, introduced = [], {name for name in order if scored[name] in said}
+    sentences, introduced = [], {order[0], *(name for name in order if scored[name] in said)}
     for losers, winners in groups.items():
-        both = " both" if len(winners) == 2 else " all" if len(winners) > 2 else ""
-        verb = "beats" if len(winners) == 1 else "beat"
-        named = [name if name in introduced else scored[name] for name in losers]
+        named = enumerate_items([name if name in introduced else scored[name] for name in losers])
         introduced.update(losers)
-        p = p_text(max(worst_p[winner] for winner in winners))
+        tuned = _tuned(confirmed[confirmed["name"].isin([*winners, *losers])], "tuning trial")
         several = "largest " if len(winners) * len(losers) > 1 else ""
-        sentences.append(f"{enumerate_items(winners)}{both} {verb} {enumerate_items(named)} ({several}adjusted p {p}).")
+        p = f"{several}adjusted p {p_text(max(worst_p[winner] for winner in winners))}"
+        evidence = f"{tuned} each; {p}" if tuned else p
+        sentences.append(f"{_beat(winners)} {_beaten(len(winners), len(losers))} of {named} ({evidence}).")
     return sentences
+
+
+def _beat(winners: list[str]) -> str:
+    """``This configuration of adam beats``, ``The configurations of adam and adagrad both beat``."""
+    if len(winners) == 1:
+        return f"This configuration of {winners[0]} beats"
+    return f"The configurations of {enumerate_items(winners)} {'both' if len(winners) == 2 else 'all'} beat"
+
+
+def _beaten(winners: int, losers: int) -> str:
+    """The noun of those that are beaten."""
+    if losers > 1:
+        return "those"
+    return "this configuration" if winners == 1 else "that"
 
 
 def _wilcoxon_sentences(comparisons: pd.DataFrame, alpha: float) -> list[str]:
@@ -173,9 +198,11 @@ def _wilcoxon_sentences(comparisons: pd.DataFrame, alpha: float) -> list[str]:
         return []
     if len(alone) > MOST_NAMED:
         return [f"Wilcoxon's test does not bear out {len(alone)} of the {len(claims)} claims."]
+    noun = "claim" if len(alone) == 1 else "claims"
     named = [f"{_winner(pair)} over {pair['b' if pair['better'] == 'a' else 'a']}" for _, pair in alone.iterrows()]
     worst = p_text(alone["wilcoxon_p_adjusted"].max(), alpha).removeprefix("= ")
-    return [f"Wilcoxon's test does not bear out {enumerate_items(named)} (its adjusted p is up to {worst})."]
+    said = f"the {noun} for {enumerate_items(named)}"
+    return [f"Wilcoxon's test does not bear out {said} (its adjusted p is up to {worst})."]
 
 
 def _sensitivity_sentences(comparisons: pd.DataFrame, alpha: float) -> list[str]:
@@ -222,6 +249,25 @@ def _caveats(summary: pd.DataFrame) -> list[str]:
             f"Best value at the border of its range, a better one may lie outside: {enumerate_items(names)}."
         )
     return sentences
+
+
+def _tuning_luck(confirmed: pd.DataFrame) -> list[str]:
+    """That one tuning an optimizer is a matter of luck; nothing where no two configurations were scored."""
+    if len(confirmed) < 2 or none_completed(confirmed):
+        return []
+    trials = _tuned(confirmed, "trial")
+    return [
+        f"How well each optimizer was tuned (once{f', with {trials}' if trials else ''}) is luck that no interval "
+        "shows, so nothing is claimed about the optimizers themselves."
+    ]
+
+
+def _tuned(rows: pd.DataFrame, noun: str) -> str:
+    """``4 trials``, ``1 trial``, ``2 to 4 trials``, ``up to 4 trials`` where some are unknown; empty where all are."""
+    low, high = int(rows["tune_trials"].min()), int(rows["tune_trials"].max())
+    if not high:
+        return ""
+    return f"{_range_text([low, high]) if low else f'up to {high}'} {noun if high == 1 else f'{noun}s'}"
 
 
 def _tune_progress(summary: pd.DataFrame) -> str:

@@ -80,7 +80,8 @@ def optimizers(
         str | None, typer.Option("--pruner", help="none, median or hyperband: end hopeless tune trials early.")
     ] = None,
     controls: Annotated[
-        bool | None, typer.Option("--controls/--no-controls", help="AdaBound's limit (SGD) on the confirm seeds.")
+        bool | None,
+        typer.Option("--controls/--no-controls", help="AdaBound's untuned limit (SGD) on the confirm seeds."),
     ] = None,
     weight_decay: Annotated[float | None, typer.Option("--wd", "--weight-decay", min=0)] = None,
     device: Annotated[str | None, typer.Option("--device", help="auto, cuda, mps or cpu.")] = None,
@@ -95,9 +96,9 @@ def optimizers(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Compare optimizers: tune each, confirm on fresh paired seeds, report. Interrupted, the same command goes on.
+    """Compare a configuration of each optimizer: tune, confirm on fresh paired seeds, report.
 
-    Several schedules make a series: a study for each, in turn.
+    Interrupted, the same command goes on. Several schedules make a series: a study for each, in turn.
     """
     began = time.time()
     command_line = {

@@ -116,14 +116,15 @@ def size_text(spec: "StudySpec") -> str:
     from bench.analysis.wording import counted
     from bench.controls import controlled
     from bench.spec import CONFIRM, TUNE
+    from bench.workloads.of_study import trained_text
 
     controls = len(controlled(spec.optimizers, spec.spaces, controls=spec.controls))
-    more = f" + {counted(controls, 'control')} on the confirm seeds" if controls else ""
+    more = f" + {counted(controls, 'untuned control')} on the confirm seeds" if controls else ""
     pruner = f", {spec.pruner} pruner" if spec.pruner != "none" else ""
     return (
         f"{counted(len(spec.optimizers), 'optimizer')} x ({counted(spec.trials, 'tune trial')} of "
         f"{spec.length_text(TUNE)} + {counted(spec.seeds, 'confirm seed')} of {spec.length_text(CONFIRM)}){more}, "
-        f"{spec.network} at {spec.size} px, batch {spec.batch_size}, {spec.schedule} schedule{pruner}, on {spec.device}"
+        f"{trained_text(spec)}, batch {spec.batch_size}, {spec.schedule} schedule{pruner}, on {spec.device}"
     )
 
 

@@ -176,9 +176,9 @@ def _given_up(spec: TrialSpec, deaths: int) -> Record:
 
 
 def _in_hand(spec: TrialSpec, began: float) -> InHand:
-    here, train = (socket.gethostname(), os.getpid()), spec.train
+    here, run = (socket.gethostname(), os.getpid()), spec.run
     return InHand(
-        spec.id, spec.phase, spec.optimizer, spec.seed, train.steps, began, *here, seconds=train.seconds
+        spec.id, spec.phase, spec.optimizer, spec.seed, run.steps, began, *here, seconds=run.seconds
     )  # fmt: skip
 
 

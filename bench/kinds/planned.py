@@ -19,7 +19,6 @@ from bench.execute.events import OnEvent, nobody
 from bench.planned_prepare import Check, PreparedStudy, prepare_study
 from bench.planned_settings import kind_of
 from bench.planned_study import Course, NoteSession, Places, run_course
-from bench.prepare import MakeData, OnSkip
 from bench.record import FAULTS, Status
 from bench.report.findings_page import short_text
 from bench.report.findings_write import findings_document, write_findings_report
@@ -29,6 +28,8 @@ from bench.spec import Planned
 from bench.study_base import StudyBase
 from bench.tracking import Tracker
 from bench.tracking_view import StudyRuns
+from bench.workloads.of_study import as_study_file
+from bench.workloads.protocol import MakeData, OnSkip
 
 S = TypeVar("S", bound=StudyBase)
 Phase = Callable[[S, pd.DataFrame], Sequence[Planned]]
@@ -121,7 +122,6 @@ class PlannedKind(Generic[S]):
         trials = _counts(records)
         trials["planned"] = max(self.least_trials(spec), trials["recorded"])
         whole = runs.finished() if whole is None else whole
-        settings = spec.model_dump(mode="json", exclude={"name", "preset", "data", "data_digest"}, exclude_none=True)
         info = StudyInfo(
             name=spec.name,
             kind=self.name,
@@ -129,7 +129,7 @@ class PlannedKind(Generic[S]):
             status="complete" if whole and trials["recorded"] >= self.least_trials(spec) else "unfinished",
             trials=trials,
             spec=spec.identity(),
-            settings=settings,
+            settings=as_study_file(spec),
             machine=runs.machine(),
             command=again(self.name, spec.name, spec.preset, data=spec.data, options=at_once(records)),
             records=records,

@@ -7,8 +7,9 @@ from typing import Any
 import pandas as pd
 
 from bench.analysis import StudyAnalysis, TimeUse, to_json_safe
-from bench.record import Samples, Status
+from bench.record import Status
 from bench.spec import StudySpec
+from bench.workloads.protocol import Samples
 
 COMPARISON_KEYS = {"mean_difference": "difference", "t_p": "p", "t_p_adjusted": "p_adjusted"}
 """Names in JSON of a comparison's columns, where they are others."""

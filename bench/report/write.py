@@ -32,6 +32,7 @@ from bench.report.files import (
 )
 from bench.report.markdown import markdown, short_text
 from bench.report.result import StudyResult
+from bench.workloads.of_study import as_study_file
 from posemodel.atomic_write import remove_leftovers, replacing
 from posemodel.samples import as_jpeg, draw_samples
 
@@ -113,5 +114,4 @@ def _write(path: Path, text: str) -> None:
 
 def study_file(result: StudyResult) -> str:
     """The study as a study file: every setting, nothing left to a preset or a default."""
-    values = result.spec.model_dump(mode="json", exclude={"name", "preset", "data", "data_digest"}, exclude_none=True)
-    return f"# The settings of the study {result.spec.name}, resolved.\n" + tomli_w.dumps(values)
+    return f"# The settings of the study {result.spec.name}, resolved.\n" + tomli_w.dumps(as_study_file(result.spec))

@@ -11,9 +11,9 @@ from bench.ledger import Claim, Ledger, Told
 from bench.measure.limits import limits
 from bench.measure.loader.configuration import configuration
 from bench.measure.loader.outcome import MeasurementStatus
-from bench.measure.loader.pose_workload import PoseWorkload
 from bench.measure.loader.prediction import RESERVE, predict, shortfall
 from bench.measure.loader.probe import Probe, probe
+from bench.measure.loader.workload import Workload
 from bench.record import Record, Status, make_record
 from bench.search import choose
 from bench.search_space import choices_made
@@ -21,11 +21,8 @@ from bench.spec import CONFIRM, SEARCH, Slot, TrialSpec
 from bench.trials import optimizers
 from bench.trials.kind import Study, TrialKind
 from bench.trials.outcome import Outcome
-from posemodel.config import TrainSettings
-from posemodel.data.coco import open_split
-from posemodel.device import choose_device
-from posemodel.network import PoseNetwork, input_geometry
-from posemodel.prediction import validate, validation_loader
+from bench.workloads import workload
+from bench.workloads.protocol import SELECT, Trained
 
 MEMORY, SHARED_MEMORY = "memory", "shared_memory"
 """Constraints: what is needed of what a trial may take, less 1. Above 0 it does not fit."""
@@ -46,15 +43,15 @@ def run_trial(
 
     A confirm trial is scored on the select split as well (`ap_select`): the search has chosen by it.
     """
-    needs, why = needed(spec.train)
+    needs, why = needed(spec)
     if why and spec.phase == SEARCH:  # a pick has run before: a shortage that passes is nothing to judge it by
         record = make_record(
             spec, Status.SKIPPED, steps_done=0, metrics=needs, error=why, concurrent_trials=concurrent_trials
         )
         return Outcome(record, [])
 
-    def on_trained(network: PoseNetwork) -> dict[str, float]:
-        return needs | ({"ap_select": _ap(spec.train, network, "select")} if spec.phase == CONFIRM else {})
+    def on_trained(trained: Trained) -> dict[str, float]:
+        return needs | ({"ap_select": trained.score_on(SELECT)} if spec.phase == CONFIRM else {})
 
     return optimizers.run_trial(
         spec,
@@ -65,19 +62,13 @@ def run_trial(
     )
 
 
-def needed(settings: TrainSettings) -> tuple[dict[str, float], str]:
+def needed(spec: TrialSpec) -> tuple[dict[str, float], str]:
     """What a trial is predicted to need, as shares of what it may take; and why it cannot fit, "" where it can."""
-    found = _look(
-        settings.data,
-        settings.network,
-        settings.size,
-        choose_device(settings.device).type,
-        skip_bad=settings.skip_bad,
-        with_workers=settings.loader.num_workers > 0,
-    )
+    loading = workload(spec.workload).loading(spec.train)
+    found = None if loading is None else _look(loading, with_workers=spec.run.loader.num_workers > 0)
     if found is None:
         return {}, ""  # nobody knows: the trial itself will say
-    need, free = predict(found, configuration(**settings.loader.model_dump())), limits()
+    need, free = predict(found, configuration(**spec.run.loader.model_dump())), limits()
     shares = {f"{NEED}{MEMORY}": need.memory_bytes / (RESERVE * max(free.memory_free_bytes, 1))}
     if free.shm_free_bytes is not None:
         shares[f"{NEED}{SHARED_MEMORY}"] = need.shm_bytes / (RESERVE * max(free.shm_free_bytes, 1))
@@ -85,26 +76,13 @@ def needed(settings: TrainSettings) -> tuple[dict[str, float], str]:
 
 
 @functools.cache
-def _look(
-    data: Path, network: str, size: int | None, device: str, *, skip_bad: bool, with_workers: bool
-) -> Probe | None:
+def _look(loading: Workload, *, with_workers: bool) -> Probe | None:
     """One look at a sample, a step and a worker, in processes of their own; once in each process that runs trials."""
-    workload = PoseWorkload(data, network, size, device=device, skip_bad=skip_bad)  # type: ignore[arg-type]
-    answer = probe(workload, with_workers=with_workers)
+    answer = probe(loading, with_workers=with_workers)
     found: Probe | None = answer.value if answer.status == MeasurementStatus.COMPLETE else None
     if found is None:
         print(f"posebench: what a trial needs of memory cannot be predicted: {answer.error}", file=sys.stderr)
     return found
-
-
-def _ap(settings: TrainSettings, network: PoseNetwork, name: str) -> float:
-    """AP on another split."""
-    split = open_split(settings.data, name, hold_out_select=True, skip_bad=settings.skip_bad)
-    geometry = input_geometry(settings.network, settings.size)
-    loader = validation_loader(split, geometry, settings.loader)
-    found = validate(network, loader, split, geometry, choose_device(settings.device), with_scores=True)
-    assert found.scores is not None
-    return found.scores.ap
 
 
 def told(record: Record, study: Study) -> Told:

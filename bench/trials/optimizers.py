@@ -1,11 +1,10 @@
-"""A trial of an optimizers study: train one network with one optimizer, and record whatever came of it."""
+"""A trial of an optimizers study: train its workload with one optimizer, and record whatever came of it."""
 
 import gc
 import math
 import sys
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import fields
 from typing import Any
 
 import torch
@@ -14,20 +13,15 @@ from torch.optim import Optimizer
 
 from bench.measure.gpu import GpuSampler
 from bench.optimizers import implementation_of, optimizer_entry
-from bench.record import CurvePoint, Samples, Status, make_record, now_ms
+from bench.record import CurvePoint, Status, make_record, now_ms
 from bench.spec import CONFIRM, TrialSpec
 from bench.trials.kind import TrialKind
 from bench.trials.outcome import Outcome
-from posemodel.data.coco import PackedSplit
-from posemodel.device import choose_device
+from bench.workloads import workload
+from bench.workloads.protocol import Trained
 from posemodel.errors import PosemodelError
-from posemodel.evaluation import Scores
-from posemodel.network import PoseNetwork, input_geometry
-from posemodel.samples import as_jpeg, draw_samples, predict_samples
-from posemodel.training import train
 
 ERROR_LENGTH = 500
-FINAL_SCORES = frozenset({f.name for f in fields(Scores)} - {"images", "people"} | {"ap_best", "ap_best_step"})
 
 
 def run_trial(
@@ -36,25 +30,25 @@ def run_trial(
     concurrent_trials: int = 1,
     on_step: Callable[[int, float], None] | None = None,
     should_prune: Callable[[float], bool] | None = None,
-    on_trained: Callable[[PoseNetwork], dict[str, float]] | None = None,
+    on_trained: Callable[[Trained], dict[str, float]] | None = None,
 ) -> Outcome:
     """Run one trial and return its record, curve and samples.
 
     ``on_step`` hears of the steps at which it measures, with the seconds of training spent. ``should_prune`` is asked
     with each AP but the last: True ends the trial as `pruned`, with that AP as `ap_when_pruned` and no final one.
-    ``on_trained`` gets the network of a trial that completed, and returns more metrics of it.
+    ``on_trained`` gets what a trial that completed has trained, and returns more metrics of it.
     What goes wrong in training is a record too: `failed` or `out_of_memory`. Interruptions and what a user can mend
     (PosemodelError: a broken image, say) are raised: they are no result of this trial.
     """
     curve: list[CurvePoint] = []
+    its, run = workload(spec.workload), spec.run
     place: dict[str, Any] = {
-        "effective_pin_memory": spec.train.loader.pin_memory and spec.train.device == "cuda",
+        "effective_pin_memory": run.loader.pin_memory and run.device == "cuda",
         "torch_threads": torch.get_num_threads(),
         "concurrent_trials": concurrent_trials,
     }
     fault: Status | None = None
-    scored: list[PackedSplit] = []
-    with GpuSampler(spec.train.device) as gpu:
+    with GpuSampler(run.device) as gpu:
 
         def on_metrics(step: int, metrics: dict[str, float]) -> None:
             curve.append(CurvePoint(step, metrics | gpu.latest(), now_ms()))
@@ -70,15 +64,9 @@ def run_trial(
             make_optimizer = optimizer_entry(spec.builds).factory(
                 {**spec.hyperparameters, "weight_decay": spec.weight_decay}
             )
-            result = train(
-                spec.train,
-                make_and_name,
-                on_metrics=on_metrics,
-                on_open=lambda _trained_on, val_split: scored.append(val_split),
-                should_prune=should_prune,
-            )
-            if on_trained is not None and result.status == Status.COMPLETE:
-                result.metrics.update(on_trained(result.network))
+            trained = its.train(run, make_and_name, on_metrics=on_metrics, should_prune=should_prune)
+            if on_trained is not None and trained.status == Status.COMPLETE:
+                trained.metrics.update(on_trained(trained))
         except PosemodelError:
             raise
         except Exception as error:
@@ -91,37 +79,23 @@ def run_trial(
             torch.cuda.empty_cache()
         steps = curve[-1].step if curve else 0
         return Outcome(make_record(spec, fault, steps_done=steps, metrics={}, error=message, **place), curve)
-    metrics = {k: v for k, v in (result.metrics | gpu.summary()).items() if math.isfinite(v)}
-    status, samples = Status(result.status), None
+    metrics = {k: v for k, v in (trained.metrics | gpu.summary()).items() if math.isfinite(v)}
+    status, samples = Status(trained.status), None
     if status == Status.PRUNED:
         # Scored before its end, on other terms than the others: no analysis may take it for a final AP.
-        metrics = {k: v for k, v in metrics.items() if k not in FINAL_SCORES} | {"ap_when_pruned": metrics["ap"]}
+        last = metrics[its.score.name]
+        metrics = {k: v for k, v in metrics.items() if k not in its.final_metrics} | {"ap_when_pruned": last}
     if spec.phase == CONFIRM and status == Status.COMPLETE:
         # Timed by itself: it is neither training nor evaluation.
         began = time.perf_counter()
         try:
-            samples = _samples(spec, result.network, scored[0])
+            samples = trained.samples()
         except PosemodelError:
             raise
         except Exception as error:  # pictures for people: no reason to lose a trained trial
             print(f"posebench: no sample images of trial {spec.id} ({type(error).__name__}: {error})", file=sys.stderr)
         metrics["samples_seconds"] = time.perf_counter() - began
-    return Outcome(make_record(spec, status, steps_done=result.step, metrics=metrics, **place), curve, samples)
-
-
-def _samples(spec: TrialSpec, network: PoseNetwork, split: PackedSplit) -> Samples:
-    """The people that the trained network finds in the sample images of the split that it was scored on."""
-    settings = spec.train
-    document = predict_samples(
-        network,
-        split,
-        settings.data,
-        input_geometry(settings.network, settings.size),
-        choose_device(settings.device),
-        batch_size=settings.loader.batch_size,
-    )
-    sheet = draw_samples(document, settings.data)
-    return Samples(document, None if sheet is None else as_jpeg(sheet))
+    return Outcome(make_record(spec, status, steps_done=trained.step, metrics=metrics, **place), curve, samples)
 
 
 def _is_out_of_memory(error: Exception) -> bool:

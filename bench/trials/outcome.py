@@ -2,7 +2,8 @@
 
 from typing import NamedTuple
 
-from bench.record import CurvePoint, Record, Samples
+from bench.record import CurvePoint, Record
+from bench.workloads.protocol import Samples
 
 
 class Outcome(NamedTuple):

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import sqlite3
 import sys
 from pathlib import Path
 
@@ -12,9 +11,9 @@ import torch
 from bench.cli import app
 from bench.optimizers.spaces import spaces_of
 from bench.settings import build_spec, resolve
-from bench.tracking import Tracker
 from posemodel.data.layout import fingerprint
 from posemodel.data.synthetic import generate
+from tests.support.stores import empty_store
 
 TINY_IMAGES = 12
 TINY_SIZE = (96, 80)
@@ -90,28 +89,12 @@ def tiny_spec(make_spec, tiny):
     return make
 
 
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory):
-    """An MLflow database that is set up and empty: setting one up takes seconds."""
-    folder = tmp_path_factory.mktemp("mlflow")
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
-        Tracker("sqlite:///empty.db", "unused").client.delete_experiment("1")
-    finally:
-        os.chdir(before)
-    connection = sqlite3.connect(folder / "empty.db")
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    connection.close()
-    return folder / "empty.db"
-
-
 @pytest.fixture
-def new_store(empty_store, hermetic):
+def new_store(hermetic):
     """Make a real MLflow store in the test's folder; its URI is absolute, since MLflow keeps connections by it."""
 
     def make(name="mlflow.db"):
-        shutil.copy(empty_store, hermetic / name)
+        shutil.copy(empty_store(), hermetic / name)
         return f"sqlite:///{hermetic / name}"
 
     return make

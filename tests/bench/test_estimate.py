@@ -8,15 +8,15 @@ import pytest
 from bench.estimate import RECORD_S, REPORT_S, _add_up, estimate
 from bench.measure.machine import usable_cores
 from bench.prepare import prepare
-from bench.spec import CONFIRM, TUNE
-from bench.trials.probe import Costs, EstimateError
+from bench.trials.probe import EstimateError
+from bench.workloads.protocol import REPORT, SELECT, Costs
 from posemodel.errors import DataError
 
 COSTS = Costs(
     start_s=5.0,
     setup_s=1.0,
     step_s={"sgd": 0.1, "adam": 0.2},
-    score_s={TUNE: 0.5, CONFIRM: 0.5},
+    score_s={SELECT: 0.5, REPORT: 0.5},
     image_s=0.02,
     memory_bytes=1000,
     gpu_memory_bytes=0,
@@ -25,7 +25,7 @@ COSTS = Costs(
 
 def test_a_plan_is_added_up_by_hand(make_spec):
     spec = make_spec(optimizers=["sgd", "adam"], trials=2, seeds=3, tune_steps=11, steps=21, evaluations=2)
-    found = _add_up(spec, COSTS, 1, {TUNE: 10, CONFIRM: 50}, data_s=7.0)
+    found = _add_up(spec, COSTS, 1, {SELECT: 10, REPORT: 50}, data_s=7.0)
     tune = 2 * ((1 + 10 * 0.1) + (1 + 10 * 0.2) + 2 * (0.5 + 10 * 0.02 + RECORD_S))
     confirm = 3 * ((1 + 20 * 0.1) + (1 + 20 * 0.2) + 2 * (2 * (0.5 + 50 * 0.02) + RECORD_S))
     assert found.tune_s == pytest.approx(tune)
@@ -39,7 +39,7 @@ def test_a_plan_in_seconds_takes_its_seconds(make_spec):
     """Whatever a step takes; what is not training is as before."""
     budget = {"tune_steps": None, "steps": None, "tune_seconds": 20.0, "seconds": 60.0}
     spec = make_spec(optimizers=["sgd", "adam"], trials=2, seeds=3, evaluations=2, **budget)
-    found = _add_up(spec, COSTS, 1, {TUNE: 10, CONFIRM: 50}, data_s=0.0)
+    found = _add_up(spec, COSTS, 1, {SELECT: 10, REPORT: 50}, data_s=0.0)
     assert found.tune_s == pytest.approx(2 * 2 * (1 + 20 + (0.5 + 10 * 0.02) + RECORD_S))
     assert found.confirm_s == pytest.approx(3 * 2 * (1 + 60 + 2 * (0.5 + 50 * 0.02) + RECORD_S))
 
@@ -47,7 +47,7 @@ def test_a_plan_in_seconds_takes_its_seconds(make_spec):
 def test_controls_are_confirmed_and_not_tuned(make_spec):
     spec = make_spec(optimizers=["adabound"], trials=2, seeds=3, tune_steps=11, steps=21, evaluations=1)
     costs = replace(COSTS, step_s={"adabound": 0.2, "adabound (limit)": 0.1})
-    found = _add_up(spec, costs, 1, {TUNE: 0, CONFIRM: 0}, data_s=0.0)
+    found = _add_up(spec, costs, 1, {SELECT: 0, REPORT: 0}, data_s=0.0)
     around = 1 + 0.5 + RECORD_S
     assert found.tune_s == pytest.approx(2 * (around + 10 * 0.2))
     assert found.confirm_s == pytest.approx(3 * (2 * around + 20 * 0.2 + 20 * 0.1))
@@ -56,7 +56,7 @@ def test_controls_are_confirmed_and_not_tuned(make_spec):
 def test_a_pruner_has_tune_trials_scored_more_often(make_spec):
     spec = make_spec(optimizers=["sgd"], trials=1, tune_steps=10, tune_evaluations=5)
     plain, watched = (
-        _add_up(each, COSTS, 1, {TUNE: 10, CONFIRM: 10}, data_s=0.0)
+        _add_up(each, COSTS, 1, {SELECT: 10, REPORT: 10}, data_s=0.0)
         for each in (spec, spec.model_copy(update={"pruner": "median"}))
     )
     assert watched.tune_s - plain.tune_s == pytest.approx(4 * (0.5 + 10 * 0.02))
@@ -65,7 +65,7 @@ def test_a_pruner_has_tune_trials_scored_more_often(make_spec):
 
 def test_two_workers_halve_the_trials_and_start_at_once(make_spec):
     spec = make_spec(optimizers=["sgd", "adam"], trials=2, seeds=2, tune_steps=11, steps=21, evaluations=2)
-    images = {TUNE: 10, CONFIRM: 50}
+    images = {SELECT: 10, REPORT: 50}
     one, two = (_add_up(spec, COSTS, workers, images, data_s=0.0) for workers in (1, 2))
     assert two.tune_s == pytest.approx(one.tune_s / 2)
     assert two.confirm_s == pytest.approx(one.confirm_s / 2)
@@ -74,7 +74,7 @@ def test_two_workers_halve_the_trials_and_start_at_once(make_spec):
 
 def test_an_odd_trial_keeps_one_worker_waiting(make_spec):
     spec = make_spec(optimizers=["sgd"], trials=3, seeds=3, tune_steps=11, steps=21, evaluations=2)
-    one, two = (_add_up(spec, COSTS, workers, {TUNE: 10, CONFIRM: 10}, data_s=0.0) for workers in (1, 2))
+    one, two = (_add_up(spec, COSTS, workers, {SELECT: 10, REPORT: 10}, data_s=0.0) for workers in (1, 2))
     assert two.tune_s == pytest.approx(one.tune_s * 2 / 3)
 
 

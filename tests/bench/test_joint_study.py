@@ -115,7 +115,7 @@ def test_a_line_says_only_what_differs_from_the_class():
 def test_a_trial_that_cannot_fit_is_skipped_with_its_needs(prepared, monkeypatch):
     spec = prepared(batch_size="2,4", trials=2).spec
     trial = planned_trial(spec)
-    shares, why = needed(trial.train)
+    shares, why = needed(trial)
     assert why == ""
     assert 0 < shares["need_share_memory"] < 1
     little = Limits(cores=2.0, memory_bytes=10**9, memory_free_bytes=10**6, shm_bytes=None, shm_free_bytes=None)

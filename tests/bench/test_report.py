@@ -14,10 +14,11 @@ import pandas as pd
 import pytest
 
 from bench.analysis import mean_interval
-from bench.record import Samples, Status
+from bench.record import Status
 from bench.report.style import line_look, look
 from bench.report.write import FIGURES, short_text, write_pages, write_report
 from bench.results import analyse
+from bench.workloads.protocol import Samples
 from tests.support.simulated_study import simulate
 
 SIX = ["sgd", "nesterov", "adagrad", "adadelta", "adam", "adabound"]
@@ -264,7 +265,7 @@ def test_a_budget_that_is_too_small_is_said_and_nothing_is_ranked(six, tmp_path)
     assert not result.analysis.comparable
     text = pages(result, tmp_path / "report").read_text()
     words = " ".join(text.replace("\n> ", " ").split())
-    assert "The budget is too small to compare: 4 of 6 optimizers have a mean AP under 0.05." in words
+    assert "The budget is too small to compare: 4 of 6 configurations have a mean AP under 0.05." in words
     assert "In the study's order: the budget is too small to compare." in words
     assert list(table(text, "Result")) == SIX
     assert {cells["time to target"] for cells in table(text, "Result").values()} == {"-"}
@@ -388,18 +389,18 @@ def test_pairs_follow_from_the_seeds_alone(text, folder):
 
 
 def test_controls_stand_apart(text, folder, records):
-    found = table(text, "Against their own limits")
+    found = table(text, "Against their own untuned limits")
     confirm = records[records["phase"] == "confirm"].assign(counted=counted_ap)
     limit = confirm[confirm["control_of"] == "adabound"]
     own = confirm[confirm["optimizer"] == "adabound"]
     assert list(found) == ["adabound"]
-    assert found["adabound"]["AP of its limit [95 %]"].startswith(f"{limit['counted'].mean():.3f} [")
+    assert found["adabound"]["AP of its untuned limit [95 %]"].startswith(f"{limit['counted'].mean():.3f} [")
     assert found["adabound"]["difference [95 %]"].startswith(
         f"{own['counted'].mean() - limit['counted'].mean():+.3f} ["
     )
     settings = json.loads(limit["hyperparameters"].iloc[0])
-    said = " ".join(section(text, "Against their own limits").split())
-    assert f"SGD with momentum {settings['momentum']:.3g} at lr {settings['lr']:.3g}" in said
+    said = " ".join(section(text, "Against their own untuned limits").split())
+    assert f"untuned SGD with momentum {settings['momentum']:.3g} at lr {settings['lr']:.3g}" in said
     assert "outside Holm's family" in said
     for title in ("Result", "Every pair", "Cost", "Where each number comes from"):
         assert "(limit)" not in section(text, title)

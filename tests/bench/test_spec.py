@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from bench.plan import plan_tune
-from bench.spec import StudySpec, TrialSpec, digest
+from bench.spec import StudySpec, TrialSpec
 from bench.study_base import differences, refuse_difference
 from posemodel.config import TrainSettings
 from posemodel.errors import SettingsError
@@ -55,9 +55,6 @@ def test_an_id_leaves_out_place_folder_and_border():
     assert trial(at_border=("lr",)).id == base.id
     assert trial(train={"data": Path("/elsewhere/people")}).id == base.id
     assert trial(train={"val_images": 5}).id != base.id
-    as_before = base.train.model_dump(mode="json", exclude={"data", "val_images"})
-    content = base.model_dump(mode="json", exclude={"index", "at_border", "slot", "train"}) | {"train": as_before}
-    assert base.id == digest(content), "a setting that came later and is not given changes no study's trials"
 
 
 @pytest.mark.parametrize(

@@ -235,9 +235,9 @@ def test_records_say_the_same_after_a_round_trip_through_csv():
 @pytest.mark.parametrize(
     ("limit", "said"),
     [
-        (LIMIT, "the bounds' schedule has shown no gain beyond the limit's."),
-        (LIMIT - 0.2, "the bounds' schedule gains over its limit."),
-        (LIMIT + 0.2, "the limit alone does better."),
+        (LIMIT, "this configuration has shown no gain over its untuned limit."),
+        (LIMIT - 0.2, "this configuration gains over its untuned limit."),
+        (LIMIT + 0.2, "its untuned limit alone does better."),
         (OWN - 0.05, "t undefined: a constant difference, outside Holm's family"),
         (LIMIT[:3] - 0.2, "too few seeds for a claim."),
         (LIMIT[:1] - 0.2, "(n = 1): no claim is possible."),
@@ -247,7 +247,7 @@ def test_what_a_control_says(limit, said):
     found = control_comparisons(*split_controls(with_control(OWN, limit)))
     text = control_sentence(found.iloc[0])
     assert said in text
-    assert "against its own limit, SGD with momentum 0.9 at lr 0.01: " in text
+    assert "against its own limit, untuned SGD with momentum 0.9 at lr 0.01: " in text
     assert "nan" not in text
 
 
@@ -256,7 +256,7 @@ def test_a_control_that_failed_counts_as_0_and_one_without_a_pair_says_so():
     (row,) = control_comparisons(*split_controls(records)).to_dict("records")
     assert (row["ap_mean"], row["unfinished"]) == (0.0, 6)
     text = control_sentence(control_comparisons(*split_controls(records)).iloc[0])
-    assert "6 of the limit's 6 trials diverged or failed and count as AP 0" in text
+    assert "6 of the untuned limit's 6 trials diverged or failed and count as AP 0" in text
     assert text.endswith("no claim.")
     alone = records[records["optimizer"] != "adabound"]
     (row,) = (row for _, row in control_comparisons(*split_controls(alone)).iterrows())
@@ -284,7 +284,7 @@ def test_the_verdict_and_the_implementation_of_a_dotted_name():
     rows = [record("torch.optim.RAdam", s, ap=0.5 + 0.01 * s, implementation="torch RAdam (foreach)") for s in range(6)]
     rows += [record("sgd", s, ap=0.3 + 0.011 * s) for s in range(6)]
     found = study_analysis(pd.DataFrame(rows), NO_CURVES)
-    assert "RAdam beats sgd" in found.verdict
+    assert "This configuration of RAdam beats this configuration of sgd 0." in found.verdict
     assert "torch.optim" not in found.verdict
     assert found.summary.set_index("name")["implementation"].to_dict() == {
         "torch.optim.RAdam": "torch RAdam (foreach)",

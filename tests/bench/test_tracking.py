@@ -16,12 +16,13 @@ import sqlalchemy
 from mlflow.exceptions import MlflowException
 
 from bench.plan import plan_tune
-from bench.record import TEXT_FIELDS, CurvePoint, Samples, Session, Status, make_record
+from bench.record import TEXT_FIELDS, CurvePoint, Session, Status, make_record
 from bench.report.write import write_report
 from bench.results import load_result
 from bench.spec import StudySpec
 from bench.tracking import METRICS_PER_BATCH, Tracker
 from bench.tracking_view import EXPECTED_METRICS, RUN_COLUMNS
+from bench.workloads.protocol import Samples
 from posemodel.errors import SettingsError
 
 MACHINE = {"cpu": "a processor", "cores": "2"}

@@ -1,6 +1,7 @@
 """Two studies side by side: known answers by hand, no claim from noise, and the command on real report folders."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -89,13 +90,10 @@ def test_shuffled_rows_change_nothing():
     pd.testing.assert_frame_equal(compare_studies(a, b), shuffled)
 
 
-@pytest.mark.parametrize("n", [3, 10])
-@pytest.mark.parametrize("digest", ["feed", "other"])
-def test_equal_studies_are_rarely_told_apart(n, digest):
-    """Both families together would be 10 %; each is held to its own 5 %, with three standard errors of 200 studies."""
+def false_claims(n, digest, studies):
+    """Shares of the pairs of equal studies of which one is called better, or faster."""
     rng = np.random.default_rng(n)
     claims = {"better": 0, "faster": 0}
-    studies = 200
     for _ in range(studies):
         a, b = study(noisy(rng, n)), study(noisy(rng, n), digest=digest)
         for records in (a, b):
@@ -103,8 +101,16 @@ def test_equal_studies_are_rarely_told_apart(n, digest):
         table = compare_studies(a, b, resamples=99)
         for column in claims:
             claims[column] += bool((table[column] != "").any())
-    assert claims["better"] / studies <= 0.1
-    assert claims["faster"] / studies <= 0.1
+    return {column: count / studies for column, count in claims.items()}
+
+
+@pytest.mark.parametrize("n", [3, 10])
+@pytest.mark.parametrize("digest", ["feed", "other"])
+def test_equal_studies_are_rarely_told_apart(n, digest):
+    """Of 40 pairs; of 200: tests/proofs/test_two_studies.py."""
+    claims = false_claims(n, digest, studies=40)
+    assert claims["better"] <= 0.1
+    assert claims["faster"] <= 0.1
 
 
 def test_a_failed_trial_counts_as_zero_and_has_no_speed():
@@ -120,8 +126,8 @@ def test_the_verdict_says_what_differs_and_what_does_not():
     rng = np.random.default_rng(4)
     a, b = study(noisy(rng, 8)), study(noisy(rng, 8, gaps={"sgd": 0.3}), speed=75.0)
     text = comparison_verdict(compare_studies(a, b), "")
-    assert "AP is higher in B than in A, beyond noise: sgd (+0." in text
-    assert "No difference of AP beyond noise: adam and adagrad" in text or "adagrad and adam" in text
+    assert "AP is higher with B's configuration than with A's, beyond noise: sgd (+0." in text
+    assert re.search(r"configurations beyond noise: (adam and adagrad|adagrad and adam) \(smallest adjusted p", text)
     assert "B trained faster than A, beyond the spread within each study: " in text
     assert "x 1.50" in text
     assert text.endswith(SCOPE)

@@ -1,5 +1,6 @@
 """The verdict on hand-made studies: what it must say, and what it must not."""
 
+import re
 from itertools import pairwise
 
 import numpy as np
@@ -30,13 +31,62 @@ def test_verdict_of_a_study_that_has_only_begun():
 
 def test_verdict_of_a_clear_winner_and_of_a_tie():
     text = text_of(confirm_records(noisy({"adam": 0.5, "nesterov": 0.5, "adagrad": 0.3}, 10)))
-    assert "cannot be told apart (n = 10, adjusted p = " in text
-    assert "both beat adagrad 0." in text
+    assert re.search(r"cannot be told apart from that of \w+ 0\.\d+ \[[^]]+\] \(n = 10, adjusted p = ", text)
+    assert re.search(r"The configurations of \w+ and \w+ both beat that of adagrad 0\.", text)
     assert "AP could not have been seen" in text
     text = text_of(confirm_records(noisy({"adam": 0.5, "sgd": 0.2, "adagrad": 0.3}, 10)))
-    assert text.startswith("adam 0.")
-    assert "beats every other one compared. adam beats" in text
+    assert text.startswith("This configuration of adam has the highest mean AP, 0.")
+    assert "beats every other one compared. This configuration of adam beats those of adagrad 0." in text
+    assert "This configuration of adagrad beats this configuration of sgd (adjusted p" in text
     assert "told apart" not in text
+
+
+def tuned(records, trials):
+    """The records with so many tune trials beside them, by optimizer."""
+    tune = [record(name, phase="tune", index=k) for name, count in trials.items() for k in range(count)]
+    return pd.concat([records, pd.DataFrame(tune)], ignore_index=True)
+
+
+LUCK = "is luck that no interval shows, so nothing is claimed about the optimizers themselves."
+
+
+@pytest.mark.parametrize(
+    ("trials", "claimed", "luck"),
+    [
+        ({"adam": 4, "sgd": 4}, "(4 tuning trials each; adjusted p < 0.001).", "(once, with 4 trials)"),
+        ({"adam": 1, "sgd": 1}, "(1 tuning trial each; adjusted p < 0.001).", "(once, with 1 trial)"),
+        ({"adam": 4, "sgd": 2}, "(2 to 4 tuning trials each; adjusted p < 0.001).", "(once, with 2 to 4 trials)"),
+        ({"adam": 4}, "(up to 4 tuning trials each; adjusted p < 0.001).", "(once, with up to 4 trials)"),
+        ({}, "(adjusted p < 0.001).", "(once)"),
+    ],
+)
+def test_a_claim_is_of_configurations_and_says_how_they_were_tuned(trials, claimed, luck):
+    text = text_of(tuned(confirm_records(noisy({"adam": 0.5, "sgd": 0.2}, 10)), trials))
+    assert re.search(r"This configuration of adam beats this configuration of sgd 0\.\d+ \[[^]]+\] \(", text)
+    assert claimed in text
+    assert text.endswith(f"How well each optimizer was tuned {luck} {LUCK} {SCOPE}")
+
+
+def test_a_claim_counts_the_trials_of_its_own_optimizers():
+    """Of three groups: the worst was tuned with other numbers of trials than the pair above it."""
+    records = confirm_records(noisy({"adam": 0.5, "sgd": 0.4, "adagrad": 0.3}, 10))
+    text = text_of(tuned(records, {"adam": 4, "sgd": 4, "adagrad": 1}))
+    assert "beats those of sgd 0." in text
+    assert "(1 to 4 tuning trials each; largest adjusted p < 0.001)." in text
+    assert "This configuration of sgd beats this configuration of adagrad (1 to 4 tuning trials each; " in text
+
+
+def test_several_configurations_share_a_claim():
+    means = {"adam": 0.5, "nesterov": 0.5, "adagrad": 0.5, "sgd": 0.3, "adadelta": 0.3}
+    text = text_of(tuned(confirm_records(noisy(means, 10, sd=0.005)), dict.fromkeys(means, 4)))
+    assert re.search(r"The configurations of \w+, \w+ and \w+ all beat those of \w+ 0\.\d+ \[[^]]+\] and \w+ 0\.", text)
+    assert "(4 tuning trials each; largest adjusted p < 0.001)." in text
+    assert re.search(r"has the highest mean AP, 0\.\d+ \[[^]]+\], but cannot be told apart from those of ", text)
+
+
+@pytest.mark.parametrize("text", [text_of(pd.DataFrame()), text_of(confirm_records({"adam": [0.5, 0.6]}))])
+def test_where_nothing_is_compared_nothing_is_said_of_luck(text):
+    assert "luck" not in text
 
 
 def test_verdict_makes_no_claim_from_one_seed_or_equal_scores():
@@ -44,12 +94,12 @@ def test_verdict_makes_no_claim_from_one_seed_or_equal_scores():
     assert text.startswith("One seed each: no claim is possible.")
     text = text_of(confirm_records({name: [0.4, 0.5, 0.6] for name in SIX}))
     assert "cannot be told apart" in text
-    assert "No optimizer beats another" in text
+    assert "No configuration beats another." in text
 
 
 def test_verdict_of_a_constant_gap_says_that_t_is_undefined():
     text = text_of(confirm_records({"adam": [0.3, 0.4, 0.9], "sgd": [0.2, 0.3, 0.8]}))
-    assert "cannot be told apart (n = 3, t undefined" in text
+    assert re.search(r"cannot be told apart from that of sgd 0\.\d+ \[[^]]+\] \(n = 3, t undefined", text)
 
 
 @pytest.mark.parametrize(("low", "too_small"), [(3, False), (4, True), (6, True)])
@@ -97,9 +147,10 @@ def test_an_optimizer_that_loses_is_not_said_to_beat_anybody():
     """The leader by mean has a seed less; on the shared seeds another beats it: pairs decide, means are over all."""
     aps = {"adam": [0.40, 0.41, 0.40, 0.42, 0.41, 0.40, 0.95], "sgd": [0.44, 0.46, 0.44, 0.46, 0.45, 0.45]}
     text = text_of(confirm_records(aps))
-    assert "adam 0." in text.split(" has the highest mean AP, but ")[0]
-    assert "sgd beats adam" in text
-    assert "adam beats" not in text
+    assert text.startswith("This configuration of adam has the highest mean AP, 0.484 [")
+    assert re.search(r"\], but that of sgd 0\.450 \[[^]]+\] beats it on the seeds that both have\.", text)
+    assert "This configuration of sgd beats this configuration of adam (" in text
+    assert "of adam beats" not in text
 
 
 def test_divergence_is_no_budget_that_is_too_small():

@@ -1,19 +1,6 @@
 """`posebench compare` by its command: two studies of one store, and a report folder beside a name."""
 
-import copy
 import json
-import shutil
-
-import pytest
-
-
-@pytest.fixture(scope="module")
-def finished_copy(finished, tmp_path_factory):
-    """The finished study in a folder of this file's own: other files count what is in the shared one."""
-    place = copy.copy(finished[0])
-    place.folder = tmp_path_factory.mktemp("compared") / "here"
-    shutil.copytree(finished[0].folder, place.folder)
-    return place
 
 
 def test_two_schedules_side_by_side(finished_copy):

@@ -18,6 +18,19 @@ PARTS = {
     "analysis_sizes.py": "bench/analysis/sizes.py",
     "sizes.toml": "studies/sizes.toml",
 }
+SERVER = """
+import contextlib, io, json, sys
+from bench.cli.app import main
+for line in sys.stdin:
+    sys.argv = ["posebench", *json.loads(line)]
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+    print(json.dumps({"returncode": code, "stdout": out.getvalue(), "stderr": err.getvalue()}), flush=True)
+"""
 REGISTRY, LINE = "bench/kind_names.py", '    "sizes": "",\n'
 
 
@@ -37,13 +50,24 @@ def suite(tmp_path_factory):
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("POSEBENCH_", "MLFLOW_"))}
     environment |= {"PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1"}
 
-    def run(*arguments):
-        command = [sys.executable, "-m", "bench", *arguments]
-        return subprocess.run(
-            command, cwd=work, env=environment, capture_output=True, text=True, timeout=900, check=False
-        )
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVER],
+        cwd=work,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
 
-    return run, work
+    def run(*arguments):
+        """The command in a process that has the copy's modules loaded after the first."""
+        process.stdin.write(json.dumps(arguments) + "\n")
+        process.stdin.flush()
+        return subprocess.CompletedProcess(arguments, **json.loads(process.stdout.readline()))
+
+    yield run, work
+    process.stdin.close()
+    process.wait(60)
 
 
 def test_it_runs_from_study_file_to_report_and_is_seen_by_every_verb(suite):

@@ -11,9 +11,12 @@ import psutil
 import pytest
 
 from bench.ledger_view import LOST, RUNNING, WAITING
-from tests.support.running_study import DEADLINE_S, LONG, OnTerminal, ended, entries, holding, output, wait_for
+from tests.support.place import VALLEY_FILE
+from tests.support.running_study import DEADLINE_S, OnTerminal, ended, entries, holding, output, wait_for
 
 PLANNED = 6
+SLOW_FILE = VALLEY_FILE + "sleep_ms = 20\n"
+"""Its trials take half a second: long enough to be met, short enough to be run."""
 
 
 def wait_for_records(place, process, wanted):
@@ -28,7 +31,8 @@ def assert_given_back(place):
 
 
 def test_a_study_survives_an_interruption_and_a_kill(place):
-    command = (*place.study, "--steps", "4", "--tune-steps", "4", "--json")
+    (place.folder / "slow.toml").write_text(SLOW_FILE)
+    command = (*place.study_of("slow.toml"), "--json")
 
     process = place.start(*command)
     try:
@@ -78,7 +82,7 @@ def test_a_study_survives_an_interruption_and_a_kill(place):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_sigterm_gives_the_trials_back(place, workers):
     """As clusters send it: to every process of the job, and more than once."""
-    with ended(place.start(*place.study, *LONG, "--workers", workers)) as process:
+    with ended(place.start(*place.long_study, "--workers", workers)) as process:
         wait_for(lambda: holding(place, workers), process, place)
         held = entries(place, RUNNING)
         for entry in held:
@@ -94,7 +98,7 @@ def test_sigterm_gives_the_trials_back(place, workers):
 
 def test_ctrl_c_in_a_terminal_gives_the_trials_of_two_workers_back(place):
     """The terminal sends it to all processes at once; `study status` looks on from another one."""
-    with OnTerminal(place, *place.study, *LONG, "--workers", 2) as process:
+    with OnTerminal(place, *place.long_study, "--workers", 2) as process:
         wait_for(lambda: holding(place, 2), process, place)
         status = json.loads(place.run("study", "status", place.name, "--json").stdout)
         assert status["status"] == "running"
@@ -115,7 +119,8 @@ def test_ctrl_c_in_a_terminal_gives_the_trials_of_two_workers_back(place):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_ctrl_c_twice_ends_at_once_and_the_same_command_goes_on(place, workers):
     """The second one comes while the first is stuck: somebody else's transaction locks the ledger."""
-    command = (*place.study, "--steps", "30", "--tune-steps", "30", "--workers", workers)
+    (place.folder / "slow.toml").write_text(SLOW_FILE)
+    command = (*place.study_of("slow.toml"), "--workers", workers)
     with ended(place.start(*command)) as process:
         wait_for(lambda: holding(place, workers), process, place)
         held = [psutil.Process(entry.pid) for entry in entries(place, RUNNING)]
@@ -143,7 +148,7 @@ def test_ctrl_c_twice_ends_at_once_and_the_same_command_goes_on(place, workers):
 
 def test_workers_end_with_the_process_that_started_them(place):
     """It was killed, and could tell them nothing."""
-    with ended(place.start(*place.study, *LONG, "--workers", 2)) as process:
+    with ended(place.start(*place.long_study, "--workers", 2)) as process:
         wait_for(lambda: holding(place, 2), process, place)
         workers = [psutil.Process(entry.pid) for entry in entries(place, RUNNING)]
         process.kill()
@@ -153,7 +158,9 @@ def test_workers_end_with_the_process_that_started_them(place):
     assert "Traceback" not in output(place)
 
 
-def test_ctrl_c_while_data_is_made_and_while_libraries_are_loaded(place):
+def test_ctrl_c_while_data_is_made_and_while_libraries_are_loaded(pose_place):
+    """Started as installed: it has to load its libraries."""
+    place = pose_place
     command = ("study", "optimizers", "--preset", "smoke", "--study", "tiny.toml")
 
     def is_made():
@@ -166,7 +173,7 @@ def test_ctrl_c_while_data_is_made_and_while_libraries_are_loaded(place):
             pytest.skip("no /proc to see what is being loaded")
 
     for state in (is_loaded, lambda _process: is_made()):
-        with ended(place.start(*command)) as process:
+        with ended(place.start_installed(*command)) as process:
             wait_for(lambda: state(process), process, place)  # noqa: B023 (waited for at once)
             process.send_signal(signal.SIGINT)
             assert process.wait(DEADLINE_S) == 130

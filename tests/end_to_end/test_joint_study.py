@@ -11,13 +11,13 @@ import pandas as pd
 import pytest
 
 from tests.support.killed_moment import OPENED, Moment
-from tests.support.killed_runs import killed_runs
+from tests.support.killed_runs import killed_at
+from tests.support.place import Place, PosePlace
 from tests.support.running_study import DEADLINE_S, ended, wait_for
+from tests.support.valley import VALLEY
 
 STUDY_FILE = """
 kind = "joint"
-network = "small"
-size = 64
 optimizers = ["sgd", "adam"]
 num_workers = [0]
 pin_memory = [false]
@@ -27,8 +27,6 @@ startup_trials = 4
 images = 160
 seconds = 1.5
 seeds = 2
-augment = false
-foreground_weight = 8.0
 device = "cpu"
 
 [[fixed]]
@@ -36,6 +34,16 @@ optimizer = "adam"
 lr = 6e-3
 one_minus_beta1 = 0.1
 batch_size = 4
+"""
+VALLEY_TABLE = f"""
+[workload]
+name = "{VALLEY}"
+"""
+POSE_SETTINGS = """
+network = "small"
+size = 64
+augment = false
+foreground_weight = 8.0
 """
 SEARCHED, SEEDS = 4, 2
 NAME = "joint-smoke-people"
@@ -61,15 +69,20 @@ MOMENTS = {
     # Trial 3, and after.
     "before the picks are planned": Moment(NEW_TRIAL),
     "while the picks are planned": Moment(NEW_TRIAL, call=2),
-    "while a pick is scored on the other split": Moment("bench.trials.joint:_ap"),
+    "while a pick is scored on the other split": Moment("tests.support.valley:scored_again"),
     "before a figure": Moment(OPENED, match=f"reports/{NAME}/pareto.png"),
 }
 """In the order in which one study meets them; at most two in one trial."""
 
 
 def prepare(place):
+    (place.folder / "joint.toml").write_text(STUDY_FILE + VALLEY_TABLE)
+    return place
+
+
+def prepare_pose(place):
     """All splits have the same few people: what is learned by heart is scored, in seconds."""
-    (place.folder / "joint.toml").write_text(STUDY_FILE)
+    (place.folder / "joint.toml").write_text(POSE_SETTINGS + STUDY_FILE)
     images, annotations = place.folder / "people" / "images", place.folder / "people" / "annotations"
     for split in ("select", "val"):
         shutil.rmtree(images / f"{split}2017")
@@ -84,17 +97,26 @@ def records(place):
     return pd.read_csv(place.folder / "reports" / NAME / "records.csv")
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory, make_place):
-    """The study run once through: its place, and its document."""
-    place = prepare(make_place(tmp_path_factory.mktemp("joint") / "here"))
+def run_through(place):
     process = place.run(*COMMAND)
     assert process.returncode == 0, process.stderr
     return place, json.loads(process.stdout)
 
 
-def test_the_document_has_the_front_the_picks_and_what_to_paste(undisturbed):
-    _, found = undisturbed
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The study run once through."""
+    return run_through(prepare(Place(tmp_path_factory.mktemp("joint") / "here")))
+
+
+@pytest.fixture(scope="module")
+def posed(tmp_path_factory):
+    """The same with a pose network."""
+    return run_through(prepare_pose(PosePlace(tmp_path_factory.mktemp("joint") / "here")))
+
+
+def test_the_document_has_the_front_the_picks_and_what_to_paste(posed):
+    _, found = posed
     assert (found["study"], found["kind"], found["preset"], found["status"]) == (NAME, "joint", "smoke", "complete")
     picks = len(found["picks"])
     assert found["trials"]["recorded"] == SEARCHED + SEEDS * picks
@@ -112,8 +134,8 @@ def test_the_document_has_the_front_the_picks_and_what_to_paste(undisturbed):
     assert "NaN" not in json.dumps(found)
 
 
-def test_the_picks_were_trained_again_on_fresh_seeds(undisturbed):
-    place, found = undisturbed
+def test_the_picks_were_trained_again_on_fresh_seeds(posed):
+    place, found = posed
     rows = records(place)
     search, confirm = (rows[rows["phase"] == phase] for phase in ("search", "confirm"))
     assert list(search["seed"]) == [0, 1, 2, 3]
@@ -126,8 +148,8 @@ def test_the_picks_were_trained_again_on_fresh_seeds(undisturbed):
     assert (search["need_share_memory"] < 1).all()
 
 
-def test_the_report_is_whole(undisturbed):
-    place, found = undisturbed
+def test_the_report_is_whole(posed):
+    place, found = posed
     folder = place.folder / "reports" / NAME
     text = (folder / "report.md").read_text()
     for heading in ("## The Pareto front", "## What decided", "## How the search went", "## What failed and why"):
@@ -159,10 +181,9 @@ def test_other_verbs_know_it(undisturbed):
 def test_killed_at_every_moment_it_searches_the_same(place, undisturbed):
     """All of its choices are made by chance, whose seeds are the places': none is lost, doubled or made anew."""
     prepare(place)
-    with killed_runs(place.folder, place.environment) as runs:
-        for name, moment in MOMENTS.items():
-            print(f"killed {name}")  # shown where one fails
-            runs.killed_at(moment, *COMMAND)
+    for name, moment in MOMENTS.items():
+        print(f"killed {name}")  # shown where one fails
+        killed_at(place, moment, *COMMAND)
     last = place.run(*COMMAND)
     assert last.returncode == 0, last.stderr
     found = json.loads(last.stdout)
@@ -193,14 +214,14 @@ def test_two_processes_share_one_search(place, undisturbed):
 def test_ap_at_equal_time_has_one_pick(place):
     prepare(place)
     command = [each for each in COMMAND if each != "--json"]
-    process = place.run(*command, "--objective", "ap-at-time", "--seconds", "6", "--trials", "1", "--seeds", "1")
+    process = place.run(*command, "--objective", "ap-at-time", "--seconds", "1", "--trials", "1", "--seeds", "1")
     assert process.returncode == 0, process.stderr
     assert "torch.optim.Adam(model.parameters(), lr=0.006" in (
         place.folder / "reports" / NAME / "report.md"
     ).read_text().replace("\n", "")
     rows = records(place)
     assert list(rows["phase"]) == ["search", "confirm"]
-    assert (rows["train_seconds"] >= 6).all()
+    assert (rows["train_seconds"] >= 1).all()
 
 
 def test_interrupted_it_gives_the_trial_back(place):

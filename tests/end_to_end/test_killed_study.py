@@ -11,28 +11,29 @@ import psutil
 import pytest
 
 from tests.support.killed_moment import OPENED, Moment
-from tests.support.killed_runs import killed_runs
+from tests.support.killed_runs import killed_at, run_with
+from tests.support.place import Place
+from tests.support.valley import VALLEY
 
-STUDY_FILE = """
+STUDY_FILE = f"""
 kind = "optimizers"
-network = "small"
-size = 64
 optimizers = ["sgd", "adam"]
 trials = 1
 seeds = 2
-tune_steps = 2
-steps = 2
+tune_steps = 20
+steps = 20
 evaluations = 2
 pruner = "hyperband"
 tune_evaluations = 2
 batch_size = 2
 device = "cpu"
-synthetic_images = 12
-foreground_weight = 8.0
+
+[workload]
+name = "{VALLEY}"
 """
 PLANNED = 6
-NAME = "optimizers-smoke-synthetic-12-seed0"
-COMMAND = ("study", "optimizers", "--preset", "smoke", "--study", "killed.toml", "--json")
+NAME = "optimizers-smoke-people"
+COMMAND = ("study", "optimizers", "--preset", "smoke", "--study", "killed.toml", "--data", "people", "--json")
 
 RENAMED = "os:replace"
 NEW_TRIAL = "optuna.storages:RDBStorage.create_new_trial"
@@ -44,12 +45,6 @@ CLAIM, FINISH, PUT_BACK = (f"bench.ledger:Ledger.{name}" for name in ("claim", "
 TRACKER = "bench.tracking:Tracker"
 
 MOMENTS = {
-    # Making the data.
-    "between an image and its line": Moment(RENAMED, "after", call=3, match="/images/train2017/"),
-    "half of an image written": Moment(RENAMED, "torn", match="/images/train2017/"),
-    "between two annotation files": Moment(RENAMED, match="person_keypoints_select"),
-    "before the data set is marked complete": Moment(RENAMED, call=2, match="synthetic.json"),
-    "after the data set is marked complete": Moment(RENAMED, "after", call=2, match="synthetic.json"),
     # Opening the stores.
     "while the ledger's tables are made": Moment(STATEMENT, call=35, within="bench.ledger:open_storage"),
     "while MLflow's tables are made": Moment(STATEMENT, call=900, within="bench.tracking:_make_sqlite"),
@@ -88,30 +83,40 @@ TIMED = ("_s", "_s_sum", "_ms", "_seconds", "_share", "run_id")
 """Ends of the names of what depends on the clock, or is drawn at random."""
 
 
+@pytest.fixture
+def place(tmp_path):
+    """A folder in which nothing has run yet: MLflow's tables are still to be made."""
+    return Place(tmp_path / "here", used=False)
+
+
 def prepare(place):
     (place.folder / "killed.toml").write_text(STUDY_FILE)
     return place
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory, make_place):
+def undisturbed(tmp_path_factory):
     """The study run once through."""
-    place = prepare(make_place(tmp_path_factory.mktemp("undisturbed") / "here"))
+    place = prepare(Place(tmp_path_factory.mktemp("undisturbed") / "here", used=False))
     process = place.run(*COMMAND)
     assert process.returncode == 0, process.stderr
     return place, json.loads(process.stdout)
 
 
+def is_timed(name):
+    return name.endswith(TIMED) or "equal_seconds" in name
+
+
 def same_everywhere(value):
     """What of a document does not depend on the clock or on ids drawn at random."""
     if isinstance(value, dict):
-        return {key: same_everywhere(entry) for key, entry in value.items() if not key.endswith(TIMED)}
+        return {key: same_everywhere(entry) for key, entry in value.items() if not is_timed(key)}
     return [same_everywhere(entry) for entry in value] if isinstance(value, list) else value
 
 
 def table(place, name):
     frame = pd.read_csv(place.folder / "reports" / NAME / name, dtype=str)
-    return frame[[column for column in frame if not column.endswith(TIMED)]]
+    return frame[[column for column in frame if not is_timed(column)]]
 
 
 def assert_as_undisturbed(place, found, undisturbed):
@@ -153,10 +158,9 @@ def everything(place):
 
 def test_a_study_killed_at_every_moment_ends_as_if_undisturbed(place, undisturbed):
     prepare(place)
-    with killed_runs(place.folder, place.environment) as runs:
-        for name, moment in MOMENTS.items():
-            print(f"killed {name}")  # shown where one fails
-            runs.killed_at(moment, *COMMAND)
+    for name, moment in MOMENTS.items():
+        print(f"killed {name}")  # shown where one fails
+        killed_at(place, moment, *COMMAND)
     last = place.run(*COMMAND)
     assert last.returncode == 0, last.stderr
     assert_as_undisturbed(place, json.loads(last.stdout), undisturbed)
@@ -165,8 +169,8 @@ def test_a_study_killed_at_every_moment_ends_as_if_undisturbed(place, undisturbe
 def test_a_killed_worker_is_replaced(place, undisturbed):
     prepare(place)
     moment = Moment(FINISH, in_worker=True)
-    with killed_runs(place.folder, place.environment) as runs:
-        assert runs.run_with(moment, *COMMAND, "--workers", "2") == 0, runs.output()
+    code, said = run_with(place, moment, *COMMAND, "--workers", "2")
+    assert code == 0, said
     found = json.loads((place.folder / "reports" / NAME / "result.json").read_text())
     assert found["trials"]["complete"] == found["trials"]["recorded"] == PLANNED
     recorded = place.recorded()

@@ -8,7 +8,7 @@ import pytest
 from safetensors import safe_open
 
 from tests.support.killed_moment import Moment
-from tests.support.killed_runs import killed_runs
+from tests.support.killed_runs import killed_at
 
 STEPS, CHECKPOINT_EVERY, VAL_EVERY = 12, 4, 3
 COMMAND = (
@@ -53,17 +53,17 @@ def measured(folder):
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_a_killed_training_ends_with_the_same_weights(place, run):
+def test_a_killed_training_ends_with_the_same_weights(pose_place, run):
+    place = pose_place
     options, moments = RUNS[run]
     straight = place.run(*COMMAND, *options, "--out", "straight")
     assert straight.returncode == 0, straight.stderr
 
     resume = []
-    with killed_runs(place.folder, place.environment) as runs:
-        for name in moments:
-            print(f"killed {name}")  # shown where one fails
-            runs.killed_at(MOMENTS[name], *COMMAND, *options, "--out", "killed", *resume)
-            resume = ["--resume"]
+    for name in moments:
+        print(f"killed {name}")  # shown where one fails
+        killed_at(place, MOMENTS[name], *COMMAND, *options, "--out", "killed", *resume)
+        resume = ["--resume"]
     last = place.run(*COMMAND, *options, "--out", "killed", "--resume")
     assert last.returncode == 0, last.stderr
 
@@ -83,11 +83,11 @@ def test_a_killed_training_ends_with_the_same_weights(place, run):
         assert said[0][key] == said[1][key], key
 
 
-def test_loader_workers_end_with_the_killed_training(place):
+def test_loader_workers_end_with_the_killed_training(pose_place):
+    place = pose_place
     options = ("--optimizer", "adam", "--num-workers", "2", "--out", "killed")
     moment = MOMENTS["between two checkpoints, within an epoch"]
-    with killed_runs(place.folder, place.environment) as runs:
-        runs.killed_at(moment, *COMMAND, *options)
+    killed_at(place, moment, *COMMAND, *options)
     deadline = time.monotonic() + 60
     while left := [p.pid for p in psutil.process_iter(["cwd"]) if p.info["cwd"] == str(place.folder)]:
         assert time.monotonic() < deadline, f"processes {left} have outlived their parent"

@@ -97,7 +97,8 @@ def test_a_data_set_and_a_step_of_one_s_own_from_the_working_directory(own):
     assert "is of kind 'loaders'" in refused.stderr
 
 
-def test_the_pose_network_s_study_goes_on_after_an_interruption(place):
+def test_the_pose_network_s_study_goes_on_after_an_interruption(pose_place):
+    place = pose_place
     command = ("study", "loaders", *SMALL, "--data", "people", "--size", "64")
     with ended(place.start(*command)) as process:
         wait_for(lambda: len(place.recorded()) >= 2, process, place)

@@ -5,7 +5,6 @@ import time
 
 import pytest
 
-from tests.end_to_end.conftest import STUDY_FILE, Place
 from tests.end_to_end.test_commands import free_port
 
 pytest.importorskip("selenium", reason="selenium is not installed (extra `test`)")
@@ -13,9 +12,10 @@ from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.by import By
 
 from tests.support import screenshot
+from tests.support.place import VALLEY_FILE, Place
 
 OPTIMIZERS = ("sgd", "nesterov", "adagrad", "adadelta", "adam", "adabound")
-SIX = STUDY_FILE.replace('["sgd", "adam"]', str(list(OPTIMIZERS)).replace("'", '"')).replace("seeds = 2", "seeds = 1")
+SIX = VALLEY_FILE.replace('["sgd", "adam"]', str(list(OPTIMIZERS)).replace("'", '"')).replace("seeds = 2", "seeds = 1")
 RUNS = 1 + 2 * len(OPTIMIZERS) + 1  # the study, its trials, and the control of AdaBound's limit
 CURVES = ("loss", "val_loss", "ap", "images_per_s")
 WAIT_S = 240

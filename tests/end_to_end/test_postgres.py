@@ -6,7 +6,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from bench.ledger import Ledger, Told
 from bench.record import Status
 from bench.spec import TrialSpec
 from posemodel.config import TrainSettings
-from posemodel.data.synthetic import generate
+from tests.support.place import PLANNED, Place
 
 TRIALS = 60
 PROCESSES = 4
@@ -107,19 +106,15 @@ def test_claims_are_atomic(postgres: str) -> None:
 
 
 def test_a_study_runs_on_postgres(postgres: str, tmp_path: Path) -> None:
-    generate(tmp_path / "people", images=12, seed=0)
-    environment = {
-        **os.environ,
-        "POSEBENCH_STORAGE": f"postgresql+psycopg://posebench@{postgres}/ledger",
-        "MLFLOW_TRACKING_URI": f"postgresql+psycopg://posebench@{postgres}/records",
-    }
-    options = "--preset smoke --optimizers adam --trials 1 --seeds 1 --steps 2 --size 64 --data people --json"
-    command = [sys.executable, "-c", "from bench.cli.app import main; main()", "study", "optimizers", *options.split()]
-    done = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=900, check=False
+    place = Place(tmp_path / "here", used=False)
+    done = place.run(
+        *place.study,
+        "--json",
+        POSEBENCH_STORAGE=f"postgresql+psycopg://posebench@{postgres}/ledger",
+        MLFLOW_TRACKING_URI=f"postgresql+psycopg://posebench@{postgres}/records",
     )
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert document["status"] == "complete"
-    assert document["trials"]["complete"] == 2
-    assert not list(tmp_path.glob("*.db")), "state belongs into PostgreSQL"
+    assert document["trials"]["complete"] == PLANNED
+    assert not list(place.folder.glob("*.db")), "state belongs into PostgreSQL"

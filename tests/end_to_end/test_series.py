@@ -3,21 +3,21 @@
 import json
 import signal
 
-import cv2
-import numpy as np
 import pandas as pd
 
-from tests.support.coco_builder import CocoBuilder
+from tests.support.place import VALLEY_FILE
 from tests.support.running_study import DEADLINE_S, ended, entries, output, wait_for
+from tests.support.valley import VALLEY
 
 
 def test_a_series_runs_a_study_for_each_schedule_and_goes_on_after_an_interruption(place):
-    command = (*place.study, "--optimizers", "sgd", "--schedule", "constant,step", "--name", "both")
-    with ended(place.start(*command, "--steps", "30", "--tune-steps", "30")) as process:
+    (place.folder / "slow.toml").write_text(VALLEY_FILE + "sleep_ms = 20\n")
+    command = (*place.study_of("slow.toml"), "--optimizers", "sgd", "--schedule", "constant,step", "--name", "both")
+    with ended(place.start(*command)) as process:
         wait_for(lambda: entries(place, "complete"), process, place)
         process.send_signal(signal.SIGINT)
         assert process.wait(DEADLINE_S) == 130, output(place)
-    done = place.run(*command, "--steps", "30", "--tune-steps", "30")
+    done = place.run(*command)
     assert done.returncode == 0, done.stderr
     assert "posebench compare both-constant both-step" in done.stdout
     recorded = place.recorded()
@@ -31,8 +31,9 @@ def test_a_series_runs_a_study_for_each_schedule_and_goes_on_after_an_interrupti
 def test_a_study_in_seconds_with_a_pruner_runs_to_its_end(place):
     file = place.folder / "timed.toml"
     file.write_text(
-        'network = "small"\nsize = 64\noptimizers = ["sgd", "adam"]\ntrials = 1\nseeds = 2\nbatch_size = 2\n'
-        'device = "cpu"\ntune_seconds = 0.3\nseconds = 0.5\nevaluations = 2\npruner = "hyperband"\n'
+        'optimizers = ["sgd", "adam"]\ntrials = 1\nseeds = 2\nbatch_size = 2\ndevice = "cpu"\n'
+        'tune_seconds = 0.3\nseconds = 0.5\nevaluations = 2\npruner = "hyperband"\n'
+        f'[workload]\nname = "{VALLEY}"\nsleep_ms = 2\n'
     )
     command = ("study", "optimizers", "--preset", "smoke", "--study", file, "--data", "people")
     done = place.run(*command, "--json")
@@ -49,15 +50,15 @@ def test_a_study_in_seconds_with_a_pruner_runs_to_its_end(place):
 
 
 def test_hopeless_tune_trials_end_early_and_confirm_trials_never(place):
-    """One picture over and over is learned in 30 steps at the one rate, and not at all at the other."""
-    one_picture(place.folder / "same")
+    """At the one rate the valley is descended, and not at all at the other."""
     file = place.folder / "pruned.toml"
     file.write_text(
-        'network = "small"\nsize = 64\noptimizers = ["adam"]\ntrials = 8\nseeds = 2\nbatch_size = 4\ndevice = "cpu"\n'
-        "tune_steps = 60\nsteps = 60\ntune_evaluations = 2\nevaluations = 2\naugment = false\nforeground_weight = 8\n"
-        'pruner = "median"\nworkers = 2\n[spaces.adam]\nlr = {values = [3e-3, 1e-6]}\n'
+        'optimizers = ["adam"]\ntrials = 8\nseeds = 2\nbatch_size = 4\ndevice = "cpu"\n'
+        "tune_steps = 400\nsteps = 400\ntune_evaluations = 2\nevaluations = 2\n"
+        'pruner = "median"\nworkers = 2\n[spaces.adam]\nlr = {values = [0.1, 1e-6]}\n'
+        f'[workload]\nname = "{VALLEY}"\ndigits = 1\n'
     )
-    done = place.run("study", "optimizers", "--preset", "smoke", "--study", file, "--data", "same", "--json")
+    done = place.run("study", "optimizers", "--preset", "smoke", "--study", file, "--data", "people", "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["trials"]["planned"] == 10
@@ -66,20 +67,8 @@ def test_hopeless_tune_trials_end_early_and_confirm_trials_never(place):
     records = pd.read_csv(place.folder / "reports" / found["study"] / "records.csv")
     pruned = records[records["status"] == "pruned"]
     assert set(zip(pruned["phase"], pruned["steps_done"], pruned["hyperparameters"], strict=True)) == {
-        ("tune", 30, '{"lr": 1e-06}')
+        ("tune", 200, '{"lr": 1e-06}')
     }
     (row,) = found["optimizers"]
-    assert (row["settings"]["lr"], row["ap_mean"] > 0.9) == (3e-3, True)
+    assert (row["settings"]["lr"], row["ap_mean"] > 0.9) == (0.1, True)
     assert "median pruner" in (place.folder / "reports" / found["study"] / "report.md").read_text()
-
-
-def one_picture(folder):
-    """A data set whose images are all the same, with one person."""
-    builder = CocoBuilder(folder)
-    coarse = np.random.default_rng(0).integers(0, 255, (8, 8, 3), np.uint8)
-    pixels = cv2.resize(coarse, (128, 128), interpolation=cv2.INTER_CUBIC)
-    for split, images in (("train", range(1, 5)), ("val", range(5, 7))):
-        for image_id in images:
-            builder.image(split, image_id, 128, 128, pixels=pixels)
-            builder.person(split, image_id, box=(24, 8, 80, 112))
-    builder.write()

@@ -17,8 +17,8 @@ def refuse(constant):
     raise AssertionError(f"{constant} is no JSON")
 
 
-def test_it_ends_well_and_prints_one_document(finished):
-    _, process = finished
+def test_it_ends_well_and_prints_one_document(finished_pose):
+    _, process = finished_pose
     assert process.returncode == 0, process.stderr
     found = json.loads(process.stdout, parse_constant=refuse)
     assert set(found) >= CONTRACT
@@ -49,16 +49,16 @@ def test_every_optimizer_has_its_row(document):
         assert "lr" in row["settings"]
 
 
-def test_progress_goes_to_stderr_a_line_a_trial(finished):
-    _, process = finished
+def test_progress_goes_to_stderr_a_line_a_trial(finished_pose):
+    _, process = finished_pose
     for number in range(1, PLANNED + 1):
         assert process.stderr.count(f"[{number}/{PLANNED}]") == 1
     assert "Traceback" not in process.stderr
     assert "Warning" not in process.stderr
 
 
-def test_the_report_has_its_files(finished, document):
-    place, _ = finished
+def test_the_report_has_its_files(finished_pose, document):
+    place, _ = finished_pose
     report = place.folder / document["report"]
     text = report.read_text()
     assert document["verdict"] in " ".join(text.replace("\n> ", " ").split())
@@ -79,8 +79,8 @@ def test_the_report_has_its_files(finished, document):
     assert json.loads((report.parent / "result.json").read_text()) == document
 
 
-def test_every_trial_is_a_row_with_its_run(finished, document):
-    place, _ = finished
+def test_every_trial_is_a_row_with_its_run(finished_pose, document):
+    place, _ = finished_pose
     records = pd.read_csv(place.folder / "reports" / document["study"] / "records.csv")
     assert len(records) == PLANNED
     assert records["trial_id"].is_unique
@@ -94,8 +94,8 @@ def test_every_trial_is_a_row_with_its_run(finished, document):
     assert set(curves["trial_id"]) == set(records["trial_id"])
 
 
-def test_confirm_runs_show_their_samples_and_the_study_its_report(finished, document):
-    place, _ = finished
+def test_confirm_runs_show_their_samples_and_the_study_its_report(finished_pose, document):
+    place, _ = finished_pose
     records = pd.read_csv(place.folder / "reports" / document["study"] / "records.csv")
     shown = {run for (run,) in place.query("SELECT run_uuid FROM tags WHERE key = 'mlflow.loggedImages'")}
     assert shown == set(records[records["phase"] == "confirm"]["run_id"])
@@ -112,8 +112,8 @@ def test_confirm_runs_show_their_samples_and_the_study_its_report(finished, docu
     assert all((place.folder / "people" / file).is_file() for file in people)
 
 
-def test_confirm_seeds_are_paired_and_run_the_chosen_settings(finished, document):
-    place, _ = finished
+def test_confirm_seeds_are_paired_and_run_the_chosen_settings(finished_pose, document):
+    place, _ = finished_pose
     records = pd.read_csv(place.folder / "reports" / document["study"] / "records.csv")
     confirm = records[records["phase"] == "confirm"]
     seeds = confirm.groupby("optimizer")["seed"].apply(sorted)
@@ -122,15 +122,15 @@ def test_confirm_seeds_are_paired_and_run_the_chosen_settings(finished, document
     assert all(row.hyperparameters == chosen[row.optimizer] for row in confirm.itertuples())
 
 
-def test_the_mean_ap_is_that_of_the_records(finished, document):
-    place, _ = finished
+def test_the_mean_ap_is_that_of_the_records(finished_pose, document):
+    place, _ = finished_pose
     records = pd.read_csv(place.folder / "reports" / document["study"] / "records.csv")
     means = records[records["phase"] == "confirm"].groupby("optimizer")["ap"].mean()
     assert all(math.isclose(row["ap_mean"], means[row["name"]], abs_tol=1e-12) for row in document["optimizers"])
 
 
-def test_where_the_time_went_is_told_once_and_adds_up(finished, document):
-    place, _ = finished
+def test_where_the_time_went_is_told_once_and_adds_up(finished_pose, document):
+    place, _ = finished_pose
     time = document["time"]
     records = pd.read_csv(place.folder / "reports" / document["study"] / "records.csv")
     assert math.isclose(time["train_s"], records["train_seconds"].sum())
@@ -146,14 +146,22 @@ def test_where_the_time_went_is_told_once_and_adds_up(finished, document):
     assert place.query("SELECT count(*) FROM tags WHERE key LIKE 'posebench.session.%'") == [(1,)]
 
 
-def test_state_stands_in_the_working_directory(finished):
-    place, _ = finished
-    assert set(place.files()) == {"mlartifacts", "mlflow.db", "optuna.db", "people", "reports", "tiny.toml"}
+def test_state_stands_in_the_working_directory(finished_pose):
+    place, _ = finished_pose
+    assert set(place.files()) == {
+        "long.toml",
+        "mlartifacts",
+        "mlflow.db",
+        "optuna.db",
+        "people",
+        "reports",
+        "tiny.toml",
+    }
     assert list((place.folder / "mlartifacts").rglob("report.md"))
 
 
-def test_the_same_command_again_runs_nothing_and_prints_the_same(finished, document):
-    place, _ = finished
+def test_the_same_command_again_runs_nothing_and_prints_the_same(finished_pose, document):
+    place, _ = finished_pose
     runs = place.query("SELECT run_uuid, end_time FROM runs ORDER BY run_uuid")
     again = place.run(*place.study, "--json")
     assert again.returncode == 0
@@ -177,8 +185,8 @@ def test_two_processes_that_end_a_study_together_leave_one_whole_report(place):
     assert "Not known" in (folder / "report.md").read_text(), "nobody could say whose time was whose"
 
 
-def test_a_finished_study_that_is_shown_again_stays_finished(finished, document):
-    place, _ = finished
+def test_a_finished_study_that_is_shown_again_stays_finished(finished_pose, document):
+    place, _ = finished_pose
     before = (place.folder / document["report"]).read_text()
     again = place.run(*place.study, "--json")
     assert again.returncode == 0, again.stderr

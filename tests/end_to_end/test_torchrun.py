@@ -22,7 +22,8 @@ def torchrun(place, *arguments):
         )
 
 
-def test_two_processes_speak_with_one_voice(place):
+def test_two_processes_speak_with_one_voice(pose_place):
+    place = pose_place
     process = torchrun(place, *TRAIN, "--steps", "3", "--batch-size", "2", "--num-workers", "1", "--json")
     code, err = process.wait(900), (place.folder / "err.txt").read_text()
     assert code == 0, err
@@ -33,9 +34,10 @@ def test_two_processes_speak_with_one_voice(place):
     assert [line["step"] for line in lines if "loss" in line] == [1, 2, 3]
 
 
-def test_torchrun_asked_to_end_leaves_a_run_that_one_process_goes_on_with(place):
+def test_torchrun_asked_to_end_leaves_a_run_that_one_process_goes_on_with(pose_place):
     """SIGTERM to torchrun goes on to the processes and to their loaders' workers."""
-    arguments = (*TRAIN, "--steps", "300", "--num-workers", "1")
+    place = pose_place
+    arguments = (*TRAIN, "--steps", "60", "--num-workers", "1")
     process = torchrun(place, *arguments, "--batch-size", "2")
     metrics = place.folder / "run" / "metrics.jsonl"
     deadline = time.monotonic() + 600
@@ -46,7 +48,7 @@ def test_torchrun_asked_to_end_leaves_a_run_that_one_process_goes_on_with(place)
     said = (place.folder / "err.txt").read_text()
     assert said.count("the same command goes on") == 1, said
     done = max(json.loads(line)["step"] for line in metrics.read_text().splitlines())
-    assert done < 300, "the run ended before it was interrupted"
+    assert done < 60, "the run ended before it was interrupted"
     assert (place.folder / "run" / "resume.pt").is_file()
 
     shorter = place.run(*arguments, "--batch-size", "2", "--resume")
@@ -54,4 +56,4 @@ def test_torchrun_asked_to_end_leaves_a_run_that_one_process_goes_on_with(place)
     assert "batch_size: 4 -> 2" in shorter.stderr
     resumed = place.run(*arguments, "--batch-size", "4", "--resume", "--json", "--ap-every", "1000")
     assert resumed.returncode == 0, resumed.stderr
-    assert json.loads(resumed.stdout)["steps"] == 300
+    assert json.loads(resumed.stdout)["steps"] == 60

@@ -7,7 +7,8 @@ import time
 TRAIN = "train --data people --network small --size 64 --steps 200 --batch-size 2 --lr 1e-3 --device cpu --out run"
 
 
-def test_a_training_stopped_by_ctrl_c_goes_on(place):
+def test_a_training_stopped_by_ctrl_c_goes_on(pose_place):
+    place = pose_place
     process = place.start(*TRAIN.split(), "--log-every", "1")
     metrics = place.folder / "run" / "metrics.jsonl"
     deadline = time.monotonic() + 600

@@ -1,46 +1,53 @@
 """`study list` and `study status` beside a study that runs, from another process."""
 
 import json
+import os
 import signal
-import subprocess
+from contextlib import contextmanager
+from pathlib import Path
 
 from bench.ledger_view import RUNNING
-from tests.support.running_study import DEADLINE_S, LONG, ended, entries, wait_for
+from tests.support.commands import COMMANDS
+from tests.support.running_study import DEADLINE_S, ended, entries, wait_for
 
 
-def start_watcher(place):
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in background
-    try:
-        return subprocess.Popen(
-            place.command("study", "status", "--watch"),
-            cwd=place.folder,
-            env=place.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
+@contextmanager
+def watcher(place):
+    """`study status --watch` as a process of its own, and the file that holds what it says."""
+    with (
+        (place.folder / "watched.txt").open("w+") as shown,
+        (place.folder / "errors.txt").open("w+") as errors,
+        Path(os.devnull).open() as nothing,
+    ):
+        process = COMMANDS.start(
+            ("study", "status", "--watch"),
+            folder=place.folder,
+            environment=place.environment,
+            stdin=nothing,
+            stdout=shown,
+            stderr=errors,
         )
-    finally:
-        signal.signal(signal.SIGINT, before)
+        with ended(process):
+            yield process, Path(shown.name), Path(errors.name)
 
 
 def test_watchers_leave_quietly_by_ctrl_c_and_when_the_study_stops(place):
-    with ended(place.start(*place.study, *LONG)) as study:
+    with ended(place.start(*place.long_study)) as study:
         wait_for(lambda: entries(place, RUNNING), study, place)
-        with ended(start_watcher(place)) as hasty, ended(start_watcher(place)) as patient:
-            first = [watcher.stdout.readline() for watcher in (hasty, patient)]
-            assert all(line.startswith(f"{place.name}: running, 0 of 6 trials done, 1 running") for line in first)
-            hasty.send_signal(signal.SIGINT)
-            assert hasty.communicate(timeout=DEADLINE_S) == ("", "")
-            assert hasty.returncode == 130
-            assert study.poll() is None
-            study.send_signal(signal.SIGINT)
-            shown, errors = patient.communicate(timeout=DEADLINE_S)
-            assert (patient.returncode, errors) == (0, "")
+        for leaves_first in (True, False):
+            with watcher(place) as (process, shown, errors):
+                wait_for(shown.read_text, process, place)
+                first = shown.read_text().splitlines()[0]
+                assert first.startswith(f"{place.name}: running, 0 of 6 trials done, 1 running")
+                (process if leaves_first else study).send_signal(signal.SIGINT)
+                assert process.wait(DEADLINE_S) == (130 if leaves_first else 0)
+                assert errors.read_text() == ""
+                if leaves_first:
+                    assert study.poll() is None
         assert study.wait(DEADLINE_S) == 130
-    lines = [first[1].rstrip(), *shown.splitlines()]
+    lines = shown.read_text().splitlines()
     assert len(lines) == len(set(lines)) >= 2, "a line for each change"
-    assert "\x1b" not in shown
+    assert "\x1b" not in shown.read_text()
     assert "unfinished, nobody works on it, 0 of 6 trials done" in lines[-1]
 
 
@@ -68,4 +75,4 @@ def test_options_that_contradict_and_names_that_are_not_there_are_wrong_usage(pl
     assert "there is no study 'nonsense'" in unknown.stderr
     empty = place.run("study", "list", "--json")
     assert (empty.returncode, json.loads(empty.stdout)) == (0, {"studies": []})
-    assert place.files() == ["people", "tiny.toml"]
+    assert place.files() == ["long.toml", "mlflow.db", "people", "tiny.toml"]

@@ -1,4 +1,4 @@
-"""Moments at which a process kills itself with SIGKILL, chosen by a test and told to `killed_process.py` as JSON."""
+"""Moments at which a process kills itself with SIGKILL, chosen by a test and told to `forking_process.py` as JSON."""
 
 import functools
 import importlib
@@ -13,10 +13,10 @@ from typing import Any, Literal
 
 When = Literal["before", "after", "torn"]
 OPENED = "file opened"
-FLAG, OUTPUT = "not killed yet", "output of the killed"
-"""Files in the working directory: who reaches the moment removes the first and dies; the second has what was said."""
+FLAG = "not killed yet"
+"""File in the working directory: who reaches the moment removes it and dies."""
 MOMENT_VARIABLE = "KILLED_MOMENT"
-"""Tells a worker that the command spawns what its moment is."""
+"""Tells a command, and the workers that it spawns, what the moment is."""
 
 
 @dataclass(frozen=True)

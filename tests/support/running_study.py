@@ -7,10 +7,9 @@ import signal
 import time
 
 from bench.ledger_view import RUNNING, look
+from tests.support.commands import COMMANDS
 
 DEADLINE_S = 600
-LONG = ("--steps", "3000", "--tune-steps", "3000")
-"""Trials that do not end while a test looks at them."""
 
 
 def output(place):
@@ -34,7 +33,7 @@ def wait_for(state, process, place):
     while not state():
         assert process.poll() is None, output(place)
         assert time.monotonic() < deadline, output(place)
-        time.sleep(0.1)
+        time.sleep(0.02)
 
 
 def holding(place, workers):
@@ -60,21 +59,30 @@ class OnTerminal:
     """The command on a terminal of its own, 80 x 30; what it shows is kept in output.txt."""
 
     def __init__(self, place, *arguments):
-        command = place.command(*arguments)
-        self.kept, self.code = place.folder / "output.txt", None
-        self.pid, self.terminal = pty.fork()
-        if self.pid == 0:
-            os.chdir(place.folder)
-            os.execve(command[0], command, place.environment | {"TERM": "xterm", "COLUMNS": "80", "LINES": "30"})
+        self.kept = place.folder / "output.txt"
+        self.terminal, own = pty.openpty()
+        self.process = COMMANDS.start(
+            arguments,
+            folder=place.folder,
+            environment=place.environment | {"TERM": "xterm", "COLUMNS": "80", "LINES": "30"},
+            stdin=own,
+            stdout=own,
+            stderr=own,
+        )
+        os.close(own)
         os.set_blocking(self.terminal, False)
+
+    @property
+    def pid(self):
+        return self.process.pid
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
         if self.poll() is None:
-            os.killpg(self.pid, signal.SIGKILL)
-            os.waitpid(self.pid, 0)
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
         os.close(self.terminal)
 
     def type(self, keys):
@@ -82,17 +90,15 @@ class OnTerminal:
 
     def poll(self):
         """Read along, else the process would wait for its terminal; the exit code, once there is one."""
-        if self.code is None:
-            ended, state = os.waitpid(self.pid, os.WNOHANG)
-            self.code = os.waitstatus_to_exitcode(state) if ended else None
+        code = self.process.poll()
         with contextlib.suppress(OSError), self.kept.open("ab") as kept:  # nothing more now, or ever
             while data := os.read(self.terminal, 65536):
                 kept.write(data)
-        return self.code
+        return code
 
     def wait(self):
         deadline = time.monotonic() + DEADLINE_S
         while self.poll() is None:
             assert time.monotonic() < deadline, self.kept.read_text()
-            time.sleep(0.1)
-        return self.code
+            time.sleep(0.02)
+        return self.process.returncode

@@ -40,7 +40,8 @@ PICK_COLUMNS = (
     "images/s fresh [95 %]",
 )
 NO_COMPARISON = (
-    "Whether one optimizer is better than another it cannot say: see `posebench study optimizers`. Claims cover this "
+    "It cannot say that one optimizer is better than another; `posebench study optimizers` compares tuned "
+    "configurations on equal terms. Claims cover this "
     "network, data, machine and budget only."
 )
 

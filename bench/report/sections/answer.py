@@ -71,16 +71,17 @@ def ranking(result: StudyResult) -> list[str]:
         "## Result",
         markdown_table(COLUMNS, optimizer_rows(result)),
         prose(
-            f"{order} *AP*: COCO keypoint AP of the last checkpoint on the report split, mean over n seeds with its "
-            f"95 % interval; *best AP*: of each seed's best checkpoint. {target_text}*Diverged* and *failed* count all "
-            f"trials, tuning included; a confirm trial that did counts as AP 0 in a mean. Unrounded: "
-            f"{linked(SUMMARY)}, each seed: {linked(SEEDS)}."
+            f"{order} Each row is one configuration: what one tuning chose for the optimizer. *AP*: COCO keypoint AP "
+            "of the last checkpoint on the report split, mean over n seeds with its 95 % interval; *best AP*: of each "
+            f"seed's best checkpoint. {target_text}*Diverged* and *failed* count all trials, tuning included; a "
+            f"confirm trial that did counts as AP 0 in a mean. Unrounded: {linked(SUMMARY)}, each seed: "
+            f"{linked(SEEDS)}."
         ),
     ]
 
 
 def pairs(result: StudyResult) -> list[str]:
-    """Every pair of optimizers: what the verdict's claims rest on."""
+    """Every pair of configurations: what the verdict's claims rest on."""
     comparisons = result.analysis.comparisons
     usable = comparisons[comparisons["n"] >= 2]
     if usable.empty or not result.analysis.comparable:
@@ -91,9 +92,10 @@ def pairs(result: StudyResult) -> list[str]:
         "## Every pair",
         markdown_table(PAIR_COLUMNS, pair_rows(result)),
         prose(
-            "*Difference*: mean over the seeds that both have, with its 95 % interval (of this pair alone). *p*: "
-            f"paired t test, adjusted by Holm over all {counted(len(comparisons), 'pair')}; *better* where it is at "
-            "most 0.05. *Wilcoxon p*: signed ranks, adjusted alike; with these seeds and pairs it cannot go below "
+            "*Difference*: of the two optimizers' configurations, mean over the seeds that both have, with its 95 % "
+            "interval (of this pair alone; the luck of the tuning is not in it). *p*: paired t test, adjusted by "
+            f"Holm over all {counted(len(comparisons), 'pair')}; *better* where it is "
+            "at most 0.05. *Wilcoxon p*: signed ranks, adjusted alike; with these seeds and pairs it cannot go below "
             f"{reach}. *Wins*: share of seeds in which the first was better, ties half: the probability of "
             f"improvement. Unrounded: {linked(COMPARISONS)}."
         ),
@@ -101,18 +103,19 @@ def pairs(result: StudyResult) -> list[str]:
 
 
 def controls(result: StudyResult) -> list[str]:
-    """AdaBound and its like against the SGD that they become; nothing where the study has no such control."""
+    """AdaBound and its like against the untuned SGD that they become; nothing where the study has no such control."""
     found = result.analysis.controls
     if found.empty:
         return []
     return [
-        "## Against their own limits",
+        "## Against their own untuned limits",
         markdown_table(CONTROL_COLUMNS, control_rows(result)),
         *(prose(sentence) for sentence in found["sentence"]),
         prose(
             "In the end AdaBound is SGD with momentum beta1 at the rate final_lr x (1 - beta1): that SGD ran on the "
-            "same seeds with the same schedule. It is tuned as AdaBound's limit, not for itself, and stands outside "
-            "the ranking, the pairs and Holm's family: its p is not corrected."
+            "same seeds with the same schedule. It is untuned: its rate follows from the final_lr that was chosen for "
+            "AdaBound, and a tuned SGD may do better. It stands outside the ranking, the pairs and Holm's family: its "
+            "p is not corrected."
         ),
     ]
 

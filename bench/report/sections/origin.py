@@ -28,6 +28,7 @@ from bench.report.tables import (
     source_rows,
 )
 from bench.spec import CONFIRM, TUNE
+from bench.workloads.of_study import trained_text
 
 
 def samples(found: LeaderSamples, name: str) -> list[str]:
@@ -60,7 +61,7 @@ def what_was_run(result: StudyResult) -> list[str]:
             f"{counted(len(spec.optimizers), 'optimizer')}, each with "
             f"{counted(spec.trials, 'quasi-random tune point')} of {spec.length_text(TUNE)}, chosen by AP on the "
             f"select split, and {counted(spec.seeds, 'fresh confirm seed')} of {spec.length_text(CONFIRM)}, the same "
-            f"seeds for all, reported on the report split. Network {spec.network} at {spec.size} px, batch "
+            f"seeds for all, reported on the report split. Network {trained_text(spec)}, batch "
             f"{spec.batch_size}, data `{spec.data.name}` (annotations {spec.data_digest}), on {spec.device} in "
             f"{spec.precision}. Schedule {spec.schedule}, weight decay {spec.weight_decay:g}, foreground weight "
             f"{spec.foreground_weight:g}, {'augmented' if spec.augment else 'not augmented'}, no gradient clipping: "

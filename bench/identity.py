@@ -1,0 +1,101 @@
+"""What identifies a study or a trial: its settings, but for those that came after the first version and are not used.
+
+So that a new setting changes no id, and no study begun before: at its default it is as if it did not exist.
+"""
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
+
+ID_CHARACTERS = 16
+
+FIRST: Mapping[str, Collection[str]] = {
+    "TrialSpec": (
+        "phase", "index", "optimizer", "built_by", "control_of", "hyperparameters", "at_border", "weight_decay",
+        "data_digest", "slot", "train",
+    ),
+    "TrainSettings": (
+        "data", "train_split", "val_split", "labelled_only", "hold_out_select", "skip_bad", "network", "size",
+        "backbone_weights", "frozen_backbone_epochs", "steps", "epochs", "seconds", "schedule", "warmup",
+        "foreground_weight", "targets", "precision", "augment", "loader", "seed", "device", "log_every", "val_every",
+        "ap_every", "evaluations", "checkpoint_every", "time_limit",
+    ),
+    "AugmentSettings": (
+        "enabled", "flip", "scale_min", "scale_max", "rotation", "shift", "brightness", "contrast",
+    ),
+    "LoaderSettings": (
+        "batch_size", "num_workers", "pin_memory", "prefetch_factor", "persistent_workers", "start_method",
+    ),
+    "GroupSettings": (
+        "later_stage_lr", "bias_lr", "bias_weight_decay", "norm_weight_decay", "depthwise_weight_decay",
+    ),
+    "PlateauSettings": ("patience", "cooldown", "threshold"),
+    "StudySpec": (
+        "kind", "name", "preset", "data", "data_digest", "skip_bad", "network", "size", "optimizers", "spaces",
+        "trials", "seeds", "tune_steps", "steps", "tune_seconds", "seconds", "evaluations", "pruner",
+        "tune_evaluations", "controls", "batch_size", "num_workers", "pin_memory", "schedule", "weight_decay",
+        "foreground_weight", "precision", "augment", "device", "trial_time_limit", "plan_seed",
+    ),
+    "JointSpec": (
+        "kind", "name", "preset", "data", "data_digest", "skip_bad", "network", "size", "device", "objective",
+        "sampler", "optimizers", "spaces", "num_workers", "pin_memory", "batch_size", "fixed", "trials",
+        "startup_trials", "images", "seconds", "seeds", "schedule", "weight_decay", "foreground_weight", "precision",
+        "augment", "trial_time_limit", "seed",
+    ),
+    "LoaderSpec": (
+        "kind", "name", "preset", "data", "data_digest", "dataset", "step", "collate", "step_ms", "network", "size",
+        "split", "targets", "device", "num_workers", "batch_size", "pin_memory", "prefetch_factor",
+        "persistent_workers", "start_method", "cv2_threads", "min_repeats", "repeats", "interval", "epochs", "seconds",
+        "hashed_batches", "largest_batch", "largest_batch_limit", "stall_s", "seed",
+    ),
+    "LoaderConfiguration": (
+        "batch_size", "num_workers", "pin_memory", "prefetch_factor", "persistent_workers", "start_method",
+        "cv2_threads",
+    ),
+}  # fmt: skip
+"""The settings of each model that ids and identities were first made of. A setting that is added later does not belong
+here; of a model that is not here (a workload's own), all settings count."""
+
+
+BEFORE_JOINT = (
+    "weights", "accumulate", "milestones", "gamma", "plateau", "loss_reduction", "groups", "ema_decay",
+)  # fmt: skip
+"""Settings of a training run that came after the first optimizers studies, and before the first joint ones."""
+COUNTED_BEFORE = ((), BEFORE_JOINT, (*BEFORE_JOINT, "val_images"))
+"""Later settings of a training run that counted in ids all the same, in one version or another."""
+
+
+def identifying(model: BaseModel, *, exclude: Collection[str] = (), counted: Collection[str] = ()) -> dict[str, Any]:
+    """The settings of a model that tell it from others, as plain data; of the models that it holds alike.
+
+    ``counted``: later settings of the model that count at their defaults, too.
+    """
+    values = {name: getattr(model, name) for name in type(model).model_fields if name not in exclude}
+    return {
+        name: identifying(value) if isinstance(value, BaseModel) else to_jsonable_python(value)
+        for name, value in values.items()
+        if name in counted or not _unused(type(model), name, value)
+    }
+
+
+def without_unused(model: type[BaseModel], document: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored document of a model without the later settings that stand at their defaults."""
+    return {name: value for name, value in document.items() if not _unused(model, name, value)}
+
+
+def _unused(model: type[BaseModel], name: str, value: Any) -> bool:
+    """Whether a setting came later, and stands at its default."""
+    field, first = model.model_fields.get(name), FIRST.get(model.__name__)
+    if field is None or first is None or name in first or field.is_required():
+        return False
+    default = field.get_default(call_default_factory=True)
+    return bool(value in (default, to_jsonable_python(default)))
+
+
+def digest(content: Mapping[str, Any]) -> str:
+    """An id from plain data."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:ID_CHARACTERS]

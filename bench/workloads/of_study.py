@@ -1,0 +1,99 @@
+"""The workload of a study: which one its settings name, and what they say of it.
+
+`pose` has its settings at the top level of a study, where the studies of all versions have them; any other has its own
+in the table `[workload]`.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ValidationError
+
+from bench.setting_layers import DEFAULT, FileOrigin, PlacedError, Setting, about, refused
+from bench.validation import first_fault
+from bench.workloads import POSE, workload
+from bench.workloads.protocol import Workload
+from posemodel.config import Settings
+from posemodel.errors import SettingsError
+
+TABLE = "workload"
+NAME = "name"
+"""In the table: the workload's name."""
+ONLY_POSE = ("network", "size", "skip_bad", "foreground_weight", "augment", "synthetic_images")
+"""Settings at a study's top level that mean something to `pose` alone."""
+
+
+class TrainsWorkload(Protocol):
+    """A study of a kind that trains."""
+
+    @property
+    def workload(self) -> Mapping[str, Any]:
+        """Name and settings of its workload; empty: `pose`."""
+
+
+def name_of(table: Mapping[str, Any]) -> str:
+    """The workload that a table `[workload]` names."""
+    return str(table.get(NAME, POSE))
+
+
+def workload_of(study: TrainsWorkload) -> Workload:
+    """What the trials of a study train."""
+    return workload(name_of(study.workload))
+
+
+def own_settings(study: TrainsWorkload) -> Settings:
+    """The workload's own settings in a study."""
+    its = workload_of(study)
+    if study.workload:
+        return its.settings(**{name: value for name, value in study.workload.items() if name != NAME})
+    return its.settings(**{name: getattr(study, name) for name in its.settings.model_fields})
+
+
+def trained_text(study: Any) -> str:
+    """What a study trains, in words: `small at 128 px`."""
+    return f"{study.network} at {study.size} px" if study.size is not None else str(study.network)
+
+
+def as_study_file(study: BaseModel) -> dict[str, Any]:
+    """The settings of a study as a study file has them: nothing left to a preset or a default."""
+    outside = {"name", "preset", "data", "data_digest"}
+    outside |= {*ONLY_POSE} if getattr(study, TABLE, None) else {TABLE}
+    return study.model_dump(mode="json", exclude=outside, exclude_none=True)
+
+
+def settle_workload(settings: Mapping[str, Setting]) -> tuple[Workload, Settings, dict[str, Setting]]:
+    """The workload of layered settings, its own settings, and the settings without what means nothing to it.
+
+    SettingsError names file, line and field of what is wrong in the table, and a setting that only `pose` has.
+    """
+    table = settings[TABLE]
+    with about(settings, (TABLE, NAME)):
+        its = workload(name_of(table.value))
+    typed = {name: value for name, value in table.value.items() if name != NAME}
+    if its.name == POSE:
+        if typed:
+            raise _misplaced(settings, next(iter(typed)))
+        found = dict(settings) | {TABLE: Setting({}, table.origin)}
+        given = {name: settings[name].value for name in its.settings.model_fields}
+        return its, its.settings(**given), found
+    for name in ONLY_POSE:
+        if name in settings and not settings[name].origin.startswith((DEFAULT, "preset")):
+            with about(settings, name):
+                raise SettingsError(f"{name}: is a setting of the workload `{POSE}`; this study trains {its.name}.")
+    try:
+        own = its.settings(**typed)
+    except ValidationError as error:
+        fault = first_fault(error, typed)
+        raise refused(type(fault)((TABLE, *fault.path), fault.message, fault.got), table.origin) from error
+    whole = {NAME: its.name, **own.model_dump(mode="json")}
+    nothing = {"network": its.name, "size": None, "skip_bad": False, "foreground_weight": 1.0, "augment": False}
+    unused = {name: Setting(value, f"{DEFAULT} (workload {its.name})") for name, value in nothing.items()}
+    return its, own, dict(settings) | {TABLE: Setting(whole, table.origin)} | unused
+
+
+def _misplaced(settings: Mapping[str, Setting], name: str) -> SettingsError:
+    origin = settings[TABLE].origin
+    message = f"{name}: the settings of `{POSE}` stand at the top level of a study file, not in a table."
+    return PlacedError(f"{origin.place(TABLE, name)}: {message}") if isinstance(origin, FileOrigin) else (
+        SettingsError(message)
+    )  # fmt: skip

@@ -1,0 +1,150 @@
+"""The workload `pose`: the PAF network of posemodel on a data set in COCO's layout."""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+
+from bench.setting_layers import Setting, about
+from bench.workloads.protocol import (
+    Assignment,
+    Budget,
+    Costs,
+    FoundData,
+    MakeData,
+    MakeOptimizer,
+    OnMetrics,
+    OnSkip,
+    ProbeData,
+    Score,
+    Trained,
+)
+from posemodel.config import MIN_SIZE, AugmentSettings, Settings, TrainSettings
+
+if TYPE_CHECKING:
+    from bench.measure.loader.pose_workload import PoseWorkload
+
+SCORES = ("ap", "ap50", "ap75", "ap_medium", "ap_large", "ar", "ar50", "ar75", "ar_medium", "ar_large")
+"""COCO's ten figures, as `posemodel.evaluation.Scores` names them."""
+
+
+class PoseSettings(Settings):
+    """What a study says of the network and its training, equal for all of its trials.
+
+    Study files give these at their top level, where studies of older versions have them.
+    """
+
+    network: str
+    """The network that is trained, by its name."""
+    size: int = Field(ge=MIN_SIZE)
+    """Side of the network's input in pixels."""
+    skip_bad: bool = False
+    """Leave bad images and annotations out, and count them, instead of refusing the data set."""
+    foreground_weight: float = Field(default=1.0, ge=1)
+    """Weight in the loss of cells where a map is fully on, relative to background cells."""
+    augment: bool = True
+    """Vary the training images."""
+
+
+class Pose:
+    """Trains a pose network; scored by COCO AP."""
+
+    name = "pose"
+    settings = PoseSettings
+    run = TrainSettings
+    score = Score("ap", "maximize", low=0.0, high=1.0, chance=0.0, failure=0.0)
+    final_metrics: ClassVar[frozenset[str]] = frozenset({*SCORES, "ap_best", "ap_best_step"})
+    budget_unit = "step"
+
+    def check(self, own: PoseSettings, settings: Mapping[str, Setting]) -> None:
+        """SettingsError where the network does not take this input size."""
+        from posemodel.network import input_geometry
+
+        with about(settings, "network", "size"):
+            input_geometry(own.network, own.size)
+
+    def find_data(
+        self, settings: Mapping[str, Setting], make_data: MakeData | None, on_skip: OnSkip | None
+    ) -> FoundData:
+        """The COCO folder that `data` names, or the synthetic one of `synthetic_images`, made where it is not whole."""
+        from bench.workloads.pose_data import find_data
+
+        return find_data(settings, make_data, on_skip)
+
+    def plan(self, own: PoseSettings, assignment: Assignment) -> TrainSettings:
+        """One run; every trial of a study trains on the same images, `select` held out of them."""
+        return TrainSettings(
+            data=assignment.data,
+            val_split=assignment.split,
+            hold_out_select=True,
+            skip_bad=own.skip_bad,
+            network=own.network,
+            size=own.size,
+            **_length(assignment.budget),
+            schedule=assignment.schedule,
+            foreground_weight=own.foreground_weight,
+            precision=assignment.precision,
+            augment=AugmentSettings(enabled=own.augment),
+            loader=assignment.loader,
+            seed=assignment.seed,
+            device=assignment.device,
+            time_limit=assignment.time_limit,
+        )
+
+    def train(
+        self,
+        run: TrainSettings,
+        make_optimizer: MakeOptimizer,
+        *,
+        on_metrics: OnMetrics | None = None,
+        should_prune: Callable[[float], bool] | None = None,
+        should_stop: Callable[[], bool] | None = None,
+        folder: Path | None = None,
+    ) -> Trained:
+        """Train with `posemodel.training`; ``folder`` holds `resume.pt`."""
+        from bench.workloads.pose_training import train_pose
+
+        return train_pose(
+            run,
+            make_optimizer,
+            on_metrics=on_metrics,
+            should_prune=should_prune,
+            should_stop=should_stop,
+            folder=folder,
+        )
+
+    def loading(self, run: TrainSettings) -> "PoseWorkload":
+        """The run's samples and step."""
+        from bench.measure.loader.pose_workload import PoseWorkload
+        from posemodel.device import choose_device
+
+        device = choose_device(run.device).type
+        return PoseWorkload(run.data, run.network, run.size, device=device, skip_bad=run.skip_bad)
+
+    def probe_data(
+        self, own: PoseSettings, data: Path, awaited_images: int | None, batch_size: int
+    ) -> AbstractContextManager[ProbeData]:
+        """The study's people, or a few synthetic ones of a temporary folder."""
+        from bench.workloads.pose_data import probe_data
+
+        return probe_data(own, data, awaited_images, batch_size)
+
+    def costs(self, runs: Mapping[str, TrainSettings], factories: Mapping[str, MakeOptimizer]) -> Costs:
+        """The real loop for some seconds, each optimizer's step, and an evaluation of some images."""
+        from bench.workloads.pose_costs import measure_costs
+
+        return measure_costs(runs, factories)
+
+
+POSE = Pose()
+
+
+def _length(budget: Budget) -> dict[str, Any]:
+    """A budget as the training loop has it."""
+    if budget.steps is None:
+        return {"seconds": budget.seconds, "evaluations": budget.evaluations}
+    every = -(-budget.steps // budget.evaluations)
+    found: dict[str, Any] = {"steps": budget.steps, "val_every": every, "ap_every": every}
+    return found | ({} if budget.window is None else {"log_every": budget.window})

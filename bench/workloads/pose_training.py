@@ -1,0 +1,62 @@
+"""Training a pose network for a trial: posemodel's loop, with what a trial asks of the trained network afterwards."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from bench.workloads.protocol import MakeOptimizer, OnMetrics, Samples, Split, Trained
+from posemodel.config import TrainSettings
+from posemodel.data.coco import PackedSplit, open_split
+from posemodel.device import choose_device
+from posemodel.network import PoseNetwork, input_geometry
+from posemodel.prediction import validate, validation_loader
+from posemodel.samples import as_jpeg, draw_samples, predict_samples
+from posemodel.training import train
+
+
+def train_pose(
+    run: TrainSettings,
+    make_optimizer: MakeOptimizer,
+    *,
+    on_metrics: OnMetrics | None,
+    should_prune: Callable[[float], bool] | None,
+    should_stop: Callable[[], bool] | None,
+    folder: Path | None,
+) -> Trained:
+    """See `Workload.train`."""
+    opened: list[PackedSplit] = []
+    result = train(
+        run,
+        make_optimizer,
+        out=folder,
+        resume=folder is not None and folder.is_dir(),
+        on_metrics=on_metrics,
+        on_open=lambda _trained_on, scored_on: opened.append(scored_on),
+        should_stop=should_stop,
+        should_prune=should_prune,
+    )
+    return Trained(
+        result.status,
+        result.step,
+        result.metrics,
+        score_on=lambda split: _ap(run, result.network, split),
+        samples=lambda: _samples(run, result.network, opened[0]),
+    )
+
+
+def _ap(run: TrainSettings, network: PoseNetwork, name: Split) -> float:
+    split = open_split(run.data, name, hold_out_select=True, skip_bad=run.skip_bad)
+    geometry = input_geometry(run.network, run.size)
+    loader = validation_loader(split, geometry, run.loader)
+    found = validate(network, loader, split, geometry, choose_device(run.device), with_scores=True)
+    assert found.scores is not None
+    return found.scores.ap
+
+
+def _samples(run: TrainSettings, network: PoseNetwork, split: PackedSplit) -> Samples:
+    """The people that the trained network finds in the sample images of the split that it was scored on."""
+    geometry = input_geometry(run.network, run.size)
+    document = predict_samples(
+        network, split, run.data, geometry, choose_device(run.device), batch_size=run.loader.batch_size
+    )
+    sheet = draw_samples(document, run.data)
+    return Samples(document, None if sheet is None else as_jpeg(sheet))

@@ -1,0 +1,136 @@
+"""`posebench` as processes of their own that start in milliseconds: forked from one that has its libraries loaded.
+
+A command is a real process, with its own working directory, environment, streams, signals and exit; only the imports,
+seconds of each, are shared. What a start itself must show (that a verb imports what it needs, and how long that takes)
+is tested with the installed command, once for each verb.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+PROGRAM = Path(__file__).with_name("forking_process.py")
+ROOT = Path(__file__).resolve().parents[2]
+POLL_S = 0.01
+
+
+class ForkedProcess:
+    """A running command, with what tests use of `subprocess.Popen`."""
+
+    def __init__(self, commands: "Commands", pid: int) -> None:
+        """Of a command that has just been started."""
+        self._commands, self.pid = commands, pid
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """The exit code, once there is one; of a process that a signal has ended, minus the signal's number."""
+        if self.returncode is None:
+            self.returncode = self._commands.ask({"poll": self.pid})["code"]
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit code; TimeoutExpired where there is none after so many seconds."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while self.poll() is None:
+            if deadline is not None and time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired("posebench", timeout or 0.0)
+            time.sleep(POLL_S)
+        assert self.returncode is not None
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, if it still runs."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """End it."""
+        self.send_signal(signal.SIGKILL)
+
+
+class Commands:
+    """The process that commands are forked from; started at the first one."""
+
+    def __init__(self) -> None:
+        """Nothing is started yet."""
+        self._process: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
+
+    def start(
+        self,
+        arguments: Iterable[Any],
+        *,
+        folder: Path,
+        environment: Mapping[str, str],
+        stdin: IO[Any] | int,
+        stdout: IO[Any] | int,
+        stderr: IO[Any] | int,
+        new_session: bool = True,
+    ) -> ForkedProcess:
+        """Start `posebench ARGUMENTS` in a folder."""
+        descriptors = [each if isinstance(each, int) else each.fileno() for each in (stdin, stdout, stderr)]
+        request = {
+            "arguments": [str(each) for each in arguments],
+            "folder": str(folder),
+            "environment": dict(environment),
+            "new_session": new_session,
+        }
+        return ForkedProcess(self, self.ask(request, descriptors)["pid"])
+
+    def run(
+        self, arguments: Iterable[Any], *, folder: Path, environment: Mapping[str, str], timeout: float
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run `posebench ARGUMENTS` in a folder to its end; what it prints goes through files, so that none blocks."""
+        with (
+            tempfile.TemporaryFile("w+", encoding="utf-8") as out,
+            tempfile.TemporaryFile("w+", encoding="utf-8") as err,
+            Path(os.devnull).open() as nothing,
+        ):
+            process = self.start(
+                arguments, folder=folder, environment=environment, stdin=nothing, stdout=out, stderr=err
+            )
+            try:
+                code = process.wait(timeout)
+            finally:
+                process.kill()
+            out.seek(0)
+            err.seek(0)
+            return subprocess.CompletedProcess(["posebench", *map(str, arguments)], code, out.read(), err.read())
+
+    def ask(self, request: Mapping[str, Any], descriptors: Iterable[int] = ()) -> dict[str, Any]:
+        """Send a request and return its answer."""
+        if self._socket is None:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            # As places have it: see `tests.support.place`.
+            environment = {k: v for k, v in os.environ.items() if not k.startswith(("POSEBENCH_", "MLFLOW_"))}
+            self._process = subprocess.Popen(
+                [sys.executable, str(PROGRAM)],
+                stdin=theirs.fileno(),
+                env=environment | {"OMP_NUM_THREADS": "1"},
+                cwd=ROOT,
+            )
+            theirs.close()
+            self._socket = ours
+        socket.send_fds(self._socket, [json.dumps(request).encode()], list(descriptors))
+        answer = self._socket.recv(1 << 16)
+        assert answer, "the process that commands are forked from has ended"
+        found: dict[str, Any] = json.loads(answer)
+        return found
+
+    def close(self) -> None:
+        """End the process that commands are forked from."""
+        if self._socket is not None and self._process is not None:
+            self._socket.close()
+            self._process.wait()
+
+
+COMMANDS = Commands()
+"""Of this process; `tests/conftest.py` closes it when the tests end."""
