@@ -4,13 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: study test lint clean
+.PHONY: study test proofs lint clean
 
 study: $(READY)  ## run a study; pass arguments with ARGS="--preset smoke"
 	$(BIN)/posebench study optimizers $(ARGS)
 
 test: $(READY)  ## run the whole test suite, a process for each core; pass arguments with ARGS="-k loader"
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(ARGS)
+
+proofs: $(READY)  ## run the long proofs; ARGS="--shard simulations" for one of its shards
+	$(BIN)/python -m pytest --proofs --numprocesses auto --dist loadfile $(ARGS)
 
 lint: $(READY)  ## what CI checks besides the tests
 	$(BIN)/ruff check .

@@ -16,6 +16,7 @@ if str(REPOSITORY) not in sys.path:  # `tests.support` is importable whichever w
     sys.path.insert(0, str(REPOSITORY))
 
 from tests.support.coco_builder import CocoBuilder  # noqa: E402
+from tests.support.commands import COMMANDS  # noqa: E402
 
 # A shared machine misses any deadline now and then; examples are found anew each time, and no folder is left behind.
 hypothesis.settings.register_profile("here", deadline=None, database=None)
@@ -36,9 +37,19 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # tests run in a shell's 
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Register `--proofs` and `--shard`, and what they collect."""
+    pluginmanager.import_plugin("tests.proofs.collection")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files of whole studies first: begun last, one of them would keep one process busy while all others are idle."""
     items.sort(key=lambda item: _LATE if item.path.parent.name != "end_to_end" else LONGEST.get(item.path.stem, _SOON))
+
+
+def pytest_unconfigure() -> None:
+    """End the process that commands are forked from."""
+    COMMANDS.close()
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,10 @@
-"""Every optimizer against every other, paired by seed: which differences are more than noise?"""
+"""Every optimizer against every other, paired by seed: which differences are more than noise?
 
-from collections.abc import Iterable
+The rule of a claim is a function of arrays with a leading axis of studies: a report passes one study, a simulation
+thousands.
+"""
+
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import combinations
 
@@ -9,7 +13,7 @@ import pandas as pd
 from scipy import special
 
 from bench.analysis.intervals import DIFFERENCE_DECIMALS, Interval, mean_intervals
-from bench.analysis.p_values import holm, paired_t_p, signed_rank_p, smallest_signed_rank_p
+from bench.analysis.p_values import holm, paired_t_ps, signed_rank_p, smallest_signed_rank_p
 
 ALPHA = 0.05
 """A claim needs an adjusted p of at most this."""
@@ -71,17 +75,19 @@ def paired_comparisons(
         ``better``: ``a`` or ``b`` where the adjusted p of the t test is at most ``alpha``, else an empty text.
     """
     pairs = list(combinations(scores.columns, 2))
-    differences = [_paired_differences(scores, a, b) for a, b in pairs]
+    if not pairs:
+        return pd.DataFrame(columns=list(COLUMNS))
+    one_study = paired_differences(scores.to_numpy(dtype=float)[np.newaxis])
+    t_p, t_adjusted = paired_t_tests(one_study)
+    signs = claimed_signs(one_study, t_adjusted, alpha=alpha)
+    differences = [values[0] for values in one_study]
     intervals = _intervals(differences, level, resamples, seed)
-    t_p = np.array([paired_t_p(values) for values in differences])
-    t_adjusted = np.fmax(holm(t_p), holm(_cautious_t_p(differences)))
     wilcoxon_p = np.array([signed_rank_p(values) for values in differences])
     wilcoxon_adjusted = holm(wilcoxon_p)
     # Holm is monotone in every p: with all pairs at their least, each adjusted p is at its least.
     wilcoxon_smallest = holm([smallest_signed_rank_p(len(values)) for values in differences])
     rows = []
     for i, ((a, b), values, interval) in enumerate(zip(pairs, differences, intervals, strict=True)):
-        claimed = t_adjusted[i] <= alpha  # False for NaN
         rows.append(
             {
                 "a": a,
@@ -91,37 +97,81 @@ def paired_comparisons(
                 "low": _number(interval.low),
                 "high": _number(interval.high),
                 "sd_difference": spread(values),
-                "t_p": t_p[i],
-                "t_p_adjusted": t_adjusted[i],
+                "t_p": t_p[0, i],
+                "t_p_adjusted": t_adjusted[0, i],
                 "wilcoxon_p": wilcoxon_p[i],
                 "wilcoxon_p_adjusted": wilcoxon_adjusted[i],
                 "wilcoxon_smallest_adjusted_p": wilcoxon_smallest[i],
                 "probability_of_improvement": _share_of_wins(values),
-                "better": ("a" if values.mean() > 0 else "b") if claimed else "",
+                "better": {1: "a", -1: "b", 0: ""}[signs[0, i]],
             }
         )
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def usual_spread(samples: Iterable[np.ndarray]) -> float:
-    """Median standard deviation of the samples that have two values or more; 0 where none has."""
-    spreads = [spread(values) for values in samples if len(values) > 1]
-    return float(np.median(spreads)) if spreads else 0.0
+def paired_differences(scores: np.ndarray) -> list[np.ndarray]:
+    """Differences a - b of every pair of optimizers, on the seeds that both have.
+
+    Args:
+        scores: Array (studies, seeds, optimizers), of two optimizers or more. NaN: no record; a trial without one is
+            absent from all studies.
+
+    Returns:
+        An array (studies, shared seeds) for each pair, in the order of `itertools.combinations` over the optimizers.
+
+    Raises:
+        ValueError: A trial has a record in some of the studies only.
+    """
+    absent = np.isnan(scores)
+    if (absent != absent[:1]).any():
+        raise ValueError("studies that are compared at once need records of the same trials")
+    differences = []
+    for a, b in combinations(range(scores.shape[2]), 2):
+        shared = ~(absent[0, :, a] | absent[0, :, b])
+        values = scores[:, shared, a] - scores[:, shared, b]
+        differences.append(np.round(np.ascontiguousarray(values), DIFFERENCE_DECIMALS))
+    return differences
 
 
-def spread(values: np.ndarray) -> float:
-    """Standard deviation of a sample: exactly 0 where all values are equal, NaN below two values."""
-    if len(values) < 2:
-        return float("nan")
-    return float(values.std(ddof=1)) if np.ptp(values) else 0.0
+def paired_t_tests(differences: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """p of the paired t test, plain and adjusted by Holm and by `cautious_spread`; NaN where undefined.
+
+    Args:
+        differences: From `paired_differences`: an array (studies, seeds) for each pair.
+
+    Returns:
+        Two arrays (studies, pairs).
+    """
+    usual = usual_spread(differences)
+    plain = np.column_stack([paired_t_ps(values) for values in differences])
+    cautious = np.column_stack([paired_t_ps(values, least_sd=cautious_spread(values, usual)) for values in differences])
+    return plain, np.fmax(holm(plain), holm(cautious))
 
 
-def cautious_spread(values: np.ndarray, usual: float) -> float:
-    """What the values are taken to spread at least, where samples beside them usually spread ``usual``."""
-    if len(values) < MIN_TRUSTED_SPREAD_N:
+def claimed_signs(differences: Sequence[np.ndarray], adjusted: np.ndarray, *, alpha: float = ALPHA) -> np.ndarray:
+    """Claims (studies, pairs): 1 where a is better, -1 where b is, 0 where the adjusted p is above ``alpha`` or NaN."""
+    a_leads = np.column_stack([values.sum(axis=-1) > 0 for values in differences])
+    return np.where(adjusted <= alpha, np.where(a_leads, 1, -1), 0)
+
+
+def usual_spread(samples: Iterable[np.ndarray]) -> np.ndarray | float:
+    """Median standard deviation of the samples (..., n) that have two values or more; 0 where none has."""
+    spreads = [spread(values) for values in samples if values.shape[-1] > 1]
+    return np.median(spreads, axis=0) if spreads else 0.0
+
+
+def spread(values: np.ndarray) -> np.ndarray | float:
+    """Standard deviation of a sample (..., n): exactly 0 where all values are equal, NaN below two values."""
+    if values.shape[-1] < 2:
+        return np.full(values.shape[:-1], np.nan)[()]
+    return np.where(np.ptp(values, axis=-1) > 0, values.std(axis=-1, ddof=1), 0.0)[()]
+
+
+def cautious_spread(values: np.ndarray, usual: np.ndarray | float) -> np.ndarray | float:
+    """What a sample (..., n) is taken to spread at least, where samples beside it usually spread ``usual`` (...)."""
+    if values.shape[-1] < MIN_TRUSTED_SPREAD_N:
         return usual
-    own = spread(values)
-    return min(SMALL_SPREAD * usual, DOUBT * own)
+    return np.minimum(SMALL_SPREAD * usual, DOUBT * spread(values))
 
 
 def minimal_detectable_difference(
@@ -166,17 +216,6 @@ def _detectable_noncentrality(n: int, pairs: int, alpha: float, power: float) ->
         return float(special.ndtr(noncentrality - critical * estimated).mean()) - power
 
     return float(brentq(missing_power, 0, 10 * (critical + 10)))
-
-
-def _paired_differences(scores: pd.DataFrame, a: str, b: str) -> np.ndarray:
-    differences = scores[a].to_numpy(dtype=float) - scores[b].to_numpy(dtype=float)
-    return np.round(differences[~np.isnan(differences)], DIFFERENCE_DECIMALS)
-
-
-def _cautious_t_p(differences: list[np.ndarray]) -> np.ndarray:
-    """p of each pair by the rule of `cautious_spread`."""
-    usual = usual_spread(differences)
-    return np.array([paired_t_p(values, least_sd=cautious_spread(values, usual)) for values in differences])
 
 
 def _intervals(differences: list[np.ndarray], level: float, resamples: int, seed: int) -> list[Interval]:

@@ -28,6 +28,10 @@ EQUAL_TOLERANCE = 1e-12
 DIFFERENCE_DECIMALS = 12
 """Differences of scores are rounded to this: 0.3 - 0.2 and 0.2 - 0.1 are the same difference."""
 
+ONE_THREAD_PRODUCTS, LEAST_COLUMNS = 2**18, 16
+"""Multiplications up to which OpenBLAS computes a matrix product in one thread (its SMP_THRESHOLD_MIN times
+GEMM_MULTITHREAD_THRESHOLD); columns under which pieces of a product would cost more than they save."""
+
 NO_VARIANCE = 1e-12
 """Variance of a resample, relative to the sample's, that is rounding and no spread."""
 
@@ -139,7 +143,8 @@ def mean_intervals(samples: np.ndarray, *, level: float = 0.95, resamples: int =
     Raises:
         ValueError: As in `mean_interval`.
     """
-    samples = np.sort(np.asarray(samples, dtype=float), axis=1)  # sorted: the order of the seeds must not matter
+    # Neither the order of the seeds nor that in memory may matter: both change how a sum is rounded.
+    samples = np.sort(np.ascontiguousarray(samples, dtype=float), axis=1)
     _check(samples, level)
     n = samples.shape[1]
     if n == 0:
@@ -187,15 +192,34 @@ def _bootstrap_t_quantiles(
     """Quantiles (samples, 2) of t* of samples with mean 0 and variance 1, and which samples resample well (samples)."""
     n = standardized.shape[1]
     weights = _resample_weights(n, resamples, seed)
-    means = standardized @ weights.T
-    variances = ((standardized**2) @ weights.T - means**2) * n / (n - 1)
-    degenerate = variances <= NO_VARIANCE
-    usable = degenerate.mean(axis=1) <= MAX_DEGENERATE_SHARE
-    with np.errstate(divide="ignore", invalid="ignore"):
-        t = np.where(degenerate, np.copysign(np.inf, means), means / np.sqrt(variances / n))
+    means, squares = _weighted_sums(standardized, weights), _weighted_sums(standardized**2, weights)
     # Order statistics: interpolation between infinities would give NaN.
     places = [round((resamples - 1) * tail) for tail in ((1 - level) / 2, (1 + level) / 2)]
-    return np.partition(t, places, axis=1)[:, places], usable
+    quantiles, usable = np.empty((len(standardized), 2)), np.empty(len(standardized), dtype=bool)
+    for row, (mean, square) in enumerate(zip(means, squares, strict=True)):  # one sample's t* stay in the CPU's cache
+        variance = (square - mean**2) * n / (n - 1)
+        degenerate = variance <= NO_VARIANCE
+        usable[row] = degenerate.mean() <= MAX_DEGENERATE_SHARE
+        with np.errstate(divide="ignore", invalid="ignore"):
+            t = mean / np.sqrt(variance / n)
+        t[degenerate] = np.copysign(np.inf, mean[degenerate])
+        for side, place in enumerate(places):  # one after the other: NumPy is ten times slower with both at once
+            t.partition(place)
+            quantiles[row, side] = t[place]
+    return quantiles, usable
+
+
+def _weighted_sums(samples: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """``samples @ weights.T``, a few resamples at a time, which OpenBLAS does in one thread.
+
+    With more its threads wait for each other by spinning: beside a training that uses all cores that takes eight times
+    as long as one thread.
+    """
+    sums = np.empty((len(samples), len(weights)))
+    step = max(LEAST_COLUMNS, ONE_THREAD_PRODUCTS // samples.size)
+    for first in range(0, len(weights), step):
+        np.matmul(samples, weights[first : first + step].T, out=sums[:, first : first + step])
+    return sums
 
 
 @lru_cache(maxsize=32)

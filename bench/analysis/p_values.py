@@ -1,4 +1,7 @@
-"""p values of differences, paired or not, and Holm's correction over a family of them."""
+"""p values of differences, paired or not, and Holm's correction over a family of them.
+
+Functions whose arrays may have leading axes treat all studies along these at once.
+"""
 
 from collections.abc import Sequence
 
@@ -18,14 +21,28 @@ def paired_t_p(differences: Sequence[float] | np.ndarray, *, least_sd: float = 0
         1 where all differences are zero. NaN (no claim) with fewer than two, and where all are equal but not zero:
         t is undefined without spread, and a spread of zero over a handful of seeds proves nothing.
     """
-    values = np.asarray(differences, dtype=float)
-    n = len(values)
+    return float(paired_t_ps(np.asarray(differences, dtype=float), least_sd=least_sd))
+
+
+def paired_t_ps(differences: np.ndarray, *, least_sd: np.ndarray | float = 0.0) -> np.ndarray:
+    """`paired_t_p` of many samples of one size at once.
+
+    Args:
+        differences: Array (..., seeds), finite.
+        least_sd: As in `paired_t_p`; one for all, or an array (...).
+
+    Returns:
+        Array (...).
+    """
+    values = np.ascontiguousarray(differences, dtype=float)  # a sum depends on the order in memory
+    n = values.shape[-1]
     if n < 2:
-        return float("nan")
-    if np.ptp(values) == 0:
-        return 1.0 if values[0] == 0 else float("nan")
-    t = values.mean() / (max(values.std(ddof=1), least_sd) / np.sqrt(n))
-    return _two_sided(t, n - 1)
+        return np.full(values.shape[:-1], np.nan)
+    spread = np.maximum(values.std(axis=-1, ddof=1), least_sd)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = values.mean(axis=-1) / (spread / np.sqrt(n))
+    without_spread = np.where(values[..., 0] == 0, 1.0, np.nan)
+    return np.where(np.ptp(values, axis=-1) == 0, without_spread, _two_sided(t, n - 1))
 
 
 def welch_t_p(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray, *, least_sd: float = 0.0) -> float:
@@ -46,7 +63,7 @@ def welch_t_p(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray, 
     error, freedom = welch_error(a, b, least_sd=least_sd)
     if error == 0:
         return 1.0 if a[0] == b[0] else float("nan")
-    return _two_sided((a.mean() - b.mean()) / error, freedom)
+    return float(_two_sided((a.mean() - b.mean()) / error, freedom))
 
 
 def welch_error(a: np.ndarray, b: np.ndarray, *, least_sd: float = 0.0) -> tuple[float, float]:
@@ -61,8 +78,8 @@ def welch_error(a: np.ndarray, b: np.ndarray, *, least_sd: float = 0.0) -> tuple
     return float(np.sqrt(of_a + of_b)), float(freedom)
 
 
-def _two_sided(t: float, freedom: float) -> float:
-    return float(2 * special.stdtr(freedom, -abs(t)))
+def _two_sided(t: np.ndarray | float, freedom: float) -> np.ndarray | float:
+    return 2 * special.stdtr(freedom, -np.abs(t))
 
 
 def signed_rank_p(differences: Sequence[float] | np.ndarray) -> float:
@@ -102,17 +119,19 @@ def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
     """Adjust p values for multiplicity (Holm 1979): the chance of even one false claim stays under the level.
 
     Args:
-        p_values: One a comparison. NaN (undefined) counts as a comparison that was made.
+        p_values: One a comparison, or an array (..., comparisons): each study along the leading axes has a family of
+            its own. NaN (undefined) counts as a comparison that was made.
 
     Returns:
         Adjusted p values in the same order, at most 1; NaN stays NaN.
     """
     values = np.asarray(p_values, dtype=float)
-    if len(values) == 0:
+    if values.size == 0:
         return values
     known = np.where(np.isnan(values), 1.0, values)
-    order = np.argsort(known, kind="stable")
-    stepped = np.maximum.accumulate(known[order] * np.arange(len(known), 0, -1))
+    order = np.argsort(known, axis=-1, kind="stable")
+    weighted = np.take_along_axis(known, order, axis=-1) * np.arange(values.shape[-1], 0, -1)
+    stepped = np.minimum(np.maximum.accumulate(weighted, axis=-1), 1.0)
     adjusted = np.empty_like(known)
-    adjusted[order] = np.minimum(stepped, 1.0)
+    np.put_along_axis(adjusted, order, stepped, axis=-1)
     return np.where(np.isnan(values), np.nan, adjusted)

@@ -5,11 +5,12 @@ in the table `[workload]`.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 from pydantic import BaseModel, ValidationError
 
-from bench.setting_layers import DEFAULT, FileOrigin, PlacedError, Setting, about, refused
+from bench.setting_layers import DEFAULT, Setting, about, build, refused
 from bench.validation import first_fault
 from bench.workloads import POSE, workload
 from bench.workloads.protocol import Workload
@@ -71,11 +72,14 @@ def settle_workload(settings: Mapping[str, Setting]) -> tuple[Workload, Settings
         its = workload(name_of(table.value))
     typed = {name: value for name, value in table.value.items() if name != NAME}
     if its.name == POSE:
-        if typed:
-            raise _misplaced(settings, next(iter(typed)))
-        found = dict(settings) | {TABLE: Setting({}, table.origin)}
+        for name in typed:
+            with about(settings, (TABLE, name)):
+                raise SettingsError(
+                    f"{TABLE}.{name}: the settings of `{POSE}` stand at the top level of a study file; `{NAME}` names "
+                    "another workload."
+                )
         given = {name: settings[name].value for name in its.settings.model_fields}
-        return its, its.settings(**given), found
+        return its, build(its.settings, given, settings), dict(settings) | {TABLE: Setting({}, table.origin)}
     for name in ONLY_POSE:
         if name in settings and not settings[name].origin.startswith((DEFAULT, "preset")):
             with about(settings, name):
@@ -84,16 +88,8 @@ def settle_workload(settings: Mapping[str, Setting]) -> tuple[Workload, Settings
         own = its.settings(**typed)
     except ValidationError as error:
         fault = first_fault(error, typed)
-        raise refused(type(fault)((TABLE, *fault.path), fault.message, fault.got), table.origin) from error
+        raise refused(replace(fault, path=(TABLE, *fault.path)), table.origin) from error
     whole = {NAME: its.name, **own.model_dump(mode="json")}
     nothing = {"network": its.name, "size": None, "skip_bad": False, "foreground_weight": 1.0, "augment": False}
     unused = {name: Setting(value, f"{DEFAULT} (workload {its.name})") for name, value in nothing.items()}
     return its, own, dict(settings) | {TABLE: Setting(whole, table.origin)} | unused
-
-
-def _misplaced(settings: Mapping[str, Setting], name: str) -> SettingsError:
-    origin = settings[TABLE].origin
-    message = f"{name}: the settings of `{POSE}` stand at the top level of a study file, not in a table."
-    return PlacedError(f"{origin.place(TABLE, name)}: {message}") if isinstance(origin, FileOrigin) else (
-        SettingsError(message)
-    )  # fmt: skip

@@ -1,5 +1,6 @@
 """Fixtures of the suite's tests: a hermetic working directory, study specifications, real stores, the command line."""
 
+import gc
 import os
 import shutil
 import sys
@@ -7,13 +8,22 @@ from pathlib import Path
 
 import pytest
 import torch
+from matplotlib.figure import Figure
 
+from bench import estimate
 from bench.cli import app
+from bench.ledger import open_storage
 from bench.optimizers.spaces import spaces_of
+from bench.report import findings_write, write
+from bench.report.style import save
 from bench.settings import build_spec, resolve
+from bench.workloads.of_study import settle_workload
+from bench.workloads.protocol import REPORT, SELECT, Costs
 from posemodel.data.layout import fingerprint
 from posemodel.data.synthetic import generate
+from tests.bench.ledger_process import LedgerProcess
 from tests.support.stores import empty_store
+from tests.support.valley import VALLEY
 
 TINY_IMAGES = 12
 TINY_SIZE = (96, 80)
@@ -41,6 +51,15 @@ def torch_in_one_thread():
     torch.set_num_threads(before)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def libraries_are_no_garbage():
+    """Whatever collects garbage, a trial that failed for one, need not look through PyTorch, MLflow and SciPy."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory):
     """A synthetic data set: 10 images to train on, 1 to select on, 1 to report on."""
@@ -65,7 +84,11 @@ def make_spec():
             "batch_size": 2,
             "device": "cpu",
         } | changes
-        settings = resolve(command_line=command_line, study_file=None, preset="smoke", environ={})
+        if "workload" in changes:
+            del command_line["size"]
+        _, _, settings = settle_workload(
+            resolve(command_line=command_line, study_file=None, preset="smoke", environ={})
+        )
         return build_spec(
             settings,
             name=name,
@@ -89,6 +112,27 @@ def tiny_spec(make_spec, tiny):
     return make
 
 
+@pytest.fixture(scope="session")
+def valley_spec(make_spec):
+    """The same study of valleys: milliseconds a trial. ``valley``: settings of the workload."""
+
+    def make(valley=None, **changes):
+        return make_spec(digest="valley", workload={"name": VALLEY, **(valley or {})}, **changes)
+
+    return make
+
+
+@pytest.fixture
+def valley_file(hermetic):
+    """Write a study file of valleys; returns its name. ``valley``: settings of the workload."""
+
+    def write(valley="", *, above="", name="valley.toml"):
+        (hermetic / name).write_text(f'{above}\n[workload]\nname = "{VALLEY}"\n{valley}\n')
+        return name
+
+    return write
+
+
 @pytest.fixture
 def new_store(hermetic):
     """Make a real MLflow store in the test's folder; its URI is absolute, since MLflow keeps connections by it."""
@@ -106,10 +150,62 @@ def tracking_uri(new_store):
     return new_store()
 
 
+@pytest.fixture(scope="session")
+def empty_ledgers(tmp_path_factory):
+    """A ledger file that is set up and holds no study: its tables take a third of a second to make."""
+    file = tmp_path_factory.mktemp("ledgers") / "optuna.db"
+    open_storage(f"sqlite:///{file}").engine.dispose()
+    return file
+
+
 @pytest.fixture
-def storage_url(hermetic):
+def storage_url(hermetic, empty_ledgers):
     """Where a ledger can be made."""
+    shutil.copy(empty_ledgers, hermetic / "optuna.db")
     return f"sqlite:///{hermetic / 'optuna.db'}"
+
+
+@pytest.fixture
+def ledger_process(storage_url):
+    """Start a process on a study's ledger, see `tests.bench.ledger_process`; it ends with the test at the latest."""
+    started = []
+
+    def start(act, spec, *arguments):
+        started.append(LedgerProcess(act, storage_url, spec.model_dump_json(), *arguments))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.end()
+
+
+@pytest.fixture
+def made_up_costs(monkeypatch):
+    """Dry runs whose estimate is not the point measure nothing: a process that trains takes seconds to begin."""
+
+    def costs(trials, data, **how):
+        return Costs(
+            start_s=1.0,
+            setup_s=0.1,
+            step_s=dict.fromkeys(trials, 0.01),
+            score_s={SELECT: 0.1, REPORT: 0.1},
+            image_s=0.01,
+            memory_bytes=10**9,
+            gpu_memory_bytes=0,
+        )
+
+    monkeypatch.setattr(estimate, "measure", costs)
+
+
+@pytest.fixture
+def plain_figures(monkeypatch):
+    """Reports whose figures are not the point have empty ones: drawing all of a study takes seconds."""
+
+    def draw(_what, path):
+        save(Figure(figsize=(0.1, 0.1)), path)
+
+    monkeypatch.setattr(write, "FIGURES", dict.fromkeys(write.FIGURES, draw))
+    monkeypatch.setattr(findings_write, "draw_chart", draw)
 
 
 @pytest.fixture

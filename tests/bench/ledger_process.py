@@ -1,43 +1,108 @@
-"""A worker reduced to its ledger, for tests that race several: waits for the file GO, then does what it was told.
+"""A worker reduced to its ledger, in processes of their own: for tests that race several, and for one that dies.
 
-Usage: ledger_process.py {drain,enqueue,hold,die} URL SPEC_JSON READY GO
+They are forked from a process that has its libraries loaded, so that a start takes milliseconds.
 """
 
-import json
+import multiprocessing
 import os
 import signal
-import sys
 import time
-from pathlib import Path
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any
 
 from bench.ledger import Ledger, Told
 from bench.plan import plan_tune
 from bench.record import Status
 from bench.spec import StudySpec
 
+TIMEOUT_S = 300
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["bench.ledger", "bench.plan", "pytest"])
 
-def main(mode: str, url: str, spec_file: str, ready: str, go: str) -> None:
-    spec = StudySpec.model_validate_json(Path(spec_file).read_text())
-    plan = plan_tune(spec) if mode == "enqueue" else []
-    ledger = Ledger(url, spec.name, spec.identity())
-    Path(ready).touch()
-    while not Path(go).exists():
-        time.sleep(0.005)
-    taken = []
-    if mode == "enqueue":
-        ledger.enqueue(plan)
-    elif mode == "drain":
-        while (claim := ledger.claim()) is not None:
-            taken.append(claim.spec.id)
-            ledger.finish(claim.key, Status.COMPLETE, Told((0.5,)))
-    else:
+
+class LedgerProcess:
+    """One of them, and what it says."""
+
+    def __init__(self, act: Callable[..., None], *arguments: Any) -> None:
+        """Start: ``act`` gets the arguments, and a connection to speak through."""
+        self._said, speak = CONTEXT.Pipe(duplex=False)
+        self.process: BaseProcess = CONTEXT.Process(target=act, args=(*arguments, speak), daemon=True)
+        self.process.start()
+        speak.close()
+
+    def said(self) -> Any:
+        """The next thing that it says; an error where it ended first."""
+        assert self._said.poll(TIMEOUT_S), "the process says nothing"
+        return self._said.recv()
+
+    def wait(self) -> int | None:
+        """Its exit code, once it has ended."""
+        self.process.join(TIMEOUT_S)
+        return self.process.exitcode
+
+    def end(self) -> None:
+        """End it, whatever it does."""
+        self.process.kill()
+        self.process.join()
+        self._said.close()
+
+
+def drain(url: str, document: str, together: Any, rounds: int, speak: Connection) -> None:
+    """Take and finish trials until none waits: the first ``rounds`` in step with the others, so that each is raced.
+
+    Says the ids of what it took.
+    """
+    ledger = _ledger(url, document)
+    taken: list[str] = []
+
+    def take() -> bool:
         claim = ledger.claim()
-        print(claim.key, flush=True)
-        if mode == "die":
-            os.kill(os.getpid(), signal.SIGKILL)
-        time.sleep(600)
-    print(json.dumps(taken))
+        if claim is None:
+            return False
+        taken.append(claim.spec.id)
+        ledger.finish(claim.key, Status.COMPLETE, Told((0.5,)))
+        return True
+
+    for _ in range(rounds):
+        together.wait(TIMEOUT_S)
+        take()
+    together.wait(TIMEOUT_S)
+    while take():
+        pass
+    speak.send(taken)
 
 
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+def enqueue(url: str, document: str, together: Any, speak: Connection) -> None:
+    """Enqueue the study's tune trials at the same moment as the others; says how many."""
+    ledger = _ledger(url, document)
+    plan = plan_tune(StudySpec.model_validate_json(document))
+    together.wait(TIMEOUT_S)
+    speak.send(ledger.enqueue(plan))
+
+
+def hold(url: str, document: str, speak: Connection) -> None:
+    """Take a trial, say its key, and live on."""
+    speak.send(_ledger(url, document).claim().key)
+    time.sleep(2 * TIMEOUT_S)
+
+
+def die(url: str, document: str, speak: Connection) -> None:
+    """Take a trial, say its key, and be killed."""
+    speak.send(_ledger(url, document).claim().key)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def tell_start_methods(speak: Connection) -> None:
+    """Say how a spawned process starts its own children, before and after it has done as workers do."""
+    from bench.execute.local import use_platform_start_method
+
+    before = multiprocessing.get_start_method(allow_none=True)
+    use_platform_start_method()
+    speak.send((before, multiprocessing.get_start_method()))
+
+
+def _ledger(url: str, document: str) -> Ledger:
+    spec = StudySpec.model_validate_json(document)
+    return Ledger(url, spec.name, spec.identity())

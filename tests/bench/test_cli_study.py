@@ -44,7 +44,7 @@ def test_what_is_wrong_is_refused_before_anything_runs(posebench, tiny, hermetic
     assert not list(hermetic.glob("*.db"))
 
 
-def test_a_dry_run_tells_a_typed_space_and_a_budget_in_seconds(run_json):
+def test_a_dry_run_tells_a_typed_space_and_a_budget_in_seconds(run_json, made_up_costs):
     """The smoke preset has 12 tune steps to 20."""
     typed = ("--space", "adam:lr=log(1e-4,1e-3),betas=(0.8,0.99)")
     found = run_json("--optimizers", "adam,adabound", *typed, "--seconds", 5, "--dry-run")
@@ -64,7 +64,7 @@ def test_names_of_optimizers_and_spaces_are_compared_in_any_case(tiny):
     assert prepare(typed, None, "smoke", None).spec.spaces["AdamW"] == {"lr": {"value": 0.1}}
 
 
-def test_a_dry_run_of_several_schedules_plans_a_study_for_each(posebench, tiny):
+def test_a_dry_run_of_several_schedules_plans_a_study_for_each(posebench, made_up_costs, tiny):
     arguments = (*SMOKE, "--data", tiny, "--optimizers", "sgd", "--schedule", "step,constant", "--name", "mine")
     code, out, _ = posebench(*arguments, "--dry-run")
     assert code == 0
@@ -74,9 +74,16 @@ def test_a_dry_run_of_several_schedules_plans_a_study_for_each(posebench, tiny):
     assert "Nothing was run." in out
 
 
-def test_a_series_is_one_document(run_json, tracking_uri):
-    arguments = ("--optimizers", "sgd", "--trials", 1, "--seeds", 1, "--steps", 2, "--tune-steps", 1, "--name", "mine")
-    found = run_json(*arguments, "--schedule", "step,constant")
+def test_a_series_is_one_document(posebench, valley_file, plain_figures, tracking_uri, storage_url):
+    arguments = ("study", "optimizers", "--preset", "smoke", "--device", "cpu", "--study", valley_file())
+    arguments += ("--optimizers", "sgd", "--trials", 1, "--seeds", 1, "--steps", 2, "--tune-steps", 1, "--name", "mine")
+
+    def document_of(*more):
+        code, out, err = posebench(*arguments, *more, "--json")
+        assert code == 0, err
+        return json.loads(out)
+
+    found = document_of("--schedule", "step,constant")
     assert (found["series"], found["kind"], found["preset"]) == ("mine", "optimizers", "smoke")
     assert found["status"] == "complete"
     assert [(study["study"], study["spec"]["schedule"]) for study in found["studies"]] == [
@@ -84,9 +91,9 @@ def test_a_series_is_one_document(run_json, tracking_uri):
         ("mine-constant", "constant"),
     ]
     assert {study["trials"]["complete"] for study in found["studies"]} == {2}
-    again = run_json(*arguments, "--schedule", "step,constant")
+    again = document_of("--schedule", "step,constant")
     assert again == found, "what is finished is shown again"
-    one = run_json(*arguments, "--schedule", "step", "--no-controls")
+    one = document_of("--schedule", "step", "--no-controls")
     assert one["study"] == "mine", "one schedule is no series"
 
 

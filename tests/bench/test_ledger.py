@@ -1,12 +1,11 @@
 """The ledger on a real SQLite file, raced by real processes: each trial is taken once, and none is lost."""
 
-import json
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
-from pathlib import Path
 
 import psutil
 import pytest
@@ -17,9 +16,17 @@ from bench.ledger_format import GRACE_S, HEARTBEAT, OWNER, claimant_attribute, t
 from bench.plan import plan_tune
 from bench.record import Status
 from posemodel.errors import SettingsError
+from tests.bench.ledger_process import CONTEXT, die, drain, enqueue
 
-PROGRAM = Path(__file__).with_name("ledger_process.py")
-RACERS, RACED_TRIALS = 4, 400
+RACERS, RACED_ROUNDS, RACED_TRIALS = 4, 20, 120
+HOLDER = """
+import sys, time
+from bench.ledger import Ledger
+from bench.spec import StudySpec
+spec = StudySpec.model_validate_json(sys.argv[2])
+print(Ledger(sys.argv[1], spec.name, spec.identity()).claim().key, flush=True)
+time.sleep(600)
+"""
 
 
 @pytest.fixture
@@ -30,62 +37,27 @@ def open_ledger(storage_url):
     return open_it
 
 
-@pytest.fixture
-def start_processes(storage_url, tmp_path):
-    """Start ledger processes, let them go at once when all are ready; whatever is left is ended with the test."""
-    started = []
-    go = tmp_path / "go"
-
-    def start(mode, spec, count):
-        document = tmp_path / "spec.json"
-        document.write_text(spec.model_dump_json())
-        flags = [tmp_path / f"ready-{mode}-{len(started) + number}" for number in range(count)]
-        processes = [
-            subprocess.Popen(
-                [sys.executable, PROGRAM, mode, storage_url, document, flag, go], stdout=subprocess.PIPE, text=True
-            )
-            for flag in flags
-        ]
-        started.extend(processes)
-        deadline = time.monotonic() + 300
-        while not all(flag.exists() for flag in flags):
-            assert time.monotonic() < deadline, "the processes did not get ready"
-            assert all(process.poll() is None for process in processes), "a process ended before the start"
-            time.sleep(0.01)
-        go.touch()
-        return processes
-
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()
-        process.stdout.close()
-
-
-def finished_output(process):
-    out, _ = process.communicate(timeout=600)
-    assert process.returncode == 0
-    return json.loads(out)
-
-
-def test_four_processes_take_each_of_many_trials_once(make_spec, open_ledger, start_processes):
+def test_four_processes_take_each_of_many_trials_once(make_spec, open_ledger, ledger_process):
     spec = make_spec(trials=RACED_TRIALS // 2)
     ledger = open_ledger(spec)
     plan = plan_tune(spec)
     assert ledger.enqueue(plan) == RACED_TRIALS
-    shares = [finished_output(process) for process in start_processes("drain", spec, RACERS)]
+    together = CONTEXT.Barrier(RACERS)
+    racers = [ledger_process(drain, spec, together, RACED_ROUNDS) for _ in range(RACERS)]
+    shares = [racer.said() for racer in racers]
+    assert [racer.wait() for racer in racers] == [0] * RACERS
     taken = Counter(trial_id for share in shares for trial_id in share)
     assert taken == Counter(trial.id for trial in plan)
     assert ledger.counts() == {"complete": RACED_TRIALS}
-    assert sum(len(share) > RACED_TRIALS // 20 for share in shares) >= 2, "no race: one process did all the work"
+    assert all(len(share) >= RACED_ROUNDS for share in shares), "each took part in every race"
 
 
-def test_two_processes_that_enqueue_the_same_plan_at_once_leave_each_trial_once(
-    make_spec, open_ledger, start_processes
-):
+def test_two_processes_that_enqueue_the_same_plan_at_once_leave_each_trial_once(make_spec, open_ledger, ledger_process):
     spec = make_spec(trials=15)
-    for process in start_processes("enqueue", spec, 2):
-        finished_output(process)
+    together = CONTEXT.Barrier(2)
+    both = [ledger_process(enqueue, spec, together) for _ in range(2)]
+    assert all(process.said() <= 30 for process in both)
+    assert [process.wait() for process in both] == [0, 0]
     ledger = open_ledger(spec)
     taken = []
     while (claim := ledger.claim()) is not None:
@@ -212,21 +184,25 @@ def test_what_this_process_runs_is_not_stale(make_spec, open_ledger):
     assert open_ledger(spec).stale() == []
 
 
-def test_a_trial_is_stale_once_its_worker_is_killed_and_not_before(make_spec, open_ledger, start_processes):
+def test_a_trial_is_stale_once_its_worker_is_killed_and_not_before(make_spec, open_ledger, storage_url):
+    """The worker is a child of this process: killed and not waited for, it is dead, yet in the table of processes."""
     spec = make_spec()
     ledger = open_ledger(spec)
     ledger.enqueue(plan_tune(spec))
-    (worker,) = start_processes("hold", spec, 1)
-    key = int(worker.stdout.readline())
-    assert ledger.stale() == []
-    assert not ledger.owned(key)
-    worker.kill()
-    deadline = time.monotonic() + 30
-    while psutil.Process(worker.pid).status() != psutil.STATUS_ZOMBIE:  # not waited for: dead, yet in the table
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    assert [claim.key for claim in ledger.stale()] == [key]
-    worker.wait()
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, storage_url, spec.model_dump_json()], stdout=subprocess.PIPE, text=True
+    ) as worker:
+        try:
+            key = int(worker.stdout.readline())
+            assert ledger.stale() == []
+            assert not ledger.owned(key)
+        finally:
+            worker.kill()
+        deadline = time.monotonic() + 30
+        while psutil.Process(worker.pid).status() != psutil.STATUS_ZOMBIE:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert [claim.key for claim in ledger.stale()] == [key]
     (claim,) = ledger.stale()
     assert (claim.key, claim.attempts) == (key, 1)
     ledger.put_back_stale(key)
@@ -236,13 +212,12 @@ def test_a_trial_is_stale_once_its_worker_is_killed_and_not_before(make_spec, op
     assert (again.key, again.attempts) == (key, 2)
 
 
-def test_a_late_sweep_does_not_take_a_trial_from_its_new_worker(make_spec, open_ledger, start_processes):
+def test_a_late_sweep_does_not_take_a_trial_from_its_new_worker(make_spec, open_ledger, ledger_process):
     """Two workers sweep at once: the second finds the trial already put back and taken by the first."""
     spec = make_spec()
     ledger = open_ledger(spec)
     ledger.enqueue(plan_tune(spec))
-    (worker,) = start_processes("die", spec, 1)
-    worker.wait()
+    assert ledger_process(die, spec).wait() == -signal.SIGKILL
     (seen_by_both,) = ledger.stale()
     ledger.put_back_stale(seen_by_both.key)
     taken = ledger.claim()
@@ -253,14 +228,14 @@ def test_a_late_sweep_does_not_take_a_trial_from_its_new_worker(make_spec, open_
 
 
 def test_a_trial_without_a_name_is_stale_at_once_when_all_who_tried_to_take_it_are_dead(
-    make_spec, open_ledger, start_processes
+    make_spec, open_ledger, ledger_process
 ):
     """A kill came right after the claim, or halfway through giving the trial back: nobody waits for a silence."""
     spec = make_spec()
     ledger = open_ledger(spec)
     ledger.enqueue(plan_tune(spec))
-    (worker,) = start_processes("die", spec, 1)
-    key = int(worker.stdout.readline())
+    worker = ledger_process(die, spec)
+    key = worker.said()
     worker.wait()
     for attribute in (OWNER, HEARTBEAT):
         ledger.storage.set_trial_user_attr(key, attribute, None)
@@ -312,6 +287,7 @@ def test_the_storage_is_in_wal_mode(make_spec, open_ledger, storage_url):
 
 
 @pytest.mark.parametrize("url", ["sqlite:////no/such/folder/optuna.db", "nonsense", "nosuchbase://host/x"])
-def test_a_storage_out_of_reach_is_named(make_spec, url):
+def test_a_storage_out_of_reach_is_named(make_spec, url, monkeypatch):
+    monkeypatch.setattr(ledger_module.time, "sleep", lambda seconds: None)  # between attempts
     with pytest.raises(SettingsError, match=f"storage {url}: cannot be opened"):
         Ledger(url, "study", make_spec().identity())

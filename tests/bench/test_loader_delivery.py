@@ -7,12 +7,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.analysis.loaders_delivery import different_deliveries
+from bench.measure.loader import isolated
 from bench.measure.loader.configuration import configuration
 from bench.measure.loader.delivered import batch_bytes, batch_hash
 from bench.measure.loader.loop import LoopPlan
 from bench.measure.loader.measurement import Arm, measure
 from bench.measure.loader.workload import DatasetWorkload, Spread
+from tests.support.forking_process import forked_starts
 from tests.support.troubled_data import Random
+
+
+@pytest.fixture
+def forked():
+    """Measuring processes are forked: what is tested is not their start."""
+    with forked_starts(isolated):
+        yield
 
 
 def quick(dataset, *, batches=16, **settings):
@@ -20,7 +29,7 @@ def quick(dataset, *, batches=16, **settings):
     return measure(DatasetWorkload(dataset), chosen, Arm.LOADER, LoopPlan(epochs=1), batches=batches)
 
 
-def test_every_setting_delivers_the_same_batches_also_where_samples_are_drawn_at_random():
+def test_every_setting_delivers_the_same_batches_also_where_samples_are_drawn_at_random(forked):
     found = {
         "none": quick(Random()),
         "two": quick(Random(), num_workers=2),
@@ -33,7 +42,7 @@ def test_every_setting_delivers_the_same_batches_also_where_samples_are_drawn_at
     assert different_deliveries(delivered) == []
 
 
-def test_samples_that_depend_on_the_process_are_found():
+def test_samples_that_depend_on_the_process_are_found(forked):
     found = {name: (4, quick(Random(honest=False), num_workers=name).hashes) for name in (0, 2)}
     assert different_deliveries({str(name): each for name, each in found.items()}) == [
         "2 delivered another batch 0 than 0: samples depend on the process that makes them, or on the time. Derive "
@@ -41,7 +50,7 @@ def test_samples_that_depend_on_the_process_are_found():
     ]
 
 
-def test_a_loop_that_was_cut_short_in_the_middle_of_an_epoch_delivers_the_same():
+def test_a_loop_that_was_cut_short_in_the_middle_of_an_epoch_delivers_the_same(forked):
     """Its workers are still at work on batches that nobody wants any more."""
     chosen = configuration(batch_size=4, num_workers=2, persistent_workers=True)
     cut = measure(DatasetWorkload(Random()), chosen, Arm.LOADER, LoopPlan(seconds=0.0), batches=500)

@@ -68,21 +68,29 @@ def measured(load_s: float, step_s: float, *, batches: int = 31, epochs: int = 1
         device.stop()
 
 
-def best_of_five(load_s: float, step_s: float) -> dict[str, float]:
-    """Sleeps are never short: a busy machine makes a loop slower, and luck no loop faster than it can be."""
-    loops = (figures(measured(load_s, step_s, batches=21), batch_size=1, round_length=1) for _ in range(5))
-    return max(loops, key=lambda found: found["images_per_s"])
+def best_of_five(load_s: float, step_s: float, *, enough: float) -> dict[str, float]:
+    """The fastest of five loops; of fewer, once one makes ``enough`` images/s, which only a quiet machine does.
+
+    Sleeps are never short: a busy machine makes a loop slower, and luck no loop faster than it can be.
+    """
+    fastest: dict[str, float] = {"images_per_s": 0.0}
+    for _ in range(5):
+        found = figures(measured(load_s, step_s, batches=21), batch_size=1, round_length=1)
+        fastest = max(fastest, found, key=lambda each: each["images_per_s"])
+        if fastest["images_per_s"] >= enough:
+            break
+    return fastest
 
 
 def test_loading_hides_behind_a_device_that_works_longer():
-    found = best_of_five(0.04, 0.05)
+    found = best_of_five(0.04, 0.05, enough=18)
     assert found["images_per_s"] > 14  # hidden 20 at most, in turn 11 at most
     assert found["au"] > 0.75
     assert found["data_wait_share"] == pytest.approx(1 - found["au"])
 
 
 def test_a_device_that_works_shorter_waits_for_what_is_missing():
-    found = best_of_five(0.04, 0.01)
+    found = best_of_five(0.04, 0.01, enough=23)
     assert found["images_per_s"] > 20  # in turn 20 at most, and sleeps are never short
     assert found["data_wait_share"] == pytest.approx(3 / 4, abs=0.15)
     assert found["wait_p50_ms"] == pytest.approx(30, abs=15)

@@ -1,4 +1,7 @@
-"""A process that answers, dies, hangs or takes too much: the caller always gets an answer, and nothing stays behind."""
+"""A process that answers, dies, hangs or takes too much: the caller always gets an answer, and nothing stays behind.
+
+Processes are spawned, as a study's are, but where a test says otherwise.
+"""
 
 import multiprocessing
 import os
@@ -12,7 +15,15 @@ import pytest
 from bench.measure.loader import isolated
 from bench.measure.loader.isolated import run_isolated
 from bench.measure.loader.outcome import MeasurementStatus, of_error, of_exit
+from tests.support.forking_process import forked_starts
 from tests.support.troubled_data import answer, end_with, hold, killed_with_child, stall_with_child, talk
+
+
+@pytest.fixture
+def forked():
+    """Measuring processes are forked: what is tested is not their start."""
+    with forked_starts(isolated):
+        yield
 
 
 def test_the_answer_comes_back_with_what_it_took():
@@ -29,18 +40,18 @@ def test_the_answer_comes_back_with_what_it_took():
         ("3", MeasurementStatus.FAILED, "ended with exit code 3 and without a result"),
     ],
 )
-def test_a_process_that_ends_without_a_word_is_a_status(how, status, words):
+def test_a_process_that_ends_without_a_word_is_a_status(how, status, words, forked):
     found = run_isolated(end_with, how)
     assert found.status == status
     assert words in found.error
     assert found.value is None
 
 
-def test_a_hang_is_ended_with_all_that_was_started(tmp_path):
+def test_a_hang_is_ended_with_all_that_was_started(tmp_path, forked):
     note = tmp_path / "pids"
-    found = run_isolated(stall_with_child, str(note), stall_s=8.0)
+    found = run_isolated(stall_with_child, str(note), stall_s=3.0)
     assert found.status == MeasurementStatus.TIMED_OUT
-    assert found.error == "no batch for 8 s (stall_s) after 7 batches: given up"
+    assert found.error == "no batch for 3 s (stall_s) after 7 batches: given up"
     assert not [pid for pid in map(int, note.read_text().split()) if _runs(pid)]
 
 

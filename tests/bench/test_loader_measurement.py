@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from bench.measure.loader import isolated
 from bench.measure.loader.configuration import configuration
 from bench.measure.loader.loop import LoopPlan
 from bench.measure.loader.measurement import Arm, measure, skipped
@@ -10,10 +11,20 @@ from bench.measure.loader.outcome import MeasurementStatus
 from bench.measure.loader.transfers import measure_transfers
 from bench.measure.loader.workload import DatasetWorkload
 from posemodel.errors import SettingsError
+from tests.support.forking_process import forked_starts
 from tests.support.simulated_loader import sample_costs, sleeping
 from tests.support.troubled_data import Troubled
 
 SHORT = LoopPlan(epochs=2)
+STALL_S = 2.0
+"""Of a worker that hangs: starting it, and all batches before, may take so long, or the end is the same."""
+
+
+@pytest.fixture
+def forked():
+    """Measuring processes are forked: what is tested is not their start."""
+    with forked_starts(isolated):
+        yield
 
 
 def quick(dataset, arm=Arm.LOADER, *, batches=16, stall_s=60.0, **settings):
@@ -25,14 +36,14 @@ def quick(dataset, arm=Arm.LOADER, *, batches=16, stall_s=60.0, **settings):
     ("trouble", "status", "words"),
     [
         ("raise", MeasurementStatus.FAILED, "ValueError: sample 24 is broken"),
-        ("hang", MeasurementStatus.TIMED_OUT, "no batch for 8 s (stall_s)"),
+        ("hang", MeasurementStatus.TIMED_OUT, "no batch for 2 s (stall_s)"),
         ("SIGKILL", MeasurementStatus.OUT_OF_MEMORY, "a worker was killed (SIGKILL)"),
         ("SIGBUS", MeasurementStatus.BUS_ERROR, "/dev/shm is full"),
         ("memory", MeasurementStatus.OUT_OF_MEMORY, "MemoryError: no more of it"),
     ],
 )
-def test_trouble_in_a_worker_is_a_row_with_its_status(trouble, status, words):
-    found = quick(Troubled(trouble), num_workers=2, stall_s=8.0 if trouble == "hang" else 60.0)
+def test_trouble_in_a_worker_is_a_row_with_its_status(trouble, status, words, forked):
+    found = quick(Troubled(trouble), num_workers=2, stall_s=STALL_S if trouble == "hang" else 60.0)
     assert found.status == status
     assert words in found.error
     assert "images_per_s" not in found.as_row()
@@ -40,6 +51,7 @@ def test_trouble_in_a_worker_is_a_row_with_its_status(trouble, status, words):
 
 
 def test_a_row_is_flat_and_has_what_was_measured():
+    """In a spawned process, as a study's are: its memory is its own."""
     row = quick(Troubled(), Arm.END_TO_END, num_workers=1, prefetch_factor=3).as_row()
     assert row["error"] == ""
     assert (row["arm"], row["num_workers"], row["prefetch_factor"], row["batch_size"]) == ("end_to_end", 1, 3, 4)
@@ -51,14 +63,14 @@ def test_a_row_is_flat_and_has_what_was_measured():
     assert not [name for name, value in row.items() if isinstance(value, (list, tuple, dict))]
 
 
-def test_the_arm_compute_loads_one_batch_and_has_no_hashes():
+def test_the_arm_compute_loads_one_batch_and_has_no_hashes(forked):
     found = quick(Troubled("raise"), Arm.COMPUTE, num_workers=2)  # sample 24 is in a later batch
     assert found.status == MeasurementStatus.COMPLETE
     assert found.hashes == ()
     assert found.metrics["data_wait_share"] < 0.5
 
 
-def test_a_loop_that_takes_too_long_ends_in_time():
+def test_a_loop_that_takes_too_long_ends_in_time(forked):
     found = measure(
         sleeping(sample_costs(0.02), 0.0), configuration(batch_size=4), Arm.LOADER, LoopPlan(seconds=0.5), batches=1000
     )

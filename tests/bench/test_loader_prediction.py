@@ -3,6 +3,7 @@
 import pytest
 
 from bench.measure.limits import Limits, limits
+from bench.measure.loader import isolated
 from bench.measure.loader.configuration import configuration
 from bench.measure.loader.loop import LoopPlan
 from bench.measure.loader.measurement import Arm, measure
@@ -10,11 +11,19 @@ from bench.measure.loader.outcome import MeasurementStatus
 from bench.measure.loader.prediction import Need, epoch_batches, predict, shortfall
 from bench.measure.loader.probe import Probe, probe
 from bench.measure.loader.workload import DatasetWorkload
+from tests.support.forking_process import forked_starts
 from tests.support.simulated_loader import SleepingStep
 from tests.support.troubled_data import HoldingStep, Large, Troubled
 
 SAMPLE = 1_000_000
 FOUND = Probe(sample_bytes=SAMPLE, process_bytes=200_000_000, worker_bytes=20_000_000)
+
+
+@pytest.fixture
+def forked():
+    """Measuring processes are forked: what is tested is not their start."""
+    with forked_starts(isolated):
+        yield
 
 
 @pytest.mark.parametrize(
@@ -54,7 +63,7 @@ def test_what_cannot_fit_is_said_with_both_numbers():
     )
 
 
-def test_what_the_step_holds_is_the_process_s_and_grows_with_the_batch():
+def test_what_the_step_holds_is_the_process_s_and_grows_with_the_batch(forked):
     held = 40_000_000
     found = probe(DatasetWorkload(Large(10), HoldingStep(held))).value
     assert found.worker_bytes < held
@@ -76,7 +85,7 @@ def test_the_time_of_a_step_that_does_not_grow_with_the_batch():
     assert small == large == 61
 
 
-def test_a_worker_that_cannot_make_samples_leaves_the_probe_without_it():
+def test_a_worker_that_cannot_make_samples_leaves_the_probe_without_it(forked):
     """The process itself can: what it measures without workers is worth having."""
     found = probe(DatasetWorkload(Troubled("in worker")))
     assert found.status == MeasurementStatus.COMPLETE
@@ -85,7 +94,10 @@ def test_a_worker_that_cannot_make_samples_leaves_the_probe_without_it():
 
 
 def test_a_real_run_takes_what_was_predicted():
-    """A step slower than the loader: all batches that may be on their way are made, and wait in /dev/shm."""
+    """A step slower than the loader: all batches that may be on their way are made, and wait in /dev/shm.
+
+    Processes are spawned, as a study's are: their memory is their own.
+    """
     workload = DatasetWorkload(Large(SAMPLE), SleepingStep(0.1))
     chosen = configuration(batch_size=16, num_workers=2, prefetch_factor=2)
     found = probe(workload)

@@ -3,7 +3,6 @@
 import json
 import math
 import re
-import shutil
 import textwrap
 from pathlib import Path
 
@@ -183,9 +182,8 @@ def test_a_study_of_an_earlier_version_says_that_its_time_was_not_recorded(six, 
 
 
 @pytest.mark.parametrize("broken", ["curves.csv", "study.toml", "seeds.png", "samples.jpg", "result.json", "report.md"])
-def test_a_file_that_cannot_be_finished_stays_as_it_was(result, folder, tmp_path, monkeypatch, broken):
-    shutil.copytree(folder, tmp_path / "report")
-    write_pages(result, tmp_path / "report")  # which name their folder
+def test_a_file_that_cannot_be_finished_stays_as_it_was(result, plain_figures, tmp_path, monkeypatch, broken):
+    write_report(result, tmp_path / "report")
     before = {path.name: path.read_bytes() for path in (tmp_path / "report").iterdir()}
     replace = Path.replace
 
@@ -274,7 +272,7 @@ def test_a_budget_that_is_too_small_is_said_and_nothing_is_ranked(six, tmp_path)
     assert result_of(six, records, curves).analysis.comparable
 
 
-def test_the_sheet_is_drawn_from_the_images_while_they_are_there(make_spec, tmp_path):
+def test_the_sheet_is_drawn_from_the_images_while_they_are_there(make_spec, plain_figures, tmp_path):
     data = tmp_path / "people"
     (data / "images" / "val2017").mkdir(parents=True)
     cv2.imwrite(str(data / "images" / "val2017" / "7.png"), np.full((30, 40, 3), 50, np.uint8))

@@ -149,7 +149,7 @@ def test_a_resumed_training_must_find_the_images_that_it_began_with(posebench, s
 
 
 def test_a_study_records_and_reports_what_was_left_out(
-    posebench, spoiled, hermetic, tracking_uri, storage_url, monkeypatch
+    posebench, spoiled, plain_figures, hermetic, tracking_uri, storage_url, monkeypatch
 ):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_uri)
     monkeypatch.setenv("POSEBENCH_STORAGE", storage_url)
@@ -169,7 +169,7 @@ def test_a_study_records_and_reports_what_was_left_out(
     assert "4 images and 2 annotations in the splits of confirm trials" in text
 
 
-def test_the_flag_is_a_setting_like_others(posebench, spoiled, hermetic, monkeypatch):
+def test_the_flag_is_a_setting_like_others(posebench, made_up_costs, spoiled, hermetic, monkeypatch):
     (hermetic / "own.toml").write_text("skip_bad = true\n")
     plan = (*STUDY, "--data", spoiled.root, "--dry-run", "--json")
     code, out, err = posebench(*plan, "--study", "own.toml")
@@ -189,7 +189,7 @@ def test_the_flag_is_a_setting_like_others(posebench, spoiled, hermetic, monkeyp
     assert "4 problems" in err
 
 
-def test_other_images_left_out_are_another_study(posebench, spoiled):
+def test_other_images_left_out_are_another_study(posebench, made_up_costs, spoiled):
     plan = (*STUDY, "--data", spoiled.root, "--skip-bad", "--dry-run", "--json")
     before = json.loads(posebench(*plan)[1])["spec"]
     image(spoiled, "train", 8).unlink()

@@ -2,12 +2,8 @@
 
 import json
 import shutil
-import signal
 import socket
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import optuna
 import pytest
@@ -18,8 +14,7 @@ from bench.record import Status, make_record
 from bench.status import Watcher, list_document, status_document
 from bench.tracking import Tracker
 from posemodel.errors import SettingsError
-
-LEDGER_PROCESS = Path(__file__).with_name("ledger_process.py")
+from tests.bench.ledger_process import hold
 
 
 @pytest.fixture
@@ -61,21 +56,11 @@ def record_next(ledger, tracker):
 
 
 @pytest.fixture
-def holder(spec, storage_url, tmp_path):
+def holder(spec, ledger_process):
     """A process that has taken the next trial and lives; ended with the test."""
-    document, go = tmp_path / "spec.json", tmp_path / "go"
-    document.write_text(spec.model_dump_json())
-    go.touch()
-    process = subprocess.Popen(
-        [sys.executable, LEDGER_PROCESS, "hold", storage_url, document, tmp_path / "ready", go],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout.readline()
-    yield process
-    process.kill()
-    process.wait()
-    process.stdout.close()
+    started = ledger_process(hold, spec)
+    assert started.said()
+    return started.process
 
 
 def contents(folder):
@@ -173,8 +158,8 @@ def test_a_study_in_seconds_shows_its_budget(make_spec, storage_url, watcher):
 
 def test_the_trial_of_a_dead_worker_is_not_running(ledger, holder, watcher):
     assert len(watcher.one("study").in_hand) == 1
-    holder.send_signal(signal.SIGKILL)
-    holder.wait()
+    holder.kill()
+    holder.join()
     progress = watcher.one("study")
     assert progress.in_hand == {}
     assert (progress.lost, progress.waiting, progress.status) == (1, 8, "unfinished")

@@ -393,7 +393,7 @@ def test_a_deleted_experiment_is_named(tracker, tracking_uri):
         Tracker(tracking_uri, "study")
 
 
-def test_a_report_is_made_of_a_study_without_a_record(tracker, parent, hermetic):
+def test_a_report_is_made_of_a_study_without_a_record(tracker, parent, plain_figures, hermetic):
     """`posebench report` on a study whose first trial still runs."""
     result = load_result(tracker)
     report = write_report(result, hermetic / "reports")
@@ -402,7 +402,7 @@ def test_a_report_is_made_of_a_study_without_a_record(tracker, parent, hermetic)
     assert (report.parent / "learning-curves.png").stat().st_size > 0
 
 
-def test_a_report_is_made_where_everything_diverged_or_failed(tracker, record_one, spec, hermetic):
+def test_a_report_is_made_where_everything_diverged_or_failed(tracker, record_one, spec, plain_figures, hermetic):
     plan = plan_tune(spec)
     point = CurvePoint(1, {"loss": math.inf, "val_loss": math.inf, "train_seconds": 0.1}, 1000)
     record_one(plan[0], Status.DIVERGED, curve=[point])

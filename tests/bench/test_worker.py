@@ -2,10 +2,9 @@
 
 import multiprocessing
 import shutil
-import subprocess
-import sys
+import signal
 from collections import Counter
-from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -13,7 +12,7 @@ import torch
 from optuna.trial import TrialState
 
 from bench.execute.events import TrialBegan, TrialEnded, TrialReturned, TrialStepped, nobody
-from bench.execute.local import crew, use_platform_start_method
+from bench.execute.local import crew
 from bench.execute.worker import WorkerSettings, sweep, work
 from bench.ledger import MAX_ATTEMPTS, Ledger, Told
 from bench.optimizers import OPTIMIZERS, OptimizerEntry
@@ -24,8 +23,9 @@ from bench.tracking import Tracker
 from bench.trials.optimizers import run_trial
 from posemodel.data.layout import fingerprint
 from posemodel.errors import DataError
+from tests.bench.ledger_process import die, tell_start_methods
+from tests.support.stores import empty_store
 
-LEDGER_PROCESS = Path(__file__).with_name("ledger_process.py")
 EXPLODING = {"sgd": {"lr": {"log": [1e18, 1e19]}}}
 """A learning rate at which the second step's loss is not finite."""
 
@@ -78,17 +78,13 @@ def breaking_optimizer(monkeypatch):
 
 
 @pytest.fixture
-def die_holding_a_trial(storage_url, tmp_path):
+def die_holding_a_trial(ledger_process):
     """A process claims the first waiting trial and is killed."""
 
-    def die(spec):
-        document, go = tmp_path / "spec.json", tmp_path / "go"
-        document.write_text(spec.model_dump_json())
-        go.touch()
-        command = [sys.executable, LEDGER_PROCESS, "die", storage_url, document, tmp_path / "ready", go]
-        assert subprocess.run(command, check=False, capture_output=True).returncode == -9
+    def end(spec):
+        assert ledger_process(die, spec).wait() == -signal.SIGKILL
 
-    return die
+    return end
 
 
 def test_a_plan_is_worked_off_into_records(make_bench, tiny_spec):
@@ -112,8 +108,8 @@ def test_a_plan_is_worked_off_into_records(make_bench, tiny_spec):
     assert curves[curves["step"] == 2]["ap"].notna().all()
 
 
-def test_a_worked_off_plan_is_not_run_again(make_bench, tiny_spec):
-    bench = make_bench(tiny_spec())
+def test_a_worked_off_plan_is_not_run_again(make_bench, valley_spec):
+    bench = make_bench(valley_spec())
     bench.work()
     before = bench.tracker.records()
     bench.ledger.enqueue(bench.plan)
@@ -122,13 +118,13 @@ def test_a_worked_off_plan_is_not_run_again(make_bench, tiny_spec):
     assert bench.tracker.records().equals(before)
 
 
-def test_records_outlive_the_ledger(make_bench, tiny_spec, hermetic):
-    bench = make_bench(tiny_spec())
+def test_records_outlive_the_ledger(make_bench, valley_spec, hermetic):
+    bench = make_bench(valley_spec())
     bench.work()
     before = bench.tracker.records()
     for file in hermetic.glob("optuna.db*"):
         file.unlink()
-    again = make_bench(tiny_spec())
+    again = make_bench(valley_spec())
     assert again.ledger.counts() == {"waiting": 2}
     again.work()
     assert again.seen == []
@@ -137,17 +133,17 @@ def test_records_outlive_the_ledger(make_bench, tiny_spec, hermetic):
     assert again.run_states() == {"FINISHED": 2}
 
 
-def test_a_record_names_what_took_the_steps(make_bench, tiny_spec):
-    bench = make_bench(tiny_spec(optimizers=["adam", "tests.support.toy_optimizer.SignSGD"]))
+def test_a_record_names_what_took_the_steps(make_bench, valley_spec):
+    bench = make_bench(valley_spec(optimizers=["adam", "tests.support.toy_optimizer.SignSGD"]))
     bench.work()
     found = dict(zip(bench.tracker.records()["optimizer"], bench.tracker.records()["implementation"], strict=True))
     assert found["adam"].startswith("torch.optim.adam.Adam (")
     assert found["tests.support.toy_optimizer.SignSGD"].startswith("tests.support.toy_optimizer.SignSGD")
 
 
-def test_the_control_of_adabound_is_trained_as_sgd(tiny_spec):
+def test_the_control_of_adabound_is_trained_as_sgd(valley_spec):
     """The same trial as SGD by its own name leaves the same network."""
-    spec = tiny_spec(optimizers=["adabound"], seeds=1)
+    spec = valley_spec(optimizers=["adabound"], seeds=1)
     _, control = plan_confirm(spec, {"adabound": Chosen({"lr": 0.001, "final_lr": 0.1})})
     plain = control.model_copy(update={"optimizer": "sgd", "built_by": "", "control_of": ""})
     records = [run_trial(trial).record for trial in (control, plain)]
@@ -158,8 +154,8 @@ def test_the_control_of_adabound_is_trained_as_sgd(tiny_spec):
     assert records[0].control_of == "adabound"
 
 
-def test_a_trial_in_seconds_tells_its_time(make_bench, tiny_spec):
-    spec = tiny_spec(optimizers=["adam"], tune_steps=None, steps=None, tune_seconds=0.2, seconds=0.3)
+def test_a_trial_in_seconds_tells_its_time(make_bench, valley_spec):
+    spec = valley_spec(optimizers=["adam"], tune_steps=None, steps=None, tune_seconds=0.2, seconds=0.3)
     bench = make_bench(spec)
     bench.work()
     (record,) = bench.tracker.records().to_dict(orient="records")
@@ -181,8 +177,8 @@ def hopeless_bench(make_bench, spec):
     return bench
 
 
-def test_a_pruned_trial_is_a_result(make_bench, tiny_spec):
-    spec = tiny_spec(optimizers=["sgd"], trials=6, pruner="median", tune_steps=8, tune_evaluations=4)
+def test_a_pruned_trial_is_a_result(make_bench, valley_spec):
+    spec = valley_spec(optimizers=["sgd"], trials=6, pruner="median", tune_steps=8, tune_evaluations=4)
     bench = hopeless_bench(make_bench, spec)
     bench.work()
     assert bench.statuses() == {"sgd": "pruned"}
@@ -197,9 +193,9 @@ def test_a_pruned_trial_is_a_result(make_bench, tiny_spec):
     assert (pruned.state, list(pruned.intermediate_values)) == (TrialState.PRUNED, [1])
 
 
-def test_confirm_trials_are_never_pruned(make_bench, tiny_spec):
+def test_confirm_trials_are_never_pruned(make_bench, valley_spec):
     changes = {"pruner": "median", "tune_steps": 4, "tune_evaluations": 2, "steps": 4, "evaluations": 4}
-    bench = hopeless_bench(make_bench, tiny_spec(optimizers=["adam"], trials=6, **changes))
+    bench = hopeless_bench(make_bench, valley_spec(optimizers=["adam"], trials=6, **changes))
     bench.ledger.enqueue(plan_confirm(bench.spec, {"adam": Chosen(bench.plan[0].hyperparameters)}))
     bench.work()
     assert list(bench.tracker.records()["status"]) == ["pruned", "complete", "complete"]
@@ -229,8 +225,8 @@ def test_a_confirm_trial_leaves_samples_of_the_split_that_it_was_scored_on(tiny_
     assert all(outcome.record.metrics["samples_seconds"] > 0 for outcome in outcomes)
 
 
-def test_a_confirm_trial_that_diverged_leaves_no_samples(tiny_spec):
-    spec = tiny_spec(optimizers=["sgd"], spaces=EXPLODING, steps=3)
+def test_a_confirm_trial_that_diverged_leaves_no_samples(valley_spec):
+    spec = valley_spec(optimizers=["sgd"], spaces=EXPLODING, steps=3)
     chosen = {"sgd": Chosen(plan_tune(spec)[0].hyperparameters)}
     outcome = run_trial(plan_confirm(spec, chosen)[0])
     assert outcome.record.status == Status.DIVERGED
@@ -248,10 +244,10 @@ def test_a_confirm_trial_that_diverged_leaves_no_samples(tiny_spec):
     ],
 )
 def test_a_trial_that_breaks_is_a_record_with_its_message_and_the_others_run(
-    make_bench, tiny_spec, breaking_optimizer, error, status
+    make_bench, valley_spec, breaking_optimizer, error, status
 ):
     breaking_optimizer(error)
-    bench = make_bench(tiny_spec(optimizers=["breaking", "adam"]))
+    bench = make_bench(valley_spec(optimizers=["breaking", "adam"]))
     bench.work()
     assert bench.statuses() == {"breaking": status, "adam": "complete"}
     record = bench.tracker.recorded(bench.plan[0].id)
@@ -280,8 +276,8 @@ def test_data_that_is_gone_stops_the_worker_and_costs_no_trial(make_bench, make_
     assert bench.ledger.counts() == {"complete": 2}
 
 
-def test_divergence_is_a_result(make_bench, tiny_spec):
-    bench = make_bench(tiny_spec(spaces=EXPLODING, tune_steps=3))
+def test_divergence_is_a_result(make_bench, valley_spec):
+    bench = make_bench(valley_spec(spaces=EXPLODING, tune_steps=3))
     bench.work()
     assert bench.statuses() == {"sgd": "diverged", "adam": "complete"}
     record = bench.tracker.recorded(bench.plan[0].id)
@@ -291,16 +287,16 @@ def test_divergence_is_a_result(make_bench, tiny_spec):
     assert bench.run_states() == {"FINISHED": 2}
 
 
-def test_a_trial_that_takes_too_long_is_given_up_and_recorded(make_bench, tiny_spec):
-    bench = make_bench(tiny_spec(trial_time_limit=1e-6))
+def test_a_trial_that_takes_too_long_is_given_up_and_recorded(make_bench, valley_spec):
+    bench = make_bench(valley_spec(trial_time_limit=1e-6))
     bench.work()
     assert bench.statuses() == {"sgd": "timed_out", "adam": "timed_out"}
     assert bench.ledger.counts() == {"timed_out": 2}
     assert bench.run_states() == {"FAILED": 2}
 
 
-def test_the_trial_of_a_killed_worker_is_run_by_the_next(make_bench, tiny_spec, die_holding_a_trial):
-    bench = make_bench(tiny_spec())
+def test_the_trial_of_a_killed_worker_is_run_by_the_next(make_bench, valley_spec, die_holding_a_trial):
+    bench = make_bench(valley_spec())
     die_holding_a_trial(bench.spec)
     orphan = bench.tracker.start_trial(bench.plan[0], bench.parent)  # what the dead one had begun
     bench.work()
@@ -310,8 +306,8 @@ def test_the_trial_of_a_killed_worker_is_run_by_the_next(make_bench, tiny_spec, 
     assert bench.run_states() == {"FINISHED": 2, "KILLED": 1}
 
 
-def test_a_record_whose_worker_died_before_closing_the_trial_counts(make_bench, tiny_spec, die_holding_a_trial):
-    bench = make_bench(tiny_spec())
+def test_a_record_whose_worker_died_before_closing_the_trial_counts(make_bench, valley_spec, die_holding_a_trial):
+    bench = make_bench(valley_spec())
     die_holding_a_trial(bench.spec)
     record, curve, _ = run_trial(bench.plan[0])
     bench.tracker.record_trial(bench.tracker.start_trial(bench.plan[0], bench.parent), record, curve)
@@ -321,8 +317,8 @@ def test_a_record_whose_worker_died_before_closing_the_trial_counts(make_bench, 
     assert bench.ledger.counts() == {"complete": 2}
 
 
-def test_a_trial_that_ends_every_worker_is_recorded_as_failed(make_bench, tiny_spec, die_holding_a_trial):
-    bench = make_bench(tiny_spec())
+def test_a_trial_that_ends_every_worker_is_recorded_as_failed(make_bench, valley_spec, die_holding_a_trial):
+    bench = make_bench(valley_spec())
     for attempt in range(1, MAX_ATTEMPTS + 1):
         assert bench.ledger.counts() == {"waiting": 2}, f"attempt {attempt}"
         die_holding_a_trial(bench.spec)
@@ -335,37 +331,61 @@ def test_a_trial_that_ends_every_worker_is_recorded_as_failed(make_bench, tiny_s
     assert f"died {MAX_ATTEMPTS} times" in record.error
 
 
-def test_two_spawned_workers_leave_what_one_does_and_stay_for_the_next_phase(make_bench, tiny_spec):
-    bench = make_bench(tiny_spec(trials=2))
-    with crew(2, bench.on_event) as hands:
+@pytest.fixture(scope="module")
+def crew_of_two(valley_spec, empty_ledgers, tmp_path_factory):
+    """Two spawned workers, which take seconds to load: two phases, one of them killed, a third phase."""
+    folder = tmp_path_factory.mktemp("crew")
+    shutil.copy(empty_ledgers, folder / "optuna.db")
+    shutil.copy(empty_store(), folder / "mlflow.db")
+    bench = Bench(valley_spec(trials=2), f"sqlite:///{folder / 'optuna.db'}", f"sqlite:///{folder / 'mlflow.db'}")
+    seen = SimpleNamespace(bench=bench, pids=[], counts=[], states=[])
+
+    def work_off(hands):
+        hands.work_off(bench.settings)
+        seen.pids.append({each.process.pid for each in hands._crew})
+        seen.counts.append(bench.ledger.counts())
+        seen.states.append(bench.run_states())
+
+    with pytest.MonkeyPatch.context() as patch, crew(2, bench.on_event) as hands:
+        patch.setenv("OMP_NUM_THREADS", "1")
         hands.start()
-        hands.work_off(bench.settings)
-        assert sorted(bench.tracker.records()["trial_id"]) == sorted(trial.id for trial in bench.plan)
-        assert len(bench.seen) == 4
-        assert sum(isinstance(event, TrialStepped) for event in bench.events) >= 4, "steps come through the pipes"
-        assert bench.ledger.counts() == {"complete": 4}
+        work_off(hands)
+        seen.recorded, seen.events = list(bench.tracker.records()["trial_id"]), list(bench.events)
         chosen = {trial.optimizer: Chosen(trial.hyperparameters) for trial in bench.plan}
-        assert bench.ledger.enqueue(plan_confirm(bench.spec, chosen)) == 4
-        crew_at_first = {each.process.pid for each in hands._crew}
-        hands.work_off(bench.settings)
-        hands.work_off(bench.settings)  # nothing waits
-        assert {each.process.pid for each in hands._crew} == crew_at_first
-    assert bench.ledger.counts() == {"complete": 8}
-    assert bench.run_states() == {"FINISHED": 8}
-    assert workers_of(bench) <= crew_at_first
-    assert not any(psutil.pid_exists(pid) for pid in crew_at_first)
+        seen.confirm = plan_confirm(bench.spec, chosen)
+        bench.ledger.enqueue(seen.confirm[:2])
+        work_off(hands)
+        work_off(hands)  # nothing waits
+        seen.killed = min(workers_of(bench))
+        psutil.Process(seen.killed).kill()
+        bench.ledger.enqueue(seen.confirm)
+        work_off(hands)
+    return seen
 
 
-def test_a_worker_that_died_between_two_phases_is_replaced(make_bench, tiny_spec):
-    bench = make_bench(tiny_spec(trials=2))
-    with crew(2, bench.on_event) as hands:
-        hands.work_off(bench.settings)
-        psutil.Process(min(workers_of(bench))).kill()
-        chosen = {trial.optimizer: Chosen(trial.hyperparameters) for trial in bench.plan}
-        bench.ledger.enqueue(plan_confirm(bench.spec, chosen))
-        hands.work_off(bench.settings)
-    assert bench.ledger.counts() == {"complete": 8}
-    assert bench.run_states() == {"FINISHED": 8}
+def test_two_spawned_workers_leave_what_one_does_and_stay_for_the_next_phase(crew_of_two):
+    bench, events = crew_of_two.bench, crew_of_two.events
+    assert sorted(crew_of_two.recorded) == sorted(trial.id for trial in bench.plan)
+    assert sum(isinstance(event, TrialEnded) for event in events) == 4
+    assert sum(isinstance(event, TrialStepped) for event in events) >= 4, "steps come through the pipes"
+    assert crew_of_two.counts[:3] == [{"complete": 4}, {"complete": 6}, {"complete": 6}]
+    assert crew_of_two.states[2] == {"FINISHED": 6}
+    at_first, later, still, _ = crew_of_two.pids
+    assert len(at_first) == 2
+    assert at_first == later == still
+    assert not any(psutil.pid_exists(pid) for pid in at_first.union(*crew_of_two.pids))
+
+
+def test_a_worker_that_died_between_two_phases_is_replaced(crew_of_two):
+    *_, before, after = crew_of_two.pids
+    assert crew_of_two.killed in before
+    assert crew_of_two.killed not in after
+    assert len(after) == 2
+    assert crew_of_two.counts[-1] == {"complete": 8}
+    assert crew_of_two.states[-1] == {"FINISHED": 8}
+    assert workers_of(crew_of_two.bench) <= before | after
+    recorded = sorted(crew_of_two.bench.tracker.records()["trial_id"])
+    assert recorded == sorted(trial.id for trial in [*crew_of_two.bench.plan, *crew_of_two.confirm])
 
 
 def test_a_crew_is_dismissed_while_it_still_loads_its_libraries():
@@ -380,15 +400,10 @@ def workers_of(bench):
     return {event.trial.pid for event in bench.events if isinstance(event, TrialBegan)}
 
 
-def _tell_start_methods(connection):
-    before = multiprocessing.get_start_method(allow_none=True)
-    use_platform_start_method()
-    connection.send((before, multiprocessing.get_start_method()))
-
-
 def test_loaders_of_a_worker_process_start_as_the_platform_does():
+    """In a spawned process, which loads this project's own function and nothing of this file."""
     receive, send = multiprocessing.Pipe(duplex=False)
-    process = multiprocessing.get_context("spawn").Process(target=_tell_start_methods, args=(send,))
+    process = multiprocessing.get_context("spawn").Process(target=tell_start_methods, args=(send,))
     process.start()
     assert receive.poll(300)
     assert receive.recv() == ("spawn", multiprocessing.get_context().get_start_method())

@@ -1,8 +1,12 @@
-"""The scripts of `examples/` run as they stand, in a folder of their own and on tiny settings."""
+"""The scripts of `examples/` run as they stand, in a folder of their own and on tiny settings.
+
+They are forked here; with each importing its own libraries: tests/proofs/test_programs.py.
+"""
 
 import os
 import subprocess
-import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,6 +16,7 @@ from posemodel import build_network, save_weights
 from posemodel.config import CACHE_VARIABLE
 from posemodel.network.weights import CheckpointInfo
 from tests.conftest import REPOSITORY
+from tests.support.plain_programs import Programs
 
 EXAMPLES = REPOSITORY / "examples"
 TINY = ("--images", "12", "--steps", "2")
@@ -33,16 +38,27 @@ def test_every_example_is_run():
     assert sorted(path.name for path in EXAMPLES.glob("*.py")) == sorted(ARGUMENTS)
 
 
+@pytest.fixture(scope="module")
+def python() -> Iterator[Path]:
+    with Programs() as programs:
+        yield programs.folder / "python"
+
+
 @pytest.mark.parametrize("name", ARGUMENTS)
-def test_an_example_does_what_it_says(name, tmp_path):
+def test_an_example_does_what_it_says(name, python, tmp_path):
+    does_what_it_says(name, python, tmp_path)
+
+
+def does_what_it_says(name: str, python: Path, folder: Path) -> None:
+    """Run an example in a folder and look at what it prints and draws."""
     if name == "predict_and_draw.py":
-        save_weights(tmp_path / "last.safetensors", build_network("small", seed=0), CheckpointInfo("small", 64, {}))
+        save_weights(folder / "last.safetensors", build_network("small", seed=0), CheckpointInfo("small", 64, {}))
         for file, size in (("one.png", (40, 70, 3)), ("two.jpg", (90, 50, 3))):
-            assert cv2.imwrite(str(tmp_path / file), np.random.default_rng(0).integers(0, 255, size, np.uint8))
+            assert cv2.imwrite(str(folder / file), np.random.default_rng(0).integers(0, 255, size, np.uint8))
     kept = {key: value for key, value in os.environ.items() if key == CACHE_VARIABLE or not key.startswith("POSEBENCH")}
     process = subprocess.run(
-        [sys.executable, "-W", "error::DeprecationWarning:__main__", str(EXAMPLES / name), *ARGUMENTS[name]],
-        cwd=tmp_path,
+        [str(python), "-W", "error::DeprecationWarning:__main__", str(EXAMPLES / name), *ARGUMENTS[name]],
+        cwd=folder,
         env=kept | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
@@ -53,5 +69,5 @@ def test_an_example_does_what_it_says(name, tmp_path):
     for words in SAID[name]:
         assert words in process.stdout
     if name == "predict_and_draw.py":
-        shapes = {path.name: cv2.imread(str(path)).shape for path in (tmp_path / "drawn").iterdir()}
+        shapes = {path.name: cv2.imread(str(path)).shape for path in (folder / "drawn").iterdir()}
         assert shapes == {"000-one.png": (40, 70, 3), "001-two.png": (90, 50, 3)}

@@ -1,8 +1,14 @@
-"""docs/explained.md: every command runs, and prints what the page says."""
+"""docs/explained.md: every command runs, and prints what the page says.
+
+Programs are forked here; with each importing its own libraries: tests/proofs/test_programs.py.
+"""
+
+from pathlib import Path
 
 import pytest
 
 from tests.support.explained_page import PAGE, commands, missing, run
+from tests.support.plain_programs import Programs
 
 NOTES = {
     "1 the source": "posemodel/training.py",
@@ -27,15 +33,22 @@ READING_SPEED = 230
 """Words a minute."""
 
 
-def test_every_command_prints_what_the_page_shows(tmp_path):
+def prints_what_it_shows(folder: Path, programs: Path | None) -> int:
+    """Assert that every command of the page prints what the page shows; how many there are."""
     page = PAGE.read_text()
     found = commands(page)
     assert len(found) == page.count("```sh\n"), "a command without a block of its output"
     for command in found:
-        done = run(command.script, tmp_path)
+        done = run(command.script, folder, programs=programs)
         assert done.returncode == 0, f"{command.script}\n{done.stderr}"
         if command.stable:
             assert missing(command.shown, done.stdout) is None, f"{command.script}\n{done.stdout}"
+    return len(found)
+
+
+def test_every_command_prints_what_the_page_shows(tmp_path):
+    with Programs() as programs:
+        prints_what_it_shows(tmp_path, programs.folder)
 
 
 @pytest.mark.parametrize("note", NOTES)

@@ -1,4 +1,7 @@
-"""`posebench study loaders` as a person runs it: on the pose network, and on a data set of one's own."""
+"""`posebench study loaders` as a person runs it: on the pose network, and on a data set of one's own.
+
+Measuring processes are forked; in one test they are spawned, as a person's are.
+"""
 
 import json
 import shutil
@@ -7,6 +10,7 @@ import signal
 import pandas as pd
 import pytest
 
+from tests.support.forking_process import MEASURING
 from tests.support.running_study import DEADLINE_S, ended, output, wait_for
 
 OWN = """
@@ -64,6 +68,7 @@ KEYS = {"num_workers", "pin_memory", "batch_size", "images_per_s", "low", "high"
 @pytest.fixture
 def own(place):
     (place.folder / "own.py").write_text(OWN)
+    place.forked_starts = (MEASURING,)
     return place
 
 
@@ -99,6 +104,7 @@ def test_a_data_set_and_a_step_of_one_s_own_from_the_working_directory(own):
 
 def test_the_pose_network_s_study_goes_on_after_an_interruption(pose_place):
     place = pose_place
+    place.forked_starts = (MEASURING,)
     command = ("study", "loaders", *SMALL, "--data", "people", "--size", "64")
     with ended(place.start(*command)) as process:
         wait_for(lambda: len(place.recorded()) >= 2, process, place)
@@ -146,6 +152,8 @@ def test_configurations_that_deliver_different_batches_fail_the_study(own):
 
 
 def test_what_a_data_set_prints_is_not_in_the_document(own):
+    """Measuring processes are spawned: the data set reaches them, and their workers, from the working directory."""
+    own.forked_starts = ()
     done = own.run("study", "loaders", *SMALL, "--dataset", "own:Talking", "--json")
     assert json.loads(done.stdout)["status"] == "complete"
     assert "loading annotations" in done.stderr

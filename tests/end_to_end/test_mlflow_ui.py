@@ -55,7 +55,7 @@ def study(browser, tmp_path_factory):
     done = place.run(*place.study)
     assert done.returncode == 0, done.stderr
     address = f"http://127.0.0.1:{(port := free_port())}"
-    process = place.start("ui", "--port", port)
+    process = place.start("ui", "--port", port, MLFLOW_WORKERS="1")
     try:
         link = wait_for(lambda: re.search(rf"^{place.name}: (\S+)$", said(place, process), re.MULTILINE))
         yield Study(place, address, link.group(1))

@@ -1,11 +1,18 @@
-"""`posebench train` in two processes that `torchrun` starts: one voice, one folder, ended in good order, taken up."""
+"""`posebench train` in two processes that `torchrun` starts: one voice, one folder, ended in good order, taken up.
+
+What does not concern torchrun itself is asked of two commands in the environment that it would give them.
+"""
 
 import json
+import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+from tests.support.commands import COMMANDS
 
 TRAIN = (
     *("train", "--data", "people", "--network", "small", "--size", "64", "--lr", "1e-3"),
@@ -24,9 +31,32 @@ def torchrun(place, *arguments):
 
 def test_two_processes_speak_with_one_voice(pose_place):
     place = pose_place
-    process = torchrun(place, *TRAIN, "--steps", "3", "--batch-size", "2", "--num-workers", "1", "--json")
-    code, err = process.wait(900), (place.folder / "err.txt").read_text()
-    assert code == 0, err
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(listener.getsockname()[1]), "WORLD_SIZE": "2"}
+    with (
+        (place.folder / "out.txt").open("w") as out,
+        (place.folder / "err.txt").open("w") as err,
+        Path(os.devnull).open() as nothing,
+    ):
+        processes = [
+            COMMANDS.start(
+                (*TRAIN, "--steps", "3", "--batch-size", "2", "--num-workers", "1", "--json"),
+                folder=place.folder,
+                environment=place.environment | address | {"RANK": rank, "LOCAL_RANK": rank},
+                stdin=nothing,
+                stdout=out,
+                stderr=err,
+            )
+            for rank in "01"
+        ]
+    try:
+        codes = [process.wait(900) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    err = (place.folder / "err.txt").read_text()
+    assert codes == [0, 0], err
     document = json.loads((place.folder / "out.txt").read_text())
     assert (document["status"], document["steps"]) == ("complete", 3)
     assert err.count("step 3: ") == 1

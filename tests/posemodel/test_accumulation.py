@@ -8,24 +8,32 @@ import torch
 
 from posemodel.data.loader import EpochSampler
 from posemodel.errors import CheckpointError, SettingsError
+from posemodel.network import NETWORKS
 from posemodel.training import RESUME_FILE, train
+from tests.support.plain_network import PLAIN, Plain
 from tests.support.training_runs import KilledError, Log, Sgd, killed_after, settings_for
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def test_accumulated_batches_are_one_big_batch(tiny_set: Path) -> None:
-    """On the reference network, which has no batch norm; 3 batches of 4 are one of 12, an epoch."""
+def accumulated(network: str, data: Path) -> None:
+    """Assert that 3 batches of 4 are one of 12, an epoch, on a network without batch norm."""
     logs = Log(), Log()
-    base = {"network": "rtpose_vgg", "size": 32, "steps": 2, "val_every": 2}
+    base = {"network": network, "size": 32, "steps": 2, "val_every": 2}
     ends = []
     for log, changes in zip(logs, ({"loader": {"batch_size": 12}}, {"accumulate": 3}), strict=True):
-        result = train(settings_for(tiny_set, **base, **changes), partial(torch.optim.SGD, lr=1e-2), on_metrics=log)
+        result = train(settings_for(data, **base, **changes), partial(torch.optim.SGD, lr=1e-2), on_metrics=log)
         ends.append(result.network)
         assert result.step == 2
     assert list(logs[0].of("loss").values()) == pytest.approx(list(logs[1].of("loss").values()), rel=1e-5)
     for one, other in zip(ends[0].parameters(), ends[1].parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+def test_accumulated_batches_are_one_big_batch(tiny_set: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the reference network: tests/proofs/test_reference_network.py."""
+    monkeypatch.setitem(NETWORKS, PLAIN, Plain)
+    accumulated(PLAIN, tiny_set)
 
 
 @pytest.mark.parametrize(("length", "batch", "batches"), [(12, 2, 2), (11, 2, 2), (13, 3, 2), (25, 1, 4)])

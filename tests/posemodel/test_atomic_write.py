@@ -1,5 +1,6 @@
 """Files that are there in full or not at all."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -40,3 +41,14 @@ def test_leftovers_are_removed_and_nothing_else(tmp_path: Path) -> None:
         (tmp_path / name).write_text("x")
     remove_leftovers(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["a.pt"]
+
+
+def test_the_content_is_on_the_disk_before_the_file_gets_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, seen = tmp_path / "file.txt", []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: seen.append((os.fstat(descriptor), file.exists())))
+    with replacing(file) as temporary:
+        temporary.write_text("content")
+    ((synced, there),) = seen
+    assert (synced.st_ino, synced.st_size, there) == (file.stat().st_ino, len("content"), False)

@@ -1,6 +1,6 @@
 """Several processes train one network as one process would: real processes, joined by gloo."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ from posemodel.errors import SettingsError
 from posemodel.launch import is_first, launched
 from posemodel.network.weights import load_network
 from tests.support.coco_builder import CocoBuilder
-from tests.support.several_processes import Job, Told, run
+from tests.support.plain_network import PLAIN
+from tests.support.several_processes import Job, Told, Trainings
 
 Runs = Callable[..., tuple[list[list[Told]], list[int]]]
 CLOSE = 1e-4
@@ -31,16 +32,22 @@ def settings(tiny_set: Path) -> Callable[..., dict[str, Any]]:
     return make
 
 
+@pytest.fixture(scope="module")
+def trainings() -> Iterator[Trainings]:
+    with Trainings() as started:
+        yield started
+
+
 @pytest.fixture
-def alone(tmp_path: Path) -> Callable[..., list[Told]]:
+def alone(trainings: Trainings, tmp_path: Path) -> Callable[..., list[Told]]:
     """Jobs in one process."""
-    return lambda *jobs: run(list(jobs), 1, tmp_path / "alone")[0][0]
+    return lambda *jobs: trainings.run(list(jobs), 1, tmp_path / "alone")[0][0]
 
 
 @pytest.fixture
-def together(tmp_path: Path) -> Runs:
+def together(trainings: Trainings, tmp_path: Path) -> Runs:
     """Jobs in two processes."""
-    return lambda *jobs: run(list(jobs), 2, tmp_path / "together")
+    return lambda *jobs: trainings.run(list(jobs), 2, tmp_path / "together")
 
 
 def close(ours: dict[str, float], theirs: dict[str, float]) -> None:
@@ -48,21 +55,24 @@ def close(ours: dict[str, float], theirs: dict[str, float]) -> None:
     assert list(ours.values()) == pytest.approx(list(theirs.values()), rel=CLOSE, abs=0)
 
 
-def test_two_processes_follow_the_loss_curve_of_one(
-    settings: Any, alone: Any, together: Runs, coco_builder: CocoBuilder
-) -> None:
-    """On the reference network, which has no batch norm; plain, and with accumulated batches, rates by group and a
-    front that is released after an epoch, that is after step 2.
+def agree(network: str, trainings: Trainings, data: CocoBuilder, folder: Path) -> float:
+    """Assert that two processes follow the loss curve of one; the largest share by which losses are apart.
+
+    On a network without batch norm; plain, and with accumulated batches, rates by group and a front that is released
+    after an epoch, that is after step 2.
     """
-    coco_builder.fill("train", images=8)
-    coco_builder.fill("val", images=1, first_id=500)
-    base = {"data": str(coco_builder.write()), "network": "rtpose_vgg", "size": 32, "steps": 3, "val_every": 3}
-    more = {"frozen_backbone_epochs": 1, "ema_decay": 0.9, "groups": {"later_stage_lr": 4}}
-    one = alone(Job(settings(**base), lr=1e-2), Job(settings(**base, **more), lr=1e-2))
-    two, codes = together(
-        Job(settings(**base, loader={"batch_size": 2}), lr=1e-2),
-        Job(settings(**base, **more, loader={"batch_size": 1}, accumulate=2), lr=1e-2),
+    data.fill("train", images=8)
+    data.fill("val", images=1, first_id=500)
+    base = {"data": str(data.write()), "network": network, "size": 32, "steps": 3, "device": "cpu"}
+    base |= {"log_every": 1, "val_every": 3, "seed": 2}
+    more = base | {"frozen_backbone_epochs": 1, "ema_decay": 0.9, "groups": {"later_stage_lr": 4}}
+    whole = {"loader": {"batch_size": 4}}
+    (one,), _ = trainings.run([Job(base | whole, lr=1e-2), Job(more | whole, lr=1e-2)], 1, folder / "alone")
+    shares = (
+        Job(base | {"loader": {"batch_size": 2}}, lr=1e-2),
+        Job(more | {"loader": {"batch_size": 1}, "accumulate": 2}, lr=1e-2),
     )
+    two, codes = trainings.run(list(shares), 2, folder / "together")
     assert codes == [0, 0]
     assert [[told.status for told in each] for each in two] == [["complete"] * 2] * 2
     assert [[told.threads for told in each] for each in two] == [[[]] * 2] * 2, NO_THREADS
@@ -70,6 +80,15 @@ def test_two_processes_follow_the_loss_curve_of_one(
     close(two[0][1].losses, one[1].losses)
     assert one[0].losses["3"] != one[1].losses["3"], "freezing makes a difference"
     assert two[1][0].losses == {}, "the first process alone reports"
+    pairs = [(two[0][job].losses[step], one[job].losses[step]) for job in (0, 1) for step in one[job].losses]
+    return max(abs(ours / theirs - 1) for ours, theirs in pairs)
+
+
+def test_two_processes_follow_the_loss_curve_of_one(
+    trainings: Trainings, coco_builder: CocoBuilder, tmp_path: Path
+) -> None:
+    """On the reference network: tests/proofs/test_reference_network.py."""
+    agree(PLAIN, trainings, coco_builder, tmp_path)
 
 
 def test_bfloat16_averages_and_accumulated_batches_go_together(settings: Any, together: Runs, tmp_path: Path) -> None:

@@ -36,10 +36,13 @@ def commands(page: str) -> list[Command]:
     ]
 
 
-def run(script: str, folder: Path) -> "subprocess.CompletedProcess[str]":
-    """Run a command as a person does: bash, the environment's programs first, no settings of ours."""
+def run(script: str, folder: Path, *, programs: Path | None = None) -> "subprocess.CompletedProcess[str]":
+    """Run a command as a person does: bash, the environment's programs first, no settings of ours.
+
+    ``programs``: where `python` and `posebench` are (default: those of this environment).
+    """
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("POSEBENCH_", "MLFLOW_", "PYTHON", "COLUMNS"))}
-    programs = Path(sys.executable).parent
+    programs = programs or Path(sys.executable).parent
     environment = kept | {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
     return subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],

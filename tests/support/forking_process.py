@@ -2,21 +2,32 @@
 
 Serves requests on the socket that is its standard input, a JSON document each, with the command's stdin, stdout and
 stderr attached; answers with the process id, and later, when asked, with how that process has ended.
+
+The processes that a command spawns import their libraries anew, seconds of each. The modules named in the variable
+`FORKED_STARTS_VARIABLE` of its environment have them forked instead, from a copy of the command made before it began:
+environment, working directory, streams, signals and exits are those of a spawned process. Tests that call such a
+module themselves have the same from `forked_starts`.
 """
 
 import atexit
 import fcntl
 import gc
+import importlib
 import json
+import multiprocessing
 import os
+import pkgutil
 import signal
 import socket
 import sys
 import termios
 import threading
 import traceback
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing import connection, forkserver
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -28,16 +39,38 @@ if __name__ == "__mp_main__" and MOMENT_VARIABLE in os.environ:
 
 LENGTH = 1 << 20
 """Bytes of a request, at most."""
+FORKED_STARTS_VARIABLE = "FORKED_STARTS"
+"""Modules, with commas between them, whose spawned processes are forked."""
+MEASURING = "bench.measure.loader.isolated"
+"""The module that starts the processes in which loaders are measured."""
+LATE = (
+    "alembic.config",
+    "mlflow.store.db.trace_analytics_backfill_75868b020152",
+    "mlflow.store.tracking.sqlalchemy_workspace_store",
+    "multiprocessing.popen_fork",
+    "multiprocessing.popen_spawn_posix",
+    "multiprocessing.sharedctypes",
+    "pandas.core.methods.to_dict",
+    "pandas.io.formats.csvs",
+    "sqlalchemy.dialects.sqlite",
+    "tests.support.valley",
+)
+"""Imported by commands on their way; one that a release of its library has moved is imported by the commands again."""
 
 
 def load() -> dict[str, str]:
     """Import what commands import; returns the variables that this has set, which the commands need too."""
     before = dict(os.environ)
+    os.environ["JE_ARROW_MALLOC_CONF"] = "background_thread:false"  # pyarrow's allocator would start a thread
     import PIL.Image
     import sqlalchemy.orm
 
-    import tests.support.valley  # noqa: F401
+    import bench
 
+    modules = [module.name for module in pkgutil.walk_packages(bench.__path__, "bench.")]
+    for name in [*(name for name in modules if not name.endswith("__main__")), *LATE]:
+        with suppress(ImportError):
+            importlib.import_module(name)
     sqlalchemy.orm.configure_mappers()
     PIL.Image.init()
     return {name: value for name, value in os.environ.items() if before.get(name) != value}
@@ -98,6 +131,10 @@ def run(asked: dict, descriptors: list[int], own: dict[str, str]) -> None:
         from tests.support.killed_moment import Moment
 
         Moment.from_json(os.environ[MOMENT_VARIABLE]).arm()
+    if modules := os.environ.get(FORKED_STARTS_VARIABLE):
+        _start_forkserver()
+        for module in modules.split(","):
+            importlib.import_module(module).multiprocessing = Forking()
     try:
         posebench()
     except SystemExit as end:
@@ -105,6 +142,51 @@ def run(asked: dict, descriptors: list[int], own: dict[str, str]) -> None:
     except BaseException:
         traceback.print_exc()
         leave(1)
+
+
+class Forking:
+    """The module `multiprocessing`, but that who asks it for spawned processes gets forked ones of a forkserver."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(multiprocessing, name)
+
+    def get_context(self, method: str | None = None) -> Any:
+        """As the module's, but for `spawn`."""
+        return multiprocessing.get_context("forkserver" if method == "spawn" else method)
+
+
+@contextmanager
+def forked_starts(module: Any) -> Iterator[None]:
+    """Fork the processes that a module would spawn, from a server that imports once what measuring processes need.
+
+    Their environment and stderr are those that this process had when it first did this.
+    """
+    multiprocessing.set_forkserver_preload(["bench.measure.loader.measurement", "bench.measure.loader.probe"])
+    before, module.multiprocessing = module.multiprocessing, Forking()
+    try:
+        yield
+    finally:
+        module.multiprocessing = before
+
+
+def _start_forkserver() -> None:
+    """Give multiprocessing a forkserver that is a copy of this process: its own would import everything again."""
+    listener = socket.socket(socket.AF_UNIX)
+    address = connection.arbitrary_address("AF_UNIX")
+    listener.bind(address)
+    listener.listen()
+    alive, held = os.pipe()
+    server = os.fork()
+    if server == 0:
+        os.close(held)
+        try:
+            forkserver.main(listener.detach(), alive, None)
+        finally:
+            os._exit(0)  # when nobody holds the other end of `alive` any more
+    listener.close()
+    os.close(alive)
+    ours = forkserver._forkserver
+    ours._forkserver_address, ours._forkserver_alive_fd, ours._forkserver_pid = address, held, server
 
 
 def leave(code: object) -> None:

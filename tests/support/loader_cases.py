@@ -7,6 +7,7 @@ import argparse
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ BLOCKS = 5
 EPOCHS = 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Case:
     """A data set's and a step's cost, and what must come out of studying it."""
 
@@ -67,6 +68,11 @@ FLIPPED = Case("loader-bound", 0.2, 0.05)
 
 def simulated_rows(case: Case, *, pin_memory: Sequence[bool] = (False,), seed: int = 0) -> pd.DataFrame:
     """The rows of a study of the case: every number of workers, arm and block, with the case's jitter."""
+    return _simulated_rows(case, tuple(pin_memory), seed).copy()
+
+
+@cache
+def _simulated_rows(case: Case, pin_memory: tuple[bool, ...], seed: int) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     rows = []
     for block in range(BLOCKS):

@@ -1,8 +1,11 @@
-"""Trainings in several processes, started as torchrun starts them, each of which tells what it saw.
+"""Trainings in several processes, in the environment that torchrun gives them, each of which tells what it saw.
 
-python -m tests.support.several_processes FOLDER     # one of them: reads jobs.json there, writes rank0.json
+They are forked from one process that has PyTorch loaded, and one thread; each of them ends as any interpreter does.
+
+python -m tests.support.several_processes     # that process: a line of JSON for each group, its exit codes as answer
 """
 
+import gc
 import json
 import os
 import signal
@@ -10,6 +13,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,6 +21,7 @@ from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 600
+POLL_S = 0.005
 
 
 @dataclass(frozen=True)
@@ -51,44 +56,110 @@ class Told:
     seconds: float
 
 
-def run(jobs: list[Job], processes: int, folder: Path) -> tuple[list[list[Told]], list[int]]:
-    """What each process told of each job (as far as it came), and the processes' exit codes.
+class Trainings(AbstractContextManager["Trainings"]):
+    """The process that others are forked from, from the first group on until the block ends."""
 
-    What a process said that ended with another code than 0 is printed: pytest shows it where the test fails.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "jobs.json").write_text(json.dumps([asdict(job) | {"port": _free_port()} for job in jobs]))
-    command = [sys.executable, "-m", "tests.support.several_processes", str(folder)]
-    environment = os.environ | {
-        "PYTHONPATH": str(REPOSITORY),
-        "OMP_NUM_THREADS": "1",
-        "PYTHONFAULTHANDLER": "1",
-        "WORLD_SIZE": str(processes),
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": "0",
-    }
-    running = []
-    for rank in range(processes):
-        with (folder / f"rank{rank}.txt").open("w") as said:
-            own = environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
-            running.append(subprocess.Popen(command, env=own, cwd=REPOSITORY, stdout=said, stderr=said))
-    try:
-        codes = [process.wait(TIMEOUT_S) for process in running]
-    finally:
-        for process in running:
-            process.kill()
-    for rank, code in enumerate(codes):
-        if code:
-            print(f"process {rank} ended with {code} and said:", (folder / f"rank{rank}.txt").read_text(), sep="\n")
-    files = [folder / f"rank{rank}.json" for rank in range(processes)]
-    told = [[Told(**each) for each in json.loads(file.read_text())] if file.is_file() else [] for file in files]
-    return told, codes
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+
+    def run(self, jobs: list[Job], processes: int, folder: Path) -> tuple[list[list[Told]], list[int]]:
+        """What each process told of each job (as far as it came), and the processes' exit codes.
+
+        What a process said that ended with another code than 0 is printed: pytest shows it where the test fails.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "jobs.json").write_text(json.dumps([asdict(job) | {"port": _free_port()} for job in jobs]))
+        codes = self._ask({"folder": str(folder), "processes": processes})
+        for rank, code in enumerate(codes):
+            if code:
+                print(f"process {rank} ended with {code} and said:", (folder / f"rank{rank}.txt").read_text(), sep="\n")
+        files = [folder / f"rank{rank}.json" for rank in range(processes)]
+        told = [[Told(**each) for each in json.loads(file.read_text())] if file.is_file() else [] for file in files]
+        return told, codes
+
+    def _ask(self, request: dict[str, Any]) -> list[int]:
+        if self._process is None:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.support.several_processes"],
+                env=os.environ | {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"},
+                cwd=REPOSITORY,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        assert answer, "the process that others are forked from has ended"
+        codes: list[int] | None = json.loads(answer)
+        if codes is None:
+            raise subprocess.TimeoutExpired("a training in several processes", TIMEOUT_S)
+        return codes
+
+    def __exit__(self, *_: object) -> None:
+        """End that process."""
+        if self._process is not None:
+            self._process.communicate()
 
 
 def _free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
+
+
+def _serve() -> None:
+    """Fork groups until there is no further line; a forked process returns from here, too, and ends."""
+    import torch.distributed.nn.functional  # noqa: F401 (what a training imports when it begins)
+
+    import posemodel.training  # noqa: F401
+    from posemodel.network import NETWORKS
+    from tests.support.plain_network import PLAIN, Plain
+
+    NETWORKS[PLAIN] = Plain
+    gc.collect()
+    gc.freeze()  # pages that no collection touches stay shared
+    for line in iter(sys.stdin.readline, ""):
+        request = json.loads(line)
+        folder, processes = Path(request["folder"]), request["processes"]
+        children = []
+        for rank in range(processes):
+            child = os.fork()
+            if child == 0:
+                _become(rank, processes, folder)
+                _main(folder)
+                return
+            children.append(child)
+        print(json.dumps(_codes(children)), flush=True)
+
+
+def _become(rank: int, processes: int, folder: Path) -> None:
+    """Process ``rank`` of a group, as its launcher makes it; what it prints goes to a file."""
+    with (folder / f"rank{rank}.txt").open("w") as said, Path(os.devnull).open() as nothing:
+        for ours, stream in enumerate((nothing, said, said)):
+            os.dup2(stream.fileno(), ours)
+    own = {"WORLD_SIZE": processes, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": 0, "RANK": rank, "LOCAL_RANK": rank}
+    os.environ.update({name: str(value) for name, value in own.items()})
+
+
+def _codes(children: list[int]) -> list[int] | None:
+    """How they ended, as `subprocess` has it; None where they have not, in `TIMEOUT_S`: then they are killed."""
+    deadline, codes = time.monotonic() + TIMEOUT_S, dict[int, int]()
+    while len(codes) < len(children):
+        late = time.monotonic() > deadline
+        for child in children:
+            if child not in codes:
+                if late:
+                    os.kill(child, signal.SIGKILL)
+                ended, status = os.waitpid(child, 0 if late else os.WNOHANG)
+                if ended:
+                    codes[child] = os.waitstatus_to_exitcode(status)
+        if late:
+            return None
+        time.sleep(POLL_S)
+    return [codes[child] for child in children]
 
 
 def _main(folder: Path) -> None:
@@ -166,4 +237,4 @@ def _group_threads() -> list[str]:
 
 
 if __name__ == "__main__":
-    _main(Path(sys.argv[1]))
+    _serve()

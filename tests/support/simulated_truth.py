@@ -78,6 +78,12 @@ CASES: dict[str, Draw] = {
 }
 
 
+PROVED_CASES = ("normal", "unequal variances", "beta", "skewed apart", "unequal log-normal")
+"""Those that tests hold to bounds."""
+UNEQUAL = [case for case in PROVED_CASES if "unequal" in case]
+PROVED_GAPS = [*((case, PAIR) for case in PROVED_CASES), *((case, NARROW_PAIR) for case in UNEQUAL)]
+
+
 def raw_trials(rng: np.random.Generator, draw: Draw, gaps: Mapping[str, float] | None = None) -> pd.DataFrame:
     """Records of one study, both phases, in random order. ``gaps``: how much better than `TRUE_AP`, by optimizer."""
     true = {name: TRUE_AP + (gaps or {}).get(name, 0.0) for name in OPTIMIZERS}
@@ -85,20 +91,42 @@ def raw_trials(rng: np.random.Generator, draw: Draw, gaps: Mapping[str, float] |
     lucky: dict[str, tuple[float, float]] = {}
     for number, log_lr in enumerate(np.linspace(-4, 0, TUNE_TRIALS)):
         for place, name in enumerate(OPTIMIZERS):
-            lr = float(10 ** (log_lr + rng.uniform(-0.2, 0.2)))
-            ap = max(0.0, (true[name] if lr > PLATEAU[0] else TOO_SLOW_AP) + TUNE_SD * float(rng.normal()))
+            shift, noise = tune_noise(rng)
+            lr = float(10 ** (log_lr + shift))
+            ap = max(0.0, (true[name] if lr > PLATEAU[0] else TOO_SLOW_AP) + TUNE_SD * noise)
             status = "diverged" if lr > PLATEAU[1] else "complete"
             rows.append(_row(name, "tune", 0, number * len(OPTIMIZERS) + place, lr, ap, status))
             if status == "complete":
                 lucky[name] = max(lucky.get(name, (0.0, 0.0)), (ap, lr))
-    of_seed = SEED_SD * rng.normal(size=SEEDS)
-    errors = OWN_SD * draw(rng, (SEEDS, len(OPTIMIZERS)))
+    of_seed, errors = confirm_noise(rng, draw)
     for seed in range(SEEDS):
         for place, name in enumerate(OPTIMIZERS):
             ap = true[name] + of_seed[seed] + errors[seed, place]
             index = (TUNE_TRIALS + seed) * len(OPTIMIZERS) + place
             rows.append(_row(name, "confirm", 1001 + seed, index, lucky[name][1], ap))
     return pd.DataFrame([rows[at] for at in rng.permutation(len(rows))])
+
+
+def tune_noise(rng: np.random.Generator) -> tuple[float, float]:
+    """How far a tune trial's rate lies beside its place, in decades, and the noise of its AP in `TUNE_SD`."""
+    return rng.uniform(-0.2, 0.2), float(rng.normal())
+
+
+def confirm_noise(rng: np.random.Generator, draw: Draw) -> tuple[np.ndarray, np.ndarray]:
+    """What each seed does to all optimizers (seeds), and each trial's own noise (seeds, optimizers), in AP."""
+    return SEED_SD * rng.normal(size=SEEDS), OWN_SD * draw(rng, (SEEDS, len(OPTIMIZERS)))
+
+
+def generator(case: str, number: int) -> np.random.Generator:
+    """Random numbers of one study: the same in every call."""
+    return np.random.default_rng((number, list(CASES).index(case)))
+
+
+def gaps_between(case: str, pair: tuple[str, str]) -> dict[str, float]:
+    """How much better than `TRUE_AP` the two of a pair are, `GAP` apart; the other four stand halfway between them."""
+    better, worse = pair
+    half = GAP / 2 * difference_sd(CASES[case], better, worse)
+    return {better: half, worse: -half}
 
 
 def _row(
@@ -129,8 +157,7 @@ def analyses(
 ) -> Iterator[StudyAnalysis]:
     """What the public analysis finds in so many studies; study k has the same trials in every call."""
     for number in range(studies):
-        rng = np.random.default_rng((number, list(CASES).index(case)))
-        yield study_analysis(raw_trials(rng, CASES[case], gaps), NO_CURVES, **options)
+        yield study_analysis(raw_trials(generator(case, number), CASES[case], gaps), NO_CURVES, **options)
 
 
 @dataclass(frozen=True)
@@ -159,11 +186,9 @@ def equal_optimizers(case: str, studies: int) -> Figures:
 
 
 def power(case: str, studies: int, pair: tuple[str, str] = PAIR) -> float:
-    """Share of studies that find the gap between one given pair; the other four stand halfway between the two."""
-    better, worse = pair
-    half = GAP / 2 * difference_sd(CASES[case], better, worse)
+    """Share of studies that find the gap between one given pair, as in `gaps_between`."""
     found = 0
-    for analysis in analyses(case, studies, {better: half, worse: -half}, resamples=FEW_RESAMPLES):
+    for analysis in analyses(case, studies, gaps_between(case, pair), resamples=FEW_RESAMPLES):
         pairs = analysis.comparisons.set_index(["a", "b"])
         found += pairs.loc[pair, "better"] == "a"
     return found / studies

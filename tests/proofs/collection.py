@@ -1,0 +1,48 @@
+"""The pytest plugin of the proofs: `--proofs` collects them and nothing else; without it none of them is collected.
+
+A proof is a test that takes minutes: thousands of simulated studies, kills at dozens of moments, a study on real images
+to its end. Each stands in a module of this folder with two constants: ``SHARD``, one of `SHARDS`, and ``COVERS``, a
+tuple of globs from the repository's root: the sources whose change makes it stale. What it measures it writes into the
+fixture ``figures``. When it passes, figures and date go to reports/proofs.json (`tests.proofs.register`);
+`python -m tests.proofs.stale` says which proofs are older than their sources. Each has a short sibling in `make test`.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from tests.proofs.register import SHARDS, constants
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--proofs` and `--shard`."""
+    parser.addoption("--proofs", action="store_true", help="run the long proofs (tests/proofs), and nothing else")
+    parser.addoption("--shard", choices=SHARDS, help="of the proofs, run those of one shard")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse a shard of nothing."""
+    if config.getoption("shard") and not config.getoption("proofs"):
+        raise pytest.UsageError("--shard needs --proofs")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Pytest does not ask about a path that it was given by name: that one is run in any case."""
+    folder = config.rootpath / "tests" / "proofs"
+    inside = folder in (collection_path, *collection_path.parents)
+    if not config.getoption("proofs"):
+        return True if inside else None
+    if not inside:
+        return None if collection_path in folder.parents else True
+    shard = config.getoption("shard")
+    return True if shard and _shard_of(collection_path) not in (shard, None) else None
+
+
+def _shard_of(path: Path) -> str | None:
+    """The shard of a module of proofs; None of any other path, and of a module at fault, whose proofs then fail."""
+    if path.suffix != ".py" or not path.name.startswith("test_"):
+        return None
+    try:
+        return constants(path)["SHARD"]
+    except ValueError:
+        return None

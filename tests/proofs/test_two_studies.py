@@ -1,0 +1,18 @@
+"""How often two equal studies are told apart, of 200 pairs; 40 of them are in tests/bench/test_two_studies.py."""
+
+import pytest
+
+from tests.bench.test_two_studies import false_claims
+
+SHARD = "simulations"
+COVERS = ("bench/analysis/*.py", "tests/bench/test_two_studies.py")
+
+
+@pytest.mark.parametrize("n", [3, 10])
+@pytest.mark.parametrize("digest", ["feed", "other"])
+def test_equal_studies_are_rarely_told_apart(n, digest, figures):
+    """Both families together would be 10 %; each is held to its own 5 %, with three standard errors of 200 studies."""
+    claims = false_claims(n, digest, studies=200)
+    figures |= {"false claims of a better AP": claims["better"], "false claims of a higher speed": claims["faster"]}
+    assert claims["better"] <= 0.1
+    assert claims["faster"] <= 0.1
