@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import sqlalchemy
 import torch
 from matplotlib.figure import Figure
 
@@ -17,11 +18,12 @@ from bench.optimizers.spaces import spaces_of
 from bench.report import findings_write, write
 from bench.report.style import save
 from bench.settings import build_spec, resolve
+from bench.trials import probe
 from bench.workloads.of_study import settle_workload
 from bench.workloads.protocol import REPORT, SELECT, Costs
 from posemodel.data.layout import fingerprint
 from posemodel.data.synthetic import generate
-from tests.bench.ledger_process import LedgerProcess
+from tests.bench.ledger_process import LedgerProcess, write_without_waiting
 from tests.support.stores import empty_store
 from tests.support.valley import VALLEY
 
@@ -58,6 +60,22 @@ def libraries_are_no_garbage():
     gc.freeze()
     yield
     gc.unfreeze()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def databases_do_not_wait_for_the_disk():
+    """See `tests.bench.ledger_process.write_without_waiting`."""
+    sqlalchemy.event.listen(sqlalchemy.Engine, "connect", write_without_waiting)
+    yield
+    sqlalchemy.event.remove(sqlalchemy.Engine, "connect", write_without_waiting)
+
+
+@pytest.fixture
+def databases_wait_for_the_disk():
+    """For a test of how carefully they are written."""
+    sqlalchemy.event.remove(sqlalchemy.Engine, "connect", write_without_waiting)
+    yield
+    sqlalchemy.event.listen(sqlalchemy.Engine, "connect", write_without_waiting)
 
 
 @pytest.fixture(scope="session")
@@ -206,6 +224,16 @@ def plain_figures(monkeypatch):
 
     monkeypatch.setattr(write, "FIGURES", dict.fromkeys(write.FIGURES, draw))
     monkeypatch.setattr(findings_write, "draw_chart", draw)
+
+
+@pytest.fixture
+def measured_here(monkeypatch):
+    """Estimates that are measured in this process: another one takes seconds to begin."""
+
+    def costs(trials, data, **how):
+        return probe._costs({name: trial.with_data(data) for name, trial in trials.items()})
+
+    monkeypatch.setattr(estimate, "measure", costs)
 
 
 @pytest.fixture

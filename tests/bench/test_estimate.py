@@ -88,7 +88,7 @@ def test_the_pieces_are_measured_on_the_studys_own_data(make_spec, tiny):
     assert found.document()["seconds"] == pytest.approx(found.seconds, abs=0.1)
 
 
-def test_a_study_in_seconds_is_measured(make_spec, tiny):
+def test_a_study_in_seconds_is_measured(make_spec, measured_here, tiny):
     budget = {"tune_steps": None, "steps": None, "tune_seconds": 200.0, "seconds": 600.0}
     found = estimate(make_spec(data=tiny, optimizers=["sgd"], seeds=2, **budget), workers=1, synthetic_images=None)
     assert 200 < found.tune_s < 1200 < found.confirm_s

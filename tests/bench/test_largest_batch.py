@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.measure.loader.configuration import configuration
-from bench.measure.loader.largest_batch import largest_that_fits, try_batch
+from bench.measure.loader.largest_batch import TRY_BATCHES, largest_that_fits, try_batch
 from bench.measure.loader.measurement import Arm, Measurement
 from bench.measure.loader.outcome import MeasurementStatus
 from bench.measure.loader.workload import DatasetWorkload
@@ -77,10 +77,15 @@ def test_what_it_finds_fits_and_is_within_a_twentieth(most, start):
 
 
 def test_a_real_search_gives_memory_back_between_tries():
-    """Two samples take more than is allowed; one does not, also after the other try."""
+    """Two samples take more than is allowed; one does not, also after the other try. Processes are spawned.
+
+    What is too large must last until it is seen; what is not, no longer than a try of a study.
+    """
     workload = DatasetWorkload(Large(10), HoldingStep(300_000_000))
     found = largest_that_fits(
-        lambda size: try_batch(workload, size, batches=20, memory_limit_bytes=650_000_000), start=2, limit=2
+        lambda size: try_batch(workload, size, batches=20 if size > 1 else TRY_BATCHES, memory_limit_bytes=650_000_000),
+        start=2,
+        limit=2,
     )
     assert sizes(found) == [2, 1]
     assert [each.status for each in found.tries] == [MeasurementStatus.OUT_OF_MEMORY, MeasurementStatus.COMPLETE]

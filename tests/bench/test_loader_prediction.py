@@ -63,7 +63,8 @@ def test_what_cannot_fit_is_said_with_both_numbers():
     )
 
 
-def test_what_the_step_holds_is_the_process_s_and_grows_with_the_batch(forked):
+def test_what_the_step_holds_is_the_process_s_and_grows_with_the_batch():
+    """Processes are spawned, as a study's are: a forked one shares pages with others."""
     held = 40_000_000
     found = probe(DatasetWorkload(Large(10), HoldingStep(held))).value
     assert found.worker_bytes < held

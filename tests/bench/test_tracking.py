@@ -332,7 +332,7 @@ def test_sessions_come_back_one_for_each_process(tracker, parent):
     assert tracker.finished()
 
 
-def test_making_a_store_leaves_sqlite_as_careful_as_before(hermetic):
+def test_making_a_store_leaves_sqlite_as_careful_as_before(databases_wait_for_the_disk, hermetic):
     Tracker("sqlite:///mlflow.db", "study")
     engine = sqlalchemy.create_engine("sqlite:///other.db")
     with engine.connect() as connection:

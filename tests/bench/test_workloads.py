@@ -265,7 +265,10 @@ def refused(posebench, file, *arguments, kind="optimizers"):
     [
         ('[workload]\nname = "poes"\n', ["x.toml:2: workload.name", "'poes'", "package.module:NAME"]),
         ("[workload]\nname = 7\n", ["x.toml:2: workload.name"]),
-        (f'[workload]\nname = "{VALLEY}"\nnoise = 0.1\nnosie = 0.2\n', ["x.toml:4: workload.nosie: there is no such setting", "got 0.2"]),
+        (
+            f'[workload]\nname = "{VALLEY}"\nnoise = 0.1\nnosie = 0.2\n',
+            ["x.toml:4: workload.nosie: there is no such setting", "got 0.2"],
+        ),
         (f'[workload]\nname = "{VALLEY}"\n\nnoise = -1\n', ["x.toml:4: workload.noise", "got -1"]),
         (f'network = "small"\n[workload]\nname = "{VALLEY}"\n', ["x.toml:1: network: is a setting of the workload"]),
         (f'\nsize = 64\n[workload]\nname = "{VALLEY}"\n', ["x.toml:2: size: is a setting of the workload `pose`"]),

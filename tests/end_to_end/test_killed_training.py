@@ -52,8 +52,16 @@ def measured(folder):
     return [{name: line[name] for name in names if name in line} for line in lines]
 
 
+def assert_nobody_is_left(place):
+    """A worker looks after its parent every 5 s."""
+    deadline = time.monotonic() + 60
+    while left := [p.pid for p in psutil.process_iter(["cwd"]) if p.info["cwd"] == str(place.folder)]:
+        assert time.monotonic() < deadline, f"processes {left} have outlived their parent"
+        time.sleep(0.2)
+
+
 @pytest.mark.parametrize("run", RUNS)
-def test_a_killed_training_ends_with_the_same_weights(pose_place, run):
+def test_a_killed_training_ends_with_the_same_weights_and_its_loader_workers_with_it(pose_place, run):
     place = pose_place
     options, moments = RUNS[run]
     straight = place.run(*COMMAND, *options, "--out", "straight")
@@ -81,14 +89,4 @@ def test_a_killed_training_ends_with_the_same_weights(pose_place, run):
     assert said[0].keys() == said[1].keys()
     for key in ("status", "steps", "loss", "lr", "val_loss", "ap", "ap_best", "ap_best_step"):
         assert said[0][key] == said[1][key], key
-
-
-def test_loader_workers_end_with_the_killed_training(pose_place):
-    place = pose_place
-    options = ("--optimizer", "adam", "--num-workers", "2", "--out", "killed")
-    moment = MOMENTS["between two checkpoints, within an epoch"]
-    killed_at(place, moment, *COMMAND, *options)
-    deadline = time.monotonic() + 60
-    while left := [p.pid for p in psutil.process_iter(["cwd"]) if p.info["cwd"] == str(place.folder)]:
-        assert time.monotonic() < deadline, f"processes {left} have outlived their parent"
-        time.sleep(0.2)
+    assert_nobody_is_left(place)

@@ -54,6 +54,7 @@ LATE = (
     "pandas.io.formats.csvs",
     "sqlalchemy.dialects.sqlite",
     "tests.support.valley",
+    "torch._dynamo",
 )
 """Imported by commands on their way; one that a release of its library has moved is imported by the commands again."""
 
@@ -191,6 +192,7 @@ def _start_forkserver() -> None:
 
 def leave(code: object) -> None:
     """End this process as the interpreter would, but for taking all its modules apart."""
+    forkserver._forkserver._stop()  # where there is one
     threading._shutdown()
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):

@@ -112,7 +112,8 @@ def _free_port() -> int:
 
 def _serve() -> None:
     """Fork groups until there is no further line; a forked process returns from here, too, and ends."""
-    import torch.distributed.nn.functional  # noqa: F401 (what a training imports when it begins)
+    import torch._dynamo  # (the first optimizer imports it)
+    import torch.distributed.nn.functional  # noqa: F401 (a training imports it when it begins)
 
     import posemodel.training  # noqa: F401
     from posemodel.network import NETWORKS
