@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bench.controls import LIMIT, control_name, controlled, limit_settings
 from bench.space import Value, from_document, point, searched
-from bench.spec import CONFIRM, SECOND, TUNE, Phase, StudySpec, TrialSpec
+from bench.spec import CONFIRM, TUNE, Phase, StudySpec, TrialSpec
 from bench.workloads.of_study import own_settings, workload_of
 from bench.workloads.protocol import REPORT, SELECT, Assignment, Budget
 from posemodel.config import LoaderSettings
@@ -85,10 +85,10 @@ def _budget(spec: StudySpec, phase: Phase) -> Budget:
 
     A tune trial is scored once, at its end, unless a pruner wants to look at it before.
     """
-    amount, unit = spec.length(phase)
+    amount, _ = spec.length(phase)
     tune_evaluations = 1 if spec.pruner == "none" else spec.tune_evaluations
     evaluations = tune_evaluations if phase == TUNE else spec.evaluations
-    if unit == SECOND:
+    if spec.steps is None:
         return Budget(seconds=amount, evaluations=evaluations)
     return Budget(steps=int(amount), evaluations=evaluations)
 

@@ -15,6 +15,7 @@ from bench.study_base import StudyBase
 from bench.workloads import POSE, workload
 from bench.workloads.of_study import TABLE, settle_workload
 from bench.workloads.protocol import AWAITED, MakeData, OnSkip
+from posemodel.network import input_geometry
 
 S = TypeVar("S", bound=StudyBase)
 
@@ -55,6 +56,9 @@ def prepare_study(
     if TABLE in settings:
         its, own, settings = settle_workload(settings)
         its.check(own, settings)
+    elif {"network", "size"} <= {*settings}:
+        with about(settings, "network", "size"):
+            input_geometry(settings["network"].value, settings["size"].value)
     settings = on_this_machine(study, settings)
     derived: dict[str, Any] = {"preset": preset, "device": settings["device"].value}
     if "spaces" in settings:

@@ -142,7 +142,7 @@ class TrialSpec(Settings):
     weight_decay: float = 0.0
     data_digest: str
     slot: str = ""
-    """Id that the trial has, of the place in a search's plan that it fills or in the ledger; else its content's."""
+    """Id in place of the content's: that of the search's slot, or the one that the ledger already has."""
     id_counts: tuple[str, ...] = ()
     """Later settings of the run that count in the id at their defaults: its kind of study came after them."""
     workload: str = POSE
@@ -153,7 +153,7 @@ class TrialSpec(Settings):
     @field_validator("train", mode="before")
     @classmethod
     def _as_its_workload_has_it(cls, value: Any, info: ValidationInfo) -> Any:
-        run = workload(info.data["workload"]).run
+        run = workload(info.data.get("workload", POSE)).run
         return value if isinstance(value, run) else run.model_validate(value)
 
     @property

@@ -56,10 +56,14 @@ class StudyBase(Settings):
         return identifying(self, exclude=("data",))
 
 
+LATER = frozenset({"workload"})
+"""Settings that came later: a study in which they are not used does not name them."""
+
+
 def refuse_difference(name: str, known: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     """SettingsError with every difference if a study's name already stands for another specification."""
     absent = sorted({*wanted} - {*known})
-    if absent:
+    if absent and not {*absent} <= LATER:
         raise SettingsError(
             f"name: the study {name!r} was begun by another version of posebench, which has no {', '.join(absent)}. "
             "Go on with it in that version, or give another --name."

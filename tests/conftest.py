@@ -28,7 +28,7 @@ os.environ["POSEBENCH_CACHE"] = _cache.name  # of processes that tests start, to
 LONGEST = {
     name: place
     for place, name in enumerate(
-        ("test_joint_study", "test_loader_study", "test_killed_study", "test_interruption", "test_fourth_kind")
+        ("test_loader_study", "test_killed_study", "test_interruption", "test_joint_study", "test_series")
     )
 }
 _SOON, _LATE = len(LONGEST), len(LONGEST) + 1

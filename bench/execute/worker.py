@@ -102,11 +102,17 @@ def sweep(settings: WorkerSettings, ledger: Ledger, tracker: Tracker) -> None:
     """Settle the trials of dead workers: recorded ones are closed, others wait again."""
     for claim in ledger.stale():
         tracker.abandon(claim.spec.id)
-        record = tracker.recorded(claim.spec.id)
+        record = _record_of(claim, tracker)
         if record is None:
             ledger.put_back_stale(claim.key)
         else:
             _finish(claim.key, record, settings, ledger)
+
+
+def _record_of(claim: Claim, tracker: Tracker) -> Record | None:
+    """What came of a claimed trial, under whatever id a version has recorded it."""
+    earlier = sorted(claim.spec.earlier_ids) if isinstance(claim.spec, TrialSpec) else []
+    return next((found for each in (claim.spec.id, *earlier) if (found := tracker.recorded(each)) is not None), None)
 
 
 def _finish(key: int, record: Record, settings: WorkerSettings, ledger: Ledger) -> None:
@@ -131,7 +137,7 @@ def _run_claimed(claim: Claim, settings: WorkerSettings, ledger: Ledger, tracker
         on_event(TrialStepped(claim.spec.id, step, train_seconds))
 
     try:
-        record = tracker.recorded(claim.spec.id)
+        record = _record_of(claim, tracker)
         spec = _planned(claim, settings, ledger, record)
         if record is not None:
             # By a worker that died before it could close the trial, or under a ledger that is gone.

@@ -36,7 +36,7 @@ def run_trial(
 
     ``on_step`` hears of the steps at which it measures, with the seconds of training spent. ``should_prune`` is asked
     with each AP but the last: True ends the trial as `pruned`, with that AP as `ap_when_pruned` and no final one.
-    ``on_trained`` gets what a trial that completed has trained, and returns more metrics of it.
+    ``on_trained`` gets the result of a run that completed, and returns more metrics of it.
     What goes wrong in training is a record too: `failed` or `out_of_memory`. Interruptions and what a user can mend
     (PosemodelError: a broken image, say) are raised: they are no result of this trial.
     """

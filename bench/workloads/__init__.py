@@ -1,6 +1,6 @@
 """Workloads: what a trial trains, each behind the protocol of `bench.workloads.protocol`.
 
-Comes in: a name. Goes out: the workload of that name. Never: a study, a plan, a record.
+Comes in: a name, or a study's settings. Goes out: the workload, and its own settings. Never: a plan, a record.
 """
 
 import importlib
@@ -13,6 +13,8 @@ POSE = "pose"
 """The workload that ships: the PAF network of posemodel. What studies train that name no other."""
 WORKLOADS = {POSE: "bench.workloads.pose:POSE"}
 """Where each workload that ships is."""
+PROTOCOL = tuple(name for name in (*Workload.__annotations__, *vars(Workload)) if not name.startswith("_"))
+"""What a workload has."""
 
 
 @cache
@@ -27,14 +29,19 @@ def workload(name: str) -> Workload:
             f"workload {name!r}: is neither one that ships ({', '.join(WORKLOADS)}) nor a path package.module:NAME."
         )
     try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise SettingsError(f"workload {name!r}: cannot be imported here ({error}).") from error
-    made: Workload = found() if isinstance(found, type) else found
+        loaded = getattr(importlib.import_module(module), attribute)
+        made: Workload = loaded() if isinstance(loaded, type) else loaded
+    except (Exception, SystemExit) as error:  # whatever somebody's module raises
+        raise SettingsError(f"workload {name!r}: cannot be loaded here ({type(error).__name__}: {error}).") from error
+    missing = sorted(each for each in PROTOCOL if not hasattr(made, each))
+    if missing:
+        raise SettingsError(f"workload {name!r}: is none: it has no {', '.join(missing)}.")
     score = made.score
     if (score.direction, score.low, score.high, score.failure) != ("maximize", 0.0, 1.0, 0.0) or score.name != "ap":
         raise SettingsError(
             f"workload {name!r}: its score is {score}; tables and tests know the score `ap`, which is maximized, from "
             "0 (what a failed run counts) to 1."
         )
+    if made.name != name:
+        raise SettingsError(f"workload {name!r}: calls itself {made.name!r}; workers would look for that one.")
     return made

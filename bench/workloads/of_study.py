@@ -11,8 +11,9 @@ from typing import Any, Protocol
 from pydantic import BaseModel, ValidationError
 
 from bench.setting_layers import DEFAULT, Setting, about, build, refused
-from bench.validation import first_fault
+from bench.validation import first_fault, nearest
 from bench.workloads import POSE, workload
+from bench.workloads.pose import PoseSettings
 from bench.workloads.protocol import Workload
 from posemodel.config import Settings
 from posemodel.errors import SettingsError
@@ -20,7 +21,7 @@ from posemodel.errors import SettingsError
 TABLE = "workload"
 NAME = "name"
 """In the table: the workload's name."""
-ONLY_POSE = ("network", "size", "skip_bad", "foreground_weight", "augment", "synthetic_images")
+ONLY_POSE = (*PoseSettings.model_fields, "synthetic_images")
 """Settings at a study's top level that mean something to `pose` alone."""
 
 
@@ -88,8 +89,12 @@ def settle_workload(settings: Mapping[str, Setting]) -> tuple[Workload, Settings
         own = its.settings(**typed)
     except ValidationError as error:
         fault = first_fault(error, typed)
-        raise refused(replace(fault, path=(TABLE, *fault.path)), table.origin) from error
-    whole = {NAME: its.name, **own.model_dump(mode="json")}
-    nothing = {"network": its.name, "size": None, "skip_bad": False, "foreground_weight": 1.0, "augment": False}
-    unused = {name: Setting(value, f"{DEFAULT} (workload {its.name})") for name, value in nothing.items()}
+        unknown = fault.path[:1] if fault.path[0] not in its.settings.model_fields else ()
+        hint = nearest(str(unknown[0]), its.settings.model_fields) if unknown else fault.hint
+        raise refused(replace(fault, path=(TABLE, *fault.path), hint=hint), table.origin) from error
+    whole = {NAME: its.name, **own.model_dump(mode="json", exclude_none=True)}
+    idle = PoseSettings.model_construct(network=its.name, size=None)
+    unused = {
+        name: Setting(getattr(idle, name), f"{DEFAULT} (workload {its.name})") for name in PoseSettings.model_fields
+    }
     return its, own, dict(settings) | {TABLE: Setting(whole, table.origin)} | unused

@@ -1,7 +1,7 @@
 """What the suite asks of a workload, that which a trial trains: a small protocol, and the values that cross it.
 
-Comes in: a study's settings, an optimizer factory, what the suite decides of a run. Goes out: a run as plain settings,
-its metrics while it trains, how it ended. A workload knows nothing of plans, ledgers or reports.
+Comes in: a study's layered settings, an optimizer factory, what the suite decides of a run. Goes out: a run as plain
+settings, its metrics while it trains, how it ended. A workload knows nothing of plans, ledgers or reports.
 """
 
 from collections.abc import Callable, Mapping
@@ -228,12 +228,15 @@ class Workload(Protocol):
         ``on_metrics`` gets the step and what was measured there: `loss`, `lr`, `images_per_s` at every window, the
         score when it is due, `train_seconds` with each. ``should_prune`` is asked with each score but the last; True
         ends the run as `pruned`. ``should_stop`` is asked after each step; True raises KeyboardInterrupt. ``folder``
-        keeps the run's state: a stopped run goes on from there, and ends as if it had never been stopped. A loss that
+        keeps the run's state: a stopped run goes on from there, and ends with the same weights and score. A loss that
         is not finite ends the run as `diverged`.
         """
 
     def loading(self, run: Any) -> Any:
-        """What of a run the loader measurements can load and step (`bench.measure.loader`); None: nothing."""
+        """What of a run the loader measurements can load and step (`bench.measure.loader.workload`); None: nothing.
+
+        Hashable: equal for runs that load and compute the same, so that one look serves all of them.
+        """
 
     def probe_data(
         self, own: Settings, data: Path, awaited_images: int | None, batch_size: int

@@ -14,10 +14,11 @@ from optuna.trial import TrialState
 from bench.execute.events import TrialBegan, TrialEnded, TrialReturned, TrialStepped, nobody
 from bench.execute.local import crew
 from bench.execute.worker import WorkerSettings, sweep, work
+from bench.identity import BEFORE_JOINT
 from bench.ledger import MAX_ATTEMPTS, Ledger, Told
 from bench.optimizers import OPTIMIZERS, OptimizerEntry
 from bench.plan import Chosen, plan_confirm, plan_tune
-from bench.record import Status
+from bench.record import Status, make_record
 from bench.space import Log
 from bench.tracking import Tracker
 from bench.trials.optimizers import run_trial
@@ -131,6 +132,30 @@ def test_records_outlive_the_ledger(make_bench, valley_spec, hermetic):
     assert again.ledger.counts() == {"complete": 2}
     assert again.tracker.records().equals(before)
     assert again.run_states() == {"FINISHED": 2}
+
+
+def test_records_of_an_earlier_version_outlive_the_ledger_under_their_own_ids(make_bench, tiny_spec, hermetic):
+    """Settings that came later counted in that version's ids."""
+    bench = make_bench(tiny_spec())
+    for trial in bench.plan:
+        known = trial.model_copy(update={"slot": trial.model_copy(update={"id_counts": BEFORE_JOINT}).id})
+        assert known.id != trial.id
+        run = bench.tracker.start_trial(known, bench.parent)
+        bench.tracker.record_trial(run, make_record(known, Status.COMPLETE, steps_done=2, metrics={"ap": 0.1}), [])
+    before = bench.tracker.records()
+    bench.work()
+    assert bench.seen == [], "nothing was trained"
+    assert bench.ledger.counts() == {"complete": 2}
+    assert bench.tracker.records().equals(before)
+
+
+def test_a_plan_that_an_earlier_version_has_enqueued_is_not_planned_again(make_bench, tiny_spec, storage_url):
+    bench = make_bench(tiny_spec(name="other"))
+    old = [trial.model_copy(update={"id_counts": BEFORE_JOINT}) for trial in bench.plan]
+    ledger = Ledger(storage_url, "begun before", {})
+    assert ledger.enqueue(old) == len(old)
+    assert ledger.enqueue(bench.plan) == 0
+    assert ledger.claim().spec.id == old[0].id, "it keeps the id that its records have"
 
 
 def test_a_record_names_what_took_the_steps(make_bench, valley_spec):

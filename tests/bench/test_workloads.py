@@ -207,8 +207,14 @@ def test_plain_gradient_descent_diverges_above_the_rate_that_theory_names():
     ("name", "message"),
     [
         ("poes", "'poes': is neither one that ships (pose) nor a path package.module:NAME"),
-        ("no_such_package.valleys:Valley", "cannot be imported here (No module named 'no_such_package'"),
-        ("tests.support.valley:Vale", "cannot be imported here (module 'tests.support.valley' has no attribute 'Vale'"),
+        (
+            "no_such_package.valleys:Valley",
+            "cannot be loaded here (ModuleNotFoundError: No module named 'no_such_package'",
+        ),
+        (
+            "tests.support.valley:Vale",
+            "cannot be loaded here (AttributeError: module 'tests.support.valley' has no attribute 'Vale'",
+        ),
     ],
 )
 def test_a_workload_that_is_not_there_is_named(name, message):
@@ -221,6 +227,29 @@ class Foreign(Valley):
     """A valley that is scored in another way."""
 
     score = Score("accuracy", "maximize", low=0.0, high=1.0, chance=0.1, failure=0.0)
+
+
+class Other(Valley):
+    """A valley that calls itself as its base does."""
+
+
+def test_a_workload_that_calls_itself_otherwise_is_refused():
+    """Trials name their workload, and workers look for that name."""
+    with pytest.raises(SettingsError, match=r"calls itself .tests\.support\.valley:Valley."):
+        workload(f"{__name__}:Other")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (":Valley", "cannot be loaded here (ValueError: Empty module name)"),
+        ("math:pi", "is none: it has no budget_unit, check, costs,"),
+    ],
+)
+def test_something_else_at_a_path_is_refused_in_words(name, message):
+    with pytest.raises(SettingsError) as refused:
+        workload(name)
+    assert message in str(refused.value)
 
 
 class Percent(Valley):

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from bench.ledger_view import LOST, RUNNING, WAITING
-from tests.support.place import VALLEY_FILE
+from tests.support.place import VALLEY_FILE, WORKERS
 from tests.support.running_study import DEADLINE_S, OnTerminal, ended, entries, holding, output, wait_for
 
 PLANNED = 6
@@ -82,6 +82,7 @@ def test_a_study_survives_an_interruption_and_a_kill(place):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_sigterm_gives_the_trials_back(place, workers):
     """As clusters send it: to every process of the job, and more than once."""
+    place.forked_starts = WORKERS
     with ended(place.start(*place.long_study, "--workers", workers)) as process:
         wait_for(lambda: holding(place, workers), process, place)
         held = entries(place, RUNNING)
@@ -97,7 +98,7 @@ def test_sigterm_gives_the_trials_back(place, workers):
 
 
 def test_ctrl_c_in_a_terminal_gives_the_trials_of_two_workers_back(place):
-    """The terminal sends it to all processes at once; `study status` looks on from another one."""
+    """The terminal sends it to all processes at once, spawned ones here; `study status` looks on from another one."""
     with OnTerminal(place, *place.long_study, "--workers", 2) as process:
         wait_for(lambda: holding(place, 2), process, place)
         status = json.loads(place.run("study", "status", place.name, "--json").stdout)
@@ -119,6 +120,7 @@ def test_ctrl_c_in_a_terminal_gives_the_trials_of_two_workers_back(place):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_ctrl_c_twice_ends_at_once_and_the_same_command_goes_on(place, workers):
     """The second one comes while the first is stuck: somebody else's transaction locks the ledger."""
+    place.forked_starts = WORKERS
     (place.folder / "slow.toml").write_text(SLOW_FILE)
     command = (*place.study_of("slow.toml"), "--workers", workers)
     with ended(place.start(*command)) as process:
@@ -148,6 +150,7 @@ def test_ctrl_c_twice_ends_at_once_and_the_same_command_goes_on(place, workers):
 
 def test_workers_end_with_the_process_that_started_them(place):
     """It was killed, and could tell them nothing."""
+    place.forked_starts = WORKERS
     with ended(place.start(*place.long_study, "--workers", 2)) as process:
         wait_for(lambda: holding(place, 2), process, place)
         workers = [psutil.Process(entry.pid) for entry in entries(place, RUNNING)]

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.killed_moment import OPENED, Moment
 from tests.support.killed_runs import killed_at
-from tests.support.place import Place, PosePlace
+from tests.support.place import MEASURING, Place, PosePlace
 from tests.support.running_study import DEADLINE_S, ended, wait_for
 from tests.support.valley import VALLEY
 
@@ -38,6 +38,7 @@ batch_size = 4
 VALLEY_TABLE = f"""
 [workload]
 name = "{VALLEY}"
+sleep_ms = 4
 """
 POSE_SETTINGS = """
 network = "small"
@@ -112,7 +113,9 @@ def undisturbed(tmp_path_factory):
 @pytest.fixture(scope="module")
 def posed(tmp_path_factory):
     """The same with a pose network."""
-    return run_through(prepare_pose(PosePlace(tmp_path_factory.mktemp("joint") / "here")))
+    place = prepare_pose(PosePlace(tmp_path_factory.mktemp("joint") / "here"))
+    place.forked_starts = MEASURING
+    return run_through(place)
 
 
 def test_the_document_has_the_front_the_picks_and_what_to_paste(posed):

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.killed_moment import OPENED, Moment
 from tests.support.killed_runs import killed_at, run_with
-from tests.support.place import Place
+from tests.support.place import WORKERS, Place
 from tests.support.valley import VALLEY
 
 STUDY_FILE = f"""
@@ -181,6 +181,7 @@ def test_a_killed_worker_is_replaced(place, undisturbed):
 
 def test_workers_end_with_their_killed_study(place, undisturbed):
     prepare(place)
+    place.forked_starts = WORKERS
     process = place.start(*COMMAND, "--workers", "2")
     deadline = time.monotonic() + 600
     while not place.recorded():
