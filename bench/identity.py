@@ -58,7 +58,8 @@ FIRST: Mapping[str, Collection[str]] = {
     ),
 }  # fmt: skip
 """The settings of each model that ids and identities were first made of. A setting that is added later does not belong
-here; of a model that is not here (a workload's own), all settings count."""
+here, and keeps its default for good: that is what its absence stands for. Of a model that is not here (a workload's
+own), all settings count."""
 
 
 BEFORE_JOINT = (

@@ -35,6 +35,7 @@ def show(
     from bench.prepare import default_preset
     from bench.setting_layers import COMMAND_LINE, DEFAULT, Setting, kind_of_file
     from bench.settings import OPTIMIZERS, places_settings
+    from bench.workloads.of_study import TABLE, settle_workload
 
     chosen = kind_of_file(study) if kind is None and study is not None else None
     if chosen is None:
@@ -43,6 +44,8 @@ def show(
     used = default_preset_of(chosen.value, default_preset()) if preset is None else preset
     command_line = given_by_name(typed or [], its.described())
     settings = its.resolve(command_line=command_line, study_file=study, preset=used)
+    if TABLE in settings:
+        _, _, settings = settle_workload(settings)
     settings |= {
         **its.on_this_machine(settings, used),
         **places_settings(),
