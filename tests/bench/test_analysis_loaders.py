@@ -27,6 +27,11 @@ def test_the_bottleneck_is_the_one_that_was_built_in(name, seed=0):
     assert verdict_of(CASES[name], seed=seed).bottleneck == CASES[name].bottleneck
 
 
+def test_balanced_arms_are_called_balanced():
+    found = verdict_of(CASES["balanced"])
+    assert any(each.startswith("Loading and computing are balanced with ") for each in found.sentences)
+
+
 def test_loader_bound_wants_all_workers_and_more():
     found = verdict_of(CASES["loader-bound"])
     assert found.recommended["num_workers"] == 8

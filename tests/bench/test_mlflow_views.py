@@ -21,6 +21,15 @@ def test_an_optimizers_study_has_views_grouped_by_optimizer():
     assert found == EXPECTED
 
 
+def test_a_joint_study_has_views_of_its_search_and_of_its_picks():
+    views = [json.loads(value) for value in saved_views("joint").values()]
+    filters = {view["name"]: json.loads(view["state"])["searchFilter"] for view in views}
+    assert filters == {
+        "Picks on fresh seeds": "tags.phase = 'confirm'",
+        "Search trials by optimizer": "tags.phase = 'search'",
+    }
+
+
 def test_other_studies_have_none():
     assert saved_views("loaders") == {}
 

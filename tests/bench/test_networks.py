@@ -44,6 +44,16 @@ def test_each_network_is_trained_scored_and_drawn(compared):
     assert (folder / "curves.png").stat().st_size > 10_000
 
 
+def test_an_interrupted_comparison_goes_on_with_what_is_missing(compared):
+    question, folder, runs, said = compared
+    document = json.loads((folder / "runs.json").read_text())
+    (folder / "runs.json").write_text(json.dumps(document | {"runs": document["runs"][:1]}))
+    again = compare_networks(question, folder, said.append)
+    assert again[0] == runs[0]
+    assert [run.network for run in again] == ["small", "lightweight"]
+    assert said[2:] == [said[1]]
+
+
 def test_the_same_question_is_shown_again_and_another_is_refused(compared):
     question, folder, runs, said = compared
     assert compare_networks(question, folder, said.append) == runs

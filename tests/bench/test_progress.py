@@ -18,7 +18,17 @@ from bench.execute.events import (
     after,
 )
 from bench.plan import plan_tune, total_trials
-from bench.progress import Done, InHand, Progress, Size, by_optimizer, recorded, seconds_left, trial_seconds
+from bench.progress import (
+    Done,
+    InHand,
+    PlanSize,
+    Progress,
+    Size,
+    by_optimizer,
+    recorded,
+    seconds_left,
+    trial_seconds,
+)
 from bench.record import Status, make_record
 from posemodel.errors import SettingsError
 
@@ -222,3 +232,16 @@ def test_a_study_of_an_earlier_version_has_no_controls(make_spec):
 def test_a_pruned_trial_is_done_and_no_failure():
     (row, _) = by_optimizer(at(done(0, status=Status.PRUNED), done(1, ap=0.2)))
     assert (row.tune_done, row.pruned, row.failed, row.diverged, row.best_tune_ap) == (2, 1, 0, 0, 0.2)
+
+
+def test_of_a_searched_optimizer_the_best_of_its_complete_trials_is_told():
+    size = PlanSize("study", "joint", "small", ("sgd", "adam"), {"search": 4})
+    trials = (
+        done(0, "search", ap=0.1, images_per_s=30.0),
+        done(1, "search", ap=0.3, images_per_s=20.0),
+        done(2, "search", ap=0.9, images_per_s=90.0, status=Status.DIVERGED),
+        done(3, "search", optimizer="adam", status=Status.FAILED),
+    )
+    sgd, adam = by_optimizer(Progress(size, {trial.trial_id: trial for trial in trials}))
+    assert (sgd.done, sgd.best_ap, sgd.best_images_per_s, sgd.diverged, sgd.failed) == (3, 0.3, 30.0, 1, 0)
+    assert (adam.done, adam.best_ap, adam.diverged, adam.failed) == (1, None, 0, 1)

@@ -58,6 +58,17 @@ def test_a_frozen_front_without_weights_is_pointed_out(trained):
     assert "the frozen backbone has random weights" in err
 
 
+def test_a_frozen_front_with_weights_is_not(trained, tmp_path):
+    begin = tmp_path / "begin.safetensors"
+    save_weights(begin, build_network("small", seed=1), CheckpointInfo("small", 64, {}))
+    record, err = trained(
+        *("--recipe", "tensorboy", "--network", "small", "--steps", 1, "--size", 64, "--batch-size", 2),
+        *("--weights", begin),
+    )
+    assert record["frozen_backbone_epochs"] == 5
+    assert "frozen" not in err
+
+
 def test_own_settings_reach_the_run(trained):
     record, _ = trained(
         *SMALL,
@@ -78,13 +89,13 @@ def test_own_settings_reach_the_run(trained):
 
 def test_weights_bring_their_network_along(trained, posebench, tiny_set, tmp_path):
     begin = tmp_path / "begin.safetensors"
-    save_weights(begin, build_network("rtpose_vgg", seed=1), CheckpointInfo("rtpose_vgg", 64, {}))
+    save_weights(begin, build_network("lightweight", seed=1), CheckpointInfo("lightweight", 64, {}))
     record, _ = trained("--weights", begin, "--steps", 1, "--size", 32, "--batch-size", 2, "--device", "cpu")
-    assert record["network"] == "rtpose_vgg"
+    assert record["network"] == "lightweight"
     assert record["initial_weights"]["file"] == "begin.safetensors"
     code, _, err = posebench("train", "--data", tiny_set, "--weights", begin, *SMALL, "--out", tmp_path / "other")
     assert code == 2
-    assert "is of rtpose_vgg, not of small" in err
+    assert "is of lightweight, not of small" in err
 
 
 @pytest.mark.parametrize(

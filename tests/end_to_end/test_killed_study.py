@@ -78,6 +78,17 @@ MOMENTS = {
     "before the study is closed": Moment(RUN_ENDS, within=f"{TRACKER}.close_study"),
 }
 """In the order in which one study meets them. Three kills in one trial would make it a failed one: two at most."""
+PROVED = (
+    "while the ledger's tables are made",
+    "while the tune trials are enqueued",
+    "in an open transaction of MLflow",
+    "between a trial's status and its end",
+    "before the report's first file",
+    "before a figure",
+    "before result.json",
+    "before the study is closed",
+)
+"""Left to `tests/proofs/test_killed_pose_study.py`, which goes through all of them: each has a neighbour here."""
 
 TIMED = ("_s", "_s_sum", "_ms", "_seconds", "_share", "run_id")
 """Ends of the names of what depends on the clock, or is drawn at random."""
@@ -158,9 +169,9 @@ def everything(place):
 
 def test_a_study_killed_at_every_moment_ends_as_if_undisturbed(place, undisturbed):
     prepare(place)
-    for name, moment in MOMENTS.items():
+    for name in (each for each in MOMENTS if each not in PROVED):
         print(f"killed {name}")  # shown where one fails
-        killed_at(place, moment, *COMMAND)
+        killed_at(place, MOMENTS[name], *COMMAND)
     last = place.run(*COMMAND)
     assert last.returncode == 0, last.stderr
     assert_as_undisturbed(place, json.loads(last.stdout), undisturbed)

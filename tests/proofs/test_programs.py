@@ -11,7 +11,7 @@ import pytest
 from tests.end_to_end.test_examples import ARGUMENTS, does_what_it_says
 from tests.end_to_end.test_explained import prints_what_it_shows
 
-SHARD = "studies"
+SHARD = "real"
 COVERS = (
     "bench/cli/*.py",
     "bench/optimizers/*.py",

@@ -5,7 +5,7 @@ import time
 
 from tests.support.place import PosePlace
 
-SHARD = "studies"
+SHARD = "real"
 COVERS = (
     "bench/*.py", "bench/analysis/*.py", "bench/execute/*.py", "bench/optimizers/*.py", "bench/report/**/*.py",
     "bench/trials/*.py", "bench/workloads/*.py", "posemodel/**/*.py", "studies/optimizers-smoke.toml",

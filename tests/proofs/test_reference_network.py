@@ -7,7 +7,7 @@ from tests.posemodel.test_accumulation import accumulated
 from tests.posemodel.test_distributed import agree
 from tests.support.several_processes import Trainings
 
-SHARD = "studies"
+SHARD = "real"
 COVERS = (
     "posemodel/distributed.py",
     "posemodel/launch.py",
