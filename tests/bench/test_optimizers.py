@@ -278,3 +278,13 @@ print("torch" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize("name", ["adabound", "amsbound"])
+def test_every_hyperparameter_of_adabound_reaches_it(name):
+    given = {
+        "lr": 2e-3, "final_lr": 0.3, "gamma": 2e-3, "betas": (0.8, 0.99), "eps": 1e-5, "weight_decay": 1e-4,
+        "scale_final_lr": False,
+    }  # fmt: skip
+    (group,) = optimizer_entry(name).factory(given)([torch.nn.Parameter(torch.zeros(2))]).param_groups
+    assert {key: group[key] for key in given} == given

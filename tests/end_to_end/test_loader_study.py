@@ -4,6 +4,7 @@ Measuring processes are forked; in one test they are spawned, as a person's are.
 """
 
 import json
+import re
 import shutil
 import signal
 
@@ -84,6 +85,7 @@ def test_a_data_set_and_a_step_of_one_s_own_from_the_working_directory(own):
     assert "pin_memory does nothing" in found["verdict"]
     recorded = own.recorded()
     assert len(recorded) == len(set(recorded)) == 5  # two arms of two, and the step
+    assert (found["trials"]["complete"], found["trials"]["failed"], found["trials"]["recorded"]) == (5, 0, 5)
     again = own.run(*command)
     assert json.loads(again.stdout)["configurations"] == found["configurations"]
     assert own.recorded() == recorded
@@ -171,6 +173,8 @@ def test_a_search_for_the_largest_batch_is_done_however_it_ends(own):
     report = (own.folder / "reports" / "loaders-smoke-Points" / "report.md").read_text()
     assert "5 images fit into memory" in report
     assert "Measurements without a result" not in report
+    for linked in re.findall(r"\]\(([^)]+)\)", report):
+        assert (own.folder / "reports" / "loaders-smoke-Points" / linked).is_file(), linked
 
 
 def test_a_grid_of_many_combinations_can_be_shown(own):
