@@ -243,6 +243,19 @@ def test_annotation_of_an_absent_image(valid: CocoBuilder) -> None:
     fatal(valid, 31, "annotates image 999")
 
 
+@pytest.mark.parametrize(
+    "first",
+    [5, {"id": None}, {"id": PERSON, "image_id": 999}, {"id": PERSON, "image_id": IMAGE, "category_id": None}],
+    ids=["no object", "no id", "an absent image", "no category"],
+)
+def test_what_is_wrong_with_one_annotation_hides_no_other(valid: CocoBuilder, first: Any) -> None:
+    people(valid)[0] = first
+    valid.person("train", 998, id=31)
+    found = check(valid.write()).problems
+    assert len(found) == 2
+    assert "annotates image 998" in found[1].problem
+
+
 @pytest.mark.parametrize("identity", [None, "seven", 1.5, True, [1]])
 def test_image_ids_that_are_no_whole_numbers(coco_builder: CocoBuilder, identity: Any) -> None:
     coco_builder.image("train", IMAGE)
