@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -233,7 +233,10 @@ def _trained(job: Job) -> Told:
 
 
 def _group_threads() -> list[str]:
-    names = [file.read_text().strip() for file in Path("/proc/self/task").glob("*/comm")]
+    names = []
+    for file in Path("/proc/self/task").glob("*/comm"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that has ended since
+            names.append(file.read_text().strip())
     return sorted(name for name in names if "gloo" in name or "tcpstore" in name)
 
 
