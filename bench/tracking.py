@@ -101,7 +101,8 @@ class Tracker(StudyRuns):
             if parent is None or parent == made:
                 self._describe_study(made, spec)
                 return made
-            self.client.delete_run(made)  # another process was first
+            self.client.set_terminated(made, "KILLED")  # another process was first
+            self.client.delete_run(made)
         document = without_unused(type(spec), self.study_document())
         known = {name: value for name, value in document.items() if name != "data"}
         refuse_difference(spec.name, known, spec.identity())

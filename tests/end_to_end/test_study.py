@@ -178,7 +178,9 @@ def test_two_processes_that_end_a_study_together_leave_one_whole_report(place):
         assert (one.wait(DEADLINE_S), other.wait(DEADLINE_S)) == (0, 0), output(place)
     recorded = place.recorded()
     assert len(recorded) == len(set(recorded)) == PLANNED
-    assert place.query(f"SELECT status FROM runs WHERE name = '{place.name}'") == [("FINISHED",)]
+    active = f"SELECT status FROM runs WHERE name = '{place.name}' AND lifecycle_stage = 'active'"
+    assert place.query(active) == [("FINISHED",)]
+    assert place.query("SELECT count(*) FROM runs WHERE status = 'RUNNING'") == [(0,)]
     folder = place.folder / "reports" / place.name
     assert not list(folder.glob("*.part"))
     assert not list((place.folder / "mlartifacts").rglob("*.part"))

@@ -157,8 +157,8 @@ class Place:
         ]
 
     def run_states(self):
-        """Number of MLflow runs, the study's own included, by state."""
-        return dict(self.query("SELECT status, count(*) FROM runs GROUP BY status"))
+        """Number of MLflow runs, the study's own included, by state; without one that came second, and was deleted."""
+        return dict(self.query("SELECT status, count(*) FROM runs WHERE lifecycle_stage = 'active' GROUP BY status"))
 
     def files(self):
         """Everything here but the data and what SQLite keeps beside its files."""
