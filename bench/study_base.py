@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field
 
-from bench.identity import identifying
+from bench.identity import FIRST, identifying
 from bench.setting_layers import Setting
 from posemodel.config import Settings
 from posemodel.errors import SettingsError
@@ -56,14 +56,11 @@ class StudyBase(Settings):
         return identifying(self, exclude=("data",))
 
 
-LATER = frozenset({"workload"})
-"""Settings that came later: a study in which they are not used does not name them."""
-
-
 def refuse_difference(name: str, known: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     """SettingsError with every difference if a study's name already stands for another specification."""
-    absent = sorted({*wanted} - {*known})
-    if absent and not {*absent} <= LATER:
+    # A setting that came later is named only where it is used: that it is absent says nothing of a version.
+    absent = sorted(({*wanted} - {*known}) & {name for names in FIRST.values() for name in names})
+    if absent:
         raise SettingsError(
             f"name: the study {name!r} was begun by another version of posebench, which has no {', '.join(absent)}. "
             "Go on with it in that version, or give another --name."
