@@ -5,7 +5,7 @@ import signal
 
 import pandas as pd
 
-from tests.support.place import VALLEY_FILE, WORKERS
+from tests.support.place import VALLEY_FILE
 from tests.support.running_study import DEADLINE_S, ended, entries, output, wait_for
 from tests.support.valley import VALLEY
 
@@ -51,12 +51,11 @@ def test_a_study_in_seconds_with_a_pruner_runs_to_its_end(place):
 
 def test_hopeless_tune_trials_end_early_and_confirm_trials_never(place):
     """At the one rate the valley is descended, and not at all at the other."""
-    place.forked_starts = WORKERS
     file = place.folder / "pruned.toml"
     file.write_text(
         'optimizers = ["adam"]\ntrials = 8\nseeds = 2\nbatch_size = 4\ndevice = "cpu"\n'
         "tune_steps = 400\nsteps = 400\ntune_evaluations = 2\nevaluations = 2\n"
-        'pruner = "median"\nworkers = 2\n[spaces.adam]\nlr = {values = [0.1, 1e-6]}\n'
+        'pruner = "median"\n[spaces.adam]\nlr = {values = [0.1, 1e-6]}\n'
         f'[workload]\nname = "{VALLEY}"\ndigits = 1\n'
     )
     done = place.run("study", "optimizers", "--preset", "smoke", "--study", file, "--data", "people", "--json")

@@ -1,0 +1,63 @@
+"""What is drawn looks as it did: people and scenes against pictures that were looked at and kept.
+
+After a wanted change of looks: `python -m tests.posemodel.test_drawn_people` draws them anew; look at them, then keep them.
+"""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from posemodel.data.synthetic import render_image
+from posemodel.data.synthetic.canvas import Canvas, Light
+from posemodel.data.synthetic.person import Person
+
+KEPT = Path(__file__).with_name("drawn")
+PEOPLE, COLUMNS = 32, 8
+WIDTH, HEIGHT, STATURE = 128, 180, 160.0
+SCENES = 16
+NEAR = 2
+"""Levels by which a pixel may differ: what another machine's rounding may do."""
+
+
+def people() -> np.ndarray:
+    """Many people, without what a camera adds."""
+    return _sheet([_person(index) for index in range(PEOPLE)])
+
+
+def _person(index: int) -> np.ndarray:
+    rng = np.random.default_rng([17, index])
+    towards = np.array([0.5 - index % 2, -0.6, 0.7])
+    canvas = Canvas.blank(WIDTH, HEIGHT, Light(towards / np.linalg.norm(towards), 1.0))
+    canvas.pixels[..., :3] = 127
+    Person.sample(rng, STATURE, (WIDTH / 2, HEIGHT - 10)).draw(canvas, 1)
+    return cv2.resize(canvas.pixels, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)[..., :3]
+
+
+def scenes() -> np.ndarray:
+    """Whole pictures."""
+    return _sheet([render_image(np.random.default_rng([19, index]), size=(160, 120))[0] for index in range(SCENES)])
+
+
+def _sheet(pictures: list[np.ndarray]) -> np.ndarray:
+    rows = [np.hstack(pictures[start : start + COLUMNS]) for start in range(0, len(pictures), COLUMNS)]
+    return np.vstack(rows)
+
+
+SHEETS = {"people": people, "scenes": scenes}
+
+
+@pytest.mark.parametrize("name", SHEETS)
+def test_what_is_drawn_looks_as_it_was_kept(name: str) -> None:
+    kept = cv2.imread(str(KEPT / f"{name}.png"))
+    drawn = SHEETS[name]()
+    assert drawn.shape == kept.shape
+    off = np.abs(drawn.astype(int) - kept).max(axis=2)
+    assert off.max() <= NEAR, f"{(off > NEAR).sum()} pixels differ, around {np.argwhere(off > NEAR).mean(axis=0)}"
+
+
+if __name__ == "__main__":
+    KEPT.mkdir(exist_ok=True)
+    for name, draw in SHEETS.items():
+        cv2.imwrite(str(KEPT / f"{name}.png"), draw())
