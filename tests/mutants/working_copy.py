@@ -19,9 +19,9 @@ import psutil
 PACKAGES = ("bench", "posemodel")
 NOT_COPIED = {
     ".git", ".venv", ".hypothesis", ".pytest_cache", ".ruff_cache", ".import_linter_cache", "data", "runs", "mlruns",
-    "mlartifacts", "mlflow.db", "optuna.db", "reports",
+    "mlartifacts", "mlflow.db", "optuna.db",
 }  # fmt: skip
-"""Of the repository's first level: what no test reads. `reports` are those of earlier runs."""
+"""Of the repository's first level: what no test reads."""
 PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "_hypothesis_pytestplugin", "--hypothesis-seed=0")
 """How tests are run: none but the plugins that are named here, and with the same examples each time."""
 KILL_S = 10.0

@@ -15,9 +15,10 @@ from tests.proofs.register import SHARDS, constants
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--proofs` and `--shard`."""
+    """`--proofs` and `--shard`; `--keep` of the tests that hold pages and figures against kept ones."""
     parser.addoption("--proofs", action="store_true", help="run the long proofs (tests/proofs), and nothing else")
     parser.addoption("--shard", choices=SHARDS, help="of the proofs, run those of one shard")
+    parser.addoption("--keep", action="store_true", help="write what tests hold pages and figures against anew")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,0 +1,236 @@
+"""Pages and figures of made-up studies against what was looked at and kept: see `tests.support.kept`."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.analysis.joint import AP_AND_SPEED, AP_AT_TIME
+from bench.analysis.loaders_verdict import loaders_verdict
+from bench.comparison import compare
+from bench.loader_spec import LoaderSpec
+from bench.measure.loader.configuration import configuration
+from bench.measure.loader.prediction import predict
+from bench.measure.loader.probe import Probe
+from bench.report.comparison import write_comparison
+from bench.report.data_figure import draw_stats
+from bench.report.findings_write import write_findings_report
+from bench.report.loaders.page import short_text as short_loader_text
+from bench.report.loaders.result import LoaderResult
+from bench.report.loaders.write import write_loader_report
+from bench.report.networks import NetworkRun, write_network_report
+from bench.report.sample_figure import draw_sample
+from bench.report.write import short_text, write_report
+from bench.workloads.protocol import Samples
+from posemodel.data.stats import join, tally
+from posemodel.data.synthetic import render_image
+from tests.bench.test_findings_report import FINDINGS, study
+from tests.bench.test_report import DOCUMENT, FATES, SHEET, SIX, odd_studies, result_of
+from tests.bench.test_two_studies import noisy
+from tests.bench.test_two_studies import study as two_seeds
+from tests.support.joint_records import findings_of, info_of, made_up, with_fresh_seeds
+from tests.support.keeping import hold
+from tests.support.kept import described_figures
+from tests.support.loader_cases import CASES, simulated_rows
+from tests.support.simulated_study import simulate
+
+__all__ = ["hold"]
+KEPT = Path(__file__).with_name("kept")
+VERSION = re.compile(r"posebench \d[\w.]*")
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    with described_figures(monkeypatch) as found:
+        yield found
+
+
+def together(figures, **texts):
+    parts = [*texts.items(), *sorted(figures.items())]
+    return "\n\n".join(f"==== {name}\n{VERSION.sub('posebench VERSION', text).strip()}" for name, text in parts)
+
+
+def said(folder, *, without=("spec", "machine")):
+    """The JSON document of a report; what settings there are is not this test's matter."""
+    document = json.loads((folder / "result.json").read_text())
+    return json.dumps({key: value for key, value in document.items() if key not in without}, indent=1)
+
+
+def as_kept(text, folder):
+    return text.replace(str(folder), "FOLDER")
+
+
+@pytest.mark.parametrize("name", ["six", "untuned"])
+def test_an_optimizers_study(name, make_spec, figures, hold, tmp_path):
+    if name == "six":
+        spec = make_spec(optimizers=SIX, trials=8, seeds=5, steps=20, tune_steps=10, evaluations=4, name="six")
+        found = result_of(spec, *simulate(spec, fates=FATES, diverge_from=10.0), Samples(DOCUMENT, SHEET))
+    else:
+        found = result_of(*next(odd[1:] for odd in odd_studies(make_spec) if odd[0] == name))
+    page = write_report(found, tmp_path / "report").read_text()
+    text = together(figures, page=page, terminal=short_text(found), document=said(tmp_path / "report"))
+    hold(KEPT / f"optimizers-{name}.txt", as_kept(text, tmp_path))
+
+
+def test_findings_of_any_kind(figures, hold, tmp_path):
+    page = write_findings_report(FINDINGS, study(), tmp_path / "report").read_text()
+    hold(KEPT / "findings.txt", as_kept(together(figures, page=page, document=said(tmp_path / "report")), tmp_path))
+
+
+@pytest.mark.parametrize("objective", [AP_AND_SPEED, AP_AT_TIME])
+def test_a_joint_study(objective, figures, hold, tmp_path):
+    records = with_fresh_seeds(made_up(40))
+    rows = [
+        {"objective": what, "scope": "all", "parameter": name, "importance": share, "chance": 0.1, "n": 30, "why": ""}
+        for what in ("ap", "images_per_s")
+        for name, share in (("optimizer", 0.6), ("batch_size", 0.3), ("num_workers", 0.08), ("lr", 0.02))
+    ]
+    found = findings_of(records, objective, importances=pd.DataFrame(rows))
+    page = write_findings_report(found, info_of(records), tmp_path / "report").read_text()
+    text = together(figures, page=page, document=said(tmp_path / "report"))
+    hold(KEPT / f"joint-{objective}.txt", as_kept(text, tmp_path))
+
+
+def loader_result(name):
+    case = CASES[name]
+    pinned = (False, True) if name == "loader-bound" else (False,)
+    rows = simulated_rows(case, pin_memory=pinned)
+    rows = rows.assign(phase="grid", hashes=[["aa", "bb"]] * len(rows), run_id=[f"{n:032x}" for n in range(len(rows))])
+    quantiles = [
+        list(np.geomspace(1 + n % 7, 90 + n, 20)) if arm == "end_to_end" else [] for n, arm in enumerate(rows["arm"])
+    ]
+    rows = rows.assign(wait_quantiles_ms=quantiles, memory_kind="pss", page_cache="warm", peak_shm_bytes=2e7)
+    sizes = [(size, 40.0 * size / (size + 6)) for size in (1, 2, 4, 8, 16)]
+    first = rows[rows["arm"] == "compute"].iloc[0]
+    tried = pd.DataFrame([{**first, "phase": "largest", "batch_size": size, "images_per_s": s} for size, s in sizes])
+    different = ("4 workers delivered other batches than 0 workers.",) if name == "noisy" else ()
+    spec = LoaderSpec(
+        name=name, preset="quick", data=Path("/no/such/people"), data_digest="feed", device="cpu", size=64,
+        num_workers=tuple(case.workers), batch_size=(4,), pin_memory=pinned, largest_batch=True,
+    )  # fmt: skip
+    return LoaderResult(
+        spec=spec,
+        rows=pd.concat([rows, tried], ignore_index=True),
+        verdict=loaders_verdict(rows, noise=case.noise, noisy=case.noise > 0.1, different=different),
+        different=different,
+        reached=(9, 10),
+        left=0 if name != "noisy" else 3,
+        noise=case.noise,
+        largest={"largest": 16, "limited": True, "ended": ""},
+        transfers=None,
+        needs=[
+            each.model_dump(mode="json")
+            | vars(
+                predict(
+                    Probe(
+                        sample_bytes=4_000_000,
+                        process_bytes=10**9,
+                        worker_bytes=10**8,
+                        sample_s=0.01,
+                        step_sample_s=0.002,
+                    ),
+                    each,
+                )
+            )
+            for each in (configuration(batch_size=4, num_workers=workers) for workers in case.workers)
+        ],
+        limits={"cores": 2, "memory_bytes": 8e9, "memory_free_bytes": 6e9, "shm_bytes": 1e9, "pinning": False},
+        machine={"cpu": "a processor"},
+        finished=name != "noisy",
+        command="posebench study loaders --name again",
+    )
+
+
+@pytest.mark.parametrize("name", ["loader-bound", "balanced", "memory-bound", "noisy"])
+def test_a_loader_study(name, figures, hold, tmp_path):
+    found = loader_result(name)
+    page = write_loader_report(found, tmp_path / "report").read_text()
+    texts = {"page": page, "terminal": short_loader_text(found), "document": said(tmp_path / "report")}
+    hold(KEPT / f"loaders-{name.replace(' ', '-')}.txt", as_kept(together(figures, **texts), tmp_path))
+
+
+def test_two_studies_side_by_side(figures, hold, tmp_path):
+    rng = np.random.default_rng(5)
+    for key, gaps in (("one", {}), ("two", {"sgd": 0.3})):
+        (tmp_path / key).mkdir()
+        records = two_seeds(noisy(rng, gaps=gaps)).assign(control_of="")
+        if key == "one":
+            records = pd.concat([records, records[records["optimizer"] == "adagrad"].assign(optimizer="adadelta")])
+        records.to_csv(tmp_path / key / "records.csv", index=False)
+        spec = {"network": "small", "size": 64, "schedule": {"one": "cosine", "two": "step"}[key]}
+        document = {"study": key, "trials": {"recorded": 18, "planned": 20}, "spec": spec, "machine": {"cpu": key}}
+        (tmp_path / key / "result.json").write_text(json.dumps(document))
+    found = compare(str(tmp_path / "one"), str(tmp_path / "two"), "sqlite:///none.db")
+    page = write_comparison(found, tmp_path / "out").read_text()
+    document = {key: value for key, value in found.document().items() if key not in ("a", "b")}
+    text = together(figures, page=page, document=json.dumps(document, indent=1))
+    hold(KEPT / "comparison.txt", as_kept(text, tmp_path))
+
+
+def network_run(name, precision, ap, **changes):
+    curve = [
+        {"step": step, "ap": ap * step / 300, "val_loss": 2 - step / 300, "train_seconds": step * 0.2}
+        for step in (100, 200, 300)
+    ]
+    metrics = {
+        "ap": ap,
+        "val_loss": 1.0,
+        "images_per_s": 40 / (1 + ap),
+        "data_wait_share": 0.12,
+        "gpu_memory_peak_bytes": 3.2e9,
+    }
+    given = {
+        "network": name, "precision": precision, "status": "complete", "steps": 300, "learning_rate": 1e-3,
+        "parameters": 4_100_000, "gmacs": 12.3, "size": 368, "metrics": metrics, "curve": curve,
+        "picture": f"{name}.jpg", "wall_s": 70.0,
+    }  # fmt: skip
+    return NetworkRun(**(given | changes))
+
+
+def test_networks_side_by_side(figures, hold, tmp_path):
+    runs = [
+        network_run("small", "fp32", 0.21),
+        network_run("small", "bf16", 0.2, metrics={"ap": 0.2, "images_per_s": 66.0, "val_loss": 1.1}),
+        network_run("lightweight", "fp32", 0.33),
+        network_run("rtpose_vgg", "fp32", 0.0, status="out_of_memory", metrics={}, curve=[], picture=None),
+    ]
+    facts = {
+        "data": "people", "seconds": 60.0, "batch_size": 16, "optimizer": "adam", "num_workers": 4, "device": "cuda",
+        "val_images": 500, "seed": 0, "foreground_weight": 20.0, "images": 4000,
+    }  # fmt: skip
+    page = write_network_report(runs, tmp_path / "out", facts, {"gpu": "a card"}).read_text()
+    table = (tmp_path / "out" / "runs.csv").read_text()
+    hold(KEPT / "networks.txt", as_kept(together(figures, page=page, table=table), tmp_path))
+
+
+def test_a_data_set_s_figure(figures, hold, tmp_path):
+    tallies = {}
+    for split, first, count in (("train", 0, 30), ("val", 30, 12)):
+        drawn = [render_image(np.random.default_rng([7, first + n]), size=(160, 120)) for n in range(count)]
+        tallies[split] = tally(
+            {
+                "images": [{"id": n, "width": 160, "height": 120} for n in range(count)],
+                "annotations": [found | {"image_id": n} for n, (_, every) in enumerate(drawn) for found in every],
+                "categories": [{"id": 1, "name": "person"}],
+            }
+        )
+    total = join([*tallies.values()])
+    draw_stats(tallies, total, tmp_path / "stats.png", title="people")
+    hold(KEPT / "stats.txt", together(figures, total=json.dumps(total.as_document(), indent=1)))
+
+
+def test_a_sample_s_figure(figures, hold, tmp_path):
+    rows, columns = np.indices((64, 64))
+    image = np.stack([rows * 4, columns * 4, rows + columns], axis=-1).astype(np.uint8)
+    people = np.zeros((1, 18, 3))
+    people[0, :, 0], people[0, :, 1], people[0, :, 2] = np.linspace(8, 56, 18), np.linspace(50, 10, 18), 1
+    mask = np.ones((8, 8), np.uint8)
+    mask[5:, 6:] = 0
+    at = np.arange(64, dtype=float).reshape(8, 8) / 64
+    heatmaps = np.stack([np.roll(at, place, axis=1) for place in range(19)])
+    pafs = np.stack([np.sin(at * 7 + place) * (at > 0.3) for place in range(38)])
+    draw_sample(image, people, mask, heatmaps, pafs, tmp_path / "sample.png", title="one sample")
+    hold(KEPT / "sample.txt", together(figures))
