@@ -1,6 +1,6 @@
 """What is drawn looks as it did: people and scenes against pictures that were looked at and kept.
 
-After a wanted change of looks: `python -m tests.posemodel.test_drawn_people` draws them anew; look at them, then keep them.
+After a wanted change, `--keep` writes them anew: look at them before they are committed.
 """
 
 from pathlib import Path
@@ -49,15 +49,12 @@ SHEETS = {"people": people, "scenes": scenes}
 
 
 @pytest.mark.parametrize("name", SHEETS)
-def test_what_is_drawn_looks_as_it_was_kept(name: str) -> None:
-    kept = cv2.imread(str(KEPT / f"{name}.png"))
-    drawn = SHEETS[name]()
+def test_what_is_drawn_looks_as_it_was_kept(name: str, pytestconfig: pytest.Config) -> None:
+    file, drawn = KEPT / f"{name}.png", SHEETS[name]()
+    if pytestconfig.getoption("--keep"):
+        KEPT.mkdir(exist_ok=True)
+        cv2.imwrite(str(file), drawn)
+    kept = cv2.imread(str(file))
     assert drawn.shape == kept.shape
     off = np.abs(drawn.astype(int) - kept).max(axis=2)
     assert off.max() <= NEAR, f"{(off > NEAR).sum()} pixels differ, around {np.argwhere(off > NEAR).mean(axis=0)}"
-
-
-if __name__ == "__main__":
-    KEPT.mkdir(exist_ok=True)
-    for name, draw in SHEETS.items():
-        cv2.imwrite(str(KEPT / f"{name}.png"), draw())
