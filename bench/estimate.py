@@ -68,9 +68,8 @@ def _measure(spec: StudySpec, data: Path, workers: int) -> Costs:
     threads = max(1, usable_cores() // workers) if workers > 1 else None
     # The first tune point of each optimizer stands for the settings that tuning will choose.
     points = {trial.optimizer: Chosen(trial.hyperparameters) for trial in reversed(plan_tune(spec))}
-    first_seed = plan_confirm(spec, points)[: _confirmed(spec)]
-    ordered = {trial.optimizer: trial for trial in first_seed}
-    return measure(ordered, data, processes=workers, threads=threads, libraries=(WORKER,))
+    confirmed = {trial.optimizer: trial for trial in plan_confirm(spec, points)}  # whichever seed
+    return measure(confirmed, data, processes=workers, threads=threads, libraries=(WORKER,))
 
 
 def _add_up(spec: StudySpec, costs: Costs, workers: int, images: Mapping[Split, int], *, data_s: float) -> Estimate:
@@ -101,8 +100,3 @@ def _training_s(size: Size, phase: Phase, step_s: float) -> float:
     """Seconds of a trial's training after its first step, which its setup holds."""
     length = size.length(phase)
     return (length - 1) * step_s if size.steps is not None else length
-
-
-def _confirmed(spec: StudySpec) -> int:
-    """Trials of each confirm seed: the optimizers, and the controls after them."""
-    return Size.of_spec(spec).planned_of(CONFIRM) // spec.seeds

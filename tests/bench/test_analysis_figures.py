@@ -87,6 +87,8 @@ def test_tune_trials_and_trials_without_evaluations_draw_nothing():
     half = TWO_CURVES[TWO_CURVES["trial_id"] == "confirm-adam-1-0"]
     assert curve_bands(TWO_SEEDS, half, value="ap", over="step").empty
     assert list(curve_bands(pd.DataFrame(), pd.DataFrame(), value="ap", over="step").columns)[:2] == ["optimizer", "x"]
+    others = pd.DataFrame([record("adagrad", 1), *(record("adam", seed) for seed in (1, 2))])
+    assert set(curve_bands(others, TWO_CURVES, value="ap", over="step")["optimizer"]) == {"adam"}
 
 
 def test_an_infinite_loss_is_no_point_of_a_curve():
