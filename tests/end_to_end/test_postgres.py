@@ -94,8 +94,7 @@ def test_claims_are_atomic(postgres: str) -> None:
         for i in range(TRIALS)
     ]
     Ledger(url, "race", {}).enqueue(specs)
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["bench.ledger"])
+    context = multiprocessing.get_context("fork")  # each opens connections of its own, and has the libraries loaded
     taken = context.Queue()
     processes = [context.Process(target=_claim_all, args=(url, taken)) for _ in range(PROCESSES)]
     for process in processes:
