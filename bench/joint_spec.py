@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from bench.setting_layers import Setting, space_key
-from bench.study_base import StudyBase
+from bench.study_base import PictureStudy
 from bench.workloads.of_study import trained_text
 from posemodel.config import MIN_SIZE, Precision, Schedule
 
@@ -24,7 +24,7 @@ MAX_TRIALS = 1000
 """Search trials: their seeds count up to it, and confirm seeds begin above it."""
 
 
-class JointSpec(StudyBase):
+class JointSpec(PictureStudy):
     """Which optimizer, hyperparameters and loader settings go well together: one search over all of them at once."""
 
     kind: Literal["joint"] = JOINT

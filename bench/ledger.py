@@ -16,10 +16,12 @@ from typing import Any
 
 import optuna
 import sqlalchemy
+from alembic.util.exc import CommandError
 from optuna.storages import RDBStorage
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from bench.addresses import LEDGER, check_form
+from bench.database_check import check_database
 from bench.ledger_format import (
     ATTEMPTS,
     DUPLICATE,
@@ -29,16 +31,15 @@ from bench.ledger_format import (
     SESSION,
     SPEC,
     STATUS,
-    STUDY,
     TRIAL_ID,
     claimant_attribute,
     is_stale,
     this_process,
 )
+from bench.ledger_study import study_in
 from bench.record import Status
 from bench.spec import TUNE, Planned, Slot, TrialSpec, planned_from_json
-from bench.study_base import refuse_difference
-from posemodel.errors import SettingsError
+from bench.sqlite_files import sqlite_file
 
 BUSY_TIMEOUT_S = 60
 """How long a worker waits for another one's transaction."""
@@ -71,9 +72,18 @@ class Told:
 
 
 def open_storage(url: str) -> RDBStorage:
-    """Open (or make) the Optuna storage at an SQLAlchemy URL, with atomic transactions on SQLite."""
-    sqlite = url.startswith("sqlite")
-    arguments: dict[str, Any] = {"connect_args": {"timeout": BUSY_TIMEOUT_S}} if sqlite else {}
+    """Open (or make) the Optuna storage at an SQLAlchemy URL, with atomic transactions on SQLite.
+
+    SettingsError, with the remedy, where there can be none; a file that is another program's or version's stays as it
+    is. Of a database on a server that is looked at once, when a study begins (`bench.store_check`).
+    """
+    check_form(LEDGER, url)
+    sqlite = sqlite_file(url) is not None
+    if sqlite:
+        check_database(LEDGER, url, write=True)
+    # What the URL itself says about waiting goes before.
+    waits = sqlite and "timeout" not in sqlalchemy.make_url(url).query
+    arguments: dict[str, Any] = {"connect_args": {"timeout": BUSY_TIMEOUT_S}} if waits else {}
     for attempt in range(5):
         try:
             storage = RDBStorage(url, engine_kwargs=arguments)
@@ -81,10 +91,10 @@ def open_storage(url: str) -> RDBStorage:
         except (sqlalchemy.exc.OperationalError, sqlalchemy.exc.IntegrityError) as error:
             # Two processes that open a new file at once both try to create its tables.
             if attempt == 4:
-                raise SettingsError(f"storage {url}: cannot be opened ({error.orig}).") from error
+                LEDGER.refuse(url, f"cannot be opened ({error.orig}).", cause=error)
             time.sleep(0.2 * (attempt + 1))
-        except (ImportError, sqlalchemy.exc.ArgumentError) as error:
-            raise SettingsError(f"storage {url}: cannot be opened ({error}).") from error
+        except (ImportError, RuntimeError, CommandError, sqlalchemy.exc.SQLAlchemyError) as error:
+            LEDGER.refuse(url, f"cannot be opened ({str(error).partition(chr(10))[0]}).", cause=error)
     if sqlite:
         _lock_transactions(storage.engine)
     return storage
@@ -109,22 +119,14 @@ class Ledger:
     """One study's trials in the storage."""
 
     def __init__(self, url: str, study_name: str, identity: dict[str, Any], *, objectives: int = 1) -> None:
-        """Open the study or create it; SettingsError shows the difference if the name stands for another study.
+        """Open the study or create it; SettingsError where the name stands for another one, see `bench.ledger_study`.
 
         ``objectives``: how many values a trial is told with.
         """
         self.storage = open_storage(url)
         self.study_name = study_name
         self._waiting: deque[tuple[int, bool]] = deque()
-        try:
-            self._study = self.storage.create_new_study([StudyDirection.MAXIMIZE] * objectives, study_name)
-        except optuna.exceptions.DuplicatedStudyError:
-            self._study = self.storage.get_study_id_from_name(study_name)
-        known = self.storage.get_study_user_attrs(self._study).get(STUDY)
-        if known is None:
-            self.storage.set_study_user_attr(self._study, STUDY, identity)
-        else:
-            refuse_difference(study_name, known, identity)
+        self._study = study_in(self.storage, url, study_name, identity, objectives=objectives)
 
     @contextmanager
     def session(self, workers: int) -> Iterator[None]:
@@ -276,7 +278,8 @@ class Ledger:
         return counts
 
     def _trials(self) -> list[FrozenTrial]:
-        return self.storage.get_all_trials(self._study, deepcopy=False)
+        found = self.storage.get_all_trials(self._study, deepcopy=False)
+        return [trial for trial in found if TRIAL_ID in trial.user_attrs]  # a person may have added others by a script
 
 
 def _as_claim(trial: FrozenTrial, attempts: int) -> Claim:

@@ -3,14 +3,17 @@
 import json
 import socket
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy
+from alembic.util.exc import CommandError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from bench.addresses import LEDGER
+from bench.database_check import check_database
 from bench.ledger_format import (
     DUPLICATE,
     HEARTBEAT,
@@ -25,7 +28,8 @@ from bench.ledger_format import (
 )
 from bench.record import Status
 from bench.sqlite_files import MakeUri, looked_at, sqlite_file
-from posemodel.errors import SettingsError
+
+_Found = TypeVar("_Found")
 
 WAITING, RUNNING, LOST = "waiting", "running", "lost"
 """States of an entry that has not ended; lost: its worker is dead, and the next one settles it."""
@@ -73,18 +77,31 @@ def look(url: str) -> dict[str, Look]:
 
     SettingsError if there is one that cannot be read.
     """
+    return _read(url, lambda storage: dict(_looks(storage)), {})
+
+
+def foreign_studies(url: str) -> set[str]:
+    """The names of a storage's studies that posebench did not make; looked at as by `look`."""
+    return _read(
+        url, lambda storage: {s.study_name for s in storage.get_all_studies() if STUDY not in s.user_attrs}, set()
+    )
+
+
+def _read(url: str, read: Callable[[RDBStorage], _Found], nothing: _Found) -> _Found:
+    """What ``read`` finds in a storage; ``nothing`` where there is no storage yet."""
+    check_database(LEDGER, url, write=False)
     try:
-        return looked_at(sqlite_file(url), lambda make_uri: _look(url, make_uri))
-    except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
-        raise SettingsError(f"storage {url}: cannot be read ({getattr(error, 'orig', None) or error}).") from error
+        return looked_at(sqlite_file(url), lambda make_uri: _read_by(url, make_uri, read, nothing))
+    except (sqlalchemy.exc.SQLAlchemyError, CommandError, ImportError, RuntimeError) as error:
+        LEDGER.refuse(url, f"cannot be read ({getattr(error, 'orig', None) or error}).", cause=error)
 
 
-def _look(url: str, make_uri: MakeUri) -> dict[str, Look]:
+def _read_by(url: str, make_uri: MakeUri, read: Callable[[RDBStorage], _Found], nothing: _Found) -> _Found:
     storage = _open_to_look(url, make_uri)
     if storage is None:
-        return {}
+        return nothing
     try:
-        return dict(_looks(storage))
+        return read(storage)
     finally:
         storage.engine.dispose()
 
@@ -120,7 +137,7 @@ def _looks(storage: RDBStorage) -> Iterator[tuple[str, Look]]:
         if identity is None:
             continue  # somebody else's
         trials = storage.get_all_trials(study._study_id, deepcopy=False)
-        trials = [trial for trial in trials if trial.user_attrs.get(STATUS) != DUPLICATE]
+        trials = [t for t in trials if TRIAL_ID in t.user_attrs and t.user_attrs.get(STATUS) != DUPLICATE]
         entries = [_as_entry(trial) for trial in trials]
         told = [value for key, value in study.user_attrs.items() if key.startswith(SESSION) and value is not None]
         at_work = {entry.host for entry in entries if entry.state == RUNNING}

@@ -15,23 +15,25 @@ import torch
 from bench.loader_settings import ADVICE_PRESETS, default_batch_sizes, default_workers, resolve
 from bench.loader_spec import LoaderSpec
 from bench.measure.limits import limits
-from bench.measure.loader.pose_workload import PoseWorkload
-from bench.measure.loader.workload import (
-    DatasetWorkload,
+from bench.measure.loader.dotted import (
     DottedCollate,
     DottedDataset,
     DottedStep,
-    WaitingStep,
-    Workload,
-    no_step,
+    DottedWorkerInit,
+    module_of,
     require_map_style,
+    stdout_to_stderr,
 )
+from bench.measure.loader.pose_workload import PoseWorkload
+from bench.measure.loader.workload import DatasetWorkload, WaitingStep, Workload, no_step
 from bench.prepare import default_preset, device_here
 from bench.setting_layers import AUTO, COMMAND_LINE, ENVIRONMENT_PREFIX, Setting, about, build
-from bench.workloads.pose_data import DATA_FOLDER, SYNTHETIC_SEED
-from bench.workloads.protocol import AWAITED, MakeData
+from bench.study_base import named_files, whole_paths
+from bench.workloads.pose_data import DATA_FOLDER, SYNTHETIC_SEED, data_digest
+from bench.workloads.protocol import AWAITED, MakeData, OnOpen
+from posemodel.config import DataFiles
 from posemodel.data.coco import open_split
-from posemodel.data.layout import fingerprint
+from posemodel.data.layout import DataSet
 from posemodel.device import choose_device
 from posemodel.errors import DataError, SettingsError
 from posemodel.network import input_geometry
@@ -47,23 +49,29 @@ class PreparedLoaders:
 
 
 def prepare_loaders(
-    command_line: Mapping[str, Any], study_file: Path | None, preset: str | None, make_data: MakeData | None
+    command_line: Mapping[str, Any],
+    study_file: Path | None,
+    preset: str | None,
+    make_data: MakeData | None,
+    on_open: OnOpen | None = None,
 ) -> PreparedLoaders:
     """Layer the settings, make or find the data, and resolve the study.
 
-    ``make_data`` makes the default data set; None (a dry run) leaves it to be made later. Raises SettingsError, or
+    ``make_data`` makes the default data set; None (a dry run) leaves it to be made later. ``on_open`` gets the opened
+    split. Raises SettingsError, or
     DataError where nothing can be loaded.
     """
     preset = preset or default_preset()
     settings = resolve(command_line=command_line, study_file=study_file, preset=preset)
+    settings |= whole_paths(settings)
     settings |= on_this_machine(settings, preset)
     value = {name: setting.value for name, setting in settings.items()}
     if value["dataset"]:
         folder, digest, data_s = _own(value, settings)
         stem = value["dataset"].replace(":", ".").rpartition(".")[2]
     else:
-        folder, digest, data_s = _coco(value, settings, make_data)
-        stem = folder.name
+        folder, digest, data_s = _coco(value, settings, make_data, on_open)
+        stem = folder.stem if folder.is_file() else folder.name
     outside = ("name", "data", "device", "synthetic_images")
     values = {key: setting.value for key, setting in settings.items() if key not in outside}
     if settings["largest_batch"].origin == f"preset {preset}" and not _takes_memory(value):
@@ -111,42 +119,48 @@ def advice_preset(device: str | None) -> str:
 
 def _own(value: Mapping[str, Any], settings: Mapping[str, Setting]) -> tuple[Path, str, float]:
     """A data set by dotted path is opened here once: what is wrong with it is told before anything is measured."""
-    with about(settings, "data", "dataset"):
-        if value["data"] is not None:
+    for name in ("data", *DataFiles.model_fields):
+        if value[name] is None:
+            continue
+        with about(settings, name, "dataset"):
             raise SettingsError(
-                f"data and dataset: give one of the two (data from: {settings['data'].origin}, dataset from: "
+                f"{name} and dataset: give one of the two ({name} from: {settings[name].origin}, dataset from: "
                 f"{settings['dataset'].origin})."
             )
     for name in ("network", "size"):
         if settings[name].origin in (COMMAND_LINE, f"environment {ENVIRONMENT_PREFIX}{name.upper()}"):
             raise SettingsError(f"{name}: has no effect beside dataset, which has a step of its own; leave it out.")
-    with about(settings, "dataset"):
-        dataset = require_map_style(DottedDataset(value["dataset"])())
+    with about(settings, "dataset"), stdout_to_stderr():
+        length = len(require_map_style(DottedDataset(value["dataset"])(), value["dataset"]))
     if value["step"]:
         with about(settings, "step"):
             DottedStep(value["step"]).factory()
     if value["collate"]:
         with about(settings, "collate"):
             DottedCollate(value["collate"]).function()
-    found = hashlib.sha256(f"{value['dataset']} {len(dataset)}".encode())
-    for path in (value["dataset"], value["step"], value["collate"]):
+    if value["worker_init"]:
+        with about(settings, "worker_init"):
+            DottedWorkerInit(value["worker_init"]).function()
+    found = hashlib.sha256(f"{value['dataset']} {length}".encode())
+    for path in (value["dataset"], value["step"], value["collate"], value["worker_init"]):
         found.update(_source(path) if path else b"")
     return Path.cwd(), found.hexdigest()[:16], 0.0
 
 
 def _source(path: str) -> bytes:
     """The source of the module at a dotted path: what it measured before it was changed is another study's."""
-    module = sys.modules[path.partition(":")[0] if ":" in path else path.rpartition(".")[0]]
+    module = sys.modules[module_of(path)]
     file = Path(getattr(module, "__file__", None) or "")
     return file.read_bytes() if file.is_file() else b""
 
 
 def _coco(
-    value: Mapping[str, Any], settings: Mapping[str, Setting], make_data: MakeData | None
+    value: Mapping[str, Any], settings: Mapping[str, Setting], make_data: MakeData | None, on_open: OnOpen | None
 ) -> tuple[Path, str, float]:
     with about(settings, "network", "size"):
         input_geometry(value["network"], value["size"])
-    folder, data_s = value["data"], 0.0
+    files = named_files(settings)
+    folder, data_s = value["data"] or files.first_annotations, 0.0
     if folder is None:
         images = value["synthetic_images"]
         folder = DATA_FOLDER / f"synthetic-{images}-seed{SYNTHETIC_SEED}"
@@ -157,13 +171,16 @@ def _coco(
             make_data(folder, images, SYNTHETIC_SEED)
             data_s = time.perf_counter() - began
     folder = Path(folder).resolve()
-    with about(settings, "data", "split"):
-        split = open_split(folder, value["split"])
+    data = DataSet(folder, files)
+    with about(settings, "data", "split", *whole_paths(settings)):
+        split = open_split(data, value["split"], exif=value["exif"])
         if not len(split.labelled_only()):
             raise DataError(
                 f"{split.annotations}: no image of the split `{value['split']}` has a labelled person to load."
             )
-    return folder, fingerprint(folder), data_s
+    if on_open is not None:
+        on_open([split])
+    return folder, data_digest(data, [split]), data_s
 
 
 def workload_of(spec: LoaderSpec) -> Workload:
@@ -179,11 +196,18 @@ def workload_of(spec: LoaderSpec) -> Workload:
             seed=spec.seed,
             device=spec.device,
             step_s=waiting,
+            files=spec.own_files(),
+            exif=spec.exif,
         )
     step = DottedStep(spec.step) if spec.step else WaitingStep(waiting) if waiting is not None else no_step
     collate = DottedCollate(spec.collate) if spec.collate else None
     return DatasetWorkload(
-        DottedDataset(spec.dataset), step=step, collate_fn=collate, seed=spec.seed, device=spec.device
+        DottedDataset(spec.dataset),
+        step=step,
+        collate_fn=collate,
+        seed=spec.seed,
+        device=spec.device,
+        worker_init_fn=DottedWorkerInit(spec.worker_init) if spec.worker_init else None,
     )
 
 
@@ -191,7 +215,7 @@ def files_of(spec: LoaderSpec) -> list[Path]:
     """The files that samples are read from; none where only the data set knows."""
     if spec.dataset:
         return []
-    split = open_split(spec.data, spec.split).labelled_only()
+    split = open_split(DataSet(spec.data, spec.own_files()), spec.split, exif=spec.exif).labelled_only()
     return [split.path(place) for place in range(len(split))]
 
 

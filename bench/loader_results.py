@@ -1,13 +1,12 @@
 """A loader study's result from its measurements in MLflow: the verdict, put together with what was measured."""
 
-import json
 from typing import Any
 
 import pandas as pd
 
 from bench.again import again
-from bench.analysis.loaders_configurations import COMPUTE, NOT_COPIED, NOT_PINNED, SETTINGS, configuration_key
-from bench.analysis.loaders_delivery import different_deliveries
+from bench.analysis.loaders_configurations import NOT_COPIED, NOT_PINNED
+from bench.analysis.loaders_delivery import judged, unrepeatable
 from bench.analysis.loaders_verdict import loaders_verdict
 from bench.loader_plan import grid, noise_of_grid, pending, reached_interval
 from bench.loader_spec import LARGEST, LoaderSpec
@@ -18,18 +17,20 @@ from bench.measure.noise import NOISY
 from bench.report.loaders.result import LoaderResult
 from bench.tracking_view import StudyRuns
 
-TRANSFERS = "transfers"
+TRANSFERS, SAMPLES = "transfers", "samples"
+"""Under which the study's run keeps copies to the GPU, and what one process found of a data set's samples."""
 
 
 def load_loader_result(runs: StudyRuns) -> LoaderResult:
     """The result of a loader study, finished or not, from MLflow alone."""
     spec = LoaderSpec.stored(runs.study_document())
-    rows = measurements(runs)
+    rows = judged_measurements(runs, spec)
     noise = noise_of_grid(rows)
     measured = rows[rows["phase"] != LARGEST] if len(rows) else rows
     found = noted(runs, "limits") or {}
     pinning = bool(found.get("pinning"))
-    different = tuple(delivery_faults(measured))
+    unlike = unlike_sample(runs, spec)
+    different = () if unlike is None else (unrepeatable(spec.dataset, unlike),)
     return LoaderResult(
         spec=spec,
         rows=rows,
@@ -55,6 +56,20 @@ def load_loader_result(runs: StudyRuns) -> LoaderResult:
     )
 
 
+def judged_measurements(runs: StudyRuns, spec: LoaderSpec) -> pd.DataFrame:
+    """The measurements of a study; those of configurations that delivered other samples have failed for it.
+
+    Unless nothing can be said of that: samples are random by design, or one process makes others each time, too.
+    """
+    rows = measurements(runs)
+    return rows if spec.random_samples or unlike_sample(runs, spec) is not None else judged(rows)
+
+
+def unlike_sample(runs: StudyRuns, spec: LoaderSpec) -> int | None:
+    """Position of a sample that was another one when one process asked for it again; None where that may be so."""
+    return None if spec.random_samples else (noted(runs, SAMPLES) or {}).get("unlike")
+
+
 def _needs(spec: LoaderSpec, probed: dict[str, Any] | None, *, pinning: bool) -> list[dict[str, Any]]:
     """What each combination of the grid was predicted to need."""
     if probed is None:
@@ -65,21 +80,3 @@ def _needs(spec: LoaderSpec, probed: dict[str, Any] | None, *, pinning: bool) ->
 
 def _why_not_pinned(spec: LoaderSpec) -> str:
     return NOT_PINNED if spec.copies_batches else NOT_COPIED
-
-
-def delivery_faults(rows: pd.DataFrame) -> list[str]:
-    """Sentences about configurations that delivered other batches than the first of their size."""
-    if not len(rows):
-        return []
-    loaded = rows[(rows["arm"] != COMPUTE) & (rows["hashes"].map(len) > 0)]
-    return different_deliveries(
-        {
-            f"{row['arm']} {_named(row)} (block {row['block']})": (int(row["batch_size"]), row["hashes"])
-            for row in loaded.to_dict(orient="records")
-        }
-    )
-
-
-def _named(row: dict[str, Any]) -> str:
-    values = json.loads(configuration_key(row))
-    return ", ".join(f"{name} {value}" for name, value in zip(SETTINGS, values, strict=True) if value is not None)

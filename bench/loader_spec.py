@@ -1,11 +1,11 @@
 """A loader study as data: LoaderSpec, everything that its results depend on but the machine."""
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from bench.study_base import StudyBase
+from bench.study_base import PictureStudy
 from posemodel.config import MIN_SIZE, StartMethod, TargetsPlace
 
 LOADERS: Literal["loaders"] = "loaders"
@@ -19,9 +19,10 @@ NEED_WORKERS = ("prefetch_factor", "persistent_workers", "start_method")
 """Settings that mean nothing without workers."""
 
 
-class LoaderSpec(StudyBase):
+class LoaderSpec(PictureStudy):
     """One loader study, fully resolved."""
 
+    outside: ClassVar[tuple[str, ...]] = (*PictureStudy.outside, "random_samples")
     kind: Literal["loaders"] = LOADERS
     data: Path
     """Folder in COCO's layout; of a `dataset` of one's own, the working folder."""
@@ -34,6 +35,11 @@ class LoaderSpec(StudyBase):
     collate: str = Field(default="", examples=["my_package.data:collate"])
     """The function that makes a batch of that data set's samples, by dotted path; "": its own `collate_fn`, if it has
     one, else PyTorch's default."""
+    worker_init: str = Field(default="", examples=["my_package.data:open_files"])
+    """The function that prepares each worker for that data set, by dotted path: DataLoader's worker_init_fn."""
+    random_samples: bool = False
+    """Whether samples of that data set are random by design, or depend on the worker that makes them: what
+    configurations deliver is then not compared. No part of what a study is: it can be said of one that is measured."""
     step_ms: float | None = Field(default=None, gt=0, allow_inf_nan=False, examples=[50.0])
     """In place of a real step one that waits so many milliseconds, as an accelerator would keep its host waiting."""
     network: str = "small"
@@ -113,6 +119,10 @@ class LoaderSpec(StudyBase):
             raise ValueError("collate: is for a dataset of one's own; the COCO folder has its own")
         if self.step and self.step_ms is not None:
             raise ValueError("step and step_ms: give one of the two")
+        if self.worker_init and not self.dataset:
+            raise ValueError("worker_init: is for a dataset of one's own; the COCO folder's workers need none")
+        if self.random_samples and not self.dataset:
+            raise ValueError("random_samples: is for a dataset of one's own; the COCO folder's samples can be compared")
         if self.largest_batch and (not self.has_step or self.step_ms is not None):
             raise ValueError("largest_batch: needs a step that takes memory; give step, or leave step_ms out")
         return self

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bench import tracking_view
-from bench.loader_spec import LARGEST, LOADERS
-from bench.loader_tracking import last_moment, measurements
+from bench.loader_results import judged_measurements
+from bench.loader_spec import LARGEST, LOADERS, LoaderSpec
+from bench.loader_tracking import last_moment
 from bench.tracking import Tracker
 
 MS = 1000
@@ -55,7 +56,7 @@ def standings(tracking_uri: str, name: str | None = None) -> list[Standing]:
         if document.get("kind") != LOADERS or name not in (None, study):
             continue
         runs = Tracker(tracking_uri, study, create=False)
-        rows = measurements(runs)
+        rows = judged_measurements(runs, LoaderSpec.stored(document))
         last = last_moment(runs)
         moment = None if last is None else last / MS
         longest_s = LOOPS * document["seconds"] + document["stall_s"] + START_S

@@ -11,16 +11,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from bench.analysis.loaders_delivery import unrepeatable
 from bench.execute import interruption
 from bench.loader_plan import Planned, pending
 from bench.loader_prepare import files_of, pinning_possible, workload_of
-from bench.loader_results import TRANSFERS, delivery_faults, load_loader_result
+from bench.loader_results import SAMPLES, TRANSFERS, judged_measurements, load_loader_result
 from bench.loader_spec import LARGEST, LoaderSpec
 from bench.loader_tracking import LoaderTracker, measurements, noted
 from bench.locks import alone_on
 from bench.measure.limits import limits
+from bench.measure.loader.comparison import Reference, look_at_samples
 from bench.measure.loader.configuration import LoaderConfiguration
-from bench.measure.loader.isolated import run_isolated
+from bench.measure.loader.isolated import Answer, run_isolated
 from bench.measure.loader.largest_batch import Search, largest_that_fits, try_batch
 from bench.measure.loader.loop import LoopPlan
 from bench.measure.loader.measurement import Arm, Measurement, measure, skipped
@@ -28,13 +30,14 @@ from bench.measure.loader.outcome import MeasurementStatus
 from bench.measure.loader.prediction import RESERVE, Need, epoch_batches, predict, shortfall
 from bench.measure.loader.probe import Probe, probe
 from bench.measure.loader.transfers import measure_transfers
-from bench.measure.loader.workload import Workload
+from bench.measure.loader.workload import DatasetWorkload, Workload
 from bench.measure.machine import fingerprint
 from bench.measure.noise import measure_noise
 from bench.measure.page_cache import page_cache
 from bench.record import now_ms
 from bench.report.loaders.result import LoaderResult
 from bench.report.loaders.write import short_text, write_loader_report
+from bench.store_check import check_tracking
 from posemodel.errors import DataError, SettingsError
 
 NOISE_S = 0.5
@@ -67,16 +70,19 @@ def run_loader_study(
 ) -> tuple[LoaderResult, Path]:
     """Run a loader study, or go on with it, or show it again; returns its result and the path of report.md.
 
-    Raises DataError where configurations have delivered different batches, or where the process itself cannot load the
-    first samples and make a step on them.
+    Raises DataError where the process itself cannot load the first samples and make a step on them; what only workers
+    cannot do, or do otherwise, is in the result.
     """
+    check_tracking(tracking_uri, write=True)
     tracker = LoaderTracker(tracking_uri, spec.name)
     with alone_on(Path.cwd() / f"{spec.name}.loaders"):  # two at once would measure each other
+        study = _Study(spec, tracker, on_step)
+        study.look_first()
         with interruption.held():
-            parent = tracker.open_study(spec, fingerprint())
+            study.parent = tracker.open_study(spec, fingerprint())
         try:
             tracker.abandon()
-            _Study(spec, tracker, parent, on_step).run()
+            study.run()
         except BaseException:
             tracker.close_study("KILLED")
             raise
@@ -92,30 +98,73 @@ def run_loader_study(
 class _Study:
     """One process's work on a study."""
 
-    def __init__(self, spec: LoaderSpec, tracker: LoaderTracker, parent: str, on_step: OnStep) -> None:
-        self.spec, self.tracker, self.parent, self.on_step = spec, tracker, parent, on_step
+    parent: str
+    """The study's own run, once it is opened."""
+
+    def __init__(self, spec: LoaderSpec, tracker: LoaderTracker, on_step: OnStep) -> None:
+        self.spec, self.tracker, self.on_step = spec, tracker, on_step
         self.workload: Workload = workload_of(spec)
         self.pinning = pinning_possible(spec)
         self.rows = measurements(tracker)
+        self.looked: tuple[Probe, Reference | None] | None = None
+        self.reference: tuple[int, ...] = ()
         self.limits = limits()
         self.files = _spread(files_of(spec), FILES_LOOKED_AT)
 
+    def look_first(self) -> None:
+        """Look at the data before anything is on record: a data set that cannot be measured leaves no study, which
+        would stand in the way of the mended one."""
+        if not len(self.rows):
+            self.looked = self._look()
+
     def run(self) -> None:
         """Measure what is left."""
-        self._refuse_different_batches()
-        left = pending(self.spec, self.rows, pinning=self.pinning)
+        left = self._left()
         if not left and not self._search_is_due():
             self._say("all is measured: the result is shown again")
             return
-        found = self._look()
+        found, samples = self.looked or self._look()
+        self._note(found, samples)
         while left:
             self._block(left, found)
-            self._refuse_different_batches()
-            left = pending(self.spec, self.rows, pinning=self.pinning)
+            left = self._left()
         if self._search_is_due():
             self._search_largest(found)
 
-    def _look(self) -> Probe:
+    def _left(self) -> list[Planned]:
+        """What is left of the block in hand; of a configuration that delivered other samples, nothing."""
+        return pending(self.spec, judged_measurements(self.tracker, self.spec), pinning=self.pinning)
+
+    def _look_at_samples(self) -> Reference | None:
+        """What one process makes of a data set of one's own: what its workers make is compared with that."""
+        if not isinstance(self.workload, DatasetWorkload):
+            return None
+        spec = self.spec
+        self._say(f"looking at the samples of {spec.dataset}: can they be made, and is each the same every time")
+        answer = look_at_samples(
+            self.workload, batch_size=min(spec.batch_size), seconds=spec.seconds, stall_s=spec.stall_s
+        )
+        self._require(answer)
+        found: Reference = answer.value
+        if found.unlike is None:
+            self.reference = () if spec.random_samples else found.hashes
+        elif not spec.random_samples:
+            self._say(f"no settings will be recommended. {unrepeatable(spec.dataset, found.unlike)}")
+        return found
+
+    def _require(self, answer: Answer) -> None:
+        """Raises what is wrong with the data set or its step, in whatever process it shows."""
+        if answer.error.startswith(WRONG_USAGE):
+            raise SettingsError(answer.error.removeprefix(WRONG_USAGE))
+        if answer.status != MeasurementStatus.COMPLETE:
+            raise DataError(
+                answer.error
+                if answer.error.startswith("--")
+                else f"study {self.spec.name}: the first samples could not be loaded and stepped on, without any "
+                f"worker: {answer.error}"
+            )
+
+    def _look(self) -> tuple[Probe, Reference | None]:
         """What a sample takes; and the files are read once: the first configuration shall have no colder disk."""
         self._say("looking at the data: what a sample and a step take")
         budget = READ_AHEAD_BYTES
@@ -124,23 +173,28 @@ class _Study:
             if budget < 0:
                 break
             path.read_bytes()
-        answer = probe(self.workload, with_workers=max(self.spec.num_workers) > 0, stall_s=self.spec.stall_s)
-        if answer.error.startswith(WRONG_USAGE):
-            raise SettingsError(answer.error.removeprefix(WRONG_USAGE))
-        if answer.status != MeasurementStatus.COMPLETE:
-            raise DataError(
-                f"study {self.spec.name}: the first samples could not be loaded and stepped on, without any worker: "
-                f"{answer.error}"
-            )
+        samples = self._look_at_samples()
+        answer = probe(
+            self.workload,
+            with_workers=max(self.spec.num_workers) > 0,
+            least_batch=min(self.spec.batch_size),
+            stall_s=self.spec.stall_s,
+        )
+        self._require(answer)
         found: Probe = answer.value
         if found.worker_error:
             self._say(f"a worker could not be looked at, what it needs is unknown: {found.worker_error}")
+        return found, samples
+
+    def _note(self, found: Probe, samples: Reference | None) -> None:
+        """Keep what the look has found with the study."""
         if self.spec.device == "cuda" and noted(self.tracker, TRANSFERS) is None:
             copied = run_isolated(measure_transfers, found.sample_bytes * max(self.spec.batch_size)).value
             self.tracker.note(TRANSFERS, None if copied is None else vars(copied))
+        if samples is not None:
+            self.tracker.note(SAMPLES, {"looked_at": len(samples.hashes), "unlike": samples.unlike})
         self.tracker.note("probe", vars(found))
         self.tracker.note("limits", vars(self.limits) | {"pinning": self.pinning})
-        return found
 
     def _block(self, left: Sequence[Planned], found: Probe) -> None:
         self._say("measuring the machine's noise")
@@ -173,6 +227,8 @@ class _Study:
             LoopPlan(epochs=spec.epochs, seconds=SLACK * spec.seconds),
             batches=batches,
             hashed_batches=spec.hashed_batches if self._is_first(planned) else 0,
+            reference=self.reference if self._is_first(planned) else (),
+            compare_s=spec.seconds,
             stall_s=spec.stall_s,
             memory_limit_bytes=int(RESERVE * limits().memory_free_bytes),
         )
@@ -202,14 +258,6 @@ class _Study:
         }
         self.tracker.record_measurement(self.parent, row, began_ms=began_ms)
         self.rows = pd.concat([self.rows, pd.DataFrame([row])], ignore_index=True)
-
-    def _refuse_different_batches(self) -> None:
-        faults = delivery_faults(self.rows)
-        if faults:
-            raise DataError(
-                f"study {self.spec.name}: configurations delivered different batches, their speeds are those of "
-                "different work. " + " ".join(faults)
-            )
 
     def _search_is_due(self) -> bool:
         return self.spec.largest_batch and noted(self.tracker, LARGEST) is None

@@ -10,6 +10,7 @@ from bench import mlflow_environment  # noqa: F401 (MLflow reads it)
 import pandas as pd
 from mlflow.entities import Metric, Param
 
+from bench.masking import masked
 from bench.record import now_ms
 from bench.tracking import ERROR_LENGTH, PARENT_TAG, SOURCE_TAGS, Tracker
 from bench.tracking_view import ERROR_TAG, RECORDED_TAG, STATUS_TAG, TRIAL_TAG, StudyRuns
@@ -52,7 +53,7 @@ class LoaderTracker(Tracker):
             "arm": row["arm"],
             "phase": row["phase"],
             STATUS_TAG: row["status"],
-            ERROR_TAG: row["error"][:ERROR_LENGTH],
+            ERROR_TAG: masked(row["error"])[:ERROR_LENGTH],
             RECORDED_TAG: "true",
             **{_PREFIX + name: json.dumps(row[name]) for name in LISTS},
         }

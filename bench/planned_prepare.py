@@ -1,7 +1,7 @@
 """From overrides to a resolved study of a planned kind: settings layered, data found or made, device chosen."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -11,10 +11,10 @@ from bench.optimizers.spaces import spaces_of
 from bench.planned_settings import OUTSIDE, default_preset_of, kind_of, resolve
 from bench.prepare import default_name, default_preset
 from bench.setting_layers import Setting, about, build
-from bench.study_base import StudyBase
+from bench.study_base import StudyBase, whole_paths
 from bench.workloads import POSE, workload
 from bench.workloads.of_study import TABLE, settle_workload
-from bench.workloads.protocol import AWAITED, MakeData, OnSkip
+from bench.workloads.protocol import AWAITED, MakeData, OnOpen
 from posemodel.network import input_geometry
 
 S = TypeVar("S", bound=StudyBase)
@@ -29,6 +29,8 @@ class PreparedStudy(Generic[S]):
     """Trials that run at once."""
     data_s: float
     """Seconds that making the synthetic data set has taken."""
+    labelled_images: Mapping[str, int] = field(default_factory=dict)
+    """Samples with labels in `train`, `select` and `report`; empty where nothing is known."""
 
 
 Check = Callable[[S, Mapping[str, Setting]], None]
@@ -41,7 +43,7 @@ def prepare_study(
     study_file: Path | None,
     preset: str | None,
     make_data: MakeData | None,
-    on_skip: OnSkip | None = None,
+    on_open: OnOpen | None = None,
     check: Check[S] | None = None,
 ) -> PreparedStudy[S]:
     """Layer the settings, make or find the data, and resolve the study; for the arguments see `bench.prepare.prepare`.
@@ -52,6 +54,7 @@ def prepare_study(
     """
     preset = preset or default_preset_of(kind_of(study), default_preset())
     settings = resolve(study, command_line=command_line, study_file=study_file, preset=preset)
+    settings |= whole_paths(settings)
     its = workload(POSE)
     if TABLE in settings:
         its, own, settings = settle_workload(settings)
@@ -69,11 +72,11 @@ def prepare_study(
     spec = build(study, values | derived, settings)
     if check is not None:
         check(spec, settings)  # before minutes are spent on making data
-    found = its.find_data(settings, make_data, on_skip)
+    found = its.find_data(settings, make_data, on_open)
     whole = {"data": found.folder, "data_digest": found.digest}
     if name is None:
         whole["name"] = default_name(kind_of(study), preset, found.folder)
-    return PreparedStudy(spec.model_copy(update=whole), settings["workers"].value, found.data_s)
+    return PreparedStudy(spec.model_copy(update=whole), settings["workers"].value, found.data_s, found.labelled_images)
 
 
 def on_this_machine(study: type[StudyBase], settings: Mapping[str, Setting]) -> dict[str, Setting]:

@@ -19,11 +19,15 @@ from bench.execute.events import Event, OnEvent, PhaseBegan, TrialEnded, nobody
 from bench.execute.local import Crew, crew
 from bench.execute.worker import WorkerSettings
 from bench.ledger import Ledger
+from bench.ledger_study import refuse_foreign
+from bench.ledger_view import foreign_studies
 from bench.locks import alone_on
+from bench.masking import masked
 from bench.measure.machine import fingerprint
 from bench.progress import recorded
 from bench.record import Session, now_ms
 from bench.spec import Planned
+from bench.store_check import check_stores
 from bench.study_base import StudyBase
 from bench.tracking import Tracker
 from posemodel.errors import SettingsError
@@ -75,6 +79,8 @@ def run_course(
     spec = course.spec
     began_ms = now_ms() if began is None else int(1000 * began)
     session = Session(began_ms, now_ms(), workers, data_s, socket.gethostname(), os.getpid())
+    check_stores(places.storage_url, places.tracking_uri)
+    refuse_foreign(foreign_studies(places.storage_url), places.storage_url, spec.name)  # opening changes the file
     ledger = Ledger(places.storage_url, spec.name, spec.identity(), objectives=course.objectives)
     with ledger.session(workers), ExitStack() as closing:
         heard: list[Callable[[], None]] = []
@@ -152,8 +158,8 @@ def _settled_records(ledger: Ledger, tracker: Tracker, places: Places) -> pd.Dat
     records = tracker.records()
     if len(records) < counts.total() - counts["waiting"] - counts["running"]:
         raise SettingsError(
-            f"MLFLOW_TRACKING_URI {places.tracking_uri}: holds {len(records)} records of this study, the ledger at "
-            f"{places.storage_url} has closed more trials. Bring the MLflow store back, or start anew with another "
-            "--name."
+            f"MLFLOW_TRACKING_URI {masked(places.tracking_uri)}: holds {len(records)} records of this study, the "
+            f"ledger at {masked(places.storage_url)} has closed more trials. Bring the MLflow store back, or start "
+            "anew with another --name."
         )
     return records

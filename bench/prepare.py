@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ from bench.optimizers.spaces import spaces_of
 from bench.setting_layers import Setting, about, space_key
 from bench.settings import OPTIMIZERS, build_spec, resolve
 from bench.spec import StudySpec
+from bench.study_base import whole_paths
 from bench.workloads.of_study import settle_workload
-from bench.workloads.protocol import MakeData, OnSkip
+from bench.workloads.protocol import MakeData, OnOpen
 from posemodel.device import choose_device
 from posemodel.errors import SettingsError
 
@@ -34,6 +35,8 @@ class Prepared:
     """Size of the synthetic data set that is still to be made; None where the data stands."""
     data_s: float = 0.0
     """Seconds that making the synthetic data set has taken."""
+    labelled_images: Mapping[str, int] = field(default_factory=dict)
+    """Samples with labels in `train`, `select` and `report`; empty where nothing is known."""
 
     @property
     def spec(self) -> StudySpec:
@@ -51,16 +54,17 @@ def prepare(
     study_file: Path | None,
     preset: str | None,
     make_data: MakeData | None,
-    on_skip: OnSkip | None = None,
+    on_open: OnOpen | None = None,
 ) -> Prepared:
     """Layer the settings, make or find the data, and resolve the study, or a series where `schedule` is a list.
 
     ``make_data`` makes the default data set where it is not complete; None (a dry run) leaves it to be made later.
-    ``on_skip`` hears what `skip_bad` left out.
+    ``on_open`` gets the opened splits.
     Raises SettingsError, or DataError if a split has no labelled person.
     """
     preset = preset or default_preset()
     settings = resolve(command_line=command_line, study_file=study_file, preset=preset)
+    settings |= whole_paths(settings)
     for place, optimizer in enumerate(settings["optimizers"].value):
         with about(settings, ("optimizers", place)):
             optimizer_entry(optimizer)
@@ -76,7 +80,7 @@ def prepare(
     its.check(own, settings)
     settings |= on_this_machine(settings)
     device = settings["device"].value
-    found = its.find_data(settings, make_data, on_skip)
+    found = its.find_data(settings, make_data, on_open)
     name = settings["name"].value
     name = default_name(OPTIMIZERS, preset, found.folder) if name is None else name
     schedule = settings["schedule"]
@@ -93,7 +97,7 @@ def prepare(
         )
         for each in schedules
     )
-    return Prepared(name, specs, settings["workers"].value, found.awaited_images, found.data_s)
+    return Prepared(name, specs, settings["workers"].value, found.awaited_images, found.data_s, found.labelled_images)
 
 
 def on_this_machine(settings: Mapping[str, Setting]) -> dict[str, Setting]:
@@ -134,8 +138,9 @@ def _refuse_idle_spaces(optimizers: Sequence[str], typed: Mapping[str, Any]) -> 
 
 
 def default_name(kind: str, preset: str, folder: Path) -> str:
-    """Kind, preset and data folder; what a name cannot hold becomes a hyphen."""
-    return f"{kind}-{preset}-" + re.sub(r"[^A-Za-z0-9._-]+", "-", folder.name)
+    """Kind, preset and data folder (or annotation file); what a name cannot hold becomes a hyphen."""
+    stem = folder.stem if folder.is_file() else folder.name
+    return f"{kind}-{preset}-" + re.sub(r"[^A-Za-z0-9._-]+", "-", stem)
 
 
 def default_preset() -> str:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
+from bench.masking import masked
 from bench.spec import TrialSpec
 
 
@@ -139,7 +140,7 @@ def make_record(
         torch_threads=torch_threads,
         concurrent_trials=concurrent_trials,
         data_digest=spec.data_digest,
-        error=error,
+        error=masked(error),
         implementation=implementation,
         control_of=spec.control_of,
         metrics=metrics,

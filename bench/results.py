@@ -33,10 +33,13 @@ def analyse(
     samples_of: Callable[[str], Samples | None],
 ) -> StudyResult:
     """What a study's records say. ``sessions``: who worked on it when; ``samples_of``: the samples of an MLflow run."""
-    found = study_analysis(records, curves, optimizers=spec.optimizers, lr_ranges=_lr_ranges(spec))
+    planned = total_trials(spec)
+    found = study_analysis(
+        records, curves, optimizers=spec.optimizers, lr_ranges=_lr_ranges(spec), left=max(0, planned - len(records))
+    )
     return StudyResult(
         spec=spec,
-        planned=total_trials(spec),
+        planned=planned,
         records=records,
         curves=curves,
         analysis=found,

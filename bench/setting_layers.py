@@ -3,6 +3,8 @@
 What is wrong with a value of a study file is told with the line on which it stands: `FILE:LINE: field: ...`.
 """
 
+import codecs
+import os
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,6 +15,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from bench.dotted import with_colon, with_dots
 from bench.kind_names import KINDS
 from bench.toml_lines import KeyPath, key_lines, line_of
 from bench.validation import Fault, dotted, first_fault, named_in, nearest
@@ -27,6 +30,13 @@ DEFAULT = "default"
 """Origin of settings that nobody gave."""
 AUTO = "auto"
 """In place of a list: what fits this machine."""
+OWN_OF_LOADERS = ("dataset", "step", "collate", "worker_init_fn")
+"""Settings that name something of one's own, kept as `package.module:name`."""
+NOT_DECODED = "is a name that is no UTF-8 here: rename it, or set the locale to one in UTF-8 (LC_ALL=C.UTF-8)"
+WIDE = 64
+"""Bytes at the beginning of a text in which none is 0, unless its characters have two or four."""
+HOME = ("~/", "~\\") if os.name == "nt" else ("~/",)
+"""How a path in the home folder begins."""
 _TRUTHS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 
@@ -101,7 +111,7 @@ def given_layers(
     """
     names = list(known)
     variables = {name: ENVIRONMENT_PREFIX + name.upper() for name in names}
-    return [
+    layers: list[dict[str, Given]] = [
         {name: (value, f"preset {preset}") for name, value in read_file(preset_file, kind, names).items()},
         {} if study_file is None else _study_layer(study_file, kind, names),
         {
@@ -111,6 +121,42 @@ def given_layers(
         },
         {name: (value, COMMAND_LINE) for name, value in command_line.items() if value is not None},
     ]
+    return [
+        {name: (_spelled(name, _at_home(value)), origin) for name, (value, origin) in layer.items()} for layer in layers
+    ]
+
+
+def _at_home(value: Any) -> Any:
+    """A value whose texts and paths that begin with `~/` lie in the home folder, as a shell has it."""
+    if isinstance(value, Path):
+        return Path(_at_home(str(value)))
+    if isinstance(value, str):
+        return str(Path(value).expanduser()) if value == "~" or value.startswith(HOME) else value
+    if isinstance(value, Mapping):
+        return {name: _at_home(each) for name, each in value.items()}
+    return [_at_home(each) for each in value] if isinstance(value, list) else value
+
+
+def _spelled(name: str, value: Any) -> Any:
+    """Paths of what is one's own as they stand in records, however they were spelled: of optimizers with dots."""
+    if name == "optimizers":
+        if isinstance(value, str):
+            return ",".join(with_dots(part.strip()) for part in value.split(","))
+        return [_dotted(each) for each in value] if isinstance(value, (list, tuple)) else value
+    if name in OWN_OF_LOADERS and isinstance(value, str):
+        return with_colon(value)
+    if name == "spaces" and isinstance(value, Mapping):
+        return {_dotted(each): space for each, space in value.items()}
+    if name == "fixed" and isinstance(value, (list, tuple)):
+        return [
+            each | {"optimizer": _dotted(each["optimizer"])} if isinstance(each, dict) and "optimizer" in each else each
+            for each in value
+        ]
+    return value
+
+
+def _dotted(value: Any) -> Any:
+    return with_dots(value) if isinstance(value, str) else value
 
 
 def _study_layer(path: Path, kind: str, known: Sequence[str]) -> dict[str, Given]:
@@ -158,9 +204,16 @@ def _other_kind(path: Path, text: str, found: Any, asked: str = "") -> PlacedErr
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        content = path.read_bytes()
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read ({error.strerror}).") from error
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in content[:WIDE]:
+        raise PlacedError(
+            f"{path}:1: is UTF-16 text, as Windows PowerShell writes it, or UTF-32. Save the file as UTF-8."
+        )
+    try:
+        # As text files are read: a mark of the byte order at the beginning is no part of it, a line ends in any way.
+        return "\n".join(content.decode("utf-8-sig").replace("\r\n", "\n").split("\r"))
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise PlacedError(f"{path}:{line}: is not valid TOML: the line is no UTF-8. Save the file as UTF-8.") from error
@@ -183,10 +236,21 @@ def checked(kind: Any, name: str, value: Any, origin: str) -> Setting:
     except ValidationError as error:
         fault = first_fault(error, value)
         raise refused(replace(fault, path=(name, *fault.path)), origin) from error
+    if isinstance(found, Path) and not str(found).isprintable() and _undecoded(str(found)):
+        raise refused(Fault((name,), NOT_DECODED, value), origin)
     path = _truth_for_number(value, found)
     if path is not None:
         raise refused(Fault((name, *path), "must be a number", value[path[0]] if path else value), origin)
     return Setting(found, origin)
+
+
+def _undecoded(text: str) -> bool:
+    """Whether a name holds bytes that this process could not decode: no record and no report can hold it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _truth_for_number(value: Any, found: Any) -> KeyPath | None:

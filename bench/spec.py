@@ -8,7 +8,7 @@ from pydantic import Field, SerializeAsAny, TypeAdapter, ValidationInfo, field_v
 
 from bench.identity import COUNTED_BEFORE, digest, identifying
 from bench.space import Value
-from bench.study_base import StudyBase
+from bench.study_base import PictureStudy
 from bench.workloads import POSE, workload
 from bench.workloads.of_study import workload_of
 from bench.workloads.protocol import Run
@@ -29,7 +29,7 @@ MAX_TRIALS = 1000
 """Tune trials of one optimizer: tune seeds count up to it, and confirm seeds begin above it."""
 
 
-class StudySpec(StudyBase):
+class StudySpec(PictureStudy):
     """One optimizers study, fully resolved: everything that its results depend on."""
 
     kind: Literal["optimizers"] = "optimizers"
@@ -168,7 +168,7 @@ class TrialSpec(Settings):
 
     def _digest(self, counted: Collection[str]) -> str:
         content = identifying(self, exclude=("index", "at_border", "slot", "id_counts", "train"))
-        return digest(content | {"train": identifying(self.train, exclude=("data",), counted=counted)})
+        return digest(content | {"train": identifying(self.train, exclude=("data", "files"), counted=counted)})
 
     @property
     def run(self) -> Run:

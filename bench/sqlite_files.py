@@ -8,7 +8,9 @@ read as one that does not change.
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, unquote
+
+import sqlalchemy
 
 _Found = TypeVar("_Found")
 
@@ -19,8 +21,26 @@ ATTEMPTS = 10
 
 
 def sqlite_file(url: str) -> Path | None:
-    """The file of an SQLite URL; None for any other database."""
-    return Path(url.removeprefix(PREFIX)) if url.startswith(PREFIX) else None
+    """The file of an SQLite URL, with a driver and a query or without; None for any other database, or one in memory.
+
+    A file that SQLite is told by a URI of its own (`sqlite:///file:NAME?uri=true`) is meant, too.
+    """
+    if not url.startswith("sqlite"):
+        return None
+    try:
+        parsed = sqlalchemy.make_url(url)
+    except sqlalchemy.exc.ArgumentError:
+        return None
+    if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database == ":memory:":
+        return None
+    if parsed.query.get("uri") == "true" and parsed.database.startswith("file:"):
+        return Path(unquote(parsed.database.removeprefix("file:").partition("?")[0]))
+    return Path(parsed.database)
+
+
+def url_of(path: Path) -> str:
+    """The SQLite URL of a file, whatever characters its name has."""
+    return sqlalchemy.URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
 
 
 MakeUri = Callable[[], str]

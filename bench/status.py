@@ -7,6 +7,7 @@ that only one of them knows is shown by what that one says.
 import difflib
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from bench import tracking_view
 from bench.ledger_view import LOST, RUNNING, WAITING, Look, look
 from bench.loader_spec import LOADERS
+from bench.masking import masked
 from bench.progress import (
     MS,
     Done,
@@ -65,7 +67,10 @@ class Watcher:
         documents = self._documents()
         if name in documents:
             return self._progress(_size(documents[name], None), None)
-        raise SettingsError(_unknown(name, sorted({*looks, *documents}), self.storage_url, self.tracking_uri))
+        names = studies_here(self.storage_url, self.tracking_uri)
+        if name in names:
+            raise SettingsError(f"study {name}: is of kind {LOADERS}.")
+        raise SettingsError(_unknown(name, names, self.storage_url, self.tracking_uri))
 
     def _documents(self) -> dict[str, dict[str, object]]:
         try:
@@ -135,6 +140,27 @@ class Watcher:
         return dict(done), last
 
 
+def studies_here(storage_url: str, tracking_uri: str) -> list[str]:
+    """The names of all studies, of any kind: those of the ledger and those of MLflow; of one that can be read."""
+    found = {*look(storage_url)}
+    with suppress(SettingsError):
+        found |= {*tracking_view.studies(tracking_uri)}
+    return sorted(found)
+
+
+def results_of(storage_url: str, tracking_uri: str, name: str) -> Tracker:
+    """What MLflow holds of a study; SettingsError where there is no such study, or MLflow knows nothing of it."""
+    if name in tracking_view.studies(tracking_uri):
+        return Tracker(tracking_uri, name, create=False)
+    names = studies_here(storage_url, tracking_uri)
+    if name in names:
+        raise SettingsError(
+            f"study {name}: stands in the ledger at {storage_url}, and MLflow at {tracking_uri} holds no result of it. "
+            "Bring that store back, or give its address in MLFLOW_TRACKING_URI."
+        )
+    raise SettingsError(_unknown(name, names, storage_url, tracking_uri))
+
+
 def _size(document: Mapping[str, Any], found: Look | None) -> Size | PlanSize:
     """What is known of a study's size; of a planned kind, what stands in the ledger."""
     if document.get("kind", OPTIMIZERS) == OPTIMIZERS:
@@ -143,7 +169,7 @@ def _size(document: Mapping[str, Any], found: Look | None) -> Size | PlanSize:
 
 
 def _unknown(name: str, names: list[str], storage_url: str, tracking_uri: str) -> str:
-    where = f"in this folder ({storage_url}, {tracking_uri})"
+    where = f"in this folder ({masked(storage_url)}, {masked(tracking_uri)})"
     if not names:
         return f"study: there is no study {name!r}, and no other, {where}."
     near = difflib.get_close_matches(name, names, n=3)

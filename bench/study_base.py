@@ -3,13 +3,13 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationError
 
 from bench.identity import FIRST, identifying
 from bench.setting_layers import Setting
-from posemodel.config import Settings
+from posemodel.config import DataFiles, Exif, Settings, in_words
 from posemodel.errors import SettingsError
 
 
@@ -25,6 +25,8 @@ StudyName = Annotated[str, Field(max_length=120), AfterValidator(_fit_for_a_fold
 class StudyBase(Settings):
     """A study of any kind, fully resolved: everything that its results depend on but the machine."""
 
+    outside: ClassVar[tuple[str, ...]] = ("data", *DataFiles.model_fields)
+    """Fields that are no part of what a study is, with another value it is the same: the places of its data."""
     kind: str
     name: StudyName
     preset: str
@@ -52,8 +54,41 @@ class StudyBase(Settings):
         return f"a study of kind {self.kind}"
 
     def identity(self) -> dict[str, Any]:
-        """What makes this study itself: all fields but the folder in which the data stands."""
-        return identifying(self, exclude=("data",))
+        """What makes this study itself: all fields but those ``outside``."""
+        return identifying(self, exclude=self.outside)
+
+
+class PictureStudy(DataFiles, StudyBase):
+    """A study on a data set of pictures, whose files may be named outright."""
+
+    exif: Exif = "ignore"
+    """Whether pictures are turned as their EXIF orientation says; `ignore` reads pixels as they are stored."""
+
+    @property
+    def data_text(self) -> str:
+        """The data set in words: name, digest, and how its pictures are read where that is not as stored."""
+        turned = ", pictures turned by their EXIF orientation" if self.exif == "follow" else ""
+        return f"data `{self.data.name}` (annotations {self.data_digest}{turned})"
+
+
+def whole_paths(settings: Mapping[str, Setting]) -> dict[str, Setting]:
+    """Files that are named outright, by paths that hold wherever a worker runs; of the settings those that name any."""
+    given = {name: settings[name] for name in DataFiles.model_fields if name in settings}
+    return {
+        name: Setting(Path(setting.value).resolve(), setting.origin)
+        for name, setting in given.items()
+        if setting.value is not None
+    }
+
+
+def named_files(settings: Mapping[str, Setting]) -> DataFiles:
+    """The files that a study's settings name outright; none of a kind of study that has no such settings."""
+    paths = {name: setting.value for name, setting in whole_paths(settings).items()}
+    try:
+        return DataFiles(**paths)
+    except ValidationError as error:
+        origin = next(iter(whole_paths(settings).values())).origin
+        raise SettingsError(f"{in_words(error)} (from: {origin}).") from error
 
 
 def refuse_difference(name: str, known: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
@@ -66,6 +101,10 @@ def refuse_difference(name: str, known: Mapping[str, Any], wanted: Mapping[str, 
             "Go on with it in that version, or give another --name."
         )
     changed = differences(known, wanted)
+    if known.get("data_digest") != wanted.get("data_digest"):
+        changed.append(
+            "(data_digest: the annotation files are others, or something else of them is left out or read differently)"
+        )
     if changed:
         raise SettingsError(
             f"name: the study {name!r} exists with another specification:\n  " + "\n  ".join(changed) + "\n"

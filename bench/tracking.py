@@ -5,6 +5,7 @@ and tagged as recorded, so that a run cut off by a kill is never taken for a res
 `bench.loader_tracking`.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -23,18 +24,23 @@ import cv2
 import mlflow
 import numpy as np
 import sqlalchemy
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from alembic.util.exc import CommandError
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 
+from bench.addresses import RECORDS, check_form, is_server
+from bench.database_check import check_database
 from bench.identity import without_unused
 from bench.locks import alone_on
+from bench.masking import masked
 from bench.mlflow_views import saved_views
 from bench.record import FAULTS, TEXT_FIELDS, CurvePoint, Record, Session, now_ms
 from bench.spec import TrialSpec
-from bench.sqlite_files import sqlite_file
+from bench.sqlite_files import sqlite_file, url_of
 from bench.study_base import StudyBase, refuse_difference
 from bench.tracking_view import (
     ERROR_TAG,
+    PAGE,
     RECORDED_TAG,
     SAMPLES_FILE,
     SESSION_TAG,
@@ -45,6 +51,7 @@ from bench.tracking_view import (
     TRIAL_TAG,
     StudyRuns,
     client_to_look,
+    why_not,
 )
 from bench.workloads.protocol import Samples
 from posemodel.errors import SettingsError
@@ -74,12 +81,13 @@ class Tracker(StudyRuns):
         ``create``: make them if needed; else a study that is not there is an error, no file appears, and a store that
         is an SQLite file is opened only to be read.
         """
+        check_form(RECORDS, uri)
         _prepare_sqlite(uri, create=create)
         try:
             client = mlflow.MlflowClient(tracking_uri=uri) if create else client_to_look(uri)
             super().__init__(client, _open_experiment(client, uri, study_name, create=create), uri, study_name)
-        except MlflowException as error:
-            raise SettingsError(f"MLFLOW_TRACKING_URI {uri}: cannot be used ({error}).") from error
+        except (MlflowException, sqlalchemy.exc.SQLAlchemyError, CommandError, ImportError) as error:
+            RECORDS.refuse(uri, f"cannot be used ({why_not(error)}).", cause=error)
 
     def open_study(self, spec: StudyBase, machine: Mapping[str, str]) -> str:
         """The study's parent run: made once, set to RUNNING again when the study goes on.
@@ -87,8 +95,10 @@ class Tracker(StudyRuns):
         The specification is a tag of the run's creation, so that no kill can leave a parent without it. SettingsError
         shows the difference if the name stands for another study.
         """
-        self._save_views(spec.kind)
         parent = self._parent()
+        if parent is None:
+            self._refuse_foreign()
+        self._save_views(spec.kind)
         if parent is None:
             tags = {
                 **SOURCE_TAGS,
@@ -104,7 +114,7 @@ class Tracker(StudyRuns):
             self.client.set_terminated(made, "KILLED")  # another process was first
             self.client.delete_run(made)
         document = without_unused(type(spec), self.study_document())
-        known = {name: value for name, value in document.items() if name != "data"}
+        known = {name: value for name, value in document.items() if name not in spec.outside}
         refuse_difference(spec.name, known, spec.identity())
         self.client.set_tag(parent, SPEC_TAG, spec.model_dump_json())  # the data may stand in another folder now
         if not self.client.get_run(parent).inputs.dataset_inputs:
@@ -112,6 +122,17 @@ class Tracker(StudyRuns):
         if not self.finished():  # what has ended stays so while it is only shown again
             self.client.update_run(parent, status="RUNNING")
         return parent
+
+    def _refuse_foreign(self) -> None:
+        """SettingsError where the study's experiment holds runs already, and none of a study: it is somebody else's."""
+        found = self.client.search_runs([self.experiment_id], run_view_type=ViewType.ALL, max_results=PAGE)
+        others = [run for run in found if not {STUDY_TAG, TRIAL_TAG} & {*run.data.tags}]
+        if others and len(others) == len(found):
+            raise SettingsError(
+                f"name: MLflow at {masked(self.uri)} holds an experiment {self.study_name!r} with runs that posebench "
+                "did not make, and does not write into. Give another --name, or set MLFLOW_TRACKING_URI to another "
+                "store."
+            )
 
     def _describe_study(self, parent: str, spec: StudyBase) -> None:
         self._log_parameters(parent, _flat(spec.identity()))
@@ -227,11 +248,10 @@ def _open_experiment(client: mlflow.MlflowClient, uri: str, study_name: str, *, 
     found = client.get_experiment_by_name(study_name)
     if found is None and not create:
         have = ", ".join(sorted(e.name for e in client.search_experiments() if e.name != "Default")) or "none"
-        raise SettingsError(f"study: there is no study {study_name!r} at {uri} (studies here: {have}).")
+        raise SettingsError(f"study: there is no study {study_name!r} at {masked(uri)} (studies here: {have}).")
     if found is None:
         # Left alone, MLflow would choose ./mlruns; a server chooses for itself.
-        remote = uri.startswith(("http://", "https://"))
-        location = None if remote else (Path(ARTIFACTS) / study_name).absolute().as_uri()
+        location = None if is_server(uri) else (Path(ARTIFACTS) / study_name).absolute().as_uri()
         try:
             return client.create_experiment(study_name, artifact_location=location, tags=_EXPERIMENT_TAGS)
         except MlflowException:
@@ -248,13 +268,18 @@ def _prepare_sqlite(uri: str, *, create: bool) -> None:
     path = sqlite_file(uri)
     if path is None:
         return
-    if create:
+    if not create:
+        if not path.exists():
+            RECORDS.refuse(uri, "no such file here. Run a study first, or set MLFLOW_TRACKING_URI.")
+        return
+    check_database(RECORDS, uri, write=True)
+    try:
         _make_sqlite(path)
-        connection = sqlite3.connect(path, timeout=60)
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.close()
-    elif not path.is_file():
-        raise SettingsError(f"{uri}: no such file here. Run a study first, or set MLFLOW_TRACKING_URI.")
+        with contextlib.closing(sqlite3.connect(path, timeout=60)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+    except (OSError, sqlite3.Error) as error:
+        why = f"cannot be opened ({why_not(error)}). Set MLFLOW_TRACKING_URI to another file."
+        RECORDS.refuse(uri, why, cause=error)
 
 
 def _make_sqlite(path: Path) -> None:
@@ -270,7 +295,7 @@ def _make_sqlite(path: Path) -> None:
             workshop.mkdir()
             made = workshop / path.name
             with _unsynchronized():
-                mlflow.MlflowClient(tracking_uri=f"sqlite:///{made}").search_experiments(max_results=1)
+                mlflow.MlflowClient(tracking_uri=url_of(made)).search_experiments(max_results=1)
             with made.open("rb+") as file:
                 os.fsync(file.fileno())
             made.replace(path)

@@ -20,12 +20,16 @@ from bench import mlflow_environment  # noqa: F401 (MLflow reads it)
 import mlflow
 import pandas as pd
 import sqlalchemy
+from alembic.util.exc import CommandError
 from mlflow.entities import ViewType
 from mlflow.environment_variables import MLFLOW_SQLALCHEMYSTORE_POOLCLASS
 from mlflow.exceptions import MlflowException
 
+from bench.addresses import RECORDS, check_form
+from bench.masking import masked
 from bench.record import TEXT_FIELDS, Record, Session, Status
 from bench.sqlite_files import PREFIX, MakeUri, looked_at, sqlite_file, uri_now
+from bench.store_check import check_tracking
 from bench.workloads.protocol import Samples
 from posemodel.errors import SettingsError
 
@@ -56,7 +60,7 @@ class StudyRuns:
         """The study's specification as stored; SettingsError if it was never begun."""
         parent = self._parent()
         if parent is None:
-            raise SettingsError(f"study: MLflow at {self.uri} has no study called {self.study_name!r}.")
+            raise SettingsError(f"study: MLflow at {masked(self.uri)} has no study called {self.study_name!r}.")
         return json.loads(self.client.get_run(parent).data.tags[SPEC_TAG])
 
     def machine(self) -> dict[str, str]:
@@ -157,15 +161,15 @@ class StudyRuns:
 
 def studies(uri: str) -> dict[str, dict[str, Any]]:
     """The specification of every study in a store by name, looked at only; empty where there is no store yet."""
+    check_form(RECORDS, uri)
     file = sqlite_file(uri)
-    if file is not None and not file.is_file():
+    if file is not None and not file.exists():
         return {}
     try:
         parents = looked_at(file, lambda make_uri: _study_runs(uri, make_uri))
-    except (MlflowException, sqlalchemy.exc.SQLAlchemyError) as error:
-        why = str(getattr(error, "orig", None) or error).partition("\n")[0]
-        raise SettingsError(f"MLFLOW_TRACKING_URI {uri}: cannot be read ({why}).") from error
-    documents = [json.loads(run.data.tags[SPEC_TAG]) for run in sorted(parents, key=_age)]
+    except (MlflowException, sqlalchemy.exc.SQLAlchemyError, CommandError, ImportError) as error:
+        RECORDS.refuse(uri, f"cannot be read ({why_not(error)}).", cause=error)
+    documents = [json.loads(run.data.tags[SPEC_TAG]) for run in sorted(parents, key=_age) if SPEC_TAG in run.data.tags]
     return {document["name"]: document for document in documents}
 
 
@@ -177,6 +181,7 @@ def _study_runs(uri: str, make_uri: MakeUri) -> list[Any]:
 
 def client_to_look(uri: str, make_uri: MakeUri | None = None) -> mlflow.MlflowClient:
     """A client that leaves an SQLite store as it is: good for one look. ``make_uri``: of `looked_at`."""
+    check_tracking(uri, write=False)
     file = sqlite_file(uri)
     if file is None:
         return mlflow.MlflowClient(tracking_uri=uri)
@@ -186,10 +191,12 @@ def client_to_look(uri: str, make_uri: MakeUri | None = None) -> mlflow.MlflowCl
         with contextlib.closing(sqlite3.connect(read_only, uri=True)) as connection:
             connection.execute("SELECT 1 FROM experiments")
     except sqlite3.Error as error:
-        raise SettingsError(f"MLFLOW_TRACKING_URI {uri}: cannot be read ({error}).") from error
-    made = f"{PREFIX}{read_only}&uri=true"
+        RECORDS.refuse(uri, f"cannot be read ({error}).", cause=error)
+    waits = sqlalchemy.make_url(uri).query.get("timeout")
+    more = "&uri=true" + (f"&timeout={waits}" if waits is not None else "")
+    made = f"{PREFIX}{read_only}{more}"
     if sqlalchemy.make_url(made).database != read_only.partition("?")[0]:  # it decodes, or not, by its version
-        made = f"{PREFIX}{read_only.replace('%', '%25')}&uri=true"
+        made = f"{PREFIX}{read_only.replace('%', '%25')}{more}"
     # A connection that stays open would keep the writer from clearing up after itself.
     pool = MLFLOW_SQLALCHEMYSTORE_POOLCLASS
     before = pool.get_raw()
@@ -198,6 +205,11 @@ def client_to_look(uri: str, make_uri: MakeUri | None = None) -> mlflow.MlflowCl
         return mlflow.MlflowClient(tracking_uri=made)
     finally:
         pool.set(before) if before is not None else pool.unset()
+
+
+def why_not(error: BaseException) -> str:
+    """The first line of what a library says of a store."""
+    return str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
 
 
 def _age(run: Any) -> tuple[int, str]:

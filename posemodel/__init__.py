@@ -8,8 +8,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from posemodel.config import AugmentSettings, InputSettings, LoaderSettings, TrainSettings
+    from posemodel.config import AugmentSettings, DataFiles, InputSettings, LoaderSettings, TrainSettings
     from posemodel.data.coco import PackedSplit, open_split
+    from posemodel.data.layout import DataSet
     from posemodel.data.synthetic import generate
     from posemodel.decode import DecodeSettings, Detections, decode_batch
     from posemodel.draw import draw_people, draw_to_scale
@@ -30,6 +31,8 @@ __all__ = [
     "CheckpointError",
     "CheckpointInfo",
     "DataError",
+    "DataFiles",
+    "DataSet",
     "DecodeSettings",
     "Detections",
     "InputSettings",
@@ -61,11 +64,13 @@ __all__ = [
 
 _MODULE_OF = {
     "AugmentSettings": "config",
+    "DataFiles": "config",
     "InputSettings": "config",
     "LoaderSettings": "config",
     "TrainSettings": "config",
     "PackedSplit": "data.coco",
     "open_split": "data.coco",
+    "DataSet": "data.layout",
     "generate": "data.synthetic",
     "DecodeSettings": "decode",
     "Detections": "decode",

@@ -18,6 +18,8 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + TEMPORARY)
+    if temporary.exists() and not os.access(temporary, os.W_OK):
+        temporary.unlink()  # of another user's killed process, in a folder that both may write to
     try:
         yield temporary
         with temporary.open("rb+") as file:

@@ -1,7 +1,7 @@
 """Typed, validated settings of the network's data, training and loop; an unknown field is an error."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -13,6 +13,8 @@ TrainSchedule = Literal["constant", "cosine", "step", "multistep", "plateau"]
 LossReduction = Literal["cell", "sum", "mean"]
 Precision = Literal["fp32", "bf16"]
 TargetsPlace = Literal["auto", "loader", "device"]
+Exif = Literal["ignore", "follow"]
+"""Pixels as stored, or turned as the pictures' EXIF orientation says."""
 
 CACHE_VARIABLE = "POSEBENCH_CACHE"
 """Environment variable: the folder of the annotations' index (see ``posemodel.data.index_cache``)."""
@@ -34,6 +36,38 @@ class Settings(BaseModel):
     """Base of all settings: frozen, and a mistyped field is refused. The text below a field is its description."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class DataFiles(Settings):
+    """Annotation files and image folders that are named outright: they take the place of the data folder's own."""
+
+    train_annotations: Path | None = Field(default=None, examples=["people/train.json"])
+    """Annotation file of the split `train`, in place of the data folder's; it needs `train_images`."""
+    train_images: Path | None = Field(default=None, examples=["people/pictures"])
+    """Folder of the images that `train_annotations` names."""
+    val_annotations: Path | None = Field(default=None, examples=["people/val.json"])
+    """Annotation file of the split `val`, which `report` stands for too; it needs `val_images`."""
+    val_images: Path | None = Field(default=None, examples=["people/pictures"])
+    """Folder of the images that `val_annotations` names."""
+
+    @model_validator(mode="after")
+    def _in_pairs(self) -> Self:
+        for split in ("train", "val"):
+            names = f"{split}_annotations", f"{split}_images"
+            given = [name for name in names if getattr(self, name) is not None]
+            if len(given) == 1:
+                missing = next(name for name in names if name not in given)
+                raise ValueError(f"{given[0]} needs {missing}: give an annotation file and the folder of its images")
+        return self
+
+    def own_files(self) -> "DataFiles":
+        """These four settings alone, of a model that has others too."""
+        return DataFiles(**{name: getattr(self, name) for name in DataFiles.model_fields})
+
+    @property
+    def first_annotations(self) -> Path | None:
+        """The annotation file that names the data set where no folder is given; None where none is named."""
+        return self.train_annotations or self.val_annotations
 
 
 class AugmentSettings(Settings):
@@ -130,15 +164,21 @@ class TrainSettings(Settings):
     """One training run, apart from its optimizer."""
 
     data: Path
+    """Folder of the data set; where `files` name it, it may be left out."""
+    files: DataFiles = DataFiles()
+    """Annotation files and image folders that are named outright, in place of the data folder's own."""
+    exif: Exif = "ignore"
+    """Whether pictures are turned as their EXIF orientation says; `ignore` reads pixels as they are stored."""
     train_split: str = "train"
     val_split: str = "val"
-    """Scored during training. `select`: a tenth of `train` that is then not trained on, unless it has its own files."""
+    """Scored during training. `select`, and `val` where it has no files: a tenth of `train`, then not trained on."""
     labelled_only: bool = False
     """Score only the images of the val split that have labelled people (training always uses only those)."""
     val_images: int | None = Field(default=None, ge=1)
     """Score at most so many images, spread evenly over the val split (None: all of it)."""
     hold_out_select: bool = False
-    """Keep the derived `select` tenth out of the training images whichever split is scored."""
+    """Keep the tenths of `train` that stand in for `select` and `report` out of the training images, whichever split is
+    scored."""
     skip_bad: bool = False
     """Leave bad images and annotations out, and count them, instead of refusing the data set."""
 
@@ -200,6 +240,14 @@ class TrainSettings(Settings):
     """Steps between checkpoints (None: at every validation)."""
     time_limit: float | None = Field(default=None, gt=0)
     """Seconds of wall time after which the run is given up (status `timed_out`)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _data_of_files(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or values.get("data") is not None or not values.get("files"):
+            return values
+        first = DataFiles.model_validate(values["files"]).first_annotations
+        return values if first is None else values | {"data": first}
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:

@@ -12,11 +12,15 @@ from numpy.typing import NDArray
 from posemodel import skeleton
 from posemodel.atomic_write import replacing
 from posemodel.coco_eval import Found, keypoint_areas, keypoint_figures
+from posemodel.data.categories import person_categories
 from posemodel.data.coco import people_to_coco, read_document, truth_of
+from posemodel.data.found_images import names_aside
 from posemodel.data.left_out import LeftOut, sound_part
-from posemodel.data.problems import KEYPOINT_VALUES, is_id, person_categories
+from posemodel.data.notes import Note
+from posemodel.data.problems import KEYPOINT_VALUES
 from posemodel.data.segmentation import all_finite
 from posemodel.data.truth import Truth
+from posemodel.data.values import is_id, number_of_word, whole
 from posemodel.errors import DataError
 
 PERSON_CATEGORY = 1
@@ -125,26 +129,31 @@ def score_file(
     *,
     skip_bad: bool = False,
     on_left_out: Callable[[LeftOut], None] | None = None,
+    on_notes: Callable[[tuple[Note, ...]], None] | None = None,
 ) -> Scores:
     """Score a COCO keypoint results file against an annotation file; DataError says what does not fit.
 
     ``skip_bad`` leaves images with bad annotations out, and the results on them; the images' files are not looked at.
-    ``on_left_out`` is told how much that was.
+    ``on_left_out`` is told how much that was, ``on_notes`` what of the annotations was read differently. Results are in
+    COCO's order of keypoints, whatever the order in the annotation file.
     """
-    whole = read_document(annotations)
+    raw = names_aside(read_document(annotations))
     try:
         results = json.loads(predictions.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{predictions}: cannot be read as JSON ({error}).") from error
     if not isinstance(results, list):
         raise DataError(f"{predictions}: must hold a list of results, holds {type(results).__name__}.")
-    document, left_out = sound_part(whole, annotations, skip_bad=skip_bad, segments=skip_bad)
+    document, left_out, notes = sound_part(raw, annotations, skip_bad=skip_bad, segments=skip_bad)
     people = person_categories(document)
     image_ids = {image["id"] for image in document["images"]}
     if on_left_out is not None:
         on_left_out(left_out)
+    if on_notes is not None:
+        on_notes(notes)
+    listed = {_number(image.get("id")) for image in raw["images"] if isinstance(image, dict)}
+    results = [_with_numbers(result, listed | people) for result in results]
     if left_out:
-        listed = {image["id"] for image in whole["images"] if isinstance(image, dict) and is_id(image.get("id"))}
         gone = listed - image_ids
         of_image = [r.get("image_id") if isinstance(r, dict) else None for r in results]
         results = [r for r, image in zip(results, of_image, strict=True) if not (is_id(image) and image in gone)]
@@ -165,6 +174,23 @@ def score_file(
             )
     truth = truth_of(document)
     return _scores(truth, _rows(truth, None), _found_in(results))
+
+
+def _with_numbers(result: Any, known: Collection[int]) -> Any:
+    """A result whose ids are read as in annotation files: by the number that is meant, words where it is ``known``."""
+    if not isinstance(result, dict):
+        return result
+    ids = {key: _number(result.get(key)) for key in ("image_id", "category_id")}
+    return result | {
+        key: number
+        for key, number in ids.items()
+        if number is not None and (number in known or whole(result.get(key)) is not None)
+    }
+
+
+def _number(value: Any) -> int | None:
+    number = whole(value)
+    return number_of_word(value) if number is None and isinstance(value, str) and value else number
 
 
 def _rows(truth: Truth, image_ids: Collection[int] | None) -> NDArray[np.int64]:

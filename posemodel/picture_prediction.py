@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from posemodel.averaging import Averaging, averaged_maps
-from posemodel.config import Device, InputSettings
+from posemodel.config import Device, Exif, InputSettings
 from posemodel.data.augment import letterbox
 from posemodel.data.pictures import Picture, read_picture
 from posemodel.decode import Detections, decode_batch
@@ -30,7 +31,7 @@ READERS = 4
 
 
 def predict(
-    network: PoseNetwork | Path | str,
+    network: nn.Module | Path | str,
     images: Iterable[Source],
     *,
     size: int | None = None,
@@ -38,17 +39,21 @@ def predict(
     scales: Sequence[float] = (1.0,),
     batch_size: int = 8,
     device: Device = "auto",
+    exif: Exif | None = None,
 ) -> list[Detections]:
     """Find the people in pictures.
 
     Args:
-        network: A network, or the file of a checkpoint.
-        images: Files (read without EXIF rotation), or RGB pixels (height, width, 3) uint8; of any sizes, also mixed.
-        size: Side of the square in pixels that each is letterboxed into (None: the checkpoint's, a network's default).
+        network: A network (also as torch.compile or DistributedDataParallel wraps it), or the file of a checkpoint.
+        images: Files, or RGB pixels (height, width, 3) uint8; of any sizes, also mixed.
+        size: Side in pixels of the square that each is letterboxed into (None: the one that the weights were trained
+            at; the network's default where they were not trained).
         flip: Average the maps with those of the mirror image.
         scales: Average the maps over inputs of these sizes, relative to ``size``.
         batch_size: Pictures that the network gets at once.
         device: For a checkpoint, auto is the best there is; for a network, where it is. Another one moves the network.
+        exif: `follow` turns files' pixels as their EXIF orientation says, and people are in the turned picture;
+            `ignore` reads pixels as stored (None: as the network was trained).
 
     Returns:
         One Detections for each image, in order: ``people`` (N, 18, 3) holds x and y in the picture's own pixels (pixel
@@ -62,7 +67,7 @@ def predict(
     """
     found = []
     for people in iter_predictions(
-        network, images, size=size, flip=flip, scales=scales, batch_size=batch_size, device=device
+        network, images, size=size, flip=flip, scales=scales, batch_size=batch_size, device=device, exif=exif
     ):
         if isinstance(people, DataError):
             raise people
@@ -71,7 +76,7 @@ def predict(
 
 
 def iter_predictions(
-    network: PoseNetwork | Path | str,
+    network: nn.Module | Path | str,
     images: Iterable[Source],
     *,
     size: int | None = None,
@@ -79,6 +84,7 @@ def iter_predictions(
     scales: Sequence[float] = (1.0,),
     batch_size: int = 8,
     device: Device = "auto",
+    exif: Exif | None = None,
 ) -> Iterator[Detections | DataError]:
     """As ``predict``, one picture at a time and in order; for one that cannot be read, the DataError that says why.
 
@@ -91,7 +97,7 @@ def iter_predictions(
     averaging = Averaging.checked(flip=flip, scales=scales)
     used, geometry = network_in_use(network, size=size, device=device)
     geometries = averaging.geometries(geometry, used.size_multiple)
-    return _predictions(used, images, geometries, flip=flip, batch_size=batch_size)
+    return _predictions(used, images, geometries, flip=flip, batch_size=batch_size, exif=exif or used.trained_exif)
 
 
 def _predictions(
@@ -101,6 +107,7 @@ def _predictions(
     *,
     flip: bool,
     batch_size: int,
+    exif: Exif,
 ) -> Iterator[Detections | DataError]:
     sizes = [geometry.size for geometry in geometries]
     readers = min(READERS, os.cpu_count() or 1)
@@ -110,7 +117,7 @@ def _predictions(
         ThreadPoolExecutor(1, thread_name_prefix="decode") as decoding,
     ):
         try:
-            for entries in _batches(_read_ahead(images, sizes, reading, batch_size), batch_size):
+            for entries in _batches(_read_ahead(images, sizes, reading, batch_size, exif), batch_size):
                 pictures = [entry for entry in entries if isinstance(entry, Picture)]
                 # Between two batches the caller may do anything with the network: its mode is set for each.
                 with torch.inference_mode(), in_evaluation(network):
@@ -127,13 +134,13 @@ def _predictions(
 
 
 def _read_ahead(
-    images: Iterable[Source], sizes: Sequence[int], reading: ThreadPoolExecutor, ahead: int
+    images: Iterable[Source], sizes: Sequence[int], reading: ThreadPoolExecutor, ahead: int, exif: Exif
 ) -> Iterator[Picture | DataError]:
     """Pictures in order, a batch more than was asked for being read."""
 
     def read(number: int, source: Source) -> Picture | DataError:
         try:
-            return read_picture(source, sizes, name=f"image {number}")
+            return read_picture(source, sizes, name=f"image {number}", exif=exif)
         except DataError as error:
             return error
 

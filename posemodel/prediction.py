@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 import torch
+from torch import nn
 from torch.utils.data import DataLoader
 
 from posemodel.averaging import Averaging, averaged_maps
-from posemodel.config import Device, InputSettings, LoaderSettings
+from posemodel.config import Device, Exif, InputSettings, LoaderSettings
 from posemodel.data.augment import Warp
 from posemodel.data.coco import PackedSplit, open_split
 from posemodel.data.device_targets import make_targets
+from posemodel.data.layout import DataSet
 from posemodel.data.loader import Batch, PoseDataset, build_loader
 from posemodel.decode import Detections, decode_batch
 from posemodel.evaluation import KeypointScorer, Scores
@@ -150,8 +152,8 @@ def predict_split(
 
 
 def evaluate(
-    network: PoseNetwork | Path | str,
-    data: Path | str,
+    network: nn.Module | Path | str,
+    data: Path | str | DataSet,
     *,
     split: str = "val",
     size: int | None = None,
@@ -161,20 +163,24 @@ def evaluate(
     skip_bad: bool = False,
     loader: LoaderSettings = LoaderSettings(),  # noqa: B008 (frozen)
     device: Device = "auto",
+    exif: Exif | None = None,
 ) -> Scores:
     """COCO keypoint AP of a network over a split of a data set.
 
     Args:
-        network: A network, or the file of a checkpoint.
-        data: A data set in COCO's standard layout.
+        network: A network (also as torch.compile or DistributedDataParallel wraps it), or the file of a checkpoint.
+        data: The folder of a data set, or a `DataSet` whose files are named outright.
         split: train, select, report, val or any other one that the data set has.
-        size: Side of the input in pixels (None: the checkpoint's, a network's default).
+        size: Side of the input in pixels (None: the one that the weights were trained at; the network's default where
+            they were not trained).
         flip: Average the maps with those of the mirror image.
         scales: Average the maps over inputs of these sizes, relative to ``size``.
         labelled_only: Score only images that have labelled people.
         skip_bad: Leave bad images and annotations out instead of refusing the data set.
         loader: Batch size and workers of the loader.
         device: For a checkpoint, auto is the best there is; for a network, where it is. Another one moves the network.
+        exif: `follow` turns images as their EXIF orientation says, `ignore` reads pixels as stored (None: as the
+            network was trained).
 
     Returns:
         The ten figures by pycocotools' rules, from 0 to 1, and the images and people scored. The network's mode is put
@@ -187,7 +193,8 @@ def evaluate(
     """
     averaging = Averaging.checked(flip=flip, scales=scales)
     used, geometry = network_in_use(network, size=size, device=device)
-    packed = open_split(Path(data), split, skip_bad=skip_bad)
+    data = data if isinstance(data, DataSet) else Path(data)
+    packed = open_split(data, split, skip_bad=skip_bad, exif=exif or used.trained_exif)
     if labelled_only:
         packed = packed.labelled_only()
     where = next(used.parameters()).device

@@ -9,8 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from posemodel import skeleton
-from posemodel.config import InputSettings, LoaderSettings
+from posemodel.config import Exif, InputSettings, LoaderSettings
 from posemodel.data.coco import PackedSplit, people_from_coco
+from posemodel.data.image_files import decoded
 from posemodel.draw import draw_people, scale_people, sheet
 from posemodel.network import PoseNetwork
 from posemodel.prediction import predict_split
@@ -45,9 +46,10 @@ def predict_samples(
 ) -> dict[str, Any]:
     """Find the people in the sample images of a split; the network is left in evaluation mode.
 
-    Returns a plain document much like COCO's files: ``split``; ``images`` (id, file below the folder ``data``, width,
-    height); ``annotations`` (the labelled people: image_id, keypoints) and ``predictions`` (COCO results: image_id,
-    category_id, keypoints, score). Keypoints are 17 x (x, y, v) in COCO's order, in the image's own pixels.
+    Returns a plain document much like COCO's files: ``split``; ``images`` (id, file below the folder ``data``, or its
+    whole path where it is not below it, width, height); ``annotations`` (the labelled people: image_id, keypoints) and
+    ``predictions`` (COCO results: image_id, category_id, keypoints, score). Keypoints are 17 x (x, y, v) in COCO's
+    order, in the image's own pixels.
     Raises DataError for an image that cannot be read.
     """
     positions = sample_positions(split)
@@ -56,7 +58,7 @@ def predict_samples(
     images, annotations = [], []
     for position in positions:
         width, height = split.size(position)
-        file = split.path(position).relative_to(data).as_posix()
+        file = _below(split.path(position), data)
         images.append({"id": split.image_id(position), "file": file, "width": width, "height": height})
         annotations += [
             {"image_id": split.image_id(position), "keypoints": [round(float(value), 3) for value in person.ravel()]}
@@ -65,15 +67,21 @@ def predict_samples(
     return {"split": split.name, "images": images, "annotations": annotations, "predictions": scorer.results}
 
 
-def draw_samples(document: dict[str, Any], data: Path) -> NDArray[np.uint8] | None:
+def _below(path: Path, data: Path) -> str:
+    """A file's path below a folder, or its whole path."""
+    return (path.relative_to(data) if path.is_relative_to(data) else path.absolute()).as_posix()
+
+
+def draw_samples(document: dict[str, Any], data: Path, *, exif: Exif = "ignore") -> NDArray[np.uint8] | None:
     """The sheet (BGR) of a `predict_samples` document; None where an image is gone from the folder ``data``.
 
-    An image of another size than the document's counts as gone. Predicted people are coloured by side, true ones thin
-    and white (`posemodel.draw`); predicted people of fewer than `DRAWN_PARTS` parts are left out.
+    An image of another size than the document's, read as ``exif`` says, counts as gone. Predicted people are coloured
+    by side, true ones thin and white (`posemodel.draw`); predicted people of fewer than `DRAWN_PARTS` parts are left
+    out.
     """
     tiles = []
     for entry in document["images"]:
-        image = cv2.imread(str(data / entry["file"]), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        image = decoded(data / entry["file"], exif=exif)
         if image is None or image.shape[:2] != (entry["height"], entry["width"]):
             return None
         predicted, true = (_people(document[key], entry["id"]) for key in ("predictions", "annotations"))

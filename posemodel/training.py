@@ -18,6 +18,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from posemodel.atomic_write import remove_leftovers
 from posemodel.config import InputSettings, TrainSettings
 from posemodel.data.coco import PackedSplit
+from posemodel.data.notes import acting, as_metrics
 from posemodel.distributed import Team, joined
 from posemodel.errors import SettingsError
 from posemodel.network import PoseNetwork, input_geometry
@@ -127,6 +128,7 @@ def _train(
         on_open(data.train_split, data.val_split)
 
     network = initial_network(settings, device)
+    network.trained_size = geometry.size
     optimizer = make_optimizer(parameter_groups(network, settings.groups))
     multiply_rates(optimizer, settings.groups)
     average = WeightAverage(network, settings.ema_decay) if settings.ema_decay is not None else None
@@ -144,6 +146,9 @@ def _train(
     if settings.skip_bad:
         # Files that are mended meanwhile change what is trained on, and the annotations' digest would not tell.
         run_record |= {"images": data.train_split.digest(), **left_out.as_metrics()}
+    if acted := acting(data.notes):
+        # An earlier version read these entries otherwise: what it began cannot be gone on with.
+        run_record |= {"read_differently": acted}
     identity = identity_of(settings, run_record, team.size) if out is not None else {}
     state = TrainingState(network, optimizer, scheduler, identity, totals=totals, plateau=plateau, average=average)
     left = resumable(out) if resume else None
@@ -185,7 +190,9 @@ def _train(
         metrics["train_seconds"] = meter.totals.train_seconds
         metrics["eval_seconds"] = progress.eval_seconds
         metrics["optimizer_state_bytes"] = optimizer_state_bytes(optimizer)
-        metrics.update(left_out.as_metrics())
+        metrics.update({**left_out.as_metrics(), **as_metrics(data.notes)})
+        metrics["labelled_train_images"] = len(data.train_split)  # those without labels are not trained on
+        metrics["labelled_val_images"] = len(data.val_split.labelled_only())
         if progress.ap_best >= 0:
             metrics["ap_best"], metrics["ap_best_step"] = progress.ap_best, progress.ap_best_step
         if device.type == "cuda":

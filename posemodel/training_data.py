@@ -1,14 +1,17 @@
 """What a run trains on and is scored on: the two splits, and their loaders."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from torch.utils.data import DataLoader
 
 from posemodel.config import InputSettings, TrainSettings
-from posemodel.data.coco import PackedSplit, left_out_of, open_split
+from posemodel.data.coco import PackedSplit, left_out_of, notes_of, open_split
+from posemodel.data.derived import REPORT, SELECT, VAL, stands_in
+from posemodel.data.layout import DataSet
 from posemodel.data.left_out import LeftOut
 from posemodel.data.loader import Batch, EpochSampler, PoseDataset, PoseLoader, build_loader, targets_in_workers
+from posemodel.data.notes import Note
 from posemodel.distributed import Team
 from posemodel.errors import DataError
 from posemodel.prediction import validation_loader
@@ -17,7 +20,7 @@ from posemodel.prediction import validation_loader
 @dataclass(frozen=True)
 class TrainingData:
     """The split trained on, its loader and the sampler whose ``epoch`` and ``skip`` is set before each pass; the split
-    scored and its loader; what was left out of both.
+    scored and its loader; what was left out of both, and what was read differently.
     """
 
     train_split: PackedSplit
@@ -26,24 +29,57 @@ class TrainingData:
     val_split: PackedSplit
     val_loader: DataLoader[Batch]
     left_out: LeftOut
+    notes: tuple[Note, ...]
 
 
 def open_training_splits(settings: TrainSettings) -> tuple[PackedSplit, PackedSplit]:
     """The images trained on (those with labelled people) and the split scored; the two never share a derived tenth."""
-    hold_out = settings.hold_out_select or settings.val_split == "select"
-    skip_bad = settings.skip_bad
-    train_split = open_split(settings.data, settings.train_split, hold_out_select=hold_out, skip_bad=skip_bad)
+    data, scored = data_set_of(settings), settings.val_split
+    train_split = open_split(
+        data,
+        settings.train_split,
+        hold_out_select=settings.hold_out_select or scored == SELECT,
+        # A data set with a `report` of its own needs no `val`, but for who asks for it.
+        hold_out_val=scored == VAL or ((settings.hold_out_select or scored == REPORT) and stands_in(data, REPORT)),
+        skip_bad=settings.skip_bad,
+        exif=settings.exif,
+    )
     train_split = train_split.labelled_only()
     if not len(train_split):
         raise DataError(f"{train_split.annotations}: no image with a labelled person is left to train on.")
-    val_split = open_split(settings.data, settings.val_split, skip_bad=skip_bad)
+    val_split = open_split(data, scored, skip_bad=settings.skip_bad, exif=settings.exif)
     if settings.labelled_only:
         val_split = val_split.labelled_only()
     if not len(val_split):
         raise DataError(f"{val_split.annotations}: no image with a labelled person is left to score.")
     if settings.val_images is not None and settings.val_images < len(val_split):
         val_split = val_split.subset(np.linspace(0, len(val_split) - 1, settings.val_images).round().astype(np.int64))
-    return train_split, val_split
+    return train_split, with_note_of_sameness(train_split, val_split)
+
+
+def data_set_of(settings: TrainSettings) -> DataSet:
+    """The data set that a run's settings name."""
+    return DataSet(settings.data, settings.files)
+
+
+def with_note_of_sameness(train_split: PackedSplit, val_split: PackedSplit) -> PackedSplit:
+    """The split scored, with a note where its images are trained on: the same files, or a copy of the same split."""
+    copied = np.array_equal(train_split.truth.keypoints, val_split.truth.keypoints)
+    if train_split.folder != val_split.folder and not copied:
+        return val_split
+    trained_on = {*zip(_ids(train_split), train_split.file_names(), strict=True)}
+    scored = [*zip(_ids(val_split), val_split.file_names(), strict=True)]
+    count = sum(image in trained_on for image in scored)
+    if not count:
+        return val_split
+    share = f"all {count}" if count == len(scored) else f"{count} of the {len(scored)}"
+    text = f"{share} images that are scored are trained on too: the score tells what was learned by heart"
+    note = Note(val_split.annotations, "scored-on-train", count, text)
+    return replace(val_split, notes=(*val_split.notes, note))
+
+
+def _ids(split: PackedSplit) -> list[int]:
+    return [split.image_id(position) for position in range(len(split))]
 
 
 def open_training_data(settings: TrainSettings, geometry: InputSettings, team: Team) -> TrainingData:
@@ -68,4 +104,5 @@ def open_training_data(settings: TrainSettings, geometry: InputSettings, team: T
         process=(team.rank, team.size),
     )
     val_loader = validation_loader(val_split, geometry, loader_settings, with_targets=with_targets)
-    return TrainingData(train_split, loader, sampler, val_split, val_loader, left_out_of((train_split, val_split)))
+    both = (train_split, val_split)
+    return TrainingData(train_split, loader, sampler, val_split, val_loader, left_out_of(both), notes_of(both))

@@ -27,6 +27,7 @@ def initial_network(settings: TrainSettings, device: torch.device) -> PoseNetwor
     if settings.backbone_weights is not None:
         load_vgg19_weights(network.backbone, settings.backbone_weights)
     network.precision = settings.precision
+    network.trained_exif = settings.exif
     return network.to(device, memory_format=torch.channels_last).train()
 
 

@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from posemodel.atomic_write import replacing
 from posemodel.config import TrainSettings
-from posemodel.data.layout import fingerprint
+from posemodel.data.layout import DataSet, fingerprint
 from posemodel.errors import CheckpointError
 from posemodel.network import PoseNetwork
 from posemodel.schedule import Plateau
@@ -117,11 +117,13 @@ def identity_of(settings: TrainSettings, run_record: Mapping[str, Any], processe
     Devices, workers and how often it reports may; so may processes and accumulated batches, if a step's images stay.
     """
     free = {"data", "device", "loader", "log_every", "val_every", "ap_every", "evaluations", "checkpoint_every"}
-    free |= {"time_limit", "accumulate", "weights"}
+    free |= {"time_limit", "accumulate", "weights", "files"}
+    if settings.exif == "ignore":
+        free |= {"exif"}  # runs of earlier versions have no such setting, and read pixels as stored
     return {
         **settings.model_dump(mode="json", exclude=free),
         "batch_size": settings.loader.batch_size * settings.accumulate * processes,
-        "data": fingerprint(settings.data),
+        "data": fingerprint(DataSet(settings.data, settings.files)),
         **run_record,
     }
 

@@ -87,7 +87,7 @@ class TrainingStep:
         self._losses += 1
         if not complete:
             return False
-        self.lr = self.scheduler.get_last_lr()[0]
+        self.lr = float(self.scheduler.get_last_lr()[0])  # some optimizers keep theirs as a tensor
         with self.meter.optimizer_step():
             self.optimizer.step()
         self.scheduler.step()

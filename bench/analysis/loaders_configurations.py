@@ -92,6 +92,8 @@ def summarize_configurations(rows: pd.DataFrame) -> pd.DataFrame:
     if rows.empty:
         return pd.DataFrame(columns=COLUMNS)
     rows = rows.assign(key=[configuration_key(row) for _, row in rows.iterrows()])
+    if "images_per_s" not in rows:  # nothing has completed
+        rows["images_per_s"] = np.nan
     compute = rows[rows["arm"] == COMPUTE]
     spreads = {arm: usual_spread(own) for arm, own in rows.groupby("arm")}
     found = []

@@ -31,6 +31,8 @@ from bench.analysis.loaders_choice import (
     gain,
 )
 from bench.analysis.loaders_configurations import pool_pinning, summarize_configurations
+from bench.analysis.loaders_delivery import delivered_others, others_sentences
+from bench.analysis.no_result import REMEDIES, nothing_found
 
 FAULTS = {
     "bus_error": "met a bus error",
@@ -47,6 +49,12 @@ LATE = 3.0
 SLOW_START = 10.0
 """A first batch that takes so many usual batches is worth a sentence."""
 NO_STEP = "No step was given: loading alone was measured, as fast as it goes with nothing to hide it behind."
+REMEDIES_HERE = REMEDIES | {
+    "failed": "Mend the cause, then measure anew under another name (`posebench study loaders --name NAME`): what is "
+    "recorded is not measured again.",
+    "timed_out": "Raise stall_s in a study file, or see what the data set waits for.",
+}
+"""What to do where no measurement has a result, by their status."""
 SCOPE = "Claims cover this machine, this data set and this step only."
 
 
@@ -109,7 +117,9 @@ def loaders_verdict(
         told = ["The configurations delivered different batches: nothing can be compared.", *different]
         return LoaderVerdict(frame, None, "", "unknown", None, None, None, [*told, *closing])
     if base is None:
+        why = nothing_found(rows, noun="measurement", remedies=REMEDIES_HERE)
         told = ["No configuration completed: there is nothing to recommend.", *_fault_sentences(frame)]
+        told = [*([why] if why else []), *told]
         return LoaderVerdict(frame, None, "", "unknown", None, None, None, [*told, *closing])
     base = _row_of(frame, base["key"])
     tried = variants(rows, frame, base)
@@ -304,8 +314,12 @@ def _threads_sentences(chosen: pd.Series) -> list[str]:
 def _fault_sentences(frame: pd.DataFrame) -> list[str]:
     if frame.empty:
         return []
-    found = []
-    for status, rows in frame[frame["status"].isin(FAULTS)].groupby("status", sort=True):
+    other = frame["error"].map(delivered_others)
+    found = others_sentences(
+        [f"{_workers(row['num_workers'])}, batches of {int(row['batch_size'])}" for _, row in frame[other].iterrows()],
+        list(frame.loc[other, "error"]),
+    )
+    for status, rows in frame[frame["status"].isin(FAULTS) & ~other].groupby("status", sort=True):
         example, number = rows.iloc[0], len(rows)
         found.append(
             f"{number} configuration{'s' * (number > 1)} {FAULTS[str(status)]} (for example "

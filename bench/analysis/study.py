@@ -9,11 +9,12 @@ import pandas as pd
 
 from bench.analysis.bands import curve_bands
 from bench.analysis.best_so_far import best_so_far
-from bench.analysis.columns import split_controls
+from bench.analysis.columns import CONFIRM, split_controls
 from bench.analysis.comparisons import paired_comparisons
 from bench.analysis.controls import control_comparisons, control_sentence
 from bench.analysis.costs import costs
 from bench.analysis.names import short_names
+from bench.analysis.no_result import nothing_found, troubled
 from bench.analysis.rankings import summarize, unranked
 from bench.analysis.scores import score_table
 from bench.analysis.selection import leader
@@ -49,6 +50,8 @@ class StudyAnalysis:
     comparable: bool
     """False where the budget is too small for an order, or no confirm trial completed: then nothing is ranked, and
     ``comparisons`` holds no claim."""
+    left: int = 0
+    """Trials without a record."""
 
     @property
     def leader(self) -> str | None:
@@ -57,13 +60,17 @@ class StudyAnalysis:
 
     @cached_property
     def verdict(self) -> str:
-        """From `verdict`, in short names."""
+        """From `verdict`, in short names; before it, why trials, or all of an optimizer, have no result."""
         short = self.names.get
-        pairs = self.comparisons
-        return verdict(
+        pairs, named = self.comparisons, self.records.assign(optimizer=[short(n) for n in self.records["optimizer"]])
+        confirmed = named[named["phase"] == CONFIRM]
+        left = self.left
+        why = nothing_found(named, left=left) or nothing_found(confirmed, noun="confirm trial", left=left)
+        said = verdict(
             self.ranking.assign(name=[short(name) for name in self.ranking["name"]]),
             pairs.assign(a=[short(name) for name in pairs["a"]], b=[short(name) for name in pairs["b"]]),
         )
+        return " ".join([*([why] if why else troubled(named, left=left)), said])
 
     @cached_property
     def summary(self) -> pd.DataFrame:
@@ -119,6 +126,7 @@ def study_analysis(
     optimizers: Sequence[str] = (),
     lr_ranges: Mapping[str, tuple[float, float]] | None = None,
     resamples: int = 4999,
+    left: int = 0,
 ) -> StudyAnalysis:
     """Analyse the raw trials of an optimizers study, finished or not. The order of the rows changes nothing.
 
@@ -131,6 +139,7 @@ def study_analysis(
         optimizers: The study's optimizers in its order, for where nothing is ranked; those in the records otherwise.
         lr_ranges: Low and high of the learning rates searched, by optimizer.
         resamples: Of each interval's bootstrap; no claim depends on it.
+        left: Trials that are planned and have no record.
 
     Raises:
         ValueError: The records or curves have rows but lack a column, or hold two confirm trials of one optimizer and
@@ -156,4 +165,5 @@ def study_analysis(
         comparisons=comparisons,
         ranking=ranking,
         comparable=comparable,
+        left=left,
     )

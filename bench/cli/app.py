@@ -1,11 +1,15 @@
 """The `posebench` command: its verbs, and how its errors reach the person who typed it."""
 
+import gc
 import os
+import signal
 import sys
+import traceback
 from typing import Annotated
 
 import typer
 
+from bench import streams
 from bench.cli import (
     compare,
     config,
@@ -26,12 +30,17 @@ from bench.cli import (
     ui,
     weights,
 )
+from bench.cli.disk_errors import disk_error
+from bench.cli.home import expand_homes
 from bench.execute import interruption
 from bench.execute.interruption import INTERRUPTED
 from bench.kind_names import PLANNED
+from bench.masking import masked, masked_errors
+from bench.user_environment import stand_in
 from posemodel import __version__
 from posemodel.errors import PosemodelError, SettingsError
 from posemodel.launch import is_first
+from posemodel.worker_faults import explained
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
 
@@ -88,8 +97,12 @@ _shown = {"tracebacks": False}
 
 def main() -> None:
     """Run the command line; exit codes are those of the README."""
-    with interruption.handled():
-        _run()
+    try:
+        with streams.kept_open(), masked_errors(), interruption.handled():
+            _run()
+    except streams.OutputLostError as error:
+        print(f"posebench: {error}", file=sys.stderr)
+        sys.exit(FAILED)
 
 
 def _explain(error: Exception) -> int:
@@ -100,24 +113,43 @@ def _explain(error: Exception) -> int:
         return error.exit_code
     if _shown["tracebacks"]:
         raise error
-    print(f"posebench: {type(error).__name__}: {error}\nRun `posebench --debug ...` for details.", file=sys.stderr)
+    told = explained(error) or disk_error(error)
+    if told is not None:
+        _let_go(error)
+    else:
+        told = f"{type(error).__name__}: {masked(error)}\nRun `posebench --debug ...` for details."
+    print(f"posebench: {told}", file=sys.stderr)
     return FAILED
 
 
+def _let_go(error: Exception) -> None:
+    """Drop what an error holds, quietly: loaders complain when they are taken down half made, and of their workers."""
+    hook, sys.unraisablehook = sys.unraisablehook, lambda _found: None
+    if hasattr(signal, "SIGCHLD"):
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch's raises for each worker that ends
+    try:
+        traceback.clear_frames(error.__traceback__)
+        error.__traceback__ = error.__context__ = error.__cause__ = None
+        gc.collect()
+    finally:
+        sys.unraisablehook = hook
+
+
 def _run() -> None:
+    stand_in()
     # The working directory is importable, in spawned workers too; last, so that nothing there hides a library.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # a broken image is reported in our own words
     here = os.getcwd()  # noqa: PTH109 (sys.path holds text)
     if here not in sys.path:
         sys.path.append(here)
     try:
-        code = app(standalone_mode=False)
+        code = expand_homes(typer.main.get_command(app))(standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED  # Typer turns Ctrl-C into a result of this value, or into one of these, by version
     except PosemodelError as error:
         if _shown["tracebacks"]:
             raise
-        print(f"posebench: {error}", file=sys.stderr)
+        print(f"posebench: {masked(error)}", file=sys.stderr)
         sys.exit(WRONG_USAGE if isinstance(error, SettingsError) else FAILED)
     except Exception as error:
         if not interruption.asked():

@@ -31,6 +31,7 @@ def show(
     `auto` is shown as what it means on this machine.
     """
     from bench.kind_settings import kind_settings
+    from bench.masking import masked
     from bench.planned_settings import default_preset_of
     from bench.prepare import default_preset
     from bench.setting_layers import COMMAND_LINE, DEFAULT, Setting, kind_of_file
@@ -48,7 +49,7 @@ def show(
         _, _, settings = settle_workload(settings)
     settings |= {
         **its.on_this_machine(settings, used),
-        **places_settings(),
+        **{name: Setting(masked(place.value), place.origin) for name, place in places_settings().items()},
         "kind": chosen,
         "preset": Setting(used, f"{DEFAULT} (for this machine)" if preset is None else COMMAND_LINE),
     }

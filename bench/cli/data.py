@@ -5,7 +5,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.output import log, print_json, print_table, progress_bar
+from bench.cli.data_options import (
+    ExifOption,
+    TrainAnnotations,
+    TrainImages,
+    ValAnnotations,
+    ValImages,
+    data_set,
+    exif_of,
+)
+from bench.cli.output import log, log_notes, print_json, print_table, progress_bar
 
 if TYPE_CHECKING:
     from posemodel.data.stats import Tally
@@ -15,20 +24,36 @@ app = typer.Typer(
 )
 
 SHOWN = 20
+Directory = Annotated[Path | None, typer.Argument(metavar="DIR", help="A data set's folder, in a known layout.")]
 
 
 @app.command()
 def check(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A data set in COCO's standard layout.")],
+    directory: Directory = None,
+    train_annotations: TrainAnnotations = None,
+    train_images: TrainImages = None,
+    val_annotations: ValAnnotations = None,
+    val_images: ValImages = None,
+    exif: ExifOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Count images, people, crowds and unlabelled people; name every problem. Exits 1 if there is one."""
+    """Count images, people, crowds and unlabelled people; name every problem, and what is read differently.
+
+    Exits 1 if there is a problem.
+    """
     from posemodel.data.check import COUNTS
     from posemodel.data.check import check as run_check
+    from posemodel.data.evidence import told
 
-    result = run_check(directory, on_split=lambda split: log(f"checking {split} ..."))
-    for note in result.notes:
-        log(f"note: {note}")
+    named = {
+        "train_annotations": train_annotations,
+        "train_images": train_images,
+        "val_annotations": val_annotations,
+        "val_images": val_images,
+    }
+    data = data_set(directory, named, option="DIR")
+    result = run_check(data, exif=exif_of(exif), on_split=lambda split: log(f"checking {split} ..."))
+    log_notes(result.notes)
     document = result.as_document()
     if as_json:
         print_json(document)
@@ -40,6 +65,8 @@ def check(
             print(f"{where}: {problem.problem}")
         if len(result.problems) > SHOWN:
             print(f"... and {len(result.problems) - SHOWN} more: --json lists all.")
+        if text := told(result.labelled_images):
+            print(f"a study would have: {text}")
         count = len(result.problems)
         print("no problems" if not count else "1 problem" if count == 1 else f"{count} problems")
     raise typer.Exit(1 if result.problems else 0)
@@ -66,7 +93,11 @@ def synth(
 
 @app.command()
 def stats(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A data set in COCO's standard layout.")],
+    directory: Directory = None,
+    train_annotations: TrainAnnotations = None,
+    train_images: TrainImages = None,
+    val_annotations: ValAnnotations = None,
+    val_images: ValImages = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="FILE.png", help="Where to draw the figure (default: data-stats-<name>.png)."),
@@ -80,19 +111,28 @@ def stats(
     from bench.report.data_figure import draw_stats
     from posemodel.data.stats import folder_stats, join
 
+    named = {
+        "train_annotations": train_annotations,
+        "train_images": train_images,
+        "val_annotations": val_annotations,
+        "val_images": val_images,
+    }
+    data = data_set(directory, named, option="DIR")
+    name = data.folder.resolve().stem if data.folder.is_file() else data.folder.resolve().name
     if out is None:
-        out = Path(f"data-stats-{directory.resolve().name}.png")
+        out = Path(f"data-stats-{name}.png")
     elif out.suffix.lower() != ".png":
         raise typer.BadParameter(f"{out}: the figure is a PNG; end its name with .png", param_hint="--out")
     elif not out.parent.is_dir():
         raise typer.BadParameter(f"{out.parent}: no such folder", param_hint="--out")
     tallies = folder_stats(
-        directory,
+        data,
         skip_bad=skip_bad,
         on_left_out=lambda file, left_out: log(f"left out: {left_out} ({file})"),
+        on_notes=log_notes,
     )
     total = join(list(tallies.values()))
-    title = f"{directory.resolve().name}: {len(total.sizes)} images, {len(total.heights)} people with keypoints"
+    title = f"{name}: {len(total.sizes)} images, {len(total.heights)} people with keypoints"
     draw_stats(tallies, total, out, title=title)
     if as_json:
         splits = {name: tally.as_document() for name, tally in tallies.items()}
@@ -106,9 +146,14 @@ def stats(
 
 @app.command()
 def show(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A data set in COCO's standard layout.")],
     index: Annotated[int, typer.Option("--index", help="Which sample, from 0 on, by ascending image id.")],
     out: Annotated[Path, typer.Option("--out", metavar="FILE.png", help="Where to draw it; a new file.")],
+    directory: Directory = None,
+    train_annotations: TrainAnnotations = None,
+    train_images: TrainImages = None,
+    val_annotations: ValAnnotations = None,
+    val_images: ValImages = None,
+    exif: ExifOption = None,
     split: Annotated[str, typer.Option("--split", help="train, select, report, val or another one.")] = "train",
     labelled_only: Annotated[
         bool, typer.Option("--labelled-only", help="Number only images with labelled people, as training does.")
@@ -128,8 +173,14 @@ def show(
     """Draw one sample as the network gets it: the input, the people, what is ignored, heatmaps and fields."""
     from bench.cli.data_show import show_sample
 
+    named = {
+        "train_annotations": train_annotations,
+        "train_images": train_images,
+        "val_annotations": val_annotations,
+        "val_images": val_images,
+    }
     show_sample(
-        directory,
+        data_set(directory, named, option="DIR"),
         index,
         out,
         split=split,
@@ -141,6 +192,7 @@ def show(
         seed=seed,
         epoch=epoch,
         skip_bad=skip_bad,
+        exif=exif_of(exif),
     )
 
 

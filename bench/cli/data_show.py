@@ -4,10 +4,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from bench.cli.output import log_left_out
+from bench.cli.output import log_opened
 from bench.report.sample_figure import draw_sample
-from posemodel.config import AugmentSettings, InputSettings, in_words
+from posemodel.config import AugmentSettings, Exif, InputSettings, in_words
 from posemodel.data.coco import open_split
+from posemodel.data.layout import DataSet
 from posemodel.data.loader import PoseDataset
 from posemodel.errors import SettingsError
 from posemodel.network import input_geometry
@@ -18,7 +19,7 @@ SIZE = 368
 
 
 def show_sample(
-    directory: Path,
+    data: DataSet,
     index: int,
     out: Path,
     *,
@@ -31,6 +32,7 @@ def show_sample(
     seed: int,
     epoch: int,
     skip_bad: bool,
+    exif: Exif,
 ) -> None:
     """Draw sample ``index`` of a split into ``out`` and print what it is; nothing is replaced."""
     if out.suffix.lower() != ".png":
@@ -40,9 +42,8 @@ def show_sample(
     if not out.parent.is_dir():
         raise SettingsError(f"--out {out}: {out.parent} is no folder; make it first.")
     geometry = _geometry(network, size, stride)
-    packed = open_split(directory, split, skip_bad=skip_bad)
-    if skip_bad:
-        log_left_out([packed])
+    packed = open_split(data, split, skip_bad=skip_bad, exif=exif)
+    log_opened([packed])
     if labelled_only:
         packed = packed.labelled_only()
     if not 0 <= index < len(packed):

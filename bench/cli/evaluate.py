@@ -6,11 +6,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli.averaging import Flip, Scales, parse_scales
-from bench.cli.output import log, log_left_out, print_json, print_table
+from bench.cli.data_options import (
+    TrainAnnotations,
+    TrainImages,
+    ValAnnotations,
+    ValImages,
+    data_set,
+    exif_of,
+)
+from bench.cli.output import log, log_notes, log_opened, print_json, print_table
 
 if TYPE_CHECKING:
     from posemodel.averaging import Averaging
     from posemodel.data.coco import PackedSplit
+    from posemodel.data.notes import Note
     from posemodel.evaluation import Scores
 
 ORACLE_SIZE = 368
@@ -28,7 +37,11 @@ def evaluate(
         Path | None, typer.Option("--annotations", metavar="FILE", help="COCO annotations for --predictions.")
     ] = None,
     oracle: Annotated[bool, typer.Option("--oracle", help="Score maps made from the annotations themselves.")] = False,
-    data: Annotated[Path | None, typer.Option("--data", metavar="DIR")] = None,
+    data: Annotated[Path | None, typer.Option("--data", metavar="DIR", help="A data set's folder.")] = None,
+    train_annotations: TrainAnnotations = None,
+    train_images: TrainImages = None,
+    val_annotations: ValAnnotations = None,
+    val_images: ValImages = None,
     split: Annotated[
         str | None, typer.Option("--split", help="train, select, report, val (the default) or another one.")
     ] = None,
@@ -46,6 +59,12 @@ def evaluate(
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave bad images and annotations out, and count them.")
     ] = False,
+    exif: Annotated[
+        str | None,
+        typer.Option(
+            "--exif", help="follow: turn pictures as their EXIF orientation says; ignore (default: as was trained)."
+        ),
+    ] = None,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1)] = 8,
     num_workers: Annotated[int, typer.Option("--num-workers", min=0)] = 0,
     device: Annotated[str, typer.Option("--device", help="auto, cuda, mps or cpu.")] = "auto",
@@ -60,11 +79,19 @@ def evaluate(
     modes = [checkpoint is not None, predictions is not None, oracle]
     if sum(modes) != 1:
         raise SettingsError("eval: give one of --checkpoint FILE, --predictions FILE, --oracle.")
+    named = {
+        "train_annotations": train_annotations,
+        "train_images": train_images,
+        "val_annotations": val_annotations,
+        "val_images": val_images,
+    }
     _refuse_idle(
         {
             "--annotations": (annotations is not None, predictions is not None),
             "--data": (data is not None, predictions is None),
             "--split": (split is not None, predictions is None),
+            "--exif": (exif is not None, predictions is None),
+            **{f"--{name.replace('_', '-')}": (path is not None, predictions is None) for name, path in named.items()},
             "--size": (size is not None, predictions is None),
             "--stride": (stride is not None, oracle),
             "--flip": (flip, checkpoint is not None),
@@ -77,23 +104,34 @@ def evaluate(
         if annotations is None:
             raise SettingsError("--annotations: --predictions needs the annotation file that it is scored against.")
         from posemodel.data.left_out import NOTHING
+        from posemodel.data.notes import NONE as NO_NOTES
         from posemodel.evaluation import score_file
 
-        left_out = [NOTHING]
-        scores = score_file(predictions, annotations, skip_bad=skip_bad, on_left_out=left_out.append)
+        left_out, notes = [NOTHING], [NO_NOTES]
+        scores = score_file(
+            predictions, annotations, skip_bad=skip_bad, on_left_out=left_out.append, on_notes=notes.append
+        )
         if skip_bad:
             log(f"left out: {left_out[-1]} ({annotations})")
-        _show(scores, left_out[-1].as_metrics(), as_json)
+        log_notes(notes[-1])
+        _show(scores, left_out[-1].as_metrics(), notes[-1], as_json)
         return
-    if data is None:
+    if data is None and not any(named.values()):
         raise SettingsError("--data: give the folder of the data set.")
+    whole = data_set(data, named)
     from posemodel.averaging import Averaging
     from posemodel.data.coco import open_split
+    from posemodel.network.weights import trained_exif
 
     # The oracle reads no pixels; but with the flag it scores the images that a checkpoint would be scored on.
-    packed = open_split(data, split or "val", skip_bad=skip_bad, look_at_images=skip_bad or not oracle)
-    if skip_bad:
-        log_left_out([packed])
+    packed = open_split(
+        whole,
+        split or "val",
+        skip_bad=skip_bad,
+        look_at_images=skip_bad or not oracle,
+        exif=exif_of(exif) if exif is not None or checkpoint is None else trained_exif(checkpoint),
+    )
+    log_opened([packed])
     if labelled_only:
         packed = packed.labelled_only()
     if checkpoint is not None:
@@ -111,7 +149,7 @@ def evaluate(
         scores, extra = _oracle_scores(
             packed, ORACLE_SIZE if size is None else size, ORACLE_STRIDE if stride is None else stride
         )
-    _show(scores, {**extra, **packed.left_out.as_metrics()}, as_json)
+    _show(scores, {**extra, **packed.left_out.as_metrics()}, packed.notes, as_json)
 
 
 def _refuse_idle(options: dict[str, tuple[bool, bool]]) -> None:
@@ -173,10 +211,10 @@ def _oracle_scores(packed: "PackedSplit", size: int, stride: int) -> tuple["Scor
     return oracle_scores(packed, geometry), {"ceiling": ceiling, "size": size, "stride": stride}
 
 
-def _show(scores: "Scores", extra: dict[str, Any], as_json: bool) -> None:
+def _show(scores: "Scores", extra: dict[str, Any], notes: "tuple[Note, ...]", as_json: bool) -> None:
     document = {**scores.as_row(), **extra}
     if as_json:
-        print_json(document)
+        print_json({**document, "notes": [note.as_row() for note in notes]})
         return
     cells = [[key, "-" if v is None else f"{v:.4f}" if isinstance(v, float) else str(v)] for key, v in document.items()]
     print_table(("measure", "value"), cells)

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from bench.cli.data_options import ExifOption, TrainAnnotations, TrainImages, ValAnnotations, ValImages
 from bench.cli.study import parts_of, spaces_given
 
 KIND = "joint"
@@ -15,8 +16,14 @@ def joint(
         Path | None, typer.Option("--study", metavar="FILE", help="A TOML study file, over the preset.")
     ] = None,
     data: Annotated[
-        Path | None, typer.Option("--data", metavar="DIR", help="COCO layout (default: synthetic people, generated).")
+        Path | None,
+        typer.Option("--data", metavar="DIR", help="A data set's folder (default: synthetic people, generated)."),
     ] = None,
+    train_annotations: TrainAnnotations = None,
+    train_images: TrainImages = None,
+    val_annotations: ValAnnotations = None,
+    val_images: ValImages = None,
+    exif: ExifOption = None,
     network: Annotated[
         str | None, typer.Option("--network", help="rtpose_vgg, openpose_2019, lightweight or small.")
     ] = None,
@@ -77,6 +84,11 @@ def joint(
 
     command_line = {
         "data": data,
+        "train_annotations": train_annotations,
+        "train_images": train_images,
+        "val_annotations": val_annotations,
+        "val_images": val_images,
+        "exif": exif,
         "network": network,
         "size": size,
         "objective": objective,

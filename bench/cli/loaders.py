@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli.data import make_default_data
-from bench.cli.output import log, print_json, print_table
+from bench.cli.data_options import ExifOption, TrainAnnotations, TrainImages, ValAnnotations, ValImages
+from bench.cli.output import log, log_opened, print_json, print_table
 from bench.execute.interruption import INTERRUPTED
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ REPORTS_FOLDER = Path("reports")
 DONE_WITH_FAULTS = 3
 
 Data = Annotated[
-    Path | None, typer.Option("--data", metavar="DIR", help="COCO layout (default: synthetic people, generated).")
+    Path | None,
+    typer.Option("--data", metavar="DIR", help="A data set's folder (default: synthetic people, generated)."),
 ]
 OwnDataset = Annotated[
     str | None,
@@ -33,6 +35,17 @@ OwnStep = Annotated[
 OwnCollate = Annotated[
     str | None,
     typer.Option("--collate", metavar="MODULE:NAME", help="With --dataset: makes a batch of a list of samples."),
+]
+OwnWorkerInit = Annotated[
+    str | None,
+    typer.Option("--worker-init", metavar="MODULE:NAME", help="With --dataset: DataLoader's worker_init_fn."),
+]
+RandomSamples = Annotated[
+    bool | None,
+    typer.Option(
+        "--random-samples/--no-random-samples",
+        help="With --dataset: its samples are random by design; what configurations deliver is not compared.",
+    ),
 ]
 StepMs = Annotated[
     float | None, typer.Option("--step-ms", help="A step that only waits so long, as a GPU of that speed would.")
@@ -53,9 +66,16 @@ def loaders(
         Path | None, typer.Option("--study", metavar="FILE", help="A TOML study file, over the preset.")
     ] = None,
     data: Data = None,
+    train_annotations: TrainAnnotations = None,
+    train_images: TrainImages = None,
+    val_annotations: ValAnnotations = None,
+    val_images: ValImages = None,
+    exif: ExifOption = None,
     dataset: OwnDataset = None,
     step: OwnStep = None,
     collate: OwnCollate = None,
+    worker_init: OwnWorkerInit = None,
+    random_samples: RandomSamples = None,
     step_ms: StepMs = None,
     network: Network = None,
     size: Size = None,
@@ -91,9 +111,16 @@ def loaders(
     """Measure loader settings on this machine: which to take, and why. Interrupted, the same command goes on."""
     command_line = {
         "data": data,
+        "train_annotations": train_annotations,
+        "train_images": train_images,
+        "val_annotations": val_annotations,
+        "val_images": val_images,
+        "exif": exif,
         "dataset": dataset,
         "step": step,
         "collate": collate,
+        "worker_init": worker_init,
+        "random_samples": random_samples,
         "step_ms": step_ms,
         "network": network,
         "size": size,
@@ -117,9 +144,16 @@ def loaders(
 @app.command()
 def advise(
     data: Data = None,
+    train_annotations: TrainAnnotations = None,
+    train_images: TrainImages = None,
+    val_annotations: ValAnnotations = None,
+    val_images: ValImages = None,
+    exif: ExifOption = None,
     dataset: OwnDataset = None,
     step: OwnStep = None,
     collate: OwnCollate = None,
+    worker_init: OwnWorkerInit = None,
+    random_samples: RandomSamples = None,
     step_ms: StepMs = None,
     network: Network = None,
     size: Size = None,
@@ -132,9 +166,16 @@ def advise(
     """Two minutes of measuring, and the DataLoader(...) line to paste; `posebench study loaders` is the whole study."""
     command_line = {
         "data": data,
+        "train_annotations": train_annotations,
+        "train_images": train_images,
+        "val_annotations": val_annotations,
+        "val_images": val_images,
+        "exif": exif,
         "dataset": dataset,
         "step": step,
         "collate": collate,
+        "worker_init": worker_init,
+        "random_samples": random_samples,
         "step_ms": step_ms,
         "network": network,
         "size": size,
@@ -151,14 +192,19 @@ def advise(
 def _run(
     command_line: Mapping[str, Any], study: Path | None, preset: str | None, *, dry_run: bool, as_json: bool
 ) -> None:
+    from bench.settings import places_settings
+    from bench.store_check import check_tracking
+
+    tracking_uri = places_settings()["tracking_uri"].value
+    if not dry_run:
+        check_tracking(tracking_uri, write=True)
     from bench.loader_prepare import prepare_loaders
     from bench.loader_study import Told, run_loader_study
-    from bench.settings import places_settings
 
     if dry_run:
-        _show_plan(prepare_loaders(command_line, study, preset, None).spec, as_json)
+        _show_plan(prepare_loaders(command_line, study, preset, None, log_opened).spec, as_json)
         return
-    spec = prepare_loaders(command_line, study, preset, make_default_data).spec
+    spec = prepare_loaders(command_line, study, preset, make_default_data, log_opened).spec
     log(f"study {spec.name}: {size_text(spec)}")
     known = {"done": 0}
 
@@ -169,7 +215,7 @@ def _run(
     try:
         result, report = run_loader_study(
             spec,
-            tracking_uri=places_settings()["tracking_uri"].value,
+            tracking_uri=tracking_uri,
             reports=REPORTS_FOLDER,
             on_step=on_step,
         )
@@ -180,7 +226,8 @@ def _run(
         print_json(result.document(report.as_posix()))
     else:
         show_loader_result(result, report)
-    if any(result.trials()[fault] for fault in ("failed", "out_of_memory", "bus_error", "timed_out")):
+    faults = ("failed", "out_of_memory", "bus_error", "timed_out")
+    if result.nothing_found or result.different or any(result.trials()[fault] for fault in faults):
         raise typer.Exit(DONE_WITH_FAULTS)
 
 

@@ -12,6 +12,8 @@ from contextlib import suppress
 
 import psutil
 
+from bench.masking import mask_errors
+
 GRACE_S = 5.0
 """Seconds for the web server to end by itself before it is killed."""
 
@@ -31,5 +33,6 @@ def _end_with_parent() -> None:
 
 if __name__ == "__main__":
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    mask_errors()
     sys.argv[0] = "mlflow"
     runpy.run_module("mlflow", run_name="__main__", alter_sys=True)

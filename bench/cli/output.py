@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -11,6 +11,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from posemodel.data.coco import PackedSplit
+    from posemodel.data.notes import Note
 
 
 def print_json(document: Any) -> None:
@@ -24,10 +25,31 @@ def log(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
-def log_left_out(splits: "Sequence[PackedSplit]") -> None:
-    """Say what ``--skip-bad`` left out of each annotation file behind some splits."""
-    for path, left_out in {split.annotations: split.left_out for split in splits}.items():
-        log(f"left out: {left_out} ({path})")
+def log_opened(splits: "Sequence[PackedSplit]") -> None:
+    """Say what ``--skip-bad`` left out of each annotation file behind some splits, and what was read differently."""
+    from posemodel.data.coco import notes_of
+
+    for path, split in {split.annotations: split for split in splits}.items():
+        if split.skip_bad:
+            log(f"left out: {split.left_out} ({path})")
+    log_notes(notes_of(splits))
+
+
+def log_study_data(splits: "Sequence[PackedSplit]") -> None:
+    """As ``log_opened``, of what a study trains on, chooses by and reports on; and how much these can tell."""
+    from posemodel.data.evidence import ROLES, told, warnings
+
+    log_opened(splits)
+    images = {role: len(split.labelled_only()) for role, split in zip(ROLES, splits, strict=True)}
+    log(f"data: {told(images)}")
+    for text in warnings(images).values():
+        log(f"warning: {text}")
+
+
+def log_notes(notes: "Iterable[Note]") -> None:
+    """A line for each note, with its file."""
+    for note in notes:
+        log(f"note: {note.text} ({note.file})")
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str | None = None) -> None:

@@ -9,8 +9,8 @@ import typer
 
 from bench.cli.data import make_default_data
 from bench.cli.given import given_by_name
-from bench.cli.output import log, log_left_out, print_json, print_table
-from bench.cli.study import DONE_WITH_FAULTS, study_places
+from bench.cli.output import log, log_study_data, print_json, print_table
+from bench.cli.study import DONE_WITH_FAULTS, check_places, study_places
 from bench.execute.interruption import INTERRUPTED
 
 if TYPE_CHECKING:
@@ -28,15 +28,17 @@ def run_kind(
 ) -> None:
     """Run a study of a planned kind before the eyes of whoever waits, and show what it found."""
     began = time.time()
+    if not dry_run:
+        check_places()
     from bench.cli.live import shown
     from bench.kinds import planned_kind
     from bench.progress import PlanSize, Progress
 
     kind, places = planned_kind(name), study_places()
-    prepared = kind.prepare(command_line, study, preset, None if dry_run else make_default_data, log_left_out)
+    prepared = kind.prepare(command_line, study, preset, None if dry_run else make_default_data, log_study_data)
     spec = prepared.spec
     if dry_run:
-        _show_plan(kind.phases[0](spec, _no_records()), spec, prepared.workers, as_json=as_json)
+        _show_plan(kind.phases[0](spec, _no_records()), prepared, as_json=as_json)
         return
     log(f"study {spec.name}: {spec.size_text()}")
     size = PlanSize.of(spec.identity(), {})
@@ -48,7 +50,7 @@ def run_kind(
             display.say(f"posebench: interrupted; {done} trials are recorded, the same command goes on.")
             raise SystemExit(INTERRUPTED) from None
     show(result, report, as_json=as_json)
-    if result.faults:
+    if result.faults or result.nothing_found:
         raise typer.Exit(DONE_WITH_FAULTS)
 
 
@@ -70,8 +72,9 @@ def _no_records() -> Any:
     return pd.DataFrame()
 
 
-def _show_plan(plan: Any, spec: Any, workers: int, *, as_json: bool) -> None:
+def _show_plan(plan: Any, prepared: Any, *, as_json: bool) -> None:
     """What would be run, as far as it is decided before it runs."""
+    spec = prepared.spec
     if as_json:
         print_json(
             {
@@ -80,7 +83,8 @@ def _show_plan(plan: Any, spec: Any, workers: int, *, as_json: bool) -> None:
                 "preset": spec.preset,
                 "status": "planned",
                 "spec": spec.model_dump(mode="json"),
-                "workers": workers,
+                "labelled_images": dict(prepared.labelled_images) or None,
+                "workers": prepared.workers,
                 "plan": [each.model_dump(mode="json") for each in plan],
             }
         )

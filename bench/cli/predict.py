@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli.averaging import Flip, Scales, parse_scales
+from bench.cli.data_options import exif_of
 from bench.cli.output import log, print_json, progress_bar
 
 if TYPE_CHECKING:
@@ -33,6 +34,12 @@ def predict(
     size: Annotated[int | None, typer.Option("--size", help="Input side (default: the checkpoint's).")] = None,
     flip: Flip = False,
     scales: Scales = None,
+    exif: Annotated[
+        str | None,
+        typer.Option(
+            "--exif", help="follow: turn pictures as their EXIF orientation says; ignore (default: as was trained)."
+        ),
+    ] = None,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1)] = 8,
     device: Annotated[str, typer.Option("--device", help="auto, cuda, mps or cpu.")] = "auto",
     min_score: Annotated[
@@ -44,7 +51,7 @@ def predict(
         typer.Option("--min-parts", min=1, max=18, help=f"Draw people of at least so many parts ({MIN_PARTS})."),
     ] = None,
 ) -> None:
-    """Find people in pictures of any size, read as stored (without EXIF rotation).
+    """Find people in pictures of any size; pixels as stored, unless --exif or the network's training turns them.
 
     A picture that cannot be read is named and skipped; exits 1 if none can be.
     """
@@ -71,6 +78,7 @@ def predict(
         scales=parse_scales(scales),
         batch_size=batch_size,
         device=device,
+        exif=None if exif is None else exif_of(exif),
     )
     if not counts["images"]:
         raise DataError(f"none of the {counts['skipped']} pictures could be read.")
@@ -105,7 +113,8 @@ def _find(
     results: list[dict[str, Any]] = []
     counts: dict[str, Any] = {"images": 0, "people": 0, "skipped": 0, "drawn": 0}
     began = time.perf_counter()
-    with progress_bar() as bar, Drawing(*shown) as drawing:
+    options["exif"] = options["exif"] or network.trained_exif
+    with progress_bar() as bar, Drawing(*shown, exif=options["exif"]) as drawing:
         task = bar.add_task("finding people", total=len(files))
         found_in = iter_predictions(network, files, size=geometry.size, **options)
         for place, (file, image_id, found) in enumerate(zip(files, image_ids(files), found_in, strict=True)):

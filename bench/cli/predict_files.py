@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bench.cli.output import log
 from posemodel.atomic_write import replacing
+from posemodel.config import Exif
 from posemodel.data.image_files import decoded
 from posemodel.data.pictures import SUFFIXES, pictures_below
 from posemodel.decode import Detections
@@ -83,9 +84,9 @@ def drawings(asked: Sequence[Asked], folder: Path) -> list[Path]:
 class Drawing:
     """Draws pictures in a thread of its own; a context manager: once it is left, all are written."""
 
-    def __init__(self, min_score: float, min_parts: int) -> None:
-        """People below either threshold are not drawn."""
-        self.min_score, self.min_parts = min_score, min_parts
+    def __init__(self, min_score: float, min_parts: int, *, exif: Exif = "ignore") -> None:
+        """People below either threshold are not drawn; ``exif``: how the pictures were read in which they are."""
+        self.min_score, self.min_parts, self.exif = min_score, min_parts, exif
         self.people = 0
         """Who was drawn so far."""
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="draw")
@@ -108,7 +109,7 @@ class Drawing:
     def _draw(self, file: Path, target: Path, found: Detections) -> int:
         parts = (found.people[..., 2] > 0).sum(axis=1)
         people = found.people[(found.scores >= self.min_score) & (parts >= self.min_parts)]
-        pixels = decoded(file)
+        pixels = decoded(file, exif=self.exif)
         encoded = None if pixels is None else _encoded(draw_to_scale(np.asarray(pixels), people), target.suffix)
         if encoded is None:
             log(f"not drawn: {file} ({'gone meanwhile' if pixels is None else f'too large for {target.suffix}'})")

@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli.output import print_json
-from bench.cli.study import show_result, study_places
+from bench.cli.study import DONE_WITH_FAULTS, show_result, study_places
 
 if TYPE_CHECKING:
+    from bench.kinds.planned import PlannedResult
+    from bench.report.loaders.result import LoaderResult
+    from bench.report.result import StudyResult
     from bench.tracking_view import StudyRuns
 
 
@@ -16,17 +19,20 @@ def report(
     study: Annotated[str, typer.Argument(metavar="STUDY", help="Name of a study, finished or not.")],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Analyse the records of a study again and write reports/STUDY/report.md."""
+    """Analyse the records of a study again and write reports/STUDY/report.md.
+
+    Exit code 3 where the study has ended without any result: the report says why.
+    """
     from bench.kind_names import PLANNED
     from bench.loader_spec import LOADERS
     from bench.locks import alone_on
     from bench.report.sections.answer import unfinished
     from bench.report.write import write_report
     from bench.results import load_result
-    from bench.tracking import Tracker
+    from bench.status import results_of
 
     places = study_places()
-    tracker = Tracker(places.tracking_uri, study, create=False)
+    tracker = results_of(places.storage_url, places.tracking_uri, study)
     folder = places.reports / study
     kind = tracker.study_document()["kind"]
     if kind == LOADERS:
@@ -44,6 +50,13 @@ def report(
         if unfinished(result):
             print(unfinished(result))
         show_result(result, path)
+    _exit(result)
+
+
+def _exit(result: "StudyResult | LoaderResult | PlannedResult") -> None:
+    """Exit code 3 where a study has ended and nothing was found out."""
+    if result.nothing_found:
+        raise typer.Exit(DONE_WITH_FAULTS)
 
 
 def _of_loaders(tracker: "StudyRuns", folder: Path, *, as_json: bool) -> None:
@@ -59,6 +72,7 @@ def _of_loaders(tracker: "StudyRuns", folder: Path, *, as_json: bool) -> None:
         print_json(result.document(path.as_posix()))
     else:
         show_loader_result(result, path)
+    _exit(result)
 
 
 def _of_planned(kind: str, tracker: "StudyRuns", folder: Path, *, as_json: bool) -> None:
@@ -71,3 +85,4 @@ def _of_planned(kind: str, tracker: "StudyRuns", folder: Path, *, as_json: bool)
     with alone_on(folder):
         path = write_findings_report(result.findings, result.info, folder)
     show(result, path, as_json=as_json)
+    _exit(result)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli.data import make_default_data
-from bench.cli.output import log, log_left_out, print_json, print_table
+from bench.cli.data_options import ExifOption, TrainAnnotations, TrainImages, ValAnnotations, ValImages
+from bench.cli.output import log, log_study_data, print_json, print_table
 from bench.cli.study_plan import say_estimate, series_document, show_plan, size_text
 from bench.execute.interruption import INTERRUPTED
 
@@ -31,8 +32,14 @@ def optimizers(
         Path | None, typer.Option("--study", metavar="FILE", help="A TOML study file, over the preset.")
     ] = None,
     data: Annotated[
-        Path | None, typer.Option("--data", metavar="DIR", help="COCO layout (default: synthetic people, generated).")
+        Path | None,
+        typer.Option("--data", metavar="DIR", help="A data set's folder (default: synthetic people, generated)."),
     ] = None,
+    train_annotations: TrainAnnotations = None,
+    train_images: TrainImages = None,
+    val_annotations: ValAnnotations = None,
+    val_images: ValImages = None,
+    exif: ExifOption = None,
     network: Annotated[
         str | None, typer.Option("--network", help="rtpose_vgg, openpose_2019, lightweight or small.")
     ] = None,
@@ -103,6 +110,11 @@ def optimizers(
     began = time.time()
     command_line = {
         "data": data,
+        "train_annotations": train_annotations,
+        "train_images": train_images,
+        "val_annotations": val_annotations,
+        "val_images": val_images,
+        "exif": exif,
         "network": network,
         "size": size,
         "optimizers": parts_of(optimizers),
@@ -126,22 +138,27 @@ def optimizers(
         "workers": workers,
         "name": name,
     }
-    from bench.ledger_view import look
+    if not dry_run:
+        check_places()
+    from bench.ledger_study import refuse_foreign
+    from bench.ledger_view import foreign_studies, look
     from bench.prepare import prepare
     from bench.record import FAULTS
     from posemodel.errors import DataError
 
     places = study_places()
     if dry_run:
-        show_plan(prepare(command_line, study, preset, None, log_left_out), as_json)
+        show_plan(prepare(command_line, study, preset, None, log_study_data), as_json)
         return
     if preset != SMOKE:
         with suppress(DataError):  # the default set may need mending; the error of any other is told below
             planned = prepare(command_line, study, preset, None)
-            begun = look(places.storage_url)
+            begun, foreign = look(places.storage_url), foreign_studies(places.storage_url)
+            for spec in planned.specs:
+                refuse_foreign(foreign, places.storage_url, spec.name)
             if all(spec.name not in begun for spec in planned.specs):
                 say_estimate(planned)
-    prepared = prepare(command_line, study, preset, make_default_data, log_left_out)
+    prepared = prepare(command_line, study, preset, make_default_data, log_study_data)
     results = []
     for number, spec in enumerate(prepared.specs):
         log(f"study {spec.name}: {size_text(spec)}")
@@ -159,7 +176,7 @@ def optimizers(
             print(f"Compare two of them: posebench compare {names[0]} {names[1]}")
     elif as_json:
         print_json(documents[0])
-    if any(result.trials()[fault] for result, _ in results for fault in FAULTS):
+    if any(result.nothing_found or any(result.trials()[fault] for fault in FAULTS) for result, _ in results):
         raise typer.Exit(DONE_WITH_FAULTS)
 
 
@@ -202,6 +219,15 @@ def spaces_given(texts: list[str] | None) -> dict[str, Any] | None:
             raise SettingsError(f"--space {text!r}: {name} has a space already: put all of it into one --space.")
         spaces[name] = space
     return spaces
+
+
+def check_places() -> None:
+    """SettingsError where state cannot be kept: said before libraries are loaded, data is made and time is measured."""
+    from bench.settings import places_settings
+    from bench.store_check import check_stores
+
+    places = places_settings()
+    check_stores(places["storage"].value, places["tracking_uri"].value)
 
 
 def study_places() -> "Places":

@@ -20,9 +20,7 @@ def show_plan(prepared: "Prepared", as_json: bool) -> None:
     found = estimate(prepared.spec, workers=prepared.workers, synthetic_images=prepared.awaited_images)
     estimates = [found if number == 0 else replace(found, data_s=0.0) for number in range(len(prepared.specs))]
     if as_json:
-        documents = [
-            _plan_document(spec, prepared.workers, each) for spec, each in zip(prepared.specs, estimates, strict=True)
-        ]
+        documents = [_plan_document(spec, prepared, each) for spec, each in zip(prepared.specs, estimates, strict=True)]
         print_json(series_document(prepared, documents) if prepared.is_series else documents[0])
         return
     for spec, each in zip(prepared.specs, estimates, strict=True):
@@ -30,7 +28,7 @@ def show_plan(prepared: "Prepared", as_json: bool) -> None:
     print(f"{_series_text(prepared, found)}Nothing was run.")
 
 
-def _plan_document(spec: "StudySpec", workers: int, found: "Estimate") -> dict[str, Any]:
+def _plan_document(spec: "StudySpec", prepared: "Prepared", found: "Estimate") -> dict[str, Any]:
     from bench.plan import plan_tune, total_trials
 
     tune = plan_tune(spec)
@@ -42,7 +40,8 @@ def _plan_document(spec: "StudySpec", workers: int, found: "Estimate") -> dict[s
         "spec": spec.model_dump(mode="json"),
         "trials": {"tune": len(tune), "confirm": total_trials(spec) - len(tune), "planned": total_trials(spec)},
         "training_images": _training_images(spec),
-        "workers": workers,
+        "labelled_images": dict(prepared.labelled_images) or None,
+        "workers": prepared.workers,
         "estimate": found.document(),
         "plan": [
             {"id": t.id, "phase": t.phase, "optimizer": t.optimizer, "hyperparameters": t.hyperparameters} for t in tune

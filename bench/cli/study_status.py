@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench import streams
 from bench.cli.output import log, print_json, print_table
 from bench.execute.interruption import INTERRUPTED
 
@@ -130,12 +131,12 @@ def _watch(watcher: "Watcher", progress: "Progress") -> None:
             if seen != known:
                 known = seen
                 print(headline(progress, time.time()), flush=True)
-            if not progress.active:
+            if not progress.active or streams.is_gone(sys.stdout):
                 return
             time.sleep(LOOK_EVERY_S)
             progress = watcher.one(name)
     with Live(board(progress), console=console, auto_refresh=False) as live:
-        while progress.active:
+        while progress.active and not streams.is_gone(sys.stdout):
             time.sleep(LOOK_EVERY_S)
             progress = watcher.one(name)
             live.update(board(progress), refresh=True)
@@ -153,11 +154,14 @@ def _print(progress: "Progress") -> None:
 
 
 def _watcher() -> "Watcher":
+    from bench.addresses import refuse_one_database
     from bench.settings import places_settings
     from bench.status import Watcher
 
     places = places_settings()
-    return Watcher(places["storage"].value, places["tracking_uri"].value)
+    storage, tracking = places["storage"].value, places["tracking_uri"].value
+    refuse_one_database(storage, tracking)
+    return Watcher(storage, tracking)
 
 
 def _tell_trouble(watcher: "Watcher") -> None:

@@ -2,13 +2,17 @@
 
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.output import log, log_left_out, print_json, progress_bar
+from bench.cli.data_options import ExifOption, TrainAnnotations, TrainImages, ValAnnotations
+from bench.cli.output import log, log_opened, print_json, progress_bar
 from bench.cli.train_output import MetricsFile, line, stop_on_interrupt
 from posemodel.launch import is_first
+
+if TYPE_CHECKING:
+    from posemodel.data.coco import PackedSplit
 
 METRICS_FILE = "metrics.jsonl"
 SAY_EVERY_S = 10.0
@@ -17,7 +21,13 @@ SAY_EVERY_S = 10.0
 
 def train(
     ctx: typer.Context,
-    data: Annotated[Path, typer.Option("--data", metavar="DIR", help="A data set in COCO's standard layout.")],
+    data: Annotated[
+        Path | None, typer.Option("--data", metavar="DIR", help="A data set's folder, in a known layout.")
+    ] = None,
+    train_annotations: TrainAnnotations = None,
+    train_images: TrainImages = None,
+    val_annotations: ValAnnotations = None,
+    exif: ExifOption = None,
     recipe: Annotated[
         str | None,
         typer.Option(
@@ -67,7 +77,12 @@ def train(
         bool, typer.Option("--labelled-only", help="Score only images that have labelled people.")
     ] = False,
     val_images: Annotated[
-        int | None, typer.Option("--val-images", min=1, help="Score at most so many images of the val split.")
+        list[str] | None,
+        typer.Option(
+            "--val-images",
+            metavar="N|DIR",
+            help="Score at most N images of the val split; or the images of --val-annotations. May be given for each.",
+        ),
     ] = None,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave bad images and annotations out, and count them.")
@@ -148,12 +163,17 @@ def train(
     from bench.cli.train_settings import resolve
     from bench.measure.gpu import GpuSampler
     from bench.optimizers import optimizer_entry
+    from posemodel.data.coco import notes_of
     from posemodel.device import choose_device
     from posemodel.errors import SettingsError
     from posemodel.training import train as run_train
 
     # By name: Typers have a `ParameterSource` of their own, or click's.
     given = {name for name in options if getattr(ctx.get_parameter_source(name), "name", "") == "COMMANDLINE"}
+    if data is None and train_annotations is None:
+        raise typer.BadParameter(
+            "give the folder of a data set, or --train-annotations FILE with --train-images DIR", param_hint="--data"
+        )
     settings, optimizer, hyperparameters = resolve(options, given)
     entry = optimizer_entry(optimizer)
     entry.check(hyperparameters)
@@ -180,6 +200,11 @@ def train(
     with progress_bar() as bar, GpuSampler(device_type) as gpu, stop_on_interrupt() as should_stop:
         task = bar.add_task("training", total=settings.steps or settings.seconds)
         said = [-SAY_EVERY_S]
+        notes: list[dict[str, Any]] = []
+
+        def opened(*splits: "PackedSplit") -> None:
+            log_opened(splits)
+            notes.extend(note.as_row() for note in notes_of(splits))
 
         def on_metrics(step: int, metrics: dict[str, float]) -> None:
             metrics = metrics | gpu.latest()
@@ -198,7 +223,7 @@ def train(
             out=out,
             resume=resume,
             on_metrics=on_metrics,
-            on_open=(lambda *splits: log_left_out(splits)) if skip_bad else None,
+            on_open=opened,
             run_record=run_record,
             should_stop=should_stop,
         )
@@ -209,7 +234,7 @@ def train(
         log(f"diverged by step {result.step}: the loss is no longer finite. A lower --lr may help.")
     document: dict[str, Any] = {"status": result.status, "steps": result.step, "out": str(out), **result.metrics}
     if as_json:
-        print_json(to_json_safe(document))
+        print_json({**to_json_safe(document), "notes": notes})
     else:
         for key, value in document.items():
             print(f"{key:24} {value:.6g}" if isinstance(value, float) else f"{key:24} {value}")

@@ -48,15 +48,17 @@ class MetricsFile:
         if not self._begun:
             self._cut(document["step"])
             self._begun = True
-        with self.path.open("a") as file:
+        with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(document) + "\n")
 
     def _cut(self, step: int) -> None:
         """Keep the lines of earlier steps; one that a kill has torn was of the last step, and goes."""
-        lines = self.path.read_text().splitlines() if self.path.is_file() else []
+        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.is_file() else []
         whole = [line for line in lines if line.startswith("{") and line.endswith("}")]
         with replacing(self.path) as temporary:
-            temporary.write_text("".join(f"{line}\n" for line in whole if json.loads(line)["step"] < step))
+            temporary.write_text(
+                "".join(f"{line}\n" for line in whole if json.loads(line)["step"] < step), encoding="utf-8"
+            )
 
 
 def line(step: int, metrics: dict[str, float]) -> str:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from bench.cli.data_options import exif_of, split_val_images
+from bench.dotted import with_dots
 from bench.optimizers.entry import COMPLEMENT, WEIGHT_DECAY
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ NESTED = {
         ("later_stage_lr", "bias_lr", "bias_weight_decay", "norm_weight_decay", "depthwise_weight_decay"), "groups"
     ),
     **dict.fromkeys(("patience", "cooldown"), "plateau"),
+    **dict.fromkeys(("train_annotations", "train_images", "val_annotations"), "files"),
 }
 """Options that are fields of a part of `TrainSettings`."""
 OF_THE_OPTIMIZER = ("optimizer", "lr", WEIGHT_DECAY, "option")
@@ -52,7 +55,7 @@ def resolve(options: Mapping[str, Any], given: set[str]) -> Resolved:
     except ValidationError as error:
         raise SettingsError(f"{in_words(error)}.") from error
 
-    optimizer = options["optimizer"]
+    optimizer = with_dots(options["optimizer"])
     hyperparameters: dict[str, Value] = {WEIGHT_DECAY: options[WEIGHT_DECAY]}
     if recipe is not None and ("optimizer" not in given or optimizer == recipe.optimizer):
         optimizer = recipe.optimizer  # another one would not know what to do with this one's numbers
@@ -69,6 +72,12 @@ def _nested(options: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in options.items():
         if name == "augment":
             values["augment"] = {"enabled": value}
+        elif name == "exif":
+            values["exif"] = exif_of(value)
+        elif name == "val_images":
+            asked = split_val_images(value)
+            values["val_images"] = asked.get("count")
+            values.setdefault("files", {})["val_images"] = asked.get("folder")
         elif name == "milestones":
             values["milestones"] = _numbers(value)
         elif name in NESTED:

@@ -24,22 +24,30 @@ def ui(
     port: Annotated[int, typer.Option("--port", min=1, max=65535)] = 5000,
 ) -> None:
     """Open MLflow's UI on loopback, at the store that studies in this folder write to. Ctrl-C ends it."""
+    from bench.addresses import RECORDS, is_server
+    from bench.masking import masked
     from bench.settings import DEFAULT_TRACKING, TRACKING_VARIABLE
+    from bench.sqlite_files import sqlite_file
+    from bench.store_check import check_tracking
     from posemodel.errors import SettingsError
 
     uri = os.environ.get(TRACKING_VARIABLE) or DEFAULT_TRACKING
-    if uri.startswith(("http://", "https://")):
-        raise SettingsError(f"{TRACKING_VARIABLE}: is the server {uri}; open it in a browser.")
-    if uri.startswith("sqlite:///") and not os.path.exists(uri.removeprefix("sqlite:///")):  # noqa: PTH110
-        raise SettingsError(f"{uri}: no such file here. Run a study first, or set {TRACKING_VARIABLE}.")
+    if is_server(uri):
+        raise SettingsError(f"{TRACKING_VARIABLE}: is the server {masked(uri)}; open it in a browser.")
+    check_tracking(uri, write=False)
+    file = sqlite_file(uri)
+    if file is not None and not file.exists():
+        RECORDS.refuse(uri, f"no such file here. Run a study first, or set {TRACKING_VARIABLE}.")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, port))
         except OSError as error:
             raise SettingsError(f"--port {port}: cannot be used ({error.strerror}); give another one.") from error
-    log(f"MLflow at http://{LOOPBACK}:{port} over {uri} (starting, 10 to 30 s; Ctrl-C ends it)")
-    raise typer.Exit(_serve(["ui", "--backend-store-uri", uri, "--host", LOOPBACK, "--port", str(port)], port))
+    log(f"MLflow at http://{LOOPBACK}:{port} over {masked(uri)} (starting, 10 to 30 s; Ctrl-C ends it)")
+    # Not as an argument: everybody on the machine can read those, and the address may hold a password.
+    os.environ["MLFLOW_BACKEND_STORE_URI"] = uri
+    raise typer.Exit(_serve(["ui", "--host", LOOPBACK, "--port", str(port)], port))
 
 
 def _serve(arguments: list[str], port: int) -> int:

@@ -13,11 +13,13 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
+from bench import streams
 from bench.execute import interruption
 from bench.execute.events import Event, OnEvent, Stopping, TrialEnded, WorkerDied
 from bench.execute.interruption import INTERRUPTED
 from bench.execute.worker import WorkerSettings, load_libraries, sweep, work
 from bench.ledger import Ledger
+from bench.masking import mask_errors, masked
 from bench.measure.machine import usable_cores
 from posemodel.errors import PosemodelError, SettingsError
 
@@ -197,27 +199,48 @@ def _supervise(crew: list[_Worker], share: WorkerSettings, ledger: Ledger, on_ev
 def _pass_on(worker: _Worker, on_event: OnEvent) -> bool:
     """Report what a worker has told so far; whether a record was among it."""
     recorded = False
+    while (event := _heard(worker)) is not None:
+        if isinstance(event, _Ready):
+            worker.ready = True
+        elif isinstance(event, _Idle):
+            worker.idle = True
+        elif isinstance(event, _Trouble):
+            worker.trouble = event
+        else:
+            recorded |= isinstance(event, TrialEnded)
+            on_event(event)
+    return recorded
+
+
+def _heard(worker: _Worker) -> Event | _Ready | _Idle | _Trouble | None:
+    """The next thing that a worker has told; None where there is none so far, or it has ended."""
     try:
-        while worker.told is not None and worker.told.poll():
-            event: Event | _Ready | _Idle | _Trouble = worker.told.recv()
-            if isinstance(event, _Ready):
-                worker.ready = True
-            elif isinstance(event, _Idle):
-                worker.idle = True
-            elif isinstance(event, _Trouble):
-                worker.trouble = event
-            else:
-                recorded |= isinstance(event, TrialEnded)
-                on_event(event)
+        if worker.told is None or not worker.told.poll():
+            return None
+        told: Event | _Ready | _Idle | _Trouble = worker.told.recv()
+        return told
     except (EOFError, OSError):
         if worker.told is not None:
             worker.told.close()  # it has ended, perhaps in the middle of a word
         worker.told = None
-    return recorded
+        return None
 
 
 def _stop(crew: list[_Worker], on_event: OnEvent) -> bool:
-    """Have the workers give their trials back; whether one had to be killed in the middle of a trial."""
+    """Have the workers give their trials back; whether one had to be killed in the middle of a trial.
+
+    An ``on_event`` that raises is not told any more, and ends nothing: the workers' end comes first.
+    """
+    deaf = False
+
+    def tell(event: Event) -> None:
+        nonlocal deaf
+        if not deaf:
+            try:
+                on_event(event)
+            except Exception:
+                deaf = True
+
     for worker in crew:
         if not worker.ready and worker.told is not None and not worker.told.poll():
             worker.process.kill()  # still loading its libraries, it holds nothing
@@ -228,7 +251,7 @@ def _stop(crew: list[_Worker], on_event: OnEvent) -> bool:
         wait([worker.process.sentinel for worker in crew], timeout=POLL_S)
         for worker in list(crew):
             alive = worker.process.is_alive()
-            _pass_on(worker, on_event)
+            _pass_on(worker, tell)
             if not alive:
                 worker.process.join()
                 crew.remove(worker)
@@ -240,6 +263,8 @@ def _stop(crew: list[_Worker], on_event: OnEvent) -> bool:
 
 def _work(tell: Connection, lifeline: Connection) -> None:
     """A worker process: phase after phase as it is told, until the lifeline closes."""
+    streams.keep_open()
+    mask_errors()
     use_platform_start_method()
     orders: queue.SimpleQueue[WorkerSettings] = queue.SimpleQueue()
 
@@ -262,7 +287,7 @@ def _work(tell: Connection, lifeline: Connection) -> None:
                 os._exit(INTERRUPTED)  # all is given back and told; taking the libraries down costs a second of a core
             raise SystemExit(INTERRUPTED) from None
         except PosemodelError as error:
-            send(_Trouble(str(error), isinstance(error, SettingsError)))
+            send(_Trouble(masked(error), isinstance(error, SettingsError)))
             raise SystemExit(ERROR_TOLD) from None
 
 

@@ -84,7 +84,7 @@ def findings(spec: JointSpec, records: pd.DataFrame, sessions: pd.DataFrame) -> 
         seeds=spec.seeds,
         sampler=spec.sampler,
         length=spec.length_text(),
-        data=f"data `{spec.data.name}` (annotations {spec.data_digest})",
+        data=spec.data_text,
         loader={"persistent_workers": True},
         hosts=max(1, sessions["host"].nunique()),
     )

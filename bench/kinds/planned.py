@@ -7,14 +7,15 @@ what the records say. Settings, ledger, workers, MLflow, report and command line
 import importlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import pandas as pd
 
 from bench.again import again
-from bench.analysis.findings import Findings
+from bench.analysis.findings import Findings, Section, Table
+from bench.analysis.no_result import failures, is_trouble, nothing_found, troubled
 from bench.execute.events import OnEvent, nobody
 from bench.planned_prepare import Check, PreparedStudy, prepare_study
 from bench.planned_settings import kind_of
@@ -29,7 +30,7 @@ from bench.study_base import StudyBase
 from bench.tracking import Tracker
 from bench.tracking_view import StudyRuns
 from bench.workloads.of_study import as_study_file
-from bench.workloads.protocol import MakeData, OnSkip
+from bench.workloads.protocol import MakeData, OnOpen
 
 S = TypeVar("S", bound=StudyBase)
 Phase = Callable[[S, pd.DataFrame], Sequence[Planned]]
@@ -46,6 +47,11 @@ class PlannedResult:
     def document(self, report: str) -> dict[str, Any]:
         """The JSON document of the study."""
         return findings_document(self.findings, self.info, report)
+
+    @property
+    def nothing_found(self) -> bool:
+        """Whether the study has ended, and every trial of it met a trouble."""
+        return self.info.status == "complete" and is_trouble(self.info.records)
 
     @property
     def faults(self) -> int:
@@ -89,10 +95,10 @@ class PlannedKind(Generic[S]):
         study_file: Path | None,
         preset: str | None,
         make_data: MakeData | None,
-        on_skip: OnSkip | None = None,
+        on_open: OnOpen | None = None,
     ) -> PreparedStudy[S]:
         """A resolved study; see `bench.planned_prepare`."""
-        return prepare_study(self.study, command_line, study_file, preset, make_data, on_skip, self.check)
+        return prepare_study(self.study, command_line, study_file, preset, make_data, on_open, self.check)
 
     def run(
         self, prepared: PreparedStudy[S], places: Places, *, on_event: OnEvent = nobody, began: float | None = None
@@ -134,7 +140,29 @@ class PlannedKind(Generic[S]):
             command=again(self.name, spec.name, spec.preset, data=spec.data, options=at_once(records)),
             records=records,
         )
-        return PlannedResult(self.findings(spec, records, runs.sessions()), info)
+        return PlannedResult(self._found(spec, records, runs.sessions(), left=info.left), info)
+
+    def _found(self, spec: S, records: pd.DataFrame, sessions: pd.DataFrame, *, left: int) -> Findings:
+        """The kind's findings; where no trial has a result, why stands before its answer.
+
+        The analysis of a kind need not bear that: it may raise, and the report is written without it.
+        """
+        why = nothing_found(records, left=left)
+        if not why:
+            found = self.findings(spec, records, sessions)
+            return replace(found, answer=" ".join([*troubled(records, left=left), found.answer]))
+        try:
+            found = self.findings(spec, records, sessions)
+        except Exception as error:
+            told = f"The analysis of this kind needs a trial with a result ({type(error).__name__}: {error})."
+            found = Findings("", [Section("Analysis", [told])])
+        return replace(found, answer=f"{why} {found.answer}".strip(), sections=[*found.sections, _failures(records)])
+
+
+def _failures(records: pd.DataFrame) -> Section:
+    """How the trials ended, and why, as a table."""
+    rows = [[each["status"], each["error"] or "-", str(each["count"])] for each in failures(records)]
+    return Section("Trials without a result", [Table(("status", "why", "trials"), rows)])
 
 
 def _of_study(phase: Phase[S], spec: S) -> Callable[[pd.DataFrame], Sequence[Planned]]:

@@ -6,12 +6,15 @@ import pkgutil
 import sys
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import torch
 from torch.optim import Optimizer
 
+from bench.dotted import split
 from bench.optimizers.built_in import build_fastest
 from bench.optimizers.entry import OptimizerEntry, did_you_mean, hyperparameters_of
+from bench.optimizers.unfit import WRAPPER, wraps
 from bench.space import Log, Space
 from posemodel.errors import SettingsError
 
@@ -66,7 +69,7 @@ def _space(accepted: Mapping[str, inspect.Parameter]) -> Space:
 
 def class_at(path: str) -> type[Optimizer]:
     """The optimizer class at a dotted path, e.g. `my_package.Lion`; SettingsError says what is not there."""
-    module_name, _, name = path.rpartition(".")
+    module_name, name = split(path)
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
@@ -80,10 +83,14 @@ def class_at(path: str) -> type[Optimizer]:
         ) from error
     except (Exception, SystemExit) as error:  # whatever the user's code raises
         raise _import_failed(path, module_name, error) from error
-    found = getattr(module, name, None)
+    found: Any = module
+    for part in name.split("."):
+        found = getattr(found, part, None)
     if found is None or inspect.ismodule(found):  # torch.optim.adamw is the module of AdamW
         near = did_you_mean(name, [n for n, value in vars(module).items() if inspect.isclass(value)])
         raise SettingsError(f"optimizer {path}: the module {module_name} has no class {name!r}{near}")
+    if inspect.isclass(found) and wraps(found):
+        raise SettingsError(f"optimizer {path}: {WRAPPER}.")
     if not inspect.isclass(found) or not issubclass(found, Optimizer) or found is Optimizer:
         raise SettingsError(f"optimizer {path}: is not a class derived from torch.optim.Optimizer.")
     return found

@@ -93,25 +93,37 @@ class OptimizerEntry:
 
     def check(self, given: Mapping[str, Any]) -> None:
         """Prove that it trains a network: one step on a convolution's weight and a bias. SettingsError says why not."""
-        import torch
+        from bench.optimizers import unfit  # PyTorch: names and spaces cost no import
 
-        weights = [torch.nn.Parameter(torch.ones(shape)) for shape in ((2, 3, 3, 3), (2,))]
         make = self.factory(given)
-        optimizer = None
+        made: list[Optimizer] = []
+
+        def remember(parameters: "Iterable[Parameter]") -> "Optimizer":
+            made.append(make(parameters))
+            return made[-1]
+
         try:
-            optimizer = make(weights)
-            for weight in weights:
-                weight.grad = torch.full_like(weight, 0.5)
-            optimizer.step()
+            optimizer, weights = unfit.step_on(remember, (unfit.CONVOLUTION, unfit.BIAS))
         except Exception as error:
-            if optimizer is None and isinstance(error, ValueError):  # the class's own word for a value out of range
-                raise SettingsError(f"optimizer {self.name}: {str(error).rstrip('.')}.") from error
+            told = str(error).rstrip(".")
+            why = unfit.why_unfit(make, error)
+            if why:
+                raise SettingsError(
+                    f"optimizer {self.name}: cannot train a convolutional network: {why} ({type(error).__name__}: "
+                    f"{told})."
+                ) from error
+            if not made and isinstance(error, ValueError):  # the class's own word for a value out of range
+                raise SettingsError(f"optimizer {self.name}: {told}.") from error
             raise SettingsError(
                 f"optimizer {self.name}: cannot train a network: its step on a weight of 4 dimensions and a bias fails "
-                f"with {type(error).__name__}: {str(error).rstrip('.')}."
+                f"with {type(error).__name__}: {told}."
             ) from error
+        if unfit.switches(optimizer):
+            raise SettingsError(f"optimizer {self.name}: is not supported: {unfit.SWITCHES}.")
         if not all("lr" in group for group in optimizer.param_groups):
             raise SettingsError(f"optimizer {self.name}: its param_groups have no `lr` for a schedule to change.")
+        if unfit.stands_still(optimizer, weights):
+            raise SettingsError(f"optimizer {self.name}: cannot train a network: {unfit.STILL}")
 
     def takes_number(self, name: str) -> bool:
         """Whether a hyperparameter is one number, by its default; False for one that it does not have."""

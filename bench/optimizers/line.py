@@ -33,6 +33,8 @@ def optimizer_line(entry: OptimizerEntry, hyperparameters: Mapping[str, Value], 
 
 
 def _shown(value: Any) -> str:
+    if callable(getattr(value, "item", None)):  # a learning rate that is a tensor
+        value = value.item()
     if isinstance(value, tuple):
         return f"({', '.join(map(_shown, value))})"
     return f"{value:.{DIGITS}g}" if isinstance(value, float) else repr(value)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bench.dotted import with_dots
 from bench.optimizers import OPTIMIZERS, OptimizerEntry, optimizer_entry
 from bench.optimizers.entry import WEIGHT_DECAY
 from bench.setting_layers import COMMAND_LINE, FileOrigin, PlacedError, space_key
@@ -142,8 +143,9 @@ def parse_space(text: str) -> tuple[str, dict[str, Any]]:
     TEXT is e.g. `adamw:lr=log(1e-5,1e-2),eps=values(1e-8,1e-4),betas=(0.9,0.99),amsgrad=true`.
     """
     where = f"--space {text!r}"
-    name, _, rest = text.partition(":")
-    name, parts = name.strip(), _split(rest)
+    before, equals, value = text.partition("=")
+    name, _, parameter = before.rpartition(":") if equals else text.partition(":")  # a class's path has a colon, too
+    name, parts = with_dots(name.strip()), _split(parameter + equals + value)
     if not name or not all(parts):
         raise SettingsError(
             f"{where}: must be NAME:PARAMETER=RANGE[,...], e.g. adam:lr=log(1e-5,1e-2),betas=(0.9,0.99)."

@@ -4,6 +4,7 @@ import textwrap
 
 from bench.analysis.findings import Bullets, Chart, Code, Findings, Part, Section, Table
 from bench.analysis.wording import counted
+from bench.report.evidence import evidence_lines
 from bench.report.files import RECORDS, REPORT, RESULT, STUDY
 from bench.report.prose import LINE, linked, prose
 from bench.report.study_info import StudyInfo
@@ -69,6 +70,7 @@ def _origin(findings: Findings, study: StudyInfo) -> list[str]:
     return [
         "## What it ran on",
         markdown_table(("", "value"), [[key, str(value)] for key, value in study.machine.items()]),
+        *map(prose, evidence_lines(study.records)),
         f"Trials: {counts or 'none yet'}. MLflow's experiment is called `{study.name}`.",
         "## Files",
         "\n".join(f"- {linked(name)}: {what}" for name, what in files.items()),

@@ -11,6 +11,8 @@ import tomli_w
 
 from bench.analysis.findings import Findings
 from bench.analysis.json_safe import to_json_safe
+from bench.analysis.no_result import failures
+from bench.report.evidence import evidence_document
 from bench.report.files import RECORDS, REPORT, RESULT, STUDY
 from bench.report.findings_figures import draw_chart
 from bench.report.findings_page import markdown, short_text
@@ -29,9 +31,11 @@ def findings_document(findings: Findings, study: StudyInfo, report: str) -> dict
             "preset": study.preset,
             "status": study.status,
             "trials": study.trials,
+            "failures": failures(study.records),
             **findings.document,
             "verdict": findings.answer,
             "report": report,
+            **evidence_document(study.records),
             "spec": study.spec,
             "machine": study.machine,
         }

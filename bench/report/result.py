@@ -7,7 +7,9 @@ from typing import Any
 import pandas as pd
 
 from bench.analysis import StudyAnalysis, TimeUse, to_json_safe
+from bench.analysis.no_result import failures, is_trouble
 from bench.record import Status
+from bench.report.evidence import evidence_document
 from bench.spec import StudySpec
 from bench.workloads.protocol import Samples
 
@@ -57,6 +59,11 @@ class StudyResult:
             counts[str(status)] += 1
         return {**counts, "recorded": len(self.records), "planned": self.planned}
 
+    @property
+    def nothing_found(self) -> bool:
+        """Whether the study has ended, and every trial of it met a trouble."""
+        return self.status() == "complete" and is_trouble(self.records)
+
     def status(self) -> str:
         """`complete` once every planned trial has a record, else `unfinished`."""
         return "complete" if len(self.records) >= self.planned else "unfinished"
@@ -71,6 +78,7 @@ class StudyResult:
                 "preset": self.spec.preset,
                 "status": self.status(),
                 "trials": self.trials(),
+                "failures": failures(self.records),
                 "optimizers": _with_settings(found.summary.merge(_views(found.views), on="name", how="left")),
                 "comparisons": found.comparisons.rename(columns=COMPARISON_KEYS),
                 "controls": _with_settings(found.controls),
@@ -78,6 +86,7 @@ class StudyResult:
                 "time": self._time(),
                 "verdict": found.verdict,
                 "report": report,
+                **evidence_document(self.records),
                 "spec": self.spec.identity(),
                 "machine": self.machine,
             }

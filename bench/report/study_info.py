@@ -34,3 +34,8 @@ class StudyInfo:
     machine: Mapping[str, str]
     command: str
     records: pd.DataFrame
+
+    @property
+    def left(self) -> int:
+        """Trials without a record: at least 1 in a study that has not ended."""
+        return 0 if self.status == "complete" else max(1, self.trials["planned"] - self.trials["recorded"])

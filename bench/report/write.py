@@ -100,7 +100,7 @@ def _write_samples(result: StudyResult, folder: Path) -> None:
         return
     samples = result.leader_samples.samples
     _write(folder / SAMPLES, json.dumps(samples.document))
-    drawn = draw_samples(samples.document, result.spec.data)
+    drawn = draw_samples(samples.document, result.spec.data, exif=result.spec.exif)
     sheet = samples.sheet if drawn is None else as_jpeg(drawn)
     if sheet is not None:
         with replacing(folder / SHEET) as temporary:
@@ -109,7 +109,7 @@ def _write_samples(result: StudyResult, folder: Path) -> None:
 
 def _write(path: Path, text: str) -> None:
     with replacing(path) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
 
 
 def study_file(result: StudyResult) -> str:

@@ -20,6 +20,7 @@ from bench.trials.outcome import Outcome
 from bench.workloads import workload
 from bench.workloads.protocol import Trained
 from posemodel.errors import PosemodelError
+from posemodel.worker_faults import explained, in_a_line
 
 ERROR_LENGTH = 500
 
@@ -71,7 +72,7 @@ def run_trial(
             raise
         except Exception as error:
             fault = Status.OUT_OF_MEMORY if _is_out_of_memory(error) else Status.FAILED
-            message = f"{type(error).__name__}: {error}"[:ERROR_LENGTH]
+            message = (explained(error) or in_a_line(error))[:ERROR_LENGTH]
     if fault is not None:
         # Only here, where the exception and the frames that it held are gone, can memory be given back.
         gc.collect()
@@ -103,7 +104,7 @@ def _is_out_of_memory(error: Exception) -> bool:
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     words = str(error).lower()
-    told = ("out of memory", "can't allocate memory", "out of shared memory")
+    told = ("out of memory", "can't allocate memory", "out of shared memory", "allocate shared memory", "bus error")
     return isinstance(error, RuntimeError) and any(each in words for each in told)
 
 

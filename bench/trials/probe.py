@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 
+from bench import streams
 from bench.spec import CONFIRM, TUNE, Phase, TrialSpec
 from bench.workloads import workload
 from bench.workloads.protocol import REPORT, SELECT, Costs, Split
@@ -77,6 +78,7 @@ def _measure(
     answer: Connection,
 ) -> None:
     """The measuring process: sends Costs, or what went wrong in words."""
+    streams.keep_open()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the process that started this one
     try:
         import torch

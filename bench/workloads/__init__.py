@@ -5,7 +5,9 @@ Comes in: a name, or a study's settings. Goes out: the workload, and its own set
 
 import importlib
 from functools import cache
+from typing import Any
 
+from bench.dotted import is_path, split, with_colon
 from bench.workloads.protocol import Workload
 from posemodel.errors import SettingsError
 
@@ -19,17 +21,21 @@ PROTOCOL = tuple(name for name in (*Workload.__annotations__, *vars(Workload)) i
 
 @cache
 def workload(name: str) -> Workload:
-    """The workload of a name in `WORKLOADS`, or at a dotted path `package.module:NAME`; a class is called.
+    """The workload of a name in `WORKLOADS`, or at a path `package.module:NAME`; a class is called.
 
-    SettingsError where there is none.
+    It may be spelled `package.module.NAME`, and is called by the other spelling all the same. SettingsError where there
+    is none.
     """
-    module, _, attribute = WORKLOADS.get(name, name).partition(":")
-    if not attribute:
+    name = with_colon(name)
+    if name not in WORKLOADS and not is_path(name):
         raise SettingsError(
             f"workload {name!r}: is neither one that ships ({', '.join(WORKLOADS)}) nor a path package.module:NAME."
         )
+    module, attribute = split(WORKLOADS.get(name, name))
     try:
-        loaded = getattr(importlib.import_module(module), attribute)
+        loaded: Any = importlib.import_module(module)
+        for part in attribute.split("."):
+            loaded = getattr(loaded, part)
         made: Workload = loaded() if isinstance(loaded, type) else loaded
     except (Exception, SystemExit) as error:  # whatever somebody's module raises
         raise SettingsError(f"workload {name!r}: cannot be loaded here ({type(error).__name__}: {error}).") from error
@@ -42,6 +48,6 @@ def workload(name: str) -> Workload:
             f"workload {name!r}: its score is {score}; tables and tests know the score `ap`, which is maximized, from "
             "0 (what a failed run counts) to 1."
         )
-    if made.name != name:
+    if with_colon(made.name) != name:
         raise SettingsError(f"workload {name!r}: calls itself {made.name!r}; workers would look for that one.")
     return made

@@ -16,12 +16,12 @@ from bench.workloads.protocol import (
     MakeData,
     MakeOptimizer,
     OnMetrics,
-    OnSkip,
+    OnOpen,
     ProbeData,
     Score,
     Trained,
 )
-from posemodel.config import MIN_SIZE, AugmentSettings, Settings, TrainSettings
+from posemodel.config import MIN_SIZE, AugmentSettings, DataFiles, Exif, TrainSettings
 
 if TYPE_CHECKING:
     from bench.measure.loader.pose_workload import PoseWorkload
@@ -30,7 +30,7 @@ SCORES = ("ap", "ap50", "ap75", "ap_medium", "ap_large", "ar", "ar50", "ar75", "
 """COCO's ten figures, as `posemodel.evaluation.Scores` names them."""
 
 
-class PoseSettings(Settings):
+class PoseSettings(DataFiles):
     """What a study says of the network and its training, equal for all of its trials.
 
     Study files give these at their top level, where studies of older versions have them.
@@ -42,6 +42,8 @@ class PoseSettings(Settings):
     """Side of the network's input in pixels."""
     skip_bad: bool = False
     """Leave bad images and annotations out, and count them, instead of refusing the data set."""
+    exif: Exif = "ignore"
+    """Whether pictures are turned as their EXIF orientation says."""
     foreground_weight: float = Field(default=1.0, ge=1)
     """Weight in the loss of cells where a map is fully on, relative to background cells."""
     augment: bool = True
@@ -66,17 +68,19 @@ class Pose:
             input_geometry(own.network, own.size)
 
     def find_data(
-        self, settings: Mapping[str, Setting], make_data: MakeData | None, on_skip: OnSkip | None
+        self, settings: Mapping[str, Setting], make_data: MakeData | None, on_open: OnOpen | None
     ) -> FoundData:
         """The COCO folder that `data` names, or the synthetic one of `synthetic_images`, made where it is not whole."""
         from bench.workloads.pose_data import find_data
 
-        return find_data(settings, make_data, on_skip)
+        return find_data(settings, make_data, on_open)
 
     def plan(self, own: PoseSettings, assignment: Assignment) -> TrainSettings:
         """One run; every trial of a study trains on the same images, `select` held out of them."""
         return TrainSettings(
             data=assignment.data,
+            files=own.own_files(),
+            exif=own.exif,
             val_split=assignment.split,
             hold_out_select=True,
             skip_bad=own.skip_bad,
@@ -121,7 +125,9 @@ class Pose:
         from posemodel.device import choose_device
 
         device = choose_device(run.device).type
-        return PoseWorkload(run.data, run.network, run.size, device=device, skip_bad=run.skip_bad)
+        return PoseWorkload(
+            run.data, run.network, run.size, device=device, skip_bad=run.skip_bad, files=run.files, exif=run.exif
+        )
 
     def probe_data(
         self, own: PoseSettings, data: Path, awaited_images: int | None, batch_size: int

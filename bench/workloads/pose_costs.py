@@ -13,6 +13,7 @@ from bench.workloads.protocol import REPORT, SELECT, Costs, MakeOptimizer, Split
 from posemodel.config import TrainSettings
 from posemodel.data.augment import letterbox
 from posemodel.data.coco import PackedSplit, open_split
+from posemodel.data.layout import DataSet
 from posemodel.data.targets import make_heatmaps, make_pafs
 from posemodel.decode import decode
 from posemodel.device import choose_device, synchronize
@@ -105,7 +106,8 @@ def _evaluation_costs(settings: TrainSettings, network: PoseNetwork) -> tuple[di
     The network is untrained and finds nobody, so decoding is measured on perfect maps beside it.
     """
     geometry = input_geometry(settings.network, settings.size)
-    splits = {name: open_split(settings.data, name, skip_bad=settings.skip_bad) for name in (SELECT, REPORT)}
+    data = DataSet(settings.data, settings.files)
+    splits = {name: open_split(data, name, skip_bad=settings.skip_bad, exif=settings.exif) for name in (SELECT, REPORT)}
     device = choose_device(settings.device)
 
     def seconds(split: PackedSplit, positions: list[int]) -> float:

@@ -10,9 +10,14 @@ from typing import TYPE_CHECKING
 
 from bench.measure.machine import usable_cores
 from bench.setting_layers import Setting, about
-from bench.workloads.protocol import AWAITED, REPORT, SELECT, FoundData, MakeData, OnSkip, ProbeData
-from posemodel.data.coco import PackedSplit, open_split
-from posemodel.data.layout import fingerprint
+from bench.study_base import named_files, whole_paths
+from bench.workloads.protocol import AWAITED, REPORT, SELECT, FoundData, MakeData, OnOpen, ProbeData
+from posemodel.config import Exif
+from posemodel.data.coco import PackedSplit, notes_of, open_split
+from posemodel.data.derived import stands_in
+from posemodel.data.evidence import ROLES
+from posemodel.data.layout import DataSet, fingerprint
+from posemodel.data.notes import acting
 from posemodel.data.synthetic import GENERATOR_VERSION, generate, marker_of, split_sizes
 from posemodel.errors import DataError
 
@@ -25,13 +30,14 @@ PROBE_IMAGES = 60
 """Synthetic images that are made to measure on, where the study's own are still to be made."""
 
 
-def find_data(settings: Mapping[str, Setting], make_data: MakeData | None, on_skip: OnSkip | None = None) -> FoundData:
+def find_data(settings: Mapping[str, Setting], make_data: MakeData | None, on_open: OnOpen | None = None) -> FoundData:
     """The data set that `data` names, or the synthetic one of `synthetic_images`, made where it is not complete.
 
-    ``make_data`` makes it; None (a dry run) leaves it to be made later. ``on_skip`` hears what `skip_bad` left out.
+    ``make_data`` makes it; None (a dry run) leaves it to be made later. ``on_open`` gets the opened splits.
     DataError if a split has no labelled person.
     """
-    folder, data_s, awaited = settings["data"].value, 0.0, False
+    files = named_files(settings)
+    folder, data_s, awaited = settings["data"].value or files.first_annotations, 0.0, False
     images = settings["synthetic_images"].value
     if folder is None:
         folder = DATA_FOLDER / f"synthetic-{images}-seed{SYNTHETIC_SEED}"
@@ -44,11 +50,14 @@ def find_data(settings: Mapping[str, Setting], make_data: MakeData | None, on_sk
     if awaited:
         return FoundData(folder, AWAITED, images, data_s)
     skip_bad = "skip_bad" in settings and settings["skip_bad"].value
-    with about(settings, "data"):
-        splits = _open_splits(folder, skip_bad=skip_bad)
-    if on_skip is not None and skip_bad:
-        on_skip(splits)
-    return FoundData(folder, _digest(folder, splits), None, data_s)
+    exif = settings["exif"].value if "exif" in settings else "ignore"
+    data = DataSet(folder, files)
+    with about(settings, "data", *whole_paths(settings)):
+        splits = _open_splits(data, skip_bad=skip_bad, exif=exif)
+    if on_open is not None:
+        on_open(splits)
+    labelled = {role: len(split.labelled_only()) for role, split in zip(ROLES, splits, strict=True)}
+    return FoundData(folder, data_digest(data, splits), None, data_s, labelled)
 
 
 def _stands(folder: Path) -> bool:
@@ -62,11 +71,18 @@ def _stands(folder: Path) -> bool:
     return marker is not None and marker.get("complete") is True
 
 
-def _open_splits(folder: Path, *, skip_bad: bool) -> list[PackedSplit]:
+def _open_splits(data: DataSet, *, skip_bad: bool, exif: Exif) -> list[PackedSplit]:
     """A study chooses on `select` and reports on `report`: without labelled people there is no AP to go by."""
     splits = []
-    for split, hold_out in (("train", True), (SELECT, False), (REPORT, False)):
-        packed = open_split(folder, split, hold_out_select=hold_out, skip_bad=skip_bad)
+    for split in ROLES:
+        packed = open_split(
+            data,
+            split,
+            hold_out_select=True,
+            hold_out_val=stands_in(data, REPORT),
+            skip_bad=skip_bad,
+            exif=exif,
+        )
         if not len(packed.labelled_only()):
             raise DataError(
                 f"{packed.annotations}: the split `{split}` ({len(packed)} images) has no labelled person; a study "
@@ -76,15 +92,17 @@ def _open_splits(folder: Path, *, skip_bad: bool) -> list[PackedSplit]:
     return splits
 
 
-def _digest(folder: Path, splits: Sequence[PackedSplit]) -> str:
-    """The annotations' fingerprint; where something was left out, of the images that are left as well.
+def data_digest(data: DataSet, splits: Sequence[PackedSplit]) -> str:
+    """The annotations' fingerprint; where something was left out or read differently, of what is left and read as well.
 
-    A file that is mended between two calls changes what is trained on, and with it the study.
+    A file that is mended between two calls changes what is trained on, and with it the study; so does a version that
+    reads an entry otherwise than the one before.
     """
-    digest = fingerprint(folder)
-    if not any(split.left_out for split in splits):
+    digest = fingerprint(data)
+    kept = "".join(split.digest() for split in splits) if any(split.left_out for split in splits) else ""
+    kept += " ".join(acting(notes_of(splits)))
+    if not kept:
         return digest
-    kept = "".join(split.digest() for split in splits)
     return hashlib.sha256((digest + kept).encode()).hexdigest()[: len(digest)]
 
 
@@ -92,8 +110,9 @@ def _digest(folder: Path, splits: Sequence[PackedSplit]) -> str:
 def probe_data(own: "PoseSettings", data: Path, awaited_images: int | None, batch_size: int) -> Iterator[ProbeData]:
     """The study's own people; where they are awaited, a few synthetic ones in a temporary folder."""
     if awaited_images is None:
-        splits = (SELECT, REPORT)
-        yield ProbeData(data, {split: len(open_split(data, split, skip_bad=own.skip_bad)) for split in splits})
+        whole = DataSet(data, own.own_files())
+        opened = {split: open_split(whole, split, skip_bad=own.skip_bad, exif=own.exif) for split in (SELECT, REPORT)}
+        yield ProbeData(data, {name: len(split) for name, split in opened.items()})
         return
     sizes = split_sizes(awaited_images)
     with tempfile.TemporaryDirectory(prefix="posebench-estimate-") as folder:

@@ -6,6 +6,7 @@ from pathlib import Path
 from bench.workloads.protocol import MakeOptimizer, OnMetrics, Samples, Split, Trained
 from posemodel.config import TrainSettings
 from posemodel.data.coco import PackedSplit, open_split
+from posemodel.data.layout import DataSet
 from posemodel.device import choose_device
 from posemodel.network import PoseNetwork, input_geometry
 from posemodel.prediction import validate, validation_loader
@@ -44,7 +45,7 @@ def train_pose(
 
 
 def _ap(run: TrainSettings, network: PoseNetwork, name: Split) -> float:
-    split = open_split(run.data, name, hold_out_select=True, skip_bad=run.skip_bad)
+    split = open_split(DataSet(run.data, run.files), name, skip_bad=run.skip_bad, exif=run.exif)
     geometry = input_geometry(run.network, run.size)
     loader = validation_loader(split, geometry, run.loader)
     found = validate(network, loader, split, geometry, choose_device(run.device), with_scores=True)
@@ -58,5 +59,5 @@ def _samples(run: TrainSettings, network: PoseNetwork, split: PackedSplit) -> Sa
     document = predict_samples(
         network, split, run.data, geometry, choose_device(run.device), batch_size=run.loader.batch_size
     )
-    sheet = draw_samples(document, run.data)
+    sheet = draw_samples(document, run.data, exif=run.exif)
     return Samples(document, None if sheet is None else as_jpeg(sheet))

@@ -6,7 +6,7 @@ settings, its metrics while it trains, how it ended. A workload knows nothing of
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -26,8 +26,8 @@ MakeOptimizer = Callable[..., "Optimizer"]
 OnMetrics = Callable[[int, dict[str, float]], None]
 MakeData = Callable[[Path, int, int], object]
 """Makes the synthetic data set: folder, number of images, seed."""
-OnSkip = Callable[[Any], object]
-"""Gets the opened splits of a study with `skip_bad`: they know what was left out."""
+OnOpen = Callable[[Any], object]
+"""Gets the opened splits of a study: they know what was left out and what was read differently."""
 AWAITED = "not generated yet"
 """Data fingerprint of a dry run whose synthetic data set is still to be made."""
 
@@ -130,6 +130,8 @@ class FoundData:
     """Size of the synthetic data set that is still to be made; None where the data stand."""
     data_s: float = 0.0
     """Seconds that making them has taken."""
+    labelled_images: Mapping[str, int] = field(default_factory=dict)
+    """Samples with labels in `train`, `select` and `report`: how much the data can tell; empty where unknown."""
 
 
 @dataclass(frozen=True)
@@ -203,7 +205,7 @@ class Workload(Protocol):
         """Refuse what cannot be trained before minutes are spent on it; SettingsError names the setting."""
 
     def find_data(
-        self, settings: Mapping[str, Setting], make_data: MakeData | None, on_skip: OnSkip | None
+        self, settings: Mapping[str, Setting], make_data: MakeData | None, on_open: OnOpen | None
     ) -> FoundData:
         """The data set of a study, found or made; ``make_data`` None (a dry run): left to be made later.
 

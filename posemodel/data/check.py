@@ -1,13 +1,24 @@
 """`data check`: count what a data set holds and name everything that is wrong with it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from posemodel.config import Exif
+from posemodel.data.categories import person_categories
 from posemodel.data.coco import read_document
-from posemodel.data.layout import require_split, split_names
-from posemodel.data.problems import Problem, annotation_problems, image_problems, person_categories
+from posemodel.data.derived import REPORT, stands_in, tenth, without_tenths
+from posemodel.data.evidence import ROLES, warnings
+from posemodel.data.found_images import find_images, names_in
+from posemodel.data.image_facts import ImageFacts, shared_pictures
+from posemodel.data.image_problems import image_problems
+from posemodel.data.layout import Data, DataSet, find_split, require_split, split_names
+from posemodel.data.notes import Note
+from posemodel.data.packed import PackedSplit
+from posemodel.data.packing import packed_arrays
+from posemodel.data.problems import Problem
+from posemodel.data.reading import read
 from posemodel.errors import DataError
 
 COUNTS = ("images", "people", "crowds", "unlabelled")
@@ -19,26 +30,42 @@ class CheckResult:
 
     splits: dict[str, dict[str, int]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    """What a training or a study will miss, though nothing that is there is wrong."""
+    notes: list[Note] = field(default_factory=list)
+    """What is read differently than it stands there, and what a training or a study will miss."""
+    labelled_images: dict[str, int] = field(default_factory=dict)
+    """Images with labelled people that a study trains on, chooses by and reports on (see ``evidence``)."""
 
     def as_document(self) -> dict[str, Any]:
         """The JSON contract of `posebench data check`."""
         totals = {name: sum(counts[name] for counts in self.splits.values()) for name in COUNTS}
         rows = [problem.as_row() for problem in self.problems]
-        return {"splits": self.splits, **totals, "problems": rows, "notes": self.notes}
+        notes = [note.as_row() for note in self.notes]
+        return {
+            "splits": self.splits,
+            **totals,
+            "labelled_images": self.labelled_images,
+            "problems": rows,
+            "notes": notes,
+        }
 
 
-def check(root: Path, *, on_split: Callable[[str], None] | None = None) -> CheckResult:
-    """Examine every split of a data set, its images included. Raises DataError if there is no split at all."""
-    names = split_names(root)
+def check(data: Data, *, exif: Exif = "ignore", on_split: Callable[[str], None] | None = None) -> CheckResult:
+    """Examine every split of a data set, its images included. Raises DataError if there is no split at all.
+
+    ``exif``: whether images are turned as their EXIF orientation says before their sizes are compared.
+    """
+    data = DataSet.of(data)
+    names = split_names(data)
     if not names:
-        require_split(root, "train")
+        require_split(data, "train")
     result = CheckResult()
+    facts: dict[str, ImageFacts] = {}
+    packed: dict[Path, PackedSplit] = {}
     for name in names:
         if on_split is not None:
             on_split(name)
-        files = require_split(root, name)
+        files = require_split(data, name)
+        result.notes.extend(files.notes)
         try:
             document = read_document(files.annotations)
         except DataError as error:
@@ -46,17 +73,63 @@ def check(root: Path, *, on_split: Callable[[str], None] | None = None) -> Check
             result.problems.append(Problem(str(files.annotations), None, message))
             result.splits[name] = dict.fromkeys(COUNTS, 0)
             continue
-        found = annotation_problems(document, files.annotations)
-        result.problems.extend(found)
+        images = find_images(files, names_in(document), data, exif=exif)
+        result.notes.extend(images.notes)
+        document = images.named(document)
+        document, notes, problems = read(document, files.annotations)
+        result.problems.extend(problems)
+        result.notes.extend(notes)
         result.splits[name] = count(document)
         if isinstance(document.get("images"), list):
-            result.problems.extend(image_problems(document, files.images, decode=True))
-        if not result.splits[name]["people"]:
-            result.notes.append(f"the split `{name}` has no labelled person: it can be neither learned from nor scored")
-    for name, purpose in (("train", "train on"), ("val", "report on")):
-        if name not in names and not (name == "val" and "report" in names):
-            result.notes.append(f"there is no split `{name}` to {purpose} (splits here: {', '.join(names)})")
+            facts[name] = ImageFacts(files.annotations, exif)
+            result.problems.extend(image_problems(document, images, decode=True, on_examined=facts[name].saw))
+            result.notes.extend(facts[name].notes())
+        if not problems:
+            packed[files.annotations] = PackedSplit.of_arrays(
+                packed_arrays(document), name=name, annotations=str(files.annotations), folder=str(files.images)
+            )
+        if not result.splits[name]["people"] and not any(problem.of_whole_file for problem in problems):
+            text = f"the split `{name}` has no labelled person: it can be neither learned from nor scored"
+            result.notes.append(Note(str(files.annotations), "no-labelled-person", 1, text))
+    result.notes.extend(shared_pictures(facts))
+    result.notes.extend(_missing_splits(data, names))
+    labelled = _labelled(data, packed)
+    result.labelled_images = {name: len(split) for name, split in labelled.items()}
+    for name, text in warnings(result.labelled_images).items():
+        result.notes.append(Note(labelled[name].annotations, "few-labelled-images", len(labelled[name]), text))
     return result
+
+
+def _labelled(data: DataSet, packed: Mapping[Path, PackedSplit]) -> dict[str, PackedSplit]:
+    """The labelled images of what a study trains on, chooses by and reports on, as far as they can be used."""
+    found = {}
+    for role in ROLES:
+        derived = stands_in(data, role)
+        files = find_split(data, "train" if derived else role)
+        if files is not None and files.annotations in packed:
+            split = packed[files.annotations]
+            if derived:
+                split = tenth(split, role)
+            elif role == "train":
+                split = without_tenths(split, files, data, select=True, val=stands_in(data, REPORT))
+            found[role] = split.labelled_only()
+    return found
+
+
+def _missing_splits(data: DataSet, names: list[str]) -> Iterator[Note]:
+    """What serves as `train` and as `val` where they are not there by these names."""
+    train = find_split(data, "train")
+    if train is None:
+        text = f"there is no split `train` to train on (splits here: {', '.join(names)})"
+        yield Note(str(data.folder), "no-split", 1, text)
+        return
+    yield from (note for note in train.notes if note.kind == "only-split")
+    if stands_in(data, REPORT):
+        text = (
+            f"there is no split `val` to report on (splits here: {', '.join(names)}): a fixed tenth of "
+            f"`{train.name}`, by hash of the image id, stands in for it and is not trained on"
+        )
+        yield Note(str(train.annotations), "val-from-train", 1, text)
 
 
 def count(document: dict[str, Any]) -> dict[str, int]:

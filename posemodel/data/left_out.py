@@ -4,10 +4,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from posemodel.data.problems import Problem, annotation_problems, image_problems
-from posemodel.data.soundness import proven_sound
+from posemodel.data.found_images import Images
+from posemodel.data.image_problems import image_problems
+from posemodel.data.notes import Note
+from posemodel.data.problems import Problem
+from posemodel.data.reading import read
 from posemodel.errors import DataError
 
 SHOWN = 5
@@ -44,50 +47,56 @@ class LeftOut:
 NOTHING = LeftOut()
 
 
+class SoundPart(NamedTuple):
+    """What can be used of an annotation file, as COCO would have it; what was left out and what read differently."""
+
+    document: dict[str, Any]
+    left_out: LeftOut
+    notes: tuple[Note, ...]
+
+
 def sound_part(
     document: dict[str, Any],
     path: Path,
     *,
-    folder: Path | None = None,
+    images: Images | None = None,
     skip_bad: bool = False,
     segments: bool = True,
-) -> tuple[dict[str, Any], LeftOut]:
-    """What can be used of a parsed annotation file, and what was left out of it (nothing, unless ``skip_bad``).
+) -> SoundPart:
+    """What can be used of a parsed annotation file (see ``reading``); nothing is left out, unless ``skip_bad``.
 
-    ``folder``: where its images are; None does not look at them. ``segments=False`` ignores segmentations.
+    ``images``: where they are; None does not look at them. ``segments=False`` ignores segmentations.
     With ``skip_bad`` goes: an image whose entry or file is bad; an image of which a person's annotation is bad, whole,
     since that person, neither labelled nor masked, would be taught and scored as background; the annotation alone
-    where it is of no listed image, of another category, or an exact copy of another.
+    where it is of no listed image or of another category.
     Raises DataError: one that lists the first few problems and says how many there are, or, with ``skip_bad``, for a
     fault of the whole file and where nothing is left.
     """
-    problems: list[Problem] = []
-    if not proven_sound(document, segments=segments):
-        problems = [p for p in annotation_problems(document, path, segments=segments) if p.fatal]
+    document, notes, problems = read(document, path, segments=segments)
     unusable = [p for p in problems if p.of_whole_file]
-    if folder is not None and not unusable:
-        problems += image_problems(document, folder, decode=False)
+    if images is not None and not unusable:
+        problems = (*problems, *image_problems(document, images, decode=False))
     wrong = unusable if skip_bad else problems
     if wrong:
         raise DataError(_message(path, wrong))
     if not problems:
-        return document, NOTHING
+        return SoundPart(document, NOTHING, notes)
     reasons: dict[int, str] = {}
     for problem in problems:
         for position in problem.images:
             reasons.setdefault(position, problem.reason)
     bad = {problem.annotation for problem in problems if problem.annotation is not None}
-    images = [image for position, image in enumerate(document["images"]) if position not in reasons]
-    ids = {image["id"] for image in images}
+    kept = [image for position, image in enumerate(document["images"]) if position not in reasons]
+    ids = {image["id"] for image in kept}
     annotations = [
         annotation
         for number, annotation in enumerate(document["annotations"])
         if number not in bad and annotation["image_id"] in ids
     ]
     left_out = LeftOut(tuple(Counter(reasons.values()).most_common()), len(bad))
-    if not images:
+    if not kept:
         raise DataError(f"{_message(path, problems)}\nNothing is left without them.")
-    return document | {"images": images, "annotations": annotations}, left_out
+    return SoundPart(document | {"images": kept, "annotations": annotations}, left_out, notes)
 
 
 def summed(parts: Iterable[LeftOut]) -> LeftOut:

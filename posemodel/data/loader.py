@@ -111,7 +111,7 @@ class PoseDataset(Dataset[Batch]):
         size, reduction = self.geometry.size, warp.reduction()
         if reduction > 1:
             width, height = self.split.size(position)
-            image, reduction = decoded_smaller(self.split.path(position), reduction)
+            image, reduction = decoded_smaller(self.split.path(position), reduction, exif=self.split.exif)
             if image is not None and image.shape[:2] == (-(-height // reduction), -(-width // reduction)):
                 return warp.image(image, size, reduction)
         return warp.image(self.split.read_image(position), size)
@@ -264,7 +264,7 @@ def build_loader(
         prefetch_factor=settings.prefetch_factor,
         persistent_workers=settings.persistent_workers,
         multiprocessing_context=settings.start_method if settings.num_workers else None,
-        worker_init_fn=_start_worker if settings.num_workers else None,
+        worker_init_fn=_start_worker,
         # Of its own: each pass draws a seed, and a resumed training begins one more pass than one that ran through.
         generator=torch.Generator().manual_seed(seed),
     )

@@ -1,8 +1,15 @@
 """What a data set says that was read in another way than it stands there: counted, and told."""
 
+import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+METRIC = "note_"
+"""What the names of metrics begin with that count the entries of a kind of note."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +32,33 @@ class Note:
         return {"file": self.file, "kind": self.kind, "count": self.count, "note": self.text}
 
 
+NONE: tuple[Note, ...] = ()
+
+
 def acting(notes: Iterable[Note]) -> list[str]:
     """What notes that act add to a digest: kind and count, in a fixed order, without the place of the file."""
     return sorted(f"{note.kind}:{note.count}" for note in notes if note.acts)
+
+
+def distinct(notes: Iterable[Note]) -> tuple[Note, ...]:
+    """The notes in their order, each once: splits that share a file have the same ones."""
+    return tuple(dict.fromkeys(notes))
+
+
+def as_bytes(notes: Iterable[Note]) -> NDArray[np.uint8]:
+    """Notes as they are kept beside arrays, without the place of the file."""
+    return np.frombuffer(json.dumps([asdict(note) | {"file": ""} for note in notes]).encode(), np.uint8)
+
+
+def of_bytes(kept: NDArray[np.uint8], file: str) -> tuple[Note, ...]:
+    """The notes of ``as_bytes``, of this file."""
+    return tuple(Note(**entry | {"file": file}) for entry in json.loads(kept.tobytes()))
+
+
+def as_metrics(notes: Iterable[Note]) -> dict[str, int]:
+    """How many entries each kind concerns in all files, by the names that records and MLflow use (`note_KIND`)."""
+    counts: dict[str, int] = {}
+    for note in notes:
+        name = METRIC + note.kind.replace("-", "_")
+        counts[name] = counts.get(name, 0) + note.count
+    return counts

@@ -6,8 +6,8 @@ get them through shared memory where there is none.
 """
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from posemodel import skeleton
+from posemodel.config import Exif
 from posemodel.data import index_cache
-from posemodel.data.image_files import decoded, file_fault
+from posemodel.data.image_files import decoded, file_fault, image_path
 from posemodel.data.left_out import NOTHING, LeftOut
+from posemodel.data.notes import Note
 from posemodel.data.segmentation import complement
 from posemodel.data.truth import Truth
 from posemodel.errors import DataError
@@ -63,6 +65,14 @@ class PackedSplit:
     """Positions kept of the whole split (see ``subset``); None keeps all."""
     left_out: LeftOut = NOTHING
     """What of the annotation file was left out as bad; a derived split shares its file with another."""
+    notes: tuple[Note, ...] = ()
+    """What was read in another way than it stands there; a derived split shares its file's with another."""
+    skip_bad: bool = False
+    """Whether bad data was to be left out."""
+    exif: Exif = "ignore"
+    """Whether images are turned as their EXIF orientation says; ``sizes`` are those after turning."""
+    found: Mapping[str, str] = field(default_factory=dict)
+    """The file below ``folder`` that a name means, where there is none of that name (see ``found_images``)."""
     mapped_from: str | None = None
     """The file of ``index_cache`` that the arrays are mapped from; None: they are in memory."""
 
@@ -79,7 +89,7 @@ class PackedSplit:
         return len(self.image_ids) if self.chosen is None else len(self.chosen)
 
     def __getstate__(self) -> dict[str, Any]:
-        names = [field.name for field in fields(self) if field.name not in (*_ARRAYS, "truth")]
+        names = [each.name for each in fields(self) if each.name not in (*_ARRAYS, "truth")]
         state = {name: getattr(self, name) for name in names}
         if self.mapped_from is None or not Path(self.mapped_from).is_file():
             state |= {"mapped_from": None, "arrays": self._in_shared_memory()}
@@ -88,7 +98,7 @@ class PackedSplit:
     def __setstate__(self, state: dict[str, Any]) -> None:
         tensors = state.pop("arrays", None)
         if tensors is None:
-            arrays = index_cache.load(Path(state["mapped_from"]), ARRAY_NAMES)
+            arrays = index_cache.load(Path(state["mapped_from"]), STORED_NAMES)
             if arrays is None:
                 raise DataError(
                     f"{state['mapped_from']}: this index of {state['annotations']} was removed or damaged while a "
@@ -147,8 +157,15 @@ class PackedSplit:
 
     def path(self, position: int) -> Path:
         """The image file."""
-        row = self._row(position)
-        return Path(self.folder, self.names[self.name_start[row] : self.name_start[row + 1]].tobytes().decode())
+        name = self._name(self._row(position))
+        return image_path(self.folder, self.found.get(name, name))
+
+    def file_names(self) -> Iterator[str]:
+        """The names of the images as the annotation file has them, by position."""
+        return (self._name(self._row(position)) for position in range(len(self)))
+
+    def _name(self, row: int) -> str:
+        return self.names[self.name_start[row] : self.name_start[row + 1]].tobytes().decode()
 
     def people_count(self, position: int) -> int:
         """Number of labelled people."""
@@ -164,20 +181,13 @@ class PackedSplit:
         """Labelled people in our order, with the neck: (N, 18, 3) of x, y in pixels and visibility 0, 1, 2."""
         return people_from_coco(self.coco_keypoints(position))
 
-    def has_bad_file(self) -> bool:
-        """Whether a quick look at the image files finds one that cannot be used (see ``image_files``)."""
-        return any(
-            file_fault(self.path(position), *self.size(position), decode=False) is not None
-            for position in range(len(self))
-        )
-
     def read_image(self, position: int) -> NDArray[np.uint8]:
-        """BGR pixels (height, width, 3), without EXIF rotation; DataError unless readable and of the annotated size."""
+        """BGR pixels (height, width, 3), as ``exif`` says; DataError unless readable and of the annotated size."""
         path = self.path(position)
-        image = decoded(path)
+        image = decoded(path, exif=self.exif)
         width, height = self.size(position)
         if image is None or image.shape[:2] != (height, width):
-            fault = file_fault(path, width, height, decode=True)
+            fault = file_fault(path, width, height, decode=True, exif=self.exif)
             text = "cannot be decoded" if fault is None else fault.text
             raise DataError(
                 f"{path}: {text} (image id {self.image_id(position)}). Mend the file or remove its entry; "
@@ -222,9 +232,13 @@ _ARRAYS = (
 )
 _TRUTH = "truth."
 """What the names of the truth's arrays begin with, among all. Its image ids are the split's."""
-_TRUTH_ARRAYS = tuple(field.name for field in fields(Truth) if field.name != "image_ids")
+_TRUTH_ARRAYS = tuple(each.name for each in fields(Truth) if each.name != "image_ids")
 ARRAY_NAMES = (*_ARRAYS, *(f"{_TRUTH}{name}" for name in _TRUTH_ARRAYS))
 """Of all arrays that ``packing.packed_arrays`` makes."""
+NOTES = "notes"
+"""The array of ``index_cache`` that holds what was read differently, see ``notes.as_bytes``."""
+STORED_NAMES = (*ARRAY_NAMES, NOTES)
+"""Of all arrays of a file of ``index_cache``."""
 
 
 def _by_owner(arrays: Arrays) -> tuple[Arrays, Truth]:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posemodel import skeleton
-from posemodel.data.problems import person_categories
+from posemodel.data.categories import person_categories
 from posemodel.data.segmentation import packed_segments, starts
 from posemodel.data.truth import Truth
 

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from posemodel.config import Exif
 from posemodel.data.augment import letterbox
 from posemodel.data.image_files import UNDECODABLE, FileFault, decoded, decoded_smaller, stated_size
 from posemodel.errors import DataError
@@ -42,14 +43,17 @@ def pictures_below(folder: Path, *, leave_out: Path | None = None) -> list[Path]
     return found
 
 
-def read_picture(source: Path | str | NDArray[np.uint8], sizes: Sequence[int], *, name: str = "image") -> Picture:
+def read_picture(
+    source: Path | str | NDArray[np.uint8], sizes: Sequence[int], *, name: str = "image", exif: Exif = "ignore"
+) -> Picture:
     """Letterbox a picture into squares of the given sides.
 
     Args:
-        source: An image file, read without EXIF rotation (grey levels become RGB, opacity is dropped, 16 bits become
-            8), or RGB pixels (height, width, 3) uint8.
+        source: An image file (grey levels become RGB, opacity is dropped, 16 bits become 8), or RGB pixels (height,
+            width, 3) uint8.
         sizes: Sides in pixels.
         name: What an error calls pixels; a file has a name of its own.
+        exif: Whether a file's pixels are turned as its EXIF orientation says; ``ignore``: they are as stored.
 
     Raises:
         DataError: the file is missing, no image, truncated, or too large for OpenCV; or the array is no RGB image.
@@ -61,17 +65,17 @@ def read_picture(source: Path | str | NDArray[np.uint8], sizes: Sequence[int], *
             )
         return _letterboxed(cv2.cvtColor(source, cv2.COLOR_RGB2BGR), 1, source.shape[1], source.shape[0], sizes)
     path = Path(source)
-    stated = stated_size(path)
+    stated = stated_size(path, exif=exif)
     if isinstance(stated, FileFault):
         raise DataError(f"{path}: {stated.text}.")
     # A quarter of the pixels is decoded in less than half the time; what a letterbox would throw away is not missed.
     reduction = letterbox(*stated, max(sizes)).reduction() if stated is not None else 1
-    image, reduction = decoded_smaller(path, reduction)
+    image, reduction = decoded_smaller(path, reduction, exif=exif)
     if image is None:
         raise DataError(f"{path}: {UNDECODABLE.text}.")
     width, height = stated if stated is not None else (image.shape[1], image.shape[0])
     if image.shape[:2] != (-(-height // reduction), -(-width // reduction)):  # the header has lied
-        image, reduction = decoded(path), 1
+        image, reduction = decoded(path, exif=exif), 1
         if image is None:
             raise DataError(f"{path}: {UNDECODABLE.text}.")
         height, width = image.shape[:2]

@@ -8,22 +8,19 @@ from typing import Any
 import numpy as np
 
 from posemodel import skeleton
-from posemodel.data.image_files import file_fault
+from posemodel.data.categories import person_categories
 from posemodel.data.segmentation import all_finite, segmentation_faults
+from posemodel.data.values import is_id
 
 BOX_TOLERANCE = 1.0
 """Pixels that a box may reach over the image's border: annotation tools round."""
 KEYPOINT_VALUES = 3 * skeleton.NUM_COCO_KEYPOINTS
-LARGEST_ID = np.iinfo(np.int64).max
-LARGEST_SIDE = np.iinfo(np.int32).max
+LARGEST_SIDE = int(np.iinfo(np.int32).max)
 _SHOWN_CHARACTERS = 60
 """Of a value that is quoted."""
 
 BAD_ENTRY, TWICE, BAD_ANNOTATION = "with a bad entry", "with an id that occurs twice", "with a bad annotation"
 """Why images are left out, beside the reasons of ``image_files``."""
-
-Fault = tuple[str, bool]
-"""What is wrong, and whether it is fatal."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +30,6 @@ class Problem:
     file: str
     id: int | str | None
     problem: str
-    fatal: bool = True
-    """Whether the data set cannot be used as it is; other problems are only reported."""
     images: tuple[int, ...] = ()
     """Positions in the file's `images` of those that ``--skip-bad`` leaves out because of this."""
     annotation: int | None = None
@@ -53,7 +48,7 @@ class Problem:
 
 
 def annotation_problems(document: dict[str, Any], path: Path, *, segments: bool = True) -> list[Problem]:
-    """Everything wrong in a parsed annotation file, without looking at the images.
+    """What would teach or score something wrong in an annotation file as ``reading`` has read it, without its images.
 
     ``segments=False`` leaves the segmentations out: scoring does not read them.
     """
@@ -64,36 +59,8 @@ def annotation_problems(document: dict[str, Any], path: Path, *, segments: bool 
     return list(_document_problems(document, file, segments))
 
 
-def image_problems(document: dict[str, Any], folder: Path, *, decode: bool) -> Iterator[Problem]:
-    """Images that are missing, unreadable, truncated or of another size than annotated.
-
-    ``decode``: decode each file (milliseconds an image) instead of looking at its header and end (tens of
-    microseconds).
-    """
-    for position, image in enumerate(document["images"]):
-        if next(image_faults(image), None) is None:
-            path = folder / image["file_name"]
-            fault = file_fault(path, image["width"], image["height"], decode=decode)
-            if fault is not None:
-                yield Problem(str(path), image["id"], fault.text, images=(position,), reason=fault.reason)
-
-
-def person_categories(document: dict[str, Any]) -> set[int]:
-    """Ids of the categories named person, in a document that may be malformed."""
-    categories = document.get("categories")
-    entries = [c for c in categories if isinstance(c, dict)] if isinstance(categories, list) else []
-    return {c["id"] for c in entries if c.get("name") == "person" and is_id(c.get("id"))}
-
-
-def is_id(value: Any) -> bool:
-    """Whether a JSON value is a whole number that int64 can hold; true and 1.0 are none."""
-    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= LARGEST_ID
-
-
 def _document_problems(document: dict[str, Any], file: str, segments: bool) -> Iterator[Problem]:
     person = person_categories(document)
-    if not person:
-        yield Problem(file, None, "`categories` has no category named person")
     if not document["images"]:
         yield Problem(file, None, "`images` is empty")
     images: list[Any] = document["images"]
@@ -103,9 +70,8 @@ def _document_problems(document: dict[str, Any], file: str, segments: bool) -> I
     for position, image in enumerate(images):
         image_id = image.get("id") if isinstance(image, dict) else None
         faults = list(image_faults(image))
-        for fault in faults:
-            yield Problem(file, _shown_id(image_id), fault, images=(position,), reason=BAD_ENTRY)
         if faults:
+            yield Problem(file, _shown_id(image_id), "; ".join(faults), images=(position,), reason=BAD_ENTRY)
             unsound |= {image_id} if isinstance(image_id, (int, float, str)) else set()
         elif image_id in first:
             # Which of two different images an annotation means, nobody knows: both go. A copy of an entry goes alone.
@@ -115,26 +81,15 @@ def _document_problems(document: dict[str, Any], file: str, segments: bool) -> I
             yield Problem(file, image_id, "this image id occurs twice", images=gone, reason=TWICE)
         else:
             first[image_id] = position
-    known: dict[int, dict[str, Any]] = {}
     for number, annotation in enumerate(document["annotations"]):
         if not isinstance(annotation, dict):
-            text = f"an annotation without a whole-number `id`: {_quoted(annotation)}"
-            yield Problem(file, None, text, annotation=number)
+            yield Problem(file, None, f"an annotation is not an object: {_quoted(annotation)}", annotation=number)
             continue
-        annotation_id, image_id, category = (annotation.get(key) for key in ("id", "image_id", "category_id"))
+        image_id, category = annotation.get("image_id"), annotation.get("category_id")
+        annotation_id = _shown_id(annotation.get("id"))
         listed = is_id(image_id) and image_id in first
         # Unmasked and unlabelled, a person would be taught as background: its whole image goes.
         gone = (first[image_id],) if listed and (category in person if is_id(category) else True) else ()
-        if not is_id(annotation_id):
-            text = f"an annotation without a whole-number `id`: {_quoted(annotation)}"
-            yield Problem(file, None, text, images=gone, annotation=number, reason=BAD_ANNOTATION)
-            continue
-        if annotation_id in known:
-            copy = known[annotation_id] == annotation
-            text, images_gone = "this annotation id occurs twice", () if copy else gone
-            yield Problem(file, annotation_id, text, images=images_gone, annotation=number, reason=BAD_ANNOTATION)
-        else:
-            known[annotation_id] = annotation
         if not listed:
             # What annotates an image with a bad entry goes with it, and is no fault of its own.
             if not isinstance(image_id, (int, float, str)) or image_id not in unsound:
@@ -146,8 +101,9 @@ def _document_problems(document: dict[str, Any], file: str, segments: bool) -> I
             yield Problem(file, annotation_id, text, images=gone, annotation=number, reason=BAD_ANNOTATION)
         elif category in person:
             image = images[first[image_id]]
-            for text, fatal in _person_faults(annotation, image["width"], image["height"], segments):
-                yield Problem(file, annotation_id, text, fatal, gone, number, BAD_ANNOTATION)
+            text = "; ".join(_person_faults(annotation, image["width"], image["height"], segments))
+            if text:
+                yield Problem(file, annotation_id, text, gone, number, BAD_ANNOTATION)
 
 
 def image_faults(image: Any) -> Iterator[str]:
@@ -175,41 +131,55 @@ def inside(name: str) -> bool:
     return not path.is_absolute() and ".." not in path.parts
 
 
-def _person_faults(annotation: dict[str, Any], width: int, height: int, segments: bool) -> Iterator[Fault]:
+def _person_faults(annotation: dict[str, Any], width: int, height: int, segments: bool) -> Iterator[str]:
     """Faults of a person in an image of ``width`` x ``height`` pixels."""
     keypoints = annotation.get("keypoints")
     if not isinstance(keypoints, list) or len(keypoints) != KEYPOINT_VALUES:
         length = len(keypoints) if isinstance(keypoints, list) else "none"
-        yield f"`keypoints` must hold {KEYPOINT_VALUES} numbers, has {length}", True
+        yield f"`keypoints` must hold {KEYPOINT_VALUES} numbers, has {length}"
     elif not all_finite(keypoints):
-        yield "`keypoints` holds a value that is not a finite number", True
-    else:
-        triples = zip(keypoints[0::3], keypoints[1::3], keypoints[2::3], strict=True)
-        labelled = [(x, y) for x, y, v in triples if v > 0]
-        if any(v not in (0, 1, 2) for v in keypoints[2::3]):
-            yield "`keypoints` holds a visibility other than 0, 1, 2", True
-        if any(x < 0 or y < 0 or x > width or y > height for x, y in labelled):
-            yield f"a labelled keypoint lies outside the image of {width}x{height} pixels", True
-        declared = annotation.get("num_keypoints")
-        if declared is not None and declared != len(labelled) and not annotation.get("iscrowd"):
-            yield f"`num_keypoints` is {_quoted(declared)}, but {len(labelled)} are labelled", False
+        yield "`keypoints` holds a value that is not a finite number"
+    elif odd := next((v for v in keypoints[2::3] if v not in (0, 1, 2)), None):
+        confidence = ": a confidence? Decide from which on a joint counts" if 0 < odd < 1 else ""
+        yield f"`keypoints` holds a visibility other than 0, 1, 2: {_quoted(odd)}{confidence}"
+    elif any(v > 0 and not (0 <= x <= width and 0 <= y <= height) for x, y, v in _triples(keypoints)):
+        yield f"a labelled keypoint lies outside the image of {width}x{height} pixels"
     if annotation.get("iscrowd", 0) not in (0, 1):
-        yield f"`iscrowd` must be 0 or 1, is {_quoted(annotation['iscrowd'])}", True
-    box = annotation.get("bbox")
-    if not isinstance(box, list) or len(box) != 4 or not all_finite(box):
-        yield "`bbox` must hold 4 finite numbers x, y, width, height", True
-    elif (
-        min(box[0], box[1]) < -BOX_TOLERANCE
-        or box[0] + box[2] > width + BOX_TOLERANCE
-        or box[1] + box[3] > height + BOX_TOLERANCE
-        or min(box[2], box[3]) < 0
-    ):
-        yield f"`bbox` {_quoted(box)} reaches outside the image of {width}x{height} pixels", True
-    if not all_finite([annotation.get("area")]) or annotation["area"] < 0:
-        yield "`area` must be a finite number, 0 or more: COCO's score is relative to it", True
+        yield f"`iscrowd` must be 0 or 1, is {_quoted(annotation['iscrowd'])}"
+    box_fault = _box_fault(annotation.get("bbox"), width, height)
+    if box_fault is not None:
+        yield box_fault
+    area = annotation.get("area")
+    if not all_finite([area]) or area < 0:
+        yield "`area` must be a finite number, 0 or more, and nothing stands in for it: COCO's score is relative to it"
     if segments:
-        for fault in segmentation_faults(annotation.get("segmentation"), width, height):
-            yield fault, True
+        mask_faults = list(segmentation_faults(annotation.get("segmentation"), width, height))
+        yield from mask_faults
+        if mask_faults and box_fault is not None:
+            yield "so nothing says where this person is, whose place must be ignored without labelled joints"
+
+
+def _triples(keypoints: list[float]) -> Iterator[tuple[float, float, float]]:
+    return zip(keypoints[0::3], keypoints[1::3], keypoints[2::3], strict=True)
+
+
+def _box_fault(box: Any, width: int, height: int) -> str | None:
+    if not isinstance(box, list) or len(box) != 4 or not all_finite(box):
+        return "`bbox` must hold 4 finite numbers x, y, width, height"
+    if min(box[2], box[3]) <= 0:
+        return f"`bbox` {_quoted(box)} has no width or height"
+    if not box_inside(box, width, height):
+        return f"`bbox` {_quoted(box)} lies outside the image of {width}x{height} pixels"
+    return None
+
+
+def box_inside(box: list[float], width: int, height: int) -> bool:
+    """Whether a box of finite numbers lies in an image, but for what annotation tools round."""
+    return (
+        min(box[0], box[1]) >= -BOX_TOLERANCE
+        and box[0] + box[2] <= width + BOX_TOLERANCE
+        and box[1] + box[3] <= height + BOX_TOLERANCE
+    )
 
 
 def _quoted(value: Any) -> str:

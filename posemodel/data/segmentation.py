@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,103 @@ def segmentation_faults(segmentation: Any, width: int, height: int) -> Iterator[
                 yield f"a polygon reaches far outside the image of {width}x{height} pixels"
     else:
         yield "`segmentation` must be polygons or RLE"
+
+
+class Mask(NamedTuple):
+    """A segmentation as it can be used (None: it cannot), and what is wrong with it as it stands there."""
+
+    usable: Any
+    kind: str = ""
+    """A word for what is wrong; empty: nothing."""
+    said: str = ""
+    """What is wrong, in a sentence that follows the annotation's id."""
+
+
+MISSING, FLAT, PAIRS, SLIVERS, SWAPPED, BROKEN = "missing", "flat-list", "pairs", "slivers", "swapped-sides", "broken"
+"""Kinds of ``Mask``."""
+
+
+def read_mask(segmentation: Any, width: int, height: int) -> Mask:
+    """A segmentation in an image of ``width`` x ``height`` pixels, mended where what is meant is beyond doubt.
+
+    Beyond doubt are polygons whose list or whose points are nested otherwise, and parts of fewer than three points,
+    which have no area.
+    """
+    if segmentation is None or (isinstance(segmentation, list) and not segmentation):
+        return Mask(None, MISSING, "`segmentation` is missing or empty")
+    fault = next(segmentation_faults(segmentation, width, height), None)
+    if fault is None:
+        return Mask(segmentation)
+    if isinstance(segmentation, dict):
+        if segmentation.get("size") == [width, height]:
+            said = f"RLE `size` is [{width}, {height}], width and height swapped: COCO's is [{height}, {width}]"
+            return Mask(None, SWAPPED, said)
+        return Mask(None, BROKEN, fault)
+    kind, said, polygons = BROKEN, fault, segmentation
+    if isinstance(segmentation, list) and all_finite(segmentation):
+        kind, said, polygons = (
+            FLAT,
+            "`segmentation` is one flat list of numbers, not a list of polygons",
+            [segmentation],
+        )
+    elif _are_pairs(segmentation):
+        kind, said, polygons = PAIRS, "the points of a polygon are pairs, not one list of numbers", [segmentation]
+    elif isinstance(segmentation, list) and any(map(_are_pairs, segmentation)):
+        kind, said = PAIRS, "the points of a polygon are pairs, not one list of numbers"
+    if isinstance(polygons, list):
+        polygons = [list(chain.from_iterable(each)) if _are_pairs(each) else each for each in polygons]
+        solid = [each for each in polygons if not _is_sliver(each)]
+        if kind == BROKEN and len(solid) < len(polygons):
+            kind = SLIVERS
+        if solid and next(segmentation_faults(solid, width, height), None) is None:
+            return Mask(solid, kind, said)
+    return Mask(None, BROKEN, said)
+
+
+def _are_pairs(points: Any) -> bool:
+    """Whether it is a list of points [x, y]."""
+    return (
+        isinstance(points, list)
+        and len(points) >= 3
+        and all(isinstance(point, list) and len(point) == 2 and all_finite(point) for point in points)
+    )
+
+
+def _is_sliver(polygon: Any) -> bool:
+    """Whether a polygon has fewer than three points, and so no area."""
+    return isinstance(polygon, list) and len(polygon) < 6 and len(polygon) % 2 == 0 and all_finite(polygon)
+
+
+def mask_area(segmentation: Any, width: int, height: int) -> float:
+    """Pixels of a sound segmentation; of polygons what each encloses, summed, as COCO's own `area` is."""
+    if isinstance(segmentation, dict):
+        return float(coco_mask.area(_as_rle(segmentation, width, height)))
+    return sum(_enclosed(polygon) for polygon in segmentation)
+
+
+def mask_box(segmentation: Any, width: int, height: int) -> list[float]:
+    """The box x, y, width, height around a sound segmentation, inside the image; of no size where it is outside."""
+    if isinstance(segmentation, dict):
+        return coco_mask.toBbox(_as_rle(segmentation, width, height)).tolist()
+    points = np.array(list(chain.from_iterable(segmentation)), np.float64).reshape(-1, 2)
+    low, high = np.clip(points.min(0), 0, (width, height)), np.clip(points.max(0), 0, (width, height))
+    return [*low.tolist(), *(high - low).tolist()]
+
+
+def box_polygon(box: list[float]) -> list[list[float]]:
+    """A box as a segmentation: one polygon, its four corners."""
+    x, y, width, height = box
+    return [[x, y, x + width, y, x + width, y + height, x, y + height]]
+
+
+def _enclosed(polygon: list[float]) -> float:
+    """The area of a polygon, by the shoelace formula."""
+    xs, ys = polygon[0::2], polygon[1::2]
+    return abs(sum(xs[i - 1] * ys[i] - xs[i] * ys[i - 1] for i in range(len(xs)))) / 2
+
+
+def _as_rle(rle: dict[str, Any], width: int, height: int) -> dict[str, Any]:
+    return {"size": [height, width], "counts": _compressed(rle, width, height)}
 
 
 def _near(values: list[float], side: int) -> bool:

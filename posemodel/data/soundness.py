@@ -1,7 +1,8 @@
 """Whether a parsed annotation file is sound, found out in bulk: quick where nothing is wrong with it.
 
-``problems`` walks from entry to entry and says what is wrong with each; it alone decides and words. This asks the same
-of whole columns at once, and where any answer is not a plain yes, it leaves the question to the walk.
+``reading`` walks from entry to entry, reads what tools write otherwise than COCO, and says what is wrong with the rest;
+it alone decides and words. This asks the same of whole columns at once, and where any answer is not a plain yes, it
+leaves the question to the walk.
 """
 
 from itertools import chain
@@ -10,24 +11,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from posemodel.data.categories import find_people, listed_ids
 from posemodel.data.problems import (
     BOX_TOLERANCE,
     KEYPOINT_VALUES,
-    LARGEST_ID,
     LARGEST_SIDE,
     inside,
-    person_categories,
 )
 from posemodel.data.segmentation import LARGEST_NUMBER, segmentation_faults, starts
+from posemodel.data.values import LARGEST_ID
 
 _BLOCK = 8192
 """People looked at together: enough to make NumPy's calls cheap, few enough to need little memory."""
 
 
 def proven_sound(document: Any, *, segments: bool = True) -> bool:
-    """Whether ``annotation_problems`` is certain to find nothing fatal in a parsed file.
+    """Whether a parsed file is certain to have no problem, and to be read just as it stands there.
 
-    False means only that it must be asked. ``segments=False`` leaves the segmentations out.
+    False means only that ``reading`` must be asked. ``segments=False`` leaves the segmentations out.
     """
     try:
         return _sound(document, segments)
@@ -39,9 +40,10 @@ def _sound(document: dict[str, Any], segments: bool) -> bool:
     images, annotations = document["images"], document["annotations"]
     if not (_are(list, [images, annotations, document["categories"]]) and images and _are(dict, images)):
         return False
-    person = person_categories(document)
+    people = find_people(document["categories"], annotations)
+    person = people.ids
     image_ids = [image["id"] for image in images]
-    if not (person and _unique_ids(image_ids) and _images_sound(images)):
+    if not (person and people.in_order and _unique_ids(image_ids) and _images_sound(images)):
         return False
     if not _are(dict, annotations):
         return False
@@ -52,11 +54,13 @@ def _sound(document: dict[str, Any], segments: bool) -> bool:
         return False
     rows = np.array([row_of[image_id] for image_id in on], np.int64)  # KeyError: an image that is not listed
     is_person = np.array([category in person for category in categories], bool)
+    if not is_person.any() and not {*categories} <= listed_ids(document["categories"]):
+        return False
     sizes = np.array([(image["width"], image["height"]) for image in images], np.float64)[rows[is_person]]
-    people = [annotation for annotation, here in zip(annotations, is_person.tolist(), strict=True) if here]
+    entries = [annotation for annotation, here in zip(annotations, is_person.tolist(), strict=True) if here]
     return all(
-        _people_sound(people[first : first + _BLOCK], sizes[first : first + _BLOCK], segments)
-        for first in range(0, len(people), _BLOCK)
+        _people_sound(entries[first : first + _BLOCK], sizes[first : first + _BLOCK], segments)
+        for first in range(0, len(entries), _BLOCK)
     )
 
 
@@ -90,18 +94,25 @@ def _people_sound(people: list[dict[str, Any]], sizes: NDArray[np.float64], segm
     keypoints, boxes = [person["keypoints"] for person in people], [person["bbox"] for person in people]
     if not (_of_length(KEYPOINT_VALUES, keypoints) and _of_length(4, boxes)):
         return False
-    if not {person.get("iscrowd", 0) for person in people} <= {0, 1}:
+    crowds = [person.get("iscrowd", 0) for person in people]
+    if not (_are(int, crowds) and {*crowds} <= {0, 1}):
         return False
     points = _numbers(list(chain.from_iterable(keypoints))).reshape(len(people), -1, 3)
     box = _numbers(list(chain.from_iterable(boxes))).reshape(-1, 4)
     areas = _numbers([person["area"] for person in people])
+    counted = ~np.array(crowds, bool)
+    """A crowd's joints count for nothing."""
+    labelled = np.count_nonzero(points[..., 2] > 0, axis=1)
+    declared = [person["num_keypoints"] for person, counts in zip(people, counted.tolist(), strict=True) if counts]
     sound = (
         np.isin(points[..., 2], (0, 1, 2)).all()
         and ((points[..., :2] >= 0) & (points[..., :2] <= sizes[:, None]))[points[..., 2] > 0].all()
         and (box[:, :2] >= -BOX_TOLERANCE).all()
-        and (box[:, 2:] >= 0).all()
+        and (box[:, 2:] > 0).all()
         and (box[:, :2] + box[:, 2:] <= sizes + BOX_TOLERANCE).all()
         and (areas >= 0).all()
+        and (areas > 0)[counted & (labelled > 0)].all()
+        and (_numbers(declared) == labelled[counted]).all()
     )
     return bool(sound) and (not segments or _segments_sound([person["segmentation"] for person in people], sizes))
 

@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from posemodel.data.categories import person_categories
 from posemodel.data.coco import read_document
-from posemodel.data.layout import require_split, split_names
+from posemodel.data.found_images import names_aside
+from posemodel.data.layout import Data, require_split, split_names
 from posemodel.data.left_out import LeftOut, sound_part
-from posemodel.data.problems import person_categories
+from posemodel.data.notes import Note
 from posemodel.skeleton import COCO_KEYPOINTS
 
 BORDER_PIXELS = 1.0
@@ -117,20 +119,28 @@ def share(part: int, whole: int) -> float | None:
 
 
 def folder_stats(
-    root: Path, *, skip_bad: bool = False, on_left_out: Callable[[Path, LeftOut], object] | None = None
+    data: Data,
+    *,
+    skip_bad: bool = False,
+    on_left_out: Callable[[Path, LeftOut], object] | None = None,
+    on_notes: Callable[[tuple[Note, ...]], object] | None = None,
 ) -> dict[str, Tally]:
-    """Tally every split below ``root``, by its name.
+    """Tally every split of a data set, by its name.
 
-    With ``skip_bad`` bad entries are left out, and ``on_left_out`` hears which, file by file.
+    With ``skip_bad`` bad entries are left out, and ``on_left_out`` hears which, file by file; ``on_notes`` hears what
+    is read differently.
     Raises DataError if there is no split, or if the annotations have faults that keep them from being used.
     """
-    names = split_names(root)
+    names = split_names(data)
     if not names:
-        require_split(root, "train")
+        require_split(data, "train")
     tallies = {}
     for name in names:
-        file = require_split(root, name).annotations
-        document, left_out = sound_part(read_document(file), file, skip_bad=skip_bad, segments=False)
+        file = require_split(data, name).annotations
+        document = names_aside(read_document(file))
+        document, left_out, notes = sound_part(document, file, skip_bad=skip_bad, segments=False)
+        if on_notes is not None:
+            on_notes(notes)
         if skip_bad and on_left_out is not None:
             on_left_out(file, left_out)
         tallies[name] = tally(document)

@@ -41,8 +41,12 @@ def input_geometry(name: str, size: int | None = None) -> InputSettings:
 def geometry_of(
     network: PoseNetwork | type[PoseNetwork], size: int | None = None, *, name: str = "this network"
 ) -> InputSettings:
-    """As ``input_geometry``, of a network itself; ``name`` is what an error calls it."""
-    size = network.default_size if size is None else size
+    """As ``input_geometry``, of a network itself; ``name`` is what an error calls it.
+
+    Without a ``size`` it is the one that the network was trained at, or the default of one that was not.
+    """
+    if size is None:
+        size = network.trained_size or network.default_size
     if size % network.size_multiple:
         nearest = max(round(size / network.size_multiple), 2) * network.size_multiple
         raise SettingsError(f"size: {name} needs a multiple of {network.size_multiple}, got {size}. Try {nearest}.")

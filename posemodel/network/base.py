@@ -1,14 +1,17 @@
 """What every network has: a backbone that can be frozen, stages of maps, an input format, a stride."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
-from posemodel.config import Precision
+from posemodel.config import Exif, Precision
 from posemodel.network.input_format import IMAGENET, InputFormat
+
+_SIZE = "trained_size"
+"""In the metadata of a state dict, beside PyTorch's own versions of modules."""
 
 
 class Maps(NamedTuple):
@@ -36,6 +39,11 @@ class PoseNetwork(nn.Module, ABC):
     """The input's side must be a multiple of this."""
     default_size: int
     """Input side that the network is meant for."""
+    trained_size: int | None = None
+    """Input side that its weights were trained at, in pixels; None: not trained, or not known. It travels with copies,
+    checkpoints and state dicts (in their metadata, not as an entry)."""
+    trained_exif: Exif = "ignore"
+    """How the pictures that it was trained on were read; it travels with copies and checkpoints."""
     backbone: nn.Module
     precision: Precision
     """What the convolutions compute in: a property of a run, not of the weights."""
@@ -84,6 +92,19 @@ class PoseNetwork(nn.Module, ABC):
             return self.stages(pixels)
         with torch.autocast(pixels.device.type, torch.bfloat16):
             return self.stages(pixels)
+
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        metadata = getattr(destination, "_metadata", None)
+        if metadata is not None and self.trained_size is not None:
+            metadata[prefix[:-1]][_SIZE] = self.trained_size
+
+    def _load_from_state_dict(
+        self, state_dict: Mapping[str, Any], prefix: str, local_metadata: Mapping[str, Any], *arguments: Any
+    ) -> None:
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *arguments)
+        if isinstance(size := local_metadata.get(_SIZE), int):
+            self.trained_size = size
 
     def freeze_backbone(self, frozen: bool) -> None:
         """Stop (or take up again) training all of the backbone: its parameters and its batch-norm statistics."""

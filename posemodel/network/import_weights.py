@@ -91,14 +91,22 @@ def foreign_network(state: StateFile, file_format: str) -> tuple[PoseNetwork, Fo
         layout = LAYOUTS[file_format](state.tensors)
     except ValueError as error:
         first = state.named(next(iter(state.tensors)))
-        raise CheckpointError(
-            f"{state.path}: {error}; its first entry is {first}. Is it a {file_format} file?"
-        ) from error
+        other = next((name for name in LAYOUTS if name != file_format and _is_of(name, state.tensors)), None)
+        hint = f"It looks like a {other} file: --format {other}." if other else f"Is it a {file_format} file?"
+        raise CheckpointError(f"{state.path}: {error}; its first entry is {first}. {hint}") from error
     network = build_network(layout.network)
     own = network.state_dict()
     network.load_state_dict(_fitted(state, own, layout))
     network.input_format = layout.input_format
     return network.eval(), layout
+
+
+def _is_of(file_format: str, keys: Iterable[str]) -> bool:
+    try:
+        LAYOUTS[file_format](keys)
+    except ValueError:
+        return False
+    return True
 
 
 def _fitted(state: StateFile, own: Mapping[str, torch.Tensor], layout: ForeignLayout) -> dict[str, torch.Tensor]:

@@ -12,11 +12,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from posemodel.errors import CheckpointError
+from posemodel.network.file_kinds import FETCH_AGAIN, STATE_DICT, is_pytorch, misfit
 
-CONTAINERS = ("state_dict", "model")
+CONTAINERS = ("state_dict", "model_state_dict", "model_state", "model", "net", "network")
 """Entries that training programs put a network's state dict under, beside their optimizer's."""
-PREFIXES = ("module.", "model.")
-"""What DataParallel, and a network held as `self.model`, put before every key."""
+PREFIXES = ("module.", "model.", "_orig_mod.")
+"""What DataParallel, a network held as `self.model`, and torch.compile put before every key."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,9 @@ class StateFile:
 
 def read_state(path: Path) -> StateFile:
     """The state dict of a PyTorch or safetensors file, on the CPU; CheckpointError if it is none, or needs code."""
+    told = misfit(path)
+    if told:
+        raise CheckpointError(f"{path}: {told}")
     found: Any = _read_safetensors(path) if _is_safetensors(path) else _read_pytorch(path)
     while isinstance(found, Mapping):
         inside = next((found[name] for name in CONTAINERS if isinstance(found.get(name), Mapping)), None)
@@ -57,11 +61,8 @@ def read_state(path: Path) -> StateFile:
 
 def _is_safetensors(path: Path) -> bool:
     """By content, not by name: eight bytes of a length, then JSON."""
-    try:
-        with path.open("rb") as file:
-            return file.read(9)[8:] == b"{"
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read as a PyTorch state dict ({error.strerror}).") from error
+    with path.open("rb") as file:
+        return file.read(9)[8:] == b"{"
 
 
 def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
@@ -79,9 +80,8 @@ def _read_pytorch(path: Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises nearly anything on a damaged file
         if not _needs_code(path, error):
-            raise CheckpointError(
-                f"{path}: cannot be read as a PyTorch state dict ({type(error).__name__})."
-            ) from error
+            what = f"is cut off or damaged. {FETCH_AGAIN}" if is_pytorch(path) else f"is no state dict. {STATE_DICT}"
+            raise CheckpointError(f"{path}: cannot be read ({type(error).__name__}): it {what}") from error
         name = re.search(r"GLOBAL (\S+)", str(error))
         raise CheckpointError(
             f"{path}: is a pickle of more than tensors{f' ({name[1]})' if name else ''} and is not loaded: rebuilding "

@@ -11,8 +11,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from posemodel.atomic_write import replacing
+from posemodel.config import Exif
 from posemodel.errors import CheckpointError
 from posemodel.network import NETWORKS, PoseNetwork, build_network
+from posemodel.network.file_kinds import IMPORT, is_pytorch, misfit
 from posemodel.network.input_format import IMAGENET, format_from_document
 from posemodel.skeleton import LIMBS, PARTS
 
@@ -58,8 +60,14 @@ def _write(path: Path, state: Mapping[str, torch.Tensor], document: dict[str, An
 def load_network(path: Path, device: torch.device) -> tuple[PoseNetwork, CheckpointInfo]:
     """The network of a checkpoint, in evaluation mode on ``device``; CheckpointError says what does not fit.
 
-    Its input format is the checkpoint's: RGB with ImageNet's statistics where an older one has none.
+    The size that it was trained at is the checkpoint's, as is its input format: RGB with ImageNet's statistics where an
+    older checkpoint has none.
     """
+    told = misfit(path)
+    if not told and is_pytorch(path):
+        told = f"is a PyTorch file, no checkpoint of posebench. {IMPORT.format(path=path)}"
+    if told:
+        raise CheckpointError(f"{path}: {told}")
     try:
         with safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}
@@ -68,8 +76,7 @@ def load_network(path: Path, device: torch.device) -> tuple[PoseNetwork, Checkpo
         raise CheckpointError(f"{path}: cannot be read as a safetensors checkpoint ({error}).") from error
     if _METADATA not in metadata:
         raise CheckpointError(
-            f"{path}: has no posebench metadata, so its network is unknown. "
-            "Weights of another program: posebench weights import."
+            f"{path}: has no posebench metadata, so its network is unknown. {IMPORT.format(path=path)}"
         )
     try:
         document = json.loads(metadata[_METADATA])
@@ -93,7 +100,27 @@ def load_network(path: Path, device: torch.device) -> tuple[PoseNetwork, Checkpo
         raise CheckpointError(f"{path}: has {surplus[0]}, which {name} has not.")
     network.load_state_dict(state)
     network.input_format = input_format
+    network.trained_size = info.size
+    network.trained_exif = _exif_in(document)
     return network.to(device, memory_format=torch.channels_last).eval(), info
+
+
+def trained_exif(path: Path) -> Exif:
+    """How the pictures were read that a checkpoint was trained on, by its metadata alone.
+
+    `ignore` of a file that is no checkpoint: what is wrong with it, ``load_network`` says.
+    """
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            return _exif_in(json.loads((file.metadata() or {})[_METADATA]))
+    except (SafetensorError, OSError, ValueError, KeyError):
+        return "ignore"
+
+
+def _exif_in(document: Any) -> Exif:
+    """Earlier versions read pixels as stored, and imported weights do not say."""
+    training = document.get("training") if isinstance(document, dict) else None
+    return "follow" if isinstance(training, dict) and training.get("exif") == "follow" else "ignore"
 
 
 def _check_skeleton(path: Path, document: dict[str, Any]) -> None:

@@ -93,4 +93,4 @@ def test_a_missing_option_and_a_missing_file(posebench, hermetic):
     assert "--out" in err
     code, _, err = posebench("weights", "import", "none.pth", "--format", "tensorboy", "--out", "out.safetensors")
     assert code == 1
-    assert "none.pth: cannot be read" in err
+    assert "none.pth: no such file" in err

@@ -136,7 +136,8 @@ def test_an_unfinished_study_says_so(tmp_path):
 def test_the_json_document_has_the_common_keys_and_the_findings_own(folder):
     document = json.loads((folder / "result.json").read_text())
     assert list(document) == [
-        *("study", "kind", "preset", "status", "trials", "front", "n", "verdict", "report", "spec", "machine"),
+        *("study", "kind", "preset", "status", "trials", "failures"),
+        *("front", "n", "verdict", "report", "spec", "machine"),
     ]
     assert document["front"] == [{"ap": 0.3, "images_per_s": None}]
     assert document["verdict"] == FINDINGS.answer

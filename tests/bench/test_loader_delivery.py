@@ -1,18 +1,20 @@
 """Every setting delivers the same batches, and a data set whose batches differ is found."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.analysis.loaders_delivery import different_deliveries
+from bench.analysis.loaders_delivery import CAUSES, judged, other_deliveries, others_sentences
 from bench.measure.loader import isolated
 from bench.measure.loader.configuration import configuration
 from bench.measure.loader.delivered import batch_bytes, batch_hash
 from bench.measure.loader.loop import LoopPlan
 from bench.measure.loader.measurement import Arm, measure
-from bench.measure.loader.workload import DatasetWorkload, Spread
+from bench.measure.loader.samples import Spread
+from bench.measure.loader.workload import DatasetWorkload
 from tests.support.forking_process import forked_starts
 from tests.support.troubled_data import Random
 
@@ -22,6 +24,10 @@ def forked():
     """Measuring processes are forked: what is tested is not their start."""
     with forked_starts(isolated):
         yield
+
+
+def rows_of(*measured):
+    return pd.DataFrame([{**each.as_row(), "hashes": list(each.hashes)} for each in measured])
 
 
 def quick(dataset, *, batches=16, **settings):
@@ -37,17 +43,14 @@ def test_every_setting_delivers_the_same_batches_also_where_samples_are_drawn_at
         "spawned": quick(Random(), num_workers=1, start_method="spawn", persistent_workers=True),
     }
     assert {name: each.error for name, each in found.items() if each.error} == {}
-    delivered = {name: (4, each.hashes) for name, each in found.items()}
     assert all(len(each.hashes) == 16 for each in found.values())
-    assert different_deliveries(delivered) == []
+    assert other_deliveries(rows_of(*found.values())) == {}
 
 
 def test_samples_that_depend_on_the_process_are_found(forked):
-    found = {name: (4, quick(Random(honest=False), num_workers=name).hashes) for name in (0, 2)}
-    assert different_deliveries({str(name): each for name, each in found.items()}) == [
-        "2 delivered another batch 0 than 0: samples depend on the process that makes them, or on the time. Derive "
-        "their randomness from the index."
-    ]
+    rows = rows_of(quick(Random(honest=False)), quick(Random(honest=False), num_workers=2))
+    assert list(other_deliveries(rows).values()) == [f"delivered another batch 0 than 0 workers did. {CAUSES}"]
+    assert list(judged(rows)["status"]) == ["complete", "failed"]
 
 
 def test_a_loop_that_was_cut_short_in_the_middle_of_an_epoch_delivers_the_same(forked):
@@ -59,8 +62,62 @@ def test_a_loop_that_was_cut_short_in_the_middle_of_an_epoch_delivers_the_same(f
     assert cut.hashes[:6] == quick(Random()).hashes[:6]
 
 
+def delivered(workers, hashes=(), *, batch_size=4, status="complete", arm="end_to_end", **metrics):
+    settings = configuration(batch_size=batch_size, num_workers=workers).model_dump()
+    return {**settings, "arm": arm, "status": status, "error": "", "hashes": list(hashes), **metrics}
+
+
 def test_what_was_not_hashed_is_not_compared():
-    assert different_deliveries({"a": (4, (1, 2)), "b": (4, ()), "c": (8, (7,)), "d": (4, (1, 2, 3))}) == []
+    rows = [delivered(0, (1, 2)), delivered(1), delivered(1, (7,), batch_size=8), delivered(2, (1, 2, 3))]
+    assert other_deliveries(pd.DataFrame(rows)) == {}
+    assert other_deliveries(pd.DataFrame()) == {}
+
+
+def test_the_fewest_workers_are_what_others_are_compared_with_whatever_was_measured_first():
+    alike = [delivered(0, (1, 2)), delivered(2, (1, 2))]
+    rows = pd.DataFrame([delivered(4, (9, 2)), *alike, delivered(0, (9,), status="failed")])
+    assert list(judged(rows)["status"]) == ["failed", "complete", "complete", "failed"]
+    assert judged(rows)["error"][0].startswith("delivered another batch 0 than 0 workers did. Two causes are likely.")
+    assert list(rows["status"]) == ["complete", "complete", "complete", "failed"], "the rows themselves stay"
+
+
+def test_a_configuration_that_delivered_other_samples_once_counts_nowhere():
+    """In all of its blocks and arms; the step alone, which loads nothing, is measured all the same."""
+    seen = {"compared_samples": 256.0, "different_samples": 3.0, "first_different_sample": 37.0}
+    rows = pd.DataFrame(
+        [
+            delivered(0, (1, 2)),
+            delivered(2, (1, 2)),
+            delivered(2, (1, 2), **seen),
+            delivered(2, arm="loader"),
+            delivered(0, arm="compute"),
+            delivered(4, (1, 2), compared_samples=1000.0, different_samples=0.0),
+        ]
+    )
+    found = judged(rows)
+    assert list(found["status"]) == ["complete", "failed", "failed", "failed", "complete", "complete"]
+    assert (
+        found["error"][1] == f"made 3 of 256 samples otherwise than one process does (the first: sample 37). {CAUSES}"
+    )
+
+
+def test_two_workers_that_were_compared_with_one_process_are_no_measure_for_others():
+    """Without a configuration of 0 workers, the first batches of a mixed-up one are no reference."""
+    seen = {"compared_samples": 256.0, "different_samples": 3.0, "first_different_sample": 37.0}
+    rows = pd.DataFrame(
+        [delivered(2, (8, 9), **seen), delivered(4, (1, 2), compared_samples=9.0, different_samples=0.0)]
+    )
+    assert list(judged(rows)["status"]) == ["failed", "complete"]
+
+
+def test_both_causes_and_the_configurations_are_said():
+    (sentence,) = others_sentences(["2 workers", "4 workers"], [f"made 3 otherwise. {CAUSES}", f"made 5. {CAUSES}"])
+    assert sentence.startswith("2 configurations delivered other samples, and cannot be recommended: 2 workers made 3 ")
+    assert "otherwise; 4 workers made 5. Two causes are likely." in sentence
+    for words in ("before its workers were forked", "open it in __getitem__", "--worker-init", "--random-samples"):
+        assert words in sentence
+    assert others_sentences([], []) == []
+    assert "; and 2 more. Two" in others_sentences(["x"] * 6, [f"made 1. {CAUSES}"] * 6)[0]
 
 
 BATCH = {"pixels": torch.arange(24.0).reshape(2, 3, 4), "boxes": [np.arange(6)], "names": ("a", "b"), "id": 7}

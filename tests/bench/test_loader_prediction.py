@@ -1,5 +1,6 @@
 """What a configuration is predicted to need, against what it takes."""
 
+import numpy as np
 import pytest
 
 from bench.measure.limits import Limits, limits
@@ -12,7 +13,7 @@ from bench.measure.loader.prediction import Need, epoch_batches, predict, shortf
 from bench.measure.loader.probe import Probe, probe
 from bench.measure.loader.workload import DatasetWorkload
 from tests.support.forking_process import forked_starts
-from tests.support.simulated_loader import SleepingStep
+from tests.support.simulated_loader import SleepingData, SleepingStep
 from tests.support.troubled_data import HoldingStep, Large, Troubled
 
 SAMPLE = 1_000_000
@@ -84,6 +85,14 @@ def test_the_time_of_a_step_that_does_not_grow_with_the_batch():
         for size in (1, 32)
     )
     assert small == large == 61
+
+
+def test_the_time_of_a_step_is_told_apart_from_that_of_its_samples(forked):
+    costs = np.full(64, 0.002)
+    found = probe(DatasetWorkload(SleepingData(costs), SleepingStep(0.05, sample_seconds=0.02))).value
+    assert found.sample_s == pytest.approx(0.002, rel=1.0)
+    assert found.step_sample_s == pytest.approx(0.02, rel=0.3)
+    assert found.step_fixed_s == pytest.approx(0.05, rel=0.4)
 
 
 def test_a_worker_that_cannot_make_samples_leaves_the_probe_without_it(forked):

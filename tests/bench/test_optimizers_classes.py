@@ -185,8 +185,10 @@ def test_keywords_that_a_class_passes_on_are_those_of_its_bases(module):
     assert optimizer_entry("own_keywords.Other").hyperparameters == base | {"lr": 0.5, "every": 2}
     assert optimizer_entry("own_keywords.Closed").hyperparameters == {"lr": 0.5}
     assert optimizer_entry("own_keywords.First").hyperparameters == {"lr": 0.5}
-    for name in ("Plain", "Same", "Other", "Closed", "First"):
+    for name in ("Plain", "Same", "Other", "Closed"):
         optimizer_entry(f"own_keywords.{name}").check({"lr": 0.1})
+    with pytest.raises(SettingsError, match="its step changes no weight"):  # its step is empty
+        optimizer_entry("own_keywords.First").check({"lr": 0.1})
     with pytest.raises(SettingsError, match=r"no hyperparameter 'momentun', did you mean momentum\?"):
         optimizer_entry("own_keywords.Plain").resolve({"momentun": 0.5})
 

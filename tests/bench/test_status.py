@@ -9,9 +9,13 @@ import optuna
 import pytest
 
 from bench.ledger import Ledger, Told
+from bench.loader_spec import LoaderSpec
+from bench.loader_status import standings
+from bench.loader_tracking import LoaderTracker
 from bench.plan import plan_tune
 from bench.record import Status, make_record
-from bench.status import Watcher, list_document, status_document
+from bench.sqlite_files import url_of
+from bench.status import Watcher, list_document, results_of, status_document, studies_here
 from bench.tracking import Tracker
 from posemodel.errors import SettingsError
 from tests.bench.ledger_process import hold
@@ -90,7 +94,7 @@ def test_looking_changes_no_byte_and_leaves_no_file(ledger, record_next, hermeti
         for file in hermetic.glob(f"{name}*"):
             shutil.copy(file, foreign)
     before = contents(foreign)
-    watcher = Watcher(f"sqlite:///{foreign / 'optuna.db'}", f"sqlite:///{foreign / 'mlflow.db'}")
+    watcher = Watcher(url_of(foreign / "optuna.db"), url_of(foreign / "mlflow.db"))
     progress = watcher.one("study")
     assert watcher.trouble == ""
     assert [trial.ap for trial in progress.done.values()] == [0.25]
@@ -236,3 +240,32 @@ def test_the_last_active_study_comes_first(make_spec, storage_url, tracking_uri,
             ledger.finish(ledger.claim().key, Status.COMPLETE, Told((0.5,)))
     assert [progress.size.study for progress in watcher.all()] == ["late", "early", "never"]
     assert watcher.one("never").last_active is None
+
+
+def test_a_report_and_a_status_know_the_same_studies(storage_url, tracking_uri, ledger, spec, watcher):
+    """In the ledger alone: MLflow's store is another one now."""
+    assert watcher.one(spec.name).size.study == spec.name
+    assert studies_here(storage_url, tracking_uri) == [spec.name]
+    with pytest.raises(SettingsError, match=rf"study {spec.name}: stands in the ledger at .*MLflow at .* holds no res"):
+        results_of(storage_url, tracking_uri, spec.name)
+    tracker = Tracker(tracking_uri, spec.name)
+    with pytest.raises(SettingsError, match="holds no result of it"):
+        results_of(storage_url, tracking_uri, spec.name)
+    tracker.open_study(spec, {})
+    assert results_of(storage_url, tracking_uri, spec.name).study_document()["name"] == spec.name
+    for find in (watcher.one, lambda name: results_of(storage_url, tracking_uri, name)):
+        with pytest.raises(SettingsError, match=rf"no study 'stduy' .* Did you mean {spec.name}\?"):
+            find("stduy")
+
+
+def test_loader_studies_are_among_those_that_are_there(storage_url, tracking_uri, watcher):
+    spec = LoaderSpec(
+        name="loads", preset="smoke", data="/no/such", data_digest="d", device="cpu", num_workers=(0,), batch_size=(4,),
+        pin_memory=(False,), seconds=0.1, repeats=2, min_repeats=2
+    )  # fmt: skip
+    LoaderTracker(tracking_uri, spec.name).open_study(spec, {})
+    for find in (watcher.one, lambda name: results_of(storage_url, tracking_uri, name)):
+        with pytest.raises(SettingsError, match=r"no study 'load' .* Did you mean loads\?"):
+            find("load")
+    assert results_of(storage_url, tracking_uri, "loads").study_document()["kind"] == "loaders"
+    assert [each.study for each in standings(tracking_uri)] == studies_here(storage_url, tracking_uri) == ["loads"]

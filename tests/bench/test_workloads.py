@@ -242,7 +242,7 @@ def test_a_workload_that_calls_itself_otherwise_is_refused():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        (":Valley", "cannot be loaded here (ValueError: Empty module name)"),
+        (":Valley", "is neither one that ships (pose) nor a path package.module:NAME"),
         ("math:pi", "is none: it has no budget_unit, check, costs,"),
     ],
 )

@@ -38,6 +38,16 @@ class Points(Dataset):
 class Talking(Points):
     def __init__(self):
         print("loading annotations into memory...")
+        os.system("echo from a program")
+
+    def __len__(self):
+        os.write(1, b"how many?")
+        return 64
+
+    def __getitem__(self, index):
+        print("sample", index)
+        os.system("echo from a program of a sample") if index == 5 else None
+        return super().__getitem__(index)
 
 
 class Killed(Points):
@@ -46,6 +56,21 @@ class Killed(Points):
 
 class Different(Points):
     trouble = "different"
+
+
+class Drawn(Points):
+    def __init__(self):
+        self.generator = torch.Generator().manual_seed(0)
+
+    def __getitem__(self, index):
+        return torch.rand(8, generator=self.generator)
+
+
+class Broken(Points):
+    def __getitem__(self, index):
+        if index == 21:
+            raise OSError("image file is truncated")
+        return super().__getitem__(index)
 
 
 def make_step():
@@ -141,16 +166,54 @@ def test_a_worker_that_is_killed_is_a_row_and_the_study_goes_on(own):
     assert "ran out of memory" in found["verdict"]
 
 
-def test_configurations_that_deliver_different_batches_fail_the_study(own):
-    done = own.run("study", "loaders", *SMALL, "--dataset", "own:Different")
-    assert done.returncode == 1
-    assert "delivered different batches" in done.stderr
-    assert "Derive their randomness from the index" in done.stderr
-    assert "Traceback" not in done.stderr
-    report = own.run("report", "loaders-smoke-Different", "--json")
-    found = json.loads(report.stdout)
+def test_configurations_that_deliver_other_samples_are_rows_and_never_recommended(own):
+    command = ("study", "loaders", *SMALL, "--dataset", "own:Different")
+    done = own.run(*command, "--json")
+    assert done.returncode == 3, done.stderr
+    found = json.loads(done.stdout)
+    assert {each["num_workers"]: each["status"] for each in found["configurations"]} == {0: "complete", 1: "failed"}
+    assert found["recommended"]["num_workers"] == 0
+    assert (
+        "1 worker, batches of 4 made 64 of 64 samples otherwise than one process does (the first: sample 0)"
+        in (found["verdict"])
+    )
+    assert "--worker-init" in found["verdict"]
+    assert "--random-samples" in found["verdict"]
+    assert own.run("report", "loaders-smoke-Different").stdout.count("delivered other samples") == 1
+    listed = json.loads(own.run("study", "list", "--json").stdout)["studies"]
+    assert listed[0]["trials"] == {"complete": 1, "failed": 1}
+    recorded = own.recorded()
+    random = own.run(*command, "--random-samples", "--json")
+    assert random.returncode == 0, random.stderr
+    assert json.loads(random.stdout)["recommended"] is not None
+    assert own.recorded() == recorded, "what is measured is read again, not made again"
+    assert own.run(*command, "--json").returncode == 3
+
+
+def test_a_data_set_that_is_another_each_time_has_its_speeds_and_no_recommendation(own):
+    command = ("study", "loaders", *SMALL, "--dataset", "own:Drawn")
+    done = own.run(*command, "--json")
+    assert done.returncode == 3, done.stderr
+    assert "no settings will be recommended. Sample 0 of own:Drawn was another one when the same process" in done.stderr
+    found = json.loads(done.stdout)
+    assert [each["status"] for each in found["configurations"]] == ["complete", "complete"]
     assert found["recommended"] is None
-    assert "nothing can be compared" in found["verdict"]
+    assert "--random-samples" in found["verdict"]
+    assert json.loads(own.run(*command, "--random-samples", "--json").stdout)["recommended"] is not None
+
+
+def test_a_sample_that_cannot_be_made_leaves_no_study_in_the_way_of_the_mended_one(own):
+    command = ("study", "loaders", *SMALL, "--dataset", "own:Broken")
+    done = own.run(*command, "--json")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines()[-1] == (
+        "posebench: --dataset own:Broken, sample 21 of 64: __getitem__ raised OSError: image file is truncated. Mend "
+        "what it reads, or leave that sample out of the data set."
+    )
+    source = (own.folder / "own.py").read_text()
+    (own.folder / "own.py").write_text(source.replace("if index == 21", "if index == -1"))
+    mended = own.run(*command, "--json")
+    assert mended.returncode == 0, mended.stderr
 
 
 def test_what_a_data_set_prints_is_not_in_the_document(own):

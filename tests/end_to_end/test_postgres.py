@@ -2,10 +2,6 @@
 
 import json
 import multiprocessing
-import os
-import shutil
-import socket
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,59 +12,17 @@ from bench.record import Status
 from bench.spec import TrialSpec
 from posemodel.config import TrainSettings
 from tests.support.place import PLANNED, Place
+from tests.support.postgres import postgres_server
 
 TRIALS = 60
 PROCESSES = 4
 
 
-def _program(name: str) -> str | None:
-    found = shutil.which(name)
-    if found is not None:
-        return found
-    installed = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
-    return str(installed[-1]) if installed else None
-
-
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server of our own on a free loopback port; yields `host:port`."""
-    pytest.importorskip("psycopg", reason="psycopg is not installed (extra `postgres`)")
-    initdb, server = _program("initdb"), _program("postgres")
-    if initdb is None or server is None:
-        pytest.skip("PostgreSQL is not installed")
-    folder = tmp_path_factory.mktemp("postgres")
-    as_user: list[str] = []
-    if os.geteuid() == 0:
-        # initdb refuses root, and the temporary folder belongs to root alone.
-        if shutil.which("runuser") is None:
-            pytest.skip("PostgreSQL does not run as root, and there is no runuser")
-        as_user = ["runuser", "-u", "postgres", "--"]
-        for parent in (folder, *folder.parents):
-            if parent != Path("/tmp") and parent.is_relative_to("/tmp"):
-                parent.chmod(0o755)
-        shutil.chown(folder, "postgres")
-    cluster = folder / "cluster"
-    subprocess.run(
-        [*as_user, initdb, "-D", str(cluster), "-U", "posebench", "-A", "trust", "--no-sync"],
-        check=True,
-        capture_output=True,
-        cwd="/",
-    )
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    control = _program("pg_ctl")
-    options = f"-h 127.0.0.1 -p {port} -k {folder}"
-    start = [*as_user, control, "-D", str(cluster), "-w", "-l", str(folder / "log"), "-o", options, "start"]
-    subprocess.run(start, check=True, capture_output=True, cwd="/")
-    try:
-        for name in ("ledger", "race", "records"):
-            create = [*as_user, _program("createdb"), "-h", "127.0.0.1", "-p", str(port), "-U", "posebench", name]
-            subprocess.run(create, check=True, capture_output=True, cwd="/")
-        yield f"127.0.0.1:{port}"
-    finally:
-        stop = [*as_user, control, "-D", str(cluster), "-m", "fast", "stop"]
-        subprocess.run(stop, check=False, capture_output=True, cwd="/")
+def postgres() -> Iterator[str]:
+    """A server of our own; yields `host:port`."""
+    with postgres_server(("ledger", "race", "records")) as address:
+        yield address
 
 
 def _claim_all(url: str, taken: "multiprocessing.queues.Queue[list[str]]") -> None:

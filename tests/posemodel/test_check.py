@@ -45,24 +45,34 @@ def test_a_valid_set_has_no_problems_and_is_counted(valid: CocoBuilder) -> None:
     valid.person("val", 70)
     valid.person("train", IMAGE, category_id=9, keypoints=[1, 2])  # no person: none of our business
     document = check(valid.write()).as_document()
+    few = [note.pop("note") for note in document["notes"] if note["kind"] == "few-labelled-images"]
+    assert few[2] == "report has 1 labelled image to report a score on: fewer than 20 tell little"
+    del document["notes"]
     one = {"images": 1, "people": 1, "crowds": 1, "unlabelled": 1}
     other = {"images": 1, "people": 1, "crowds": 0, "unlabelled": 0}
     sums = {"images": 2, "people": 2, "crowds": 1, "unlabelled": 1}
-    assert document == {"splits": {"train": one, "val": other}, **sums, "problems": [], "notes": []}
+    labelled = {"train": 0, "select": 1, "report": 1}
+    assert document == {"splits": {"train": one, "val": other}, **sums, "labelled_images": labelled, "problems": []}
+
+
+def noted(result: CheckResult, kind: str) -> list[str]:
+    return [note.text for note in result.notes if note.kind == kind]
 
 
 def test_what_is_missing_is_noted_and_no_problem(valid: CocoBuilder) -> None:
-    (no_val,) = check(valid.write()).notes
+    (no_val,) = noted(check(valid.write()), "val-from-train")
     assert "no split `val` to report on (splits here: train)" in no_val
     valid.image("report", 70)
     result = check(valid.write())
     assert result.problems == []
-    assert result.notes == ["the split `report` has no labelled person: it can be neither learned from nor scored"]
+    assert noted(result, "no-labelled-person") == [
+        "the split `report` has no labelled person: it can be neither learned from nor scored"
+    ]
 
 
 def test_a_set_without_train_is_noted(coco_builder: CocoBuilder) -> None:
     coco_builder.fill("val", images=1)
-    (note,) = check(coco_builder.write()).notes
+    (note,) = noted(check(coco_builder.write()), "no-split")
     assert "no split `train` to train on" in note
 
 
@@ -154,15 +164,6 @@ def fatal(builder: CocoBuilder, problem_id: int | None, said: str, *, number: in
     assert "posebench data check" in message
 
 
-def reported_only(builder: CocoBuilder, problem_id: int, said: str) -> None:
-    """`check` names it with the id; the split opens all the same."""
-    root = builder.write()
-    problem = the_problem(check(root))
-    assert problem.id == problem_id
-    assert said in problem.problem
-    assert len(open_split(root, "train")) == 1
-
-
 @pytest.mark.parametrize("content", [b"{", b"", b'{"images": [1,]}', b"\xff\xfe\x00", b"[1, 2]"])
 def test_malformed_json(valid: CocoBuilder, content: bytes) -> None:
     root = valid.write()
@@ -188,14 +189,14 @@ def test_missing_or_wrong_lists(valid: CocoBuilder, key: str, value: Any) -> Non
         open_split(root, "train")
 
 
-@pytest.mark.parametrize("number", [0, 48, 50, 54])
+@pytest.mark.parametrize("number", [1, 48, 50, 54])
 def test_wrong_number_of_keypoint_values(valid: CocoBuilder, number: int) -> None:
     people(valid)[0]["keypoints"] = [1] * number
     fatal(valid, PERSON, f"must hold 51 numbers, has {number}")
 
 
-def test_no_keypoints_at_all(valid: CocoBuilder) -> None:
-    del people(valid)[0]["keypoints"]
+def test_keypoints_that_are_no_list(valid: CocoBuilder) -> None:
+    people(valid)[0]["keypoints"] = {"nose": [1, 2]}
     fatal(valid, PERSON, "has none")
 
 
@@ -203,12 +204,6 @@ def test_no_keypoints_at_all(valid: CocoBuilder) -> None:
 def test_keypoints_that_are_no_numbers(valid: CocoBuilder, value: Any) -> None:
     people(valid)[0]["keypoints"][3] = value
     fatal(valid, PERSON, "not a finite number")
-
-
-@pytest.mark.parametrize(("place", "value"), [(0, -5), (1, -0.5), (0, 80.5), (1, 65)])
-def test_labelled_keypoint_outside_the_image(valid: CocoBuilder, place: int, value: float) -> None:
-    people(valid)[0]["keypoints"][place] = value
-    fatal(valid, PERSON, "outside the image of 80x64")
 
 
 def test_unlabelled_keypoints_may_lie_anywhere(valid: CocoBuilder) -> None:
@@ -220,7 +215,7 @@ def test_unlabelled_keypoints_may_lie_anywhere(valid: CocoBuilder) -> None:
     assert open_split(root, "train").people(0)[0, 0].tolist() == [0, 0, 0]
 
 
-@pytest.mark.parametrize("visibility", [3, -1, 0.5])
+@pytest.mark.parametrize("visibility", [4, 255, 0.5])
 def test_unknown_visibility(valid: CocoBuilder, visibility: float) -> None:
     person = people(valid)[0]
     person["keypoints"][2] = visibility
@@ -228,14 +223,10 @@ def test_unknown_visibility(valid: CocoBuilder, visibility: float) -> None:
     fatal(valid, PERSON, "visibility other than 0, 1, 2")
 
 
-def test_duplicate_image_id(valid: CocoBuilder) -> None:
+def test_an_image_id_of_two_images(valid: CocoBuilder) -> None:
     valid.image("train", IMAGE)
-    fatal(valid, IMAGE, "image id occurs twice")
-
-
-def test_duplicate_annotation_id(valid: CocoBuilder) -> None:
-    valid.person("train", IMAGE, id=UNLABELLED)
-    fatal(valid, UNLABELLED, "annotation id occurs twice")
+    valid.split("train")["images"][1]["width"] = 90
+    fatal(valid, IMAGE, "image id occurs twice", number=2)  # one of them is not of its size
 
 
 def test_annotation_of_an_absent_image(valid: CocoBuilder) -> None:
@@ -245,8 +236,8 @@ def test_annotation_of_an_absent_image(valid: CocoBuilder) -> None:
 
 @pytest.mark.parametrize(
     "first",
-    [5, {"id": None}, {"id": PERSON, "image_id": 999}, {"id": PERSON, "image_id": IMAGE, "category_id": None}],
-    ids=["no object", "no id", "an absent image", "no category"],
+    [5, {"id": PERSON, "image_id": 999}, {"id": PERSON, "image_id": IMAGE, "category_id": None}],
+    ids=["no object", "an absent image", "no category"],
 )
 def test_what_is_wrong_with_one_annotation_hides_no_other(valid: CocoBuilder, first: Any) -> None:
     people(valid)[0] = first
@@ -256,7 +247,7 @@ def test_what_is_wrong_with_one_annotation_hides_no_other(valid: CocoBuilder, fi
     assert "annotates image 998" in found[1].problem
 
 
-@pytest.mark.parametrize("identity", [None, "seven", 1.5, True, [1]])
+@pytest.mark.parametrize("identity", [None, "", 1.5, True, [1]])
 def test_image_ids_that_are_no_whole_numbers(coco_builder: CocoBuilder, identity: Any) -> None:
     coco_builder.image("train", IMAGE)
     coco_builder.split("train")["images"][0]["id"] = identity
@@ -266,13 +257,7 @@ def test_image_ids_that_are_no_whole_numbers(coco_builder: CocoBuilder, identity
         open_split(root, "train")
 
 
-@pytest.mark.parametrize("identity", [None, "x", 1.5, [1], {}])
-def test_annotation_ids_that_are_no_whole_numbers(valid: CocoBuilder, identity: Any) -> None:
-    people(valid)[0]["id"] = identity
-    fatal(valid, None, "without a whole-number `id`")
-
-
-@pytest.mark.parametrize("image_id", [[1], {}, "7", None])
+@pytest.mark.parametrize("image_id", [[1], {}, "seven", None])
 def test_image_references_of_another_kind(valid: CocoBuilder, image_id: Any) -> None:
     people(valid)[0]["image_id"] = image_id
     fatal(valid, PERSON, "which is not listed")
@@ -291,40 +276,34 @@ def test_incomplete_image_entries(coco_builder: CocoBuilder, field: str) -> None
     fatal(coco_builder, IMAGE, field)
 
 
-@pytest.mark.parametrize("side", [0, -80, 80.0, "80", True])
+@pytest.mark.parametrize("side", [0, -80, 80.5, "wide", "-80", True])
 def test_impossible_image_sizes(coco_builder: CocoBuilder, side: Any) -> None:
     coco_builder.image("train", IMAGE)
     coco_builder.split("train")["images"][0]["width"] = side
     fatal(coco_builder, IMAGE, "positive whole number")
 
 
-@pytest.mark.parametrize("box", [[-5, 0, 20, 20], [0, -2, 20, 20], [70, 0, 20, 20], [0, 50, 20, 20], [10, 10, -3, 5]])
-def test_box_outside_the_image(valid: CocoBuilder, box: list[float]) -> None:
-    people(valid)[0]["bbox"] = box
-    fatal(valid, PERSON, "reaches outside the image of 80x64")
-
-
 @pytest.mark.parametrize("box", [[-0.9, -0.9, 81.8, 65.8], [0, 0, 80, 64]])
 def test_boxes_rounded_over_the_border_are_fine(valid: CocoBuilder, box: list[float]) -> None:
     people(valid)[0]["bbox"] = box
-    assert check(valid.write()).problems == []
+    result = check(valid.write())
+    assert result.problems == []
+    assert noted(result, "box-clipped") == []
 
 
-@pytest.mark.parametrize("box", [None, [1, 2, 3], [1, 2, 3, math.nan], "1 2 3 4"])
-def test_impossible_boxes(valid: CocoBuilder, box: Any) -> None:
-    people(valid)[0]["bbox"] = box
-    fatal(valid, PERSON, "`bbox` must hold 4 finite numbers")
-
-
-def test_declared_number_of_keypoints_that_is_wrong(valid: CocoBuilder) -> None:
-    people(valid)[0]["num_keypoints"] = 3
-    reported_only(valid, PERSON, "`num_keypoints` is 3, but 17 are labelled")
-
-
-@pytest.mark.parametrize("number", [PERSON, UNLABELLED])
-def test_no_polygon(valid: CocoBuilder, number: int) -> None:
-    people(valid)[number - 1]["segmentation"] = []
-    fatal(valid, number, "has no polygon")
+def of_box(builder: CocoBuilder, mask: Any, said: str) -> None:
+    """A mask that cannot be used costs nothing where there is a box; without one it is said what is wrong with both."""
+    unlabelled = people(builder)[1]
+    unlabelled["segmentation"] = mask
+    root = builder.write()
+    assert check(root).problems == []
+    x, y, width, height = unlabelled["bbox"]
+    ignored = open_split(root, "train").ignore_mask(0)
+    assert ignored is not None
+    assert ignored[y : y + height, x : x + width].all()
+    assert ignored.sum() == width * height
+    unlabelled["bbox"] = [1, 2, 3]
+    fatal(builder, UNLABELLED, said)
 
 
 @pytest.mark.parametrize(
@@ -339,14 +318,12 @@ def test_no_polygon(valid: CocoBuilder, number: int) -> None:
     ],
 )
 def test_impossible_polygons(valid: CocoBuilder, polygon: Any, said: str) -> None:
-    people(valid)[1]["segmentation"] = [polygon]
-    fatal(valid, UNLABELLED, said)
+    of_box(valid, [polygon], said)
 
 
 @pytest.mark.parametrize("segmentation", [None, 5, "polygon"])
 def test_segmentation_of_no_known_form(valid: CocoBuilder, segmentation: Any) -> None:
-    people(valid)[1]["segmentation"] = segmentation
-    fatal(valid, UNLABELLED, "must be polygons or RLE")
+    of_box(valid, segmentation, "must be polygons or RLE")
 
 
 def compressed(height: int, width: int) -> str:
@@ -357,27 +334,28 @@ def compressed(height: int, width: int) -> str:
 
 @pytest.mark.parametrize("size", [[80, 64], [64, 81], [64], None])
 def test_rle_of_another_size(valid: CocoBuilder, size: Any) -> None:
-    people(valid)[1] |= {"iscrowd": 1, "segmentation": {"size": size, "counts": compressed(64, 80)}}
-    fatal(valid, UNLABELLED, "RLE `size` is")
+    people(valid)[1]["iscrowd"] = 1
+    of_box(valid, {"size": size, "counts": compressed(64, 80)}, "RLE `size` is")
 
 
 @pytest.mark.parametrize("counts", [[64 * 80 + 1], [-5, 64 * 80 + 5], [1.5, 64 * 80 - 1.5], []])
 def test_rle_runs_that_do_not_fill_the_image(valid: CocoBuilder, counts: list[float]) -> None:
-    people(valid)[1] |= {"iscrowd": 1, "segmentation": {"size": [64, 80], "counts": counts}}
-    fatal(valid, UNLABELLED, "RLE `counts` must")
+    people(valid)[1]["iscrowd"] = 1
+    of_box(valid, {"size": [64, 80], "counts": counts}, "RLE `counts` must")
 
 
 @pytest.mark.parametrize("counts", [compressed(60, 80), compressed(64, 90), "0", "~~~~", "\x01", "é", "", None, 5])
 def test_compressed_rle_that_does_not_fill_the_image(valid: CocoBuilder, counts: Any) -> None:
     """pycocotools decodes short runs to whatever was in memory."""
-    people(valid)[1] |= {"iscrowd": 1, "segmentation": {"size": [64, 80], "counts": counts}}
-    fatal(valid, UNLABELLED, "RLE `counts` must")
+    people(valid)[1]["iscrowd"] = 1
+    of_box(valid, {"size": [64, 80], "counts": counts}, "RLE `counts` must")
 
 
 def test_no_person_category(coco_builder: CocoBuilder) -> None:
     coco_builder.image("train", IMAGE)
     coco_builder.split("train")["categories"][0]["name"] = "cat"
-    fatal(coco_builder, None, "no category named person")
+    coco_builder.split("train")["categories"][0]["keypoints"] = ["tail"]
+    fatal(coco_builder, None, "no category with COCO's 17 keypoints; there are `cat` (1 keypoint: tail). Needed: ")
 
 
 @pytest.mark.parametrize("identity", [[1], None])
@@ -408,7 +386,7 @@ def test_entries_that_are_no_objects(valid: CocoBuilder) -> None:
     fatal(valid, None, "an image entry is not an object: 5", number=2)
 
 
-@pytest.mark.parametrize("huge", [10**400, 10**12])
+@pytest.mark.parametrize("huge", [10**400, -(10**400), 10**39])
 def test_numbers_beyond_any_image(valid: CocoBuilder, huge: int) -> None:
     people(valid)[0]["keypoints"][0] = huge
     root = valid.write()
@@ -419,7 +397,7 @@ def test_numbers_beyond_any_image(valid: CocoBuilder, huge: int) -> None:
 
 def test_many_problems_are_counted_and_the_first_five_listed(valid: CocoBuilder) -> None:
     for number in range(9):
-        valid.person("train", IMAGE, id=100 + number, keypoints=[])
+        valid.person("train", IMAGE, id=100 + number, keypoints=[1])
     root = valid.write()
     with pytest.raises(DataError) as caught:
         open_split(root, "train")
@@ -432,7 +410,7 @@ def test_many_problems_are_counted_and_the_first_five_listed(valid: CocoBuilder)
 
 def test_several_problems_in_several_splits_are_all_found(valid: CocoBuilder) -> None:
     valid.image("val", 50).unlink()
-    people(valid)[0]["keypoints"] = []
+    people(valid)[0]["keypoints"] = [1]
     valid.write()
     valid.file("report").write_text("{")
     found = {(Path(p.file).name, p.id) for p in check(valid.root).problems}
@@ -455,9 +433,3 @@ def test_the_document_is_json(valid: CocoBuilder) -> None:
     document = check(valid.write()).as_document()
     assert json.loads(json.dumps(document, allow_nan=False)) == document
     assert document["problems"][0].keys() == {"file", "id", "problem"}
-
-
-@pytest.mark.parametrize("area", [None, "big", math.nan, math.inf])
-def test_area_must_be_a_number(valid: CocoBuilder, area: Any) -> None:
-    people(valid)[0]["area"] = area
-    fatal(valid, PERSON, "`area` must be a finite number")

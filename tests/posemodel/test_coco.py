@@ -17,6 +17,7 @@ from posemodel.data.coco import PackedSplit, open_split, people_from_coco, read_
 from posemodel.data.layout import fingerprint, in_select, split_names
 from posemodel.data.left_out import LeftOut
 from posemodel.data.packing import packed_arrays
+from posemodel.data.reading import read, read_closely
 from posemodel.data.soundness import proven_sound
 from posemodel.data.truth import Truth
 from posemodel.errors import DataError
@@ -100,7 +101,7 @@ def test_everything_is_held_in_arrays(coco_builder: CocoBuilder) -> None:
     split = open_split(coco_builder.write(), "train")
     held = [getattr(split, field.name) for field in fields(split) if field.name != "truth"]
     for value in [*held, *vars(split.truth).values()]:
-        assert isinstance(value, (np.ndarray, str, LeftOut)) or value is None
+        assert isinstance(value, (np.ndarray, str, bool, LeftOut)) or value is None or value in ((), {})
         assert not isinstance(value, np.ndarray) or value.dtype != object
 
 
@@ -132,7 +133,7 @@ DECLARED = [{}, {}, {"num_keypoints": 0}, {"num_keypoints": 3}, {"num_keypoints"
 
 
 def any_document(rng: np.random.Generator) -> dict[str, Any]:
-    """A small document without faults, of images of 8 x 8 pixels, in which every form of everything occurs."""
+    """A small document without problems, of images of 8 x 8 pixels, in which every form of everything occurs."""
 
     def pick(values: list[Any]) -> Any:
         return values[rng.integers(len(values))]
@@ -172,7 +173,8 @@ def any_document(rng: np.random.Generator) -> dict[str, Any]:
 @settings(max_examples=100, deadline=None, database=None)
 @given(seed=st.integers(0, 2**32))
 def test_packed_in_bulk_as_one_by_one(seed: int) -> None:
-    document = any_document(np.random.default_rng(seed))
+    document, _, problems = read_closely(any_document(np.random.default_rng(seed)), Path("x.json"))
+    assert not problems
     assert proven_sound(document)
     packed = packed_arrays(document)
     assert {name: array.tolist() for name, array in packed.items()} == plain_arrays(document)
@@ -199,12 +201,13 @@ def test_the_truth_is_everybody_in_the_files_order(coco_builder: CocoBuilder) ->
         del annotation["num_keypoints"]
     root = coco_builder.write()
     split = open_split(root, "train", look_at_images=False)
-    for truth in (split.truth, split.subset([1]).truth, truth_of(read_document(coco_builder.file("train")))):
+    document = read(read_document(coco_builder.file("train")), coco_builder.file("train"), segments=False).document
+    for truth in (split.truth, split.subset([1]).truth, truth_of(document)):
         assert truth.image_ids.tolist() == [10, 20, 30]
         assert truth.start.tolist() == [0, 1, 1, 8]
         assert truth.areas.tolist() == [9, 7, 8.5, 10, 11, 12, 13, 14]
         assert truth.crowd.tolist() == [False, False, False, True, False, False, False, False]
-        assert truth.ignored.tolist() == [False, False, True, True, True, False, False, True]
+        assert truth.ignored.tolist() == [False, False, True, True, False, True, False, True]
         assert truth.boxes[1].tolist() == [1, 2, 30, 40]
         assert truth.keypoints[1].ravel().tolist() == pytest.approx(standing_keypoints(1, 2, 30, 40))
         assert truth.keypoints.dtype == np.float32
@@ -223,7 +226,7 @@ def test_the_truth_needs_no_segmentations(coco_builder: CocoBuilder) -> None:
 
 def test_the_truth_is_what_is_left(coco_builder: CocoBuilder) -> None:
     coco_builder.fill("train", images=4)
-    coco_builder.split("train")["annotations"][0]["keypoints"] = []
+    coco_builder.split("train")["annotations"][0]["keypoints"] = [1]
     split = open_split(coco_builder.write(), "train", skip_bad=True)
     assert split.truth.image_ids.tolist() == [2, 3, 4]
     assert len(split.truth.areas) == split.truth.start[-1] == sum(split.people_count(p) for p in range(3)) + 1

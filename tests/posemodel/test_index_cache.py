@@ -336,7 +336,7 @@ def test_derived_splits_are_mapped_too(builder: CocoBuilder, folder: Path, monke
 @pytest.mark.parametrize("bad", ["entry", "image"])
 def test_what_has_faults_is_said_each_time(builder: CocoBuilder, folder: Path, bad: str) -> None:
     if bad == "entry":
-        builder.split("train")["annotations"][0]["keypoints"] = []
+        builder.split("train")["annotations"][0]["keypoints"] = [1]
         builder.write()
     else:
         builder.folder("train").joinpath(f"{1:012d}.jpg").unlink()
@@ -396,4 +396,4 @@ def test_a_change_of_what_is_packed_needs_another_format(folder: Path) -> None:
         ],
     }
     index_cache.store(folder / "key.index", packed_arrays(document))
-    assert (index_cache.FORMAT, index_cache.digest_of_file(folder / "key.index")[:16]) == (1, "6a2f1250fc6acc70")
+    assert (index_cache.FORMAT, index_cache.digest_of_file(folder / "key.index")[:16]) == (2, "6a2f1250fc6acc70")

@@ -1,5 +1,7 @@
 import hashlib
+import json
 import multiprocessing
+import os
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -200,6 +202,36 @@ def test_a_bad_image_in_a_worker_is_named(tiny_set: Path, split: PackedSplit, tm
         with pytest.raises(DataError, match=r"nowhere.*no such file \(image id 1\)") as caught:
             next(iter(loader))
         assert "Traceback" not in str(caught.value)
+
+
+class _Telling(PoseDataset):
+    """Notes what the process that makes samples does with signals and threads."""
+
+    note: Path
+
+    def __getitem__(self, position: int):  # type: ignore[no-untyped-def]
+        handled = [str(signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)]
+        self.note.write_text(json.dumps([os.getpid(), *handled, cv2.getNumThreads()]))
+        return super().__getitem__(position)
+
+
+@pytest.mark.parametrize("method", START_METHODS)
+def test_a_worker_leaves_interruptions_to_the_process_that_trains(
+    split: PackedSplit, tmp_path: Path, method: str
+) -> None:
+    dataset = _Telling(split, GEOMETRY)
+    dataset.note = tmp_path / "noted.json"
+    before = signal.signal(signal.SIGTERM, lambda *_: None)  # the trainer's, which a forked worker would have
+    try:
+        loader, _ = build_loader(
+            dataset, LoaderSettings(batch_size=12, num_workers=1, start_method=method), training=False
+        )
+        list(loader)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    process, interrupt, terminate, threads = json.loads(dataset.note.read_text())
+    assert process != os.getpid()
+    assert (interrupt, terminate, threads) == (str(signal.SIG_IGN), str(signal.SIG_DFL), 1)
 
 
 def test_pinning_without_an_accelerator_is_left_out(split: PackedSplit) -> None:

@@ -355,12 +355,14 @@ def test_openpose_2019_takes_the_same_front(tmp_path: Path, state: dict[str, tor
     assert isinstance(backbone[-1], nn.Conv2d), "what follows conv4_2 has a slope, which is not VGG's"
 
 
-@pytest.mark.parametrize("content", [None, b"", b"not a state dict"])
-def test_files_that_are_no_state_dict(tmp_path: Path, content: bytes | None) -> None:
+@pytest.mark.parametrize(
+    ("content", "said"), [(None, "no such file"), (b"", "is empty"), (b"not a state dict", "is a text")]
+)
+def test_files_that_are_no_state_dict(tmp_path: Path, content: bytes | None, said: str) -> None:
     path = tmp_path / "weights.pth"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(CheckpointError, match="cannot be read as a PyTorch state dict"):
+    with pytest.raises(CheckpointError, match=said):
         load_vgg19_weights(vgg19_first_ten(), path)
 
 

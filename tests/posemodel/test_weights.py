@@ -101,12 +101,20 @@ def test_nothing_but_the_checkpoint_is_left(saved: Path) -> None:
     assert [path.name for path in saved.parent.iterdir()] == ["last.safetensors"]
 
 
-@pytest.mark.parametrize("content", [None, b"", b"\x00" * 40, b"PK\x03\x04 a pickled model"])
-def test_files_that_are_no_checkpoint(tmp_path: Path, content: bytes | None) -> None:
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "no such file"),
+        (b"", "is empty"),
+        (b"\x00" * 40, "cannot be read as a safetensors checkpoint"),
+        (b"PK\x03\x04 a pickled model", "is cut off"),
+    ],
+)
+def test_files_that_are_no_checkpoint(tmp_path: Path, content: bytes | None, said: str) -> None:
     path = tmp_path / "model.safetensors"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(CheckpointError, match="cannot be read as a safetensors checkpoint") as caught:
+    with pytest.raises(CheckpointError, match=said) as caught:
         load_network(path, CPU)
     assert str(path) in str(caught.value)
 

@@ -52,8 +52,6 @@ def described(figure: FigureBase, indent: str = "") -> Iterator[str]:
         yield f"figure {_numbers(figure.get_size_inches())}"
     for text in figure.texts:
         yield from _text("text", text)
-    if figure._suptitle is not None:
-        yield from _text("title", figure._suptitle)
     for legend in figure.legends:
         yield from _legend(legend)
     for inner in figure.subfigs:
@@ -103,7 +101,8 @@ def _text(kind: str, text: Text) -> Iterator[str]:
         box = text.get_window_extent()
         # In tenths of an inch: fonts are the same everywhere, their rasters nearly.
         place = _numbers(np.array([box.x0, box.y0, box.x1, box.y1]) / text.get_figure(root=True).dpi * 10)
-        yield f"{kind} {text.get_text()!r} {_colour(text.get_color())} {text.get_fontsize():g} at {place}"
+        style = f"{_colour(text.get_color())} {text.get_fontsize():g} {text.get_fontweight()} z{text.get_zorder():g}"
+        yield f"{kind} {text.get_text()!r} {style} at {place}"
 
 
 def _legend(legend: Legend) -> Iterator[str]:
@@ -126,15 +125,15 @@ def _collection(marks: Collection) -> str:
     shape = "" if len(offsets) and len(sizes) else _points(paths)
     widths = _numbers(np.atleast_1d(marks.get_linewidth())[:3])
     return (
-        f"{type(marks).__name__} {_label(marks)} {colours} {marks.get_alpha()} sizes {_numbers(sizes)} "
-        f"widths {widths} {_points(offsets)} {shape}"
+        f"{type(marks).__name__} {_label(marks)} {colours} {marks.get_alpha()} z{marks.get_zorder():g} "
+        f"sizes {_numbers(sizes)} widths {widths} {_points(offsets)} {shape}"
     ).rstrip()
 
 
 def _patch(patch: Patch) -> str:
     box = patch.get_path().get_extents(patch.get_patch_transform()).bounds
     look = f"{_colour(patch.get_facecolor())} {_colour(patch.get_edgecolor())} {patch.get_alpha()} {patch.get_hatch()}"
-    return f"patch {_label(patch)} {look} {_numbers(box)}"
+    return f"patch {_label(patch)} {look} z{patch.get_zorder():g} {_numbers(box)}"
 
 
 def _label(artist: Artist) -> str:

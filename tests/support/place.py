@@ -123,14 +123,19 @@ class Place:
 
     def start(self, *arguments, **environment):
         """A process in a group of its own, so that a test can end it with all that it started."""
-        with (self.folder / "output.txt").open("a") as output, Path(os.devnull).open() as nothing:
+        with (self.folder / "output.txt").open("a") as output:
+            return self.start_to(*arguments, stdout=output.fileno(), stderr=output.fileno(), **environment)
+
+    def start_to(self, *arguments, stdout, stderr, **environment):
+        """The same with its output in open descriptors."""
+        with Path(os.devnull).open() as nothing:
             return COMMANDS.start(
                 arguments,
                 folder=self.folder,
                 environment=self.environment | environment,
                 stdin=nothing,
-                stdout=output,
-                stderr=output,
+                stdout=stdout,
+                stderr=stderr,
             )
 
     def query(self, sql):

@@ -20,7 +20,8 @@ from bench.measure.loader.figures import figures
 from bench.measure.loader.loop import LoopPlan, Step
 from bench.measure.loader.measurement import Arm, default_batches, measure
 from bench.measure.loader.round_robin import batch_costs, simulate_round_robin
-from bench.measure.loader.workload import DatasetWorkload, Spread
+from bench.measure.loader.samples import Spread
+from bench.measure.loader.workload import DatasetWorkload
 
 WORKERS = (0, 1, 2, 4, 8)
 BATCH_SIZE = 4
@@ -68,9 +69,11 @@ class SleepingStep:
     """Makes a step that sleeps."""
 
     seconds: float
+    sample_seconds: float = 0.0
+    """More for each sample of the batch."""
 
     def __call__(self) -> Step:
-        return lambda _batch: time.sleep(self.seconds)
+        return lambda batch: time.sleep(self.seconds + len(batch) * self.sample_seconds)
 
 
 def sleeping(costs: np.ndarray, compute_s: float) -> DatasetWorkload:

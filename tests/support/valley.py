@@ -102,7 +102,7 @@ class Valley:
     def check(self, own: ValleySettings, settings: Mapping[str, Any]) -> None:
         """Every valley can be descended."""
 
-    def find_data(self, settings: Mapping[str, Any], make_data: Any, on_skip: Any) -> FoundData:
+    def find_data(self, settings: Mapping[str, Any], make_data: Any, on_open: Any) -> FoundData:
         """A valley has no data; a study's records still name a folder."""
         return FoundData(Path(settings["data"].value or ".").resolve(), "valley")
 

@@ -29,17 +29,22 @@ STARTING = -2
 """What a process has told before it runs: it still imports its libraries, which says nothing of a loader."""
 START_S = 120.0
 """For that it has so long at least."""
+NO_SAMPLE = -1
 
 
 class Progress:
     """Told by the measured process how far it is; reading and telling cost no lock."""
 
-    def __init__(self, told: Any) -> None:
-        self._told = told
+    def __init__(self, told: Any, sample: Any) -> None:
+        self._told, self._sample = told, sample
 
     def __call__(self, count: int) -> None:
         """So many batches are done."""
         self._told.value = count
+
+    def making(self, sample: int) -> None:
+        """The sample at this position is about to be made: where the process ends without a word, it was the one."""
+        self._sample.value = sample
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,8 @@ class Answer:
     wall_s: float
     memory_samples: int
     """Looks at its memory."""
+    sample: int = NO_SAMPLE
+    """Position of the sample that was made last, where the function has told it."""
 
 
 def run_isolated(
@@ -74,10 +81,10 @@ def run_isolated(
     leaves.
     """
     context = multiprocessing.get_context("spawn")
-    told = context.RawValue("q", STARTING)
+    told, sample = context.RawValue("q", STARTING), context.RawValue("q", NO_SAMPLE)
     receive, send = context.Pipe(duplex=False)
     lifeline, held = context.Pipe(duplex=False)
-    process = context.Process(target=_serve, args=(send, lifeline, told, function, arguments))
+    process = context.Process(target=_serve, args=(send, lifeline, told, sample, function, arguments))
     kills_before = oom_kills()
     began = time.monotonic()
     process.start()
@@ -111,6 +118,7 @@ def run_isolated(
         sampling_s=sampler.busy_s,
         wall_s=time.monotonic() - began,
         memory_samples=sampler.memory_samples,
+        sample=sample.value,
     )
 
 
@@ -152,7 +160,12 @@ def _without_value(found: tuple[MeasurementStatus, str]) -> tuple[MeasurementSta
 
 
 def _serve(
-    send: Connection, lifeline: Connection, told: Any, function: Callable[..., Any], arguments: tuple[Any, ...]
+    send: Connection,
+    lifeline: Connection,
+    told: Any,
+    sample: Any,
+    function: Callable[..., Any],
+    arguments: tuple[Any, ...],
 ) -> None:
     """The process: answers with (status, value, message). What it prints goes to stderr: stdout is the caller's."""
     told.value = STARTING + 1
@@ -165,7 +178,7 @@ def _serve(
     # A spawned process would start processes of its own by spawning, too, whatever the system's default is.
     multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
     try:
-        answer = (MeasurementStatus.COMPLETE, function(Progress(told), *arguments), "")
+        answer = (MeasurementStatus.COMPLETE, function(Progress(told, sample), *arguments), "")
     except Exception as error:
         try:
             answer = _without_value(of_error(error))

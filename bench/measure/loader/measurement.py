@@ -3,11 +3,13 @@
 import math
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from bench.measure.gpu import GpuSampler
+from bench.measure.loader.comparison import compare_samples
 from bench.measure.loader.configuration import LoaderConfiguration
 from bench.measure.loader.delivered import delivered_hashes
 from bench.measure.loader.figures import figures, steady_batches
@@ -15,7 +17,7 @@ from bench.measure.loader.isolated import STALL_S, Progress, run_isolated
 from bench.measure.loader.loop import LoopPlan, run_loop
 from bench.measure.loader.outcome import MeasurementStatus
 from bench.measure.loader.steady import GROUPS, group_length
-from bench.measure.loader.workload import Workload, drop_batch, effective_pin_memory
+from bench.measure.loader.workload import DatasetWorkload, Workload, drop_batch, effective_pin_memory
 from bench.measure.process_tree import tree_cpu_seconds
 
 HASHED_BATCHES = 16
@@ -78,6 +80,8 @@ def measure(
     *,
     batches: int | None = None,
     hashed_batches: int = HASHED_BATCHES,
+    reference: Sequence[int] = (),
+    compare_s: float = 0.0,
     stall_s: float = STALL_S,
     memory_limit_bytes: int | None = None,
 ) -> Measurement:
@@ -85,6 +89,8 @@ def measure(
 
     ``batches`` is an epoch's length (None: `default_batches`); ``plan`` says how many epochs, and for how long at most.
     ``hashed_batches`` of epoch 0 are loaded again and hashed, after the loop; 0 where another repeat has done so.
+    ``reference``: hashes of what one process makes of the samples (`comparison`), which workers then make once more,
+    for about ``compare_s`` seconds at most; none where nothing is compared.
     ``stall_s`` and ``memory_limit_bytes``: see `run_isolated`. Raises nothing but KeyboardInterrupt.
     """
     answer = run_isolated(
@@ -95,6 +101,8 @@ def measure(
         plan or LoopPlan(),
         batches or default_batches(configuration),
         hashed_batches,
+        reference,
+        compare_s,
         stall_s=stall_s,
         memory_limit_bytes=memory_limit_bytes,
     )
@@ -139,6 +147,8 @@ def _measure(
     plan: LoopPlan,
     batches: int,
     hashed_batches: int,
+    reference: Sequence[int],
+    compare_s: float,
 ) -> _Measured:
     settings = configuration if arm is not Arm.COMPUTE else _without_workers(configuration)
     opened = workload.open_loader(settings, batches)
@@ -163,11 +173,16 @@ def _measure(
     hashes = (
         () if arm is Arm.COMPUTE else delivered_hashes(loader, hashed_batches, lambda count: progress(timed + count))
     )
+    compared: dict[str, float] = {}
+    if reference and settings.num_workers and isinstance(workload, DatasetWorkload):
+        done = timed + len(hashes)
+        compared = compare_samples(progress, workload, settings, reference, seconds=compare_s, done=done).metrics()
     kept, _ = steady_batches(timeline, settings.round_length)
     return _Measured(
         metrics=figures(timeline, configuration.batch_size, settings.round_length)
         | {"cores_used": busy / seconds if seconds > 0 else math.nan}
-        | gpu.summary(since=marks[0][0]),
+        | gpu.summary(since=marks[0][0])
+        | compared,
         waits_ms=tuple((1000 * timeline.waits[kept]).tolist()),
         hashes=hashes,
         effective_pin_memory=effective_pin_memory(configuration),

@@ -10,9 +10,11 @@ from torch.optim.lr_scheduler import LambdaLR
 from bench.measure.loader.configuration import LoaderConfiguration
 from bench.measure.loader.device_step import on_device
 from bench.measure.loader.loop import Step
-from bench.measure.loader.workload import OpenLoader, Spread, WaitingStep, effective_pin_memory, opened
-from posemodel.config import AugmentSettings, TargetsPlace
+from bench.measure.loader.samples import Spread
+from bench.measure.loader.workload import OpenLoader, WaitingStep, effective_pin_memory, opened
+from posemodel.config import AugmentSettings, DataFiles, Exif, TargetsPlace
 from posemodel.data.coco import open_split
+from posemodel.data.layout import NO_FILES, DataSet
 from posemodel.data.loader import Batch, PoseDataset, build_loader, targets_in_workers
 from posemodel.device import synchronize
 from posemodel.errors import DataError
@@ -38,6 +40,8 @@ class PoseWorkload:
         device: Type of the device that trains.
         step_s: In place of the training step one that waits so long.
         skip_bad: Leave bad images and annotations out.
+        files: Annotation files and image folders that are named outright.
+        exif: Whether pictures are turned as their EXIF orientation says.
     """
 
     data: Path
@@ -49,10 +53,13 @@ class PoseWorkload:
     device: Literal["cuda", "mps", "cpu"] = "cpu"
     step_s: float | None = None
     skip_bad: bool = False
+    files: DataFiles = NO_FILES
+    exif: Exif = "ignore"
 
     def open_loader(self, configuration: LoaderConfiguration, batches: int) -> OpenLoader:
         """See `Workload`. Raises DataError where no image has a labelled person."""
-        split = open_split(self.data, self.split, skip_bad=self.skip_bad).labelled_only()
+        data = DataSet(self.data, self.files)
+        split = open_split(data, self.split, skip_bad=self.skip_bad, exif=self.exif).labelled_only()
         if not len(split):
             raise DataError(f"{split.annotations}: no image with a labelled person is left to load.")
         dataset = PoseDataset(

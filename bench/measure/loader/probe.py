@@ -13,7 +13,8 @@ from bench.measure.loader.configuration import LoaderConfiguration
 from bench.measure.loader.delivered import batch_bytes
 from bench.measure.loader.isolated import STALL_S, Answer, Progress, run_isolated
 from bench.measure.loader.loop import LoopPlan, Step, run_loop
-from bench.measure.loader.outcome import MeasurementStatus
+from bench.measure.loader.outcome import MeasurementStatus, SampleError, is_lack_of_memory
+from bench.measure.loader.remedies import kind_of, quoted
 from bench.measure.loader.timeline import Timeline
 from bench.measure.loader.workload import Workload, drop_batch
 from bench.measure.process_tree import tree_memory
@@ -47,13 +48,16 @@ class Probe:
     """Why a worker could not be looked at: its need is then unknown, and its measurements will say what they meet."""
 
 
-def probe(workload: Workload, *, with_workers: bool = True, stall_s: float = STALL_S) -> Answer:
+def probe(
+    workload: Workload, *, with_workers: bool = True, least_batch: int = MANY, stall_s: float = STALL_S
+) -> Answer:
     """Load and train on single samples and on MANY in a fresh process; then load with one worker in another.
 
     The answer's value is a `Probe`; its status is that of a measurement where the process itself could not do it. Where
-    only the worker could not, the probe says so and knows nothing of workers.
+    only the worker could not, the probe says so and knows nothing of workers. Samples that cannot be joined are none of
+    its troubles where batches of one are asked for (``least_batch``): a step is then taken to cost the same each time.
     """
-    here = run_isolated(_look, workload, stall_s=stall_s)
+    here = run_isolated(_look, workload, least_batch, stall_s=stall_s)
     if here.status != MeasurementStatus.COMPLETE or not with_workers:
         return here
     worker = run_isolated(_look_at_worker, workload, stall_s=stall_s)
@@ -65,8 +69,8 @@ def probe(workload: Workload, *, with_workers: bool = True, stall_s: float = STA
     return Answer(**vars(here) | {"value": Probe(**found)})
 
 
-def _look(progress: Progress, workload: Workload) -> Probe:
-    step = workload.make_step()
+def _look(progress: Progress, workload: Workload, least_batch: int) -> Probe:
+    step = _named(workload.make_step(), getattr(getattr(workload, "step", None), "path", ""))
     sizes: list[int] = []
     done = 0
 
@@ -89,7 +93,12 @@ def _look(progress: Progress, workload: Workload) -> Probe:
 
     one, peak_of_one = timed(1)
     held, resident = tree_memory(os.getpid()).bytes, psutil.Process().memory_info().rss
-    many, peak_of_many = timed(MANY)
+    try:
+        many, peak_of_many = timed(MANY)
+    except SampleError:
+        if least_batch > 1:
+            raise
+        many, peak_of_many = one, peak_of_one
     sample_bytes = max(sizes)
     one_s, many_s = (float(np.median(timeline.computes)) for timeline in (one, many))
     step_sample_s = max(0.0, (many_s - one_s) / (MANY - 1))
@@ -102,6 +111,22 @@ def _look(progress: Progress, workload: Workload) -> Probe:
         step_fixed_s=max(0.0, one_s - step_sample_s),
         step_sample_s=step_sample_s,
     )
+
+
+def _named(step: Step, path: str) -> Step:
+    """The step, whose errors name the option that gave it."""
+
+    def named(batch: Any) -> object:
+        try:
+            return step(batch)
+        except (Exception, SystemExit) as error:
+            if not path or is_lack_of_memory(error):
+                raise
+            raise SampleError(
+                f"--step {path}: the step raised {quoted(error)}. It gets what the loader delivers: {kind_of(batch)}."
+            ) from error
+
+    return named
 
 
 def _look_at_worker(progress: Progress, workload: Workload) -> int:

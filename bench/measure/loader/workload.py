@@ -1,34 +1,26 @@
 """What is loaded and what is done with it: any map-style data set and any step, opened in the measuring process."""
 
-import contextlib
-import importlib
-import math
 import multiprocessing
 import pickle
-import random
 import signal
-import sys
 import time
-from collections.abc import Callable, Sized
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
 import cv2
-import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, IterableDataset
+from torch.utils.data import DataLoader
 
 from bench.measure.loader.configuration import LoaderConfiguration
 from bench.measure.loader.device_step import on_device
+from bench.measure.loader.dotted import require_map_style
 from bench.measure.loader.loop import Step
+from bench.measure.loader.remedies import of_pickling
+from bench.measure.loader.samples import Joined, Seeded, Spread
 from posemodel.data.loader import EpochSampler, prepare_process
 from posemodel.errors import SettingsError
-
-PASSES = 1 << 20
-"""Over the data set in one epoch, at most."""
-MIX = 0x9E3779B97F4A7C15
-"""The 64-bit golden ratio: spreads (seed, epoch, position) over the generators' seeds (as SplitMix64 does)."""
 
 
 @dataclass(frozen=True)
@@ -80,46 +72,6 @@ def _wait(seconds: float, _batch: Any) -> None:
 
 
 @dataclass(frozen=True)
-class DottedStep:
-    """Makes the step that a dotted path names: a function without arguments that returns the step."""
-
-    path: str
-
-    def factory(self) -> Callable[[], Any]:
-        """What the path names, not called: it may take a GPU. Raises SettingsError where it leads nowhere."""
-        return _callable_at(self.path, "--step", "a function without arguments that returns the step")
-
-    def __call__(self) -> Step:
-        """The step. Raises SettingsError where it cannot be made."""
-        try:
-            step = self.factory()()
-        except SettingsError:
-            raise
-        except Exception as error:
-            raise SettingsError(
-                f"--step {self.path}: making it failed with {type(error).__name__}: {error}. It must need no arguments."
-            ) from error
-        if not callable(step):
-            raise SettingsError(f"--step {self.path}: must return a function of a batch, got {type(step).__name__}.")
-        return step
-
-
-@dataclass(frozen=True)
-class DottedCollate:
-    """The function of a list of samples that a dotted path names."""
-
-    path: str
-
-    def __call__(self, samples: list[Any]) -> Any:
-        """Their batch."""
-        return self.function()(samples)
-
-    def function(self) -> Callable[[list[Any]], Any]:
-        """What the path names; SettingsError where it leads nowhere."""
-        return _callable_at(self.path, "--collate", "a function of a list of samples that returns their batch")
-
-
-@dataclass(frozen=True)
 class DatasetWorkload:
     """Any map-style data set, shuffled by (seed, epoch).
 
@@ -130,6 +82,7 @@ class DatasetWorkload:
         seed: Of the order, and of Python's, NumPy's and PyTorch's generators, which are set for each sample: a data
             set that draws from them yields the same samples with every setting (8 microseconds a sample).
         device: Type of the device that the step runs on.
+        worker_init_fn: As DataLoader's: called in each worker, with its number, before its first sample.
     """
 
     dataset: Callable[[], Any]
@@ -137,18 +90,30 @@ class DatasetWorkload:
     collate_fn: Callable[[list[Any]], Any] | None = None
     seed: int = 0
     device: str = "cpu"
+    worker_init_fn: Callable[[int], object] | None = None
 
     def open_loader(self, configuration: LoaderConfiguration, batches: int) -> OpenLoader:
         """See `Workload`. Raises SettingsError where the data set is none, is empty or cannot reach its workers."""
-        dataset = require_map_style(self.dataset())
-        require_picklable(dataset, configuration)
+        samples, joined = self.open_samples()
+        return self.load(Spread(samples, batches * configuration.batch_size), configuration, joined)
+
+    def open_samples(self, on_sample: Callable[[int], object] | None = None) -> tuple[Seeded, Joined]:
+        """The samples, by (pass, position), and what makes batches of them; SettingsError where there are none."""
+        name = getattr(self.dataset, "path", "")
+        dataset = require_map_style(self.dataset(), name)
+        samples = Seeded(dataset, self.seed, name=name, on_sample=on_sample)
+        return samples, Joined(samples, self.collate_fn or getattr(dataset, "collate_fn", None))
+
+    def load(
+        self, samples: Spread, configuration: LoaderConfiguration, collate_fn: Callable[[list[Any]], Any]
+    ) -> OpenLoader:
+        """A loader of whole batches of these samples; SettingsError where they cannot reach its workers."""
+        require_picklable((samples, collate_fn), configuration, samples.dataset.name)
         prepare_process()
-        length = batches * configuration.batch_size
-        samples = Spread(Seeded(dataset, self.seed), length)
-        sampler = EpochSampler(length, shuffle=False)
+        sampler = EpochSampler(len(samples), shuffle=False)
         loader = DataLoader(
             samples,
-            collate_fn=self.collate_fn or getattr(dataset, "collate_fn", None),
+            collate_fn=collate_fn,
             batch_size=configuration.batch_size,
             sampler=sampler,
             num_workers=configuration.num_workers,
@@ -159,17 +124,26 @@ class DatasetWorkload:
             multiprocessing_context=configuration.start_method,
             generator=torch.Generator().manual_seed(self.seed),
         )
-        return opened(loader, sampler, configuration)
+        return opened(loader, sampler, configuration, self.worker_init_fn)
 
     def make_step(self) -> Step:
         """See `Workload`."""
         return on_device(self.step(), self.device)
 
 
-def opened(loader: DataLoader[Any], sampler: EpochSampler, configuration: LoaderConfiguration) -> OpenLoader:
-    """An OpenLoader over a loader and its sampler; OpenCV gets its threads in the processes that make samples."""
+def opened(
+    loader: DataLoader[Any],
+    sampler: EpochSampler,
+    configuration: LoaderConfiguration,
+    worker_init_fn: Callable[[int], object] | None = None,
+) -> OpenLoader:
+    """An OpenLoader over a loader and its sampler; OpenCV gets its threads in the processes that make samples.
+
+    ``worker_init_fn`` is called in each worker once all else is prepared.
+    """
     if configuration.num_workers:
-        loader.worker_init_fn = partial(_start_worker, loader.worker_init_fn, configuration.cv2_threads)
+        first, threads = loader.worker_init_fn, configuration.cv2_threads
+        loader.worker_init_fn = partial(_start_worker, first, threads, worker_init_fn)
     else:
         cv2.setNumThreads(configuration.cv2_threads)
 
@@ -186,148 +160,21 @@ def effective_pin_memory(configuration: LoaderConfiguration) -> bool:
     return torch.accelerator.current_accelerator() != torch.device("mps")
 
 
-class Spread(Dataset[Any]):
-    """Epochs of ``length`` samples of a data set of any size: a small one is passed more than once, of a large one
-    each epoch takes samples from all over it, mostly others.
-
-    An index is (epoch, position); the data set is asked for (pass over it, position in it).
-    """
-
-    def __init__(self, dataset: Any, length: int) -> None:
-        self.dataset, self.length = dataset, length
-        self.stride = _stride(len(dataset))
-        if hasattr(dataset, "__getitems__"):
-            self.__getitems__ = self._many
-
-    def __len__(self) -> int:
-        return self.length
-
-    def __getitem__(self, index: tuple[int, int]) -> Any:
-        return self.dataset[self.position(*index)]
-
-    def _many(self, indices: list[tuple[int, int]]) -> Any:
-        return self.dataset.__getitems__([self.position(*index) for index in indices])
-
-    def position(self, epoch: int, position: int) -> tuple[int, int]:
-        """(pass over the data set, position in it) of an epoch's sample, whatever the epoch's length."""
-        size = len(self.dataset)
-        start = (epoch * MIX % 2**64) * size >> 64
-        return epoch * PASSES + position // size, (start + position * self.stride) % size
-
-
-class Seeded(Dataset[Any]):
-    """A data set whose samples depend on (seed, pass, position) alone, whichever process makes them.
-
-    One that makes a whole batch at once (``__getitems__``, as PyTorch calls it) is seeded by the batch's first sample.
-    """
-
-    def __init__(self, dataset: Any, seed: int) -> None:
-        self.dataset, self.seed = dataset, seed
-        if hasattr(dataset, "__getitems__"):
-            self.__getitems__ = self._many
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getitem__(self, index: tuple[int, int]) -> Any:
-        self._seed(*index)
-        return self.dataset[index[1]]
-
-    def _many(self, indices: list[tuple[int, int]]) -> Any:
-        self._seed(*indices[0])
-        return self.dataset.__getitems__([position for _, position in indices])
-
-    def _seed(self, number: int, position: int) -> None:
-        seed = (self.seed * MIX + number) * MIX + position
-        random.seed(seed)
-        np.random.seed(seed % 2**32)  # noqa: NPY002 (the generator that data sets draw from)
-        torch.default_generator.manual_seed(seed % 2**63)  # torch.manual_seed would queue a call for CUDA each time
-
-
-@dataclass(frozen=True)
-class DottedDataset:
-    """Makes the data set that a dotted path names, as `--dataset` gives it: a class, a function or an object."""
-
-    path: str
-
-    def __call__(self) -> Any:
-        """The data set. Raises SettingsError where the path leads nowhere."""
-        found = _at(self.path, "--dataset", "the data set, or a class or function that makes it")
-        if not callable(found) or (hasattr(found, "__getitem__") and not isinstance(found, type)):
-            return found
-        try:
-            with contextlib.redirect_stdout(sys.stderr):  # pycocotools tells what it loads; stdout is for results
-                return found()
-        except Exception as error:
-            raise SettingsError(
-                f"--dataset {self.path}: making it failed with {type(error).__name__}: {error}. Name an object, or a "
-                "class or function that needs no arguments."
-            ) from error
-
-
-def _callable_at(path: str, option: str, wanted: str) -> Callable[..., Any]:
-    found = _at(path, option, wanted)
-    if not callable(found):
-        raise SettingsError(f"{option} {path}: is a {type(found).__name__}; it must name {wanted}.")
-    return found
-
-
-def _at(path: str, option: str, wanted: str) -> Any:
-    """What stands at a dotted path, module:name or module.name; SettingsError where it leads nowhere."""
-    module_name, colon, name = path.partition(":")
-    if not colon:
-        module_name, _, name = path.rpartition(".")
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            found: Any = importlib.import_module(module_name)
-        for part in name.split("."):
-            found = getattr(found, part)
-    except Exception as error:  # a user's module may raise anything
-        told = (
-            error
-            if isinstance(error, (ImportError, AttributeError, ValueError))
-            else f"{type(error).__name__}: {error}"
-        )
-        raise SettingsError(
-            f"{option} {path}: {told}. It must name {wanted}, as module:name, importable from the working directory."
-        ) from error
-    return found
-
-
-def require_map_style(dataset: Any) -> Any:
-    """The data set, or SettingsError where it is not map-style or has no samples."""
-    kind = type(dataset).__name__
-    iterable = isinstance(dataset, IterableDataset)
-    if iterable or not isinstance(dataset, Sized) or not hasattr(dataset, "__getitem__"):
-        raise SettingsError(f"--dataset: {kind} is no map-style data set. It needs __len__ and __getitem__(index).")
-    if len(dataset) == 0:
-        raise SettingsError(f"--dataset: {kind} has no samples. Point it to where they are.")
-    return dataset
-
-
-def require_picklable(dataset: Any, configuration: LoaderConfiguration) -> None:
-    """Raises SettingsError where workers are not forked and the data set cannot be sent to them."""
+def require_picklable(content: Any, configuration: LoaderConfiguration, name: str) -> None:
+    """Raises SettingsError where workers are not forked and ``content``, a data set and more, cannot be sent to them;
+    ``name`` is what the message calls the data set."""
     method = configuration.start_method or multiprocessing.get_start_method()
     if configuration.num_workers == 0 or method == "fork":
         return
     try:
-        pickle.dumps(dataset)
+        pickle.dumps(content)
     except Exception as error:
-        raise SettingsError(
-            f"--dataset: {type(dataset).__name__} cannot be sent to a worker started by {method} ({error}). "
-            "Open files and connections in __getitem__ and keep lambdas out of it, or leave this start method out."
-        ) from None
+        raise SettingsError(of_pickling(name, method, error)) from None
 
 
-def _stride(size: int) -> int:
-    """A step that visits all positions before it comes back to one, neighbours far apart (the golden section)."""
-    stride = max(1, round(size * 0.618))
-    while math.gcd(stride, size) != 1:
-        stride += 1
-    return stride
-
-
-def _start_worker(first: Callable[[int], object] | None, cv2_threads: int, worker_id: int) -> None:
+def _start_worker(
+    first: Callable[[int], object] | None, cv2_threads: int, own: Callable[[int], object] | None, worker_id: int
+) -> None:
     if first is not None:
         first(worker_id)
     else:
@@ -335,3 +182,5 @@ def _start_worker(first: Callable[[int], object] | None, cv2_threads: int, worke
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         prepare_process()
     cv2.setNumThreads(cv2_threads)
+    if own is not None:
+        own(worker_id)

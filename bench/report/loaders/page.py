@@ -8,6 +8,7 @@ import pandas as pd
 
 from bench.analysis.columns import COMPLETE
 from bench.analysis.loaders_configurations import FEW
+from bench.analysis.loaders_delivery import delivered_others
 from bench.analysis.wording import counted
 from bench.report.cells import interval_cell, number_cell
 from bench.report.loaders.result import LoaderResult
@@ -240,15 +241,33 @@ def _unsteady(result: LoaderResult) -> str:
 
 
 def _deliveries(result: LoaderResult) -> str:
+    if result.spec.random_samples:
+        return "Samples are random by design (`random_samples`): what configurations delivered was not compared."
     hashed = result.rows["hashes"].map(len).gt(0).sum() if len(result.rows) else 0
     if result.different:
         return "The configurations delivered different batches, told by their hashes."
     if hashed < 2:
         return "Too few configurations have delivered batches to compare these."
-    return (
-        f"The {hashed} configurations of which batches were kept delivered the same (the first "
-        f"{result.spec.hashed_batches} of each, compared by hash)."
+    others = len(result.configurations) and result.configurations["error"].map(delivered_others).any()
+    which = (
+        "The configurations but those that are named above"
+        if others
+        else (f"The {hashed} configurations of which batches were kept")
     )
+    return (
+        f"{which} delivered the same (the first {result.spec.hashed_batches} of each, compared by "
+        f"hash{_samples(result)})."
+    )
+
+
+def _samples(result: LoaderResult) -> str:
+    """How many samples workers made once more, to be compared with what one process makes."""
+    rows = result.measured
+    if "compared_samples" not in rows or not rows["compared_samples"].notna().any():
+        return ""
+    least, most = (int(end) for end in (rows["compared_samples"].min(), rows["compared_samples"].max()))
+    told = f"{least:,}" if least == most else f"{least:,} to {most:,}"
+    return f"; of each with workers also {told} samples, made by all workers at once, with those of one process"
 
 
 def _origin(result: LoaderResult) -> list[str]:

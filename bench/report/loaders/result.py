@@ -8,6 +8,7 @@ import pandas as pd
 
 from bench.analysis.json_safe import to_json_safe
 from bench.analysis.loaders_verdict import LoaderVerdict
+from bench.analysis.no_result import failures, is_trouble
 from bench.loader_spec import LoaderSpec
 
 LARGEST = "largest"
@@ -62,6 +63,11 @@ class LoaderResult:
         """The rows but for the tries of the search for the largest batch, each series of which ends in a failure."""
         return self.rows[self.rows["phase"] != LARGEST] if len(self.rows) else self.rows
 
+    @property
+    def nothing_found(self) -> bool:
+        """Whether the study has ended, and none of its measurements has a result."""
+        return self.status() == "complete" and is_trouble(self.measured)
+
     def status(self) -> str:
         """`complete` once nothing is left to measure."""
         return "complete" if self.finished and not self.left else "unfinished"
@@ -76,6 +82,7 @@ class LoaderResult:
                 "preset": self.spec.preset,
                 "status": self.status(),
                 "trials": self.trials(),
+                "failures": failures(self.measured),
                 "configurations": self.configurations.drop(columns="key", errors="ignore"),
                 "verdict": found.text,
                 "recommended": found.recommended,

@@ -4,6 +4,7 @@ import pandas as pd
 
 from bench.analysis.wording import counted
 from bench.record import FAULTS
+from bench.report.evidence import evidence_lines
 from bench.report.files import (
     BEST_SO_FAR,
     COMPARISONS,
@@ -62,13 +63,14 @@ def what_was_run(result: StudyResult) -> list[str]:
             f"{counted(spec.trials, 'quasi-random tune point')} of {spec.length_text(TUNE)}, chosen by AP on the "
             f"select split, and {counted(spec.seeds, 'fresh confirm seed')} of {spec.length_text(CONFIRM)}, the same "
             f"seeds for all, reported on the report split. Network {trained_text(spec)}, batch "
-            f"{spec.batch_size}, data `{spec.data.name}` (annotations {spec.data_digest}), on {spec.device} in "
+            f"{spec.batch_size}, {spec.data_text}, on {spec.device} in "
             f"{spec.precision}. Schedule {spec.schedule}, weight decay {spec.weight_decay:g}, foreground weight "
             f"{spec.foreground_weight:g}, {'augmented' if spec.augment else 'not augmented'}, no gradient clipping: "
             f"equal for all.{_at_once(result)}"
         ),
         *_optimizers(result),
         *_left_out(result),
+        *map(prose, evidence_lines(result.records)),
         f"Trials: {counts}.",
     ]
     return [*parts, "### Trials that failed", "\n".join(faults)] if faults else parts

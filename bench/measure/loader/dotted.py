@@ -1,0 +1,189 @@
+"""What a person's dotted paths name: a data set, a step, functions for batches and workers. What is wrong with one is
+told with its option, and what it prints goes to stderr: stdout is for results.
+"""
+
+import contextlib
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterator, Sized
+from dataclasses import dataclass
+from typing import Any
+
+from torch.utils.data import IterableDataset
+
+from bench.dotted import split
+from bench.measure.loader.loop import Step
+from posemodel.errors import SettingsError
+
+STDOUT, STDERR = 1, 2
+"""Descriptors of a process."""
+
+
+@contextlib.contextmanager
+def stdout_to_stderr() -> Iterator[None]:
+    """What Python, C libraries and child processes print on stdout goes to stderr meanwhile."""
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # none, or closed
+        sys.stdout.flush()
+    with contextlib.redirect_stdout(sys.stderr), contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # a process without one of the two
+            kept = os.dup(STDOUT)
+            stack.callback(os.close, kept)
+            os.dup2(STDERR, STDOUT)
+            stack.callback(os.dup2, kept, STDOUT)
+            stack.callback(sys.stderr.flush)
+        yield
+
+
+@dataclass(frozen=True)
+class DottedStep:
+    """Makes the step that a dotted path names: a function without arguments that returns the step."""
+
+    path: str
+
+    def factory(self) -> Callable[[], Any]:
+        """What the path names, not called: it may take a GPU. Raises SettingsError where it leads nowhere."""
+        return _callable_at(self.path, "--step", "a function without arguments that returns the step")
+
+    def __call__(self) -> Step:
+        """The step. Raises SettingsError where it cannot be made."""
+        try:
+            step = self.factory()()
+        except SettingsError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise SettingsError(
+                f"--step {self.path}: making it failed with {type(error).__name__}: {error}. It must need no arguments."
+            ) from error
+        if not callable(step):
+            raise SettingsError(f"--step {self.path}: must return a function of a batch, got {type(step).__name__}.")
+        return step
+
+
+@dataclass(frozen=True)
+class DottedCollate:
+    """The function of a list of samples that a dotted path names."""
+
+    path: str
+
+    def __call__(self, samples: list[Any]) -> Any:
+        """Their batch."""
+        return self.function()(samples)
+
+    def function(self) -> Callable[[list[Any]], Any]:
+        """What the path names; SettingsError where it leads nowhere."""
+        return _callable_at(self.path, "--collate", "a function of a list of samples that returns their batch")
+
+
+@dataclass(frozen=True)
+class DottedWorkerInit:
+    """What a dotted path names as DataLoader's ``worker_init_fn``."""
+
+    path: str
+
+    def __call__(self, worker_id: int) -> None:
+        """Prepare the worker in which this is called."""
+        self.function()(worker_id)
+
+    def function(self) -> Callable[[int], Any]:
+        """What the path names; SettingsError where it leads nowhere."""
+        return _callable_at(self.path, "--worker-init", "a function of a worker's number, DataLoader's worker_init_fn")
+
+
+@dataclass(frozen=True)
+class DottedDataset:
+    """Makes the data set that a dotted path names, as `--dataset` gives it: a class, a function or an object."""
+
+    path: str
+
+    def __call__(self) -> Any:
+        """The data set. Raises SettingsError where the path leads nowhere."""
+        found = _at(self.path, "--dataset", "the data set, or a class or function that makes it")
+        if not callable(found) or (hasattr(found, "__getitem__") and not isinstance(found, type)):
+            return found
+        self._require_no_arguments(found)
+        try:
+            with stdout_to_stderr():  # pycocotools tells what it loads
+                return found()
+        except (Exception, SystemExit) as error:
+            raise SettingsError(
+                f"--dataset {self.path}: making it failed with {type(error).__name__}: {error}. Name an object, or a "
+                "class or function that needs no arguments."
+            ) from error
+
+    def _require_no_arguments(self, found: Callable[..., Any]) -> None:
+        """Tell what is needed before it is called: of a call that fails in its midst, nobody would know."""
+        try:
+            signature = inspect.signature(found)
+        except (TypeError, ValueError):  # of a class that is not Python's
+            return
+        try:
+            signature.bind()
+        except TypeError as error:
+            module, name = split(self.path)
+            raise SettingsError(
+                f"--dataset {self.path}: {error}. It is {name}{signature}; give a class or function that needs no "
+                f"arguments: `def data(): return {name}(...)` in {module}, named as --dataset {module}:data."
+            ) from error
+
+
+def require_map_style(dataset: Any, name: str = "") -> Any:
+    """The data set, or SettingsError where it is not map-style or has no samples; ``name``: its dotted path."""
+    kind = type(dataset).__name__
+    who = f"--dataset{f' {name}' * bool(name)}: {kind}"
+    wanted = "It needs __len__ and __getitem__(index)."
+    if isinstance(dataset, IterableDataset):
+        raise SettingsError(
+            f"{who} is no map-style data set but an IterableDataset, of which each worker would deliver the whole "
+            f"stream: with two workers every sample comes twice. {wanted[:-1]}, of which samples are asked by index."
+        )
+    missing = [
+        each
+        for each, there in (("__len__", isinstance(dataset, Sized)), ("__getitem__", hasattr(dataset, "__getitem__")))
+        if not there
+    ]
+    if missing:
+        raise SettingsError(f"{who} is no map-style data set: it has no {' and no '.join(missing)}. {wanted}")
+    try:
+        with stdout_to_stderr():
+            length = len(dataset)
+    except (Exception, SystemExit) as error:
+        raise SettingsError(
+            f"{who}: its __len__ failed with {type(error).__name__}: {error}. It must return the number of samples."
+        ) from error
+    if length == 0:
+        raise SettingsError(f"{who} has no samples (its __len__ is 0). Point it to where they are.")
+    return dataset
+
+
+def _callable_at(path: str, option: str, wanted: str) -> Callable[..., Any]:
+    found = _at(path, option, wanted)
+    if not callable(found):
+        raise SettingsError(f"{option} {path}: is a {type(found).__name__}; it must name {wanted}.")
+    return found
+
+
+def module_of(path: str) -> str:
+    """The module of a dotted path."""
+    return split(path)[0]
+
+
+def _at(path: str, option: str, wanted: str) -> Any:
+    """What stands at a dotted path; SettingsError where it leads nowhere."""
+    try:
+        with stdout_to_stderr():
+            module_name, name = split(path)
+            found: Any = importlib.import_module(module_name)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except (Exception, SystemExit) as error:  # a person's module may raise anything, or be a program
+        told = (
+            error
+            if isinstance(error, (ImportError, AttributeError, ValueError))
+            else f"{type(error).__name__}: {error}"
+        )
+        raise SettingsError(
+            f"{option} {path}: {told}. It must name {wanted}, as module:name, importable from the working directory."
+        ) from error
+    return found

@@ -1,0 +1,128 @@
+"""Why an optimizer cannot train a convolutional network in an ordinary loop, in words: tried out on small weights.
+
+An ordinary loop computes dense gradients of weights of any shape once, then calls ``step()``; between steps a schedule
+changes ``lr``, and the same weights are trained, scored and saved.
+"""
+
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch.nn import Parameter
+from torch.optim import Optimizer
+
+Make = Callable[[Iterable[Parameter]], Optimizer]
+CONVOLUTION, BIAS = (2, 3, 3, 3), (2,)
+MATRIX = (3, 4)
+GRADIENT = 0.5
+STEPS = 5
+"""Within which some weight must have changed."""
+SEEN_FROM_LR = 1e-4
+"""Learning rates below may change a weight of 1 by less than a float32 can say."""
+WRAPPED = ("optimizer", "base_optimizer", "inner_optimizer", "base_opt", "opt")
+"""Names of a first argument that is another optimizer."""
+
+CLOSURE = (
+    "it needs a closure that computes the loss again, which an ordinary training loop, with one forward and one "
+    "backward pass a step, does not give"
+)
+SPARSE = "it takes sparse gradients alone; those of convolutions are dense"
+MATRICES = "it trains matrices alone; the weights of convolutions have 4 dimensions, biases have 1"
+SECOND_ORDER = "it needs second derivatives (backward with create_graph=True), which an ordinary training loop has not"
+SWITCHES = (
+    "it switches its weights between training and evaluation (train() and eval(), as schedule-free optimizers do); "
+    "here the weights that are trained are scored, averaged and saved as they are, and a schedule sets the learning "
+    "rate"
+)
+STILL = "its step changes no weight. Does it need a closure?"
+WRAPPER = (
+    "is a wrapper around another optimizer, whose class and settings are not known here. Write a class derived from "
+    "torch.optim.Optimizer that builds the other one itself"
+)
+
+
+def wraps(optimizer_class: type[Any]) -> bool:
+    """Whether a class is made from another optimizer, or from its class."""
+    try:
+        arguments = [*inspect.signature(optimizer_class).parameters.values()]
+    except (TypeError, ValueError):
+        return False
+    needed = [each.name for each in arguments if each.default is each.empty and "optimizer" in each.name]
+    return bool(needed) or any(each.name in WRAPPED for each in arguments[:1])
+
+
+def step_on(make: Make, shapes: Iterable[tuple[int, ...]]) -> tuple[Optimizer, list[Parameter]]:
+    """An optimizer after a step on weights of ones with gradients of `GRADIENT`; raises whatever it raises."""
+    weights = [Parameter(torch.ones(shape)) for shape in shapes]
+    optimizer = make(weights)
+    for weight in weights:
+        weight.grad = torch.full_like(weight, GRADIENT)
+    optimizer.step()
+    return optimizer, weights
+
+
+def switches(optimizer: Optimizer) -> bool:
+    """Whether its weights differ while it trains and while it is judged."""
+    return callable(getattr(optimizer, "train", None)) and callable(getattr(optimizer, "eval", None))
+
+
+def stands_still(optimizer: Optimizer, weights: list[Parameter]) -> bool:
+    """Whether a few steps more change no weight, at a learning rate at which that would be seen."""
+    rates = [float(group["lr"]) for group in optimizer.param_groups if "lr" in group]
+    if not rates or min(rates) < SEEN_FROM_LR:
+        return False
+    for _ in range(STEPS):
+        if any(bool((weight != 1).any()) for weight in weights):
+            return False
+        optimizer.step()
+    return not any(bool((weight != 1).any()) for weight in weights)
+
+
+def why_unfit(make: Make, error: Exception) -> str:
+    """The reason behind an error of making it or of its first step; empty where it is another one."""
+    text = str(error).lower()
+    if "train mode" in text or _made_switching(make):
+        return SWITCHES
+    if "create_graph" in text or "grad_fn" in text:
+        return SECOND_ORDER
+    if _works(make, _with_closure) or "closure" in text:
+        return CLOSURE
+    if _works(make, _on_sparse):
+        return SPARSE
+    return MATRICES if _works(make, lambda each: step_on(each, [MATRIX])) else ""
+
+
+def _works(make: Make, tried: Callable[[Make], object]) -> bool:
+    try:
+        tried(make)
+    except Exception:  # whatever it raises: it does not work in this way either
+        return False
+    return True
+
+
+def _made_switching(make: Make) -> bool:
+    try:
+        return switches(make([Parameter(torch.ones(MATRIX))]))
+    except Exception:  # it cannot even be made: another reason
+        return False
+
+
+def _with_closure(make: Make) -> None:
+    weights = [Parameter(torch.ones(shape)) for shape in (CONVOLUTION, BIAS)]
+    optimizer = make(weights)
+
+    def loss() -> torch.Tensor:
+        optimizer.zero_grad()
+        found = sum((weight**2).sum() for weight in weights)
+        found.backward()  # type: ignore[union-attr]
+        return found  # type: ignore[return-value]
+
+    optimizer.step(loss)  # type: ignore[arg-type]
+
+
+def _on_sparse(make: Make) -> None:
+    weight = Parameter(torch.ones(MATRIX))
+    optimizer = make([weight])
+    weight.grad = torch.full_like(weight, GRADIENT).to_sparse()
+    optimizer.step()

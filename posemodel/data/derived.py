@@ -1,0 +1,71 @@
+"""Splits that a data set has no files of: fixed tenths of its train images stand in for `select` and for `val`.
+
+Which images they are hangs on the images' ids alone. The two tenths share none, and `train` is given without either
+where it is used.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from posemodel.data.layout import DataSet, SplitFiles, find_split, id_hash, in_select, in_val
+from posemodel.data.notes import Note
+from posemodel.data.packed import PackedSplit
+
+SELECT, VAL, REPORT = "select", "val", "report"
+
+
+def stands_in(data: DataSet, split: str) -> bool:
+    """Whether a tenth of `train` stands in for a split."""
+    return split in (SELECT, VAL, REPORT) and find_split(data, split) is None
+
+
+def tenth(train: PackedSplit, split: str) -> PackedSplit:
+    """The tenth of all of `train` that stands in for a split, with a note where that is unusual."""
+    if split == SELECT:
+        return replace(train.subset(sorted(select_positions(train))), name=SELECT)
+    held_out = val_positions(train)
+    text = (
+        f"there is no split `val`: a fixed tenth of `{train.name}` ({len(held_out)} images, by hash of the id) stands "
+        "in for it and is not trained on"
+    )
+    note = Note(train.annotations, "val-from-train", len(held_out), text)
+    return replace(train.subset(sorted(held_out)), name=VAL, notes=(*train.notes, note))
+
+
+def without_tenths(train: PackedSplit, files: SplitFiles, data: DataSet, *, select: bool, val: bool) -> PackedSplit:
+    """`train` without the tenths that stand in for `select` and `val`, where they are asked for and do stand in.
+
+    ``files``: the split's own; another split than the one that serves as `train` is left whole.
+    """
+    serves = find_split(data, "train")
+    if serves is None or files.annotations != serves.annotations:
+        return train
+    held_out: set[int] = set()
+    if select and stands_in(data, SELECT):
+        held_out |= select_positions(train)
+    if val and stands_in(data, VAL):
+        held_out |= val_positions(train)
+    return train.subset(p for p in range(len(train)) if p not in held_out) if held_out else train
+
+
+def select_positions(train: PackedSplit) -> set[int]:
+    """Positions of the derived `select` split in all of `train`: the images whose id's hash falls into a tenth.
+
+    In a set so small that none of these has a labelled person, the labelled image of smallest hash joins them.
+    """
+    return _positions(train, in_select, frozenset())
+
+
+def val_positions(train: PackedSplit) -> set[int]:
+    """As ``select_positions`` the tenth that stands in for `val`; the two have no image in common."""
+    return _positions(train, in_val, frozenset(select_positions(train)))
+
+
+def _positions(train: PackedSplit, chosen_by: Callable[[int], bool], taken: frozenset[int]) -> set[int]:
+    chosen = {p for p, image_id in enumerate(train.image_ids.tolist()) if chosen_by(image_id)} - taken
+    labelled = [p for p in np.flatnonzero(np.diff(train.person_start)).tolist() if p not in taken]
+    if labelled and chosen.isdisjoint(labelled):
+        chosen.add(min(labelled, key=lambda p: id_hash(train.image_id(p))))
+    return chosen

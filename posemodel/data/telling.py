@@ -1,0 +1,108 @@
+"""What is read in another way than it stands there, by kind: counted while a file is read, then told in notes."""
+
+from collections import Counter
+from typing import NamedTuple
+
+from posemodel.data.notes import Note
+
+SHOWN = 5
+"""Entries of a kind that a note names."""
+
+
+class Kind(NamedTuple):
+    """``one`` and ``many``: what is counted; ``said``: what is done with it; ``acts``: see ``Note``."""
+
+    one: str
+    many: str
+    said: str
+    acts: bool = True
+
+
+def _people(what: str, said: str, *, acts: bool = True) -> Kind:
+    return Kind(f"person {what}", f"people {what}", said, acts)
+
+
+def _joints(what: str, said: str, *, acts: bool = True) -> Kind:
+    return Kind(f"joint {what}", f"joints {what}", said, acts)
+
+
+_NO_WHOLE = "text, or with a decimal point"
+BOX_STANDS_IN = "the box stands in for the mask"
+
+KINDS = {
+    "reordered": _people("with joints in another order than COCO's", "put into COCO's order by their names"),
+    "joints-unnamed": _people(
+        "of a category without a list of `keypoints`", "their joints are read in COCO's order", acts=False
+    ),
+    "no-keypoints": _people("without `keypoints`", "ignored, as people without a labelled joint are"),
+    "keypoints-nested": _people("with `keypoints` as 17 lists", "read as one list of 51 numbers"),
+    "joint-clipped": _joints("up to 1 pixel outside the image", "moved onto its border"),
+    "joint-outside": _joints("more than 1 pixel outside the image", "taken as not labelled"),
+    "joint-nowhere": _joints("not labelled and without coordinates", "read as 0, 0", acts=False),
+    "visibility-3": _joints("of visibility 3", "taken as occluded, at 0, 0 as not labelled"),
+    "visibility-negative": _joints("of a visibility below 0", "taken as not labelled"),
+    "visibility-true-false": _joints("of visibility true or false", "true is taken as visible, false as not labelled"),
+    "num-keypoints-missing": _people("without `num_keypoints`", "their labelled joints are counted", acts=False),
+    "num-keypoints-wrong": _people(
+        "whose `num_keypoints` is not the number of their labelled joints", "these are counted", acts=False
+    ),
+    "num-keypoints-none": _people(
+        "whose `num_keypoints` is 0 though joints are labelled, or the reverse", "these are counted, in scoring too"
+    ),
+    "mask-missing": _people("without a mask", BOX_STANDS_IN),
+    "mask-flat-list": _people("whose mask is one flat list of numbers", "read as one polygon"),
+    "mask-pairs": _people("whose mask has points as pairs", "read as polygons"),
+    "mask-slivers": _people("whose mask has parts of fewer than 3 points", "these parts are left out"),
+    "mask-swapped-sides": _people("whose mask has width and height swapped", BOX_STANDS_IN),
+    "mask-broken": _people("whose mask cannot be read", BOX_STANDS_IN),
+    "box-clipped": _people("whose box reaches outside the image", "cut off at its border"),
+    "box-from-mask": _people("without a usable box", "the box around the mask stands in"),
+    "box-from-joints": _people("without a usable box", "the box around their joints stands in", acts=False),
+    "area-from-mask": _people("without a usable `area`", "their masks' area stands in"),
+    "area-from-box": _people("without a usable `area`", "their boxes' area x 0.53 stands in"),
+    "area-from-joints": _people("without a usable `area`", "the area of the box around their joints stands in"),
+    "iscrowd": Kind("annotation", "annotations", "`iscrowd` is no number 0 or 1, and is read as one", acts=False),
+    "ids": Kind("id", "ids", f"{_NO_WHOLE}: read as whole numbers", acts=False),
+    "ids-as-words": Kind("id", "ids", "a word, read as a number made of it, which results name", acts=False),
+    "image-sides": Kind(
+        "width or height of an image", "widths or heights of images", f"{_NO_WHOLE}: read as whole numbers", acts=False
+    ),
+    "annotation-ids": Kind("annotation", "annotations", "without an id of its own: numbered anew", acts=False),
+    "annotation-copies": Kind("annotation", "annotations", "a copy of another one: taken once"),
+    "image-copies": Kind("image entry", "image entries", "a copy of another one: taken once"),
+}
+
+
+class Told:
+    """Counts entries by kind while a file is read."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._examples: dict[str, list[str]] = {}
+
+    def add(self, kind: str, example: str = "", *, count: int = 1) -> None:
+        """Count an entry; the first few examples are shown in the note."""
+        self._counts[kind] += count
+        if example:
+            shown = self._examples.setdefault(kind, [])
+            if len(shown) < SHOWN:
+                shown.append(example)
+
+    def join(self, other: "Told") -> None:
+        """Count what another has counted, too."""
+        for kind, count in other._counts.items():
+            self.add(kind, count=count)
+
+    def notes(self, file: str) -> tuple[Note, ...]:
+        """A note for each kind that was met, in the order of ``KINDS``."""
+        return tuple(
+            Note(file, kind, count, self._text(kind, count), acts=KINDS[kind].acts)
+            for kind in KINDS
+            if (count := self._counts[kind])
+        )
+
+    def _text(self, kind: str, count: int) -> str:
+        entry, examples = KINDS[kind], self._examples.get(kind, [])
+        more = f"; and {count - len(examples)} more" if examples and count > len(examples) else ""
+        listed = f" ({'; '.join(examples)}{more})" if examples else ""
+        return f"{count} {entry.one if count == 1 else entry.many}: {entry.said}{listed}"

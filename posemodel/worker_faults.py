@@ -1,0 +1,68 @@
+"""What stops a data loader's workers and is no fault of the data: too little shared memory, files or memory, in words.
+
+PyTorch tells these as RuntimeErrors, some with the worker's whole traceback, some as a signal that a worker died of.
+"""
+
+import errno
+import re
+import shutil
+from pathlib import Path
+
+try:  # here: once there are too many open files, nothing can be imported
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
+SHARED_MEMORY = Path("/dev/shm")
+"""Where workers put the batches that they hand over."""
+_FULL = re.compile(
+    r"unable to (allocate|open|resize|mmap).*(shared memory|file </torch_).*(no space|cannot allocate)"
+    r"|out of shared memory|insufficient shared memory|killed by signal: bus error",
+    re.DOTALL,
+)
+_FILES = ("too many open files", "received 0 items of ancdata", "[errno 24]")
+_KILLED = "killed by signal: killed"
+_WORKER = "in DataLoader worker process"
+NO_WORKERS = "take fewer workers, or num_workers 0"
+
+
+def explained(error: BaseException) -> str | None:
+    """What of the machine was too small for a data loader, and what to do, in a line; None for any other error."""
+    text = str(error).lower()
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return _too_many_files()
+    if not isinstance(error, (RuntimeError, OSError)):
+        return None
+    if any(each in text for each in _FILES):
+        return _too_many_files()
+    if _FULL.search(text):
+        return (
+            f"{SHARED_MEMORY} is too small{_shm_size()}: the data loader's workers hand their batches over through it. "
+            f"Give it more (docker run --shm-size=1g; in Kubernetes an emptyDir with medium: Memory), or {NO_WORKERS}."
+        )
+    if _KILLED in text:
+        return f"the system has killed a worker of the data loader, most likely for want of memory: {NO_WORKERS}."
+    return None
+
+
+def in_a_line(error: BaseException) -> str:
+    """Class and words of an error: of one that a worker raised, the worker's own, without its traceback."""
+    text = str(error)
+    if _WORKER in text:
+        return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), text)
+    return f"{type(error).__name__}: {text}"
+
+
+def _too_many_files() -> str:
+    limit = "" if resource is None else f" ({resource.getrlimit(resource.RLIMIT_NOFILE)[0]} here)"
+    return (
+        f"the limit of open files{limit} is too low for the batches that the data loader's workers hand over, and for "
+        f"the databases. Raise it in the shell (ulimit -n 4096), or {NO_WORKERS}."
+    )
+
+
+def _shm_size() -> str:
+    try:
+        return f" ({shutil.disk_usage(SHARED_MEMORY).total / 2**20:.0f} MiB)"
+    except OSError:
+        return ""

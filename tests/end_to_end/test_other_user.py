@@ -1,0 +1,98 @@
+"""A user whom the machine does not know, without a name or a home; and one in a folder that belongs to another."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.place import Place
+
+STRANGER = 54321
+TIMEOUT_S = 600
+
+
+@pytest.fixture(scope="module")
+def as_stranger():
+    """What a command begins with to be run by an unknown user, who may read everything and write what is theirs."""
+    if not hasattr(os, "geteuid") or os.geteuid() != 0 or shutil.which("setpriv") is None:
+        pytest.skip("only root, with setpriv, can be another user")
+    reads = "+dac_read_search"  # the interpreter may stand in a home
+    words = ["setpriv", "--reuid", STRANGER, "--regid", STRANGER, "--clear-groups"]
+    words += ["--inh-caps", reads, "--ambient-caps", reads, "--bounding-set", reads]
+    words = [str(word) for word in words]
+    if subprocess.run([*words, "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("this machine lets nobody be another user")
+    return words
+
+
+@pytest.fixture
+def place(tmp_path):
+    return Place(tmp_path / "here")
+
+
+@pytest.fixture
+def run(as_stranger, place, tmp_path):
+    """Run the installed command as the stranger: an environment of nothing, and a folder for temporary files."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    temporary.chmod(0o1777)
+
+    def run_it(*arguments, folder=place.folder):
+        kept = {name: os.environ[name] for name in ("PATH",)}
+        environment = kept | {"TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"}
+        environment |= {"PYTHONPATH": place.environment["PYTHONPATH"]}
+        return subprocess.run(
+            [*as_stranger, *place.command(*arguments)],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+
+    yield run_it
+    left = [path.name for path in temporary.iterdir() if path.name.endswith(".lock") or path.name.startswith("db_init")]
+    assert left == []
+
+
+def own(folder: Path, user: int) -> None:
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, user, user)
+
+
+def test_a_user_without_a_name_or_a_home_runs_a_study(run, place):
+    own(place.folder, STRANGER)
+    done = run(*place.study, "--workers", "2")
+    assert done.returncode == 0, done.stderr
+    assert (place.folder / "reports" / place.name / "report.md").is_file()
+    assert "matplotlib" not in done.stderr.lower()
+    listed = run("study", "list")
+    assert listed.returncode == 0, listed.stderr
+    assert place.name in listed.stdout
+
+
+def test_in_another_user_s_folder_one_may_look_and_is_told_what_cannot_be_written(run, place, tmp_path):
+    assert place.run(*place.study).returncode == 0
+    own(place.folder, 0)
+    place.folder.chmod(0o755)
+    before = place.files()
+    listed = run("study", "list")
+    assert listed.returncode == 0, listed.stderr
+    assert place.name in listed.stdout
+    study = run(*place.study)
+    assert study.returncode == 2
+    assert study.stderr.count("\n") == 1
+    assert (
+        "MLFLOW_TRACKING_URI sqlite:///mlflow.db: cannot be opened (the folder . cannot be written to)" in study.stderr
+    )
+    report = run("report", place.name)
+    assert report.returncode == 1
+    assert report.stderr.count("\n") == 1
+    assert f"reports/{place.name}/" in report.stderr
+    assert "work in a folder of your own" in report.stderr
+    assert place.files() == before
+    (tmp_path / "empty").mkdir()
+    assert run("study", "list", folder=tmp_path / "empty").returncode == 0

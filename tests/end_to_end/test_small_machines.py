@@ -1,0 +1,80 @@
+"""Containers with little /dev/shm and shells with a low `ulimit -n`: the number and the remedy, and no traceback."""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from tests.support.place import TIMEOUT_S
+
+TRAIN = (
+    "train", "--data", "people", "--network", "small", "--batch-size", "4", "--device", "cpu", "--steps", "4",
+    "--num-workers", "2",
+)  # fmt: skip
+
+
+def may_mount():
+    """Whether this process may give itself another /dev/shm."""
+    if os.name == "nt" or os.geteuid() != 0 or shutil.which("unshare") is None:
+        return False
+    script = "mount -t tmpfs -o size=1m tmpfs /dev/shm"
+    return subprocess.run(["unshare", "-m", "bash", "-c", script], capture_output=True, check=False).returncode == 0
+
+
+def in_shell(place, before, *arguments, shell=("bash",)):
+    """The installed command in a shell after some other commands."""
+    return subprocess.run(
+        [*shell, "-c", f'{before} && exec "$@"', "shell", *place.command(*arguments)],
+        cwd=place.folder,
+        env=place.environment,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+
+
+@pytest.mark.skipif(not may_mount(), reason="may not mount a small /dev/shm")
+def test_a_small_dev_shm(pose_place):
+    small, shell = "mount -t tmpfs -o size=1m tmpfs /dev/shm", ("unshare", "-m", "bash")
+    done = in_shell(pose_place, small, *TRAIN, "--size", "368", "--out", "run", shell=shell)
+    assert done.returncode == 1
+    assert "posebench: /dev/shm is too small (1 MiB): " in done.stderr
+    assert "--shm-size" in done.stderr
+    assert "Traceback" not in done.stderr
+    study = ("study", "optimizers", "--preset", "smoke", "--study", "tiny.toml", "--data", "people", "--size", "368")
+    done = in_shell(pose_place, small, *study, "--num-workers", "1", "--batch-size", "4", shell=shell)
+    assert done.returncode == 3
+    assert "All 6 trials ran out of memory: 6 times `/dev/shm is too small (1 MiB): " in done.stdout
+
+
+def test_a_low_limit_of_open_files(pose_place):
+    done = in_shell(pose_place, "ulimit -n 40", *TRAIN, "--size", "64", "--out", "run")
+    assert done.returncode == 1
+    assert "posebench: the limit of open files (40 here) is too low" in done.stderr
+    assert "ulimit -n 4096" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("encoding", "verb"), [("ascii", "report"), ("cp1252", "status")])
+def test_what_a_terminal_cannot_encode_ends_nothing(finished_copy, encoding, verb):
+    command = ("report", finished_copy.name) if verb == "report" else ("study", "list")
+    done = in_shell(finished_copy, f"export PYTHONIOENCODING={encoding}", *command)
+    assert done.returncode == 0, done.stderr
+    assert finished_copy.name in done.stdout
+    assert done.stdout.isascii()
+    assert "| optimizer" in done.stdout or "| study" in done.stdout, "a table is drawn in ASCII"
+
+
+def test_names_with_umlauts_in_the_c_locale(pose_place):
+    (pose_place.folder / "people").rename(pose_place.folder / "M\u00fcller \u263a")
+    plain = "export LC_ALL=C LANG=C"
+    train = ("train", "--data", "M\u00fcller \u263a", *TRAIN[3:-1], "0", "--size", "64", "--out", "L\u00e4ufe")
+    done = in_shell(pose_place, plain, *train)
+    assert done.returncode == 0, done.stderr
+    assert (pose_place.folder / "L\u00e4ufe" / "last.safetensors").is_file()
+    study = ("study", "optimizers", "--preset", "smoke", "--study", "tiny.toml", "--data", "M\u00fcller \u263a")
+    done = in_shell(pose_place, plain, *study, "--name", "plain")
+    assert done.returncode == 0, done.stderr
+    assert (pose_place.folder / "reports" / "plain" / "report.md").is_file()

@@ -1,0 +1,157 @@
+"""AP with areas that stand in, against AP with those annotated; and AP of joints in another order, which is the same.
+
+What is scored are perturbed true people: some near, some far, so that AP lies in the middle and hangs on the areas.
+"""
+
+import copy
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pycocotools import mask as coco_mask
+
+from posemodel.coco_eval import Found, keypoint_areas, keypoint_figures
+from posemodel.config import InputSettings
+from posemodel.data.coco import open_split
+from posemodel.data.packing import truth_of
+from posemodel.data.reading import read
+from posemodel.data.synthetic import generate
+from posemodel.oracle import ceiling_scores, oracle_scores
+from posemodel.skeleton import COCO_KEYPOINTS, OKS_SIGMAS
+
+SEEDS = range(5)
+Document = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("synthetic") / "people"
+    generate(folder, images=40, seed=3, num_workers=0)
+    return folder
+
+
+@pytest.fixture(params=["coco-mini", "synthetic"])
+def folder(request: pytest.FixtureRequest) -> Path:
+    name = {"coco-mini": "coco_mini"}.get(request.param, request.param)
+    return request.getfixturevalue(name)
+
+
+def train_document(folder: Path) -> Document:
+    return json.loads((folder / "annotations" / "person_keypoints_train2017.json").read_text())
+
+
+def perturbed(document: Document, seed: int) -> Found:
+    """True people, each moved by 0.1 to 1.2 times what OKS calls a deviation, the nearer ones scored higher."""
+    rng, truth = np.random.default_rng(seed), truth_of(document)
+    labelled = (truth.keypoints[..., 2] > 0).any(1) & ~truth.crowd
+    keypoints = truth.keypoints[labelled].astype(np.float64)
+    spread = rng.uniform(0.1, 1.2, len(keypoints))
+    deviations = 2 * OKS_SIGMAS * (np.sqrt(truth.areas[labelled]) * spread)[:, None]
+    keypoints[..., :2] += rng.normal(size=keypoints[..., :2].shape) * deviations[..., None]
+    scores = np.clip(1 - spread / 2 + rng.normal(0, 0.15, len(keypoints)), 0.01, 1)
+    ids = np.repeat(truth.image_ids, np.diff(truth.start))[labelled]
+    return Found(ids, keypoints, scores, keypoint_areas(keypoints))
+
+
+def ap(document: Document, found: Found) -> float:
+    read_document, _, problems = read(document, Path("x.json"))
+    assert not problems
+    truth = truth_of(read_document)
+    figure = keypoint_figures(truth, np.arange(len(truth.image_ids)), found)[0]
+    assert figure is not None
+    return figure
+
+
+def changed(document: Document, change: Callable[[dict[str, Any]], object]) -> Document:
+    """A copy with another form of everybody who has labelled joints."""
+    document = copy.deepcopy(document)
+    for annotation in document["annotations"]:
+        if annotation["num_keypoints"] and not annotation["iscrowd"]:
+            change(annotation)
+    return document
+
+
+def differences(folder: Path, change: Callable[[dict[str, Any]], object], seeds: Iterable[int] = SEEDS) -> list[float]:
+    document = train_document(folder)
+    other = changed(document, change)
+    assert [note.kind for note in read(document, Path("x.json")).notes] == []
+    found = [perturbed(document, seed) for seed in seeds]
+    true = [ap(document, each) for each in found]
+    assert 0.2 < np.mean(true) < 0.9, "in the middle, where areas matter"
+    return [ap(other, each) - annotated for each, annotated in zip(found, true, strict=True)]
+
+
+def test_areas_of_masks_score_as_those_annotated(coco_mini: Path) -> None:
+    found = differences(coco_mini, lambda person: person.update(area=0))
+    assert max(map(abs, found)) < 0.001, found
+
+
+def test_areas_of_masks_without_holes_score_as_those_of_pixels(synthetic: Path) -> None:
+    """Polygons fill what is seen between arm and trunk; the area annotated there is that of the pixels."""
+    found = differences(synthetic, lambda person: person.update(area=0))
+    assert np.mean(np.abs(found)) < 0.01, found
+
+
+def test_areas_of_run_lengths_score_as_those_annotated(coco_mini: Path) -> None:
+    sizes = {image["id"]: (image["height"], image["width"]) for image in train_document(coco_mini)["images"]}
+
+    def change(person: dict[str, Any]) -> None:
+        if isinstance(person["segmentation"], list):
+            height, width = sizes[person["image_id"]]
+            rle = coco_mask.merge(coco_mask.frPyObjects(person["segmentation"], height, width))
+            person["segmentation"] = {"size": [height, width], "counts": rle["counts"].decode()}
+        del person["area"]
+
+    found = differences(coco_mini, change)
+    assert max(map(abs, found)) < 0.01, found
+
+
+@pytest.mark.parametrize(
+    "lost", [{"segmentation": []}, {"segmentation": [], "bbox": [0, 0, 0, 0]}], ids=["box", "joints"]
+)
+def test_areas_of_boxes_and_of_joints_score_nearly_so(coco_mini: Path, lost: dict[str, Any]) -> None:
+    found = differences(coco_mini, lambda person: person.update(area=0, **lost))
+    assert np.mean(np.abs(found)) < 0.04, found
+    assert any(found), "these areas are others"
+
+
+def test_area_0_is_not_what_is_scored(coco_mini: Path) -> None:
+    """As it was before there were stand-ins: nobody is ever found."""
+    document = train_document(coco_mini)
+    zero = changed(document, lambda person: person.update(area=0))
+    truth = truth_of(zero)
+    figures = keypoint_figures(truth, np.arange(len(truth.image_ids)), perturbed(document, 0))
+    assert figures[0] == 0
+
+
+# --- another order of joints ----------------------------------------------------------------------------------------
+
+
+def in_order(document: Document, order: list[int]) -> Document:
+    document = copy.deepcopy(document)
+    document["categories"][0]["keypoints"] = [COCO_KEYPOINTS[place] for place in order]
+    for annotation in document["annotations"]:
+        flat = annotation["keypoints"]
+        annotation["keypoints"] = [value for place in order for value in flat[3 * place : 3 * place + 3]]
+    return document
+
+
+def test_another_order_of_joints_scores_the_same(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "images").symlink_to(folder / "images")
+    order = sorted(range(17), key=lambda place: COCO_KEYPOINTS[place])
+    for file in (folder / "annotations").glob("person_keypoints_*.json"):
+        other = in_order(json.loads(file.read_text()), order)
+        (tmp_path / "annotations" / file.name).write_text(json.dumps(other))
+    plain, other = open_split(folder, "val"), open_split(tmp_path, "val")
+    assert [note.kind for note in other.notes if note.acts] == ["reordered"]
+    geometry = InputSettings(size=368, stride=8)
+    assert oracle_scores(other, geometry) == oracle_scores(plain, geometry)
+    assert ceiling_scores(other) == ceiling_scores(plain)
+    document = train_document(folder)
+    for seed in SEEDS:
+        found = perturbed(document, seed)
+        assert ap(in_order(document, order), found) == ap(document, found)

@@ -1,0 +1,70 @@
+"""What is too small of a machine for a data loader's workers is told with its number and a remedy."""
+
+import errno
+import resource
+
+import pytest
+
+from posemodel.worker_faults import SHARED_MEMORY, explained, in_a_line
+
+SHARED = (
+    "unable to allocate shared memory(shm) for file </torch_12457_3128703604_0>: No space left on device (28)",
+    "unable to mmap 4096 bytes from file </torch_1_2_0>: Cannot allocate memory (12)",
+    "DataLoader worker (pid 7) is killed by signal: Bus error. It is possible that dataloader's workers are out of "
+    "shared memory. Please try to raise your shared memory limit.",
+    "Caught RuntimeError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n  File x\n"
+    "RuntimeError: unable to allocate shared memory(shm) for file </torch_1_2_3>: No space left on device (28)\n",
+)
+FILES = (
+    RuntimeError("Too many open files. Communication with the workers is no longer possible. Please increase the lim"),
+    RuntimeError("received 0 items of ancdata"),
+    OSError(errno.EMFILE, "Too many open files"),
+)
+
+
+@pytest.mark.parametrize("text", SHARED)
+def test_shared_memory(text):
+    told = explained(RuntimeError(text))
+    assert told is not None
+    assert told.startswith(f"{SHARED_MEMORY} is too small (")
+    assert "--shm-size" in told
+    assert "num_workers 0" in told
+    assert "\n" not in told
+
+
+@pytest.mark.parametrize("error", FILES, ids=str)
+def test_open_files(error):
+    told = explained(error)
+    assert told is not None
+    assert f"the limit of open files ({resource.getrlimit(resource.RLIMIT_NOFILE)[0]} here) is too low" in told
+    assert "ulimit -n 4096" in told
+
+
+def test_a_worker_that_the_system_has_killed():
+    assert "has killed a worker" in (
+        explained(RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")) or ""
+    )
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("mat1 and mat2 shapes cannot be multiplied"),
+        RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"),
+        OSError(errno.ENOSPC, "No space left on device"),
+        ValueError("too many open files"),
+        RuntimeError("Caught KeyError in DataLoader worker process 0.\nOriginal Traceback\nKeyError: 'x'"),
+    ],
+    ids=str,
+)
+def test_other_errors_are_not_explained_away(error):
+    assert explained(error) is None
+
+
+def test_the_worker_s_own_error_in_a_line():
+    error = KeyError(
+        "Caught KeyError in DataLoader worker process 1.\nOriginal Traceback (most recent call last):\n  File 'a'\n"
+        "KeyError: 'hand'\n"
+    )
+    assert in_a_line(RuntimeError(error.args[0])) == "KeyError: 'hand'"
+    assert in_a_line(RuntimeError("so")) == "RuntimeError: so"
