@@ -26,6 +26,32 @@ _WORKER = "in DataLoader worker process"
 NO_WORKERS = "take fewer workers, or num_workers 0"
 
 
+FILES_OF_WORKER, FILES_OF_BATCH, FILES_LEFT = 8, 6, 16
+"""Open files: of a worker's pipes and queues, of a batch's tensors, and what else a process opens meanwhile."""
+PREFETCHED = 2
+"""Batches that a worker loads ahead by PyTorch's default."""
+
+
+def require_open_files(num_workers: int, prefetch_factor: int | None = None) -> None:
+    """Make room for the files that workers hand over: each tensor of each batch that is on its way is one.
+
+    Raises the soft limit where the hard one allows it. A worker that meets the limit drops its batch, and the process
+    that waits for it would wait for ever: so OSError (EMFILE) is raised where the hard limit is too low.
+    """
+    if resource is None or not num_workers:
+        return
+    descriptors = Path("/proc/self/fd" if Path("/proc/self/fd").is_dir() else "/dev/fd")
+    batches = num_workers * (prefetch_factor or PREFETCHED) + 1
+    open_now = sum(1 for _ in descriptors.iterdir())
+    needed = open_now + FILES_LEFT + num_workers * FILES_OF_WORKER + batches * FILES_OF_BATCH
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise OSError(errno.EMFILE, f"too many open files: {needed} are needed, {hard} allowed")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
 def explained(error: BaseException) -> str | None:
     """What of the machine was too small for a data loader, and what to do, in a line; None for any other error."""
     text = str(error).lower()

@@ -27,6 +27,7 @@ from posemodel.data.image_files import decoded_smaller
 from posemodel.data.targets import make_heatmaps, make_pafs
 from posemodel.errors import DataError, SettingsError
 from posemodel.launch import launched
+from posemodel.worker_faults import require_open_files
 
 CV2_THREADS_PER_WORKER = 1
 """OpenCV would start as many threads as the machine has cores in every worker."""
@@ -241,9 +242,11 @@ def build_loader(
     Where a step of training takes ``accumulate`` batches, or those of several processes (``process``: which one, of how
     many), an incomplete step is dropped; SettingsError where an epoch has no whole one.
     OpenCV gets one thread here too, not only in the workers: a worker forked from a process whose OpenCV has threads
-    waits for ever for the ones that were not forked with it.
+    waits for ever for the ones that were not forked with it. Raises OSError where the limit of open files is too low
+    for the workers.
     """
     prepare_process()
+    require_open_files(settings.num_workers, settings.prefetch_factor)
     shares = None
     if training and (accumulate > 1 or process[1] > 1):
         shares = (settings.batch_size, accumulate, *process)

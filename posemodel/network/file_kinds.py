@@ -13,6 +13,8 @@ from pathlib import Path
 HEAD_BYTES = 2048
 LENGTH_BYTES = 8
 """Of a safetensors file: the length of the JSON header that follows."""
+MOST_HEADER = 100_000_000
+"""Bytes of a header, at most: safetensors' own limit."""
 POINTERS = {
     b"version https://git-lfs.github.com/spec": ("Git LFS", "`git lfs pull`"),
     b"/annex/objects/": ("git-annex", "`git annex get FILE`"),
@@ -63,18 +65,27 @@ def misfit(path: Path) -> str:
         return f"cannot be read ({error.strerror})."
     if not size:
         return f"is empty. {FETCH_AGAIN}"
-    return (
-        _pointer(head) or _text(head) or _other(path, head) or _safetensors(path, head, size) or _zip(path, head, size)
-    )
+    if _begins_as_safetensors(head):
+        return _safetensors(path, head, size)
+    return _pointer(head) or _text(head) or _other(path, head) or _zip(path, head, size)
 
 
 def is_pytorch(path: Path) -> bool:
     """Whether a file begins as those of `torch.save` do: a zip archive, or, in old versions, a pickle."""
     try:
         with path.open("rb") as file:
-            return file.read(4).startswith((b"PK\x03\x04", b"\x80"))
+            head = file.read(LENGTH_BYTES + 1)
     except OSError:
         return False
+    return head.startswith((b"PK\x03\x04", b"\x80")) and not _begins_as_safetensors(head)
+
+
+def _begins_as_safetensors(head: bytes) -> bool:
+    """A length that a header may have, and the header's first character.
+
+    The length's first byte may be any: 128 is also what a pickle begins with.
+    """
+    return head[LENGTH_BYTES : LENGTH_BYTES + 1] == b"{" and struct.unpack("<Q", head[:LENGTH_BYTES])[0] <= MOST_HEADER
 
 
 def _pointer(head: bytes) -> str:
@@ -125,8 +136,6 @@ def _other(path: Path, head: bytes) -> str:
 
 def _safetensors(path: Path, head: bytes, size: int) -> str:
     """A safetensors file that ends before its tensors do."""
-    if head[LENGTH_BYTES : LENGTH_BYTES + 1] != b"{":
-        return ""
     (length,) = struct.unpack("<Q", head[:LENGTH_BYTES])
     needed = LENGTH_BYTES + length
     if needed <= size:

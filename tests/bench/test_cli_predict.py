@@ -191,6 +191,7 @@ def test_results_of_a_split_s_pictures_score_as_the_checkpoint_does(posebench, t
     code, by_checkpoint, err = posebench("eval", *common, "--data", tiny, "--split", "train", "--json")
     assert code == 0, err
     file, checked = json.loads(by_file), json.loads(by_checkpoint)
+    assert file.pop("notes") == checked["notes"] == []
     assert {key: checked[key] for key in file} == pytest.approx(file, abs=1e-3)
     if options:
         assert (checked["flip"], checked["scales"]) == (True, "1,0.5")

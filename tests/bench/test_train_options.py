@@ -107,7 +107,7 @@ def test_weights_bring_their_network_along(trained, posebench, tiny_set, tmp_pat
         (("--milestones", "0.5"), 2, "no other takes them"),
         (("--ema-decay", "1"), 2, "ema_decay"),
         (("--loss-reduction", "median"), 2, "loss_reduction"),
-        (("--weights", "none.safetensors"), 1, "none.safetensors: cannot be read"),
+        (("--weights", "none.safetensors"), 1, "none.safetensors: no such file"),
         (("--accumulate", "0"), 2, "--accumulate"),
         (("--accumulate", "9"), 2, "a step takes 72 images"),
     ],

@@ -1,5 +1,6 @@
 """Files that are there in full or not at all."""
 
+import multiprocessing
 import os
 from pathlib import Path
 
@@ -52,3 +53,29 @@ def test_the_content_is_on_the_disk_before_the_file_gets_its_name(
         temporary.write_text("content")
     ((synced, there),) = seen
     assert (synced.st_ino, synced.st_size, there) == (file.stat().st_ino, len("content"), False)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can be another user")
+def test_what_another_user_s_killed_process_left_is_in_nobody_s_way(tmp_path: Path) -> None:
+    """In a folder that both may write to, where each keeps their files from the other."""
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.stat().st_mode & 0o001 == 0:
+            folder.chmod(folder.stat().st_mode | 0o011)
+    left = shared / f"file.txt{TEMPORARY}"
+    left.write_text("half of wh")
+    left.chmod(0o644)
+
+    def as_another() -> None:
+        os.setgid(54321)
+        os.setuid(54321)
+        with replacing(shared / "file.txt") as temporary:
+            temporary.write_text("content")
+
+    child = multiprocessing.get_context("fork").Process(target=as_another)
+    child.start()
+    child.join()
+    assert child.exitcode == 0
+    assert {path.name: path.read_text() for path in shared.iterdir()} == {"file.txt": "content"}

@@ -180,3 +180,14 @@ def test_any_bytes_are_a_checkpoint_error(tmp_path_factory: pytest.TempPathFacto
     for read in (as_state, as_checkpoint):
         with pytest.raises(CheckpointError):
             read(path)
+
+
+def test_a_header_of_any_length_is_a_header(tmp_path: Path) -> None:
+    """The file begins with that length: one whose first byte is 128 begins as a pickle does."""
+    file, first_bytes = tmp_path / "w.safetensors", set()
+    for filling in range(0, 256, 8):
+        file.write_bytes(save(STATE, metadata={"filling": "x" * filling}))
+        first_bytes.add(file.read_bytes()[0])
+        assert misfit(file) == ""
+        assert set(read_state(file).tensors) == set(STATE)
+    assert first_bytes == set(range(0, 256, 8))

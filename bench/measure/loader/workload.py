@@ -21,6 +21,7 @@ from bench.measure.loader.remedies import of_pickling
 from bench.measure.loader.samples import Joined, Seeded, Spread
 from posemodel.data.loader import EpochSampler, prepare_process
 from posemodel.errors import SettingsError
+from posemodel.worker_faults import require_open_files
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,7 @@ class DatasetWorkload:
         """A loader of whole batches of these samples; SettingsError where they cannot reach its workers."""
         require_picklable((samples, collate_fn), configuration, samples.dataset.name)
         prepare_process()
+        require_open_files(configuration.num_workers, configuration.prefetch_factor)
         sampler = EpochSampler(len(samples), shuffle=False)
         loader = DataLoader(
             samples,
