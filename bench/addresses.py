@@ -42,7 +42,7 @@ class Store:
 
     def refuse(self, address: str, why: str, *, cause: BaseException | None = None) -> NoReturn:
         """SettingsError about an address of this store: why it is of no use, and the remedy."""
-        shown = masked(address)
+        shown = masked(address, address)
         raise SettingsError(f"{self.title} {shown}: {masked(why.replace(address, shown), address)}") from cause
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from bench.analysis import compare_studies, comparison_verdict, split_controls, why_not_paired
+from bench.analysis.two_studies_verdict import troubles, without_result
 from bench.plan import total_trials
 from bench.report.comparison import StudyComparison, StudySide
 from bench.report.markdown import RECORDS, RESULT, STUDY
@@ -38,7 +39,9 @@ def compare(a: str, b: str, tracking_uri: str) -> StudyComparison:
     first, second = read_source(a, tracking_uri), read_source(b, tracking_uri)
     table = compare_studies(first.records, second.records)
     reason = why_not_paired(first.records, second.records)
-    names = [set(split_controls(source.records)[0]["optimizer"]) for source in (first, second)]
+    named = [split_controls(source.records)[0] for source in (first, second)]
+    names = [set(records["optimizer"]) for records in named]
+    nothing = without_result(*named)
     return StudyComparison(
         a=first.side,
         b=second.side,
@@ -47,7 +50,8 @@ def compare(a: str, b: str, tracking_uri: str) -> StudyComparison:
         machines=tuple(differences(first.side.machine, second.side.machine)),
         table=table,
         alone=(tuple(sorted(names[0] - names[1])), tuple(sorted(names[1] - names[0]))),
-        verdict=comparison_verdict(table, reason),
+        verdict=nothing or " ".join(filter(None, [troubles(*named), comparison_verdict(table, reason)])),
+        nothing_found=bool(nothing),
     )
 
 

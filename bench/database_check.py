@@ -19,6 +19,7 @@ from typing import NamedTuple, TypeVar
 import sqlalchemy
 from alembic.script import ScriptDirectory
 
+from bench import mlflow_environment  # noqa: F401 (the scripts of its versions import MLflow)
 from bench.addresses import LEDGER, RECORDS, Store, check_form
 from bench.sqlite_files import MakeUri, looked_at, sqlite_file
 

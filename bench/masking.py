@@ -64,7 +64,9 @@ def _secrets(address: str, environ: Mapping[str, str] = os.environ) -> list[str]
 
 def _of_address(address: str) -> set[str]:
     """An address's secrets; none that it says openly elsewhere, where the password is the name of the user, say."""
-    scheme, _, rest = address.partition("://")
+    scheme, found_scheme, rest = address.partition("://")
+    if not found_scheme:
+        scheme, rest = "", address  # mistyped
     user, _, place = rest.rpartition("@")
     name, _, password = user.partition(":")
     found = {match["value"] for match in _NAMED.finditer(place)} | {password}

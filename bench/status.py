@@ -38,9 +38,10 @@ OPTIMIZERS = "optimizers"
 class Watcher:
     """Looks at studies again and again; MLflow is asked only for what has changed since."""
 
-    def __init__(self, storage_url: str, tracking_uri: str) -> None:
-        """Where the ledger and the results are; neither needs to be there."""
+    def __init__(self, storage_url: str, tracking_uri: str, *, told: str = "") -> None:
+        """Where the ledger and the results are; neither needs to be there. ``told``: trouble that is known already."""
         self.storage_url, self.tracking_uri = storage_url, tracking_uri
+        self.told = told
         self.trouble = ""
         """Why the results could not be read at the last look; empty where they could."""
         self._results: dict[str, tuple[frozenset[str], dict[str, Done], float | None]] = {}
@@ -155,8 +156,8 @@ def results_of(storage_url: str, tracking_uri: str, name: str) -> Tracker:
     names = studies_here(storage_url, tracking_uri)
     if name in names:
         raise SettingsError(
-            f"study {name}: stands in the ledger at {storage_url}, and MLflow at {tracking_uri} holds no result of it. "
-            "Bring that store back, or give its address in MLFLOW_TRACKING_URI."
+            f"study {name}: stands in the ledger at {masked(storage_url)}, and MLflow at {masked(tracking_uri)} holds "
+            "no result of it. Bring that store back, or give its address in MLFLOW_TRACKING_URI."
         )
     raise SettingsError(_unknown(name, names, storage_url, tracking_uri))
 

@@ -8,7 +8,7 @@ from bench.sqlite_files import sqlite_file
 from bench.tracking_server import check_server
 from posemodel.errors import SettingsError
 
-REFUSED_S = 10.0
+REFUSED_S = 15.0
 """How long what was found wrong with a server is said again without asking it, by one who only looks."""
 _refused: dict[str, tuple[float, SettingsError]] = {}
 

@@ -1,18 +1,13 @@
 """MLflow: holds every record, curve and report; tables are read back from here (`bench.tracking_view`).
 
 A study is an experiment with a parent run; each trial is a child run. A child counts as a record only once it is closed
-and tagged as recorded, so that a run cut off by a kill is never taken for a result. Only these two import MLflow, and
-`bench.loader_tracking`.
+and tagged as recorded, so that a run cut off by a kill is never taken for a result. Only these two import MLflow,
+`bench.tracking_files` and `bench.loader_tracking`.
 """
 
-import contextlib
 import json
-import os
-import shutil
-import sqlite3
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -29,15 +24,13 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunT
 from mlflow.exceptions import MlflowException
 
 from bench.addresses import RECORDS, check_form, is_server
-from bench.database_check import check_database
 from bench.identity import without_unused
-from bench.locks import alone_on
 from bench.masking import masked
 from bench.mlflow_views import saved_views
 from bench.record import FAULTS, TEXT_FIELDS, CurvePoint, Record, Session, now_ms
 from bench.spec import TrialSpec
-from bench.sqlite_files import sqlite_file, url_of
 from bench.study_base import StudyBase, refuse_difference
+from bench.tracking_files import prepare_sqlite
 from bench.tracking_view import (
     ERROR_TAG,
     PAGE,
@@ -82,7 +75,7 @@ class Tracker(StudyRuns):
         is an SQLite file is opened only to be read.
         """
         check_form(RECORDS, uri)
-        _prepare_sqlite(uri, create=create)
+        prepare_sqlite(uri, create=create)
         try:
             client = mlflow.MlflowClient(tracking_uri=uri) if create else client_to_look(uri)
             super().__init__(client, _open_experiment(client, uri, study_name, create=create), uri, study_name)
@@ -261,62 +254,6 @@ def _open_experiment(client: mlflow.MlflowClient, uri: str, study_name: str, *, 
     if found.lifecycle_stage != "active":
         raise SettingsError(f"name: MLflow's experiment {study_name!r} is deleted; restore it or use --name.")
     return found.experiment_id
-
-
-def _prepare_sqlite(uri: str, *, create: bool) -> None:
-    """WAL lets readers (the UI, `posebench report`) look while a worker writes; it is a property of the file."""
-    path = sqlite_file(uri)
-    if path is None:
-        return
-    if not create:
-        if not path.exists():
-            RECORDS.refuse(uri, "no such file here. Run a study first, or set MLFLOW_TRACKING_URI.")
-        return
-    check_database(RECORDS, uri, write=True)
-    try:
-        _make_sqlite(path)
-        with contextlib.closing(sqlite3.connect(path, timeout=60)) as connection:
-            connection.execute("PRAGMA journal_mode=WAL")
-    except (OSError, sqlite3.Error) as error:
-        why = f"cannot be opened ({why_not(error)}). Set MLFLOW_TRACKING_URI to another file."
-        RECORDS.refuse(uri, why, cause=error)
-
-
-def _make_sqlite(path: Path) -> None:
-    """Make MLflow's tables where there are none, elsewhere first: it takes over 1,500 statements, seconds of time.
-
-    A file that a kill leaves halfway through them is refused by MLflow for good.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    workshop = path.with_name(f"{path.name}.part")
-    with alone_on(path):
-        if not path.is_file():
-            shutil.rmtree(workshop, ignore_errors=True)  # a killed process's
-            workshop.mkdir()
-            made = workshop / path.name
-            with _unsynchronized():
-                mlflow.MlflowClient(tracking_uri=url_of(made)).search_experiments(max_results=1)
-            with made.open("rb+") as file:
-                os.fsync(file.fileno())
-            made.replace(path)
-        shutil.rmtree(workshop, ignore_errors=True)
-
-
-@contextmanager
-def _unsynchronized() -> Iterator[None]:
-    """SQLite waits for the disk after none of the block's statements: two thirds of the time of making the tables.
-
-    For a file that counts only once it is whole.
-    """
-
-    def connected(connection: Any, _record: Any) -> None:
-        connection.execute("PRAGMA synchronous=OFF")
-
-    sqlalchemy.event.listen(sqlalchemy.Engine, "connect", connected)
-    try:
-        yield
-    finally:
-        sqlalchemy.event.remove(sqlalchemy.Engine, "connect", connected)
 
 
 def _matches(trial_id: str | None) -> str:

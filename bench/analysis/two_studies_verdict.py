@@ -3,6 +3,7 @@
 import pandas as pd
 
 from bench.analysis.comparisons import ALPHA, minimal_detectable_difference
+from bench.analysis.no_result import is_trouble, nothing_found, troubled
 from bench.analysis.wording import ap_text, enumerate_items, p_text
 
 SCOPE = (
@@ -28,6 +29,28 @@ def comparison_verdict(table: pd.DataFrame, not_paired: str, *, alpha: float = A
     how = f"Not paired ({not_paired})." if not_paired else "Paired by seed: the same initial weights, the same order."
     sentences = [how, *_leaders(known), *_scores(known, alpha), *_speeds(table)]
     return " ".join([*sentences, SCOPE])
+
+
+def without_result(a: pd.DataFrame, b: pd.DataFrame) -> str:
+    """Which of two studies, A and B, found nothing out, and why; empty where both found something.
+
+    Where no trial completed, diverged or was pruned, an AP of 0 says nothing that another study could be held against.
+
+    Args:
+        a: Records of the first study, one row a trial, without controls.
+        b: Records of the second.
+    """
+    found = [
+        f"{letter} has no result. {nothing_found(records)}"
+        for letter, records in (("A", a), ("B", b))
+        if is_trouble(records)
+    ]
+    return " ".join([*found, f"There is nothing to compare. {SCOPE}"]) if found else ""
+
+
+def troubles(a: pd.DataFrame, b: pd.DataFrame) -> str:
+    """Optimizers all of whose trials failed in one of two studies that have results: a sentence for each."""
+    return " ".join(f"In {letter}: {each}" for letter, records in (("A", a), ("B", b)) for each in troubled(records))
 
 
 def _leaders(known: pd.DataFrame) -> list[str]:

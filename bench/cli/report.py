@@ -23,6 +23,10 @@ def report(
 
     Exit code 3 where the study has ended without any result: the report says why.
     """
+    from bench.settings import places_settings
+    from bench.store_check import check_tracking
+
+    check_tracking(places_settings()["tracking_uri"].value, write=False)  # before seconds of imports
     from bench.kind_names import PLANNED
     from bench.loader_spec import LOADERS
     from bench.locks import alone_on

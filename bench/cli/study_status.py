@@ -44,9 +44,9 @@ def list_studies(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """List the studies of this folder, running ones included; the one active last comes first."""
+    watcher = _watcher()
     from bench.status import list_document
 
-    watcher = _watcher()
     found = watcher.all()
     _tell_trouble(watcher)
     others = _loader_studies(watcher)
@@ -83,18 +83,20 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Show where a study stands: what is done, running, waiting and failed, and how long the rest will take."""
-    from bench.status import status_document
     from posemodel.errors import SettingsError
 
     if watch and as_json:
         raise SettingsError("--watch: with --json there is one document; ask again instead.")
     watcher = _watcher()
+    from bench.status import status_document
+
     others = _loader_studies(watcher, name)
     if name is None:
         found = watcher.all()
         if not found and others:
             name = others[0].study
         elif not found:
+            _tell_trouble(watcher)
             raise SettingsError("study: there is none in this folder; `posebench study optimizers` runs one.")
         else:
             name = found[0].size.study
@@ -102,8 +104,10 @@ def status(
     if own is not None:
         _show_loaders(own, as_json=as_json)
         return
-    progress = watcher.one(name)
-    _tell_trouble(watcher)
+    try:
+        progress = watcher.one(name)
+    finally:
+        _tell_trouble(watcher)
     if as_json:
         print_json(status_document(progress, time.time()))
     elif not watch:
@@ -156,16 +160,25 @@ def _print(progress: "Progress") -> None:
 def _watcher() -> "Watcher":
     from bench.addresses import refuse_one_database
     from bench.settings import places_settings
-    from bench.status import Watcher
+    from bench.store_check import check_tracking
+    from posemodel.errors import SettingsError
 
     places = places_settings()
     storage, tracking = places["storage"].value, places["tracking_uri"].value
     refuse_one_database(storage, tracking)
-    return Watcher(storage, tracking)
+    told = ""
+    try:
+        check_tracking(tracking, write=False)  # before seconds of imports: a dead server takes its own seconds
+    except SettingsError as error:
+        told = str(error)
+        log(f"posebench: {told}")
+    from bench.status import Watcher
+
+    return Watcher(storage, tracking, told=told)
 
 
 def _tell_trouble(watcher: "Watcher") -> None:
-    if watcher.trouble:
+    if watcher.trouble not in ("", watcher.told):
         log(f"posebench: {watcher.trouble}")
 
 

@@ -59,6 +59,8 @@ class StudyComparison:
     alone: tuple[tuple[str, ...], tuple[str, ...]]
     """Optimizers that only A has, and that only B has."""
     verdict: str
+    nothing_found: bool = False
+    """Whether one of the two has no result at all, so that nothing can be compared."""
 
     def document(self) -> dict[str, Any]:
         """The JSON document of `posebench compare`."""

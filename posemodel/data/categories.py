@@ -89,6 +89,9 @@ def people_fault(document: dict[str, Any], people: People) -> str | None:
         more = f" and {len(there) - _SHOWN_CATEGORIES} more" if len(there) > _SHOWN_CATEGORIES else ""
         listed = f"there are {', '.join(there[:_SHOWN_CATEGORIES])}{more}" if there else "there is none at all"
         return f"no category with COCO's {len(COCO_KEYPOINTS)} keypoints; {listed}. {needed}"
+    for number in sorted(people.ids & _listed_otherwise(document["categories"])):
+        there = [described(c) for c in document["categories"] if isinstance(c, dict) and c.get("id") == number]
+        return f"`categories` lists the id {number} for different things: {', '.join(there[:_SHOWN_CATEGORIES])}."
     if people.others:
         return f"there are people with other joints than COCO's: {', '.join(people.others.values())}. {needed}"
     entries = [a for a in document["annotations"] if isinstance(a, dict) and is_id(a.get("category_id"))]
@@ -110,6 +113,29 @@ def people_fault(document: dict[str, Any], people: People) -> str | None:
             f"files do. {needed}"
         )
     return None
+
+
+def _listed_otherwise(categories: list[Any]) -> set[int]:
+    """Ids that are listed more than once, with other names or keypoints."""
+    first: dict[int, tuple[str, str]] = {}
+    otherwise = set()
+    for category in categories:
+        if isinstance(category, dict) and is_id(category.get("id")):
+            said = plain_name(str(category.get("name"))), plain_name(repr(category.get("keypoints")))
+            if first.setdefault(category["id"], said) != said:
+                otherwise.add(category["id"])
+    return otherwise
+
+
+def labelled(annotation: dict[str, Any]) -> bool:
+    """Whether an annotation, of any category, has keypoints of which one is labelled."""
+    keypoints = annotation.get("keypoints")
+    return isinstance(keypoints, list) and any(type(v) in (int, float) and v > 0 for v in keypoints[2::3])
+
+
+def listed_once(categories: list[Any]) -> bool:
+    """Whether each category has an id of its own."""
+    return len(listed_ids(categories)) == len(categories)
 
 
 def listed_ids(categories: list[Any]) -> set[int]:

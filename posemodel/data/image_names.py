@@ -94,7 +94,9 @@ def forms(name: str) -> Iterator[tuple[Parts, Parts]]:
     if "://" in text or "?d=" in text:
         with suppress(ValueError):  # a bracket that opens no address
             url = urlsplit(text)
-            text, how = parse_qs(url.query).get("d", [url.path])[0], ["URL"]
+            of_label_studio = url.path.rstrip("/").endswith("local-files")
+            text = parse_qs(url.query).get("d", [url.path])[0] if of_label_studio else url.path
+            how = ["URL"]
     if "\\" in text:
         text, how = text.replace("\\", "/"), [*how, "backslashes"]
     text = _DRIVE.sub("", text)
@@ -138,7 +140,7 @@ def _best(name: str, index: NameIndex, of_others: Collection[Parts]) -> list[Mat
         for file in index.agreeing(parts):
             if file in of_others:
                 continue
-            for on_disk, more in {file: (), tuple(map(unquote, file)): (_PERCENT,)}.items():
+            for on_disk, more in {tuple(map(unquote, file)): (_PERCENT,), file: ()}.items():
                 shared = min(len(on_disk), len(parts))
                 end, wanted = on_disk[-shared:], parts[-shared:]
                 if _all_folded(end) != _all_folded(wanted):

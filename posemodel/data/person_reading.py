@@ -8,7 +8,7 @@ import math
 from typing import Any
 
 from posemodel import skeleton
-from posemodel.data.problems import KEYPOINT_VALUES, box_inside
+from posemodel.data.problems import KEYPOINT_VALUES, SMALLEST_AREA, box_inside, in_fractions
 from posemodel.data.segmentation import (
     FLAT,
     MISSING,
@@ -26,6 +26,8 @@ from posemodel.data.telling import Told
 
 EDGE = 1.0
 """Pixels outside the image from which a joint is moved onto the border: annotation tools round."""
+FAR_APART = 100.0
+"""Square pixels of the box around the joints of somebody whose area cannot be ``SMALLEST_AREA``."""
 _CROWDS = {"0": 0, "1": 1, "false": 0, "true": 1, "no": 0, "yes": 1}
 _MENDED = (FLAT, PAIRS, SLIVERS)
 _NOT_LABELLED = (0, 0, 0)
@@ -201,7 +203,7 @@ def _shape(
         mask = read_mask(person.get("segmentation"), *size)
     stated_box = _box(person.get("bbox"), size)
     area = person.get("area")
-    area_stands = all_finite([area]) and (area > 0 if points else area >= 0)
+    area_stands = all_finite([area]) and (area > 0 if points else area >= 0) and not _too_small(area, points, size)
     if mask is None and (stated_box is None or not area_stands):
         mask = read_mask(person.get("segmentation"), *size)
     usable = mask.usable if mask is not None else None
@@ -234,9 +236,19 @@ def _shape(
     return changes
 
 
+def _too_small(area: float, points: list[tuple[float, float]], size: tuple[int, int]) -> bool:
+    """Whether an area of a pixel or less belongs to somebody whose joints lie far apart: a fraction, or a stopgap."""
+    if area > SMALLEST_AREA or not points:
+        return False
+    _, _, width, height = joints_box(points, *size)
+    return len(points) > 1 and width * height > FAR_APART
+
+
 def _box(box: Any, size: tuple[int, int]) -> list[float] | None:
     """A box with a width and a height inside the image, cut off at its border where it reaches further; else None."""
     if not isinstance(box, list) or len(box) != 4 or not all_finite(box) or min(box[2], box[3]) <= 0:
+        return None
+    if in_fractions(box, least=4) and min(size) > 1:
         return None
     if box_inside(box, *size):
         return box
@@ -250,7 +262,7 @@ def _area(
 ) -> float:
     """An area for somebody who has none: the mask's, else a share of the box's, else that around the joints."""
     area = mask_area(mask, *size) if mask is not None else 0.0
-    if area > 0 or (box is None and not points):
+    if (area > 0 and not _too_small(area, points, size)) or (box is None and not points):
         told.add("area-from-mask")
         return area
     if box is not None:

@@ -37,6 +37,8 @@ def segmentation_faults(segmentation: Any, width: int, height: int) -> Iterator[
                 yield "a polygon has fewer than 3 points"
             elif not (_near(polygon[0::2], width) and _near(polygon[1::2], height)):
                 yield f"a polygon reaches far outside the image of {width}x{height} pixels"
+            elif min(width, height) > 1 and 0 <= min(polygon) and max(polygon) <= 1:
+                yield "a polygon lies between 0 and 1: fractions of the image's sides? COCO's are pixels"
     else:
         yield "`segmentation` must be polygons or RLE"
 

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from posemodel.data.categories import find_people, listed_ids
+from posemodel.data.categories import find_people, labelled, listed_ids, listed_once
 from posemodel.data.problems import (
     BOX_TOLERANCE,
     KEYPOINT_VALUES,
     LARGEST_SIDE,
+    SMALLEST_AREA,
     inside,
 )
 from posemodel.data.segmentation import LARGEST_NUMBER, segmentation_faults, starts
@@ -43,6 +44,8 @@ def _sound(document: dict[str, Any], segments: bool) -> bool:
     people = find_people(document["categories"], annotations)
     person = people.ids
     image_ids = [image["id"] for image in images]
+    if not listed_once(document["categories"]):
+        return False
     if not (person and people.in_order and _unique_ids(image_ids) and _images_sound(images)):
         return False
     if not _are(dict, annotations):
@@ -54,6 +57,8 @@ def _sound(document: dict[str, Any], segments: bool) -> bool:
         return False
     rows = np.array([row_of[image_id] for image_id in on], np.int64)  # KeyError: an image that is not listed
     is_person = np.array([category in person for category in categories], bool)
+    if any(labelled(a) for a, here in zip(annotations, is_person.tolist(), strict=True) if not here):
+        return False  # somebody whom nobody learns from is told of
     if not is_person.any() and not {*categories} <= listed_ids(document["categories"]):
         return False
     sizes = np.array([(image["width"], image["height"]) for image in images], np.float64)[rows[is_person]]
@@ -82,6 +87,7 @@ def _images_sound(images: list[dict[str, Any]]) -> bool:
     return (
         _are(str, names)
         and all(names)
+        and len(set(names)) == len(names)
         and all(map(inside, names))
         and _are(int, sides)
         and min(sides) > 0
@@ -111,7 +117,9 @@ def _people_sound(people: list[dict[str, Any]], sizes: NDArray[np.float64], segm
         and (box[:, 2:] > 0).all()
         and (box[:, :2] + box[:, 2:] <= sizes + BOX_TOLERANCE).all()
         and (areas >= 0).all()
-        and (areas > 0)[counted & (labelled > 0)].all()
+        and (areas > SMALLEST_AREA)[counted & (labelled > 0)].all()
+        and (box.max(1) > 1).all()
+        and (points[..., :2].max((1, 2)) > 1)[labelled > 0].all()
         and (_numbers(declared) == labelled[counted]).all()
     )
     return bool(sound) and (not segments or _segments_sound([person["segmentation"] for person in people], sizes))
@@ -136,7 +144,7 @@ def _segments_sound(segmentations: list[Any], sizes: NDArray[np.float64]) -> boo
     first = starts(lengths // 2)[:-1]
     side = sizes[of_person]
     lowest, highest = np.minimum.reduceat(points, first), np.maximum.reduceat(points, first)
-    return bool((lowest >= -side).all() and (highest <= 2 * side).all())
+    return bool((lowest >= -side).all() and (highest <= 2 * side).all() and (highest.max(1) > 1).all())
 
 
 def _of_length(length: int, values: list[Any]) -> bool:

@@ -34,6 +34,18 @@ KINDS = {
     "joints-unnamed": _people(
         "of a category without a list of `keypoints`", "their joints are read in COCO's order", acts=False
     ),
+    "other-category": Kind(
+        "annotation with keypoints of a category that is not read",
+        "annotations with keypoints of categories that are not read",
+        "whoever is on them is background, taught as nobody",
+        acts=False,
+    ),
+    "file-twice": Kind(
+        "image entry of a file that another id has too",
+        "image entries of files that other ids have too",
+        "whoever is annotated under one id is background under the other",
+        acts=False,
+    ),
     "no-keypoints": _people("without `keypoints`", "ignored, as people without a labelled joint are"),
     "keypoints-nested": _people("with `keypoints` as 17 lists", "read as one list of 51 numbers"),
     "joint-clipped": _joints("up to 1 pixel outside the image", "moved onto its border"),

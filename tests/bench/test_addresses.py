@@ -99,6 +99,17 @@ def test_an_address_that_cannot_be_opened_is_told_with_its_remedy(store, address
     assert "\n" not in text
 
 
+@pytest.mark.parametrize("store", GOOD)
+@pytest.mark.parametrize(
+    "address", ["me:hunter22@db/base", "postgresql:/me:hunter22@db/base", "postgresql:me:hunter22@db"]
+)
+def test_a_password_is_masked_in_what_is_no_address_yet(store, address):
+    with pytest.raises(SettingsError) as error:
+        check_form(store, address)
+    assert "hunter22" not in str(error.value)
+    assert "db" in str(error.value)
+
+
 def test_what_only_mlflow_knows_is_no_database():
     assert not is_database("databricks://me")
     assert not is_database("http://127.0.0.1:5000")

@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.masking import MASK, MaskedStream, masked, masked_errors
+from bench.plan import plan_tune
+from bench.record import Status, make_record
 
 ADDRESSES = {
     "postgresql://me:hunter22@db:5432/base?sslmode=require": "postgresql://me:***@db:5432/base?sslmode=require",
@@ -105,3 +107,23 @@ def test_without_a_secret_standard_error_is_left_alone(monkeypatch):
     before = sys.stderr
     with masked_errors():
         assert sys.stderr is before
+
+
+@pytest.mark.parametrize("as_json", [(), ("--json",)], ids=["table", "json"])
+def test_the_settings_are_shown_without_it(posebench, monkeypatch, as_json):
+    monkeypatch.setenv("POSEBENCH_STORAGE", "postgresql://me:hunter22@db/base")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://a-long-token-of-mine@tracking")
+    code, out, err = posebench("config", "show", *as_json)
+    assert code == 0
+    assert "hunter22" not in out + err
+    assert "a-long-token-of-mine" not in out + err
+    assert "postgresql://me:***@db/base" in out
+    assert "https://***@tracking" in out
+
+
+def test_a_record_s_error_holds_none(make_spec, monkeypatch):
+    """A user's own workload may fail with the words of a database."""
+    monkeypatch.setenv("POSEBENCH_STORAGE", "postgresql://me:hunter22@db/base")
+    (trial, *_) = plan_tune(make_spec())
+    record = make_record(trial, Status.FAILED, steps_done=0, metrics={}, error="ValueError: no login of me:hunter22")
+    assert record.error == "ValueError: no login of me:***"

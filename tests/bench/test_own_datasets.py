@@ -7,6 +7,7 @@ import functools
 import multiprocessing
 import os
 import sys
+import threading
 
 import numpy as np
 import PIL.Image
@@ -157,6 +158,52 @@ def test_tensors_of_an_unfinished_computation_are_refused_in_a_worker_and_no_mat
         assert "tensors require gradients, and workers cannot hand these over. Return them detached" in text
     opened = DatasetWorkload(own.Graded).open_loader(configuration(batch_size=2), batches=2)
     assert len(list(opened.loader)) == 2
+
+
+class Holding:
+    """A batch of one's own class, that holds something."""
+
+    def __init__(self, tensor, held):
+        self.tensor, self.held = tensor, held
+
+
+def holding_lambda(samples):
+    return Holding(torch.stack(samples), lambda: 1)
+
+
+def holding_lock(samples):
+    return {"image": torch.stack(samples), "lock": threading.Lock()}
+
+
+def holding_text(samples):
+    return Holding(torch.stack(samples), "a")
+
+
+@pytest.mark.parametrize(
+    ("collate", "words"),
+    [
+        (holding_lambda, "(tests.bench.test_own_datasets.Holding, made by the collate function holding_lambda)"),
+        (holding_lock, "(dict of image, lock, made by the collate function holding_lock)"),
+    ],
+)
+def test_a_batch_that_cannot_leave_its_worker_is_named_instead_of_waited_for(collate, words):
+    samples = own.Sound()
+    text = told(samples, workers=1, collate_fn=collate)
+    assert text.startswith("--dataset Sound, samples 0, 21, 10, 31: a worker cannot hand over their batch ")
+    assert f"{words}, since it cannot be pickled: " in text
+    assert "or load without workers (num_workers 0)." in text
+    opened = DatasetWorkload(lambda: samples, collate_fn=collate).open_loader(configuration(batch_size=4), batches=2)
+    assert len(list(opened.loader)) == 2
+
+
+def test_a_batch_of_one_s_own_class_leaves_its_worker_whole():
+    workload = DatasetWorkload(own.Sound, collate_fn=holding_text)
+    alone, sent = (
+        list(workload.open_loader(configuration(batch_size=4, num_workers=workers), batches=2).loader)
+        for workers in (0, 1)
+    )
+    assert [batch.held for batch in sent] == ["a", "a"]
+    assert all(torch.equal(one.tensor, other.tensor) for one, other in zip(alone, sent, strict=True))
 
 
 def ends_in_worker(index):

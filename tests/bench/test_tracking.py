@@ -424,7 +424,9 @@ def test_a_report_is_made_where_everything_diverged_or_failed(tracker, record_on
     assert len(pd.read_csv(Path(hermetic) / "reports" / "records.csv")) == 2
 
 
-@pytest.mark.parametrize("module", ["bench.tracking", "bench.tracking_view"])
+@pytest.mark.parametrize(
+    "module", ["bench.tracking", "bench.tracking_files", "bench.tracking_view", "bench.database_check"]
+)
 def test_mlflow_is_imported_quiet_and_without_telemetry(module, monkeypatch):
     """It reads its switches when it is imported, so that the order of imports decides."""
     for variable in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK", "MLFLOW_LOGGING_LEVEL"):

@@ -138,7 +138,7 @@ def test_a_server_that_speaks_no_http_is_said():
 
 def test_the_start_takes_less_than_ten_seconds():
     """With the seconds in which the command is loaded, and asked once."""
-    assert tracking_server.ANSWER_S <= 6
+    assert tracking_server.ANSWER_S <= 5
 
 
 def test_who_asks_is_told_as_mlflow_does(monkeypatch):
@@ -199,7 +199,7 @@ def test_looking_says_so_too(posebench, monkeypatch, hermetic, silent, impatient
     monkeypatch.setattr(store_check, "_refused", {})
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:hunter22@127.0.0.1:{silent}")
     _, out, err = posebench(*arguments)
-    assert f"127.0.0.1:{silent}" in err
+    assert err.count("does not answer within") == 1
     assert "hunter22" not in out + err
     assert list(hermetic.iterdir()) == []
 

@@ -184,6 +184,52 @@ def test_report_folders_are_compared_and_written(folders, tmp_path):
     json.dumps(found.document(), allow_nan=False)
 
 
+def failed(records, which, status="failed"):
+    """Records of which some ended without a result."""
+    found = records.assign(error="")
+    found.loc[which, ["status", "error"]] = [status, "RuntimeError: no such file"]
+    found.loc[which, ["ap", "images_per_s"]] = np.nan
+    return found
+
+
+def test_studies_that_found_nothing_out_are_held_against_none(folders):
+    path = folders[1] / "records.csv"
+    records = pd.read_csv(path)
+    failed(records, pd.Series(True, index=records.index)).to_csv(path, index=False)
+    for pair, letter in ((folders, "B"), (folders[::-1], "A")):
+        found = compare(*map(str, pair), "sqlite:///none.db")
+        assert found.nothing_found
+        assert found.verdict == (
+            f"{letter} has no result. All 18 trials failed: 18 times `RuntimeError: no such file`. Mend the cause, "
+            "then run the study under another --name: what is recorded is not run again. There is nothing to compare. "
+            + SCOPE
+        )
+    both = compare(str(folders[1]), str(folders[1]), "sqlite:///none.db").verdict
+    assert both.startswith("A has no result. All 24 trials failed")
+    assert "B has no result. All 24 trials failed" in both
+
+
+def test_divergence_everywhere_can_be_compared(folders):
+    path = folders[1] / "records.csv"
+    records = pd.read_csv(path)
+    failed(records, pd.Series(True, index=records.index), "diverged").to_csv(path, index=False)
+    found = compare(*map(str, folders), "sqlite:///none.db")
+    assert not found.nothing_found
+    assert "AP is higher with A's configuration than with B's, beyond noise" in found.verdict
+
+
+def test_an_optimizer_that_failed_in_one_study_is_named(folders):
+    path = folders[1] / "records.csv"
+    records = pd.read_csv(path)
+    failed(records, records["optimizer"] == "sgd").to_csv(path, index=False)
+    found = compare(*map(str, folders), "sqlite:///none.db")
+    assert not found.nothing_found
+    assert found.verdict.startswith(
+        "In B: All 6 trials of sgd failed: 6 times `RuntimeError: no such file`. Its AP of 0 says nothing of this "
+        "optimizer. Paired by seed"
+    )
+
+
 def test_a_page_of_somebody_else_is_not_overwritten(folders, tmp_path):
     found = compare(str(folders[0]), str(folders[1]), "sqlite:///none.db")
     (tmp_path / "out").mkdir()

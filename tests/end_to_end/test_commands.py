@@ -12,6 +12,8 @@ import urllib.request
 
 import pytest
 
+from bench.tracking_server import check_server
+
 HEAVY = ("torch", "mlflow", "pandas", "optuna", "matplotlib", "scipy", "cv2")
 IMPORTED = """
 import sys
@@ -83,6 +85,7 @@ def test_the_pages_of_mlflow_answer_on_loopback(finished):
                 break
             except (urllib.error.URLError, TimeoutError, ConnectionError):
                 time.sleep(0.2)
+        check_server(f"http://127.0.0.1:{port}")  # what every study asks first, of a real server
         process.terminate()
         process.wait(120)
     finally:

@@ -47,7 +47,7 @@ TRACKER = "bench.tracking:Tracker"
 MOMENTS = {
     # Opening the stores.
     "while the ledger's tables are made": Moment(STATEMENT, call=35, within="bench.ledger:open_storage"),
-    "while MLflow's tables are made": Moment(STATEMENT, call=900, within="bench.tracking:_make_sqlite"),
+    "while MLflow's tables are made": Moment(STATEMENT, call=900, within="bench.tracking_files:_make_sqlite"),
     "after the study's run is made, before it is described": Moment("mlflow:MlflowClient.create_run", "after"),
     # Trial 0.
     "while the tune trials are enqueued": Moment(NEW_TRIAL, call=2),

@@ -54,10 +54,9 @@ def of_batch(
     whose = f"--dataset {name}"
     indices = list(asked) if len(asked) == len(samples) else list(range(len(samples)))
     if function is not None:
-        called = getattr(function, "path", None) or getattr(function, "__qualname__", type(function).__name__)
         return (
-            f"{whose}, {_samples(indices)}: the collate function {called} raised {quoted(error)}. It gets a list of "
-            f"{len(samples)} samples (the first: {kind_of(samples[0])}) and must return their batch."
+            f"{whose}, {_samples(indices)}: the collate function {_called(function)} raised {quoted(error)}. It "
+            f"gets a list of {len(samples)} samples (the first: {kind_of(samples[0])}) and must return their batch."
         )
     if any(isinstance(leaf, torch.Tensor) and leaf.requires_grad for each in samples for _, leaf in _places(each)):
         return f"{whose}, {_samples(indices)}: {GRADIENTS} ({quoted(error)})."
@@ -88,6 +87,27 @@ def of_batch(
                     f"Bring them to one shape in __getitem__ (resize, crop, pad), or {COLLATE}."
                 )
     return f"{whose}, {_samples(indices)} could not be joined into a batch; {said}. To join them otherwise, {COLLATE}."
+
+
+def of_handing_over(
+    name: str,
+    asked: Sequence[int],
+    batch: Any,
+    function: Callable[[list[Any]], Any] | None,
+    error: BaseException,
+) -> str:
+    """A batch that a worker has made and cannot send to the process that trains."""
+    made = f", made by the collate function {_called(function)}" if function is not None else ""
+    whose = f"--dataset {name}, {_samples(asked)}" if asked else f"--dataset {name}"
+    return (
+        f"{whose}: a worker cannot hand over their batch ({kind_of(batch)}{made}), since it cannot be pickled: "
+        f"{quoted(error)}. Let batches be tensors, arrays, numbers, texts, and dicts and lists of them, or of a class "
+        "without open files, locks, lambdas and generators; or load without workers (num_workers 0)."
+    )
+
+
+def _called(function: Callable[..., Any]) -> str:
+    return getattr(function, "path", None) or getattr(function, "__qualname__", type(function).__name__)
 
 
 def of_pickling(name: str, method: str, error: BaseException) -> str:

@@ -2,9 +2,12 @@
 one cannot be made. An error names the data set, the sample by its index, what was raised, and what to give.
 """
 
+import io
 import math
+import pickle
 import random
 from collections.abc import Callable
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 import numpy as np
@@ -13,7 +16,7 @@ from torch.utils.data import Dataset, default_collate, get_worker_info
 
 from bench.measure.loader.delivered import leaves
 from bench.measure.loader.outcome import SampleError, is_lack_of_memory
-from bench.measure.loader.remedies import GRADIENTS, of_batch, of_sample
+from bench.measure.loader.remedies import GRADIENTS, of_batch, of_handing_over, of_sample
 
 PASSES = 1 << 20
 """Over the data set in one epoch, at most."""
@@ -128,12 +131,31 @@ class Joined:
         if not self.looked and get_worker_info() is not None:
             self.looked = True
             self._require_detached(batch)
+            self._require_sendable(batch, asked)
         return batch
 
     def _require_detached(self, batch: Any) -> None:
         """A tensor of an unfinished computation cannot leave its process: PyTorch would say so nowhere, and wait."""
         if any(isinstance(leaf, torch.Tensor) and leaf.requires_grad and not leaf.is_leaf for leaf in leaves(batch)):
             raise SampleError(f"--dataset {self.samples.name}: {GRADIENTS}.")
+
+    def _require_sendable(self, batch: Any, asked: list[int]) -> None:
+        """Nor can what cannot be pickled: a thread of the worker's would say so on stderr, and the loader wait."""
+        try:
+            Contents(io.BytesIO(), pickle.HIGHEST_PROTOCOL).dump(batch)
+        except Exception as error:
+            raise SampleError(of_handing_over(self.samples.name, asked, batch, self.function, error)) from error
+
+
+class Contents(ForkingPickler):
+    """Pickles as a worker's queue does, but no tensors and arrays: these always reach the other process."""
+
+    def reducer_override(self, value: Any) -> Any:
+        """An empty stand-in for those."""
+        plain = isinstance(value, (torch.Tensor, torch.UntypedStorage)) or (
+            isinstance(value, np.ndarray) and not value.dtype.hasobject
+        )
+        return (int, ()) if plain else NotImplemented
 
 
 def _stride(size: int) -> int:
