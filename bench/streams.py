@@ -87,7 +87,7 @@ class _Raw(io.RawIOBase):
             return None
         except OSError as error:
             if error.errno not in GONE and not self._lossy:
-                raise
+                raise OSError(error.errno, error.strerror, "stdout") from error  # with a name, it is told in a line
             self.gone = True
             _silence(self._descriptor)  # for processes that are started from now on, and for C code
             return len(data)

@@ -184,7 +184,7 @@ class TrainSettings(Settings):
 
     network: str = "rtpose_vgg"
     size: int | None = Field(default=None, ge=MIN_SIZE)
-    """None: the network's own default."""
+    """None: the size that ``weights`` were trained at, else the network's own default."""
     weights: Path | None = None
     """A checkpoint of the same network to start from, for fine-tuning."""
     backbone_weights: Path | None = None

@@ -21,7 +21,7 @@ from posemodel.data.coco import PackedSplit
 from posemodel.data.notes import acting, as_metrics
 from posemodel.distributed import Team, joined
 from posemodel.errors import SettingsError
-from posemodel.network import PoseNetwork, input_geometry
+from posemodel.network import PoseNetwork, geometry_of
 from posemodel.network.weights import CheckpointInfo, save_weights
 from posemodel.parameter_groups import Parameters, multiply_rates, parameter_groups
 from posemodel.prediction import validate
@@ -121,13 +121,13 @@ def _train(
     device = team.device
     if team.size > 1 and settings.seconds is not None:
         raise SettingsError("seconds: several processes have no common clock. Give steps or epochs, or train in one.")
-    geometry = input_geometry(settings.network, settings.size)
+    network = initial_network(settings, device)
+    geometry = geometry_of(network, settings.size, name=settings.network)
     data = open_training_data(settings, geometry, team)
     left_out = data.left_out
     if on_open is not None and team.first:
         on_open(data.train_split, data.val_split)
 
-    network = initial_network(settings, device)
     network.trained_size = geometry.size
     optimizer = make_optimizer(parameter_groups(network, settings.groups))
     multiply_rates(optimizer, settings.groups)
@@ -146,6 +146,9 @@ def _train(
     if settings.skip_bad:
         # Files that are mended meanwhile change what is trained on, and the annotations' digest would not tell.
         run_record |= {"images": data.train_split.digest(), **left_out.as_metrics()}
+    if settings.size is None and geometry.size != network.default_size:
+        # An earlier version trained at the network's default: what it began cannot be gone on with at another size.
+        run_record |= {"size_of_weights": geometry.size}
     if acted := acting(data.notes):
         # An earlier version read these entries otherwise: what it began cannot be gone on with.
         run_record |= {"read_differently": acted}

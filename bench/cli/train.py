@@ -70,7 +70,9 @@ def train(
     seconds: Annotated[
         float | None, typer.Option("--seconds", help="A budget of training time instead of --steps or --epochs.")
     ] = None,
-    size: Annotated[int | None, typer.Option("--size", help="Input side in pixels (default: the network's).")] = None,
+    size: Annotated[
+        int | None, typer.Option("--size", help="Input side in pixels (default: that of --weights, or the network's).")
+    ] = None,
     train_split: Annotated[str, typer.Option("--train-split")] = "train",
     val_split: Annotated[str, typer.Option("--val-split", help="Split scored during training.")] = "val",
     labelled_only: Annotated[

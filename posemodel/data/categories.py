@@ -89,7 +89,7 @@ def people_fault(document: dict[str, Any], people: People) -> str | None:
         more = f" and {len(there) - _SHOWN_CATEGORIES} more" if len(there) > _SHOWN_CATEGORIES else ""
         listed = f"there are {', '.join(there[:_SHOWN_CATEGORIES])}{more}" if there else "there is none at all"
         return f"no category with COCO's {len(COCO_KEYPOINTS)} keypoints; {listed}. {needed}"
-    for number in sorted(people.ids & _listed_otherwise(document["categories"])):
+    for number in sorted(people.ids & listed_otherwise(document["categories"])):
         there = [described(c) for c in document["categories"] if isinstance(c, dict) and c.get("id") == number]
         return f"`categories` lists the id {number} for different things: {', '.join(there[:_SHOWN_CATEGORIES])}."
     if people.others:
@@ -115,7 +115,7 @@ def people_fault(document: dict[str, Any], people: People) -> str | None:
     return None
 
 
-def _listed_otherwise(categories: list[Any]) -> set[int]:
+def listed_otherwise(categories: list[Any]) -> set[int]:
     """Ids that are listed more than once, with other names or keypoints."""
     first: dict[int, tuple[str, str]] = {}
     otherwise = set()
@@ -127,15 +127,10 @@ def _listed_otherwise(categories: list[Any]) -> set[int]:
     return otherwise
 
 
-def labelled(annotation: dict[str, Any]) -> bool:
+def has_labelled_joint(annotation: dict[str, Any]) -> bool:
     """Whether an annotation, of any category, has keypoints of which one is labelled."""
     keypoints = annotation.get("keypoints")
     return isinstance(keypoints, list) and any(type(v) in (int, float) and v > 0 for v in keypoints[2::3])
-
-
-def listed_once(categories: list[Any]) -> bool:
-    """Whether each category has an id of its own."""
-    return len(listed_ids(categories)) == len(categories)
 
 
 def listed_ids(categories: list[Any]) -> set[int]:

@@ -81,6 +81,7 @@ def check(data: Data, *, exif: Exif = "ignore", on_split: Callable[[str], None] 
         result.notes.extend(notes)
         result.splits[name] = count(document)
         if isinstance(document.get("images"), list):
+            result.notes.extend(_listed_twice(document, files.annotations))
             facts[name] = ImageFacts(files.annotations, exif)
             result.problems.extend(image_problems(document, images, decode=True, on_examined=facts[name].saw))
             result.notes.extend(facts[name].notes())
@@ -98,6 +99,24 @@ def check(data: Data, *, exif: Exif = "ignore", on_split: Callable[[str], None] 
     for name, text in warnings(result.labelled_images).items():
         result.notes.append(Note(labelled[name].annotations, "few-labelled-images", len(labelled[name]), text))
     return result
+
+
+def _listed_twice(document: dict[str, Any], annotations: Path) -> Iterator[Note]:
+    """A note on image entries whose file another entry has under another id: each is a sample of its own."""
+    first: dict[str, Any] = {}
+    again = []
+    for image in document["images"]:
+        name, number = (image.get("file_name"), image.get("id")) if isinstance(image, dict) else (None, None)
+        if isinstance(name, str) and name and first.setdefault(name, number) != number:
+            again.append((name, first[name], number))
+    if again:
+        name, one, other = again[0]
+        text = (
+            f"{len(again)} image {'entry' if len(again) == 1 else 'entries'} of files that other ids have too "
+            f"({ascii(name)[:60]}: ids {ascii(one)[:40]} and {ascii(other)[:40]}): whoever is annotated under one id "
+            "is background under the other"
+        )
+        yield Note(str(annotations), "file-twice", len(again), text)
 
 
 def _labelled(data: DataSet, packed: Mapping[Path, PackedSplit]) -> dict[str, PackedSplit]:

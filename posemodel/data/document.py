@@ -40,13 +40,31 @@ def read_document(path: Path) -> dict[str, Any]:
     except RecursionError as error:
         raise DataError(f"{path}: is no annotation file (its JSON is nested too deeply).") from error
     except ValueError as error:
-        raise DataError(f"{path}: is not valid JSON ({error}).") from error
+        raise DataError(f"{path}: {_other_kind(path) or f'is not valid JSON ({error})'}.") from error
     if not isinstance(document, dict):
         raise DataError(
             f"{path}: must hold a JSON object with images, annotations and categories, "
             f"holds a {type(document).__name__}."
         )
     return document
+
+
+_OTHER_KINDS = {
+    b"version https://git-lfs.github.com/spec": "is a pointer of Git LFS, no JSON: `git lfs pull` fetches the file",
+    b"<": "is a web page or XML, no JSON: fetch the annotations themselves, or export them as COCO keypoints",
+    b"\x1f\x8b": "is a gzip archive: unpack it first",
+    b"PK\x03\x04": "is a zip archive: unpack it first",
+}
+"""What stands where annotations should, by its first bytes."""
+
+
+def _other_kind(path: Path) -> str:
+    """What a file is that is no JSON; empty where nobody can say."""
+    with path.open("rb") as file:
+        start = file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip()
+    if not start:
+        return "is not valid JSON (the file is empty)"
+    return next((said for first, said in _OTHER_KINDS.items() if start.startswith(first)), "")
 
 
 def parsed_quickly(raw: bytes) -> Any:

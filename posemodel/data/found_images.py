@@ -123,6 +123,8 @@ def _elsewhere(files: SplitFiles, names: list[str], data: DataSet, exif: Exif, h
         text = f"{what} in {whole[0]}, not in {files.images}, and read from there"
         return Images(whole[0], exif, notes=(Note(str(files.annotations), "images-elsewhere", len(names), text),))
     state = "not one is there" if files.images.is_dir() else "no such folder"
+    if files.images.is_dir() and not os.access(files.images, os.R_OK | os.X_OK):
+        state = "its folder cannot be looked into (Permission denied)"
     count = len(names)
     where = [
         f"{folder} has {'it' if count == 1 else 'all' if held == count else f'{held} of them'}"

@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 from posemodel.atomic_write import TEMPORARY
 from posemodel.config import CACHE_VARIABLE
 
-FORMAT = 2
+FORMAT = 3
 """Raise it whenever the arrays made from a file change, or what counts as a sound file: older files are not read."""
 UNUSED_DAYS = 30
 LARGEST_CACHE_BYTES = 4 << 30

@@ -123,7 +123,17 @@ def split_names(data: Data) -> list[str]:
 
 
 def _below(root: Path) -> dict[str, list[SplitFiles]]:
-    """Every split below a folder by its name; of one that is there several times, the one to take comes first."""
+    """Every split below a folder by its name; of one that is there several times, the one to take comes first.
+
+    Raises DataError where the folder cannot be looked into.
+    """
+    try:
+        return _looked_for(root)
+    except OSError as error:
+        raise DataError(f"{error.filename or root}: cannot be read ({error.strerror}).") from error
+
+
+def _looked_for(root: Path) -> dict[str, list[SplitFiles]]:
     found: dict[str, list[SplitFiles]] = {}
 
     def add(name: str, annotations: Path, images: Path) -> None:

@@ -8,7 +8,7 @@ import math
 from typing import Any
 
 from posemodel import skeleton
-from posemodel.data.problems import KEYPOINT_VALUES, SMALLEST_AREA, box_inside, in_fractions
+from posemodel.data.problems import KEYPOINT_VALUES, box_inside
 from posemodel.data.segmentation import (
     FLAT,
     MISSING,
@@ -17,17 +17,16 @@ from posemodel.data.segmentation import (
     Mask,
     all_finite,
     box_polygon,
+    in_fractions,
     mask_area,
     mask_box,
     read_mask,
 )
-from posemodel.data.stand_ins import BOX_SHARE, joints_box
+from posemodel.data.stand_ins import BOX_SHARE, joints_box, too_small
 from posemodel.data.telling import Told
 
 EDGE = 1.0
 """Pixels outside the image from which a joint is moved onto the border: annotation tools round."""
-FAR_APART = 100.0
-"""Square pixels of the box around the joints of somebody whose area cannot be ``SMALLEST_AREA``."""
 _CROWDS = {"0": 0, "1": 1, "false": 0, "true": 1, "no": 0, "yes": 1}
 _MENDED = (FLAT, PAIRS, SLIVERS)
 _NOT_LABELLED = (0, 0, 0)
@@ -127,6 +126,10 @@ def _joints(
                 x, y = 0, 0
         elif not all_finite([x, y]):
             return None, 0
+        elif x == 0 and y == 0:  # where tools put what is not there
+            labelled += 1
+            v = 0
+            seen.add("joint-at-origin")
         else:
             labelled += 1
             x, y, v = _inside(x, y, v, size, seen)
@@ -203,7 +206,7 @@ def _shape(
         mask = read_mask(person.get("segmentation"), *size)
     stated_box = _box(person.get("bbox"), size)
     area = person.get("area")
-    area_stands = all_finite([area]) and (area > 0 if points else area >= 0) and not _too_small(area, points, size)
+    area_stands = all_finite([area]) and (area > 0 if points else area >= 0) and not too_small(area, points)
     if mask is None and (stated_box is None or not area_stands):
         mask = read_mask(person.get("segmentation"), *size)
     usable = mask.usable if mask is not None else None
@@ -236,19 +239,11 @@ def _shape(
     return changes
 
 
-def _too_small(area: float, points: list[tuple[float, float]], size: tuple[int, int]) -> bool:
-    """Whether an area of a pixel or less belongs to somebody whose joints lie far apart: a fraction, or a stopgap."""
-    if area > SMALLEST_AREA or not points:
-        return False
-    _, _, width, height = joints_box(points, *size)
-    return len(points) > 1 and width * height > FAR_APART
-
-
 def _box(box: Any, size: tuple[int, int]) -> list[float] | None:
     """A box with a width and a height inside the image, cut off at its border where it reaches further; else None."""
     if not isinstance(box, list) or len(box) != 4 or not all_finite(box) or min(box[2], box[3]) <= 0:
         return None
-    if in_fractions(box, least=4) and min(size) > 1:
+    if in_fractions(box, *size):
         return None
     if box_inside(box, *size):
         return box
@@ -262,7 +257,7 @@ def _area(
 ) -> float:
     """An area for somebody who has none: the mask's, else a share of the box's, else that around the joints."""
     area = mask_area(mask, *size) if mask is not None else 0.0
-    if (area > 0 and not _too_small(area, points, size)) or (box is None and not points):
+    if (area > 0 and not too_small(area, points)) or (box is None and not points):
         told.add("area-from-mask")
         return area
     if box is not None:

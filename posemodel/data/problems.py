@@ -9,13 +9,11 @@ import numpy as np
 
 from posemodel import skeleton
 from posemodel.data.categories import person_categories
-from posemodel.data.segmentation import all_finite, segmentation_faults
+from posemodel.data.segmentation import all_finite, in_fractions, segmentation_faults
 from posemodel.data.values import is_id
 
 BOX_TOLERANCE = 1.0
 """Pixels that a box may reach over the image's border: annotation tools round."""
-SMALLEST_AREA = 1.0
-"""Square pixels: an area of no more is looked at closely."""
 KEYPOINT_VALUES = 3 * skeleton.NUM_COCO_KEYPOINTS
 LARGEST_SIDE = int(np.iinfo(np.int32).max)
 _SHOWN_CHARACTERS = 60
@@ -146,7 +144,7 @@ def _person_faults(annotation: dict[str, Any], width: int, height: int, segments
         yield f"`keypoints` holds a visibility other than 0, 1, 2: {_quoted(odd)}{confidence}"
     elif any(v > 0 and not (0 <= x <= width and 0 <= y <= height) for x, y, v in _triples(keypoints)):
         yield f"a labelled keypoint lies outside the image of {width}x{height} pixels"
-    elif in_fractions([value for x, y, v in _triples(keypoints) if v > 0 for value in (x, y)]):
+    elif in_fractions([c for x, y, v in _triples(keypoints) if v > 0 for c in (x, y)], width, height, least=6):
         yield "all labelled keypoints lie between 0 and 1: fractions of the image's sides? COCO's are pixels"
     if annotation.get("iscrowd", 0) not in (0, 1):
         yield f"`iscrowd` must be 0 or 1, is {_quoted(annotation['iscrowd'])}"
@@ -163,11 +161,6 @@ def _person_faults(annotation: dict[str, Any], width: int, height: int, segments
             yield "so nothing says where this person is, whose place must be ignored without labelled joints"
 
 
-def in_fractions(points: list[float], *, least: int = 6) -> bool:
-    """Whether coordinates, of which there are at least ``least``, all lie in the first pixel: no pixels, it seems."""
-    return len(points) >= least and 0 <= min(points) and max(points) <= 1
-
-
 def _triples(keypoints: list[float]) -> Iterator[tuple[float, float, float]]:
     return zip(keypoints[0::3], keypoints[1::3], keypoints[2::3], strict=True)
 
@@ -177,7 +170,7 @@ def _box_fault(box: Any, width: int, height: int) -> str | None:
         return "`bbox` must hold 4 finite numbers x, y, width, height"
     if min(box[2], box[3]) <= 0:
         return f"`bbox` {_quoted(box)} has no width or height"
-    if in_fractions(box, least=4) and min(width, height) > 1:
+    if in_fractions(box, width, height):
         return f"`bbox` {_quoted(box)} lies between 0 and 1: fractions of the image's sides? COCO's are pixels"
     if not box_inside(box, width, height):
         return f"`bbox` {_quoted(box)} lies outside the image of {width}x{height} pixels"

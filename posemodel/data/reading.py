@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from posemodel.data.categories import IN_ORDER, People, described, find_people, labelled, people_fault
+from posemodel.data.categories import IN_ORDER, People, described, find_people, has_labelled_joint, people_fault
 from posemodel.data.notes import Note
 from posemodel.data.person_reading import read_person
 from posemodel.data.problems import Problem, annotation_problems, image_faults
@@ -51,7 +51,6 @@ def read_closely(document: dict[str, Any], path: Path, *, segments: bool = True)
     of_image, of_category = _words(document["images"]), _words(document["categories"])
     categories = [_with_whole(category, {"id": of_category}, told) for category in document["categories"]]
     images = _once([_image(image, of_image, told) for image in document["images"]], "image-copies", told)
-    _tell_of_files(images, told)
     references = {"id": NO_WORDS, "image_id": of_image, "category_id": of_category}
     annotations = [_with_whole(annotation, references, told) for annotation in document["annotations"]]
     annotations = _once(annotations, "annotation-copies", told)
@@ -60,7 +59,7 @@ def read_closely(document: dict[str, Any], path: Path, *, segments: bool = True)
     fault = people_fault(read_so_far, people)
     if fault is not None:
         return Reading(read_so_far, told.notes(str(path)), (Problem(str(path), None, fault),))
-    _tell_of_others(annotations, categories, people, told)
+    annotations = _without_others(annotations, categories, people, told)
     sides = _sides(images)
     annotations = [
         annotation
@@ -74,26 +73,19 @@ def read_closely(document: dict[str, Any], path: Path, *, segments: bool = True)
     return Reading(read_so_far, told.notes(str(path)), tuple(problems))
 
 
-def _tell_of_files(images: list[Any], told: Told) -> None:
-    """Image entries whose file another entry has under another id."""
-    first: dict[str, Any] = {}
-    for image in images:
-        name = image.get("file_name") if isinstance(image, dict) else None
-        if isinstance(name, str) and name and first.setdefault(name, image.get("id")) != image.get("id"):
-            told.add(
-                "file-twice", f"{ascii(name)[:60]}: ids {ascii(first[name])[:20]} and {ascii(image.get('id'))[:20]}"
-            )
-
-
-def _tell_of_others(annotations: list[Any], categories: list[Any], people: People, told: Told) -> None:
-    """Who is labelled in a category that is not read: its keypoints are other ones, or it has none and another name."""
+def _without_others(annotations: list[Any], categories: list[Any], people: People, told: Told) -> list[Any]:
+    """Annotations without those of joints that are not read: their category has other keypoints, or none and another
+    name than person. Nobody learns from them."""
     of = {c["id"]: described(c) for c in categories if isinstance(c, dict) and is_id(c.get("id"))}
-    shown: set[int] = set()
+    kept, shown = [], set()
     for annotation in annotations:
         number = annotation.get("category_id") if isinstance(annotation, dict) else None
-        if is_id(number) and number not in people.orders and labelled(annotation):
+        if not is_id(number) or number in people.orders or not has_labelled_joint(annotation):
+            kept.append(annotation)
+        else:
             told.add("other-category", "" if number in shown else of.get(number, f"id {number}, which is not listed"))
             shown.add(number)
+    return kept
 
 
 def _words(entries: list[Any]) -> Mapping[str, int]:

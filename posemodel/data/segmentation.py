@@ -10,6 +10,8 @@ from pycocotools import mask as coco_mask
 
 LARGEST_NUMBER = float(np.finfo(np.float32).max)
 """Keypoints are held as float32; JSON knows no bounds."""
+FEW_PIXELS = 16
+"""Of an image's shorter side, at most, where coordinates up to 1 are not taken for fractions of the sides."""
 _LARGEST_RUN_BITS = 64
 """A run of compressed RLE that needs more bits is longer than any image: not worth unpacking."""
 
@@ -19,6 +21,13 @@ def all_finite(values: Any) -> bool:
     return set(map(type, values)) <= {int, float} and all(
         -LARGEST_NUMBER <= value <= LARGEST_NUMBER for value in values
     )
+
+
+def in_fractions(values: list[float], width: int, height: int, *, least: int = 4) -> bool:
+    """Whether coordinates of an image, of which there are at least ``least``, all lie in its first pixel: no pixels
+    are meant, it seems. In an image of few pixels they may be.
+    """
+    return len(values) >= least and min(width, height) > FEW_PIXELS and min(values) >= 0 and max(values) <= 1
 
 
 def segmentation_faults(segmentation: Any, width: int, height: int) -> Iterator[str]:
@@ -37,7 +46,7 @@ def segmentation_faults(segmentation: Any, width: int, height: int) -> Iterator[
                 yield "a polygon has fewer than 3 points"
             elif not (_near(polygon[0::2], width) and _near(polygon[1::2], height)):
                 yield f"a polygon reaches far outside the image of {width}x{height} pixels"
-            elif min(width, height) > 1 and 0 <= min(polygon) and max(polygon) <= 1:
+            elif in_fractions(polygon, width, height):
                 yield "a polygon lies between 0 and 1: fractions of the image's sides? COCO's are pixels"
     else:
         yield "`segmentation` must be polygons or RLE"

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from posemodel.data.categories import find_people, labelled, listed_ids, listed_once
+from posemodel.data.categories import find_people, has_labelled_joint, listed_ids, listed_otherwise
 from posemodel.data.problems import (
     BOX_TOLERANCE,
     KEYPOINT_VALUES,
     LARGEST_SIDE,
-    SMALLEST_AREA,
     inside,
 )
-from posemodel.data.segmentation import LARGEST_NUMBER, segmentation_faults, starts
+from posemodel.data.segmentation import FEW_PIXELS, LARGEST_NUMBER, in_fractions, segmentation_faults, starts
+from posemodel.data.stand_ins import SMALLEST_AREA, too_small
 from posemodel.data.values import LARGEST_ID
 
 _BLOCK = 8192
@@ -44,7 +44,7 @@ def _sound(document: dict[str, Any], segments: bool) -> bool:
     people = find_people(document["categories"], annotations)
     person = people.ids
     image_ids = [image["id"] for image in images]
-    if not listed_once(document["categories"]):
+    if person & listed_otherwise(document["categories"]):
         return False
     if not (person and people.in_order and _unique_ids(image_ids) and _images_sound(images)):
         return False
@@ -57,7 +57,7 @@ def _sound(document: dict[str, Any], segments: bool) -> bool:
         return False
     rows = np.array([row_of[image_id] for image_id in on], np.int64)  # KeyError: an image that is not listed
     is_person = np.array([category in person for category in categories], bool)
-    if any(labelled(a) for a, here in zip(annotations, is_person.tolist(), strict=True) if not here):
+    if any(has_labelled_joint(a) for a, here in zip(annotations, is_person.tolist(), strict=True) if not here):
         return False  # somebody whom nobody learns from is told of
     if not is_person.any() and not {*categories} <= listed_ids(document["categories"]):
         return False
@@ -87,7 +87,6 @@ def _images_sound(images: list[dict[str, Any]]) -> bool:
     return (
         _are(str, names)
         and all(names)
-        and len(set(names)) == len(names)
         and all(map(inside, names))
         and _are(int, sides)
         and min(sides) > 0
@@ -113,16 +112,36 @@ def _people_sound(people: list[dict[str, Any]], sizes: NDArray[np.float64], segm
     sound = (
         np.isin(points[..., 2], (0, 1, 2)).all()
         and ((points[..., :2] >= 0) & (points[..., :2] <= sizes[:, None]))[points[..., 2] > 0].all()
+        and points[..., :2].any(2)[points[..., 2] > 0].all()  # nothing is labelled at 0, 0
         and (box[:, :2] >= -BOX_TOLERANCE).all()
         and (box[:, 2:] > 0).all()
         and (box[:, :2] + box[:, 2:] <= sizes + BOX_TOLERANCE).all()
         and (areas >= 0).all()
-        and (areas > SMALLEST_AREA)[counted & (labelled > 0)].all()
-        and (box.max(1) > 1).all()
-        and (points[..., :2].max((1, 2)) > 1)[labelled > 0].all()
+        and (areas > 0)[counted & (labelled > 0)].all()
+        and _of_a_size(points, box, areas, counted, sizes)
         and (_numbers(declared) == labelled[counted]).all()
     )
     return bool(sound) and (not segments or _segments_sound([person["segmentation"] for person in people], sizes))
+
+
+def _of_a_size(
+    points: NDArray[np.float64],
+    boxes: NDArray[np.float64],
+    areas: NDArray[np.float64],
+    counted: NDArray[np.bool_],
+    sizes: NDArray[np.float64],
+) -> bool:
+    """Whether nobody's joints, box or area are fractions of the image's sides; the few in doubt are looked at alone."""
+    labelled = points[..., 2] > 0
+    furthest = np.where(labelled[..., None], points[..., :2], 0).max((1, 2))
+    for row in np.flatnonzero((areas <= SMALLEST_AREA) | (boxes.max(1) <= 1) | (furthest <= 1)).tolist():
+        size = sizes[row].astype(int).tolist()
+        joints = points[row, labelled[row], :2]
+        if in_fractions(joints.ravel().tolist(), *size, least=6) or in_fractions(boxes[row].tolist(), *size):
+            return False
+        if counted[row] and too_small(areas[row], [(x, y) for x, y in joints.tolist()]):
+            return False
+    return True
 
 
 def _segments_sound(segmentations: list[Any], sizes: NDArray[np.float64]) -> bool:
@@ -144,7 +163,8 @@ def _segments_sound(segmentations: list[Any], sizes: NDArray[np.float64]) -> boo
     first = starts(lengths // 2)[:-1]
     side = sizes[of_person]
     lowest, highest = np.minimum.reduceat(points, first), np.maximum.reduceat(points, first)
-    return bool((lowest >= -side).all() and (highest <= 2 * side).all() and (highest.max(1) > 1).all())
+    fractions = (lowest.min(1) >= 0) & (highest.max(1) <= 1) & (side.min(1) > FEW_PIXELS)
+    return bool((lowest >= -side).all() and (highest <= 2 * side).all() and not fractions.any())
 
 
 def _of_length(length: int, values: list[Any]) -> bool:

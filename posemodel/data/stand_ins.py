@@ -14,6 +14,17 @@ ONE_JOINT_SHARE = 1 / 32
 coco-mini the geometric mean is 0.04."""
 
 
+SMALLEST_AREA, FAR_APART = 1.0, 20.0
+"""Square pixels that are no area of a person whose labelled joints lie further apart than that many pixels."""
+
+
+def too_small(area: float, points: list[tuple[float, float]]) -> bool:
+    """Whether an area cannot be that of a person with these labelled joints: a fraction of the image, or a stopgap."""
+    if area > SMALLEST_AREA or not points:
+        return False
+    return max(max(side) - min(side) for side in zip(*points, strict=True)) > FAR_APART
+
+
 def joints_box(points: list[tuple[float, float]], width: int, height: int) -> list[float]:
     """The box x, y, width, height around labelled joints inside an image, neither without width nor without height.
 

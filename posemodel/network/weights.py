@@ -30,7 +30,7 @@ class CheckpointInfo:
     training: dict[str, Any]
 
 
-def save_weights(path: Path, network: PoseNetwork, info: CheckpointInfo) -> None:
+def save_weights(path: Path | str, network: PoseNetwork, info: CheckpointInfo) -> None:
     """Write weights and metadata to ``path``, whole or not at all."""
     document = {
         "network": info.network,
@@ -41,7 +41,7 @@ def save_weights(path: Path, network: PoseNetwork, info: CheckpointInfo) -> None
         "limbs": LIMBS,
         "training": info.training,
     }
-    _write(path, network.state_dict(), document)
+    _write(Path(path), network.state_dict(), document)
 
 
 def save_backbone(path: Path, front: Mapping[str, torch.Tensor], training: dict[str, Any]) -> None:
@@ -57,12 +57,13 @@ def _write(path: Path, state: Mapping[str, torch.Tensor], document: dict[str, An
         temporary.write_bytes(save(tensors, metadata={_METADATA: json.dumps(document)}))
 
 
-def load_network(path: Path, device: torch.device) -> tuple[PoseNetwork, CheckpointInfo]:
+def load_network(path: Path | str, device: torch.device) -> tuple[PoseNetwork, CheckpointInfo]:
     """The network of a checkpoint, in evaluation mode on ``device``; CheckpointError says what does not fit.
 
     The size that it was trained at is the checkpoint's, as is its input format: RGB with ImageNet's statistics where an
     older checkpoint has none.
     """
+    path = Path(path)
     told = misfit(path)
     if not told and is_pytorch(path):
         told = f"is a PyTorch file, no checkpoint of posebench. {IMPORT.format(path=path)}"

@@ -205,8 +205,8 @@ def test_studies_that_found_nothing_out_are_held_against_none(folders):
             + SCOPE
         )
     both = compare(str(folders[1]), str(folders[1]), "sqlite:///none.db").verdict
-    assert both.startswith("A has no result. All 24 trials failed")
-    assert "B has no result. All 24 trials failed" in both
+    assert both.startswith("A has no result. All 18 trials failed")
+    assert "B has no result. All 18 trials failed" in both
 
 
 def test_divergence_everywhere_can_be_compared(folders):

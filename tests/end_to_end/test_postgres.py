@@ -1,6 +1,5 @@
-"""The ledger and the records on a real PostgreSQL: claims are atomic, and a study runs with both URLs switched."""
+"""The ledger on a real PostgreSQL: claims are atomic. A whole study on one: test_secrets.py."""
 
-import json
 import multiprocessing
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,6 @@ from bench.ledger import Ledger, Told
 from bench.record import Status
 from bench.spec import TrialSpec
 from posemodel.config import TrainSettings
-from tests.support.place import PLANNED, Place
 from tests.support.postgres import postgres_server
 
 TRIALS = 60
@@ -21,7 +19,7 @@ PROCESSES = 4
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[str]:
     """A server of our own; yields `host:port`."""
-    with postgres_server(("ledger", "race", "records")) as address:
+    with postgres_server(("race",)) as address:
         yield address
 
 
@@ -57,18 +55,3 @@ def test_claims_are_atomic(postgres: str) -> None:
     for process in processes:
         process.join()
     assert sorted(claimed) == sorted(spec.id for spec in specs)
-
-
-def test_a_study_runs_on_postgres(postgres: str, tmp_path: Path) -> None:
-    place = Place(tmp_path / "here", used=False)
-    done = place.run(
-        *place.study,
-        "--json",
-        POSEBENCH_STORAGE=f"postgresql+psycopg://posebench@{postgres}/ledger",
-        MLFLOW_TRACKING_URI=f"postgresql+psycopg://posebench@{postgres}/records",
-    )
-    assert done.returncode == 0, done.stderr
-    document = json.loads(done.stdout)
-    assert document["status"] == "complete"
-    assert document["trials"]["complete"] == PLANNED
-    assert not list(place.folder.glob("*.db")), "state belongs into PostgreSQL"

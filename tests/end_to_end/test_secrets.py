@@ -1,4 +1,4 @@
-"""A password in the address of a database is printed nowhere, written nowhere, and no process's argument."""
+"""A study on a real PostgreSQL; the password in its address is printed nowhere, written nowhere, and no argument."""
 
 import json
 import signal
@@ -10,7 +10,7 @@ from urllib.parse import quote
 import psutil
 import pytest
 
-from tests.support.place import Place
+from tests.support.place import PLANNED, Place
 from tests.support.postgres import USER, postgres_server
 
 NEEDLE = "hunter22"
@@ -69,7 +69,7 @@ def rows(url):
             yield from (row for (row,) in connection.execute(f'SELECT t::text FROM "{table}" AS t').fetchall())
 
 
-def test_a_study_and_all_that_looks_at_it_keep_the_password(place, addresses):
+def test_a_study_on_postgres_and_all_that_looks_at_it_keep_the_password(place, addresses):
     process = place.start(*place.study, "--workers", "2", **addresses)
     seen = {}
     while process.poll() is None:
@@ -77,6 +77,7 @@ def test_a_study_and_all_that_looks_at_it_keep_the_password(place, addresses):
         time.sleep(0.05)
     output = (place.folder / "output.txt").read_text()
     assert process.wait(WAIT_S) == 0, output
+    assert not list(place.folder.glob("*.db")), "state belongs into PostgreSQL"
     assert len(seen) >= 3, "the study and its two workers"
     assert NEEDLE not in output + json.dumps(list(seen.values()))
     for arguments in (
@@ -93,6 +94,9 @@ def test_a_study_and_all_that_looks_at_it_keep_the_password(place, addresses):
     ):
         done = place.run(*arguments, **addresses)
         assert NEEDLE not in done.stdout + done.stderr, arguments
+        if arguments[0] == "report" and "--json" in arguments:
+            document = json.loads(done.stdout)
+            assert (document["status"], document["trials"]["complete"]) == ("complete", PLANNED)
     assert leaks(place.folder) == []
     for url in addresses.values():
         found = list(rows(url))

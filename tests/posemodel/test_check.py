@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -433,3 +434,25 @@ def test_the_document_is_json(valid: CocoBuilder) -> None:
     document = check(valid.write()).as_document()
     assert json.loads(json.dumps(document, allow_nan=False)) == document
     assert document["problems"][0].keys() == {"file", "id", "problem"}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "is a pointer of Git LFS"),
+        (b"\n<!DOCTYPE html><html>", "is a web page or XML"),
+        (b"\x1f\x8b\x08", "is a gzip archive: unpack it first"),
+        (b"PK\x03\x04", "is a zip archive: unpack it first"),
+        (b"\xef\xbb\xbf \n", "is not valid JSON (the file is empty)"),
+        (b"{", "is not valid JSON"),
+    ],
+)
+def test_what_stands_in_place_of_annotations_is_named(coco_builder: CocoBuilder, content: bytes, said: str) -> None:
+    coco_builder.image("train", 1)
+    coco_builder.write()
+    file = coco_builder.file("train")
+    file.write_bytes(content)
+    (problem,) = [problem for problem in check(coco_builder.root).problems if problem.of_whole_file]
+    assert problem.problem.startswith(said)
+    with pytest.raises(DataError, match=re.escape(f"{file}: {said}")):
+        open_split(coco_builder.root, "train")

@@ -51,6 +51,7 @@ FOUND = {
     "out of the folder and back": ("..\\..\\media\\upload\\b.jpg", "b.jpg"),
     "an absolute path": ("/home/someone/project/images/i.jpg", "i.jpg"),
     "an absolute path of Windows": ("C:\\Users\\x\\cam1\\i.jpg", "cam1/i.jpg"),
+    "a signed URL": ("https://storage.example.org/bucket/h%20h.jpg?sig=x&d=5", "h h.jpg"),
     "a URL": ("https://storage.example.org/bucket/h%20h.jpg?X-Amz-Date=1", "h h.jpg"),
     "a local URL of a labelling tool": ("/data/local-files/?d=people%5Ca.jpg", "a.jpg"),
     "a folder and back": ("./x/../y/a.jpg", "y/a.jpg"),
@@ -313,3 +314,13 @@ def test_many_names_alike_take_no_longer_than_there_are_files(tmp_path: Path) ->
         lost = located(tmp_path, *(f"other{number}/frame.jpg" for number in range(400)), cameras[0])
     assert lost.found == {}
     assert compared < 20 * 2 * len(cameras)
+
+
+def test_a_note_tells_percent_codes_only_where_there_are_some(coco_builder: CocoBuilder) -> None:
+    coco_builder.image("train", 1)
+    entry = coco_builder.split("train")["images"][0]
+    entry["file_name"] = f"C:\\data\\train\\{entry['file_name']}"
+    coco_builder.person("train", 1)
+    coco_builder.write()
+    (note,) = [note for note in check(coco_builder.root).notes if note.kind == "file-name"]
+    assert "(backslashes: 1, folders: 1)" in note.text

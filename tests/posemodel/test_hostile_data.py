@@ -572,7 +572,7 @@ def document(good: CocoBuilder) -> dict[str, Any]:
     """A sound one, with a crowd and somebody of another category."""
     runs = {"size": [HEIGHT, WIDTH], "counts": [0, HEIGHT * WIDTH]}
     good.unlabelled("train", THIRD, iscrowd=1, segmentation=runs)
-    good.person("train", THIRD, category_id=3)
+    good.unlabelled("train", THIRD, category_id=3)
     return good.split("train")
 
 

@@ -1,6 +1,8 @@
 """Layouts: every one of them is the same data set; files that are named outright; tenths in place of missing splits."""
 
 import json
+import multiprocessing
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -338,3 +340,31 @@ def test_data_check_tells_where_every_image_is_the_same(tmp_path: Path) -> None:
         notes = {note.kind: note for note in check(builder.write()).notes}
         assert ("all-the-same" in notes) == same
         assert not same or notes["all-the-same"].count == 3
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can be another user")
+@pytest.mark.parametrize(("closed", "said"), [("images/train2017", "cannot be looked into"), (".", "cannot be read")])
+def test_a_folder_of_another_user_is_said(coco_builder: CocoBuilder, tmp_path: Path, closed: str, said: str) -> None:
+    for number in (1, 2):
+        coco_builder.image("train", number)
+        coco_builder.person("train", number)
+    coco_builder.write()
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.stat().st_mode & 0o001 == 0:
+            folder.chmod(folder.stat().st_mode | 0o011)
+    (coco_builder.root / closed).chmod(0o700)
+
+    def as_another() -> None:
+        os.setgid(54321)
+        os.setuid(54321)
+        for look in (check, lambda root: open_split(root, "train")):
+            try:
+                found = str(look(coco_builder.root).problems)
+            except DataError as error:
+                found = str(error)
+            assert said in found, found
+
+    child = multiprocessing.get_context("fork").Process(target=as_another)
+    child.start()
+    child.join()
+    assert child.exitcode == 0

@@ -198,6 +198,15 @@ SAME_ARRAYS: dict[str, tuple[Change, dict[str, int]]] = {
     "a negative box": (person(2, bbox=[70, 10, -20, 40]), {"box-from-mask": 1}),
     "a box as text": (person(2, bbox="50,10,20,40"), {"box-from-mask": 1}),
     "no area": (every(without(1, "area"), person(3, area=None)), {"area-from-mask": 2}),
+    "an area of one pixel": (person(1, area=1), {"area-from-mask": 1}),
+    "a box and a mask in fractions": (
+        every(person(1, bbox=[0.1, 0.1, 0.5, 0.8]), person(2, segmentation=[[0.6, 0.1, 0.9, 0.1, 0.9, 0.8]])),
+        {"box-from-mask": 1, "mask-broken": 1},
+    ),
+    "joints of a category that is not read": (
+        lambda document: document["annotations"].append(document["annotations"][0] | {"id": 9, "category_id": 5}),
+        {"other-category": 1},
+    ),
     "area 0": (person(1, area=0), {"area-from-mask": 1}),
     "a negative area": (every(person(1, area=-5), person(2, area=-1)), {"area-from-mask": 2}),
     "area as text": (person(1, area="big"), {"area-from-mask": 1}),
@@ -246,6 +255,7 @@ def test_every_kind_is_tried_here(valid: CocoBuilder) -> None:
         "joint-clipped",
         "joint-outside",
         "joint-nowhere",
+        "joint-at-origin",
         "box-clipped",
         "box-from-joints",
     }
@@ -278,6 +288,8 @@ def read_joints(builder: CocoBuilder, *values: Any) -> tuple[list[float], dict[s
         ((80, 64, 2), [80, 64, 2], None),
         ((7, 8, 3), [7, 8, 1], "visibility-3"),
         ((0, 0, 3), [0, 0, 0], "visibility-3"),
+        ((0, 0, 2), [0, 0, 0], "joint-at-origin"),
+        ((0, 0.0, 1), [0, 0, 0], "joint-at-origin"),
         ((0, 0, -1), [0, 0, 0], "visibility-negative"),
         ((7, 8, -2.0), [7, 8, 0], "visibility-negative"),
         ((7, 8, True), [7, 8, 2], "visibility-true-false"),
@@ -295,7 +307,7 @@ def test_joints_as_tools_write_them(
     assert found == taken
     assert [type(value) for value in found[2:]] != [bool]
     expected = {} if kind is None else {kind: 1}
-    if kind != "joint-outside" and taken[2] == 0:
+    if kind not in ("joint-outside", "joint-at-origin") and taken[2] == 0:
         expected["num-keypoints-wrong"] = 1  # it says 17
     assert notes == expected
     assert first["num_keypoints"] == 16 + (taken[2] > 0)
@@ -617,3 +629,85 @@ def test_a_sound_document_is_given_back(valid: CocoBuilder) -> None:
     found = read(document, Path("x.json"))
     assert found == Reading(document)
     assert found.document is document
+
+
+# --- fractions of the sides, categories, files that are listed twice --------------------------------------------------
+
+
+def in_fractions(annotation: dict[str, Any]) -> None:
+    flat = annotation["keypoints"]
+    annotation["keypoints"] = [value / (WIDTH, HEIGHT, 1)[place % 3] for place, value in enumerate(flat)]
+
+
+def test_joints_in_fractions_of_the_sides_are_no_pixels(valid: CocoBuilder) -> None:
+    in_fractions(people(valid)[0])
+    found = read(valid.split("train"), Path("x.json"))
+    assert [(problem.id, problem.problem) for problem in found.problems] == [
+        (PERSON, "all labelled keypoints lie between 0 and 1: fractions of the image's sides? COCO's are pixels")
+    ]
+
+
+def test_a_box_in_fractions_says_nowhere_who_is_to_be_ignored(valid: CocoBuilder) -> None:
+    people(valid)[1].update(bbox=[0.1, 0.1, 0.5, 0.8], segmentation=[])
+    (problem,) = read(valid.split("train"), Path("x.json")).problems
+    assert problem.id == UNLABELLED
+    assert "`bbox` [0.1, 0.1, 0.5, 0.8] lies between 0 and 1" in problem.problem
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "area"),
+    [
+        ({"area": 0.3}, "area-from-mask", 40 * 50),
+        ({"area": 0.3, "segmentation": []}, "area-from-box", 0.53 * 40 * 50),
+        ({"area": 0, "segmentation": [[0.1, 0.1, 0.6, 0.1, 0.6, 0.8]]}, "area-from-box", 0.53 * 40 * 50),
+    ],
+)
+def test_an_area_in_fractions_is_none(valid: CocoBuilder, changes: dict[str, Any], kind: str, area: float) -> None:
+    people(valid)[0].update(changes)
+    found = read(valid.split("train"), Path("x.json"))
+    assert found.document["annotations"][0]["area"] == pytest.approx(area)
+    assert kinds(found.notes)[kind] == 1
+    assert not found.problems
+
+
+def test_an_area_of_a_pixel_stands_for_who_is_that_small(valid: CocoBuilder) -> None:
+    annotation = people(valid)[0]
+    annotation["keypoints"] = [10, 10, 2, 12, 11, 2, *[0] * 45]
+    annotation.update(num_keypoints=2, area=1)
+    found = read(valid.split("train"), Path("x.json"))
+    assert found.document["annotations"][0]["area"] == 1
+    assert not found.notes
+    assert proven_sound(found.document)
+
+
+@pytest.mark.parametrize("other", [{"name": "bottle"}, {"name": "person", "keypoints": [*reversed(COCO_KEYPOINTS)]}])
+def test_an_id_of_two_categories_is_none(valid: CocoBuilder, other: dict[str, Any]) -> None:
+    categories = valid.split("train")["categories"]
+    categories.append({"id": 1} | other)
+    (problem,) = read(valid.split("train"), Path("x.json")).problems
+    assert problem.of_whole_file
+    assert problem.problem.startswith("`categories` lists the id 1 for different things: `person` (17 keypoints")
+
+
+def test_a_category_that_is_listed_twice_is_one(valid: CocoBuilder) -> None:
+    valid.split("train")["categories"].append(valid.split("train")["categories"][0] | {"name": "Person"})
+    assert read(valid.split("train"), Path("x.json")) == Reading(valid.split("train"))
+
+
+def test_who_is_left_out_for_the_category_is_said_with_what_there_is(valid: CocoBuilder) -> None:
+    valid.split("train")["categories"].append({"id": 5, "name": "human", "keypoints": ["head", "neck"]})
+    people(valid)[2].update(category_id=5, keypoints=[1, 1, 2, 5, 5, 2], num_keypoints=2)
+    (note,) = read(valid.split("train"), Path("x.json")).notes
+    assert (note.kind, note.count, note.acts) == ("other-category", 1, False)
+    assert "`human` (2 keypoints: head, neck)" in note.text
+    valid.write()
+    assert note.text in [each.text for each in notes_of([open_split(valid.root, "train")])]
+
+
+def test_a_file_that_two_ids_have_is_told(valid: CocoBuilder) -> None:
+    images = valid.split("train")["images"]
+    images.append(images[0] | {"id": 99})
+    valid.write()
+    notes = [note for note in check(valid.root).notes if note.kind == "file-twice"]
+    assert [note.count for note in notes] == [1]
+    assert f"ids {IMAGE} and 99" in notes[0].text

@@ -14,6 +14,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from posemodel import (
     NETWORKS,
+    CheckpointError,
     CheckpointInfo,
     SettingsError,
     TrainSettings,
@@ -147,6 +148,42 @@ def test_a_checkpoint_brings_the_size_and_training_on_replaces_it(small, tiny_se
     assert size_of(path) == SIZE
     result = train(settings_for(tiny_set, steps=1, weights=path), Sgd)  # at 64 pixels
     assert size_of(result.network) == 64
+
+
+def test_checkpoints_are_named_by_text_too(small, tmp_path) -> None:
+    path = str(tmp_path / "new" / "at-96.safetensors")
+    save_weights(path, small, CheckpointInfo("small", SIZE, {}))
+    assert size_of(load_network(path, CPU)[0]) == SIZE
+    with pytest.raises(CheckpointError, match="no such file"):
+        load_network(f"{path}.none", CPU)
+
+
+@pytest.fixture
+def weights(small, tmp_path) -> Path:
+    """A checkpoint of a network that was trained at SIZE."""
+    path = tmp_path / "at-96.safetensors"
+    save_weights(path, small, CheckpointInfo("small", SIZE, {}))
+    return path
+
+
+def test_fine_tuning_goes_on_at_the_size_of_the_weights(weights, tiny_set, tmp_path) -> None:
+    settings = settings_for(tiny_set, steps=1, size=None, weights=weights)
+    alone, named = (
+        train(each, Sgd, out=tmp_path / name)
+        for name, each in (("alone", settings), ("named", settings.model_copy(update={"size": SIZE})))
+    )
+    assert size_of(alone.network) == size_of(tmp_path / "alone" / LAST_FILE) == SIZE
+    assert alone.metrics["loss"] == named.metrics["loss"], "the same input as at a size that is named"
+
+
+def test_fine_tuning_is_gone_on_with_at_the_size_of_its_weights_or_not_at_all(weights, tiny_set, tmp_path) -> None:
+    settings, out = settings_for(tiny_set, steps=2, size=None, checkpoint_every=1, weights=weights), tmp_path / "run"
+    with pytest.raises(KilledError):
+        train(settings, Sgd, out=out, on_metrics=killed_after(1))
+    for changes in ({"weights": None}, {"size": 256}):
+        with pytest.raises(CheckpointError, match="size"):
+            train(settings.model_copy(update=changes), Sgd, out=out, resume=True)
+    assert size_of(train(settings, Sgd, out=out, resume=True).network) == SIZE
 
 
 @pytest.mark.parametrize("changes", [{}, AVERAGED], ids=["as trained", "averaged"])
