@@ -6,7 +6,7 @@ function, a workload. One of them is kept in records and ids, so that the other 
 
 import importlib
 import sys
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 
 
 def is_path(text: str) -> bool:
@@ -43,6 +43,6 @@ def split(path: str) -> tuple[str, str]:
 
 def _found(module: str, name: str) -> object:
     """What a module has under a name, None where nothing; whatever an import raises is told by who imports the path."""
-    with suppress(Exception, SystemExit):
+    with suppress(Exception, SystemExit), redirect_stdout(sys.stderr):  # stdout is for a document
         return getattr(importlib.import_module(module), name, None)
     return None

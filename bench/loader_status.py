@@ -9,8 +9,9 @@ from typing import Any
 from bench import tracking_view
 from bench.loader_results import judged_measurements
 from bench.loader_spec import LARGEST, LOADERS, LoaderSpec
-from bench.loader_tracking import last_moment
+from bench.loader_tracking import last_moment, measurements
 from bench.tracking import Tracker
+from posemodel.errors import SettingsError
 
 MS = 1000
 LOOPS = 2.0
@@ -56,7 +57,10 @@ def standings(tracking_uri: str, name: str | None = None) -> list[Standing]:
         if document.get("kind") != LOADERS or name not in (None, study):
             continue
         runs = Tracker(tracking_uri, study, create=False)
-        rows = judged_measurements(runs, LoaderSpec.stored(document))
+        try:
+            rows = judged_measurements(runs, LoaderSpec.stored(document))
+        except SettingsError:  # of another version: its statuses are as they were recorded
+            rows = measurements(runs)
         last = last_moment(runs)
         moment = None if last is None else last / MS
         longest_s = LOOPS * document["seconds"] + document["stall_s"] + START_S

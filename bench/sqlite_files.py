@@ -25,7 +25,7 @@ def sqlite_file(url: str) -> Path | None:
 
     A file that SQLite is told by a URI of its own (`sqlite:///file:NAME?uri=true`) is meant, too.
     """
-    if not url.startswith("sqlite"):
+    if not url.lower().startswith("sqlite"):
         return None
     try:
         parsed = sqlalchemy.make_url(url)

@@ -135,8 +135,10 @@ def kept_open() -> Iterator[None]:
     """`keep_open` in the block. Raises OutputLostError at its end where output is lost that somebody waits for."""
     before = keep_open()
     ours = {name: getattr(sys, name) for name, _ in before}
+    ended = False
     try:
         yield
+        ended = True
     finally:
         for name, stream in before:
             if getattr(sys, name) is ours[name]:
@@ -147,7 +149,9 @@ def kept_open() -> Iterator[None]:
             except OSError as error:
                 if isinstance(raw := _raw(stream), _Raw):
                     raw.gone = True  # it is not tried again
-                raise OutputLostError(f"{name}: what was printed could not be written: {error.strerror}.") from error
+                if ended:  # else what the block raised says more
+                    text = f"{name}: what was printed could not be written: {error.strerror}."
+                    raise OutputLostError(text) from error
 
 
 def is_gone(stream: Any) -> bool:

@@ -42,7 +42,13 @@ class StudyBase(Settings):
         kind = document.get("kind", own)
         if kind != own:
             raise SettingsError(f"study {document.get('name')}: is of kind {kind!r}; this needs one of {own}.")
-        return cls.model_validate(dict(document))
+        try:
+            return cls.model_validate(dict(document))
+        except ValidationError as error:
+            raise SettingsError(
+                f"study {document.get('name')}: was begun by another version of posebench, which has other settings "
+                f"({error.errors()[0]['loc'][-1]}). Show it with that version, or begin one of another name."
+            ) from error
 
     @classmethod
     def settled(cls, settings: dict[str, Setting], device: str) -> dict[str, Setting]:  # noqa: ARG003 (others do)

@@ -7,7 +7,7 @@ and tagged as recorded, so that a run cut off by a kill is never taken for a res
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -136,7 +136,7 @@ class Tracker(StudyRuns):
         present = self.client.get_experiment(self.experiment_id).tags
         for key, value in saved_views(kind).items():
             if key not in present:
-                self.client.set_experiment_tag(self.experiment_id, key, value)
+                _insert(self.client.set_experiment_tag, self.experiment_id, key, value)
 
     def close_study(self, status: str) -> None:
         """End the parent run: FINISHED, or KILLED when the study was interrupted."""
@@ -158,8 +158,8 @@ class Tracker(StudyRuns):
         parent = self._parent()
         if parent is not None:
             self.client.log_artifacts(parent, str(folder), "report")
-            self.client.set_tag(parent, _NOTE_TAG, note[:_NOTE_LENGTH])
-            self.client.set_experiment_tag(self.experiment_id, _NOTE_TAG, note[:_NOTE_LENGTH])
+            _insert(self.client.set_tag, parent, _NOTE_TAG, note[:_NOTE_LENGTH])
+            _insert(self.client.set_experiment_tag, self.experiment_id, _NOTE_TAG, note[:_NOTE_LENGTH])
 
     def start_trial(self, spec: TrialSpec, parent: str) -> str:
         """Begin a child run."""
@@ -228,12 +228,7 @@ class Tracker(StudyRuns):
             name=folder.name, digest=digest, source_type="local", source=json.dumps({"uri": folder.as_posix()})
         )  # fmt: skip
         inputs = [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])]
-        try:
-            self.client.log_inputs(run_id, inputs)
-        except MlflowException as error:
-            if not isinstance(error.__cause__, sqlalchemy.exc.IntegrityError):
-                raise
-            self.client.log_inputs(run_id, inputs)  # another process was first to name the data set: now it is there
+        _insert(self.client.log_inputs, run_id, inputs)
 
 
 def _open_experiment(client: mlflow.MlflowClient, uri: str, study_name: str, *, create: bool) -> str:
@@ -269,3 +264,15 @@ def _flat(document: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in document.items() if key != "spaces"} | {
         f"space.{name}": space for name, space in document.get("spaces", {}).items()
     }
+
+
+def _insert(write: Callable[..., object], *arguments: Any) -> None:
+    """Write what another process may be writing too: MLflow looks, then inserts; once it is there, it is updated."""
+    try:
+        write(*arguments)
+    except MlflowException as error:
+        if sqlalchemy.exc.IntegrityError.__name__ not in str(error) and not isinstance(
+            error.__cause__, sqlalchemy.exc.IntegrityError
+        ):
+            raise
+        write(*arguments)

@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,24 +43,28 @@ def prepare_sqlite(uri: str, *, create: bool) -> None:
         RECORDS.refuse(uri, f"cannot be opened ({error}). Set MLFLOW_TRACKING_URI to another file.", cause=error)
 
 
+_WORKSHOP = ".posebench-mlflow-"
+"""How the name of the folder begins in which a database is made."""
+
+
 def _make_sqlite(path: Path) -> None:
     """Make MLflow's tables where there are none, elsewhere first: it takes over 1,500 statements, seconds of time.
 
     A file that a kill leaves halfway through them is refused by MLflow for good.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    workshop = path.with_name(f"{path.name}.part")
     with alone_on(path):
-        if not path.is_file():
-            shutil.rmtree(workshop, ignore_errors=True)  # a killed process's
-            workshop.mkdir()
-            made = workshop / path.name
+        if path.is_file():
+            return
+        for killed in path.parent.glob(f"{_WORKSHOP}*"):
+            shutil.rmtree(killed, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=_WORKSHOP, dir=path.parent, ignore_cleanup_errors=True) as workshop:
+            made = Path(workshop) / path.name
             with _unsynchronized():
                 mlflow.MlflowClient(tracking_uri=url_of(made)).search_experiments(max_results=1)
             with made.open("rb+") as file:
                 os.fsync(file.fileno())
             made.replace(path)
-        shutil.rmtree(workshop, ignore_errors=True)
 
 
 @contextmanager

@@ -26,10 +26,12 @@ _WORKER = "in DataLoader worker process"
 NO_WORKERS = "take fewer workers, or num_workers 0"
 
 
-FILES_OF_WORKER, FILES_OF_BATCH, FILES_LEFT = 8, 6, 16
+FILES_OF_WORKER, FILES_OF_BATCH, FILES_LEFT = 8, 7, 16
 """Open files: of a worker's pipes and queues, of a batch's tensors, and what else a process opens meanwhile."""
 PREFETCHED = 2
 """Batches that a worker loads ahead by PyTorch's default."""
+FILES_WANTED = 65536
+"""A soft limit that is lower is raised to this, or to the hard one: nobody knows how many tensors a batch will have."""
 
 
 def require_open_files(num_workers: int, prefetch_factor: int | None = None) -> None:
@@ -45,11 +47,12 @@ def require_open_files(num_workers: int, prefetch_factor: int | None = None) -> 
     open_now = sum(1 for _ in descriptors.iterdir())
     needed = open_now + FILES_LEFT + num_workers * FILES_OF_WORKER + batches * FILES_OF_BATCH
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= needed:
-        return
-    if hard != resource.RLIM_INFINITY and hard < needed:
+    unlimited = resource.RLIM_INFINITY
+    if hard != unlimited and hard < needed:
         raise OSError(errno.EMFILE, f"too many open files: {needed} are needed, {hard} allowed")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+    if soft != unlimited and soft < FILES_WANTED:
+        allowed = FILES_WANTED if hard == unlimited else min(hard, FILES_WANTED)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, allowed), hard))
 
 
 def explained(error: BaseException) -> str | None:

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bench.cli.home import at_home
+
 if TYPE_CHECKING:
     from posemodel.config import Exif
     from posemodel.data.layout import DataSet
@@ -64,7 +66,7 @@ def split_val_images(texts: list[str] | None) -> dict[str, Any]:
     """
     values: dict[str, Any] = {}
     for text in texts or ():
-        name, value = ("count", int(text)) if text.lstrip("+-").isdigit() else ("folder", Path(text))
+        name, value = ("count", int(text)) if text.lstrip("+-").isdigit() else ("folder", at_home(Path(text)))
         if name in values:
             raise typer.BadParameter(f"two of a kind: {values[name]} and {value}", param_hint="--val-images")
         if name == "count" and int(text) < 1:

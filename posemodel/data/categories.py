@@ -91,7 +91,8 @@ def people_fault(document: dict[str, Any], people: People) -> str | None:
         return f"no category with COCO's {len(COCO_KEYPOINTS)} keypoints; {listed}. {needed}"
     for number in sorted(people.ids & listed_otherwise(document["categories"])):
         there = [described(c) for c in document["categories"] if isinstance(c, dict) and c.get("id") == number]
-        return f"`categories` lists the id {number} for different things: {', '.join(there[:_SHOWN_CATEGORIES])}."
+        listed = ", ".join(there[:_SHOWN_CATEGORIES])
+        return f"`categories` lists the id {number} for different things: {listed}. Give each its own."
     if people.others:
         return f"there are people with other joints than COCO's: {', '.join(people.others.values())}. {needed}"
     entries = [a for a in document["annotations"] if isinstance(a, dict) and is_id(a.get("category_id"))]
@@ -104,7 +105,7 @@ def people_fault(document: dict[str, Any], people: People) -> str | None:
         wanted = " or ".join(map(str, sorted(people.orders)))
         return (
             f"no annotation is of a category of people (`category_id` {wanted}); {count} are of {number}, which "
-            "`categories` does not list."
+            "`categories` does not list: correct it, or add that category."
         )
     unnamed = all(order is None for order in people.orders.values())
     if unnamed and of_people and not any(annotation.get("keypoints") for annotation in of_people):

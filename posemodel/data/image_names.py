@@ -114,7 +114,7 @@ def match_names(
 
     A file that another name has already is not taken, nor one that two names could mean.
     """
-    of_others = {tuple(name.split("/")) for name in taken}
+    of_others = {tuple(posixpath.normpath(name).split("/")) for name in taken}
     found: dict[str, Match] = {}
     hints: dict[str, str] = {}
     for name in missing:

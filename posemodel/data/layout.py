@@ -146,9 +146,18 @@ def _looked_for(root: Path) -> dict[str, list[SplitFiles]]:
     for file in sorted(root.glob(f"*/{_BESIDE}")):
         add(file.parent.name.removesuffix(_YEAR), file, file.parent)
     for name in _SINGLE:
-        if (file := root / name).is_file():
+        if (file := root / name).is_file() and _holds_object(file):
             add("train", file, root / "images" if (root / "images").is_dir() else root)
     return found
+
+
+def _holds_object(file: Path) -> bool:
+    """Whether a JSON file holds an object: COCO's results, often of the same name, are a list."""
+    try:
+        with file.open("rb") as opened:
+            return not opened.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
+    except OSError:
+        return True  # who reads it says so
 
 
 def _image_folder(root: Path, folder_name: str) -> Path:

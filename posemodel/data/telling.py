@@ -110,6 +110,6 @@ class Told:
 
     def _text(self, kind: str, count: int) -> str:
         entry, examples = KINDS[kind], self._examples.get(kind, [])
-        more = f"; and {count - len(examples)} more" if examples and count > len(examples) else ""
+        more = f"; and {count - len(examples)} more" if len(examples) == SHOWN and count > SHOWN else ""
         listed = f" ({'; '.join(examples)}{more})" if examples else ""
         return f"{count} {entry.one if count == 1 else entry.many}: {entry.said}{listed}"

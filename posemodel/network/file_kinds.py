@@ -148,8 +148,9 @@ def _tensor_bytes(header: bytes) -> int:
     """Bytes of the tensors that a header tells of; 0 where it cannot be read."""
     try:
         document = json.loads(header)
-        return max((each["data_offsets"][1] for name, each in document.items() if name != "__metadata__"), default=0)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+        ends = [int(each["data_offsets"][1]) for name, each in document.items() if name != "__metadata__"]
+        return max(ends, default=0)
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError):
         return 0
 
 

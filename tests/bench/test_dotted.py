@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.dotted import is_path, split, with_colon, with_dots
+from bench.loader_spec import LoaderSpec
 from bench.optimizers import optimizer_entry
 from bench.optimizers.spaces import parse_space
-from bench.setting_layers import given_layers
+from bench.setting_layers import OWN_OF_LOADERS, given_layers
 from bench.workloads import workload
 from posemodel.errors import SettingsError
 from tests.support.valley import VALLEY
@@ -75,10 +76,12 @@ def test_settings_are_one_spelling_whatever_layer_they_come_from(tmp_path):
     preset, file = tmp_path / "preset.toml", tmp_path / "own.toml"
     preset.write_text("")
     file.write_text(
-        'optimizers = ["m:A", "sgd"]\ndataset = "m.n.D"\nstep = "m.n:make"\n[spaces."m:A"]\nlr = 0.1\n'
+        'optimizers = ["m:A", "sgd"]\ndataset = "m.n.D"\nstep = "m.n:make"\ncollate = "m.n.join"\n'
+        'worker_init = "m.n.begin"\n[spaces."m:A"]\nlr = 0.1\n'
         '[[fixed]]\noptimizer = "m:A"\n'
     )
-    names = ("optimizers", "dataset", "step", "spaces", "fixed")
+    names = ("optimizers", *OWN_OF_LOADERS, "spaces", "fixed")
+    assert {*OWN_OF_LOADERS} <= {*LoaderSpec.model_fields}
     layers = given_layers(
         "x",
         names,
@@ -95,6 +98,8 @@ def test_settings_are_one_spelling_whatever_layer_they_come_from(tmp_path):
         "optimizers": ["m.A", "sgd"],
         "dataset": "m.n:D",
         "step": "m.n:make",
+        "collate": "m.n:join",
+        "worker_init": "m.n:begin",
         "spaces": {"m.A": {"lr": 0.1}},
         "fixed": [{"optimizer": "m.A"}],
     }

@@ -15,6 +15,7 @@ import pytest
 import sqlalchemy
 from mlflow.exceptions import MlflowException
 
+from bench.mlflow_views import saved_views
 from bench.plan import plan_tune
 from bench.record import TEXT_FIELDS, CurvePoint, Session, Status, make_record
 from bench.report.write import write_report
@@ -440,18 +441,21 @@ def test_mlflow_is_imported_quiet_and_without_telemetry(module, monkeypatch):
     assert done.stdout.split() == ["None", "True"]
 
 
-def test_a_data_set_that_another_process_names_at_that_moment_is_no_error(tracker, spec, monkeypatch):
+@pytest.mark.parametrize("write", ["log_inputs", "set_experiment_tag"])
+def test_what_another_process_writes_at_that_moment_is_no_error(tracker, spec, monkeypatch, write):
     """MLflow's stores refuse the second of two equal inserts that come at once."""
-    real, refused = tracker.client.log_inputs, []
+    real, refused = getattr(tracker.client, write), []
 
     def second_at_that_moment(*given):
         if not refused:
             refused.append(True)
             why = sqlalchemy.exc.IntegrityError("INSERT INTO datasets", {}, Exception("UNIQUE constraint failed"))
-            raise MlflowException(str(why)) from why
+            raise MlflowException(f"({type(why).__module__}.{type(why).__name__}) {why}") from why
         return real(*given)
 
-    monkeypatch.setattr(tracker.client, "log_inputs", second_at_that_moment)
+    monkeypatch.setattr(tracker.client, write, second_at_that_moment)
     parent = tracker.open_study(spec, MACHINE)
     assert refused
     assert len(tracker.client.get_run(parent).inputs.dataset_inputs) == 1
+    tags = tracker.client.get_experiment(tracker.experiment_id).tags
+    assert {*saved_views(spec.kind)} <= {*tags}

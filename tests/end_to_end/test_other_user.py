@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.place import Place
+from tests.support.postgres import OPEN
 
 STRANGER = 54321
 TIMEOUT_S = 600
@@ -31,7 +32,7 @@ def as_stranger():
 @pytest.fixture
 def everybodys():
     """A folder that everybody may enter: those of pytest are private."""
-    with tempfile.TemporaryDirectory(prefix="posebench-others-") as folder:
+    with tempfile.TemporaryDirectory(prefix="posebench-others-", dir=OPEN) as folder:
         Path(folder).chmod(0o755)
         yield Path(folder)
 

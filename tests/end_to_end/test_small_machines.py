@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 
 import pytest
 
@@ -62,6 +63,28 @@ def test_a_low_limit_that_may_be_raised_is(pose_place):
     done = in_shell(pose_place, "ulimit -Sn 40", *TRAIN, "--size", "64", "--out", "run")
     assert done.returncode == 0, done.stderr
     assert (pose_place.folder / "run" / "last.safetensors").is_file()
+
+
+MANY = """
+import torch
+from torch.utils.data import DataLoader
+from posemodel.worker_faults import require_open_files
+if __name__ == "__main__":
+    require_open_files(2)
+    loader = DataLoader(range(40), batch_size=2, num_workers=2, collate_fn=lambda batch: [torch.ones(3)] * 80)
+    held = [batch for batch in loader]
+    print(len(held))
+"""
+
+
+def test_batches_of_many_tensors_under_a_soft_limit(pose_place):
+    """Nobody knows how many tensors a batch will have: what may be raised is."""
+    many = MANY.replace("[torch.ones(3)] * 80", "[torch.ones(3) for _ in range(80)]")
+    done = subprocess.run(
+        ["bash", "-c", 'ulimit -Sn 200 && exec "$0" -c "$1"', sys.executable, many],
+        env=pose_place.environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout.strip()) == (0, "20"), done.stderr
 
 
 @pytest.mark.parametrize(("encoding", "verb"), [("ascii", "report"), ("cp1252", "status")])

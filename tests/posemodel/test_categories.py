@@ -136,7 +136,8 @@ def test_people_of_a_category_that_is_not_listed_are_missed(valid: CocoBuilder) 
     """Converters begin to count at 0 in one list and at 1 in the other."""
     valid.split("train")["annotations"][0]["category_id"] = 0
     assert refusal(valid, category(1, "person", COCO)) == (
-        "no annotation is of a category of people (`category_id` 1); 1 are of 0, which `categories` does not list."
+        "no annotation is of a category of people (`category_id` 1); 1 are of 0, which `categories` does not list: "
+        "correct it, or add that category."
     )
     valid.split("train")["categories"].append(category(0, "dog"))
     result = check(valid.write())

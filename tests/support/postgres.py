@@ -22,6 +22,10 @@ def _program(name: str) -> str | None:
     return str(installed[-1]) if installed else None
 
 
+OPEN = "/tmp" if os.name != "nt" else None
+"""A folder that every user may enter: `TMPDIR` may be a private one."""
+
+
 @contextmanager
 def postgres_server(databases: Sequence[str], *, password: str = "") -> Iterator[str]:
     """A server with these databases; yields `host:port`. Its user `posebench` needs the password, if any.
@@ -29,7 +33,7 @@ def postgres_server(databases: Sequence[str], *, password: str = "") -> Iterator
     The test is skipped where there is no PostgreSQL. Its folder is none of pytest's: another pytest makes those private
     again, while the server runs as another user.
     """
-    with tempfile.TemporaryDirectory(prefix="posebench-postgres-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(prefix="posebench-postgres-", dir=OPEN, ignore_cleanup_errors=True) as folder:
         yield from _server(Path(folder), databases, password)
 
 
