@@ -1,7 +1,6 @@
 """Output whose reader has gone: a study and a training go on to their end, and leave no process behind."""
 
 import os
-import subprocess
 import time
 
 import psutil
@@ -84,20 +83,3 @@ def test_who_watches_a_study_ends_with_the_reader(place):
             os.close(read)
             assert watcher.wait(TIMEOUT_S) == 0
             assert study.poll() is None
-
-
-def test_a_reader_that_leaves_the_installed_command(place):
-    command = " ".join(place.command(*place.study, "--workers", "2"))
-    done = subprocess.run(
-        ["bash", "-c", f"set -o pipefail; {command} 2>&1 | head -2"],
-        cwd=place.folder,
-        env=place.environment,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        check=False,
-    )
-    assert done.returncode == 0
-    assert len(done.stdout.splitlines()) == 2
-    assert len(place.recorded()) == PLANNED
-    assert (place.folder / "reports" / place.name / "report.md").is_file()

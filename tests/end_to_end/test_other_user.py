@@ -75,7 +75,7 @@ def own(folder: Path, user: int) -> None:
 
 def test_a_user_without_a_name_or_a_home_runs_a_study(run, place):
     own(place.folder, STRANGER)
-    done = run(*place.study, "--workers", "2")
+    done = run(*place.study)
     assert done.returncode == 0, done.stderr
     assert (place.folder / "reports" / place.name / "report.md").is_file()
     assert "matplotlib" not in done.stderr.lower()

@@ -127,6 +127,7 @@ def digest(content: bytes) -> str:
 def _read(copy: Path, records: Path, data: Path) -> Covering:
     """What the recorder and coverage have written."""
     from coverage import CoverageData
+    from coverage.exceptions import DataError
 
     rows = [json.loads(line) for file in sorted(records.glob("*.jsonl")) for line in file.read_text().splitlines()]
     fixture_seconds: dict[str, float] = {}
@@ -142,7 +143,10 @@ def _read(copy: Path, records: Path, data: Path) -> Covering:
     lines: dict[str, dict[int, set[int]]] = {}
     for file in sorted(data.glob(".coverage.*")):
         measured = CoverageData(basename=str(file))
-        measured.read()
+        try:
+            measured.read()
+        except DataError:
+            continue  # of a process that was killed while it wrote
         for path in measured.measured_files():
             own = lines.setdefault(Path(path).relative_to(copy).as_posix(), {})
             for line, contexts in measured.contexts_by_lineno(path).items():
