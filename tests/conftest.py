@@ -42,6 +42,11 @@ def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
     pluginmanager.import_plugin("tests.proofs.collection")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: tests on processes and servers wait for these."""
+    return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1) + 1
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files of whole studies first: begun last, one of them would keep one process busy while all others are idle."""
     items.sort(key=lambda item: _LATE if item.path.parent.name != "end_to_end" else LONGEST.get(item.path.stem, _SOON))

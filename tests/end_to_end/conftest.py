@@ -33,8 +33,10 @@ def finished(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def finished_pose(tmp_path_factory):
-    """The same with a pose network."""
-    return _finished(PosePlace(tmp_path_factory.mktemp("finished") / "here"))
+    """The same with a pose network, and with its figures rendered."""
+    place = PosePlace(tmp_path_factory.mktemp("finished") / "here")
+    place.drawn = True
+    return _finished(place)
 
 
 @pytest.fixture

@@ -179,6 +179,7 @@ def test_a_study_killed_at_every_moment_ends_as_if_undisturbed(place, undisturbe
 
 def test_a_killed_worker_is_replaced(place, undisturbed):
     prepare(place)
+    place.forked_starts = WORKERS
     moment = Moment(FINISH, in_worker=True)
     code, said = run_with(place, moment, *COMMAND, "--workers", "2")
     assert code == 0, said

@@ -270,7 +270,7 @@ def test_a_plan_is_shown_and_nothing_run(own):
 
 def test_advice_in_one_line(own):
     command = ("loader", "advise", "--dataset", "own:Points", "--step-ms", "5")
-    done = own.run(*command, "--num-workers", "0,1", "--batch-size", "4", POSEBENCH_SECONDS="0.5")
+    done = own.run(*command, "--num-workers", "0,1", "--batch-size", "4", POSEBENCH_SECONDS="0.2")
     assert done.returncode == 0, done.stderr
     assert "    DataLoader(dataset, batch_size=4" in done.stdout
     assert "reports/loader-advice-Points-" in done.stdout

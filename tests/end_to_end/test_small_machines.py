@@ -87,7 +87,7 @@ def test_batches_of_many_tensors_under_a_soft_limit(pose_place):
 @pytest.mark.parametrize(("encoding", "verb"), [("ascii", "report"), ("cp1252", "status")])
 def test_what_a_terminal_cannot_encode_ends_nothing(finished_copy, encoding, verb):
     command = ("report", finished_copy.name) if verb == "report" else ("study", "list")
-    done = in_shell(finished_copy, f"export PYTHONIOENCODING={encoding}", *command)
+    done = finished_copy.run(*command, PYTHONIOENCODING=encoding)
     assert done.returncode == 0, done.stderr
     assert finished_copy.name in done.stdout
     assert done.stdout.isascii()

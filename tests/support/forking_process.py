@@ -39,6 +39,8 @@ if __name__ == "__mp_main__" and MOMENT_VARIABLE in os.environ:
 
 LENGTH = 1 << 20
 """Bytes of a request, at most."""
+DRAWN_VARIABLE = "FIGURES_DRAWN"
+"""Set in a command's environment, its figures are rendered; else each file is an image of one pixel."""
 FORKED_STARTS_VARIABLE = "FORKED_STARTS"
 """Modules, with commas between them, whose spawned processes are forked."""
 MEASURING = "bench.measure.loader.isolated"
@@ -127,11 +129,16 @@ def run(asked: dict, descriptors: list[int], own: dict[str, str]) -> None:
     os.chdir(asked["folder"])
     os.environ.clear()
     os.environ.update({**own, **asked["environment"]})
+    if encoding := os.environ.get("PYTHONIOENCODING"):
+        for stream in (sys.stdout, sys.stderr):
+            stream.reconfigure(encoding=encoding)  # type: ignore[union-attr]
     sys.argv = ["posebench", *asked["arguments"]]
     if MOMENT_VARIABLE in os.environ:
         from tests.support.killed_moment import Moment
 
         Moment.from_json(os.environ[MOMENT_VARIABLE]).arm()
+    if DRAWN_VARIABLE not in os.environ:
+        _draw_nothing()
     if modules := os.environ.get(FORKED_STARTS_VARIABLE):
         _start_forkserver()
         for module in modules.split(","):
@@ -143,6 +150,17 @@ def run(asked: dict, descriptors: list[int], own: dict[str, str]) -> None:
     except BaseException:
         traceback.print_exc()
         leave(1)
+
+
+def _draw_nothing() -> None:
+    """Figures are made, and not rendered: that takes most of the time of a study of a second."""
+    import PIL.Image
+    from matplotlib.figure import Figure
+
+    def save(_figure: Figure, file: Path, **_options: Any) -> None:
+        PIL.Image.new("L", (1, 1)).save(file, format="png")
+
+    Figure.savefig = save  # type: ignore[method-assign,assignment]
 
 
 class Forking:
@@ -180,6 +198,10 @@ def _start_forkserver() -> None:
     server = os.fork()
     if server == 0:
         os.close(held)
+        if MOMENT_VARIABLE in os.environ:
+            from tests.support.killed_moment import Moment
+
+            Moment.from_json(os.environ[MOMENT_VARIABLE]).arm(in_worker=True)
         try:
             forkserver.main(listener.detach(), alive, None)
         finally:

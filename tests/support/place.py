@@ -11,7 +11,7 @@ from pathlib import Path
 from posemodel.config import CACHE_VARIABLE
 from posemodel.data.synthetic import generate
 from tests.support.commands import COMMANDS, ROOT
-from tests.support.forking_process import FORKED_STARTS_VARIABLE
+from tests.support.forking_process import DRAWN_VARIABLE, FORKED_STARTS_VARIABLE
 from tests.support.stores import empty_store
 from tests.support.valley import VALLEY
 
@@ -56,6 +56,8 @@ class Place:
 
     forked_starts: tuple[str, ...] = ()
     """Modules whose spawned processes are forked in commands run here: see `tests.support.forking_process`."""
+    drawn = False
+    """Whether the commands that are forked here render their figures."""
 
     def __init__(self, folder: Path, study_file: str = VALLEY_FILE, *, used: bool = True) -> None:
         """The study of ``study_file``; its data set is the folder `people`. ``used``: MLflow's tables are there."""
@@ -81,7 +83,8 @@ class Place:
         ours = ("POSEBENCH_", "MLFLOW_", "PYTHON")
         kept = {k: v for k, v in os.environ.items() if k == CACHE_VARIABLE or not k.startswith(ours)}
         forked = {FORKED_STARTS_VARIABLE: ",".join(self.forked_starts)} if self.forked_starts else {}
-        return kept | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)} | forked
+        drawn = {DRAWN_VARIABLE: "1"} if self.drawn else {}
+        return kept | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)} | forked | drawn
 
     def command(self, *arguments):
         return [str(Path(sys.executable).with_name("posebench")), *map(str, arguments)]
