@@ -9,8 +9,8 @@ READY := $(VENV)/.ready
 study: $(READY)  ## run a study; pass arguments with ARGS="--preset smoke"
 	$(BIN)/posebench study optimizers $(ARGS)
 
-test: $(READY)  ## run the whole test suite, a process for each core; pass arguments with ARGS="-k loader"
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(ARGS)
+test: $(READY)  ## run the whole test suite, in a process more than cores; pass arguments with ARGS="-k loader"
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 proofs: $(READY)  ## run the long proofs; ARGS="--shard simulations" for one of its shards
 	$(BIN)/python -m pytest --proofs --numprocesses auto --dist loadfile $(ARGS)

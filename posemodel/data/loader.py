@@ -198,10 +198,28 @@ class PoseLoader(DataLoader[Batch]):
     """A DataLoader that raises a sample's DataError as it was, whichever process met it."""
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
-        for batch in super().__iter__():
+        with _sigterm_waits():
+            batches = super().__iter__()
+        for batch in batches:
             if isinstance(batch, DataError):
                 raise batch
             yield batch
+
+
+@contextlib.contextmanager
+def _sigterm_waits() -> Iterator[None]:
+    """Start workers that SIGTERM cannot end before they have left the group of the process that trains.
+
+    torchrun passes SIGTERM on to that whole group: the one that trains stops in good order, which takes its workers.
+    """
+    if not launched() or not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def prepare_process() -> None:
@@ -221,7 +239,9 @@ def prepare_process() -> None:
 def _start_worker(_worker_id: int) -> None:
     # A terminal's Ctrl-C reaches every process; the one that trains decides, and ends these in good order.
     if launched() and hasattr(os, "setpgrp"):
-        os.setpgrp()  # torchrun passes SIGTERM on to the whole group of the process that trains
+        os.setpgrp()
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # one that has come meanwhile was for the group
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # see `_sigterm_waits`
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # forked, they would have the trainer's handler
     prepare_process()

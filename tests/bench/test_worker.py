@@ -3,6 +3,7 @@
 import multiprocessing
 import shutil
 import signal
+import sys
 from collections import Counter
 from types import SimpleNamespace
 
@@ -362,7 +363,15 @@ def crew_of_two(valley_spec, empty_ledgers, tmp_path_factory):
     folder = tmp_path_factory.mktemp("crew")
     shutil.copy(empty_ledgers, folder / "optuna.db")
     shutil.copy(empty_store(), folder / "mlflow.db")
-    bench = Bench(valley_spec(trials=2), f"sqlite:///{folder / 'optuna.db'}", f"sqlite:///{folder / 'mlflow.db'}")
+    (folder / "own_rule.py").write_text("from torch.optim import SGD\nclass Half(SGD):\n    pass\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", [*sys.path, str(folder)])  # as the command line does with the working directory
+        patch.setenv("OMP_NUM_THREADS", "1")
+        spec = valley_spec(trials=2, optimizers=["sgd", "own_rule.Half"])
+        yield _crew_of_two(Bench(spec, f"sqlite:///{folder / 'optuna.db'}", f"sqlite:///{folder / 'mlflow.db'}"))
+
+
+def _crew_of_two(bench):
     seen = SimpleNamespace(bench=bench, pids=[], counts=[], states=[])
 
     def work_off(hands):
@@ -371,9 +380,9 @@ def crew_of_two(valley_spec, empty_ledgers, tmp_path_factory):
         seen.counts.append(bench.ledger.counts())
         seen.states.append(bench.run_states())
 
-    with pytest.MonkeyPatch.context() as patch, crew(2, bench.on_event) as hands:
-        patch.setenv("OMP_NUM_THREADS", "1")
+    with crew(2, bench.on_event) as hands:
         hands.start()
+        seen.arguments = [" ".join(psutil.Process(each.process.pid).cmdline()) for each in hands._crew]
         work_off(hands)
         seen.recorded, seen.events = list(bench.tracker.records()["trial_id"]), list(bench.events)
         chosen = {trial.optimizer: Chosen(trial.hyperparameters) for trial in bench.plan}
@@ -399,6 +408,16 @@ def test_two_spawned_workers_leave_what_one_does_and_stay_for_the_next_phase(cre
     assert len(at_first) == 2
     assert at_first == later == still
     assert not any(psutil.pid_exists(pid) for pid in at_first.union(*crew_of_two.pids))
+
+
+def test_spawned_workers_find_modules_of_the_working_directory_and_have_no_address_in_their_arguments(crew_of_two):
+    """An address may hold a password, and everybody on a machine may read arguments."""
+    records = crew_of_two.bench.tracker.records()
+    own = records[records["optimizer"] == "own_rule.Half"]
+    assert set(own["status"]) == {"complete"}
+    assert own["implementation"].str.startswith("own_rule.Half").all()
+    assert len(crew_of_two.arguments) == 2
+    assert all("spawn_main" in arguments and "sqlite" not in arguments for arguments in crew_of_two.arguments)
 
 
 def test_a_worker_that_died_between_two_phases_is_replaced(crew_of_two):

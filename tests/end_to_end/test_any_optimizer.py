@@ -1,8 +1,12 @@
-"""Optimizers by dotted path, from the repository's tests and from the working directory, in spawned workers too."""
+"""Optimizers by dotted path, from the repository's tests and from the working directory, in workers too.
+
+Workers are forked here; spawned ones: tests/bench/test_worker.py.
+"""
 
 import json
 
 from tests.conftest import REPOSITORY
+from tests.support.place import WORKERS
 
 OWN = """
 from torch.optim import SGD
@@ -33,7 +37,8 @@ def test_torch_s_and_one_s_own_optimizers_are_compared(place):
     assert "(limit)" not in found["verdict"]
 
 
-def test_a_module_of_the_working_directory_is_found_by_spawned_workers(place):
+def test_a_module_of_the_working_directory_is_found_by_workers(place):
+    place.forked_starts = WORKERS
     (place.folder / "own_rule.py").write_text(OWN)
     found = document(
         place.run(

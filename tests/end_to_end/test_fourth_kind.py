@@ -39,7 +39,7 @@ def suite(tmp_path_factory):
     """A copy of the suite with the fourth kind in it, and a working folder with people."""
     copy = tmp_path_factory.mktemp("suite")
     for package in ("bench", "posemodel", "studies"):
-        shutil.copytree(ROOT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / package, copy / package)
     for name, place in PARTS.items():
         shutil.copy(KIND / name, copy / place)
     registry = copy / REGISTRY

@@ -162,7 +162,7 @@ def test_workers_end_with_the_process_that_started_them(place):
 
 
 def test_ctrl_c_while_data_is_made_and_while_libraries_are_loaded(pose_place):
-    """Started as installed: it has to load its libraries."""
+    """To be met while it loads its libraries it is started as installed."""
     place = pose_place
     command = ("study", "optimizers", "--preset", "smoke", "--study", "tiny.toml")
 
@@ -175,8 +175,8 @@ def test_ctrl_c_while_data_is_made_and_while_libraries_are_loaded(pose_place):
         except OSError:
             pytest.skip("no /proc to see what is being loaded")
 
-    for state in (is_loaded, lambda _process: is_made()):
-        with ended(place.start_installed(*command)) as process:
+    for state, start in ((is_loaded, place.start_installed), (lambda _process: is_made(), place.start)):
+        with ended(start(*command)) as process:
             wait_for(lambda: state(process), process, place)  # noqa: B023 (waited for at once)
             process.send_signal(signal.SIGINT)
             assert process.wait(DEADLINE_S) == 130

@@ -80,6 +80,11 @@ MOMENTS = {
 """In the order in which one study meets them. Three kills in one trial would make it a failed one: two at most."""
 PROVED = (
     "while the ledger's tables are made",
+    "after the study's run is made, before it is described",
+    "after an evaluation that the pruner has seen",
+    "after the last tune trial, before the confirm trials are planned",
+    "while a dead worker's trial is given back",
+    "while the report is attached",
     "while the tune trials are enqueued",
     "in an open transaction of MLflow",
     "between a trial's status and its end",

@@ -219,7 +219,7 @@ def test_a_sample_that_cannot_be_made_leaves_no_study_in_the_way_of_the_mended_o
 def test_what_a_data_set_prints_is_not_in_the_document(own):
     """Measuring processes are spawned: the data set reaches them, and their workers, from the working directory."""
     own.forked_starts = ()
-    done = own.run("study", "loaders", *SMALL, "--dataset", "own:Talking", "--json")
+    done = own.run("study", "loaders", *SMALL, "--num-workers", "1", "--dataset", "own:Talking", "--json")
     assert json.loads(done.stdout)["status"] == "complete"
     assert "loading annotations" in done.stderr
 

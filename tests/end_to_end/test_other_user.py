@@ -1,4 +1,7 @@
-"""A user whom the machine does not know, without a name or a home; and one in a folder that belongs to another."""
+"""A user whom the machine does not know, without a name or a home, in a folder that belongs to another.
+
+In a folder of their own they run a study: tests/proofs/test_small_places.py.
+"""
 
 import os
 import shutil
@@ -71,14 +74,6 @@ def run(as_stranger, place, everybodys):
 def own(folder: Path, user: int) -> None:
     for path in (folder, *folder.rglob("*")):
         os.chown(path, user, user)
-
-
-def test_a_user_without_a_name_or_a_home_runs_a_study(run, place):
-    own(place.folder, STRANGER)
-    done = run(*place.study)
-    assert done.returncode == 0, done.stderr
-    assert (place.folder / "reports" / place.name / "report.md").is_file()
-    assert "matplotlib" not in done.stderr.lower()
 
 
 def test_in_another_user_s_folder_one_may_look_and_is_told_what_cannot_be_written(run, place, everybodys):

@@ -1,4 +1,7 @@
-"""A study on a real PostgreSQL; the password in its address is printed nowhere, written nowhere, and no argument."""
+"""A study on a real PostgreSQL; the password in its address is printed nowhere, written nowhere, and no argument.
+
+Its workers are forked; the arguments of spawned ones are in tests/bench/test_worker.py.
+"""
 
 import json
 import signal
@@ -10,7 +13,7 @@ from urllib.parse import quote
 import psutil
 import pytest
 
-from tests.support.place import PLANNED, Place
+from tests.support.place import PLANNED, WORKERS, Place
 from tests.support.postgres import USER, postgres_server
 
 NEEDLE = "hunter22"
@@ -70,6 +73,7 @@ def rows(url):
 
 
 def test_a_study_on_postgres_and_all_that_looks_at_it_keep_the_password(place, addresses):
+    place.forked_starts = WORKERS
     process = place.start(*place.study, "--workers", "2", **addresses)
     seen = {}
     while process.poll() is None:

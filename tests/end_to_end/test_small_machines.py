@@ -95,16 +95,10 @@ def test_what_a_terminal_cannot_encode_ends_nothing(finished_copy, encoding, ver
 
 
 def test_names_with_umlauts_in_the_c_locale(pose_place):
+    """A study of such names: tests/proofs/test_small_places.py."""
     (pose_place.folder / "people").rename(pose_place.folder / "M\u00fcller \u263a")
     plain = "export LC_ALL=C LANG=C"
     train = ("train", "--data", "M\u00fcller \u263a", *TRAIN[3:-1], "0", "--size", "64", "--out", "L\u00e4ufe")
     done = in_shell(pose_place, plain, *train)
     assert done.returncode == 0, done.stderr
     assert (pose_place.folder / "L\u00e4ufe" / "last.safetensors").is_file()
-
-
-def test_a_study_of_names_with_umlauts_in_the_c_locale(place):
-    study = ("study", "optimizers", "--preset", "smoke", "--study", "tiny.toml", "--data", "M\u00fcller \u263a")
-    done = in_shell(place, "export LC_ALL=C LANG=C", *study, "--name", "plain")
-    assert done.returncode == 0, done.stderr
-    assert (place.folder / "reports" / "plain" / "report.md").is_file()

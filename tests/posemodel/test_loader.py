@@ -234,6 +234,27 @@ def test_a_worker_leaves_interruptions_to_the_process_that_trains(
     assert (interrupt, terminate, threads) == (str(signal.SIG_IGN), str(signal.SIG_DFL), 1)
 
 
+@pytest.mark.skipif(not hasattr(os, "setpgrp"), reason="no groups of processes here")
+def test_a_sigterm_to_the_group_ends_no_worker_of_torchrun_s_processes(
+    split: PackedSplit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes where it does most harm: when the worker runs, and has not left the group yet."""
+    for name, value in {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    leave = os.setpgrp
+
+    def terminated() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        leave()
+
+    monkeypatch.setattr(os, "setpgrp", terminated)
+    loader, _ = build_loader(
+        PoseDataset(split, GEOMETRY), LoaderSettings(batch_size=6, num_workers=2, start_method="fork"), training=False
+    )
+    assert sum(len(batch.image_ids) for batch in loader) == 12
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set(), "the process that trains hears it again"
+
+
 def test_pinning_without_an_accelerator_is_left_out(split: PackedSplit) -> None:
     loader, _ = build_loader(PoseDataset(split, GEOMETRY), LoaderSettings(pin_memory=True), training=True)
     assert loader.pin_memory == torch.accelerator.is_available()

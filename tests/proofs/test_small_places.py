@@ -1,20 +1,32 @@
-"""Installed commands where there is little: a study with 1 MiB of /dev/shm, and one whose reader leaves early.
+"""Installed commands in odd places: 1 MiB of /dev/shm, no reader, the C locale, a user without a home, torchrun.
 
-The siblings are tests/end_to_end/test_small_machines.py and test_closed_output.py.
+The siblings are tests/end_to_end/test_small_machines.py, test_closed_output.py, test_other_user.py, test_torchrun.py.
 """
 
+import signal
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
+from tests.end_to_end.test_other_user import STRANGER, as_stranger, everybodys, own, run  # noqa: F401 (fixtures)
 from tests.end_to_end.test_small_machines import OWN_MOUNTS, SMALL_SHM, in_shell, may_mount
+from tests.end_to_end.test_torchrun import MANY, assert_one_process_goes_on, wait_for_metrics
 from tests.support.place import PLANNED, TIMEOUT_S, Place, PosePlace
 
 SHARD = "kills"
 COVERS = (
     "bench/analysis/no_result.py", "bench/cli/app.py", "bench/execute/*.py", "bench/streams.py", "bench/trials/*.py",
-    "posemodel/worker_faults.py", "tests/end_to_end/test_small_machines.py",
+    "bench/user_environment.py", "posemodel/worker_faults.py", "tests/end_to_end/test_small_machines.py",
+    "tests/end_to_end/test_other_user.py", "tests/end_to_end/test_torchrun.py", "bench/cli/train.py",
+    "posemodel/training*.py", "posemodel/distributed.py",
 )  # fmt: skip
+
+
+@pytest.fixture
+def place(everybodys):  # noqa: F811
+    return Place(everybodys / "here")
 
 
 @pytest.mark.skipif(not may_mount(), reason="may not mount a small /dev/shm")
@@ -45,3 +57,40 @@ def test_a_reader_that_leaves_the_installed_command(tmp_path, figures):
     assert len(place.recorded()) == PLANNED
     assert (place.folder / "reports" / place.name / "report.md").is_file()
     figures["trials recorded"] = PLANNED
+
+
+def test_a_study_of_names_with_umlauts_in_the_c_locale(tmp_path, figures):
+    place = Place(tmp_path / "here")
+    study = ("study", "optimizers", "--preset", "smoke", "--study", "tiny.toml", "--data", "M\u00fcller \u263a")
+    done = in_shell(place, "export LC_ALL=C LANG=C", *study, "--name", "plain")
+    assert done.returncode == 0, done.stderr
+    assert (place.folder / "reports" / "plain" / "report.md").is_file()
+    figures["trials recorded"] = len(place.recorded())
+
+
+def test_a_user_without_a_name_or_a_home_runs_a_study(run, place, figures):  # noqa: F811
+    own(place.folder, STRANGER)
+    done = run(*place.study)
+    assert done.returncode == 0, done.stderr
+    assert (place.folder / "reports" / place.name / "report.md").is_file()
+    assert "matplotlib" not in done.stderr.lower()
+    figures["trials recorded"] = len(place.recorded())
+
+
+def test_torchrun_asked_to_end_leaves_a_run_that_one_process_goes_on_with(tmp_path, figures):
+    """SIGTERM to torchrun goes on to the processes and to their loaders' workers."""
+    place = PosePlace(tmp_path / "here")
+    torchrun = (str(Path(sys.executable).with_name("torchrun")), "--standalone", "--nproc-per-node", "2", "--no-python")
+    with (place.folder / "out.txt").open("w") as out, (place.folder / "err.txt").open("w") as err:
+        process = subprocess.Popen(
+            [*torchrun, *place.command(*MANY, "--batch-size", "2")],
+            cwd=place.folder,
+            env=place.environment,
+            stdout=out,
+            stderr=err,
+        )
+    wait_for_metrics(place)
+    process.send_signal(signal.SIGTERM)
+    process.wait(120)
+    assert_one_process_goes_on(place)
+    figures["processes"] = 2

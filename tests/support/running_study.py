@@ -10,6 +10,8 @@ from bench.ledger_view import RUNNING, look
 from tests.support.commands import COMMANDS
 
 DEADLINE_S = 600
+POLL_S = 0.05
+"""A look at a ledger takes as long as half of it."""
 
 
 def output(place):
@@ -33,7 +35,7 @@ def wait_for(state, process, place):
     while not state():
         assert process.poll() is None, output(place)
         assert time.monotonic() < deadline, output(place)
-        time.sleep(0.02)
+        time.sleep(POLL_S)
 
 
 def holding(place, workers):
