@@ -5,6 +5,7 @@ that must not write cannot remove them again. Where they are missing, though, no
 read as one that does not change.
 """
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -18,6 +19,8 @@ PREFIX = "sqlite:///"
 """Of the URLs of SQLAlchemy and MLflow."""
 ATTEMPTS = 10
 """How often to look again at a file that others open and close all the time."""
+TICK_S = 0.02
+"""File systems tell the time of a change in steps of up to 10 ms (a kernel's tick): two within one look the same."""
 
 
 def sqlite_file(url: str) -> Path | None:
@@ -63,9 +66,10 @@ def looked_at(path: Path | None, look: Callable[[MakeUri], _Found]) -> _Found:
         except Exception:
             if attempt.undisturbed():
                 raise
-            continue
-        if not attempt.read_as_unchanging or attempt.undisturbed():
-            return found
+        else:
+            if not attempt.read_as_unchanging or attempt.undisturbed():
+                return found
+        time.sleep(TICK_S)
     # Others come and go all the time: SQLite's own locks are right whatever they do, at the price of files left beside.
     return look(lambda: read_only_uri(path, unchanging=False))
 
@@ -84,6 +88,8 @@ class _Attempt:
         self.path = path
         self.read_as_unchanging = False
         self._before = _state(path)
+        changed_ns = self._before.version[1] if self._before.version else 0
+        self._new = abs(time.time_ns() - changed_ns) < TICK_S * 1e9
 
     def make_uri(self) -> str:
         """As `uri_now`, remembered."""
@@ -93,8 +99,8 @@ class _Attempt:
 
     def undisturbed(self) -> bool:
         """Whether nobody opened, wrote or closed the file since the look began."""
-        closed_meanwhile = self._before.is_open and self.read_as_unchanging
-        return _state(self.path) == self._before and not closed_meanwhile
+        unsafe = self._before.is_open or self._new  # closed since, or written again without a sign of it
+        return _state(self.path) == self._before and not (unsafe and self.read_as_unchanging)
 
 
 def uri_now(path: Path) -> str:

@@ -1,6 +1,7 @@
 """SQLite files that are looked at while others open, write and close them."""
 
 import contextlib
+import os
 import sqlite3
 import subprocess
 import sys
@@ -27,6 +28,7 @@ def file(tmp_path):
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("CREATE TABLE one (value)")
         connection.execute("CREATE TABLE two (value)")
+    os.utime(path, (0, 0))  # not of a moment ago
     return path
 
 
@@ -64,6 +66,26 @@ def test_what_was_written_meanwhile_is_looked_at_again(file, failing):
 
     assert looked_at(file, look) == 1
     assert seen == [0, 1]
+
+
+@pytest.mark.parametrize("failing", [False, True])
+def test_two_changes_within_a_tick_have_one_time_and_are_looked_at_again(file, failing):
+    """A look begins just after one of them, and the other one leaves no sign."""
+    seen = []
+    add_row(file)
+    changed = file.stat()
+
+    def look(make_uri):
+        seen.append(count(make_uri(), "one"))
+        if len(seen) == 1:
+            add_row(file)
+            os.utime(file, ns=(changed.st_atime_ns, changed.st_mtime_ns))
+            if failing:
+                raise sqlite3.DatabaseError("database disk image is malformed")
+        return seen[-1]
+
+    assert looked_at(file, look) == 2
+    assert seen[0] == 1
 
 
 def test_a_file_that_was_closed_and_opened_meanwhile_is_looked_at_again(file):

@@ -211,7 +211,7 @@ def test_a_sample_that_cannot_be_made_leaves_no_study_in_the_way_of_the_mended_o
         "what it reads, or leave that sample out of the data set."
     )
     source = (own.folder / "own.py").read_text()
-    (own.folder / "own.py").write_text(source.replace("if index == 21", "if index == -1"))
+    (own.folder / "own.py").write_text(source.replace("if index == 21", "if index == 1000"))
     mended = own.run(*command, "--json")
     assert mended.returncode == 0, mended.stderr
 
