@@ -1,5 +1,6 @@
 """Tracking on a real MLflow store: what is recorded comes back exactly, and only what was closed as a record counts."""
 
+import ast
 import json
 import math
 import sqlite3
@@ -15,6 +16,7 @@ import pytest
 import sqlalchemy
 from mlflow.exceptions import MlflowException
 
+import bench
 from bench.mlflow_views import saved_views
 from bench.plan import plan_tune
 from bench.record import TEXT_FIELDS, CurvePoint, Session, Status, make_record
@@ -425,15 +427,27 @@ def test_a_report_is_made_where_everything_diverged_or_failed(tracker, record_on
     assert len(pd.read_csv(Path(hermetic) / "reports" / "records.csv")) == 2
 
 
-@pytest.mark.parametrize(
-    "module", ["bench.tracking", "bench.tracking_files", "bench.tracking_view", "bench.database_check"]
-)
-def test_mlflow_is_imported_quiet_and_without_telemetry(module, monkeypatch):
+def imported(module):
+    """What a module's statements import, in their order."""
+    for node in ast.walk(module):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{name.name}" for name in node.names)
+
+
+def test_mlflow_is_imported_quiet_and_without_telemetry(monkeypatch):
     """It reads its switches when it is imported, so that the order of imports decides."""
+    switched = ("bench.mlflow_environment", "bench.tracking")
+    for file in Path(bench.__file__).parent.rglob("*.py"):
+        names = list(imported(ast.parse(file.read_text())))
+        mlflows = [at for at, name in enumerate(names) if name.split(".")[0] == "mlflow"]
+        if mlflows:
+            assert any(name.startswith(switched) for name in names[: mlflows[0]]), f"{file} imports MLflow unswitched"
     for variable in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK", "MLFLOW_LOGGING_LEVEL"):
         monkeypatch.delenv(variable, raising=False)
     code = (
-        f"import {module}, logging\n"
+        "import bench.tracking, logging\n"
         "from mlflow.telemetry.client import get_telemetry_client\n"
         "print(get_telemetry_client(), logging.getLogger('mlflow').level >= logging.WARNING)\n"
     )
