@@ -1,0 +1,66 @@
+"""Studies that an earlier version began: they are reported as they were, and an interrupted one is brought to its end.
+
+See `tests.support.recorded_stores`.
+"""
+
+import json
+
+import pandas as pd
+import pytest
+
+from tests.support.recorded_stores import FINISHED, INTERRUPTED, KINDS, command, unpack
+
+
+@pytest.fixture(params=KINDS)
+def recorded(request, tmp_path):
+    """A kind, and the place of its studies."""
+    return request.param, unpack(request.param, tmp_path / "here")
+
+
+def texts(folder):
+    kept = (".md", ".csv", ".toml", ".json")
+    return {path.name: path.read_text() for path in folder.iterdir() if path.suffix in kept}
+
+
+def ids(place, kind, name):
+    """Of the trials, or measurements, that a study's report names."""
+    file, column = ("measurements.csv", "id") if kind == "loaders" else ("records.csv", "trial_id")
+    return list(pd.read_csv(place.folder / "reports" / name / file)[column])
+
+
+@pytest.mark.parametrize("name", [FINISHED, INTERRUPTED])
+def test_the_report_is_the_one_that_was_made_then(recorded, name):
+    _, place = recorded
+    folder = place.folder / "reports" / name
+    before = texts(folder)
+    assert {"report.md", "result.json"} <= {*before}
+    for file in folder.iterdir():
+        file.unlink()
+    done = place.run("report", name, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == json.loads((place.folder / f"{name}.json").read_text())
+    assert texts(folder) == before
+
+
+def test_a_finished_study_is_shown_again_and_an_interrupted_one_goes_on(recorded):
+    kind, place = recorded
+    runs, known = place.recorded(), ids(place, kind, INTERRUPTED)
+    again = place.run(*command(kind, FINISHED), "--json")
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout) == json.loads((place.folder / f"{FINISHED}.json").read_text())
+    assert place.recorded() == runs
+
+    last = place.run(*command(kind, INTERRUPTED), "--json")
+    assert last.returncode == 0, last.stderr
+    found = json.loads(last.stdout)
+    assert (found["status"], found["trials"]["failed"]) == ("complete", 0)
+    ended = ids(place, kind, INTERRUPTED)
+    assert len(ended) == len({*ended}) == found["trials"]["recorded"]
+    assert {*known} < {*ended}
+    if kind == "optimizers":
+        assert {*ended} == {*ids(place, kind, FINISHED)}, "the same settings: the same trials"
+    listed = json.loads(place.run("study", "list", "--json").stdout)["studies"]
+    assert {(each["study"], each["kind"], each["status"]) for each in listed} == {
+        (FINISHED, kind, "complete"),
+        (INTERRUPTED, kind, "complete"),
+    }

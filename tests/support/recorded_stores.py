@@ -1,0 +1,165 @@
+"""Studies as an earlier version left them: a finished and an interrupted one of each kind, with what was reported then.
+
+    python -m tests.support.recorded_stores DIR     # makes them anew, by the version that runs it
+
+They were made by 0.1.0 before its modules were moved, and stay as they are: whoever changes how a study is kept must
+still read these. The archive of a kind holds its working directory: stores, study file, reports,
+and what `posebench report --json` printed of each study.
+"""
+
+import contextlib
+import json
+import shutil
+import signal
+import sqlite3
+import sys
+import tarfile
+import tempfile
+import time
+from pathlib import Path
+
+from tests.support.commands import COMMANDS
+from tests.support.place import MEASURING, Place
+from tests.support.valley import VALLEY
+
+RECORDED = Path(__file__).resolve().parents[1] / "bench" / "recorded"
+KINDS = ("optimizers", "joint", "loaders")
+FINISHED, INTERRUPTED = "finished", "interrupted"
+ELSEWHERE = "/where/it/was/made"
+"""Stands in the archived stores for the absolute path of their folder."""
+STUDY_FILES = {
+    "optimizers": f"""
+kind = "optimizers"
+optimizers = ["sgd", "adam", "adabound"]
+trials = 2
+seeds = 3
+tune_steps = 20
+steps = 40
+evaluations = 4
+batch_size = 2
+controls = true
+device = "cpu"
+
+[workload]
+name = "{VALLEY}"
+sleep_ms = 5
+""",
+    "joint": f"""
+kind = "joint"
+optimizers = ["sgd", "adam"]
+num_workers = [0]
+pin_memory = [false]
+batch_size = [2, 4]
+trials = 6
+startup_trials = 4
+images = 160
+seconds = 1.5
+seeds = 2
+device = "cpu"
+
+[workload]
+name = "{VALLEY}"
+sleep_ms = 5
+""",
+    "loaders": """
+kind = "loaders"
+dataset = "own:Points"
+step = "own:make_step"
+num_workers = [0, 1]
+batch_size = [4]
+repeats = 2
+seconds = 0.5
+""",
+}
+OWN = """
+import time
+import torch
+from torch.utils.data import Dataset
+
+
+class Points(Dataset):
+    def __len__(self):
+        return 64
+
+    def __getitem__(self, index):
+        time.sleep(0.002)
+        return torch.full((8,), float(index))
+
+
+def make_step():
+    return lambda batch: time.sleep(0.01)
+"""
+ENOUGH = 4
+"""Records after which a study is interrupted."""
+
+
+def command(kind: str, name: str) -> list[str]:
+    """The command of a study, without ``--json``."""
+    data = [] if kind == "loaders" else ["--data", "people"]
+    return ["study", kind, "--preset", "smoke", "--study", f"{kind}.toml", "--name", name, *data]
+
+
+def unpack(kind: str, folder: Path) -> Place:
+    """The working directory of a kind's studies, as if it had been made at ``folder``."""
+    place = Place(folder)
+    shutil.rmtree(folder)
+    with tarfile.open(RECORDED / f"{kind}.tar.xz") as archive:
+        archive.extractall(folder, filter="data")
+    _move(folder, ELSEWHERE, str(folder))
+    place.forked_starts = MEASURING
+    return place
+
+
+def _move(folder: Path, old: str, new: str) -> None:
+    """Replace a path wherever the stores name it."""
+    for file in folder.glob("*.db"):
+        with contextlib.closing(sqlite3.connect(file)) as connection, connection:
+            tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            for table in tables:
+                columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})") if "CHAR" in row[2]]
+                columns += [row[1] for row in connection.execute(f"PRAGMA table_info({table})") if row[2] == "TEXT"]
+                for column in columns:
+                    connection.execute(f'UPDATE "{table}" SET "{column}" = replace("{column}", ?, ?)', (old, new))
+        with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def make(kind: str, target: Path) -> None:
+    """Run a kind's two studies, and pack what they leave."""
+    with tempfile.TemporaryDirectory() as temporary:
+        place = Place(Path(temporary) / "here")
+        place.forked_starts = MEASURING
+        for file in place.folder.glob("*.toml"):
+            file.unlink()
+        (place.folder / f"{kind}.toml").write_text(STUDY_FILES[kind])
+        (place.folder / "own.py").write_text(OWN)
+        finished = place.run(*command(kind, FINISHED), "--json")
+        assert finished.returncode == 0, finished.stderr
+        process = place.start(*command(kind, INTERRUPTED))
+        known = len(place.recorded())
+        while len(place.recorded()) < known + ENOUGH:
+            assert process.poll() is None, (place.folder / "output.txt").read_text()
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        assert process.wait() == 130
+        for name in (FINISHED, INTERRUPTED):
+            shown = place.run("report", name, "--json")
+            assert shown.returncode == 0, shown.stderr
+            (place.folder / f"{name}.json").write_text(json.dumps(json.loads(shown.stdout), indent=1))
+        (place.folder / "output.txt").unlink()
+        for figure in place.folder.rglob("*.png"):
+            figure.unlink()
+        _move(place.folder, str(place.folder), ELSEWHERE)
+        target.mkdir(parents=True, exist_ok=True)
+        with tarfile.open(target / f"{kind}.tar.xz", "w:xz") as archive:
+            for path in sorted(place.folder.iterdir()):
+                if not path.name.endswith(("-wal", "-shm")):
+                    archive.add(path, path.name)
+
+
+if __name__ == "__main__":
+    for each in KINDS:
+        make(each, Path(sys.argv[1]))
+    COMMANDS.close()
