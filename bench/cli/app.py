@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 
-from bench import streams
 from bench.cli import (
     compare,
     config,
@@ -32,11 +31,12 @@ from bench.cli import (
 )
 from bench.cli.disk_errors import disk_error
 from bench.cli.home import expand_homes
-from bench.execute import interruption
-from bench.execute.interruption import INTERRUPTED
-from bench.kind_names import PLANNED
-from bench.masking import masked, masked_errors
-from bench.user_environment import stand_in
+from bench.engines import interruption
+from bench.engines.interruption import INTERRUPTED
+from bench.kinds.names import PLANNED
+from bench.storage import streams
+from bench.storage.masking import masked, masked_errors
+from bench.storage.user_environment import stand_in
 from posemodel import __version__
 from posemodel.errors import PosemodelError, SettingsError
 from posemodel.launch import is_first

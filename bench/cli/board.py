@@ -8,13 +8,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bench.progress import InHand, OptimizerProgress, PlanSize, Progress, TriedProgress, by_optimizer, seconds_left
-from bench.record import FAULTS, Status
+from bench.study.progress import Progress, seconds_left
+from bench.trials.progress import InHand
+from bench.trials.record import FAULTS, Status
 
 IN_HAND_SHOWN = 4
 """Lines of trials in hand; of more workers, the rest is counted."""
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400
-_OPTIMIZERS_COLUMNS = ("tune", "best AP", "confirm", "mean AP", "images/s")
 STOPPING = "stopping: the trials in hand go back (Ctrl-C again: end at once)"
 
 
@@ -119,32 +119,8 @@ def _state(progress: Progress) -> str:
 def _table(progress: Progress) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("optimizer", overflow="fold")
-    own = ("trials", "best AP", "best images/s") if isinstance(progress.size, PlanSize) else _OPTIMIZERS_COLUMNS
-    for name in (*own, "now", "diverged", "failed"):
+    for name in (*progress.size.columns, "now", "diverged", "failed"):
         table.add_column(name, justify="right", no_wrap=True)
-    for row in by_optimizer(progress):
-        table.add_row(*_cells(row))
+    for row in progress.size.rows(progress):
+        table.add_row(row.name, *row.cells(), *(str(count or "-") for count in (row.running, row.diverged, row.failed)))
     return table
-
-
-def _cells(row: OptimizerProgress | TriedProgress) -> list[str]:
-    ends = [str(row.running or "-"), str(row.diverged or "-"), str(row.failed or "-")]
-    if isinstance(row, TriedProgress):
-        return [row.name, str(row.done or "-"), _ap(row.best_ap), _speed(row.best_images_per_s), *ends]
-    return [
-        row.name,
-        f"{row.tune_done}/{row.tune_planned}" if row.tune_planned else "-",
-        _ap(row.best_tune_ap),
-        f"{row.confirm_done}/{row.confirm_planned}",
-        _ap(row.mean_confirm_ap),
-        _speed(row.images_per_s),
-        *ends,
-    ]
-
-
-def _speed(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}"
-
-
-def _ap(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"

@@ -19,16 +19,16 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Say which differences between two studies (machine, version, schedule, ...) are beyond noise."""
-    from bench.settings import places_settings
-    from bench.store_check import check_tracking
+    from bench.records.store_check import check_tracking
+    from bench.settings.shared import places_settings
     from posemodel.errors import SettingsError
 
     tracking_uri = places_settings()["tracking_uri"].value
     if not all(Path(source).is_dir() for source in (a, b)):
         with suppress(SettingsError):  # remembered, and told of the study that is looked for there
             check_tracking(tracking_uri, write=False)  # before seconds of imports: a dead server takes its own seconds
-    from bench.comparison import compare as compared
-    from bench.report.comparison import COLUMNS, SPEED_COLUMNS, ap_rows, speed_rows, write_comparison
+    from bench.kinds.optimizers.compare import compare as compared
+    from bench.kinds.optimizers.report.comparison import COLUMNS, SPEED_COLUMNS, ap_rows, speed_rows, write_comparison
 
     found = compared(a, b, tracking_uri)
     page = write_comparison(found, out) if out is not None else None

@@ -30,12 +30,13 @@ def show(
 
     `auto` is shown as what it means on this machine.
     """
-    from bench.kind_settings import kind_settings
-    from bench.masking import masked
-    from bench.planned_settings import default_preset_of
-    from bench.prepare import default_preset
-    from bench.setting_layers import COMMAND_LINE, DEFAULT, Setting, kind_of_file
-    from bench.settings import OPTIMIZERS, places_settings
+    from bench.kinds.optimizers.settings import OPTIMIZERS
+    from bench.kinds.settings import kind_settings
+    from bench.settings.layers import COMMAND_LINE, DEFAULT, Setting, kind_of_file
+    from bench.settings.shared import places_settings
+    from bench.storage.masking import masked
+    from bench.study.machine_settings import default_preset
+    from bench.study.settings import default_preset_of
     from bench.workloads.of_study import TABLE, settle_workload
 
     chosen = kind_of_file(study) if kind is None and study is not None else None

@@ -240,7 +240,7 @@ def _most_common(sizes: dict[str, int], shown: int = 2) -> str:
 
 def make_synthetic(directory: Path, images: int, seed: int, *, num_workers: int | None = None) -> dict[str, int]:
     """Generate a synthetic set with a progress bar; a complete one is left as it is."""
-    from bench.locks import alone_on
+    from bench.storage.locks import alone_on
     from posemodel.data.synthetic import generate
     from posemodel.errors import DataError
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from bench.cli.output import log_opened
-from bench.report.sample_figure import draw_sample
+from bench.kinds.optimizers.report.sample_figure import draw_sample
 from posemodel.config import AugmentSettings, Exif, InputSettings, in_words
 from posemodel.data.coco import open_split
 from posemodel.data.layout import DataSet

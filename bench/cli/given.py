@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 def given_by_name(pairs: Iterable[str], known: Collection[str]) -> Mapping[str, str]:
     """Settings typed as NAME=VALUE; SettingsError names the option and the nearest name."""
-    from bench.validation import nearest
+    from bench.settings.validation import nearest
     from posemodel.errors import SettingsError
 
     given: dict[str, str] = {}

@@ -10,9 +10,9 @@ from rich.live import Live
 
 from bench.cli.board import STOPPING, board, left_text
 from bench.cli.output import log
-from bench.execute.events import Event, PhaseBegan, Stopping, TrialEnded, WorkerDied, after
-from bench.progress import Progress
-from bench.record import FAULTS, Record
+from bench.engines.events import Event, PhaseBegan, Stopping, TrialEnded, WorkerDied
+from bench.study.progress import Progress, after
+from bench.trials.record import FAULTS, Record
 
 REFRESHES_PER_S = 1
 """The table is drawn beside the training: a drawing takes some 5 ms."""
@@ -79,7 +79,7 @@ def shown(progress: Progress) -> Iterator[Display]:
 
 def trial_line(record: Record, ended: int, planned: int) -> str:
     """A trial that has ended, in one line."""
-    from bench.report.tables import settings_text
+    from bench.kinds.optimizers.report.tables import settings_text
 
     ap = record.metrics.get("ap")
     speed = record.metrics.get("images_per_s")

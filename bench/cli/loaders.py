@@ -9,11 +9,11 @@ import typer
 from bench.cli.data import make_default_data
 from bench.cli.data_options import ExifOption, TrainAnnotations, TrainImages, ValAnnotations, ValImages
 from bench.cli.output import log, log_opened, print_json, print_table
-from bench.execute.interruption import INTERRUPTED
+from bench.engines.interruption import INTERRUPTED
 
 if TYPE_CHECKING:
-    from bench.loader_spec import LoaderSpec
-    from bench.report.loaders.result import LoaderResult
+    from bench.kinds.loaders.report.result import LoaderResult
+    from bench.kinds.loaders.spec import LoaderSpec
 
 app = typer.Typer(help="Loader settings for this machine.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -184,7 +184,7 @@ def advise(
         "pin_memory": pin_memory,
         "device": device,
     }
-    from bench.loader_prepare import advice_preset
+    from bench.kinds.loaders.prepare import advice_preset
 
     _run(command_line, None, advice_preset(device), dry_run=False, as_json=as_json)
 
@@ -192,14 +192,14 @@ def advise(
 def _run(
     command_line: Mapping[str, Any], study: Path | None, preset: str | None, *, dry_run: bool, as_json: bool
 ) -> None:
-    from bench.settings import places_settings
-    from bench.store_check import check_tracking
+    from bench.records.store_check import check_tracking
+    from bench.settings.shared import places_settings
 
     tracking_uri = places_settings()["tracking_uri"].value
     if not dry_run:
         check_tracking(tracking_uri, write=True)
-    from bench.loader_prepare import prepare_loaders
-    from bench.loader_study import Told, run_loader_study
+    from bench.kinds.loaders.prepare import prepare_loaders
+    from bench.kinds.loaders.run import Told, run_loader_study
 
     if dry_run:
         _show_plan(prepare_loaders(command_line, study, preset, None, log_opened).spec, as_json)
@@ -233,7 +233,7 @@ def _run(
 
 def show_loader_result(result: "LoaderResult", report: Path) -> None:
     """Table, verdict, the line to paste and where the report is, on stdout."""
-    from bench.report.loaders.page import COLUMNS, configuration_rows
+    from bench.kinds.loaders.report.page import COLUMNS, configuration_rows
 
     print_table(COLUMNS, configuration_rows(result), title=result.spec.name)
     print(result.verdict.text)
@@ -244,8 +244,8 @@ def show_loader_result(result: "LoaderResult", report: Path) -> None:
 
 def size_text(spec: "LoaderSpec") -> str:
     """A study in one line."""
-    from bench.loader_plan import grid
-    from bench.loader_prepare import pinning_possible
+    from bench.kinds.loaders.plan import grid
+    from bench.kinds.loaders.prepare import pinning_possible
 
     combinations = len(grid(spec, pinning=pinning_possible(spec)))
     what = spec.dataset or f"{spec.network} at {spec.size} px"
@@ -259,8 +259,8 @@ def size_text(spec: "LoaderSpec") -> str:
 def _show_plan(spec: "LoaderSpec", as_json: bool) -> None:
     import pandas as pd
 
-    from bench.loader_plan import pending
-    from bench.loader_prepare import pinning_possible
+    from bench.kinds.loaders.plan import pending
+    from bench.kinds.loaders.prepare import pinning_possible
 
     first = pending(spec, pd.DataFrame(), pinning=pinning_possible(spec))
     least_s = len(first) * spec.min_repeats * spec.seconds

@@ -12,7 +12,7 @@ from contextlib import suppress
 
 import psutil
 
-from bench.masking import mask_errors
+from bench.storage.masking import mask_errors
 
 GRACE_S = 5.0
 """Seconds for the web server to end by itself before it is killed."""

@@ -43,7 +43,7 @@ def networks(
         return
     from typing import get_args
 
-    from bench.networks import Question, compare_networks
+    from bench.kinds.networks.run import Question, compare_networks
     from posemodel.config import Precision
     from posemodel.device import choose_device
     from posemodel.errors import SettingsError

@@ -11,10 +11,10 @@ from bench.cli.data import make_default_data
 from bench.cli.given import given_by_name
 from bench.cli.output import log, log_study_data, print_json, print_table
 from bench.cli.study import DONE_WITH_FAULTS, check_places, study_places
-from bench.execute.interruption import INTERRUPTED
+from bench.engines.interruption import INTERRUPTED
 
 if TYPE_CHECKING:
-    from bench.kinds.planned import PlannedResult
+    from bench.study.kind import PlannedResult
 
 
 def run_kind(
@@ -32,7 +32,7 @@ def run_kind(
         check_places()
     from bench.cli.live import shown
     from bench.kinds import planned_kind
-    from bench.progress import PlanSize, Progress
+    from bench.study.progress import PlanSize, Progress
 
     kind, places = planned_kind(name), study_places()
     prepared = kind.prepare(command_line, study, preset, None if dry_run else make_default_data, log_study_data)
@@ -96,7 +96,7 @@ def _show_plan(plan: Any, prepared: Any, *, as_json: bool) -> None:
 
 def _planned_text(planned: Any) -> str:
     """A trial of the plan; of a place in a search, what is given beforehand."""
-    from bench.spec import Slot
+    from bench.trials.spec import Slot
 
     if isinstance(planned, Slot):
         given = ", ".join(f"{name} {value}" for name, value in planned.fixed.items())
@@ -123,7 +123,7 @@ def command(name: str) -> Callable[..., None]:
         as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
     ) -> None:
         from bench.kinds import planned_kind
-        from bench.planned_settings import described_settings
+        from bench.study.settings import described_settings
 
         common = {"data": data, "name": name_, "device": device, "workers": workers}
         typed = given_by_name(given or (), described_settings(planned_kind(name).study))

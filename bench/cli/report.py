@@ -9,10 +9,10 @@ from bench.cli.output import print_json
 from bench.cli.study import DONE_WITH_FAULTS, show_result, study_places
 
 if TYPE_CHECKING:
-    from bench.kinds.planned import PlannedResult
-    from bench.report.loaders.result import LoaderResult
-    from bench.report.result import StudyResult
-    from bench.tracking_view import StudyRuns
+    from bench.kinds.loaders.report.result import LoaderResult
+    from bench.kinds.optimizers.report.result import StudyResult
+    from bench.records.reader import StudyRuns
+    from bench.study.kind import PlannedResult
 
 
 def report(
@@ -23,17 +23,17 @@ def report(
 
     Exit code 3 where the study has ended without any result: the report says why.
     """
-    from bench.settings import places_settings
-    from bench.store_check import check_tracking
+    from bench.records.store_check import check_tracking
+    from bench.settings.shared import places_settings
 
     check_tracking(places_settings()["tracking_uri"].value, write=False)  # before seconds of imports
-    from bench.kind_names import PLANNED
-    from bench.loader_spec import LOADERS
-    from bench.locks import alone_on
-    from bench.report.sections.answer import unfinished
-    from bench.report.write import write_report
-    from bench.results import load_result
-    from bench.status import results_of
+    from bench.kinds.loaders.spec import LOADERS
+    from bench.kinds.names import PLANNED
+    from bench.kinds.optimizers.report.sections.answer import unfinished
+    from bench.kinds.optimizers.report.write import write_report
+    from bench.kinds.optimizers.results import load_result
+    from bench.storage.locks import alone_on
+    from bench.study.status import results_of
 
     places = study_places()
     tracker = results_of(places.storage_url, places.tracking_uri, study)
@@ -65,9 +65,9 @@ def _exit(result: "StudyResult | LoaderResult | PlannedResult") -> None:
 
 def _of_loaders(tracker: "StudyRuns", folder: Path, *, as_json: bool) -> None:
     from bench.cli.loaders import show_loader_result
-    from bench.loader_results import load_loader_result
-    from bench.locks import alone_on
-    from bench.report.loaders.write import write_loader_report
+    from bench.kinds.loaders.report.write import write_loader_report
+    from bench.kinds.loaders.results import load_loader_result
+    from bench.storage.locks import alone_on
 
     result = load_loader_result(tracker)
     with alone_on(folder):
@@ -82,8 +82,8 @@ def _of_loaders(tracker: "StudyRuns", folder: Path, *, as_json: bool) -> None:
 def _of_planned(kind: str, tracker: "StudyRuns", folder: Path, *, as_json: bool) -> None:
     from bench.cli.planned import show
     from bench.kinds import planned_kind
-    from bench.locks import alone_on
     from bench.report.findings_write import write_findings_report
+    from bench.storage.locks import alone_on
 
     result = planned_kind(kind).load(tracker)
     with alone_on(folder):

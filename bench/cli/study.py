@@ -11,12 +11,12 @@ from bench.cli.data import make_default_data
 from bench.cli.data_options import ExifOption, TrainAnnotations, TrainImages, ValAnnotations, ValImages
 from bench.cli.output import log, log_study_data, print_json, print_table
 from bench.cli.study_plan import say_estimate, series_document, show_plan, size_text
-from bench.execute.interruption import INTERRUPTED
+from bench.engines.interruption import INTERRUPTED
 
 if TYPE_CHECKING:
-    from bench.report.result import StudyResult
-    from bench.spec import StudySpec
-    from bench.study import Places
+    from bench.kinds.optimizers.report.result import StudyResult
+    from bench.kinds.optimizers.run import Places
+    from bench.kinds.optimizers.spec import StudySpec
 
 app = typer.Typer(help="Run studies.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -140,10 +140,10 @@ def optimizers(
     }
     if not dry_run:
         check_places()
-    from bench.ledger_study import refuse_foreign
-    from bench.ledger_view import foreign_studies, look
-    from bench.prepare import prepare
-    from bench.record import FAULTS
+    from bench.kinds.optimizers.prepare import prepare
+    from bench.ledger.foreign import refuse_foreign
+    from bench.ledger.reader import foreign_studies, look
+    from bench.trials.record import FAULTS
     from posemodel.errors import DataError
 
     places = study_places()
@@ -185,8 +185,9 @@ def _run(
 ) -> "tuple[StudyResult, Path]":
     """Run a study to its end before the eyes of whoever waits; Ctrl-C ends the command."""
     from bench.cli.live import shown
-    from bench.progress import Progress, Size
-    from bench.study import run_study
+    from bench.kinds.optimizers.run import run_study
+    from bench.kinds.optimizers.size import Size
+    from bench.study.progress import Progress
 
     with shown(Progress(Size.of_spec(spec), active=True, workers=workers)) as display:
         try:
@@ -223,8 +224,8 @@ def spaces_given(texts: list[str] | None) -> dict[str, Any] | None:
 
 def check_places() -> None:
     """SettingsError where state cannot be kept: said before libraries are loaded, data is made and time is measured."""
-    from bench.settings import places_settings
-    from bench.store_check import check_stores
+    from bench.records.store_check import check_stores
+    from bench.settings.shared import places_settings
 
     places = places_settings()
     check_stores(places["storage"].value, places["tracking_uri"].value)
@@ -232,8 +233,8 @@ def check_places() -> None:
 
 def study_places() -> "Places":
     """Where state and reports go: the environment's URLs, else files in the working directory."""
-    from bench.settings import places_settings
-    from bench.study import Places
+    from bench.kinds.optimizers.run import Places
+    from bench.settings.shared import places_settings
 
     places = places_settings()
     return Places(places["storage"].value, places["tracking_uri"].value, REPORTS_FOLDER)
@@ -241,7 +242,7 @@ def study_places() -> "Places":
 
 def show_result(result: "StudyResult", report: Path) -> None:
     """The main table, the settings and the verdict, as the report has them."""
-    from bench.report.tables import COLUMNS, SETTINGS_COLUMNS, optimizer_rows, settings_rows
+    from bench.kinds.optimizers.report.tables import COLUMNS, SETTINGS_COLUMNS, optimizer_rows, settings_rows
 
     print_table(COLUMNS, optimizer_rows(result), title=result.spec.name)
     print_table(SETTINGS_COLUMNS, settings_rows(result))

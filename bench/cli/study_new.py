@@ -12,8 +12,8 @@ def new(
     preset: Annotated[str, typer.Option("--preset", help="Whose values it has.")] = "full",
 ) -> None:
     """Write a study file with every setting, its meaning, allowed values and default; it runs as it is."""
-    from bench.kind_settings import kind_settings
-    from bench.study_template import template
+    from bench.kinds.settings import kind_settings
+    from bench.kinds.template import template
     from posemodel.errors import SettingsError
 
     kind_settings(kind, f"KIND {kind}")

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 from bench.cli.output import log, print_json, print_table
 
 if TYPE_CHECKING:
-    from bench.estimate import Estimate
-    from bench.prepare import Prepared
-    from bench.spec import StudySpec
+    from bench.kinds.optimizers.estimate import Estimate
+    from bench.kinds.optimizers.prepare import Prepared
+    from bench.kinds.optimizers.spec import StudySpec
 
 
 def show_plan(prepared: "Prepared", as_json: bool) -> None:
     """What would be run, and how long it would take; the studies of a series cost the same but for the data."""
-    from bench.estimate import estimate
+    from bench.kinds.optimizers.estimate import estimate
 
     log("measuring ...")
     found = estimate(prepared.spec, workers=prepared.workers, synthetic_images=prepared.awaited_images)
@@ -29,7 +29,7 @@ def show_plan(prepared: "Prepared", as_json: bool) -> None:
 
 
 def _plan_document(spec: "StudySpec", prepared: "Prepared", found: "Estimate") -> dict[str, Any]:
-    from bench.plan import plan_tune, total_trials
+    from bench.kinds.optimizers.plan import plan_tune, total_trials
 
     tune = plan_tune(spec)
     return {
@@ -51,7 +51,7 @@ def _plan_document(spec: "StudySpec", prepared: "Prepared", found: "Estimate") -
 
 def _training_images(spec: "StudySpec") -> int | None:
     """Images that all trials train on; None where the budget is in seconds, and the machine decides."""
-    from bench.plan import total_trials
+    from bench.kinds.optimizers.plan import total_trials
 
     if spec.tune_steps is None or spec.steps is None:
         return None
@@ -60,8 +60,8 @@ def _training_images(spec: "StudySpec") -> int | None:
 
 
 def _print_plan(spec: "StudySpec", workers: int, found: "Estimate") -> None:
-    from bench.plan import plan_tune, total_trials
-    from bench.report.tables import settings_text
+    from bench.kinds.optimizers.plan import plan_tune, total_trials
+    from bench.kinds.optimizers.report.tables import settings_text
 
     tune = plan_tune(spec)
     rows = [[t.id, t.optimizer, settings_text(json.dumps(t.hyperparameters), ())] for t in tune]
@@ -75,8 +75,8 @@ def _print_plan(spec: "StudySpec", workers: int, found: "Estimate") -> None:
 
 def say_estimate(prepared: "Prepared") -> None:
     """Measure and say how long the study will take; a trial that cannot run will say so itself, as a record."""
-    from bench.estimate import estimate
-    from bench.trials.probe import EstimateError
+    from bench.kinds.optimizers.estimate import estimate
+    from bench.kinds.optimizers.probe import EstimateError
 
     log("measuring how long this will take ...")
     try:
@@ -112,9 +112,9 @@ def _estimate_text(found: "Estimate", workers: int) -> str:
 
 def size_text(spec: "StudySpec") -> str:
     """A study in one line: optimizers, trials and their budgets, network, schedule, device."""
-    from bench.analysis.wording import counted
-    from bench.controls import controlled
-    from bench.spec import CONFIRM, TUNE
+    from bench.kinds.optimizers.controls import controlled
+    from bench.report.wording import counted
+    from bench.trials.spec import CONFIRM, TUNE
     from bench.workloads.of_study import trained_text
 
     controls = len(controlled(spec.optimizers, spec.spaces, controls=spec.controls))

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench import streams
 from bench.cli.output import log, print_json, print_table
-from bench.execute.interruption import INTERRUPTED
+from bench.engines.interruption import INTERRUPTED
+from bench.storage import streams
 
 if TYPE_CHECKING:
-    from bench.loader_status import Standing
-    from bench.progress import Progress
-    from bench.status import Watcher
+    from bench.kinds.loaders.status import Standing
+    from bench.study.progress import Progress
+    from bench.study.status import Watcher
 
 LOOK_EVERY_S = 2.0
 """A look costs some 50 ms of a core, which the study could use."""
@@ -22,7 +22,7 @@ LOOK_EVERY_S = 2.0
 
 def _loader_studies(watcher: "Watcher", name: str | None = None) -> "list[Standing]":
     """The loader studies of the store; none where it is out of reach, which the watcher tells."""
-    from bench.loader_status import standings
+    from bench.kinds.loaders.status import standings
     from posemodel.errors import SettingsError
 
     try:
@@ -45,7 +45,7 @@ def list_studies(
 ) -> None:
     """List the studies of this folder, running ones included; the one active last comes first."""
     watcher = _watcher()
-    from bench.status import list_document
+    from bench.study.status import list_document
 
     found = watcher.all()
     _tell_trouble(watcher)
@@ -88,7 +88,7 @@ def status(
     if watch and as_json:
         raise SettingsError("--watch: with --json there is one document; ask again instead.")
     watcher = _watcher()
-    from bench.status import status_document
+    from bench.study.status import status_document
 
     others = _loader_studies(watcher, name)
     if name is None:
@@ -158,9 +158,9 @@ def _print(progress: "Progress") -> None:
 
 
 def _watcher() -> "Watcher":
-    from bench.addresses import refuse_one_database
-    from bench.settings import places_settings
-    from bench.store_check import check_tracking
+    from bench.records.store_check import check_tracking
+    from bench.settings.shared import places_settings
+    from bench.storage.addresses import refuse_one_database
     from posemodel.errors import SettingsError
 
     places = places_settings()
@@ -172,9 +172,10 @@ def _watcher() -> "Watcher":
     except SettingsError as error:
         told = str(error)
         log(f"posebench: {told}")
-    from bench.status import Watcher
+    from bench.kinds.study_size import size_of
+    from bench.study.status import Watcher
 
-    return Watcher(storage, tracking, told=told)
+    return Watcher(storage, tracking, size_of, told=told)
 
 
 def _tell_trouble(watcher: "Watcher") -> None:

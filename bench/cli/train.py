@@ -161,8 +161,8 @@ def train(
     On several GPUs, or in several processes on CPUs: torchrun --nproc-per-node N --no-python posebench train ...
     """
     options = {name: value for name, value in locals().items() if name != "ctx"}
-    from bench.analysis import to_json_safe
     from bench.cli.train_settings import resolve
+    from bench.kinds.optimizers.analysis import to_json_safe
     from bench.measure.gpu import GpuSampler
     from bench.optimizers import optimizer_entry
     from posemodel.data.coco import notes_of

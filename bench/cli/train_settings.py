@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.cli.data_options import exif_of, split_val_images
-from bench.dotted import with_dots
 from bench.optimizers.entry import COMPLEMENT, WEIGHT_DECAY
+from bench.settings.dotted import with_dots
 
 if TYPE_CHECKING:
-    from bench.space import Value
+    from bench.optimizers.space import Value
     from posemodel.config import TrainSettings
 
 OWN_OPTIONS = {"lr": "--lr", WEIGHT_DECAY: "--wd"}

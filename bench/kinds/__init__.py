@@ -1,17 +1,20 @@
-"""The kinds of study, put together. Nothing is imported before it is asked for."""
+"""The questions that a study can ask, a folder each. In: settings and records; out: what to run next, and findings.
+
+None imports another, and nothing below knows a kind's name. Nothing is imported before it is asked for.
+"""
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from bench.kind_names import PLANNED
+from bench.kinds.names import PLANNED
 
 if TYPE_CHECKING:
-    from bench.kinds.planned import PlannedKind
+    from bench.study.kind import PlannedKind
 
 
 def planned_kind(name: str) -> "PlannedKind[Any]":
     """A planned kind by its name in the registry."""
-    from bench.kinds.planned import planned
+    from bench.study.kind import planned
 
     where = PLANNED[name]
     return importlib.import_module(where).KIND if where else planned(name)

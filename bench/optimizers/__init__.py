@@ -1,9 +1,9 @@
 """The optimizers by name: the registry's, every class of `torch.optim`, any class by its dotted path."""
 
-from bench.dotted import is_path, with_dots
 from bench.optimizers.entry import OptimizerEntry, did_you_mean
 from bench.optimizers.implementation import implementation_of
 from bench.optimizers.registry import OPTIMIZERS
+from bench.settings.dotted import is_path, with_dots
 from posemodel.errors import SettingsError
 
 __all__ = ["OPTIMIZERS", "OptimizerEntry", "implementation_of", "optimizer_entry"]

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
-from bench.dotted import split
 from bench.optimizers.built_in import build_fastest
 from bench.optimizers.entry import OptimizerEntry, did_you_mean, hyperparameters_of
+from bench.optimizers.space import Log, Space
 from bench.optimizers.unfit import WRAPPER, wraps
-from bench.space import Log, Space
+from bench.settings.dotted import split
 from posemodel.errors import SettingsError
 
 DECADES_EITHER_WAY = 100.0

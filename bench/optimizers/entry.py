@@ -13,7 +13,7 @@ from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any
 
 from bench.optimizers.implementation import CHOSEN_HERE
-from bench.space import Space, Value
+from bench.optimizers.space import Space, Value
 from posemodel.errors import SettingsError
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import Any
 
 from bench.optimizers.entry import WEIGHT_DECAY, OptimizerEntry
 from bench.optimizers.implementation import CHOSEN_HERE
-from bench.space import Value
+from bench.optimizers.space import Value
 
 DIGITS = 6
 """Significant ones: more than any training can tell apart."""

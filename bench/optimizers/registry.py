@@ -2,7 +2,7 @@
 
 from bench.optimizers import built_in
 from bench.optimizers.entry import OptimizerEntry
-from bench.space import Categorical, Log, Space
+from bench.optimizers.space import Categorical, Log, Space
 
 ADABOUND, AMSBOUND = "bench.optimizers.adabound.AdaBound", "bench.optimizers.adabound.AMSBound"
 ADABOUND_REFERENCE = "adabound.adabound.AdaBound"

@@ -4,12 +4,23 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench.dotted import with_dots
 from bench.optimizers import OPTIMIZERS, OptimizerEntry, optimizer_entry
 from bench.optimizers.entry import WEIGHT_DECAY
-from bench.setting_layers import COMMAND_LINE, FileOrigin, PlacedError, space_key
-from bench.space import FORMS, Categorical, Fixed, Space, Value, as_document, dimension, from_document, point, searched
-from bench.validation import dotted, named_in
+from bench.optimizers.space import (
+    FORMS,
+    Categorical,
+    Fixed,
+    Space,
+    Value,
+    as_document,
+    dimension,
+    from_document,
+    point,
+    searched,
+)
+from bench.settings.dotted import with_dots
+from bench.settings.layers import COMMAND_LINE, FileOrigin, PlacedError, space_key
+from bench.settings.validation import dotted, named_in
 from posemodel.errors import SettingsError
 
 RATE = "lr"

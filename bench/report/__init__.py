@@ -1,1 +1,1 @@
-"""Results -> figures, tables and Markdown: renders, computes nothing."""
+"""Findings -> Markdown, figures, tables: what the reports of all kinds share. Renders, computes nothing."""

@@ -1,12 +1,13 @@
 """Figures as the text of a table's cells; `-` for what is not known."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
-from bench.analysis import ALPHA
-from bench.analysis.wording import p_text
+from bench.report.wording import p_text
+from bench.statistics.p_values import ALPHA
 
 
 def number_cell(value: Any, form: str, unit: str = "", *, scale: float = 1.0) -> str:
@@ -28,3 +29,13 @@ def p_cell(value: Any) -> str:
 def known(value: Any) -> bool:
     """Whether there is a figure: not None, NaN or infinite."""
     return value is not None and not pd.isna(value) and math.isfinite(value)
+
+
+def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table whose columns line up in a terminal too."""
+    widths = [max(len(str(row[i])) for row in (columns, *rows)) for i in range(len(columns))]
+    lines = [columns, ["-" * width for width in widths], *rows]
+    return "\n".join(
+        "| " + " | ".join(str(cell).ljust(width) for cell, width in zip(line, widths, strict=True)) + " |"
+        for line in lines
+    )

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from bench.analysis.findings import Bars, BarSeries, Chart, Draw, Panel, Plot, Series
+from bench.report.findings import Bars, BarSeries, Chart, Draw, Panel, Plot, Series
 from bench.report.point_names import name_points
 from bench.report.style import (
     BAND_ALPHA,

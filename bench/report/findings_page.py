@@ -2,13 +2,13 @@
 
 import textwrap
 
-from bench.analysis.findings import Bullets, Chart, Code, Findings, Part, Section, Table
-from bench.analysis.wording import counted
+from bench.report.cells import markdown_table
 from bench.report.evidence import evidence_lines
 from bench.report.files import RECORDS, REPORT, RESULT, STUDY
+from bench.report.findings import Bullets, Chart, Code, Findings, Part, Section, Table
 from bench.report.prose import LINE, linked, prose
 from bench.report.study_info import StudyInfo
-from bench.report.tables import markdown_table
+from bench.report.wording import counted
 
 
 def markdown(findings: Findings, study: StudyInfo) -> str:

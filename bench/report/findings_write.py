@@ -9,14 +9,14 @@ from typing import Any
 
 import tomli_w
 
-from bench.analysis.findings import Findings
-from bench.analysis.json_safe import to_json_safe
-from bench.analysis.no_result import failures
 from bench.report.evidence import evidence_document
 from bench.report.files import RECORDS, REPORT, RESULT, STUDY
+from bench.report.findings import Findings
 from bench.report.findings_figures import draw_chart
 from bench.report.findings_page import markdown, short_text
+from bench.report.no_result import failures
 from bench.report.study_info import StudyInfo
+from bench.statistics.json_safe import to_json_safe
 from posemodel.atomic_write import remove_leftovers, replacing
 
 __all__ = ["REPORT", "StudyInfo", "findings_document", "short_text", "write_findings_report"]

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from bench.record import CurvePoint, Record
+from bench.trials.record import CurvePoint, Record
 from bench.workloads.protocol import Samples
 
 

@@ -7,7 +7,7 @@ import importlib
 from functools import cache
 from typing import Any
 
-from bench.dotted import is_path, split, with_colon
+from bench.settings.dotted import is_path, split, with_colon
 from bench.workloads.protocol import Workload
 from posemodel.errors import SettingsError
 

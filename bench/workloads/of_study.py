@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel, ValidationError
 
-from bench.setting_layers import DEFAULT, Setting, about, build, refused
-from bench.validation import first_fault, nearest
+from bench.settings.layers import DEFAULT, Setting, about, build, refused
+from bench.settings.validation import first_fault, nearest
 from bench.workloads import POSE, workload
 from bench.workloads.pose import PoseSettings
 from bench.workloads.protocol import Workload

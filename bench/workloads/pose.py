@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from bench.setting_layers import Setting, about
+from bench.settings.layers import Setting, about
 from bench.workloads.protocol import (
     Assignment,
     Budget,

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.measure.machine import usable_cores
-from bench.setting_layers import Setting, about
-from bench.study_base import named_files, whole_paths
+from bench.settings.data_files import named_files, whole_paths
+from bench.settings.layers import Setting, about
 from bench.workloads.protocol import AWAITED, REPORT, SELECT, FoundData, MakeData, OnOpen, ProbeData
 from posemodel.config import Exif
 from posemodel.data.coco import PackedSplit, notes_of, open_split

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from bench.setting_layers import Setting
+from bench.settings.layers import Setting
 from posemodel.config import Device, LoaderSettings, Precision, Schedule, Settings
 
 if TYPE_CHECKING:

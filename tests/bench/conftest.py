@@ -11,14 +11,14 @@ import sqlalchemy
 import torch
 from matplotlib.figure import Figure
 
-from bench import estimate
 from bench.cli import app
-from bench.ledger import open_storage
+from bench.kinds.optimizers import estimate, probe
+from bench.kinds.optimizers.report import write
+from bench.kinds.optimizers.settings import build_spec, resolve
+from bench.ledger.store import open_storage
 from bench.optimizers.spaces import spaces_of
-from bench.report import findings_write, write
+from bench.report import findings_write
 from bench.report.style import save
-from bench.settings import build_spec, resolve
-from bench.trials import probe
 from bench.workloads.of_study import settle_workload
 from bench.workloads.protocol import REPORT, SELECT, Costs
 from posemodel.data.layout import fingerprint

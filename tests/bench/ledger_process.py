@@ -15,14 +15,14 @@ from typing import Any
 
 import sqlalchemy
 
-from bench.ledger import Ledger, Told
-from bench.plan import plan_tune
-from bench.record import Status
-from bench.spec import StudySpec
+from bench.kinds.optimizers.plan import plan_tune
+from bench.kinds.optimizers.spec import StudySpec
+from bench.ledger.store import Ledger, Told
+from bench.trials.record import Status
 
 TIMEOUT_S = 300
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["bench.ledger", "bench.plan", "pytest"])
+CONTEXT.set_forkserver_preload(["bench.ledger.store", "bench.kinds.optimizers.plan", "pytest"])
 
 
 class LedgerProcess:
@@ -99,7 +99,7 @@ def die(url: str, document: str, speak: Connection) -> None:
 
 def tell_start_methods(speak: Connection) -> None:
     """Say how a spawned process starts its own children, before and after it has done as workers do."""
-    from bench.execute.local import use_platform_start_method
+    from bench.engines.processes import use_platform_start_method
 
     before = multiprocessing.get_start_method(allow_none=True)
     use_platform_start_method()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.addresses import LEDGER, RECORDS, check_form, is_database, refuse_one_database
+from bench.storage.addresses import LEDGER, RECORDS, check_form, is_database, refuse_one_database
 from posemodel.errors import SettingsError
 
 GOOD = {

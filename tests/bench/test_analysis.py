@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from bench.analysis import (
+from bench.kinds.optimizers.analysis import (
     at_border,
     best_settings,
     default_target,
@@ -28,7 +28,7 @@ from bench.analysis import (
     to_json_safe,
     verdict,
 )
-from bench.analysis.comparisons import claimed_signs, paired_differences, paired_t_tests
+from bench.kinds.optimizers.analysis.comparisons import claimed_signs, paired_differences, paired_t_tests
 from tests.support.records import NO_CURVES, SIX, confirm_records, curve_rows, noisy, record, text_of
 
 # --- intervals ---

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.analysis import chosen_rows, costs, curve_bands, leader, lr_sensitivity, seed_rows, time_use
+from bench.kinds.optimizers.analysis import chosen_rows, costs, curve_bands, leader, lr_sensitivity, seed_rows, time_use
 
 
 def record(optimizer, seed=0, *, phase="confirm", ap=0.5, status="complete", index=0, **more):

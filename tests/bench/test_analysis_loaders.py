@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.analysis.json_safe import to_json_safe
-from bench.analysis.loaders_bottleneck import add_bottlenecks, alike, flips_at, knee, worker_curve
-from bench.analysis.loaders_choice import USUAL_CV2_THREADS, cheapest_of_the_best, dataloader_call, gain
-from bench.analysis.loaders_configurations import NOT_PINNED, summarize_configurations, throughput_interval
-from bench.analysis.loaders_verdict import loaders_verdict
+from bench.kinds.loaders.analysis.bottleneck import add_bottlenecks, alike, flips_at, knee, worker_curve
+from bench.kinds.loaders.analysis.choice import USUAL_CV2_THREADS, cheapest_of_the_best, gain
+from bench.kinds.loaders.analysis.configurations import NOT_PINNED, summarize_configurations, throughput_interval
+from bench.kinds.loaders.analysis.verdict import loaders_verdict
 from bench.measure.loader.configuration import configuration
+from bench.report.dataloader_call import dataloader_call
+from bench.statistics.json_safe import to_json_safe
 from tests.support.loader_cases import CASES, FLIPPED, simulated_rows
 
 

@@ -9,10 +9,12 @@ from rich.console import Console
 
 from bench.cli import live
 from bench.cli.board import board, duration_text, headline, in_hand_text, left_text
-from bench.execute.events import PhaseBegan, Stopping, TrialBegan, TrialEnded, WorkerDied
-from bench.plan import plan_tune
-from bench.progress import Done, InHand, Progress, Size
-from bench.record import Status, make_record
+from bench.engines.events import PhaseBegan, Stopping, TrialBegan, TrialEnded, WorkerDied
+from bench.kinds.optimizers.plan import plan_tune
+from bench.kinds.optimizers.size import Size
+from bench.study.progress import Progress
+from bench.trials.progress import Done, InHand
+from bench.trials.record import Status, make_record
 
 SIX = ("sgd", "nesterov", "adagrad", "adadelta", "adam", "adabound")
 

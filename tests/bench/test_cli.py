@@ -12,7 +12,7 @@ import pytest
 
 from bench.cli import app
 from bench.optimizers import OPTIMIZERS, OptimizerEntry
-from bench.space import Log
+from bench.optimizers.space import Log
 from posemodel.network import build_network
 
 SCORES = {"ap", "ap50", "ap75", "ap_medium", "ap_large", "ar", "ar50", "ar75", "ar_medium", "ar_large"}

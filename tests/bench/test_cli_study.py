@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from bench.prepare import prepare
+from bench.kinds.optimizers.prepare import prepare
 
 SMOKE = ("study", "optimizers", "--preset", "smoke", "--device", "cpu", "--size", 64, "--batch-size", 2)
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from bench.cli.data_options import split_val_images
-from bench.joint_spec import JointSpec
-from bench.loader_prepare import files_of, prepare_loaders, workload_of
-from bench.plan import plan_tune
-from bench.planned_prepare import prepare_study
-from bench.prepare import prepare
+from bench.kinds.joint.spec import JointSpec
+from bench.kinds.loaders.prepare import files_of, prepare_loaders, workload_of
+from bench.kinds.optimizers.plan import plan_tune
+from bench.kinds.optimizers.prepare import prepare
+from bench.study.prepare import prepare_study
 from posemodel.data.coco import open_split
 from posemodel.data.layout import DataSet
 from posemodel.errors import SettingsError

@@ -9,12 +9,12 @@ import threading
 import optuna
 import pytest
 
-from bench.database_check import NoAnswerError, within
-from bench.ledger import Ledger, open_storage
-from bench.ledger_view import look
-from bench.store_check import check_storage, check_stores, check_tracking
-from bench.tracking import Tracker
-from bench.tracking_view import studies
+from bench.ledger.reader import look
+from bench.ledger.store import Ledger, open_storage
+from bench.records.reader import studies
+from bench.records.store_check import check_storage, check_stores, check_tracking
+from bench.records.writer import Tracker
+from bench.storage.database_check import NoAnswerError, within
 from posemodel.errors import SettingsError
 
 STORES = {"storage": check_storage, "tracking": check_tracking}

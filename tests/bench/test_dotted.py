@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.dotted import is_path, split, with_colon, with_dots
-from bench.loader_spec import LoaderSpec
+from bench.kinds.loaders.spec import LoaderSpec
 from bench.optimizers import optimizer_entry
 from bench.optimizers.spaces import parse_space
-from bench.setting_layers import OWN_OF_LOADERS, given_layers
+from bench.settings.dotted import is_path, split, with_colon, with_dots
+from bench.settings.layers import OWN_OF_LOADERS, given_layers
 from bench.workloads import workload
 from posemodel.errors import SettingsError
 from tests.support.valley import VALLEY

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from bench.estimate import RECORD_S, REPORT_S, _add_up, estimate
+from bench.kinds.optimizers.estimate import RECORD_S, REPORT_S, _add_up, estimate
+from bench.kinds.optimizers.prepare import prepare
+from bench.kinds.optimizers.probe import EstimateError
 from bench.measure.machine import usable_cores
-from bench.prepare import prepare
-from bench.trials.probe import EstimateError
 from bench.workloads.protocol import REPORT, SELECT, Costs
 from posemodel.errors import DataError
 

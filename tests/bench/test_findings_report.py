@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from matplotlib.text import Text
 
-from bench.analysis.findings import (
+from bench.report.findings import (
     Bars,
     BarSeries,
     Bullets,

@@ -8,12 +8,12 @@ import mlflow
 import optuna
 import pytest
 
-from bench.ledger import Ledger
-from bench.ledger_view import foreign_studies, look
-from bench.plan import plan_tune
-from bench.record import Status
-from bench.tracking import Tracker
-from bench.tracking_view import STUDY_TAG, studies
+from bench.kinds.optimizers.plan import plan_tune
+from bench.ledger.reader import foreign_studies, look
+from bench.ledger.store import Ledger
+from bench.records.reader import STUDY_TAG, studies
+from bench.records.writer import Tracker
+from bench.trials.record import Status
 from posemodel.errors import SettingsError
 
 NAME = "optimizers-smoke-people"

@@ -7,17 +7,18 @@ import pandas as pd
 import pytest
 from pydantic import Field, create_model
 
-from bench import identity
-from bench.identity import FIRST, digest, identifying, without_unused
-from bench.joint_plan import plan_search
-from bench.joint_spec import JointSpec
-from bench.kinds.joint import confirm
-from bench.loader_plan import Planned
-from bench.loader_spec import LoaderSpec
+from bench.kinds.joint.kind import confirm
+from bench.kinds.joint.plan import plan_search
+from bench.kinds.joint.spec import JointSpec
+from bench.kinds.loaders.plan import Planned
+from bench.kinds.loaders.spec import LoaderSpec
+from bench.kinds.optimizers.plan import plan_confirm, plan_tune
+from bench.kinds.optimizers.run import choose
+from bench.kinds.optimizers.spec import StudySpec
 from bench.measure.loader.configuration import configuration
-from bench.plan import plan_confirm, plan_tune
-from bench.spec import StudySpec, TrialSpec
-from bench.study import choose
+from bench.trials import identity
+from bench.trials.identity import FIRST, digest, identifying, without_unused
+from bench.trials.spec import TrialSpec
 from posemodel.config import AugmentSettings, GroupSettings, LoaderSettings, PlateauSettings, TrainSettings
 from tests.conftest import REPOSITORY
 

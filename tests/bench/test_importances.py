@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from bench.importances import ALL, MIN_TRIALS, Observed, importances
+from bench.kinds.joint.importances import ALL, MIN_TRIALS, Observed, importances
 
 SPACE = {
     "optimizer": CategoricalDistribution(("sgd", "adam")),

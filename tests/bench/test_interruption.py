@@ -7,11 +7,11 @@ import textwrap
 
 import pytest
 
-from bench.execute import interruption
+from bench.engines import interruption
 
 BEGIN = """
 import os, signal, sqlite3, sys, time
-from bench.execute import interruption
+from bench.engines import interruption
 
 def press(number=signal.SIGINT):
     os.kill(os.getpid(), number)

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.analysis.findings import Chart, Table
-from bench.analysis.joint import AP_AND_SPEED, AP_AT_TIME, Pick, picks
-from bench.analysis.joint.words import loader_call
-from bench.analysis.json_safe import to_json_safe
+from bench.kinds.joint.analysis import AP_AND_SPEED, AP_AT_TIME, Pick, picks
+from bench.kinds.joint.analysis.words import loader_call
+from bench.report.findings import Chart, Table
 from bench.report.findings_write import write_findings_report
+from bench.statistics.json_safe import to_json_safe
 from tests.support.joint_records import findings_of, frame, info_of, made_up, trial, with_fresh_seeds
 
 pytestmark = pytest.mark.filterwarnings("error")

@@ -6,8 +6,8 @@ import math
 import pandas as pd
 import pytest
 
-from bench.analysis.joint import AP_AND_SPEED, AP_AT_TIME, BEST_AP, FASTEST, NEAR_BEST, configuration_key, picks
-from bench.analysis.joint.picks import confirmed, difference, holders
+from bench.kinds.joint.analysis import AP_AND_SPEED, AP_AT_TIME, BEST_AP, FASTEST, NEAR_BEST, configuration_key, picks
+from bench.kinds.joint.analysis.picks import confirmed, difference, holders
 from tests.support.joint_records import frame, made_up, trial, with_fresh_seeds
 
 NAN = math.nan

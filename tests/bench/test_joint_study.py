@@ -6,18 +6,18 @@ import pandas as pd
 import pytest
 import torch
 
-from bench.analysis.sessions import most_at_once
-from bench.joint_plan import Picked, plan_confirm, searched_trial
 from bench.kinds import planned_kind
-from bench.kinds.joint import observed
+from bench.kinds.joint import trial as joint_trials
+from bench.kinds.joint.kind import observed
+from bench.kinds.joint.plan import Picked, plan_confirm, searched_trial
+from bench.kinds.joint.sampler_comparison import differences, table
+from bench.kinds.joint.trial import needed, run_trial
 from bench.measure.limits import Limits
 from bench.optimizers import OPTIMIZERS, optimizer_entry
 from bench.optimizers.line import optimizer_line
-from bench.progress import PlanSize, Progress
-from bench.record import Status
-from bench.sampler_comparison import differences, table
-from bench.trials import joint as joint_trials
-from bench.trials.joint import needed, run_trial
+from bench.study.progress import PlanSize, Progress
+from bench.study.sessions import most_at_once
+from bench.trials.record import Status
 from posemodel.errors import SettingsError
 
 KIND = planned_kind("joint")

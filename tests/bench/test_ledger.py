@@ -10,19 +10,19 @@ from collections import Counter
 import psutil
 import pytest
 
-from bench import ledger as ledger_module
-from bench.ledger import Ledger, Told, open_storage
-from bench.ledger_format import GRACE_S, HEARTBEAT, OWNER, claimant_attribute, this_process
-from bench.plan import plan_tune
-from bench.record import Status
+from bench.kinds.optimizers.plan import plan_tune
+from bench.ledger import store as ledger_module
+from bench.ledger.format import GRACE_S, HEARTBEAT, OWNER, claimant_attribute, this_process
+from bench.ledger.store import Ledger, Told, open_storage
+from bench.trials.record import Status
 from posemodel.errors import SettingsError
 from tests.bench.ledger_process import CONTEXT, die, drain, enqueue
 
 RACERS, RACED_ROUNDS, RACED_TRIALS = 4, 20, 120
 HOLDER = """
 import sys, time
-from bench.ledger import Ledger
-from bench.spec import StudySpec
+from bench.ledger.store import Ledger
+from bench.kinds.optimizers.spec import StudySpec
 spec = StudySpec.model_validate_json(sys.argv[2])
 print(Ledger(sys.argv[1], spec.name, spec.identity()).claim().key, flush=True)
 time.sleep(600)

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.analysis.loaders_delivery import CAUSES, judged, other_deliveries, others_sentences
+from bench.kinds.loaders.analysis.delivery import CAUSES, judged, other_deliveries, others_sentences
 from bench.measure.loader import isolated
 from bench.measure.loader.configuration import configuration
 from bench.measure.loader.delivered import batch_bytes, batch_hash

@@ -6,9 +6,9 @@ import sys
 import pytest
 
 from bench.cli.config import show
-from bench.loader_prepare import prepare_loaders, workload_of
-from bench.loader_settings import default_workers, resolve
-from bench.loader_spec import LoaderSpec
+from bench.kinds.loaders.prepare import prepare_loaders, workload_of
+from bench.kinds.loaders.settings import default_workers, resolve
+from bench.kinds.loaders.spec import LoaderSpec
 from bench.measure.limits import Limits
 from bench.measure.loader.pose_workload import PoseWorkload
 from bench.measure.loader.workload import DatasetWorkload

@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench import locks
-from bench.locks import alone_on
+from bench.storage import locks
+from bench.storage.locks import alone_on
 from posemodel.errors import SettingsError
 
 fcntl = pytest.importorskip("fcntl", reason="lock files are removed by the system's own rules elsewhere")
@@ -22,7 +22,7 @@ PROCESSES, ROUNDS = 8, 150
 HOLDER = """
 import sys, time
 from pathlib import Path
-from bench.locks import alone_on
+from bench.storage.locks import alone_on
 with alone_on(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)

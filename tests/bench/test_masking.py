@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.masking import MASK, MaskedStream, masked, masked_errors
-from bench.plan import plan_tune
-from bench.record import Status, make_record
+from bench.kinds.optimizers.plan import plan_tune
+from bench.storage.masking import MASK, MaskedStream, masked, masked_errors
+from bench.trials.record import Status, make_record
 
 ADDRESSES = {
     "postgresql://me:hunter22@db:5432/base?sslmode=require": "postgresql://me:***@db:5432/base?sslmode=require",

@@ -2,7 +2,7 @@
 
 import json
 
-from bench.mlflow_views import page, saved_views
+from bench.records.mlflow_views import page, saved_views
 
 LIMIT = 5000
 """Characters that MLflow keeps of an experiment's tag."""

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from bench.cli.app import app
 from bench.cli.networks import NO_CUDA
-from bench.networks import Question, compare_networks
+from bench.kinds.networks.run import Question, compare_networks
 from posemodel.data.coco import open_split
 from posemodel.errors import SettingsError
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.analysis.no_result import ENDED, failures, is_trouble, nothing_found, troubled
-from bench.record import Status
+from bench.report.no_result import ENDED, failures, is_trouble, nothing_found, troubled
+from bench.trials.record import Status
 
 
 def rows(*ends, optimizer="adam"):

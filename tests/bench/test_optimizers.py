@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bench.optimizers import OPTIMIZERS, optimizer_entry
-from bench.space import Categorical, Log
+from bench.optimizers.space import Categorical, Log
 from posemodel.errors import SettingsError
 
 NAMES = ("sgd", "nesterov", "adagrad", "adadelta", "adam", "adabound", "amsbound", "adabound_reference")
@@ -268,7 +268,7 @@ print("stepped", bool((weight < 1).all()))
 
 def test_names_and_spaces_cost_no_torch():
     code = """
-import sys, bench.settings
+import sys, bench.kinds.optimizers.settings
 from bench.optimizers import OPTIMIZERS, optimizer_entry
 from bench.optimizers.spaces import parse_space, spaces_of
 optimizer_entry("adam").resolve({"betas": (0.9, 0.99)})

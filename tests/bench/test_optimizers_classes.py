@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from bench.optimizers import implementation_of, optimizer_entry
+from bench.optimizers.space import Log
 from bench.optimizers.spaces import spaces_of
-from bench.space import Log
 from posemodel.errors import SettingsError
 
 SIGN_SGD = "tests.support.toy_optimizer.SignSGD"

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from bench.analysis.pareto import hypervolume, hypervolume_history, on_front
+from bench.statistics.pareto import hypervolume, hypervolume_history, on_front
 
 NAN = float("nan")
 COARSE = st.one_of(st.integers(-1, 5).map(float), st.just(NAN))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bench.cli.home import at_home
-from bench.setting_layers import checked, given_layers, read_file
+from bench.settings.layers import checked, given_layers, read_file
 from posemodel.errors import SettingsError
 
 TEXT = 'kind = "x"\ndata = "näher"\n'

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.controls import controlled, limit_settings
-from bench.plan import Chosen, plan_confirm, plan_tune, total_trials
-from bench.progress import Size
-from bench.space import from_document
+from bench.kinds.optimizers.controls import controlled, limit_settings
+from bench.kinds.optimizers.plan import Chosen, plan_confirm, plan_tune, total_trials
+from bench.kinds.optimizers.size import Size
+from bench.optimizers.space import from_document
 
 SIX = ["sgd", "nesterov", "adagrad", "adadelta", "adam", "adabound"]
 ONES = {name: Chosen({"lr": 0.1}) for name in SIX}

@@ -7,29 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.execute.events import (
-    PhaseBegan,
-    Stopping,
-    TrialBegan,
-    TrialEnded,
-    TrialReturned,
-    TrialStepped,
-    WorkerDied,
-    after,
-)
-from bench.plan import plan_tune, total_trials
-from bench.progress import (
-    Done,
-    InHand,
-    PlanSize,
-    Progress,
-    Size,
-    by_optimizer,
-    recorded,
-    seconds_left,
-    trial_seconds,
-)
-from bench.record import Status, make_record
+from bench.engines.events import PhaseBegan, Stopping, TrialBegan, TrialEnded, TrialReturned, TrialStepped, WorkerDied
+from bench.kinds.optimizers.plan import plan_tune, total_trials
+from bench.kinds.optimizers.size import Size
+from bench.study.progress import PlanSize, Progress, after, seconds_left
+from bench.trials.progress import Done, InHand, recorded
+from bench.trials.record import Status, make_record
 from posemodel.errors import SettingsError
 
 SIZE = Size(
@@ -43,6 +26,10 @@ SIZE = Size(
     steps=40,
     evaluations=4,
 )
+
+
+def rows_of(progress):
+    return progress.size.rows(progress)
 
 
 def done(number, phase="tune", optimizer="sgd", status=Status.COMPLETE, **values):
@@ -88,17 +75,17 @@ def test_one_worker_takes_the_trials_one_after_the_other():
 def test_confirm_trials_are_scaled_from_tune_trials_by_steps_and_evaluations():
     # 7 s = 1 s around it + 4 s training of 10 steps + 2 s for one evaluation; 40 steps and 4 evaluations: 1 + 16 + 8.
     tune = [done(n, seconds=7.0, train_seconds=4.0, eval_seconds=2.0) for n in range(4)]
-    assert trial_seconds(SIZE, "confirm", tune) == 25.0
+    assert SIZE.trial_seconds("confirm", tune) == 25.0
     assert seconds_left(at(*tune), 0.0) == 6 * 25
     # What diverged took too little time to be scaled, and what has no parts is scaled as a whole.
-    assert trial_seconds(SIZE, "confirm", [*tune, done(4, status=Status.DIVERGED, seconds=0.5)]) == 25.0
-    assert trial_seconds(SIZE, "confirm", [done(0, seconds=7.0)]) == 28.0
-    assert trial_seconds(SIZE, "confirm", [done(0, status=Status.DIVERGED, seconds=7.0)]) is None
+    assert SIZE.trial_seconds("confirm", [*tune, done(4, status=Status.DIVERGED, seconds=0.5)]) == 25.0
+    assert SIZE.trial_seconds("confirm", [done(0, seconds=7.0)]) == 28.0
+    assert SIZE.trial_seconds("confirm", [done(0, status=Status.DIVERGED, seconds=7.0)]) is None
 
 
 def test_trials_that_diverged_shorten_the_mean_of_their_phase():
     trials = [done(0, seconds=9.0), done(1, status=Status.DIVERGED, seconds=3.0)]
-    assert trial_seconds(SIZE, "tune", trials) == 6.0
+    assert SIZE.trial_seconds("tune", trials) == 6.0
 
 
 def test_a_trial_in_hand_counts_for_what_is_left_of_it():
@@ -110,7 +97,7 @@ def test_a_trial_in_hand_counts_for_what_is_left_of_it():
 def test_workers_share_a_phase_and_wait_for_its_end():
     # Tune: 3 left of 10 s on 2 workers: 20 s. Confirm: 6 of 20 s on 2 workers: 60 s.
     tune = done(0, seconds=10.0, train_seconds=5.0, eval_seconds=0.0)
-    assert trial_seconds(SIZE, "confirm", [tune]) == 25.0
+    assert SIZE.trial_seconds("confirm", [tune]) == 25.0
     assert seconds_left(at(tune, workers=2), 0.0) == 20 + 3 * 25
     # One worker is 4 s into a trial, the other one idle: it ends at 6 s; the two that wait, at 10 s and 16 s.
     assert seconds_left(at(tune, in_hand=[running(3)], workers=2), 4.0) == 16 + 3 * 25
@@ -153,7 +140,7 @@ def test_optimizers_are_rows_in_the_study_s_order():
         done(1, "confirm", status=Status.DIVERGED, ap=0.9),
         in_hand=[running(1, "confirm")],
     )
-    sgd, adam = by_optimizer(progress)
+    sgd, adam = rows_of(progress)
     assert (sgd.name, sgd.tune_done, sgd.confirm_done, sgd.best_tune_ap) == ("sgd", 2, 2, 0.3)
     assert sgd.mean_confirm_ap == pytest.approx(0.1), "a diverged trial counts as the worst, whatever it had reached"
     assert (sgd.images_per_s, sgd.running, sgd.diverged, sgd.failed) == (20.0, 0, 1, 0)
@@ -162,7 +149,7 @@ def test_optimizers_are_rows_in_the_study_s_order():
 
 
 def test_a_record_that_is_out_of_reach_spoils_no_mean():
-    (sgd, _) = by_optimizer(at(done(0, "confirm", ap=0.4), done(1, "confirm")))
+    (sgd, _) = rows_of(at(done(0, "confirm", ap=0.4), done(1, "confirm")))
     assert (sgd.confirm_done, sgd.mean_confirm_ap) == (2, 0.4)
 
 
@@ -197,7 +184,7 @@ def test_the_size_counts_controls_among_the_confirm_trials(make_spec):
     size = Size.of_spec(spec)
     assert (size.planned_of("tune"), size.planned_of("confirm")) == (6, 4 * 5)
     assert size.planned == total_trials(spec)
-    rows = by_optimizer(Progress(size))
+    rows = rows_of(Progress(size))
     assert [(row.name, row.tune_planned, row.confirm_planned) for row in rows[2:]] == [
         ("amsbound", 2, 4),
         ("adabound (limit)", 0, 4),
@@ -211,14 +198,14 @@ def test_the_size_of_a_study_in_seconds_scales_by_them(make_spec):
     size = Size.of_spec(spec)
     assert (size.length("tune"), size.length("confirm"), size.evaluations_of("confirm")) == (4.0, 16.0, 4)
     tune = [done(n, seconds=7.0, train_seconds=4.0, eval_seconds=2.0) for n in range(4)]
-    assert trial_seconds(size, "confirm", tune) == 1 + 16 + 8
+    assert size.trial_seconds("confirm", tune) == 1 + 16 + 8
 
 
 def test_tune_evaluations_that_a_pruner_wants_are_in_the_scaling():
     size = replace(SIZE, pruner="median", tune_evaluations=2)
     assert (size.evaluations_of("tune"), size.evaluations_of("confirm")) == (2, 4)
     # 7 s = 1 s around it + 4 s training of 10 steps + 2 s for two evaluations; 40 steps and 4 evaluations: 1 + 16 + 4.
-    assert trial_seconds(size, "confirm", [done(0, seconds=7.0, train_seconds=4.0, eval_seconds=2.0)]) == 21.0
+    assert size.trial_seconds("confirm", [done(0, seconds=7.0, train_seconds=4.0, eval_seconds=2.0)]) == 21.0
 
 
 def test_a_study_of_an_earlier_version_has_no_controls(make_spec):
@@ -230,7 +217,7 @@ def test_a_study_of_an_earlier_version_has_no_controls(make_spec):
 
 
 def test_a_pruned_trial_is_done_and_no_failure():
-    (row, _) = by_optimizer(at(done(0, status=Status.PRUNED), done(1, ap=0.2)))
+    (row, _) = rows_of(at(done(0, status=Status.PRUNED), done(1, ap=0.2)))
     assert (row.tune_done, row.pruned, row.failed, row.diverged, row.best_tune_ap) == (2, 1, 0, 0, 0.2)
 
 
@@ -242,6 +229,6 @@ def test_of_a_searched_optimizer_the_best_of_its_complete_trials_is_told():
         done(2, "search", ap=0.9, images_per_s=90.0, status=Status.DIVERGED),
         done(3, "search", optimizer="adam", status=Status.FAILED),
     )
-    sgd, adam = by_optimizer(Progress(size, {trial.trial_id: trial for trial in trials}))
+    sgd, adam = rows_of(Progress(size, {trial.trial_id: trial for trial in trials}))
     assert (sgd.done, sgd.best_ap, sgd.best_images_per_s, sgd.diverged, sgd.failed) == (3, 0.3, 30.0, 1, 0)
     assert (adam.done, adam.best_ap, adam.diverged, adam.failed) == (1, None, 0, 1)

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.trial import TrialState, create_trial
 
-from bench.ledger import Ledger, Told
-from bench.plan import plan_tune
-from bench.pruning import TrialPruner, ask, make_pruner
-from bench.record import Status
+from bench.kinds.optimizers.plan import plan_tune
+from bench.kinds.optimizers.pruning import TrialPruner, ask, make_pruner
+from bench.ledger.store import Ledger, Told
+from bench.trials.record import Status
 
 EVALUATIONS = 5
 TRIALS = 25

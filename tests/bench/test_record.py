@@ -5,8 +5,8 @@ import math
 
 import pytest
 
-from bench.plan import Chosen, plan_confirm, plan_tune
-from bench.record import FAULTS, TEXT_FIELDS, Status, make_record
+from bench.kinds.optimizers.plan import Chosen, plan_confirm, plan_tune
+from bench.trials.record import FAULTS, TEXT_FIELDS, Status, make_record
 
 
 @pytest.mark.parametrize("status", list(Status))

@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.analysis import mean_interval
-from bench.record import Status
+from bench.kinds.optimizers.analysis import mean_interval
+from bench.kinds.optimizers.report.write import FIGURES, short_text, write_pages, write_report
+from bench.kinds.optimizers.results import analyse
 from bench.report.style import line_look, look
-from bench.report.write import FIGURES, short_text, write_pages, write_report
-from bench.results import analyse
+from bench.trials.record import Status
 from bench.workloads.protocol import Samples
 from tests.support.simulated_study import simulate
 
@@ -336,7 +336,9 @@ def test_no_panel_is_empty_and_every_axis_is_labelled(name, make_spec, monkeypat
     result = result_of(spec, records, curves)
     drawn = []
     for module in ("costs", "curves", "scores", "tuning"):
-        monkeypatch.setattr(f"bench.report.figures.{module}.save", lambda figure, path: drawn.append(figure))
+        monkeypatch.setattr(
+            f"bench.kinds.optimizers.report.figures.{module}.save", lambda figure, path: drawn.append(figure)
+        )
     for draw in FIGURES.values():
         draw(result, tmp_path / "figure.png")
     assert len(drawn) == 6

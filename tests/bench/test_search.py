@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.joint_plan import Picked, plan_confirm, plan_search
-from bench.joint_spec import JointSpec
-from bench.ledger import Ledger
+from bench.kinds.joint.plan import Picked, plan_confirm, plan_search
+from bench.kinds.joint.sampler import choose
+from bench.kinds.joint.space import choices_made, hyperparameters
+from bench.kinds.joint.spec import JointSpec
+from bench.kinds.joint.trial import chosen, told
+from bench.ledger.store import Ledger
 from bench.optimizers.spaces import spaces_of
-from bench.record import Status, make_record
-from bench.search import choose
-from bench.search_space import choices_made, hyperparameters
-from bench.spec import CONFIRM, SEARCH, Slot, TrialSpec
-from bench.trials.joint import chosen, told
+from bench.trials.record import Status, make_record
+from bench.trials.spec import CONFIRM, SEARCH, Slot, TrialSpec
 from posemodel.errors import SettingsError
 
 

@@ -9,18 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import studies
+from bench.kinds.optimizers.settings import build_spec, known_settings, preset_path, resolve
+from bench.kinds.optimizers.spec import PRESETS, StudySpec
 from bench.optimizers import OPTIMIZERS
+from bench.optimizers.space import as_document
 from bench.optimizers.spaces import spaces_of
-from bench.setting_layers import read_file
-from bench.settings import (
-    DEFAULT_SYNTHETIC_IMAGES,
-    build_spec,
-    known_settings,
-    preset_path,
-    resolve,
-)
-from bench.space import as_document
-from bench.spec import PRESETS, StudySpec
+from bench.settings.layers import read_file
+from bench.settings.shared import DEFAULT_SYNTHETIC_IMAGES
 from posemodel.errors import SettingsError
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.analysis import paired_comparisons, study_analysis
-from bench.analysis.comparisons import paired_differences
+from bench.kinds.optimizers.analysis import paired_comparisons, study_analysis
+from bench.kinds.optimizers.analysis.comparisons import paired_differences
 from tests.support import simulated_arrays as arrays
 from tests.support.simulated_truth import (
     CASES,

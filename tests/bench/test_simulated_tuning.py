@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.analysis import paired_comparisons
+from bench.kinds.optimizers.analysis import paired_comparisons
 from tests.support.simulated_tuning import WIDTHS, claims, confirm_scores, false_claims
 
 

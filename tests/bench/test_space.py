@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.space import Categorical, Fixed, Log, as_document, from_document, log_ranges, point, searched
+from bench.optimizers.space import Categorical, Fixed, Log, as_document, from_document, log_ranges, point, searched
 from posemodel.errors import SettingsError
 
 units = st.floats(0, 1)

@@ -11,16 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from bench.plan import plan_tune
-from bench.spec import StudySpec, TrialSpec
-from bench.study_base import differences, refuse_difference
+from bench.kinds.optimizers.plan import plan_tune
+from bench.kinds.optimizers.spec import StudySpec
+from bench.trials.spec import TrialSpec
+from bench.trials.study_base import differences, refuse_difference
 from posemodel.config import TrainSettings
 from posemodel.errors import SettingsError
 
 IDS = """
 import sys
-from bench.plan import plan_tune
-from bench.spec import StudySpec
+from bench.kinds.optimizers.plan import plan_tune
+from bench.kinds.optimizers.spec import StudySpec
 print(*[trial.id for trial in plan_tune(StudySpec.model_validate_json(sys.stdin.read()))])
 """
 

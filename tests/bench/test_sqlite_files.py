@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from bench.sqlite_files import ATTEMPTS, looked_at, sqlite_file
+from bench.storage.sqlite_files import ATTEMPTS, looked_at, sqlite_file
 
 WRITER = """
 import contextlib, sqlite3, sys

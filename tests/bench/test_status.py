@@ -8,15 +8,16 @@ import time
 import optuna
 import pytest
 
-from bench.ledger import Ledger, Told
-from bench.loader_spec import LoaderSpec
-from bench.loader_status import standings
-from bench.loader_tracking import LoaderTracker
-from bench.plan import plan_tune
-from bench.record import Status, make_record
-from bench.sqlite_files import url_of
-from bench.status import Watcher, list_document, results_of, status_document, studies_here
-from bench.tracking import Tracker
+from bench.kinds.loaders.spec import LoaderSpec
+from bench.kinds.loaders.status import standings
+from bench.kinds.optimizers.plan import plan_tune
+from bench.kinds.study_size import size_of
+from bench.ledger.store import Ledger, Told
+from bench.records.measurements import LoaderTracker
+from bench.records.writer import Tracker
+from bench.storage.sqlite_files import url_of
+from bench.study.status import Watcher, list_document, results_of, status_document, studies_here
+from bench.trials.record import Status, make_record
 from posemodel.errors import SettingsError
 from tests.bench.ledger_process import hold
 
@@ -42,7 +43,7 @@ def tracker(spec, tracking_uri):
 
 @pytest.fixture
 def watcher(storage_url, tracking_uri):
-    return Watcher(storage_url, tracking_uri)
+    return Watcher(storage_url, tracking_uri, size_of)
 
 
 @pytest.fixture
@@ -76,7 +77,7 @@ def contents(folder):
 
 
 def test_looking_where_nothing_is_leaves_nothing(hermetic):
-    watcher = Watcher("sqlite:///optuna.db", "sqlite:///mlflow.db")
+    watcher = Watcher("sqlite:///optuna.db", "sqlite:///mlflow.db", size_of)
     assert watcher.all() == []
     assert watcher.trouble == ""
     with pytest.raises(SettingsError, match="there is no study 'study', and no other"):
@@ -94,7 +95,7 @@ def test_looking_changes_no_byte_and_leaves_no_file(ledger, record_next, hermeti
         for file in hermetic.glob(f"{name}*"):
             shutil.copy(file, foreign)
     before = contents(foreign)
-    watcher = Watcher(url_of(foreign / "optuna.db"), url_of(foreign / "mlflow.db"))
+    watcher = Watcher(url_of(foreign / "optuna.db"), url_of(foreign / "mlflow.db"), size_of)
     progress = watcher.one("study")
     assert watcher.trouble == ""
     assert [trial.ap for trial in progress.done.values()] == [0.25]
@@ -189,7 +190,7 @@ def test_a_trial_recorded_by_a_worker_that_died_before_closing_it_is_done(ledger
 
 def test_a_ledger_without_its_results_is_shown_without_them(ledger, record_next, storage_url, hermetic):
     record_next(ap=0.5)
-    lone = Watcher(storage_url, f"sqlite:///{hermetic / 'elsewhere.db'}")
+    lone = Watcher(storage_url, f"sqlite:///{hermetic / 'elsewhere.db'}", size_of)
     progress = lone.one("study")
     assert [(trial.status, trial.ap) for trial in progress.done.values()] == [(Status.COMPLETE, None)]
     assert "elsewhere.db: no such file" in lone.trouble
@@ -198,7 +199,7 @@ def test_a_ledger_without_its_results_is_shown_without_them(ledger, record_next,
 
 def test_results_without_their_ledger_are_shown(record_next, tracking_uri, hermetic):
     record_next(ap=0.5)
-    lone = Watcher(f"sqlite:///{hermetic / 'elsewhere.db'}", tracking_uri)
+    lone = Watcher(f"sqlite:///{hermetic / 'elsewhere.db'}", tracking_uri, size_of)
     progress = lone.one("study")
     assert [trial.ap for trial in progress.done.values()] == [0.5]
     assert progress.status == "unfinished"
@@ -214,14 +215,14 @@ def test_an_unknown_name_is_answered_with_the_nearest(ledger, watcher):
 
 def test_a_storage_with_somebody_else_s_studies_has_none_of_ours(storage_url, hermetic):
     optuna.create_study(study_name="theirs", storage=storage_url)
-    assert Watcher(storage_url, "sqlite:///mlflow.db").all() == []
+    assert Watcher(storage_url, "sqlite:///mlflow.db", size_of).all() == []
 
 
 @pytest.mark.parametrize("content", [b"", b"no database, but long enough to be taken for one" * 30])
 def test_files_that_are_no_databases_are_said_so_or_empty(hermetic, content):
     for name in ("optuna.db", "mlflow.db"):
         (hermetic / name).write_bytes(content)
-    watcher = Watcher("sqlite:///optuna.db", "sqlite:///mlflow.db")
+    watcher = Watcher("sqlite:///optuna.db", "sqlite:///mlflow.db", size_of)
     if content:
         with pytest.raises(SettingsError, match=r"storage sqlite:///optuna\.db: cannot be read"):
             watcher.all()

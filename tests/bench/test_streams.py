@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.streams import ENCODING_ERRORS, is_gone
+from bench.storage.streams import ENCODING_ERRORS, is_gone
 
 PROGRAM = """
 import sys
-from bench import streams
+from bench.storage import streams
 from posemodel.errors import PosemodelError
 with streams.kept_open():
     for number in range({lines}):

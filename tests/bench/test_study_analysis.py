@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.analysis import (
+from bench.kinds.optimizers.analysis import (
     best_so_far,
     budget_views,
     control_comparisons,

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.kind_names import KINDS
-from bench.kind_settings import KIND_SETTINGS
 from bench.kinds import planned_kind
-from bench.loader_prepare import prepare_loaders
-from bench.loader_spec import LoaderSpec
-from bench.prepare import prepare
-from bench.setting_layers import FileOrigin, Setting, build, checked
-from bench.toml_lines import key_lines
+from bench.kinds.loaders.prepare import prepare_loaders
+from bench.kinds.loaders.spec import LoaderSpec
+from bench.kinds.names import KINDS
+from bench.kinds.optimizers.prepare import prepare
+from bench.kinds.settings import KIND_SETTINGS
+from bench.settings.layers import FileOrigin, Setting, build, checked
+from bench.settings.toml_lines import key_lines
 from posemodel.errors import DataError, SettingsError
 
 RUN = {

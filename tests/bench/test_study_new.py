@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 import studies
-from bench.kind_names import KINDS
-from bench.kind_settings import KIND_SETTINGS
 from bench.kinds import planned_kind
-from bench.loader_prepare import prepare_loaders
-from bench.prepare import prepare
-from bench.setting_layers import read_file
-from bench.study_template import literal, template
+from bench.kinds.loaders.prepare import prepare_loaders
+from bench.kinds.names import KINDS
+from bench.kinds.optimizers.prepare import prepare
+from bench.kinds.settings import KIND_SETTINGS
+from bench.kinds.template import literal, template
+from bench.settings.layers import read_file
 from posemodel.errors import SettingsError
 from posemodel.network import NETWORKS
 

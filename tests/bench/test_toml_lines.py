@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.toml_lines import key_lines, line_of
+from bench.settings.toml_lines import key_lines, line_of
 
 BY_HAND = '''\
 # a comment = 1

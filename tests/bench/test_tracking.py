@@ -17,14 +17,14 @@ import sqlalchemy
 from mlflow.exceptions import MlflowException
 
 import bench
-from bench.mlflow_views import saved_views
-from bench.plan import plan_tune
-from bench.record import TEXT_FIELDS, CurvePoint, Session, Status, make_record
-from bench.report.write import write_report
-from bench.results import load_result
-from bench.spec import StudySpec
-from bench.tracking import METRICS_PER_BATCH, Tracker
-from bench.tracking_view import EXPECTED_METRICS, RUN_COLUMNS
+from bench.kinds.optimizers.plan import plan_tune
+from bench.kinds.optimizers.report.write import write_report
+from bench.kinds.optimizers.results import load_result
+from bench.kinds.optimizers.spec import StudySpec
+from bench.records.mlflow_views import saved_views
+from bench.records.reader import EXPECTED_METRICS, RUN_COLUMNS
+from bench.records.writer import METRICS_PER_BATCH, Tracker
+from bench.trials.record import TEXT_FIELDS, CurvePoint, Session, Status, make_record
 from bench.workloads.protocol import Samples
 from posemodel.errors import SettingsError
 
@@ -438,7 +438,7 @@ def imported(module):
 
 def test_mlflow_is_imported_quiet_and_without_telemetry(monkeypatch):
     """It reads its switches when it is imported, so that the order of imports decides."""
-    switched = ("bench.mlflow_environment", "bench.tracking")
+    switched = ("bench.storage.mlflow_environment", "bench.records.writer")
     for file in Path(bench.__file__).parent.rglob("*.py"):
         names = list(imported(ast.parse(file.read_text())))
         mlflows = [at for at, name in enumerate(names) if name.split(".")[0] == "mlflow"]
@@ -447,7 +447,7 @@ def test_mlflow_is_imported_quiet_and_without_telemetry(monkeypatch):
     for variable in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK", "MLFLOW_LOGGING_LEVEL"):
         monkeypatch.delenv(variable, raising=False)
     code = (
-        "import bench.tracking, logging\n"
+        "import bench.records.writer, logging\n"
         "from mlflow.telemetry.client import get_telemetry_client\n"
         "print(get_telemetry_client(), logging.getLogger('mlflow').level >= logging.WARNING)\n"
     )

@@ -9,9 +9,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from bench import store_check, tracking_server
-from bench.store_check import check_tracking
-from bench.tracking_server import check_server
+from bench.records import server as tracking_server
+from bench.records import store_check
+from bench.records.server import check_server
+from bench.records.store_check import check_tracking
 from posemodel.errors import SettingsError
 
 HTML = b"<html><body>Sign in</body></html>"

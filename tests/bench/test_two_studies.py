@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from bench.analysis import holm
-from bench.analysis.two_studies import compare_studies, why_not_paired
-from bench.analysis.two_studies_verdict import SCOPE, comparison_verdict
-from bench.comparison import compare
-from bench.report.comparison import PAGE, TITLE, write_comparison
+from bench.kinds.optimizers.analysis import holm
+from bench.kinds.optimizers.analysis.two_studies import compare_studies, why_not_paired
+from bench.kinds.optimizers.analysis.two_studies_verdict import SCOPE, comparison_verdict
+from bench.kinds.optimizers.compare import compare
+from bench.kinds.optimizers.report.comparison import PAGE, TITLE, write_comparison
 from posemodel.errors import SettingsError
 
 NAMES = ("adam", "sgd", "adagrad")

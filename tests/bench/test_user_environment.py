@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.user_environment import NOWHERE, stand_in
+from bench.storage.user_environment import NOWHERE, stand_in
 
 NAMES = ("HOME", "USER", "LOGNAME", "LNAME", "USERNAME")
 

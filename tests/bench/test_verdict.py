@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.analysis.verdict import SCOPE
+from bench.kinds.optimizers.analysis.verdict import SCOPE
 from tests.support.records import SIX, confirm_records, noisy, record, text_of
 
 

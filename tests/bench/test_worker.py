@@ -12,17 +12,18 @@ import pytest
 import torch
 from optuna.trial import TrialState
 
-from bench.execute.events import TrialBegan, TrialEnded, TrialReturned, TrialStepped, nobody
-from bench.execute.local import crew
-from bench.execute.worker import WorkerSettings, sweep, work
-from bench.identity import BEFORE_JOINT
-from bench.ledger import MAX_ATTEMPTS, Ledger, Told
+from bench.engines.events import TrialBegan, TrialEnded, TrialReturned, TrialStepped, nobody
+from bench.engines.processes import crew
+from bench.engines.worker import WorkerSettings, sweep, work
+from bench.kinds.optimizers.plan import Chosen, plan_confirm, plan_tune
+from bench.kinds.optimizers.trial import TRIALS
+from bench.ledger.store import MAX_ATTEMPTS, Ledger, Told
 from bench.optimizers import OPTIMIZERS, OptimizerEntry
-from bench.plan import Chosen, plan_confirm, plan_tune
-from bench.record import Status, make_record
-from bench.space import Log
-from bench.tracking import Tracker
-from bench.trials.optimizers import run_trial
+from bench.optimizers.space import Log
+from bench.records.writer import Tracker
+from bench.trials.identity import BEFORE_JOINT
+from bench.trials.record import Status, make_record
+from bench.trials.training import run_trial
 from posemodel.data.layout import fingerprint
 from posemodel.errors import DataError
 from tests.bench.ledger_process import die, tell_start_methods
@@ -40,7 +41,9 @@ class Bench:
         self.ledger = Ledger(storage_url, spec.name, spec.identity())
         self.tracker = Tracker(tracking_uri, spec.name)
         self.parent = self.tracker.open_study(spec, {})
-        self.settings = WorkerSettings(storage_url, tracking_uri, spec.name, spec.identity(), self.parent, spec.data)
+        self.settings = WorkerSettings(
+            storage_url, tracking_uri, spec.name, spec.identity(), self.parent, spec.data, TRIALS
+        )
         self.seen, self.events = [], []
         self.ledger.enqueue(self.plan)
 

@@ -11,8 +11,8 @@ import torch
 
 from bench import workloads
 from bench.kinds import planned_kind
-from bench.prepare import prepare
-from bench.spec import TrialSpec
+from bench.kinds.optimizers.prepare import prepare
+from bench.trials.spec import TrialSpec
 from bench.workloads import POSE, workload
 from bench.workloads.protocol import SELECT, Assignment, Budget, Score, Workload
 from posemodel.config import LoaderSettings, Settings

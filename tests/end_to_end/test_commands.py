@@ -12,7 +12,7 @@ import urllib.request
 
 import pytest
 
-from bench.tracking_server import check_server
+from bench.records.server import check_server
 
 HEAVY = ("torch", "mlflow", "pandas", "optuna", "matplotlib", "scipy", "cv2")
 IMPORTED = """

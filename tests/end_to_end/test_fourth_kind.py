@@ -14,8 +14,9 @@ from posemodel.data.synthetic import generate
 ROOT = Path(__file__).resolve().parents[2]
 KIND = ROOT / "tests" / "support" / "fourth_kind"
 PARTS = {
-    "trials_sizes.py": "bench/trials/sizes.py",
-    "analysis_sizes.py": "bench/analysis/sizes.py",
+    "__init__.py": "bench/kinds/sizes/__init__.py",
+    "trials_sizes.py": "bench/kinds/sizes/trial.py",
+    "analysis_sizes.py": "bench/kinds/sizes/analysis.py",
     "sizes.toml": "studies/sizes.toml",
 }
 SERVER = """
@@ -31,7 +32,7 @@ for line in sys.stdin:
             code = end.code or 0
     print(json.dumps({"returncode": code, "stdout": out.getvalue(), "stderr": err.getvalue()}), flush=True)
 """
-REGISTRY, LINE = "bench/kind_names.py", '    "sizes": "",\n'
+REGISTRY, LINE = "bench/kinds/names.py", '    "sizes": "",\n'
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +42,7 @@ def suite(tmp_path_factory):
     for package in ("bench", "posemodel", "studies"):
         shutil.copytree(ROOT / package, copy / package)
     for name, place in PARTS.items():
+        (copy / place).parent.mkdir(exist_ok=True)
         shutil.copy(KIND / name, copy / place)
     registry = copy / REGISTRY
     before, joint, after = registry.read_text().partition('    "joint":')

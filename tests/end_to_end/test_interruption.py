@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench.ledger_view import LOST, RUNNING, WAITING
+from bench.ledger.reader import LOST, RUNNING, WAITING
 from tests.support.place import VALLEY_FILE, WORKERS
 from tests.support.running_study import DEADLINE_S, OnTerminal, ended, entries, holding, output, wait_for
 

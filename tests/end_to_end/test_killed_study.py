@@ -41,19 +41,19 @@ NEW_STATE = "optuna.storages:RDBStorage.set_trial_state_values"
 RUN_ENDS = "mlflow:MlflowClient.set_terminated"
 STATEMENT = "sqlalchemy.engine.default:DefaultDialect.do_execute"
 COMMIT = "sqlalchemy.engine.default:DefaultDialect.do_commit"
-CLAIM, FINISH, PUT_BACK = (f"bench.ledger:Ledger.{name}" for name in ("claim", "finish", "put_back"))
-TRACKER = "bench.tracking:Tracker"
+CLAIM, FINISH, PUT_BACK = (f"bench.ledger.store:Ledger.{name}" for name in ("claim", "finish", "put_back"))
+TRACKER = "bench.records.writer:Tracker"
 
 MOMENTS = {
     # Opening the stores.
-    "while the ledger's tables are made": Moment(STATEMENT, call=35, within="bench.ledger:open_storage"),
-    "while MLflow's tables are made": Moment(STATEMENT, call=900, within="bench.tracking_files:_make_sqlite"),
+    "while the ledger's tables are made": Moment(STATEMENT, call=35, within="bench.ledger.store:open_storage"),
+    "while MLflow's tables are made": Moment(STATEMENT, call=900, within="bench.records.files:_make_sqlite"),
     "after the study's run is made, before it is described": Moment("mlflow:MlflowClient.create_run", "after"),
     # Trial 0.
     "while the tune trials are enqueued": Moment(NEW_TRIAL, call=2),
     "after the claim, before it has an owner": Moment(NEW_STATE, "after", within=CLAIM),
     "after start_trial": Moment(f"{TRACKER}.start_trial", "after"),
-    "after an evaluation that the pruner has seen": Moment("bench.ledger:Ledger.note_evaluation", "after"),
+    "after an evaluation that the pruner has seen": Moment("bench.ledger.store:Ledger.note_evaluation", "after"),
     "in an open transaction of the ledger": Moment(COMMIT, within=FINISH),
     # Trial 1.
     "between the mark `recorded` and the run's end": Moment(RUN_ENDS, within=f"{TRACKER}.record_trial"),

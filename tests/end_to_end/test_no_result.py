@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from bench.kinds import planned_kind
-from bench.tracking import Tracker
+from bench.records.writer import Tracker
 from tests.support.forking_process import MEASURING
 from tests.support.place import VALLEY_FILE, Place
 from tests.support.valley import VALLEY

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.ledger import Ledger, Told
-from bench.record import Status
-from bench.spec import TrialSpec
+from bench.ledger.store import Ledger, Told
+from bench.trials.record import Status
+from bench.trials.spec import TrialSpec
 from posemodel.config import TrainSettings
 from tests.support.postgres import postgres_server
 

@@ -6,7 +6,7 @@ import signal
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.ledger_view import RUNNING
+from bench.ledger.reader import RUNNING
 from tests.support.commands import COMMANDS
 from tests.support.running_study import DEADLINE_S, ended, entries, wait_for
 

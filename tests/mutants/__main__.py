@@ -3,7 +3,7 @@
     python -m tests.mutants --measure                 run the suite once, record which tests run which lines
     python -m tests.mutants --list                    show the mutants of seed 0 without running a test
     python -m tests.mutants --seed 3 --count 60       plant 60, run their tests; exit code 1 under 85 % caught
-    python -m tests.mutants --only bench/plan.py:41   every mutant of one line
+    python -m tests.mutants --only bench/kinds/optimizers/plan.py:41   every mutant of one line
 
 The choice depends on the seed, the sources and which lines are covered.
 """

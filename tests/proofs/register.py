@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench.locks import alone_on
+from bench.storage.locks import alone_on
 from posemodel.atomic_write import replacing
 
 REGISTER = Path("reports", "proofs.json")

@@ -14,8 +14,9 @@ from tests.support.place import PosePlace
 
 SHARD = "kills"
 COVERS = (
-    "bench/ledger*.py", "bench/tracking*.py", "bench/execute/*.py", "bench/planned_study.py", "bench/study.py",
-    "bench/trials/*.py", "bench/workloads/*.py", "bench/report/write.py", "posemodel/atomic_write.py",
+    "bench/ledger/*.py", "bench/records/*.py", "bench/engines/*.py", "bench/study/run.py",
+    "bench/kinds/optimizers/run.py", "bench/kinds/optimizers/trial.py",
+    "bench/trials/*.py", "bench/workloads/*.py", "bench/kinds/optimizers/report/write.py", "posemodel/atomic_write.py",
     "posemodel/data/synthetic/store.py", "tests/end_to_end/test_killed_study.py",
 )  # fmt: skip
 NAME = "optimizers-smoke-synthetic-12-seed0"

@@ -7,7 +7,7 @@ from tests.support.loader_cases import CASES
 
 SHARD = "simulations"
 COVERS = (
-    "bench/analysis/loaders*.py",
+    "bench/kinds/loaders/analysis/*.py",
     "bench/measure/loader/*.py",
     "tests/bench/test_analysis_loaders.py",
     "tests/support/loader_cases.py",

@@ -7,7 +7,9 @@ from tests.support.place import PosePlace
 
 SHARD = "real"
 COVERS = (
-    "bench/*.py", "bench/analysis/*.py", "bench/execute/*.py", "bench/optimizers/*.py", "bench/report/**/*.py",
+    "bench/engines/*.py", "bench/kinds/optimizers/**/*.py", "bench/ledger/*.py", "bench/optimizers/*.py",
+    "bench/records/*.py", "bench/report/**/*.py", "bench/settings/*.py", "bench/statistics/*.py", "bench/storage/*.py",
+    "bench/study/*.py",
     "bench/trials/*.py", "bench/workloads/*.py", "posemodel/**/*.py", "studies/optimizers-smoke.toml",
 )  # fmt: skip
 

@@ -9,7 +9,13 @@ from tests.support import simulated_arrays as arrays
 from tests.support.simulated_truth import PROVED_CASES, PROVED_GAPS, equal_optimizers, power
 
 SHARD = "simulations"
-COVERS = ("bench/analysis/*.py", "tests/support/simulated_truth.py", "tests/support/simulated_arrays.py")
+COVERS = (
+    "bench/kinds/optimizers/analysis/*.py",
+    "bench/statistics/*.py",
+    "bench/trials/scores.py",
+    "tests/support/simulated_truth.py",
+    "tests/support/simulated_arrays.py",
+)
 STUDIES = 1000
 IDS = [f"{case}, {' and '.join(pair)}" for case, pair in PROVED_GAPS]
 

@@ -10,7 +10,11 @@ import pytest
 from tests.support.simulated_tuning import PROTOCOLS, WIDTHS, false_claims
 
 SHARD = "simulations"
-COVERS = ("bench/analysis/comparisons.py", "bench/analysis/p_values.py", "tests/support/simulated_tuning.py")
+COVERS = (
+    "bench/kinds/optimizers/analysis/comparisons.py",
+    "bench/statistics/p_values.py",
+    "tests/support/simulated_tuning.py",
+)
 STUDIES = 10_000
 
 

@@ -17,8 +17,9 @@ from tests.support.place import PLANNED, TIMEOUT_S, Place, PosePlace
 
 SHARD = "kills"
 COVERS = (
-    "bench/analysis/no_result.py", "bench/cli/app.py", "bench/execute/*.py", "bench/streams.py", "bench/trials/*.py",
-    "bench/user_environment.py", "posemodel/worker_faults.py", "tests/end_to_end/test_small_machines.py",
+    "bench/report/no_result.py", "bench/cli/app.py", "bench/engines/*.py",
+    "bench/storage/streams.py", "bench/trials/*.py",
+    "bench/storage/user_environment.py", "posemodel/worker_faults.py", "tests/end_to_end/test_small_machines.py",
     "tests/end_to_end/test_other_user.py", "tests/end_to_end/test_torchrun.py", "bench/cli/train.py",
     "posemodel/training*.py", "posemodel/distributed.py",
 )  # fmt: skip

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from bench.analysis.joint import AP_AND_SPEED, configuration_key, joint_findings, picks
-from bench.importances import Observed, importances
+from bench.kinds.joint.analysis import AP_AND_SPEED, configuration_key, joint_findings, picks
+from bench.kinds.joint.importances import Observed, importances
 from bench.report.findings_write import StudyInfo
 
 OPTIMIZERS = ("sgd", "nesterov", "adagrad", "adadelta", "adam", "adabound")

@@ -23,8 +23,8 @@ MOMENT_VARIABLE = "KILLED_MOMENT"
 class Moment:
     """The ``call``-th call of ``function`` whose arguments hold ``match``, counted inside calls of ``within``.
 
-    ``function`` and ``within`` are named like `bench.ledger:Ledger.finish`. In the place of a function, `file opened`
-    is any file about to be opened for writing, its path holding ``match``.
+    ``function`` and ``within`` are named like `bench.ledger.store:Ledger.finish`. In the place of a function,
+    `file opened` is any file about to be opened for writing, its path holding ``match``.
     ``when``: `before` the call, `after` it, or `torn`: before it, its first argument being a file that is cut in half
     first (with `os:replace`: the disk holds half of a temporary file).
     """

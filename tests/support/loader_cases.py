@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.analysis.loaders_verdict import loaders_verdict
+from bench.kinds.loaders.analysis.verdict import loaders_verdict
 from bench.measure.loader.configuration import LoaderConfiguration, configuration
 from bench.measure.loader.figures import figures
 from bench.measure.loader.loop import LoopPlan

@@ -45,7 +45,7 @@ name = "{VALLEY}"
 """
 LONG_FILE = VALLEY_FILE.replace("= 20", "= 1_000_000") + "sleep_ms = 2\n"
 """Its trials do not end while a test looks at them."""
-WORKERS, MEASURING = ("bench.execute.local",), ("bench.measure.loader.isolated",)
+WORKERS, MEASURING = ("bench.engines.processes",), ("bench.measure.loader.isolated",)
 """For `Place.forked_starts`: the modules that start a study's workers, and measuring processes."""
 PLANNED = 6
 """Trials of either study."""

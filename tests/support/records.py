@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from bench.analysis import paired_comparisons, score_table, summarize, verdict
+from bench.kinds.optimizers.analysis import paired_comparisons, score_table, summarize, verdict
 
 SIX = ("adabound", "adadelta", "adagrad", "adam", "nesterov", "sgd_momentum")
 NO_CURVES = pd.DataFrame()

@@ -6,7 +6,7 @@ import pty
 import signal
 import time
 
-from bench.ledger_view import RUNNING, look
+from bench.ledger.reader import RUNNING, look
 from tests.support.commands import COMMANDS
 
 DEADLINE_S = 600

@@ -7,8 +7,8 @@ from itertools import combinations
 
 import numpy as np
 
-from bench.analysis.comparisons import claimed_signs, paired_differences, paired_t_tests
-from bench.analysis.intervals import mean_intervals
+from bench.kinds.optimizers.analysis.comparisons import claimed_signs, paired_differences, paired_t_tests
+from bench.statistics.intervals import mean_intervals
 from tests.support.simulated_truth import (
     CASES,
     OPTIMIZERS,

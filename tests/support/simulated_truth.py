@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bench.analysis import StudyAnalysis, study_analysis
+from bench.kinds.optimizers.analysis import StudyAnalysis, study_analysis
 
 OPTIMIZERS = ("adabound", "adadelta", "adagrad", "adam", "nesterov", "sgd")
 TRUE_AP = 0.4

@@ -4,8 +4,8 @@
 
 AP is a peak over the logarithm of the learning rate, at another rate for each optimizer. A study tunes each optimizer
 once, at quasi-random points that it sees with noise, confirms the best of them on paired seeds, and compares all pairs
-by the rule of `bench.analysis.comparisons`. `simulated_truth` has a plateau where this has a peak: there any point on
-it is as good as another.
+by the rule of `bench.kinds.optimizers.analysis.comparisons`. `simulated_truth` has a plateau where this has a peak:
+there any point on it is as good as another.
 """
 
 import argparse
@@ -14,7 +14,8 @@ import math
 import numpy as np
 from scipy import special
 
-from bench.analysis.comparisons import ALPHA, DOUBT, SMALL_SPREAD
+from bench.kinds.optimizers.analysis.comparisons import DOUBT, SMALL_SPREAD
+from bench.statistics.p_values import ALPHA
 
 OPTIMIZERS = 6
 DECADES = 4.0

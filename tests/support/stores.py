@@ -8,7 +8,7 @@ import sqlite3
 import tempfile
 from pathlib import Path
 
-from bench.tracking import Tracker
+from bench.records.writer import Tracker
 
 
 @functools.cache

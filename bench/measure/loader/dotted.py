@@ -13,8 +13,8 @@ from typing import Any
 
 from torch.utils.data import IterableDataset
 
-from bench.dotted import split
 from bench.measure.loader.loop import Step
+from bench.settings.dotted import split
 from posemodel.errors import SettingsError
 
 STDOUT, STDERR = 1, 2

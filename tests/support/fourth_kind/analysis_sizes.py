@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.analysis.findings import Chart, DataFile, Draw, Findings, Plot, Section, Series, Table
+from bench.report.findings import Chart, DataFile, Draw, Findings, Plot, Section, Series, Table
 
 
 def findings(study: Mapping[str, Any], records: pd.DataFrame) -> Findings:

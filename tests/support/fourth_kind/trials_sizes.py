@@ -5,10 +5,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from bench.spec import CONFIRM, TrialSpec
-from bench.study_base import StudyBase
-from bench.trials.kind import TrialKind
-from bench.trials.optimizers import run_trial
+from bench.engines.trial import TrialKind
+from bench.trials.spec import CONFIRM, TrialSpec
+from bench.trials.study_base import StudyBase
+from bench.trials.training import run_trial
 from posemodel.config import MIN_SIZE, LoaderSettings, TrainSettings
 
 OPTIMIZER = "adam"

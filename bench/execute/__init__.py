@@ -1,1 +1,0 @@
-"""Who runs the worker: this process, or local processes."""

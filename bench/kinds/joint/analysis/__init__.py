@@ -1,0 +1,33 @@
+"""A joint study's analysis: ``picks`` chooses what the confirm phase runs, ``joint_findings`` says what it all found.
+
+``found`` puts the records together once; ``answer`` says which configurations to take; ``front``, ``decided``,
+``history`` and ``run`` are the sections of what that rests on.
+"""
+
+from bench.kinds.joint.analysis.picks import (
+    AP_AND_SPEED,
+    AP_AT_TIME,
+    BEST_AP,
+    FASTEST,
+    NEAR_BEST,
+    SEARCH,
+    Pick,
+    configuration_key,
+    picks,
+    settings_of,
+)
+from bench.kinds.joint.analysis.study import joint_findings
+
+__all__ = [
+    "AP_AND_SPEED",
+    "AP_AT_TIME",
+    "BEST_AP",
+    "FASTEST",
+    "NEAR_BEST",
+    "SEARCH",
+    "Pick",
+    "configuration_key",
+    "joint_findings",
+    "picks",
+    "settings_of",
+]

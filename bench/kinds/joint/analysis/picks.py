@@ -1,0 +1,228 @@
+"""Which configurations of a joint search to take, and what fresh seeds made of them."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.statistics.intervals import Interval, mean_interval, paired_interval, unpaired_interval
+from bench.trials.columns import COMPLETE, CONFIRM, numbers
+from bench.trials.scores import score
+
+SEARCH = "search"
+AP_AND_SPEED, AP_AT_TIME = "ap-and-speed", "ap-at-time"
+"""Objectives: AP and images/s after equally many images; AP alone after equal time."""
+NEAR = 0.02
+"""An AP is near the best one that is lower by at most this share of it."""
+BEST_AP, NEAR_BEST, FASTEST = "best AP", f"fastest within {NEAR:.0%} of it".replace("%", " %"), "fastest"
+LOADER_SETTINGS = ("num_workers", "pin_memory", "batch_size")
+COLUMNS = (
+    "trial_id",
+    "run_id",
+    "phase",
+    "index",
+    "optimizer",
+    "hyperparameters",
+    *LOADER_SETTINGS,
+    "effective_pin_memory",
+    "seed",
+    "status",
+    "error",
+    "network",
+    "size",
+    "device",
+    "concurrent_trials",
+    "ap",
+    "ap_select",
+    "images_per_s",
+    "train_seconds",
+    "steps_done",
+)
+"""What is read from records; one that is absent is unknown everywhere."""
+
+
+@dataclass(frozen=True)
+class Pick:
+    """A trial of the search that is to be confirmed.
+
+    Attributes:
+        roles: What it is best in: some of `BEST_AP`, `NEAR_BEST`, `FASTEST`.
+        key: Its configuration as one text, see `configuration_key`.
+        settings: The same as a flat dict: optimizer, its hyperparameters, num_workers, pin_memory, batch_size.
+        trial_id: Of the search trial.
+        run_id: Of its MLflow run.
+        ap: What the search saw on the select split.
+        images_per_s: What the search saw; NaN where it was not measured.
+        pinned: Whether pinned memory had an effect.
+    """
+
+    roles: tuple[str, ...]
+    key: str
+    settings: dict[str, Any]
+    trial_id: str
+    run_id: str
+    ap: float
+    images_per_s: float
+    pinned: bool
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """What fresh seeds made of a pick; a trial that did not complete counts with AP 0.
+
+    Attributes:
+        n: Confirm trials that there are.
+        failed: Those that did not complete.
+        ap_select: On the split that the search chose on: comparable with what the search saw.
+        ap: On the report split, which chose nothing.
+        images_per_s: Of the complete ones.
+        by_seed: ``ap_select`` by seed.
+    """
+
+    n: int
+    failed: int
+    ap_select: Interval
+    ap: Interval
+    images_per_s: Interval
+    by_seed: dict[int, float]
+
+
+def configuration_key(record: Any) -> str:
+    """One text for what makes a configuration: equal for a pick and its confirm trials.
+
+    Args:
+        record: A row with optimizer, hyperparameters (JSON), batch_size, num_workers and pin_memory.
+    """
+    return json.dumps(settings_of(record), sort_keys=True)
+
+
+def settings_of(record: Any) -> dict[str, Any]:
+    """Optimizer, hyperparameters and loader settings of a row as one flat dict of plain values."""
+    return {
+        "optimizer": str(record["optimizer"]),
+        **json.loads(record["hyperparameters"]),
+        "num_workers": int(record["num_workers"]),
+        "pin_memory": bool(record["pin_memory"]),
+        "batch_size": int(record["batch_size"]),
+    }
+
+
+def search_trials(records: pd.DataFrame) -> pd.DataFrame:
+    """The trials of the search in the order in which they were asked, with all of `COLUMNS`."""
+    own = _of_phase(records, SEARCH)
+    return own.sort_values(["index", "trial_id"], kind="stable", ignore_index=True)
+
+
+def objective_values(trials: pd.DataFrame, objective: str) -> np.ndarray:
+    """What the search maximised, (trials, 1 or 2): AP, and images/s unless the objective is AP at equal time.
+
+    NaN throughout where a trial did not complete, or has AP 0: speed without any AP is nothing to choose.
+    """
+    names = ["ap"] if objective == AP_AT_TIME else ["ap", "images_per_s"]
+    values = np.column_stack([numbers(trials[name]) for name in names]).reshape(len(trials), len(names))
+    usable = (trials["status"] == COMPLETE).to_numpy(bool) & np.isfinite(values).all(axis=1) & (values > 0).all(axis=1)
+    return np.where(usable[:, None], values, np.nan)
+
+
+def picks(records: pd.DataFrame, objective: str) -> list[Pick]:
+    """The search's choices, by AP on the select split: what the confirm phase is to run.
+
+    `BEST_AP`: the highest AP. `NEAR_BEST`: the highest images/s of those whose AP is at least 98 % of the best.
+    `FASTEST`: the highest images/s. Ties go to what is better in the other objective, then to the earlier trial. With
+    AP at equal time only `BEST_AP`.
+
+    Args:
+        records: A row for each trial, confirm trials included; see `COLUMNS`.
+        objective: `AP_AND_SPEED` or `AP_AT_TIME`.
+
+    Returns:
+        In the order of the roles, a configuration once, with all of its roles and the trial of the first. Empty where
+        no search trial is complete with an AP above 0 (and, with two objectives, a speed).
+    """
+    trials = search_trials(records)
+    values = objective_values(trials, objective)
+    rows = np.flatnonzero(np.isfinite(values[:, 0]))
+    if not len(rows):
+        return []
+    ap, speed = values[:, 0], values[:, -1]
+    chosen = {BEST_AP: _best(rows, ap, speed)}
+    if objective != AP_AT_TIME:
+        near = rows[ap[rows] >= (1 - NEAR) * ap[chosen[BEST_AP]]]
+        chosen |= {NEAR_BEST: _best(near, speed, ap), FASTEST: _best(rows, speed, ap)}
+    keys = {row: configuration_key(trials.iloc[row].to_dict()) for row in chosen.values()}
+    roles: dict[str, list[str]] = {}
+    for role, row in chosen.items():
+        roles.setdefault(keys[row], []).append(role)
+    first = {key: row for row, key in reversed(keys.items())}
+    return [_pick(trials.iloc[first[key]], tuple(own)) for key, own in roles.items()]
+
+
+def confirmed(records: pd.DataFrame, pick: Pick) -> Confirmed:
+    """What the confirm trials of a pick's configuration found."""
+    trials = _of_phase(records, CONFIRM)
+    same = [configuration_key(row) == pick.key for row in trials.to_dict(orient="records")]
+    own = trials[np.array(same, dtype=bool)].sort_values("seed", kind="stable")
+    complete = (own["status"] == COMPLETE).to_numpy(bool)
+    speeds = numbers(own["images_per_s"])[complete]
+    on_select = score(own, "ap_select").to_numpy()
+    return Confirmed(
+        n=len(own),
+        failed=int((~complete).sum()),
+        ap_select=mean_interval(on_select).of_ap(),
+        ap=mean_interval(score(own).to_numpy()).of_ap(),
+        images_per_s=mean_interval(speeds[np.isfinite(speeds)]),
+        by_seed={int(seed): float(ap) for seed, ap in zip(own["seed"], on_select, strict=True)},
+    )
+
+
+def holders(found: Sequence[Pick], fresh: Sequence[Confirmed]) -> dict[str, int]:
+    """Which pick each role belongs to by what fresh seeds found on the select split; places in ``found``.
+
+    A role stays where the search saw it unless all picks were confirmed. Without any AP above 0 there is none.
+    """
+    roles = {role: place for place, pick in enumerate(found) for role in pick.roles}
+    if any(each.n == 0 for each in fresh):
+        return roles
+    ap = np.array([each.ap_select.estimate or 0.0 for each in fresh])
+    speed = np.array([each.images_per_s.estimate or 0.0 for each in fresh])
+    rows = np.flatnonzero(ap > 0)
+    if not len(rows):
+        return {}
+    best = _best(rows, ap, speed)
+    near = rows[ap[rows] >= (1 - NEAR) * ap[best]]
+    now = {BEST_AP: best, NEAR_BEST: _best(near, speed, ap), FASTEST: _best(rows, speed, ap)}
+    return {role: now[role] for role in (BEST_AP, NEAR_BEST, FASTEST) if role in roles}
+
+
+def difference(one: Confirmed, other: Confirmed) -> Interval:
+    """AP on the select split, one minus the other: paired where both ran the same seeds."""
+    if one.by_seed.keys() == other.by_seed.keys():
+        return paired_interval([one.by_seed[seed] - other.by_seed[seed] for seed in one.by_seed])
+    return unpaired_interval(list(one.by_seed.values()), list(other.by_seed.values()))
+
+
+def _best(rows: np.ndarray, first: np.ndarray, second: np.ndarray) -> int:
+    """Of ``rows`` the one with the highest first, then second value; the earliest of equals."""
+    return int(max(rows, key=lambda row: (first[row], second[row], -row)))
+
+
+def _pick(row: pd.Series, roles: tuple[str, ...]) -> Pick:
+    return Pick(
+        roles=roles,
+        key=configuration_key(row),
+        settings=settings_of(row),
+        trial_id=str(row["trial_id"]),
+        run_id=str(row["run_id"]) if isinstance(row["run_id"], str) else "",
+        ap=float(row["ap"]),
+        images_per_s=float(numbers(pd.Series([row["images_per_s"]]))[0]),
+        pinned=bool(pd.notna(row["effective_pin_memory"]) and row["effective_pin_memory"]),
+    )
+
+
+def _of_phase(records: pd.DataFrame, phase: str) -> pd.DataFrame:
+    missing = [name for name in COLUMNS if name not in records]
+    whole = records.assign(**dict.fromkeys(missing, float("nan")))
+    return whole[whole["phase"] == phase].reset_index(drop=True)

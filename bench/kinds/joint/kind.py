@@ -1,0 +1,102 @@
+"""The joint kind: a search in the ledger, then its picks with fresh seeds; put together from trials and analysis."""
+
+import json
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from bench.kinds.joint.analysis import Pick, joint_findings, picks
+from bench.kinds.joint.importances import Observed, importances
+from bench.kinds.joint.plan import Picked, plan_confirm, plan_search
+from bench.kinds.joint.space import OPTIMIZER, choices_made, distributions, fixed_choice, fixed_optimizer
+from bench.kinds.joint.spec import AXES, JointSpec
+from bench.kinds.joint.trial import TRIALS
+from bench.optimizers import optimizer_entry
+from bench.optimizers.line import optimizer_line
+from bench.optimizers.space import Value
+from bench.report.findings import Findings
+from bench.settings.layers import Setting, about
+from bench.study.kind import PlannedKind
+from bench.study.sessions import most_at_once
+from bench.trials.record import Status
+from bench.trials.spec import SEARCH, Planned
+
+
+def check(spec: JointSpec, settings: Mapping[str, Setting]) -> None:
+    """Refuse a known good configuration that does not fit the space; SettingsError names file, line and field."""
+    for place, configuration in enumerate(spec.fixed):
+        with about(settings, ("fixed", place, OPTIMIZER)):
+            fixed_optimizer(spec, place)
+        for name in configuration:
+            with about(settings, ("fixed", place, name)):
+                fixed_choice(spec, place, name)
+
+
+def confirm(spec: JointSpec, records: pd.DataFrame) -> Sequence[Planned]:
+    """The picks' trials with fresh seeds; none where the search found nothing."""
+    return plan_confirm(spec, [picked(pick) for pick in picks(records, spec.objective)])
+
+
+def picked(pick: Pick) -> Picked:
+    """A pick as a configuration."""
+    settings = dict(pick.settings)
+    optimizer, loader = str(settings.pop(OPTIMIZER)), {axis: settings.pop(axis) for axis in AXES}
+    return Picked(optimizer, {name: _value(value) for name, value in settings.items()}, loader)
+
+
+def _value(value: object) -> Value:
+    return tuple(value) if isinstance(value, list) else value  # type: ignore[return-value]
+
+
+def observed(spec: JointSpec, records: pd.DataFrame) -> list[Observed]:
+    """The complete search trials with what each chose from which distributions."""
+    found = []
+    search = records[(records["phase"] == SEARCH) & (records["status"] == Status.COMPLETE)] if len(records) else records
+    for row in search.to_dict(orient="records"):
+        name = row["optimizer"]
+        values = {key: _value(value) for key, value in json.loads(row["hyperparameters"]).items()}
+        made = choices_made(spec, name, values, {axis: row[axis] for axis in AXES})
+        own = {key.removeprefix(f"{name}."): value for key, value in made.items() if key.startswith(f"{name}.")}
+        shared = {key: made[key] for key in (OPTIMIZER, *AXES)}
+        drawn = {key.removeprefix(f"{name}."): each for key, each in distributions(spec, name).items()}
+        found.append(Observed(name, shared, own, drawn, [row[objective] for objective in spec.objectives]))
+    return found
+
+
+def findings(spec: JointSpec, records: pd.DataFrame, sessions: pd.DataFrame) -> Findings:
+    """What a study's records say; of several processes that share a machine each knows only its own trials."""
+    if len(records):
+        together = records["concurrent_trials"].clip(lower=most_at_once(sessions))
+        records = records.assign(concurrent_trials=together)
+    lines = {
+        pick.key: optimizer_line(
+            optimizer_entry(picked(pick).optimizer), picked(pick).hyperparameters, spec.weight_decay
+        )
+        for pick in picks(records, spec.objective)
+    }
+    return joint_findings(
+        records,
+        objective=spec.objective,
+        importances=importances(observed(spec, records), spec.objectives),
+        optimizers=spec.optimizers,
+        optimizer_lines=lines,
+        fixed=len(spec.fixed),
+        search_trials=spec.trials,
+        seeds=spec.seeds,
+        sampler=spec.sampler,
+        length=spec.length_text(),
+        data=spec.data_text,
+        loader={"persistent_workers": True},
+        hosts=max(1, sessions["host"].nunique()),
+    )
+
+
+KIND = PlannedKind(
+    study=JointSpec,
+    phases=(lambda spec, _none: plan_search(spec), confirm),
+    findings=findings,
+    least_trials=lambda spec: spec.trials,
+    trials=TRIALS,
+    objectives=lambda spec: len(spec.objectives),
+    check=check,
+)

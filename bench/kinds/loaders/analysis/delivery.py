@@ -1,0 +1,102 @@
+"""Whether every configuration delivered the same samples: without that, their speeds are those of different work.
+
+Samples are compared with those that one process makes, batches with those of the fewest workers. A configuration that
+delivered others counts as failed, whatever it was measured at.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from bench.kinds.loaders.analysis.configurations import COMPUTE, configuration_key
+from bench.report.wording import counted
+from bench.trials.columns import COMPLETE
+
+FAILED = "failed"
+NAMED = 4
+"""Configurations that a sentence names."""
+CAUSES = (
+    "Two causes are likely. The data set opened a file, a connection or a generator before its workers were forked, "
+    "and they share it: open it in __getitem__, or in a worker_init_fn (--worker-init MODULE:NAME). Or its samples are "
+    "random by design, or depend on the worker: then say so (--random-samples)"
+)
+
+
+def delivered_others(error: object) -> bool:
+    """Whether a configuration's error says that it delivered something else than others."""
+    return str(error).endswith(CAUSES)
+
+
+def others_sentences(configurations: Sequence[str], errors: Sequence[str]) -> list[str]:
+    """A sentence about configurations that delivered something else, which and what, and what to do; none if there are
+    none."""
+    if not configurations:
+        return []
+    facts = [
+        f"{name} {error.removesuffix(CAUSES).rstrip('. ')}" for name, error in zip(configurations, errors, strict=True)
+    ]
+    more = f"; and {len(facts) - NAMED} more" if len(facts) > NAMED else ""
+    return [
+        f"{counted(len(facts), 'configuration')} delivered other samples, and cannot be recommended: "
+        f"{'; '.join(facts[:NAMED])}{more}. {CAUSES}."
+    ]
+
+
+def unrepeatable(name: str, position: int) -> str:
+    """A sentence about a data set whose sample was another one when one process asked for it again."""
+    return (
+        f"Sample {position} of {name} was another one when the same process asked for it again, with the generators of "
+        "Python, NumPy and PyTorch seeded alike: it draws from a generator of its own, or reads on where it stopped. "
+        "Where that is a file, seek in it in __getitem__; where it is a generator, seed it by the index. Where samples "
+        "are random by design, say so (--random-samples): what is measured is kept."
+    )
+
+
+def other_deliveries(rows: pd.DataFrame) -> dict[str, str]:
+    """What configurations delivered that others did not, by their key (`configuration_key`).
+
+    Args:
+        rows: Measurements with the settings, ``arm``, ``status`` and ``hashes`` of their first batches, and, where
+            samples were compared, ``compared_samples``, ``different_samples`` and ``first_different_sample``.
+    """
+    if not len(rows):
+        return {}
+    loaded = rows[(rows["arm"] != COMPUTE) & (rows["status"] == COMPLETE)].to_dict(orient="records")
+    found: dict[str, str] = {}
+    for row in loaded:
+        different = row.get("different_samples", math.nan)
+        if different and not math.isnan(different):
+            found.setdefault(
+                configuration_key(row),
+                f"made {int(different)} of {int(row['compared_samples'])} samples otherwise than one process does (the "
+                f"first: sample {int(row['first_different_sample'])}). {CAUSES}",
+            )
+    first: dict[int, tuple[str, Sequence[int]]] = {}
+    alike = [row for row in loaded if len(row["hashes"]) and configuration_key(row) not in found]
+    for row in sorted(alike, key=lambda row: row["num_workers"]):
+        mine: Sequence[int] = row["hashes"]
+        reference, wanted = first.setdefault(int(row["batch_size"]), (_workers(row), mine))
+        unequal = [number for number, (a, b) in enumerate(zip(wanted, mine, strict=False)) if a != b]
+        if unequal:
+            found.setdefault(
+                configuration_key(row), f"delivered another batch {unequal[0]} than {reference} did. {CAUSES}"
+            )
+    return found
+
+
+def judged(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows, those of configurations that delivered something else (`other_deliveries`) failed for that reason."""
+    others = other_deliveries(rows)
+    if not others:
+        return rows
+    rows = rows.copy()
+    for at, row in rows.iterrows():
+        why = others.get(configuration_key(row)) if row["arm"] != COMPUTE else None
+        if why is not None and row["status"] == COMPLETE:
+            rows.loc[at, ["status", "error"]] = [FAILED, why]
+    return rows
+
+
+def _workers(row: Mapping[str, object]) -> str:
+    return counted(int(str(row["num_workers"])), "worker")

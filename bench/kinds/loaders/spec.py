@@ -1,0 +1,144 @@
+"""A loader study as data: LoaderSpec, everything that its results depend on but the machine."""
+
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from bench.trials.study_base import PictureStudy
+from posemodel.config import MIN_SIZE, StartMethod, TargetsPlace
+
+LOADERS: Literal["loaders"] = "loaders"
+AXES = ("num_workers", "batch_size", "pin_memory")
+"""Measured in every combination."""
+AROUND_AXES = ("prefetch_factor", "persistent_workers", "start_method", "cv2_threads")
+"""Varied one at a time around the best combination."""
+PhaseName = Literal["grid", "around", "largest"]
+GRID, AROUND, LARGEST = "grid", "around", "largest"
+NEED_WORKERS = ("prefetch_factor", "persistent_workers", "start_method")
+"""Settings that mean nothing without workers."""
+
+
+class LoaderSpec(PictureStudy):
+    """One loader study, fully resolved."""
+
+    outside: ClassVar[tuple[str, ...]] = (*PictureStudy.outside, "random_samples")
+    kind: Literal["loaders"] = LOADERS
+    data: Path
+    """Folder in COCO's layout; of a `dataset` of one's own, the working folder."""
+    data_digest: str
+    """Fingerprint of the annotations; of a `dataset`, its dotted path, its length and the source that defines it."""
+    dataset: str = Field(default="", examples=["my_package.data:MyDataset"])
+    """A map-style data set by dotted path, in place of the COCO folder."""
+    step: str = Field(default="", examples=["my_package.data:make_step"])
+    """A function by dotted path that makes the step on a batch of that data set."""
+    collate: str = Field(default="", examples=["my_package.data:collate"])
+    """The function that makes a batch of that data set's samples, by dotted path; "": its own `collate_fn`, if it has
+    one, else PyTorch's default."""
+    worker_init: str = Field(default="", examples=["my_package.data:open_files"])
+    """The function that prepares each worker for that data set, by dotted path: DataLoader's worker_init_fn."""
+    random_samples: bool = False
+    """Whether samples of that data set are random by design, or depend on the worker that makes them: what
+    configurations deliver is then not compared. No part of what a study is: it can be said of one that is measured."""
+    step_ms: float | None = Field(default=None, gt=0, allow_inf_nan=False, examples=[50.0])
+    """In place of a real step one that waits so many milliseconds, as an accelerator would keep its host waiting."""
+    network: str = "small"
+    """The network whose samples and step are measured, by its name."""
+    size: int | None = Field(default=None, ge=MIN_SIZE)
+    """Side of the network's input in pixels; without one, the network's own."""
+    split: str = "train"
+    """The part of the data set that is loaded."""
+    targets: TargetsPlace = "auto"
+    """Who makes the target maps: the loader's workers, or the device from the people; auto: a GPU makes its own."""
+    device: Literal["cuda", "mps", "cpu"]
+    num_workers: tuple[int, ...]
+    batch_size: tuple[int, ...]
+    pin_memory: tuple[bool, ...]
+    prefetch_factor: tuple[int, ...] = ()
+    """Batches that each worker loads ahead; tried around the best combination beside PyTorch's default."""
+    persistent_workers: tuple[bool, ...] = ()
+    """Whether workers outlive an epoch; tried around the best combination beside PyTorch's default."""
+    start_method: tuple[StartMethod, ...] = ()
+    """How workers are started; tried around the best combination beside the platform's default."""
+    cv2_threads: tuple[int, ...] = ()
+    """OpenCV's threads in each worker, 0 for none of its own; tried around the best combination beside the default."""
+    min_repeats: int = Field(default=3, ge=1)
+    """Fresh processes for each arm of a configuration, at least."""
+    repeats: int = Field(default=5, ge=1)
+    """Fresh processes for each arm of a configuration, at most."""
+    interval: float = Field(default=0.05, gt=0, lt=1)
+    """Repeats end once the 95 % interval of images/s is within this share of its middle, to either side."""
+    epochs: int = Field(default=3, ge=1)
+    """Passes of a measured loop: what is slow at the beginning of each is measured too."""
+    seconds: float = Field(default=10.0, gt=0, allow_inf_nan=False)
+    """Seconds of a measured loop, about: its epochs have as many batches as fit."""
+    hashed_batches: int = Field(default=8, ge=1, le=256)
+    """Batches of each configuration that are compared with those of the others: all must yield the same samples."""
+    largest_batch: bool = False
+    """Search the largest batch that fits into memory."""
+    largest_batch_limit: int = Field(default=4096, ge=1)
+    """Images of the largest batch that is tried in that search."""
+    stall_s: float = Field(default=120.0, gt=0, allow_inf_nan=False)
+    """Seconds without a batch after which a measurement is given up as `timed_out`."""
+    seed: int = Field(default=0, ge=0)
+    """Seed of samples, weights and the order of the measurements."""
+
+    @field_validator(*AXES)
+    @classmethod
+    def _some_each_once(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
+        if not value:
+            raise ValueError("must have at least one value")
+        return _each_once(value)
+
+    @field_validator(*AROUND_AXES)
+    @classmethod
+    def _none_or_each_once(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
+        return _each_once(value)
+
+    @field_validator("num_workers", "cv2_threads")
+    @classmethod
+    def _not_negative(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if any(each < 0 for each in value):
+            raise ValueError("must be 0 or more")
+        return value
+
+    @field_validator("batch_size", "prefetch_factor")
+    @classmethod
+    def _positive(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if any(each < 1 for each in value):
+            raise ValueError("must be 1 or more")
+        return value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.min_repeats > self.repeats:
+            raise ValueError(f"min_repeats ({self.min_repeats}) is more than repeats ({self.repeats})")
+        if self.step and not self.dataset:
+            raise ValueError("step: is for a dataset of one's own; the COCO folder's step trains the network")
+        if self.collate and not self.dataset:
+            raise ValueError("collate: is for a dataset of one's own; the COCO folder has its own")
+        if self.step and self.step_ms is not None:
+            raise ValueError("step and step_ms: give one of the two")
+        if self.worker_init and not self.dataset:
+            raise ValueError("worker_init: is for a dataset of one's own; the COCO folder's workers need none")
+        if self.random_samples and not self.dataset:
+            raise ValueError("random_samples: is for a dataset of one's own; the COCO folder's samples can be compared")
+        if self.largest_batch and (not self.has_step or self.step_ms is not None):
+            raise ValueError("largest_batch: needs a step that takes memory; give step, or leave step_ms out")
+        return self
+
+    @property
+    def has_step(self) -> bool:
+        """Whether something is computed; else there is only loading to measure."""
+        return not self.dataset or bool(self.step) or self.step_ms is not None
+
+    @property
+    def copies_batches(self) -> bool:
+        """Whether the step copies batches to its device: else pinning them could only cost."""
+        return self.step_ms is None and (not self.dataset or bool(self.step))
+
+
+def _each_once(value: tuple[Any, ...]) -> tuple[Any, ...]:
+    if len({*value}) < len(value):
+        raise ValueError("must name each value once")
+    return value

@@ -1,0 +1,107 @@
+"""Controls: trials that show what a configuration gains over the untuned limit that it turns into. In no ranking."""
+
+import json
+
+import pandas as pd
+
+from bench.kinds.optimizers.analysis.comparisons import MIN_TRUSTED_SPREAD_N
+from bench.kinds.optimizers.analysis.rankings import confirmed_settings
+from bench.report.wording import p_text, scored_text
+from bench.statistics.intervals import DIFFERENCE_DECIMALS, mean_interval, paired_interval
+from bench.statistics.p_values import ALPHA, paired_t_p
+from bench.trials.columns import COMPLETE, with_record_columns
+from bench.trials.scores import score_table
+
+COLUMNS = (
+    "name",
+    "control_of",
+    "settings",
+    "ap_mean",
+    "ap_low",
+    "ap_high",
+    "of_ap_mean",
+    "of_ap_low",
+    "of_ap_high",
+    "n",
+    "unfinished",
+    "difference",
+    "low",
+    "high",
+    "t_p",
+)
+
+
+def control_comparisons(
+    study: pd.DataFrame, controls: pd.DataFrame, *, resamples: int = 4999, seed: int = 0
+) -> pd.DataFrame:
+    """Each optimizer against its own control, paired by seed.
+
+    Args:
+        study: Records of the study itself, from `columns.split_controls`.
+        controls: Records of its controls; one optimizer has one.
+        resamples: Of the intervals' bootstrap.
+        seed: Of the intervals' bootstrap.
+
+    Returns:
+        One row a control, sorted by name: name, control_of, settings (JSON of its hyperparameters), ap_mean, ap_low and
+        ap_high of the control and (``of_...``) of its optimizer over the ``n`` seeds that both have, unfinished (of
+        these, control trials that count as AP 0), difference (optimizer - control) with its 95 % interval low and high,
+        and t_p of the paired t test: not corrected, since the control is no part of Holm's family. NaN where unknown.
+    """
+    study, controls = with_record_columns(study), with_record_columns(controls)
+    scores = score_table(study)
+    rows = []
+    for (of, name), own in controls.groupby(["control_of", "optimizer"]):
+        own_scores = score_table(own.assign(control_of=""))[name]
+        pairs = pd.DataFrame({"of": scores.get(of, pd.Series(dtype=float)), "control": own_scores}).dropna()
+        shared = own[own["seed"].isin(pairs.index)]
+        of_mean, control_mean = (
+            mean_interval(pairs[side], resamples=resamples, seed=seed).of_ap() for side in ("of", "control")
+        )
+        differences = (pairs["of"] - pairs["control"]).to_numpy(float)
+        gap = paired_interval(differences, resamples=resamples, seed=seed)
+        values = (
+            *(name, of, confirmed_settings(own["hyperparameters"], "{}")),
+            *(control_mean.estimate, control_mean.low, control_mean.high),
+            *(of_mean.estimate, of_mean.low, of_mean.high),
+            *(len(pairs), int((shared["status"] != COMPLETE).sum())),
+            *(gap.estimate, gap.low, gap.high, paired_t_p(differences.round(DIFFERENCE_DECIMALS))),
+        )
+        rows.append(dict(zip(COLUMNS, values, strict=True)))
+    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    counts = ("name", "control_of", "settings", "n", "unfinished")
+    return frame.astype({column: float for column in COLUMNS if column not in counts})
+
+
+def control_sentence(row: pd.Series, *, alpha: float = ALPHA) -> str:
+    """What a row of `control_comparisons` says: has this configuration shown more than its untuned limit does?"""
+    own = scored_text(row["control_of"], row["of_ap_mean"], row["of_ap_low"], row["of_ap_high"])
+    settings = json.loads(row["settings"])
+    if row["n"] == 0:
+        return f"{row['control_of']} and its own limit, {_sgd(settings)}, share no confirm seed yet."
+    limit = scored_text("", row["ap_mean"], row["ap_low"], row["ap_high"]).strip()
+    text = f"{own} against its own limit, {_sgd(settings)}: {limit}; difference {row['difference']:+.3f}"
+    if row["n"] == 1:
+        return f"{text} (n = 1): no claim is possible."
+    text += f" [{row['low']:+.3f}, {row['high']:+.3f}]"
+    p = f"p {p_text(row['t_p'], alpha)}" if row["t_p"] == row["t_p"] else "t undefined: a constant difference"
+    text += f" (n = {row['n']}, {p}, outside Holm's family): "
+    if row["n"] < MIN_TRUSTED_SPREAD_N:
+        return f"{text}too few seeds for a claim."
+    if row["unfinished"]:
+        return (
+            f"{text}{row['unfinished']} of the untuned limit's {row['n']} trials diverged or failed and count as AP "
+            "0, which is no gain of the bounds' schedule: no claim."
+        )
+    if not row["t_p"] <= alpha:
+        return f"{text}this configuration has shown no gain over its untuned limit."
+    if row["difference"] > 0:
+        return f"{text}this configuration gains over its untuned limit."
+    return f"{text}its untuned limit alone does better."
+
+
+def _sgd(settings: dict[str, float]) -> str:
+    """`untuned SGD with momentum 0.9 at lr 0.01`."""
+    momentum = f" with momentum {settings['momentum']:.3g}" if "momentum" in settings else ""
+    rate = f" at lr {settings['lr']:.3g}" if "lr" in settings else ""
+    return f"untuned SGD{momentum}{rate}"

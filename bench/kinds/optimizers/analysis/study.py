@@ -1,0 +1,169 @@
+"""Everything that a study's records and curves say: the one entry from raw trials to rankings, tests and sentences."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+
+import pandas as pd
+
+from bench.kinds.optimizers.analysis.bands import curve_bands
+from bench.kinds.optimizers.analysis.best_so_far import best_so_far
+from bench.kinds.optimizers.analysis.comparisons import paired_comparisons
+from bench.kinds.optimizers.analysis.controls import control_comparisons, control_sentence
+from bench.kinds.optimizers.analysis.costs import costs
+from bench.kinds.optimizers.analysis.rankings import summarize, unranked
+from bench.kinds.optimizers.analysis.selection import leader
+from bench.kinds.optimizers.analysis.sensitivity import lr_sensitivity, lr_shares
+from bench.kinds.optimizers.analysis.sources import chosen_rows, implementation_rows, seed_rows
+from bench.kinds.optimizers.analysis.verdict import budget_too_small, none_completed, verdict
+from bench.kinds.optimizers.analysis.views import budget_views
+from bench.report.names import short_names
+from bench.report.no_result import nothing_found, troubled
+from bench.trials.columns import CONFIRM, split_controls
+from bench.trials.scores import score_table
+
+CURVE_VALUES = ("ap", "val_loss")
+CURVE_AXES = ("step", "train_seconds")
+
+
+@dataclass(frozen=True)
+class StudyAnalysis:
+    """What a study's records say. Trials of controls are in ``controls`` alone.
+
+    Sentences, and what only tables and figures show, are made when they are first read, and kept.
+    """
+
+    records: pd.DataFrame
+    """The study's own trials, without those of controls."""
+    control_records: pd.DataFrame
+    curves: pd.DataFrame
+    lr_ranges: Mapping[str, tuple[float, float]]
+    names: dict[str, str]
+    """The short name of each optimizer, from `short_names`."""
+    scores: pd.DataFrame
+    """From `score_table`."""
+    comparisons: pd.DataFrame
+    """From `paired_comparisons`."""
+    ranking: pd.DataFrame
+    """From `summarize`, or `unranked` where the study is not comparable."""
+    comparable: bool
+    """False where the budget is too small for an order, or no confirm trial completed: then nothing is ranked, and
+    ``comparisons`` holds no claim."""
+    left: int = 0
+    """Trials without a record."""
+
+    @property
+    def leader(self) -> str | None:
+        """The optimizer with the highest mean AP; None before there is one."""
+        return leader(self.ranking)
+
+    @cached_property
+    def verdict(self) -> str:
+        """From `verdict`, in short names; before it, why trials, or all of an optimizer, have no result."""
+        short = self.names.get
+        pairs, named = self.comparisons, self.records.assign(optimizer=[short(n) for n in self.records["optimizer"]])
+        confirmed = named[named["phase"] == CONFIRM]
+        left = self.left
+        why = nothing_found(named, left=left) or nothing_found(confirmed, noun="confirm trial", left=left)
+        said = verdict(
+            self.ranking.assign(name=[short(name) for name in self.ranking["name"]]),
+            pairs.assign(a=[short(name) for name in pairs["a"]], b=[short(name) for name in pairs["b"]]),
+        )
+        return " ".join([*([why] if why else troubled(named, left=left)), said])
+
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        """``ranking`` with the columns of `costs`, `chosen_rows`, `lr_shares` and `implementation_rows` beside it."""
+        beside = (
+            costs(self.records),
+            chosen_rows(self.records),
+            lr_shares(self.sensitivity, self.lr_ranges).rename(columns={"optimizer": "name"}),
+            implementation_rows(self.records),
+        )
+        found = self.ranking.astype({"name": object})
+        for frame in beside:
+            found = found.merge(frame.astype({"name": object}), on="name", how="left")  # no rows: no dtype either
+        return found
+
+    @cached_property
+    def controls(self) -> pd.DataFrame:
+        """From `control_comparisons`, with what each says in ``sentence``."""
+        found = control_comparisons(self.records, self.control_records)
+        return found.assign(sentence=[control_sentence(row) for _, row in found.iterrows()])
+
+    @cached_property
+    def seeds(self) -> pd.DataFrame:
+        """From `seed_rows`."""
+        return seed_rows(self.records)
+
+    @cached_property
+    def bands(self) -> dict[tuple[str, str], pd.DataFrame]:
+        """From `curve_bands`, by (value, over)."""
+        pairs = product(CURVE_VALUES, CURVE_AXES)
+        return {pair: curve_bands(self.records, self.curves, value=pair[0], over=pair[1]) for pair in pairs}
+
+    @cached_property
+    def views(self) -> pd.DataFrame:
+        """From `budget_views`."""
+        return budget_views(self.records, self.curves)
+
+    @cached_property
+    def sensitivity(self) -> pd.DataFrame:
+        """From `lr_sensitivity`."""
+        return lr_sensitivity(self.records)
+
+    @cached_property
+    def best_so_far(self) -> pd.DataFrame:
+        """From `best_so_far`."""
+        return best_so_far(self.records)
+
+
+def study_analysis(
+    records: pd.DataFrame,
+    curves: pd.DataFrame,
+    *,
+    optimizers: Sequence[str] = (),
+    lr_ranges: Mapping[str, tuple[float, float]] | None = None,
+    resamples: int = 4999,
+    left: int = 0,
+) -> StudyAnalysis:
+    """Analyse the raw trials of an optimizers study, finished or not. The order of the rows changes nothing.
+
+    How often intervals cover the truth, a winner is claimed among equals and a gap is found, measured on simulated
+    studies with known answers: docs/method.md, or ``python -m tests.support.simulated_truth``.
+
+    Args:
+        records: One row a trial, both phases and controls; the columns of `bench.trials.columns`.
+        curves: One row an evaluation: trial_id, step, train_seconds, ap, val_loss.
+        optimizers: The study's optimizers in its order, for where nothing is ranked; those in the records otherwise.
+        lr_ranges: Low and high of the learning rates searched, by optimizer.
+        resamples: Of each interval's bootstrap; no claim depends on it.
+        left: Trials that are planned and have no record.
+
+    Raises:
+        ValueError: The records or curves have rows but lack a column, or hold two confirm trials of one optimizer and
+            one seed.
+    """
+    records, of_controls = split_controls(records)
+    names = short_names([*optimizers, *sorted(records["optimizer"].astype(str).unique())])
+    scores = score_table(records)
+    comparisons = paired_comparisons(scores, resamples=resamples)
+    ranking = summarize(records, curves, resamples=resamples)
+    confirmed = ranking[ranking["n"] > 0]
+    comparable = len(confirmed) > 0 and not none_completed(confirmed) and not budget_too_small(confirmed)
+    if not comparable:
+        ranking = unranked(ranking, list(names))
+        comparisons = comparisons.assign(better="")
+    return StudyAnalysis(
+        records=records,
+        control_records=of_controls,
+        curves=curves,
+        lr_ranges=lr_ranges or {},
+        names=names,
+        scores=scores,
+        comparisons=comparisons,
+        ranking=ranking,
+        comparable=comparable,
+        left=left,
+    )

@@ -1,0 +1,97 @@
+"""Two studies set side by side: from MLflow, or from the report folders that other machines left."""
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bench.kinds.optimizers.analysis import compare_studies, comparison_verdict, split_controls, why_not_paired
+from bench.kinds.optimizers.analysis.two_studies_verdict import troubles, without_result
+from bench.kinds.optimizers.plan import total_trials
+from bench.kinds.optimizers.report.comparison import StudyComparison, StudySide
+from bench.kinds.optimizers.report.page import RECORDS, RESULT, STUDY
+from bench.kinds.optimizers.spec import StudySpec
+from bench.records.writer import Tracker
+from bench.trials.study_base import differences
+from posemodel.errors import SettingsError
+
+NOT_SETTINGS = ("name", "preset")
+"""Fields of an identity that say nothing of what was run."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One study, read."""
+
+    side: StudySide
+    records: pd.DataFrame
+
+
+def compare(a: str, b: str, tracking_uri: str) -> StudyComparison:
+    """Compare two studies, each a name in MLflow at ``tracking_uri`` or a report folder.
+
+    SettingsError names what cannot be read.
+    """
+    first, second = read_source(a, tracking_uri), read_source(b, tracking_uri)
+    table = compare_studies(first.records, second.records)
+    reason = why_not_paired(first.records, second.records)
+    named = [split_controls(source.records)[0] for source in (first, second)]
+    names = [set(records["optimizer"]) for records in named]
+    nothing = without_result(*named)
+    return StudyComparison(
+        a=first.side,
+        b=second.side,
+        not_paired=reason,
+        settings=tuple(_differences(first.side.spec, second.side.spec)),
+        machines=tuple(differences(first.side.machine, second.side.machine)),
+        table=table,
+        alone=(tuple(sorted(names[0] - names[1])), tuple(sorted(names[1] - names[0]))),
+        verdict=nothing or " ".join(filter(None, [troubles(*named), comparison_verdict(table, reason)])),
+        nothing_found=bool(nothing),
+    )
+
+
+def read_source(source: str, tracking_uri: str) -> Source:
+    """A study by its report folder, where there is one of this name, else by its name in MLflow."""
+    folder = Path(source)
+    if (folder / RESULT).is_file() and (folder / RECORDS).is_file():
+        return _from_folder(folder)
+    try:
+        runs = Tracker(tracking_uri, source, create=False)
+        spec = StudySpec.stored(runs.study_document())
+    except SettingsError as error:
+        if folder.is_dir():
+            raise SettingsError(f"study {source}: the folder has no {RESULT} and {RECORDS} of a report.") from error
+        raise SettingsError(f"{error} A folder with {RESULT} and {RECORDS} of a report can be given too.") from error
+    records = runs.records()
+    side = StudySide(spec.name, source, spec.identity(), runs.machine(), len(records), total_trials(spec))
+    return Source(side, records)
+
+
+def _from_folder(folder: Path) -> Source:
+    try:
+        result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+        spec = result.get("spec") or tomllib.loads((folder / STUDY).read_text(encoding="utf-8"))
+        records = pd.read_csv(folder / RECORDS, dtype={"data_digest": str})
+        trials = result["trials"]
+        side = StudySide(
+            result["study"],
+            folder.as_posix(),
+            spec,
+            result.get("machine") or {},
+            int(trials["recorded"]),
+            int(trials["planned"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SettingsError(f"study {folder}: is no report of posebench that can be read ({error!r}).") from error
+    return Source(side, records)
+
+
+def _differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
+    """Settings that differ; one that only a newer version knows, or an older folder left out, is no difference."""
+    both = [name for name in a if name in b and name not in NOT_SETTINGS]
+    return differences({name: a[name] for name in both}, {name: b[name] for name in both})

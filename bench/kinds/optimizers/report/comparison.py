@@ -1,0 +1,206 @@
+"""Two studies side by side: tables, a figure and a page of Markdown."""
+
+import json
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.lines import Line2D
+
+from bench.kinds.optimizers.analysis import to_json_safe
+from bench.report.cells import interval_cell, markdown_table, number_cell, p_cell
+from bench.report.prose import prose
+from bench.report.style import COLOURS, QUIET, RC, WIDTH, save
+from posemodel.atomic_write import replacing
+from posemodel.errors import SettingsError
+
+PAGE, TABLE, FIGURE = "compare.md", "compare.csv", "compare.png"
+TITLE = "# Two studies side by side"
+"""A page that begins so is ours to write again."""
+COLUMNS = ("optimizer", "AP in A", "AP in B", "B - A [95 %]", "adj. p", "beyond noise")
+SPEED_COLUMNS = ("optimizer", "images/s in A", "images/s in B", "B / A [95 %]", "adj. p", "beyond noise")
+SHIFT = 0.12
+"""How far the two marks of an optimizer stand from its line of the axis."""
+
+
+@dataclass(frozen=True)
+class StudySide:
+    """One of the two studies: what it is, and how far it is."""
+
+    study: str
+    source: str
+    """The name or the folder by which it was asked for."""
+    spec: Mapping[str, Any]
+    machine: Mapping[str, str]
+    recorded: int
+    planned: int
+
+
+@dataclass(frozen=True)
+class StudyComparison:
+    """Everything that is said of two studies."""
+
+    a: StudySide
+    b: StudySide
+    not_paired: str
+    """Why seeds are no pairs; empty where they are."""
+    settings: tuple[str, ...]
+    """Settings that differ, as `field: A -> B`."""
+    machines: tuple[str, ...]
+    """What differs between the machines, as `field: A -> B`."""
+    table: pd.DataFrame
+    """From `compare_studies`."""
+    alone: tuple[tuple[str, ...], tuple[str, ...]]
+    """Optimizers that only A has, and that only B has."""
+    verdict: str
+    nothing_found: bool = False
+    """Whether one of the two has no result at all, so that nothing can be compared."""
+
+    def document(self) -> dict[str, Any]:
+        """The JSON document of `posebench compare`."""
+        sides = {
+            key: {"study": side.study, "source": side.source, "recorded": side.recorded, "planned": side.planned}
+            for key, side in (("a", self.a), ("b", self.b))
+        }
+        return to_json_safe(
+            {
+                **sides,
+                "paired": not self.not_paired,
+                "not_paired_because": self.not_paired or None,
+                "settings": self.settings,
+                "machines": self.machines,
+                "optimizers": self.table,
+                "only_a": self.alone[0],
+                "only_b": self.alone[1],
+                "verdict": self.verdict,
+            }
+        )
+
+
+def ap_rows(found: StudyComparison) -> list[list[str]]:
+    """Cells of the table of APs."""
+    return [
+        [
+            row["name"],
+            _interval(row, "ap_a", "ap_a_low", "ap_a_high", ".3f"),
+            _interval(row, "ap_b", "ap_b_low", "ap_b_high", ".3f"),
+            _interval(row, "difference", "low", "high", "+.3f"),
+            p_cell(row["p_adjusted"]),
+            _ahead(row["better"]),
+        ]
+        for row in found.table.to_dict(orient="records")
+    ]
+
+
+def speed_rows(found: StudyComparison) -> list[list[str]]:
+    """Cells of the table of images per second."""
+    return [
+        [
+            row["name"],
+            number_cell(row["images_per_s_a"], ".1f"),
+            number_cell(row["images_per_s_b"], ".1f"),
+            _interval(row, "speed_ratio", "speed_low", "speed_high", ".2f"),
+            p_cell(row["speed_p_adjusted"]),
+            _ahead(row["faster"]),
+        ]
+        for row in found.table.to_dict(orient="records")
+    ]
+
+
+def write_comparison(found: StudyComparison, folder: Path) -> Path:
+    """Write compare.md, its figure and its table as CSV; SettingsError where another page would be overwritten."""
+    page = folder / PAGE
+    if folder.exists() and not folder.is_dir():
+        raise SettingsError(f"--out {folder}: is a file; give a folder.")
+    if page.exists() and not page.read_text(encoding="utf-8", errors="replace").startswith(TITLE):
+        raise SettingsError(f"--out {folder}: {PAGE} there is no page of this command; give another folder.")
+    folder.mkdir(parents=True, exist_ok=True)
+    with replacing(folder / TABLE) as temporary:
+        found.table.assign(**{name: found.table[name].map(json.dumps) for name in ("settings_a", "settings_b")}).to_csv(
+            temporary, index=False
+        )
+    draw(found, folder / FIGURE)
+    with replacing(page) as temporary:
+        temporary.write_text(markdown(found), encoding="utf-8")
+    return page
+
+
+def markdown(found: StudyComparison) -> str:
+    """The page."""
+    parts = [
+        TITLE,
+        "\n".join(f"- **{letter}**: {_side(side)}" for letter, side in (("A", found.a), ("B", found.b))),
+        textwrap.indent(prose(found.verdict), "> "),
+        "## AP",
+        markdown_table(COLUMNS, ap_rows(found)),
+        f"![AP of each optimizer in both studies]({FIGURE})",
+        prose(
+            "AP of the last checkpoint on the report split, mean over the seeds with its 95 % interval. Adjusted p: "
+            "Holm's correction over the optimizers. *Beyond noise*: the study with the higher mean, where the adjusted "
+            f"p is at most 0.05. Unrounded, with the settings that each study chose: [{TABLE}]({TABLE})."
+        ),
+        "## Speed",
+        markdown_table(SPEED_COLUMNS, speed_rows(found)),
+        prose(
+            "Images per second of training, median over the complete confirm trials; the ratio is of geometric means, "
+            "with Welch's interval. Speeds of a machine that was shared, by other trials too, are those of a share."
+        ),
+        "## What differs",
+        _list("Settings", found.settings),
+        _list("Machine", found.machines),
+    ]
+    for letter, names in zip("AB", found.alone, strict=True):
+        if names:
+            parts.append(f"Only in {letter}: {', '.join(names)}.")
+    return "\n\n".join(parts) + "\n"
+
+
+def draw(found: StudyComparison, path: Path) -> None:
+    """Mean AP of each optimizer in both studies, with intervals; filled where the difference is beyond noise."""
+    rows = found.table[found.table["ap_a"].notna() & found.table["ap_b"].notna()]
+    with plt.rc_context(RC):
+        figure, axis = plt.subplots(figsize=(WIDTH, 1.6 + 0.6 * max(len(rows), 1)))
+        for place, (_, row) in enumerate(rows.iterrows()):
+            ends = [place - SHIFT, place + SHIFT]
+            axis.plot([row["ap_a"], row["ap_b"]], ends, color=QUIET, linewidth=1, zorder=1)
+            for key, shift, colour, marker in (("ap_a", -SHIFT, COLOURS[0], "o"), ("ap_b", SHIFT, COLOURS[3], "D")):
+                face = colour if row["better"] else "white"
+                axis.plot([row[f"{key}_low"], row[f"{key}_high"]], [place + shift] * 2, color=colour, zorder=2)
+                axis.scatter(row[key], place + shift, s=60, zorder=3, edgecolors=colour, facecolors=face, marker=marker)
+        axis.set_yticks(np.arange(len(rows)), list(rows["name"]))
+        axis.invert_yaxis()
+        axis.set_xlim(left=0)
+        axis.set_xlabel("AP (report split): mean and 95 % interval")
+        axis.grid(visible=False, axis="y")
+        shown = [
+            Line2D([], [], color=COLOURS[0], marker="o", label=f"A: {found.a.source}"),
+            Line2D([], [], color=COLOURS[3], marker="D", label=f"B: {found.b.source}"),
+            Line2D([], [], color="black", marker="o", linewidth=0, label="filled: beyond noise"),
+        ]
+        figure.legend(handles=shown, loc="outside lower center", ncols=3)
+        save(figure, path)
+
+
+def _side(side: StudySide) -> str:
+    part = "" if side.recorded >= side.planned else f", unfinished: {side.recorded} of {side.planned} trials"
+    where = "" if side.source == side.study else f" (`{side.source}`)"
+    gpu = side.machine.get("gpu", "none")
+    device = gpu if gpu != "none" else side.machine.get("cpu", side.spec.get("device", "an unknown machine"))
+    return f"`{side.study}`{where}{part}; {side.spec.get('network')} at {side.spec.get('size')} px, on {device}"
+
+
+def _list(title: str, lines: Sequence[str]) -> str:
+    return f"{title}: no difference." if not lines else "\n".join([f"{title}:", "", *(f"- {line}" for line in lines)])
+
+
+def _interval(row: Mapping[str, Any], middle: str, low: str, high: str, form: str) -> str:
+    return interval_cell(row[middle], row[low], row[high], form)
+
+
+def _ahead(study: str) -> str:
+    return study.upper() if study else "-"

@@ -1,0 +1,106 @@
+"""What a report shows: the analysis of a study, with its specification and the machine; and it as JSON."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from bench.kinds.optimizers.analysis import StudyAnalysis, TimeUse, to_json_safe
+from bench.kinds.optimizers.spec import StudySpec
+from bench.report.evidence import evidence_document
+from bench.report.no_result import failures, is_trouble
+from bench.trials.record import Status
+from bench.workloads.protocol import Samples
+
+COMPARISON_KEYS = {"mean_difference": "difference", "t_p": "p", "t_p_adjusted": "p_adjusted"}
+"""Names in JSON of a comparison's columns, where they are others."""
+
+
+@dataclass(frozen=True)
+class LeaderSamples:
+    """What the optimizer with the best mean AP found in the sample images, with its first confirm seed."""
+
+    optimizer: str
+    seed: int
+    ap: float
+    run_id: str
+    samples: Samples
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """Everything that a report of an optimizers study needs."""
+
+    spec: StudySpec
+    planned: int
+    records: pd.DataFrame
+    curves: pd.DataFrame
+    """The evaluations: a row for each step of a trial at which AP or validation loss was measured."""
+    analysis: StudyAnalysis
+    """What they say, without the trials of controls."""
+    time_use: TimeUse | None
+    """None where a study of an earlier version did not record it."""
+    leader_samples: LeaderSamples | None
+    """None before there are any."""
+    machine: dict[str, str]
+    command: str
+    """The command that makes the study again."""
+
+    @property
+    def verdict(self) -> str:
+        """The answer in sentences."""
+        return self.analysis.verdict
+
+    def trials(self) -> dict[str, int]:
+        """Trials by status, each status there; and how many are recorded and planned, those of controls included."""
+        counts = dict.fromkeys((str(status) for status in Status), 0)
+        for status in self.records["status"]:
+            counts[str(status)] += 1
+        return {**counts, "recorded": len(self.records), "planned": self.planned}
+
+    @property
+    def nothing_found(self) -> bool:
+        """Whether the study has ended, and every trial of it met a trouble."""
+        return self.status() == "complete" and is_trouble(self.records)
+
+    def status(self) -> str:
+        """`complete` once every planned trial has a record, else `unfinished`."""
+        return "complete" if len(self.records) >= self.planned else "unfinished"
+
+    def document(self, report: str) -> dict[str, Any]:
+        """The JSON contract of `posebench study optimizers`."""
+        found = self.analysis
+        return to_json_safe(
+            {
+                "study": self.spec.name,
+                "kind": self.spec.kind,
+                "preset": self.spec.preset,
+                "status": self.status(),
+                "trials": self.trials(),
+                "failures": failures(self.records),
+                "optimizers": _with_settings(found.summary.merge(_views(found.views), on="name", how="left")),
+                "comparisons": found.comparisons.rename(columns=COMPARISON_KEYS),
+                "controls": _with_settings(found.controls),
+                "comparable": found.comparable,
+                "time": self._time(),
+                "verdict": found.verdict,
+                "report": report,
+                **evidence_document(self.records),
+                "spec": self.spec.identity(),
+                "machine": self.machine,
+            }
+        )
+
+    def _time(self) -> dict[str, float] | None:
+        names = ("wall_s", "train_s", "eval_s", "data_s", "other_s", "overhead_share")
+        return None if self.time_use is None else {name: getattr(self.time_use, name) for name in names}
+
+
+def _with_settings(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows whose ``settings`` are an object, no text."""
+    return [row | {"settings": json.loads(row["settings"])} for row in frame.to_dict(orient="records")]
+
+
+def _views(views: pd.DataFrame) -> pd.DataFrame:
+    return views.rename(columns={"optimizer": "name"}).drop(columns="n").astype({"name": object})

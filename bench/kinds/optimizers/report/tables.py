@@ -1,0 +1,197 @@
+"""The report's tables as cells of text, for Markdown and for the terminal alike: one row an optimizer."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from bench.kinds.optimizers.analysis import TimeUse
+from bench.kinds.optimizers.report.result import StudyResult
+from bench.report.cells import interval_cell, known, number_cell, p_cell
+from bench.report.wording import value_text
+
+COLUMNS = ("optimizer", "AP [95 %]", "n", "best AP", "time to target", "reached", "diverged", "failed")
+SETTINGS_COLUMNS = ("optimizer", "settings", "AP when tuned", "lr near best")
+PAIR_COLUMNS = ("pair", "difference [95 %]", "n", "p", "Wilcoxon p", "wins", "better")
+CONTROL_COLUMNS = ("optimizer", "AP [95 %]", "AP of its untuned limit [95 %]", "difference [95 %]", "n", "p")
+COST_COLUMNS = (
+    "optimizer",
+    "images/s",
+    "step (ms)",
+    "state (MB)",
+    "training (s)",
+    "evaluation (s)",
+    "n",
+    "share of time",
+)
+TIME_COLUMNS = ("part", "min", "share")
+SOURCE_COLUMNS = ("optimizer", "tuned by", "confirmed by")
+RUN_CHARACTERS = 8
+"""Of an MLflow run id: enough to find it, and MLflow's search takes the beginning (`run_id LIKE '8a1f02c3%'`)."""
+
+
+def optimizer_rows(result: StudyResult) -> list[list[str]]:
+    """Cells of the main table, in the summary's order."""
+    return [
+        [
+            _name(result, row),
+            interval_cell(row["ap_mean"], row["ap_low"], row["ap_high"]),
+            str(row["n"]),
+            number_cell(row["best_checkpoint_ap_mean"], ".3f"),
+            number_cell(row["time_to_target_s"], ".0f", " s"),
+            f"{row['targets_reached']} of {row['n']}" if known(row["targets_reached"]) and row["n"] else "-",
+            str(row["diverged"]),
+            str(row["failed"]),
+        ]
+        for row in _rows(result)
+    ]
+
+
+def settings_rows(result: StudyResult) -> list[list[str]]:
+    """Cells of the table of chosen settings."""
+    return [
+        [
+            _name(result, row),
+            settings_text(row["settings"], row["at_border"]),
+            number_cell(row["tune_ap"], ".3f"),
+            number_cell(row["lr_share_near_best"], ".0f", " %", scale=100),
+        ]
+        for row in _rows(result)
+    ]
+
+
+def pair_rows(result: StudyResult) -> list[list[str]]:
+    """Cells of the table of pairs, each with its better mean first, in the ranking's order."""
+    names, order = result.analysis.names, {row["name"]: place for place, row in enumerate(_rows(result))}
+    found = []
+    for row in result.analysis.comparisons.to_dict(orient="records"):
+        turned = order[row["b"]] < order[row["a"]]
+        first, second = (row["b"], row["a"]) if turned else (row["a"], row["b"])
+        sign = -1 if turned else 1
+        ends = sorted((sign * row["low"], sign * row["high"]))
+        wins = 1 - row["probability_of_improvement"] if turned else row["probability_of_improvement"]
+        cells = [
+            f"{names[first]} - {names[second]}",
+            interval_cell(sign * row["mean_difference"], *ends, "+.3f"),
+            str(row["n"]),
+            p_cell(row["t_p_adjusted"]),
+            p_cell(row["wilcoxon_p_adjusted"]),
+            number_cell(wins, ".2f"),
+            names[row[row["better"]]] if row["better"] else "-",
+        ]
+        found.append((order[first], order[second], cells))
+    return [cells for _, _, cells in sorted(found)]
+
+
+def control_rows(result: StudyResult) -> list[list[str]]:
+    """Cells of the table of controls."""
+    return [
+        [
+            result.analysis.names.get(row["control_of"], row["control_of"]),
+            interval_cell(row["of_ap_mean"], row["of_ap_low"], row["of_ap_high"]),
+            interval_cell(row["ap_mean"], row["ap_low"], row["ap_high"]),
+            interval_cell(row["difference"], row["low"], row["high"], "+.3f"),
+            str(row["n"]),
+            p_cell(row["t_p"]),
+        ]
+        for row in result.analysis.controls.to_dict(orient="records")
+    ]
+
+
+def view_columns(result: StudyResult) -> tuple[str, ...]:
+    """Head of the table of both views, with the budgets that are equal."""
+    views = result.analysis.views
+    steps, seconds = views["equal_steps"].max(), views["equal_seconds"].max()
+    return (
+        "optimizer",
+        f"AP at {number_cell(steps, '.0f')} steps [95 %]",
+        f"AP at {number_cell(seconds, '.3g' if seconds < 100 else '.0f')} s of training [95 %]",
+    )
+
+
+def view_rows(result: StudyResult) -> list[list[str]]:
+    """Cells of the table of both views, in the summary's order."""
+    views = {row["optimizer"]: row for row in result.analysis.views.to_dict(orient="records")}
+    columns = ("ap_at_equal_steps", "ap_at_equal_seconds")
+    return [
+        [_name(result, row)]
+        + [
+            interval_cell(*(views[row["name"]][f"{column}{end}"] for end in ("", "_low", "_high")))
+            for column in columns
+        ]
+        for row in _rows(result)
+        if row["name"] in views
+    ]
+
+
+def optimizer_name_rows(result: StudyResult) -> tuple[tuple[str, ...], list[list[str]]]:
+    """Head and cells of the table that says what each optimizer is: its full name and implementation, where known."""
+    names, rows = result.analysis.names, _rows(result)
+    full = any(names[row["name"]] != row["name"] for row in rows)
+    told = any(row["implementation"] for row in rows)
+    columns = ["optimizer", *(["full name"] if full else []), *(["implementation"] if told else [])]
+    cells = [
+        [_name(result, row), *([f"`{row['name']}`"] if full else []), *([row["implementation"] or "-"] if told else [])]
+        for row in rows
+    ]
+    return tuple(columns), cells
+
+
+def cost_rows(result: StudyResult) -> list[list[str]]:
+    """Cells of the cost table."""
+    return [
+        [
+            _name(result, row),
+            number_cell(row["images_per_s"], ".1f"),
+            number_cell(row["optimizer_step_ms"], ".2f"),
+            number_cell(row["optimizer_state_bytes"], ".1f", scale=1e-6),
+            number_cell(row["train_s"], ".1f"),
+            number_cell(row["eval_s"], ".1f"),
+            str(row["timed_trials"]),
+            number_cell(row["time_share"], ".1f", " %", scale=100),
+        ]
+        for row in _rows(result)
+    ]
+
+
+def time_rows(use: TimeUse) -> list[list[str]]:
+    """Cells of the table of what the study's wall time went to."""
+    parts = (
+        ("training", use.train_s, use.train_share),
+        ("evaluation", use.eval_s, use.eval_share),
+        ("generating data", use.data_s, use.data_share),
+        ("the rest", use.other_s, use.overhead_share),
+        ("all", use.wall_s, 1.0),
+    )
+    return [[name, f"{seconds / 60:.1f}", f"{100 * share:.1f} %"] for name, seconds, share in parts]
+
+
+def source_rows(result: StudyResult) -> list[list[str]]:
+    """Cells of the table of MLflow runs behind each optimizer's figures: the beginnings of their ids."""
+    runs = {str(name): list(own["run_id"]) for name, own in result.analysis.seeds.groupby("optimizer")}
+    return [
+        [
+            _name(result, row),
+            _run(row["tune_run_id"]) if isinstance(row["tune_run_id"], str) else "-",
+            " ".join(_run(run) for run in runs.get(row["name"], ())) or "-",
+        ]
+        for row in _rows(result)
+    ]
+
+
+def settings_text(settings: str, at_border: Sequence[str]) -> str:
+    """Hyperparameters as `lr 0.0031, one_minus_momentum 0.12`; a value at the border of its range has a star."""
+    values = json.loads(settings)
+    starred = (f"{name} {value_text(value)}{'*' if name in at_border else ''}" for name, value in values.items())
+    return ", ".join(starred) or "-"
+
+
+def _rows(result: StudyResult) -> list[dict[str, Any]]:
+    return result.analysis.summary.to_dict(orient="records")
+
+
+def _name(result: StudyResult, row: dict[str, Any]) -> str:
+    return result.analysis.names[row["name"]]
+
+
+def _run(run_id: str) -> str:
+    return f"`{run_id[:RUN_CHARACTERS]}`"

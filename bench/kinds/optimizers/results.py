@@ -1,0 +1,66 @@
+"""A study's result from its records: every analysis that the report shows, put together. Runs nothing."""
+
+from collections.abc import Callable
+
+import pandas as pd
+
+from bench.kinds.optimizers.analysis import StudyAnalysis, study_analysis, time_use
+from bench.kinds.optimizers.plan import total_trials
+from bench.kinds.optimizers.report.result import LeaderSamples, StudyResult
+from bench.kinds.optimizers.spec import StudySpec
+from bench.optimizers.space import from_document, log_ranges
+from bench.records.reader import EVALUATED, StudyRuns
+from bench.study.rerun_command import again, at_once
+from bench.trials.record import Status
+from bench.workloads.protocol import Samples
+
+
+def load_result(tracker: StudyRuns) -> StudyResult:
+    """The result of a study, finished or not, from MLflow alone."""
+    spec = StudySpec.stored(tracker.study_document())
+    records = tracker.records()
+    curves = tracker.curves(records, EVALUATED)
+    return analyse(spec, records, curves, tracker.sessions(), machine=tracker.machine(), samples_of=tracker.samples)
+
+
+def analyse(
+    spec: StudySpec,
+    records: pd.DataFrame,
+    curves: pd.DataFrame,
+    sessions: pd.DataFrame,
+    *,
+    machine: dict[str, str],
+    samples_of: Callable[[str], Samples | None],
+) -> StudyResult:
+    """What a study's records say. ``sessions``: who worked on it when; ``samples_of``: the samples of an MLflow run."""
+    planned = total_trials(spec)
+    found = study_analysis(
+        records, curves, optimizers=spec.optimizers, lr_ranges=_lr_ranges(spec), left=max(0, planned - len(records))
+    )
+    return StudyResult(
+        spec=spec,
+        planned=planned,
+        records=records,
+        curves=curves,
+        analysis=found,
+        time_use=time_use(records, sessions),
+        leader_samples=_leader_samples(found, samples_of),
+        machine=machine,
+        command=again(spec.kind, spec.name, spec.preset, data=spec.data, options=at_once(records)),
+    )
+
+
+def _lr_ranges(spec: StudySpec) -> dict[str, tuple[float, float]]:
+    """The learning rates searched, by optimizer; without those that are fixed or chosen from a list."""
+    spaces = {name: from_document(spec.spaces[name], f"spaces.{name}") for name in spec.optimizers}
+    ranges = {name: log_ranges(space) for name, space in spaces.items()}
+    return {name: own["lr"] for name, own in ranges.items() if "lr" in own}
+
+
+def _leader_samples(found: StudyAnalysis, samples_of: Callable[[str], Samples | None]) -> LeaderSamples | None:
+    """The samples of the optimizer with the best mean AP: of its first confirm seed that left any."""
+    for trial in found.seeds[found.seeds["optimizer"] == found.leader].itertuples():
+        samples = samples_of(trial.run_id) if trial.status == Status.COMPLETE else None
+        if samples is not None:
+            return LeaderSamples(trial.optimizer, trial.seed, trial.ap, trial.run_id, samples)
+    return None

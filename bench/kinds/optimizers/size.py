@@ -1,0 +1,185 @@
+"""How much an optimizers study is, and where it stands: for the table that fills in."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
+from statistics import fmean, median
+from typing import Any, ClassVar
+
+from bench.kinds.optimizers.controls import control_name, controlled
+from bench.kinds.optimizers.spec import StudySpec
+from bench.study.progress import Progress, ap_text, mean_seconds, speed_text
+from bench.trials.progress import Done
+from bench.trials.record import FAULTS, Status
+from bench.trials.spec import CONFIRM, TUNE, Phase
+from posemodel.errors import SettingsError
+
+PHASES: tuple[Phase, ...] = (TUNE, CONFIRM)
+WORST_AP = 0.0
+"""What a trial without an AP counts in a mean (the rule of the analysis)."""
+
+
+@dataclass(frozen=True)
+class OptimizerProgress:
+    """One row of the table that fills in."""
+
+    name: str
+    tune_done: int
+    tune_planned: int
+    best_tune_ap: float | None
+    confirm_done: int
+    confirm_planned: int
+    mean_confirm_ap: float | None
+    """Of the confirm trials so far; one without an AP counts as the worst."""
+    images_per_s: float | None
+    """Median over the trials that have ended."""
+    running: int
+    diverged: int
+    failed: int
+    pruned: int
+
+    def cells(self) -> list[str]:
+        """Tune trials, best AP among them, confirm trials, their mean AP, speed."""
+        return [
+            f"{self.tune_done}/{self.tune_planned}" if self.tune_planned else "-",
+            ap_text(self.best_tune_ap),
+            f"{self.confirm_done}/{self.confirm_planned}",
+            ap_text(self.mean_confirm_ap),
+            speed_text(self.images_per_s),
+        ]
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much an optimizers study is, as its identity in the ledger says: whoever only looks needs no more of it."""
+
+    study: str
+    kind: str
+    preset: str
+    optimizers: tuple[str, ...]
+    trials: int
+    seeds: int
+    tune_steps: int | None
+    steps: int | None
+    evaluations: int
+    tune_seconds: float | None = None
+    seconds: float | None = None
+    pruner: str = "none"
+    tune_evaluations: int = 1
+    controls: bool = False
+    """What has a default here was unknown to earlier versions, and did not exist in their studies."""
+    spaces: Mapping[str, Any] = field(default_factory=dict)
+    """Tuning spaces: a control may hang on what they fix."""
+    phases: ClassVar[tuple[str, ...]] = PHASES
+
+    @classmethod
+    def of(cls, identity: Mapping[str, Any]) -> "Size":
+        """The size of a study by its identity (`StudySpec.identity`); SettingsError if it is of another version."""
+        known = {field.name: field for field in fields(cls) if field.name != "study"}
+        missing = [name for name, field in known.items() if name not in identity and field.default is MISSING]
+        if missing:
+            raise SettingsError(f"study {identity.get('name')!r}: is of another version (no {', '.join(missing)}).")
+        values = {name: identity[name] for name in known if name in identity}
+        return cls(study=identity["name"], **values | {"optimizers": tuple(identity["optimizers"])})
+
+    @classmethod
+    def of_spec(cls, spec: StudySpec) -> "Size":
+        """The size of a study."""
+        return cls.of(spec.identity())
+
+    def each(self, phase: str) -> int:
+        """Trials of a phase for each optimizer."""
+        return self.trials if phase == TUNE else self.seeds
+
+    def length(self, phase: Phase) -> float:
+        """Steps of a trial of a phase, or seconds of training where the study's budget is in seconds."""
+        steps, seconds = (self.tune_steps, self.tune_seconds) if phase == TUNE else (self.steps, self.seconds)
+        return steps or seconds or 0.0
+
+    def evaluations_of(self, phase: Phase) -> int:
+        """Evaluations of a trial of a phase (without a pruner a tune trial is scored once, at its end)."""
+        wanted = self.evaluations if phase == CONFIRM else self.tune_evaluations if self.pruner != "none" else 1
+        if self.steps is None:
+            return wanted
+        steps = self.length(phase)
+        return math.ceil(steps / math.ceil(steps / wanted))
+
+    @property
+    def controlled(self) -> tuple[str, ...]:
+        """The optimizers that have a control."""
+        return controlled(self.optimizers, self.spaces, controls=self.controls)
+
+    def planned_of(self, phase: str) -> int:
+        """Trials of a phase; controls run in the confirm phase."""
+        return self.each(phase) * (len(self.optimizers) + (len(self.controlled) if phase == CONFIRM else 0))
+
+    @property
+    def settled(self) -> bool:
+        """Whether all trials are known before any has run."""
+        return True
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Headings of the cells of its rows."""
+        return ("tune", "best AP", "confirm", "mean AP", "images/s")
+
+    def with_phase(self, phase: str, planned: int) -> "Size":  # noqa: ARG002 (known from its settings)
+        """The size once a phase is planned."""
+        return self
+
+    @property
+    def planned(self) -> int:
+        """Trials of all phases, those that are not enqueued yet included."""
+        return sum(self.planned_of(phase) for phase in PHASES)
+
+    def rows(self, progress: Progress) -> list[OptimizerProgress]:
+        """The optimizers in the study's order, then the controls."""
+        controls = [_row(progress, self, control_name(name), tune_planned=0) for name in self.controlled]
+        return [_row(progress, self, name, tune_planned=self.trials) for name in self.optimizers] + controls
+
+    def trial_seconds(self, phase: str, done: Sequence[Done]) -> float | None:
+        """The mean over the phase.
+
+        Before the first confirm trial has ended: the complete tune trials, their training scaled by the budget, their
+        evaluation by the number of evaluations.
+        """
+        own = mean_seconds(done, phase)
+        if own is not None or phase == TUNE:
+            return own
+        longer = self.length(CONFIRM) / self.length(TUNE)
+        evaluations = self.evaluations_of(CONFIRM) / self.evaluations_of(TUNE)
+        scaled = []
+        for trial in done:
+            if trial.phase != TUNE or trial.status != Status.COMPLETE or trial.seconds is None:
+                continue
+            train, evaluation = trial.train_seconds, trial.eval_seconds
+            if train is None or evaluation is None:
+                scaled.append(trial.seconds * longer)
+            else:
+                rest = max(trial.seconds - train - evaluation, 0.0)
+                scaled.append(rest + train * longer + evaluation * evaluations)
+        return median(scaled) if scaled else None
+
+
+def _row(progress: Progress, size: Size, name: str, *, tune_planned: int) -> OptimizerProgress:
+    done = [trial for trial in progress.done.values() if trial.optimizer == name]
+    tune = [trial for trial in done if trial.phase == TUNE]
+    confirm = [trial for trial in done if trial.phase == CONFIRM]
+    tuned = [trial.ap for trial in tune if trial.status == Status.COMPLETE and trial.ap is not None]
+    known = [trial for trial in confirm if trial.status != Status.COMPLETE or trial.ap is not None]
+    scores = [(trial.ap or WORST_AP) if trial.status == Status.COMPLETE else WORST_AP for trial in known]
+    speeds = [trial.images_per_s for trial in done if trial.images_per_s]
+    return OptimizerProgress(
+        name=name,
+        tune_done=len(tune),
+        tune_planned=tune_planned,
+        best_tune_ap=max(tuned, default=None),
+        confirm_done=len(confirm),
+        confirm_planned=size.seeds,
+        mean_confirm_ap=fmean(scores) if scores else None,
+        images_per_s=median(speeds) if speeds else None,
+        running=sum(trial.optimizer == name for trial in progress.in_hand.values()),
+        diverged=sum(trial.status == Status.DIVERGED for trial in done),
+        failed=sum(trial.status in FAULTS for trial in done),
+        pruned=sum(trial.status == Status.PRUNED for trial in done),
+    )

@@ -1,0 +1,113 @@
+"""An optimizers study, fully resolved: from a study file and its overrides."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from bench.trials.spec import SECOND, TUNE, Phase
+from bench.trials.study_base import PictureStudy
+from bench.workloads.of_study import workload_of
+from posemodel.config import MIN_SIZE, Precision, Schedule
+
+PRESETS = ("smoke", "small", "full")
+PrunerName = Literal["none", "median", "hyperband"]
+STEP_BUDGET, TIME_BUDGET = ("tune_steps", "steps"), ("tune_seconds", "seconds")
+"""Fields of a study's budget, tune and confirm; it has one of the two."""
+MAX_TRIALS = 1000
+"""Tune trials of one optimizer: tune seeds count up to it, and confirm seeds begin above it."""
+
+
+class StudySpec(PictureStudy):
+    """One optimizers study, fully resolved: everything that its results depend on."""
+
+    kind: Literal["optimizers"] = "optimizers"
+    skip_bad: bool = False
+    """Leave bad images and annotations out, and count them, instead of refusing the data set."""
+    network: str = "small"
+    """The network that is trained, by its name."""
+    size: Annotated[int, Field(ge=MIN_SIZE)] | None
+    """Side of the network's input in pixels; a multiple of the network's stride. None: of another workload."""
+    optimizers: tuple[str, ...]
+    """Optimizers to compare: registry names, names of `torch.optim` classes in any case, or dotted paths."""
+    spaces: dict[str, dict[str, dict[str, Any]]]
+    """Tuning space of each optimizer: {"lr": {"log": [low, high]}, "x": {"values": [...]}, "betas": {"value": ...}}."""
+    trials: int = Field(ge=1, le=MAX_TRIALS)
+    """Tune trials for each optimizer."""
+    seeds: int = Field(ge=1)
+    """Confirm seeds for each optimizer; seed k is the same weights and data order for all."""
+    tune_steps: int | None = Field(default=None, ge=1)
+    """Steps of a tune trial."""
+    steps: int | None = Field(default=None, ge=1)
+    """Steps of a confirm trial; both phases have a budget in steps, or both in seconds of training."""
+    tune_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False, examples=[60.0])
+    """Seconds of training of a tune trial, in place of steps."""
+    seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False, examples=[240.0])
+    """Seconds of training of a confirm trial, evaluation not counted."""
+    evaluations: int = Field(default=5, ge=1)
+    """AP evaluations in a confirm trial: its learning curve."""
+    pruner: PrunerName = "none"
+    """Ends hopeless tune trials early, never confirm trials; favours optimizers and settings that start fast."""
+    tune_evaluations: int = Field(default=5, ge=1)
+    """AP evaluations in a tune trial where there is a pruner; without one it has a single one, at its end."""
+    controls: bool = True
+    """Run the untuned limit of AdaBound's kind (SGD with momentum) on the confirm seeds beside each of that kind."""
+    batch_size: int = Field(default=8, ge=1)
+    """Images in a batch, for all optimizers."""
+    num_workers: int = Field(default=0, ge=0)
+    """Processes that load batches; 0 loads them in the training process itself."""
+    pin_memory: bool = False
+    """Put batches into pinned memory; without an accelerator it does nothing."""
+    schedule: Schedule = "cosine"
+    """Schedule of the learning rate, after a warm-up of 5 %; step: x 0.1 at 50 % and at 75 % of the budget. A file may
+    list several: a study for each."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    """Weight decay of all optimizers alike; one that has none can only be compared at 0."""
+    foreground_weight: float = Field(default=1.0, ge=1)
+    """Weight in the loss of cells where a map is fully on, relative to background cells; 1 is the published loss."""
+    precision: Precision = "fp32"
+    """bf16: convolutions in bfloat16; weights, loss and optimizer stay float32."""
+    augment: bool = True
+    """Vary the training images: flip, scale, rotation, shift, colour."""
+    device: Literal["cuda", "mps", "cpu"]
+    trial_time_limit: float | None = Field(default=None, gt=0, examples=[3600.0])
+    """Seconds after which a trial is given up as `timed_out`."""
+    plan_seed: int = Field(default=0, ge=0)
+    """Seed that scrambles the quasi-random tune points."""
+    workload: dict[str, Any] = Field(default={})
+    """What the trials train, in place of a pose network: `name`, and settings of its own."""
+
+    @field_validator("optimizers")
+    @classmethod
+    def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) < len(value) or not value:
+            raise ValueError("must name at least one optimizer, each once")
+        return value
+
+    @model_validator(mode="after")
+    def _one_kind_of_budget(self) -> Self:
+        given = [name for name in (*STEP_BUDGET, *TIME_BUDGET) if getattr(self, name) is not None]
+        if tuple(given) not in (STEP_BUDGET, TIME_BUDGET):
+            raise ValueError(
+                "give tune_steps and steps, or tune_seconds and seconds: both phases have one kind of budget "
+                f"(given: {', '.join(given) or 'none'})"
+            )
+        return self
+
+    @classmethod
+    def stored(cls, document: Mapping[str, Any]) -> Self:
+        """A study as it was stored, by an earlier version too: that one ran no controls.
+
+        SettingsError where it is a study of another kind.
+        """
+        return super().stored({"controls": False} | dict(document))
+
+    def length(self, phase: Phase) -> tuple[float, str]:
+        """The budget of a phase's trials, and its unit: `step` or `second`."""
+        steps, seconds = (self.tune_steps, self.tune_seconds) if phase == TUNE else (self.steps, self.seconds)
+        return (steps, workload_of(self).budget_unit) if steps is not None else (seconds or 0.0, SECOND)
+
+    def length_text(self, phase: Phase) -> str:
+        """The budget of a phase's trials in words: `180 steps`, `20 seconds of training`."""
+        amount, unit = self.length(phase)
+        return f"{amount:g} {unit}{'' if amount == 1 else 's'}{' of training' if unit == SECOND else ''}"

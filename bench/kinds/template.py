@@ -1,0 +1,128 @@
+"""A study file to begin with: every setting of its kind with meaning, allowed values and default, made of the settings
+themselves, so that it cannot say otherwise than they do."""
+
+import json
+import textwrap
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from bench.kinds.settings import KIND_SETTINGS
+from bench.settings.declared import Described
+from bench.settings.layers import ENVIRONMENT_PREFIX, read_file
+from bench.settings.validation import dotted
+
+FULL = "full"
+WIDTH = 110
+"""Characters of a comment's line."""
+HEAD = """\
+# {question}
+#
+{commands}
+#
+# The values are those of the preset `{preset}`. A line that begins with `#` and no blank is a setting that the preset
+# leaves at its default, or an example where there is none: take the `#` away to give it. Options of the command line
+# come before variables ({prefix}NAME=mine), these before this file, it before the preset (--preset), and that
+# before the defaults.
+
+kind = "{kind}"
+"""
+
+
+def template(kind: str, *, file: str, preset: str = FULL) -> str:
+    """The text of a study file of this kind whose study is that of the preset, whichever preset it is run over.
+
+    ``file`` is what its head calls it. SettingsError where there is no such preset.
+    """
+    its = KIND_SETTINGS[kind]
+    resolved = its.resolve(command_line={}, study_file=None, preset=preset, environ={})
+    spelled_out = its.spelled_out(resolved)
+    values = {name: setting.value for name, setting in resolved.items()} | spelled_out
+    shipped = {each: read_file(its.preset_path(each), kind, values) for each in its.presets}
+    given = {*spelled_out, *(name for document in shipped.values() for name in document)}
+    blocks, tables = [_head(kind, its.question, file, preset)], []
+    for name, setting in its.described().items():
+        in_presets = {each: document[name] for each, document in shipped.items() if name in document}
+        comment = _comment(setting, in_presets, len(shipped))
+        example = setting.default if setting.example is None else setting.example
+        lines = _lines(name, values[name]) if name in given else [f"#{line}" for line in _lines(name, example)]
+        (tables if lines[0].lstrip("#").startswith("[") else blocks).append("\n".join([*comment, *lines]))
+    return "\n\n".join([*blocks, *tables]) + "\n"
+
+
+def _head(kind: str, question: str, file: str, preset: str) -> str:
+    commands = {
+        f"posebench study {kind} --study {file}": "run it; again: go on, or show its result",
+        f"posebench study {kind} --study {file} --dry-run": "print its plan and stop",
+        f"posebench config show --study {file}": "every setting, and where its value comes from",
+    }
+    width = max(map(len, commands))
+    lines = "\n".join(f"#     {command.ljust(width)}    {what}" for command, what in commands.items())
+    return HEAD.format(question=question, commands=lines, kind=kind, preset=preset, prefix=ENVIRONMENT_PREFIX).rstrip(
+        "\n"
+    )
+
+
+def literal(value: Any) -> str:
+    """A value as TOML writes it, in one line."""
+    if isinstance(value, Mapping):
+        pairs = [f"{dotted((name,))} = {literal(each)}" for name, each in value.items()]
+        return f"{{ {', '.join(pairs)} }}" if pairs else "{}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(literal, value)) + "]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return repr(value) if isinstance(value, (int, float)) else json.dumps(str(value), ensure_ascii=False)
+
+
+def _lines(name: str, value: Any) -> list[str]:
+    """A setting as it is written; a table of tables, or a list of them, under headers of their own."""
+    parts: list[tuple[str, Mapping[str, Any]]] = []
+    if isinstance(value, Mapping):
+        parts = [(f"[{dotted((name, key))}]", table) for key, table in value.items()]
+    elif isinstance(value, (list, tuple)) and value and all(isinstance(each, Mapping) for each in value):
+        parts = [(f"[[{name}]]", table) for table in value]
+    if not parts:
+        return [f"{name} = {literal(value)}"]
+    pairs = [[f"{dotted((key,))} = {literal(each)}" for key, each in table.items()] for _, table in parts]
+    return "\n\n".join("\n".join([header, *lines]) for (header, _), lines in zip(parts, pairs, strict=True)).split("\n")
+
+
+def _comment(setting: Described, in_presets: Mapping[str, Any], presets: int) -> list[str]:
+    """Meaning, allowed values and default of a setting; where some of so many presets give it, theirs too."""
+    allowed = _allowed({"enum": setting.words} if setting.words else TypeAdapter(setting.type).json_schema())
+    default = "none" if setting.default is None else literal(setting.default)
+    sentences = [setting.meaning, f"{allowed[0].upper()}{allowed[1:]}. Default: {default}."]
+    if in_presets:
+        literals = {each: literal(value) for each, value in in_presets.items()}
+        each_alike = len(literals) == presets and len({*literals.values()}) == 1
+        named = {"all": literals[next(iter(literals))]} if each_alike else literals
+        sentences.append(f"Presets: {', '.join(f'{each} {text}' for each, text in named.items())}.")
+    return [
+        f"# {line}"
+        for sentence in sentences
+        for line in textwrap.wrap(sentence, WIDTH, break_long_words=False, break_on_hyphens=False)
+    ]
+
+
+def _allowed(schema: Mapping[str, Any]) -> str:
+    """What a JSON schema allows, in words."""
+    if "anyOf" in schema:
+        return "; or ".join(_allowed(each) for each in schema["anyOf"] if each.get("type") != "null")
+    if "enum" in schema or "const" in schema:
+        *others, last = map(literal, schema.get("enum", [schema.get("const")]))
+        return f"{', '.join(others)} or {last}" if others else last
+    if schema["type"] == "array":
+        return f"a list, each {_allowed(schema['items'])}"
+    names = {"boolean": "true or false", "integer": "a whole number", "number": "a number", "object": "tables"}
+    text = names.get(schema["type"], "a path" if schema.get("format") == "path" else "text")
+    if "minimum" in schema and "maximum" in schema:
+        return f"{text}, {schema['minimum']:g} to {schema['maximum']:g}"
+    limits = {
+        "exclusiveMinimum": "above {}",
+        "minimum": "{} or more",
+        "exclusiveMaximum": "below {}",
+        "maximum": "{} or less",
+    }
+    return ", ".join([text, *(words.format(f"{schema[key]:g}") for key, words in limits.items() if key in schema)])

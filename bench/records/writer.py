@@ -1,0 +1,278 @@
+"""MLflow: holds every record, curve and report; tables are read back from here (`bench.records.reader`).
+
+A study is an experiment with a parent run; each trial is a child run. A child counts as a record only once it is closed
+and tagged as recorded, so that a run cut off by a kill is never taken for a result. Only these two import MLflow,
+`bench.records.files` and `bench.records.measurements`.
+"""
+
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from bench.storage import mlflow_environment  # noqa: F401 (MLflow reads it)
+
+# isort: split
+import cv2
+import mlflow
+import numpy as np
+import sqlalchemy
+from alembic.util.exc import CommandError
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag, ViewType
+from mlflow.exceptions import MlflowException
+
+from bench.records.files import prepare_sqlite
+from bench.records.mlflow_views import saved_views
+from bench.records.reader import (
+    ERROR_TAG,
+    PAGE,
+    RECORDED_TAG,
+    SAMPLES_FILE,
+    SESSION_TAG,
+    SHEET_FILE,
+    SPEC_TAG,
+    STATUS_TAG,
+    STUDY_TAG,
+    TRIAL_TAG,
+    StudyRuns,
+    client_to_look,
+    why_not,
+)
+from bench.storage.addresses import RECORDS, check_form, is_server
+from bench.storage.masking import masked
+from bench.trials.identity import without_unused
+from bench.trials.record import FAULTS, TEXT_FIELDS, CurvePoint, Record, Session, now_ms
+from bench.trials.spec import TrialSpec
+from bench.trials.study_base import StudyBase, refuse_difference
+from bench.workloads.protocol import Samples
+from posemodel.errors import SettingsError
+
+ARTIFACTS = "mlartifacts"
+METRICS_PER_BATCH = 1000
+"""MLflow's limit for one log_batch call."""
+PARAMETERS_PER_BATCH = 100
+SHEET_IN_CHARTS = cv2.IMREAD_REDUCED_COLOR_2
+"""The sheet in MLflow's image charts has half the side of the file's: they keep it as PNG."""
+
+PARENT_TAG, _NOTE_TAG = "mlflow.parentRunId", "mlflow.note.content"
+_NOTE_LENGTH = 8000
+"""Characters that MLflow keeps of a run's tag."""
+ERROR_LENGTH = 4000
+_EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+"""Opens MLflow's pages on training runs, not on traces of language models."""
+SOURCE_TAGS = {"mlflow.source.name": "posebench", "mlflow.source.type": "LOCAL"}
+
+
+class Tracker(StudyRuns):
+    """The MLflow side of one study: its runs written, and read."""
+
+    def __init__(self, uri: str, study_name: str, *, create: bool = True) -> None:
+        """Open the store and the study's experiment; SettingsError if they are out of reach.
+
+        ``create``: make them if needed; else a study that is not there is an error, no file appears, and a store that
+        is an SQLite file is opened only to be read.
+        """
+        check_form(RECORDS, uri)
+        prepare_sqlite(uri, create=create)
+        try:
+            client = mlflow.MlflowClient(tracking_uri=uri) if create else client_to_look(uri)
+            super().__init__(client, _open_experiment(client, uri, study_name, create=create), uri, study_name)
+        except (MlflowException, sqlalchemy.exc.SQLAlchemyError, CommandError, ImportError) as error:
+            RECORDS.refuse(uri, f"cannot be used ({why_not(error)}).", cause=error)
+
+    def open_study(self, spec: StudyBase, machine: Mapping[str, str]) -> str:
+        """The study's parent run: made once, set to RUNNING again when the study goes on.
+
+        The specification is a tag of the run's creation, so that no kill can leave a parent without it. SettingsError
+        shows the difference if the name stands for another study.
+        """
+        parent = self._parent()
+        if parent is None:
+            self._refuse_foreign()
+        self._save_views(spec.kind)
+        if parent is None:
+            tags = {
+                **SOURCE_TAGS,
+                STUDY_TAG: spec.kind,
+                SPEC_TAG: spec.model_dump_json(),
+                **{f"machine.{key}": value for key, value in machine.items()},
+            }
+            made = self.client.create_run(self.experiment_id, run_name=spec.name, tags=tags).info.run_id
+            parent = self._parent()
+            if parent is None or parent == made:
+                self._describe_study(made, spec)
+                return made
+            self.client.set_terminated(made, "KILLED")  # another process was first
+            self.client.delete_run(made)
+        document = without_unused(type(spec), self.study_document())
+        known = {name: value for name, value in document.items() if name not in spec.outside}
+        refuse_difference(spec.name, known, spec.identity())
+        self.client.set_tag(parent, SPEC_TAG, spec.model_dump_json())  # the data may stand in another folder now
+        if not self.client.get_run(parent).inputs.dataset_inputs:
+            self._describe_study(parent, spec)  # a kill came in between
+        if not self.finished():  # what has ended stays so while it is only shown again
+            self.client.update_run(parent, status="RUNNING")
+        return parent
+
+    def _refuse_foreign(self) -> None:
+        """SettingsError where the study's experiment holds runs already, and none of a study: it is somebody else's."""
+        found = self.client.search_runs([self.experiment_id], run_view_type=ViewType.ALL, max_results=PAGE)
+        others = [run for run in found if not {STUDY_TAG, TRIAL_TAG} & {*run.data.tags}]
+        if others and len(others) == len(found):
+            raise SettingsError(
+                f"name: MLflow at {masked(self.uri)} holds an experiment {self.study_name!r} with runs that posebench "
+                "did not make, and does not write into. Give another --name, or set MLFLOW_TRACKING_URI to another "
+                "store."
+            )
+
+    def _describe_study(self, parent: str, spec: StudyBase) -> None:
+        self._log_parameters(parent, _flat(spec.identity()))
+        self._log_data(parent, spec.data, spec.data_digest, "study")  # last: what is there says that all is
+
+    def _save_views(self, kind: str) -> None:
+        """Views of the experiment's page that are not there yet; one that a person has changed stays so."""
+        present = self.client.get_experiment(self.experiment_id).tags
+        for key, value in saved_views(kind).items():
+            if key not in present:
+                _insert(self.client.set_experiment_tag, self.experiment_id, key, value)
+
+    def close_study(self, status: str) -> None:
+        """End the parent run: FINISHED, or KILLED when the study was interrupted."""
+        parent = self._parent()
+        if parent is not None:
+            self.client.set_terminated(parent, status)
+
+    def note_session(self, session: Session) -> None:
+        """Keep how long a process has worked on the study so far; a later note of the same process replaces it."""
+        parent = self._parent()
+        if parent is not None:
+            self.client.set_tag(parent, f"{SESSION_TAG}{session.key}", json.dumps(asdict(session)))
+
+    def log_report(self, folder: Path, note: str = "") -> None:
+        """Attach the report's files to the parent run; ``note`` (Markdown) is what its page in MLflow's UI begins with.
+
+        The experiment's page shows the note too.
+        """
+        parent = self._parent()
+        if parent is not None:
+            self.client.log_artifacts(parent, str(folder), "report")
+            _insert(self.client.set_tag, parent, _NOTE_TAG, note[:_NOTE_LENGTH])
+            _insert(self.client.set_experiment_tag, self.experiment_id, _NOTE_TAG, note[:_NOTE_LENGTH])
+
+    def start_trial(self, spec: TrialSpec, parent: str) -> str:
+        """Begin a child run."""
+        name = f"{spec.phase}-{spec.optimizer}-{spec.index}"
+        tags = {
+            **SOURCE_TAGS,
+            PARENT_TAG: parent,
+            TRIAL_TAG: spec.id,
+            "optimizer": spec.optimizer,
+            "phase": spec.phase,
+        }
+        run_id = self.client.create_run(self.experiment_id, run_name=name, tags=tags).info.run_id
+        self._log_data(run_id, spec.run.data, spec.data_digest, spec.run.val_split)
+        return run_id
+
+    def record_trial(
+        self, run_id: str, record: Record, curve: list[CurvePoint], samples: Samples | None = None
+    ) -> None:
+        """Write samples, curve and record, then close the run: only from then on it counts."""
+        if samples is not None:
+            self._log_samples(run_id, samples, record.steps_done)
+        metrics = [
+            Metric(key, float(value), point.time_ms, point.step)
+            for point in curve
+            for key, value in point.metrics.items()
+        ]
+        now = now_ms()
+        metrics += [
+            Metric(f"final.{key}", float(value), now, record.steps_done)
+            for key, value in record.metrics.items()
+            if value is not None
+        ]
+        for first in range(0, len(metrics), METRICS_PER_BATCH):
+            self.client.log_batch(run_id, metrics=metrics[first : first + METRICS_PER_BATCH])
+        fields = {name: getattr(record, name) for name in TEXT_FIELDS if name not in ("status", "error")}
+        fields |= {f"hp.{name}": value for name, value in json.loads(record.hyperparameters).items()}
+        self._log_parameters(run_id, fields)
+        tags = {STATUS_TAG: str(record.status), ERROR_TAG: record.error[:ERROR_LENGTH], RECORDED_TAG: "true"}
+        self.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+        self.client.set_terminated(run_id, "FAILED" if record.status in FAULTS else "FINISHED")
+
+    def abandon(self, trial_id: str | None = None) -> None:
+        """Close as KILLED the runs that a dead worker left open (of one trial, or all of the study's trials)."""
+        condition = f"attributes.status = 'RUNNING' and tags.`{TRIAL_TAG}` {_matches(trial_id)}"
+        for run in self._search(condition):
+            self.client.set_terminated(run.info.run_id, "KILLED")
+
+    def _log_samples(self, run_id: str, samples: Samples, step: int) -> None:
+        """Both files, and the sheet once more for the charts of MLflow's pages, which show images by key and step."""
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, SAMPLES_FILE).write_text(json.dumps(samples.document))
+            if samples.sheet is not None:
+                Path(folder, SHEET_FILE).write_bytes(samples.sheet)
+            self.client.log_artifacts(run_id, folder)
+        if samples.sheet is not None:
+            image = cv2.imdecode(np.frombuffer(samples.sheet, np.uint8), SHEET_IN_CHARTS)
+            self.client.log_image(run_id, cv2.cvtColor(image, cv2.COLOR_BGR2RGB), key="samples", step=step)
+
+    def _log_parameters(self, run_id: str, values: Mapping[str, Any]) -> None:
+        parameters = [Param(key, _text(value)) for key, value in values.items()]
+        for first in range(0, len(parameters), PARAMETERS_PER_BATCH):
+            self.client.log_batch(run_id, params=parameters[first : first + PARAMETERS_PER_BATCH])
+
+    def _log_data(self, run_id: str, folder: Path, digest: str, context: str) -> None:
+        dataset = Dataset(
+            name=folder.name, digest=digest, source_type="local", source=json.dumps({"uri": folder.as_posix()})
+        )  # fmt: skip
+        inputs = [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])]
+        _insert(self.client.log_inputs, run_id, inputs)
+
+
+def _open_experiment(client: mlflow.MlflowClient, uri: str, study_name: str, *, create: bool) -> str:
+    """The id of the study's experiment."""
+    found = client.get_experiment_by_name(study_name)
+    if found is None and not create:
+        have = ", ".join(sorted(e.name for e in client.search_experiments() if e.name != "Default")) or "none"
+        raise SettingsError(f"study: there is no study {study_name!r} at {masked(uri)} (studies here: {have}).")
+    if found is None:
+        # Left alone, MLflow would choose ./mlruns; a server chooses for itself.
+        location = None if is_server(uri) else (Path(ARTIFACTS) / study_name).absolute().as_uri()
+        try:
+            return client.create_experiment(study_name, artifact_location=location, tags=_EXPERIMENT_TAGS)
+        except MlflowException:
+            found = client.get_experiment_by_name(study_name)  # another process was first
+            if found is None:
+                raise
+    if found.lifecycle_stage != "active":
+        raise SettingsError(f"name: MLflow's experiment {study_name!r} is deleted; restore it or use --name.")
+    return found.experiment_id
+
+
+def _matches(trial_id: str | None) -> str:
+    return f"= '{trial_id}'" if trial_id is not None else "LIKE '%'"
+
+
+def _text(value: Any) -> str:
+    """Exactly invertible by ``json.loads`` for numbers and booleans; text stays as it is."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _flat(document: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in document.items() if key != "spaces"} | {
+        f"space.{name}": space for name, space in document.get("spaces", {}).items()
+    }
+
+
+def _insert(write: Callable[..., object], *arguments: Any) -> None:
+    """Write what another process may be writing too: MLflow looks, then inserts; once it is there, it is updated."""
+    try:
+        write(*arguments)
+    except MlflowException as error:
+        if sqlalchemy.exc.IntegrityError.__name__ not in str(error) and not isinstance(
+            error.__cause__, sqlalchemy.exc.IntegrityError
+        ):
+            raise
+        write(*arguments)

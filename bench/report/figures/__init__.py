@@ -1,8 +1,0 @@
-"""The figures of an optimizers study. Each draws what the analysis found; a panel without data says so in words."""
-
-from bench.report.figures.costs import cost
-from bench.report.figures.curves import learning_curves
-from bench.report.figures.scores import seed_scores
-from bench.report.figures.tuning import best_so_far, divergence_map, lr_sensitivity
-
-__all__ = ["best_so_far", "cost", "divergence_map", "learning_curves", "lr_sensitivity", "seed_scores"]

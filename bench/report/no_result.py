@@ -1,0 +1,143 @@
+"""Trials without a result: how they ended, why (each reason with its count), and what to do about it, in sentences."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+
+from bench.report.wording import counted, enumerate_items
+from bench.trials.columns import COMPLETE, DIVERGED, PRUNED
+
+ENDED = {
+    "failed": "failed",
+    "out_of_memory": "ran out of memory",
+    "bus_error": "met a bus error",
+    "timed_out": "ran into the time limit",
+    "diverged": "diverged",
+    "pruned": "were pruned",
+    "skipped": "were skipped",
+}
+"""What is said of trials by their status, in the order in which it is said."""
+ONE_ENDED = {"pruned": "was pruned", "skipped": "was skipped"}
+REMEDIES = {
+    "failed": "Mend the cause, then run the study under another --name: what is recorded is not run again.",
+    "out_of_memory": "Take a smaller batch_size, size or network, or fewer workers.",
+    "bus_error": "Give the container more shared memory (`--shm-size`), or take num_workers 0.",
+    "timed_out": "Raise trial_time_limit, or ask for fewer steps.",
+    "diverged": "Search lower learning rates.",
+    "pruned": "Without a pruner they run to their end.",
+    "skipped": "Take a smaller batch_size, or fewer workers.",
+}
+RESULTS = (DIVERGED, PRUNED)
+"""Ends that say something of the settings tried: only the others are troubles."""
+REASONS_NAMED = 3
+REASON_LENGTH = 300
+"""Characters of a reason that are quoted."""
+
+
+def nothing_found(
+    rows: pd.DataFrame, *, noun: str = "trial", left: int = 0, remedies: Mapping[str, str] = REMEDIES
+) -> str:
+    """Why no trial has a result: `All 6 trials failed: 6 times `RuntimeError: ...`.` and a remedy for each kind of end.
+
+    Args:
+        rows: One row a trial: ``status``, and ``error`` where there is one.
+        noun: One of them.
+        left: Trials that are still to come.
+        remedies: What to do, by status.
+
+    Returns:
+        Sentences; empty where a trial is complete, or where there is none.
+    """
+    if not len(rows) or (rows["status"] == COMPLETE).any():
+        return ""
+    told = (remedies.get(status, "") for status, _ in _in_order(_ends(rows)))
+    return " ".join([_how(rows, noun, left=left), *filter(None, told)])
+
+
+def troubled(records: pd.DataFrame, *, left: int = 0) -> list[str]:
+    """A sentence for each optimizer without a result whose trials met a trouble; none where no trial has a result.
+
+    That it diverged or was pruned everywhere is a result: only failures, memory and time limits are told.
+    ``left``: trials that are still to come.
+    """
+    if not len(records) or not (records["status"] == COMPLETE).any():
+        return []
+    found = []
+    for name, own in records.groupby("optimizer", sort=False):
+        if not (own["status"] == COMPLETE).any() and not own["status"].isin(RESULTS).any():
+            why = _how(own, "trial", of=f" of {name}", left=left)
+            found.append(why if left else f"{why} Its AP of 0 says nothing of this optimizer.")
+    return found
+
+
+def is_trouble(rows: pd.DataFrame) -> bool:
+    """Whether nothing was found out: trials there are, and none of them completed, diverged or was pruned."""
+    return bool(len(rows)) and not rows["status"].isin((COMPLETE, *RESULTS)).any()
+
+
+def failures(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """The ends without a result with their reasons, most frequent first: ``status``, ``error`` and ``count``."""
+    return [
+        {"status": status, "error": reason, "count": number}
+        for status, _ in _in_order(_ends(rows))
+        if status != COMPLETE
+        for reason, number in _reasons(rows, status).most_common()
+    ]
+
+
+def _how(rows: pd.DataFrame, noun: str, *, of: str = "", left: int = 0) -> str:
+    """How all of some trials ended without a result, and why, in a sentence."""
+    ends, so_far = _ends(rows), " so far" if left else ""
+    if len(ends) == 1:
+        status, number = next(iter(ends.items()))
+        who = f"All {number} {noun}s" if number > 1 else f"The only {noun}"
+        return f"{who}{of}{so_far} {_ended(status, number)}{_quoted(_reasons(rows, status), ': ', '', number)}."
+    parts = [
+        f"{number} {_ended(status, number)}{_quoted(_reasons(rows, status), ' (', ')', number)}"
+        for status, number in _in_order(ends)
+    ]
+    return f"None of the {len(rows)} {noun}s{of}{so_far} has a result: {enumerate_items(parts)}."
+
+
+def _ends(rows: pd.DataFrame) -> Counter[str]:
+    """How many ended how."""
+    return Counter(map(str, rows["status"])) if "status" in rows else Counter()
+
+
+def _ended(status: str, number: int) -> str:
+    words = ENDED.get(status, f"ended as {status}")
+    return ONE_ENDED.get(status, words) if number == 1 else words
+
+
+def _in_order(ends: Counter[str]) -> Iterator[tuple[str, int]]:
+    order = [*ENDED]
+    yield from sorted(ends.items(), key=lambda each: order.index(each[0]) if each[0] in order else len(order))
+
+
+def _reasons(rows: pd.DataFrame, status: str) -> Counter[str]:
+    """The errors of the trials that ended so: their first lines, in the order in which they came."""
+    if "error" not in rows:
+        return Counter()
+    texts = rows.loc[rows["status"] == status, "error"]
+    lines = (text.strip().splitlines() if isinstance(text, str) else [] for text in texts)
+    return Counter(found[0] if found else "" for found in lines)
+
+
+def _quoted(reasons: Counter[str], before: str, after: str, trials: int) -> str:
+    """``: 8 times `A`, 4 times `B` and 2 times another reason``; empty where none was told."""
+    told = [(reason, number) for reason, number in reasons.most_common() if reason]
+    if not told:
+        return ""
+    if trials == 1:
+        return f"{before}`{_short(told[0][0])}`{after}"
+    parts = [f"{counted(number, 'time')} `{_short(reason)}`" for reason, number in told[:REASONS_NAMED]]
+    others = sum(number for _, number in told[REASONS_NAMED:])
+    if others:
+        parts.append(f"{counted(others, 'time')} another reason")
+    return f"{before}{enumerate_items(parts)}{after}"
+
+
+def _short(reason: str) -> str:
+    return reason if len(reason) <= REASON_LENGTH else f"{reason[: REASON_LENGTH - 3]}..."

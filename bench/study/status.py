@@ -1,0 +1,231 @@
+"""Where the studies of a working directory stand, looked at from outside: nothing is written, locked or made.
+
+The ledger says what is planned, waiting and in whose hands; MLflow, what came of the trials that are recorded. A study
+that only one of them knows is shown by what that one says.
+"""
+
+import difflib
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from bench.ledger.reader import LOST, RUNNING, WAITING, Look, look
+from bench.records import reader as tracking_view
+from bench.records.writer import Tracker
+from bench.storage.masking import masked
+from bench.study.progress import Progress, StudySize, seconds_left
+from bench.trials.progress import MS, Done, InHand, recorded
+from bench.trials.record import Status
+from posemodel.errors import SettingsError
+
+SizeOf = Callable[[Mapping[str, Any], Mapping[str, int]], StudySize | None]
+"""The size of a study by its document and the trials of each phase in the ledger; None: its kind has no ledger."""
+
+
+class Watcher:
+    """Looks at studies again and again; MLflow is asked only for what has changed since."""
+
+    def __init__(self, storage_url: str, tracking_uri: str, size_of: SizeOf, *, told: str = "") -> None:
+        """Where the ledger and the results are; neither needs to be there. ``told``: trouble that is known already."""
+        self.size_of = size_of
+        self.storage_url, self.tracking_uri = storage_url, tracking_uri
+        self.told = told
+        self.trouble = ""
+        """Why the results could not be read at the last look; empty where they could."""
+        self._results: dict[str, tuple[frozenset[str], dict[str, Done], float | None]] = {}
+
+    def all(self) -> list[Progress]:
+        """Every study, the one that was active last first."""
+        self.trouble = ""
+        looks = look(self.storage_url)
+        documents = self._documents() | {name: found.identity for name, found in looks.items()}
+        found = []
+        for name, document in documents.items():
+            try:
+                size = self._size(document, looks.get(name))
+                found += [] if size is None else [self._progress(size, looks.get(name))]
+            except SettingsError as error:
+                self.trouble = str(error)
+        return sorted(found, key=lambda progress: (-(progress.last_active or 0.0), progress.size.study))
+
+    def one(self, name: str) -> Progress:
+        """One study; SettingsError names the nearest ones where there is none of that name."""
+        self.trouble = ""
+        looks = look(self.storage_url)
+        documents = self._documents() | {study: found.identity for study, found in looks.items()}
+        if name not in documents:
+            names = studies_here(self.storage_url, self.tracking_uri)
+            raise SettingsError(_unknown(name, names, self.storage_url, self.tracking_uri))
+        size = self._size(documents[name], looks.get(name))
+        if size is None:
+            raise SettingsError(f"study {name}: is of kind {documents[name]['kind']}.")
+        return self._progress(size, looks.get(name))
+
+    def _size(self, document: Mapping[str, Any], found: Look | None) -> StudySize | None:
+        return self.size_of(document, Counter(entry.phase for entry in found.entries) if found is not None else {})
+
+    def _documents(self) -> dict[str, dict[str, object]]:
+        try:
+            return tracking_view.studies(self.tracking_uri)
+        except SettingsError as error:
+            self.trouble = str(error)
+            return {}
+
+    def _progress(self, size: StudySize, found: Look | None) -> Progress:
+        entries = found.entries if found is not None else []
+        ended = frozenset(entry.trial_id for entry in entries if entry.state not in (WAITING, RUNNING, LOST))
+        done, last_record = self._recorded(size.study, ended, everything=found is None)
+        done |= {
+            entry.trial_id: Done(entry.trial_id, entry.phase, entry.optimizer, Status(entry.state))
+            for entry in entries
+            if entry.trial_id in ended and entry.trial_id not in done
+        }
+        in_hand = {
+            entry.trial_id: InHand(
+                entry.trial_id,
+                entry.phase,
+                entry.optimizer,
+                entry.seed,
+                entry.steps,
+                entry.since or 0.0,
+                entry.host,
+                entry.pid,
+                seconds=entry.seconds,
+            )
+            for entry in entries
+            if entry.state == RUNNING and entry.trial_id not in done
+        }
+        times = [found.last_active if found is not None else None, last_record]
+        return Progress(
+            size=size,
+            done=done,
+            in_hand=in_hand,
+            lost=sum(entry.state == LOST and entry.trial_id not in done for entry in entries),
+            active=found is not None and found.active,
+            workers=found.workers if found is not None else 0,
+            last_active=max((time for time in times if time is not None), default=None),
+            ended_whole=size.settled or self._finished(size.study),
+        )
+
+    def _finished(self, study: str) -> bool:
+        """Whether MLflow says that a study has ended, its report included; False where it is out of reach."""
+        try:
+            return Tracker(self.tracking_uri, study, create=False).finished()
+        except SettingsError as error:
+            self.trouble = str(error)
+            return False
+
+    def _recorded(self, study: str, ended: frozenset[str], *, everything: bool) -> tuple[dict[str, Done], float | None]:
+        """Records by trial id, and when the last one was made; read again once another trial has ended."""
+        if not ended and not everything:
+            return {}, None
+        if study not in self._results or self._results[study][0] != ended:
+            try:
+                records = Tracker(self.tracking_uri, study, create=False).records()
+            except SettingsError as error:
+                self.trouble = str(error)
+                return {}, None
+            rows = records.to_dict(orient="records")
+            self._results[study] = (ended, recorded(rows), max((row["ended_ms"] / MS for row in rows), default=None))
+        _, done, last = self._results[study]
+        return dict(done), last
+
+
+def studies_here(storage_url: str, tracking_uri: str) -> list[str]:
+    """The names of all studies, of any kind: those of the ledger and those of MLflow; of one that can be read."""
+    found = {*look(storage_url)}
+    with suppress(SettingsError):
+        found |= {*tracking_view.studies(tracking_uri)}
+    return sorted(found)
+
+
+def results_of(storage_url: str, tracking_uri: str, name: str) -> Tracker:
+    """What MLflow holds of a study; SettingsError where there is no such study, or MLflow knows nothing of it."""
+    if name in tracking_view.studies(tracking_uri):
+        return Tracker(tracking_uri, name, create=False)
+    names = studies_here(storage_url, tracking_uri)
+    if name in names:
+        raise SettingsError(
+            f"study {name}: stands in the ledger at {masked(storage_url)}, and MLflow at {masked(tracking_uri)} holds "
+            "no result of it. Bring that store back, or give its address in MLFLOW_TRACKING_URI."
+        )
+    raise SettingsError(_unknown(name, names, storage_url, tracking_uri))
+
+
+def _unknown(name: str, names: list[str], storage_url: str, tracking_uri: str) -> str:
+    where = f"in this folder ({masked(storage_url)}, {masked(tracking_uri)})"
+    if not names:
+        return f"study: there is no study {name!r}, and no other, {where}."
+    near = difflib.get_close_matches(name, names, n=3)
+    hint = f" Did you mean {' or '.join(near)}?" if near else ""
+    return f"study: there is no study {name!r} {where}.{hint} `posebench study list` shows all."
+
+
+def list_document(found: list[Progress]) -> dict[str, Any]:
+    """The JSON contract of `posebench study list`."""
+    return {
+        "studies": [
+            {
+                **_head(progress),
+                "done": len(progress.done),
+                "running": len(progress.in_hand),
+                "waiting": progress.waiting,
+                "planned": progress.size.planned,
+                "last_active": _iso(progress.last_active),
+            }
+            for progress in found
+        ]
+    }
+
+
+def status_document(progress: Progress, now: float) -> dict[str, Any]:
+    """The JSON contract of `posebench study status`; times in ISO 8601, UTC. ``now``: seconds since the epoch."""
+    running = sorted(progress.in_hand.values(), key=lambda trial: trial.since)
+    return {
+        **_head(progress),
+        "trials": _counts(progress, None) | {"lost": progress.lost},
+        "phases": {phase: _counts(progress, phase) for phase in progress.size.phases},
+        "optimizers": [asdict(row) for row in progress.size.rows(progress)],
+        "running": [
+            {
+                "trial_id": trial.trial_id,
+                "phase": trial.phase,
+                "optimizer": trial.optimizer,
+                "seed": trial.seed,
+                "since": _iso(trial.since),
+                "seconds": max(now - trial.since, 0.0),
+                "host": trial.host,
+                "pid": trial.pid,
+            }
+            for trial in running
+        ],
+        "workers": progress.workers,
+        "seconds_left": seconds_left(progress, now),
+        "last_active": _iso(progress.last_active),
+    }
+
+
+def _head(progress: Progress) -> dict[str, Any]:
+    size = progress.size
+    return {"study": size.study, "kind": size.kind, "preset": size.preset, "status": progress.status}
+
+
+def _counts(progress: Progress, phase: str | None) -> dict[str, int]:
+    """Trials of a phase (None: of the study) by what has become of them."""
+    done = [trial for trial in progress.done.values() if phase is None or trial.phase == phase]
+    running = sum(phase is None or trial.phase == phase for trial in progress.in_hand.values())
+    planned = progress.size.planned if phase is None else progress.size.planned_of(phase)
+    return {
+        "done": len(done),
+        **{str(status): sum(trial.status == status for trial in done) for status in Status},
+        "running": running,
+        "waiting": max(planned - len(done) - running, 0),
+        "planned": planned,
+    }
+
+
+def _iso(seconds: float | None) -> str | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -1,0 +1,66 @@
+"""One trial of a study as it goes: in a worker's hands, or done."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bench.trials.record import Status
+
+MS = 1000
+
+
+@dataclass(frozen=True)
+class Done:
+    """A trial that has ended: how, and what it cost. None where its record is out of reach."""
+
+    trial_id: str
+    phase: str
+    optimizer: str
+    status: Status
+    ap: float | None = None
+    images_per_s: float | None = None
+    seconds: float | None = None
+    """From the beginning of its run to the end, recording included."""
+    train_seconds: float | None = None
+    eval_seconds: float | None = None
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any], seconds: float | None) -> "Done":
+        """A row of the records (`Record.as_row`); None or NaN stands for what was not measured."""
+        measured = ("ap", "images_per_s", "train_seconds", "eval_seconds")
+        values = {name: _finite(row.get(name)) for name in measured}
+        return cls(
+            row["trial_id"], row["phase"], row["optimizer"], Status(row["status"]), seconds=_finite(seconds), **values
+        )
+
+
+def recorded(rows: Iterable[Mapping[str, Any]]) -> dict[str, Done]:
+    """Rows of the table of records by trial id; each has its run's begin and end."""
+    return {row["trial_id"]: Done.of(row, (row["ended_ms"] - row["started_ms"]) / MS) for row in rows}
+
+
+@dataclass(frozen=True)
+class InHand:
+    """A trial that a living worker runs."""
+
+    trial_id: str
+    phase: str
+    optimizer: str
+    seed: int
+    steps: int | None
+    """None where its budget is in seconds of training."""
+    since: float
+    """Seconds since the epoch."""
+    host: str
+    pid: int
+    step: int | None = None
+    """The last step heard of; None where only the ledger is known."""
+    seconds: float | None = None
+    """Its budget in seconds of training; None where it is in steps."""
+    train_seconds: float | None = None
+    """What of them is spent, as far as heard of."""
+
+
+def _finite(value: Any) -> float | None:
+    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None

@@ -1,0 +1,147 @@
+"""What a trial left, one flat row, failed trials included; and when a process worked on a study."""
+
+import json
+import math
+import time
+from dataclasses import asdict, dataclass, field, fields
+from enum import StrEnum
+from typing import Any
+
+from bench.storage.masking import masked
+from bench.trials.spec import TrialSpec
+
+
+class Status(StrEnum):
+    """How a trial ended. All but COMPLETE count with the worst score; only FAULTS are faults."""
+
+    COMPLETE = "complete"
+    DIVERGED = "diverged"
+    FAILED = "failed"
+    OUT_OF_MEMORY = "out_of_memory"
+    TIMED_OUT = "timed_out"
+    PRUNED = "pruned"
+    """A tune trial that the pruner ended early: no fault."""
+    SKIPPED = "skipped"
+    """Not tried: it was predicted to need more memory than there is."""
+
+
+FAULTS = (Status.FAILED, Status.OUT_OF_MEMORY, Status.TIMED_OUT)
+
+
+@dataclass(frozen=True)
+class Record:
+    """A row of the results. ``metrics`` holds every number measured, by the names of ``posemodel.training``."""
+
+    trial_id: str
+    phase: str
+    index: int
+    optimizer: str
+    hyperparameters: str
+    """JSON with sorted keys."""
+    at_border: str
+    """Names of hyperparameters, separated by commas."""
+    weight_decay: float
+    seed: int
+    status: Status
+    steps_done: int
+    network: str
+    size: int
+    batch_size: int
+    num_workers: int
+    pin_memory: bool
+    effective_pin_memory: bool
+    device: str
+    torch_threads: int
+    concurrent_trials: int
+    data_digest: str
+    error: str = ""
+    implementation: str = ""
+    """What took the steps, e.g. `torch.optim.adam.Adam (fused)`; empty where nothing was built."""
+    control_of: str = ""
+    """The optimizer whose control this trial is; empty for all others."""
+    metrics: dict[str, float] = field(default_factory=dict)
+
+    def as_row(self) -> dict[str, Any]:
+        """The flat row: fields, then metrics; a metric that is not finite is None."""
+        row = asdict(self)
+        metrics = row.pop("metrics")
+        return row | {name: value if math.isfinite(value) else None for name, value in metrics.items()}
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """What was measured at one step of a trial, and when (milliseconds since the epoch)."""
+
+    step: int
+    metrics: dict[str, float]
+    time_ms: int
+
+
+@dataclass(frozen=True)
+class Session:
+    """A stretch of time in which one process worked on a study; times in milliseconds since the epoch."""
+
+    began_ms: int
+    """When its command began."""
+    heard_ms: int
+    """When it was last heard of: its end, unless it was killed."""
+    workers: int
+    """Trials that it ran at once, at most."""
+    data_s: float
+    """Seconds of it that went into generating the data set, before the first trial."""
+    host: str
+    pid: int
+
+    @property
+    def key(self) -> str:
+        """Tells it from every other session of the study."""
+        return f"{self.began_ms}-{self.host}-{self.pid}"
+
+
+def now_ms() -> int:
+    """Milliseconds since the epoch."""
+    return int(time.time() * 1000)
+
+
+TEXT_FIELDS = tuple(f.name for f in fields(Record) if f.name != "metrics")
+
+
+def make_record(
+    spec: TrialSpec,
+    status: Status,
+    *,
+    steps_done: int,
+    metrics: dict[str, float],
+    error: str = "",
+    implementation: str = "",
+    effective_pin_memory: bool = False,
+    torch_threads: int = 0,
+    concurrent_trials: int = 0,
+) -> Record:
+    """The record of a trial that ended with ``status``."""
+    return Record(
+        trial_id=spec.id,
+        phase=spec.phase,
+        index=spec.index,
+        optimizer=spec.optimizer,
+        hyperparameters=json.dumps(spec.hyperparameters, sort_keys=True),
+        at_border=",".join(spec.at_border),
+        weight_decay=spec.weight_decay,
+        seed=spec.seed,
+        status=status,
+        steps_done=steps_done,
+        network=spec.run.network,
+        size=spec.run.size or 0,
+        batch_size=spec.run.loader.batch_size,
+        num_workers=spec.run.loader.num_workers,
+        pin_memory=spec.run.loader.pin_memory,
+        effective_pin_memory=effective_pin_memory,
+        device=spec.run.device,
+        torch_threads=torch_threads,
+        concurrent_trials=concurrent_trials,
+        data_digest=spec.data_digest,
+        error=masked(error),
+        implementation=implementation,
+        control_of=spec.control_of,
+        metrics=metrics,
+    )

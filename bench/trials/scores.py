@@ -1,0 +1,55 @@
+"""The score of a trial: its AP, and the worst AP for a trial that did not complete. The only place with that rule."""
+
+import numpy as np
+import pandas as pd
+
+from bench.trials.columns import COMPLETE, CONFIRM, numbers, study_records
+
+WORST_SCORE = 0.0
+"""AP of a trial that diverged, failed, ran out of memory or timed out: the lowest AP there is, never a gap."""
+
+
+def score(records: pd.DataFrame, column: str = "ap") -> pd.Series:
+    """Score each trial.
+
+    Args:
+        records: One row a trial, with ``status`` and ``column``.
+        column: The AP to read: ``ap`` (last checkpoint) or ``ap_best`` (best checkpoint).
+
+    Returns:
+        One float a row on the records' index: the AP of a complete trial, ``WORST_SCORE`` for every other status and
+        for a complete trial whose AP is not a finite number.
+    """
+    values = numbers(records[column])
+    counts = (records["status"] == COMPLETE).to_numpy(bool) & np.isfinite(values)
+    return pd.Series(np.where(counts, values, WORST_SCORE), index=records.index, name=column)
+
+
+def score_table(records: pd.DataFrame) -> pd.DataFrame:
+    """Arrange the scores of the confirm trials by seed, so that a row is a pairing.
+
+    Args:
+        records: One row a trial, all phases.
+
+    Returns:
+        Scores with ``seed`` as index and one column an optimizer, both sorted. NaN where a trial has no record yet.
+
+    Raises:
+        ValueError: An optimizer has two confirm records with the same seed.
+    """
+    records = study_records(records)
+    confirm = records[records["phase"] == CONFIRM]
+    twice = confirm[confirm.duplicated(["optimizer", "seed"])]
+    if len(twice):
+        first = twice.iloc[0]
+        raise ValueError(
+            f"{first['optimizer']} has more than one confirm record with seed {first['seed']}: "
+            "pairing needs one record for each optimizer and seed"
+        )
+    seeds, rows = np.unique(confirm["seed"].to_numpy(), return_inverse=True)
+    names, columns = np.unique(confirm["optimizer"].to_numpy(str), return_inverse=True)
+    table = np.full((len(seeds), len(names)), np.nan)
+    table[rows, columns] = score(confirm)
+    return pd.DataFrame(
+        table, index=pd.Index(seeds, name="seed"), columns=pd.Index(names, name="optimizer", dtype=object)
+    )

@@ -1,0 +1,103 @@
+"""What every kind of study is made of, whatever it asks."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import AfterValidator, Field, ValidationError
+
+from bench.settings.layers import Setting
+from bench.trials.identity import FIRST, identifying
+from posemodel.config import DataFiles, Exif, Settings
+from posemodel.errors import SettingsError
+
+
+def _fit_for_a_folder(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
+        raise ValueError("must be letters, digits, '.', '_' and '-', and begin with a letter or digit")
+    return value
+
+
+StudyName = Annotated[str, Field(max_length=120), AfterValidator(_fit_for_a_folder)]
+
+
+class StudyBase(Settings):
+    """A study of any kind, fully resolved: everything that its results depend on but the machine."""
+
+    outside: ClassVar[tuple[str, ...]] = ("data", *DataFiles.model_fields)
+    """Fields that are no part of what a study is, with another value it is the same: the places of its data."""
+    kind: str
+    name: StudyName
+    preset: str
+    data: Path
+    """Folder of the data set."""
+    data_digest: str
+    """Fingerprint of the annotations: the same data set in another folder is the same study."""
+
+    @classmethod
+    def stored(cls, document: Mapping[str, Any]) -> Self:
+        """A study as it was stored, by an earlier version too; SettingsError where it is one of another kind."""
+        own = cls.model_fields["kind"].default
+        kind = document.get("kind", own)
+        if kind != own:
+            raise SettingsError(f"study {document.get('name')}: is of kind {kind!r}; this needs one of {own}.")
+        try:
+            return cls.model_validate(dict(document))
+        except ValidationError as error:
+            raise SettingsError(
+                f"study {document.get('name')}: was begun by another version of posebench, which has other settings "
+                f"({error.errors()[0]['loc'][-1]}). Show it with that version, or begin one of another name."
+            ) from error
+
+    @classmethod
+    def settled(cls, settings: dict[str, Setting], device: str) -> dict[str, Setting]:  # noqa: ARG003 (others do)
+        """Its settings with those resolved that hang on each other, or on the device; before it is built."""
+        return settings
+
+    def size_text(self) -> str:
+        """The study in one line."""
+        return f"a study of kind {self.kind}"
+
+    def identity(self) -> dict[str, Any]:
+        """What makes this study itself: all fields but those ``outside``."""
+        return identifying(self, exclude=self.outside)
+
+
+class PictureStudy(DataFiles, StudyBase):
+    """A study on a data set of pictures, whose files may be named outright."""
+
+    exif: Exif = "ignore"
+    """Whether pictures are turned as their EXIF orientation says; `ignore` reads pixels as they are stored."""
+
+    @property
+    def data_text(self) -> str:
+        """The data set in words: name, digest, and how its pictures are read where that is not as stored."""
+        turned = ", pictures turned by their EXIF orientation" if self.exif == "follow" else ""
+        return f"data `{self.data.name}` (annotations {self.data_digest}{turned})"
+
+
+def refuse_difference(name: str, known: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """SettingsError with every difference if a study's name already stands for another specification."""
+    # A setting that came later is named only where it is used: that it is absent says nothing of a version.
+    absent = sorted(({*wanted} - {*known}) & {name for names in FIRST.values() for name in names})
+    if absent:
+        raise SettingsError(
+            f"name: the study {name!r} was begun by another version of posebench, which has no {', '.join(absent)}. "
+            "Go on with it in that version, or give another --name."
+        )
+    changed = differences(known, wanted)
+    if known.get("data_digest") != wanted.get("data_digest"):
+        changed.append(
+            "(data_digest: the annotation files are others, or something else of them is left out or read differently)"
+        )
+    if changed:
+        raise SettingsError(
+            f"name: the study {name!r} exists with another specification:\n  " + "\n  ".join(changed) + "\n"
+            "Give the same settings to go on with it, or another --name."
+        )
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Fields in which two identities differ, as `field: old -> new`."""
+    return [f"{k}: {old.get(k)!r} -> {new.get(k)!r}" for k in sorted({*old, *new}) if old.get(k) != new.get(k)]
