@@ -9,6 +9,7 @@ from bench.storage import mlflow_environment  # noqa: F401 (MLflow reads it)
 # isort: split
 import pandas as pd
 from mlflow.entities import Metric, Param
+from mlflow.utils.validation import MAX_TAG_VAL_LENGTH
 
 from bench.records.reader import ERROR_TAG, RECORDED_TAG, STATUS_TAG, TRIAL_TAG, StudyRuns
 from bench.records.writer import ERROR_LENGTH, PARENT_TAG, SOURCE_TAGS, Tracker
@@ -35,8 +36,6 @@ PARAMETERS = (
 LISTS = ("wait_quantiles_ms", "hashes")
 """Kept as tags: quantiles of the waits in per cent steps, hashes of the first batches."""
 FAULTS = ("failed", "out_of_memory", "bus_error", "timed_out")
-MOST_CHARACTERS = 8000
-"""Of a tag (MLflow's MAX_TAG_VAL_LENGTH): longer ones are cut with a warning, and cannot be read back."""
 _PREFIX = "posebench."
 
 
@@ -74,8 +73,8 @@ class LoaderTracker(Tracker):
     def note(self, name: str, document: Any) -> None:
         """Keep something about the whole study with its run."""
         parent, text = self._parent(), json.dumps(document)
-        if len(text) > MOST_CHARACTERS:
-            raise ValueError(f"{name}: {len(text)} characters; MLflow would cut a tag after {MOST_CHARACTERS}")
+        if len(text) > MAX_TAG_VAL_LENGTH:
+            raise ValueError(f"{name}: {len(text)} characters; MLflow would cut a tag after {MAX_TAG_VAL_LENGTH}")
         if parent is not None:
             self.client.set_tag(parent, _PREFIX + name, text)
 

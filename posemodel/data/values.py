@@ -18,7 +18,7 @@ def is_id(value: Any) -> bool:
 def whole(value: Any) -> int | None:
     """The whole number that is meant: by itself, by 17.0, or by the text "17"; None where it is none of int64."""
     text = isinstance(value, str) and _WHOLE.fullmatch(value) is not None
-    if text or (isinstance(value, float) and value.is_integer() and abs(value) < float(LARGEST_ID)):
+    if text or (isinstance(value, float) and value.is_integer()):
         value = int(value)
     return value if is_id(value) else None
 

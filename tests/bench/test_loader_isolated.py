@@ -12,7 +12,7 @@ from contextlib import closing
 import psutil
 import pytest
 
-from bench.measure.loader import isolated
+from bench.measure.loader import isolated, outcome
 from bench.measure.loader.isolated import run_isolated
 from bench.measure.loader.outcome import MeasurementStatus, of_error, of_exit
 from tests.support.forking_process import forked_starts
@@ -125,6 +125,22 @@ def test_a_workers_death_is_found_in_the_cause_too():
     outer = RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly")
     outer.__cause__ = RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
     assert of_error(outer)[0] == MeasurementStatus.OUT_OF_MEMORY
+
+
+@pytest.mark.parametrize(
+    ("error", "asked"),
+    [
+        (ValueError("out of range"), False),
+        (ConnectionResetError("by peer"), True),
+        (EOFError(), True),
+        (RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly"), True),
+        (OSError("Caught OSError in DataLoader worker process 0.\nOriginal Traceback: no such file"), False),
+    ],
+)
+def test_workers_are_asked_how_they_ended_only_where_one_may_have(monkeypatch, error, asked):
+    """What a sample raised in a worker is an error of the sample, whoever has ended meanwhile."""
+    monkeypatch.setattr(outcome, "_exit_codes_of_workers", lambda _error: {3})
+    assert ("with exit code 3" in of_error(error)[1]) == asked
 
 
 def test_of_a_workers_traceback_only_the_error_is_told():

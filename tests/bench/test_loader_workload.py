@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from bench.measure.loader import workload
 from bench.measure.loader.configuration import configuration
 from bench.measure.loader.delivered import delivered_hashes
 from bench.measure.loader.dotted import DottedCollate, DottedDataset, DottedStep
@@ -119,12 +120,15 @@ def test_what_cannot_be_sent_to_a_worker_is_refused_where_workers_are_not_forked
     workload.open_loader(configuration(num_workers=1, start_method="fork"), batches=1)
 
 
-def test_a_loader_has_the_settings_asked_for():
+def test_a_loader_has_the_settings_asked_for(monkeypatch):
+    open_files = []
+    monkeypatch.setattr(workload, "require_open_files", lambda *needs: open_files.append(needs))
     chosen = configuration(
         batch_size=3, num_workers=2, prefetch_factor=4, persistent_workers=True, start_method="spawn"
     )
     loader = DatasetWorkload(Troubled()).open_loader(chosen, batches=7).loader
     assert (loader.batch_size, loader.num_workers, loader.prefetch_factor, len(loader)) == (3, 2, 4, 7)
+    assert open_files == [(2, 4)]
     assert loader.persistent_workers
     assert loader.multiprocessing_context.get_start_method() == "spawn"
 

@@ -27,6 +27,11 @@ def test_the_only_trial():
     assert nothing_found(rows(WIDE)).startswith("The only trial ran out of memory: `MemoryError: too wide`. Take a sm")
 
 
+@pytest.mark.parametrize(("length", "quoted"), [(300, "x" * 300), (301, "x" * 297 + "...")])
+def test_a_long_reason_is_cut(length, quoted):
+    assert f"`{quoted}`" in nothing_found(rows(("failed", "x" * length)))
+
+
 def test_several_ends_are_told_apart():
     text = nothing_found(rows(FAILED, WIDE, FAILED, ("diverged", ""), ("timed_out", None)))
     assert text.startswith(

@@ -181,7 +181,9 @@ def test_report_folders_are_compared_and_written(folders, tmp_path):
     assert page.read_text().startswith(TITLE)
     assert {path.name for path in page.parent.iterdir()} == {"compare.md", "compare.csv", "compare.png"}
     write_comparison(found, tmp_path / "out")
-    json.dumps(found.document(), allow_nan=False)
+    document = json.loads(json.dumps(found.document(), allow_nan=False))
+    assert document["a"] == {"study": "one", "source": folders[0].as_posix(), "recorded": 18, "planned": 18}
+    assert document["b"]["study"] == "two"
 
 
 def failed(records, which, status="failed"):

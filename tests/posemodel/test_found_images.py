@@ -295,6 +295,12 @@ def test_entries_without_names_are_told_as_such(coco_builder: CocoBuilder) -> No
     assert any(problem.startswith("no such file") for problem in problems)
 
 
+def test_a_file_whose_name_holds_a_percent_code_is_found_by_it(tmp_path: Path) -> None:
+    """Its name is meant as it stands, though other tools mean a space by it."""
+    put(tmp_path / "images", "a%20b.jpg")
+    assert located(tmp_path, "old/a%20b.jpg").found == {"old/a%20b.jpg": "a%20b.jpg"}
+
+
 def test_many_names_alike_take_no_longer_than_there_are_files(tmp_path: Path) -> None:
     """A frame of the same name in each of many folders, listed below one more: no name is held against each file."""
     cameras = [f"cam{number}/frame.jpg" for number in range(400)]

@@ -75,7 +75,7 @@ def worker_curve(frame: pd.DataFrame, like: Any) -> pd.DataFrame:
         row["num_workers"] == 0 or all(_equal(row[name], value) for name, value in wanted.items())
         for _, row in same.iterrows()
     ]
-    return same[keep].sort_values("num_workers", kind="stable", ignore_index=True)
+    return same[keep].sort_values("num_workers", kind="stable")
 
 
 def flips_at(curve: pd.DataFrame) -> int | None:
