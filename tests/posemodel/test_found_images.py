@@ -298,7 +298,8 @@ def test_entries_without_names_are_told_as_such(coco_builder: CocoBuilder) -> No
 def test_a_file_whose_name_holds_a_percent_code_is_found_by_it(tmp_path: Path) -> None:
     """Its name is meant as it stands, though other tools mean a space by it."""
     put(tmp_path / "images", "a%20b.jpg")
-    assert located(tmp_path, "old/a%20b.jpg").found == {"old/a%20b.jpg": "a%20b.jpg"}
+    found, _ = image_names.match_names(["old/a%20b.jpg"], [], image_names.NameIndex(tmp_path / "images"))
+    assert found == {"old/a%20b.jpg": image_names.Match("a%20b.jpg", ("folders",))}
 
 
 def test_many_names_alike_take_no_longer_than_there_are_files(tmp_path: Path) -> None:
