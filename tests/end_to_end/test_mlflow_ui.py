@@ -1,16 +1,17 @@
 """MLflow's pages in a browser, opened on a finished study: what a person sees there without setting anything up."""
 
 import re
+import socket
 import time
+import urllib.request
 
 import pytest
-
-from tests.end_to_end.test_commands import free_port
 
 pytest.importorskip("selenium", reason="selenium is not installed (extra `test`)")
 from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.by import By
 
+from bench.records.server import check_server
 from tests.support import screenshot
 from tests.support.place import VALLEY_FILE, Place
 
@@ -22,11 +23,17 @@ WAIT_S = 240
 WINDOW = (1600, 1800)
 
 
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 class Study:
     """The finished study: its pages' address, what `posebench ui` printed for it, and ids of its runs by name."""
 
-    def __init__(self, place, address, link):
-        self.address = address
+    def __init__(self, place, address, link, said):
+        self.address, self.said = address, said
         self.link = link
         self.experiment, *_ = re.search(r"/experiments/(\d+)/", link).groups()
         self.name = place.name
@@ -48,7 +55,7 @@ def browser():
 
 
 @pytest.fixture(scope="module")
-def study(browser, tmp_path_factory):
+def study(tmp_path_factory):
     """Each of the six optimizers once in each phase, and `posebench ui` on it."""
     place = Place(tmp_path_factory.mktemp("pages") / "here")
     (place.folder / "tiny.toml").write_text(SIX)
@@ -58,7 +65,7 @@ def study(browser, tmp_path_factory):
     process = place.start("ui", "--port", port, MLFLOW_WORKERS="1")
     try:
         link = wait_for(lambda: re.search(rf"^{place.name}: (\S+)$", said(place, process), re.MULTILINE))
-        yield Study(place, address, link.group(1))
+        yield Study(place, address, link.group(1), said(place, process))
     finally:
         process.terminate()
         process.wait(600)
@@ -146,6 +153,14 @@ def see_curves(browser):
         return drawn == set(CURVES)
 
     assert wait_for(only_the_curves), drawn
+
+
+def test_they_are_served_on_loopback(study):
+    """A browser is not needed."""
+    with urllib.request.urlopen(f"{study.address}/health", timeout=WAIT_S) as answer:
+        assert (answer.status, answer.read()) == (200, b"OK")
+    check_server(study.address)  # what every study asks first, of a real server
+    assert f"{study.address} over sqlite:///mlflow.db" in study.said
 
 
 def test_the_page_that_is_named_shows_the_six_in_groups_with_their_curves(browser, study):

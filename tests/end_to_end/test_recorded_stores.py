@@ -42,8 +42,14 @@ def test_the_report_is_the_one_that_was_made_then(recorded, name):
     assert texts(folder) == before
 
 
-def test_a_finished_study_is_shown_again_and_an_interrupted_one_goes_on(recorded):
-    kind, place = recorded
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "loaders"])
+def test_a_finished_study_is_shown_again_and_an_interrupted_one_goes_on(kind, tmp_path):
+    """Measurements of loaders take seconds: tests/proofs/test_recorded_loaders.py."""
+    goes_on(kind, unpack(kind, tmp_path / "here"))
+
+
+def goes_on(kind, place):
+    """Both studies of a kind, by their commands."""
     runs, known = place.recorded(), ids(place, kind, INTERRUPTED)
     again = place.run(*command(kind, FINISHED), "--json")
     assert again.returncode == 0, again.stderr

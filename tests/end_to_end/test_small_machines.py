@@ -56,12 +56,6 @@ def test_a_low_limit_of_open_files(pose_place):
     assert "Traceback" not in done.stderr
 
 
-def test_a_low_limit_that_may_be_raised_is(pose_place):
-    done = in_shell(pose_place, "ulimit -Sn 40", *TRAIN, "--size", "64", "--out", "run")
-    assert done.returncode == 0, done.stderr
-    assert (pose_place.folder / "run" / "last.safetensors").is_file()
-
-
 MANY = """
 import torch
 from torch.utils.data import DataLoader

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.test_other_user import STRANGER, as_stranger, everybodys, own, run  # noqa: F401 (fixtures)
-from tests.end_to_end.test_small_machines import OWN_MOUNTS, SMALL_SHM, in_shell, may_mount
+from tests.end_to_end.test_small_machines import OWN_MOUNTS, SMALL_SHM, TRAIN, in_shell, may_mount
 from tests.end_to_end.test_torchrun import MANY, assert_one_process_goes_on, wait_for_metrics
 from tests.support.place import PLANNED, TIMEOUT_S, Place, PosePlace
 
@@ -95,3 +95,24 @@ def test_torchrun_asked_to_end_leaves_a_run_that_one_process_goes_on_with(tmp_pa
     process.wait(120)
     assert_one_process_goes_on(place)
     figures["processes"] = 2
+
+
+def test_a_low_limit_that_may_be_raised_is(tmp_path, figures):
+    """Nobody gains by an error: what is allowed is taken. The sibling looks at a loader alone."""
+    place = PosePlace(tmp_path / "here")
+    done = in_shell(place, "ulimit -Sn 40", *TRAIN, "--size", "64", "--out", "run")
+    assert done.returncode == 0, done.stderr
+    assert (place.folder / "run" / "last.safetensors").is_file()
+    figures["open files allowed at first"] = 40
+
+
+def test_in_another_user_s_folder_one_may_look(run, place, figures):  # noqa: F811
+    assert place.run(*place.study).returncode == 0
+    own(place.folder, 0)
+    place.folder.chmod(0o755)
+    before = place.files()
+    listed = run("study", "list")
+    assert listed.returncode == 0, listed.stderr
+    assert place.name in listed.stdout
+    assert place.files() == before
+    figures["trials listed"] = len(place.recorded())
