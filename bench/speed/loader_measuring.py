@@ -36,12 +36,12 @@ def measure(*, repeats: int = 40) -> list[Row]:
     geometry = input_geometry(NETWORK, SIZE)
     batches = memory_batches(geometry, BATCH_SIZE, 1, torch.device("cpu")) * BATCHES
     context = multiprocessing.get_context("spawn")
-    told = context.RawValue("q", 0)
+    told, sample = context.RawValue("q", 0), context.RawValue("q", 0)
     with _looking_on(context.Event()) as looking:
 
         def ours() -> None:
             looking.set()
-            run_loop(batches, _sleep, LoopPlan(epochs=1), on_batch=Progress(told))
+            run_loop(batches, _sleep, LoopPlan(epochs=1), on_batch=Progress(told, sample))
             looking.clear()
 
         def bare() -> None:

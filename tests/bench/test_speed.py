@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bench.optimizers import OPTIMIZERS
-from bench.speed import cuda, everything, optimizers, sample, train
+from bench.speed import cuda, everything, loader_measuring, optimizers, sample, train
 from bench.speed.compare import Pair, compare, summarize, threads
 from bench.speed.everything import NO_CUDA, Request, Speed, measure
 from bench.speed.report import write_speed_report
@@ -206,3 +206,10 @@ def test_one_failing_comparison_does_not_lose_the_others(
     assert len(json.loads(out)["results"]) == len(everything.COMPARISONS) - 1
     assert "decode failed: RuntimeError: no compiler" in err
     assert "FAILED" in (tmp_path / "report.md").read_text()
+
+
+def test_what_measuring_a_loader_costs_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loader_measuring, "STEP_S", 0.0)
+    (found,) = loader_measuring.measure(repeats=1)
+    assert found.name == "loader measuring"
+    assert found.median_ms > found.yardstick_ms > 0, "a bare loop takes no clocks"

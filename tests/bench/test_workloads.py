@@ -11,6 +11,7 @@ import torch
 
 from bench import workloads
 from bench.kinds import planned_kind
+from bench.kinds.joint.sampler_comparison import run_all
 from bench.kinds.optimizers.prepare import prepare
 from bench.trials.spec import TrialSpec
 from bench.workloads import POSE, workload
@@ -412,3 +413,12 @@ def test_a_joint_study_searches_valleys(study, valley_file, posebench, hermetic)
     assert {row["phase"] for row in rows[4:]} == {"confirm"}
     assert all(int(float(row["steps_done"])) == 40 // int(row["batch_size"]) for row in rows)
     assert study(file, kind="joint")[1] == document, "what is finished is shown again"
+
+
+def test_samplers_are_compared_on_searches_of_a_valley(valley_file, hermetic):
+    """Each run is a study of its own, without confirming, read back where it has run."""
+    prepared = planned_kind("joint").prepare({"data": "."}, hermetic / valley_file(above=JOINT), "smoke", None)
+    runs = run_all(prepared, 1, ("random", "quasi-random"))
+    assert list(runs["sampler"]) == ["random"] * 4 + ["quasi-random"] * 4
+    assert (runs["hypervolume"] > 0).any()
+    assert run_all(prepared, 1, ("random", "quasi-random")).equals(runs)

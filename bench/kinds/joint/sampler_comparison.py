@@ -19,6 +19,7 @@ import pandas as pd
 from bench.kinds.joint.kind import KIND
 from bench.kinds.joint.plan import plan_search
 from bench.kinds.joint.spec import JointSpec, SamplerName
+from bench.kinds.joint.trial import TRIALS
 from bench.records.writer import Tracker
 from bench.settings.shared import DEFAULT_STORAGE, DEFAULT_TRACKING
 from bench.statistics.intervals import mean_interval, paired_interval
@@ -65,6 +66,7 @@ def _records(spec: JointSpec, workers: int) -> pd.DataFrame:
         spec=spec,
         phases=[lambda _none: plan_search(spec)],
         least_trials=spec.trials,
+        trials=TRIALS,
         report=report,
         objectives=len(spec.objectives),
     )
