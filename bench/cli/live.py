@@ -79,7 +79,7 @@ def shown(progress: Progress) -> Iterator[Display]:
 
 def trial_line(record: Record, ended: int, planned: int) -> str:
     """A trial that has ended, in one line."""
-    from bench.kinds.optimizers.report.tables import settings_text
+    from bench.report.cells import settings_text
 
     ap = record.metrics.get("ap")
     speed = record.metrics.get("images_per_s")

@@ -15,8 +15,8 @@ from bench.engines.interruption import INTERRUPTED
 
 if TYPE_CHECKING:
     from bench.kinds.optimizers.report.result import StudyResult
-    from bench.kinds.optimizers.run import Places
     from bench.kinds.optimizers.spec import StudySpec
+    from bench.study.run import Places
 
 app = typer.Typer(help="Run studies.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -233,8 +233,8 @@ def check_places() -> None:
 
 def study_places() -> "Places":
     """Where state and reports go: the environment's URLs, else files in the working directory."""
-    from bench.kinds.optimizers.run import Places
     from bench.settings.shared import places_settings
+    from bench.study.run import Places
 
     places = places_settings()
     return Places(places["storage"].value, places["tracking_uri"].value, REPORTS_FOLDER)

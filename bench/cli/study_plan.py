@@ -61,7 +61,7 @@ def _training_images(spec: "StudySpec") -> int | None:
 
 def _print_plan(spec: "StudySpec", workers: int, found: "Estimate") -> None:
     from bench.kinds.optimizers.plan import plan_tune, total_trials
-    from bench.kinds.optimizers.report.tables import settings_text
+    from bench.report.cells import settings_text
 
     tune = plan_tune(spec)
     rows = [[t.id, t.optimizer, settings_text(json.dumps(t.hyperparameters), ())] for t in tune]

@@ -162,9 +162,9 @@ def train(
     """
     options = {name: value for name, value in locals().items() if name != "ctx"}
     from bench.cli.train_settings import resolve
-    from bench.kinds.optimizers.analysis import to_json_safe
     from bench.measure.gpu import GpuSampler
     from bench.optimizers import optimizer_entry
+    from bench.statistics.json_safe import to_json_safe
     from posemodel.data.coco import notes_of
     from posemodel.device import choose_device
     from posemodel.errors import SettingsError

@@ -3,6 +3,7 @@
 import _thread
 import multiprocessing
 import os
+import pickle
 import queue
 import signal
 import threading
@@ -266,7 +267,7 @@ def _work(tell: Connection, lifeline: Connection) -> None:
     streams.keep_open()
     mask_errors()
     use_platform_start_method()
-    orders: queue.SimpleQueue[WorkerSettings] = queue.SimpleQueue()
+    orders: queue.SimpleQueue[bytes] = queue.SimpleQueue()
 
     def send(event: Event | _Ready | _Idle | _Trouble) -> None:
         try:
@@ -300,19 +301,23 @@ def use_platform_start_method() -> None:
     multiprocessing.set_start_method(None, force=True)
 
 
-def _next(orders: "queue.SimpleQueue[WorkerSettings]") -> WorkerSettings:
+def _next(orders: "queue.SimpleQueue[bytes]") -> WorkerSettings:
     """Wait for the next phase; an interruption ends the wait."""
     while True:
         interruption.check()
         with suppress(queue.Empty):
-            return orders.get(timeout=POLL_S)
+            order: WorkerSettings = pickle.loads(orders.get(timeout=POLL_S))
+            return order
 
 
-def _listen(lifeline: Connection, orders: "queue.SimpleQueue[WorkerSettings]") -> None:
-    """Pass orders on; interrupt this process once the study's process wants it to stop, or is gone."""
+def _listen(lifeline: Connection, orders: "queue.SimpleQueue[bytes]") -> None:
+    """Pass orders on, unread; interrupt this process once the study's process wants it to stop, or is gone.
+
+    What an order names is imported where it is read: by the main thread.
+    """
     try:
         while True:
-            orders.put(lifeline.recv())
+            orders.put(lifeline.recv_bytes())
     except (EOFError, OSError):
         if hasattr(signal, "pthread_kill"):
             # A real signal wakes the main thread from whatever it waits for.

@@ -1,6 +1,6 @@
 """The questions that a study can ask, a folder each. In: settings and records; out: what to run next, and findings.
 
-None imports another, and nothing below knows a kind's name. Nothing is imported before it is asked for.
+None imports another; `names` is their registry. Nothing is imported before it is asked for.
 """
 
 import importlib

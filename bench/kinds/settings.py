@@ -17,7 +17,7 @@ from bench.optimizers.spaces import spaces_of
 from bench.settings.declared import Described
 from bench.settings.layers import Setting
 from bench.settings.validation import nearest
-from bench.study import settings as planned_settings
+from bench.study import settings as study_settings
 from bench.study.machine_settings import device_and_workers
 from bench.study.prepare import on_this_machine, spaces_here
 from posemodel.errors import SettingsError
@@ -54,10 +54,10 @@ def _planned(name: str) -> KindSettings:
 
     return KindSettings(
         question=kind.question,
-        described=lambda: planned_settings.described_settings(kind.study),
-        presets=planned_settings.presets(name),
-        preset_path=lambda preset: planned_settings.preset_path(name, preset),
-        resolve=partial(planned_settings.resolve, kind.study),
+        described=lambda: study_settings.described_settings(kind.study),
+        presets=study_settings.presets(name),
+        preset_path=lambda preset: study_settings.preset_path(name, preset),
+        resolve=partial(study_settings.resolve, kind.study),
         on_this_machine=lambda resolved, _preset: on_this_machine(kind.study, resolved),
         spelled_out=spelled_out,
     )

@@ -4,11 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.kinds.loaders.spec import LOADERS
+from bench.kinds.optimizers.settings import OPTIMIZERS
 from bench.kinds.optimizers.size import Size
 from bench.study.progress import PlanSize, StudySize
-
-OPTIMIZERS = "optimizers"
-"""The kind of a study that says none: earlier versions had no other."""
 
 
 def size_of(document: Mapping[str, Any], planned: Mapping[str, int]) -> StudySize | None:
@@ -16,7 +14,7 @@ def size_of(document: Mapping[str, Any], planned: Mapping[str, int]) -> StudySiz
 
     SettingsError where the study is of another version.
     """
-    kind = document.get("kind", OPTIMIZERS)
+    kind = document.get("kind", OPTIMIZERS)  # earlier versions had no other
     if kind == LOADERS:
         return None
     return Size.of(document) if kind == OPTIMIZERS else PlanSize.of(document, planned)

@@ -73,7 +73,7 @@ class LoaderTracker(Tracker):
     def note(self, name: str, document: Any) -> None:
         """Keep something about the whole study with its run."""
         parent, text = self._parent(), json.dumps(document)
-        if len(text) > MAX_TAG_VAL_LENGTH:
+        if len(text) > MAX_TAG_VAL_LENGTH:  # it would be cut with a warning, and not be read back
             raise ValueError(f"{name}: {len(text)} characters; MLflow would cut a tag after {MAX_TAG_VAL_LENGTH}")
         if parent is not None:
             self.client.set_tag(parent, _PREFIX + name, text)

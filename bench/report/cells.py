@@ -1,12 +1,13 @@
 """Figures as the text of a table's cells; `-` for what is not known."""
 
+import json
 import math
 from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
-from bench.report.wording import p_text
+from bench.report.wording import p_text, value_text
 from bench.statistics.p_values import ALPHA
 
 
@@ -39,3 +40,10 @@ def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str
         "| " + " | ".join(str(cell).ljust(width) for cell, width in zip(line, widths, strict=True)) + " |"
         for line in lines
     )
+
+
+def settings_text(settings: str, at_border: Sequence[str]) -> str:
+    """Hyperparameters as `lr 0.0031, one_minus_momentum 0.12`; a value at the border of its range has a star."""
+    values = json.loads(settings)
+    starred = (f"{name} {value_text(value)}{'*' if name in at_border else ''}" for name, value in values.items())
+    return ", ".join(starred) or "-"

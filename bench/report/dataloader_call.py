@@ -5,6 +5,16 @@ from typing import Any
 
 import numpy as np
 
+SETTINGS = (
+    "batch_size",
+    "num_workers",
+    "pin_memory",
+    "prefetch_factor",
+    "persistent_workers",
+    "start_method",
+    "cv2_threads",
+)
+"""What makes a configuration; names are those of torch.utils.data.DataLoader."""
 DATALOADER_DEFAULTS: dict[str, Any] = {
     "num_workers": 0,
     "pin_memory": False,
@@ -29,18 +39,6 @@ def dataloader_call(chosen: Any) -> str:
 def chosen_settings(chosen: Any) -> dict[str, Any]:
     """The settings of a row as plain values."""
     return {name: plain_setting(chosen[name]) for name in SETTINGS}
-
-
-SETTINGS = (
-    "batch_size",
-    "num_workers",
-    "pin_memory",
-    "prefetch_factor",
-    "persistent_workers",
-    "start_method",
-    "cv2_threads",
-)
-"""What makes a configuration; names are those of torch.utils.data.DataLoader."""
 
 
 def plain_setting(value: Any) -> Any:

@@ -12,20 +12,10 @@ from bench.settings.layers import DEFAULT, Setting
 from posemodel.config import Device
 
 STORAGE_VARIABLE = "POSEBENCH_STORAGE"
-
-
 TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
-
-
 DEFAULT_STORAGE = "sqlite:///optuna.db"
-
-
 DEFAULT_TRACKING = "sqlite:///mlflow.db"
-
-
 DEFAULT_SYNTHETIC_IMAGES = 800
-
-
 OF_EVERY_KIND = {
     "name": Described(
         str,
@@ -42,15 +32,11 @@ OF_EVERY_KIND = {
     "device": Described(Device, "auto", "What the network trains on; auto: a GPU where there is one."),
 }
 """Settings of a study file that every kind of study has, and resolves before it is built."""
-
-
 WORKERS = Described(
     Annotated[int, Field(ge=1)] | Literal["cores"],
     1,
     "Trials that run at once, on one machine; cores: one for each core of a CPU, one on a GPU.",
 )
-
-
 SPACES = Described(
     dict[str, dict[str, Any]],
     {},

@@ -59,7 +59,9 @@ def looked_at(path: Path | None, look: Callable[[MakeUri], _Found]) -> _Found:
     """
     if path is None:
         return look(lambda: "")
-    for _ in range(ATTEMPTS):
+    for number in range(ATTEMPTS):
+        if number:
+            time.sleep(TICK_S)
         attempt = _Attempt(path)
         try:
             found = look(attempt.make_uri)
@@ -69,7 +71,6 @@ def looked_at(path: Path | None, look: Callable[[MakeUri], _Found]) -> _Found:
         else:
             if not attempt.read_as_unchanging or attempt.undisturbed():
                 return found
-        time.sleep(TICK_S)
     # Others come and go all the time: SQLite's own locks are right whatever they do, at the price of files left beside.
     return look(lambda: read_only_uri(path, unchanging=False))
 

@@ -46,9 +46,11 @@ def prepare_study(
     on_open: OnOpen | None = None,
     check: Check[S] | None = None,
 ) -> PreparedStudy[S]:
-    """Layer the settings, make or find the data, and resolve the study; see `bench.kinds.optimizers.prepare`.
+    """Layer the settings, make or find the data, and resolve the study.
 
-    ``check`` refuses what the specification's own validation cannot see; it gets the settings with their origins.
+    ``make_data`` makes the default data set where it is not complete; None (a dry run) leaves it to be made
+    later. ``on_open`` gets the opened splits. ``check`` refuses what the specification's own validation cannot
+    see; it gets the settings with their origins.
 
     Raises SettingsError, or DataError if a split has no labelled person.
     """

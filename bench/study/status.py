@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bench.ledger.reader import LOST, RUNNING, WAITING, Look, look
-from bench.records import reader as tracking_view
+from bench.records import reader
 from bench.records.writer import Tracker
 from bench.storage.masking import masked
 from bench.study.progress import Progress, StudySize, seconds_left
@@ -55,7 +55,9 @@ class Watcher:
         """One study; SettingsError names the nearest ones where there is none of that name."""
         self.trouble = ""
         looks = look(self.storage_url)
-        documents = self._documents() | {study: found.identity for study, found in looks.items()}
+        documents: Mapping[str, Mapping[str, Any]] = {study: found.identity for study, found in looks.items()}
+        if name not in documents:
+            documents = self._documents()
         if name not in documents:
             names = studies_here(self.storage_url, self.tracking_uri)
             raise SettingsError(_unknown(name, names, self.storage_url, self.tracking_uri))
@@ -69,7 +71,7 @@ class Watcher:
 
     def _documents(self) -> dict[str, dict[str, object]]:
         try:
-            return tracking_view.studies(self.tracking_uri)
+            return reader.studies(self.tracking_uri)
         except SettingsError as error:
             self.trouble = str(error)
             return {}
@@ -138,13 +140,13 @@ def studies_here(storage_url: str, tracking_uri: str) -> list[str]:
     """The names of all studies, of any kind: those of the ledger and those of MLflow; of one that can be read."""
     found = {*look(storage_url)}
     with suppress(SettingsError):
-        found |= {*tracking_view.studies(tracking_uri)}
+        found |= {*reader.studies(tracking_uri)}
     return sorted(found)
 
 
 def results_of(storage_url: str, tracking_uri: str, name: str) -> Tracker:
     """What MLflow holds of a study; SettingsError where there is no such study, or MLflow knows nothing of it."""
-    if name in tracking_view.studies(tracking_uri):
+    if name in reader.studies(tracking_uri):
         return Tracker(tracking_uri, name, create=False)
     names = studies_here(storage_url, tracking_uri)
     if name in names:

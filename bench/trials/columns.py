@@ -1,4 +1,7 @@
-"""The columns that the analysis reads from records and curves, and what an absent one means."""
+"""The columns that an analysis reads from records and curves, and what an absent one means.
+
+Its texts are those of `bench.trials.record` and `spec`: an analysis needs no more of these than their words.
+"""
 
 import numpy as np
 import pandas as pd

@@ -19,6 +19,8 @@ SEARCH: Phase = "search"
 """Of a joint study: a sampler chooses what is tried, trial after trial."""
 SECOND = "second"
 """The unit of a budget in seconds of training."""
+FIRST_CONFIRM_SEED = 1001
+"""Confirm seeds are fresh: no tune trial has seen them."""
 
 
 class TrialSpec(Settings):
@@ -114,7 +116,3 @@ def planned_from_json(text: str) -> Planned:
 
 
 _PLANNED: TypeAdapter[Planned] = TypeAdapter(Planned)
-
-
-FIRST_CONFIRM_SEED = 1001
-"""Confirm seeds are fresh: no tune trial has seen them."""

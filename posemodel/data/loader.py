@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from multiprocessing import resource_tracker
 from random import Random
 from typing import Any, NamedTuple
 
@@ -215,6 +216,7 @@ def _sigterm_waits() -> Iterator[None]:
     if not launched() or not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    resource_tracker.ensure_running()  # spawned workers need it; started later, it would let SIGTERM through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     try:
         yield

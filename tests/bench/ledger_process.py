@@ -120,3 +120,15 @@ def _ledger(url: str, document: str) -> Ledger:
         sqlalchemy.event.listen(sqlalchemy.Engine, "connect", write_without_waiting)
     spec = StudySpec.model_validate_json(document)
     return Ledger(url, spec.name, spec.identity())
+
+
+def unread() -> None:
+    """What `Unreadable` becomes in another process."""
+    raise ImportError("no such module here")
+
+
+class Unreadable:
+    """Can be sent to another process, and not be read there."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return unread, ()

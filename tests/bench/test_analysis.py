@@ -25,10 +25,10 @@ from bench.kinds.optimizers.analysis import (
     signed_rank_p,
     summarize,
     time_to_target,
-    to_json_safe,
     verdict,
 )
 from bench.kinds.optimizers.analysis.comparisons import claimed_signs, paired_differences, paired_t_tests
+from bench.statistics.json_safe import to_json_safe
 from tests.support.records import NO_CURVES, SIX, confirm_records, curve_rows, noisy, record, text_of
 
 # --- intervals ---

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from bench.measure.loader.figures import figures, steady_batches
-from bench.measure.loader.round_robin import simulate_round_robin
 from bench.measure.loader.timeline import Timeline
+from tests.support.round_robin import simulate_round_robin
 
 
 def jittered(n, seed=0):

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.measure.loader.round_robin import batch_costs, simulate_round_robin
 from posemodel.errors import SettingsError
+from tests.support.round_robin import batch_costs, simulate_round_robin
 
 
 def test_without_workers_loading_and_computing_take_turns():

@@ -5,6 +5,7 @@ import shutil
 import signal
 import sys
 from collections import Counter
+from dataclasses import replace
 from types import SimpleNamespace
 
 import psutil
@@ -12,8 +13,10 @@ import pytest
 import torch
 from optuna.trial import TrialState
 
+from bench.engines import processes
 from bench.engines.events import TrialBegan, TrialEnded, TrialReturned, TrialStepped, nobody
-from bench.engines.processes import crew
+from bench.engines.processes import WorkerError, crew
+from bench.engines.trial import TrialKind
 from bench.engines.worker import WorkerSettings, sweep, work
 from bench.kinds.optimizers.plan import Chosen, plan_confirm, plan_tune
 from bench.kinds.optimizers.trial import TRIALS
@@ -26,7 +29,8 @@ from bench.trials.record import Status, make_record
 from bench.trials.training import run_trial
 from posemodel.data.layout import fingerprint
 from posemodel.errors import DataError
-from tests.bench.ledger_process import die, tell_start_methods
+from tests.bench.ledger_process import Unreadable, die, tell_start_methods
+from tests.support.forking_process import forked_starts
 from tests.support.stores import empty_store
 
 EXPLODING = {"sgd": {"lr": {"log": [1e18, 1e19]}}}
@@ -441,6 +445,17 @@ def test_a_crew_is_dismissed_while_it_still_loads_its_libraries():
         hands.start()
         assert len(psutil.Process().children()) >= len(before) + 2
     assert not [child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())]
+
+
+def test_an_order_that_cannot_be_read_is_an_error_and_no_endless_wait(make_bench, valley_spec, monkeypatch):
+    """Of a kind whose module cannot be imported in a worker, say: each ends at once, and the study is given up."""
+    monkeypatch.setattr(processes, "MAX_DEATHS", 1)
+    bench = make_bench(valley_spec())
+    bench.settings = replace(bench.settings, trials=TrialKind(Unreadable()))
+    given_up = pytest.raises(WorkerError, match="died one after the other")
+    with forked_starts(processes), given_up, crew(2, nobody) as hands:
+        hands.work_off(bench.settings)
+    assert bench.ledger.counts() == {"waiting": 2}
 
 
 def workers_of(bench):

@@ -8,6 +8,7 @@ from tests.support.loader_cases import CASES
 SHARD = "simulations"
 COVERS = (
     "bench/kinds/loaders/analysis/*.py",
+    "bench/report/dataloader_call.py",
     "bench/measure/loader/*.py",
     "tests/bench/test_analysis_loaders.py",
     "tests/support/loader_cases.py",

@@ -7,10 +7,10 @@ from tests.support.place import PosePlace
 
 SHARD = "real"
 COVERS = (
-    "bench/engines/*.py", "bench/kinds/optimizers/**/*.py", "bench/ledger/*.py", "bench/optimizers/*.py",
-    "bench/records/*.py", "bench/report/**/*.py", "bench/settings/*.py", "bench/statistics/*.py", "bench/storage/*.py",
-    "bench/study/*.py",
-    "bench/trials/*.py", "bench/workloads/*.py", "posemodel/**/*.py", "studies/optimizers-smoke.toml",
+    "bench/engines/*.py", "bench/kinds/*.py", "bench/kinds/optimizers/**/*.py", "bench/ledger/*.py",
+    "bench/optimizers/*.py", "bench/records/*.py", "bench/report/**/*.py", "bench/settings/*.py",
+    "bench/statistics/*.py", "bench/storage/*.py", "bench/study/*.py", "bench/trials/*.py", "bench/workloads/*.py",
+    "posemodel/**/*.py", "studies/optimizers-smoke.toml",
 )  # fmt: skip
 
 

@@ -13,6 +13,10 @@ COVERS = (
     "bench/kinds/optimizers/analysis/*.py",
     "bench/statistics/*.py",
     "bench/trials/scores.py",
+    "bench/trials/columns.py",
+    "bench/report/names.py",
+    "bench/report/wording.py",
+    "bench/report/no_result.py",
     "tests/support/simulated_truth.py",
     "tests/support/simulated_arrays.py",
 )

@@ -5,7 +5,13 @@ import pytest
 from tests.bench.test_two_studies import false_claims
 
 SHARD = "simulations"
-COVERS = ("bench/kinds/optimizers/analysis/*.py", "bench/statistics/*.py", "tests/bench/test_two_studies.py")
+COVERS = (
+    "bench/kinds/optimizers/analysis/*.py",
+    "bench/statistics/*.py",
+    "bench/trials/scores.py",
+    "bench/trials/columns.py",
+    "tests/bench/test_two_studies.py",
+)
 
 
 @pytest.mark.parametrize("n", [3, 10])

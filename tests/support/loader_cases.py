@@ -18,7 +18,7 @@ from bench.measure.loader.configuration import LoaderConfiguration, configuratio
 from bench.measure.loader.figures import figures
 from bench.measure.loader.loop import LoopPlan
 from bench.measure.loader.measurement import Arm, default_batches, measure
-from bench.measure.loader.round_robin import batch_costs, simulate_round_robin
+from tests.support.round_robin import batch_costs, simulate_round_robin
 from tests.support.simulated_loader import sample_costs, sleeping
 
 BATCH_SIZE = 4

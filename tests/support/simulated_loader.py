@@ -19,9 +19,9 @@ from bench.measure.loader.configuration import configuration
 from bench.measure.loader.figures import figures
 from bench.measure.loader.loop import LoopPlan, Step
 from bench.measure.loader.measurement import Arm, default_batches, measure
-from bench.measure.loader.round_robin import batch_costs, simulate_round_robin
 from bench.measure.loader.samples import Spread
 from bench.measure.loader.workload import DatasetWorkload
+from tests.support.round_robin import batch_costs, simulate_round_robin
 
 WORKERS = (0, 1, 2, 4, 8)
 BATCH_SIZE = 4

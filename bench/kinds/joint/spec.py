@@ -14,7 +14,6 @@ from posemodel.config import MIN_SIZE, Precision, Schedule
 JOINT: Literal["joint"] = "joint"
 Objective = Literal["ap-and-speed", "ap-at-time"]
 BOTH: Objective = "ap-and-speed"
-AT_TIME: Objective = "ap-at-time"
 SamplerName = Literal["tpe", "random", "quasi-random"]
 AXES = ("num_workers", "pin_memory", "batch_size")
 """Settings of the loader that are searched, each among the values that the study lists."""

@@ -17,7 +17,7 @@ from bench.measure.loader.outcome import MeasurementStatus
 from bench.measure.loader.prediction import RESERVE, predict, shortfall
 from bench.measure.loader.probe import Probe, probe
 from bench.measure.loader.workload import Workload
-from bench.trials import training as optimizers
+from bench.trials import training
 from bench.trials.outcome import Outcome
 from bench.trials.record import Record, Status, make_record
 from bench.trials.spec import CONFIRM, SEARCH, Slot, TrialSpec
@@ -53,7 +53,7 @@ def run_trial(
     def on_trained(trained: Trained) -> dict[str, float]:
         return needs | ({"ap_select": trained.score_on(SELECT)} if spec.phase == CONFIRM else {})
 
-    return optimizers.run_trial(
+    return training.run_trial(
         spec,
         concurrent_trials=concurrent_trials,
         on_step=on_step,

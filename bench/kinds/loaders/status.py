@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.kinds.loaders.results import judged_measurements
 from bench.kinds.loaders.spec import LARGEST, LOADERS, LoaderSpec
-from bench.records import reader as tracking_view
+from bench.records import reader
 from bench.records.measurements import last_moment, measurements
 from bench.records.writer import Tracker
 from posemodel.errors import SettingsError
@@ -53,7 +53,7 @@ class Standing:
 def standings(tracking_uri: str, name: str | None = None) -> list[Standing]:
     """Every loader study of a store, or the one of this name; the one that was active last comes first."""
     found = []
-    for study, document in tracking_view.studies(tracking_uri).items():
+    for study, document in reader.studies(tracking_uri).items():
         if document.get("kind") != LOADERS or name not in (None, study):
             continue
         runs = Tracker(tracking_uri, study, create=False)

@@ -19,7 +19,7 @@ RECORD_S = 0.3
 REPORT_S = 5.0
 """Analysis, figures and their upload: docs/decisions.md."""
 
-WORKER = "bench.engines.worker"
+WORKER = ("bench.engines.worker", "bench.kinds.optimizers.trial")
 """What a process that runs trials imports before its first."""
 
 
@@ -70,7 +70,7 @@ def _measure(spec: StudySpec, data: Path, workers: int) -> Costs:
     # The first tune point of each optimizer stands for the settings that tuning will choose.
     points = {trial.optimizer: Chosen(trial.hyperparameters) for trial in reversed(plan_tune(spec))}
     confirmed = {trial.optimizer: trial for trial in plan_confirm(spec, points)}  # whichever seed
-    return measure(confirmed, data, processes=workers, threads=threads, libraries=(WORKER,))
+    return measure(confirmed, data, processes=workers, threads=threads, libraries=WORKER)
 
 
 def _add_up(spec: StudySpec, costs: Costs, workers: int, images: Mapping[Split, int], *, data_s: float) -> Estimate:

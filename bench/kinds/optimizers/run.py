@@ -18,8 +18,6 @@ from bench.records.writer import Tracker
 from bench.study.run import Course, NoteSession, Places, run_course
 from bench.trials.spec import TUNE
 
-__all__ = ["Places", "choose", "run_study"]
-
 
 def run_study(
     spec: StudySpec,

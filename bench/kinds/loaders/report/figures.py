@@ -14,8 +14,6 @@ from bench.report.style import BAND_ALPHA, COLOURS, MARKERS, QUIET, RC, WIDTH, l
 from bench.report.wording import counted
 from bench.trials.columns import COMPLETE
 
-BASE = {"prefetch_factor": None, "persistent_workers": False, "start_method": None}
-"""What the grid has of the settings that are tried around its best."""
 NOTHING = "no configuration has completed"
 MOST_PANELS = 3
 LEAST_WAIT_MS = 0.01

@@ -1,11 +1,10 @@
 """Records in, frames and sentences out: pure functions that no disk, clock or database touches.
 
-``study_analysis`` is the entry: raw trials in, everything statistical out. Its parts: ``scores`` turns records into one
-number a trial, ``selection`` picks what the confirm phase runs, ``rankings``, ``comparisons`` and ``controls`` say what
-it found, ``verdict`` says it in words; ``bands``, ``views``, ``best_so_far`` and ``sensitivity`` are what figures draw,
-``costs`` what it took. ``two_studies`` sets two studies side by side. ``joint`` is the analysis of a joint study; it
-returns ``findings``, which one report writes for a study of any kind. Trials of controls are left out of all of
-them but ``controls``. Statistics stand in ``intervals`` and ``p_values``.
+``study_analysis`` is the entry: raw trials in, everything statistical out. Its parts: ``selection`` picks what the
+confirm phase runs, ``rankings``, ``comparisons`` and ``controls`` say what it found, ``verdict`` says it in words;
+``bands``, ``views``, ``best_so_far`` and ``sensitivity`` are what figures draw, ``costs`` what it took.
+``two_studies`` sets two studies side by side. Trials of controls are left out of all of them but ``controls``. A
+trial's score is that of `bench.trials.scores`; intervals and tests stand in `bench.statistics`.
 """
 
 from bench.kinds.optimizers.analysis.bands import curve_bands

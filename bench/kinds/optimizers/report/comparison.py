@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
 
-from bench.kinds.optimizers.analysis import to_json_safe
 from bench.report.cells import interval_cell, markdown_table, number_cell, p_cell
 from bench.report.prose import prose
 from bench.report.style import COLOURS, QUIET, RC, WIDTH, save
+from bench.statistics.json_safe import to_json_safe
 from posemodel.atomic_write import replacing
 from posemodel.errors import SettingsError
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import pandas as pd
 
-from bench.kinds.optimizers.analysis import StudyAnalysis, TimeUse, to_json_safe
+from bench.kinds.optimizers.analysis import StudyAnalysis, TimeUse
 from bench.kinds.optimizers.spec import StudySpec
 from bench.report.evidence import evidence_document
 from bench.report.no_result import failures, is_trouble
+from bench.statistics.json_safe import to_json_safe
 from bench.trials.record import Status
 from bench.workloads.protocol import Samples
 

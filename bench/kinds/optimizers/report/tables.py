@@ -1,13 +1,10 @@
 """The report's tables as cells of text, for Markdown and for the terminal alike: one row an optimizer."""
 
-import json
-from collections.abc import Sequence
 from typing import Any
 
 from bench.kinds.optimizers.analysis import TimeUse
 from bench.kinds.optimizers.report.result import StudyResult
-from bench.report.cells import interval_cell, known, number_cell, p_cell
-from bench.report.wording import value_text
+from bench.report.cells import interval_cell, known, number_cell, p_cell, settings_text
 
 COLUMNS = ("optimizer", "AP [95 %]", "n", "best AP", "time to target", "reached", "diverged", "failed")
 SETTINGS_COLUMNS = ("optimizer", "settings", "AP when tuned", "lr near best")
@@ -176,13 +173,6 @@ def source_rows(result: StudyResult) -> list[list[str]]:
         ]
         for row in _rows(result)
     ]
-
-
-def settings_text(settings: str, at_border: Sequence[str]) -> str:
-    """Hyperparameters as `lr 0.0031, one_minus_momentum 0.12`; a value at the border of its range has a star."""
-    values = json.loads(settings)
-    starred = (f"{name} {value_text(value)}{'*' if name in at_border else ''}" for name, value in values.items())
-    return ", ".join(starred) or "-"
 
 
 def _rows(result: StudyResult) -> list[dict[str, Any]]:
