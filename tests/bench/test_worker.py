@@ -14,7 +14,7 @@ import torch
 from optuna.trial import TrialState
 
 from bench.engines import processes
-from bench.engines.events import TrialBegan, TrialEnded, TrialReturned, TrialStepped, nobody
+from bench.engines.events import Stopping, TrialBegan, TrialEnded, TrialReturned, TrialStepped, nobody
 from bench.engines.processes import WorkerError, crew
 from bench.engines.trial import TrialKind
 from bench.engines.worker import WorkerSettings, sweep, work
@@ -445,6 +445,15 @@ def test_a_crew_is_dismissed_while_it_still_loads_its_libraries():
         hands.start()
         assert len(psutil.Process().children()) >= len(before) + 2
     assert not [child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())]
+
+
+@pytest.mark.parametrize(("workers", "told"), [(1, []), (2, [Stopping()])])
+def test_an_interruption_of_several_workers_is_told(workers, told):
+    """Their trials go back, which takes a moment; a single one works in this process."""
+    events = []
+    with pytest.raises(KeyboardInterrupt), crew(workers, events.append):
+        raise KeyboardInterrupt
+    assert events == told
 
 
 def test_an_order_that_cannot_be_read_is_an_error_and_no_endless_wait(make_bench, valley_spec, monkeypatch):

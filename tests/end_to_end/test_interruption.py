@@ -110,6 +110,7 @@ def test_ctrl_c_in_a_terminal_gives_the_trials_of_two_workers_back(place):
     assert_given_back(place)
     shown = output(place)
     assert "Traceback" not in shown
+    assert f"{place.name}: running with 2 workers" in shown
     assert "\x1b[?25l" in shown, "a live table hides the cursor"
     assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l"), "and gives it back"
     assert "0 of 6 trials are recorded, the same command goes on" in shown
