@@ -18,6 +18,7 @@ proofs: $(READY)  ## run the long proofs; ARGS="--shard simulations" for one of 
 lint: $(READY)  ## what CI checks besides the tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 # Made anew only when the pinned packages or the project's own description change.

@@ -110,7 +110,7 @@ def _explain(error: Exception) -> int:
     # Newer Typers carry a click of their own, older ones use the package: a usage error is known by its methods.
     if hasattr(error, "show") and hasattr(error, "exit_code"):
         error.show()
-        return error.exit_code
+        return int(error.exit_code)
     if _shown["tracebacks"]:
         raise error
     told = explained(error) or disk_error(error)

@@ -1,7 +1,7 @@
 """`posebench data`: look at a data set before training on it, or make one."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -206,10 +206,11 @@ def _stats_rows(tallies: "list[Tally]") -> list[list[str]]:
     def row(name: str, *keys: str) -> list[str]:
         cells = []
         for document in documents:
+            value: Any = document
             for key in keys:
-                document = document[key] if document is not None else None
-            is_share = isinstance(document, float)
-            cells.append("-" if document is None else f"{100 * document:.1f} %" if is_share else str(document))
+                value = value[key] if value is not None else None
+            is_share = isinstance(value, float)
+            cells.append("-" if value is None else f"{100 * value:.1f} %" if is_share else str(value))
         return [name, *cells]
 
     rows = [row(name, name) for name in ("images", "people", "unlabelled", "crowds")]

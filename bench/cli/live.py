@@ -40,11 +40,12 @@ class Display:
                 self.say(f"{line} (left: {left})" if self.progress.waiting or self.progress.in_hand else line)
             case WorkerDied():
                 self.say(f"worker process {event.pid} died; another one takes its place")
-            case Stopping() if self.live is None:
-                self.say(STOPPING)
             case Stopping():
-                self.note = STOPPING
-                self.live.refresh()
+                if self.live is None:
+                    self.say(STOPPING)
+                else:
+                    self.note = STOPPING
+                    self.live.refresh()
 
     def say(self, line: str) -> None:
         """A line that stays; above the table where there is one."""

@@ -126,7 +126,8 @@ def command(name: str) -> Callable[..., None]:
         from bench.study.settings import described_settings
 
         common = {"data": data, "name": name_, "device": device, "workers": workers}
-        typed = given_by_name(given or (), described_settings(planned_kind(name).study))
+        described = described_settings(planned_kind(name).study)  # type: ignore[arg-type]  # hashable: a class
+        typed = given_by_name(given or (), described)
         run_kind(name, {**typed, **common}, study, preset, dry_run=dry_run, as_json=as_json)
 
     run.__doc__ = f"Run a study of kind {name}. Interrupted, the same command goes on."

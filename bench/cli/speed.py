@@ -1,7 +1,7 @@
 """`posebench speed`: how fast this is, each thing beside a yardstick that was measured in the same run."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -9,6 +9,7 @@ from bench.cli.output import log, print_json, print_table
 
 if TYPE_CHECKING:
     from bench.speed.everything import Speed
+    from posemodel.config import Device as DeviceName
 
 app = typer.Typer(
     help="Measure the speed of samples, decoding, training, scoring ... against yardsticks.", no_args_is_help=True
@@ -91,7 +92,7 @@ def _measure(
     def say(each: str) -> None:
         log(f"measuring {each} ...")
 
-    found = measure(name, Request(data, choose_device(device), repeats), say)
+    found = measure(name, Request(data, choose_device(cast("DeviceName", device)), repeats), say)
     if report is not None:
         log(f"report: {write_speed_report(found, report)}")
     if as_json:

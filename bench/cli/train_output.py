@@ -15,7 +15,7 @@ from posemodel.launch import is_first
 @contextmanager
 def stop_on_interrupt() -> Iterator[Callable[[], bool]]:
     """Ctrl-C or SIGTERM asks the loop to save its state and stop; a second Ctrl-C ends the process (`handled`)."""
-    asked = []
+    asked: list[bool] = []
 
     def ask(_signal: int, _frame: Any) -> None:
         if asked:

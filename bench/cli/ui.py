@@ -59,9 +59,9 @@ def _serve(arguments: list[str], port: int) -> int:
     environment.setdefault("MLFLOW_WORKERS", "1")
     environment.setdefault("MLFLOW_UVICORN_OPTS", "--log-level warning --no-access-log")
     # A group of its own: Ctrl-C reaches us alone, and the server ends in good order, without tracebacks.
-    apart: dict[str, Any] = (
-        {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if os.name == "nt" else {"start_new_session": True}
-    )
+    apart: dict[str, Any] = {"start_new_session": True}
+    if sys.platform == "win32":
+        apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
     command = [sys.executable, "-P", "-m", "bench.cli.mlflow_server", *arguments]
     signal.signal(signal.SIGTERM, _interrupt)
     with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, **apart) as server:

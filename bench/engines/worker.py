@@ -20,6 +20,7 @@ from bench.engines.trial import TrialKind
 from bench.ledger.format import HEARTBEAT_S
 from bench.ledger.store import MAX_ATTEMPTS, Claim, Ledger
 from bench.records.writer import Tracker
+from bench.trials.outcome import Outcome
 from bench.trials.progress import InHand
 from bench.trials.record import FAULTS, Record, Status, make_record
 from bench.trials.spec import Slot, TrialSpec
@@ -144,7 +145,7 @@ def _run_claimed(claim: Claim, settings: WorkerSettings, ledger: Ledger, tracker
         with _heartbeat(ledger, claim.key):
             if claim.attempts > MAX_ATTEMPTS:
                 # Here and not in the sweep, where two workers could record it at once: a claim has one owner.
-                record, curve, samples = _given_up(spec, claim.attempts - 1), [], None
+                record, curve, samples = Outcome(_given_up(spec, claim.attempts - 1), curve=[])
             else:
                 record, curve, samples = settings.trials.run_trial(
                     spec,

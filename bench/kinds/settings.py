@@ -54,7 +54,7 @@ def _planned(name: str) -> KindSettings:
 
     return KindSettings(
         question=kind.question,
-        described=lambda: study_settings.described_settings(kind.study),
+        described=lambda: study_settings.described_settings(kind.study),  # type: ignore[arg-type]  # hashable
         presets=study_settings.presets(name),
         preset_path=lambda preset: study_settings.preset_path(name, preset),
         resolve=partial(study_settings.resolve, kind.study),

@@ -38,10 +38,11 @@ def template(kind: str, *, file: str, preset: str = FULL) -> str:
     its = KIND_SETTINGS[kind]
     resolved = its.resolve(command_line={}, study_file=None, preset=preset, environ={})
     spelled_out = its.spelled_out(resolved)
-    values = {name: setting.value for name, setting in resolved.items()} | spelled_out
+    values = {**{name: setting.value for name, setting in resolved.items()}, **spelled_out}
     shipped = {each: read_file(its.preset_path(each), kind, values) for each in its.presets}
     given = {*spelled_out, *(name for document in shipped.values() for name in document)}
-    blocks, tables = [_head(kind, its.question, file, preset)], []
+    blocks = [_head(kind, its.question, file, preset)]
+    tables: list[str] = []
     for name, setting in its.described().items():
         in_presets = {each: document[name] for each, document in shipped.items() if name in document}
         comment = _comment(setting, in_presets, len(shipped))

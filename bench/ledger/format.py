@@ -49,7 +49,7 @@ def claimant_attribute(process: dict[str, Any]) -> str:
 
 
 def _is_here(process: dict[str, Any]) -> bool:
-    return process["host"] == socket.gethostname()
+    return bool(process["host"] == socket.gethostname())
 
 
 def lives(pid: int, started: float) -> bool:

@@ -58,7 +58,7 @@ def _resident(path: Path) -> tuple[int, int] | None:
                     failed = _LIBC.mincore(ctypes.c_void_p(ctypes.addressof(start)), ctypes.c_size_t(size), flags)
                 finally:
                     del start  # the map cannot be closed while it is looked at
-                return None if failed else (int((np.frombuffer(flags, np.uint8) & 1).sum()), number)
+                return None if failed else (int((np.frombuffer(memoryview(flags), np.uint8) & 1).sum()), number)
     except (OSError, ValueError):
         return None
 

@@ -119,11 +119,12 @@ class AdaBound(Optimizer):
         return "chunks" if on_cpu else "for-loop"
 
     def _state_of(self, weight: Tensor, group: Group) -> State:
+        assert weight.grad is not None
         if weight.grad.is_sparse:
             raise RuntimeError(f"{type(self).__name__} does not support sparse gradients")
         if weight.is_complex():
             raise RuntimeError(f"{type(self).__name__} does not support complex parameters")
-        state = self.state[weight]
+        state: State = self.state[weight]
         if not state:
             state["step"] = _counter(0.0)
         for name in _moments(group):
@@ -204,7 +205,8 @@ def _scale(group: Group, step: float, dtype: torch.dtype) -> _Scale:
 def _step_group(pairs: list[tuple[Tensor, State]], group: Group, *, at_once: bool) -> None:
     """Move all weights of a group: small ones of a CPU together too, as calls would take longer than the work."""
     scale_of = cache(partial(_scale, group))
-    together, alone = [], []
+    together: list[tuple[Tensor, State]] = []
+    alone: list[tuple[Tensor, State]] = []
     for pair in pairs:
         small = pair[0].numel() <= SMALL and pair[0].device.type == "cpu"
         (together if at_once or small else alone).append(pair)
@@ -212,6 +214,7 @@ def _step_group(pairs: list[tuple[Tensor, State]], group: Group, *, at_once: boo
         _step_together(together, [scale_of(state["step"].item(), weight.dtype) for weight, state in together], group)
     for weight, state in alone:
         scale = scale_of(state["step"].item(), weight.dtype)
+        assert weight.grad is not None
         for tensors in _pieces([weight, weight.grad, *(state[name] for name in _moments(group))]):
             _step_piece(*tensors, scale=scale, group=group)
 
@@ -220,7 +223,7 @@ def _step_together(pairs: list[tuple[Tensor, State]], scales: list[_Scale], grou
     """The step of several tensors, each pass over all of them."""
     beta1, beta2 = group["betas"]
     weights = [weight for weight, _ in pairs]
-    grads = [weight.grad for weight in weights]
+    grads: list[Tensor] | tuple[Tensor, ...] = [weight.grad for weight in weights if weight.grad is not None]
     means, squares = ([state[name] for _, state in pairs] for name in ("exp_avg", "exp_avg_sq"))
     if group["maximize"]:
         grads = torch._foreach_neg(grads)

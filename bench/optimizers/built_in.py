@@ -4,7 +4,7 @@ Defaults are PyTorch's (and the package's). torch is imported when one is built:
 """
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -128,7 +128,10 @@ def adabound_reference(
 
     # The package calls deprecated signatures (`add_(scalar, tensor)`), which would warn in every run.
     warnings.filterwarnings("ignore", message=r"This overload of \w+ is deprecated", category=UserWarning)
-    return AdaBound(parameters, lr=lr, betas=betas, final_lr=final_lr, gamma=gamma, eps=eps, weight_decay=weight_decay)
+    made: Optimizer = AdaBound(
+        parameters, lr=lr, betas=betas, final_lr=final_lr, gamma=gamma, eps=eps, weight_decay=weight_decay
+    )
+    return made
 
 
 def build_fastest(
@@ -139,10 +142,12 @@ def build_fastest(
 
     given = list(parameters)
     weights = [weight for each in given for weight in (each["params"] if isinstance(each, dict) else (each,))]
-    return optimizer_class(given, **hyperparameters, **fastest(optimizer_class, weights))
+    make: Callable[..., Optimizer] = optimizer_class
+    return make(given, **hyperparameters, **fastest(optimizer_class, weights))
 
 
 def _torch_class(name: str) -> type["Optimizer"]:
     import torch
 
-    return getattr(torch.optim, name)
+    found: type[Optimizer] = getattr(torch.optim, name)
+    return found

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from torch.nn import Parameter
     from torch.optim import Optimizer
 
+    from posemodel.parameter_groups import Parameters
+
 COMPLEMENT = "one_minus_"
 WEIGHT_DECAY = "weight_decay"
 ANNOTATED = {"bool": bool, "str": str, "int": int, "float": float}
@@ -79,14 +81,14 @@ class OptimizerEntry:
             raise SettingsError(f"optimizer {self.name}: {', '.join(missing)} must be given.")
         return resolved
 
-    def factory(self, given: Mapping[str, Any]) -> Callable[[Iterable["Parameter"]], "Optimizer"]:
+    def factory(self, given: Mapping[str, Any]) -> Callable[["Parameters"], "Optimizer"]:
         """A function from parameters to the optimizer; SettingsError if a hyperparameter is unknown.
 
         What the class itself refuses is raised as it is by that function: ``check`` puts it into words.
         """
         arguments = self.resolve(given)
 
-        def make(parameters: Iterable["Parameter"]) -> "Optimizer":
+        def make(parameters: "Parameters") -> "Optimizer":
             return self.build(parameters, **arguments)
 
         return make

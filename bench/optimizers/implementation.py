@@ -5,7 +5,7 @@ the parameters of `rtpose_vgg` it takes 1.3 (Rprop) to 4.8 (Adamax) times as lon
 """
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,8 @@ def fastest(optimizer_class: type["Optimizer"], weights: Sequence["Tensor"]) -> 
         return {}
     accepted = inspect.signature(optimizer_class).parameters
     kinds = {(weight.device.type, weight.dtype) for weight in weights}
-    if "fused" in accepted and all(_has_fused(optimizer_class, *kind) for kind in kinds):
+    # mypy takes a class for one of its instances, whose hash needs `self`.
+    if "fused" in accepted and all(_has_fused(optimizer_class, *kind) for kind in kinds):  # type: ignore[arg-type]
         return {"fused": True}
     return {"foreach": all(weight.is_cuda for weight in weights)} if "foreach" in accepted else {}
 
@@ -65,8 +66,9 @@ def _has_fused(optimizer_class: type["Optimizer"], device: str, dtype: "torch.dt
 
     weight = torch.nn.Parameter(torch.zeros(1, device=device, dtype=dtype))
     weight.grad = torch.zeros_like(weight)
+    make: Callable[..., Optimizer] = optimizer_class
     try:
-        optimizer_class([weight], fused=True).step()
+        make([weight], fused=True).step()
     except RuntimeError:
         return False
     return True

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.storage import mlflow_environment  # noqa: F401 (MLflow reads it)
+from bench.trials.columns import rows_of
 
 # isort: split
 import mlflow
@@ -61,7 +62,8 @@ class StudyRuns:
         parent = self._parent()
         if parent is None:
             raise SettingsError(f"study: MLflow at {masked(self.uri)} has no study called {self.study_name!r}.")
-        return json.loads(self.client.get_run(parent).data.tags[SPEC_TAG])
+        document: dict[str, Any] = json.loads(self.client.get_run(parent).data.tags[SPEC_TAG])
+        return document
 
     def machine(self) -> dict[str, str]:
         """The fingerprint of the machine that began the study."""
@@ -116,13 +118,14 @@ class StudyRuns:
         """
         columns = ["trial_id", "step", "train_seconds", *names]
         points: list[pd.DataFrame] = []
-        for row in records.itertuples():
+        for row in rows_of(records):
+            trial_id, run_id = row["trial_id"], row["run_id"]
             history = {
-                name: pd.Series({m.step: _measured(m.value) for m in self.client.get_metric_history(row.run_id, name)})
+                name: pd.Series({m.step: _measured(m.value) for m in self.client.get_metric_history(run_id, name)})
                 for name in (*names, "train_seconds")
             }
             frame = pd.DataFrame(history).rename_axis("step").reset_index().dropna(subset=list(names), how="all")
-            points.append(frame.assign(trial_id=row.trial_id))
+            points.append(frame.assign(trial_id=trial_id))
         return pd.concat(points, ignore_index=True)[columns] if points else pd.DataFrame(columns=columns)
 
     def samples(self, run_id: str) -> Samples | None:

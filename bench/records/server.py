@@ -1,6 +1,7 @@
 """Whether a tracking server answers, asked before anything else: MLflow's client tries for minutes, in silence."""
 
 import os
+from http import HTTPStatus
 from typing import Any
 
 import requests
@@ -31,7 +32,7 @@ def check_server(address: str) -> None:
         RECORDS.refuse(address, f"cannot be reached ({_reason(error)}). {_REMEDY}", cause=error)
     if answer.status_code in LOCKED or any(os.environ.get(name) for name in _OTHER_LOGIN):
         return
-    if answer.status_code >= requests.codes.internal_server_error:
+    if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         RECORDS.refuse(address, f"cannot be used now (it answers HTTP {answer.status_code} {answer.reason}). {_REMEDY}")
     if not _is_mlflow(answer):
         kind = answer.headers.get("Content-Type", "").partition(";")[0] or "nothing"

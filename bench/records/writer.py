@@ -99,7 +99,7 @@ class Tracker(StudyRuns):
                 SPEC_TAG: spec.model_dump_json(),
                 **{f"machine.{key}": value for key, value in machine.items()},
             }
-            made = self.client.create_run(self.experiment_id, run_name=spec.name, tags=tags).info.run_id
+            made: str = self.client.create_run(self.experiment_id, run_name=spec.name, tags=tags).info.run_id
             parent = self._parent()
             if parent is None or parent == made:
                 self._describe_study(made, spec)
@@ -110,7 +110,8 @@ class Tracker(StudyRuns):
         known = {name: value for name, value in document.items() if name not in spec.outside}
         refuse_difference(spec.name, known, spec.identity())
         self.client.set_tag(parent, SPEC_TAG, spec.model_dump_json())  # the data may stand in another folder now
-        if not self.client.get_run(parent).inputs.dataset_inputs:
+        inputs = self.client.get_run(parent).inputs
+        if inputs is None or not inputs.dataset_inputs:
             self._describe_study(parent, spec)  # a kill came in between
         if not self.finished():  # what has ended stays so while it is only shown again
             self.client.update_run(parent, status="RUNNING")
@@ -171,7 +172,7 @@ class Tracker(StudyRuns):
             "optimizer": spec.optimizer,
             "phase": spec.phase,
         }
-        run_id = self.client.create_run(self.experiment_id, run_name=name, tags=tags).info.run_id
+        run_id: str = self.client.create_run(self.experiment_id, run_name=name, tags=tags).info.run_id
         self._log_data(run_id, spec.run.data, spec.data_digest, spec.run.val_split)
         return run_id
 
@@ -216,6 +217,7 @@ class Tracker(StudyRuns):
             self.client.log_artifacts(run_id, folder)
         if samples.sheet is not None:
             image = cv2.imdecode(np.frombuffer(samples.sheet, np.uint8), SHEET_IN_CHARTS)
+            assert image is not None, "the sheet is a JPEG of our own"
             self.client.log_image(run_id, cv2.cvtColor(image, cv2.COLOR_BGR2RGB), key="samples", step=step)
 
     def _log_parameters(self, run_id: str, values: Mapping[str, Any]) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 
 from bench.report.style import COLOURS, DPI, RC, look
 from posemodel.atomic_write import replacing
@@ -47,7 +48,7 @@ def _head(path: Path) -> bytes:
         return file.read(_HEAD_BYTES)
 
 
-def _grouped(axis: plt.Axes, names: list[str], shares: dict[str, list[float]]) -> None:
+def _grouped(axis: Axes, names: list[str], shares: dict[str, list[float]]) -> None:
     """Bars in percent, one group a name, one bar a split."""
     width = 0.8 / max(1, len(shares))
     for place, (split, values) in enumerate(shares.items()):
@@ -61,7 +62,7 @@ def _of(counts: list[int], whole: int) -> list[float]:
     return [count / whole if whole else 0.0 for count in counts]
 
 
-def _people(axis: plt.Axes, tallies: dict[str, Tally]) -> None:
+def _people(axis: Axes, tallies: dict[str, Tally]) -> None:
     most = min(_MOST_PEOPLE, max(len(tally.people_histogram) - 1 for tally in tallies.values()))
     shares = {}
     for split, tally in tallies.items():
@@ -72,7 +73,7 @@ def _people(axis: plt.Axes, tallies: dict[str, Tally]) -> None:
     axis.set(title="People in an image", xlabel="people with labelled keypoints", ylabel="share of images (%)")
 
 
-def _heights(axis: plt.Axes, tallies: dict[str, Tally]) -> None:
+def _heights(axis: Axes, tallies: dict[str, Tally]) -> None:
     for place, tally in enumerate(tallies.values()):
         counts = tally.height_histogram
         middles = 100 * HEIGHT_BIN * (np.arange(len(counts)) + 0.5)
@@ -82,7 +83,7 @@ def _heights(axis: plt.Axes, tallies: dict[str, Tally]) -> None:
     axis.set_ylim(bottom=0)
 
 
-def _joints(axis: plt.Axes, total: Tally) -> None:
+def _joints(axis: Axes, total: Tally) -> None:
     people = len(total.heights)
     left = np.zeros(len(COCO_KEYPOINTS))
     for name, state, colour in _STATES:
@@ -97,7 +98,7 @@ def _joints(axis: plt.Axes, total: Tally) -> None:
     axis.legend(loc="lower left", bbox_to_anchor=(0, -0.32), ncols=3)
 
 
-def _views(axis: plt.Axes, tallies: dict[str, Tally]) -> None:
+def _views(axis: Axes, tallies: dict[str, Tally]) -> None:
     shares = {
         split: _of(np.bincount(tally.views, minlength=len(VIEWS)).tolist(), len(tally.views))
         for split, tally in tallies.items()
@@ -106,7 +107,7 @@ def _views(axis: plt.Axes, tallies: dict[str, Tally]) -> None:
     axis.set(title="Seen from", xlabel="by the order of the shoulders", ylabel="share of people (%)")
 
 
-def _shares(axis: plt.Axes, tallies: dict[str, Tally]) -> None:
+def _shares(axis: Axes, tallies: dict[str, Tally]) -> None:
     names = ["images of\n3 or more", "joints\noccluded", "people cut\nby border", "people w/o\nkeypoints", "crowds"]
     shares = {}
     for split, tally in tallies.items():
@@ -122,7 +123,7 @@ def _shares(axis: plt.Axes, tallies: dict[str, Tally]) -> None:
     axis.tick_params(axis="x", labelsize=8)
 
 
-def _sizes(axis: plt.Axes, tallies: dict[str, Tally]) -> None:
+def _sizes(axis: Axes, tallies: dict[str, Tally]) -> None:
     for place, tally in enumerate(tallies.values()):
         sizes, counts = np.unique(tally.sizes, axis=0, return_counts=True)
         style = look(place)

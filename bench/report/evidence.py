@@ -30,7 +30,7 @@ def read_differently(records: pd.DataFrame) -> dict[str, int]:
     """Entries by kind of note: in `train` and the split of a trial that has most of them."""
     kinds = [name for name in records if str(name).startswith(METRIC)]
     most = records[kinds].max() if kinds else pd.Series(dtype=float)
-    return {name.removeprefix(METRIC).replace("_", "-"): int(count) for name, count in most.dropna().items()}
+    return {str(name).removeprefix(METRIC).replace("_", "-"): int(count) for name, count in most.dropna().items()}
 
 
 def evidence_document(records: pd.DataFrame) -> dict[str, Any]:

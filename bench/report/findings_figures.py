@@ -4,11 +4,12 @@ import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
@@ -23,6 +24,7 @@ from bench.report.style import (
     RANGE_ALPHA,
     RC,
     WIDTH,
+    Look,
     legend_below,
     log_ticks,
     look,
@@ -92,7 +94,7 @@ def _height(panel: Panel) -> float:
     return BAR_ROOM + BAR_HEIGHT * max(len(panel.names) * max(len(panel.series), 1), 2)
 
 
-def _draw_plot(axis: plt.Axes, panel: Plot) -> dict[str, Artist]:
+def _draw_plot(axis: Axes, panel: Plot) -> dict[str, Artist]:
     """Draw it; its legend's handles by their labels."""
     axis.set_title(panel.title)
     if not any(len(series.x) for series in panel.series):
@@ -119,7 +121,7 @@ def _draw_plot(axis: plt.Axes, panel: Plot) -> dict[str, Artist]:
     return shown | {span.label: Patch(color=QUIET, alpha=0.35, label=span.label) for span in panel.spans}
 
 
-def _limit(axis: plt.Axes, panel: Plot) -> None:
+def _limit(axis: Axes, panel: Plot) -> None:
     """Limits from all that is shown, so that no series moves them later."""
     for which, limit in (("x", axis.set_xlim), ("y", axis.set_ylim)):
         shown = [value for series in panel.series for value in _along(series, which)]
@@ -142,14 +144,14 @@ def _along(series: Series, which: str) -> list[float]:
     return list(series.x) if which == "x" else [*series.y, *series.low, *series.high]
 
 
-def _style(series: Series) -> dict[str, str]:
+def _style(series: Series) -> Look:
     return {"color": INK, "marker": "o"} if series.place is None else look(series.place)
 
 
-def _draw_series(axis: plt.Axes, series: Series) -> None:
+def _draw_series(axis: Axes, series: Series) -> None:
     x, y, style = np.asarray(series.x, dtype=float), np.asarray(series.y, dtype=float), _style(series)
     if len(series.low):
-        step = "post" if series.draw is Draw.STEPS else None
+        step: Literal["post"] | None = "post" if series.draw is Draw.STEPS else None
         axis.fill_between(x, series.low, series.high, step=step, color=style["color"], alpha=BAND_ALPHA, linewidth=0)
     match series.draw:
         case Draw.POINTS:
@@ -167,7 +169,7 @@ def _draw_series(axis: plt.Axes, series: Series) -> None:
             _draw_front(axis, x, y, style["color"])
 
 
-def _draw_front(axis: plt.Axes, x: np.ndarray, y: np.ndarray, colour: str) -> None:
+def _draw_front(axis: Axes, x: np.ndarray, y: np.ndarray, colour: str) -> None:
     """The edge to both axes, and what lies under it."""
     across, up = _edge(axis, x, y)
     bottom = axis.get_ylim()[0]
@@ -175,7 +177,7 @@ def _draw_front(axis: plt.Axes, x: np.ndarray, y: np.ndarray, colour: str) -> No
     axis.fill_between(across, bottom, up, step="pre", color=QUIET, alpha=RANGE_ALPHA, linewidth=0, zorder=0)
 
 
-def _edge(axis: plt.Axes, x: np.ndarray, y: np.ndarray) -> tuple[list[float], list[float]]:
+def _edge(axis: Axes, x: np.ndarray, y: np.ndarray) -> tuple[list[float], list[float]]:
     """The front's points from the left axis to the bottom, each reached from above at its own x."""
     order = np.lexsort((-y, x))
     x, y = x[order], y[order]
@@ -196,14 +198,14 @@ def _handle(series: Series) -> Line2D:
             "markerfacecolor": "none",
             "markeredgewidth": 1.8,
         },
-        Draw.LINE: style,
+        Draw.LINE: {**style},
         Draw.STEPS: {"color": style["color"]},
         Draw.FRONT: {"color": style["color"], "linewidth": 1.4},
     }
     return Line2D([], [], label=series.label, **given[series.draw])
 
 
-def _name_points(axis: plt.Axes, panel: Plot) -> None:
+def _name_points(axis: Axes, panel: Plot) -> None:
     places = [(x, y) for series in panel.series if series.names for x, y in zip(series.x, series.y, strict=True)]
     names = [name for series in panel.series for name in series.names]
     if names:
@@ -211,7 +213,7 @@ def _name_points(axis: plt.Axes, panel: Plot) -> None:
         name_points(axis, places, names, np.array(covered, dtype=float))
 
 
-def _covered(axis: plt.Axes, series: Series) -> Sequence[tuple[float, float]]:
+def _covered(axis: Axes, series: Series) -> Sequence[tuple[float, float]]:
     """What names should leave in sight: the points, and places along a front."""
     if series.draw is not Draw.FRONT:
         return list(zip(series.x, series.y, strict=True))
@@ -225,7 +227,7 @@ def _covered(axis: plt.Axes, series: Series) -> Sequence[tuple[float, float]]:
         for start, end in pairwise(pixels)
         for share in np.linspace(0, 1, 2 + int(np.hypot(*(end - start)) // LINE_SPACING))
     ]
-    return axis.transData.inverted().transform(places).tolist()
+    return [(x, y) for x, y in axis.transData.inverted().transform(places).tolist()]
 
 
 def _bar_room(chart: Chart) -> float:
@@ -235,7 +237,7 @@ def _bar_room(chart: Chart) -> float:
     return max((value for value in values if not math.isnan(value)), default=0.0)
 
 
-def _draw_bars(axis: plt.Axes, panel: Bars, highest: float, names: int) -> dict[str, Artist]:
+def _draw_bars(axis: Axes, panel: Bars, highest: float, names: int) -> dict[str, Artist]:
     """Draw it, with room for so many ``names`` and bars up to ``highest``; its legend's handles by their labels."""
     axis.set_title(panel.title)
     if not panel.names or not highest > 0:

@@ -24,7 +24,7 @@ __all__ = ["REPORT", "StudyInfo", "findings_document", "short_text", "write_find
 
 def findings_document(findings: Findings, study: StudyInfo, report: str) -> dict[str, Any]:
     """The JSON document of `posebench study KIND`; ``report``: the path of report.md."""
-    return to_json_safe(
+    document: dict[str, Any] = to_json_safe(
         {
             "study": study.name,
             "kind": study.kind,
@@ -40,6 +40,7 @@ def findings_document(findings: Findings, study: StudyInfo, report: str) -> dict
             "machine": study.machine,
         }
     )
+    return document
 
 
 def write_findings_report(findings: Findings, study: StudyInfo, folder: Path) -> Path:

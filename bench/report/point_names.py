@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Sequence
+from typing import cast
 
-import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
 
@@ -18,9 +20,7 @@ MARK = 5.0
 """Half a point's mark and a little air, in 1/72 inch."""
 
 
-def name_points(
-    axis: plt.Axes, places: Sequence[tuple[float, float]], names: Sequence[str], covered: np.ndarray
-) -> None:
+def name_points(axis: Axes, places: Sequence[tuple[float, float]], names: Sequence[str], covered: np.ndarray) -> None:
     """Write each name beside its point, with a thin line to it; the panel's limits must stand.
 
     Args:
@@ -29,7 +29,7 @@ def name_points(
         names: Their names.
         covered: All points (n, 2) that should stay in sight, in the panel's data.
     """
-    figure = axis.figure
+    figure = cast("Figure", axis.figure)  # no panel of ours is in a part of one
     figure.draw_without_rendering()  # the layout moves the panels
     scale = figure.dpi / 72
     inside = axis.get_window_extent()
@@ -51,7 +51,7 @@ def name_points(
         taken.append(box)
 
 
-def _annotation(axis: plt.Axes, place: tuple[float, float], name: str) -> Annotation:
+def _annotation(axis: Axes, place: tuple[float, float], name: str) -> Annotation:
     shown = axis.annotate(
         name,
         place,
@@ -85,4 +85,5 @@ def _cost(box: Bbox, points: np.ndarray, taken: Sequence[Bbox], inside: Bbox, ma
     wide = box.padded(margin)
     hidden = ((points >= wide.min) & (points <= wide.max)).all(axis=1).sum()
     outside = box.x0 < inside.x0 or box.x1 > inside.x1 or box.y0 < inside.y0 or box.y1 > inside.y1
-    return POINT_COST * hidden + NAME_COST * sum(wide.overlaps(other) for other in taken) + EDGE_COST * outside
+    touched = sum(wide.overlaps(other) for other in taken)
+    return float(POINT_COST * hidden + NAME_COST * touched + EDGE_COST * outside)

@@ -2,23 +2,30 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from posemodel.atomic_write import replacing
 
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType  # the oldest matplotlib that is allowed has none
+
+Marker = Literal["o", "s", "^", "D", "v", "P", "X", "*"]
+LineStyle = Literal["-", "--", ":"]
+
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#882255")
 """Their yellow is too pale for a thin line on white: Tol's wine stands in its place."""
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-LINE_STYLES = ("-", "--", ":")
+MARKERS: tuple[Marker, ...] = ("o", "s", "^", "D", "v", "P", "X", "*")
+LINE_STYLES: tuple[LineStyle, ...] = ("-", "--", ":")
 LEGEND_CHARACTERS, LEGEND_MARK = 110, 9
 """Characters that fit beside each other at `WIDTH`, and those that a line, its mark and the gaps take."""
 QUIET = "#8C8C8C"
@@ -34,7 +41,7 @@ NO_TUNE_TRIAL = "no tune trial yet"
 RANGE_ALPHA = 0.09
 NARROW = 6
 """Highest over lowest value below which a logarithmic axis is narrow."""
-RC: dict[str, Any] = {
+RC: "dict[RcKeyType, Any]" = {
     "font.size": 11,
     "axes.titlesize": 11,
     "axes.spines.top": False,
@@ -49,7 +56,20 @@ RC: dict[str, Any] = {
 }
 
 
-def look(place: int) -> dict[str, str]:
+class Look(TypedDict):
+    """Arguments of matplotlib's that tell an optimizer from the others."""
+
+    color: str
+    marker: Marker
+
+
+class LineLook(Look):
+    """Those of a line."""
+
+    linestyle: LineStyle
+
+
+def look(place: int) -> Look:
     """Colour and marker of the optimizer at this place of the study's list: the same in every figure.
 
     The first 64 differ in their pair of both, the first 8 in each.
@@ -58,9 +78,9 @@ def look(place: int) -> dict[str, str]:
     return {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[(place + place // len(COLOURS)) % markers]}
 
 
-def line_look(place: int) -> dict[str, str]:
+def line_look(place: int) -> LineLook:
     """`look` of a line: from the ninth on dashed, from the seventeenth on dotted, so that colours may come again."""
-    return look(place) | {"linestyle": LINE_STYLES[place // len(COLOURS) % len(LINE_STYLES)]}
+    return {**look(place), "linestyle": LINE_STYLES[place // len(COLOURS) % len(LINE_STYLES)]}
 
 
 def name_the_optimizers(figure: Figure, names: dict[int, str]) -> None:
@@ -86,7 +106,7 @@ def _legend_columns(lengths: list[int]) -> int:
     return 1
 
 
-def note(axis: plt.Axes, text: str) -> None:
+def note(axis: Axes, text: str) -> None:
     """Say in words why a panel is empty or flat."""
     axis.text(
         *(0.5, 0.5, text),
@@ -99,13 +119,13 @@ def note(axis: plt.Axes, text: str) -> None:
     )
 
 
-def nothing_to_show(axis: plt.Axes, text: str) -> None:
+def nothing_to_show(axis: Axes, text: str) -> None:
     """An empty panel: words instead of an axis without meaning."""
     note(axis, text)
     axis.set(xticks=[], yticks=[])
 
 
-def ap_axis(axis: plt.Axes, highest: float) -> None:
+def ap_axis(axis: Axes, highest: float) -> None:
     """From 0 to a little over the highest value; in words where there is nothing above 0."""
     if highest > 0:
         axis.set_ylim(0, min(highest * HEADROOM, 1.0))

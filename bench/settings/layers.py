@@ -223,7 +223,9 @@ def _parsed(path: Path, text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        what, line, column = re.fullmatch(r"(.*?)(?: \(at line (\d+), column (\d+)\)| \(.*\))?", str(error)).groups()
+        found = re.fullmatch(r"(.*?)(?: \(at line (\d+), column (\d+)\)| \(.*\))?", str(error))
+        assert found is not None, "tomllib's messages are single lines"
+        what, line, column = found.groups()
         where = f"{path}:{line or max(1, len(text.splitlines()))}"
         column = f"column {column}" if column else "at the end of the file"
         raise PlacedError(f"{where}: is not valid TOML: {what} ({column}).") from error

@@ -118,4 +118,4 @@ def _message(each: Mapping[str, Any]) -> str:
     context = each.get("ctx", {})
     if each["type"] in MESSAGES:
         return MESSAGES[each["type"]].format(**context)
-    return each["msg"].replace("Input should be", "must be", 1)
+    return str(each["msg"]).replace("Input should be", "must be", 1)

@@ -62,7 +62,7 @@ def measure(
     ):
         if compile_it and not compiled:
             continue
-        model = build_network(network, seed=0).to(device, memory_format=memory_format).train()
+        model = build_network(network, seed=0).to(device, memory_format=memory_format).train()  # type: ignore[call-overload]
         model.precision = "bf16"
         step = _stepper(model, batches, geometry, device, compile_it=compile_it)
         steps[name] = step
@@ -184,7 +184,7 @@ def _targets_row(geometry: InputSettings, batch_size: int, device: torch.device,
     (light,) = memory_batches(geometry, batch_size, 1, device, with_targets=False)
     (whole,) = memory_batches(geometry, batch_size, 1, torch.device("cpu"))
     if device.type == "cuda":
-        whole = Batch(*(None if tensor is None else tensor.pin_memory() for tensor in whole))
+        whole = Batch._make(None if tensor is None else tensor.pin_memory() for tensor in whole)
     pair = Pair(lambda: to_device(light, device, geometry), lambda: to_device(whole, device, geometry))
     return compare(
         "targets on the GPU",

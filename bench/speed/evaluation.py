@@ -66,7 +66,8 @@ def make_truth(images: int, rng: np.random.Generator) -> Truth:
     """People of all sizes at random places, their parts anywhere in their boxes: the time depends on the numbers."""
     counts = rng.poisson(PEOPLE_PER_IMAGE, images)
     number = int(counts.sum())
-    side = np.exp(rng.uniform(*np.log(SIDES), number))
+    low, high = np.log(SIDES)
+    side = np.exp(rng.uniform(low, high, number))
     size = np.stack([0.7 * side, 1.4 * side], axis=1)
     corner = rng.uniform(0, WIDTH, (number, 2))
     crowd = rng.random(number) < CROWD
@@ -83,7 +84,7 @@ def make_truth(images: int, rng: np.random.Generator) -> Truth:
         boxes=np.concatenate([corner, size], axis=1),
         areas=side**2,
         crowd=crowd,
-        ignored=~labelled.any(axis=1),
+        ignored=np.asarray(~labelled.any(axis=1)),
     )
 
 

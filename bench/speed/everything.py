@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 
@@ -41,6 +41,12 @@ class Speed:
         }
 
 
+class Repeats(TypedDict, total=False):
+    """The argument of each comparison that says how often it measures."""
+
+    repeats: int
+
+
 @dataclass(frozen=True)
 class Request:
     """Where and how to measure. ``data``: the user's images (None: synthetic ones)."""
@@ -50,7 +56,7 @@ class Request:
     repeats: int | None
     """None: as many as each comparison takes by itself."""
 
-    def options(self) -> dict[str, int]:
+    def options(self) -> Repeats:
         """The number of repeats as an argument, where one was asked for."""
         return {} if self.repeats is None else {"repeats": self.repeats}
 

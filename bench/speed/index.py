@@ -100,7 +100,9 @@ def write_annotations(root: Path, *, images: int, people: int, seed: int = 0) ->
     """
     rng = np.random.default_rng(seed)
     scenes = [render_image(np.random.default_rng([seed, number])) for number in range(min(SCENES, people))]
-    entries, annotations, labelled = [], [], 0
+    entries: list[dict[str, Any]] = []
+    annotations: list[str] = []
+    labelled = 0
     for image_id in range(1, images + 1):
         pixels, found = scenes[rng.integers(len(scenes))]
         height, width = pixels.shape[:2]

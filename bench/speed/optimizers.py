@@ -54,7 +54,7 @@ def _stepper(name: str, device: torch.device) -> torch.optim.Optimizer:
 def _parameters(device: torch.device) -> list[torch.nn.Parameter]:
     """Of the network, laid out as in training, with made-up gradients."""
     generator = torch.Generator().manual_seed(0)
-    network = build_network(NETWORK, seed=0).to(device, memory_format=torch.channels_last)
+    network = build_network(NETWORK, seed=0).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     parameters = list(network.parameters())
     for parameter in parameters:
         noise = GRADIENT * torch.randn(parameter.shape, generator=generator)

@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 from random import Random
+from typing import cast
 
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from bench.speed.compare import Pair, Row, compare, threads
 from bench.speed.data import data_name, labelled_images
@@ -110,10 +112,11 @@ def _parts(dataset: PoseDataset, epoch: int, position: int) -> Iterator[tuple[st
     warp = random_warp(rng, *split.size(position), people, GEOMETRY.size, AUGMENT)
     image, reduction = decoded_smaller(split.path(position), warp.reduction())
     assert image is not None, "opening the split has looked at it"
-    warped = warp.image(image, GEOMETRY.size, reduction)
+    pixels = cast("NDArray[np.uint8]", image)
+    warped = warp.image(pixels, GEOMETRY.size, reduction)
     moved = warp.people(people)
     yield "decode", lambda: decoded_smaller(split.path(position), reduction)
-    yield "warp", lambda: warp.image(image, GEOMETRY.size, reduction)
+    yield "warp", lambda: warp.image(pixels, GEOMETRY.size, reduction)
     yield "colour", lambda: random_colour(rng, warped, AUGMENT)
     yield "mask", lambda: warp.mask(split.ignore_mask(position), GEOMETRY.size, GEOMETRY.cells)
     yield "heatmaps", lambda: torch.from_numpy(make_heatmaps(moved, GEOMETRY)).half()

@@ -37,7 +37,7 @@ def measure(device: torch.device, *, repeats: int = 25) -> list[Row]:
     """
     geometry = input_geometry(NETWORK, SIZE)
     batches = memory_batches(geometry, BATCH_SIZE, BATCHES, device)
-    network = build_network(NETWORK, seed=0).to(device, memory_format=torch.channels_last).train()
+    network = build_network(NETWORK, seed=0).to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     pair = Pair(
         _loop(copy.deepcopy(network), batches, geometry, device, repeats),
         _bare(copy.deepcopy(network), batches),
@@ -114,7 +114,7 @@ def memory_batches(
         if with_targets:
             batch = to_device(batch, device, geometry)
         elif device.type == "cuda":
-            batch = Batch(*(None if tensor is None else tensor.pin_memory() for tensor in batch))
+            batch = Batch._make(None if tensor is None else tensor.pin_memory() for tensor in batch)
         batches.append(batch)
     return batches
 

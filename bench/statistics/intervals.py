@@ -174,7 +174,7 @@ def mean_intervals(samples: np.ndarray, *, level: float = 0.95, resamples: int =
             value = float(samples[i, n // 2])
             intervals.append(Interval(value, value, value, n, level, "equal"))
         else:
-            method = "bootstrap_t" if bootstrapped[i] else "student_t"
+            method: Literal["bootstrap_t", "student_t"] = "bootstrap_t" if bootstrapped[i] else "student_t"
             intervals.append(Interval(float(mean), float(lows[i]), float(highs[i]), n, level, method))
     return intervals
 

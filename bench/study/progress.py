@@ -2,9 +2,9 @@
 
 import heapq
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import Field, dataclass, field, replace
 from statistics import fmean
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from bench.engines.events import (
     Event,
@@ -23,10 +23,23 @@ from bench.trials.record import FAULTS, Status
 class ProgressRow(Protocol):
     """One optimizer's share of a study, as a dataclass: its fields are in the JSON document of the status."""
 
-    name: str
-    running: int
-    diverged: int
-    failed: int
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    @property
+    def name(self) -> str:
+        """The optimizer's."""
+
+    @property
+    def running(self) -> int:
+        """Trials in hand."""
+
+    @property
+    def diverged(self) -> int:
+        """Trials that ended so."""
+
+    @property
+    def failed(self) -> int:
+        """Trials that ended in a fault."""
 
     def cells(self) -> list[str]:
         """What the table shows between the name and the counts, in the order of `StudySize.columns`."""
@@ -127,7 +140,8 @@ class PlanSize:
 
     def rows(self, progress: "Progress") -> "list[TriedProgress]":
         """The optimizers of its settings, then those that only its trials name."""
-        seen = {trial.optimizer for trial in (*progress.done.values(), *progress.in_hand.values())}
+        seen = {trial.optimizer for trial in progress.done.values()}
+        seen |= {trial.optimizer for trial in progress.in_hand.values()}
         return [_tried(progress, name) for name in (*self.optimizers, *sorted(seen - {*self.optimizers, ""}))]
 
     def trial_seconds(self, phase: str, done: Sequence[Done]) -> float | None:

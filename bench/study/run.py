@@ -27,6 +27,7 @@ from bench.records.store_check import check_stores
 from bench.records.writer import Tracker
 from bench.storage.locks import alone_on
 from bench.storage.masking import masked
+from bench.trials.columns import rows_of
 from bench.trials.progress import recorded
 from bench.trials.record import Session, now_ms
 from bench.trials.spec import Planned
@@ -81,7 +82,7 @@ def run_course(
     """
     spec = course.spec
     began_ms = now_ms() if began is None else int(1000 * began)
-    session = Session(began_ms, now_ms(), workers, data_s, socket.gethostname(), os.getpid())
+    session: Session | None = Session(began_ms, now_ms(), workers, data_s, socket.gethostname(), os.getpid())
     check_stores(places.storage_url, places.tracking_uri)
     refuse_foreign(foreign_studies(places.storage_url), places.storage_url, spec.name)  # opening changes the file
     ledger = Ledger(places.storage_url, spec.name, spec.identity(), objectives=course.objectives)
@@ -142,7 +143,7 @@ def _run_phases(
         if not plan:
             continue
         new = ledger.enqueue(plan)
-        done = recorded(tracker.records().to_dict(orient="records"))
+        done = recorded(rows_of(tracker.records()))
         hands.on_event(PhaseBegan(plan[0].phase, new, len(plan), done))
         hands.work_off(settings)
 

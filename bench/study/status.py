@@ -17,6 +17,7 @@ from bench.records import reader
 from bench.records.writer import Tracker
 from bench.storage.masking import masked
 from bench.study.progress import Progress, StudySize, seconds_left
+from bench.trials.columns import rows_of
 from bench.trials.progress import MS, Done, InHand, recorded
 from bench.trials.record import Status
 from posemodel.errors import SettingsError
@@ -130,7 +131,7 @@ class Watcher:
             except SettingsError as error:
                 self.trouble = str(error)
                 return {}, None
-            rows = records.to_dict(orient="records")
+            rows = rows_of(records)
             self._results[study] = (ended, recorded(rows), max((row["ended_ms"] / MS for row in rows), default=None))
         _, done, last = self._results[study]
         return dict(done), last

@@ -3,6 +3,8 @@
 Its texts are those of `bench.trials.record` and `spec`: an analysis needs no more of these than their words.
 """
 
+from typing import Any, cast
+
 import numpy as np
 import pandas as pd
 
@@ -57,7 +59,7 @@ def with_record_columns(records: pd.DataFrame) -> pd.DataFrame:
     whole = _with_columns(records, "records", REQUIRED_RECORD_COLUMNS, optional)
     if whole is records and not any(records[name].isna().any() for name in TEXT_RECORD_COLUMNS):
         return records
-    return pd.DataFrame({name: _plain(name, column) for name, column in whole.items()})
+    return pd.DataFrame({str(name): _plain(str(name), column) for name, column in whole.items()})
 
 
 def split_controls(records: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -67,6 +69,16 @@ def split_controls(records: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     if not control.any():
         return records, records.iloc[:0]
     return records[~control].reset_index(drop=True), records[control].reset_index(drop=True)
+
+
+def rows_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a frame, by the names of its columns."""
+    return cast("list[dict[str, Any]]", frame.to_dict(orient="records"))
+
+
+def places_by(frame: pd.DataFrame, column: str) -> dict[str, np.ndarray]:
+    """Row numbers by each value of a column of texts."""
+    return cast("dict[str, np.ndarray]", frame.groupby(column).indices)
 
 
 def study_records(records: pd.DataFrame) -> pd.DataFrame:

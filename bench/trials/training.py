@@ -65,7 +65,7 @@ def run_trial(
                 {**spec.hyperparameters, "weight_decay": spec.weight_decay}
             )
             trained = its.train(run, make_and_name, on_metrics=on_metrics, should_prune=should_prune)
-            if on_trained is not None and trained.status == Status.COMPLETE:
+            if on_trained is not None and Status(trained.status) is Status.COMPLETE:
                 trained.metrics.update(on_trained(trained))
         except PosemodelError:
             raise

@@ -59,7 +59,7 @@ def measure_costs(runs: Mapping[str, TrainSettings], factories: Mapping[str, Mak
 
     with _until_enough():
         train(settings, factories[name], on_metrics=on_metrics)
-    network = build_network(settings.network, seed=0).to(device, memory_format=torch.channels_last)
+    network = build_network(settings.network, seed=0).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.precision = settings.precision
     own = {key: _optimizer_step_s(network, factory) for key, factory in factories.items()}
     step_s = statistics.median(windows) if windows else first[0]
@@ -136,9 +136,9 @@ def _evaluation_costs(settings: TrainSettings, network: PoseNetwork) -> tuple[di
 
 def _peak_memory() -> int:
     """Bytes that this process held at most."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return psutil.Process().memory_info().peak_wset
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource
+
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -50,7 +50,7 @@ def find_data(settings: Mapping[str, Setting], make_data: MakeData | None, on_op
     if awaited:
         return FoundData(folder, AWAITED, images, data_s)
     skip_bad = "skip_bad" in settings and settings["skip_bad"].value
-    exif = settings["exif"].value if "exif" in settings else "ignore"
+    exif: Exif = settings["exif"].value if "exif" in settings else "ignore"
     data = DataSet(folder, files)
     with about(settings, "data", *whole_paths(settings)):
         splits = _open_splits(data, skip_bad=skip_bad, exif=exif)

@@ -50,6 +50,7 @@ def _ap(run: TrainSettings, network: PoseNetwork, name: Split) -> float:
     loader = validation_loader(split, geometry, run.loader)
     found = validate(network, loader, split, geometry, choose_device(run.device), with_scores=True)
     assert found.scores is not None
+    assert found.scores.ap is not None, "the splits of a study have labelled people"
     return found.scores.ap
 
 

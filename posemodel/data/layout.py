@@ -65,7 +65,7 @@ class DataSet:
     files: DataFiles = NO_FILES
 
     @classmethod
-    def of(cls, data: "Data", files: DataFiles | None = None) -> "DataSet":
+    def of(cls, data: "Data | None", files: DataFiles | None = None) -> "DataSet":
         """A data set of a path, or of none where files are named. Raises DataError where nothing is named at all."""
         if isinstance(data, DataSet):
             return data

@@ -18,8 +18,8 @@ import psutil
 
 PACKAGES = ("bench", "posemodel")
 NOT_COPIED = {
-    ".git", ".venv", ".hypothesis", ".pytest_cache", ".ruff_cache", ".import_linter_cache", "data", "runs", "mlruns",
-    "mlartifacts", "mlflow.db", "optuna.db",
+    ".git", ".venv", ".hypothesis", ".pytest_cache", ".ruff_cache", ".import_linter_cache", ".mypy_cache", "data",
+    "runs", "mlruns", "mlartifacts", "mlflow.db", "optuna.db",
 }  # fmt: skip
 """Of the repository's first level: what no test reads."""
 PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "_hypothesis_pytestplugin", "--hypothesis-seed=0")

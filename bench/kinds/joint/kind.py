@@ -18,6 +18,7 @@ from bench.report.findings import Findings
 from bench.settings.layers import Setting, about
 from bench.study.kind import PlannedKind
 from bench.study.sessions import most_at_once
+from bench.trials.columns import rows_of
 from bench.trials.record import Status
 from bench.trials.spec import SEARCH, Planned
 
@@ -52,7 +53,7 @@ def observed(spec: JointSpec, records: pd.DataFrame) -> list[Observed]:
     """The complete search trials with what each chose from which distributions."""
     found = []
     search = records[(records["phase"] == SEARCH) & (records["status"] == Status.COMPLETE)] if len(records) else records
-    for row in search.to_dict(orient="records"):
+    for row in rows_of(search):
         name = row["optimizer"]
         values = {key: _value(value) for key, value in json.loads(row["hyperparameters"]).items()}
         made = choices_made(spec, name, values, {axis: row[axis] for axis in AXES})

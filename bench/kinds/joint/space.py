@@ -6,7 +6,7 @@ names (`adam.lr`). What has one value is no choice.
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
@@ -116,7 +116,7 @@ def fixed_choice(spec: JointSpec, place: int, name: str) -> dict[str, Choice]:
     return {}
 
 
-def _in_space(dimension: Dimension, value: Any, where: str, optimizer: str) -> Choice:
+def _in_space(dimension: Log | Categorical, value: Any, where: str, optimizer: str) -> Choice:
     if isinstance(dimension, Categorical):
         asked = tuple(value) if isinstance(value, list) else value
         return as_choice(_among(dimension.values, asked, where, f"the space of {optimizer}"))
@@ -159,6 +159,6 @@ def quasi_random_choices(spec: JointSpec, trials: int) -> list[dict[str, Choice]
 def _at(distribution: BaseDistribution, unit: float) -> Choice:
     """The choice at 0..1 of a distribution."""
     if isinstance(distribution, CategoricalDistribution):
-        return Categorical(distribution.choices).at(unit)  # type: ignore[return-value]
+        return as_choice(Categorical(cast("tuple[Choice, ...]", distribution.choices)).at(unit))
     assert isinstance(distribution, FloatDistribution)
     return Log(distribution.low, distribution.high).at(unit)

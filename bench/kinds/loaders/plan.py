@@ -26,7 +26,7 @@ from bench.kinds.loaders.analysis.verdict import best_of_grid
 from bench.kinds.loaders.spec import AROUND, AROUND_AXES, GRID, NEED_WORKERS, LoaderSpec, PhaseName
 from bench.measure.loader.configuration import LoaderConfiguration, configuration
 from bench.report.dataloader_call import SETTINGS, plain_setting
-from bench.trials.columns import COMPLETE
+from bench.trials.columns import COMPLETE, rows_of
 from bench.trials.identity import identifying
 from posemodel.errors import SettingsError
 
@@ -160,7 +160,7 @@ def _history(rows: pd.DataFrame, phase: str) -> dict[str, list[tuple[int, str, f
     found: dict[str, list[tuple[int, str, float]]] = {}
     if not len(rows):
         return found
-    for row in rows[rows["phase"] == phase].to_dict(orient="records"):
+    for row in rows_of(rows[rows["phase"] == phase]):
         entry = (int(row["block"]), str(row["status"]), float(row.get("images_per_s") or float("nan")))
         found.setdefault(f"{row['arm']} {configuration_key(row)}", []).append(entry)
     return found
@@ -179,6 +179,6 @@ def _once_a_batch(configurations: Iterable[LoaderConfiguration]) -> Iterator[Loa
             yield each.model_copy(update={"num_workers": 0})
 
 
-def as_configuration(row: Mapping[str, Any]) -> LoaderConfiguration:
+def as_configuration(row: Mapping[str, Any] | pd.Series) -> LoaderConfiguration:
     """The configuration of a row."""
     return configuration(**{name: plain_setting(row[name]) for name in SETTINGS})

@@ -33,7 +33,7 @@ def plan_tune(spec: StudySpec) -> list[TrialSpec]:
     """
     points = {name: _points(spec, name) for name in spec.optimizers}
     seen: Counter[str] = Counter()
-    trials = []
+    trials: list[TrialSpec] = []
     for number in range(spec.trials):
         for name in spec.optimizers:
             hyperparameters = points[name][number]

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 import psutil
@@ -37,7 +37,7 @@ def measure(
     """
     context = multiprocessing.get_context("spawn")
     found: list[Costs] = []
-    running: list[tuple[BaseProcess, Connection]] = []
+    running: list[tuple[SpawnProcess, Connection]] = []
     try:
         for _ in range(processes):
             receive, send = context.Pipe(duplex=False)

@@ -11,6 +11,7 @@ from bench.kinds.optimizers.spec import StudySpec
 from bench.optimizers.space import from_document, log_ranges
 from bench.records.reader import EVALUATED, StudyRuns
 from bench.study.rerun_command import again, at_once
+from bench.trials.columns import rows_of
 from bench.trials.record import Status
 from bench.workloads.protocol import Samples
 
@@ -59,8 +60,8 @@ def _lr_ranges(spec: StudySpec) -> dict[str, tuple[float, float]]:
 
 def _leader_samples(found: StudyAnalysis, samples_of: Callable[[str], Samples | None]) -> LeaderSamples | None:
     """The samples of the optimizer with the best mean AP: of its first confirm seed that left any."""
-    for trial in found.seeds[found.seeds["optimizer"] == found.leader].itertuples():
-        samples = samples_of(trial.run_id) if trial.status == Status.COMPLETE else None
+    for trial in rows_of(found.seeds[found.seeds["optimizer"] == found.leader]):
+        samples = samples_of(trial["run_id"]) if trial["status"] == Status.COMPLETE else None
         if samples is not None:
-            return LeaderSamples(trial.optimizer, trial.seed, trial.ap, trial.run_id, samples)
+            return LeaderSamples(trial["optimizer"], trial["seed"], trial["ap"], trial["run_id"], samples)
     return None

@@ -28,7 +28,8 @@ def batch_hash(batch: Any) -> int:
         if isinstance(leaf, np.ndarray) and not leaf.dtype.hasobject:
             found = zlib.crc32(f"{leaf.shape}{leaf.dtype.str}".encode(), found)
             dense = np.ascontiguousarray(leaf)
-            found = zlib.crc32(dense.tobytes() if dense.dtype.kind in "mM" else dense, found)
+            # An array is a buffer in every Python; NumPy's types say so from 3.12 on.
+            found = zlib.crc32(dense.tobytes() if dense.dtype.kind in "mM" else dense, found)  # type: ignore[arg-type]
         else:
             found = zlib.crc32(_ADDRESS.sub("", repr(leaf)).encode(), found)
     return found

@@ -47,7 +47,8 @@ class CudaZero:
 
     def seconds(self, event: torch.cuda.Event) -> float:
         """Host time of an event that is over."""
-        return self._host_s + self._event.elapsed_time(event) / 1000
+        elapsed_ms: float = self._event.elapsed_time(event)
+        return self._host_s + elapsed_ms / 1000
 
 
 def on_device(step: Callable[[Any], object], device: str) -> Callable[[Any], object]:

@@ -49,7 +49,7 @@ class DottedStep:
     def __call__(self) -> Step:
         """The step. Raises SettingsError where it cannot be made."""
         try:
-            step = self.factory()()
+            step: object = self.factory()()
         except SettingsError:
             raise
         except (Exception, SystemExit) as error:
@@ -158,7 +158,7 @@ def require_map_style(dataset: Any, name: str = "") -> Any:
 
 
 def _callable_at(path: str, option: str, wanted: str) -> Callable[..., Any]:
-    found = _at(path, option, wanted)
+    found: object = _at(path, option, wanted)
     if not callable(found):
         raise SettingsError(f"{option} {path}: is a {type(found).__name__}; it must name {wanted}.")
     return found

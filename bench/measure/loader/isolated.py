@@ -137,7 +137,8 @@ def _await(
         ready = wait([receive, process.sentinel], timeout=0 if ended else POLL_S)
         if receive in ready:
             with suppress(EOFError):
-                return receive.recv()
+                answer: tuple[MeasurementStatus, Any, str] = receive.recv()
+                return answer
         if ready or ended:
             process.join(LEAVE_S)  # its end of the pipes closes a little before its exit code is known
             return _without_value(of_exit(process.exitcode))

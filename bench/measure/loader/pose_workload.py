@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch.optim.lr_scheduler import LambdaLR
@@ -50,7 +49,7 @@ class PoseWorkload:
     split: str = "train"
     targets: TargetsPlace = "auto"
     seed: int = 0
-    device: Literal["cuda", "mps", "cpu"] = "cpu"
+    device: str = "cpu"
     step_s: float | None = None
     skip_bad: bool = False
     files: DataFiles = NO_FILES
@@ -81,7 +80,7 @@ class PoseWorkload:
             return WaitingStep(self.step_s)()
         device = torch.device(self.device)
         network = build_network(self.network, seed=self.seed)
-        network = network.to(device, memory_format=torch.channels_last).train()
+        network = network.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         optimizer = torch.optim.SGD(network.parameters(), lr=LEARNING_RATE, momentum=0.9)
         schedule = LambdaLR(optimizer, lambda _step: 1.0)
         geometry = input_geometry(self.network, self.size)

@@ -107,7 +107,7 @@ def of_handing_over(
 
 
 def _called(function: Callable[..., Any]) -> str:
-    return getattr(function, "path", None) or getattr(function, "__qualname__", type(function).__name__)
+    return str(getattr(function, "path", "") or getattr(function, "__qualname__", type(function).__name__))
 
 
 def of_pickling(name: str, method: str, error: BaseException) -> str:

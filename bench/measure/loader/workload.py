@@ -36,8 +36,9 @@ class OpenLoader:
 class Workload(Protocol):
     """What is measured. It is pickled into each measuring process and opens nothing before it is there."""
 
-    device: str
-    """Type of the device that steps run on."""
+    @property
+    def device(self) -> str:
+        """Type of the device that steps run on."""
 
     def open_loader(self, configuration: LoaderConfiguration, batches: int) -> OpenLoader:
         """A loader whose epochs have so many full batches."""

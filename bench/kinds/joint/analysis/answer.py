@@ -132,7 +132,11 @@ def picks_frame(found: JointFound) -> pd.DataFrame:
     """The picks as a table: unrounded."""
     rows = []
     for pick, fresh in zip(found.picks, found.fresh, strict=True):
-        row = {"roles": "; ".join(pick.roles), "trial_id": pick.trial_id, "settings": json.dumps(pick.settings)}
+        row: dict[str, object] = {
+            "roles": "; ".join(pick.roles),
+            "trial_id": pick.trial_id,
+            "settings": json.dumps(pick.settings),
+        }
         row |= {
             "searched_ap": pick.ap,
             "searched_images_per_s": pick.images_per_s,
@@ -288,7 +292,7 @@ def _trust(found: JointFound) -> list[str]:
 def _searched(found: JointFound) -> str:
     """How many trials were searched, and how those without a result ended."""
     counts = found.trials["status"].astype(str).value_counts()
-    broken = {name: int(count) for name, count in counts.items() if name != COMPLETE}
+    broken = {str(name): int(count) for name, count in counts.items() if name != COMPLETE}
     named = [f"{count} {name.replace('_', ' ')}" for name, count in sorted(broken.items())]
     without = f", {sum(broken.values())} of them without a result ({', '.join(named)})" if broken else ""
     so_far = "" if len(found.trials) >= found.search_trials else f"{len(found.trials)} of "

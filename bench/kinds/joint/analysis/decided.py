@@ -7,6 +7,7 @@ from bench.kinds.joint.analysis.found import JointFound
 from bench.kinds.joint.analysis.words import link
 from bench.report.findings import Bars, BarSeries, Chart, Part, Section
 from bench.report.wording import counted, enumerate_items
+from bench.trials.columns import rows_of
 
 CHART, FILE = "importances.png", "importances.csv"
 OBJECTIVES = {"ap": "AP", "images_per_s": "images/s"}
@@ -72,7 +73,7 @@ def _decided(found: JointFound, usable: pd.DataFrame) -> list[str]:
             continue
         above = [
             row["parameter"] if row["scope"] == ALL else f"{row['parameter']} of {found.names[row['scope']]}"
-            for row in own[own["importance"] > own["chance"]].to_dict(orient="records")
+            for row in rows_of(own[own["importance"] > own["chance"]])
         ]
         told.append(f"for {text} {enumerate_items(above) if above else 'nothing'}")
     return [f"More than chance gives: {'; '.join(told)}."]
@@ -84,7 +85,7 @@ def _left_out(found: JointFound) -> str:
     if not len(left):
         return ""
     few: dict[tuple[str, str], list[str]] = {}
-    for row in left.to_dict(orient="records"):
+    for row in rows_of(left):
         few.setdefault((str(row["scope"]), str(row["why"])), []).append(str(row["parameter"]))
     parts = [
         f"{enumerate_items(names)}{'' if scope == ALL else f' of {found.names.get(scope, scope)}'} ({why})"

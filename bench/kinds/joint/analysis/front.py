@@ -16,7 +16,7 @@ from bench.kinds.joint.analysis.words import (
     speed_text,
 )
 from bench.report.findings import Chart, Draw, Plot, Section, Series, Table
-from bench.trials.columns import numbers
+from bench.trials.columns import numbers, rows_of
 
 CHART, FILE = "pareto.png", "front.csv"
 COLUMNS = ("AP", "images/s", "optimizer", "hyperparameters", *LOADER_SETTINGS, "trial")
@@ -50,7 +50,7 @@ def front_section(found: JointFound) -> Section:
             *(str(settings_of(row)[name]) for name in LOADER_SETTINGS),
             f"{row['number']} (`{str(row['run_id'])[:RUN_CHARACTERS]}`)" if isinstance(row["run_id"], str) else "-",
         ]
-        for row in found.front.to_dict(orient="records")
+        for row in rows_of(found.front)
     ]
     told = f"*Trial*: its place in the search, and the beginning of its MLflow run's id. Unrounded: {link(FILE)}."
     return Section(title, [chart, caption, Table(COLUMNS, rows), told])

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bench.statistics.intervals import Interval, mean_interval, paired_interval, unpaired_interval
-from bench.trials.columns import COMPLETE, CONFIRM, numbers
+from bench.trials.columns import COMPLETE, CONFIRM, numbers, rows_of
 from bench.trials.scores import score
 
 SEARCH = "search"
@@ -163,7 +163,7 @@ def picks(records: pd.DataFrame, objective: str) -> list[Pick]:
 def confirmed(records: pd.DataFrame, pick: Pick) -> Confirmed:
     """What the confirm trials of a pick's configuration found."""
     trials = _of_phase(records, CONFIRM)
-    same = [configuration_key(row) == pick.key for row in trials.to_dict(orient="records")]
+    same = [configuration_key(row) == pick.key for row in rows_of(trials)]
     own = trials[np.array(same, dtype=bool)].sort_values("seed", kind="stable")
     complete = (own["status"] == COMPLETE).to_numpy(bool)
     speeds = numbers(own["images_per_s"])[complete]

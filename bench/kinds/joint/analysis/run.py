@@ -23,7 +23,7 @@ def failure_section(found: JointFound) -> Section:
         [
             str(phase),
             str(status).replace("_", " "),
-            reason or "-",
+            str(reason) or "-",
             str(len(own)),
             enumerate_items(sorted({found.names.get(str(name), str(name)) for name in own["optimizer"]})),
             *(

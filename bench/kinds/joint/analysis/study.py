@@ -18,6 +18,7 @@ from bench.kinds.joint.analysis.found import JointFound
 from bench.kinds.joint.analysis.picks import settings_of
 from bench.kinds.joint.analysis.run import failure_section, limits_section, run_section
 from bench.report.findings import DataFile, Findings, Section
+from bench.trials.columns import rows_of
 
 
 def joint_findings(
@@ -99,7 +100,7 @@ def joint_findings(
 def _document(found: JointFound) -> dict[str, Any]:
     on_front = [
         {"settings": settings_of(row), **{name: row[name] for name in ("ap", "images_per_s", "trial_id", "run_id")}}
-        for row in found.front.to_dict(orient="records")
+        for row in rows_of(found.front)
     ]
     areas = found.hypervolumes
     reached = {"reference": [0, 0], "value": float(areas[-1]) if len(areas) else 0.0, "by_trial": areas}

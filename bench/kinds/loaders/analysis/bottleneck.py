@@ -57,7 +57,7 @@ def alike(slow: Any, fast: Any, *, noise: float = 0.0) -> bool:
     if missing <= noise:
         return True
     if math.isnan(slow["high"]) or math.isnan(fast["low"]):
-        return missing <= TELL_APART
+        return bool(missing <= TELL_APART)
     return bool(slow["high"] >= fast["low"])
 
 
@@ -92,7 +92,7 @@ def knee(curve: pd.DataFrame, *, noise: float = 0.0) -> int | None:
     """The fewest workers of a `worker_curve` that are as fast as its fastest: more do not help."""
     if curve.empty:
         return None
-    fastest = curve.loc[curve["images_per_s"].idxmax()]
+    fastest = curve.iloc[curve["images_per_s"].argmax()]
     return next(int(row["num_workers"]) for _, row in curve.iterrows() if alike(row, fastest, noise=noise))
 
 

@@ -30,7 +30,7 @@ class Gain:
 def fastest(frame: pd.DataFrame) -> pd.Series | None:
     """The configuration with the highest median images/s, or None where none is complete."""
     complete = frame[frame["status"] == COMPLETE]
-    return None if complete.empty else complete.loc[complete["images_per_s"].idxmax()]
+    return None if complete.empty else complete.iloc[complete["images_per_s"].argmax()]
 
 
 def cheapest_of_the_best(frame: pd.DataFrame, *, noise: float = 0.0) -> pd.Series | None:
@@ -45,7 +45,9 @@ def cheapest_of_the_best(frame: pd.DataFrame, *, noise: float = 0.0) -> pd.Serie
     complete = frame[frame["status"] == COMPLETE]
     equal = complete[[alike(row, best, noise=noise) for _, row in complete.iterrows()]]
     order = equal.assign(memory=equal["usual_memory_bytes"].fillna(math.inf), speed=-equal["images_per_s"])
-    return equal.loc[order.sort_values(["num_workers", "pin_memory", "memory", "speed"], kind="stable").index[0]]
+    first = order.sort_values(["num_workers", "pin_memory", "memory", "speed"], kind="stable").index[0]
+    cheapest: pd.Series = equal.loc[first]
+    return cheapest
 
 
 def default_configuration(frame: pd.DataFrame, chosen: Any) -> pd.Series | None:

@@ -156,7 +156,7 @@ def throughput_interval(values: np.ndarray, usual: Spread | None = None) -> tupl
 
 def _same_work(compute: pd.DataFrame, row: pd.Series) -> pd.DataFrame:
     """Measurements of the step on batches of this size, pinned alike where that was measured."""
-    same = compute[compute["batch_size"] == row["batch_size"]]
+    same: pd.DataFrame = compute[compute["batch_size"] == row["batch_size"]]
     alike = same[same["pin_memory"].astype(bool) == bool(row["pin_memory"])]
     return alike if len(alike) else same
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from bench.kinds.loaders.analysis.configurations import COMPUTE, configuration_key
 from bench.report.wording import counted
-from bench.trials.columns import COMPLETE
+from bench.trials.columns import COMPLETE, rows_of
 
 FAILED = "failed"
 NAMED = 4
@@ -62,7 +62,7 @@ def other_deliveries(rows: pd.DataFrame) -> dict[str, str]:
     """
     if not len(rows):
         return {}
-    loaded = rows[(rows["arm"] != COMPUTE) & (rows["status"] == COMPLETE)].to_dict(orient="records")
+    loaded = rows_of(rows[(rows["arm"] != COMPUTE) & (rows["status"] == COMPLETE)])
     found: dict[str, str] = {}
     for row in loaded:
         different = row.get("different_samples", math.nan)

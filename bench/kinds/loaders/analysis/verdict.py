@@ -191,7 +191,7 @@ def _bound_sentence(bound: str, chosen: pd.Series, flip: int | None, frame: pd.D
             ends = f"From {_workers(flip)} on it waits less, and is no faster for it: workers and step share the cores."
         return f"Training is loader-bound {with_it}: {share}. {ends}"
     if bound == COMPUTE_BOUND:
-        if flip == chosen["num_workers"]:
+        if flip is not None and flip == chosen["num_workers"]:
             return f"Training is compute-bound from {_workers(flip)} on ({batches}): {share}."
         return f"Training is compute-bound {with_it}: {share}."
     if bound == BALANCED:

@@ -6,6 +6,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
 
 from bench.kinds.loaders.analysis.choice import USUAL_CV2_THREADS
 from bench.kinds.loaders.analysis.configurations import COMPUTE, END_TO_END
@@ -39,7 +41,7 @@ def heat_map(result: LoaderResult, path: Path) -> None:
         save(figure, path)
 
 
-def _heat_panel(axis: plt.Axes, result: LoaderResult, frame: pd.DataFrame, top: float) -> None:
+def _heat_panel(axis: Axes, result: LoaderResult, frame: pd.DataFrame, top: float) -> None:
     workers, batches = sorted(result.spec.num_workers), sorted(result.spec.batch_size)
     cells = {(row["batch_size"], row["num_workers"]): row for _, row in frame.iterrows()}
     speeds = [[_speed(cells.get((batch, count))) for count in workers] for batch in batches]
@@ -52,9 +54,7 @@ def _heat_panel(axis: plt.Axes, result: LoaderResult, frame: pd.DataFrame, top: 
             axis.text(along, down, text, ha="center", va="center", color="white" if speed > DARK * top else "black")
             is_chosen = (chosen.get("batch_size"), chosen.get("num_workers")) == (batch, count)
             if is_chosen and row is not None and chosen["pin_memory"] == row["pin_memory"]:
-                axis.add_patch(
-                    plt.Rectangle((along - 0.48, down - 0.46), 0.96, 0.92, fill=False, ec=COLOURS[3], lw=2.5)
-                )
+                axis.add_patch(Rectangle((along - 0.48, down - 0.46), 0.96, 0.92, fill=False, ec=COLOURS[3], lw=2.5))
     axis.set_xticks(range(len(workers)), [str(count) for count in workers])
     axis.set_yticks(range(len(batches)), [str(batch) for batch in batches])
     axis.set(xlabel="num_workers", ylabel="batch_size")
@@ -99,7 +99,7 @@ def knee_plot(result: LoaderResult, path: Path) -> None:
         save(figure, path)
 
 
-def _line(axis: plt.Axes, own: pd.DataFrame, prefix: str, label: str, colour: str, marker: str) -> None:
+def _line(axis: Axes, own: pd.DataFrame, prefix: str, label: str, colour: str, marker: str) -> None:
     known = own[own[f"{prefix}images_per_s"].notna()]
     if known.empty:
         return

@@ -12,7 +12,7 @@ from bench.kinds.loaders.report.result import LoaderResult
 from bench.report.cells import interval_cell, markdown_table, number_cell
 from bench.report.prose import linked, prose
 from bench.report.wording import counted
-from bench.trials.columns import COMPLETE
+from bench.trials.columns import COMPLETE, rows_of
 
 REPORT, RESULT, STUDY = "report.md", "result.json", "study.toml"
 MEASUREMENTS, CONFIGURATIONS = "measurements.csv", "configurations.csv"
@@ -209,7 +209,7 @@ def _how(result: LoaderResult) -> list[str]:
     caches = sorted(set(result.rows["page_cache"])) if len(result.rows) else ["unknown"]
     faults = [
         f"- {configuration_text(row)}, {row['arm']}: {row['status']}. {row['error'] or 'No message.'}"
-        for row in result.measured.to_dict(orient="records")
+        for row in rows_of(result.measured)
         if row["status"] != COMPLETE
     ]
     return [
@@ -305,7 +305,7 @@ def configuration_rows(result: LoaderResult) -> list[list[str]]:
             number_cell(1 - row["gap"], ".0f", " %", scale=100),
             str(row["status"]).replace("_", " "),
         ]
-        for row in result.configurations.to_dict(orient="records")
+        for row in rows_of(result.configurations)
     ]
 
 
@@ -347,4 +347,4 @@ def configuration_text(row: Any) -> str:
 
 def _complete(result: LoaderResult) -> Sequence[dict[str, Any]]:
     frame = result.configurations
-    return frame[frame["status"] == COMPLETE].to_dict(orient="records") if len(frame) else []
+    return rows_of(frame[frame["status"] == COMPLETE]) if len(frame) else []

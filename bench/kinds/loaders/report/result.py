@@ -75,7 +75,7 @@ class LoaderResult:
     def document(self, report: str) -> dict[str, Any]:
         """The JSON contract of `posebench study loaders`."""
         found = self.verdict
-        return to_json_safe(
+        document: dict[str, Any] = to_json_safe(
             {
                 "study": self.spec.name,
                 "kind": self.spec.kind,
@@ -101,3 +101,4 @@ class LoaderResult:
                 "machine": self.machine,
             }
         )
+        return document

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from bench.kinds.optimizers.analysis.curve_points import NO_POINTS, points_by_trial
-from bench.trials.columns import COMPLETE, CONFIRM, numbers, study_records
+from bench.trials.columns import COMPLETE, CONFIRM, numbers, places_by, study_records
 from bench.trials.scores import WORST_SCORE
 
 COLUMNS = ("optimizer", "x", "mean", "low", "high", "n")
@@ -35,7 +35,7 @@ def curve_bands(records: pd.DataFrame, curves: pd.DataFrame, *, value: str, over
     worst = WORST_SCORE if value == "ap" else None
     ends = np.nan_to_num(numbers(confirm["steps_done" if over == "step" else "train_seconds"]))
     rows: list[pd.DataFrame] = []
-    for name, places in sorted(confirm.groupby("optimizer").indices.items()):
+    for name, places in sorted(places_by(confirm, "optimizer").items()):
         own = zip(confirm["trial_id"].iloc[places], confirm["status"].iloc[places], ends[places], strict=True)
         seeds = [
             _seed_curve(*points.get(str(trial), NO_POINTS), complete=status == COMPLETE, ended=float(end), worst=worst)

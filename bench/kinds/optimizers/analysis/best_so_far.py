@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from bench.trials.columns import TUNE, numbers, study_records
+from bench.trials.columns import TUNE, numbers, places_by, study_records
 from bench.trials.scores import score
 
 BAND = (0.05, 0.95)
@@ -32,7 +32,7 @@ def best_so_far(records: pd.DataFrame) -> pd.DataFrame:
     aps = score(tune).to_numpy()
     costs = {name: numbers(tune[name]) for name in ("steps_done", "train_seconds")}
     parts = []
-    for name, places in sorted(tune.groupby("optimizer").indices.items()):
+    for name, places in sorted(places_by(tune, "optimizer").items()):
         k = np.arange(1, len(places) + 1)
         mean, low, high = _best_of(np.sort(aps[places]), k)
         parts.append(

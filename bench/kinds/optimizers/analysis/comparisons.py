@@ -154,7 +154,7 @@ def claimed_signs(differences: Sequence[np.ndarray], adjusted: np.ndarray, *, al
 def usual_spread(samples: Iterable[np.ndarray]) -> np.ndarray | float:
     """Median standard deviation of the samples (..., n) that have two values or more; 0 where none has."""
     spreads = [spread(values) for values in samples if values.shape[-1] > 1]
-    return np.median(spreads, axis=0) if spreads else 0.0
+    return np.median(np.asarray(spreads), axis=0) if spreads else 0.0
 
 
 def spread(values: np.ndarray) -> np.ndarray | float:

@@ -56,12 +56,13 @@ def control_comparisons(
         pairs = pd.DataFrame({"of": scores.get(of, pd.Series(dtype=float)), "control": own_scores}).dropna()
         shared = own[own["seed"].isin(pairs.index)]
         of_mean, control_mean = (
-            mean_interval(pairs[side], resamples=resamples, seed=seed).of_ap() for side in ("of", "control")
+            mean_interval(pairs[side].to_numpy(float), resamples=resamples, seed=seed).of_ap()
+            for side in ("of", "control")
         )
         differences = (pairs["of"] - pairs["control"]).to_numpy(float)
         gap = paired_interval(differences, resamples=resamples, seed=seed)
         values = (
-            *(name, of, confirmed_settings(own["hyperparameters"], "{}")),
+            *(name, of, confirmed_settings(own["hyperparameters"].tolist(), "{}")),
             *(control_mean.estimate, control_mean.low, control_mean.high),
             *(of_mean.estimate, of_mean.low, of_mean.high),
             *(len(pairs), int((shared["status"] != COMPLETE).sum())),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bench.trials.columns import COMPLETE, CONFIRM, TUNE, numbers, study_records, with_record_columns
+from bench.trials.columns import COMPLETE, CONFIRM, TUNE, numbers, places_by, study_records, with_record_columns
 
 COLUMNS = (
     "name",
@@ -49,7 +49,7 @@ def costs(records: pd.DataFrame) -> pd.DataFrame:
     measured = {name: numbers(records[name]) for name in MEDIANS.values()}
     timed = timed_places(records)
     rows = []
-    for name, own in sorted(records.groupby("optimizer").indices.items()):
+    for name, own in sorted(places_by(records, "optimizer").items()):
         medians = {column: known_median(measured[source][timed[name]]) for column, source in MEDIANS.items()}
         known = seconds[own][np.isfinite(seconds[own])]
         spent = known.sum() if len(known) else np.nan
@@ -73,7 +73,7 @@ def timed_places(records: pd.DataFrame) -> dict[str, np.ndarray]:
     complete = (records["status"] == COMPLETE).to_numpy(bool)
     confirm, tune = ((records["phase"] == phase).to_numpy(bool) for phase in (CONFIRM, TUNE))
     found = {}
-    for name, own in records.groupby("optimizer").indices.items():
+    for name, own in places_by(records, "optimizer").items():
         confirmed = own[complete[own] & confirm[own]]
         found[name] = confirmed if len(confirmed) else own[complete[own] & tune[own]]
     return found

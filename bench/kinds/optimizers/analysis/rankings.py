@@ -10,7 +10,7 @@ import pandas as pd
 from bench.kinds.optimizers.analysis.selection import best_trials
 from bench.kinds.optimizers.analysis.targets import default_target, time_to_target
 from bench.statistics.intervals import Interval, mean_intervals
-from bench.trials.columns import COMPLETE, CONFIRM, DIVERGED, PRUNED, TUNE, numbers, study_records
+from bench.trials.columns import COMPLETE, CONFIRM, DIVERGED, PRUNED, TUNE, numbers, places_by, study_records
 from bench.trials.scores import score
 
 AP_DECIMALS = 12
@@ -73,17 +73,17 @@ def summarize(
     )
     last, best = score(records).to_numpy(), score(records, "ap_best").to_numpy()
     known = (status != COMPLETE) | np.isfinite(numbers(records["ap_best"]))
-    places = sorted(records.groupby("optimizer").indices.items())
+    places = sorted(places_by(records, "optimizer").items())
     confirmed = {name: own[phase[own] == CONFIRM] for name, own in places}
     scores = {name: last[own] for name, own in confirmed.items()}
     target = default_target(scores) if target is None else target
     times = time_to_target(records, curves, target)
-    times_of = times.groupby("optimizer").indices
+    times_of = places_by(times, "optimizer")
     seconds, steps, reached = (times[name].to_numpy() for name in ("seconds", "steps", "reached"))
     intervals = _intervals(scores, resamples, seed)
     rows = []
     for name, own in places:
-        confirm, interval, own_times = confirmed[name], intervals[name].of_ap(), times_of.get(name, [])
+        confirm, interval, own_times = confirmed[name], intervals[name].of_ap(), times_of.get(name, np.zeros(0, int))
         settings = confirmed_settings(texts[confirm], chosen.get(name, "{}"))
         own_status = status[own]
         rows.append(
@@ -121,7 +121,8 @@ def unranked(summary: pd.DataFrame, order: Sequence[str]) -> pd.DataFrame:
     place = {name: number for number, name in enumerate(order)}
     ordered = summary.sort_values(["name"], key=lambda names: names.map(place), ignore_index=True)
     empty = ("rank", "target_ap", "time_to_target_s", "steps_to_target", "targets_reached")
-    return ordered.assign(**dict.fromkeys(empty, float("nan")), at_border=[[] for _ in range(len(ordered))])
+    borders: list[list[str]] = [[] for _ in range(len(ordered))]
+    return ordered.assign(**dict.fromkeys(empty, float("nan")), at_border=pd.Series(borders, dtype=object))
 
 
 def _intervals(scores: dict[str, np.ndarray], resamples: int, seed: int) -> dict[str, Interval]:

@@ -55,7 +55,7 @@ def best_settings(tune_records: pd.DataFrame) -> dict[str, dict[str, Any]]:
     Returns:
         Hyperparameters by optimizer, sorted by name; empty without records.
     """
-    return {name: json.loads(text) for name, text in best_trials(tune_records)["hyperparameters"].items()}
+    return {str(name): json.loads(text) for name, text in best_trials(tune_records)["hyperparameters"].items()}
 
 
 def at_border(hyperparameters: Mapping[str, float], space: Mapping[str, tuple[float, float]]) -> list[str]:
@@ -92,4 +92,4 @@ def leader(summary: pd.DataFrame) -> str | None:
     No claim: `verdict` says whether it beats the others.
     """
     confirmed = summary[summary["n"] > 0]
-    return None if confirmed.empty else str(confirmed.loc[confirmed["ap_mean"].idxmax(), "name"])
+    return None if confirmed.empty else str(confirmed["name"].iloc[confirmed["ap_mean"].argmax()])

@@ -61,14 +61,14 @@ class StudyAnalysis:
     @cached_property
     def verdict(self) -> str:
         """From `verdict`, in short names; before it, why trials, or all of an optimizer, have no result."""
-        short = self.names.get
-        pairs, named = self.comparisons, self.records.assign(optimizer=[short(n) for n in self.records["optimizer"]])
+        names, pairs = self.names, self.comparisons
+        named = self.records.assign(optimizer=[names[name] for name in self.records["optimizer"]])
         confirmed = named[named["phase"] == CONFIRM]
         left = self.left
         why = nothing_found(named, left=left) or nothing_found(confirmed, noun="confirm trial", left=left)
         said = verdict(
-            self.ranking.assign(name=[short(name) for name in self.ranking["name"]]),
-            pairs.assign(a=[short(name) for name in pairs["a"]], b=[short(name) for name in pairs["b"]]),
+            self.ranking.assign(name=[names[name] for name in self.ranking["name"]]),
+            pairs.assign(a=[names[name] for name in pairs["a"]], b=[names[name] for name in pairs["b"]]),
         )
         return " ".join([*([why] if why else troubled(named, left=left)), said])
 

@@ -40,7 +40,7 @@ def time_to_target(records: pd.DataFrame, curves: pd.DataFrame, target: float | 
     above = curves[numbers(curves["ap"]) >= (np.inf if target is None else target)].sort_values("step", kind="stable")
     first = above.drop_duplicates("trial_id").set_index("trial_id")
     complete = (confirm["status"] == COMPLETE).to_numpy(bool)
-    found = {"trial_id": confirm["trial_id"], "optimizer": confirm["optimizer"]}
+    found: dict[str, pd.Series | np.ndarray] = {"trial_id": confirm["trial_id"], "optimizer": confirm["optimizer"]}
     for name, column in (("seconds", "train_seconds"), ("steps", "step")):
         at_first = numbers(confirm["trial_id"].map(first[column].to_dict()))
         found[name] = np.where(complete & np.isfinite(at_first), at_first, np.inf)

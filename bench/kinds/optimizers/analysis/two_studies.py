@@ -41,6 +41,8 @@ COLUMNS = (
     "settings_a",
     "settings_b",
 )
+TESTED = ("n", "difference", "low", "high", "sd_difference", "p")
+"""Columns of a test of one optimizer."""
 
 
 def why_not_paired(a: pd.DataFrame, b: pd.DataFrame) -> str:
@@ -96,7 +98,7 @@ def compare_studies(
     speeds_a, speeds_b = _log_speeds(a, names), _log_speeds(b, names)
     speed = _welch(speeds_a, speeds_b)
     settings = [best_settings(records) for records in (a, b)]
-    rows = []
+    rows: list[dict[str, object]] = []
     for place, name in enumerate(names):
         own_a, own_b = scores_a[name].dropna().to_numpy(), scores_b[name].dropna().to_numpy()
         interval_a, interval_b = (
@@ -110,7 +112,7 @@ def compare_studies(
                 "n_b": len(own_b),
                 **_ends("ap_a", interval_a.of_ap()),
                 **_ends("ap_b", interval_b.of_ap()),
-                **found[["n", "difference", "low", "high", "sd_difference", "p"]].to_dict(),
+                **{each: found[each] for each in TESTED},
                 "images_per_s_a": _median(speeds_a[name]),
                 "images_per_s_b": _median(speeds_b[name]),
                 "speed_ratio": np.exp(change["difference"]),
@@ -137,11 +139,11 @@ def _paired(
         np.round((scores_b[name] - scores_a[name]).dropna().to_numpy(), DIFFERENCE_DECIMALS) for name in names
     ]
     usual = usual_spread(differences)
-    rows = []
+    rows: list[tuple[float | None, ...]] = []
     for values in differences:
         found = paired_interval(values, level=level, resamples=resamples, seed=seed)
-        p = paired_t_p(values, least_sd=cautious_spread(values, usual))
-        rows.append((len(values), found.estimate, found.low, found.high, spread(values), p))
+        p = paired_t_p(values, least_sd=float(cautious_spread(values, usual)))
+        rows.append((len(values), found.estimate, found.low, found.high, float(spread(values)), p))
     return _frame(rows)
 
 
@@ -151,18 +153,18 @@ def _unpaired(scores_a: pd.DataFrame, scores_b: pd.DataFrame, names: list[str]) 
 
 def _welch(samples_a: dict[str, np.ndarray], samples_b: dict[str, np.ndarray]) -> pd.DataFrame:
     usual = usual_spread([*samples_a.values(), *samples_b.values()])
-    rows = []
+    rows: list[tuple[float | None, ...]] = []
     for name, own_a in samples_a.items():
         own_b = samples_b[name]
         found = unpaired_interval(own_b, own_a)
         few = min(len(own_a), len(own_b)) < MIN_TRUSTED_SPREAD_N
-        p = welch_t_p(own_b, own_a, least_sd=usual if few else 0.0)
+        p = welch_t_p(own_b, own_a, least_sd=float(usual) if few else 0.0)
         rows.append((np.nan, found.estimate, found.low, found.high, np.nan, p))
     return _frame(rows)
 
 
 def _frame(rows: list[tuple[float | None, ...]]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=["n", "difference", "low", "high", "sd_difference", "p"], dtype=float)
+    return pd.DataFrame(rows, columns=list(TESTED), dtype=float)
 
 
 def _log_speeds(records: pd.DataFrame, names: list[str]) -> dict[str, np.ndarray]:

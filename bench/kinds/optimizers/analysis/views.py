@@ -5,7 +5,7 @@ import pandas as pd
 
 from bench.kinds.optimizers.analysis.curve_points import NO_POINTS, Points, points_by_trial
 from bench.statistics.intervals import mean_interval
-from bench.trials.columns import COMPLETE, CONFIRM, numbers, study_records
+from bench.trials.columns import COMPLETE, CONFIRM, numbers, places_by, study_records
 from bench.trials.scores import WORST_SCORE, score
 
 COLUMNS = (
@@ -44,7 +44,7 @@ def budget_views(records: pd.DataFrame, curves: pd.DataFrame, *, resamples: int 
     """
     records = study_records(records)
     confirm = records[records["phase"] == CONFIRM]
-    groups = sorted(confirm.groupby("optimizer").indices.items())
+    groups = sorted(places_by(confirm, "optimizer").items())
     rows: dict[str, dict[str, object]] = {name: {"optimizer": name, "n": len(own)} for name, own in groups}
     for over, budget_name, ap_name in VIEWS:
         points = _complete_points(confirm, curves, over)

@@ -16,6 +16,7 @@ from bench.report.cells import interval_cell, markdown_table, number_cell, p_cel
 from bench.report.prose import prose
 from bench.report.style import COLOURS, QUIET, RC, WIDTH, save
 from bench.statistics.json_safe import to_json_safe
+from bench.trials.columns import rows_of
 from posemodel.atomic_write import replacing
 from posemodel.errors import SettingsError
 
@@ -67,7 +68,7 @@ class StudyComparison:
             key: {"study": side.study, "source": side.source, "recorded": side.recorded, "planned": side.planned}
             for key, side in (("a", self.a), ("b", self.b))
         }
-        return to_json_safe(
+        document: dict[str, Any] = to_json_safe(
             {
                 **sides,
                 "paired": not self.not_paired,
@@ -80,6 +81,7 @@ class StudyComparison:
                 "verdict": self.verdict,
             }
         )
+        return document
 
 
 def ap_rows(found: StudyComparison) -> list[list[str]]:
@@ -93,7 +95,7 @@ def ap_rows(found: StudyComparison) -> list[list[str]]:
             p_cell(row["p_adjusted"]),
             _ahead(row["better"]),
         ]
-        for row in found.table.to_dict(orient="records")
+        for row in rows_of(found.table)
     ]
 
 
@@ -108,7 +110,7 @@ def speed_rows(found: StudyComparison) -> list[list[str]]:
             p_cell(row["speed_p_adjusted"]),
             _ahead(row["faster"]),
         ]
-        for row in found.table.to_dict(orient="records")
+        for row in rows_of(found.table)
     ]
 
 

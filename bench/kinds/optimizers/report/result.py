@@ -11,6 +11,7 @@ from bench.kinds.optimizers.spec import StudySpec
 from bench.report.evidence import evidence_document
 from bench.report.no_result import failures, is_trouble
 from bench.statistics.json_safe import to_json_safe
+from bench.trials.columns import rows_of
 from bench.trials.record import Status
 from bench.workloads.protocol import Samples
 
@@ -72,7 +73,7 @@ class StudyResult:
     def document(self, report: str) -> dict[str, Any]:
         """The JSON contract of `posebench study optimizers`."""
         found = self.analysis
-        return to_json_safe(
+        document: dict[str, Any] = to_json_safe(
             {
                 "study": self.spec.name,
                 "kind": self.spec.kind,
@@ -92,6 +93,7 @@ class StudyResult:
                 "machine": self.machine,
             }
         )
+        return document
 
     def _time(self) -> dict[str, float] | None:
         names = ("wall_s", "train_s", "eval_s", "data_s", "other_s", "overhead_share")
@@ -100,7 +102,7 @@ class StudyResult:
 
 def _with_settings(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows whose ``settings`` are an object, no text."""
-    return [row | {"settings": json.loads(row["settings"])} for row in frame.to_dict(orient="records")]
+    return [row | {"settings": json.loads(row["settings"])} for row in rows_of(frame)]
 
 
 def _views(views: pd.DataFrame) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import hsv_to_rgb, to_rgb
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
@@ -45,7 +46,7 @@ def draw_sample(
     with plt.rc_context(RC | {"axes.grid": False}):
         figure = plt.figure(figsize=(15, 9))
         figure.suptitle(title)
-        top, bottom = figure.subfigures(2, 1, height_ratios=(2.4, 1))
+        (top,), (bottom,) = figure.subfigures(2, 1, squeeze=False, height_ratios=(2.4, 1))
         axes = top.subplots(1, 3)
         for axis in axes:
             axis.set(xticks=[], yticks=[], anchor="N")
@@ -62,7 +63,7 @@ def draw_sample(
         save(figure, path)
 
 
-def _input(axis: plt.Axes, image: NDArray[np.uint8], people: NDArray[np.floating], mask: NDArray[np.uint8]) -> None:
+def _input(axis: Axes, image: NDArray[np.uint8], people: NDArray[np.floating], mask: NDArray[np.uint8]) -> None:
     factor = max(SIDE // len(image), 1)
     large = image.repeat(factor, axis=0).repeat(factor, axis=1)
     drawn = draw_to_scale(large[..., ::-1], scale_people(people, factor))[..., ::-1]
@@ -77,7 +78,7 @@ def _input(axis: plt.Axes, image: NDArray[np.uint8], people: NDArray[np.floating
         axis.legend(handles=[Patch(color=IGNORED, alpha=OPACITY, label=label)], loc="upper left", bbox_to_anchor=(0, 0))
 
 
-def _heatmaps(axis: plt.Axes, image: NDArray[np.uint8], heatmaps: NDArray[np.floating]) -> None:
+def _heatmaps(axis: Axes, image: NDArray[np.uint8], heatmaps: NDArray[np.floating]) -> None:
     highest = heatmaps[: skeleton.NUM_PARTS].max(axis=0).astype(np.float64)
     axis.imshow(_grey(image), extent=_extent(len(image)))
     drawn = axis.imshow(
@@ -94,7 +95,7 @@ def _heatmaps(axis: plt.Axes, image: NDArray[np.uint8], heatmaps: NDArray[np.flo
     axis.set_title(f"Heatmaps, {len(highest)} cells: the highest of the {skeleton.NUM_PARTS} parts")
 
 
-def _fields(axis: plt.Axes, image: NDArray[np.uint8], pafs: NDArray[np.floating]) -> None:
+def _fields(axis: Axes, image: NDArray[np.uint8], pafs: NDArray[np.floating]) -> None:
     """Of the limbs that cross a cell, the one with the longest vector: its direction as a hue."""
     vectors = pafs.reshape(skeleton.NUM_LIMBS, 2, *pafs.shape[1:]).astype(np.float64)
     lengths = np.hypot(vectors[:, 0], vectors[:, 1])
@@ -104,7 +105,7 @@ def _fields(axis: plt.Axes, image: NDArray[np.uint8], pafs: NDArray[np.floating]
     axis.set_title(f"Part Affinity Fields: direction along each of the {skeleton.NUM_LIMBS} limbs")
 
 
-def _wheel(axis: plt.Axes) -> None:
+def _wheel(axis: Axes) -> None:
     """What hue is what direction."""
     x, y = np.meshgrid(*[np.linspace(-1, 1, 101)] * 2)
     inside = np.hypot(x, y) <= 1

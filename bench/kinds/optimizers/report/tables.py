@@ -5,6 +5,7 @@ from typing import Any
 from bench.kinds.optimizers.analysis import TimeUse
 from bench.kinds.optimizers.report.result import StudyResult
 from bench.report.cells import interval_cell, known, number_cell, p_cell, settings_text
+from bench.trials.columns import rows_of
 
 COLUMNS = ("optimizer", "AP [95 %]", "n", "best AP", "time to target", "reached", "diverged", "failed")
 SETTINGS_COLUMNS = ("optimizer", "settings", "AP when tuned", "lr near best")
@@ -60,15 +61,15 @@ def pair_rows(result: StudyResult) -> list[list[str]]:
     """Cells of the table of pairs, each with its better mean first, in the ranking's order."""
     names, order = result.analysis.names, {row["name"]: place for place, row in enumerate(_rows(result))}
     found = []
-    for row in result.analysis.comparisons.to_dict(orient="records"):
+    for row in rows_of(result.analysis.comparisons):
         turned = order[row["b"]] < order[row["a"]]
         first, second = (row["b"], row["a"]) if turned else (row["a"], row["b"])
         sign = -1 if turned else 1
-        ends = sorted((sign * row["low"], sign * row["high"]))
+        low, high = sorted((sign * row["low"], sign * row["high"]))
         wins = 1 - row["probability_of_improvement"] if turned else row["probability_of_improvement"]
         cells = [
             f"{names[first]} - {names[second]}",
-            interval_cell(sign * row["mean_difference"], *ends, "+.3f"),
+            interval_cell(sign * row["mean_difference"], low, high, "+.3f"),
             str(row["n"]),
             p_cell(row["t_p_adjusted"]),
             p_cell(row["wilcoxon_p_adjusted"]),
@@ -90,7 +91,7 @@ def control_rows(result: StudyResult) -> list[list[str]]:
             str(row["n"]),
             p_cell(row["t_p"]),
         ]
-        for row in result.analysis.controls.to_dict(orient="records")
+        for row in rows_of(result.analysis.controls)
     ]
 
 
@@ -107,7 +108,7 @@ def view_columns(result: StudyResult) -> tuple[str, ...]:
 
 def view_rows(result: StudyResult) -> list[list[str]]:
     """Cells of the table of both views, in the summary's order."""
-    views = {row["optimizer"]: row for row in result.analysis.views.to_dict(orient="records")}
+    views = {row["optimizer"]: row for row in rows_of(result.analysis.views)}
     columns = ("ap_at_equal_steps", "ap_at_equal_seconds")
     return [
         [_name(result, row)]
@@ -176,7 +177,7 @@ def source_rows(result: StudyResult) -> list[list[str]]:
 
 
 def _rows(result: StudyResult) -> list[dict[str, Any]]:
-    return result.analysis.summary.to_dict(orient="records")
+    return rows_of(result.analysis.summary)
 
 
 def _name(result: StudyResult, row: dict[str, Any]) -> str:

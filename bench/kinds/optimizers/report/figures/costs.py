@@ -1,13 +1,15 @@
 """What an optimizer costs against what it reaches."""
 
 from pathlib import Path
+from typing import cast
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 
 from bench.kinds.optimizers.report.result import StudyResult
-from bench.report.style import NOTHING_YET, RC, WIDTH, ap_axis, look, name_the_optimizers, nothing_to_show, save
+from bench.report.style import NOTHING_YET, RC, WIDTH, Look, ap_axis, look, name_the_optimizers, nothing_to_show, save
 
 PANELS = (("optimizer_step_ms", 1.0, "optimizer step (ms)"), ("optimizer_state_bytes", 1e-6, "optimizer state (MB)"))
 """Column of the summary, what makes its unit the label's, the label."""
@@ -26,16 +28,15 @@ def cost(result: StudyResult, path: Path) -> None:
             shown = _beside(scale * known[column].astype(float))
             for place, name in enumerate(result.spec.optimizers):
                 if name in known.index:
-                    _point(axis, shown[name], known.loc[name], look(place))
+                    _point(axis, shown[name], cast("pd.Series", known.loc[name]), look(place))
             axis.set_xlabel(label)
             if known.empty:
                 nothing_to_show(axis, NOTHING_YET if confirmed.empty else "not measured")
             else:
                 axis.set_xlim(0, 1.1 * scale * known[column].max() or 1.0)
         axes[0].set_ylabel("AP (report split)")
-        drawn = set(
-            confirmed.index[np.isfinite(confirmed[[column for column, _, _ in PANELS]].astype(float)).any(axis=1)]
-        )
+        costs = confirmed[[column for column, _, _ in PANELS]].astype(float).to_numpy()
+        drawn = set(confirmed.index[np.isfinite(costs).any(axis=1)])
         if drawn:
             ap_axis(axes[0], float(np.nanmax([confirmed["ap_high"].max(), confirmed["ap_mean"].max()])))
         places = enumerate(result.spec.optimizers)
@@ -56,7 +57,7 @@ def _beside(costs: pd.Series) -> dict[str, float]:
     return {name: float(middle + gap * at) for name, (middle, at) in middles.items()}
 
 
-def _point(axis: plt.Axes, x: float, row: pd.Series, style: dict[str, str]) -> None:
+def _point(axis: Axes, x: float, row: pd.Series, style: Look) -> None:
     if pd.notna(row["ap_low"]):
         axis.plot([x, x], [row["ap_low"], row["ap_high"]], color=style["color"], linewidth=2, zorder=2)
     axis.scatter([x], [row["ap_mean"]], s=70, zorder=3, alpha=0.9, clip_on=False, **style)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
 
 from bench.kinds.optimizers.report.result import StudyResult
 from bench.report.style import (
@@ -45,7 +46,7 @@ def learning_curves(result: StudyResult, path: Path) -> None:
         save(figure, path)
 
 
-def _panel(axis: plt.Axes, result: StudyResult, value: str, over: str) -> None:
+def _panel(axis: Axes, result: StudyResult, value: str, over: str) -> None:
     bands = result.analysis.bands[value, over]
     every = 1 if over == "step" and result.spec.steps is not None else EVENLY
     for place, name in enumerate(result.spec.optimizers):

@@ -5,10 +5,12 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from bench.kinds.optimizers.report.result import StudyResult
-from bench.report.style import NOTHING_YET, QUIET, RC, WIDTH, ap_axis, look, nothing_to_show, save
+from bench.report.style import NOTHING_YET, QUIET, RC, WIDTH, Look, ap_axis, look, nothing_to_show, save
 from bench.trials.record import Status
 
 SEED_SHIFT, MEAN_SHIFT = -0.13, 0.17
@@ -48,14 +50,14 @@ def seed_scores(result: StudyResult, path: Path) -> None:
         save(figure, path)
 
 
-def _name_places(axis: plt.Axes, labels: list[str]) -> None:
+def _name_places(axis: Axes, labels: list[str]) -> None:
     axis.set_xticks(range(len(labels)), labels)
     axis.set_xlim(-0.5, len(labels) - 0.5)
     if sum(map(len, labels)) > LABEL_CHARACTERS:
         plt.setp(axis.get_xticklabels(), rotation=25, ha="right", rotation_mode="anchor")
 
 
-def _legend(figure: plt.Figure, *, with_failures: bool) -> None:
+def _legend(figure: Figure, *, with_failures: bool) -> None:
     handles = [Line2D([], [], color=QUIET, marker="o", linewidth=0.8, label="one seed")]
     if with_failures:
         text = "diverged or failed: counts as 0"
@@ -65,7 +67,7 @@ def _legend(figure: plt.Figure, *, with_failures: bool) -> None:
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
 
 
-def _mean(axis: plt.Axes, at: float, row: pd.Series, style: dict[str, str]) -> None:
+def _mean(axis: Axes, at: float, row: pd.Series, style: Look) -> None:
     if pd.notna(row["ap_low"]):
         axis.plot([at, at], [row["ap_low"], row["ap_high"]], color=style["color"], linewidth=2.5, zorder=3)
     axis.plot([at - 0.09, at + 0.09], [row["ap_mean"]] * 2, color="black", linewidth=2.5, zorder=4)

@@ -2,10 +2,14 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
@@ -27,7 +31,7 @@ PANEL_COLUMNS, MOST_ROWS = 3, 3
 """Panels in a row, one more where they would fill more rows."""
 EVENLY = 0.15
 """Distance of marks on a line, as a share of the panel's diagonal."""
-RING = {"s": 170, "zorder": 4, "clip_on": False, "facecolors": "none", "edgecolors": "black"}
+RING: dict[str, Any] = {"s": 170, "zorder": 4, "clip_on": False, "facecolors": "none", "edgecolors": "black"}
 """Around the trial that was chosen."""
 
 
@@ -58,7 +62,7 @@ def _columns(panels: int) -> int:
     return min(panels, PANEL_COLUMNS if panels <= PANEL_COLUMNS * MOST_ROWS else PANEL_COLUMNS + 1)
 
 
-def _lr_panel(axis: plt.Axes, result: StudyResult, name: str, place: int) -> None:
+def _lr_panel(axis: Axes, result: StudyResult, name: str, place: int) -> None:
     style, found = look(place), result.analysis.sensitivity
     axis.set_title(result.analysis.names[name], color=style["color"], fontweight="bold")
     searched = result.analysis.lr_ranges.get(name)
@@ -97,7 +101,9 @@ def divergence_map(result: StudyResult, path: Path) -> None:
                 axis.plot(searched, [row, row], color=colour, alpha=0.25, linewidth=9, solid_capstyle="butt", zorder=1)
             for status, marker in _STATUS_MARKS.items():
                 lr = own["lr"][own["status"].isin(_STATUSES[status])]
-                face = {"facecolors": "white", "edgecolors": colour} if status == "pruned" else {"color": colour}
+                face: dict[str, Any] = (
+                    {"facecolors": "white", "edgecolors": colour} if status == "pruned" else {"color": colour}
+                )
                 axis.scatter(lr, np.full(len(lr), row), s=60, marker=marker, zorder=3, **face)
             chosen = own[own["chosen"]]
             axis.scatter(chosen["lr"], np.full(len(chosen), row), **RING)
@@ -109,7 +115,7 @@ def divergence_map(result: StudyResult, path: Path) -> None:
         if found.empty:
             note(axis, NO_TUNE_TRIAL)
         present = {text for text, own in _STATUSES.items() if found["status"].isin(own).any()}
-        shown = [_mark(marker, text) for text, marker in _STATUS_MARKS.items() if text in present]
+        shown: list[Artist] = [_mark(marker, text) for text, marker in _STATUS_MARKS.items() if text in present]
         shown += [_ring()] if found["chosen"].any() else []
         shown.append(Patch(color=QUIET, alpha=0.4, label="range searched"))
         figure.legend(handles=shown, loc="outside lower center", ncols=len(shown))
@@ -164,7 +170,7 @@ def best_so_far(result: StudyResult, path: Path) -> None:
         save(figure, path)
 
 
-def _panels(names: tuple[str, ...], x_label: str) -> tuple[plt.Figure, list[plt.Axes]]:
+def _panels(names: tuple[str, ...], x_label: str) -> tuple[Figure, list[Axes]]:
     """A figure with one panel a name, all on one scale; the x axis is labelled below each column."""
     columns = _columns(len(names))
     rows = math.ceil(len(names) / columns)
@@ -181,8 +187,8 @@ def _panels(names: tuple[str, ...], x_label: str) -> tuple[plt.Figure, list[plt.
 
 
 def _mark(marker: str, text: str) -> Line2D:
-    face = {"markerfacecolor": "white"} if marker == "v" else {}
-    return Line2D([], [], color="black", marker=marker, markersize=7, linewidth=0, label=text, **face)
+    face = "white" if marker == "v" else None
+    return Line2D([], [], color="black", marker=marker, markersize=7, linewidth=0, label=text, markerfacecolor=face)
 
 
 def _ring() -> Line2D:

@@ -59,12 +59,12 @@ def ranking(result: StudyResult) -> list[str]:
         elif none_completed(confirmed):
             why = "no confirm trial completed"
         order = f"In the study's order: {why}."
-    target = found.summary["target_ap"].dropna() if len(found.summary) else []
+    target: list[float] = found.summary["target_ap"].dropna().tolist() if len(found.summary) else []
     target_text = (
-        f"*Time to target*: median training time to AP {target.iloc[0]:.3f} (0.9 x the median of the best), as fine as "
+        f"*Time to target*: median training time to AP {target[0]:.3f} (0.9 x the median of the best), as fine as "
         f"the {counted(spec.evaluations, 'evaluation')} a trial; *reached*: trials that got there, from "
         f"{linked(CURVES)}. "
-        if len(target) and found.comparable
+        if target and found.comparable
         else ""
     )
     return [

@@ -22,6 +22,7 @@ from bench.report.files import (
 )
 from bench.report.prose import linked, prose
 from bench.report.wording import counted
+from bench.trials.columns import rows_of
 from bench.trials.record import FAULTS
 from bench.trials.spec import CONFIRM, TUNE
 from bench.workloads.of_study import trained_text
@@ -46,9 +47,9 @@ def what_was_run(result: StudyResult) -> list[str]:
     """Plan, settings, optimizers by their full names, and the trials that failed."""
     spec = result.spec
     faults = [
-        f"- `{row.trial_id}` {row.phase} {row.optimizer}: {row.status}. {row.error or 'No message.'}"
-        for row in result.records.itertuples()
-        if row.status in FAULTS
+        f"- `{row['trial_id']}` {row['phase']} {row['optimizer']}: {row['status']}. {row['error'] or 'No message.'}"
+        for row in rows_of(result.records)
+        if row["status"] in FAULTS
     ]
     counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in result.trials().items() if count)
     parts = [
