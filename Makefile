@@ -27,6 +27,7 @@ $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	$(BIN)/python -m compileall -q bench posemodel studies  # once, and not by each process of the tests
 	touch $(READY)
 
 clean:  ## remove the environment; data, records and reports stay
