@@ -14,19 +14,14 @@ from mlflow.utils.validation import MAX_TAG_VAL_LENGTH
 from bench.records.reader import ERROR_TAG, RECORDED_TAG, STATUS_TAG, TRIAL_TAG, StudyRuns
 from bench.records.writer import ERROR_LENGTH, PARENT_TAG, SOURCE_TAGS, Tracker
 from bench.storage.masking import masked
+from bench.trials.loader_settings import SETTINGS
 from bench.trials.record import now_ms
 
 PARAMETERS = (
     "phase",
     "block",
     "arm",
-    "batch_size",
-    "num_workers",
-    "pin_memory",
-    "prefetch_factor",
-    "persistent_workers",
-    "start_method",
-    "cv2_threads",
+    *SETTINGS,
     "effective_pin_memory",
     "device",
     "memory_kind",

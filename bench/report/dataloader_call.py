@@ -1,20 +1,9 @@
 """A `DataLoader(...)` call to paste, of loader settings."""
 
-import math
 from typing import Any
 
-import numpy as np
+from bench.trials.loader_settings import chosen_settings
 
-SETTINGS = (
-    "batch_size",
-    "num_workers",
-    "pin_memory",
-    "prefetch_factor",
-    "persistent_workers",
-    "start_method",
-    "cv2_threads",
-)
-"""What makes a configuration; names are those of torch.utils.data.DataLoader."""
 DATALOADER_DEFAULTS: dict[str, Any] = {
     "num_workers": 0,
     "pin_memory": False,
@@ -34,19 +23,3 @@ def dataloader_call(chosen: Any) -> str:
             shown = "multiprocessing_context" if name == "start_method" else name
             arguments.append(f"{shown}={settings[name]!r}")
     return f"DataLoader({', '.join(arguments)})"
-
-
-def chosen_settings(chosen: Any) -> dict[str, Any]:
-    """The settings of a row as plain values."""
-    return {name: plain_setting(chosen[name]) for name in SETTINGS}
-
-
-def plain_setting(value: Any) -> Any:
-    """A setting as Python's own: None for what is not set, whole numbers whole (a column with gaps holds floats)."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return None
-    if isinstance(value, (bool, np.bool_)):
-        return bool(value)
-    if isinstance(value, (float, np.floating, np.integer)):
-        return int(value)
-    return value

@@ -389,8 +389,8 @@ def _crew_of_two(bench):
 
     with crew(2, bench.on_event) as hands:
         hands.start()
-        seen.arguments = [" ".join(psutil.Process(each.process.pid).cmdline()) for each in hands._crew]
         work_off(hands)
+        seen.arguments = [" ".join(psutil.Process(each.process.pid).cmdline()) for each in hands._crew]
         seen.recorded, seen.events = list(bench.tracker.records()["trial_id"]), list(bench.events)
         chosen = {trial.optimizer: Chosen(trial.hyperparameters) for trial in bench.plan}
         seen.confirm = plan_confirm(bench.spec, chosen)

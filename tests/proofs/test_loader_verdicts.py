@@ -9,6 +9,7 @@ SHARD = "simulations"
 COVERS = (
     "bench/kinds/loaders/analysis/*.py",
     "bench/report/dataloader_call.py",
+    "bench/trials/loader_settings.py",
     "bench/measure/loader/*.py",
     "tests/bench/test_analysis_loaders.py",
     "tests/support/loader_cases.py",

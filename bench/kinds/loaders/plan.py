@@ -25,9 +25,9 @@ from bench.kinds.loaders.analysis.configurations import (
 from bench.kinds.loaders.analysis.verdict import best_of_grid
 from bench.kinds.loaders.spec import AROUND, AROUND_AXES, GRID, NEED_WORKERS, LoaderSpec, PhaseName
 from bench.measure.loader.configuration import LoaderConfiguration, configuration
-from bench.report.dataloader_call import SETTINGS, plain_setting
 from bench.trials.columns import COMPLETE, rows_of
 from bench.trials.identity import identifying
+from bench.trials.loader_settings import chosen_settings
 from posemodel.errors import SettingsError
 
 
@@ -181,4 +181,4 @@ def _once_a_batch(configurations: Iterable[LoaderConfiguration]) -> Iterator[Loa
 
 def as_configuration(row: Mapping[str, Any] | pd.Series) -> LoaderConfiguration:
     """The configuration of a row."""
-    return configuration(**{name: plain_setting(row[name]) for name in SETTINGS})
+    return configuration(**chosen_settings(row))

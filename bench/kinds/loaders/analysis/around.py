@@ -10,8 +10,8 @@ import pandas as pd
 
 from bench.kinds.loaders.analysis.choice import Gain, gain
 from bench.kinds.loaders.analysis.configurations import END_TO_END, configuration_key
-from bench.report.dataloader_call import SETTINGS, plain_setting
 from bench.trials.columns import COMPLETE
+from bench.trials.loader_settings import SETTINGS, plain_setting
 
 AROUND = "around"
 

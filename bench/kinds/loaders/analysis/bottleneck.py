@@ -5,8 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from bench.report.dataloader_call import plain_setting
 from bench.trials.columns import COMPLETE
+from bench.trials.loader_settings import plain_setting
 
 LOADER_BOUND, COMPUTE_BOUND, BALANCED, UNKNOWN = "loader-bound", "compute-bound", "balanced", "unknown"
 

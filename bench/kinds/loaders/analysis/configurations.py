@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from bench.report.dataloader_call import SETTINGS, plain_setting
 from bench.statistics.intervals import mean_interval
 from bench.trials.columns import COMPLETE
+from bench.trials.loader_settings import SETTINGS, plain_setting
 
 LOADER, COMPUTE, END_TO_END = "loader", "compute", "end_to_end"
 

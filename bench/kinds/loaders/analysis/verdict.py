@@ -29,9 +29,10 @@ from bench.kinds.loaders.analysis.choice import (
 )
 from bench.kinds.loaders.analysis.configurations import pool_pinning, summarize_configurations
 from bench.kinds.loaders.analysis.delivery import delivered_others, others_sentences
-from bench.report.dataloader_call import chosen_settings, dataloader_call
+from bench.report.dataloader_call import dataloader_call
 from bench.report.no_result import REMEDIES, nothing_found
 from bench.trials.columns import COMPLETE
+from bench.trials.loader_settings import chosen_settings
 
 FAULTS = {
     "bus_error": "met a bus error",
