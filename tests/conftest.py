@@ -10,6 +10,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 import torch
+from filelock import FileLock
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 if str(REPOSITORY) not in sys.path:  # `tests.support` is importable whichever way pytest was started
@@ -64,6 +65,14 @@ def coco_mini() -> Path:
     if not folder.is_dir():
         pytest.skip(f"{folder} is not there: checks on real COCO images are left out")
     return folder
+
+
+@pytest.fixture
+def shared_memory_alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No other test of this run that asks for this fixture is using /dev/shm: what is free there is the machine's."""
+    folder = tmp_path_factory.getbasetemp()
+    with FileLock((folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "shared_memory.lock"):
+        yield
 
 
 @pytest.fixture

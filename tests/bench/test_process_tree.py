@@ -50,7 +50,7 @@ def test_pages_shared_with_children_count_once():
     assert found.bytes - before.bytes < 0.6 * len(array)
 
 
-def test_shared_memory_is_told_apart():
+def test_shared_memory_is_told_apart(shared_memory_alone):
     shared = torch.ones(SIZE, dtype=torch.uint8).share_memory_()
     assert tree_memory(os.getpid()).shm_bytes >= 0.99 * len(shared)
 
@@ -92,7 +92,7 @@ def test_a_tree_is_killed_to_its_leaves():
         member.wait(60)
 
 
-def test_a_sampler_sees_the_peak_and_costs_little():
+def test_a_sampler_sees_the_peak_and_costs_little(shared_memory_alone):
     deadline = time.monotonic() + 60
     with ResourceSampler(os.getpid()) as sampler:
         held = torch.ones(SIZE, dtype=torch.uint8).share_memory_()
