@@ -15,10 +15,8 @@ from bench.cli import (
     data,
     evaluate,
     info,
-    joint,
     loaders,
     networks,
-    planned,
     predict,
     report,
     speed,
@@ -33,7 +31,7 @@ from bench.cli.disk_errors import disk_error
 from bench.cli.home import expand_homes
 from bench.engines import interruption
 from bench.engines.interruption import INTERRUPTED
-from bench.kinds.names import PLANNED
+from bench.kinds import KINDS
 from bench.storage import streams
 from bench.storage.masking import masked, masked_errors
 from bench.storage.user_environment import stand_in
@@ -54,14 +52,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 app.add_typer(data.app, name="data")
-app.add_typer(study.app, name="study")
-study.app.command("loaders")(loaders.loaders)
-study.app.command("joint")(joint.joint)
-for name in {*PLANNED} - {joint.KIND}:
-    study.app.command(name)(planned.command(name))
-study.app.command("new")(study_new.new)
-study.app.command("list")(study_status.list_studies)
-study.app.command("status")(study_status.status)
+studies = typer.Typer(help="Run studies.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(studies, name="study")
+for name in KINDS:
+    studies.command(name)(study.study_verb(name))
+studies.command("new")(study_new.new)
+studies.command("list")(study_status.list_studies)
+studies.command("status")(study_status.status)
 app.add_typer(loaders.app, name="loader")
 app.add_typer(config.app, name="config")
 app.add_typer(speed.app, name="speed")

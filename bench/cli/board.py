@@ -8,13 +8,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from bench.report.wording import duration_text
 from bench.study.progress import Progress, seconds_left
 from bench.trials.progress import InHand
 from bench.trials.record import FAULTS, Status
 
 IN_HAND_SHOWN = 4
 """Lines of trials in hand; of more workers, the rest is counted."""
-MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400
 STOPPING = "stopping: the trials in hand go back (Ctrl-C again: end at once)"
 
 
@@ -45,20 +45,6 @@ def left_text(progress: Progress, now: float) -> str:
     if seconds is None:
         return "not known yet"
     return f"about {duration_text(seconds)}" + ("" if progress.active else " with one worker")
-
-
-def duration_text(seconds: float) -> str:
-    """Seconds in at most two units: `42 s`, `12 min`, `3 h 20 min`, `2 days 4 h`."""
-    if round(seconds) < MINUTE_S:
-        return f"{round(seconds)} s"
-    minutes = round(seconds / MINUTE_S)
-    if minutes < HOUR_S // MINUTE_S:
-        return f"{minutes} min"
-    if minutes < DAY_S // MINUTE_S:
-        return f"{minutes // 60} h {minutes % 60} min" if minutes % 60 else f"{minutes // 60} h"
-    hours = round(seconds / HOUR_S)
-    days = f"{hours // 24} day" + ("s" if hours >= 48 else "")
-    return f"{days} {hours % 24} h" if hours % 24 else days
 
 
 def phase_lines(progress: Progress) -> list[str]:

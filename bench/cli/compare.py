@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from bench.cli.exit_codes import DONE_WITH_FAULTS
 from bench.cli.output import print_json, print_table
-from bench.cli.study import DONE_WITH_FAULTS
 
 
 def compare(

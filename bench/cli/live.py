@@ -10,7 +10,8 @@ from rich.live import Live
 
 from bench.cli.board import STOPPING, board, left_text
 from bench.cli.output import log
-from bench.engines.events import Event, PhaseBegan, Stopping, TrialEnded, WorkerDied
+from bench.engines.events import Event, Measuring, PhaseBegan, Stopping, TrialEnded, WorkerDied
+from bench.report.cells import settings_text
 from bench.study.progress import Progress, after
 from bench.trials.record import FAULTS, Record
 
@@ -21,23 +22,31 @@ REFRESHES_PER_S = 1
 class Display:
     """Follows a study by its events; what it says goes to stderr."""
 
-    def __init__(self, progress: Progress) -> None:
-        """Where the study stands as far as is known before it begins."""
+    def __init__(self, progress: Progress | None) -> None:
+        """Where the study stands as far as is known before it begins; None: it has no table, and tells its steps."""
         self.progress = progress
+        self.measured = 0
         self.live: Live | None = None
         self.note = ""
 
     def on_event(self, event: Event) -> None:
         """Take an event in, and show it."""
-        self.progress = after(self.progress, event)
+        if isinstance(event, Measuring):
+            self.measured = event.done
+            log(f"[{event.done}] {event.text}")
+        if self.progress is not None:
+            self.progress = after(self.progress, event)
+            self._show(event, self.progress)
+
+    def _show(self, event: Event, progress: Progress) -> None:
         match event:
             case PhaseBegan() if event.new < event.planned:
                 old = f"{event.planned - event.new} of the {event.planned} {event.phase} trials"
                 self.say(f"going on: {old} were planned before; recorded ones stay")
             case TrialEnded() if self.live is None or event.record.status in FAULTS:
-                line = trial_line(event.record, event.ended, self.progress.size.planned)
-                left = left_text(self.progress, time.time())
-                self.say(f"{line} (left: {left})" if self.progress.waiting or self.progress.in_hand else line)
+                line = trial_line(event.record, event.ended, progress.size.planned)
+                left = left_text(progress, time.time())
+                self.say(f"{line} (left: {left})" if progress.waiting or progress.in_hand else line)
             case WorkerDied():
                 self.say(f"worker process {event.pid} died; another one takes its place")
             case Stopping():
@@ -46,6 +55,13 @@ class Display:
                 else:
                     self.note = STOPPING
                     self.live.refresh()
+
+    def recorded_text(self) -> str:
+        """What is kept if the study stops now, in words."""
+        if self.progress is None:
+            return f"{self.measured} measurements are recorded"
+        of_all = f" of {self.progress.size.planned}" if self.progress.size.settled else ""
+        return f"{len(self.progress.done)}{of_all} trials are recorded"
 
     def say(self, line: str) -> None:
         """A line that stays; above the table where there is one."""
@@ -56,16 +72,16 @@ class Display:
 
 
 @contextmanager
-def shown(progress: Progress) -> Iterator[Display]:
+def shown_live(progress: Progress | None) -> Iterator[Display]:
     """Show a study until the block ends: on a terminal by a live table that leaves nothing behind."""
     display = Display(progress)
     console = Console(stderr=True)
-    if not sys.stderr.isatty() or console.is_dumb_terminal:
+    if progress is None or not sys.stderr.isatty() or console.is_dumb_terminal:
         yield display
         return
     live = Live(
         console=console,
-        get_renderable=lambda: board(display.progress, note=display.note),
+        get_renderable=lambda: "" if display.progress is None else board(display.progress, note=display.note),
         refresh_per_second=REFRESHES_PER_S,
         transient=True,
         redirect_stdout=False,
@@ -80,8 +96,6 @@ def shown(progress: Progress) -> Iterator[Display]:
 
 def trial_line(record: Record, ended: int, planned: int) -> str:
     """A trial that has ended, in one line."""
-    from bench.report.cells import settings_text
-
     ap = record.metrics.get("ap")
     speed = record.metrics.get("images_per_s")
     settings = settings_text(record.hyperparameters, ())

@@ -67,9 +67,19 @@ class Stopping:
     """The study has been interrupted: the trials in hand are given back."""
 
 
-Event = PhaseBegan | TrialBegan | TrialStepped | TrialEnded | TrialReturned | WorkerDied | Stopping
+@dataclass(frozen=True)
+class Measuring:
+    """A study that measures is at another step."""
+
+    done: int
+    """Measurements on record."""
+    text: str
+    """What is done now."""
+
+
+Event = Measuring | PhaseBegan | TrialBegan | TrialStepped | TrialEnded | TrialReturned | WorkerDied | Stopping
 OnEvent = Callable[[Event], None]
 
 
-def nobody(_event: Event) -> None:
-    """Nobody is told."""
+def ignore_event(_event: Event) -> None:
+    """Do nothing."""

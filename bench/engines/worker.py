@@ -15,7 +15,7 @@ from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import SQLAlchemyError
 
 from bench.engines import interruption
-from bench.engines.events import OnEvent, TrialBegan, TrialEnded, TrialReturned, TrialStepped, nobody
+from bench.engines.events import OnEvent, TrialBegan, TrialEnded, TrialReturned, TrialStepped, ignore_event
 from bench.engines.trial import TrialKind
 from bench.ledger.format import HEARTBEAT_S
 from bench.ledger.store import MAX_ATTEMPTS, Claim, Ledger
@@ -58,7 +58,7 @@ class WorkerSettings:
         return Tracker(self.tracking_uri, self.study_name)
 
 
-def work(settings: WorkerSettings, on_event: OnEvent = nobody) -> None:
+def work(settings: WorkerSettings, on_event: OnEvent = ignore_event) -> None:
     """Work until the enqueued plan is done. Interrupted, or stopped by an error, the trial in hand goes back."""
     if settings.threads is not None:
         import torch

@@ -1,20 +1,75 @@
 """The questions that a study can ask, a folder each. In: settings and records; out: what to run next, and findings.
 
-None imports another; `names` is their registry. Nothing is imported before it is asked for.
+None imports another; this is their registry. Nothing is imported before it is asked for.
 """
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
 
-from bench.kinds.names import PLANNED
+from bench.settings.layers import ENVIRONMENT_PREFIX, refuse_unknown_variables
+from bench.settings.shared import STORAGE_VARIABLE
+from bench.settings.validation import nearest
+from posemodel.config import CACHE_VARIABLE
+from posemodel.errors import SettingsError
 
 if TYPE_CHECKING:
-    from bench.study.kind import PlannedKind
+    from bench.study.kind import StudyKind
+    from bench.trials.study_base import StudyBase
 
 
-def planned_kind(name: str) -> "PlannedKind[Any]":
-    """A planned kind by its name in the registry."""
-    from bench.study.kind import planned
+@dataclass(frozen=True)
+class Entry:
+    """A kind of study."""
 
-    where = PLANNED[name]
-    return importlib.import_module(where).KIND if where else planned(name)
+    package: str
+    """Its modules `spec` (with SPEC) and `kind` (with KIND) are imported when they are needed."""
+    help: str
+    """What `posebench study KIND` does, in a sentence."""
+
+
+KINDS: dict[str, Entry] = {
+    "optimizers": Entry(
+        "bench.kinds.optimizers",
+        "Compare a configuration of each optimizer: tune, confirm on fresh paired seeds, report.",
+    ),
+    "loaders": Entry(
+        "bench.kinds.loaders",
+        "Measure loader settings on this machine: which to take, and why.",
+    ),
+    "joint": Entry(
+        "bench.kinds.joint",
+        "Search a good configuration: optimizer, hyperparameters, num_workers, pin_memory and batch size at once.",
+    ),
+}
+"""By name, as in `posebench study KIND`."""
+ADVISED = "loaders"
+"""The kind whose preset `advice` is run by `posebench loader advise`."""
+DEFAULT_KIND = "optimizers"
+"""Of a study file or a stored study that names none: the first versions had no other."""
+
+
+def study_spec(kind: str, where: str = "kind") -> "type[StudyBase]":
+    """The specification of a kind's studies; SettingsError, after ``where``, names the nearest kind and all."""
+    if kind not in KINDS:
+        raise SettingsError(f"{where}: there is no such kind.{nearest(kind, KINDS)} There are: {', '.join(KINDS)}.")
+    return cast("type[StudyBase]", importlib.import_module(f"{KINDS[kind].package}.spec").SPEC)
+
+
+def study_kind(kind: str, where: str = "kind") -> "StudyKind[Any, Any]":
+    """A kind by its name; errors as of `study_spec`."""
+    study_spec(kind, where)
+    return cast("StudyKind[Any, Any]", importlib.import_module(f"{KINDS[kind].package}.kind").KIND)
+
+
+def kind_of(document: Mapping[str, Any]) -> "StudyKind[Any, Any]":
+    """The kind of a stored study; SettingsError where this version has no such kind."""
+    return study_kind(document.get("kind", DEFAULT_KIND), f"study {document.get('name')}")
+
+
+def refuse_variables(environ: Mapping[str, str]) -> None:
+    """SettingsError for an environment variable that begins as ours do and is a setting of no kind."""
+    names = dict.fromkeys(name for kind in KINDS for name in study_spec(kind).declarations())
+    ours = [ENVIRONMENT_PREFIX + name.upper() for name in names]
+    refuse_unknown_variables([*ours, STORAGE_VARIABLE, CACHE_VARIABLE], environ)

@@ -8,12 +8,16 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from bench.kinds.settings import KIND_SETTINGS
-from bench.settings.declared import Described
+from bench.kinds import study_kind
+from bench.settings.declared import Declaration
 from bench.settings.layers import ENVIRONMENT_PREFIX, read_file
+from bench.settings.presets import FULL, presets
 from bench.settings.validation import dotted
+from bench.study.settings import Given, resolve
+from posemodel.network import NETWORKS
 
-FULL = "full"
+WORDS = {"network": tuple(NETWORKS)}
+"""What a text may be, where its type does not say so."""
 WIDTH = 110
 """Characters of a comment's line."""
 HEAD = """\
@@ -35,17 +39,17 @@ def template(kind: str, *, file: str, preset: str = FULL) -> str:
 
     ``file`` is what its head calls it. SettingsError where there is no such preset.
     """
-    its = KIND_SETTINGS[kind]
-    resolved = its.resolve(command_line={}, study_file=None, preset=preset, environ={})
+    its = study_kind(kind)
+    resolved = resolve(its.spec, Given(), preset, environ={})
     spelled_out = its.spelled_out(resolved)
     values = {**{name: setting.value for name, setting in resolved.items()}, **spelled_out}
-    shipped = {each: read_file(its.preset_path(each), kind, values) for each in its.presets}
+    shipped = {each: read_file(path, kind, values) for each, path in presets(kind).items()}
     given = {*spelled_out, *(name for document in shipped.values() for name in document)}
-    blocks = [_head(kind, its.question, file, preset)]
+    blocks = [_head(kind, its.spec.question(), file, preset)]
     tables: list[str] = []
-    for name, setting in its.described().items():
+    for name, setting in its.spec.declarations().items():
         in_presets = {each: document[name] for each, document in shipped.items() if name in document}
-        comment = _comment(setting, in_presets, len(shipped))
+        comment = _comment(name, setting, in_presets, len(shipped))
         example = setting.default if setting.example is None else setting.example
         lines = _lines(name, values[name]) if name in given else [f"#{line}" for line in _lines(name, example)]
         (tables if lines[0].lstrip("#").startswith("[") else blocks).append("\n".join([*comment, *lines]))
@@ -90,9 +94,9 @@ def _lines(name: str, value: Any) -> list[str]:
     return "\n\n".join("\n".join([header, *lines]) for (header, _), lines in zip(parts, pairs, strict=True)).split("\n")
 
 
-def _comment(setting: Described, in_presets: Mapping[str, Any], presets: int) -> list[str]:
+def _comment(name: str, setting: Declaration, in_presets: Mapping[str, Any], presets: int) -> list[str]:
     """Meaning, allowed values and default of a setting; where some of so many presets give it, theirs too."""
-    allowed = _allowed({"enum": setting.words} if setting.words else TypeAdapter(setting.type).json_schema())
+    allowed = _allowed({"enum": WORDS[name]} if name in WORDS else TypeAdapter(setting.type).json_schema())
     default = "none" if setting.default is None else literal(setting.default)
     sentences = [setting.meaning, f"{allowed[0].upper()}{allowed[1:]}. Default: {default}."]
     if in_presets:

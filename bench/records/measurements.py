@@ -34,7 +34,7 @@ FAULTS = ("failed", "out_of_memory", "bus_error", "timed_out")
 _PREFIX = "posebench."
 
 
-class LoaderTracker(Tracker):
+class MeasurementTracker(Tracker):
     """The MLflow side of one loader study."""
 
     def record_measurement(self, parent: str, row: Mapping[str, Any], *, began_ms: int) -> None:

@@ -5,36 +5,31 @@ that of MLflow's own "Save as new view" (3.17). A version that does not know it 
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 _TAG_PREFIX = "mlflow.sharedViewState."
-_CONFIRM, _TUNE, _SEARCH = "posebench-confirm", "posebench-tune", "posebench-search"
+_KEY = "posebench-"
+_CONFIRM = f"{_KEY}confirm"
 _CHARTS = ("loss", "val_loss", "ap", "images_per_s", "samples")
 
 
-def saved_views(kind: str) -> dict[str, str]:
-    """Tags for the experiment of a study of this kind: a name and a value for each view."""
-    views = {
-        "optimizers": {
-            _CONFIRM: _view(
-                "Confirm runs by optimizer", "confirm", ("final.ap", "final.images_per_s"), ("seed", "hp.lr")
-            ),
-            _TUNE: _view("Tune runs by optimizer", "tune", ("final.ap",), ("hp.lr", "status")),
-        },
-        "joint": {
-            _CONFIRM: _view(
-                "Picks on fresh seeds", "confirm", ("final.ap", "final.images_per_s"), ("seed", "hp.lr", "batch_size")
-            ),
-            _SEARCH: _view(
-                "Search trials by optimizer",
-                "search",
-                ("final.ap", "final.images_per_s"),
-                ("hp.lr", "batch_size", "num_workers"),
-            ),
-        },
-    }.get(kind, {})
-    return {_TAG_PREFIX + key: json.dumps(view) for key, view in views.items()}
+@dataclass(frozen=True)
+class SavedView:
+    """A view of the runs of one phase: a group for each optimizer with the mean of its runs, best AP first."""
+
+    name: str
+    phase: str
+    metrics: Sequence[str]
+    """Columns, by their names in MLflow."""
+    parameters: Sequence[str]
+    """Further columns."""
+
+
+def saved_views(views: Iterable[SavedView]) -> dict[str, str]:
+    """Tags for the experiment of a study: a name and a value for each view."""
+    return {f"{_TAG_PREFIX}{_KEY}{view.phase}": json.dumps(_document(view)) for view in views}
 
 
 def page(address: str, experiment_id: str, tags: Sequence[str] = ()) -> str:
@@ -46,21 +41,20 @@ def page(address: str, experiment_id: str, tags: Sequence[str] = ()) -> str:
     return f"{runs}&viewStateShareKey={_CONFIRM}&compareRunsMode=CHART" if _TAG_PREFIX + _CONFIRM in tags else runs
 
 
-def _view(name: str, phase: str, metrics: Sequence[str], parameters: Sequence[str]) -> dict[str, Any]:
-    """Runs of one phase, a group for each optimizer with the mean of its runs, best first."""
+def _document(view: SavedView) -> dict[str, Any]:
     state = {
-        "searchFilter": f"tags.phase = '{phase}'",
+        "searchFilter": f"tags.phase = '{view.phase}'",
         "orderByKey": "metrics.`final.ap`",
         "orderByAsc": False,
         "startTime": "ALL",
         "lifecycleFilter": "Active",
         "datasetsFilter": [],
         "modelVersionFilter": "All Runs",
-        "selectedColumns": [*(f"metrics.`{m}`" for m in metrics), *(f"params.`{p}`" for p in parameters)],
+        "selectedColumns": [*(f"metrics.`{m}`" for m in view.metrics), *(f"params.`{p}`" for p in view.parameters)],
         "runsHiddenMode": "SHOW_ALL",
         "useGroupedValuesInCharts": True,
         "hideEmptyCharts": True,
         "chartsSearchFilter": f"^({'|'.join(_CHARTS)})$",
         "groupBy": {"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "groupByData": "optimizer"}]},
     }
-    return {"name": name, "createdAt": 0, "updatedAt": 0, "state": json.dumps(state)}
+    return {"name": view.name, "createdAt": 0, "updatedAt": 0, "state": json.dumps(state)}

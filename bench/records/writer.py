@@ -7,7 +7,7 @@ and tagged as recorded, so that a run cut off by a kill is never taken for a res
 
 import json
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunT
 from mlflow.exceptions import MlflowException
 
 from bench.records.files import prepare_sqlite
-from bench.records.mlflow_views import saved_views
+from bench.records.mlflow_views import SavedView, saved_views
 from bench.records.reader import (
     ERROR_TAG,
     PAGE,
@@ -82,8 +82,10 @@ class Tracker(StudyRuns):
         except (MlflowException, sqlalchemy.exc.SQLAlchemyError, CommandError, ImportError) as error:
             RECORDS.refuse(uri, f"cannot be used ({why_not(error)}).", cause=error)
 
-    def open_study(self, spec: StudyBase, machine: Mapping[str, str]) -> str:
+    def open_study(self, spec: StudyBase, machine: Mapping[str, str], views: Iterable[SavedView] = ()) -> str:
         """The study's parent run: made once, set to RUNNING again when the study goes on.
+
+        ``views``: of MLflow's page, added where they are not there yet.
 
         The specification is a tag of the run's creation, so that no kill can leave a parent without it. SettingsError
         shows the difference if the name stands for another study.
@@ -91,7 +93,7 @@ class Tracker(StudyRuns):
         parent = self._parent()
         if parent is None:
             self._refuse_foreign()
-        self._save_views(spec.kind)
+        self._save_views(views)
         if parent is None:
             tags = {
                 **SOURCE_TAGS,
@@ -132,10 +134,10 @@ class Tracker(StudyRuns):
         self._log_parameters(parent, _flat(spec.identity()))
         self._log_data(parent, spec.data, spec.data_digest, "study")  # last: what is there says that all is
 
-    def _save_views(self, kind: str) -> None:
+    def _save_views(self, views: Iterable[SavedView]) -> None:
         """Views of the experiment's page that are not there yet; one that a person has changed stays so."""
         present = self.client.get_experiment(self.experiment_id).tags
-        for key, value in saved_views(kind).items():
+        for key, value in saved_views(views).items():
             if key not in present:
                 _insert(self.client.set_experiment_tag, self.experiment_id, key, value)
 

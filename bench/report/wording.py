@@ -4,6 +4,8 @@ from typing import Any
 
 import pandas as pd
 
+MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400
+
 
 def scored_text(name: str, mean: float, low: float, high: float) -> str:
     """``adam 0.520 [0.501, 0.540]``; without an interval where its ends are not known."""
@@ -42,3 +44,17 @@ def value_text(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return f"({', '.join(map(value_text, value))})"
     return f"{value:.3g}" if isinstance(value, (int, float)) else str(value)
+
+
+def duration_text(seconds: float) -> str:
+    """Seconds in at most two units: `42 s`, `12 min`, `3 h 20 min`, `2 days 4 h`."""
+    if round(seconds) < MINUTE_S:
+        return f"{round(seconds)} s"
+    minutes = round(seconds / MINUTE_S)
+    if minutes < HOUR_S // MINUTE_S:
+        return f"{minutes} min"
+    if minutes < DAY_S // MINUTE_S:
+        return f"{minutes // 60} h {minutes % 60} min" if minutes % 60 else f"{minutes // 60} h"
+    hours = round(seconds / HOUR_S)
+    days = f"{hours // 24} day" + ("s" if hours >= 48 else "")
+    return f"{days} {hours % 24} h" if hours % 24 else days

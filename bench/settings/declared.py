@@ -1,7 +1,10 @@
-"""The settings of a study file as they are described: type, default and meaning, from a model's fields where it can."""
+"""The declaration of a setting: type, default, unit, bounds, meaning and flag, from a specification's fields.
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+Study files, their template, environment variables, `posebench config show`, flags and their help all come from it.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel
@@ -10,42 +13,55 @@ from bench.settings.layers import field_type
 
 
 @dataclass(frozen=True)
-class Described:
-    """One setting of a study file."""
+class Flag:
+    """How a setting is typed where that is not `--its-name VALUE`: beside the type of a specification's field."""
+
+    names: tuple[str, ...] = ()
+    """All names of the flag; empty: the setting's own."""
+    metavar: str = ""
+    """What the help shows for its value; empty: by its type."""
+    help: str = ""
+    """What the help says; empty: the setting's meaning."""
+    repeated: bool = False
+    """Whether it may be given several times."""
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """One setting of a study."""
 
     type: Any
-    """What it may be, with its bounds, for pydantic."""
+    """Its type with its bounds, for pydantic."""
     default: Any
-    """None: there is none of its own."""
+    """None: no default of its own."""
     meaning: str
     """In full sentences, with the unit."""
     example: Any = None
     """A value to show in place of a default that would show nothing."""
-    words: tuple[str, ...] = ()
-    """What a text may be, where its type does not say so."""
+    flag: Flag = field(default=Flag())
 
 
-def described(
-    model: type[BaseModel],
-    outside: Mapping[str, Described],
-    derived: Iterable[str],
-    words: Mapping[str, Iterable[str]],
-) -> dict[str, Described]:
-    """Settings of a kind of study: ``outside``, then the model's fields but for these and the ``derived`` ones.
+def declarations_of(
+    model: type[BaseModel], resolved: Mapping[str, Declaration], derived: Collection[str]
+) -> dict[str, Declaration]:
+    """The settings of a specification.
 
-    Of a field, the text below it is the meaning, and the first of its `examples` the example; ``words`` has what some
-    of them may be.
+    Args:
+        model: The specification: the text below a field is the meaning, the first of its `examples` the example.
+        resolved: Settings that are resolved before the specification is built; they come first, and replace fields of
+            the same name.
+        derived: Fields that are no settings.
     """
-    left_out = {*outside, *derived}
+    left_out = {*resolved, *derived}
     fields = {
-        name: Described(
+        name: Declaration(
             field_type(model, name),
-            None if field.is_required() else field.default,
-            " ".join((field.description or "").split()),
-            (field.examples or [None])[0],
-            tuple(words.get(name, ())),
+            None if each.is_required() else each.default,
+            " ".join((each.description or "").split()),
+            (each.examples or [None])[0],
+            next((mark for mark in each.metadata if isinstance(mark, Flag)), Flag()),
         )
-        for name, field in model.model_fields.items()
+        for name, each in model.model_fields.items()
         if name not in left_out
     }
-    return {**outside, **fields}
+    return {**resolved, **fields}

@@ -15,8 +15,8 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from bench.kinds.names import KINDS
 from bench.settings.dotted import with_colon, with_dots
+from bench.settings.presets import kinds
 from bench.settings.toml_lines import KeyPath, key_lines, line_of
 from bench.settings.validation import Fault, dotted, first_fault, named_in, nearest
 from posemodel.errors import DataError, SettingsError
@@ -30,7 +30,7 @@ DEFAULT = "default"
 """Origin of settings that nobody gave."""
 AUTO = "auto"
 """In place of a list: what fits this machine."""
-OWN_OF_LOADERS = ("dataset", "step", "collate", "worker_init")
+OWN_OBJECTS = ("dataset", "step", "collate", "worker_init")
 """Settings that name something of one's own, kept as `package.module:name`."""
 NOT_DECODED = "is a name that is no UTF-8 here: rename it, or set the locale to one in UTF-8 (LC_ALL=C.UTF-8)"
 WIDE = 64
@@ -143,7 +143,7 @@ def _spelled(name: str, value: Any) -> Any:
         if isinstance(value, str):
             return ",".join(with_dots(part.strip()) for part in value.split(","))
         return [_dotted(each) for each in value] if isinstance(value, (list, tuple)) else value
-    if name in OWN_OF_LOADERS and isinstance(value, str):
+    if name in OWN_OBJECTS and isinstance(value, str):
         return with_colon(value)
     if name == "spaces" and isinstance(value, Mapping):
         return {_dotted(each): space for each, space in value.items()}
@@ -183,21 +183,22 @@ def read_file(path: Path, kind: str, known: Iterable[str]) -> dict[str, Any]:
 
 
 def kind_of_file(path: Path) -> Setting | None:
-    """The kind of a study file, one of KINDS, and where it says so; None where it does not. SettingsError as above."""
+    """The kind of a study file and where it says so, None where it does not; SettingsError where none of it ships."""
     text = _text(path)
     kind = _parsed(path, text).get("kind")
     if kind is None:
         return None
-    if kind not in KINDS:
+    if kind not in kinds():
         raise _other_kind(path, text, kind)
     return Setting(kind, FileOrigin(path, key_lines(text), "kind"))
 
 
 def _other_kind(path: Path, text: str, found: Any, asked: str = "") -> PlacedError:
+    known = kinds()
     remedy = (
         f"{asked}`posebench study {found} --study {path}`."
-        if found in KINDS
-        else f"there is no such kind.{nearest(str(found), KINDS)} There are: {', '.join(KINDS)}."
+        if found in known
+        else f"there is no such kind.{nearest(str(found), known)} There are: {', '.join(known)}."
     )
     return PlacedError(f"{FileOrigin(path, key_lines(text)).place('kind')}: kind: is {found!r}: {remedy}")
 
@@ -336,13 +337,15 @@ def refuse_unknown_variables(valid: Iterable[str], environ: Mapping[str, str]) -
 
 
 def listed(value: Any, *, truths: bool) -> Any:
-    """A text as the list that it stands for; a single value as a list of one; `auto` stays.
+    """A text as the list that it stands for; a single value as a list of one; `auto` stays, `none` is an empty list.
 
     ``truths``: `both`, `yes`, `no` ... stand for true and false.
     """
     if isinstance(value, str):
         if value == AUTO:
             return value
+        if value.strip().lower() == "none":
+            return ()
         if truths and value.strip().lower() == "both":
             return (True, False)
         parts = [part.strip() for part in value.split(",") if part.strip()]

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from bench.settings.declared import Described
+from bench.settings.declared import Declaration, Flag
 from bench.settings.layers import DEFAULT, Setting
 from posemodel.config import Device
 
@@ -17,32 +17,38 @@ DEFAULT_STORAGE = "sqlite:///optuna.db"
 DEFAULT_TRACKING = "sqlite:///mlflow.db"
 DEFAULT_SYNTHETIC_IMAGES = 800
 OF_EVERY_KIND = {
-    "name": Described(
+    "name": Declaration(
         str,
         None,
         "Name of the study, by which it is continued; without one it is made of kind, preset and data folder.",
         "mine",
     ),
-    "data": Described(
+    "data": Declaration(
         Path, None, "Folder in COCO's layout; without one, synthetic people are generated under `data/`.", "data/coco"
     ),
-    "synthetic_images": Described(
+    "synthetic_images": Declaration(
         Annotated[int, Field(ge=3)], DEFAULT_SYNTHETIC_IMAGES, "Images that are generated where no `data` is given."
     ),
-    "device": Described(Device, "auto", "What the network trains on; auto: a GPU where there is one."),
+    "device": Declaration(Device, "auto", "What the network trains on; auto: a GPU where there is one."),
 }
 """Settings of a study file that every kind of study has, and resolves before it is built."""
-WORKERS = Described(
+WORKERS = Declaration(
     Annotated[int, Field(ge=1)] | Literal["cores"],
     1,
     "Trials that run at once, on one machine; cores: one for each core of a CPU, one on a GPU.",
 )
-SPACES = Described(
+SPACES = Declaration(
     dict[str, dict[str, Any]],
     {},
     "Tuning space of each optimizer, by its name: a range on a log scale is { log = [low, high] }, a choice "
     "{ values = [...] }, anything else one value. Any hyperparameter may be named, in place of `momentum` also its "
     "complement `one_minus_momentum`. Of an optimizer that is not named it is the space that it ships with.",
+    flag=Flag(
+        ("--space",),
+        "NAME:lr=log(A,B),...",
+        "Tuning space of an optimizer (without one, the space of lr that it ships with); repeatable.",
+        repeated=True,
+    ),
 )
 
 

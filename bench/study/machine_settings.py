@@ -8,6 +8,7 @@ import torch
 
 from bench.measure.machine import usable_cores
 from bench.settings.layers import Setting, about
+from bench.settings.presets import presets
 from posemodel.device import choose_device
 
 
@@ -45,3 +46,9 @@ def default_name(kind: str, preset: str, folder: Path) -> str:
 def default_preset() -> str:
     """`full` is for a GPU, `small` for a CPU."""
     return "full" if torch.cuda.is_available() else "small"
+
+
+def preset_for_device(kind: str, preset: str, device: str | None) -> str:
+    """The preset PRESET-gpu where a kind has one and a GPU is used, else the preset itself; None: the machine's own."""
+    there = f"{preset}-gpu" in presets(kind)
+    return f"{preset}-gpu" if there and choose_device(device or "auto").type == "cuda" else preset  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Protocol
 
 from bench.engines.events import (
     Event,
+    Measuring,
     PhaseBegan,
     Stopping,
     TrialBegan,
@@ -304,5 +305,5 @@ def after(progress: Progress, event: Event) -> Progress:
             return progress.without(event.trial_id)
         case WorkerDied():
             return progress.without(*(key for key, trial in progress.in_hand.items() if trial.pid == event.pid))
-        case Stopping():
+        case Measuring() | Stopping():
             return progress

@@ -12,7 +12,7 @@ STUDY_FILE = "study.toml"
 """Beside the report."""
 
 
-def again(kind: str, name: str, preset: str, *, data: Path | None, options: Sequence[str] = ()) -> str:
+def rerun_command(kind: str, name: str, preset: str, *, data: Path | None, options: Sequence[str] = ()) -> str:
     """To be run where the study was run first; a synthetic data set is made again if it is gone.
 
     ``data``: the folder of the data set; None where the study file names all that is needed.
@@ -32,7 +32,7 @@ def again(kind: str, name: str, preset: str, *, data: Path | None, options: Sequ
     return f"{shlex.join(synth)}\n{command}"
 
 
-def at_once(records: pd.DataFrame) -> tuple[str, ...]:
+def options_of(records: pd.DataFrame) -> tuple[str, ...]:
     """The option that lets as many trials run at once as they recorded; none before there is one."""
     most = records["concurrent_trials"].max() if "concurrent_trials" in records else None
     return () if most is None or pd.isna(most) or most < 1 else ("--workers", str(int(most)))

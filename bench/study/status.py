@@ -16,22 +16,24 @@ from bench.ledger.reader import LOST, RUNNING, WAITING, Look, look
 from bench.records import reader
 from bench.records.writer import Tracker
 from bench.storage.masking import masked
+from bench.study.kind import StudyKind
 from bench.study.progress import Progress, StudySize, seconds_left
+from bench.study.standing import Standing
 from bench.trials.columns import rows_of
 from bench.trials.progress import MS, Done, InHand, recorded
 from bench.trials.record import Status
 from posemodel.errors import SettingsError
 
-SizeOf = Callable[[Mapping[str, Any], Mapping[str, int]], StudySize | None]
-"""The size of a study by its document and the trials of each phase in the ledger; None: its kind has no ledger."""
+KindOf = Callable[[Mapping[str, Any]], StudyKind[Any, Any]]
+"""The kind of a stored study; SettingsError where this version has none of that name."""
 
 
 class Watcher:
     """Looks at studies again and again; MLflow is asked only for what has changed since."""
 
-    def __init__(self, storage_url: str, tracking_uri: str, size_of: SizeOf, *, told: str = "") -> None:
+    def __init__(self, storage_url: str, tracking_uri: str, kind_of: KindOf, *, told: str = "") -> None:
         """Where the ledger and the results are; neither needs to be there. ``told``: trouble that is known already."""
-        self.size_of = size_of
+        self.kind_of = kind_of
         self.storage_url, self.tracking_uri = storage_url, tracking_uri
         self.told = told
         self.trouble = ""
@@ -68,7 +70,18 @@ class Watcher:
         return self._progress(size, looks.get(name))
 
     def _size(self, document: Mapping[str, Any], found: Look | None) -> StudySize | None:
-        return self.size_of(document, Counter(entry.phase for entry in found.entries) if found is not None else {})
+        planned = Counter(entry.phase for entry in found.entries) if found is not None else {}
+        return self.kind_of(document).size(document, planned)
+
+    def standings(self, name: str | None = None) -> list[Standing]:
+        """Every study whose trials are in no ledger, or the one of this name; the one active last first."""
+        found: list[Standing] = []
+        for study, document in self._documents().items():
+            with suppress(SettingsError):  # of another version, or out of reach: `all` tells
+                if name in (None, study):
+                    runs = Tracker(self.tracking_uri, study, create=False)
+                    found += [each for each in [self.kind_of(document).standing(document, runs)] if each is not None]
+        return sorted(found, key=lambda each: (-(each.last_active or 0.0), each.study))
 
     def _documents(self) -> dict[str, dict[str, object]]:
         try:

@@ -1,13 +1,16 @@
 """What every kind of study is made of, whatever it asks."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationError
 
+from bench.settings.declared import Declaration, declarations_of
 from bench.settings.layers import Setting
+from bench.settings.shared import OF_EVERY_KIND
 from bench.trials.identity import FIRST, identifying
 from posemodel.config import DataFiles, Exif, Settings
 from posemodel.errors import SettingsError
@@ -19,7 +22,16 @@ def _fit_for_a_folder(value: str) -> str:
     return value
 
 
+DERIVED = ("kind", "data_digest", "preset")
+"""Fields that are no settings."""
+Runner = Literal["ledger", "measurement"]
+"""`ledger`: any number of processes that take trials from the Optuna storage; `measurement`: one, and no storage."""
 StudyName = Annotated[str, Field(max_length=120), AfterValidator(_fit_for_a_folder)]
+
+
+@cache
+def _declarations(study: type["StudyBase"]) -> Mapping[str, Declaration]:
+    return declarations_of(study, study.resolved, DERIVED)
 
 
 class StudyBase(Settings):
@@ -27,6 +39,10 @@ class StudyBase(Settings):
 
     outside: ClassVar[tuple[str, ...]] = ("data", *DataFiles.model_fields)
     """Fields that are no part of what a study is, with another value it is the same: the places of its data."""
+    resolved: ClassVar[Mapping[str, Declaration]] = OF_EVERY_KIND
+    """Settings that a study file has and a built study holds resolved, or not at all."""
+    runner: ClassVar[Runner] = "ledger"
+    """Who runs its trials."""
     kind: str
     name: StudyName
     preset: str
@@ -49,6 +65,30 @@ class StudyBase(Settings):
                 f"study {document.get('name')}: was begun by another version of posebench, which has other settings "
                 f"({error.errors()[0]['loc'][-1]}). Show it with that version, or begin one of another name."
             ) from error
+
+    @classmethod
+    def kind_name(cls) -> str:
+        """As in `posebench study KIND`."""
+        return str(cls.model_fields["kind"].default)
+
+    @classmethod
+    def question(cls) -> str:
+        """The question that such a study answers: the first line of its class's docstring."""
+        return (cls.__doc__ or "").strip().partition("\n")[0]
+
+    @classmethod
+    def declarations(cls) -> Mapping[str, Declaration]:
+        """Every setting of such a study, by name, in the order in which a study file has them."""
+        return _declarations(cls)
+
+    @classmethod
+    def type_of(cls, name: str, value: Any) -> Any:  # noqa: ARG003 (others go by the value)
+        """The type that a given value of a setting must have."""
+        return cls.declarations()[name].type
+
+    @classmethod
+    def settle_layers(cls, settings: dict[str, Setting], layers: Sequence[Mapping[str, Setting]]) -> None:
+        """Settle settings of which one layer's decide those of another; ``layers``: lowest first."""
 
     @classmethod
     def settled(cls, settings: dict[str, Setting], device: str) -> dict[str, Setting]:  # noqa: ARG003 (others do)

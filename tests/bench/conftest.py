@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 from bench.cli import app
 from bench.kinds.optimizers import estimate, probe
 from bench.kinds.optimizers.report import write
-from bench.kinds.optimizers.settings import build_spec, resolve
 from bench.ledger.store import open_storage
 from bench.optimizers.spaces import spaces_of
 from bench.report import findings_write
@@ -24,6 +23,7 @@ from bench.workloads.protocol import REPORT, SELECT, Costs
 from posemodel.data.layout import fingerprint
 from posemodel.data.synthetic import generate
 from tests.bench.ledger_process import LedgerProcess, write_without_waiting
+from tests.support.asked import built, resolved
 from tests.support.stores import empty_store
 from tests.support.valley import VALLEY
 
@@ -104,10 +104,9 @@ def make_spec():
         } | changes
         if "workload" in changes:
             del command_line["size"]
-        _, _, settings = settle_workload(
-            resolve(command_line=command_line, study_file=None, preset="smoke", environ={})
-        )
-        return build_spec(
+        _, _, settings = settle_workload(resolved("optimizers", command_line))
+        return built(
+            "optimizers",
             settings,
             name=name,
             preset="smoke",

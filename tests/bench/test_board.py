@@ -8,10 +8,11 @@ import pytest
 from rich.console import Console
 
 from bench.cli import live
-from bench.cli.board import board, duration_text, headline, in_hand_text, left_text
+from bench.cli.board import board, headline, in_hand_text, left_text
 from bench.engines.events import PhaseBegan, Stopping, TrialBegan, TrialEnded, WorkerDied
 from bench.kinds.optimizers.plan import plan_tune
 from bench.kinds.optimizers.size import Size
+from bench.report.wording import duration_text
 from bench.study.progress import Progress
 from bench.trials.progress import Done, InHand
 from bench.trials.record import Status, make_record
@@ -95,7 +96,7 @@ def test_durations_have_at_most_two_units(seconds, text):
 def test_on_a_pipe_a_line_a_trial_and_nothing_else(make_spec, capsys):
     spec = make_spec()
     trial = plan_tune(spec)[0]
-    with live.shown(Progress(Size.of_spec(spec), active=True, workers=2)) as display:
+    with live.shown_live(Progress(Size.of_spec(spec), active=True, workers=2)) as display:
         display.on_event(PhaseBegan("tune", 0, 2))
         display.on_event(TrialBegan(InHand(trial.id, "tune", "sgd", 0, 2, time.time(), "here", 7)))
         record = make_record(trial, Status.COMPLETE, steps_done=2, metrics={"ap": 0.25, "images_per_s": 12.34})

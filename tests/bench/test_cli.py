@@ -67,7 +67,7 @@ def valleys(valley_file, hermetic):
         (["study", "optimizers", "--preset", "smoke", "--size", "65"], 2, "needs a multiple of 16, got 65. Try 64."),
         (["study", "optimizers", "--preset", "smoke", "--size", "16"], 2, "size"),
         (["study", "optimizers", "--device", "gpu"], 2, "device"),
-        (["study", "optimizers", "--trials", "0"], 2, "--trials"),
+        (["study", "optimizers", "--trials", "0"], 2, "trials: must be 1 or more (got '0', from: command line)"),
         (["study", "optimizers", "--schedule", "cosin", "--dry-run"], 2, "schedule"),
         (["study", "optimizers", "--data", "no/such/folder"], 1, "no/such/folder: no such folder"),
         (["data", "check", "no/such/folder"], 1, "no/such/folder: no such folder"),

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from bench.kinds.optimizers.prepare import prepare
+from tests.support.asked import prepared
 
 SMOKE = ("study", "optimizers", "--preset", "smoke", "--device", "cpu", "--size", 64, "--batch-size", 2)
 
@@ -61,7 +61,7 @@ def test_a_dry_run_tells_a_typed_space_and_a_budget_in_seconds(run_json, made_up
 
 def test_names_of_optimizers_and_spaces_are_compared_in_any_case(tiny):
     typed = {"data": tiny, "optimizers": ["AdamW", "sgd"], "spaces": {"adamw": {"lr": {"value": 0.1}}}}
-    assert prepare(typed, None, "smoke", None).spec.spaces["AdamW"] == {"lr": {"value": 0.1}}
+    assert prepared("optimizers", typed, None, "smoke", None).spec.spaces["AdamW"] == {"lr": {"value": 0.1}}
 
 
 def test_a_dry_run_of_several_schedules_plans_a_study_for_each(posebench, made_up_costs, tiny):
@@ -98,9 +98,9 @@ def test_a_series_is_one_document(posebench, valley_file, plain_figures, trackin
 
 
 def test_the_specs_of_a_series_differ_in_name_and_schedule_alone(tiny):
-    made = prepare({"data": tiny, "schedule": ["step", "cosine"]}, None, "smoke", None)
+    made = prepared("optimizers", {"data": tiny, "schedule": ["step", "cosine"]}, None, "smoke", None)
     first, second = (spec.identity() for spec in made.specs)
     assert {name for name in first if first[name] != second[name]} == {"name", "schedule"}
     assert (made.is_series, made.spec) == (True, made.specs[0])
     assert made.name == f"optimizers-smoke-{tiny.name}"
-    assert prepare({"data": tiny, "schedule": ["step"]}, None, "smoke", None).specs[0].name == made.name
+    assert prepared("optimizers", {"data": tiny, "schedule": ["step"]}, None, "smoke", None).specs[0].name == made.name

@@ -9,15 +9,13 @@ import pytest
 import torch
 
 from bench.cli.data_options import split_val_images
-from bench.kinds.joint.spec import JointSpec
-from bench.kinds.loaders.prepare import files_of, prepare_loaders, workload_of
+from bench.kinds.loaders.data import files_of, workload_of
 from bench.kinds.optimizers.plan import plan_tune
-from bench.kinds.optimizers.prepare import prepare
-from bench.study.prepare import prepare_study
 from posemodel.data.coco import open_split
 from posemodel.data.layout import DataSet
 from posemodel.errors import SettingsError
 from posemodel.network.weights import load_network
+from tests.support.asked import prepared
 from tests.support.coco_builder import CocoBuilder
 from tests.support.tagged import with_orientation
 
@@ -148,29 +146,31 @@ NAMED = {
 
 def test_a_study_file_names_files_and_its_trials_have_whole_paths(places):
     file = study_file(places, optimizers=["adam"], size=64, device="cpu", **NAMED)
-    prepared = prepare({}, file, "smoke", None)
-    spec = prepared.spec
+    found = prepared("optimizers", {}, file, "smoke", None)
+    spec = found.spec
     assert (spec.data, spec.name) == (places / "labels/train.json", "optimizers-smoke-train")
     trial = plan_tune(spec)[0].train
     assert trial.files.val_images == places / "pictures"
     data = DataSet(trial.data, trial.files)
     assert (len(open_split(data, "train")), len(open_split(data, "report"))) == (30, 4)
-    joint = prepare_study(JointSpec, NAMED | {"optimizers": ["adam"], "device": "cpu"}, None, "smoke", None).spec
+    joint = prepared("joint", NAMED | {"optimizers": ["adam"], "device": "cpu"}, None, "smoke", None).spec
     assert joint.own_files() == spec.own_files()
     assert joint.data_digest == spec.data_digest
 
 
 def test_the_same_files_in_another_place_are_the_same_study(places, tmp_path):
     elsewhere = tmp_path / "moved"
-    spec = prepare(NAMED | {"optimizers": ["adam"], "device": "cpu"}, None, "smoke", None).spec
+    spec = prepared("optimizers", NAMED | {"optimizers": ["adam"], "device": "cpu"}, None, "smoke", None).spec
     elsewhere.mkdir()
     for name in ("labels", "pictures"):
         (places / name).rename(elsewhere / name)
     moved = {name: str(elsewhere / path) for name, path in NAMED.items()}
-    again = prepare(moved | {"optimizers": ["adam"], "device": "cpu"}, None, "smoke", None).spec
+    again = prepared("optimizers", moved | {"optimizers": ["adam"], "device": "cpu"}, None, "smoke", None).spec
     assert again.identity() == spec.identity()
     assert [trial.id for trial in plan_tune(again)] == [trial.id for trial in plan_tune(spec)]
-    follow = prepare(moved | {"optimizers": ["adam"], "device": "cpu", "exif": "follow"}, None, "smoke", None).spec
+    follow = prepared(
+        "optimizers", moved | {"optimizers": ["adam"], "device": "cpu", "exif": "follow"}, None, "smoke", None
+    ).spec
     assert follow.identity() == spec.identity() | {"exif": "follow"}
     assert not {trial.id for trial in plan_tune(follow)} & {trial.id for trial in plan_tune(spec)}
     assert "exif" not in spec.identity(), "studies of earlier versions have no such setting"
@@ -179,17 +179,17 @@ def test_the_same_files_in_another_place_are_the_same_study(places, tmp_path):
 def test_a_study_file_with_half_a_pair_is_refused_with_its_line(places):
     file = study_file(places, optimizers=["adam"], size=64, train_annotations="labels/train.json")
     with pytest.raises(SettingsError, match="train_annotations needs train_images"):
-        prepare({}, file, "smoke", None)
+        prepared("optimizers", {}, file, "smoke", None)
 
 
 def test_a_loader_study_on_named_files(places):
     options = {name: value for name, value in NAMED.items() if name.startswith("train")}
-    spec = prepare_loaders({**options, "exif": "follow", "device": "cpu"}, None, "smoke", None).spec
+    spec = prepared("loaders", {**options, "exif": "follow", "device": "cpu"}, None, "smoke", None).spec
     workload = workload_of(spec)
     assert (workload.exif, workload.files.train_images) == ("follow", places / "pictures")
     assert len(files_of(spec)) == 30
     with pytest.raises(SettingsError, match="train_annotations and dataset: give one of the two"):
-        prepare_loaders({**options, "dataset": "json:loads"}, None, "smoke", None)
+        prepared("loaders", {**options, "dataset": "json:loads"}, None, "smoke", None)
 
 
 def test_a_study_on_a_single_split_plans(posebench, hermetic, made_up_costs):

@@ -10,7 +10,7 @@ from bench.kinds.loaders.spec import LoaderSpec
 from bench.optimizers import optimizer_entry
 from bench.optimizers.spaces import parse_space
 from bench.settings.dotted import is_path, split, with_colon, with_dots
-from bench.settings.layers import OWN_OF_LOADERS, given_layers
+from bench.settings.layers import OWN_OBJECTS, given_layers
 from bench.workloads import workload
 from posemodel.errors import SettingsError
 from tests.support.valley import VALLEY
@@ -80,8 +80,8 @@ def test_settings_are_one_spelling_whatever_layer_they_come_from(tmp_path):
         'worker_init = "m.n.begin"\n[spaces."m:A"]\nlr = 0.1\n'
         '[[fixed]]\noptimizer = "m:A"\n'
     )
-    names = ("optimizers", *OWN_OF_LOADERS, "spaces", "fixed")
-    assert {*OWN_OF_LOADERS} <= {*LoaderSpec.model_fields}
+    names = ("optimizers", *OWN_OBJECTS, "spaces", "fixed")
+    assert {*OWN_OBJECTS} <= {*LoaderSpec.model_fields}
     layers = given_layers(
         "x",
         names,

@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 
 from bench.kinds.optimizers.estimate import RECORD_S, REPORT_S, _add_up, estimate
-from bench.kinds.optimizers.prepare import prepare
 from bench.kinds.optimizers.probe import EstimateError
 from bench.measure.machine import usable_cores
 from bench.workloads.protocol import REPORT, SELECT, Costs
 from posemodel.errors import DataError
+from tests.support.asked import prepared
 
 COSTS = Costs(
     start_s=5.0,
@@ -108,13 +108,13 @@ def test_data_that_is_not_there_is_an_error_in_words(make_spec, tmp_path):
 
 def test_the_small_preset_runs_a_trial_for_each_core(tiny):
     command_line = {"data": tiny, "device": "cpu"}
-    assert prepare(command_line, None, "small", None).workers == usable_cores()
-    assert prepare({**command_line, "workers": 3}, None, "small", None).workers == 3
-    assert prepare(command_line, None, "smoke", None).workers == 1
+    assert prepared("optimizers", command_line, None, "small", None).workers == usable_cores()
+    assert prepared("optimizers", {**command_line, "workers": 3}, None, "small", None).workers == 3
+    assert prepared("optimizers", command_line, None, "smoke", None).workers == 1
 
 
 def test_making_the_data_set_is_timed_and_one_that_is_given_takes_nothing(tiny):
-    made = prepare({}, None, "smoke", lambda folder, _images, _seed: shutil.copytree(tiny, folder))
+    made = prepared("optimizers", {}, None, "smoke", lambda folder, _images, _seed: shutil.copytree(tiny, folder))
     assert made.data_s > 0
     assert made.awaited_images is None
-    assert prepare({"data": tiny}, None, "smoke", None).data_s == 0
+    assert prepared("optimizers", {"data": tiny}, None, "smoke", None).data_s == 0

@@ -7,13 +7,12 @@ import pandas as pd
 import pytest
 from pydantic import Field, create_model
 
-from bench.kinds.joint.kind import confirm
-from bench.kinds.joint.plan import plan_search
+from bench.kinds.joint.kind import KIND as JOINT
 from bench.kinds.joint.spec import JointSpec
 from bench.kinds.loaders.plan import Planned
 from bench.kinds.loaders.spec import LoaderSpec
+from bench.kinds.optimizers.kind import choose
 from bench.kinds.optimizers.plan import plan_confirm, plan_tune
-from bench.kinds.optimizers.run import choose
 from bench.kinds.optimizers.spec import StudySpec
 from bench.measure.loader.configuration import configuration
 from bench.trials import identity
@@ -45,7 +44,7 @@ def shipped_trials(name):
         spec, records = shipped(name, StudySpec)
         return [*plan_tune(spec), *plan_confirm(spec, choose(spec, records))], set(records["trial_id"])
     spec, records = shipped(name, JointSpec)
-    return [*plan_search(spec), *confirm(spec, records)], set(records["trial_id"])
+    return JOINT.next_trials(spec, records), set(records["trial_id"])
 
 
 @pytest.mark.parametrize("name", ["optimizers-cpu", "joint-cpu"])

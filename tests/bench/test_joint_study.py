@@ -6,9 +6,8 @@ import pandas as pd
 import pytest
 import torch
 
-from bench.kinds import planned_kind
 from bench.kinds.joint import trial as joint_trials
-from bench.kinds.joint.kind import observed
+from bench.kinds.joint.kind import KIND, observed
 from bench.kinds.joint.plan import Picked, plan_confirm, searched_trial
 from bench.kinds.joint.sampler_comparison import differences, table
 from bench.kinds.joint.trial import needed, run_trial
@@ -19,8 +18,7 @@ from bench.study.progress import PlanSize, Progress
 from bench.study.sessions import most_at_once
 from bench.trials.record import Status
 from posemodel.errors import SettingsError
-
-KIND = planned_kind("joint")
+from tests.support import asked
 
 
 @pytest.fixture
@@ -28,7 +26,7 @@ def prepared(tiny, hermetic):
     """A study on a few small images, from typed settings."""
 
     def prepare(**command_line):
-        return KIND.prepare({"data": tiny, "size": 64, "device": "cpu", **command_line}, None, "smoke", None)
+        return asked.prepared("joint", {"data": tiny, "size": 64, "device": "cpu", **command_line}, None, "smoke", None)
 
     return prepare
 
@@ -54,7 +52,7 @@ def test_a_configuration_that_does_not_fit_is_told_before_any_data_is_made(herme
     file = hermetic / "mine.toml"
     file.write_text('[[fixed]]\noptimizer = "adam"\nlr = 3.0\n')
     with pytest.raises(SettingsError, match=r"mine.toml:3: fixed\[0\].lr: must be a number"):
-        KIND.prepare({}, file, "smoke", lambda *_: pytest.fail("data were made"))
+        asked.prepared("joint", {}, file, "smoke", lambda *_: pytest.fail("data were made"))
 
 
 def test_a_preset_s_configurations_make_way_for_what_is_set(prepared):
@@ -128,7 +126,7 @@ def test_a_trial_that_cannot_fit_is_skipped_with_its_needs(prepared, monkeypatch
 
 
 def planned_trial(spec):
-    slot = KIND.phases[0](spec, pd.DataFrame())[0]
+    slot = KIND.next_trials(spec, pd.DataFrame())[0]
     choices = {"optimizer": "sgd", "num_workers": 0, "pin_memory": False, "batch_size": 2}
     return searched_trial(spec, slot, choices | {"sgd.lr": 0.01, "sgd.one_minus_momentum": 0.1})
 
@@ -191,4 +189,4 @@ def test_samplers_are_compared_at_half_and_at_the_end():
 
 def test_a_study_of_another_kind_is_told_apart(tiny):
     with pytest.raises(SettingsError, match="is of kind 'loaders'; this needs one of joint"):
-        KIND.study.stored({"kind": "loaders", "name": "x", "data": Path(tiny)})
+        KIND.spec.stored({"kind": "loaders", "name": "x", "data": Path(tiny)})

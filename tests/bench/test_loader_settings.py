@@ -6,19 +6,20 @@ import sys
 import pytest
 
 from bench.cli.config import show
-from bench.kinds.loaders.prepare import prepare_loaders, workload_of
-from bench.kinds.loaders.settings import default_workers, resolve
+from bench.kinds.loaders.data import workload_of
+from bench.kinds.loaders.machine import default_workers
 from bench.kinds.loaders.spec import LoaderSpec
 from bench.measure.limits import Limits
 from bench.measure.loader.pose_workload import PoseWorkload
 from bench.measure.loader.workload import DatasetWorkload
 from posemodel.errors import DataError, SettingsError
+from tests.support.asked import prepared, resolved
 
 GB = 1_000_000_000
 
 
 def settings(environ=None, study_file=None, **command_line):
-    return resolve(command_line=command_line, study_file=study_file, preset="smoke", environ=environ or {})
+    return resolved("loaders", command_line, study_file, "smoke", environ or {})
 
 
 def spec(**changes):
@@ -81,7 +82,7 @@ def test_unknown_names_are_refused_with_the_nearest(tmp_path):
     with pytest.raises(SettingsError, match="POSEBENCH_BATCH_SIZE"):
         settings({"POSEBENCH_BATCH_SIZES": "1"})
     with pytest.raises(SettingsError, match="Did you mean smoke"):
-        resolve(command_line={}, study_file=None, preset="smoek", environ={})
+        resolved("loaders", preset="smoek")
     file.write_text('kind = "optimizers"')
     with pytest.raises(
         SettingsError,
@@ -158,7 +159,7 @@ def test_a_workload_is_the_network_s_or_one_s_own():
 
 
 def prepare(**command_line):
-    return prepare_loaders(command_line, None, "smoke", None).spec
+    return prepared("loaders", command_line, None, "smoke", None).spec
 
 
 def test_what_cannot_be_loaded_is_refused_before_anything_is_measured(tmp_path, monkeypatch):
@@ -177,7 +178,7 @@ def test_what_cannot_be_loaded_is_refused_before_anything_is_measured(tmp_path, 
 
 def test_the_name_of_advice_says_what_was_asked_of_which_data(monkeypatch):
     def named(**command_line):
-        return prepare_loaders(command_line, None, "advice", None).spec.name
+        return prepared("loaders", command_line, None, "advice", None).spec.name
 
     first = named(dataset="tests.support.troubled_data:Random")
     assert first.startswith("loader-advice-Random-")
@@ -189,7 +190,7 @@ def test_the_name_of_advice_says_what_was_asked_of_which_data(monkeypatch):
 
 def test_the_search_for_the_largest_batch_is_left_out_where_only_the_preset_wants_it():
     def found(**command_line):
-        return prepare_loaders(command_line, None, "full", None).spec.largest_batch
+        return prepared("loaders", command_line, None, "full", None).spec.largest_batch
 
     assert not found(dataset="tests.support.troubled_data:Random")
     assert found()

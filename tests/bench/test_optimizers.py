@@ -268,7 +268,7 @@ print("stepped", bool((weight < 1).all()))
 
 def test_names_and_spaces_cost_no_torch():
     code = """
-import sys, bench.kinds.optimizers.settings
+import sys, bench.kinds.optimizers.spec
 from bench.optimizers import OPTIMIZERS, optimizer_entry
 from bench.optimizers.spaces import parse_space, spaces_of
 optimizer_entry("adam").resolve({"betas": (0.9, 0.99)})

@@ -9,14 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import studies
-from bench.kinds.optimizers.settings import build_spec, known_settings, preset_path, resolve
-from bench.kinds.optimizers.spec import PRESETS, StudySpec
+from bench.kinds.optimizers.spec import StudySpec
 from bench.optimizers import OPTIMIZERS
 from bench.optimizers.space import as_document
 from bench.optimizers.spaces import spaces_of
 from bench.settings.layers import read_file
+from bench.settings.presets import preset_path, presets
 from bench.settings.shared import DEFAULT_SYNTHETIC_IMAGES
 from posemodel.errors import SettingsError
+from tests.support.asked import built
+from tests.support.asked import resolved as resolved_of
 
 
 def spaces(settings):
@@ -24,7 +26,7 @@ def spaces(settings):
 
 
 def resolved(file=None, environ=None, preset="smoke", **command_line):
-    return resolve(command_line=command_line, study_file=file, preset=preset, environ=environ or {})
+    return resolved_of("optimizers", command_line, file, preset, environ or {})
 
 
 @pytest.fixture
@@ -117,8 +119,7 @@ def test_a_wrong_variable_is_named(variable, text):
         ("size = 16", "size"),
         ("trials = 1.5", "trials"),
         ("trials = 0", "trials"),
-        ('optimizers = "adam"', "optimizers"),
-        ("optimizers = 3", "optimizers"),
+        ("optimizers = 3", "optimizers[0]"),
         ("spaces = 3", "spaces"),
         ("spaces.sgd = 3", "spaces.sgd"),
         ("name = 3", "name"),
@@ -181,16 +182,17 @@ def test_a_study_file_of_another_kind_is_refused(study_file):
         resolved(study_file('steps = 3\nkind = "loader"'))
     assert str(refused.value).endswith(
         "own.toml:2: kind: is 'loader': there is no such kind. Did you mean loaders? "
-        "There are: optimizers, loaders, joint."
+        "There are: joint, loaders, optimizers."
     )
     with pytest.raises(SettingsError, match=r"toml:1: kind: is 'loaders'.*run this one with `posebench study loaders "):
         resolved(study_file('kind = "loaders"'))
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", presets("optimizers"))
 def test_every_preset_that_ships_is_a_whole_study(preset):
     settings = resolved(preset=preset)
-    spec = build_spec(
+    spec = built(
+        "optimizers",
         settings,
         name="x",
         preset=preset,
@@ -209,14 +211,14 @@ def test_the_full_preset_has_ten_confirm_seeds():
 
 def test_an_unknown_preset_names_the_nearest():
     with pytest.raises(SettingsError, match=r"no preset 'smal'. Did you mean small\? There are: smoke, small, full"):
-        preset_path("smal")
+        preset_path("optimizers", "smal")
 
 
 def test_every_field_of_a_study_can_be_set_but_derived_ones():
     derived = {"data_digest", "preset", "kind"}
-    assert set(StudySpec.model_fields) - derived <= set(known_settings())
-    assert "data_digest" not in known_settings()
-    assert known_settings()["synthetic_images"] == DEFAULT_SYNTHETIC_IMAGES
+    assert set(StudySpec.model_fields) - derived <= set(StudySpec.declarations())
+    assert "data_digest" not in StudySpec.declarations()
+    assert StudySpec.declarations()["synthetic_images"].default == DEFAULT_SYNTHETIC_IMAGES
 
 
 def test_a_study_file_changes_the_space_of_one_optimizer_and_leaves_the_others(study_file):
@@ -261,7 +263,7 @@ def test_an_unknown_optimizer_names_the_nearest():
 
 def test_a_file_that_leaves_nothing_open_reads_back(study_file):
     file = study_file('kind = "optimizers"\nsteps = 5')
-    assert read_file(file, "optimizers", known_settings()) == {"steps": 5}
+    assert read_file(file, "optimizers", StudySpec.declarations()) == {"steps": 5}
 
 
 def test_config_show_prints_every_setting_with_its_origin(posebench, monkeypatch, study_file):
@@ -271,7 +273,7 @@ def test_config_show_prints_every_setting_with_its_origin(posebench, monkeypatch
     code, out, err = posebench("config", "show", "--study", file, "--preset", "smoke", "--json")
     document = json.loads(out)
     assert (code, err) == (0, "")
-    assert set(document) == {*known_settings(), "kind", "preset", "storage", "tracking_uri"}
+    assert set(document) == {*StudySpec.declarations(), "kind", "preset", "storage", "tracking_uri"}
     assert document["steps"] == {"value": 5, "origin": f"file {file}:1"}
     assert document["data"] == {"value": "own/people", "origin": f"file {file}:2"}
     assert document["seeds"] == {"value": 3, "origin": "environment POSEBENCH_SEEDS"}
@@ -320,7 +322,7 @@ def test_config_show_resolves_the_cores_of_a_preset_and_lists_that_are_typed(pos
         (["--set", "seed=1"], "--set seed=1: there is no such setting. Did you mean seeds?"),
         (["--set", "seeds=1", "--set", "seeds=2"], "--set seeds=2: seeds is given twice."),
         (["--set", "seeds=many"], "seeds: must be a whole number (got 'many', from: command line)."),
-        (["--set", "spaces=x"], "spaces: belong into a study file (got 'x', from: command line)."),
+        (["--set", "spaces=x"], "spaces: is given in a study file (got 'x', from: command line)."),
         (["--kind", "loader"], "--kind loader: there is no such kind. Did you mean loaders?"),
     ],
 )
@@ -471,7 +473,7 @@ def test_a_dotted_path_without_quotes_is_told_to_have_them(study_file, lines):
 
 def test_the_schedules_that_ship_are_a_series_of_the_six_over_any_preset():
     file = Path(studies.__file__).with_name("schedules.toml")
-    for preset in PRESETS:
+    for preset in presets("optimizers"):
         found = resolved(file, preset=preset)
         assert found["schedule"].value == ("constant", "cosine", "step")
         assert len(found["optimizers"].value) == 6

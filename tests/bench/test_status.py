@@ -8,12 +8,11 @@ import time
 import optuna
 import pytest
 
+from bench.kinds import kind_of
 from bench.kinds.loaders.spec import LoaderSpec
-from bench.kinds.loaders.status import standings
 from bench.kinds.optimizers.plan import plan_tune
-from bench.kinds.study_size import size_of
 from bench.ledger.store import Ledger, Told
-from bench.records.measurements import LoaderTracker
+from bench.records.measurements import MeasurementTracker
 from bench.records.writer import Tracker
 from bench.storage.sqlite_files import url_of
 from bench.study.status import Watcher, list_document, results_of, status_document, studies_here
@@ -43,7 +42,7 @@ def tracker(spec, tracking_uri):
 
 @pytest.fixture
 def watcher(storage_url, tracking_uri):
-    return Watcher(storage_url, tracking_uri, size_of)
+    return Watcher(storage_url, tracking_uri, kind_of)
 
 
 @pytest.fixture
@@ -77,7 +76,7 @@ def contents(folder):
 
 
 def test_looking_where_nothing_is_leaves_nothing(hermetic):
-    watcher = Watcher("sqlite:///optuna.db", "sqlite:///mlflow.db", size_of)
+    watcher = Watcher("sqlite:///optuna.db", "sqlite:///mlflow.db", kind_of)
     assert watcher.all() == []
     assert watcher.trouble == ""
     with pytest.raises(SettingsError, match="there is no study 'study', and no other"):
@@ -95,7 +94,7 @@ def test_looking_changes_no_byte_and_leaves_no_file(ledger, record_next, hermeti
         for file in hermetic.glob(f"{name}*"):
             shutil.copy(file, foreign)
     before = contents(foreign)
-    watcher = Watcher(url_of(foreign / "optuna.db"), url_of(foreign / "mlflow.db"), size_of)
+    watcher = Watcher(url_of(foreign / "optuna.db"), url_of(foreign / "mlflow.db"), kind_of)
     progress = watcher.one("study")
     assert watcher.trouble == ""
     assert [trial.ap for trial in progress.done.values()] == [0.25]
@@ -190,7 +189,7 @@ def test_a_trial_recorded_by_a_worker_that_died_before_closing_it_is_done(ledger
 
 def test_a_ledger_without_its_results_is_shown_without_them(ledger, record_next, storage_url, hermetic):
     record_next(ap=0.5)
-    lone = Watcher(storage_url, f"sqlite:///{hermetic / 'elsewhere.db'}", size_of)
+    lone = Watcher(storage_url, f"sqlite:///{hermetic / 'elsewhere.db'}", kind_of)
     progress = lone.one("study")
     assert [(trial.status, trial.ap) for trial in progress.done.values()] == [(Status.COMPLETE, None)]
     assert "elsewhere.db: no such file" in lone.trouble
@@ -199,7 +198,7 @@ def test_a_ledger_without_its_results_is_shown_without_them(ledger, record_next,
 
 def test_results_without_their_ledger_are_shown(record_next, tracking_uri, hermetic):
     record_next(ap=0.5)
-    lone = Watcher(f"sqlite:///{hermetic / 'elsewhere.db'}", tracking_uri, size_of)
+    lone = Watcher(f"sqlite:///{hermetic / 'elsewhere.db'}", tracking_uri, kind_of)
     progress = lone.one("study")
     assert [trial.ap for trial in progress.done.values()] == [0.5]
     assert progress.status == "unfinished"
@@ -215,14 +214,14 @@ def test_an_unknown_name_is_answered_with_the_nearest(ledger, watcher):
 
 def test_a_storage_with_somebody_else_s_studies_has_none_of_ours(storage_url, hermetic):
     optuna.create_study(study_name="theirs", storage=storage_url)
-    assert Watcher(storage_url, "sqlite:///mlflow.db", size_of).all() == []
+    assert Watcher(storage_url, "sqlite:///mlflow.db", kind_of).all() == []
 
 
 @pytest.mark.parametrize("content", [b"", b"no database, but long enough to be taken for one" * 30])
 def test_files_that_are_no_databases_are_said_so_or_empty(hermetic, content):
     for name in ("optuna.db", "mlflow.db"):
         (hermetic / name).write_bytes(content)
-    watcher = Watcher("sqlite:///optuna.db", "sqlite:///mlflow.db", size_of)
+    watcher = Watcher("sqlite:///optuna.db", "sqlite:///mlflow.db", kind_of)
     if content:
         with pytest.raises(SettingsError, match=r"storage sqlite:///optuna\.db: cannot be read"):
             watcher.all()
@@ -264,9 +263,13 @@ def test_loader_studies_are_among_those_that_are_there(storage_url, tracking_uri
         name="loads", preset="smoke", data="/no/such", data_digest="d", device="cpu", num_workers=(0,), batch_size=(4,),
         pin_memory=(False,), seconds=0.1, repeats=2, min_repeats=2
     )  # fmt: skip
-    LoaderTracker(tracking_uri, spec.name).open_study(spec, {})
+    MeasurementTracker(tracking_uri, spec.name).open_study(spec, {})
     for find in (watcher.one, lambda name: results_of(storage_url, tracking_uri, name)):
         with pytest.raises(SettingsError, match=r"no study 'load' .* Did you mean loads\?"):
             find("load")
     assert results_of(storage_url, tracking_uri, "loads").study_document()["kind"] == "loaders"
-    assert [each.study for each in standings(tracking_uri)] == studies_here(storage_url, tracking_uri) == ["loads"]
+    assert (
+        [each.study for each in Watcher(storage_url, tracking_uri, kind_of).standings()]
+        == studies_here(storage_url, tracking_uri)
+        == ["loads"]
+    )

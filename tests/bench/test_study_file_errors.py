@@ -6,21 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.kinds import planned_kind
-from bench.kinds.loaders.prepare import prepare_loaders
+from bench.kinds import KINDS
 from bench.kinds.loaders.spec import LoaderSpec
-from bench.kinds.names import KINDS
-from bench.kinds.optimizers.prepare import prepare
-from bench.kinds.settings import KIND_SETTINGS
 from bench.settings.layers import FileOrigin, Setting, build, checked
 from bench.settings.toml_lines import key_lines
 from posemodel.errors import DataError, SettingsError
+from tests.support.asked import prepared, resolved
 
-RUN = {
-    "optimizers": lambda file: prepare({}, file, "smoke", None),
-    "loaders": lambda file: prepare_loaders({}, file, "smoke", None),
-    "joint": lambda file: planned_kind("joint").prepare({}, file, "smoke", None),
-}
+RUN = {kind: (lambda file, kind=kind: prepared(kind, study_file=file)) for kind in KINDS}
 
 
 @pytest.fixture
@@ -99,7 +92,6 @@ def test_any_kind(told, kind, text, message):
     [
         ("optimizers = [\n  'sgd',\n  'adm',\n]", "mine.toml:3: optimizers[1]: no optimizer is called 'adm'"),
         ("optimizers = [\n  'sgd',\n  3,\n]", "mine.toml:3: optimizers[1]: must be text (got 3)."),
-        ("optimizers = 'sgd'", "mine.toml:1: optimizers: must be a list (got 'sgd')."),
         (
             "weight_decay = 0.1\noptimizers = ['Rprop']",
             "toml:1: weight_decay: optimizer Rprop: has no weight_decay",
@@ -198,7 +190,7 @@ FILLING = ("", "# size = 'x'", "seed = 0", "kind = 'KIND'", "name = '''\n[x]'''"
 
 
 @settings(max_examples=40, deadline=None)
-@given(kind=st.sampled_from(KINDS), wrong=st.sampled_from(sorted(WRONG)), filling=st.sets(st.sampled_from(FILLING)))
+@given(kind=st.sampled_from(sorted(KINDS)), wrong=st.sampled_from(sorted(WRONG)), filling=st.sets(st.sampled_from(FILLING)))
 def test_the_line_is_that_of_the_wrong_value(tmp_path_factory, kind, wrong, filling):
     file = tmp_path_factory.mktemp("lines") / "mine.toml"
     seed = {"optimizers": "plan_seed", "loaders": "seed", "joint": "seed"}[kind]
@@ -206,6 +198,6 @@ def test_the_line_is_that_of_the_wrong_value(tmp_path_factory, kind, wrong, fill
     before = "".join(f"{each}\n" for each in others).replace("KIND", kind).replace("seed", seed)
     file.write_text(f"{before}{wrong} = {WRONG[wrong]}\nseconds = 3.0\n", encoding="utf-8")
     with pytest.raises(SettingsError) as refused:
-        KIND_SETTINGS[kind].resolve(command_line={}, study_file=file, preset="smoke", environ={})
+        resolved(kind, study_file=file)
     line = before.count("\n") + 1
     assert str(refused.value).startswith(f"{file}:{line}: {wrong}: must be ")

@@ -7,15 +7,13 @@ from pathlib import Path
 import pytest
 
 import studies
-from bench.kinds import planned_kind
-from bench.kinds.loaders.prepare import prepare_loaders
-from bench.kinds.names import KINDS
-from bench.kinds.optimizers.prepare import prepare
-from bench.kinds.settings import KIND_SETTINGS
+from bench.kinds import KINDS, study_spec
 from bench.kinds.template import literal, template
 from bench.settings.layers import read_file
+from bench.settings.presets import kinds, presets
 from posemodel.errors import SettingsError
 from posemodel.network import NETWORKS
+from tests.support.asked import prepared, resolved
 
 EXCLUDE_EACH_OTHER = {"tune_seconds": ("tune_steps", "steps"), "seconds": ("tune_steps", "steps")}
 
@@ -46,9 +44,9 @@ def commented(text):
 
 
 def test_every_kind_is_described():
-    assert tuple(KIND_SETTINGS) == KINDS
-    for settings in KIND_SETTINGS.values():
-        for name, setting in settings.described().items():
+    assert {*KINDS} == {*kinds()}
+    for kind in KINDS:
+        for name, setting in study_spec(kind).declarations().items():
             assert setting.meaning.endswith("."), f"{name} has no meaning in full sentences"
 
 
@@ -58,11 +56,10 @@ def test_every_network_is_named(written):
 
 
 def test_every_setting_is_there_with_its_default_and_that_of_each_preset(kind, written):
-    described = KIND_SETTINGS[kind].described()
+    described = study_spec(kind).declarations()
     found = commented(written.read_text())
     assert set(found) == set(described)
-    folder = Path(studies.__file__).parent
-    shipped = {n: tomllib.loads((folder / file).read_text()) for n, file in KIND_SETTINGS[kind].presets.items()}
+    shipped = {n: tomllib.loads(path.read_text()) for n, path in presets(kind).items()}
     for name, (comment, _) in found.items():
         assert comment.startswith(described[name].meaning)
         default = re.search(r"Default: (.+?)\.(?: Presets: |$)", comment)[1]
@@ -78,16 +75,16 @@ def test_every_setting_is_there_with_its_default_and_that_of_each_preset(kind, w
 
 
 def test_it_is_a_study_file_as_it_is(kind, written):
-    settings = KIND_SETTINGS[kind]
-    document = read_file(written, kind, settings.described())
+    declared = study_spec(kind).declarations()
+    document = read_file(written, kind, declared)
     assert set(document) == {name for name, (_, out) in commented(written.read_text()).items() if not out}
 
 
 def test_what_is_commented_out_is_valid_too(kind, written):
-    settings = KIND_SETTINGS[kind]
+    declared = study_spec(kind).declarations()
     document = tomllib.loads(written.read_text())
     lines = [line for line in written.read_text().splitlines() if re.match(r"#\w", line)]
-    assert {line[1:].split(" = ")[0] for line in lines} == set(settings.described()) - set(document)
+    assert {line[1:].split(" = ")[0] for line in lines} == set(declared) - set(document)
     for line in lines:
         name = line[1:].split(" = ")[0]
         text = written.read_text().replace(f"\n{line}\n", f"\n{line[1:]}\n")
@@ -95,7 +92,7 @@ def test_what_is_commented_out_is_valid_too(kind, written):
             text = re.sub(rf"(?m)^{other} = .*$", "", text)
         path = written.with_name("uncommented.toml")
         path.write_text(text, encoding="utf-8")
-        found = settings.resolve(command_line={}, study_file=path, preset="full", environ={})[name]
+        found = resolved(kind, study_file=path, preset="full")[name]
         assert found.origin.startswith(f"file {path}:")
         assert found.value is not None
 
@@ -103,12 +100,7 @@ def test_what_is_commented_out_is_valid_too(kind, written):
 @pytest.mark.parametrize("preset", ["full", "small", "smoke"])
 def test_its_study_is_the_full_preset_s_whichever_preset_it_is_run_over(kind, written, preset, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    run = {
-        "optimizers": lambda *given: prepare({}, *given, None).spec,
-        "loaders": lambda *given: prepare_loaders({}, *given, None).spec,
-        "joint": lambda *given: planned_kind("joint").prepare({}, *given, None).spec,
-    }[kind]
-    full, own = run(None, "full"), run(written, preset)
+    full, own = (prepared(kind, {}, *asked).spec for asked in ((None, "full"), (written, preset)))
     assert own.model_copy(update={"name": full.name, "preset": "full"}) == full
 
 

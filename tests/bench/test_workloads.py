@@ -10,15 +10,14 @@ import pytest
 import torch
 
 from bench import workloads
-from bench.kinds import planned_kind
 from bench.kinds.joint.sampler_comparison import run_all
-from bench.kinds.optimizers.prepare import prepare
 from bench.trials.spec import TrialSpec
 from bench.workloads import POSE, workload
 from bench.workloads.protocol import SELECT, Assignment, Budget, Score, Workload
 from posemodel.config import LoaderSettings, Settings
 from posemodel.errors import SettingsError
 from posemodel.evaluation import Scores
+from tests.support.asked import prepared
 from tests.support.valley import VALLEY, Valley, best_rate, last_rate
 
 TIMED = ("images_per_s", "data_wait_share", "optimizer_step_ms", "train_seconds", "eval_seconds")
@@ -324,10 +323,12 @@ def test_a_typed_setting_of_pose_alone_is_refused_beside_another_workload(posebe
 def test_pose_by_its_name_is_the_study_without_one(tiny, hermetic):
     (hermetic / "named.toml").write_text('[workload]\nname = "pose"\n')
     typed = {"data": tiny, "device": "cpu"}
-    assert prepare(typed, hermetic / "named.toml", "smoke", None).spec == prepare(typed, None, "smoke", None).spec
-    kind = planned_kind("joint")
-    named = kind.prepare(typed, hermetic / "named.toml", "smoke", None).spec
-    assert named == kind.prepare(typed, None, "smoke", None).spec
+    assert (
+        prepared("optimizers", typed, hermetic / "named.toml", "smoke", None).spec
+        == prepared("optimizers", typed, None, "smoke", None).spec
+    )
+    named = prepared("joint", typed, hermetic / "named.toml", "smoke", None).spec
+    assert named == prepared("joint", typed, None, "smoke", None).spec
 
 
 # --- whole studies --------------------------------------------------------------------------------------------------
@@ -417,8 +418,8 @@ def test_a_joint_study_searches_valleys(study, valley_file, posebench, hermetic)
 
 def test_samplers_are_compared_on_searches_of_a_valley(valley_file, hermetic):
     """Each run is a study of its own, without confirming, read back where it has run."""
-    prepared = planned_kind("joint").prepare({"data": "."}, hermetic / valley_file(above=JOINT), "smoke", None)
-    runs = run_all(prepared, 1, ("random", "quasi-random"))
+    found = prepared("joint", {"data": "."}, hermetic / valley_file(above=JOINT), "smoke", None)
+    runs = run_all(found, 1, ("random", "quasi-random"))
     assert list(runs["sampler"]) == ["random"] * 4 + ["quasi-random"] * 4
     assert (runs["hypervolume"] > 0).any()
-    assert run_all(prepared, 1, ("random", "quasi-random")).equals(runs)
+    assert run_all(found, 1, ("random", "quasi-random")).equals(runs)

@@ -1,11 +1,10 @@
 """Studies in which every trial failed end in a report that says so and why, whatever their kind and their verb."""
 
 import json
-from dataclasses import replace
 
 import pytest
 
-from bench.kinds import planned_kind
+from bench.kinds.joint.kind import JointKind
 from bench.records.writer import Tracker
 from tests.support.forking_process import MEASURING
 from tests.support.place import VALLEY_FILE, Place
@@ -75,11 +74,11 @@ def test_an_analysis_that_cannot_do_without_a_result_does_not_hinder_the_report(
     place = Place(tmp_path / "here", f"{JOINT_FILE}fails_at = 3\n")
     assert place.run("study", "joint", "--preset", "smoke", "--study", "tiny.toml", "--data", "people").returncode == 3
 
-    def best(_spec, records, _sessions):
-        return records[records["status"] == "complete"].iloc[0]
+    class Best(JointKind):
+        def findings(self, spec, records, sessions):
+            return records[records["status"] == "complete"].iloc[0]
 
-    kind = replace(planned_kind("joint"), findings=best)
-    found = kind.load(Tracker(f"sqlite:///{place.folder}/mlflow.db", "joint-smoke-people", create=False)).findings
+    found = Best().load(Tracker(f"sqlite:///{place.folder}/mlflow.db", "joint-smoke-people", create=False)).findings
     assert found.answer.startswith("All 3 trials failed: 3 times `RuntimeError: the valley has ended`.")
     told = [part for section in found.sections for part in section.parts if isinstance(part, str)]
     assert any("The analysis of this kind needs a trial with a result (IndexError: " in part for part in told)

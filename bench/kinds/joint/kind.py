@@ -1,7 +1,8 @@
 """The joint kind: a search in the ledger, then its picks with fresh seeds; put together from trials and analysis."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import ClassVar
 
 import pandas as pd
 
@@ -14,28 +15,82 @@ from bench.kinds.joint.trial import TRIALS
 from bench.optimizers import optimizer_entry
 from bench.optimizers.line import optimizer_line
 from bench.optimizers.space import Value
+from bench.records.mlflow_views import SavedView
 from bench.report.findings import Findings
-from bench.settings.layers import Setting, about
-from bench.study.kind import PlannedKind
+from bench.settings.layers import about
+from bench.study.kind import FindingsKind, Settings
 from bench.study.sessions import most_at_once
 from bench.trials.columns import rows_of
 from bench.trials.record import Status
-from bench.trials.spec import SEARCH, Planned
+from bench.trials.spec import CONFIRM, SEARCH, Planned
 
 
-def check(spec: JointSpec, settings: Mapping[str, Setting]) -> None:
-    """Refuse a known good configuration that does not fit the space; SettingsError names file, line and field."""
-    for place, configuration in enumerate(spec.fixed):
-        with about(settings, ("fixed", place, OPTIMIZER)):
-            fixed_optimizer(spec, place)
-        for name in configuration:
-            with about(settings, ("fixed", place, name)):
-                fixed_choice(spec, place, name)
+class JointKind(FindingsKind[JointSpec]):
+    """See `bench.study.kind`."""
 
+    spec = JointSpec
+    trials = TRIALS
+    views: ClassVar[Sequence[SavedView]] = (
+        SavedView("Picks on fresh seeds", CONFIRM, ("final.ap", "final.images_per_s"), ("seed", "hp.lr", "batch_size")),
+        SavedView(
+            "Search trials by optimizer",
+            SEARCH,
+            ("final.ap", "final.images_per_s"),
+            ("hp.lr", "batch_size", "num_workers"),
+        ),
+    )
 
-def confirm(spec: JointSpec, records: pd.DataFrame) -> Sequence[Planned]:
-    """The picks' trials with fresh seeds; none where the search found nothing."""
-    return plan_confirm(spec, [picked(pick) for pick in picks(records, spec.objective)])
+    def check(self, spec: JointSpec, settings: Settings) -> None:
+        """Refuse a known good configuration that does not fit the space."""
+        for place, configuration in enumerate(spec.fixed):
+            with about(settings, ("fixed", place, OPTIMIZER)):
+                fixed_optimizer(spec, place)
+            for name in configuration:
+                with about(settings, ("fixed", place, name)):
+                    fixed_choice(spec, place, name)
+
+    def next_trials(self, spec: JointSpec, records: pd.DataFrame) -> Sequence[Planned]:
+        """The places of the search; once all are recorded, the picks' trials with fresh seeds as well."""
+        search = plan_search(spec)
+        ended = int((records["phase"] == SEARCH).sum()) if len(records) else 0
+        if ended < len(search):
+            return search
+        return [*search, *plan_confirm(spec, [picked(pick) for pick in picks(records, spec.objective)])]
+
+    def least_trials(self, spec: JointSpec) -> int:
+        """Those of the search."""
+        return spec.trials
+
+    def objectives(self, spec: JointSpec) -> int:
+        """AP, and images/s where a front of both is searched."""
+        return len(spec.objectives)
+
+    def findings(self, spec: JointSpec, records: pd.DataFrame, sessions: pd.DataFrame) -> Findings:
+        """What a study's records say; of several processes that share a machine each knows only its own trials."""
+        if len(records):
+            together = records["concurrent_trials"].clip(lower=most_at_once(sessions))
+            records = records.assign(concurrent_trials=together)
+        lines = {
+            pick.key: optimizer_line(
+                optimizer_entry(picked(pick).optimizer), picked(pick).hyperparameters, spec.weight_decay
+            )
+            for pick in picks(records, spec.objective)
+        }
+        return joint_findings(
+            records,
+            objective=spec.objective,
+            importances=importances(observed(spec, records), spec.objectives),
+            optimizers=spec.optimizers,
+            optimizer_lines=lines,
+            fixed=len(spec.fixed),
+            search_trials=spec.trials,
+            seeds=spec.seeds,
+            sampler=spec.sampler,
+            length=spec.length_text(),
+            data=spec.data_text,
+            loader={"persistent_workers": True},
+            hosts=max(1, sessions["host"].nunique()),
+        )
 
 
 def picked(pick: Pick) -> Picked:
@@ -64,40 +119,4 @@ def observed(spec: JointSpec, records: pd.DataFrame) -> list[Observed]:
     return found
 
 
-def findings(spec: JointSpec, records: pd.DataFrame, sessions: pd.DataFrame) -> Findings:
-    """What a study's records say; of several processes that share a machine each knows only its own trials."""
-    if len(records):
-        together = records["concurrent_trials"].clip(lower=most_at_once(sessions))
-        records = records.assign(concurrent_trials=together)
-    lines = {
-        pick.key: optimizer_line(
-            optimizer_entry(picked(pick).optimizer), picked(pick).hyperparameters, spec.weight_decay
-        )
-        for pick in picks(records, spec.objective)
-    }
-    return joint_findings(
-        records,
-        objective=spec.objective,
-        importances=importances(observed(spec, records), spec.objectives),
-        optimizers=spec.optimizers,
-        optimizer_lines=lines,
-        fixed=len(spec.fixed),
-        search_trials=spec.trials,
-        seeds=spec.seeds,
-        sampler=spec.sampler,
-        length=spec.length_text(),
-        data=spec.data_text,
-        loader={"persistent_workers": True},
-        hosts=max(1, sessions["host"].nunique()),
-    )
-
-
-KIND = PlannedKind(
-    study=JointSpec,
-    phases=(lambda spec, _none: plan_search(spec), confirm),
-    findings=findings,
-    least_trials=lambda spec: spec.trials,
-    trials=TRIALS,
-    objectives=lambda spec: len(spec.objectives),
-    check=check,
-)
+KIND = JointKind()

@@ -16,23 +16,24 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bench.kinds.joint.kind import KIND
+from bench.kinds.joint.kind import KIND, JointKind
 from bench.kinds.joint.plan import plan_search
 from bench.kinds.joint.spec import JointSpec, SamplerName
-from bench.kinds.joint.trial import TRIALS
-from bench.records.writer import Tracker
 from bench.settings.shared import DEFAULT_STORAGE, DEFAULT_TRACKING
 from bench.statistics.intervals import mean_interval, paired_interval
 from bench.statistics.pareto import hypervolume_history
-from bench.study.prepare import PreparedStudy
-from bench.study.run import Course, NoteSession, Places, run_course
+from bench.study.prepare import prepare
+from bench.study.prepared import Prepared
+from bench.study.settings import Given
+from bench.study.store_paths import StorePaths
+from bench.trials.spec import Slot
 from posemodel.data.synthetic import generate
 
 SAMPLERS: tuple[SamplerName, ...] = ("tpe", "random", "quasi-random")
 RUNS, TABLE = "sampler-runs.csv", "samplers.csv"
 
 
-def run_all(prepared: PreparedStudy[JointSpec], repetitions: int, samplers: Sequence[SamplerName]) -> pd.DataFrame:
+def run_all(prepared: Prepared[JointSpec], repetitions: int, samplers: Sequence[SamplerName]) -> pd.DataFrame:
     """Run (or read back) every study; a row for each trial: sampler, repetition, trial, hypervolume so far."""
     frames = []
     for repetition, sampler in itertools.product(range(repetitions), samplers):
@@ -56,23 +57,20 @@ def run_all(prepared: PreparedStudy[JointSpec], repetitions: int, samplers: Sequ
     return pd.concat(frames, ignore_index=True)
 
 
+class _SearchAlone(JointKind):
+    """A joint study without the picks' fresh seeds."""
+
+    def next_trials(self, spec: JointSpec, records: pd.DataFrame) -> Sequence[Slot]:  # noqa: ARG002
+        """The places of the search."""
+        return plan_search(spec)
+
+
 def _records(spec: JointSpec, workers: int) -> pd.DataFrame:
     """The search trials of a study, in the order in which they were asked."""
-
-    def report(tracker: Tracker, _folder: Path, _note: NoteSession) -> tuple[pd.DataFrame, Path, str]:
-        return tracker.records(), Path(), ""
-
-    course = Course(
-        spec=spec,
-        phases=[lambda _none: plan_search(spec)],
-        least_trials=spec.trials,
-        trials=TRIALS,
-        report=report,
-        objectives=len(spec.objectives),
+    result, _ = _SearchAlone().run(
+        spec, StorePaths(DEFAULT_STORAGE, DEFAULT_TRACKING, Path("reports")), workers=workers
     )
-    places = Places(DEFAULT_STORAGE, DEFAULT_TRACKING, Path("reports"))
-    records, _ = run_course(course, places, workers=workers)
-    return records.sort_values("index", ignore_index=True)
+    return result.info.records.sort_values("index", ignore_index=True)
 
 
 def table(runs: pd.DataFrame) -> pd.DataFrame:
@@ -113,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("reports") / "samplers")
     given = parser.parse_args(arguments)
     command_line = {"workers": given.workers}
-    prepared = KIND.prepare(command_line, given.study, given.preset, _make_data)
+    prepared = prepare(KIND, Given(command_line, given.study, given.preset), _make_data)
     runs = run_all(prepared, given.repetitions, SAMPLERS)
     given.out.mkdir(parents=True, exist_ok=True)
     runs.to_csv(given.out / RUNS, index=False)

@@ -2,16 +2,17 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from bench.settings.declared import Declaration, Flag
 from bench.settings.layers import Setting, space_key
+from bench.settings.shared import OF_EVERY_KIND, SPACES, WORKERS
 from bench.trials.study_base import PictureStudy
 from bench.workloads.of_study import trained_text
 from posemodel.config import MIN_SIZE, Precision, Schedule
 
-JOINT: Literal["joint"] = "joint"
 Objective = Literal["ap-and-speed", "ap-at-time"]
 BOTH: Objective = "ap-and-speed"
 SamplerName = Literal["tpe", "random", "quasi-random"]
@@ -26,7 +27,8 @@ MAX_TRIALS = 1000
 class JointSpec(PictureStudy):
     """Which optimizer, hyperparameters and loader settings go well together: one search over all of them at once."""
 
-    kind: Literal["joint"] = JOINT
+    resolved: ClassVar[Mapping[str, Declaration]] = {**OF_EVERY_KIND, "workers": WORKERS, "spaces": SPACES}
+    kind: Literal["joint"] = "joint"
     skip_bad: bool = False
     """Leave bad images and annotations out, and count them, instead of refusing the data set."""
     network: str = "small"
@@ -62,7 +64,7 @@ class JointSpec(PictureStudy):
     """Fresh seeds with which each pick is trained again before it is recommended."""
     schedule: Schedule = "cosine"
     """Schedule of the learning rate, after a warm-up of 5 %; step: x 0.1 at 50 % and at 75 % of the budget."""
-    weight_decay: float = Field(default=0.0, ge=0)
+    weight_decay: Annotated[float, Flag(("--wd", "--weight-decay"))] = Field(default=0.0, ge=0)
     """Weight decay of all optimizers alike."""
     foreground_weight: float = Field(default=1.0, ge=1)
     """Weight in the loss of cells where a map is fully on, relative to background cells; 1 is the published loss."""
@@ -174,3 +176,6 @@ def _fitting(settings: Mapping[str, Setting]) -> Setting:
         and all(each[axis] in settings[axis].value for axis in AXES if axis in each)
     ]
     return Setting(tuple(fit[: settings["trials"].value]), given.origin)
+
+
+SPEC = JointSpec

@@ -15,7 +15,7 @@ from bench.measure.loader.probe import Probe
 from bench.measure.noise import NOISY
 from bench.records.measurements import measurements, noted
 from bench.records.reader import StudyRuns
-from bench.study.rerun_command import again
+from bench.study.rerun_command import rerun_command
 
 TRANSFERS, SAMPLES = "transfers", "samples"
 """Under which the study's run keeps copies to the GPU, and what one process found of a data set's samples."""
@@ -52,7 +52,7 @@ def load_loader_result(runs: StudyRuns) -> LoaderResult:
         limits=found,
         machine=runs.machine(),
         finished=runs.finished(),
-        command=again(spec.kind, spec.name, spec.preset, data=None if spec.dataset else spec.data),
+        command=rerun_command(spec.kind, spec.name, spec.preset, data=None if spec.dataset else spec.data),
     )
 
 

@@ -1,14 +1,17 @@
 """A loader study as data: LoaderSpec, everything that its results depend on but the machine."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from bench.trials.study_base import PictureStudy
+from bench.settings.declared import Declaration
+from bench.settings.layers import AUTO, COMMAND_LINE, Setting
+from bench.settings.shared import OF_EVERY_KIND
+from bench.trials.study_base import PictureStudy, Runner
 from posemodel.config import MIN_SIZE, StartMethod, TargetsPlace
 
-LOADERS: Literal["loaders"] = "loaders"
 AXES = ("num_workers", "batch_size", "pin_memory")
 """Measured in every combination."""
 AROUND_AXES = ("prefetch_factor", "persistent_workers", "start_method", "cv2_threads")
@@ -20,12 +23,36 @@ LARGEST: PhaseName = "largest"
 NEED_WORKERS = ("prefetch_factor", "persistent_workers", "start_method")
 """Settings that mean nothing without workers."""
 
+FEW_REPEATS = 3
+"""The least repeats where a command line gives the most, and nobody the least."""
+
 
 class LoaderSpec(PictureStudy):
-    """One loader study, fully resolved."""
+    """Which settings of the data loader feed the network best, and what limits it."""
 
+    runner: ClassVar[Runner] = "measurement"
     outside: ClassVar[tuple[str, ...]] = (*PictureStudy.outside, "random_samples")
-    kind: Literal["loaders"] = LOADERS
+    resolved: ClassVar[Mapping[str, Declaration]] = {
+        **OF_EVERY_KIND,
+        "num_workers": Declaration(
+            tuple[int, ...] | Literal["auto"],
+            AUTO,
+            "Numbers of worker processes to try; 0 loads in the training process itself. auto: 0, 1, 2, 4 ... up to "
+            "the cores that this process may use.",
+        ),
+        "batch_size": Declaration(
+            tuple[int, ...] | Literal["auto"],
+            AUTO,
+            "Images in a batch, each to be tried. auto: 4, 8 and 16 on a CPU, 8, 16 and 32 on a GPU.",
+        ),
+        "pin_memory": Declaration(
+            tuple[bool, ...],
+            (True, False),
+            "Whether batches are put into pinned memory, each to be tried. Without an accelerator pinning does "
+            "nothing, and is not measured.",
+        ),
+    }
+    kind: Literal["loaders"] = "loaders"
     data: Path
     """Folder in COCO's layout; of a `dataset` of one's own, the working folder."""
     data_digest: str
@@ -129,6 +156,13 @@ class LoaderSpec(PictureStudy):
             raise ValueError("largest_batch: needs a step that takes memory; give step, or leave step_ms out")
         return self
 
+    @classmethod
+    def settle_layers(cls, settings: dict[str, Setting], layers: Sequence[Mapping[str, Setting]]) -> None:
+        """Where `repeats` is typed, `min_repeats` is at most that and FEW_REPEATS, unless somebody gave it."""
+        typed = layers[-1]
+        if "repeats" in typed and not any("min_repeats" in layer for layer in layers[1:]):
+            settings["min_repeats"] = Setting(min(typed["repeats"].value, FEW_REPEATS), f"{COMMAND_LINE} (repeats)")
+
     @property
     def has_step(self) -> bool:
         """Whether something is computed; else there is only loading to measure."""
@@ -144,3 +178,6 @@ def _each_once(value: tuple[Any, ...]) -> tuple[Any, ...]:
     if len({*value}) < len(value):
         raise ValueError("must name each value once")
     return value
+
+
+SPEC = LoaderSpec

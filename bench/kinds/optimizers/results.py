@@ -10,7 +10,7 @@ from bench.kinds.optimizers.report.result import LeaderSamples, StudyResult
 from bench.kinds.optimizers.spec import StudySpec
 from bench.optimizers.space import from_document, log_ranges
 from bench.records.reader import EVALUATED, StudyRuns
-from bench.study.rerun_command import again, at_once
+from bench.study.rerun_command import options_of, rerun_command
 from bench.trials.columns import rows_of
 from bench.trials.record import Status
 from bench.workloads.protocol import Samples
@@ -47,7 +47,7 @@ def analyse(
         time_use=time_use(records, sessions),
         leader_samples=_leader_samples(found, samples_of),
         machine=machine,
-        command=again(spec.kind, spec.name, spec.preset, data=spec.data, options=at_once(records)),
+        command=rerun_command(spec.kind, spec.name, spec.preset, data=spec.data, options=options_of(records)),
     )
 
 

@@ -1,26 +1,34 @@
 """An optimizers study, fully resolved: from a study file and its overrides."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from bench.kinds.optimizers.budget import STEP_BUDGET, TIME_BUDGET, settle_budget
+from bench.settings.declared import Declaration, Flag
+from bench.settings.layers import Setting
+from bench.settings.shared import OF_EVERY_KIND, SPACES, WORKERS
 from bench.trials.spec import SECOND, TUNE, Phase
 from bench.trials.study_base import PictureStudy
 from bench.workloads.of_study import workload_of
 from posemodel.config import MIN_SIZE, Precision, Schedule
 
-PRESETS = ("smoke", "small", "full")
 PrunerName = Literal["none", "median", "hyperband"]
-STEP_BUDGET, TIME_BUDGET = ("tune_steps", "steps"), ("tune_seconds", "seconds")
-"""Fields of a study's budget, tune and confirm; it has one of the two."""
 MAX_TRIALS = 1000
 """Tune trials of one optimizer: tune seeds count up to it, and confirm seeds begin above it."""
 
 
-class StudySpec(PictureStudy):
-    """One optimizers study, fully resolved: everything that its results depend on."""
+def _each_schedule_once(schedules: tuple[str, ...]) -> tuple[str, ...]:
+    if len({*schedules}) < len(schedules):
+        raise ValueError("must name each schedule once")
+    return schedules
 
+
+class StudySpec(PictureStudy):
+    """Which tuned configuration trains best: each optimizer is tuned, then confirmed on fresh seeds."""
+
+    resolved: ClassVar[Mapping[str, Declaration]] = {**OF_EVERY_KIND, "workers": WORKERS, "spaces": SPACES}
     kind: Literal["optimizers"] = "optimizers"
     skip_bad: bool = False
     """Leave bad images and annotations out, and count them, instead of refusing the data set."""
@@ -61,7 +69,7 @@ class StudySpec(PictureStudy):
     schedule: Schedule = "cosine"
     """Schedule of the learning rate, after a warm-up of 5 %; step: x 0.1 at 50 % and at 75 % of the budget. A file may
     list several: a study for each."""
-    weight_decay: float = Field(default=0.0, ge=0)
+    weight_decay: Annotated[float, Flag(("--wd", "--weight-decay"))] = Field(default=0.0, ge=0)
     """Weight decay of all optimizers alike; one that has none can only be compared at 0."""
     foreground_weight: float = Field(default=1.0, ge=1)
     """Weight in the loss of cells where a map is fully on, relative to background cells; 1 is the published loss."""
@@ -95,6 +103,18 @@ class StudySpec(PictureStudy):
         return self
 
     @classmethod
+    def type_of(cls, name: str, value: Any) -> Any:
+        """The type that a given value of a setting must have; of `schedule` a list as well: a series of studies."""
+        if name == "schedule" and isinstance(value, (list, tuple)):
+            return Annotated[tuple[Schedule, ...], Field(min_length=1), AfterValidator(_each_schedule_once)]
+        return super().type_of(name, value)
+
+    @classmethod
+    def settle_layers(cls, settings: dict[str, Setting], layers: Sequence[Mapping[str, Setting]]) -> None:
+        """Leave one kind of budget, that of the highest layer that gives one."""
+        settle_budget(settings, layers)
+
+    @classmethod
     def stored(cls, document: Mapping[str, Any]) -> Self:
         """A study as it was stored, by an earlier version too: that one ran no controls.
 
@@ -111,3 +131,6 @@ class StudySpec(PictureStudy):
         """The budget of a phase's trials in words: `180 steps`, `20 seconds of training`."""
         amount, unit = self.length(phase)
         return f"{amount:g} {unit}{'' if amount == 1 else 's'}{' of training' if unit == SECOND else ''}"
+
+
+SPEC = StudySpec

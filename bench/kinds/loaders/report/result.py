@@ -13,7 +13,8 @@ from bench.statistics.json_safe import to_json_safe
 
 LARGEST = "largest"
 """The phase of the search for the largest batch."""
-STATUSES = ("complete", "failed", "out_of_memory", "bus_error", "timed_out", "skipped")
+FAULTS = ("failed", "out_of_memory", "bus_error", "timed_out")
+STATUSES = ("complete", *FAULTS, "skipped")
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,12 @@ class LoaderResult:
     def nothing_found(self) -> bool:
         """Whether the study has ended, and none of its measurements has a result."""
         return self.status() == "complete" and is_trouble(self.measured)
+
+    @property
+    def has_faults(self) -> bool:
+        """Whether measurements have no result, or configurations delivered other batches than the others."""
+        counts = self.trials()
+        return bool(self.different) or any(counts[status] for status in FAULTS)
 
     def status(self) -> str:
         """`complete` once nothing is left to measure."""

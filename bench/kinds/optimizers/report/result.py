@@ -12,7 +12,7 @@ from bench.report.evidence import evidence_document
 from bench.report.no_result import failures, is_trouble
 from bench.statistics.json_safe import to_json_safe
 from bench.trials.columns import rows_of
-from bench.trials.record import Status
+from bench.trials.record import FAULTS, Status
 from bench.workloads.protocol import Samples
 
 COMPARISON_KEYS = {"mean_difference": "difference", "t_p": "p", "t_p_adjusted": "p_adjusted"}
@@ -65,6 +65,12 @@ class StudyResult:
     def nothing_found(self) -> bool:
         """Whether the study has ended, and every trial of it met a trouble."""
         return self.status() == "complete" and is_trouble(self.records)
+
+    @property
+    def has_faults(self) -> bool:
+        """Whether trials failed, timed out or ran out of memory."""
+        counts = self.trials()
+        return any(counts[status] for status in FAULTS)
 
     def status(self) -> str:
         """`complete` once every planned trial has a record, else `unfinished`."""

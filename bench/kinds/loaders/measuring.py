@@ -1,11 +1,10 @@
-"""A loader study from beginning to end: what is possible, what is measured, what it says. Safe to interrupt.
+"""The measurements of a loader study: what is possible, what is measured next, what is recorded of it.
 
 Every measurement is a run in MLflow as soon as it is made; what is left is computed from these
-(`bench.kinds.loaders.plan`): the same command goes on after an interruption, and a finished study is only shown again.
+(`bench.kinds.loaders.plan`).
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +12,9 @@ import pandas as pd
 
 from bench.engines import interruption
 from bench.kinds.loaders.analysis.delivery import unrepeatable
+from bench.kinds.loaders.data import files_of, pinning_possible, workload_of
 from bench.kinds.loaders.plan import Planned, pending
-from bench.kinds.loaders.prepare import files_of, pinning_possible, workload_of
-from bench.kinds.loaders.report.result import LoaderResult
-from bench.kinds.loaders.report.write import short_text, write_loader_report
-from bench.kinds.loaders.results import SAMPLES, TRANSFERS, judged_measurements, load_loader_result
+from bench.kinds.loaders.results import SAMPLES, TRANSFERS, judged_measurements
 from bench.kinds.loaders.spec import LARGEST, LoaderSpec
 from bench.measure.limits import limits
 from bench.measure.loader.comparison import Reference, look_at_samples
@@ -31,12 +28,9 @@ from bench.measure.loader.prediction import RESERVE, Need, epoch_batches, predic
 from bench.measure.loader.probe import Probe, probe
 from bench.measure.loader.transfers import measure_transfers
 from bench.measure.loader.workload import DatasetWorkload, Workload
-from bench.measure.machine import fingerprint
 from bench.measure.noise import measure_noise
 from bench.measure.page_cache import page_cache
-from bench.records.measurements import LoaderTracker, measurements, noted
-from bench.records.store_check import check_tracking
-from bench.storage.locks import alone_on
+from bench.records.measurements import MeasurementTracker, measurements, noted
 from bench.trials.record import now_ms
 from posemodel.errors import DataError, SettingsError
 
@@ -53,56 +47,13 @@ WRONG_USAGE = f"{SettingsError.__name__}: "
 QUANTILES = 101
 
 
-@dataclass(frozen=True)
-class Told:
-    """Where a study is, for whoever waits."""
+class LoaderMeasuring:
+    """One process's work on a loader study."""
 
-    done: int
-    """Measurements on record."""
-    text: str
-
-
-OnStep = Callable[[Told], object]
-
-
-def run_loader_study(
-    spec: LoaderSpec, *, tracking_uri: str, reports: Path, on_step: OnStep = lambda _: None
-) -> tuple[LoaderResult, Path]:
-    """Run a loader study, or go on with it, or show it again; returns its result and the path of report.md.
-
-    Raises DataError where the process itself cannot load the first samples and make a step on them; what only workers
-    cannot do, or do otherwise, is in the result.
-    """
-    check_tracking(tracking_uri, write=True)
-    tracker = LoaderTracker(tracking_uri, spec.name)
-    with alone_on(Path.cwd() / f"{spec.name}.loaders"):  # two at once would measure each other
-        study = _Study(spec, tracker, on_step)
-        study.look_first()
-        with interruption.held():
-            study.parent = tracker.open_study(spec, fingerprint())
-        try:
-            tracker.abandon()
-            study.run()
-        except BaseException:
-            tracker.close_study("KILLED")
-            raise
-        tracker.close_study("FINISHED")
-    result = load_loader_result(tracker)
-    folder = reports / spec.name
-    with alone_on(folder):
-        report = write_loader_report(result, folder)
-        tracker.log_report(folder, short_text(result))
-    return result, report
-
-
-class _Study:
-    """One process's work on a study."""
-
-    parent: str
-    """The study's own run, once it is opened."""
-
-    def __init__(self, spec: LoaderSpec, tracker: LoaderTracker, on_step: OnStep) -> None:
-        self.spec, self.tracker, self.on_step = spec, tracker, on_step
+    def __init__(self, spec: LoaderSpec, tracker: MeasurementTracker, say: Callable[[int, str], None]) -> None:
+        """``say`` gets the number of measurements on record, and what is done next."""
+        self.spec, self.tracker, self.say = spec, tracker, say
+        self.parent = ""
         self.workload: Workload = workload_of(spec)
         self.pinning = pinning_possible(spec)
         self.rows = measurements(tracker)
@@ -117,8 +68,9 @@ class _Study:
         if not len(self.rows):
             self.looked = self._look()
 
-    def run(self) -> None:
-        """Measure what is left."""
+    def run(self, parent: str) -> None:
+        """Measure what is left; ``parent``: the study's own run in MLflow."""
+        self.parent = parent
         left = self._left()
         if not left and not self._search_is_due():
             self._say("all is measured: the result is shown again")
@@ -290,7 +242,7 @@ class _Study:
         self.tracker.note(LARGEST, {"largest": found.largest, "limited": found.limited, "ended": found.ended})
 
     def _say(self, text: str) -> None:
-        self.on_step(Told(len(self.rows), text))
+        self.say(len(self.rows), text)
 
 
 def _named(planned: Planned) -> str:

@@ -1,0 +1,48 @@
+"""The stores of the studies of this working directory: where they are, and whether they can be used."""
+
+from pathlib import Path
+
+from bench.cli.output import log
+from bench.kinds import study_spec
+from bench.records.store_check import check_stores, check_tracking
+from bench.settings.shared import places_settings
+from bench.storage.addresses import refuse_one_database
+from bench.study.store_paths import StorePaths
+from posemodel.errors import SettingsError
+
+REPORTS_FOLDER = Path("reports")
+
+
+def study_paths() -> StorePaths:
+    """Where state and reports go: the environment's URLs, else files in the working directory."""
+    places = places_settings()
+    return StorePaths(places["storage"].value, places["tracking_uri"].value, REPORTS_FOLDER)
+
+
+def require_stores(kind: str) -> None:
+    """SettingsError where the state of a study of this kind cannot be kept."""
+    paths = study_paths()
+    if study_spec(kind).runner == "ledger":
+        check_stores(paths.storage_url, paths.tracking_uri)
+    else:
+        check_tracking(paths.tracking_uri, write=True)
+
+
+def require_records() -> None:
+    """SettingsError where MLflow's store cannot be read."""
+    check_tracking(study_paths().tracking_uri, write=False)
+
+
+def trouble_with_records() -> str:
+    """Why MLflow's store cannot be read, which is said at once; "" where it can be, or there is none yet.
+
+    SettingsError where both stores are one database.
+    """
+    paths = study_paths()
+    refuse_one_database(paths.storage_url, paths.tracking_uri)
+    try:
+        require_records()
+    except SettingsError as error:
+        log(f"posebench: {error}")
+        return str(error)
+    return ""

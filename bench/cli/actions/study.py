@@ -1,0 +1,126 @@
+"""Runs a study of any kind, goes on with it, or shows a finished one again."""
+
+import os
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from bench.cli.actions.stores import study_paths
+from bench.cli.data import make_default_data
+from bench.cli.exit_codes import DONE_WITH_FAULTS
+from bench.cli.live import shown_live
+from bench.cli.output import log, log_opened, log_study_data, print_json
+from bench.cli.print_shown import print_shown
+from bench.engines.interruption import INTERRUPTED
+from bench.kinds import refuse_variables, study_kind
+from bench.ledger.foreign import refuse_foreign
+from bench.ledger.reader import foreign_studies, look
+from bench.optimizers.spaces import parse_space
+from bench.report.shown import Shown
+from bench.study.kind import StudyKind, StudyResult
+from bench.study.machine_settings import preset_for_device
+from bench.study.prepare import prepare
+from bench.study.prepared import Prepared
+from bench.study.series import series_document
+from bench.study.settings import Given
+from posemodel.errors import DataError, SettingsError
+
+SMOKE = "smoke"
+"""Over before an estimate would be worth its seconds."""
+
+
+def run_study(
+    name: str,
+    typed: Mapping[str, Any],
+    *,
+    study: Path | None = None,
+    preset: str | None = None,
+    by_device: bool = False,
+    dry_run: bool = False,
+    as_json: bool = False,
+) -> None:
+    """Run what is asked for with live progress, and print what it found; exit code 3 where trials failed.
+
+    Args:
+        name: The kind.
+        typed: Settings of the command line (None: not typed); spaces as `NAME:lr=log(A,B)`.
+        study: A study file, over the preset.
+        preset: None: the one for this machine.
+        by_device: Take the preset's form for a GPU where one is used.
+        dry_run: Print the plan and stop.
+        as_json: One JSON document on stdout.
+    """
+    began = time.time()
+    refuse_variables(os.environ)
+    kind = study_kind(name)
+    if by_device and preset is not None:
+        preset = preset_for_device(name, preset, typed["device"])
+    spaces = {"spaces": _spaces(typed["spaces"])} if "spaces" in typed else {}
+    given = Given({**typed, **spaces}, study, preset)
+    log_data = log_study_data if kind.spec.runner == "ledger" else log_opened
+    if dry_run:
+        planned = prepare(kind, given, None, log_data)
+        if kind.estimates:
+            log("measuring ...")
+        print_shown(kind.plan_shown(planned), as_json=as_json)
+        return
+    if kind.estimates and preset != SMOKE:
+        _say_estimate(kind, given)
+    prepared = prepare(kind, given, make_default_data, log_data)
+    found: list[StudyResult] = []
+    documents = []
+    for number, spec in enumerate(prepared.specs):
+        since, data_s = (began, prepared.data_s) if number == 0 else (time.time(), 0.0)
+        result, printed = _run(kind, spec, prepared.workers, since, data_s)
+        found.append(result)
+        documents.append(printed.document)
+        if not as_json:
+            print_shown(printed)
+    if as_json:
+        print_json(series_document(prepared, documents) if prepared.is_series else documents[0])
+    elif prepared.is_series:
+        print(f"Compare two of them: posebench compare {prepared.specs[0].name} {prepared.specs[1].name}")
+    if any(result.nothing_found or result.has_faults for result in found):
+        raise typer.Exit(DONE_WITH_FAULTS)
+
+
+def _run(kind: StudyKind[Any, Any], spec: Any, workers: int, began: float, data_s: float) -> tuple[StudyResult, Shown]:
+    """Run one study to its end; Ctrl-C ends the command."""
+    log(f"study {spec.name}: {kind.size_text(spec)}")
+    with shown_live(kind.progress(spec, workers)) as display:
+        try:
+            result, report = kind.run(
+                spec, study_paths(), workers=workers, on_event=display.on_event, began=began, data_s=data_s
+            )
+        except KeyboardInterrupt:
+            display.say(f"posebench: interrupted; {display.recorded_text()}, the same command goes on.")
+            raise SystemExit(INTERRUPTED) from None
+    return result, kind.shown(result, report.as_posix())
+
+
+def _say_estimate(kind: StudyKind[Any, Any], given: Given) -> None:
+    """Say how long a study will take that has not begun."""
+    paths = study_paths()
+    with suppress(DataError):  # the default set may need mending; the error of any other is told when it is opened
+        planned: Prepared[Any] = prepare(kind, given, None)
+        begun, foreign = look(paths.storage_url), foreign_studies(paths.storage_url)
+        for spec in planned.specs:
+            refuse_foreign(foreign, paths.storage_url, spec.name)
+        if all(spec.name not in begun for spec in planned.specs):
+            log("measuring how long this will take ...")
+            log(kind.estimate_text(planned))
+
+
+def _spaces(texts: list[str] | None) -> dict[str, Any] | None:
+    """Spaces by optimizer, as in a study file."""
+    spaces: dict[str, Any] = {}
+    for text in texts or ():
+        name, space = parse_space(text)
+        if name in spaces:
+            raise SettingsError(f"--space {text!r}: {name} has a space already: put all of it into one --space.")
+        spaces[name] = space
+    return spaces or None

@@ -1,0 +1,16 @@
+"""Prints what a study shows: tables and text, or its JSON document."""
+
+from bench.cli.output import print_json, print_table
+from bench.report.shown import Shown, ShownTable
+
+
+def print_shown(shown: Shown, *, as_json: bool = False) -> None:
+    """The blocks in order, empty ones left out; or the one JSON document."""
+    if as_json:
+        print_json(shown.document)
+        return
+    for block in shown.blocks:
+        if isinstance(block, ShownTable):
+            print_table(block.columns, block.rows, title=block.title or None)
+        elif block:
+            print(block)

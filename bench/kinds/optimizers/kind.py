@@ -1,0 +1,131 @@
+"""The optimizers kind: tune each optimizer, confirm its best settings on fresh seeds, compare."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pandas as pd
+
+from bench.kinds.optimizers.analysis import at_border, best_settings, time_use
+from bench.kinds.optimizers.plan import Chosen, plan_confirm, plan_tune, total_trials
+from bench.kinds.optimizers.plan_shown import estimate_text, plan_shown, size_text
+from bench.kinds.optimizers.report.result import StudyResult
+from bench.kinds.optimizers.report.shown import shown
+from bench.kinds.optimizers.report.write import short_text, write_pages, write_parts
+from bench.kinds.optimizers.results import load_result
+from bench.kinds.optimizers.size import Size
+from bench.kinds.optimizers.spec import StudySpec
+from bench.kinds.optimizers.trial import TRIALS
+from bench.optimizers import optimizer_entry
+from bench.optimizers.space import from_document, log_ranges
+from bench.records.mlflow_views import SavedView
+from bench.records.reader import StudyRuns
+from bench.report.shown import Shown
+from bench.settings.layers import Setting, space_key
+from bench.study.kind import LedgerKind, Settings
+from bench.study.prepared import Prepared
+from bench.trials.spec import CONFIRM, TUNE, TrialSpec
+from posemodel.errors import SettingsError
+
+
+class OptimizersKind(LedgerKind[StudySpec, StudyResult]):
+    """See `bench.study.kind`."""
+
+    spec = StudySpec
+    trials = TRIALS
+    estimates = True
+    views: ClassVar[Sequence[SavedView]] = (
+        SavedView("Confirm runs by optimizer", CONFIRM, ("final.ap", "final.images_per_s"), ("seed", "hp.lr")),
+        SavedView("Tune runs by optimizer", TUNE, ("final.ap",), ("hp.lr", "status")),
+    )
+
+    def refuse(self, settings: Settings, command_line: Mapping[str, Any]) -> None:
+        """A typed space of an optimizer that is not compared, too."""
+        _refuse_idle_spaces(settings["optimizers"].value, command_line.get("spaces") or {})
+        super().refuse(settings, command_line)
+
+    def series(self, settings: Settings) -> Mapping[str, Settings]:
+        """A study for each schedule of a list."""
+        schedule = settings["schedule"]
+        if not isinstance(schedule.value, tuple):
+            return {"": settings}
+        several = len(schedule.value) > 1
+        return {
+            f"-{each}" if several else "": {**settings, "schedule": Setting(each, schedule.origin)}
+            for each in schedule.value
+        }
+
+    def size_text(self, spec: StudySpec) -> str:
+        """Optimizers, trials and their budgets, network, schedule, device."""
+        return size_text(spec)
+
+    def estimate_text(self, prepared: Prepared[StudySpec]) -> str:
+        """How long it will take, measured in some seconds."""
+        return estimate_text(prepared)
+
+    def plan_shown(self, prepared: Prepared[StudySpec]) -> Shown:
+        """The tune trials of each study, and how long all will take."""
+        return plan_shown(prepared)
+
+    def next_trials(self, spec: StudySpec, records: pd.DataFrame) -> Sequence[TrialSpec]:
+        """The tune trials; once all of them are recorded, the confirm trials of the best settings as well."""
+        tune = plan_tune(spec)
+        ended = records[records["phase"] == TUNE] if len(records) else records
+        return tune if len(ended) < len(tune) else [*tune, *plan_confirm(spec, choose(spec, ended))]
+
+    def least_trials(self, spec: StudySpec) -> int:
+        """Trials of both phases."""
+        return total_trials(spec)
+
+    def size(self, document: Mapping[str, Any], planned: Mapping[str, int]) -> Size:  # noqa: ARG002
+        """The size of a study, which its settings alone tell."""
+        return Size.of(document)
+
+    def load(self, runs: StudyRuns) -> StudyResult:
+        """The result of a study, finished or not, from MLflow alone."""
+        return load_result(runs)
+
+    def write_report(
+        self, runs: StudyRuns, folder: Path, note_session: Callable[[], None] = lambda: None
+    ) -> tuple[StudyResult, Path]:
+        """Its pages say where the time went, until they were begun."""
+        result = self.load(runs)
+        write_parts(result, folder)
+        note_session()
+        result = replace(result, time_use=time_use(result.records, runs.sessions()))
+        return result, write_pages(result, folder)
+
+    def short_text(self, result: StudyResult) -> str:
+        """Verdict and main table."""
+        return short_text(result)
+
+    def shown(self, result: StudyResult, report: str) -> Shown:
+        """The main table, the settings and the verdict."""
+        return shown(result, report)
+
+
+def choose(spec: StudySpec, records: pd.DataFrame) -> dict[str, Chosen]:
+    """Each optimizer's best tune settings, flagged where they sit at the border of their range."""
+    best = best_settings(records[records["phase"] == TUNE])
+    return {
+        name: Chosen(
+            best[name], tuple(at_border(best[name], log_ranges(from_document(spec.spaces[name], f"spaces.{name}"))))
+        )
+        for name in spec.optimizers
+    }
+
+
+def _refuse_idle_spaces(optimizers: Sequence[str], typed: Mapping[str, Any]) -> None:
+    """A file may hold the space of an optimizer that this study leaves out; one that is typed is meant to be used."""
+    compared = {space_key(name) for name in optimizers}
+    for name in typed:
+        if space_key(name) not in compared:
+            optimizer_entry(name)  # a mistyped name is told as such
+            raise SettingsError(
+                f"--space {name}: the study does not compare {name} (it compares {', '.join(optimizers)}): "
+                "add it to --optimizers."
+            )
+
+
+KIND = OptimizersKind()
