@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, ValidationError
 
 from bench.settings.declared import Declaration, declarations_of
 from bench.settings.layers import Setting
-from bench.settings.shared import OF_EVERY_KIND
+from bench.settings.shared import OF_EVERY_KIND, WORKERS
 from bench.trials.identity import FIRST, identifying
 from posemodel.config import DataFiles, Exif, Settings
 from posemodel.errors import SettingsError
@@ -39,7 +39,7 @@ class StudyBase(Settings):
 
     outside: ClassVar[tuple[str, ...]] = ("data", *DataFiles.model_fields)
     """Fields that are no part of what a study is, with another value it is the same: the places of its data."""
-    resolved: ClassVar[Mapping[str, Declaration]] = OF_EVERY_KIND
+    resolved: ClassVar[Mapping[str, Declaration]] = {**OF_EVERY_KIND, "workers": WORKERS}
     """Settings that a study file has and a built study holds resolved, or not at all."""
     runner: ClassVar[Runner] = "ledger"
     """Who runs its trials."""

@@ -190,7 +190,9 @@ FILLING = ("", "# size = 'x'", "seed = 0", "kind = 'KIND'", "name = '''\n[x]'''"
 
 
 @settings(max_examples=40, deadline=None)
-@given(kind=st.sampled_from(sorted(KINDS)), wrong=st.sampled_from(sorted(WRONG)), filling=st.sets(st.sampled_from(FILLING)))
+@given(
+    kind=st.sampled_from(sorted(KINDS)), wrong=st.sampled_from(sorted(WRONG)), filling=st.sets(st.sampled_from(FILLING))
+)
 def test_the_line_is_that_of_the_wrong_value(tmp_path_factory, kind, wrong, filling):
     file = tmp_path_factory.mktemp("lines") / "mine.toml"
     seed = {"optimizers": "plan_seed", "loaders": "seed", "joint": "seed"}[kind]

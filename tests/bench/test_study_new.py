@@ -2,11 +2,9 @@
 
 import re
 import tomllib
-from pathlib import Path
 
 import pytest
 
-import studies
 from bench.kinds import KINDS, study_spec
 from bench.kinds.template import literal, template
 from bench.settings.layers import read_file

@@ -1,4 +1,4 @@
-"""A fourth kind of study is two modules, a study file and one line of the registry: added to a copy, and run."""
+"""A further kind of study is three modules, a study file and one line of the registry: added to a copy, and run."""
 
 import json
 import os
@@ -15,7 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 KIND = ROOT / "tests" / "support" / "fourth_kind"
 PARTS = {
     "__init__.py": "bench/kinds/sizes/__init__.py",
-    "trials_sizes.py": "bench/kinds/sizes/trial.py",
+    "spec_sizes.py": "bench/kinds/sizes/spec.py",
+    "kind_sizes.py": "bench/kinds/sizes/kind.py",
     "analysis_sizes.py": "bench/kinds/sizes/analysis.py",
     "sizes.toml": "studies/sizes.toml",
 }
@@ -32,7 +33,8 @@ for line in sys.stdin:
             code = end.code or 0
     print(json.dumps({"returncode": code, "stdout": out.getvalue(), "stderr": err.getvalue()}), flush=True)
 """
-REGISTRY, LINE = "bench/kinds/names.py", '    "sizes": "",\n'
+REGISTRY = "bench/kinds/__init__.py"
+LINE = '    "sizes": Entry("bench.kinds.sizes", "Compare input sizes."),\n'
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +47,7 @@ def suite(tmp_path_factory):
         (copy / place).parent.mkdir(exist_ok=True)
         shutil.copy(KIND / name, copy / place)
     registry = copy / REGISTRY
-    before, joint, after = registry.read_text().partition('    "joint":')
+    before, joint, after = registry.read_text().partition('    "joint": Entry(')
     registry.write_text(before + LINE + joint + after)
     work = copy / "work"
     generate(work / "people", images=12, seed=0, size=(96, 80), num_workers=0)
@@ -74,7 +76,7 @@ def suite(tmp_path_factory):
 
 def test_it_runs_from_study_file_to_report_and_is_seen_by_every_verb(suite):
     run, work = suite
-    command = ("study", "sizes", "--preset", "full", "--data", "people", "--device", "cpu", "--set", "lr=0.002")
+    command = ("study", "sizes", "--preset", "full", "--data", "people", "--device", "cpu", "--lr", "0.002")
     done = run(*command, "--json")
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
@@ -94,9 +96,9 @@ def test_it_runs_from_study_file_to_report_and_is_seen_by_every_verb(suite):
     assert run("study", "new", "sizes", "mine.toml").returncode == 0
     shown = json.loads(run("config", "show", "--study", "mine.toml", "--json").stdout)
     assert shown["sizes"] == {"value": [64, 96], "origin": f"file mine.toml:{_line(work / 'mine.toml', 'sizes')}"}
-    wrong = run("study", "sizes", "--preset", "full", "--data", "people", "--set", "sise=3")
+    wrong = run("study", "sizes", "--preset", "full", "--data", "people", "--sise", "3")
     assert wrong.returncode == 2
-    assert "Did you mean size" in wrong.stderr
+    assert "--sizes" in wrong.stderr
 
 
 def _line(path, name):

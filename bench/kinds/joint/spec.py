@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from bench.settings.declared import Declaration, Flag
 from bench.settings.layers import Setting, space_key
-from bench.settings.shared import OF_EVERY_KIND, SPACES, WORKERS
+from bench.settings.shared import SPACES
 from bench.trials.study_base import PictureStudy
 from bench.workloads.of_study import trained_text
 from posemodel.config import MIN_SIZE, Precision, Schedule
@@ -27,7 +27,7 @@ MAX_TRIALS = 1000
 class JointSpec(PictureStudy):
     """Which optimizer, hyperparameters and loader settings go well together: one search over all of them at once."""
 
-    resolved: ClassVar[Mapping[str, Declaration]] = {**OF_EVERY_KIND, "workers": WORKERS, "spaces": SPACES}
+    resolved: ClassVar[Mapping[str, Declaration]] = {**PictureStudy.resolved, "spaces": SPACES}
     kind: Literal["joint"] = "joint"
     skip_bad: bool = False
     """Leave bad images and annotations out, and count them, instead of refusing the data set."""

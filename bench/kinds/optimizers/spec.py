@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from bench.kinds.optimizers.budget import STEP_BUDGET, TIME_BUDGET, settle_budget
 from bench.settings.declared import Declaration, Flag
 from bench.settings.layers import Setting
-from bench.settings.shared import OF_EVERY_KIND, SPACES, WORKERS
+from bench.settings.shared import SPACES
 from bench.trials.spec import SECOND, TUNE, Phase
 from bench.trials.study_base import PictureStudy
 from bench.workloads.of_study import workload_of
@@ -28,7 +28,7 @@ def _each_schedule_once(schedules: tuple[str, ...]) -> tuple[str, ...]:
 class StudySpec(PictureStudy):
     """Which tuned configuration trains best: each optimizer is tuned, then confirmed on fresh seeds."""
 
-    resolved: ClassVar[Mapping[str, Declaration]] = {**OF_EVERY_KIND, "workers": WORKERS, "spaces": SPACES}
+    resolved: ClassVar[Mapping[str, Declaration]] = {**PictureStudy.resolved, "spaces": SPACES}
     kind: Literal["optimizers"] = "optimizers"
     skip_bad: bool = False
     """Leave bad images and annotations out, and count them, instead of refusing the data set."""

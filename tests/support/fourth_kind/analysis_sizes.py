@@ -8,7 +8,7 @@ import pandas as pd
 from bench.report.findings import Chart, DataFile, Draw, Findings, Plot, Section, Series, Table
 
 
-def findings(study: Mapping[str, Any], records: pd.DataFrame) -> Findings:
+def sizes_findings(study: Mapping[str, Any], records: pd.DataFrame) -> Findings:
     """Mean AP at each size."""
     complete = records[records["status"] == "complete"] if len(records) else records
     means = complete.groupby("size", as_index=False)[["ap", "images_per_s"]].mean()

@@ -1,40 +1,39 @@
-"""Trials of a sizes study: the same training at several input sizes."""
+"""The sizes kind: the same training at several input sizes."""
 
 import math
-from typing import Literal
+from collections.abc import Sequence
 
-from pydantic import Field
+import pandas as pd
+from bench.kinds.sizes.analysis import sizes_findings
+from bench.kinds.sizes.spec import SizesSpec
 
 from bench.engines.trial import TrialKind
+from bench.report.findings import Findings
+from bench.study.kind import FindingsKind
 from bench.trials.spec import CONFIRM, TrialSpec
-from bench.trials.study_base import StudyBase
 from bench.trials.training import run_trial
 from posemodel.config import MIN_SIZE, LoaderSettings, TrainSettings
 
 OPTIMIZER = "adam"
 
 
-class Study(StudyBase):
-    """At which input size the network reaches the highest AP after equally many images."""
+class SizesKind(FindingsKind[SizesSpec]):
+    """See `bench.study.kind`."""
 
-    kind: Literal["sizes"] = "sizes"
-    device: Literal["cuda", "mps", "cpu"]
-    network: str = "small"
-    """The network that is trained, by its name."""
-    sizes: tuple[int, ...]
-    """Input sides in pixels."""
-    seeds: int = Field(default=3, ge=1)
-    """Trainings at each size."""
-    images: int = Field(ge=1)
-    """Images that each trains on."""
-    batch_size: int = Field(default=4, ge=1)
-    """Images in a batch."""
-    lr: float = Field(default=1e-3, gt=0)
-    """Adam's learning rate."""
+    spec = SizesSpec
+    trials = TrialKind(run_trial)
+
+    def next_trials(self, spec: SizesSpec, records: pd.DataFrame) -> Sequence[TrialSpec]:
+        """Seed by seed, so that a study that is cut off is balanced."""
+        return plan(spec)
+
+    def findings(self, spec: SizesSpec, records: pd.DataFrame, sessions: pd.DataFrame) -> Findings:
+        """Mean AP at each size."""
+        return sizes_findings(spec.identity(), records)
 
 
-def plan(spec: Study) -> list[TrialSpec]:
-    """Seed by seed, so that a study that is cut off is balanced."""
+def plan(spec: SizesSpec) -> list[TrialSpec]:
+    """All trials."""
     wanted = [(seed, size) for seed in range(spec.seeds) for size in spec.sizes if size >= MIN_SIZE]
     steps = math.ceil(spec.images / spec.batch_size)
     return [
@@ -63,4 +62,4 @@ def plan(spec: Study) -> list[TrialSpec]:
     ]
 
 
-TRIALS = TrialKind(run_trial)
+KIND = SizesKind()
