@@ -3,7 +3,7 @@
 import typer
 
 from bench.cli.study import preset_verb
-from bench.kinds import ADVISED
+from bench.kinds import KIND_OF_VERB
 
 app = typer.Typer(help="Loader settings for this machine.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -30,4 +30,4 @@ SETTINGS = (
 """That have a flag here; `posebench study KIND` has all."""
 HELP = "Two minutes of measuring, and the DataLoader(...) line to paste; `posebench study loaders` is the whole study."
 
-app.command("advise")(preset_verb(ADVISED, HELP, "advice", SETTINGS))
+app.command("advise")(preset_verb(KIND_OF_VERB["loader advise"], HELP, "advice", SETTINGS))

@@ -5,10 +5,6 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.data import make_default_data
-from bench.cli.output import log, print_json, print_table
-
-NO_CUDA = "skipped: no CUDA device"
 NETWORKS = "rtpose_vgg,openpose_2019,lightweight"
 IMAGES = 20_000
 VAL_IMAGES = 500
@@ -36,52 +32,19 @@ def networks(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Train every network for equal time; AP, images/s, curves, drawn samples as a report. Interrupted, it goes on."""
-    import torch
+    from bench.cli.actions.networks import compare_networks  # PyTorch takes seconds; the help does without
 
-    if device is None and not torch.cuda.is_available():
-        print_json({"skipped": NO_CUDA, "runs": []}) if as_json else print(NO_CUDA)
-        return
-    from typing import get_args
-
-    from bench.kinds.networks.run import Question, compare_networks
-    from posemodel.config import Precision
-    from posemodel.device import choose_device
-    from posemodel.errors import SettingsError
-    from posemodel.network import input_geometry
-
-    names, wanted = chosen.split(","), precisions.split(",")
-    for name in names:
-        input_geometry(name, size)
-    for precision in wanted:
-        if precision not in get_args(Precision):
-            raise SettingsError(f"--precisions: there is no precision {precision!r}. There are: fp32, bf16.")
-    folder = data
-    if folder is None:
-        folder = Path("data") / f"synthetic-{images}-seed0"
-        make_default_data(folder, images, 0)
-    question = Question(
-        data=folder,
-        networks=names,
-        precisions=wanted,  # type: ignore[arg-type]
-        size=size,
-        batch_size=batch_size,
-        num_workers=num_workers,
-        seconds=seconds,
-        evaluations=evaluations,
-        val_images=val_images,
-        device=choose_device(device or "cuda"),  # type: ignore[arg-type]
-    )
-    runs = compare_networks(question, out, log)
-    if as_json:
-        print_json({"report": (out / "report.md").as_posix(), "runs": [{**vars(run), "curve": None} for run in runs]})
-        return
-    cells = [
-        [run.network, run.precision, str(run.steps), *(_cell(run.metrics.get(k)) for k in ("images_per_s", "ap"))]
-        for run in runs
-    ]
-    print_table(("network", "precision", "steps", "images/s", "AP"), cells)
-    print(f"Report: {(out / 'report.md').as_posix()}")
-
-
-def _cell(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3g}"
+    typed = {
+        "data": data,
+        "synthetic_images": images,
+        "networks": chosen,
+        "precisions": precisions,
+        "size": size,
+        "batch_size": batch_size,
+        "num_workers": num_workers,
+        "seconds": seconds,
+        "evaluations": evaluations,
+        "scored_images": val_images,
+        "device": device,
+    }
+    compare_networks(typed, out, as_json=as_json)

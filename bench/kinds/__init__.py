@@ -42,10 +42,14 @@ KINDS: dict[str, Entry] = {
         "bench.kinds.joint",
         "Search a good configuration: optimizer, hyperparameters, num_workers, pin_memory and batch size at once.",
     ),
+    "networks": Entry(
+        "bench.kinds.networks",
+        "Train every network for equal time; AP, images/s, curves, drawn samples as a report.",
+    ),
 }
 """By name, as in `posebench study KIND`."""
-ADVISED = "loaders"
-"""The kind whose preset `advice` is run by `posebench loader advise`."""
+KIND_OF_VERB = {"loader advise": "loaders", "networks": "networks"}
+"""The kinds of verbs that run one preset of a kind."""
 DEFAULT_KIND = "optimizers"
 """Of a study file or a stored study that names none: the first versions had no other."""
 

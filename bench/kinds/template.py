@@ -16,8 +16,11 @@ from bench.settings.validation import dotted
 from bench.study.settings import Given, resolve
 from posemodel.network import NETWORKS
 
-WORDS = {"network": tuple(NETWORKS)}
-"""What a text may be, where its type does not say so."""
+SCHEMAS: Mapping[str, Mapping[str, Any]] = {
+    "network": {"enum": list(NETWORKS)},
+    "networks": {"type": "array", "items": {"enum": list(NETWORKS)}},
+}
+"""Settings whose type does not say what they may be."""
 WIDTH = 110
 """Characters of a comment's line."""
 HEAD = """\
@@ -96,7 +99,7 @@ def _lines(name: str, value: Any) -> list[str]:
 
 def _comment(name: str, setting: Declaration, in_presets: Mapping[str, Any], presets: int) -> list[str]:
     """Meaning, allowed values and default of a setting; where some of so many presets give it, theirs too."""
-    allowed = _allowed({"enum": WORDS[name]} if name in WORDS else TypeAdapter(setting.type).json_schema())
+    allowed = _allowed(SCHEMAS.get(name) or TypeAdapter(setting.type).json_schema())
     default = "none" if setting.default is None else literal(setting.default)
     sentences = [setting.meaning, f"{allowed[0].upper()}{allowed[1:]}. Default: {default}."]
     if in_presets:

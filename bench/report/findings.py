@@ -148,7 +148,16 @@ class Chart:
     panels: Sequence[Panel]
 
 
-Part = str | Code | Bullets | Table | Chart
+@dataclass(frozen=True)
+class Picture:
+    """An image that a trial made: ``file`` beside the report, ``alt`` in words, the bytes of a JPEG file."""
+
+    file: str
+    alt: str
+    image: bytes
+
+
+Part = str | Code | Bullets | Table | Chart | Picture
 """A text is a paragraph, in Markdown, not wrapped."""
 
 
@@ -187,6 +196,10 @@ class Findings:
     def charts(self) -> list[Chart]:
         """All figures, in the order of reading."""
         return [part for section in self.sections for part in section.parts if isinstance(part, Chart)]
+
+    def pictures(self) -> list[Picture]:
+        """All images, in the order of reading."""
+        return [part for section in self.sections for part in section.parts if isinstance(part, Picture)]
 
     def main_table(self) -> Table | None:
         """The first table, for a terminal; None where there is none."""

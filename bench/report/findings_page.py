@@ -5,7 +5,7 @@ import textwrap
 from bench.report.cells import markdown_table
 from bench.report.evidence import evidence_lines
 from bench.report.files import RECORDS, REPORT, RESULT, STUDY
-from bench.report.findings import Bullets, Chart, Code, Findings, Part, Section, Table
+from bench.report.findings import Bullets, Chart, Code, Findings, Part, Picture, Section, Table
 from bench.report.prose import LINE, linked, prose
 from bench.report.study_info import StudyInfo
 from bench.report.wording import counted
@@ -44,7 +44,7 @@ def _part(part: Part) -> str:
             return "\n".join(map(_bullet, items))
         case Table(columns, rows):
             return markdown_table(columns, [[_cell(cell) for cell in row] for row in rows])
-        case Chart(file, alt, _):
+        case Chart(file, alt, _) | Picture(file, alt, _):
             return f"![{alt}]({file})"
         case str():
             return prose(part)

@@ -53,6 +53,9 @@ def write_findings_report(findings: Findings, study: StudyInfo, folder: Path) ->
             frame.to_csv(temporary, index=False)
     for chart in findings.charts():
         draw_chart(chart, folder / chart.file)
+    for picture in findings.pictures():
+        with replacing(folder / picture.file) as temporary:
+            temporary.write_bytes(picture.image)
     report = folder / REPORT
     document = findings_document(findings, study, report.as_posix())
     for path, text in (

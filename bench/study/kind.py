@@ -267,8 +267,8 @@ class FindingsKind(LedgerKind[S, FindingsResult]):
     """A kind whose analysis gives findings: result, page and figures follow from them."""
 
     @abstractmethod
-    def findings(self, spec: S, records: pd.DataFrame, sessions: pd.DataFrame) -> Findings:
-        """What the records of a study say, finished or not; of these and of its sessions (`StudyRuns.sessions`).
+    def findings(self, spec: S, records: pd.DataFrame, runs: StudyRuns) -> Findings:
+        """What the records of a study say, finished or not; ``runs``: its sessions, curves and samples.
 
         It is not called before there is a trial with a result.
         """
@@ -291,7 +291,7 @@ class FindingsKind(LedgerKind[S, FindingsResult]):
             command=rerun_command(spec.kind, spec.name, spec.preset, data=spec.data, options=options_of(records)),
             records=records,
         )
-        return FindingsResult(self._found(spec, records, runs.sessions(), left=info.left), info)
+        return FindingsResult(self._found(spec, records, runs, left=info.left), info)
 
     def write_report(
         self, runs: StudyRuns, folder: Path, note_session: Callable[[], None] = lambda: None
@@ -314,17 +314,17 @@ class FindingsKind(LedgerKind[S, FindingsResult]):
         """Trials that are planned by now."""
         return len(self.next_trials(spec, records))
 
-    def _found(self, spec: S, records: pd.DataFrame, sessions: pd.DataFrame, *, left: int) -> Findings:
+    def _found(self, spec: S, records: pd.DataFrame, runs: StudyRuns, *, left: int) -> Findings:
         """The kind's findings; where no trial has a result, why stands before its answer.
 
         The analysis of a kind need not bear that: it may raise, and the report is written without it.
         """
         why = nothing_found(records, left=left)
         if not why:
-            found = self.findings(spec, records, sessions)
+            found = self.findings(spec, records, runs)
             return replace(found, answer=" ".join([*troubled(records, left=left), found.answer]))
         try:
-            found = self.findings(spec, records, sessions)
+            found = self.findings(spec, records, runs)
         except Exception as error:
             text = f"The analysis of this kind needs a trial with a result ({type(error).__name__}: {error})."
             found = Findings("", [Section("Analysis", [text])])

@@ -1,80 +1,103 @@
 """`posebench networks`: every network for equal time, its report, and how it goes on."""
 
 import json
-from dataclasses import replace
 
 import pandas as pd
 import pytest
 import torch
 from typer.testing import CliRunner
 
+from bench.cli.actions.networks import NO_CUDA
 from bench.cli.app import app
-from bench.cli.networks import NO_CUDA
-from bench.kinds.networks.run import Question, compare_networks
-from posemodel.data.coco import open_split
+from bench.kinds.networks.analysis import NetworkRun, network_findings
+from bench.kinds.networks.plan import plan_networks
 from posemodel.errors import SettingsError
+from tests.support.asked import prepared
 
-SHORT = {"seconds": 0.5, "evaluations": 2, "batch_size": 2, "size": 64, "device": torch.device("cpu")}
+SHORT = ("--device", "cpu", "--seconds", 1, "--evaluations", 2, "--batch-size", 2, "--size", 64, "--num-workers", 0)
+TWO = ("networks", "--networks", "small,lightweight", "--precisions", "fp32", *SHORT)
 
 
 @pytest.fixture
-def compared(tiny, tmp_path):
-    folder = tmp_path / "networks"
-    said: list[str] = []
-    question = Question(data=tiny, networks=["small", "lightweight"], precisions=["fp32"], **SHORT)
-    return question, folder, compare_networks(question, folder, said.append), said
+def compared(posebench, tiny, hermetic):
+    """The command on a small data set: exit code, stdout, stderr."""
+
+    def run(*arguments):
+        return posebench(*TWO, "--data", tiny, "--out", "shown/mine", *arguments)
+
+    return run
 
 
-def test_each_network_is_trained_scored_and_drawn(compared):
-    _, folder, runs, said = compared
-    assert [run.network for run in runs] == ["small", "lightweight"]
-    assert len(said) == 2
-    for run in runs:
-        assert run.status == "complete"
-        assert run.metrics["images_per_s"] > 0
-        assert 0 <= run.metrics["ap"] <= 1
-        assert run.metrics["train_seconds"] >= 0.5
-        assert (folder / run.picture).stat().st_size > 1000
+def test_each_network_is_trained_scored_and_drawn_and_shown_again(compared, hermetic):
+    code, out, err = compared("--json")
+    assert code == 0, err
+    document = json.loads(out)
+    assert (document["study"], document["kind"], document["report"]) == ("mine", "networks", "shown/mine/report.md")
+    assert [run["network"] for run in document["runs"]] == ["small", "lightweight"]
+    folder = hermetic / "shown" / "mine"
+    for run in document["runs"]:
+        assert (run["status"], run["precision"], run["curve"]) == ("complete", "fp32", None)
+        assert run["metrics"]["images_per_s"] > 0
+        assert 0 <= run["metrics"]["ap"] <= 1
+        assert run["metrics"]["train_seconds"] >= 1.0
+        assert run["wall_s"] > 1.0
+        assert (folder / run["picture"]).stat().st_size > 1000
+    assert [run["learning_rate"] for run in document["runs"]] == [2e-3, 1e-3]
     text = (folder / "report.md").read_text()
     assert "4,091,698" in text
-    assert "| small" in text
+    assert "![People found by small in fp32](small-fp32.jpg)" in text
     curves = pd.read_csv(folder / "curves.csv")
     assert set(curves["network"]) == {"small", "lightweight"}
     assert curves.groupby("network")["ap"].count().min() >= 1
     assert (folder / "curves.png").stat().st_size > 10_000
 
-
-def test_an_interrupted_comparison_goes_on_with_what_is_missing(compared):
-    question, folder, runs, said = compared
-    document = json.loads((folder / "runs.json").read_text())
-    (folder / "runs.json").write_text(json.dumps(document | {"runs": document["runs"][:1]}))
-    again = compare_networks(question, folder, said.append)
-    assert again[0] == runs[0]
-    assert [run.network for run in again] == ["small", "lightweight"]
-    assert said[2:] == [said[1]]
+    code, out, err = compared("--json")
+    assert (code, json.loads(out)["runs"]) == (0, document["runs"])
+    assert "confirm adam" not in err, "a finished one is shown again"
+    code, _, err = compared("--seconds", 2)
+    assert code == 2
+    assert "seconds: 1.0 -> 2.0" in err
 
 
-def test_the_same_question_is_shown_again_and_another_is_refused(compared):
-    question, folder, runs, said = compared
-    assert compare_networks(question, folder, said.append) == runs
-    assert len(said) == 2
-    with pytest.raises(SettingsError, match=r"holds another comparison \(seconds: 0.5 -> 1"):
-        compare_networks(Question(data=question.data, networks=["small"], **SHORT | {"seconds": 1.0}), folder)
-    document = json.loads((folder / "runs.json").read_text())
-    assert document["question"]["val_images"] == len(open_split(question.data, "val"))
-    del document["question"]["val_images"]  # as it was before one could ask for fewer
-    (folder / "runs.json").write_text(json.dumps(document))
-    assert compare_networks(replace(question, val_images=500), folder) == runs
-    (folder / "runs.json").write_text(json.dumps(document | {"question": document["question"] | {"val_images": 7}}))
-    with pytest.raises(SettingsError, match=r"val_images: 7 -> \d+"):
-        compare_networks(question, folder)
-    elsewhere = document | {"question": document["question"] | {"machine": "a faster one"}}
-    (folder / "runs.json").write_text(json.dumps(elsewhere))
-    with pytest.raises(SettingsError, match="machine: 'a faster one' -> "):
-        compare_networks(question, folder)
-    (folder / "runs.json").unlink()
-    with pytest.raises(SettingsError, match="is not empty"):
-        compare_networks(question, folder)
+@pytest.mark.parametrize(("file", "said"), [("runs.json", "of an earlier version"), ("mine.txt", "is not empty")])
+def test_what_somebody_has_put_there_stays(compared, hermetic, file, said):
+    (hermetic / "shown" / "mine").mkdir(parents=True)
+    (hermetic / "shown" / "mine" / file).write_text("mine")
+    code, _, err = compared()
+    assert code == 2
+    assert said in err
+    assert (hermetic / "shown" / "mine" / file).read_text() == "mine"
+
+
+def test_each_network_has_its_own_rate_and_is_planned_in_each_precision(tiny):
+    spec = prepared("networks", {"data": tiny, "device": "cpu"}, preset="full").spec
+    trials = plan_networks(spec)
+    assert [(trial.train.network, trial.train.precision) for trial in trials] == [
+        (network, precision)
+        for network in ("rtpose_vgg", "openpose_2019", "lightweight")
+        for precision in ("fp32", "bf16")
+    ]
+    assert [trial.hyperparameters["lr"] for trial in trials] == [1e-4] * 4 + [1e-3] * 2
+    assert len({trial.id for trial in trials}) == len(trials)
+    assert all(trial.train.seconds == spec.seconds for trial in trials)
+    with pytest.raises(SettingsError, match=r"no network.*smal"):
+        prepared("networks", {"data": tiny, "device": "cpu", "networks": ["small", "smal"]})
+    with pytest.raises(SettingsError, match="must name at least one, each once"):
+        prepared("networks", {"data": tiny, "device": "cpu", "networks": ["small", "small"]})
+
+
+def test_bf16_is_told_against_fp32_and_chance_is_no_winner():
+    def run(precision, ap, speed):
+        metrics = {"ap": ap, "images_per_s": speed}
+        return NetworkRun("small", precision, "complete", 10, 2e-3, 5, 0.1, 64, metrics, None, 3.0)
+
+    curves = pd.DataFrame(columns=["network", "precision", "train_seconds", "ap", "val_loss"])
+    found = network_findings([run("fp32", 0.1, 10.0), run("bf16", 0.2, 25.0)], curves, terms="Each for 1 s.")
+    assert found.answer.startswith("small in bf16 has the highest AP, 0.200.")
+    assert "Images/s in bf16 against fp32: small 2.50 times." in found.sections[0].parts
+    found = network_findings([run("fp32", 0.0, 10.0)], curves, terms="")
+    assert found.answer == "No network has an AP above 0: give each more time."
+    assert network_findings([], curves, terms="").answer == "No training is complete yet."
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")

@@ -49,7 +49,8 @@ def test_every_kind_is_described():
 
 
 def test_every_network_is_named(written):
-    comment, _ = commented(written.read_text())["network"]
+    found = commented(written.read_text())
+    comment, _ = found.get("network") or found["networks"]
     assert all(f'"{name}"' in comment for name in NETWORKS)
 
 

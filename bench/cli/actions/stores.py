@@ -13,10 +13,10 @@ from posemodel.errors import SettingsError
 REPORTS_FOLDER = Path("reports")
 
 
-def study_paths() -> StorePaths:
+def study_paths(reports: Path = REPORTS_FOLDER) -> StorePaths:
     """Where state and reports go: the environment's URLs, else files in the working directory."""
     places = places_settings()
-    return StorePaths(places["storage"].value, places["tracking_uri"].value, REPORTS_FOLDER)
+    return StorePaths(places["storage"].value, places["tracking_uri"].value, reports)
 
 
 def require_stores(kind: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from bench.cli.actions.stores import study_paths
+from bench.cli.actions.stores import REPORTS_FOLDER, study_paths
 from bench.cli.data import make_default_data
 from bench.cli.exit_codes import DONE_WITH_FAULTS
 from bench.cli.live import shown_live
@@ -27,6 +27,7 @@ from bench.study.prepare import prepare
 from bench.study.prepared import Prepared
 from bench.study.series import series_document
 from bench.study.settings import Given
+from bench.study.store_paths import StorePaths
 from posemodel.errors import DataError, SettingsError
 
 SMOKE = "smoke"
@@ -40,6 +41,7 @@ def run_study(
     study: Path | None = None,
     preset: str | None = None,
     by_device: bool = False,
+    reports: Path = REPORTS_FOLDER,
     dry_run: bool = False,
     as_json: bool = False,
 ) -> None:
@@ -51,6 +53,7 @@ def run_study(
         study: A study file, over the preset.
         preset: None: the one for this machine.
         by_device: Take the preset's form for a GPU where one is used.
+        reports: Folder of the reports.
         dry_run: Print the plan and stop.
         as_json: One JSON document on stdout.
     """
@@ -75,7 +78,7 @@ def run_study(
     documents = []
     for number, spec in enumerate(prepared.specs):
         since, data_s = (began, prepared.data_s) if number == 0 else (time.time(), 0.0)
-        result, printed = _run(kind, spec, prepared.workers, since, data_s)
+        result, printed = _run(kind, spec, study_paths(reports), prepared.workers, since, data_s)
         found.append(result)
         documents.append(printed.document)
         if not as_json:
@@ -88,13 +91,15 @@ def run_study(
         raise typer.Exit(DONE_WITH_FAULTS)
 
 
-def _run(kind: StudyKind[Any, Any], spec: Any, workers: int, began: float, data_s: float) -> tuple[StudyResult, Shown]:
+def _run(
+    kind: StudyKind[Any, Any], spec: Any, paths: StorePaths, workers: int, began: float, data_s: float
+) -> tuple[StudyResult, Shown]:
     """Run one study to its end; Ctrl-C ends the command."""
     log(f"study {spec.name}: {kind.size_text(spec)}")
     with shown_live(kind.progress(spec, workers)) as display:
         try:
             result, report = kind.run(
-                spec, study_paths(), workers=workers, on_event=display.on_event, began=began, data_s=data_s
+                spec, paths, workers=workers, on_event=display.on_event, began=began, data_s=data_s
             )
         except KeyboardInterrupt:
             display.say(f"posebench: interrupted; {display.recorded_text()}, the same command goes on.")

@@ -16,6 +16,7 @@ from bench.optimizers import optimizer_entry
 from bench.optimizers.line import optimizer_line
 from bench.optimizers.space import Value
 from bench.records.mlflow_views import SavedView
+from bench.records.reader import StudyRuns
 from bench.report.findings import Findings
 from bench.settings.layers import about
 from bench.study.kind import FindingsKind, Settings
@@ -65,8 +66,9 @@ class JointKind(FindingsKind[JointSpec]):
         """AP, and images/s where a front of both is searched."""
         return len(spec.objectives)
 
-    def findings(self, spec: JointSpec, records: pd.DataFrame, sessions: pd.DataFrame) -> Findings:
+    def findings(self, spec: JointSpec, records: pd.DataFrame, runs: StudyRuns) -> Findings:
         """What a study's records say; of several processes that share a machine each knows only its own trials."""
+        sessions = runs.sessions()
         if len(records):
             together = records["concurrent_trials"].clip(lower=most_at_once(sessions))
             records = records.assign(concurrent_trials=together)

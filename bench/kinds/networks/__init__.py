@@ -1,4 +1,4 @@
 """What each network of the family learns in equal time, in float32 and in bfloat16.
 
-In: networks, precisions and seconds; out: a report with curves and pictures. Never writes to MLflow or the ledger.
+In: networks, precisions and seconds; out: a report with curves and pictures. Never tunes: each has its own fixed rate.
 """

@@ -8,6 +8,7 @@ from bench.kinds.sizes.analysis import sizes_findings
 from bench.kinds.sizes.spec import SizesSpec
 
 from bench.engines.trial import TrialKind
+from bench.records.reader import StudyRuns
 from bench.report.findings import Findings
 from bench.study.kind import FindingsKind
 from bench.trials.spec import CONFIRM, TrialSpec
@@ -27,7 +28,7 @@ class SizesKind(FindingsKind[SizesSpec]):
         """Seed by seed, so that a study that is cut off is balanced."""
         return plan(spec)
 
-    def findings(self, spec: SizesSpec, records: pd.DataFrame, sessions: pd.DataFrame) -> Findings:
+    def findings(self, spec: SizesSpec, records: pd.DataFrame, runs: StudyRuns) -> Findings:
         """Mean AP at each size."""
         return sizes_findings(spec.identity(), records)
 

@@ -1,0 +1,86 @@
+"""The networks kind: each network of the family trained for equal time, in each precision."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from bench.engines.trial import TrialKind
+from bench.kinds.networks.analysis import NetworkRun, network_findings
+from bench.kinds.networks.plan import LEARNING_RATES, OTHER_RATE, plan_networks, trained
+from bench.kinds.networks.spec import NetworksSpec
+from bench.records.reader import EVALUATED, RUN_COLUMNS, StudyRuns
+from bench.report.findings import Findings
+from bench.settings.layers import about
+from bench.study.kind import FindingsKind, Settings
+from bench.trials.columns import rows_of
+from bench.trials.progress import MS
+from bench.trials.record import TEXT_FIELDS
+from bench.trials.spec import TrialSpec
+from bench.trials.training import run_trial
+from posemodel.network import input_geometry
+from posemodel.network.cost import network_cost
+
+
+class NetworksKind(FindingsKind[NetworksSpec]):
+    """See `bench.study.kind`."""
+
+    spec = NetworksSpec
+    trials = TrialKind(run_trial)
+
+    def refuse(self, settings: Settings, command_line: Mapping[str, Any]) -> None:  # noqa: ARG002
+        """Networks that do not exist, or do not take the size."""
+        for place, network in enumerate(settings["networks"].value):
+            with about(settings, ("networks", place), "size"):
+                input_geometry(network, settings["size"].value)
+
+    def next_trials(self, spec: NetworksSpec, records: pd.DataFrame) -> Sequence[TrialSpec]:  # noqa: ARG002
+        """All are known before any has run."""
+        return plan_networks(spec)
+
+    def findings(self, spec: NetworksSpec, records: pd.DataFrame, runs: StudyRuns) -> Findings:
+        """AP, loss and speed of each training, its curve and its sample images."""
+        places = dict(enumerate(trained(spec)))
+        ended = [_network_run(row, places[row["index"]], runs) for row in rows_of(records)]
+        named = records[["trial_id"]].assign(
+            network=[run.network for run in ended], precision=[run.precision for run in ended]
+        )
+        curves = named.merge(runs.curves(records, EVALUATED), on="trial_id")
+        return network_findings(ended, curves, terms=_terms(spec))
+
+
+def _network_run(row: dict[str, Any], place: tuple[str, str], runs: StudyRuns) -> NetworkRun:
+    network, precision = place
+    cost = network_cost(network, row["size"] or None)  # 0: its own
+    samples = runs.samples(row["run_id"])
+    own = {*TEXT_FIELDS, *RUN_COLUMNS}
+    return NetworkRun(
+        network=network,
+        precision=precision,
+        status=str(row["status"]),
+        steps=row["steps_done"],
+        learning_rate=LEARNING_RATES.get(network, OTHER_RATE),
+        parameters=cost["parameters"],
+        gmacs=cost["gmacs"],
+        size=cost["size"],
+        metrics={name: value for name, value in row.items() if name not in own and not pd.isna(value)},
+        sheet=None if samples is None else samples.sheet,
+        wall_s=(row["ended_ms"] - row["started_ms"]) / MS,
+    )
+
+
+def _terms(spec: NetworksSpec) -> str:
+    scored = "all images" if spec.scored_images is None else f"at most {spec.scored_images} images"
+    return (
+        f"Each for {spec.seconds:g} s of training on {spec.device} (evaluations not counted), batches of "
+        f"{spec.batch_size} with {spec.num_workers} workers, Adam with a rate of each network's own, foreground weight "
+        f"{spec.foreground_weight:g}, data `{spec.data.name}` (annotations {spec.data_digest}), scored on {scored} of "
+        f"the val split, one seed ({spec.seed}). "
+        "*fp32*: float32; a GPU may round what its convolutions multiply to TF32, which is PyTorch's default (see what "
+        "it ran on). *bf16*: convolutions in bfloat16 by autocast, weights and loss in float32. *Images/s* leave the "
+        "first step out, whose seconds (libraries are loaded, kernels chosen) count in the budget. *Waiting*: share of "
+        "the time in which the loop waited for a batch."
+    )
+
+
+KIND = NetworksKind()

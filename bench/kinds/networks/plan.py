@@ -1,0 +1,51 @@
+"""NetworksSpec -> its trials: each network in each precision. Pure."""
+
+from collections.abc import Sequence
+
+from bench.kinds.networks.spec import NetworksSpec
+from bench.trials.spec import CONFIRM, TrialSpec
+from posemodel.config import LoaderSettings, Precision, TrainSettings
+
+LEARNING_RATES = {"rtpose_vgg": 1e-4, "openpose_2019": 1e-4, "lightweight": 1e-3, "small": 2e-3}
+"""Of Adam. The networks without batch norm spike at 1e-3 (docs/decisions.md)."""
+OTHER_RATE = 1e-4
+OPTIMIZER = "adam"
+
+
+def trained(spec: NetworksSpec) -> list[tuple[str, Precision]]:
+    """Network and precision of each trial, by its index."""
+    return [(network, precision) for network in spec.networks for precision in spec.precisions]
+
+
+def plan_networks(spec: NetworksSpec) -> Sequence[TrialSpec]:
+    """The trials, network by network."""
+    return [_trial(spec, index, network, precision) for index, (network, precision) in enumerate(trained(spec))]
+
+
+def _trial(spec: NetworksSpec, index: int, network: str, precision: Precision) -> TrialSpec:
+    return TrialSpec(
+        phase=CONFIRM,
+        index=index,
+        optimizer=OPTIMIZER,
+        hyperparameters={"lr": LEARNING_RATES.get(network, OTHER_RATE)},
+        data_digest=spec.data_digest,
+        train=TrainSettings(
+            data=spec.data,
+            network=network,
+            size=spec.size,
+            precision=precision,
+            seconds=spec.seconds,
+            evaluations=spec.evaluations,
+            val_images=spec.scored_images,
+            foreground_weight=spec.foreground_weight,
+            loader=LoaderSettings(
+                batch_size=spec.batch_size,
+                num_workers=spec.num_workers,
+                pin_memory=spec.device == "cuda",
+                persistent_workers=spec.num_workers > 0,
+            ),
+            seed=spec.seed,
+            device=spec.device,
+            log_every=10,
+        ),
+    )
