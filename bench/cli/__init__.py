@@ -1,1 +1,1 @@
-"""The command line: parses, calls one function, prints. One module per verb; heavy imports inside the commands."""
+"""The command line: parses, calls one function, prints. One module per verb, none imported before it is asked for."""

@@ -9,29 +9,11 @@ from typing import Annotated
 
 import typer
 
-from bench.cli import (
-    compare,
-    config,
-    data,
-    evaluate,
-    info,
-    loaders,
-    networks,
-    predict,
-    report,
-    speed,
-    study,
-    study_new,
-    study_status,
-    train,
-    ui,
-    weights,
-)
 from bench.cli.disk_errors import disk_error
 from bench.cli.home import expand_homes
+from bench.cli.lazy_group import LazyGroup, Verb
 from bench.engines import interruption
 from bench.engines.interruption import INTERRUPTED
-from bench.kinds import KINDS
 from bench.storage import streams
 from bench.storage.masking import masked, masked_errors
 from bench.storage.user_environment import stand_in
@@ -42,8 +24,48 @@ from posemodel.worker_faults import explained
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
 
+VERBS = {
+    "train": Verb(
+        "bench.cli.train:train",
+        "Train a network; writes last.safetensors, best.safetensors, resume.pt and metrics.jsonl to --out.",
+    ),
+    "eval": Verb("bench.cli.evaluate:evaluate", "Score by pycocotools over all images of a split."),
+    "predict": Verb(
+        "bench.cli.predict:predict",
+        "Find people in pictures of any size; pixels as stored, unless --exif or the network's training turns them.",
+    ),
+    "info": Verb("bench.cli.info:info", "Parameters, and GMACs of one forward pass, counted on the network itself."),
+    "networks": Verb(
+        "bench.cli.networks:networks",
+        "Train every network for equal time; AP, images/s, curves, drawn samples as a report.",
+    ),
+    "report": Verb(
+        "bench.cli.report:report", "Analyse the records of a study again and write reports/STUDY/report.md."
+    ),
+    "compare": Verb(
+        "bench.cli.compare:compare",
+        "Say which differences between two studies (machine, version, schedule, ...) are beyond noise.",
+    ),
+    "ui": Verb("bench.cli.ui:ui", "Open MLflow's UI on loopback, at the store that studies in this folder write to."),
+    "data": Verb("bench.cli.data:app", "Check data sets, describe them, make synthetic ones."),
+    "study": Verb("bench.cli.study_verbs:app", "Run studies."),
+    "loader": Verb("bench.cli.loaders:app", "Loader settings for this machine."),
+    "config": Verb("bench.cli.config:app", "Show settings."),
+    "speed": Verb("bench.cli.speed:app", "Measure the speed of samples, decoding, training, scoring ..."),
+    "weights": Verb("bench.cli.weights:app", "Weights of other programs."),
+}
+"""In the order of the help."""
+
+
+class Verbs(LazyGroup):
+    """All of `posebench`."""
+
+    verbs = VERBS
+
+
 app = typer.Typer(
     name="posebench",
+    cls=Verbs,
     help="Which optimizer and which loader settings train an OpenPose-style network best on this machine?",
     no_args_is_help=True,
     add_completion=False,
@@ -51,26 +73,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-app.add_typer(data.app, name="data")
-studies = typer.Typer(help="Run studies.", no_args_is_help=True, rich_markup_mode=None)
-app.add_typer(studies, name="study")
-for name in KINDS:
-    studies.command(name)(study.study_verb(name))
-studies.command("new")(study_new.new)
-studies.command("list")(study_status.list_studies)
-studies.command("status")(study_status.status)
-app.add_typer(loaders.app, name="loader")
-app.add_typer(config.app, name="config")
-app.add_typer(speed.app, name="speed")
-app.add_typer(weights.app, name="weights")
-app.command("train")(train.train)
-app.command("eval")(evaluate.evaluate)
-app.command("predict")(predict.predict)
-app.command("info")(info.info)
-app.command("networks")(networks.networks)
-app.command("report")(report.report)
-app.command("compare")(compare.compare)
-app.command("ui")(ui.ui)
 
 
 def _print_version(wanted: bool) -> None:

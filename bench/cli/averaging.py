@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from posemodel.errors import SettingsError
+
 Flip = Annotated[bool, typer.Option("--flip", help="Average the maps with those of the mirror image.")]
 Scales = Annotated[
     str | None,
@@ -13,8 +15,6 @@ Scales = Annotated[
 
 def parse_scales(text: str | None) -> tuple[float, ...]:
     """`0.5,1,1.5` -> numbers; SettingsError where it is no such list."""
-    from posemodel.errors import SettingsError
-
     if text is None:
         return (1.0,)
     try:

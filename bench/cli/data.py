@@ -1,29 +1,19 @@
 """`posebench data`: look at a data set before training on it, or make one."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from types import ModuleType
+from typing import Annotated
 
 import typer
 
-from bench.cli.data_options import (
-    ExifOption,
-    TrainAnnotations,
-    TrainImages,
-    ValAnnotations,
-    ValImages,
-    data_set,
-    exif_of,
-)
-from bench.cli.output import log, log_notes, print_json, print_table, progress_bar
-
-if TYPE_CHECKING:
-    from posemodel.data.stats import Tally
+from bench.cli.actions.data_synth import make
+from bench.cli.data_options import ExifOption, TrainAnnotations, TrainImages, ValAnnotations, ValImages, exif_of
+from bench.cli.output import log, print_json
 
 app = typer.Typer(
     help="Check data sets, describe them, make synthetic ones.", no_args_is_help=True, rich_markup_mode=None
 )
 
-SHOWN = 20
 Directory = Annotated[Path | None, typer.Argument(metavar="DIR", help="A data set's folder, in a known layout.")]
 
 
@@ -41,35 +31,13 @@ def check(
 
     Exits 1 if there is a problem.
     """
-    from posemodel.data.check import COUNTS
-    from posemodel.data.check import check as run_check
-    from posemodel.data.evidence import told
-
     named = {
         "train_annotations": train_annotations,
         "train_images": train_images,
         "val_annotations": val_annotations,
         "val_images": val_images,
     }
-    data = data_set(directory, named, option="DIR")
-    result = run_check(data, exif=exif_of(exif), on_split=lambda split: log(f"checking {split} ..."))
-    log_notes(result.notes)
-    document = result.as_document()
-    if as_json:
-        print_json(document)
-    else:
-        rows = [[name, *(str(counts[c]) for c in COUNTS)] for name, counts in document["splits"].items()]
-        print_table(("split", *COUNTS), [*rows, ["sum", *(str(document[c]) for c in COUNTS)]])
-        for problem in result.problems[:SHOWN]:
-            where = problem.file if problem.id is None else f"{problem.file}: id {problem.id}"
-            print(f"{where}: {problem.problem}")
-        if len(result.problems) > SHOWN:
-            print(f"... and {len(result.problems) - SHOWN} more: --json lists all.")
-        if text := told(result.labelled_images):
-            print(f"a study would have: {text}")
-        count = len(result.problems)
-        print("no problems" if not count else "1 problem" if count == 1 else f"{count} problems")
-    raise typer.Exit(1 if result.problems else 0)
+    _actions().check(directory, named, exif=exif_of(exif), as_json=as_json)
 
 
 @app.command()
@@ -108,40 +76,13 @@ def stats(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Print and draw what the annotations hold: people, sizes, joints, borders, crowds, views; split by split."""
-    from bench.report.data_figure import draw_stats
-    from posemodel.data.stats import folder_stats, join
-
     named = {
         "train_annotations": train_annotations,
         "train_images": train_images,
         "val_annotations": val_annotations,
         "val_images": val_images,
     }
-    data = data_set(directory, named, option="DIR")
-    name = data.folder.resolve().stem if data.folder.is_file() else data.folder.resolve().name
-    if out is None:
-        out = Path(f"data-stats-{name}.png")
-    elif out.suffix.lower() != ".png":
-        raise typer.BadParameter(f"{out}: the figure is a PNG; end its name with .png", param_hint="--out")
-    elif not out.parent.is_dir():
-        raise typer.BadParameter(f"{out.parent}: no such folder", param_hint="--out")
-    tallies = folder_stats(
-        data,
-        skip_bad=skip_bad,
-        on_left_out=lambda file, left_out: log(f"left out: {left_out} ({file})"),
-        on_notes=log_notes,
-    )
-    total = join(list(tallies.values()))
-    title = f"{name}: {len(total.sizes)} images, {len(total.heights)} people with keypoints"
-    draw_stats(tallies, total, out, title=title)
-    if as_json:
-        splits = {name: tally.as_document() for name, tally in tallies.items()}
-        print_json({"splits": splits, "total": total.as_document(), "figure": str(out)})
-        return
-    print_table(("", *tallies, "total"), _stats_rows([*tallies.values(), total]))
-    parts = [[name.replace("_", " "), *(_percent(n, sum(row)) for n in row[::-1])] for name, row in total.parts]
-    print_table(("joint", "visible", "occluded", "not labelled"), parts, title="joints, all splits (% of people)")
-    print(f"figure: {out}")
+    _actions().stats(directory, named, out, skip_bad=skip_bad, as_json=as_json)
 
 
 @app.command()
@@ -171,16 +112,15 @@ def show(
     ] = False,
 ) -> None:
     """Draw one sample as the network gets it: the input, the people, what is ignored, heatmaps and fields."""
-    from bench.cli.data_show import show_sample
-
     named = {
         "train_annotations": train_annotations,
         "train_images": train_images,
         "val_annotations": val_annotations,
         "val_images": val_images,
     }
-    show_sample(
-        data_set(directory, named, option="DIR"),
+    _actions().show_sample(
+        directory,
+        named,
         index,
         out,
         split=split,
@@ -196,71 +136,16 @@ def show(
     )
 
 
-def _stats_rows(tallies: "list[Tally]") -> list[list[str]]:
-    """Rows of the printed table: a name, then a cell for each tally."""
-    from posemodel.data.stats import QUANTILES, VIEWS
+def _actions() -> ModuleType:
+    """What these verbs do with a data set that stands."""
+    from bench.cli.actions import data  # PyTorch, OpenCV, Matplotlib: seconds that --help must not take
 
-    documents = [tally.as_document() for tally in tallies]
-    most = max(len(tally.people_histogram) for tally in tallies)
-
-    def row(name: str, *keys: str) -> list[str]:
-        cells = []
-        for document in documents:
-            value: Any = document
-            for key in keys:
-                value = value[key] if value is not None else None
-            is_share = isinstance(value, float)
-            cells.append("-" if value is None else f"{100 * value:.1f} %" if is_share else str(value))
-        return [name, *cells]
-
-    rows = [row(name, name) for name in ("images", "people", "unlabelled", "crowds")]
-    rows[2][0] = "people without keypoints"
-    rows += [row("  crowds as RLE", "crowds_rle"), row("images of 3 or more people", "share_images_with_3_or_more")]
-    for count in range(most):
-        counts = [tally.people_histogram for tally in tallies]
-        cells = [_percent(have[count] if count < len(have) else 0, sum(have)) for have in counts]
-        rows.append([f"  images of {count}", *cells])
-    rows += [row(f"height of people, {name}", "height_share", name) for name in QUANTILES]
-    rows += [row(f"joints {name}", "joints", name) for name in ("visible", "occluded", "unlabelled")]
-    rows.append(row("occluded, of labelled joints", "share_joints_occluded"))
-    rows.append(row("people cut by the border", "share_cut_by_border"))
-    for name in VIEWS:
-        rows.append([f"seen from: {name}", *(_percent(d["views"][name], d["people"]) for d in documents)])
-    rows.append(["image sizes (most common)", *(_most_common(document["image_sizes"]) for document in documents)])
-    return rows
-
-
-def _percent(part: int, whole: int) -> str:
-    return f"{100 * part / whole:.1f} %" if whole else "-"
-
-
-def _most_common(sizes: dict[str, int], shown: int = 2) -> str:
-    more = f" and {len(sizes) - shown} more" if len(sizes) > shown else ""
-    return ", ".join(f"{size} ({count})" for size, count in list(sizes.items())[:shown]) + more
+    return data
 
 
 def make_synthetic(directory: Path, images: int, seed: int, *, num_workers: int | None = None) -> dict[str, int]:
     """Generate a synthetic set with a progress bar; a complete one is left as it is."""
-    from bench.storage.locks import alone_on
-    from posemodel.data.synthetic import generate
-    from posemodel.errors import DataError
-
-    # Two studies that begin at once in one folder share the set; the lock file is no litter of theirs.
-    try:
-        with alone_on(directory), progress_bar() as bar:
-            task = bar.add_task(f"rendering {directory}", total=images)
-            started = False
-
-            def show(done: int, _total: int) -> None:
-                nonlocal started
-                if not started:
-                    bar.reset(task, completed=done)  # what was there already says nothing about the speed
-                    started = True
-                bar.update(task, completed=done)
-
-            return generate(directory, images=images, seed=seed, num_workers=num_workers, on_progress=show)
-    except (FileExistsError, ValueError, RuntimeError) as error:
-        raise DataError(str(error)) from error
+    return make(directory, images, seed, num_workers=num_workers)
 
 
 def make_default_data(folder: Path, images: int, seed: int) -> None:

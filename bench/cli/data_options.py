@@ -9,7 +9,6 @@ from bench.cli.home import at_home
 
 if TYPE_CHECKING:
     from posemodel.config import Exif
-    from posemodel.data.layout import DataSet
 
 TrainAnnotations = Annotated[
     Path | None,
@@ -31,25 +30,6 @@ ExifOption = Annotated[
     ),
 ]
 FILES = ("train_annotations", "train_images", "val_annotations", "val_images")
-
-
-def data_set(data: Path | None, files: dict[str, Path | None], *, option: str = "--data") -> "DataSet":
-    """The data set that a folder and named files stand for; BadParameter where neither is given."""
-    from pydantic import ValidationError
-
-    from posemodel.config import DataFiles, in_words
-    from posemodel.data.layout import DataSet
-    from posemodel.errors import SettingsError
-
-    try:
-        named = DataFiles.model_validate(files)
-    except ValidationError as error:
-        raise SettingsError(f"{in_words(error)}.") from error
-    if data is None and named.first_annotations is None:
-        raise typer.BadParameter(
-            "give the folder of a data set, or --train-annotations FILE with --train-images DIR", param_hint=option
-        )
-    return DataSet.of(data, named)
 
 
 def exif_of(text: str | None) -> "Exif":

@@ -4,8 +4,6 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.output import print_json
-
 
 def info(
     network: Annotated[
@@ -18,13 +16,6 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Parameters, and GMACs of one forward pass, counted on the network itself."""
-    from posemodel.network.cost import network_cost
+    from bench.cli.actions.info import show_cost  # PyTorch: seconds that --help must not take
 
-    cost = network_cost(network, size)
-    if as_json:
-        print_json(cost)
-    else:
-        print(
-            f"{cost['network']} at {cost['size']} px: {cost['parameters']:,} parameters, "
-            f"{cost['gmacs']:.1f} GMACs, stride {cost['stride']}"
-        )
+    show_cost(network, size, as_json=as_json)

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from posemodel.data.evidence import ROLES, told, warnings
+
 if TYPE_CHECKING:
     from posemodel.data.coco import PackedSplit
     from posemodel.data.notes import Note
@@ -27,18 +29,14 @@ def log(message: str) -> None:
 
 def log_opened(splits: "Sequence[PackedSplit]") -> None:
     """Say what ``--skip-bad`` left out of each annotation file behind some splits, and what was read differently."""
-    from posemodel.data.coco import notes_of
-
     for path, split in {split.annotations: split for split in splits}.items():
         if split.skip_bad:
             log(f"left out: {split.left_out} ({path})")
-    log_notes(notes_of(splits))
+    log_notes(dict.fromkeys(note for split in splits for note in split.notes))  # splits that share a file have the same
 
 
 def log_study_data(splits: "Sequence[PackedSplit]") -> None:
     """As ``log_opened``, of what a study trains on, chooses by and reports on; and how much these can tell."""
-    from posemodel.data.evidence import ROLES, told, warnings
-
     log_opened(splits)
     images = {role: len(split.labelled_only()) for role, split in zip(ROLES, splits, strict=True)}
     log(f"data: {told(images)}")

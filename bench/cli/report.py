@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from bench.cli.stores import stores
+
 
 def report(
     study: Annotated[str, typer.Argument(metavar="STUDY", help="Name of a study, finished or not.")],
@@ -13,9 +15,7 @@ def report(
 
     Exit code 3 where the study has ended without any result: the report says why.
     """
-    from bench.cli.actions.stores import require_records  # first: libraries take seconds
-
-    require_records()
+    stores().require_records()
     from bench.cli.actions.report import write_again  # MLflow and pandas take seconds; the help does without
 
     write_again(study, as_json=as_json)

@@ -1,15 +1,9 @@
 """`posebench speed`: how fast this is, each thing beside a yardstick that was measured in the same run."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated
 
 import typer
-
-from bench.cli.output import log, print_json, print_table
-
-if TYPE_CHECKING:
-    from bench.speed.everything import Speed
-    from posemodel.config import Device as DeviceName
 
 app = typer.Typer(
     help="Measure the speed of samples, decoding, training, scoring ... against yardsticks.", no_args_is_help=True
@@ -85,32 +79,6 @@ def _measure(
     repeats: int | None = None,
     report: Path | None = None,
 ) -> None:
-    from bench.speed.everything import Request, measure
-    from bench.speed.report import write_speed_report
-    from posemodel.device import choose_device
+    from bench.cli.actions.speed import measured  # PyTorch, OpenCV: seconds that --help must not take
 
-    def say(each: str) -> None:
-        log(f"measuring {each} ...")
-
-    found = measure(name, Request(data, choose_device(cast("DeviceName", device)), repeats), say)
-    if report is not None:
-        log(f"report: {write_speed_report(found, report)}")
-    if as_json:
-        print_json(found.as_document())
-    else:
-        _show(found)
-    for what, error in found.failed.items():
-        log(f"{what} failed: {error}")
-    if found.failed:
-        raise typer.Exit(1)
-
-
-def _show(found: "Speed") -> None:
-    from bench.speed.report import cells, facts_line, heading
-
-    print_table(heading(), [cells(row) for row in found.rows])
-    for row in found.rows:
-        if row.facts:
-            print(f"{row.name}: {facts_line(row)}")
-    for what, why in found.skipped.items():
-        print(f"{what}: {why}")
+    measured(name, data=data, device=device, repeats=repeats, as_json=as_json, report=report)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from bench.cli.setting_flags import setting_flags
+from bench.cli.stores import stores
 from bench.kinds import KINDS, study_spec
 from bench.settings.presets import presets
 
@@ -71,10 +72,8 @@ def _option(name: str, kind: Any, option: Any, *, default: Any = None) -> inspec
 
 
 def _run(kind: str, typed: dict[str, Any], *, dry_run: bool = False, **options: Any) -> None:
-    from bench.cli.actions.stores import require_stores  # first: libraries take seconds, and data minutes
-
     if not dry_run:
-        require_stores(kind)
+        stores().require(kind)
     from bench.cli.actions.study import run_study  # PyTorch and MLflow take seconds; the help does without
 
     run_study(kind, typed, dry_run=dry_run, **options)

@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from bench.cli.stores import stores
+
 
 def list_studies(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
@@ -24,9 +26,7 @@ def status(
 
 
 def _look(name: str | None, *, as_json: bool, watch: bool = False, every: bool = False) -> None:
-    from bench.cli.actions.stores import trouble_with_records  # first: a dead server takes its own seconds
-
-    trouble = trouble_with_records()
+    trouble = stores().trouble_with_records()
     from bench.cli.actions import study_status  # MLflow takes seconds; the help does without
 
     if every:

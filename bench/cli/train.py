@@ -1,22 +1,11 @@
 """`posebench train`: train one network with one optimizer, in one process or in those that `torchrun` starts."""
 
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from bench.cli.data_options import ExifOption, TrainAnnotations, TrainImages, ValAnnotations
-from bench.cli.output import log, log_opened, print_json, progress_bar
-from bench.cli.train_output import MetricsFile, line, stop_on_interrupt
-from posemodel.launch import is_first
-
-if TYPE_CHECKING:
-    from posemodel.data.coco import PackedSplit
-
-METRICS_FILE = "metrics.jsonl"
-SAY_EVERY_S = 10.0
-"""Seconds between lines on a pipe, where no bar moves."""
 
 
 def train(
@@ -161,82 +150,12 @@ def train(
     On several GPUs, or in several processes on CPUs: torchrun --nproc-per-node N --no-python posebench train ...
     """
     options = {name: value for name, value in locals().items() if name != "ctx"}
-    from bench.cli.train_settings import resolve
-    from bench.measure.gpu import GpuSampler
-    from bench.optimizers import optimizer_entry
-    from bench.statistics.json_safe import to_json_safe
-    from posemodel.data.coco import notes_of
-    from posemodel.device import choose_device
-    from posemodel.errors import SettingsError
-    from posemodel.training import train as run_train
-
     # By name: Typers have a `ParameterSource` of their own, or click's.
     given = {name for name in options if getattr(ctx.get_parameter_source(name), "name", "") == "COMMANDLINE"}
     if data is None and train_annotations is None:
         raise typer.BadParameter(
             "give the folder of a data set, or --train-annotations FILE with --train-images DIR", param_hint="--data"
         )
-    settings, optimizer, hyperparameters = resolve(options, given)
-    entry = optimizer_entry(optimizer)
-    entry.check(hyperparameters)
-    make_optimizer = entry.factory(hyperparameters)
-    run_record = {"optimizer": optimizer, "hyperparameters": entry.resolve(hyperparameters)}
-    if recipe is not None:
-        run_record["recipe"] = recipe
-    out = out if out is not None else Path("runs") / f"{settings.network}-{optimizer}-seed{seed}"
-    if not resume and out.is_dir() and any(out.iterdir()):  # each process: none waits for one that refused
-        go_on = " --resume to go on with it, or" if (out / METRICS_FILE).is_file() else ""
-        raise SettingsError(f"--out {out}: is not empty. Give{go_on} another folder.")
-    if out.exists() and not out.is_dir():
-        raise SettingsError(f"--out {out}: is a file; give a folder.")
-    if (
-        settings.frozen_backbone_epochs
-        and settings.weights is None
-        and settings.backbone_weights is None
-        and is_first()
-    ):
-        log("the frozen backbone has random weights: give --backbone-weights or --weights")
-    device_type = choose_device(settings.device).type
-    metrics_file = MetricsFile(out / METRICS_FILE)
+    from bench.cli.actions.train import train_network  # PyTorch, OpenCV: seconds that --help must not take
 
-    with progress_bar() as bar, GpuSampler(device_type) as gpu, stop_on_interrupt() as should_stop:
-        task = bar.add_task("training", total=settings.steps or settings.seconds)
-        said = [-SAY_EVERY_S]
-        notes: list[dict[str, Any]] = []
-
-        def opened(*splits: "PackedSplit") -> None:
-            log_opened(splits)
-            notes.extend(note.as_row() for note in notes_of(splits))
-
-        def on_metrics(step: int, metrics: dict[str, float]) -> None:
-            metrics = metrics | gpu.latest()
-            metrics_file.add(to_json_safe({"step": step, **metrics}))
-            bar.update(task, completed=step if settings.seconds is None else metrics["train_seconds"])
-            due = "val_loss" in metrics or (bar.disable and time.monotonic() - said[0] > SAY_EVERY_S)
-            if due:
-                said[0] = time.monotonic()
-                log(line(step, metrics)) if bar.disable else bar.console.print(line(step, metrics), highlight=False)
-            elif "loss" in metrics:
-                bar.update(task, description=f"loss {metrics['loss']:.4f}")
-
-        result = run_train(
-            settings,
-            make_optimizer,
-            out=out,
-            resume=resume,
-            on_metrics=on_metrics,
-            on_open=opened,
-            run_record=run_record,
-            should_stop=should_stop,
-        )
-
-    if not is_first():
-        return
-    if result.status == "diverged":
-        log(f"diverged by step {result.step}: the loss is no longer finite. A lower --lr may help.")
-    document: dict[str, Any] = {"status": result.status, "steps": result.step, "out": str(out), **result.metrics}
-    if as_json:
-        print_json({**to_json_safe(document), "notes": notes})
-    else:
-        for key, value in document.items():
-            print(f"{key:24} {value:.6g}" if isinstance(value, float) else f"{key:24} {value}")
+    train_network(options, given)

@@ -13,6 +13,13 @@ from typing import Annotated, Any
 import typer
 
 from bench.cli.output import log
+from bench.records.mlflow_views import page
+from bench.records.store_check import check_tracking
+from bench.settings.shared import DEFAULT_TRACKING, TRACKING_VARIABLE
+from bench.storage.addresses import RECORDS, is_server
+from bench.storage.masking import masked
+from bench.storage.sqlite_files import sqlite_file
+from posemodel.errors import SettingsError
 
 LOOPBACK = "127.0.0.1"
 POLL_S = 0.3
@@ -24,13 +31,6 @@ def ui(
     port: Annotated[int, typer.Option("--port", min=1, max=65535)] = 5000,
 ) -> None:
     """Open MLflow's UI on loopback, at the store that studies in this folder write to. Ctrl-C ends it."""
-    from bench.records.store_check import check_tracking
-    from bench.settings.shared import DEFAULT_TRACKING, TRACKING_VARIABLE
-    from bench.storage.addresses import RECORDS, is_server
-    from bench.storage.masking import masked
-    from bench.storage.sqlite_files import sqlite_file
-    from posemodel.errors import SettingsError
-
     uri = os.environ.get(TRACKING_VARIABLE) or DEFAULT_TRACKING
     if is_server(uri):
         raise SettingsError(f"{TRACKING_VARIABLE}: is the server {masked(uri)}; open it in a browser.")
@@ -81,8 +81,6 @@ def _interrupt(_signal: int, _frame: Any) -> None:
 
 def _name_studies(server: "subprocess.Popen[bytes]", address: str) -> None:
     """Wait until the server answers, then print the page of each study; nothing if it ends instead."""
-    from bench.records.mlflow_views import page
-
     while server.poll() is None:
         try:
             experiments = _experiments(address)

@@ -5,8 +5,6 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.output import log, print_json
-
 app = typer.Typer(help="Weights of other programs.", no_args_is_help=True, rich_markup_mode=None)
 
 
@@ -32,16 +30,6 @@ def import_file(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Turn a public checkpoint into one for eval and train; VGG19 becomes a file for train --backbone-weights."""
-    from posemodel.network.import_weights import import_weights
+    from bench.cli.actions.weights import import_file as imported  # PyTorch: seconds that --help must not take
 
-    imported = import_weights(file, out, file_format=file_format, input_format=input_format)
-    if imported.limbs_to_eyes:
-        log(
-            "note: that code's targets join a shoulder to the eye, ours to the ear; two of the 19 limbs will find "
-            "little. Files converted from Caffe (--input-format caffe) are not concerned."
-        )
-    if as_json:
-        print_json(imported.as_document())
-    else:
-        what = imported.network if imported.network is not None else "VGG19's front, for train --backbone-weights"
-        print(f"{out}: {what}, {imported.parameters:,} parameters, input format {imported.input_format.name}")
+    imported(file, out, file_format=file_format, input_format=input_format, as_json=as_json)

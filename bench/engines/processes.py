@@ -19,7 +19,7 @@ from bench.engines.events import Event, OnEvent, Stopping, TrialEnded, WorkerDie
 from bench.engines.interruption import INTERRUPTED
 from bench.engines.worker import WorkerSettings, load_libraries, sweep, work
 from bench.ledger.store import Ledger
-from bench.measure.machine import usable_cores
+from bench.measure.cores import usable_cores
 from bench.storage import streams
 from bench.storage.masking import mask_errors, masked
 from posemodel.errors import PosemodelError, SettingsError

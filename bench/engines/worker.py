@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -61,8 +62,6 @@ class WorkerSettings:
 def work(settings: WorkerSettings, on_event: OnEvent = ignore_event) -> None:
     """Work until the enqueued plan is done. Interrupted, or stopped by an error, the trial in hand goes back."""
     if settings.threads is not None:
-        import torch
-
         torch.set_num_threads(settings.threads)
     ledger, tracker = settings.ledger(), settings.tracker()
     while True:

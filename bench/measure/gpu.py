@@ -8,6 +8,13 @@ from collections.abc import Iterable, Sequence
 from types import ModuleType, TracebackType
 from typing import Any, NamedTuple
 
+import torch
+
+try:
+    import pynvml
+except ImportError:  # an extra
+    pynvml = None
+
 INTERVAL_S = 0.5
 NVML_LOOKS_BACK_S = 1.0
 """What a sample of the utilisation is over, at most (NVML's documentation: 1/6 s to 1 s, by product)."""
@@ -48,11 +55,7 @@ class GpuSampler:
             self._open()
 
     def _open(self) -> None:
-        import torch
-
-        try:
-            import pynvml
-        except ImportError:
+        if pynvml is None:
             return
         try:
             pynvml.nvmlInit()
@@ -87,8 +90,6 @@ class GpuSampler:
                 return
 
     def _own_bytes(self) -> int:
-        import torch
-
         assert self._nvml is not None
         own = own_bytes(self._nvml.nvmlDeviceGetComputeRunningProcesses(self._handle), os.getpid())
         return torch.cuda.memory_reserved() if own is None else own

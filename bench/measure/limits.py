@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from bench.measure.machine import usable_cores
+from bench.measure.cores import usable_cores
 
 PROC = Path("/proc")
 CGROUPS = Path("/sys/fs/cgroup")

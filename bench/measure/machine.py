@@ -1,20 +1,20 @@
 """The machine's fingerprint: what a result depends on besides the study's settings."""
 
 import importlib.metadata
-import os
 import platform
 import sys
 from pathlib import Path
 
 import psutil
+import torch
+
+from bench.measure.cores import usable_cores
 
 PACKAGES = ("posebench", "torch", "numpy", "opencv-python-headless", "optuna", "mlflow", "adabound", "pycocotools")
 
 
 def fingerprint() -> dict[str, str]:
     """Processor, cores that this process may use, the machine's memory, GPU, system and versions, as text."""
-    import torch
-
     cuda = torch.cuda.is_available()
     return {
         "cpu": _processor(),
@@ -28,13 +28,6 @@ def fingerprint() -> dict[str, str]:
         "python": sys.version.split()[0],
         **{package: _version(package) for package in PACKAGES},
     }
-
-
-def usable_cores() -> int:
-    """Cores that this process may use, not all that the host has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _processor() -> str:

@@ -1,12 +1,11 @@
 """The optimizers by name: the registry's, every class of `torch.optim`, any class by its dotted path."""
 
 from bench.optimizers.entry import OptimizerEntry, did_you_mean
-from bench.optimizers.implementation import implementation_of
 from bench.optimizers.registry import OPTIMIZERS
 from bench.settings.dotted import is_path, with_dots
 from posemodel.errors import SettingsError
 
-__all__ = ["OPTIMIZERS", "OptimizerEntry", "implementation_of", "optimizer_entry"]
+__all__ = ["OPTIMIZERS", "OptimizerEntry", "optimizer_entry"]
 
 
 def optimizer_entry(name: str) -> OptimizerEntry:
@@ -19,7 +18,7 @@ def optimizer_entry(name: str) -> OptimizerEntry:
     known = OPTIMIZERS.get(name) or OPTIMIZERS.get(name.lower())
     if known is not None:
         return known
-    from bench.optimizers.classes import TORCH_CLASSES, class_at, class_entry
+    from bench.optimizers.classes import TORCH_CLASSES, class_at, class_entry  # PyTorch: the registry's cost no import
 
     if is_path(name):
         return class_entry(name, class_at(name))

@@ -4,7 +4,7 @@ Defaults are PyTorch's (and the package's). torch is imported when one is built:
 """
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,16 +16,14 @@ def sgd(
     parameters: Iterable["Parameter"], lr: float = 1e-3, momentum: float = 0.9, weight_decay: float = 0.0
 ) -> "Optimizer":
     """SGD with (heavy-ball) momentum: v = momentum * v + g; w -= lr * v."""
-    return build_fastest(_torch_class("SGD"), parameters, lr=lr, momentum=momentum, weight_decay=weight_decay)
+    return _build("SGD", parameters, lr=lr, momentum=momentum, weight_decay=weight_decay)
 
 
 def nesterov(
     parameters: Iterable["Parameter"], lr: float = 1e-3, momentum: float = 0.9, weight_decay: float = 0.0
 ) -> "Optimizer":
     """SGD with Nesterov's momentum: v = momentum * v + g; w -= lr * (g + momentum * v)."""
-    return build_fastest(
-        _torch_class("SGD"), parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=True
-    )
+    return _build("SGD", parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=True)
 
 
 def adagrad(
@@ -36,8 +34,8 @@ def adagrad(
     weight_decay: float = 0.0,
 ) -> "Optimizer":
     """Adagrad: s += g^2; w -= lr * g / (sqrt(s) + eps)."""
-    return build_fastest(
-        _torch_class("Adagrad"),
+    return _build(
+        "Adagrad",
         parameters,
         lr=lr,
         initial_accumulator_value=initial_accumulator_value,
@@ -50,7 +48,7 @@ def adadelta(
     parameters: Iterable["Parameter"], lr: float = 1.0, rho: float = 0.9, eps: float = 1e-6, weight_decay: float = 0.0
 ) -> "Optimizer":
     """AdaDelta: steps scaled by the ratio of running means of squared updates and squared gradients."""
-    return build_fastest(_torch_class("Adadelta"), parameters, lr=lr, rho=rho, eps=eps, weight_decay=weight_decay)
+    return _build("Adadelta", parameters, lr=lr, rho=rho, eps=eps, weight_decay=weight_decay)
 
 
 def adam(
@@ -61,7 +59,7 @@ def adam(
     weight_decay: float = 0.0,
 ) -> "Optimizer":
     """Adam: bias-corrected running means of the gradient and of its square; w -= lr * m / (sqrt(v) + eps)."""
-    return build_fastest(_torch_class("Adam"), parameters, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+    return _build("Adam", parameters, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
 
 def adabound(
@@ -75,9 +73,8 @@ def adabound(
     scale_final_lr: bool = True,
 ) -> "Optimizer":
     """AdaBound: Adam whose per-weight step is clipped to bounds that close in on ``final_lr``."""
-    from bench.optimizers.adabound import AdaBound
-
-    return AdaBound(
+    return _build(
+        "AdaBound",
         parameters,
         lr=lr,
         betas=betas,
@@ -100,9 +97,8 @@ def amsbound(
     scale_final_lr: bool = True,
 ) -> "Optimizer":
     """AMSBound: AdaBound by the largest second moment so far."""
-    from bench.optimizers.adabound import AMSBound
-
-    return AMSBound(
+    return _build(
+        "AMSBound",
         parameters,
         lr=lr,
         betas=betas,
@@ -124,30 +120,22 @@ def adabound_reference(
     weight_decay: float = 0.0,
 ) -> "Optimizer":
     """AdaBound as in the `adabound` package: what ours is compared with."""
-    from adabound import AdaBound
-
     # The package calls deprecated signatures (`add_(scalar, tensor)`), which would warn in every run.
     warnings.filterwarnings("ignore", message=r"This overload of \w+ is deprecated", category=UserWarning)
-    made: Optimizer = AdaBound(
-        parameters, lr=lr, betas=betas, final_lr=final_lr, gamma=gamma, eps=eps, weight_decay=weight_decay
+    return _build(
+        "adabound.AdaBound",
+        parameters,
+        lr=lr,
+        betas=betas,
+        final_lr=final_lr,
+        gamma=gamma,
+        eps=eps,
+        weight_decay=weight_decay,
     )
-    return made
 
 
-def build_fastest(
-    optimizer_class: type["Optimizer"], parameters: Iterable["Parameter"], **hyperparameters: Any
-) -> "Optimizer":
-    """An optimizer of any class, in the fastest exact implementation for these parameters (or groups of them)."""
-    from bench.optimizers.implementation import fastest
+def _build(name: str, parameters: Iterable["Parameter"], **hyperparameters: Any) -> "Optimizer":
+    """An optimizer of one of the classes of `shipped`."""
+    from bench.optimizers.shipped import build  # PyTorch: names and spaces cost no import
 
-    given = list(parameters)
-    weights = [weight for each in given for weight in (each["params"] if isinstance(each, dict) else (each,))]
-    make: Callable[..., Optimizer] = optimizer_class
-    return make(given, **hyperparameters, **fastest(optimizer_class, weights))
-
-
-def _torch_class(name: str) -> type["Optimizer"]:
-    import torch
-
-    found: type[Optimizer] = getattr(torch.optim, name)
-    return found
+    return build(name, parameters, **hyperparameters)

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
-from bench.optimizers.built_in import build_fastest
 from bench.optimizers.entry import OptimizerEntry, did_you_mean, hyperparameters_of
+from bench.optimizers.implementation import build_fastest
 from bench.optimizers.space import Log, Space
 from bench.optimizers.unfit import WRAPPER, wraps
 from bench.settings.dotted import split

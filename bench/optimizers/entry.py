@@ -12,18 +12,18 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any
 
-from bench.optimizers.implementation import CHOSEN_HERE
 from bench.optimizers.space import Space, Value
 from posemodel.errors import SettingsError
 
 if TYPE_CHECKING:
-    from torch.nn import Parameter
     from torch.optim import Optimizer
 
     from posemodel.parameter_groups import Parameters
 
 COMPLEMENT = "one_minus_"
 WEIGHT_DECAY = "weight_decay"
+CHOSEN_HERE = ("foreach", "fused", "capturable", "differentiable", "maximize")
+"""Arguments of PyTorch's optimizers that say how a step is computed, and which way it goes: no hyperparameters."""
 ANNOTATED = {"bool": bool, "str": str, "int": int, "float": float}
 """Annotations as text, in modules that postpone them."""
 NEAR = 0.6
@@ -84,7 +84,7 @@ class OptimizerEntry:
     def factory(self, given: Mapping[str, Any]) -> Callable[["Parameters"], "Optimizer"]:
         """A function from parameters to the optimizer; SettingsError if a hyperparameter is unknown.
 
-        What the class itself refuses is raised as it is by that function: ``check`` puts it into words.
+        What the class itself refuses is raised as it is by that function; `unfit.check_trains` puts it into words.
         """
         arguments = self.resolve(given)
 
@@ -92,40 +92,6 @@ class OptimizerEntry:
             return self.build(parameters, **arguments)
 
         return make
-
-    def check(self, given: Mapping[str, Any]) -> None:
-        """Prove that it trains a network: one step on a convolution's weight and a bias. SettingsError says why not."""
-        from bench.optimizers import unfit  # PyTorch: names and spaces cost no import
-
-        make = self.factory(given)
-        made: list[Optimizer] = []
-
-        def remember(parameters: "Iterable[Parameter]") -> "Optimizer":
-            made.append(make(parameters))
-            return made[-1]
-
-        try:
-            optimizer, weights = unfit.step_on(remember, (unfit.CONVOLUTION, unfit.BIAS))
-        except Exception as error:
-            told = str(error).rstrip(".")
-            why = unfit.why_unfit(make, error)
-            if why:
-                raise SettingsError(
-                    f"optimizer {self.name}: cannot train a convolutional network: {why} ({type(error).__name__}: "
-                    f"{told})."
-                ) from error
-            if not made and isinstance(error, ValueError):  # the class's own word for a value out of range
-                raise SettingsError(f"optimizer {self.name}: {told}.") from error
-            raise SettingsError(
-                f"optimizer {self.name}: cannot train a network: its step on a weight of 4 dimensions and a bias fails "
-                f"with {type(error).__name__}: {told}."
-            ) from error
-        if unfit.switches(optimizer):
-            raise SettingsError(f"optimizer {self.name}: is not supported: {unfit.SWITCHES}.")
-        if not all("lr" in group for group in optimizer.param_groups):
-            raise SettingsError(f"optimizer {self.name}: its param_groups have no `lr` for a schedule to change.")
-        if unfit.stands_still(optimizer, weights):
-            raise SettingsError(f"optimizer {self.name}: cannot train a network: {unfit.STILL}")
 
     def takes_number(self, name: str) -> bool:
         """Whether a hyperparameter is one number, by its default; False for one that it does not have."""

@@ -5,20 +5,29 @@ the parameters of `rtpose_vgg` it takes 1.3 (Rprop) to 4.8 (Adamax) times as lon
 """
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import Any
 
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
-    from torch.optim import Optimizer
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+from torch.optim import Optimizer
 
-CHOSEN_HERE = ("foreach", "fused", "capturable", "differentiable", "maximize")
-"""Arguments of PyTorch's optimizers that say how a step is computed, and which way it goes: no hyperparameters."""
+from bench.optimizers.adabound import AdaBound
 
 
-def fastest(optimizer_class: type["Optimizer"], weights: Sequence["Tensor"]) -> dict[str, bool]:
+def build_fastest(
+    optimizer_class: type[Optimizer], parameters: Iterable[Parameter], **hyperparameters: Any
+) -> Optimizer:
+    """An optimizer of any class, in the fastest exact implementation for these parameters (or groups of them)."""
+    given = list(parameters)
+    weights = [weight for each in given for weight in (each["params"] if isinstance(each, dict) else (each,))]
+    make: Callable[..., Optimizer] = optimizer_class
+    return make(given, **hyperparameters, **fastest(optimizer_class, weights))
+
+
+def fastest(optimizer_class: type[Optimizer], weights: Sequence[Tensor]) -> dict[str, bool]:
     """The arguments that choose the fastest implementation for these weights; none for classes that are not PyTorch's.
 
     Fused where the class has such a kernel for the device and dtypes, else `foreach` on CUDA, else a loop.
@@ -33,17 +42,15 @@ def fastest(optimizer_class: type["Optimizer"], weights: Sequence["Tensor"]) -> 
     return {"foreach": all(weight.is_cuda for weight in weights)} if "foreach" in accepted else {}
 
 
-def implementation_of(optimizer: "Optimizer") -> str:
+def implementation_of(optimizer: Optimizer) -> str:
     """What runs, e.g. "torch.optim.adam.Adam (fused)"; only the class where its kind cannot be known."""
-    from bench.optimizers.adabound import AdaBound
-
     kind = type(optimizer)
     path = f"{kind.__module__}.{kind.__qualname__}"
     found = optimizer.implementation() if isinstance(optimizer, AdaBound) else _kind(optimizer)
     return f"{path} ({found})" if found else path
 
 
-def _kind(optimizer: "Optimizer") -> str:
+def _kind(optimizer: Optimizer) -> str:
     groups = optimizer.param_groups
     for name in ("fused", "foreach"):
         if any(group.get(name) is True for group in groups):
@@ -55,15 +62,13 @@ def _kind(optimizer: "Optimizer") -> str:
     return "foreach" if undecided and on_cuda else "for-loop"  # PyTorch's own default
 
 
-def _is_of_torch(optimizer_class: type["Optimizer"]) -> bool:
+def _is_of_torch(optimizer_class: type[Optimizer]) -> bool:
     return optimizer_class.__module__.startswith("torch.optim.")
 
 
 @cache
-def _has_fused(optimizer_class: type["Optimizer"], device: str, dtype: "torch.dtype") -> bool:
+def _has_fused(optimizer_class: type[Optimizer], device: str, dtype: torch.dtype) -> bool:
     """Whether a fused step works there: tried, as it differs by version, and PyTorch has no list that is public."""
-    import torch
-
     weight = torch.nn.Parameter(torch.zeros(1, device=device, dtype=dtype))
     weight.grad = torch.zeros_like(weight)
     make: Callable[..., Optimizer] = optimizer_class

@@ -4,8 +4,9 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from bench.optimizers.entry import WEIGHT_DECAY, OptimizerEntry
-from bench.optimizers.implementation import CHOSEN_HERE
+import torch
+
+from bench.optimizers.entry import CHOSEN_HERE, WEIGHT_DECAY, OptimizerEntry
 from bench.optimizers.space import Value
 
 DIGITS = 6
@@ -17,8 +18,6 @@ def optimizer_line(entry: OptimizerEntry, hyperparameters: Mapping[str, Value], 
 
     The learning rate, and what differs from the class's own defaults. Raises SettingsError as `OptimizerEntry.factory`.
     """
-    import torch
-
     made = entry.factory({**hyperparameters, WEIGHT_DECAY: weight_decay})([torch.nn.Parameter(torch.zeros(1))])
     kind = type(made)
     module = "torch.optim" if kind.__module__.startswith("torch.optim.") else kind.__module__

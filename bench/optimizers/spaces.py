@@ -18,6 +18,7 @@ from bench.optimizers.space import (
     point,
     searched,
 )
+from bench.optimizers.unfit import check_trains
 from bench.settings.dotted import with_dots
 from bench.settings.layers import COMMAND_LINE, FileOrigin, PlacedError, space_key
 from bench.settings.validation import dotted, named_in
@@ -144,7 +145,11 @@ def _try_corners(entry: OptimizerEntry, space: Space, weight_decay: float, *, bu
     lowest, highest, inside = (point(space, [unit] * searched(space)) for unit in (0.0, 1.0, INSIDE))
     choices = [lowest | {name: value} for name, d in space.items() if isinstance(d, Categorical) for value in d.values]
     for corner in (lowest, highest, *choices):
-        (entry.check if build else entry.resolve)({**corner, WEIGHT_DECAY: weight_decay})
+        given = {**corner, WEIGHT_DECAY: weight_decay}
+        if build:
+            check_trains(entry, given)
+        else:
+            entry.resolve(given)
     entry.resolve({**inside, WEIGHT_DECAY: weight_decay})
 
 

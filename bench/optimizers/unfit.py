@@ -5,12 +5,15 @@ changes ``lr``, and the same weights are trained, scored and saved.
 """
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
 from torch.nn import Parameter
 from torch.optim import Optimizer
+
+from bench.optimizers.entry import OptimizerEntry
+from posemodel.errors import SettingsError
 
 Make = Callable[[Iterable[Parameter]], Optimizer]
 CONVOLUTION, BIAS = (2, 3, 3, 3), (2,)
@@ -50,6 +53,38 @@ def wraps(optimizer_class: type[Any]) -> bool:
         return False
     needed = [each.name for each in arguments if each.default is each.empty and "optimizer" in each.name]
     return bool(needed) or any(each.name in WRAPPED for each in arguments[:1])
+
+
+def check_trains(entry: OptimizerEntry, given: Mapping[str, Any]) -> None:
+    """Prove that it trains a network: one step on a convolution's weight and a bias. SettingsError says why not."""
+    make = entry.factory(given)
+    made: list[Optimizer] = []
+
+    def remember(parameters: Iterable[Parameter]) -> Optimizer:
+        made.append(make(parameters))
+        return made[-1]
+
+    try:
+        optimizer, weights = step_on(remember, (CONVOLUTION, BIAS))
+    except Exception as error:
+        told = str(error).rstrip(".")
+        why = why_unfit(make, error)
+        if why:
+            raise SettingsError(
+                f"optimizer {entry.name}: cannot train a convolutional network: {why} ({type(error).__name__}: {told})."
+            ) from error
+        if not made and isinstance(error, ValueError):  # the class's own word for a value out of range
+            raise SettingsError(f"optimizer {entry.name}: {told}.") from error
+        raise SettingsError(
+            f"optimizer {entry.name}: cannot train a network: its step on a weight of 4 dimensions and a bias fails "
+            f"with {type(error).__name__}: {told}."
+        ) from error
+    if switches(optimizer):
+        raise SettingsError(f"optimizer {entry.name}: is not supported: {SWITCHES}.")
+    if not all("lr" in group for group in optimizer.param_groups):
+        raise SettingsError(f"optimizer {entry.name}: its param_groups have no `lr` for a schedule to change.")
+    if stands_still(optimizer, weights):
+        raise SettingsError(f"optimizer {entry.name}: cannot train a network: {STILL}")
 
 
 def step_on(make: Make, shapes: Iterable[tuple[int, ...]]) -> tuple[Optimizer, list[Parameter]]:

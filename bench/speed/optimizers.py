@@ -4,7 +4,8 @@ from functools import partial
 
 import torch
 
-from bench.optimizers import OPTIMIZERS, implementation_of
+from bench.optimizers import OPTIMIZERS
+from bench.optimizers.implementation import implementation_of
 from bench.speed.compare import Pair, Row, compare
 from posemodel.device import synchronize
 from posemodel.network import build_network

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import NoReturn
+from urllib.parse import urlsplit
 
 import sqlalchemy
 
@@ -154,8 +155,6 @@ def _refuse_folder(store: Store, address: str) -> NoReturn:
 
 
 def _check_server_form(store: Store, address: str) -> None:
-    from urllib.parse import urlsplit
-
     try:
         parts = urlsplit(address)
         host, _ = parts.hostname, parts.port

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from bench.measure.machine import usable_cores
+from bench.measure.cores import usable_cores
 from bench.settings.layers import Setting, about
 from bench.settings.presets import presets
 from posemodel.device import choose_device

@@ -12,7 +12,8 @@ from torch.nn import Parameter
 from torch.optim import Optimizer
 
 from bench.measure.gpu import GpuSampler
-from bench.optimizers import implementation_of, optimizer_entry
+from bench.optimizers import optimizer_entry
+from bench.optimizers.implementation import implementation_of
 from bench.trials.outcome import Outcome
 from bench.trials.record import CurvePoint, Status, make_record, now_ms
 from bench.trials.spec import CONFIRM, TrialSpec

@@ -25,6 +25,7 @@ from posemodel.config import MIN_SIZE, AugmentSettings, DataFiles, Exif, TrainSe
 
 if TYPE_CHECKING:
     from bench.measure.loader.pose_workload import PoseWorkload
+    from bench.workloads.pose_work import PoseWork
 
 SCORES = ("ap", "ap50", "ap75", "ap_medium", "ap_large", "ar", "ar50", "ar75", "ar_medium", "ar_large")
 """COCO's ten figures, as `posemodel.evaluation.Scores` names them."""
@@ -62,18 +63,14 @@ class Pose:
 
     def check(self, own: PoseSettings, settings: Mapping[str, Setting]) -> None:
         """SettingsError where the network does not take this input size."""
-        from posemodel.network import input_geometry
-
         with about(settings, "network", "size"):
-            input_geometry(own.network, own.size)
+            _work().geometry(own.network, own.size)
 
     def find_data(
         self, settings: Mapping[str, Setting], make_data: MakeData | None, on_open: OnOpen | None
     ) -> FoundData:
         """The COCO folder that `data` names, or the synthetic one of `synthetic_images`, made where it is not whole."""
-        from bench.workloads.pose_data import find_data
-
-        return find_data(settings, make_data, on_open)
+        return _work().find(settings, make_data, on_open)
 
     def plan(self, own: PoseSettings, assignment: Assignment) -> TrainSettings:
         """One run; every trial of a study trains on the same images, `select` held out of them."""
@@ -108,9 +105,7 @@ class Pose:
         folder: Path | None = None,
     ) -> Trained:
         """Train with `posemodel.training`; ``folder`` holds `resume.pt`."""
-        from bench.workloads.pose_training import train_pose
-
-        return train_pose(
+        return _work().train(
             run,
             make_optimizer,
             on_metrics=on_metrics,
@@ -121,30 +116,26 @@ class Pose:
 
     def loading(self, run: TrainSettings) -> "PoseWorkload":
         """The run's samples and step."""
-        from bench.measure.loader.pose_workload import PoseWorkload
-        from posemodel.device import choose_device
-
-        device = choose_device(run.device).type
-        return PoseWorkload(
-            run.data, run.network, run.size, device=device, skip_bad=run.skip_bad, files=run.files, exif=run.exif
-        )
+        return _work().load(run)
 
     def probe_data(
         self, own: PoseSettings, data: Path, awaited_images: int | None, batch_size: int
     ) -> AbstractContextManager[ProbeData]:
         """The study's people, or a few synthetic ones of a temporary folder."""
-        from bench.workloads.pose_data import probe_data
-
-        return probe_data(own, data, awaited_images, batch_size)
+        return _work().probe(own, data, awaited_images, batch_size)
 
     def costs(self, runs: Mapping[str, TrainSettings], factories: Mapping[str, MakeOptimizer]) -> Costs:
         """The real loop for some seconds, each optimizer's step, and an evaluation of some images."""
-        from bench.workloads.pose_costs import measure_costs
-
-        return measure_costs(runs, factories)
+        return _work().measure(runs, factories)
 
 
 POSE = Pose()
+
+
+def _work() -> "type[PoseWork]":
+    from bench.workloads.pose_work import PoseWork  # PyTorch: settings, plans and records cost no import
+
+    return PoseWork
 
 
 def _length(budget: Budget) -> dict[str, Any]:

@@ -21,6 +21,9 @@ from posemodel.network import PoseNetwork, build_network, input_geometry
 from posemodel.prediction import validate, validation_loader
 from posemodel.training import train
 
+if sys.platform != "win32":
+    import resource
+
 PROBE_STEPS = 24
 PROBE_SECONDS = 6.0
 """A probe ends at whichever comes first, but not before its second window."""
@@ -138,7 +141,5 @@ def _peak_memory() -> int:
     """Bytes that this process held at most."""
     if sys.platform == "win32":
         return int(psutil.Process().memory_info().peak_wset)
-    import resource
-
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.measure.machine import usable_cores
+from bench.measure.cores import usable_cores
 from bench.settings.data_files import named_files, whole_paths
 from bench.settings.layers import Setting, about
 from bench.workloads.protocol import AWAITED, REPORT, SELECT, FoundData, MakeData, OnOpen, ProbeData

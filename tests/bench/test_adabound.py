@@ -11,8 +11,9 @@ from adabound import AdaBound as Package
 from torch.nn import Parameter
 from torch.optim.lr_scheduler import LambdaLR
 
-from bench.optimizers import adabound, implementation_of
+from bench.optimizers import adabound
 from bench.optimizers.adabound import AdaBound, AMSBound
+from bench.optimizers.implementation import implementation_of
 
 SHAPES = [(), (7,), (8, 3, 3, 3), (600, 1000)]
 STEPS = 200

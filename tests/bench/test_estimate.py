@@ -7,7 +7,7 @@ import pytest
 
 from bench.kinds.optimizers.estimate import RECORD_S, REPORT_S, _add_up, estimate
 from bench.kinds.optimizers.probe import EstimateError
-from bench.measure.machine import usable_cores
+from bench.measure.cores import usable_cores
 from bench.workloads.protocol import REPORT, SELECT, Costs
 from posemodel.errors import DataError
 from tests.support.asked import prepared

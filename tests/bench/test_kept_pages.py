@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from bench.kinds.networks.report import NetworkRun, write_network_report
 
 from bench.kinds.joint.analysis import AP_AND_SPEED, AP_AT_TIME
 from bench.kinds.loaders.analysis.verdict import loaders_verdict
@@ -14,7 +15,6 @@ from bench.kinds.loaders.report.page import short_text as short_loader_text
 from bench.kinds.loaders.report.result import LoaderResult
 from bench.kinds.loaders.report.write import write_loader_report
 from bench.kinds.loaders.spec import LoaderSpec
-from bench.kinds.networks.report import NetworkRun, write_network_report
 from bench.kinds.optimizers.compare import compare
 from bench.kinds.optimizers.report.comparison import write_comparison
 from bench.kinds.optimizers.report.sample_figure import draw_sample

@@ -19,8 +19,10 @@ TWO = ("networks", "--networks", "small,lightweight", "--precisions", "fp32", *S
 
 
 @pytest.fixture
-def compared(posebench, tiny, hermetic):
+def compared(posebench, monkeypatch, tracking_uri, storage_url, tiny):
     """The command on a small data set: exit code, stdout, stderr."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_uri)
+    monkeypatch.setenv("POSEBENCH_STORAGE", storage_url)
 
     def run(*arguments):
         return posebench(*TWO, "--data", tiny, "--out", "shown/mine", *arguments)

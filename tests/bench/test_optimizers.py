@@ -9,6 +9,7 @@ import torch
 
 from bench.optimizers import OPTIMIZERS, optimizer_entry
 from bench.optimizers.space import Categorical, Log
+from bench.optimizers.unfit import check_trains
 from posemodel.errors import SettingsError
 
 NAMES = ("sgd", "nesterov", "adagrad", "adadelta", "adam", "adabound", "amsbound", "adabound_reference")
@@ -217,7 +218,7 @@ def test_a_hyperparameter_that_is_no_number_is_refused(value):
 def test_a_value_out_of_range_is_a_settings_error_of_the_check_alone(name, wrong):
     given = {"lr": 0.1} | wrong
     with pytest.raises(SettingsError, match=f"optimizer {name}: Invalid|optimizer {name}: Nesterov"):
-        optimizer_entry(name).check(given)
+        check_trains(optimizer_entry(name), given)
     with pytest.raises(ValueError, match=r"^Invalid|^Nesterov"):
         optimizer_entry(name).factory(given)([torch.nn.Parameter(torch.zeros(1))])
 

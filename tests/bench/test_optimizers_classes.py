@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.optimizers import implementation_of, optimizer_entry
+from bench.optimizers import optimizer_entry
+from bench.optimizers.implementation import implementation_of
 from bench.optimizers.space import Log
 from bench.optimizers.spaces import spaces_of
+from bench.optimizers.unfit import check_trains
 from posemodel.errors import SettingsError
 
 SIGN_SGD = "tests.support.toy_optimizer.SignSGD"
@@ -186,9 +188,9 @@ def test_keywords_that_a_class_passes_on_are_those_of_its_bases(module):
     assert optimizer_entry("own_keywords.Closed").hyperparameters == {"lr": 0.5}
     assert optimizer_entry("own_keywords.First").hyperparameters == {"lr": 0.5}
     for name in ("Plain", "Same", "Other", "Closed"):
-        optimizer_entry(f"own_keywords.{name}").check({"lr": 0.1})
+        check_trains(optimizer_entry(f"own_keywords.{name}"), {"lr": 0.1})
     with pytest.raises(SettingsError, match="its step changes no weight"):  # its step is empty
-        optimizer_entry("own_keywords.First").check({"lr": 0.1})
+        check_trains(optimizer_entry("own_keywords.First"), {"lr": 0.1})
     with pytest.raises(SettingsError, match=r"no hyperparameter 'momentun', did you mean momentum\?"):
         optimizer_entry("own_keywords.Plain").resolve({"momentun": 0.5})
 

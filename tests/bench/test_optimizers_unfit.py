@@ -5,6 +5,7 @@ import torch
 
 from bench.optimizers import optimizer_entry
 from bench.optimizers.line import optimizer_line
+from bench.optimizers.unfit import check_trains
 from posemodel.errors import SettingsError
 
 OWN = """
@@ -79,7 +80,7 @@ def own(hermetic, monkeypatch):
 
 def refused(name, **given):
     with pytest.raises(SettingsError) as caught:
-        optimizer_entry(name).check(given)
+        check_trains(optimizer_entry(name), given)
     text = str(caught.value)
     assert name in text
     assert "\n" not in text
@@ -123,12 +124,12 @@ def test_a_value_out_of_range_is_told_as_the_class_tells_it():
 @pytest.mark.parametrize("name", ["sgd", "adam", "adagrad", "adadelta", "adabound", "amsbound", "adafactor"])
 @pytest.mark.parametrize("lr", [1e-12, 1e-6, 1e-4, 0.1])
 def test_what_can_train_is_not_refused(name, lr):
-    optimizer_entry(name).check({"lr": lr})
+    check_trains(optimizer_entry(name), {"lr": lr})
 
 
 def test_steps_that_come_seldom_and_a_rate_that_is_a_tensor(own):
-    optimizer_entry(f"{own}.Fifth").check({"lr": 0.1})
-    optimizer_entry(f"{own}.Tensor").check({"lr": 0.1})
+    check_trains(optimizer_entry(f"{own}.Fifth"), {"lr": 0.1})
+    check_trains(optimizer_entry(f"{own}.Tensor"), {"lr": 0.1})
     assert optimizer_line(optimizer_entry(f"{own}.Tensor"), {"lr": 0.25}, 0.0) == (
         "own_unfit.Tensor(model.parameters(), lr=0.25)"
     )

@@ -13,7 +13,7 @@ from tests.end_to_end.test_explained import prints_what_it_shows
 
 SHARD = "real"
 COVERS = (
-    "bench/cli/*.py",
+    "bench/cli/**/*.py",
     "bench/optimizers/*.py",
     "docs/explained.md",
     "examples/*.py",

@@ -83,8 +83,9 @@ def main(address: str) -> None:
     import PIL.Image
     import torch._dynamo  # noqa: F401 (the first optimizer imports it)
 
-    import bench.cli.app  # noqa: F401
-    import posemodel.training  # noqa: F401
+    import bench.cli.actions.train
+    import bench.cli.app
+    import bench.cli.train  # noqa: F401
 
     PIL.Image.init()
     own = {name: value for name, value in os.environ.items() if before.get(name) != value}

@@ -1,5 +1,6 @@
 """The stores of the studies of this working directory: where they are, and whether they can be used."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench.cli.output import log
@@ -19,30 +20,32 @@ def study_paths(reports: Path = REPORTS_FOLDER) -> StorePaths:
     return StorePaths(places["storage"].value, places["tracking_uri"].value, reports)
 
 
-def require_stores(kind: str) -> None:
-    """SettingsError where the state of a study of this kind cannot be kept."""
-    paths = study_paths()
-    if study_spec(kind).runner == "ledger":
-        check_stores(paths.storage_url, paths.tracking_uri)
-    else:
-        check_tracking(paths.tracking_uri, write=True)
+@dataclass(frozen=True)
+class StoreChecks:
+    """What a command asks of both stores before it loads libraries, makes data or measures."""
 
+    paths: StorePaths
 
-def require_records() -> None:
-    """SettingsError where MLflow's store cannot be read."""
-    check_tracking(study_paths().tracking_uri, write=False)
+    def require(self, kind: str) -> None:
+        """SettingsError where the state of a study of this kind cannot be kept."""
+        if study_spec(kind).runner == "ledger":
+            check_stores(self.paths.storage_url, self.paths.tracking_uri)
+        else:
+            check_tracking(self.paths.tracking_uri, write=True)
 
+    def require_records(self) -> None:
+        """SettingsError where MLflow's store cannot be read."""
+        check_tracking(self.paths.tracking_uri, write=False)
 
-def trouble_with_records() -> str:
-    """Why MLflow's store cannot be read, which is said at once; "" where it can be, or there is none yet.
+    def trouble_with_records(self) -> str:
+        """Why MLflow's store cannot be read, which is said at once; "" where it can be, or there is none yet.
 
-    SettingsError where both stores are one database.
-    """
-    paths = study_paths()
-    refuse_one_database(paths.storage_url, paths.tracking_uri)
-    try:
-        require_records()
-    except SettingsError as error:
-        log(f"posebench: {error}")
-        return str(error)
-    return ""
+        SettingsError where both stores are one database.
+        """
+        refuse_one_database(self.paths.storage_url, self.paths.tracking_uri)
+        try:
+            self.require_records()
+        except SettingsError as error:
+            log(f"posebench: {error}")
+            return str(error)
+        return ""

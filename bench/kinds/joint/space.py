@@ -14,6 +14,7 @@ from bench.kinds.joint.spec import AXES, JointSpec
 from bench.optimizers.space import Categorical, Dimension, Fixed, Log, Value, from_document
 from bench.settings.layers import space_key
 from bench.settings.validation import nearest
+from bench.statistics.quasi_random import halton
 from bench.trials.identity import digest
 from posemodel.errors import SettingsError
 
@@ -141,16 +142,14 @@ def quasi_random_choices(spec: JointSpec, trials: int) -> list[dict[str, Choice]
 
     Halton's points (Owen, 2017) cover a space evenly in any number; each optimizer has a sequence of its own.
     """
-    from scipy.stats import qmc  # a second to import, and only who plans needs it
-
     points = {}
     for name in spec.optimizers:
         own = {**{n: d for n, d in shared_choices(spec).items() if n != OPTIMIZER}, **choices_of(spec, name)}
         count = -(-trials // len(spec.optimizers))
-        units = qmc.Halton(len(own), rng=int(digest({"seed": spec.seed, "optimizer": name})[:8], 16)).random(count)
+        units = halton(len(own), count, int(digest({"seed": spec.seed, "optimizer": name})[:8], 16))
         points[name] = [
             {OPTIMIZER: name, **{n: _at(d, unit) for (n, d), unit in zip(own.items(), row, strict=True)}}
-            for row in units.tolist()
+            for row in units
         ]
     taken = [spec.optimizers[number % len(spec.optimizers)] for number in range(trials)]
     return [points[name][number // len(spec.optimizers)] for number, name in enumerate(taken)]

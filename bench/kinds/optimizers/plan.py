@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from bench.kinds.optimizers.controls import LIMIT, control_name, controlled, limit_settings
 from bench.kinds.optimizers.spec import StudySpec
 from bench.optimizers.space import Value, from_document, point, searched
+from bench.statistics.quasi_random import halton
 from bench.trials.spec import CONFIRM, FIRST_CONFIRM_SEED, TUNE, Phase, TrialSpec
 from bench.workloads.of_study import own_settings, workload_of
 from bench.workloads.protocol import REPORT, SELECT, Assignment, Budget
@@ -50,9 +51,7 @@ def _points(spec: StudySpec, optimizer: str) -> list[dict[str, Value]]:
     dimensions = searched(space)
     if not dimensions:
         return [point(space, [])] * spec.trials
-    from scipy.stats import qmc  # a second to import, and only who plans needs it
-
-    return [point(space, unit.tolist()) for unit in qmc.Halton(dimensions, rng=spec.plan_seed).random(spec.trials)]
+    return [point(space, unit) for unit in halton(dimensions, spec.trials, spec.plan_seed)]
 
 
 def plan_confirm(spec: StudySpec, chosen: Mapping[str, Chosen]) -> list[TrialSpec]:

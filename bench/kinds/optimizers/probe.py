@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 
+from bench.optimizers import optimizer_entry
 from bench.storage import streams
 from bench.trials.spec import CONFIRM, TUNE, Phase, TrialSpec
 from bench.workloads import workload
@@ -81,12 +82,10 @@ def _measure(
     streams.keep_open()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the process that started this one
     try:
-        import torch
-        import torch._dynamo  # as the workers do, before their first trial
+        import torch  # here: whoever only starts processes needs none, and by now Ctrl-C is left to it
 
-        for name in libraries:
+        for name in ("torch._dynamo", *libraries):  # as the workers do, before their first trial
             importlib.import_module(name)
-
         if threads is not None:
             torch.set_num_threads(threads)
         start_s = time.time() - started
@@ -96,8 +95,6 @@ def _measure(
 
 
 def _costs(trials: dict[str, TrialSpec]) -> Costs:
-    from bench.optimizers import optimizer_entry  # PyTorch: imported by now, but not by whoever only starts processes
-
     its = workload(next(iter(trials.values())).workload)
     factories = {name: optimizer_entry(trial.builds).factory(trial.hyperparameters) for name, trial in trials.items()}
     return its.costs({name: trial.train for name, trial in trials.items()}, factories)

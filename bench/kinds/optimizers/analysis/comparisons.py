@@ -11,6 +11,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 from scipy import special
+from scipy.optimize import brentq
 
 from bench.statistics.intervals import DIFFERENCE_DECIMALS, Interval, mean_intervals
 from bench.statistics.p_values import ALPHA, holm, paired_t_ps, signed_rank_p, smallest_signed_rank_p
@@ -203,8 +204,6 @@ def minimal_detectable_difference(
 @lru_cache(maxsize=256)
 def _detectable_noncentrality(n: int, pairs: int, alpha: float, power: float) -> float:
     """Noncentrality of t at which a test with ``n`` seeds at ``alpha`` over ``pairs`` succeeds with ``power``."""
-    from scipy.optimize import brentq
-
     critical = special.stdtrit(n - 1, 1 - alpha / (2 * pairs))
     # Over the distribution of the estimated spread, at its midpoint quantiles: robust where nct fails (n = 2, 3).
     estimated = np.sqrt(2 * special.gammaincinv((n - 1) / 2, (np.arange(2000) + 0.5) / 2000) / (n - 1))

@@ -1,15 +1,20 @@
 """The options of `posebench train` as settings: command line before recipe before default."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
+
+import torch
+from pydantic import ValidationError
 
 from bench.cli.data_options import exif_of, split_val_images
 from bench.optimizers.entry import COMPLEMENT, WEIGHT_DECAY
+from bench.optimizers.space import Value
+from bench.optimizers.spaces import parse_value
 from bench.settings.dotted import with_dots
-
-if TYPE_CHECKING:
-    from bench.optimizers.space import Value
-    from posemodel.config import TrainSettings
+from posemodel.config import TrainSettings, in_words
+from posemodel.errors import SettingsError
+from posemodel.network.weights import load_network
+from posemodel.recipes import layered, load_recipe
 
 OWN_OPTIONS = {"lr": "--lr", WEIGHT_DECAY: "--wd"}
 """Hyperparameters that `--option` leaves to other options."""
@@ -32,19 +37,13 @@ OUTSIDE = (*OF_THE_OPTIMIZER, "recipe", "out", "resume", "as_json")
 class Resolved(NamedTuple):
     """What a run is made of: its settings, its optimizer, and what of that the run's record holds."""
 
-    settings: "TrainSettings"
+    settings: TrainSettings
     optimizer: str
-    hyperparameters: "dict[str, Value]"
+    hyperparameters: dict[str, Value]
 
 
 def resolve(options: Mapping[str, Any], given: set[str]) -> Resolved:
     """The run that the options ask for, ``given`` being those that were typed. Raises SettingsError."""
-    from pydantic import ValidationError
-
-    from posemodel.config import TrainSettings, in_words
-    from posemodel.errors import SettingsError
-    from posemodel.recipes import layered, load_recipe
-
     recipe = load_recipe(options["recipe"]) if options["recipe"] is not None else None
     typed = _nested({name: value for name, value in options.items() if name in given})
     if options["weights"] is not None and "network" not in given:
@@ -89,28 +88,19 @@ def _nested(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _network_of(weights: Any) -> str:
     """The network whose weights a checkpoint holds."""
-    import torch
-
-    from posemodel.network.weights import load_network
-
     return load_network(weights, torch.device("cpu"))[1].network
 
 
 def _numbers(text: str | None) -> list[float]:
     """Numbers between commas; SettingsError names what is none."""
-    from posemodel.errors import SettingsError
-
     try:
         return [float(part) for part in text.split(",")] if text else []
     except ValueError as error:
         raise SettingsError(f"--milestones {text}: must be shares of the budget between commas: 0.5,0.75.") from error
 
 
-def _hyperparameters(pairs: list[str]) -> "dict[str, Value]":
+def _hyperparameters(pairs: list[str]) -> dict[str, Value]:
     """What `--option NAME=VALUE` gives; SettingsError names the option."""
-    from bench.optimizers.spaces import parse_value
-    from posemodel.errors import SettingsError
-
     options: dict[str, Value] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")

@@ -1,14 +1,15 @@
 """What `posebench data show` does: make the sample that was asked for, and have it drawn."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from bench.cli.actions.data_sets import data_set
 from bench.cli.output import log_opened
 from bench.kinds.optimizers.report.sample_figure import draw_sample
 from posemodel.config import AugmentSettings, Exif, InputSettings, in_words
 from posemodel.data.coco import open_split
-from posemodel.data.layout import DataSet
 from posemodel.data.loader import PoseDataset
 from posemodel.errors import SettingsError
 from posemodel.network import input_geometry
@@ -19,7 +20,8 @@ SIZE = 368
 
 
 def show_sample(
-    data: DataSet,
+    directory: Path | None,
+    named: Mapping[str, Path | None],
     index: int,
     out: Path,
     *,
@@ -35,6 +37,7 @@ def show_sample(
     exif: Exif,
 ) -> None:
     """Draw sample ``index`` of a split into ``out`` and print what it is; nothing is replaced."""
+    data = data_set(directory, named, option="DIR")
     if out.suffix.lower() != ".png":
         raise SettingsError(f"--out {out}: the figure is a PNG; end its name with .png.")
     if out.exists():

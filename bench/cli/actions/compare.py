@@ -1,0 +1,34 @@
+"""What `posebench compare` does."""
+
+from pathlib import Path
+
+import typer
+
+from bench.cli.exit_codes import DONE_WITH_FAULTS
+from bench.cli.output import print_json, print_table
+from bench.kinds.optimizers.compare import compare
+from bench.kinds.optimizers.report.comparison import COLUMNS, SPEED_COLUMNS, ap_rows, speed_rows, write_comparison
+
+
+def show_comparison(a: str, b: str, tracking_uri: str, out: Path | None, *, as_json: bool) -> None:
+    """Print how two studies differ, and write the page of it into ``out``."""
+    found = compare(a, b, tracking_uri)
+    page = write_comparison(found, out) if out is not None else None
+    if as_json:
+        print_json(found.document() | {"report": None if page is None else page.as_posix()})
+        _exit(nothing_found=found.nothing_found)
+        return
+    print_table(COLUMNS, ap_rows(found), title=f"AP (A: {found.a.source}, B: {found.b.source})")
+    print_table(SPEED_COLUMNS, speed_rows(found), title="Speed")
+    for title, lines in (("Settings", found.settings), ("Machine", found.machines)):
+        for line in lines:
+            print(f"{title} differ{'s' if title == 'Machine' else ''}: {line}")
+    print(found.verdict)
+    if page is not None:
+        print(f"Report: {page}")
+    _exit(nothing_found=found.nothing_found)
+
+
+def _exit(*, nothing_found: bool) -> None:
+    if nothing_found:
+        raise typer.Exit(DONE_WITH_FAULTS)

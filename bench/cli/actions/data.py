@@ -1,0 +1,115 @@
+"""What `posebench data` does with a data set that stands."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from bench.cli.actions.data_sets import data_set
+from bench.cli.actions.data_show import show_sample
+from bench.cli.output import log, log_notes, print_json, print_table
+from bench.report.data_figure import draw_stats
+from posemodel.config import Exif
+from posemodel.data.check import COUNTS
+from posemodel.data.check import check as find_problems
+from posemodel.data.evidence import told
+from posemodel.data.stats import QUANTILES, VIEWS, Tally, folder_stats, join
+
+__all__ = ["check", "show_sample", "stats"]
+
+SHOWN = 20
+Named = Mapping[str, Path | None]
+
+
+def check(directory: Path | None, named: Named, *, exif: Exif, as_json: bool) -> None:
+    """Print the problems of a data set; exit code 1 if there is one."""
+    data = data_set(directory, named, option="DIR")
+    result = find_problems(data, exif=exif, on_split=lambda split: log(f"checking {split} ..."))
+    log_notes(result.notes)
+    document = result.as_document()
+    if as_json:
+        print_json(document)
+    else:
+        rows = [[name, *(str(counts[c]) for c in COUNTS)] for name, counts in document["splits"].items()]
+        print_table(("split", *COUNTS), [*rows, ["sum", *(str(document[c]) for c in COUNTS)]])
+        for problem in result.problems[:SHOWN]:
+            where = problem.file if problem.id is None else f"{problem.file}: id {problem.id}"
+            print(f"{where}: {problem.problem}")
+        if len(result.problems) > SHOWN:
+            print(f"... and {len(result.problems) - SHOWN} more: --json lists all.")
+        if text := told(result.labelled_images):
+            print(f"a study would have: {text}")
+        count = len(result.problems)
+        print("no problems" if not count else "1 problem" if count == 1 else f"{count} problems")
+    raise typer.Exit(1 if result.problems else 0)
+
+
+def stats(directory: Path | None, named: Named, out: Path | None, *, skip_bad: bool, as_json: bool) -> None:
+    """Print and draw what annotations hold."""
+    data = data_set(directory, named, option="DIR")
+    name = data.folder.resolve().stem if data.folder.is_file() else data.folder.resolve().name
+    if out is None:
+        out = Path(f"data-stats-{name}.png")
+    elif out.suffix.lower() != ".png":
+        raise typer.BadParameter(f"{out}: the figure is a PNG; end its name with .png", param_hint="--out")
+    elif not out.parent.is_dir():
+        raise typer.BadParameter(f"{out.parent}: no such folder", param_hint="--out")
+    tallies = folder_stats(
+        data,
+        skip_bad=skip_bad,
+        on_left_out=lambda file, left_out: log(f"left out: {left_out} ({file})"),
+        on_notes=log_notes,
+    )
+    total = join(list(tallies.values()))
+    title = f"{name}: {len(total.sizes)} images, {len(total.heights)} people with keypoints"
+    draw_stats(tallies, total, out, title=title)
+    if as_json:
+        splits = {name: tally.as_document() for name, tally in tallies.items()}
+        print_json({"splits": splits, "total": total.as_document(), "figure": str(out)})
+        return
+    print_table(("", *tallies, "total"), _stats_rows([*tallies.values(), total]))
+    parts = [[name.replace("_", " "), *(_percent(n, sum(row)) for n in row[::-1])] for name, row in total.parts]
+    print_table(("joint", "visible", "occluded", "not labelled"), parts, title="joints, all splits (% of people)")
+    print(f"figure: {out}")
+
+
+def _stats_rows(tallies: list[Tally]) -> list[list[str]]:
+    """Rows of the printed table: a name, then a cell for each tally."""
+    documents = [tally.as_document() for tally in tallies]
+    most = max(len(tally.people_histogram) for tally in tallies)
+
+    def row(name: str, *keys: str) -> list[str]:
+        cells = []
+        for document in documents:
+            value: Any = document
+            for key in keys:
+                value = value[key] if value is not None else None
+            is_share = isinstance(value, float)
+            cells.append("-" if value is None else f"{100 * value:.1f} %" if is_share else str(value))
+        return [name, *cells]
+
+    rows = [row(name, name) for name in ("images", "people", "unlabelled", "crowds")]
+    rows[2][0] = "people without keypoints"
+    rows += [row("  crowds as RLE", "crowds_rle"), row("images of 3 or more people", "share_images_with_3_or_more")]
+    for count in range(most):
+        counts = [tally.people_histogram for tally in tallies]
+        cells = [_percent(have[count] if count < len(have) else 0, sum(have)) for have in counts]
+        rows.append([f"  images of {count}", *cells])
+    rows += [row(f"height of people, {name}", "height_share", name) for name in QUANTILES]
+    rows += [row(f"joints {name}", "joints", name) for name in ("visible", "occluded", "unlabelled")]
+    rows.append(row("occluded, of labelled joints", "share_joints_occluded"))
+    rows.append(row("people cut by the border", "share_cut_by_border"))
+    for name in VIEWS:
+        rows.append([f"seen from: {name}", *(_percent(d["views"][name], d["people"]) for d in documents)])
+    rows.append(["image sizes (most common)", *(_most_common(document["image_sizes"]) for document in documents)])
+    return rows
+
+
+def _percent(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f} %" if whole else "-"
+
+
+def _most_common(sizes: dict[str, int], shown: int = 2) -> str:
+    more = f" and {len(sizes) - shown} more" if len(sizes) > shown else ""
+    return ", ".join(f"{size} ({count})" for size, count in list(sizes.items())[:shown]) + more

@@ -1,0 +1,120 @@
+"""What `posebench eval` does."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from bench.cli.actions.data_sets import data_set
+from bench.cli.output import log, log_notes, log_opened, print_json, print_table
+from posemodel.averaging import Averaging
+from posemodel.config import Exif, InputSettings, LoaderSettings, in_words
+from posemodel.data.coco import PackedSplit, open_split
+from posemodel.data.left_out import NOTHING
+from posemodel.data.notes import NONE, Note
+from posemodel.device import choose_device
+from posemodel.errors import SettingsError
+from posemodel.evaluation import Scores, score_file
+from posemodel.network import input_geometry
+from posemodel.network.weights import load_network, trained_exif
+from posemodel.oracle import ceiling_scores, oracle_scores
+from posemodel.prediction import predict_split
+
+
+def score_predictions(predictions: Path, annotations: Path, *, skip_bad: bool, as_json: bool) -> None:
+    """Score a results file."""
+    left_out, notes = [NOTHING], [NONE]
+    scores = score_file(predictions, annotations, skip_bad=skip_bad, on_left_out=left_out.append, on_notes=notes.append)
+    if skip_bad:
+        log(f"left out: {left_out[-1]} ({annotations})")
+    log_notes(notes[-1])
+    _show(scores, left_out[-1].as_metrics(), notes[-1], as_json)
+
+
+def score_split(
+    data: Path | None,
+    named: Mapping[str, Path | None],
+    split: str,
+    checkpoint: Path | None,
+    *,
+    size: int | None,
+    stride: int,
+    flip: bool,
+    scales: tuple[float, ...],
+    labelled_only: bool,
+    skip_bad: bool,
+    exif: Exif | None,
+    batch_size: int,
+    num_workers: int,
+    device: str,
+    write_predictions: Path | None,
+    as_json: bool,
+) -> None:
+    """Score a checkpoint, or without one the maps made from the annotations; ``exif`` None: as was trained."""
+    whole = data_set(data, named)
+    # The oracle reads no pixels; but with the flag it scores the images that a checkpoint would be scored on.
+    packed = open_split(
+        whole,
+        split,
+        skip_bad=skip_bad,
+        look_at_images=skip_bad or checkpoint is not None,
+        exif=trained_exif(checkpoint) if exif is None and checkpoint is not None else exif or "ignore",
+    )
+    log_opened([packed])
+    if labelled_only:
+        packed = packed.labelled_only()
+    if checkpoint is not None:
+        averaging = Averaging.checked(flip=flip, scales=scales)
+        scores, extra = _checkpoint_scores(
+            checkpoint, packed, size, batch_size, num_workers, device, write_predictions, averaging
+        )
+    else:
+        assert size is not None
+        scores, extra = _oracle_scores(packed, size, stride)
+    _show(scores, {**extra, **packed.left_out.as_metrics()}, packed.notes, as_json)
+
+
+def _checkpoint_scores(
+    checkpoint: Path,
+    packed: PackedSplit,
+    size: int | None,
+    batch_size: int,
+    num_workers: int,
+    device: str,
+    write_predictions: Path | None,
+    averaging: Averaging,
+) -> tuple[Scores, dict[str, Any]]:
+    if write_predictions is not None and write_predictions.exists():
+        raise SettingsError(f"--write-predictions {write_predictions}: exists; it is not overwritten.")
+    chosen = choose_device(device)  # type: ignore[arg-type]
+    network, info = load_network(checkpoint, chosen)
+    geometry = input_geometry(info.network, info.size if size is None else size)
+    loader_settings = LoaderSettings(batch_size=batch_size, num_workers=num_workers)
+    scorer = predict_split(network, packed, geometry, chosen, loader_settings, averaging=averaging)
+    if write_predictions is not None:
+        scorer.write_predictions(write_predictions)
+    used = (
+        {"flip": averaging.flip, "scales": ",".join(f"{scale:g}" for scale in averaging.scales)}
+        if averaging != Averaging()
+        else {}
+    )
+    return scorer.stats(), {"network": info.network, "size": geometry.size, **used}
+
+
+def _oracle_scores(packed: PackedSplit, size: int, stride: int) -> tuple[Scores, dict[str, Any]]:
+    try:
+        geometry = InputSettings(size=size, stride=stride)
+    except ValidationError as error:
+        raise SettingsError(f"--size: {in_words(error)}.") from error
+    ceiling = ceiling_scores(packed).ap
+    return oracle_scores(packed, geometry), {"ceiling": ceiling, "size": size, "stride": stride}
+
+
+def _show(scores: Scores, extra: dict[str, Any], notes: tuple[Note, ...], as_json: bool) -> None:
+    document = {**scores.as_row(), **extra}
+    if as_json:
+        print_json({**document, "notes": [note.as_row() for note in notes]})
+        return
+    cells = [[key, "-" if v is None else f"{v:.4f}" if isinstance(v, float) else str(v)] for key, v in document.items()]
+    print_table(("measure", "value"), cells)

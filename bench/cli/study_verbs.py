@@ -1,0 +1,32 @@
+"""`posebench study`: its verbs."""
+
+import typer
+
+from bench.cli.lazy_group import LazyGroup, Verb
+from bench.kinds import KINDS
+
+VERBS = {
+    **{kind: Verb("bench.cli.study:study_verb", entry.help, named=kind) for kind, entry in KINDS.items()},
+    "new": Verb(
+        "bench.cli.study_new:new",
+        "Write a study file with every setting, its meaning, allowed values and default; it runs as it is.",
+    ),
+    "list": Verb(
+        "bench.cli.study_status:list_studies",
+        "List the studies of this folder, running ones included; the one active last comes first.",
+    ),
+    "status": Verb(
+        "bench.cli.study_status:status",
+        "Show where a study stands: what is done, running, waiting and failed, and how long the rest will take.",
+    ),
+}
+"""In the order of the help."""
+
+
+class StudyVerbs(LazyGroup):
+    """The kinds of study, and what can be asked about studies."""
+
+    verbs = VERBS
+
+
+app = typer.Typer(help="Run studies.", cls=StudyVerbs, no_args_is_help=True, rich_markup_mode=None)

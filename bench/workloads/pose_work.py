@@ -1,0 +1,27 @@
+"""What the workload `pose` does, where that needs PyTorch."""
+
+from bench.measure.loader.pose_workload import PoseWorkload
+from bench.workloads.pose_costs import measure_costs
+from bench.workloads.pose_data import find_data, probe_data
+from bench.workloads.pose_training import train_pose
+from posemodel.config import TrainSettings
+from posemodel.device import choose_device
+from posemodel.network import input_geometry
+
+
+class PoseWork:
+    """The work behind the methods of `Pose`."""
+
+    geometry = staticmethod(input_geometry)
+    find = staticmethod(find_data)
+    train = staticmethod(train_pose)
+    probe = staticmethod(probe_data)
+    measure = staticmethod(measure_costs)
+
+    @staticmethod
+    def load(run: TrainSettings) -> PoseWorkload:
+        """The run's samples and step."""
+        device = choose_device(run.device).type
+        return PoseWorkload(
+            run.data, run.network, run.size, device=device, skip_bad=run.skip_bad, files=run.files, exif=run.exif
+        )
