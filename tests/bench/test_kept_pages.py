@@ -2,12 +2,12 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from bench.kinds.networks.report import NetworkRun, write_network_report
 
 from bench.kinds.joint.analysis import AP_AND_SPEED, AP_AT_TIME
 from bench.kinds.loaders.analysis.verdict import loaders_verdict
@@ -15,6 +15,7 @@ from bench.kinds.loaders.report.page import short_text as short_loader_text
 from bench.kinds.loaders.report.result import LoaderResult
 from bench.kinds.loaders.report.write import write_loader_report
 from bench.kinds.loaders.spec import LoaderSpec
+from bench.kinds.networks.analysis import NetworkRun, network_findings
 from bench.kinds.optimizers.compare import compare
 from bench.kinds.optimizers.report.comparison import write_comparison
 from bench.kinds.optimizers.report.sample_figure import draw_sample
@@ -171,10 +172,6 @@ def test_two_studies_side_by_side(figures, hold, tmp_path):
 
 
 def network_run(name, precision, ap, **changes):
-    curve = [
-        {"step": step, "ap": ap * step / 300, "val_loss": 2 - step / 300, "train_seconds": step * 0.2}
-        for step in (100, 200, 300)
-    ]
     metrics = {
         "ap": ap,
         "val_loss": 1.0,
@@ -184,8 +181,7 @@ def network_run(name, precision, ap, **changes):
     }
     given = {
         "network": name, "precision": precision, "status": "complete", "steps": 300, "learning_rate": 1e-3,
-        "parameters": 4_100_000, "gmacs": 12.3, "size": 368, "metrics": metrics, "curve": curve,
-        "picture": f"{name}.jpg", "wall_s": 70.0,
+        "parameters": 4_100_000, "gmacs": 12.3, "size": 368, "metrics": metrics, "sheet": b"a picture", "wall_s": 70.0,
     }  # fmt: skip
     return NetworkRun(**(given | changes))
 
@@ -195,15 +191,27 @@ def test_networks_side_by_side(figures, hold, tmp_path):
         network_run("small", "fp32", 0.21),
         network_run("small", "bf16", 0.2, metrics={"ap": 0.2, "images_per_s": 66.0, "val_loss": 1.1}),
         network_run("lightweight", "fp32", 0.33),
-        network_run("rtpose_vgg", "fp32", 0.0, status="out_of_memory", metrics={}, curve=[], picture=None),
+        network_run("rtpose_vgg", "fp32", 0.0, status="out_of_memory", metrics={}, sheet=None),
     ]
-    facts = {
-        "data": "people", "seconds": 60.0, "batch_size": 16, "optimizer": "adam", "num_workers": 4, "device": "cuda",
-        "val_images": 500, "seed": 0, "foreground_weight": 20.0, "images": 4000,
-    }  # fmt: skip
-    page = write_network_report(runs, tmp_path / "out", facts, {"gpu": "a card"}).read_text()
+    curves = pd.DataFrame(
+        [
+            {
+                "network": run.network,
+                "precision": run.precision,
+                "train_seconds": step * 0.2,
+                "ap": run.metrics["ap"] * step / 300,
+                "val_loss": 2 - step / 300,
+            }
+            for run in runs[:3]
+            for step in (100, 200, 300)
+        ]
+    )
+    records = pd.DataFrame([{"status": run.status, "error": "", "trial_id": run.network} for run in runs])
+    info = replace(info_of(records), name="networks", kind="networks")
+    page = write_findings_report(network_findings(runs, curves, terms="Each for 60 s."), info, tmp_path / "out")
     table = (tmp_path / "out" / "runs.csv").read_text()
-    hold(KEPT / "networks.txt", as_kept(together(figures, page=page, table=table), tmp_path))
+    assert (tmp_path / "out" / "small-bf16.jpg").read_bytes() == b"a picture"
+    hold(KEPT / "networks.txt", as_kept(together(figures, page=page.read_text(), table=table), tmp_path))
 
 
 def test_a_data_set_s_figure(figures, hold, tmp_path):

@@ -182,7 +182,7 @@ def test_a_study_file_of_another_kind_is_refused(study_file):
         resolved(study_file('steps = 3\nkind = "loader"'))
     assert str(refused.value).endswith(
         "own.toml:2: kind: is 'loader': there is no such kind. Did you mean loaders? "
-        "There are: joint, loaders, optimizers."
+        "There are: joint, loaders, networks, optimizers."
     )
     with pytest.raises(SettingsError, match=r"toml:1: kind: is 'loaders'.*run this one with `posebench study loaders "):
         resolved(study_file('kind = "loaders"'))

@@ -3,10 +3,10 @@
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from bench.kinds import KINDS
+from bench.kinds import KINDS, study_spec
 from bench.kinds.loaders.spec import LoaderSpec
 from bench.settings.layers import FileOrigin, Setting, build, checked
 from bench.settings.toml_lines import key_lines
@@ -67,7 +67,6 @@ def test_mistakes_of_a_joint_study(told, text, message):
         ("size = true", "mine.toml:1: size: must be"),
         ("size = 8", "mine.toml:1: size: must be 32 or more (got 8)."),
         ("\nsize = 100", "mine.toml:2: size: small needs a multiple of 16, got 100. Try"),
-        ("network = 'smal'", "mine.toml:1: network: no network is called 'smal'. Did you mean small?"),
         ("device = 'gpu'", "mine.toml:1: device: must be 'auto', 'cuda', 'mps' or 'cpu' (got 'gpu')."),
         ("device = 'cud'", "(got 'cud'). Did you mean cuda?"),
         ("device = 'mps'", "mine.toml:1: device: no mps device here. Use --device auto or --device cpu."),
@@ -75,7 +74,6 @@ def test_mistakes_of_a_joint_study(told, text, message):
         ("synthetic_images = true", "mine.toml:1: synthetic_images: must be "),
         ("name = 'a b'", "mine.toml:1: name: must be letters"),
         ("name = 3", "mine.toml:1: name: must be text (got 3)."),
-        ("network = [\n  'small'\n]", "mine.toml:1: network: must be text (got ['small'])."),
         ("seconds = inf", "mine.toml:1: seconds: must be a finite number (got inf)."),
         ("seconds = 0", "mine.toml:1: seconds: must be more than 0 (got 0)."),
         ("size = 64\nsize = 96\n", "mine.toml:2: is not valid TOML: Cannot overwrite a value (column 10)."),
@@ -85,6 +83,23 @@ def test_mistakes_of_a_joint_study(told, text, message):
 )
 def test_any_kind(told, kind, text, message):
     assert message in told(kind, text)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if "network" in study_spec(kind).declarations()])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("network = 'smal'", "mine.toml:1: network: no network is called 'smal'. Did you mean small?"),
+        ("network = [\n  'small'\n]", "mine.toml:1: network: must be text (got ['small'])."),
+    ],
+)
+def test_a_kind_that_has_one_network(told, kind, text, message):
+    assert message in told(kind, text)
+
+
+def test_a_network_of_several_is_named_by_its_place(told):
+    said = told("networks", "networks = [\n  'small',\n  'smal',\n]")
+    assert "mine.toml:3: networks[1]: no network is called 'smal'. Did you mean small?" in said
 
 
 @pytest.mark.parametrize(
@@ -195,7 +210,8 @@ FILLING = ("", "# size = 'x'", "seed = 0", "kind = 'KIND'", "name = '''\n[x]'''"
 )
 def test_the_line_is_that_of_the_wrong_value(tmp_path_factory, kind, wrong, filling):
     file = tmp_path_factory.mktemp("lines") / "mine.toml"
-    seed = {"optimizers": "plan_seed", "loaders": "seed", "joint": "seed"}[kind]
+    seed = "plan_seed" if kind == "optimizers" else "seed"
+    assume(wrong in study_spec(kind).declarations())
     others = [each for each in sorted(filling) if not each.startswith(wrong)]
     before = "".join(f"{each}\n" for each in others).replace("KIND", kind).replace("seed", seed)
     file.write_text(f"{before}{wrong} = {WRONG[wrong]}\nseconds = 3.0\n", encoding="utf-8")

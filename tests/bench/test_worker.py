@@ -14,7 +14,7 @@ import torch
 from optuna.trial import TrialState
 
 from bench.engines import processes
-from bench.engines.events import Stopping, TrialBegan, TrialEnded, TrialReturned, TrialStepped, nobody
+from bench.engines.events import Stopping, TrialBegan, TrialEnded, TrialReturned, TrialStepped, ignore_event
 from bench.engines.processes import WorkerError, crew
 from bench.engines.trial import TrialKind
 from bench.engines.worker import WorkerSettings, sweep, work
@@ -441,7 +441,7 @@ def test_a_worker_that_died_between_two_phases_is_replaced(crew_of_two):
 
 def test_a_crew_is_dismissed_while_it_still_loads_its_libraries():
     before = psutil.Process().children()
-    with crew(2, nobody) as hands:
+    with crew(2, ignore_event) as hands:
         hands.start()
         assert len(psutil.Process().children()) >= len(before) + 2
     assert not [child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())]
@@ -462,7 +462,7 @@ def test_an_order_that_cannot_be_read_is_an_error_and_no_endless_wait(make_bench
     bench = make_bench(valley_spec())
     bench.settings = replace(bench.settings, trials=TrialKind(Unreadable()))
     given_up = pytest.raises(WorkerError, match="died one after the other")
-    with forked_starts(processes), given_up, crew(2, nobody) as hands:
+    with forked_starts(processes), given_up, crew(2, ignore_event) as hands:
         hands.work_off(bench.settings)
     assert bench.ledger.counts() == {"waiting": 2}
 

@@ -18,6 +18,7 @@ from bench.trials.progress import MS
 from bench.trials.record import TEXT_FIELDS
 from bench.trials.spec import TrialSpec
 from bench.trials.training import run_trial
+from posemodel.errors import SettingsError
 from posemodel.network import input_geometry
 from posemodel.network.cost import network_cost
 
@@ -32,7 +33,10 @@ class NetworksKind(FindingsKind[NetworksSpec]):
         """Networks that do not exist, or do not take the size."""
         for place, network in enumerate(settings["networks"].value):
             with about(settings, ("networks", place), "size"):
-                input_geometry(network, settings["size"].value)
+                try:
+                    input_geometry(network, settings["size"].value)
+                except SettingsError as error:
+                    raise SettingsError(str(error).removeprefix("network: ")) from error
 
     def next_trials(self, spec: NetworksSpec, records: pd.DataFrame) -> Sequence[TrialSpec]:  # noqa: ARG002
         """All are known before any has run."""
