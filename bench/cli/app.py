@@ -112,12 +112,12 @@ def _explain(error: Exception) -> int:
         return int(error.exit_code)
     if _shown["tracebacks"]:
         raise error
-    told = explained(error) or disk_error(error)
-    if told is not None:
+    message = explained(error) or disk_error(error)
+    if message is not None:
         _let_go(error)
     else:
-        told = f"{type(error).__name__}: {masked(error)}\nRun `posebench --debug ...` for details."
-    print(f"posebench: {told}", file=sys.stderr)
+        message = f"{type(error).__name__}: {masked(error)}\nRun `posebench --debug ...` for details."
+    print(f"posebench: {message}", file=sys.stderr)
     return FAILED
 
 

@@ -10,10 +10,10 @@ from rich.text import Text
 
 from bench.report.wording import duration_text
 from bench.study.progress import Progress, seconds_left
-from bench.trials.progress import InHand
+from bench.trials.progress import RunningTrial
 from bench.trials.record import FAULTS, Status
 
-IN_HAND_SHOWN = 4
+RUNNING_SHOWN = 4
 """Lines of trials in hand; of more workers, the rest is counted."""
 STOPPING = "stopping: the trials in hand go back (Ctrl-C again: end at once)"
 
@@ -24,14 +24,14 @@ def board(progress: Progress, *, note: str = "") -> RenderableType:
     lines: list[str | Table] = [f"{progress.size.study}: {_state(progress)}", _table(progress), *phase_lines(progress)]
     left = left_text(progress, now)
     lines += [f"{'left:':9}{left}"] if left else []
-    lines += [*_in_hand_lines(progress, now), *([note] if note else [])]
+    lines += [*_running_lines(progress, now), *([note] if note else [])]
     return Group(*(Text(line, overflow="fold") if isinstance(line, str) else line for line in lines))
 
 
 def headline(progress: Progress, now: float) -> str:
     """One line: name, state, trials done and running, time left."""
     parts = [f"{len(progress.done)} of {progress.size.planned} trials done"]
-    parts += [f"{len(progress.in_hand)} running"] if progress.in_hand else []
+    parts += [f"{len(progress.running_trials)} running"] if progress.running_trials else []
     left = left_text(progress, now)
     parts += [f"left: {left}"] if left else []
     return f"{progress.size.study}: {_state(progress)}, {', '.join(parts)}"
@@ -39,7 +39,7 @@ def headline(progress: Progress, now: float) -> str:
 
 def left_text(progress: Progress, now: float) -> str:
     """`about 12 min`; what it would take where nobody works on it; empty where nothing is left."""
-    if not progress.waiting and not progress.in_hand:
+    if not progress.waiting and not progress.running_trials:
         return "the report" if progress.active else ""
     seconds = seconds_left(progress, now)
     if seconds is None:
@@ -52,7 +52,7 @@ def phase_lines(progress: Progress) -> list[str]:
     lines = []
     for phase in progress.size.phases:
         done = [trial for trial in progress.done.values() if trial.phase == phase]
-        running = sum(trial.phase == phase for trial in progress.in_hand.values())
+        running = sum(trial.phase == phase for trial in progress.running_trials.values())
         planned = progress.size.planned_of(phase)
         ends = (
             ("diverged", (Status.DIVERGED,)),
@@ -72,14 +72,14 @@ def phase_lines(progress: Progress) -> list[str]:
     return lines
 
 
-def in_hand_text(trial: InHand, now: float) -> str:
+def running_text(trial: RunningTrial, now: float) -> str:
     """A trial in hand: which, how far, since when, in which process."""
     since = duration_text(max(now - trial.since, 0.0))
     where = f"process {trial.pid}" + (f" on {trial.host}" if trial.host != socket.gethostname() else "")
     return f"{trial.phase} {trial.optimizer} seed {trial.seed}, {_how_far(trial)}, for {since}, {where}"
 
 
-def _how_far(trial: InHand) -> str:
+def _how_far(trial: RunningTrial) -> str:
     """Steps of how many; with a budget in seconds, how much of it is spent."""
     if trial.seconds is None:
         return f"step {trial.step} of {trial.steps}" if trial.step is not None else f"{trial.steps} steps"
@@ -89,11 +89,11 @@ def _how_far(trial: InHand) -> str:
     return f"step {trial.step}, {share:.0%} of {trial.seconds:g} s"
 
 
-def _in_hand_lines(progress: Progress, now: float) -> Iterable[str]:
-    trials = sorted(progress.in_hand.values(), key=lambda trial: trial.since)
-    yield from (f"{'now:':9}{in_hand_text(trial, now)}" for trial in trials[:IN_HAND_SHOWN])
-    if len(trials) > IN_HAND_SHOWN:
-        yield f"{'':9}and {len(trials) - IN_HAND_SHOWN} more"
+def _running_lines(progress: Progress, now: float) -> Iterable[str]:
+    trials = sorted(progress.running_trials.values(), key=lambda trial: trial.since)
+    yield from (f"{'now:':9}{running_text(trial, now)}" for trial in trials[:RUNNING_SHOWN])
+    if len(trials) > RUNNING_SHOWN:
+        yield f"{'':9}and {len(trials) - RUNNING_SHOWN} more"
 
 
 def _state(progress: Progress) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from bench.cli.stores import stores
-from bench.settings.shared import places_settings
+from bench.settings.shared import store_settings
 from posemodel.errors import SettingsError
 
 
@@ -20,7 +20,7 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Say which differences between two studies (machine, version, schedule, ...) are beyond noise."""
-    tracking_uri = places_settings()["tracking_uri"].value
+    tracking_uri = store_settings()["tracking_uri"].value
     if not all(Path(source).is_dir() for source in (a, b)):
         with suppress(SettingsError):  # remembered, and told of the study that is looked for there
             stores().require_records()

@@ -46,7 +46,7 @@ class Display:
             case TrialEnded() if self.live is None or event.record.status in FAULTS:
                 line = trial_line(event.record, event.ended, progress.size.planned)
                 left = left_text(progress, time.time())
-                self.say(f"{line} (left: {left})" if progress.waiting or progress.in_hand else line)
+                self.say(f"{line} (left: {left})" if progress.waiting or progress.running_trials else line)
             case WorkerDied():
                 self.say(f"worker process {event.pid} died; another one takes its place")
             case Stopping():

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from bench.trials.progress import Done, InHand
+from bench.trials.progress import Done, RunningTrial
 from bench.trials.record import Record
 
 
@@ -24,7 +24,7 @@ class PhaseBegan:
 class TrialBegan:
     """A worker has taken a trial."""
 
-    trial: InHand
+    trial: RunningTrial
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """Ctrl-C and SIGTERM: once, the work in hand is given back, then the process ends; Ctrl-C twice, it ends at once.
 
 Signal handlers belong to the whole process, and so does the state here. The first signal raises KeyboardInterrupt
-wherever the main thread is, except in a block that is `held`: there it waits for the block's end. Library code may
-swallow that exception, so long-running loops `check` besides. The second Ctrl-C is for a process that is stuck, in a
-database's lock for instance, where no handler runs: a thread hears of it from the C level.
+wherever the main thread is, except in a block of `defer_interrupts`: there it waits for the block's end. Library code
+may swallow that exception, so long-running loops `check` besides. The second Ctrl-C is for a process that is stuck,
+in a database's lock for instance, where no handler runs: a thread hears of it from the C level.
 """
 
 import os
@@ -79,7 +79,7 @@ def check() -> None:
 
 
 @contextmanager
-def held() -> Iterator[None]:
+def defer_interrupts() -> Iterator[None]:
     """Let the block run to its end before an interruption takes effect. For the main thread."""
     _State.held += 1
     try:

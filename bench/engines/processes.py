@@ -61,7 +61,7 @@ class _Worker:
     """A worker process. Each has pipes of its own: a queue shared by all would stay locked when one is killed."""
 
     process: BaseProcess
-    told: Connection | None
+    messages: Connection | None
     """What it tells; None once it has ended."""
     lifeline: Connection
     """Takes the settings of the phase to work off. Closed here (or with this process), it tells the worker to stop."""
@@ -107,7 +107,7 @@ class Crew:
 
     def dismiss(self) -> None:
         """End the worker processes. Those that hold trials give them back."""
-        with interruption.held():  # a second Ctrl-C still ends all at once
+        with interruption.defer_interrupts():  # a second Ctrl-C still ends all at once
             killed = _stop(self._crew, self.on_event)
             if killed and self._settings is not None:
                 known = self._settings
@@ -137,13 +137,13 @@ def crew(workers: int, on_event: OnEvent) -> Iterator[Crew]:
 def _start(crew: list[_Worker]) -> None:
     """Add a worker to the crew."""
     context = multiprocessing.get_context("spawn")
-    told, tell = context.Pipe(duplex=False)
+    messages, report = context.Pipe(duplex=False)
     held, lifeline = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(tell, held))
-    with interruption.held(), _deaf_children():
+    process = context.Process(target=_work, args=(report, held))
+    with interruption.defer_interrupts(), _deaf_children():
         process.start()
-        crew.append(_Worker(process, told, lifeline))
-    tell.close()
+        crew.append(_Worker(process, messages, lifeline))
+    report.close()
     held.close()
 
 
@@ -171,7 +171,9 @@ def _supervise(crew: list[_Worker], share: WorkerSettings, ledger: Ledger, on_ev
     """Pass on what the workers tell, and replace those that die, until all are idle."""
     deaths = 0
     while not all(worker.idle for worker in crew):
-        wait([each for worker in crew for each in (worker.told, worker.process.sentinel) if each is not None], POLL_S)
+        wait(
+            [each for worker in crew for each in (worker.messages, worker.process.sentinel) if each is not None], POLL_S
+        )
         interruption.check()
         for worker in list(crew):
             alive = worker.process.is_alive()  # before reading: what a dead one has told is there in full
@@ -216,14 +218,14 @@ def _pass_on(worker: _Worker, on_event: OnEvent) -> bool:
 def _heard(worker: _Worker) -> Event | _Ready | _Idle | _Trouble | None:
     """The next thing that a worker has told; None where there is none so far, or it has ended."""
     try:
-        if worker.told is None or not worker.told.poll():
+        if worker.messages is None or not worker.messages.poll():
             return None
-        told: Event | _Ready | _Idle | _Trouble = worker.told.recv()
-        return told
+        message: Event | _Ready | _Idle | _Trouble = worker.messages.recv()
+        return message
     except (EOFError, OSError):
-        if worker.told is not None:
-            worker.told.close()  # it has ended, perhaps in the middle of a word
-        worker.told = None
+        if worker.messages is not None:
+            worker.messages.close()  # it has ended, perhaps in the middle of a word
+        worker.messages = None
         return None
 
 
@@ -243,7 +245,7 @@ def _stop(crew: list[_Worker], on_event: OnEvent) -> bool:
                 deaf = True
 
     for worker in crew:
-        if not worker.ready and worker.told is not None and not worker.told.poll():
+        if not worker.ready and worker.messages is not None and not worker.messages.poll():
             worker.process.kill()  # still loading its libraries, it holds nothing
         worker.lifeline.close()
     deadline = time.monotonic() + STOP_S

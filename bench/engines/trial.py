@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from bench.ledger.store import Claim, Ledger, Told
+from bench.ledger.store import Claim, Ledger, OptunaValues
 from bench.trials.outcome import Outcome
 from bench.trials.record import Record, Status
 from bench.trials.spec import TrialSpec
@@ -28,10 +28,10 @@ class RunTrial(Protocol):
         """Its record, curve and samples."""
 
 
-def told_ap(record: Record, _study: Study) -> Told | None:
+def ap_value(record: Record, _study: Study) -> OptunaValues | None:
     """The AP of a complete trial; None: it has none."""
     ap = record.metrics.get("ap")
-    return Told((ap,)) if record.status == Status.COMPLETE and ap is not None else None
+    return OptunaValues((ap,)) if record.status == Status.COMPLETE and ap is not None else None
 
 
 def never_pruned(_ledger: Ledger, _key: int, _spec: TrialSpec, _study: Study) -> None:
@@ -43,7 +43,7 @@ class TrialKind:
     """How trials of one kind of study are run; functions of modules, since workers are other processes."""
 
     run_trial: RunTrial
-    told: Callable[[Record, Study], Told | None] = told_ap
+    optuna_values: Callable[[Record, Study], OptunaValues | None] = ap_value
     """What Optuna is told of a record."""
     choose: Callable[[Ledger, Claim, Study, Path, Record | None], TrialSpec] | None = None
     """Of a kind whose plan leaves open what is tried: chooses it, or restores what a record says was chosen."""

@@ -22,7 +22,7 @@ from bench.ledger.format import HEARTBEAT_S
 from bench.ledger.store import MAX_ATTEMPTS, Claim, Ledger
 from bench.records.writer import Tracker
 from bench.trials.outcome import Outcome
-from bench.trials.progress import InHand
+from bench.trials.progress import RunningTrial
 from bench.trials.record import FAULTS, Record, Status, make_record
 from bench.trials.spec import Slot, TrialSpec
 
@@ -85,7 +85,7 @@ def _take(ledger: Ledger) -> Claim | None:
     """Claim a trial whole; interrupted meanwhile, give it back."""
     claim = None
     try:
-        with interruption.held():
+        with interruption.defer_interrupts():
             claim = ledger.claim()
     except KeyboardInterrupt:
         if claim is not None:
@@ -112,7 +112,7 @@ def _record_of(claim: Claim, tracker: Tracker) -> Record | None:
 
 
 def _finish(key: int, record: Record, settings: WorkerSettings, ledger: Ledger) -> None:
-    ledger.finish(key, record.status, settings.trials.told(record, settings.identity))
+    ledger.finish(key, record.status, settings.trials.optuna_values(record, settings.identity))
 
 
 def _planned(claim: Claim, settings: WorkerSettings, ledger: Ledger, record: Record | None) -> TrialSpec:
@@ -158,7 +158,7 @@ def _run_claimed(claim: Claim, settings: WorkerSettings, ledger: Ledger, tracker
             tracker.abandon(spec.id)  # taken for dead, and given to another worker
             on_event(TrialReturned(spec.id))
             return
-        with interruption.held():
+        with interruption.defer_interrupts():
             tracker.record_trial(run_id, record, curve, samples)
             _finish(claim.key, record, settings, ledger)
             counts = ledger.counts()
@@ -177,9 +177,9 @@ def _given_up(spec: TrialSpec, deaths: int) -> Record:
     return make_record(spec, Status.FAILED, steps_done=0, metrics={}, error=message)
 
 
-def _in_hand(spec: TrialSpec, began: float) -> InHand:
+def _in_hand(spec: TrialSpec, began: float) -> RunningTrial:
     here, run = (socket.gethostname(), os.getpid()), spec.run
-    return InHand(
+    return RunningTrial(
         spec.id, spec.phase, spec.optimizer, spec.seed, run.steps, began, *here, seconds=run.seconds
     )  # fmt: skip
 

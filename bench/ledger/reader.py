@@ -139,10 +139,10 @@ def _looks(storage: RDBStorage) -> Iterator[tuple[str, Look]]:
         trials = storage.get_all_trials(study._study_id, deepcopy=False)
         trials = [t for t in trials if TRIAL_ID in t.user_attrs and t.user_attrs.get(STATUS) != DUPLICATE]
         entries = [_as_entry(trial) for trial in trials]
-        told = [value for key, value in study.user_attrs.items() if key.startswith(SESSION) and value is not None]
+        owners = [value for key, value in study.user_attrs.items() if key.startswith(SESSION) and value is not None]
         at_work = {entry.host for entry in entries if entry.state == RUNNING}
-        sessions = [each for each in told if _session_lives(each, at_work)]
-        times = [each["since"] for each in told] + [time for trial in trials for time in _times(trial)]
+        sessions = [each for each in owners if _session_lives(each, at_work)]
+        times = [each["since"] for each in owners] + [time for trial in trials for time in _times(trial)]
         yield (
             study.study_name,
             Look(
@@ -187,8 +187,8 @@ def _times(trial: FrozenTrial) -> list[float]:
     return [*stamps, trial.user_attrs.get(HEARTBEAT) or 0.0]
 
 
-def _session_lives(told: dict[str, Any], at_work: set[str]) -> bool:
+def _session_lives(owner: dict[str, Any], at_work: set[str]) -> bool:
     """Whether a process that said it works on a study still does; of another host, by its workers' trials."""
-    if told["host"] == socket.gethostname():
-        return lives(told["pid"], told["started"])
-    return told["host"] in at_work
+    if owner["host"] == socket.gethostname():
+        return lives(owner["pid"], owner["started"])
+    return owner["host"] in at_work

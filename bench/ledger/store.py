@@ -62,13 +62,13 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Told:
+class OptunaValues:
     """What Optuna is told of a trial that has ended: copies for its samplers, pruners and dashboards."""
 
     values: tuple[float, ...]
     """Of the objectives, all maximised."""
     constraints: Mapping[str, float] = field(default_factory=dict)
-    """Kept where 0 or less."""
+    """Constraint values; 0 or less means satisfied."""
 
 
 def open_storage(url: str) -> RDBStorage:
@@ -133,8 +133,8 @@ class Ledger:
         """Say, for whoever looks, that this process works on the study with so many workers."""
         owner = this_process()
         key = f"{SESSION}{owner['host']}:{owner['pid']}:{owner['started']}"
-        told = {**owner, "workers": workers, "since": time.time()}
-        self.storage.set_study_user_attr(self._study, key, told)
+        session = {**owner, "workers": workers, "since": time.time()}
+        self.storage.set_study_user_attr(self._study, key, session)
         try:
             yield
         finally:
@@ -208,14 +208,14 @@ class Ledger:
         """Fix the choices of a place of the plan, before they are made."""
         self.storage.set_trial_system_attr(key, FIXED, dict(choices))
 
-    def finish(self, key: int, status: Status, told: Told | None) -> None:
-        """Close a trial. What is told is a copy for Optuna; no table of ours reads it."""
+    def finish(self, key: int, status: Status, values: OptunaValues | None) -> None:
+        """Close a trial. ``values``: a copy for Optuna; no table of ours reads it."""
         try:
             self.storage.set_trial_user_attr(key, STATUS, str(status))
-            if told is not None:
-                for name, value in told.constraints.items():
+            if values is not None:
+                for name, value in values.constraints.items():
                     self.storage.set_trial_system_attr(key, f"{CONSTRAINT}{name}", value)
-                self.storage.set_trial_state_values(key, TrialState.COMPLETE, list(told.values))
+                self.storage.set_trial_state_values(key, TrialState.COMPLETE, list(values.values))
             elif status == Status.PRUNED:
                 self.storage.set_trial_state_values(key, TrialState.PRUNED)
             else:

@@ -18,7 +18,7 @@ import sqlalchemy
 
 from bench.storage.addresses import RECORDS
 from bench.storage.database_check import check_database
-from bench.storage.locks import alone_on
+from bench.storage.locks import path_lock
 from bench.storage.sqlite_files import sqlite_file, url_of
 
 
@@ -53,7 +53,7 @@ def _make_sqlite(path: Path) -> None:
     A file that a kill leaves halfway through them is refused by MLflow for good.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with alone_on(path):
+    with path_lock(path):
         if path.is_file():
             return
         for killed in path.parent.glob(f"{_WORKSHOP}*"):

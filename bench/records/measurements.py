@@ -52,7 +52,7 @@ class MeasurementTracker(Tracker):
             **{_PREFIX + name: json.dumps(row[name]) for name in LISTS},
         }
         run_id = self.client.create_run(self.experiment_id, run_name=name, tags=tags, start_time=began_ms).info.run_id
-        told = {*PARAMETERS, *LISTS, "id", "status", "error"}
+        no_metrics = {*PARAMETERS, *LISTS, "id", "status", "error"}
         now = now_ms()
         self.client.log_batch(
             run_id,
@@ -60,7 +60,7 @@ class MeasurementTracker(Tracker):
             metrics=[
                 Metric(name, float(value), now, 0)
                 for name, value in row.items()
-                if name not in told and value is not None
+                if name not in no_metrics and value is not None
             ],
         )
         self.client.set_terminated(run_id, "FAILED" if row["status"] in FAULTS else "FINISHED")

@@ -72,8 +72,8 @@ class StudyRuns:
 
     def sessions(self) -> pd.DataFrame:
         """When processes worked on the study: a row for each, with the fields of `Session`; none in old studies."""
-        told = [json.loads(value) for key, value in self.study_tags().items() if key.startswith(SESSION_TAG)]
-        return pd.DataFrame(told, columns=[field.name for field in fields(Session)])
+        sessions = [json.loads(value) for key, value in self.study_tags().items() if key.startswith(SESSION_TAG)]
+        return pd.DataFrame(sessions, columns=[field.name for field in fields(Session)])
 
     def finished(self) -> bool:
         """Whether the study has ended, its report included."""

@@ -10,7 +10,7 @@ from posemodel.config import DataFiles, in_words
 from posemodel.errors import SettingsError
 
 
-def whole_paths(settings: Mapping[str, Setting]) -> dict[str, Setting]:
+def absolute_paths(settings: Mapping[str, Setting]) -> dict[str, Setting]:
     """Files that are named outright, by paths that hold wherever a worker runs; of the settings those that name any."""
     given = {name: settings[name] for name in DataFiles.model_fields if name in settings}
     return {
@@ -22,9 +22,9 @@ def whole_paths(settings: Mapping[str, Setting]) -> dict[str, Setting]:
 
 def named_files(settings: Mapping[str, Setting]) -> DataFiles:
     """The files that a study's settings name outright; none of a kind of study that has no such settings."""
-    paths = {name: setting.value for name, setting in whole_paths(settings).items()}
+    paths = {name: setting.value for name, setting in absolute_paths(settings).items()}
     try:
         return DataFiles(**paths)
     except ValidationError as error:
-        origin = next(iter(whole_paths(settings).values())).origin
+        origin = next(iter(absolute_paths(settings).values())).origin
         raise SettingsError(f"{in_words(error)} (from: {origin}).") from error

@@ -52,7 +52,7 @@ SPACES = Declaration(
 )
 
 
-def places_settings() -> dict[str, Setting]:
+def store_settings() -> dict[str, Setting]:
     """Where state is kept: the ledger's URL and MLflow's."""
     return {
         "storage": from_variable(STORAGE_VARIABLE, DEFAULT_STORAGE),

@@ -34,7 +34,7 @@ _swept: set[Path] = set()
 
 
 @contextmanager
-def alone_on(path: Path) -> Iterator[None]:
+def path_lock(path: Path) -> Iterator[None]:
     """Hold the lock of a path in the block; who comes second waits. A killed process's lock is free.
 
     Raises SettingsError where the machine has no folder for it that can be used.

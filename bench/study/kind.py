@@ -238,7 +238,7 @@ class LedgerKind(StudyKind[S, R]):
     def progress(self, spec: S, workers: int) -> Progress | None:
         """Where a study stands before it begins."""
         size = self.size(spec.identity(), {})
-        return None if size is None else Progress(size, active=True, workers=workers, ended_whole=size.settled)
+        return None if size is None else Progress(size, active=True, workers=workers, all_planned=size.settled)
 
     def size(self, document: Mapping[str, Any], planned: Mapping[str, int]) -> StudySize | None:
         """As far as its plan stands in the ledger."""

@@ -24,7 +24,7 @@ from bench.ledger.store import Ledger
 from bench.measure.machine import fingerprint
 from bench.records.store_check import check_stores
 from bench.records.writer import Tracker
-from bench.storage.locks import alone_on
+from bench.storage.locks import path_lock
 from bench.storage.masking import masked
 from bench.study.store_paths import StorePaths
 from bench.trials.columns import rows_of
@@ -72,7 +72,7 @@ def run_study(
             tracker = Tracker(paths.tracking_uri, spec.name)
             if tracker.finished():
                 session = None  # the study has already finished: this session's time is not counted
-            with interruption.held():  # a run that is open is closed, whatever comes
+            with interruption.defer_interrupts():  # a run that is open is closed, whatever comes
                 parent = tracker.open_study(spec, fingerprint(), kind.views)
                 heard.append(partial(_note, tracker, session))
                 closing.push(partial(_close, tracker, session))
@@ -90,7 +90,7 @@ def run_study(
         _settled_records(ledger, tracker, paths)
         tracker.abandon()
         folder = paths.reports / spec.name
-        with alone_on(folder):  # two processes that work on one study end at the same time
+        with path_lock(folder):  # two processes that work on one study end at the same time
             result, report = kind.write_report(tracker, folder, partial(_note, tracker, session))
             tracker.log_report(folder, kind.short_text(result))
     return result, report

@@ -11,7 +11,7 @@ from bench.engines.events import Measuring, OnEvent
 from bench.measure.machine import fingerprint
 from bench.records.measurements import MeasurementTracker
 from bench.records.store_check import check_tracking
-from bench.storage.locks import alone_on
+from bench.storage.locks import path_lock
 from bench.study.store_paths import StorePaths
 from bench.trials.study_base import StudyBase
 
@@ -29,10 +29,10 @@ def run_study(kind: "MeasurementKind[S, Any]", spec: S, paths: StorePaths, *, on
     """
     check_tracking(paths.tracking_uri, write=True)
     tracker = MeasurementTracker(paths.tracking_uri, spec.name)
-    with alone_on(Path.cwd() / f"{spec.name}.{kind.name}"):  # two at once would measure each other
+    with path_lock(Path.cwd() / f"{spec.name}.{kind.name}"):  # two at once would measure each other
         measuring = kind.measuring(spec, tracker, lambda done, text: on_event(Measuring(done, text)))
         measuring.look_first()
-        with interruption.held():
+        with interruption.defer_interrupts():
             parent = tracker.open_study(spec, fingerprint(), kind.views)
         try:
             tracker.abandon()
@@ -42,7 +42,7 @@ def run_study(kind: "MeasurementKind[S, Any]", spec: S, paths: StorePaths, *, on
             raise
         tracker.close_study("FINISHED")
     folder = paths.reports / spec.name
-    with alone_on(folder):
+    with path_lock(folder):
         result, report = kind.write_report(tracker, folder)
         tracker.log_report(folder, kind.short_text(result))
     return result, report

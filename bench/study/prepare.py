@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from bench.settings.data_files import whole_paths
+from bench.settings.data_files import absolute_paths
 from bench.settings.layers import build
 from bench.study.prepared import Prepared
 from bench.study.settings import Given, preset_of, resolve
@@ -29,7 +29,7 @@ def prepare(
     """
     preset = preset_of(kind.spec, given)
     settings = resolve(kind.spec, given, preset)
-    settings |= whole_paths(settings)
+    settings |= absolute_paths(settings)
     kind.refuse(settings, given.command_line)
     settings = kind.on_this_machine(settings, preset)
     derived: dict[str, Any] = {"preset": preset, "data": Path(), "data_digest": AWAITED} | kind.spelled_out(settings)

@@ -17,7 +17,7 @@ from bench.engines.events import (
     TrialStepped,
     WorkerDied,
 )
-from bench.trials.progress import Done, InHand
+from bench.trials.progress import Done, RunningTrial
 from bench.trials.record import FAULTS, Status
 
 
@@ -142,7 +142,7 @@ class PlanSize:
     def rows(self, progress: "Progress") -> "list[TriedProgress]":
         """The optimizers of its settings, then those that only its trials name."""
         seen = {trial.optimizer for trial in progress.done.values()}
-        seen |= {trial.optimizer for trial in progress.in_hand.values()}
+        seen |= {trial.optimizer for trial in progress.running_trials.values()}
         return [_tried(progress, name) for name in (*self.optimizers, *sorted(seen - {*self.optimizers, ""}))]
 
     def trial_seconds(self, phase: str, done: Sequence[Done]) -> float | None:
@@ -158,7 +158,7 @@ class Progress:
     size: StudySize
     done: Mapping[str, Done] = field(default_factory=dict)
     """By trial id."""
-    in_hand: Mapping[str, InHand] = field(default_factory=dict)
+    running_trials: Mapping[str, RunningTrial] = field(default_factory=dict)
     """By trial id."""
     lost: int = 0
     """Trials of dead workers: the next worker settles them."""
@@ -168,7 +168,7 @@ class Progress:
     """Trials that can run at once in the processes that work on it now."""
     last_active: float | None = None
     """Seconds since the epoch; None: never."""
-    ended_whole: bool = True
+    all_planned: bool = True
     """Whether no further phase is to come; only the study itself knows, where its plan hangs on records."""
 
     @property
@@ -176,12 +176,12 @@ class Progress:
         """`running`, `unfinished` (nobody works on it), or `complete`."""
         if self.active:
             return "running"
-        return "complete" if len(self.done) >= self.size.planned and self.ended_whole else "unfinished"
+        return "complete" if len(self.done) >= self.size.planned and self.all_planned else "unfinished"
 
     @property
     def waiting(self) -> int:
         """Trials that nobody runs: those of dead workers, and those not enqueued yet, included."""
-        return max(self.size.planned - len(self.done) - len(self.in_hand), 0)
+        return max(self.size.planned - len(self.done) - len(self.running_trials), 0)
 
     def ended(self, phase: str) -> int:
         """Trials of a phase that have ended, however."""
@@ -189,22 +189,26 @@ class Progress:
 
     def with_done(self, trial: Done) -> "Progress":
         """The next moment: a trial has ended."""
-        return replace(self, done={**self.done, trial.trial_id: trial}, in_hand=_without(self.in_hand, trial.trial_id))
+        return replace(
+            self,
+            done={**self.done, trial.trial_id: trial},
+            running_trials=_without(self.running_trials, trial.trial_id),
+        )
 
-    def with_in_hand(self, trial: InHand) -> "Progress":
+    def with_running(self, trial: RunningTrial) -> "Progress":
         """The next moment: a trial has begun."""
-        return replace(self, in_hand={**self.in_hand, trial.trial_id: trial})
+        return replace(self, running_trials={**self.running_trials, trial.trial_id: trial})
 
     def with_step(self, trial_id: str, step: int, train_seconds: float | None = None) -> "Progress":
         """The next moment: a trial in hand has reached a step, after so many seconds of training."""
-        known = self.in_hand.get(trial_id)
+        known = self.running_trials.get(trial_id)
         if known is None:
             return self
-        return self.with_in_hand(replace(known, step=step, train_seconds=train_seconds))
+        return self.with_running(replace(known, step=step, train_seconds=train_seconds))
 
     def without(self, *trial_ids: str) -> "Progress":
         """The next moment: trials in hand have gone back."""
-        return replace(self, in_hand=_without(self.in_hand, *trial_ids))
+        return replace(self, running_trials=_without(self.running_trials, *trial_ids))
 
 
 @dataclass(frozen=True)
@@ -233,7 +237,7 @@ def _tried(progress: Progress, name: str) -> TriedProgress:
         done=len(done),
         best_ap=max((trial.ap for trial in complete if trial.ap is not None), default=None),
         best_images_per_s=max((trial.images_per_s for trial in complete if trial.images_per_s), default=None),
-        running=sum(trial.optimizer == name for trial in progress.in_hand.values()),
+        running=sum(trial.optimizer == name for trial in progress.running_trials.values()),
         diverged=sum(trial.status == Status.DIVERGED for trial in done),
         failed=sum(trial.status in FAULTS for trial in done),
     )
@@ -262,10 +266,10 @@ def seconds_left(progress: Progress, now: float) -> float | None:
     soon as it is free. The report at the end is not in it.
     """
     done = list(progress.done.values())
-    workers = max(progress.workers, len(progress.in_hand), 1)
+    workers = max(progress.workers, len(progress.running_trials), 1)
     total = 0.0
     for phase in progress.size.phases:
-        running = [trial for trial in progress.in_hand.values() if trial.phase == phase]
+        running = [trial for trial in progress.running_trials.values() if trial.phase == phase]
         waiting = max(progress.size.planned_of(phase) - progress.ended(phase) - len(running), 0)
         if not waiting and not running:
             continue
@@ -285,7 +289,7 @@ def _makespan(running: Sequence[float], waiting: int, each: float, workers: int)
     return max(free_at)
 
 
-def _without(trials: Mapping[str, InHand], *gone: str) -> dict[str, InHand]:
+def _without(trials: Mapping[str, RunningTrial], *gone: str) -> dict[str, RunningTrial]:
     return {key: trial for key, trial in trials.items() if key not in gone}
 
 
@@ -294,9 +298,9 @@ def after(progress: Progress, event: Event) -> Progress:
     match event:
         case PhaseBegan():
             size = progress.size.with_phase(event.phase, event.planned)
-            return replace(progress, size=size, done=event.done, in_hand={})
+            return replace(progress, size=size, done=event.done, running_trials={})
         case TrialBegan():
-            return progress.with_in_hand(event.trial)
+            return progress.with_running(event.trial)
         case TrialStepped():
             return progress.with_step(event.trial_id, event.step, event.train_seconds)
         case TrialEnded():
@@ -304,6 +308,6 @@ def after(progress: Progress, event: Event) -> Progress:
         case TrialReturned():
             return progress.without(event.trial_id)
         case WorkerDied():
-            return progress.without(*(key for key, trial in progress.in_hand.items() if trial.pid == event.pid))
+            return progress.without(*(key for key, trial in progress.running_trials.items() if trial.pid == event.pid))
         case Measuring() | Stopping():
             return progress

@@ -20,7 +20,7 @@ from bench.study.kind import StudyKind
 from bench.study.progress import Progress, StudySize, seconds_left
 from bench.study.standing import Standing
 from bench.trials.columns import rows_of
-from bench.trials.progress import MS, Done, InHand, recorded
+from bench.trials.progress import MS, Done, RunningTrial, recorded
 from bench.trials.record import Status
 from posemodel.errors import SettingsError
 
@@ -31,11 +31,11 @@ KindOf = Callable[[Mapping[str, Any]], StudyKind[Any, Any]]
 class Watcher:
     """Looks at studies again and again; MLflow is asked only for what has changed since."""
 
-    def __init__(self, storage_url: str, tracking_uri: str, kind_of: KindOf, *, told: str = "") -> None:
-        """Where the ledger and the results are; neither needs to be there. ``told``: trouble that is known already."""
+    def __init__(self, storage_url: str, tracking_uri: str, kind_of: KindOf, *, known_trouble: str = "") -> None:
+        """Where the ledger and the results are; neither needs to be there. ``known_trouble``: said already."""
         self.kind_of = kind_of
         self.storage_url, self.tracking_uri = storage_url, tracking_uri
-        self.told = told
+        self.known_trouble = known_trouble
         self.trouble = ""
         """Why the results could not be read at the last look; empty where they could."""
         self._results: dict[str, tuple[frozenset[str], dict[str, Done], float | None]] = {}
@@ -99,8 +99,8 @@ class Watcher:
             for entry in entries
             if entry.trial_id in ended and entry.trial_id not in done
         }
-        in_hand = {
-            entry.trial_id: InHand(
+        running_trials = {
+            entry.trial_id: RunningTrial(
                 entry.trial_id,
                 entry.phase,
                 entry.optimizer,
@@ -118,12 +118,12 @@ class Watcher:
         return Progress(
             size=size,
             done=done,
-            in_hand=in_hand,
+            running_trials=running_trials,
             lost=sum(entry.state == LOST and entry.trial_id not in done for entry in entries),
             active=found is not None and found.active,
             workers=found.workers if found is not None else 0,
             last_active=max((time for time in times if time is not None), default=None),
-            ended_whole=size.settled or self._finished(size.study),
+            all_planned=size.settled or self._finished(size.study),
         )
 
     def _finished(self, study: str) -> bool:
@@ -187,7 +187,7 @@ def list_document(found: list[Progress]) -> dict[str, Any]:
             {
                 **_head(progress),
                 "done": len(progress.done),
-                "running": len(progress.in_hand),
+                "running": len(progress.running_trials),
                 "waiting": progress.waiting,
                 "planned": progress.size.planned,
                 "last_active": _iso(progress.last_active),
@@ -199,7 +199,7 @@ def list_document(found: list[Progress]) -> dict[str, Any]:
 
 def status_document(progress: Progress, now: float) -> dict[str, Any]:
     """The JSON contract of `posebench study status`; times in ISO 8601, UTC. ``now``: seconds since the epoch."""
-    running = sorted(progress.in_hand.values(), key=lambda trial: trial.since)
+    running = sorted(progress.running_trials.values(), key=lambda trial: trial.since)
     return {
         **_head(progress),
         "trials": _counts(progress, None) | {"lost": progress.lost},
@@ -232,7 +232,7 @@ def _head(progress: Progress) -> dict[str, Any]:
 def _counts(progress: Progress, phase: str | None) -> dict[str, int]:
     """Trials of a phase (None: of the study) by what has become of them."""
     done = [trial for trial in progress.done.values() if phase is None or trial.phase == phase]
-    running = sum(phase is None or trial.phase == phase for trial in progress.in_hand.values())
+    running = sum(phase is None or trial.phase == phase for trial in progress.running_trials.values())
     planned = progress.size.planned if phase is None else progress.size.planned_of(phase)
     return {
         "done": len(done),

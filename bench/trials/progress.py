@@ -41,7 +41,7 @@ def recorded(rows: Iterable[Mapping[str, Any]]) -> dict[str, Done]:
 
 
 @dataclass(frozen=True)
-class InHand:
+class RunningTrial:
     """A trial that a living worker runs."""
 
     trial_id: str
@@ -59,7 +59,7 @@ class InHand:
     seconds: float | None = None
     """Its budget in seconds of training; None where it is in steps."""
     train_seconds: float | None = None
-    """What of them is spent, as far as heard of."""
+    """Training seconds used, as last reported."""
 
 
 def _finite(value: Any) -> float | None:

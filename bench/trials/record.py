@@ -94,7 +94,7 @@ class Session:
 
     @property
     def key(self) -> str:
-        """Tells it from every other session of the study."""
+        """Unique key within the study."""
         return f"{self.began_ms}-{self.host}-{self.pid}"
 
 

@@ -40,7 +40,7 @@ class StudyBase(Settings):
     outside: ClassVar[tuple[str, ...]] = ("data", *DataFiles.model_fields)
     """Fields that are no part of what a study is, with another value it is the same: the places of its data."""
     resolved: ClassVar[Mapping[str, Declaration]] = {**OF_EVERY_KIND, "workers": WORKERS}
-    """Settings that a study file has and a built study holds resolved, or not at all."""
+    """Study-file settings that are resolved before a study is built."""
     runner: ClassVar[Runner] = "ledger"
     """Who runs its trials."""
     kind: str

@@ -104,5 +104,5 @@ def _is_out_of_memory(error: Exception) -> bool:
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     words = str(error).lower()
-    told = ("out of memory", "can't allocate memory", "out of shared memory", "allocate shared memory", "bus error")
-    return isinstance(error, RuntimeError) and any(each in words for each in told)
+    phrases = ("out of memory", "can't allocate memory", "out of shared memory", "allocate shared memory", "bus error")
+    return isinstance(error, RuntimeError) and any(each in words for each in phrases)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.measure.cores import usable_cores
-from bench.settings.data_files import named_files, whole_paths
+from bench.settings.data_files import absolute_paths, named_files
 from bench.settings.layers import Setting, about
 from bench.workloads.protocol import AWAITED, REPORT, SELECT, FoundData, MakeData, OnOpen, ProbeData
 from posemodel.config import Exif
@@ -52,7 +52,7 @@ def find_data(settings: Mapping[str, Setting], make_data: MakeData | None, on_op
     skip_bad = "skip_bad" in settings and settings["skip_bad"].value
     exif: Exif = settings["exif"].value if "exif" in settings else "ignore"
     data = DataSet(folder, files)
-    with about(settings, "data", *whole_paths(settings)):
+    with about(settings, "data", *absolute_paths(settings)):
         splits = _open_splits(data, skip_bad=skip_bad, exif=exif)
     if on_open is not None:
         on_open(splits)

@@ -17,7 +17,7 @@ import sqlalchemy
 
 from bench.kinds.optimizers.plan import plan_tune
 from bench.kinds.optimizers.spec import StudySpec
-from bench.ledger.store import Ledger, Told
+from bench.ledger.store import Ledger, OptunaValues
 from bench.trials.record import Status
 
 TIMEOUT_S = 300
@@ -65,7 +65,7 @@ def drain(url: str, document: str, together: Any, rounds: int, speak: Connection
         if claim is None:
             return False
         taken.append(claim.spec.id)
-        ledger.finish(claim.key, Status.COMPLETE, Told((0.5,)))
+        ledger.finish(claim.key, Status.COMPLETE, OptunaValues((0.5,)))
         return True
 
     for _ in range(rounds):

@@ -8,13 +8,13 @@ import pytest
 from rich.console import Console
 
 from bench.cli import live
-from bench.cli.board import board, headline, in_hand_text, left_text
+from bench.cli.board import board, headline, left_text, running_text
 from bench.engines.events import PhaseBegan, Stopping, TrialBegan, TrialEnded, WorkerDied
 from bench.kinds.optimizers.plan import plan_tune
 from bench.kinds.optimizers.size import Size
 from bench.report.wording import duration_text
 from bench.study.progress import Progress
-from bench.trials.progress import Done, InHand
+from bench.trials.progress import Done, RunningTrial
 from bench.trials.record import Status, make_record
 
 SIX = ("sgd", "nesterov", "adagrad", "adadelta", "adam", "adabound")
@@ -31,14 +31,14 @@ def size(make_spec):
     return Size.of_spec(make_spec(optimizers=SIX, trials=4, seeds=5, name="optimizers-small-synthetic-800-seed0"))
 
 
-def in_hand(number, step=None):
-    return InHand(f"t{number}", "tune", "adabound", 0, 60, time.time() - 75, "far-away", 4194304 + number, step)
+def running_trials(number, step=None):
+    return RunningTrial(f"t{number}", "tune", "adabound", 0, 60, time.time() - 75, "far-away", 4194304 + number, step)
 
 
 def test_a_full_board_fits_a_terminal_of_80_columns(size):
     done = {str(n): Done(str(n), "tune", SIX[n % 6], Status.COMPLETE, 0.1234, 1234.5, 10.0) for n in range(18)}
     done |= {"d": Done("d", "tune", "sgd", Status.DIVERGED), "f": Done("f", "tune", "adam", Status.OUT_OF_MEMORY)}
-    trials = {f"t{n}": in_hand(n, step=10 * n) for n in range(6)}
+    trials = {f"t{n}": running_trials(n, step=10 * n) for n in range(6)}
     shown = drawn(Progress(size, done, trials, lost=1, active=True, workers=12), note="a word")
     lines = shown.splitlines()
     assert all(len(line) <= 80 for line in lines)
@@ -57,7 +57,7 @@ def test_a_full_board_fits_a_terminal_of_80_columns(size):
 
 @pytest.mark.parametrize("width", [40, 60, 200])
 def test_no_line_is_longer_than_the_terminal_is_wide(size, width):
-    shown = drawn(Progress(size, {}, {"t0": in_hand(0)}, active=True, workers=1), width=width)
+    shown = drawn(Progress(size, {}, {"t0": running_trials(0)}, active=True, workers=1), width=width)
     assert all(len(line) <= width for line in shown.splitlines())
 
 
@@ -98,7 +98,7 @@ def test_on_a_pipe_a_line_a_trial_and_nothing_else(make_spec, capsys):
     trial = plan_tune(spec)[0]
     with live.shown_live(Progress(Size.of_spec(spec), active=True, workers=2)) as display:
         display.on_event(PhaseBegan("tune", 0, 2))
-        display.on_event(TrialBegan(InHand(trial.id, "tune", "sgd", 0, 2, time.time(), "here", 7)))
+        display.on_event(TrialBegan(RunningTrial(trial.id, "tune", "sgd", 0, 2, time.time(), "here", 7)))
         record = make_record(trial, Status.COMPLETE, steps_done=2, metrics={"ap": 0.25, "images_per_s": 12.34})
         display.on_event(TrialEnded(record, 60.0, 1))
         display.on_event(WorkerDied(8))
@@ -115,11 +115,11 @@ def test_on_a_pipe_a_line_a_trial_and_nothing_else(make_spec, capsys):
 
 
 def test_a_trial_in_seconds_shows_the_share_of_its_time():
-    trial = InHand("t", "tune", "adam", 0, None, 0.0, "far-away", 7, seconds=60.0)
-    assert in_hand_text(trial, 42.0) == "tune adam seed 0, 60 s of training, for 42 s, process 7 on far-away"
+    trial = RunningTrial("t", "tune", "adam", 0, None, 0.0, "far-away", 7, seconds=60.0)
+    assert running_text(trial, 42.0) == "tune adam seed 0, 60 s of training, for 42 s, process 7 on far-away"
     moved = replace(trial, step=120, train_seconds=20.4)
-    assert "seed 0, step 120, 34% of 60 s, for" in in_hand_text(moved, 42.0)
-    assert "100% of 60 s" in in_hand_text(replace(moved, train_seconds=60.2), 42.0)
+    assert "seed 0, step 120, 34% of 60 s, for" in running_text(moved, 42.0)
+    assert "100% of 60 s" in running_text(replace(moved, train_seconds=60.2), 42.0)
 
 
 def test_controls_have_rows_and_pruned_trials_are_counted(size):

@@ -51,8 +51,8 @@ def test_the_first_signal_interrupts(tmp_path, number):
 def test_a_held_block_runs_to_its_end_first(tmp_path):
     code, said, _ = run(
         """
-        with interruption.held():
-            with interruption.held():
+        with interruption.defer_interrupts():
+            with interruption.defer_interrupts():
                 press()
             print("inner")
             press(signal.SIGTERM)
@@ -110,7 +110,7 @@ def test_a_forked_child_s_signal_is_not_the_parent_s(tmp_path):
     """A data loader's processes get a terminal's Ctrl-C too."""
     code, said, _ = run(
         """
-        with interruption.held():
+        with interruption.defer_interrupts():
             press()
             for _ in range(2):
                 if os.fork() == 0:

@@ -122,7 +122,7 @@ def test_a_trial_that_cannot_fit_is_skipped_with_its_needs(prepared, monkeypatch
     assert (record.status, record.steps_done, curve, samples) == (Status.SKIPPED, 0, [], None)
     assert record.error.startswith("would need ") and "of memory, 1 MB free" in record.error
     assert record.metrics["need_share_memory"] > 1
-    assert joint_trials.told(record, spec.identity()).constraints["memory"] > 0
+    assert joint_trials.optuna_values(record, spec.identity()).constraints["memory"] > 0
 
 
 def planned_trial(spec):
@@ -166,7 +166,7 @@ def test_sessions_that_overlap_on_a_machine_ran_at_once():
 
 def test_the_plan_of_a_planned_kind_grows():
     identity = {"name": "x", "kind": "joint", "preset": "smoke", "optimizers": ["sgd"]}
-    progress = Progress(PlanSize.of(identity, {"search": 4}), ended_whole=False)
+    progress = Progress(PlanSize.of(identity, {"search": 4}), all_planned=False)
     assert (progress.size.planned, progress.waiting, progress.status) == (4, 4, "unfinished")
 
 

@@ -13,7 +13,7 @@ import pytest
 from bench.kinds.optimizers.plan import plan_tune
 from bench.ledger import store as ledger_module
 from bench.ledger.format import GRACE_S, HEARTBEAT, OWNER, claimant_attribute, this_process
-from bench.ledger.store import Ledger, Told, open_storage
+from bench.ledger.store import Ledger, OptunaValues, open_storage
 from bench.trials.record import Status
 from posemodel.errors import SettingsError
 from tests.bench.ledger_process import CONTEXT, die, drain, enqueue
@@ -62,7 +62,7 @@ def test_two_processes_that_enqueue_the_same_plan_at_once_leave_each_trial_once(
     taken = []
     while (claim := ledger.claim()) is not None:
         taken.append(claim.spec.id)
-        ledger.finish(claim.key, Status.COMPLETE, Told((0.5,)))
+        ledger.finish(claim.key, Status.COMPLETE, OptunaValues((0.5,)))
     assert Counter(taken) == Counter(trial.id for trial in plan_tune(spec))
     assert ledger.counts() == {"complete": 30}
 
@@ -79,7 +79,7 @@ def test_a_later_copy_of_a_trial_never_runs_and_is_not_counted(make_spec, open_l
     ledger.storage.create_new_trial(ledger._study, waiting)
     assert ledger.claim().spec.optimizer == "adam"
     assert ledger.claim() is None
-    ledger.finish(first.key, Status.COMPLETE, Told((0.5,)))
+    ledger.finish(first.key, Status.COMPLETE, OptunaValues((0.5,)))
     assert ledger.counts() == {"complete": 1, "running": 1}
 
 
@@ -111,7 +111,7 @@ def test_every_end_is_counted_by_its_name(make_spec, open_ledger, status):
     spec = make_spec()
     ledger = open_ledger(spec)
     ledger.enqueue(plan_tune(spec))
-    ledger.finish(ledger.claim().key, status, Told((0.5,)) if status == Status.COMPLETE else None)
+    ledger.finish(ledger.claim().key, status, OptunaValues((0.5,)) if status == Status.COMPLETE else None)
     assert ledger.counts() == {"waiting": 1, str(status): 1}
 
 
@@ -128,9 +128,9 @@ def test_finishing_twice_keeps_the_first_end(make_spec, open_ledger):
     ledger = open_ledger(spec)
     ledger.enqueue(plan_tune(spec))
     key = ledger.claim().key
-    ledger.finish(key, Status.COMPLETE, Told((0.5,)))
+    ledger.finish(key, Status.COMPLETE, OptunaValues((0.5,)))
     ledger.finish(key, Status.FAILED, None)
-    ledger.finish(key, Status.COMPLETE, Told((0.9,)))
+    ledger.finish(key, Status.COMPLETE, OptunaValues((0.9,)))
     ledger.put_back(key, attempts=0)
     assert ledger.counts() == {"waiting": 1, "complete": 1}
     assert ledger.storage.get_trial(key).values == [0.5]
@@ -148,7 +148,7 @@ def test_two_workers_may_finish_a_trial_at_the_same_moment(make_spec, open_ledge
         for key in keys:
             together.wait()
             try:
-                ledger.finish(key, Status.COMPLETE, Told((0.5,)))
+                ledger.finish(key, Status.COMPLETE, OptunaValues((0.5,)))
             except Exception as error:
                 errors.append(error)
 

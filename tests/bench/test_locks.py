@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from bench.storage import locks
-from bench.storage.locks import alone_on
+from bench.storage.locks import path_lock
 from posemodel.errors import SettingsError
 
 fcntl = pytest.importorskip("fcntl", reason="lock files are removed by the system's own rules elsewhere")
@@ -22,8 +22,8 @@ PROCESSES, ROUNDS = 8, 150
 HOLDER = """
 import sys, time
 from pathlib import Path
-from bench.storage.locks import alone_on
-with alone_on(Path(sys.argv[1])):
+from bench.storage.locks import path_lock
+with path_lock(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)
 """
@@ -43,7 +43,7 @@ def temporary(tmp_path, monkeypatch):
 def count_up(path, rounds, together):
     together.wait()
     for _ in range(rounds):
-        with alone_on(path):
+        with path_lock(path):
             file = path / "count"
             file.write_text(str(int(file.read_text()) + 1))
 
@@ -90,7 +90,7 @@ def test_a_killed_process_s_lock_is_free_and_its_file_goes(hermetic, temporary, 
     killed.kill()
     killed.wait()
     assert len(list(temporary.iterdir())) == 1
-    with alone_on(hermetic):
+    with path_lock(hermetic):
         assert len(list(temporary.iterdir())) == 1
     assert list(temporary.iterdir()) == []
 
@@ -106,14 +106,14 @@ def test_leftovers_go_and_held_files_stay(hermetic, temporary, holder):
     (held,) = {*temporary.iterdir()} - {*kept}
     for file in left:
         file.touch()
-    with alone_on(hermetic):
+    with path_lock(hermetic):
         pass
     assert {*temporary.iterdir()} == {*kept, held}
 
 
 def test_a_file_that_was_removed_under_its_holder_is_not_taken_from_the_next_one(hermetic, temporary):
     """A cleaner of old temporary files, for instance, comes by while a study is in the block."""
-    with alone_on(hermetic):
+    with path_lock(hermetic):
         (file,) = temporary.iterdir()
         file.unlink()
         file.touch()  # somebody else's by now
@@ -121,9 +121,9 @@ def test_a_file_that_was_removed_under_its_holder_is_not_taken_from_the_next_one
 
 
 def test_an_error_in_the_block_frees_the_lock(hermetic, temporary):
-    with pytest.raises(KeyError), alone_on(hermetic):
+    with pytest.raises(KeyError), path_lock(hermetic):
         raise KeyError
-    with alone_on(hermetic):
+    with path_lock(hermetic):
         pass
     assert list(temporary.iterdir()) == []
 
@@ -131,11 +131,11 @@ def test_an_error_in_the_block_frees_the_lock(hermetic, temporary):
 def test_children_that_live_on_do_not_keep_the_lock(hermetic, temporary):
     """A forked process has the file open too, and may be a data loader's that ends later."""
     go_on = CONTEXT.Event()
-    with alone_on(hermetic):
+    with path_lock(hermetic):
         child = CONTEXT.Process(target=go_on.wait)
         child.start()
     try:
-        with alone_on(hermetic):
+        with path_lock(hermetic):
             assert len(list(temporary.iterdir())) == 1
     finally:
         go_on.set()
@@ -158,10 +158,10 @@ def test_who_waits_can_be_interrupted(hermetic, temporary, holder):
 
 
 def test_a_link_in_the_place_of_the_file_is_not_followed(hermetic, temporary, tmp_path):
-    with alone_on(hermetic):
+    with path_lock(hermetic):
         (file,) = temporary.iterdir()
     file.symlink_to(tmp_path / "target")
-    with pytest.raises(SettingsError, match=rf"{file}: this lock cannot be used"), alone_on(hermetic):
+    with pytest.raises(SettingsError, match=rf"{file}: this lock cannot be used"), path_lock(hermetic):
         pass
     assert not (tmp_path / "target").exists()
 
@@ -171,14 +171,17 @@ def test_without_a_folder_for_temporary_files_the_remedy_is_told(hermetic, monke
         raise FileNotFoundError("No usable temporary directory found")
 
     monkeypatch.setattr(tempfile, "gettempdir", none)
-    with pytest.raises(SettingsError, match=r"TMPDIR: no folder for temporary files .* Set TMPDIR"), alone_on(hermetic):
+    with (
+        pytest.raises(SettingsError, match=r"TMPDIR: no folder for temporary files .* Set TMPDIR"),
+        path_lock(hermetic),
+    ):
         pass
 
 
 def test_another_user_may_lock_it_too(hermetic, temporary):
     before = os.umask(0o077)
     try:
-        with alone_on(hermetic):
+        with path_lock(hermetic):
             (file,) = temporary.iterdir()
             assert file.stat().st_mode & 0o777 == 0o644
     finally:
@@ -192,14 +195,14 @@ def test_another_user_s_file_is_locked_and_left_to_its_owner(hermetic, temporary
     for folder in (temporary, *temporary.parents):
         if folder.stat().st_mode & 0o001 == 0:
             folder.chmod(folder.stat().st_mode | 0o011)
-    with alone_on(hermetic):
+    with path_lock(hermetic):
         (file,) = temporary.iterdir()
     file.touch()  # as a killed process leaves it
 
     def as_another():
         os.setgid(54321)
         os.setuid(54321)
-        with alone_on(hermetic):
+        with path_lock(hermetic):
             assert file.exists()
 
     child = CONTEXT.Process(target=as_another)
@@ -207,6 +210,6 @@ def test_another_user_s_file_is_locked_and_left_to_its_owner(hermetic, temporary
     child.join()
     assert child.exitcode == 0
     assert list(temporary.iterdir()) == [file]
-    with alone_on(hermetic):
+    with path_lock(hermetic):
         pass
     assert list(temporary.iterdir()) == []

@@ -11,7 +11,7 @@ from bench.engines.events import PhaseBegan, Stopping, TrialBegan, TrialEnded, T
 from bench.kinds.optimizers.plan import plan_tune, total_trials
 from bench.kinds.optimizers.size import Size
 from bench.study.progress import PlanSize, Progress, after, seconds_left
-from bench.trials.progress import Done, InHand, recorded
+from bench.trials.progress import Done, RunningTrial, recorded
 from bench.trials.record import Status, make_record
 from posemodel.errors import SettingsError
 
@@ -37,12 +37,12 @@ def done(number, phase="tune", optimizer="sgd", status=Status.COMPLETE, **values
 
 
 def running(number, phase="tune", since=0.0, pid=1):
-    return InHand(f"{phase}{number}", phase, "adam", 0, 10, since, "here", pid)
+    return RunningTrial(f"{phase}{number}", phase, "adam", 0, 10, since, "here", pid)
 
 
-def at(*trials, in_hand=(), **values):
+def at(*trials, running_trials=(), **values):
     return Progress(
-        SIZE, {trial.trial_id: trial for trial in trials}, {trial.trial_id: trial for trial in in_hand}, **values
+        SIZE, {trial.trial_id: trial for trial in trials}, {trial.trial_id: trial for trial in running_trials}, **values
     )
 
 
@@ -63,7 +63,7 @@ def test_a_study_of_another_version_is_named():
 
 def test_nothing_is_known_before_the_first_trial_has_ended():
     assert seconds_left(at(), 0.0) is None
-    assert seconds_left(at(in_hand=[running(0)]), 5.0) is None
+    assert seconds_left(at(running_trials=[running(0)]), 5.0) is None
 
 
 def test_one_worker_takes_the_trials_one_after_the_other():
@@ -90,8 +90,8 @@ def test_trials_that_diverged_shorten_the_mean_of_their_phase():
 
 def test_a_trial_in_hand_counts_for_what_is_left_of_it():
     ended = [done(n, seconds=10.0) for n in range(3)] + [done(n, "confirm", seconds=20.0) for n in range(6)]
-    assert seconds_left(at(*ended, in_hand=[running(3, since=100.0)]), 104.0) == 6.0
-    assert seconds_left(at(*ended, in_hand=[running(3, since=100.0)]), 150.0) == 0.0
+    assert seconds_left(at(*ended, running_trials=[running(3, since=100.0)]), 104.0) == 6.0
+    assert seconds_left(at(*ended, running_trials=[running(3, since=100.0)]), 150.0) == 0.0
 
 
 def test_workers_share_a_phase_and_wait_for_its_end():
@@ -100,7 +100,7 @@ def test_workers_share_a_phase_and_wait_for_its_end():
     assert SIZE.trial_seconds("confirm", [tune]) == 25.0
     assert seconds_left(at(tune, workers=2), 0.0) == 20 + 3 * 25
     # One worker is 4 s into a trial, the other one idle: it ends at 6 s; the two that wait, at 10 s and 16 s.
-    assert seconds_left(at(tune, in_hand=[running(3)], workers=2), 4.0) == 16 + 3 * 25
+    assert seconds_left(at(tune, running_trials=[running(3)], workers=2), 4.0) == 16 + 3 * 25
 
 
 def test_nothing_is_left_of_a_complete_study():
@@ -138,7 +138,7 @@ def test_optimizers_are_rows_in_the_study_s_order():
         done(3, optimizer="adam", status=Status.OUT_OF_MEMORY),
         done(0, "confirm", ap=0.2, images_per_s=20.0),
         done(1, "confirm", status=Status.DIVERGED, ap=0.9),
-        in_hand=[running(1, "confirm")],
+        running_trials=[running(1, "confirm")],
     )
     sgd, adam = rows_of(progress)
     assert (sgd.name, sgd.tune_done, sgd.confirm_done, sgd.best_tune_ap) == ("sgd", 2, 2, 0.3)
@@ -162,19 +162,19 @@ def test_rows_of_the_records_become_trials():
 def test_events_lead_from_one_moment_to_the_next(make_spec):
     spec = make_spec()
     trial = plan_tune(spec)[0]
-    taken = InHand(trial.id, "tune", "sgd", 0, 2, 0.0, "here", 7)
+    taken = RunningTrial(trial.id, "tune", "sgd", 0, 2, 0.0, "here", 7)
     other = replace(taken, trial_id="other", pid=8)
     progress = after(Progress(Size.of_spec(spec)), PhaseBegan("tune", 1, 2, {"old": done(0)}))
     assert list(progress.done) == ["old"]
     for event in (TrialBegan(taken), TrialBegan(other), TrialStepped(trial.id, 2), TrialStepped("unknown", 5)):
         progress = after(progress, event)
-    assert {key: known.step for key, known in progress.in_hand.items()} == {trial.id: 2, "other": None}
-    assert list(after(progress, WorkerDied(8)).in_hand) == [trial.id]
-    assert list(after(progress, TrialReturned(trial.id)).in_hand) == ["other"]
+    assert {key: known.step for key, known in progress.running_trials.items()} == {trial.id: 2, "other": None}
+    assert list(after(progress, WorkerDied(8)).running_trials) == [trial.id]
+    assert list(after(progress, TrialReturned(trial.id)).running_trials) == ["other"]
     assert after(progress, Stopping()) == progress
     record = make_record(trial, Status.COMPLETE, steps_done=2, metrics={"ap": 0.25})
     progress = after(progress, TrialEnded(record, 3.0, 2))
-    assert list(progress.in_hand) == ["other"]
+    assert list(progress.running_trials) == ["other"]
     assert progress.done[trial.id] == Done(trial.id, "tune", "sgd", Status.COMPLETE, ap=0.25, seconds=3.0)
     assert after(progress, TrialReturned(trial.id)) == progress
 

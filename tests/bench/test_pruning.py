@@ -8,7 +8,7 @@ from optuna.trial import TrialState, create_trial
 
 from bench.kinds.optimizers.plan import plan_tune
 from bench.kinds.optimizers.pruning import TrialPruner, ask, make_pruner
-from bench.ledger.store import Ledger, Told
+from bench.ledger.store import Ledger, OptunaValues
 from bench.trials.record import Status
 
 EVALUATIONS = 5
@@ -32,7 +32,7 @@ def run_next(ledger, optimizer, scores, name="median", trials=TRIALS):
     pruner = TrialPruner(ledger, claim.key, optimizer, name, evaluations=EVALUATIONS, trials=trials)
     pruned_at = next((n for n, score in enumerate(scores[:-1], 1) if pruner(score)), None)
     status = Status.COMPLETE if pruned_at is None else Status.PRUNED
-    ledger.finish(claim.key, status, Told((scores[-1],)) if pruned_at is None else None)
+    ledger.finish(claim.key, status, OptunaValues((scores[-1],)) if pruned_at is None else None)
     for other in returned:
         ledger.put_back(other.key, attempts=0)
     return pruned_at
@@ -106,7 +106,7 @@ def test_a_trial_that_is_run_again_begins_anew(ledger):
     for best in (0.1, 0.2, 0.3, 0.4, 0.5):
         run_next(ledger, "sgd", [best] * 5)
     while (again := ledger.claim()).spec.optimizer != "sgd":
-        ledger.finish(again.key, Status.COMPLETE, Told((0.5,)))
+        ledger.finish(again.key, Status.COMPLETE, OptunaValues((0.5,)))
     killed = TrialPruner(ledger, again.key, "sgd", "median", evaluations=EVALUATIONS, trials=TRIALS)
     assert [killed(0.9), killed(0.9)] == [False, False]
     ledger.put_back(again.key, attempts=0)
@@ -116,7 +116,7 @@ def test_a_trial_that_is_run_again_begins_anew(ledger):
 def test_trials_are_in_the_plan_s_order_whoever_ran_first(ledger, make_spec):
     claims = [ledger.claim() for _ in range(6)]
     for claim in reversed(claims):
-        ledger.finish(claim.key, Status.COMPLETE, Told((0.5,)))
+        ledger.finish(claim.key, Status.COMPLETE, OptunaValues((0.5,)))
     found = [trial.user_attrs["trial_id"] for trial in ledger.tune_trials_of("adam")]
     spec = make_spec(optimizers=["sgd", "adam"], trials=9, pruner="median")
     assert found == [trial.id for trial in plan_tune(spec) if trial.optimizer == "adam"]

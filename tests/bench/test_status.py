@@ -11,7 +11,7 @@ import pytest
 from bench.kinds import kind_of
 from bench.kinds.loaders.spec import LoaderSpec
 from bench.kinds.optimizers.plan import plan_tune
-from bench.ledger.store import Ledger, Told
+from bench.ledger.store import Ledger, OptunaValues
 from bench.records.measurements import MeasurementTracker
 from bench.records.writer import Tracker
 from bench.storage.sqlite_files import url_of
@@ -53,7 +53,7 @@ def record_next(ledger, tracker):
         claim = ledger.claim()
         run = tracker.start_trial(claim.spec, tracker._parent())
         tracker.record_trial(run, make_record(claim.spec, status, steps_done=2, metrics=metrics), [])
-        ledger.finish(claim.key, status, Told((metrics["ap"],)) if "ap" in metrics else None)
+        ledger.finish(claim.key, status, OptunaValues((metrics["ap"],)) if "ap" in metrics else None)
         return claim.spec
 
     return record
@@ -110,9 +110,9 @@ def test_what_a_writer_has_just_committed_is_seen(ledger, watcher):
     """It still stands in the write-ahead log alone."""
     assert watcher.one("study").waiting == 8
     claim = ledger.claim()
-    assert list(watcher.one("study").in_hand) == [claim.spec.id]
+    assert list(watcher.one("study").running_trials) == [claim.spec.id]
     ledger.put_back(claim.key, attempts=0)
-    assert watcher.one("study").in_hand == {}
+    assert watcher.one("study").running_trials == {}
 
 
 def test_done_running_waiting_and_planned_add_up(record_next, holder, watcher):
@@ -120,9 +120,9 @@ def test_done_running_waiting_and_planned_add_up(record_next, holder, watcher):
     record_next(Status.DIVERGED)
     progress = watcher.one("study")
     # The holder has taken one of the four tune trials; the four confirm trials are not planned yet.
-    assert (len(progress.done), len(progress.in_hand), progress.waiting, progress.size.planned) == (2, 1, 5, 8)
+    assert (len(progress.done), len(progress.running_trials), progress.waiting, progress.size.planned) == (2, 1, 5, 8)
     assert progress.status == "running"
-    (taken,) = progress.in_hand.values()
+    (taken,) = progress.running_trials.values()
     assert (taken.host, taken.pid) == (socket.gethostname(), holder.pid)
     assert abs(time.time() - taken.since) < 60
 
@@ -156,16 +156,16 @@ def test_a_study_in_seconds_shows_its_budget(make_spec, storage_url, watcher):
     ledger = Ledger(storage_url, spec.name, spec.identity())
     ledger.enqueue(plan_tune(spec))
     claim = ledger.claim()
-    (taken,) = watcher.one("study").in_hand.values()
+    (taken,) = watcher.one("study").running_trials.values()
     assert (taken.trial_id, taken.steps, taken.seconds) == (claim.spec.id, None, 20.0)
 
 
 def test_the_trial_of_a_dead_worker_is_not_running(ledger, holder, watcher):
-    assert len(watcher.one("study").in_hand) == 1
+    assert len(watcher.one("study").running_trials) == 1
     holder.kill()
     holder.join()
     progress = watcher.one("study")
-    assert progress.in_hand == {}
+    assert progress.running_trials == {}
     assert (progress.lost, progress.waiting, progress.status) == (1, 8, "unfinished")
 
 
@@ -173,7 +173,7 @@ def test_a_process_between_two_trials_works_on_its_study(ledger, watcher):
     assert watcher.one("study").status == "unfinished"
     with ledger.session(3):
         progress = watcher.one("study")
-        assert (progress.status, progress.workers, progress.in_hand) == ("running", 3, {})
+        assert (progress.status, progress.workers, progress.running_trials) == ("running", 3, {})
     assert watcher.one("study").status == "unfinished"
 
 
@@ -184,7 +184,7 @@ def test_a_trial_recorded_by_a_worker_that_died_before_closing_it_is_done(ledger
     tracker.record_trial(run, make_record(claim.spec, Status.COMPLETE, steps_done=2, metrics={"ap": 0.2}), [])
     progress = watcher.one("study")
     assert claim.spec.id in progress.done
-    assert progress.in_hand == {}
+    assert progress.running_trials == {}
 
 
 def test_a_ledger_without_its_results_is_shown_without_them(ledger, record_next, storage_url, hermetic):
@@ -237,7 +237,7 @@ def test_the_last_active_study_comes_first(make_spec, storage_url, tracking_uri,
         ledger = Ledger(storage_url, name, spec.identity())
         ledger.enqueue(plan_tune(spec))
         if name != "never":
-            ledger.finish(ledger.claim().key, Status.COMPLETE, Told((0.5,)))
+            ledger.finish(ledger.claim().key, Status.COMPLETE, OptunaValues((0.5,)))
     assert [progress.size.study for progress in watcher.all()] == ["late", "early", "never"]
     assert watcher.one("never").last_active is None
 

@@ -20,7 +20,7 @@ from bench.engines.trial import TrialKind
 from bench.engines.worker import WorkerSettings, sweep, work
 from bench.kinds.optimizers.plan import Chosen, plan_confirm, plan_tune
 from bench.kinds.optimizers.trial import TRIALS
-from bench.ledger.store import MAX_ATTEMPTS, Ledger, Told
+from bench.ledger.store import MAX_ATTEMPTS, Ledger, OptunaValues
 from bench.optimizers import OPTIMIZERS, OptimizerEntry
 from bench.optimizers.space import Log
 from bench.records.writer import Tracker
@@ -206,7 +206,7 @@ def hopeless_bench(make_bench, spec):
         claim = bench.ledger.claim()
         for number in range(1, spec.tune_evaluations):
             bench.ledger.note_evaluation(claim.key, number, 1.0, {})
-        bench.ledger.finish(claim.key, Status.COMPLETE, Told((1.0,)))
+        bench.ledger.finish(claim.key, Status.COMPLETE, OptunaValues((1.0,)))
     return bench
 
 

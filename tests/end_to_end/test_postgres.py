@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.ledger.store import Ledger, Told
+from bench.ledger.store import Ledger, OptunaValues
 from bench.trials.record import Status
 from bench.trials.spec import TrialSpec
 from posemodel.config import TrainSettings
@@ -28,7 +28,7 @@ def _claim_all(url: str, taken: "multiprocessing.queues.Queue[list[str]]") -> No
     mine = []
     while (claim := ledger.claim()) is not None:
         mine.append(claim.spec.id)
-        ledger.finish(claim.key, Status.COMPLETE, Told((0.0,)))
+        ledger.finish(claim.key, Status.COMPLETE, OptunaValues((0.0,)))
     taken.put(mine)
 
 

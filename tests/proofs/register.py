@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench.storage.locks import alone_on
+from bench.storage.locks import path_lock
 from posemodel.atomic_write import replacing
 
 REGISTER = Path("reports", "proofs.json")
@@ -76,7 +76,7 @@ def drop(root: Path, name: str) -> None:
 
 def _change(root: Path, change: Callable[[Entries], Entries]) -> None:
     file = root / REGISTER
-    with alone_on(file):  # workers of one run, or two shards at once
+    with path_lock(file):  # workers of one run, or two shards at once
         before = read_entries(root)
         after = change(before)
         if after == before:

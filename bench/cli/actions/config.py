@@ -8,7 +8,7 @@ from bench.cli.output import print_json, print_table
 from bench.cli.setting_flags import given
 from bench.kinds import DEFAULT_KIND, refuse_variables, study_kind
 from bench.settings.layers import COMMAND_LINE, DEFAULT, Setting, kind_of_file
-from bench.settings.shared import places_settings
+from bench.settings.shared import store_settings
 from bench.storage.masking import masked
 from bench.study.settings import Given, preset_of, resolve
 
@@ -26,7 +26,7 @@ def show_settings(
     used = preset_of(its.spec, asked)
     settings = {
         **its.on_this_machine(resolve(its.spec, asked, used), used),
-        **{name: Setting(masked(place.value), place.origin) for name, place in places_settings().items()},
+        **{name: Setting(masked(place.value), place.origin) for name, place in store_settings().items()},
         "kind": chosen,
         "preset": Setting(used, f"{DEFAULT} (for this machine)" if preset is None else COMMAND_LINE),
     }

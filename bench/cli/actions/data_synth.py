@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from bench.cli.output import progress_bar
-from bench.storage.locks import alone_on
+from bench.storage.locks import path_lock
 from posemodel.data.synthetic import generate
 from posemodel.errors import DataError
 
@@ -12,7 +12,7 @@ def make(directory: Path, images: int, seed: int, *, num_workers: int | None) ->
     """Generate a synthetic set with a progress bar; a complete one is left as it is."""
     # Two studies that begin at once in one folder share the set; the lock file is no litter of theirs.
     try:
-        with alone_on(directory), progress_bar() as bar:
+        with path_lock(directory), progress_bar() as bar:
             task = bar.add_task(f"rendering {directory}", total=images)
             started = False
 

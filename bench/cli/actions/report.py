@@ -6,7 +6,7 @@ from bench.cli.actions.stores import study_paths
 from bench.cli.exit_codes import DONE_WITH_FAULTS
 from bench.cli.print_shown import print_shown
 from bench.kinds import kind_of
-from bench.storage.locks import alone_on
+from bench.storage.locks import path_lock
 from bench.study.status import results_of
 
 
@@ -16,7 +16,7 @@ def write_again(study: str, *, as_json: bool) -> None:
     runs = results_of(paths.storage_url, paths.tracking_uri, study)
     kind = kind_of(runs.study_document())
     folder = paths.reports / study
-    with alone_on(folder):  # the study itself may be writing it
+    with path_lock(folder):  # the study itself may be writing it
         result, path = kind.write_report(runs, folder)
     print_shown(kind.shown(result, path.as_posix()), as_json=as_json)
     if result.nothing_found:

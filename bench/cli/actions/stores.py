@@ -6,7 +6,7 @@ from pathlib import Path
 from bench.cli.output import log
 from bench.kinds import study_spec
 from bench.records.store_check import check_stores, check_tracking
-from bench.settings.shared import places_settings
+from bench.settings.shared import store_settings
 from bench.storage.addresses import refuse_one_database
 from bench.study.store_paths import StorePaths
 from posemodel.errors import SettingsError
@@ -16,7 +16,7 @@ REPORTS_FOLDER = Path("reports")
 
 def study_paths(reports: Path = REPORTS_FOLDER) -> StorePaths:
     """Where state and reports go: the environment's URLs, else files in the working directory."""
-    places = places_settings()
+    places = store_settings()
     return StorePaths(places["storage"].value, places["tracking_uri"].value, reports)
 
 

@@ -103,7 +103,7 @@ def _watch(watcher: Watcher, progress: Progress) -> None:
     if not sys.stdout.isatty() or console.is_dumb_terminal:
         known = None
         while True:
-            seen = (progress.status, len(progress.done), frozenset(progress.in_hand))
+            seen = (progress.status, len(progress.done), frozenset(progress.running_trials))
             if seen != known:
                 known = seen
                 print(headline(progress, time.time()), flush=True)
@@ -127,11 +127,11 @@ def _print(progress: Progress) -> None:
 
 def _watcher(trouble: str) -> Watcher:
     paths = study_paths()
-    return Watcher(paths.storage_url, paths.tracking_uri, kind_of, told=trouble)
+    return Watcher(paths.storage_url, paths.tracking_uri, kind_of, known_trouble=trouble)
 
 
 def _tell_trouble(watcher: Watcher) -> None:
-    if watcher.trouble not in ("", watcher.told):
+    if watcher.trouble not in ("", watcher.known_trouble):
         log(f"posebench: {watcher.trouble}")
 
 

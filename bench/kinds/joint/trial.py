@@ -10,7 +10,7 @@ from bench.engines.trial import Study, TrialKind
 from bench.kinds.joint.sampler import choose
 from bench.kinds.joint.space import choices_made
 from bench.kinds.joint.spec import AXES, JointSpec
-from bench.ledger.store import Claim, Ledger, Told
+from bench.ledger.store import Claim, Ledger, OptunaValues
 from bench.measure.limits import limits
 from bench.measure.loader.configuration import configuration
 from bench.measure.loader.outcome import MeasurementStatus
@@ -85,7 +85,7 @@ def _look(loading: Workload, *, with_workers: bool) -> Probe | None:
     return found
 
 
-def told(record: Record, study: Study) -> Told:
+def optuna_values(record: Record, study: Study) -> OptunaValues:
     """The objectives' values of a record, and its constraints; without an AP above 0 it is the worst, however fast."""
     spec = JointSpec.of_identity(study, Path())
     reached = record.metrics if record.status == Status.COMPLETE and record.metrics.get("ap", 0.0) > 0 else {}
@@ -94,7 +94,7 @@ def told(record: Record, study: Study) -> Told:
     }
     if record.status == Status.OUT_OF_MEMORY:
         constraints[SHARED_MEMORY if "shared memory" in record.error else MEMORY] = BEYOND
-    return Told(tuple(reached.get(name, 0.0) for name in spec.objectives), constraints)
+    return OptunaValues(tuple(reached.get(name, 0.0) for name in spec.objectives), constraints)
 
 
 def chosen(ledger: Ledger, claim: Claim, study: Study, data: Path, record: Record | None) -> TrialSpec:
@@ -108,4 +108,4 @@ def chosen(ledger: Ledger, claim: Claim, study: Study, data: Path, record: Recor
     return choose(ledger, claim.key, claim.spec, spec)
 
 
-TRIALS = TrialKind(run_trial, told, chosen)
+TRIALS = TrialKind(run_trial, optuna_values, chosen)

@@ -20,7 +20,7 @@ from bench.measure.loader.dotted import (
 )
 from bench.measure.loader.pose_workload import PoseWorkload
 from bench.measure.loader.workload import DatasetWorkload, WaitingStep, Workload, no_step
-from bench.settings.data_files import named_files, whole_paths
+from bench.settings.data_files import absolute_paths, named_files
 from bench.settings.layers import COMMAND_LINE, ENVIRONMENT_PREFIX, Setting, about
 from bench.workloads.pose_data import DATA_FOLDER, SYNTHETIC_SEED, data_digest
 from bench.workloads.protocol import AWAITED, FoundData, MakeData, OnOpen
@@ -87,7 +87,7 @@ def coco_folder(settings: Mapping[str, Setting], make_data: MakeData | None, on_
             data_s = time.perf_counter() - began
     folder = Path(folder).resolve()
     data = DataSet(folder, files)
-    with about(settings, "data", "split", *whole_paths(settings)):
+    with about(settings, "data", "split", *absolute_paths(settings)):
         split = open_split(data, value["split"], exif=value["exif"])
         if not len(split.labelled_only()):
             raise DataError(

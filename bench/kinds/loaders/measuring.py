@@ -159,7 +159,7 @@ class LoaderMeasuring:
             began_ms = now_ms()
             cache = self._page_cache()
             measured = skipped(planned.configuration, Arm(planned.arm), why) if why else self._measure(planned, found)
-            with interruption.held():
+            with interruption.defer_interrupts():
                 self._record(planned, measured, need, noise.spread, cache, began_ms)
 
     def _measure(self, planned: Planned, found: Probe) -> Measurement:
@@ -234,7 +234,7 @@ class LoaderMeasuring:
             planned = Planned(LARGEST, tries, Arm.COMPUTE, measured.configuration)
             tries += 1
             if planned.id not in set(self.rows["id"]):
-                with interruption.held():
+                with interruption.defer_interrupts():
                     self._record(planned, measured, Need(0, 0), noise, cache, began_ms)
             return measured
 

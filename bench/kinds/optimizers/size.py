@@ -67,7 +67,7 @@ class Size:
     pruner: str = "none"
     tune_evaluations: int = 1
     controls: bool = False
-    """What has a default here was unknown to earlier versions, and did not exist in their studies."""
+    """Fields with defaults were added later; older studies lack them."""
     spaces: Mapping[str, Any] = field(default_factory=dict)
     """Tuning spaces: a control may hang on what they fix."""
     phases: ClassVar[tuple[str, ...]] = PHASES
@@ -178,7 +178,7 @@ def _row(progress: Progress, size: Size, name: str, *, tune_planned: int) -> Opt
         confirm_planned=size.seeds,
         mean_confirm_ap=fmean(scores) if scores else None,
         images_per_s=median(speeds) if speeds else None,
-        running=sum(trial.optimizer == name for trial in progress.in_hand.values()),
+        running=sum(trial.optimizer == name for trial in progress.running_trials.values()),
         diverged=sum(trial.status == Status.DIVERGED for trial in done),
         failed=sum(trial.status in FAULTS for trial in done),
         pruned=sum(trial.status == Status.PRUNED for trial in done),

@@ -28,7 +28,7 @@ compilation take less."""
 STARTING = -2
 """What a process has told before it runs: it still imports its libraries, which says nothing of a loader."""
 START_S = 120.0
-"""For that it has so long at least."""
+"""Minimum start-up timeout in seconds."""
 NO_SAMPLE = -1
 
 
