@@ -11,7 +11,7 @@ from rich.text import Text
 from bench.report.wording import duration_text
 from bench.study.progress import Progress, seconds_left
 from bench.trials.progress import RunningTrial
-from bench.trials.record import FAULTS, Status
+from bench.trials.status import FAULTS, Status
 
 RUNNING_SHOWN = 4
 """Lines of trials in hand; of more workers, the rest is counted."""

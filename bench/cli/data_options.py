@@ -29,7 +29,6 @@ ExifOption = Annotated[
         help="follow: turn pictures as their EXIF orientation says; ignore: pixels as stored (the default).",
     ),
 ]
-FILES = ("train_annotations", "train_images", "val_annotations", "val_images")
 
 
 def exif_of(text: str | None) -> "Exif":

@@ -13,7 +13,8 @@ from bench.cli.output import log
 from bench.engines.events import Event, Measuring, PhaseBegan, Stopping, TrialEnded, WorkerDied
 from bench.report.cells import settings_text
 from bench.study.progress import Progress, after
-from bench.trials.record import FAULTS, Record
+from bench.trials.record import Record
+from bench.trials.status import FAULTS
 
 REFRESHES_PER_S = 1
 """The table is drawn beside the training: a drawing takes some 5 ms."""

@@ -7,8 +7,9 @@ from typing import Any, Protocol
 
 from bench.ledger.store import Claim, Ledger, OptunaValues
 from bench.trials.outcome import Outcome
-from bench.trials.record import Record, Status
+from bench.trials.record import Record
 from bench.trials.spec import TrialSpec
+from bench.trials.status import Status
 
 Study = Mapping[str, Any]
 """A study's identity: its settings as plain data."""

@@ -23,8 +23,9 @@ from bench.ledger.store import MAX_ATTEMPTS, Claim, Ledger
 from bench.records.writer import Tracker
 from bench.trials.outcome import Outcome
 from bench.trials.progress import RunningTrial
-from bench.trials.record import FAULTS, Record, Status, make_record
+from bench.trials.record import Record, make_record
 from bench.trials.spec import Slot, TrialSpec
+from bench.trials.status import FAULTS, Status
 
 POLL_S = 0.5
 """Pause before looking again while other workers run the last trials."""

@@ -27,7 +27,7 @@ from bench.ledger.format import (
 from bench.storage.addresses import LEDGER
 from bench.storage.database_check import check_database
 from bench.storage.sqlite_files import MakeUri, looked_at, sqlite_file
-from bench.trials.record import Status
+from bench.trials.status import Status
 
 _Found = TypeVar("_Found")
 

@@ -38,8 +38,9 @@ from bench.ledger.format import (
 from bench.storage.addresses import LEDGER, check_form
 from bench.storage.database_check import check_database
 from bench.storage.sqlite_files import sqlite_file
-from bench.trials.record import Status
-from bench.trials.spec import TUNE, Planned, Slot, TrialSpec, planned_from_json
+from bench.trials.phases import TUNE
+from bench.trials.spec import Planned, Slot, TrialSpec, planned_from_json
+from bench.trials.status import Status
 
 BUSY_TIMEOUT_S = 60
 """How long a worker waits for another one's transaction."""

@@ -11,6 +11,7 @@ import pandas as pd
 from mlflow.entities import Metric, Param
 from mlflow.utils.validation import MAX_TAG_VAL_LENGTH
 
+from bench.measure.loader.outcome import FAULTS
 from bench.records.reader import ERROR_TAG, RECORDED_TAG, STATUS_TAG, TRIAL_TAG, StudyRuns
 from bench.records.writer import ERROR_LENGTH, PARENT_TAG, SOURCE_TAGS, Tracker
 from bench.storage.masking import masked
@@ -30,7 +31,6 @@ PARAMETERS = (
 """Of a row: what was asked, and what it ran on; as JSON, so that None, true and 1 come back as they were."""
 LISTS = ("wait_quantiles_ms", "hashes")
 """Kept as tags: quantiles of the waits in per cent steps, hashes of the first batches."""
-FAULTS = ("failed", "out_of_memory", "bus_error", "timed_out")
 _PREFIX = "posebench."
 
 

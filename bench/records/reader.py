@@ -30,7 +30,8 @@ from bench.records.store_check import check_tracking
 from bench.storage.addresses import RECORDS, check_form
 from bench.storage.masking import masked
 from bench.storage.sqlite_files import PREFIX, MakeUri, looked_at, sqlite_file, uri_now
-from bench.trials.record import TEXT_FIELDS, Record, Session, Status
+from bench.trials.record import TEXT_FIELDS, Record, Session
+from bench.trials.status import Status
 from bench.workloads.protocol import Samples
 from posemodel.errors import SettingsError
 

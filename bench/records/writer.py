@@ -43,8 +43,9 @@ from bench.records.reader import (
 from bench.storage.addresses import RECORDS, check_form, is_server
 from bench.storage.masking import masked
 from bench.trials.identity import without_unused
-from bench.trials.record import FAULTS, TEXT_FIELDS, CurvePoint, Record, Session, now_ms
+from bench.trials.record import TEXT_FIELDS, CurvePoint, Record, Session, now_ms
 from bench.trials.spec import TrialSpec
+from bench.trials.status import FAULTS
 from bench.trials.study_base import StudyBase, refuse_difference
 from bench.workloads.protocol import Samples
 from posemodel.errors import SettingsError

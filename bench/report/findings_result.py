@@ -8,7 +8,7 @@ from bench.report.findings_write import findings_document
 from bench.report.no_result import is_trouble
 from bench.report.shown import Shown, ShownTable
 from bench.report.study_info import StudyInfo
-from bench.trials.record import FAULTS
+from bench.trials.status import FAULTS
 
 
 @dataclass(frozen=True)

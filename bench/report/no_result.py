@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from bench.report.wording import counted, enumerate_items
-from bench.trials.columns import COMPLETE, DIVERGED, PRUNED
+from bench.trials.status import Status
 
 ENDED = {
     "failed": "failed",
@@ -29,7 +29,7 @@ REMEDIES = {
     "pruned": "Without a pruner they run to their end.",
     "skipped": "Take a smaller batch_size, or fewer workers.",
 }
-RESULTS = (DIVERGED, PRUNED)
+RESULTS = (Status.DIVERGED, Status.PRUNED)
 """Ends that say something of the settings tried: only the others are troubles."""
 REASONS_NAMED = 3
 REASON_LENGTH = 300
@@ -50,7 +50,7 @@ def nothing_found(
     Returns:
         Sentences; empty where a trial is complete, or where there is none.
     """
-    if not len(rows) or (rows["status"] == COMPLETE).any():
+    if not len(rows) or (rows["status"] == Status.COMPLETE).any():
         return ""
     told = (remedies.get(status, "") for status, _ in _in_order(_ends(rows)))
     return " ".join([_how(rows, noun, left=left), *filter(None, told)])
@@ -62,11 +62,11 @@ def troubled(records: pd.DataFrame, *, left: int = 0) -> list[str]:
     That it diverged or was pruned everywhere is a result: only failures, memory and time limits are told.
     ``left``: trials that are still to come.
     """
-    if not len(records) or not (records["status"] == COMPLETE).any():
+    if not len(records) or not (records["status"] == Status.COMPLETE).any():
         return []
     found = []
     for name, own in records.groupby("optimizer", sort=False):
-        if not (own["status"] == COMPLETE).any() and not own["status"].isin(RESULTS).any():
+        if not (own["status"] == Status.COMPLETE).any() and not own["status"].isin(RESULTS).any():
             why = _how(own, "trial", of=f" of {name}", left=left)
             found.append(why if left else f"{why} Its AP of 0 says nothing of this optimizer.")
     return found
@@ -74,7 +74,7 @@ def troubled(records: pd.DataFrame, *, left: int = 0) -> list[str]:
 
 def is_trouble(rows: pd.DataFrame) -> bool:
     """Whether nothing was found out: trials there are, and none of them completed, diverged or was pruned."""
-    return bool(len(rows)) and not rows["status"].isin((COMPLETE, *RESULTS)).any()
+    return bool(len(rows)) and not rows["status"].isin((Status.COMPLETE, *RESULTS)).any()
 
 
 def failures(rows: pd.DataFrame) -> list[dict[str, Any]]:
@@ -82,7 +82,7 @@ def failures(rows: pd.DataFrame) -> list[dict[str, Any]]:
     return [
         {"status": status, "error": reason, "count": number}
         for status, _ in _in_order(_ends(rows))
-        if status != COMPLETE
+        if status != Status.COMPLETE
         for reason, number in _reasons(rows, status).most_common()
     ]
 

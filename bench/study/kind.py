@@ -37,8 +37,8 @@ from bench.study.rerun_command import options_of, rerun_command
 from bench.study.standing import Standing
 from bench.study.store_paths import StorePaths
 from bench.trials.progress import MS
-from bench.trials.record import Status
 from bench.trials.spec import Planned, Slot
+from bench.trials.status import Status
 from bench.trials.study_base import StudyBase
 from bench.workloads import POSE, workload
 from bench.workloads.of_study import TABLE, as_study_file, name_of, settle_workload

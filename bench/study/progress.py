@@ -18,7 +18,7 @@ from bench.engines.events import (
     WorkerDied,
 )
 from bench.trials.progress import Done, RunningTrial
-from bench.trials.record import FAULTS, Status
+from bench.trials.status import FAULTS, Status
 
 
 class ProgressRow(Protocol):

@@ -6,10 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from bench.report.files import STUDY
 from posemodel.data.synthetic import marker_of
-
-STUDY_FILE = "study.toml"
-"""Beside the report."""
 
 
 def rerun_command(kind: str, name: str, preset: str, *, data: Path | None, options: Sequence[str] = ()) -> str:
@@ -17,7 +15,7 @@ def rerun_command(kind: str, name: str, preset: str, *, data: Path | None, optio
 
     ``data``: the folder of the data set; None where the study file names all that is needed.
     """
-    study_file = Path("reports") / name / STUDY_FILE
+    study_file = Path("reports") / name / STUDY
     words = ["posebench", "study", kind, "--preset", preset, "--study", study_file.as_posix()]
     named = ["--name", f"{name}-again", *options]
     if data is None:

@@ -21,7 +21,7 @@ from bench.study.progress import Progress, StudySize, seconds_left
 from bench.study.standing import Standing
 from bench.trials.columns import rows_of
 from bench.trials.progress import MS, Done, RunningTrial, recorded
-from bench.trials.record import Status
+from bench.trials.status import Status
 from posemodel.errors import SettingsError
 
 KindOf = Callable[[Mapping[str, Any]], StudyKind[Any, Any]]

@@ -1,18 +1,9 @@
-"""The columns that an analysis reads from records and curves, and what an absent one means.
-
-Its texts are those of `bench.trials.record` and `spec`: an analysis needs no more of these than their words.
-"""
+"""The columns that an analysis reads from records and curves, and what an absent one means."""
 
 from typing import Any, cast
 
 import numpy as np
 import pandas as pd
-
-COMPLETE = "complete"
-DIVERGED = "diverged"
-PRUNED = "pruned"
-TUNE = "tune"
-CONFIRM = "confirm"
 
 REQUIRED_RECORD_COLUMNS = ("trial_id", "phase", "optimizer", "hyperparameters", "seed", "status", "ap")
 """Without one of these a record says nothing: its absence is an error."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bench.trials.record import Status
+from bench.trials.status import Status
 
 MS = 1000
 

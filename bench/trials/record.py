@@ -4,28 +4,11 @@ import json
 import math
 import time
 from dataclasses import asdict, dataclass, field, fields
-from enum import StrEnum
 from typing import Any
 
 from bench.storage.masking import masked
 from bench.trials.spec import TrialSpec
-
-
-class Status(StrEnum):
-    """How a trial ended. All but COMPLETE count with the worst score; only FAULTS are faults."""
-
-    COMPLETE = "complete"
-    DIVERGED = "diverged"
-    FAILED = "failed"
-    OUT_OF_MEMORY = "out_of_memory"
-    TIMED_OUT = "timed_out"
-    PRUNED = "pruned"
-    """A tune trial that the pruner ended early: no fault."""
-    SKIPPED = "skipped"
-    """Not tried: it was predicted to need more memory than there is."""
-
-
-FAULTS = (Status.FAILED, Status.OUT_OF_MEMORY, Status.TIMED_OUT)
+from bench.trials.status import Status
 
 
 @dataclass(frozen=True)

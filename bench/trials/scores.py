@@ -3,7 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from bench.trials.columns import COMPLETE, CONFIRM, numbers, study_records
+from bench.trials.columns import numbers, study_records
+from bench.trials.phases import CONFIRM
+from bench.trials.status import Status
 
 WORST_SCORE = 0.0
 """AP of a trial that diverged, failed, ran out of memory or timed out: the lowest AP there is, never a gap."""
@@ -21,7 +23,7 @@ def score(records: pd.DataFrame, column: str = "ap") -> pd.Series:
         for a complete trial whose AP is not a finite number.
     """
     values = numbers(records[column])
-    counts = (records["status"] == COMPLETE).to_numpy(bool) & np.isfinite(values)
+    counts = (records["status"] == Status.COMPLETE).to_numpy(bool) & np.isfinite(values)
     return pd.Series(np.where(counts, values, WORST_SCORE), index=records.index, name=column)
 
 

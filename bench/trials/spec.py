@@ -2,21 +2,17 @@
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from pydantic import Field, SerializeAsAny, TypeAdapter, ValidationInfo, field_validator
 
 from bench.optimizers.space import Value
 from bench.trials.identity import COUNTED_BEFORE, digest, identifying
+from bench.trials.phases import SEARCH, Phase
 from bench.workloads import POSE, workload
 from bench.workloads.protocol import Run
 from posemodel.config import Settings
 
-Phase = Literal["tune", "confirm", "search"]
-TUNE: Phase = "tune"
-CONFIRM: Phase = "confirm"
-SEARCH: Phase = "search"
-"""Of a joint study: a sampler chooses what is tried, trial after trial."""
 SECOND = "second"
 """The unit of a budget in seconds of training."""
 FIRST_CONFIRM_SEED = 1001

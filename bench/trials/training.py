@@ -15,8 +15,10 @@ from bench.measure.gpu import GpuSampler
 from bench.optimizers import optimizer_entry
 from bench.optimizers.implementation import implementation_of
 from bench.trials.outcome import Outcome
-from bench.trials.record import CurvePoint, Status, make_record, now_ms
-from bench.trials.spec import CONFIRM, TrialSpec
+from bench.trials.phases import CONFIRM
+from bench.trials.record import CurvePoint, make_record, now_ms
+from bench.trials.spec import TrialSpec
+from bench.trials.status import Status
 from bench.workloads import workload
 from bench.workloads.protocol import Trained
 from posemodel.errors import PosemodelError

@@ -18,7 +18,7 @@ import sqlalchemy
 from bench.kinds.optimizers.plan import plan_tune
 from bench.kinds.optimizers.spec import StudySpec
 from bench.ledger.store import Ledger, OptunaValues
-from bench.trials.record import Status
+from bench.trials.status import Status
 
 TIMEOUT_S = 300
 CONTEXT = multiprocessing.get_context("forkserver")

@@ -15,7 +15,8 @@ from bench.kinds.optimizers.size import Size
 from bench.report.wording import duration_text
 from bench.study.progress import Progress
 from bench.trials.progress import Done, RunningTrial
-from bench.trials.record import Status, make_record
+from bench.trials.record import make_record
+from bench.trials.status import Status
 
 SIX = ("sgd", "nesterov", "adagrad", "adadelta", "adam", "adabound")
 

@@ -13,7 +13,7 @@ from bench.ledger.reader import foreign_studies, look
 from bench.ledger.store import Ledger
 from bench.records.reader import STUDY_TAG, studies
 from bench.records.writer import Tracker
-from bench.trials.record import Status
+from bench.trials.status import Status
 from posemodel.errors import SettingsError
 
 NAME = "optimizers-smoke-people"

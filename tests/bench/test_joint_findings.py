@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.kinds.joint.analysis import AP_AND_SPEED, AP_AT_TIME, Pick, picks
+from bench.kinds.joint.analysis import Pick, picks
 from bench.kinds.joint.analysis.words import loader_call
+from bench.kinds.joint.objectives import AP_AND_SPEED, AP_AT_TIME
 from bench.report.findings import Chart, Table
 from bench.report.findings_write import write_findings_report
 from bench.statistics.json_safe import to_json_safe

@@ -6,8 +6,9 @@ import math
 import pandas as pd
 import pytest
 
-from bench.kinds.joint.analysis import AP_AND_SPEED, AP_AT_TIME, BEST_AP, FASTEST, NEAR_BEST, configuration_key, picks
+from bench.kinds.joint.analysis import BEST_AP, FASTEST, NEAR_BEST, configuration_key, picks
 from bench.kinds.joint.analysis.picks import confirmed, difference, holders
+from bench.kinds.joint.objectives import AP_AND_SPEED, AP_AT_TIME
 from tests.support.joint_records import frame, made_up, trial, with_fresh_seeds
 
 NAN = math.nan

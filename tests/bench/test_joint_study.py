@@ -16,7 +16,7 @@ from bench.optimizers import OPTIMIZERS, optimizer_entry
 from bench.optimizers.line import optimizer_line
 from bench.study.progress import PlanSize, Progress
 from bench.study.sessions import most_at_once
-from bench.trials.record import Status
+from bench.trials.status import Status
 from posemodel.errors import SettingsError
 from tests.support import asked
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.kinds.joint.analysis import AP_AND_SPEED, AP_AT_TIME
+from bench.kinds.joint.objectives import AP_AND_SPEED, AP_AT_TIME
 from bench.kinds.loaders.analysis.verdict import loaders_verdict
 from bench.kinds.loaders.report.page import short_text as short_loader_text
 from bench.kinds.loaders.report.result import LoaderResult
@@ -18,13 +18,13 @@ from bench.kinds.loaders.spec import LoaderSpec
 from bench.kinds.networks.analysis import NetworkRun, network_findings
 from bench.kinds.optimizers.compare import compare
 from bench.kinds.optimizers.report.comparison import write_comparison
-from bench.kinds.optimizers.report.sample_figure import draw_sample
 from bench.kinds.optimizers.report.write import short_text, write_report
 from bench.measure.loader.configuration import configuration
 from bench.measure.loader.prediction import predict
 from bench.measure.loader.probe import Probe
 from bench.report.data_figure import draw_stats
 from bench.report.findings_write import write_findings_report
+from bench.report.sample_figure import draw_sample
 from bench.workloads.protocol import Samples
 from posemodel.data.stats import join, tally
 from posemodel.data.synthetic import render_image

@@ -14,7 +14,7 @@ from bench.kinds.optimizers.plan import plan_tune
 from bench.ledger import store as ledger_module
 from bench.ledger.format import GRACE_S, HEARTBEAT, OWNER, claimant_attribute, this_process
 from bench.ledger.store import Ledger, OptunaValues, open_storage
-from bench.trials.record import Status
+from bench.trials.status import Status
 from posemodel.errors import SettingsError
 from tests.bench.ledger_process import CONTEXT, die, drain, enqueue
 

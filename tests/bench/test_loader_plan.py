@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
+from bench.kinds.loaders.phases import AROUND, GRID
 from bench.kinds.loaders.plan import around, grid, pending, reached_interval, relative_half_width
-from bench.kinds.loaders.spec import AROUND, GRID
 from bench.measure.loader.configuration import configuration
 from tests.bench.test_loader_settings import spec
 

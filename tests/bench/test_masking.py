@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from bench.kinds.optimizers.plan import plan_tune
 from bench.storage.masking import MASK, MaskedStream, masked, masked_errors
-from bench.trials.record import Status, make_record
+from bench.trials.record import make_record
+from bench.trials.status import Status
 
 ADDRESSES = {
     "postgresql://me:hunter22@db:5432/base?sslmode=require": "postgresql://me:***@db:5432/base?sslmode=require",

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.report.no_result import ENDED, failures, is_trouble, nothing_found, troubled
-from bench.trials.record import Status
+from bench.trials.status import Status
 
 
 def rows(*ends, optimizer="adam"):

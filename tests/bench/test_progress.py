@@ -12,7 +12,8 @@ from bench.kinds.optimizers.plan import plan_tune, total_trials
 from bench.kinds.optimizers.size import Size
 from bench.study.progress import PlanSize, Progress, after, seconds_left
 from bench.trials.progress import Done, RunningTrial, recorded
-from bench.trials.record import Status, make_record
+from bench.trials.record import make_record
+from bench.trials.status import Status
 from posemodel.errors import SettingsError
 
 SIZE = Size(

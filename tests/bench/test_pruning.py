@@ -9,7 +9,7 @@ from optuna.trial import TrialState, create_trial
 from bench.kinds.optimizers.plan import plan_tune
 from bench.kinds.optimizers.pruning import TrialPruner, ask, make_pruner
 from bench.ledger.store import Ledger, OptunaValues
-from bench.trials.record import Status
+from bench.trials.status import Status
 
 EVALUATIONS = 5
 TRIALS = 25

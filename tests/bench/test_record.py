@@ -6,7 +6,8 @@ import math
 import pytest
 
 from bench.kinds.optimizers.plan import Chosen, plan_confirm, plan_tune
-from bench.trials.record import FAULTS, TEXT_FIELDS, Status, make_record
+from bench.trials.record import TEXT_FIELDS, make_record
+from bench.trials.status import FAULTS, Status
 
 
 @pytest.mark.parametrize("status", list(Status))

@@ -16,7 +16,7 @@ from bench.kinds.optimizers.analysis import mean_interval
 from bench.kinds.optimizers.report.write import FIGURES, short_text, write_pages, write_report
 from bench.kinds.optimizers.results import analyse
 from bench.report.style import line_look, look
-from bench.trials.record import Status
+from bench.trials.status import Status
 from bench.workloads.protocol import Samples
 from tests.support.simulated_study import simulate
 

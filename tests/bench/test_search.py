@@ -13,8 +13,10 @@ from bench.kinds.joint.spec import JointSpec
 from bench.kinds.joint.trial import chosen, told
 from bench.ledger.store import Ledger
 from bench.optimizers.spaces import spaces_of
-from bench.trials.record import Status, make_record
-from bench.trials.spec import CONFIRM, SEARCH, Slot, TrialSpec
+from bench.trials.phases import CONFIRM, SEARCH
+from bench.trials.record import make_record
+from bench.trials.spec import Slot, TrialSpec
+from bench.trials.status import Status
 from posemodel.errors import SettingsError
 
 

@@ -16,7 +16,8 @@ from bench.records.measurements import MeasurementTracker
 from bench.records.writer import Tracker
 from bench.storage.sqlite_files import url_of
 from bench.study.status import Watcher, list_document, results_of, status_document, studies_here
-from bench.trials.record import Status, make_record
+from bench.trials.record import make_record
+from bench.trials.status import Status
 from posemodel.errors import SettingsError
 from tests.bench.ledger_process import hold
 

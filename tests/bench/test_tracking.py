@@ -25,7 +25,8 @@ from bench.kinds.optimizers.spec import StudySpec
 from bench.records.mlflow_views import saved_views
 from bench.records.reader import EXPECTED_METRICS, RUN_COLUMNS
 from bench.records.writer import METRICS_PER_BATCH, Tracker
-from bench.trials.record import TEXT_FIELDS, CurvePoint, Session, Status, make_record
+from bench.trials.record import TEXT_FIELDS, CurvePoint, Session, make_record
+from bench.trials.status import Status
 from bench.workloads.protocol import Samples
 from posemodel.errors import SettingsError
 

@@ -25,7 +25,8 @@ from bench.optimizers import OPTIMIZERS, OptimizerEntry
 from bench.optimizers.space import Log
 from bench.records.writer import Tracker
 from bench.trials.identity import BEFORE_JOINT
-from bench.trials.record import Status, make_record
+from bench.trials.record import make_record
+from bench.trials.status import Status
 from bench.trials.training import run_trial
 from posemodel.data.layout import fingerprint
 from posemodel.errors import DataError

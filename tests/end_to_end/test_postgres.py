@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from bench.ledger.store import Ledger, OptunaValues
-from bench.trials.record import Status
 from bench.trials.spec import TrialSpec
+from bench.trials.status import Status
 from posemodel.config import TrainSettings
 from tests.support.postgres import postgres_server
 

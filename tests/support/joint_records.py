@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from bench.kinds.joint.analysis import AP_AND_SPEED, configuration_key, joint_findings, picks
+from bench.kinds.joint.analysis import configuration_key, joint_findings, picks
 from bench.kinds.joint.importances import Observed, importances
+from bench.kinds.joint.objectives import AP_AND_SPEED
 from bench.report.findings_write import StudyInfo
 
 OPTIMIZERS = ("sgd", "nesterov", "adagrad", "adadelta", "adam", "adabound")

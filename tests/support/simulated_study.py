@@ -7,7 +7,8 @@ import pandas as pd
 
 from bench.kinds.optimizers.analysis import best_settings
 from bench.kinds.optimizers.plan import Chosen, plan_confirm, plan_tune
-from bench.trials.record import Status, make_record
+from bench.trials.record import make_record
+from bench.trials.status import Status
 
 BEST = {"sgd": (0.3, -1.0), "nesterov": (0.35, -1.0), "adagrad": (0.28, -1.2), "adadelta": (0.2, 0.0)}
 BEST |= {"adam": (0.42, -2.6), "adabound": (0.38, -2.8)}

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from bench.cli.actions.data_sets import data_set
 from bench.cli.output import log_opened
-from bench.kinds.optimizers.report.sample_figure import draw_sample
+from bench.report.sample_figure import draw_sample
 from posemodel.config import AugmentSettings, Exif, InputSettings, in_words
 from posemodel.data.coco import open_split
 from posemodel.data.loader import PoseDataset

@@ -8,9 +8,10 @@ import pandas as pd
 
 from bench.kinds.joint.analysis import Pick, joint_findings, picks
 from bench.kinds.joint.importances import Observed, importances
+from bench.kinds.joint.objectives import AXES
 from bench.kinds.joint.plan import Picked, plan_confirm, plan_search
 from bench.kinds.joint.space import OPTIMIZER, choices_made, distributions, fixed_choice, fixed_optimizer
-from bench.kinds.joint.spec import AXES, JointSpec
+from bench.kinds.joint.spec import JointSpec
 from bench.kinds.joint.trial import TRIALS
 from bench.optimizers import optimizer_entry
 from bench.optimizers.line import optimizer_line
@@ -22,8 +23,9 @@ from bench.settings.layers import about
 from bench.study.kind import FindingsKind, Settings
 from bench.study.sessions import most_at_once
 from bench.trials.columns import rows_of
-from bench.trials.record import Status
-from bench.trials.spec import CONFIRM, SEARCH, Planned
+from bench.trials.phases import CONFIRM, SEARCH
+from bench.trials.spec import Planned
+from bench.trials.status import Status
 
 
 class JointKind(FindingsKind[JointSpec]):

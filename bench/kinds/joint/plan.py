@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.kinds.joint.objectives import AXES
 from bench.kinds.joint.space import Choices, fixed_choices, hyperparameters, quasi_random_choices
-from bench.kinds.joint.spec import AXES, JointSpec
+from bench.kinds.joint.spec import JointSpec
 from bench.optimizers.space import Value
 from bench.trials.identity import BEFORE_JOINT, digest
-from bench.trials.spec import CONFIRM, FIRST_CONFIRM_SEED, SEARCH, Phase, Slot, TrialSpec
+from bench.trials.phases import CONFIRM, SEARCH, Phase
+from bench.trials.spec import FIRST_CONFIRM_SEED, Slot, TrialSpec
 from bench.workloads.of_study import own_settings, workload_of
 from bench.workloads.protocol import REPORT, SELECT, Assignment, Budget
 from posemodel.config import LoaderSettings

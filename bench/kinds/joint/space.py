@@ -10,7 +10,8 @@ from typing import Any, cast
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
-from bench.kinds.joint.spec import AXES, JointSpec
+from bench.kinds.joint.objectives import AXES
+from bench.kinds.joint.spec import JointSpec
 from bench.optimizers.space import Categorical, Dimension, Fixed, Log, Value, from_document
 from bench.settings.layers import space_key
 from bench.settings.validation import nearest

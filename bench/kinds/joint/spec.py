@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from bench.kinds.joint.objectives import AP_AND_SPEED, AXES, Objective
 from bench.settings.declared import Declaration, Flag
 from bench.settings.layers import Setting, space_key
 from bench.settings.shared import SPACES
@@ -13,11 +14,7 @@ from bench.trials.study_base import PictureStudy
 from bench.workloads.of_study import trained_text
 from posemodel.config import MIN_SIZE, Precision, Schedule
 
-Objective = Literal["ap-and-speed", "ap-at-time"]
-BOTH: Objective = "ap-and-speed"
 SamplerName = Literal["tpe", "random", "quasi-random"]
-AXES = ("num_workers", "pin_memory", "batch_size")
-"""Settings of the loader that are searched, each among the values that the study lists."""
 LEAST_STEPS = 4
 """Of a trial, that its speed can be measured: the first is none of steady training."""
 MAX_TRIALS = 1000
@@ -36,7 +33,7 @@ class JointSpec(PictureStudy):
     size: Annotated[int, Field(ge=MIN_SIZE)] | None
     """Input side in pixels. None: of another workload."""
     device: Literal["cuda", "mps", "cpu"]
-    objective: Objective = BOTH
+    objective: Objective = AP_AND_SPEED
     """What is searched for: a front of AP and images/s, or the highest AP after equal time."""
     sampler: SamplerName = "tpe"
     """Who chooses: Optuna's TPE by what it has seen, chance, or a quasi-random plan made beforehand."""
@@ -102,7 +99,7 @@ class JointSpec(PictureStudy):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        own, other = ("images", "seconds") if self.objective == BOTH else ("seconds", "images")
+        own, other = ("images", "seconds") if self.objective == AP_AND_SPEED else ("seconds", "images")
         if getattr(self, own) is None or getattr(self, other) is not None:
             raise ValueError(f"objective {self.objective}: its budget is given in {own}, and {other} is left out")
         most = max(self.batch_size)
@@ -119,7 +116,7 @@ class JointSpec(PictureStudy):
     def settled(cls, settings: dict[str, Setting], device: str) -> dict[str, Setting]:
         """Leave the objective's own budget, where a file gives both; and pin nothing where nothing copies from it."""
         objective, pinned = settings["objective"], settings["pin_memory"]
-        name = "seconds" if objective.value == BOTH else "images"
+        name = "seconds" if objective.value == AP_AND_SPEED else "images"
         if settings[name].origin.startswith(("preset", "file")):
             settings = settings | {name: Setting(None, f"{settings[name].origin} (not for {objective.value})")}
         if settings["fixed"].origin.startswith("preset"):
@@ -135,7 +132,7 @@ class JointSpec(PictureStudy):
     @property
     def objectives(self) -> tuple[str, ...]:
         """The metrics that are maximised."""
-        return ("ap", "images_per_s") if self.objective == BOTH else ("ap",)
+        return ("ap", "images_per_s") if self.objective == AP_AND_SPEED else ("ap",)
 
     def steps(self, batch_size: int) -> int | None:
         """Steps of a trial with that batch size; None where its budget is in seconds."""

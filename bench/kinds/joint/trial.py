@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.engines.trial import Study, TrialKind
+from bench.kinds.joint.objectives import AXES
 from bench.kinds.joint.sampler import choose
 from bench.kinds.joint.space import choices_made
-from bench.kinds.joint.spec import AXES, JointSpec
+from bench.kinds.joint.spec import JointSpec
 from bench.ledger.store import Claim, Ledger, OptunaValues
 from bench.measure.limits import limits
 from bench.measure.loader.configuration import configuration
@@ -19,8 +20,10 @@ from bench.measure.loader.probe import Probe, probe
 from bench.measure.loader.workload import Workload
 from bench.trials import training
 from bench.trials.outcome import Outcome
-from bench.trials.record import Record, Status, make_record
-from bench.trials.spec import CONFIRM, SEARCH, Slot, TrialSpec
+from bench.trials.phases import CONFIRM, SEARCH
+from bench.trials.record import Record, make_record
+from bench.trials.spec import Slot, TrialSpec
+from bench.trials.status import Status
 from bench.workloads import workload
 from bench.workloads.protocol import SELECT, Trained
 

@@ -12,12 +12,13 @@ import pandas as pd
 from bench.kinds.loaders.data import coco_folder, own_data_set, pinning_possible
 from bench.kinds.loaders.machine import ADVICE_PRESETS, on_this_machine
 from bench.kinds.loaders.measuring import SLACK, LoaderMeasuring
+from bench.kinds.loaders.phases import LARGEST
 from bench.kinds.loaders.plan import grid, pending
 from bench.kinds.loaders.report.page import COLUMNS, configuration_rows
 from bench.kinds.loaders.report.result import LoaderResult
 from bench.kinds.loaders.report.write import short_text, write_loader_report
 from bench.kinds.loaders.results import judged_measurements, load_loader_result
-from bench.kinds.loaders.spec import LARGEST, LoaderSpec
+from bench.kinds.loaders.spec import LoaderSpec
 from bench.records.measurements import MeasurementTracker, measurements
 from bench.records.reader import StudyRuns
 from bench.report.shown import Shown, ShownTable

@@ -13,9 +13,10 @@ import pandas as pd
 from bench.engines import interruption
 from bench.kinds.loaders.analysis.delivery import unrepeatable
 from bench.kinds.loaders.data import files_of, pinning_possible, workload_of
+from bench.kinds.loaders.phases import LARGEST
 from bench.kinds.loaders.plan import Planned, pending
 from bench.kinds.loaders.results import SAMPLES, TRANSFERS, judged_measurements
-from bench.kinds.loaders.spec import LARGEST, LoaderSpec
+from bench.kinds.loaders.spec import LoaderSpec
 from bench.measure.limits import limits
 from bench.measure.loader.comparison import Reference, look_at_samples
 from bench.measure.loader.configuration import LoaderConfiguration

@@ -23,11 +23,13 @@ from bench.kinds.loaders.analysis.configurations import (
     throughput_interval,
 )
 from bench.kinds.loaders.analysis.verdict import best_of_grid
-from bench.kinds.loaders.spec import AROUND, AROUND_AXES, GRID, NEED_WORKERS, LoaderSpec, PhaseName
+from bench.kinds.loaders.phases import AROUND, GRID, PhaseName
+from bench.kinds.loaders.spec import AROUND_AXES, NEED_WORKERS, LoaderSpec
 from bench.measure.loader.configuration import LoaderConfiguration, configuration
-from bench.trials.columns import COMPLETE, rows_of
+from bench.trials.columns import rows_of
 from bench.trials.identity import identifying
 from bench.trials.loader_settings import chosen_settings
+from bench.trials.status import Status
 from posemodel.errors import SettingsError
 
 
@@ -122,7 +124,7 @@ def reached_interval(spec: LoaderSpec, rows: pd.DataFrame) -> tuple[int, int]:
     reached = total = 0
     for phase in (GRID, AROUND) if len(rows) else ():
         for history in _history(rows, phase).values():
-            speeds = [speed for _, status, speed in history if status == COMPLETE]
+            speeds = [speed for _, status, speed in history if status == Status.COMPLETE]
             reached += bool(speeds) and relative_half_width(speeds) <= spec.interval
             total += bool(speeds)
     return reached, total
@@ -149,7 +151,7 @@ def _first_open_block(
 def _is_open(spec: LoaderSpec, history: list[tuple[int, str, float]], block: int, first_block: int) -> bool:
     """Whether a series is measured in a block, by the blocks before it: one that failed is not tried again."""
     before = [(status, speed) for at, status, speed in history if at < block]
-    if any(status != COMPLETE for status, _ in before):
+    if any(status != Status.COMPLETE for status, _ in before):
         return False
     if block - first_block < spec.min_repeats:
         return True

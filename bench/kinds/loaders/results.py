@@ -7,9 +7,10 @@ import pandas as pd
 from bench.kinds.loaders.analysis.configurations import NOT_COPIED, NOT_PINNED
 from bench.kinds.loaders.analysis.delivery import judged, unrepeatable
 from bench.kinds.loaders.analysis.verdict import loaders_verdict
+from bench.kinds.loaders.phases import LARGEST
 from bench.kinds.loaders.plan import grid, noise_of_grid, pending, reached_interval
 from bench.kinds.loaders.report.result import LoaderResult
-from bench.kinds.loaders.spec import LARGEST, LoaderSpec
+from bench.kinds.loaders.spec import LoaderSpec
 from bench.measure.loader.prediction import predict
 from bench.measure.loader.probe import Probe
 from bench.measure.noise import NOISY

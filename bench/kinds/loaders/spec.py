@@ -16,10 +16,6 @@ AXES = ("num_workers", "batch_size", "pin_memory")
 """Measured in every combination."""
 AROUND_AXES = ("prefetch_factor", "persistent_workers", "start_method", "cv2_threads")
 """Varied one at a time around the best combination."""
-PhaseName = Literal["grid", "around", "largest"]
-GRID: PhaseName = "grid"
-AROUND: PhaseName = "around"
-LARGEST: PhaseName = "largest"
 NEED_WORKERS = ("prefetch_factor", "persistent_workers", "start_method")
 """Settings that mean nothing without workers."""
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from bench.report.cells import number_cell
 from bench.report.findings import Chart, DataFile, Draw, Findings, Picture, Plot, Section, Series, Table
-from bench.trials.columns import COMPLETE
+from bench.trials.status import Status
 
 RUNS, CURVES, FIGURE = "runs.csv", "curves.csv", "curves.png"
 COLUMNS = (
@@ -83,7 +83,7 @@ def network_findings(runs: Sequence[NetworkRun], curves: pd.DataFrame, *, terms:
 
 def _answer(runs: Sequence[NetworkRun]) -> str:
     """The highest AP, and that one seed says little."""
-    scored = [run for run in runs if run.status == COMPLETE and run.metrics.get("ap") is not None]
+    scored = [run for run in runs if run.status == Status.COMPLETE and run.metrics.get("ap") is not None]
     if not scored:
         return "No training is complete yet."
     best = max(scored, key=lambda run: run.metrics["ap"])

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from bench.kinds.networks.spec import NetworksSpec
-from bench.trials.spec import CONFIRM, TrialSpec
+from bench.trials.phases import CONFIRM
+from bench.trials.spec import TrialSpec
 from posemodel.config import LoaderSettings, Precision, TrainSettings
 
 LEARNING_RATES = {"rtpose_vgg": 1e-4, "openpose_2019": 1e-4, "lightweight": 1e-3, "small": 2e-3}

@@ -10,7 +10,7 @@ from bench.kinds.optimizers.probe import SCORED, measure
 from bench.kinds.optimizers.size import Size
 from bench.kinds.optimizers.spec import StudySpec
 from bench.measure.cores import usable_cores
-from bench.trials.spec import CONFIRM, TUNE, Phase
+from bench.trials.phases import CONFIRM, TUNE, Phase
 from bench.workloads.of_study import own_settings, workload_of
 from bench.workloads.protocol import Costs, Split
 

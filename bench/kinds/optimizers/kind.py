@@ -25,7 +25,8 @@ from bench.report.shown import Shown
 from bench.settings.layers import Setting, space_key
 from bench.study.kind import LedgerKind, Settings
 from bench.study.prepared import Prepared
-from bench.trials.spec import CONFIRM, TUNE, TrialSpec
+from bench.trials.phases import CONFIRM, TUNE
+from bench.trials.spec import TrialSpec
 from posemodel.errors import SettingsError
 
 

@@ -9,7 +9,8 @@ from bench.kinds.optimizers.controls import LIMIT, control_name, controlled, lim
 from bench.kinds.optimizers.spec import StudySpec
 from bench.optimizers.space import Value, from_document, point, searched
 from bench.statistics.quasi_random import halton
-from bench.trials.spec import CONFIRM, FIRST_CONFIRM_SEED, TUNE, Phase, TrialSpec
+from bench.trials.phases import CONFIRM, TUNE, Phase
+from bench.trials.spec import FIRST_CONFIRM_SEED, TrialSpec
 from bench.workloads.of_study import own_settings, workload_of
 from bench.workloads.protocol import REPORT, SELECT, Assignment, Budget
 from posemodel.config import LoaderSettings

@@ -14,7 +14,7 @@ from bench.report.shown import Shown, ShownTable
 from bench.report.wording import counted, duration_text
 from bench.study.prepared import Prepared
 from bench.study.series import series_document
-from bench.trials.spec import CONFIRM, TUNE
+from bench.trials.phases import CONFIRM, TUNE
 from bench.workloads.of_study import trained_text
 
 

@@ -15,7 +15,8 @@ import psutil
 
 from bench.optimizers import optimizer_entry
 from bench.storage import streams
-from bench.trials.spec import CONFIRM, TUNE, Phase, TrialSpec
+from bench.trials.phases import CONFIRM, TUNE, Phase
+from bench.trials.spec import TrialSpec
 from bench.workloads import workload
 from bench.workloads.protocol import REPORT, SELECT, Costs, Split
 from posemodel.errors import PosemodelError

@@ -12,7 +12,7 @@ from bench.optimizers.space import from_document, log_ranges
 from bench.records.reader import EVALUATED, StudyRuns
 from bench.study.rerun_command import options_of, rerun_command
 from bench.trials.columns import rows_of
-from bench.trials.record import Status
+from bench.trials.status import Status
 from bench.workloads.protocol import Samples
 
 

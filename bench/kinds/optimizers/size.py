@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 from bench.kinds.optimizers.controls import control_name, controlled
 from bench.kinds.optimizers.spec import StudySpec
 from bench.study.progress import Progress, ap_text, mean_seconds, speed_text
+from bench.trials.phases import CONFIRM, TUNE, Phase
 from bench.trials.progress import Done
-from bench.trials.record import FAULTS, Status
-from bench.trials.spec import CONFIRM, TUNE, Phase
+from bench.trials.status import FAULTS, Status
 from posemodel.errors import SettingsError
 
 PHASES: tuple[Phase, ...] = (TUNE, CONFIRM)

@@ -9,7 +9,8 @@ from bench.kinds.optimizers.budget import STEP_BUDGET, TIME_BUDGET, settle_budge
 from bench.settings.declared import Declaration, Flag
 from bench.settings.layers import Setting
 from bench.settings.shared import SPACES
-from bench.trials.spec import SECOND, TUNE, Phase
+from bench.trials.phases import TUNE, Phase
+from bench.trials.spec import SECOND
 from bench.trials.study_base import PictureStudy
 from bench.workloads.of_study import workload_of
 from posemodel.config import MIN_SIZE, Precision, Schedule

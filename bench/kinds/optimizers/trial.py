@@ -3,7 +3,8 @@
 from bench.engines.trial import Study, TrialKind
 from bench.kinds.optimizers.pruning import TrialPruner
 from bench.ledger.store import Ledger
-from bench.trials.spec import TUNE, TrialSpec
+from bench.trials.phases import TUNE
+from bench.trials.spec import TrialSpec
 from bench.trials.training import run_trial
 
 

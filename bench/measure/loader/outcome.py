@@ -23,6 +23,12 @@ class MeasurementStatus(StrEnum):
     SKIPPED = "skipped"
 
 
+FAULTS = (
+    MeasurementStatus.FAILED,
+    MeasurementStatus.OUT_OF_MEMORY,
+    MeasurementStatus.BUS_ERROR,
+    MeasurementStatus.TIMED_OUT,
+)
 NO_MEMORY = ("can't allocate memory", "Cannot allocate memory", "out of memory", "not enough memory", "ALLOC_FAILED")
 """Of the errors that PyTorch, the C library, CUDA and cuBLAS raise; PyTorch's for the CPU is a plain RuntimeError."""
 NO_SHARED_MEMORY = ("unable to allocate shared memory", "unable to mmap", "unable to open shared memory")

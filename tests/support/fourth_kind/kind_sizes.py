@@ -11,7 +11,8 @@ from bench.engines.trial import TrialKind
 from bench.records.reader import StudyRuns
 from bench.report.findings import Findings
 from bench.study.kind import FindingsKind
-from bench.trials.spec import CONFIRM, TrialSpec
+from bench.trials.phases import CONFIRM
+from bench.trials.spec import TrialSpec
 from bench.trials.training import run_trial
 from posemodel.config import MIN_SIZE, LoaderSettings, TrainSettings
 

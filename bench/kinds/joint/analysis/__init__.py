@@ -4,19 +4,10 @@
 ``history`` and ``run`` are the sections of what that rests on.
 """
 
-from bench.kinds.joint.analysis.picks import (
-    AP_AND_SPEED,
-    AP_AT_TIME,
-    BEST_AP,
-    FASTEST,
-    NEAR_BEST,
-    SEARCH,
-    Pick,
-    configuration_key,
-    picks,
-    settings_of,
-)
+from bench.kinds.joint.analysis.picks import BEST_AP, FASTEST, NEAR_BEST, Pick, configuration_key, picks, settings_of
 from bench.kinds.joint.analysis.study import joint_findings
+from bench.kinds.joint.objectives import AP_AND_SPEED, AP_AT_TIME
+from bench.trials.phases import SEARCH
 
 __all__ = [
     "AP_AND_SPEED",

@@ -19,7 +19,7 @@ from bench.kinds.joint.analysis.words import (
 from bench.report.findings import Code, Part, Table
 from bench.report.wording import ap_text, counted, enumerate_items
 from bench.statistics.intervals import Interval
-from bench.trials.columns import COMPLETE
+from bench.trials.status import Status
 
 PICKS_FILE = "picks.csv"
 ROLE_WORDS = {
@@ -292,7 +292,7 @@ def _trust(found: JointFound) -> list[str]:
 def _searched(found: JointFound) -> str:
     """How many trials were searched, and how those without a result ended."""
     counts = found.trials["status"].astype(str).value_counts()
-    broken = {str(name): int(count) for name, count in counts.items() if name != COMPLETE}
+    broken = {str(name): int(count) for name, count in counts.items() if name != Status.COMPLETE}
     named = [f"{count} {name.replace('_', ' ')}" for name, count in sorted(broken.items())]
     without = f", {sum(broken.values())} of them without a result ({', '.join(named)})" if broken else ""
     so_far = "" if len(found.trials) >= found.search_trials else f"{len(found.trials)} of "

@@ -8,19 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.kinds.joint.analysis.picks import (
-    AP_AT_TIME,
-    Confirmed,
-    Pick,
-    confirmed,
-    holders,
-    objective_values,
-    picks,
-    search_trials,
-)
+from bench.kinds.joint.analysis.picks import Confirmed, Pick, confirmed, holders, objective_values, picks, search_trials
+from bench.kinds.joint.objectives import AP_AT_TIME
 from bench.report.names import short_names
 from bench.statistics.pareto import hypervolume_history, on_front
-from bench.trials.columns import COMPLETE, CONFIRM
+from bench.trials.phases import CONFIRM
+from bench.trials.status import Status
 
 
 @dataclass(frozen=True)
@@ -60,7 +53,7 @@ class JointFound:
     @cached_property
     def complete(self) -> pd.DataFrame:
         """Those that ended well."""
-        return self.trials[self.trials["status"] == COMPLETE]
+        return self.trials[self.trials["status"] == Status.COMPLETE]
 
     @cached_property
     def confirm(self) -> pd.DataFrame:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from bench.kinds.joint.analysis.found import JointFound
-from bench.kinds.joint.analysis.picks import LOADER_SETTINGS, settings_of
+from bench.kinds.joint.analysis.picks import settings_of
 from bench.kinds.joint.analysis.words import (
     ALL_ZERO,
     AP_LABEL,
@@ -15,11 +15,12 @@ from bench.kinds.joint.analysis.words import (
     link,
     speed_text,
 )
+from bench.kinds.joint.objectives import AXES
 from bench.report.findings import Chart, Draw, Plot, Section, Series, Table
 from bench.trials.columns import numbers, rows_of
 
 CHART, FILE = "pareto.png", "front.csv"
-COLUMNS = ("AP", "images/s", "optimizer", "hyperparameters", *LOADER_SETTINGS, "trial")
+COLUMNS = ("AP", "images/s", "optimizer", "hyperparameters", *AXES, "trial")
 RUN_CHARACTERS = 8
 """Of an MLflow run id: enough to find it."""
 
@@ -47,7 +48,7 @@ def front_section(found: JointFound) -> Section:
             speed_text(row["images_per_s"]),
             found.names[str(row["optimizer"])],
             hyperparameters_text(settings_of(row)),
-            *(str(settings_of(row)[name]) for name in LOADER_SETTINGS),
+            *(str(settings_of(row)[name]) for name in AXES),
             f"{row['number']} (`{str(row['run_id'])[:RUN_CHARACTERS]}`)" if isinstance(row["run_id"], str) else "-",
         ]
         for row in rows_of(found.front)

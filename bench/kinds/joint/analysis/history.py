@@ -6,7 +6,8 @@ import pandas as pd
 from bench.kinds.joint.analysis.found import JointFound
 from bench.kinds.joint.analysis.words import ALL_ZERO, AP_LABEL, CHOSEN, NOBODY, SPEED_LABEL, link
 from bench.report.findings import Chart, Draw, Part, Plot, Section, Series, Span
-from bench.trials.columns import COMPLETE, numbers
+from bench.trials.columns import numbers
+from bench.trials.status import Status
 
 CHART, HYPERVOLUME_CHART, FILE = "history.png", "hypervolume.png", "history.csv"
 NO_RESULT = "no result"
@@ -47,7 +48,7 @@ def _history_series(found: JointFound, name: str, column: int) -> list[Series]:
     for optimizer, place, own in found.by_optimizer(measured):
         along = own["number"].astype(float).tolist()
         series.append(Series(optimizer, along, numbers(own[name]).tolist(), Draw.POINTS, place))
-    broken = found.trials[found.trials["status"] != COMPLETE]["number"].astype(float).tolist()
+    broken = found.trials[found.trials["status"] != Status.COMPLETE]["number"].astype(float).tolist()
     if broken and len(measured):
         series.append(Series(NO_RESULT, broken, [0.0] * len(broken), Draw.CROSSES))
     return series

@@ -8,17 +8,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.kinds.joint.objectives import AP_AT_TIME, AXES
 from bench.statistics.intervals import Interval, mean_interval, paired_interval, unpaired_interval
-from bench.trials.columns import COMPLETE, CONFIRM, numbers, rows_of
+from bench.trials.columns import numbers, rows_of
+from bench.trials.phases import CONFIRM, SEARCH
 from bench.trials.scores import score
+from bench.trials.status import Status
 
-SEARCH = "search"
-AP_AND_SPEED, AP_AT_TIME = "ap-and-speed", "ap-at-time"
-"""Objectives: AP and images/s after equally many images; AP alone after equal time."""
 NEAR = 0.02
 """An AP is near the best one that is lower by at most this share of it."""
 BEST_AP, NEAR_BEST, FASTEST = "best AP", f"fastest within {NEAR:.0%} of it".replace("%", " %"), "fastest"
-LOADER_SETTINGS = ("num_workers", "pin_memory", "batch_size")
 COLUMNS = (
     "trial_id",
     "run_id",
@@ -26,7 +25,7 @@ COLUMNS = (
     "index",
     "optimizer",
     "hyperparameters",
-    *LOADER_SETTINGS,
+    *AXES,
     "effective_pin_memory",
     "seed",
     "status",
@@ -123,7 +122,11 @@ def objective_values(trials: pd.DataFrame, objective: str) -> np.ndarray:
     """
     names = ["ap"] if objective == AP_AT_TIME else ["ap", "images_per_s"]
     values = np.column_stack([numbers(trials[name]) for name in names]).reshape(len(trials), len(names))
-    usable = (trials["status"] == COMPLETE).to_numpy(bool) & np.isfinite(values).all(axis=1) & (values > 0).all(axis=1)
+    usable = (
+        (trials["status"] == Status.COMPLETE).to_numpy(bool)
+        & np.isfinite(values).all(axis=1)
+        & (values > 0).all(axis=1)
+    )
     return np.where(usable[:, None], values, np.nan)
 
 
@@ -165,7 +168,7 @@ def confirmed(records: pd.DataFrame, pick: Pick) -> Confirmed:
     trials = _of_phase(records, CONFIRM)
     same = [configuration_key(row) == pick.key for row in rows_of(trials)]
     own = trials[np.array(same, dtype=bool)].sort_values("seed", kind="stable")
-    complete = (own["status"] == COMPLETE).to_numpy(bool)
+    complete = (own["status"] == Status.COMPLETE).to_numpy(bool)
     speeds = numbers(own["images_per_s"])[complete]
     on_select = score(own, "ap_select").to_numpy()
     return Confirmed(

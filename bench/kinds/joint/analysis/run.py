@@ -3,11 +3,11 @@
 import pandas as pd
 
 from bench.kinds.joint.analysis.found import JointFound
-from bench.kinds.joint.analysis.picks import SEARCH
 from bench.kinds.joint.analysis.words import CHOSEN, UNEQUAL
 from bench.report.findings import Bullets, Section, Table
 from bench.report.wording import counted, enumerate_items
-from bench.trials.columns import COMPLETE
+from bench.trials.phases import SEARCH
+from bench.trials.status import Status
 
 COLUMNS = ("phase", "status", "why", "trials", "optimizers", "batch_size", "num_workers")
 
@@ -15,7 +15,7 @@ COLUMNS = ("phase", "status", "why", "trials", "optimizers", "batch_size", "num_
 def failure_section(found: JointFound) -> Section:
     """What failed and why, search and confirm trials."""
     records = found.records
-    broken = records[records["status"] != COMPLETE] if len(records) else records
+    broken = records[records["status"] != Status.COMPLETE] if len(records) else records
     if not len(broken):
         return Section("What failed and why", ["None: every trial completed." if len(records) else "None yet."])
     why = broken["error"].fillna("").astype(str) if "error" in broken else pd.Series("", index=broken.index)

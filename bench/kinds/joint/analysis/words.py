@@ -5,7 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from bench.kinds.joint.analysis.picks import LOADER_SETTINGS, Pick
+from bench.kinds.joint.analysis.picks import Pick
+from bench.kinds.joint.objectives import AXES
 from bench.report.dataloader_call import DATALOADER_DEFAULTS, dataloader_call
 from bench.report.wording import ap_text, counted, value_text
 from bench.statistics.intervals import Interval
@@ -39,13 +40,13 @@ def configuration_text(settings: Mapping[str, Any], names: Mapping[str, str]) ->
 
 def hyperparameters_text(settings: Mapping[str, Any]) -> str:
     """`lr 0.0031, one_minus_beta1 0.12`."""
-    own = {name: value for name, value in settings.items() if name not in ("optimizer", *LOADER_SETTINGS)}
+    own = {name: value for name, value in settings.items() if name not in ("optimizer", *AXES)}
     return ", ".join(f"{name} {value_text(value)}" for name, value in own.items()) or NOT_KNOWN
 
 
 def loader_call(pick: Pick, loader: Mapping[str, Any]) -> str:
     """The ``DataLoader(...)`` call to paste; pinned memory only where it had an effect, and no setting without use."""
-    settings = {name: pick.settings[name] for name in LOADER_SETTINGS}
+    settings = {name: pick.settings[name] for name in AXES}
     loader = {name: value for name, value in loader.items() if settings["num_workers"] or name not in NEED_WORKERS}
     settings["pin_memory"] = settings["pin_memory"] and pick.pinned
     return dataloader_call({"cv2_threads": None, **DATALOADER_DEFAULTS, **loader, **settings})

@@ -10,10 +10,9 @@ import pandas as pd
 
 from bench.kinds.loaders.analysis.choice import Gain, gain
 from bench.kinds.loaders.analysis.configurations import END_TO_END, configuration_key
-from bench.trials.columns import COMPLETE
+from bench.kinds.loaders.phases import AROUND
 from bench.trials.loader_settings import SETTINGS, plain_setting
-
-AROUND = "around"
+from bench.trials.status import Status
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ def of_phase(rows: pd.DataFrame, phase: str) -> pd.DataFrame:
 def variants(rows: pd.DataFrame, frame: pd.DataFrame, base: pd.Series) -> list[Variant]:
     """Every complete variant of ``base`` (a row of the summary ``frame``) that the study has measured around it."""
     own = of_phase(rows, AROUND)
-    own = own[(own["arm"] == END_TO_END) & (own["status"] == COMPLETE)] if len(own) else own
+    own = own[(own["arm"] == END_TO_END) & (own["status"] == Status.COMPLETE)] if len(own) else own
     if own.empty:
         return []
     found = []

@@ -5,8 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from bench.trials.columns import COMPLETE
 from bench.trials.loader_settings import plain_setting
+from bench.trials.status import Status
 
 LOADER_BOUND, COMPUTE_BOUND, BALANCED, UNKNOWN = "loader-bound", "compute-bound", "balanced", "unknown"
 
@@ -41,7 +41,7 @@ def bottleneck(row: Any, *, noise: float = 0.0) -> str:
     `balanced`. Else training itself decides, since workers and step may want the same cores: it is `loader-bound` where
     it waits for data more than MAX_WAIT_SHARE of the time.
     """
-    if row["status"] != COMPLETE or math.isnan(row["data_wait_share"]):
+    if row["status"] != Status.COMPLETE or math.isnan(row["data_wait_share"]):
         return UNKNOWN
     ratio = row["loader_images_per_s"] / row["compute_images_per_s"]
     if row["num_workers"] > 0 and abs(math.log(ratio)) <= math.log1p(max(BALANCED_WITHIN, noise)):
@@ -67,7 +67,7 @@ def worker_curve(frame: pd.DataFrame, like: Any) -> pd.DataFrame:
     Settings that need workers (WORKER_SETTINGS) say nothing of 0 workers: there the curve has what ``like`` has, or
     PyTorch's defaults where ``like`` itself has none.
     """
-    same = frame[frame["status"] == COMPLETE]
+    same = frame[frame["status"] == Status.COMPLETE]
     for name in ("batch_size", "pin_memory", "cv2_threads"):
         same = same[same[name] == like[name]]
     wanted = {name: like[name] if like["num_workers"] > 0 else None for name in WORKER_SETTINGS}

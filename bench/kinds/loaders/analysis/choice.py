@@ -10,7 +10,7 @@ import pandas as pd
 from bench.kinds.loaders.analysis.bottleneck import alike
 from bench.kinds.loaders.analysis.configurations import END_TO_END, configuration_key
 from bench.statistics.intervals import mean_interval
-from bench.trials.columns import COMPLETE
+from bench.trials.status import Status
 
 USUAL_CV2_THREADS = 1
 """OpenCV's threads in the grid's processes, as `LoaderConfiguration` has them: PyTorch has no default for them."""
@@ -29,7 +29,7 @@ class Gain:
 
 def fastest(frame: pd.DataFrame) -> pd.Series | None:
     """The configuration with the highest median images/s, or None where none is complete."""
-    complete = frame[frame["status"] == COMPLETE]
+    complete = frame[frame["status"] == Status.COMPLETE]
     return None if complete.empty else complete.iloc[complete["images_per_s"].argmax()]
 
 
@@ -42,7 +42,7 @@ def cheapest_of_the_best(frame: pd.DataFrame, *, noise: float = 0.0) -> pd.Serie
     best = fastest(frame)
     if best is None:
         return None
-    complete = frame[frame["status"] == COMPLETE]
+    complete = frame[frame["status"] == Status.COMPLETE]
     equal = complete[[alike(row, best, noise=noise) for _, row in complete.iterrows()]]
     order = equal.assign(memory=equal["usual_memory_bytes"].fillna(math.inf), speed=-equal["images_per_s"])
     first = order.sort_values(["num_workers", "pin_memory", "memory", "speed"], kind="stable").index[0]
@@ -52,7 +52,7 @@ def cheapest_of_the_best(frame: pd.DataFrame, *, noise: float = 0.0) -> pd.Serie
 
 def default_configuration(frame: pd.DataFrame, chosen: Any) -> pd.Series | None:
     """PyTorch's defaults at the chosen batch size, or None where they were not measured."""
-    same = frame[(frame["batch_size"] == chosen["batch_size"]) & (frame["status"] == COMPLETE)]
+    same = frame[(frame["batch_size"] == chosen["batch_size"]) & (frame["status"] == Status.COMPLETE)]
     same = same[(same["num_workers"] == 0) & ~same["pin_memory"].astype(bool)]
     same = same[same["cv2_threads"] == USUAL_CV2_THREADS]
     return None if same.empty else same.iloc[0]
@@ -75,6 +75,6 @@ def gain(rows: pd.DataFrame, chosen: Any, other: Any) -> Gain:
 
 def _by_block(rows: pd.DataFrame, key: str) -> pd.Series:
     """images/s of a configuration's complete measurements by block."""
-    complete = rows[(rows["arm"] == END_TO_END) & (rows["status"] == COMPLETE)]
+    complete = rows[(rows["arm"] == END_TO_END) & (rows["status"] == Status.COMPLETE)]
     mine = complete[[configuration_key(row) == key for _, row in complete.iterrows()]]
     return mine.groupby("block")["images_per_s"].mean().astype(float)

@@ -10,8 +10,8 @@ import pandas as pd
 from scipy import special
 
 from bench.statistics.intervals import mean_interval
-from bench.trials.columns import COMPLETE
 from bench.trials.loader_settings import SETTINGS, plain_setting
+from bench.trials.status import Status
 
 LOADER, COMPUTE, END_TO_END = "loader", "compute", "end_to_end"
 
@@ -55,7 +55,7 @@ def pool_pinning(rows: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     if rows.empty or rows["effective_pin_memory"].fillna(False).astype(bool).any():
         return rows, ""
     asked = rows["pin_memory"].astype(bool).any()
-    on_accelerator = rows.loc[rows["status"] == COMPLETE, "device"].isin(["cuda", "xpu"]).any()
+    on_accelerator = rows.loc[rows["status"] == Status.COMPLETE, "device"].isin(["cuda", "xpu"]).any()
     if not asked or on_accelerator:
         return rows, ""
     return rows.assign(pin_memory=False), NOT_PINNED
@@ -90,11 +90,13 @@ def summarize_configurations(rows: pd.DataFrame) -> pd.DataFrame:
     found = []
     for key, own in rows[rows["arm"] != COMPUTE].groupby("key", sort=False):
         whole = own[(own["arm"] == END_TO_END)]
-        complete = whole[whole["status"] == COMPLETE]
-        faulty = whole[whole["status"] != COMPLETE]
+        complete = whole[whole["status"] == Status.COMPLETE]
+        faulty = whole[whole["status"] != Status.COMPLETE]
         first = own.iloc[0]
         row: dict[str, Any] = {name: plain_setting(first[name]) for name in SETTINGS} | {"key": key, "n": len(complete)}
-        row["status"] = COMPLETE if len(complete) else (str(faulty.iloc[0]["status"]) if len(faulty) else "missing")
+        row["status"] = (
+            Status.COMPLETE if len(complete) else (str(faulty.iloc[0]["status"]) if len(faulty) else "missing")
+        )
         row["error"] = "" if len(complete) or faulty.empty else str(faulty.iloc[0]["error"])
         row["faults"] = len(faulty)
         for prefix, name, arm in (
@@ -162,7 +164,7 @@ def _same_work(compute: pd.DataFrame, row: pd.Series) -> pd.DataFrame:
 
 
 def _complete(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows[rows["status"] == COMPLETE]
+    return rows[rows["status"] == Status.COMPLETE]
 
 
 def _median(rows: pd.DataFrame, name: str) -> float:

@@ -11,7 +11,8 @@ import pandas as pd
 
 from bench.kinds.loaders.analysis.configurations import COMPUTE, configuration_key
 from bench.report.wording import counted
-from bench.trials.columns import COMPLETE, rows_of
+from bench.trials.columns import rows_of
+from bench.trials.status import Status
 
 FAILED = "failed"
 NAMED = 4
@@ -62,7 +63,7 @@ def other_deliveries(rows: pd.DataFrame) -> dict[str, str]:
     """
     if not len(rows):
         return {}
-    loaded = rows_of(rows[(rows["arm"] != COMPUTE) & (rows["status"] == COMPLETE)])
+    loaded = rows_of(rows[(rows["arm"] != COMPUTE) & (rows["status"] == Status.COMPLETE)])
     found: dict[str, str] = {}
     for row in loaded:
         different = row.get("different_samples", math.nan)
@@ -93,7 +94,7 @@ def judged(rows: pd.DataFrame) -> pd.DataFrame:
     rows = rows.copy()
     for at, row in rows.iterrows():
         why = others.get(configuration_key(row)) if row["arm"] != COMPUTE else None
-        if why is not None and row["status"] == COMPLETE:
+        if why is not None and row["status"] == Status.COMPLETE:
             rows.loc[at, ["status", "error"]] = [FAILED, why]
     return rows
 

@@ -29,10 +29,11 @@ from bench.kinds.loaders.analysis.choice import (
 )
 from bench.kinds.loaders.analysis.configurations import pool_pinning, summarize_configurations
 from bench.kinds.loaders.analysis.delivery import delivered_others, others_sentences
+from bench.kinds.loaders.phases import GRID
 from bench.report.dataloader_call import dataloader_call
 from bench.report.no_result import REMEDIES, nothing_found
-from bench.trials.columns import COMPLETE
 from bench.trials.loader_settings import chosen_settings
+from bench.trials.status import Status
 
 FAULTS = {
     "bus_error": "met a bus error",
@@ -41,7 +42,6 @@ FAULTS = {
     "skipped": "could not fit and did not run",
     "timed_out": "hung and timed out",
 }
-GRID = "grid"
 MEMORY_FAULTS = ("skipped", "out_of_memory", "bus_error")
 MEMORY_BOUND = "memory-bound"
 LATE = 3.0
@@ -176,7 +176,7 @@ def _bound(frame: pd.DataFrame, chosen: pd.Series) -> str:
         return str(chosen["bottleneck"])
     more = frame[(frame["num_workers"] > chosen["num_workers"]) & (frame["batch_size"] == chosen["batch_size"])]
     unfit = more["status"].isin(MEMORY_FAULTS)
-    return MEMORY_BOUND if unfit.any() and not (more["status"] == COMPLETE).any() else LOADER_BOUND
+    return MEMORY_BOUND if unfit.any() and not (more["status"] == Status.COMPLETE).any() else LOADER_BOUND
 
 
 def _bound_sentence(bound: str, chosen: pd.Series, flip: int | None, frame: pd.DataFrame) -> str:
@@ -186,7 +186,7 @@ def _bound_sentence(bound: str, chosen: pd.Series, flip: int | None, frame: pd.D
     if bound == MEMORY_BOUND:
         return f"Memory is the limit: training is still loader-bound {with_it} ({share}), and more workers did not fit."
     if bound == LOADER_BOUND:
-        most = int(frame.loc[frame["status"] == COMPLETE, "num_workers"].max())
+        most = int(frame.loc[frame["status"] == Status.COMPLETE, "num_workers"].max())
         ends = f"No measured number of workers (up to {most}) ends that."
         if flip is not None and flip > chosen["num_workers"]:
             ends = f"From {_workers(flip)} on it waits less, and is no faster for it: workers and step share the cores."
@@ -203,7 +203,7 @@ def _bound_sentence(bound: str, chosen: pd.Series, flip: int | None, frame: pd.D
 def _choice_sentence(frame: pd.DataFrame, chosen: pd.Series, noise: float) -> str:
     best = fastest(frame)
     assert best is not None
-    complete = frame[frame["status"] == COMPLETE]
+    complete = frame[frame["status"] == Status.COMPLETE]
     tied = sum(alike(row, best, noise=noise) for _, row in complete.iterrows())
     speed = f"{_speed(chosen)} with {dataloader_call(chosen)}"
     if len(complete) == 1:

@@ -14,7 +14,7 @@ from bench.kinds.loaders.analysis.configurations import COMPUTE, END_TO_END
 from bench.kinds.loaders.report.result import LoaderResult
 from bench.report.style import BAND_ALPHA, COLOURS, MARKERS, QUIET, RC, WIDTH, log_ticks, nothing_to_show, save
 from bench.report.wording import counted
-from bench.trials.columns import COMPLETE
+from bench.trials.status import Status
 
 NOTHING = "no configuration has completed"
 MOST_PANELS = 3
@@ -68,7 +68,7 @@ def _speed(row: pd.Series | None) -> float:
 def knee_plot(result: LoaderResult, path: Path) -> None:
     """Training against the number of workers, beside what loading and computing alone would allow."""
     frame = of_grid(result)
-    frame = frame[frame["status"] == COMPLETE]
+    frame = frame[frame["status"] == Status.COMPLETE]
     chosen = result.verdict.recommended
     if chosen is not None:
         frame = frame[frame["pin_memory"] == chosen["pin_memory"]]
@@ -122,7 +122,7 @@ def wait_distribution(result: LoaderResult, path: Path) -> None:
     with plt.rc_context(RC):
         figure, axis = plt.subplots(figsize=(WIDTH, 4.2))
         if chosen is not None:
-            rows = rows[(rows["phase"] == "grid") & (rows["arm"] == END_TO_END) & (rows["status"] == COMPLETE)]
+            rows = rows[(rows["phase"] == "grid") & (rows["arm"] == END_TO_END) & (rows["status"] == Status.COMPLETE)]
             rows = rows[(rows["batch_size"] == chosen["batch_size"]) & (rows["pin_memory"] == chosen["pin_memory"])]
             for place, (workers, own) in enumerate(rows.groupby("num_workers")):
                 quantiles = np.array([each for each in own["wait_quantiles_ms"] if each])
@@ -151,7 +151,7 @@ def wait_distribution(result: LoaderResult, path: Path) -> None:
 def batch_curve(result: LoaderResult, path: Path) -> None:
     """Images/s of the step alone against batch size, up to the largest that fits."""
     rows = result.rows
-    rows = rows[(rows["arm"] == COMPUTE) & (rows["status"] == COMPLETE)] if len(rows) else rows
+    rows = rows[(rows["arm"] == COMPUTE) & (rows["status"] == Status.COMPLETE)] if len(rows) else rows
     with plt.rc_context(RC):
         figure, axis = plt.subplots(figsize=(WIDTH, 4))
         if not len(rows):

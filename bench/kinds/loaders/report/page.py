@@ -10,11 +10,12 @@ from bench.kinds.loaders.analysis.configurations import FEW
 from bench.kinds.loaders.analysis.delivery import delivered_others
 from bench.kinds.loaders.report.result import LoaderResult
 from bench.report.cells import interval_cell, markdown_table, number_cell
+from bench.report.files import REPORT, RESULT, STUDY
 from bench.report.prose import linked, prose
 from bench.report.wording import counted
-from bench.trials.columns import COMPLETE, rows_of
+from bench.trials.columns import rows_of
+from bench.trials.status import Status
 
-REPORT, RESULT, STUDY = "report.md", "result.json", "study.toml"
 MEASUREMENTS, CONFIGURATIONS = "measurements.csv", "configurations.csv"
 HEAT_MAP, KNEE, WAITS, BATCHES = "heat-map.png", "knee.png", "waits.png", "batch-sizes.png"
 
@@ -210,7 +211,7 @@ def _how(result: LoaderResult) -> list[str]:
     faults = [
         f"- {configuration_text(row)}, {row['arm']}: {row['status']}. {row['error'] or 'No message.'}"
         for row in rows_of(result.measured)
-        if row["status"] != COMPLETE
+        if row["status"] != Status.COMPLETE
     ]
     return [
         "## How it was measured",
@@ -232,7 +233,7 @@ def _how(result: LoaderResult) -> list[str]:
 
 def _unsteady(result: LoaderResult) -> str:
     """How many measurements never became steady: their images/s have the start in them."""
-    complete = result.measured[result.measured["status"] == COMPLETE] if len(result.rows) else result.rows
+    complete = result.measured[result.measured["status"] == Status.COMPLETE] if len(result.rows) else result.rows
     if not len(complete) or "steady" not in complete:
         return ""
     number = int((complete["steady"] < 1).sum())
@@ -347,4 +348,4 @@ def configuration_text(row: Any) -> str:
 
 def _complete(result: LoaderResult) -> Sequence[dict[str, Any]]:
     frame = result.configurations
-    return rows_of(frame[frame["status"] == COMPLETE]) if len(frame) else []
+    return rows_of(frame[frame["status"] == Status.COMPLETE]) if len(frame) else []

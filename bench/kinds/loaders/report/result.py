@@ -7,14 +7,11 @@ from typing import Any
 import pandas as pd
 
 from bench.kinds.loaders.analysis.verdict import LoaderVerdict
+from bench.kinds.loaders.phases import LARGEST
 from bench.kinds.loaders.spec import LoaderSpec
+from bench.measure.loader.outcome import FAULTS, MeasurementStatus
 from bench.report.no_result import failures, is_trouble
 from bench.statistics.json_safe import to_json_safe
-
-LARGEST = "largest"
-"""The phase of the search for the largest batch."""
-FAULTS = ("failed", "out_of_memory", "bus_error", "timed_out")
-STATUSES = ("complete", *FAULTS, "skipped")
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,7 @@ class LoaderResult:
 
     def trials(self) -> dict[str, int]:
         """Measurements by status, each status there, and how many in all; the search for the largest batch apart."""
-        counts = dict.fromkeys(STATUSES, 0)
+        counts = dict.fromkeys(map(str, MeasurementStatus), 0)
         for status in self.measured["status"] if len(self.rows) else ():
             counts[str(status)] += 1
         return {**counts, "recorded": len(self.measured)}
@@ -73,7 +70,7 @@ class LoaderResult:
     def has_faults(self) -> bool:
         """Whether measurements have no result, or configurations delivered other batches than the others."""
         counts = self.trials()
-        return bool(self.different) or any(counts[status] for status in FAULTS)
+        return bool(self.different) or any(counts[str(status)] for status in FAULTS)
 
     def status(self) -> str:
         """`complete` once nothing is left to measure."""

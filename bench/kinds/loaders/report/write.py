@@ -12,14 +12,12 @@ from bench.kinds.loaders.report.page import (
     HEAT_MAP,
     KNEE,
     MEASUREMENTS,
-    REPORT,
-    RESULT,
-    STUDY,
     WAITS,
     markdown,
     short_text,
 )
 from bench.kinds.loaders.report.result import LoaderResult
+from bench.report.files import REPORT, RESULT, STUDY
 from posemodel.atomic_write import remove_leftovers, replacing
 
 __all__ = ["REPORT", "short_text", "write_loader_report"]

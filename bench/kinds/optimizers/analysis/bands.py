@@ -4,8 +4,10 @@ import numpy as np
 import pandas as pd
 
 from bench.kinds.optimizers.analysis.curve_points import NO_POINTS, points_by_trial
-from bench.trials.columns import COMPLETE, CONFIRM, numbers, places_by, study_records
+from bench.trials.columns import numbers, places_by, study_records
+from bench.trials.phases import CONFIRM
 from bench.trials.scores import WORST_SCORE
+from bench.trials.status import Status
 
 COLUMNS = ("optimizer", "x", "mean", "low", "high", "n")
 
@@ -38,7 +40,9 @@ def curve_bands(records: pd.DataFrame, curves: pd.DataFrame, *, value: str, over
     for name, places in sorted(places_by(confirm, "optimizer").items()):
         own = zip(confirm["trial_id"].iloc[places], confirm["status"].iloc[places], ends[places], strict=True)
         seeds = [
-            _seed_curve(*points.get(str(trial), NO_POINTS), complete=status == COMPLETE, ended=float(end), worst=worst)
+            _seed_curve(
+                *points.get(str(trial), NO_POINTS), complete=status == Status.COMPLETE, ended=float(end), worst=worst
+            )
             for trial, status, end in own
         ]
         if any(len(x) == 0 for x, _, _ in seeds):

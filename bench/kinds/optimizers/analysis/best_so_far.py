@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from bench.trials.columns import TUNE, numbers, places_by, study_records
+from bench.trials.columns import numbers, places_by, study_records
+from bench.trials.phases import TUNE
 from bench.trials.scores import score
 
 BAND = (0.05, 0.95)

@@ -9,8 +9,9 @@ from bench.kinds.optimizers.analysis.rankings import confirmed_settings
 from bench.report.wording import p_text, scored_text
 from bench.statistics.intervals import DIFFERENCE_DECIMALS, mean_interval, paired_interval
 from bench.statistics.p_values import ALPHA, paired_t_p
-from bench.trials.columns import COMPLETE, with_record_columns
+from bench.trials.columns import with_record_columns
 from bench.trials.scores import score_table
+from bench.trials.status import Status
 
 COLUMNS = (
     "name",
@@ -65,7 +66,7 @@ def control_comparisons(
             *(name, of, confirmed_settings(own["hyperparameters"].tolist(), "{}")),
             *(control_mean.estimate, control_mean.low, control_mean.high),
             *(of_mean.estimate, of_mean.low, of_mean.high),
-            *(len(pairs), int((shared["status"] != COMPLETE).sum())),
+            *(len(pairs), int((shared["status"] != Status.COMPLETE).sum())),
             *(gap.estimate, gap.low, gap.high, paired_t_p(differences.round(DIFFERENCE_DECIMALS))),
         )
         rows.append(dict(zip(COLUMNS, values, strict=True)))

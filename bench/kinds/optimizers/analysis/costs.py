@@ -5,7 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bench.trials.columns import COMPLETE, CONFIRM, TUNE, numbers, places_by, study_records, with_record_columns
+from bench.trials.columns import numbers, places_by, study_records, with_record_columns
+from bench.trials.phases import CONFIRM, TUNE
+from bench.trials.status import Status
 
 COLUMNS = (
     "name",
@@ -70,7 +72,7 @@ def timed_places(records: pd.DataFrame) -> dict[str, np.ndarray]:
     Returns:
         Row numbers by optimizer; none where no trial completed.
     """
-    complete = (records["status"] == COMPLETE).to_numpy(bool)
+    complete = (records["status"] == Status.COMPLETE).to_numpy(bool)
     confirm, tune = ((records["phase"] == phase).to_numpy(bool) for phase in (CONFIRM, TUNE))
     found = {}
     for name, own in places_by(records, "optimizer").items():

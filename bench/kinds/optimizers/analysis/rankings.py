@@ -10,8 +10,10 @@ import pandas as pd
 from bench.kinds.optimizers.analysis.selection import best_trials
 from bench.kinds.optimizers.analysis.targets import default_target, time_to_target
 from bench.statistics.intervals import Interval, mean_intervals
-from bench.trials.columns import COMPLETE, CONFIRM, DIVERGED, PRUNED, TUNE, numbers, places_by, study_records
+from bench.trials.columns import numbers, places_by, study_records
+from bench.trials.phases import CONFIRM, TUNE
 from bench.trials.scores import score
+from bench.trials.status import Status
 
 AP_DECIMALS = 12
 """Mean APs that agree to this are a tie: the rest is the rounding of the sum."""
@@ -72,7 +74,7 @@ def summarize(
         records[name].to_numpy(object) for name in ("phase", "status", "hyperparameters", "at_border")
     )
     last, best = score(records).to_numpy(), score(records, "ap_best").to_numpy()
-    known = (status != COMPLETE) | np.isfinite(numbers(records["ap_best"]))
+    known = (status != Status.COMPLETE) | np.isfinite(numbers(records["ap_best"]))
     places = sorted(places_by(records, "optimizer").items())
     confirmed = {name: own[phase[own] == CONFIRM] for name, own in places}
     scores = {name: last[own] for name, own in confirmed.items()}
@@ -100,10 +102,12 @@ def summarize(
                 "time_to_target_s": _finite_median(seconds[own_times]),
                 "steps_to_target": _finite_median(steps[own_times]),
                 "targets_reached": int(reached[own_times].sum()),
-                "diverged": int((own_status == DIVERGED).sum()),
-                "failed": int((~np.isin(own_status.astype(str), [COMPLETE, DIVERGED, PRUNED])).sum()),
-                "pruned": int((own_status == PRUNED).sum()),
-                "confirm_unfinished": int((status[confirm] != COMPLETE).sum()),
+                "diverged": int((own_status == Status.DIVERGED).sum()),
+                "failed": int(
+                    (~np.isin(own_status.astype(str), [Status.COMPLETE, Status.DIVERGED, Status.PRUNED])).sum()
+                ),
+                "pruned": int((own_status == Status.PRUNED).sum()),
+                "confirm_unfinished": int((status[confirm] != Status.COMPLETE).sum()),
                 "tune_trials": int((phase[own] == TUNE).sum()),
                 "at_border": _flagged(borders[own], texts[own], settings),
             }

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.trials.columns import COMPLETE, TUNE, study_records
+from bench.trials.columns import study_records
+from bench.trials.phases import TUNE
 from bench.trials.scores import score
+from bench.trials.status import Status
 
 BORDER_SHARE = 0.05
 """Share of a log range, at each end, that counts as its border (a random value lies there once in ten times)."""
@@ -35,7 +37,7 @@ def best_trials(records: pd.DataFrame) -> pd.DataFrame:
             _known_or_last(tune["index"]),
             _known_or_last(tune["val_loss"]),
             -score(tune),
-            tune["status"] != COMPLETE,
+            tune["status"] != Status.COMPLETE,
             tune["optimizer"].astype(str),
         )
     )

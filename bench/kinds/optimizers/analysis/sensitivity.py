@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from bench.kinds.optimizers.analysis.selection import best_trials
-from bench.trials.columns import TUNE, study_records
+from bench.trials.columns import study_records
+from bench.trials.phases import TUNE
 from bench.trials.scores import score
 
 COLUMNS = ("optimizer", "trial_id", "lr", "ap", "status", "chosen")

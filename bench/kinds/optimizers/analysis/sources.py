@@ -3,7 +3,8 @@
 import pandas as pd
 
 from bench.kinds.optimizers.analysis.selection import best_trials
-from bench.trials.columns import CONFIRM, study_records
+from bench.trials.columns import study_records
+from bench.trials.phases import CONFIRM
 from bench.trials.scores import score
 
 SEED_COLUMNS = (

@@ -20,7 +20,8 @@ from bench.kinds.optimizers.analysis.verdict import budget_too_small, none_compl
 from bench.kinds.optimizers.analysis.views import budget_views
 from bench.report.names import short_names
 from bench.report.no_result import nothing_found, troubled
-from bench.trials.columns import CONFIRM, split_controls
+from bench.trials.columns import split_controls
+from bench.trials.phases import CONFIRM
 from bench.trials.scores import score_table
 
 CURVE_VALUES = ("ap", "val_loss")

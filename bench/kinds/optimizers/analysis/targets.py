@@ -5,7 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from bench.trials.columns import COMPLETE, CONFIRM, numbers, study_records, with_curve_columns
+from bench.trials.columns import numbers, study_records, with_curve_columns
+from bench.trials.phases import CONFIRM
+from bench.trials.status import Status
 
 TARGET_SHARE = 0.9
 """The target, unless given, is this share of the best optimizer's median AP (DESIGN.md)."""
@@ -39,7 +41,7 @@ def time_to_target(records: pd.DataFrame, curves: pd.DataFrame, target: float | 
     curves = with_curve_columns(curves)
     above = curves[numbers(curves["ap"]) >= (np.inf if target is None else target)].sort_values("step", kind="stable")
     first = above.drop_duplicates("trial_id").set_index("trial_id")
-    complete = (confirm["status"] == COMPLETE).to_numpy(bool)
+    complete = (confirm["status"] == Status.COMPLETE).to_numpy(bool)
     found: dict[str, pd.Series | np.ndarray] = {"trial_id": confirm["trial_id"], "optimizer": confirm["optimizer"]}
     for name, column in (("seconds", "train_seconds"), ("steps", "step")):
         at_first = numbers(confirm["trial_id"].map(first[column].to_dict()))

@@ -7,8 +7,10 @@ from bench.kinds.optimizers.analysis.comparisons import MIN_TRUSTED_SPREAD_N, ca
 from bench.kinds.optimizers.analysis.selection import best_settings
 from bench.statistics.intervals import DIFFERENCE_DECIMALS, Interval, mean_interval, paired_interval, unpaired_interval
 from bench.statistics.p_values import ALPHA, holm, paired_t_p, welch_t_p
-from bench.trials.columns import COMPLETE, CONFIRM, study_records
+from bench.trials.columns import study_records
+from bench.trials.phases import CONFIRM
 from bench.trials.scores import score_table
+from bench.trials.status import Status
 
 SAME_TO_PAIR = ("network", "size", "data_digest")
 """Columns of the records that must agree before a seed stands for the same weights and the same images in both."""
@@ -169,7 +171,7 @@ def _frame(rows: list[tuple[float | None, ...]]) -> pd.DataFrame:
 
 def _log_speeds(records: pd.DataFrame, names: list[str]) -> dict[str, np.ndarray]:
     """Logarithms of the images per second of each optimizer's complete confirm trials."""
-    timed = records[(records["phase"] == CONFIRM) & (records["status"] == COMPLETE)]
+    timed = records[(records["phase"] == CONFIRM) & (records["status"] == Status.COMPLETE)]
     speeds = pd.to_numeric(timed["images_per_s"], errors="coerce").astype(float)
     return {name: np.log(speeds[(timed["optimizer"] == name) & (speeds > 0)].to_numpy()) for name in names}
 

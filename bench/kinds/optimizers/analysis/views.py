@@ -5,8 +5,10 @@ import pandas as pd
 
 from bench.kinds.optimizers.analysis.curve_points import NO_POINTS, Points, points_by_trial
 from bench.statistics.intervals import mean_interval
-from bench.trials.columns import COMPLETE, CONFIRM, numbers, places_by, study_records
+from bench.trials.columns import numbers, places_by, study_records
+from bench.trials.phases import CONFIRM
 from bench.trials.scores import WORST_SCORE, score
+from bench.trials.status import Status
 
 COLUMNS = (
     "optimizer",
@@ -70,7 +72,7 @@ def _complete_points(confirm: pd.DataFrame, curves: pd.DataFrame, over: str) -> 
     ends = numbers(confirm["steps_done" if over == "step" else "train_seconds"])
     aps = score(confirm).to_numpy()
     points: dict[int, Points] = {}
-    trials = zip(confirm["trial_id"], confirm["status"] == COMPLETE, ends, aps, strict=True)
+    trials = zip(confirm["trial_id"], confirm["status"] == Status.COMPLETE, ends, aps, strict=True)
     for place, (trial, complete, end, ap) in enumerate(trials):
         if not complete:
             continue

@@ -12,7 +12,7 @@ from bench.report.evidence import evidence_document
 from bench.report.no_result import failures, is_trouble
 from bench.statistics.json_safe import to_json_safe
 from bench.trials.columns import rows_of
-from bench.trials.record import FAULTS, Status
+from bench.trials.status import FAULTS, Status
 from bench.workloads.protocol import Samples
 
 COMPARISON_KEYS = {"mean_difference": "difference", "t_p": "p", "t_p_adjusted": "p_adjusted"}

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from bench.kinds.optimizers.report.result import StudyResult
 from bench.report.style import NOTHING_YET, QUIET, RC, WIDTH, Look, ap_axis, look, nothing_to_show, save
-from bench.trials.record import Status
+from bench.trials.status import Status
 
 SEED_SHIFT, MEAN_SHIFT = -0.13, 0.17
 """Where the seeds' points and the mean stand beside an optimizer's place on the axis."""

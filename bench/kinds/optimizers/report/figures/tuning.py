@@ -25,7 +25,7 @@ from bench.report.style import (
     note,
     save,
 )
-from bench.trials.record import FAULTS, Status
+from bench.trials.status import FAULTS, Status
 
 PANEL_COLUMNS, MOST_ROWS = 3, 3
 """Panels in a row, one more where they would fill more rows."""

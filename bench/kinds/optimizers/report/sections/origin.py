@@ -23,8 +23,8 @@ from bench.report.files import (
 from bench.report.prose import linked, prose
 from bench.report.wording import counted
 from bench.trials.columns import rows_of
-from bench.trials.record import FAULTS
-from bench.trials.spec import CONFIRM, TUNE
+from bench.trials.phases import CONFIRM, TUNE
+from bench.trials.status import FAULTS
 from bench.workloads.of_study import trained_text
 
 

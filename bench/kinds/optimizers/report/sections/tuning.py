@@ -6,7 +6,7 @@ from bench.report.cells import markdown_table
 from bench.report.files import BEST_FIGURE, BEST_SO_FAR, DIVERGENCE_FIGURE, LR_FIGURE, RECORDS
 from bench.report.prose import linked, prose
 from bench.report.wording import counted
-from bench.trials.record import Status
+from bench.trials.status import Status
 
 PRUNERS = {"median": "median pruner", "hyperband": "Hyperband pruner"}
 
