@@ -1,6 +1,6 @@
 """The questions that a study can ask, a folder each. In: settings and records; out: what to run next, and findings.
 
-None imports another; this is their registry. Nothing is imported before it is asked for.
+A kind never imports another; this is their registry. Nothing is imported before it is asked for.
 """
 
 import importlib

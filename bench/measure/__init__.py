@@ -1,1 +1,4 @@
-"""Measuring the machine: what it is, and what its GPU does while something runs."""
+"""Measuring the machine. In: a process, or a piece of work; out: seconds, bytes, what the machine is.
+
+Never knows what it is measured for.
+"""

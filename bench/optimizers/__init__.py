@@ -1,4 +1,7 @@
-"""The optimizers by name: the registry's, every class of `torch.optim`, any class by its dotted path."""
+"""The optimizers by name: the registry's, every class of `torch.optim`, any class by its dotted path.
+
+In: a name; out: an entry with its hyperparameters, space and factory. Never trains.
+"""
 
 from bench.optimizers.entry import OptimizerEntry, did_you_mean
 from bench.optimizers.registry import OPTIMIZERS

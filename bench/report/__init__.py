@@ -1,1 +1,1 @@
-"""Findings -> Markdown, figures, tables: what the reports of all kinds share. Renders, computes nothing."""
+"""What the reports of all kinds share. In: findings; out: Markdown, figures, tables. Never computes anything."""

@@ -1,1 +1,1 @@
-"""The report of a loader study. In: a `LoaderResult`; out: report.md, tables, figures. Computes nothing."""
+"""The report of a loader study. In: a `LoaderResult`; out: report.md, tables, figures. Never computes anything."""

@@ -1,4 +1,4 @@
-"""Records in, frames and sentences out: pure functions that no disk, clock or database touches.
+"""In: records; out: frames and sentences. Pure functions: never a disk, a clock or a database.
 
 ``study_analysis`` is the entry: raw trials in, everything statistical out. Its parts: ``selection`` picks what the
 confirm phase runs, ``rankings``, ``comparisons`` and ``controls`` say what it found, ``verdict`` says it in words;

@@ -1,1 +1,4 @@
-"""The sections of a report, in the order of reading; each gives its paragraphs as Markdown."""
+"""The sections of an optimizers study's page, in the order of reading.
+
+In: a `StudyResult`; out: paragraphs as Markdown. Never computes a figure.
+"""
