@@ -1,7 +1,8 @@
-"""A joint study's analysis. In: records; out: findings. Never touches disk, clock or database. ``picks`` chooses what the confirm phase runs, ``joint_findings`` says what it all found.
+"""A joint study's analysis. In: records; out: findings. Never touches disk, clock or database.
 
-``found`` puts the records together once; ``answer`` says which configurations to take; ``front``, ``decided``,
-``history`` and ``run`` are the sections of what that rests on.
+``picks`` chooses what the confirm phase runs, ``joint_findings`` says what it all found: ``found`` puts the records
+together once, ``answer`` says which configurations to take, ``front``, ``decided``, ``history`` and ``run`` are the
+sections of what that rests on.
 """
 
 from bench.kinds.joint.analysis.picks import BEST_AP, FASTEST, NEAR_BEST, Pick, configuration_key, picks, settings_of

@@ -1,4 +1,7 @@
-"""The figures of an optimizers study. In: a `StudyResult`; out: PNG files. Never leaves a panel empty without a word."""
+"""The figures of an optimizers study. In: a `StudyResult`; out: PNG files.
+
+Never leaves a panel empty without a word.
+"""
 
 from bench.kinds.optimizers.report.figures.costs import cost
 from bench.kinds.optimizers.report.figures.curves import learning_curves
