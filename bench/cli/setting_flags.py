@@ -9,8 +9,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import typer
 
 from bench.settings.declared import Declaration
-from bench.settings.validation import nearest
-from posemodel.errors import SettingsError
+from posemodel.errors import SettingsError, nearest
 
 NUMBERS = {int: "INTEGER", float: "NUMBER"}
 

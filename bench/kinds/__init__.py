@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from bench.settings.layers import ENVIRONMENT_PREFIX, refuse_unknown_variables
 from bench.settings.shared import STORAGE_VARIABLE
-from bench.settings.validation import nearest
 from posemodel.config import CACHE_VARIABLE
-from posemodel.errors import SettingsError
+from posemodel.errors import SettingsError, nearest
 
 if TYPE_CHECKING:
     from bench.study.kind import StudyKind

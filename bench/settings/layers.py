@@ -18,8 +18,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from bench.settings.dotted import with_colon, with_dots
 from bench.settings.presets import kinds
 from bench.settings.toml_lines import KeyPath, key_lines, line_of
-from bench.settings.validation import Fault, dotted, first_fault, named_in, nearest
-from posemodel.errors import DataError, SettingsError
+from bench.settings.validation import Fault, dotted, first_fault, named_in
+from posemodel.errors import DataError, SettingsError, nearest
 
 Model = TypeVar("Model", bound=BaseModel)
 

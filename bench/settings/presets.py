@@ -5,8 +5,7 @@ from functools import cache
 from pathlib import Path
 
 import studies
-from bench.settings.validation import nearest
-from posemodel.errors import SettingsError
+from posemodel.errors import SettingsError, nearest
 
 FULL = "full"
 FIRST = ("smoke", "small", FULL)

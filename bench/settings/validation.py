@@ -1,6 +1,5 @@
 """What is wrong with a value, in words: pydantic's errors as the person who wrote the value would put them."""
 
-import difflib
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -10,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from bench.settings.toml_lines import KeyPath
+from posemodel.errors import nearest
 
 MESSAGES = {
     "bool_parsing": "must be true or false",
@@ -81,12 +81,6 @@ def dotted(path: KeyPath) -> str:
         else:
             text += "." * bool(text) + (each if re.fullmatch(r"[A-Za-z0-9_-]+", each) else json.dumps(each))
     return text
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """` Did you mean X?`; empty where nothing is near."""
-    near = difflib.get_close_matches(name, list(names), n=1)
-    return f" Did you mean {near[0]}?" if near else ""
 
 
 def named_in(message: str, names: Iterable[str]) -> list[str]:

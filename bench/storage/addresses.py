@@ -1,6 +1,5 @@
 """Addresses of the databases and servers that studies keep their state in: what they are, before anything is opened."""
 
-import difflib
 import re
 import socket
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import sqlalchemy
 
 from bench.storage.masking import masked
 from bench.storage.sqlite_files import PREFIX, sqlite_file
-from posemodel.errors import SettingsError
+from posemodel.errors import SettingsError, nearest
 
 DATABASES = ("sqlite", "postgresql", "mysql", "mariadb", "mssql", "oracle")
 """Databases that SQLAlchemy knows, by the scheme of their addresses."""
@@ -85,8 +84,8 @@ def check_form(store: Store, address: str) -> None:
     if name == "postgres":
         store.refuse(address, f"SQLAlchemy's name is `postgresql://`: set {store.variable} to such an address.")
     if name not in DATABASES and not _is_dialect(scheme[0].removesuffix("://")):
-        near = difflib.get_close_matches(name, (*DATABASES, *(SERVERS if store is RECORDS else ())), n=1)
-        hint = f" Did you mean {near[0]}://?" if near else ""
+        known = (*DATABASES, *(SERVERS if store is RECORDS else ()))
+        hint = nearest(name, known).replace("?", "://?")
         store.refuse(
             address,
             f"cannot be opened (there is no database that is called {name}://).{hint} "

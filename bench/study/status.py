@@ -4,7 +4,6 @@ The ledger says what is planned, waiting and in whose hands; MLflow, what came o
 that only one of them knows is shown by what that one says.
 """
 
-import difflib
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -22,7 +21,7 @@ from bench.study.standing import Standing
 from bench.trials.columns import rows_of
 from bench.trials.progress import MS, Done, RunningTrial, recorded
 from bench.trials.status import Status
-from posemodel.errors import SettingsError
+from posemodel.errors import SettingsError, nearest
 
 KindOf = Callable[[Mapping[str, Any]], StudyKind[Any, Any]]
 """The kind of a stored study; SettingsError where this version has none of that name."""
@@ -175,9 +174,7 @@ def _unknown(name: str, names: list[str], storage_url: str, tracking_uri: str) -
     where = f"in this folder ({masked(storage_url)}, {masked(tracking_uri)})"
     if not names:
         return f"study: there is no study {name!r}, and no other, {where}."
-    near = difflib.get_close_matches(name, names, n=3)
-    hint = f" Did you mean {' or '.join(near)}?" if near else ""
-    return f"study: there is no study {name!r} {where}.{hint} `posebench study list` shows all."
+    return f"study: there is no study {name!r} {where}.{nearest(name, names, most=3)} `posebench study list` shows all."
 
 
 def list_document(found: list[Progress]) -> dict[str, Any]:

@@ -11,12 +11,12 @@ from typing import Any, Protocol
 from pydantic import BaseModel, ValidationError
 
 from bench.settings.layers import DEFAULT, Setting, about, build, refused
-from bench.settings.validation import first_fault, nearest
+from bench.settings.validation import first_fault
 from bench.workloads import POSE, workload
 from bench.workloads.pose import PoseSettings
 from bench.workloads.protocol import Workload
 from posemodel.config import Settings
-from posemodel.errors import SettingsError
+from posemodel.errors import SettingsError, nearest
 
 TABLE = "workload"
 NAME = "name"

@@ -1,11 +1,9 @@
 """The networks by name: one file each, one line here."""
 
-import difflib
-
 import torch
 
 from posemodel.config import MIN_SIZE, InputSettings
-from posemodel.errors import SettingsError
+from posemodel.errors import SettingsError, nearest
 from posemodel.network.base import Maps, PoseNetwork
 from posemodel.network.lightweight import Lightweight, Lightweight2, Lightweight3
 from posemodel.network.openpose_2019 import Openpose2019
@@ -27,9 +25,9 @@ __all__ = ["NETWORKS", "Maps", "PoseNetwork", "build_network", "geometry_of", "i
 def network_class(name: str) -> type[PoseNetwork]:
     """The class of a network; SettingsError names the nearest."""
     if name not in NETWORKS:
-        near = difflib.get_close_matches(name, NETWORKS, n=1)
-        hint = f" Did you mean {near[0]}?" if near else ""
-        raise SettingsError(f"network: no network is called {name!r}.{hint} There are: {', '.join(NETWORKS)}.")
+        raise SettingsError(
+            f"network: no network is called {name!r}.{nearest(name, NETWORKS)} There are: {', '.join(NETWORKS)}."
+        )
     return NETWORKS[name]
 
 

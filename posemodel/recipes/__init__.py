@@ -7,7 +7,6 @@ A file has the fields of `TrainSettings`, and a table `optimizer` with a name an
 unit of the recipe's own budget (steps or epochs) and become shares of it: a shorter run keeps the shape.
 """
 
-import difflib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from typing import Any
 from torch import optim
 
 from posemodel.config import TrainSettings
-from posemodel.errors import SettingsError
+from posemodel.errors import SettingsError, nearest
 from posemodel.parameter_groups import Parameters
 
 _FOLDER = Path(__file__).parent
@@ -57,9 +56,9 @@ def load_recipe(name: str) -> Recipe:
     """A recipe by name; SettingsError names the nearest."""
     names = recipe_names()
     if name not in names:
-        near = difflib.get_close_matches(name, names, n=1)
-        hint = f" Did you mean {near[0]}?" if near else ""
-        raise SettingsError(f"recipe: there is no recipe {name!r}.{hint} There are: {', '.join(names)}.")
+        raise SettingsError(
+            f"recipe: there is no recipe {name!r}.{nearest(name, names)} There are: {', '.join(names)}."
+        )
     training = tomllib.loads((_FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
     optimizer = training.pop("optimizer")
     if "milestones" in training:

@@ -14,10 +14,9 @@ from bench.kinds.joint.objectives import AXES
 from bench.kinds.joint.spec import JointSpec
 from bench.optimizers.space import Categorical, Dimension, Fixed, Log, Value, from_document
 from bench.settings.layers import space_key
-from bench.settings.validation import nearest
 from bench.statistics.quasi_random import halton
 from bench.trials.identity import digest
-from posemodel.errors import SettingsError
+from posemodel.errors import SettingsError, nearest
 
 OPTIMIZER = "optimizer"
 Choice = int | float | bool | str
