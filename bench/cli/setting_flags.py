@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from types import NoneType, UnionType
+from types import MappingProxyType, NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
@@ -15,14 +15,21 @@ NUMBERS = {int: "INTEGER", float: "NUMBER"}
 
 
 def setting_flags(
-    declarations: Mapping[str, Declaration], names: Collection[str] | None = None
+    declarations: Mapping[str, Declaration],
+    names: Collection[str] | None = None,
+    renamed: Mapping[str, str] = MappingProxyType({}),
 ) -> list[inspect.Parameter]:
-    """A parameter for each setting that can be typed; ``names``: of these alone.
+    """A parameter for each setting that can be typed; ``names``: of these alone; ``renamed``: other flags, by setting.
 
     A value stays text (a truth is one of two flags, a path a path): it is checked with those of study files.
     """
     return [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_annotation(name, declared))
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=_annotation(renamed.get(name, ""), name, declared),
+        )
         for name, declared in declarations.items()
         if (names is None or name in names) and (declared.flag.names or not _is_table(declared.type))
     ]
@@ -43,8 +50,8 @@ def given(pairs: Iterable[str], known: Mapping[str, Declaration]) -> dict[str, s
     return found
 
 
-def _annotation(name: str, declared: Declaration) -> Any:
-    flags = declared.flag.names or (f"--{name.replace('_', '-')}",)
+def _annotation(flag: str, name: str, declared: Declaration) -> Any:
+    flags = (flag,) if flag else declared.flag.names or (f"--{name.replace('_', '-')}",)
     types, text = _alternatives(declared.type), declared.flag.help or declared.meaning
     if types == [bool]:
         names = (f"{flags[0]}/--no-{flags[0].removeprefix('--')}",)

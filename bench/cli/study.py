@@ -1,8 +1,9 @@
 """`posebench study KIND`: the verb of a kind of study, with a flag for each of its settings."""
 
 import inspect
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import typer
@@ -19,20 +20,20 @@ def study_verb(kind: str) -> Callable[..., None]:
     """The command that runs a study of a kind, goes on with it, or shows its result again."""
     named = ", ".join(presets(kind))
     own = [
-        _option("study", Path | None, typer.Option("--study", metavar="FILE", help="A TOML study file.")),
-        _option(
+        option("study", Path | None, typer.Option("--study", metavar="FILE", help="A TOML study file.")),
+        option(
             "preset",
             str | None,
             typer.Option("--preset", metavar="NAME", help=f"{named}; without one, what fits this machine."),
         ),
-        _option("dry_run", bool, typer.Option("--dry-run", help="Print the plan and stop."), default=False),
+        option("dry_run", bool, typer.Option("--dry-run", help="Print the plan and stop."), default=False),
     ]
 
     def run(**typed: Any) -> None:
         options = {name: typed.pop(name) for name in ("study", "preset", "dry_run", "as_json")}
         _run(kind, typed, **options)
 
-    return _as_command(run, kind, own, f"{KINDS[kind].help}\n\n{INTERRUPTED_NOTE}")
+    return as_command(run, kind, own, f"{KINDS[kind].help}\n\n{INTERRUPTED_NOTE}")
 
 
 def preset_verb(kind: str, text: str, preset: str, settings: Collection[str]) -> Callable[..., None]:
@@ -48,27 +49,38 @@ def preset_verb(kind: str, text: str, preset: str, settings: Collection[str]) ->
     def run(**typed: Any) -> None:
         _run(kind, typed, preset=preset, by_device=True, as_json=typed.pop("as_json"))
 
-    return _as_command(run, kind, [], text, settings)
+    return as_command(run, kind, [], text, settings)
 
 
-def _as_command(
+def as_command(
     run: Callable[..., None],
     kind: str,
     own: list[inspect.Parameter],
     text: str,
     settings: Collection[str] | None = None,
+    renamed: Mapping[str, str] = MappingProxyType({}),
 ) -> Callable[..., None]:
-    """``run`` with the signature and the help that Typer reads."""
-    as_json = _option("as_json", bool, typer.Option("--json", help="One JSON document on stdout."), default=False)
-    parameters = [*own, *setting_flags(study_spec(kind).declarations(), settings), as_json]
+    """``run`` with the signature and the help that Typer reads.
+
+    Args:
+        run: Gets what was typed, by name.
+        kind: Whose settings have flags.
+        own: Further parameters.
+        text: The command's help.
+        settings: Names of those that have a flag; None: all.
+        renamed: Flags that are not a setting's own, by its name.
+    """
+    as_json = option("as_json", bool, typer.Option("--json", help="One JSON document on stdout."), default=False)
+    parameters = [*own, *setting_flags(study_spec(kind).declarations(), settings, renamed), as_json]
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {each.name: each.annotation for each in parameters}
     run.__doc__ = text
     return run
 
 
-def _option(name: str, kind: Any, option: Any, *, default: Any = None) -> inspect.Parameter:
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option])
+def option(name: str, kind: Any, flag: Any, *, default: Any = None) -> inspect.Parameter:
+    """A parameter of a command; ``flag``: of `typer.Option`."""
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, flag])
 
 
 def _run(kind: str, typed: dict[str, Any], *, dry_run: bool = False, **options: Any) -> None:

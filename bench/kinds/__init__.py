@@ -57,7 +57,9 @@ def study_spec(kind: str, where: str = "kind") -> "type[StudyBase]":
     """The specification of a kind's studies; SettingsError, after ``where``, names the nearest kind and all."""
     if kind not in KINDS:
         raise SettingsError(f"{where}: there is no such kind.{nearest(kind, KINDS)} There are: {', '.join(KINDS)}.")
-    return cast("type[StudyBase]", importlib.import_module(f"{KINDS[kind].package}.spec").SPEC)
+    spec = cast("type[StudyBase]", importlib.import_module(f"{KINDS[kind].package}.spec").SPEC)
+    assert spec.kind_name() == kind, f"{spec.__name__}: its kind is {spec.kind_name()!r}, the registry's {kind!r}"
+    return spec
 
 
 def study_kind(kind: str, where: str = "kind") -> "StudyKind[Any, Any]":

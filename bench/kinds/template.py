@@ -54,7 +54,8 @@ def template(kind: str, *, file: str, preset: str = FULL) -> str:
         in_presets = {each: document[name] for each, document in shipped.items() if name in document}
         comment = _comment(name, setting, in_presets, len(shipped))
         example = setting.default if setting.example is None else setting.example
-        lines = _lines(name, values[name]) if name in given else [f"#{line}" for line in _lines(name, example)]
+        is_given = name in given and values[name] is not None
+        lines = _lines(name, values[name]) if is_given else [f"#{line}" for line in _lines(name, example)]
         (tables if lines[0].lstrip("#").startswith("[") else blocks).append("\n".join([*comment, *lines]))
     return "\n\n".join([*blocks, *tables]) + "\n"
 

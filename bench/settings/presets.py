@@ -20,9 +20,12 @@ def kinds() -> tuple[str, ...]:
 
 
 def presets(kind: str) -> dict[str, Path]:
-    """The file of each preset of a kind; `full` is among them."""
+    """The file of each preset of a kind; `full` is among them. SettingsError where it has none."""
     others = {path.stem.removeprefix(f"{kind}-"): path for path in sorted(_folder().glob(f"{kind}-*.toml"))}
-    found = {FULL: _folder() / f"{kind}.toml", **others}
+    full = _folder() / f"{kind}.toml"
+    if not full.is_file():
+        raise SettingsError(f"kind {kind}: ships no study file; it needs studies/{kind}.toml, its preset {FULL}.")
+    found = {FULL: full, **others}
     return {name: found[name] for name in sorted(found, key=lambda name: (name not in FIRST, _place(name), name))}
 
 

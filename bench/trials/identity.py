@@ -52,6 +52,10 @@ FIRST: Mapping[str, Collection[str]] = {
         "persistent_workers", "start_method", "cv2_threads", "min_repeats", "repeats", "interval", "epochs", "seconds",
         "hashed_batches", "largest_batch", "largest_batch_limit", "stall_s", "seed",
     ),
+    "NetworksSpec": (
+        "kind", "name", "preset", "data", "data_digest", "device", "networks", "precisions", "size", "batch_size",
+        "num_workers", "seconds", "evaluations", "scored_images", "foreground_weight", "seed",
+    ),
     "LoaderConfiguration": (
         "batch_size", "num_workers", "pin_memory", "prefetch_factor", "persistent_workers", "start_method",
         "cv2_threads",

@@ -140,4 +140,10 @@ def refuse_difference(name: str, known: Mapping[str, Any], wanted: Mapping[str, 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Fields in which two identities differ, as `field: old -> new`."""
-    return [f"{k}: {old.get(k)!r} -> {new.get(k)!r}" for k in sorted({*old, *new}) if old.get(k) != new.get(k)]
+    changed = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
+    return [f"{name}: {_value_text(old, name)} -> {_value_text(new, name)}" for name in changed]
+
+
+def _value_text(identity: Mapping[str, Any], name: str) -> str:
+    """A later setting that stands at its default is in no identity."""
+    return repr(identity[name]) if name in identity else "its default"

@@ -11,6 +11,7 @@ from bench.kinds.joint.kind import KIND as JOINT
 from bench.kinds.joint.spec import JointSpec
 from bench.kinds.loaders.plan import Planned
 from bench.kinds.loaders.spec import LoaderSpec
+from bench.kinds.networks.spec import NetworksSpec
 from bench.kinds.optimizers.kind import choose
 from bench.kinds.optimizers.plan import plan_confirm, plan_tune
 from bench.kinds.optimizers.spec import StudySpec
@@ -26,7 +27,7 @@ MODELS = {
     each.__name__: each
     for each in (
         *(TrialSpec, TrainSettings, AugmentSettings, LoaderSettings, GroupSettings, PlateauSettings),
-        *(StudySpec, JointSpec, LoaderSpec, type(configuration())),
+        *(StudySpec, JointSpec, LoaderSpec, NetworksSpec, type(configuration())),
     )
 }
 LATER = "a_setting_of_tomorrow"
@@ -121,4 +122,7 @@ def _example(model):
     if model is LoaderSpec:
         document = json.loads((REPORTS / "loaders-cpu" / "result.json").read_text())
         return LoaderSpec.stored(document["spec"] | {"data": "people"})
+    if model is NetworksSpec:
+        placed = {"data": Path("people"), "data_digest": "feed", "device": "cpu", "networks": ("small",)}
+        return NetworksSpec(name="mine", preset="smoke", **placed)
     return model()

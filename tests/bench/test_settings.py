@@ -14,7 +14,7 @@ from bench.optimizers import OPTIMIZERS
 from bench.optimizers.space import as_document
 from bench.optimizers.spaces import spaces_of
 from bench.settings.layers import read_file
-from bench.settings.presets import preset_path, presets
+from bench.settings.presets import kinds, preset_path, presets
 from bench.settings.shared import DEFAULT_SYNTHETIC_IMAGES
 from posemodel.errors import SettingsError
 from tests.support.asked import built
@@ -181,8 +181,7 @@ def test_a_study_file_of_another_kind_is_refused(study_file):
     with pytest.raises(SettingsError) as refused:
         resolved(study_file('steps = 3\nkind = "loader"'))
     assert str(refused.value).endswith(
-        "own.toml:2: kind: is 'loader': there is no such kind. Did you mean loaders? "
-        "There are: joint, loaders, networks, optimizers."
+        f"own.toml:2: kind: is 'loader': there is no such kind. Did you mean loaders? There are: {', '.join(kinds())}."
     )
     with pytest.raises(SettingsError, match=r"toml:1: kind: is 'loaders'.*run this one with `posebench study loaders "):
         resolved(study_file('kind = "loaders"'))

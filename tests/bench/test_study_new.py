@@ -5,7 +5,7 @@ import tomllib
 
 import pytest
 
-from bench.kinds import KINDS, study_spec
+from bench.kinds import KINDS, study_kind, study_spec
 from bench.kinds.template import literal, template
 from bench.settings.layers import read_file
 from bench.settings.presets import kinds, presets
@@ -101,6 +101,20 @@ def test_its_study_is_the_full_preset_s_whichever_preset_it_is_run_over(kind, wr
     monkeypatch.chdir(tmp_path)
     full, own = (prepared(kind, {}, *asked).spec for asked in ((None, "full"), (written, preset)))
     assert own.model_copy(update={"name": full.name, "preset": "full"}) == full
+
+
+@pytest.mark.parametrize(("kind", "preset"), [(kind, preset) for kind in KINDS for preset in presets(kind)])
+def test_the_file_of_every_preset_runs_as_it_is(kind, preset, tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(template(kind, file="mine.toml", preset=preset), encoding="utf-8")
+    own, shipped = resolved(kind, study_file=path, preset=preset), resolved(kind, preset=preset)
+    assert {name: each.value for name, each in own.items() if name != "spaces"} == {
+        name: each.value for name, each in shipped.items() if name != "spaces"
+    } | _spelled_out(kind, shipped)
+
+
+def _spelled_out(kind, settings):
+    return {name: value for name, value in study_kind(kind).spelled_out(settings).items() if name != "spaces"}
 
 
 def test_the_values_of_another_preset_can_be_asked_for(tmp_path, posebench):
