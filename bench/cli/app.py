@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from bench.cli.disk_errors import disk_error
+from bench.cli.exit_codes import DONE, FAILED, WRONG_USAGE
 from bench.cli.home import expand_homes
 from bench.cli.lazy_group import LazyGroup, Verb
 from bench.engines import interruption
@@ -21,8 +22,6 @@ from posemodel import __version__
 from posemodel.errors import PosemodelError, SettingsError
 from posemodel.launch import is_first
 from posemodel.worker_faults import explained
-
-DONE, FAILED, WRONG_USAGE = 0, 1, 2
 
 VERBS = {
     "train": Verb(

@@ -13,11 +13,11 @@ from bench.cli.home import expand_homes
 class Verb(NamedTuple):
     """One verb of a table, or one group of verbs."""
 
-    at: str
+    location: str
     """`module:attribute`: a function with flags, or the Typer of a group."""
     line: str
     """What the list of verbs says of it: the first sentence of its own help."""
-    named: str | None = None
+    argument: str | None = None
     """Where one function makes several verbs: it is called with this name, and returns the verb."""
 
 
@@ -42,10 +42,10 @@ class LazyGroup(TyperGroup):
     def loaded(self, name: str) -> Any:
         """The command of a verb, as a Typer would have it that had been given the verb itself."""
         verb = self.verbs[name]
-        module, _, attribute = verb.at.partition(":")
+        module, _, attribute = verb.location.partition(":")
         found = getattr(importlib.import_module(module), attribute)
-        if verb.named is not None:
-            found = found(verb.named)
+        if verb.argument is not None:
+            found = found(verb.argument)
         single = typer.Typer(rich_markup_mode=self.rich_markup_mode)
         if isinstance(found, typer.Typer):
             single.add_typer(found, name=name)

@@ -28,6 +28,7 @@ SETTINGS = (
     "device",
 )
 """That have a flag here; `posebench study KIND` has all."""
-HELP = "Two minutes of measuring, and the DataLoader(...) line to paste; `posebench study loaders` is the whole study."
+KIND = KIND_OF_VERB["loader advise"]
+HELP = f"Two minutes of measuring, and the DataLoader(...) line to paste; `posebench study {KIND}` is the whole study."
 
-app.command("advise")(preset_verb(KIND_OF_VERB["loader advise"], HELP, "advice", SETTINGS))
+app.command("advise")(preset_verb(KIND, HELP, "advice", SETTINGS))

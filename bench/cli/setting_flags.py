@@ -35,7 +35,7 @@ def setting_flags(
     ]
 
 
-def given(pairs: Iterable[str], known: Mapping[str, Declaration]) -> dict[str, str]:
+def parse_set_options(pairs: Iterable[str], known: Mapping[str, Declaration]) -> dict[str, str]:
     """Settings typed as NAME=VALUE; SettingsError names the option and the nearest name."""
     found: dict[str, str] = {}
     for pair in pairs:

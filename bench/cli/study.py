@@ -1,6 +1,7 @@
 """`posebench study KIND`: the verb of a kind of study, with a flag for each of its settings."""
 
 import inspect
+import time
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -84,8 +85,9 @@ def option(name: str, kind: Any, flag: Any, *, default: Any = None) -> inspect.P
 
 
 def _run(kind: str, typed: dict[str, Any], *, dry_run: bool = False, **options: Any) -> None:
+    began = time.time()
     if not dry_run:
         stores().require(kind)
     from bench.cli.actions.study import run_study  # PyTorch and MLflow take seconds; the help does without
 
-    run_study(kind, typed, dry_run=dry_run, **options)
+    run_study(kind, typed, dry_run=dry_run, began=began, **options)

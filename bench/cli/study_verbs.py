@@ -6,7 +6,7 @@ from bench.cli.lazy_group import LazyGroup, Verb
 from bench.kinds import KINDS
 
 VERBS = {
-    **{kind: Verb("bench.cli.study:study_verb", entry.help, named=kind) for kind, entry in KINDS.items()},
+    **{kind: Verb("bench.cli.study:study_verb", entry.help, argument=kind) for kind, entry in KINDS.items()},
     "new": Verb(
         "bench.cli.study_new:new",
         "Write a study file with every setting, its meaning, allowed values and default; it runs as it is.",

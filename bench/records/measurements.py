@@ -35,7 +35,7 @@ _PREFIX = "posebench."
 
 
 class MeasurementTracker(Tracker):
-    """The MLflow side of one loader study."""
+    """The MLflow side of one study that measures."""
 
     def record_measurement(self, parent: str, row: Mapping[str, Any], *, began_ms: int) -> None:
         """Keep a measurement as a run that counts once it is closed; what is no parameter, list or text is a metric."""

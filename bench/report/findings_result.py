@@ -1,4 +1,4 @@
-"""What a study found, with its study: as JSON, on a terminal, as a report."""
+"""What a study found, with its study, and as JSON."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,7 +6,6 @@ from typing import Any
 from bench.report.findings import Findings
 from bench.report.findings_write import findings_document
 from bench.report.no_result import is_trouble
-from bench.report.shown import Shown, ShownTable
 from bench.report.study_info import StudyInfo
 from bench.trials.status import FAULTS
 
@@ -21,12 +20,6 @@ class FindingsResult:
     def document(self, report: str) -> dict[str, Any]:
         """The JSON document of the study; ``report``: path of report.md."""
         return findings_document(self.findings, self.info, report)
-
-    def shown(self, report: str) -> Shown:
-        """The main table and the answer."""
-        table = self.findings.main_table()
-        tables = [] if table is None else [ShownTable(self.info.name, table.columns, table.rows)]
-        return Shown(self.document(report), [*tables, self.findings.answer, f"Report: {report}"])
 
     @property
     def nothing_found(self) -> bool:

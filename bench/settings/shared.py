@@ -32,6 +32,11 @@ OF_EVERY_KIND = {
     "device": Declaration(Device, "auto", "What the network trains on; auto: a GPU where there is one."),
 }
 """Settings of a study file that every kind of study has, and resolves before it is built."""
+NETWORK = Flag(
+    metavar="NAME",
+    help="The network that is trained: rtpose_vgg, openpose_2019, lightweight, lightweight_2, lightweight_3 or small.",
+)
+"""Beside a field that names one; the names are those of `posemodel.network`, which costs seconds to import."""
 WORKERS = Declaration(
     Annotated[int, Field(ge=1)] | Literal["cores"],
     1,

@@ -53,9 +53,6 @@ Settings = Mapping[str, Setting]
 class StudyResult(Protocol):
     """What a study found, finished or not."""
 
-    def document(self, report: str) -> dict[str, Any]:
-        """The JSON document of `posebench study KIND`; ``report``: path of report.md."""
-
     @property
     def nothing_found(self) -> bool:
         """Whether the study has ended without any result."""
@@ -191,9 +188,9 @@ class StudyKind(ABC, Generic[S, R]):
         """
         return None
 
-    def standing(self, document: Mapping[str, Any], runs: StudyRuns) -> Standing | None:  # noqa: ARG002
-        """Where a stored study stands; None: the ledger knows."""
-        return None
+    def standing(self, document: Mapping[str, Any], runs: StudyRuns) -> Standing:  # noqa: ARG002
+        """Where a stored study stands whose trials are in no ledger."""
+        raise TypeError(f"{self.name}: the ledger knows where its studies stand")
 
 
 class LedgerKind(StudyKind[S, R]):
@@ -277,8 +274,8 @@ class FindingsKind(LedgerKind[S, FindingsResult]):
         """The result of a study, finished or not, from MLflow alone."""
         spec, records = self.spec.stored(runs.study_document()), runs.records()
         trials = _counts(records)
-        trials["planned"] = max(self.least_trials(spec), trials["recorded"])
-        complete = trials["recorded"] >= self._planned(spec, records)
+        trials["planned"] = max(len(self.next_trials(spec, records)), trials["recorded"])
+        complete = trials["recorded"] == trials["planned"]
         info = StudyInfo(
             name=spec.name,
             kind=self.name,
@@ -291,30 +288,31 @@ class FindingsKind(LedgerKind[S, FindingsResult]):
             command=rerun_command(spec.kind, spec.name, spec.preset, data=spec.data, options=options_of(records)),
             records=records,
         )
-        return FindingsResult(self._found(spec, records, runs, left=info.left), info)
+        return FindingsResult(self._findings_or_reason(spec, records, runs, left=info.left), info)
 
     def write_report(
         self, runs: StudyRuns, folder: Path, note_session: Callable[[], None] = lambda: None
     ) -> tuple[FindingsResult, Path]:
         """See `StudyKind.write_report`."""
         result = self.load(runs)
+        usual = f"reports/{result.info.name}/"
+        command = result.info.command.replace(f" {usual}", f" {folder.as_posix()}/")
+        result = replace(result, info=replace(result.info, command=command))
         path = write_findings_report(result.findings, result.info, folder)
         note_session()
         return result, path
 
     def shown(self, result: FindingsResult, report: str) -> Shown:
         """The main table and the answer."""
-        return result.shown(report)
+        table = result.findings.main_table()
+        tables = [] if table is None else [ShownTable(result.info.name, table.columns, table.rows)]
+        return Shown(result.document(report), [*tables, result.findings.answer, f"Report: {report}"])
 
     def short_text(self, result: FindingsResult) -> str:
         """The answer and the main table."""
         return short_text(result.findings)
 
-    def _planned(self, spec: S, records: pd.DataFrame) -> int:
-        """Trials that are planned by now."""
-        return len(self.next_trials(spec, records))
-
-    def _found(self, spec: S, records: pd.DataFrame, runs: StudyRuns, *, left: int) -> Findings:
+    def _findings_or_reason(self, spec: S, records: pd.DataFrame, runs: StudyRuns, *, left: int) -> Findings:
         """The kind's findings; where no trial has a result, why stands before its answer.
 
         The analysis of a kind need not bear that: it may raise, and the report is written without it.

@@ -89,7 +89,7 @@ def run_study(
             _work_off(kind, spec, ledger, tracker, paths, workforce, settings, partial(_note, tracker, session))
         _settled_records(ledger, tracker, paths)
         tracker.abandon()
-        folder = paths.reports / spec.name
+        folder = paths.report_of(spec.name)
         with path_lock(folder):  # two processes that work on one study end at the same time
             result, report = kind.write_report(tracker, folder, partial(_note, tracker, session))
             tracker.log_report(folder, kind.short_text(result))

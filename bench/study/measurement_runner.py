@@ -41,7 +41,7 @@ def run_study(kind: "MeasurementKind[S, Any]", spec: S, paths: StorePaths, *, on
             tracker.close_study("KILLED")
             raise
         tracker.close_study("FINISHED")
-    folder = paths.reports / spec.name
+    folder = paths.report_of(spec.name)
     with path_lock(folder):
         result, report = kind.write_report(tracker, folder)
         tracker.log_report(folder, kind.short_text(result))

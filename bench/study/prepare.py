@@ -32,19 +32,23 @@ def prepare(
     settings |= absolute_paths(settings)
     kind.refuse(settings, given.command_line)
     settings = kind.on_this_machine(settings, preset)
-    derived: dict[str, Any] = {"preset": preset, "data": Path(), "data_digest": AWAITED} | kind.spelled_out(settings)
+    derived = {"preset": preset, "data": Path(), "data_digest": AWAITED} | kind.spelled_out(settings)
     name = settings["name"].value
-    specs = {}
-    for ending, own in kind.series(settings).items():
-        values = {field: own[field].value for field in kind.spec.model_fields if field in own}
-        specs[ending] = build(kind.spec, values | derived | {"name": (name or UNNAMED) + ending}, own)
-        kind.check(specs[ending], own)
+    series = kind.series(settings)
+
+    def built(name: str, **found: Any) -> tuple[S, ...]:
+        specs = []
+        for ending, own in series.items():
+            values = {field: own[field].value for field in kind.spec.model_fields if field in own}
+            specs.append(build(kind.spec, values | derived | found | {"name": name + ending}, own))
+            kind.check(specs[-1], own)
+        return tuple(specs)
+
+    built(UNNAMED if name is None else name)  # what is wrong is said before minutes are spent on making data
     found = kind.find_data(settings, make_data, on_open)
     placed = {"data": found.folder, "data_digest": found.digest}
-    specs = {ending: spec.model_copy(update=placed) for ending, spec in specs.items()}
     if name is None:
-        first = next(iter(specs.values()))
-        name = kind.default_name(first, settings, found.folder)
-        specs = {ending: spec.model_copy(update={"name": name + ending}) for ending, spec in specs.items()}
+        name = kind.default_name(built(UNNAMED, **placed)[0], settings, found.folder)
+    specs = built(name, **placed)
     workers = settings["workers"].value if "workers" in settings else 1
-    return Prepared(name, tuple(specs.values()), workers, found.data_s, found.awaited_images, found.labelled_images)
+    return Prepared(name, specs, workers, found.data_s, found.awaited_images, found.labelled_images)

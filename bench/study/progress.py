@@ -95,7 +95,7 @@ class StudySize(Protocol):
 
 @dataclass(frozen=True)
 class PlanSize:
-    """How much a study of a planned kind is, as far as its plan stands in the ledger: later phases hang on records."""
+    """How much a study is, as far as its plan stands in the ledger: later phases hang on records."""
 
     study: str
     kind: str
@@ -213,7 +213,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class TriedProgress:
-    """One row of the table of a planned kind's study: an optimizer, and what its trials have come to."""
+    """One row of the table of a study: an optimizer, and what its trials have come to."""
 
     name: str
     done: int

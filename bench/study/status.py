@@ -77,9 +77,9 @@ class Watcher:
         found: list[Standing] = []
         for study, document in self._documents().items():
             with suppress(SettingsError):  # of another version, or out of reach: `all` tells
-                if name in (None, study):
-                    runs = Tracker(self.tracking_uri, study, create=False)
-                    found += [each for each in [self.kind_of(document).standing(document, runs)] if each is not None]
+                kind = self.kind_of(document)
+                if kind.spec.runner == "measurement" and name in (None, study):
+                    found.append(kind.standing(document, Tracker(self.tracking_uri, study, create=False)))
         return sorted(found, key=lambda each: (-(each.last_active or 0.0), each.study))
 
     def _documents(self) -> dict[str, dict[str, object]]:

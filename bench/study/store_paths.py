@@ -14,3 +14,9 @@ class StorePaths:
     """MLflow's."""
     reports: Path
     """Holds a folder for each study."""
+    own_report: Path | None = None
+    """The folder of the report, where it is not one of the study's name in ``reports``."""
+
+    def report_of(self, study: str) -> Path:
+        """The folder of a study's report."""
+        return self.reports / study if self.own_report is None else self.own_report

@@ -1,9 +1,11 @@
 """`posebench study optimizers` before anything runs: spaces, budgets and series as typed, and what is refused."""
 
 import json
+import shutil
 
 import pytest
 
+from posemodel.errors import SettingsError
 from tests.support.asked import prepared
 
 SMOKE = ("study", "optimizers", "--preset", "smoke", "--device", "cpu", "--size", 64, "--batch-size", 2)
@@ -104,3 +106,16 @@ def test_the_specs_of_a_series_differ_in_name_and_schedule_alone(tiny):
     assert (made.is_series, made.spec) == (True, made.specs[0])
     assert made.name == f"optimizers-smoke-{tiny.name}"
     assert prepared("optimizers", {"data": tiny, "schedule": ["step"]}, None, "smoke", None).specs[0].name == made.name
+
+
+def test_a_default_name_that_no_study_can_have_is_refused_before_anything_runs(tiny, hermetic):
+    long = hermetic / ("a" * 130)
+    shutil.copytree(tiny, long)
+    with pytest.raises(SettingsError, match="name: must have at most 120 characters"):
+        prepared("optimizers", {"data": long, "device": "cpu"})
+
+
+def test_a_mistyped_optimizer_is_named_before_its_space(tiny):
+    typed = {"data": tiny, "optimizers": ["adamm"], "spaces": {"adam": {"lr": {"log": [1e-4, 1e-2]}}}}
+    with pytest.raises(SettingsError, match="no optimizer is called 'adamm', did you mean adam"):
+        prepared("optimizers", typed)

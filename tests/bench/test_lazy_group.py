@@ -36,7 +36,7 @@ except SystemExit as end:
     assert not end.code
 print(json.dumps([name for name in sys.modules if name.startswith("bench.cli.")]))
 """
-LIGHT = {"bench.cli.app", "bench.cli.disk_errors", "bench.cli.home", "bench.cli.lazy_group"}
+LIGHT = {f"bench.cli.{name}" for name in ("app", "disk_errors", "exit_codes", "home", "lazy_group")}
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,15 @@
 """`posebench networks`: every network for equal time, its report, and how it goes on."""
 
 import json
+import re
+from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
 from typer.testing import CliRunner
 
-from bench.cli.actions.networks import NO_CUDA
+from bench.cli.actions.networks import NO_CUDA, study_name
 from bench.cli.app import app
 from bench.kinds.networks.analysis import NetworkRun, network_findings
 from bench.kinds.networks.plan import plan_networks
@@ -34,7 +36,8 @@ def test_each_network_is_trained_scored_and_drawn_and_shown_again(compared, herm
     code, out, err = compared("--json")
     assert code == 0, err
     document = json.loads(out)
-    assert (document["study"], document["kind"], document["report"]) == ("mine", "networks", "shown/mine/report.md")
+    assert (document["study"], document["kind"]) == (study_name(Path("shown/mine")), "networks")
+    assert document["report"] == "shown/mine/report.md"
     assert [run["network"] for run in document["runs"]] == ["small", "lightweight"]
     folder = hermetic / "shown" / "mine"
     for run in document["runs"]:
@@ -55,10 +58,32 @@ def test_each_network_is_trained_scored_and_drawn_and_shown_again(compared, herm
 
     code, out, err = compared("--json")
     assert (code, json.loads(out)["runs"]) == (0, document["runs"])
-    assert "confirm adam" not in err, "a finished one is shown again"
+    assert "confirm small" not in err, "a finished one is shown again"
+    for name in ("result.json", "report.md", "study.toml"):
+        (folder / name).unlink()  # it was killed while it wrote its report
+    code, out, _ = compared("--json")
+    assert (code, json.loads(out)["runs"]) == (0, document["runs"])
+    assert "--study shown/mine/study.toml" in (folder / "report.md").read_text()
     code, _, err = compared("--seconds", 2)
     assert code == 2
     assert "seconds: 1.0 -> 2.0" in err
+    assert "another --out" in err
+
+
+def test_a_folder_is_a_comparison_whatever_its_name(hermetic):
+    assert study_name(Path("reports/x")) == "x"
+    assert study_name(Path("other/x")) not in ("x", study_name(Path("third/x")))
+    names = [study_name(Path(each)) for each in (".", "reports/my out", "reports/_x", "x" * 130)]
+    assert len({*names}) == len(names)
+    assert all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}", name) for name in names)
+
+
+def test_stores_are_looked_at_before_data_is_made(posebench, monkeypatch, hermetic):
+    monkeypatch.setenv("POSEBENCH_STORAGE", "nonsense://x")
+    code, _, err = posebench("networks", "--device", "cpu")
+    assert code == 2
+    assert "nonsense" in err
+    assert list(hermetic.iterdir()) == []
 
 
 @pytest.mark.parametrize(("file", "said"), [("runs.json", "of an earlier version"), ("mine.txt", "is not empty")])

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.cli.output import print_json, print_table
-from bench.cli.setting_flags import given
+from bench.cli.setting_flags import parse_set_options
 from bench.kinds import DEFAULT_KIND, refuse_variables, study_kind
 from bench.settings.layers import COMMAND_LINE, DEFAULT, Setting, kind_of_file
 from bench.settings.shared import store_settings
@@ -22,7 +22,7 @@ def show_settings(
         chosen = Setting(DEFAULT_KIND, DEFAULT) if kind is None else Setting(kind, COMMAND_LINE)
     its = study_kind(chosen.value, f"--kind {chosen.value}")
     refuse_variables(os.environ)
-    asked = Given(given(typed, its.spec.declarations()), study, preset)
+    asked = Given(parse_set_options(typed, its.spec.declarations()), study, preset)
     used = preset_of(its.spec, asked)
     settings = {
         **its.on_this_machine(resolve(its.spec, asked, used), used),

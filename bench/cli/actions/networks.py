@@ -1,16 +1,20 @@
 """`posebench networks`: a networks study whose report goes into a folder that is named."""
 
+import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from bench.cli.actions.stores import REPORTS_FOLDER, StoreChecks, study_paths
 from bench.cli.actions.study import run_study
 from bench.cli.output import print_json
 from bench.kinds import KIND_OF_VERB
-from bench.report.files import RESULT
+from bench.ledger.reader import look
 from posemodel.errors import SettingsError
 
+KIND = KIND_OF_VERB["networks"]
 NO_CUDA = "skipped: no CUDA device"
 EARLIER = "runs.json"
 """The state of a comparison that an earlier version began."""
@@ -21,9 +25,24 @@ def compare_networks(typed: dict[str, Any], out: Path, *, as_json: bool) -> None
     if typed["device"] is None and not torch.cuda.is_available():
         print_json({"skipped": NO_CUDA, "runs": []}) if as_json else print(NO_CUDA)
         return
+    paths, name = study_paths(out), study_name(out)
+    StoreChecks(paths).require(KIND)
     if (out / EARLIER).is_file():
         raise SettingsError(f"--out {out}: holds a comparison of an earlier version, which stays. Give another folder.")
-    if out.is_dir() and any(out.iterdir()) and not (out / RESULT).is_file():
+    if name not in look(paths.storage_url) and out.is_dir() and any(out.iterdir()):
         raise SettingsError(f"--out {out}: is not empty, and holds no comparison to go on with. Give another.")
-    asked = {**typed, "device": typed["device"] or "cuda", "name": out.name}
-    run_study(KIND_OF_VERB["networks"], asked, preset="full", reports=out.parent, as_json=as_json)
+    one_at_a_time = typed["workers"] or 1  # their speeds are compared: no variable changes that
+    asked = {**typed, "device": typed["device"] or "cuda", "workers": one_at_a_time, "name": name}
+    try:
+        run_study(KIND, asked, preset="full", own_report=out, as_json=as_json)
+    except SettingsError as error:
+        raise SettingsError(str(error).replace("--name", "--out")) from error
+
+
+def study_name(out: Path) -> str:
+    """The name of the study of a folder: the folder's own in `reports/`, else with a digest of its path."""
+    whole = out.resolve()
+    plain = re.sub(r"[^A-Za-z0-9._-]+|^[^A-Za-z0-9]+", "-", whole.name).strip("-") or KIND
+    if whole.parent == REPORTS_FOLDER.resolve() and plain == whole.name:
+        return plain
+    return f"{plain[:80]}-{hashlib.sha256(str(whole).encode()).hexdigest()[:8]}"

@@ -15,7 +15,7 @@ def write_again(study: str, *, as_json: bool) -> None:
     paths = study_paths()
     runs = results_of(paths.storage_url, paths.tracking_uri, study)
     kind = kind_of(runs.study_document())
-    folder = paths.reports / study
+    folder = paths.report_of(study)
     with path_lock(folder):  # the study itself may be writing it
         result, path = kind.write_report(runs, folder)
     print_shown(kind.shown(result, path.as_posix()), as_json=as_json)

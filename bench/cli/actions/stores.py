@@ -14,10 +14,13 @@ from posemodel.errors import SettingsError
 REPORTS_FOLDER = Path("reports")
 
 
-def study_paths(reports: Path = REPORTS_FOLDER) -> StorePaths:
-    """Where state and reports go: the environment's URLs, else files in the working directory."""
+def study_paths(own_report: Path | None = None) -> StorePaths:
+    """Where state and reports go: the environment's URLs, else files in the working directory.
+
+    ``own_report``: the folder of the report, where it is named.
+    """
     places = store_settings()
-    return StorePaths(places["storage"].value, places["tracking_uri"].value, reports)
+    return StorePaths(places["storage"].value, places["tracking_uri"].value, REPORTS_FOLDER, own_report)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from bench.cli.actions.stores import REPORTS_FOLDER, study_paths
+from bench.cli.actions.stores import study_paths
 from bench.cli.data import make_default_data
 from bench.cli.exit_codes import DONE_WITH_FAULTS
 from bench.cli.live import shown_live
@@ -41,9 +41,10 @@ def run_study(
     study: Path | None = None,
     preset: str | None = None,
     by_device: bool = False,
-    reports: Path = REPORTS_FOLDER,
+    own_report: Path | None = None,
     dry_run: bool = False,
     as_json: bool = False,
+    began: float | None = None,
 ) -> None:
     """Run what is asked for with live progress, and print what it found; exit code 3 where trials failed.
 
@@ -53,11 +54,12 @@ def run_study(
         study: A study file, over the preset.
         preset: None: the one for this machine.
         by_device: Take the preset's form for a GPU where one is used.
-        reports: Folder of the reports.
+        own_report: Folder of the report; None: one of the study's name.
         dry_run: Print the plan and stop.
         as_json: One JSON document on stdout.
+        began: When the command began, in seconds since the epoch; None: now.
     """
-    began = time.time()
+    began = time.time() if began is None else began
     refuse_variables(os.environ)
     kind = study_kind(name)
     if by_device and preset is not None:
@@ -78,7 +80,7 @@ def run_study(
     documents = []
     for number, spec in enumerate(prepared.specs):
         since, data_s = (began, prepared.data_s) if number == 0 else (time.time(), 0.0)
-        result, printed = _run(kind, spec, study_paths(reports), prepared.workers, since, data_s)
+        result, printed = _run(kind, spec, study_paths(own_report), prepared.workers, since, data_s)
         found.append(result)
         documents.append(printed.document)
         if not as_json:

@@ -11,7 +11,7 @@ from bench.cli.actions.stores import study_paths
 from bench.cli.board import board, headline
 from bench.cli.output import log, print_json, print_table
 from bench.engines.interruption import INTERRUPTED
-from bench.kinds import kind_of
+from bench.kinds import DEFAULT_KIND, kind_of
 from bench.storage import streams
 from bench.study.progress import Progress
 from bench.study.standing import Standing
@@ -43,7 +43,7 @@ def show_all(trouble: str, *, as_json: bool) -> None:
         print_json(document)
         return
     if not found and not others:
-        log("no studies here; `posebench study optimizers` runs one")
+        log(f"no studies here; `posebench study {DEFAULT_KIND}` runs one")
         return
     rows = [
         [

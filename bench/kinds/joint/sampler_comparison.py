@@ -10,15 +10,19 @@ taken in turn, so that all samplers meet the same machine; what counts is the hy
 
 import argparse
 import itertools
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from bench.kinds import refuse_variables
 from bench.kinds.joint.kind import KIND, JointKind
 from bench.kinds.joint.plan import plan_search
 from bench.kinds.joint.spec import JointSpec, SamplerName
+from bench.records.reader import StudyRuns
+from bench.report.findings import Findings
 from bench.settings.shared import DEFAULT_STORAGE, DEFAULT_TRACKING
 from bench.statistics.intervals import mean_interval, paired_interval
 from bench.statistics.pareto import hypervolume_history
@@ -63,6 +67,10 @@ class _SearchAlone(JointKind):
     def next_trials(self, spec: JointSpec, records: pd.DataFrame) -> Sequence[Slot]:  # noqa: ARG002
         """The places of the search."""
         return plan_search(spec)
+
+    def findings(self, spec: JointSpec, records: pd.DataFrame, runs: StudyRuns) -> Findings:  # noqa: ARG002
+        """None: the comparison reads the records."""
+        return Findings("A search without its picks.", [])
 
 
 def _records(spec: JointSpec, workers: int) -> pd.DataFrame:
@@ -110,6 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--workers", type=int, default=2, help="trials at once")
     parser.add_argument("--out", type=Path, default=Path("reports") / "samplers")
     given = parser.parse_args(arguments)
+    refuse_variables(os.environ)
     command_line = {"workers": given.workers}
     prepared = prepare(KIND, Given(command_line, given.study, given.preset), _make_data)
     runs = run_all(prepared, given.repetitions, SAMPLERS)

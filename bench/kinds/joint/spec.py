@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from bench.kinds.joint.objectives import AP_AND_SPEED, AXES, Objective
 from bench.settings.declared import Declaration, Flag
 from bench.settings.layers import Setting, space_key
-from bench.settings.shared import SPACES
+from bench.settings.shared import NETWORK, SPACES
 from bench.trials.study_base import PictureStudy
 from bench.workloads.of_study import trained_text
 from posemodel.config import MIN_SIZE, Precision, Schedule
@@ -28,7 +28,7 @@ class JointSpec(PictureStudy):
     kind: Literal["joint"] = "joint"
     skip_bad: bool = False
     """Leave bad images and annotations out, and count them, instead of refusing the data set."""
-    network: str = "small"
+    network: Annotated[str, NETWORK] = "small"
     """The network that is trained, by its name."""
     size: Annotated[int, Field(ge=MIN_SIZE)] | None
     """Input side in pixels. None: of another workload."""

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from bench.settings.declared import Declaration
 from bench.settings.layers import AUTO, COMMAND_LINE, Setting
-from bench.settings.shared import OF_EVERY_KIND
+from bench.settings.shared import NETWORK, OF_EVERY_KIND
 from bench.trials.study_base import PictureStudy, Runner
 from posemodel.config import MIN_SIZE, StartMethod, TargetsPlace
 
@@ -56,18 +56,18 @@ class LoaderSpec(PictureStudy):
     dataset: str = Field(default="", examples=["my_package.data:MyDataset"])
     """A map-style data set by dotted path, in place of the COCO folder."""
     step: str = Field(default="", examples=["my_package.data:make_step"])
-    """A function by dotted path that makes the step on a batch of that data set."""
+    """With `dataset`: a function by dotted path that makes the step on a batch."""
     collate: str = Field(default="", examples=["my_package.data:collate"])
-    """The function that makes a batch of that data set's samples, by dotted path; "": its own `collate_fn`, if it has
-    one, else PyTorch's default."""
+    """With `dataset`: the function that makes a batch of its samples, by dotted path; "": its own `collate_fn`, if it
+    has one, else PyTorch's default."""
     worker_init: str = Field(default="", examples=["my_package.data:open_files"])
-    """The function that prepares each worker for that data set, by dotted path: DataLoader's worker_init_fn."""
+    """With `dataset`: the function that prepares each worker, by dotted path: DataLoader's worker_init_fn."""
     random_samples: bool = False
-    """Whether samples of that data set are random by design, or depend on the worker that makes them: what
+    """With `dataset`: whether its samples are random by design, or depend on the worker that makes them: what
     configurations deliver is then not compared. No part of what a study is: it can be said of one that is measured."""
     step_ms: float | None = Field(default=None, gt=0, allow_inf_nan=False, examples=[50.0])
     """In place of a real step one that waits so many milliseconds, as an accelerator would keep its host waiting."""
-    network: str = "small"
+    network: Annotated[str, NETWORK] = "small"
     """The network whose samples and step are measured, by its name."""
     size: int | None = Field(default=None, ge=MIN_SIZE)
     """Side of the network's input in pixels; without one, the network's own."""

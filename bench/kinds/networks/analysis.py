@@ -62,7 +62,7 @@ def network_findings(runs: Sequence[NetworkRun], curves: pd.DataFrame, *, terms:
 
     Args:
         runs: Those that have ended, in the study's order.
-        curves: A row for each evaluation: network, precision, train_seconds, ap, val_loss.
+        curves: A row for each window and evaluation: network, precision, train_seconds, ap, val_loss, and others.
         terms: What all have in common, in sentences.
     """
     return Findings(
@@ -76,7 +76,7 @@ def network_findings(runs: Sequence[NetworkRun], curves: pd.DataFrame, *, terms:
         },
         tables_csv={
             RUNS: DataFile(pd.DataFrame([run.row() | dict(run.metrics) for run in runs]), "the table, unrounded"),
-            CURVES: DataFile(curves, "every evaluation"),
+            CURVES: DataFile(curves, "every window and evaluation"),
         },
     )
 

@@ -7,9 +7,9 @@ import pandas as pd
 
 from bench.engines.trial import TrialKind
 from bench.kinds.networks.analysis import NetworkRun, network_findings
-from bench.kinds.networks.plan import LEARNING_RATES, OTHER_RATE, plan_networks, trained
+from bench.kinds.networks.plan import LEARNING_RATES, OTHER_RATE, combinations, plan_networks
 from bench.kinds.networks.spec import NetworksSpec
-from bench.records.reader import EVALUATED, RUN_COLUMNS, StudyRuns
+from bench.records.reader import RUN_COLUMNS, StudyRuns
 from bench.report.findings import Findings
 from bench.settings.layers import about
 from bench.study.kind import FindingsKind, Settings
@@ -44,13 +44,13 @@ class NetworksKind(FindingsKind[NetworksSpec]):
 
     def findings(self, spec: NetworksSpec, records: pd.DataFrame, runs: StudyRuns) -> Findings:
         """AP, loss and speed of each training, its curve and its sample images."""
-        places = dict(enumerate(trained(spec)))
+        places = dict(enumerate(combinations(spec)))
         ended = [_network_run(row, places[row["index"]], runs) for row in rows_of(records)]
         named = records[["trial_id"]].assign(
             network=[run.network for run in ended], precision=[run.precision for run in ended]
         )
-        curves = named.merge(runs.curves(records, EVALUATED), on="trial_id")
-        return network_findings(ended, curves, terms=_terms(spec))
+        curves = named.merge(runs.curves(records), on="trial_id")
+        return network_findings(ended, curves, terms=_terms(spec, records))
 
 
 def _network_run(row: dict[str, Any], place: tuple[str, str], runs: StudyRuns) -> NetworkRun:
@@ -73,8 +73,10 @@ def _network_run(row: dict[str, Any], place: tuple[str, str], runs: StudyRuns) -
     )
 
 
-def _terms(spec: NetworksSpec) -> str:
+def _terms(spec: NetworksSpec, records: pd.DataFrame) -> str:
     scored = "all images" if spec.scored_images is None else f"at most {spec.scored_images} images"
+    at_once = int(records["concurrent_trials"].max()) if len(records) else 1
+    shared = f" Up to {at_once} ran at once: their speeds are of a shared machine." if at_once > 1 else ""
     return (
         f"Each for {spec.seconds:g} s of training on {spec.device} (evaluations not counted), batches of "
         f"{spec.batch_size} with {spec.num_workers} workers, Adam with a rate of each network's own, foreground weight "
@@ -84,6 +86,7 @@ def _terms(spec: NetworksSpec) -> str:
         "it ran on). *bf16*: convolutions in bfloat16 by autocast, weights and loss in float32. *Images/s* leave the "
         "first step out, whose seconds (libraries are loaded, kernels chosen) count in the budget. *Waiting*: share of "
         "the time in which the loop waited for a batch."
+        f"{shared}"
     )
 
 

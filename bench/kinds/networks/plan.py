@@ -13,21 +13,22 @@ OTHER_RATE = 1e-4
 OPTIMIZER = "adam"
 
 
-def trained(spec: NetworksSpec) -> list[tuple[str, Precision]]:
+def combinations(spec: NetworksSpec) -> list[tuple[str, Precision]]:
     """Network and precision of each trial, by its index."""
     return [(network, precision) for network in spec.networks for precision in spec.precisions]
 
 
 def plan_networks(spec: NetworksSpec) -> Sequence[TrialSpec]:
     """The trials, network by network."""
-    return [_trial(spec, index, network, precision) for index, (network, precision) in enumerate(trained(spec))]
+    return [_trial(spec, index, network, precision) for index, (network, precision) in enumerate(combinations(spec))]
 
 
 def _trial(spec: NetworksSpec, index: int, network: str, precision: Precision) -> TrialSpec:
     return TrialSpec(
         phase=CONFIRM,
         index=index,
-        optimizer=OPTIMIZER,
+        optimizer=f"{network} in {precision}",
+        built_by=OPTIMIZER,
         hyperparameters={"lr": LEARNING_RATES.get(network, OTHER_RATE)},
         data_digest=spec.data_digest,
         train=TrainSettings(

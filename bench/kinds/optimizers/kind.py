@@ -22,7 +22,7 @@ from bench.optimizers.space import from_document, log_ranges
 from bench.records.mlflow_views import SavedView
 from bench.records.reader import StudyRuns
 from bench.report.shown import Shown
-from bench.settings.layers import Setting, space_key
+from bench.settings.layers import Setting, about, space_key
 from bench.study.kind import LedgerKind, Settings
 from bench.study.prepared import Prepared
 from bench.trials.phases import CONFIRM, TUNE
@@ -43,6 +43,9 @@ class OptimizersKind(LedgerKind[StudySpec, StudyResult]):
 
     def refuse(self, settings: Settings, command_line: Mapping[str, Any]) -> None:
         """A typed space of an optimizer that is not compared, too."""
+        for place, optimizer in enumerate(settings["optimizers"].value):
+            with about(settings, ("optimizers", place)):
+                optimizer_entry(optimizer)
         _refuse_idle_spaces(settings["optimizers"].value, command_line.get("spaces") or {})
         super().refuse(settings, command_line)
 

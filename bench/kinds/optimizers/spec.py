@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from bench.kinds.optimizers.budget import STEP_BUDGET, TIME_BUDGET, settle_budget
 from bench.settings.declared import Declaration, Flag
 from bench.settings.layers import Setting
-from bench.settings.shared import SPACES
+from bench.settings.shared import NETWORK, SPACES
 from bench.trials.phases import TUNE, Phase
 from bench.trials.spec import SECOND
 from bench.trials.study_base import PictureStudy
@@ -33,7 +33,7 @@ class StudySpec(PictureStudy):
     kind: Literal["optimizers"] = "optimizers"
     skip_bad: bool = False
     """Leave bad images and annotations out, and count them, instead of refusing the data set."""
-    network: str = "small"
+    network: Annotated[str, NETWORK] = "small"
     """The network that is trained, by its name."""
     size: Annotated[int, Field(ge=MIN_SIZE)] | None
     """Side of the network's input in pixels; a multiple of the network's stride. None: of another workload."""
