@@ -126,7 +126,7 @@ def refuse_difference(name: str, known: Mapping[str, Any], wanted: Mapping[str, 
             f"name: the study {name!r} was begun by another version of posebench, which has no {', '.join(absent)}. "
             "Go on with it in that version, or give another --name."
         )
-    changed = differences(known, wanted)
+    changed = differences(known, wanted, absent="its default")  # a later setting that stands there is in no identity
     if known.get("data_digest") != wanted.get("data_digest"):
         changed.append(
             "(data_digest: the annotation files are others, or something else of them is left out or read differently)"
@@ -138,12 +138,11 @@ def refuse_difference(name: str, known: Mapping[str, Any], wanted: Mapping[str, 
         )
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Fields in which two identities differ, as `field: old -> new`."""
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], *, absent: str = "None") -> list[str]:
+    """Fields in which two identities differ, as `field: old -> new`; ``absent``: what stands for one that is missing."""
+
+    def text(identity: Mapping[str, Any], name: str) -> str:
+        return repr(identity[name]) if name in identity else absent
+
     changed = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
-    return [f"{name}: {_value_text(old, name)} -> {_value_text(new, name)}" for name in changed]
-
-
-def _value_text(identity: Mapping[str, Any], name: str) -> str:
-    """A later setting that stands at its default is in no identity."""
-    return repr(identity[name]) if name in identity else "its default"
+    return [f"{name}: {text(old, name)} -> {text(new, name)}" for name in changed]

@@ -10,7 +10,7 @@ from bench.kinds.joint.plan import Picked, plan_confirm, plan_search
 from bench.kinds.joint.sampler import choose
 from bench.kinds.joint.space import choices_made, hyperparameters
 from bench.kinds.joint.spec import JointSpec
-from bench.kinds.joint.trial import chosen, told
+from bench.kinds.joint.trial import chosen, optuna_values
 from bench.ledger.store import Ledger
 from bench.optimizers.spaces import spaces_of
 from bench.trials.phases import CONFIRM, SEARCH
@@ -78,7 +78,7 @@ def search(spec, ledger, score):
     while (taken := take(ledger, spec)) is not None:
         key, trial = taken
         record = score(trial)
-        ledger.finish(key, record.status, told(record, spec.identity()))
+        ledger.finish(key, record.status, optuna_values(record, spec.identity()))
         trials.append(trial)
     return trials
 
@@ -223,7 +223,7 @@ def test_a_trial_without_a_result_is_told_with_the_worst(make_joint, open_ledger
     ledger = open_ledger(spec)
     key, trial = take(ledger, spec)
     record = make_record(trial, status, steps_done=0, metrics=metrics)
-    found = told(record, spec.identity())
+    found = optuna_values(record, spec.identity())
     assert (found.values, dict(found.constraints)) == (values, pytest.approx(constraints))
     ledger.finish(key, status, found)
     kept = ledger.storage.get_trial(key)
@@ -237,8 +237,8 @@ def test_with_ap_at_equal_time_there_is_one_value(make_joint, open_ledger):
     ledger = open_ledger(spec)
     key, trial = take(ledger, spec)
     assert (trial.train.seconds, trial.train.steps) == (2.0, None)
-    assert told(outcome(trial, 0.3, 9.0), spec.identity()).values == (0.3,)
-    ledger.finish(key, Status.COMPLETE, told(outcome(trial, 0.3, 9.0), spec.identity()))
+    assert optuna_values(outcome(trial, 0.3, 9.0), spec.identity()).values == (0.3,)
+    ledger.finish(key, Status.COMPLETE, optuna_values(outcome(trial, 0.3, 9.0), spec.identity()))
     assert ledger.storage.get_trial(key).values == [0.3]
 
 
@@ -248,7 +248,7 @@ def test_a_place_that_comes_back_is_tried_with_the_same_choices(make_joint, open
     ledger = open_ledger(spec)
     key, trial = take(ledger, spec)
     other, further = take(ledger, spec)
-    ledger.finish(other, Status.COMPLETE, told(outcome(further, 0.9, 99.0), spec.identity()))
+    ledger.finish(other, Status.COMPLETE, optuna_values(outcome(further, 0.9, 99.0), spec.identity()))
     ledger.put_back(key, attempts=1)
     again = open_ledger(spec)
     claim = again.claim()
@@ -279,7 +279,7 @@ def test_where_the_ledger_is_gone_the_records_say_what_was_chosen(make_joint, st
         record = outcome(trial, trial.hyperparameters["lr"], 10.0)
         assert claim.spec.id == record.trial_id
         assert settings(chosen(new, claim, spec.identity(), spec.data, record)) == settings(trial)
-        new.finish(claim.key, record.status, told(record, spec.identity()))
+        new.finish(claim.key, record.status, optuna_values(record, spec.identity()))
     both = [ledger.storage.get_all_trials(1) for ledger in (first, new)]
     assert [trial.params for trial in both[0]] == [trial.params for trial in both[1]]
 
