@@ -139,7 +139,7 @@ def refuse_difference(name: str, known: Mapping[str, Any], wanted: Mapping[str, 
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], *, absent: str = "None") -> list[str]:
-    """Fields in which two identities differ, as `field: old -> new`; ``absent``: what stands for one that is missing."""
+    """Fields in which two identities differ, as `field: old -> new`; ``absent``: the text of a missing one."""
 
     def text(identity: Mapping[str, Any], name: str) -> str:
         return repr(identity[name]) if name in identity else absent

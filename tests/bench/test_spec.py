@@ -208,5 +208,5 @@ def test_specifications_cannot_be_changed(make_spec):
 def test_differences_name_what_differs_and_nothing_else():
     old = {"steps": 5, "size": 64, "gone": 1}
     new = {"steps": 6, "size": 64, "more": "x"}
-    assert differences(old, new) == ["gone: 1 -> its default", "more: None -> 'x'", "steps: 5 -> 6"]
+    assert differences(old, new) == ["gone: 1 -> None", "more: None -> 'x'", "steps: 5 -> 6"]
     assert differences(old, dict(old)) == []
