@@ -492,3 +492,27 @@ def test_the_study_s_page_in_mlflow_begins_with_the_verdict(result):
     assert "| adam" in found
     assert len(found) < 8000
     assert textwrap.dedent(found) == found
+
+
+def test_a_constant_schedule_has_no_unread_end(make_spec, tmp_path):
+    spec = make_spec(optimizers=["adam", "sgd"], trials=2, seeds=2, name="flat")
+    texts = {}
+    for schedule in ("cosine", "constant"):
+        own = spec.model_copy(update={"schedule": schedule})
+        texts[schedule] = " ".join(pages(result_of(own, *simulate(own)), tmp_path / schedule).read_text().split())
+    assert "Under the cosine schedule a trial that is read before its end" in texts["cosine"]
+    assert "At equal steps, at equal time" in texts["constant"]
+    assert "schedule a trial that is read before its end" not in texts["constant"]
+
+
+def test_an_optimizer_without_a_curve_hides_no_other(make_spec, monkeypatch, tmp_path):
+    spec = make_spec(optimizers=["adam", "sgd"], trials=2, seeds=2, name="one")
+    records, curves = simulate(spec)
+    left = records[(records["phase"] == "tune") | (records["optimizer"] == "sgd")]
+    drawn = []
+    monkeypatch.setattr(plt.Axes, "plot", lambda _axis, x, *_more, **style: drawn.append(style["color"]))
+    FIGURES["learning-curves.png"](
+        result_of(spec, left, curves[curves["trial_id"].isin(left["trial_id"])]), tmp_path / "curves.png"
+    )
+    assert line_look(1)["color"] in drawn
+    assert line_look(0)["color"] not in drawn

@@ -1,0 +1,38 @@
+"""What a loader study looks at before it measures."""
+
+import pytest
+
+from bench.kinds.loaders import measuring
+from bench.kinds.loaders.measuring import LoaderMeasuring
+from bench.measure.loader.comparison import Reference
+from bench.measure.loader.isolated import Answer
+from bench.measure.loader.outcome import MeasurementStatus
+from bench.measure.loader.probe import Probe
+from bench.records.measurements import MeasurementTracker
+from tests.support.asked import prepared
+
+
+@pytest.fixture
+def looks(monkeypatch, hermetic, tracking_uri):
+    """A study of batches of 4, 8 and 2; with what it looks at samples and costs."""
+    asked = {}
+
+    def remember(name, value):
+        def look(*_workload, **arguments):
+            asked[name] = arguments
+            return Answer(MeasurementStatus.COMPLETE, value, "", 0, "pss", 0, 0, 0.0, 0.1, 1)
+
+        return look
+
+    monkeypatch.setattr(measuring, "look_at_samples", remember("samples", Reference((1, 2), None)))
+    monkeypatch.setattr(measuring, "probe", remember("probe", Probe(10, 10, 10, 0.1, 0.1, 0.1)))
+    typed = {"dataset": "tests.support.troubled_data:Random", "batch_size": "4,8,2", "num_workers": "0,2"}
+    spec = prepared("loaders", typed).spec
+    LoaderMeasuring(spec, MeasurementTracker(tracking_uri, spec.name), lambda *_: None).look_first()
+    return asked
+
+
+def test_the_smallest_batch_is_looked_at(looks):
+    """A larger one may not fit, and a study must be able to say so in a row."""
+    assert looks["samples"]["batch_size"] == looks["probe"]["least_batch"] == 2
+    assert looks["probe"]["with_workers"] is True
