@@ -7,7 +7,6 @@ import time
 
 import optuna
 import pytest
-import sqlalchemy
 
 from bench.kinds import kind_of
 from bench.kinds.loaders.spec import LoaderSpec
@@ -212,16 +211,6 @@ def test_results_without_their_ledger_are_shown(record_next, tracking_uri, herme
 def test_an_unknown_name_is_answered_with_the_nearest(ledger, watcher):
     with pytest.raises(SettingsError, match=r"no study 'stduy' .*Did you mean study\?"):
         watcher.one("stduy")
-
-
-def test_a_ledger_of_another_optuna_can_be_looked_at(spec, ledger, storage_url, watcher):
-    """Whoever only looks reads what is there; the study itself refuses, or is refused."""
-    assert watcher.one(spec.name).waiting > 0
-    with sqlalchemy.create_engine(storage_url).begin() as connection:
-        connection.exec_driver_sql("UPDATE alembic_version SET version_num = 'v3.0.0.a'")
-    with pytest.raises(RuntimeError):
-        optuna.storages.RDBStorage(storage_url)
-    assert watcher.one(spec.name).waiting > 0
 
 
 def test_a_storage_with_somebody_else_s_studies_has_none_of_ours(storage_url, hermetic):
