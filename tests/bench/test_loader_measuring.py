@@ -4,10 +4,12 @@ import pytest
 
 from bench.kinds.loaders import measuring
 from bench.kinds.loaders.measuring import LoaderMeasuring
+from bench.kinds.loaders.spec import LoaderSpec
 from bench.measure.loader.comparison import Reference
 from bench.measure.loader.isolated import Answer
 from bench.measure.loader.outcome import MeasurementStatus
 from bench.measure.loader.probe import Probe
+from bench.measure.loader.remedies import kind_of
 from bench.records.measurements import MeasurementTracker
 from tests.support.asked import prepared
 
@@ -36,3 +38,26 @@ def test_the_smallest_batch_is_looked_at(looks):
     """A larger one may not fit, and a study must be able to say so in a row."""
     assert looks["samples"]["batch_size"] == looks["probe"]["least_batch"] == 2
     assert looks["probe"]["with_workers"] is True
+
+
+@pytest.mark.parametrize(
+    ("own", "copies"),
+    [
+        ({"dataset": ""}, True),
+        ({"dataset": "", "step_ms": 5.0}, False),
+        ({"dataset": "a:Set"}, False),
+        ({"dataset": "a:Set", "step": "a:step"}, True),
+        ({"dataset": "a:Set", "step_ms": 5.0}, False),
+    ],
+)
+def test_batches_are_copied_to_the_device_by_a_real_step_alone(own, copies):
+    given = {"name": "x", "preset": "smoke", "data": ".", "data_digest": "feed", "device": "cpu"}
+    spec = LoaderSpec(**given, num_workers=(0,), batch_size=(4,), pin_memory=(False,), **own)
+    assert spec.copies_batches is copies
+
+
+@pytest.mark.parametrize(("keys", "more"), [(4, False), (5, True)])
+def test_a_sample_of_many_parts_is_named_by_the_first_four(keys, more):
+    said = kind_of({f"part{number}": number for number in range(keys)})
+    assert said.startswith("dict of part0, part1, part2, part3")
+    assert said.endswith(", ...") is more
