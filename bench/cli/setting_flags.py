@@ -3,12 +3,12 @@
 import inspect
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from types import MappingProxyType, NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 
-from bench.settings.declared import Declaration
+from bench.settings.declared import Declaration, alternatives
 from posemodel.errors import SettingsError, nearest
 
 NUMBERS = {int: "INTEGER", float: "NUMBER"}
@@ -31,7 +31,7 @@ def setting_flags(
             annotation=_annotation(renamed.get(name, ""), name, declared),
         )
         for name, declared in declarations.items()
-        if (names is None or name in names) and (declared.flag.names or not _is_table(declared.type))
+        if (names is None or name in names) and (declared.flag.names or not declared.is_table)
     ]
 
 
@@ -52,7 +52,7 @@ def parse_set_options(pairs: Iterable[str], known: Mapping[str, Declaration]) ->
 
 def _annotation(flag: str, name: str, declared: Declaration) -> Any:
     flags = (flag,) if flag else declared.flag.names or (f"--{name.replace('_', '-')}",)
-    types, text = _alternatives(declared.type), declared.flag.help or declared.meaning
+    types, text = alternatives(declared.type), declared.flag.help or declared.meaning
     if types == [bool]:
         names = (f"{flags[0]}/--no-{flags[0].removeprefix('--')}",)
         return Annotated[bool | None, typer.Option(*names, help=text, show_default=False)]
@@ -71,26 +71,9 @@ def _words(kind: Any) -> list[str]:
     if get_origin(kind) is Literal:
         return [str(each) for each in get_args(kind)]
     if get_origin(kind) is tuple:
-        among = _alternatives(get_args(kind)[0])
+        among = alternatives(get_args(kind)[0])
         if among == [bool]:
             return ["true", "false", "both"]
         words = [word for each in among for word in _words(each)]
         return [f"{words[0]},..."] if len(words) == 1 else [f"{','.join(words)}"]
     return [NUMBERS.get(kind, "PATH" if kind is Path else "TEXT")]
-
-
-def _alternatives(kind: Any) -> list[Any]:
-    """The types that a value may have, without bounds and None."""
-    while get_origin(kind) is Annotated:
-        kind = get_args(kind)[0]
-    if get_origin(kind) not in (Union, UnionType):
-        return [kind]
-    return [each for part in get_args(kind) if part is not NoneType for each in _alternatives(part)]
-
-
-def _is_table(kind: Any) -> bool:
-    """Whether a setting is a table, or a list of tables: it belongs into a study file."""
-    return any(
-        get_origin(each) is dict or (get_origin(each) is tuple and get_origin(get_args(each)[0]) is dict)
-        for each in _alternatives(kind)
-    )

@@ -5,7 +5,8 @@ Study files, their template, environment variables, `posebench config show`, fla
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -39,6 +40,28 @@ class Declaration:
     example: Any = None
     """A value to show in place of a default that would show nothing."""
     flag: Flag = field(default=Flag())
+
+    @property
+    def listed(self) -> Any:
+        """The type of a list's values; None where it is no list of plain values."""
+        lists = [each for each in alternatives(self.type) if get_origin(each) is tuple]
+        return get_args(lists[0])[0] if lists and not self.is_table else None
+
+    @property
+    def is_table(self) -> bool:
+        """Whether it is a table, or a list of tables: such a setting belongs into a study file."""
+        kinds = alternatives(self.type)
+        inner = [get_args(each)[0] for each in kinds if get_origin(each) is tuple]
+        return any(get_origin(each) is dict for each in [*kinds, *inner])
+
+
+def alternatives(kind: Any) -> list[Any]:
+    """The types that a value may have, without their bounds and None."""
+    while get_origin(kind) is Annotated:
+        kind = get_args(kind)[0]
+    if get_origin(kind) not in (Union, UnionType):
+        return [kind]
+    return [each for part in get_args(kind) if part is not NoneType for each in alternatives(part)]
 
 
 def declarations_of(

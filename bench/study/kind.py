@@ -1,47 +1,30 @@
 """A kind of study: what `bench.study`, the report and the command line need to know of it. `bench.kinds` has them.
 
-`LedgerKind`: its trials stand in the ledger, and workers take them. `MeasurementKind`: one process measures, one after
-the other. What both share is `StudyKind`: settings, preparation, report, command line.
+What all share is `StudyKind`: settings, preparation, report, command line. `LedgerKind` (`ledger_kind`): its trials
+stand in the ledger, and workers take them. `MeasurementKind` (`measurement_kind`): one process measures, one after the
+other.
 """
 
-import time
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
-import pandas as pd
-
 from bench.engines.events import OnEvent, ignore_event
-from bench.engines.trial import TrialKind
 from bench.optimizers import optimizer_entry
 from bench.optimizers.spaces import spaces_of
-from bench.records.measurements import MeasurementTracker, last_moment
 from bench.records.mlflow_views import SavedView
 from bench.records.reader import StudyRuns
-from bench.report.findings import Findings, Section, Table
-from bench.report.findings_page import short_text
-from bench.report.findings_result import FindingsResult
-from bench.report.findings_write import write_findings_report
-from bench.report.no_result import failures, nothing_found, troubled
-from bench.report.shown import Shown, ShownTable
-from bench.report.study_info import StudyInfo
+from bench.report.shown import Shown
 from bench.settings.layers import Setting, about
-from bench.study import ledger_runner, measurement_runner
 from bench.study.machine_settings import default_name, device_and_workers
 from bench.study.prepared import Prepared
-from bench.study.progress import PlanSize, Progress, StudySize
-from bench.study.rerun_command import options_of, rerun_command
+from bench.study.progress import Progress, StudySize
 from bench.study.standing import Standing
 from bench.study.store_paths import StorePaths
-from bench.trials.progress import MS
-from bench.trials.spec import Planned, Slot
-from bench.trials.status import Status
 from bench.trials.study_base import StudyBase
 from bench.workloads import POSE, workload
-from bench.workloads.of_study import TABLE, as_study_file, name_of, settle_workload
+from bench.workloads.of_study import TABLE, name_of, settle_workload
 from bench.workloads.protocol import FoundData, MakeData, OnOpen
 from posemodel.network import input_geometry
 
@@ -193,194 +176,16 @@ class StudyKind(ABC, Generic[S, R]):
         raise TypeError(f"{self.name}: the ledger knows where its studies stand")
 
 
-class LedgerKind(StudyKind[S, R]):
-    """A kind of study whose trials stand in the ledger and are worked off by any number of processes.
-
-    Attributes:
-        trials: How a trial is run, and what Optuna is told of it.
-    """
-
-    trials: TrialKind
-
-    @abstractmethod
-    def next_trials(self, spec: S, records: pd.DataFrame) -> Sequence[Planned]:
-        """All trials that can be planned from the records so far, those that have run included, in order.
-
-        Pure; may be called after any record: what it has planned once it plans again from more records.
-        """
-
-    def least_trials(self, spec: S) -> int:
-        """Trials of a study at least."""
-        return len(self.next_trials(spec, pd.DataFrame()))
-
-    def objectives(self, spec: S) -> int:  # noqa: ARG002 (others need it)
-        """Number of values that Optuna is told of a trial."""
-        return 1
-
-    def run(
-        self,
-        spec: S,
-        paths: StorePaths,
-        *,
-        workers: int,
-        on_event: OnEvent = ignore_event,
-        began: float | None = None,
-        data_s: float = 0.0,
-    ) -> tuple[R, Path]:
-        """See `StudyKind.run`."""
-        return ledger_runner.run_study(
-            self, spec, paths, workers=workers, on_event=on_event, began=began, data_s=data_s
-        )
-
-    def progress(self, spec: S, workers: int) -> Progress | None:
-        """Where a study stands before it begins."""
-        size = self.size(spec.identity(), {})
-        return None if size is None else Progress(size, active=True, workers=workers, all_planned=size.settled)
-
-    def size(self, document: Mapping[str, Any], planned: Mapping[str, int]) -> StudySize | None:
-        """As far as its plan stands in the ledger."""
-        return PlanSize.of(document, planned)
-
-    def plan_shown(self, prepared: Prepared[S]) -> Shown:
-        """The trials that are planned before any has run."""
-        spec = prepared.spec
-        plan = self.next_trials(spec, pd.DataFrame())
-        document = {
-            "study": spec.name,
-            "kind": spec.kind,
-            "preset": spec.preset,
-            "status": "planned",
-            "spec": spec.model_dump(mode="json"),
-            "labelled_images": dict(prepared.labelled_images) or None,
-            "workers": prepared.workers,
-            "plan": [each.model_dump(mode="json") for each in plan],
-        }
-        rows = [[str(each.index), each.phase, _planned_text(each)] for each in plan]
-        table = ShownTable(spec.name, ("trial", "phase", "what is tried"), rows)
-        return Shown(document, [table, f"{self.size_text(spec)}. Nothing was run."])
-
-
-class FindingsKind(LedgerKind[S, FindingsResult]):
-    """A kind whose analysis gives findings: result, page and figures follow from them."""
-
-    @abstractmethod
-    def findings(self, spec: S, records: pd.DataFrame, runs: StudyRuns) -> Findings:
-        """What the records of a study say, finished or not; ``runs``: its sessions, curves and samples.
-
-        It is not called before there is a trial with a result.
-        """
-
-    def load(self, runs: StudyRuns) -> FindingsResult:
-        """The result of a study, finished or not, from MLflow alone."""
-        spec, records = self.spec.stored(runs.study_document()), runs.records()
-        trials = _counts(records)
-        trials["planned"] = max(len(self.next_trials(spec, records)), trials["recorded"])
-        complete = trials["recorded"] == trials["planned"]
-        info = StudyInfo(
-            name=spec.name,
-            kind=self.name,
-            preset=spec.preset,
-            status="complete" if complete else "unfinished",
-            trials=trials,
-            spec=spec.identity(),
-            settings=as_study_file(spec),
-            machine=runs.machine(),
-            command=rerun_command(spec.kind, spec.name, spec.preset, data=spec.data, options=options_of(records)),
-            records=records,
-        )
-        return FindingsResult(self._findings_or_reason(spec, records, runs, left=info.left), info)
-
-    def write_report(
-        self, runs: StudyRuns, folder: Path, note_session: Callable[[], None] = lambda: None
-    ) -> tuple[FindingsResult, Path]:
-        """See `StudyKind.write_report`."""
-        result = self.load(runs)
-        usual = f"reports/{result.info.name}/"
-        command = result.info.command.replace(f" {usual}", f" {folder.as_posix()}/")
-        result = replace(result, info=replace(result.info, command=command))
-        path = write_findings_report(result.findings, result.info, folder)
-        note_session()
-        return result, path
-
-    def shown(self, result: FindingsResult, report: str) -> Shown:
-        """The main table and the answer."""
-        table = result.findings.main_table()
-        tables = [] if table is None else [ShownTable(result.info.name, table.columns, table.rows)]
-        return Shown(result.document(report), [*tables, result.findings.answer, f"Report: {report}"])
-
-    def short_text(self, result: FindingsResult) -> str:
-        """The answer and the main table."""
-        return short_text(result.findings)
-
-    def _findings_or_reason(self, spec: S, records: pd.DataFrame, runs: StudyRuns, *, left: int) -> Findings:
-        """The kind's findings; where no trial has a result, why stands before its answer.
-
-        The analysis of a kind need not bear that: it may raise, and the report is written without it.
-        """
-        why = nothing_found(records, left=left)
-        if not why:
-            found = self.findings(spec, records, runs)
-            return replace(found, answer=" ".join([*troubled(records, left=left), found.answer]))
-        try:
-            found = self.findings(spec, records, runs)
-        except Exception as error:
-            text = f"The analysis of this kind needs a trial with a result ({type(error).__name__}: {error})."
-            found = Findings("", [Section("Analysis", [text])])
-        return replace(found, answer=f"{why} {found.answer}".strip(), sections=[*found.sections, _failures(records)])
-
-
-class Measuring(Protocol):
-    """One process's work on a study of a measurement kind."""
-
-    def look_first(self) -> None:
-        """Look at the data before anything is on record: raises where nothing can be measured."""
-
-    def run(self, parent: str) -> None:
-        """Measure what is left; ``parent``: the study's own run in MLflow."""
-
-
-class MeasurementKind(StudyKind[S, R]):
-    """A kind of study that one process measures, one measurement after the other: they must not disturb each other."""
-
-    @abstractmethod
-    def measuring(self, spec: S, tracker: MeasurementTracker, say: Callable[[int, str], None]) -> Measuring:
-        """The work on a study; ``say`` gets the number of measurements on record, and what is done next."""
-
-    @abstractmethod
-    def counts(self, document: Mapping[str, Any], runs: StudyRuns) -> Mapping[str, int]:
-        """The measurements of a stored study by status."""
-
-    @abstractmethod
-    def longest_s(self, document: Mapping[str, Any]) -> float:
-        """Seconds after a record within which the next one comes, while somebody works on the study."""
-
-    def standing(self, document: Mapping[str, Any], runs: StudyRuns) -> Standing:
-        """By the records, and when the last of them was made."""
-        last = last_moment(runs)
-        moment = None if last is None else last / MS
-        recent = moment is not None and time.time() - moment < self.longest_s(document)
-        status = "complete" if runs.finished() else "running" if recent else "unfinished"
-        return Standing(document["name"], self.name, document["preset"], status, self.counts(document, runs), moment)
-
-    def run(
-        self,
-        spec: S,
-        paths: StorePaths,
-        *,
-        workers: int,  # noqa: ARG002 (one measurement at a time)
-        on_event: OnEvent = ignore_event,
-        began: float | None = None,  # noqa: ARG002 (a measurement knows its own time)
-        data_s: float = 0.0,  # noqa: ARG002
-    ) -> tuple[R, Path]:
-        """See `StudyKind.run`."""
-        return measurement_runner.run_study(self, spec, paths, on_event=on_event)
+def require_optimizers(settings: Settings) -> None:
+    """SettingsError for the first optimizer that does not exist, with file, line and the nearest name."""
+    for place, optimizer in enumerate(settings["optimizers"].value):
+        with about(settings, ("optimizers", place)):
+            optimizer_entry(optimizer)
 
 
 def spaces_here(settings: Settings) -> dict[str, dict[str, Any]]:
     """The full space of each optimizer of the settings; SettingsError names file, line and field."""
-    for place, optimizer in enumerate(settings["optimizers"].value):
-        with about(settings, ("optimizers", place)):
-            optimizer_entry(optimizer)
+    require_optimizers(settings)
     with about(settings, "optimizers", "weight_decay"):
         return spaces_of(
             settings["optimizers"].value,
@@ -388,23 +193,3 @@ def spaces_here(settings: Settings) -> dict[str, dict[str, Any]]:
             settings["spaces"].origins,
             weight_decay=settings["weight_decay"].value,
         )
-
-
-def _failures(records: pd.DataFrame) -> Section:
-    """How the trials ended, and why, as a table."""
-    rows = [[each["status"], each["error"] or "-", str(each["count"])] for each in failures(records)]
-    return Section("Trials without a result", [Table(("status", "why", "trials"), rows)])
-
-
-def _counts(records: pd.DataFrame) -> dict[str, int]:
-    """Trials by status, each status there, and how many are recorded."""
-    found = Counter(map(str, records["status"])) if len(records) else Counter()
-    return {str(status): found[str(status)] for status in Status} | {"recorded": len(records)}
-
-
-def _planned_text(planned: Planned) -> str:
-    """A trial of the plan; of a place in a search, what is given beforehand."""
-    if isinstance(planned, Slot):
-        given = ", ".join(f"{name} {value}" for name, value in planned.fixed.items())
-        return given or "chosen when a worker takes it"
-    return f"{planned.optimizer} {planned.hyperparameters}, seed {planned.seed}"

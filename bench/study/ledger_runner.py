@@ -34,7 +34,7 @@ from bench.trials.study_base import StudyBase
 from posemodel.errors import SettingsError
 
 if TYPE_CHECKING:
-    from bench.study.kind import LedgerKind
+    from bench.study.ledger_kind import LedgerKind
 
 S = TypeVar("S", bound=StudyBase)
 

@@ -16,7 +16,7 @@ from bench.study.store_paths import StorePaths
 from bench.trials.study_base import StudyBase
 
 if TYPE_CHECKING:
-    from bench.study.kind import MeasurementKind
+    from bench.study.measurement_kind import MeasurementKind
 
 S = TypeVar("S", bound=StudyBase)
 

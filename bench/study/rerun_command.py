@@ -10,12 +10,15 @@ from bench.report.files import STUDY
 from posemodel.data.synthetic import marker_of
 
 
-def rerun_command(kind: str, name: str, preset: str, *, data: Path | None, options: Sequence[str] = ()) -> str:
+def rerun_command(
+    kind: str, name: str, preset: str, *, data: Path | None, options: Sequence[str] = (), folder: Path | None = None
+) -> str:
     """To be run where the study was run first; a synthetic data set is made again if it is gone.
 
-    ``data``: the folder of the data set; None where the study file names all that is needed.
+    ``data``: the folder of the data set; None where the study file names all that is needed. ``folder``: of the report;
+    None: the one of the study's name.
     """
-    study_file = Path("reports") / name / STUDY
+    study_file = (folder or Path("reports") / name) / STUDY
     words = ["posebench", "study", kind, "--preset", preset, "--study", study_file.as_posix()]
     named = ["--name", f"{name}-again", *options]
     if data is None:

@@ -7,8 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Any
 
 from bench.settings.layers import COMMAND_LINE, DEFAULT, Setting, checked, given_layers, listed
 from bench.settings.presets import FULL, preset_path, presets
@@ -65,36 +64,13 @@ def resolve(
 
 def _checked(study: type[StudyBase], name: str, value: Any, origin: str) -> Setting:
     """A setting of its own type; text that was typed, or is a variable's, is taken for the list that it stands for."""
-    declared = study.declarations()[name].type
+    declared = study.declarations()[name]
     typed = isinstance(value, str) and (origin == COMMAND_LINE or origin.startswith("environment "))
-    if typed and _holds_tables(declared):
+    if typed and declared.is_table:
         raise SettingsError(f"{name}: is given in a study file (got {value!r}, from: {origin}).")
-    among = _listed_type(declared)
-    if among is not None:
-        value = listed(value, truths=among is bool)
+    if declared.listed is not None:
+        value = listed(value, truths=declared.listed is bool)
     elif typed and "," in value:
         parts = [part.strip() for part in value.split(",")]
-        value = parts if study.type_of(name, parts) != declared else value
+        value = parts if study.type_of(name, parts) != declared.type else value
     return checked(study.type_of(name, value), name, value, origin)
-
-
-def _plain(kind: Any) -> Any:
-    """A type without its bounds, and without None."""
-    while get_origin(kind) is Annotated:
-        kind = get_args(kind)[0]
-    if get_origin(kind) in (Union, UnionType):
-        kind = next((each for each in get_args(kind) if each is not NoneType), kind)
-    return kind
-
-
-def _listed_type(kind: Any) -> Any:
-    """The type of a list's values; None where it is no list of plain values."""
-    plain = _plain(kind)
-    among = get_args(plain)[0] if get_origin(plain) is tuple else None
-    return None if get_origin(among) is dict else among
-
-
-def _holds_tables(kind: Any) -> bool:
-    """Whether a setting is a table, or a list of tables."""
-    plain = _plain(kind)
-    return get_origin(plain) is dict or (get_origin(plain) is tuple and get_origin(get_args(plain)[0]) is dict)

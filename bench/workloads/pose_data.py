@@ -36,19 +36,10 @@ def find_data(settings: Mapping[str, Setting], make_data: MakeData | None, on_op
     ``make_data`` makes it; None (a dry run) leaves it to be made later. ``on_open`` gets the opened splits.
     DataError if a split has no labelled person.
     """
-    files = named_files(settings)
-    folder, data_s, awaited = settings["data"].value or files.first_annotations, 0.0, False
-    images = settings["synthetic_images"].value
-    if folder is None:
-        folder = DATA_FOLDER / f"synthetic-{images}-seed{SYNTHETIC_SEED}"
-        if make_data is not None:
-            began = time.perf_counter()
-            make_data(folder, images, SYNTHETIC_SEED)
-            data_s = time.perf_counter() - began
-        awaited = make_data is None and not _stands(folder)
-    folder = Path(folder).resolve()
-    if awaited:
-        return FoundData(folder, AWAITED, images, data_s)
+    placed = find_folder(settings, make_data)
+    if placed.awaited_images is not None:
+        return placed
+    folder, files = placed.folder, named_files(settings)
     skip_bad = "skip_bad" in settings and settings["skip_bad"].value
     exif: Exif = settings["exif"].value if "exif" in settings else "ignore"
     data = DataSet(folder, files)
@@ -57,7 +48,26 @@ def find_data(settings: Mapping[str, Setting], make_data: MakeData | None, on_op
     if on_open is not None:
         on_open(splits)
     labelled = {role: len(split.labelled_only()) for role, split in zip(ROLES, splits, strict=True)}
-    return FoundData(folder, data_digest(data, splits), None, data_s, labelled)
+    return FoundData(folder, data_digest(data, splits), None, placed.data_s, labelled)
+
+
+def find_folder(settings: Mapping[str, Setting], make_data: MakeData | None) -> FoundData:
+    """The folder that `data` names, or the synthetic one of `synthetic_images`, made where it is not complete.
+
+    ``make_data`` None: it is left to be made later. The digest is yet to be made of what is opened there.
+    """
+    folder, data_s = settings["data"].value or named_files(settings).first_annotations, 0.0
+    awaited: int | None = None
+    if folder is None:
+        images = settings["synthetic_images"].value
+        folder = DATA_FOLDER / f"synthetic-{images}-seed{SYNTHETIC_SEED}"
+        if make_data is not None:
+            began = time.perf_counter()
+            make_data(folder, images, SYNTHETIC_SEED)
+            data_s = time.perf_counter() - began
+        elif not _stands(folder):
+            awaited = images
+    return FoundData(Path(folder).resolve(), AWAITED, awaited, data_s)
 
 
 def _stands(folder: Path) -> bool:

@@ -9,7 +9,7 @@ from tests.support.recorded_stores import unpack
 SHARD = "kills"
 COVERS = (
     "bench/kinds/loaders/**/*.py", "bench/measure/**/*.py", "bench/records/*.py", "bench/trials/study_base.py",
-    "bench/study/measurement_runner.py", "bench/study/kind.py",
+    "bench/study/measurement_runner.py", "bench/study/*kind.py",
     "bench/trials/identity.py", "tests/bench/recorded/loaders.tar.xz", "tests/end_to_end/test_recorded_stores.py",
 )  # fmt: skip
 

@@ -20,7 +20,8 @@ from bench.records.mlflow_views import SavedView
 from bench.records.reader import StudyRuns
 from bench.report.findings import Findings
 from bench.settings.layers import about
-from bench.study.kind import FindingsKind, Settings
+from bench.study.kind import Settings
+from bench.study.ledger_kind import FindingsKind
 from bench.study.sessions import most_at_once
 from bench.trials.columns import rows_of
 from bench.trials.phases import CONFIRM, SEARCH

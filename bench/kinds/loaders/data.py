@@ -2,8 +2,8 @@
 
 import hashlib
 import sys
-import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -22,8 +22,8 @@ from bench.measure.loader.pose_workload import PoseWorkload
 from bench.measure.loader.workload import DatasetWorkload, WaitingStep, Workload, no_step
 from bench.settings.data_files import absolute_paths, named_files
 from bench.settings.layers import COMMAND_LINE, ENVIRONMENT_PREFIX, Setting, about
-from bench.workloads.pose_data import DATA_FOLDER, SYNTHETIC_SEED, data_digest
-from bench.workloads.protocol import AWAITED, FoundData, MakeData, OnOpen
+from bench.workloads.pose_data import data_digest, find_folder
+from bench.workloads.protocol import FoundData, MakeData, OnOpen
 from posemodel.config import DataFiles
 from posemodel.data.coco import open_split
 from posemodel.data.layout import DataSet
@@ -73,29 +73,17 @@ def coco_folder(settings: Mapping[str, Setting], make_data: MakeData | None, on_
 
     DataError where the split has no labelled person.
     """
-    value = {name: setting.value for name, setting in settings.items()}
-    files = named_files(settings)
-    folder, data_s = value["data"] or files.first_annotations, 0.0
-    if folder is None:
-        images = value["synthetic_images"]
-        folder = DATA_FOLDER / f"synthetic-{images}-seed{SYNTHETIC_SEED}"
-        if make_data is None and not folder.is_dir():
-            return FoundData(folder.resolve(), AWAITED, awaited_images=images)
-        if make_data is not None:
-            began = time.perf_counter()
-            make_data(folder, images, SYNTHETIC_SEED)
-            data_s = time.perf_counter() - began
-    folder = Path(folder).resolve()
-    data = DataSet(folder, files)
+    placed = find_folder(settings, make_data)
+    if placed.awaited_images is not None:
+        return placed
+    data, name = DataSet(placed.folder, named_files(settings)), settings["split"].value
     with about(settings, "data", "split", *absolute_paths(settings)):
-        split = open_split(data, value["split"], exif=value["exif"])
+        split = open_split(data, name, exif=settings["exif"].value)
         if not len(split.labelled_only()):
-            raise DataError(
-                f"{split.annotations}: no image of the split `{value['split']}` has a labelled person to load."
-            )
+            raise DataError(f"{split.annotations}: no image of the split `{name}` has a labelled person to load.")
     if on_open is not None:
         on_open([split])
-    return FoundData(folder, data_digest(data, [split]), data_s=data_s)
+    return replace(placed, digest=data_digest(data, [split]))
 
 
 def workload_of(spec: LoaderSpec) -> Workload:

@@ -23,8 +23,9 @@ from bench.records.measurements import MeasurementTracker, measurements
 from bench.records.reader import StudyRuns
 from bench.report.shown import Shown, ShownTable
 from bench.settings.layers import Setting
-from bench.study.kind import MeasurementKind, Settings
+from bench.study.kind import Settings
 from bench.study.machine_settings import default_name
+from bench.study.measurement_kind import MeasurementKind
 from bench.study.prepared import Prepared
 from bench.workloads.protocol import FoundData, MakeData, OnOpen
 from posemodel.errors import SettingsError

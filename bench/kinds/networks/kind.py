@@ -12,7 +12,8 @@ from bench.kinds.networks.spec import NetworksSpec
 from bench.records.reader import RUN_COLUMNS, StudyRuns
 from bench.report.findings import Findings
 from bench.settings.layers import about
-from bench.study.kind import FindingsKind, Settings
+from bench.study.kind import Settings
+from bench.study.ledger_kind import FindingsKind
 from bench.trials.columns import rows_of
 from bench.trials.progress import MS
 from bench.trials.record import TEXT_FIELDS

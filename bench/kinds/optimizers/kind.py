@@ -22,8 +22,9 @@ from bench.optimizers.space import from_document, log_ranges
 from bench.records.mlflow_views import SavedView
 from bench.records.reader import StudyRuns
 from bench.report.shown import Shown
-from bench.settings.layers import Setting, about, space_key
-from bench.study.kind import LedgerKind, Settings
+from bench.settings.layers import Setting, space_key
+from bench.study.kind import Settings, require_optimizers
+from bench.study.ledger_kind import LedgerKind
 from bench.study.prepared import Prepared
 from bench.trials.phases import CONFIRM, TUNE
 from bench.trials.spec import TrialSpec
@@ -43,9 +44,7 @@ class OptimizersKind(LedgerKind[StudySpec, StudyResult]):
 
     def refuse(self, settings: Settings, command_line: Mapping[str, Any]) -> None:
         """A typed space of an optimizer that is not compared, too."""
-        for place, optimizer in enumerate(settings["optimizers"].value):
-            with about(settings, ("optimizers", place)):
-                optimizer_entry(optimizer)
+        require_optimizers(settings)
         _refuse_idle_spaces(settings["optimizers"].value, command_line.get("spaces") or {})
         super().refuse(settings, command_line)
 

@@ -10,7 +10,7 @@ from bench.kinds.sizes.spec import SizesSpec
 from bench.engines.trial import TrialKind
 from bench.records.reader import StudyRuns
 from bench.report.findings import Findings
-from bench.study.kind import FindingsKind
+from bench.study.ledger_kind import FindingsKind
 from bench.trials.phases import CONFIRM
 from bench.trials.spec import TrialSpec
 from bench.trials.training import run_trial
