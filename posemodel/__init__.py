@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from posemodel.recipes import Recipe, load_recipe
     from posemodel.training import TrainResult, train
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "NETWORKS",

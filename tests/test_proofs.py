@@ -145,7 +145,7 @@ def test_the_hash_knows_contents_names_and_the_proof_itself(repository):
     [
         ("source/**/*.txt", "sources/*.txt", r"test_rates.py: COVERS: sources/\*.txt matches no file"),
         ("COVERS", "COVER", "needs the constant COVERS"),
-        ('"kills"', '"kill"', "SHARD must be one of simulations, kills, real, not kill"),
+        ('"kills"', '"kill"', "SHARD must be one of simulations, worlds, kills, real, not kill"),
     ],
 )
 def test_a_proof_without_sources_or_shard_is_at_fault(repository, old, new, message):

@@ -21,6 +21,15 @@ class PhaseBegan:
 
 
 @dataclass(frozen=True)
+class MorePlanned:
+    """A record has made trials of a phase possible: they stand in the ledger, and others run meanwhile."""
+
+    phase: str
+    planned: int
+    """Trials of the phase."""
+
+
+@dataclass(frozen=True)
 class TrialBegan:
     """A worker has taken a trial."""
 
@@ -77,7 +86,17 @@ class Measuring:
     """What is done now."""
 
 
-Event = Measuring | PhaseBegan | TrialBegan | TrialStepped | TrialEnded | TrialReturned | WorkerDied | Stopping
+Event = (
+    Measuring
+    | PhaseBegan
+    | MorePlanned
+    | TrialBegan
+    | TrialStepped
+    | TrialEnded
+    | TrialReturned
+    | WorkerDied
+    | Stopping
+)
 OnEvent = Callable[[Event], None]
 
 

@@ -31,7 +31,7 @@ class Entry:
 KINDS: dict[str, Entry] = {
     "optimizers": Entry(
         "bench.kinds.optimizers",
-        "Compare a configuration of each optimizer: tune, confirm on fresh paired seeds, report.",
+        "Compare optimizers: tune each several times, train what each tuning found on fresh seeds, report.",
     ),
     "loaders": Entry(
         "bench.kinds.loaders",

@@ -34,10 +34,10 @@ def this_process() -> dict[str, Any]:
 def is_stale(trial: FrozenTrial) -> bool:
     """Whether a running trial's worker is dead: on this host by its process, elsewhere by its silence."""
     owner = trial.user_attrs.get(OWNER)
-    if owner is not None and _is_here(owner):
+    if owner is not None and is_here(owner):
         return not lives(owner["pid"], owner["started"])
     claimants = [value for name, value in trial.user_attrs.items() if name.startswith(CLAIMANT)]
-    if owner is None and claimants and all(_is_here(c) and not lives(c["pid"], c["started"]) for c in claimants):
+    if owner is None and claimants and all(is_here(c) and not lives(c["pid"], c["started"]) for c in claimants):
         return True  # killed between its claim and its name under it, or halfway through giving it back
     heard = trial.user_attrs.get(HEARTBEAT) or (trial.datetime_start.timestamp() if trial.datetime_start else 0.0)
     return time.time() - heard > GRACE_S
@@ -48,7 +48,8 @@ def claimant_attribute(process: dict[str, Any]) -> str:
     return f"{CLAIMANT}{process['host']}:{process['pid']}:{process['started']}"
 
 
-def _is_here(process: dict[str, Any]) -> bool:
+def is_here(process: dict[str, Any]) -> bool:
+    """Whether a process is of this host."""
     return bool(process["host"] == socket.gethostname())
 
 

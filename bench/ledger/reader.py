@@ -80,11 +80,18 @@ def look(url: str) -> dict[str, Look]:
     return _read(url, lambda storage: dict(_looks(storage)), {})
 
 
+def identities(url: str) -> dict[str, dict[str, Any] | None]:
+    """The identity of each study of a storage, by name, looked at as by `look`; None: posebench did not make it."""
+
+    def read(storage: RDBStorage) -> dict[str, dict[str, Any] | None]:
+        return {study.study_name: study.user_attrs.get(STUDY) for study in storage.get_all_studies()}
+
+    return _read(url, read, {})
+
+
 def foreign_studies(url: str) -> set[str]:
-    """The names of a storage's studies that posebench did not make; looked at as by `look`."""
-    return _read(
-        url, lambda storage: {s.study_name for s in storage.get_all_studies() if STUDY not in s.user_attrs}, set()
-    )
+    """The names of a storage's studies that posebench did not make."""
+    return {name for name, identity in identities(url).items() if identity is None}
 
 
 def _read(url: str, read: Callable[[RDBStorage], _Found], nothing: _Found) -> _Found:

@@ -32,7 +32,9 @@ from bench.ledger.format import (
     STATUS,
     TRIAL_ID,
     claimant_attribute,
+    is_here,
     is_stale,
+    lives,
     this_process,
 )
 from bench.storage.addresses import LEDGER, check_form
@@ -141,6 +143,16 @@ class Ledger:
         finally:
             self.storage.set_study_user_attr(self._study, key, None)
 
+    def others(self) -> bool:
+        """Whether another process works on the study, too; of a killed one on another host nobody can tell."""
+        me = this_process()
+        attributes = self.storage.get_study_user_attrs(self._study)
+        sessions = [value for name, value in attributes.items() if name.startswith(SESSION) and value]
+        return any(
+            {**each, **me} != each and not (is_here(each) and not lives(each["pid"], each["started"]))
+            for each in sessions
+        )
+
     def enqueue(self, specs: Iterable[Planned]) -> int:
         """Add the trials that are not there yet; returns how many were added. Safe to repeat after a kill."""
         there = {trial.user_attrs[TRIAL_ID] for trial in self._trials()}
@@ -229,12 +241,13 @@ class Ledger:
         self.storage.set_trial_intermediate_value(key, number, score)
         self.storage.set_trial_user_attr(key, RUNGS, rungs)
 
-    def tune_trials_of(self, optimizer: str) -> list[FrozenTrial]:
-        """The tune trials of one optimizer in the plan's order; later copies of a trial are left out."""
+    def trials_beside(self, planned: TrialSpec) -> list[FrozenTrial]:
+        """The tune trials of the same optimizer, tuning and round, in the plan's order; without copies of a trial."""
+        same = (TUNE, planned.optimizer, planned.tuning, planned.round)
         first: dict[int, FrozenTrial] = {}
         for trial in self._trials():
             spec = json.loads(trial.user_attrs[SPEC])
-            if spec["phase"] == TUNE and spec["optimizer"] == optimizer:
+            if (spec["phase"], spec.get("optimizer"), spec.get("tuning"), spec.get("round")) == same:
                 first.setdefault(spec["index"], trial)
         return [first[index] for index in sorted(first)]
 

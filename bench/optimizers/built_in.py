@@ -57,9 +57,21 @@ def adam(
     betas: tuple[float, float] = (0.9, 0.999),
     eps: float = 1e-8,
     weight_decay: float = 0.0,
+    decoupled_weight_decay: bool = False,
 ) -> "Optimizer":
-    """Adam: bias-corrected running means of the gradient and of its square; w -= lr * m / (sqrt(v) + eps)."""
-    return _build("Adam", parameters, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+    """Adam: bias-corrected running means of the gradient and of its square; w -= lr * m / (sqrt(v) + eps).
+
+    ``decoupled_weight_decay``: weight decay applied to the weights, as AdamW does (Loshchilov and Hutter, ICLR 2019).
+    """
+    return _build(
+        "Adam",
+        parameters,
+        lr=lr,
+        betas=betas,
+        eps=eps,
+        weight_decay=weight_decay,
+        decoupled_weight_decay=decoupled_weight_decay,
+    )
 
 
 def adabound(

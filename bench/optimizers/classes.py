@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
-from bench.optimizers.entry import OptimizerEntry, did_you_mean, hyperparameters_of
-from bench.optimizers.implementation import build_fastest
+from bench.optimizers.entry import EFFECTIVE_RATE, MOMENTUM, RATE, OptimizerEntry, did_you_mean, hyperparameters_of
+from bench.optimizers.implementation import build_fastest, is_of_torch
+from bench.optimizers.registry import ADAM_RATES
 from bench.optimizers.space import Log, Space
 from bench.optimizers.unfit import WRAPPER, wraps
 from bench.settings.dotted import split
@@ -41,7 +42,8 @@ def class_entry(name: str, optimizer_class: type[Optimizer]) -> OptimizerEntry:
     path = f"{optimizer_class.__module__}.{optimizer_class.__qualname__}"
     if not accepted:
         raise SettingsError(f"optimizer {name}: {path} takes no parameters to optimize.")
-    return OptimizerEntry(name, partial(build_fastest, optimizer_class), _space(accepts), path, path, accepts)
+    space = _torch_space(accepts) if is_of_torch(optimizer_class) else _space(accepts)
+    return OptimizerEntry(name, partial(build_fastest, optimizer_class), space, path, path, accepts)
 
 
 def _accepts(optimizer_class: type[Optimizer]) -> dict[str, inspect.Parameter]:
@@ -59,12 +61,26 @@ def _accepts(optimizer_class: type[Optimizer]) -> dict[str, inspect.Parameter]:
 
 
 def _space(accepted: Mapping[str, inspect.Parameter]) -> Space:
-    if "lr" not in accepted:
+    if RATE not in accepted:
         return {}
-    default = accepted["lr"].default
-    if isinstance(default, (int, float)) and default > 0:
-        return {"lr": Log(default / DECADES_EITHER_WAY, default * DECADES_EITHER_WAY)}
-    return {"lr": Log(*WHOLE_RANGE)}
+    default = accepted[RATE].default
+    return {RATE: _around(default) if isinstance(default, (int, float)) and default > 0 else Log(*WHOLE_RANGE)}
+
+
+def _torch_space(accepted: Mapping[str, inspect.Parameter]) -> Space:
+    """Of a class of `torch.optim`: Adam's rates for its relatives, the effective rate where momentum sums gradients.
+
+    Of other people's classes it is not known what their momentum and betas do.
+    """
+    if RATE in accepted and "betas" in accepted:
+        return {RATE: ADAM_RATES}
+    if RATE in accepted and MOMENTUM in accepted:
+        return {EFFECTIVE_RATE: _around(accepted[RATE].default / (1 - accepted[MOMENTUM].default))}
+    return _space(accepted)
+
+
+def _around(default: float) -> Log:
+    return Log(default / DECADES_EITHER_WAY, default * DECADES_EITHER_WAY)
 
 
 def class_at(path: str) -> type[Optimizer]:

@@ -32,7 +32,7 @@ def fastest(optimizer_class: type[Optimizer], weights: Sequence[Tensor]) -> dict
 
     Fused where the class has such a kernel for the device and dtypes, else `foreach` on CUDA, else a loop.
     """
-    if not _is_of_torch(optimizer_class):
+    if not is_of_torch(optimizer_class):
         return {}
     accepted = inspect.signature(optimizer_class).parameters
     kinds = {(weight.device.type, weight.dtype) for weight in weights}
@@ -55,14 +55,15 @@ def _kind(optimizer: Optimizer) -> str:
     for name in ("fused", "foreach"):
         if any(group.get(name) is True for group in groups):
             return name
-    if not _is_of_torch(type(optimizer)) or not any("foreach" in group for group in groups):
+    if not is_of_torch(type(optimizer)) or not any("foreach" in group for group in groups):
         return ""
     undecided = all(group.get("foreach") is None for group in groups)
     on_cuda = all(weight.is_cuda for group in groups for weight in group["params"])
     return "foreach" if undecided and on_cuda else "for-loop"  # PyTorch's own default
 
 
-def _is_of_torch(optimizer_class: type[Optimizer]) -> bool:
+def is_of_torch(optimizer_class: type[Optimizer]) -> bool:
+    """Whether a class is one of PyTorch's own."""
     return optimizer_class.__module__.startswith("torch.optim.")
 
 

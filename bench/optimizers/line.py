@@ -8,17 +8,22 @@ import torch
 
 from bench.optimizers.entry import CHOSEN_HERE, WEIGHT_DECAY, OptimizerEntry
 from bench.optimizers.space import Value
+from bench.optimizers.weight_decay import DecayRange, decay_of
 
 DIGITS = 6
 """Significant ones: more than any training can tell apart."""
 
 
-def optimizer_line(entry: OptimizerEntry, hyperparameters: Mapping[str, Value], weight_decay: float) -> str:
+def optimizer_line(
+    entry: OptimizerEntry, hyperparameters: Mapping[str, Value], weight_decay: float | DecayRange
+) -> str:
     """E.g. `torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, nesterov=True)`.
 
-    The learning rate, and what differs from the class's own defaults. Raises SettingsError as `OptimizerEntry.factory`.
+    The learning rate, and what differs from the class's own defaults. ``weight_decay``: the study's; a tuned one is
+    among the hyperparameters. Raises SettingsError as `OptimizerEntry.factory`.
     """
-    made = entry.factory({**hyperparameters, WEIGHT_DECAY: weight_decay})([torch.nn.Parameter(torch.zeros(1))])
+    decay = decay_of(hyperparameters, weight_decay)
+    made = entry.factory({**hyperparameters, WEIGHT_DECAY: decay})([torch.nn.Parameter(torch.zeros(1))])
     kind = type(made)
     module = "torch.optim" if kind.__module__.startswith("torch.optim.") else kind.__module__
     given = [f"lr={_shown(made.defaults['lr'])}"] if "lr" in made.defaults else []

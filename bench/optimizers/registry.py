@@ -9,8 +9,12 @@ ADABOUND_REFERENCE = "adabound.adabound.AdaBound"
 """Kinds of AdaBound: our classes, and the package's."""
 
 _SGD = "torch.optim.sgd.SGD"
-_MOMENTUM: Space = {"lr": Log(1e-4, 1.0), "one_minus_momentum": Log(5e-3, 0.3)}
-_ADABOUND: Space = {"lr": Log(1e-5, 1e-2), "final_lr": Log(1e-3, 1.0), "gamma": Log(1e-4, 1e-1)}
+ADAM_RATES = Log(1e-5, 0.1)
+"""Learning rates of Adam and its relatives, whose step is about the rate whatever the gradient."""
+_EFFECTIVE_RATES = Log(1e-3, 30.0)
+"""lr / (1 - momentum) of SGD. AdaBound ends as SGD whose velocity is a mean: its `final_lr` is that rate."""
+_MOMENTUM: Space = {"effective_lr": _EFFECTIVE_RATES, "one_minus_momentum": Log(5e-3, 0.3)}
+_ADABOUND: Space = {"lr": ADAM_RATES, "final_lr": _EFFECTIVE_RATES, "gamma": Log(1e-4, 0.1)}
 
 OPTIMIZERS: dict[str, OptimizerEntry] = {
     entry.name: entry
@@ -33,14 +37,14 @@ OPTIMIZERS: dict[str, OptimizerEntry] = {
         OptimizerEntry(
             "adadelta",
             built_in.adadelta,
-            {"lr": Log(1e-3, 10.0), "one_minus_rho": Log(1e-3, 0.3)},
+            {"lr": Log(1e-2, 100.0), "one_minus_rho": Log(1e-3, 0.3), "eps": Log(1e-8, 1e-4)},
             "Zeiler, 2012",
             "torch.optim.adadelta.Adadelta",
         ),
         OptimizerEntry(
             "adam",
             built_in.adam,
-            {"lr": Log(1e-5, 1e-2), "one_minus_beta1": Log(0.02, 0.5)},
+            {"lr": ADAM_RATES, "one_minus_beta1": Log(0.02, 0.5), "one_minus_beta2": Log(5e-4, 0.1)},
             "Kingma and Ba, ICLR 2015",
             "torch.optim.adam.Adam",
         ),

@@ -10,6 +10,7 @@ from posemodel.errors import SettingsError
 
 Value = float | bool | str | tuple[float, ...]
 """What a hyperparameter can be: betas, for instance, are a tuple."""
+Hyperparameters = dict[str, Value]
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,14 @@ class Log:
         value = math.exp(math.log(self.low) + unit * (math.log(self.high) - math.log(self.low)))
         return min(max(value, self.low), self.high)  # rounding can leave the range at its ends
 
+    def beyond(self, unit: float) -> float:
+        """The value there, outside of the range too."""
+        return self.low * math.exp(unit * math.log(self.high / self.low))
+
+    def place(self, value: float) -> float:
+        """Where a positive value lies: 0..1 within the range."""
+        return math.log(value / self.low) / math.log(self.high / self.low)
+
 
 @dataclass(frozen=True)
 class Categorical:
@@ -35,6 +44,19 @@ class Categorical:
         """The value at 0..1 of the list."""
         return self.values[min(int(unit * len(self.values)), len(self.values) - 1)]
 
+    @property
+    def count(self) -> int:
+        """How many values there are."""
+        return len(self.values)
+
+    def nth(self, number: int) -> Value:
+        """The value of a number."""
+        return self.values[number]
+
+    def place(self, value: Value | None) -> int:
+        """The number of a value; 0 of one that is not among them."""
+        return self.values.index(value) if value in self.values else 0
+
 
 @dataclass(frozen=True)
 class Fixed:
@@ -45,6 +67,13 @@ class Fixed:
 
 Dimension = Log | Categorical | Fixed
 Space = Mapping[str, Dimension]
+RATES = ("lr", "effective_lr")
+"""Names of a learning rate: as the class takes it, and as `effective_lr` = lr / (1 - momentum)."""
+
+
+def rate_of(space: Mapping[str, Any]) -> str | None:
+    """The name of the dimension that is the learning rate; None where a space (or its document) has none."""
+    return next((name for name in RATES if name in space), None)
 
 
 def searched(space: Space) -> int:

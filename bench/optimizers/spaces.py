@@ -16,15 +16,16 @@ from bench.optimizers.space import (
     dimension,
     from_document,
     point,
+    rate_of,
     searched,
 )
 from bench.optimizers.unfit import check_trains
+from bench.optimizers.weight_decay import DecayRange, decay_dimension, with_decay
 from bench.settings.dotted import with_dots
 from bench.settings.layers import COMMAND_LINE, FileOrigin, PlacedError, space_key
 from bench.settings.validation import dotted, named_in
 from posemodel.errors import SettingsError
 
-RATE = "lr"
 INSIDE = 0.37
 """A place in a range of whole numbers, of the unit interval, where there is none."""
 TEXT_FORMS = {
@@ -40,12 +41,13 @@ def spaces_of(
     changes: Mapping[str, Mapping[str, Any]],
     origins: Mapping[str, str],
     *,
-    weight_decay: float = 0.0,
+    weight_decay: float | DecayRange = 0.0,
 ) -> dict[str, dict[str, Any]]:
-    """The tuning space of each optimizer named: its own, or the given one, which keeps its own `lr` if it names none.
+    """The tuning space of each optimizer named: its own, or the given one, which keeps its own rate if it names none.
 
     ``changes``: spaces as in a study file, by optimizer; ``origins`` says in errors where each comes from.
-    ``weight_decay`` is the study's. An optimizer or a space that is not the registry's is tried at the space's corners.
+    ``weight_decay`` is the study's; a range is a dimension of each space. An optimizer or a space that is not the
+    registry's is tried at the space's corners.
     """
     given: dict[str, str] = {}
     for name, change in changes.items():
@@ -64,9 +66,9 @@ def spaces_of(
         entry = optimizer_entry(name)
         asked = given.get(space_key(name))
         if asked is None:
-            space = entry.space
-            if not space:
+            if not entry.space:
                 raise SettingsError(f"optimizers: {name} has no learning rate `lr` to search: give it a space.")
+            space = with_decay(entry, entry.space, weight_decay)
             _try_corners(entry, space, weight_decay, build=entry.name not in OPTIMIZERS)
         else:
             try:
@@ -84,15 +86,19 @@ def spaces_of(
 
 
 def _given_space(
-    entry: OptimizerEntry, change: Mapping[str, Any], name: str, origin: str, weight_decay: float
+    entry: OptimizerEntry, change: Mapping[str, Any], name: str, origin: str, weight_decay: float | DecayRange
 ) -> Space:
     """A space that was given under this name; SettingsError says where."""
     space: Space = {parameter: dimension(each, _where(name, origin, parameter)) for parameter, each in change.items()}
+    if isinstance(weight_decay, Mapping) and space.get(WEIGHT_DECAY) == decay_dimension(weight_decay):
+        # The study file beside a report has the range in both places.
+        space = {parameter: each for parameter, each in space.items() if parameter != WEIGHT_DECAY}
     if WEIGHT_DECAY in space:
         wrong = _where(name, origin, WEIGHT_DECAY)
         raise SettingsError(f"{wrong}: is one value for all optimizers: set `weight_decay` (--wd).")
-    if RATE in entry.space and RATE not in space:
-        space = {RATE: entry.space[RATE], **space}
+    own_rate = rate_of(entry.space)
+    if own_rate is not None and rate_of(space) is None:
+        space = {own_rate: entry.space[own_rate], **space}
     for parameter, each in space.items():
         if isinstance(each, Fixed) and isinstance(each.value, tuple) and entry.takes_number(parameter):
             forms = TEXT_FORMS if origin == COMMAND_LINE else FORMS
@@ -101,6 +107,7 @@ def _given_space(
                 f"a choice {forms['values']}."
             )
     try:
+        space = with_decay(entry, space, weight_decay)
         _try_corners(entry, space, weight_decay, build=True)
     except SettingsError as error:
         named = named_in(str(error), change) if isinstance(origin, FileOrigin) else []
@@ -137,20 +144,21 @@ def _are_same(names: tuple[str, str], spaces: Mapping[str, Mapping[str, Any]]) -
     return all(one[name] == other[name] for name in {*one} & {*other} - {WEIGHT_DECAY})
 
 
-def _try_corners(entry: OptimizerEntry, space: Space, weight_decay: float, *, build: bool) -> None:
+def _try_corners(entry: OptimizerEntry, space: Space, weight_decay: float | DecayRange, *, build: bool) -> None:
     """The lowest and the highest point, and each value of a choice: resolved, with ``build`` also built and stepped.
 
     A point inside is resolved too: a number that must be whole cannot be searched over a range.
     """
+    fixed = {} if isinstance(weight_decay, Mapping) else {WEIGHT_DECAY: weight_decay}
     lowest, highest, inside = (point(space, [unit] * searched(space)) for unit in (0.0, 1.0, INSIDE))
     choices = [lowest | {name: value} for name, d in space.items() if isinstance(d, Categorical) for value in d.values]
     for corner in (lowest, highest, *choices):
-        given = {**corner, WEIGHT_DECAY: weight_decay}
+        given = {**corner, **fixed}
         if build:
             check_trains(entry, given)
         else:
             entry.resolve(given)
-    entry.resolve({**inside, WEIGHT_DECAY: weight_decay})
+    entry.resolve({**inside, **fixed})
 
 
 def parse_space(text: str) -> tuple[str, dict[str, Any]]:

@@ -47,11 +47,12 @@ SPACES = Declaration(
     {},
     "Tuning space of each optimizer, by its name: a range on a log scale is { log = [low, high] }, a choice "
     "{ values = [...] }, anything else one value. Any hyperparameter may be named, in place of `momentum` also its "
-    "complement `one_minus_momentum`. Of an optimizer that is not named it is the space that it ships with.",
+    "complement `one_minus_momentum`, in place of `lr` beside it `effective_lr` = lr / (1 - momentum). Of an "
+    "optimizer that is not named it is the space that it ships with.",
     flag=Flag(
         ("--space",),
         "NAME:lr=log(A,B),...",
-        "Tuning space of an optimizer (without one, the space of lr that it ships with); repeatable.",
+        "Tuning space of an optimizer (without one, the space that it ships with); repeatable.",
         repeated=True,
     ),
 )

@@ -114,6 +114,10 @@ class StudyKind(ABC, Generic[S, R]):
         """How long it will take, measured in some seconds; of a kind that ``estimates``."""
         return ""
 
+    def warnings(self, spec: S) -> Sequence[str]:  # noqa: ARG002 (others need it)
+        """What of a study is probably not meant so, in sentences; it hinders nothing."""
+        return ()
+
     @abstractmethod
     def plan_shown(self, prepared: Prepared[S]) -> Shown:
         """What would be run, as far as it is decided before it runs."""

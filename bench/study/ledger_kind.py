@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import pandas as pd
 
@@ -39,9 +39,12 @@ class LedgerKind(StudyKind[S, R]):
 
     Attributes:
         trials: How a trial is run, and what Optuna is told of it.
+        plans_ahead: Whether single records already make later trials possible: it is then asked after each, and its
+            plan reads no more of them than `Record.as_row` holds.
     """
 
     trials: TrialKind
+    plans_ahead: ClassVar[bool] = False
 
     @abstractmethod
     def next_trials(self, spec: S, records: pd.DataFrame) -> Sequence[Planned]:
@@ -72,6 +75,13 @@ class LedgerKind(StudyKind[S, R]):
         return ledger_runner.run_study(
             self, spec, paths, workers=workers, on_event=on_event, began=began, data_s=data_s
         )
+
+    def as_begun(self, spec: S, begun: Mapping[str, Any]) -> S:  # noqa: ARG002 (others need it)
+        """The study that goes on; ``begun``: its identity in the ledger.
+
+        What ships may have changed since: what an earlier version took for the same settings is still the same study.
+        """
+        return spec
 
     def progress(self, spec: S, workers: int) -> Progress | None:
         """Where a study stands before it begins."""

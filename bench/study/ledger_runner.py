@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pandas as pd
 
 from bench.engines import interruption
-from bench.engines.events import Event, OnEvent, PhaseBegan, TrialEnded
+from bench.engines.events import Event, MorePlanned, OnEvent, PhaseBegan, TrialEnded
 from bench.engines.processes import Crew, crew
 from bench.engines.worker import WorkerSettings
 from bench.ledger.foreign import refuse_foreign
-from bench.ledger.reader import foreign_studies
+from bench.ledger.reader import identities
 from bench.ledger.store import Ledger
 from bench.measure.machine import fingerprint
 from bench.records.store_check import check_stores
@@ -29,7 +29,8 @@ from bench.storage.masking import masked
 from bench.study.store_paths import StorePaths
 from bench.trials.columns import rows_of
 from bench.trials.progress import recorded
-from bench.trials.record import Session, now_ms
+from bench.trials.record import Record, Session, now_ms
+from bench.trials.spec import Planned
 from bench.trials.study_base import StudyBase
 from posemodel.errors import SettingsError
 
@@ -54,15 +55,18 @@ def run_study(
     began_ms = now_ms() if began is None else int(1000 * began)
     session: Session | None = Session(began_ms, now_ms(), workers, data_s, socket.gethostname(), os.getpid())
     check_stores(paths.storage_url, paths.tracking_uri)
-    refuse_foreign(foreign_studies(paths.storage_url), paths.storage_url, spec.name)  # opening changes the file
+    known = identities(paths.storage_url)  # opening changes the file
+    refuse_foreign([name for name, identity in known.items() if identity is None], paths.storage_url, spec.name)
+    begun = known.get(spec.name)
+    spec = spec if begun is None else kind.as_begun(spec, begun)
     ledger = Ledger(paths.storage_url, spec.name, spec.identity(), objectives=objectives)
     with ledger.session(workers), ExitStack() as closing:
-        heard: list[Callable[[], None]] = []
+        heard: list[Callable[[Record], None]] = []
 
         def on_study_event(event: Event) -> None:
             if isinstance(event, TrialEnded):
                 for note in heard:
-                    note()
+                    note(event.record)
             on_event(event)
 
         with crew(workers, on_study_event) as workforce:
@@ -74,7 +78,8 @@ def run_study(
                 session = None  # the study has already finished: this session's time is not counted
             with interruption.defer_interrupts():  # a run that is open is closed, whatever comes
                 parent = tracker.open_study(spec, fingerprint(), kind.views)
-                heard.append(partial(_note, tracker, session))
+                note_session = partial(_note, tracker, session)
+                heard.append(lambda _record: note_session())
                 closing.push(partial(_close, tracker, session))
             settings = WorkerSettings(
                 paths.storage_url,
@@ -86,7 +91,10 @@ def run_study(
                 kind.trials,
                 objectives,
             )
-            _work_off(kind, spec, ledger, tracker, paths, workforce, settings, partial(_note, tracker, session))
+            planner = _Planner(kind, spec, ledger, tracker, paths, on_event)
+            if kind.plans_ahead:
+                heard.append(planner.hear)
+            _work_off(planner, workforce, settings, note_session)
         _settled_records(ledger, tracker, paths)
         tracker.abandon()
         folder = paths.report_of(spec.name)
@@ -96,30 +104,65 @@ def run_study(
     return result, report
 
 
-def _work_off(
-    kind: "LedgerKind[S, Any]",
-    spec: S,
-    ledger: Ledger,
-    tracker: Tracker,
-    paths: StorePaths,
-    workforce: Crew,
-    settings: WorkerSettings,
-    note_session: Callable[[], None],
-) -> None:
-    """Plan, let the workers run what is planned, and plan again from the records, until nothing new is planned."""
-    known: set[str] = set()
-    while True:
-        plan = kind.next_trials(spec, _settled_records(ledger, tracker, paths))
-        note_session()
-        new = [trial for trial in plan if trial.id not in known]
-        if not new:
-            return
+class _Planner:
+    """Plans what can be planned, and puts it into the ledger."""
+
+    def __init__(
+        self,
+        kind: "LedgerKind[S, Any]",
+        spec: S,
+        ledger: Ledger,
+        tracker: Tracker,
+        paths: StorePaths,
+        on_event: OnEvent,
+    ) -> None:
+        """Of one study."""
+        self.kind, self.spec = kind, spec
+        self.ledger, self.tracker, self.paths = ledger, tracker, paths
+        self.on_event = on_event
+        self._known: set[str] = set()
+        self._rows: dict[str, dict[str, Any]] = {}
+
+    def look(self) -> tuple[pd.DataFrame, list[Planned], list[Planned]]:
+        """Read all records: these, all trials that can be planned from them, and those of these that are new here."""
+        records = _settled_records(self.ledger, self.tracker, self.paths)
+        self._rows = {row["trial_id"]: row for row in rows_of(records)}
+        return records, *self._plan(records)
+
+    def hear(self, record: Record) -> None:
+        """Plan what a record makes possible, while other trials run."""
+        if self.ledger.others():  # whose records only their store tells
+            _, plan, new = self.look()
+        else:
+            self._rows[record.trial_id] = record.as_row()
+            plan, new = self._plan(pd.DataFrame(list(self._rows.values())))
+        if new:
+            self.ledger.enqueue(new)
         for phase in dict.fromkeys(trial.phase for trial in new):
-            added = ledger.enqueue(trial for trial in new if trial.phase == phase)
-            done = recorded(rows_of(tracker.records()))
-            workforce.on_event(PhaseBegan(phase, added, sum(trial.phase == phase for trial in plan), done))
+            self.on_event(MorePlanned(phase, sum(trial.phase == phase for trial in plan)))
+
+    def _plan(self, records: pd.DataFrame) -> tuple[list[Planned], list[Planned]]:
+        plan = list(self.kind.next_trials(self.spec, records))
+        new = [trial for trial in plan if trial.id not in self._known]
+        self._known |= {trial.id for trial in new}
+        return plan, new
+
+
+def _work_off(planner: _Planner, workforce: Crew, settings: WorkerSettings, note_session: Callable[[], None]) -> None:
+    """Plan, let the workers run what is planned, and plan again from the records, until nothing new is planned."""
+    begun: set[str] = set()
+    while True:
+        records, plan, new = planner.look()
+        note_session()
+        if not new and not planner.ledger.counts()["waiting"]:  # some may wait that the last record made possible
+            return
+        done = recorded(rows_of(records))
+        for phase in dict.fromkeys(trial.phase for trial in new):
+            added = planner.ledger.enqueue(trial for trial in new if trial.phase == phase)
+            if phase not in begun or not planner.kind.plans_ahead:
+                workforce.on_event(PhaseBegan(phase, added, sum(trial.phase == phase for trial in plan), done))
+            begun.add(phase)
         workforce.work_off(settings)
-        known |= {trial.id for trial in new}
 
 
 def _note(tracker: Tracker, session: Session | None) -> None:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Protocol
 from bench.engines.events import (
     Event,
     Measuring,
+    MorePlanned,
     PhaseBegan,
     Stopping,
     TrialBegan,
@@ -299,6 +300,8 @@ def after(progress: Progress, event: Event) -> Progress:
         case PhaseBegan():
             size = progress.size.with_phase(event.phase, event.planned)
             return replace(progress, size=size, done=event.done, running_trials={})
+        case MorePlanned():
+            return replace(progress, size=progress.size.with_phase(event.phase, event.planned))
         case TrialBegan():
             return progress.with_running(event.trial)
         case TrialStepped():

@@ -36,7 +36,7 @@ class Watcher:
         self.storage_url, self.tracking_uri = storage_url, tracking_uri
         self.known_trouble = known_trouble
         self.trouble = ""
-        """Why the results could not be read at the last look; empty where they could."""
+        """Why results, or whole studies, could not be read at the last look, a line each; empty where all could."""
         self._results: dict[str, tuple[frozenset[str], dict[str, Done], float | None]] = {}
 
     def all(self) -> list[Progress]:
@@ -50,7 +50,7 @@ class Watcher:
                 size = self._size(document, looks.get(name))
                 found += [] if size is None else [self._progress(size, looks.get(name))]
             except SettingsError as error:
-                self.trouble = str(error)
+                self.trouble = "\n".join(filter(None, [self.trouble, str(error)]))
         return sorted(found, key=lambda progress: (-(progress.last_active or 0.0), progress.size.study))
 
     def one(self, name: str) -> Progress:

@@ -23,11 +23,15 @@ MEASURED_RECORD_COLUMNS = (
     "concurrent_trials",
     "run_id",
     "at_border",
+    "ap_select",
 )
 """What a trial may not have measured: absent means unknown (NaN)."""
 
 TEXT_RECORD_COLUMNS = ("control_of", "implementation")
 """Absent in the records of older studies, and then an empty text."""
+
+WHOLE_RECORD_COLUMNS = ("tuning", "round")
+"""Absent where each optimizer was tuned once, in one round: then 0."""
 
 CURVE_COLUMNS = ("trial_id", "step", "train_seconds", "ap")
 """One row for each evaluation during a confirm trial."""
@@ -41,14 +45,14 @@ def with_record_columns(records: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         A frame with rows numbered from 0, the given one where it is already so; measured columns that were absent hold
-        NaN, `TEXT_RECORD_COLUMNS` an empty text.
+        NaN, `TEXT_RECORD_COLUMNS` an empty text, `WHOLE_RECORD_COLUMNS` 0.
 
     Raises:
         ValueError: The frame has rows and lacks one of ``REQUIRED_RECORD_COLUMNS``.
     """
-    optional = (*MEASURED_RECORD_COLUMNS, *TEXT_RECORD_COLUMNS)
-    whole = _with_columns(records, "records", REQUIRED_RECORD_COLUMNS, optional)
-    if whole is records and not any(records[name].isna().any() for name in TEXT_RECORD_COLUMNS):
+    never_absent = (*TEXT_RECORD_COLUMNS, *WHOLE_RECORD_COLUMNS)
+    whole = _with_columns(records, "records", REQUIRED_RECORD_COLUMNS, (*MEASURED_RECORD_COLUMNS, *never_absent))
+    if whole is records and not any(records[name].isna().any() for name in never_absent):
         return records
     return pd.DataFrame({str(name): _plain(str(name), column) for name, column in whole.items()})
 
@@ -82,6 +86,8 @@ def _plain(name: str, column: pd.Series) -> pd.Series:
     if name in TEXT_RECORD_COLUMNS:
         texts = column.astype(object)
         return texts.where(texts.notna(), "")
+    if name in WHOLE_RECORD_COLUMNS:
+        return pd.to_numeric(column, errors="coerce").fillna(0).astype(int)
     return column.astype(object) if isinstance(column.dtype, pd.StringDtype) else column
 
 

@@ -36,7 +36,7 @@ FIRST: Mapping[str, Collection[str]] = {
     "PlateauSettings": ("patience", "cooldown", "threshold"),
     "StudySpec": (
         "kind", "name", "preset", "data", "data_digest", "skip_bad", "network", "size", "optimizers", "spaces",
-        "trials", "seeds", "tune_steps", "steps", "tune_seconds", "seconds", "evaluations", "pruner",
+        "tunings", "trials", "seeds", "tune_steps", "steps", "tune_seconds", "seconds", "evaluations", "pruner",
         "tune_evaluations", "controls", "batch_size", "num_workers", "pin_memory", "schedule", "weight_decay",
         "foreground_weight", "precision", "augment", "device", "trial_time_limit", "plan_seed",
     ),

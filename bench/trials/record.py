@@ -42,11 +42,15 @@ class Record:
     """What took the steps, e.g. `torch.optim.adam.Adam (fused)`; empty where nothing was built."""
     control_of: str = ""
     """The optimizer whose control this trial is; empty for all others."""
+    tuning: int | None = None
+    """The number of the tuning that it belongs to; None: of a kind of study that has none."""
+    round: int | None = None
+    """The number of its round within the tuning; None: in none."""
     metrics: dict[str, float] = field(default_factory=dict)
 
     def as_row(self) -> dict[str, Any]:
-        """The flat row: fields, then metrics; a metric that is not finite is None."""
-        row = asdict(self)
+        """The flat row: fields (without a place in a tuning that it has not), then metrics; one not finite is None."""
+        row = {name: value for name, value in asdict(self).items() if not (name in PLACE_FIELDS and value is None)}
         metrics = row.pop("metrics")
         return row | {name: value if math.isfinite(value) else None for name, value in metrics.items()}
 
@@ -86,7 +90,10 @@ def now_ms() -> int:
     return int(time.time() * 1000)
 
 
-TEXT_FIELDS = tuple(f.name for f in fields(Record) if f.name != "metrics")
+PLACE_FIELDS = ("tuning", "round")
+"""Fields that only the trials of some kinds have."""
+TEXT_FIELDS = tuple(f.name for f in fields(Record) if f.name not in ("metrics", *PLACE_FIELDS))
+"""Fields that all have, but for the metrics."""
 
 
 def make_record(
@@ -126,5 +133,7 @@ def make_record(
         error=masked(error),
         implementation=implementation,
         control_of=spec.control_of,
+        tuning=spec.tuning,
+        round=spec.round,
         metrics=metrics,
     )

@@ -1,4 +1,9 @@
-"""The score of a trial: its AP, and the worst AP for a trial that did not complete. The only place with that rule."""
+"""The score of a trial: its AP, and the worst AP for a trial that did not complete; which of them learned nothing.
+
+The only place with these rules.
+"""
+
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -9,6 +14,42 @@ from bench.trials.status import Status
 
 WORST_SCORE = 0.0
 """AP of a trial that diverged, failed, ran out of memory or timed out: the lowest AP there is, never a gap."""
+
+COLLAPSE_SHARE = 0.02
+"""Of a score's range, above what a run scores by chance: a run below has learned nothing."""
+
+AP_FLOOR = 0.02
+"""`collapse_floor` of AP."""
+
+
+class ScoreRange(Protocol):
+    """The part of a workload's score that says where it lies."""
+
+    @property
+    def low(self) -> float:
+        """The lowest that a score can be."""
+
+    @property
+    def high(self) -> float:
+        """The highest that a score can be."""
+
+    @property
+    def chance(self) -> float:
+        """What a run scores that has learned nothing."""
+
+
+def collapse_floor(score: ScoreRange) -> float:
+    """The score under which a run has learned nothing: 0.02 for AP."""
+    return score.chance + COLLAPSE_SHARE * (score.high - score.low)
+
+
+def collapsed(records: pd.DataFrame, floor: float = AP_FLOOR) -> pd.Series:
+    """Whether each trial is a collapsed run: it completed or diverged, and scores as if it had learned nothing.
+
+    A trial that failed, ran out of memory or timed out is none: what it would have learned is not known.
+    """
+    ran = records["status"].isin([Status.COMPLETE, Status.DIVERGED])
+    return (ran & (score(records) < floor)).rename("collapsed")
 
 
 def score(records: pd.DataFrame, column: str = "ap") -> pd.Series:

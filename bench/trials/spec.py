@@ -42,6 +42,10 @@ class TrialSpec(Settings):
     """Later settings of the run that count in the id at their defaults: its kind of study came after them."""
     workload: str = POSE
     """Name of what is trained."""
+    tuning: int | None = None
+    """The number of the tuning that it belongs to; None: of a kind of study that has none."""
+    round: int | None = None
+    """The number of its round within the tuning; None: in none."""
     train: SerializeAsAny[Settings]
     """The training run, as its workload has it."""
 

@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 
 from bench.measure.gpu import GpuSampler
 from bench.optimizers import optimizer_entry
+from bench.optimizers.entry import WEIGHT_DECAY
 from bench.optimizers.implementation import implementation_of
 from bench.trials.outcome import Outcome
 from bench.trials.phases import CONFIRM
@@ -65,7 +66,7 @@ def run_trial(
 
         try:
             make_optimizer = optimizer_entry(spec.builds).factory(
-                {**spec.hyperparameters, "weight_decay": spec.weight_decay}
+                {WEIGHT_DECAY: spec.weight_decay, **spec.hyperparameters}  # which have a tuned one
             )
             trained = its.train(run, make_and_name, on_metrics=on_metrics, should_prune=should_prune)
             if on_trained is not None and Status(trained.status) is Status.COMPLETE:

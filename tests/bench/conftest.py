@@ -93,8 +93,9 @@ def make_spec():
     def make(*, data=Path("/no/such/people"), digest="feed", name="study", **changes):
         command_line = {
             "optimizers": ["sgd", "adam"],
+            "tunings": 2,
             "trials": 1,
-            "seeds": 2,
+            "seeds": 1,
             "tune_steps": 2,
             "steps": 2,
             "size": 64,
@@ -112,7 +113,12 @@ def make_spec():
             preset="smoke",
             data=Path(data),
             data_digest=digest,
-            spaces=spaces_of(settings["optimizers"].value, settings["spaces"].value, settings["spaces"].origins),
+            spaces=spaces_of(
+                settings["optimizers"].value,
+                settings["spaces"].value,
+                settings["spaces"].origins,
+                weight_decay=settings["weight_decay"].value,
+            ),
             device=settings["device"].value,
         )
 
@@ -121,7 +127,7 @@ def make_spec():
 
 @pytest.fixture(scope="session")
 def tiny_spec(make_spec, tiny):
-    """The smallest study that runs: two optimizers, one tune trial, two seeds, two steps."""
+    """The smallest study that runs: two optimizers, two tunings of one trial and one seed, two steps."""
 
     def make(**changes):
         return make_spec(data=tiny, digest=fingerprint(tiny), **changes)

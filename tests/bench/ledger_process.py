@@ -15,7 +15,7 @@ from typing import Any
 
 import sqlalchemy
 
-from bench.kinds.optimizers.plan import plan_tune
+from bench.kinds.optimizers.plan import plan
 from bench.kinds.optimizers.spec import StudySpec
 from bench.ledger.store import Ledger, OptunaValues
 from bench.trials.status import Status
@@ -78,11 +78,11 @@ def drain(url: str, document: str, together: Any, rounds: int, speak: Connection
 
 
 def enqueue(url: str, document: str, together: Any, speak: Connection) -> None:
-    """Enqueue the study's tune trials at the same moment as the others; says how many."""
+    """Enqueue the study's first trials at the same moment as the others; says how many."""
     ledger = _ledger(url, document)
-    plan = plan_tune(StudySpec.model_validate_json(document))
+    planned = plan(StudySpec.model_validate_json(document), {})
     together.wait(TIMEOUT_S)
-    speak.send(ledger.enqueue(plan))
+    speak.send(ledger.enqueue(planned))
 
 
 def hold(url: str, document: str, speak: Connection) -> None:

@@ -12,24 +12,36 @@ from scipy import stats
 from bench.kinds.optimizers.analysis import (
     at_border,
     best_settings,
-    default_target,
+    finalists_of,
     holm,
     mean_interval,
     mean_intervals,
-    minimal_detectable_difference,
-    paired_comparisons,
     paired_interval,
     paired_t_p,
+    pasted,
     score,
     score_table,
-    signed_rank_p,
-    summarize,
+    study_analysis,
     time_to_target,
-    verdict,
+    tuned_scores,
 )
-from bench.kinds.optimizers.analysis.comparisons import claimed_signs, paired_differences, paired_t_tests
+from bench.kinds.optimizers.analysis.comparisons import COLUMNS
+from bench.statistics.counts import count_interval
 from bench.statistics.json_safe import to_json_safe
-from tests.support.records import NO_CURVES, SIX, confirm_records, curve_rows, noisy, record, text_of
+from bench.statistics.nested import MARGIN
+from bench.statistics.shaffer import shaffer
+from bench.trials.scores import AP_FLOOR, collapse_floor, collapsed
+from bench.workloads import workload
+from tests.support.records import (
+    NO_CURVES,
+    SIX,
+    comparison_of,
+    confirm_records,
+    curve_rows,
+    noisy,
+    record,
+    summary_of,
+)
 
 # --- intervals ---
 
@@ -118,16 +130,6 @@ def test_holm_counts_an_undefined_comparison():
     assert math.isnan(adjusted[1])
 
 
-def test_signed_rank_is_exact_by_hand_and_against_scipy():
-    assert signed_rank_p([1, 2, 3, 4, 5]) == pytest.approx(2 / 32)
-    assert signed_rank_p([1, 2, 3, 4, -0.5]) == pytest.approx(4 / 32)
-    assert signed_rank_p([0, 0, 0]) == 1
-    assert signed_rank_p([1, 1, 1, 0]) == pytest.approx(2 / 8)  # ties, and a zero that is left out
-    assert math.isnan(signed_rank_p([]))
-    values = np.random.default_rng(0).normal(0.3, 1, 10)
-    assert signed_rank_p(values) == pytest.approx(stats.wilcoxon(values, method="exact").pvalue)
-
-
 def test_paired_t_against_scipy_and_without_spread():
     values = np.random.default_rng(0).normal(0.3, 1, 10)
     assert paired_t_p(values) == pytest.approx(stats.ttest_1samp(values, 0).pvalue)
@@ -136,97 +138,141 @@ def test_paired_t_against_scipy_and_without_spread():
     assert math.isnan(paired_t_p([0.1]))
 
 
+# --- tunings ---
+
+
+def test_scores_stand_by_optimizer_tuning_and_seed():
+    rows = [record("sgd", 1003, tuning=1, ap=0.3), record("sgd", 1001, ap=0.1), record("sgd", 1002, ap=0.2)]
+    rows += [record("adam", 1004, tuning=1, ap=0.01), record("adam", 1003, tuning=1, ap=0.5)]
+    rows += [record("adam", 1001, status="timed_out"), record("adam", 1002, ap=0.4), record("sgd", phase="tune")]
+    for seed in range(3):
+        found = tuned_scores(pd.DataFrame(rows).sample(frac=1, random_state=seed))
+        assert found.names == ("adam", "sgd")
+        assert found.scores[0].tolist() == [[0.0, 0.4], [0.5, 0.01]]
+        assert found.scores[1, 0].tolist() == [0.1, 0.2]
+        assert found.scores[1, 1, 0] == 0.3
+        assert math.isnan(found.scores[1, 1, 1]), "seed 1004 is adam's alone so far"
+        assert found.complete.tolist() == [[True, True], [True, False]]
+        assert found.collapsed.tolist() == [[False, True], [False, False]], "a run that timed out is no collapse"
+        assert found.failed.tolist() == [[True, False], [False, False]]
+        assert found.steady.tolist() == [False, True]
+
+
+def test_a_study_says_how_many_seeds_a_tuning_has():
+    rows = pd.DataFrame([record("adam", 1001), record("sgd", 1001)])
+    assert tuned_scores(rows).complete.tolist() == [[True], [True]]
+    assert tuned_scores(rows, seeds=2).complete.tolist() == [[False], [False]]
+    with pytest.raises(ValueError, match="more than 1 confirm seeds"):
+        tuned_scores(pd.DataFrame([record("adam", 1001), record("adam", 1002)]), seeds=1)
+    with pytest.raises(ValueError, match="adam has more than one confirm record of tuning 0 with seed 3"):
+        tuned_scores(pd.DataFrame([record("adam", 3), record("adam", 3, index=1)]))
+    empty = tuned_scores(pd.DataFrame())
+    assert empty.names == ()
+    assert empty.scores.size == 0
+
+
+def test_records_without_a_tuning_are_of_one():
+    rows = pd.DataFrame([record("adam", seed, ap=0.5 + 0.01 * seed) for seed in range(5)])
+    found = tuned_scores(rows.drop(columns=["tuning", "round"]))
+    assert found.scores.shape == (1, 1, 5)
+    assert summary_of(rows.drop(columns=["tuning"]))["tunings"].tolist() == [1]
+
+
+def test_a_collapsed_run_completed_or_diverged_and_learned_nothing():
+    ends = ("complete", "diverged", "failed", "out_of_memory", "timed_out", "complete", "complete")
+    aps = [*[0.019] * 5, 0.02, None]
+    rows = [record("adam", k, ap=ap, status=end) for k, (end, ap) in enumerate(zip(ends, aps, strict=True))]
+    assert collapsed(pd.DataFrame(rows)).tolist() == [True, True, False, False, False, False, True]
+    assert collapse_floor(workload("pose").score) == AP_FLOOR
+
+
 # --- comparisons ---
 
 
 def test_one_row_for_each_pair_with_known_numbers():
-    scores = pd.DataFrame({"adam": [0.5, 0.6, 0.7, 0.5, 0.6], "sgd": [0.4, 0.6, 0.5, 0.6, 0.3]})
-    (row,) = paired_comparisons(scores).to_dict("records")
-    assert (row["a"], row["b"], row["n"], row["better"]) == ("adam", "sgd", 5, "")
-    assert row["mean_difference"] == pytest.approx(0.1)
-    assert row["low"] < 0.1 < row["high"]
-    assert row["probability_of_improvement"] == pytest.approx(3.5 / 5)
-    assert row["t_p"] == row["t_p_adjusted"] == pytest.approx(stats.ttest_rel(scores["adam"], scores["sgd"]).pvalue)
-    assert row["wilcoxon_smallest_adjusted_p"] == pytest.approx(0.0625)
+    aps = {"adam": [0.5, 0.6, 0.55], "sgd": [0.40, 0.47, 0.48]}
+    found = comparison_of(confirm_records(aps))
+    (row,) = found.pairs.to_dict("records")
+    assert tuple(row) == COLUMNS
+    assert (row["a"], row["b"], row["n"], row["better"], row["level"]) == ("adam", "sgd", 3, "a", 0.05)
+    differences = np.subtract(aps["adam"], aps["sgd"])
+    assert row["mean_difference"] == pytest.approx(differences.mean())
+    error = differences.std(ddof=1) / math.sqrt(3)
+    assert row["sd_difference"] == pytest.approx(differences.std(ddof=1))
+    reach = stats.t.ppf(0.975, 2) * error
+    assert (row["low"], row["high"]) == pytest.approx((differences.mean() - reach, differences.mean() + reach))
+    p = 2 * stats.t.sf((differences.mean() - MARGIN) / error, 2)
+    assert row["t_p"] == row["t_p_adjusted"] == pytest.approx(p)
+    assert row["probability_of_improvement"] == 1
+    assert (found.best, found.tunings) == (("adam",), 3)
 
 
-@pytest.mark.parametrize(("n", "smallest"), [(1, 1.0), (3, 1.0), (5, 0.9375), (10, 15 / 512)])
-def test_wilcoxon_states_what_it_could_reach_over_fifteen_pairs(n, smallest):
-    rng = np.random.default_rng(0)
-    frame = paired_comparisons(pd.DataFrame(rng.random((n, 6)), columns=list(SIX)))
-    assert len(frame) == 15
-    assert frame["wilcoxon_smallest_adjusted_p"].tolist() == pytest.approx([smallest] * 15)
-    assert (frame["wilcoxon_p_adjusted"] >= smallest - 1e-12).all()
+def test_pairs_are_all_pairs_and_adjusted_together():
+    found = comparison_of(confirm_records(noisy(dict.fromkeys(SIX, 0.4), 4)))
+    frame = found.pairs
+    assert list(zip(frame["a"], frame["b"], strict=True)) == list(combinations(SIX, 2))
+    assert frame["t_p_adjusted"].to_numpy() == pytest.approx(shaffer(frame["t_p"].to_numpy(), 6))
+    assert found.best == SIX
 
 
-def test_equal_scores_and_a_constant_gap_are_no_claim():
-    gap = pd.DataFrame({"a1": [0.3, 0.4, 0.9, 0.5, 0.6], "b1": [0.2, 0.3, 0.8, 0.4, 0.5]})
-    frame = paired_comparisons(gap.assign(c1=gap["a1"])).set_index(["a", "b"])
-    assert frame.loc[("a1", "c1"), "t_p"] == 1
-    assert frame.loc[("a1", "c1"), "probability_of_improvement"] == 0.5
-    assert math.isnan(frame.loc[("a1", "b1"), "t_p"])
-    assert frame.loc[("a1", "b1"), "low"] == frame.loc[("a1", "b1"), "high"] == 0.1
-    assert (frame["better"] == "").all()
-
-
-def test_only_shared_seeds_are_paired_and_failures_stay_in():
-    rows = [record("adam", s, ap=0.5 + 0.01 * s) for s in range(6)] + [record("sgd", s, ap=0.3) for s in range(1, 5)]
-    rows.append(record("sgd", 5, ap=0.9, status="timed_out"))
-    table = score_table(pd.DataFrame(rows))
-    assert table.loc[5, "sgd"] == 0
-    (row,) = paired_comparisons(table).to_dict("records")
-    assert row["n"] == 5
-    assert row["mean_difference"] == pytest.approx(np.mean([0.51, 0.52, 0.53, 0.54, 0.55]) - 0.3 * 4 / 5)
+def test_wins_are_counted_by_seed_and_ties_are_half():
+    aps = {"adam": [[0.5, 0.4], [0.3, 0.6]], "sgd": [[0.4, 0.4], [0.4, 0.5]]}
+    (row,) = comparison_of(confirm_records(aps)).pairs.to_dict("records")
+    assert row["probability_of_improvement"] == (1 + 0.5 + 0 + 1) / 4
+    assert row["n"] == 2
 
 
 def test_a_big_gap_is_found_in_both_directions():
-    aps = noisy({"adam": 0.5, "sgd": 0.2, "adagrad": 0.5}, 6)
-    frame = paired_comparisons(pd.DataFrame(aps)).set_index(["a", "b"])
+    aps = noisy({"adam": 0.5, "sgd": 0.2, "adagrad": 0.5}, 4)
+    found = comparison_of(confirm_records(aps))
+    frame = found.pairs.set_index(["a", "b"])
     assert frame.loc[("adam", "sgd"), "better"] == "a"
-    assert frame.loc[("sgd", "adagrad"), "better"] == "b"
-    assert frame.loc[("adam", "adagrad"), "better"] == ""
+    assert frame.loc[("adagrad", "sgd"), "better"] == "a"
+    assert frame.loc[("adagrad", "adam"), "better"] == ""
+    assert found.best == ("adagrad", "adam")
+    assert 0.01 < found.detectable < 0.1
 
 
-def false_claims(draw, n, studies=300):
-    """Share of studies of six equal optimizers that call any of them better."""
-    rng = np.random.default_rng(n)
-    differences = paired_differences(np.stack([draw(rng, (n, 6)) for _ in range(studies)]))
-    _, adjusted = paired_t_tests(differences)
-    return (claimed_signs(differences, adjusted) != 0).any(axis=1).mean()
+def test_only_tunings_that_all_have_are_compared():
+    aps = {"adam": [0.5, 0.52, 0.51], "sgd": [0.3, 0.33], "late": []}
+    found = comparison_of(confirm_records(aps))
+    (row,) = found.pairs.to_dict("records")
+    assert (row["n"], found.tunings) == (2, 2)
+    assert row["mean_difference"] == pytest.approx(0.51 - 0.315)
+    one = comparison_of(confirm_records({"adam": [0.5, 0.52], "sgd": [0.3]}))
+    assert one.tunings == 1
+    assert one.pairs["t_p"].isna().all()
+    assert one.pairs["mean_difference"].tolist() == pytest.approx([0.2])
 
 
-@pytest.mark.parametrize("n", [3, 10])
-def test_equal_optimizers_are_rarely_told_apart(n):
-    def normal(rng, size):
-        return 0.4 + 0.02 * rng.normal(size=size)
-
-    assert false_claims(normal, n) <= 0.08  # 0.05 and two standard errors
-
-
-@pytest.mark.parametrize("n", [3, 5])
-def test_equal_optimizers_that_work_or_collapse_are_rarely_told_apart(n):
-    def two_humps(rng, size):
-        return np.where(rng.random(size) < 0.5, 0.2, 0.4) + 0.001 * rng.normal(size=size)
-
-    assert false_claims(two_humps, n) <= 0.08
+def test_a_pair_with_a_collapse_has_no_interval():
+    found = comparison_of(confirm_records({"adam": [0.5, 0.52, 0.51], "sgd": [0.3, None, 0.33], "x": [0.2, 0.21, 0.2]}))
+    frame = found.pairs.set_index(["a", "b"])
+    assert frame["low"].isna().to_dict() == {("adam", "sgd"): True, ("adam", "x"): False, ("sgd", "x"): True}
+    assert frame.loc[("adam", "x"), "better"] == "a"
+    assert frame.loc[("adam", "sgd"), "better"] == ""
+    assert found.best == ("adam", "sgd")
 
 
 def test_no_scores_give_an_empty_frame_with_columns():
-    frame = paired_comparisons(score_table(pd.DataFrame()))
-    assert frame.empty
-    assert "t_p_adjusted" in frame.columns
+    found = comparison_of(pd.DataFrame())
+    assert found.pairs.empty
+    assert tuple(found.pairs.columns) == COLUMNS
+    assert (found.best, found.tunings) == ((), 0)
+    assert math.isnan(found.detectable)
 
 
-def test_minimal_detectable_difference_is_what_a_study_detects():
-    sd, n = 0.03, 8
-    one_pair = pd.DataFrame({"n": [n], "sd_difference": [sd]})
-    least = minimal_detectable_difference(one_pair)
-    freedom, shift = n - 1, least * math.sqrt(n) / sd
-    assert stats.nct.sf(stats.t.ppf(0.975, freedom), freedom, shift) == pytest.approx(0.8, abs=0.002)
-    fifteen = pd.concat([one_pair] * 15)
-    assert minimal_detectable_difference(fifteen) > least
-    assert minimal_detectable_difference(pd.DataFrame({"n": [2] * 15, "sd_difference": [sd] * 15})) > 1
-    assert minimal_detectable_difference(pd.DataFrame({"n": [1], "sd_difference": [float("nan")]})) is None
+def test_looks_keep_their_claims_and_the_rows_say_on_which_they_rest():
+    aps = {"adam": [0.50, 0.51, 0.50, 0.52], "sgd": [0.10, 0.11, 0.11], "nesterov": [0.49, 0.50, 0.51, 0.51]}
+    found = comparison_of(confirm_records(aps), until_decided=True)
+    frame = found.pairs.set_index(["a", "b"])
+    assert frame["n"].to_dict() == {("adam", "nesterov"): 4, ("adam", "sgd"): 3, ("nesterov", "sgd"): 3}
+    assert frame["better"].to_dict() == {("adam", "nesterov"): "", ("adam", "sgd"): "a", ("nesterov", "sgd"): "a"}
+    assert frame.loc[("adam", "nesterov"), "level"] == 0.0167
+    assert (found.best, found.tunings, len(found.looks)) == (("adam", "nesterov"), 4, 2)
+    early = comparison_of(confirm_records({name: own[:2] for name, own in aps.items()}), until_decided=True)
+    assert (early.tunings, early.best) == (0, ("adam", "nesterov", "sgd"))
+    assert early.pairs["t_p"].isna().all()
 
 
 # --- scores, targets, selection ---
@@ -245,25 +291,22 @@ def test_two_records_for_one_seed_are_an_error():
 
 def test_records_without_a_needed_column_are_an_error():
     with pytest.raises(ValueError, match="lack the column"):
-        summarize(pd.DataFrame([record("adam")]).drop(columns="status"), NO_CURVES)
+        summary_of(pd.DataFrame([record("adam")]).drop(columns="status"))
 
 
-def test_time_to_target_is_the_first_evaluation_that_reaches_it():
+def test_time_to_target_is_read_between_evaluations():
     records = pd.DataFrame([record("adam", 0), record("adam", 1), record("adam", 2, status="diverged")])
     ids = records["trial_id"].tolist()
-    rows = curve_rows(ids[0], [(300, 30.0, 0.6), (100, 10.0, 0.1), (200, 20.0, 0.5)])
+    rows = curve_rows(ids[0], [(300, 30.0, 0.6), (100, 10.0, 0.1), (200, 20.0, 0.6)])
     rows += curve_rows(ids[1], [(100, 10.0, 0.1)]) + curve_rows(ids[2], [(100, 10.0, 0.9)])
     times = time_to_target(records, pd.DataFrame(rows), 0.5)
-    assert times["seconds"].tolist() == [20, math.inf, math.inf]
-    assert times["steps"].tolist() == [200, math.inf, math.inf]
+    assert times["seconds"].tolist() == pytest.approx([18, math.inf, math.inf])
+    assert times["steps"].tolist() == pytest.approx([180, math.inf, math.inf])
     assert times["reached"].tolist() == [True, False, False]
+    assert time_to_target(records, pd.DataFrame(rows), 0.05)["steps"].tolist()[:2] == pytest.approx([50, 50])
+    assert time_to_target(records, pd.DataFrame(rows), 0.6)["steps"].tolist()[0] == 200, "the first time"
     assert not time_to_target(records, pd.DataFrame(rows), None)["reached"].any()
-
-
-def test_default_target_comes_from_the_best_optimizer():
-    assert default_target({"adam": [0.5, 0.6, 0.4], "sgd": [0.2, 0.2, 0.3], "late": []}) == pytest.approx(0.45)
-    assert default_target({"adam": [0.0, 0.0]}) is None
-    assert default_target({}) is None
+    assert time_to_target(pd.DataFrame(), NO_CURVES, 0.5).empty
 
 
 def test_best_settings_by_ap_then_loss_then_position():
@@ -309,66 +352,190 @@ def test_a_choice_is_no_range():
         at_border({"initial_accumulator_value": 0}, {"initial_accumulator_value": (0, 0.1)})
 
 
+# --- finalists ---
+
+
+def finalist_rows(select, tune=(0.3, 0.5, 0.4)):
+    rows = []
+    for tuning, (on_select, tuned) in enumerate(zip(select, tune, strict=True)):
+        settings = json.dumps({"lr": float(tuning + 1)})
+        rows.append(record("adam", phase="tune", tuning=tuning, index=tuning, ap=tuned))
+        rows.append(record("adam", phase="tune", tuning=tuning, index=9 + tuning, ap=tuned - 0.1))
+        for number in range(2):
+            more = {"hyperparameters": settings, "ap_select": on_select, "at_border": "lr" if tuning == 1 else ""}
+            rows.append(record("adam", 1001 + 2 * tuning + number, tuning=tuning, ap=0.9 - 0.1 * tuning, **more))
+    return pd.DataFrame(rows)
+
+
+def finalists(rows):
+    return finalists_of(rows, tuned_scores(rows))["adam"]
+
+
+def test_the_finalist_to_paste_scored_best_on_select_and_never_on_report():
+    own = finalists(finalist_rows([0.1, 0.2, 0.3]))
+    assert [each.tuning for each in own] == [0, 1, 2]
+    assert [each.tune_score for each in own] == [0.3, 0.5, 0.4]
+    assert own[0].scores == (0.9, 0.9)
+    assert [each.ap_select for each in own] == pytest.approx([0.1, 0.2, 0.3])
+    assert pasted(own).settings == '{"lr": 3.0}'
+    assert pasted(finalists(finalist_rows([0.3, 0.3, 0.3]))).tuning == 0
+    unmeasured = finalists(finalist_rows([0.3, math.nan, 0.2]))
+    assert unmeasured[1].ap_select is None
+    assert pasted(unmeasured).tuning == 1, "the best tune trial decides"
+    assert pasted(unmeasured).at_border == ("lr",)
+    assert pasted(()) is None
+
+
+def test_a_run_that_did_not_complete_scores_0_on_select_and_an_incomplete_tuning_waits():
+    rows = finalist_rows([0.4, 0.3, 0.2])
+    first = (rows["phase"] == "confirm") & (rows["seed"] == 1001)
+    rows.loc[first, ["status", "ap_select"]] = ["diverged", math.nan]
+    assert finalists(rows)[0].ap_select == pytest.approx(0.2)
+    assert pasted(finalists(rows)).tuning == 1
+    assert finalists(rows)[0].collapsed
+    waiting = finalist_rows([0.4, 0.3, 0.2])
+    waiting = waiting[~first]
+    assert not finalists(waiting)[0].complete
+    assert pasted(finalists(waiting)).tuning == 1
+
+
 # --- rankings ---
 
 
 def test_summary_by_hand():
     rows = [
-        record("adam", 0, ap=0.4, ap_best=0.5, images_per_s=10),
-        record("adam", 1, ap=0.6, ap_best=0.7, images_per_s=30),
-        record("adam", 2, ap=0.8, status="diverged", ap_best=0.8, images_per_s=99),
-        record("adam", phase="tune", status="failed", index=0),
+        record("adam", 1, tuning=0, ap=0.4, ap_best=0.5, at_border="lr, one_minus_beta1"),
+        record("adam", 2, tuning=1, ap=0.6, ap_best=0.7, hyperparameters='{"lr": 0.2}'),
+        record("adam", 3, tuning=2, ap=0.8, status="diverged", ap_best=0.8),
+        record("adam", phase="tune", status="failed", index=0, tuning=1),
         record("adam", phase="tune", status="out_of_memory", index=1),
-        record("adam", phase="tune", ap=0.3, index=2, at_border="lr, one_minus_beta1"),
-        record("sgd", phase="tune", ap=0.2, images_per_s=7, hyperparameters='{"momentum":0.9,"lr":0.2}'),
+        record("adam", phase="tune", status="diverged", index=2),
+        record("adam", phase="tune", ap=0.3, index=3),
+        record("sgd", phase="tune", ap=0.2, hyperparameters='{"momentum":0.9,"lr":0.2}'),
+        record("sgd", 1, status="failed"),
+        record("sgd", 2, tuning=1, ap=0.1),
+        record("late", phase="tune", ap=0.2, hyperparameters='{"momentum":0.9,"lr":0.2}'),
     ]
-    records = pd.DataFrame(rows)
     curves = pd.DataFrame(
-        curve_rows(rows[0]["trial_id"], [(100, 5.0, 0.45)]) + curve_rows(rows[1]["trial_id"], [(200, 15.0, 0.6)])
+        curve_rows(rows[0]["trial_id"], [(100, 5.0, 0.4)]) + curve_rows(rows[1]["trial_id"], [(200, 15.0, 0.6)])
     )
-    adam, sgd = summarize(records, curves, target=0.45).to_dict("records")
-    assert (adam["rank"], adam["name"], adam["n"], adam["settings"]) == (1, "adam", 3, '{"lr": 0.1}')
-    assert (adam["ap_mean"], adam["ap_median"]) == pytest.approx((1 / 3, 0.4))
-    assert adam["ap_low"] == 0  # kept within 0..1
-    assert adam["best_checkpoint_ap_mean"] == pytest.approx(0.4)
-    assert (adam["time_to_target_s"], adam["steps_to_target"], adam["targets_reached"]) == (15, 200, 2)
-    assert (adam["diverged"], adam["failed"], adam["confirm_unfinished"], adam["tune_trials"]) == (1, 2, 1, 3)
+    adam, sgd, late = summary_of(pd.DataFrame(rows), curves, target=0.3).to_dict("records")
+    assert (adam["rank"], adam["name"], adam["n"], adam["tunings"]) == (1, "adam", 3, 3)
+    assert (adam["settings"], adam["settings_tuning"]) == ('{"lr": 0.1}', 0), "tuning 1 has no tune trial with an AP"
     assert adam["at_border"] == ["lr", "one_minus_beta1"]
-    assert (sgd["name"], sgd["n"], sgd["settings"]) == ("sgd", 0, '{"lr": 0.2, "momentum": 0.9}')
-    assert math.isnan(sgd["ap_mean"])
-    assert math.isnan(sgd["rank"])
+    assert (adam["ap_mean"], adam["ap_median"], adam["score_mean"]) == pytest.approx((0.5, 0.5, 1 / 3))
+    assert math.isnan(adam["ap_low"]), "a tuning collapsed"
+    assert adam["collapsed"] == 1
+    assert (adam["collapsed_low"], adam["collapsed_high"]) == pytest.approx(count_interval(1, 3))
+    assert adam["tuning_sd"] == pytest.approx(np.std([0.4, 0.6, 0], ddof=1))
+    assert adam["completed_ap_mean"] == pytest.approx(0.5)
+    assert adam["best_checkpoint_ap_mean"] == pytest.approx(0.6)
+    assert (adam["time_to_target_s"], adam["steps_to_target"]) == pytest.approx((7.5, 100))
+    assert (adam["targets_reached"], adam["target_ap"]) == (2, 0.3)
+    assert (adam["diverged"], adam["confirm_diverged"], adam["tune_diverged"]) == (2, 1, 1)
+    assert (adam["failed"], adam["confirm_failed"], adam["tune_failed"]) == (2, 0, 2)
+    assert (adam["confirm_unfinished"], adam["tune_trials"]) == (1, 4)
+    assert [each["settings"] for each in adam["finalists"]] == [{"lr": 0.1}, {"lr": 0.2}, {"lr": 0.1}]
+    assert [each["collapsed"] for each in adam["finalists"]] == [False, False, True]
+    assert (sgd["name"], sgd["collapsed"], sgd["confirm_failed"]) == ("sgd", 0, 1)
+    assert sgd["ap_mean"] == sgd["score_mean"] == pytest.approx(0.05), "a failure counts as 0, and is no collapse"
+    assert math.isnan(sgd["ap_low"])
+    assert (late["name"], late["n"], late["settings"]) == ("late", 0, '{"lr": 0.2, "momentum": 0.9}')
+    assert math.isnan(late["ap_mean"])
+    assert math.isnan(late["rank"])
+    assert late["finalists"] == []
 
 
-def test_an_infinite_median_time_is_unknown():
+def test_intervals_share_the_spread_of_the_steady_and_stay_in_range():
+    steady = summary_of(confirm_records(noisy({"adam": 0.5, "sgd": 0.3, "adagrad": 0.4}, 3)))
+    assert steady["ap_low"].notna().all()
+    assert (steady["ap_low"] < steady["ap_mean"]).all()
+    assert (steady["ap_mean"] < steady["ap_high"]).all()
+    alone = summary_of(confirm_records({"adam": [0.5, 0.52, 0.51]})).iloc[0]
+    low, high = stats.t.interval(0.95, 2, 0.51, stats.sem([0.5, 0.52, 0.51]))
+    assert (alone["ap_low"], alone["ap_high"]) == pytest.approx((low, high))
+    wide = summary_of(confirm_records({"adam": [0.05, 0.9, 0.5]})).iloc[0]
+    assert (wide["ap_low"], wide["ap_high"]) == (0, 1)
+    left = summary_of(confirm_records({"adam": [0.5, 0.52, 0.51, 0.5], "sgd": [0.3, 0.31, 0.32], "x": [0.4] * 4}))
+    assert left["ap_low"].notna().all(), "one that left earlier has fewer tunings"
+    assert summary_of(confirm_records({"adam": [0.5]}))["ap_low"].isna().all()
+
+
+def test_the_order_is_that_of_all_tunings():
+    """What claims are about: one that learns in one tuning of three, well, is no leader."""
+    summary = summary_of(
+        confirm_records({"sgd": [0.9, None, None], "adam": [0.4, 0.41, 0.42], "lost": [0.0, 0.01, None]})
+    )
+    assert summary["name"].tolist() == ["adam", "sgd", "lost"]
+    assert summary["ap_mean"].tolist()[:2] == pytest.approx([0.41, 0.9])
+    assert math.isnan(summary["ap_mean"][2])
+    assert summary["collapsed"].tolist() == [0, 2, 3]
+
+
+def test_an_infinite_median_time_is_unknown_and_no_target_is_none():
     records = confirm_records({"adam": [0.5, 0.5, 0.5]})
     curves = pd.DataFrame(curve_rows(records["trial_id"][0], [(100, 5.0, 0.5)]))
-    (row,) = summarize(records, curves, target=0.4).to_dict("records")
+    (row,) = summary_of(records, curves, target=0.4).to_dict("records")
     assert row["targets_reached"] == 1
     assert math.isnan(row["time_to_target_s"])
+    (row,) = summary_of(records, curves).to_dict("records")
+    assert math.isnan(row["target_ap"])
+    assert math.isnan(row["targets_reached"])
 
 
 def test_ties_share_a_rank_and_a_failure_lowers_it():
     aps = {"adam": [0.2, 0.4, 0.3], "sgd": [0.3, 0.2, 0.4], "adagrad": [0.1, 0.1, 0.1]}
     records = confirm_records(aps)
-    summary = summarize(records, NO_CURVES)
+    summary = summary_of(records)
     assert summary[["name", "rank"]].to_numpy().tolist() == [["adam", 1], ["sgd", 1], ["adagrad", 3]]
-    records.loc[(records["optimizer"] == "adam") & (records["seed"] == 1), "status"] = "failed"
-    lowered = summarize(records, NO_CURVES).set_index("name")["rank"].to_dict()
+    records.loc[(records["optimizer"] == "adam") & (records["tuning"] == 1), "status"] = "failed"
+    lowered = summary_of(records).set_index("name")["rank"].to_dict()
     assert lowered == {"sgd": 1, "adam": 2, "adagrad": 3}
 
 
+def whole_study():
+    """Records and curves with a collapse, a failure, two seeds a tuning, and tune trials."""
+    aps = noisy({"adam": 0.5, "sgd": 0.49, "adagrad": 0.3, "nesterov": 0.3}, 3)
+    aps = {name: [[ap, ap + 0.01] for ap in own] for name, own in aps.items()}
+    aps["sgd"][1] = [0.0, None]
+    records = confirm_records(aps)
+    records.loc[3, "status"] = "failed"
+    tune = [
+        record(name, phase="tune", tuning=r, index=k, ap=0.1 * k) for name in aps for r in range(3) for k in range(4)
+    ]
+    records = pd.concat([records, pd.DataFrame(tune)], ignore_index=True)
+    points = [(100, 5.0, 0.2), (200, 9.0, 0.48), (300, 14.0, 0.6)]
+    return records, pd.DataFrame([row for trial in records["trial_id"] for row in curve_rows(trial, points)])
+
+
+PARTS = ("summary", "comparisons", "scores", "seeds", "views", "sensitivity", "best_so_far")
+
+
 def test_shuffled_rows_change_nothing():
-    records = confirm_records(noisy({"adam": 0.5, "sgd": 0.49, "adagrad": 0.3}, 7))
-    records.loc[3, "status"] = "diverged"
-    curves = pd.DataFrame(
-        [r for t in records["trial_id"] for r in curve_rows(t, [(100, 5.0, 0.2), (200, 9.0, 0.48), (300, 14.0, 0.6)])]
-    )
-    summary, comparisons = summarize(records, curves), paired_comparisons(score_table(records))
+    records, curves = whole_study()
+    first = study_analysis(records, curves, target=0.4)
     for seed in range(3):
         other = records.sample(frac=1, random_state=seed)
-        pd.testing.assert_frame_equal(summarize(other, curves.sample(frac=1, random_state=seed)), summary)
-        pd.testing.assert_frame_equal(paired_comparisons(score_table(other)), comparisons)
-        assert text_of(other, curves) == verdict(summary, comparisons)
+        found = study_analysis(other, curves.sample(frac=1, random_state=seed), target=0.4)
+        for part in PARTS:
+            pd.testing.assert_frame_equal(getattr(found, part), getattr(first, part))
+        assert found.verdict == first.verdict
+        assert found.best == first.best
+
+
+def test_other_names_change_no_number():
+    records, curves = whole_study()
+    new = {"adam": "zeta", "sgd": "a", "adagrad": "m", "nesterov": "b"}
+    renamed = records.assign(optimizer=records["optimizer"].map(new))
+    first, found = study_analysis(records, curves, target=0.4), study_analysis(renamed, curves, target=0.4)
+    assert {new[name] for name in first.best} == {*found.best}
+    before, after = (each.ranking.set_index("name").drop(columns=["finalists", "rank"]) for each in (first, found))
+    pd.testing.assert_frame_equal(before.rename(index=new).sort_index(), after.sort_index(), check_index_type=False)
+    pairs = {frozenset((row["a"], row["b"])): row for row in found.comparisons.to_dict("records")}
+    for row in first.comparisons.to_dict("records"):
+        other = pairs[frozenset((new[row["a"]], new[row["b"]]))]
+        assert other["t_p_adjusted"] == pytest.approx(row["t_p_adjusted"])
+        assert abs(other["mean_difference"]) == pytest.approx(abs(row["mean_difference"]))
 
 
 # --- json ---
@@ -376,8 +543,7 @@ def test_shuffled_rows_change_nothing():
 
 def test_json_safe_has_no_nan_and_only_plain_types():
     records = confirm_records({"adam": [0.5], "sgd": [0.4]})
-    summary = summarize(records, NO_CURVES)
-    plain = to_json_safe({"optimizers": summary, "pairs": paired_comparisons(score_table(records))})
+    plain = to_json_safe({"optimizers": summary_of(records), "pairs": comparison_of(records).pairs})
     text = json.dumps(plain, allow_nan=False)
     assert json.loads(text)["optimizers"][0]["ap_low"] is None
     value = {1: np.float32("inf"), "b": (np.int64(3), np.bool_(True), pd.NA, pd.NaT, {2, 1}), "c": np.array([math.nan])}
@@ -387,8 +553,3 @@ def test_json_safe_has_no_nan_and_only_plain_types():
     assert type(to_json_safe(np.float64(0.5))) is float
     with pytest.raises(TypeError, match="no plain JSON form"):
         to_json_safe(object())
-
-
-def test_pairs_are_all_pairs():
-    frame = paired_comparisons(pd.DataFrame(noisy(dict.fromkeys(SIX, 0.4), 5)))
-    assert list(zip(frame["a"], frame["b"], strict=True)) == list(combinations(SIX, 2))

@@ -122,21 +122,22 @@ def tune(optimizer, index, lr, ap, status="complete"):
     return record(optimizer, 0, phase="tune", index=index, ap=ap, status=status, hyperparameters=f'{{"lr": {lr}}}')
 
 
-def test_sensitivity_has_every_tune_trial_and_marks_the_chosen_one():
+def test_sensitivity_has_every_tune_trial_with_a_rate():
     rows = [
         tune("sgd", 0, 1.0, None, "diverged"),
-        tune("sgd", 1, 0.01, 0.2),
-        tune("sgd", 2, 0.1, 0.3),
+        tune("sgd", 1, 0.01, 0.2) | {"tuning": 1, "round": 1},
+        tune("sgd", 2, 0.1, 0.3) | {"hyperparameters": '{"effective_lr": 0.5, "lr": 0.05, "momentum": 0.9}'},
         tune("adam", 3, 0.001, 0.4),
         record("adam", 7),
         record("own", 0, phase="tune", hyperparameters='{"momentum": 0.9}'),
+        record("own", 0, phase="tune", hyperparameters='{"lr": "auto"}', index=1),
     ]
     found = lr_sensitivity(pd.DataFrame(rows))
-    assert found[["optimizer", "lr", "ap", "status", "chosen"]].to_numpy().tolist() == [
-        ["adam", 0.001, 0.4, "complete", True],
-        ["sgd", 0.01, 0.2, "complete", False],
-        ["sgd", 0.1, 0.3, "complete", True],
-        ["sgd", 1.0, 0.0, "diverged", False],
+    assert found[["optimizer", "tuning", "round", "rate", "ap", "status"]].to_numpy().tolist() == [
+        ["adam", 0, 0, 0.001, 0.4, "complete"],
+        ["sgd", 1, 1, 0.01, 0.2, "complete"],
+        ["sgd", 0, 0, 0.5, 0.3, "complete"],
+        ["sgd", 0, 0, 1.0, 0.0, "diverged"],
     ]
     assert lr_sensitivity(pd.DataFrame()).empty
 
@@ -264,18 +265,29 @@ def test_the_shares_are_those_of_a_plain_sum(stretches):
 
 
 def test_the_rows_behind_a_mean_name_trial_and_run():
-    rows = [record("sgd", 2, status="diverged", ap=0.7), record("sgd", 1, ap=0.2), tune("sgd", 5, 0.1, 0.3)]
-    found = seed_rows(pd.DataFrame(rows))
-    assert list(found["seed"]) == [1, 2]
-    assert list(found["ap_counted"]) == [0.2, 0.0]
-    assert list(found["run_id"]) == ["run-confirm-sgd-1-0", "run-confirm-sgd-2-0"]
-    chosen = chosen_rows(pd.DataFrame(rows))
-    assert chosen.to_dict(orient="records") == [
-        {"name": "sgd", "tune_trial_id": "tune-sgd-0-5", "tune_run_id": "run-tune-sgd-0-5", "tune_ap": 0.3}
+    rows = [
+        record("sgd", 2, status="diverged", ap=0.7, tuning=1),
+        record("sgd", 3, status="failed", tuning=1),
+        record("sgd", 1, ap=0.2, tuning=0),
+        tune("sgd", 5, 0.1, 0.3) | {"tuning": 0},
+        tune("sgd", 6, 0.2, 0.5) | {"tuning": 1},
+        tune("adam", 7, 0.2, 0.4),
     ]
+    found = seed_rows(pd.DataFrame(rows))
+    assert list(found["tuning"]) == [0, 1, 1]
+    assert list(found["seed"]) == [1, 2, 3]
+    assert list(found["ap_counted"]) == [0.2, 0.0, 0.0]
+    assert list(found["collapsed"]) == [False, True, False]
+    assert list(found["run_id"])[:2] == ["run-confirm-sgd-1-0", "run-confirm-sgd-2-0"]
+    chosen = chosen_rows(pd.DataFrame(rows), {"sgd": 0})
+    assert chosen["name"].tolist() == ["adam", "sgd"]
+    assert chosen["tune_trial_id"].tolist() == ["tune-adam-0-7", "tune-sgd-0-5"], "of the tuning that is shown"
+    assert chosen["tune_run_id"].tolist() == ["run-tune-adam-0-7", "run-tune-sgd-0-5"]
+    assert chosen["tune_ap"].tolist() == [0.4, 0.3]
+    assert chosen_rows(pd.DataFrame(rows), {}).set_index("name").loc["sgd", "tune_ap"] == 0.5
 
 
 def test_the_leader_has_the_highest_mean_whatever_the_order():
-    summary = pd.DataFrame({"name": ["a", "b", "c"], "n": [2, 2, 0], "ap_mean": [0.1, 0.3, np.nan]})
+    summary = pd.DataFrame({"name": ["a", "b", "c"], "tunings": [2, 2, 0], "score_mean": [0.1, 0.3, np.nan]})
     assert leader(summary) == "b"
-    assert leader(summary[summary["n"] == 0]) is None
+    assert leader(summary[summary["tunings"] == 0]) is None

@@ -10,13 +10,13 @@ from rich.console import Console
 from bench.cli import live
 from bench.cli.board import board, headline, left_text, running_text
 from bench.engines.events import PhaseBegan, Stopping, TrialBegan, TrialEnded, WorkerDied
-from bench.kinds.optimizers.plan import plan_tune
 from bench.kinds.optimizers.size import Size
 from bench.report.wording import duration_text
 from bench.study.progress import Progress
 from bench.trials.progress import Done, RunningTrial
 from bench.trials.record import make_record
 from bench.trials.status import Status
+from tests.support.plans import first_trials
 
 SIX = ("sgd", "nesterov", "adagrad", "adadelta", "adam", "adabound")
 
@@ -29,7 +29,11 @@ def drawn(progress, *, width=80, note=""):
 
 @pytest.fixture
 def size(make_spec):
-    return Size.of_spec(make_spec(optimizers=SIX, trials=4, seeds=5, name="optimizers-small-synthetic-800-seed0"))
+    return Size.of_spec(
+        make_spec(
+            optimizers=SIX, tunings=1, trials=4, seeds=5, controls=True, name="optimizers-small-synthetic-800-seed0"
+        )
+    )
 
 
 def running_trials(number, step=None):
@@ -96,9 +100,9 @@ def test_durations_have_at_most_two_units(seconds, text):
 
 def test_on_a_pipe_a_line_a_trial_and_nothing_else(make_spec, capsys):
     spec = make_spec()
-    trial = plan_tune(spec)[0]
+    trial = first_trials(spec)[0]
     with live.shown_live(Progress(Size.of_spec(spec), active=True, workers=2)) as display:
-        display.on_event(PhaseBegan("tune", 0, 2))
+        display.on_event(PhaseBegan("tune", 0, 4))
         display.on_event(TrialBegan(RunningTrial(trial.id, "tune", "sgd", 0, 2, time.time(), "here", 7)))
         record = make_record(trial, Status.COMPLETE, steps_done=2, metrics={"ap": 0.25, "images_per_s": 12.34})
         display.on_event(TrialEnded(record, 60.0, 1))
@@ -107,10 +111,10 @@ def test_on_a_pipe_a_line_a_trial_and_nothing_else(make_spec, capsys):
     out, err = capsys.readouterr()
     assert out == ""
     going_on, ended, died, stopping = err.splitlines()
-    assert going_on == "going on: 2 of the 2 tune trials were planned before; recorded ones stay"
-    assert ended.startswith("[1/6] tune sgd (")
-    # One more tune trial and four confirm trials of 60 s on two workers.
-    assert ended.endswith("seed 0: complete AP 0.250 12.3 images/s (left: about 3 min)")
+    assert going_on == "going on: 4 of the 4 tune trials were planned before; recorded ones stay"
+    assert ended.startswith("[1/8] tune sgd (")
+    # Three more tune trials and four confirm trials of 60 s on two workers.
+    assert ended.endswith("seed 0: complete AP 0.250 12.3 images/s (left: about 4 min)")
     assert died == "worker process 8 died; another one takes its place"
     assert "Ctrl-C again" in stopping
 

@@ -299,8 +299,8 @@ def test_a_dry_run_shows_the_plan_and_leaves_no_file(document, tiny, hermetic):
     found = document("study", "optimizers", *TINY_STUDY, "--data", tiny, "--dry-run")
     assert found["status"] == "planned"
     assert found["study"] == "optimizers-smoke-tiny"
-    assert found["trials"] == {"tune": 2, "confirm": 2, "planned": 4}
-    assert [planned["optimizer"] for planned in found["plan"]] == ["sgd", "adam"]
+    assert found["trials"] == {"tune": 4, "confirm": 4, "planned": 8}
+    assert [planned["optimizer"] for planned in found["plan"]] == ["sgd", "adam"] * 2
     assert list(hermetic.iterdir()) == []
 
 
@@ -336,8 +336,8 @@ def test_a_study_with_failed_trials_is_reported_and_exits_3(
     found = json.loads(out)
     assert code == 3
     assert found["status"] == "complete"
-    assert (found["trials"]["complete"], found["trials"]["failed"]) == (2, 2)
-    assert {row["name"]: row["failed"] for row in found["optimizers"]} == {"adam": 0, "breaking": 2}
+    assert (found["trials"]["complete"], found["trials"]["failed"]) == (4, 4)
+    assert {row["name"]: row["failed"] for row in found["optimizers"]} == {"adam": 0, "breaking": 4}
     assert "RuntimeError: the dog ate it" in err
     assert "RuntimeError: the dog ate it" in (hermetic / found["report"]).read_text()
     code, again, _ = posebench(*arguments)
@@ -350,9 +350,10 @@ def test_a_study_with_diverged_trials_is_done(posebench, stores, valleys, valley
     code, out, _ = posebench(*arguments, "--json")
     found = json.loads(out)
     assert code == 0
-    assert (found["trials"]["diverged"], found["trials"]["complete"]) == (2, 2)
+    assert (found["trials"]["diverged"], found["trials"]["complete"]) == (4, 4)
     (sgd,) = (row for row in found["optimizers"] if row["name"] == "sgd")
-    assert (sgd["diverged"], sgd["n"], sgd["ap_mean"]) == (2, 1, 0.0)
+    assert (sgd["diverged"], sgd["ap_mean"], sgd["score_mean"]) == (found["trials"]["diverged"], None, 0.0)
+    assert sgd["collapsed"] == sgd["tunings"] == len(sgd["finalists"])
 
     code, _, err = posebench(*arguments, "--weight-decay", 0.5)
     assert code == 2

@@ -49,16 +49,33 @@ def test_what_is_wrong_is_refused_before_anything_runs(posebench, tiny, hermetic
 def test_a_dry_run_tells_a_typed_space_and_a_budget_in_seconds(run_json, made_up_costs):
     """The smoke preset has 12 tune steps to 20."""
     typed = ("--space", "adam:lr=log(1e-4,1e-3),betas=(0.8,0.99)")
-    found = run_json("--optimizers", "adam,adabound", *typed, "--seconds", 5, "--dry-run")
+    found = run_json("--optimizers", "adam,adabound", *typed, "--seconds", 5, "--controls", "--dry-run")
     assert found["spec"]["spaces"]["adam"] == {"lr": {"log": [1e-4, 1e-3]}, "betas": {"value": [0.8, 0.99]}}
     adam = [trial["hyperparameters"] for trial in found["plan"] if trial["optimizer"] == "adam"]
-    assert [point["betas"] for point in adam] == [[0.8, 0.99]] * 2
+    assert [point["betas"] for point in adam] == [[0.8, 0.99]] * 4, "two trials of each of two tunings"
     assert all(1e-4 <= point["lr"] <= 1e-3 for point in adam)
     assert (found["spec"]["tune_seconds"], found["spec"]["seconds"]) == (3.0, 5.0)
     assert (found["spec"]["tune_steps"], found["spec"]["steps"], found["training_images"]) == (None, None, None)
-    assert found["trials"] == {"tune": 4, "confirm": 6, "planned": 10}, "AdaBound's control with it"
-    # Two tune trials of 3 s for each of two, and two confirm trials of 5 s for each of three.
-    assert found["estimate"]["seconds"] > 4 * 3 + 6 * 5
+    assert found["trials"] == {"tune": 8, "confirm": 6, "planned": 14}, "AdaBound's control with it"
+    # In each of two tunings two trials of 3 s for each of two, and a confirm trial of 5 s for each of three.
+    assert found["estimate"]["seconds"] > 8 * 3 + 6 * 5
+
+
+def test_a_dry_run_tells_the_first_round_of_every_tuning_and_how_many_trials_follow(run_json, posebench, made_up_costs):
+    asked = ("--optimizers", "adam,sgd", "--tunings", 2, "--trials", 8, "--seeds", 1, "--tune-steps", 10, "--dry-run")
+    found = run_json(*asked, "--steps", 20)
+    assert [(trial["optimizer"], trial["tuning"], trial["round"]) for trial in found["plan"]] == [
+        ("adam", 0, 0), ("sgd", 0, 0), ("adam", 1, 0), ("sgd", 1, 0)
+    ] * 3  # fmt: skip
+    assert {trial["phase"] for trial in found["plan"]} == {"tune"}
+    assert found["trials"] == {"tune": 32, "confirm": 4, "planned": 36}
+    # Of each tuning 6 trials of 5 steps and 2 of 10, and a confirm trial of 20, in batches of 2.
+    assert found["training_images"] == 4 * (6 * 5 + 2 * 10 + 20) * 2
+    code, out, _ = posebench(*SMOKE, "--data", found["spec"]["data"], *asked)
+    text = " ".join(out.split())
+    assert code == 0
+    assert "then 20 tune trials near what these find, and 4 confirm trials: each tuning's finalist on fresh" in text
+    assert "2 optimizers x 2 tunings x (8 tune trials of up to 10 steps + 1 confirm seed of 20 steps)" in text
 
 
 def test_names_of_optimizers_and_spaces_are_compared_in_any_case(tiny):
@@ -92,7 +109,7 @@ def test_a_series_is_one_document(posebench, valley_file, plain_figures, trackin
         ("mine-step", "step"),
         ("mine-constant", "constant"),
     ]
-    assert {study["trials"]["complete"] for study in found["studies"]} == {2}
+    assert {study["trials"]["complete"] for study in found["studies"]} == {4}
     again = document_of("--schedule", "step,constant")
     assert again == found, "what is finished is shown again"
     one = document_of("--schedule", "step", "--no-controls")

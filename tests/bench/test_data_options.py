@@ -10,13 +10,13 @@ import torch
 
 from bench.cli.data_options import split_val_images
 from bench.kinds.loaders.data import files_of, workload_of
-from bench.kinds.optimizers.plan import plan_tune
 from posemodel.data.coco import open_split
 from posemodel.data.layout import DataSet
 from posemodel.errors import SettingsError
 from posemodel.network.weights import load_network
 from tests.support.asked import prepared
 from tests.support.coco_builder import CocoBuilder
+from tests.support.plans import first_trials
 from tests.support.tagged import with_orientation
 
 SMALL = ("--network", "small", "--size", 64, "--steps", 2, "--batch-size", 2, "--device", "cpu")
@@ -149,7 +149,7 @@ def test_a_study_file_names_files_and_its_trials_have_whole_paths(places):
     found = prepared("optimizers", {}, file, "smoke", None)
     spec = found.spec
     assert (spec.data, spec.name) == (places / "labels/train.json", "optimizers-smoke-train")
-    trial = plan_tune(spec)[0].train
+    trial = first_trials(spec)[0].train
     assert trial.files.val_images == places / "pictures"
     data = DataSet(trial.data, trial.files)
     assert (len(open_split(data, "train")), len(open_split(data, "report"))) == (30, 4)
@@ -167,12 +167,12 @@ def test_the_same_files_in_another_place_are_the_same_study(places, tmp_path):
     moved = {name: str(elsewhere / path) for name, path in NAMED.items()}
     again = prepared("optimizers", moved | {"optimizers": ["adam"], "device": "cpu"}, None, "smoke", None).spec
     assert again.identity() == spec.identity()
-    assert [trial.id for trial in plan_tune(again)] == [trial.id for trial in plan_tune(spec)]
+    assert [trial.id for trial in first_trials(again)] == [trial.id for trial in first_trials(spec)]
     follow = prepared(
         "optimizers", moved | {"optimizers": ["adam"], "device": "cpu", "exif": "follow"}, None, "smoke", None
     ).spec
     assert follow.identity() == spec.identity() | {"exif": "follow"}
-    assert not {trial.id for trial in plan_tune(follow)} & {trial.id for trial in plan_tune(spec)}
+    assert not {trial.id for trial in first_trials(follow)} & {trial.id for trial in first_trials(spec)}
     assert "exif" not in spec.identity(), "studies of earlier versions have no such setting"
 
 

@@ -24,10 +24,14 @@ COSTS = Costs(
 
 
 def test_a_plan_is_added_up_by_hand(make_spec):
-    spec = make_spec(optimizers=["sgd", "adam"], trials=2, seeds=3, tune_steps=11, steps=21, evaluations=2)
+    spec = make_spec(optimizers=["sgd", "adam"], trials=3, seeds=3, tune_steps=12, steps=21, evaluations=2)
     found = _add_up(spec, COSTS, 1, {SELECT: 10, REPORT: 50}, data_s=7.0)
-    tune = 2 * ((1 + 10 * 0.1) + (1 + 10 * 0.2) + 2 * (0.5 + 10 * 0.02 + RECORD_S))
-    confirm = 3 * ((1 + 20 * 0.1) + (1 + 20 * 0.2) + 2 * (2 * (0.5 + 50 * 0.02) + RECORD_S))
+    select, report = 0.5 + 10 * 0.02, 0.5 + 50 * 0.02
+    around = 1 + select + RECORD_S
+    # In each of two tunings two trials of 6 steps and one of 12.
+    tune = 2 * sum(2 * (around + 5 * step) + (around + 11 * step) for step in (0.1, 0.2))
+    # A confirm trial is scored once more, on the split that settings are chosen by.
+    confirm = 2 * 3 * sum(around + 20 * step + 2 * report for step in (0.1, 0.2))
     assert found.tune_s == pytest.approx(tune)
     assert found.confirm_s == pytest.approx(confirm)
     assert found.other_s == pytest.approx(5 + REPORT_S)
@@ -38,19 +42,20 @@ def test_a_plan_is_added_up_by_hand(make_spec):
 def test_a_plan_in_seconds_takes_its_seconds(make_spec):
     """Whatever a step takes; what is not training is as before."""
     budget = {"tune_steps": None, "steps": None, "tune_seconds": 20.0, "seconds": 60.0}
-    spec = make_spec(optimizers=["sgd", "adam"], trials=2, seeds=3, evaluations=2, **budget)
+    spec = make_spec(optimizers=["sgd", "adam"], trials=3, seeds=3, evaluations=2, **budget)
     found = _add_up(spec, COSTS, 1, {SELECT: 10, REPORT: 50}, data_s=0.0)
-    assert found.tune_s == pytest.approx(2 * 2 * (1 + 20 + (0.5 + 10 * 0.02) + RECORD_S))
-    assert found.confirm_s == pytest.approx(3 * 2 * (1 + 60 + 2 * (0.5 + 50 * 0.02) + RECORD_S))
+    around = 1 + (0.5 + 10 * 0.02) + RECORD_S
+    assert found.tune_s == pytest.approx(2 * 2 * (2 * (around + 10) + (around + 20)))
+    assert found.confirm_s == pytest.approx(2 * 3 * 2 * (around + 60 + 2 * (0.5 + 50 * 0.02)))
 
 
 def test_controls_are_confirmed_and_not_tuned(make_spec):
-    spec = make_spec(optimizers=["adabound"], trials=2, seeds=3, tune_steps=11, steps=21, evaluations=1)
+    spec = make_spec(optimizers=["adabound"], trials=2, seeds=3, tune_steps=11, steps=21, evaluations=1, controls=True)
     costs = replace(COSTS, step_s={"adabound": 0.2, "adabound (limit)": 0.1})
     found = _add_up(spec, costs, 1, {SELECT: 0, REPORT: 0}, data_s=0.0)
     around = 1 + 0.5 + RECORD_S
-    assert found.tune_s == pytest.approx(2 * (around + 10 * 0.2))
-    assert found.confirm_s == pytest.approx(3 * (2 * around + 20 * 0.2 + 20 * 0.1))
+    assert found.tune_s == pytest.approx(2 * 2 * (around + 10 * 0.2))
+    assert found.confirm_s == pytest.approx(2 * 3 * (2 * (around + 0.5) + 20 * 0.2 + 20 * 0.1))
 
 
 def test_a_pruner_has_tune_trials_scored_more_often(make_spec):
@@ -59,7 +64,7 @@ def test_a_pruner_has_tune_trials_scored_more_often(make_spec):
         _add_up(each, COSTS, 1, {SELECT: 10, REPORT: 10}, data_s=0.0)
         for each in (spec, spec.model_copy(update={"pruner": "median"}))
     )
-    assert watched.tune_s - plain.tune_s == pytest.approx(4 * (0.5 + 10 * 0.02))
+    assert watched.tune_s - plain.tune_s == pytest.approx(2 * 4 * (0.5 + 10 * 0.02))
     assert watched.confirm_s == plain.confirm_s
 
 
@@ -73,13 +78,16 @@ def test_two_workers_halve_the_trials_and_start_at_once(make_spec):
 
 
 def test_an_odd_trial_keeps_one_worker_waiting(make_spec):
-    spec = make_spec(optimizers=["sgd"], trials=3, seeds=3, tune_steps=11, steps=21, evaluations=2)
-    one, two = (_add_up(spec, COSTS, workers, {SELECT: 10, REPORT: 10}, data_s=0.0) for workers in (1, 2))
-    assert two.tune_s == pytest.approx(one.tune_s * 2 / 3)
+    """Of three confirm trials; tune trials of one tuning run beside those of the others."""
+    costs = replace(COSTS, step_s={"sgd": 0.1})
+    spec = make_spec(optimizers=["sgd"], tunings=3, trials=3, tune_steps=11, steps=21, evaluations=2)
+    one, two = (_add_up(spec, costs, workers, {SELECT: 10, REPORT: 10}, data_s=0.0) for workers in (1, 2))
+    assert two.confirm_s == pytest.approx(one.confirm_s * 2 / 3)
+    assert two.tune_s == pytest.approx(one.tune_s / 2)
 
 
 def test_the_pieces_are_measured_on_the_studys_own_data(make_spec, tiny):
-    spec = make_spec(data=tiny, optimizers=["sgd", "adabound"])
+    spec = make_spec(data=tiny, optimizers=["sgd", "adabound"], controls=True)
     found = estimate(spec, workers=1, synthetic_images=None)  # AdaBound's control is measured with it
     assert found.data_s == 0
     assert 0 < found.tune_s < found.seconds
@@ -91,7 +99,7 @@ def test_the_pieces_are_measured_on_the_studys_own_data(make_spec, tiny):
 def test_a_study_in_seconds_is_measured(make_spec, measured_here, tiny):
     budget = {"tune_steps": None, "steps": None, "tune_seconds": 200.0, "seconds": 600.0}
     found = estimate(make_spec(data=tiny, optimizers=["sgd"], seeds=2, **budget), workers=1, synthetic_images=None)
-    assert 200 < found.tune_s < 1200 < found.confirm_s
+    assert 400 < found.tune_s < 1200 < 2400 < found.confirm_s
 
 
 def test_what_cannot_be_measured_is_said(make_spec, tiny):

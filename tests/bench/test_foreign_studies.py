@@ -8,13 +8,13 @@ import mlflow
 import optuna
 import pytest
 
-from bench.kinds.optimizers.plan import plan_tune
 from bench.ledger.reader import foreign_studies, look
 from bench.ledger.store import Ledger
 from bench.records.reader import STUDY_TAG, studies
 from bench.records.writer import Tracker
 from bench.trials.status import Status
 from posemodel.errors import SettingsError
+from tests.support.plans import first_trials
 
 NAME = "optimizers-smoke-people"
 
@@ -67,7 +67,7 @@ def test_a_command_refuses_it_before_it_changes_a_byte(posebench, monkeypatch, h
 
 def test_looks_pass_it_by(own_study, make_spec, tracking_uri, posebench, monkeypatch):
     ours = make_spec(name="ours")
-    Ledger(own_study, "ours", ours.identity()).enqueue(plan_tune(ours))
+    Ledger(own_study, "ours", ours.identity()).enqueue(first_trials(ours))
     assert list(look(own_study)) == ["ours"]
     assert foreign_studies(own_study) == {NAME}
     monkeypatch.setenv("POSEBENCH_STORAGE", own_study)
@@ -85,7 +85,7 @@ def test_a_study_with_foreign_trials_goes_on(storage_url, make_spec):
     """Its owner has tried something in it by a script: those trials are none of the plan."""
     spec = make_spec()
     ledger = Ledger(storage_url, spec.name, spec.identity())
-    plan = plan_tune(spec)
+    plan = first_trials(spec)
     ledger.enqueue(plan)
     theirs = optuna.load_study(storage=storage_url, study_name=spec.name)
     theirs.add_trial(optuna.trial.create_trial(value=1.0))

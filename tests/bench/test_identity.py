@@ -12,8 +12,7 @@ from bench.kinds.joint.spec import JointSpec
 from bench.kinds.loaders.plan import Planned
 from bench.kinds.loaders.spec import LoaderSpec
 from bench.kinds.networks.spec import NetworksSpec
-from bench.kinds.optimizers.kind import choose
-from bench.kinds.optimizers.plan import plan_confirm, plan_tune
+from bench.kinds.optimizers.plan import outcomes_of, plan
 from bench.kinds.optimizers.spec import StudySpec
 from bench.measure.loader.configuration import configuration
 from bench.trials import identity
@@ -36,6 +35,8 @@ LATER = "a_setting_of_tomorrow"
 def shipped(name, kind):
     """A report's study, and its records."""
     document = json.loads((REPORTS / name / "result.json").read_text())
+    if kind is StudySpec and "tunings" not in document["spec"]:
+        pytest.skip(f"reports/{name} is of the first protocol")
     return kind.stored(document["spec"] | {"data": "people"}), pd.read_csv(REPORTS / name / "records.csv")
 
 
@@ -43,7 +44,7 @@ def shipped_trials(name):
     """Each trial that a shipped report's study plans, and the ids of its records."""
     if name == "optimizers-cpu":
         spec, records = shipped(name, StudySpec)
-        return [*plan_tune(spec), *plan_confirm(spec, choose(spec, records))], set(records["trial_id"])
+        return plan(spec, outcomes_of(records)), set(records["trial_id"])
     spec, records = shipped(name, JointSpec)
     return JOINT.next_trials(spec, records), set(records["trial_id"])
 
@@ -116,7 +117,10 @@ def _example(model):
     if model is TrainSettings:
         return train
     if model is StudySpec:
-        return shipped("optimizers-cpu", StudySpec)[0]
+        placed = {"name": "mine", "preset": "small", "data": Path("people"), "data_digest": "feed", "device": "cpu"}
+        budget = {"trials": 13, "tune_steps": 400, "steps": 1000, "size": 160}
+        space = {"lr": {"log": [1e-4, 1.0]}}
+        return StudySpec(**placed, **budget, optimizers=("adagrad",), spaces={"adagrad": space})
     if model is JointSpec:
         return shipped("joint-cpu", JointSpec)[0]
     if model is LoaderSpec:

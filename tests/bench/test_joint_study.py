@@ -13,7 +13,9 @@ from bench.kinds.joint.sampler_comparison import differences, table
 from bench.kinds.joint.trial import needed, run_trial
 from bench.measure.limits import Limits
 from bench.optimizers import OPTIMIZERS, optimizer_entry
+from bench.optimizers.earlier_spaces import EARLIER
 from bench.optimizers.line import optimizer_line
+from bench.optimizers.space import as_document
 from bench.study.progress import PlanSize, Progress
 from bench.study.sessions import most_at_once
 from bench.trials.status import Status
@@ -55,6 +57,20 @@ def test_a_configuration_that_does_not_fit_is_told_before_any_data_is_made(herme
         asked.prepared("joint", {}, file, "smoke", lambda *_: pytest.fail("data were made"))
 
 
+def test_optimizers_that_are_one_algorithm_are_said(prepared):
+    assert KIND.warnings(prepared().spec) == []
+    (told,) = KIND.warnings(prepared(optimizers="adam,AdamW,sgd").spec)
+    assert told.startswith("adam and AdamW are one algorithm at weight decay 0")
+    assert KIND.warnings(prepared(optimizers="adam,AdamW,sgd", weight_decay=0.1).spec) == []
+
+
+def test_a_study_goes_on_over_the_spaces_that_it_was_begun_over(prepared):
+    spec = prepared().spec
+    earlier = {name: as_document(EARLIER[name]) for name in spec.optimizers}
+    assert KIND.as_begun(spec, {**spec.identity(), "spaces": earlier}).spaces == earlier
+    assert KIND.as_begun(spec, spec.identity()) == spec
+
+
 def test_a_preset_s_configurations_make_way_for_what_is_set(prepared):
     """The smoke preset's two are of adam, with batches of 4 and of 2, and without workers."""
     assert len(prepared().spec.fixed) == 2
@@ -87,7 +103,8 @@ def test_settings_come_from_the_environment_too(prepared, monkeypatch):
 @pytest.mark.parametrize("name", [*OPTIMIZERS, "adamw", "radam"])
 def test_the_line_to_paste_builds_the_same_optimizer(name):
     entry = optimizer_entry(name)
-    settings = {"lr": 0.0123456} | ({"one_minus_momentum": 0.25} if name in ("sgd", "nesterov") else {})
+    by_sum = {"effective_lr": 0.0493824, "one_minus_momentum": 0.25}
+    settings = by_sum if name in ("sgd", "nesterov") else {"lr": 0.0123456}
     line = optimizer_line(entry, settings, 0.0)
     model = torch.nn.Linear(2, 1)
     module, _, call = line.partition("(")
@@ -104,6 +121,13 @@ def test_the_line_to_paste_builds_the_same_optimizer(name):
 def test_a_line_says_only_what_differs_from_the_class():
     assert optimizer_line(optimizer_entry("nesterov"), {"lr": 0.1, "one_minus_momentum": 0.1}, 1e-4) == (
         "torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=0.0001, nesterov=True)"
+    )
+    assert optimizer_line(optimizer_entry("sgd"), {"effective_lr": 0.1, "one_minus_momentum": 0.2}, 0.0) == (
+        "torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.8)"
+    )
+    tuned = {"lr": 0.1, "decoupled_weight_decay": True, "weight_decay": 1e-3}
+    assert optimizer_line(optimizer_entry("adam"), tuned, {"log": (1e-6, 1e-2)}) == (
+        "torch.optim.Adam(model.parameters(), lr=0.1, weight_decay=0.001, decoupled_weight_decay=True)"
     )
     assert optimizer_line(optimizer_entry("adam"), {"lr": 1 / 3}, 0.0) == (
         "torch.optim.Adam(model.parameters(), lr=0.333333)"
@@ -128,7 +152,7 @@ def test_a_trial_that_cannot_fit_is_skipped_with_its_needs(prepared, monkeypatch
 def planned_trial(spec):
     slot = KIND.next_trials(spec, pd.DataFrame())[0]
     choices = {"optimizer": "sgd", "num_workers": 0, "pin_memory": False, "batch_size": 2}
-    return searched_trial(spec, slot, choices | {"sgd.lr": 0.01, "sgd.one_minus_momentum": 0.1})
+    return searched_trial(spec, slot, choices | {"sgd.effective_lr": 0.1, "sgd.one_minus_momentum": 0.1})
 
 
 def test_what_importances_are_made_of_is_what_was_chosen(prepared):
@@ -139,7 +163,7 @@ def test_what_importances_are_made_of_is_what_was_chosen(prepared):
                 "phase": "search",
                 "status": "complete",
                 "optimizer": "adam",
-                "hyperparameters": '{"lr": 0.001, "one_minus_beta1": 0.1}',
+                "hyperparameters": '{"lr": 0.001, "one_minus_beta1": 0.1, "one_minus_beta2": 0.01}',
                 "num_workers": 1,
                 "pin_memory": False,
                 "batch_size": 2,
@@ -151,7 +175,7 @@ def test_what_importances_are_made_of_is_what_was_chosen(prepared):
     (found,) = observed(spec, pd.concat([records, records.assign(status="failed"), records.assign(phase="confirm")]))
     assert found.optimizer == "adam"
     assert found.shared == {"optimizer": "adam", "num_workers": 1, "pin_memory": False, "batch_size": 2}
-    assert found.own == {"lr": 0.001, "one_minus_beta1": 0.1}
+    assert found.own == {"lr": 0.001, "one_minus_beta1": 0.1, "one_minus_beta2": 0.01}
     assert list(found.outcomes) == [0.5, 9.0]
     assert observed(spec, pd.DataFrame()) == []
 

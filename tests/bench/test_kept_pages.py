@@ -36,7 +36,7 @@ from tests.support.joint_records import findings_of, info_of, made_up, with_fres
 from tests.support.keeping import hold
 from tests.support.kept import described_figures
 from tests.support.loader_cases import CASES, simulated_rows
-from tests.support.simulated_study import simulate
+from tests.support.tuned_records import tuned
 
 __all__ = ["hold"]
 KEPT = Path(__file__).with_name("kept")
@@ -67,8 +67,11 @@ def as_kept(text, folder):
 @pytest.mark.parametrize("name", ["six", "untuned"])
 def test_an_optimizers_study(name, make_spec, figures, hold, tmp_path):
     if name == "six":
-        spec = make_spec(optimizers=SIX, trials=8, seeds=5, steps=20, tune_steps=10, evaluations=4, name="six")
-        found = result_of(spec, *simulate(spec, fates=FATES, diverge_from=10.0), Samples(DOCUMENT, SHEET))
+        spec = make_spec(
+            optimizers=SIX, trials=8, seeds=2, tunings=3, steps=20, tune_steps=10, evaluations=4, name="six",
+            target=0.3, controls=True,
+        )  # fmt: skip
+        found = result_of(spec, *tuned(spec, fates=FATES, diverge_from=10.0), Samples(DOCUMENT, SHEET))
     else:
         found = result_of(*next(odd[1:] for odd in odd_studies(make_spec) if odd[0] == name))
     page = write_report(found, tmp_path / "report").read_text()
@@ -161,7 +164,7 @@ def test_two_studies_side_by_side(figures, hold, tmp_path):
         if key == "one":
             records = pd.concat([records, records[records["optimizer"] == "adagrad"].assign(optimizer="adadelta")])
         records.to_csv(tmp_path / key / "records.csv", index=False)
-        spec = {"network": "small", "size": 64, "schedule": {"one": "cosine", "two": "step"}[key]}
+        spec = {"tunings": 3, "network": "small", "size": 64, "schedule": {"one": "cosine", "two": "step"}[key]}
         document = {"study": key, "trials": {"recorded": 18, "planned": 20}, "spec": spec, "machine": {"cpu": key}}
         (tmp_path / key / "result.json").write_text(json.dumps(document))
     found = compare(str(tmp_path / "one"), str(tmp_path / "two"), "sqlite:///none.db")

@@ -6,17 +6,18 @@ import sys
 import threading
 import time
 from collections import Counter
+from functools import partial
 
 import psutil
 import pytest
 
-from bench.kinds.optimizers.plan import plan_tune
 from bench.ledger import store as ledger_module
 from bench.ledger.format import GRACE_S, HEARTBEAT, OWNER, claimant_attribute, this_process
 from bench.ledger.store import Ledger, OptunaValues, open_storage
 from bench.trials.status import Status
 from posemodel.errors import SettingsError
 from tests.bench.ledger_process import CONTEXT, die, drain, enqueue
+from tests.support.plans import first_trials
 
 RACERS, RACED_ROUNDS, RACED_TRIALS = 4, 20, 120
 HOLDER = """
@@ -30,6 +31,12 @@ time.sleep(600)
 
 
 @pytest.fixture
+def make_spec(make_spec):
+    """Each optimizer is tuned once unless a test says otherwise: two trials come first."""
+    return partial(make_spec, tunings=1)
+
+
+@pytest.fixture
 def open_ledger(storage_url):
     def open_it(spec, url=storage_url):
         return Ledger(url, spec.name, spec.identity())
@@ -38,9 +45,9 @@ def open_ledger(storage_url):
 
 
 def test_four_processes_take_each_of_many_trials_once(make_spec, open_ledger, ledger_process):
-    spec = make_spec(trials=RACED_TRIALS // 2)
+    spec = make_spec(tunings=RACED_TRIALS // 12, trials=14)
     ledger = open_ledger(spec)
-    plan = plan_tune(spec)
+    plan = first_trials(spec)
     assert ledger.enqueue(plan) == RACED_TRIALS
     together = CONTEXT.Barrier(RACERS)
     racers = [ledger_process(drain, spec, together, RACED_ROUNDS) for _ in range(RACERS)]
@@ -53,7 +60,7 @@ def test_four_processes_take_each_of_many_trials_once(make_spec, open_ledger, le
 
 
 def test_two_processes_that_enqueue_the_same_plan_at_once_leave_each_trial_once(make_spec, open_ledger, ledger_process):
-    spec = make_spec(trials=15)
+    spec = make_spec(tunings=5, trials=4)
     together = CONTEXT.Barrier(2)
     both = [ledger_process(enqueue, spec, together) for _ in range(2)]
     assert all(process.said() <= 30 for process in both)
@@ -63,14 +70,14 @@ def test_two_processes_that_enqueue_the_same_plan_at_once_leave_each_trial_once(
     while (claim := ledger.claim()) is not None:
         taken.append(claim.spec.id)
         ledger.finish(claim.key, Status.COMPLETE, OptunaValues((0.5,)))
-    assert Counter(taken) == Counter(trial.id for trial in plan_tune(spec))
+    assert Counter(taken) == Counter(trial.id for trial in first_trials(spec))
     assert ledger.counts() == {"complete": 30}
 
 
 def test_a_later_copy_of_a_trial_never_runs_and_is_not_counted(make_spec, open_ledger):
     spec = make_spec(trials=1)
     ledger = open_ledger(spec)
-    ledger.enqueue(plan_tune(spec))
+    ledger.enqueue(first_trials(spec))
     first = ledger.claim()
     copy = ledger.storage.get_trial(first.key)
     waiting = ledger_module.create_trial(
@@ -84,9 +91,9 @@ def test_a_later_copy_of_a_trial_never_runs_and_is_not_counted(make_spec, open_l
 
 
 def test_trials_come_in_the_plan_s_order_with_their_specification(make_spec, open_ledger):
-    spec = make_spec(trials=3)
+    spec = make_spec(tunings=3)
     ledger = open_ledger(spec)
-    plan = plan_tune(spec)
+    plan = first_trials(spec)
     ledger.enqueue(plan)
     claims = [ledger.claim() for _ in plan]
     assert [claim.spec for claim in claims] == plan
@@ -95,8 +102,8 @@ def test_trials_come_in_the_plan_s_order_with_their_specification(make_spec, ope
 
 
 def test_enqueueing_again_adds_only_what_is_new(make_spec, open_ledger):
-    spec = make_spec(trials=3)
-    plan = plan_tune(spec)
+    spec = make_spec(tunings=3)
+    plan = first_trials(spec)
     ledger = open_ledger(spec)
     assert ledger.enqueue(plan[:4]) == 4
     ledger.finish(ledger.claim().key, Status.DIVERGED, None)
@@ -110,7 +117,7 @@ def test_enqueueing_again_adds_only_what_is_new(make_spec, open_ledger):
 def test_every_end_is_counted_by_its_name(make_spec, open_ledger, status):
     spec = make_spec()
     ledger = open_ledger(spec)
-    ledger.enqueue(plan_tune(spec))
+    ledger.enqueue(first_trials(spec))
     ledger.finish(ledger.claim().key, status, OptunaValues((0.5,)) if status == Status.COMPLETE else None)
     assert ledger.counts() == {"waiting": 1, str(status): 1}
 
@@ -118,7 +125,7 @@ def test_every_end_is_counted_by_its_name(make_spec, open_ledger, status):
 def test_a_complete_trial_without_a_score_is_closed_too(make_spec, open_ledger):
     spec = make_spec()
     ledger = open_ledger(spec)
-    ledger.enqueue(plan_tune(spec))
+    ledger.enqueue(first_trials(spec))
     ledger.finish(ledger.claim().key, Status.COMPLETE, None)
     assert ledger.counts() == {"waiting": 1, "complete": 1}
 
@@ -126,7 +133,7 @@ def test_a_complete_trial_without_a_score_is_closed_too(make_spec, open_ledger):
 def test_finishing_twice_keeps_the_first_end(make_spec, open_ledger):
     spec = make_spec()
     ledger = open_ledger(spec)
-    ledger.enqueue(plan_tune(spec))
+    ledger.enqueue(first_trials(spec))
     key = ledger.claim().key
     ledger.finish(key, Status.COMPLETE, OptunaValues((0.5,)))
     ledger.finish(key, Status.FAILED, None)
@@ -137,9 +144,9 @@ def test_finishing_twice_keeps_the_first_end(make_spec, open_ledger):
 
 
 def test_two_workers_may_finish_a_trial_at_the_same_moment(make_spec, open_ledger):
-    spec = make_spec(trials=15)
+    spec = make_spec(tunings=5, trials=4)
     ledgers = [open_ledger(spec) for _ in range(2)]
-    ledgers[0].enqueue(plan_tune(spec))
+    ledgers[0].enqueue(first_trials(spec))
     keys = [ledgers[0].claim().key for _ in range(30)]
     together = threading.Barrier(2)
     errors = []
@@ -165,7 +172,7 @@ def test_two_workers_may_finish_a_trial_at_the_same_moment(make_spec, open_ledge
 def test_a_trial_put_back_waits_and_is_taken_again(make_spec, open_ledger, attempts):
     spec = make_spec()
     ledger = open_ledger(spec)
-    ledger.enqueue(plan_tune(spec))
+    ledger.enqueue(first_trials(spec))
     first = ledger.claim()
     assert first.attempts == 1
     assert ledger.owned(first.key)
@@ -179,7 +186,7 @@ def test_a_trial_put_back_waits_and_is_taken_again(make_spec, open_ledger, attem
 def test_what_this_process_runs_is_not_stale(make_spec, open_ledger):
     spec = make_spec()
     ledger = open_ledger(spec)
-    ledger.enqueue(plan_tune(spec))
+    ledger.enqueue(first_trials(spec))
     ledger.claim()
     assert open_ledger(spec).stale() == []
 
@@ -188,7 +195,7 @@ def test_a_trial_is_stale_once_its_worker_is_killed_and_not_before(make_spec, op
     """The worker is a child of this process: killed and not waited for, it is dead, yet in the table of processes."""
     spec = make_spec()
     ledger = open_ledger(spec)
-    ledger.enqueue(plan_tune(spec))
+    ledger.enqueue(first_trials(spec))
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, storage_url, spec.model_dump_json()], stdout=subprocess.PIPE, text=True
     ) as worker:
@@ -216,7 +223,7 @@ def test_a_late_sweep_does_not_take_a_trial_from_its_new_worker(make_spec, open_
     """Two workers sweep at once: the second finds the trial already put back and taken by the first."""
     spec = make_spec()
     ledger = open_ledger(spec)
-    ledger.enqueue(plan_tune(spec))
+    ledger.enqueue(first_trials(spec))
     assert ledger_process(die, spec).wait() == -signal.SIGKILL
     (seen_by_both,) = ledger.stale()
     ledger.put_back_stale(seen_by_both.key)
@@ -233,7 +240,7 @@ def test_a_trial_without_a_name_is_stale_at_once_when_all_who_tried_to_take_it_a
     """A kill came right after the claim, or halfway through giving the trial back: nobody waits for a silence."""
     spec = make_spec()
     ledger = open_ledger(spec)
-    ledger.enqueue(plan_tune(spec))
+    ledger.enqueue(first_trials(spec))
     worker = ledger_process(die, spec)
     key = worker.said()
     worker.wait()
@@ -248,7 +255,7 @@ def test_a_worker_elsewhere_is_stale_after_a_silence(make_spec, open_ledger):
     """Its process cannot be looked at from here: only its heartbeat counts."""
     spec = make_spec()
     ledger = open_ledger(spec)
-    ledger.enqueue(plan_tune(spec))
+    ledger.enqueue(first_trials(spec))
     key = ledger.claim().key
     owner = {**ledger.storage.get_trial(key).user_attrs["owner"], "host": "elsewhere"}
     ledger.storage.set_trial_user_attr(key, "owner", owner)
@@ -274,8 +281,8 @@ def test_a_name_stands_for_one_study(make_spec, open_ledger):
 
 def test_studies_of_two_names_share_a_storage(make_spec, open_ledger):
     one, other = make_spec(name="one"), make_spec(name="other", trials=2)
-    open_ledger(one).enqueue(plan_tune(one))
-    open_ledger(other).enqueue(plan_tune(other))
+    open_ledger(one).enqueue(first_trials(one))
+    open_ledger(other).enqueue(first_trials(other))
     assert open_ledger(one).counts() == {"waiting": 2}
     assert open_ledger(other).counts() == {"waiting": 4}
 

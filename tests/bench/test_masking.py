@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.kinds.optimizers.plan import plan_tune
 from bench.storage.masking import MASK, MaskedStream, masked, masked_errors
 from bench.trials.record import make_record
 from bench.trials.status import Status
+from tests.support.plans import first_trials
 
 ADDRESSES = {
     "postgresql://me:hunter22@db:5432/base?sslmode=require": "postgresql://me:***@db:5432/base?sslmode=require",
@@ -125,6 +125,6 @@ def test_the_settings_are_shown_without_it(posebench, monkeypatch, as_json):
 def test_a_record_s_error_holds_none(make_spec, monkeypatch):
     """A user's own workload may fail with the words of a database."""
     monkeypatch.setenv("POSEBENCH_STORAGE", "postgresql://me:hunter22@db/base")
-    (trial, *_) = plan_tune(make_spec())
+    (trial, *_) = first_trials(make_spec())
     record = make_record(trial, Status.FAILED, steps_done=0, metrics={}, error="ValueError: no login of me:hunter22")
     assert record.error == "ValueError: no login of me:***"

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from bench.optimizers import OPTIMIZERS, optimizer_entry
-from bench.optimizers.space import Categorical, Log
+from bench.optimizers.entry import default_of
+from bench.optimizers.space import Categorical, Log, rate_of
 from bench.optimizers.unfit import check_trains
 from posemodel.errors import SettingsError
 
@@ -163,6 +164,75 @@ def test_a_value_given_twice_is_refused(name, given, twice):
         optimizer_entry(name).resolve(given)
 
 
+@pytest.mark.parametrize("momentum", [{"momentum": 0.75}, {"one_minus_momentum": 0.25}])
+@pytest.mark.parametrize("name", ["sgd", "nesterov", "torch.optim.SGD", "rmsprop"])
+def test_an_effective_rate_is_lr_over_one_minus_momentum(name, momentum):
+    entry = optimizer_entry(name)
+    expected = {"lr": pytest.approx(0.1), "momentum": 0.75}
+    assert entry.resolve({"effective_lr": 0.4, **momentum}) == expected
+    assert entry.resolve({**momentum, "effective_lr": 0.4}) == expected, "in any order"
+    assert entry.takes_number("effective_lr")
+
+
+def test_an_effective_rate_goes_by_the_default_momentum():
+    assert optimizer_entry("sgd").resolve({"effective_lr": 0.4})["lr"] == pytest.approx(0.04)
+    assert optimizer_entry("torch.optim.SGD").resolve({"effective_lr": 0.4}) == {"lr": 0.4}
+    assert walk("sgd", effective_lr=0.5) == pytest.approx(walk("sgd", lr=0.05), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "message"),
+    [
+        ("sgd", {"lr": 0.1, "effective_lr": 1.0}, "sgd: lr is given twice"),
+        ("sgd", {"effective_lr": 1.0, "lr": 0.1}, "sgd: lr is given twice"),
+        ("sgd", {"effective_lr": 1.0, "momentum": 1.0}, "momentum must be under 1, got 1; give lr"),
+        ("nesterov", {"effective_lr": 1.0, "one_minus_momentum": -0.5}, "momentum must be under 1, got 1.5"),
+        ("sgd", {"effective_lr": "fast"}, "effective_lr must be a number, got 'fast'"),
+        ("sgd", {"effective_rl": 0.1}, "no hyperparameter 'effective_rl', did you mean effective_lr"),
+        ("sgd", {"one_minus_effective_lr": 0.1}, "no hyperparameter 'one_minus_effective_lr'"),
+        ("adam", {"effective_lr": 0.1}, "no hyperparameter 'effective_lr'"),
+    ],
+)
+def test_an_effective_rate_that_cannot_be_is_refused(name, given, message):
+    with pytest.raises(SettingsError, match=message):
+        optimizer_entry(name).resolve(given)
+
+
+@pytest.mark.parametrize(
+    ("name", "hyperparameter", "default"),
+    [
+        ("sgd", "momentum", 0.9),
+        ("sgd", "one_minus_momentum", pytest.approx(0.1)),
+        ("nesterov", "effective_lr", pytest.approx(0.01)),
+        ("torch.optim.SGD", "one_minus_momentum", 1),
+        ("torch.optim.SGD", "effective_lr", pytest.approx(1e-3)),
+        ("adam", "one_minus_beta1", pytest.approx(0.1)),
+        ("adam", "beta2", 0.999),
+        ("adam", "betas", (0.9, 0.999)),
+        ("adam", "eps", 1e-8),
+        ("adam", "effective_lr", None),
+        ("adam", "momentum", None),
+        ("adam", "one_minus_betas", None),
+        ("adam", "decoupled_weight_decay", False),
+        ("adamw", "weight_decay", 0.01),
+        ("adabound", "final_lr", 0.1),
+        ("adabound", "scale_final_lr", True),
+        ("adadelta", "one_minus_rho", pytest.approx(0.1)),
+        ("adagrad", "initial_accumulator_value", 0.0),
+        ("adafactor", "eps", None),
+    ],
+)
+def test_a_default_is_found_under_any_name(name, hyperparameter, default):
+    assert default_of(optimizer_entry(name), hyperparameter) == default
+
+
+def test_the_rate_of_a_space_is_lr_or_the_effective_one():
+    assert {name: rate_of(entry.space) for name, entry in OPTIMIZERS.items()} == {
+        name: "effective_lr" if name in ("sgd", "nesterov") else "lr" for name in NAMES
+    }
+    assert rate_of({"momentum": Log(0.1, 0.9)}) is None
+
+
 def test_components_are_of_any_tuple_with_a_plural_name():
     given = {"one_minus_eta1": 0.25, "step_size2": 10.0}
     assert optimizer_entry("rprop").resolve(given) == {"etas": (0.75, 1.2), "step_sizes": (1e-6, 10.0)}
@@ -229,14 +299,14 @@ def test_an_unknown_optimizer_is_refused_with_the_nearest():
 
 
 def test_the_spaces_are_those_of_the_protocol():
-    momentum = {"lr": Log(1e-4, 1), "one_minus_momentum": Log(5e-3, 0.3)}
-    adabound = {"lr": Log(1e-5, 1e-2), "final_lr": Log(1e-3, 1), "gamma": Log(1e-4, 1e-1)}
+    momentum = {"effective_lr": Log(1e-3, 30), "one_minus_momentum": Log(5e-3, 0.3)}
+    adabound = {"lr": Log(1e-5, 0.1), "final_lr": Log(1e-3, 30), "gamma": Log(1e-4, 0.1)}
     assert {name: dict(entry.space) for name, entry in OPTIMIZERS.items()} == {
         "sgd": momentum,
         "nesterov": momentum,
         "adagrad": {"lr": Log(1e-4, 1), "initial_accumulator_value": Categorical((0, 0.1))},
-        "adadelta": {"lr": Log(1e-3, 10), "one_minus_rho": Log(1e-3, 0.3)},
-        "adam": {"lr": Log(1e-5, 1e-2), "one_minus_beta1": Log(0.02, 0.5)},
+        "adadelta": {"lr": Log(1e-2, 100), "one_minus_rho": Log(1e-3, 0.3), "eps": Log(1e-8, 1e-4)},
+        "adam": {"lr": Log(1e-5, 0.1), "one_minus_beta1": Log(0.02, 0.5), "one_minus_beta2": Log(5e-4, 0.1)},
         "adabound": adabound,
         "amsbound": adabound,
         "adabound_reference": adabound,
@@ -271,9 +341,9 @@ def test_names_and_spaces_cost_no_torch():
     code = """
 import sys, bench.kinds.optimizers.spec
 from bench.optimizers import OPTIMIZERS, optimizer_entry
-from bench.optimizers.space import log_ranges
+from bench.optimizers.space import log_ranges, rate_of
 optimizer_entry("adam").resolve({"betas": (0.9, 0.99)})
-assert all("lr" in log_ranges(entry.space) for entry in OPTIMIZERS.values())
+assert all(rate_of(log_ranges(entry.space)) for entry in OPTIMIZERS.values())
 print("torch" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

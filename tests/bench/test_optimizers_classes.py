@@ -5,12 +5,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from pydantic import TypeAdapter, ValidationError
 
 from bench.optimizers import optimizer_entry
+from bench.optimizers.earlier_spaces import EARLIER, as_begun
 from bench.optimizers.implementation import implementation_of
-from bench.optimizers.space import Log
+from bench.optimizers.same_algorithm import same_algorithm
+from bench.optimizers.space import Log, as_document
 from bench.optimizers.spaces import spaces_of
 from bench.optimizers.unfit import check_trains
+from bench.optimizers.weight_decay import WeightDecay, decay_of, decay_text
 from posemodel.errors import SettingsError
 
 SIGN_SGD = "tests.support.toy_optimizer.SignSGD"
@@ -52,7 +56,11 @@ def step(name, **hyperparameters):
 def test_every_class_of_torch_that_trains_a_network_is_taken_by_name(name):
     (space,) = spaces_of([name], {}, {}).values()
     default = optimizer_entry(name).hyperparameters["lr"]
-    assert space == {"lr": {"log": [pytest.approx(default / 100), pytest.approx(default * 100)]}}
+    around = {"log": [pytest.approx(default / 100), pytest.approx(default * 100)]}
+    if name in ("adamax", "adamw", "nadam", "radam"):
+        assert space == {"lr": {"log": [1e-5, 0.1]}}, "as Adam's"
+    else:
+        assert space == {"effective_lr" if name == "rmsprop" else "lr": around}
     step(name, lr=default, weight_decay=0.0)
 
 
@@ -308,11 +316,167 @@ def test_a_space_without_a_rate_keeps_the_optimizer_s_own():
     changes = {"adam": {"beta2": {"value": 0.99}}, "radam": {"eps": 1e-6}, "sgd": {"lr": 0.1}, "nesterov": {}}
     spaces = spaces_of(["adam", "RAdam", "sgd", "nesterov"], changes, dict.fromkeys(changes, "file x.toml"))
     assert spaces == {
-        "adam": {"lr": {"log": [1e-5, 1e-2]}, "beta2": {"value": 0.99}},
+        "adam": {"lr": {"log": [1e-5, 0.1]}, "beta2": {"value": 0.99}},
         "RAdam": {"lr": {"log": [1e-5, 0.1]}, "eps": {"value": 1e-6}},
         "sgd": {"lr": {"value": 0.1}},
-        "nesterov": {"lr": {"log": [1e-4, 1.0]}},
+        "nesterov": {"effective_lr": {"log": [1e-3, 30.0]}},
     }
+
+
+def test_an_effective_rate_needs_a_momentum_under_one():
+    found = refused(["sgd"], {"sgd": {"one_minus_momentum": {"log": [1e-3, 1.0]}, "lr": 0.1, "effective_lr": 1.0}})
+    assert found.startswith("file x.toml: spaces.sgd: ") and "lr is given twice" in found
+    found = refused(["torch.optim.SGD"], {"torch.optim.SGD": {"momentum": {"values": [0.9, 1.0]}}})
+    assert "momentum must be under 1, got 1; give lr" in found
+
+
+# --- a weight decay that is tuned ------------------------------------------------------------------------------------
+
+DECAY = {"log": (1e-6, 1e-2)}
+
+
+def test_a_range_of_weight_decay_is_a_dimension_of_each_space_decoupled_where_the_class_can():
+    names = ["sgd", "adam", "adamw", "nadam", "adabound"]
+    spaces = spaces_of(names, {}, {}, weight_decay=DECAY)
+    assert all(list(space)[-1] == "weight_decay" for space in spaces.values())
+    assert all(space["weight_decay"] == {"log": [1e-6, 1e-2]} for space in spaces.values())
+    assert {name: space.get("decoupled_weight_decay") for name, space in spaces.items()} == {
+        "sgd": None, "adam": {"value": True}, "adamw": None, "nadam": {"value": True}, "adabound": None
+    }  # fmt: skip
+    made = optimizer_entry("adam").factory({"weight_decay": 0.1, "decoupled_weight_decay": True})
+    weight = torch.nn.Parameter(torch.ones(1))
+    weight.grad = torch.zeros(1)
+    made([weight]).step()
+    assert weight.item() == pytest.approx(1 - 1e-3 * 0.1)
+
+
+def test_a_space_may_leave_weight_decay_with_the_gradient_or_say_the_study_s_again():
+    changes = {"adam": {"decoupled_weight_decay": False}, "sgd": {"lr": 0.1, "weight_decay": {"log": [1e-6, 1e-2]}}}
+    spaces = spaces_of(["adam", "sgd"], changes, dict.fromkeys(changes, "file x.toml"), weight_decay=DECAY)
+    assert spaces["adam"]["decoupled_weight_decay"] == {"value": False}
+    assert spaces["sgd"] == {"lr": {"value": 0.1}, "weight_decay": {"log": [1e-6, 1e-2]}}
+    assert "is one value for all optimizers" in refused(["sgd"], changes, weight_decay={"log": (1e-5, 1e-2)})
+    assert "is one value for all optimizers" in refused(["sgd"], changes)
+
+
+def test_a_class_without_weight_decay_is_refused_where_it_is_tuned():
+    message = refused(["sgd", "rprop"], weight_decay=DECAY)
+    assert message == (
+        "optimizer rprop: has no weight_decay, and the weight decay of all is 1e-06 to 0.01, tuned. Set it to 0, or "
+        "leave this optimizer out."
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        (0, 0.0),
+        ("1e-4", 1e-4),
+        ("log(1e-6, 1e-2)", DECAY),
+        (" log (1e-6,1e-2) ", DECAY),
+        ({"log": [1e-6, 1e-2]}, DECAY),
+        (DECAY, DECAY),
+    ],
+)
+def test_a_weight_decay_is_a_number_or_a_range(given, read):
+    assert TypeAdapter(WeightDecay).validate_python(given) == read
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (-1, "must be 0 or more"),
+        ("nan", "must be a finite number"),
+        (True, "must be a number, or a range"),
+        ("log(1e-2,1e-6)", "must be a number, or a range"),
+        ("log(a,b)", "must be a number, or a range"),
+        ("values(1,2)", "must be a number, or a range"),
+        ({"values": [0.0, 0.1]}, "must be a number, or a range"),
+        ([1e-6, 1e-2], "must be a number, or a range"),
+        (None, "must be a number, or a range"),
+    ],
+)
+def test_what_is_no_weight_decay_is_refused(given, message):
+    with pytest.raises(ValidationError, match=message) as refused:
+        TypeAdapter(WeightDecay).validate_python(given)
+    assert refused.value.error_count() == 1
+
+
+def test_the_weight_decay_of_a_trial_is_the_tuned_one():
+    assert decay_of({"lr": 0.1}, 1e-4) == 1e-4
+    assert decay_of({"lr": 0.1, "weight_decay": 1e-3}, DECAY) == 1e-3
+    with pytest.raises(TypeError, match="is tuned, and the hyperparameters have none"):
+        decay_of({"lr": 0.1}, DECAY)
+    assert (decay_text(1e-4), decay_text(DECAY)) == ("0.0001", "1e-06 to 0.01, tuned")
+
+
+# --- one algorithm under two names -----------------------------------------------------------------------------------
+
+
+def alike(names, changes=None, weight_decay=0.0):
+    changes = changes or {}
+    spaces = spaces_of(names, changes, dict.fromkeys(changes, "file x.toml"), weight_decay=weight_decay)
+    return same_algorithm(names, spaces, weight_decay)
+
+
+LR = {"lr": {"log": [1e-4, 1e-2]}}
+
+
+@pytest.mark.parametrize(
+    ("names", "changes", "weight_decay"),
+    [
+        (["adam", "adamw"], {}, 0.0),
+        (["adamw", "sgd", "torch.optim.Adam"], {}, 0.0),
+        (["adam", "adamw"], {}, DECAY),
+        (["adam", "adamw"], {"adam": {"decoupled_weight_decay": True}}, 0.1),
+        (["nadam", "torch.optim.NAdam"], {"nadam": {"decoupled_weight_decay": True}}, 0.0),
+        (["adam", "adamw"], {"adam": {"beta2": 0.99}, "adamw": {"betas": [0.9, 0.99]}}, 0.0),
+        (["adam", "adamw"], {"adam": {"beta2": {"log": [0.9, 0.99]}}, "adamw": {"beta2": 0.99}}, 0.0),
+    ],
+)
+def test_optimizers_that_differ_in_their_weight_decay_alone_are_one_algorithm_without_it(names, changes, weight_decay):
+    (told,) = alike(names, changes, weight_decay)
+    assert told.startswith(f"{names[0]} and {names[-1]} are one algorithm")
+
+
+@pytest.mark.parametrize(
+    ("names", "changes", "weight_decay"),
+    [
+        (["adam", "adamw"], {}, 0.1),
+        (["adam", "adamw"], {"adam": {"decoupled_weight_decay": False}}, DECAY),
+        (["adam", "adamw"], {"adam": {"beta2": 0.99}, "adamw": {"beta2": 0.999}}, 0.0),
+        (["adam", "adamw"], {"adamw": {"amsgrad": True}}, 0.0),
+        (["adam", "radam"], {}, 0.0),
+        (["adabound", "amsbound"], {}, 0.0),
+        (["sgd", "nesterov", "torch.optim.SGD"], {}, 0.0),
+        (["radam", "torch.optim.RAdam"], {"radam": LR}, 0.0),
+    ],
+)
+def test_others_are_not(names, changes, weight_decay):
+    assert alike(names, changes, weight_decay) == []
+
+
+def test_why_two_are_one_is_said():
+    (told,) = alike(["adam", "adamw"], {"adam": LR, "adamw": LR})
+    assert told == (
+        "adam and adamw are one algorithm at weight decay 0: they differ only in how they apply weight decay. What "
+        "sets them apart in the result lies in chance: leave one of them out."
+    )
+    (told,) = alike(["adam", "adamw"], weight_decay=DECAY)
+    assert "both apply weight decay to the weights (decoupled)" in told
+    assert "lies in what is searched or in chance" in told
+
+
+# --- spaces of before ------------------------------------------------------------------------------------------------
+
+
+def test_a_study_goes_on_over_the_registry_s_spaces_of_when_it_was_begun():
+    now = spaces_of(["SGD", "adam", "radam"], {"adam": {"lr": 0.1}}, {"adam": "file x.toml"})
+    earlier = {name: as_document(space) for name, space in EARLIER.items()}
+    begun = {"SGD": earlier["sgd"], "adam": earlier["adam"], "radam": {"lr": {"value": 1.0}}}
+    assert as_begun(now, begun) == now | {"SGD": earlier["sgd"]}
+    assert as_begun(now, {}) == now
+    assert as_begun(now, {"SGD": {"lr": {"value": 1.0}}}) == now, "somebody's own is another study"
 
 
 def test_a_whole_number_cannot_be_searched_over_a_range(module):

@@ -1,26 +1,40 @@
 """Where a study stands and how long the rest takes: hand-made cases with known answers, and what must always hold."""
 
 import math
+import random
+from collections import Counter
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.engines.events import PhaseBegan, Stopping, TrialBegan, TrialEnded, TrialReturned, TrialStepped, WorkerDied
-from bench.kinds.optimizers.plan import plan_tune, total_trials
+from bench.engines.events import (
+    MorePlanned,
+    PhaseBegan,
+    Stopping,
+    TrialBegan,
+    TrialEnded,
+    TrialReturned,
+    TrialStepped,
+    WorkerDied,
+)
+from bench.kinds.optimizers.plan import total_trials
+from bench.kinds.optimizers.search import Seen
 from bench.kinds.optimizers.size import Size
 from bench.study.progress import PlanSize, Progress, after, seconds_left
 from bench.trials.progress import Done, RunningTrial, recorded
 from bench.trials.record import make_record
 from bench.trials.status import Status
 from posemodel.errors import SettingsError
+from tests.support.plans import first_trials, tune_trials, whole_plan
 
 SIZE = Size(
     study="study",
     kind="optimizers",
     preset="small",
     optimizers=("sgd", "adam"),
+    tunings=1,
     trials=2,
     seeds=3,
     tune_steps=10,
@@ -50,8 +64,8 @@ def at(*trials, running_trials=(), **values):
 def test_the_size_of_a_study_is_that_of_its_plan(make_spec):
     spec = make_spec(trials=3, seeds=4, evaluations=3, steps=10)
     size = Size.of_spec(spec)
-    assert size.planned == total_trials(spec) == 14
-    assert size.planned_of("tune") == len(plan_tune(spec)) == 6
+    assert size.planned == total_trials(spec) == 28
+    assert size.planned_of("tune") == len(tune_trials(spec)) == 12
     # Every 4 of 10 steps and at the last: 3 times.
     assert size.evaluations_of("confirm") == 3
     assert size.evaluations_of("tune") == 1
@@ -59,7 +73,7 @@ def test_the_size_of_a_study_is_that_of_its_plan(make_spec):
 
 def test_a_study_of_another_version_is_named():
     with pytest.raises(SettingsError, match=r"study 'old': is of another version \(no .*tune_steps"):
-        Size.of({"name": "old", "kind": "optimizers", "optimizers": ["sgd"]})
+        Size.of({"name": "old", "kind": "optimizers", "optimizers": ["sgd"], "tunings": 3})
 
 
 def test_nothing_is_known_before_the_first_trial_has_ended():
@@ -162,7 +176,7 @@ def test_rows_of_the_records_become_trials():
 
 def test_events_lead_from_one_moment_to_the_next(make_spec):
     spec = make_spec()
-    trial = plan_tune(spec)[0]
+    trial = first_trials(spec)[0]
     taken = RunningTrial(trial.id, "tune", "sgd", 0, 2, 0.0, "here", 7)
     other = replace(taken, trial_id="other", pid=8)
     progress = after(Progress(Size.of_spec(spec)), PhaseBegan("tune", 1, 2, {"old": done(0)}))
@@ -181,17 +195,17 @@ def test_events_lead_from_one_moment_to_the_next(make_spec):
 
 
 def test_the_size_counts_controls_among_the_confirm_trials(make_spec):
-    spec = make_spec(optimizers=["adam", "adabound", "amsbound"], trials=2, seeds=4)
+    spec = make_spec(optimizers=["adam", "adabound", "amsbound"], trials=2, seeds=4, controls=True)
     size = Size.of_spec(spec)
-    assert (size.planned_of("tune"), size.planned_of("confirm")) == (6, 4 * 5)
+    assert (size.planned_of("tune"), size.planned_of("confirm")) == (12, 2 * 4 * 5)
     assert size.planned == total_trials(spec)
     rows = rows_of(Progress(size))
     assert [(row.name, row.tune_planned, row.confirm_planned) for row in rows[2:]] == [
-        ("amsbound", 2, 4),
-        ("adabound (limit)", 0, 4),
-        ("amsbound (limit)", 0, 4),
+        ("amsbound", 4, 8),
+        ("adabound (limit)", 0, 8),
+        ("amsbound (limit)", 0, 8),
     ]
-    assert Size.of_spec(make_spec(optimizers=["adabound"], controls=False, seeds=4)).planned_of("confirm") == 4
+    assert Size.of_spec(make_spec(optimizers=["adabound"], controls=False, seeds=4)).planned_of("confirm") == 8
 
 
 def test_the_size_of_a_study_in_seconds_scales_by_them(make_spec):
@@ -210,11 +224,44 @@ def test_tune_evaluations_that_a_pruner_wants_are_in_the_scaling():
 
 
 def test_a_study_of_an_earlier_version_has_no_controls(make_spec):
-    identity = make_spec(optimizers=["adabound"]).identity()
+    identity = make_spec(optimizers=["adabound"], controls=True).identity()
     later = ("controls", "pruner", "tune_evaluations", "tune_seconds", "seconds")
     old = {name: value for name, value in identity.items() if name not in later}
-    assert Size.of(old).planned == 1 + 2
-    assert Size.of(identity).planned == 1 + 4
+    assert Size.of(old).planned == 2 * (1 + 1)
+    assert Size.of(identity).planned == 2 * (1 + 2)
+
+
+def test_a_study_that_goes_on_until_it_is_decided_is_as_large_as_its_plan_so_far(make_spec):
+    """Of 2 optimizers each tuning has 2 x 3 tune trials and 2 confirm trials; in a fourth one alone may be left."""
+    spec = make_spec(tunings=3, trials=3, until_decided=True)
+    size = Size.of_spec(spec)
+    assert (size.settled, Size.of_spec(make_spec()).settled) == (False, True)
+    assert size.planned == total_trials(spec) == 3 * (6 + 2)
+    for tune, confirm, planned in ((0, 0, 24), (12, 0, 24), (18, 6, 24), (20, 6, 26), (21, 7, 28)):
+        assert size.of_plan({"tune": tune, "confirm": confirm}).planned == planned
+    grown = after(after(Progress(size), MorePlanned("tune", 22)), MorePlanned("confirm", 8))
+    assert (grown.size.planned_of("tune"), grown.size.planned_of("confirm")) == (22, 8)
+    assert Size.of_spec(make_spec(tunings=3, trials=3)).of_plan({"tune": 25}).planned == 24
+    trials = [done(n, optimizer="adam") for n in range(10)] + [done(n, "confirm", "adam") for n in range(3)]
+    taken = replace(running(99), optimizer="sgd")
+    sgd, adam = rows_of(Progress(size, {t.trial_id: t for t in trials}, {taken.trial_id: taken}))
+    assert [(row.tune_planned, row.confirm_planned) for row in (sgd, adam)] == [(9, 3), (12, 3)]
+
+
+def test_a_study_that_was_decided_is_complete_once_all_that_was_planned_has_ended(make_spec):
+    """Who left after the third tuning has no trials in the fourth."""
+    spec = make_spec(optimizers=["sgd", "adam", "adagrad"], tunings=3, trials=1, until_decided=True)
+
+    def outcome(trial):
+        return Seen({"adagrad": 0.1}.get(trial.optimizer, 0.5) + random.Random(trial.id).gauss(0, 0.001), 0.5)
+
+    plan = whole_plan(spec, outcome)
+    size = Size.of_spec(spec).of_plan(Counter(trial.phase for trial in plan))
+    assert total_trials(spec) < size.planned == len(plan) < 6 * 3 * 2
+    ended = {trial.id: Done(trial.id, trial.phase, trial.optimizer, Status.COMPLETE) for trial in plan}
+    progress = Progress(size, ended, all_planned=True)
+    assert (progress.status, progress.waiting) == ("complete", 0)
+    assert [(row.tune_planned, row.confirm_planned) for row in rows_of(progress)] == [(6, 6), (6, 6), (3, 3)]
 
 
 def test_a_pruned_trial_is_done_and_no_failure():

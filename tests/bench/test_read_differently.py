@@ -176,7 +176,9 @@ def test_a_study_records_and_reports_what_it_read(
     report = hermetic / found["report"]
     with report.with_name("records.csv").open() as file:
         rows = [(row["phase"], float(row["note_reordered"])) for row in csv.DictReader(file)]
-    assert rows == [("tune", trained)] * 2 + [("confirm", trained + scored)] * 2
+    assert (
+        rows == [("tune", trained), ("tune", trained), ("confirm", trained + scored), ("confirm", trained + scored)] * 2
+    )
     text = " ".join(report.read_text().split())
     assert "How much the data can tell: train 17 labelled images, select 3, report 4." in text
     assert "**Report has 4 labelled images to report a score on: fewer than 20 tell little.**" in text

@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.kinds.optimizers.analysis import mean_interval
+from bench.kinds.optimizers.plan import total_trials
 from bench.kinds.optimizers.report.write import FIGURES, short_text, write_pages, write_report
 from bench.kinds.optimizers.results import analyse
 from bench.report.style import line_look, look
 from bench.trials.status import Status
 from bench.workloads.protocol import Samples
-from tests.support.simulated_study import simulate
+from tests.support.tuned_records import tuned
 
 SIX = ["sgd", "nesterov", "adagrad", "adadelta", "adam", "adabound"]
 FATES = {
@@ -39,7 +39,10 @@ DOCUMENT = {
 
 @pytest.fixture(scope="session")
 def six(make_spec):
-    return make_spec(optimizers=SIX, trials=3, seeds=5, steps=20, tune_steps=10, evaluations=4, name="six")
+    return make_spec(
+        optimizers=SIX, trials=5, seeds=2, tunings=3, steps=20, tune_steps=10, evaluations=4, name="six", target=0.3,
+        controls=True,
+    )  # fmt: skip
 
 
 def sessions_of(records):
@@ -62,7 +65,7 @@ def pages(result, folder):
 
 @pytest.fixture(scope="session")
 def result(six):
-    return result_of(six, *simulate(six, fates=FATES), Samples(DOCUMENT, SHEET))
+    return result_of(six, *tuned(six, fates=FATES), Samples(DOCUMENT, SHEET))
 
 
 @pytest.fixture(scope="session")
@@ -88,7 +91,7 @@ def section(text, title):
 
 def table(text, title):
     """The first table of a section: {first cell: {column: cell}}, in order."""
-    lines = [line for line in section(text, title).splitlines() if line.startswith("|")]
+    lines = re.search(r"(?:^\|.*\n)+", section(text, title), re.MULTILINE).group().splitlines()
     header, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     return {row[0]: dict(zip(header, row, strict=True)) for row in rows}
 
@@ -97,34 +100,47 @@ def counted_ap(confirm):
     return confirm["ap"].where(confirm["status"] == "complete", 0.0)
 
 
+def crossing(points, target):
+    """Seconds at which a curve from 0 at 0 first reaches the target, between its evaluations."""
+    before = (0.0, 0.0)
+    for place, ap in sorted(points):
+        if ap >= target:
+            return before[0] + (target - before[1]) / (ap - before[1]) * (place - before[0])
+        before = (place, ap)
+    return math.inf
+
+
 def test_the_main_table_follows_from_the_records_alone(text, records, folder):
     records = records[records["control_of"].isna()]
     confirm = records[records["phase"] == "confirm"].assign(counted=counted_ap)
     curves = pd.read_csv(folder / "curves.csv")
     found = table(text, "Result")
-    means = confirm.groupby("optimizer")["counted"].mean().sort_values(ascending=False)
-    assert list(found) == list(means.index)
-    target = 0.9 * confirm[confirm["optimizer"] == means.index[0]]["counted"].median()
-    assert f"AP {target:.3f}" in text
+    by = {"index": "optimizer", "columns": "tuning", "values": "counted"}
+    means, lowest = (confirm.pivot_table(**by, aggfunc=what) for what in ("mean", "min"))
+    order = means.mean(axis=1).sort_values(ascending=False)
+    assert list(found) == list(order.index)
+    assert "AP 0.300, a target given beforehand" in " ".join(text.split())
+    faults = ["failed", "out_of_memory", "timed_out"]
     for name, cells in found.items():
         own = confirm[confirm["optimizer"] == name]
-        interval = mean_interval(own["counted"])
-        low, high = max(interval.low, 0), min(interval.high, 1)
-        assert cells["AP [95 %]"] == f"{means[name]:.3f} [{low:.3f}, {high:.3f}]"
-        assert cells["n"] == str(len(own)) == "5"
-        assert cells["best AP"] == f"{own['ap_best'].where(own['status'] == 'complete', 0).mean():.3f}"
-        everything = records[records["optimizer"] == name]
-        assert cells["diverged"] == str((everything["status"] == "diverged").sum())
-        assert cells["failed"] == str(everything["status"].isin(["failed", "out_of_memory", "timed_out"]).sum())
+        fails = own[own["status"].isin(faults)]["tuning"].tolist()
+        collapsed = [tuning for tuning in range(3) if lowest.loc[name, tuning] < 0.02 and tuning not in fails]
+        learned = means.loc[name].drop(collapsed)
+        assert cells["AP [95 %]"].startswith(f"{learned.mean():.3f}")
+        assert ("[" in cells["AP [95 %]"]) == (not collapsed and not fails)
+        assert cells["over all"] == f"{order[name]:.3f}"
+        assert (cells["tunings"], cells["collapsed"], cells["n"]) == ("3", f"{len(collapsed)} of 3", "6")
+        tune = records[(records["optimizer"] == name) & (records["phase"] == "tune")]
+        assert cells["failed"] == f"{len(fails)} + {tune['status'].isin(faults).sum()}"
         times = []
         for trial in own.itertuples():
-            above = curves[(curves["trial_id"] == trial.trial_id) & (curves["ap"] >= target)]
-            reached = trial.status == "complete" and len(above)
-            times.append(above["train_seconds"].min() if reached else math.inf)
-        assert cells["reached"] == f"{sum(map(math.isfinite, times))} of 5"
+            points = curves[curves["trial_id"] == trial.trial_id][["train_seconds", "ap"]].itertuples(index=False)
+            times.append(crossing(map(tuple, points), 0.3) if trial.status == "complete" else math.inf)
+        assert cells["reached"] == f"{sum(map(math.isfinite, times))} of 6"
         median = np.median(times)
         assert cells["time to target"] == (f"{median:.0f} s" if math.isfinite(median) else "-")
-    assert {cells["diverged"] for cells in found.values()} == {"0", "1"}
+    assert {cells["collapsed"] for cells in found.values()} == {"0 of 3", "1 of 3"}
+    assert {cells["failed"] for cells in found.values()} == {"0 + 0", "1 + 0", "0 + 3"}
     assert any(cells["time to target"] != "-" for cells in found.values())
 
 
@@ -174,8 +190,8 @@ def test_where_the_time_went_follows_from_the_records_and_the_session(text, reco
 
 
 def test_a_study_of_an_earlier_version_says_that_its_time_was_not_recorded(six, tmp_path):
-    sessions = sessions_of(simulate(six)[0]).iloc[:0]
-    result = result_of(six, *simulate(six), sessions=sessions)
+    sessions = sessions_of(tuned(six)[0]).iloc[:0]
+    result = result_of(six, *tuned(six), sessions=sessions)
     text = pages(result, tmp_path / "old").read_text()
     assert "Not known" in section(text, "Where the time went")
     assert json.loads((tmp_path / "old" / "result.json").read_text())["time"] is None
@@ -201,17 +217,36 @@ def test_a_file_that_cannot_be_finished_stays_as_it_was(result, plain_figures, t
     assert set(before) - set(after) <= {"samples.json", "samples.jpg"}
 
 
-def test_settings_are_those_of_the_best_tune_trial(text, records):
+def test_settings_are_those_of_the_finalist_that_scored_best_on_select(text, records):
+    confirm = records[(records["phase"] == "confirm") & records["control_of"].isna()]
+    on_select = confirm["ap_select"].where(confirm["status"] == "complete", 0.0)
     tune = records[(records["phase"] == "tune") & (records["status"] == "complete")]
-    for name, cells in table(text, "Settings and their learning rates").items():
-        best = tune[tune["optimizer"] == name].sort_values("ap").iloc[-1]
-        assert f"lr {json.loads(best['hyperparameters'])['lr']:.3g}" in cells["settings"]
-        assert cells["AP when tuned"] == f"{best['ap']:.3f}"
+    for name, cells in table(text, "Settings and their rates").items():
+        own = confirm["optimizer"] == name
+        tuning = on_select[own].groupby(confirm["tuning"][own]).mean().idxmax()
+        finalist = confirm[own & (confirm["tuning"] == tuning)].iloc[0]
+        assert f"lr {json.loads(finalist['hyperparameters'])['lr']:.3g}" in cells["settings"]
+        best = tune[(tune["optimizer"] == name) & (tune["tuning"] == tuning)]["ap"].max()
+        assert cells["AP when tuned"] == f"{best:.3f}"
+
+
+def test_every_finalist_is_listed_with_its_confirm_trials(text, folder):
+    row = r"^\| (\w+) +\| (\d)( <-)? +\| [^|]+\| [-.\d]+ +\| ([\d. ]+?)( \(collapsed\))? +\|$"
+    rows = re.findall(row, text, re.MULTILINE)
+    assert len(rows) == 18
+    assert [arrow for *_, arrow, _, _ in rows].count(" <-") == 6
+    assert sum(bool(collapsed) for *_, collapsed in rows) == 1
+    document = json.loads((folder / "result.json").read_text())
+    listed = {(name, int(number)): scores.split() for name, number, _, scores, _ in rows}
+    for row in document["optimizers"]:
+        assert row["settings"] in [each["settings"] for each in row["finalists"]]
+        for each in row["finalists"]:
+            assert listed[row["name"], each["tuning"] + 1] == [f"{score:.3f}" for score in each["scores"]]
 
 
 def test_each_figure_is_traced_to_its_runs(text, records, folder):
     records = records[records["control_of"].isna()]
-    confirm = records[records["phase"] == "confirm"].sort_values("seed")
+    confirm = records[records["phase"] == "confirm"].sort_values(["tuning", "seed"])
     for name, cells in table(text, "Where each number comes from").items():
         own = confirm[confirm["optimizer"] == name]
         assert cells["confirmed by"].replace("`", "").split() == [run[:8] for run in own["run_id"]]
@@ -221,7 +256,8 @@ def test_each_figure_is_traced_to_its_runs(text, records, folder):
     assert set(seeds["run_id"]) == set(confirm["run_id"])
     summary = pd.read_csv(folder / "summary.csv").set_index("name")
     means = seeds.groupby("optimizer")["ap_counted"].mean()
-    assert all(math.isclose(summary.loc[name, "ap_mean"], means[name], abs_tol=1e-12) for name in SIX)
+    assert all(math.isclose(summary.loc[name, "score_mean"], means[name], abs_tol=1e-12) for name in SIX)
+    assert len(json.loads(summary.loc["sgd", "finalists"])) == 3
     assert set(summary["tune_run_id"]) <= set(records["run_id"])
 
 
@@ -243,9 +279,11 @@ def test_it_reads_well_in_a_terminal(text):
 def test_failures_are_named(text):
     failed = section(text, "What was run")
     assert "RuntimeError: the dog ate it" in failed
-    assert failed.count("- `") == 2
-    assert "2 diverged" in failed
-    assert "6 optimizers, each with 3 quasi-random tune points of 10 steps" in " ".join(failed.split())
+    assert failed.count("- `") == 4
+    assert "4 diverged" in failed
+    words = " ".join(failed.split())
+    assert "6 optimizers, each tuned 3 times by itself: 5 tune trials of up to 10 steps" in words
+    assert "2 fresh confirm seeds of 20 steps for each tuning" in words
 
 
 def test_the_same_result_gives_the_same_bytes(result, folder):
@@ -256,14 +294,14 @@ def test_the_same_result_gives_the_same_bytes(result, folder):
 
 def test_a_budget_that_is_too_small_is_said_and_nothing_is_ranked(six, tmp_path):
     """Four of six under 0.05; the others well above."""
-    records, curves = simulate(six)
+    records, curves = tuned(six)
     weak = records["optimizer"].isin(SIX[:4])
     records.loc[weak, "ap"] *= 0.05
     result = result_of(six, records, curves)
     assert not result.analysis.comparable
     text = pages(result, tmp_path / "report").read_text()
     words = " ".join(text.replace("\n> ", " ").split())
-    assert "The budget is too small to compare: 4 of 6 configurations have a mean AP under 0.05." in words
+    assert "The budget is too small to compare: 4 of 6 optimizers have a mean AP under 0.05." in words
     assert "In the study's order: the budget is too small to compare." in words
     assert list(table(text, "Result")) == SIX
     assert {cells["time to target"] for cells in table(text, "Result").values()} == {"-"}
@@ -278,7 +316,7 @@ def test_the_sheet_is_drawn_from_the_images_while_they_are_there(make_spec, plai
     cv2.imwrite(str(data / "images" / "val2017" / "7.png"), np.full((30, 40, 3), 50, np.uint8))
     spec = make_spec(data=data, name="two")
     for samples, section_there in ((Samples(DOCUMENT, None), True), (Samples(DOCUMENT, SHEET), True), (None, False)):
-        result = result_of(spec, *simulate(spec), samples)
+        result = result_of(spec, *tuned(spec), samples)
         text = write_report(result, tmp_path / "report").read_text()
         assert ("## Sample images" in text) == section_there
         assert (tmp_path / "report" / "samples.jpg").exists() == section_there
@@ -300,7 +338,7 @@ def test_without_the_images_the_sheet_is_the_one_that_the_trial_drew(folder, tex
 
 
 def test_samples_are_those_of_the_first_seed_that_left_some(six):
-    records, curves = simulate(six)
+    records, curves = tuned(six)
     confirm = records["phase"] == "confirm"
     records.loc[confirm & (records["optimizer"] == "adagrad"), "ap"] = 0.9
     records.loc[confirm & (records["optimizer"] == "adagrad") & (records["seed"] == 1001), "status"] = "diverged"
@@ -318,16 +356,16 @@ def test_samples_are_those_of_the_first_seed_that_left_some(six):
 
 def odd_studies(make_spec):
     """Name, spec, records, curves of studies that leave figures with little to draw."""
-    six = make_spec(optimizers=SIX, trials=2, seeds=2, evaluations=2, name="odd")
-    one = make_spec(optimizers=["adam"], trials=1, seeds=1, name="odd", steps=1)
+    six = make_spec(optimizers=SIX, trials=2, seeds=1, tunings=2, evaluations=2, name="odd")
+    one = make_spec(optimizers=["adam"], trials=1, seeds=1, tunings=1, name="odd", steps=1)
     yield "nothing", six, pd.DataFrame(columns=NO_RECORDS), pd.DataFrame(columns=["trial_id", "ap", "val_loss"])
-    yield "tuned", six, *simulate(six, confirm=False)
-    yield "zero", six, *simulate(six, scale=0.0)
-    yield "one", one, *simulate(one)
+    yield "tuned", six, *tuned(six, confirm=False)
+    yield "zero", six, *tuned(six, scale=0.0)
+    yield "one", one, *tuned(one)
     fates = dict.fromkeys((("confirm", name, seed) for name in SIX for seed in (1001, 1002)), Status.DIVERGED)
-    yield "diverged", six, *simulate(six, fates=fates)
-    fates = dict.fromkeys((("tune", name, index) for name in SIX for index in range(12)), Status.FAILED)
-    yield "untuned", six, *simulate(six, fates=fates)
+    yield "diverged", six, *tuned(six, fates=fates)
+    fates = dict.fromkeys((("tune", name, number) for name in SIX for number in range(2)), Status.FAILED)
+    yield "untuned", six, *tuned(six, fates=fates)
 
 
 @pytest.mark.parametrize("name", ["nothing", "tuned", "zero", "one", "diverged", "untuned"])
@@ -361,10 +399,10 @@ def test_a_report_is_made_of_next_to_nothing(name, make_spec, tmp_path):
     text = write_report(result_of(spec, records, curves), tmp_path / "report").read_text()
     words = " ".join(text.split())
     if name == "nothing":
-        assert "**Unfinished: 0 of 26 trials.**" in text
+        assert f"**Unfinished: 0 of {total_trials(spec)} trials.**" in text
         assert "nothing to compare yet" in words
     else:
-        assert "1 optimizer, each with 1 quasi-random tune point of" in words
+        assert "1 optimizer, each tuned 1 time by itself: 1 tune trial of" in words
         assert "1 fresh confirm seed of 1 step" in words
         assert "1 optimizers" not in words
         assert "1 seeds" not in words
@@ -372,20 +410,30 @@ def test_a_report_is_made_of_next_to_nothing(name, make_spec, tmp_path):
 
 
 def test_pairs_follow_from_the_seeds_alone(text, folder):
-    seeds = pd.read_csv(folder / "seeds.csv").pivot_table(index="seed", columns="optimizer", values="ap_counted")
+    rows = pd.read_csv(folder / "seeds.csv")
+    seeds = rows.pivot_table(index="seed", columns="optimizer", values="ap_counted")
     found = table(text, "Every pair")
     assert len(found) == 15
     order = list(table(text, "Result"))
+    unsteady = {*rows[rows["ap_counted"] < 0.02]["optimizer"]}
+    assert unsteady == {"sgd", "adadelta"}
     for pair, cells in found.items():
         a, b = pair.split(" - ")
         assert order.index(a) < order.index(b)
         differences = seeds[a] - seeds[b]
-        assert cells["difference [95 %]"].startswith(f"{differences.mean():+.3f} [")
+        assert cells["difference [95 %]"].startswith(f"{differences.mean():+.3f}")
+        assert ("[" in cells["difference [95 %]"]) == (not unsteady & {a, b})
         assert cells["wins"] == f"{((differences > 0) + 0.5 * (differences == 0)).mean():.2f}"
-        assert cells["n"] == "5"
+        assert cells["tunings"] == "3"
         assert cells["better"] in ("-", a)
     comparisons = pd.read_csv(folder / "comparisons.csv")
-    assert sum(cells["better"] != "-" for cells in found.values()) == (comparisons["better"].notna()).sum()
+    claims = comparisons["better"].notna()
+    assert claims.any()
+    assert sum(cells["better"] != "-" for cells in found.values()) == claims.sum()
+    document = json.loads((folder / "result.json").read_text())
+    losers = {row["b" if row["better"] == "a" else "a"] for row in comparisons[claims].to_dict("records")}
+    assert document["best"] == sorted({*SIX} - losers)
+    assert (document["tunings"], document["seeds"]) == (3, 2)
 
 
 def test_controls_stand_apart(text, folder, records):
@@ -401,24 +449,24 @@ def test_controls_stand_apart(text, folder, records):
     settings = json.loads(limit["hyperparameters"].iloc[0])
     said = " ".join(section(text, "Against their own untuned limits").split())
     assert f"untuned SGD with momentum {settings['momentum']:.3g} at lr {settings['lr']:.3g}" in said
-    assert "outside Holm's family" in said
+    assert "not corrected" in said
     for title in ("Result", "Every pair", "Cost", "Where each number comes from"):
         assert "(limit)" not in section(text, title)
     assert pd.read_csv(folder / "controls.csv")["name"].tolist() == ["adabound (limit)"]
 
 
-def test_both_views_and_the_share_of_learning_rates_are_in_tables_and_json(text, folder):
+def test_equal_steps_and_the_share_of_rates_are_in_tables_and_json(text, folder):
     document = json.loads((folder / "result.json").read_text())
     rows = {row["name"]: row for row in document["optimizers"]}
-    row = r"^\| (\w+) +\| (\d\.\d+) \[[^|]+\| (\d\.\d+) \["
-    views = re.findall(row, section(text, "Learning curves"), re.MULTILINE)
-    assert [name for name, _, _ in views] == list(table(text, "Result"))
-    for name, steps, seconds in views:
-        assert f"{rows[name]['ap_at_equal_steps']:.3f}" == steps
-        assert f"{rows[name]['ap_at_equal_seconds']:.3f}" == seconds
-    for name, cells in table(text, "Settings and their learning rates").items():
+    views = table(text, "Learning curves")
+    assert list(views) == list(table(text, "Result"))
+    for name, cells in views.items():
+        assert list(cells) == ["optimizer", "AP at 20 steps [95 %]"]
+        assert cells["AP at 20 steps [95 %]"].startswith(f"{rows[name]['ap_at_equal_steps']:.3f}")
+    assert "ap_at_equal_seconds" not in rows["adam"]
+    for name, cells in table(text, "Settings and their rates").items():
         share = rows[name]["lr_share_near_best"]
-        assert cells["lr near best"] == ("-" if share is None else f"{100 * share:.0f} %")
+        assert cells["rate near best"] == ("-" if share is None else f"{100 * share:.0f} %")
 
 
 def test_the_json_says_all_that_another_machine_needs(result, folder):
@@ -427,8 +475,13 @@ def test_the_json_says_all_that_another_machine_needs(result, folder):
     assert document["machine"] == {"cpu": "a processor"}
     (first, *others) = document["comparisons"]
     assert len(others) == 14
-    keys = {"a", "b", "n", "difference", "low", "high", "p", "p_adjusted", "wilcoxon_p_adjusted", "better"}
-    assert keys | {"wilcoxon_smallest_adjusted_p", "probability_of_improvement"} <= set(first)
+    keys = {"a", "b", "n", "difference", "low", "high", "p", "p_adjusted", "probability_of_improvement", "better"}
+    assert keys <= set(first)
+    row = next(row for row in document["optimizers"] if row["name"] == "sgd")
+    assert (row["n"], row["tunings"], row["collapsed"]) == (6, 3, 1)
+    assert [row["collapsed_low"], row["collapsed_high"]] == pytest.approx([0.0084, 0.9057], abs=1e-4)
+    assert [each["collapsed"] for each in row["finalists"]] == [False, True, False]
+    assert row["ap_low"] is None
     (control,) = document["controls"]
     assert control["control_of"] == "adabound"
     assert set(control["settings"]) == {"lr", "momentum"}
@@ -437,12 +490,25 @@ def test_the_json_says_all_that_another_machine_needs(result, folder):
 
 
 def test_a_half_finished_study_says_so_first(six, tmp_path):
-    records, curves = simulate(six)
-    half = records.iloc[:22]
+    records, curves = tuned(six)
+    half = pd.concat([rows.iloc[:11] for _, rows in records.groupby("phase", sort=False)])
     result = result_of(six, half, curves[curves["trial_id"].isin(half["trial_id"])])
     lines = pages(result, tmp_path / "half").read_text().splitlines()
-    assert lines[2].startswith("**Unfinished: 22 of 53 trials.** A claim made before the end may turn")
-    assert "Without a confirm trial so far" in " ".join(lines[3:8])
+    assert lines[2].startswith(
+        f"**Unfinished: 22 of {total_trials(six)} trials.** A claim made before the end may turn"
+    )
+    words = " ".join(" ".join(lines[3:12]).replace("> ", "").split())
+    assert "One tuning each so far, so the luck of tuning is unknown: no claim is possible." in words
+    assert re.search(r"Not all tunings are complete: (\w+ 1, ){3}\w+ 1, adabound 0 and adam 0 of 3\.", words)
+
+
+def test_a_study_until_decided_tells_its_looks(six, tmp_path):
+    spec = six.model_copy(update={"until_decided": True})
+    text = pages(result_of(spec, *tuned(spec)), tmp_path / "looks").read_text()
+    words = " ".join(section(text, "Every pair").split())
+    assert "more than 0.01, by which" in words
+    assert "looked at after several numbers of tunings, at stricter levels in place of 0.05 (0.0124 at 3)" in words
+    assert "*Better* where p is at most its look's level." in words
 
 
 LONG = ["adam", "torch.optim.RAdam", "tests.support.toy_optimizer.SignSGD", "a.package.Lion", "another.package.Lion"]
@@ -452,13 +518,13 @@ def test_long_names_are_shortened_and_explained_once(make_spec, tmp_path, monkey
     spec = make_spec(optimizers=["adam"], trials=2, seeds=2, name="long")
     spaces = {name: {"lr": {"log": [1e-5, 1e-1]}, "betas": {"value": [0.9, 0.99]}} for name in LONG}
     spec = spec.model_copy(update={"optimizers": tuple(LONG), "spaces": spaces})
-    records, curves = simulate(spec)
+    records, curves = tuned(spec)
     texts = [json.dumps(json.loads(text) | {"betas": [0.9, 0.99]}) for text in records["hyperparameters"]]
     records = records.assign(implementation="torch.optim.RAdam (foreach)", hyperparameters=texts)
     text = pages(result_of(spec, records, curves), tmp_path / "long").read_text()
     short = ["adam", "RAdam", "SignSGD", "a.package.Lion", "another.package.Lion"]
     assert set(table(text, "Result")) == set(short)
-    assert table(text, "Settings and their learning rates")["RAdam"]["settings"].startswith("betas (0.9, 0.99), lr ")
+    assert table(text, "Settings and their rates")["RAdam"]["settings"].startswith("betas (0.9, 0.99), lr ")
     named = table(text, "What was run")
     assert named["SignSGD"]["full name"] == "`tests.support.toy_optimizer.SignSGD`"
     assert named["RAdam"]["implementation"] == "torch.optim.RAdam (foreach)"
@@ -466,18 +532,20 @@ def test_long_names_are_shortened_and_explained_once(make_spec, tmp_path, monkey
 
 
 def test_a_budget_in_seconds_and_a_pruner_are_named(make_spec, tmp_path):
-    spec = make_spec(optimizers=["adam", "sgd"], trials=3, seeds=3, name="timed")
+    spec = make_spec(optimizers=["adam", "sgd"], tunings=3, trials=3, seeds=3, name="timed")
     budget = {"steps": None, "tune_steps": None, "seconds": 60.0, "tune_seconds": 20.0, "pruner": "median"}
     spec = spec.model_copy(update=budget)
-    result = result_of(spec, *simulate(spec, fates={("tune", "adam", 2): Status.PRUNED}))
+    result = result_of(spec, *tuned(spec, fates={("tune", "adam", 2): Status.PRUNED}))
     text = pages(result, tmp_path / "timed").read_text()
     words = " ".join(text.split())
-    assert "tune points of 20 seconds of training" in words
+    assert "tune trials of up to 20 seconds of training" in words
     assert "confirm seeds of 60 seconds of training" in words
-    assert "**Tune trials were ended early**: 1 of 6, by Optuna's median pruner" in words
+    assert len(table(text, "Learning curves")["adam"]) == 3, "AP at equal time as well"
+    assert "ap_at_equal_seconds" in json.loads((tmp_path / "timed" / "result.json").read_text())["optimizers"][0]
+    assert "**Tune trials were ended early**: 3 of 18, by Optuna's median pruner" in words
     assert "start fast" in words
-    assert table(text, "Result")["adam"]["failed"] == "0"
-    assert result.trials()["pruned"] == 1
+    assert table(text, "Result")["adam"]["failed"] == "0 + 0"
+    assert result.trials()["pruned"] == 3
 
 
 def test_sixty_four_optimizers_can_be_told_apart():
@@ -499,15 +567,15 @@ def test_a_constant_schedule_has_no_unread_end(make_spec, tmp_path):
     texts = {}
     for schedule in ("cosine", "constant"):
         own = spec.model_copy(update={"schedule": schedule})
-        texts[schedule] = " ".join(pages(result_of(own, *simulate(own)), tmp_path / schedule).read_text().split())
+        texts[schedule] = " ".join(pages(result_of(own, *tuned(own)), tmp_path / schedule).read_text().split())
     assert "Under the cosine schedule a trial that is read before its end" in texts["cosine"]
-    assert "At equal steps, at equal time" in texts["constant"]
+    assert "At equal steps" in texts["constant"]
     assert "schedule a trial that is read before its end" not in texts["constant"]
 
 
 def test_an_optimizer_without_a_curve_hides_no_other(make_spec, monkeypatch, tmp_path):
     spec = make_spec(optimizers=["adam", "sgd"], trials=2, seeds=2, name="one")
-    records, curves = simulate(spec)
+    records, curves = tuned(spec)
     left = records[(records["phase"] == "tune") | (records["optimizer"] == "sgd")]
     drawn = []
     monkeypatch.setattr(plt.Axes, "plot", lambda _axis, x, *_more, **style: drawn.append(style["color"]))

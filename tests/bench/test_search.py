@@ -12,12 +12,15 @@ from bench.kinds.joint.space import choices_made, hyperparameters
 from bench.kinds.joint.spec import JointSpec
 from bench.kinds.joint.trial import chosen, optuna_values
 from bench.ledger.store import Ledger
+from bench.optimizers.space import rate_of
 from bench.optimizers.spaces import spaces_of
 from bench.trials.phases import CONFIRM, SEARCH
 from bench.trials.record import make_record
 from bench.trials.spec import Slot, TrialSpec
 from bench.trials.status import Status
 from posemodel.errors import SettingsError
+
+LOADER = {"batch_size": 4, "num_workers": 1}
 
 
 @pytest.fixture
@@ -83,6 +86,10 @@ def search(spec, ledger, score):
     return trials
 
 
+def rate(trial):
+    return trial.hyperparameters[rate_of(trial.hyperparameters)]
+
+
 def settings(trial):
     loader = trial.train.loader
     return trial.optimizer, trial.hyperparameters, loader.num_workers, loader.pin_memory, loader.batch_size
@@ -105,18 +112,20 @@ def test_a_trial_has_what_was_chosen_within_the_space(make_joint, open_ledger):
             assert 1e-3 <= trial.hyperparameters["lr"] <= 1e-2
             assert trial.hyperparameters["betas"] in ((0.9, 0.9), (0.5, 0.9))
         else:
-            assert {*trial.hyperparameters} == {"lr", "one_minus_momentum"}
+            assert {*trial.hyperparameters} == {"effective_lr", "one_minus_momentum"}
 
 
 def test_known_good_configurations_come_first_and_leave_the_rest_open(make_joint, open_ledger):
     fixed = (
-        {"optimizer": "ADAM", "lr": 3e-3, "one_minus_beta1": 0.1, "batch_size": 4, "num_workers": 1},
+        {"optimizer": "ADAM", "lr": 3e-3, "one_minus_beta1": 0.1, "one_minus_beta2": 0.01} | LOADER,
         {"optimizer": "sgd", "batch_size": 2},
+        {"optimizer": "sgd", "lr": 0.01, "one_minus_momentum": 0.1},
     )
     spec = make_joint(fixed=fixed)
-    first, second, *_ = search(spec, open_ledger(spec), lambda trial: outcome(trial, 0.5, 10.0))
-    assert settings(first) == ("adam", {"lr": 3e-3, "one_minus_beta1": 0.1}, 1, False, 4)
+    first, second, third, *_ = search(spec, open_ledger(spec), lambda trial: outcome(trial, 0.5, 10.0))
+    assert settings(first) == ("adam", {"lr": 3e-3, "one_minus_beta1": 0.1, "one_minus_beta2": 0.01}, 1, False, 4)
     assert (second.optimizer, second.train.loader.batch_size) == ("sgd", 2)
+    assert third.hyperparameters == {"effective_lr": pytest.approx(0.1), "one_minus_momentum": 0.1}
 
 
 @pytest.mark.parametrize(
@@ -124,7 +133,16 @@ def test_known_good_configurations_come_first_and_leave_the_rest_open(make_joint
     [
         ({"lr": 1e-3}, r"fixed\[0\].optimizer: must be one of the study's optimizers \(sgd, adam\), got None"),
         ({"optimizer": "adma"}, r"fixed\[0\].optimizer: .* Did you mean adam\?"),
-        ({"optimizer": "adam", "lr": 3.0}, r"fixed\[0\].lr: must be a number from 1e-05 to 0.01, the space of adam"),
+        ({"optimizer": "adam", "lr": 3.0}, r"fixed\[0\].lr: must be a number from 1e-05 to 0.1, the space of adam"),
+        ({"optimizer": "sgd", "lr": 0.1}, r"fixed\[0\].lr: is searched as effective_lr = lr / \(1 - momentum\): give"),
+        (
+            {"optimizer": "sgd", "lr": 10.0, "one_minus_momentum": 0.1},
+            r"fixed\[0\].lr: must be a number from 0.001 to 30, the space of sgd, got 100.0",
+        ),
+        (
+            {"optimizer": "sgd", "lr": 10.0, "one_minus_momentum": "x"},
+            r"fixed\[0\].one_minus_momentum: must be a number from 0.005 to 0.3, the space of sgd, got 'x'",
+        ),
         (
             {"optimizer": "adam", "batch_size": 3},
             r"fixed\[0\].batch_size: must be one of the study's values \(2, 4\), got 3",
@@ -171,7 +189,7 @@ def test_the_same_results_lead_to_the_same_search(make_joint, storage_url, sampl
         spec = make_joint(sampler=sampler, trials=8, seed=seed, name=name)
         ledger = Ledger(storage_url, name, spec.identity(), objectives=2)
         ledger.enqueue(plan_search(spec))
-        found = search(spec, ledger, lambda trial: outcome(trial, trial.hyperparameters["lr"], 10.0))
+        found = search(spec, ledger, lambda trial: outcome(trial, rate(trial), 10.0))
         return [settings(trial) for trial in found]
 
     assert results("one", 0) == results("other", 0)
@@ -271,12 +289,12 @@ def test_where_the_ledger_is_gone_the_records_say_what_was_chosen(make_joint, st
     spec = make_joint()
     first = Ledger(storage_url, spec.name, spec.identity(), objectives=2)
     first.enqueue(plan_search(spec))
-    known = search(spec, first, lambda trial: outcome(trial, trial.hyperparameters["lr"], 10.0))
+    known = search(spec, first, lambda trial: outcome(trial, rate(trial), 10.0))
     new = Ledger(f"sqlite:///{hermetic / 'new.db'}", spec.name, spec.identity(), objectives=2)
     new.enqueue(plan_search(spec))
     for trial in known:
         claim = new.claim()
-        record = outcome(trial, trial.hyperparameters["lr"], 10.0)
+        record = outcome(trial, rate(trial), 10.0)
         assert claim.spec.id == record.trial_id
         assert settings(chosen(new, claim, spec.identity(), spec.data, record)) == settings(trial)
         new.finish(claim.key, record.status, optuna_values(record, spec.identity()))

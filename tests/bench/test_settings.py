@@ -16,6 +16,7 @@ from bench.optimizers.spaces import spaces_of
 from bench.settings.layers import read_file
 from bench.settings.presets import kinds, preset_path, presets
 from bench.settings.shared import DEFAULT_SYNTHETIC_IMAGES
+from bench.study import settings as study_settings
 from posemodel.errors import SettingsError
 from tests.support.asked import built
 from tests.support.asked import resolved as resolved_of
@@ -60,7 +61,7 @@ def test_the_nearest_layer_wins_and_is_named(file_of_every_layer, name, in_file,
     file = file_of_every_layer[name if in_file else "nothing"]
     variable = f"POSEBENCH_{name.upper()}"
     found = resolved(file, {variable: "44"} if in_environ else {}, **({name: 55} if typed else {}))[name]
-    bottom = (2, "preset smoke") if name == "seeds" else (0.0, "default")
+    bottom = (1, "preset smoke") if name == "seeds" else (0.0, "default")
     layers = [(typed, 55, "command line"), (in_environ, 44, f"environment {variable}"), (in_file, 33, f"file {file}:1")]
     value, origin = next(((value, origin) for there, value, origin in layers if there), bottom)
     assert (found.value, found.origin) == (value, origin)
@@ -204,8 +205,9 @@ def test_every_preset_that_ships_is_a_whole_study(preset):
     assert {setting.origin for setting in settings.values()} == {"default", f"preset {preset}"}
 
 
-def test_the_full_preset_has_ten_confirm_seeds():
-    assert resolved(preset="full")["seeds"].value == 10
+def test_the_full_preset_has_four_tunings_of_two_confirm_seeds():
+    found = resolved(preset="full")
+    assert (found["tunings"].value, found["seeds"].value) == (4, 2)
 
 
 def test_an_unknown_preset_names_the_nearest():
@@ -358,16 +360,16 @@ def budget(file=None, environ=None, preset="small", **command_line):
 
 
 def test_seconds_displace_a_preset_s_steps_and_keep_their_ratio(study_file):
-    assert budget() == (400, 1000, None, None)
-    assert budget(seconds=60.0) == (None, None, 24.0, 60.0)
-    assert budget(tune_seconds=9.0) == (None, None, 9.0, 22.5)
+    assert budget() == (340, 900, None, None)
+    assert budget(seconds=90.0) == (None, None, 34.0, 90.0)
+    assert budget(tune_seconds=17.0) == (None, None, 17.0, 45.0)
     assert budget(seconds=60.0, tune_seconds=20.0) == (None, None, 20.0, 60.0)
-    assert budget(study_file("seconds = 60"), seconds=5.0) == (None, None, 2.0, 5.0)
-    assert budget(environ={"POSEBENCH_SECONDS": "60"}) == (None, None, 24.0, 60.0)
+    assert budget(study_file("seconds = 60"), seconds=4.5) == (None, None, 1.7, 4.5)
+    assert budget(environ={"POSEBENCH_SECONDS": "90"}) == (None, None, 34.0, 90.0)
 
 
 def test_the_ratio_to_a_preset_s_tune_steps_is_at_most_1_and_to_one_s_own_what_it_is(study_file):
-    """A file of 50 steps is shorter than the 400 tune steps of the preset."""
+    """A file of 50 steps is shorter than the 340 tune steps of the preset."""
     file = study_file("steps = 50")
     assert budget(file, seconds=10.0) == (None, None, 10.0, 10.0)
     assert budget(file, tune_seconds=10.0) == (None, None, 10.0, 10.0)
@@ -434,9 +436,21 @@ def test_a_typed_space_replaces_the_whole_space_of_its_optimizer_alone(study_fil
     found = resolved(file, preset="small", spaces=typed)["spaces"]
     assert found.value["adam"] == typed["adam"]
     assert found.value["sgd"] == {"lr": {"log": [1e-3, 0.1]}}
-    assert "adabound" in found.value, "the preset's"
-    assert found.origin == f"preset small, file {file}:1, command line"
-    assert found.origins == {"adabound": "preset small", "sgd": f"file {file}:1", "adam": "command line"}
+    assert found.origin == f"file {file}:1, command line"
+    assert found.origins == {"sgd": f"file {file}:1", "adam": "command line"}
+
+
+def test_a_file_s_space_replaces_that_of_its_optimizer_in_a_preset_alone(study_file, tmp_path, monkeypatch):
+    """No preset that ships has one."""
+    preset = tmp_path / "own-preset.toml"
+    text = preset_path("optimizers", "small").read_text()
+    preset.write_text(f"{text}\n[spaces.adabound]\nlr = 0.5\n[spaces.sgd]\nlr = 0.7\n")
+    monkeypatch.setattr(study_settings, "preset_path", lambda _kind, _preset: preset)
+    file = study_file("[spaces.sgd]\nlr = {log = [1e-3, 0.1]}")
+    found = resolved(file, preset="small")["spaces"]
+    assert found.value == {"adabound": {"lr": 0.5}, "sgd": {"lr": {"log": [1e-3, 0.1]}}}
+    assert found.origin == f"preset small, file {file}:1"
+    assert found.origins == {"adabound": "preset small", "sgd": f"file {file}:1"}
 
 
 def test_the_higher_layer_s_space_wins_whatever_the_case_of_the_name(study_file):

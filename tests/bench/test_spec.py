@@ -11,18 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from bench.kinds.optimizers.plan import plan_tune
 from bench.kinds.optimizers.spec import StudySpec
 from bench.trials.spec import TrialSpec
 from bench.trials.study_base import differences, refuse_difference
 from posemodel.config import TrainSettings
 from posemodel.errors import SettingsError
+from tests.support.plans import first_trials
 
 IDS = """
 import sys
-from bench.kinds.optimizers.plan import plan_tune
+from bench.kinds.optimizers.plan import plan
 from bench.kinds.optimizers.spec import StudySpec
-print(*[trial.id for trial in plan_tune(StudySpec.model_validate_json(sys.stdin.read()))])
+print(*[trial.id for trial in plan(StudySpec.model_validate_json(sys.stdin.read()), {})])
 """
 
 
@@ -35,7 +35,7 @@ def trial(**changes):
 
 def test_ids_are_the_same_in_another_process_and_folder(make_spec, tmp_path):
     spec = make_spec(trials=3)
-    expected = [planned.id for planned in plan_tune(spec)]
+    expected = [planned.id for planned in first_trials(spec)]
     for hash_seed in ("1", "2"):
         moved = spec.model_copy(update={"data": tmp_path / hash_seed})
         found = subprocess.run(
@@ -56,6 +56,7 @@ def test_an_id_leaves_out_place_folder_and_border():
     assert trial(at_border=("lr",)).id == base.id
     assert trial(train={"data": Path("/elsewhere/people")}).id == base.id
     assert trial(train={"val_images": 5}).id != base.id
+    assert trial(tuning=None, round=None).id == base.id, "studies of other kinds have none"
 
 
 @pytest.mark.parametrize(
@@ -75,6 +76,8 @@ def test_an_id_leaves_out_place_folder_and_border():
         {"train": {"steps": None, "seconds": 5.0}},
         {"built_by": "sgd"},
         {"control_of": "adabound"},
+        {"tuning": 1},
+        {"tuning": 1, "round": 2},
         {"train": {"foreground_weight": 2.0}},
         {"train": {"val_split": "select"}},
         {"train": {"loader": {"batch_size": 4}}},
@@ -156,13 +159,25 @@ def test_an_identity_is_plain_json(make_spec):
         ("seconds", 5.0),
         ("tune_seconds", 5.0),
         ("steps", None),
-        ("trials", 1001),
+        ("trials", 101),
+        ("tunings", 0),
+        ("tunings", 11),
+        ("target", 0),
+        ("max_tunings", 2),
+        ("max_tunings", 7),
     ],
 )
 def test_a_study_refuses_unknown_fields_and_values_out_of_range(make_spec, field, value):
     values = make_spec().model_dump() | {field: value}
     with pytest.raises(ValidationError, match=field):
         StudySpec(**values)
+
+
+def test_a_study_that_goes_on_until_it_is_decided_first_looks_after_three_tunings(make_spec):
+    values = make_spec().model_dump() | {"until_decided": True}
+    with pytest.raises(ValidationError, match=r"first looks after 3 tunings: leave tunings at that.*\(tunings: 2\)"):
+        StudySpec(**values)
+    assert StudySpec(**values | {"tunings": 3, "max_tunings": 3}).max_tunings == 3
 
 
 def test_a_trial_refuses_unknown_fields():

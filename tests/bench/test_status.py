@@ -10,7 +10,6 @@ import pytest
 
 from bench.kinds import kind_of
 from bench.kinds.loaders.spec import LoaderSpec
-from bench.kinds.optimizers.plan import plan_tune
 from bench.ledger.store import Ledger, OptunaValues
 from bench.records.measurements import MeasurementTracker
 from bench.records.writer import Tracker
@@ -20,17 +19,18 @@ from bench.trials.record import make_record
 from bench.trials.status import Status
 from posemodel.errors import SettingsError
 from tests.bench.ledger_process import hold
+from tests.support.plans import first_trials
 
 
 @pytest.fixture
 def spec(make_spec):
-    return make_spec(trials=2, data="/no/such/people")
+    return make_spec(tunings=2, data="/no/such/people")
 
 
 @pytest.fixture
 def ledger(spec, storage_url):
     made = Ledger(storage_url, spec.name, spec.identity())
-    made.enqueue(plan_tune(spec))
+    made.enqueue(first_trials(spec))
     return made
 
 
@@ -155,7 +155,7 @@ def test_done_running_waiting_and_planned_add_up(record_next, holder, watcher):
 def test_a_study_in_seconds_shows_its_budget(make_spec, storage_url, watcher):
     spec = make_spec(tune_steps=None, steps=None, tune_seconds=20.0, seconds=60.0)
     ledger = Ledger(storage_url, spec.name, spec.identity())
-    ledger.enqueue(plan_tune(spec))
+    ledger.enqueue(first_trials(spec))
     claim = ledger.claim()
     (taken,) = watcher.one("study").running_trials.values()
     assert (taken.trial_id, taken.steps, taken.seconds) == (claim.spec.id, None, 20.0)
@@ -236,7 +236,7 @@ def test_the_last_active_study_comes_first(make_spec, storage_url, tracking_uri,
     for name in ("early", "late", "never"):
         spec = make_spec(name=name)
         ledger = Ledger(storage_url, name, spec.identity())
-        ledger.enqueue(plan_tune(spec))
+        ledger.enqueue(first_trials(spec))
         if name != "never":
             ledger.finish(ledger.claim().key, Status.COMPLETE, OptunaValues((0.5,)))
     assert [progress.size.study for progress in watcher.all()] == ["late", "early", "never"]

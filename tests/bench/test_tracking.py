@@ -18,17 +18,17 @@ from mlflow.exceptions import MlflowException
 
 import bench
 from bench.kinds.optimizers.kind import KIND
-from bench.kinds.optimizers.plan import plan_tune
 from bench.kinds.optimizers.report.write import write_report
 from bench.kinds.optimizers.results import load_result
 from bench.kinds.optimizers.spec import StudySpec
 from bench.records.mlflow_views import saved_views
 from bench.records.reader import EXPECTED_METRICS, RUN_COLUMNS
 from bench.records.writer import METRICS_PER_BATCH, Tracker
-from bench.trials.record import TEXT_FIELDS, CurvePoint, Session, make_record
+from bench.trials.record import PLACE_FIELDS, TEXT_FIELDS, CurvePoint, Session, make_record
 from bench.trials.status import Status
 from bench.workloads.protocol import Samples
 from posemodel.errors import SettingsError
+from tests.support.plans import first_trials
 
 MACHINE = {"cpu": "a processor", "cores": "2"}
 
@@ -74,7 +74,7 @@ AWKWARD = {
 
 @pytest.mark.parametrize("status", list(Status))
 def test_a_record_comes_back_to_the_last_bit(tracker, record_one, spec, status):
-    trial = plan_tune(spec)[1].model_copy(update={"at_border": ("lr", "one_minus_beta1"), "weight_decay": 1 / 3})
+    trial = first_trials(spec)[1].model_copy(update={"at_border": ("lr", "one_minus_beta1"), "weight_decay": 1 / 3})
     record, _ = record_one(trial, status, error='it\'s "so"\nand é', **AWKWARD)
     assert tracker.recorded(trial.id) == record
     row = tracker.records().iloc[0].to_dict()
@@ -84,7 +84,7 @@ def test_a_record_comes_back_to_the_last_bit(tracker, record_one, spec, status):
 
 def test_a_record_of_an_earlier_version_comes_back(tracker, record_one, spec, hermetic):
     """It was written without the fields that were added since."""
-    record, _ = record_one(plan_tune(spec)[0], ap=0.5)
+    record, _ = record_one(first_trials(spec)[0], ap=0.5)
     connection = sqlite3.connect(hermetic / "mlflow.db", timeout=30)
     with connection:
         removed = connection.execute("DELETE FROM params WHERE key IN ('implementation', 'control_of')").rowcount
@@ -94,10 +94,27 @@ def test_a_record_of_an_earlier_version_comes_back(tracker, record_one, spec, he
     assert tracker.records().iloc[0][["implementation", "control_of"]].to_list() == ["", ""]
 
 
+def test_a_record_of_a_kind_without_tunings_comes_back_without_a_place_in_one(tracker, record_one, spec):
+    placed, other = first_trials(spec)[:2]
+    record, _ = record_one(other.model_copy(update=dict.fromkeys(PLACE_FIELDS)), ap=0.5)
+    assert tracker.recorded(record.trial_id) == record
+    assert not {*PLACE_FIELDS} & {*tracker.records().columns}
+    assert (record_one(placed, ap=0.1)[0].tuning, tracker.recorded(placed.id).tuning) == (0, 0)
+
+
+def test_places_in_a_tuning_come_back_as_whole_numbers(tracker, record_one, spec):
+    for trial in first_trials(spec):
+        record_one(trial, ap=0.1)
+    records = tracker.records()
+    assert [records[name].dtype.kind for name in PLACE_FIELDS] == ["i", "i"]
+    assert set(records["tuning"]) == {0, 1}
+    assert set(records["round"]) == {0}
+
+
 def test_values_of_every_kind_are_parameters(tracker, record_one, spec):
     values = {"lr": 0.1, "betas": (0.9, 0.999), "nesterov": True, "mode": "original"}
     name = "my_package.Lion (limit)"
-    trial = plan_tune(spec)[0].model_copy(update={"hyperparameters": values, "optimizer": name})
+    trial = first_trials(spec)[0].model_copy(update={"hyperparameters": values, "optimizer": name})
     record, run_id = record_one(trial, ap=0.5)
     assert tracker.recorded(trial.id) == record
     assert json.loads(record.hyperparameters) == values | {"betas": [0.9, 0.999]}
@@ -117,7 +134,7 @@ def test_a_study_of_dotted_names_describes_itself(make_spec, tracking_uri):
 
 
 def test_what_is_not_finite_comes_back_as_such_and_is_missing_in_the_table(tracker, record_one, spec):
-    trial = plan_tune(spec)[0]
+    trial = first_trials(spec)[0]
     record_one(trial, Status.DIVERGED, ap=math.nan, val_loss=math.inf, low=-math.inf, absent=None)
     metrics = tracker.recorded(trial.id).metrics
     assert set(metrics) == {"ap", "val_loss", "low"}
@@ -131,13 +148,13 @@ def test_a_table_always_has_its_columns(tracker, record_one, spec):
     expected = {*TEXT_FIELDS, *EXPECTED_METRICS, *RUN_COLUMNS}
     assert tracker.records().empty
     assert set(tracker.records().columns) == expected
-    record_one(plan_tune(spec)[0], Status.FAILED, error="it broke")
-    assert set(tracker.records().columns) == expected
+    record_one(first_trials(spec)[0], Status.FAILED, error="it broke")
+    assert set(tracker.records().columns) == expected | {*PLACE_FIELDS}
     assert tracker.records().iloc[0][list(EXPECTED_METRICS)].isna().all()
 
 
 def test_rows_are_in_the_plan_s_order_whatever_the_order_of_recording(tracker, record_one, spec):
-    plan = plan_tune(spec)
+    plan = sorted(first_trials(spec), key=lambda trial: trial.index)
     runs = {trial.id: record_one(trial, ap=0.1)[1] for trial in reversed(plan)}
     records = tracker.records()
     assert list(records["trial_id"]) == [trial.id for trial in plan]
@@ -145,7 +162,7 @@ def test_rows_are_in_the_plan_s_order_whatever_the_order_of_recording(tracker, r
 
 
 def test_only_closed_and_recorded_runs_are_records(tracker, parent, record_one, spec):
-    recorded, started, closed, abandoned, cut_off = plan_tune(spec)[:5]
+    recorded, started, closed, abandoned, cut_off = first_trials(spec)[:5]
     record_one(recorded, ap=0.5)
     tracker.start_trial(started, parent)
     tracker.client.set_terminated(tracker.start_trial(closed, parent), "FINISHED")
@@ -166,7 +183,7 @@ def test_only_closed_and_recorded_runs_are_records(tracker, parent, record_one, 
 
 
 def test_abandoning_closes_open_trials_and_neither_records_nor_the_study(tracker, parent, record_one, spec):
-    plan = plan_tune(spec)
+    plan = first_trials(spec)
     _, done = record_one(plan[0], ap=0.5)
     opened = [tracker.start_trial(trial, parent) for trial in plan[1:4]]
 
@@ -180,7 +197,7 @@ def test_abandoning_closes_open_trials_and_neither_records_nor_the_study(tracker
 
 
 def test_a_second_record_of_a_trial_is_ignored(tracker, record_one, spec):
-    trial = plan_tune(spec)[0]
+    trial = first_trials(spec)[0]
     _, first = record_one(trial, ap=0.25)
     record_one(trial, ap=0.75)
     records = tracker.records()
@@ -190,7 +207,7 @@ def test_a_second_record_of_a_trial_is_ignored(tracker, record_one, spec):
 
 
 def test_curves_have_one_row_a_step(tracker, record_one, spec):
-    trial, other = plan_tune(spec)[:2]
+    trial, other = first_trials(spec)[:2]
     curve = [
         CurvePoint(1, {"loss": 3.0, "lr": 0.5, "train_seconds": 0.25}, 1000),
         CurvePoint(2, {"loss": 1 / 3, "lr": 0.25, "train_seconds": 0.5}, 1001),
@@ -217,7 +234,7 @@ def test_there_are_curves_without_records(tracker, parent):
 def test_a_long_curve_is_kept_whole(tracker, record_one, spec):
     steps = METRICS_PER_BATCH // 2 + 7
     curve = [CurvePoint(step, {"loss": step / 7, "train_seconds": step / 3}, 1000) for step in range(1, steps + 1)]
-    record_one(plan_tune(spec)[0], curve=curve)
+    record_one(first_trials(spec)[0], curve=curve)
     curves = tracker.curves(tracker.records())
     assert list(curves["step"]) == list(range(1, steps + 1))
     assert list(curves["loss"]) == [step / 7 for step in range(1, steps + 1)]
@@ -228,13 +245,13 @@ def test_only_the_curves_asked_for_are_read(tracker, record_one, spec):
         CurvePoint(1, {"loss": 3.0, "train_seconds": 0.25}, 1000),
         CurvePoint(2, {"loss": 2.0, "ap": 0.5, "train_seconds": 0.5}, 1001),
     ]
-    record_one(plan_tune(spec)[0], curve=curve)
+    record_one(first_trials(spec)[0], curve=curve)
     curves = tracker.curves(tracker.records(), ["ap"])
     assert curves.drop(columns="trial_id").to_dict(orient="records") == [{"step": 2, "train_seconds": 0.5, "ap": 0.5}]
 
 
 def test_a_record_knows_when_its_run_began_and_ended(tracker, record_one, spec):
-    _, run_id = record_one(plan_tune(spec)[0], ap=0.5)
+    _, run_id = record_one(first_trials(spec)[0], ap=0.5)
     row, info = tracker.records().iloc[0], tracker.client.get_run(run_id).info
     assert (row["run_id"], row["started_ms"], row["ended_ms"]) == (run_id, info.start_time, info.end_time)
     assert row["started_ms"] <= row["ended_ms"]
@@ -246,7 +263,7 @@ SAMPLES = Samples(
 
 
 def test_samples_come_back_and_stand_where_mlflow_shows_images(tracker, parent, spec):
-    trial = plan_tune(spec)[0]
+    trial = first_trials(spec)[0]
     run_id = tracker.start_trial(trial, parent)
     tracker.record_trial(run_id, make_record(trial, Status.COMPLETE, steps_done=30, metrics={}), [], SAMPLES)
     assert tracker.samples(run_id) == SAMPLES
@@ -261,20 +278,20 @@ def test_samples_come_back_and_stand_where_mlflow_shows_images(tracker, parent, 
 
 
 def test_a_trial_without_samples_has_none(tracker, record_one, spec):
-    _, run_id = record_one(plan_tune(spec)[0], ap=0.5)
+    _, run_id = record_one(first_trials(spec)[0], ap=0.5)
     assert tracker.samples(run_id) is None
     assert tracker.samples("0" * 32) is None
 
 
 def test_damaged_samples_are_none(tracker, parent, spec, tmp_path):
-    run_id = tracker.start_trial(plan_tune(spec)[0], parent)
+    run_id = tracker.start_trial(first_trials(spec)[0], parent)
     (tmp_path / "samples.json").write_text("{")
     tracker.client.log_artifact(run_id, str(tmp_path / "samples.json"))
     assert tracker.samples(run_id) is None
 
 
 def test_a_kill_while_samples_are_written_leaves_no_record_and_no_second_one(tracker, parent, spec, monkeypatch):
-    trial = plan_tune(spec)[0]
+    trial = first_trials(spec)[0]
     record = make_record(trial, Status.COMPLETE, steps_done=30, metrics={"ap": 0.5})
     with monkeypatch.context() as patch:
         patch.setattr(tracker.client, "log_image", lambda *_args, **_more: (_ for _ in ()).throw(KeyboardInterrupt))
@@ -295,7 +312,7 @@ def test_the_study_s_page_begins_with_the_note(tracker, parent, tmp_path):
 
 
 def test_runs_say_what_they_are(tracker, parent, record_one, spec):
-    trial = plan_tune(spec)[1]
+    trial = first_trials(spec)[1]
     _, run_id = record_one(trial, ap=0.5)
     run, study = tracker.client.get_run(run_id), tracker.client.get_run(parent)
     assert run.data.tags["mlflow.parentRunId"] == parent
@@ -359,7 +376,7 @@ def test_artifacts_stand_in_the_working_directory_and_never_in_mlruns(tracker, p
 
 
 def test_studies_do_not_see_each_other_s_records(tracker, tracking_uri, record_one, spec):
-    trial = plan_tune(spec)[0]
+    trial = first_trials(spec)[0]
     record_one(trial, ap=0.5)
     other = Tracker(tracking_uri, "other")
     other.open_study(spec.model_copy(update={"name": "other"}), MACHINE)
@@ -403,12 +420,12 @@ def test_a_report_is_made_of_a_study_without_a_record(tracker, parent, plain_fig
     result = load_result(tracker)
     report = write_report(result, hermetic / "reports")
     assert result.status() == "unfinished"
-    assert "0 of 10 trials" in report.read_text()
+    assert "0 of 16 trials" in report.read_text()
     assert (report.parent / "learning-curves.png").stat().st_size > 0
 
 
 def test_a_report_is_made_where_everything_diverged_or_failed(tracker, record_one, spec, plain_figures, hermetic):
-    plan = plan_tune(spec)
+    plan = first_trials(spec)
     point = CurvePoint(1, {"loss": math.inf, "val_loss": math.inf, "train_seconds": 0.1}, 1000)
     record_one(plan[0], Status.DIVERGED, curve=[point])
     record_one(plan[1], Status.FAILED, error="ValueError: the dog ate it")

@@ -8,7 +8,9 @@ import pandas as pd
 import pytest
 
 from bench.kinds.optimizers.analysis.verdict import SCOPE
-from tests.support.records import SIX, confirm_records, noisy, record, text_of
+from tests.support.records import SIX, comparison_of, confirm_records, noisy, record, text_of
+
+CLEAR = {"adam": [0.50, 0.51, 0.505], "adagrad": [0.40, 0.405, 0.41], "sgd": [0.20, 0.21, 0.208]}
 
 
 def test_every_verdict_ends_with_its_scope():
@@ -16,10 +18,11 @@ def test_every_verdict_ends_with_its_scope():
         pd.DataFrame(),
         pd.DataFrame([record("adam", phase="tune")]),
         confirm_records({"adam": [0.5], "sgd": [0.2]}),
-        confirm_records(noisy({"adam": 0.5, "sgd": 0.2}, 5)),
+        confirm_records(noisy({"adam": 0.5, "sgd": 0.2}, 3)),
         confirm_records({"adam": [0.01] * 3, "sgd": [0.02] * 3}),
     ]
     assert all(text_of(study).endswith(SCOPE) for study in studies)
+    assert "procedures: an optimizer, tuned with this budget, then trained" in SCOPE
 
 
 def test_verdict_of_a_study_that_has_only_begun():
@@ -29,154 +32,168 @@ def test_verdict_of_a_study_that_has_only_begun():
     )
 
 
-def test_verdict_of_a_clear_winner_and_of_a_tie():
-    text = text_of(confirm_records(noisy({"adam": 0.5, "nesterov": 0.5, "adagrad": 0.3}, 10)))
-    assert re.search(r"cannot be told apart from that of \w+ 0\.\d+ \[[^]]+\] \(n = 10, adjusted p = ", text)
-    assert re.search(r"The configurations of \w+ and \w+ both beat that of adagrad 0\.", text)
-    assert "AP could not have been seen" in text
-    text = text_of(confirm_records(noisy({"adam": 0.5, "sgd": 0.2, "adagrad": 0.3}, 10)))
-    assert text.startswith("This configuration of adam has the highest mean AP, 0.")
-    assert "beats every other one compared. This configuration of adam beats those of adagrad 0." in text
-    assert "This configuration of adagrad beats this configuration of sgd (adjusted p" in text
-    assert "told apart" not in text
+def test_verdict_of_a_clear_winner():
+    text = text_of(confirm_records(CLEAR))
+    assert text.startswith("adam 0.505 [0.")
+    assert "] is the best: it beats every other one compared. adam beats adagrad 0.405 [0." in text
+    assert re.search(r"\] and sgd 0\.206 \[[^]]+\] \(3 tunings each; largest adjusted p (= 0\.\d+|< 0\.001)\)\.", text)
+    assert "adagrad beats sgd (3 tunings each; adjusted p " in text
+    assert "missed" not in text, "nothing is left open"
+    assert "lapse" not in text
 
 
-def tuned(records, trials):
-    """The records with so many tune trials beside them, by optimizer."""
-    tune = [record(name, phase="tune", index=k) for name, count in trials.items() for k in range(count)]
-    return pd.concat([records, pd.DataFrame(tune)], ignore_index=True)
+def test_the_set_that_may_be_the_best_is_whom_nothing_beats():
+    aps = {"adam": [0.50, 0.49, 0.51], "nesterov": [0.495, 0.5, 0.5], "sgd": [0.2, 0.21, 0.208], "x": [0.21, 0.2, 0.21]}
+    text = text_of(confirm_records(aps))
+    best = comparison_of(confirm_records(aps)).best
+    assert best == ("adam", "nesterov")
+    assert re.match(r"May be the best, for nothing beats them: adam 0\.500 \[\S+ \S+\] and nesterov 0\.498 \[", text)
+    assert "adam and nesterov both beat x 0.207 [0." in text
+    assert re.search(r"Smaller gaps than 0\.0\d\d AP would often have been missed \(power 0\.8\)\.", text)
+    gap = float(re.search(r"Smaller gaps than (\S+) AP", text).group(1))
+    assert gap == pytest.approx(comparison_of(confirm_records(aps)).detectable, abs=5e-4)
 
 
-LUCK = "is luck that no interval shows, so nothing is claimed about the optimizers themselves."
+def test_a_winner_who_has_not_beaten_all_is_the_only_one_left():
+    """Nothing beats adam alone, but it beats sgd only through the pooled spread of the others."""
+    aps = {"adam": [0.5, 0.51, 0.5], "adagrad": [0.4, 0.405, 0.395], "sgd": [0.30, None, 0.36]}
+    text = text_of(confirm_records(aps))
+    assert text.startswith("May be the best, for nothing beats them: adam 0.503 [")
+    assert "; nor these, too unstable to place: sgd 0.330 (where it learned). adam beats adagrad" in text
+
+
+def test_verdict_of_equals():
+    text = text_of(confirm_records({name: [0.4 + 0.01 * k, 0.5 - 0.01 * k, 0.45] for k, name in enumerate(SIX)}))
+    assert text.startswith("May be the best, for nothing beats them: adabound 0.4")
+    assert "No optimizer beats another. 3 tunings each; smallest adjusted p = 1.00." in text
 
 
 @pytest.mark.parametrize(
-    ("trials", "claimed", "luck"),
+    ("planned", "said"),
     [
-        ({"adam": 4, "sgd": 4}, "(4 tuning trials each; adjusted p < 0.001).", "(once, with 4 trials)"),
-        ({"adam": 1, "sgd": 1}, "(1 tuning trial each; adjusted p < 0.001).", "(once, with 1 trial)"),
-        ({"adam": 4, "sgd": 2}, "(2 to 4 tuning trials each; adjusted p < 0.001).", "(once, with 2 to 4 trials)"),
-        ({"adam": 4}, "(up to 4 tuning trials each; adjusted p < 0.001).", "(once, with up to 4 trials)"),
-        ({}, "(adjusted p < 0.001).", "(once)"),
+        (1, "One tuning each, so the luck of tuning is unknown: no claim is possible."),
+        (3, "One tuning each so far, so the luck of tuning is unknown: no claim is possible."),
     ],
 )
-def test_a_claim_is_of_configurations_and_says_how_they_were_tuned(trials, claimed, luck):
-    text = text_of(tuned(confirm_records(noisy({"adam": 0.5, "sgd": 0.2}, 10)), trials))
-    assert re.search(r"This configuration of adam beats this configuration of sgd 0\.\d+ \[[^]]+\] \(", text)
-    assert claimed in text
-    assert text.endswith(f"How well each optimizer was tuned {luck} {LUCK} {SCOPE}")
-
-
-def test_a_claim_counts_the_trials_of_its_own_optimizers():
-    """Of three groups: the worst was tuned with other numbers of trials than the pair above it."""
-    records = confirm_records(noisy({"adam": 0.5, "sgd": 0.4, "adagrad": 0.3}, 10))
-    text = text_of(tuned(records, {"adam": 4, "sgd": 4, "adagrad": 1}))
-    assert "beats those of sgd 0." in text
-    assert "(1 to 4 tuning trials each; largest adjusted p < 0.001)." in text
-    assert "This configuration of sgd beats this configuration of adagrad (1 to 4 tuning trials each; " in text
-
-
-def test_several_configurations_share_a_claim():
-    means = {"adam": 0.5, "nesterov": 0.5, "adagrad": 0.5, "sgd": 0.3, "adadelta": 0.3}
-    text = text_of(tuned(confirm_records(noisy(means, 10, sd=0.005)), dict.fromkeys(means, 4)))
-    assert re.search(r"The configurations of \w+, \w+ and \w+ all beat those of \w+ 0\.\d+ \[[^]]+\] and \w+ 0\.", text)
-    assert "(4 tuning trials each; largest adjusted p < 0.001)." in text
-    assert re.search(r"has the highest mean AP, 0\.\d+ \[[^]]+\], but cannot be told apart from those of ", text)
-
-
-@pytest.mark.parametrize("text", [text_of(pd.DataFrame()), text_of(confirm_records({"adam": [0.5, 0.6]}))])
-def test_where_nothing_is_compared_nothing_is_said_of_luck(text):
-    assert "luck" not in text
-
-
-def test_verdict_makes_no_claim_from_one_seed_or_equal_scores():
-    text = text_of(confirm_records({"adam": [0.9], "sgd": [0.1]}))
-    assert text.startswith("One seed each: no claim is possible.")
-    text = text_of(confirm_records({name: [0.4, 0.5, 0.6] for name in SIX}))
-    assert "cannot be told apart" in text
-    assert "No configuration beats another." in text
+def test_one_tuning_claims_nothing_however_many_seeds(planned, said):
+    text = text_of(confirm_records({"adam": [[0.9] * 6], "sgd": [[0.1] * 6]}), planned=planned)
+    assert text.startswith(f"{said} Measured AP: adam 0.900 and sgd 0.100.")
+    assert "beat" not in text
+    assert ("Not all tunings are complete: adam 1 and sgd 1 of 3." in text) == (planned == 3)
 
 
 def test_verdict_of_a_constant_gap_says_that_t_is_undefined():
     text = text_of(confirm_records({"adam": [0.3, 0.4, 0.9], "sgd": [0.2, 0.3, 0.8]}))
-    assert re.search(r"cannot be told apart from that of sgd 0\.\d+ \[[^]]+\] \(n = 3, t undefined", text)
+    assert "3 tunings each; no spread, so t is undefined." in text
+    assert "No optimizer beats another." in text
 
 
 @pytest.mark.parametrize(("low", "too_small"), [(3, False), (4, True), (6, True)])
 def test_verdict_names_a_budget_that_is_too_small(low, too_small):
-    means = {name: 0.02 if i < low else 0.4 for i, name in enumerate(SIX)}
-    text = text_of(confirm_records(noisy(means, 5, sd=0.002)))
+    means = {name: 0.03 if i < low else 0.4 for i, name in enumerate(SIX)}
+    text = text_of(confirm_records(noisy(means, 3, sd=0.002)))
     assert ("budget is too small" in text) == too_small
     assert (" beat" in text) != too_small
+    if low == 4:
+        assert "4 of 6 optimizers have a mean AP under 0.05" in text
+        assert re.search(r"Above it: (nesterov|sgd_momentum) 0\.\d+ \[[^]]+\] and (nesterov|sgd_momentum) 0\.", text)
 
 
 def test_verdict_when_nothing_completed():
-    rows = [record(name, seed, status="failed") for name in ("adam", "sgd") for seed in range(2)]
+    rows = [record(name, 1 + r, tuning=r, status="failed") for name in ("adam", "sgd") for r in range(2)]
     assert "None of the 4 confirm trials completed" in text_of(pd.DataFrame(rows))
 
 
+def test_collapses_are_counted_by_tuning_with_an_exact_interval():
+    aps = {
+        "adam": [0.50, 0.51, 0.505],
+        "nesterov": [0.4, None, 0.41],
+        "sgd": [0.01, None, 0.38],
+        "x": [None, 0.0, 0.01],
+    }
+    text = text_of(confirm_records(aps))
+    assert "nesterov found a setting that learns in 2 of 3 tunings (collapsed in 1 of 3: 0.8 to 91 %, too few " in text
+    assert "sgd found a setting that learns in 1 of 3 tunings (collapsed in 2 of 3: 9.4 to 99 %, too few" in text
+    assert "x found no setting that learns in 3 tunings (collapsed in 3 of 3: 29 to 100 %, too few for a rate)." in text
+    assert "more often" not in text
+
+
+def test_one_that_always_collapses_does_so_more_often_only_by_fisher_s_test():
+    steady = {name: [0.4 + 0.01 * k for k in range(3)] for name in SIX[:5]}
+    text = text_of(confirm_records(steady | {"sgd": [None] * 3}))
+    assert "sgd collapses more often than the others (Fisher's exact p = 0.007)." in text
+    few = {name: steady[name] for name in SIX[:2]}
+    assert "more often" not in text_of(confirm_records(few | {"sgd": [None, 0.4, 0.4]}))
+
+
+def test_failures_are_told_apart_from_collapses():
+    records = confirm_records(CLEAR)
+    records.loc[1, "status"] = "failed"
+    tune = [record("sgd", phase="tune", index=k, status="out_of_memory" if k else "complete") for k in range(3)]
+    text = text_of(pd.concat([records, pd.DataFrame(tune)], ignore_index=True))
+    assert "Confirm trials that failed count as AP 0: adam 1 of 3." in text
+    assert "Tune trials that failed: sgd 2 of 3." in text
+    assert "collapsed in" not in text
+    assert "is the best" not in text
+
+
 def test_verdict_of_a_half_finished_study_says_who_waits():
-    rows = [record("adam", s, ap=0.5 + 0.01 * s) for s in range(5)] + [record("sgd", s, ap=0.3) for s in range(4)]
-    rows += [record("sgd", 4, status="diverged"), record("adagrad", phase="tune", at_border="lr")]
-    text = text_of(pd.DataFrame(rows[:-2] + rows[-1:]))
-    assert "Without a confirm trial so far: adagrad." in text
-    assert "not complete: adam 5 and sgd 4 trials" in text
-    text = text_of(pd.DataFrame(rows))
-    assert "count as AP 0: sgd 1 of 5" in text
-    assert "Only adam" in text_of(pd.DataFrame(rows[:5]))
+    rows = pd.concat(
+        [
+            confirm_records({"adam": [0.5, 0.51, 0.52], "sgd": [0.3, 0.31]}),
+            pd.DataFrame([record("late", phase="tune")]),
+        ],
+        ignore_index=True,
+    )
+    text = text_of(rows, planned=3)
+    assert "Without a confirm trial so far: late." in text
+    assert "Not all tunings are complete: adam 3 and sgd 2 of 3." in text
+    assert "Not all tunings are complete: adam 3 and sgd 2." in text_of(rows)
+    assert "Only adam 0.510 [" in text_of(confirm_records({"adam": [0.5, 0.51, 0.52]}))
+    one = confirm_records({"adam": [[0.5, 0.5], [0.5]], "sgd": [[0.3], []]})
+    assert text_of(one).startswith("Only adam 0.500 has a complete tuning")
 
 
-def test_verdict_flags_a_best_value_at_the_border():
-    records = confirm_records(noisy({"adam": 0.5, "sgd": 0.3}, 5)).assign(at_border="lr")
-    assert "border of its range, a better one may lie outside: adam (lr) and sgd (lr)." in text_of(records)
+def test_a_study_until_decided_waits_for_its_first_look():
+    records = confirm_records({name: own[:2] for name, own in CLEAR.items()})
+    assert text_of(records, until_decided=True).startswith("The first look has not been taken: no claim is possible.")
+    whole = text_of(confirm_records(CLEAR), until_decided=True)
+    assert "is the best" in whole or "May be the best" in whole
 
 
-def test_verdict_never_shows_a_p_above_the_level_as_the_level():
+def test_verdict_flags_a_chosen_value_at_the_border():
+    records = confirm_records(CLEAR).assign(at_border="lr")
+    assert "border of its range, a better one may lie outside: adam (lr), adagrad (lr) and sgd (lr)." in text_of(
+        records
+    )
+
+
+def test_verdict_turns_once_as_a_gap_grows():
     shown = []
-    for gap in np.linspace(0.0, 0.03, 31):
-        records = confirm_records(noisy({"adam": 0.4 + gap, "sgd": 0.4}, 5, seed=2))
-        text = text_of(records)
-        shown.append("told apart" in text)
-        assert not ("told apart" in text and "= 0.050)" in text)
+    for gap in np.linspace(0.0, 0.1, 31):
+        text = text_of(confirm_records(noisy({"adam": 0.4 + gap, "sgd": 0.4}, 4, seed=2)))
+        shown.append("No optimizer beats another" in text)
+        assert shown[-1] == ("beats sgd" not in text)
     assert shown[0]
     assert not shown[-1]
     assert sum(a != b for a, b in pairwise(shown)) == 1
 
 
-def test_an_optimizer_that_loses_is_not_said_to_beat_anybody():
-    """The leader by mean has a seed less; on the shared seeds another beats it: pairs decide, means are over all."""
-    aps = {"adam": [0.40, 0.41, 0.40, 0.42, 0.41, 0.40, 0.95], "sgd": [0.44, 0.46, 0.44, 0.46, 0.45, 0.45]}
-    text = text_of(confirm_records(aps))
-    assert text.startswith("This configuration of adam has the highest mean AP, 0.484 [")
-    assert re.search(r"\], but that of sgd 0\.450 \[[^]]+\] beats it on the seeds that both have\.", text)
-    assert "This configuration of sgd beats this configuration of adam (" in text
-    assert "of adam beats" not in text
-
-
 def test_divergence_is_no_budget_that_is_too_small():
-    """Four of six diverge in every seed: the two that train have had enough steps."""
-    records = confirm_records(noisy({name: 0.4 if name in ("adam", "nesterov") else 0.0 for name in SIX}, 5))
+    """Four of six diverge in every tuning: the two that train have had enough steps."""
+    records = confirm_records(noisy({name: 0.4 if name in ("adam", "nesterov") else 0.0 for name in SIX}, 3))
     lost = ~records["optimizer"].isin(["adam", "nesterov"])
     text = text_of(records.assign(status=records["status"].mask(lost, "diverged")))
-    assert "budget" not in text.removesuffix(SCOPE)
-    assert "count as AP 0: " in text
-    assert "5 of 5" in text
+    assert "budget is too small" not in text
+    assert "adabound found no setting that learns in 3 tunings" in text
+    assert "collapse more often than the others" in text
 
 
-@pytest.mark.parametrize("n", range(3, 11))
-def test_a_constant_gap_is_no_claim_with_any_number_of_seeds(n):
-    """A spread of 0 has no t: neither at few seeds, where the usual spread stands in, nor at many."""
-    base = np.linspace(0.3, 0.4, n)
-    text = text_of(confirm_records({"adam": base + 0.1, "sgd": base}))
-    assert "t undefined" in text
-    assert "beat" not in text
-
-
-@pytest.mark.parametrize("n", range(3, 11))
-def test_a_seed_that_collapsed_is_no_winner_s_proof(n):
-    """Two equal optimizers; one lost a single seed to divergence. The gap is one seed's, and is not claimed."""
-    records = confirm_records(noisy({"adam": 0.5, "sgd": 0.5}, n, sd=0.01, seed=n))
-    one = (records["optimizer"] == "sgd") & (records["seed"] == 0)
-    text = text_of(records.assign(status=records["status"].mask(one, "diverged")))
-    assert "cannot be told apart" in text
-    assert f"sgd 1 of {n}" in text
+def test_a_tuning_that_collapsed_is_no_winner_s_proof():
+    """Two equal optimizers; one lost a single tuning. The gap is one tuning's, and is not claimed."""
+    for seed in range(5):
+        aps = noisy({"adam": 0.5, "sgd": 0.5}, 3, sd=0.01, seed=seed)
+        aps["sgd"][0] = None
+        text = text_of(confirm_records(aps))
+        assert "No optimizer beats another." in text
+        assert "sgd found a setting that learns in 2 of 3 tunings" in text

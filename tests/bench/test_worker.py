@@ -6,6 +6,7 @@ import signal
 import sys
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 
 import psutil
@@ -18,7 +19,6 @@ from bench.engines.events import Stopping, TrialBegan, TrialEnded, TrialReturned
 from bench.engines.processes import WorkerError, crew
 from bench.engines.trial import TrialKind
 from bench.engines.worker import WorkerSettings, sweep, work
-from bench.kinds.optimizers.plan import Chosen, plan_confirm, plan_tune
 from bench.kinds.optimizers.trial import TRIALS
 from bench.ledger.store import MAX_ATTEMPTS, Ledger, OptunaValues
 from bench.optimizers import OPTIMIZERS, OptimizerEntry
@@ -32,6 +32,7 @@ from posemodel.data.layout import fingerprint
 from posemodel.errors import DataError
 from tests.bench.ledger_process import Unreadable, die, tell_start_methods
 from tests.support.forking_process import forked_starts
+from tests.support.plans import confirm_trials, first_trials
 from tests.support.stores import empty_store
 
 EXPLODING = {"sgd": {"lr": {"log": [1e18, 1e19]}}}
@@ -42,7 +43,7 @@ class Bench:
     """A study's ledger, tracker and worker settings over stores in the test's folder."""
 
     def __init__(self, spec, storage_url, tracking_uri):
-        self.spec, self.plan = spec, plan_tune(spec)
+        self.spec, self.plan = spec, first_trials(spec)
         self.ledger = Ledger(storage_url, spec.name, spec.identity())
         self.tracker = Tracker(tracking_uri, spec.name)
         self.parent = self.tracker.open_study(spec, {})
@@ -66,6 +67,18 @@ class Bench:
     def run_states(self):
         runs = self.tracker.client.search_runs([self.tracker.experiment_id])
         return Counter(run.info.status for run in runs if "posebench.trial" in run.data.tags)
+
+
+@pytest.fixture(scope="module")
+def tiny_spec(tiny_spec):
+    """Each optimizer is tuned once: two trials come first."""
+    return partial(tiny_spec, tunings=1)
+
+
+@pytest.fixture(scope="module")
+def valley_spec(valley_spec):
+    """Each optimizer is tuned once: two trials come first."""
+    return partial(valley_spec, tunings=1)
 
 
 @pytest.fixture
@@ -177,8 +190,10 @@ def test_a_record_names_what_took_the_steps(make_bench, valley_spec):
 
 def test_the_control_of_adabound_is_trained_as_sgd(valley_spec):
     """The same trial as SGD by its own name leaves the same network."""
-    spec = valley_spec(optimizers=["adabound"], seeds=1)
-    _, control = plan_confirm(spec, {"adabound": Chosen({"lr": 0.001, "final_lr": 0.1})})
+    space = {"lr": {"value": 0.001}, "final_lr": {"value": 0.1}}
+    spec = valley_spec(optimizers=["adabound"], spaces={"adabound": space}, controls=True)
+    _, control = confirm_trials(spec)
+    assert control.hyperparameters == pytest.approx({"lr": 0.01, "momentum": 0.9})
     plain = control.model_copy(update={"optimizer": "sgd", "built_by": "", "control_of": ""})
     records = [run_trial(trial).record for trial in (control, plain)]
     assert [record.optimizer for record in records] == ["adabound (limit)", "sgd"]
@@ -201,7 +216,10 @@ def test_a_trial_in_seconds_tells_its_time(make_bench, valley_spec):
 
 
 def hopeless_bench(make_bench, spec):
-    """A study whose first five tune trials scored 1.0 all along: the median prunes whatever scores less."""
+    """A tuning whose first five trials scored 1.0 all along: the median prunes whatever scores less.
+
+    Of 14 trials six are of the first round.
+    """
     bench = make_bench(spec)
     for _ in range(5):
         claim = bench.ledger.claim()
@@ -212,7 +230,7 @@ def hopeless_bench(make_bench, spec):
 
 
 def test_a_pruned_trial_is_a_result(make_bench, valley_spec):
-    spec = valley_spec(optimizers=["sgd"], trials=6, pruner="median", tune_steps=8, tune_evaluations=4)
+    spec = valley_spec(optimizers=["sgd"], trials=14, pruner="median", tune_steps=16, tune_evaluations=4)
     bench = hopeless_bench(make_bench, spec)
     bench.work()
     assert bench.statuses() == {"sgd": "pruned"}
@@ -223,20 +241,20 @@ def test_a_pruned_trial_is_a_result(make_bench, valley_spec):
     assert not {"ap", "ap50", "ap_best"} & set(record.metrics), "nothing that could be taken for a final score"
     assert 0 <= record.metrics["ap_when_pruned"] < 1
     assert record.metrics["train_seconds"] > 0
-    pruned = bench.ledger.tune_trials_of("sgd")[5]
+    pruned = bench.ledger.trials_beside(bench.plan[5])[5]
     assert (pruned.state, list(pruned.intermediate_values)) == (TrialState.PRUNED, [1])
 
 
 def test_confirm_trials_are_never_pruned(make_bench, valley_spec):
     changes = {"pruner": "median", "tune_steps": 4, "tune_evaluations": 2, "steps": 4, "evaluations": 4}
-    bench = hopeless_bench(make_bench, valley_spec(optimizers=["adam"], trials=6, **changes))
-    bench.ledger.enqueue(plan_confirm(bench.spec, {"adam": Chosen(bench.plan[0].hyperparameters)}))
+    bench = hopeless_bench(make_bench, valley_spec(optimizers=["adam"], trials=14, seeds=2, **changes))
+    bench.ledger.enqueue(confirm_trials(bench.spec))
     bench.work()
     assert list(bench.tracker.records()["status"]) == ["pruned", "complete", "complete"]
 
 
 def test_the_same_trial_gives_the_same_numbers(tiny_spec):
-    trial = plan_tune(tiny_spec())[1]
+    trial = first_trials(tiny_spec())[1]
     first, second = run_trial(trial).record, run_trial(trial).record
     timed = {"images_per_s", "data_wait_share", "optimizer_step_ms", "train_seconds", "eval_seconds"}
     assert {k: v for k, v in first.metrics.items() if k not in timed} == {
@@ -247,9 +265,8 @@ def test_the_same_trial_gives_the_same_numbers(tiny_spec):
 
 def test_a_confirm_trial_leaves_samples_of_the_split_that_it_was_scored_on(tiny_spec, tiny):
     spec = tiny_spec(optimizers=["adam"], seeds=2)
-    chosen = {"adam": Chosen(plan_tune(spec)[0].hyperparameters)}
-    assert run_trial(plan_tune(spec)[0]).samples is None
-    outcomes = [run_trial(trial) for trial in plan_confirm(spec, chosen)]
+    assert run_trial(first_trials(spec)[0]).samples is None
+    outcomes = [run_trial(trial) for trial in confirm_trials(spec)]
     first, second = (outcome.samples.document for outcome in outcomes)
     assert first["split"] == "val"
     assert first["images"] == second["images"] != []
@@ -261,8 +278,7 @@ def test_a_confirm_trial_leaves_samples_of_the_split_that_it_was_scored_on(tiny_
 
 def test_a_confirm_trial_that_diverged_leaves_no_samples(valley_spec):
     spec = valley_spec(optimizers=["sgd"], spaces=EXPLODING, steps=3)
-    chosen = {"sgd": Chosen(plan_tune(spec)[0].hyperparameters)}
-    outcome = run_trial(plan_confirm(spec, chosen)[0])
+    outcome = run_trial(confirm_trials(spec)[0])
     assert outcome.record.status == Status.DIVERGED
     assert outcome.samples is None
 
@@ -296,7 +312,7 @@ def test_data_that_is_gone_stops_the_worker_and_costs_no_trial(make_bench, make_
     """What a user can mend is no result: the trial waits, and the same command goes on once the folder is back."""
     data = tmp_path / "vanishing"
     shutil.copytree(tiny, data)
-    bench = make_bench(make_spec(data=data, digest=fingerprint(data)))
+    bench = make_bench(make_spec(data=data, digest=fingerprint(data), tunings=1))
     shutil.rmtree(data)
     for _ in range(MAX_ATTEMPTS + 1):
         with pytest.raises(DataError, match=f"{data}: no such folder"):
@@ -375,7 +391,7 @@ def crew_of_two(valley_spec, empty_ledgers, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "path", [*sys.path, str(folder)])  # as the command line does with the working directory
         patch.setenv("OMP_NUM_THREADS", "1")
-        spec = valley_spec(trials=2, optimizers=["sgd", "own_rule.Half"])
+        spec = valley_spec(trials=2, seeds=2, optimizers=["sgd", "own_rule.Half"])
         yield _crew_of_two(Bench(spec, f"sqlite:///{folder / 'optuna.db'}", f"sqlite:///{folder / 'mlflow.db'}"))
 
 
@@ -393,8 +409,7 @@ def _crew_of_two(bench):
         work_off(hands)
         seen.arguments = [" ".join(psutil.Process(each.process.pid).cmdline()) for each in hands._crew]
         seen.recorded, seen.events = list(bench.tracker.records()["trial_id"]), list(bench.events)
-        chosen = {trial.optimizer: Chosen(trial.hyperparameters) for trial in bench.plan}
-        seen.confirm = plan_confirm(bench.spec, chosen)
+        seen.confirm = confirm_trials(bench.spec)
         bench.ledger.enqueue(seen.confirm[:2])
         work_off(hands)
         work_off(hands)  # nothing waits

@@ -18,7 +18,8 @@ class Half(SGD):
     def __init__(self, params, lr=0.1, weight_decay=0.0):
         super().__init__(params, lr=lr / 2, weight_decay=weight_decay)
 """
-CONFIRMED = 2
+TUNINGS = 2
+"""Of each optimizer, with a tune and a confirm trial each."""
 
 
 def document(done):
@@ -30,10 +31,10 @@ def test_torch_s_and_one_s_own_optimizers_are_compared(place):
     """`tests.support` is a package of the working directory here, as it is in the repository's root."""
     (place.folder / "tests").symlink_to(REPOSITORY / "tests")
     names = ["adamw", "torch.optim.RAdam", "tests.support.toy_optimizer.SignSGD", "adabound"]
-    found = document(place.run(*place.study, "--optimizers", ",".join(names), "--json"))
+    found = document(place.run(*place.study, "--optimizers", ",".join(names), "--controls", "--json"))
     assert {row["name"] for row in found["optimizers"]} == {*names}
     assert [control["name"] for control in found["controls"]] == ["adabound (limit)"], "beside them, and not ranked"
-    assert found["trials"]["complete"] == found["trials"]["planned"] == len(names) * (1 + CONFIRMED) + CONFIRMED
+    assert found["trials"]["complete"] == found["trials"]["planned"] == TUNINGS * (2 * len(names) + 1)
     assert "(limit)" not in found["verdict"]
 
 

@@ -11,10 +11,11 @@ import psutil
 import pytest
 
 from bench.ledger.reader import LOST, RUNNING, WAITING
-from tests.support.place import VALLEY_FILE, WORKERS
+from tests.support.place import PLANNED, VALLEY_FILE, WORKERS
 from tests.support.running_study import DEADLINE_S, OnTerminal, ended, entries, holding, output, wait_for
 
-PLANNED = 6
+FIRST = 4
+"""Trials that are planned before any has run."""
 SLOW_FILE = VALLEY_FILE + "sleep_ms = 20\n"
 """Its trials take half a second: long enough to be met, short enough to be run."""
 
@@ -26,7 +27,7 @@ def wait_for_records(place, process, wanted):
 def assert_given_back(place):
     """No trial is in anybody's hands, and no MLflow run is left open."""
     assert entries(place, RUNNING, LOST) == []
-    assert len(entries(place, WAITING)) == 2
+    assert len(entries(place, WAITING)) == FIRST
     assert set(place.run_states()) == {"KILLED"}
 
 
@@ -92,7 +93,7 @@ def test_sigterm_gives_the_trials_back(place, workers):
         process.send_signal(signal.SIGTERM)
         assert process.wait(DEADLINE_S) == 130
         assert not any(psutil.pid_exists(entry.pid) for entry in held)
-    assert "0 of 6 trials are recorded, the same command goes on" in output(place)
+    assert f"0 of {PLANNED} trials are recorded, the same command goes on" in output(place)
     assert "Traceback" not in output(place)
     assert_given_back(place)
 
@@ -103,7 +104,7 @@ def test_ctrl_c_in_a_terminal_gives_the_trials_of_two_workers_back(place):
         wait_for(lambda: holding(place, 2), process, place)
         status = json.loads(place.run("study", "status", place.name, "--json").stdout)
         assert status["status"] == "running"
-        assert (status["trials"]["running"], status["trials"]["waiting"], status["workers"]) == (2, 4, 2)
+        assert (status["trials"]["running"], status["trials"]["waiting"], status["workers"]) == (2, PLANNED - 2, 2)
         assert {found["pid"] for found in status["running"]} == {entry.pid for entry in entries(place, RUNNING)}
         process.type(b"\x03")
         assert process.wait() == 130
@@ -113,9 +114,9 @@ def test_ctrl_c_in_a_terminal_gives_the_trials_of_two_workers_back(place):
     assert f"{place.name}: running with 2 workers" in shown
     assert "\x1b[?25l" in shown, "a live table hides the cursor"
     assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l"), "and gives it back"
-    assert "0 of 6 trials are recorded, the same command goes on" in shown
+    assert f"0 of {PLANNED} trials are recorded, the same command goes on" in shown
     after = json.loads(place.run("study", "status", place.name, "--json").stdout)
-    assert (after["status"], after["trials"]["running"], after["trials"]["waiting"]) == ("unfinished", 0, 6)
+    assert (after["status"], after["trials"]["running"], after["trials"]["waiting"]) == ("unfinished", 0, PLANNED)
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -145,7 +145,7 @@ def test_the_picks_were_trained_again_on_fresh_seeds(posed):
     assert Counter(confirm["seed"]) == {1001: len(found["picks"]), 1002: len(found["picks"])}
     first = search.iloc[0]
     assert (first["optimizer"], first["batch_size"]) == ("adam", 4)
-    assert json.loads(first["hyperparameters"]) == {"lr": 6e-3, "one_minus_beta1": 0.1}
+    assert json.loads(first["hyperparameters"]).items() >= {"lr": 6e-3, "one_minus_beta1": 0.1}.items()
     assert (search["steps_done"] * search["batch_size"] == 160).all(), "equally many images"
     assert confirm["ap_select"].notna().all()
     assert (search["need_share_memory"] < 1).all()

@@ -18,8 +18,9 @@ from tests.support.valley import VALLEY
 STUDY_FILE = f"""
 kind = "optimizers"
 optimizers = ["sgd", "adam"]
-trials = 1
-seeds = 2
+tunings = 2
+trials = 3
+seeds = 1
 tune_steps = 20
 steps = 20
 evaluations = 2
@@ -31,7 +32,8 @@ device = "cpu"
 [workload]
 name = "{VALLEY}"
 """
-PLANNED = 6
+PLANNED = 16
+"""Of two tunings of each of two optimizers: rounds of 2 and of 1 tune trials, and a confirm trial."""
 NAME = "optimizers-smoke-people"
 COMMAND = ("study", "optimizers", "--preset", "smoke", "--study", "killed.toml", "--data", "people", "--json")
 
@@ -43,6 +45,8 @@ STATEMENT = "sqlalchemy.engine.default:DefaultDialect.do_execute"
 COMMIT = "sqlalchemy.engine.default:DefaultDialect.do_commit"
 CLAIM, FINISH, PUT_BACK = (f"bench.ledger.store:Ledger.{name}" for name in ("claim", "finish", "put_back"))
 TRACKER = "bench.records.writer:Tracker"
+PLANNING = "bench.study.ledger_runner:_Planner._plan"
+NEXT_ROUND, FINALIST = "bench.kinds.optimizers.search:_near", "bench.kinds.optimizers.plan:_confirm_trials"
 
 MOMENTS = {
     # Opening the stores.
@@ -58,12 +62,15 @@ MOMENTS = {
     # Trial 1.
     "between the mark `recorded` and the run's end": Moment(RUN_ENDS, within=f"{TRACKER}.record_trial"),
     "in an open transaction of MLflow": Moment(COMMIT, call=2, within=f"{TRACKER}.record_trial"),
-    "after the last tune trial, before the confirm trials are planned": Moment(NEW_TRIAL),
-    "while the confirm trials are enqueued": Moment(NEW_TRIAL, call=3),
-    # Trial 2.
+    # The first round's end.
+    "after a tuning's first round, before its next is planned": Moment(NEXT_ROUND, within=PLANNING),
+    "while the next rounds are enqueued": Moment(NEW_TRIAL, call=3),
+    # The next round.
     "between MLflow's end and the ledger's": Moment(FINISH),
     "between a trial's status and its end": Moment(NEW_STATE, within=FINISH),
-    # Trial 3.
+    # Its end, and confirm trials.
+    "after a tuning's last round, before its finalist is planned": Moment(FINALIST, within=PLANNING),
+    "while the confirm trials are enqueued": Moment(NEW_TRIAL, call=2),
     "while it trains": Moment("torch.optim:Optimizer.zero_grad", call=2),
     "while a dead worker's run is closed": Moment(RUN_ENDS, within=f"{TRACKER}.abandon"),
     "while a dead worker's trial is given back": Moment(NEW_STATE, within=PUT_BACK),
@@ -82,7 +89,7 @@ PROVED = (
     "while the ledger's tables are made",
     "after the study's run is made, before it is described",
     "after an evaluation that the pruner has seen",
-    "after the last tune trial, before the confirm trials are planned",
+    "after a tuning's first round, before its next is planned",
     "while a dead worker's trial is given back",
     "while the report is attached",
     "while the tune trials are enqueued",

@@ -7,7 +7,7 @@ import pytest
 from bench.kinds.joint.kind import JointKind
 from bench.records.writer import Tracker
 from tests.support.forking_process import MEASURING
-from tests.support.place import VALLEY_FILE, Place
+from tests.support.place import PLANNED, VALLEY_FILE, Place
 from tests.support.valley import VALLEY
 
 JOINT_FILE = f"""
@@ -54,7 +54,7 @@ TOO_WIDE = ("out_of_memory_at = 3", "ran out of memory: {} times `MemoryError: t
 
 
 @pytest.mark.parametrize(("trouble", "why", "status"), [FAILS, TOO_WIDE])
-@pytest.mark.parametrize(("kind", "file", "count"), [("optimizers", VALLEY_FILE, 6), ("joint", JOINT_FILE, 3)])
+@pytest.mark.parametrize(("kind", "file", "count"), [("optimizers", VALLEY_FILE, PLANNED), ("joint", JOINT_FILE, 3)])
 def test_it_ends_in_a_report_that_says_why(tmp_path, kind, file, count, trouble, why, status):
     said = f"All {count} trials {why.format(count)}"
     place = Place(tmp_path / "here", f"{file}{trouble}\n")
@@ -90,7 +90,10 @@ def test_one_of_two_optimizers_that_always_fails_is_named(tmp_path):
     place = Place(tmp_path / "here", f'{VALLEY_FILE}fails_at = 3\nonly = "Adam"\n')
     done = place.run(*place.study)
     assert done.returncode == 3, done.stderr
-    assert "All 3 trials of adam failed: 3 times `RuntimeError: the valley has ended`." in done.stdout
+    assert (
+        f"All {PLANNED // 2} trials of adam failed: {PLANNED // 2} times `RuntimeError: the valley has ended`."
+        in done.stdout
+    )
     assert place.run("report", place.name).returncode == 0, "there is a result"
 
 

@@ -1,20 +1,21 @@
 """Studies that an earlier version began: they are reported as they were, and an interrupted one is brought to its end.
 
-See `tests.support.recorded_stores`.
+Those of the first protocol are refused. See `tests.support.recorded_stores`.
 """
 
+import hashlib
 import json
 
 import pandas as pd
 import pytest
 
-from tests.support.recorded_stores import FINISHED, INTERRUPTED, KINDS, command, unpack
+from tests.support.recorded_stores import ARCHIVES, FINISHED, FIRST_PROTOCOL, INTERRUPTED, KINDS, command, unpack
 
 
 @pytest.fixture(params=KINDS)
 def recorded(request, tmp_path):
     """A kind, and the place of its studies."""
-    return request.param, unpack(request.param, tmp_path / "here")
+    return request.param, unpack(ARCHIVES[request.param], tmp_path / "here")
 
 
 def texts(folder):
@@ -45,7 +46,7 @@ def test_the_report_is_the_one_that_was_made_then(recorded, name):
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "loaders"])
 def test_a_finished_study_is_shown_again_and_an_interrupted_one_goes_on(kind, tmp_path):
     """Measurements of loaders take seconds: tests/proofs/test_recorded_loaders.py."""
-    goes_on(kind, unpack(kind, tmp_path / "here"))
+    goes_on(kind, unpack(ARCHIVES[kind], tmp_path / "here"))
 
 
 def goes_on(kind, place):
@@ -70,3 +71,22 @@ def goes_on(kind, place):
         (FINISHED, kind, "complete"),
         (INTERRUPTED, kind, "complete"),
     }
+
+
+def contents(folder):
+    """Hash of every file of a folder."""
+    return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("name", [FINISHED, INTERRUPTED])
+def test_a_study_of_the_first_protocol_is_refused_and_stays_as_it_is(name, tmp_path):
+    place = unpack(FIRST_PROTOCOL, tmp_path / "here")
+    before = contents(place.folder)
+    for verb in (command("optimizers", name), ("report", name), ("study", "status", name), ("compare", name, name)):
+        done = place.run(*verb)
+        assert (done.returncode, done.stdout) == (2, ""), (verb, done.stdout)
+        said = done.stderr.splitlines()[-1]
+        assert f"study {name}: is of the first protocol" in said, verb
+        assert "posebench 0.1 reads it and goes on with it" in said
+        assert "Traceback" not in done.stderr
+    assert contents(place.folder) == before

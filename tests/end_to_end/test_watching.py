@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bench.ledger.reader import RUNNING
 from tests.support.commands import COMMANDS
+from tests.support.place import PLANNED
 from tests.support.running_study import DEADLINE_S, ended, entries, wait_for
 
 
@@ -38,7 +39,7 @@ def test_watchers_leave_quietly_by_ctrl_c_and_when_the_study_stops(place):
             with watcher(place) as (process, shown, errors):
                 wait_for(shown.read_text, process, place)
                 first = shown.read_text().splitlines()[0]
-                assert first.startswith(f"{place.name}: running, 0 of 6 trials done, 1 running")
+                assert first.startswith(f"{place.name}: running, 0 of {PLANNED} trials done, 1 running")
                 (process if leaves_first else study).send_signal(signal.SIGINT)
                 assert process.wait(DEADLINE_S) == (130 if leaves_first else 0)
                 assert errors.read_text() == ""
@@ -48,7 +49,7 @@ def test_watchers_leave_quietly_by_ctrl_c_and_when_the_study_stops(place):
     lines = shown.read_text().splitlines()
     assert len(lines) == len(set(lines)) >= 2, "a line for each change"
     assert "\x1b" not in shown.read_text()
-    assert "unfinished, nobody works on it, 0 of 6 trials done" in lines[-1]
+    assert f"unfinished, nobody works on it, 0 of {PLANNED} trials done" in lines[-1]
 
 
 def test_a_finished_study_is_listed_and_shown_and_nothing_is_left_by_it(finished):
@@ -56,13 +57,13 @@ def test_a_finished_study_is_listed_and_shown_and_nothing_is_left_by_it(finished
     files = place.files()
     (row,) = json.loads(place.run("study", "list", "--json").stdout)["studies"]
     assert (row["study"], row["kind"], row["status"]) == (place.name, "optimizers", "complete")
-    assert (row["done"], row["running"], row["waiting"], row["planned"]) == (6, 0, 0, 6)
+    assert (row["done"], row["running"], row["waiting"], row["planned"]) == (PLANNED, 0, 0, PLANNED)
     found = json.loads(place.run("study", "status", place.name, "--json").stdout)
-    assert (found["status"], found["trials"]["complete"], found["seconds_left"]) == ("complete", 6, 0)
+    assert (found["status"], found["trials"]["complete"], found["seconds_left"]) == ("complete", PLANNED, 0)
     assert [row["name"] for row in found["optimizers"]] == ["sgd", "adam"]
     assert all(row["images_per_s"] > 0 for row in found["optimizers"])
     shown = place.run("study", "status", place.name, "--watch")
-    assert (shown.returncode, shown.stdout) == (0, f"{place.name}: complete, 6 of 6 trials done\n")
+    assert (shown.returncode, shown.stdout) == (0, f"{place.name}: complete, {PLANNED} of {PLANNED} trials done\n")
     assert place.files() == files
 
 

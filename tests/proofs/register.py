@@ -13,7 +13,7 @@ from posemodel.atomic_write import replacing
 REGISTER = Path("reports", "proofs.json")
 """From the repository's root. {name of a proof: {date, seconds, figures, sources, covers}}."""
 
-SHARDS = ("simulations", "kills", "real")
+SHARDS = ("simulations", "worlds", "kills", "real")
 """Each takes 40 minutes at most on two cores."""
 
 Entries = dict[str, dict[str, Any]]

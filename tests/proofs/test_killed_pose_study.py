@@ -15,19 +15,23 @@ from tests.support.place import PosePlace
 SHARD = "kills"
 COVERS = (
     "bench/ledger/*.py", "bench/records/*.py", "bench/engines/*.py", "bench/study/ledger_runner.py",
-    "bench/study/*kind.py", "bench/kinds/optimizers/kind.py", "bench/kinds/optimizers/trial.py",
+    "bench/study/*kind.py", "bench/kinds/optimizers/kind.py", "bench/kinds/optimizers/plan.py",
+    "bench/kinds/optimizers/trial.py",
     "bench/trials/*.py", "bench/workloads/*.py", "bench/kinds/optimizers/report/write.py", "posemodel/atomic_write.py",
     "posemodel/data/synthetic/store.py", "tests/end_to_end/test_killed_study.py",
 )  # fmt: skip
 NAME = "optimizers-smoke-synthetic-12-seed0"
+PLANNED = 2 * 3 * (3 + 1)
+"""Optimizers, tunings, trials of each."""
 COMMAND = ("study", "optimizers", "--preset", "smoke", "--study", "killed.toml", "--json")
 STUDY_FILE = """
 kind = "optimizers"
 network = "small"
 size = 64
 optimizers = ["sgd", "adam"]
-trials = 1
-seeds = 2
+tunings = 3
+trials = 3
+seeds = 1
 tune_steps = 2
 steps = 2
 evaluations = 2
@@ -46,6 +50,8 @@ DATA_MOMENTS = {
     "before the data set is marked complete": Moment(sibling.RENAMED, call=2, match="synthetic.json"),
     "after the data set is marked complete": Moment(sibling.RENAMED, "after", call=2, match="synthetic.json"),
 }
+LAST_FINALIST = {"while the confirm trials are enqueued": Moment(sibling.NEW_TRIAL)}
+"""By then all finalists but one have been enqueued, each once its own tuning had ended."""
 
 
 def prepared(folder):
@@ -57,13 +63,14 @@ def prepared(folder):
 
 def test_a_study_that_makes_its_data_killed_at_every_moment_ends_as_if_undisturbed(tmp_path, figures, monkeypatch):
     monkeypatch.setattr(sibling, "NAME", NAME)
+    monkeypatch.setattr(sibling, "PLANNED", PLANNED)
     other = prepared(tmp_path / "undisturbed")
     through = other.run(*COMMAND)
     assert through.returncode == 0, through.stderr
     place = prepared(tmp_path / "killed")
     moments = DATA_MOMENTS | {
         name: Moment(**{**vars(moment), "match": moment.match.replace("optimizers-smoke-people", NAME)})
-        for name, moment in sibling.MOMENTS.items()
+        for name, moment in (sibling.MOMENTS | LAST_FINALIST).items()
     }
     for name, moment in moments.items():
         print(f"killed {name}")  # shown where one fails

@@ -35,7 +35,8 @@ def place(everybodys):  # noqa: F811
 def test_a_study_with_a_small_dev_shm(tmp_path, figures):
     place = PosePlace(tmp_path / "here")
     study = ("study", "optimizers", "--preset", "smoke", "--study", "tiny.toml", "--data", "people", "--size", "368")
-    few = ("--optimizers", "sgd", "--trials", "1", "--seeds", "2", "--num-workers", "1", "--batch-size", "4")
+    few = ("--optimizers", "sgd", "--tunings", "1", "--trials", "1", "--seeds", "2")
+    few += ("--num-workers", "1", "--batch-size", "4")
     done = in_shell(place, SMALL_SHM, *study, *few, shell=OWN_MOUNTS)
     assert done.returncode == 3
     assert "All 3 trials ran out of memory: 3 times `/dev/shm is too small (1 MiB): " in done.stdout

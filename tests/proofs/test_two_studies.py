@@ -14,11 +14,10 @@ COVERS = (
 )
 
 
-@pytest.mark.parametrize("n", [3, 10])
-@pytest.mark.parametrize("digest", ["feed", "other"])
-def test_equal_studies_are_rarely_told_apart(n, digest, figures):
+@pytest.mark.parametrize("n", [3, 6])
+def test_equal_studies_are_rarely_told_apart(n, figures):
     """Both families together would be 10 %; each is held to its own 5 %, with three standard errors of 200 studies."""
-    claims = false_claims(n, digest, studies=200)
+    claims = false_claims(n, studies=200)
     figures |= {"false claims of a better AP": claims["better"], "false claims of a higher speed": claims["faster"]}
     assert claims["better"] <= 0.1
     assert claims["faster"] <= 0.1

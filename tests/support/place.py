@@ -21,8 +21,9 @@ kind = "optimizers"
 network = "small"
 size = 64
 optimizers = ["sgd", "adam"]
+tunings = 2
 trials = 1
-seeds = 2
+seeds = 1
 tune_steps = 2
 steps = 2
 evaluations = 2
@@ -32,8 +33,9 @@ device = "cpu"
 VALLEY_FILE = f"""
 kind = "optimizers"
 optimizers = ["sgd", "adam"]
+tunings = 2
 trials = 1
-seeds = 2
+seeds = 1
 tune_steps = 20
 steps = 20
 evaluations = 2
@@ -47,8 +49,8 @@ LONG_FILE = VALLEY_FILE.replace("= 20", "= 1_000_000") + "sleep_ms = 2\n"
 """Its trials do not end while a test looks at them."""
 WORKERS, MEASURING = ("bench.engines.processes",), ("bench.measure.loader.isolated",)
 """For `Place.forked_starts`: the modules that start a study's workers, and measuring processes."""
-PLANNED = 6
-"""Trials of either study."""
+PLANNED = 8
+"""Trials of either study: two tunings of each optimizer, with a tune and a confirm trial each."""
 
 
 class Place:

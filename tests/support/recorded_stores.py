@@ -1,10 +1,10 @@
 """Studies as an earlier version left them: a finished and an interrupted one of each kind, with what was reported then.
 
-    python -m tests.support.recorded_stores DIR     # makes them anew, by the version that runs it
+    python -m tests.support.recorded_stores DIR [KIND ...]    # makes them anew, by the version that runs it
 
-They were made by 0.1.0 before its modules were moved, and stay as they are: whoever changes how a study is kept must
-still read these. The archive of a kind holds its working directory: stores, study file, reports,
-and what `posebench report --json` printed of each study.
+They were made by 0.1.0 before its modules were moved, those of `optimizers` by the first version that tuned each
+optimizer several times, and stay as they are: whoever changes how a study is kept must still read these. An archive
+holds a working directory: stores, study file, reports, and what `posebench report --json` printed of each study.
 """
 
 import contextlib
@@ -24,6 +24,10 @@ from tests.support.valley import VALLEY
 
 RECORDED = Path(__file__).resolve().parents[1] / "bench" / "recorded"
 KINDS = ("optimizers", "joint", "loaders")
+ARCHIVES = {"optimizers": "optimizers-tunings", "joint": "joint", "loaders": "loaders"}
+"""Of each kind."""
+FIRST_PROTOCOL = "optimizers"
+"""Archive of optimizers studies of 0.1.0, which tuned each optimizer once: they are refused."""
 FINISHED, INTERRUPTED = "finished", "interrupted"
 ELSEWHERE = "/where/it/was/made"
 """Stands in the archived stores for the absolute path of their folder."""
@@ -31,8 +35,9 @@ STUDY_FILES = {
     "optimizers": f"""
 kind = "optimizers"
 optimizers = ["sgd", "adam", "adabound"]
-trials = 2
-seeds = 3
+tunings = 2
+trials = 3
+seeds = 1
 tune_steps = 20
 steps = 40
 evaluations = 4
@@ -99,12 +104,12 @@ def command(kind: str, name: str) -> list[str]:
     return ["study", kind, "--preset", "smoke", "--study", f"{kind}.toml", "--name", name, *data]
 
 
-def unpack(kind: str, folder: Path) -> Place:
-    """The working directory of a kind's studies, as if it had been made at ``folder``."""
+def unpack(archive: str, folder: Path) -> Place:
+    """The working directory of recorded studies, as if it had been made at ``folder``."""
     place = Place(folder)
     shutil.rmtree(folder)
-    with tarfile.open(RECORDED / f"{kind}.tar.xz") as archive:
-        archive.extractall(folder, filter="data")
+    with tarfile.open(RECORDED / f"{archive}.tar.xz") as packed:
+        packed.extractall(folder, filter="data")
     _move(folder, ELSEWHERE, str(folder))
     place.forked_starts = MEASURING
     return place
@@ -153,13 +158,13 @@ def make(kind: str, target: Path) -> None:
             figure.unlink()
         _move(place.folder, str(place.folder), ELSEWHERE)
         target.mkdir(parents=True, exist_ok=True)
-        with tarfile.open(target / f"{kind}.tar.xz", "w:xz") as archive:
+        with tarfile.open(target / f"{ARCHIVES[kind]}.tar.xz", "w:xz") as archive:
             for path in sorted(place.folder.iterdir()):
                 if not path.name.endswith(("-wal", "-shm")):
                     archive.add(path, path.name)
 
 
 if __name__ == "__main__":
-    for each in KINDS:
+    for each in sys.argv[2:] or KINDS:
         make(each, Path(sys.argv[1]))
     COMMANDS.close()

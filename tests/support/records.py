@@ -3,18 +3,20 @@
 import numpy as np
 import pandas as pd
 
-from bench.kinds.optimizers.analysis import paired_comparisons, score_table, summarize, verdict
+from bench.kinds.optimizers.analysis import compare_procedures, summarize, tuned_scores, verdict
 
 SIX = ("adabound", "adadelta", "adagrad", "adam", "nesterov", "sgd_momentum")
 NO_CURVES = pd.DataFrame()
 
 
-def record(optimizer, seed=0, *, phase="confirm", ap=0.5, status="complete", index=0, **more):
+def record(optimizer, seed=0, *, tuning=0, phase="confirm", ap=0.5, status="complete", index=0, **more):
     row = {
-        "trial_id": f"{phase}-{optimizer}-{seed}-{index}",
+        "trial_id": f"{phase}-{optimizer}-{tuning}-{seed}-{index}",
         "phase": phase,
         "optimizer": optimizer,
         "hyperparameters": '{"lr": 0.1}',
+        "tuning": tuning,
+        "round": 0,
         "seed": seed,
         "index": index,
         "status": status,
@@ -31,19 +33,36 @@ def record(optimizer, seed=0, *, phase="confirm", ap=0.5, status="complete", ind
 
 
 def confirm_records(aps):
-    """Confirm records from {optimizer: [ap by seed]}."""
-    return pd.DataFrame([record(name, seed, ap=ap) for name, own in aps.items() for seed, ap in enumerate(own)])
+    """Confirm records from {optimizer: [AP of each tuning]}, or [[AP by seed] of each tuning]; None: diverged."""
+    rows = []
+    for name, tunings in aps.items():
+        for tuning, own in enumerate(tunings):
+            runs = list(own) if isinstance(own, (list, tuple, np.ndarray)) else [own]
+            for number, ap in enumerate(runs):
+                status = "diverged" if ap is None else "complete"
+                seed = 1001 + tuning * len(runs) + number
+                rows.append(record(name, seed, tuning=tuning, ap=ap, status=status))
+    return pd.DataFrame(rows)
 
 
 def curve_rows(trial_id, points):
     return [{"trial_id": trial_id, "step": step, "train_seconds": s, "ap": ap} for step, s, ap in points]
 
 
-def text_of(records, curves=NO_CURVES):
-    return verdict(summarize(records, curves), paired_comparisons(score_table(records)))
+def summary_of(records, curves=NO_CURVES, **options):
+    return summarize(records, curves, tuned_scores(records), **options)
 
 
-def noisy(means, n, *, sd=0.01, seed=0):
+def comparison_of(records, **options):
+    return compare_procedures(tuned_scores(records), **options)
+
+
+def text_of(records, curves=NO_CURVES, *, planned=None, **options):
+    return verdict(summary_of(records, curves), comparison_of(records, **options), planned=planned)
+
+
+def noisy(means, tunings, *, sd=0.01, seed=0):
+    """APs of so many tunings of each optimizer: its mean, what a block does to all, and its own noise."""
     rng = np.random.default_rng(seed)
-    block = rng.normal(0, sd, n)
-    return {name: np.clip(mean + block + rng.normal(0, sd, n), 0, 1) for name, mean in means.items()}
+    block = rng.normal(0, sd, tunings)
+    return {name: list(np.clip(mean + block + rng.normal(0, sd, tunings), 0, 1)) for name, mean in means.items()}

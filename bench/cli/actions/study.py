@@ -69,6 +69,7 @@ def run_study(
     log_data = log_study_data if kind.spec.runner == "ledger" else log_opened
     if dry_run:
         planned = prepare(kind, given, None, log_data)
+        _say_warnings(kind, planned)
         if kind.estimates:
             log("measuring ...")
         print_shown(kind.plan_shown(planned), as_json=as_json)
@@ -76,6 +77,7 @@ def run_study(
     if kind.estimates and preset != SMOKE:
         _say_estimate(kind, given)
     prepared = prepare(kind, given, make_default_data, log_data)
+    _say_warnings(kind, prepared)
     found: list[StudyResult] = []
     documents = []
     for number, spec in enumerate(prepared.specs):
@@ -107,6 +109,12 @@ def _run(
             display.say(f"posebench: interrupted; {display.recorded_text()}, the same command goes on.")
             raise SystemExit(INTERRUPTED) from None
     return result, kind.shown(result, report.as_posix())
+
+
+def _say_warnings(kind: StudyKind[Any, Any], prepared: Prepared[Any]) -> None:
+    """Say what is probably not meant so, once for all studies of a series."""
+    for text in dict.fromkeys(text for spec in prepared.specs for text in kind.warnings(spec)):
+        log(f"warning: {text}")
 
 
 def _say_estimate(kind: StudyKind[Any, Any], given: Given) -> None:

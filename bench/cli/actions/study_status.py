@@ -43,7 +43,8 @@ def show_all(trouble: str, *, as_json: bool) -> None:
         print_json(document)
         return
     if not found and not others:
-        log(f"no studies here; `posebench study {DEFAULT_KIND}` runs one")
+        which = "studies here that this version can show" if watcher.trouble else "studies here"
+        log(f"no {which}; `posebench study {DEFAULT_KIND}` runs one")
         return
     rows = [
         [
@@ -131,8 +132,9 @@ def _watcher(trouble: str) -> Watcher:
 
 
 def _tell_trouble(watcher: Watcher) -> None:
-    if watcher.trouble not in ("", watcher.known_trouble):
-        log(f"posebench: {watcher.trouble}")
+    for line in watcher.trouble.splitlines():
+        if line not in watcher.known_trouble.splitlines():
+            log(f"posebench: {line}")
 
 
 def _moment(seconds: float | None) -> str:

@@ -7,7 +7,7 @@ import torch
 from pydantic import ValidationError
 
 from bench.cli.data_options import exif_of, split_val_images
-from bench.optimizers.entry import COMPLEMENT, WEIGHT_DECAY
+from bench.optimizers.entry import COMPLEMENT, EFFECTIVE_RATE, RATE, WEIGHT_DECAY
 from bench.optimizers.space import Value
 from bench.optimizers.spaces import parse_value
 from bench.settings.dotted import with_dots
@@ -60,7 +60,8 @@ def resolve(options: Mapping[str, Any], given: set[str]) -> Resolved:
         optimizer = recipe.optimizer  # another one would not know what to do with this one's numbers
         hyperparameters |= recipe.hyperparameters
     own = _hyperparameters(options["option"] or [])
-    hyperparameters = {n: v for n, v in hyperparameters.items() if f"{COMPLEMENT}{n}" not in own} | own
+    replaced = {name.removeprefix(COMPLEMENT) for name in own} | ({RATE} if EFFECTIVE_RATE in own else set())
+    hyperparameters = {name: value for name, value in hyperparameters.items() if name not in replaced} | own
     hyperparameters |= {name: options[name] for name in ("lr", WEIGHT_DECAY) if name in given}
     return Resolved(settings, optimizer, hyperparameters)
 

@@ -1,8 +1,8 @@
 """The joint kind: a search in the ledger, then its picks with fresh seeds; put together from trials and analysis."""
 
 import json
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import pandas as pd
 
@@ -14,7 +14,9 @@ from bench.kinds.joint.space import OPTIMIZER, choices_made, distributions, fixe
 from bench.kinds.joint.spec import JointSpec
 from bench.kinds.joint.trial import TRIALS
 from bench.optimizers import optimizer_entry
+from bench.optimizers.earlier_spaces import as_begun
 from bench.optimizers.line import optimizer_line
+from bench.optimizers.same_algorithm import same_algorithm
 from bench.optimizers.space import Value
 from bench.records.mlflow_views import SavedView
 from bench.records.reader import StudyRuns
@@ -35,12 +37,17 @@ class JointKind(FindingsKind[JointSpec]):
     spec = JointSpec
     trials = TRIALS
     views: ClassVar[Sequence[SavedView]] = (
-        SavedView("Picks on fresh seeds", CONFIRM, ("final.ap", "final.images_per_s"), ("seed", "hp.lr", "batch_size")),
+        SavedView(
+            "Picks on fresh seeds",
+            CONFIRM,
+            ("final.ap", "final.images_per_s"),
+            ("seed", "hp.lr", "hp.effective_lr", "batch_size"),
+        ),
         SavedView(
             "Search trials by optimizer",
             SEARCH,
             ("final.ap", "final.images_per_s"),
-            ("hp.lr", "batch_size", "num_workers"),
+            ("hp.lr", "hp.effective_lr", "batch_size", "num_workers"),
         ),
     )
 
@@ -52,6 +59,14 @@ class JointKind(FindingsKind[JointSpec]):
             for name in configuration:
                 with about(settings, ("fixed", place, name)):
                     fixed_choice(spec, place, name)
+
+    def warnings(self, spec: JointSpec) -> Sequence[str]:
+        """Optimizers that are one algorithm in this study."""
+        return same_algorithm(spec.optimizers, spec.spaces, spec.weight_decay)
+
+    def as_begun(self, spec: JointSpec, begun: Mapping[str, Any]) -> JointSpec:
+        """Over the spaces that shipped when it was begun."""
+        return spec.model_copy(update={"spaces": as_begun(spec.spaces, begun.get("spaces", {}))})
 
     def next_trials(self, spec: JointSpec, records: pd.DataFrame) -> Sequence[Planned]:
         """The places of the search; once all are recorded, the picks' trials with fresh seeds as well."""

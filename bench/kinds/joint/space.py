@@ -12,6 +12,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from bench.kinds.joint.objectives import AXES
 from bench.kinds.joint.spec import JointSpec
+from bench.optimizers.entry import COMPLEMENT, EFFECTIVE_RATE, MOMENTUM, RATE
 from bench.optimizers.space import Categorical, Dimension, Fixed, Log, Value, from_document
 from bench.settings.layers import space_key
 from bench.statistics.quasi_random import halton
@@ -106,6 +107,8 @@ def fixed_choice(spec: JointSpec, place: int, name: str) -> dict[str, Choice]:
         return {name: optimizer}
     if name in AXES:
         return {name: _among(getattr(spec, name), value, where, "the study's values")}
+    if name == RATE and name not in space and EFFECTIVE_RATE in space:
+        name, value = EFFECTIVE_RATE, _effective_rate(value, {**_fixed_of(space), **spec.fixed[place]}, where)
     if name not in space:
         names = [OPTIMIZER, *AXES, *space]
         raise SettingsError(f"{where}: there is no such choice.{nearest(name, names)} There are: {', '.join(names)}.")
@@ -115,6 +118,25 @@ def fixed_choice(spec: JointSpec, place: int, name: str) -> dict[str, Choice]:
     if dimension.value != value:
         raise SettingsError(f"{where}: is {dimension.value} in every trial of this study, got {value!r}.")
     return {}
+
+
+def _fixed_of(space: Mapping[str, Dimension]) -> dict[str, Value]:
+    return {name: each.value for name, each in space.items() if isinstance(each, Fixed)}
+
+
+def _effective_rate(rate: Any, beside: Mapping[str, Any], where: str) -> Any:
+    """The effective rate of a configuration with ``lr``: lr / (1 - momentum), with the momentum that it gives."""
+    complement = f"{COMPLEMENT}{MOMENTUM}"
+    if MOMENTUM not in beside and complement not in beside:
+        raise SettingsError(
+            f"{where}: is searched as {EFFECTIVE_RATE} = lr / (1 - momentum): give {EFFECTIVE_RATE}, or "
+            f"{complement} beside it."
+        )
+    given = beside[complement] if complement in beside else beside[MOMENTUM]
+    if not all(isinstance(each, (int, float)) and not isinstance(each, bool) for each in (rate, given)):
+        return rate  # what is wrong with either is said as of any value
+    left = given if complement in beside else 1 - given
+    return rate / left if left > 0 else rate
 
 
 def _in_space(dimension: Log | Categorical, value: Any, where: str, optimizer: str) -> Choice:

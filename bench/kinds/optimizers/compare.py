@@ -9,12 +9,12 @@ from typing import Any
 
 import pandas as pd
 
-from bench.kinds.optimizers.analysis import compare_studies, comparison_verdict, split_controls, why_not_paired
+from bench.kinds.optimizers.analysis import NOT_PAIRED, compare_studies, comparison_verdict, split_controls
 from bench.kinds.optimizers.analysis.two_studies_verdict import troubles, without_result
 from bench.kinds.optimizers.plan import total_trials
 from bench.kinds.optimizers.report.comparison import StudyComparison, StudySide
 from bench.kinds.optimizers.report.page import RECORDS, RESULT, STUDY
-from bench.kinds.optimizers.spec import StudySpec
+from bench.kinds.optimizers.spec import StudySpec, refuse_first_protocol
 from bench.records.writer import Tracker
 from bench.trials.study_base import differences
 from posemodel.errors import SettingsError
@@ -38,19 +38,18 @@ def compare(a: str, b: str, tracking_uri: str) -> StudyComparison:
     """
     first, second = read_source(a, tracking_uri), read_source(b, tracking_uri)
     table = compare_studies(first.records, second.records)
-    reason = why_not_paired(first.records, second.records)
     named = [split_controls(source.records)[0] for source in (first, second)]
     names = [set(records["optimizer"]) for records in named]
     nothing = without_result(*named)
     return StudyComparison(
         a=first.side,
         b=second.side,
-        not_paired=reason,
+        not_paired=NOT_PAIRED,
         settings=tuple(_differences(first.side.spec, second.side.spec)),
         machines=tuple(differences(first.side.machine, second.side.machine)),
         table=table,
         alone=(tuple(sorted(names[0] - names[1])), tuple(sorted(names[1] - names[0]))),
-        verdict=nothing or " ".join(filter(None, [troubles(*named), comparison_verdict(table, reason)])),
+        verdict=nothing or " ".join(filter(None, [troubles(*named), comparison_verdict(table)])),
         nothing_found=bool(nothing),
     )
 
@@ -88,6 +87,7 @@ def _from_folder(folder: Path) -> Source:
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SettingsError(f"study {folder}: is no report of posebench that can be read ({error!r}).") from error
+    refuse_first_protocol({**spec, "name": folder.as_posix()})
     return Source(side, records)
 
 

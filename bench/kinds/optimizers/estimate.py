@@ -5,14 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.kinds.optimizers.plan import Chosen, plan_confirm, plan_tune
+from bench.kinds.optimizers.plan import rounds, typical_trials
 from bench.kinds.optimizers.probe import SCORED, measure
 from bench.kinds.optimizers.size import Size
 from bench.kinds.optimizers.spec import StudySpec
 from bench.measure.cores import usable_cores
 from bench.trials.phases import CONFIRM, TUNE, Phase
 from bench.workloads.of_study import own_settings, workload_of
-from bench.workloads.protocol import Costs, Split
+from bench.workloads.protocol import SELECT, Costs, Split
 
 RECORD_S = 0.3
 """What the ledger, MLflow and a confirm trial's sample images take of each trial: docs/decisions.md."""
@@ -34,6 +34,13 @@ class Estimate:
     """Starting processes, recording, the report."""
     memory_bytes: int
     gpu_memory_bytes: int
+    tunings: int
+    """Of each optimizer."""
+
+    @property
+    def tuning_s(self) -> float:
+        """Wall time of one tuning of each optimizer, its confirm trials included."""
+        return (self.tune_s + self.confirm_s) / self.tunings
 
     @property
     def seconds(self) -> float:
@@ -67,37 +74,39 @@ def estimate(spec: StudySpec, *, workers: int, synthetic_images: int | None) -> 
 
 def _measure(spec: StudySpec, data: Path, workers: int) -> Costs:
     threads = max(1, usable_cores() // workers) if workers > 1 else None
-    # The first tune point of each optimizer stands for the settings that tuning will choose.
-    points = {trial.optimizer: Chosen(trial.hyperparameters) for trial in reversed(plan_tune(spec))}
-    confirmed = {trial.optimizer: trial for trial in plan_confirm(spec, points)}  # whichever seed
-    return measure(confirmed, data, processes=workers, threads=threads, libraries=WORKER)
+    return measure(typical_trials(spec), data, processes=workers, threads=threads, libraries=WORKER)
 
 
 def _add_up(spec: StudySpec, costs: Costs, workers: int, images: Mapping[Split, int], *, data_s: float) -> Estimate:
     """Trials go to whichever worker is free: the last ones end half a trial apart, at the mean."""
     size = Size.of_spec(spec)
-    phases = {}
-    names = {TUNE: list(spec.optimizers), CONFIRM: list(costs.step_s)}
-    for phase in (TUNE, CONFIRM):
-        trials = size.each(phase)
-        split = SCORED[phase]
-        scoring = size.evaluations_of(phase) * (costs.score_s[split] + images[split] * costs.image_s)
-        each = [
-            costs.setup_s + _training_s(size, phase, costs.step_s[name]) + scoring + RECORD_S for name in names[phase]
-        ]
-        rounds = math.ceil(trials * len(each) / workers) / (trials * len(each) / workers)
-        phases[phase] = trials * sum(each) / workers * rounds
+    tune, confirm = 0.0, 0.0
+    for name in costs.step_s:
+        if name in spec.optimizers:
+            tune += sum(count * _trial_s(size, TUNE, costs, images, name, share) for count, share in rounds(spec))
+        confirm += spec.seeds * _trial_s(size, CONFIRM, costs, images, name, 1.0)
     return Estimate(
         data_s=data_s,
-        tune_s=phases[TUNE],
-        confirm_s=phases[CONFIRM],
+        tune_s=spec.tunings * tune / workers,
+        confirm_s=_last_ones(spec.tunings * spec.seeds * len(costs.step_s), workers) * spec.tunings * confirm / workers,
         other_s=costs.start_s + REPORT_S,
         memory_bytes=costs.memory_bytes,
         gpu_memory_bytes=costs.gpu_memory_bytes,
+        tunings=spec.tunings,
     )
 
 
-def _training_s(size: Size, phase: Phase, step_s: float) -> float:
-    """Seconds of a trial's training after its first step, which its setup holds."""
-    length = size.length(phase)
-    return (length - 1) * step_s if size.steps is not None else length
+def _last_ones(trials: int, workers: int) -> float:
+    """How much longer so many trials take for being whole."""
+    return math.ceil(trials / workers) / (trials / workers)
+
+
+def _trial_s(size: Size, phase: Phase, costs: Costs, images: Mapping[Split, int], name: str, share: float) -> float:
+    """Seconds of a trial of ``share`` of a phase's length; its first step is part of its setup."""
+    split = SCORED[phase]
+    scoring = size.evaluations_of(phase) * (costs.score_s[split] + images[split] * costs.image_s)
+    if phase == CONFIRM:  # scored on the split that settings are chosen by, too
+        scoring += costs.score_s[SELECT] + images[SELECT] * costs.image_s
+    length = share * size.length(phase)
+    training = (length - 1) * costs.step_s[name] if size.steps is not None else length
+    return costs.setup_s + training + scoring + RECORD_S

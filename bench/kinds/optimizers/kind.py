@@ -1,4 +1,4 @@
-"""The optimizers kind: tune each optimizer, confirm its best settings on fresh seeds, compare."""
+"""The optimizers kind: tune each optimizer several times, confirm each time's finalist, compare the procedures."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -7,18 +7,19 @@ from typing import Any, ClassVar
 
 import pandas as pd
 
-from bench.kinds.optimizers.analysis import at_border, best_settings, time_use
-from bench.kinds.optimizers.plan import Chosen, plan_confirm, plan_tune, total_trials
+from bench.kinds.optimizers.analysis import time_use
+from bench.kinds.optimizers.plan import outcomes_of, plan, total_trials
 from bench.kinds.optimizers.plan_shown import estimate_text, plan_shown, size_text
 from bench.kinds.optimizers.report.result import StudyResult
 from bench.kinds.optimizers.report.shown import shown
 from bench.kinds.optimizers.report.write import short_text, write_pages, write_parts
 from bench.kinds.optimizers.results import load_result
 from bench.kinds.optimizers.size import Size
-from bench.kinds.optimizers.spec import StudySpec
+from bench.kinds.optimizers.spec import StudySpec, refuse_first_protocol
 from bench.kinds.optimizers.trial import TRIALS
 from bench.optimizers import optimizer_entry
-from bench.optimizers.space import from_document, log_ranges
+from bench.optimizers.same_algorithm import same_algorithm
+from bench.optimizers.space import RATES
 from bench.records.mlflow_views import SavedView
 from bench.records.reader import StudyRuns
 from bench.report.shown import Shown
@@ -30,6 +31,9 @@ from bench.trials.phases import CONFIRM, TUNE
 from bench.trials.spec import TrialSpec
 from posemodel.errors import SettingsError
 
+RATE_PARAMETERS = tuple(f"hp.{name}" for name in RATES)
+"""What MLflow calls the learning rate of a run."""
+
 
 class OptimizersKind(LedgerKind[StudySpec, StudyResult]):
     """See `bench.study.kind`."""
@@ -37,9 +41,12 @@ class OptimizersKind(LedgerKind[StudySpec, StudyResult]):
     spec = StudySpec
     trials = TRIALS
     estimates = True
+    plans_ahead = True
     views: ClassVar[Sequence[SavedView]] = (
-        SavedView("Confirm runs by optimizer", CONFIRM, ("final.ap", "final.images_per_s"), ("seed", "hp.lr")),
-        SavedView("Tune runs by optimizer", TUNE, ("final.ap",), ("hp.lr", "status")),
+        SavedView(
+            "Confirm runs by optimizer", CONFIRM, ("final.ap", "final.images_per_s"), ("tuning", *RATE_PARAMETERS)
+        ),
+        SavedView("Tune runs by optimizer", TUNE, ("final.ap",), ("tuning", "round", *RATE_PARAMETERS, "status")),
     )
 
     def refuse(self, settings: Settings, command_line: Mapping[str, Any]) -> None:
@@ -59,6 +66,10 @@ class OptimizersKind(LedgerKind[StudySpec, StudyResult]):
             for each in schedule.value
         }
 
+    def warnings(self, spec: StudySpec) -> Sequence[str]:
+        """Optimizers that are one algorithm in this study."""
+        return same_algorithm(spec.optimizers, spec.spaces, spec.weight_decay)
+
     def size_text(self, spec: StudySpec) -> str:
         """Optimizers, trials and their budgets, network, schedule, device."""
         return size_text(spec)
@@ -71,19 +82,23 @@ class OptimizersKind(LedgerKind[StudySpec, StudyResult]):
         """The tune trials of each study, and how long all will take."""
         return plan_shown(prepared)
 
+    def as_begun(self, spec: StudySpec, begun: Mapping[str, Any]) -> StudySpec:
+        """The study itself; SettingsError where what was begun is of the first protocol."""
+        if begun.get("kind") == self.name:
+            refuse_first_protocol({**begun, "name": spec.name})
+        return spec
+
     def next_trials(self, spec: StudySpec, records: pd.DataFrame) -> Sequence[TrialSpec]:
-        """The tune trials; once all of them are recorded, the confirm trials of the best settings as well."""
-        tune = plan_tune(spec)
-        ended = records[records["phase"] == TUNE] if len(records) else records
-        return tune if len(ended) < len(tune) else [*tune, *plan_confirm(spec, choose(spec, ended))]
+        """Each tuning's trials as far as its own records tell them."""
+        return plan(spec, outcomes_of(records))
 
     def least_trials(self, spec: StudySpec) -> int:
         """Trials of both phases."""
         return total_trials(spec)
 
-    def size(self, document: Mapping[str, Any], planned: Mapping[str, int]) -> Size:  # noqa: ARG002
-        """The size of a study, which its settings alone tell."""
-        return Size.of(document)
+    def size(self, document: Mapping[str, Any], planned: Mapping[str, int]) -> Size:
+        """The size of a study, which its settings tell; until it is decided also its plan."""
+        return Size.of(document).of_plan(planned)
 
     def load(self, runs: StudyRuns) -> StudyResult:
         """The result of a study, finished or not, from MLflow alone."""
@@ -106,17 +121,6 @@ class OptimizersKind(LedgerKind[StudySpec, StudyResult]):
     def shown(self, result: StudyResult, report: str) -> Shown:
         """The main table, the settings and the verdict."""
         return shown(result, report)
-
-
-def choose(spec: StudySpec, records: pd.DataFrame) -> dict[str, Chosen]:
-    """Each optimizer's best tune settings, flagged where they sit at the border of their range."""
-    best = best_settings(records[records["phase"] == TUNE])
-    return {
-        name: Chosen(
-            best[name], tuple(at_border(best[name], log_ranges(from_document(spec.spaces[name], f"spaces.{name}"))))
-        )
-        for name in spec.optimizers
-    }
 
 
 def _refuse_idle_spaces(optimizers: Sequence[str], typed: Mapping[str, Any]) -> None:

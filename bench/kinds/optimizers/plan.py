@@ -1,85 +1,227 @@
-"""StudySpec (and the settings that the tune phase chose) -> TrialSpecs: pure, the same on every machine."""
+"""StudySpec, and what its trials have shown so far -> TrialSpecs: pure, the same on every machine.
+
+Each tuning of each optimizer goes through its rounds by its own records alone (`search`), and its finalist is
+confirmed: no tuning waits for another, and any number of workers gives the same study.
+"""
 
 import json
+import math
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
 
 from bench.kinds.optimizers.controls import LIMIT, control_name, controlled, limit_settings
-from bench.kinds.optimizers.spec import StudySpec
-from bench.optimizers.space import Value, from_document, point, searched
-from bench.statistics.quasi_random import halton
+from bench.kinds.optimizers.search import SHORT, Point, Search, Seen, finalist, next_points, rounds_of
+from bench.kinds.optimizers.spec import MAX_TUNINGS, StudySpec
+from bench.optimizers import optimizer_entry
+from bench.optimizers.entry import WEIGHT_DECAY, default_of
+from bench.optimizers.space import (
+    Categorical,
+    Dimension,
+    Fixed,
+    Hyperparameters,
+    Log,
+    Space,
+    Value,
+    from_document,
+    rate_of,
+)
+from bench.optimizers.weight_decay import decay_of
+from bench.statistics.looks import LOOKS, sequential
+from bench.trials.columns import numbers
 from bench.trials.phases import CONFIRM, TUNE, Phase
+from bench.trials.scores import collapse_floor
 from bench.trials.spec import FIRST_CONFIRM_SEED, TrialSpec
+from bench.trials.status import Status
 from bench.workloads.of_study import own_settings, workload_of
 from bench.workloads.protocol import REPORT, SELECT, Assignment, Budget
 from posemodel.config import LoaderSettings
 
 FIRST_TUNE_SEED = 0
+BORDER = 0.05
+"""Share of a range, at each end, that counts as its border (a random value lies there once in ten times)."""
+
+Outcomes = Mapping[int, Seen]
+"""What came of the trials that are recorded, by their place in the plan."""
 
 
-@dataclass(frozen=True)
-class Chosen:
-    """What the tune phase chose for one optimizer, and which of it sits at the border of its range."""
+def outcomes_of(records: pd.DataFrame) -> dict[int, Seen]:
+    """What a study's records say, by each trial's place in its plan."""
+    if records.empty:
+        return {}
+    known = records.reindex(columns=["index", "status", "ap", "val_loss"])  # trials that failed have no score
+    scores, losses = numbers(known["ap"]), numbers(known["val_loss"])
+    return {
+        int(index): _seen(Status(status), float(score), float(loss))
+        for index, status, score, loss in zip(known["index"], known["status"], scores, losses, strict=True)
+    }
 
-    hyperparameters: Mapping[str, Value]
-    at_border: tuple[str, ...] = ()
+
+def _seen(status: Status, score: float, loss: float) -> Seen:
+    """What came of a trial; one that was pruned has learned nothing, and did not break."""
+    if status == Status.PRUNED:
+        return Seen(-math.inf)
+    known = status == Status.COMPLETE and math.isfinite(score)
+    return Seen(score if known else None, loss if math.isfinite(loss) else None)
 
 
-def plan_tune(spec: StudySpec) -> list[TrialSpec]:
-    """The tune trials: quasi-random points of each optimizer's space, in turn, so that a half-done phase is balanced.
+def plan(spec: StudySpec, outcomes: Outcomes) -> list[TrialSpec]:
+    """All trials that can be planned from what is known so far, those that have run included.
 
-    Scrambled Halton points (Owen, 2017): any number of them covers the space evenly, and the number of dimensions
-    alone decides them, so that SGD with momentum and with Nesterov's are tried at the same points. A point that comes
-    again (a space of a few values, or of fixed ones) is tried with the next seed: it is another trial.
+    In the order in which they are worth running: the first round of every tuning, optimizer by optimizer in turn, then
+    what follows from them.
     """
-    points = {name: _points(spec, name) for name in spec.optimizers}
-    seen: Counter[str] = Counter()
-    trials: list[TrialSpec] = []
-    for number in range(spec.trials):
-        for name in spec.optimizers:
-            hyperparameters = points[name][number]
-            key = json.dumps([name, hyperparameters], sort_keys=True)
-            seed = FIRST_TUNE_SEED + seen[key]
-            seen[key] += 1
-            trials.append(_trial(spec, TUNE, len(trials), name, Chosen(hyperparameters), seed))
-    return trials
+    searches = {name: OwnSearch(spec, name) for name in spec.optimizers}
+    found = [
+        (number, tuning, place, trial)
+        for tuning, names in enumerate(who_is_tuned(spec, outcomes))
+        for place, name in enumerate(names)
+        for number, trial in enumerate(_trials_of(spec, searches[name], tuning, outcomes))
+    ]
+    return [each[-1] for each in sorted(found, key=lambda each: each[:3])]
 
 
-def _points(spec: StudySpec, optimizer: str) -> list[dict[str, Value]]:
-    """The points of an optimizer's space that are tried, in order."""
-    space = from_document(spec.spaces[optimizer], f"spaces.{optimizer}")
-    dimensions = searched(space)
-    if not dimensions:
-        return [point(space, [])] * spec.trials
-    return [point(space, unit) for unit in halton(dimensions, spec.trials, spec.plan_seed)]
+def who_is_tuned(spec: StudySpec, outcomes: Outcomes) -> list[tuple[str, ...]]:
+    """The optimizers of each tuning: all, but where the study goes on until it is decided those that no claim beats.
 
-
-def plan_confirm(spec: StudySpec, chosen: Mapping[str, Chosen]) -> list[TrialSpec]:
-    """The confirm trials: each optimizer with its chosen settings, on the same fresh seeds, seed by seed.
-
-    The controls of a seed come after its optimizers.
+    Decisions are functions of records that stay: whoever looks again decides as before.
     """
-    first = spec.trials * len(spec.optimizers)
-    trials: list[TrialSpec] = []
-    for number in range(spec.seeds):
-        seed = FIRST_CONFIRM_SEED + number
-        for name in spec.optimizers:
-            trials.append(_trial(spec, CONFIRM, first + len(trials), name, chosen[name], seed))
-        for name in controlled(spec.optimizers, spec.spaces, controls=spec.controls):
-            limit = Chosen(limit_settings(name, chosen[name].hyperparameters))
-            trial = _trial(spec, CONFIRM, first + len(trials), control_name(name), limit, seed)
-            trials.append(trial.model_copy(update={"built_by": LIMIT, "control_of": name}))
-    return trials
+    tuned = [spec.optimizers] * spec.tunings
+    if not spec.until_decided:
+        return tuned
+    score = workload_of(spec).score
+    scores = np.full((len(spec.optimizers), spec.max_tunings, spec.seeds), np.nan)
+    for place, name in enumerate(spec.optimizers):
+        for tuning in range(spec.max_tunings):
+            for number in range(spec.seeds):
+                seen = outcomes.get(_index(spec, name, tuning, spec.trials + number))
+                if seen is not None:
+                    scores[place, tuning, number] = score.failure if seen.score is None else seen.score
+    for look in sequential(scores, floor=collapse_floor(score), looks=looks_of(spec)):
+        if not look.decided and look.tunings < spec.max_tunings:
+            tuned.append(tuple(spec.optimizers[place] for place in look.goes_on))
+    return tuned
+
+
+def looks_of(spec: StudySpec) -> dict[int, float]:
+    """Level of each look of a study that goes on until it is decided, by its number of tunings."""
+    return {tunings: level for tunings, level in LOOKS.items() if tunings <= spec.max_tunings}
+
+
+def planned_trials(spec: StudySpec, outcomes: Outcomes) -> int:
+    """Trials of the tunings that are begun or certain, their later rounds, confirm trials and controls included."""
+    return sum(_trials_in(spec, names) for names in who_is_tuned(spec, outcomes))
 
 
 def total_trials(spec: StudySpec) -> int:
-    """Trials of both phases, controls included."""
-    controls = len(controlled(spec.optimizers, spec.spaces, controls=spec.controls))
-    return (spec.trials + spec.seeds) * len(spec.optimizers) + spec.seeds * controls
+    """Trials of a study; of one that goes on until it is decided, of its first tunings."""
+    return spec.tunings * _trials_in(spec, spec.optimizers)
 
 
-def _budget(spec: StudySpec, phase: Phase) -> Budget:
+def _trials_in(spec: StudySpec, names: Sequence[str]) -> int:
+    """Trials of one tuning of each of these optimizers."""
+    controls = len(controlled(names, spec.spaces, controls=spec.controls))
+    return (spec.trials + spec.seeds) * len(names) + spec.seeds * controls
+
+
+class OwnSearch:
+    """What is searched of one optimizer of a study: its space, and points of it as hyperparameters."""
+
+    def __init__(self, spec: StudySpec, optimizer: str) -> None:
+        """Of one of the study's optimizers."""
+        self.spec, self.optimizer = spec, optimizer
+        self.space: Space = from_document(spec.spaces[optimizer], f"spaces.{optimizer}")
+        self.names = [name for name, each in self.space.items() if not isinstance(each, Fixed)]
+        entry = optimizer_entry(optimizer)
+        self.defaults = tuple(_coordinate(self.space[name], default_of(entry, name)) for name in self.names)
+        rate = rate_of(self.space)
+        searched = rate in self.names and isinstance(self.space[rate or ""], Log)
+        self.rate = self.names.index(rate or "") if searched else None
+        self.chance = workload_of(spec).score.chance
+        self.learned = collapse_floor(workload_of(spec).score)
+
+    def of(self, tuning: int, *, plan_seed: int | None = None) -> Search:
+        """The search of one of its tunings; ``plan_seed``: in place of the study's."""
+        choices = [d.count if isinstance(d, Categorical) else 0 for d in map(self.space.__getitem__, self.names)]
+        study = self.spec.plan_seed if plan_seed is None else plan_seed
+        seed = f"study {study}, tuning {tuning}"  # the same for all optimizers: like spaces, like points
+        return Search(self.defaults, tuple(choices), self.rate, self.spec.trials, seed, self.learned, self.chance)
+
+    def settings(self, point: Point) -> tuple[Hyperparameters, tuple[str, ...]]:
+        """The hyperparameters at a point, and the names of those at the border of their range, or beyond it."""
+        values = {name: each.value for name, each in self.space.items() if isinstance(each, Fixed)}
+        border = []
+        for name, at in zip(self.names, point, strict=True):
+            dimension = self.space[name]
+            if isinstance(dimension, Log):
+                values[name] = dimension.beyond(at)
+                rounding = 1e-9
+                if min(at, 1 - at) <= BORDER + rounding:
+                    border.append(name)
+            elif isinstance(dimension, Categorical):
+                values[name] = dimension.nth(int(at))
+        return {name: values[name] for name in self.space}, tuple(sorted(border))
+
+
+def _coordinate(dimension: Dimension, default: Value | None) -> float:
+    """Where a default lies in its dimension; in the middle where there is none, at an end where it lies outside."""
+    if isinstance(dimension, Categorical):
+        return float(dimension.place(default))
+    assert isinstance(dimension, Log)
+    if not isinstance(default, (int, float)) or isinstance(default, bool) or default <= 0:
+        return 0.5
+    return min(max(dimension.place(default), 0.0), 1.0)
+
+
+def _trials_of(spec: StudySpec, own: OwnSearch, tuning: int, outcomes: Outcomes) -> Iterator[TrialSpec]:
+    """The trials of one tuning that are known, and the confirm trials of its finalist once all have ended."""
+    search = own.of(tuning)
+    points: list[list[Point]] = []
+    seen: list[list[Seen]] = []
+    tried: Counter[str] = Counter()
+    number = 0
+    for count in search.rounds:
+        indices = [_index(spec, own.optimizer, tuning, number + at) for at in range(count)]
+        points.append(next_points(search, points, seen))
+        for index, point in zip(indices, points[-1], strict=True):
+            hyperparameters, _ = own.settings(point)
+            key = json.dumps([len(seen), hyperparameters], sort_keys=True)
+            seed = FIRST_TUNE_SEED + tuning + MAX_TUNINGS * tried[key]  # a point that comes again is another trial
+            tried[key] += 1
+            yield _trial(spec, TUNE, index, own.optimizer, hyperparameters, seed, tuning, of_round=len(seen))
+        if not all(index in outcomes for index in indices):
+            return
+        seen.append([outcomes[index] for index in indices])
+        number += count
+    yield from _confirm_trials(spec, own.optimizer, tuning, *own.settings(finalist(search, points[-1], seen[-1])))
+
+
+def _confirm_trials(
+    spec: StudySpec, optimizer: str, tuning: int, hyperparameters: Hyperparameters, at_border: tuple[str, ...]
+) -> Iterator[TrialSpec]:
+    """A tuning's finalist on the tuning's fresh seeds, which are the same for all optimizers; its control beside it."""
+    has_control = optimizer in controlled(spec.optimizers, spec.spaces, controls=spec.controls)
+    for number in range(spec.seeds):
+        seed = FIRST_CONFIRM_SEED + tuning * spec.seeds + number
+        index = _index(spec, optimizer, tuning, spec.trials + number)
+        yield _trial(spec, CONFIRM, index, optimizer, hyperparameters, seed, tuning, at_border=at_border)
+        if has_control:
+            tuned = {name: value for name, value in hyperparameters.items() if name == WEIGHT_DECAY}
+            limit = {**limit_settings(optimizer, hyperparameters), **tuned}
+            index = _index(spec, optimizer, tuning, spec.trials + spec.seeds + number)
+            trial = _trial(spec, CONFIRM, index, control_name(optimizer), limit, seed, tuning)
+            yield trial.model_copy(update={"built_by": LIMIT, "control_of": optimizer})
+
+
+def _index(spec: StudySpec, optimizer: str, tuning: int, number: int) -> int:
+    """The place in the plan of a tuning's trial of this number: tuning by tuning, the optimizers in turn."""
+    each = spec.trials + 2 * spec.seeds  # as many confirm trials of controls as of optimizers
+    return (tuning * each + number) * len(spec.optimizers) + spec.optimizers.index(optimizer)
+
+
+def budget_of(spec: StudySpec, phase: Phase, *, last_round: bool = True) -> Budget:
     """How long a phase's trials train, and how often they are evaluated.
 
     A tune trial is scored once, at its end, unless a pruner wants to look at it before.
@@ -87,17 +229,30 @@ def _budget(spec: StudySpec, phase: Phase) -> Budget:
     amount, _ = spec.length(phase)
     tune_evaluations = 1 if spec.pruner == "none" else spec.tune_evaluations
     evaluations = tune_evaluations if phase == TUNE else spec.evaluations
+    if phase == TUNE and not last_round:
+        amount *= SHORT
     if spec.steps is None:
         return Budget(seconds=amount, evaluations=evaluations)
-    return Budget(steps=int(amount), evaluations=evaluations)
+    return Budget(steps=max(1, round(amount)), evaluations=evaluations)
 
 
-def _trial(spec: StudySpec, phase: Phase, index: int, optimizer: str, chosen: Chosen, seed: int) -> TrialSpec:
+def _trial(
+    spec: StudySpec,
+    phase: Phase,
+    index: int,
+    optimizer: str,
+    hyperparameters: Hyperparameters,
+    seed: int,
+    tuning: int,
+    *,
+    of_round: int | None = None,
+    at_border: tuple[str, ...] = (),
+) -> TrialSpec:
     its = workload_of(spec)
     assignment = Assignment(
         data=spec.data,
         split=SELECT if phase == TUNE else REPORT,
-        budget=_budget(spec, phase),
+        budget=budget_of(spec, phase, last_round=of_round == len(rounds_of(spec.trials)) - 1),
         schedule=spec.schedule,
         precision=spec.precision,
         loader=LoaderSettings(
@@ -113,11 +268,29 @@ def _trial(spec: StudySpec, phase: Phase, index: int, optimizer: str, chosen: Ch
     return TrialSpec(
         phase=phase,
         index=index,
+        tuning=tuning,
+        round=of_round,
         optimizer=optimizer,
-        hyperparameters=dict(chosen.hyperparameters),
-        at_border=chosen.at_border,
-        weight_decay=spec.weight_decay,
+        hyperparameters=hyperparameters,
+        at_border=at_border,
+        weight_decay=decay_of(hyperparameters, spec.weight_decay),
         data_digest=spec.data_digest,
         workload=its.name,
         train=its.plan(own_settings(spec), assignment),
     )
+
+
+def rounds(spec: StudySpec) -> list[tuple[int, float]]:
+    """How many trials the rounds of a tuning have, and how long these are relative to the last round's."""
+    counts = rounds_of(spec.trials)
+    return [(count, 1.0 if number == len(counts) - 1 else SHORT) for number, count in enumerate(counts)]
+
+
+def typical_trials(spec: StudySpec) -> dict[str, TrialSpec]:
+    """A confirm trial of each optimizer and each control, with settings of the first round: to measure its cost."""
+    typical: dict[str, TrialSpec] = {}
+    for name in spec.optimizers:
+        own = OwnSearch(spec, name)
+        first = own.settings(next_points(own.of(0), [], [])[0])
+        typical |= {trial.optimizer: trial for trial in _confirm_trials(spec, name, 0, *first)}
+    return typical

@@ -6,8 +6,9 @@ from typing import Any
 
 from bench.kinds.optimizers.controls import controlled
 from bench.kinds.optimizers.estimate import Estimate, estimate
-from bench.kinds.optimizers.plan import plan_tune, total_trials
+from bench.kinds.optimizers.plan import plan, rounds, total_trials
 from bench.kinds.optimizers.probe import EstimateError
+from bench.kinds.optimizers.sight import sight, sight_text
 from bench.kinds.optimizers.spec import StudySpec
 from bench.report.cells import settings_text
 from bench.report.shown import Shown, ShownTable
@@ -31,20 +32,30 @@ def plan_shown(prepared: Prepared[StudySpec]) -> Shown:
 
 
 def _plan_document(spec: StudySpec, prepared: Prepared[StudySpec], found: Estimate) -> dict[str, Any]:
-    tune = plan_tune(spec)
+    first, seen = plan(spec, {}), sight(spec)
+    tune = spec.tunings * len(spec.optimizers) * spec.trials
     return {
         "study": spec.name,
         "kind": spec.kind,
         "preset": spec.preset,
         "status": "planned",
         "spec": spec.model_dump(mode="json"),
-        "trials": {"tune": len(tune), "confirm": total_trials(spec) - len(tune), "planned": total_trials(spec)},
+        "trials": {"tune": tune, "confirm": total_trials(spec) - tune, "planned": total_trials(spec)},
         "training_images": _training_images(spec),
         "labelled_images": dict(prepared.labelled_images) or None,
         "workers": prepared.workers,
         "estimate": found.document(),
+        "sight": None if seen is None else seen.document(),
         "plan": [
-            {"id": t.id, "phase": t.phase, "optimizer": t.optimizer, "hyperparameters": t.hyperparameters} for t in tune
+            {
+                "id": t.id,
+                "phase": t.phase,
+                "optimizer": t.optimizer,
+                "tuning": t.tuning,
+                "round": t.round,
+                "hyperparameters": t.hyperparameters,
+            }
+            for t in first
         ],
     }
 
@@ -53,21 +64,33 @@ def _training_images(spec: StudySpec) -> int | None:
     """Images that all trials train on; None where the budget is in seconds, and the machine decides."""
     if spec.tune_steps is None or spec.steps is None:
         return None
-    tune = spec.trials * len(spec.optimizers)
-    return (tune * spec.tune_steps + (total_trials(spec) - tune) * spec.steps) * spec.batch_size
+    each = spec.tunings * len(spec.optimizers)
+    tuned = sum(count * max(1, round(share * spec.tune_steps)) for count, share in rounds(spec))
+    return (each * tuned + (total_trials(spec) - each * spec.trials) * spec.steps) * spec.batch_size
 
 
 def _plan_blocks(spec: StudySpec, workers: int, found: Estimate) -> list[ShownTable | str]:
-    tune = plan_tune(spec)
-    rows = [[t.id, t.optimizer, settings_text(json.dumps(t.hyperparameters), ())] for t in tune]
+    tune = plan(spec, {})
+    rows = [
+        [t.id, t.optimizer, str((t.tuning or 0) + 1), settings_text(json.dumps(t.hyperparameters), ())] for t in tune
+    ]
     images = _training_images(spec)
     more = "" if images is None else f", {images:,} training images"
     return [
-        ShownTable(spec.name, ("tune trial", "optimizer", "settings"), rows),
-        f"then {total_trials(spec) - len(tune)} confirm trials: seeds x the best settings of each optimizer.",
+        ShownTable(spec.name, ("tune trial", "optimizer", "tuning", "settings"), rows),
+        _later_text(spec, len(tune)),
         f"{size_text(spec)}: {total_trials(spec)} trials{more}.",
         _estimate_text(found, workers),
+        sight_text(spec, found.tuning_s),
     ]
+
+
+def _later_text(spec: StudySpec, first: int) -> str:
+    """What follows the first round, in words."""
+    confirm = total_trials(spec) - spec.tunings * len(spec.optimizers) * spec.trials
+    later = total_trials(spec) - confirm - first
+    found = f"then {counted(later, 'tune trial')} near what these find, " if later else "then "
+    return f"{found}and {counted(confirm, 'confirm trial')}: each tuning's finalist on fresh seeds."
 
 
 def estimate_text(prepared: Prepared[StudySpec]) -> str:
@@ -75,8 +98,13 @@ def estimate_text(prepared: Prepared[StudySpec]) -> str:
     try:
         found = estimate(prepared.spec, workers=prepared.workers, synthetic_images=prepared.awaited_images)
     except EstimateError as error:
-        return str(error)
-    return f"{_estimate_text(found, prepared.workers)} {_series_text(prepared, found)}".rstrip()
+        return f"{error} {sight_text(prepared.spec)}"
+    said = (
+        _estimate_text(found, prepared.workers),
+        _series_text(prepared, found),
+        sight_text(prepared.spec, found.tuning_s),
+    )
+    return " ".join(filter(None, map(str.strip, said)))
 
 
 def _series_text(prepared: Prepared[StudySpec], first: Estimate) -> str:
@@ -99,12 +127,15 @@ def _estimate_text(found: Estimate, workers: int) -> str:
 
 
 def size_text(spec: StudySpec) -> str:
-    """A study in one line: optimizers, trials and their budgets, network, schedule, device."""
+    """A study in one line: optimizers, tunings, trials and their budgets, network, schedule, device."""
     controls = len(controlled(spec.optimizers, spec.spaces, controls=spec.controls))
     more = f" + {counted(controls, 'untuned control')} on the confirm seeds" if controls else ""
     pruner = f", {spec.pruner} pruner" if spec.pruner != "none" else ""
+    tunings = counted(spec.tunings, "tuning")
+    if spec.until_decided:
+        tunings = f"{spec.tunings} to {spec.max_tunings} tunings (until it is decided)"
     return (
-        f"{counted(len(spec.optimizers), 'optimizer')} x ({counted(spec.trials, 'tune trial')} of "
+        f"{counted(len(spec.optimizers), 'optimizer')} x {tunings} x ({counted(spec.trials, 'tune trial')} of up to "
         f"{spec.length_text(TUNE)} + {counted(spec.seeds, 'confirm seed')} of {spec.length_text(CONFIRM)}){more}, "
         f"{trained_text(spec)}, batch {spec.batch_size}, {spec.schedule} schedule{pruner}, on {spec.device}"
     )

@@ -1,7 +1,7 @@
-"""Whether a tune trial is hopeless: Optuna's own pruners decide, among the tune trials of the same optimizer alone.
+"""Whether a tune trial is hopeless: Optuna's own pruners decide, among the trials of its tuning's round alone.
 
 A choice between optimizers on the way would spend more on those that start fast; the protocol forbids it. So each
-optimizer's trials are a study of their own, put together in memory from what the ledger holds.
+round's trials are a study of their own, put together in memory from what the ledger holds.
 
 Which trials are pruned depends on what the others have scored so far: with several workers, on who is faster.
 """
@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from bench.kinds.optimizers.spec import PrunerName
 from bench.ledger.format import RUNGS
 from bench.ledger.store import Ledger
+from bench.trials.spec import TrialSpec
 
 STARTUP_TRIALS = 5
 """Complete trials of an optimizer before the median prunes, at most: Optuna's default."""
@@ -29,7 +30,7 @@ MIN_EVALUATIONS = 1
 
 
 def make_pruner(name: PrunerName, evaluations: int, trials: int) -> BasePruner:
-    """Optuna's pruner for an optimizer's ``trials``; the resource that it hands out is a trial's ``evaluations``.
+    """Optuna's pruner for a round's ``trials``; the resource that it hands out is a trial's ``evaluations``.
 
     ``median`` ends a trial whose best score so far is below the median of the complete trials at that evaluation, once
     a quarter of the trials (at least 1, at most 5) are complete.
@@ -48,10 +49,10 @@ class TrialPruner:
     """
 
     def __init__(
-        self, ledger: Ledger, key: int, optimizer: str, name: PrunerName, *, evaluations: int, trials: int
+        self, ledger: Ledger, key: int, spec: TrialSpec, name: PrunerName, *, evaluations: int, trials: int
     ) -> None:
-        """``key``: of the trial in the ledger; ``evaluations``: of a whole trial; ``trials``: of the optimizer."""
-        self.ledger, self.key, self.optimizer = ledger, key, optimizer
+        """``key``: of the trial in the ledger; ``evaluations``: of a whole trial; ``trials``: of its round."""
+        self.ledger, self.key, self.spec = ledger, key, spec
         self.pruner = make_pruner(name, evaluations, trials)
         self._scores: dict[int, float] = {}
         self._rungs: dict[str, Any] = {}
@@ -62,8 +63,8 @@ class TrialPruner:
         number = len(self._scores) + 1
         self._scores[number] = score
         try:
-            trials = self.ledger.tune_trials_of(self.optimizer)
-            hopeless, self._rungs = ask(self.pruner, self.optimizer, trials, self.key, self._scores, self._rungs)
+            trials = self.ledger.trials_beside(self.spec)
+            hopeless, self._rungs = ask(self.pruner, self.spec.optimizer, trials, self.key, self._scores, self._rungs)
             self.ledger.note_evaluation(self.key, number, score, self._rungs)
         except (SQLAlchemyError, StorageInternalError):
             return False  # a database that is away for a moment is no reason to lose a trial
@@ -80,7 +81,7 @@ def ask(
 ) -> tuple[bool, dict[str, Any]]:
     """Whether the trial ``key`` is hopeless by its ``scores``, and the notes that the pruner keeps of it.
 
-    ``trials``: of the same optimizer, in the plan's order, this one included; ``rungs``: the notes so far. A trial's
+    ``trials``: of the same round, in the plan's order, this one included; ``rungs``: the notes so far. A trial's
     place in the plan is its number, by which Hyperband gives it a bracket.
     """
     study = optuna.create_study(storage=InMemoryStorage(), study_name=optimizer, direction="maximize", pruner=pruner)

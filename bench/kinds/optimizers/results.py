@@ -5,14 +5,17 @@ from collections.abc import Callable
 import pandas as pd
 
 from bench.kinds.optimizers.analysis import StudyAnalysis, study_analysis, time_use
-from bench.kinds.optimizers.plan import total_trials
+from bench.kinds.optimizers.analysis.sensitivity import RATES
+from bench.kinds.optimizers.plan import outcomes_of, planned_trials
 from bench.kinds.optimizers.report.result import LeaderSamples, StudyResult
 from bench.kinds.optimizers.spec import StudySpec
 from bench.optimizers.space import from_document, log_ranges
 from bench.records.reader import EVALUATED, StudyRuns
 from bench.study.rerun_command import options_of, rerun_command
 from bench.trials.columns import rows_of
+from bench.trials.scores import collapse_floor
 from bench.trials.status import Status
+from bench.workloads.of_study import workload_of
 from bench.workloads.protocol import Samples
 
 
@@ -34,9 +37,21 @@ def analyse(
     samples_of: Callable[[str], Samples | None],
 ) -> StudyResult:
     """What a study's records say. ``sessions``: who worked on it when; ``samples_of``: the samples of an MLflow run."""
-    planned = total_trials(spec)
+    planned = planned_trials(spec, outcomes_of(records))
+    judged = workload_of(spec).score
     found = study_analysis(
-        records, curves, optimizers=spec.optimizers, lr_ranges=_lr_ranges(spec), left=max(0, planned - len(records))
+        records,
+        curves,
+        optimizers=spec.optimizers,
+        lr_ranges=_lr_ranges(spec),
+        tunings=spec.tunings,
+        seeds=spec.seeds,
+        target=spec.target,
+        until_decided=spec.until_decided,
+        timed=spec.steps is None,
+        floor=collapse_floor(judged),
+        scale=judged.high - judged.low,
+        left=max(0, planned - len(records)),
     )
     return StudyResult(
         spec=spec,
@@ -52,15 +67,18 @@ def analyse(
 
 
 def _lr_ranges(spec: StudySpec) -> dict[str, tuple[float, float]]:
-    """The learning rates searched, by optimizer; without those that are fixed or chosen from a list."""
+    """The rates searched, by optimizer; without those that are fixed or chosen from a list."""
     spaces = {name: from_document(spec.spaces[name], f"spaces.{name}") for name in spec.optimizers}
     ranges = {name: log_ranges(space) for name, space in spaces.items()}
-    return {name: own["lr"] for name, own in ranges.items() if "lr" in own}
+    searched = {name: [own[rate] for rate in RATES if rate in own] for name, own in ranges.items()}
+    return {name: own[0] for name, own in searched.items() if own}
 
 
 def _leader_samples(found: StudyAnalysis, samples_of: Callable[[str], Samples | None]) -> LeaderSamples | None:
-    """The samples of the optimizer with the best mean AP: of its first confirm seed that left any."""
-    for trial in rows_of(found.seeds[found.seeds["optimizer"] == found.leader]):
+    """The samples of the optimizer with the best mean score: of its first confirm trial that left any,
+    one that learned before others."""
+    own = found.seeds[found.seeds["optimizer"] == found.leader]
+    for trial in rows_of(own.sort_values("collapsed", kind="stable")):
         samples = samples_of(trial["run_id"]) if trial["status"] == Status.COMPLETE else None
         if samples is not None:
             return LeaderSamples(trial["optimizer"], trial["seed"], trial["ap"], trial["run_id"], samples)

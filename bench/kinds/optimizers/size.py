@@ -1,13 +1,14 @@
 """How much an optimizers study is, and where it stands: for the table that fills in."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from statistics import fmean, median
 from typing import Any, ClassVar
 
 from bench.kinds.optimizers.controls import control_name, controlled
-from bench.kinds.optimizers.spec import StudySpec
+from bench.kinds.optimizers.spec import StudySpec, refuse_first_protocol
 from bench.study.progress import Progress, ap_text, mean_seconds, speed_text
 from bench.trials.phases import CONFIRM, TUNE, Phase
 from bench.trials.progress import Done
@@ -51,12 +52,16 @@ class OptimizerProgress:
 
 @dataclass(frozen=True)
 class Size:
-    """How much an optimizers study is, as its identity in the ledger says: whoever only looks needs no more of it."""
+    """How much an optimizers study is, as its identity in the ledger says: whoever only looks needs no more of it.
+
+    Of a study that goes on until it is decided: its first tunings, and what the ledger holds beyond.
+    """
 
     study: str
     kind: str
     preset: str
     optimizers: tuple[str, ...]
+    tunings: int
     trials: int
     seeds: int
     tune_steps: int | None
@@ -67,15 +72,20 @@ class Size:
     pruner: str = "none"
     tune_evaluations: int = 1
     controls: bool = False
+    until_decided: bool = False
+    max_tunings: int = 6
     """Fields with defaults were added later; older studies lack them."""
     spaces: Mapping[str, Any] = field(default_factory=dict)
     """Tuning spaces: a control may hang on what they fix."""
+    enqueued: Mapping[str, int] = field(default_factory=dict)
+    """Trials of each phase that are planned so far, of a study that goes on until it is decided."""
     phases: ClassVar[tuple[str, ...]] = PHASES
 
     @classmethod
     def of(cls, identity: Mapping[str, Any]) -> "Size":
         """The size of a study by its identity (`StudySpec.identity`); SettingsError if it is of another version."""
-        known = {field.name: field for field in fields(cls) if field.name != "study"}
+        known = {field.name: field for field in fields(cls) if field.name not in ("study", "enqueued")}
+        refuse_first_protocol(identity)
         missing = [name for name, field in known.items() if name not in identity and field.default is MISSING]
         if missing:
             raise SettingsError(f"study {identity.get('name')!r}: is of another version (no {', '.join(missing)}).")
@@ -87,9 +97,10 @@ class Size:
         """The size of a study."""
         return cls.of(spec.identity())
 
-    def each(self, phase: str) -> int:
-        """Trials of a phase for each optimizer."""
-        return self.trials if phase == TUNE else self.seeds
+    def each(self, phase: str, begun: int = 0) -> int:
+        """Trials of a phase for an optimizer; more where ``begun`` are in further tunings of it."""
+        of_tuning = self.trials if phase == TUNE else self.seeds
+        return of_tuning * max(self.tunings, math.ceil(begun / of_tuning))
 
     def length(self, phase: Phase) -> float:
         """Steps of a trial of a phase, or seconds of training where the study's budget is in seconds."""
@@ -111,21 +122,26 @@ class Size:
 
     def planned_of(self, phase: str) -> int:
         """Trials of a phase; controls run in the confirm phase."""
-        return self.each(phase) * (len(self.optimizers) + (len(self.controlled) if phase == CONFIRM else 0))
+        first = self.each(phase) * (len(self.optimizers) + (len(self.controlled) if phase == CONFIRM else 0))
+        return max(first, self.enqueued.get(phase, 0))
 
     @property
     def settled(self) -> bool:
         """Whether all trials are known before any has run."""
-        return True
+        return not self.until_decided
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Headings of the cells of its rows."""
         return ("tune", "best AP", "confirm", "mean AP", "images/s")
 
-    def with_phase(self, phase: str, planned: int) -> "Size":  # noqa: ARG002 (known from its settings)
-        """The size once a phase is planned."""
-        return self
+    def with_phase(self, phase: str, planned: int) -> "Size":
+        """The size once so many trials of a phase are planned."""
+        return self.of_plan({**self.enqueued, phase: planned})
+
+    def of_plan(self, planned: Mapping[str, int]) -> "Size":
+        """The size where so many trials of each phase are planned."""
+        return replace(self, enqueued=dict(planned)) if self.until_decided else self
 
     @property
     def planned(self) -> int:
@@ -134,8 +150,8 @@ class Size:
 
     def rows(self, progress: Progress) -> list[OptimizerProgress]:
         """The optimizers in the study's order, then the controls."""
-        controls = [_row(progress, self, control_name(name), tune_planned=0) for name in self.controlled]
-        return [_row(progress, self, name, tune_planned=self.trials) for name in self.optimizers] + controls
+        controls = [_row(progress, self, control_name(name), is_control=True) for name in self.controlled]
+        return [_row(progress, self, name) for name in self.optimizers] + controls
 
     def trial_seconds(self, phase: str, done: Sequence[Done]) -> float | None:
         """The mean over the phase.
@@ -161,24 +177,26 @@ class Size:
         return median(scaled) if scaled else None
 
 
-def _row(progress: Progress, size: Size, name: str, *, tune_planned: int) -> OptimizerProgress:
+def _row(progress: Progress, size: Size, name: str, *, is_control: bool = False) -> OptimizerProgress:
     done = [trial for trial in progress.done.values() if trial.optimizer == name]
     tune = [trial for trial in done if trial.phase == TUNE]
     confirm = [trial for trial in done if trial.phase == CONFIRM]
     tuned = [trial.ap for trial in tune if trial.status == Status.COMPLETE and trial.ap is not None]
+    running = [trial for trial in progress.running_trials.values() if trial.optimizer == name]
+    begun = Counter([*(trial.phase for trial in done), *(trial.phase for trial in running)])
     known = [trial for trial in confirm if trial.status != Status.COMPLETE or trial.ap is not None]
     scores = [(trial.ap or WORST_AP) if trial.status == Status.COMPLETE else WORST_AP for trial in known]
     speeds = [trial.images_per_s for trial in done if trial.images_per_s]
     return OptimizerProgress(
         name=name,
         tune_done=len(tune),
-        tune_planned=tune_planned,
+        tune_planned=0 if is_control else size.each(TUNE, begun[TUNE]),
         best_tune_ap=max(tuned, default=None),
         confirm_done=len(confirm),
-        confirm_planned=size.seeds,
+        confirm_planned=size.each(CONFIRM, begun[CONFIRM]),
         mean_confirm_ap=fmean(scores) if scores else None,
         images_per_s=median(speeds) if speeds else None,
-        running=sum(trial.optimizer == name for trial in progress.running_trials.values()),
+        running=len(running),
         diverged=sum(trial.status == Status.DIVERGED for trial in done),
         failed=sum(trial.status in FAULTS for trial in done),
         pruned=sum(trial.status == Status.PRUNED for trial in done),

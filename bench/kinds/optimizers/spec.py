@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from bench.kinds.optimizers.budget import STEP_BUDGET, TIME_BUDGET, settle_budget
+from bench.optimizers.weight_decay import FLAGS, METAVAR, WeightDecay
 from bench.settings.declared import Declaration, Flag
 from bench.settings.layers import Setting
 from bench.settings.shared import NETWORK, SPACES
@@ -14,10 +15,13 @@ from bench.trials.spec import SECOND
 from bench.trials.study_base import PictureStudy
 from bench.workloads.of_study import workload_of
 from posemodel.config import MIN_SIZE, Precision, Schedule
+from posemodel.errors import SettingsError
 
 PrunerName = Literal["none", "median", "hyperband"]
-MAX_TRIALS = 1000
-"""Tune trials of one optimizer: tune seeds count up to it, and confirm seeds begin above it."""
+FEWEST_LOOKS, MOST_LOOKS = 3, 6
+"""Tunings at the first and the last look of a study that goes on until it is decided."""
+MAX_TUNINGS, MAX_TRIALS = 10, 100
+"""Tunings of an optimizer, and tune trials of each: tune seeds count up to their product, confirm seeds begin above."""
 
 
 def _each_schedule_once(schedules: tuple[str, ...]) -> tuple[str, ...]:
@@ -27,8 +31,9 @@ def _each_schedule_once(schedules: tuple[str, ...]) -> tuple[str, ...]:
 
 
 class StudySpec(PictureStudy):
-    """Which tuned configuration trains best: each optimizer is tuned, then confirmed on fresh seeds."""
+    """Which optimizer, tuned and then trained, is best: each is tuned several times, and each time confirmed."""
 
+    outside: ClassVar[tuple[str, ...]] = (*PictureStudy.outside, "assume_spread")
     resolved: ClassVar[Mapping[str, Declaration]] = {**PictureStudy.resolved, "spaces": SPACES}
     kind: Literal["optimizers"] = "optimizers"
     skip_bad: bool = False
@@ -41,25 +46,29 @@ class StudySpec(PictureStudy):
     """Optimizers to compare: registry names, names of `torch.optim` classes in any case, or dotted paths."""
     spaces: dict[str, dict[str, dict[str, Any]]]
     """Tuning space of each optimizer: {"lr": {"log": [low, high]}, "x": {"values": [...]}, "betas": {"value": ...}}."""
+    tunings: int = Field(default=3, ge=1, le=MAX_TUNINGS)
+    """Independent tunings of each optimizer: how far their results lie apart is the error of every claim."""
     trials: int = Field(ge=1, le=MAX_TRIALS)
-    """Tune trials for each optimizer."""
-    seeds: int = Field(ge=1)
-    """Confirm seeds for each optimizer; seed k is the same weights and data order for all."""
+    """Tune trials of each tuning, in rounds."""
+    seeds: int = Field(default=1, ge=1)
+    """Confirm seeds of each tuning; the k-th of a tuning is the same weights and data order for all optimizers."""
     tune_steps: int | None = Field(default=None, ge=1)
-    """Steps of a tune trial."""
+    """Steps of a tune trial of the last round; those of earlier rounds have half as many."""
     steps: int | None = Field(default=None, ge=1)
     """Steps of a confirm trial; both phases have a budget in steps, or both in seconds of training."""
     tune_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False, examples=[60.0])
     """Seconds of training of a tune trial, in place of steps."""
     seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False, examples=[240.0])
     """Seconds of training of a confirm trial, evaluation not counted."""
-    evaluations: int = Field(default=5, ge=1)
-    """AP evaluations in a confirm trial: its learning curve."""
+    evaluations: int = Field(default=8, ge=1)
+    """AP evaluations in a confirm trial: its learning curve, and how finely the time to a target is known."""
+    target: float | None = Field(default=None, gt=0, allow_inf_nan=False, examples=[0.2])
+    """AP given beforehand; the report says how long each optimizer takes to reach it."""
     pruner: PrunerName = "none"
     """Ends hopeless tune trials early, never confirm trials; favours optimizers and settings that start fast."""
     tune_evaluations: int = Field(default=5, ge=1)
     """AP evaluations in a tune trial where there is a pruner; without one it has a single one, at its end."""
-    controls: bool = True
+    controls: bool = False
     """Run the untuned limit of AdaBound's kind (SGD with momentum) on the confirm seeds beside each of that kind."""
     batch_size: int = Field(default=8, ge=1)
     """Images in a batch, for all optimizers."""
@@ -70,8 +79,9 @@ class StudySpec(PictureStudy):
     schedule: Schedule = "cosine"
     """Schedule of the learning rate, after a warm-up of 5 %; step: x 0.1 at 50 % and at 75 % of the budget. A file may
     list several: a study for each."""
-    weight_decay: Annotated[float, Flag(("--wd", "--weight-decay"))] = Field(default=0.0, ge=0)
-    """Weight decay of all optimizers alike; one that has none can only be compared at 0."""
+    weight_decay: Annotated[WeightDecay, Flag(FLAGS, METAVAR)] = 0.0
+    """Weight decay of all optimizers alike; one that has none can only be compared at 0. A range, { log = [low, high] }
+    or log(A,B) where it is typed, is tuned for each optimizer, decoupled where the class can."""
     foreground_weight: float = Field(default=1.0, ge=1)
     """Weight in the loss of cells where a map is fully on, relative to background cells; 1 is the published loss."""
     precision: Precision = "fp32"
@@ -82,7 +92,13 @@ class StudySpec(PictureStudy):
     trial_time_limit: float | None = Field(default=None, gt=0, examples=[3600.0])
     """Seconds after which a trial is given up as `timed_out`."""
     plan_seed: int = Field(default=0, ge=0)
-    """Seed that scrambles the quasi-random tune points."""
+    """Seed of the tune points: another one is another study of the same procedures."""
+    until_decided: bool = False
+    """After 3 tunings go on, tuning by tuning, while two optimizers that are still in may be the best."""
+    max_tunings: int = Field(default=MOST_LOOKS, ge=FEWEST_LOOKS, le=MOST_LOOKS)
+    """Tunings at most where the study goes on until it is decided."""
+    assume_spread: float | None = Field(default=None, gt=0, allow_inf_nan=False, examples=[0.02], exclude=True)
+    """Standard deviation of one tuning's mean AP: tells beforehand which gaps the study will find, and nothing else."""
     workload: dict[str, Any] = Field(default={})
     """What the trials train, in place of a pose network: `name`, and settings of its own."""
 
@@ -115,13 +131,21 @@ class StudySpec(PictureStudy):
         """Leave one kind of budget, that of the highest layer that gives one."""
         settle_budget(settings, layers)
 
+    @model_validator(mode="after")
+    def _first_look(self) -> Self:
+        if self.until_decided and self.tunings != FEWEST_LOOKS:
+            raise ValueError(
+                f"until_decided first looks after {FEWEST_LOOKS} tunings: leave tunings at that, and set max_tunings "
+                f"(tunings: {self.tunings})"
+            )
+        return self
+
     @classmethod
     def stored(cls, document: Mapping[str, Any]) -> Self:
-        """A study as it was stored, by an earlier version too: that one ran no controls.
-
-        SettingsError where it is a study of another kind.
-        """
-        return super().stored({"controls": False} | dict(document))
+        """A study as it was stored; SettingsError where it is of another kind, or of the first protocol."""
+        if document.get("kind", "optimizers") == "optimizers":
+            refuse_first_protocol(document)
+        return super().stored(document)
 
     def length(self, phase: Phase) -> tuple[float, str]:
         """The budget of a phase's trials, and its unit: `step` or `second`."""
@@ -132,6 +156,15 @@ class StudySpec(PictureStudy):
         """The budget of a phase's trials in words: `180 steps`, `20 seconds of training`."""
         amount, unit = self.length(phase)
         return f"{amount:g} {unit}{'' if amount == 1 else 's'}{' of training' if unit == SECOND else ''}"
+
+
+def refuse_first_protocol(document: Mapping[str, Any]) -> None:
+    """SettingsError for a stored study that tuned each optimizer once; ``document``: its specification."""
+    if "tunings" not in document:
+        raise SettingsError(
+            f"study {document.get('name')}: is of the first protocol, which tuned each optimizer once; posebench 0.1 "
+            "reads it and goes on with it. Begin a study of another --name for the second protocol."
+        )
 
 
 SPEC = StudySpec

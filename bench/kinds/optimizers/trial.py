@@ -1,25 +1,48 @@
 """A trial of an optimizers study: a training, which a pruner may end early in the tune phase."""
 
+from collections.abc import Callable
+
 from bench.engines.trial import Study, TrialKind
 from bench.kinds.optimizers.pruning import TrialPruner
+from bench.kinds.optimizers.search import rounds_of
 from bench.ledger.store import Ledger
-from bench.trials.phases import TUNE
+from bench.trials import training
+from bench.trials.outcome import Outcome
+from bench.trials.phases import CONFIRM, TUNE
 from bench.trials.spec import TrialSpec
-from bench.trials.training import run_trial
+from bench.workloads.protocol import SELECT, Trained
+
+
+def run_trial(
+    spec: TrialSpec,
+    *,
+    concurrent_trials: int = 1,
+    on_step: Callable[[int, float], None] | None = None,
+    should_prune: Callable[[float], bool] | None = None,
+) -> Outcome:
+    """Run one trial.
+
+    A confirm trial is scored on the select split as well (`ap_select`): by it the finalist to paste is chosen.
+    """
+
+    def on_trained(trained: Trained) -> dict[str, float]:
+        return {"ap_select": trained.score_on(SELECT)} if spec.phase == CONFIRM else {}
+
+    return training.run_trial(
+        spec,
+        concurrent_trials=concurrent_trials,
+        on_step=on_step,
+        should_prune=should_prune,
+        on_trained=on_trained,
+    )
 
 
 def pruner(ledger: Ledger, key: int, spec: TrialSpec, study: Study) -> TrialPruner | None:
     """Who may end a trial early: nobody unless the study wants it, and nobody but in the tune phase."""
     if spec.phase != TUNE or study["pruner"] == "none":
         return None
-    return TrialPruner(
-        ledger,
-        key,
-        spec.optimizer,
-        study["pruner"],
-        evaluations=study["tune_evaluations"],
-        trials=study["trials"],
-    )
+    beside = rounds_of(study["trials"])[spec.round or 0]
+    return TrialPruner(ledger, key, spec, study["pruner"], evaluations=study["tune_evaluations"], trials=beside)
 
 
 TRIALS = TrialKind(run_trial, pruner=pruner)

@@ -25,6 +25,8 @@ UNEQUAL = {
     "random": "chance decided how many trials each had, with one seed each",
     "quasi-random": "each had few trials, with one seed each",
 }
+RATES = ("lr", "effective_lr")
+"""Names of a learning rate; effective_lr is lr / (1 - momentum)."""
 AP_LABEL, SPEED_LABEL = "AP (select split)", "images/s of training"
 NOBODY = "no trial has completed"
 ALL_ZERO = "no trial has an AP above 0"
@@ -33,7 +35,8 @@ ALL_ZERO = "no trial has an AP above 0"
 def configuration_text(settings: Mapping[str, Any], names: Mapping[str, str]) -> str:
     """`adam at lr 0.0031, 2 workers, batch 8, pinned`; ``names``: the optimizers' short names."""
     optimizer = names.get(settings["optimizer"], settings["optimizer"])
-    optimizer += f" at lr {value_text(settings['lr'])}" if "lr" in settings else ""
+    rate = next((name for name in RATES if name in settings), None)
+    optimizer += f" at {rate} {value_text(settings[rate])}" if rate is not None else ""
     loading = [counted(settings["num_workers"], "worker"), f"batch {settings['batch_size']}"]
     return ", ".join([optimizer, *loading, *(["pinned"] if settings["pin_memory"] else [])])
 

@@ -1,51 +1,59 @@
 """In: records; out: frames and sentences. Pure functions: never a disk, a clock or a database.
 
-``study_analysis`` is the entry: raw trials in, everything statistical out. Its parts: ``selection`` picks what the
-confirm phase runs, ``rankings``, ``comparisons`` and ``controls`` say what it found, ``verdict`` says it in words;
-``bands``, ``views``, ``best_so_far`` and ``sensitivity`` are what figures draw, ``costs`` what it took.
+``study_analysis`` is the entry: raw trials in, everything statistical out. Its parts: ``tunings`` arranges the confirm
+trials, ``finalists`` says what each tuning ended with, ``rankings``, ``comparisons`` and ``controls`` what the study
+found, ``verdict`` says it in words; ``bands``, ``views``, ``best_so_far`` and ``sensitivity`` are what figures draw,
+``costs`` what it took.
 ``two_studies`` sets two studies side by side. Trials of controls are left out of all of them but ``controls``. A
 trial's score is that of `bench.trials.scores`; intervals and tests stand in `bench.statistics`.
 """
 
 from bench.kinds.optimizers.analysis.bands import curve_bands
 from bench.kinds.optimizers.analysis.best_so_far import best_so_far
-from bench.kinds.optimizers.analysis.comparisons import minimal_detectable_difference, paired_comparisons
+from bench.kinds.optimizers.analysis.comparisons import Comparison, compare_procedures
 from bench.kinds.optimizers.analysis.controls import control_comparisons, control_sentence
 from bench.kinds.optimizers.analysis.costs import TimeUse, costs, time_use
+from bench.kinds.optimizers.analysis.finalists import Finalist, finalists_of, pasted
 from bench.kinds.optimizers.analysis.rankings import summarize
 from bench.kinds.optimizers.analysis.selection import at_border, best_settings, leader
 from bench.kinds.optimizers.analysis.sensitivity import lr_sensitivity, lr_shares
 from bench.kinds.optimizers.analysis.sources import chosen_rows, implementation_rows, seed_rows
 from bench.kinds.optimizers.analysis.study import StudyAnalysis, study_analysis
-from bench.kinds.optimizers.analysis.targets import default_target, time_to_target
-from bench.kinds.optimizers.analysis.two_studies import compare_studies, why_not_paired
+from bench.kinds.optimizers.analysis.targets import time_to_target
+from bench.kinds.optimizers.analysis.tunings import TunedScores, tuned_scores
+from bench.kinds.optimizers.analysis.two_studies import NOT_PAIRED, compare_studies
 from bench.kinds.optimizers.analysis.two_studies_verdict import comparison_verdict
 from bench.kinds.optimizers.analysis.verdict import none_completed, verdict
 from bench.kinds.optimizers.analysis.views import budget_views
 from bench.report.names import short_names
 from bench.statistics.intervals import Interval, mean_interval, mean_intervals, paired_interval, unpaired_interval
 from bench.statistics.json_safe import to_json_safe
-from bench.statistics.p_values import ALPHA, holm, paired_t_p, signed_rank_p, welch_t_p
+from bench.statistics.p_values import ALPHA, holm, paired_t_p, welch_t_p
 from bench.trials.columns import split_controls
 from bench.trials.scores import score, score_table
 
 __all__ = [
     "ALPHA",
+    "NOT_PAIRED",
+    "Comparison",
+    "Finalist",
     "Interval",
     "StudyAnalysis",
     "TimeUse",
+    "TunedScores",
     "at_border",
     "best_settings",
     "best_so_far",
     "budget_views",
     "chosen_rows",
+    "compare_procedures",
     "compare_studies",
     "comparison_verdict",
     "control_comparisons",
     "control_sentence",
     "costs",
     "curve_bands",
-    "default_target",
+    "finalists_of",
     "holm",
     "implementation_rows",
     "leader",
@@ -53,24 +61,22 @@ __all__ = [
     "lr_shares",
     "mean_interval",
     "mean_intervals",
-    "minimal_detectable_difference",
     "none_completed",
-    "paired_comparisons",
     "paired_interval",
     "paired_t_p",
+    "pasted",
     "score",
     "score_table",
     "seed_rows",
     "short_names",
-    "signed_rank_p",
     "split_controls",
     "study_analysis",
     "summarize",
     "time_to_target",
     "time_use",
     "to_json_safe",
+    "tuned_scores",
     "unpaired_interval",
     "verdict",
     "welch_t_p",
-    "why_not_paired",
 ]

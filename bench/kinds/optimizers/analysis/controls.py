@@ -1,17 +1,21 @@
-"""Controls: trials that show what a configuration gains over the untuned limit that it turns into. In no ranking."""
+"""Controls: trials that show what a finalist gains over the untuned limit that it turns into. In no ranking."""
 
 import json
+from collections import Counter
+from collections.abc import Sequence
 
 import pandas as pd
 
-from bench.kinds.optimizers.analysis.comparisons import MIN_TRUSTED_SPREAD_N
-from bench.kinds.optimizers.analysis.rankings import confirmed_settings
+from bench.kinds.optimizers.analysis.finalists import sorted_json
 from bench.report.wording import p_text, scored_text
 from bench.statistics.intervals import DIFFERENCE_DECIMALS, mean_interval, paired_interval
 from bench.statistics.p_values import ALPHA, paired_t_p
 from bench.trials.columns import with_record_columns
 from bench.trials.scores import score_table
 from bench.trials.status import Status
+
+MIN_SEEDS = 5
+"""Pairs from which a spread is believed: of fewer, one is often tiny by chance."""
 
 COLUMNS = (
     "name",
@@ -44,10 +48,11 @@ def control_comparisons(
         seed: Of the intervals' bootstrap.
 
     Returns:
-        One row a control, sorted by name: name, control_of, settings (JSON of its hyperparameters), ap_mean, ap_low and
+        One row a control, sorted by name: name, control_of, settings (JSON, of most of its trials), ap_mean, ap_low and
         ap_high of the control and (``of_...``) of its optimizer over the ``n`` seeds that both have, unfinished (of
         these, control trials that count as AP 0), difference (optimizer - control) with its 95 % interval low and high,
-        and t_p of the paired t test: not corrected, since the control is no part of Holm's family. NaN where unknown.
+        and t_p of the paired t test: not corrected, since the control is no part of the family of pairs. NaN where not
+        known.
     """
     study, controls = with_record_columns(study), with_record_columns(controls)
     scores = score_table(study)
@@ -63,7 +68,7 @@ def control_comparisons(
         differences = (pairs["of"] - pairs["control"]).to_numpy(float)
         gap = paired_interval(differences, resamples=resamples, seed=seed)
         values = (
-            *(name, of, confirmed_settings(own["hyperparameters"].tolist(), "{}")),
+            *(name, of, _most_frequent(own["hyperparameters"].tolist())),
             *(control_mean.estimate, control_mean.low, control_mean.high),
             *(of_mean.estimate, of_mean.low, of_mean.high),
             *(len(pairs), int((shared["status"] != Status.COMPLETE).sum())),
@@ -76,7 +81,7 @@ def control_comparisons(
 
 
 def control_sentence(row: pd.Series, *, alpha: float = ALPHA) -> str:
-    """What a row of `control_comparisons` says: has this configuration shown more than its untuned limit does?"""
+    """What a row of `control_comparisons` says: has it, as tuned, shown more than its untuned limit does?"""
     own = scored_text(row["control_of"], row["of_ap_mean"], row["of_ap_low"], row["of_ap_high"])
     settings = json.loads(row["settings"])
     if row["n"] == 0:
@@ -87,8 +92,8 @@ def control_sentence(row: pd.Series, *, alpha: float = ALPHA) -> str:
         return f"{text} (n = 1): no claim is possible."
     text += f" [{row['low']:+.3f}, {row['high']:+.3f}]"
     p = f"p {p_text(row['t_p'], alpha)}" if row["t_p"] == row["t_p"] else "t undefined: a constant difference"
-    text += f" (n = {row['n']}, {p}, outside Holm's family): "
-    if row["n"] < MIN_TRUSTED_SPREAD_N:
+    text += f" (n = {row['n']}, {p}, not corrected): "
+    if row["n"] < MIN_SEEDS:
         return f"{text}too few seeds for a claim."
     if row["unfinished"]:
         return (
@@ -96,9 +101,9 @@ def control_sentence(row: pd.Series, *, alpha: float = ALPHA) -> str:
             "0, which is no gain of the bounds' schedule: no claim."
         )
     if not row["t_p"] <= alpha:
-        return f"{text}this configuration has shown no gain over its untuned limit."
+        return f"{text}as tuned here it has shown no gain over its untuned limit."
     if row["difference"] > 0:
-        return f"{text}this configuration gains over its untuned limit."
+        return f"{text}as tuned here it gains over its untuned limit."
     return f"{text}its untuned limit alone does better."
 
 
@@ -107,3 +112,8 @@ def _sgd(settings: dict[str, float]) -> str:
     momentum = f" with momentum {settings['momentum']:.3g}" if "momentum" in settings else ""
     rate = f" at lr {settings['lr']:.3g}" if "lr" in settings else ""
     return f"untuned SGD{momentum}{rate}"
+
+
+def _most_frequent(texts: Sequence[str]) -> str:
+    counts = Counter(map(sorted_json, texts))
+    return max(sorted(counts), key=counts.__getitem__)

@@ -1,4 +1,4 @@
-"""The settings that the tune phase chose for each optimizer, and whether they sit at the edge of what was searched."""
+"""The best tune trials, whether settings sit at the edge of what was searched, and the leader."""
 
 import json
 import math
@@ -89,9 +89,9 @@ def at_border(hyperparameters: Mapping[str, float], space: Mapping[str, tuple[fl
 
 
 def leader(summary: pd.DataFrame) -> str | None:
-    """The optimizer with the highest mean AP over its confirm trials (ties: the first row); None before there are any.
+    """The optimizer with the highest mean score over its tunings (ties: the first row); None before there are any.
 
     No claim: `verdict` says whether it beats the others.
     """
-    confirmed = summary[summary["n"] > 0]
-    return None if confirmed.empty else str(confirmed["name"].iloc[confirmed["ap_mean"].argmax()])
+    confirmed = summary[summary["tunings"] > 0]
+    return None if confirmed.empty else str(confirmed["name"].iloc[confirmed["score_mean"].argmax()])

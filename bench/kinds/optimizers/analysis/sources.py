@@ -1,16 +1,20 @@
 """Which trials and which MLflow runs stand behind an optimizer's figures."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from bench.kinds.optimizers.analysis.selection import best_trials
 from bench.trials.columns import study_records
 from bench.trials.phases import CONFIRM
-from bench.trials.scores import score
+from bench.trials.scores import AP_FLOOR, collapsed, score
 
 SEED_COLUMNS = (
     "optimizer",
+    "tuning",
     "seed",
     "status",
+    "collapsed",
     "ap_counted",
     "ap",
     "ap_best",
@@ -22,15 +26,18 @@ SEED_COLUMNS = (
 )
 
 
-def seed_rows(records: pd.DataFrame) -> pd.DataFrame:
-    """The confirm trials behind each mean, one row each, sorted by optimizer and seed.
+def seed_rows(records: pd.DataFrame, *, floor: float = AP_FLOOR) -> pd.DataFrame:
+    """The confirm trials behind each mean, one row each, sorted by optimizer, tuning and seed.
 
-    ``ap_counted`` is the AP that the mean counts: that of a complete trial, else 0. ``run_id`` is MLflow's.
+    ``ap_counted`` is the AP that the mean counts: that of a complete trial, else 0. ``collapsed``: the run scored under
+    ``floor``, as if it had learned nothing. ``run_id`` is MLflow's.
     """
     records = study_records(records)
     confirm = records[records["phase"] == CONFIRM]
-    rows = confirm.assign(ap_counted=score(confirm), status=confirm["status"].astype(str))
-    return rows.sort_values(["optimizer", "seed"], ignore_index=True)[list(SEED_COLUMNS)]
+    rows = confirm.assign(
+        ap_counted=score(confirm), status=confirm["status"].astype(str), collapsed=collapsed(confirm, floor)
+    )
+    return rows.sort_values(["optimizer", "tuning", "seed"], ignore_index=True)[list(SEED_COLUMNS)]
 
 
 def implementation_rows(records: pd.DataFrame) -> pd.DataFrame:
@@ -42,14 +49,23 @@ def implementation_rows(records: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"name": names, "implementation": [most.get(name, "") for name in names]})
 
 
-def chosen_rows(records: pd.DataFrame) -> pd.DataFrame:
-    """The tune trial whose settings each optimizer was confirmed with: name, tune_trial_id, tune_run_id, tune_ap."""
-    chosen = best_trials(records)
+def chosen_rows(records: pd.DataFrame, tunings: Mapping[str, int]) -> pd.DataFrame:
+    """The best tune trial of the tuning whose finalist is shown: name, tune_trial_id, tune_run_id, tune_ap.
+
+    A finalist is a mean of several good settings, and has no tune trial of its own.
+
+    Args:
+        records: One row a trial.
+        tunings: Number of the tuning by optimizer; of one that is not in it, the best tune trial of all.
+    """
+    records = study_records(records)
+    shown = records["optimizer"].map(dict(tunings)).fillna(records["tuning"])
+    best = best_trials(records[shown == records["tuning"]])
     return pd.DataFrame(
         {
-            "name": chosen.index.astype(str),
-            "tune_trial_id": chosen["trial_id"].to_numpy(),
-            "tune_run_id": chosen["run_id"].to_numpy(),
-            "tune_ap": score(chosen).to_numpy(),
+            "name": best.index.astype(str),
+            "tune_trial_id": best["trial_id"].to_numpy(),
+            "tune_run_id": best["run_id"].to_numpy(),
+            "tune_ap": score(best).to_numpy(),
         }
     )

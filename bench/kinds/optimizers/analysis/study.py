@@ -1,7 +1,7 @@
 """Everything that a study's records and curves say: the one entry from raw trials to rankings, tests and sentences."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 
@@ -9,20 +9,21 @@ import pandas as pd
 
 from bench.kinds.optimizers.analysis.bands import curve_bands
 from bench.kinds.optimizers.analysis.best_so_far import best_so_far
-from bench.kinds.optimizers.analysis.comparisons import paired_comparisons
+from bench.kinds.optimizers.analysis.comparisons import Comparison, compare_procedures
 from bench.kinds.optimizers.analysis.controls import control_comparisons, control_sentence
 from bench.kinds.optimizers.analysis.costs import costs
 from bench.kinds.optimizers.analysis.rankings import summarize, unranked
 from bench.kinds.optimizers.analysis.selection import leader
 from bench.kinds.optimizers.analysis.sensitivity import lr_sensitivity, lr_shares
 from bench.kinds.optimizers.analysis.sources import chosen_rows, implementation_rows, seed_rows
+from bench.kinds.optimizers.analysis.tunings import TunedScores, tuned_scores
 from bench.kinds.optimizers.analysis.verdict import budget_too_small, none_completed, verdict
 from bench.kinds.optimizers.analysis.views import budget_views
 from bench.report.names import short_names
 from bench.report.no_result import nothing_found, troubled
 from bench.trials.columns import split_controls
 from bench.trials.phases import CONFIRM
-from bench.trials.scores import score_table
+from bench.trials.scores import AP_FLOOR, score_table
 
 CURVE_VALUES = ("ap", "val_loss")
 CURVE_AXES = ("step", "train_seconds")
@@ -44,19 +45,35 @@ class StudyAnalysis:
     """The short name of each optimizer, from `short_names`."""
     scores: pd.DataFrame
     """From `score_table`."""
-    comparisons: pd.DataFrame
-    """From `paired_comparisons`."""
+    tuned: TunedScores
+    """From `tuned_scores`."""
+    compared: Comparison
+    """From `compare_procedures`."""
     ranking: pd.DataFrame
     """From `summarize`, or `unranked` where the study is not comparable."""
     comparable: bool
     """False where the budget is too small for an order, or no confirm trial completed: then nothing is ranked, and
     ``comparisons`` holds no claim."""
+    planned_tunings: int | None = None
+    """Tunings of each optimizer that the study has, or begins with; None: not known."""
+    timed: bool = False
+    """Whether trials had a budget in seconds of training."""
     left: int = 0
     """Trials without a record."""
 
     @property
+    def comparisons(self) -> pd.DataFrame:
+        """The rows of `compare_procedures`, a pair each."""
+        return self.compared.pairs
+
+    @property
+    def best(self) -> tuple[str, ...]:
+        """Optimizers that may be the best: no claimed pair beats them. Empty where nothing is comparable."""
+        return self.compared.best if self.comparable else ()
+
+    @property
     def leader(self) -> str | None:
-        """The optimizer with the highest mean AP; None before there is one."""
+        """The optimizer with the highest mean score over its tunings; None before there is one."""
         return leader(self.ranking)
 
     @cached_property
@@ -69,7 +86,12 @@ class StudyAnalysis:
         why = nothing_found(named, left=left) or nothing_found(confirmed, noun="confirm trial", left=left)
         said = verdict(
             self.ranking.assign(name=[names[name] for name in self.ranking["name"]]),
-            pairs.assign(a=[names[name] for name in pairs["a"]], b=[names[name] for name in pairs["b"]]),
+            replace(
+                self.compared,
+                pairs=pairs.assign(a=[names[name] for name in pairs["a"]], b=[names[name] for name in pairs["b"]]),
+                best=tuple(names[name] for name in self.compared.best),
+            ),
+            planned=self.planned_tunings,
         )
         return " ".join([*([why] if why else troubled(named, left=left)), said])
 
@@ -78,7 +100,7 @@ class StudyAnalysis:
         """``ranking`` with the columns of `costs`, `chosen_rows`, `lr_shares` and `implementation_rows` beside it."""
         beside = (
             costs(self.records),
-            chosen_rows(self.records),
+            chosen_rows(self.records, self._shown_tunings()),
             lr_shares(self.sensitivity, self.lr_ranges).rename(columns={"optimizer": "name"}),
             implementation_rows(self.records),
         )
@@ -86,6 +108,10 @@ class StudyAnalysis:
         for frame in beside:
             found = found.merge(frame.astype({"name": object}), on="name", how="left")  # no rows: no dtype either
         return found
+
+    def _shown_tunings(self) -> dict[str, int]:
+        known = self.ranking[self.ranking["settings_tuning"].notna()]
+        return {name: int(tuning) for name, tuning in zip(known["name"], known["settings_tuning"], strict=True)}
 
     @cached_property
     def controls(self) -> pd.DataFrame:
@@ -96,7 +122,7 @@ class StudyAnalysis:
     @cached_property
     def seeds(self) -> pd.DataFrame:
         """From `seed_rows`."""
-        return seed_rows(self.records)
+        return seed_rows(self.records, floor=self.tuned.floor)
 
     @cached_property
     def bands(self) -> dict[tuple[str, str], pd.DataFrame]:
@@ -107,7 +133,7 @@ class StudyAnalysis:
     @cached_property
     def views(self) -> pd.DataFrame:
         """From `budget_views`."""
-        return budget_views(self.records, self.curves)
+        return budget_views(self.records, self.curves, self.tuned, timed=self.timed)
 
     @cached_property
     def sensitivity(self) -> pd.DataFrame:
@@ -126,20 +152,29 @@ def study_analysis(
     *,
     optimizers: Sequence[str] = (),
     lr_ranges: Mapping[str, tuple[float, float]] | None = None,
-    resamples: int = 4999,
+    tunings: int | None = None,
+    seeds: int | None = None,
+    target: float | None = None,
+    until_decided: bool = False,
+    timed: bool = False,
+    floor: float = AP_FLOOR,
+    scale: float = 1.0,
     left: int = 0,
 ) -> StudyAnalysis:
     """Analyse the raw trials of an optimizers study, finished or not. The order of the rows changes nothing.
-
-    How often intervals cover the truth, a winner is claimed among equals and a gap is found, measured on simulated
-    studies with known answers: docs/method.md, or ``python -m tests.support.simulated_truth``.
 
     Args:
         records: One row a trial, both phases and controls; the columns of `bench.trials.columns`.
         curves: One row an evaluation: trial_id, step, train_seconds, ap, val_loss.
         optimizers: The study's optimizers in its order, for where nothing is ranked; those in the records otherwise.
-        lr_ranges: Low and high of the learning rates searched, by optimizer.
-        resamples: Of each interval's bootstrap; no claim depends on it.
+        lr_ranges: Low and high of the rates searched, by optimizer.
+        tunings: Tunings of each optimizer that the study has, or begins with.
+        seeds: Confirm trials of each tuning; None: the most that any has.
+        target: AP for the time to target, given beforehand; None: there is none.
+        until_decided: Whether the study goes on until it is decided: claims are then made at looks.
+        timed: Whether trials had a budget in seconds of training.
+        floor: Score under which a run has learned nothing.
+        scale: Range of the score.
         left: Trials that are planned and have no record.
 
     Raises:
@@ -148,23 +183,26 @@ def study_analysis(
     """
     records, of_controls = split_controls(records)
     names = short_names([*optimizers, *sorted(records["optimizer"].astype(str).unique())])
-    scores = score_table(records)
-    comparisons = paired_comparisons(scores, resamples=resamples)
-    ranking = summarize(records, curves, resamples=resamples)
+    tuned = tuned_scores(records, seeds=seeds, floor=floor)
+    compared = compare_procedures(tuned, until_decided=until_decided, scale=scale)
+    ranking = summarize(records, curves, tuned, target=target)
     confirmed = ranking[ranking["n"] > 0]
     comparable = len(confirmed) > 0 and not none_completed(confirmed) and not budget_too_small(confirmed)
     if not comparable:
         ranking = unranked(ranking, list(names))
-        comparisons = comparisons.assign(better="")
+        compared = replace(compared, pairs=compared.pairs.assign(better=""))
     return StudyAnalysis(
         records=records,
         control_records=of_controls,
         curves=curves,
         lr_ranges=lr_ranges or {},
         names=names,
-        scores=scores,
-        comparisons=comparisons,
+        scores=score_table(records),
+        tuned=tuned,
+        compared=compared,
         ranking=ranking,
         comparable=comparable,
+        planned_tunings=tunings,
+        timed=timed,
         left=left,
     )

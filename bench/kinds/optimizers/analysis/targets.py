@@ -1,35 +1,20 @@
-"""When did each confirm trial first reach the target AP?"""
-
-from collections.abc import Mapping
+"""When did each confirm trial first reach a target that was given beforehand?"""
 
 import numpy as np
 import pandas as pd
 
-from bench.trials.columns import numbers, study_records, with_curve_columns
+from bench.kinds.optimizers.analysis.curve_points import NO_POINTS, Points, points_by_trial
+from bench.trials.columns import study_records
 from bench.trials.phases import CONFIRM
 from bench.trials.status import Status
 
-TARGET_SHARE = 0.9
-"""The target, unless given, is this share of the best optimizer's median AP (DESIGN.md)."""
-
-
-def default_target(scores: Mapping[str, np.ndarray]) -> float | None:
-    """`TARGET_SHARE` of the median AP of the best optimizer (by mean AP); None where that is no positive AP.
-
-    Args:
-        scores: Scores of the confirm trials by optimizer; one without any counts for nothing.
-    """
-    known = [(float(np.mean(own)), float(np.median(own))) for own in scores.values() if len(own)]
-    target = TARGET_SHARE * max(known)[1] if known else 0.0
-    return target if target > 0 else None
-
 
 def time_to_target(records: pd.DataFrame, curves: pd.DataFrame, target: float | None) -> pd.DataFrame:
-    """Find the first evaluation of each confirm trial at or above the target.
+    """Find where each confirm trial's AP first crosses the target, interpolated between its evaluations.
 
     Args:
         records: One row a trial, all phases.
-        curves: One row an evaluation: trial_id, step, train_seconds, ap. Times are no finer than the evaluations.
+        curves: One row an evaluation: trial_id, step, train_seconds, ap. A curve begins with AP 0 at 0.
         target: AP to reach; None: no target, everything is a miss.
 
     Returns:
@@ -38,12 +23,22 @@ def time_to_target(records: pd.DataFrame, curves: pd.DataFrame, target: float | 
     """
     records = study_records(records)
     confirm = records.loc[records["phase"] == CONFIRM, ["trial_id", "optimizer", "status"]].reset_index(drop=True)
-    curves = with_curve_columns(curves)
-    above = curves[numbers(curves["ap"]) >= (np.inf if target is None else target)].sort_values("step", kind="stable")
-    first = above.drop_duplicates("trial_id").set_index("trial_id")
     complete = (confirm["status"] == Status.COMPLETE).to_numpy(bool)
     found: dict[str, pd.Series | np.ndarray] = {"trial_id": confirm["trial_id"], "optimizer": confirm["optimizer"]}
-    for name, column in (("seconds", "train_seconds"), ("steps", "step")):
-        at_first = numbers(confirm["trial_id"].map(first[column].to_dict()))
-        found[name] = np.where(complete & np.isfinite(at_first), at_first, np.inf)
+    for name, over in (("seconds", "train_seconds"), ("steps", "step")):
+        points = points_by_trial(curves, value="ap", over=over) if target is not None else {}
+        crossed = [_crossing(points.get(str(trial), NO_POINTS), target or 0.0) for trial in confirm["trial_id"]]
+        found[name] = np.where(complete, np.array(crossed, dtype=float), np.inf)
     return pd.DataFrame(found | {"reached": np.isfinite(found["steps"])})
+
+
+def _crossing(points: Points, target: float) -> float:
+    """Where a curve from 0 at 0 first reaches the target, on straight lines between its points; infinite if nowhere."""
+    x, y = (np.append(0.0, values) for values in points)
+    above = np.flatnonzero(y[1:] >= target)
+    if not len(above):
+        return np.inf
+    after = int(above[0]) + 1
+    rise = y[after] - y[after - 1]
+    share = min(max((target - y[after - 1]) / rise, 0.0), 1.0) if rise > 0 else 0.0
+    return float(x[after - 1] + share * (x[after] - x[after - 1]))

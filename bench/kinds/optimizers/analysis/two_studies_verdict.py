@@ -1,24 +1,23 @@
-"""What sets two studies apart, in plain sentences: how the configurations differ that each chose for an optimizer."""
+"""What sets two studies apart, in plain sentences: how far an optimizer, tuned and trained, got in each."""
 
 import pandas as pd
 
-from bench.kinds.optimizers.analysis.comparisons import minimal_detectable_difference
+from bench.kinds.optimizers.analysis.two_studies import NOT_PAIRED
 from bench.report.no_result import is_trouble, nothing_found, troubled
-from bench.report.wording import ap_text, enumerate_items, p_text
+from bench.report.wording import enumerate_items, p_text
 from bench.statistics.p_values import ALPHA
 
 SCOPE = (
-    "Each study tuned its optimizers once, by itself, and no interval shows the luck of that: claims cover the "
-    "configurations of these two studies only, not the optimizers."
+    "Claims are about procedures: an optimizer, tuned with its study's budget, then trained, under the settings, data "
+    "and machine of the two studies."
 )
 
 
-def comparison_verdict(table: pd.DataFrame, not_paired: str, *, alpha: float = ALPHA) -> str:
-    """Say which differences between two studies, A and B, are more than noise.
+def comparison_verdict(table: pd.DataFrame, *, alpha: float = ALPHA) -> str:
+    """Say which differences between two studies, A and B, are more than the luck of tuning and noise.
 
     Args:
         table: From `two_studies.compare_studies`.
-        not_paired: From `two_studies.why_not_paired`.
         alpha: The level that ``table`` was made with.
 
     Returns:
@@ -26,10 +25,9 @@ def comparison_verdict(table: pd.DataFrame, not_paired: str, *, alpha: float = A
     """
     known = table[table["difference"].notna()]
     if known.empty:
-        return f"No optimizer has confirm trials in both studies: there is nothing to compare. {SCOPE}"
-    how = f"Not paired ({not_paired})." if not_paired else "Paired by seed: the same initial weights, the same order."
-    sentences = [how, *_leaders(known), *_scores(known, alpha), *_speeds(table)]
-    return " ".join([*sentences, SCOPE])
+        return f"No optimizer has a complete tuning in both studies: there is nothing to compare. {SCOPE}"
+    how = f"Not paired ({NOT_PAIRED})."
+    return " ".join([how, *_leaders(known), *_scores(known, alpha), *_speeds(table), SCOPE])
 
 
 def without_result(a: pd.DataFrame, b: pd.DataFrame) -> str:
@@ -59,13 +57,13 @@ def _leaders(known: pd.DataFrame) -> list[str]:
     if len(known) == 1:
         return []
     best = []
-    for column in ("ap_a", "ap_b"):
+    for column in ("score_a", "score_b"):
         highest = known.loc[known[column] == known[column].max(), ["name", column]]
         if len(highest) > 1 or not highest[column].iloc[0] > 0:
             return []
         best.append(str(highest["name"].iloc[0]))
-    where = "A and in B" if best[0] == best[1] else f"A, that of {best[1]} in B"
-    return [f"Of the optimizers in both, the configuration of {best[0]} has the highest mean AP in {where}."]
+    where = "A and in B" if best[0] == best[1] else f"A, {best[1]} in B"
+    return [f"Of the optimizers in both, {best[0]} has the highest mean AP in {where}."]
 
 
 def _scores(known: pd.DataFrame, alpha: float) -> list[str]:
@@ -74,36 +72,23 @@ def _scores(known: pd.DataFrame, alpha: float) -> list[str]:
         ahead = known[known["better"] == study]
         if len(ahead):
             named = enumerate_items([f"{row['name']} ({_difference(row)})" for _, row in ahead.iterrows()])
-            pair = f"{study.upper()}'s configuration than with {other.upper()}'s"
-            sentences.append(f"AP is higher with {pair}, beyond noise: {named}.")
+            sentences.append(f"AP is higher in {study.upper()} than in {other.upper()}, beyond noise: {named}.")
     quiet = known[(known["better"] == "") & known["p_adjusted"].notna()]
     if len(quiet):
         least = f"{'smallest ' if len(quiet) > 1 else ''}adjusted p {p_text(quiet['p_adjusted'].min(), alpha)}"
         named = enumerate_items(list(quiet["name"]))
-        sentences.append(f"AP does not differ between A's and B's configurations beyond noise: {named} ({least}).")
-        sentences += _detectable(quiet, alpha, family=len(known))
+        sentences.append(f"AP does not differ beyond noise: {named} ({least}).")
+        sentences.append(
+            f"They were tuned {_range(quiet['tunings_a'])} times in A and {_range(quiet['tunings_b'])} in B."
+        )
     untested = known[known["p_adjusted"].isna()]
-    single = untested[untested[["n_a", "n_b"]].min(axis=1) < 2]
+    single = untested[untested[["tunings_a", "tunings_b"]].min(axis=1) < 2]
     constant = untested.drop(single.index)
     if len(single):
-        sentences.append(f"One seed decides nothing: no claim for {_named(single)}.")
+        sentences.append(f"One tuning decides nothing: no claim for {_named(single)}.")
     if len(constant):
-        sentences.append(f"The same difference in every seed, so that t is undefined: no claim for {_named(constant)}.")
+        sentences.append(f"No spread between tunings, so that t is undefined: no claim for {_named(constant)}.")
     return sentences
-
-
-def _detectable(quiet: pd.DataFrame, alpha: float, family: int) -> list[str]:
-    """What the pairs without a claim were too few to see; of unpaired studies only how many trials there are."""
-    paired = quiet[quiet["n"] >= 2]
-    if paired.empty:
-        return [f"They have {_range(quiet['n_a'])} trials in A and {_range(quiet['n_b'])} in B."]
-    least = minimal_detectable_difference(paired, alpha=alpha, family=family)
-    if least is None:
-        return []
-    n = int(paired["n"].min())
-    if least >= 1:
-        return [f"n = {n}: no difference at all could have been seen reliably."]
-    return [f"n = {n}: differences under {ap_text(least)} AP could not have been seen (power 0.8)."]
 
 
 def _range(counts: pd.Series) -> str:

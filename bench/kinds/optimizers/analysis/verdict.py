@@ -1,60 +1,61 @@
-"""The study's answer in plain sentences, with its uncertainty: what one tuned configuration of each optimizer showed.
+"""The study's answer in plain sentences, with its uncertainty: which optimizer, tuned and trained, may be the best.
 
-A repeated study tunes again and may turn the order of the optimizers round, so every claim is about configurations.
+Claims are about procedures: each optimizer was tuned several times by itself, and the luck of that is in every
+interval.
 """
 
 import pandas as pd
 
-from bench.kinds.optimizers.analysis.comparisons import MIN_TRUSTED_SPREAD_N, minimal_detectable_difference
-from bench.report.wording import ap_text, enumerate_items, p_text, scored_text
+from bench.kinds.optimizers.analysis.comparisons import Comparison
+from bench.report.wording import ap_text, counted, enumerate_items, p_text, scored_text
+from bench.statistics.counts import fisher_p
 from bench.statistics.p_values import ALPHA
 
 TOO_LOW_AP = 0.05
 """A mean AP below this says that training has hardly begun: an order among such scores is noise."""
 
-UNLIKE = 5
-"""How many times as much the widest pair spreads as the narrowest before one detectable difference would mislead."""
+VAGUE = 0.5
+"""Width of the interval of a rate above which it is none."""
 
-MOST_NAMED = 3
-"""Claims that a sentence names one by one."""
+SCOPE = (
+    "Claims are about procedures: an optimizer, tuned with this budget, then trained; on this network, this data and "
+    "this budget."
+)
 
-SCOPE = "Claims cover this network, this data and this budget only."
 
-
-def verdict(summary: pd.DataFrame, comparisons: pd.DataFrame, *, alpha: float = ALPHA) -> str:
-    """Say which configurations beat which, which cannot be told apart, and what the study was too small to see.
-
-    A configuration is what one tuning chose for an optimizer. How well it chose is luck that no interval shows, so that
-    nothing is said of the optimizers themselves.
+def verdict(summary: pd.DataFrame, compared: Comparison, *, planned: int | None = None, alpha: float = ALPHA) -> str:
+    """Say which optimizers may be the best, which are beaten, what could not be seen, and how often tunings collapsed.
 
     Args:
         summary: From `rankings.summarize`.
-        comparisons: From `comparisons.paired_comparisons`; its ``better`` decides every claim.
-        alpha: The level that ``comparisons`` was made with.
+        compared: From `comparisons.compare_procedures`; its claims decide everything that is said.
+        planned: Tunings of each optimizer that the study has, or begins with; None: not known.
+        alpha: The level of the claims, for how a p is rounded, and of the test whether collapses differ.
 
     Returns:
         One paragraph that ends in `SCOPE`.
     """
     confirmed = summary[summary["n"] > 0]
+    tuned = summary[summary["tunings"] > 0]
     if confirmed.empty:
         return f"No confirm trial has finished yet{_tune_progress(summary)}: no claim is possible. {SCOPE}"
     if none_completed(confirmed):
         sentences = [f"None of the {confirmed['n'].sum()} confirm trials completed: there is nothing to compare."]
     elif budget_too_small(confirmed):
         sentences = [_budget_sentence(confirmed)]
-    elif len(confirmed) == 1:
-        sentences = [f"Only {_scored(confirmed.iloc[0])} has confirm trials: there is nothing to compare it with."]
-    elif comparisons.empty or comparisons["n"].max() < 2:
-        sentences = [_one_seed_sentence(confirmed)]
+    elif tuned.empty:
+        sentences = ["No tuning is complete yet: no claim is possible."]
+    elif len(tuned) == 1:
+        sentences = [f"Only {_scored(tuned.iloc[0])} has a complete tuning: there is nothing to compare it with."]
+    elif compared.tunings < 2:
+        sentences = [_no_claim_sentence(tuned, planned, compared)]
     else:
-        lead = _lead_sentence(confirmed, comparisons, alpha)
         sentences = [
-            lead,
-            *_claim_sentences(confirmed, comparisons, lead),
-            *_wilcoxon_sentences(comparisons, alpha),
-            *_sensitivity_sentences(comparisons, alpha),
+            _best_sentence(tuned, compared),
+            *_claim_sentences(tuned, compared),
+            *_undecided_sentences(tuned, compared, alpha),
         ]
-    return " ".join([*sentences, *_caveats(summary), *_tuning_luck(confirmed), SCOPE])
+    return " ".join([*sentences, *_collapses(tuned, alpha), *_caveats(summary, planned), SCOPE])
 
 
 def none_completed(confirmed: pd.DataFrame) -> bool:
@@ -67,221 +68,183 @@ def budget_too_small(confirmed: pd.DataFrame) -> bool:
 
     By the trials that completed, and of the optimizers that have any: one that diverged has not trained too little.
     """
-    trained = _completed_means(confirmed).dropna()
+    trained = confirmed["completed_ap_mean"].dropna()
     return 3 * int((trained < TOO_LOW_AP).sum()) >= 2 * len(trained) > 0
 
 
-def _completed_means(confirmed: pd.DataFrame) -> pd.Series:
-    """Mean AP of the confirm trials that completed; NaN where none did (the others count as 0 in ``ap_mean``)."""
-    completed = confirmed["n"] - confirmed["confirm_unfinished"]
-    return confirmed["ap_mean"] * confirmed["n"] / completed.where(completed > 0)
-
-
 def _budget_sentence(confirmed: pd.DataFrame) -> str:
-    means = _completed_means(confirmed)
+    means = confirmed["completed_ap_mean"]
     low = ~(means >= TOO_LOW_AP)
     text = (
-        f"The budget is too small to compare: {(means < TOO_LOW_AP).sum()} of {len(confirmed)} configurations have a "
-        f"mean AP under {TOO_LOW_AP}. Train for more steps before reading an order into these scores."
+        f"The budget is too small to compare: {(means < TOO_LOW_AP).sum()} of {len(confirmed)} optimizers have a mean "
+        f"AP under {TOO_LOW_AP}. Train for more steps before reading an order into these scores."
     )
     if not low.all():
         text += f" Above it: {enumerate_items([_scored(row) for _, row in confirmed[~low].iterrows()])}."
-    if confirmed["n"].max() == 1:
-        text += " One seed each: no claim is possible."
     return text
 
 
-def _one_seed_sentence(confirmed: pd.DataFrame) -> str:
-    measured = enumerate_items([_scored(row) for _, row in confirmed.iterrows()])
-    if confirmed["n"].max() == 1:
-        return f"One seed each: no claim is possible. Measured AP: {measured}."
-    return f"No two configurations share two seeds yet: no claim is possible. Measured mean AP: {measured}."
-
-
-def _lead_sentence(confirmed: pd.DataFrame, comparisons: pd.DataFrame, alpha: float) -> str:
-    """The best mean, and who cannot be told apart from it."""
-    best = confirmed.iloc[0]
-    others = {row["name"]: row for _, row in confirmed.iloc[1:].iterrows()}
-    against = {
-        (pair["b"] if pair["a"] == best["name"] else pair["a"]): pair
-        for _, pair in comparisons.iterrows()
-        if best["name"] in (pair["a"], pair["b"])
-    }
-    tied = [name for name in others if name not in against or not against[name]["better"]]
-    ahead = [name for name in others if name in against and _winner(against[name]) == name]
-    score = scored_text("", best["ap_mean"], best["ap_low"], best["ap_high"]).strip()
-    highest = f"This configuration of {best['name']} has the highest mean AP, {score},"
-    if ahead:  # on the seeds that both have; the means are over all
-        beat = "beats" if len(ahead) == 1 else "beat"
-        return f"{highest} but {_those([others[name] for name in ahead])} {beat} it on the seeds that both have."
-    if not tied:
-        return f"{highest} and beats every other one compared."
-    seeds = _range_text([int(against[name]["n"]) for name in tied if name in against])
-    p_values = [float(against[name]["t_p_adjusted"]) for name in tied if name in against]
-    known = [p for p in p_values if p == p]
-    if not known:
-        evidence = "t undefined: a constant difference or a single shared seed"
+def _no_claim_sentence(tuned: pd.DataFrame, planned: int | None, compared: Comparison) -> str:
+    measured = enumerate_items([_scored(row) for _, row in tuned.iterrows()])
+    if compared.until_decided:
+        why = "The first look has not been taken"
+    elif tuned["tunings"].max() == 1 and (planned == 1 or not compared.tunings):
+        why = "One tuning each, so the luck of tuning is unknown"
+    elif tuned["tunings"].max() == 1:
+        why = "One tuning each so far, so the luck of tuning is unknown"
     else:
-        evidence = f"{'smallest ' if len(known) > 1 else ''}adjusted p {p_text(min(known), alpha)}"
-    told = f"cannot be told apart from {_those([others[name] for name in tied])} (n = {seeds}, {evidence})."
-    if others[tied[0]]["rank"] == best["rank"]:
-        return f"This configuration of {_scored(best)} {told}"
-    return f"{highest} but {told}"
+        why = "Not all have two tunings yet"
+    return f"{why}: no claim is possible. Measured AP: {measured}."
 
 
-def _those(rows: list[pd.Series]) -> str:
-    """``that of sgd 0.480 [0.470, 0.490]``, ``those of sgd 0.480 [0.470, 0.490] and adagrad 0.470 [0.460, 0.480]``."""
-    return f"{'that' if len(rows) == 1 else 'those'} of {enumerate_items([_scored(row) for row in rows])}"
+def _best_sentence(tuned: pd.DataFrame, compared: Comparison) -> str:
+    """Who may be the best: those that no claim beats; of these the ones apart whose tunings collapse."""
+    rows = [row for _, row in tuned.iterrows() if row["name"] in compared.best]
+    if len(rows) == 1 and _beats_all(str(rows[0]["name"]), tuned, compared):
+        return f"{_scored(rows[0])} is the best: it beats every other one compared."
+    if len(rows) == 1:
+        return f"Only {_scored(rows[0])} may be the best: each of the others is beaten."
+    shaky = [row for row in rows if row["collapsed"] or row["confirm_failed"]]
+    steady = [row for row in rows if not (row["collapsed"] or row["confirm_failed"])]
+    text = f"May be the best, for nothing beats them: {enumerate_items([_scored(row) for row in steady or shaky])}"
+    if steady and shaky:
+        text += f"; nor these, too unstable to place: {enumerate_items([_scored(row) for row in shaky])}"
+    return f"{text}."
 
 
-def _winner(pair: pd.Series) -> str:
-    """The optimizer of a pair whose configuration is claimed to be better; empty without a claim."""
-    return str(pair[pair["better"]]) if pair["better"] else ""
+def _beats_all(name: str, tuned: pd.DataFrame, compared: Comparison) -> bool:
+    beaten = {loser for winner, loser, _, _ in _claims(compared) if winner == name}
+    return beaten == {*tuned["name"]} - {name}
 
 
-def _claim_sentences(confirmed: pd.DataFrame, comparisons: pd.DataFrame, said: str) -> list[str]:
-    """Which configurations beat which: those that beat the same ones share a sentence.
+def _claims(compared: Comparison) -> list[tuple[str, str, float, int]]:
+    """Winner, loser, adjusted p and tunings of each claim."""
+    found = []
+    for _, pair in compared.pairs[compared.pairs["better"] != ""].iterrows():
+        winner, loser = (pair["a"], pair["b"]) if pair["better"] == "a" else (pair["b"], pair["a"])
+        found.append((str(winner), str(loser), float(pair["t_p_adjusted"]), int(pair["n"])))
+    return found
 
-    Scores ``said`` before are not repeated. The first one's always is said: the lead begins with it.
-    """
-    order = list(confirmed["name"])
-    beaten: dict[str, list[str]] = {name: [] for name in order}
-    worst_p: dict[str, float] = dict.fromkeys(order, 0.0)
-    for _, pair in comparisons[comparisons["better"] != ""].iterrows():
-        winner = _winner(pair)
-        loser = pair["b"] if winner == pair["a"] else pair["a"]
-        beaten[winner].append(loser)
-        worst_p[winner] = max(worst_p[winner], float(pair["t_p_adjusted"]))
-    if not any(beaten.values()):
-        return ["No configuration beats another."] if len(order) > 2 else []
-    scored = {row["name"]: _scored(row) for _, row in confirmed.iterrows()}
+
+def _claim_sentences(tuned: pd.DataFrame, compared: Comparison) -> list[str]:
+    """Who beats whom: those that beat the same ones share a sentence. A score is told once."""
+    order = list(tuned["name"])
+    claims = _claims(compared)
+    if not claims:
+        return ["No optimizer beats another."]
     groups: dict[tuple[str, ...], list[str]] = {}
-    for winner in order:
-        losers = tuple(sorted(beaten[winner], key=order.index))
+    for name in order:
+        losers = tuple(sorted((loser for winner, loser, _, _ in claims if winner == name), key=order.index))
         if losers:
-            groups.setdefault(losers, []).append(winner)
-    sentences, introduced = [], {order[0], *(name for name in order if scored[name] in said)}
+            groups.setdefault(losers, []).append(name)
+    scored = {row["name"]: _scored(row) for _, row in tuned.iterrows()}
+    told, sentences = {*compared.best}, []
     for losers, winners in groups.items():
-        named = enumerate_items([name if name in introduced else scored[name] for name in losers])
-        introduced.update(losers)
-        tuned = _tuned(confirmed[confirmed["name"].isin([*winners, *losers])], "tuning trial")
-        several = "largest " if len(winners) * len(losers) > 1 else ""
-        p = f"{several}adjusted p {p_text(max(worst_p[winner] for winner in winners))}"
-        evidence = f"{tuned} each; {p}" if tuned else p
-        sentences.append(f"{_beat(winners)} {_beaten(len(winners), len(losers))} of {named} ({evidence}).")
+        own = [claim for claim in claims if claim[0] in winners and claim[1] in losers]
+        named = enumerate_items([name if name in told else scored[name] for name in losers])
+        told.update(losers)
+        largest = "largest " if len(own) > 1 else ""
+        evidence = f"{_range_text([claim[3] for claim in own])} tunings each; {largest}adjusted p"
+        p = p_text(max(claim[2] for claim in own))
+        verb = "beats" if len(winners) == 1 else f"{'both' if len(winners) == 2 else 'all'} beat"
+        sentences.append(f"{enumerate_items(winners)} {verb} {named} ({evidence} {p}).")
     return sentences
 
 
-def _beat(winners: list[str]) -> str:
-    """``This configuration of adam beats``, ``The configurations of adam and adagrad both beat``."""
-    if len(winners) == 1:
-        return f"This configuration of {winners[0]} beats"
-    return f"The configurations of {enumerate_items(winners)} {'both' if len(winners) == 2 else 'all'} beat"
-
-
-def _beaten(winners: int, losers: int) -> str:
-    """The noun of those that are beaten."""
-    if losers > 1:
-        return "those"
-    return "this configuration" if winners == 1 else "that"
-
-
-def _wilcoxon_sentences(comparisons: pd.DataFrame, alpha: float) -> list[str]:
-    """Said only beside claims: where the distribution-free test could not support them, or does not."""
-    claims = comparisons[comparisons["better"] != ""]
-    smallest = claims["wilcoxon_smallest_adjusted_p"].min()
-    if claims.empty:
+def _undecided_sentences(tuned: pd.DataFrame, compared: Comparison, alpha: float) -> list[str]:
+    """How near the open pairs came, and what the study was too small to see."""
+    pairs = compared.pairs[(compared.pairs["better"] == "") & (compared.pairs["n"] > 1)]
+    if pairs.empty:
         return []
-    if smallest > alpha:
-        return [f"This rests on the t test: Wilcoxon's cannot go below an adjusted p of {smallest:.2f} at this n."]
-    alone = claims[~(claims["wilcoxon_p_adjusted"] <= alpha)]
-    if alone.empty:
+    sentences = []
+    if not (compared.pairs["better"] != "").any():
+        known = pairs["t_p_adjusted"].dropna()
+        least = f"smallest adjusted p {p_text(known.min(), alpha)}" if len(known) else "no spread, so t is undefined"
+        sentences.append(f"{_range_text(pairs['n'].astype(int).tolist())} tunings each; {least}.")
+    gap = compared.detectable
+    steady = int((tuned["collapsed"] == 0).sum())
+    if gap != gap or steady < 2:
+        return sentences
+    between = "" if steady == len(tuned) else " between optimizers that never collapsed"
+    if gap >= 1:
+        return [*sentences, f"No gap at all{between} would have been seen reliably."]
+    return [*sentences, f"Smaller gaps than {ap_text(gap)} AP{between} would often have been missed (power 0.8)."]
+
+
+def _collapses(tuned: pd.DataFrame, alpha: float) -> list[str]:
+    """How many tunings found nothing that learns, with the exact interval of that rate; whether rates differ."""
+    rows = [row for _, row in tuned.iterrows() if row["collapsed"]]
+    if not rows:
         return []
-    if len(alone) > MOST_NAMED:
-        return [f"Wilcoxon's test does not bear out {len(alone)} of the {len(claims)} claims."]
-    noun = "claim" if len(alone) == 1 else "claims"
-    named = [f"{_winner(pair)} over {pair['b' if pair['better'] == 'a' else 'a']}" for _, pair in alone.iterrows()]
-    worst = p_text(alone["wilcoxon_p_adjusted"].max(), alpha).removeprefix("= ")
-    said = f"the {noun} for {enumerate_items(named)}"
-    return [f"Wilcoxon's test does not bear out {said} (its adjusted p is up to {worst})."]
+    sentences = [_collapse_sentence(row) for row in rows]
+    counts, trials = tuned["collapsed"].astype(int).tolist(), tuned["tunings"].astype(int).tolist()
+    p = fisher_p(counts, trials)
+    if p <= alpha:
+        highest = (tuned["collapsed"] / tuned["tunings"]).max()
+        most = [str(row["name"]) for row in rows if row["collapsed"] / row["tunings"] == highest]
+        verb = "collapses" if len(most) == 1 else "collapse"
+        sentences.append(f"{enumerate_items(most)} {verb} more often than the others (Fisher's exact p {p_text(p)}).")
+    return sentences
 
 
-def _sensitivity_sentences(comparisons: pd.DataFrame, alpha: float) -> list[str]:
-    """What the study was too small to see, if it left any pair undecided."""
-    open_pairs = comparisons[comparisons["better"] == ""]
-    least = minimal_detectable_difference(open_pairs, alpha=alpha, family=len(comparisons))
-    if least is None:
-        return []
-    usable = open_pairs[open_pairs["n"] >= 2]
-    few = int(usable["n"].min())
-    where = f"n = {few}" if len(open_pairs) == len(comparisons) else f"Where nothing is claimed (n = {few})"
-    spread = usable.loc[usable["sd_difference"] > 0, "sd_difference"]
-    if few >= MIN_TRUSTED_SPREAD_N and spread.max() > UNLIKE * spread.min():  # a seed that failed, say
-        ends = [
-            minimal_detectable_difference(usable.loc[[at]], alpha=alpha, family=len(comparisons))
-            for at in (spread.idxmin(), spread.idxmax())
-        ]
-        of = [f"{pair['a']} - {pair['b']}" for _, pair in usable.loc[[spread.idxmin(), spread.idxmax()]].iterrows()]
-        smallest, largest = (f"{ap_text(end or 0.0)} AP ({name})" for end, name in zip(ends, of, strict=True))
-        return [f"{where}: differences under {smallest} to {largest}, by pair, could not have been seen (power 0.8)."]
-    if least >= 1:
-        return [f"{where}: no difference at all could have been seen reliably."]
-    return [f"{where}: differences under {ap_text(least)} AP could not have been seen (power 0.8)."]
+def _collapse_sentence(row: pd.Series) -> str:
+    """``sgd found a setting that learns in 1 of 3 tunings (collapsed in 2: 9.4 to 99 %, too few for a rate).``"""
+    tunings, collapsed = int(row["tunings"]), int(row["collapsed"])
+    low, high = row["collapsed_low"], row["collapsed_high"]
+    vague = ", too few for a rate" if high - low > VAGUE else ""
+    rate = f"collapsed in {collapsed} of {tunings}: {_percent(low)} to {_percent(high)} %{vague}"
+    if collapsed == tunings:
+        return f"{row['name']} found no setting that learns in {counted(tunings, 'tuning')} ({rate})."
+    return f"{row['name']} found a setting that learns in {tunings - collapsed} of {tunings} tunings ({rate})."
 
 
-def _caveats(summary: pd.DataFrame) -> list[str]:
+def _percent(share: float) -> str:
+    """``0.8``, ``9.4``, ``91``."""
+    return f"{100 * share:.1f}" if 0 < share < 0.0995 else f"{100 * share:.0f}"
+
+
+def _caveats(summary: pd.DataFrame, planned: int | None) -> list[str]:
     """What else a reader must know before trusting the order."""
     sentences = []
     waiting = list(summary.loc[summary["n"] == 0, "name"])
     if waiting:
         sentences.append(f"Without a confirm trial so far: {enumerate_items(waiting)}.")
     confirmed = summary[summary["n"] > 0]
-    if confirmed["n"].min() < confirmed["n"].max():
-        counts = [f"{row['name']} {row['n']}" for _, row in confirmed.iterrows()]
-        sentences.append(f"The confirm phase is not complete: {enumerate_items(counts)} trials.")
-    unfinished = confirmed[confirmed["confirm_unfinished"] > 0]
-    if len(unfinished):
-        counts = [f"{row['name']} {row['confirm_unfinished']} of {row['n']}" for _, row in unfinished.iterrows()]
-        sentences.append(f"Confirm trials that diverged or failed count as AP 0: {enumerate_items(counts)}.")
+    few = confirmed["tunings"].min() < (planned or confirmed["tunings"].max())
+    if few:
+        counts = [f"{row['name']} {row['tunings']}" for _, row in confirmed.iterrows()]
+        of = f" of {planned}" if planned else ""
+        sentences.append(f"Not all tunings are complete: {enumerate_items(counts)}{of}.")
+    for column, said in (
+        ("confirm_failed", "Confirm trials that failed count as AP 0"),
+        ("tune_failed", "Tune trials that failed"),
+    ):
+        rows = summary[summary[column] > 0]
+        if len(rows):
+            of = "n" if column == "confirm_failed" else "tune_trials"
+            counts = [f"{row['name']} {row[column]} of {row[of]}" for _, row in rows.iterrows()]
+            sentences.append(f"{said}: {enumerate_items(counts)}.")
     at_border = confirmed[confirmed["at_border"].map(len) > 0]
     if len(at_border):
         names = [f"{row['name']} ({', '.join(row['at_border'])})" for _, row in at_border.iterrows()]
         sentences.append(
-            f"Best value at the border of its range, a better one may lie outside: {enumerate_items(names)}."
+            f"Chosen value at the border of its range, a better one may lie outside: {enumerate_items(names)}."
         )
     return sentences
 
 
-def _tuning_luck(confirmed: pd.DataFrame) -> list[str]:
-    """That one tuning an optimizer is a matter of luck; nothing where no two configurations were scored."""
-    if len(confirmed) < 2 or none_completed(confirmed):
-        return []
-    trials = _tuned(confirmed, "trial")
-    return [
-        f"How well each optimizer was tuned (once{f', with {trials}' if trials else ''}) is luck that no interval "
-        "shows, so nothing is claimed about the optimizers themselves."
-    ]
-
-
-def _tuned(rows: pd.DataFrame, noun: str) -> str:
-    """``4 trials``, ``1 trial``, ``2 to 4 trials``, ``up to 4 trials`` where some are unknown; empty where all are."""
-    low, high = int(rows["tune_trials"].min()), int(rows["tune_trials"].max())
-    if not high:
-        return ""
-    return f"{_range_text([low, high]) if low else f'up to {high}'} {noun if high == 1 else f'{noun}s'}"
-
-
 def _tune_progress(summary: pd.DataFrame) -> str:
     tuned = int(summary["tune_trials"].sum())
-    return f" ({tuned} tune trial{'s' if tuned != 1 else ''} so far)" if tuned else ""
+    return f" ({counted(tuned, 'tune trial')} so far)" if tuned else ""
 
 
 def _scored(row: pd.Series) -> str:
-    """``adam 0.520 [0.501, 0.540]``; without an interval for a single seed."""
-    return scored_text(row["name"], row["ap_mean"], row["ap_low"], row["ap_high"])
+    """``adam 0.520 [0.501, 0.540]``; ``sgd 0.166 (where it learned)``; ``sgd (learned nothing)``."""
+    if pd.isna(row["ap_mean"]):
+        return f"{row['name']} ({'learned nothing' if row['tunings'] else 'no tuning complete'})"
+    text = scored_text(row["name"], row["ap_mean"], row["ap_low"], row["ap_high"])
+    return f"{text} (where it learned)" if row["collapsed"] else text
 
 
 def _range_text(counts: list[int]) -> str:
-    if not counts:
-        return "0"
     return str(min(counts)) if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"

@@ -1,69 +1,60 @@
-"""Both views of a budget: AP at equal steps and AP at equal training time, read from the confirm trials' curves."""
+"""AP at an equal budget, read from the confirm trials' curves: equal steps, or, of trials given seconds, equal time."""
 
 import numpy as np
 import pandas as pd
 
 from bench.kinds.optimizers.analysis.curve_points import NO_POINTS, Points, points_by_trial
-from bench.statistics.intervals import mean_interval
-from bench.trials.columns import numbers, places_by, study_records
-from bench.trials.phases import CONFIRM
+from bench.kinds.optimizers.analysis.tunings import TunedScores, confirm_records, learned_mean_intervals
+from bench.trials.columns import numbers
 from bench.trials.scores import WORST_SCORE, score
 from bench.trials.status import Status
 
-COLUMNS = (
-    "optimizer",
-    "n",
-    "equal_steps",
-    "ap_at_equal_steps",
-    "ap_at_equal_steps_low",
-    "ap_at_equal_steps_high",
-    "equal_seconds",
-    "ap_at_equal_seconds",
-    "ap_at_equal_seconds_low",
-    "ap_at_equal_seconds_high",
-)
-VIEWS = (("step", "equal_steps", "ap_at_equal_steps"), ("train_seconds", "equal_seconds", "ap_at_equal_seconds"))
+STEPS = ("step", "equal_steps", "ap_at_equal_steps")
+SECONDS = ("train_seconds", "equal_seconds", "ap_at_equal_seconds")
 
 
-def budget_views(records: pd.DataFrame, curves: pd.DataFrame, *, resamples: int = 4999, seed: int = 0) -> pd.DataFrame:
+def budget_views(
+    records: pd.DataFrame, curves: pd.DataFrame, found: TunedScores, *, timed: bool = False
+) -> pd.DataFrame:
     """AP of each optimizer where all have spent the same: the same steps, or the same seconds of training.
 
     The common budget is the least, over the optimizers, of the median budget at the end of their complete confirm
     trials: one of them has just finished there. Curves are read between evaluations by linear interpolation, from AP 0
     at 0; behind its end a trial keeps its last AP. A trial that did not complete has AP 0. A schedule that decays the
-    learning rate ends later for those who are read in the middle of it: they would be better had it ended there.
+    learning rate ends later for those who are read in the middle of it: they would be better had it ended there. So
+    equal time is only read of trials that were given that time.
 
     Args:
         records: One row a trial; only the confirm phase counts.
         curves: One row an evaluation: trial_id, step, train_seconds, ap.
-        resamples: Of the intervals' bootstrap.
-        seed: Of the intervals' bootstrap.
+        found: From `tuned_scores` of the same records.
+        timed: Whether the trials had a budget in seconds: then their AP at equal seconds is read as well.
 
     Returns:
-        One row for each optimizer with a confirm trial, sorted: optimizer, n, and for steps and for seconds the common
-        budget, the mean AP there and its 95 % interval within 0..1. NaN where that is not known: no trial completed,
-        or a complete one has no place on the axis.
+        One row for each optimizer with a confirm trial, sorted: optimizer, n, and for steps (and for seconds, where
+        ``timed``) the common budget, the mean AP there over the tunings that did not collapse in the end, and its 95 %
+        interval as in the ranking. NaN where that is not known: no trial completed, or a complete one has no place on
+        the axis.
     """
-    records = study_records(records)
-    confirm = records[records["phase"] == CONFIRM]
-    groups = sorted(places_by(confirm, "optimizer").items())
-    rows: dict[str, dict[str, object]] = {name: {"optimizer": name, "n": len(own)} for name, own in groups}
-    for over, budget_name, ap_name in VIEWS:
+    confirm = confirm_records(records)
+    owners = confirm["optimizer"].astype(str).to_numpy()
+    columns: dict[str, object] = {
+        "optimizer": list(found.names),
+        "n": [int((owners == name).sum()) for name in found.names],
+    }
+    for over, budget_name, ap_name in (STEPS, SECONDS) if timed else (STEPS,):
         points = _complete_points(confirm, curves, over)
-        ends = [[points[i][0][-1] for i in own if i in points] for _, own in groups]
+        ends = [
+            [points[int(i)][0][-1] for i in np.flatnonzero(owners == name) if int(i) in points] for name in found.names
+        ]
         budget = min((float(np.median(own)) for own in ends if own), default=np.nan)
-        for name, own in groups:
-            values = [_ap_at(budget, points[i]) if i in points else WORST_SCORE for i in own]
-            known = np.isfinite(budget) and np.isfinite(values).all()
-            interval = mean_interval(values if known else [], resamples=resamples, seed=seed).of_ap()
-            rows[name] |= {
-                budget_name: budget,
-                ap_name: interval.estimate,
-                f"{ap_name}_low": interval.low,
-                f"{ap_name}_high": interval.high,
-            }
-    frame = pd.DataFrame(list(rows.values()), columns=list(COLUMNS))
-    return frame.astype(dict.fromkeys(COLUMNS[2:], float))
+        values = [_ap_at(budget, points[i]) if i in points else WORST_SCORE for i in range(len(confirm))]
+        known = np.array(values if np.isfinite(budget) else np.full(len(confirm), np.nan), dtype=float)
+        means = np.array(learned_mean_intervals(found, found.filled(known)), dtype=float).reshape(-1, 3)
+        columns[budget_name] = np.full(len(found.names), budget)
+        for end, own in zip(("", "_low", "_high"), means.T, strict=True):
+            columns[f"{ap_name}{end}"] = own
+    return pd.DataFrame(columns).astype({"optimizer": object})
 
 
 def _complete_points(confirm: pd.DataFrame, curves: pd.DataFrame, over: str) -> dict[int, Points]:

@@ -21,7 +21,7 @@ COMPARISON_KEYS = {"mean_difference": "difference", "t_p": "p", "t_p_adjusted": 
 
 @dataclass(frozen=True)
 class LeaderSamples:
-    """What the optimizer with the best mean AP found in the sample images, with its first confirm seed."""
+    """What the optimizer with the best mean score found in the sample images, in its first confirm trial."""
 
     optimizer: str
     seed: int
@@ -87,6 +87,9 @@ class StudyResult:
                 "status": self.status(),
                 "trials": self.trials(),
                 "failures": failures(self.records),
+                "tunings": self.spec.tunings,
+                "seeds": self.spec.seeds,
+                "best": found.best,
                 "optimizers": _with_settings(found.summary.merge(_views(found.views), on="name", how="left")),
                 "comparisons": found.comparisons.rename(columns=COMPARISON_KEYS),
                 "controls": _with_settings(found.controls),

@@ -1,5 +1,6 @@
 """The report's tables as cells of text, for Markdown and for the terminal alike: one row an optimizer."""
 
+import json
 from typing import Any
 
 from bench.kinds.optimizers.analysis import TimeUse
@@ -7,9 +8,20 @@ from bench.kinds.optimizers.report.result import StudyResult
 from bench.report.cells import interval_cell, known, number_cell, p_cell, settings_text
 from bench.trials.columns import rows_of
 
-COLUMNS = ("optimizer", "AP [95 %]", "n", "best AP", "time to target", "reached", "diverged", "failed")
-SETTINGS_COLUMNS = ("optimizer", "settings", "AP when tuned", "lr near best")
-PAIR_COLUMNS = ("pair", "difference [95 %]", "n", "p", "Wilcoxon p", "wins", "better")
+COLUMNS = (
+    "optimizer",
+    "AP [95 %]",
+    "over all",
+    "tunings",
+    "collapsed",
+    "n",
+    "time to target",
+    "reached",
+    "failed",
+)
+SETTINGS_COLUMNS = ("optimizer", "settings", "AP when tuned", "rate near best")
+FINALIST_COLUMNS = ("optimizer", "tuning", "settings", "AP when tuned", "AP of its confirm trials")
+PAIR_COLUMNS = ("pair", "difference [95 %]", "tunings", "p", "wins", "better")
 CONTROL_COLUMNS = ("optimizer", "AP [95 %]", "AP of its untuned limit [95 %]", "difference [95 %]", "n", "p")
 COST_COLUMNS = (
     "optimizer",
@@ -33,12 +45,13 @@ def optimizer_rows(result: StudyResult) -> list[list[str]]:
         [
             _name(result, row),
             interval_cell(row["ap_mean"], row["ap_low"], row["ap_high"]),
+            number_cell(row["score_mean"], ".3f"),
+            str(row["tunings"]),
+            f"{row['collapsed']} of {row['tunings']}" if row["tunings"] else "-",
             str(row["n"]),
-            number_cell(row["best_checkpoint_ap_mean"], ".3f"),
             number_cell(row["time_to_target_s"], ".0f", " s"),
-            f"{row['targets_reached']} of {row['n']}" if known(row["targets_reached"]) and row["n"] else "-",
-            str(row["diverged"]),
-            str(row["failed"]),
+            f"{int(row['targets_reached'])} of {row['n']}" if known(row["targets_reached"]) and row["n"] else "-",
+            f"{row['confirm_failed']} + {row['tune_failed']}",
         ]
         for row in _rows(result)
     ]
@@ -57,6 +70,21 @@ def settings_rows(result: StudyResult) -> list[list[str]]:
     ]
 
 
+def finalist_rows(result: StudyResult) -> list[list[str]]:
+    """Cells of the table of every tuning's finalist; the one whose settings are shown to be pasted has an arrow."""
+    return [
+        [
+            _name(result, row),
+            f"{each['tuning'] + 1}{' <-' if each['tuning'] == row['settings_tuning'] else ''}",
+            settings_text(json.dumps(each["settings"]), each["at_border"]),
+            number_cell(each["tune_score"], ".3f"),
+            f"{' '.join(f'{score:.3f}' for score in each['scores'])}{' (collapsed)' if each['collapsed'] else ''}",
+        ]
+        for row in _rows(result)
+        for each in row["finalists"]
+    ]
+
+
 def pair_rows(result: StudyResult) -> list[list[str]]:
     """Cells of the table of pairs, each with its better mean first, in the ranking's order."""
     names, order = result.analysis.names, {row["name"]: place for place, row in enumerate(_rows(result))}
@@ -72,7 +100,6 @@ def pair_rows(result: StudyResult) -> list[list[str]]:
             interval_cell(sign * row["mean_difference"], low, high, "+.3f"),
             str(row["n"]),
             p_cell(row["t_p_adjusted"]),
-            p_cell(row["wilcoxon_p_adjusted"]),
             number_cell(wins, ".2f"),
             names[row[row["better"]]] if row["better"] else "-",
         ]
@@ -96,20 +123,19 @@ def control_rows(result: StudyResult) -> list[list[str]]:
 
 
 def view_columns(result: StudyResult) -> tuple[str, ...]:
-    """Head of the table of both views, with the budgets that are equal."""
+    """Head of the table of AP at equal budgets, with these budgets."""
     views = result.analysis.views
-    steps, seconds = views["equal_steps"].max(), views["equal_seconds"].max()
-    return (
-        "optimizer",
-        f"AP at {number_cell(steps, '.0f')} steps [95 %]",
-        f"AP at {number_cell(seconds, '.3g' if seconds < 100 else '.0f')} s of training [95 %]",
-    )
+    columns = ["optimizer", f"AP at {number_cell(views['equal_steps'].max(), '.0f')} steps [95 %]"]
+    if "equal_seconds" in views:
+        seconds = views["equal_seconds"].max()
+        columns.append(f"AP at {number_cell(seconds, '.3g' if seconds < 100 else '.0f')} s of training [95 %]")
+    return tuple(columns)
 
 
 def view_rows(result: StudyResult) -> list[list[str]]:
-    """Cells of the table of both views, in the summary's order."""
+    """Cells of the table of AP at equal budgets, in the summary's order."""
     views = {row["optimizer"]: row for row in rows_of(result.analysis.views)}
-    columns = ("ap_at_equal_steps", "ap_at_equal_seconds")
+    columns = [name for name in ("ap_at_equal_steps", "ap_at_equal_seconds") if name in result.analysis.views]
     return [
         [_name(result, row)]
         + [

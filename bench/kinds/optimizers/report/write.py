@@ -40,7 +40,7 @@ __all__ = ["REPORT", "STUDY", "short_text", "study_file", "write_pages", "write_
 
 
 FIGURES = {
-    SEEDS_FIGURE: figures.seed_scores,
+    SEEDS_FIGURE: figures.tuning_scores,
     CURVES_FIGURE: figures.learning_curves,
     LR_FIGURE: figures.lr_sensitivity,
     DIVERGENCE_FIGURE: figures.divergence_map,
@@ -64,7 +64,7 @@ def write_parts(result: StudyResult, folder: Path) -> None:
         RECORDS: result.records,
         CURVES: result.curves,
         SEEDS: found.seeds,
-        SUMMARY: found.summary,
+        SUMMARY: found.summary.assign(finalists=found.summary["finalists"].map(json.dumps)),
         COMPARISONS: found.comparisons,
         VIEWS: found.views,
         BEST_SO_FAR: found.best_so_far,

@@ -61,8 +61,8 @@ def ranking(result: StudyResult) -> list[str]:
         order = f"In the study's order: {why}."
     target: list[float] = found.summary["target_ap"].dropna().tolist() if len(found.summary) else []
     target_text = (
-        f"*Time to target*: median training time to AP {target[0]:.3f} (0.9 x the median of the best), as fine as "
-        f"the {counted(spec.evaluations, 'evaluation')} a trial; *reached*: trials that got there, from "
+        f"*Time to target*: median training time to AP {target[0]:.3f}, a target given beforehand, read between the "
+        f"{counted(spec.evaluations, 'evaluation')} of a trial; *reached*: confirm trials that got there, from "
         f"{linked(CURVES)}. "
         if target and found.comparable
         else ""
@@ -71,33 +71,40 @@ def ranking(result: StudyResult) -> list[str]:
         "## Result",
         markdown_table(COLUMNS, optimizer_rows(result)),
         prose(
-            f"{order} Each row is one configuration: what one tuning chose for the optimizer. *AP*: COCO keypoint AP "
-            "of the last checkpoint on the report split, mean over n seeds with its 95 % interval; *best AP*: of each "
-            f"seed's best checkpoint. {target_text}*Diverged* and *failed* count all trials, tuning included; a "
-            f"confirm trial that did counts as AP 0 in a mean. Unrounded: {linked(SUMMARY)}, each seed: "
-            f"{linked(SEEDS)}."
+            f"{order} Each optimizer was tuned {counted(spec.tunings, 'time')} by itself, and what each tuning found "
+            f"trained on {counted(spec.seeds, 'fresh seed')}. *AP*: COCO keypoint AP of the last checkpoint on the "
+            "report split, mean over the tunings that did not collapse, with its 95 % interval where none did; *over "
+            "all*: with those that collapsed as they scored, what order and claims are about. *Collapsed*: tunings "
+            f"with a run that learned nothing (AP under {found.tuned.floor:.2g}). *n*: confirm trials. {target_text}"
+            "*Failed*: confirm + tune trials that failed; a confirm trial that did scores 0. Unrounded: "
+            f"{linked(SUMMARY)}, each confirm trial: {linked(SEEDS)}."
         ),
     ]
 
 
 def pairs(result: StudyResult) -> list[str]:
-    """Every pair of configurations: what the verdict's claims rest on."""
-    comparisons = result.analysis.comparisons
-    usable = comparisons[comparisons["n"] >= 2]
-    if usable.empty or not result.analysis.comparable:
+    """Every pair of optimizers: what the verdict's claims rest on."""
+    compared = result.analysis.compared
+    if not (compared.pairs["n"] >= 2).any() or not result.analysis.comparable:
         return []
-    least = usable["wilcoxon_smallest_adjusted_p"].min()
-    reach = f"{least:.3f}" if least < 0.1 else f"{least:.2f}"
+    looks = ""
+    if compared.until_decided:
+        levels = ", ".join(f"{look.level:g} at {look.tunings}" for look in compared.looks)
+        looks = (
+            f" The study was looked at after several numbers of tunings, at stricter levels in place of 0.05 ({levels}"
+            "); whoever was beaten left, and claims stay."
+        )
+    level = "its look's level" if compared.until_decided else "0.05"
     return [
         "## Every pair",
         markdown_table(PAIR_COLUMNS, pair_rows(result)),
         prose(
-            "*Difference*: of the two optimizers' configurations, mean over the seeds that both have, with its 95 % "
-            "interval (of this pair alone; the luck of the tuning is not in it). *p*: paired t test, adjusted by "
-            f"Holm over all {counted(len(comparisons), 'pair')}; *better* where it is "
-            "at most 0.05. *Wilcoxon p*: signed ranks, adjusted alike; with these seeds and pairs it cannot go below "
-            f"{reach}. *Wins*: share of seeds in which the first was better, ties half: the probability of "
-            f"improvement. Unrounded: {linked(COMPARISONS)}."
+            "*Difference*: of the means over all tunings that both have, with its 95 % interval (of this pair alone; "
+            f"none where a tuning collapsed or failed). *p*: t test that it is more than {compared.margin:g}, by which "
+            "equally good optimizers may differ as procedures; the tuning is the unit, its variance the larger of an "
+            "optimizer's own and the one pooled over those that never collapsed; adjusted by Shaffer's step-down over "
+            f"all {counted(len(compared.pairs), 'pair')}. *Better* where p is at most {level}. *Wins*: share of the "
+            f"shared confirm seeds in which the first was better, ties half.{looks} Unrounded: {linked(COMPARISONS)}."
         ),
     ]
 
@@ -114,8 +121,8 @@ def controls(result: StudyResult) -> list[str]:
         prose(
             "In the end AdaBound is SGD with momentum beta1 at the rate final_lr x (1 - beta1): that SGD ran on the "
             "same seeds with the same schedule. It is untuned: its rate follows from the final_lr that was chosen for "
-            "AdaBound, and a tuned SGD may do better. It stands outside the ranking, the pairs and Holm's family: its "
-            "p is not corrected."
+            "AdaBound, and a tuned SGD may do better. It stands outside the ranking and the pairs: its p is not "
+            "corrected."
         ),
     ]
 
@@ -123,34 +130,37 @@ def controls(result: StudyResult) -> list[str]:
 def seeds() -> list[str]:
     """The points behind the means."""
     return [
-        "## AP of each seed",
-        f"![AP of each seed by optimizer, with means and intervals]({SEEDS_FIGURE})",
+        "## AP of each tuning",
+        f"![AP of each confirm trial by optimizer and tuning, with means and intervals]({SEEDS_FIGURE})",
         prose(
-            "Grey lines join the trials of one seed: the same initial weights and the same order of the data. "
+            "Each mark is a confirm trial, each optimizer's tunings stand from left to right. The first tunings of all "
+            "optimizers share their seeds (initial weights and order of the data), the second ones too, and so on. "
             f"Points: {linked(SEEDS)}."
         ),
     ]
 
 
 def curves(result: StudyResult) -> list[str]:
-    """Learning curves, and both views of the budget read from them."""
+    """Learning curves, and AP at equal budgets read from them."""
     views = result.analysis.views
+    timed = "equal_seconds" in views
     parts = [
         "## Learning curves",
         f"![AP and validation loss by steps and by seconds of training]({CURVES_FIGURE})",
         prose(
-            "Confirm trials. Lines: mean over the seeds; bands: from the lowest to the highest seed. Seconds are of "
-            "training alone, seeds interpolated between evaluations. A trial that diverged or failed has AP 0 from "
-            f"there on; a curve of the loss ends where the first of its seeds did. Points: {linked(CURVES)}."
+            "Confirm trials. Lines: mean over the tunings' trials; bands: from the lowest to the highest. Seconds are "
+            "of training alone, trials interpolated between evaluations. A trial that diverged or failed has AP 0 from "
+            f"there on; a curve of the loss ends where the first of its trials did. Points: {linked(CURVES)}."
         ),
     ]
-    if views[["equal_steps", "equal_seconds"]].notna().any(axis=None):
+    if views[["equal_steps", *(["equal_seconds"] if timed else [])]].notna().any(axis=None):
         parts += [
-            "### At equal steps, at equal time",
+            f"### At equal steps{', at equal time' if timed else ''}",
             markdown_table(view_columns(result), view_rows(result)),
             prose(
-                "AP where all have spent what the first of them to end has spent (medians over its seeds), read from "
-                f"the curves between evaluations, with 95 % intervals.{_schedule(result)} Unrounded: {linked(VIEWS)}."
+                "AP where all have spent what the first of them to end has spent (medians over its trials), read from "
+                "the curves between evaluations: mean over the tunings that did not collapse, with its 95 % interval "
+                f"where none did.{_schedule(result)} Unrounded: {linked(VIEWS)}."
             ),
         ]
     return parts

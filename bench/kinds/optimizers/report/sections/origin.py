@@ -55,9 +55,9 @@ def what_was_run(result: StudyResult) -> list[str]:
     parts = [
         "## What was run",
         prose(
-            f"{counted(len(spec.optimizers), 'optimizer')}, each with "
-            f"{counted(spec.trials, 'quasi-random tune point')} of {spec.length_text(TUNE)}, chosen by AP on the "
-            f"select split, and {counted(spec.seeds, 'fresh confirm seed')} of {spec.length_text(CONFIRM)}, the same "
+            f"{counted(len(spec.optimizers), 'optimizer')}, each tuned {counted(spec.tunings, 'time')} by itself: "
+            f"{counted(spec.trials, 'tune trial')} of up to {spec.length_text(TUNE)}, judged on the select split; then "
+            f"{counted(spec.seeds, 'fresh confirm seed')} of {spec.length_text(CONFIRM)} for each tuning, the same "
             f"seeds for all, reported on the report split. Network {trained_text(spec)}, batch "
             f"{spec.batch_size}, {spec.data_text}, on {spec.device} in "
             f"{spec.precision}. Schedule {spec.schedule}, weight decay {spec.weight_decay:g}, foreground weight "
@@ -107,8 +107,9 @@ def sources(result: StudyResult) -> list[str]:
         "## Where each number comes from",
         markdown_table(SOURCE_COLUMNS, source_rows(result)),
         prose(
-            f"Beginnings of MLflow run ids, the confirmed ones by seed; whole, and for every trial, in the column "
-            f"`run_id` of {linked(RECORDS)}. MLflow's experiment is called `{result.spec.name}`."
+            "Beginnings of MLflow run ids: the best tune trial of the tuning whose settings are shown, and the confirm "
+            f"trials by tuning and seed; whole, and for every trial, in the column `run_id` of {linked(RECORDS)}. "
+            f"MLflow's experiment is called `{result.spec.name}`."
         ),
         "\n".join(
             f"- {linked(name)}: {what}"
@@ -118,8 +119,8 @@ def sources(result: StudyResult) -> list[str]:
                 (SUMMARY, "a row for each optimizer: the tables of this page, unrounded"),
                 (COMPARISONS, "a row for each pair of optimizers: difference, intervals, tests"),
                 *([(CONTROLS, "a row for each control")] if len(result.analysis.controls) else []),
-                (VIEWS, "a row for each optimizer: AP at equal steps and at equal time"),
-                (BEST_SO_FAR, "the best AP after each number of tune trials"),
+                (VIEWS, "a row for each optimizer: AP at equal steps, or at equal time"),
+                (BEST_SO_FAR, "the best AP after each number of tune trials of a tuning"),
                 (CURVES, "a row for each evaluation of a trial"),
                 (STUDY, "all settings of the study"),
                 (RESULT, "the result as JSON"),

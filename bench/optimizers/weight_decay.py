@@ -1,0 +1,86 @@
+"""The weight decay of a study: one value for all optimizers, or one range over which each of them is tuned."""
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from bench.optimizers.entry import WEIGHT_DECAY, OptimizerEntry
+from bench.optimizers.space import FORMS, Dimension, Fixed, Log, Space, Value, dimension
+from posemodel.errors import SettingsError
+
+DecayRange = Mapping[str, tuple[float, float]]
+"""A range on a log scale as a study file has it: {"log": (low, high)}."""
+FLAGS = ("--wd", "--weight-decay")
+METAVAR = "NUMBER|log(A,B)"
+DECOUPLED = ("decoupled_weight_decay", "weight_decouple")
+"""Arguments that apply weight decay to the weights and not to their gradients (Loshchilov and Hutter, ICLR 2019): of
+`torch.optim` (Adam, NAdam, RAdam), and of the packages `adabelief-pytorch` and `pytorch_optimizer`."""
+
+
+def read_weight_decay(given: Any) -> float | DecayRange:
+    """A weight decay as a study file, a variable or the command line has it: 0.01, {"log": [A, B]}, `log(A,B)`.
+
+    ValueError says what it must be.
+    """
+    form = re.fullmatch(r"\s*(\w+)\s*\((.*)\)\s*", given) if isinstance(given, str) else None
+    try:
+        if form is not None:
+            given = {form[1]: [float(each) for each in form[2].split(",")]}
+        if isinstance(given, Mapping):
+            given = {name: [*each] if isinstance(each, tuple) else each for name, each in given.items()}
+            found = dimension(given, WEIGHT_DECAY)
+            if isinstance(found, Log):
+                return {"log": (found.low, found.high)}
+            raise ValueError
+        number = float(given)
+        if isinstance(given, bool):
+            raise TypeError
+    except (SettingsError, TypeError, ValueError) as error:
+        raise ValueError(f"must be a number, or a range: {FORMS['log']}; log(LOW,HIGH) where it is typed") from error
+    if not math.isfinite(number):
+        raise ValueError("must be a finite number")
+    if number < 0:
+        raise ValueError("must be 0 or more")
+    return number
+
+
+WeightDecay = Annotated[Annotated[float, Field(ge=0)] | DecayRange, BeforeValidator(read_weight_decay)]
+"""The type of the setting of a kind that can tune it."""
+
+
+def decay_dimension(weight_decay: float | DecayRange) -> Dimension:
+    """The weight decay as a dimension of a space: `Fixed` where it is one value."""
+    return Log(*weight_decay["log"]) if isinstance(weight_decay, Mapping) else Fixed(weight_decay)
+
+
+def decay_text(weight_decay: float | DecayRange) -> str:
+    """`0.0001`, or `1e-06 to 0.01, tuned`."""
+    if not isinstance(weight_decay, Mapping):
+        return f"{weight_decay:g}"
+    low, high = weight_decay["log"]
+    return f"{low:g} to {high:g}, tuned"
+
+
+def decay_of(hyperparameters: Mapping[str, Value], weight_decay: float | DecayRange) -> float:
+    """The weight decay of one trial: the tuned one, which is among its hyperparameters, else that of the study."""
+    tuned = hyperparameters.get(WEIGHT_DECAY, weight_decay)
+    if isinstance(tuned, (int, float)):
+        return float(tuned)
+    raise TypeError(f"the weight decay is tuned, and the hyperparameters have none: {dict(hyperparameters)}")
+
+
+def with_decay(entry: OptimizerEntry, space: Space, weight_decay: float | DecayRange) -> Space:
+    """The space over which an optimizer is tuned: with ``weight_decay`` where that is a range.
+
+    The decay is decoupled then where the class has an argument for it, unless the space sets that itself. SettingsError
+    where the optimizer has no weight decay.
+    """
+    if not isinstance(weight_decay, Mapping):
+        return space
+    if WEIGHT_DECAY not in entry.hyperparameters:
+        raise entry.no_weight_decay(decay_text(weight_decay))
+    decoupled = {name: Fixed(True) for name in DECOUPLED if name in entry.hyperparameters and name not in space}
+    return {**space, **decoupled, WEIGHT_DECAY: decay_dimension(weight_decay)}
