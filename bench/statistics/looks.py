@@ -96,21 +96,6 @@ def sequential(
     return taken
 
 
-def who_goes_on(
-    scores: np.ndarray, *, floor: float, looks: Mapping[int, float] = LOOKS, margin: float = LOOK_MARGIN
-) -> tuple[int, ...]:
-    """Optimizers, by place, that no claim of a look that can be taken has beaten: all before the first look.
-
-    Args:
-        scores: As in `sequential`.
-        floor: As in `sequential`.
-        looks: As in `sequential`.
-        margin: As in `sequential`.
-    """
-    taken = sequential(scores, floor=floor, looks=looks, margin=margin)
-    return taken[-1].goes_on if taken else tuple(range(len(scores)))
-
-
 @lru_cache(maxsize=256)
 def detectable_gap(tunings: int, optimizers: int, *, alpha: float = ALPHA, power: float = POWER) -> float:
     """Gap that a study finds with probability ``power``, in standard deviations of one tuning's mean, without margin.

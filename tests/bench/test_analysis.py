@@ -10,8 +10,7 @@ import pytest
 from scipy import stats
 
 from bench.kinds.optimizers.analysis import (
-    at_border,
-    best_settings,
+    best_trials,
     finalists_of,
     holm,
     mean_interval,
@@ -309,6 +308,11 @@ def test_time_to_target_is_read_between_evaluations():
     assert time_to_target(pd.DataFrame(), NO_CURVES, 0.5).empty
 
 
+def best_settings(records):
+    """Of each optimizer's best tune trial."""
+    return {name: json.loads(text) for name, text in best_trials(records)["hyperparameters"].items()}
+
+
 def test_best_settings_by_ap_then_loss_then_position():
     def tune(index, lr, **more):
         return record("adam", phase="tune", index=index, hyperparameters=json.dumps({"lr": lr}), **more)
@@ -336,20 +340,6 @@ def test_a_complete_trial_at_zero_is_chosen_before_a_diverged_one():
         record("adam", phase="tune", index=1, ap=0.0, val_loss=9.0, hyperparameters='{"lr": 0.7}'),
     ]
     assert best_settings(pd.DataFrame(rows)) == {"adam": {"lr": 0.7}}
-
-
-@pytest.mark.parametrize(
-    ("lr", "flagged"),
-    [(1e-4, True), (1.5e-4, True), (1.7e-4, False), (1e-2, False), (0.6, False), (0.7, True), (2, True)],
-)
-def test_a_value_near_the_end_of_its_log_range_is_flagged(lr, flagged):
-    found = at_border({"lr": lr, "initial_accumulator_value": 0}, {"lr": (1e-4, 1.0)})
-    assert found == (["lr"] if flagged else [])
-
-
-def test_a_choice_is_no_range():
-    with pytest.raises(ValueError, match="leave choices out"):
-        at_border({"initial_accumulator_value": 0}, {"initial_accumulator_value": (0, 0.1)})
 
 
 # --- finalists ---

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from bench.statistics.counts import count_interval, fisher_p
-from bench.statistics.looks import LOOKS, detectable_gap, sequential, who_goes_on
+from bench.statistics.looks import LOOKS, detectable_gap, sequential
 from bench.statistics.nested import (
     claimed_signs,
     difference_ends,
@@ -305,8 +305,8 @@ def test_whoever_is_beaten_leaves_and_is_not_waited_for():
     again = sequential(scores, floor=FLOOR)
     assert again[0] == first
     assert [look.compared for look in again] == [(0, 1, 2), (0, 2)]
-    assert who_goes_on(scores, floor=FLOOR) == (0, 2)
-    assert who_goes_on(tunings_of(BEST[:2], POOR[:2], NEAR[:2]), floor=FLOOR) == (0, 1, 2), "before the first look"
+    assert first.goes_on == (0, 2)
+    assert sequential(tunings_of(BEST[:2], POOR[:2], NEAR[:2]), floor=FLOOR) == [], "before the first look"
 
 
 def test_a_look_waits_for_all_that_are_in():

@@ -15,7 +15,7 @@ from bench.kinds.optimizers.analysis.controls import control_comparisons, contro
 from bench.kinds.optimizers.analysis.costs import TimeUse, costs, time_use
 from bench.kinds.optimizers.analysis.finalists import Finalist, finalists_of, pasted
 from bench.kinds.optimizers.analysis.rankings import summarize
-from bench.kinds.optimizers.analysis.selection import at_border, best_settings, leader
+from bench.kinds.optimizers.analysis.selection import best_trials, leader
 from bench.kinds.optimizers.analysis.sensitivity import lr_sensitivity, lr_shares
 from bench.kinds.optimizers.analysis.sources import chosen_rows, implementation_rows, seed_rows
 from bench.kinds.optimizers.analysis.study import StudyAnalysis, study_analysis
@@ -41,9 +41,8 @@ __all__ = [
     "StudyAnalysis",
     "TimeUse",
     "TunedScores",
-    "at_border",
-    "best_settings",
     "best_so_far",
+    "best_trials",
     "budget_views",
     "chosen_rows",
     "compare_procedures",
