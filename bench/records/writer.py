@@ -61,6 +61,8 @@ PARENT_TAG, _NOTE_TAG = "mlflow.parentRunId", "mlflow.note.content"
 _NOTE_LENGTH = 8000
 """Characters that MLflow keeps of a run's tag."""
 ERROR_LENGTH = 4000
+_PRESENT = ("IntegrityError", "UniqueViolation")
+"""How SQLite's driver and PostgreSQL's name an insert of what is there already, in a server's answer."""
 _EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 """Opens MLflow's pages on training runs, not on traces of language models."""
 SOURCE_TAGS = {"mlflow.source.name": "posebench", "mlflow.source.type": "LOCAL"}
@@ -227,7 +229,7 @@ class Tracker(StudyRuns):
     def _log_parameters(self, run_id: str, values: Mapping[str, Any]) -> None:
         parameters = [Param(key, _text(value)) for key, value in values.items()]
         for first in range(0, len(parameters), PARAMETERS_PER_BATCH):
-            self.client.log_batch(run_id, params=parameters[first : first + PARAMETERS_PER_BATCH])
+            _insert(self.client.log_batch, run_id, (), parameters[first : first + PARAMETERS_PER_BATCH])
 
     def _log_data(self, run_id: str, folder: Path, digest: str, context: str) -> None:
         dataset = Dataset(
@@ -277,8 +279,7 @@ def _insert(write: Callable[..., object], *arguments: Any) -> None:
     try:
         write(*arguments)
     except MlflowException as error:
-        if sqlalchemy.exc.IntegrityError.__name__ not in str(error) and not isinstance(
-            error.__cause__, sqlalchemy.exc.IntegrityError
-        ):
+        here = isinstance(error.__cause__, sqlalchemy.exc.IntegrityError)
+        if not here and not any(name in str(error) for name in _PRESENT):  # a server tells its database's words
             raise
         write(*arguments)

@@ -474,21 +474,29 @@ def test_mlflow_is_imported_quiet_and_without_telemetry(monkeypatch):
     assert done.stdout.split() == ["None", "True"]
 
 
-@pytest.mark.parametrize("write", ["log_inputs", "set_experiment_tag"])
-def test_what_another_process_writes_at_that_moment_is_no_error(tracker, spec, monkeypatch, write):
-    """MLflow's stores refuse the second of two equal inserts that come at once."""
+SQLITE_REFUSES = "(sqlite3.IntegrityError) UNIQUE constraint failed: params.key, params.run_uuid"
+POSTGRESQL_REFUSES = "(psycopg2.errors.UniqueViolation) duplicate key value violates unique constraint"
+
+
+@pytest.mark.parametrize("answer", ["", SQLITE_REFUSES, POSTGRESQL_REFUSES])
+@pytest.mark.parametrize("write", ["log_inputs", "log_batch", "set_experiment_tag"])
+def test_what_another_process_writes_at_that_moment_is_no_error(tracker, spec, monkeypatch, write, answer):
+    """MLflow's stores refuse the second of two equal inserts that come at once; ``answer``: of a server's, in words."""
     real, refused = getattr(tracker.client, write), []
 
     def second_at_that_moment(*given):
         if not refused:
             refused.append(True)
+            if answer:
+                raise MlflowException(answer)
             why = sqlalchemy.exc.IntegrityError("INSERT INTO datasets", {}, Exception("UNIQUE constraint failed"))
-            raise MlflowException(f"({type(why).__module__}.{type(why).__name__}) {why}") from why
+            raise MlflowException(str(why)) from why
         return real(*given)
 
     monkeypatch.setattr(tracker.client, write, second_at_that_moment)
     parent = tracker.open_study(spec, MACHINE, KIND.views)
     assert refused
+    assert tracker.client.get_run(parent).data.params["preset"] == spec.preset
     assert len(tracker.client.get_run(parent).inputs.dataset_inputs) == 1
     tags = tracker.client.get_experiment(tracker.experiment_id).tags
     assert {*saved_views(KIND.views)} <= {*tags}
