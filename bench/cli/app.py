@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import traceback
+from types import TracebackType
 from typing import Annotated
 
 import typer
@@ -17,7 +18,9 @@ from bench.engines import interruption
 from bench.engines.interruption import INTERRUPTED
 from bench.storage import streams
 from bench.storage.masking import masked, masked_errors
+from bench.storage.printing import log, log_text, print_line
 from bench.storage.user_environment import stand_in
+from bench.storage.visible import visible_lines
 from posemodel import __version__
 from posemodel.errors import PosemodelError, SettingsError
 from posemodel.launch import is_first
@@ -39,13 +42,17 @@ VERBS = {
         "Train every network for equal time; AP, images/s, curves, drawn samples as a report.",
     ),
     "report": Verb(
-        "bench.cli.report:report", "Analyse the records of a study again and write reports/STUDY/report.md."
+        "bench.cli.report:report",
+        "Analyse the records of a study again and write reports/STUDY/report.html and report.md.",
     ),
     "compare": Verb(
         "bench.cli.compare:compare",
         "Say which differences between two studies (machine, version, schedule, ...) are beyond noise.",
     ),
-    "ui": Verb("bench.cli.ui:ui", "Open MLflow's UI on loopback, at the store that studies in this folder write to."),
+    "ui": Verb(
+        "bench.cli.ui:ui",
+        "Serve this folder's studies on loopback: their reports, and MLflow's pages on all runs.",
+    ),
     "data": Verb("bench.cli.data:app", "Check data sets, describe them, make synthetic ones."),
     "study": Verb("bench.cli.study_verbs:app", "Run studies."),
     "loader": Verb("bench.cli.loaders:app", "Loader settings for this machine."),
@@ -76,7 +83,7 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(f"posebench {__version__}")
+        print_line(f"posebench {__version__}")
         raise typer.Exit
 
 
@@ -88,6 +95,8 @@ def _options(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
 ) -> None:
     _shown["tracebacks"] = debug
+    if debug:
+        sys.excepthook = _print_traceback
 
 
 _shown = {"tracebacks": False}
@@ -99,7 +108,7 @@ def main() -> None:
         with streams.kept_open(), masked_errors(), interruption.handled():
             _run()
     except streams.OutputLostError as error:
-        print(f"posebench: {error}", file=sys.stderr)
+        log_text(f"posebench: {error}")
         sys.exit(FAILED)
 
 
@@ -107,6 +116,8 @@ def _explain(error: Exception) -> int:
     """Say what went wrong, in the words of Typer where it found a wrong usage; returns the exit code."""
     # Newer Typers carry a click of their own, older ones use the package: a usage error is known by its methods.
     if hasattr(error, "show") and hasattr(error, "exit_code"):
+        if isinstance(getattr(error, "message", None), str):
+            error.message = visible_lines(error.message)  # type: ignore[attr-defined]  # it quotes what was typed
         error.show()
         return int(error.exit_code)
     if _shown["tracebacks"]:
@@ -116,8 +127,12 @@ def _explain(error: Exception) -> int:
         _let_go(error)
     else:
         message = f"{type(error).__name__}: {masked(error)}\nRun `posebench --debug ...` for details."
-    print(f"posebench: {message}", file=sys.stderr)
+    log_text(f"posebench: {message}")
     return FAILED
+
+
+def _print_traceback(_kind: type[BaseException], error: BaseException, _trace: TracebackType | None) -> None:
+    log_text("".join(traceback.format_exception(error)).rstrip("\n"))
 
 
 def _let_go(error: Exception) -> None:
@@ -147,7 +162,7 @@ def _run() -> None:
     except PosemodelError as error:
         if _shown["tracebacks"]:
             raise
-        print(f"posebench: {masked(error)}", file=sys.stderr)
+        log_text(f"posebench: {masked(error)}")
         sys.exit(WRONG_USAGE if isinstance(error, SettingsError) else FAILED)
     except Exception as error:
         if not interruption.asked():
@@ -156,8 +171,5 @@ def _run() -> None:
             INTERRUPTED  # a library that is interrupted may make an error of its own of it, in an import for instance
         )
     if code == INTERRUPTED and is_first():
-        print(
-            "posebench: interrupted; what was done is kept, the same command goes on (train: with --resume).",
-            file=sys.stderr,
-        )
+        log("posebench: interrupted; what was done is kept, the same command goes on (train: with --resume).")
     sys.exit(code if isinstance(code, int) else DONE)

@@ -8,7 +8,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from bench.cli.output import shown_text
 from bench.report.wording import duration_text
+from bench.storage.visible import visible
 from bench.study.progress import Progress, seconds_left
 from bench.trials.progress import RunningTrial
 from bench.trials.status import FAULTS, Status
@@ -25,7 +27,7 @@ def board(progress: Progress, *, note: str = "") -> RenderableType:
     left = left_text(progress, now)
     lines += [f"{'left:':9}{left}"] if left else []
     lines += [*_running_lines(progress, now), *([note] if note else [])]
-    return Group(*(Text(line, overflow="fold") if isinstance(line, str) else line for line in lines))
+    return Group(*(_folded(line) if isinstance(line, str) else line for line in lines))
 
 
 def headline(progress: Progress, now: float) -> str:
@@ -102,11 +104,21 @@ def _state(progress: Progress) -> str:
     return "unfinished, nobody works on it" if progress.status == "unfinished" else "complete"
 
 
+def _folded(line: str) -> Text:
+    text = shown_text(visible(line))
+    text.overflow = "fold"
+    return text
+
+
 def _table(progress: Progress) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("optimizer", overflow="fold")
     for name in (*progress.size.columns, "now", "diverged", "failed"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in progress.size.rows(progress):
-        table.add_row(row.name, *row.cells(), *(str(count or "-") for count in (row.running, row.diverged, row.failed)))
+        table.add_row(
+            shown_text(row.name),
+            *row.cells(),
+            *(str(count or "-") for count in (row.running, row.diverged, row.failed)),
+        )
     return table

@@ -8,7 +8,7 @@ import typer
 
 from bench.cli.actions.data_synth import make
 from bench.cli.data_options import ExifOption, TrainAnnotations, TrainImages, ValAnnotations, ValImages, exif_of
-from bench.cli.output import log, print_json
+from bench.cli.output import log, print_json, print_line
 
 app = typer.Typer(
     help="Check data sets, describe them, make synthetic ones.", no_args_is_help=True, rich_markup_mode=None
@@ -56,7 +56,7 @@ def synth(
     if as_json:
         print_json({"directory": str(directory), "images": sum(counts.values()), "splits": counts})
     else:
-        print(f"{directory}: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
+        print_line(f"{directory}: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
 
 
 @app.command()

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.live import Live
 
 from bench.cli.board import STOPPING, board, left_text
-from bench.cli.output import log
+from bench.cli.output import log, log_text, shown_text
 from bench.engines.events import Event, Measuring, PhaseBegan, Stopping, TrialEnded, WorkerDied
 from bench.report.cells import settings_text
 from bench.study.progress import Progress, after
@@ -67,9 +67,9 @@ class Display:
     def say(self, line: str) -> None:
         """A line that stays; above the table where there is one."""
         if self.live is None:
-            log(line)
+            log_text(line)
         else:
-            self.live.console.print(line, highlight=False, markup=False, soft_wrap=True)
+            self.live.console.print(shown_text(line), soft_wrap=True)
 
 
 @contextmanager

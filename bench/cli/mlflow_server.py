@@ -1,38 +1,68 @@
-"""MLflow's server as a child process that never outlives its parent: it ends when its standard input closes.
+"""MLflow's server and the pages of the studies, as a child process that never outlives its parent.
 
-A pipe closes however its other end dies, also by SIGKILL, and on every system. MLflow alone would leave its web server
-behind, which holds the port and 250 MB.
+It ends when its standard input closes: a pipe closes however its other end dies, also by SIGKILL, and on every system.
 """
 
+import importlib
 import os
-import runpy
 import sys
 import threading
+import time
+from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import psutil
 
 from bench.storage.masking import mask_errors
 
 GRACE_S = 5.0
-"""Seconds for the web server to end by itself before it is killed."""
+"""Seconds for the server to end by itself before it is killed."""
 
 
-def _end_with_parent() -> None:
+def end_with_parent(stop: Callable[[], None]) -> None:
+    """From now on, once standard input closes: call ``stop``, and be gone `GRACE_S` seconds later at the latest."""
+    threading.Thread(target=_wait_for_parent, args=(stop,), daemon=True).start()
+
+
+def _wait_for_parent(stop: Callable[[], None]) -> None:
     while os.read(0, 1):  # blocks until the pipe closes; no lock of sys.stdin is held meanwhile
         pass
-    children = psutil.Process().children(recursive=True)
+    deadline = time.monotonic() + GRACE_S
+    children = psutil.Process().children(recursive=True)  # MLflow may have started some
     for child in children:
         with suppress(psutil.NoSuchProcess):
             child.terminate()
+    stop()
     for child in psutil.wait_procs(children, timeout=GRACE_S)[1]:
         with suppress(psutil.NoSuchProcess):
             child.kill()
+    time.sleep(max(deadline - time.monotonic(), 0.0))
     os._exit(0)
 
 
-if __name__ == "__main__":
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+def serve(port: int) -> None:
+    """Serve until told to end, over the stores that the environment names."""
+    servers: list[Any] = []
+
+    def stop() -> None:
+        if not servers:
+            os._exit(0)
+        servers[0].should_exit = True
+
+    end_with_parent(stop)
+    # Only now: it takes seconds, in which whoever asked for the server may go.
+    servers.append(importlib.import_module("bench.cli.pages.serving").make_server(port))
+    servers[0].run()
+
+
+def main() -> None:
+    """Serve on the port that is the first argument."""
     mask_errors()
-    sys.argv[0] = "mlflow"
-    runpy.run_module("mlflow", run_name="__main__", alter_sys=True)
+    here = os.getcwd()  # noqa: PTH109 (sys.path holds text)
+    sys.path.append(here)  # last: studies may name classes of the working directory, and nothing there hides a library
+    serve(int(sys.argv[1]))
+
+
+if __name__ == "__main__":
+    main()

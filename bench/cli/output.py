@@ -8,8 +8,25 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
+from bench.storage.printing import log, log_text, print_line, print_text
+from bench.storage.visible import visible_lines
 from posemodel.data.evidence import ROLES, told, warnings
+
+__all__ = [
+    "log",
+    "log_notes",
+    "log_opened",
+    "log_study_data",
+    "log_text",
+    "print_json",
+    "print_line",
+    "print_table",
+    "print_text",
+    "progress_bar",
+    "shown_text",
+]
 
 if TYPE_CHECKING:
     from posemodel.data.coco import PackedSplit
@@ -20,11 +37,6 @@ def print_json(document: Any) -> None:
     """The one JSON document of a command with ``--json``."""
     json.dump(document, sys.stdout, indent=2, allow_nan=False)
     sys.stdout.write("\n")
-
-
-def log(message: str) -> None:
-    """A line for the person who waits."""
-    print(message, file=sys.stderr, flush=True)
 
 
 def log_opened(splits: "Sequence[PackedSplit]") -> None:
@@ -50,11 +62,18 @@ def log_notes(notes: "Iterable[Note]") -> None:
         log(f"note: {note.text} ({note.file})")
 
 
+def shown_text(text: str, style: str = "") -> Text:
+    """A text for Rich as it is: no marks such as `[red]` or `:rocket:`, control characters written out."""
+    return Text(visible_lines(text), style)
+
+
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str | None = None) -> None:
     """A table on stdout, as wide as its cells need; columns that a narrow terminal cannot hold are folded."""
-    table = Table(*columns, title=title, title_justify="left")
+    table = Table(title=None if title is None else shown_text(title, "table.title"), title_justify="left")
+    for column in columns:
+        table.add_column(shown_text(column), overflow="fold")  # a name that is cut cannot be copied
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(shown_text, row))
     console = Console()
     if not console.is_terminal:
         console = Console(width=max(console.width, 160))
@@ -65,7 +84,7 @@ def progress_bar() -> Progress:
     """A bar on stderr, shown only on a terminal."""
     console = Console(stderr=True)
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),

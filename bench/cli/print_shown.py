@@ -1,6 +1,6 @@
 """Prints what a study shows: tables and text, or its JSON document."""
 
-from bench.cli.output import print_json, print_table
+from bench.cli.output import print_json, print_table, print_text
 from bench.report.shown import Shown, ShownTable
 
 
@@ -13,4 +13,4 @@ def print_shown(shown: Shown, *, as_json: bool = False) -> None:
         if isinstance(block, ShownTable):
             print_table(block.columns, block.rows, title=block.title or None)
         elif block:
-            print(block)
+            print_text(block)

@@ -1,19 +1,16 @@
-"""`posebench ui`: MLflow's own pages over this store."""
+"""`posebench ui`: MLflow's own pages over this store, and an index of this folder's studies with their reports."""
 
-import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from typing import Annotated, Any
 
 import typer
 
 from bench.cli.output import log
-from bench.records.mlflow_views import page
+from bench.cli.pages import LOOPBACK, PREFIX
 from bench.records.store_check import check_tracking
 from bench.settings.shared import DEFAULT_TRACKING, TRACKING_VARIABLE
 from bench.storage.addresses import RECORDS, is_server
@@ -21,16 +18,11 @@ from bench.storage.masking import masked
 from bench.storage.sqlite_files import sqlite_file
 from posemodel.errors import SettingsError
 
-LOOPBACK = "127.0.0.1"
-POLL_S = 0.3
-STUDIES_NAMED = 10
-"""Of more, the newest."""
-
 
 def ui(
     port: Annotated[int, typer.Option("--port", min=1, max=65535)] = 5000,
 ) -> None:
-    """Open MLflow's UI on loopback, at the store that studies in this folder write to. Ctrl-C ends it."""
+    """Serve this folder's studies on loopback: their reports, and MLflow's pages on all runs. Ctrl-C ends it."""
     uri = os.environ.get(TRACKING_VARIABLE) or DEFAULT_TRACKING
     if is_server(uri):
         raise SettingsError(f"{TRACKING_VARIABLE}: is the server {masked(uri)}; open it in a browser.")
@@ -44,30 +36,24 @@ def ui(
             probe.bind((LOOPBACK, port))
         except OSError as error:
             raise SettingsError(f"--port {port}: cannot be used ({error.strerror}); give another one.") from error
-    log(f"MLflow at http://{LOOPBACK}:{port} over {masked(uri)} (starting, 10 to 30 s; Ctrl-C ends it)")
-    # Not as an argument: everybody on the machine can read those, and the address may hold a password.
-    os.environ["MLFLOW_BACKEND_STORE_URI"] = uri
-    raise typer.Exit(_serve(["ui", "--host", LOOPBACK, "--port", str(port)], port))
+    address = f"http://{LOOPBACK}:{port}"
+    log(f"MLflow at {address} over {masked(uri)}, the studies at {address}{PREFIX}/ (starting; Ctrl-C ends both)")
+    # The store's address stays in the environment: it may hold a password, and everybody here can read arguments.
+    raise typer.Exit(_serve([sys.executable, "-P", "-W", "ignore", "-m", "bench.cli.mlflow_server", str(port)]))
 
 
-def _serve(arguments: list[str], port: int) -> int:
-    """Run MLflow until it ends (its exit code) or we are told to (0); it ends with us, whatever happens to us."""
-    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
-    # Its job runners serve the evaluation of language models: six processes that nobody here needs.
-    environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
-    # One person looks at it: one process of 250 MB instead of four and their parent, and a line for each fault only.
-    environment.setdefault("MLFLOW_WORKERS", "1")
-    environment.setdefault("MLFLOW_UVICORN_OPTS", "--log-level warning --no-access-log")
+def _serve(command: list[str]) -> int:
+    """Run the server until it ends (its exit code) or we are told to (0); it ends with us, whatever happens to us."""
+    # The job runners serve the evaluation of language models: six processes that nobody here needs.
+    off = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     # A group of its own: Ctrl-C reaches us alone, and the server ends in good order, without tracebacks.
     apart: dict[str, Any] = {"start_new_session": True}
     if sys.platform == "win32":
         apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-    command = [sys.executable, "-P", "-m", "bench.cli.mlflow_server", *arguments]
     signal.signal(signal.SIGTERM, _interrupt)
-    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, **apart) as server:
+    with subprocess.Popen(command, env={**os.environ, **off}, stdin=subprocess.PIPE, **apart) as server:
         assert server.stdin is not None
         try:
-            _name_studies(server, f"http://{LOOPBACK}:{port}")
             return server.wait()
         except KeyboardInterrupt:
             server.stdin.close()
@@ -77,30 +63,3 @@ def _serve(arguments: list[str], port: int) -> int:
 
 def _interrupt(_signal: int, _frame: Any) -> None:
     raise KeyboardInterrupt
-
-
-def _name_studies(server: "subprocess.Popen[bytes]", address: str) -> None:
-    """Wait until the server answers, then print the page of each study; nothing if it ends instead."""
-    while server.poll() is None:
-        try:
-            experiments = _experiments(address)
-        except (OSError, ValueError):  # not up yet
-            time.sleep(POLL_S)
-            continue
-        for experiment in experiments:
-            tags = [tag["key"] for tag in experiment.get("tags", ())]
-            log(f"{experiment['name']}: {page(address, experiment['experiment_id'], tags)}")
-        return
-
-
-def _experiments(address: str) -> list[dict[str, Any]]:
-    """The newest studies' experiments, as MLflow's REST interface gives them."""
-    question = {"max_results": STUDIES_NAMED + 1, "order_by": ["creation_time DESC"]}
-    request = urllib.request.Request(
-        f"{address}/api/2.0/mlflow/experiments/search",
-        json.dumps(question).encode(),
-        {"Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        found = json.load(answer).get("experiments", [])
-    return [experiment for experiment in found if experiment["name"] != "Default"][:STUDIES_NAMED]

@@ -62,13 +62,13 @@ def study_spec(kind: str, where: str = "kind") -> "type[StudyBase]":
     return spec
 
 
-def study_kind(kind: str, where: str = "kind") -> "StudyKind[Any, Any]":
+def study_kind(kind: str, where: str = "kind") -> "StudyKind[Any]":
     """A kind by its name; errors as of `study_spec`."""
     study_spec(kind, where)
-    return cast("StudyKind[Any, Any]", importlib.import_module(f"{KINDS[kind].package}.kind").KIND)
+    return cast("StudyKind[Any]", importlib.import_module(f"{KINDS[kind].package}.kind").KIND)
 
 
-def kind_of(document: Mapping[str, Any]) -> "StudyKind[Any, Any]":
+def kind_of(document: Mapping[str, Any]) -> "StudyKind[Any]":
     """The kind of a stored study; SettingsError where this version has no such kind."""
     return study_kind(document.get("kind", DEFAULT_KIND), f"study {document.get('name')}")
 

@@ -13,6 +13,7 @@ from bench.settings.declared import Declaration
 from bench.settings.layers import ENVIRONMENT_PREFIX, read_file
 from bench.settings.presets import FULL, presets
 from bench.settings.validation import dotted
+from bench.storage.visible import visible
 from bench.study.settings import Given, resolve
 from posemodel.network import NETWORKS
 
@@ -61,10 +62,11 @@ def template(kind: str, *, file: str, preset: str = FULL) -> str:
 
 
 def _head(kind: str, question: str, file: str, preset: str) -> str:
+    shown = visible(file)  # a line feed would begin a line of the study file's own
     commands = {
-        f"posebench study {kind} --study {file}": "run it; again: go on, or show its result",
-        f"posebench study {kind} --study {file} --dry-run": "print its plan and stop",
-        f"posebench config show --study {file}": "every setting, and where its value comes from",
+        f"posebench study {kind} --study {shown}": "run it; again: go on, or show its result",
+        f"posebench study {kind} --study {shown} --dry-run": "print its plan and stop",
+        f"posebench config show --study {shown}": "every setting, and where its value comes from",
     }
     width = max(map(len, commands))
     lines = "\n".join(f"#     {command.ljust(width)}    {what}" for command, what in commands.items())

@@ -12,6 +12,8 @@ from bench.optimizers.weight_decay import DecayRange, decay_of
 
 DIGITS = 6
 """Significant ones: more than any training can tell apart."""
+NEAR_ONE, DIGITS_NEAR_ONE = 1e-4, 12
+"""How near to 1 a momentum or a beta is where these digits are needed: what counts of it is its difference to 1."""
 
 
 def optimizer_line(
@@ -23,7 +25,7 @@ def optimizer_line(
     among the hyperparameters. Raises SettingsError as `OptimizerEntry.factory`.
     """
     decay = decay_of(hyperparameters, weight_decay)
-    made = entry.factory({**hyperparameters, WEIGHT_DECAY: decay})([torch.nn.Parameter(torch.zeros(1))])
+    made = entry.factory({**hyperparameters, WEIGHT_DECAY: decay})([torch.nn.Parameter(torch.zeros(1, 1))])
     kind = type(made)
     module = "torch.optim" if kind.__module__.startswith("torch.optim.") else kind.__module__
     given = [f"lr={_shown(made.defaults['lr'])}"] if "lr" in made.defaults else []
@@ -36,9 +38,14 @@ def optimizer_line(
     return f"{module}.{kind.__qualname__}({', '.join(['model.parameters()', *given])})"
 
 
+def number_text(value: float) -> str:
+    """A number as it is pasted: `0.00123457`, `0.9999995`."""
+    return f"{value:.{DIGITS_NEAR_ONE if 0 < 1 - value < NEAR_ONE else DIGITS}g}"
+
+
 def _shown(value: Any) -> str:
     if callable(getattr(value, "item", None)):  # a learning rate that is a tensor
         value = value.item()
     if isinstance(value, tuple):
         return f"({', '.join(map(_shown, value))})"
-    return f"{value:.{DIGITS}g}" if isinstance(value, float) else repr(value)
+    return number_text(value) if isinstance(value, float) else repr(value)

@@ -13,6 +13,12 @@ Value = float | bool | str | tuple[float, ...]
 Hyperparameters = dict[str, Value]
 
 
+def as_value(value: Any) -> Value:
+    """A hyperparameter as JSON or TOML holds it: lists there are tuples here."""
+    found: Value = tuple(value) if isinstance(value, list) else value
+    return found
+
+
 @dataclass(frozen=True)
 class Log:
     """A range searched on a logarithmic scale."""

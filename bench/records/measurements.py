@@ -15,6 +15,7 @@ from bench.measure.loader.outcome import FAULTS
 from bench.records.reader import ERROR_TAG, RECORDED_TAG, STATUS_TAG, TRIAL_TAG, StudyRuns
 from bench.records.writer import ERROR_LENGTH, PARENT_TAG, SOURCE_TAGS, Tracker
 from bench.storage.masking import masked
+from bench.storage.visible import visible_lines
 from bench.trials.loader_settings import SETTINGS
 from bench.trials.record import now_ms
 
@@ -32,6 +33,8 @@ PARAMETERS = (
 LISTS = ("wait_quantiles_ms", "hashes")
 """Kept as tags: quantiles of the waits in per cent steps, hashes of the first batches."""
 _PREFIX = "posebench."
+CONFIGURATION_TAG = "configuration"
+"""The settings in words: what measurements of one configuration have in common on MLflow's pages."""
 
 
 class MeasurementTracker(Tracker):
@@ -46,8 +49,9 @@ class MeasurementTracker(Tracker):
             TRIAL_TAG: row["id"],
             "arm": row["arm"],
             "phase": row["phase"],
+            CONFIGURATION_TAG: _configuration(row),
             STATUS_TAG: row["status"],
-            ERROR_TAG: masked(row["error"])[:ERROR_LENGTH],
+            ERROR_TAG: visible_lines(masked(row["error"]))[:ERROR_LENGTH],
             RECORDED_TAG: "true",
             **{_PREFIX + name: json.dumps(row[name]) for name in LISTS},
         }
@@ -91,6 +95,13 @@ def measurements(runs: StudyRuns) -> pd.DataFrame:
         row |= {**run.data.metrics, "run_id": run.info.run_id}
         rows.setdefault(row["id"], row)
     return pd.DataFrame(list(rows.values()))
+
+
+def _configuration(row: Mapping[str, Any]) -> str:
+    """`b4 w1 pin_memory prefetch_factor=4`: what is set, short enough for the column of MLflow's groups."""
+    others = {name: row[name] for name in SETTINGS if name not in ("batch_size", "num_workers") and row[name]}
+    texts = [name if value is True else f"{name}={value}" for name, value in others.items()]
+    return " ".join([f"b{row['batch_size']}", f"w{row['num_workers']}", *texts])
 
 
 def last_moment(runs: StudyRuns) -> int | None:

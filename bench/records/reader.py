@@ -10,7 +10,7 @@ import sqlite3
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +43,13 @@ RUN_COLUMNS = ("run_id", "started_ms", "ended_ms")
 EVALUATED = ("ap", "val_loss")
 CURVES = ("loss", *EVALUATED, "lr", "images_per_s", "data_wait_share")
 SAMPLES_FILE, SHEET_FILE = "samples.json", "samples.jpg"
+REPORT_FOLDER = "report"
+"""Of a study's run: the artifacts that are its report."""
 
 STUDY_TAG, TRIAL_TAG, RECORDED_TAG = "posebench.study", "posebench.trial", "posebench.recorded"
 STATUS_TAG, ERROR_TAG, SPEC_TAG = "posebench.status", "posebench.error", "posebench.spec"
+HEADLINE_TAG = "posebench.headline"
+"""What a study found, in plain sentences, as of its last report."""
 SESSION_TAG = "posebench.session."
 """Tags of a study's run that begin so say when a process worked on it."""
 
@@ -137,6 +141,22 @@ class StudyRuns:
         except ValueError:
             return None
 
+    def report_files(self) -> list[str]:
+        """The names of the files of the report that hangs on the study's run; none where they are out of reach."""
+        parent = self._parent()
+        try:
+            found = self.client.list_artifacts(parent, REPORT_FOLDER) if parent is not None else []
+        except (MlflowException, OSError):
+            return []
+        return sorted(Path(each.path).name for each in found if not each.is_dir)
+
+    def report_file(self, name: str) -> bytes | None:
+        """One of these files; None where it is not there, or out of reach."""
+        parent = self._parent()
+        if parent is None or name not in self.report_files():
+            return None
+        return self._artifact(parent, f"{REPORT_FOLDER}/{name}")
+
     def _parent(self) -> str | None:
         """The study's own run; None before it was begun."""
         runs = self._search(f"tags.`{STUDY_TAG}` LIKE '%'")
@@ -163,24 +183,61 @@ class StudyRuns:
                 return None
 
 
-def studies(uri: str) -> dict[str, dict[str, Any]]:
-    """The specification of every study in a store by name, looked at only; empty where there is no store yet."""
+@dataclass(frozen=True)
+class StudyRun:
+    """A study as MLflow has it: its own run."""
+
+    document: dict[str, Any]
+    """Its specification as stored."""
+    experiment_id: str
+    run_id: str
+    status: str
+    """MLflow's: `RUNNING` while a process works on it and after one was killed, `FINISHED` once it has ended."""
+    began_ms: int
+    ended_ms: int | None
+    headline: str
+    """What it found, as of its last report; empty where there was none."""
+    experiment_tags: frozenset[str]
+    """The names of its experiment's tags."""
+
+
+def study_runs(uri: str) -> dict[str, StudyRun]:
+    """Every study of a store by name, looked at only; empty where there is no store yet."""
     check_form(RECORDS, uri)
     file = sqlite_file(uri)
     if file is not None and not file.exists():
         return {}
     try:
-        parents = looked_at(file, lambda make_uri: _study_runs(uri, make_uri))
+        found = looked_at(file, lambda make_uri: _study_runs(uri, make_uri))
     except (MlflowException, sqlalchemy.exc.SQLAlchemyError, CommandError, ImportError) as error:
         RECORDS.refuse(uri, f"cannot be read ({why_not(error)}).", cause=error)
-    documents = [json.loads(run.data.tags[SPEC_TAG]) for run in sorted(parents, key=_age) if SPEC_TAG in run.data.tags]
-    return {document["name"]: document for document in documents}
+    return {run.document["name"]: run for run in found}
 
 
-def _study_runs(uri: str, make_uri: MakeUri) -> list[Any]:
+def studies(uri: str) -> dict[str, dict[str, Any]]:
+    """The specification of every study in a store by name, looked at only; empty where there is no store yet."""
+    return {name: run.document for name, run in study_runs(uri).items()}
+
+
+def _study_runs(uri: str, make_uri: MakeUri) -> list[StudyRun]:
+    """The oldest first."""
     client = client_to_look(uri, make_uri)
-    experiments = [each.experiment_id for each in client.search_experiments()]
-    return list(client.search_runs(experiments, f"tags.`{STUDY_TAG}` LIKE '%'", max_results=PAGE))
+    tags = {each.experiment_id: frozenset(each.tags) for each in client.search_experiments()}
+    found = client.search_runs([*tags], f"tags.`{STUDY_TAG}` LIKE '%'", max_results=PAGE)
+    return [
+        StudyRun(
+            document=json.loads(run.data.tags[SPEC_TAG]),
+            experiment_id=run.info.experiment_id,
+            run_id=run.info.run_id,
+            status=run.info.status,
+            began_ms=run.info.start_time,
+            ended_ms=run.info.end_time,
+            headline=run.data.tags.get(HEADLINE_TAG, ""),
+            experiment_tags=tags[run.info.experiment_id],
+        )
+        for run in sorted(found, key=_age)
+        if SPEC_TAG in run.data.tags
+    ]
 
 
 def client_to_look(uri: str, make_uri: MakeUri | None = None) -> mlflow.MlflowClient:

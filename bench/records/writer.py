@@ -6,10 +6,13 @@ and tagged as recorded, so that a run cut off by a kill is never taken for a res
 """
 
 import json
+import math
+import re
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from bench.storage import mlflow_environment  # noqa: F401 (MLflow reads it)
@@ -24,11 +27,13 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunT
 from mlflow.exceptions import MlflowException
 
 from bench.records.files import prepare_sqlite
-from bench.records.mlflow_views import SavedView, saved_views
+from bench.records.mlflow_views import SavedView, artifact_page, outdated_views, saved_views, study_tags
 from bench.records.reader import (
     ERROR_TAG,
+    HEADLINE_TAG,
     PAGE,
     RECORDED_TAG,
+    REPORT_FOLDER,
     SAMPLES_FILE,
     SESSION_TAG,
     SHEET_FILE,
@@ -42,6 +47,7 @@ from bench.records.reader import (
 )
 from bench.storage.addresses import RECORDS, check_form, is_server
 from bench.storage.masking import masked
+from bench.storage.visible import visible, visible_lines
 from bench.trials.identity import without_unused
 from bench.trials.record import PLACE_FIELDS, TEXT_FIELDS, CurvePoint, Record, Session, now_ms
 from bench.trials.spec import TrialSpec
@@ -54,13 +60,19 @@ ARTIFACTS = "mlartifacts"
 METRICS_PER_BATCH = 1000
 """MLflow's limit for one log_batch call."""
 PARAMETERS_PER_BATCH = 100
+_METRIC_LENGTH = 200
+"""Characters of a metric's name; MLflow takes 250."""
 SHEET_IN_CHARTS = cv2.IMREAD_REDUCED_COLOR_2
 """The sheet in MLflow's image charts has half the side of the file's: they keep it as PNG."""
 
 PARENT_TAG, _NOTE_TAG = "mlflow.parentRunId", "mlflow.note.content"
-_NOTE_LENGTH = 8000
-"""Characters that MLflow keeps of a run's tag."""
-ERROR_LENGTH = 4000
+_NOTE_LENGTH, _EXPERIMENT_NOTE_LENGTH = 8000, 5000
+"""Characters that MLflow keeps of a run's tag, and of an experiment's."""
+_PAGES = ("report.html", "report.md")
+"""The pages of a report, the one that a note links to first."""
+ERROR_LENGTH, HEADLINE_LENGTH = 4000, 5000
+HEADLINE_METRIC = "headline."
+"""What the names of the parent run's metrics begin with."""
 _PRESENT = ("IntegrityError", "UniqueViolation")
 """How SQLite's driver and PostgreSQL's name an insert of what is there already, in a server's answer."""
 _EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
@@ -85,10 +97,10 @@ class Tracker(StudyRuns):
         except (MlflowException, sqlalchemy.exc.SQLAlchemyError, CommandError, ImportError) as error:
             RECORDS.refuse(uri, f"cannot be used ({why_not(error)}).", cause=error)
 
-    def open_study(self, spec: StudyBase, machine: Mapping[str, str], views: Iterable[SavedView] = ()) -> str:
+    def open_study(self, spec: StudyBase, machine: Mapping[str, str], views: Sequence[SavedView] = ()) -> str:
         """The study's parent run: made once, set to RUNNING again when the study goes on.
 
-        ``views``: of MLflow's page, added where they are not there yet.
+        ``views``: of MLflow's page, added where they are not there yet; the parent run is shown in each of them.
 
         The specification is a tag of the run's creation, so that no kill can leave a parent without it. SettingsError
         shows the difference if the name stands for another study.
@@ -103,6 +115,7 @@ class Tracker(StudyRuns):
                 STUDY_TAG: spec.kind,
                 SPEC_TAG: spec.model_dump_json(),
                 **{f"machine.{key}": value for key, value in machine.items()},
+                **study_tags(views),
             }
             made: str = self.client.create_run(self.experiment_id, run_name=spec.name, tags=tags).info.run_id
             parent = self._parent()
@@ -115,8 +128,11 @@ class Tracker(StudyRuns):
         known = {name: value for name, value in document.items() if name not in spec.outside}
         refuse_difference(spec.name, known, spec.identity())
         self.client.set_tag(parent, SPEC_TAG, spec.model_dump_json())  # the data may stand in another folder now
-        inputs = self.client.get_run(parent).inputs
-        if inputs is None or not inputs.dataset_inputs:
+        run = self.client.get_run(parent)
+        for key, value in study_tags(views).items():  # earlier versions wrote none of these
+            if run.data.tags.get(key) != value:
+                _insert(self.client.set_tag, parent, key, value)
+        if run.inputs is None or not run.inputs.dataset_inputs:
             self._describe_study(parent, spec)  # a kill came in between
         if not self.finished():  # what has ended stays so while it is only shown again
             self.client.update_run(parent, status="RUNNING")
@@ -137,11 +153,11 @@ class Tracker(StudyRuns):
         self._log_parameters(parent, _flat(spec.identity()))
         self._log_data(parent, spec.data, spec.data_digest, "study")  # last: what is there says that all is
 
-    def _save_views(self, views: Iterable[SavedView]) -> None:
-        """Views of the experiment's page that are not there yet; one that a person has changed stays so."""
-        present = self.client.get_experiment(self.experiment_id).tags
+    def _save_views(self, views: Sequence[SavedView]) -> None:
+        """Views of the experiment's page that are not there as they are now; one that a person has changed stays so."""
+        present, outdated = self.client.get_experiment(self.experiment_id).tags, outdated_views(views)
         for key, value in saved_views(views).items():
-            if key not in present:
+            if present.get(key) in (None, outdated[key]):
                 _insert(self.client.set_experiment_tag, self.experiment_id, key, value)
 
     def close_study(self, status: str) -> None:
@@ -156,16 +172,41 @@ class Tracker(StudyRuns):
         if parent is not None:
             self.client.set_tag(parent, f"{SESSION_TAG}{session.key}", json.dumps(asdict(session)))
 
-    def log_report(self, folder: Path, note: str = "") -> None:
-        """Attach the report's files to the parent run; ``note`` (Markdown) is what its page in MLflow's UI begins with.
+    def log_report(
+        self, folder: Path, note: str = "", *, headline: str = "", metrics: Mapping[str, float] = MappingProxyType({})
+    ) -> None:
+        """Attach the report's files to the parent run, with what it says in short.
 
-        The experiment's page shows the note too.
+        ``note`` (Markdown): what the pages of the parent run and of the experiment in MLflow's UI begin with, after a
+        link to the report's page. ``headline``: the same in plain sentences, as a tag. ``metrics``: the headline's
+        numbers by name; what is not finite is left out. What an earlier report logged and this one does not becomes
+        NaN, and stays in the metric's history.
         """
         parent = self._parent()
-        if parent is not None:
-            self.client.log_artifacts(parent, str(folder), "report")
-            _insert(self.client.set_tag, parent, _NOTE_TAG, note[:_NOTE_LENGTH])
-            _insert(self.client.set_experiment_tag, self.experiment_id, _NOTE_TAG, note[:_NOTE_LENGTH])
+        if parent is None:
+            return
+        self.client.log_artifacts(parent, str(folder), REPORT_FOLDER)
+        page = next((name for name in _PAGES if (folder / name).is_file()), None)
+        shown = visible_lines(note)
+        if page is not None and shown:
+            shown = f"[Report]({artifact_page(self.experiment_id, parent, f'{REPORT_FOLDER}/{page}')}): {shown}"
+        _insert(self.client.set_tag, parent, _NOTE_TAG, shown[:_NOTE_LENGTH])
+        _insert(self.client.set_experiment_tag, self.experiment_id, _NOTE_TAG, shown[:_EXPERIMENT_NOTE_LENGTH])
+        _insert(self.client.set_tag, parent, HEADLINE_TAG, visible(headline)[:HEADLINE_LENGTH])
+        now = now_ms()
+        numbers = [
+            Metric(f"{HEADLINE_METRIC}{_metric_name(name)}", value, now, 0)
+            for name, value in metrics.items()
+            if math.isfinite(value)
+        ]
+        known = {metric.key for metric in numbers}
+        numbers += [
+            Metric(name, math.nan, now, 0)  # MLflow keeps the last value: of an answer that no longer stands, too
+            for name, value in self.client.get_run(parent).data.metrics.items()
+            if name.startswith(HEADLINE_METRIC) and name not in known and math.isfinite(value)
+        ]
+        for first in range(0, len(numbers), METRICS_PER_BATCH):
+            self.client.log_batch(parent, metrics=numbers[first : first + METRICS_PER_BATCH])
 
     def start_trial(self, spec: TrialSpec, parent: str) -> str:
         """Begin a child run."""
@@ -202,7 +243,7 @@ class Tracker(StudyRuns):
             self.client.log_batch(run_id, metrics=metrics[first : first + METRICS_PER_BATCH])
         fields = {name: getattr(record, name) for name in TEXT_FIELDS if name not in ("status", "error")}
         fields |= {name: value for name in PLACE_FIELDS if (value := getattr(record, name)) is not None}
-        fields |= {f"hp.{name}": value for name, value in json.loads(record.hyperparameters).items()}
+        fields |= {f"hp.{name}": _shown(value) for name, value in json.loads(record.hyperparameters).items()}
         self._log_parameters(run_id, fields)
         tags = {STATUS_TAG: str(record.status), ERROR_TAG: record.error[:ERROR_LENGTH], RECORDED_TAG: "true"}
         self.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
@@ -233,7 +274,7 @@ class Tracker(StudyRuns):
 
     def _log_data(self, run_id: str, folder: Path, digest: str, context: str) -> None:
         dataset = Dataset(
-            name=folder.name, digest=digest, source_type="local", source=json.dumps({"uri": folder.as_posix()})
+            name=visible(folder.name), digest=digest, source_type="local", source=json.dumps({"uri": folder.as_posix()})
         )  # fmt: skip
         inputs = [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])]
         _insert(self.client.log_inputs, run_id, inputs)
@@ -263,9 +304,19 @@ def _matches(trial_id: str | None) -> str:
     return f"= '{trial_id}'" if trial_id is not None else "LIKE '%'"
 
 
+def _metric_name(name: str) -> str:
+    """A name as MLflow takes it: other characters than these are underscores."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", name)[:_METRIC_LENGTH]
+
+
 def _text(value: Any) -> str:
     """Exactly invertible by ``json.loads`` for numbers and booleans; text stays as it is."""
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def _shown(value: Any) -> Any:
+    """A hyperparameter as MLflow's pages show it; the record itself has it in `hyperparameters`."""
+    return visible(value) if isinstance(value, str) else value
 
 
 def _flat(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from bench.report.style import COLOURS, DPI, RC, look
+from bench.report.text import drawn
 from posemodel.atomic_write import replacing
 from posemodel.data.stats import HEIGHT_BIN, VIEWS, Tally
 from posemodel.errors import DataError
@@ -29,7 +30,7 @@ def draw_stats(tallies: dict[str, Tally], total: Tally, path: Path, *, title: st
         raise DataError(f"{path}: exists and is no figure of this command; name another file with --out.")
     with plt.rc_context(RC):
         figure, axes = plt.subplots(2, 3, figsize=(14, 8))
-        figure.suptitle(title)
+        figure.suptitle(drawn(title))
         _people(axes[0, 0], tallies)
         _heights(axes[0, 1], tallies)
         _joints(axes[0, 2], total)
@@ -53,7 +54,13 @@ def _grouped(axis: Axes, names: list[str], shares: dict[str, list[float]]) -> No
     width = 0.8 / max(1, len(shares))
     for place, (split, values) in enumerate(shares.items()):
         offset = (place - (len(shares) - 1) / 2) * width
-        axis.bar(np.arange(len(names)) + offset, 100 * np.array(values), width, color=look(place)["color"], label=split)
+        axis.bar(
+            np.arange(len(names)) + offset,
+            100 * np.array(values),
+            width,
+            color=look(place)["color"],
+            label=drawn(split),
+        )
     axis.set_xticks(range(len(names)), names)
     axis.grid(visible=False, axis="x")
 

@@ -39,13 +39,17 @@ def evidence_document(records: pd.DataFrame) -> dict[str, Any]:
     return {"labelled_images": images, "read_differently": read_differently(records)} if images else {}
 
 
+def few_images(records: pd.DataFrame) -> str:
+    """A sentence for each split with so few labelled images that it tells little; empty where there is none."""
+    return " ".join(f"{text[0].upper()}{text[1:]}." for text in warnings(labelled_images(records)).values())
+
+
 def evidence_lines(records: pd.DataFrame) -> list[str]:
     """Paragraphs of a report: the labelled images by split, a warning where they are few, what was read differently."""
     images = labelled_images(records)
     if not images:
         return []
-    few = [f"**{text[0].upper()}{text[1:]}.**" for text in warnings(images).values()]
-    lines = [" ".join([f"How much the data can tell: {told(images)}.", *few])]
+    lines = [" ".join([f"How much the data can tell: {told(images)}.", few_images(records)]).strip()]
     if read := read_differently(records):
         kinds = ", ".join(f"{kind} {count}" for kind, count in read.items())
         lines.append(f"Read in another way than it stands there: {kinds}. `posebench data check` says each in words.")

@@ -1,14 +1,18 @@
 """What a study found as plain data: sentences, tables, what figures show. One report writes it, for any kind of study.
 
 A kind's analysis returns `Findings`; `bench.report.findings_write` makes files of it and knows nothing of the kind.
+Texts are Markdown, of which only what stands within a line is used; what a user has named goes through
+`bench.report.text.literal` or `code` before it enters one. Cells, titles, labels and notes are plain text.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 import pandas as pd
+
+from bench.report.text import plain
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,8 @@ class Draw(StrEnum):
     """Marks."""
     CROSSES = "crosses"
     """Marks of trials without a result."""
+    FAINT = "faint"
+    """Small grey marks: what is there for comparison only."""
     LINE = "line"
     """Joined, with marks."""
     STEPS = "steps"
@@ -136,7 +142,40 @@ class Bars:
     note: str = ""
 
 
-Panel = Plot | Bars
+@dataclass(frozen=True)
+class Intervals:
+    """A panel with a mark and an interval for each name, the first on top.
+
+    Attributes:
+        x_label: With the unit.
+        names: A row each.
+        middle: The marks; NaN: none.
+        low: Lower ends, NaN where there is no interval.
+        high: Upper ends.
+        places: Of each row in the study's list, which gives its look; None: black.
+        notes: A text at the right of each row, of one line or two; empty: none.
+        title: Above the panel; may be empty.
+        line: Where a vertical line stands; None: nowhere.
+        band: What is shaded; None: nothing.
+        band_label: What the shade means, for the legend.
+        zero: Whether the axis begins at 0.
+    """
+
+    x_label: str
+    names: Sequence[str]
+    middle: Sequence[float]
+    low: Sequence[float]
+    high: Sequence[float]
+    places: Sequence[int | None] = ()
+    notes: Sequence[str] = ()
+    title: str = ""
+    line: float | None = None
+    band: tuple[float, float] | None = None
+    band_label: str = ""
+    zero: bool = False
+
+
+Panel = Plot | Bars | Intervals
 
 
 @dataclass(frozen=True)
@@ -149,6 +188,15 @@ class Chart:
 
 
 @dataclass(frozen=True)
+class Drawing:
+    """A figure that no panel can say: ``draw`` gives a figure of Matplotlib's, and is called under `style.RC`."""
+
+    file: str
+    alt: str
+    draw: Callable[[], Any]
+
+
+@dataclass(frozen=True)
 class Picture:
     """An image that a trial made: ``file`` beside the report, ``alt`` in words, the bytes of a JPEG file."""
 
@@ -157,13 +205,14 @@ class Picture:
     image: bytes
 
 
-Part = str | Code | Bullets | Table | Chart | Picture
-"""A text is a paragraph, in Markdown, not wrapped."""
+Image = Chart | Drawing | Picture
+Part = str | Code | Bullets | Table | Image
+"""A text is a paragraph."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and what follows; without a title the parts stand right below the answer."""
+    """A heading and what follows; without a title the parts stand right below the first screen."""
 
     title: str
     parts: Sequence[Part]
@@ -178,30 +227,57 @@ class DataFile:
 
 
 @dataclass(frozen=True)
+class TextFile:
+    """A text as a file, with what it is in a few words."""
+
+    text: str
+    what: str
+
+
+@dataclass(frozen=True)
 class Findings:
     """What a study found.
 
+    The first screen is ``answer``, ``paste``, ``sureness`` and ``figure``: what a reader with one minute sees.
+
     Attributes:
-        answer: The verdict in sentences.
-        sections: What it rests on, in the order of reading.
+        answer: What to use, in one to three sentences.
+        sections: The main page below the first screen, in the order of reading.
+        paste: Lines to paste.
+        sureness: How sure the answer is, and why not surer.
+        figure: The one figure of the first screen; None: there is nothing to show yet.
+        appendix: Everything else, in the order of reading.
         document: More keys of the JSON document; `to_json_safe` makes it plain.
         tables_csv: Tables to be written as files, by file name.
+        texts: Other files, by file name.
+        metrics: The answer in numbers, for MLflow.
+        claims: Every claim in sentences, for the appendix and the JSON document; empty: the answer says all.
     """
 
     answer: str
     sections: Sequence[Section]
+    paste: Sequence[Code] = ()
+    sureness: str = ""
+    figure: Image | None = None
+    appendix: Sequence[Section] = ()
     document: Mapping[str, Any] = field(default_factory=dict)
     tables_csv: Mapping[str, DataFile] = field(default_factory=dict)
+    texts: Mapping[str, TextFile] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    claims: str = ""
 
-    def charts(self) -> list[Chart]:
-        """All figures, in the order of reading."""
-        return [part for section in self.sections for part in section.parts if isinstance(part, Chart)]
+    @property
+    def verdict(self) -> str:
+        """All that is claimed, as plain text."""
+        return plain(self.claims or f"{self.answer} {self.sureness}".strip())
 
-    def pictures(self) -> list[Picture]:
-        """All images, in the order of reading."""
-        return [part for section in self.sections for part in section.parts if isinstance(part, Picture)]
+    def images(self) -> list[Image]:
+        """All figures and pictures, in the order of reading, each file once."""
+        parts = [part for section in (*self.sections, *self.appendix) for part in section.parts]
+        found = [*([self.figure] if self.figure is not None else []), *parts]
+        return [*{part.file: part for part in found if isinstance(part, Image)}.values()]
 
     def main_table(self) -> Table | None:
-        """The first table, for a terminal; None where there is none."""
+        """The first table of the main page, for a terminal; None where there is none."""
         tables = (part for section in self.sections for part in section.parts if isinstance(part, Table))
         return next(tables, None)

@@ -1,18 +1,28 @@
-"""What a study found, with its study, and as JSON."""
+"""What a study found, with its study: as JSON, and as a terminal shows it."""
 
+import textwrap
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from bench.report.files import HTML
 from bench.report.findings import Findings
 from bench.report.findings_write import findings_document
+from bench.report.markdown_page import short_text
 from bench.report.no_result import is_trouble
+from bench.report.page import sureness, unfinished
+from bench.report.shown import Shown, ShownTable
 from bench.report.study_info import StudyInfo
+from bench.report.text import plain, visible_lines
 from bench.trials.status import FAULTS
+
+TERMINAL = 80
+"""Columns of the terminal that everybody has."""
 
 
 @dataclass(frozen=True)
 class FindingsResult:
-    """The result of a study whose analysis gives findings."""
+    """The result of a study of any kind."""
 
     findings: Findings
     info: StudyInfo
@@ -21,6 +31,33 @@ class FindingsResult:
         """The JSON document of the study; ``report``: path of report.md."""
         return findings_document(self.findings, self.info, report)
 
+    def shown(self, report: str) -> Shown:
+        """The first screen, with the main table in place of its figure; ``report``: path of report.md."""
+        table = self.findings.main_table()
+        lines = "\n\n".join(textwrap.indent(visible_lines(code.text), "    ") for code in self.findings.paste)
+        return Shown(
+            self.document(report),
+            [
+                _wrapped(unfinished(self.info)),
+                *([ShownTable(self.info.name, table.columns, table.rows)] if table is not None else []),
+                _wrapped(self.findings.answer),
+                f"\n{lines}\n" if lines else "",
+                _wrapped(sureness(self.findings, self.info)),
+                f"Report: {report}",
+                f"Page: {Path(report).with_name(HTML)}",
+            ],
+        )
+
+    @property
+    def short_text(self) -> str:
+        """What MLflow's page of the study begins with, in Markdown."""
+        return short_text(self.findings, self.info)
+
+    @property
+    def headline(self) -> str:
+        """The answer as plain text."""
+        return plain(self.findings.answer)
+
     @property
     def nothing_found(self) -> bool:
         """Whether the study has ended, and every trial of it met a trouble."""
@@ -28,5 +65,9 @@ class FindingsResult:
 
     @property
     def has_faults(self) -> bool:
-        """Whether trials failed, timed out or ran out of memory."""
-        return any(self.info.trials[str(status)] for status in FAULTS)
+        """Whether trials failed, timed out or ran out of memory, or what was measured cannot be trusted."""
+        return self.info.distrusted or any(self.info.trials.get(str(status)) for status in FAULTS)
+
+
+def _wrapped(markdown: str) -> str:
+    return textwrap.fill(plain(markdown), TERMINAL, break_long_words=False, break_on_hyphens=False)

@@ -1,25 +1,37 @@
-"""Write any study's findings into a folder: report.md last, after its figures, its tables as CSV and the JSON document.
+"""Write any study's findings into a folder: report.md last, after its figures, its tables as CSV and the other pages.
 
 Each file is there in full or not at all, whenever the process ends.
 """
 
+import base64
 import json
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+import matplotlib.pyplot as plt
 import tomli_w
+from matplotlib.figure import Figure
 
+from bench.report.csv_file import write_csv
 from bench.report.evidence import evidence_document
-from bench.report.files import RECORDS, REPORT, RESULT, STUDY
-from bench.report.findings import Findings
-from bench.report.findings_figures import draw_chart
-from bench.report.findings_page import markdown, short_text
+from bench.report.files import APPENDIX, HTML, REPORT, RESULT, STUDY
+from bench.report.findings import Chart, Drawing, Findings, Image, Picture
+from bench.report.findings_figures import chart_figure
+from bench.report.html_page import html
+from bench.report.markdown_page import appendix_markdown, main_markdown
 from bench.report.no_result import failures
+from bench.report.page import sureness
 from bench.report.study_info import StudyInfo
+from bench.report.style import RC, as_svg, save
+from bench.report.text import plain
 from bench.statistics.json_safe import to_json_safe
 from posemodel.atomic_write import remove_leftovers, replacing
 
-__all__ = ["REPORT", "StudyInfo", "findings_document", "short_text", "write_findings_report"]
+OURS = (".csv", ".json", ".png", ".jpg")
+"""Endings of what is written beside the pages."""
 
 
 def findings_document(findings: Findings, study: StudyInfo, report: str) -> dict[str, Any]:
@@ -33,8 +45,11 @@ def findings_document(findings: Findings, study: StudyInfo, report: str) -> dict
             "trials": study.trials,
             "failures": failures(study.records),
             **findings.document,
-            "verdict": findings.answer,
+            "answer": plain(findings.answer),
+            "sureness": plain(sureness(findings, study)),
+            "verdict": findings.verdict,
             "report": report,
+            "files": _files(findings, study),
             **evidence_document(study.records),
             "spec": study.spec,
             "machine": study.machine,
@@ -43,26 +58,93 @@ def findings_document(findings: Findings, study: StudyInfo, report: str) -> dict
     return document
 
 
-def write_findings_report(findings: Findings, study: StudyInfo, folder: Path) -> Path:
-    """Write all files of the report; returns the path of report.md, which is written last."""
+def write_findings_report(
+    findings: Findings, study: StudyInfo, folder: Path, note_session: Callable[[], None] = lambda: None
+) -> Path:
+    """Write all files of the report; returns the path of report.md, which is written last.
+
+    ``note_session``: called once all but the pages is written.
+    """
+    images = write_parts(findings, study, folder)
+    note_session()
+    return write_pages(findings, study, folder, images)
+
+
+def write_parts(findings: Findings, study: StudyInfo, folder: Path) -> dict[str, str]:
+    """Write what the pages link to: tables, figures, pictures, the study file. Takes nearly all of a report's time.
+
+    Returns:
+        The images as `data:` addresses, by file, for the page that holds all in itself.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     remove_leftovers(folder)
-    tables = {RECORDS: study.records, **{name: file.frame for name, file in findings.tables_csv.items()}}
+    _remove_outdated(findings, study, folder)
+    tables = {study.records_file: study.records, **{name: file.frame for name, file in findings.tables_csv.items()}}
     for name, frame in tables.items():
         with replacing(folder / name) as temporary:
-            frame.to_csv(temporary, index=False)
-    for chart in findings.charts():
-        draw_chart(chart, folder / chart.file)
-    for picture in findings.pictures():
-        with replacing(folder / picture.file) as temporary:
-            temporary.write_bytes(picture.image)
+            write_csv(frame, temporary)
+    settings = f"# The settings of the study {study.name}, resolved.\n{tomli_w.dumps(study.settings)}"
+    _write(folder / STUDY, settings)
+    for name, file in findings.texts.items():
+        _write(folder / name, file.text)
+    return {image.file: _write_image(image, folder) for image in findings.images()}
+
+
+def write_pages(findings: Findings, study: StudyInfo, folder: Path, images: Mapping[str, str]) -> Path:
+    """Write the pages and result.json; returns the path of report.md, which is written last."""
     report = folder / REPORT
     document = findings_document(findings, study, report.as_posix())
-    for path, text in (
-        (folder / STUDY, f"# The settings of the study {study.name}, resolved.\n" + tomli_w.dumps(study.settings)),
-        (folder / RESULT, json.dumps(document, indent=2, allow_nan=False) + "\n"),
-        (report, markdown(findings, study)),
-    ):
-        with replacing(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    _write(folder / RESULT, json.dumps(document, indent=2, allow_nan=False) + "\n")
+    _write(folder / APPENDIX, appendix_markdown(findings, study))
+    _write(folder / HTML, html(findings, study, images))
+    _write(report, main_markdown(findings, study))
     return report
+
+
+def _files(findings: Findings, study: StudyInfo) -> list[str]:
+    """The names of what is written beside the pages."""
+    return [study.records_file, *findings.tables_csv, *findings.texts, *(image.file for image in findings.images())]
+
+
+def _remove_outdated(findings: Findings, study: StudyInfo, folder: Path) -> None:
+    """Remove what an earlier report of this study wrote here and this one does not: such as the figure of a leader."""
+    for name in _written_before(folder) - {*_files(findings, study)}:
+        if Path(name).name == name and Path(name).suffix in OURS:
+            with suppress(OSError, ValueError):  # a folder by now, or a name that no file can have
+                (folder / name).unlink(missing_ok=True)
+
+
+def _written_before(folder: Path) -> set[str]:
+    """What result.json lists; nothing where it is not as it was written: anybody can edit it."""
+    try:
+        before = json.loads((folder / RESULT).read_text(encoding="utf-8"))["files"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return set()
+    return {name for name in before if isinstance(name, str)} if isinstance(before, list) else set()
+
+
+def figure_of(image: Chart | Drawing) -> Figure:
+    """A figure, drawn."""
+    if isinstance(image, Chart):
+        return chart_figure(image)
+    drawn: Figure = image.draw()
+    return drawn
+
+
+def _write_image(image: Image, folder: Path) -> str:
+    """Write it beside the pages; its address for the page that holds it in itself."""
+    if isinstance(image, Picture):
+        with replacing(folder / image.file) as temporary:
+            temporary.write_bytes(image.image)
+        return f"data:image/jpeg;base64,{base64.b64encode(image.image).decode()}"
+    with plt.rc_context(RC):
+        figure = figure_of(image)
+        save(figure, folder / image.file)
+        figure.set_layout_engine("none")  # it stays as it was laid out: that takes a quarter of the time
+        vector = as_svg(figure)
+    return f"data:image/svg+xml,{quote(vector, safe=' /:=;,()<>')}"
+
+
+def _write(path: Path, text: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

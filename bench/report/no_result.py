@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from bench.report.text import code
 from bench.report.wording import counted, enumerate_items
 from bench.trials.status import Status
 
@@ -60,7 +61,7 @@ def troubled(records: pd.DataFrame, *, left: int = 0) -> list[str]:
     """A sentence for each optimizer without a result whose trials met a trouble; none where no trial has a result.
 
     That it diverged or was pruned everywhere is a result: only failures, memory and time limits are told.
-    ``left``: trials that are still to come.
+    ``records``: with names as Markdown holds them; ``left``: trials that are still to come.
     """
     if not len(records) or not (records["status"] == Status.COMPLETE).any():
         return []
@@ -131,8 +132,8 @@ def _quoted(reasons: Counter[str], before: str, after: str, trials: int) -> str:
     if not told:
         return ""
     if trials == 1:
-        return f"{before}`{_short(told[0][0])}`{after}"
-    parts = [f"{counted(number, 'time')} `{_short(reason)}`" for reason, number in told[:REASONS_NAMED]]
+        return f"{before}{code(_short(told[0][0]))}{after}"
+    parts = [f"{counted(number, 'time')} {code(_short(reason))}" for reason, number in told[:REASONS_NAMED]]
     others = sum(number for _, number in told[REASONS_NAMED:])
     if others:
         parts.append(f"{counted(others, 'time')} another reason")

@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
 
+from bench.report.style import INK
+
 DIRECTIONS = tuple(math.radians(angle) for angle in (45, 135, 0, 180, 315, 225, 90, 270))
 REACHES = (14, 26, 42, 64, 90)
 """Points (1/72 inch) from the point to the nearest corner or edge of its name, tried in turn."""
@@ -61,7 +63,7 @@ def _annotation(axis: Axes, place: tuple[float, float], name: str) -> Annotation
         va="center",
         zorder=6,
         bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5},
-        arrowprops={"arrowstyle": "-", "color": "black", "linewidth": 0.9, "shrinkA": 0, "shrinkB": 8},
+        arrowprops={"arrowstyle": "-", "color": INK, "linewidth": 0.9, "shrinkA": 0, "shrinkB": 8},
     )
     shown.set_in_layout(False)
     return shown

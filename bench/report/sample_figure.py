@@ -9,6 +9,7 @@ from matplotlib.colors import hsv_to_rgb, to_rgb
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
+from bench.report import text
 from bench.report.style import RC, save
 from posemodel import skeleton
 from posemodel.draw import draw_to_scale, scale_people
@@ -45,7 +46,7 @@ def draw_sample(
     """
     with plt.rc_context(RC | {"axes.grid": False}):
         figure = plt.figure(figsize=(15, 9))
-        figure.suptitle(title)
+        figure.suptitle(text.drawn(title))
         (top,), (bottom,) = figure.subfigures(2, 1, squeeze=False, height_ratios=(2.4, 1))
         axes = top.subplots(1, 3)
         for axis in axes:

@@ -27,9 +27,9 @@ def p_text(value: float, alpha: float = 0.0) -> str:
     return f"= {value:.3f}" if value < 0.1 else f"= {value:.2f}"
 
 
-def enumerate_items(items: list[str]) -> str:
-    """``a``, ``a and b``, ``a, b and c``."""
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+def enumerate_items(items: list[str], *, last: str = "and") -> str:
+    """``a``, ``a and b``, ``a, b and c``; ``last``: the word before the last one."""
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} {last} {items[-1]}"
 
 
 def counted(count: int, noun: str) -> str:

@@ -17,6 +17,7 @@ from bench.measure.loader.loop import LoopPlan, run_loop
 from bench.measure.resources import PERIOD_S, ResourceSampler
 from bench.speed.compare import Pair, Row, compare
 from bench.speed.train import memory_batches
+from bench.storage.printing import print_text
 from posemodel.network import input_geometry
 
 NETWORK, SIZE, BATCH_SIZE = "small", 160, 4
@@ -90,7 +91,7 @@ def main() -> None:
     """Print the comparison as JSON: `python -m bench.speed.loader_measuring`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=40)
-    print(json.dumps([row.as_row() for row in measure(**vars(parser.parse_args()))], indent=2))
+    print_text(json.dumps([row.as_row() for row in measure(**vars(parser.parse_args()))], indent=2))
 
 
 if __name__ == "__main__":

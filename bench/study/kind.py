@@ -8,13 +8,15 @@ other.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from bench.engines.events import OnEvent, ignore_event
 from bench.optimizers import optimizer_entry
 from bench.optimizers.spaces import spaces_of
 from bench.records.mlflow_views import SavedView
 from bench.records.reader import StudyRuns
+from bench.report.findings_result import FindingsResult
+from bench.report.findings_write import write_findings_report
 from bench.report.shown import Shown
 from bench.settings.layers import Setting, about
 from bench.study.machine_settings import default_name, device_and_workers
@@ -29,23 +31,10 @@ from bench.workloads.protocol import FoundData, MakeData, OnOpen
 from posemodel.network import input_geometry
 
 S = TypeVar("S", bound=StudyBase)
-R = TypeVar("R", bound="StudyResult")
 Settings = Mapping[str, Setting]
 
 
-class StudyResult(Protocol):
-    """What a study found, finished or not."""
-
-    @property
-    def nothing_found(self) -> bool:
-        """Whether the study has ended without any result."""
-
-    @property
-    def has_faults(self) -> bool:
-        """Whether trials failed, timed out or ran out of memory."""
-
-
-class StudyKind(ABC, Generic[S, R]):
+class StudyKind(ABC, Generic[S]):
     """One kind of study.
 
     Attributes:
@@ -134,7 +123,7 @@ class StudyKind(ABC, Generic[S, R]):
         on_event: OnEvent = ignore_event,
         began: float | None = None,
         data_s: float = 0.0,
-    ) -> tuple[R, Path]:
+    ) -> tuple[FindingsResult, Path]:
         """Run a study, go on with it, or (once finished) show it again; its result and the path of report.md.
 
         ``began``: when the command that works on it began (seconds since the epoch; None: now), ``data_s``: the seconds
@@ -148,25 +137,18 @@ class StudyKind(ABC, Generic[S, R]):
     # --- reading it
 
     @abstractmethod
-    def load(self, runs: StudyRuns) -> R:
-        """The result of a study, finished or not, from MLflow alone."""
+    def load(self, runs: StudyRuns, folder: Path | None = None) -> FindingsResult:
+        """The result of a study, finished or not, from MLflow alone; ``folder``: of its report, which names it."""
 
-    @abstractmethod
     def write_report(
         self, runs: StudyRuns, folder: Path, note_session: Callable[[], None] = lambda: None
-    ) -> tuple[R, Path]:
+    ) -> tuple[FindingsResult, Path]:
         """Write the report of a study, report.md last; its result and the path of report.md.
 
         ``note_session``: updates the session's last-seen time; called when most of the report's time has passed.
         """
-
-    @abstractmethod
-    def shown(self, result: R, report: str) -> Shown:
-        """What a command prints of a result; ``report``: path of report.md."""
-
-    @abstractmethod
-    def short_text(self, result: R) -> str:
-        """The beginning of the study's page in MLflow."""
+        result = self.load(runs, folder)
+        return result, write_findings_report(result.findings, result.info, folder, note_session)
 
     def size(self, document: Mapping[str, Any], planned: Mapping[str, int]) -> StudySize | None:  # noqa: ARG002
         """The size of a study by its stored document; ``planned``: trials of each phase in the ledger.

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -13,14 +13,12 @@ from bench.engines.events import OnEvent, ignore_event
 from bench.engines.trial import TrialKind
 from bench.records.reader import StudyRuns
 from bench.report.findings import Findings, Section, Table
-from bench.report.findings_page import short_text
 from bench.report.findings_result import FindingsResult
-from bench.report.findings_write import write_findings_report
 from bench.report.no_result import failures, nothing_found, troubled
 from bench.report.shown import Shown, ShownTable
 from bench.report.study_info import StudyInfo
 from bench.study import ledger_runner
-from bench.study.kind import StudyKind, StudyResult
+from bench.study.kind import StudyKind
 from bench.study.prepared import Prepared
 from bench.study.progress import PlanSize, Progress, StudySize
 from bench.study.rerun_command import options_of, rerun_command
@@ -31,10 +29,9 @@ from bench.trials.study_base import StudyBase
 from bench.workloads.of_study import as_study_file
 
 S = TypeVar("S", bound=StudyBase)
-R = TypeVar("R", bound=StudyResult)
 
 
-class LedgerKind(StudyKind[S, R]):
+class LedgerKind(StudyKind[S]):
     """A kind of study whose trials stand in the ledger and are worked off by any number of processes.
 
     Attributes:
@@ -70,7 +67,7 @@ class LedgerKind(StudyKind[S, R]):
         on_event: OnEvent = ignore_event,
         began: float | None = None,
         data_s: float = 0.0,
-    ) -> tuple[R, Path]:
+    ) -> tuple[FindingsResult, Path]:
         """See `StudyKind.run`."""
         return ledger_runner.run_study(
             self, spec, paths, workers=workers, on_event=on_event, began=began, data_s=data_s
@@ -111,7 +108,7 @@ class LedgerKind(StudyKind[S, R]):
         return Shown(document, [table, f"{self.size_text(spec)}. Nothing was run."])
 
 
-class FindingsKind(LedgerKind[S, FindingsResult]):
+class FindingsKind(LedgerKind[S]):
     """A kind whose analysis gives findings: result, page and figures follow from them."""
 
     @abstractmethod
@@ -143,25 +140,6 @@ class FindingsKind(LedgerKind[S, FindingsResult]):
         )
         return FindingsResult(self._findings_or_reason(spec, records, runs, left=info.left), info)
 
-    def write_report(
-        self, runs: StudyRuns, folder: Path, note_session: Callable[[], None] = lambda: None
-    ) -> tuple[FindingsResult, Path]:
-        """See `StudyKind.write_report`."""
-        result = self.load(runs, folder)
-        path = write_findings_report(result.findings, result.info, folder)
-        note_session()
-        return result, path
-
-    def shown(self, result: FindingsResult, report: str) -> Shown:
-        """The main table and the answer."""
-        table = result.findings.main_table()
-        tables = [] if table is None else [ShownTable(result.info.name, table.columns, table.rows)]
-        return Shown(result.document(report), [*tables, result.findings.answer, f"Report: {report}"])
-
-    def short_text(self, result: FindingsResult) -> str:
-        """The answer and the main table."""
-        return short_text(result.findings)
-
     def _findings_or_reason(self, spec: S, records: pd.DataFrame, runs: StudyRuns, *, left: int) -> Findings:
         """The kind's findings; where no trial has a result, why stands before its answer.
 
@@ -170,13 +148,20 @@ class FindingsKind(LedgerKind[S, FindingsResult]):
         why = nothing_found(records, left=left)
         if not why:
             found = self.findings(spec, records, runs)
-            return replace(found, answer=" ".join([*troubled(records, left=left), found.answer]))
+            return _begun_with(found, " ".join(troubled(records, left=left)))
         try:
             found = self.findings(spec, records, runs)
         except Exception as error:
             text = f"The analysis of this kind needs a trial with a result ({type(error).__name__}: {error})."
             found = Findings("", [Section("Analysis", [text])])
-        return replace(found, answer=f"{why} {found.answer}".strip(), sections=[*found.sections, _failures(records)])
+        found = _begun_with(found, why)
+        return replace(found, sections=[*found.sections, _failures(records)])
+
+
+def _begun_with(found: Findings, why: str) -> Findings:
+    """The findings with a sentence before the answer, and before all claims."""
+    claims = f"{why} {found.claims}".strip() if found.claims else ""
+    return replace(found, answer=f"{why} {found.answer}".strip(), claims=claims)
 
 
 def _failures(records: pd.DataFrame) -> Section:

@@ -24,6 +24,7 @@ from bench.ledger.store import Ledger
 from bench.measure.machine import fingerprint
 from bench.records.store_check import check_stores
 from bench.records.writer import Tracker
+from bench.report.findings_result import FindingsResult
 from bench.storage.locks import path_lock
 from bench.storage.masking import masked
 from bench.study.store_paths import StorePaths
@@ -41,7 +42,7 @@ S = TypeVar("S", bound=StudyBase)
 
 
 def run_study(
-    kind: "LedgerKind[S, Any]",
+    kind: "LedgerKind[S]",
     spec: S,
     paths: StorePaths,
     *,
@@ -49,7 +50,7 @@ def run_study(
     on_event: OnEvent,
     began: float | None,
     data_s: float,
-) -> tuple[Any, Path]:
+) -> tuple[FindingsResult, Path]:
     """See `bench.study.kind.StudyKind.run`."""
     objectives = kind.objectives(spec)
     began_ms = now_ms() if began is None else int(1000 * began)
@@ -100,7 +101,7 @@ def run_study(
         folder = paths.report_of(spec.name)
         with path_lock(folder):  # two processes that work on one study end at the same time
             result, report = kind.write_report(tracker, folder, partial(_note, tracker, session))
-            tracker.log_report(folder, kind.short_text(result))
+            tracker.log_report(folder, result.short_text, headline=result.headline, metrics=result.findings.metrics)
     return result, report
 
 
@@ -109,7 +110,7 @@ class _Planner:
 
     def __init__(
         self,
-        kind: "LedgerKind[S, Any]",
+        kind: "LedgerKind[S]",
         spec: S,
         ledger: Ledger,
         tracker: Tracker,

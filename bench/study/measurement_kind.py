@@ -9,15 +9,15 @@ from typing import Any, Protocol, TypeVar
 from bench.engines.events import OnEvent, ignore_event
 from bench.records.measurements import MeasurementTracker, last_moment
 from bench.records.reader import StudyRuns
+from bench.report.findings_result import FindingsResult
 from bench.study import measurement_runner
-from bench.study.kind import StudyKind, StudyResult
+from bench.study.kind import StudyKind
 from bench.study.standing import Standing
 from bench.study.store_paths import StorePaths
 from bench.trials.progress import MS
 from bench.trials.study_base import StudyBase
 
 S = TypeVar("S", bound=StudyBase)
-R = TypeVar("R", bound=StudyResult)
 
 
 class Measuring(Protocol):
@@ -30,7 +30,7 @@ class Measuring(Protocol):
         """Measure what is left; ``parent``: the study's own run in MLflow."""
 
 
-class MeasurementKind(StudyKind[S, R]):
+class MeasurementKind(StudyKind[S]):
     """A kind of study that one process measures, one measurement after the other: they must not disturb each other."""
 
     @abstractmethod
@@ -62,6 +62,6 @@ class MeasurementKind(StudyKind[S, R]):
         on_event: OnEvent = ignore_event,
         began: float | None = None,  # noqa: ARG002 (a measurement knows its own time)
         data_s: float = 0.0,  # noqa: ARG002
-    ) -> tuple[R, Path]:
+    ) -> tuple[FindingsResult, Path]:
         """See `StudyKind.run`."""
         return measurement_runner.run_study(self, spec, paths, on_event=on_event)

@@ -4,13 +4,14 @@ Safe to interrupt: the same command goes on with what is left, a finished study 
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from bench.engines import interruption
 from bench.engines.events import Measuring, OnEvent
 from bench.measure.machine import fingerprint
 from bench.records.measurements import MeasurementTracker
 from bench.records.store_check import check_tracking
+from bench.report.findings_result import FindingsResult
 from bench.storage.locks import path_lock
 from bench.study.store_paths import StorePaths
 from bench.trials.study_base import StudyBase
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 S = TypeVar("S", bound=StudyBase)
 
 
-def run_study(kind: "MeasurementKind[S, Any]", spec: S, paths: StorePaths, *, on_event: OnEvent) -> tuple[Any, Path]:
+def run_study(
+    kind: "MeasurementKind[S]", spec: S, paths: StorePaths, *, on_event: OnEvent
+) -> tuple[FindingsResult, Path]:
     """See `bench.study.kind.StudyKind.run`.
 
     Raises DataError where nothing can be measured at all: then nothing is on record, which would stand in the way of
@@ -44,5 +47,5 @@ def run_study(kind: "MeasurementKind[S, Any]", spec: S, paths: StorePaths, *, on
     folder = paths.report_of(spec.name)
     with path_lock(folder):
         result, report = kind.write_report(tracker, folder)
-        tracker.log_report(folder, kind.short_text(result))
+        tracker.log_report(folder, result.short_text, headline=result.headline, metrics=result.findings.metrics)
     return result, report

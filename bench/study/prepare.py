@@ -18,7 +18,7 @@ UNNAMED = "unnamed"
 
 
 def prepare(
-    kind: "StudyKind[S, Any]", given: Given, make_data: MakeData | None, on_open: OnOpen | None = None
+    kind: "StudyKind[S]", given: Given, make_data: MakeData | None, on_open: OnOpen | None = None
 ) -> Prepared[S]:
     """Layer the settings, make or find the data, and resolve the study, or the series of studies.
 

@@ -23,7 +23,7 @@ from bench.trials.progress import MS, Done, RunningTrial, recorded
 from bench.trials.status import Status
 from posemodel.errors import SettingsError, nearest
 
-KindOf = Callable[[Mapping[str, Any]], StudyKind[Any, Any]]
+KindOf = Callable[[Mapping[str, Any]], StudyKind[Any]]
 """The kind of a stored study; SettingsError where this version has none of that name."""
 
 

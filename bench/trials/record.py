@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from bench.storage.masking import masked
+from bench.storage.visible import visible_lines
 from bench.trials.spec import TrialSpec
 from bench.trials.status import Status
 
@@ -130,7 +131,7 @@ def make_record(
         torch_threads=torch_threads,
         concurrent_trials=concurrent_trials,
         data_digest=spec.data_digest,
-        error=masked(error),
+        error=visible_lines(masked(error)),
         implementation=implementation,
         control_of=spec.control_of,
         tuning=spec.tuning,

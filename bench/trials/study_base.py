@@ -112,9 +112,9 @@ class PictureStudy(DataFiles, StudyBase):
 
     @property
     def data_text(self) -> str:
-        """The data set in words: name, digest, and how its pictures are read where that is not as stored."""
+        """The data set as plain text: name, digest, and how its pictures are read where that is not as stored."""
         turned = ", pictures turned by their EXIF orientation" if self.exif == "follow" else ""
-        return f"data `{self.data.name}` (annotations {self.data_digest}{turned})"
+        return f"data {self.data.name} (annotations {self.data_digest}{turned})"
 
 
 def refuse_difference(name: str, known: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 import gc
 import math
-import sys
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -15,6 +14,7 @@ from bench.measure.gpu import GpuSampler
 from bench.optimizers import optimizer_entry
 from bench.optimizers.entry import WEIGHT_DECAY
 from bench.optimizers.implementation import implementation_of
+from bench.storage.printing import log
 from bench.trials.outcome import Outcome
 from bench.trials.phases import CONFIRM
 from bench.trials.record import CurvePoint, make_record, now_ms
@@ -97,7 +97,7 @@ def run_trial(
         except PosemodelError:
             raise
         except Exception as error:  # pictures for people: no reason to lose a trained trial
-            print(f"posebench: no sample images of trial {spec.id} ({type(error).__name__}: {error})", file=sys.stderr)
+            log(f"posebench: no sample images of trial {spec.id} ({type(error).__name__}: {error})")
         metrics["samples_seconds"] = time.perf_counter() - began
     return Outcome(make_record(spec, status, steps_done=trained.step, metrics=metrics, **place), curve, samples)
 

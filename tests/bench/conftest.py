@@ -13,11 +13,9 @@ from matplotlib.figure import Figure
 
 from bench.cli import app
 from bench.kinds.optimizers import estimate, probe
-from bench.kinds.optimizers.report import write
 from bench.ledger.store import open_storage
 from bench.optimizers.spaces import spaces_of
 from bench.report import findings_write
-from bench.report.style import save
 from bench.workloads.of_study import settle_workload
 from bench.workloads.protocol import REPORT, SELECT, Costs
 from posemodel.data.layout import fingerprint
@@ -224,11 +222,7 @@ def made_up_costs(monkeypatch):
 def plain_figures(monkeypatch):
     """Reports whose figures are not the point have empty ones: drawing all of a study takes seconds."""
 
-    def draw(_what, path):
-        save(Figure(figsize=(0.1, 0.1)), path)
-
-    monkeypatch.setattr(write, "FIGURES", dict.fromkeys(write.FIGURES, draw))
-    monkeypatch.setattr(findings_write, "draw_chart", draw)
+    monkeypatch.setattr(findings_write, "figure_of", lambda _image: Figure(figsize=(0.1, 0.1)))
 
 
 @pytest.fixture

@@ -498,7 +498,7 @@ def whole_study():
     return records, pd.DataFrame([row for trial in records["trial_id"] for row in curve_rows(trial, points)])
 
 
-PARTS = ("summary", "comparisons", "scores", "seeds", "views", "sensitivity", "best_so_far")
+PARTS = ("summary", "comparisons", "seeds", "views", "sensitivity")
 
 
 def test_shuffled_rows_change_nothing():

@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.kinds.optimizers.analysis import chosen_rows, costs, curve_bands, leader, lr_sensitivity, seed_rows, time_use
+from bench.kinds.optimizers.analysis import (
+    chosen_rows,
+    costs,
+    curve_bands,
+    leader,
+    lr_sensitivity,
+    rate_ranges,
+    run_curves,
+    seed_rows,
+    time_use,
+)
 
 
 def record(optimizer, seed=0, *, phase="confirm", ap=0.5, status="complete", index=0, **more):
@@ -38,84 +48,103 @@ TWO_CURVES = pd.DataFrame(
 )
 
 
-def test_a_band_over_steps_is_mean_lowest_and_highest():
-    found = curve_bands(TWO_SEEDS, TWO_CURVES, value="ap", over="step")
+THREE_SEEDS = pd.DataFrame([record("adam", seed, tuning=seed) for seed in (1, 2, 3)])
+THREE_CURVES = pd.concat(
+    [
+        TWO_CURVES,
+        pd.DataFrame(curve("confirm-adam-3-0", [(10, 1.5, 0.3, 7.0), (20, 3.5, 0.6, 3.0), (30, 5.5, 0.8, 1.0)])),
+    ]
+)
+
+
+def bands(records, curves, *, value="ap", over="step", **more):
+    return curve_bands(run_curves(records, curves, value=value, over=over, **more))
+
+
+def test_a_band_is_median_and_quartiles_evaluation_by_evaluation():
+    found = bands(THREE_SEEDS, THREE_CURVES)
     assert list(found["x"]) == [10, 20, 30]
-    assert found["mean"].tolist() == pytest.approx([0.05, 0.3, 0.45])
-    assert found["low"].tolist() == [0.0, 0.2, 0.4]
-    assert found["high"].tolist() == [0.1, 0.4, 0.5]
-    assert set(found["n"]) == {2}
+    assert list(found["evaluation"]) == [1, 2, 3]
+    assert found["median"].tolist() == [0.1, 0.4, 0.5]
+    assert found["low"].tolist() == pytest.approx([0.05, 0.3, 0.45])
+    assert found["high"].tolist() == pytest.approx([0.2, 0.5, 0.65])
+    assert set(found["n"]) == {3}
     assert set(found["optimizer"]) == {"adam"}
 
 
-def test_over_seconds_seeds_are_interpolated_from_where_both_have_begun_and_held_where_one_has_ended():
-    found = curve_bands(TWO_SEEDS, TWO_CURVES, value="ap", over="train_seconds").set_index("x")
-    assert list(found.index) == [2, 3, 4, 6]
-    assert found.loc[2, ["low", "high"]].tolist() == [0.1, 0.2]
-    assert found.loc[3, ["low", "high"]].tolist() == pytest.approx([0.25, 0.4])  # halfway between 0.1 and 0.4
-    assert found.loc[4, ["low", "high"]].tolist() == [0.4, 0.4]
-    assert found.loc[6, "mean"] == pytest.approx(0.45)  # 0.4 is kept
+def test_over_seconds_nothing_is_interpolated():
+    found = bands(THREE_SEEDS, THREE_CURVES, over="train_seconds")
+    assert found["x"].tolist() == [1.5, 3.5, 5.5], "the median run's own times"
+    assert found["median"].tolist() == [0.1, 0.4, 0.5]
+    runs = run_curves(THREE_SEEDS, THREE_CURVES, value="ap", over="train_seconds")
+    assert {*zip(runs["x"], runs["y"], strict=True)} == {*zip(THREE_CURVES.train_seconds, THREE_CURVES.ap, strict=True)}
 
 
-def test_a_trial_that_diverged_has_ap_0_from_there_on_and_no_loss():
-    records = pd.DataFrame([record("adam", 1), record("adam", 2, status="diverged", steps_done=25, train_seconds=5.0)])
+@pytest.mark.parametrize("fate", [{"status": "diverged"}, {"status": "failed"}, {"ap": 0.01}])
+def test_a_run_that_did_not_learn_is_shown_and_in_no_band(fate):
+    records = pd.DataFrame([record("adam", 1), record("adam", 2), record("adam", 3) | fate])
+    runs = run_curves(records, THREE_CURVES, value="ap", over="step")
+    assert runs.groupby("trial_id")["learned"].all().to_dict() == {
+        "confirm-adam-1-0": True,
+        "confirm-adam-2-0": True,
+        "confirm-adam-3-0": False,
+    }
+    assert len(runs) == 9
+    assert runs["complete"].sum() == (9 if "ap" in fate else 6)
+    pd.testing.assert_frame_equal(curve_bands(runs), bands(TWO_SEEDS, TWO_CURVES))
+    assert bands(records, THREE_CURVES, floor=0.6).empty, "none learned: there is no band"
+
+
+def test_a_trial_that_broke_off_has_its_own_evaluations_alone():
+    records = pd.DataFrame([record("adam", 1), record("adam", 2, status="diverged", steps_done=25)])
     curves = TWO_CURVES[~((TWO_CURVES["trial_id"] == "confirm-adam-2-0") & (TWO_CURVES["step"] == 30))]
-    ap = curve_bands(records, curves, value="ap", over="step").set_index("x")
-    assert list(ap.index) == [10, 20, 25, 30]
-    assert ap.loc[30].drop("optimizer").tolist() == pytest.approx([0.2, 0.0, 0.4, 2])
-    assert ap.loc[20, "low"] == pytest.approx(0.2)
-    loss = curve_bands(records, curves, value="val_loss", over="step")
-    assert list(loss["x"]) == [10, 20]
-    seconds = curve_bands(records, curves, value="ap", over="train_seconds")
-    assert seconds["x"].max() == 5.0
-    assert seconds["low"].iloc[-1] == 0.0
-
-
-def test_a_trial_that_failed_without_a_measurement_is_0_all_along():
-    records = pd.DataFrame([record("adam", 1), record("adam", 2, status="failed")])
-    curves = TWO_CURVES[TWO_CURVES["trial_id"] == "confirm-adam-1-0"]
-    found = curve_bands(records, curves, value="ap", over="step")
-    assert found["low"].tolist() == [0.0, 0.0, 0.0]
-    assert found["mean"].tolist() == pytest.approx([0.0, 0.1, 0.2])
-    assert curve_bands(records, curves, value="val_loss", over="step").empty
+    runs = run_curves(records, curves, value="ap", over="step")
+    assert runs["x"][runs["trial_id"] == "confirm-adam-2-0"].tolist() == [10, 20]
 
 
 def test_tune_trials_and_trials_without_evaluations_draw_nothing():
     tune = pd.DataFrame([record("adam", 1, phase="tune")])
-    assert curve_bands(tune, TWO_CURVES, value="ap", over="step").empty
-    assert curve_bands(TWO_SEEDS, pd.DataFrame(), value="ap", over="step").empty
+    assert bands(tune, TWO_CURVES).empty
+    nothing = run_curves(TWO_SEEDS, pd.DataFrame(), value="ap", over="step")
+    assert nothing.empty
+    assert not nothing["learned"].any()
+    assert curve_bands(nothing).empty
     half = TWO_CURVES[TWO_CURVES["trial_id"] == "confirm-adam-1-0"]
-    assert curve_bands(TWO_SEEDS, half, value="ap", over="step").empty
-    assert list(curve_bands(pd.DataFrame(), pd.DataFrame(), value="ap", over="step").columns)[:2] == ["optimizer", "x"]
+    assert set(bands(TWO_SEEDS, half)["n"]) == {1}
+    empty = bands(pd.DataFrame(), pd.DataFrame())
+    assert list(empty.columns)[:3] == ["optimizer", "evaluation", "x"]
+    assert empty["median"].dtype == float
     others = pd.DataFrame([record("adagrad", 1), *(record("adam", seed) for seed in (1, 2))])
-    assert set(curve_bands(others, TWO_CURVES, value="ap", over="step")["optimizer"]) == {"adam"}
+    assert set(bands(others, TWO_CURVES)["optimizer"]) == {"adam"}
 
 
-def test_an_infinite_loss_is_no_point_of_a_curve():
-    curves = TWO_CURVES.assign(val_loss=[8.0, math.inf, 2.0, 6.0, 6.0, 2.0])
-    found = curve_bands(TWO_SEEDS, curves, value="val_loss", over="step")
-    assert np.isfinite(found[["mean", "low", "high"]]).all(axis=None)
+def test_an_infinite_loss_is_no_point_of_a_curve_and_moves_no_other():
+    curves = TWO_CURVES.assign(val_loss=[8.0, math.inf, 2.0, 6.0, 6.0, 4.0])
+    found = bands(TWO_SEEDS, curves, value="val_loss").set_index("evaluation")
+    assert found["median"].tolist() == [7.0, 6.0, 3.0]
+    assert found["n"].tolist() == [2, 1, 2]
+    assert found["x"].tolist() == [10, 20, 30]
 
 
 @given(
     st.lists(st.lists(st.tuples(st.floats(0.1, 10), st.floats(0, 1)), min_size=1, max_size=6), min_size=1, max_size=4)
 )
-def test_a_band_holds_its_mean_and_never_leaves_the_points(seeds):
+def test_a_band_holds_its_median_and_never_leaves_the_points(seeds):
     records = pd.DataFrame([record("adam", number) for number in range(len(seeds))])
     points = []
     for number, steps in enumerate(seeds):
         seconds = np.cumsum([gap for gap, _ in steps])
         own = [(place + 1, seconds[place], ap, 1.0) for place, (_, ap) in enumerate(steps)]
         points += curve(f"confirm-adam-{number}-0", own)
-    found = curve_bands(records, pd.DataFrame(points), value="ap", over="train_seconds")
-    aps = [point["ap"] for point in points]
-    assert (found["low"] >= min(aps) - 1e-12).all()
-    assert (found["high"] <= max(aps) + 1e-12).all()
-    assert (found["low"] <= found["mean"] + 1e-12).all()
-    assert (found["mean"] <= found["high"] + 1e-12).all()
-    assert found["x"].is_monotonic_increasing
-    last = found.iloc[-1]
-    assert last["mean"] == pytest.approx(np.mean([steps[-1][1] for steps in seeds]))
+    found = bands(records, pd.DataFrame(points).sample(frac=1, random_state=0), over="train_seconds")
+    assert (found["low"] <= found["median"]).all()
+    assert (found["median"] <= found["high"]).all()
+    for row in found.itertuples():
+        aps = [steps[row.evaluation - 1][1] for steps in seeds if len(steps) >= row.evaluation]
+        assert row.n == len(aps)
+        assert row.median == pytest.approx(np.median(aps))
+        assert min(aps) - 1e-12 <= row.low <= row.high <= max(aps) + 1e-12
+    assert len(found) == max(map(len, seeds))
 
 
 def tune(optimizer, index, lr, ap, status="complete"):
@@ -140,6 +169,10 @@ def test_sensitivity_has_every_tune_trial_with_a_rate():
         ["sgd", 0, 0, 1.0, 0.0, "diverged"],
     ]
     assert lr_sensitivity(pd.DataFrame()).empty
+    ranges = rate_ranges(found, {"adam": (1e-5, 0.1)}).set_index("optimizer")
+    assert ranges.loc["adam"].tolist() == [1e-5, 0.1, 1]
+    assert ranges.loc["sgd"].tolist() == [0.01, 1.0, 3], "the sampled extent where the range is not known"
+    assert rate_ranges(lr_sensitivity(pd.DataFrame())).empty
 
 
 def timed(optimizer, seed, start_s, end_s, **more):

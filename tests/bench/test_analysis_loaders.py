@@ -255,7 +255,7 @@ def test_variants_that_change_nothing_are_not_recommended(seed):
     found = loaders_verdict(rows, noise=0.02)
     assert found.call == "DataLoader(dataset, batch_size=4, num_workers=1)"
     assert (
-        "Tried around it and no gain to rely on: prefetch_factor=4, persistent_workers=True, start_method=spawn, "
+        "Also tried, without a reliable gain: prefetch_factor=4, persistent_workers=True, start_method=spawn, "
         "cv2_threads=0." in found.sentences
     )
     assert "persistent_workers=True shortens the border of two epochs from 0.5 to 0.02 s." in found.sentences

@@ -339,7 +339,7 @@ def test_a_study_with_failed_trials_is_reported_and_exits_3(
     assert (found["trials"]["complete"], found["trials"]["failed"]) == (4, 4)
     assert {row["name"]: row["failed"] for row in found["optimizers"]} == {"adam": 0, "breaking": 4}
     assert "RuntimeError: the dog ate it" in err
-    assert "RuntimeError: the dog ate it" in (hermetic / found["report"]).read_text()
+    assert "RuntimeError: the dog ate it" in (hermetic / found["report"]).with_name("appendix.md").read_text()
     code, again, _ = posebench(*arguments)
     assert (code, json.loads(again)) == (3, found)
 

@@ -257,5 +257,5 @@ def test_an_option_that_would_do_nothing_is_refused(posebench, places):
 
 def test_the_report_names_pictures_that_are_turned(make_spec):
     plain, turned = make_spec(), make_spec(exif="follow")
-    assert plain.data_text == "data `people` (annotations feed)"
-    assert turned.data_text == "data `people` (annotations feed, pictures turned by their EXIF orientation)"
+    assert plain.data_text == "data people (annotations feed)"
+    assert turned.data_text == "data people (annotations feed, pictures turned by their EXIF orientation)"

@@ -2,7 +2,12 @@
 
 import json
 import os
+import re
 import tomllib
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+from xml.etree import ElementTree
 
 import cv2
 import matplotlib.pyplot as plt
@@ -11,6 +16,7 @@ import pandas as pd
 import pytest
 from matplotlib.text import Text
 
+from bench.cli.print_shown import print_shown
 from bench.report.findings import (
     Bars,
     BarSeries,
@@ -19,16 +25,29 @@ from bench.report.findings import (
     Code,
     DataFile,
     Draw,
+    Drawing,
     Findings,
+    Intervals,
+    Picture,
     Plot,
     Section,
     Series,
     Span,
     Table,
 )
-from bench.report.findings_figures import draw_chart
-from bench.report.findings_write import StudyInfo, findings_document, short_text, write_findings_report
+from bench.report.findings_figures import chart_figure
+from bench.report.findings_result import FindingsResult
+from bench.report.findings_write import findings_document, write_findings_report, write_parts
+from bench.report.html_page import html
+from bench.report.markdown_page import appendix_markdown, main_markdown, short_text
 from bench.report.point_names import name_points
+from bench.report.study_info import StudyInfo
+from bench.report.style import QUIET, as_svg, save
+from bench.report.text import code, literal
+
+ROOT = Path(__file__).resolve().parents[2]
+NAN = float("nan")
+JPEG = cv2.imencode(".jpg", np.full((8, 8, 3), 200, np.uint8))[1].tobytes()
 
 PLOT = Plot(
     "images/s",
@@ -57,16 +76,44 @@ BARS = Bars(
     [BarSeries("AP", [0.8, 0.2], [False, True]), BarSeries("images/s", [float("nan"), 1.0])],
     faint_label="pale: chance",
 )
+INTERVALS = Intervals(
+    "AP, difference to adam",
+    ["adam", "adagrad", "sgd", "adadelta"],
+    [0.0, -0.01, -0.05, NAN],
+    [NAN, -0.03, -0.08, NAN],
+    [NAN, 0.01, -0.02, NAN],
+    places=[0, 1, None, 3],
+    notes=["AP 0.29", "0.28", "0.24", "no result"],
+    line=0.0,
+    band=(-0.005, 0.005),
+    band_label="treated as equal",
+)
 FINDINGS = Findings(
-    answer="Take the first. " * 20,
+    answer="Take **the first**: " + "it is fine. " * 20,
+    paste=[Code("python", "x = 1\ny = 2"), Code("", "posebench train --data DIR")],
+    sureness="Sure of it: " + "twice measured. " * 12 + "Gaps under 0.01 are [noise](front.csv).",
+    figure=Chart("forest.png", "Difference of each to adam", [INTERVALS]),
     sections=[
-        Section("", [Table(("pick", "AP"), [["a|b", "0.3"]]), Code("python", "x = 1\ny = 2")]),
+        Section("", [Table(("pick", "AP"), [["a|b", "0.3"], ["<b>c</b>", "[0.1, 0.2]"]])]),
         Section("The front", [Chart("front.png", "AP against images/s", [PLOT]), "A point for each trial. " * 10]),
-        Section("More", [Chart("more.png", "steps and bars", [STEPS, BARS]), Bullets(["one " * 40, "two"])]),
     ],
+    appendix=[
+        Section("More", [Chart("more.png", "steps and bars", [STEPS, BARS]), Bullets(["one " * 40, "two"])]),
+        Section("Seen", [Picture("seen.jpg", "people that were found", JPEG)]),
+        Section("Drawn", [Drawing("drawn.png", "a drawing", lambda: plt.figure(figsize=(1, 1)))]),
+    ],
+    claims=" ".join(["Every claim."] * 20),
+    metrics={"ap": 0.3},
     document={"front": [{"ap": np.float64(0.3), "images_per_s": float("nan")}], "n": np.int64(3)},
     tables_csv={"front.csv": DataFile(pd.DataFrame({"ap": [1 / 3]}), "a row for each trial of the front")},
 )
+
+
+IMAGES = {image.file: "data:image/svg+xml,x" for image in FINDINGS.images()}
+FILES = {
+    *("report.md", "appendix.md", "report.html", "result.json", "study.toml", "records.csv", "front.csv"),
+    *("forest.png", "front.png", "more.png", "seen.jpg", "drawn.png"),
+}
 
 
 def study(**changes):
@@ -97,52 +144,215 @@ def text(folder):
     return (folder / "report.md").read_text()
 
 
-def test_every_file_is_there_and_named_on_the_page(folder, text):
-    names = {"report.md", "result.json", "study.toml", "records.csv", "front.csv", "front.png", "more.png"}
-    assert {path.name for path in folder.iterdir()} == names
-    assert all(f"]({name})" in text for name in names - {"report.md"})
+@pytest.fixture(scope="module")
+def more(folder):
+    return (folder / "appendix.md").read_text()
 
 
-def test_the_answer_comes_first_then_the_parts_in_their_order(text):
-    places = [
-        text.index(part)
-        for part in (
-            "# some-study",
-            "> Take the first.",
-            "| pick",
-            "```python\nx = 1",
-            "## The front",
-            "## More",
-            "## Again",
-        )
-    ]
+@pytest.fixture(scope="module")
+def page(folder):
+    return (folder / "report.html").read_text()
+
+
+def in_order(text, *parts):
+    places = [text.index(part) for part in parts]
     assert places == sorted(places)
+
+
+def test_every_file_is_there_and_named_on_a_page(folder, text, more):
+    assert {path.name for path in folder.iterdir()} == FILES
+    assert all(f"]({name})" in text + more for name in FILES)
+
+
+def test_the_first_screen_comes_first_then_the_parts_in_their_order(text):
+    in_order(
+        text,
+        *("# some-study\n\n> Take **the first**: it is fine.", "```python\nx = 1\ny = 2\n```", "```\nposebench train"),
+        *("Sure of it:", "![Difference of each to adam](forest.png)", "| pick", "## The front", "](front.png)"),
+        "Everything else: [appendix.md](appendix.md).",
+    )
     assert "**Unfinished" not in text
 
 
-def test_prose_is_wrapped_and_tables_and_code_are_not(text):
-    assert all(len(line) <= 112 for line in text.splitlines() if not line.startswith(("|", "!", "`")))
-    assert "- one one" in text
-    assert "\n  one" in text
+def test_the_appendix_begins_with_every_claim_and_ends_with_where_it_comes_from(more):
+    in_order(
+        more,
+        *(
+            "# some-study: appendix",
+            "## Every claim",
+            "Every claim. Every claim.",
+            "## More",
+            "](more.png)",
+            "- one one",
+        ),
+        *("## Seen", "](seen.jpg)", "## Drawn", "## What it ran on", "a processor", "## Files", "## Run it again"),
+        "posebench study some --name some-study-again",
+    )
+    short = Findings("Nothing yet.", [])
+    assert "Every claim" not in appendix_markdown(short, study())
+    assert short.verdict == "Nothing yet."
+
+
+def test_prose_is_wrapped_and_tables_and_code_are_not(text, more):
+    lines = (text + more).splitlines()
+    assert all(len(line) <= 112 for line in lines if not line.startswith(("|", "!", "`")))
+    assert "\n  one" in more
     assert r"| a\|b " in text
 
 
-def test_an_unfinished_study_says_so(tmp_path):
-    counts = {"complete": 1, "recorded": 1, "planned": 4}
-    page = write_findings_report(FINDINGS, study(status="unfinished", trials=counts), tmp_path).read_text()
-    assert "**Unfinished: 1 of 4 trials so far.**" in page
+def test_cells_alt_texts_and_titles_show_marks_as_they_are(text):
+    assert "&lt;b>c&lt;/b>" in text
+    found = Findings("x", [Section("*a* <b>", [Chart("a.png", "b](c) <i>", [PLOT])])])
+    page = main_markdown(found, study(name="not-*this*"))
+    assert "## \\*a\\* &lt;b>" in page
+    assert "![b\\](c) &lt;i>](a.png)" in page
+    assert "# not-\\*this\\*" in page
+
+
+def test_lines_to_paste_end_where_they_should_and_do_nothing_to_a_terminal():
+    odd = Findings("x", [], paste=[Code("python", "a = '```'\n\x1b[31mb = 2")])
+    assert "````python\na = '```'\n\\x1b[31mb = 2\n````" in main_markdown(odd, study())
+    assert "\x1b" not in html(odd, study(), {})
+    assert not any("\x1b" in block for block in FindingsResult(odd, study()).shown("x").blocks)
+
+
+def test_an_unfinished_study_says_so_everywhere():
+    unfinished = study(status="unfinished", trials={"complete": 1, "recorded": 1, "planned": 4})
+    assert main_markdown(FINDINGS, unfinished).startswith("# some-study\n\n**Unfinished: 1 of 4 trials so far.** What")
+    assert "<strong>Unfinished: 1 of 4 trials so far.</strong>" in html(FINDINGS, unfinished, IMAGES)
+    shown = FindingsResult(FINDINGS, unfinished).shown("x/report.md")
+    assert shown.blocks[0] == "Unfinished: 1 of 4 trials so far. What follows may change."
+    assert "Unfinished: 1 point so far." in main_markdown(
+        FINDINGS, study(status="unfinished", trials={"recorded": 1}, noun="point")
+    )
 
 
 def test_the_json_document_has_the_common_keys_and_the_findings_own(folder):
     document = json.loads((folder / "result.json").read_text())
     assert list(document) == [
         *("study", "kind", "preset", "status", "trials", "failures"),
-        *("front", "n", "verdict", "report", "spec", "machine"),
+        *("front", "n", "answer", "sureness", "verdict", "report", "files", "spec", "machine"),
     ]
     assert document["front"] == [{"ap": 0.3, "images_per_s": None}]
-    assert document["verdict"] == FINDINGS.answer
+    assert document["answer"].startswith("Take the first: it is fine.")
+    assert document["sureness"].endswith("Gaps under 0.01 are noise.")
+    assert document["verdict"] == FINDINGS.claims
     assert document["report"] == (folder / "report.md").as_posix()
     assert document == findings_document(FINDINGS, study(), (folder / "report.md").as_posix())
+
+
+class Read(HTMLParser):
+    """What a page is made of."""
+
+    VOID = ("meta", "img", "br", "hr", "link", "input")
+
+    def __init__(self, page):
+        super().__init__()
+        self.tags, self.open, self.text = [], [], ""
+        self.feed(page)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag, f"{tag} is closed inside another"
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.text += data
+
+    def all(self, name):
+        return [attributes for tag, attributes in self.tags if tag == name]
+
+
+def test_the_html_is_whole_and_holds_the_same_in_one_file(page, text, more):
+    assert page.startswith("<!DOCTYPE html>")
+    read = Read(page)
+    (root,) = read.all("html")
+    assert root["lang"] == "en"
+    assert len(read.all("h1")) == 1
+    shown = " ".join(read.text.split())
+    in_order(
+        shown,
+        *("some study · a processor some-study", "Take the first: it is fine.", "x = 1 y = 2", "posebench train"),
+        *(
+            "Sure of it:",
+            "a|b",
+            "<b>c</b>",
+            "The front",
+            "A point for each trial.",
+            "Appendix",
+            "Every claim",
+            "one one",
+        ),
+        *("What it ran on", "Files", "Run it again"),
+    )
+    assert [image["alt"] for image in read.all("img")] == [image.alt for image in FINDINGS.images()]
+
+
+def test_the_html_loads_nothing_and_runs_nothing(page):
+    read = Read(page)
+    assert not {tag for tag, _ in read.tags} & {"script", "link", "iframe", "object", "embed", "base", "form"}
+    assert not any(name.startswith("on") for _, attributes in read.tags for name in attributes)
+    assert all(image["src"].startswith(("data:image/svg+xml,", "data:image/jpeg;base64,")) for image in read.all("img"))
+    addresses = [link["href"] for link in read.all("a")]
+    assert addresses
+    assert not [each for each in addresses if ":" in each or each.startswith("/")]
+    style = page[page.index("<style>") : page.index("</style>")]
+    assert "url(" not in style
+    assert "@import" not in style
+    (policy,) = [each["content"] for each in read.all("meta") if "http-equiv" in each]
+    assert policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
+def test_tables_and_figures_of_the_html_scroll_in_themselves_and_can_be_reached_by_keys(page):
+    for tag in ("table", "img"):
+        for place in re.finditer(f"<{tag}[ >]", page):
+            holder = page[: place.start()].rpartition("<")[2]
+            assert holder.startswith('div class="scroll" role="group" aria-label="'), holder
+            assert 'tabindex="0"' in holder
+    assert len(re.findall('<th scope="col">', page)) >= 2
+    assert len(re.findall('<th scope="row">', page)) >= 2
+
+
+def test_the_figures_of_the_html_follow_light_and_dark(page):
+    svgs = [
+        unquote(image["src"].partition(",")[2])
+        for image in Read(page).all("img")
+        if image["src"].startswith("data:image/svg+xml,")
+    ]
+    assert len(svgs) == 4
+    for svg in svgs:
+        drawn = ElementTree.fromstring(svg)
+        own = drawn.find("{http://www.w3.org/2000/svg}style").text
+        assert "prefers-color-scheme:dark" in own
+        body = svg.replace(own, "")
+        assert "<script" not in body
+        assert not re.findall(r"(?:href|src)=\"(?!#)", body)
+        used = {found.lower() for found in re.findall(r"#[0-9a-fA-F]{6}\b", body)}
+        assert used <= {"#b0b0b0", QUIET.lower()}, "others would not be seen on a dark page"
+        assert len(re.findall(r"var\(--c\d+\)", body)) >= 1 or drawn.get("width") == "72pt"
+
+
+def test_odd_names_are_harmless_in_the_html():
+    odd = "<script>alert(1)</script>\x1b[31m\u202e"
+    info = study(name=odd, machine={"cpu": odd, "gpu": odd}, command=f"posebench {odd}")
+    found = Findings(
+        literal(odd),
+        [Section(odd, [Table((odd,), [[odd]]), literal(odd), Bullets([code(odd)]), Code("", odd)])],
+        sureness=literal(odd),
+        figure=Chart("a.png", odd, [PLOT]),
+    )
+    page = html(found, info, {"a.png": "data:image/svg+xml,x"})
+    read = Read(page)
+    assert not read.all("script")
+    assert "\u202e" not in page
+    assert read.text.count("alert(1)") >= 10
+    assert read.all("img")[0]["alt"].startswith("<script>alert(1)</script>")
 
 
 def test_tables_are_unrounded_and_settings_can_be_read_again(folder):
@@ -151,19 +361,42 @@ def test_tables_are_unrounded_and_settings_can_be_read_again(folder):
     assert tomllib.loads((folder / "study.toml").read_text()) == study().settings
 
 
-def test_the_short_text_is_the_answer_and_the_first_table():
-    short = short_text(FINDINGS)
-    assert short.startswith(FINDINGS.answer)
-    assert "| pick" in short
-    assert "report/report.md" in short
-    assert "|" not in short_text(Findings("Nothing yet.", []))
+def test_the_short_text_is_the_first_screen_and_the_first_table():
+    short = short_text(FINDINGS, study())
+    in_order(short, "Take **the first**", "x = 1", "posebench train", "Sure of it", "| pick", "report/report.html")
+    assert "|" not in short_text(Findings("Nothing yet.", []), study())
+
+
+def test_a_terminal_shows_the_first_screen_in_80_columns(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = FindingsResult(FINDINGS, study()).shown("reports/some-study/report.md")
+    print_shown(shown)
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 80
+    in_order(
+        out,
+        *("pick", "a|b", "Take the first: it is fine.", "    x = 1\n    y = 2", "    posebench train", "Sure of it:"),
+        *("Report: reports/some-study/report.md", "Page: reports/some-study/report.html"),
+    )
+    print_shown(shown, as_json=True)
+    assert json.loads(capsys.readouterr().out) == FindingsResult(FINDINGS, study()).document(
+        "reports/some-study/report.md"
+    )
 
 
 def test_the_same_findings_give_the_same_bytes(folder, tmp_path):
     write_findings_report(FINDINGS, study(), tmp_path)
     for path in folder.iterdir():
-        if path.name not in ("report.md", "result.json"):
+        if path.name != "result.json":  # names its folder
             assert path.read_bytes() == (tmp_path / path.name).read_bytes(), path.name
+
+
+def test_the_pages_templates_are_in_the_package():
+    """Of an installed suite too: what is no module must be named to setuptools."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    named = {path for pattern in settings["bench"] for path in (ROOT / "bench").glob(pattern)}
+    others = {path for path in (ROOT / "bench").rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+    assert others == named
 
 
 def test_report_md_is_written_last_and_leftovers_go(tmp_path):
@@ -198,16 +431,47 @@ def dark(path):
         Bars("share", [], []),
         Bars("share", ["a"], [BarSeries("b", [float("nan")])], note="none"),
         Bars("share", ["a"], [BarSeries("b", [0.0])]),
+        INTERVALS,
+        Intervals("x", [], [], [], []),
+        Intervals("x", ["none"], [NAN], [NAN], [NAN], zero=True),
+        Intervals("x", ["all", "equal"], [0.3, 0.3], [0.3, 0.3], [0.3, 0.3], zero=True),
+        Intervals("x", ["no middle", "half"], [NAN, 0.2], [0.1, NAN], [0.3, 0.3], line=0.5, band=(0.4, 0.6)),
+        Intervals("x", ["a name that is " * 6], [1e-9], [-1e9], [1e9], notes=["a note that is " * 6], places=[70]),
+        Intervals("x", ["infinite"], [float("inf")], [float("-inf")], [float("inf")]),
+        Plot("x", "y", [Series("faint", [1.0, 2.0], [0.0, 0.0], Draw.FAINT)]),
+        Intervals("x\x1b[31m", ["\u202e\x07", ""], [0.1, 0.2], [0, 0], [1, 1], notes=["\x1b", ""], title="\x00"),
+        Plot("x", "y", [Series("\x1b[31m" + "long" * 40, [1.0], [1.0], Draw.RINGS, names=["\x07\nb"])], title="\x1b"),
+        Bars("x", ["\x1b[0m" * 20], [BarSeries("\x07", [0.5])], title="\u202e"),
+        Plot("$x$", "_y", [Series("$a$ <b>", [1.0], [1.0], Draw.POINTS), Series("_b", [1.0], [1.0], Draw.LINE)]),
     ],
 )
 @pytest.mark.filterwarnings("error")
 def test_odd_panels_are_drawn(panel, tmp_path):
-    draw_chart(Chart("odd.png", "", [panel]), tmp_path / "odd.png")
+    figure = chart_figure(Chart("odd.png", "", [panel]))
+    assert "<svg" in as_svg(figure)
+    save(figure, tmp_path / "odd.png")
     assert dark(tmp_path / "odd.png") > 0.001
 
 
+def test_a_note_of_two_lines_has_two_and_no_name_or_note_is_cut_off():
+    long = "AP 0.255, p = 0.45, too unstable to place\n1 of 3 tunings collapsed: no interval"
+    names = ["adam", "a name of which the line is too long for one line"]
+    figure = chart_figure(
+        Chart("a.png", "", [Intervals("x", names, [0.1, 0.2], [0, 0], [1, 1], notes=["short", long])])
+    )
+    figure.draw_without_rendering()
+    (axis,) = figure.axes
+    assert [text.get_text() for text in axis.texts] == ["short", long]
+    shown = [*axis.texts, *axis.get_yticklabels()]
+    boxes = [text.get_window_extent() for text in shown]
+    assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 for box in boxes)
+    assert not any(one.overlaps(other) for place, one in enumerate(boxes) for other in boxes[place + 1 :])
+    assert axis.get_window_extent().width > 0.25 * figure.bbox.width
+    plt.close(figure)
+
+
 def test_no_figure_stays_open(tmp_path):
-    draw_chart(Chart("front.png", "", [PLOT, STEPS, BARS, BARS]), tmp_path / "front.png")
+    write_parts(FINDINGS, study(), tmp_path)
     assert not plt.get_fignums()
 
 
@@ -246,3 +510,26 @@ def test_a_name_stands_beside_its_point_where_there_is_room():
     (box,), _, points = named([(5, 0.5)], ["best"], [(5, 0.5)])
     distance = np.hypot(*(np.array([box.x0, box.y0]) - points[0]))
     assert distance < 40
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        '{"files": [1, null, ["a"], "mine.md", "../mine.csv", "folder.csv", "a\\u0000.csv", "\\ud800.csv"]}',
+        '{"files": {"mine.csv": 1}}',
+        '{"files": "mine.csv"}',
+        '{"files": null}',
+        "[" * 100_000,
+        "3",
+    ],
+)
+def test_a_result_that_somebody_has_edited_costs_no_file_and_no_report(before, tmp_path):
+    folder = tmp_path / "report"
+    (folder / "folder.csv").mkdir(parents=True)
+    own = [folder / "mine.csv", folder / "mine.md", tmp_path / "mine.csv"]
+    for file in own:
+        file.write_text("mine")
+    (folder / "result.json").write_text(before)
+    write_findings_report(FINDINGS, study(), folder)
+    assert [file.read_text() for file in own] == ["mine"] * 3
+    assert json.loads((folder / "result.json").read_text())["study"] == "some-study"

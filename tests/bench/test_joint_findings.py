@@ -9,11 +9,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.cli.print_shown import print_shown
 from bench.kinds.joint.analysis import Pick, picks
 from bench.kinds.joint.analysis.words import loader_call
 from bench.kinds.joint.objectives import AP_AND_SPEED, AP_AT_TIME
-from bench.report.findings import Chart, Table
+from bench.report.findings import Chart, Draw, Intervals, Table
+from bench.report.findings_result import FindingsResult
 from bench.report.findings_write import write_findings_report
+from bench.report.markdown_page import main_markdown
+from bench.report.shown import ShownTable
+from bench.report.text import plain
 from bench.statistics.json_safe import to_json_safe
 from tests.support.joint_records import findings_of, frame, info_of, made_up, trial, with_fresh_seeds
 
@@ -26,7 +31,9 @@ def found_in(records, objective=AP_AND_SPEED, **more):
 
 
 def page_of(records, folder, objective=AP_AND_SPEED, **more):
-    return write_findings_report(found_in(records, objective, **more), info_of(records), folder).read_text()
+    """Main page and appendix."""
+    main = write_findings_report(found_in(records, objective, **more), info_of(records), folder)
+    return main.read_text() + (folder / "appendix.md").read_text()
 
 
 def fresh(source, place, **more):
@@ -52,25 +59,101 @@ def folder(records, whole, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def text(folder):
+def main(folder):
     return " ".join((folder / "report.md").read_text().replace("\n> ", " ").split())
 
 
-def test_the_answer_names_what_the_search_saw_and_what_fresh_seeds_gave(records, whole):
+@pytest.fixture(scope="module")
+def text(folder, main):
+    return main + " ".join((folder / "appendix.md").read_text().split())
+
+
+def test_the_answer_says_what_to_use_with_figures_of_fresh_seeds(records, whole):
+    (best, fastest) = picks(records, AP_AND_SPEED)
+    confirm = records[records["phase"] == "confirm"]
+    means = [
+        confirm[confirm["trial_id"].str.startswith(f"confirm-{pick.trial_id}-")][
+            ["ap_select", "ap", "images_per_s"]
+        ].mean()
+        for pick in (best, fastest)
+    ]
+    rates = [f"{pick.settings['lr']:.3g}" for pick in (best, fastest)]
+    figures = [f"AP {mean['ap_select']:.3f} on 3 fresh seeds at {mean['images_per_s']:.0f} images/s" for mean in means]
+    assert whole.answer == (
+        f"Use adam at lr {rates[0]} with 0 workers and batches of 16: {figures[0]}. If speed matters more, take adam "
+        f"at lr {rates[1]} with 2 workers and batches of 16: {figures[1]}."
+    )
+    assert whole.metrics["ap"] == pytest.approx(means[0]["ap_select"])
+    assert whole.metrics["ap_report"] == pytest.approx(means[0]["ap"])
+    assert whole.metrics["images_per_s"] == pytest.approx(means[0]["images_per_s"])
+    assert whole.metrics["fresh_seeds"] == 3
+
+
+def test_the_sureness_says_why_it_is_not_surer(records, whole):
+    (best, _) = picks(records, AP_AND_SPEED)
+    assert "is a mean over 3 fresh seeds" in whole.sureness
+    assert "on the report split, which chose nothing, it is 0." in whole.sureness
+    assert f"The search saw {best.ap:.3f}, the best of 31 complete trials, which flatters." in whole.sureness
+    assert "cannot say that one optimizer is better than another" in whole.sureness
+    assert "`posebench study optimizers`" in whole.sureness
+
+
+def test_what_the_search_saw_does_not_flatter_where_fresh_seeds_are_better():
+    best = trial(0, ap=0.3)
+    found = found_in(frame(best, *(fresh(best, n, ap_select=0.32, ap=0.31) for n in range(3))))
+    assert "flatters" not in found.sureness
+
+
+def test_the_claims_name_what_the_search_saw_and_what_fresh_seeds_gave(records, whole):
     (best, fastest) = picks(records, AP_AND_SPEED)
     confirm = records[(records["phase"] == "confirm") & records["trial_id"].str.startswith(f"confirm-{best.trial_id}-")]
-    assert f"AP {confirm['ap_select'].mean():.3f} [" in whole.answer
-    assert f"{confirm['ap'].mean():.3f} [" in whole.answer
-    assert f"the search saw {best.ap:.3f}" in whole.answer
-    assert f"the search saw {fastest.ap:.3f}" in whole.answer
-    assert "`posebench study optimizers`" in whole.answer
-    assert "9 of them without a result (4 diverged, 5 skipped)" in whole.answer
+    assert f"AP {confirm['ap_select'].mean():.3f} [" in whole.claims
+    assert f"{confirm['ap'].mean():.3f} [" in whole.claims
+    assert f"the search saw {best.ap:.3f}" in whole.claims
+    assert f"the search saw {fastest.ap:.3f}" in whole.claims
+    assert "`posebench study optimizers`" in whole.claims
+    assert "9 of them without a result (4 diverged, 5 skipped)" in whole.claims
 
 
-def test_the_page_has_lines_to_paste_for_each_pick(text):
-    assert "DataLoader(dataset, batch_size=16)" in text
-    assert "DataLoader(dataset, batch_size=16, num_workers=2)" in text
-    assert text.count("torch.optim.Adam(model.parameters(), lr=") == 2
+def test_the_main_page_has_lines_to_paste_for_each_recommendation(main):
+    assert "DataLoader(dataset, batch_size=16)" in main
+    assert "DataLoader(dataset, batch_size=16, num_workers=2)" in main
+    assert main.count("torch.optim.Adam(model.parameters(), lr=") == 2
+
+
+def test_the_command_to_train_is_pasted_where_there_is_one(records):
+    (best, _) = picks(records, AP_AND_SPEED)
+    found = found_in(records, train_commands={best.key: "posebench train --data DIR --lr 1"})
+    assert [code.text for code in found.paste][1:] == ["posebench train --data DIR --lr 1"]
+    assert found.document["recommended"][0]["train"] == "posebench train --data DIR --lr 1"
+    assert found.document["recommended"][-1]["train"] == ""
+
+
+WORD = re.compile(r"[^\W_][\w.,%/'-]*")
+
+
+def seen(page):
+    """The words that a reader of the page sees."""
+    page = re.sub(r"!\[.*?\]\([^)]*\)", "", page)
+    return len(WORD.findall(re.sub(r"\]\([^)]*\)", "]", page)))
+
+
+@pytest.mark.parametrize("objective", [AP_AND_SPEED, AP_AT_TIME])
+def test_the_main_page_has_at_most_600_words(objective):
+    trials = made_up(40).assign(concurrent_trials=2)
+    found = findings_of(with_fresh_seeds(trials, objective), objective, hosts=1)
+    assert 150 < seen(main_markdown(found, info_of(trials, status="unfinished"))) <= 600
+
+
+@pytest.mark.parametrize("objective", [AP_AND_SPEED, AP_AT_TIME])
+def test_a_terminal_shows_it_in_80_columns(objective, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    records = three_picks()
+    shown = FindingsResult(found_in(records, objective, seeds=2), info_of(records)).shown("reports/x/report.md")
+    table = next(block for block in shown.blocks if isinstance(block, ShownTable))
+    assert sum(max(map(len, column)) + 3 for column in zip(table.columns, *table.rows, strict=True)) + 1 <= 80
+    print_shown(shown)
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
 
 
 def test_the_page_says_what_it_cannot_say(text):
@@ -80,7 +163,8 @@ def test_the_page_says_what_it_cannot_say(text):
 
 def test_failures_stand_in_a_table_with_their_reasons(text):
     assert re.search(r"search \| skipped +\| would need 3\.1 GB of /dev/shm, 1\.0 GB free +\| 5", text)
-    assert "9 without a result have none" in text
+    assert "9 without a result are left out" in text
+    assert "What failed" not in page_titles(found_in(frame(trial(0))))
 
 
 def test_the_json_document_has_the_contracts_keys(folder, records):
@@ -111,8 +195,136 @@ def test_tables_of_the_files_agree_with_the_records(folder, records):
 
 def test_the_same_records_give_the_same_page_and_figures(records, whole, folder, tmp_path):
     write_findings_report(findings_of(records), info_of(records), tmp_path)
-    for name in ("report.md", "pareto.png", "importances.png", "history.png", "hypervolume.png"):
+    for name in (
+        "report.md",
+        "appendix.md",
+        "report.html",
+        "pareto.png",
+        "importances.png",
+        "history.png",
+        "hypervolume.png",
+    ):
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes(), name
+
+
+def page_titles(found):
+    return [section.title for section in (*found.sections, *found.appendix)]
+
+
+def three_picks():
+    """The best, one nearly as good and faster, one that is the fastest and much worse."""
+    rows = [trial(0, "adagrad", ap=0.300, speed=80), trial(1, "nesterov", ap=0.297, speed=100, num_workers=2)]
+    rows += [trial(2, "adabound", ap=0.1, speed=150, num_workers=12, batch_size=128)]
+    confirm = [
+        fresh(row, n, ap_select=row["ap"] - 0.001 * n, ap=row["ap"], images_per_s=row["images_per_s"] + n)
+        for row in rows
+        for n in range(2)
+    ]
+    return frame(*rows, *confirm)
+
+
+def test_three_recommendations_are_three_sentences():
+    found = found_in(three_picks(), seeds=2)
+    assert found.answer == (
+        "Use adagrad at lr 0.001 with 1 worker and batches of 8: AP 0.299 on 2 fresh seeds at 80.5 images/s. Faster, "
+        "with an AP within 2 % of it, is nesterov at lr 0.001 with 2 workers and batches of 8: AP 0.296 on 2 fresh "
+        "seeds at 100 images/s. If speed matters more, take adabound at lr 0.001 with 12 workers and batches of 128: "
+        "AP 0.100 on 2 fresh seeds at 150 images/s."
+    )
+    table = found.main_table()
+    assert table.columns == ("setting", "best AP", "nearly best, faster", "fastest")
+
+
+def fast_and_useless(ap=0.0002, speed=159.0):
+    """What joint-cpu was: the fastest configuration of the search scores by chance, in the search and since."""
+    good, fast = trial(0, ap=0.09, speed=80), trial(1, "nesterov", ap=ap, speed=speed, num_workers=2)
+    return frame(
+        *(good, fast),
+        *(fresh(good, n, ap_select=0.09 + 0.01 * n, ap=0.1, images_per_s=80.0 + n) for n in range(3)),
+        *(fresh(fast, n, ap_select=0.00003, ap=0.0, images_per_s=speed - n) for n in range(3)),
+    )
+
+
+def test_nothing_under_the_floor_is_recommended(tmp_path):
+    records = fast_and_useless()
+    found = found_in(records)
+    assert {each["settings"]["optimizer"] for each in found.document["recommended"]} == {"adam"}
+    assert [each["learned"] for each in found.document["picks"]] == [True, False]
+    assert "The fastest setting of the search learned nothing (AP under 0.02)." in found.sureness
+    assert "learned nothing with fresh seeds (AP 0.000, under 0.02)" in found.claims
+    assert not any("nesterov" in code.text or "SGD" in code.text for code in found.paste)
+    page = page_of(records, tmp_path)
+    assert "**Not recommended, it learned nothing (AP under 0.02): nesterov" in page
+    assert found_in(records, floor=0.00001).document["recommended"][-1]["settings"]["optimizer"] == "nesterov"
+
+
+def test_what_learned_nothing_is_drawn_apart_and_has_no_ring():
+    found = found_in(fast_and_useless())
+    (panel,) = found.figure.panels
+    series = {each.label: each for each in panel.series}
+    faint = series["learned nothing (AP under 0.02)"]
+    assert (faint.draw, list(faint.x), list(faint.y)) == (Draw.FAINT, [159.0], [0.0002])
+    assert list(series["front of the search"].x) == [80.0]
+    rings = series["pick, mean of its fresh seeds"]
+    assert (rings.draw, list(rings.x), list(rings.y)) == (Draw.RINGS, [81.0], [pytest.approx(0.1)])
+    assert rings.names == ["recommended:\nadam at lr 0.001"]
+    assert "nesterov" not in series
+
+
+def test_where_all_are_at_chance_nothing_is_recommended_drawn_or_best(tmp_path):
+    rows = [trial(n, ap=0.001 * n, speed=80.0 + n) for n in range(12)]
+    records = with_fresh_seeds(frame(*rows))
+    found = findings_of(records)
+    assert found.answer == (
+        "Nothing to recommend: no pick reached AP 0.02, under which a run has learned nothing, with fresh seeds; the "
+        "search saw 0.011."
+    )
+    assert (found.document["recommended"], found.paste, found.figure) == ([], (), None)
+    assert found.document["front"] == []
+    assert "ap" not in found.metrics
+    drawn = [series.label for chart in found.images() for panel in chart.panels for series in panel.series]
+    assert "best so far" not in drawn
+    page = page_of(records, tmp_path)
+    assert "| best AP" not in page.partition(": appendix")[0]
+
+
+@pytest.mark.parametrize(("noise", "said"), [(0.5, ""), (36.0, "in large part noise"), (60.0, "mostly noise")])
+def test_a_noisy_speed_axis_is_called_that_in_words_and_beside_the_figure(noise, said):
+    """Two picks at 100 and 160 images/s, whose repeats differ by the noise; so many others, of one speed each."""
+    random = np.random.default_rng(1)
+    rows = [trial(0, ap=0.3, speed=100), trial(1, "sgd", ap=0.2, speed=160, num_workers=2)]
+    rows += [trial(n, ap=0.1, speed=50 + 9 * n, batch_size=n + 8) for n in range(2, 9)]
+    confirm = [
+        fresh(row, n, ap_select=row["ap"], ap=row["ap"], images_per_s=row["images_per_s"] + random.normal(0, noise))
+        for row in rows[:2]
+        for n in range(5)
+    ]
+    records = frame(*rows, *confirm)
+    found = found_in(records, seeds=5)
+    main = " ".join(main_markdown(found, info_of(records)).split())
+    share = found.document["speed_noise"]["share"]
+    assert found.metrics["speed_noise_share"] == share
+    assert found.document["speed_noise"]["repeats"] == 10
+    assert found.document["speed_noise"]["noisy"] == bool(said)
+    assert (
+        f"Images/s are {said}: the same settings, run again, differ by {100 * share:.0f} % of" in found.sureness
+    ) == bool(said)
+    assert ("**The speed axis is" in main) == bool(said)
+    assert ("Which setting is faster cannot be told here" in found.answer) == bool(said)
+    assert ("If speed matters more" in found.answer) == (not said)
+    if said:
+        assert f"**The speed axis is {said} ({100 * share:.0f} % of its variance).**" in main
+        assert found.figure.panels[0].series[-1].names == [
+            "best AP:\nadam at lr 0.001",
+            "measured faster:\nsgd at lr 0.001",
+        ]
+
+
+def test_with_hardly_any_repeats_nothing_is_said_of_noise():
+    best = trial(0, ap=0.3, speed=100)
+    found = found_in(frame(best, fresh(best, 0, ap_select=0.3, ap=0.3, images_per_s=20.0)), seeds=1)
+    assert found.document["speed_noise"] is None
+    assert "noise" not in found.sureness + found.answer
 
 
 def lucky_and_solid():
@@ -127,14 +339,17 @@ def lucky_and_solid():
 def test_a_pick_that_falls_behind_with_fresh_seeds_is_said_plainly(tmp_path):
     found = found_in(frame(*lucky_and_solid()), seeds=2)
     both = "the most images/s within 2 % of that AP"
-    assert found.answer.startswith(
+    assert found.answer == (
+        "Use sgd at lr 0.001 with 2 workers and batches of 8: AP 0.280 on 2 fresh seeds at 151 images/s."
+    )
+    assert found.claims.startswith(
         f"For the highest AP, {both} and the most images/s of all take sgd at lr 0.001, 2 workers, batch 8"
     )
     assert (
         f"The search's choice for the highest AP and {both} did not hold with fresh seeds: adam at lr 0.001, "
         "1 worker, batch 8 had AP 0.300 in the search and 0.205 since, at 79 images/s; "
         "what takes its place has +0.075 ["
-    ) in found.answer
+    ) in found.claims
     assert {each["settings"]["optimizer"] for each in found.document["recommended"]} == {"sgd"}
     page = page_of(frame(*lucky_and_solid()), tmp_path, seeds=2)
     assert "No longer the highest AP" in page
@@ -142,14 +357,22 @@ def test_a_pick_that_falls_behind_with_fresh_seeds_is_said_plainly(tmp_path):
 
 def test_unconfirmed_picks_are_called_flattering():
     found = found_in(made_up(40))
-    assert "None of this is confirmed with fresh seeds yet" in found.answer
+    assert "None of this is confirmed with fresh seeds yet" in found.claims
+    assert "on one seed of the search" in found.answer
+    assert (
+        "Not confirmed with fresh seeds yet: AP 0.326 is the best of 31 complete trials, and flatters."
+        in found.sureness
+    )
     assert not any(each["confirmed"] for each in found.document["recommended"])
     partly = found_in(with_fresh_seeds(made_up(40)).iloc[:41])
-    assert "Not all of this is confirmed" in partly.answer
+    assert "Not all of this is confirmed" in partly.claims
+    assert "Not confirmed with fresh seeds yet" in partly.sureness
 
 
 def test_fewer_seeds_than_planned_are_counted(records):
-    assert "So far 3 of 5 fresh seeds are there." in found_in(records, seeds=5).answer
+    found = found_in(records, seeds=5)
+    assert "So far 3 of 5 fresh seeds are there." in found.claims
+    assert "a mean over 3 of 5 fresh seeds" in found.sureness
 
 
 @pytest.mark.parametrize(
@@ -163,19 +386,22 @@ def test_who_chose_is_said_as_it_was(records, sampler, words, tmp_path):
 
 
 def test_a_fast_pick_with_little_ap_gets_a_warning():
-    found = found_in(frame(trial(0, ap=0.4, speed=80), trial(1, ap=0.01, speed=90, num_workers=0)))
-    assert "That speed costs AP: it has less than half of the 0.400." in found.answer
+    found = found_in(frame(trial(0, ap=0.4, speed=80), trial(1, ap=0.03, speed=90, num_workers=0)))
+    assert "That speed costs AP: it has less than half of the 0.400." in found.claims
 
 
 def test_speeds_of_a_shared_machine_are_called_that(records):
-    assert "of a shared machine" in found_in(records.assign(concurrent_trials=3)).answer
-    assert "of a shared machine" not in found_in(records).answer
+    shared = found_in(records.assign(concurrent_trials=3))
+    assert "of a shared machine" in shared.claims
+    assert "Up to 3 trials shared the machine" in shared.sureness
+    assert "of a shared machine" not in found_in(records).claims
 
 
 def test_speeds_of_several_machines_are_not_to_be_compared(records):
-    answer = found_in(records, hosts=2).answer
-    assert "Trials ran on 2 machines, whose images/s cannot be compared" in answer
-    assert "shared machine" not in answer
+    found = found_in(records, hosts=2)
+    assert "Trials ran on 2 machines, whose images/s cannot be compared" in found.claims
+    assert "shared machine" not in found.claims
+    assert "Trials ran on 2 machines: do not compare their images/s." in found.sureness
 
 
 def test_one_configuration_is_one_pick_however_often_it_was_tried():
@@ -197,7 +423,7 @@ def test_pinned_memory_without_effect_is_not_in_the_line_to_paste(tmp_path):
 
 def test_other_loader_settings_of_all_trials_are_in_the_line_to_paste(tmp_path):
     page = page_of(frame(trial(0)), tmp_path, loader={"persistent_workers": True, "prefetch_factor": 4})
-    assert "DataLoader(dataset, batch_size=8, num_workers=1, prefetch_factor=4, persistent_workers=True)" in page
+    assert "    dataset, batch_size=8, num_workers=1, prefetch_factor=4,\n    persistent_workers=True\n)" in page
 
 
 def test_a_pick_without_its_optimizers_line_is_the_callers_mistake():
@@ -215,15 +441,15 @@ STATUSES = ("failed", "diverged", "out_of_memory", "timed_out", "skipped")
 ODD = {
     "nothing": (pd.DataFrame(), "No trial has ended yet"),
     "no rows": (frame(trial(0)).iloc[:0], "No trial has ended yet"),
-    "one": (frame(trial(0)), "take adam at lr 0.001, 1 worker, batch 8: AP 0.300"),
+    "one": (frame(trial(0)), "Use adam at lr 0.001 with 1 worker and batches of 8: AP 0.300 on one seed of the search"),
     "one failed": (frame(trial(0, status="failed", error="a | b\nc")), "no search trial completed"),
     "all failed": (frame(*(trial(i, status=s) for i, s in enumerate(STATUSES))), "no search trial completed"),
-    "all zero": (frame(*(trial(i, ap=0.0) for i in range(12))), "nothing to recommend"),
-    "one zero": (frame(trial(0, ap=0.0)), "nothing to recommend"),
-    "all equal": (frame(*(trial(i) for i in range(12))), "take adam"),
-    "no ap": (frame(trial(0, ap=NAN), trial(1, ap=NAN)), "nothing to recommend"),
-    "fresh failed": (frame(trial(0), fresh(trial(0), 0, status="failed", ap=NAN)), "no pick reached an AP above 0"),
-    "fresh zero": (frame(trial(0), fresh(trial(0), 0, ap_select=0.0, ap=0.0)), "no pick reached an AP above 0"),
+    "all zero": (frame(*(trial(i, ap=0.0) for i in range(12))), "Nothing to recommend: none of the 12 complete"),
+    "one zero": (frame(trial(0, ap=0.0)), "Nothing to recommend: the only complete search trial"),
+    "all equal": (frame(*(trial(i) for i in range(12))), "Use adam"),
+    "no ap": (frame(trial(0, ap=NAN), trial(1, ap=NAN)), "Nothing to recommend"),
+    "fresh failed": (frame(trial(0), fresh(trial(0), 0, status="failed", ap=NAN)), "no run with fresh seeds completed"),
+    "fresh zero": (frame(trial(0), fresh(trial(0), 0, ap_select=0.0, ap=0.0)), "no pick reached AP 0.02"),
 }
 
 
@@ -233,27 +459,45 @@ def test_odd_studies_are_reported_in_words(name, objective, tmp_path):
     records, told = ODD[name]
     found = findings_of(records, objective)
     write_findings_report(found, info_of(records, status="unfinished"), tmp_path)
-    page = (tmp_path / "report.md").read_text()
+    page = (tmp_path / "report.md").read_text() + (tmp_path / "appendix.md").read_text()
     assert told in found.answer
     assert not re.search(r"\b(nan|inf)\b", page)
     document = json.loads((tmp_path / "result.json").read_text())
-    assert document["recommended"] == [] or "take" in told
+    assert document["recommended"] == [] or "Use" in told
+    assert bool(found.paste) == bool(document["recommended"])
     files = {path.name for path in tmp_path.glob("*.png")}
-    assert files == {chart.file for chart in found.charts()}
+    assert files == {chart.file for chart in found.images()}
+    for chart in found.images():
+        for panel in chart.panels:
+            assert len(getattr(panel, "names", ())) or any(len(each.x) for each in panel.series), chart.file
 
 
 def test_with_ap_at_time_there_is_neither_front_nor_hypervolume(records):
     found = found_in(records, AP_AT_TIME)
-    titles = [section.title for section in found.sections]
-    assert "The Pareto front" not in titles
-    assert "What more trials would bring" not in titles
+    assert "The front of AP and images/s" not in page_titles(found)
+    assert "hypervolume.png" not in [image.file for image in found.images()]
     assert found.document["hypervolume"] is None
     assert [each["role"] for each in to_json_safe(found.document)["recommended"]] == ["best AP"]
 
 
 def test_without_a_speed_ap_at_time_can_still_be_answered(tmp_path):
     page = page_of(frame(trial(0, speed=NAN), trial(1, ap=0.2, speed=NAN)), tmp_path, AP_AT_TIME)
+    assert "Use adam at lr 0.001 with 1 worker and batches of 8: AP 0.300 on one seed of the search." in page
     assert "take adam at lr 0.001, 1 worker, batch 8: AP 0.300 in one trial of the search" in " ".join(page.split())
+
+
+def test_with_ap_at_time_the_figure_sets_the_search_beside_fresh_seeds():
+    best = trial(0, ap=0.3)
+    records = frame(best, trial(1, ap=0.1), *(fresh(best, n, ap_select=0.2 + 0.01 * n, ap=0.19) for n in range(3)))
+    found = found_in(records, AP_AT_TIME)
+    (panel,) = found.figure.panels
+    assert isinstance(panel, Intervals)
+    assert list(panel.names) == ["search, best of 2", "3 fresh seeds, same images", "3 fresh seeds, other images"]
+    assert panel.middle == [0.3, pytest.approx(0.21), pytest.approx(0.19)]
+    assert math.isnan(panel.low[0])
+    assert panel.low[1] < 0.21 < panel.high[1]
+    assert "same images: AP 0.210 [" in found.figure.alt
+    assert found_in(records.iloc[:2], AP_AT_TIME).figure.file == "history.png"
 
 
 def test_importances_are_drawn_with_what_chance_gives_pale(whole):
@@ -265,15 +509,29 @@ def test_importances_are_drawn_with_what_chance_gives_pale(whole):
     speed = shared.series[1]
     assert shared.names[int(np.argmax(speed.values))] == "batch_size"
     assert not speed.faint[shared.names.index("batch_size")]
-    told = " ".join(part for part in section.parts if isinstance(part, str))
-    assert "for images/s batch_size" in told
+    assert any("for images/s batch_size" in part for part in section.parts if isinstance(part, str))
+    told = " ".join(part for part in more_of(whole, "How much each parameter decided") if isinstance(part, str))
     assert "pin_memory (the same value in every trial)" in told
     assert "(fewer than 8 complete trials)" in told
 
 
+def more_of(found, title):
+    return next(section for section in found.appendix if section.title == title).parts
+
+
+def test_importances_that_chance_gives_too_are_left_to_the_appendix():
+    row = {"scope": "all", "importance": 0.5, "chance": 0.9, "n": 30, "why": ""}
+    rows = [row | {"objective": "ap", "parameter": name} for name in ("optimizer", "batch_size")]
+    found = found_in(made_up(40), importances=pd.DataFrame(rows))
+    assert "What decided" not in [section.title for section in found.sections]
+    parts = more_of(found, "How much each parameter decided")
+    assert "More than chance gives: for AP nothing." in parts
+    assert any(isinstance(part, Chart) for part in parts)
+
+
 def test_an_optimizer_has_one_look_wherever_it_stands_in_the_study(whole):
     places = {}
-    for chart in whole.charts():
+    for chart in whole.images():
         for panel in chart.panels:
             for series in getattr(panel, "series", ()):
                 if getattr(series, "place", None) is not None:
@@ -284,8 +542,21 @@ def test_an_optimizer_has_one_look_wherever_it_stands_in_the_study(whole):
 def test_the_main_table_is_that_of_the_picks(whole):
     table = whole.main_table()
     assert isinstance(table, Table)
-    assert table.columns[0] == "pick"
-    assert len(table.rows) == 2
+    assert table.columns == ("setting", "best AP", "fastest")
+    assert ["workers", "0", "2"] in table.rows
+    assert any(row[0] == "AP" and row[1].startswith("0.3") for row in table.rows)
+
+
+def test_what_a_user_has_named_comes_out_as_it_is(tmp_path):
+    odd = "my_*lib*.<b>Lion</b>|x"
+    best = trial(0, odd, error="`a` | <i>")
+    records = frame(best, trial(1, odd, status="failed", error="<script>alert(1)</script>"))
+    found = found_in(records, optimizers=(odd,))
+    assert plain(found.answer).startswith(f"Use {odd} at lr 0.001")
+    page = page_of(records, tmp_path, optimizers=(odd,))
+    assert "<script>" not in page
+    assert "<b>" not in page
+    assert "<b>" not in (tmp_path / "report.html").read_text()
 
 
 def test_a_call_to_paste_has_no_setting_that_needs_workers_where_there_are_none():
@@ -295,3 +566,16 @@ def test_a_call_to_paste_has_no_setting_that_needs_workers_where_there_are_none(
     assert loader_call(pick, others) == "DataLoader(dataset, batch_size=4)"
     with_one = replace(pick, settings={**pick.settings, "num_workers": 1})
     assert "persistent_workers=True" in loader_call(with_one, others)
+
+
+def test_a_speed_that_nobody_knows_is_no_low_score():
+    found = found_in(frame(*[trial(index, ap=0.3, speed=math.nan) for index in range(3)]))
+    assert found.answer == "Nothing to recommend: the speed of all of the 3 complete search trials is not known."
+
+
+def test_numbers_are_of_the_search_until_all_picks_are_confirmed(records):
+    confirm = records["phase"] == "confirm"
+    found = found_in(pd.concat([records[~confirm], records[confirm][:1]]))
+    assert "on one seed of the search" in found.answer
+    assert found.metrics["fresh_seeds"] == 0
+    assert "ap_report" not in found.metrics

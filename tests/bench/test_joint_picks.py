@@ -127,10 +127,10 @@ def test_a_fresh_seed_without_a_result_counts_as_ap_0_and_has_no_speed():
     assert found.images_per_s.low is None
 
 
-def holders_of(*rows):
+def holders_of(*rows, floor=0.02):
     records = frame(*rows)
     found = picks(records, AP_AND_SPEED)
-    return holders(found, [confirmed(records, pick) for pick in found])
+    return holders(found, [confirmed(records, pick) for pick in found], floor)
 
 
 def test_a_role_goes_to_the_pick_that_fresh_seeds_find_best_in_it():
@@ -156,6 +156,28 @@ def test_roles_stay_as_searched_until_every_pick_has_fresh_seeds():
 def test_nobody_holds_a_role_where_no_fresh_seed_reached_any_ap():
     best = trial(0)
     assert holders_of(best, *fresh_trials(best, [0.0, None], [80, NAN])) == {}
+
+
+def test_a_pick_under_the_floor_holds_no_role_however_fast_it_is():
+    slow, fast = trial(0, ap=0.3, speed=80), trial(1, ap=0.25, speed=150, num_workers=2)
+    learned = fresh_trials(slow, [0.30, 0.29], [80, 80])
+    just = [*learned, *fresh_trials(fast, [0.02, 0.02], [150, 151])]
+    under = [*learned, *fresh_trials(fast, [0.0199, 0.0199], [150, 151])]
+    assert holders_of(slow, fast, *just) == {BEST_AP: 0, NEAR_BEST: 0, FASTEST: 1}
+    assert holders_of(slow, fast, *under) == {BEST_AP: 0, NEAR_BEST: 0, FASTEST: 0}
+    assert holders_of(slow, fast, *under, floor=0.01) == {BEST_AP: 0, NEAR_BEST: 0, FASTEST: 1}
+    assert holders_of(slow, fast, *under, floor=0.5) == {}
+
+
+def test_before_fresh_seeds_the_floor_is_that_of_the_search():
+    slow, fast = trial(0, ap=0.3, speed=80), trial(1, ap=0.0002, speed=150, num_workers=2)
+    assert holders_of(slow, fast) == {BEST_AP: 0, NEAR_BEST: 0, FASTEST: 0}
+    assert holders_of(fast) == {}
+
+
+def test_one_pick_s_fresh_seeds_are_enough_to_say_that_it_learned_nothing():
+    slow, fast = trial(0, ap=0.3, speed=80), trial(1, ap=0.25, speed=150, num_workers=2)
+    assert holders_of(slow, fast, *fresh_trials(fast, [0.0], [150])) == {BEST_AP: 0, NEAR_BEST: 0, FASTEST: 0}
 
 
 def test_the_difference_is_paired_where_the_seeds_are_the_same():

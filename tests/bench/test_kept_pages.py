@@ -9,33 +9,27 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.kinds.joint.analysis import picks
 from bench.kinds.joint.objectives import AP_AND_SPEED, AP_AT_TIME
-from bench.kinds.loaders.analysis.verdict import loaders_verdict
-from bench.kinds.loaders.report.page import short_text as short_loader_text
-from bench.kinds.loaders.report.result import LoaderResult
-from bench.kinds.loaders.report.write import write_loader_report
-from bench.kinds.loaders.spec import LoaderSpec
+from bench.kinds.loaders.report.page import loader_findings, study_info
 from bench.kinds.networks.analysis import NetworkRun, network_findings
 from bench.kinds.optimizers.compare import compare
 from bench.kinds.optimizers.report.comparison import write_comparison
-from bench.kinds.optimizers.report.write import short_text, write_report
-from bench.measure.loader.configuration import configuration
-from bench.measure.loader.prediction import predict
-from bench.measure.loader.probe import Probe
 from bench.report.data_figure import draw_stats
 from bench.report.findings_write import write_findings_report
+from bench.report.markdown_page import short_text as short_findings
 from bench.report.sample_figure import draw_sample
 from bench.workloads.protocol import Samples
 from posemodel.data.stats import join, tally
 from posemodel.data.synthetic import render_image
 from tests.bench.test_findings_report import FINDINGS, study
-from tests.bench.test_report import DOCUMENT, FATES, SHEET, SIX, odd_studies, result_of
+from tests.bench.test_report import DOCUMENT, FATES, SHEET, SIX, both_pages, odd_studies, result_of, write_report
 from tests.bench.test_two_studies import noisy
 from tests.bench.test_two_studies import study as two_seeds
 from tests.support.joint_records import findings_of, info_of, made_up, with_fresh_seeds
 from tests.support.keeping import hold
 from tests.support.kept import described_figures
-from tests.support.loader_cases import CASES, simulated_rows
+from tests.support.loader_results import loader_result
 from tests.support.tuned_records import tuned
 
 __all__ = ["hold"]
@@ -60,6 +54,11 @@ def said(folder, *, without=("spec", "machine")):
     return json.dumps({key: value for key, value in document.items() if key not in without}, indent=1)
 
 
+def pages(folder):
+    """The main page and the appendix."""
+    return {name: (folder / f"{name}.md").read_text() for name in ("report", "appendix")}
+
+
 def as_kept(text, folder):
     return text.replace(str(folder), "FOLDER")
 
@@ -74,14 +73,15 @@ def test_an_optimizers_study(name, make_spec, figures, hold, tmp_path):
         found = result_of(spec, *tuned(spec, fates=FATES, diverge_from=10.0), Samples(DOCUMENT, SHEET))
     else:
         found = result_of(*next(odd[1:] for odd in odd_studies(make_spec) if odd[0] == name))
-    page = write_report(found, tmp_path / "report").read_text()
-    text = together(figures, page=page, terminal=short_text(found), document=said(tmp_path / "report"))
+    write_report(found, tmp_path / "report")
+    text = together(figures, page=both_pages(tmp_path / "report"), document=said(tmp_path / "report"))
     hold(KEPT / f"optimizers-{name}.txt", as_kept(text, tmp_path))
 
 
 def test_findings_of_any_kind(figures, hold, tmp_path):
-    page = write_findings_report(FINDINGS, study(), tmp_path / "report").read_text()
-    hold(KEPT / "findings.txt", as_kept(together(figures, page=page, document=said(tmp_path / "report")), tmp_path))
+    write_findings_report(FINDINGS, study(), tmp_path / "report")
+    text = together(figures, **pages(tmp_path / "report"), document=said(tmp_path / "report"))
+    hold(KEPT / "findings.txt", as_kept(text, tmp_path))
 
 
 @pytest.mark.parametrize("objective", [AP_AND_SPEED, AP_AT_TIME])
@@ -92,68 +92,26 @@ def test_a_joint_study(objective, figures, hold, tmp_path):
         for what in ("ap", "images_per_s")
         for name, share in (("optimizer", 0.6), ("batch_size", 0.3), ("num_workers", 0.08), ("lr", 0.02))
     ]
-    found = findings_of(records, objective, importances=pd.DataFrame(rows))
-    page = write_findings_report(found, info_of(records), tmp_path / "report").read_text()
-    text = together(figures, page=page, document=said(tmp_path / "report"))
+    command = "posebench train --data DIR --lr {lr:.3g}"
+    commands = {pick.key: command.format(**pick.settings) for pick in picks(records, objective)}
+    found = findings_of(records, objective, importances=pd.DataFrame(rows), train_commands=commands)
+    write_findings_report(found, info_of(records), tmp_path / "report")
+    text = together(figures, **pages(tmp_path / "report"), document=said(tmp_path / "report"))
     hold(KEPT / f"joint-{objective}.txt", as_kept(text, tmp_path))
 
 
-def loader_result(name):
-    case = CASES[name]
-    pinned = (False, True) if name == "loader-bound" else (False,)
-    rows = simulated_rows(case, pin_memory=pinned)
-    rows = rows.assign(phase="grid", hashes=[["aa", "bb"]] * len(rows), run_id=[f"{n:032x}" for n in range(len(rows))])
-    quantiles = [
-        list(np.geomspace(1 + n % 7, 90 + n, 20)) if arm == "end_to_end" else [] for n, arm in enumerate(rows["arm"])
-    ]
-    rows = rows.assign(wait_quantiles_ms=quantiles, memory_kind="pss", page_cache="warm", peak_shm_bytes=2e7)
-    sizes = [(size, 40.0 * size / (size + 6)) for size in (1, 2, 4, 8, 16)]
-    first = rows[rows["arm"] == "compute"].iloc[0]
-    tried = pd.DataFrame([{**first, "phase": "largest", "batch_size": size, "images_per_s": s} for size, s in sizes])
-    different = ("4 workers delivered other batches than 0 workers.",) if name == "noisy" else ()
-    spec = LoaderSpec(
-        name=name, preset="quick", data=Path("/no/such/people"), data_digest="feed", device="cpu", size=64,
-        num_workers=tuple(case.workers), batch_size=(4,), pin_memory=pinned, largest_batch=True,
-    )  # fmt: skip
-    return LoaderResult(
-        spec=spec,
-        rows=pd.concat([rows, tried], ignore_index=True),
-        verdict=loaders_verdict(rows, noise=case.noise, noisy=case.noise > 0.1, different=different),
-        different=different,
-        reached=(9, 10),
-        left=0 if name != "noisy" else 3,
-        noise=case.noise,
-        largest={"largest": 16, "limited": True, "ended": ""},
-        transfers=None,
-        needs=[
-            each.model_dump(mode="json")
-            | vars(
-                predict(
-                    Probe(
-                        sample_bytes=4_000_000,
-                        process_bytes=10**9,
-                        worker_bytes=10**8,
-                        sample_s=0.01,
-                        step_sample_s=0.002,
-                    ),
-                    each,
-                )
-            )
-            for each in (configuration(batch_size=4, num_workers=workers) for workers in case.workers)
-        ],
-        limits={"cores": 2, "memory_bytes": 8e9, "memory_free_bytes": 6e9, "shm_bytes": 1e9, "pinning": False},
-        machine={"cpu": "a processor"},
-        finished=name != "noisy",
-        command="posebench study loaders --name again",
-    )
-
-
-@pytest.mark.parametrize("name", ["loader-bound", "balanced", "memory-bound", "noisy"])
+@pytest.mark.parametrize("name", ["loader-bound", "balanced", "memory-bound", "noisy", "different"])
 def test_a_loader_study(name, figures, hold, tmp_path):
-    found = loader_result(name)
-    page = write_loader_report(found, tmp_path / "report").read_text()
-    texts = {"page": page, "terminal": short_loader_text(found), "document": said(tmp_path / "report")}
-    hold(KEPT / f"loaders-{name.replace(' ', '-')}.txt", as_kept(together(figures, **texts), tmp_path))
+    result = loader_result(name)
+    found = loader_findings(result)
+    page = write_findings_report(found, study_info(result), tmp_path / "report").read_text()
+    texts = {
+        "page": page,
+        "appendix": (tmp_path / "report" / "appendix.md").read_text(),
+        "short": short_findings(found, study_info(result)),
+        "document": said(tmp_path / "report"),
+    }
+    hold(KEPT / f"loaders-{name}.txt", as_kept(together(figures, **texts), tmp_path))
 
 
 def test_two_studies_side_by_side(figures, hold, tmp_path):
@@ -185,6 +143,7 @@ def network_run(name, precision, ap, **changes):
     given = {
         "network": name, "precision": precision, "status": "complete", "steps": 300, "learning_rate": 1e-3,
         "parameters": 4_100_000, "gmacs": 12.3, "size": 368, "metrics": metrics, "sheet": b"a picture", "wall_s": 70.0,
+        "command": f"posebench train --network {name} --precision {precision}",
     }  # fmt: skip
     return NetworkRun(**(given | changes))
 
@@ -211,10 +170,11 @@ def test_networks_side_by_side(figures, hold, tmp_path):
     )
     records = pd.DataFrame([{"status": run.status, "error": "", "trial_id": run.network} for run in runs])
     info = replace(info_of(records), name="networks", kind="networks")
-    page = write_findings_report(network_findings(runs, curves, terms="Each for 60 s."), info, tmp_path / "out")
+    found = network_findings(runs, curves, terms="Each for 60 s.", seconds=60.0)
+    write_findings_report(found, info, tmp_path / "out")
     table = (tmp_path / "out" / "runs.csv").read_text()
     assert (tmp_path / "out" / "small-bf16.jpg").read_bytes() == b"a picture"
-    hold(KEPT / "networks.txt", as_kept(together(figures, page=page.read_text(), table=table), tmp_path))
+    hold(KEPT / "networks.txt", as_kept(together(figures, **pages(tmp_path / "out"), table=table), tmp_path))
 
 
 def test_a_data_set_s_figure(figures, hold, tmp_path):

@@ -15,6 +15,7 @@ from bench.measure.loader.loop import LoopPlan
 from bench.measure.loader.measurement import Arm, measure
 from bench.measure.loader.samples import Spread
 from bench.measure.loader.workload import DatasetWorkload
+from bench.report.text import plain
 from tests.support.forking_process import forked_starts
 from tests.support.troubled_data import Random
 
@@ -111,7 +112,9 @@ def test_two_workers_that_were_compared_with_one_process_are_no_measure_for_othe
 
 
 def test_both_causes_and_the_configurations_are_said():
-    (sentence,) = others_sentences(["2 workers", "4 workers"], [f"made 3 otherwise. {CAUSES}", f"made 5. {CAUSES}"])
+    (sentence,) = map(
+        plain, others_sentences(["2 workers", "4 workers"], [f"made 3 otherwise. {CAUSES}", f"made 5. {CAUSES}"])
+    )
     assert sentence.startswith("2 configurations delivered other samples, and cannot be recommended: 2 workers made 3 ")
     assert "otherwise; 4 workers made 5. Two causes are likely." in sentence
     for words in ("before its workers were forked", "open it in __getitem__", "--worker-init", "--random-samples"):

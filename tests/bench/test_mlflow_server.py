@@ -1,4 +1,4 @@
-"""MLflow's server ends with `posebench ui`, however that ends. A stand-in for MLflow shows it in a second."""
+"""The server ends with `posebench ui`, however that ends. A stand-in for it, with a process of its own, shows it."""
 
 import os
 import signal
@@ -9,15 +9,22 @@ import time
 import psutil
 import pytest
 
+from tests.support.commands import ROOT
+
 STAND_IN = """
-import os, subprocess, sys, time
-web_server = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+import os, subprocess, sys, threading, time
+from bench.cli import mlflow_server
+mlflow_server.GRACE_S = 1.0
+told = threading.Event()
+mlflow_server.end_with_parent(told.set)
+helper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 with open("pids.part", "w") as file:
-    file.write(f"{os.getpid()} {web_server.pid}")
+    file.write(f"{os.getpid()} {helper.pid}")
 os.rename("pids.part", "pids")
 %s
 """
-SERVE = "import sys; from bench.cli.ui import _serve; sys.exit(_serve(['ui'], 1))"
+SERVE = "import sys; from bench.cli.ui import _serve; sys.exit(_serve([sys.executable, 'stand_in.py']))"
+SLEEP, WAIT_TO_BE_TOLD = "time.sleep(600)", "told.wait()"
 WAIT_S = 60
 
 
@@ -26,13 +33,13 @@ def serve(tmp_path):
     """Starts `posebench ui`'s part that serves, over the stand-in; gives it and the processes that it started."""
     started = []
 
-    def start(end="time.sleep(600)"):
-        (tmp_path / "mlflow.py").write_text(STAND_IN % end)
+    def start(end=SLEEP):
+        (tmp_path / "stand_in.py").write_text(STAND_IN % end)
         before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell ignores it
         try:
-            stand_in = os.environ | {"PYTHONPATH": str(tmp_path)}
+            here = os.environ | {"PYTHONPATH": str(ROOT)}
             ours = subprocess.Popen(
-                [sys.executable, "-c", SERVE], cwd=tmp_path, env=stand_in, stderr=subprocess.PIPE, text=True
+                [sys.executable, "-c", SERVE], cwd=tmp_path, env=here, stderr=subprocess.PIPE, text=True
             )
         finally:
             signal.signal(signal.SIGINT, before)
@@ -53,9 +60,11 @@ def serve(tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+@pytest.mark.parametrize("end", [SLEEP, WAIT_TO_BE_TOLD], ids=["deaf", "obeys"])
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=lambda sign: sign.name)
-def test_the_server_ends_with_the_command(serve, sign):
-    ours, theirs = serve()
+def test_the_server_ends_with_the_command(serve, sign, end):
+    """Whether it does what it is told or not, and with what it has started."""
+    ours, theirs = serve(end)
     ours.send_signal(sign)
     code = ours.wait(WAIT_S)
     _, alive = psutil.wait_procs(theirs, timeout=WAIT_S)
@@ -65,7 +74,7 @@ def test_the_server_ends_with_the_command(serve, sign):
 
 
 def test_the_command_ends_with_the_server_and_says_how(serve, tmp_path):
-    ours, theirs = serve("while not os.path.exists('go'): time.sleep(0.02)\nweb_server.kill(); sys.exit(7)")
+    ours, theirs = serve("while not os.path.exists('go'): time.sleep(0.02)\nhelper.kill(); sys.exit(7)")
     (tmp_path / "go").touch()
     assert ours.wait(WAIT_S) == 7
     assert psutil.wait_procs(theirs, timeout=WAIT_S)[1] == []

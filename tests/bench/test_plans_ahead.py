@@ -16,11 +16,14 @@ from bench.kinds.optimizers.spec import StudySpec
 from bench.kinds.optimizers.trial import TRIALS
 from bench.ledger.reader import look
 from bench.records.writer import Tracker
+from bench.report.findings import Findings
+from bench.report.findings_result import FindingsResult
 from bench.study import ledger_runner
 from bench.study.store_paths import StorePaths
 from bench.trials.phases import CONFIRM, TUNE
 from bench.trials.spec import TrialSpec
 from tests.bench.ledger_process import CONTEXT
+from tests.bench.test_findings_report import study as made_up_study
 from tests.support.forking_process import forked_starts
 from tests.support.plans import first_trials
 
@@ -36,10 +39,7 @@ class WithoutReport(OptimizersKind):
     def write_report(self, _runs, folder, note_session=lambda: None):
         folder.mkdir(parents=True, exist_ok=True)
         note_session()
-        return None, folder / "report.md"
-
-    def short_text(self, _result):
-        return ""
+        return FindingsResult(Findings("", []), made_up_study()), folder / "report.md"
 
 
 def run_once_another_is_confirmed(spec: TrialSpec, **how):

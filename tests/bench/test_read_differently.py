@@ -179,9 +179,11 @@ def test_a_study_records_and_reports_what_it_read(
     assert (
         rows == [("tune", trained), ("tune", trained), ("confirm", trained + scored), ("confirm", trained + scored)] * 2
     )
-    text = " ".join(report.read_text().split())
+    few = "Report has 4 labelled images to report a score on: fewer than 20 tell little."
+    assert few in " ".join(report.read_text().split())
+    assert few in found["sureness"]
+    text = " ".join(report.with_name("appendix.md").read_text().split())
     assert "How much the data can tell: train 17 labelled images, select 3, report 4." in text
-    assert "**Report has 4 labelled images to report a score on: fewer than 20 tell little.**" in text
     assert f"reordered {trained + scored}" in text
 
     with monkeypatch.context() as version:

@@ -164,7 +164,7 @@ def test_a_study_records_and_reports_what_was_left_out(
             for row in csv.DictReader(file)
         ]
     assert rows == [("tune", 3, 2), ("tune", 3, 2), ("confirm", 4, 2), ("confirm", 4, 2)] * 2
-    text = " ".join((hermetic / report).read_text().split())
+    text = " ".join((hermetic / report).with_name("appendix.md").read_text().split())
     assert "3 images and 2 annotations in the splits of tune trials" in text
     assert "4 images and 2 annotations in the splits of confirm trials" in text
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from bench.optimizers import OPTIMIZERS
+from bench.report.speed_page import write_speed_report
 from bench.speed import cuda, everything, loader_measuring, optimizers, sample, train
 from bench.speed.compare import Pair, compare, summarize, threads
 from bench.speed.everything import NO_CUDA, Request, Speed, measure
-from bench.speed.report import write_speed_report
 from posemodel.errors import DataError
 from tests.support.coco_builder import CocoBuilder
 

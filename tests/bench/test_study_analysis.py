@@ -12,13 +12,10 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from bench.kinds.optimizers.analysis import (
-    best_so_far,
     budget_views,
     control_comparisons,
     control_sentence,
     implementation_rows,
-    lr_sensitivity,
-    lr_shares,
     score_table,
     short_names,
     split_controls,
@@ -54,94 +51,6 @@ def tune(optimizer, aps, **more):
         record(optimizer, phase="tune", index=i, ap=ap, status="diverged" if ap is None else "complete", **more)
         for i, ap in enumerate(aps)
     ]
-
-
-# --- best so far ---
-
-
-def test_best_so_far_by_hand():
-    costs = {"steps_done": 10, "train_seconds": 2.0}
-    rows = tune("adam", [0.2, 0.4, None, 0.1], tuning=0, **costs) + tune("adam", [None, 0.3, 0.5], tuning=1, **costs)
-    rows += tune("sgd", [0.1], steps_done=7)
-    for seed in range(3):
-        found = best_so_far(pd.DataFrame(rows).sample(frac=1, random_state=seed))
-        adam, sgd = (found[found["optimizer"] == name] for name in ("adam", "sgd"))
-        assert list(adam["trials"]) == [1, 2, 3], "as far as both tunings are"
-        assert list(adam["steps"]) == [10, 20, 30]
-        assert list(adam["train_seconds"]) == [2, 4, 6]
-        assert list(adam["mean"]) == pytest.approx([0.1, 0.35, 0.45])
-        assert list(adam["low"]) == [0.0, 0.3, 0.4]
-        assert list(adam["high"]) == [0.2, 0.4, 0.5]
-        assert set(adam["n"]) == {2}
-        assert list(sgd["steps"]) == [7]
-        assert sgd["train_seconds"].isna().all()
-
-
-@given(st.lists(st.lists(st.one_of(st.none(), st.floats(0, 1)), min_size=1, max_size=8), min_size=1, max_size=3))
-def test_best_so_far_never_falls_and_stays_among_the_trials(tunings):
-    rows = [row for number, aps in enumerate(tunings) for row in tune("adam", aps, tuning=number)]
-    found = best_so_far(pd.DataFrame(rows))
-    counted = [0.0 if ap is None else ap for aps in tunings for ap in aps]
-    for column in ("mean", "low", "high"):
-        assert (np.diff(found[column]) >= -1e-12).all()
-        assert found[column].between(min(counted) - 1e-12, max(counted) + 1e-12).all()
-    assert len(found) == min(map(len, tunings))
-    assert best_so_far(pd.DataFrame()).empty
-
-
-# --- share of the learning rates near the best ---
-
-
-def shares(rows, ranges=None):
-    return lr_shares(lr_sensitivity(pd.DataFrame(rows)), ranges).set_index("optimizer")["lr_share_near_best"]
-
-
-def lr_trials(name, points):
-    return [
-        record(name, phase="tune", index=i, lr=lr, ap=ap, status="diverged" if ap is None else "complete")
-        for i, (lr, ap) in enumerate(points)
-    ]
-
-
-def test_each_trial_stands_for_what_is_nearest_to_it():
-    # borders at 10**-2.5 and 10**-1: cells of 1.5, 1.5 and 1 decades of the four searched
-    rows = lr_trials("adam", [(1e-3, 0.2), (1e-2, 0.50), (1e0, None)])
-    assert shares(rows, {"adam": (1e-4, 1e0)})["adam"] == pytest.approx(1.5 / 4)
-    rows = lr_trials("adam", [(1e-3, 0.48), (1e-2, 0.50), (1e0, None)])
-    assert shares(rows, {"adam": (1e-4, 1e0)})["adam"] == pytest.approx(3 / 4)
-    assert shares(rows)["adam"] == pytest.approx(2 / 3), "of the sampled extent where the range is not known"
-
-
-def test_trials_with_one_learning_rate_share_its_cell():
-    rows = lr_trials("adam", [(1e-3, 0.5), (1e-3, 0.1), (1e-1, 0.5)])
-    assert shares(rows, {"adam": (1e-4, 1e0)})["adam"] == pytest.approx((1 + 2) / 4)
-
-
-@pytest.mark.parametrize(
-    "points", [[(1e-3, 0.5)], [(1e-3, 0.5), (1e-3, 0.5)], [(1e-3, 0.0), (1e-2, None)]], ids=["one", "same", "zero"]
-)
-def test_a_share_that_means_nothing_is_unknown(points):
-    assert math.isnan(shares(lr_trials("adam", points), {"adam": (1e-4, 1e0)})["adam"])
-
-
-@given(st.lists(st.tuples(st.integers(-400, 0), st.floats(0.01, 1)), min_size=2, max_size=9, unique_by=lambda p: p[0]))
-def test_a_share_is_a_share_and_equal_trials_have_all(points):
-    rows = lr_trials("adam", [(10 ** (place / 100), ap) for place, ap in points])
-    found = shares(rows, {"adam": (1e-4, 1e0)})["adam"]
-    assert 0 < found <= 1 + 1e-9
-    level = lr_trials("adam", [(10 ** (place / 100), 0.5) for place, _ in points])
-    assert shares(level, {"adam": (1e-4, 1e0)})["adam"] == pytest.approx(1)
-
-
-def test_a_trial_is_near_the_best_of_its_own_round():
-    """First-round trials are shorter: their AP is no measure of their rate beside that of later ones."""
-    rows = lr_trials("adam", [(1e-3, 0.3), (1e-2, 0.29), (1e-1, 0.1)])
-    rows += [
-        row | {"round": 1, "trial_id": f"r{row['index']}"} for row in lr_trials("adam", [(3e-3, 0.5), (3e-2, 0.4)])
-    ]
-    share = shares(rows, {"adam": (1e-4, 1e0)})["adam"]
-    edges = [-4, (-3 + np.log10(3e-3)) / 2, (np.log10(3e-3) - 2) / 2, (-2 + np.log10(3e-2)) / 2]
-    assert share == pytest.approx((edges[3] - edges[0]) / 4)
 
 
 # --- equal steps, equal time ---
@@ -233,7 +142,7 @@ def test_controls_are_in_no_ranking_pair_or_sentence():
     found, without = (study_analysis(rows, NO_CURVES) for rows in (records, records[records["control_of"].isna()]))
     assert found.verdict == without.verdict
     assert found.leader == "adabound"
-    for part in ("summary", "comparisons", "scores", "seeds", "views", "best_so_far"):
+    for part in ("summary", "comparisons", "seeds", "views"):
         pd.testing.assert_frame_equal(getattr(found, part), getattr(without, part))
     assert len(found.controls) == 1
     assert without.controls.empty
@@ -252,7 +161,7 @@ def test_records_say_the_same_after_a_round_trip_through_csv():
     text.seek(0)
     found, again = (study_analysis(rows, NO_CURVES) for rows in (records, pd.read_csv(text)))
     assert again.verdict == found.verdict
-    for part in ("summary", "comparisons", "controls", "scores", "views"):
+    for part in ("summary", "comparisons", "controls", "views"):
         pd.testing.assert_frame_equal(getattr(again, part), getattr(found, part))
 
 
@@ -359,6 +268,6 @@ def test_a_study_without_a_record_has_all_its_parts():
     assert found.leader is None
     assert not found.comparable
     assert found.names == {"adam": "adam", "torch.optim.RAdam": "RAdam"}
-    for part in ("summary", "comparisons", "controls", "seeds", "views", "sensitivity", "best_so_far"):
+    for part in ("summary", "comparisons", "controls", "seeds", "views", "sensitivity"):
         assert getattr(found, part).empty
     assert all(band.empty for band in found.bands.values())

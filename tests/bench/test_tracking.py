@@ -6,6 +6,7 @@ import math
 import sqlite3
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,16 +19,16 @@ from mlflow.exceptions import MlflowException
 
 import bench
 from bench.kinds.optimizers.kind import KIND
-from bench.kinds.optimizers.report.write import write_report
 from bench.kinds.optimizers.results import load_result
 from bench.kinds.optimizers.spec import StudySpec
-from bench.records.mlflow_views import saved_views
-from bench.records.reader import EXPECTED_METRICS, RUN_COLUMNS
+from bench.records.mlflow_views import outdated_views, saved_views
+from bench.records.reader import EXPECTED_METRICS, RUN_COLUMNS, study_runs
 from bench.records.writer import METRICS_PER_BATCH, Tracker
 from bench.trials.record import PLACE_FIELDS, TEXT_FIELDS, CurvePoint, Session, make_record
 from bench.trials.status import Status
 from bench.workloads.protocol import Samples
 from posemodel.errors import SettingsError
+from tests.bench.test_report import write_report
 from tests.support.plans import first_trials
 
 MACHINE = {"cpu": "a processor", "cores": "2"}
@@ -304,11 +305,103 @@ def test_a_kill_while_samples_are_written_leaves_no_record_and_no_second_one(tra
     assert list(tracker.records()["run_id"]) == [second]
 
 
-def test_the_study_s_page_begins_with_the_note(tracker, parent, tmp_path):
-    (tmp_path / "report").mkdir()
-    tracker.log_report(tmp_path / "report", "so it is")
-    assert tracker.client.get_run(parent).data.tags["mlflow.note.content"] == "so it is"
-    assert tracker.client.get_experiment(tracker.experiment_id).tags["mlflow.note.content"] == "so it is"
+@pytest.fixture
+def report(tmp_path):
+    """The folder of a report."""
+    made = tmp_path / "reports" / "study"
+    made.mkdir(parents=True)
+    (made / "report.md").write_text("so it is")
+    return made
+
+
+def test_the_study_s_page_begins_with_the_note_and_a_link_to_the_report(tracker, parent, report):
+    def notes():
+        run, experiment = tracker.client.get_run(parent), tracker.client.get_experiment(tracker.experiment_id)
+        assert run.data.tags["mlflow.note.content"] == experiment.tags["mlflow.note.content"]
+        return run.data.tags["mlflow.note.content"]
+
+    here = f"#/experiments/{tracker.experiment_id}/runs/{parent}/artifacts/report"
+    tracker.log_report(report, "so it is")
+    assert notes() == f"[Report]({here}/report.md): so it is"
+    (report / "report.html").write_text("<p>so it is")
+    tracker.log_report(report, "so it is, too")
+    assert notes() == f"[Report]({here}/report.html): so it is, too"
+
+
+def test_a_long_note_is_cut_where_mlflow_would_refuse_it(tracker, parent, report):
+    tracker.log_report(report, "x" * 10_000)
+    assert len(tracker.client.get_run(parent).data.tags["mlflow.note.content"]) == 8000
+    assert len(tracker.client.get_experiment(tracker.experiment_id).tags["mlflow.note.content"]) == 5000
+
+
+def test_numbers_of_an_answer_that_no_longer_stands_are_none(tracker, parent, report):
+    tracker.log_report(report, headline="Use Adam.", metrics={"ap": 0.25, "fresh_seeds": 1.0})
+    for _ in range(2):
+        tracker.log_report(report, headline="Nothing to recommend.", metrics={"fresh_seeds": 3.0})
+    found = tracker.client.get_run(parent).data.metrics
+    assert math.isnan(found["headline.ap"])
+    assert found["headline.fresh_seeds"] == 3.0
+    assert len(tracker.client.get_metric_history(parent, "headline.ap")) == 2
+
+
+def test_the_headline_hangs_on_the_study_s_run_as_of_the_last_report(tracker, tracking_uri, parent, report):
+    tracker.log_report(report, headline="Use Adam.", metrics={"ap": 0.25})
+    time.sleep(0.002)  # of two values of one millisecond MLflow takes the higher one
+    odd = {"ap": 0.125, "gap to my/own: Lion, 50 %": 0.5, "diverged": math.nan, "low": -math.inf}
+    tracker.log_report(report, headline="Use SGD. " + "x" * 9000, metrics=odd)
+    run = tracker.client.get_run(parent)
+    assert run.data.metrics == {"headline.ap": 0.125, "headline.gap_to_my_own__Lion__50__": 0.5}
+    assert run.data.tags["posebench.headline"] == ("Use SGD. " + "x" * 9000)[:5000]
+    assert [metric.value for metric in tracker.client.get_metric_history(parent, "headline.ap")] == [0.25, 0.125]
+    (found,) = study_runs(tracking_uri).values()
+    assert found.headline.startswith("Use SGD.")
+
+
+def test_a_study_s_run_is_found_with_what_mlflow_s_pages_need(tracker, tracking_uri, parent, spec):
+    found = study_runs(tracking_uri)
+    assert {*found} == {spec.name}
+    run = found[spec.name]
+    assert (run.run_id, run.experiment_id, run.status) == (parent, tracker.experiment_id, "RUNNING")
+    assert (run.document, run.headline, run.ended_ms) == (tracker.study_document(), "", None)
+    assert "mlflow.experimentKind" in run.experiment_tags
+
+
+def test_the_report_is_read_back_from_the_study_s_run(tracker, parent, report):
+    assert tracker.report_files() == []
+    (report / "page.html").write_bytes(b"\x00\xff")
+    (report / "folder").mkdir()
+    (report / "folder" / "file").touch()
+    tracker.log_report(report)
+    assert tracker.report_files() == ["page.html", "report.md"]
+    assert tracker.report_file("page.html") == b"\x00\xff"
+    for name in ("nothing.md", "folder", "../report/page.html", "folder/file", "/etc/hostname", ""):
+        assert tracker.report_file(name) is None, name
+
+
+def test_the_study_s_own_run_is_part_of_every_view_and_is_no_record(tracker, tracking_uri, spec):
+    parent = tracker.open_study(spec, MACHINE, KIND.views)
+    tags = tracker.client.get_run(parent).data.tags
+    assert (tags["optimizer"], tags["phase"]) == ("(study)", "(study: confirm, tune)")
+    for condition in ("tags.phase LIKE '%confirm%'", "tags.phase LIKE '%tune%'"):
+        (found,) = tracker.client.search_runs([tracker.experiment_id], condition)
+        assert found.info.run_id == parent
+    tracker.close_study("FINISHED")
+    assert tracker.records().empty
+    assert tracker.closed_runs() == []
+    tracker.abandon()
+    assert tracker.client.get_run(parent).info.status == "FINISHED"
+
+
+def test_a_study_of_an_earlier_version_gets_what_it_lacks_and_a_person_s_view_stays(tracker, spec):
+    parent = tracker.open_study(spec, MACHINE)
+    confirm, tune = saved_views(KIND.views)
+    tracker.client.set_experiment_tag(tracker.experiment_id, confirm, outdated_views(KIND.views)[confirm])
+    tracker.client.set_experiment_tag(tracker.experiment_id, tune, "my own")
+    assert tracker.open_study(spec, MACHINE, KIND.views) == parent
+    tags = tracker.client.get_experiment(tracker.experiment_id).tags
+    assert tags[confirm] == saved_views(KIND.views)[confirm]
+    assert tags[tune] == "my own"
+    assert tracker.client.get_run(parent).data.tags["phase"] == "(study: confirm, tune)"
 
 
 def test_runs_say_what_they_are(tracker, parent, record_one, spec):
@@ -365,10 +458,7 @@ def test_making_a_store_leaves_sqlite_as_careful_as_before(databases_wait_for_th
     ]
 
 
-def test_artifacts_stand_in_the_working_directory_and_never_in_mlruns(tracker, parent, hermetic, tmp_path):
-    report = tmp_path / "report"
-    report.mkdir()
-    (report / "report.md").write_text("so it is")
+def test_artifacts_stand_in_the_working_directory_and_never_in_mlruns(tracker, parent, hermetic, report):
     tracker.log_report(report)
     (copy,) = (hermetic / "mlartifacts" / "study").rglob("report.md")
     assert copy.read_text() == "so it is"
@@ -421,7 +511,7 @@ def test_a_report_is_made_of_a_study_without_a_record(tracker, parent, plain_fig
     report = write_report(result, hermetic / "reports")
     assert result.status() == "unfinished"
     assert "0 of 16 trials" in report.read_text()
-    assert (report.parent / "learning-curves.png").stat().st_size > 0
+    assert not [*report.parent.glob("*.png")], "there is nothing to show yet"
 
 
 def test_a_report_is_made_where_everything_diverged_or_failed(tracker, record_one, spec, plain_figures, hermetic):

@@ -1,5 +1,7 @@
 """The command as it is started: what it imports, and where it looks for modules."""
 
+import json
+import os
 import subprocess
 import sys
 
@@ -63,3 +65,23 @@ def test_the_command_is_a_module_too(tmp_path):
         [sys.executable, "-m", "bench", "--version"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout) == (0, f"posebench {__version__}\n"), done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a script of POSIX")
+def test_a_report_is_opened_in_the_browser_that_the_environment_names(finished_copy):
+    browser = finished_copy.folder / "browser.sh"
+    browser.write_text('#!/bin/sh\necho "$1" > opened.txt\n')
+    browser.chmod(0o755)
+    done = finished_copy.run("report", finished_copy.name, "--open", BROWSER=str(browser))
+    assert done.returncode == 0, done.stderr
+    page = finished_copy.folder / "reports" / finished_copy.name / "report.html"
+    assert (finished_copy.folder / "opened.txt").read_text() == f"{page.resolve().as_uri()}\n"
+    assert "<html" in page.read_text()
+
+
+def test_without_a_browser_it_is_said_where_the_report_is(finished_copy):
+    done = finished_copy.run("report", finished_copy.name, "--open", "--json", BROWSER="/no/such/browser", PATH="")
+    assert done.returncode == 0, done.stderr
+    page = finished_copy.folder / "reports" / finished_copy.name / "report.html"
+    assert done.stderr == f"no browser could be started here (BROWSER names one); the page is {page.resolve()}\n"
+    assert json.loads(done.stdout)["study"] == finished_copy.name

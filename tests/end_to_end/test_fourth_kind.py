@@ -20,6 +20,8 @@ PARTS = {
     "analysis_sizes.py": "bench/kinds/sizes/analysis.py",
     "sizes.toml": "studies/sizes.toml",
 }
+MOST_LINES = 70
+"""Of a module: a further kind is little work."""
 SERVER = """
 import contextlib, io, json, sys
 from bench.cli.app import main
@@ -84,9 +86,13 @@ def test_it_runs_from_study_file_to_report_and_is_seen_by_every_verb(suite):
     assert document["trials"]["complete"] == 2
     assert [row["size"] for row in document["sizes"]] == [64, 96]
     assert document["spec"]["lr"] == 0.002
+    folder = work / "reports" / "sizes-full-people"
     report = (work / document["report"]).read_text()
+    assert f"> {document['answer']}" in report
     assert "## AP by size" in report
-    assert (work / "reports" / "sizes-full-people" / "sizes.png").is_file()
+    assert "## Run it again" in (folder / "appendix.md").read_text()
+    assert document["answer"] in (folder / "report.html").read_text()
+    assert (folder / "sizes.png").is_file()
 
     again = run(*command)
     assert again.returncode == 0 and "confirm adam" not in again.stderr, "a finished study is shown again"
@@ -99,6 +105,11 @@ def test_it_runs_from_study_file_to_report_and_is_seen_by_every_verb(suite):
     wrong = run("study", "sizes", "--preset", "full", "--data", "people", "--sise", "3")
     assert wrong.returncode == 2
     assert "--sizes" in wrong.stderr
+
+
+def test_its_modules_are_short():
+    lengths = {name: len((KIND / name).read_text().splitlines()) for name in PARTS}
+    assert max(lengths.values()) <= MOST_LINES, lengths
 
 
 def _line(path, name):

@@ -78,7 +78,7 @@ MOMENTS = {
     # The report.
     "before the report's first file": Moment(OPENED, match=f"reports/{NAME}/"),
     "with the report's second file empty": Moment("builtins:open", "after", match=f"reports/{NAME}/curves.csv"),
-    "before a figure": Moment(OPENED, match=f"reports/{NAME}/learning-curves.png"),
+    "before a figure": Moment(OPENED, match=f"reports/{NAME}/validation-loss.png"),
     "before result.json": Moment(OPENED, match=f"reports/{NAME}/result.json"),
     "half of report.md written": Moment(RENAMED, "torn", match=f"reports/{NAME}/report.md"),
     "while the report is attached": Moment(OPENED, call=2, match="/artifacts/report/"),

@@ -179,7 +179,9 @@ def test_configurations_that_deliver_other_samples_are_rows_and_never_recommende
     )
     assert "--worker-init" in found["verdict"]
     assert "--random-samples" in found["verdict"]
-    assert own.run("report", "loaders-smoke-Different").stdout.count("delivered other samples") == 1
+    shown = " ".join(own.run("report", "loaders-smoke-Different").stdout.split())
+    assert shown.count("delivered other samples") == 1
+    assert "Of 2 configurations, 1 delivered other samples." in shown
     listed = json.loads(own.run("study", "list", "--json").stdout)["studies"]
     assert listed[0]["trials"] == {"complete": 1, "failed": 1}
     recorded = own.recorded()
@@ -233,11 +235,12 @@ def test_a_search_for_the_largest_batch_is_done_however_it_ends(own):
     found = json.loads(done.stdout)
     assert found["largest_batch"] == {"largest": 5, "limited": True, "ended": ""}
     assert found["trials"]["out_of_memory"] == 0
-    report = (own.folder / "reports" / "loaders-smoke-Points" / "report.md").read_text()
-    assert "5 images fit into memory" in report
-    assert "Measurements without a result" not in report
-    for linked in re.findall(r"\]\(([^)]+)\)", report):
-        assert (own.folder / "reports" / "loaders-smoke-Points" / linked).is_file(), linked
+    folder = own.folder / "reports" / "loaders-smoke-Points"
+    report, appendix = ((folder / name).read_text() for name in ("report.md", "appendix.md"))
+    assert "5 images fit into memory" in appendix
+    assert "Measurements without a result" not in appendix
+    for linked in re.findall(r"\]\(([^)]+)\)", report + appendix):
+        assert (folder / linked).is_file(), linked
 
 
 def test_a_grid_of_many_combinations_can_be_shown(own):

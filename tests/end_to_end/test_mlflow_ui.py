@@ -1,9 +1,12 @@
-"""MLflow's pages in a browser, opened on a finished study: what a person sees there without setting anything up."""
+"""`posebench ui` in a browser, on a finished study: the index, the report, and MLflow as it shows itself at once."""
 
+import json
 import re
 import socket
 import time
+import urllib.error
 import urllib.request
+from urllib.parse import quote
 
 import pytest
 
@@ -12,6 +15,7 @@ from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.by import By
 
 from bench.records.server import check_server
+from bench.records.writer import Tracker
 from tests.support import screenshot
 from tests.support.place import VALLEY_FILE, Place
 
@@ -20,6 +24,11 @@ OPTIMIZERS = ("sgd", "nesterov", "adagrad", "adadelta", "adam", "adabound")
 SIX = VALLEY_FILE.replace('["sgd", "adam"]', str(list(OPTIMIZERS)).replace("'", '"'))
 RUNS = 1 + TUNINGS * 2 * len(OPTIMIZERS)  # the study and its trials
 CURVES = ("loss", "val_loss", "ap", "images_per_s")
+SVG = "<svg xmlns='http://www.w3.org/2000/svg' width='400' height='90'><rect width='400' height='90'/></svg>"
+WITH_A_PICTURE = f"""<!DOCTYPE html>
+<html lang="en"><head><title>A report</title><script>window.ran = 1</script></head>
+<body><p>so it is</p><img alt="a figure" src="data:image/svg+xml,{quote(SVG)}"></body></html>
+"""
 WAIT_S = 240
 WINDOW = (1600, 1800)
 
@@ -31,10 +40,10 @@ def free_port():
 
 
 class Study:
-    """The finished study: its pages' address, what `posebench ui` printed for it, and ids of its runs by name."""
+    """The finished study: where it ran, its pages' address, what `posebench ui` printed, ids of its runs by name."""
 
     def __init__(self, place, address, link, said):
-        self.address, self.said = address, said
+        self.place, self.address, self.said = place, address, said
         self.link = link
         self.experiment, *_ = re.search(r"/experiments/(\d+)/", link).groups()
         self.name = place.name
@@ -63,9 +72,9 @@ def study(tmp_path_factory):
     done = place.run(*place.study)
     assert done.returncode == 0, done.stderr
     address = f"http://127.0.0.1:{(port := free_port())}"
-    process = place.start("ui", "--port", port, MLFLOW_WORKERS="1")
+    process = place.start("ui", "--port", port)
     try:
-        link = wait_for(lambda: re.search(rf"^{place.name}: (\S+)$", said(place, process), re.MULTILINE))
+        link = wait_for(lambda: re.search(r"^  its runs in MLflow: (\S+)$", said(place, process), re.MULTILINE))
         yield Study(place, address, link.group(1), said(place, process))
     finally:
         process.terminate()
@@ -164,10 +173,67 @@ def test_they_are_served_on_loopback(study):
     assert f"{study.address} over sqlite:///mlflow.db" in study.said
 
 
+def test_the_pages_of_each_study_are_named(study):
+    assert f"the studies at {study.address}/studies/ " in study.said
+    assert f"\n{study.name}: {study.address}/studies/{study.name}/\n" in study.said
+    assert study.link.startswith(f"{study.address}/#/experiments/")
+    assert "Warning" not in study.said
+
+
+def status_of(study, path, host=None):
+    request = urllib.request.Request(f"{study.address}{path}", headers={} if host is None else {"Host": host})
+    try:
+        with urllib.request.urlopen(request, timeout=WAIT_S) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_nobody_else_s_page_can_ask_for_them(study):
+    """By a name that leads here: MLflow refuses such a host, and the pages stand behind it."""
+    for path in ("/studies/", f"/studies/{study.name}/", "/"):
+        assert status_of(study, path) == 200, path
+        assert status_of(study, path, "evil.example") == 403, path
+    for path in ("/studies/..%2fmlflow.db", f"/studies/{study.name}/..%2f..%2fmlflow.db", "/studies/nothing/"):
+        assert status_of(study, path) == 404, path
+
+
+def pictures(browser):
+    """The widths of the page's pictures as they were loaded."""
+    return browser.execute_script("return [...document.images].map(image => image.naturalWidth)")
+
+
+def errors(browser):
+    """What the browser's console has said since this was asked last."""
+    return [entry["message"] for entry in browser.get_log("browser")]
+
+
+def test_from_the_index_to_the_report_to_mlflow_and_back(browser, study):
+    (study.place.folder / "reports" / study.name / "report.html").write_text(WITH_A_PICTURE)
+    visit(browser, study, f"{study.address}/studies/")
+    errors(browser)  # of what was open before
+    browser.refresh()
+    assert errors(browser) == []
+    row = browser.find_element(By.XPATH, f"//tr[th[normalize-space(.)='{study.name}']]").text
+    assert "optimizers complete" in row
+    assert f"{RUNS - 1} of {RUNS - 1}" in row
+    press(browser, f"//a[normalize-space(.)='{study.name}']")
+    see(browser, "so it is")
+    assert pictures(browser) == [400]
+    assert browser.execute_script("return window.ran") is None
+    (refused,) = errors(browser)
+    assert "script violates the following Content Security Policy" in refused
+    press(browser, "//a[normalize-space(.)='Runs in MLflow']")
+    see(browser, "Confirm runs by optimizer")
+    press(browser, "//nav//a[contains(., 'All studies')]")
+    see(browser, f"Studies in {study.place.folder.name}")
+
+
 def test_the_page_that_is_named_shows_the_six_in_groups_with_their_curves(browser, study):
     visit(browser, study, study.link)
     see(browser, "Confirm runs by optimizer", *(f"Group: {name}" for name in OPTIMIZERS))
     see_curves(browser)
+    see(browser, "Group: (study)", study.name)
 
 
 def test_the_tune_runs_are_a_view_too(browser, study):
@@ -175,7 +241,7 @@ def test_the_tune_runs_are_a_view_too(browser, study):
     press(browser, "//*[@data-testid='saved-views-trigger']")
     press(browser, "//*[@role='menuitem'][contains(., 'Tune runs by optimizer')]")
     see(browser, *(f"Group: {name}" for name in OPTIMIZERS))
-    see(browser, *(name for name in study.run_ids if name.startswith("tune-")))
+    see(browser, *(name for name in study.run_ids if name.startswith("tune-")), "Group: (study)", study.name)
 
 
 def test_the_plain_list_holds_the_parent_over_all_runs(browser, study):
@@ -190,6 +256,30 @@ def test_the_report_is_an_artifact_of_the_parent(browser, study):
     press(browser, "//*[normalize-space(text())='report']")
     press(browser, "//*[normalize-space(text())='report.md']")
     see(browser, "records.csv")
+
+
+def test_the_report_s_page_is_shown_with_its_pictures(browser, study):
+    """Opened by the link in the note of the experiment's page."""
+    document = json.loads((study.place.folder / "reports" / study.name / "result.json").read_text())
+    tracker = Tracker(f"sqlite:///{study.place.folder}/mlflow.db", study.name)
+    folder = study.place.folder / "page"
+    folder.mkdir()
+    (folder / "report.html").write_text(WITH_A_PICTURE)
+    tracker.log_report(folder, document["verdict"])
+    visit(browser, study, study.page("runs?workflowType=machine_learning"))
+    link = wait_for(lambda: browser.find_element(By.XPATH, "//a[.='Report']").get_attribute("href"))
+    assert link == study.page(f"runs/{study.run_ids[study.name]}/artifacts/report/report.html")
+    visit(browser, study, link)
+
+    def shown():
+        frame = browser.find_element(By.TAG_NAME, "iframe")
+        browser.switch_to.frame(frame)
+        try:
+            return "so it is" in browser.find_element(By.TAG_NAME, "body").text and pictures(browser)
+        finally:
+            browser.switch_to.default_content()
+
+    assert wait_for(shown) == [400]
 
 
 def test_a_run_shows_its_curves(browser, study):

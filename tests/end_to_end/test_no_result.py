@@ -60,11 +60,13 @@ def test_it_ends_in_a_report_that_says_why(tmp_path, kind, file, count, trouble,
     place = Place(tmp_path / "here", f"{file}{trouble}\n")
     done = place.run("study", kind, "--preset", "smoke", "--study", "tiny.toml", "--data", "people")
     assert done.returncode == 3, done.stderr
-    assert said in done.stdout
+    plainly = said.replace("`", "")
+    assert plainly in " ".join(done.stdout.split())
     assert "Traceback" not in done.stderr
     code, document, page = shown(place, f"{kind}-smoke-people")
     assert (code, document["status"]) == (3, "complete")
-    assert document["verdict"].startswith(said)
+    assert document["verdict"].startswith(plainly)
+    assert document["answer"].startswith(plainly)
     assert " ".join(page.replace("\n> ", " ").split()).count(said) == 1
     assert [(each["status"], each["count"]) for each in document["failures"]] == [(status, count)]
     assert document["trials"][status] == count
@@ -91,8 +93,8 @@ def test_one_of_two_optimizers_that_always_fails_is_named(tmp_path):
     done = place.run(*place.study)
     assert done.returncode == 3, done.stderr
     assert (
-        f"All {PLANNED // 2} trials of adam failed: {PLANNED // 2} times `RuntimeError: the valley has ended`."
-        in done.stdout
+        f"All {PLANNED // 2} trials of adam failed: {PLANNED // 2} times RuntimeError: the valley has ended."
+        in " ".join(done.stdout.split())
     )
     assert place.run("report", place.name).returncode == 0, "there is a result"
 
@@ -105,8 +107,8 @@ def test_measurements_that_all_fail_end_in_a_report(tmp_path):
     done = place.run("study", "loaders", "--preset", "smoke", *given, POSEBENCH_SECONDS="0.2")
     said, why = "All 2 measurements failed: ", "the camera is gone"
     assert done.returncode == 3, done.stderr
-    assert said in done.stdout
-    assert why in done.stdout
+    assert said in " ".join(done.stdout.split())
+    assert why in " ".join(done.stdout.split())
     code, document, page = shown(place, "loaders-smoke-Camera")
     assert (code, document["status"], document["recommended"]) == (3, "complete", None)
     assert document["verdict"].startswith(said)
@@ -116,5 +118,5 @@ def test_measurements_that_all_fail_end_in_a_report(tmp_path):
     assert all(why in each["error"] for each in document["failures"])
     advised = place.run("loader", "advise", *given, POSEBENCH_SECONDS="0.2")
     assert advised.returncode == 3, advised.stderr
-    assert said in advised.stdout
+    assert said in " ".join(advised.stdout.split())
     assert "reports/loader-advice-Camera-" in advised.stdout

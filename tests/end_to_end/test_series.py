@@ -71,4 +71,4 @@ def test_hopeless_tune_trials_end_early_and_confirm_trials_never(place):
     assert list(pruned["steps_done"]) == [halfway[each == 2] for each in pruned["round"]]
     (row,) = found["optimizers"]
     assert (row["settings"]["lr"], row["ap_mean"] > 0.9) == (0.1, True)
-    assert "median pruner" in (place.folder / "reports" / found["study"] / "report.md").read_text()
+    assert "median pruner" in (place.folder / "reports" / found["study"] / "appendix.md").read_text()

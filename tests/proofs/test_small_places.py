@@ -39,7 +39,7 @@ def test_a_study_with_a_small_dev_shm(tmp_path, figures):
     few += ("--num-workers", "1", "--batch-size", "4")
     done = in_shell(place, SMALL_SHM, *study, *few, shell=OWN_MOUNTS)
     assert done.returncode == 3
-    assert "All 3 trials ran out of memory: 3 times `/dev/shm is too small (1 MiB): " in done.stdout
+    assert "All 3 trials ran out of memory: 3 times /dev/shm is too small (1 MiB): " in " ".join(done.stdout.split())
     figures["trials out of memory"] = 3
 
 

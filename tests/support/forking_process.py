@@ -157,8 +157,11 @@ def _draw_nothing() -> None:
     import PIL.Image
     from matplotlib.figure import Figure
 
-    def save(_figure: Figure, file: Path, **_options: Any) -> None:
-        PIL.Image.new("L", (1, 1)).save(file, format="png")
+    def save(_figure: Figure, file: Any, **options: Any) -> None:
+        if options["format"] == "svg":
+            file.write('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"></svg>')
+        else:
+            PIL.Image.new("L", (1, 1)).save(file, format="png")
 
     Figure.savefig = save  # type: ignore[method-assign,assignment]
 

@@ -31,11 +31,14 @@ NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[+-]?\d+)?(?![\w])")
 
 @contextmanager
 def described_figures(monkeypatch: Any) -> Iterator[dict[str, str]]:
-    """Descriptions of the figures that are saved meanwhile, by their file's name; the files get a small picture."""
+    """Descriptions of the figures that are saved meanwhile, by their file's name; the files get small pictures."""
     found: dict[str, str] = {}
     save = Figure.savefig
 
-    def describe_and_save(figure: Figure, path: Path, **options: Any) -> None:
+    def describe_and_save(figure: Figure, path: Any, **options: Any) -> None:
+        if not isinstance(path, (str, Path)):  # the same figure for a page that holds it in itself
+            save(figure, path, **options)
+            return
         name = Path(path).name.removesuffix(".part")
         found[name] = "\n".join([*described(figure), f"dpi {options.pop('dpi', '')}"])
         save(figure, path, dpi=10, **options)

@@ -1,10 +1,11 @@
 """Studies as an earlier version left them: a finished and an interrupted one of each kind, with what was reported then.
 
     python -m tests.support.recorded_stores DIR [KIND ...]    # makes them anew, by the version that runs it
+    python -m tests.support.recorded_stores --pages           # their pages anew, for a version with other pages
 
 They were made by 0.1.0 before its modules were moved, those of `optimizers` by the first version that tuned each
-optimizer several times, and stay as they are: whoever changes how a study is kept must still read these. An archive
-holds a working directory: stores, study file, reports, and what `posebench report --json` printed of each study.
+optimizer several times. Their stores stay as they are: whoever changes how a study is kept must still read these. An
+archive holds a working directory: stores, study file, reports, and what `posebench report --json` printed of each.
 """
 
 import contextlib
@@ -149,22 +150,52 @@ def make(kind: str, target: Path) -> None:
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         assert process.wait() == 130
-        for name in (FINISHED, INTERRUPTED):
-            shown = place.run("report", name, "--json")
-            assert shown.returncode == 0, shown.stderr
-            (place.folder / f"{name}.json").write_text(json.dumps(json.loads(shown.stdout), indent=1))
+        _report(place)
         (place.folder / "output.txt").unlink()
-        for figure in place.folder.rglob("*.png"):
-            figure.unlink()
         _move(place.folder, str(place.folder), ELSEWHERE)
-        target.mkdir(parents=True, exist_ok=True)
-        with tarfile.open(target / f"{ARCHIVES[kind]}.tar.xz", "w:xz") as archive:
-            for path in sorted(place.folder.iterdir()):
-                if not path.name.endswith(("-wal", "-shm")):
-                    archive.add(path, path.name)
+        _pack(place.folder, target / f"{ARCHIVES[kind]}.tar.xz")
+
+
+def make_pages(kind: str) -> None:
+    """Report on a kind's recorded studies again; their stores are packed as they were."""
+    with tempfile.TemporaryDirectory() as temporary:
+        place, kept = unpack(ARCHIVES[kind], Path(temporary) / "here"), Path(temporary) / "kept"
+        shutil.rmtree(place.folder / "reports")
+        _report(place)
+        archive = RECORDED / f"{ARCHIVES[kind]}.tar.xz"
+        with tarfile.open(archive) as packed:
+            packed.extractall(kept, filter="data")
+        shutil.rmtree(kept / "reports")
+        shutil.copytree(place.folder / "reports", kept / "reports")
+        for name in (FINISHED, INTERRUPTED):
+            shutil.copy(place.folder / f"{name}.json", kept)
+        _pack(kept, archive)
+
+
+def _report(place: Place) -> None:
+    """Both studies' reports, without what is no text, and what was printed of them."""
+    for name in (FINISHED, INTERRUPTED):
+        shown = place.run("report", name, "--json")
+        assert shown.returncode == 0, shown.stderr
+        (place.folder / f"{name}.json").write_text(json.dumps(json.loads(shown.stdout), indent=1))
+    for figure in (*place.folder.rglob("*.png"), *place.folder.rglob("report.html")):
+        figure.unlink()
+
+
+def _pack(folder: Path, archive: Path) -> None:
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(archive, "w:xz") as packed:
+        for path in sorted(folder.iterdir()):
+            if not path.name.endswith(("-wal", "-shm")):
+                packed.add(path, path.name)
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] == ["--pages"]:
+        for each in KINDS:
+            make_pages(each)
+        COMMANDS.close()
+        sys.exit()
     for each in sys.argv[2:] or KINDS:
         make(each, Path(sys.argv[1]))
     COMMANDS.close()

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from bench.kinds.optimizers.analysis import compare_procedures, summarize, tuned_scores, verdict
+from bench.kinds.optimizers.analysis.headline import headline, sureness
 
 SIX = ("adabound", "adadelta", "adagrad", "adam", "nesterov", "sgd_momentum")
 NO_CURVES = pd.DataFrame()
@@ -59,6 +60,12 @@ def comparison_of(records, **options):
 
 def text_of(records, curves=NO_CURVES, *, planned=None, **options):
     return verdict(summary_of(records, curves), comparison_of(records, **options), planned=planned)
+
+
+def headline_of(records, *, max_tunings=10):
+    """The one-minute answer, and how sure it is."""
+    summary, compared = summary_of(records, NO_CURVES), comparison_of(records)
+    return headline(summary, compared), sureness(summary, compared, max_tunings=max_tunings)
 
 
 def noisy(means, tunings, *, sd=0.01, seed=0):

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pandas as pd
 
+from bench.kinds.optimizers.search import rounds_of
 from bench.trials.spec import FIRST_CONFIRM_SEED
 from bench.trials.status import Status
 
@@ -19,7 +20,7 @@ STATE = {"sgd": 4e6, "nesterov": 4e6, "adagrad": 4e6, "adadelta": 8e6, "adam": 8
 SECONDARY = {"sgd": "one_minus_momentum", "nesterov": "one_minus_momentum", "adam": "one_minus_beta1"}
 EVALUATION_S, RUN_SD, BLOCK_SD, TUNED_DECADES = 2.0, 0.01, 0.005, 0.1
 FIRST_ROUND = 0.6
-"""Share of a tuning's trials in its first round, which are half as long."""
+"""Share of a tuning's trials in its first round, which are half as long; the others are in its last round."""
 
 
 def tuned(spec, *, scale=1.0, confirm=True, fates=None, diverge_from=math.inf, collapsed=(), on_select=True):
@@ -43,7 +44,7 @@ def tuned(spec, *, scale=1.0, confirm=True, fates=None, diverge_from=math.inf, c
         second = float(SECOND.get(name, 0.5) + 0.01 * rng.standard_normal())
         steps, seconds = (spec.tune_steps, spec.tune_seconds) if phase == "tune" else (spec.steps, spec.seconds)
         whole = steps or int(seconds / second)
-        whole = max(1, whole // 2) if phase == "tune" and tuning_round == 0 else whole
+        whole = max(1, whole // 2) if phase == "tune" and tuning_round < last_round else whole
         done = whole if fate == Status.COMPLETE else whole // 2
         lost = phase == "confirm" and (name, tuning) in collapsed
         block = BLOCK_SD * np.random.default_rng(seed).standard_normal() if phase == "confirm" else 0.0
@@ -102,7 +103,7 @@ def tuned(spec, *, scale=1.0, confirm=True, fates=None, diverge_from=math.inf, c
         begin, clock = clock, clock + done * second + EVALUATION_S * len(evaluated) + 1
         rows.append(row | {"started_ms": 1000 * begin, "ended_ms": 1000 * clock})
 
-    first = math.ceil(FIRST_ROUND * spec.trials)
+    first, last_round = math.ceil(FIRST_ROUND * spec.trials), len(rounds_of(spec.trials)) - 1
     finalists = {}
     for number in range(spec.trials):
         for tuning in range(spec.tunings):
@@ -112,7 +113,7 @@ def tuned(spec, *, scale=1.0, confirm=True, fates=None, diverge_from=math.inf, c
                     log_rate = best - 1.5 + 3 * (number + rng.random()) / first
                 else:
                     log_rate = best + 0.5 * (2 * rng.random() - 1)
-                run("tune", name, tuning, number, 0, log_rate, tuning_round=int(number >= first))
+                run("tune", name, tuning, number, 0, log_rate, tuning_round=last_round if number >= first else 0)
                 finalists[name, tuning] = best + TUNED_DECADES * float(rng.standard_normal())
     for tuning in range(spec.tunings if confirm else 0):
         for number in range(spec.seeds):

@@ -5,9 +5,10 @@ from pathlib import Path
 import typer
 
 from bench.cli.exit_codes import DONE_WITH_FAULTS
-from bench.cli.output import print_json, print_table
+from bench.cli.output import print_json, print_line, print_table
 from bench.kinds.optimizers.compare import compare
 from bench.kinds.optimizers.report.comparison import COLUMNS, SPEED_COLUMNS, ap_rows, speed_rows, write_comparison
+from bench.report.text import plain
 
 
 def show_comparison(a: str, b: str, tracking_uri: str, out: Path | None, *, as_json: bool) -> None:
@@ -22,10 +23,10 @@ def show_comparison(a: str, b: str, tracking_uri: str, out: Path | None, *, as_j
     print_table(SPEED_COLUMNS, speed_rows(found), title="Speed")
     for title, lines in (("Settings", found.settings), ("Machine", found.machines)):
         for line in lines:
-            print(f"{title} differ{'s' if title == 'Machine' else ''}: {line}")
-    print(found.verdict)
+            print_line(f"{title} differ{'s' if title == 'Machine' else ''}: {line}")
+    print_line(plain(found.verdict))
     if page is not None:
-        print(f"Report: {page}")
+        print_line(f"Report: {page}")
     _exit(nothing_found=found.nothing_found)
 
 

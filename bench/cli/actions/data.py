@@ -8,7 +8,7 @@ import typer
 
 from bench.cli.actions.data_sets import data_set
 from bench.cli.actions.data_show import show_sample
-from bench.cli.output import log, log_notes, print_json, print_table
+from bench.cli.output import log, log_notes, print_json, print_line, print_table
 from bench.report.data_figure import draw_stats
 from posemodel.config import Exif
 from posemodel.data.check import COUNTS
@@ -35,13 +35,13 @@ def check(directory: Path | None, named: Named, *, exif: Exif, as_json: bool) ->
         print_table(("split", *COUNTS), [*rows, ["sum", *(str(document[c]) for c in COUNTS)]])
         for problem in result.problems[:SHOWN]:
             where = problem.file if problem.id is None else f"{problem.file}: id {problem.id}"
-            print(f"{where}: {problem.problem}")
+            print_line(f"{where}: {problem.problem}")
         if len(result.problems) > SHOWN:
-            print(f"... and {len(result.problems) - SHOWN} more: --json lists all.")
+            print_line(f"... and {len(result.problems) - SHOWN} more: --json lists all.")
         if text := told(result.labelled_images):
-            print(f"a study would have: {text}")
+            print_line(f"a study would have: {text}")
         count = len(result.problems)
-        print("no problems" if not count else "1 problem" if count == 1 else f"{count} problems")
+        print_line("no problems" if not count else "1 problem" if count == 1 else f"{count} problems")
     raise typer.Exit(1 if result.problems else 0)
 
 
@@ -71,7 +71,7 @@ def stats(directory: Path | None, named: Named, out: Path | None, *, skip_bad: b
     print_table(("", *tallies, "total"), _stats_rows([*tallies.values(), total]))
     parts = [[name.replace("_", " "), *(_percent(n, sum(row)) for n in row[::-1])] for name, row in total.parts]
     print_table(("joint", "visible", "occluded", "not labelled"), parts, title="joints, all splits (% of people)")
-    print(f"figure: {out}")
+    print_line(f"figure: {out}")
 
 
 def _stats_rows(tallies: list[Tally]) -> list[list[str]]:

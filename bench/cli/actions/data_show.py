@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from bench.cli.actions.data_sets import data_set
-from bench.cli.output import log_opened
+from bench.cli.output import log_opened, print_line
 from bench.report.sample_figure import draw_sample
 from posemodel.config import AugmentSettings, Exif, InputSettings, in_words
 from posemodel.data.coco import open_split
@@ -68,7 +68,8 @@ def show_sample(
         out,
         title=f"{what}; size {geometry.size}, stride {geometry.stride}",
     )
-    print(f"{what}\nfigure: {out}")
+    print_line(what)
+    print_line(f"figure: {out}")
 
 
 def _geometry(network: str | None, size: int | None, stride: int | None) -> InputSettings:

@@ -1,6 +1,6 @@
 """What `posebench info` does."""
 
-from bench.cli.output import print_json
+from bench.cli.output import print_json, print_line
 from posemodel.network.cost import network_cost
 
 
@@ -10,7 +10,7 @@ def show_cost(network: str, size: int | None, *, as_json: bool) -> None:
     if as_json:
         print_json(cost)
     else:
-        print(
+        print_line(
             f"{cost['network']} at {cost['size']} px: {cost['parameters']:,} parameters, "
             f"{cost['gmacs']:.1f} GMACs, stride {cost['stride']}"
         )

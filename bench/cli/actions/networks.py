@@ -9,7 +9,7 @@ import torch
 
 from bench.cli.actions.stores import REPORTS_FOLDER, StoreChecks, study_paths
 from bench.cli.actions.study import run_study
-from bench.cli.output import print_json
+from bench.cli.output import print_json, print_line
 from bench.kinds import KIND_OF_VERB
 from bench.ledger.reader import look
 from posemodel.errors import SettingsError
@@ -23,7 +23,7 @@ EARLIER = "runs.json"
 def compare_networks(typed: dict[str, Any], out: Path, *, as_json: bool) -> None:
     """Train each network, or go on with it; skipped where there is no CUDA device and no other is named."""
     if typed["device"] is None and not torch.cuda.is_available():
-        print_json({"skipped": NO_CUDA, "runs": []}) if as_json else print(NO_CUDA)
+        print_json({"skipped": NO_CUDA, "runs": []}) if as_json else print_line(NO_CUDA)
         return
     paths, name = study_paths(out), study_name(out)
     StoreChecks(paths).require(KIND)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.cli.actions.predict_files import Asked, Drawing, asked_for, check_json_file, drawings
-from bench.cli.output import log, print_json, progress_bar
+from bench.cli.output import log, print_json, print_line, progress_bar
 from posemodel.atomic_write import replacing
 from posemodel.errors import DataError
 from posemodel.network.in_use import network_in_use
@@ -40,7 +40,7 @@ def find_people(
         print_json(results)
     elif out is not None:
         _write(Path(out), results)
-    say = log if out == STDOUT else print
+    say = log if out == STDOUT else print_line
     drawn = f" ({counts['drawn']} drawn)" if draw is not None else ""
     say(
         f"{counts['images']} images, {counts['people']} people{drawn}, {counts['skipped']} skipped, "

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, cast
 
 import typer
 
-from bench.cli.output import log, print_json, print_table
+from bench.cli.output import log, print_json, print_line, print_table
+from bench.report.speed_page import write_speed_report
 from bench.speed.everything import Request, Speed, measure
-from bench.speed.report import cells, facts_line, heading, write_speed_report
+from bench.speed.report import cells, facts_line, heading
 from posemodel.device import choose_device
 
 if TYPE_CHECKING:
@@ -39,6 +40,6 @@ def _show(found: Speed) -> None:
     print_table(heading(), [cells(row) for row in found.rows])
     for row in found.rows:
         if row.facts:
-            print(f"{row.name}: {facts_line(row)}")
+            print_line(f"{row.name}: {facts_line(row)}")
     for what, why in found.skipped.items():
-        print(f"{what}: {why}")
+        print_line(f"{what}: {why}")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.cli.output import log
+from bench.cli.output import log_text
 from bench.kinds import study_spec
 from bench.records.store_check import check_stores, check_tracking
 from bench.settings.shared import store_settings
@@ -49,6 +49,6 @@ class StoreChecks:
         try:
             self.require_records()
         except SettingsError as error:
-            log(f"posebench: {error}")
+            log_text(f"posebench: {error}")
             return str(error)
         return ""

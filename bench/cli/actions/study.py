@@ -13,15 +13,16 @@ from bench.cli.actions.stores import study_paths
 from bench.cli.data import make_default_data
 from bench.cli.exit_codes import DONE_WITH_FAULTS
 from bench.cli.live import shown_live
-from bench.cli.output import log, log_opened, log_study_data, print_json
+from bench.cli.output import log, log_opened, log_study_data, print_json, print_line
 from bench.cli.print_shown import print_shown
 from bench.engines.interruption import INTERRUPTED
 from bench.kinds import refuse_variables, study_kind
 from bench.ledger.foreign import refuse_foreign
 from bench.ledger.reader import foreign_studies, look
 from bench.optimizers.spaces import parse_space
+from bench.report.findings_result import FindingsResult
 from bench.report.shown import Shown
-from bench.study.kind import StudyKind, StudyResult
+from bench.study.kind import StudyKind
 from bench.study.machine_settings import preset_for_device
 from bench.study.prepare import prepare
 from bench.study.prepared import Prepared
@@ -78,7 +79,7 @@ def run_study(
         _say_estimate(kind, given)
     prepared = prepare(kind, given, make_default_data, log_data)
     _say_warnings(kind, prepared)
-    found: list[StudyResult] = []
+    found: list[FindingsResult] = []
     documents = []
     for number, spec in enumerate(prepared.specs):
         since, data_s = (began, prepared.data_s) if number == 0 else (time.time(), 0.0)
@@ -90,14 +91,14 @@ def run_study(
     if as_json:
         print_json(series_document(prepared, documents) if prepared.is_series else documents[0])
     elif prepared.is_series:
-        print(f"Compare two of them: posebench compare {prepared.specs[0].name} {prepared.specs[1].name}")
+        print_line(f"Compare two of them: posebench compare {prepared.specs[0].name} {prepared.specs[1].name}")
     if any(result.nothing_found or result.has_faults for result in found):
         raise typer.Exit(DONE_WITH_FAULTS)
 
 
 def _run(
-    kind: StudyKind[Any, Any], spec: Any, paths: StorePaths, workers: int, began: float, data_s: float
-) -> tuple[StudyResult, Shown]:
+    kind: StudyKind[Any], spec: Any, paths: StorePaths, workers: int, began: float, data_s: float
+) -> tuple[FindingsResult, Shown]:
     """Run one study to its end; Ctrl-C ends the command."""
     log(f"study {spec.name}: {kind.size_text(spec)}")
     with shown_live(kind.progress(spec, workers)) as display:
@@ -108,16 +109,16 @@ def _run(
         except KeyboardInterrupt:
             display.say(f"posebench: interrupted; {display.recorded_text()}, the same command goes on.")
             raise SystemExit(INTERRUPTED) from None
-    return result, kind.shown(result, report.as_posix())
+    return result, result.shown(report.as_posix())
 
 
-def _say_warnings(kind: StudyKind[Any, Any], prepared: Prepared[Any]) -> None:
+def _say_warnings(kind: StudyKind[Any], prepared: Prepared[Any]) -> None:
     """Say what is probably not meant so, once for all studies of a series."""
     for text in dict.fromkeys(text for spec in prepared.specs for text in kind.warnings(spec)):
         log(f"warning: {text}")
 
 
-def _say_estimate(kind: StudyKind[Any, Any], given: Given) -> None:
+def _say_estimate(kind: StudyKind[Any], given: Given) -> None:
     """Say how long a study will take that has not begun."""
     paths = study_paths()
     with suppress(DataError):  # the default set may need mending; the error of any other is told when it is opened

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from bench.kinds import study_spec
 from bench.kinds.template import template
+from bench.storage.printing import print_line
 from posemodel.errors import SettingsError
 
 
@@ -20,4 +21,4 @@ def write_study_file(kind: str, file: Path, preset: str) -> None:
         raise SettingsError(
             f"{file}: cannot be written ({error.strerror}). Give a name in a folder that exists and takes files."
         ) from error
-    print(f"Wrote {file}: change what you like, then `posebench study {kind} --study {file}`.")
+    print_line(f"Wrote {file}: change what you like, then `posebench study {kind} --study {file}`.")

@@ -9,7 +9,7 @@ from rich.live import Live
 
 from bench.cli.actions.stores import study_paths
 from bench.cli.board import board, headline
-from bench.cli.output import log, print_json, print_table
+from bench.cli.output import log, print_json, print_line, print_table
 from bench.engines.interruption import INTERRUPTED
 from bench.kinds import DEFAULT_KIND, kind_of
 from bench.storage import streams
@@ -27,8 +27,8 @@ def _show_standing(found: Standing, *, as_json: bool) -> None:
         print_json(found.document())
         return
     counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in found.counts.items()) or "none"
-    print(f"{found.study} ({found.kind}, {found.preset}): {found.status}; measurements: {counts}.")
-    print(f"Its report so far: posebench report {found.study}")
+    print_line(f"{found.study} ({found.kind}, {found.preset}): {found.status}; measurements: {counts}.")
+    print_line(f"Its report so far: posebench report {found.study}")
 
 
 def show_all(trouble: str, *, as_json: bool) -> None:
@@ -107,7 +107,7 @@ def _watch(watcher: Watcher, progress: Progress) -> None:
             seen = (progress.status, len(progress.done), frozenset(progress.running_trials))
             if seen != known:
                 known = seen
-                print(headline(progress, time.time()), flush=True)
+                print_line(headline(progress, time.time()), flush=True)
             if not progress.active or streams.is_gone(sys.stdout):
                 return
             time.sleep(LOOK_EVERY_S)

@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.cli.actions.train_output import MetricsFile, line, stop_on_interrupt
 from bench.cli.actions.train_settings import resolve
-from bench.cli.output import log, log_opened, print_json, progress_bar
+from bench.cli.output import log, log_opened, print_json, print_line, progress_bar, shown_text
 from bench.measure.gpu import GpuSampler
 from bench.optimizers import optimizer_entry
 from bench.optimizers.unfit import check_trains
@@ -65,7 +65,7 @@ def train_network(options: Mapping[str, Any], given: set[str]) -> None:
             due = "val_loss" in metrics or (bar.disable and time.monotonic() - said[0] > SAY_EVERY_S)
             if due:
                 said[0] = time.monotonic()
-                log(line(step, metrics)) if bar.disable else bar.console.print(line(step, metrics), highlight=False)
+                log(line(step, metrics)) if bar.disable else bar.console.print(shown_text(line(step, metrics)))
             elif "loss" in metrics:
                 bar.update(task, description=f"loss {metrics['loss']:.4f}")
 
@@ -89,4 +89,4 @@ def train_network(options: Mapping[str, Any], given: set[str]) -> None:
         print_json({**to_json_safe(document), "notes": notes})
     else:
         for key, value in document.items():
-            print(f"{key:24} {value:.6g}" if isinstance(value, float) else f"{key:24} {value}")
+            print_line(f"{key:24} {value:.6g}" if isinstance(value, float) else f"{key:24} {value}")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bench.cli.output import log, print_json
+from bench.cli.output import log, print_json, print_line
 from posemodel.network.import_weights import import_weights
 
 
@@ -18,4 +18,4 @@ def import_file(file: Path, out: Path, *, file_format: str, input_format: str | 
         print_json(imported.as_document())
     else:
         what = imported.network if imported.network is not None else "VGG19's front, for train --backbone-weights"
-        print(f"{out}: {what}, {imported.parameters:,} parameters, input format {imported.input_format.name}")
+        print_line(f"{out}: {what}, {imported.parameters:,} parameters, input format {imported.input_format.name}")

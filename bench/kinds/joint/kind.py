@@ -17,18 +17,21 @@ from bench.optimizers import optimizer_entry
 from bench.optimizers.earlier_spaces import as_begun
 from bench.optimizers.line import optimizer_line
 from bench.optimizers.same_algorithm import same_algorithm
-from bench.optimizers.space import Value
+from bench.optimizers.space import as_value
 from bench.records.mlflow_views import SavedView
 from bench.records.reader import StudyRuns
 from bench.report.findings import Findings
+from bench.report.train_command import train_command
 from bench.settings.layers import about
 from bench.study.kind import Settings
 from bench.study.ledger_kind import FindingsKind
 from bench.study.sessions import most_at_once
 from bench.trials.columns import rows_of
 from bench.trials.phases import CONFIRM, SEARCH
+from bench.trials.scores import collapse_floor
 from bench.trials.spec import Planned
 from bench.trials.status import Status
+from bench.workloads.of_study import workload_of
 
 
 class JointKind(FindingsKind[JointSpec]):
@@ -90,12 +93,12 @@ class JointKind(FindingsKind[JointSpec]):
         if len(records):
             together = records["concurrent_trials"].clip(lower=most_at_once(sessions))
             records = records.assign(concurrent_trials=together)
+        chosen = {pick.key: picked(pick) for pick in picks(records, spec.objective)}
         lines = {
-            pick.key: optimizer_line(
-                optimizer_entry(picked(pick).optimizer), picked(pick).hyperparameters, spec.weight_decay
-            )
-            for pick in picks(records, spec.objective)
+            key: optimizer_line(optimizer_entry(each.optimizer), each.hyperparameters, spec.weight_decay)
+            for key, each in chosen.items()
         }
+        trials = plan_confirm(spec, [*chosen.values()])[: len(chosen)]  # their first seed
         return joint_findings(
             records,
             objective=spec.objective,
@@ -110,6 +113,8 @@ class JointKind(FindingsKind[JointSpec]):
             data=spec.data_text,
             loader={"persistent_workers": True},
             hosts=max(1, sessions["host"].nunique()),
+            floor=collapse_floor(workload_of(spec).score),
+            train_commands={key: train_command(trial, spec.data) for key, trial in zip(chosen, trials, strict=True)},
         )
 
 
@@ -117,11 +122,7 @@ def picked(pick: Pick) -> Picked:
     """A pick as a configuration."""
     settings = dict(pick.settings)
     optimizer, loader = str(settings.pop(OPTIMIZER)), {axis: settings.pop(axis) for axis in AXES}
-    return Picked(optimizer, {name: _value(value) for name, value in settings.items()}, loader)
-
-
-def _value(value: object) -> Value:
-    return tuple(value) if isinstance(value, list) else value  # type: ignore[return-value]
+    return Picked(optimizer, {name: as_value(value) for name, value in settings.items()}, loader)
 
 
 def observed(spec: JointSpec, records: pd.DataFrame) -> list[Observed]:
@@ -130,7 +131,7 @@ def observed(spec: JointSpec, records: pd.DataFrame) -> list[Observed]:
     search = records[(records["phase"] == SEARCH) & (records["status"] == Status.COMPLETE)] if len(records) else records
     for row in rows_of(search):
         name = row["optimizer"]
-        values = {key: _value(value) for key, value in json.loads(row["hyperparameters"]).items()}
+        values = {key: as_value(value) for key, value in json.loads(row["hyperparameters"]).items()}
         made = choices_made(spec, name, values, {axis: row[axis] for axis in AXES})
         own = {key.removeprefix(f"{name}."): value for key, value in made.items() if key.startswith(f"{name}.")}
         shared = {key: made[key] for key in (OPTIMIZER, *AXES)}

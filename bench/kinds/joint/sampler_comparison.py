@@ -22,10 +22,12 @@ from bench.kinds.joint.kind import KIND, JointKind
 from bench.kinds.joint.plan import plan_search
 from bench.kinds.joint.spec import JointSpec, SamplerName
 from bench.records.reader import StudyRuns
+from bench.report.csv_file import write_csv
 from bench.report.findings import Findings
 from bench.settings.shared import DEFAULT_STORAGE, DEFAULT_TRACKING
 from bench.statistics.intervals import mean_interval, paired_interval
 from bench.statistics.pareto import hypervolume_history
+from bench.storage.printing import print_line, print_text
 from bench.study.prepare import prepare
 from bench.study.prepared import Prepared
 from bench.study.settings import Given
@@ -57,7 +59,7 @@ def run_all(prepared: Prepared[JointSpec], repetitions: int, samplers: Sequence[
                 }
             )
         )
-        print(f"{spec.name}: {frames[-1]['hypervolume'].iloc[-1]:.3f}", flush=True)
+        print_line(f"{spec.name}: {frames[-1]['hypervolume'].iloc[-1]:.3f}", flush=True)
     return pd.concat(frames, ignore_index=True)
 
 
@@ -123,10 +125,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     prepared = prepare(KIND, Given(command_line, given.study, given.preset), _make_data)
     runs = run_all(prepared, given.repetitions, SAMPLERS)
     given.out.mkdir(parents=True, exist_ok=True)
-    runs.to_csv(given.out / RUNS, index=False)
-    table(runs).to_csv(given.out / TABLE, index=False)
-    print(table(runs).to_string(index=False, float_format="{:.4g}".format))
-    print(differences(runs).to_string(index=False, float_format="{:.4g}".format))
+    write_csv(runs, given.out / RUNS)
+    write_csv(table(runs), given.out / TABLE)
+    print_text(table(runs).to_string(index=False, float_format="{:.4g}".format))
+    print_text(differences(runs).to_string(index=False, float_format="{:.4g}".format))
 
 
 def _make_data(folder: Path, images: int, seed: int) -> None:

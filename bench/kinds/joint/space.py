@@ -13,7 +13,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from bench.kinds.joint.objectives import AXES
 from bench.kinds.joint.spec import JointSpec
 from bench.optimizers.entry import COMPLEMENT, EFFECTIVE_RATE, MOMENTUM, RATE
-from bench.optimizers.space import Categorical, Dimension, Fixed, Log, Value, from_document
+from bench.optimizers.space import Categorical, Dimension, Fixed, Log, Value, as_value, from_document
 from bench.settings.layers import space_key
 from bench.statistics.quasi_random import halton
 from bench.trials.identity import digest
@@ -141,8 +141,7 @@ def _effective_rate(rate: Any, beside: Mapping[str, Any], where: str) -> Any:
 
 def _in_space(dimension: Log | Categorical, value: Any, where: str, optimizer: str) -> Choice:
     if isinstance(dimension, Categorical):
-        asked = tuple(value) if isinstance(value, list) else value
-        return as_choice(_among(dimension.values, asked, where, f"the space of {optimizer}"))
+        return as_choice(_among(dimension.values, as_value(value), where, f"the space of {optimizer}"))
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not (isinstance(dimension, Log) and is_number and dimension.low <= value <= dimension.high):
         raise SettingsError(

@@ -2,7 +2,6 @@
 
 import functools
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +17,8 @@ from bench.measure.loader.outcome import MeasurementStatus
 from bench.measure.loader.prediction import RESERVE, predict, shortfall
 from bench.measure.loader.probe import Probe, probe
 from bench.measure.loader.workload import Workload
+from bench.optimizers.space import as_value
+from bench.storage.printing import log
 from bench.trials import training
 from bench.trials.outcome import Outcome
 from bench.trials.phases import CONFIRM, SEARCH
@@ -84,7 +85,7 @@ def _look(loading: Workload, *, with_workers: bool) -> Probe | None:
     answer = probe(loading, with_workers=with_workers)
     found: Probe | None = answer.value if answer.status == MeasurementStatus.COMPLETE else None
     if found is None:
-        print(f"posebench: what a trial needs of memory cannot be predicted: {answer.error}", file=sys.stderr)
+        log(f"posebench: what a trial needs of memory cannot be predicted: {answer.error}")
     return found
 
 
@@ -105,7 +106,7 @@ def chosen(ledger: Ledger, claim: Claim, study: Study, data: Path, record: Recor
     assert isinstance(claim.spec, Slot)
     spec = JointSpec.of_identity(study, data)
     if record is not None:
-        values = {n: tuple(v) if isinstance(v, list) else v for n, v in json.loads(record.hyperparameters).items()}
+        values = {name: as_value(value) for name, value in json.loads(record.hyperparameters).items()}
         loader = {axis: getattr(record, axis) for axis in AXES}
         ledger.fix(claim.key, choices_made(spec, record.optimizer, values, loader))
     return choose(ledger, claim.key, claim.spec, spec)

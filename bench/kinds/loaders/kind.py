@@ -3,24 +3,25 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 
+from bench.kinds.loaders.analysis.configurations import END_TO_END
 from bench.kinds.loaders.data import coco_folder, own_data_set, pinning_possible
 from bench.kinds.loaders.machine import ADVICE_PRESETS, on_this_machine
 from bench.kinds.loaders.measuring import SLACK, LoaderMeasuring
-from bench.kinds.loaders.phases import LARGEST
+from bench.kinds.loaders.phases import GRID, LARGEST
 from bench.kinds.loaders.plan import grid, pending
-from bench.kinds.loaders.report.page import COLUMNS, configuration_rows
-from bench.kinds.loaders.report.result import LoaderResult
-from bench.kinds.loaders.report.write import short_text, write_loader_report
+from bench.kinds.loaders.report.page import loader_findings, study_info
 from bench.kinds.loaders.results import judged_measurements, load_loader_result
 from bench.kinds.loaders.spec import LoaderSpec
-from bench.records.measurements import MeasurementTracker, measurements
+from bench.records.measurements import CONFIGURATION_TAG, MeasurementTracker, measurements
+from bench.records.mlflow_views import SavedView
 from bench.records.reader import StudyRuns
+from bench.report.findings_result import FindingsResult
 from bench.report.shown import Shown, ShownTable
 from bench.settings.layers import Setting
 from bench.study.kind import Settings
@@ -31,14 +32,35 @@ from bench.workloads.protocol import FoundData, MakeData, OnOpen
 from posemodel.errors import SettingsError
 from posemodel.network import input_geometry
 
+MEASURED = ("images_per_s", "data_wait_share", "cores_used", "wait_p95_ms")
+"""What has a chart on MLflow's pages."""
 START_S = 180.0
 """What starting a measurement and hashing its batches may take on top of its loop."""
 
 
-class LoadersKind(MeasurementKind[LoaderSpec, LoaderResult]):
+class LoadersKind(MeasurementKind[LoaderSpec]):
     """See `bench.study.kind`."""
 
     spec = LoaderSpec
+    views: ClassVar[Sequence[SavedView]] = (
+        SavedView(
+            "Speed by configuration",
+            END_TO_END,
+            MEASURED,
+            ("phase", "block"),
+            tag="arm",
+            group=CONFIGURATION_TAG,
+            charts=MEASURED,
+        ),
+        SavedView(
+            "Grid by arm",
+            GRID,
+            ("images_per_s",),
+            ("num_workers", "batch_size", "pin_memory", "block"),
+            group="arm",
+            charts=MEASURED,
+        ),
+    )
 
     def on_this_machine(self, settings: Settings, preset: str) -> dict[str, Setting]:
         """`device`, and `num_workers` and `batch_size` where they are left to the machine."""
@@ -134,28 +156,10 @@ class LoadersKind(MeasurementKind[LoaderSpec, LoaderResult]):
         """A loop, a stall and a start."""
         return SLACK * float(document["seconds"]) + float(document["stall_s"]) + START_S
 
-    def load(self, runs: StudyRuns) -> LoaderResult:
-        """The result of a study, finished or not, from MLflow alone."""
-        return load_loader_result(runs)
-
-    def write_report(
-        self, runs: StudyRuns, folder: Path, note_session: Callable[[], None] = lambda: None
-    ) -> tuple[LoaderResult, Path]:
-        """See `bench.study.kind.StudyKind.write_report`."""
-        result = self.load(runs)
-        path = write_loader_report(result, folder)
-        note_session()
-        return result, path
-
-    def short_text(self, result: LoaderResult) -> str:
-        """Verdict and main table."""
-        return short_text(result)
-
-    def shown(self, result: LoaderResult, report: str) -> Shown:
-        """Table, verdict and the line to paste."""
-        call = f"\n    {result.verdict.call}\n" if result.verdict.call else ""
-        table = ShownTable(result.spec.name, COLUMNS, configuration_rows(result))
-        return Shown(result.document(report), [table, result.verdict.text, call, f"Report: {report}"])
+    def load(self, runs: StudyRuns, folder: Path | None = None) -> FindingsResult:
+        """The result of a study, finished or not, from MLflow alone; ``folder``: of its report, which names it."""
+        result = load_loader_result(runs, folder)
+        return FindingsResult(loader_findings(result), study_info(result))
 
 
 def _takes_memory(settings: Settings) -> bool:

@@ -1,5 +1,7 @@
 """A loader study's result from its measurements in MLflow: the verdict, put together with what was measured."""
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -22,16 +24,48 @@ TRANSFERS, SAMPLES = "transfers", "samples"
 """Under which the study's run keeps copies to the GPU, and what one process found of a data set's samples."""
 
 
-def load_loader_result(runs: StudyRuns) -> LoaderResult:
-    """The result of a loader study, finished or not, from MLflow alone."""
+def load_loader_result(runs: StudyRuns, folder: Path | None = None) -> LoaderResult:
+    """The result of a loader study, finished or not, from MLflow alone; ``folder``: of its report, which names it."""
     spec = LoaderSpec.stored(runs.study_document())
-    rows = judged_measurements(runs, spec)
+    limits = noted(runs, "limits") or {}
+    return loader_result(
+        spec,
+        judged_measurements(runs, spec),
+        unlike=unlike_sample(runs, spec),
+        largest=noted(runs, LARGEST),
+        transfers=noted(runs, TRANSFERS),
+        needs=_needs(spec, noted(runs, "probe"), pinning=bool(limits.get("pinning"))),
+        limits=limits,
+        machine=runs.machine(),
+        finished=runs.finished(),
+        command=rerun_command(
+            spec.kind, spec.name, spec.preset, data=None if spec.dataset else spec.data, folder=folder
+        ),
+    )
+
+
+def loader_result(
+    spec: LoaderSpec,
+    rows: pd.DataFrame,
+    *,
+    unlike: int | None,
+    largest: Mapping[str, Any] | None,
+    transfers: Mapping[str, Any] | None,
+    needs: Sequence[Mapping[str, Any]],
+    limits: Mapping[str, Any],
+    machine: Mapping[str, str],
+    finished: bool,
+    command: str,
+) -> LoaderResult:
+    """The result, from a study's measurements ``rows`` and what is kept of it besides: see `LoaderResult`.
+
+    ``unlike``: position of a sample that was another one when it was made again; None where there is none.
+    """
     noise = noise_of_grid(rows)
     measured = rows[rows["phase"] != LARGEST] if len(rows) else rows
-    found = noted(runs, "limits") or {}
-    pinning = bool(found.get("pinning"))
-    unlike = unlike_sample(runs, spec)
+    pinning = bool(limits.get("pinning"))
     different = () if unlike is None else (unrepeatable(spec.dataset, unlike),)
+    left = len(pending(spec, measured, pinning=pinning)) if len(rows) else 0
     return LoaderResult(
         spec=spec,
         rows=rows,
@@ -42,18 +76,20 @@ def load_loader_result(runs: StudyRuns) -> LoaderResult:
             pinning_idle=_why_not_pinned(spec) if True in spec.pin_memory and not pinning else "",
             has_step=spec.has_step,
             different=different,
+            left=left or int(not finished),
         ),
+        combinations=len(grid(spec, pinning=pinning)),
         different=different,
         reached=reached_interval(spec, measured),
-        left=len(pending(spec, measured, pinning=pinning)) if len(rows) else 0,
+        left=left,
         noise=noise,
-        largest=noted(runs, LARGEST),
-        transfers=noted(runs, TRANSFERS),
-        needs=_needs(spec, noted(runs, "probe"), pinning=pinning),
-        limits=found,
-        machine=runs.machine(),
-        finished=runs.finished(),
-        command=rerun_command(spec.kind, spec.name, spec.preset, data=None if spec.dataset else spec.data),
+        largest=largest,
+        transfers=transfers,
+        needs=needs,
+        limits=limits,
+        machine=machine,
+        finished=finished,
+        command=command,
     )
 
 

@@ -1,29 +1,24 @@
 """What the records of a networks study say: AP, loss and speed of each network in equal time. Pure."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from bench.report.cells import number_cell
-from bench.report.findings import Chart, DataFile, Draw, Findings, Picture, Plot, Section, Series, Table
+from bench.report.cells import known, number_cell, speed_text
+from bench.report.findings import Chart, Code, DataFile, Draw, Findings, Part, Picture, Plot, Section, Series, Table
+from bench.report.text import literal
+from bench.report.wording import ap_text, enumerate_items
+from bench.trials.scores import AP_FLOOR
 from bench.trials.status import Status
 
-RUNS, CURVES, FIGURE = "runs.csv", "curves.csv", "curves.png"
-COLUMNS = (
-    "network",
-    "precision",
-    "parameters",
-    "GMACs",
-    "steps",
-    "images/s",
-    "waiting",
-    "AP",
-    "validation loss",
-    "GPU memory (GB)",
-    "status",
-)
+RUNS, CURVES, FIGURE, LOSS_FIGURE = "runs.csv", "curves.csv", "curves.png", "loss.png"
+COLUMNS = ("network", "precision", "AP", "images/s", "waiting", "memory")
+MORE_COLUMNS = ("network", "precision", "parameters", "GMACs", "steps", "validation loss", "seconds in all", "status")
+SECONDS = "training (s)"
+PEOPLE = "Coloured: predicted (left blue, right vermilion); thin and white: annotated."
 
 
 @dataclass(frozen=True)
@@ -45,6 +40,19 @@ class NetworkRun:
     """Sample images with what the network finds in them, a JPEG file; None where there are none."""
     wall_s: float
     """Seconds of the trial, starting and scoring included."""
+    command: str = ""
+    """The `posebench train` command that trains it so."""
+
+    @property
+    def name(self) -> str:
+        """As figures and sentences call it; plain text."""
+        return f"{self.network} in {self.precision}"
+
+    @property
+    def ap(self) -> float | None:
+        """AP of a complete training; None for any other."""
+        found = self.metrics.get("ap") if self.status == Status.COMPLETE else None
+        return None if found is None or not math.isfinite(found) else found
 
     @property
     def picture(self) -> str | None:
@@ -57,22 +65,30 @@ class NetworkRun:
         return {name: getattr(self, name) for name in names}
 
 
-def network_findings(runs: Sequence[NetworkRun], curves: pd.DataFrame, *, terms: str) -> Findings:
+def network_findings(
+    runs: Sequence[NetworkRun], curves: pd.DataFrame, *, terms: str, seconds: float, floor: float = AP_FLOOR
+) -> Findings:
     """What to know of the networks.
 
     Args:
         runs: Those that have ended, in the study's order.
         curves: A row for each window and evaluation: network, precision, train_seconds, ap, val_loss, and others.
         terms: What all have in common, in sentences.
+        seconds: Of training, of each.
+        floor: The AP under which a training has learned nothing: no such network is recommended.
     """
+    best = _best(runs, floor)
     return Findings(
-        answer=_answer(runs),
-        sections=[
-            Section("", [Table(COLUMNS, [_cells(run) for run in runs]), terms, *_speedups(runs), _chart(curves)]),
-            Section("What they find", _pictures(runs)),
-        ],
+        answer=_answer(runs, best, seconds=seconds, floor=floor),
+        sections=_main(runs, best),
+        paste=[Code("", best.command)] if best is not None and best.command else (),
+        sureness=_sureness(runs, floor) if best is not None else "",
+        figure=_chart(FIGURE, "ap", "AP", curves, runs) if best is not None else None,
+        appendix=_appendix(runs, best, curves, terms),
+        metrics=_metrics(best),
         document={
-            "runs": [run.row() | {"metrics": run.metrics, "curve": None, "picture": run.picture} for run in runs]
+            "runs": [run.row() | {"metrics": run.metrics, "curve": None, "picture": run.picture} for run in runs],
+            "recommended": None if best is None else {"network": best.network, "precision": best.precision},
         },
         tables_csv={
             RUNS: DataFile(pd.DataFrame([run.row() | dict(run.metrics) for run in runs]), "the table, unrounded"),
@@ -81,18 +97,81 @@ def network_findings(runs: Sequence[NetworkRun], curves: pd.DataFrame, *, terms:
     )
 
 
-def _answer(runs: Sequence[NetworkRun]) -> str:
+def _best(runs: Sequence[NetworkRun], floor: float) -> NetworkRun | None:
+    """The training with the highest AP; None where none has learned anything."""
+    learned = [run for run in runs if run.ap is not None and run.ap >= floor]
+    return max(learned, key=lambda run: run.ap or 0.0, default=None)
+
+
+def _answer(runs: Sequence[NetworkRun], best: NetworkRun | None, *, seconds: float, floor: float) -> str:
     """The highest AP, and that one seed says little."""
-    scored = [run for run in runs if run.status == Status.COMPLETE and run.metrics.get("ap") is not None]
-    if not scored:
+    if best is not None:
+        speed = best.metrics.get("images_per_s")
+        at = f", at {speed_text(speed)} images/s" if known(speed) else ""
+        if sum(run.ap is not None for run in runs) == 1:
+            return (
+                f"Only {literal(best.name)} has a result: AP {ap_text(best.ap or 0.0)} after {seconds:g} s of "
+                f"training{at}. There is nothing to compare it with."
+            )
+        return (
+            f"Try {literal(best.name)} first: the highest AP, {ap_text(best.ap or 0.0)}, after {seconds:g} s of "
+            f"training{at}. One seed each: a lead may be luck."
+        )
+    if not runs:
         return "No training is complete yet."
-    best = max(scored, key=lambda run: run.metrics["ap"])
-    if not best.metrics["ap"]:
-        return "No network has an AP above 0: give each more time."
+    if not any(run.ap is not None for run in runs):
+        return f"Nothing to recommend: {_none_complete(len(runs))}."
     return (
-        f"{best.network} in {best.precision} has the highest AP, {best.metrics['ap']:.3f}. Each was trained with one "
-        "seed: treat differences of a few points of AP as noise."
+        f"Nothing to recommend: in {seconds:g} s of training no network reached AP {floor:g}, under which it has "
+        "learned nothing. Give each more time."
     )
+
+
+def _none_complete(count: int) -> str:
+    return "the one training so far has no result" if count == 1 else f"none of the {count} trainings has a result"
+
+
+def _sureness(runs: Sequence[NetworkRun], floor: float) -> str:
+    none = [literal(run.name) for run in runs if run.ap is not None and run.ap < floor]
+    told = [
+        "Each was trained once, so how far AP varies from seed to seed is not known; and each at one learning rate, "
+        "which nobody tuned for these data.",
+        *(
+            [f"In that time these had not begun to learn (AP under {floor:g}): {enumerate_items(none)}."]
+            if none
+            else []
+        ),
+        "More time may change the order.",
+    ]
+    return " ".join(told)
+
+
+def _metrics(best: NetworkRun | None) -> dict[str, float]:
+    if best is None:
+        return {}
+    measured = {"ap": best.ap, "images_per_s": best.metrics.get("images_per_s")}
+    return {name: value for name, value in measured.items() if value is not None and math.isfinite(value)}
+
+
+def _main(runs: Sequence[NetworkRun], best: NetworkRun | None) -> list[Section]:
+    if not runs:
+        return []
+    told = "*Images/s* leave the first step out. *Waiting*: share of the time in which training waited for a batch."
+    parts: list[Part] = [Table(COLUMNS, [_cells(run) for run in runs]), told, *_speedups(runs)]
+    shown = [run for run in runs if run is best and run.sheet is not None]
+    found = [Section(f"What {run.name} finds", [*_pictures([run]), PEOPLE]) for run in shown]
+    return [Section("", parts), *found]
+
+
+def _appendix(runs: Sequence[NetworkRun], best: NetworkRun | None, curves: pd.DataFrame, terms: str) -> list[Section]:
+    loss = _chart(LOSS_FIGURE, "val_loss", "validation loss", curves, runs)
+    others = _pictures([run for run in runs if run is not best])
+    more = Table(MORE_COLUMNS, [_more_cells(run) for run in runs])
+    return [
+        Section("How they were trained", [*([terms] if terms else []), *([more] if runs else [])]),
+        *([Section("Validation loss", [loss])] if loss is not None else []),
+        *([Section(f"What {'they' if best is None else 'the others'} find", [*others, PEOPLE])] if others else []),
+    ]
 
 
 def _cells(run: NetworkRun) -> list[str]:
@@ -100,14 +179,22 @@ def _cells(run: NetworkRun) -> list[str]:
     return [
         run.network,
         run.precision,
+        number_cell(run.ap, ".3f") if run.status == Status.COMPLETE else run.status.replace("_", " "),
+        speed_text(found.get("images_per_s")) if run.steps > 1 else "-",
+        number_cell(found.get("data_wait_share"), ".0f", " %", scale=100),
+        number_cell(found.get("gpu_memory_peak_bytes"), ".1f", " GB", scale=1e-9),
+    ]
+
+
+def _more_cells(run: NetworkRun) -> list[str]:
+    return [
+        run.network,
+        run.precision,
         f"{run.parameters:,}",
         f"{run.gmacs:.1f}",
         str(run.steps),
-        number_cell(found.get("images_per_s"), ".3g"),
-        number_cell(found.get("data_wait_share"), ".0f", " %", scale=100),
-        number_cell(found.get("ap"), ".3f"),
-        number_cell(found.get("val_loss"), ".4f"),
-        number_cell(found.get("gpu_memory_peak_bytes"), ".1f", scale=1e-9),
+        number_cell(run.metrics.get("val_loss"), ".4f"),
+        f"{run.wall_s:.0f}",
         run.status.replace("_", " "),
     ]
 
@@ -116,33 +203,31 @@ def _speedups(runs: Sequence[NetworkRun]) -> list[str]:
     """How much faster bf16 is, network by network."""
     speeds = {(run.network, run.precision): run.metrics.get("images_per_s") for run in runs}
     factors = [
-        f"{network} {bf16 / base:.2f} times"
+        f"{literal(network)} {bf16 / base:.2f} times"
         for (network, precision), bf16 in speeds.items()
         if precision == "bf16" and bf16 and (base := speeds.get((network, "fp32")))
     ]
     return [f"Images/s in bf16 against fp32: {', '.join(factors)}."] if factors else []
 
 
-def _chart(curves: pd.DataFrame) -> Chart:
-    """AP and validation loss over seconds of training, a line for each training."""
-    panels = []
-    rows = zip(curves["network"], curves["precision"], strict=True)
-    places = {key: place for place, key in enumerate(dict.fromkeys(rows))}
-    for value, label in (("ap", "AP"), ("val_loss", "validation loss")):
-        series = []
-        for (network, precision), own in curves.groupby(["network", "precision"], sort=False):
-            known = own[["train_seconds", value]].dropna()
-            name = f"{network}, {precision}"
-            place = places[network, precision]
-            series.append(Series(name, list(known["train_seconds"]), list(known[value]), Draw.LINE, place))
-        panels.append(Plot("seconds of training", label, series))
-    return Chart(FIGURE, "AP and validation loss over seconds of training", panels)
+def _chart(file: str, value: str, label: str, curves: pd.DataFrame, runs: Sequence[NetworkRun]) -> Chart | None:
+    """A value over seconds of training, a line for each training; None where it was never measured."""
+    series = []
+    for place, run in enumerate(runs):
+        own = curves[(curves["network"] == run.network) & (curves["precision"] == run.precision)]
+        shown = own[["train_seconds", value]].dropna()
+        if len(shown):
+            line = list(shown["train_seconds"]), list(shown[value])
+            series.append(Series(f"{run.network}, {run.precision}", *line, Draw.LINE, place))
+    if not series:
+        return None
+    ends = ", ".join(f"{each.label} {each.y[-1]:.3f}" for each in series)
+    return Chart(file, f"{label} over seconds of training; at the end: {ends}", [Plot(SECONDS, label, series)])
 
 
-def _pictures(runs: Sequence[NetworkRun]) -> list[str | Picture]:
-    shown = [
-        Picture(run.picture, f"People found by {run.network} in {run.precision}", run.sheet)
+def _pictures(runs: Sequence[NetworkRun]) -> list[Part]:
+    return [
+        Picture(run.picture, f"People found by {run.name}", run.sheet)
         for run in runs
         if run.picture is not None and run.sheet is not None
     ]
-    return ["Coloured: predicted (left blue, right vermilion); thin and white: annotated.", *shown]

@@ -1,7 +1,7 @@
 """The networks kind: each network of the family trained for equal time, in each precision."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 
@@ -9,16 +9,22 @@ from bench.engines.trial import TrialKind
 from bench.kinds.networks.analysis import NetworkRun, network_findings
 from bench.kinds.networks.plan import LEARNING_RATES, OTHER_RATE, combinations, plan_networks
 from bench.kinds.networks.spec import NetworksSpec
+from bench.records.mlflow_views import SavedView
 from bench.records.reader import RUN_COLUMNS, StudyRuns
 from bench.report.findings import Findings
+from bench.report.text import code
+from bench.report.train_command import train_command
 from bench.settings.layers import about
 from bench.study.kind import Settings
 from bench.study.ledger_kind import FindingsKind
 from bench.trials.columns import rows_of
+from bench.trials.phases import CONFIRM
 from bench.trials.progress import MS
 from bench.trials.record import TEXT_FIELDS
+from bench.trials.scores import collapse_floor
 from bench.trials.spec import TrialSpec
 from bench.trials.training import run_trial
+from bench.workloads import POSE, workload
 from posemodel.errors import SettingsError
 from posemodel.network import input_geometry
 from posemodel.network.cost import network_cost
@@ -29,6 +35,14 @@ class NetworksKind(FindingsKind[NetworksSpec]):
 
     spec = NetworksSpec
     trials = TrialKind(run_trial)
+    views: ClassVar[Sequence[SavedView]] = (
+        SavedView(
+            "Trainings by network",
+            CONFIRM,
+            ("final.ap", "final.images_per_s", "final.val_loss"),
+            ("network", "batch_size", "status"),
+        ),
+    )
 
     def refuse(self, settings: Settings, command_line: Mapping[str, Any]) -> None:  # noqa: ARG002
         """Networks that do not exist, or do not take the size."""
@@ -46,15 +60,17 @@ class NetworksKind(FindingsKind[NetworksSpec]):
     def findings(self, spec: NetworksSpec, records: pd.DataFrame, runs: StudyRuns) -> Findings:
         """AP, loss and speed of each training, its curve and its sample images."""
         places = dict(enumerate(combinations(spec)))
-        ended = [_network_run(row, places[row["index"]], runs) for row in rows_of(records)]
+        commands = {trial.index: train_command(trial, spec.data) for trial in plan_networks(spec)}
+        ended = [_network_run(row, places[row["index"]], runs, commands[row["index"]]) for row in rows_of(records)]
         named = records[["trial_id"]].assign(
             network=[run.network for run in ended], precision=[run.precision for run in ended]
         )
         curves = named.merge(runs.curves(records), on="trial_id")
-        return network_findings(ended, curves, terms=_terms(spec, records))
+        floor = collapse_floor(workload(POSE).score)
+        return network_findings(ended, curves, terms=_terms(spec, records), seconds=spec.seconds, floor=floor)
 
 
-def _network_run(row: dict[str, Any], place: tuple[str, str], runs: StudyRuns) -> NetworkRun:
+def _network_run(row: dict[str, Any], place: tuple[str, str], runs: StudyRuns, command: str) -> NetworkRun:
     network, precision = place
     cost = network_cost(network, row["size"] or None)  # 0: its own
     samples = runs.samples(row["run_id"])
@@ -71,6 +87,7 @@ def _network_run(row: dict[str, Any], place: tuple[str, str], runs: StudyRuns) -
         metrics={name: value for name, value in row.items() if name not in own and not pd.isna(value)},
         sheet=None if samples is None else samples.sheet,
         wall_s=(row["ended_ms"] - row["started_ms"]) / MS,
+        command=command,
     )
 
 
@@ -81,12 +98,11 @@ def _terms(spec: NetworksSpec, records: pd.DataFrame) -> str:
     return (
         f"Each for {spec.seconds:g} s of training on {spec.device} (evaluations not counted), batches of "
         f"{spec.batch_size} with {spec.num_workers} workers, Adam with a rate of each network's own, foreground weight "
-        f"{spec.foreground_weight:g}, data `{spec.data.name}` (annotations {spec.data_digest}), scored on {scored} of "
-        f"the val split, one seed ({spec.seed}). "
+        f"{spec.foreground_weight:g}, data {code(spec.data.name)} (annotations {spec.data_digest}), scored on {scored} "
+        f"of the val split, one seed ({spec.seed}). "
         "*fp32*: float32; a GPU may round what its convolutions multiply to TF32, which is PyTorch's default (see what "
-        "it ran on). *bf16*: convolutions in bfloat16 by autocast, weights and loss in float32. *Images/s* leave the "
-        "first step out, whose seconds (libraries are loaded, kernels chosen) count in the budget. *Waiting*: share of "
-        "the time in which the loop waited for a batch."
+        "it ran on). *bf16*: convolutions in bfloat16 by autocast, weights and loss in float32. Images/s leave the "
+        "first step out, whose seconds (libraries are loaded, kernels chosen) count in the budget."
         f"{shared}"
     )
 

@@ -13,9 +13,11 @@ from bench.kinds.optimizers.analysis import NOT_PAIRED, compare_studies, compari
 from bench.kinds.optimizers.analysis.two_studies_verdict import troubles, without_result
 from bench.kinds.optimizers.plan import total_trials
 from bench.kinds.optimizers.report.comparison import StudyComparison, StudySide
-from bench.kinds.optimizers.report.page import RECORDS, RESULT, STUDY
 from bench.kinds.optimizers.spec import StudySpec, refuse_first_protocol
 from bench.records.writer import Tracker
+from bench.report.csv_file import read_csv
+from bench.report.files import RECORDS, RESULT, STUDY
+from bench.report.text import literal
 from bench.trials.study_base import differences
 from posemodel.errors import SettingsError
 
@@ -40,7 +42,9 @@ def compare(a: str, b: str, tracking_uri: str) -> StudyComparison:
     table = compare_studies(first.records, second.records)
     named = [split_controls(source.records)[0] for source in (first, second)]
     names = [set(records["optimizer"]) for records in named]
-    nothing = without_result(*named)
+    in_words = [records.assign(optimizer=records["optimizer"].map(literal)) for records in named]
+    said = table.assign(name=table["name"].map(literal))
+    nothing = without_result(*in_words)
     return StudyComparison(
         a=first.side,
         b=second.side,
@@ -49,7 +53,7 @@ def compare(a: str, b: str, tracking_uri: str) -> StudyComparison:
         machines=tuple(differences(first.side.machine, second.side.machine)),
         table=table,
         alone=(tuple(sorted(names[0] - names[1])), tuple(sorted(names[1] - names[0]))),
-        verdict=nothing or " ".join(filter(None, [troubles(*named), comparison_verdict(table)])),
+        verdict=nothing or " ".join(filter(None, [troubles(*in_words), comparison_verdict(said)])),
         nothing_found=bool(nothing),
     )
 
@@ -75,7 +79,7 @@ def _from_folder(folder: Path) -> Source:
     try:
         result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
         spec = result.get("spec") or tomllib.loads((folder / STUDY).read_text(encoding="utf-8"))
-        records = pd.read_csv(folder / RECORDS, dtype={"data_digest": str})
+        records = read_csv(folder / RECORDS, dtype={"data_digest": str})
         trials = result["trials"]
         side = StudySide(
             result["study"],

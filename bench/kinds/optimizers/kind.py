@@ -10,9 +10,7 @@ import pandas as pd
 from bench.kinds.optimizers.analysis import time_use
 from bench.kinds.optimizers.plan import outcomes_of, plan, total_trials
 from bench.kinds.optimizers.plan_shown import estimate_text, plan_shown, size_text
-from bench.kinds.optimizers.report.result import StudyResult
-from bench.kinds.optimizers.report.shown import shown
-from bench.kinds.optimizers.report.write import short_text, write_pages, write_parts
+from bench.kinds.optimizers.report.page import optimizer_findings, study_info
 from bench.kinds.optimizers.results import load_result
 from bench.kinds.optimizers.size import Size
 from bench.kinds.optimizers.spec import StudySpec, refuse_first_protocol
@@ -22,6 +20,8 @@ from bench.optimizers.same_algorithm import same_algorithm
 from bench.optimizers.space import RATES
 from bench.records.mlflow_views import SavedView
 from bench.records.reader import StudyRuns
+from bench.report.findings_result import FindingsResult
+from bench.report.findings_write import write_pages, write_parts
 from bench.report.shown import Shown
 from bench.settings.layers import Setting, space_key
 from bench.study.kind import Settings, require_optimizers
@@ -35,7 +35,7 @@ RATE_PARAMETERS = tuple(f"hp.{name}" for name in RATES)
 """What MLflow calls the learning rate of a run."""
 
 
-class OptimizersKind(LedgerKind[StudySpec, StudyResult]):
+class OptimizersKind(LedgerKind[StudySpec]):
     """See `bench.study.kind`."""
 
     spec = StudySpec
@@ -100,27 +100,21 @@ class OptimizersKind(LedgerKind[StudySpec, StudyResult]):
         """The size of a study, which its settings tell; until it is decided also its plan."""
         return Size.of(document).of_plan(planned)
 
-    def load(self, runs: StudyRuns) -> StudyResult:
+    def load(self, runs: StudyRuns, folder: Path | None = None) -> FindingsResult:
         """The result of a study, finished or not, from MLflow alone."""
-        return load_result(runs)
+        result = load_result(runs, folder)
+        return FindingsResult(optimizer_findings(result), study_info(result))
 
     def write_report(
         self, runs: StudyRuns, folder: Path, note_session: Callable[[], None] = lambda: None
-    ) -> tuple[StudyResult, Path]:
+    ) -> tuple[FindingsResult, Path]:
         """Its pages say where the time went, until they were begun."""
-        result = self.load(runs)
-        write_parts(result, folder)
+        result = load_result(runs, folder)
+        info = study_info(result)
+        images = write_parts(optimizer_findings(result), info, folder)
         note_session()
-        result = replace(result, time_use=time_use(result.records, runs.sessions()))
-        return result, write_pages(result, folder)
-
-    def short_text(self, result: StudyResult) -> str:
-        """Verdict and main table."""
-        return short_text(result)
-
-    def shown(self, result: StudyResult, report: str) -> Shown:
-        """The main table, the settings and the verdict."""
-        return shown(result, report)
+        findings = optimizer_findings(replace(result, time_use=time_use(result.records, runs.sessions())))
+        return FindingsResult(findings, info), write_pages(findings, info, folder, images)
 
 
 def _refuse_idle_spaces(optimizers: Sequence[str], typed: Mapping[str, Any]) -> None:

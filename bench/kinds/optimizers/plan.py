@@ -286,6 +286,11 @@ def rounds(spec: StudySpec) -> list[tuple[int, float]]:
     return [(count, 1.0 if number == len(counts) - 1 else SHORT) for number, count in enumerate(counts)]
 
 
+def confirm_trial(spec: StudySpec, optimizer: str, hyperparameters: Hyperparameters) -> TrialSpec:
+    """A confirm trial of an optimizer with these settings: how a finalist trains."""
+    return next(_confirm_trials(spec, optimizer, 0, hyperparameters, ()))
+
+
 def typical_trials(spec: StudySpec) -> dict[str, TrialSpec]:
     """A confirm trial of each optimizer and each control, with settings of the first round: to measure its cost."""
     typical: dict[str, TrialSpec] = {}

@@ -89,8 +89,8 @@ def _later_text(spec: StudySpec, first: int) -> str:
     """What follows the first round, in words."""
     confirm = total_trials(spec) - spec.tunings * len(spec.optimizers) * spec.trials
     later = total_trials(spec) - confirm - first
-    found = f"then {counted(later, 'tune trial')} near what these find, " if later else "then "
-    return f"{found}and {counted(confirm, 'confirm trial')}: each tuning's finalist on fresh seeds."
+    found = f"then {counted(later, 'tune trial')} near what these find, and " if later else "then "
+    return f"{found}{counted(confirm, 'confirm trial')}: each tuning's finalist on fresh seeds."
 
 
 def estimate_text(prepared: Prepared[StudySpec]) -> str:

@@ -1,11 +1,13 @@
 """A study's result from its records: every analysis that the report shows, put together. Runs nothing."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pandas as pd
 
 from bench.kinds.optimizers.analysis import StudyAnalysis, study_analysis, time_use
 from bench.kinds.optimizers.analysis.sensitivity import RATES
+from bench.kinds.optimizers.lines import lines_of
 from bench.kinds.optimizers.plan import outcomes_of, planned_trials
 from bench.kinds.optimizers.report.result import LeaderSamples, StudyResult
 from bench.kinds.optimizers.spec import StudySpec
@@ -17,14 +19,20 @@ from bench.trials.scores import collapse_floor
 from bench.trials.status import Status
 from bench.workloads.of_study import workload_of
 from bench.workloads.protocol import Samples
+from posemodel.samples import as_jpeg, draw_samples
 
 
-def load_result(tracker: StudyRuns) -> StudyResult:
-    """The result of a study, finished or not, from MLflow alone."""
+def load_result(tracker: StudyRuns, folder: Path | None = None) -> StudyResult:
+    """The result of a study, finished or not, from MLflow alone; ``folder``: of its report, which names it."""
     spec = StudySpec.stored(tracker.study_document())
     records = tracker.records()
     curves = tracker.curves(records, EVALUATED)
-    return analyse(spec, records, curves, tracker.sessions(), machine=tracker.machine(), samples_of=tracker.samples)
+    return analyse(
+        *(spec, records, curves, tracker.sessions()),
+        machine=tracker.machine(),
+        samples_of=tracker.samples,
+        folder=folder,
+    )
 
 
 def analyse(
@@ -35,8 +43,19 @@ def analyse(
     *,
     machine: dict[str, str],
     samples_of: Callable[[str], Samples | None],
+    folder: Path | None = None,
 ) -> StudyResult:
-    """What a study's records say. ``sessions``: who worked on it when; ``samples_of``: the samples of an MLflow run."""
+    """What a study's records say.
+
+    Args:
+        spec: The study.
+        records: One row a trial.
+        curves: One row an evaluation.
+        sessions: Who worked on it when.
+        machine: What it ran on.
+        samples_of: The samples of an MLflow run.
+        folder: Of its report; None: the one of its name.
+    """
     planned = planned_trials(spec, outcomes_of(records))
     judged = workload_of(spec).score
     found = study_analysis(
@@ -53,6 +72,7 @@ def analyse(
         scale=judged.high - judged.low,
         left=max(0, planned - len(records)),
     )
+    leading = _leader_samples(found, samples_of)
     return StudyResult(
         spec=spec,
         planned=planned,
@@ -60,9 +80,13 @@ def analyse(
         curves=curves,
         analysis=found,
         time_use=time_use(records, sessions),
-        leader_samples=_leader_samples(found, samples_of),
+        leader_samples=leading,
+        sheet=None if leading is None else _sheet(spec, leading.samples),
+        lines=lines_of(spec, found.ranking),
         machine=machine,
-        command=rerun_command(spec.kind, spec.name, spec.preset, data=spec.data, options=options_of(records)),
+        command=rerun_command(
+            spec.kind, spec.name, spec.preset, data=spec.data, options=options_of(records), folder=folder
+        ),
     )
 
 
@@ -83,3 +107,9 @@ def _leader_samples(found: StudyAnalysis, samples_of: Callable[[str], Samples | 
         if samples is not None:
             return LeaderSamples(trial["optimizer"], trial["seed"], trial["ap"], trial["run_id"], samples)
     return None
+
+
+def _sheet(spec: StudySpec, samples: Samples) -> bytes | None:
+    """The sample images as a JPEG file: of the data set's pictures, or, where these are gone, as the trial drew it."""
+    drawn = draw_samples(samples.document, spec.data, exif=spec.exif)
+    return samples.sheet if drawn is None else as_jpeg(drawn)

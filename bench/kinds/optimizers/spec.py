@@ -147,6 +147,11 @@ class StudySpec(PictureStudy):
             refuse_first_protocol(document)
         return super().stored(document)
 
+    @property
+    def most_tunings(self) -> int:
+        """Tunings of an optimizer that such a study can have."""
+        return self.max_tunings if self.until_decided else MAX_TUNINGS
+
     def length(self, phase: Phase) -> tuple[float, str]:
         """The budget of a phase's trials, and its unit: `step` or `second`."""
         steps, seconds = (self.tune_steps, self.tune_seconds) if phase == TUNE else (self.steps, self.seconds)

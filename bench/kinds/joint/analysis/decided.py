@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 
 from bench.kinds.joint.analysis.found import JointFound
-from bench.kinds.joint.analysis.words import link
 from bench.report.findings import Bars, BarSeries, Chart, Part, Section
+from bench.report.prose import linked
+from bench.report.text import literal, plain
 from bench.report.wording import counted, enumerate_items
 from bench.trials.columns import rows_of
 
@@ -15,18 +16,53 @@ ALL = "all"
 """The scope of what all trials share."""
 
 
+def decided_section(found: JointFound) -> list[Section]:
+    """What decided the search, in a sentence and a figure; none where nothing is more than chance gives."""
+    usable = _usable(found)
+    if not _more_than_chance(usable):
+        return []
+    return [Section("What decided", [*_decided(found, usable), _chart(found, usable)])]
+
+
 def importance_section(found: JointFound) -> Section:
-    """Which parameters decided, beside what chance gives."""
-    title = "What decided"
-    frame = found.importances
-    usable = frame[frame["importance"].notna()] if len(frame) else frame
-    if not len(usable):
+    """How it was found out what decided, and what was left out; why not, where it cannot be said."""
+    title = "How much each parameter decided"
+    if not len(_usable(found)):
+        frame = found.importances
         why = sorted({str(each) for each in frame["why"]}) if len(frame) else []
         told = enumerate_items(why) if why else "no trial has completed"
         return Section(title, [f"It cannot be said: {told}."])
+    usable = _usable(found)
+    nothing: list[Part] = [] if _more_than_chance(usable) else [*_decided(found, usable), _chart(found, usable)]
+    return Section(
+        title,
+        [
+            *nothing,
+            "How differently a parameter's values are spread over the better trials (about half) and over all "
+            "(PED-ANOVA, Optuna), as shares of 1 in each panel and objective. Pale: one of 100 shuffles of the results "
+            "among the trials gives as much, so that it says nothing. Shared parameters over all complete trials, an "
+            f"optimizer's own over its trials. Unrounded: {linked(FILE)}.{_left_out(found)}",
+        ],
+    )
+
+
+def _usable(found: JointFound) -> pd.DataFrame:
+    """The parameters that have an importance for what was searched for."""
+    frame = found.importances
+    if not len(frame):
+        return frame
+    searched = ["ap"] if found.single else [*OBJECTIVES]
+    return frame[frame["importance"].notna() & frame["objective"].isin(searched)]
+
+
+def _more_than_chance(usable: pd.DataFrame) -> bool:
+    return bool(len(usable)) and bool((usable["importance"] > usable["chance"]).any())
+
+
+def _chart(found: JointFound, usable: pd.DataFrame) -> Chart:
     panels = [
         Bars(
-            "importance",
+            "importance (share of 1)",
             list(dict.fromkeys(own["parameter"])),
             [_bars(own, objective) for objective in OBJECTIVES if (own["objective"] == objective).any()],
             title=_scope_title(found, scope, own),
@@ -34,15 +70,7 @@ def importance_section(found: JointFound) -> Section:
         )
         for scope, own in _scopes(usable)
     ]
-    alt = "Importance of each parameter for AP and for images per second"
-    parts: list[Part] = [Chart(CHART, alt, panels), *_decided(found, usable)]
-    parts.append(
-        "How differently a parameter's values are spread over the better trials (about half) and over all (PED-ANOVA, "
-        "Optuna), as shares of 1 in each panel and objective. Pale: one of 100 shuffles of the results among the "
-        "trials gives as much, so that it says nothing. Shared parameters over all complete trials, an optimizer's own "
-        f"over its trials. Unrounded: {link(FILE)}.{_left_out(found)}"
-    )
-    return Section(title, parts)
+    return Chart(CHART, f"Importance of each parameter. {' '.join(map(plain, _decided(found, usable)))}", panels)
 
 
 def _scopes(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
@@ -72,7 +100,7 @@ def _decided(found: JointFound, usable: pd.DataFrame) -> list[str]:
         if not len(own):
             continue
         above = [
-            row["parameter"] if row["scope"] == ALL else f"{row['parameter']} of {found.names[row['scope']]}"
+            _named(found, str(row["scope"]), [str(row["parameter"])])
             for row in rows_of(own[own["importance"] > own["chance"]])
         ]
         told.append(f"for {text} {enumerate_items(above) if above else 'nothing'}")
@@ -87,8 +115,11 @@ def _left_out(found: JointFound) -> str:
     few: dict[tuple[str, str], list[str]] = {}
     for row in rows_of(left):
         few.setdefault((str(row["scope"]), str(row["why"])), []).append(str(row["parameter"]))
-    parts = [
-        f"{enumerate_items(names)}{'' if scope == ALL else f' of {found.names.get(scope, scope)}'} ({why})"
-        for (scope, why), names in few.items()
-    ]
+    parts = [f"{_named(found, scope, names)} ({why})" for (scope, why), names in few.items()]
     return f" Left out: {enumerate_items(parts)}."
+
+
+def _named(found: JointFound, scope: str, names: list[str]) -> str:
+    """`lr and momentum of sgd`, in Markdown."""
+    of = "" if scope == ALL else f" of {literal(found.names.get(scope, scope))}"
+    return f"{enumerate_items([*map(literal, names)])}{of}"

@@ -8,12 +8,28 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.kinds.joint.analysis.picks import Confirmed, Pick, confirmed, holders, objective_values, picks, search_trials
-from bench.kinds.joint.objectives import AP_AT_TIME
+from bench.kinds.joint.analysis.picks import (
+    Confirmed,
+    Pick,
+    confirmed,
+    holders,
+    learned,
+    objective_values,
+    picks,
+    search_trials,
+)
+from bench.kinds.joint.objectives import AP_AT_TIME, AXES
 from bench.report.names import short_names
 from bench.statistics.pareto import hypervolume_history, on_front
+from bench.statistics.repeats import Repeats, repeats
+from bench.trials.columns import numbers, rows_of
 from bench.trials.phases import CONFIRM
 from bench.trials.status import Status
+
+LEAST_REPEATS = 3
+"""Repeated trials under which nothing is said of how noisy images/s are."""
+NOISY, MOSTLY_NOISE = 0.25, 0.5
+"""Shares of the variance of images/s that repeats show from which on it is not chosen by them, and is mostly noise."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +49,8 @@ class JointFound:
     data: str
     loader: Mapping[str, Any]
     hosts: int
+    floor: float
+    train_commands: Mapping[str, str]
 
     @property
     def single(self) -> bool:
@@ -63,8 +81,10 @@ class JointFound:
 
     @cached_property
     def reached(self) -> np.ndarray:
-        """The objectives (trials, 1 or 2) of those that can be chosen; NaN for the others."""
-        return objective_values(self.trials, self.objective)
+        """The objectives (trials, 1 or 2) of those that can be recommended; NaN for the others."""
+        values = objective_values(self.trials, self.objective)
+        enough = numbers(self.trials["ap"]) >= self.floor
+        return np.where(enough[:, None], values, np.nan)
 
     @cached_property
     def front(self) -> pd.DataFrame:
@@ -89,8 +109,46 @@ class JointFound:
 
     @cached_property
     def holders(self) -> dict[str, int]:
-        """The pick of each role, by fresh seeds where all picks have some."""
-        return holders(self.picks, self.fresh)
+        """The pick of each role among those that learned something, by fresh seeds where all picks have some."""
+        return holders(self.picks, self.fresh, self.floor)
+
+    @cached_property
+    def held(self) -> dict[int, list[str]]:
+        """The roles of each pick that holds some, that of the highest AP first."""
+        return {
+            place: [role for role, holder in self.holders.items() if holder == place]
+            for place in dict.fromkeys(self.holders.values())
+        }
+
+    @cached_property
+    def unlearned(self) -> list[int]:
+        """Places of the picks that learned nothing, by fresh seeds where they have some."""
+        return [
+            place
+            for place, (pick, fresh) in enumerate(zip(self.picks, self.fresh, strict=True))
+            if not learned(pick, fresh, self.floor)
+        ]
+
+    @cached_property
+    def speed(self) -> Repeats | None:
+        """What repeats say of images/s: trials with the same optimizer and loader settings; None: hardly any."""
+        known = self.records[self.records["status"] == Status.COMPLETE] if len(self.records) else self.records
+        if not len(known) or "images_per_s" not in known:
+            return None
+        known = known[np.isfinite(numbers(known["images_per_s"]))]
+        settings = [tuple(row[name] for name in ("optimizer", *AXES)) for row in rows_of(known)]
+        found = repeats(numbers(known["images_per_s"]), settings)
+        return None if found is None or found.repeats < LEAST_REPEATS else found
+
+    @property
+    def speed_is_noise(self) -> bool:
+        """Whether images/s are too noisy to choose by."""
+        return self.speed is not None and self.speed.share >= NOISY
+
+    def level(self, place: int) -> float:
+        """A pick's AP on the select split, by fresh seeds where all picks have some."""
+        fresh = self.fresh[place].ap_select.estimate
+        return fresh if self.all_confirmed and fresh is not None else self.picks[place].ap
 
     def by_optimizer(self, trials: pd.DataFrame) -> list[tuple[str, int, pd.DataFrame]]:
         """Short name, place in the study's list and trials of each optimizer that has some."""

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 
 from bench.kinds.joint.analysis.found import JointFound
-from bench.kinds.joint.analysis.words import ALL_ZERO, AP_LABEL, CHOSEN, NOBODY, SPEED_LABEL, link
+from bench.kinds.joint.analysis.words import AP_LABEL, CHOSEN, SPEED_LABEL, floor_text
 from bench.report.findings import Chart, Draw, Part, Plot, Section, Series, Span
+from bench.report.prose import linked
 from bench.trials.columns import numbers
 from bench.trials.status import Status
 
@@ -13,28 +14,42 @@ CHART, HYPERVOLUME_CHART, FILE = "history.png", "hypervolume.png", "history.csv"
 NO_RESULT = "no result"
 
 
-def history_section(found: JointFound) -> Section:
-    """How the search went: the trials in their order, with the best so far."""
-    alt = "AP and images per second of the search trials in their order, with the best so far"
+def history_section(found: JointFound) -> list[Section]:
+    """How the search went: its trials in their order, and how far the front has come; none before one is measured."""
+    chart = history_chart(found)
+    if not chart.panels:
+        return []
+    parts: list[Part] = [
+        chart,
+        f"The line: the best so far, of trials that learned something (AP {floor_text(found.floor)} or more). "
+        f"Crosses: trials without a result.{_fixed_text(found)} Points: {linked(FILE)}.",
+    ]
+    if not found.single and found.hypervolumes[-1] > 0:
+        parts += [
+            _hypervolume_chart(found),
+            "The area under the front down to the reference point, AP 0 at 0 images/s: a curve that still rises at its "
+            "end asks for more trials.",
+        ]
+    return [Section("How the search went", parts)]
+
+
+def history_chart(found: JointFound) -> Chart:
+    """The search's trials in their order, with the best so far; without panels while nothing is measured."""
     names = ["ap"] if found.single else ["ap", "images_per_s"]
-    spans = _fixed_span(found)
+    known = [name for name in names if np.isfinite(numbers(found.complete[name])).any()]
     panels = [
         Plot(
             "search trial",
             AP_LABEL if name == "ap" else SPEED_LABEL,
-            _history_series(found, name, column),
-            spans=spans,
+            _history_series(found, name, names.index(name)),
+            spans=_fixed_span(found),
             whole="x",
-            note="" if len(found.complete) else NOBODY,
         )
-        for column, name in enumerate(names)
+        for name in known
     ]
-    parts: list[Part] = [
-        Chart(CHART, alt, panels),
-        f"The line: the best so far (images/s: of trials with an AP above 0). Crosses: trials without a result."
-        f"{_fixed_text(found)} Points: {link(FILE)}.",
-    ]
-    return Section("How the search went", parts)
+    shown = " and ".join("AP" if name == "ap" else "images per second" for name in known)
+    alt = f"{shown} of {len(found.trials)} search trials in their order, with the best so far"
+    return Chart(CHART, alt, panels)
 
 
 def _history_series(found: JointFound, name: str, column: int) -> list[Series]:
@@ -49,34 +64,19 @@ def _history_series(found: JointFound, name: str, column: int) -> list[Series]:
         along = own["number"].astype(float).tolist()
         series.append(Series(optimizer, along, numbers(own[name]).tolist(), Draw.POINTS, place))
     broken = found.trials[found.trials["status"] != Status.COMPLETE]["number"].astype(float).tolist()
-    if broken and len(measured):
+    if broken:
         series.append(Series(NO_RESULT, broken, [0.0] * len(broken), Draw.CROSSES))
     return series
 
 
-def hypervolume_section(found: JointFound) -> Section:
+def _hypervolume_chart(found: JointFound) -> Chart:
     """How far the front has come, by trials."""
     areas = found.hypervolumes
     order = found.trials["number"].astype(float).tolist()
-    series = [Series("hypervolume", order, areas.tolist(), Draw.STEPS)] if len(found.picks) else []
-    note = ALL_ZERO if len(found.complete) else NOBODY
-    plot = Plot(
-        "search trial",
-        "hypervolume (AP x images/s)",
-        series,
-        spans=_fixed_span(found),
-        whole="x",
-        note="" if series else note,
-    )
-    alt = "Hypervolume of the front after each number of search trials"
-    return Section(
-        "What more trials would bring",
-        [
-            Chart(HYPERVOLUME_CHART, alt, [plot]),
-            "The area under the front down to the reference point, AP 0 at 0 images/s: a curve that still rises at its "
-            f"end asks for more trials.{_fixed_text(found)} Points: {link(FILE)}.",
-        ],
-    )
+    series = [Series("hypervolume", order, areas.tolist(), Draw.STEPS)]
+    plot = Plot("search trial", "hypervolume (AP x images/s)", series, spans=_fixed_span(found), whole="x")
+    alt = f"Hypervolume of the front after each search trial: {areas[-1]:.3g} at the end"
+    return Chart(HYPERVOLUME_CHART, alt, [plot])
 
 
 def best_so_far(found: JointFound) -> np.ndarray:

@@ -17,7 +17,7 @@ from bench.trials.status import Status
 
 NEAR = 0.02
 """An AP is near the best one that is lower by at most this share of it."""
-BEST_AP, NEAR_BEST, FASTEST = "best AP", f"fastest within {NEAR:.0%} of it".replace("%", " %"), "fastest"
+BEST_AP, NEAR_BEST, FASTEST = "best AP", f"fastest within {100 * NEAR:.0f} % of it", "fastest"
 COLUMNS = (
     "trial_id",
     "run_id",
@@ -181,23 +181,34 @@ def confirmed(records: pd.DataFrame, pick: Pick) -> Confirmed:
     )
 
 
-def holders(found: Sequence[Pick], fresh: Sequence[Confirmed]) -> dict[str, int]:
+def learned(pick: Pick, fresh: Confirmed, floor: float) -> bool:
+    """Whether a pick reached the floor: with fresh seeds where it has some, else in the search."""
+    reached = pick.ap if fresh.ap_select.estimate is None else fresh.ap_select.estimate
+    return reached >= floor
+
+
+def holders(found: Sequence[Pick], fresh: Sequence[Confirmed], floor: float) -> dict[str, int]:
     """Which pick each role belongs to by what fresh seeds found on the select split; places in ``found``.
 
-    A role stays where the search saw it unless all picks were confirmed. Without any AP above 0 there is none.
+    A role stays where the search saw it unless all picks were confirmed. A pick that learned nothing, as `learned` has
+    it, holds none: its roles pass to the best of the others. Where all are such there is none.
     """
     roles = {role: place for place, pick in enumerate(found) for role in pick.roles}
-    if any(each.n == 0 for each in fresh):
-        return roles
-    ap = np.array([each.ap_select.estimate or 0.0 for each in fresh])
-    speed = np.array([each.images_per_s.estimate or 0.0 for each in fresh])
-    rows = np.flatnonzero(ap > 0)
+    rows = np.flatnonzero([learned(*each, floor) for each in zip(found, fresh, strict=True)])
     if not len(rows):
         return {}
+    confirmed_all = all(each.n for each in fresh)
+    if confirmed_all:
+        ap = np.array([each.ap_select.estimate or 0.0 for each in fresh])
+        speed = np.array([each.images_per_s.estimate or 0.0 for each in fresh])
+    else:
+        ap = np.array([pick.ap for pick in found])
+        speed = np.nan_to_num([pick.images_per_s for pick in found], nan=0.0)
     best = _best(rows, ap, speed)
     near = rows[ap[rows] >= (1 - NEAR) * ap[best]]
     now = {BEST_AP: best, NEAR_BEST: _best(near, speed, ap), FASTEST: _best(rows, speed, ap)}
-    return {role: now[role] for role in (BEST_AP, NEAR_BEST, FASTEST) if role in roles}
+    stays = set() if confirmed_all else set(rows.tolist())
+    return {role: roles[role] if roles[role] in stays else now[role] for role in now if role in roles}
 
 
 def difference(one: Confirmed, other: Confirmed) -> Interval:

@@ -5,6 +5,7 @@ import pandas as pd
 from bench.kinds.joint.analysis.found import JointFound
 from bench.kinds.joint.analysis.words import CHOSEN, UNEQUAL
 from bench.report.findings import Bullets, Section, Table
+from bench.report.text import literal
 from bench.report.wording import counted, enumerate_items
 from bench.trials.phases import SEARCH
 from bench.trials.status import Status
@@ -12,12 +13,12 @@ from bench.trials.status import Status
 COLUMNS = ("phase", "status", "why", "trials", "optimizers", "batch_size", "num_workers")
 
 
-def failure_section(found: JointFound) -> Section:
-    """What failed and why, search and confirm trials."""
+def failure_section(found: JointFound) -> list[Section]:
+    """What failed and why, search and confirm trials; none where nothing did."""
     records = found.records
     broken = records[records["status"] != Status.COMPLETE] if len(records) else records
     if not len(broken):
-        return Section("What failed and why", ["None: every trial completed." if len(records) else "None yet."])
+        return []
     why = broken["error"].fillna("").astype(str) if "error" in broken else pd.Series("", index=broken.index)
     rows = [
         [
@@ -34,7 +35,7 @@ def failure_section(found: JointFound) -> Section:
         for (phase, status, reason), own in broken.assign(error=why).groupby(["phase", "status", "error"], sort=True)
     ]
     rows.sort(key=lambda row: (row[0] != SEARCH, -int(row[3]), row[1], row[2]))
-    return Section("What failed and why", [Table(COLUMNS, rows)])
+    return [Section("What failed and why", [Table(COLUMNS, rows)])]
 
 
 def run_section(found: JointFound) -> Section:
@@ -44,12 +45,12 @@ def run_section(found: JointFound) -> Section:
         return Section("What was run", [f"{_plan(found)} {found.data[0].upper()}{found.data[1:]}."])
     first = rows.iloc[0]
     network, size, device = (first.get(name, "-") for name in ("network", "size", "device"))
-    where = f"Network {network} at {size} px, {found.data}, on {device}."
+    where = f"Network {literal(str(network))} at {size} px, {found.data}, on {device}."
     return Section("What was run", [f"{_plan(found)} {where}{_at_once(found)}"])
 
 
 def _plan(found: JointFound) -> str:
-    names = enumerate_items([found.names[name] for name in found.optimizers])
+    names = enumerate_items([literal(found.names[name]) for name in found.optimizers])
     given = f" (the first {found.fixed} given, as far as they say)" if found.fixed else ""
     aim = "AP" if found.single else "AP and images/s"
     seeds = counted(found.seeds, "fresh seed")
@@ -68,19 +69,17 @@ def _at_once(found: JointFound) -> str:
 
 
 def limits_section(found: JointFound) -> Section:
-    """What this is good for and what it cannot say."""
+    """What this cannot say."""
     return Section(
-        "What this is good for, and what it cannot say",
+        "What this cannot say",
         [
             Bullets(
                 [
-                    "It finds settings that work well together on this machine, with few trials, and what AP costs "
-                    "in speed.",
-                    f"It cannot say that one optimizer is better than another: {UNEQUAL[found.sampler]}. That question "
-                    "is `posebench study optimizers`.",
-                    "Images/s are measured once a trial. Loader settings alone, with repeats and intervals: `posebench "
-                    "study loaders`.",
-                    "AP in the search is the best of many single seeds. Rely on the fresh seeds.",
+                    f"Which optimizer is better: {UNEQUAL[found.sampler]}. That question is `posebench study "
+                    "optimizers`.",
+                    "Which loader settings are fastest: images/s are measured once a trial. With repeats and "
+                    "intervals: `posebench study loaders`.",
+                    "What holds for other networks, data, machines or lengths of training.",
                 ]
             )
         ],

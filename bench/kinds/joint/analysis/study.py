@@ -1,24 +1,22 @@
 """A joint study's answer: which optimizer and loader settings together, what fresh seeds say of them, and why."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
 
-from bench.kinds.joint.analysis import decided, front, history
-from bench.kinds.joint.analysis.answer import (
-    PICKS_FILE,
-    answer,
-    pick_documents,
-    pick_parts,
-    picks_frame,
-    recommended_documents,
-)
+from bench.kinds.joint.analysis import decided, front, history, pick_tables
+from bench.kinds.joint.analysis.answer import answer, metrics, paste, sureness
+from bench.kinds.joint.analysis.claims import claims
 from bench.kinds.joint.analysis.found import JointFound
-from bench.kinds.joint.analysis.picks import settings_of
+from bench.kinds.joint.analysis.fresh import fresh_chart
+from bench.kinds.joint.analysis.picks import BEST_AP, settings_of
 from bench.kinds.joint.analysis.run import failure_section, limits_section, run_section
-from bench.report.findings import DataFile, Findings, Section
+from bench.kinds.joint.analysis.words import noise_caption
+from bench.report.findings import Chart, DataFile, Findings, Section
 from bench.trials.columns import rows_of
+from bench.trials.scores import AP_FLOOR
 
 
 def joint_findings(
@@ -36,6 +34,8 @@ def joint_findings(
     data: str,
     loader: Mapping[str, Any] | None = None,
     hosts: int = 1,
+    floor: float = AP_FLOOR,
+    train_commands: Mapping[str, str] | None = None,
 ) -> Findings:
     """What a joint study's records say, finished or not.
 
@@ -55,9 +55,12 @@ def joint_findings(
         loader: Other loader settings of all trials, by PyTorch's names (prefetch_factor, persistent_workers,
             start_method); what differs from PyTorch's defaults is in the call to paste.
         hosts: Machines that the trials ran on.
+        floor: The score under which a run has learned nothing: no such pick is recommended.
+        train_commands: The `posebench train` command of each pick by `Pick.key`, where there is one.
 
     Returns:
-        With the keys objective, front, picks, recommended, hypervolume and importances in its document.
+        With the keys objective, floor, front, picks, recommended, speed_noise, hypervolume and importances in its
+        document.
     """
     found = JointFound(
         records=records,
@@ -73,28 +76,59 @@ def joint_findings(
         data=data,
         loader=loader or {},
         hosts=hosts,
+        floor=floor,
+        train_commands=train_commands or {},
     )
-    sections = [
-        Section("", pick_parts(found)),
-        front.front_section(found),
-        decided.importance_section(found),
-        history.history_section(found),
-        *([] if found.single else [history.hypervolume_section(found)]),
-        failure_section(found),
-        limits_section(found),
-        run_section(found),
-    ]
     return Findings(
         answer=answer(found),
-        sections=sections,
+        sections=_main(found),
+        paste=paste(found, found.holders[BEST_AP]) if found.holders else (),
+        sureness=sureness(found),
+        figure=_figure(found),
+        appendix=_appendix(found),
+        claims=claims(found),
+        metrics=metrics(found),
         document=_document(found),
         tables_csv={
             front.FILE: DataFile(front.front_frame(found), "a row for each trial of the front"),
-            PICKS_FILE: DataFile(picks_frame(found), "a row for each pick: searched, and with fresh seeds"),
+            pick_tables.FILE: DataFile(
+                pick_tables.picks_frame(found), "a row for each pick: searched, and with fresh seeds"
+            ),
             decided.FILE: DataFile(importances, "a row for each parameter, objective and scope"),
             history.FILE: DataFile(history.history_frame(found), "a row for each search trial, with the best so far"),
         },
     )
+
+
+def _figure(found: JointFound) -> Chart | None:
+    """AP against images/s, or with AP alone what fresh seeds made of the pick; None where nothing has learned."""
+    if not found.holders:
+        return None
+    return fresh_chart(found) if found.single else front.front_chart(found)
+
+
+def _main(found: JointFound) -> list[Section]:
+    caption = front.front_caption(found) if not found.single and _figure(found) is not None else ""
+    noise = noise_caption(found) if caption and found.speed_is_noise else ""
+    read = [" ".join(filter(None, [caption, noise]))] if caption else []
+    first = [*read, *pick_tables.main_parts(found)]
+    return [
+        *([Section("", first)] if first else []),
+        *pick_tables.other_sections(found),
+        *decided.decided_section(found),
+        limits_section(found),
+    ]
+
+
+def _appendix(found: JointFound) -> list[Section]:
+    return [
+        pick_tables.appendix_section(found),
+        *front.front_sections(found),
+        *history.history_section(found),
+        decided.importance_section(found),
+        *failure_section(found),
+        run_section(found),
+    ]
 
 
 def _document(found: JointFound) -> dict[str, Any]:
@@ -106,9 +140,11 @@ def _document(found: JointFound) -> dict[str, Any]:
     reached = {"reference": [0, 0], "value": float(areas[-1]) if len(areas) else 0.0, "by_trial": areas}
     return {
         "objective": found.objective,
+        "floor": found.floor,
         "front": on_front,
-        "picks": pick_documents(found),
-        "recommended": recommended_documents(found),
+        "picks": pick_tables.pick_documents(found),
+        "recommended": pick_tables.recommended_documents(found),
+        "speed_noise": None if found.speed is None else {**asdict(found.speed), "noisy": found.speed_is_noise},
         "hypervolume": None if found.single else reached,
         "importances": found.importances,
     }

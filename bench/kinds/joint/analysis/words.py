@@ -1,14 +1,15 @@
 """How a joint study's configurations and figures are said."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import pandas as pd
-
-from bench.kinds.joint.analysis.picks import Pick
+from bench.kinds.joint.analysis.found import MOSTLY_NOISE, JointFound
+from bench.kinds.joint.analysis.picks import BEST_AP, FASTEST, NEAR, NEAR_BEST, Pick
 from bench.kinds.joint.objectives import AXES
+from bench.report.cells import interval_cell, number_cell, speed_text
 from bench.report.dataloader_call import DATALOADER_DEFAULTS, dataloader_call
-from bench.report.wording import ap_text, counted, value_text
+from bench.report.text import literal
+from bench.report.wording import counted, enumerate_items, value_text
 from bench.statistics.intervals import Interval
 
 NOT_KNOWN = "-"
@@ -28,17 +29,50 @@ UNEQUAL = {
 RATES = ("lr", "effective_lr")
 """Names of a learning rate; effective_lr is lr / (1 - momentum)."""
 AP_LABEL, SPEED_LABEL = "AP (select split)", "images/s of training"
-NOBODY = "no trial has completed"
-ALL_ZERO = "no trial has an AP above 0"
+ROLE_WORDS = {
+    BEST_AP: "the highest AP",
+    NEAR_BEST: f"the most images/s within {100 * NEAR:.0f} % of that AP",
+    FASTEST: "the most images/s of all",
+}
+SHORT_ROLES = {BEST_AP: "best AP", NEAR_BEST: "nearly best, faster", FASTEST: "fastest"}
+"""In figures, and as heads of columns, of which three and the names of the rows fit a terminal."""
+
+
+def short_roles(roles: Sequence[str]) -> str:
+    """`best AP, fastest`; the highest AP is near itself."""
+    said = [role for role in roles if role != NEAR_BEST or BEST_AP not in roles]
+    if said == [NEAR_BEST, FASTEST]:
+        return "nearly best, fastest"
+    return ", ".join(SHORT_ROLES[role] for role in said)
 
 
 def configuration_text(settings: Mapping[str, Any], names: Mapping[str, str]) -> str:
-    """`adam at lr 0.0031, 2 workers, batch 8, pinned`; ``names``: the optimizers' short names."""
+    """`adam at lr 0.0031, 2 workers, batch 8, pinned`, as plain text; ``names``: the optimizers' short names."""
+    return ", ".join([optimizer_text(settings, names), *_loading(settings)])
+
+
+def configuration_words(settings: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    """`adam at lr 0.0031 with 2 workers and batches of 8`, in Markdown."""
+    loading = [counted(settings["num_workers"], "worker"), f"batches of {settings['batch_size']}"]
+    pinned = ["pinned memory"] if settings["pin_memory"] else []
+    return f"{literal(optimizer_text(settings, names))} with {enumerate_items([*loading, *pinned])}"
+
+
+def optimizer_text(settings: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    """`adam at lr 0.0031`, as plain text."""
     optimizer = names.get(settings["optimizer"], settings["optimizer"])
-    rate = next((name for name in RATES if name in settings), None)
-    optimizer += f" at {rate} {value_text(settings[rate])}" if rate is not None else ""
+    rate = rate_of(settings)
+    return f"{optimizer} at {rate[0]} {value_text(rate[1])}" if rate is not None else optimizer
+
+
+def rate_of(settings: Mapping[str, Any]) -> tuple[str, Any] | None:
+    """Name and value of the learning rate; None where a configuration has none."""
+    return next(((name, settings[name]) for name in RATES if name in settings), None)
+
+
+def _loading(settings: Mapping[str, Any]) -> list[str]:
     loading = [counted(settings["num_workers"], "worker"), f"batch {settings['batch_size']}"]
-    return ", ".join([optimizer, *loading, *(["pinned"] if settings["pin_memory"] else [])])
+    return [*loading, *(["pinned"] if settings["pin_memory"] else [])]
 
 
 def hyperparameters_text(settings: Mapping[str, Any]) -> str:
@@ -57,33 +91,50 @@ def loader_call(pick: Pick, loader: Mapping[str, Any]) -> str:
 
 def ap_cell(value: float | None) -> str:
     """`0.312`, or `-`."""
-    return NOT_KNOWN if value is None or pd.isna(value) else ap_text(value)
-
-
-def speed_text(value: float | None) -> str:
-    """Images/s with three digits or more: `9.81`, `98.1`, `981`, `9810`; or `-`."""
-    if value is None or pd.isna(value):
-        return NOT_KNOWN
-    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+    return number_cell(value, ".3f")
 
 
 def ap_interval(found: Interval) -> str:
     """`0.312 [0.290, 0.330]`."""
-    return _interval(found, ap_text)
+    return interval_cell(found.estimate, found.low, found.high)
 
 
 def speed_interval(found: Interval) -> str:
     """`118 [112, 124]`."""
-    return _interval(found, speed_text)
+    middle = speed_text(found.estimate)
+    return middle if found.low is None else f"{middle} [{speed_text(found.low)}, {speed_text(found.high)}]"
 
 
-def _interval(found: Interval, text: Any) -> str:
-    if found.estimate is None:
-        return NOT_KNOWN
-    middle = text(found.estimate)
-    return middle if found.low is None or found.high is None else f"{middle} [{text(found.low)}, {text(found.high)}]"
+def range_cell(found: Interval, text: Callable[[float], str]) -> str:
+    """`0.290 to 0.330`, or `-`."""
+    return NOT_KNOWN if found.low is None or found.high is None else f"{text(found.low)} to {text(found.high)}"
 
 
-def link(file: str) -> str:
-    """To a file beside the report, by its name."""
-    return f"[{file}]({file})"
+def floor_text(floor: float) -> str:
+    """The score under which a run has learned nothing: `0.02`."""
+    return f"{floor:g}"
+
+
+def noise_sentence(found: JointFound) -> str:
+    """How much of the spread of images/s is noise, and by what rule; of a study with noisy ones."""
+    assert found.speed is not None
+    return (
+        f"Images/s are {_noise_text(found.speed.share)}: the same settings, run again, differ by "
+        f"{share_text(found.speed.share)} of all the variance ({counted(found.speed.repeats, 'repeat')}). Do not "
+        "choose by them; `posebench study loaders` measures speed."
+    )
+
+
+def noise_caption(found: JointFound) -> str:
+    """The same beside the figure, in short."""
+    assert found.speed is not None
+    return f"**The speed axis is {_noise_text(found.speed.share)} ({share_text(found.speed.share)} of its variance).**"
+
+
+def share_text(share: float) -> str:
+    """`49 %`."""
+    return f"{100 * share:.0f} %"
+
+
+def _noise_text(share: float) -> str:
+    return "mostly noise" if share >= MOSTLY_NOISE else "in large part noise"

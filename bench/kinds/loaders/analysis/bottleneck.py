@@ -9,6 +9,8 @@ from bench.trials.loader_settings import plain_setting
 from bench.trials.status import Status
 
 LOADER_BOUND, COMPUTE_BOUND, BALANCED, UNKNOWN = "loader-bound", "compute-bound", "balanced", "unknown"
+MEMORY_BOUND = "memory-bound"
+"""Of a recommendation: loader-bound, and what would load faster did not fit into memory."""
 
 WORKER_SETTINGS = ("prefetch_factor", "persistent_workers", "start_method")
 MAX_WAIT_SHARE = 0.1
@@ -75,7 +77,7 @@ def worker_curve(frame: pd.DataFrame, like: Any) -> pd.DataFrame:
         row["num_workers"] == 0 or all(_equal(row[name], value) for name, value in wanted.items())
         for _, row in same.iterrows()
     ]
-    return same[keep].sort_values("num_workers", kind="stable")
+    return same.loc[keep].sort_values("num_workers", kind="stable")
 
 
 def flips_at(curve: pd.DataFrame) -> int | None:

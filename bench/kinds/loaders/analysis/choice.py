@@ -26,6 +26,12 @@ class Gain:
     n: int
     """Blocks in which both were measured."""
 
+    def is_claimed(self, noise: float) -> bool:
+        """Whether the difference is more than chance and the machine's noise."""
+        if self.low is None or self.high is None:
+            return False
+        return not self.low <= 1 <= self.high and abs(self.ratio - 1) > noise
+
 
 def fastest(frame: pd.DataFrame) -> pd.Series | None:
     """The configuration with the highest median images/s, or None where none is complete."""
@@ -52,10 +58,17 @@ def cheapest_of_the_best(frame: pd.DataFrame, *, noise: float = 0.0) -> pd.Serie
 
 def default_configuration(frame: pd.DataFrame, chosen: Any) -> pd.Series | None:
     """PyTorch's defaults at the chosen batch size, or None where they were not measured."""
-    same = frame[(frame["batch_size"] == chosen["batch_size"]) & (frame["status"] == Status.COMPLETE)]
+    same = default_rows(frame, chosen)
+    complete = same[same["status"] == Status.COMPLETE]
+    return None if complete.empty else complete.iloc[0]
+
+
+def default_rows(frame: pd.DataFrame, chosen: Any) -> pd.DataFrame:
+    """The rows of a summary with PyTorch's defaults at the chosen batch size, with a result or not."""
+    same = frame[frame["batch_size"] == chosen["batch_size"]]
     same = same[(same["num_workers"] == 0) & ~same["pin_memory"].astype(bool)]
-    same = same[same["cv2_threads"] == USUAL_CV2_THREADS]
-    return None if same.empty else same.iloc[0]
+    found: pd.DataFrame = same[same["cv2_threads"] == USUAL_CV2_THREADS]
+    return found
 
 
 def gain(rows: pd.DataFrame, chosen: Any, other: Any) -> Gain:

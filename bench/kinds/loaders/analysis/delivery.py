@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from bench.kinds.loaders.analysis.configurations import COMPUTE, configuration_key
+from bench.report.text import literal
 from bench.report.wording import counted
 from bench.trials.columns import rows_of
 from bench.trials.status import Status
@@ -30,17 +31,18 @@ def delivered_others(error: object) -> bool:
 
 
 def others_sentences(configurations: Sequence[str], errors: Sequence[str]) -> list[str]:
-    """A sentence about configurations that delivered something else, which and what, and what to do; none if there are
-    none."""
+    """A sentence in Markdown about configurations that delivered something else, which and what, and what to do; none
+    if there are none."""
     if not configurations:
         return []
     facts = [
-        f"{name} {error.removesuffix(CAUSES).rstrip('. ')}" for name, error in zip(configurations, errors, strict=True)
+        literal(f"{name} {error.removesuffix(CAUSES).rstrip('. ')}")
+        for name, error in zip(configurations, errors, strict=True)
     ]
     more = f"; and {len(facts) - NAMED} more" if len(facts) > NAMED else ""
     return [
         f"{counted(len(facts), 'configuration')} delivered other samples, and cannot be recommended: "
-        f"{'; '.join(facts[:NAMED])}{more}. {CAUSES}."
+        f"{'; '.join(facts[:NAMED])}{more}. {literal(CAUSES)}."
     ]
 
 

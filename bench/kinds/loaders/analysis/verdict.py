@@ -1,17 +1,15 @@
-"""A loader study's answer: what holds training back, which settings to take, what they gain, and how sure that is."""
+"""A loader study's result: what holds training back, which settings to take, what they gain, and every other claim."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from bench.kinds.loaders.analysis.around import Variant, best_variant, of_phase, variants
+from bench.kinds.loaders.analysis.around import best_variant, of_phase, variants
 from bench.kinds.loaders.analysis.bottleneck import (
-    BALANCED,
-    COMPUTE_BOUND,
     LOADER_BOUND,
+    MEMORY_BOUND,
     WORKER_SETTINGS,
     add_bottlenecks,
     alike,
@@ -27,35 +25,42 @@ from bench.kinds.loaders.analysis.choice import (
     fastest,
     gain,
 )
-from bench.kinds.loaders.analysis.configurations import pool_pinning, summarize_configurations
-from bench.kinds.loaders.analysis.delivery import delivered_others, others_sentences
+from bench.kinds.loaders.analysis.claims import (
+    NO_STEP,
+    SCOPE,
+    around_sentences,
+    border_sentences,
+    bound_sentence,
+    choice_sentence,
+    fault_sentences,
+    gain_sentences,
+    knee_sentences,
+    limit_sentences,
+    noise_sentences,
+    straggler_sentences,
+    threads_sentences,
+)
+from bench.kinds.loaders.analysis.configurations import END_TO_END, pool_pinning, summarize_configurations
 from bench.kinds.loaders.phases import GRID
 from bench.report.dataloader_call import dataloader_call
 from bench.report.no_result import REMEDIES, nothing_found
+from bench.report.text import literal
 from bench.trials.loader_settings import chosen_settings
 from bench.trials.status import Status
 
-FAULTS = {
-    "bus_error": "met a bus error",
-    "failed": "failed",
-    "out_of_memory": "ran out of memory",
-    "skipped": "could not fit and did not run",
-    "timed_out": "hung and timed out",
-}
 MEMORY_FAULTS = ("skipped", "out_of_memory", "bus_error")
-MEMORY_BOUND = "memory-bound"
-LATE = 3.0
-"""One batch in a hundred that is waited for so many times as long as a batch usually takes is a straggler."""
-SLOW_START = 10.0
-"""A first batch that takes so many usual batches is worth a sentence."""
-NO_STEP = "No step was given: loading alone was measured, as fast as it goes with nothing to hide it behind."
 REMEDIES_HERE = REMEDIES | {
     "failed": "Mend the cause, then measure anew under another name (`posebench study loaders --name NAME`): what is "
     "recorded is not measured again.",
     "timed_out": "Raise stall_s in a study file, or see what the data set waits for.",
 }
 """What to do where no measurement has a result, by their status."""
-SCOPE = "Claims cover this machine, this data set and this step only."
+NOTHING_YET = "Nothing is recommended yet: no configuration has been measured."
+NOTHING_COMPLETED = "Nothing is recommended: no configuration completed."
+UNLIKE = (
+    "Nothing is recommended: samples differ each time they are made, so that speeds cannot be compared. Make them "
+    "repeatable, or say that they are random by design (`--random-samples`)."
+)
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,14 @@ class LoaderVerdict:
         flips_at: From how many workers on training is not loader-bound, at the recommended batch size.
         knee: From how many workers on more do not help.
         gain: Over PyTorch's defaults at the same batch size; None where those were not measured.
-        sentences: All of it in words.
+        sentences: All of it in words, as Markdown.
+        noise: The machine's spread (relative).
+        noisy: Whether that is too much for a quiet machine.
+        chosen: Key of the recommended configuration; "": none.
+        defaults: Key of PyTorch's defaults at the recommended batch size; "": not measured.
+        tied: Keys of the grid's combinations that cannot be told apart from its fastest, fastest first.
+        tried: Keys of what was varied around the best combination.
+        why_not: Why nothing is recommended, in Markdown; "": something is.
     """
 
     configurations: pd.DataFrame
@@ -81,12 +93,38 @@ class LoaderVerdict:
     flips_at: int | None
     knee: int | None
     gain: Gain | None
-    sentences: list[str]
+    sentences: Sequence[str]
+    noise: float = 0.0
+    noisy: bool = False
+    chosen: str = ""
+    defaults: str = ""
+    tied: Sequence[str] = ()
+    tried: Sequence[str] = ()
+    why_not: str = ""
 
     @property
     def text(self) -> str:
-        """One paragraph."""
+        """One paragraph, in Markdown."""
         return " ".join(self.sentences)
+
+    @property
+    def complete(self) -> pd.DataFrame:
+        """The configurations with a result, fastest first."""
+        frame = self.configurations
+        return frame[frame["status"] == Status.COMPLETE] if len(frame) else frame
+
+    def configuration(self, key: str) -> pd.Series:
+        """The configuration of a key."""
+        return row_of(self.configurations, key)
+
+    def leading(self, most: int) -> pd.DataFrame:
+        """The fastest complete configurations, at most so many; the recommended one and the defaults always there."""
+        frame = self.complete
+        if len(frame) <= most:
+            return frame
+        named = frame["key"].isin([self.chosen, self.defaults])
+        others = frame[~named].head(most - int(named.sum()))
+        return frame[named | frame.index.isin(others.index)]
 
 
 def loaders_verdict(
@@ -97,34 +135,43 @@ def loaders_verdict(
     pinning_idle: str = "",
     has_step: bool = True,
     different: Sequence[str] = (),
+    left: int = 0,
 ) -> LoaderVerdict:
     """Read the answer from a study's measurements.
 
     Args:
         rows: See `summarize_configurations`; also ``effective_pin_memory`` and ``device``.
-        noise: The machine's spread (relative), as `bench.measure.noise` found it: differences inside are none.
+        noise: The machine's spread (relative), as `bench.measure.noise` found it: smaller differences are noise.
         noisy: Whether that is too much for a quiet machine.
         pinning_idle: Why pinned memory, which was asked for, could have no effect here and was not measured.
         has_step: Whether something is computed; else only loading was measured, and nothing can hide it.
-        different: What `loaders_delivery` found: speeds of different work are not compared.
+        different: Sentences of `delivery.unrepeatable`: speeds of different work are not compared.
+        left: Measurements that are still to be made.
     """
     rows, pinning = pool_pinning(rows)
     pinning = pinning_idle or pinning
     frame = add_bottlenecks(summarize_configurations(rows), noise=noise) if len(rows) else pd.DataFrame()
     base = best_of_grid(rows, noise=noise)
-    closing = [*_noise_sentences(noise, noisy), *([pinning] if pinning else []), SCOPE]
+    closing = [*noise_sentences(noise, noisy=noisy), *([pinning] if pinning else []), SCOPE]
+
+    def nothing(why_not: str, *told: str) -> LoaderVerdict:
+        sentences = [*told, *closing]
+        return LoaderVerdict(
+            frame, None, "", "unknown", None, None, None, sentences, noise=noise, noisy=noisy, why_not=why_not
+        )
+
     if different:
-        told = ["The configurations delivered different batches: nothing can be compared.", *different]
-        return LoaderVerdict(frame, None, "", "unknown", None, None, None, [*told, *closing])
+        said = "The configurations delivered different batches: nothing can be compared."
+        return nothing(UNLIKE, said, *map(literal, different))
     if base is None:
-        why = nothing_found(rows, noun="measurement", remedies=REMEDIES_HERE)
-        told = ["No configuration completed: there is nothing to recommend.", *_fault_sentences(frame)]
-        told = [*([why] if why else []), *told]
-        return LoaderVerdict(frame, None, "", "unknown", None, None, None, [*told, *closing])
-    base = _row_of(frame, base["key"])
+        why = _why_nothing(rows, left)
+        said = "No configuration completed: there is nothing to recommend."
+        why_not = f"Nothing is recommended. {why}" if why else NOTHING_YET if left else NOTHING_COMPLETED
+        return nothing(why_not, *([why] if why else []), said, *fault_sentences(frame))
+    base = row_of(frame, base["key"])
     tried = variants(rows, frame, base)
     better = best_variant(tried, noise=noise)
-    chosen = base if better is None else _row_of(frame, better.key)
+    chosen = base if better is None else row_of(frame, better.key)
     curve = _curve(frame, chosen)
     bound = _bound(frame, chosen) if has_step else LOADER_BOUND
     defaults = default_configuration(frame, chosen)
@@ -132,19 +179,34 @@ def loaders_verdict(
     flip, bend = flips_at(curve), knee(curve, noise=noise)
     grid = frame[frame["key"].isin(summarize_configurations(of_phase(rows, GRID))["key"])]
     sentences = [
-        _bound_sentence(bound, chosen, flip, frame) if has_step else NO_STEP,
-        _choice_sentence(grid, base, noise),
-        *_around_sentences(tried, better, chosen),
-        *_gain_sentences(won, chosen, defaults, noise),
-        *_knee_sentences(bend, curve, bound),
-        *_limit_sentences(chosen, noise),
-        *_straggler_sentences(chosen),
-        *_border_sentences(chosen, tried),
-        *_threads_sentences(chosen),
-        *_fault_sentences(frame),
+        bound_sentence(bound, chosen, flip, frame) if has_step else NO_STEP,
+        choice_sentence(grid, base, noise),
+        *around_sentences(tried, better, chosen),
+        *gain_sentences(won, chosen, defaults, noise),
+        *knee_sentences(bend, curve, bound),
+        *limit_sentences(chosen, noise),
+        *straggler_sentences(chosen),
+        *border_sentences(chosen, tried),
+        *threads_sentences(chosen),
+        *fault_sentences(frame),
         *closing,
     ]
-    return LoaderVerdict(frame, chosen_settings(chosen), dataloader_call(chosen), bound, flip, bend, won, sentences)
+    return LoaderVerdict(
+        frame,
+        chosen_settings(chosen),
+        dataloader_call(chosen),
+        bound,
+        flip,
+        bend,
+        won,
+        sentences,
+        noise=noise,
+        noisy=noisy,
+        chosen=str(chosen["key"]),
+        defaults="" if defaults is None else str(defaults["key"]),
+        tied=_tied(grid, noise),
+        tried=[each.key for each in tried],
+    )
 
 
 def best_of_grid(rows: pd.DataFrame, *, noise: float) -> pd.Series | None:
@@ -156,8 +218,23 @@ def best_of_grid(rows: pd.DataFrame, *, noise: float) -> pd.Series | None:
     return cheapest_of_the_best(summary, noise=noise) if len(summary) else None
 
 
-def _row_of(frame: pd.DataFrame, key: str) -> pd.Series:
+def row_of(frame: pd.DataFrame, key: str) -> pd.Series:
+    """The configuration of a key."""
     return frame[frame["key"] == key].iloc[0]
+
+
+def _why_nothing(rows: pd.DataFrame, left: int) -> str:
+    """How all measurements, or all of training, ended without a result, and what to do; empty before there is any."""
+    why = nothing_found(rows, noun="measurement", left=left, remedies=REMEDIES_HERE)
+    trained = rows[rows["arm"] == END_TO_END] if len(rows) else rows
+    return why or nothing_found(trained, noun="training loop", left=left, remedies=REMEDIES_HERE)
+
+
+def _tied(grid: pd.DataFrame, noise: float) -> list[str]:
+    best = fastest(grid)
+    assert best is not None
+    complete = grid[grid["status"] == Status.COMPLETE]
+    return [str(row["key"]) for _, row in complete.iterrows() if alike(row, best, noise=noise)]
 
 
 def _curve(frame: pd.DataFrame, chosen: pd.Series) -> pd.DataFrame:
@@ -177,168 +254,3 @@ def _bound(frame: pd.DataFrame, chosen: pd.Series) -> str:
     more = frame[(frame["num_workers"] > chosen["num_workers"]) & (frame["batch_size"] == chosen["batch_size"])]
     unfit = more["status"].isin(MEMORY_FAULTS)
     return MEMORY_BOUND if unfit.any() and not (more["status"] == Status.COMPLETE).any() else LOADER_BOUND
-
-
-def _bound_sentence(bound: str, chosen: pd.Series, flip: int | None, frame: pd.DataFrame) -> str:
-    share = f"{100 * chosen['data_wait_share']:.0f} % of the time is spent waiting for data"
-    batches = f"batches of {int(chosen['batch_size'])}"
-    with_it = f"with {_workers(chosen['num_workers'])} and {batches}"
-    if bound == MEMORY_BOUND:
-        return f"Memory is the limit: training is still loader-bound {with_it} ({share}), and more workers did not fit."
-    if bound == LOADER_BOUND:
-        most = int(frame.loc[frame["status"] == Status.COMPLETE, "num_workers"].max())
-        ends = f"No measured number of workers (up to {most}) ends that."
-        if flip is not None and flip > chosen["num_workers"]:
-            ends = f"From {_workers(flip)} on it waits less, and is no faster for it: workers and step share the cores."
-        return f"Training is loader-bound {with_it}: {share}. {ends}"
-    if bound == COMPUTE_BOUND:
-        if flip is not None and flip == chosen["num_workers"]:
-            return f"Training is compute-bound from {_workers(flip)} on ({batches}): {share}."
-        return f"Training is compute-bound {with_it}: {share}."
-    if bound == BALANCED:
-        return f"Loading and computing are balanced {with_it}: each alone is about as fast as the other; {share}."
-    return f"What holds training back {with_it} is unknown: the arms were not measured whole."
-
-
-def _choice_sentence(frame: pd.DataFrame, chosen: pd.Series, noise: float) -> str:
-    best = fastest(frame)
-    assert best is not None
-    complete = frame[frame["status"] == Status.COMPLETE]
-    tied = sum(alike(row, best, noise=noise) for _, row in complete.iterrows())
-    speed = f"{_speed(chosen)} with {dataloader_call(chosen)}"
-    if len(complete) == 1:
-        return f"Only one configuration completed: {speed}."
-    if chosen["key"] == best["key"]:
-        others = "one other" if tied == 2 else f"{tied - 1} others"
-        return f"Fastest: {speed}" + (f"; {others} cannot be told apart from it, and cost more." if tied > 1 else ".")
-    return (
-        f"Take {dataloader_call(chosen)}: {_speed(chosen)}, the cheapest of {tied} configurations that cannot be told "
-        f"apart from the fastest ({_speed(best)} with {_workers(best['num_workers'])}, batches of "
-        f"{int(best['batch_size'])})."
-    )
-
-
-def _around_sentences(tried: Sequence[Variant], better: Variant | None, chosen: pd.Series) -> list[str]:
-    if not tried:
-        return []
-    found = []
-    if better is not None:
-        found.append(
-            f"With {_named(better)} it is {better.gain.ratio:.2f} times as fast ({better.gain.low:.2f} to "
-            f"{better.gain.high:.2f}, {better.gain.n} blocks): {_speed(chosen)} with {dataloader_call(chosen)}."
-        )
-    others = [_named(each) for each in tried if each is not better]
-    if others:
-        found.append(f"Tried around it and no gain to rely on: {', '.join(others)}.")
-    return found
-
-
-def _named(variant: Variant) -> str:
-    return f"{variant.setting}={variant.value}"
-
-
-def _gain_sentences(won: Gain | None, chosen: pd.Series, defaults: pd.Series | None, noise: float) -> list[str]:
-    if won is None or defaults is None:
-        return ["PyTorch's defaults (num_workers=0) were not measured at this batch size: no gain can be said."]
-    if chosen["key"] == defaults["key"]:
-        return ["That is PyTorch's default: nothing is gained by other settings."]
-    times = f"{won.ratio:.2f} times the images/s of PyTorch's defaults (num_workers=0, pin_memory=False)"
-    if won.low is None or won.high is None:
-        inside = ", inside the machine's noise: no gain can be claimed" if abs(won.ratio - 1) <= noise else ""
-        return [f"Measured: {times}; one repeat, no interval{inside}."]
-    spread = f"95 % interval {won.low:.2f} to {won.high:.2f}, {won.n} blocks"
-    if won.low <= 1 <= won.high or abs(won.ratio - 1) <= noise:
-        return [f"No gain over PyTorch's defaults can be claimed: {won.ratio:.2f} times ({spread})."]
-    return [f"Expected: {times} ({spread})."]
-
-
-def _knee_sentences(bend: int | None, curve: pd.DataFrame, bound: str) -> list[str]:
-    if bend is None or len(curve) < 2:
-        return []
-    most = int(curve["num_workers"].max())
-    if bend == 0:
-        return [f"More workers do not help (measured up to {most})."]
-    if bend < most:
-        return [f"From {_workers(bend)} on, more do not help (measured up to {most})."]
-    more = ": more may help" if bound == LOADER_BOUND else ""
-    return [f"Images/s grow up to the last number of workers tried ({most}){more}."]
-
-
-def _limit_sentences(chosen: pd.Series, noise: float) -> list[str]:
-    gap, limit = chosen["gap"], chosen["limit_images_per_s"]
-    if math.isnan(gap):
-        return []
-    if gap <= max(noise, 0.0):
-        return [f"That is all that min(loader, compute) = {limit:.3g} images/s allows."]
-    why = " (one process does both in turn)" if chosen["num_workers"] == 0 else ""
-    return [f"It is {100 * gap:.0f} % below min(loader, compute) = {limit:.3g} images/s{why}."]
-
-
-def _straggler_sentences(chosen: pd.Series) -> list[str]:
-    found = []
-    usual_ms = 1000 * chosen["batch_size"] / chosen["images_per_s"]
-    # Loader-bound, a whole round of batches comes at once, and the next one is waited for as long.
-    if chosen["wait_p99_ms"] > LATE * usual_ms and chosen["bottleneck"] != LOADER_BOUND:
-        found.append(
-            f"One batch in a hundred is waited for {chosen['wait_p99_ms']:.0f} ms, where a batch takes {usual_ms:.0f}: "
-            "single samples are slow." + (" A larger prefetch_factor evens that out." if chosen["num_workers"] else "")
-        )
-    if chosen["first_batch_s"] > SLOW_START * usual_ms / 1000:
-        border = (
-            "" if math.isnan(chosen["epoch_gap_s"]) else f", the border of two epochs {chosen['epoch_gap_s']:.2g} s"
-        )
-        found.append(f"The first batch takes {chosen['first_batch_s']:.2g} s{border}: images/s leave that out.")
-    return found
-
-
-def _border_sentences(chosen: pd.Series, tried: Sequence[Variant]) -> list[str]:
-    """What starting workers again costs each epoch: images/s do not show it."""
-    if chosen["num_workers"] == 0 or chosen["persistent_workers"] or math.isnan(chosen["epoch_gap_s"]):
-        return []
-    kept = [each for each in tried if each.setting == "persistent_workers" and each.value is True]
-    if not kept or math.isnan(kept[0].epoch_gap_s):
-        return ["persistent_workers=True would save starting the workers at each border of two epochs."]
-    with_it, without = kept[0].epoch_gap_s, kept[0].base_epoch_gap_s
-    if with_it >= without:
-        return [f"Keeping the workers (persistent_workers=True) saves nothing between epochs: {with_it:.2g} s."]
-    return [f"persistent_workers=True shortens the border of two epochs from {without:.2g} to {with_it:.2g} s."]
-
-
-def _threads_sentences(chosen: pd.Series) -> list[str]:
-    """What a DataLoader's arguments cannot say."""
-    if chosen["cv2_threads"] == USUAL_CV2_THREADS:
-        return []
-    return [f"It needs cv2.setNumThreads({int(chosen['cv2_threads'])}) in every process that makes samples."]
-
-
-def _fault_sentences(frame: pd.DataFrame) -> list[str]:
-    if frame.empty:
-        return []
-    other = frame["error"].map(delivered_others)
-    found = others_sentences(
-        [f"{_workers(row['num_workers'])}, batches of {int(row['batch_size'])}" for _, row in frame[other].iterrows()],
-        list(frame.loc[other, "error"]),
-    )
-    for status, rows in frame[frame["status"].isin(FAULTS) & ~other].groupby("status", sort=True):
-        example, number = rows.iloc[0], len(rows)
-        found.append(
-            f"{number} configuration{'s' * (number > 1)} {FAULTS[str(status)]} (for example "
-            f"{_workers(example['num_workers'])}, batches of {int(example['batch_size'])}: {example['error']})."
-        )
-    return found
-
-
-def _noise_sentences(noise: float, noisy: bool) -> list[str]:
-    if noisy:
-        return [f"The machine was noisy (spread {100 * noise:.0f} %): no smaller difference is called one here."]
-    return []
-
-
-def _workers(number: float) -> str:
-    return "no workers" if number == 0 else "1 worker" if number == 1 else f"{int(number)} workers"
-
-
-def _speed(row: pd.Series) -> str:
-    if math.isnan(row["low"]):
-        return f"{row['images_per_s']:.3g} images/s (one repeat)"
-    return f"{row['images_per_s']:.3g} images/s ({row['low']:.3g} to {row['high']:.3g})"

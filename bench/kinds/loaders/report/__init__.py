@@ -1,1 +1,1 @@
-"""The report of a loader study. In: a `LoaderResult`; out: report.md, tables, figures. Never computes anything."""
+"""The report of a loader study. In: a `LoaderResult`; out: findings for its page. Never computes anything."""

@@ -1,4 +1,4 @@
-"""What a loader study's report shows, and it as JSON."""
+"""What the report of a loader study is made of."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,12 +6,13 @@ from typing import Any
 
 import pandas as pd
 
+from bench.kinds.loaders.analysis.configurations import END_TO_END, configuration_key
+from bench.kinds.loaders.analysis.headline import NETWORK, NO_STEP, STEP
 from bench.kinds.loaders.analysis.verdict import LoaderVerdict
-from bench.kinds.loaders.phases import LARGEST
+from bench.kinds.loaders.phases import GRID, LARGEST
 from bench.kinds.loaders.spec import LoaderSpec
-from bench.measure.loader.outcome import FAULTS, MeasurementStatus
-from bench.report.no_result import failures, is_trouble
-from bench.statistics.json_safe import to_json_safe
+from bench.measure.loader.outcome import MeasurementStatus
+from bench.trials.columns import rows_of
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class LoaderResult:
     verdict: LoaderVerdict
     reached: tuple[int, int]
     """Series that reached the interval, and series with a result; the others were repeated up to the cap."""
+    combinations: int
+    """Of the grid."""
     different: Sequence[str]
     """Sentences about configurations that delivered other batches than the others; none is good."""
     left: int
@@ -45,9 +48,24 @@ class LoaderResult:
     """The command that makes the study again."""
 
     @property
+    def computes(self) -> str:
+        """What computes on the batches that were loaded: see `analysis.headline`."""
+        if not self.spec.has_step:
+            return NO_STEP
+        return STEP if self.spec.dataset or self.spec.step_ms is not None else NETWORK
+
+    @property
     def configurations(self) -> pd.DataFrame:
         """A row for each configuration, the fastest first."""
         return self.verdict.configurations
+
+    @property
+    def unmeasured(self) -> int:
+        """Combinations of the grid that are still to be measured."""
+        if not len(self.rows) or self.different:
+            return self.combinations if not len(self.rows) else 0
+        tried = self.rows[(self.rows["phase"] == GRID) & (self.rows["arm"] == END_TO_END)]
+        return self.combinations - len({configuration_key(row) for row in rows_of(tried)})
 
     def trials(self) -> dict[str, int]:
         """Measurements by status, each status there, and how many in all; the search for the largest batch apart."""
@@ -61,48 +79,6 @@ class LoaderResult:
         """The rows but for the tries of the search for the largest batch, each series of which ends in a failure."""
         return self.rows[self.rows["phase"] != LARGEST] if len(self.rows) else self.rows
 
-    @property
-    def nothing_found(self) -> bool:
-        """Whether the study has ended, and none of its measurements has a result."""
-        return self.status() == "complete" and is_trouble(self.measured)
-
-    @property
-    def has_faults(self) -> bool:
-        """Whether measurements have no result, or configurations delivered other batches than the others."""
-        counts = self.trials()
-        return bool(self.different) or any(counts[str(status)] for status in FAULTS)
-
     def status(self) -> str:
         """`complete` once nothing is left to measure."""
         return "complete" if self.finished and not self.left else "unfinished"
-
-    def document(self, report: str) -> dict[str, Any]:
-        """The JSON contract of `posebench study loaders`."""
-        found = self.verdict
-        document: dict[str, Any] = to_json_safe(
-            {
-                "study": self.spec.name,
-                "kind": self.spec.kind,
-                "preset": self.spec.preset,
-                "status": self.status(),
-                "trials": self.trials(),
-                "failures": failures(self.measured),
-                "configurations": self.configurations.drop(columns="key", errors="ignore"),
-                "verdict": found.text,
-                "recommended": found.recommended,
-                "dataloader": found.call,
-                "bottleneck": found.bottleneck,
-                "flips_at": found.flips_at,
-                "knee": found.knee,
-                "gain": found.gain,
-                "noise": self.noise,
-                "within_interval": {"reached": self.reached[0], "of": self.reached[1]},
-                "largest_batch": self.largest,
-                "transfers": self.transfers,
-                "limits": self.limits,
-                "report": report,
-                "spec": self.spec.identity(),
-                "machine": self.machine,
-            }
-        )
-        return document

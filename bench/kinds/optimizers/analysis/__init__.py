@@ -2,21 +2,20 @@
 
 ``study_analysis`` is the entry: raw trials in, everything statistical out. Its parts: ``tunings`` arranges the confirm
 trials, ``finalists`` says what each tuning ended with, ``rankings``, ``comparisons`` and ``controls`` what the study
-found, ``verdict`` says it in words; ``bands``, ``views``, ``best_so_far`` and ``sensitivity`` are what figures draw,
+found, ``verdict`` says it in words; ``bands``, ``views`` and ``sensitivity`` are what figures and tables show,
 ``costs`` what it took.
 ``two_studies`` sets two studies side by side. Trials of controls are left out of all of them but ``controls``. A
 trial's score is that of `bench.trials.scores`; intervals and tests stand in `bench.statistics`.
 """
 
-from bench.kinds.optimizers.analysis.bands import curve_bands
-from bench.kinds.optimizers.analysis.best_so_far import best_so_far
+from bench.kinds.optimizers.analysis.bands import curve_bands, run_curves
 from bench.kinds.optimizers.analysis.comparisons import Comparison, compare_procedures
 from bench.kinds.optimizers.analysis.controls import control_comparisons, control_sentence
 from bench.kinds.optimizers.analysis.costs import TimeUse, costs, time_use
 from bench.kinds.optimizers.analysis.finalists import Finalist, finalists_of, pasted
 from bench.kinds.optimizers.analysis.rankings import summarize
 from bench.kinds.optimizers.analysis.selection import best_trials, leader
-from bench.kinds.optimizers.analysis.sensitivity import lr_sensitivity, lr_shares
+from bench.kinds.optimizers.analysis.sensitivity import lr_sensitivity, rate_ranges
 from bench.kinds.optimizers.analysis.sources import chosen_rows, implementation_rows, seed_rows
 from bench.kinds.optimizers.analysis.study import StudyAnalysis, study_analysis
 from bench.kinds.optimizers.analysis.targets import time_to_target
@@ -41,7 +40,6 @@ __all__ = [
     "StudyAnalysis",
     "TimeUse",
     "TunedScores",
-    "best_so_far",
     "best_trials",
     "budget_views",
     "chosen_rows",
@@ -57,13 +55,14 @@ __all__ = [
     "implementation_rows",
     "leader",
     "lr_sensitivity",
-    "lr_shares",
     "mean_interval",
     "mean_intervals",
     "none_completed",
     "paired_interval",
     "paired_t_p",
     "pasted",
+    "rate_ranges",
+    "run_curves",
     "score",
     "score_table",
     "seed_rows",

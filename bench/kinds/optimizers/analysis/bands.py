@@ -1,79 +1,80 @@
-"""Learning curves of several seeds as one line with a band, over steps or over seconds of training."""
+"""Learning curves of the confirm trials: each run's own evaluations, and median and quartiles of those that learned."""
 
 import numpy as np
 import pandas as pd
 
-from bench.kinds.optimizers.analysis.curve_points import NO_POINTS, points_by_trial
-from bench.trials.columns import numbers, places_by, study_records
+from bench.trials.columns import numbers, study_records, with_curve_columns
 from bench.trials.phases import CONFIRM
-from bench.trials.scores import WORST_SCORE
+from bench.trials.scores import AP_FLOOR, score
 from bench.trials.status import Status
 
-COLUMNS = ("optimizer", "x", "mean", "low", "high", "n")
+CURVE_COLUMNS = {"optimizer": object, "trial_id": object, "complete": bool, "learned": bool, "evaluation": int}
+CURVE_COLUMNS |= {"x": float, "y": float}
+BAND_COLUMNS = {"optimizer": object, "evaluation": int, "x": float, "median": float, "low": float, "high": float}
+BAND_COLUMNS |= {"n": int}
+"""Columns and their types, which frames without rows have as well."""
+QUARTILES = (0.25, 0.75)
 
 
-def curve_bands(records: pd.DataFrame, curves: pd.DataFrame, *, value: str, over: str) -> pd.DataFrame:
-    """Mean, lowest and highest curve over the seeds of each optimizer's confirm trials.
-
-    Seeds are interpolated linearly onto their common places (all places of evaluation of any of them), from the first
-    that all have reached; a seed that has finished keeps its last value. Nothing is said before an evaluation.
-
-    A trial that did not complete has AP `WORST_SCORE` from where it ended, as it has in every score. It has no loss
-    from there on: the curve of a loss ends where the first of its seeds ended.
+def run_curves(
+    records: pd.DataFrame, curves: pd.DataFrame, *, value: str, over: str, floor: float = AP_FLOOR
+) -> pd.DataFrame:
+    """The evaluations of each confirm trial.
 
     Args:
         records: One row a trial; only the confirm phase counts.
         curves: One row an evaluation: trial_id, step, train_seconds and ``value``.
         value: Column of the curves: ``ap``, or a loss (``val_loss``).
         over: Column of the curves to go along: ``step`` or ``train_seconds``.
+        floor: Score under which a run has learned nothing.
 
     Returns:
-        Rows optimizer, x (in ``over``'s unit), mean, low, high, n (seeds), sorted by optimizer and x. Optimizers of
-        whose seeds one has no evaluation at all are left out, unless it did not complete and ``value`` is ``ap``.
+        Rows optimizer, trial_id, complete (the trial ran to its end), learned (and its score is not under ``floor``),
+        evaluation (its number within the trial, from 1), x (in ``over``'s unit), y; sorted by optimizer, tuning, seed
+        and evaluation. Evaluations without a finite x or y are left out, and keep their numbers.
     """
+    curves = with_curve_columns(curves)
+    if curves.empty:
+        return pd.DataFrame(columns=list(CURVE_COLUMNS)).astype(CURVE_COLUMNS)
     records = study_records(records)
     confirm = records[records["phase"] == CONFIRM]
-    points = points_by_trial(curves, value=value, over=over)
-    worst = WORST_SCORE if value == "ap" else None
-    ends = np.nan_to_num(numbers(confirm["steps_done" if over == "step" else "train_seconds"]))
-    rows: list[pd.DataFrame] = []
-    for name, places in sorted(places_by(confirm, "optimizer").items()):
-        own = zip(confirm["trial_id"].iloc[places], confirm["status"].iloc[places], ends[places], strict=True)
-        seeds = [
-            _seed_curve(
-                *points.get(str(trial), NO_POINTS), complete=status == Status.COMPLETE, ended=float(end), worst=worst
-            )
-            for trial, status, end in own
-        ]
-        if any(len(x) == 0 for x, _, _ in seeds):
-            continue
-        rows.append(_band(seeds).assign(optimizer=name))
-    return pd.concat(rows, ignore_index=True)[list(COLUMNS)] if rows else pd.DataFrame(columns=list(COLUMNS))
-
-
-def _seed_curve(
-    x: np.ndarray, y: np.ndarray, *, complete: bool, ended: float, worst: float | None
-) -> tuple[np.ndarray, np.ndarray, float]:
-    """Places and values of one trial, and the place up to which its value is known; it ``ended`` at 0 if unmeasured."""
-    if complete:
-        return x, y, np.inf
-    if worst is None:
-        return x, y, x[-1] if len(x) else 0.0
-    before = x < ended
-    return np.append(x[before], ended), np.append(y[before], worst), np.inf
-
-
-def _band(seeds: list[tuple[np.ndarray, np.ndarray, float]]) -> pd.DataFrame:
-    places = np.unique(np.concatenate([x for x, _, _ in seeds]))
-    first, last = max(x[0] for x, _, _ in seeds), min(known for _, _, known in seeds)
-    places = places[(places >= first) & (places <= last)]
-    values = np.stack([np.interp(places, x, y) for x, y, _ in seeds])
-    return pd.DataFrame(
+    complete = (confirm["status"] == Status.COMPLETE).to_numpy(bool)
+    trials = confirm[["trial_id", "optimizer", "tuning", "seed"]].assign(
+        complete=complete, learned=complete & (score(confirm) >= floor)
+    )
+    points = pd.DataFrame(
         {
-            "x": places,
-            "mean": values.mean(axis=0),
-            "low": values.min(axis=0),
-            "high": values.max(axis=0),
-            "n": len(seeds),
+            "trial_id": curves["trial_id"],
+            "step": curves["step"],
+            "x": numbers(curves[over]),
+            "y": numbers(curves[value]),
         }
     )
+    found = trials.merge(points, on="trial_id").sort_values(
+        ["optimizer", "tuning", "seed", "step"], kind="stable", ignore_index=True
+    )
+    found["evaluation"] = found.groupby("trial_id").cumcount() + 1
+    known = np.isfinite(found["x"]) & np.isfinite(found["y"])
+    typed: pd.DataFrame = found.loc[known, list(CURVE_COLUMNS)].reset_index(drop=True).astype(CURVE_COLUMNS)
+    return typed
+
+
+def curve_bands(runs: pd.DataFrame) -> pd.DataFrame:
+    """Median and quartiles over the runs of each optimizer that learned, evaluation by evaluation.
+
+    Runs on one budget are evaluated at the same shares of it: in steps at the same steps, in seconds at nearly the
+    same ones. Nothing is interpolated: x is the median over the runs as well.
+
+    Args:
+        runs: From `run_curves`.
+
+    Returns:
+        Rows optimizer, evaluation, x, median, low and high (quartiles), n (runs), sorted by optimizer and evaluation.
+        An optimizer none of whose runs learned has no row.
+    """
+    groups = runs[runs["learned"]].groupby(["optimizer", "evaluation"], sort=True)
+    rows = [
+        (name, evaluation, own["x"].median(), own["y"].median(), *own["y"].quantile(list(QUARTILES)), len(own))
+        for (name, evaluation), own in groups
+    ]
+    return pd.DataFrame(rows, columns=list(BAND_COLUMNS)).astype(BAND_COLUMNS)

@@ -49,43 +49,21 @@ def lr_sensitivity(records: pd.DataFrame) -> pd.DataFrame:
     return ordered[list(COLUMNS)]
 
 
-NEAR_BEST = 0.95
-"""A trial is near the best of its round with at least this share of its AP."""
-
-SHARE_COLUMNS = ("optimizer", "lr_share_near_best", "lr_low", "lr_high", "lr_trials")
+RANGE_COLUMNS = ("optimizer", "lr_low", "lr_high", "lr_trials")
 
 
-def lr_shares(sensitivity: pd.DataFrame, ranges: Mapping[str, tuple[float, float]] | None = None) -> pd.DataFrame:
-    """How much of the rate's log range does nearly as well as the best of it?
-
-    Each tune trial, of whichever tuning, stands for its cell of the log axis: what is nearer to it than to any other
-    trial, within the range (trials with one rate share its cell). The share is that of the cells of trials near the
-    best of their round, whatever their other settings: rounds differ in length. An optimizer that needs its rate found
-    exactly has a small one. With few trials it is coarse.
+def rate_ranges(sensitivity: pd.DataFrame, ranges: Mapping[str, tuple[float, float]] | None = None) -> pd.DataFrame:
+    """Where each optimizer's rate was searched, and by how many tune trials.
 
     Args:
         sensitivity: From `lr_sensitivity`.
         ranges: Low and high of the rates searched, by optimizer; where unknown, the sampled extent.
 
     Returns:
-        One row for each optimizer with a tune trial: optimizer, lr_share_near_best (0..1; NaN where the best AP is 0
-        or fewer than two rates were tried), lr_low and lr_high (of the range), lr_trials.
+        One row for each optimizer with a tune trial that has a rate: optimizer, lr_low and lr_high, lr_trials.
     """
     rows = []
-    for name, own in sensitivity.groupby("optimizer"):
-        lr, ap = own["rate"].to_numpy(float), own["ap"].to_numpy(float)
-        of_round = own.groupby("round")["ap"].transform("max").to_numpy(float)
-        low, high = (ranges or {}).get(str(name), (lr.min(), lr.max()))
-        share = _share_near_best(np.log(lr), ap, of_round, float(np.log(low)), float(np.log(high)))
-        rows.append(dict(zip(SHARE_COLUMNS, (name, share, low, high, len(own)), strict=True)))
-    return pd.DataFrame(rows, columns=list(SHARE_COLUMNS))
-
-
-def _share_near_best(log_lr: np.ndarray, ap: np.ndarray, best: np.ndarray, low: float, high: float) -> float:
-    """Share of [low, high] that lies in the cells of values with at least `NEAR_BEST` of the best of their round."""
-    places, which, times = np.unique(log_lr, return_inverse=True, return_counts=True)
-    if len(places) < 2 or ap.max() <= 0 or high <= low:
-        return float("nan")
-    edges = np.clip([low, *(places[1:] + places[:-1]) / 2, high], low, high)
-    cells = (np.diff(edges) / times)[which]
-    return float(cells[(ap > 0) & (ap >= NEAR_BEST * best)].sum() / (high - low))
+    for name, rates in sensitivity.groupby("optimizer")["rate"]:
+        low, high = (ranges or {}).get(str(name), (rates.min(), rates.max()))
+        rows.append((name, low, high, len(rates)))
+    return pd.DataFrame(rows, columns=list(RANGE_COLUMNS))

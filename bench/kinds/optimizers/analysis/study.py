@@ -3,30 +3,30 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import product
 
 import pandas as pd
 
-from bench.kinds.optimizers.analysis.bands import curve_bands
-from bench.kinds.optimizers.analysis.best_so_far import best_so_far
+from bench.kinds.optimizers.analysis.bands import curve_bands, run_curves
 from bench.kinds.optimizers.analysis.comparisons import Comparison, compare_procedures
 from bench.kinds.optimizers.analysis.controls import control_comparisons, control_sentence
 from bench.kinds.optimizers.analysis.costs import costs
+from bench.kinds.optimizers.analysis.headline import best_rows, headline, headline_metrics, sureness
 from bench.kinds.optimizers.analysis.rankings import summarize, unranked
 from bench.kinds.optimizers.analysis.selection import leader
-from bench.kinds.optimizers.analysis.sensitivity import lr_sensitivity, lr_shares
+from bench.kinds.optimizers.analysis.sensitivity import lr_sensitivity, rate_ranges
 from bench.kinds.optimizers.analysis.sources import chosen_rows, implementation_rows, seed_rows
 from bench.kinds.optimizers.analysis.tunings import TunedScores, tuned_scores
 from bench.kinds.optimizers.analysis.verdict import budget_too_small, none_completed, verdict
 from bench.kinds.optimizers.analysis.views import budget_views
 from bench.report.names import short_names
 from bench.report.no_result import nothing_found, troubled
+from bench.report.text import literal
 from bench.trials.columns import split_controls
 from bench.trials.phases import CONFIRM
-from bench.trials.scores import AP_FLOOR, score_table
+from bench.trials.scores import AP_FLOOR
 
+EARLY = "A claim made before the end may turn: who looks often finds one by chance."
 CURVE_VALUES = ("ap", "val_loss")
-CURVE_AXES = ("step", "train_seconds")
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,6 @@ class StudyAnalysis:
     lr_ranges: Mapping[str, tuple[float, float]]
     names: dict[str, str]
     """The short name of each optimizer, from `short_names`."""
-    scores: pd.DataFrame
-    """From `score_table`."""
     tuned: TunedScores
     """From `tuned_scores`."""
     compared: Comparison
@@ -72,6 +70,13 @@ class StudyAnalysis:
         return self.compared.best if self.comparable else ()
 
     @property
+    def recommended(self) -> tuple[str, ...]:
+        """Of ``best`` those that the headline names, the highest mean first; empty before there are two tunings."""
+        if not self.best or self.compared.tunings < 2:
+            return ()
+        return tuple(best_rows(self.ranking[self.ranking["tunings"] > 0], self.compared)["name"])
+
+    @property
     def leader(self) -> str | None:
         """The optimizer with the highest mean score over its tunings; None before there is one."""
         return leader(self.ranking)
@@ -79,29 +84,50 @@ class StudyAnalysis:
     @cached_property
     def verdict(self) -> str:
         """From `verdict`, in short names; before it, why trials, or all of an optimizer, have no result."""
-        names, pairs = self.names, self.comparisons
-        named = self.records.assign(optimizer=[names[name] for name in self.records["optimizer"]])
+        said = verdict(*self._in_short_names(), planned=self.planned_tunings)
+        return " ".join([*self._troubles(), said])
+
+    @cached_property
+    def headline(self) -> str:
+        """From `headline`, in short names; before it, why nothing has a result."""
+        troubles = self._troubles()
+        if troubles and none_completed(self.ranking):
+            return " ".join(troubles)
+        return " ".join([*troubles, headline(*self._in_short_names())])
+
+    def sureness(self, *, max_tunings: int) -> str:
+        """From `sureness`, in short names; before it, what a look before the end is worth."""
+        said = sureness(*self._in_short_names(), max_tunings=max_tunings)
+        return f"{EARLY} {said}" if said and self.left else said
+
+    @property
+    def headline_metrics(self) -> dict[str, float]:
+        """From `headline_metrics`."""
+        return headline_metrics(self.ranking, self.compared, self.best)
+
+    def _in_short_names(self) -> tuple[pd.DataFrame, Comparison]:
+        """Ranking and comparison, each name short and as a sentence in Markdown holds it."""
+        names, pairs = {name: literal(short) for name, short in self.names.items()}, self.comparisons
+        return self.ranking.assign(name=[names[name] for name in self.ranking["name"]]), replace(
+            self.compared,
+            pairs=pairs.assign(a=[names[name] for name in pairs["a"]], b=[names[name] for name in pairs["b"]]),
+            best=tuple(names[name] for name in self.compared.best),
+        )
+
+    def _troubles(self) -> list[str]:
+        named = self.records.assign(optimizer=[literal(self.names[name]) for name in self.records["optimizer"]])
         confirmed = named[named["phase"] == CONFIRM]
         left = self.left
         why = nothing_found(named, left=left) or nothing_found(confirmed, noun="confirm trial", left=left)
-        said = verdict(
-            self.ranking.assign(name=[names[name] for name in self.ranking["name"]]),
-            replace(
-                self.compared,
-                pairs=pairs.assign(a=[names[name] for name in pairs["a"]], b=[names[name] for name in pairs["b"]]),
-                best=tuple(names[name] for name in self.compared.best),
-            ),
-            planned=self.planned_tunings,
-        )
-        return " ".join([*([why] if why else troubled(named, left=left)), said])
+        return [why] if why else troubled(named, left=left)
 
     @cached_property
     def summary(self) -> pd.DataFrame:
-        """``ranking`` with the columns of `costs`, `chosen_rows`, `lr_shares` and `implementation_rows` beside it."""
+        """``ranking`` with the columns of `costs`, `chosen_rows`, `rate_ranges` and `implementation_rows` beside it."""
         beside = (
             costs(self.records),
             chosen_rows(self.records, self._shown_tunings()),
-            lr_shares(self.sensitivity, self.lr_ranges).rename(columns={"optimizer": "name"}),
+            rate_ranges(self.sensitivity, self.lr_ranges).rename(columns={"optimizer": "name"}),
             implementation_rows(self.records),
         )
         found = self.ranking.astype({"name": object})
@@ -125,10 +151,18 @@ class StudyAnalysis:
         return seed_rows(self.records, floor=self.tuned.floor)
 
     @cached_property
-    def bands(self) -> dict[tuple[str, str], pd.DataFrame]:
-        """From `curve_bands`, by (value, over)."""
-        pairs = product(CURVE_VALUES, CURVE_AXES)
-        return {pair: curve_bands(self.records, self.curves, value=pair[0], over=pair[1]) for pair in pairs}
+    def run_curves(self) -> dict[str, pd.DataFrame]:
+        """From `run_curves`, by value; along what the budget is in: steps, or seconds of training."""
+        over = "train_seconds" if self.timed else "step"
+        return {
+            value: run_curves(self.records, self.curves, value=value, over=over, floor=self.tuned.floor)
+            for value in CURVE_VALUES
+        }
+
+    @cached_property
+    def bands(self) -> dict[str, pd.DataFrame]:
+        """From `curve_bands`, by value."""
+        return {value: curve_bands(runs) for value, runs in self.run_curves.items()}
 
     @cached_property
     def views(self) -> pd.DataFrame:
@@ -139,11 +173,6 @@ class StudyAnalysis:
     def sensitivity(self) -> pd.DataFrame:
         """From `lr_sensitivity`."""
         return lr_sensitivity(self.records)
-
-    @cached_property
-    def best_so_far(self) -> pd.DataFrame:
-        """From `best_so_far`."""
-        return best_so_far(self.records)
 
 
 def study_analysis(
@@ -178,8 +207,8 @@ def study_analysis(
         left: Trials that are planned and have no record.
 
     Raises:
-        ValueError: The records or curves have rows but lack a column, or hold two confirm trials of one optimizer and
-            one seed.
+        ValueError: The records or curves have rows but lack a column, or hold two confirm trials of one optimizer,
+            tuning and seed.
     """
     records, of_controls = split_controls(records)
     names = short_names([*optimizers, *sorted(records["optimizer"].astype(str).unique())])
@@ -197,7 +226,6 @@ def study_analysis(
         curves=curves,
         lr_ranges=lr_ranges or {},
         names=names,
-        scores=score_table(records),
         tuned=tuned,
         compared=compared,
         ranking=ranking,

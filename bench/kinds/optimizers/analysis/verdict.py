@@ -176,7 +176,8 @@ def _collapses(tuned: pd.DataFrame, alpha: float) -> list[str]:
     rows = [row for _, row in tuned.iterrows() if row["collapsed"]]
     if not rows:
         return []
-    sentences = [_collapse_sentence(row) for row in rows]
+    alike = [own for _, own in tuned[tuned["collapsed"] > 0].groupby(["collapsed", "tunings"], sort=False)]
+    sentences = [_collapse_sentence(own.iloc[0], [str(name) for name in own["name"]]) for own in alike]
     counts, trials = tuned["collapsed"].astype(int).tolist(), tuned["tunings"].astype(int).tolist()
     p = fisher_p(counts, trials)
     if p <= alpha:
@@ -187,15 +188,22 @@ def _collapses(tuned: pd.DataFrame, alpha: float) -> list[str]:
     return sentences
 
 
-def _collapse_sentence(row: pd.Series) -> str:
-    """``sgd found a setting that learns in 1 of 3 tunings (collapsed in 2: 9.4 to 99 %, too few for a rate).``"""
+def _collapse_sentence(row: pd.Series, names: list[str]) -> str:
+    """``sgd found a setting that learns in 1 of 3 tunings (collapsed in 2: 9.4 to 99 %, too few for a rate).``
+
+    ``names``: of all that ended as this row did.
+    """
     tunings, collapsed = int(row["tunings"]), int(row["collapsed"])
     low, high = row["collapsed_low"], row["collapsed_high"]
     vague = ", too few for a rate" if high - low > VAGUE else ""
     rate = f"collapsed in {collapsed} of {tunings}: {_percent(low)} to {_percent(high)} %{vague}"
     if collapsed == tunings:
-        return f"{row['name']} found no setting that learns in {counted(tunings, 'tuning')} ({rate})."
-    return f"{row['name']} found a setting that learns in {tunings - collapsed} of {tunings} tunings ({rate})."
+        each = " each" if len(names) > 1 else ""
+        return f"{enumerate_items(names)} found no setting that learns in {counted(tunings, 'tuning')}{each} ({rate})."
+    each = "each found" if len(names) > 1 else "found"
+    return (
+        f"{enumerate_items(names)} {each} a setting that learns in {tunings - collapsed} of {tunings} tunings ({rate})."
+    )
 
 
 def _percent(share: float) -> str:

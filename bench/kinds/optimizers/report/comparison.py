@@ -1,7 +1,6 @@
 """Two studies side by side: tables, a figure and a page of Markdown."""
 
 import json
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +12,10 @@ import pandas as pd
 from matplotlib.lines import Line2D
 
 from bench.report.cells import interval_cell, markdown_table, number_cell, p_cell
+from bench.report.csv_file import write_csv
 from bench.report.prose import prose
 from bench.report.style import COLOURS, QUIET, RC, WIDTH, save
+from bench.report.text import cell, code, drawn, literal, plain
 from bench.statistics.json_safe import to_json_safe
 from bench.trials.columns import rows_of
 from posemodel.atomic_write import replacing
@@ -78,7 +79,7 @@ class StudyComparison:
                 "optimizers": self.table,
                 "only_a": self.alone[0],
                 "only_b": self.alone[1],
-                "verdict": self.verdict,
+                "verdict": plain(self.verdict),
             }
         )
         return document
@@ -124,9 +125,8 @@ def write_comparison(found: StudyComparison, folder: Path) -> Path:
         raise SettingsError(f"--out {folder}: {PAGE} there is no page of this command; give another folder.")
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / TABLE) as temporary:
-        found.table.assign(**{name: found.table[name].map(json.dumps) for name in ("settings_a", "settings_b")}).to_csv(
-            temporary, index=False
-        )
+        as_json = {name: found.table[name].map(json.dumps) for name in ("settings_a", "settings_b")}
+        write_csv(found.table.assign(**as_json), temporary)
     draw(found, folder / FIGURE)
     with replacing(page) as temporary:
         temporary.write_text(markdown(found), encoding="utf-8")
@@ -138,9 +138,9 @@ def markdown(found: StudyComparison) -> str:
     parts = [
         TITLE,
         "\n".join(f"- **{letter}**: {_side(side)}" for letter, side in (("A", found.a), ("B", found.b))),
-        textwrap.indent(prose(found.verdict), "> "),
+        prose(found.verdict, "> ", "> "),
         "## AP",
-        markdown_table(COLUMNS, ap_rows(found)),
+        _table(COLUMNS, ap_rows(found)),
         f"![AP of each optimizer in both studies]({FIGURE})",
         prose(
             "AP of the last checkpoint on the report split, mean over the tunings that did not collapse; the "
@@ -150,7 +150,7 @@ def markdown(found: StudyComparison) -> str:
             f"settings that each study shows: [{TABLE}]({TABLE})."
         ),
         "## Speed",
-        markdown_table(SPEED_COLUMNS, speed_rows(found)),
+        _table(SPEED_COLUMNS, speed_rows(found)),
         prose(
             "Images per second of training, median over the complete confirm trials; the ratio is of geometric means, "
             "with Welch's interval. Speeds of a machine that was shared, by other trials too, are those of a share."
@@ -161,7 +161,7 @@ def markdown(found: StudyComparison) -> str:
     ]
     for letter, names in zip("AB", found.alone, strict=True):
         if names:
-            parts.append(f"Only in {letter}: {', '.join(names)}.")
+            parts.append(f"Only in {letter}: {', '.join(map(literal, names))}.")
     return "\n\n".join(parts) + "\n"
 
 
@@ -177,30 +177,37 @@ def draw(found: StudyComparison, path: Path) -> None:
                 face = colour if row["better"] else "white"
                 axis.plot([row[f"{key}_low"], row[f"{key}_high"]], [place + shift] * 2, color=colour, zorder=2)
                 axis.scatter(row[key], place + shift, s=60, zorder=3, edgecolors=colour, facecolors=face, marker=marker)
-        axis.set_yticks(np.arange(len(rows)), list(rows["name"]))
+        axis.set_yticks(np.arange(len(rows)), [*map(drawn, rows["name"])])
         axis.invert_yaxis()
         axis.set_xlim(left=0)
         axis.set_xlabel("AP (report split): mean and 95 % interval")
         axis.grid(visible=False, axis="y")
         shown = [
-            Line2D([], [], color=COLOURS[0], marker="o", label=f"A: {found.a.source}"),
-            Line2D([], [], color=COLOURS[3], marker="D", label=f"B: {found.b.source}"),
+            Line2D([], [], color=COLOURS[0], marker="o", label=drawn(f"A: {found.a.source}")),
+            Line2D([], [], color=COLOURS[3], marker="D", label=drawn(f"B: {found.b.source}")),
             Line2D([], [], color="black", marker="o", linewidth=0, label="filled: beyond noise"),
         ]
         figure.legend(handles=shown, loc="outside lower center", ncols=3)
         save(figure, path)
 
 
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return markdown_table([*map(cell, columns)], [[*map(cell, row)] for row in rows])
+
+
 def _side(side: StudySide) -> str:
     part = "" if side.recorded >= side.planned else f", unfinished: {side.recorded} of {side.planned} trials"
-    where = "" if side.source == side.study else f" (`{side.source}`)"
+    where = "" if side.source == side.study else f" ({code(side.source)})"
     gpu = side.machine.get("gpu", "none")
     device = gpu if gpu != "none" else side.machine.get("cpu", side.spec.get("device", "an unknown machine"))
-    return f"`{side.study}`{where}{part}; {side.spec.get('network')} at {side.spec.get('size')} px, on {device}"
+    network = literal(str(side.spec.get("network")))
+    return f"{code(side.study)}{where}{part}; {network} at {side.spec.get('size')} px, on {literal(str(device))}"
 
 
 def _list(title: str, lines: Sequence[str]) -> str:
-    return f"{title}: no difference." if not lines else "\n".join([f"{title}:", "", *(f"- {line}" for line in lines)])
+    if not lines:
+        return f"{title}: no difference."
+    return "\n".join([f"{title}:", "", *(prose(literal(line), "- ", "  ") for line in lines)])
 
 
 def _interval(row: Mapping[str, Any], middle: str, low: str, high: str, form: str) -> str:

@@ -1,28 +1,123 @@
-"""The report as Markdown: its sections in the order of reading."""
+"""What an optimizers study found, as the page has it: the first screen, the main page, the appendix."""
 
+import json
+from collections.abc import Callable
+
+from bench.kinds.optimizers.report import figures
+from bench.kinds.optimizers.report.files import (
+    COMPARISONS,
+    CONTROLS,
+    CURVES,
+    FOREST_FIGURE,
+    SAMPLES,
+    SEEDS,
+    SUMMARY,
+    VIEWS,
+)
 from bench.kinds.optimizers.report.result import StudyResult
-from bench.kinds.optimizers.report.sections.answer import answer, controls, curves, pairs, ranking, seeds
-from bench.kinds.optimizers.report.sections.costs import costs, time
-from bench.kinds.optimizers.report.sections.origin import again, samples, sources, what_was_run
-from bench.kinds.optimizers.report.sections.tuning import tuning
-from bench.kinds.optimizers.report.tables import COLUMNS, optimizer_rows
-from bench.report.cells import markdown_table
-from bench.report.files import RECORDS, REPORT, RESULT, STUDY
+from bench.kinds.optimizers.report.sections import costs, origin, pairs, tuning
+from bench.kinds.optimizers.report.sections import result as main
+from bench.report.findings import Chart, Code, DataFile, Findings, Section, TextFile
+from bench.report.study_info import StudyInfo
+from bench.workloads.of_study import as_study_file
 
-__all__ = ["RECORDS", "REPORT", "RESULT", "STUDY", "markdown", "short_text"]
-
-
-def markdown(result: StudyResult, *, with_samples: bool) -> str:
-    """The whole report; ``with_samples``: the sheet of sample images stands beside it."""
-    parts = [f"# {result.spec.name}", *answer(result), *ranking(result), *pairs(result), *controls(result)]
-    parts += [*seeds(), *curves(result), *tuning(result), *costs(result), *time(result)]
-    if with_samples and result.leader_samples is not None:
-        parts += samples(result.leader_samples, result.analysis.names[result.leader_samples.optimizer])
-    parts += [*what_was_run(result), *sources(result), *again(result)]
-    return "\n\n".join(parts) + "\n"
+MOST_PASTED = 2
+"""Optimizers whose lines stand on the first screen; those of all are in the appendix."""
 
 
-def short_text(result: StudyResult) -> str:
-    """Verdict and main table: what MLflow's page of the study begins with."""
-    table = markdown_table(COLUMNS, optimizer_rows(result))
-    return "\n\n".join([result.verdict, table, f"The whole report: artifact `report/{REPORT}` of the study's run."])
+def optimizer_findings(result: StudyResult) -> Findings:
+    """What the study found, finished or not."""
+    found = result.analysis
+    return Findings(
+        answer=found.headline,
+        paste=_paste(result),
+        sureness=found.sureness(max_tunings=result.spec.most_tunings),
+        figure=_forest(result),
+        sections=[
+            main.table(result),
+            *_drawn(figures.has_scores, main.runs, result),
+            *_drawn(figures.has_learning_curves, main.curves, result),
+            *_drawn(figures.has_rates, tuning.rates, result),
+            *_drawn(figures.has_cost, costs.figure, result),
+        ],
+        appendix=[
+            *main.details(result),
+            *pairs.pairs(result),
+            *pairs.controls(result),
+            *main.equal_budgets(result),
+            *_drawn(figures.has_loss_curves, main.losses, result),
+            *tuning.settings(result),
+            *costs.table(result),
+            costs.time(result),
+            *origin.samples(result),
+            *origin.what_was_run(result),
+            origin.sources(result),
+        ],
+        claims=found.verdict,
+        document=result.document(),
+        tables_csv=_tables(result),
+        texts=_texts(result),
+        metrics=found.headline_metrics,
+    )
+
+
+def study_info(result: StudyResult) -> StudyInfo:
+    """The study besides its findings."""
+    spec = result.spec
+    return StudyInfo(
+        name=spec.name,
+        kind=spec.kind,
+        preset=spec.preset,
+        status=result.status(),
+        trials=result.trials(),
+        spec=spec.identity(),
+        settings=as_study_file(spec),
+        machine=result.machine,
+        command=result.command,
+        records=result.records,
+    )
+
+
+def _drawn(
+    has: Callable[[StudyResult], bool], section: Callable[[StudyResult], Section], result: StudyResult
+) -> list[Section]:
+    """A section with a figure, where there is something to show."""
+    return [section(result)] if has(result) else []
+
+
+def _forest(result: StudyResult) -> Chart | None:
+    panel = figures.forest_panel(result)
+    alt = "Difference in mean AP of each optimizer to the best one, with 95 % intervals"
+    return None if panel is None else Chart(FOREST_FIGURE, alt, [panel])
+
+
+def _paste(result: StudyResult) -> list[Code]:
+    """Lines of those that the answer names, the highest mean first."""
+    found = result.analysis
+    best = [name for name in found.recommended if name in result.lines][:MOST_PASTED]
+    if not best:
+        return []
+    python = "\n".join(result.lines[name].python for name in best)
+    commands = [Code("", result.lines[name].command) for name in best if result.lines[name].command]
+    return [Code("python", python), *commands]
+
+
+def _tables(result: StudyResult) -> dict[str, DataFile]:
+    found = result.analysis
+    summary = found.summary.assign(finalists=found.summary["finalists"].map(json.dumps))
+    tables = {
+        CURVES: DataFile(result.curves, "a row for each evaluation of a trial"),
+        SEEDS: DataFile(found.seeds, "a row for each confirm trial: what the means and the tests are made of"),
+        SUMMARY: DataFile(summary, "a row for each optimizer: the tables of these pages, unrounded"),
+        COMPARISONS: DataFile(found.comparisons, "a row for each pair of optimizers: difference, interval, test"),
+        VIEWS: DataFile(found.views, "a row for each optimizer: AP at equal steps, or at equal time"),
+    }
+    if len(found.controls):
+        tables[CONTROLS] = DataFile(found.controls, "a row for each control")
+    return tables
+
+
+def _texts(result: StudyResult) -> dict[str, TextFile]:
+    if result.leader_samples is None:
+        return {}
+    return {SAMPLES: TextFile(json.dumps(result.leader_samples.samples.document), "the points of the sample images")}

@@ -1,6 +1,7 @@
-"""What a report shows: the analysis of a study, with its specification and the machine; and it as JSON."""
+"""What the pages of an optimizers study show: its analysis, with its specification and the machine."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,11 +9,8 @@ import pandas as pd
 
 from bench.kinds.optimizers.analysis import StudyAnalysis, TimeUse
 from bench.kinds.optimizers.spec import StudySpec
-from bench.report.evidence import evidence_document
-from bench.report.no_result import failures, is_trouble
-from bench.statistics.json_safe import to_json_safe
 from bench.trials.columns import rows_of
-from bench.trials.status import FAULTS, Status
+from bench.trials.status import Status
 from bench.workloads.protocol import Samples
 
 COMPARISON_KEYS = {"mean_difference": "difference", "t_p": "p", "t_p_adjusted": "p_adjusted"}
@@ -28,6 +26,14 @@ class LeaderSamples:
     ap: float
     run_id: str
     samples: Samples
+
+
+@dataclass(frozen=True)
+class Lines:
+    """What to paste to train with an optimizer's settings: ``python`` builds it, ``command`` (may be empty) trains."""
+
+    python: str
+    command: str
 
 
 @dataclass(frozen=True)
@@ -48,11 +54,10 @@ class StudyResult:
     machine: dict[str, str]
     command: str
     """The command that makes the study again."""
-
-    @property
-    def verdict(self) -> str:
-        """The answer in sentences."""
-        return self.analysis.verdict
+    lines: Mapping[str, Lines]
+    """Lines to paste of each optimizer with a finalist."""
+    sheet: bytes | None
+    """The leader's sample images, drawn: a JPEG file; None where there are none."""
 
     def trials(self) -> dict[str, int]:
         """Trials by status, each status there; and how many are recorded and planned, those of controls included."""
@@ -61,48 +66,23 @@ class StudyResult:
             counts[str(status)] += 1
         return {**counts, "recorded": len(self.records), "planned": self.planned}
 
-    @property
-    def nothing_found(self) -> bool:
-        """Whether the study has ended, and every trial of it met a trouble."""
-        return self.status() == "complete" and is_trouble(self.records)
-
-    @property
-    def has_faults(self) -> bool:
-        """Whether trials failed, timed out or ran out of memory."""
-        counts = self.trials()
-        return any(counts[status] for status in FAULTS)
-
     def status(self) -> str:
         """`complete` once every planned trial has a record, else `unfinished`."""
         return "complete" if len(self.records) >= self.planned else "unfinished"
 
-    def document(self, report: str) -> dict[str, Any]:
-        """The JSON contract of `posebench study optimizers`."""
+    def document(self) -> dict[str, Any]:
+        """The kind's own keys of the JSON document."""
         found = self.analysis
-        document: dict[str, Any] = to_json_safe(
-            {
-                "study": self.spec.name,
-                "kind": self.spec.kind,
-                "preset": self.spec.preset,
-                "status": self.status(),
-                "trials": self.trials(),
-                "failures": failures(self.records),
-                "tunings": self.spec.tunings,
-                "seeds": self.spec.seeds,
-                "best": found.best,
-                "optimizers": _with_settings(found.summary.merge(_views(found.views), on="name", how="left")),
-                "comparisons": found.comparisons.rename(columns=COMPARISON_KEYS),
-                "controls": _with_settings(found.controls),
-                "comparable": found.comparable,
-                "time": self._time(),
-                "verdict": found.verdict,
-                "report": report,
-                **evidence_document(self.records),
-                "spec": self.spec.identity(),
-                "machine": self.machine,
-            }
-        )
-        return document
+        return {
+            "tunings": self.spec.tunings,
+            "seeds": self.spec.seeds,
+            "best": found.best,
+            "optimizers": _with_settings(found.summary.merge(_views(found.views), on="name", how="left")),
+            "comparisons": found.comparisons.rename(columns=COMPARISON_KEYS),
+            "controls": _with_settings(found.controls),
+            "comparable": found.comparable,
+            "time": self._time(),
+        }
 
     def _time(self) -> dict[str, float] | None:
         names = ("wall_s", "train_s", "eval_s", "data_s", "other_s", "overhead_share")

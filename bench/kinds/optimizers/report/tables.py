@@ -5,10 +5,11 @@ from typing import Any
 
 from bench.kinds.optimizers.analysis import TimeUse
 from bench.kinds.optimizers.report.result import StudyResult
-from bench.report.cells import interval_cell, known, number_cell, p_cell, settings_text
+from bench.report.cells import interval_cell, known, number_cell, p_cell, run_cell, settings_text, speed_text
 from bench.trials.columns import rows_of
 
-COLUMNS = (
+COLUMNS = ("optimizer", "AP [95 %]", "collapsed", "time to target", "images/s")
+DETAIL_COLUMNS = (
     "optimizer",
     "AP [95 %]",
     "over all",
@@ -19,7 +20,7 @@ COLUMNS = (
     "reached",
     "failed",
 )
-SETTINGS_COLUMNS = ("optimizer", "settings", "AP when tuned", "rate near best")
+SETTINGS_COLUMNS = ("optimizer", "settings", "AP when tuned")
 FINALIST_COLUMNS = ("optimizer", "tuning", "settings", "AP when tuned", "AP of its confirm trials")
 PAIR_COLUMNS = ("pair", "difference [95 %]", "tunings", "p", "wins", "better")
 CONTROL_COLUMNS = ("optimizer", "AP [95 %]", "AP of its untuned limit [95 %]", "difference [95 %]", "n", "p")
@@ -35,12 +36,24 @@ COST_COLUMNS = (
 )
 TIME_COLUMNS = ("part", "min", "share")
 SOURCE_COLUMNS = ("optimizer", "tuned by", "confirmed by")
-RUN_CHARACTERS = 8
-"""Of an MLflow run id: enough to find it, and MLflow's search takes the beginning (`run_id LIKE '8a1f02c3%'`)."""
+
+
+def main_rows(result: StudyResult) -> list[list[str]]:
+    """Cells of the main table, in the summary's order."""
+    return [
+        [
+            _name(result, row),
+            interval_cell(row["ap_mean"], row["ap_low"], row["ap_high"]),
+            f"{row['collapsed']} of {row['tunings']}" if row["tunings"] else "-",
+            number_cell(row["time_to_target_s"], ".0f", " s"),
+            speed_text(row["images_per_s"]),
+        ]
+        for row in _rows(result)
+    ]
 
 
 def optimizer_rows(result: StudyResult) -> list[list[str]]:
-    """Cells of the main table, in the summary's order."""
+    """Cells of the table of all that is known of each optimizer, in the summary's order."""
     return [
         [
             _name(result, row),
@@ -64,18 +77,17 @@ def settings_rows(result: StudyResult) -> list[list[str]]:
             _name(result, row),
             settings_text(row["settings"], row["at_border"]),
             number_cell(row["tune_ap"], ".3f"),
-            number_cell(row["lr_share_near_best"], ".0f", " %", scale=100),
         ]
         for row in _rows(result)
     ]
 
 
 def finalist_rows(result: StudyResult) -> list[list[str]]:
-    """Cells of the table of every tuning's finalist; the one whose settings are shown to be pasted has an arrow."""
+    """Cells of the table of every tuning's finalist; the one whose settings are shown to be pasted is marked."""
     return [
         [
             _name(result, row),
-            f"{each['tuning'] + 1}{' <-' if each['tuning'] == row['settings_tuning'] else ''}",
+            f"{each['tuning'] + 1}{' (shown)' if each['tuning'] == row['settings_tuning'] else ''}",
             settings_text(json.dumps(each["settings"]), each["at_border"]),
             number_cell(each["tune_score"], ".3f"),
             f"{' '.join(f'{score:.3f}' for score in each['scores'])}{' (collapsed)' if each['collapsed'] else ''}",
@@ -154,7 +166,7 @@ def optimizer_name_rows(result: StudyResult) -> tuple[tuple[str, ...], list[list
     told = any(row["implementation"] for row in rows)
     columns = ["optimizer", *(["full name"] if full else []), *(["implementation"] if told else [])]
     cells = [
-        [_name(result, row), *([f"`{row['name']}`"] if full else []), *([row["implementation"] or "-"] if told else [])]
+        [_name(result, row), *([row["name"]] if full else []), *([row["implementation"] or "-"] if told else [])]
         for row in rows
     ]
     return tuple(columns), cells
@@ -195,8 +207,8 @@ def source_rows(result: StudyResult) -> list[list[str]]:
     return [
         [
             _name(result, row),
-            _run(row["tune_run_id"]) if isinstance(row["tune_run_id"], str) else "-",
-            " ".join(_run(run) for run in runs.get(row["name"], ())) or "-",
+            run_cell(row["tune_run_id"]),
+            " ".join(map(run_cell, runs.get(row["name"], ()))) or "-",
         ]
         for row in _rows(result)
     ]
@@ -208,7 +220,3 @@ def _rows(result: StudyResult) -> list[dict[str, Any]]:
 
 def _name(result: StudyResult, row: dict[str, Any]) -> str:
     return result.analysis.names[row["name"]]
-
-
-def _run(run_id: str) -> str:
-    return f"`{run_id[:RUN_CHARACTERS]}`"

@@ -1,11 +1,29 @@
-"""The figures of an optimizers study. In: a `StudyResult`; out: PNG files.
+"""The figures of an optimizers study. In: a `StudyResult`; out: matplotlib figures, or a panel as data.
 
-Never leaves a panel empty without a word.
+Each has a function that says whether there is anything to show: where there is not, the page leaves it out.
 """
 
-from bench.kinds.optimizers.report.figures.costs import cost
-from bench.kinds.optimizers.report.figures.curves import learning_curves
-from bench.kinds.optimizers.report.figures.scores import tuning_scores
-from bench.kinds.optimizers.report.figures.tuning import best_so_far, divergence_map, lr_sensitivity
+from bench.kinds.optimizers.report.figures.costs import cost, has_cost
+from bench.kinds.optimizers.report.figures.curves import (
+    has_learning_curves,
+    has_loss_curves,
+    learning_curves,
+    loss_curves,
+)
+from bench.kinds.optimizers.report.figures.forest import forest_panel
+from bench.kinds.optimizers.report.figures.rates import has_rates, rates
+from bench.kinds.optimizers.report.figures.scores import has_scores, scores
 
-__all__ = ["best_so_far", "cost", "divergence_map", "learning_curves", "lr_sensitivity", "tuning_scores"]
+__all__ = [
+    "cost",
+    "forest_panel",
+    "has_cost",
+    "has_learning_curves",
+    "has_loss_curves",
+    "has_rates",
+    "has_scores",
+    "learning_curves",
+    "loss_curves",
+    "rates",
+    "scores",
+]

@@ -1,64 +1,66 @@
-"""What an optimizer costs against what it reaches."""
+"""What an optimizer's own step costs against what it reaches."""
 
-from pathlib import Path
-from typing import cast
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
-from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from bench.kinds.optimizers.report.result import StudyResult
-from bench.report.style import NOTHING_YET, RC, WIDTH, Look, ap_axis, look, name_the_optimizers, nothing_to_show, save
+from bench.report.cells import known
+from bench.report.point_names import name_points
+from bench.report.style import HEADROOM, RC, WIDTH, look
+from bench.storage.visible import visible
+from bench.trials.columns import rows_of
 
-PANELS = (("optimizer_step_ms", 1.0, "optimizer step (ms)"), ("optimizer_state_bytes", 1e-6, "optimizer state (MB)"))
-"""Column of the summary, what makes its unit the label's, the label."""
-MARK_GAP = 0.025
-"""Least distance of two marks, as a share of the highest cost."""
+HEIGHT = 4.8
+"""Inches."""
+INTERVAL_ALPHA = 0.55
+"""Intervals of equal costs stand at one place, and are seen through each other."""
+ROOM = 1.15
+"""Of the highest cost: how far the axis goes."""
 
 
-def cost(result: StudyResult, path: Path) -> None:
-    """Mean AP with its interval against the optimizer's own step time and against the memory of its state."""
-    found = result.analysis
-    confirmed = found.summary[found.summary["tunings"] > 0].set_index("name")
-    confirmed = confirmed.assign(ap_mean=confirmed["ap_mean"].fillna(confirmed["score_mean"]))  # where none learned
+def has_cost(result: StudyResult) -> bool:
+    """Whether the step time of an optimizer is known that scored above 0 in a complete tuning."""
+    return any(_ap(row) > 0 for row in _known(result))
+
+
+def cost(result: StudyResult) -> Figure:
+    """Mean AP with its interval against the optimizer's own step time; the size of its state stands at its name."""
+    rows = _known(result)
+    names = [_label(result, row) for row in rows]
     with plt.rc_context(RC):
-        figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 4.6), sharey=True)
-        for axis, (column, scale, label) in zip(axes, PANELS, strict=True):
-            known = confirmed[np.isfinite(confirmed[column].astype(float))]
-            shown = _beside(scale * known[column].astype(float))
-            for place, name in enumerate(result.spec.optimizers):
-                if name in known.index:
-                    _point(axis, shown[name], cast("pd.Series", known.loc[name]), look(place))
-            axis.set_xlabel(label)
-            if known.empty:
-                nothing_to_show(axis, NOTHING_YET if confirmed.empty else "not measured")
-            else:
-                axis.set_xlim(0, 1.1 * scale * known[column].max() or 1.0)
-        axes[0].set_ylabel("AP (report split)")
-        costs = confirmed[[column for column, _, _ in PANELS]].astype(float).to_numpy()
-        drawn = set(confirmed.index[np.isfinite(costs).any(axis=1)])
-        if drawn:
-            ap_axis(axes[0], float(np.nanmax([confirmed["ap_high"].max(), confirmed["ap_mean"].max()])))
-        places = enumerate(result.spec.optimizers)
-        name_the_optimizers(figure, {place: found.names[name] for place, name in places if name in drawn})
-        save(figure, path)
+        figure, axis = plt.subplots(figsize=(WIDTH, HEIGHT))
+        places, covered = [], []
+        for row in rows:
+            style = look(result.spec.optimizers.index(row["name"]))
+            x, y = row["optimizer_step_ms"], _ap(row)
+            if known(row["ap_low"]):
+                ends = (row["ap_low"], row["ap_high"])
+                axis.plot([x, x], ends, color=style["color"], linewidth=2.5, alpha=INTERVAL_ALPHA, zorder=2)
+                covered += [(x, value) for value in np.linspace(*ends, 9)]
+            axis.scatter([x], [y], s=80, zorder=3, clip_on=False, linewidth=0, **style)
+            places.append((x, y))
+        axis.set_xlabel("time of the optimizer's own step (ms); memory of its state in brackets (MB)")
+        axis.set_ylabel("AP (report split)")
+        axis.set_xlim(0, ROOM * max(x for x, _ in places) or 1.0)
+        highest = max(value for row in rows for value in (_ap(row), row["ap_high"]) if known(value))
+        axis.set_ylim(0, min(HEADROOM * highest, 1.0))
+        name_points(axis, places, names, np.array([*places, *covered]))
+    return figure
 
 
-def _beside(costs: pd.Series) -> dict[str, float]:
-    """Where marks stand: those of nearly equal costs beside each other, so that their intervals can be told apart."""
-    gap = MARK_GAP * float(costs.max()) if len(costs) else 0.0
-    groups: list[list[str]] = []
-    for name, value in costs.sort_values().items():
-        if groups and value - costs[groups[-1][-1]] < gap:
-            groups[-1].append(str(name))
-        else:
-            groups.append([str(name)])
-    middles = {name: (costs[own].mean(), at - (len(own) - 1) / 2) for own in groups for at, name in enumerate(own)}
-    return {name: float(middle + gap * at) for name, (middle, at) in middles.items()}
+def _known(result: StudyResult) -> list[dict[str, Any]]:
+    rows = rows_of(result.analysis.summary)
+    return [row for row in rows if row["tunings"] and known(row["optimizer_step_ms"])]
 
 
-def _point(axis: Axes, x: float, row: pd.Series, style: Look) -> None:
-    if pd.notna(row["ap_low"]):
-        axis.plot([x, x], [row["ap_low"], row["ap_high"]], color=style["color"], linewidth=2, zorder=2)
-    axis.scatter([x], [row["ap_mean"]], s=70, zorder=3, alpha=0.9, clip_on=False, **style)
+def _ap(row: dict[str, Any]) -> float:
+    """The mean AP where it learned; where it never did, what it scored."""
+    return float(row["ap_mean"] if known(row["ap_mean"]) else row["score_mean"])
+
+
+def _label(result: StudyResult, row: dict[str, Any]) -> str:
+    name, size = visible(result.analysis.names[row["name"]]), row["optimizer_state_bytes"]
+    return f"{name} ({1e-6 * size:.1f} MB)" if known(size) else name

@@ -1,67 +1,120 @@
-"""Learning curves of the confirm trials."""
-
-from pathlib import Path
+"""Learning curves of the confirm trials: a panel an optimizer."""
 
 import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
+from bench.kinds.optimizers.report.figures.panels import panel_grid
 from bench.kinds.optimizers.report.result import StudyResult
-from bench.report.style import (
-    BAND_ALPHA,
-    NOTHING_YET,
-    RC,
-    WIDTH,
-    ap_axis,
-    line_look,
-    log_ticks,
-    name_the_optimizers,
-    nothing_to_show,
-    save,
-)
+from bench.report.style import HEADROOM, INK, NARROW, QUIET, RC, legend_below, log_ticks, look
+from bench.report.wording import counted
+from bench.storage.visible import visible
 
-LABELS = {
-    "ap": "AP (report split)",
-    "val_loss": "validation loss\n(squared error per cell)",
-    "step": "training steps",
-    "train_seconds": "training time (s)",
-}
-PANELS = (("ap", "step"), ("ap", "train_seconds"), ("val_loss", "step"), ("val_loss", "train_seconds"))
-EVENLY = 0.12
-"""Distance of marks (a share of the panel's diagonal) where each seed is evaluated at places of its own."""
+AP, LOSS = "ap", "val_loss"
+LABELS = {AP: "AP (report split)", LOSS: "validation loss\n(squared error per cell)"}
+BELOW_ZERO = 0.03
+"""Share of the highest AP by which the axis begins below 0: a run that learned nothing lies on 0, and is seen there."""
+QUARTILES_ALPHA, RUN_ALPHA, OTHERS_ALPHA = 0.22, 0.6, 0.55
+RUN_WIDTH, LEFT_OUT_WIDTH = 0.9, 1.2
+LEFT_OUT = (0, (4, 2))
+"""Line style of runs that are left out of the median."""
 
 
-def learning_curves(result: StudyResult, path: Path) -> None:
-    """AP and validation loss by steps and by seconds of training: the mean over seeds, and their band."""
+def has_learning_curves(result: StudyResult) -> bool:
+    """Whether a confirm trial learned, and was evaluated."""
+    return bool(result.analysis.run_curves[AP]["learned"].any())
+
+
+def learning_curves(result: StudyResult) -> Figure:
+    """AP along the budget: each run, and median and quartiles of those that learned; others' medians in grey."""
+    return _panels(result, AP)
+
+
+def has_loss_curves(result: StudyResult) -> bool:
+    """Whether a confirm trial has a validation loss."""
+    return len(result.analysis.run_curves[LOSS]) > 0
+
+
+def loss_curves(result: StudyResult) -> Figure:
+    """The validation loss, drawn as `learning_curves`."""
+    return _panels(result, LOSS)
+
+
+def _panels(result: StudyResult, value: str) -> Figure:
+    found = result.analysis
+    runs, bands = found.run_curves[value], found.bands[value]
+    shown = {*runs["optimizer"]}
+    names = [name for name in found.summary["name"] if name in shown]
     with plt.rc_context(RC):
-        figure, axes = plt.subplots(2, 2, figsize=(WIDTH, 7), sharex="col")
-        for axis, (value, over) in zip(axes.flat, PANELS, strict=True):
-            _panel(axis, result, value, over)
-        for axis in axes[0]:
-            axis.tick_params(labelbottom=True)
-        drawn = {name for bands in result.analysis.bands.values() for name in bands["optimizer"]}
-        shown = {
-            place: result.analysis.names[name] for place, name in enumerate(result.spec.optimizers) if name in drawn
-        }
-        name_the_optimizers(figure, shown)
-        save(figure, path)
+        figure, panels = panel_grid(
+            [visible(found.names[name]) for name in names],
+            [_left_out(found.seeds[found.seeds["optimizer"] == name], runs) for name in names],
+            x_label="training time (s)" if found.timed else "training steps",
+            y_label=LABELS[value],
+        )
+        for axis, name in zip(panels, names, strict=True):
+            for _, other in bands[bands["optimizer"] != name].groupby("optimizer"):
+                axis.plot(other["x"], other["median"], color=QUIET, alpha=OTHERS_ALPHA, linewidth=1, zorder=1)
+            own, place = runs["optimizer"] == name, result.spec.optimizers.index(name)
+            _optimizer(axis, runs[own], bands[bands["optimizer"] == name], place)
+        _limit(panels[0], value, runs, bands)
+        legend_below(figure, _legend(runs, bands))
+    return figure
 
 
-def _panel(axis: Axes, result: StudyResult, value: str, over: str) -> None:
-    bands = result.analysis.bands[value, over]
-    every = 1 if over == "step" and result.spec.steps is not None else EVENLY
-    for place, name in enumerate(result.spec.optimizers):
-        own, style = bands[bands["optimizer"] == name], line_look(place)
-        if own.empty:
-            continue
-        axis.fill_between(own["x"], own["low"], own["high"], color=style["color"], alpha=BAND_ALPHA, linewidth=0)
-        axis.plot(own["x"], own["mean"], markevery=every, **style)
-    axis.set_xlabel(LABELS[over])
-    axis.set_ylabel(LABELS[value])
-    axis.set_xlim(left=0)
-    if bands.empty:
-        nothing_to_show(axis, NOTHING_YET)
-    elif value == "ap":
-        ap_axis(axis, bands["high"].max())
-    elif (bands["low"] > 0).all():
+def _left_out(seeds: pd.DataFrame, runs: pd.DataFrame) -> str:
+    """``2 of 6 runs left out``; empty where none is."""
+    left_out = int((~seeds["trial_id"].isin(runs["trial_id"][runs["learned"]])).sum())
+    return f"{left_out} of {counted(len(seeds), 'run')} left out" if left_out else ""
+
+
+def _optimizer(axis: Axes, runs: pd.DataFrame, band: pd.DataFrame, place: int) -> None:
+    style = look(place)
+    colour = style["color"]
+    for _, run in runs.groupby("trial_id", sort=False):
+        if run["learned"].iloc[0]:
+            axis.plot(run["x"], run["y"], color=colour, alpha=RUN_ALPHA, linewidth=RUN_WIDTH, zorder=2)
+        else:
+            axis.plot(run["x"], run["y"], color=colour, linestyle=LEFT_OUT, linewidth=LEFT_OUT_WIDTH, zorder=2)
+            if not run["complete"].iloc[0]:
+                axis.plot(run["x"].iloc[-1:], run["y"].iloc[-1:], color=colour, marker="x", zorder=4)
+    axis.fill_between(band["x"], band["low"], band["high"], color=colour, alpha=QUARTILES_ALPHA, linewidth=0)
+    axis.plot(band["x"], band["median"], zorder=3, markersize=5.5, **style)
+
+
+def _limit(axis: Axes, value: str, runs: pd.DataFrame, bands: pd.DataFrame) -> None:
+    """Limits by the runs that learned, of a loss by their quartiles: one that was high once does not rule the axis."""
+    axis.set_xlim(0, 1.02 * float(runs["x"].max()))
+    if value == AP:
+        highest = float(runs["y"][runs["learned"]].max())
+        axis.set_ylim(-BELOW_ZERO * highest, min(HEADROOM * highest, 1.0 + BELOW_ZERO))
+        return
+    shown = runs["y"] if bands.empty else bands[["low", "high"]].to_numpy()
+    low, high = float(shown.min()), float(shown.max())
+    if low > 0 and high > NARROW * low:
         axis.set_yscale("log")
+        axis.set_ylim(low / HEADROOM, high * HEADROOM)
         log_ticks(axis.yaxis)
+    else:
+        room = (HEADROOM - 1) * (high - low) or 1.0
+        axis.set_ylim(low - room, high + room)
+
+
+def _legend(runs: pd.DataFrame, bands: pd.DataFrame) -> list[Artist]:
+    learned = runs["learned"]
+    handles: list[Artist] = []
+    if learned.any():
+        handles.append(Line2D([], [], color=INK, marker="o", markersize=5.5, label="median"))
+        if (bands["n"] > 1).any():
+            handles.append(Patch(color=INK, alpha=QUARTILES_ALPHA, linewidth=0, label="quartiles"))
+        handles.append(Line2D([], [], color=INK, alpha=RUN_ALPHA, linewidth=RUN_WIDTH, label="a run"))
+    if not learned.all():
+        text = "left out: collapsed" if runs["complete"].all() else "left out: collapsed, diverged or failed (x)"
+        handles.append(Line2D([], [], color=INK, linestyle=LEFT_OUT, linewidth=LEFT_OUT_WIDTH, label=text))
+    if len(bands) and len({*runs["optimizer"]}) > 1:
+        handles.append(Line2D([], [], color=QUIET, alpha=OTHERS_ALPHA, linewidth=1, label="other optimizers"))
+    return handles

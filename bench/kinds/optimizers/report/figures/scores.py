@@ -1,93 +1,111 @@
-"""AP of each tuning's confirm trials."""
+"""Score of each confirm trial, by tuning and seed."""
 
-from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from bench.kinds.optimizers.report.result import StudyResult
-from bench.report.style import NOTHING_YET, QUIET, RC, WIDTH, Look, ap_axis, legend_below, look, nothing_to_show, save
+from bench.report.cells import known
+from bench.report.style import BAND_ALPHA, HEADROOM, INK, QUIET, RC, WIDTH, Look, legend_below, look
+from bench.storage.visible import visible
+from bench.trials.columns import rows_of
 from bench.trials.status import Status
 
-FIRST_TUNING, LAST_TUNING, MEAN_SHIFT = -0.32, 0.1, 0.3
-"""Where an optimizer's tunings begin and end beside its place on the axis, and where its mean stands."""
-SEED_WIDTH = 0.05
-"""How far the confirm trials of one tuning are apart, at most."""
-LABEL_CHARACTERS = 60
-"""Of all names together that fit beside each other under the axis; longer ones are slanted."""
+ROW, TUNING, FRAME = 0.3, 0.13, 1.2
+"""Inches: an optimizer's row without its tunings, one of its tunings, and all that stands below the rows."""
+FAR = 0.5
+"""Of the highest score: the axis begins at 0 where one lies below."""
+FILLED = 0.8
+"""Share of its row that an optimizer's mean and interval fill."""
 
 
-def tuning_scores(result: StudyResult, path: Path) -> None:
-    """AP of each confirm trial, grouped by tuning, with the mean and its interval beside them."""
+def has_scores(result: StudyResult) -> bool:
+    """Whether a confirm trial scored above 0."""
+    return bool((result.analysis.seeds["ap_counted"] > 0).any())
+
+
+def scores(result: StudyResult) -> Figure:
+    """AP of each confirm trial: a row an optimizer, in it a line a tuning, with its mean and interval behind."""
     found = result.analysis
-    names = [name for name in found.summary["name"] if name in found.tuned.names]
-    places = {name: number for number, name in enumerate(result.spec.optimizers)}
-    tunings = found.tuned.scores.shape[1] if names else 0
+    rows = [row for row in rows_of(found.summary) if row["name"] in found.tuned.names]
+    tunings = int(found.tuned.scores.shape[1])
     with plt.rc_context(RC):
-        figure, axis = plt.subplots(figsize=(WIDTH, 4.5))
-        shifts = np.linspace(FIRST_TUNING, LAST_TUNING, tunings) if tunings > 1 else np.array([FIRST_TUNING / 2])
-        for at, name in enumerate(names):
-            style = look(places[name])
-            for tuning, own in found.seeds[found.seeds["optimizer"] == name].groupby("tuning"):
-                _tuning(axis, at + shifts[int(str(tuning))], own, style)
-            _mean(axis, at + MEAN_SHIFT, found.summary[found.summary["name"] == name].iloc[0])
-        axis.set_ylabel("AP (report split)")
-        axis.grid(visible=False, axis="x")
-        if names:
-            for border in range(1, len(names)):
-                axis.axvline(border - 0.5, color=QUIET, linewidth=0.6, alpha=0.4)
-            _name_places(axis, [found.names[name] for name in names])
-            highest = [found.seeds["ap_counted"].max(), found.summary["ap_high"].max(), 0.0]
-            ap_axis(axis, float(np.nanmax(np.array(highest, dtype=float))))
-            _legend(figure, found.seeds)
-        else:
-            nothing_to_show(axis, NOTHING_YET)
-        save(figure, path)
+        figure, axis = plt.subplots(figsize=(WIDTH, FRAME + len(rows) * (ROW + TUNING * max(tunings, 2))))
+        shifts = FILLED * ((np.arange(tunings) + 0.5) / tunings - 0.5)
+        for at, row in enumerate(rows):
+            style = look(result.spec.optimizers.index(row["name"]))
+            _mean(axis, at, row, style)
+            own = found.seeds[found.seeds["optimizer"] == row["name"]]
+            _trials(axis, at + shifts[own["tuning"].to_numpy(int)], own, style)
+        for border in range(1, len(rows)):
+            axis.axhline(border - 0.5, color=QUIET, linewidth=0.6, alpha=0.5)
+        axis.set_yticks(range(len(rows)), [visible(found.names[row["name"]]) for row in rows])
+        axis.tick_params(axis="y", length=0, pad=9)  # half a mark at AP 0 lies outside
+        axis.set_ylim(len(rows) - 0.5, -0.5)
+        axis.set_xlim(_limits(found.seeds, rows))
+        axis.set_xlabel("AP (report split)")
+        axis.grid(visible=False, axis="y")
+        legend_below(figure, _legend(found.seeds, rows, tunings))
+    return figure
 
 
-def _tuning(axis: Axes, at: float, own: pd.DataFrame, style: Look) -> None:
-    """The confirm trials of one tuning beside each other, on a thin line that holds them together."""
-    shift = SEED_WIDTH * (np.arange(len(own)) - (len(own) - 1) / 2) / max(len(own) - 1, 1)
-    x, aps = at + shift, own["ap_counted"].to_numpy(float)
-    if len(own) > 1:
-        axis.plot([at, at], [aps.min(), aps.max()], color=style["color"], linewidth=1, alpha=0.5, zorder=1)
+def _limits(seeds: pd.DataFrame, rows: list[dict[str, Any]]) -> tuple[float, float]:
+    """From 0, or from below the lowest score where all lie far above 0."""
+    ends = [row[end] for row in rows for end in ("ap_low", "ap_high") if known(row[end])]
+    shown = [*seeds["ap_counted"], *ends]
+    low, high = min(shown), max(shown)
+    room = (HEADROOM - 1) * ((high - low) or high)
+    return (low - room, min(high + room, 1.0)) if low > FAR * high else (0.0, min(HEADROOM * high, 1.0))
+
+
+def _mean(axis: Axes, at: int, row: dict[str, Any], style: Look) -> None:
+    low, high = at - FILLED / 2, at + FILLED / 2
+    if known(row["ap_low"]):
+        axis.fill_betweenx(
+            [low, high], row["ap_low"], row["ap_high"], color=style["color"], alpha=BAND_ALPHA, linewidth=0
+        )
+    if known(row["ap_mean"]):
+        axis.plot([row["ap_mean"]] * 2, [low, high], color=INK, linewidth=1.8, zorder=2)
+
+
+def _trials(axis: Axes, places: np.ndarray, own: pd.DataFrame, style: Look) -> None:
+    aps = own["ap_counted"].to_numpy(float)
     complete = (own["status"] == Status.COMPLETE).to_numpy(bool)
     hollow = complete & own["collapsed"].to_numpy(bool)
     learned = complete & ~hollow
-    axis.scatter(x[learned], aps[learned], s=42, alpha=0.8, zorder=2, linewidth=0, **style)
+    axis.scatter(aps[learned], places[learned], s=38, alpha=0.85, zorder=3, linewidth=0, **style)
     axis.scatter(
-        *(x[hollow], aps[hollow]), s=48, zorder=3, clip_on=False, marker=style["marker"],
-        facecolors="white", edgecolors=style["color"],
+        *(aps[hollow], places[hollow]), s=40, zorder=4, clip_on=False, marker=style["marker"],
+        facecolors="white", edgecolors=style["color"], linewidth=1.5,
     )  # fmt: skip
-    axis.scatter(x[~complete], aps[~complete], s=50, zorder=3, clip_on=False, color=style["color"], marker="x")
+    axis.scatter(aps[~complete], places[~complete], s=44, zorder=4, clip_on=False, color=style["color"], marker="x")
 
 
-def _name_places(axis: Axes, labels: list[str]) -> None:
-    axis.set_xticks(range(len(labels)), labels)
-    axis.set_xlim(-0.5, len(labels) - 0.5)
-    if sum(map(len, labels)) > LABEL_CHARACTERS:
-        plt.setp(axis.get_xticklabels(), rotation=25, ha="right", rotation_mode="anchor")
-
-
-def _legend(figure: Figure, seeds: pd.DataFrame) -> None:
-    handles = [Line2D([], [], color=QUIET, marker="o", linewidth=0, label="a confirm trial")]
+def _legend(seeds: pd.DataFrame, rows: list[dict[str, Any]], tunings: int) -> list[Artist]:
+    which = f" (tunings 1 to {tunings} from the top)" if tunings > 1 else ""
+    handles: list[Artist] = [_mark("o", f"a confirm trial{which}")]
     complete = seeds["status"] == Status.COMPLETE
-    if (complete & seeds["collapsed"]).any():
-        text = "learned nothing"
-        handles.append(Line2D([], [], color=QUIET, marker="o", markerfacecolor="white", linewidth=0, label=text))
+    if (complete & seeds["collapsed"].astype(bool)).any():
+        handles.append(Line2D([], [], color=QUIET, marker="o", markerfacecolor="white", linewidth=0, label="collapsed"))
     if not complete.all():
-        text = "diverged or failed: 0"
-        handles.append(Line2D([], [], color=QUIET, marker="x", linewidth=0, label=text))
-    text = "mean where it learned, 95 % interval"
-    handles.append(Line2D([], [], color="black", marker="_", markersize=12, linewidth=0, label=text))
-    legend_below(figure, handles)
+        handles.append(_mark("x", "diverged or failed: AP 0"))
+    if any(known(row["ap_mean"]) for row in rows):
+        some = any(row["collapsed"] for row in rows)
+        handles.append(
+            Line2D([], [], color=INK, marker="|", markersize=13, markeredgewidth=1.8, linewidth=0,
+                   label=f"mean{' where it learned' if some else ''}")
+        )  # fmt: skip
+    if any(known(row["ap_low"]) for row in rows):
+        handles.append(Patch(color=QUIET, alpha=0.35, linewidth=0, label="95 % interval"))
+    return handles
 
 
-def _mean(axis: Axes, at: float, row: pd.Series) -> None:
-    if pd.notna(row["ap_low"]):
-        axis.plot([at, at], [row["ap_low"], row["ap_high"]], color="black", linewidth=1.5, zorder=3)
-    axis.plot([at - 0.08, at + 0.08], [row["ap_mean"]] * 2, color="black", linewidth=2.5, zorder=4)
+def _mark(marker: str, text: str) -> Line2D:
+    return Line2D([], [], color=QUIET, marker=marker, linewidth=0, label=text)

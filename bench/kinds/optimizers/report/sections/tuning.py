@@ -1,56 +1,60 @@
-"""How the settings were found: the chosen ones, their learning rates, where training breaks, what more would bring."""
+"""How the settings were found: the rates that were tried, and what each tuning ended with."""
 
+from functools import partial
+
+from bench.kinds.optimizers.report import figures
+from bench.kinds.optimizers.report.files import LR_FIGURE
 from bench.kinds.optimizers.report.result import StudyResult
 from bench.kinds.optimizers.report.tables import FINALIST_COLUMNS, SETTINGS_COLUMNS, finalist_rows, settings_rows
-from bench.report.cells import markdown_table
-from bench.report.files import BEST_FIGURE, BEST_SO_FAR, DIVERGENCE_FIGURE, LR_FIGURE, RECORDS
-from bench.report.prose import linked, prose
+from bench.report.files import RECORDS
+from bench.report.findings import Code, Drawing, Part, Section, Table
+from bench.report.prose import linked
+from bench.report.text import literal
 from bench.report.wording import counted
 from bench.trials.status import Status
 
 PRUNERS = {"median": "median pruner", "hyperband": "Hyperband pruner"}
 
 
-def tuning(result: StudyResult) -> list[str]:
-    """The tune phase."""
+def rates(result: StudyResult) -> Section:
+    """Scores of the tune trials by rate."""
+    alt = "AP of the tune trials by effective learning rate, a panel for each optimizer"
+    text = (
+        f"{counted(result.spec.trials, 'trial')} a tuning, on the images that choose. A narrow peak means that the "
+        "rate must be found exactly. Effective learning rate: lr / (1 - momentum) where that was searched, else lr; "
+        f"other settings differ too. Points: phase `tune` of {linked(RECORDS)}."
+    )
+    return Section("What tuning tried", [Drawing(LR_FIGURE, alt, partial(figures.rates, result)), text])
+
+
+def settings(result: StudyResult) -> list[Section]:
+    """The settings of each optimizer, its lines to paste, and what each tuning ended with."""
     star = " A star: the value sits at the border of its range, a better one may lie outside."
+    text = (
+        f"{_shown(result)} Claims are about the optimizers as tuned here, not about these settings. *AP when tuned*: "
+        "of the best tune trial of that tuning on the select split, the best of several, so it flatters."
+        f"{star if result.analysis.comparable else ''}"
+    )
+    found = [Section("Settings", [Table(SETTINGS_COLUMNS, settings_rows(result)), text, *_pruner(result)])]
     finalists = finalist_rows(result)
-    return [
-        "## Settings and their rates",
-        markdown_table(SETTINGS_COLUMNS, settings_rows(result)),
-        prose(
-            f"{_shown(result)} Claims are about the optimizers as tuned here, not about these settings. *AP when "
-            "tuned*: of the best tune trial of that tuning on the select split, the best of several, so it flatters."
-            f"{star if result.analysis.comparable else ''} *Rate near best*: share of the (logarithmic) range of rates "
-            "whose tune trials reach 95 % of the best AP of their round; each trial stands for what is nearer to it "
-            "than to any other. Small: the rate must be found exactly."
-        ),
-        *_pruner(result),
-        *(["### What each tuning ended with", markdown_table(FINALIST_COLUMNS, finalists)] if finalists else []),
-        *([prose(_FINALISTS)] if finalists else []),
-        f"![AP of the tune trials by rate, a panel for each optimizer]({LR_FIGURE})",
-        prose(
-            f"{counted(result.spec.trials, 'tune trial')} a tuning, one shape a tuning: hollow in its first round, "
-            "filled in later, longer ones (AP on the select split). Large black outlines: the finalist's rate and the "
-            "AP of its confirm trials on the report split. The rate is lr, or lr / (1 - momentum) where that was "
-            f"searched. Each point may have other settings too. Points: phase `tune` of {linked(RECORDS)}."
-        ),
-        "### Where training breaks",
-        f"![Tune trials that completed, diverged or failed by rate]({DIVERGENCE_FIGURE})",
-        "### What more tuning brings",
-        f"![Best AP found against the training spent on tuning]({BEST_FIGURE})",
-        prose(
-            "The best AP of the first trials of a tuning in their order: mean over the tunings, and the band from the "
-            "lowest to the highest. Later trials are longer and placed by what earlier ones found. A curve that still "
-            f"rises at its end asks for more trials. Points: {linked(BEST_SO_FAR)}."
-        ),
-    ]
+    if finalists:
+        found.append(Section("What each tuning ended with", [Table(FINALIST_COLUMNS, finalists), _FINALISTS]))
+    lines = [line for name in result.analysis.summary["name"] for line in _lines(result, name)]
+    return [*found, *([Section("Lines to paste, for each optimizer", lines)] if lines else [])]
 
 
 _FINALISTS = (
-    "The finalist of a tuning is made of its good settings, and is no trial of its own. An arrow: the one that is "
-    "shown above. The scores of its confirm trials are on the report split, by seed."
+    "The finalist of a tuning is made of its good settings, and is no trial of its own. *(shown)*: the one that "
+    "stands above. The scores of its confirm trials are on the report split, by seed."
 )
+
+
+def _lines(result: StudyResult, name: str) -> list[Part]:
+    own = result.lines.get(name)
+    if own is None:
+        return []
+    command = [Code("", own.command)] if own.command else []
+    return [literal(result.analysis.names[name]), Code("python", own.python), *command]
 
 
 def _shown(result: StudyResult) -> str:
@@ -73,12 +77,10 @@ def _pruner(result: StudyResult) -> list[str]:
     tune = result.records[result.records["phase"] == "tune"]
     ended = int((tune["status"] == Status.PRUNED).sum())
     if not ended:
-        return [prose(f"Optuna's {PRUNERS[result.spec.pruner]} watched the tune trials and has ended none early.")]
+        return [f"Optuna's {PRUNERS[result.spec.pruner]} watched the tune trials and has ended none early."]
     return [
-        prose(
-            f"**Tune trials were ended early**: {ended} of {len(tune)}, by Optuna's {PRUNERS[result.spec.pruner]}, "
-            "each judged against trials of its own optimizer alone. This favours settings and optimizers that start "
-            "fast: one that would have won late may have been ended. Pruned trials have no AP and count as the "
-            "worst; the confirm phase has no pruner."
-        )
+        f"**Tune trials were ended early**: {ended} of {len(tune)}, by Optuna's {PRUNERS[result.spec.pruner]}, "
+        "each judged against trials of its own optimizer alone. This favours settings and optimizers that start "
+        "fast: one that would have won late may have been ended. Pruned trials have no AP and count as the "
+        "worst; the confirm phase has no pruner."
     ]

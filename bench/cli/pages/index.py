@@ -1,0 +1,42 @@
+"""What the index shows at this moment, read from both stores."""
+
+import threading
+from collections.abc import Mapping
+
+from bench.cli.pages.overview import StudyLine, study_lines
+from bench.kinds import kind_of
+from bench.records.reader import StudyRun, study_runs
+from bench.storage.masking import masked
+from bench.study.progress import Progress
+from bench.study.standing import Standing
+from bench.study.status import Watcher
+from bench.study.store_paths import StorePaths
+from posemodel.errors import SettingsError
+
+
+class Index:
+    """The studies of a working directory, looked at again and again."""
+
+    def __init__(self, paths: StorePaths) -> None:
+        """Of the studies at ``paths``."""
+        self._tracking_uri = paths.tracking_uri
+        self._watcher = Watcher(paths.storage_url, paths.tracking_uri, kind_of)
+        self._one_at_a_time = threading.Lock()
+
+    def look(self) -> tuple[list[StudyLine], list[str]]:
+        """A line for each study, and what could not be read, and why."""
+        trouble: list[str] = []
+        runs: Mapping[str, StudyRun] = {}
+        progresses: list[Progress] = []
+        standings: list[Standing] = []
+        with self._one_at_a_time:
+            try:
+                runs = study_runs(self._tracking_uri)
+            except SettingsError as error:
+                trouble.append(str(error))
+            try:
+                progresses, standings = self._watcher.all(), self._watcher.standings()
+                trouble += self._watcher.trouble.splitlines()
+            except SettingsError as error:
+                trouble.append(str(error))
+        return study_lines(progresses, standings, runs), [masked(each) for each in dict.fromkeys(trouble)]

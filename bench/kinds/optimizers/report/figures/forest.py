@@ -1,0 +1,83 @@
+"""How far each optimizer's mean score lies from the best one's: the figure that a reader sees first, as data."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bench.kinds.optimizers.report.result import StudyResult
+from bench.report.cells import known
+from bench.report.findings import Intervals
+from bench.report.wording import counted, p_text
+from bench.trials.columns import rows_of
+
+FEWEST_TUNINGS = 2
+"""With one tuning each the luck of tuning is unknown, and there is no interval."""
+
+
+def forest_panel(result: StudyResult) -> Intervals | None:
+    """The differences to the best optimizer, best first; None where nothing can be compared.
+
+    The reference is the leader, or the best of those that may be the best whose tunings neither collapsed nor failed:
+    only with such a one do differences have intervals. A leader at chance there is none: such a study is not
+    comparable.
+    """
+    found = result.analysis
+    rows = [row for row in rows_of(found.summary) if row["tunings"]]
+    if not found.comparable or len(rows) < 2 or found.compared.tunings < FEWEST_TUNINGS:
+        return None
+    steady = [row["name"] for row in rows if row["name"] in found.best and _steady(row)]
+    reference = next(row for row in rows if not steady or row["name"] == steady[0])
+    differences = [_difference(result, row, reference) for row in rows]
+    margin = found.compared.margin
+    name = found.names[reference["name"]]
+    ends = ", 95 % intervals" if _steady(reference) else " (it collapsed or failed in a tuning: no intervals)"
+    return Intervals(
+        x_label=f"AP difference to {name}{ends}; left of the band: worse",
+        names=[found.names[row["name"]] for row in rows],
+        middle=[difference["mean"] for difference in differences],
+        low=[difference["low"] for difference in differences],
+        high=[difference["high"] for difference in differences],
+        places=[result.spec.optimizers.index(row["name"]) for row in rows],
+        line=0.0,
+        band=(-margin, margin),
+        band_label=f"under {margin:g} AP: counts as no difference",
+        notes=[
+            _note(row, difference, found.best, apart=bool(steady))
+            for row, difference in zip(rows, differences, strict=True)
+        ],
+    )
+
+
+def _steady(row: Mapping[str, Any]) -> bool:
+    return not row["collapsed"] and not row["confirm_failed"]
+
+
+def _difference(result: StudyResult, row: Mapping[str, Any], reference: Mapping[str, Any]) -> dict[str, float]:
+    """The pair's mean difference with its interval and p, or that of the mean scores where the pair was not tested."""
+    nothing = float("nan")
+    if row is reference:
+        return {"mean": 0.0, "low": nothing, "high": nothing, "p": nothing}
+    for pair in rows_of(result.analysis.comparisons):
+        if {pair["a"], pair["b"]} == {row["name"], reference["name"]} and pair["n"]:
+            sign = 1 if pair["a"] == row["name"] else -1
+            low, high = sorted((sign * pair["low"], sign * pair["high"]))
+            return {"mean": sign * pair["mean_difference"], "low": low, "high": high, "p": pair["t_p_adjusted"]}
+    return {"mean": row["score_mean"] - reference["score_mean"], "low": nothing, "high": nothing, "p": nothing}
+
+
+def _note(row: Mapping[str, Any], difference: Mapping[str, float], best: Sequence[str], *, apart: bool) -> str:
+    """``AP 0.239, p = 0.005``; below it, where there is no interval, why.
+
+    ``apart``: of those that may be the best, the ones whose tunings collapse or fail stand apart from the steady ones.
+    """
+    parts = [f"AP {row['score_mean']:.3f}"]
+    if known(difference["p"]):
+        parts.append(f"p {p_text(difference['p'])}")
+    if row["name"] in best:
+        placed = "may be the best" if len(best) > 1 else "the best"
+        parts.append(placed if _steady(row) or not apart else "too unstable to place")
+    text = ", ".join(parts)
+    if row["collapsed"]:
+        return f"{text}\n{row['collapsed']} of {counted(row['tunings'], 'tuning')} collapsed: no interval"
+    if row["confirm_failed"]:
+        return f"{text}\n{counted(row['confirm_failed'], 'run')} failed, counted as AP 0: no interval"
+    return text

@@ -1,0 +1,46 @@
+"""What the claims rest on: every pair of optimizers, and the controls."""
+
+from bench.kinds.optimizers.report.files import COMPARISONS
+from bench.kinds.optimizers.report.result import StudyResult
+from bench.kinds.optimizers.report.tables import CONTROL_COLUMNS, PAIR_COLUMNS, control_rows, pair_rows
+from bench.report.findings import Section, Table
+from bench.report.prose import linked
+from bench.report.wording import counted
+
+
+def pairs(result: StudyResult) -> list[Section]:
+    """Every pair, where there are any to compare."""
+    compared = result.analysis.compared
+    if not (compared.pairs["n"] >= 2).any() or not result.analysis.comparable:
+        return []
+    looks = ""
+    if compared.until_decided:
+        levels = ", ".join(f"{look.level:g} at {look.tunings}" for look in compared.looks)
+        looks = (
+            f" The study was looked at after several numbers of tunings, at stricter levels in place of 0.05 ({levels}"
+            "); whoever was beaten left, and claims stay."
+        )
+    level = "its look's level" if compared.until_decided else "0.05"
+    text = (
+        "*Difference*: of the means over all tunings that both have, with its 95 % interval (of this pair alone; "
+        f"none where a tuning collapsed or failed). *p*: t test that it is more than {compared.margin:g}, by which "
+        "equally good optimizers may differ as procedures; the tuning is the unit, its variance the larger of an "
+        "optimizer's own and the one pooled over those that never collapsed; adjusted by Shaffer's step-down over "
+        f"all {counted(len(compared.pairs), 'pair')}. *Better* where p is at most {level}. *Wins*: share of the "
+        f"shared confirm seeds in which the first was better, ties half.{looks} Unrounded: {linked(COMPARISONS)}."
+    )
+    return [Section("Every pair", [Table(PAIR_COLUMNS, pair_rows(result)), text])]
+
+
+def controls(result: StudyResult) -> list[Section]:
+    """AdaBound and its like against the untuned SGD that they become; nothing where the study has no such control."""
+    found = result.analysis.controls
+    if found.empty:
+        return []
+    text = (
+        "In the end AdaBound is SGD with momentum beta1 at the rate final_lr x (1 - beta1): that SGD ran on the "
+        "same seeds with the same schedule. It is untuned: its rate follows from the final_lr that was chosen for "
+        "AdaBound, and a tuned SGD may do better. It stands outside the ranking and the pairs: its p is not corrected."
+    )
+    parts = [Table(CONTROL_COLUMNS, control_rows(result)), *found["sentence"], text]
+    return [Section("Against their own untuned limits", parts)]

@@ -1,0 +1,121 @@
+"""What became of each optimizer: the main table, each run, the learning curves; in the appendix all that is known."""
+
+from functools import partial
+
+from bench.kinds.optimizers.analysis import none_completed
+from bench.kinds.optimizers.report import figures
+from bench.kinds.optimizers.report.files import CURVES, CURVES_FIGURE, LOSS_FIGURE, SEEDS, SEEDS_FIGURE, SUMMARY, VIEWS
+from bench.kinds.optimizers.report.result import StudyResult
+from bench.kinds.optimizers.report.tables import (
+    COLUMNS,
+    DETAIL_COLUMNS,
+    main_rows,
+    optimizer_rows,
+    view_columns,
+    view_rows,
+)
+from bench.report.findings import Drawing, Section, Table
+from bench.report.prose import linked
+from bench.report.wording import counted
+
+
+def table(result: StudyResult) -> Section:
+    """The main table."""
+    spec = result.spec
+    target = f" *Time to target*: median training time to AP {spec.target:g}." if _has_target(result) else ""
+    text = (
+        f"{_order(result)} Each optimizer was tuned {counted(spec.tunings, 'time')}, and what each tuning found was "
+        f"trained with {counted(spec.seeds, 'fresh seed')}. *AP*: mean over the tunings that did not collapse, on "
+        f"images that chose nothing. *Collapsed*: tunings whose result learned nothing.{target} Unrounded: "
+        f"{linked(SUMMARY)}."
+    )
+    return Section("Result", [Table(COLUMNS, main_rows(result)), text])
+
+
+def _order(result: StudyResult) -> str:
+    found = result.analysis
+    if found.comparable:
+        return "Best first."
+    confirmed = found.summary[found.summary["n"] > 0]
+    if confirmed.empty:
+        why = "nothing to compare yet"
+    elif none_completed(confirmed):
+        why = "no confirm trial completed"
+    else:
+        why = "the budget is too small to compare"
+    return f"In the study's order: {why}."
+
+
+def _has_target(result: StudyResult) -> bool:
+    summary = result.analysis.summary
+    return result.analysis.comparable and bool(len(summary)) and bool(summary["target_ap"].notna().any())
+
+
+def runs(result: StudyResult) -> Section:
+    """The points behind the means."""
+    alt = "AP of each confirm trial by optimizer and tuning, with means and intervals"
+    text = (
+        "A mark for each training run, the tunings of an optimizer below each other. The k-th tuning of every "
+        f"optimizer has the same seeds. Points: {linked(SEEDS)}."
+    )
+    return Section("Every run", [Drawing(SEEDS_FIGURE, alt, partial(figures.scores, result)), text])
+
+
+def curves(result: StudyResult) -> Section:
+    """Learning curves."""
+    alt = "Learning curves of the confirm trials by optimizer"
+    text = (
+        "Thick: median of the runs that learned, with the quartiles shaded. Thin: single runs; dashed: those that "
+        f"collapsed, diverged or failed. Points: {linked(CURVES)}."
+    )
+    return Section("Learning curves", [Drawing(CURVES_FIGURE, alt, partial(figures.learning_curves, result)), text])
+
+
+def losses(result: StudyResult) -> Section:
+    """Learning curves of the loss."""
+    alt = "Validation loss of the confirm trials along the training, by optimizer"
+    text = f"Drawn as the learning curves. Points: {linked(CURVES)}."
+    return Section("Validation loss", [Drawing(LOSS_FIGURE, alt, partial(figures.loss_curves, result)), text])
+
+
+def details(result: StudyResult) -> list[Section]:
+    """All that is known of each optimizer."""
+    spec, found = result.spec, result.analysis
+    target = (
+        f" *Time to target*: median training time to AP {spec.target:g}, a target given beforehand, read between the "
+        f"{counted(spec.evaluations, 'evaluation')} of a trial; *reached*: confirm trials that got there."
+        if _has_target(result)
+        else ""
+    )
+    text = (
+        "*AP*: COCO keypoint AP of the last checkpoint on the report split, mean over the tunings that did not "
+        "collapse, with its 95 % interval where none did. *Over all*: with those that collapsed as they scored; order "
+        f"and claims are about this mean. *Collapsed*: tunings with a run under AP {found.tuned.floor:.2g}. *n*: "
+        f"confirm trials.{target} *Failed*: confirm + tune trials that failed; a failed confirm trial scores 0. "
+        f"Unrounded: {linked(SUMMARY)}; each confirm trial: {linked(SEEDS)}."
+    )
+    return [Section("Each optimizer in full", [Table(DETAIL_COLUMNS, optimizer_rows(result)), text])]
+
+
+def equal_budgets(result: StudyResult) -> list[Section]:
+    """AP at equal budgets, read from the curves."""
+    views = result.analysis.views
+    timed = "equal_seconds" in views
+    if not views[["equal_steps", *(["equal_seconds"] if timed else [])]].notna().any(axis=None):
+        return []
+    text = (
+        f"AP at the step{' and the second' if timed else ''} at which the first optimizer finished (median over its "
+        "runs), read from the curves between evaluations; mean over the tunings that did not collapse, with its 95 % "
+        f"interval where none did.{_schedule(result)} Unrounded: {linked(VIEWS)}."
+    )
+    title = f"At equal steps{', at equal time' if timed else ''}"
+    return [Section(title, [Table(view_columns(result), view_rows(result)), text])]
+
+
+def _schedule(result: StudyResult) -> str:
+    if result.spec.schedule == "constant":
+        return ""
+    return (
+        f" Under the {result.spec.schedule} schedule a run that is read before its end has not yet had its smallest "
+        "learning rates: with a schedule that ended there it would score higher."
+    )

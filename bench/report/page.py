@@ -1,0 +1,58 @@
+"""What a page holds beside a study's findings: how far it is, every claim, and where its numbers come from."""
+
+from bench.report.evidence import evidence_lines, few_images
+from bench.report.files import APPENDIX, HTML, REPORT, RESULT, STUDY
+from bench.report.findings import Bullets, Code, Findings, Part, Section, Table
+from bench.report.prose import linked
+from bench.report.study_info import StudyInfo
+from bench.report.text import code
+from bench.report.wording import counted
+
+
+def unfinished(study: StudyInfo) -> str:
+    """`Unfinished: 17 of 210 trials so far.`, and what that means; empty once all are recorded."""
+    if study.status == "complete":
+        return ""
+    recorded, planned = study.trials["recorded"], study.trials.get("planned")
+    so_far = counted(recorded, study.noun) if planned is None else f"{recorded} of {counted(planned, study.noun)}"
+    return f"**Unfinished: {so_far} so far.** What follows may change."
+
+
+def sureness(findings: Findings, study: StudyInfo) -> str:
+    """How sure the answer is; before it, splits with so few images that it can hardly be."""
+    return f"{few_images(study.records)} {findings.sureness}".strip()
+
+
+def pointers() -> str:
+    """Where the rest is, below the main page."""
+    return f"Everything else: {linked(APPENDIX)}. All in one file, to show or to send: {linked(HTML)}."
+
+
+def appendix(findings: Findings, study: StudyInfo) -> list[Section]:
+    """Every claim, what the kind keeps for its appendix, and where all of it comes from."""
+    claims = [Section("Every claim", [findings.claims])] if findings.claims else []
+    return [*claims, *findings.appendix, *_origin(findings, study)]
+
+
+def _origin(findings: Findings, study: StudyInfo) -> list[Section]:
+    counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in study.trials.items() if count)
+    files = {
+        study.records_file: f"a row for each {study.noun}, failed ones included, with its MLflow run",
+        **{name: file.what for name, file in findings.tables_csv.items()},
+        **{name: file.what for name, file in findings.texts.items()},
+        STUDY: "all settings of the study",
+        RESULT: "the result as JSON",
+        REPORT: "the main page",
+        HTML: "main page and appendix in one file",
+    }
+    ran_on: list[Part] = [
+        Table(("machine", "value"), [[key, str(value)] for key, value in study.machine.items()]),
+        *evidence_lines(study.records),
+        f"{study.noun.capitalize()}s: {counts or 'none yet'}. MLflow's experiment is called {code(study.name)}; the "
+        "report hangs on its run of the study.",
+    ]
+    return [
+        Section("What it ran on", ran_on),
+        Section("Files", [Bullets([f"{linked(name)}: {what}" for name, what in files.items()])]),
+        Section("Run it again", [Code("", study.command)]),
+    ]

@@ -1,0 +1,29 @@
+"""The reports that ship are what today's pages make of their files: else `python -m tests.support.rebuilt_reports`."""
+
+import re
+
+import pytest
+from matplotlib.figure import Figure
+
+from bench.report import findings_write
+from tests.support.rebuilt_reports import rebuild, shipped
+
+IMAGE_ADDRESS = re.compile(r'src="data:[^"]*"')
+MAIN_WORDS = 600
+
+
+@pytest.mark.parametrize("folder", shipped(), ids=lambda folder: folder.name)
+def test_its_pages_are_those_of_its_files(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(findings_write, "figure_of", lambda _image: Figure(figsize=(0.1, 0.1)))
+    rebuild(folder, tmp_path)
+    for name in ("report.md", "appendix.md", "report.html"):
+        kept, made = (IMAGE_ADDRESS.sub("", (place / name).read_text()) for place in (folder, tmp_path))
+        assert kept == made, f"{folder.name}/{name} is not what its files give: python -m tests.support.rebuilt_reports"
+    linked = {*re.findall(r"\]\(([^)]+)\)", (folder / "report.md").read_text() + (folder / "appendix.md").read_text())}
+    assert {path.name for path in folder.iterdir()} == linked
+
+
+@pytest.mark.parametrize("folder", shipped(), ids=lambda folder: folder.name)
+def test_its_main_page_is_read_in_minutes(folder):
+    text = re.sub(r"!\[[^]]*\]\([^)]*\)|[|>#`*-]{2,}|[|>]", " ", (folder / "report.md").read_text())
+    assert len(text.split()) <= MAIN_WORDS
