@@ -280,7 +280,8 @@ def test_where_all_are_at_chance_nothing_is_recommended_drawn_or_best(tmp_path):
         "search saw 0.011."
     )
     assert (found.document["recommended"], found.paste, found.figure) == ([], (), None)
-    assert found.document["front"] == []
+    assert found.document["front"], "the front stands in the files, and what learned nothing is told apart there"
+    assert not any(each["learned"] for each in found.document["front"])
     assert "ap" not in found.metrics
     drawn = [series.label for chart in found.images() for panel in chart.panels for series in panel.series]
     assert "best so far" not in drawn

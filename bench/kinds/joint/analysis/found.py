@@ -88,8 +88,17 @@ class JointFound:
 
     @cached_property
     def front(self) -> pd.DataFrame:
-        """The trials that no other beats in everything, the highest AP first."""
-        found = self.trials[on_front(self.reached)]
+        """The trials that learned something and that no other beats in everything, the highest AP first."""
+        return self._front(self.reached)
+
+    @cached_property
+    def whole_front(self) -> pd.DataFrame:
+        """The front of all complete trials, those that learned nothing too, which ``learned`` tells apart."""
+        found = self._front(objective_values(self.trials, self.objective))
+        return found.assign(learned=numbers(found["ap"]) >= self.floor)
+
+    def _front(self, values: np.ndarray) -> pd.DataFrame:
+        found = self.trials[on_front(values)]
         return found.sort_values(["ap", "number"], ascending=[False, True], kind="stable", ignore_index=True)
 
     @cached_property

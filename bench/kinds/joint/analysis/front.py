@@ -88,7 +88,7 @@ def front_sections(found: JointFound) -> list[Section]:
 def front_frame(found: JointFound) -> pd.DataFrame:
     """The front as a table: unrounded."""
     columns = ["number", "trial_id", "run_id", "ap", "images_per_s", "optimizer", "hyperparameters"]
-    return found.front[[*columns, *AXES]]
+    return found.whole_front[[*columns, *AXES, "learned"]]
 
 
 def _measured(found: JointFound) -> pd.DataFrame:

@@ -132,9 +132,9 @@ def _appendix(found: JointFound) -> list[Section]:
 
 
 def _document(found: JointFound) -> dict[str, Any]:
+    names = ("ap", "images_per_s", "trial_id", "run_id", "learned")
     on_front = [
-        {"settings": settings_of(row), **{name: row[name] for name in ("ap", "images_per_s", "trial_id", "run_id")}}
-        for row in rows_of(found.front)
+        {"settings": settings_of(row), **{name: row[name] for name in names}} for row in rows_of(found.whole_front)
     ]
     areas = found.hypervolumes
     reached = {"reference": [0, 0], "value": float(areas[-1]) if len(areas) else 0.0, "by_trial": areas}
