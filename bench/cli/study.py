@@ -11,10 +11,11 @@ import typer
 
 from bench.cli.setting_flags import setting_flags
 from bench.cli.stores import stores
+from bench.cli.study_again import actions
 from bench.kinds import KINDS, study_spec
 from bench.settings.presets import presets
 
-INTERRUPTED_NOTE = "Interrupted, the same command goes on."
+INTERRUPTED_NOTE = "Interrupted, the same command goes on, or `posebench study resume NAME`."
 
 
 def study_verb(kind: str) -> Callable[..., None]:
@@ -29,8 +30,14 @@ def study_verb(kind: str) -> Callable[..., None]:
         ),
         option("dry_run", bool, typer.Option("--dry-run", help="Print the plan and stop."), default=False),
     ]
+    if study_spec(kind).takes_more_optimizers:
+        own = [*own, *ADDING]
 
     def run(**typed: Any) -> None:
+        begun, added = typed.pop("begun", None), typed.pop("add", None)
+        if begun is not None or added:
+            _add(kind, begun, added, typed)
+            return
         options = {name: typed.pop(name) for name in ("study", "preset", "dry_run", "as_json")}
         _run(kind, typed, **options)
 
@@ -51,6 +58,31 @@ def preset_verb(kind: str, text: str, preset: str, settings: Collection[str]) ->
         _run(kind, typed, preset=preset, by_device=True, as_json=typed.pop("as_json"))
 
     return as_command(run, kind, [], text, settings)
+
+
+def option(name: str, kind: Any, flag: Any, *, default: Any = None) -> inspect.Parameter:
+    """A parameter of a command; ``flag``: of `typer.Option`."""
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, flag])
+
+
+ADDING = [
+    inspect.Parameter(
+        "begun",
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[str | None, typer.Argument(metavar="[STUDY]", help="With --add: the study to add to.")],
+    ),
+    option(
+        "add",
+        list[str] | None,
+        typer.Option(
+            "--add",
+            metavar="OPTIMIZER",
+            help="Add an optimizer to a STUDY that was run: its trials run, all pairs are compared anew; repeatable.",
+        ),
+    ),
+]
+"""Of a kind whose studies take further optimizers."""
 
 
 def as_command(
@@ -79,9 +111,22 @@ def as_command(
     return run
 
 
-def option(name: str, kind: Any, flag: Any, *, default: Any = None) -> inspect.Parameter:
-    """A parameter of a command; ``flag``: of `typer.Option`."""
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, flag])
+def _add(kind: str, begun: str | None, added: list[str] | None, typed: Mapping[str, Any]) -> None:
+    """`posebench study KIND --add OPTIMIZER STUDY`: what else was typed of the study's settings is refused."""
+    if begun is None:
+        raise typer.BadParameter(
+            "names the study that it is added to at the end: --add my.Lion STUDY", param_hint="--add"
+        )
+    if not added:
+        raise typer.BadParameter(
+            f"goes with --add; to go on with a study: posebench study resume {begun}", param_hint="STUDY"
+        )
+    others = [name for name, value in typed.items() if value and name not in ("spaces", "workers", "as_json")]
+    if others:
+        flag = others[0].replace("_", "-")
+        raise typer.BadParameter(f"has the study's settings: leave --{flag} out", param_hint="--add")
+    spaces, workers, as_json = typed["spaces"], typed["workers"], typed["as_json"]
+    actions().add(begun, added, spaces, kind=kind, workers=workers, as_json=as_json)
 
 
 def _run(kind: str, typed: dict[str, Any], *, dry_run: bool = False, **options: Any) -> None:

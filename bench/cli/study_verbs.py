@@ -11,6 +11,14 @@ VERBS = {
         "bench.cli.study_new:new",
         "Write a study file with every setting, its meaning, allowed values and default; it runs as it is.",
     ),
+    "resume": Verb(
+        "bench.cli.study_again:resume",
+        "Go on with a study that was interrupted, with the settings it was begun with; show a finished one again.",
+    ),
+    "extend": Verb(
+        "bench.cli.study_again:extend",
+        "Make a study larger: what it has recorded stays, what is new runs, and the report is written anew.",
+    ),
     "list": Verb(
         "bench.cli.study_status:list_studies",
         "List the studies of this folder, running ones included; the one active last comes first.",

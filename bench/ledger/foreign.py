@@ -1,7 +1,7 @@
 """A study's entry in an Optuna storage: made whole or not at all, and never taken over from somebody else."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, NoReturn
 
 import sqlalchemy
@@ -9,7 +9,7 @@ from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.study import StudyDirection
 
-from bench.ledger.format import STUDY
+from bench.ledger.format import EARLIER, STUDY
 from bench.storage.masking import masked
 from bench.trials.study_base import refuse_difference
 from posemodel.errors import SettingsError
@@ -31,6 +31,26 @@ def study_in(storage: RDBStorage, url: str, name: str, identity: dict[str, Any],
         _refuse(url, name, len(storage.get_all_trials(found, deepcopy=False)))
     refuse_difference(name, known, identity)
     return found
+
+
+def replace_identity(storage: RDBStorage, study: int, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """Make a study another one, and keep what it was, in one transaction; nothing is changed where it is not ``old``.
+
+    SettingsError where somebody else has changed it meanwhile.
+    """
+    attributes = models.StudyUserAttributeModel
+    with sqlalchemy.orm.Session(storage.engine) as session, session.begin():
+        own = session.query(attributes).filter_by(study_id=study)
+        identity = own.filter_by(key=STUDY).with_for_update().one()
+        known = json.loads(str(identity.value_json))
+        if known != json.loads(json.dumps(old)):
+            raise SettingsError(f"study {known['name']}: another process has extended it meanwhile: look at it again.")
+        earlier = own.filter_by(key=EARLIER).one_or_none()
+        if earlier is None:
+            earlier = attributes(study_id=study, key=EARLIER, value_json="[]")
+            session.add(earlier)
+        earlier.value_json = json.dumps([*json.loads(str(earlier.value_json)), known])
+        identity.value_json = json.dumps(new)
 
 
 def refuse_foreign(foreign: Collection[str], url: str, name: str) -> None:

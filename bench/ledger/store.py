@@ -20,10 +20,11 @@ from alembic.util.exc import CommandError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from bench.ledger.foreign import study_in
+from bench.ledger.foreign import replace_identity, study_in
 from bench.ledger.format import (
     ATTEMPTS,
     DUPLICATE,
+    EARLIER,
     HEARTBEAT,
     OWNER,
     RUNGS,
@@ -129,7 +130,18 @@ class Ledger:
         self.storage = open_storage(url)
         self.study_name = study_name
         self._waiting: deque[tuple[int, bool]] = deque()
+        self.identity = identity
         self._study = study_in(self.storage, url, study_name, identity, objectives=objectives)
+
+    def extend(self, identity: dict[str, Any]) -> None:
+        """From now on the study is this one, whose plan holds all of its trials; what it was is kept beside it."""
+        replace_identity(self.storage, self._study, self.identity, identity)
+        self.identity = identity
+
+    def earlier(self) -> list[dict[str, Any]]:
+        """What the study was before each time that it was extended."""
+        found: list[dict[str, Any]] = self.storage.get_study_user_attrs(self._study).get(EARLIER, [])
+        return found
 
     @contextmanager
     def session(self, workers: int) -> Iterator[None]:

@@ -11,6 +11,7 @@ import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -52,7 +53,7 @@ from bench.trials.identity import without_unused
 from bench.trials.record import PLACE_FIELDS, TEXT_FIELDS, CurvePoint, Record, Session, now_ms
 from bench.trials.spec import TrialSpec
 from bench.trials.status import FAULTS
-from bench.trials.study_base import StudyBase, refuse_difference
+from bench.trials.study_base import StudyBase, differences, refuse_difference
 from bench.workloads.protocol import Samples
 from posemodel.errors import SettingsError
 
@@ -68,6 +69,8 @@ SHEET_IN_CHARTS = cv2.IMREAD_REDUCED_COLOR_2
 PARENT_TAG, _NOTE_TAG = "mlflow.parentRunId", "mlflow.note.content"
 _NOTE_LENGTH, _EXPERIMENT_NOTE_LENGTH = 8000, 5000
 """Characters that MLflow keeps of a run's tag, and of an experiment's."""
+EXTENDED_TAG = "posebench.extended"
+"""How a study was extended, a line each time."""
 _PAGES = ("report.html", "report.md")
 """The pages of a report, the one that a note links to first."""
 ERROR_LENGTH, HEADLINE_LENGTH = 4000, 5000
@@ -97,10 +100,18 @@ class Tracker(StudyRuns):
         except (MlflowException, sqlalchemy.exc.SQLAlchemyError, CommandError, ImportError) as error:
             RECORDS.refuse(uri, f"cannot be used ({why_not(error)}).", cause=error)
 
-    def open_study(self, spec: StudyBase, machine: Mapping[str, str], views: Sequence[SavedView] = ()) -> str:
+    def open_study(
+        self,
+        spec: StudyBase,
+        machine: Mapping[str, str],
+        views: Sequence[SavedView] = (),
+        earlier: Sequence[Mapping[str, Any]] = (),
+    ) -> str:
         """The study's parent run: made once, set to RUNNING again when the study goes on.
 
         ``views``: of MLflow's page, added where they are not there yet; the parent run is shown in each of them.
+        ``earlier``: what the study was before it was extended. What it is now becomes known here; parameters of MLflow
+        cannot be changed, and go on saying how it was begun.
 
         The specification is a tag of the run's creation, so that no kill can leave a parent without it. SettingsError
         shows the difference if the name stands for another study.
@@ -124,9 +135,13 @@ class Tracker(StudyRuns):
                 return made
             self.client.set_terminated(made, "KILLED")  # another process was first
             self.client.delete_run(made)
-        document = without_unused(type(spec), self.study_document())
-        known = {name: value for name, value in document.items() if name not in spec.outside}
-        refuse_difference(spec.name, known, spec.identity())
+        known = self._identity(spec)
+        extended = self.was_extended(spec, earlier)
+        if extended:
+            self.client.update_run(parent, status="RUNNING")  # first: what has ended would only be shown again
+            self.client.set_tag(parent, EXTENDED_TAG, "\n".join(_extensions([*earlier, spec.identity()])))
+        else:
+            refuse_difference(spec.name, known, spec.identity())
         self.client.set_tag(parent, SPEC_TAG, spec.model_dump_json())  # the data may stand in another folder now
         run = self.client.get_run(parent)
         for key, value in study_tags(views).items():  # earlier versions wrote none of these
@@ -134,9 +149,24 @@ class Tracker(StudyRuns):
                 _insert(self.client.set_tag, parent, key, value)
         if run.inputs is None or not run.inputs.dataset_inputs:
             self._describe_study(parent, spec)  # a kill came in between
+        if extended:
+            new = {key: value for key, value in _flat(spec.identity()).items() if key not in run.data.params}
+            self._log_parameters(parent, new)
         if not self.finished():  # what has ended stays so while it is only shown again
             self.client.update_run(parent, status="RUNNING")
         return parent
+
+    def was_extended(self, spec: StudyBase, earlier: Sequence[Mapping[str, Any]]) -> bool:
+        """Whether the study was extended, and MLflow does not know it yet; ``earlier``: as of `open_study`."""
+        if self._parent() is None or not earlier:
+            return False
+        known = self._identity(spec)
+        return known != spec.identity() and any(known == without_unused(type(spec), each) for each in earlier)
+
+    def _identity(self, spec: StudyBase) -> dict[str, Any]:
+        """The study's identity as MLflow has it."""
+        document = without_unused(type(spec), self.study_document())
+        return {name: value for name, value in document.items() if name not in spec.outside}
 
     def _refuse_foreign(self) -> None:
         """SettingsError where the study's experiment holds runs already, and none of a study: it is somebody else's."""
@@ -323,6 +353,11 @@ def _flat(document: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in document.items() if key != "spaces"} | {
         f"space.{name}": space for name, space in document.get("spaces", {}).items()
     }
+
+
+def _extensions(identities: Sequence[Mapping[str, Any]]) -> list[str]:
+    """How a study was extended, a line each time."""
+    return ["; ".join(differences(old, new, absent="none")) for old, new in pairwise(identities)]
 
 
 def _insert(write: Callable[..., object], *arguments: Any) -> None:

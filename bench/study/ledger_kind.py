@@ -25,8 +25,9 @@ from bench.study.rerun_command import options_of, rerun_command
 from bench.study.store_paths import StorePaths
 from bench.trials.spec import Planned, Slot
 from bench.trials.status import Status
-from bench.trials.study_base import StudyBase
+from bench.trials.study_base import SAME_SETTINGS, StudyBase
 from bench.workloads.of_study import as_study_file
+from posemodel.errors import SettingsError
 
 S = TypeVar("S", bound=StudyBase)
 
@@ -79,6 +80,22 @@ class LedgerKind(StudyKind[S]):
         What ships may have changed since: what an earlier version took for the same settings is still the same study.
         """
         return spec
+
+    def go_on_text(self, spec: S, begun: Mapping[str, Any]) -> str:  # noqa: ARG002 (others need them)
+        """What to do where the settings are not those of the study that was begun."""
+        return SAME_SETTINGS
+
+    def extended(self, spec: S, amount: Mapping[str, int], *, looked: bool) -> S:  # noqa: ARG002
+        """The same study with more of what its plan consists of, all its trials among them.
+
+        ``amount``: by the setting's name; ``looked``: whether it has ended, and somebody has seen its result.
+        SettingsError where it has so many already, or cannot have them.
+        """
+        raise SettingsError(f"study {spec.name}: a study of kind {self.name} cannot be extended.")
+
+    def with_optimizers(self, spec: S, names: Sequence[str], spaces: Mapping[str, Mapping[str, Any]]) -> S:  # noqa: ARG002
+        """The same study with further optimizers; ``spaces``: those that were typed, by name."""
+        raise SettingsError(f"study {spec.name}: a study of kind {self.name} takes no further optimizer.")
 
     def progress(self, spec: S, workers: int) -> Progress | None:
         """Where a study stands before it begins."""

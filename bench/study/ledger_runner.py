@@ -32,7 +32,7 @@ from bench.trials.columns import rows_of
 from bench.trials.progress import recorded
 from bench.trials.record import Record, Session, now_ms
 from bench.trials.spec import Planned
-from bench.trials.study_base import StudyBase
+from bench.trials.study_base import StudyBase, refuse_difference
 from posemodel.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -59,7 +59,9 @@ def run_study(
     known = identities(paths.storage_url)  # opening changes the file
     refuse_foreign([name for name, identity in known.items() if identity is None], paths.storage_url, spec.name)
     begun = known.get(spec.name)
-    spec = spec if begun is None else kind.as_begun(spec, begun)
+    if begun is not None:
+        spec = kind.as_begun(spec, begun)
+        refuse_difference(spec.name, begun, spec.identity(), kind.go_on_text(spec, begun))
     ledger = Ledger(paths.storage_url, spec.name, spec.identity(), objectives=objectives)
     with ledger.session(workers), ExitStack() as closing:
         heard: list[Callable[[Record], None]] = []
@@ -75,10 +77,11 @@ def run_study(
             if counts.total() - counts["waiting"] - counts["running"] < kind.least_trials(spec):
                 workforce.start()  # they load their libraries while this process opens MLflow's store
             tracker = Tracker(paths.tracking_uri, spec.name)
-            if tracker.finished():
+            earlier = ledger.earlier()
+            if tracker.finished() and not tracker.was_extended(spec, earlier):
                 session = None  # the study has already finished: this session's time is not counted
             with interruption.defer_interrupts():  # a run that is open is closed, whatever comes
-                parent = tracker.open_study(spec, fingerprint(), kind.views)
+                parent = tracker.open_study(spec, fingerprint(), kind.views, earlier)
                 note_session = partial(_note, tracker, session)
                 heard.append(lambda _record: note_session())
                 closing.push(partial(_close, tracker, session))
@@ -103,6 +106,20 @@ def run_study(
             result, report = kind.write_report(tracker, folder, partial(_note, tracker, session))
             tracker.log_report(folder, result.short_text, headline=result.headline, metrics=result.findings.metrics)
     return result, report
+
+
+def extend_study(kind: "LedgerKind[S]", begun: S, extended: S, paths: StorePaths) -> None:
+    """Make a begun study a larger one, which keeps its records: from then on `run_study` runs that.
+
+    SettingsError while a process works on it.
+    """
+    ledger = Ledger(paths.storage_url, begun.name, begun.identity(), objectives=kind.objectives(begun))
+    if ledger.others():
+        raise SettingsError(
+            f"study {begun.name}: a process works on it (`posebench study status {begun.name}`): wait for its end, or "
+            "stop it with Ctrl-C."
+        )
+    ledger.extend(extended.identity())
 
 
 class _Planner:
@@ -161,7 +178,9 @@ def _work_off(planner: _Planner, workforce: Crew, settings: WorkerSettings, note
         for phase in dict.fromkeys(trial.phase for trial in new):
             added = planner.ledger.enqueue(trial for trial in new if trial.phase == phase)
             if phase not in begun or not planner.kind.plans_ahead:
-                workforce.on_event(PhaseBegan(phase, added, sum(trial.phase == phase for trial in plan), done))
+                ours = {trial.id for trial in plan if trial.phase == phase}
+                ours |= {trial_id for trial_id, each in done.items() if each.phase == phase}  # those no longer planned
+                workforce.on_event(PhaseBegan(phase, added, len(ours), done))
             begun.add(phase)
         workforce.work_off(settings)
 

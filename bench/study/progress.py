@@ -1,6 +1,7 @@
 """Where a study stands, as plain values: what is done, what is in hand, and how long the rest will take. Pure."""
 
 import heapq
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import Field, dataclass, field, replace
 from statistics import fmean
@@ -299,6 +300,9 @@ def after(progress: Progress, event: Event) -> Progress:
     match event:
         case PhaseBegan():
             size = progress.size.with_phase(event.phase, event.planned)
+            for phase, ended in Counter(trial.phase for trial in event.done.values()).items():
+                if size.planned_of(phase) < ended:  # of a study that was extended: a later phase has records already
+                    size = size.with_phase(phase, ended)
             return replace(progress, size=size, done=event.done, running_trials={})
         case MorePlanned():
             return replace(progress, size=progress.size.with_phase(event.phase, event.planned))

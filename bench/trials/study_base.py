@@ -22,7 +22,7 @@ def _fit_for_a_folder(value: str) -> str:
     return value
 
 
-DERIVED = ("kind", "data_digest", "preset")
+DERIVED = ("kind", "data_digest", "preset", "added", "first_trials")
 """Fields that are no settings."""
 Runner = Literal["ledger", "measurement"]
 """`ledger`: any number of processes that take trials from the Optuna storage; `measurement`: one, and no storage."""
@@ -43,6 +43,10 @@ class StudyBase(Settings):
     """Study-file settings that are resolved before a study is built."""
     runner: ClassVar[Runner] = "ledger"
     """Who runs its trials."""
+    extends_by: ClassVar[tuple[str, ...]] = ()
+    """Settings by which a begun study can be made larger, see `LedgerKind.extended`."""
+    takes_more_optimizers: ClassVar[bool] = False
+    """Whether optimizers can be added to a begun study."""
     kind: str
     name: StudyName
     preset: str
@@ -117,7 +121,12 @@ class PictureStudy(DataFiles, StudyBase):
         return f"data {self.data.name} (annotations {self.data_digest}{turned})"
 
 
-def refuse_difference(name: str, known: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+SAME_SETTINGS = "Give the same settings to go on with it, or another --name."
+
+
+def refuse_difference(
+    name: str, known: Mapping[str, Any], wanted: Mapping[str, Any], remedy: str = SAME_SETTINGS
+) -> None:
     """SettingsError with every difference if a study's name already stands for another specification."""
     # A setting that came later is named only where it is used: that it is absent says nothing of a version.
     absent = sorted(({*wanted} - {*known}) & {name for names in FIRST.values() for name in names})
@@ -133,16 +142,24 @@ def refuse_difference(name: str, known: Mapping[str, Any], wanted: Mapping[str, 
         )
     if changed:
         raise SettingsError(
-            f"name: the study {name!r} exists with another specification:\n  " + "\n  ".join(changed) + "\n"
-            "Give the same settings to go on with it, or another --name."
+            f"name: the study {name!r} exists with another specification:\n  " + "\n  ".join(changed) + f"\n{remedy}"
         )
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], *, absent: str = "None") -> list[str]:
-    """Fields in which two identities differ, as `field: old -> new`; ``absent``: the text of a missing one."""
+    """Fields in which two identities differ, as `field: old -> new`; ``absent``: the text of a missing one.
+
+    Of a table in both only what differs within, as `spaces.adam.lr`.
+    """
 
     def text(identity: Mapping[str, Any], name: str) -> str:
         return repr(identity[name]) if name in identity else absent
 
-    changed = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
-    return [f"{name}: {text(old, name)} -> {text(new, name)}" for name in changed]
+    found: list[str] = []
+    for name in sorted({*old, *new}):
+        ours, theirs = old.get(name), new.get(name)
+        if ours and theirs and isinstance(ours, Mapping) and isinstance(theirs, Mapping):
+            found += [f"{name}.{each}" for each in differences(ours, theirs, absent="none")]
+        elif ours != theirs:
+            found.append(f"{name}: {text(old, name)} -> {text(new, name)}")
+    return found

@@ -58,7 +58,7 @@ def trained_text(study: Any) -> str:
 
 def as_study_file(study: BaseModel) -> dict[str, Any]:
     """The settings of a study as a study file has them: nothing left to a preset or a default."""
-    outside = {"name", "preset", "data", "data_digest"}
+    outside = {"name", "preset", "data", "data_digest", "added", "first_trials"}
     outside |= {*ONLY_POSE} if getattr(study, TABLE, None) else {TABLE}
     return study.model_dump(mode="json", exclude=outside, exclude_none=True)
 

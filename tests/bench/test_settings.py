@@ -17,6 +17,7 @@ from bench.settings.layers import read_file
 from bench.settings.presets import kinds, preset_path, presets
 from bench.settings.shared import DEFAULT_SYNTHETIC_IMAGES
 from bench.study import settings as study_settings
+from bench.trials.study_base import DERIVED
 from posemodel.errors import SettingsError
 from tests.support.asked import built
 from tests.support.asked import resolved as resolved_of
@@ -216,7 +217,7 @@ def test_an_unknown_preset_names_the_nearest():
 
 
 def test_every_field_of_a_study_can_be_set_but_derived_ones():
-    derived = {"data_digest", "preset", "kind"}
+    derived = {*DERIVED}
     assert set(StudySpec.model_fields) - derived <= set(StudySpec.declarations())
     assert "data_digest" not in StudySpec.declarations()
     assert StudySpec.declarations()["synthetic_images"].default == DEFAULT_SYNTHETIC_IMAGES

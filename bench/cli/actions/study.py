@@ -1,6 +1,8 @@
 """Runs a study of any kind, goes on with it, or shows a finished one again."""
 
 import os
+import shlex
+import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -28,6 +30,7 @@ from bench.study.prepare import prepare
 from bench.study.prepared import Prepared
 from bench.study.series import series_document
 from bench.study.settings import Given
+from bench.study.status import studies_here
 from bench.study.store_paths import StorePaths
 from posemodel.errors import DataError, SettingsError
 
@@ -65,12 +68,12 @@ def run_study(
     kind = study_kind(name)
     if by_device and preset is not None:
         preset = preset_for_device(name, preset, typed["device"])
-    spaces = {"spaces": _spaces(typed["spaces"])} if "spaces" in typed else {}
+    spaces = {"spaces": typed_spaces(typed["spaces"])} if "spaces" in typed else {}
     given = Given({**typed, **spaces}, study, preset)
     log_data = log_study_data if kind.spec.runner == "ledger" else log_opened
     if dry_run:
         planned = prepare(kind, given, None, log_data)
-        _say_warnings(kind, planned)
+        say_warnings(kind, planned)
         if kind.estimates:
             log("measuring ...")
         print_shown(kind.plan_shown(planned), as_json=as_json)
@@ -78,12 +81,19 @@ def run_study(
     if kind.estimates and preset != SMOKE:
         _say_estimate(kind, given)
     prepared = prepare(kind, given, make_default_data, log_data)
-    _say_warnings(kind, prepared)
+    say_warnings(kind, prepared)
+    run_prepared(kind, prepared, own_report=own_report, as_json=as_json, began=began)
+
+
+def run_prepared(
+    kind: StudyKind[Any], prepared: Prepared[Any], *, own_report: Path | None, as_json: bool, began: float
+) -> None:
+    """Run a study, or each of a series; arguments and exit codes as of `run_study`."""
     found: list[FindingsResult] = []
     documents = []
     for number, spec in enumerate(prepared.specs):
         since, data_s = (began, prepared.data_s) if number == 0 else (time.time(), 0.0)
-        result, printed = _run(kind, spec, study_paths(own_report), prepared.workers, since, data_s)
+        result, printed = _run(kind, spec, study_paths(own_report), prepared, since, data_s)
         found.append(result)
         documents.append(printed.document)
         if not as_json:
@@ -97,22 +107,36 @@ def run_study(
 
 
 def _run(
-    kind: StudyKind[Any], spec: Any, paths: StorePaths, workers: int, began: float, data_s: float
+    kind: StudyKind[Any], spec: Any, paths: StorePaths, prepared: Prepared[Any], began: float, data_s: float
 ) -> tuple[FindingsResult, Shown]:
     """Run one study to its end; Ctrl-C ends the command."""
     log(f"study {spec.name}: {kind.size_text(spec)}")
+    workers = prepared.workers
     with shown_live(kind.progress(spec, workers)) as display:
         try:
             result, report = kind.run(
                 spec, paths, workers=workers, on_event=display.on_event, began=began, data_s=data_s
             )
         except KeyboardInterrupt:
-            display.say(f"posebench: interrupted; {display.recorded_text()}, the same command goes on.")
+            display.say(f"posebench: interrupted; {display.recorded_text()}. {go_on_text(spec.name, prepared, paths)}")
             raise SystemExit(INTERRUPTED) from None
     return result, result.shown(report.as_posix())
 
 
-def _say_warnings(kind: StudyKind[Any], prepared: Prepared[Any]) -> None:
+def go_on_text(name: str, prepared: Prepared[Any], paths: StorePaths) -> str:
+    """The command that goes on with a study that was interrupted; of a series, and before anything is kept, the same.
+
+    ``name``: of the study that was interrupted.
+    """
+    begun: list[str] = []
+    with suppress(SettingsError):
+        begun = studies_here(paths.storage_url, paths.tracking_uri)
+    if prepared.is_series or paths.own_report is not None or name not in begun:
+        return f"The same command goes on:\n  {shlex.join(['posebench', *sys.argv[1:]])}"
+    return f"Go on with it:\n  posebench study resume {name}"
+
+
+def say_warnings(kind: StudyKind[Any], prepared: Prepared[Any]) -> None:
     """Say what is probably not meant so, once for all studies of a series."""
     for text in dict.fromkeys(text for spec in prepared.specs for text in kind.warnings(spec)):
         log(f"warning: {text}")
@@ -131,7 +155,7 @@ def _say_estimate(kind: StudyKind[Any], given: Given) -> None:
             log(kind.estimate_text(planned))
 
 
-def _spaces(texts: list[str] | None) -> dict[str, Any] | None:
+def typed_spaces(texts: list[str] | None) -> dict[str, Any] | None:
     """Spaces by optimizer, as in a study file."""
     spaces: dict[str, Any] = {}
     for text in texts or ():

@@ -11,7 +11,7 @@ from bench.kinds.joint.importances import Observed, importances
 from bench.kinds.joint.objectives import AXES
 from bench.kinds.joint.plan import Picked, plan_confirm, plan_search
 from bench.kinds.joint.space import OPTIMIZER, choices_made, distributions, fixed_choice, fixed_optimizer
-from bench.kinds.joint.spec import JointSpec
+from bench.kinds.joint.spec import MAX_TRIALS, JointSpec
 from bench.kinds.joint.trial import TRIALS
 from bench.optimizers import optimizer_entry
 from bench.optimizers.earlier_spaces import as_begun
@@ -32,6 +32,7 @@ from bench.trials.scores import collapse_floor
 from bench.trials.spec import Planned
 from bench.trials.status import Status
 from bench.workloads.of_study import workload_of
+from posemodel.errors import SettingsError
 
 
 class JointKind(FindingsKind[JointSpec]):
@@ -68,8 +69,31 @@ class JointKind(FindingsKind[JointSpec]):
         return same_algorithm(spec.optimizers, spec.spaces, spec.weight_decay)
 
     def as_begun(self, spec: JointSpec, begun: Mapping[str, Any]) -> JointSpec:
-        """Over the spaces that shipped when it was begun."""
-        return spec.model_copy(update={"spaces": as_begun(spec.spaces, begun.get("spaces", {}))})
+        """Over the spaces that shipped when it was begun; extended, if it was."""
+        first = begun.get("first_trials") if begun.get("trials") == spec.trials else None
+        return spec.model_copy(update={"spaces": as_begun(spec.spaces, begun.get("spaces", {})), "first_trials": first})
+
+    def go_on_text(self, spec: JointSpec, begun: Mapping[str, Any]) -> str:
+        """Where only the number of trials differs, how it is made larger."""
+        have, now = begun.get("trials"), spec.identity()
+        changed = {name for name in {*now, *begun} if now.get(name) != begun.get(name)}
+        if have is None or "trials" not in changed or not changed <= {"trials", "first_trials"}:
+            return super().go_on_text(spec, begun)
+        if spec.trials < have:
+            return f"It is larger: `posebench study resume {spec.name}` goes on with it. Or give another --name."
+        more = f"`posebench study extend {spec.name} --trials {spec.trials}` makes it larger."
+        return f"{more} Or give another --name."
+
+    def extended(self, spec: JointSpec, amount: Mapping[str, int], *, looked: bool) -> JointSpec:  # noqa: ARG002
+        """With more trials of the search; its picks are confirmed on seeds that chose nothing, however often."""
+        trials = amount["trials"]
+        if trials < spec.trials:
+            raise SettingsError(f"--trials {trials}: the study {spec.name!r} has {spec.trials} already.")
+        if trials > MAX_TRIALS:
+            raise SettingsError(f"--trials {trials}: a study has {MAX_TRIALS} at most.")
+        if trials == spec.trials:
+            return spec
+        return spec.model_copy(update={"trials": trials, "first_trials": spec.first_trials or spec.trials})
 
     def next_trials(self, spec: JointSpec, records: pd.DataFrame) -> Sequence[Planned]:
         """The places of the search; once all are recorded, the picks' trials with fresh seeds as well."""

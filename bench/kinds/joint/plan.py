@@ -35,7 +35,7 @@ def plan_search(spec: JointSpec) -> list[Slot]:
 
     SettingsError names the field of a fixed configuration that does not fit the space.
     """
-    study = digest(spec.identity())
+    study = digest(spec.as_first.identity())
     made = [fixed_choices(spec, place) for place in range(len(spec.fixed))]
     left = spec.trials - len(made)
     made += quasi_random_choices(spec, left) if spec.sampler == "quasi-random" else [{} for _ in range(left)]

@@ -25,6 +25,7 @@ class JointSpec(PictureStudy):
     """Which optimizer, hyperparameters and loader settings go well together: one search over all of them at once."""
 
     resolved: ClassVar[Mapping[str, Declaration]] = {**PictureStudy.resolved, "spaces": SPACES}
+    extends_by: ClassVar[tuple[str, ...]] = ("trials",)
     kind: Literal["joint"] = "joint"
     skip_bad: bool = False
     """Leave bad images and annotations out, and count them, instead of refusing the data set."""
@@ -73,6 +74,8 @@ class JointSpec(PictureStudy):
     """Seconds after which a trial is given up as `timed_out`."""
     seed: int = Field(default=0, ge=0)
     """Of the sampler, and of the quasi-random plan."""
+    first_trials: int | None = Field(default=None, ge=1)
+    """Search trials that the study was begun with, where it was extended: the ids of its places hold that number."""
     workload: dict[str, Any] = Field(default={})
     """What the trials train, in place of a pose network: `name`, and settings of its own."""
 
@@ -128,6 +131,13 @@ class JointSpec(PictureStudy):
             )
             settings = settings | {"fixed": Setting(fixed, settings["fixed"].origin)}
         return settings
+
+    @property
+    def as_first(self) -> "JointSpec":
+        """The study as it was begun, before it was extended."""
+        if self.first_trials is None:
+            return self
+        return self.model_copy(update={"trials": self.first_trials, "first_trials": None})
 
     @property
     def objectives(self) -> tuple[str, ...]:

@@ -30,10 +30,12 @@ from bench.workloads.protocol import SELECT, Trained
 
 MEMORY, SHARED_MEMORY = "memory", "shared_memory"
 """Constraints: what is needed of what a trial may take, less 1. Above 0 it does not fit."""
+OF_THE_SEARCH = "of_the_search"
+"""Constraint that a pick's trial with a fresh seed does not satisfy: Optuna's samplers then leave it out."""
 NEED = "need_share_"
 """Metrics of a record that begin so are the needs behind the constraints."""
 BEYOND = 1.0
-"""Of a trial that ran out of memory: it needed more than there was, nobody knows how much."""
+"""How far a constraint is missed where nobody knows: of memory by a trial that ran out of it, say."""
 
 
 def run_trial(
@@ -90,7 +92,10 @@ def _look(loading: Workload, *, with_workers: bool) -> Probe | None:
 
 
 def optuna_values(record: Record, study: Study) -> OptunaValues:
-    """The objectives' values of a record, and its constraints; without an AP above 0 it is the worst, however fast."""
+    """The objectives' values of a record, and its constraints; without an AP above 0 it is the worst, however fast.
+
+    A pick's trial with a fresh seed is none of the search: a study that is extended must not be led by it.
+    """
     spec = JointSpec.of_identity(study, Path())
     reached = record.metrics if record.status == Status.COMPLETE and record.metrics.get("ap", 0.0) > 0 else {}
     constraints = {
@@ -98,6 +103,8 @@ def optuna_values(record: Record, study: Study) -> OptunaValues:
     }
     if record.status == Status.OUT_OF_MEMORY:
         constraints[SHARED_MEMORY if "shared memory" in record.error else MEMORY] = BEYOND
+    if record.phase == CONFIRM:
+        constraints[OF_THE_SEARCH] = BEYOND
     return OptunaValues(tuple(reached.get(name, 0.0) for name in spec.objectives), constraints)
 
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import pandas as pd
 
 from bench.kinds.optimizers.analysis import time_use
+from bench.kinds.optimizers.extension import as_extended, go_on_text, more_optimizers, more_tunings
 from bench.kinds.optimizers.plan import outcomes_of, plan, total_trials
 from bench.kinds.optimizers.plan_shown import estimate_text, plan_shown, size_text
 from bench.kinds.optimizers.report.page import optimizer_findings, study_info
@@ -83,10 +84,25 @@ class OptimizersKind(LedgerKind[StudySpec]):
         return plan_shown(prepared)
 
     def as_begun(self, spec: StudySpec, begun: Mapping[str, Any]) -> StudySpec:
-        """The study itself; SettingsError where what was begun is of the first protocol."""
-        if begun.get("kind") == self.name:
-            refuse_first_protocol({**begun, "name": spec.name})
-        return spec
+        """The study as it was extended, if it was; SettingsError where what was begun is of the first protocol."""
+        if begun.get("kind") != self.name:
+            return spec
+        refuse_first_protocol({**begun, "name": spec.name})
+        return as_extended(spec, begun)
+
+    def go_on_text(self, spec: StudySpec, begun: Mapping[str, Any]) -> str:
+        """Where only its size differs, how it is made larger."""
+        return go_on_text(spec, begun) if begun.get("kind") == self.name else super().go_on_text(spec, begun)
+
+    def extended(self, spec: StudySpec, amount: Mapping[str, int], *, looked: bool) -> StudySpec:
+        """With more tunings of each optimizer."""
+        return more_tunings(spec, amount["tunings"], looked=looked)
+
+    def with_optimizers(
+        self, spec: StudySpec, names: Sequence[str], spaces: Mapping[str, Mapping[str, Any]]
+    ) -> StudySpec:
+        """With further optimizers: all pairs are then compared anew."""
+        return more_optimizers(spec, names, spaces)
 
     def next_trials(self, spec: StudySpec, records: pd.DataFrame) -> Sequence[TrialSpec]:
         """Each tuning's trials as far as its own records tell them."""

@@ -216,9 +216,15 @@ def _confirm_trials(
 
 
 def _index(spec: StudySpec, optimizer: str, tuning: int, number: int) -> int:
-    """The place in the plan of a tuning's trial of this number: tuning by tuning, the optimizers in turn."""
+    """The place in the plan of a tuning's trial of this number: tuning by tuning, the optimizers in turn.
+
+    Behind them those of each optimizer that was added later: the places of the others stay.
+    """
     each = spec.trials + 2 * spec.seeds  # as many confirm trials of controls as of optimizers
-    return (tuning * each + number) * len(spec.optimizers) + spec.optimizers.index(optimizer)
+    first, place = len(spec.optimizers) - spec.added, spec.optimizers.index(optimizer)
+    if place < first:
+        return (tuning * each + number) * first + place
+    return (place * MAX_TUNINGS + tuning) * each + number
 
 
 def budget_of(spec: StudySpec, phase: Phase, *, last_round: bool = True) -> Budget:

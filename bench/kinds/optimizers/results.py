@@ -67,6 +67,7 @@ def analyse(
         seeds=spec.seeds,
         target=spec.target,
         until_decided=spec.until_decided,
+        level=spec.level,
         timed=spec.steps is None,
         floor=collapse_floor(judged),
         scale=judged.high - judged.low,

@@ -6,7 +6,6 @@ from bench.kinds.optimizers.spec import StudySpec
 from bench.report.wording import ap_text, counted, duration_text
 from bench.statistics.looks import LOOK_MARGIN, LOOKS, detectable_gap
 from bench.statistics.nested import MARGIN
-from bench.statistics.p_values import ALPHA
 
 MEASURED_SPREAD = {"small": 0.012}
 """Standard deviation of one tuning's mean AP by preset, pooled over its optimizers: reports/optimizers-cpu."""
@@ -51,7 +50,7 @@ def sight(spec: StudySpec, tunings: int | None = None) -> Sight | None:
     tunings = most if tunings is None else tunings
     if tunings < 2 or len(spec.optimizers) < 2:
         return None
-    level, margin = (LOOKS[tunings], LOOK_MARGIN) if spec.until_decided else (ALPHA, MARGIN)
+    level, margin = (LOOKS[tunings], LOOK_MARGIN) if spec.until_decided else (spec.level, MARGIN)
     spread = spec.assume_spread or MEASURED_SPREAD.get(spec.preset)
     return Sight(tunings, detectable_gap(tunings, len(spec.optimizers), alpha=level), margin, spread)
 

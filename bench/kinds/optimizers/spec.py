@@ -10,6 +10,7 @@ from bench.optimizers.weight_decay import FLAGS, METAVAR, WeightDecay
 from bench.settings.declared import Declaration, Flag
 from bench.settings.layers import Setting
 from bench.settings.shared import NETWORK, SPACES
+from bench.statistics.p_values import ALPHA
 from bench.trials.phases import TUNE, Phase
 from bench.trials.spec import SECOND
 from bench.trials.study_base import PictureStudy
@@ -35,6 +36,8 @@ class StudySpec(PictureStudy):
 
     outside: ClassVar[tuple[str, ...]] = (*PictureStudy.outside, "assume_spread")
     resolved: ClassVar[Mapping[str, Declaration]] = {**PictureStudy.resolved, "spaces": SPACES}
+    extends_by: ClassVar[tuple[str, ...]] = ("tunings",)
+    takes_more_optimizers: ClassVar[bool] = True
     kind: Literal["optimizers"] = "optimizers"
     skip_bad: bool = False
     """Leave bad images and annotations out, and count them, instead of refusing the data set."""
@@ -97,6 +100,10 @@ class StudySpec(PictureStudy):
     """After 3 tunings go on, tuning by tuning, while two optimizers that are still in may be the best."""
     max_tunings: int = Field(default=MOST_LOOKS, ge=FEWEST_LOOKS, le=MOST_LOOKS)
     """Tunings at most where the study goes on until it is decided."""
+    looks: tuple[Annotated[int, Field(ge=2, lt=MAX_TUNINGS)], ...] = Field(default=(), examples=[(3,)])
+    """Tunings at which the study was looked at before it was extended: each look halves the level of later claims."""
+    added: int = Field(default=0, ge=0)
+    """So many of the optimizers, the last ones, came later: their trials stand behind those of all others."""
     assume_spread: float | None = Field(default=None, gt=0, allow_inf_nan=False, examples=[0.02], exclude=True)
     """Standard deviation of one tuning's mean AP: tells beforehand which gaps the study will find, and nothing else."""
     workload: dict[str, Any] = Field(default={})
@@ -140,6 +147,21 @@ class StudySpec(PictureStudy):
             )
         return self
 
+    @model_validator(mode="after")
+    def _looks_before_the_last(self) -> Self:
+        if self.looks and self.until_decided:
+            raise ValueError("looks: a study that goes on until it is decided has looks of its own: leave them out")
+        if list(self.looks) != sorted({*self.looks}) or any(look >= self.tunings for look in self.looks):
+            raise ValueError(f"looks must rise, and be fewer tunings than the study has ({self.tunings})")
+        if self.added >= len(self.optimizers):
+            raise ValueError(f"added: {self.added} are not fewer than the optimizers ({len(self.optimizers)})")
+        return self
+
+    @property
+    def level(self) -> float:
+        """The level of its claims: half of 0.05 after one look, half of that after another."""
+        return float(ALPHA / 2 ** len(self.looks))
+
     @classmethod
     def stored(cls, document: Mapping[str, Any]) -> Self:
         """A study as it was stored; SettingsError where it is of another kind, or of the first protocol."""
@@ -151,6 +173,11 @@ class StudySpec(PictureStudy):
     def most_tunings(self) -> int:
         """Tunings of an optimizer that such a study can have."""
         return self.max_tunings if self.until_decided else MAX_TUNINGS
+
+    @property
+    def highest_tunings(self) -> int:
+        """Tunings to which such a study can be extended."""
+        return MOST_LOOKS if self.until_decided else MAX_TUNINGS
 
     def length(self, phase: Phase) -> tuple[float, str]:
         """The budget of a phase's trials, and its unit: `step` or `second`."""

@@ -53,6 +53,7 @@ class Comparison:
         margin: Difference of two procedures that counts as none, in AP.
         until_decided: Whether claims are made at looks.
         looks: The looks taken, in order.
+        level: Of the claims, over all pairs, where they are not made at looks.
     """
 
     pairs: pd.DataFrame
@@ -62,6 +63,7 @@ class Comparison:
     margin: float
     until_decided: bool = False
     looks: tuple[Look, ...] = ()
+    level: float = ALPHA
 
 
 def compare_procedures(
@@ -85,7 +87,7 @@ def compare_procedures(
         common = common_tunings(found, entered) if entered else np.empty(0, int)
         tested, detectable, beaten = _test(found, entered, common, alpha, margin)
         best = tuple(found.names[place] for place in entered if place not in beaten)
-        return Comparison(_frame(rows | tested), best, len(common), detectable, margin)
+        return Comparison(_frame(rows | tested), best, len(common), detectable, margin, level=alpha)
     looks = sequential(found.scores, floor=found.floor, margin=margin) if len(entered) else []
     last, detectable, beaten = 0, np.nan, set[int]()
     for look in looks:

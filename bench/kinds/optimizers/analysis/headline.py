@@ -137,14 +137,15 @@ def _evidence(tuned: pd.DataFrame, compared: Comparison) -> str:
     fewest, most = int(tuned["tunings"].min()), int(tuned["tunings"].max())
     times = counted(most, "time") if fewest == most else f"{fewest} to {most} times"
     each = f"Each optimizer was tuned {times} from scratch, then trained afresh"
+    level = f"{100 * compared.level:.3g} % level over all pairs"
     if len(compared.best) == 1:
         name = compared.best[0]
         own = compared.pairs[(compared.pairs["a"] == name) | (compared.pairs["b"] == name)]
         won = len(_beaten_by(name, compared))
-        return f"{each}; {name} won {won} of its {counted(len(own), 'comparison')} (5 % level over all pairs)."
+        return f"{each}; {name} won {won} of its {counted(len(own), 'comparison')} ({level})."
     if not claims:
-        return f"{each}; no difference is more than chance may give (5 % level over all pairs)."
-    return f"{each}; {claims} of {counted(len(compared.pairs), 'pair')} differ (5 % level over all pairs)."
+        return f"{each}; no difference is more than chance may give ({level})."
+    return f"{each}; {claims} of {counted(len(compared.pairs), 'pair')} differ ({level})."
 
 
 def _unseen(tuned: pd.DataFrame, compared: Comparison, max_tunings: int) -> list[str]:

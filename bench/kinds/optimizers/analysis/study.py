@@ -21,6 +21,7 @@ from bench.kinds.optimizers.analysis.views import budget_views
 from bench.report.names import short_names
 from bench.report.no_result import nothing_found, troubled
 from bench.report.text import literal
+from bench.statistics.p_values import ALPHA
 from bench.trials.columns import split_controls
 from bench.trials.phases import CONFIRM
 from bench.trials.scores import AP_FLOOR
@@ -84,7 +85,7 @@ class StudyAnalysis:
     @cached_property
     def verdict(self) -> str:
         """From `verdict`, in short names; before it, why trials, or all of an optimizer, have no result."""
-        said = verdict(*self._in_short_names(), planned=self.planned_tunings)
+        said = verdict(*self._in_short_names(), planned=self.planned_tunings, alpha=self.compared.level)
         return " ".join([*self._troubles(), said])
 
     @cached_property
@@ -185,6 +186,7 @@ def study_analysis(
     seeds: int | None = None,
     target: float | None = None,
     until_decided: bool = False,
+    level: float = ALPHA,
     timed: bool = False,
     floor: float = AP_FLOOR,
     scale: float = 1.0,
@@ -201,6 +203,7 @@ def study_analysis(
         seeds: Confirm trials of each tuning; None: the most that any has.
         target: AP for the time to target, given beforehand; None: there is none.
         until_decided: Whether the study goes on until it is decided: claims are then made at looks.
+        level: Of the claims of a study that does not: lower where it was looked at before it was extended.
         timed: Whether trials had a budget in seconds of training.
         floor: Score under which a run has learned nothing.
         scale: Range of the score.
@@ -213,7 +216,7 @@ def study_analysis(
     records, of_controls = split_controls(records)
     names = short_names([*optimizers, *sorted(records["optimizer"].astype(str).unique())])
     tuned = tuned_scores(records, seeds=seeds, floor=floor)
-    compared = compare_procedures(tuned, until_decided=until_decided, scale=scale)
+    compared = compare_procedures(tuned, alpha=level, until_decided=until_decided, scale=scale)
     ranking = summarize(records, curves, tuned, target=target)
     confirmed = ranking[ranking["n"] > 0]
     comparable = len(confirmed) > 0 and not none_completed(confirmed) and not budget_too_small(confirmed)

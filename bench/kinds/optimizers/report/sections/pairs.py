@@ -5,7 +5,7 @@ from bench.kinds.optimizers.report.result import StudyResult
 from bench.kinds.optimizers.report.tables import CONTROL_COLUMNS, PAIR_COLUMNS, control_rows, pair_rows
 from bench.report.findings import Section, Table
 from bench.report.prose import linked
-from bench.report.wording import counted
+from bench.report.wording import counted, enumerate_items
 
 
 def pairs(result: StudyResult) -> list[Section]:
@@ -20,7 +20,13 @@ def pairs(result: StudyResult) -> list[Section]:
             f" The study was looked at after several numbers of tunings, at stricter levels in place of 0.05 ({levels}"
             "); whoever was beaten left, and claims stay."
         )
-    level = "its look's level" if compared.until_decided else "0.05"
+    elif result.spec.looks:
+        before = enumerate_items([str(look) for look in result.spec.looks])
+        looks = (
+            f" The study was looked at before, at {before} tunings, and then extended: each look halves the level of "
+            "later claims, so that at most 1 in 10 such studies ever claims what is not so."
+        )
+    level = "its look's level" if compared.until_decided else f"{compared.level:g}"
     text = (
         "*Difference*: of the means over all tunings that both have, with its 95 % interval (of this pair alone; "
         f"none where a tuning collapsed or failed). *p*: t test that it is more than {compared.margin:g}, by which "

@@ -1,0 +1,210 @@
+"""Studies made larger: places in the plan, looks and their levels, and what is refused."""
+
+import json
+
+import mlflow
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.kinds.joint.kind import KIND as JOINT
+from bench.kinds.joint.plan import plan_search
+from bench.kinds.optimizers.extension import go_on_text, more_optimizers, more_tunings
+from bench.kinds.optimizers.kind import KIND
+from bench.kinds.optimizers.spec import MAX_TUNINGS
+from bench.measure.machine import fingerprint
+from bench.statistics.nested import MARGIN, claimed_signs, pair_tests, tuning_spreads
+from bench.study.stored import Stored, refuse_elsewhere, with_data
+from posemodel.errors import SettingsError
+from tests.support import asked
+from tests.support.plans import whole_plan
+
+OWN = "tests.support.toy_optimizer.SignSGD"
+VALLEY_STUDY = ("study", "optimizers", "--preset", "smoke", "--device", "cpu", "--optimizers", "sgd,adam")
+SHORT = ("--trials", 1, "--seeds", 1, "--steps", 2, "--tune-steps", 1, "--no-controls")
+
+
+@pytest.fixture
+def stores(tracking_uri, storage_url, plain_figures, monkeypatch):
+    """Both stores by addresses of their own: MLflow keeps connections by them; returns MLflow's."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_uri)
+    monkeypatch.setenv("POSEBENCH_STORAGE", storage_url)
+    return tracking_uri
+
+
+@given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 4), st.integers(1, MAX_TUNINGS - 3), st.booleans())
+def test_places_stay_as_they_are_and_are_never_taken_twice(make_spec, seeds, added, trials, tunings, controls):
+    begun = make_spec(optimizers=["sgd", "adabound"], tunings=tunings, trials=trials, seeds=seeds, controls=controls)
+    larger = more_tunings(more_optimizers(begun, ["adam", "adagrad", "rmsprop"][:added], {}), tunings + 3, looked=True)
+    before, after = ({each.id: each.index for each in whole_plan(spec)} for spec in (begun, larger))
+    assert before.items() <= after.items()
+    assert len({*after.values()}) == len(after)
+
+
+def test_an_added_optimizer_is_tried_as_if_it_had_been_there(make_spec):
+    begun = make_spec(optimizers=["sgd", "adam"])
+    at_once = make_spec(optimizers=["sgd", "adam", "rmsprop"])
+    added = more_optimizers(begun, ["rmsprop"], {})
+    assert {each.id for each in whole_plan(added)} == {each.id for each in whole_plan(at_once)}
+    assert added.model_copy(update={"added": 0}) == at_once
+
+
+def test_each_look_halves_the_level(make_spec):
+    spec = make_spec(tunings=3)
+    assert spec.level == 0.05
+    again = more_tunings(more_tunings(spec, 5, looked=True), 6, looked=True)
+    assert (again.tunings, again.looks, again.level) == (6, (3, 5), 0.0125)
+    assert more_tunings(spec, 5, looked=False).looks == (), "nobody has seen a result"
+    assert more_tunings(make_spec(tunings=1), 3, looked=True).looks == (), "one tuning each claims nothing"
+    assert more_tunings(spec, 3, looked=True) is spec
+
+
+def test_a_study_until_it_is_decided_has_looks_of_its_own(make_spec):
+    spec = make_spec(tunings=3, until_decided=True, max_tunings=4)
+    assert more_tunings(spec, 6, looked=True) == make_spec(tunings=3, until_decided=True, max_tunings=6)
+    with pytest.raises(SettingsError, match="has 6 at most"):
+        more_tunings(spec, 7, looked=True)
+    with pytest.raises(SettingsError, match="looks of its own"):
+        make_spec(tunings=3, until_decided=True, looks=[2])
+
+
+def test_who_extends_until_something_is_claimed_claims_falsely_less_often_than_in_one_of_ten():
+    """Six equal optimizers, looked at after 3, 4, 5 and 6 tunings; without halving it is more often than that."""
+    noise = np.random.default_rng(0).normal(size=(4000, 6, 6, 1)) * 0.02 + 0.5
+    halved, same = np.zeros(len(noise), bool), np.zeros(len(noise), bool)
+    for look, tunings in enumerate((3, 4, 5, 6)):
+        tests = pair_tests(tuning_spreads(noise[:, :, :tunings], floor=0.02), margin=0.0)
+        halved |= (claimed_signs(tests, alpha=0.05 / 2**look) != 0).any(axis=1)
+        same |= (claimed_signs(tests, alpha=0.05) != 0).any(axis=1)
+    assert halved.mean() < 0.1
+    assert same.mean() > halved.mean() + 0.02, "the looks do cost something here"
+    assert MARGIN > 0, "with which both are rarer still"
+
+
+def test_what_cannot_be_added_is_refused_in_a_sentence(make_spec):
+    spec = make_spec(optimizers=["sgd", "adam"], tunings=3)
+    for names, spaces, words in (
+        (["Adam"], {}, "--add Adam: the study 'study' compares adam already."),
+        (["nadamm"], {}, "nadam"),
+        (["rmsprop"], {"adam": {"lr": {"log": [1e-4, 1]}}}, "--space adam: is not added to the study"),
+    ):
+        with pytest.raises(SettingsError, match=words):
+            more_optimizers(spec, names, spaces)
+    with pytest.raises(SettingsError, match="--tunings 2: the study 'study' has 3 already"):
+        more_tunings(spec, 2, looked=True)
+    with pytest.raises(SettingsError, match="--tunings 11: a study like 'study' has 10 at most"):
+        more_tunings(spec, 11, looked=True)
+
+
+def test_who_asks_for_a_larger_study_is_told_how(make_spec):
+    begun = make_spec(tunings=3)
+    larger = make_spec(tunings=5)
+    other = make_spec(tunings=5, steps=77)
+    more = make_spec(tunings=3, optimizers=["sgd", "adam", "rmsprop"])
+    assert "`posebench study extend study --tunings 5` makes it larger" in go_on_text(larger, begun.identity())
+    assert "`posebench study optimizers --add rmsprop study` adds to it" in go_on_text(more, begun.identity())
+    assert go_on_text(other, begun.identity()) == "Give the same settings to go on with it, or another --name."
+    extended = more_tunings(begun, 5, looked=True)
+    assert KIND.as_begun(larger, extended.identity()) == extended
+    assert "`posebench study resume study`" in go_on_text(
+        KIND.as_begun(begun, extended.identity()), extended.identity()
+    )
+
+
+def test_other_data_is_refused(tiny_spec, tiny):
+    spec = tiny_spec()
+    assert with_data(Stored(KIND, spec, {}, False, 1), None, None) == spec
+    other = spec.model_copy(update={"data_digest": "feed"})
+    with pytest.raises(SettingsError, match=rf"its data set is another one by now \({tiny.name}: annotations feed -> "):
+        with_data(Stored(KIND, other, {}, False, 1), None, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("cpu", "another machine (cpu: 'Abacus' -> "),
+        ("gpu", "another machine (gpu: 'Abacus' -> "),
+        ("cores", "another machine (cores: 'Abacus' -> "),
+        ("torch", "other versions (torch: 'Abacus' -> "),
+        ("posebench", "other versions (posebench: 'Abacus' -> "),
+        ("python", "other versions (python: 'Abacus' -> "),
+    ],
+)
+def test_another_class_of_machine_and_other_versions_are_refused(make_spec, name, words):
+    here = fingerprint()
+    refuse_elsewhere(Stored(KIND, make_spec(), {**here, "os": "Plan 9", "memory_gib": "1"}, True, 1), here)
+    with pytest.raises(SettingsError) as refused:
+        refuse_elsewhere(Stored(KIND, make_spec(), {**here, name: "Abacus"}, True, 1), here)
+    assert words in str(refused.value)
+    assert str(refused.value).count("\n") == 0
+
+
+def test_on_another_machine_nothing_is_changed(posebench, valley_file, stores):
+    assert posebench(*VALLEY_STUDY, "--study", valley_file(), *SHORT, "--name", "mine")[0] == 0
+    client = mlflow.MlflowClient(tracking_uri=stores)
+    experiment = client.get_experiment_by_name("mine").experiment_id
+    (parent,) = client.search_runs([experiment], "tags.`posebench.study` LIKE '%'")
+    cpu = parent.data.tags["machine.cpu"]
+    client.set_tag(parent.info.run_id, "machine.cpu", "Abacus")
+    for command in (("extend", "mine", "--tunings", 3), ("optimizers", "--add", OWN, "mine")):
+        code, _, err = posebench("study", *command)
+        assert (code, "was begun on another machine (cpu: 'Abacus' -> " in err) == (2, True)
+    code, out, _ = posebench("study", "status", "mine", "--json")
+    assert (json.loads(out)["status"], json.loads(out)["trials"]["planned"]) == ("complete", 8)
+    client.set_tag(parent.info.run_id, "machine.cpu", cpu)
+    code, out, err = posebench("study", "extend", "mine", "--tunings", 3, "--json")
+    assert (code, json.loads(out)["spec"]["tunings"]) == (0, 3), err
+    tags = client.get_run(parent.info.run_id).data.tags
+    assert tags["posebench.extended"] == "looks: none -> [2]; tunings: 2 -> 3"
+    assert json.loads(tags["posebench.spec"])["tunings"] == 3
+    assert client.get_run(parent.info.run_id).data.params["tunings"] == "2", "MLflow's parameters say how it began"
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (("study", "resume", "nobody"), "there is no study 'nobody'"),
+        (("study", "extend", "mine", "--trials", 3), "a study of kind optimizers is extended by --tunings"),
+        (("study", "extend", "mine"), "a study of kind optimizers is extended by --tunings"),
+        (("study", "optimizers", "--add", "adam"), "names the study that it is added to"),
+        (("study", "optimizers", "mine"), "posebench study resume mine"),
+        (("study", "optimizers", "--add", "adam", "mine", "--steps", 3), "leave --steps out"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(posebench, valley_file, stores, command, words):
+    if "mine" in command and "study" in command[:2] and command[1] == "extend":
+        assert posebench(*VALLEY_STUDY, "--study", valley_file(), *SHORT, "--name", "mine")[0] == 0
+    code, _, err = posebench(*command)
+    assert code == 2
+    assert words in " ".join(err.replace("│", " ").split())
+
+
+def test_a_joint_study_keeps_its_places(posebench, valley_file, stores):
+    arguments = ("study", "joint", "--preset", "smoke", "--device", "cpu", "--optimizers", "sgd,adam", "--seeds", 1)
+    arguments += ("--study", valley_file(), "--images", 64, "--num-workers", 0, "--name", "both", "--json")
+    code, out, err = posebench(*arguments, "--trials", 4)
+    assert code == 0, err
+    first = {each["trial_id"] for each in json.loads(out)["front"]}
+    code, out, err = posebench("study", "extend", "both", "--trials", 7, "--json")
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["spec"]["trials"] == 7
+    assert found["trials"]["complete"] == found["trials"]["recorded"]
+    code, out, _ = posebench("study", "status", "both", "--json")
+    assert (json.loads(out)["status"], json.loads(out)["phases"]["search"]["done"]) == ("complete", 7)
+    assert first
+    again = posebench(*arguments, "--trials", 4)
+    assert (again[0], "`posebench study resume both` goes on with it" in again[2]) == (2, True)
+    assert posebench(*arguments, "--trials", 7)[0] == 0
+    larger = posebench(*arguments, "--trials", 9)
+    assert (larger[0], "`posebench study extend both --trials 9` makes it larger" in larger[2]) == (2, True)
+
+
+def test_a_joint_study_s_first_places_are_those_it_was_begun_with(hermetic, tiny):
+    spec = asked.prepared("joint", {"data": tiny, "size": 64, "device": "cpu"}, None, "smoke", None).spec
+    larger = JOINT.extended(spec, {"trials": spec.trials + 5}, looked=True)
+    again = JOINT.extended(larger, {"trials": spec.trials + 9}, looked=True)
+    ids = [[slot.id for slot in plan_search(each)] for each in (spec, larger, again)]
+    assert ids[0] == ids[1][: len(ids[0])] == ids[2][: len(ids[0])]
+    assert ids[1] == ids[2][: len(ids[1])]

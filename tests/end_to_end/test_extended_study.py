@@ -1,0 +1,127 @@
+"""Studies made larger: what they record and say is what a study says that was planned so from the start."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from tests.support.killed_moment import Moment
+from tests.support.killed_runs import killed_at
+from tests.support.place import Place
+from tests.support.valley import VALLEY
+
+STUDY_FILE = f"""
+kind = "optimizers"
+optimizers = ["sgd", "adam"]
+tunings = 2
+trials = 3
+seeds = 1
+tune_steps = 20
+steps = 20
+evaluations = 2
+batch_size = 2
+device = "cpu"
+
+[workload]
+name = "{VALLEY}"
+"""
+BEFORE = 16
+"""Trials of the study before it is extended."""
+OWN = "tests.support.toy_optimizer.SignSGD"
+SMOKE = ("study", "optimizers", "--preset", "smoke", "--study", "own.toml")
+ADD = ("study", "optimizers", "--add", OWN, "mine", "--json")
+EXTENDED = "bench.ledger.store:Ledger.extend"
+OPENED_STUDY = "bench.records.writer:Tracker.open_study"
+RECORDED = "bench.records.writer:Tracker.record_trial"
+TIMED = ("_s", "_s_sum", "_ms", "_seconds", "_share", "run_id")
+COLUMNS = ["trial_id", "optimizer", "tuning", "round", "phase", "seed", "status", "hyperparameters", "ap", "steps_done"]
+
+
+@pytest.fixture
+def place(tmp_path):
+    return prepared(tmp_path)
+
+
+def prepared(folder):
+    place = Place(folder / "here")
+    (place.folder / "own.toml").write_text(STUDY_FILE)
+    return place
+
+
+def ran(place, *arguments):
+    process = place.run(*arguments)
+    assert process.returncode == 0, process.stderr
+    return json.loads(process.stdout)
+
+
+def said(document):
+    """What a study says that depends on no clock, but for its name and the order in which it was planned."""
+    if isinstance(document, dict):
+        left_out = ("study", "name", "report", "added", "command")
+        return {
+            key: said(value)
+            for key, value in document.items()
+            if key not in left_out and not key.endswith(TIMED) and "equal_seconds" not in key
+        }
+    return [said(each) for each in document] if isinstance(document, list) else document
+
+
+def records(place, name):
+    found = pd.read_csv(place.folder / "reports" / name / "records.csv")[COLUMNS]
+    return found.sort_values("trial_id", ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory):
+    """A study that was planned with three tunings and a look at two, and one of three optimizers."""
+    place = prepared(tmp_path_factory.mktemp("planned"))
+    (place.folder / "looked.toml").write_text(STUDY_FILE.replace("tunings = 2", "tunings = 3\nlooks = [2]"))
+    looked = ran(place, *SMOKE[:-1], "looked.toml", "--name", "looked", "--json")
+    three = ran(place, *SMOKE, "--optimizers", f"sgd,adam,{OWN}", "--name", "three", "--json")
+    return place, looked, three
+
+
+def same_as(place, document, planned_place, planned_document):
+    name = planned_document["study"]
+    pd.testing.assert_frame_equal(records(place, "mine"), records(planned_place, name))
+    ours, theirs = said(document), said(planned_document)
+    assert {key for key in theirs if ours.get(key) != theirs[key]} - {"spec", "paste", "machine"} == set()
+    assert document["verdict"] == planned_document["verdict"]
+
+
+def test_more_tunings_give_what_a_study_gives_that_was_planned_so(place, planned):
+    ran(place, *SMOKE, "--name", "mine", "--json")
+    found = ran(place, "study", "extend", "mine", "--tunings", "3", "--json")
+    assert found["spec"]["looks"] == [2]
+    same_as(place, found, planned[0], planned[1])
+    assert ran(place, "study", "resume", "mine", "--json") == found, "it has ended, and is shown again"
+    again = place.run(*SMOKE, "--name", "mine")
+    assert again.returncode == 2
+    assert "tunings: 3 -> 2" in again.stderr
+    assert "`posebench study resume mine` goes on with it" in again.stderr
+
+
+def test_an_optimizer_that_is_added_gives_what_a_study_gives_that_had_it(place, planned):
+    ran(place, *SMOKE, "--name", "mine", "--json")
+    found = ran(place, *ADD)
+    assert found["spec"]["optimizers"] == ["sgd", "adam", OWN]
+    assert "looks" not in found["spec"], "whose claims are made anew, over all pairs"
+    same_as(place, found, planned[0], planned[2])
+    assert ran(place, *SMOKE, "--optimizers", f"sgd,adam,{OWN}", "--name", "mine", "--json") == found
+
+
+@pytest.mark.parametrize(
+    ("command", "which"),
+    [(("study", "extend", "mine", "--tunings", "3", "--json"), 1), (ADD, 2)],
+    ids=["extend", "add"],
+)
+def test_killed_in_the_middle_it_goes_on_to_the_same_end(place, planned, command, which):
+    ran(place, *SMOKE, "--name", "mine", "--json")
+    killed_at(place, Moment(EXTENDED, "after"), *command)  # the ledger knows, MLflow does not
+    resumed = ("study", "resume", "mine", "--json")
+    killed_at(place, Moment(OPENED_STUDY, "after"), *resumed)
+    killed_at(place, Moment(RECORDED, "after", call=3), *resumed)
+    shown = ran(place, "study", "status", "mine", "--json")
+    assert shown["status"] == "unfinished"
+    assert shown["trials"]["done"] in (BEFORE + 2, BEFORE + 3), "the third may be recorded and not closed"
+    same_as(place, ran(place, *resumed), planned[0], planned[which])
