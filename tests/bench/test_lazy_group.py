@@ -21,7 +21,7 @@ def test_the_line_of_a_verb_is_the_first_sentence_of_its_help(table, name):
 
 
 def test_every_kind_of_study_has_a_verb():
-    assert list(StudyVerbs.verbs) == [*KINDS, "new", "list", "status"]
+    assert list(StudyVerbs.verbs) == [*KINDS, "new", "resume", "extend", "list", "status"]
 
 
 LISTED = """

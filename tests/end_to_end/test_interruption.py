@@ -43,7 +43,7 @@ def test_a_study_survives_an_interruption_and_a_kill(place):
     finally:
         process.kill()
         process.wait()
-    assert "recorded, the same command goes on" in output(place)
+    assert f"recorded. Go on with it:\n  posebench study resume {place.name}" in output(place)
     assert "Traceback" not in output(place)
     assert "\x1b" not in output(place), "no control characters on a pipe"
     first = place.recorded()
@@ -57,7 +57,7 @@ def test_a_study_survives_an_interruption_and_a_kill(place):
     assert found["trials"]["recorded"] == len(first)
     assert f"{len(first)} of {PLANNED} trials" in (place.folder / found["report"]).read_text()
 
-    process = place.start(*command)
+    process = place.start("study", "resume", place.name, "--json")
     try:
         wait_for_records(place, process, len(first) + 1)
     finally:
@@ -93,7 +93,7 @@ def test_sigterm_gives_the_trials_back(place, workers):
         process.send_signal(signal.SIGTERM)
         assert process.wait(DEADLINE_S) == 130
         assert not any(psutil.pid_exists(entry.pid) for entry in held)
-    assert f"0 of {PLANNED} trials are recorded, the same command goes on" in output(place)
+    assert f"0 of {PLANNED} trials are recorded. Go on with it:\n  posebench study resume {place.name}" in output(place)
     assert "Traceback" not in output(place)
     assert_given_back(place)
 
@@ -114,7 +114,8 @@ def test_ctrl_c_in_a_terminal_gives_the_trials_of_two_workers_back(place):
     assert f"{place.name}: running with 2 workers" in shown
     assert "\x1b[?25l" in shown, "a live table hides the cursor"
     assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l"), "and gives it back"
-    assert f"0 of {PLANNED} trials are recorded, the same command goes on" in shown
+    assert f"0 of {PLANNED} trials are recorded. Go on with it:" in shown
+    assert f"posebench study resume {place.name}" in shown
     after = json.loads(place.run("study", "status", place.name, "--json").stdout)
     assert (after["status"], after["trials"]["running"], after["trials"]["waiting"]) == ("unfinished", 0, PLANNED)
 
