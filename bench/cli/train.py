@@ -64,6 +64,13 @@ def train(
     ] = None,
     train_split: Annotated[str, typer.Option("--train-split")] = "train",
     val_split: Annotated[str, typer.Option("--val-split", help="Split scored during training.")] = "val",
+    hold_out_select: Annotated[
+        bool,
+        typer.Option(
+            "--hold-out-select",
+            help="Leave the tenths of train that stand in for select and report out of training, as studies do.",
+        ),
+    ] = False,
     labelled_only: Annotated[
         bool, typer.Option("--labelled-only", help="Score only images that have labelled people.")
     ] = False,
@@ -129,6 +136,10 @@ def train(
     ] = "auto",
     precision: Annotated[str, typer.Option("--precision", help="fp32 or bf16 (convolutions only).")] = "fp32",
     device: Annotated[str, typer.Option("--device", help="auto, cuda, mps or cpu.")] = "auto",
+    threads: Annotated[
+        int | None,
+        typer.Option("--threads", min=1, help="Threads of a CPU (default: torch's choice); results depend on them."),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
     log_every: Annotated[int, typer.Option("--log-every", min=1, help="Steps per measured window.")] = 10,
     val_every: Annotated[

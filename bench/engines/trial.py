@@ -47,6 +47,9 @@ class TrialKind:
     optuna_values: Callable[[Record, Study], OptunaValues | None] = ap_value
     """What Optuna is told of a record."""
     choose: Callable[[Ledger, Claim, Study, Path, Record | None], TrialSpec] | None = None
-    """Of a kind whose plan leaves open what is tried: chooses it, or restores what a record says was chosen."""
+    """Of a kind whose plan leaves open what is tried: chooses it, or restores what a record says was chosen.
+
+    Here the study's settings have the places of its files, too.
+    """
     pruner: Callable[[Ledger, int, TrialSpec, Study], Callable[[float], bool] | None] = never_pruned
     """Who is asked with each score of the trial of a key whether it may end early; None: nobody."""

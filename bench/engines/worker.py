@@ -5,9 +5,9 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,8 @@ class WorkerSettings:
     """Values that Optuna is told of a trial."""
     workers: int = 1
     """Trials that run at once here."""
+    places: Mapping[str, Path] = field(default_factory=dict)
+    """Where the study's other files stand on this machine, see `StudyBase.places`."""
     threads: int | None = None
     """torch threads (None: torch's own choice)."""
 
@@ -119,10 +121,10 @@ def _finish(key: int, record: Record, settings: WorkerSettings, ledger: Ledger) 
 def _planned(claim: Claim, settings: WorkerSettings, ledger: Ledger, record: Record | None) -> TrialSpec:
     """What a claimed trial is: chosen now, where the plan left that open; ``record``: what came of it before."""
     if not isinstance(claim.spec, Slot):
-        return claim.spec.with_data(settings.data)
+        return claim.spec.with_data(settings.data, settings.places)
     choose = settings.trials.choose
     assert choose is not None, "a kind that plans places chooses what is tried there"
-    return choose(ledger, claim, settings.identity, settings.data, record)
+    return choose(ledger, claim, {**settings.identity, **settings.places}, settings.data, record)
 
 
 def _run_claimed(claim: Claim, settings: WorkerSettings, ledger: Ledger, tracker: Tracker, on_event: OnEvent) -> None:

@@ -17,10 +17,11 @@ from bench.report.text import plain
 
 @dataclass(frozen=True)
 class Code:
-    """Lines to paste; ``language`` as in a fenced block: `python`, or empty."""
+    """Lines to paste; ``language`` as in a fenced block: `python`, or empty. ``note``: a sentence below them."""
 
     language: str
     text: str
+    note: str = ""
 
 
 @dataclass(frozen=True)

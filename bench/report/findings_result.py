@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.report.files import HTML
-from bench.report.findings import Findings
+from bench.report.findings import Code, Findings
 from bench.report.findings_write import findings_document
 from bench.report.markdown_page import short_text
 from bench.report.no_result import is_trouble
@@ -34,7 +34,7 @@ class FindingsResult:
     def shown(self, report: str) -> Shown:
         """The first screen, with the main table in place of its figure; ``report``: path of report.md."""
         table = self.findings.main_table()
-        lines = "\n\n".join(textwrap.indent(visible_lines(code.text), "    ") for code in self.findings.paste)
+        lines = "\n\n".join(map(_pasted, self.findings.paste))
         return Shown(
             self.document(report),
             [
@@ -67,6 +67,11 @@ class FindingsResult:
     def has_faults(self) -> bool:
         """Whether trials failed, timed out or ran out of memory, or what was measured cannot be trusted."""
         return self.info.distrusted or any(self.info.trials.get(str(status)) for status in FAULTS)
+
+
+def _pasted(code: Code) -> str:
+    """Lines to paste, and below them the sentence about them."""
+    return "\n".join([textwrap.indent(visible_lines(code.text), "    "), *([_wrapped(code.note)] if code.note else [])])
 
 
 def _wrapped(markdown: str) -> str:

@@ -52,8 +52,8 @@ def _section(section: Section) -> list[str]:
 
 def _part(part: Part) -> str:
     match part:
-        case Code(language, text):
-            return fence(language, text)
+        case Code(language, text, note):
+            return "\n\n".join([fence(language, text), *([prose(note)] if note else [])])
         case Bullets(items):
             return "\n".join(prose(item, "- ", "  ") for item in items)
         case Table(columns, rows):

@@ -1,5 +1,6 @@
-"""The `posebench train` command that trains as a trial did: what a report gives to paste."""
+"""The `posebench train` command that repeats a trial: what a report gives to paste."""
 
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,8 +8,9 @@ from typing import Any
 
 from bench.optimizers import optimizer_entry
 from bench.optimizers.entry import RATE, WEIGHT_DECAY
-from bench.optimizers.line import number_text
 from bench.optimizers.weight_decay import decay_of
+from bench.report.wording import ap_text
+from bench.settings.weights_files import WEIGHTS
 from bench.trials.spec import TrialSpec
 from posemodel.config import DataFiles, TrainSettings
 
@@ -17,12 +19,16 @@ LINE = 74
 DEFAULTS = TrainSettings.model_fields
 
 
-def train_command(trial: TrialSpec, data: Path) -> str:
-    """Options that differ from the command's defaults; empty for other workloads.
+def train_command(trial: TrialSpec, data: Path, *, threads: int | None = None) -> str:
+    """Everything that decides the trial's numbers, values unrounded; empty for other workloads.
 
-    Network, input size, optimizer, rate, batch size and precision always stand there, the seed and what is scored
-    never.
-    ``data``: the folder of the data set.
+    Besides, only options that differ from the command's defaults. What does not change a result is left out: how often
+    the trial was evaluated on the way.
+
+    Args:
+        trial: The trial.
+        data: The folder of the data set.
+        threads: torch threads that it trained with, where they are not those that torch would choose.
     """
     run = trial.train
     if not isinstance(run, TrainSettings):
@@ -32,6 +38,7 @@ def train_command(trial: TrialSpec, data: Path) -> str:
         *file_options(run.files),
         ["--network", run.network],
         *([["--size", str(run.size)]] if run.size is not None else []),
+        *_weights(run),
         *_optimizer(trial),
         ["--batch-size", str(loader.batch_size)],
         *([["--num-workers", str(loader.num_workers)]] if loader.num_workers else []),
@@ -40,13 +47,19 @@ def train_command(trial: TrialSpec, data: Path) -> str:
         *([["--prefetch-factor", str(loader.prefetch_factor)]] if loader.prefetch_factor is not None else []),
         *([["--start-method", loader.start_method]] if loader.start_method is not None else []),
         *([["--steps", str(run.steps)]] if run.steps is not None else []),
-        *([["--seconds", number_text(run.seconds)]] if run.seconds is not None else []),
+        *([["--seconds", _exact(run.seconds)]] if run.seconds is not None else []),
         *([["--schedule", run.schedule]] if run.schedule != DEFAULTS["schedule"].default else []),
         ["--precision", run.precision],
-        *([["--foreground-weight", number_text(run.foreground_weight)]] if run.foreground_weight != 1 else []),
+        *([["--foreground-weight", _exact(run.foreground_weight)]] if run.foreground_weight != 1 else []),
         *([] if run.augment.enabled else [["--no-augment"]]),
         *([["--exif", run.exif]] if run.exif != DEFAULTS["exif"].default else []),
         *([["--skip-bad"]] if run.skip_bad else []),
+        *([["--val-split", run.val_split]] if run.val_split != DEFAULTS["val_split"].default else []),
+        *([["--val-images", str(run.val_images)]] if run.val_images is not None else []),
+        *([["--hold-out-select"]] if run.hold_out_select else []),
+        ["--seed", str(run.seed)],
+        *([["--device", run.device]] if run.device != DEFAULTS["device"].default else []),
+        *([["--threads", str(threads)]] if threads is not None else []),
     ]
     return command_lines(data, options)
 
@@ -62,8 +75,7 @@ def command_lines(data: Path, options: Sequence[Sequence[str]]) -> str:
 
     A folder below this one is named without its path.
     """
-    here = Path.cwd()
-    shown = file_text(data.relative_to(here) if data.is_relative_to(here) else data)
+    shown = file_text(_from_here(data))
     lines = ["posebench train"]
     for option in map(shlex.join, (("--data", shown), *options)):
         if len(lines[-1]) + 1 + len(option) + 2 <= LINE:
@@ -79,6 +91,41 @@ def file_text(path: Path) -> str:
     return f"./{text}" if text.isdigit() else text
 
 
+def other_threads(trained_with: Any, device: Any, machine: Mapping[str, str]) -> int | None:
+    """Threads to ask for: those of a trial on a CPU, where they are not the machine's own; None: none.
+
+    Sums are added up in another order by another number of threads.
+    """
+    if device != "cpu" or not isinstance(trained_with, int | float) or not trained_with >= 1:  # an empty cell is NaN
+        return None
+    return None if machine.get("torch_threads") == str(int(trained_with)) else int(trained_with)
+
+
+def repeat_note(trial: TrialSpec, ap: float | None) -> str:
+    """What pasting the command gives; empty where the trial has no AP to repeat. ``ap``: of the trial."""
+    if ap is None or not math.isfinite(ap):
+        return ""
+    what = f"confirm trial of seed {trial.seed}: AP {ap_text(ap)} on the report split"
+    if trial.run.seconds is not None:
+        return f"Trains as the {what}. A budget in seconds gives other steps each time, so the AP will differ."
+    if trial.run.device != "cpu":
+        return f"Repeats the {what}, up to the rounding of a GPU."
+    return f"Repeats the {what}, on the same machine and versions."
+
+
+def _from_here(path: Path) -> Path:
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def _weights(run: TrainSettings) -> list[list[str]]:
+    """The file that it starts from."""
+    named = {name: getattr(run, name) for name in WEIGHTS}
+    return [
+        [f"--{name.replace('_', '-')}", file_text(_from_here(file))] for name, file in named.items() if file is not None
+    ]
+
+
 def _optimizer(trial: TrialSpec) -> list[list[str]]:
     """The optimizer and its hyperparameters by its own names, where they are not its defaults; the rate always."""
     entry = optimizer_entry(trial.builds)
@@ -89,8 +136,8 @@ def _optimizer(trial: TrialSpec) -> list[list[str]]:
     others = {name: value for name, value in resolved.items() if value != defaults.get(name)}
     return [
         ["--optimizer", trial.builds],
-        *([["--lr", number_text(rate)]] if rate is not None else []),
-        *([["--weight-decay", number_text(decay)]] if decay else []),
+        *([["--lr", _exact(rate)]] if rate is not None else []),
+        *([["--weight-decay", _exact(decay)]] if decay else []),
         *(["-O", f"{name}={_value(value)}"] for name, value in others.items()),
     ]
 
@@ -100,4 +147,9 @@ def _value(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, tuple | list):
         return f"({','.join(map(_value, value))})"
-    return number_text(value) if isinstance(value, int | float) else str(value)
+    return _exact(value) if isinstance(value, int | float) else str(value)
+
+
+def _exact(value: float) -> str:
+    """The shortest text that is read as the same number."""
+    return repr(float(value)).removesuffix(".0") if isinstance(value, float) else str(value)

@@ -58,3 +58,8 @@ def duration_text(seconds: float) -> str:
     hours = round(seconds / HOUR_S)
     days = f"{hours // 24} day" + ("s" if hours >= 48 else "")
     return f"{days} {hours % 24} h" if hours % 24 else days
+
+
+def in_one_line(command: str) -> str:
+    """A command of several lines as one, for a document."""
+    return " ".join(command.replace("\\\n", " ").split())

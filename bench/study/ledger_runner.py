@@ -94,6 +94,7 @@ def run_study(
                 spec.data,
                 kind.trials,
                 objectives,
+                places=spec.places,
             )
             planner = _Planner(kind, spec, ledger, tracker, paths, on_event)
             if kind.plans_ahead:

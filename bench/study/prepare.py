@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from bench.settings.data_files import absolute_paths
 from bench.settings.layers import build
+from bench.settings.weights_files import absolute_weights, weights_digest
 from bench.study.prepared import Prepared
 from bench.study.settings import Given, preset_of, resolve
 from bench.trials.study_base import StudyBase
@@ -29,10 +30,12 @@ def prepare(
     """
     preset = preset_of(kind.spec, given)
     settings = resolve(kind.spec, given, preset)
-    settings |= absolute_paths(settings)
+    settings |= absolute_paths(settings) | absolute_weights(settings)
     kind.refuse(settings, given.command_line)
     settings = kind.on_this_machine(settings, preset)
     derived = {"preset": preset, "data": Path(), "data_digest": AWAITED} | kind.spelled_out(settings)
+    if "weights_digest" in kind.spec.model_fields:
+        derived |= {"weights_digest": weights_digest(settings)}
     name = settings["name"].value
     series = kind.series(settings)
 

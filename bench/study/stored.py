@@ -9,6 +9,7 @@ from bench.ledger.foreign import refuse_foreign
 from bench.ledger.reader import identities
 from bench.measure.machine import PACKAGES
 from bench.settings.layers import Setting
+from bench.settings.weights_files import weights_digest
 from bench.study.kind import StudyKind
 from bench.study.status import KindOf, results_of
 from bench.study.store_paths import StorePaths
@@ -56,13 +57,20 @@ def stored(name: str, paths: StorePaths, kind_of: KindOf) -> Stored[Any]:
 
 
 def with_data(study: Stored[S], folder: Path | None, on_open: OnOpen | None) -> S:
-    """The study with its data set where it stands now; SettingsError where that is another one by now.
+    """The study with its data set where it stands now; SettingsError where that, or its weights, are others by now.
 
     ``folder``: where somebody says that it stands; None: where it stood last.
     """
     spec = study.spec if folder is None else study.spec.model_copy(update={"data": folder.resolve()})
     origin = f"study {spec.name}"
     settings = {field: Setting(getattr(spec, field), origin) for field in type(spec).model_fields}
+    if "weights_digest" in settings:
+        weights, known = weights_digest(settings), settings["weights_digest"].value
+        if weights != known:
+            raise SettingsError(
+                f"study {spec.name}: the file that its trials start from is another one by now (digest "
+                f"{known} -> {weights}): bring it back, or begin a study of another --name."
+            )
     found = study.kind.find_data(settings, None, on_open)
     if found.digest != spec.data_digest:
         raise SettingsError(

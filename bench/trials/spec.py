@@ -2,16 +2,18 @@
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, cast
 
 from pydantic import Field, SerializeAsAny, TypeAdapter, ValidationInfo, field_validator
 
 from bench.optimizers.space import Value
+from bench.settings.weights_files import WEIGHTS
 from bench.trials.identity import COUNTED_BEFORE, digest, identifying
 from bench.trials.phases import SEARCH, Phase
 from bench.workloads import POSE, workload
 from bench.workloads.protocol import Run
-from posemodel.config import Settings
+from posemodel.config import DataFiles, Settings, TrainSettings
 
 SECOND = "second"
 """The unit of a budget in seconds of training."""
@@ -36,6 +38,8 @@ class TrialSpec(Settings):
     """Tuned hyperparameters whose value sits at the border of its range (confirm phase)."""
     weight_decay: float = 0.0
     data_digest: str
+    weights_digest: str = ""
+    """Fingerprint of the weights that it starts from; empty: from nothing."""
     slot: str = ""
     """Id in place of the content's: that of the search's slot, or the one that the ledger already has."""
     id_counts: tuple[str, ...] = ()
@@ -67,7 +71,9 @@ class TrialSpec(Settings):
 
     def _digest(self, counted: Collection[str]) -> str:
         content = identifying(self, exclude=("index", "at_border", "slot", "id_counts", "train"))
-        return digest(content | {"train": identifying(self.train, exclude=("data", "files"), counted=counted)})
+        # Of a file of weights the digest counts, not its place; `backbone_weights` stands in ids of the first version.
+        run = self._with(dict.fromkeys(WEIGHTS)) if isinstance(self.train, TrainSettings) else self.train
+        return digest(content | {"train": identifying(run, exclude=("data", "files"), counted=counted)})
 
     @property
     def run(self) -> Run:
@@ -79,9 +85,21 @@ class TrialSpec(Settings):
         """Name of the optimizer that is built."""
         return self.built_by or self.optimizer
 
-    def with_data(self, data: Path) -> "TrialSpec":
-        """The same trial with its data set in another folder."""
-        return self.model_copy(update={"train": self.train.model_copy(update={"data": data})})
+    def with_data(self, data: Path, places: Mapping[str, Path] = MappingProxyType({})) -> "TrialSpec":
+        """The same trial with its data set in another folder.
+
+        ``places``: of the study's other files, see `StudyBase.places`.
+        """
+        moved: dict[str, Any] = {"data": data}
+        if isinstance(self.train, TrainSettings):
+            moved |= {name: places[name] for name in WEIGHTS if name in places}
+            files = {name: path for name, path in places.items() if name in DataFiles.model_fields}
+            moved |= {"files": DataFiles(**files)} if files else {}
+        return self.model_copy(update={"train": self._with(moved)})
+
+    def _with(self, changes: Mapping[str, Any]) -> Settings:
+        """Its run with other values of some settings."""
+        return self.train.model_copy(update=changes)
 
     @property
     def seed(self) -> int:

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, ValidationError
 from bench.settings.declared import Declaration, declarations_of
 from bench.settings.layers import Setting
 from bench.settings.shared import OF_EVERY_KIND, WORKERS
+from bench.settings.weights_files import BACKBONE, WEIGHTS
 from bench.trials.identity import FIRST, identifying
 from posemodel.config import DataFiles, Exif, Settings
 from posemodel.errors import SettingsError
@@ -22,7 +23,7 @@ def _fit_for_a_folder(value: str) -> str:
     return value
 
 
-DERIVED = ("kind", "data_digest", "preset", "added", "first_trials")
+DERIVED = ("kind", "data_digest", "weights_digest", "preset", "added", "first_trials")
 """Fields that are no settings."""
 Runner = Literal["ledger", "measurement"]
 """`ledger`: any number of processes that take trials from the Optuna storage; `measurement`: one, and no storage."""
@@ -103,6 +104,12 @@ class StudyBase(Settings):
         """The study in one line."""
         return f"a study of kind {self.kind}"
 
+    @property
+    def places(self) -> dict[str, Path]:
+        """Where its files stand on this machine, by setting, but for the folder of its data."""
+        values = {name: getattr(self, name, None) for name in self.outside if name != "data"}
+        return {name: value for name, value in values.items() if isinstance(value, Path)}
+
     def identity(self) -> dict[str, Any]:
         """What makes this study itself: all fields but those ``outside``."""
         return identifying(self, exclude=self.outside)
@@ -119,6 +126,28 @@ class PictureStudy(DataFiles, StudyBase):
         """The data set as plain text: name, digest, and how its pictures are read where that is not as stored."""
         turned = ", pictures turned by their EXIF orientation" if self.exif == "follow" else ""
         return f"data {self.data.name} (annotations {self.data_digest}{turned})"
+
+
+class TrainingStudy(PictureStudy):
+    """A study whose trials train a network on pictures: from nothing, or all of them from the same weights."""
+
+    outside: ClassVar[tuple[str, ...]] = (*PictureStudy.outside, *WEIGHTS)
+    weights: Path | None = Field(default=None, examples=["runs/base/best.safetensors"])
+    """Checkpoint that every trial starts from (fine-tuning). A `network` or `size` that is not given is its own."""
+    backbone_weights: Path | None = Field(default=None, examples=["weights/vgg19.safetensors"])
+    """VGG19's weights from ImageNet (torchvision's) that the backbone of every trial starts from."""
+    weights_digest: str = ""
+    """Fingerprint of the file that trials start from: the same file in another place is the same study."""
+
+    @property
+    def beginning_text(self) -> str:
+        """The file that trials start from, with its digest, as plain text; empty: every trial starts from nothing."""
+        if not self.weights_digest:
+            return ""
+        what = "VGG19's weights" if self.weights_digest.startswith(BACKBONE) else "the weights"
+        file = self.weights or self.backbone_weights
+        named = "" if file is None else f" {file.name}"
+        return f"{what}{named} (digest {self.weights_digest.removeprefix(BACKBONE)})"
 
 
 SAME_SETTINGS = "Give the same settings to go on with it, or another --name."
@@ -140,6 +169,8 @@ def refuse_difference(
         changed.append(
             "(data_digest: the annotation files are others, or something else of them is left out or read differently)"
         )
+    if known.get("weights_digest") != wanted.get("weights_digest"):
+        changed.append("(weights_digest: its trials begin from other weights, or from none)")
     if changed:
         raise SettingsError(
             f"name: the study {name!r} exists with another specification:\n  " + "\n  ".join(changed) + f"\n{remedy}"

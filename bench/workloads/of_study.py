@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from bench.settings.layers import DEFAULT, Setting, about, build, refused
 from bench.settings.validation import first_fault
 from bench.workloads import POSE, workload
-from bench.workloads.pose import PoseSettings
+from bench.workloads.pose import PoseSettings, settled_by_weights
 from bench.workloads.protocol import Workload
 from posemodel.config import Settings
 from posemodel.errors import SettingsError, nearest
@@ -48,17 +48,19 @@ def own_settings(study: TrainsWorkload) -> Settings:
     its = workload_of(study)
     if study.workload:
         return its.settings(**{name: value for name, value in study.workload.items() if name != NAME})
-    return its.settings(**{name: getattr(study, name) for name in its.settings.model_fields})
+    return its.settings(**{name: getattr(study, name) for name in its.settings.model_fields if hasattr(study, name)})
 
 
 def trained_text(study: Any) -> str:
-    """What a study trains, in words: `small at 128 px`."""
-    return f"{study.network} at {study.size} px" if study.size is not None else str(study.network)
+    """What a study trains, in words: `small at 128 px, from weights base.safetensors (digest 0123456789abcdef)`."""
+    beginning = getattr(study, "beginning_text", "")
+    what = f"{study.network} at {study.size} px" if study.size is not None else str(study.network)
+    return f"{what}, from {beginning}" if beginning else what
 
 
 def as_study_file(study: BaseModel) -> dict[str, Any]:
     """The settings of a study as a study file has them: nothing left to a preset or a default."""
-    outside = {"name", "preset", "data", "data_digest", "added", "first_trials"}
+    outside = {"name", "preset", "data", "data_digest", "weights_digest", "added", "first_trials"}
     outside |= {*ONLY_POSE} if getattr(study, TABLE, None) else {TABLE}
     return study.model_dump(mode="json", exclude=outside, exclude_none=True)
 
@@ -79,7 +81,8 @@ def settle_workload(settings: Mapping[str, Setting]) -> tuple[Workload, Settings
                     f"{TABLE}.{name}: the settings of `{POSE}` stand at the top level of a study file; `{NAME}` names "
                     "another workload."
                 )
-        given = {name: settings[name].value for name in its.settings.model_fields}
+        settings = settled_by_weights(settings)
+        given = {name: settings[name].value for name in its.settings.model_fields if name in settings}
         return its, build(its.settings, given, settings), dict(settings) | {TABLE: Setting({}, table.origin)}
     for name in ONLY_POSE:
         if name in settings and not settings[name].origin.startswith((DEFAULT, "preset")):

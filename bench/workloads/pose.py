@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from bench.settings.layers import Setting, about
 from bench.workloads.protocol import (
@@ -49,6 +49,16 @@ class PoseSettings(DataFiles):
     """Weight in the loss of cells where a map is fully on, relative to background cells."""
     augment: bool = True
     """Vary the training images."""
+    weights: Path | None = None
+    """Checkpoint that every run starts from."""
+    backbone_weights: Path | None = None
+    """VGG19's weights from ImageNet that the backbone of every run starts from."""
+
+    @model_validator(mode="after")
+    def _one_beginning(self) -> Self:
+        if self.weights is not None and self.backbone_weights is not None:
+            raise ValueError("weights holds a whole network: leave backbone_weights out")
+        return self
 
 
 class Pose:
@@ -62,9 +72,11 @@ class Pose:
     budget_unit = "step"
 
     def check(self, own: PoseSettings, settings: Mapping[str, Setting]) -> None:
-        """SettingsError where the network does not take this input size."""
+        """SettingsError where the network does not take this input size, or does not fit the weights given."""
         with about(settings, "network", "size"):
             _work().geometry(own.network, own.size)
+        if own.weights is not None or own.backbone_weights is not None:
+            _work().check_weights(own, settings)
 
     def find_data(
         self, settings: Mapping[str, Setting], make_data: MakeData | None, on_open: OnOpen | None
@@ -83,6 +95,8 @@ class Pose:
             skip_bad=own.skip_bad,
             network=own.network,
             size=own.size,
+            weights=own.weights,
+            backbone_weights=own.backbone_weights,
             **_length(assignment.budget),
             schedule=assignment.schedule,
             foreground_weight=own.foreground_weight,
@@ -130,6 +144,12 @@ class Pose:
 
 
 POSE = Pose()
+
+
+def settled_by_weights(settings: Mapping[str, Setting]) -> Mapping[str, Setting]:
+    """The settings with a checkpoint's network and size where `weights` names one and nobody else has given them."""
+    given = "weights" in settings and settings["weights"].value is not None
+    return _work().settle(settings) if given else settings
 
 
 def _work() -> "type[PoseWork]":

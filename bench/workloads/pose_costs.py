@@ -17,9 +17,10 @@ from posemodel.data.layout import DataSet
 from posemodel.data.targets import make_heatmaps, make_pafs
 from posemodel.decode import decode
 from posemodel.device import choose_device, synchronize
-from posemodel.network import PoseNetwork, build_network, input_geometry
+from posemodel.network import PoseNetwork, input_geometry
 from posemodel.prediction import validate, validation_loader
 from posemodel.training import train
+from posemodel.training_network import initial_network
 
 if sys.platform != "win32":
     import resource
@@ -62,10 +63,11 @@ def measure_costs(runs: Mapping[str, TrainSettings], factories: Mapping[str, Mak
 
     with _until_enough():
         train(settings, factories[name], on_metrics=on_metrics)
-    network = build_network(settings.network, seed=0).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    network.precision = settings.precision
+    network = initial_network(settings, device)
     own = {key: _optimizer_step_s(network, factory) for key, factory in factories.items()}
     step_s = statistics.median(windows) if windows else first[0]
+    if settings.weights is not None:
+        network = initial_network(settings, device)  # the steps above have moved what finds people
     score_s, image_s = _evaluation_costs(run, network)
     return Costs(
         setup_s=first[0],
@@ -106,7 +108,8 @@ def _optimizer_step_s(network: PoseNetwork, factory: MakeOptimizer) -> float:
 def _evaluation_costs(settings: TrainSettings, network: PoseNetwork) -> tuple[dict[Split, float], float]:
     """Seconds of an evaluation on each split apart from its images, and for each image.
 
-    The network is untrained and finds nobody, so decoding is measured on perfect maps beside it.
+    An untrained network finds nobody, so decoding is measured on perfect maps beside it. One that starts from weights
+    finds people by itself: its decoding is part of the evaluation.
     """
     geometry = input_geometry(settings.network, settings.size)
     data = DataSet(settings.data, settings.files)
@@ -127,6 +130,9 @@ def _evaluation_costs(settings: TrainSettings, network: PoseNetwork) -> tuple[di
     one = {name: seconds(each, [0]) for name, each in splits.items()}
     many = seconds(split, chosen)
     image_s = max(many - one[REPORT], 0.0) / max(count - 1, 1)
+    starts = {name: max(each - image_s, 0.0) for name, each in one.items()}
+    if settings.weights is not None:
+        return starts, image_s
     decoding = 0.0
     for position in chosen:
         people = letterbox(*split.size(position), geometry.size).people(split.people(position))
@@ -134,7 +140,7 @@ def _evaluation_costs(settings: TrainSettings, network: PoseNetwork) -> tuple[di
         began = time.perf_counter()
         decode(heatmaps, pafs, geometry)
         decoding += time.perf_counter() - began
-    return {name: max(each - image_s, 0.0) for name, each in one.items()}, image_s + decoding / count
+    return starts, image_s + decoding / count
 
 
 def _peak_memory() -> int:

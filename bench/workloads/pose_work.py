@@ -4,6 +4,7 @@ from bench.measure.loader.pose_workload import PoseWorkload
 from bench.workloads.pose_costs import measure_costs
 from bench.workloads.pose_data import find_data, probe_data
 from bench.workloads.pose_training import train_pose
+from bench.workloads.pose_weights import check_weights, settle
 from posemodel.config import TrainSettings
 from posemodel.device import choose_device
 from posemodel.network import input_geometry
@@ -17,6 +18,8 @@ class PoseWork:
     train = staticmethod(train_pose)
     probe = staticmethod(probe_data)
     measure = staticmethod(measure_costs)
+    settle = staticmethod(settle)
+    check_weights = staticmethod(check_weights)
 
     @staticmethod
     def load(run: TrainSettings) -> PoseWorkload:

@@ -57,6 +57,12 @@ def _write(path: Path, state: Mapping[str, torch.Tensor], document: dict[str, An
         temporary.write_bytes(save(tensors, metadata={_METADATA: json.dumps(document)}))
 
 
+def checkpoint_info(path: Path | str) -> CheckpointInfo:
+    """What a checkpoint says of itself, by its metadata alone; CheckpointError where it is none, or of no network."""
+    path = Path(path)
+    return _info_in(path, _read(path, tensors=False)[0])
+
+
 def load_network(path: Path | str, device: torch.device) -> tuple[PoseNetwork, CheckpointInfo]:
     """The network of a checkpoint, in evaluation mode on ``device``; CheckpointError says what does not fit.
 
@@ -64,32 +70,14 @@ def load_network(path: Path | str, device: torch.device) -> tuple[PoseNetwork, C
     older checkpoint has none.
     """
     path = Path(path)
-    told = misfit(path)
-    if not told and is_pytorch(path):
-        told = f"is a PyTorch file, no checkpoint of posebench. {IMPORT.format(path=path)}"
-    if told:
-        raise CheckpointError(f"{path}: {told}")
+    document, state = _read(path, tensors=True)
+    info = _info_in(path, document)
     try:
-        with safe_open(str(path), framework="pt") as file:
-            metadata = file.metadata() or {}
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (safe_open is not iterable)
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path}: cannot be read as a safetensors checkpoint ({error}).") from error
-    if _METADATA not in metadata:
-        raise CheckpointError(
-            f"{path}: has no posebench metadata, so its network is unknown. {IMPORT.format(path=path)}"
-        )
-    try:
-        document = json.loads(metadata[_METADATA])
-        if "backbone" in document:
-            raise CheckpointError(f"{path}: holds a backbone alone; give it as --backbone-weights to train a network.")
-        name, info = document["network"], CheckpointInfo(document["network"], document["size"], document["training"])
         input_format = format_from_document(document["input_format"]) if "input_format" in document else IMAGENET
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path}: its posebench metadata cannot be read ({error!r}).") from error
-    if not isinstance(name, str) or name not in NETWORKS:
-        raise CheckpointError(f"{path}: is of network {name!r}, which this version does not have.")
     _check_skeleton(path, document)
+    name = info.network
     network = build_network(name)
     own = network.state_dict()
     for key, value in own.items():
@@ -104,6 +92,42 @@ def load_network(path: Path | str, device: torch.device) -> tuple[PoseNetwork, C
     network.trained_size = info.size
     network.trained_exif = _exif_in(document)
     return network.to(device, memory_format=torch.channels_last).eval(), info
+
+
+def _read(path: Path, *, tensors: bool) -> tuple[Any, dict[str, torch.Tensor]]:
+    """The metadata's document and, where asked for, all tensors; CheckpointError where it is no checkpoint."""
+    told = misfit(path)
+    if not told and is_pytorch(path):
+        told = f"is a PyTorch file, no checkpoint of posebench. {IMPORT.format(path=path)}"
+    if told:
+        raise CheckpointError(f"{path}: {told}")
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            metadata = file.metadata() or {}
+            names = file.keys() if tensors else ()
+            state = {key: file.get_tensor(key) for key in names}
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: cannot be read as a safetensors checkpoint ({error}).") from error
+    if _METADATA not in metadata:
+        raise CheckpointError(
+            f"{path}: has no posebench metadata, so its network is unknown. {IMPORT.format(path=path)}"
+        )
+    try:
+        return json.loads(metadata[_METADATA]), state
+    except ValueError as error:
+        raise CheckpointError(f"{path}: its posebench metadata cannot be read ({error!r}).") from error
+
+
+def _info_in(path: Path, document: Any) -> CheckpointInfo:
+    try:
+        if "backbone" in document:
+            raise CheckpointError(f"{path}: holds a backbone alone; give it as --backbone-weights to train a network.")
+        info = CheckpointInfo(document["network"], document["size"], document["training"])
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"{path}: its posebench metadata cannot be read ({error!r}).") from error
+    if not isinstance(info.network, str) or info.network not in NETWORKS:
+        raise CheckpointError(f"{path}: is of network {info.network!r}, which this version does not have.")
+    return info
 
 
 def trained_exif(path: Path) -> Exif:

@@ -14,6 +14,8 @@ from bench.kinds.optimizers.extension import go_on_text, more_optimizers, more_t
 from bench.kinds.optimizers.kind import KIND
 from bench.kinds.optimizers.spec import MAX_TUNINGS
 from bench.measure.machine import fingerprint
+from bench.settings.layers import Setting
+from bench.settings.weights_files import weights_digest
 from bench.statistics.nested import MARGIN, claimed_signs, pair_tests, tuning_spreads
 from bench.study.stored import Stored, refuse_elsewhere, with_data
 from posemodel.errors import SettingsError
@@ -118,6 +120,17 @@ def test_other_data_is_refused(tiny_spec, tiny):
     other = spec.model_copy(update={"data_digest": "feed"})
     with pytest.raises(SettingsError, match=rf"its data set is another one by now \({tiny.name}: annotations feed -> "):
         with_data(Stored(KIND, other, {}, False, 1), None, None)
+
+
+def test_other_weights_are_refused(tiny_spec, tmp_path):
+    file = tmp_path / "first.safetensors"
+    file.write_bytes(b"as it was")
+    digest = weights_digest({"weights": Setting(file, "here")})
+    spec = tiny_spec().model_copy(update={"weights": file, "weights_digest": digest})
+    assert with_data(Stored(KIND, spec, {}, False, 1), None, None) == spec
+    file.write_bytes(b"as it is")
+    with pytest.raises(SettingsError, match=rf"is another one by now \(digest {digest} -> "):
+        with_data(Stored(KIND, spec, {}, False, 1), None, None)
 
 
 @pytest.mark.parametrize(

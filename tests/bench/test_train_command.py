@@ -13,7 +13,7 @@ from bench.cli.app import app
 from bench.optimizers import optimizer_entry
 from bench.optimizers.line import optimizer_line
 from bench.report.python_call import python_call
-from bench.report.train_command import train_command
+from bench.report.train_command import other_threads, repeat_note, train_command
 from bench.trials.spec import TrialSpec
 from posemodel.config import AugmentSettings, DataFiles, LoaderSettings, TrainSettings
 
@@ -31,6 +31,13 @@ CASES = {
     "a tuple": ({"hyperparameters": {"lr": 0.0079018, "one_minus_beta1": 0.27}}, {}, {}),
     "a class of torch": ({"optimizer": "torch.optim.AdamW", "hyperparameters": {"lr": 1e-3, "amsgrad": True}}, {}, {}),
     "a beta near 1": ({"hyperparameters": {"lr": 1e-3, "one_minus_beta2": 1.2345e-7}}, {}, {}),
+    "all of the study's": (
+        {},
+        {"hold_out_select": True, "val_images": 7, "device": "cpu", "weights": Path("a b.safetensors")},
+        {},
+    ),
+    "a backbone": ({}, {"network": "rtpose_vgg", "backbone_weights": Path("vgg19.pth"), "val_split": "val"}, {}),
+    "a rate of 17 digits": ({"hyperparameters": {"lr": 0.0012345678901234567, "one_minus_beta1": 0.1 / 3}}, {}, {}),
     "a tuned weight decay": ({"hyperparameters": {"lr": 1e-3, "weight_decay": 3e-5}}, {}, {}),
 }  # fmt: skip
 
@@ -62,16 +69,12 @@ def asked(command, monkeypatch):
 def test_the_command_asks_for_the_trial_that_was(name, monkeypatch):
     its = trial(*CASES[name])
     resolved = asked(train_command(its, DATA), monkeypatch)
-    same = ("network", "size", "steps", "seconds", "precision", "schedule", "foreground_weight", "skip_bad", "exif")
-    for field in same:
-        assert getattr(resolved.settings, field) == getattr(its.train, field), field
-    assert resolved.settings.loader == its.train.loader
-    assert resolved.settings.augment == its.train.augment
+    assert resolved.settings.model_copy(update={"data": its.train.data}) == its.train
     entry = optimizer_entry(its.optimizer)
     theirs = entry.resolve({"weight_decay": its.weight_decay, **its.hyperparameters})
     ours = entry.resolve(resolved.hyperparameters)
     assert resolved.optimizer == its.optimizer
-    assert {name: pytest.approx(value, rel=1e-5) for name, value in theirs.items()} == ours
+    assert theirs == ours, "to the last digit"
 
 
 def test_its_lines_fit_a_terminal_and_defaults_are_left_out():
@@ -79,7 +82,7 @@ def test_its_lines_fit_a_terminal_and_defaults_are_left_out():
     assert max(map(len, command.splitlines())) <= 76
     assert train_command(trial({}, {}, {}), DATA).replace("\\\n    ", "") == (
         "posebench train --data DIR --network small --size 96 --optimizer adam --lr 0.002 --batch-size 4 --steps 300 "
-        "--precision fp32"
+        "--precision fp32 --val-split report --seed 1001"
     )
 
 
@@ -91,6 +94,28 @@ def test_what_a_user_has_named_is_one_word():
         command = train_command(trial({"optimizer": name}, {}, {}), DATA)
     words = words_of(command)
     assert words[words.index("--optimizer") + 1] == name
+
+
+def test_threads_are_asked_for_where_the_machine_would_choose_others():
+    here = {"torch_threads": "8"}
+    assert other_threads(2.0, "cpu", here) == 2
+    assert other_threads(2, "cpu", {}) == 2, "a report of before it was known"
+    assert other_threads(8, "cpu", here) is None
+    assert other_threads(2, "cuda", here) is None
+    assert other_threads(float("nan"), "cpu", here) is None
+    assert other_threads(None, None, here) is None
+    assert train_command(trial({}, {}, {}), DATA, threads=2).endswith("--threads 2")
+
+
+def test_the_note_says_how_near_the_command_comes():
+    assert repeat_note(trial({}, {"device": "cpu"}, {}), 0.1234) == (
+        "Repeats the confirm trial of seed 1001: AP 0.123 on the report split, on the same machine and versions."
+    )
+    assert repeat_note(trial({}, {"device": "cuda"}, {}), 0.1234).endswith("up to the rounding of a GPU.")
+    timed = repeat_note(trial({}, {"steps": None, "seconds": 5.0}, {}), 0.1234)
+    assert timed.startswith("Trains as the confirm trial of seed 1001: AP 0.123")
+    assert timed.endswith("the AP will differ.")
+    assert repeat_note(trial({}, {}, {}), None) == repeat_note(trial({}, {}, {}), float("nan")) == ""
 
 
 def test_other_workloads_have_no_command():

@@ -118,3 +118,14 @@ def test_mistakes_are_refused_in_words(posebench, tiny_set, hermetic, arguments,
     assert message in " ".join(err.replace("│", " ").split())
     assert "Traceback" not in err
     assert [path for path in hermetic.rglob("*") if path.is_file()] == []
+
+
+def test_threads_are_those_asked_for(trained):
+    for threads in (1, 2):
+        trained(*SMALL, "--threads", threads, name=f"in-{threads}")
+        assert torch.get_num_threads() == threads
+
+
+def test_what_stands_in_for_select_is_held_out(trained):
+    record, _ = trained(*SMALL, "--hold-out-select")
+    assert record["hold_out_select"] is True

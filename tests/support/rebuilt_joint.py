@@ -37,6 +37,13 @@ EARLIER, UNKNOWN = "runs.json", "not recorded"
 class FromFiles:
     """What a kind's analysis asks of a study's runs, where there is no MLflow: the sessions are not known."""
 
+    def __init__(self, machine: dict[str, str]) -> None:
+        self._machine = machine
+
+    def machine(self) -> dict[str, str]:
+        """That of the report."""
+        return self._machine
+
     def sessions(self) -> pd.DataFrame:
         """None."""
         return pd.DataFrame(columns=[field.name for field in fields(Session)])
@@ -47,7 +54,7 @@ def rebuild_joint(folder: Path, out: Path) -> Path:
     document, command = _of_today(folder)
     spec = JointSpec.stored({**document["spec"], "data": _data(command)})
     records = _records(folder / RECORDS)
-    findings = JOINT.findings(spec, records, FromFiles())
+    findings = JOINT.findings(spec, records, FromFiles(document.get("machine") or {}))
     info = _info(document, records, command, settings=as_study_file(spec))
     return _write(findings, info, folder, out)
 

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from bench.cli.actions.train_output import MetricsFile, line, stop_on_interrupt
 from bench.cli.actions.train_settings import resolve
 from bench.cli.output import log, log_opened, print_json, print_line, progress_bar, shown_text
@@ -46,6 +48,8 @@ def train_network(options: Mapping[str, Any], given: set[str]) -> None:
         and is_first()
     ):
         log("the frozen backbone has random weights: give --backbone-weights or --weights")
+    if options["threads"] is not None:
+        torch.set_num_threads(options["threads"])
     device_type = choose_device(settings.device).type
     metrics_file = MetricsFile(out / METRICS_FILE)
 

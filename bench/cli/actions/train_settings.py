@@ -30,7 +30,7 @@ NESTED = {
 }
 """Options that are fields of a part of `TrainSettings`."""
 OF_THE_OPTIMIZER = ("optimizer", "lr", WEIGHT_DECAY, "option")
-OUTSIDE = (*OF_THE_OPTIMIZER, "recipe", "out", "resume", "as_json")
+OUTSIDE = (*OF_THE_OPTIMIZER, "recipe", "threads", "out", "resume", "as_json")
 """Options that are no fields of `TrainSettings`."""
 
 

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import pandas as pd
 
-from bench.kinds.joint.analysis import Pick, joint_findings, picks
+from bench.kinds.joint.analysis import Pick, completed_confirm, joint_findings, picks
 from bench.kinds.joint.importances import Observed, importances
 from bench.kinds.joint.objectives import AXES
 from bench.kinds.joint.plan import Picked, plan_confirm, plan_search
@@ -21,7 +21,7 @@ from bench.optimizers.space import as_value
 from bench.records.mlflow_views import SavedView
 from bench.records.reader import StudyRuns
 from bench.report.findings import Findings
-from bench.report.train_command import train_command
+from bench.report.train_command import other_threads, repeat_note, train_command
 from bench.settings.layers import about
 from bench.study.kind import Settings
 from bench.study.ledger_kind import FindingsKind
@@ -122,7 +122,7 @@ class JointKind(FindingsKind[JointSpec]):
             key: optimizer_line(optimizer_entry(each.optimizer), each.hyperparameters, spec.weight_decay)
             for key, each in chosen.items()
         }
-        trials = plan_confirm(spec, [*chosen.values()])[: len(chosen)]  # their first seed
+        commands, notes = _train_commands(spec, chosen, records, runs.machine())
         return joint_findings(
             records,
             objective=spec.objective,
@@ -138,7 +138,9 @@ class JointKind(FindingsKind[JointSpec]):
             loader={"persistent_workers": True},
             hosts=max(1, sessions["host"].nunique()),
             floor=collapse_floor(workload_of(spec).score),
-            train_commands={key: train_command(trial, spec.data) for key, trial in zip(chosen, trials, strict=True)},
+            train_commands=commands,
+            train_notes=notes,
+            beginning=spec.beginning_text,
         )
 
 
@@ -147,6 +149,23 @@ def picked(pick: Pick) -> Picked:
     settings = dict(pick.settings)
     optimizer, loader = str(settings.pop(OPTIMIZER)), {axis: settings.pop(axis) for axis in AXES}
     return Picked(optimizer, {name: as_value(value) for name, value in settings.items()}, loader)
+
+
+def _train_commands(
+    spec: JointSpec, chosen: Mapping[str, Picked], records: pd.DataFrame, machine: Mapping[str, str]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """The command of each pick by its key, and what it gives: its first confirm trial, by seed, that completed."""
+    commands, notes = {}, {}
+    planned = plan_confirm(spec, [*chosen.values()])
+    for place, key in enumerate(chosen):
+        trials = planned[place :: len(chosen)]
+        ended = completed_confirm(records, key)
+        trial = next((each for each in trials if each.seed in ended), trials[0])
+        record = ended.get(trial.seed, {})
+        threads = other_threads(record.get("torch_threads"), record.get("device"), machine)
+        commands[key] = train_command(trial, spec.data, threads=threads)
+        notes[key] = repeat_note(trial, record.get("ap"))
+    return commands, notes
 
 
 def observed(spec: JointSpec, records: pd.DataFrame) -> list[Observed]:

@@ -84,6 +84,7 @@ def _trial(spec: JointSpec, phase: Phase, index: int, picked: Picked, seed: int)
         hyperparameters=dict(picked.hyperparameters),
         weight_decay=spec.weight_decay,
         data_digest=spec.data_digest,
+        weights_digest=spec.weights_digest,
         id_counts=BEFORE_JOINT,
         workload=its.name,
         train=its.plan(own_settings(spec), assignment),

@@ -10,7 +10,7 @@ from bench.kinds.joint.objectives import AP_AND_SPEED, AXES, Objective
 from bench.settings.declared import Declaration, Flag
 from bench.settings.layers import Setting, space_key
 from bench.settings.shared import NETWORK, SPACES
-from bench.trials.study_base import PictureStudy
+from bench.trials.study_base import TrainingStudy
 from bench.workloads.of_study import trained_text
 from posemodel.config import MIN_SIZE, Precision, Schedule
 
@@ -21,10 +21,10 @@ MAX_TRIALS = 1000
 """Search trials: their seeds count up to it, and confirm seeds begin above it."""
 
 
-class JointSpec(PictureStudy):
+class JointSpec(TrainingStudy):
     """Which optimizer, hyperparameters and loader settings go well together: one search over all of them at once."""
 
-    resolved: ClassVar[Mapping[str, Declaration]] = {**PictureStudy.resolved, "spaces": SPACES}
+    resolved: ClassVar[Mapping[str, Declaration]] = {**TrainingStudy.resolved, "spaces": SPACES}
     extends_by: ClassVar[tuple[str, ...]] = ("trials",)
     kind: Literal["joint"] = "joint"
     skip_bad: bool = False
@@ -163,7 +163,7 @@ class JointSpec(PictureStudy):
 
     @classmethod
     def of_identity(cls, identity: Mapping[str, Any], data: Any) -> "JointSpec":
-        """The study of an identity, its data set in this folder."""
+        """The study of an identity (and the places of its other files), its data set in this folder."""
         return cls.stored({**identity, "data": data})
 
 

@@ -24,6 +24,9 @@ from posemodel.errors import SettingsError
 NOT_SETTINGS = ("name", "preset")
 """Fields of an identity that say nothing of what was run."""
 
+BEGINNING = "weights_digest"
+"""Of an identity: the weights that trials start from."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -98,4 +101,5 @@ def _from_folder(folder: Path) -> Source:
 def _differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
     """Settings that differ; one that only a newer version knows, or an older folder left out, is no difference."""
     both = [name for name in a if name in b and name not in NOT_SETTINGS]
-    return differences({name: a[name] for name in both}, {name: b[name] for name in both})
+    begun = [{BEGINNING: side[BEGINNING]} if side.get(BEGINNING) else {} for side in (a, b)]  # absent: from nothing
+    return differences({name: a[name] for name in both} | begun[0], {name: b[name] for name in both} | begun[1])

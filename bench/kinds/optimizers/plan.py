@@ -281,6 +281,7 @@ def _trial(
         at_border=at_border,
         weight_decay=decay_of(hyperparameters, spec.weight_decay),
         data_digest=spec.data_digest,
+        weights_digest=spec.weights_digest,
         workload=its.name,
         train=its.plan(own_settings(spec), assignment),
     )
@@ -292,9 +293,10 @@ def rounds(spec: StudySpec) -> list[tuple[int, float]]:
     return [(count, 1.0 if number == len(counts) - 1 else SHORT) for number, count in enumerate(counts)]
 
 
-def confirm_trial(spec: StudySpec, optimizer: str, hyperparameters: Hyperparameters) -> TrialSpec:
-    """A confirm trial of an optimizer with these settings: how a finalist trains."""
-    return next(_confirm_trials(spec, optimizer, 0, hyperparameters, ()))
+def confirm_trials(spec: StudySpec, optimizer: str, tuning: int, hyperparameters: Hyperparameters) -> list[TrialSpec]:
+    """The confirm trials of a tuning that ended with these settings, by seed; without those of its control."""
+    trials = _confirm_trials(spec, optimizer, tuning, hyperparameters, ())
+    return [trial for trial in trials if not trial.control_of]
 
 
 def typical_trials(spec: StudySpec) -> dict[str, TrialSpec]:

@@ -13,7 +13,7 @@ from bench.settings.shared import NETWORK, SPACES
 from bench.statistics.p_values import ALPHA
 from bench.trials.phases import TUNE, Phase
 from bench.trials.spec import SECOND
-from bench.trials.study_base import PictureStudy
+from bench.trials.study_base import TrainingStudy
 from bench.workloads.of_study import workload_of
 from posemodel.config import MIN_SIZE, Precision, Schedule
 from posemodel.errors import SettingsError
@@ -31,11 +31,11 @@ def _each_schedule_once(schedules: tuple[str, ...]) -> tuple[str, ...]:
     return schedules
 
 
-class StudySpec(PictureStudy):
+class StudySpec(TrainingStudy):
     """Which optimizer, tuned and then trained, is best: each is tuned several times, and each time confirmed."""
 
-    outside: ClassVar[tuple[str, ...]] = (*PictureStudy.outside, "assume_spread")
-    resolved: ClassVar[Mapping[str, Declaration]] = {**PictureStudy.resolved, "spaces": SPACES}
+    outside: ClassVar[tuple[str, ...]] = (*TrainingStudy.outside, "assume_spread")
+    resolved: ClassVar[Mapping[str, Declaration]] = {**TrainingStudy.resolved, "spaces": SPACES}
     extends_by: ClassVar[tuple[str, ...]] = ("tunings",)
     takes_more_optimizers: ClassVar[bool] = True
     kind: Literal["optimizers"] = "optimizers"

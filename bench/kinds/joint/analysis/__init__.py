@@ -5,7 +5,16 @@ together once, ``answer`` says which configurations to take, ``front``, ``decide
 sections of what that rests on.
 """
 
-from bench.kinds.joint.analysis.picks import BEST_AP, FASTEST, NEAR_BEST, Pick, configuration_key, picks, settings_of
+from bench.kinds.joint.analysis.picks import (
+    BEST_AP,
+    FASTEST,
+    NEAR_BEST,
+    Pick,
+    completed_confirm,
+    configuration_key,
+    picks,
+    settings_of,
+)
 from bench.kinds.joint.analysis.study import joint_findings
 from bench.kinds.joint.objectives import AP_AND_SPEED, AP_AT_TIME
 from bench.trials.phases import SEARCH
@@ -18,6 +27,7 @@ __all__ = [
     "NEAR_BEST",
     "SEARCH",
     "Pick",
+    "completed_confirm",
     "configuration_key",
     "joint_findings",
     "picks",

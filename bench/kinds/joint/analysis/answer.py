@@ -39,7 +39,7 @@ def paste(found: JointFound, place: int) -> list[Code]:
     pick = found.picks[place]
     command = found.train_commands.get(pick.key, "")
     lines = f"{python_call(optimizer_line(found, pick))}\n{python_call(loader_call(pick, found.loader))}"
-    return [Code("python", lines), *([Code("", command)] if command else [])]
+    return [Code("python", lines), *([Code("", command, found.train_notes.get(pick.key, ""))] if command else [])]
 
 
 def optimizer_line(found: JointFound, pick: Pick) -> str:

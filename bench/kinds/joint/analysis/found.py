@@ -51,6 +51,8 @@ class JointFound:
     hosts: int
     floor: float
     train_commands: Mapping[str, str]
+    train_notes: Mapping[str, str]
+    beginning: str
 
     @property
     def single(self) -> bool:

@@ -26,7 +26,7 @@ from bench.report.cells import speed_text
 from bench.report.findings import Part, Section, Table
 from bench.report.prose import linked
 from bench.report.text import literal
-from bench.report.wording import ap_text, enumerate_items, value_text
+from bench.report.wording import ap_text, enumerate_items, in_one_line, value_text
 from bench.statistics.intervals import Interval
 
 FILE = "picks.csv"
@@ -47,7 +47,15 @@ def main_parts(found: JointFound) -> list[Part]:
     if not found.held:
         return []
     fresh = "AP: mean over fresh seeds on the select split. " if found.all_confirmed else ""
-    return [_main_table(found), f"{fresh}In the search: one trial, on the same split. Unrounded: {linked(FILE)}."]
+    read = f"{fresh}In the search: one trial, on the same split. Unrounded: {linked(FILE)}.{_beginning(found)}"
+    return [_main_table(found), read]
+
+
+def _beginning(found: JointFound) -> str:
+    """That all trials began from weights, where they did: such a result is about fine-tuning."""
+    if not found.beginning:
+        return ""
+    return f" Every trial began from {literal(found.beginning)}: a result about training from there, not from nothing."
 
 
 def other_sections(found: JointFound) -> list[Section]:
@@ -134,6 +142,7 @@ def _lines(found: JointFound, pick: Pick) -> dict[str, str]:
         "dataloader": loader_call(pick, found.loader),
         "optimizer": optimizer_line(found, pick),
         "train": found.train_commands.get(pick.key, ""),
+        "train_command": in_one_line(found.train_commands.get(pick.key, "")),
     }
 
 

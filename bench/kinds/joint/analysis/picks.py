@@ -181,6 +181,13 @@ def confirmed(records: pd.DataFrame, pick: Pick) -> Confirmed:
     )
 
 
+def completed_confirm(records: pd.DataFrame, key: str) -> dict[int, dict[str, Any]]:
+    """The confirm trials of a configuration that completed, by seed; ``key``: from `configuration_key`."""
+    trials = rows_of(_of_phase(records, CONFIRM).sort_values("seed", kind="stable"))
+    own = (row for row in trials if row["status"] == Status.COMPLETE and configuration_key(row) == key)
+    return {int(row["seed"]): row for row in own}
+
+
 def learned(pick: Pick, fresh: Confirmed, floor: float) -> bool:
     """Whether a pick reached the floor: with fresh seeds where it has some, else in the search."""
     reached = pick.ap if fresh.ap_select.estimate is None else fresh.ap_select.estimate

@@ -15,6 +15,7 @@ from bench.kinds.joint.analysis.picks import BEST_AP, settings_of
 from bench.kinds.joint.analysis.run import failure_section, limits_section, run_section
 from bench.kinds.joint.analysis.words import noise_caption
 from bench.report.findings import Chart, DataFile, Findings, Section
+from bench.report.wording import in_one_line
 from bench.trials.columns import rows_of
 from bench.trials.scores import AP_FLOOR
 
@@ -36,6 +37,8 @@ def joint_findings(
     hosts: int = 1,
     floor: float = AP_FLOOR,
     train_commands: Mapping[str, str] | None = None,
+    train_notes: Mapping[str, str] | None = None,
+    beginning: str = "",
 ) -> Findings:
     """What a joint study's records say, finished or not.
 
@@ -57,6 +60,8 @@ def joint_findings(
         hosts: Machines that the trials ran on.
         floor: The score under which a run has learned nothing: no such pick is recommended.
         train_commands: The `posebench train` command of each pick by `Pick.key`, where there is one.
+        train_notes: What each of them gives, in a sentence.
+        beginning: The weights that all trials began from; empty: none.
 
     Returns:
         With the keys objective, floor, front, picks, recommended, speed_noise, hypervolume and importances in its
@@ -78,6 +83,8 @@ def joint_findings(
         hosts=hosts,
         floor=floor,
         train_commands=train_commands or {},
+        train_notes=train_notes or {},
+        beginning=beginning,
     )
     return Findings(
         answer=answer(found),
@@ -131,6 +138,12 @@ def _appendix(found: JointFound) -> list[Section]:
     ]
 
 
+def _train_command(found: JointFound) -> str | None:
+    """The command to paste of the recommended configuration, on one line; None where there is none."""
+    command = found.train_commands.get(found.picks[found.holders[BEST_AP]].key, "") if found.holders else ""
+    return in_one_line(command) or None
+
+
 def _document(found: JointFound) -> dict[str, Any]:
     names = ("ap", "images_per_s", "trial_id", "run_id", "learned")
     on_front = [
@@ -144,6 +157,7 @@ def _document(found: JointFound) -> dict[str, Any]:
         "front": on_front,
         "picks": pick_tables.pick_documents(found),
         "recommended": pick_tables.recommended_documents(found),
+        "train_command": _train_command(found),
         "speed_noise": None if found.speed is None else {**asdict(found.speed), "noisy": found.speed_is_noise},
         "hypervolume": None if found.single else reached,
         "importances": found.importances,

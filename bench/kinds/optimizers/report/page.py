@@ -98,7 +98,7 @@ def _paste(result: StudyResult) -> list[Code]:
     if not best:
         return []
     python = "\n".join(result.lines[name].python for name in best)
-    commands = [Code("", result.lines[name].command) for name in best if result.lines[name].command]
+    commands = [code for name in best for code in result.lines[name].codes()]
     return [Code("python", python), *commands]
 
 

@@ -1,7 +1,7 @@
 """What the pages of an optimizers study show: its analysis, with its specification and the machine."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,8 @@ import pandas as pd
 
 from bench.kinds.optimizers.analysis import StudyAnalysis, TimeUse
 from bench.kinds.optimizers.spec import StudySpec
+from bench.report.findings import Code
+from bench.report.wording import in_one_line
 from bench.trials.columns import rows_of
 from bench.trials.status import Status
 from bench.workloads.protocol import Samples
@@ -34,6 +36,14 @@ class Lines:
 
     python: str
     command: str
+    note: str = ""
+    """What the command gives, in a sentence."""
+    trial_id: str | None = None
+    """The confirm trial that the command repeats; None: none has completed."""
+
+    def codes(self) -> list[Code]:
+        """The command to paste; none of a workload that has none."""
+        return [Code("", self.command, self.note)] if self.command else []
 
 
 @dataclass(frozen=True)
@@ -77,12 +87,22 @@ class StudyResult:
             "tunings": self.spec.tunings,
             "seeds": self.spec.seeds,
             "best": found.best,
-            "optimizers": _with_settings(found.summary.merge(_views(found.views), on="name", how="left")),
+            **self._train(found.recommended),
+            "optimizers": [
+                row | self._train([row["name"]])
+                for row in _with_settings(found.summary.merge(_views(found.views), on="name", how="left"))
+            ],
             "comparisons": found.comparisons.rename(columns=COMPARISON_KEYS),
             "controls": _with_settings(found.controls),
             "comparable": found.comparable,
             "time": self._time(),
         }
+
+    def _train(self, names: Sequence[str]) -> dict[str, str | None]:
+        """The command to paste of the first of these optimizers that has one, and the trial that it repeats."""
+        lines = next((self.lines[name] for name in names if name in self.lines), None)
+        command = in_one_line(lines.command) if lines is not None and lines.command else None
+        return {"train_command": command, "train_trial_id": lines.trial_id if lines is not None and command else None}
 
     def _time(self) -> dict[str, float] | None:
         names = ("wall_s", "train_s", "eval_s", "data_s", "other_s", "overhead_share")

@@ -16,6 +16,7 @@ from bench.kinds.optimizers.report.tables import (
 )
 from bench.report.findings import Drawing, Section, Table
 from bench.report.prose import linked
+from bench.report.text import literal
 from bench.report.wording import counted
 
 
@@ -26,10 +27,19 @@ def table(result: StudyResult) -> Section:
     text = (
         f"{_order(result)} Each optimizer was tuned {counted(spec.tunings, 'time')}, and what each tuning found was "
         f"trained with {counted(spec.seeds, 'fresh seed')}. *AP*: mean over the tunings that did not collapse, on "
-        f"images that chose nothing. *Collapsed*: tunings whose result learned nothing.{target} Unrounded: "
+        f"images that chose nothing. *Collapsed*: tunings whose result learned nothing.{target}{_beginning(result)} "
+        "Unrounded: "
         f"{linked(SUMMARY)}."
     )
     return Section("Result", [Table(COLUMNS, main_rows(result)), text])
+
+
+def _beginning(result: StudyResult) -> str:
+    """That all trials began from weights, where they did: such a result is about fine-tuning."""
+    began = result.spec.beginning_text
+    if not began:
+        return ""
+    return f" Every trial began from {literal(began)}: a result about training from there, not from nothing."
 
 
 def _order(result: StudyResult) -> str:

@@ -53,8 +53,7 @@ def _lines(result: StudyResult, name: str) -> list[Part]:
     own = result.lines.get(name)
     if own is None:
         return []
-    command = [Code("", own.command)] if own.command else []
-    return [literal(result.analysis.names[name]), Code("python", own.python), *command]
+    return [literal(result.analysis.names[name]), Code("python", own.python), *own.codes()]
 
 
 def _shown(result: StudyResult) -> str:

@@ -1,0 +1,63 @@
+"""Weights that the trials of a study start from: what they decide of its settings, and what is refused of them."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from bench.settings.layers import DEFAULT, Setting, about
+from posemodel.errors import CheckpointError, SettingsError
+from posemodel.network import build_network
+from posemodel.network.backbones import load_vgg19_weights
+from posemodel.network.weights import checkpoint_info, load_network
+
+if TYPE_CHECKING:
+    from bench.workloads.pose import PoseSettings
+
+
+def settle(settings: Mapping[str, Setting]) -> dict[str, Setting]:
+    """The settings with the checkpoint's network and size, where these come from a preset or are defaults.
+
+    SettingsError for a file that is no checkpoint, and where another network was asked for.
+    """
+    path = settings["weights"].value
+    with about(settings, "weights"):
+        try:
+            info = checkpoint_info(path)
+        except CheckpointError as error:
+            raise SettingsError(f"weights: {error}") from error
+    if not _left_open(settings["network"]) and settings["network"].value != info.network:
+        with about(settings, "network", "weights"):
+            raise SettingsError(
+                f"network: {settings['network'].value} (from: {settings['network'].origin}) is not the network of "
+                f"weights, {path}, which is {info.network}. Leave network out, or start from other weights."
+            )
+    own: dict[str, Any] = {"network": info.network, "size": info.size}
+    taken = {
+        name: Setting(value, f"checkpoint {path.name} (weights)")
+        for name, value in own.items()
+        if _left_open(settings[name])
+    }
+    return dict(settings) | taken
+
+
+def _left_open(setting: Setting) -> bool:
+    return setting.origin.startswith((DEFAULT, "preset"))
+
+
+def check_weights(own: "PoseSettings", settings: Mapping[str, Setting]) -> None:
+    """SettingsError, with the setting, for weights that cannot be loaded into the study's network."""
+    name = "weights" if own.weights is not None else "backbone_weights"
+    with about(settings, name):
+        try:
+            if own.weights is not None:
+                load_network(own.weights, torch.device("cpu"))
+            elif own.backbone_weights is not None:
+                load_vgg19_weights(build_network(own.network, seed=0).backbone, own.backbone_weights)
+        except CheckpointError as error:
+            raise SettingsError(f"{name}: {error}") from error
+        except SettingsError as error:
+            raise SettingsError(
+                f"{name}: the backbone of {own.network} is not VGG19. Leave {name} out, or train rtpose_vgg or "
+                "openpose_2019."
+            ) from error
