@@ -38,6 +38,18 @@ def pose_loss(
     return torch.stack(list(terms.values())).sum(), terms
 
 
+def with_nobody(stages: Sequence[Maps]) -> list[Maps]:
+    """Maps like these with nobody in them, all background: a forecast that has learned nothing of the images."""
+    empty = []
+    for heatmaps, pafs in stages:
+        background = None
+        if heatmaps is not None:
+            background = torch.zeros_like(heatmaps)
+            background[:, BACKGROUND] = 1
+        empty.append(Maps(background, None if pafs is None else torch.zeros_like(pafs)))
+    return empty
+
+
 class _WeightedSquares(torch.autograd.Function):
     """Sum of weight * (maps - target)^2; differentiable in the maps alone.
 

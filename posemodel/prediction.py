@@ -20,16 +20,21 @@ from posemodel.data.layout import DataSet
 from posemodel.data.loader import Batch, PoseDataset, build_loader
 from posemodel.decode import Detections, decode_batch
 from posemodel.evaluation import KeypointScorer, Scores
-from posemodel.loss import pose_loss
+from posemodel.loss import pose_loss, with_nobody
 from posemodel.network import Maps, PoseNetwork
 from posemodel.network.in_use import in_evaluation, network_in_use
 
 
 class Validation(NamedTuple):
-    """Loss over a split (mean over its images) and, when asked for, its scores."""
+    """Loss over a split (mean over its images) and, when asked for, its scores and the loss of empty maps.
+
+    The loss of empty maps (`posemodel.loss.with_nobody`) depends on the split, the loss and the number of stages, and
+    on no weights: it is the reference forecast of a skill score.
+    """
 
     loss: float
     scores: Scores | None
+    reference_loss: float | None = None
 
 
 def to_device(batch: Batch, device: torch.device, geometry: InputSettings) -> Batch:
@@ -63,10 +68,11 @@ def validate(
     *,
     foreground_weight: float = 1.0,
     with_scores: bool = False,
+    with_reference: bool = False,
 ) -> Validation:
     """One pass over a split in evaluation mode; the network's mode is put back."""
     finder = PeopleFinder(split_scorer(split), geometry) if with_scores else None
-    losses, counts = [], []
+    losses, references, counts = [], [], []
     was_training = network.training
     network.eval()
     try:
@@ -76,13 +82,24 @@ def validate(
                 stages = network(moved.images)
                 loss, _ = pose_loss(stages, moved, foreground_weight=foreground_weight)
                 losses.append(loss)  # asking for the number would wait for the device
+                if with_reference:
+                    references.append(pose_loss(with_nobody(stages), moved, foreground_weight=foreground_weight)[0])
                 counts.append(len(batch.images))
                 if finder is not None:
                     finder.put(stages[-1], batch)
     finally:
         network.train(was_training)
-    total = sum(loss.item() * count for loss, count in zip(losses, counts, strict=True))
-    return Validation(total / max(sum(counts), 1), finder.scorer.stats() if finder is not None else None)
+    return Validation(
+        _mean_over_images(losses, counts),
+        finder.scorer.stats() if finder is not None else None,
+        _mean_over_images(references, counts) if with_reference else None,
+    )
+
+
+def _mean_over_images(losses: Sequence[torch.Tensor], counts: Sequence[int]) -> float:
+    """Mean of the batches' losses, each counted as often as it has images."""
+    total: float = sum(loss.item() * count for loss, count in zip(losses, counts, strict=True))
+    return total / max(sum(counts), 1)
 
 
 class PeopleFinder:

@@ -76,8 +76,9 @@ def train(
     ``make_optimizer`` gets the network's parameters, or groups of them where ``settings.groups`` tells some from others
     (`posemodel.parameter_groups`). ``on_metrics`` gets the step and what was measured there: `loss`, `lr`,
     `images_per_s`, `data_wait_share`, `optimizer_step_ms` at every window, `val_loss` and `ap` when they are due,
-    `train_seconds` with each. ``out``: folder for `last.safetensors`, `best.safetensors` and `resume.pt`, which are
-    replaced where they exist. ``on_open`` gets the split trained on and the split scored before the first step.
+    `reference_loss` (of maps with nobody in them, on the same split) with the last of them, `train_seconds` with each.
+    ``out``: folder for `last.safetensors`, `best.safetensors` and `resume.pt`, which are replaced where they exist.
+    ``on_open`` gets the split trained on and the split scored before the first step.
     ``resume`` goes on from its `resume.pt`.
     ``run_record``: what else defines the run (the optimizer, say), kept in the checkpoints; a resumed run must have the
     same. ``should_stop`` is asked after each step; on True the state is saved and KeyboardInterrupt raised. A loss that
@@ -236,7 +237,7 @@ def _train(
                 return finish("timed_out")
             if due_val or due_ap:
                 meter.pause()
-                found = team.from_first(_validate, settings, outcome(), data, geometry, device, progress, due_ap)
+                found = team.from_first(_validate, settings, outcome(), data, geometry, device, progress, due_ap, last)
                 report(found)
                 if not math.isfinite(found["val_loss"]):
                     return finish("diverged")
@@ -274,8 +275,9 @@ def _validate(
     device: torch.device,
     progress: Progress,
     with_scores: bool,
+    with_reference: bool,
 ) -> dict[str, float]:
-    """Validation loss and, when due, the ten COCO figures; the time that it takes is counted apart."""
+    """Validation loss and, when due, the ten COCO figures and the loss of empty maps; its time is counted apart."""
     began = time.perf_counter()
     found = validate(
         network,
@@ -285,9 +287,12 @@ def _validate(
         device,
         foreground_weight=settings.foreground_weight,
         with_scores=with_scores,
+        with_reference=with_reference,
     )
     progress.eval_seconds += time.perf_counter() - began
     values = {"val_loss": found.loss}
+    if found.reference_loss is not None:
+        values["reference_loss"] = found.reference_loss
     if found.scores is not None:
         counts = ("images", "people")
         values |= {k: v for k, v in found.scores.as_row().items() if v is not None and k not in counts}

@@ -85,6 +85,9 @@ class StudySize(Protocol):
     def with_phase(self, phase: str, planned: int) -> "StudySize":
         """The size once a phase is planned."""
 
+    def given(self, done: Mapping[str, Done]) -> "StudySize":
+        """The size once these trials have ended: what they have shown may spare later ones."""
+
     def rows(self, progress: "Progress") -> Sequence[ProgressRow]:
         """The optimizers in the study's order, each with its share of the progress."""
 
@@ -141,6 +144,10 @@ class PlanSize:
         """The size once a phase is planned."""
         return replace(self, plan={**self.plan, phase: planned})
 
+    def given(self, done: Mapping[str, Done]) -> "PlanSize":  # noqa: ARG002 (others hang on them)
+        """The same: its plan in the ledger has all that is known."""
+        return self
+
     def rows(self, progress: "Progress") -> "list[TriedProgress]":
         """The optimizers of its settings, then those that only its trials name."""
         seen = {trial.optimizer for trial in progress.done.values()}
@@ -191,9 +198,11 @@ class Progress:
 
     def with_done(self, trial: Done) -> "Progress":
         """The next moment: a trial has ended."""
+        done = {**self.done, trial.trial_id: trial}
         return replace(
             self,
-            done={**self.done, trial.trial_id: trial},
+            size=self.size.given(done),
+            done=done,
             running_trials=_without(self.running_trials, trial.trial_id),
         )
 
@@ -303,6 +312,7 @@ def after(progress: Progress, event: Event) -> Progress:
             for phase, ended in Counter(trial.phase for trial in event.done.values()).items():
                 if size.planned_of(phase) < ended:  # of a study that was extended: a later phase has records already
                     size = size.with_phase(phase, ended)
+            size = size.given(event.done)
             return replace(progress, size=size, done=event.done, running_trials={})
         case MorePlanned():
             return replace(progress, size=progress.size.with_phase(event.phase, event.planned))

@@ -115,7 +115,7 @@ class Watcher:
         }
         times = [found.last_active if found is not None else None, last_record]
         return Progress(
-            size=size,
+            size=size.given(done),
             done=done,
             running_trials=running_trials,
             lost=sum(entry.state == LOST and entry.trial_id not in done for entry in entries),

@@ -52,6 +52,11 @@ def collapsed(records: pd.DataFrame, floor: float = AP_FLOOR) -> pd.Series:
     return (ran & (score(records) < floor)).rename("collapsed")
 
 
+def has_scored(records: pd.DataFrame, floor: float = AP_FLOOR) -> bool:
+    """Whether any trial, of whatever phase, has scored above chance."""
+    return len(records) > 0 and bool((score(records) >= floor).any())
+
+
 def score(records: pd.DataFrame, column: str = "ap") -> pd.Series:
     """Score each trial.
 

@@ -15,8 +15,6 @@ from bench.workloads import POSE, workload
 from bench.workloads.protocol import Run
 from posemodel.config import DataFiles, Settings, TrainSettings
 
-SECOND = "second"
-"""The unit of a budget in seconds of training."""
 FIRST_CONFIRM_SEED = 1001
 """Confirm seeds are fresh: no tune trial has seen them."""
 

@@ -27,10 +27,12 @@ from bench.study.kind import Settings
 from bench.study.ledger_kind import FindingsKind
 from bench.study.sessions import most_at_once
 from bench.trials.columns import rows_of
-from bench.trials.phases import CONFIRM, SEARCH
-from bench.trials.scores import collapse_floor
+from bench.trials.needed import Needed, needed
+from bench.trials.phases import CONFIRM, SEARCH, SECOND
+from bench.trials.scores import collapse_floor, has_scored
 from bench.trials.spec import Planned
 from bench.trials.status import Status
+from bench.workloads import POSE
 from bench.workloads.of_study import workload_of
 from posemodel.errors import SettingsError
 
@@ -96,12 +98,16 @@ class JointKind(FindingsKind[JointSpec]):
         return spec.model_copy(update={"trials": trials, "first_trials": spec.first_trials or spec.trials})
 
     def next_trials(self, spec: JointSpec, records: pd.DataFrame) -> Sequence[Planned]:
-        """The places of the search; once all are recorded, the picks' trials with fresh seeds as well."""
+        """The places of the search; once all are recorded and one has scored, the picks' trials with fresh seeds."""
         search = plan_search(spec)
         ended = int((records["phase"] == SEARCH).sum()) if len(records) else 0
         if ended < len(search):
             return search
-        return [*search, *plan_confirm(spec, [picked(pick) for pick in picks(records, spec.objective)])]
+        again = plan_confirm(spec, [picked(pick) for pick in picks(records, spec.objective)])
+        if not has_scored(records, collapse_floor(workload_of(spec).score)):
+            known = {*records["trial_id"]}  # an earlier version trained them all the same
+            again = [trial for trial in again if trial.id in known]
+        return [*search, *again]
 
     def least_trials(self, spec: JointSpec) -> int:
         """Those of the search."""
@@ -138,10 +144,24 @@ class JointKind(FindingsKind[JointSpec]):
             loader={"persistent_workers": True},
             hosts=max(1, sessions["host"].nunique()),
             floor=collapse_floor(workload_of(spec).score),
+            needed=_needed(spec, records),
             train_commands=commands,
             train_notes=notes,
             beginning=spec.beginning_text,
         )
+
+
+def _needed(spec: JointSpec, records: pd.DataFrame) -> Needed | None:
+    """How long trials would have to be where the search has ended, none scored and nothing was trained again."""
+    floor = collapse_floor(workload_of(spec).score)
+    if not len(records) or (records["phase"] == SEARCH).sum() < spec.trials or has_scored(records, floor):
+        return None
+    if (records["phase"] == CONFIRM).any():
+        return None
+    length, unit = (spec.images, "image") if spec.images is not None else (spec.seconds or 0.0, SECOND)
+    if workload_of(spec).name != POSE:
+        return Needed(length, unit, why="at which validation loss this workload scores is not known")
+    return needed(records.drop(columns="round", errors="ignore"), SEARCH, length=length, unit=unit)
 
 
 def picked(pick: Pick) -> Picked:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from bench.kinds.optimizers.analysis import NOT_PAIRED, compare_studies, comparison_verdict, split_controls
 from bench.kinds.optimizers.analysis.two_studies_verdict import troubles, without_result
-from bench.kinds.optimizers.plan import total_trials
+from bench.kinds.optimizers.plan import outcomes_of, planned_trials
 from bench.kinds.optimizers.report.comparison import StudyComparison, StudySide
 from bench.kinds.optimizers.spec import StudySpec, refuse_first_protocol
 from bench.records.writer import Tracker
@@ -74,7 +74,8 @@ def read_source(source: str, tracking_uri: str) -> Source:
             raise SettingsError(f"study {source}: the folder has no {RESULT} and {RECORDS} of a report.") from error
         raise SettingsError(f"{error} A folder with {RESULT} and {RECORDS} of a report can be given too.") from error
     records = runs.records()
-    side = StudySide(spec.name, source, spec.identity(), runs.machine(), len(records), total_trials(spec))
+    planned = planned_trials(spec, outcomes_of(records))
+    side = StudySide(spec.name, source, spec.identity(), runs.machine(), len(records), planned)
     return Source(side, records)
 
 

@@ -32,6 +32,8 @@ from bench.trials.phases import CONFIRM, TUNE
 from bench.trials.spec import TrialSpec
 from posemodel.errors import SettingsError
 
+UNSCORED_PRESET = "smoke"
+"""The preset that confirms finalists though nothing scores; its earlier versions did not have to say so."""
 RATE_PARAMETERS = tuple(f"hp.{name}" for name in RATES)
 """What MLflow calls the learning rate of a run."""
 
@@ -84,10 +86,12 @@ class OptimizersKind(LedgerKind[StudySpec]):
         return plan_shown(prepared)
 
     def as_begun(self, spec: StudySpec, begun: Mapping[str, Any]) -> StudySpec:
-        """The study as it was extended, if it was; SettingsError where what was begun is of the first protocol."""
+        """The study as it was extended, with what its preset was then; SettingsError for one of the first protocol."""
         if begun.get("kind") != self.name:
             return spec
         refuse_first_protocol({**begun, "name": spec.name})
+        if spec.preset == UNSCORED_PRESET and "confirm_unscored" not in begun:
+            spec = spec.model_copy(update={"confirm_unscored": False})
         return as_extended(spec, begun)
 
     def go_on_text(self, spec: StudySpec, begun: Mapping[str, Any]) -> str:
@@ -109,8 +113,9 @@ class OptimizersKind(LedgerKind[StudySpec]):
         return plan(spec, outcomes_of(records))
 
     def least_trials(self, spec: StudySpec) -> int:
-        """Trials of both phases."""
-        return total_trials(spec)
+        """Those of both phases; where nothing scores, there are no confirm trials."""
+        tuned = spec.tunings * len(spec.optimizers) * spec.trials
+        return total_trials(spec) if spec.confirm_unscored else tuned
 
     def size(self, document: Mapping[str, Any], planned: Mapping[str, int]) -> Size:
         """The size of a study, which its settings tell; until it is decided also its plan."""

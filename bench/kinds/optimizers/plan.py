@@ -1,7 +1,8 @@
 """StudySpec, and what its trials have shown so far -> TrialSpecs: pure, the same on every machine.
 
 Each tuning of each optimizer goes through its rounds by its own records alone (`search`), and its finalist is
-confirmed: no tuning waits for another, and any number of workers gives the same study.
+confirmed: no tuning waits for another, and any number of workers gives the same study. One thing alone is asked of the
+whole study: whether any trial has scored yet, for before that there is nothing to confirm.
 """
 
 import json
@@ -71,16 +72,32 @@ def plan(spec: StudySpec, outcomes: Outcomes) -> list[TrialSpec]:
     """All trials that can be planned from what is known so far, those that have run included.
 
     In the order in which they are worth running: the first round of every tuning, optimizer by optimizer in turn, then
-    what follows from them.
+    what follows from them. Nothing is confirmed before some trial of the study has scored; confirm trials that an
+    earlier version ran all the same stay.
     """
+    confirms = spec.confirm_unscored or has_scored(spec, outcomes)
     searches = {name: OwnSearch(spec, name) for name in spec.optimizers}
     found = [
         (number, tuning, place, trial)
         for tuning, names in enumerate(who_is_tuned(spec, outcomes))
         for place, name in enumerate(names)
         for number, trial in enumerate(_trials_of(spec, searches[name], tuning, outcomes))
+        if confirms or trial.phase == TUNE or trial.index in outcomes
     ]
     return [each[-1] for each in sorted(found, key=lambda each: each[:3])]
+
+
+def has_scored(spec: StudySpec, outcomes: Outcomes) -> bool:
+    """Whether any trial has scored above chance; more records never take that back."""
+    floor = collapse_floor(workload_of(spec).score)
+    return any(seen.score is not None and seen.score >= floor for seen in outcomes.values())
+
+
+def nothing_scored(spec: StudySpec, outcomes: Outcomes) -> bool:
+    """Whether the study has ended without a confirm phase of its own: all is tuned, and no trial has scored."""
+    if not outcomes or spec.confirm_unscored or has_scored(spec, outcomes):
+        return False
+    return all(trial.index in outcomes for trial in plan(spec, outcomes))
 
 
 def who_is_tuned(spec: StudySpec, outcomes: Outcomes) -> list[tuple[str, ...]]:
@@ -111,7 +128,12 @@ def looks_of(spec: StudySpec) -> dict[int, float]:
 
 
 def planned_trials(spec: StudySpec, outcomes: Outcomes) -> int:
-    """Trials of the tunings that are begun or certain, their later rounds, confirm trials and controls included."""
+    """Trials of the tunings that are begun or certain, their later rounds, confirm trials and controls included.
+
+    Of a study that ended without a confirm phase, for nothing scored: those that it has.
+    """
+    if nothing_scored(spec, outcomes):
+        return len(plan(spec, outcomes))
     return sum(_trials_in(spec, names) for names in who_is_tuned(spec, outcomes))
 
 

@@ -90,7 +90,8 @@ def _later_text(spec: StudySpec, first: int) -> str:
     confirm = total_trials(spec) - spec.tunings * len(spec.optimizers) * spec.trials
     later = total_trials(spec) - confirm - first
     found = f"then {counted(later, 'tune trial')} near what these find, and " if later else "then "
-    return f"{found}{counted(confirm, 'confirm trial')}: each tuning's finalist on fresh seeds."
+    gate = "" if spec.confirm_unscored else ", once any trial has scored"
+    return f"{found}{counted(confirm, 'confirm trial')}: each tuning's finalist on fresh seeds{gate}."
 
 
 def estimate_text(prepared: Prepared[StudySpec]) -> str:

@@ -8,15 +8,19 @@ import pandas as pd
 from bench.kinds.optimizers.analysis import StudyAnalysis, study_analysis, time_use
 from bench.kinds.optimizers.analysis.sensitivity import RATES
 from bench.kinds.optimizers.lines import lines_of
-from bench.kinds.optimizers.plan import outcomes_of, planned_trials
+from bench.kinds.optimizers.plan import nothing_scored, outcomes_of, planned_trials
 from bench.kinds.optimizers.report.result import LeaderSamples, StudyResult
 from bench.kinds.optimizers.spec import StudySpec
 from bench.optimizers.space import from_document, log_ranges
 from bench.records.reader import EVALUATED, StudyRuns
+from bench.report.unscored import all_of, unscored_text
 from bench.study.rerun_command import options_of, rerun_command
 from bench.trials.columns import rows_of
+from bench.trials.needed import Needed, needed
+from bench.trials.phases import CONFIRM, TUNE
 from bench.trials.scores import collapse_floor
 from bench.trials.status import Status
+from bench.workloads import POSE
 from bench.workloads.of_study import workload_of
 from bench.workloads.protocol import Samples
 from posemodel.samples import as_jpeg, draw_samples
@@ -56,8 +60,12 @@ def analyse(
         samples_of: The samples of an MLflow run.
         folder: Of its report; None: the one of its name.
     """
-    planned = planned_trials(spec, outcomes_of(records))
+    outcomes = outcomes_of(records)
+    planned = planned_trials(spec, outcomes)
     judged = workload_of(spec).score
+    longer = None
+    if nothing_scored(spec, outcomes) and not (records["phase"] == CONFIRM).any():
+        longer = _needed(spec, records)
     found = study_analysis(
         records,
         curves,
@@ -72,6 +80,7 @@ def analyse(
         floor=collapse_floor(judged),
         scale=judged.high - judged.low,
         left=max(0, planned - len(records)),
+        unscored=_unscored(spec, records, longer),
     )
     leading = _leader_samples(found, samples_of)
     return StudyResult(
@@ -80,6 +89,7 @@ def analyse(
         records=records,
         curves=curves,
         analysis=found,
+        needed=longer,
         time_use=time_use(records, sessions),
         leader_samples=leading,
         sheet=None if leading is None else _sheet(spec, leading.samples),
@@ -88,6 +98,30 @@ def analyse(
         command=rerun_command(
             spec.kind, spec.name, spec.preset, data=spec.data, options=options_of(records), folder=folder
         ),
+    )
+
+
+def _needed(spec: StudySpec, records: pd.DataFrame) -> Needed:
+    """How long tune trials would have to be; what loss a score needs is known of pose networks alone."""
+    length, unit = spec.length(TUNE)
+    if workload_of(spec).name != POSE:
+        return Needed(length, unit, why="at which validation loss this workload scores is not known")
+    return needed(records, TUNE, length=length, unit=unit)
+
+
+def _unscored(spec: StudySpec, records: pd.DataFrame, longer: Needed | None) -> str:
+    """What is said where nothing scored; empty where something has, or no trial ran to its end (which says why)."""
+    if longer is None or not (records["status"] == Status.COMPLETE).any():
+        return ""
+    flags = "`--tune-steps` and `--steps`" if spec.steps is not None else "`--tune-seconds` and `--seconds`"
+    also = ", a trained network to begin from (`--weights`), or a smaller input (`--size`)" if spec.size else ""
+    return unscored_text(
+        all_of(len(records), "tune trial"),
+        collapse_floor(workload_of(spec).score),
+        longer,
+        not_done="nothing was confirmed",
+        remedies=f"Under another `--name`, give more {flags}{also}.",
+        batch=f" of batch {spec.batch_size}",
     )
 
 

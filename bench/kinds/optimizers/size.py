@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import MISSING, dataclass, field, fields, replace
 from statistics import fmean, median
 from typing import Any, ClassVar
@@ -12,10 +13,14 @@ from bench.kinds.optimizers.spec import StudySpec, refuse_first_protocol
 from bench.study.progress import Progress, ap_text, mean_seconds, speed_text
 from bench.trials.phases import CONFIRM, TUNE, Phase
 from bench.trials.progress import Done
+from bench.trials.scores import AP_FLOOR, collapse_floor
 from bench.trials.status import FAULTS, Status
+from bench.workloads.of_study import workload_of
 from posemodel.errors import SettingsError
 
 PHASES: tuple[Phase, ...] = (TUNE, CONFIRM)
+OF_TRIALS = ("study", "enqueued", "confirmed_unscored")
+"""Fields of `Size` that are not settings of the study."""
 WORST_AP = 0.0
 """What a trial without an AP counts in a mean (the rule of the analysis)."""
 
@@ -44,7 +49,7 @@ class OptimizerProgress:
         return [
             f"{self.tune_done}/{self.tune_planned}" if self.tune_planned else "-",
             ap_text(self.best_tune_ap),
-            f"{self.confirm_done}/{self.confirm_planned}",
+            f"{self.confirm_done}/{self.confirm_planned}" if self.confirm_planned else "-",
             ap_text(self.mean_confirm_ap),
             speed_text(self.images_per_s),
         ]
@@ -77,16 +82,22 @@ class Size:
     """Fields with defaults were added later; older studies lack them."""
     spaces: Mapping[str, Any] = field(default_factory=dict)
     """Tuning spaces: a control may hang on what they fix."""
+    confirm_unscored: bool = False
+    workload: Mapping[str, Any] = field(default_factory=dict)
+    """What the trials train: its score says what counts as having learned nothing."""
     enqueued: Mapping[str, int] = field(default_factory=dict)
     """Trials of each phase that are planned so far, of a study that goes on until it is decided."""
+    confirmed_unscored: int | None = None
+    """Where all is tuned and nothing scored: its confirm trials, for there will be no more; else None."""
     phases: ClassVar[tuple[str, ...]] = PHASES
 
     @classmethod
     def of(cls, identity: Mapping[str, Any]) -> "Size":
         """The size of a study by its identity (`StudySpec.identity`); SettingsError if it is of another version."""
-        known = {field.name: field for field in fields(cls) if field.name not in ("study", "enqueued")}
+        known = {field.name: field for field in fields(cls) if field.name not in OF_TRIALS}
         refuse_first_protocol(identity)
-        missing = [name for name, field in known.items() if name not in identity and field.default is MISSING]
+        required = [name for name, each in known.items() if each.default is each.default_factory is MISSING]
+        missing = [name for name in required if name not in identity]
         if missing:
             raise SettingsError(f"study {identity.get('name')!r}: is of another version (no {', '.join(missing)}).")
         values = {name: identity[name] for name in known if name in identity}
@@ -99,6 +110,8 @@ class Size:
 
     def each(self, phase: str, begun: int = 0) -> int:
         """Trials of a phase for an optimizer; more where ``begun`` are in further tunings of it."""
+        if phase == CONFIRM and self.confirmed_unscored is not None:
+            return begun
         of_tuning = self.trials if phase == TUNE else self.seeds
         return of_tuning * max(self.tunings, math.ceil(begun / of_tuning))
 
@@ -122,6 +135,8 @@ class Size:
 
     def planned_of(self, phase: str) -> int:
         """Trials of a phase; controls run in the confirm phase."""
+        if phase == CONFIRM and self.confirmed_unscored is not None:
+            return self.confirmed_unscored
         first = self.each(phase) * (len(self.optimizers) + (len(self.controlled) if phase == CONFIRM else 0))
         return max(first, self.enqueued.get(phase, 0))
 
@@ -142,6 +157,25 @@ class Size:
     def of_plan(self, planned: Mapping[str, int]) -> "Size":
         """The size where so many trials of each phase are planned."""
         return replace(self, enqueued=dict(planned)) if self.until_decided else self
+
+    def given(self, done: Mapping[str, Done]) -> "Size":
+        """The size once these trials have ended: where all is tuned and nothing scored, no more are confirmed."""
+        tuned = sum(trial.phase == TUNE for trial in done.values())
+        ended = not self.confirm_unscored and tuned >= self.planned_of(TUNE) and not self._has_scored(done)
+        confirmed = sum(trial.phase == CONFIRM for trial in done.values()) if ended else None
+        return self if confirmed == self.confirmed_unscored else replace(self, confirmed_unscored=confirmed)
+
+    def _has_scored(self, done: Mapping[str, Done]) -> bool:
+        """Whether a trial has scored above chance, or may have: its record is out of reach."""
+        complete = [trial.ap for trial in done.values() if trial.status == Status.COMPLETE]
+        known = [ap for ap in complete if ap is not None]
+        return len(known) < len(complete) or (bool(known) and max(known) >= self._floor())
+
+    def _floor(self) -> float:
+        """The score under which a trial has learned nothing; AP's where the workload cannot be loaded here."""
+        with suppress(SettingsError):
+            return collapse_floor(workload_of(self).score)
+        return AP_FLOOR
 
     @property
     def planned(self) -> int:

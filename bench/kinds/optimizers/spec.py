@@ -11,8 +11,7 @@ from bench.settings.declared import Declaration, Flag
 from bench.settings.layers import Setting
 from bench.settings.shared import NETWORK, SPACES
 from bench.statistics.p_values import ALPHA
-from bench.trials.phases import TUNE, Phase
-from bench.trials.spec import SECOND
+from bench.trials.phases import SECOND, TUNE, Phase
 from bench.trials.study_base import TrainingStudy
 from bench.workloads.of_study import workload_of
 from posemodel.config import MIN_SIZE, Precision, Schedule
@@ -71,6 +70,8 @@ class StudySpec(TrainingStudy):
     """Ends hopeless tune trials early, never confirm trials; favours optimizers and settings that start fast."""
     tune_evaluations: int = Field(default=5, ge=1)
     """AP evaluations in a tune trial where there is a pruner; without one it has a single one, at its end."""
+    confirm_unscored: bool = False
+    """Confirm finalists even where no tune trial has scored: to see whether everything works, not who is best."""
     controls: bool = False
     """Run the untuned limit of AdaBound's kind (SGD with momentum) on the confirm seeds beside each of that kind."""
     batch_size: int = Field(default=8, ge=1)

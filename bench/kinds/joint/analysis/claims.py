@@ -15,7 +15,10 @@ from bench.kinds.joint.analysis.words import (
 )
 from bench.report.cells import speed_text
 from bench.report.text import literal
+from bench.report.unscored import needed_text
 from bench.report.wording import ap_text, counted, enumerate_items
+from bench.trials.needed import Needed
+from bench.trials.phases import SECOND
 from bench.trials.status import Status
 
 POOR = 0.5
@@ -57,7 +60,14 @@ def nothing_sentence(found: JointFound) -> str:
     trials = f"none of the {count} complete search trials{speed}" if count > 1 else "the only complete search trial"
     if not found.single and not found.complete["images_per_s"].notna().any():
         return f"Nothing to recommend: the speed of {trials.replace(speed, '').replace('none', 'all', 1)} is not known."
-    return f"Nothing to recommend: {trials} {'reached' if count > 1 else 'did not reach'} {floor}."
+    nothing = f"Nothing to recommend: {trials} {'reached' if count > 1 else 'did not reach'} {floor}."
+    return nothing if found.needed is None else f"{nothing} {_longer(found.needed)}"
+
+
+def _longer(longer: Needed) -> str:
+    """That nothing is trained again, and about how long trials would have to be."""
+    flag = "--seconds" if longer.unit == SECOND else "--images"
+    return f"So nothing was trained again. {needed_text(longer)} Under another `--name`, give more `{flag}`."
 
 
 def _roles(found: JointFound) -> list[str]:

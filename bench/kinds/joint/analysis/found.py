@@ -23,6 +23,7 @@ from bench.report.names import short_names
 from bench.statistics.pareto import hypervolume_history, on_front
 from bench.statistics.repeats import Repeats, repeats
 from bench.trials.columns import numbers, rows_of
+from bench.trials.needed import Needed
 from bench.trials.phases import CONFIRM
 from bench.trials.status import Status
 
@@ -53,6 +54,7 @@ class JointFound:
     train_commands: Mapping[str, str]
     train_notes: Mapping[str, str]
     beginning: str
+    needed: Needed | None
 
     @property
     def single(self) -> bool:

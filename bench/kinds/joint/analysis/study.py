@@ -17,6 +17,7 @@ from bench.kinds.joint.analysis.words import noise_caption
 from bench.report.findings import Chart, DataFile, Findings, Section
 from bench.report.wording import in_one_line
 from bench.trials.columns import rows_of
+from bench.trials.needed import Needed
 from bench.trials.scores import AP_FLOOR
 
 
@@ -39,6 +40,7 @@ def joint_findings(
     train_commands: Mapping[str, str] | None = None,
     train_notes: Mapping[str, str] | None = None,
     beginning: str = "",
+    needed: Needed | None = None,
 ) -> Findings:
     """What a joint study's records say, finished or not.
 
@@ -62,10 +64,12 @@ def joint_findings(
         train_commands: The `posebench train` command of each pick by `Pick.key`, where there is one.
         train_notes: What each of them gives, in a sentence.
         beginning: The weights that all trials began from; empty: none.
+        needed: How long trials would have to be, where the search has ended and none scored, so that nothing was
+            trained again; else None.
 
     Returns:
         With the keys objective, floor, front, picks, recommended, speed_noise, hypervolume and importances in its
-        document.
+        document, and needed where that is given.
     """
     found = JointFound(
         records=records,
@@ -85,6 +89,7 @@ def joint_findings(
         train_commands=train_commands or {},
         train_notes=train_notes or {},
         beginning=beginning,
+        needed=needed,
     )
     return Findings(
         answer=answer(found),
@@ -161,4 +166,5 @@ def _document(found: JointFound) -> dict[str, Any]:
         "speed_noise": None if found.speed is None else {**asdict(found.speed), "noisy": found.speed_is_noise},
         "hypervolume": None if found.single else reached,
         "importances": found.importances,
+        **({} if found.needed is None else {"needed": found.needed.document()}),
     }

@@ -59,6 +59,8 @@ class StudyAnalysis:
     """Whether trials had a budget in seconds of training."""
     left: int = 0
     """Trials without a record."""
+    unscored: str = ""
+    """Said in place of an answer where the study ended without a confirm phase, for nothing scored; else empty."""
 
     @property
     def comparisons(self) -> pd.DataFrame:
@@ -85,7 +87,9 @@ class StudyAnalysis:
     @cached_property
     def verdict(self) -> str:
         """From `verdict`, in short names; before it, why trials, or all of an optimizer, have no result."""
-        said = verdict(*self._in_short_names(), planned=self.planned_tunings, alpha=self.compared.level)
+        said = self.unscored or verdict(
+            *self._in_short_names(), planned=self.planned_tunings, alpha=self.compared.level
+        )
         return " ".join([*self._troubles(), said])
 
     @cached_property
@@ -94,6 +98,8 @@ class StudyAnalysis:
         troubles = self._troubles()
         if troubles and none_completed(self.ranking):
             return " ".join(troubles)
+        if self.unscored:
+            return " ".join([*troubles, self.unscored])
         return " ".join([*troubles, headline(*self._in_short_names())])
 
     def sureness(self, *, max_tunings: int) -> str:
@@ -191,6 +197,7 @@ def study_analysis(
     floor: float = AP_FLOOR,
     scale: float = 1.0,
     left: int = 0,
+    unscored: str = "",
 ) -> StudyAnalysis:
     """Analyse the raw trials of an optimizers study, finished or not. The order of the rows changes nothing.
 
@@ -208,6 +215,7 @@ def study_analysis(
         floor: Score under which a run has learned nothing.
         scale: Range of the score.
         left: Trials that are planned and have no record.
+        unscored: What to say where the study ended without a confirm phase, for nothing scored.
 
     Raises:
         ValueError: The records or curves have rows but lack a column, or hold two confirm trials of one optimizer,
@@ -236,4 +244,5 @@ def study_analysis(
         planned_tunings=tunings,
         timed=timed,
         left=left,
+        unscored=unscored,
     )

@@ -35,6 +35,7 @@ def optimizer_findings(result: StudyResult) -> Findings:
         figure=_forest(result),
         sections=[
             main.table(result),
+            *main.losses_reached(result),
             *_drawn(figures.has_scores, main.runs, result),
             *_drawn(figures.has_learning_curves, main.curves, result),
             *_drawn(figures.has_rates, tuning.rates, result),

@@ -12,6 +12,7 @@ from bench.kinds.optimizers.spec import StudySpec
 from bench.report.findings import Code
 from bench.report.wording import in_one_line
 from bench.trials.columns import rows_of
+from bench.trials.needed import Needed
 from bench.trials.status import Status
 from bench.workloads.protocol import Samples
 
@@ -57,6 +58,8 @@ class StudyResult:
     """The evaluations: a row for each step of a trial at which AP or validation loss was measured."""
     analysis: StudyAnalysis
     """What they say, without the trials of controls."""
+    needed: Needed | None
+    """How long trials would have to be, where nothing scored and so nothing was confirmed; None: it was, or will be."""
     time_use: TimeUse | None
     """None where a study of an earlier version did not record it."""
     leader_samples: LeaderSamples | None
@@ -96,6 +99,7 @@ class StudyResult:
             "controls": _with_settings(found.controls),
             "comparable": found.comparable,
             "time": self._time(),
+            **({} if self.needed is None else {"needed": self.needed.document()}),
         }
 
     def _train(self, names: Sequence[str]) -> dict[str, str | None]:

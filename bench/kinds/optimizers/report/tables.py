@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from bench.kinds.optimizers.analysis import TimeUse
+from bench.kinds.optimizers.analysis.losses import losses_reached
 from bench.kinds.optimizers.report.result import StudyResult
 from bench.report.cells import interval_cell, known, number_cell, p_cell, run_cell, settings_text, speed_text
 from bench.trials.columns import rows_of
@@ -20,6 +21,7 @@ DETAIL_COLUMNS = (
     "reached",
     "failed",
 )
+LOSS_COLUMNS = ("optimizer", "validation loss", "skill", "trials")
 SETTINGS_COLUMNS = ("optimizer", "settings", "AP when tuned")
 FINALIST_COLUMNS = ("optimizer", "tuning", "settings", "AP when tuned", "AP of its confirm trials")
 PAIR_COLUMNS = ("pair", "difference [95 %]", "tunings", "p", "wins", "better")
@@ -36,6 +38,21 @@ COST_COLUMNS = (
 )
 TIME_COLUMNS = ("part", "min", "share")
 SOURCE_COLUMNS = ("optimizer", "tuned by", "confirmed by")
+
+
+def loss_rows(result: StudyResult) -> list[list[str]]:
+    """Cells of the table of validation losses, in the study's order; none where no loss is known."""
+    reached = losses_reached(result.records, result.spec.optimizers)
+    return [
+        [
+            result.analysis.names[row["optimizer"]],
+            number_cell(row["val_loss"], ".4g"),
+            number_cell(row["skill"], ".2f"),
+            str(row["trials"]),
+        ]
+        for row in rows_of(reached)
+        if reached["trials"].any()
+    ]
 
 
 def main_rows(result: StudyResult) -> list[list[str]]:

@@ -9,6 +9,8 @@ from bench.kinds.optimizers.report.result import StudyResult
 from bench.kinds.optimizers.report.tables import (
     COLUMNS,
     DETAIL_COLUMNS,
+    LOSS_COLUMNS,
+    loss_rows,
     main_rows,
     optimizer_rows,
     view_columns,
@@ -23,6 +25,12 @@ from bench.report.wording import counted
 def table(result: StudyResult) -> Section:
     """The main table."""
     spec = result.spec
+    if result.needed is not None:
+        text = (
+            f"{_order(result)} Each optimizer was tuned {counted(spec.tunings, 'time')}; what tuning found is in no "
+            "order, and was not trained again."
+        )
+        return Section("Result", [Table(COLUMNS, main_rows(result)), text])
     target = f" *Time to target*: median training time to AP {spec.target:g}." if _has_target(result) else ""
     text = (
         f"{_order(result)} Each optimizer was tuned {counted(spec.tunings, 'time')}, and what each tuning found was "
@@ -42,12 +50,27 @@ def _beginning(result: StudyResult) -> str:
     return f" Every trial began from {literal(began)}: a result about training from there, not from nothing."
 
 
+def losses_reached(result: StudyResult) -> list[Section]:
+    """What tuning reached by validation loss, where nothing scored; nothing elsewhere."""
+    rows = [] if result.needed is None else loss_rows(result)
+    if not rows:
+        return []
+    text = (
+        "The lowest validation loss of each optimizer's tune trials; lower is better. *Skill*: how much of the loss of "
+        "finding nobody it takes away. In the study's order, and no ranking: it is the best of several trials, on the "
+        "images that choose, and a lower loss need not find more people."
+    )
+    return [Section("Validation loss reached", [Table(LOSS_COLUMNS, rows), text])]
+
+
 def _order(result: StudyResult) -> str:
     found = result.analysis
     if found.comparable:
         return "Best first."
     confirmed = found.summary[found.summary["n"] > 0]
-    if confirmed.empty:
+    if result.needed is not None:
+        why = "no trial scored"
+    elif confirmed.empty:
         why = "nothing to compare yet"
     elif none_completed(confirmed):
         why = "no confirm trial completed"

@@ -1,0 +1,290 @@
+"""Studies in which nothing scores: not confirmed, in whatever order records arrive; how much longer trials need."""
+
+import math
+import random
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.kinds.optimizers.analysis.losses import losses_reached
+from bench.kinds.optimizers.kind import KIND
+from bench.kinds.optimizers.plan import has_scored, nothing_scored, outcomes_of, plan, planned_trials, total_trials
+from bench.kinds.optimizers.search import Seen
+from bench.kinds.optimizers.size import Size
+from bench.report.unscored import all_of, needed_text
+from bench.study.progress import Progress
+from bench.trials.needed import FIRST_SKILL, MOST_TIMES, Needed, needed
+from bench.trials.phases import CONFIRM, SEARCH, TUNE
+from bench.trials.progress import Done
+from bench.trials.record import make_record
+from bench.trials.scores import has_scored as any_scored
+from bench.trials.status import Status
+from tests.support.commands import ROOT
+from tests.support.first_ap import first_steps, predictions
+from tests.support.plans import whole_plan
+
+NOTHING = Seen(0.0, 0.9)
+
+
+def spec_of(make_spec, **changes):
+    return make_spec(**{"trials": 4, "tunings": 2, "confirm_unscored": False} | changes)
+
+
+@pytest.fixture(scope="module")
+def spec(make_spec):
+    return spec_of(make_spec)
+
+
+def by_luck(seed, lucky):
+    """Outcomes of which one in ``lucky`` scores, by a trial's id alone."""
+
+    def outcome(trial):
+        draw = random.Random(f"{seed} {trial.id}")
+        if draw.random() < 0.2:
+            return Seen(None)
+        return Seen(0.3 if draw.random() < 1 / lucky else draw.choice([0.0, 0.019]), draw.random() + 0.5)
+
+    return outcome
+
+
+@pytest.mark.parametrize("seen", [NOTHING, Seen(None), Seen(-math.inf), Seen(0.0199, 0.5)])
+def test_nothing_is_confirmed_where_all_is_at_chance_broke_or_was_pruned(spec, seen):
+    trials = whole_plan(spec, lambda _trial: seen)
+    assert {trial.phase for trial in trials} == {TUNE}
+    assert len(trials) == 2 * 2 * spec.trials
+    outcomes = {trial.index: seen for trial in trials}
+    assert nothing_scored(spec, outcomes)
+    assert planned_trials(spec, outcomes) == len(trials) < total_trials(spec)
+    assert not nothing_scored(spec, dict(list(outcomes.items())[:-1])), "one is still to come"
+    assert planned_trials(spec, {}) == total_trials(spec)
+
+
+def test_a_single_score_at_the_floor_confirms_all(spec):
+    first = plan(spec, {})[0].index
+    trials = whole_plan(spec, lambda trial: Seen(0.02, 0.5) if trial.index == first else NOTHING)
+    assert len(trials) == total_trials(spec)
+    assert sum(trial.phase == CONFIRM for trial in trials) == 2 * 2 * spec.seeds
+
+
+def test_who_wants_to_see_everything_work_confirms_all_the_same(make_spec):
+    spec = spec_of(make_spec, confirm_unscored=True)
+    trials = whole_plan(spec, lambda _trial: NOTHING)
+    assert len(trials) == total_trials(spec) == planned_trials(spec, {trial.index: NOTHING for trial in trials})
+
+
+def test_the_setting_is_in_no_identity_at_its_default(make_spec):
+    assert "confirm_unscored" not in spec_of(make_spec).identity()
+    assert spec_of(make_spec, confirm_unscored=True).identity()["confirm_unscored"] is True
+
+
+def test_a_smoke_study_begun_before_goes_on_as_what_it_was(make_spec):
+    spec = spec_of(make_spec, confirm_unscored=True)
+    assert spec.preset == "smoke"
+    begun = spec.identity()
+    assert KIND.as_begun(spec, begun).confirm_unscored
+    del begun["confirm_unscored"]
+    assert KIND.as_begun(spec, begun).identity() == begun
+    other = spec.model_copy(update={"preset": "small"})
+    assert KIND.as_begun(other, begun).confirm_unscored, "the difference is told"
+
+
+def test_with_controls_and_until_decided_nothing_is_confirmed_either(make_spec):
+    spec = spec_of(make_spec, optimizers=["sgd", "adabound"], controls=True, until_decided=True, tunings=3)
+    trials = whole_plan(spec, lambda _trial: NOTHING)
+    assert {trial.phase for trial in trials} == {TUNE}
+    assert len(trials) == 3 * 2 * spec.trials, "no look is taken: no further tuning begins"
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10**6), order=st.randoms(use_true_random=False), lucky=st.sampled_from([2, 10, 10**9]))
+def test_any_order_of_arrival_gives_the_same_trials_and_none_is_ever_taken_back(spec, seed, order, lucky):
+    outcome = by_luck(seed, lucky)
+    at_once = {trial.id for trial in whole_plan(spec, outcome)}
+    outcomes, before = {}, set()
+    while True:
+        trials = plan(spec, outcomes)
+        now = {trial.id for trial in trials}
+        assert before <= now, "more records never un-plan a trial"
+        if not has_scored(spec, outcomes):
+            assert {trial.phase for trial in trials} == {TUNE}
+        before = now
+        waiting = [trial for trial in trials if trial.index not in outcomes]
+        if not waiting:
+            break
+        trial = order.choice(waiting)
+        outcomes[trial.index] = outcome(trial)
+    assert before == at_once
+    assert planned_trials(spec, outcomes) == len(before)
+
+
+def test_what_an_earlier_version_confirmed_stays_and_nothing_more_is_run(make_spec):
+    earlier = spec_of(make_spec, confirm_unscored=True)
+    trials = whole_plan(earlier, lambda _trial: NOTHING)
+    kept = trials[:-1]  # it was interrupted before its last confirm trial
+    rows = [
+        make_record(trial, Status.COMPLETE, steps_done=2, metrics={"ap": 0.0, "val_loss": 0.9}).as_row()
+        for trial in kept
+    ]
+    spec = spec_of(make_spec)
+    outcomes = outcomes_of(pd.DataFrame(rows))
+    assert {trial.index for trial in plan(spec, outcomes)} == {trial.index for trial in kept}
+    assert planned_trials(spec, outcomes) == len(kept)
+
+
+# how much is planned, for who looks on
+
+
+def ended(trials, ap=0.0, status=Status.COMPLETE):
+    return {t.id: Done(t.id, t.phase, t.optimizer, status, ap=ap) for t in trials}
+
+
+def test_a_study_in_which_nothing_scored_is_complete_with_its_tune_trials(spec):
+    tuned = whole_plan(spec, lambda _trial: NOTHING)
+    done = ended(tuned)
+    size = Size.of_spec(spec)
+    progress = Progress(size.given(done), done)
+    assert (progress.status, progress.waiting, progress.size.planned) == ("complete", 0, len(tuned))
+    assert [row.confirm_planned for row in progress.size.rows(progress)] == [0, 0]
+    assert progress.size.rows(progress)[0].cells()[2] == "-"
+    almost = dict(list(done.items())[:-1])
+    assert size.given(almost).planned == total_trials(spec)
+    last = Progress(size, almost).with_done(done[tuned[-1].id])
+    assert last.size.planned == len(tuned), "the live table knows it with the last trial"
+
+
+@pytest.mark.parametrize(("ap", "status"), [(0.02, Status.COMPLETE), (None, Status.COMPLETE)])
+def test_one_that_scored_or_whose_record_is_out_of_reach_keeps_the_confirm_phase(spec, ap, status):
+    tuned = whole_plan(spec, lambda _trial: NOTHING)
+    done = ended(tuned) | ended(tuned[:1], ap, status)
+    assert Size.of_spec(spec).given(done).planned == total_trials(spec)
+
+
+def test_confirm_trials_of_an_earlier_version_are_counted_as_they_are(make_spec):
+    trials = whole_plan(spec_of(make_spec, confirm_unscored=True), lambda _trial: NOTHING)
+    done = ended(trials)
+    assert Progress(Size.of_spec(spec_of(make_spec)).given(done), done).status == "complete"
+
+
+# about how much longer trials must be
+
+
+def records(*trials, phase=TUNE):
+    """Rows (round, validation loss, reference loss)."""
+    columns = ["round", "val_loss", "reference_loss"]
+    return pd.DataFrame(trials, columns=columns).assign(phase=phase, status=Status.COMPLETE)
+
+
+def test_a_skill_that_doubles_with_the_length_is_carried_on():
+    found = needed(records((0, 0.95, 1.0), (1, 0.9, 1.0), (1, 0.99, 1.0)), TUNE, length=100, unit="step")
+    # Skill 0.05, then 0.1: the least skill that scores, 0.15, at 1.5 times the length; slow growth takes far longer.
+    assert found.low == 150
+    assert found.high is not None
+    assert found.high >= 1000
+    assert needed_text(found, " of batch 8").startswith(
+        "By how the validation loss has fallen, a trial scores after about 150 to "
+    )
+    assert "steps of batch 8, 1.5 to " in needed_text(found, " of batch 8")
+
+
+def test_scaled_losses_and_lengths_say_the_same():
+    one = needed(records((0, 0.95, 1.0), (1, 0.9, 1.0)), TUNE, length=100, unit="step")
+    two = needed(records((0, 9.5, 10.0), (1, 9.0, 10.0)), TUNE, length=1000, unit="step")
+    assert (two.low, two.high) == (10 * one.low, 10 * one.high)
+
+
+@pytest.mark.parametrize(
+    ("rows", "why"),
+    [
+        ([(0, 0.9, math.nan), (1, 0.8, math.nan)], "was not recorded"),
+        ([(0, 0.99, 1.0), (1, 0.98, 1.0)], "still about that of finding nobody"),
+        ([(0, 0.9, 1.0), (1, 0.9, 1.0)], "did not fall"),
+        ([(0, 0.9, 1.0), (1, 0.5, 1.0)], "as far as where others score"),
+        ([(0, 0.9, 1.0), (1, math.nan, 1.0)], "none of the longest"),
+    ],
+)
+def test_where_no_number_can_be_given_it_says_why(rows, why):
+    found = needed(records(*rows), TUNE, length=100, unit="step")
+    assert (found.low, found.high) == (None, None)
+    assert why in found.why
+    assert why in needed_text(found)
+
+
+def test_trials_of_one_length_give_a_wider_range():
+    alone = needed(records((math.nan, 0.9, 1.0), phase=SEARCH), SEARCH, length=400, unit="image")
+    both = needed(records((0, 0.93, 1.0), (1, 0.9, 1.0)), TUNE, length=400, unit="image")
+    assert alone.low <= both.low < both.high <= alone.high
+    assert "images, " in needed_text(alone)
+    assert needed(records((0, 0.9, 1.0)).drop(columns="round"), TUNE, length=400, unit="image") == alone
+
+
+def test_an_end_that_is_far_away_is_not_said_as_a_number():
+    found = needed(records((0, 0.968, 1.0), (1, 0.955, 1.0)), TUNE, length=10.0, unit="second")
+    assert found.high is None
+    assert "2 min of training at least" in needed_text(found)
+
+
+@given(before=st.floats(0.3, 1.2), after=st.floats(0.3, 1.2), length=st.integers(1, 10**6))
+def test_a_range_lies_above_what_was_tried_and_is_rounded(before, after, length):
+    found = needed(records((0, before, 1.0), (1, after, 1.0)), TUNE, length=float(length), unit="step")
+    if found.low is None:
+        assert found.why
+        return
+    assert length <= found.low <= 1.1 * MOST_TIMES * length
+    assert found.high is None or found.high >= found.low
+    assert after >= 1 - FIRST_SKILL[1] - 1e-9
+    for end in {found.low, found.high} - {float(length), None}:
+        digits = f"{end:.6e}".split("e")[0].rstrip("0").rstrip(".")
+        assert len(digits) <= (3 if digits[0] == "1" else 1)
+
+
+def test_diverged_trials_and_other_phases_tell_nothing():
+    rows = records((0, 0.95, 1.0), (1, 0.9, 1.0))
+    known = needed(rows, TUNE, length=100, unit="step")
+    others = records((1, 0.1, 1.0)).assign(status=Status.DIVERGED), records((1, 0.1, 1.0), phase=CONFIRM)
+    assert needed(pd.concat([rows, *others]), TUNE, length=100, unit="step") == known
+    assert needed(rows.iloc[:0], TUNE, length=100, unit="step").low is None
+
+
+def test_the_losses_reached_are_the_least_of_each_in_the_order_of_the_study():
+    rows = pd.DataFrame(
+        [
+            ("adam", TUNE, Status.COMPLETE, 0.9, 1.0),
+            ("adam", TUNE, Status.COMPLETE, 0.75, 1.0),
+            ("adam", TUNE, Status.DIVERGED, 0.1, 1.0),
+            ("sgd", TUNE, Status.COMPLETE, 0.8, math.nan),
+        ],
+        columns=["optimizer", "phase", "status", "val_loss", "reference_loss"],
+    )
+    rows = rows.assign(trial_id=[*"abcd"], hyperparameters="{}", seed=0, ap=0.0)
+    found = losses_reached(rows, ["sgd", "adam", "adagrad"])
+    assert [*found["optimizer"]] == ["sgd", "adam", "adagrad"]
+    assert [*found["trials"]] == [1, 2, 0]
+    assert [*found["val_loss"]][:2] == [0.8, 0.75]
+    assert found["skill"][1] == pytest.approx(0.25)
+    assert found["skill"].isna().tolist() == [True, False, True]
+    bare = losses_reached(rows.drop(columns="reference_loss"), ["adam"])
+    assert bare["skill"].isna().all()
+
+
+def test_words():
+    assert all_of(1, "tune trial") == "the only tune trial"
+    assert all_of(24, "tune trial") == "all 24 tune trials"
+    assert "about 42 s to 2 min of training, 1.4 to 4 times" in needed_text(Needed(30.0, "second", 42.0, 120.0))
+    assert not any_scored(pd.DataFrame())
+
+
+def test_the_rule_holds_in_the_trainings_that_were_measured():
+    folder = ROOT / "reports" / "first-ap-cpu"
+    found = predictions(pd.read_csv(folder / "trainings.csv"))
+    known = pd.read_csv(folder / "predictions.csv")
+    pd.testing.assert_frame_equal(found, known, check_dtype=False, rtol=1e-4)
+    assert {*found["holds"]} == {"yes"}
+    assert len(found.groupby(["data", "optimizer", "foreground_weight"])) >= 3
+
+
+def test_first_steps_are_interpolated_and_have_to_last():
+    series = pd.DataFrame({"steps": [10, 20, 40, 80], "ap": [0.03, 0.0, 0.0, 0.04]})
+    assert first_steps(series) == pytest.approx(40 * math.sqrt(2))
+    assert math.isnan(first_steps(series[:3]))
