@@ -15,6 +15,10 @@ from bench.cli.study_again import actions
 from bench.kinds import KINDS, study_spec
 from bench.settings.presets import presets
 
+BUDGET_HELP = (
+    "Time for the whole command (10m, 90s, 1h30m): measures for 30 s at most, and chooses a size that fits; settings "
+    "that are given stay."
+)
 INTERRUPTED_NOTE = "Interrupted, the same command goes on, or `posebench study resume NAME`."
 
 
@@ -30,6 +34,8 @@ def study_verb(kind: str) -> Callable[..., None]:
         ),
         option("dry_run", bool, typer.Option("--dry-run", help="Print the plan and stop."), default=False),
     ]
+    if study_spec(kind).estimates:
+        own.append(option("budget", str | None, typer.Option("--budget", metavar="DURATION", help=BUDGET_HELP)))
     if study_spec(kind).takes_more_optimizers:
         own = [*own, *ADDING]
 
@@ -38,7 +44,9 @@ def study_verb(kind: str) -> Callable[..., None]:
         if begun is not None or added:
             _add(kind, begun, added, typed)
             return
-        options = {name: typed.pop(name) for name in ("study", "preset", "dry_run", "as_json")}
+        options = {
+            name: typed.pop(name) for name in ("study", "preset", "dry_run", "budget", "as_json") if name in typed
+        }
         _run(kind, typed, **options)
 
     return as_command(run, kind, own, f"{KINDS[kind].help}\n\n{INTERRUPTED_NOTE}")

@@ -6,11 +6,13 @@ may swallow that exception, so long-running loops `check` besides. The second Ct
 in a database's lock for instance, where no handler runs: a thread hears of it from the C level.
 """
 
+import _thread
 import os
 import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -89,6 +91,38 @@ def defer_interrupts() -> Iterator[None]:
     if _State.due and not _State.held:
         _State.due = False
         raise KeyboardInterrupt
+
+
+@contextmanager
+def ended_at(moment: float | None) -> Iterator[Callable[[], bool]]:
+    """Interrupt the block, as one Ctrl-C does, at a moment in seconds since the epoch (None: never).
+
+    Yields whether that has come: whoever catches the interruption then goes on as if nobody had asked.
+    """
+    over = False
+
+    def ring() -> None:
+        nonlocal over
+        over = True
+        if signal.getsignal(signal.SIGTERM) is _on_signal and sys.platform != "win32":
+            os.kill(os.getpid(), signal.SIGTERM)  # wakes what waits
+        else:
+            _thread.interrupt_main()
+
+    def has_come() -> bool:
+        if over:
+            _State.asked = _State.due = False
+        return over
+
+    timer = None if moment is None else threading.Timer(max(0.0, moment - time.time()), ring)
+    if timer is not None:
+        timer.daemon = True
+        timer.start()
+    try:
+        yield has_come
+    finally:
+        if timer is not None:
+            timer.cancel()
 
 
 @contextmanager

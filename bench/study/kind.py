@@ -6,7 +6,7 @@ other.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -21,7 +21,9 @@ from bench.report.shown import Shown
 from bench.settings.layers import Setting, about
 from bench.study.machine_settings import default_name, device_and_workers
 from bench.study.prepared import Prepared
+from bench.study.probe import Measured
 from bench.study.progress import Progress, StudySize
+from bench.study.sizing import Sized
 from bench.study.standing import Standing
 from bench.study.store_paths import StorePaths
 from bench.trials.study_base import StudyBase
@@ -39,12 +41,12 @@ class StudyKind(ABC, Generic[S]):
 
     Attributes:
         spec: The specification of such a study: its fields are the settings.
-        estimates: Whether it can tell beforehand how long a study will take.
+        budgeted: The settings that `--budget` chooses, of a kind whose specification ``estimates``.
         views: Saved views of MLflow's page of such a study.
     """
 
     spec: type[S]
-    estimates: ClassVar[bool] = False
+    budgeted: ClassVar[Sequence[str]] = ()
     views: ClassVar[Sequence[SavedView]] = ()
 
     @property
@@ -99,9 +101,28 @@ class StudyKind(ABC, Generic[S]):
         """The study in one line."""
         return spec.size_text()
 
+    @property
+    def estimates(self) -> bool:
+        """Whether it can tell beforehand how long a study will take."""
+        return self.spec.estimates
+
     def estimate_text(self, prepared: Prepared[S]) -> str:  # noqa: ARG002 (others need it)
         """How long it will take, measured in some seconds; of a kind that ``estimates``."""
         return ""
+
+    def measured(self, prepared: Prepared[S]) -> Measured:  # noqa: ARG002 (others need it)
+        """What its trials cost on this machine, measured in some seconds; of a kind that ``estimates``."""
+        raise TypeError(f"{self.name}: measures nothing beforehand")
+
+    def sized(self, prepared: Prepared[S], free: Collection[str], seconds: float) -> Sized:  # noqa: ARG002
+        """The study for so many seconds; of a kind that ``estimates``.
+
+        Args:
+            prepared: The study as it is without a budget, and what was measured of it.
+            free: The settings that may be chosen, among ``budgeted``.
+            seconds: From now to the end of the command.
+        """
+        raise TypeError(f"{self.name}: cannot be sized for a time")
 
     def warnings(self, spec: S) -> Sequence[str]:  # noqa: ARG002 (others need it)
         """What of a study is probably not meant so, in sentences; it hinders nothing."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from bench.study.probe import Measured
 from bench.trials.study_base import StudyBase
 
 S = TypeVar("S", bound=StudyBase)
@@ -25,6 +26,8 @@ class Prepared(Generic[S]):
     """Size of the synthetic data set that is still to be made; None where the data stands."""
     labelled_images: Mapping[str, int] = field(default_factory=dict)
     """Samples with labels in `train`, `select` and `report`; empty where nothing is known."""
+    measured: Measured | None = None
+    """What its trials cost here, where that has been measured for this command already."""
 
     @property
     def spec(self) -> S:

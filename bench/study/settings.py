@@ -25,6 +25,8 @@ class Given:
     study_file: Path | None = None
     preset: str | None = None
     """None: the one for this machine."""
+    chosen: Mapping[str, tuple[Any, str]] = field(default_factory=dict)
+    """Values that a time budget chose, with their origin: over the preset, below all that somebody gave."""
 
 
 def preset_of(study: type[StudyBase], given: Given) -> str:
@@ -53,6 +55,7 @@ def resolve(
         environ=environ,
         command_line=given.command_line,
     )
+    read.insert(1, dict(given.chosen))
     layers = [{name: _checked(study, name, value, origin) for name, (value, origin) in each.items()} for each in read]
     settings = {name: Setting(declared.default, DEFAULT) for name, declared in known.items()}
     for layer in layers:

@@ -44,6 +44,8 @@ class StudyBase(Settings):
     """Study-file settings that are resolved before a study is built."""
     runner: ClassVar[Runner] = "ledger"
     """Who runs its trials."""
+    estimates: ClassVar[bool] = False
+    """Whether such a study can tell beforehand how long it will take, and be sized for a time (`--budget`)."""
     extends_by: ClassVar[tuple[str, ...]] = ()
     """Settings by which a begun study can be made larger, see `LedgerKind.extended`."""
     takes_more_optimizers: ClassVar[bool] = False

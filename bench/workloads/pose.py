@@ -15,6 +15,7 @@ from bench.workloads.protocol import (
     FoundData,
     MakeData,
     MakeOptimizer,
+    OnCosts,
     OnMetrics,
     OnOpen,
     ProbeData,
@@ -138,9 +139,16 @@ class Pose:
         """The study's people, or a few synthetic ones of a temporary folder."""
         return _work().probe(own, data, awaited_images, batch_size)
 
-    def costs(self, runs: Mapping[str, TrainSettings], factories: Mapping[str, MakeOptimizer]) -> Costs:
+    def costs(
+        self,
+        runs: Mapping[str, TrainSettings],
+        factories: Mapping[str, MakeOptimizer],
+        *,
+        seconds: float,
+        on_costs: OnCosts,
+    ) -> Costs:
         """The real loop for some seconds, each optimizer's step, and an evaluation of some images."""
-        return _work().measure(runs, factories)
+        return _work().measure(runs, factories, seconds=seconds, on_costs=on_costs)
 
 
 POSE = Pose()

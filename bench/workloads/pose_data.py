@@ -134,4 +134,5 @@ def probe_data(own: "PoseSettings", data: Path, awaited_images: int | None, batc
             Path(folder, "people"),
             {SELECT: sizes["select"], REPORT: sizes["val"]},
             data_s=awaited_images * image_s / usable_cores(),
+            trained=sizes["train"],
         )

@@ -158,22 +158,40 @@ class Trained:
     """What it finds in a few samples of the split that it was scored on; None: nothing to be shown."""
 
 
+StepBy = Literal["one image", "first step", "steps"]
+"""What a step was measured on, the best last: of a slow one the time may be over before the next."""
+
+
 @dataclass(frozen=True)
 class Costs:
-    """What one process measured of a study's trials: seconds of each piece, and memory in bytes."""
+    """What one process measured of a study's trials: seconds of each piece, and memory in bytes.
+
+    Where the time for measuring was over before the end, some pieces are missing.
+    """
 
     setup_s: float
     """From a trial's start to its first step's end."""
     step_s: dict[str, float]
     """One training step with each optimizer, loading included."""
     score_s: dict[Split, float]
-    """An evaluation of no samples on each split."""
+    """An evaluation of no samples on each split; empty: no evaluation was measured."""
     image_s: float
-    """What each sample adds to an evaluation."""
+    """What each sample adds to an evaluation; 0 where none was measured."""
     memory_bytes: int
     gpu_memory_bytes: int
     start_s: float = 0.0
     """From the process's start to its first trial: interpreter and libraries."""
+    step_by: StepBy = "steps"
+    """What ``step_s`` was measured on; a trial's first step takes longer than later ones."""
+
+    @property
+    def evaluated(self) -> bool:
+        """Whether an evaluation was measured."""
+        return bool(self.score_s)
+
+
+OnCosts = Callable[[Costs], object]
+"""Gets what has been measured so far."""
 
 
 @dataclass(frozen=True)
@@ -184,6 +202,8 @@ class ProbeData:
     scored: Mapping[Split, int]
     data_s: float = 0.0
     """Seconds that making the study's own will take."""
+    trained: int | None = None
+    """Samples that a trial trains on in an epoch, where they are still to be made; None: unknown here."""
 
 
 class Workload(Protocol):
@@ -245,5 +265,11 @@ class Workload(Protocol):
     ) -> AbstractContextManager[ProbeData]:
         """Data to measure costs on, for the block: the study's own, or a few made meanwhile where they are awaited."""
 
-    def costs(self, runs: Mapping[str, Any], factories: Mapping[str, MakeOptimizer]) -> Costs:
-        """What runs are made of, measured in some seconds in this process; one run and factory an optimizer."""
+    def costs(
+        self, runs: Mapping[str, Any], factories: Mapping[str, MakeOptimizer], *, seconds: float, on_costs: OnCosts
+    ) -> Costs:
+        """What runs are made of, measured in some seconds in this process; one run and factory an optimizer.
+
+        ``seconds``: what there is for it. ``on_costs`` gets what is known so far after each piece: the process is ended
+        when the seconds are over, and what it has said by then is used.
+        """

@@ -4,6 +4,7 @@ import gc
 import os
 import shutil
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,10 @@ import torch
 from matplotlib.figure import Figure
 
 from bench.cli import app
-from bench.kinds.optimizers import estimate, probe
 from bench.ledger.store import open_storage
 from bench.optimizers.spaces import spaces_of
 from bench.report import findings_write
+from bench.study import probe
 from bench.workloads.of_study import settle_workload
 from bench.workloads.protocol import REPORT, SELECT, Costs
 from posemodel.data.layout import fingerprint
@@ -187,6 +188,14 @@ def storage_url(hermetic, empty_ledgers):
 
 
 @pytest.fixture
+def stores(tracking_uri, storage_url, plain_figures, monkeypatch):
+    """Both stores by addresses of their own: MLflow keeps connections by them; returns MLflow's."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_uri)
+    monkeypatch.setenv("POSEBENCH_STORAGE", storage_url)
+    return tracking_uri
+
+
+@pytest.fixture
 def ledger_process(storage_url):
     """Start a process on a study's ledger, see `tests.bench.ledger_process`; it ends with the test at the latest."""
     started = []
@@ -215,7 +224,7 @@ def made_up_costs(monkeypatch):
             gpu_memory_bytes=0,
         )
 
-    monkeypatch.setattr(estimate, "measure", costs)
+    monkeypatch.setattr(probe, "measure", costs)
 
 
 @pytest.fixture
@@ -230,9 +239,12 @@ def measured_here(monkeypatch):
     """Estimates that are measured in this process: another one takes seconds to begin."""
 
     def costs(trials, data, **how):
-        return probe._costs({name: trial.with_data(data) for name, trial in trials.items()})
+        found = []
+        here = {name: trial.with_data(data) for name, trial in trials.items()}
+        probe.costs_of(here, how["until"] - time.time(), found.append)
+        return found[-1]
 
-    monkeypatch.setattr(estimate, "measure", costs)
+    monkeypatch.setattr(probe, "measure", costs)
 
 
 @pytest.fixture

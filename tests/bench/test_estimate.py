@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from bench.kinds.optimizers.estimate import RECORD_S, REPORT_S, _add_up, estimate
-from bench.kinds.optimizers.probe import EstimateError
+from bench.kinds.optimizers.estimate import RECORD_S, REPORT_S, add_up, estimate
 from bench.measure.cores import usable_cores
+from bench.study.prepared import Prepared
+from bench.study.probe import EstimateError, Measured
 from bench.workloads.protocol import REPORT, SELECT, Costs
 from posemodel.errors import DataError
 from tests.support.asked import prepared
@@ -23,9 +24,17 @@ COSTS = Costs(
 )
 
 
+def added_up(spec, costs, workers, images, data_s=0.0):
+    return add_up(spec, Measured(costs, images, data_s, None), workers)
+
+
+def of_study(spec, **changes):
+    return estimate(Prepared(spec.name, (spec,), **changes))
+
+
 def test_a_plan_is_added_up_by_hand(make_spec):
     spec = make_spec(optimizers=["sgd", "adam"], trials=3, seeds=3, tune_steps=12, steps=21, evaluations=2)
-    found = _add_up(spec, COSTS, 1, {SELECT: 10, REPORT: 50}, data_s=7.0)
+    found = added_up(spec, COSTS, 1, {SELECT: 10, REPORT: 50}, data_s=7.0)
     select, report = 0.5 + 10 * 0.02, 0.5 + 50 * 0.02
     around = 1 + select + RECORD_S
     # In each of two tunings two trials of 6 steps and one of 12.
@@ -43,7 +52,7 @@ def test_a_plan_in_seconds_takes_its_seconds(make_spec):
     """Whatever a step takes; what is not training is as before."""
     budget = {"tune_steps": None, "steps": None, "tune_seconds": 20.0, "seconds": 60.0}
     spec = make_spec(optimizers=["sgd", "adam"], trials=3, seeds=3, evaluations=2, **budget)
-    found = _add_up(spec, COSTS, 1, {SELECT: 10, REPORT: 50}, data_s=0.0)
+    found = added_up(spec, COSTS, 1, {SELECT: 10, REPORT: 50}, data_s=0.0)
     around = 1 + (0.5 + 10 * 0.02) + RECORD_S
     assert found.tune_s == pytest.approx(2 * 2 * (2 * (around + 10) + (around + 20)))
     assert found.confirm_s == pytest.approx(2 * 3 * 2 * (around + 60 + 2 * (0.5 + 50 * 0.02)))
@@ -52,7 +61,7 @@ def test_a_plan_in_seconds_takes_its_seconds(make_spec):
 def test_controls_are_confirmed_and_not_tuned(make_spec):
     spec = make_spec(optimizers=["adabound"], trials=2, seeds=3, tune_steps=11, steps=21, evaluations=1, controls=True)
     costs = replace(COSTS, step_s={"adabound": 0.2, "adabound (limit)": 0.1})
-    found = _add_up(spec, costs, 1, {SELECT: 0, REPORT: 0}, data_s=0.0)
+    found = added_up(spec, costs, 1, {SELECT: 0, REPORT: 0}, data_s=0.0)
     around = 1 + 0.5 + RECORD_S
     assert found.tune_s == pytest.approx(2 * 2 * (around + 10 * 0.2))
     assert found.confirm_s == pytest.approx(2 * 3 * (2 * (around + 0.5) + 20 * 0.2 + 20 * 0.1))
@@ -61,7 +70,7 @@ def test_controls_are_confirmed_and_not_tuned(make_spec):
 def test_a_pruner_has_tune_trials_scored_more_often(make_spec):
     spec = make_spec(optimizers=["sgd"], trials=1, tune_steps=10, tune_evaluations=5)
     plain, watched = (
-        _add_up(each, COSTS, 1, {SELECT: 10, REPORT: 10}, data_s=0.0)
+        added_up(each, COSTS, 1, {SELECT: 10, REPORT: 10}, data_s=0.0)
         for each in (spec, spec.model_copy(update={"pruner": "median"}))
     )
     assert watched.tune_s - plain.tune_s == pytest.approx(2 * 4 * (0.5 + 10 * 0.02))
@@ -71,7 +80,7 @@ def test_a_pruner_has_tune_trials_scored_more_often(make_spec):
 def test_two_workers_halve_the_trials_and_start_at_once(make_spec):
     spec = make_spec(optimizers=["sgd", "adam"], trials=2, seeds=2, tune_steps=11, steps=21, evaluations=2)
     images = {SELECT: 10, REPORT: 50}
-    one, two = (_add_up(spec, COSTS, workers, images, data_s=0.0) for workers in (1, 2))
+    one, two = (added_up(spec, COSTS, workers, images, data_s=0.0) for workers in (1, 2))
     assert two.tune_s == pytest.approx(one.tune_s / 2)
     assert two.confirm_s == pytest.approx(one.confirm_s / 2)
     assert two.other_s == one.other_s
@@ -81,14 +90,14 @@ def test_an_odd_trial_keeps_one_worker_waiting(make_spec):
     """Of three confirm trials; tune trials of one tuning run beside those of the others."""
     costs = replace(COSTS, step_s={"sgd": 0.1})
     spec = make_spec(optimizers=["sgd"], tunings=3, trials=3, tune_steps=11, steps=21, evaluations=2)
-    one, two = (_add_up(spec, costs, workers, {SELECT: 10, REPORT: 10}, data_s=0.0) for workers in (1, 2))
+    one, two = (added_up(spec, costs, workers, {SELECT: 10, REPORT: 10}, data_s=0.0) for workers in (1, 2))
     assert two.confirm_s == pytest.approx(one.confirm_s * 2 / 3)
     assert two.tune_s == pytest.approx(one.tune_s / 2)
 
 
 def test_the_pieces_are_measured_on_the_studys_own_data(make_spec, tiny):
     spec = make_spec(data=tiny, optimizers=["sgd", "adabound"], controls=True)
-    found = estimate(spec, workers=1, synthetic_images=None)  # AdaBound's control is measured with it
+    found = of_study(spec)  # AdaBound's control is measured with it
     assert found.data_s == 0
     assert 0 < found.tune_s < found.seconds
     assert 0 < found.confirm_s < found.seconds
@@ -98,20 +107,20 @@ def test_the_pieces_are_measured_on_the_studys_own_data(make_spec, tiny):
 
 def test_a_study_in_seconds_is_measured(make_spec, measured_here, tiny):
     budget = {"tune_steps": None, "steps": None, "tune_seconds": 200.0, "seconds": 600.0}
-    found = estimate(make_spec(data=tiny, optimizers=["sgd"], seeds=2, **budget), workers=1, synthetic_images=None)
+    found = of_study(make_spec(data=tiny, optimizers=["sgd"], seeds=2, **budget))
     assert 400 < found.tune_s < 1200 < 2400 < found.confirm_s
 
 
 def test_what_cannot_be_measured_is_said(make_spec, tiny):
     spec = make_spec(data=tiny, optimizers=["sgd"], size=64, network="small").model_copy(update={"network": "smal"})
     with pytest.raises(EstimateError, match="Did you mean small"):
-        estimate(spec, workers=1, synthetic_images=None)
+        of_study(spec)
 
 
 def test_data_that_is_not_there_is_an_error_in_words(make_spec, tmp_path):
     spec = make_spec(data=tmp_path / "nowhere")
     with pytest.raises(DataError, match="nowhere"):
-        estimate(spec, workers=1, synthetic_images=None)
+        of_study(spec)
 
 
 def test_the_small_preset_runs_a_trial_for_each_core(tiny):

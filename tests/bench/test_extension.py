@@ -27,14 +27,6 @@ VALLEY_STUDY = ("study", "optimizers", "--preset", "smoke", "--device", "cpu", "
 SHORT = ("--trials", 1, "--seeds", 1, "--steps", 2, "--tune-steps", 1, "--no-controls")
 
 
-@pytest.fixture
-def stores(tracking_uri, storage_url, plain_figures, monkeypatch):
-    """Both stores by addresses of their own: MLflow keeps connections by them; returns MLflow's."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_uri)
-    monkeypatch.setenv("POSEBENCH_STORAGE", storage_url)
-    return tracking_uri
-
-
 @given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 4), st.integers(1, MAX_TUNINGS - 3), st.booleans())
 def test_places_stay_as_they_are_and_are_never_taken_twice(make_spec, seeds, added, trials, tunings, controls):
     begun = make_spec(optimizers=["sgd", "adabound"], tunings=tunings, trials=trials, seeds=seeds, controls=controls)

@@ -206,9 +206,9 @@ def test_every_preset_that_ships_is_a_whole_study(preset):
     assert {setting.origin for setting in settings.values()} == {"default", f"preset {preset}"}
 
 
-def test_the_full_preset_has_four_tunings_of_two_confirm_seeds():
+def test_the_full_preset_has_four_tunings_of_one_confirm_seed():
     found = resolved(preset="full")
-    assert (found["tunings"].value, found["seeds"].value) == (4, 2)
+    assert (found["tunings"].value, found["seeds"].value) == (4, 1)
 
 
 def test_an_unknown_preset_names_the_nearest():

@@ -169,10 +169,21 @@ def test_a_run_crosses_processes_and_machines_as_text(case):
 
 def test_costs_are_measured_for_each_optimizer(case):
     runs = dict.fromkeys(("one", "other"), case.run())
-    costs = case.its.costs(runs, dict.fromkeys(runs, case.good))
+    pieces = []
+    costs = case.its.costs(runs, dict.fromkeys(runs, case.good), seconds=60.0, on_costs=pieces.append)
     assert costs.step_s.keys() == runs.keys()
     assert all(seconds > 0 for seconds in costs.step_s.values())
     assert costs.memory_bytes > 0
+    assert costs.evaluated and costs.step_by == "steps"
+    assert pieces and not pieces[0].evaluated, "steps are told before an evaluation is measured"
+
+
+def test_where_the_time_is_over_the_steps_are_still_measured(case):
+    runs = dict.fromkeys(("one", "other"), case.run())
+    pieces = []
+    costs = case.its.costs(runs, dict.fromkeys(runs, case.good), seconds=0.0, on_costs=pieces.append)
+    assert pieces[0].step_s["one"] > 0 and pieces[0].setup_s >= 0
+    assert costs.step_s.keys() == runs.keys()
 
 
 def test_only_whole_runs_have_the_scores_of_coco():

@@ -22,6 +22,7 @@ from bench.workloads.protocol import (
     Costs,
     FoundData,
     MakeOptimizer,
+    OnCosts,
     OnMetrics,
     ProbeData,
     Samples,
@@ -154,16 +155,25 @@ class Valley:
         """Nothing is needed."""
         return _no_data(data)
 
-    def costs(self, runs: Mapping[str, ValleyRun], factories: Mapping[str, MakeOptimizer]) -> Costs:
-        """Of ten steps of each."""
-        step_s = {}
+    def costs(
+        self,
+        runs: Mapping[str, ValleyRun],
+        factories: Mapping[str, MakeOptimizer],
+        *,
+        seconds: float,
+        on_costs: OnCosts,
+    ) -> Costs:
+        """Of ten steps of each; after each optimizer what is known so far."""
+        step_s: dict[str, float] = {}
+        sizes = {"memory_bytes": 10**8, "gpu_memory_bytes": 0}
         for name, run in runs.items():
             began = time.perf_counter()
             _Descent(run.model_copy(update={"steps": WINDOW, "seconds": None}), factories[name], None).go(
                 lambda _step, _metrics: None, None, None
             )
             step_s[name] = (time.perf_counter() - began) / WINDOW
-        return Costs(0.0, step_s, {"select": 0.0, "report": 0.0}, 0.0, memory_bytes=10**8, gpu_memory_bytes=0)
+            on_costs(Costs(0.0, dict(step_s), {}, 0.0, **sizes))
+        return Costs(0.0, step_s, {"select": 0.0, "report": 0.0}, 0.0, **sizes)
 
 
 class _Descent:

@@ -1,15 +1,17 @@
 """The joint kind: a search in the ledger, then its picks with fresh seeds; put together from trials and analysis."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 import pandas as pd
 
 from bench.kinds.joint.analysis import Pick, completed_confirm, joint_findings, picks
+from bench.kinds.joint.estimate import estimate, estimate_text, measured, text_of
 from bench.kinds.joint.importances import Observed, importances
 from bench.kinds.joint.objectives import AXES
 from bench.kinds.joint.plan import Picked, plan_confirm, plan_search
+from bench.kinds.joint.sized import CHOSEN, sized
 from bench.kinds.joint.space import OPTIMIZER, choices_made, distributions, fixed_choice, fixed_optimizer
 from bench.kinds.joint.spec import MAX_TRIALS, JointSpec
 from bench.kinds.joint.trial import TRIALS
@@ -21,11 +23,15 @@ from bench.optimizers.space import as_value
 from bench.records.mlflow_views import SavedView
 from bench.records.reader import StudyRuns
 from bench.report.findings import Findings
+from bench.report.shown import Shown
 from bench.report.train_command import other_threads, repeat_note, train_command
 from bench.settings.layers import about
 from bench.study.kind import Settings
 from bench.study.ledger_kind import FindingsKind
+from bench.study.prepared import Prepared
+from bench.study.probe import EstimateError, Measured
 from bench.study.sessions import most_at_once
+from bench.study.sizing import Sized
 from bench.trials.columns import rows_of
 from bench.trials.needed import Needed, needed
 from bench.trials.phases import CONFIRM, SEARCH, SECOND
@@ -42,6 +48,7 @@ class JointKind(FindingsKind[JointSpec]):
 
     spec = JointSpec
     trials = TRIALS
+    budgeted = CHOSEN
     views: ClassVar[Sequence[SavedView]] = (
         SavedView(
             "Picks on fresh seeds",
@@ -69,6 +76,29 @@ class JointKind(FindingsKind[JointSpec]):
     def warnings(self, spec: JointSpec) -> Sequence[str]:
         """Optimizers that are one algorithm in this study."""
         return same_algorithm(spec.optimizers, spec.spaces, spec.weight_decay)
+
+    def estimate_text(self, prepared: Prepared[JointSpec]) -> str:
+        """How long it will take, by one typical configuration."""
+        return estimate_text(prepared)
+
+    def measured(self, prepared: Prepared[JointSpec]) -> Measured:
+        """Setup, steps and evaluations of a typical configuration, measured in some seconds."""
+        return measured(prepared)
+
+    def sized(self, prepared: Prepared[JointSpec], free: Collection[str], seconds: float) -> Sized:
+        """Trials, their length and seeds for so many seconds."""
+        return sized(prepared, measured(prepared), free, seconds)
+
+    def plan_shown(self, prepared: Prepared[JointSpec]) -> Shown:
+        """The places of the search, and how long all will take."""
+        shown = super().plan_shown(prepared)
+        try:
+            found = estimate(prepared)
+            known, text = found.document(), text_of(prepared, found)
+        except EstimateError as error:
+            known, text = None, str(error)
+        *blocks, last = shown.blocks
+        return Shown(shown.document | {"estimate": known}, [*blocks, text, last])
 
     def as_begun(self, spec: JointSpec, begun: Mapping[str, Any]) -> JointSpec:
         """Over the spaces that shipped when it was begun; extended, if it was."""

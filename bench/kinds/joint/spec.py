@@ -26,6 +26,7 @@ class JointSpec(TrainingStudy):
 
     resolved: ClassVar[Mapping[str, Declaration]] = {**TrainingStudy.resolved, "spaces": SPACES}
     extends_by: ClassVar[tuple[str, ...]] = ("trials",)
+    estimates: ClassVar[bool] = True
     kind: Literal["joint"] = "joint"
     skip_bad: bool = False
     """Leave bad images and annotations out, and count them, instead of refusing the data set."""

@@ -1,26 +1,23 @@
 """What a study will take on this machine: time and memory, from a short measurement of its own pieces."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 from bench.kinds.optimizers.plan import rounds, typical_trials
-from bench.kinds.optimizers.probe import SCORED, measure
 from bench.kinds.optimizers.size import Size
 from bench.kinds.optimizers.spec import StudySpec
-from bench.measure.cores import usable_cores
+from bench.study.prepared import Prepared
+from bench.study.probe import Measured, measure_study, pieces_document
 from bench.trials.phases import CONFIRM, TUNE, Phase
-from bench.workloads.of_study import own_settings, workload_of
-from bench.workloads.protocol import SELECT, Costs, Split
+from bench.workloads.protocol import REPORT, SELECT, Costs, Split
 
 RECORD_S = 0.3
 """What the ledger, MLflow and a confirm trial's sample images take of each trial: docs/decisions.md."""
 REPORT_S = 5.0
 """Analysis, figures and their upload: docs/decisions.md."""
-
-WORKER = ("bench.engines.worker", "bench.kinds.optimizers.trial")
-"""What a process that runs trials imports before its first."""
+SCORED: dict[Phase, Split] = {TUNE: SELECT, CONFIRM: REPORT}
+"""The split that each phase is scored on."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +33,8 @@ class Estimate:
     gpu_memory_bytes: int
     tunings: int
     """Of each optimizer."""
+    costs: Costs
+    """The pieces that it is added up from."""
 
     @property
     def tuning_s(self) -> float:
@@ -47,7 +46,7 @@ class Estimate:
         """Wall time of the whole study."""
         return self.data_s + self.tune_s + self.confirm_s + self.other_s
 
-    def document(self) -> dict[str, float]:
+    def document(self) -> dict[str, Any]:
         """The estimate as JSON."""
         return {
             "seconds": round(self.seconds, 1),
@@ -57,42 +56,46 @@ class Estimate:
             "other_s": round(self.other_s, 1),
             "memory_bytes": self.memory_bytes,
             "gpu_memory_bytes": self.gpu_memory_bytes,
+            **pieces_document(self.costs),
         }
 
 
-def estimate(spec: StudySpec, *, workers: int, synthetic_images: int | None) -> Estimate:
-    """Measure for some seconds what the study's trials are made of, and add up its plan.
-
-    ``synthetic_images``: how many the study will make first; None where its data set stands. Then the measurement
-    makes a few of its own in a temporary folder.
-    """
-    its = workload_of(spec)
-    with its.probe_data(own_settings(spec), spec.data, synthetic_images, spec.batch_size) as probe:
-        costs = _measure(spec, probe.folder, workers)
-    return _add_up(spec, costs, workers, probe.scored, data_s=probe.data_s)
-
-
-def _measure(spec: StudySpec, data: Path, workers: int) -> Costs:
-    threads = max(1, usable_cores() // workers) if workers > 1 else None
-    return measure(typical_trials(spec), data, processes=workers, threads=threads, libraries=WORKER)
+def measured(prepared: Prepared[StudySpec]) -> Measured:
+    """What the study's trials are made of: as it was measured for this command already, or measured now."""
+    if prepared.measured is not None:
+        return prepared.measured
+    return measure_study(
+        prepared.spec,
+        typical_trials(prepared.spec),
+        workers=prepared.workers,
+        awaited_images=prepared.awaited_images,
+        trained=prepared.labelled_images.get("train"),
+        module="bench.kinds.optimizers.trial",
+    )
 
 
-def _add_up(spec: StudySpec, costs: Costs, workers: int, images: Mapping[Split, int], *, data_s: float) -> Estimate:
+def estimate(prepared: Prepared[StudySpec]) -> Estimate:
+    """The plan of a study (of a series, of its first) added up from its pieces."""
+    return add_up(prepared.spec, measured(prepared), prepared.workers)
+
+
+def add_up(spec: StudySpec, found: Measured, workers: int) -> Estimate:
     """Trials go to whichever worker is free: the last ones end half a trial apart, at the mean."""
-    size = Size.of_spec(spec)
+    size, costs = Size.of_spec(spec), found.costs
     tune, confirm = 0.0, 0.0
     for name in costs.step_s:
         if name in spec.optimizers:
-            tune += sum(count * _trial_s(size, TUNE, costs, images, name, share) for count, share in rounds(spec))
-        confirm += spec.seeds * _trial_s(size, CONFIRM, costs, images, name, 1.0)
+            tune += sum(count * _trial_s(size, TUNE, found, name, share) for count, share in rounds(spec))
+        confirm += spec.seeds * _trial_s(size, CONFIRM, found, name, 1.0)
     return Estimate(
-        data_s=data_s,
+        data_s=found.data_s,
         tune_s=spec.tunings * tune / workers,
         confirm_s=_last_ones(spec.tunings * spec.seeds * len(costs.step_s), workers) * spec.tunings * confirm / workers,
         other_s=costs.start_s + REPORT_S,
         memory_bytes=costs.memory_bytes,
         gpu_memory_bytes=costs.gpu_memory_bytes,
         tunings=spec.tunings,
+        costs=costs,
     )
 
 
@@ -101,12 +104,12 @@ def _last_ones(trials: int, workers: int) -> float:
     return math.ceil(trials / workers) / (trials / workers)
 
 
-def _trial_s(size: Size, phase: Phase, costs: Costs, images: Mapping[Split, int], name: str, share: float) -> float:
+def _trial_s(size: Size, phase: Phase, found: Measured, name: str, share: float) -> float:
     """Seconds of a trial of ``share`` of a phase's length; its first step is part of its setup."""
-    split = SCORED[phase]
-    scoring = size.evaluations_of(phase) * (costs.score_s[split] + images[split] * costs.image_s)
+    costs = found.costs
+    scoring = size.evaluations_of(phase) * found.evaluation_s(SCORED[phase])
     if phase == CONFIRM:  # scored on the split that settings are chosen by, too
-        scoring += costs.score_s[SELECT] + images[SELECT] * costs.image_s
+        scoring += found.evaluation_s(SELECT)
     length = share * size.length(phase)
     training = (length - 1) * costs.step_s[name] if size.steps is not None else length
     return costs.setup_s + training + scoring + RECORD_S

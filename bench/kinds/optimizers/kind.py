@@ -1,6 +1,6 @@
 """The optimizers kind: tune each optimizer several times, confirm each time's finalist, compare the procedures."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -8,12 +8,14 @@ from typing import Any, ClassVar
 import pandas as pd
 
 from bench.kinds.optimizers.analysis import time_use
+from bench.kinds.optimizers.estimate import measured
 from bench.kinds.optimizers.extension import as_extended, go_on_text, more_optimizers, more_tunings
 from bench.kinds.optimizers.plan import outcomes_of, plan, total_trials
 from bench.kinds.optimizers.plan_shown import estimate_text, plan_shown, size_text
 from bench.kinds.optimizers.report.page import optimizer_findings, study_info
 from bench.kinds.optimizers.results import load_result
 from bench.kinds.optimizers.size import Size
+from bench.kinds.optimizers.sized import CHOSEN, sized
 from bench.kinds.optimizers.spec import StudySpec, refuse_first_protocol
 from bench.kinds.optimizers.trial import TRIALS
 from bench.optimizers import optimizer_entry
@@ -28,6 +30,8 @@ from bench.settings.layers import Setting, space_key
 from bench.study.kind import Settings, require_optimizers
 from bench.study.ledger_kind import LedgerKind
 from bench.study.prepared import Prepared
+from bench.study.probe import Measured
+from bench.study.sizing import Sized
 from bench.trials.phases import CONFIRM, TUNE
 from bench.trials.spec import TrialSpec
 from posemodel.errors import SettingsError
@@ -43,7 +47,7 @@ class OptimizersKind(LedgerKind[StudySpec]):
 
     spec = StudySpec
     trials = TRIALS
-    estimates = True
+    budgeted = CHOSEN
     plans_ahead = True
     views: ClassVar[Sequence[SavedView]] = (
         SavedView(
@@ -80,6 +84,14 @@ class OptimizersKind(LedgerKind[StudySpec]):
     def estimate_text(self, prepared: Prepared[StudySpec]) -> str:
         """How long it will take, measured in some seconds."""
         return estimate_text(prepared)
+
+    def measured(self, prepared: Prepared[StudySpec]) -> Measured:
+        """Setup, steps and evaluations, measured in some seconds."""
+        return measured(prepared)
+
+    def sized(self, prepared: Prepared[StudySpec], free: Collection[str], seconds: float) -> Sized:
+        """Tunings, trials, steps and evaluations for so many seconds."""
+        return sized(prepared, measured(prepared), free, seconds)
 
     def plan_shown(self, prepared: Prepared[StudySpec]) -> Shown:
         """The tune trials of each study, and how long all will take."""

@@ -7,13 +7,13 @@ from typing import Any
 from bench.kinds.optimizers.controls import controlled
 from bench.kinds.optimizers.estimate import Estimate, estimate
 from bench.kinds.optimizers.plan import plan, rounds, total_trials
-from bench.kinds.optimizers.probe import EstimateError
 from bench.kinds.optimizers.sight import sight, sight_text
 from bench.kinds.optimizers.spec import StudySpec
 from bench.report.cells import settings_text
 from bench.report.shown import Shown, ShownTable
 from bench.report.wording import counted, duration_text
 from bench.study.prepared import Prepared
+from bench.study.probe import EstimateError, bound_text, missing_text
 from bench.study.series import series_document
 from bench.trials.phases import CONFIRM, TUNE
 from bench.workloads.of_study import trained_text
@@ -21,17 +21,23 @@ from bench.workloads.of_study import trained_text
 
 def plan_shown(prepared: Prepared[StudySpec]) -> Shown:
     """What would be run, and how long it would take; the studies of a series cost the same but for the data."""
-    found = estimate(prepared.spec, workers=prepared.workers, synthetic_images=prepared.awaited_images)
-    each = [(spec, found if n == 0 else replace(found, data_s=0.0)) for n, spec in enumerate(prepared.specs)]
+    found, why = None, ""
+    try:
+        found = estimate(prepared)
+    except EstimateError as error:
+        why = str(error)
+    later = None if found is None else replace(found, data_s=0.0)
+    each = [(spec, found if n == 0 else later) for n, spec in enumerate(prepared.specs)]
     documents = [_plan_document(spec, prepared, own) for spec, own in each]
-    blocks = [block for spec, own in each for block in _plan_blocks(spec, prepared.workers, own)]
+    blocks = [block for spec, own in each for block in _plan_blocks(spec, prepared.workers, own, why)]
+    series = "" if found is None else _series_text(prepared, found)
     return Shown(
         series_document(prepared, documents) if prepared.is_series else documents[0],
-        [*blocks, f"{_series_text(prepared, found)}Nothing was run."],
+        [*blocks, f"{series}Nothing was run."],
     )
 
 
-def _plan_document(spec: StudySpec, prepared: Prepared[StudySpec], found: Estimate) -> dict[str, Any]:
+def _plan_document(spec: StudySpec, prepared: Prepared[StudySpec], found: Estimate | None) -> dict[str, Any]:
     first, seen = plan(spec, {}), sight(spec)
     tune = spec.tunings * len(spec.optimizers) * spec.trials
     return {
@@ -44,7 +50,7 @@ def _plan_document(spec: StudySpec, prepared: Prepared[StudySpec], found: Estima
         "training_images": _training_images(spec),
         "labelled_images": dict(prepared.labelled_images) or None,
         "workers": prepared.workers,
-        "estimate": found.document(),
+        "estimate": None if found is None else found.document(),
         "sight": None if seen is None else seen.document(),
         "plan": [
             {
@@ -69,7 +75,7 @@ def _training_images(spec: StudySpec) -> int | None:
     return (each * tuned + (total_trials(spec) - each * spec.trials) * spec.steps) * spec.batch_size
 
 
-def _plan_blocks(spec: StudySpec, workers: int, found: Estimate) -> list[ShownTable | str]:
+def _plan_blocks(spec: StudySpec, workers: int, found: Estimate | None, why: str) -> list[ShownTable | str]:
     tune = plan(spec, {})
     rows = [
         [t.id, t.optimizer, str((t.tuning or 0) + 1), settings_text(json.dumps(t.hyperparameters), ())] for t in tune
@@ -80,8 +86,8 @@ def _plan_blocks(spec: StudySpec, workers: int, found: Estimate) -> list[ShownTa
         ShownTable(spec.name, ("tune trial", "optimizer", "tuning", "settings"), rows),
         _later_text(spec, len(tune)),
         f"{size_text(spec)}: {total_trials(spec)} trials{more}.",
-        _estimate_text(found, workers),
-        sight_text(spec, found.tuning_s),
+        why if found is None else _estimate_text(spec, found, workers),
+        sight_text(spec, None if found is None else found.tuning_s),
     ]
 
 
@@ -97,11 +103,11 @@ def _later_text(spec: StudySpec, first: int) -> str:
 def estimate_text(prepared: Prepared[StudySpec]) -> str:
     """How long the study will take, measured; a trial that cannot run will say so itself, as a record."""
     try:
-        found = estimate(prepared.spec, workers=prepared.workers, synthetic_images=prepared.awaited_images)
+        found = estimate(prepared)
     except EstimateError as error:
         return f"{error} {sight_text(prepared.spec)}"
     said = (
-        _estimate_text(found, prepared.workers),
+        _estimate_text(prepared.spec, found, prepared.workers),
         _series_text(prepared, found),
         sight_text(prepared.spec, found.tuning_s),
     )
@@ -117,12 +123,13 @@ def _series_text(prepared: Prepared[StudySpec], first: Estimate) -> str:
     return f"All {count} studies of the series: {duration_text(seconds)}. "
 
 
-def _estimate_text(found: Estimate, workers: int) -> str:
+def _estimate_text(spec: StudySpec, found: Estimate, workers: int) -> str:
     parts = {"data": found.data_s, "tuning": found.tune_s, "confirming": found.confirm_s, "the rest": found.other_s}
     spent = ", ".join(f"{name} {duration_text(seconds)}" for name, seconds in parts.items() if seconds >= 1)
     gpu = f" and {found.gpu_memory_bytes / 1e9:.1f} GB of GPU memory" if found.gpu_memory_bytes else ""
     return (
-        f"Estimated time: {duration_text(found.seconds)} ({spent}), with {workers} "
+        f"{missing_text(spec.network, found.costs)}"
+        f"Estimated time: {bound_text(found.costs)}{duration_text(found.seconds)} ({spent}), with {workers} "
         f"{'trial' if workers == 1 else 'trials'} at once; {found.memory_bytes / 1e9:.1f} GB of memory{gpu}."
     )
 

@@ -37,6 +37,7 @@ class StudySpec(TrainingStudy):
     resolved: ClassVar[Mapping[str, Declaration]] = {**TrainingStudy.resolved, "spaces": SPACES}
     extends_by: ClassVar[tuple[str, ...]] = ("tunings",)
     takes_more_optimizers: ClassVar[bool] = True
+    estimates: ClassVar[bool] = True
     kind: Literal["optimizers"] = "optimizers"
     skip_bad: bool = False
     """Leave bad images and annotations out, and count them, instead of refusing the data set."""

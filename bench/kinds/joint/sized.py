@@ -1,0 +1,80 @@
+"""The joint study that fits into a time: trials, their length, seeds, by what its pieces take here. Pure.
+
+In which order time is spent, and why: docs/decisions.md, "How `--budget` spends its time".
+"""
+
+import math
+from collections.abc import Collection
+from statistics import fmean
+from typing import Any
+
+from bench.kinds.joint.estimate import add_up, typical_batch
+from bench.kinds.joint.spec import LEAST_STEPS as MEASURABLE_STEPS
+from bench.kinds.joint.spec import JointSpec
+from bench.report.wording import counted
+from bench.study.prepared import Prepared
+from bench.study.probe import Measured
+from bench.study.sizing import Numbers, Sized, climb, rounded_down
+
+CHOSEN = ("trials", "startup_trials", "images", "seconds", "seeds")
+"""The settings that are chosen, where nobody gave them."""
+MARGIN = 1.3
+"""How many times its estimate a study may take: batch sizes and optimizers differ from the one that is measured."""
+LEAST_TRIALS, LEAST_SEEDS = 12, 2
+"""Fewer trials are hardly a search over so many settings; one seed of a pick tells nothing of its luck."""
+LEAST_STEPS = 100
+"""Steps of the typical batch below which hardly any network has begun to learn."""
+TRIALS = (20, 40, 100)
+"""Search trials that the time goes into, in turn with their length."""
+STARTUP_SHARE, LEAST_STARTUP = 1 / 3, 4
+"""Share of the trials that TPE makes by chance at most, and the fewest."""
+
+
+def sized(prepared: Prepared[JointSpec], found: Measured, free: Collection[str], seconds: float) -> Sized:
+    """See `StudyKind.sized`; ``found``: what was measured."""
+    spec, found = prepared.spec, found.assumed(typical_batch(prepared.spec))
+    length = "images" if spec.images is not None else "seconds"
+    image_s = fmean(found.costs.step_s.values()) / typical_batch(spec)
+    shipped = spec.images if spec.images is not None else math.ceil(spec.seconds or 0.0)
+    images = max(LEAST_STEPS * typical_batch(spec), MEASURABLE_STEPS * max(spec.batch_size))
+    if spec.images is not None:
+        images = max(images, min(found.trained or 0, spec.images))
+    short = images if spec.images is not None else max(1, math.ceil(images * image_s))
+    enough = max(short, shipped)
+    least = {"trials": max(LEAST_TRIALS, len(spec.fixed) + 1), length: short, "seeds": min(LEAST_SEEDS, spec.seeds)}
+    least = {name: number for name, number in least.items() if name in free}
+    few, more, many = TRIALS
+    stages = [
+        ("trials", few), ("seeds", spec.seeds), (length, enough), ("trials", more), (length, 2 * enough),
+        ("trials", many),
+    ]  # fmt: skip
+
+    def takes(numbers: Numbers) -> float:
+        return add_up(spec.model_copy(update=_values(spec, numbers, free)), found, prepared.workers).seconds
+
+    numbers = climb(least, stages, lambda each: MARGIN * takes(each) <= seconds, length)
+    if "images" in numbers:
+        numbers["images"] = rounded_down(numbers["images"], least["images"])
+    values = _values(spec, numbers, free)
+    design = spec.model_copy(update=values)
+    given = [name for name in ("trials", length, "seeds") if name not in free]
+    ways = [f"a smaller --{name}" for name in given]
+    ways += ["a smaller --size or --network"] if spec.size is not None else []
+    return Sized(
+        values=values,
+        seconds=takes(numbers),
+        margin=MARGIN,
+        text=f"{counted(design.trials, 'trial')} of {design.length_text()}, the picks with "
+        f"{counted(design.seeds, 'seed')}",
+        subject="search this space",
+        smaller=", or ".join(ways) or "a smaller workload",
+    )
+
+
+def _values(spec: JointSpec, numbers: Numbers, free: Collection[str]) -> dict[str, Any]:
+    """The settings of a design, those that follow from others included."""
+    values: dict[str, Any] = dict(numbers)
+    if "startup_trials" in free:
+        trials = numbers.get("trials", spec.trials)
+        values["startup_trials"] = max(LEAST_STARTUP, min(spec.startup_trials, int(STARTUP_SHARE * trials)))
+    return values

@@ -1,0 +1,118 @@
+"""Measuring ends in time: pieces come one by one, what has come is used, and the process is ended."""
+
+import time
+
+import psutil
+import pytest
+
+from bench.kinds.optimizers.plan import typical_trials
+from bench.kinds.optimizers.plan_shown import plan_shown
+from bench.study import probe
+from bench.study.prepared import Prepared
+from bench.study.probe import EstimateError, Measured, measure, missing_text
+from bench.workloads import pose_costs
+from bench.workloads.protocol import REPORT, SELECT, Costs
+
+HOUR_MS = 3.6e6
+WHOLE = Costs(1.0, {"sgd": 0.1, "adam": 0.3}, {SELECT: 1.0, REPORT: 2.0}, 0.5, 1000, 10, start_s=4.0)
+
+
+class Clock:
+    """The time module, on which time can be over."""
+
+    over = False
+
+    def time(self):
+        return time.time() + (1e9 if self.over else 0.0)
+
+
+@pytest.fixture
+def over_after_a_piece(monkeypatch):
+    """Time is over once a process has told something, however slow this machine is."""
+    clock, real = Clock(), probe.wait
+
+    def wait(connections, timeout):
+        found = real(connections, timeout=600)
+        clock.over = True
+        return found
+
+    monkeypatch.setattr(probe, "time", clock)
+    monkeypatch.setattr(probe, "wait", wait)
+
+
+def slow_trials(spec):
+    """A quick trial of the first optimizer; a step of the second takes an hour."""
+    trials = typical_trials(spec)
+    slow = trials["adam"].train.model_copy(update={"sleep_ms": HOUR_MS})
+    return trials | {"adam": trials["adam"].model_copy(update={"train": slow})}
+
+
+def test_what_came_in_time_is_used_and_the_process_is_ended(valley_spec, tmp_path, over_after_a_piece):
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    found = measure(slow_trials(valley_spec()), tmp_path, processes=1, threads=None, until=time.time() + 600)
+    assert not found.evaluated
+    assert found.step_s["sgd"] > 0
+    assert found.step_s["adam"] == found.step_s["sgd"], "what was not measured is taken for the mean of the others"
+    assert found.start_s > 0
+    new = [child for child in psutil.Process().children(recursive=True) if child.pid not in before]
+    assert not [child.pid for child in new if "resource_tracker" not in " ".join(child.cmdline())]
+
+
+def test_nothing_in_time_is_said(valley_spec, tmp_path):
+    with pytest.raises(EstimateError, match="not even one training step was over in 30 s"):
+        measure(typical_trials(valley_spec()), tmp_path, processes=2, threads=None, until=time.time() - 1)
+
+
+def test_a_dry_run_shows_the_plan_where_nothing_was_measured(valley_spec, monkeypatch):
+    def nothing(*_, **__):
+        raise EstimateError("not even one step.")
+
+    monkeypatch.setattr(probe, "measure", nothing)
+    spec = valley_spec()
+    shown = plan_shown(Prepared(spec.name, (spec,)))
+    assert shown.document["estimate"] is None
+    assert shown.document["plan"]
+    assert "not even one step." in shown.blocks
+
+
+def test_the_mean_is_of_those_that_got_so_far():
+    early = Costs(3.0, {"sgd": 0.9, "adam": 0.9}, {}, 0.0, 1000, 10, start_s=6.0, step_by="first step")
+    found = probe._mean([WHOLE, early])
+    assert (found.start_s, found.setup_s) == (5.0, 2.0)
+    assert found.step_s == WHOLE.step_s
+    assert (found.score_s, found.image_s) == (WHOLE.score_s, WHOLE.image_s)
+    assert found.memory_bytes > 2000 and found.gpu_memory_bytes == 20
+    assert found.evaluated and found.step_by == "steps"
+    assert probe._mean([early]).step_by == "first step"
+
+
+def test_what_is_missing_is_said():
+    def text(**changes):
+        return missing_text("rtpose_vgg", Costs(**{**WHOLE.__dict__, **changes}))
+
+    assert text() == ""
+    assert text(score_s={}) == ("One step of rtpose_vgg took 0.3 s; the evaluation was not measured (30 s are over). ")
+    assert text(step_by="first step") == "The first step of rtpose_vgg took 0.3 s (later ones are faster). "
+    assert text(step_by="one image") == "One step of rtpose_vgg takes about 0.3 s, by a single image. "
+
+
+def test_of_a_slow_network_a_single_image_is_asked_first(tiny_spec, monkeypatch):
+    monkeypatch.setattr(pose_costs, "SLOW_GMACS", 0.0)
+    pieces = []
+    trials = typical_trials(tiny_spec())
+    probe.costs_of(trials, 0.0, pieces.append)
+    assert [each.step_by for each in pieces[:3]] == ["one image", "first step", "steps"]
+    assert pieces[0].step_s.keys() == trials.keys()
+    assert all(each.setup_s > 0 and each.step_s["sgd"] > 0 for each in pieces)
+
+
+def test_a_study_without_an_evaluation_takes_at_least_so_long(valley_spec, monkeypatch):
+    spec = valley_spec()
+    costs = Costs(1.0, {"sgd": 11.0, "adam": 11.0}, {}, 0.0, 10**9, 0)
+    shown = plan_shown(Prepared(spec.name, (spec,), measured=Measured(costs, {SELECT: 9, REPORT: 9}, 0.0, 100)))
+    [said] = [block for block in shown.blocks if isinstance(block, str) and "Estimated time" in block]
+    assert said.startswith(
+        "One step of tests.support.valley:Valley took 11 s; the evaluation was not measured (30 s are over). "
+        "Estimated time: at least "
+    ), said
+    assert shown.document["estimate"]["evaluation_measured"] is False
