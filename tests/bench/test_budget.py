@@ -117,6 +117,7 @@ def test_a_study_that_is_slower_than_measured_ends_with_what_it_has(
     assert 0 < found["trials"]["recorded"] < found["trials"]["planned"]
     assert "--budget 10m: the time is over" in err and "; left: about " in err
     assert "Go on with it:\n  posebench study resume slow" in err
+    assert "interrupted" not in err, "nobody did"
     assert Path(found["report"]).with_suffix(".html").is_file()
     _, again, _ = posebench("study", "status", "slow", "--json")
     assert (json.loads(again)["status"], json.loads(again)["trials"]["running"]) == ("unfinished", 0)

@@ -125,7 +125,7 @@ def run_prepared(
     elif prepared.is_series:
         print_line(f"Compare two of them: posebench compare {prepared.specs[0].name} {prepared.specs[1].name}")
     if cut:
-        raise typer.Exit(INTERRUPTED)
+        raise SystemExit(INTERRUPTED)  # what to do has been said
     if any(result.nothing_found or result.has_faults for result in found):
         raise typer.Exit(DONE_WITH_FAULTS)
 
