@@ -12,7 +12,7 @@ from bench.cli.board import STOPPING, board, left_text
 from bench.cli.output import log, log_text, shown_text
 from bench.engines.events import Event, Measuring, PhaseBegan, Stopping, TrialEnded, WorkerDied
 from bench.report.cells import settings_text
-from bench.study.progress import Progress, after
+from bench.study.progress import Progress, StudySize, after
 from bench.trials.record import Record
 from bench.trials.status import FAULTS
 
@@ -45,7 +45,7 @@ class Display:
                 old = f"{event.planned - event.new} of the {event.planned} {event.phase} trials"
                 self.say(f"going on: {old} were planned before; recorded ones stay")
             case TrialEnded() if self.live is None or event.record.status in FAULTS:
-                line = trial_line(event.record, event.ended, progress.size.planned)
+                line = trial_line(event.record, event.ended, progress.size)
                 left = left_text(progress, time.time())
                 self.say(f"{line} (left: {left})" if progress.waiting or progress.running_trials else line)
             case WorkerDied():
@@ -95,15 +95,14 @@ def shown_live(progress: Progress | None) -> Iterator[Display]:
             display.live = None
 
 
-def trial_line(record: Record, ended: int, planned: int) -> str:
+def trial_line(record: Record, ended: int, size: StudySize) -> str:
     """A trial that has ended, in one line."""
-    ap = record.metrics.get("ap")
     speed = record.metrics.get("images_per_s")
     settings = settings_text(record.hyperparameters, ())
     parts = [
-        f"[{ended}/{planned}] {record.phase} {record.optimizer} ({settings}) seed {record.seed}:",
+        f"[{ended}/{size.planned}] {record.phase} {record.optimizer} ({settings}) seed {record.seed}:",
         str(record.status),
-        f"AP {ap:.3f}" if ap is not None else "",
+        size.score_text(record.metrics),
         f"{speed:.1f} images/s" if speed else "",
         record.error,
     ]

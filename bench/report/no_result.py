@@ -57,11 +57,12 @@ def nothing_found(
     return " ".join([_how(rows, noun, left=left), *filter(None, told)])
 
 
-def troubled(records: pd.DataFrame, *, left: int = 0) -> list[str]:
+def troubled(records: pd.DataFrame, *, left: int = 0, measure: str = "AP") -> list[str]:
     """A sentence for each optimizer without a result whose trials met a trouble; none where no trial has a result.
 
     That it diverged or was pruned everywhere is a result: only failures, memory and time limits are told.
-    ``records``: with names as Markdown holds them; ``left``: trials that are still to come.
+    ``records``: with names as Markdown holds them; ``left``: trials that are still to come;
+    ``measure``: the score in words.
     """
     if not len(records) or not (records["status"] == Status.COMPLETE).any():
         return []
@@ -69,7 +70,7 @@ def troubled(records: pd.DataFrame, *, left: int = 0) -> list[str]:
     for name, own in records.groupby("optimizer", sort=False):
         if not (own["status"] == Status.COMPLETE).any() and not own["status"].isin(RESULTS).any():
             why = _how(own, "trial", of=f" of {name}", left=left)
-            found.append(why if left else f"{why} Its AP of 0 says nothing of this optimizer.")
+            found.append(why if left else f"{why} Its {measure} of 0 says nothing of this optimizer.")
     return found
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from bench.optimizers import optimizer_entry
 from bench.optimizers.entry import RATE, WEIGHT_DECAY
 from bench.optimizers.weight_decay import decay_of
-from bench.report.wording import ap_text
+from bench.report.wording import ap_text, loss_text
 from bench.settings.weights_files import WEIGHTS
 from bench.trials.spec import TrialSpec
 from posemodel.config import DataFiles, TrainSettings
@@ -101,13 +101,19 @@ def other_threads(trained_with: Any, device: Any, machine: Mapping[str, str]) ->
     return None if machine.get("torch_threads") == str(int(trained_with)) else int(trained_with)
 
 
-def repeat_note(trial: TrialSpec, ap: float | None) -> str:
-    """What pasting the command gives; empty where the trial has no AP to repeat. ``ap``: of the trial."""
+def repeat_note(trial: TrialSpec, ap: float | None, *, loss: float | None = None) -> str:
+    """What pasting the command gives; empty where the trial has no AP to repeat.
+
+    ``ap``: of the trial; ``loss``: its validation loss, where the study is judged by that.
+    """
     if ap is None or not math.isfinite(ap):
         return ""
-    what = f"confirm trial of seed {trial.seed}: AP {ap_text(ap)} on the report split"
+    number, reached = "AP", f"AP {ap_text(ap)}"
+    if loss is not None:
+        number, reached = "loss", f"validation loss {loss_text(loss)}, {reached}"
+    what = f"confirm trial of seed {trial.seed}: {reached} on the report split"
     if trial.run.seconds is not None:
-        return f"Trains as the {what}. A budget in seconds gives other steps each time, so the AP will differ."
+        return f"Trains as the {what}. A budget in seconds gives other steps each time, so the {number} will differ."
     if trial.run.device != "cpu":
         return f"Repeats the {what}, up to the rounding of a GPU."
     return f"Repeats the {what}, on the same machine and versions."

@@ -5,7 +5,9 @@ from bench.trials.needed import Needed
 from bench.trials.phases import SECOND
 
 
-def unscored_text(trials: str, floor: float, found: Needed, *, not_done: str, remedies: str, batch: str = "") -> str:
+def unscored_text(
+    trials: str, floor: float, found: Needed, *, not_done: str, remedies: str, batch: str = "", measure: str = "AP"
+) -> str:
     """What a study says in place of an answer, in Markdown.
 
     Args:
@@ -15,9 +17,10 @@ def unscored_text(trials: str, floor: float, found: Needed, *, not_done: str, re
         not_done: ``nothing was confirmed``.
         remedies: What to do, a sentence.
         batch: After a number of steps: `` of batch 8``.
+        measure: The score, before a number.
     """
     return (
-        f"Nothing scored: {trials} ended under AP {floor:g}, as if nothing had been learned. So {not_done}, and "
+        f"Nothing scored: {trials} ended under {measure} {floor:g}, as if nothing had been learned. So {not_done}, and "
         f"nothing can be recommended. {needed_text(found, batch)} {remedies}"
     )
 

@@ -18,6 +18,11 @@ def ap_text(value: float) -> str:
     return f"{value:.3f}"
 
 
+def loss_text(value: float) -> str:
+    """A validation loss with four digits; `-` where it is not known."""
+    return "-" if pd.isna(value) else f"{value:.4g}"
+
+
 def p_text(value: float, alpha: float = 0.0) -> str:
     """``= 0.41``, ``= 0.012`` or ``< 0.001``; a p above ``alpha`` is never rounded down to it."""
     if value > alpha > 0 and round(value, 3) == alpha:

@@ -91,6 +91,9 @@ class StudySize(Protocol):
     def rows(self, progress: "Progress") -> Sequence[ProgressRow]:
         """The optimizers in the study's order, each with its share of the progress."""
 
+    def score_text(self, metrics: Mapping[str, float]) -> str:
+        """What a trial of these metrics scored, for its line; empty where that is not known."""
+
     def trial_seconds(self, phase: str, done: Sequence[Done]) -> float | None:
         """How long a trial of a phase takes, by those that have ended; None where nothing is known.
 
@@ -153,6 +156,10 @@ class PlanSize:
         seen = {trial.optimizer for trial in progress.done.values()}
         seen |= {trial.optimizer for trial in progress.running_trials.values()}
         return [_tried(progress, name) for name in (*self.optimizers, *sorted(seen - {*self.optimizers, ""}))]
+
+    def score_text(self, metrics: Mapping[str, float]) -> str:
+        """Its AP."""
+        return line_ap_text(metrics)
 
     def trial_seconds(self, phase: str, done: Sequence[Done]) -> float | None:
         """The mean over the phase; before its first trial has ended, over all: their budgets are equal."""
@@ -263,6 +270,11 @@ def mean_seconds(done: Sequence[Done], phase: str | None = None) -> float | None
 def ap_text(value: float | None) -> str:
     """An AP in a table."""
     return "-" if value is None else f"{value:.3f}"
+
+
+def line_ap_text(metrics: Mapping[str, float]) -> str:
+    """`AP 0.123`; empty where there is none."""
+    return f"AP {ap_text(metrics['ap'])}" if "ap" in metrics else ""
 
 
 def speed_text(value: float | None) -> str:

@@ -5,6 +5,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from bench.trials.scores import LOSS_SCORE, REFERENCE_LOSS, skill
 from bench.trials.status import Status
 
 MS = 1000
@@ -24,11 +27,21 @@ class Done:
     """From the beginning of its run to the end, recording included."""
     train_seconds: float | None = None
     eval_seconds: float | None = None
+    val_loss: float | None = None
+    reference_loss: float | None = None
+    """The validation loss of finding nobody."""
+
+    @property
+    def skill(self) -> float | None:
+        """Of its validation loss."""
+        if self.val_loss is None or self.reference_loss is None:
+            return None
+        return _finite(float(skill(np.array(self.val_loss), np.array(self.reference_loss))))
 
     @classmethod
     def of(cls, row: Mapping[str, Any], seconds: float | None) -> "Done":
         """A row of the records (`Record.as_row`); None or NaN stands for what was not measured."""
-        measured = ("ap", "images_per_s", "train_seconds", "eval_seconds")
+        measured = ("ap", "images_per_s", "train_seconds", "eval_seconds", LOSS_SCORE, REFERENCE_LOSS)
         values = {name: _finite(row.get(name)) for name in measured}
         return cls(
             row["trial_id"], row["phase"], row["optimizer"], Status(row["status"]), seconds=_finite(seconds), **values

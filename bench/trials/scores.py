@@ -1,9 +1,10 @@
 """The score of a trial: its AP, and the worst AP for a trial that did not complete; which of them learned nothing.
 
-The only place with these rules.
+A study may be judged by validation loss instead: then a trial's score is its skill, which is maximized, at chance 0 and
+at best 1, as an AP is. The only place with these rules.
 """
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,17 @@ import pandas as pd
 from bench.trials.columns import numbers, study_records
 from bench.trials.phases import CONFIRM
 from bench.trials.status import Status
+
+ScoreName = Literal["ap", "val_loss"]
+"""What a study judges its trials by."""
+AP_SCORE: ScoreName = "ap"
+LOSS_SCORE: ScoreName = "val_loss"
+REFERENCE_LOSS = "reference_loss"
+"""Metric: the validation loss of finding nobody, on the same split as `val_loss`."""
+ON_SELECT = "_select"
+"""Ending of metrics that were measured on the select split besides."""
+MEASURED_AP = "measured_ap"
+"""Column of `as_skill`: the AP of a trial that is not judged by it."""
 
 WORST_SCORE = 0.0
 """AP of a trial that diverged, failed, ran out of memory or timed out: the lowest AP there is, never a gap."""
@@ -71,6 +83,60 @@ def score(records: pd.DataFrame, column: str = "ap") -> pd.Series:
     values = numbers(records[column])
     counts = (records["status"] == Status.COMPLETE).to_numpy(bool) & np.isfinite(values)
     return pd.Series(np.where(counts, values, WORST_SCORE), index=records.index, name=column)
+
+
+def skill(losses: np.ndarray, references: np.ndarray) -> np.ndarray:
+    """The share of the loss of finding nobody that training took away: 1 - loss / reference, not under 0.
+
+    Args:
+        losses: Validation losses.
+        references: Of finding nobody on the same split: array of the same shape.
+
+    Returns:
+        Between 0 and 1; NaN where one of the two is not known.
+    """
+    known = np.isfinite(losses) & np.isfinite(references) & (references > 0)
+    return np.where(known, np.maximum(1 - losses / np.where(known, references, 1.0), 0.0), np.nan)
+
+
+def as_skill(records: pd.DataFrame) -> pd.DataFrame:
+    """The records of a study that is judged by validation loss, as an analysis of scores reads them.
+
+    Args:
+        records: One row a trial.
+
+    Returns:
+        The records with the skill of each trial in the column ``ap``, that on the select split in ``ap_select``, and
+        its AP in ``measured_ap``. ``ap_best`` is not known: best checkpoints are told by AP.
+    """
+    if records.empty:
+        return records
+    loss, reference, on_select, select_reference, ap = (
+        _measured(records, name)
+        for name in (
+            *(LOSS_SCORE, REFERENCE_LOSS),
+            *(LOSS_SCORE + ON_SELECT, REFERENCE_LOSS + ON_SELECT, AP_SCORE),
+        )
+    )
+    return records.assign(
+        ap=skill(loss, reference),
+        ap_select=skill(on_select, select_reference),
+        ap_best=np.nan,
+        **{MEASURED_AP: ap, LOSS_SCORE: loss},
+    )
+
+
+def curves_as_skill(curves: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
+    """The evaluations of such a study with the skill in ``ap``, by the reference loss of each trial's record."""
+    if curves.empty:
+        return curves
+    of_trial = dict(zip(records["trial_id"], _measured(records, REFERENCE_LOSS), strict=True))
+    references = curves["trial_id"].map(of_trial).to_numpy(float)
+    return curves.assign(ap=skill(_measured(curves, LOSS_SCORE), references))
+
+
+def _measured(frame: pd.DataFrame, name: str) -> np.ndarray:
+    return numbers(frame[name]) if name in frame else np.full(len(frame), np.nan)
 
 
 def score_table(records: pd.DataFrame) -> pd.DataFrame:

@@ -69,7 +69,7 @@ class Pose:
     settings = PoseSettings
     run = TrainSettings
     score = Score("ap", "maximize", low=0.0, high=1.0, chance=0.0, failure=0.0)
-    final_metrics: ClassVar[frozenset[str]] = frozenset({*SCORES, "ap_best", "ap_best_step"})
+    final_metrics: ClassVar[frozenset[str]] = frozenset({*SCORES, "ap_best", "ap_best_step", "reference_loss"})
     budget_unit = "step"
 
     def check(self, own: PoseSettings, settings: Mapping[str, Setting]) -> None:

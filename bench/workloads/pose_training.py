@@ -1,6 +1,7 @@
 """Training a pose network for a trial: posemodel's loop, with what a trial asks of the trained network afterwards."""
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 from bench.workloads.protocol import MakeOptimizer, OnMetrics, Samples, Split, Trained
@@ -9,7 +10,7 @@ from posemodel.data.coco import PackedSplit, open_split
 from posemodel.data.layout import DataSet
 from posemodel.device import choose_device
 from posemodel.network import PoseNetwork, input_geometry
-from posemodel.prediction import validate, validation_loader
+from posemodel.prediction import Validation, validate, validation_loader
 from posemodel.samples import as_jpeg, draw_samples, predict_samples
 from posemodel.training import train
 
@@ -35,23 +36,42 @@ def train_pose(
         should_stop=should_stop,
         should_prune=should_prune,
     )
+
+    @cache  # AP and losses of a split come from one pass
+    def found_on(split: Split) -> Validation:
+        return _validated(run, result.network, split)
+
     return Trained(
         result.status,
         result.step,
         result.metrics,
-        score_on=lambda split: _ap(run, result.network, split),
+        score_on=lambda split: _ap(found_on(split)),
+        losses_on=lambda split: _losses(found_on(split)),
         samples=lambda: _samples(run, result.network, opened[0]),
     )
 
 
-def _ap(run: TrainSettings, network: PoseNetwork, name: Split) -> float:
+def _validated(run: TrainSettings, network: PoseNetwork, name: Split) -> Validation:
     split = open_split(DataSet(run.data, run.files), name, skip_bad=run.skip_bad, exif=run.exif)
     geometry = input_geometry(run.network, run.size)
     loader = validation_loader(split, geometry, run.loader)
-    found = validate(network, loader, split, geometry, choose_device(run.device), with_scores=True)
+    return validate(
+        *(network, loader, split, geometry, choose_device(run.device)),
+        foreground_weight=run.foreground_weight,
+        with_scores=True,
+        with_reference=True,
+    )
+
+
+def _ap(found: Validation) -> float:
     assert found.scores is not None
     assert found.scores.ap is not None, "the splits of a study have labelled people"
     return found.scores.ap
+
+
+def _losses(found: Validation) -> dict[str, float]:
+    assert found.reference_loss is not None
+    return {"val_loss": found.loss, "reference_loss": found.reference_loss}
 
 
 def _samples(run: TrainSettings, network: PoseNetwork, split: PackedSplit) -> Samples:

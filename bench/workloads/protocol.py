@@ -156,6 +156,8 @@ class Trained:
     """The score on a split, of what was trained."""
     samples: Callable[[], Samples | None]
     """What it finds in a few samples of the split that it was scored on; None: nothing to be shown."""
+    losses_on: Callable[[Split], Mapping[str, float]] | None = None
+    """`val_loss` and `reference_loss` on a split; None: of a workload that does not measure these."""
 
 
 StepBy = Literal["one image", "first step", "steps"]
@@ -217,7 +219,9 @@ class Workload(Protocol):
     """One run, fully resolved (`Run`): a trial's id is made of it."""
     score: Score
     final_metrics: frozenset[str]
-    """Metrics that only a run of its whole budget may have: the score among them."""
+    """Metrics that only a run of its whole budget may have: the score among them.
+
+    With `reference_loss`, the validation loss of having learned nothing, studies can be judged by `val_loss`."""
     budget_unit: str
     """What one of a budget's `steps` is called."""
 

@@ -81,4 +81,7 @@ class BlindValley(Valley):
         def score_on(split: Split) -> float:
             return seen(trained.score_on(split))
 
-        return replace(trained, metrics=said, score_on=score_on)
+        def losses_on(_split: Split) -> dict[str, float]:
+            return {"val_loss": trained.metrics["val_loss"], **reference}
+
+        return replace(trained, metrics=said, score_on=score_on, losses_on=losses_on)

@@ -7,7 +7,13 @@ import typer
 from bench.cli.exit_codes import DONE_WITH_FAULTS
 from bench.cli.output import print_json, print_line, print_table
 from bench.kinds.optimizers.compare import compare
-from bench.kinds.optimizers.report.comparison import COLUMNS, SPEED_COLUMNS, ap_rows, speed_rows, write_comparison
+from bench.kinds.optimizers.report.comparison import (
+    SPEED_COLUMNS,
+    score_columns,
+    score_rows,
+    speed_rows,
+    write_comparison,
+)
 from bench.report.text import plain
 
 
@@ -19,7 +25,12 @@ def show_comparison(a: str, b: str, tracking_uri: str, out: Path | None, *, as_j
         print_json(found.document() | {"report": None if page is None else page.as_posix()})
         _exit(nothing_found=found.nothing_found)
         return
-    print_table(COLUMNS, ap_rows(found), title=f"AP (A: {found.a.source}, B: {found.b.source})")
+    title = found.measure.title
+    print_table(
+        score_columns(found),
+        score_rows(found),
+        title=f"{title} (A: {found.a.source}, B: {found.b.source})",
+    )
     print_table(SPEED_COLUMNS, speed_rows(found), title="Speed")
     for title, lines in (("Settings", found.settings), ("Machine", found.machines)):
         for line in lines:

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from bench.kinds.optimizers.analysis import NOT_PAIRED, compare_studies, comparison_verdict, split_controls
+from bench.kinds.optimizers.analysis.measure import MEASURES
 from bench.kinds.optimizers.analysis.two_studies_verdict import troubles, without_result
 from bench.kinds.optimizers.plan import outcomes_of, planned_trials
 from bench.kinds.optimizers.report.comparison import StudyComparison, StudySide
@@ -18,6 +19,7 @@ from bench.records.writer import Tracker
 from bench.report.csv_file import read_csv
 from bench.report.files import RECORDS, RESULT, STUDY
 from bench.report.text import literal
+from bench.trials.scores import AP_SCORE, LOSS_SCORE, as_skill
 from bench.trials.study_base import differences
 from posemodel.errors import SettingsError
 
@@ -42,6 +44,12 @@ def compare(a: str, b: str, tracking_uri: str) -> StudyComparison:
     SettingsError names what cannot be read.
     """
     first, second = read_source(a, tracking_uri), read_source(b, tracking_uri)
+    scores = [str(source.side.spec.get("score", AP_SCORE)) for source in (first, second)]
+    if scores[0] != scores[1]:
+        raise SettingsError(
+            f"studies {a} and {b}: are judged by different scores ({' and '.join(scores)}), which cannot be compared."
+        )
+    measure = MEASURES[AP_SCORE if scores[0] == AP_SCORE else LOSS_SCORE]
     table = compare_studies(first.records, second.records)
     named = [split_controls(source.records)[0] for source in (first, second)]
     names = [set(records["optimizer"]) for records in named]
@@ -56,8 +64,9 @@ def compare(a: str, b: str, tracking_uri: str) -> StudyComparison:
         machines=tuple(differences(first.side.machine, second.side.machine)),
         table=table,
         alone=(tuple(sorted(names[0] - names[1])), tuple(sorted(names[1] - names[0]))),
-        verdict=nothing or " ".join(filter(None, [troubles(*in_words), comparison_verdict(said)])),
+        verdict=nothing or " ".join(filter(None, [troubles(*in_words), comparison_verdict(said, measure=measure)])),
         nothing_found=bool(nothing),
+        measure=measure,
     )
 
 
@@ -74,9 +83,14 @@ def read_source(source: str, tracking_uri: str) -> Source:
             raise SettingsError(f"study {source}: the folder has no {RESULT} and {RECORDS} of a report.") from error
         raise SettingsError(f"{error} A folder with {RESULT} and {RECORDS} of a report can be given too.") from error
     records = runs.records()
-    planned = planned_trials(spec, outcomes_of(records))
+    planned = planned_trials(spec, outcomes_of(records, spec.score))
     side = StudySide(spec.name, source, spec.identity(), runs.machine(), len(records), planned)
-    return Source(side, records)
+    return Source(side, _scored(spec.score, records))
+
+
+def _scored(score: str, records: pd.DataFrame) -> pd.DataFrame:
+    """The records with their scores in ``ap``: skills where the study is judged by validation loss."""
+    return as_skill(records) if score == LOSS_SCORE else records
 
 
 def _from_folder(folder: Path) -> Source:
@@ -96,7 +110,7 @@ def _from_folder(folder: Path) -> Source:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SettingsError(f"study {folder}: is no report of posebench that can be read ({error!r}).") from error
     refuse_first_protocol({**spec, "name": folder.as_posix()})
-    return Source(side, records)
+    return Source(side, _scored(str(spec.get("score", AP_SCORE)), records))
 
 
 def _differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:

@@ -10,6 +10,7 @@ import pandas as pd
 from bench.kinds.optimizers.analysis import time_use
 from bench.kinds.optimizers.estimate import measured
 from bench.kinds.optimizers.extension import as_extended, go_on_text, more_optimizers, more_tunings
+from bench.kinds.optimizers.judged import has_skill
 from bench.kinds.optimizers.plan import outcomes_of, plan, total_trials
 from bench.kinds.optimizers.plan_shown import estimate_text, plan_shown, size_text
 from bench.kinds.optimizers.report.page import optimizer_findings, study_info
@@ -26,14 +27,17 @@ from bench.records.reader import StudyRuns
 from bench.report.findings_result import FindingsResult
 from bench.report.findings_write import write_pages, write_parts
 from bench.report.shown import Shown
-from bench.settings.layers import Setting, space_key
+from bench.settings.layers import Setting, about, space_key
 from bench.study.kind import Settings, require_optimizers
 from bench.study.ledger_kind import LedgerKind
 from bench.study.prepared import Prepared
 from bench.study.probe import Measured
 from bench.study.sizing import Sized
 from bench.trials.phases import CONFIRM, TUNE
+from bench.trials.scores import LOSS_SCORE
 from bench.trials.spec import TrialSpec
+from bench.workloads import workload
+from bench.workloads.of_study import TABLE, name_of
 from posemodel.errors import SettingsError
 
 UNSCORED_PRESET = "smoke"
@@ -61,6 +65,13 @@ class OptimizersKind(LedgerKind[StudySpec]):
         require_optimizers(settings)
         _refuse_idle_spaces(settings["optimizers"].value, command_line.get("spaces") or {})
         super().refuse(settings, command_line)
+        its = workload(name_of(settings[TABLE].value))
+        if settings["score"].value == LOSS_SCORE and not has_skill(its):
+            with about(settings, "score"):
+                raise SettingsError(
+                    f"score val_loss: the workload {its.name} does not measure what a validation loss is held against "
+                    "(`reference_loss`); give score ap."
+                )
 
     def series(self, settings: Settings) -> Mapping[str, Settings]:
         """A study for each schedule of a list."""
@@ -122,7 +133,7 @@ class OptimizersKind(LedgerKind[StudySpec]):
 
     def next_trials(self, spec: StudySpec, records: pd.DataFrame) -> Sequence[TrialSpec]:
         """Each tuning's trials as far as its own records tell them."""
-        return plan(spec, outcomes_of(records))
+        return plan(spec, outcomes_of(records, spec.score))
 
     def least_trials(self, spec: StudySpec) -> int:
         """Those of both phases; where nothing scores, there are no confirm trials."""

@@ -17,6 +17,7 @@ from bench.report.python_call import python_call
 from bench.report.train_command import other_threads, repeat_note, train_command
 from bench.trials.columns import rows_of
 from bench.trials.phases import CONFIRM
+from bench.trials.scores import LOSS_SCORE
 from bench.trials.status import Status
 
 
@@ -46,7 +47,7 @@ def lines_of(
             found[row["name"]] = Lines(
                 python_call(line),
                 train_command(trial, spec.data, threads=threads),
-                repeat_note(trial, record.get("ap")),
+                repeat_note(trial, record.get("ap"), loss=record.get("val_loss") if spec.score == LOSS_SCORE else None),
                 record.get("trial_id"),
             )
     return found

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from bench.kinds.optimizers.controls import LIMIT, control_name, controlled, limit_settings
+from bench.kinds.optimizers.judged import score_of
 from bench.kinds.optimizers.search import SHORT, Point, Search, Seen, finalist, next_points, rounds_of
 from bench.kinds.optimizers.spec import MAX_TUNINGS, StudySpec
 from bench.optimizers import optimizer_entry
@@ -33,7 +34,7 @@ from bench.optimizers.weight_decay import decay_of
 from bench.statistics.looks import LOOKS, sequential
 from bench.trials.columns import numbers
 from bench.trials.phases import CONFIRM, TUNE, Phase
-from bench.trials.scores import collapse_floor
+from bench.trials.scores import AP_SCORE, LOSS_SCORE, ScoreName, as_skill, collapse_floor
 from bench.trials.spec import FIRST_CONFIRM_SEED, TrialSpec
 from bench.trials.status import Status
 from bench.workloads.of_study import own_settings, workload_of
@@ -48,10 +49,12 @@ Outcomes = Mapping[int, Seen]
 """What came of the trials that are recorded, by their place in the plan."""
 
 
-def outcomes_of(records: pd.DataFrame) -> dict[int, Seen]:
-    """What a study's records say, by each trial's place in its plan."""
+def outcomes_of(records: pd.DataFrame, score: ScoreName = AP_SCORE) -> dict[int, Seen]:
+    """What a study's records say, by each trial's place in its plan; ``score``: what it judges trials by."""
     if records.empty:
         return {}
+    if score == LOSS_SCORE:
+        records = as_skill(records)
     known = records.reindex(columns=["index", "status", "ap", "val_loss"])  # trials that failed have no score
     scores, losses = numbers(known["ap"]), numbers(known["val_loss"])
     return {
@@ -89,7 +92,7 @@ def plan(spec: StudySpec, outcomes: Outcomes) -> list[TrialSpec]:
 
 def has_scored(spec: StudySpec, outcomes: Outcomes) -> bool:
     """Whether any trial has scored above chance; more records never take that back."""
-    floor = collapse_floor(workload_of(spec).score)
+    floor = collapse_floor(score_of(spec))
     return any(seen.score is not None and seen.score >= floor for seen in outcomes.values())
 
 
@@ -108,7 +111,7 @@ def who_is_tuned(spec: StudySpec, outcomes: Outcomes) -> list[tuple[str, ...]]:
     tuned = [spec.optimizers] * spec.tunings
     if not spec.until_decided:
         return tuned
-    score = workload_of(spec).score
+    score = score_of(spec)
     scores = np.full((len(spec.optimizers), spec.max_tunings, spec.seeds), np.nan)
     for place, name in enumerate(spec.optimizers):
         for tuning in range(spec.max_tunings):
@@ -161,8 +164,8 @@ class OwnSearch:
         rate = rate_of(self.space)
         searched = rate in self.names and isinstance(self.space[rate or ""], Log)
         self.rate = self.names.index(rate or "") if searched else None
-        self.chance = workload_of(spec).score.chance
-        self.learned = collapse_floor(workload_of(spec).score)
+        self.chance = score_of(spec).chance
+        self.learned = collapse_floor(score_of(spec))
 
     def of(self, tuning: int, *, plan_seed: int | None = None) -> Search:
         """The search of one of its tunings; ``plan_seed``: in place of the study's."""

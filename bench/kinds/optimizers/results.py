@@ -6,7 +6,9 @@ from pathlib import Path
 import pandas as pd
 
 from bench.kinds.optimizers.analysis import StudyAnalysis, study_analysis, time_use
+from bench.kinds.optimizers.analysis.measure import MEASURES
 from bench.kinds.optimizers.analysis.sensitivity import RATES
+from bench.kinds.optimizers.judged import has_skill, score_of
 from bench.kinds.optimizers.lines import lines_of
 from bench.kinds.optimizers.plan import nothing_scored, outcomes_of, planned_trials
 from bench.kinds.optimizers.report.result import LeaderSamples, StudyResult
@@ -18,7 +20,7 @@ from bench.study.rerun_command import options_of, rerun_command
 from bench.trials.columns import rows_of
 from bench.trials.needed import Needed, needed
 from bench.trials.phases import CONFIRM, TUNE
-from bench.trials.scores import collapse_floor
+from bench.trials.scores import LOSS_SCORE, as_skill, collapse_floor, curves_as_skill
 from bench.trials.status import Status
 from bench.workloads import POSE
 from bench.workloads.of_study import workload_of
@@ -60,15 +62,18 @@ def analyse(
         samples_of: The samples of an MLflow run.
         folder: Of its report; None: the one of its name.
     """
-    outcomes = outcomes_of(records)
+    outcomes = outcomes_of(records, spec.score)
     planned = planned_trials(spec, outcomes)
-    judged = workload_of(spec).score
+    judged, measure = score_of(spec), MEASURES[spec.score]
+    scored, evaluated = records, curves
+    if measure.is_loss:
+        scored, evaluated = as_skill(records), curves_as_skill(curves, records)
     longer = None
     if nothing_scored(spec, outcomes) and not (records["phase"] == CONFIRM).any():
         longer = _needed(spec, records)
     found = study_analysis(
-        records,
-        curves,
+        scored,
+        evaluated,
         optimizers=spec.optimizers,
         lr_ranges=_lr_ranges(spec),
         tunings=spec.tunings,
@@ -81,6 +86,7 @@ def analyse(
         scale=judged.high - judged.low,
         left=max(0, planned - len(records)),
         unscored=_unscored(spec, records, longer),
+        measure=measure,
     )
     leading = _leader_samples(found, samples_of)
     return StudyResult(
@@ -104,7 +110,7 @@ def analyse(
 def _needed(spec: StudySpec, records: pd.DataFrame) -> Needed:
     """How long tune trials would have to be; what loss a score needs is known of pose networks alone."""
     length, unit = spec.length(TUNE)
-    if workload_of(spec).name != POSE:
+    if workload_of(spec).name != POSE and spec.score != LOSS_SCORE:
         return Needed(length, unit, why="at which validation loss this workload scores is not known")
     return needed(records, TUNE, length=length, unit=unit)
 
@@ -114,14 +120,20 @@ def _unscored(spec: StudySpec, records: pd.DataFrame, longer: Needed | None) -> 
     if longer is None or not (records["status"] == Status.COMPLETE).any():
         return ""
     flags = "`--tune-steps` and `--steps`" if spec.steps is not None else "`--tune-seconds` and `--seconds`"
-    also = ", a trained network to begin from (`--weights`), or a smaller input (`--size`)" if spec.size else ""
+    also = ""
+    if spec.score != LOSS_SCORE and has_skill(workload_of(spec)):
+        also = ", or compare by validation loss for now (`--score val_loss`)"
+    if spec.size:
+        begin = "" if spec.weights_digest else ", a trained network to begin from (`--weights`)"
+        also = f"{begin}, or a smaller input (`--size`){also}"
     return unscored_text(
         all_of(len(records), "tune trial"),
-        collapse_floor(workload_of(spec).score),
+        collapse_floor(score_of(spec)),
         longer,
         not_done="nothing was confirmed",
         remedies=f"Under another `--name`, give more {flags}{also}.",
         batch=f" of batch {spec.batch_size}",
+        measure=MEASURES[spec.score].name,
     )
 
 

@@ -9,13 +9,14 @@ from statistics import fmean, median
 from typing import Any, ClassVar
 
 from bench.kinds.optimizers.controls import control_name, controlled
+from bench.kinds.optimizers.judged import score_of
 from bench.kinds.optimizers.spec import StudySpec, refuse_first_protocol
-from bench.study.progress import Progress, ap_text, mean_seconds, speed_text
+from bench.report.wording import loss_text
+from bench.study.progress import Progress, ap_text, line_ap_text, mean_seconds, speed_text
 from bench.trials.phases import CONFIRM, TUNE, Phase
 from bench.trials.progress import Done
-from bench.trials.scores import AP_FLOOR, collapse_floor
+from bench.trials.scores import AP_FLOOR, AP_SCORE, LOSS_SCORE, ScoreName, collapse_floor
 from bench.trials.status import FAULTS, Status
-from bench.workloads.of_study import workload_of
 from posemodel.errors import SettingsError
 
 PHASES: tuple[Phase, ...] = (TUNE, CONFIRM)
@@ -56,6 +57,21 @@ class OptimizerProgress:
 
 
 @dataclass(frozen=True)
+class LossProgress(OptimizerProgress):
+    """The row of a study that is judged by validation loss."""
+
+    best_tune_val_loss: float | None
+    """The least of the complete tune trials."""
+    mean_confirm_val_loss: float | None
+    """Of the complete confirm trials so far."""
+
+    def cells(self) -> list[str]:
+        """Tune trials, least loss among them, confirm trials, their mean loss, speed."""
+        tune, _, confirm, _, speed = super().cells()
+        return [tune, _loss_cell(self.best_tune_val_loss), confirm, _loss_cell(self.mean_confirm_val_loss), speed]
+
+
+@dataclass(frozen=True)
 class Size:
     """How much an optimizers study is, as its identity in the ledger says: whoever only looks needs no more of it.
 
@@ -83,6 +99,7 @@ class Size:
     spaces: Mapping[str, Any] = field(default_factory=dict)
     """Tuning spaces: a control may hang on what they fix."""
     confirm_unscored: bool = False
+    score: ScoreName = AP_SCORE
     workload: Mapping[str, Any] = field(default_factory=dict)
     """What the trials train: its score says what counts as having learned nothing."""
     enqueued: Mapping[str, int] = field(default_factory=dict)
@@ -148,7 +165,8 @@ class Size:
     @property
     def columns(self) -> tuple[str, ...]:
         """Headings of the cells of its rows."""
-        return ("tune", "best AP", "confirm", "mean AP", "images/s")
+        name = "loss" if self.score == LOSS_SCORE else "AP"
+        return ("tune", f"best {name}", "confirm", f"mean {name}", "images/s")
 
     def with_phase(self, phase: str, planned: int) -> "Size":
         """The size once so many trials of a phase are planned."""
@@ -167,14 +185,15 @@ class Size:
 
     def _has_scored(self, done: Mapping[str, Done]) -> bool:
         """Whether a trial has scored above chance, or may have: its record is out of reach."""
-        complete = [trial.ap for trial in done.values() if trial.status == Status.COMPLETE]
-        known = [ap for ap in complete if ap is not None]
+        of_loss = self.score == LOSS_SCORE
+        complete = [trial.skill if of_loss else trial.ap for trial in done.values() if trial.status == Status.COMPLETE]
+        known = [score for score in complete if score is not None]
         return len(known) < len(complete) or (bool(known) and max(known) >= self._floor())
 
     def _floor(self) -> float:
         """The score under which a trial has learned nothing; AP's where the workload cannot be loaded here."""
         with suppress(SettingsError):
-            return collapse_floor(workload_of(self).score)
+            return collapse_floor(score_of(self))
         return AP_FLOOR
 
     @property
@@ -186,6 +205,12 @@ class Size:
         """The optimizers in the study's order, then the controls."""
         controls = [_row(progress, self, control_name(name), is_control=True) for name in self.controlled]
         return [_row(progress, self, name) for name in self.optimizers] + controls
+
+    def score_text(self, metrics: Mapping[str, float]) -> str:
+        """What a trial scored, for its line: the validation loss where that is what counts, and the AP."""
+        loss = metrics.get(LOSS_SCORE) if self.score == LOSS_SCORE else None
+        parts = [f"validation loss {loss_text(loss)}"] if loss is not None else []
+        return ", ".join(filter(None, [*parts, line_ap_text(metrics)]))
 
     def trial_seconds(self, phase: str, done: Sequence[Done]) -> float | None:
         """The mean over the phase.
@@ -221,7 +246,7 @@ def _row(progress: Progress, size: Size, name: str, *, is_control: bool = False)
     known = [trial for trial in confirm if trial.status != Status.COMPLETE or trial.ap is not None]
     scores = [(trial.ap or WORST_AP) if trial.status == Status.COMPLETE else WORST_AP for trial in known]
     speeds = [trial.images_per_s for trial in done if trial.images_per_s]
-    return OptimizerProgress(
+    row = OptimizerProgress(
         name=name,
         tune_done=len(tune),
         tune_planned=0 if is_control else size.each(TUNE, begun[TUNE]),
@@ -235,3 +260,18 @@ def _row(progress: Progress, size: Size, name: str, *, is_control: bool = False)
         failed=sum(trial.status in FAULTS for trial in done),
         pruned=sum(trial.status == Status.PRUNED for trial in done),
     )
+    if size.score != LOSS_SCORE:
+        return row
+    least, mean = (
+        [trial.val_loss for trial in own if trial.status == Status.COMPLETE and trial.val_loss is not None]
+        for own in (tune, confirm)
+    )
+    return LossProgress(
+        **{each.name: getattr(row, each.name) for each in fields(row)},
+        best_tune_val_loss=min(least, default=None),
+        mean_confirm_val_loss=fmean(mean) if mean else None,
+    )
+
+
+def _loss_cell(value: float | None) -> str:
+    return "-" if value is None else loss_text(value)

@@ -8,10 +8,11 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from bench.kinds.optimizers.budget import STEP_BUDGET, TIME_BUDGET, settle_budget
 from bench.optimizers.weight_decay import FLAGS, METAVAR, WeightDecay
 from bench.settings.declared import Declaration, Flag
-from bench.settings.layers import Setting
+from bench.settings.layers import DEFAULT, Setting
 from bench.settings.shared import NETWORK, SPACES
 from bench.statistics.p_values import ALPHA
 from bench.trials.phases import SECOND, TUNE, Phase
+from bench.trials.scores import LOSS_SCORE, ScoreName
 from bench.trials.study_base import TrainingStudy
 from bench.workloads.of_study import workload_of
 from posemodel.config import MIN_SIZE, Precision, Schedule
@@ -67,6 +68,9 @@ class StudySpec(TrainingStudy):
     """AP evaluations in a confirm trial: its learning curve, and how finely the time to a target is known."""
     target: float | None = Field(default=None, gt=0, allow_inf_nan=False, examples=[0.2])
     """AP given beforehand; the report says how long each optimizer takes to reach it."""
+    score: ScoreName = "ap"
+    """What the study judges by. val_loss: the validation loss, for budgets so short that AP stays at 0; say it before
+    the study, and compare by AP as soon as that is above chance."""
     pruner: PrunerName = "none"
     """Ends hopeless tune trials early, never confirm trials; favours optimizers and settings that start fast."""
     tune_evaluations: int = Field(default=5, ge=1)
@@ -128,6 +132,16 @@ class StudySpec(TrainingStudy):
             )
         return self
 
+    @model_validator(mode="after")
+    def _judged_by_loss(self) -> Self:
+        if self.score != LOSS_SCORE:
+            return self
+        if self.pruner != "none":
+            raise ValueError(f"pruner {self.pruner} ends trials by their AP: with score val_loss it must be none")
+        if self.target is not None:
+            raise ValueError(f"target {self.target:g} is an AP: leave it out with score val_loss")
+        return self
+
     @classmethod
     def type_of(cls, name: str, value: Any) -> Any:
         """The type that a given value of a setting must have; of `schedule` a list as well: a series of studies."""
@@ -137,8 +151,10 @@ class StudySpec(TrainingStudy):
 
     @classmethod
     def settle_layers(cls, settings: dict[str, Setting], layers: Sequence[Mapping[str, Setting]]) -> None:
-        """Leave one kind of budget, that of the highest layer that gives one."""
+        """Leave one kind of budget, that of the highest layer that gives one; a preset's target is one of AP."""
         settle_budget(settings, layers)
+        if settings["score"].value == LOSS_SCORE and settings["target"].origin.startswith("preset"):
+            settings["target"] = Setting(None, DEFAULT)
 
     @model_validator(mode="after")
     def _first_look(self) -> Self:

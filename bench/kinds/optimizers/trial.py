@@ -9,6 +9,7 @@ from bench.ledger.store import Ledger
 from bench.trials import training
 from bench.trials.outcome import Outcome
 from bench.trials.phases import CONFIRM, TUNE
+from bench.trials.scores import ON_SELECT
 from bench.trials.spec import TrialSpec
 from bench.workloads.protocol import SELECT, Trained
 
@@ -22,11 +23,15 @@ def run_trial(
 ) -> Outcome:
     """Run one trial.
 
-    A confirm trial is scored on the select split as well (`ap_select`): by it the finalist to paste is chosen.
+    A confirm trial is scored on the select split as well (`ap_select`, and `val_loss_select` with its reference where
+    its workload has losses): by it the finalist to paste is chosen.
     """
 
     def on_trained(trained: Trained) -> dict[str, float]:
-        return {"ap_select": trained.score_on(SELECT)} if spec.phase == CONFIRM else {}
+        if spec.phase != CONFIRM:
+            return {}
+        losses = {} if trained.losses_on is None else trained.losses_on(SELECT)
+        return {"ap_select": trained.score_on(SELECT)} | {f"{name}{ON_SELECT}": loss for name, loss in losses.items()}
 
     return training.run_trial(
         spec,

@@ -9,6 +9,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from bench.kinds.optimizers.analysis.measure import AP, Measure
 from bench.kinds.optimizers.analysis.tunings import TunedScores, common_tunings
 from bench.statistics.intervals import DIFFERENCE_DECIMALS
 from bench.statistics.looks import LOOK_MARGIN, Look, detectable_gap, sequential
@@ -48,12 +49,13 @@ class Comparison:
             ``level`` of the claim.
         best: Optimizers that no claimed pair beats, of those with a complete tuning, sorted.
         tunings: Tunings of each optimizer that the last tests rest on; 0: none.
-        detectable: Gap in AP that the last tests find with 80 %, between optimizers that never collapse; NaN where that
-            is not known.
-        margin: Difference of two procedures that counts as none, in AP.
+        detectable: Gap in the score that the last tests find with 80 %, between optimizers that never collapse; NaN
+            where that is not known.
+        margin: Difference of two procedures that counts as none, in the score.
         until_decided: Whether claims are made at looks.
         looks: The looks taken, in order.
         level: Of the claims, over all pairs, where they are not made at looks.
+        measure: What the scores are.
     """
 
     pairs: pd.DataFrame
@@ -64,10 +66,16 @@ class Comparison:
     until_decided: bool = False
     looks: tuple[Look, ...] = ()
     level: float = ALPHA
+    measure: Measure = AP
 
 
 def compare_procedures(
-    found: TunedScores, *, alpha: float = ALPHA, until_decided: bool = False, scale: float = 1.0
+    found: TunedScores,
+    *,
+    alpha: float = ALPHA,
+    until_decided: bool = False,
+    scale: float = 1.0,
+    measure: Measure = AP,
 ) -> Comparison:
     """Compare all pairs of optimizers.
 
@@ -79,6 +87,7 @@ def compare_procedures(
         alpha: Level of a claim, over all pairs.
         until_decided: Whether the study goes on until it is decided: by looks, with the levels of `looks.LOOKS`.
         scale: Range of the score: 1 for AP.
+        measure: What the scores are.
     """
     rows: Pairs = {(a, b): _unknown(found, a, b) for a, b in combinations(range(len(found.names)), 2)}
     entered: list[int] = np.flatnonzero(found.complete.any(axis=1)).tolist()
@@ -87,7 +96,7 @@ def compare_procedures(
         common = common_tunings(found, entered) if entered else np.empty(0, int)
         tested, detectable, beaten = _test(found, entered, common, alpha, margin)
         best = tuple(found.names[place] for place in entered if place not in beaten)
-        return Comparison(_frame(rows | tested), best, len(common), detectable, margin, level=alpha)
+        return Comparison(_frame(rows | tested), best, len(common), detectable, margin, level=alpha, measure=measure)
     looks = sequential(found.scores, floor=found.floor, margin=margin) if len(entered) else []
     last, detectable, beaten = 0, np.nan, set[int]()
     for look in looks:
@@ -96,7 +105,9 @@ def compare_procedures(
         rows |= tested
         beaten |= {*look.left}
     best = tuple(found.names[place] for place in entered if place not in beaten)
-    return Comparison(_frame(rows), best, last, detectable, margin, until_decided=True, looks=tuple(looks))
+    return Comparison(
+        *(_frame(rows), best, last, detectable, margin), until_decided=True, looks=tuple(looks), measure=measure
+    )
 
 
 def _test(

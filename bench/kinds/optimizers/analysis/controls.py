@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from bench.kinds.optimizers.analysis.finalists import sorted_json
+from bench.kinds.optimizers.analysis.measure import AP, Measure
 from bench.report.wording import p_text, scored_text
 from bench.statistics.intervals import DIFFERENCE_DECIMALS, mean_interval, paired_interval
 from bench.statistics.p_values import ALPHA, paired_t_p
@@ -80,7 +81,7 @@ def control_comparisons(
     return frame.astype({column: float for column in COLUMNS if column not in counts})
 
 
-def control_sentence(row: pd.Series, *, alpha: float = ALPHA) -> str:
+def control_sentence(row: pd.Series, *, alpha: float = ALPHA, measure: Measure = AP) -> str:
     """What a row of `control_comparisons` says: has it, as tuned, shown more than its untuned limit does?"""
     own = scored_text(row["control_of"], row["of_ap_mean"], row["of_ap_low"], row["of_ap_high"])
     settings = json.loads(row["settings"])
@@ -97,8 +98,8 @@ def control_sentence(row: pd.Series, *, alpha: float = ALPHA) -> str:
         return f"{text}too few seeds for a claim."
     if row["unfinished"]:
         return (
-            f"{text}{row['unfinished']} of the untuned limit's {row['n']} trials diverged or failed and count as AP "
-            "0, which is no gain of the bounds' schedule: no claim."
+            f"{text}{row['unfinished']} of the untuned limit's {row['n']} trials diverged or failed and count as "
+            f"{measure.name} 0, which is no gain of the bounds' schedule: no claim."
         )
     if not row["t_p"] <= alpha:
         return f"{text}as tuned here it has shown no gain over its untuned limit."

@@ -9,8 +9,10 @@ from collections.abc import Sequence
 import pandas as pd
 
 from bench.kinds.optimizers.analysis.comparisons import Comparison
-from bench.kinds.optimizers.analysis.verdict import TOO_LOW_AP, budget_too_small, none_completed
-from bench.report.wording import ap_text, counted, enumerate_items
+from bench.kinds.optimizers.analysis.losses import VAL_LOSS_MEAN
+from bench.kinds.optimizers.analysis.verdict import TOO_LOW, budget_too_small, none_completed
+from bench.report.wording import ap_text, counted, enumerate_items, loss_text
+from bench.trials.scores import LOSS_SCORE
 
 SCOPE = "All of this holds for this network, data and budget only."
 MOST_NAMED = 3
@@ -33,10 +35,10 @@ def headline(summary: pd.DataFrame, compared: Comparison) -> str:
     if none_completed(confirmed):
         return f"Nothing to recommend: none of the {counted(int(confirmed['n'].sum()), 'confirm trial')} completed."
     if budget_too_small(confirmed):
-        low = int((confirmed["completed_ap_mean"] < TOO_LOW_AP).sum())  # one that never completed may be anywhere
+        low = int((confirmed["completed_ap_mean"] < TOO_LOW).sum())  # one that never completed may be anywhere
         return (
             f"Nothing to recommend: the budget is too small. {low} of {counted(len(confirmed), 'optimizer')} stayed "
-            f"under AP {TOO_LOW_AP:g}; train for more steps."
+            f"under {compared.measure.name} {TOO_LOW:g}; train for more steps."
         )
     if tuned.empty:
         return "Nothing to recommend yet: no tuning is complete."
@@ -64,7 +66,7 @@ def sureness(summary: pd.DataFrame, compared: Comparison, *, max_tunings: int) -
         _evidence(tuned, compared),
         *_unseen(tuned, compared, max_tunings),
         *_untuned(summary),
-        *_reservations(tuned),
+        *_reservations(tuned, compared),
     ]
     return " ".join([*sentences, SCOPE])
 
@@ -156,7 +158,8 @@ def _unseen(tuned: pd.DataFrame, compared: Comparison, max_tunings: int) -> list
     more = "" if compared.tunings >= max_tunings else "; more `--tunings` find more"
     if gap >= 1:
         return [f"No gap at all{between} would be found reliably{more}."]
-    return [f"A gap of {ap_text(gap)} AP{between} is found 4 times in 5, a smaller one less often{more}."]
+    seen = f"{ap_text(gap)} {compared.measure.unit}"
+    return [f"A gap of {seen}{between} is found 4 times in 5, a smaller one less often{more}."]
 
 
 def _untuned(summary: pd.DataFrame) -> list[str]:
@@ -165,11 +168,12 @@ def _untuned(summary: pd.DataFrame) -> list[str]:
     return [f"Not compared, without a complete tuning: {_names(missing, last='and')}."] if len(missing) else []
 
 
-def _reservations(tuned: pd.DataFrame) -> list[str]:
+def _reservations(tuned: pd.DataFrame, compared: Comparison) -> list[str]:
     sentences = []
     failed = tuned[(tuned["confirm_failed"] > 0) | (tuned["tune_failed"] > 0)]
     if len(failed):
-        sentences.append(f"Trials of {_names(failed, last='and')} failed; a failed confirm trial counts as AP 0.")
+        those = _names(failed, last="and")
+        sentences.append(f"Trials of {those} failed; a failed confirm trial counts as {compared.measure.name} 0.")
     border = tuned[tuned["at_border"].map(len) > 0]
     if len(border):
         named = [f"{', '.join(map(str, row['at_border']))} of {row['name']}" for _, row in border.iterrows()]
@@ -185,22 +189,36 @@ def _names(rows: pd.DataFrame, *, last: str = "or") -> str:
 
 
 def _scores(rows: pd.DataFrame) -> str:
-    """`AP 0.292`, `AP 0.15 to 0.24`, `AP 0`."""
+    """`AP 0.292`, `AP 0.15 to 0.24`, `AP 0`; `validation loss 3.12 (skill 0.42)`."""
     means = rows["ap_mean"].fillna(rows["score_mean"])
-    low, high = ap_text(means.min()), ap_text(means.max())
-    return f"AP {high}" if low == high else f"AP {low} to {high}"
+    if VAL_LOSS_MEAN not in rows:
+        return f"AP {_range(*map(ap_text, (means.min(), means.max())))}"
+    skill = f"skill {_range(*map(ap_text, (means.min(), means.max())))}"
+    losses = rows[VAL_LOSS_MEAN].dropna()
+    if losses.empty:
+        return skill
+    return f"validation loss {_range(*map(loss_text, (losses.min(), losses.max())))} ({skill})"
+
+
+def _range(low: str, high: str) -> str:
+    return high if low == high else f"{low} to {high}"
 
 
 def headline_metrics(summary: pd.DataFrame, compared: Comparison, best: Sequence[str]) -> dict[str, float]:
     """The answer in numbers: its highest mean AP, how many may be the best, and the gap that would have been seen.
+
+    Of a study that is judged by validation loss the skill in place of AP, and the mean loss that it stands for.
 
     Empty where the headline recommends nothing, or two tunings of each do not stand behind it.
     """
     confirmed, tuned = summary[summary["n"] > 0], summary[summary["tunings"] > 0]
     if tuned.empty or not best or none_completed(confirmed) or budget_too_small(confirmed) or compared.tunings < 2:
         return {}
-    values = {
-        "ap": float(best_rows(tuned, compared)["ap_mean"].iloc[0]),
+    first = best_rows(tuned, compared).iloc[0]
+    losses: dict[str, float] = {LOSS_SCORE: float(first[VAL_LOSS_MEAN])} if compared.measure.is_loss else {}
+    values: dict[str, float] = {
+        compared.measure.name.lower(): float(first["ap_mean"]),
+        **losses,
         "best_optimizers": float(len(best)),
         "detectable_gap": float(compared.detectable),
     }

@@ -7,7 +7,7 @@ import pandas as pd
 from bench.kinds.optimizers.analysis.selection import best_trials
 from bench.trials.columns import study_records
 from bench.trials.phases import CONFIRM
-from bench.trials.scores import AP_FLOOR, collapsed, score
+from bench.trials.scores import AP_FLOOR, MEASURED_AP, collapsed, score
 
 SEED_COLUMNS = (
     "optimizer",
@@ -30,14 +30,17 @@ def seed_rows(records: pd.DataFrame, *, floor: float = AP_FLOOR) -> pd.DataFrame
     """The confirm trials behind each mean, one row each, sorted by optimizer, tuning and seed.
 
     ``ap_counted`` is the AP that the mean counts: that of a complete trial, else 0. ``collapsed``: the run scored under
-    ``floor``, as if it had learned nothing. ``run_id`` is MLflow's.
+    ``floor``, as if it had learned nothing. ``run_id`` is MLflow's. Of records from `as_skill` these are skills, and
+    ``measured_ap`` is there as well.
     """
     records = study_records(records)
     confirm = records[records["phase"] == CONFIRM]
     rows = confirm.assign(
         ap_counted=score(confirm), status=confirm["status"].astype(str), collapsed=collapsed(confirm, floor)
     )
-    return rows.sort_values(["optimizer", "tuning", "seed"], ignore_index=True)[list(SEED_COLUMNS)]
+    return rows.sort_values(["optimizer", "tuning", "seed"], ignore_index=True)[
+        [*SEED_COLUMNS, *([MEASURED_AP] if MEASURED_AP in confirm else [])]
+    ]
 
 
 def implementation_rows(records: pd.DataFrame) -> pd.DataFrame:

@@ -11,6 +11,8 @@ from bench.kinds.optimizers.analysis.comparisons import Comparison, compare_proc
 from bench.kinds.optimizers.analysis.controls import control_comparisons, control_sentence
 from bench.kinds.optimizers.analysis.costs import costs
 from bench.kinds.optimizers.analysis.headline import best_rows, headline, headline_metrics, sureness
+from bench.kinds.optimizers.analysis.losses import MEASURED_AP_MEAN, loss_means
+from bench.kinds.optimizers.analysis.measure import AP, AP_IS_THERE, Measure
 from bench.kinds.optimizers.analysis.rankings import summarize, unranked
 from bench.kinds.optimizers.analysis.selection import leader
 from bench.kinds.optimizers.analysis.sensitivity import lr_sensitivity, rate_ranges
@@ -63,6 +65,11 @@ class StudyAnalysis:
     """Said in place of an answer where the study ended without a confirm phase, for nothing scored; else empty."""
 
     @property
+    def measure(self) -> Measure:
+        """What the study compares by."""
+        return self.compared.measure
+
+    @property
     def comparisons(self) -> pd.DataFrame:
         """The rows of `compare_procedures`, a pair each."""
         return self.compared.pairs
@@ -90,7 +97,7 @@ class StudyAnalysis:
         said = self.unscored or verdict(
             *self._in_short_names(), planned=self.planned_tunings, alpha=self.compared.level
         )
-        return " ".join([*self._troubles(), said])
+        return " ".join([*self._troubles(), said, *self._measured()])
 
     @cached_property
     def headline(self) -> str:
@@ -99,8 +106,21 @@ class StudyAnalysis:
         if troubles and none_completed(self.ranking):
             return " ".join(troubles)
         if self.unscored:
-            return " ".join([*troubles, self.unscored])
-        return " ".join([*troubles, headline(*self._in_short_names())])
+            return " ".join([*troubles, self.unscored, *self._measured()[:1]])
+        return " ".join([*troubles, headline(*self._in_short_names()), *self._measured()[:1]])
+
+    def _measured(self) -> list[str]:
+        """What the measure is, and what it does not tell."""
+        return [said for said in (self.measure.defined, self.limits) if said]
+
+    @property
+    def limits(self) -> str:
+        """What the measure does not tell; of validation losses also whether AP tells more by now."""
+        if not self.measure.is_loss:
+            return self.measure.limits
+        aps = self.ranking[MEASURED_AP_MEAN]
+        there = len(aps) > 0 and bool((aps >= AP_FLOOR).all())
+        return f"{self.measure.limits} {AP_IS_THERE}" if there else self.measure.limits
 
     def sureness(self, *, max_tunings: int) -> str:
         """From `sureness`, in short names; before it, what a look before the end is worth."""
@@ -126,7 +146,7 @@ class StudyAnalysis:
         confirmed = named[named["phase"] == CONFIRM]
         left = self.left
         why = nothing_found(named, left=left) or nothing_found(confirmed, noun="confirm trial", left=left)
-        return [why] if why else troubled(named, left=left)
+        return [why] if why else troubled(named, left=left, measure=self.measure.name)
 
     @cached_property
     def summary(self) -> pd.DataFrame:
@@ -150,7 +170,7 @@ class StudyAnalysis:
     def controls(self) -> pd.DataFrame:
         """From `control_comparisons`, with what each says in ``sentence``."""
         found = control_comparisons(self.records, self.control_records)
-        return found.assign(sentence=[control_sentence(row) for _, row in found.iterrows()])
+        return found.assign(sentence=[control_sentence(row, measure=self.measure) for _, row in found.iterrows()])
 
     @cached_property
     def seeds(self) -> pd.DataFrame:
@@ -198,6 +218,7 @@ def study_analysis(
     scale: float = 1.0,
     left: int = 0,
     unscored: str = "",
+    measure: Measure = AP,
 ) -> StudyAnalysis:
     """Analyse the raw trials of an optimizers study, finished or not. The order of the rows changes nothing.
 
@@ -216,6 +237,7 @@ def study_analysis(
         scale: Range of the score.
         left: Trials that are planned and have no record.
         unscored: What to say where the study ended without a confirm phase, for nothing scored.
+        measure: What the scores are; of skill the records and curves come from `bench.trials.scores.as_skill`.
 
     Raises:
         ValueError: The records or curves have rows but lack a column, or hold two confirm trials of one optimizer,
@@ -224,8 +246,10 @@ def study_analysis(
     records, of_controls = split_controls(records)
     names = short_names([*optimizers, *sorted(records["optimizer"].astype(str).unique())])
     tuned = tuned_scores(records, seeds=seeds, floor=floor)
-    compared = compare_procedures(tuned, alpha=level, until_decided=until_decided, scale=scale)
+    compared = compare_procedures(tuned, alpha=level, until_decided=until_decided, scale=scale, measure=measure)
     ranking = summarize(records, curves, tuned, target=target)
+    if measure.is_loss:
+        ranking = ranking.merge(loss_means(records, tuned), on="name", how="left")
     confirmed = ranking[ranking["n"] > 0]
     comparable = len(confirmed) > 0 and not none_completed(confirmed) and not budget_too_small(confirmed)
     if not comparable:

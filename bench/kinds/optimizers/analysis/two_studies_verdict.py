@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from bench.kinds.optimizers.analysis.measure import AP, Measure
 from bench.kinds.optimizers.analysis.two_studies import NOT_PAIRED
 from bench.report.no_result import is_trouble, nothing_found, troubled
 from bench.report.wording import enumerate_items, p_text
@@ -13,12 +14,13 @@ SCOPE = (
 )
 
 
-def comparison_verdict(table: pd.DataFrame, *, alpha: float = ALPHA) -> str:
+def comparison_verdict(table: pd.DataFrame, *, alpha: float = ALPHA, measure: Measure = AP) -> str:
     """Say which differences between two studies, A and B, are more than the luck of tuning and noise.
 
     Args:
         table: From `two_studies.compare_studies`.
         alpha: The level that ``table`` was made with.
+        measure: What its scores are.
 
     Returns:
         One paragraph that ends in `SCOPE`.
@@ -26,8 +28,9 @@ def comparison_verdict(table: pd.DataFrame, *, alpha: float = ALPHA) -> str:
     known = table[table["difference"].notna()]
     if known.empty:
         return f"No optimizer has a complete tuning in both studies: there is nothing to compare. {SCOPE}"
+    defined = [said for said in (measure.defined, measure.limits) if said]
     how = f"Not paired ({NOT_PAIRED})."
-    return " ".join([how, *_leaders(known), *_scores(known, alpha), *_speeds(table), SCOPE])
+    return " ".join([how, *_leaders(known, measure), *_scores(known, alpha, measure), *_speeds(table), *defined, SCOPE])
 
 
 def without_result(a: pd.DataFrame, b: pd.DataFrame) -> str:
@@ -52,7 +55,7 @@ def troubles(a: pd.DataFrame, b: pd.DataFrame) -> str:
     return " ".join(f"In {letter}: {each}" for letter, records in (("A", a), ("B", b)) for each in troubled(records))
 
 
-def _leaders(known: pd.DataFrame) -> list[str]:
+def _leaders(known: pd.DataFrame, measure: Measure) -> list[str]:
     """Whose mean is the highest, of the optimizers in both; nothing where that is shared, or nobody has any AP."""
     if len(known) == 1:
         return []
@@ -63,21 +66,22 @@ def _leaders(known: pd.DataFrame) -> list[str]:
             return []
         best.append(str(highest["name"].iloc[0]))
     where = "A and in B" if best[0] == best[1] else f"A, {best[1]} in B"
-    return [f"Of the optimizers in both, {best[0]} has the highest mean AP in {where}."]
+    return [f"Of the optimizers in both, {best[0]} has the highest mean {measure.name} in {where}."]
 
 
-def _scores(known: pd.DataFrame, alpha: float) -> list[str]:
+def _scores(known: pd.DataFrame, alpha: float, measure: Measure) -> list[str]:
     sentences = []
+    title = measure.title
     for study, other in (("b", "a"), ("a", "b")):
         ahead = known[known["better"] == study]
         if len(ahead):
             named = enumerate_items([f"{row['name']} ({_difference(row)})" for _, row in ahead.iterrows()])
-            sentences.append(f"AP is higher in {study.upper()} than in {other.upper()}, beyond noise: {named}.")
+            sentences.append(f"{title} is higher in {study.upper()} than in {other.upper()}, beyond noise: {named}.")
     quiet = known[(known["better"] == "") & known["p_adjusted"].notna()]
     if len(quiet):
         least = f"{'smallest ' if len(quiet) > 1 else ''}adjusted p {p_text(quiet['p_adjusted'].min(), alpha)}"
         named = enumerate_items(list(quiet["name"]))
-        sentences.append(f"AP does not differ beyond noise: {named} ({least}).")
+        sentences.append(f"{title} does not differ beyond noise: {named} ({least}).")
         sentences.append(
             f"They were tuned {_range(quiet['tunings_a'])} times in A and {_range(quiet['tunings_b'])} in B."
         )

@@ -7,12 +7,13 @@ interval.
 import pandas as pd
 
 from bench.kinds.optimizers.analysis.comparisons import Comparison
-from bench.report.wording import ap_text, counted, enumerate_items, p_text, scored_text
+from bench.kinds.optimizers.analysis.losses import VAL_LOSS_MEAN
+from bench.report.wording import ap_text, counted, enumerate_items, loss_text, p_text, scored_text
 from bench.statistics.counts import fisher_p
 from bench.statistics.p_values import ALPHA
 
-TOO_LOW_AP = 0.05
-"""A mean AP below this says that training has hardly begun: an order among such scores is noise."""
+TOO_LOW = 0.05
+"""A mean AP, or skill, below this says that training has hardly begun: an order among such scores is noise."""
 
 VAGUE = 0.5
 """Width of the interval of a rate above which it is none."""
@@ -42,7 +43,7 @@ def verdict(summary: pd.DataFrame, compared: Comparison, *, planned: int | None 
     if none_completed(confirmed):
         sentences = [f"None of the {confirmed['n'].sum()} confirm trials completed: there is nothing to compare."]
     elif budget_too_small(confirmed):
-        sentences = [_budget_sentence(confirmed)]
+        sentences = [_budget_sentence(confirmed, compared)]
     elif tuned.empty:
         sentences = ["No tuning is complete yet: no claim is possible."]
     elif len(tuned) == 1:
@@ -55,7 +56,7 @@ def verdict(summary: pd.DataFrame, compared: Comparison, *, planned: int | None 
             *_claim_sentences(tuned, compared),
             *_undecided_sentences(tuned, compared, alpha),
         ]
-    return " ".join([*sentences, *_collapses(tuned, alpha), *_caveats(summary, planned), SCOPE])
+    return " ".join([*sentences, *_collapses(tuned, alpha), *_caveats(summary, planned, compared), SCOPE])
 
 
 def none_completed(confirmed: pd.DataFrame) -> bool:
@@ -64,20 +65,20 @@ def none_completed(confirmed: pd.DataFrame) -> bool:
 
 
 def budget_too_small(confirmed: pd.DataFrame) -> bool:
-    """Whether at least two thirds of the optimizers (of a `summarize` frame) stay under `TOO_LOW_AP`.
+    """Whether at least two thirds of the optimizers (of a `summarize` frame) stay under `TOO_LOW`.
 
     By the trials that completed, and of the optimizers that have any: one that diverged has not trained too little.
     """
     trained = confirmed["completed_ap_mean"].dropna()
-    return 3 * int((trained < TOO_LOW_AP).sum()) >= 2 * len(trained) > 0
+    return 3 * int((trained < TOO_LOW).sum()) >= 2 * len(trained) > 0
 
 
-def _budget_sentence(confirmed: pd.DataFrame) -> str:
+def _budget_sentence(confirmed: pd.DataFrame, compared: Comparison) -> str:
     means = confirmed["completed_ap_mean"]
-    low = ~(means >= TOO_LOW_AP)
+    low = ~(means >= TOO_LOW)
     text = (
-        f"The budget is too small to compare: {(means < TOO_LOW_AP).sum()} of {len(confirmed)} optimizers have a mean "
-        f"AP under {TOO_LOW_AP}. Train for more steps before reading an order into these scores."
+        f"The budget is too small to compare: {(means < TOO_LOW).sum()} of {len(confirmed)} optimizers have a mean "
+        f"{compared.measure.name} under {TOO_LOW}. Train for more steps before reading an order into these scores."
     )
     if not low.all():
         text += f" Above it: {enumerate_items([_scored(row) for _, row in confirmed[~low].iterrows()])}."
@@ -94,7 +95,7 @@ def _no_claim_sentence(tuned: pd.DataFrame, planned: int | None, compared: Compa
         why = "One tuning each so far, so the luck of tuning is unknown"
     else:
         why = "Not all have two tunings yet"
-    return f"{why}: no claim is possible. Measured AP: {measured}."
+    return f"{why}: no claim is possible. Measured {compared.measure.name}: {measured}."
 
 
 def _best_sentence(tuned: pd.DataFrame, compared: Comparison) -> str:
@@ -168,7 +169,10 @@ def _undecided_sentences(tuned: pd.DataFrame, compared: Comparison, alpha: float
     between = "" if steady == len(tuned) else " between optimizers that never collapsed"
     if gap >= 1:
         return [*sentences, f"No gap at all{between} would have been seen reliably."]
-    return [*sentences, f"Smaller gaps than {ap_text(gap)} AP{between} would often have been missed (power 0.8)."]
+    return [
+        *sentences,
+        f"Smaller gaps than {ap_text(gap)} {compared.measure.unit}{between} would often have been missed (power 0.8).",
+    ]
 
 
 def _collapses(tuned: pd.DataFrame, alpha: float) -> list[str]:
@@ -211,7 +215,7 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f}" if 0 < share < 0.0995 else f"{100 * share:.0f}"
 
 
-def _caveats(summary: pd.DataFrame, planned: int | None) -> list[str]:
+def _caveats(summary: pd.DataFrame, planned: int | None, compared: Comparison) -> list[str]:
     """What else a reader must know before trusting the order."""
     sentences = []
     waiting = list(summary.loc[summary["n"] == 0, "name"])
@@ -224,7 +228,7 @@ def _caveats(summary: pd.DataFrame, planned: int | None) -> list[str]:
         of = f" of {planned}" if planned else ""
         sentences.append(f"Not all tunings are complete: {enumerate_items(counts)}{of}.")
     for column, said in (
-        ("confirm_failed", "Confirm trials that failed count as AP 0"),
+        ("confirm_failed", f"Confirm trials that failed count as {compared.measure.name} 0"),
         ("tune_failed", "Tune trials that failed"),
     ):
         rows = summary[summary[column] > 0]
@@ -247,10 +251,16 @@ def _tune_progress(summary: pd.DataFrame) -> str:
 
 
 def _scored(row: pd.Series) -> str:
-    """``adam 0.520 [0.501, 0.540]``; ``sgd 0.166 (where it learned)``; ``sgd (learned nothing)``."""
+    """``adam 0.520 [0.501, 0.540]``; ``sgd 0.166 (where it learned)``; ``sgd (learned nothing)``.
+
+    Of a study that is judged by validation loss: ``adam (validation loss 3.12, skill 0.520 [0.501, 0.540])``.
+    """
     if pd.isna(row["ap_mean"]):
         return f"{row['name']} ({'learned nothing' if row['tunings'] else 'no tuning complete'})"
     text = scored_text(row["name"], row["ap_mean"], row["ap_low"], row["ap_high"])
+    if VAL_LOSS_MEAN in row:
+        skill = scored_text("skill", row["ap_mean"], row["ap_low"], row["ap_high"])
+        text = f"{row['name']} (validation loss {loss_text(row[VAL_LOSS_MEAN])}, {skill})"
     return f"{text} (where it learned)" if row["collapsed"] else text
 
 

@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
 
+from bench.kinds.optimizers.analysis.measure import AP, Measure
+from bench.kinds.optimizers.report.in_skill import named
 from bench.report.cells import interval_cell, markdown_table, number_cell, p_cell
 from bench.report.csv_file import write_csv
 from bench.report.prose import prose
@@ -24,7 +26,6 @@ from posemodel.errors import SettingsError
 PAGE, TABLE, FIGURE = "compare.md", "compare.csv", "compare.png"
 TITLE = "# Two studies side by side"
 """A page that begins so is ours to write again."""
-COLUMNS = ("optimizer", "AP in A", "AP in B", "B - A [95 %]", "adj. p", "beyond noise", "tunings (collapsed)")
 SPEED_COLUMNS = ("optimizer", "images/s in A", "images/s in B", "B / A [95 %]", "adj. p", "beyond noise")
 SHIFT = 0.12
 """How far the two marks of an optimizer stand from its line of the axis."""
@@ -62,6 +63,13 @@ class StudyComparison:
     verdict: str
     nothing_found: bool = False
     """Whether one of the two has no result at all, so that nothing can be compared."""
+    measure: Measure = AP
+    """What their scores are: the same in both."""
+
+    @property
+    def written(self) -> pd.DataFrame:
+        """The table as it is written."""
+        return named(self.table, self.measure)
 
     def document(self) -> dict[str, Any]:
         """The JSON document of `posebench compare`."""
@@ -76,7 +84,8 @@ class StudyComparison:
                 "not_paired_because": self.not_paired or None,
                 "settings": self.settings,
                 "machines": self.machines,
-                "optimizers": self.table,
+                "optimizers": self.written,
+                **({"score": self.measure.score} if self.measure.is_loss else {}),
                 "only_a": self.alone[0],
                 "only_b": self.alone[1],
                 "verdict": plain(self.verdict),
@@ -85,8 +94,14 @@ class StudyComparison:
         return document
 
 
-def ap_rows(found: StudyComparison) -> list[list[str]]:
-    """Cells of the table of APs."""
+def score_columns(found: StudyComparison) -> tuple[str, ...]:
+    """Head of the table of APs, or of skills."""
+    sides = [f"{found.measure.name} in {letter}" for letter in "AB"]
+    return ("optimizer", *sides, "B - A [95 %]", "adj. p", "beyond noise", "tunings (collapsed)")
+
+
+def score_rows(found: StudyComparison) -> list[list[str]]:
+    """Cells of that table."""
     return [
         [
             row["name"],
@@ -125,8 +140,8 @@ def write_comparison(found: StudyComparison, folder: Path) -> Path:
         raise SettingsError(f"--out {folder}: {PAGE} there is no page of this command; give another folder.")
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / TABLE) as temporary:
-        as_json = {name: found.table[name].map(json.dumps) for name in ("settings_a", "settings_b")}
-        write_csv(found.table.assign(**as_json), temporary)
+        as_json = {name: found.written[name].map(json.dumps) for name in ("settings_a", "settings_b")}
+        write_csv(found.written.assign(**as_json), temporary)
     draw(found, folder / FIGURE)
     with replacing(page) as temporary:
         temporary.write_text(markdown(found), encoding="utf-8")
@@ -135,15 +150,16 @@ def write_comparison(found: StudyComparison, folder: Path) -> Path:
 
 def markdown(found: StudyComparison) -> str:
     """The page."""
+    title = found.measure.title
     parts = [
         TITLE,
         "\n".join(f"- **{letter}**: {_side(side)}" for letter, side in (("A", found.a), ("B", found.b))),
         prose(found.verdict, "> ", "> "),
-        "## AP",
-        _table(COLUMNS, ap_rows(found)),
-        f"![AP of each optimizer in both studies]({FIGURE})",
+        f"## {title}",
+        _table(score_columns(found), score_rows(found)),
+        f"![{title} of each optimizer in both studies]({FIGURE})",
         prose(
-            "AP of the last checkpoint on the report split, mean over the tunings that did not collapse; the "
+            f"{title} of the last checkpoint on the report split, mean over the tunings that did not collapse; the "
             "difference is over all tunings, with its 95 % interval where none collapsed. Adjusted p: Welch's t test "
             "on the tunings' means, Holm's correction over the optimizers. *Beyond noise*: the study with the higher "
             "mean, where the adjusted p is at most 0.05. *Tunings (collapsed)*: in A, in B. Unrounded, with the "
@@ -166,7 +182,7 @@ def markdown(found: StudyComparison) -> str:
 
 
 def draw(found: StudyComparison, path: Path) -> None:
-    """Mean AP of each optimizer in both studies, with intervals; filled where the difference is beyond noise."""
+    """Mean score of each optimizer in both studies, with intervals; filled where the difference is beyond noise."""
     rows = found.table[found.table["ap_a"].notna() & found.table["ap_b"].notna()]
     with plt.rc_context(RC):
         figure, axis = plt.subplots(figsize=(WIDTH, 1.6 + 0.6 * max(len(rows), 1)))
@@ -180,7 +196,7 @@ def draw(found: StudyComparison, path: Path) -> None:
         axis.set_yticks(np.arange(len(rows)), [*map(drawn, rows["name"])])
         axis.invert_yaxis()
         axis.set_xlim(left=0)
-        axis.set_xlabel("AP (report split): mean and 95 % interval")
+        axis.set_xlabel(f"{found.measure.name} (report split): mean and 95 % interval")
         axis.grid(visible=False, axis="y")
         shown = [
             Line2D([], [], color=COLOURS[0], marker="o", label=drawn(f"A: {found.a.source}")),

@@ -14,6 +14,7 @@ from bench.kinds.optimizers.report.files import (
     SUMMARY,
     VIEWS,
 )
+from bench.kinds.optimizers.report.in_skill import named, named_finalist
 from bench.kinds.optimizers.report.result import StudyResult
 from bench.kinds.optimizers.report.sections import costs, origin, pairs, tuning
 from bench.kinds.optimizers.report.sections import result as main
@@ -28,6 +29,8 @@ MOST_PASTED = 2
 def optimizer_findings(result: StudyResult) -> Findings:
     """What the study found, finished or not."""
     found = result.analysis
+    losses = figures.has_loss_curves, main.losses
+    curves = losses if found.measure.is_loss else (figures.has_learning_curves, main.curves)
     return Findings(
         answer=found.headline,
         paste=_paste(result),
@@ -37,7 +40,7 @@ def optimizer_findings(result: StudyResult) -> Findings:
             main.table(result),
             *main.losses_reached(result),
             *_drawn(figures.has_scores, main.runs, result),
-            *_drawn(figures.has_learning_curves, main.curves, result),
+            *_drawn(*curves, result),
             *_drawn(figures.has_rates, tuning.rates, result),
             *_drawn(figures.has_cost, costs.figure, result),
         ],
@@ -46,7 +49,7 @@ def optimizer_findings(result: StudyResult) -> Findings:
             *pairs.pairs(result),
             *pairs.controls(result),
             *main.equal_budgets(result),
-            *_drawn(figures.has_loss_curves, main.losses, result),
+            *(() if found.measure.is_loss else _drawn(*losses, result)),
             *tuning.settings(result),
             *costs.table(result),
             costs.time(result),
@@ -88,7 +91,7 @@ def _drawn(
 
 def _forest(result: StudyResult) -> Chart | None:
     panel = figures.forest_panel(result)
-    alt = "Difference in mean AP of each optimizer to the best one, with 95 % intervals"
+    alt = f"Difference in mean {result.measure.name} of each optimizer to the best one, with 95 % intervals"
     return None if panel is None else Chart(FOREST_FIGURE, alt, [panel])
 
 
@@ -104,17 +107,22 @@ def _paste(result: StudyResult) -> list[Code]:
 
 
 def _tables(result: StudyResult) -> dict[str, DataFile]:
-    found = result.analysis
-    summary = found.summary.assign(finalists=found.summary["finalists"].map(json.dumps))
+    found, measure = result.analysis, result.measure
+    finalists = [json.dumps([named_finalist(each, measure) for each in own]) for own in found.summary["finalists"]]
+    summary = named(found.summary.assign(finalists=finalists), measure)
     tables = {
         CURVES: DataFile(result.curves, "a row for each evaluation of a trial"),
-        SEEDS: DataFile(found.seeds, "a row for each confirm trial: what the means and the tests are made of"),
+        SEEDS: DataFile(
+            named(found.seeds, measure), "a row for each confirm trial: what the means and the tests are made of"
+        ),
         SUMMARY: DataFile(summary, "a row for each optimizer: the tables of these pages, unrounded"),
         COMPARISONS: DataFile(found.comparisons, "a row for each pair of optimizers: difference, interval, test"),
-        VIEWS: DataFile(found.views, "a row for each optimizer: AP at equal steps, or at equal time"),
+        VIEWS: DataFile(
+            named(found.views, measure), f"a row for each optimizer: {measure.name} at equal steps, or at equal time"
+        ),
     }
     if len(found.controls):
-        tables[CONTROLS] = DataFile(found.controls, "a row for each control")
+        tables[CONTROLS] = DataFile(named(found.controls, measure), "a row for each control")
     return tables
 
 

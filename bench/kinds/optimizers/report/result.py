@@ -8,14 +8,21 @@ from typing import Any
 import pandas as pd
 
 from bench.kinds.optimizers.analysis import StudyAnalysis, TimeUse
+from bench.kinds.optimizers.analysis.losses import VAL_LOSS_MEAN
+from bench.kinds.optimizers.analysis.measure import Measure
+from bench.kinds.optimizers.report.in_skill import named, named_finalist
 from bench.kinds.optimizers.spec import StudySpec
 from bench.report.findings import Code
 from bench.report.wording import in_one_line
 from bench.trials.columns import rows_of
 from bench.trials.needed import Needed
+from bench.trials.phases import CONFIRM
+from bench.trials.scores import REFERENCE_LOSS
 from bench.trials.status import Status
 from bench.workloads.protocol import Samples
 
+SAME_REFERENCE = 1e-3
+"""By so much, relative, may the reference losses of one split differ: in what order a device adds up."""
 COMPARISON_KEYS = {"mean_difference": "difference", "t_p": "p", "t_p_adjusted": "p_adjusted"}
 """Names in JSON of a comparison's columns, where they are others."""
 
@@ -72,6 +79,20 @@ class StudyResult:
     sheet: bytes | None
     """The leader's sample images, drawn: a JPEG file; None where there are none."""
 
+    @property
+    def measure(self) -> Measure:
+        """What the study compares by."""
+        return self.analysis.measure
+
+    @property
+    def reference_loss(self) -> float | None:
+        """Validation loss of finding nobody, on the report split; None where the trials' own ones differ."""
+        known = self.records.reindex(columns=["phase", REFERENCE_LOSS])
+        references = known.loc[known["phase"] == CONFIRM, REFERENCE_LOSS].dropna().astype(float)
+        if references.empty or references.max() > references.min() * (1 + SAME_REFERENCE):
+            return None
+        return float(references.median())
+
     def trials(self) -> dict[str, int]:
         """Trials by status, each status there; and how many are recorded and planned, those of controls included."""
         counts = dict.fromkeys((str(status) for status in Status), 0)
@@ -92,15 +113,34 @@ class StudyResult:
             "best": found.best,
             **self._train(found.recommended),
             "optimizers": [
-                row | self._train([row["name"]])
-                for row in _with_settings(found.summary.merge(_views(found.views), on="name", how="left"))
+                row | self._train([row["name"]]) | self._finalists(row)
+                for row in _with_settings(
+                    named(found.summary.merge(_views(found.views), on="name", how="left"), self.measure)
+                )
             ],
-            "comparisons": found.comparisons.rename(columns=COMPARISON_KEYS),
-            "controls": _with_settings(found.controls),
+            "comparisons": self._comparisons(),
+            "controls": _with_settings(named(found.controls, self.measure)),
             "comparable": found.comparable,
             "time": self._time(),
             **({} if self.needed is None else {"needed": self.needed.document()}),
+            **({"score": self.measure.score} if self.measure.is_loss else {}),
         }
+
+    def _finalists(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        return {"finalists": [named_finalist(each, self.measure) for each in row["finalists"]]}
+
+    def _comparisons(self) -> pd.DataFrame:
+        """The pairs; of a study that is judged by validation loss with the means of the skill's difference by name."""
+        pairs = self.analysis.comparisons.rename(columns=COMPARISON_KEYS)
+        if not self.measure.is_loss:
+            return pairs
+        losses = dict(zip(self.analysis.summary["name"], self.analysis.summary[VAL_LOSS_MEAN], strict=True))
+        return pairs.assign(
+            skill_difference=pairs["difference"],
+            skill_low=pairs["low"],
+            skill_high=pairs["high"],
+            val_loss_difference=pairs["a"].map(losses) - pairs["b"].map(losses),
+        )
 
     def _train(self, names: Sequence[str]) -> dict[str, str | None]:
         """The command to paste of the first of these optimizers that has one, and the trial that it repeats."""

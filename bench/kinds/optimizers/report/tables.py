@@ -4,28 +4,14 @@ import json
 from typing import Any
 
 from bench.kinds.optimizers.analysis import TimeUse
-from bench.kinds.optimizers.analysis.losses import losses_reached
+from bench.kinds.optimizers.analysis.losses import MEASURED_AP_MEAN, VAL_LOSS_MEAN, losses_reached
 from bench.kinds.optimizers.report.result import StudyResult
 from bench.report.cells import interval_cell, known, number_cell, p_cell, run_cell, settings_text, speed_text
 from bench.trials.columns import rows_of
+from bench.trials.scores import AP_FLOOR
 
-COLUMNS = ("optimizer", "AP [95 %]", "collapsed", "time to target", "images/s")
-DETAIL_COLUMNS = (
-    "optimizer",
-    "AP [95 %]",
-    "over all",
-    "tunings",
-    "collapsed",
-    "n",
-    "time to target",
-    "reached",
-    "failed",
-)
 LOSS_COLUMNS = ("optimizer", "validation loss", "skill", "trials")
-SETTINGS_COLUMNS = ("optimizer", "settings", "AP when tuned")
-FINALIST_COLUMNS = ("optimizer", "tuning", "settings", "AP when tuned", "AP of its confirm trials")
 PAIR_COLUMNS = ("pair", "difference [95 %]", "tunings", "p", "wins", "better")
-CONTROL_COLUMNS = ("optimizer", "AP [95 %]", "AP of its untuned limit [95 %]", "difference [95 %]", "n", "p")
 COST_COLUMNS = (
     "optimizer",
     "images/s",
@@ -55,18 +41,54 @@ def loss_rows(result: StudyResult) -> list[list[str]]:
     ]
 
 
+def main_columns(result: StudyResult) -> tuple[str, ...]:
+    """Head of the main table."""
+    return ("optimizer", *_score_columns(result), "collapsed", *_ap_columns(result), *_target(result), "images/s")
+
+
+def _score_columns(result: StudyResult) -> tuple[str, ...]:
+    score = f"{result.measure.name} [95 %]"
+    return ("validation loss", score) if result.measure.is_loss else (score,)
+
+
+def _ap_columns(result: StudyResult) -> tuple[str, ...]:
+    """AP beside the skill, where it is above chance."""
+    return ("AP",) if result.measure.is_loss and _has_ap(result) else ()
+
+
+def _has_ap(result: StudyResult) -> bool:
+    return bool((result.analysis.summary[MEASURED_AP_MEAN] >= AP_FLOOR).any())
+
+
+def _target(result: StudyResult) -> tuple[str, ...]:
+    """There is none of a validation loss."""
+    return () if result.measure.is_loss else ("time to target",)
+
+
+def _score_cells(result: StudyResult, row: dict[str, Any]) -> list[str]:
+    score = interval_cell(row["ap_mean"], row["ap_low"], row["ap_high"])
+    return [number_cell(row[VAL_LOSS_MEAN], ".4g"), score] if result.measure.is_loss else [score]
+
+
 def main_rows(result: StudyResult) -> list[list[str]]:
     """Cells of the main table, in the summary's order."""
     return [
         [
             _name(result, row),
-            interval_cell(row["ap_mean"], row["ap_low"], row["ap_high"]),
+            *_score_cells(result, row),
             f"{row['collapsed']} of {row['tunings']}" if row["tunings"] else "-",
-            number_cell(row["time_to_target_s"], ".0f", " s"),
+            *(number_cell(row[MEASURED_AP_MEAN], ".3f") for _ in _ap_columns(result)),
+            *(number_cell(row["time_to_target_s"], ".0f", " s") for _ in _target(result)),
             speed_text(row["images_per_s"]),
         ]
         for row in _rows(result)
     ]
+
+
+def detail_columns(result: StudyResult) -> tuple[str, ...]:
+    """Head of the table of all that is known of each optimizer."""
+    target = ("time to target", "reached") if _target(result) else ()
+    return ("optimizer", *_score_columns(result), "over all", "tunings", "collapsed", "n", *target, "failed")
 
 
 def optimizer_rows(result: StudyResult) -> list[list[str]]:
@@ -74,17 +96,34 @@ def optimizer_rows(result: StudyResult) -> list[list[str]]:
     return [
         [
             _name(result, row),
-            interval_cell(row["ap_mean"], row["ap_low"], row["ap_high"]),
+            *_score_cells(result, row),
             number_cell(row["score_mean"], ".3f"),
             str(row["tunings"]),
             f"{row['collapsed']} of {row['tunings']}" if row["tunings"] else "-",
             str(row["n"]),
-            number_cell(row["time_to_target_s"], ".0f", " s"),
-            f"{int(row['targets_reached'])} of {row['n']}" if known(row["targets_reached"]) and row["n"] else "-",
+            *([] if result.measure.is_loss else _target_cells(row)),
             f"{row['confirm_failed']} + {row['tune_failed']}",
         ]
         for row in _rows(result)
     ]
+
+
+def _target_cells(row: dict[str, Any]) -> list[str]:
+    return [
+        number_cell(row["time_to_target_s"], ".0f", " s"),
+        f"{int(row['targets_reached'])} of {row['n']}" if known(row["targets_reached"]) and row["n"] else "-",
+    ]
+
+
+def settings_columns(result: StudyResult) -> tuple[str, ...]:
+    """Head of the table of chosen settings."""
+    return ("optimizer", "settings", f"{result.measure.name} when tuned")
+
+
+def finalist_columns(result: StudyResult) -> tuple[str, ...]:
+    """Head of the table of every tuning's finalist."""
+    name = result.measure.name
+    return ("optimizer", "tuning", "settings", f"{name} when tuned", f"{name} of its confirm trials")
 
 
 def settings_rows(result: StudyResult) -> list[list[str]]:
@@ -136,6 +175,12 @@ def pair_rows(result: StudyResult) -> list[list[str]]:
     return [cells for _, _, cells in sorted(found)]
 
 
+def control_columns(result: StudyResult) -> tuple[str, ...]:
+    """Head of the table of controls."""
+    name = result.measure.name
+    return ("optimizer", f"{name} [95 %]", f"{name} of its untuned limit [95 %]", "difference [95 %]", "n", "p")
+
+
 def control_rows(result: StudyResult) -> list[list[str]]:
     """Cells of the table of controls."""
     return [
@@ -154,10 +199,11 @@ def control_rows(result: StudyResult) -> list[list[str]]:
 def view_columns(result: StudyResult) -> tuple[str, ...]:
     """Head of the table of AP at equal budgets, with these budgets."""
     views = result.analysis.views
-    columns = ["optimizer", f"AP at {number_cell(views['equal_steps'].max(), '.0f')} steps [95 %]"]
+    name = result.measure.name
+    columns = ["optimizer", f"{name} at {number_cell(views['equal_steps'].max(), '.0f')} steps [95 %]"]
     if "equal_seconds" in views:
         seconds = views["equal_seconds"].max()
-        columns.append(f"AP at {number_cell(seconds, '.3g' if seconds < 100 else '.0f')} s of training [95 %]")
+        columns.append(f"{name} at {number_cell(seconds, '.3g' if seconds < 100 else '.0f')} s of training [95 %]")
     return tuple(columns)
 
 

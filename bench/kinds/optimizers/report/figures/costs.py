@@ -27,7 +27,7 @@ def has_cost(result: StudyResult) -> bool:
 
 
 def cost(result: StudyResult) -> Figure:
-    """Mean AP with its interval against the optimizer's own step time; the size of its state stands at its name."""
+    """Mean score with its interval against the optimizer's own step time; the size of its state stands at its name."""
     rows = _known(result)
     names = [_label(result, row) for row in rows]
     with plt.rc_context(RC):
@@ -43,7 +43,7 @@ def cost(result: StudyResult) -> Figure:
             axis.scatter([x], [y], s=80, zorder=3, clip_on=False, linewidth=0, **style)
             places.append((x, y))
         axis.set_xlabel("time of the optimizer's own step (ms); memory of its state in brackets (MB)")
-        axis.set_ylabel("AP (report split)")
+        axis.set_ylabel(f"{result.measure.name} (report split)")
         axis.set_xlim(0, ROOM * max(x for x, _ in places) or 1.0)
         highest = max(value for row in rows for value in (_ap(row), row["ap_high"]) if known(value))
         axis.set_ylim(0, min(HEADROOM * highest, 1.0))

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bench.kinds.optimizers.analysis.losses import VAL_LOSS_MEAN
+from bench.kinds.optimizers.analysis.measure import Measure
 from bench.kinds.optimizers.report.result import StudyResult
 from bench.report.cells import known
 from bench.report.findings import Intervals
@@ -27,11 +29,11 @@ def forest_panel(result: StudyResult) -> Intervals | None:
     steady = [row["name"] for row in rows if row["name"] in found.best and _steady(row)]
     reference = next(row for row in rows if not steady or row["name"] == steady[0])
     differences = [_difference(result, row, reference) for row in rows]
-    margin = found.compared.margin
+    margin, measure = found.compared.margin, result.measure
     name = found.names[reference["name"]]
     ends = ", 95 % intervals" if _steady(reference) else " (it collapsed or failed in a tuning: no intervals)"
     return Intervals(
-        x_label=f"AP difference to {name}{ends}; left of the band: worse",
+        x_label=f"{measure.name} difference to {name}{ends}; left of the band: worse",
         names=[found.names[row["name"]] for row in rows],
         middle=[difference["mean"] for difference in differences],
         low=[difference["low"] for difference in differences],
@@ -39,9 +41,9 @@ def forest_panel(result: StudyResult) -> Intervals | None:
         places=[result.spec.optimizers.index(row["name"]) for row in rows],
         line=0.0,
         band=(-margin, margin),
-        band_label=f"under {margin:g} AP: counts as no difference",
+        band_label=f"under {margin:g} {measure.unit}: counts as no difference",
         notes=[
-            _note(row, difference, found.best, apart=bool(steady))
+            _note(row, difference, found.best, measure, apart=bool(steady))
             for row, difference in zip(rows, differences, strict=True)
         ],
     )
@@ -64,12 +66,16 @@ def _difference(result: StudyResult, row: Mapping[str, Any], reference: Mapping[
     return {"mean": row["score_mean"] - reference["score_mean"], "low": nothing, "high": nothing, "p": nothing}
 
 
-def _note(row: Mapping[str, Any], difference: Mapping[str, float], best: Sequence[str], *, apart: bool) -> str:
+def _note(
+    row: Mapping[str, Any], difference: Mapping[str, float], best: Sequence[str], measure: Measure, *, apart: bool
+) -> str:
     """``AP 0.239, p = 0.005``; below it, where there is no interval, why.
 
     ``apart``: of those that may be the best, the ones whose tunings collapse or fail stand apart from the steady ones.
     """
-    parts = [f"AP {row['score_mean']:.3f}"]
+    parts = [f"{measure.name} {row['score_mean']:.3f}"]
+    if measure.is_loss and known(row[VAL_LOSS_MEAN]):
+        parts = [f"loss {row[VAL_LOSS_MEAN]:.4g}, {parts[0]}"]
     if known(difference["p"]):
         parts.append(f"p {p_text(difference['p'])}")
     if row["name"] in best:
@@ -79,5 +85,5 @@ def _note(row: Mapping[str, Any], difference: Mapping[str, float], best: Sequenc
     if row["collapsed"]:
         return f"{text}\n{row['collapsed']} of {counted(row['tunings'], 'tuning')} collapsed: no interval"
     if row["confirm_failed"]:
-        return f"{text}\n{counted(row['confirm_failed'], 'run')} failed, counted as AP 0: no interval"
+        return f"{text}\n{counted(row['confirm_failed'], 'run')} failed, counted as {measure.name} 0: no interval"
     return text

@@ -44,7 +44,7 @@ def rates(result: StudyResult) -> Figure:
             [visible(result.analysis.names[name]) for name in names],
             [_diverged(found[found["optimizer"] == name]) for name in names],
             x_label="effective learning rate",
-            y_label="AP (select split)",
+            y_label=f"{result.measure.name} (select split)",
         )
         highest = float(found["ap"].max())
         for axis, name in zip(panels, names, strict=True):
@@ -107,7 +107,7 @@ def _legend(result: StudyResult, found: pd.DataFrame, last: int, finalists: bool
         handles.append(_mark("o", "of the last round" if last else "a tune trial"))
     for text, (marker, statuses) in BROKEN.items():
         if found["status"].isin(statuses).any():
-            handles.append(_mark(marker, f"{text}: no AP", face=None if marker == "x" else "white"))
+            handles.append(_mark(marker, f"{text}: no {result.measure.name}", face=None if marker == "x" else "white"))
     if finalists:
         handles.append(
             Line2D([], [], color=INK, marker="v", markersize=7, linestyle=":", linewidth=0.9, label="finalist's rate")

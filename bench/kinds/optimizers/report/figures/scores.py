@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from bench.kinds.optimizers.analysis.measure import Measure
 from bench.kinds.optimizers.report.result import StudyResult
 from bench.report.cells import known
 from bench.report.style import BAND_ALPHA, HEADROOM, INK, QUIET, RC, WIDTH, Look, legend_below, look
@@ -50,10 +51,23 @@ def scores(result: StudyResult) -> Figure:
         axis.tick_params(axis="y", length=0, pad=9)  # half a mark at AP 0 lies outside
         axis.set_ylim(len(rows) - 0.5, -0.5)
         axis.set_xlim(_limits(found.seeds, rows))
-        axis.set_xlabel("AP (report split)")
+        axis.set_xlabel(f"{result.measure.name} (report split)")
+        _losses_above(axis, result)
         axis.grid(visible=False, axis="y")
-        legend_below(figure, _legend(found.seeds, rows, tunings))
+        legend_below(figure, _legend(found.seeds, rows, tunings, result.measure))
     return figure
+
+
+def _losses_above(axis: Axes, result: StudyResult) -> None:
+    """The validation losses that the skills stand for, on an axis above."""
+    reference = result.reference_loss
+    if not result.measure.is_loss or reference is None:
+        return
+    above = axis.secondary_xaxis(
+        "top",
+        functions=(lambda skill: reference * (1 - np.asarray(skill)), lambda loss: 1 - np.asarray(loss) / reference),
+    )
+    above.set_xlabel("validation loss")
 
 
 def _limits(seeds: pd.DataFrame, rows: list[dict[str, Any]]) -> tuple[float, float]:
@@ -88,14 +102,14 @@ def _trials(axis: Axes, places: np.ndarray, own: pd.DataFrame, style: Look) -> N
     axis.scatter(aps[~complete], places[~complete], s=44, zorder=4, clip_on=False, color=style["color"], marker="x")
 
 
-def _legend(seeds: pd.DataFrame, rows: list[dict[str, Any]], tunings: int) -> list[Artist]:
+def _legend(seeds: pd.DataFrame, rows: list[dict[str, Any]], tunings: int, measure: Measure) -> list[Artist]:
     which = f" (tunings 1 to {tunings} from the top)" if tunings > 1 else ""
     handles: list[Artist] = [_mark("o", f"a confirm trial{which}")]
     complete = seeds["status"] == Status.COMPLETE
     if (complete & seeds["collapsed"].astype(bool)).any():
         handles.append(Line2D([], [], color=QUIET, marker="o", markerfacecolor="white", linewidth=0, label="collapsed"))
     if not complete.all():
-        handles.append(_mark("x", "diverged or failed: AP 0"))
+        handles.append(_mark("x", f"diverged or failed: {measure.name} 0"))
     if any(known(row["ap_mean"]) for row in rows):
         some = any(row["collapsed"] for row in rows)
         handles.append(

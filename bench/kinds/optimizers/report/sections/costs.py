@@ -13,7 +13,7 @@ from bench.report.prose import linked
 
 def figure(result: StudyResult) -> Section:
     """What each optimizer reached against what its step costs."""
-    alt = "Mean AP against the time of the optimizer's own step"
+    alt = f"Mean {result.measure.name} against the time of the optimizer's own step"
     text = "The time of an optimizer's own step, without forward and backward; in brackets the memory of its state."
     return Section("Cost", [Drawing(COST_FIGURE, alt, partial(figures.cost, result)), text])
 

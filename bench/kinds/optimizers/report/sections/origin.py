@@ -23,8 +23,9 @@ def samples(result: StudyResult) -> list[Section]:
     if found is None or sheet is None:
         return []
     text = (
-        f"Found by {literal(result.analysis.names[found.optimizer])} with seed {found.seed} (AP {found.ap:.3f}, MLflow "
-        f"run `{run_cell(found.run_id)}`), in images spread evenly over the labelled ones of the report split. "
+        f"Found by {literal(result.analysis.names[found.optimizer])} with seed {found.seed} "
+        f"({result.measure.name} {found.ap:.3f}, MLflow run `{run_cell(found.run_id)}`), in images spread evenly over "
+        "the labelled ones of the report split. "
         "White lines: true; on a colour where they were found, on black where they were missed. Colours: predicted; "
         "blue left, vermilion right, yellow between neck and nose. Predicted people of one or two points are not "
         f"drawn. Points: {linked(SAMPLES)}."

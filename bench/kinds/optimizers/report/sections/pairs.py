@@ -2,7 +2,7 @@
 
 from bench.kinds.optimizers.report.files import COMPARISONS
 from bench.kinds.optimizers.report.result import StudyResult
-from bench.kinds.optimizers.report.tables import CONTROL_COLUMNS, PAIR_COLUMNS, control_rows, pair_rows
+from bench.kinds.optimizers.report.tables import PAIR_COLUMNS, control_columns, control_rows, pair_rows
 from bench.report.findings import Section, Table
 from bench.report.prose import linked
 from bench.report.wording import counted, enumerate_items
@@ -27,8 +27,9 @@ def pairs(result: StudyResult) -> list[Section]:
             "later claims, so that at most 1 in 10 such studies ever claims what is not so."
         )
     level = "its look's level" if compared.until_decided else f"{compared.level:g}"
+    of = " in skill" if result.measure.is_loss else ""
     text = (
-        "*Difference*: of the means over all tunings that both have, with its 95 % interval (of this pair alone; "
+        f"*Difference*{of}: of the means over all tunings that both have, with its 95 % interval (of this pair alone; "
         f"none where a tuning collapsed or failed). *p*: t test that it is more than {compared.margin:g}, by which "
         "equally good optimizers may differ as procedures; the tuning is the unit, its variance the larger of an "
         "optimizer's own and the one pooled over those that never collapsed; adjusted by Shaffer's step-down over "
@@ -48,5 +49,5 @@ def controls(result: StudyResult) -> list[Section]:
         "same seeds with the same schedule. It is untuned: its rate follows from the final_lr that was chosen for "
         "AdaBound, and a tuned SGD may do better. It stands outside the ranking and the pairs: its p is not corrected."
     )
-    parts = [Table(CONTROL_COLUMNS, control_rows(result)), *found["sentence"], text]
+    parts = [Table(control_columns(result), control_rows(result)), *found["sentence"], text]
     return [Section("Against their own untuned limits", parts)]

@@ -7,10 +7,10 @@ from bench.kinds.optimizers.report import figures
 from bench.kinds.optimizers.report.files import CURVES, CURVES_FIGURE, LOSS_FIGURE, SEEDS, SEEDS_FIGURE, SUMMARY, VIEWS
 from bench.kinds.optimizers.report.result import StudyResult
 from bench.kinds.optimizers.report.tables import (
-    COLUMNS,
-    DETAIL_COLUMNS,
     LOSS_COLUMNS,
+    detail_columns,
     loss_rows,
+    main_columns,
     main_rows,
     optimizer_rows,
     view_columns,
@@ -30,16 +30,22 @@ def table(result: StudyResult) -> Section:
             f"{_order(result)} Each optimizer was tuned {counted(spec.tunings, 'time')}; what tuning found is in no "
             "order, and was not trained again."
         )
-        return Section("Result", [Table(COLUMNS, main_rows(result)), text])
+        return Section("Result", [Table(main_columns(result), main_rows(result)), text])
     target = f" *Time to target*: median training time to AP {spec.target:g}." if _has_target(result) else ""
     text = (
         f"{_order(result)} Each optimizer was tuned {counted(spec.tunings, 'time')}, and what each tuning found was "
-        f"trained with {counted(spec.seeds, 'fresh seed')}. *AP*: mean over the tunings that did not collapse, on "
+        f"trained with {counted(spec.seeds, 'fresh seed')}. {_scores_text(result)}, on "
         f"images that chose nothing. *Collapsed*: tunings whose result learned nothing.{target}{_beginning(result)} "
-        "Unrounded: "
+        f"{result.analysis.limits}{' ' if result.analysis.limits else ''}Unrounded: "
         f"{linked(SUMMARY)}."
     )
-    return Section("Result", [Table(COLUMNS, main_rows(result)), text])
+    return Section("Result", [Table(main_columns(result), main_rows(result)), text])
+
+
+def _scores_text(result: StudyResult) -> str:
+    if result.measure.is_loss:
+        return "*Validation loss* (lower is better) and *skill*: means over the tunings that did not collapse"
+    return "*AP*: mean over the tunings that did not collapse"
 
 
 def _beginning(result: StudyResult) -> str:
@@ -86,7 +92,7 @@ def _has_target(result: StudyResult) -> bool:
 
 def runs(result: StudyResult) -> Section:
     """The points behind the means."""
-    alt = "AP of each confirm trial by optimizer and tuning, with means and intervals"
+    alt = f"{result.measure.title} of each confirm trial by optimizer and tuning, with means and intervals"
     text = (
         "A mark for each training run, the tunings of an optimizer below each other. The k-th tuning of every "
         f"optimizer has the same seeds. Points: {linked(SEEDS)}."
@@ -97,18 +103,24 @@ def runs(result: StudyResult) -> Section:
 def curves(result: StudyResult) -> Section:
     """Learning curves."""
     alt = "Learning curves of the confirm trials by optimizer"
-    text = (
-        "Thick: median of the runs that learned, with the quartiles shaded. Thin: single runs; dashed: those that "
-        f"collapsed, diverged or failed. Points: {linked(CURVES)}."
-    )
+    text = f"{_CURVES} Points: {linked(CURVES)}."
     return Section("Learning curves", [Drawing(CURVES_FIGURE, alt, partial(figures.learning_curves, result)), text])
+
+
+_CURVES = (
+    "Thick: median of the runs that learned, with the quartiles shaded. Thin: single runs; dashed: those that "
+    "collapsed, diverged or failed."
+)
 
 
 def losses(result: StudyResult) -> Section:
     """Learning curves of the loss."""
     alt = "Validation loss of the confirm trials along the training, by optimizer"
-    text = f"Drawn as the learning curves. Points: {linked(CURVES)}."
-    return Section("Validation loss", [Drawing(LOSS_FIGURE, alt, partial(figures.loss_curves, result)), text])
+    text = f"{_CURVES if result.measure.is_loss else 'Drawn as the learning curves.'} Points: {linked(CURVES)}."
+    return Section(
+        "Learning curves" if result.measure.is_loss else "Validation loss",
+        [Drawing(LOSS_FIGURE, alt, partial(figures.loss_curves, result)), text],
+    )
 
 
 def details(result: StudyResult) -> list[Section]:
@@ -120,14 +132,18 @@ def details(result: StudyResult) -> list[Section]:
         if _has_target(result)
         else ""
     )
+    what = "*AP*: COCO keypoint AP"
+    if result.measure.is_loss:
+        what = "*Validation loss* and *skill*:"
     text = (
-        "*AP*: COCO keypoint AP of the last checkpoint on the report split, mean over the tunings that did not "
+        f"{what} of the last checkpoint on the report split, mean over the tunings that did not "
         "collapse, with its 95 % interval where none did. *Over all*: with those that collapsed as they scored; order "
-        f"and claims are about this mean. *Collapsed*: tunings with a run under AP {found.tuned.floor:.2g}. *n*: "
-        f"confirm trials.{target} *Failed*: confirm + tune trials that failed; a failed confirm trial scores 0. "
+        f"and claims are about this mean. *Collapsed*: tunings with a run under {result.measure.name} "
+        f"{found.tuned.floor:.2g}. *n*: confirm trials.{target} *Failed*: confirm + tune trials that failed; a failed "
+        "confirm trial scores 0. "
         f"Unrounded: {linked(SUMMARY)}; each confirm trial: {linked(SEEDS)}."
     )
-    return [Section("Each optimizer in full", [Table(DETAIL_COLUMNS, optimizer_rows(result)), text])]
+    return [Section("Each optimizer in full", [Table(detail_columns(result), optimizer_rows(result)), text])]
 
 
 def equal_budgets(result: StudyResult) -> list[Section]:
@@ -137,7 +153,8 @@ def equal_budgets(result: StudyResult) -> list[Section]:
     if not views[["equal_steps", *(["equal_seconds"] if timed else [])]].notna().any(axis=None):
         return []
     text = (
-        f"AP at the step{' and the second' if timed else ''} at which the first optimizer finished (median over its "
+        f"{result.measure.title} at the step{' and the second' if timed else ''} at which the first optimizer finished "
+        "(median over its "
         "runs), read from the curves between evaluations; mean over the tunings that did not collapse, with its 95 % "
         f"interval where none did.{_schedule(result)} Unrounded: {linked(VIEWS)}."
     )

@@ -5,7 +5,7 @@ from functools import partial
 from bench.kinds.optimizers.report import figures
 from bench.kinds.optimizers.report.files import LR_FIGURE
 from bench.kinds.optimizers.report.result import StudyResult
-from bench.kinds.optimizers.report.tables import FINALIST_COLUMNS, SETTINGS_COLUMNS, finalist_rows, settings_rows
+from bench.kinds.optimizers.report.tables import finalist_columns, finalist_rows, settings_columns, settings_rows
 from bench.report.files import RECORDS
 from bench.report.findings import Code, Drawing, Part, Section, Table
 from bench.report.prose import linked
@@ -18,7 +18,7 @@ PRUNERS = {"median": "median pruner", "hyperband": "Hyperband pruner"}
 
 def rates(result: StudyResult) -> Section:
     """Scores of the tune trials by rate."""
-    alt = "AP of the tune trials by effective learning rate, a panel for each optimizer"
+    alt = f"{result.measure.title} of the tune trials by effective learning rate, a panel for each optimizer"
     text = (
         f"{counted(result.spec.trials, 'trial')} a tuning, on the images that choose. A narrow peak means that the "
         "rate must be found exactly. Effective learning rate: lr / (1 - momentum) where that was searched, else lr; "
@@ -31,14 +31,15 @@ def settings(result: StudyResult) -> list[Section]:
     """The settings of each optimizer, its lines to paste, and what each tuning ended with."""
     star = " A star: the value sits at the border of its range, a better one may lie outside."
     text = (
-        f"{_shown(result)} Claims are about the optimizers as tuned here, not about these settings. *AP when tuned*: "
-        "of the best tune trial of that tuning on the select split, the best of several, so it flatters."
+        f"{_shown(result)} Claims are about the optimizers as tuned here, not about these settings. "
+        f"*{result.measure.title} when tuned*: of the best tune trial of that tuning on the select split, the best of "
+        "several, so it flatters."
         f"{star if result.analysis.comparable else ''}"
     )
-    found = [Section("Settings", [Table(SETTINGS_COLUMNS, settings_rows(result)), text, *_pruner(result)])]
+    found = [Section("Settings", [Table(settings_columns(result), settings_rows(result)), text, *_pruner(result)])]
     finalists = finalist_rows(result)
     if finalists:
-        found.append(Section("What each tuning ended with", [Table(FINALIST_COLUMNS, finalists), _FINALISTS]))
+        found.append(Section("What each tuning ended with", [Table(finalist_columns(result), finalists), _FINALISTS]))
     lines = [line for name in result.analysis.summary["name"] for line in _lines(result, name)]
     return [*found, *([Section("Lines to paste, for each optimizer", lines)] if lines else [])]
 
