@@ -62,10 +62,10 @@ def text_of(records, curves=NO_CURVES, *, planned=None, **options):
     return verdict(summary_of(records, curves), comparison_of(records, **options), planned=planned)
 
 
-def headline_of(records, *, max_tunings=10):
+def headline_of(records, *, more="`more`"):
     """The one-minute answer, and how sure it is."""
     summary, compared = summary_of(records, NO_CURVES), comparison_of(records)
-    return headline(summary, compared), sureness(summary, compared, max_tunings=max_tunings)
+    return headline(summary, compared), sureness(summary, compared, more=more)
 
 
 def noisy(means, tunings, *, sd=0.01, seed=0):

@@ -188,11 +188,6 @@ class StudySpec(TrainingStudy):
         return super().stored(document)
 
     @property
-    def most_tunings(self) -> int:
-        """Tunings of an optimizer that such a study can have."""
-        return self.max_tunings if self.until_decided else MAX_TUNINGS
-
-    @property
     def highest_tunings(self) -> int:
         """Tunings to which such a study can be extended."""
         return MOST_LOOKS if self.until_decided else MAX_TUNINGS

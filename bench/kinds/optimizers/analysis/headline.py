@@ -52,10 +52,10 @@ def headline(summary: pd.DataFrame, compared: Comparison) -> str:
     return " ".join([_best(tuned, compared), *_others(tuned, compared)])
 
 
-def sureness(summary: pd.DataFrame, compared: Comparison, *, max_tunings: int) -> str:
+def sureness(summary: pd.DataFrame, compared: Comparison, *, more: str = "") -> str:
     """How sure the headline is, and why not surer, in Markdown; empty where it recommends nothing.
 
-    ``max_tunings``: how many a study can have, for what to do to learn more.
+    ``more``: the command with which the study would find more, in Markdown; empty: there is none.
     """
     confirmed, tuned = summary[summary["n"] > 0], summary[summary["tunings"] > 0]
     if confirmed.empty or none_completed(confirmed) or budget_too_small(confirmed):
@@ -64,7 +64,7 @@ def sureness(summary: pd.DataFrame, compared: Comparison, *, max_tunings: int) -
         return ""
     sentences = [
         _evidence(tuned, compared),
-        *_unseen(tuned, compared, max_tunings),
+        *_unseen(tuned, compared, more),
         *_untuned(summary),
         *_reservations(tuned, compared),
     ]
@@ -150,12 +150,12 @@ def _evidence(tuned: pd.DataFrame, compared: Comparison) -> str:
     return f"{each}; {claims} of {counted(len(compared.pairs), 'pair')} differ ({level})."
 
 
-def _unseen(tuned: pd.DataFrame, compared: Comparison, max_tunings: int) -> list[str]:
+def _unseen(tuned: pd.DataFrame, compared: Comparison, more: str) -> list[str]:
     gap, steady = compared.detectable, int((tuned["collapsed"] == 0).sum())
     if gap != gap or steady < 2 or gap <= compared.margin * (1 + NO_SPREAD):
         return []
     between = "" if steady == len(tuned) else " between optimizers that never collapsed"
-    more = "" if compared.tunings >= max_tunings else "; more `--tunings` find more"
+    more = f"; {more} finds more" if more else ""
     if gap >= 1:
         return [f"No gap at all{between} would be found reliably{more}."]
     seen = f"{ap_text(gap)} {compared.measure.unit}"

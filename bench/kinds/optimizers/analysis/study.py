@@ -122,9 +122,9 @@ class StudyAnalysis:
         there = len(aps) > 0 and bool((aps >= AP_FLOOR).all())
         return f"{self.measure.limits} {AP_IS_THERE}" if there else self.measure.limits
 
-    def sureness(self, *, max_tunings: int) -> str:
+    def sureness(self, *, more: str = "") -> str:
         """From `sureness`, in short names; before it, what a look before the end is worth."""
-        said = sureness(*self._in_short_names(), max_tunings=max_tunings)
+        said = sureness(*self._in_short_names(), more=more)
         return f"{EARLY} {said}" if said and self.left else said
 
     @property

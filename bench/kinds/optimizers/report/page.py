@@ -20,8 +20,11 @@ from bench.kinds.optimizers.report.sections import costs, origin, pairs, tuning
 from bench.kinds.optimizers.report.sections import result as main
 from bench.report.findings import Chart, Code, DataFile, Findings, Section, TextFile
 from bench.report.study_info import StudyInfo
+from bench.report.text import code
 from bench.workloads.of_study import as_study_file
 
+MORE_TUNINGS = 2
+"""What a study is extended by where its page says how."""
 MOST_PASTED = 2
 """Optimizers whose lines stand on the first screen; those of all are in the appendix."""
 
@@ -34,7 +37,7 @@ def optimizer_findings(result: StudyResult) -> Findings:
     return Findings(
         answer=found.headline,
         paste=_paste(result),
-        sureness=found.sureness(max_tunings=result.spec.most_tunings),
+        sureness=found.sureness(more=_more(result)),
         figure=_forest(result),
         sections=[
             main.table(result),
@@ -63,6 +66,15 @@ def optimizer_findings(result: StudyResult) -> Findings:
         texts=_texts(result),
         metrics=found.headline_metrics,
     )
+
+
+def _more(result: StudyResult) -> str:
+    """The command that makes a study larger that has ended; empty where it can have no more tunings."""
+    spec = result.spec
+    have = spec.max_tunings if spec.until_decided else spec.tunings
+    if result.analysis.left or have >= spec.highest_tunings:
+        return ""
+    return code(f"posebench study extend {spec.name} --tunings {min(have + MORE_TUNINGS, spec.highest_tunings)}")
 
 
 def study_info(result: StudyResult) -> StudyInfo:
