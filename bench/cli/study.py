@@ -129,12 +129,17 @@ def _add(kind: str, begun: str | None, added: list[str] | None, typed: Mapping[s
         raise typer.BadParameter(
             f"goes with --add; to go on with a study: posebench study resume {begun}", param_hint="STUDY"
         )
-    others = [name for name, value in typed.items() if value and name not in ("spaces", "workers", "as_json")]
+    untyped = {"dry_run": False}
+    others = [
+        name
+        for name, value in typed.items()
+        if name not in ("spaces", "data", "workers", "as_json") and value != untyped.get(name)
+    ]
     if others:
         flag = others[0].replace("_", "-")
         raise typer.BadParameter(f"has the study's settings: leave --{flag} out", param_hint="--add")
-    spaces, workers, as_json = typed["spaces"], typed["workers"], typed["as_json"]
-    actions().add(begun, added, spaces, kind=kind, workers=workers, as_json=as_json)
+    own = {name: typed[name] for name in ("data", "workers", "as_json")}
+    actions().add(begun, added, typed["spaces"], kind=kind, **own)
 
 
 def _run(kind: str, typed: dict[str, Any], *, dry_run: bool = False, **options: Any) -> None:

@@ -93,36 +93,36 @@ def defer_interrupts() -> Iterator[None]:
         raise KeyboardInterrupt
 
 
-@contextmanager
-def ended_at(moment: float | None) -> Iterator[Callable[[], bool]]:
-    """Interrupt the block, as one Ctrl-C does, at a moment in seconds since the epoch (None: never).
+class Deadline:
+    """Interrupts its block, as one Ctrl-C does, at a moment; who catches that goes on as if nobody had asked."""
 
-    Yields whether that has come: whoever catches the interruption then goes on as if nobody had asked.
-    """
-    over = False
+    def __init__(self, moment: float | None) -> None:
+        """In seconds since the epoch; None: never."""
+        self.passed = False
+        self._timer = None if moment is None else threading.Timer(max(0.0, moment - time.time()), self._ring)
 
-    def ring() -> None:
-        nonlocal over
-        over = True
+    def __enter__(self) -> "Deadline":
+        if self._timer is not None:
+            self._timer.daemon = True
+            self._timer.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _ring(self) -> None:
+        self.passed = True
         if signal.getsignal(signal.SIGTERM) is _on_signal and sys.platform != "win32":
             os.kill(os.getpid(), signal.SIGTERM)  # wakes what waits
         else:
             _thread.interrupt_main()
 
-    def has_come() -> bool:
-        if over:
+    def caught(self) -> bool:
+        """Whether an interruption that was caught is its own: then nobody has asked to stop."""
+        if self.passed:
             _State.asked = _State.due = False
-        return over
-
-    timer = None if moment is None else threading.Timer(max(0.0, moment - time.time()), ring)
-    if timer is not None:
-        timer.daemon = True
-        timer.start()
-    try:
-        yield has_come
-    finally:
-        if timer is not None:
-            timer.cancel()
+        return self.passed
 
 
 @contextmanager

@@ -50,6 +50,8 @@ STUDY_TAG, TRIAL_TAG, RECORDED_TAG = "posebench.study", "posebench.trial", "pose
 STATUS_TAG, ERROR_TAG, SPEC_TAG = "posebench.status", "posebench.error", "posebench.spec"
 HEADLINE_TAG = "posebench.headline"
 """What a study found, in plain sentences, as of its last report."""
+LOOKED_TAG = "posebench.looked"
+"""The amounts, such as tunings, with which a study had ended before it was extended."""
 SESSION_TAG = "posebench.session."
 """Tags of a study's run that begin so say when a process worked on it."""
 
@@ -84,6 +86,12 @@ class StudyRuns:
         """Whether the study has ended, its report included."""
         parent = self._parent()
         return parent is not None and self.client.get_run(parent).info.status == "FINISHED"
+
+    def looked(self, extends_by: Sequence[str]) -> frozenset[int]:
+        """The amounts of what it can be extended by (`StudyBase.extends_by`) with which the study has ended."""
+        known = frozenset(json.loads(self.study_tags().get(LOOKED_TAG, "[]")))
+        document = self.study_document()
+        return known | {document[name] for name in extends_by if self.finished()}
 
     def recorded(self, trial_id: str) -> Record | None:
         """The record of a trial, if there is one."""

@@ -32,6 +32,7 @@ from bench.records.mlflow_views import SavedView, artifact_page, outdated_views,
 from bench.records.reader import (
     ERROR_TAG,
     HEADLINE_TAG,
+    LOOKED_TAG,
     PAGE,
     RECORDED_TAG,
     REPORT_FOLDER,
@@ -138,6 +139,7 @@ class Tracker(StudyRuns):
         known = self._identity(spec)
         extended = self.was_extended(spec, earlier)
         if extended:
+            self._note_looks(parent, spec)
             self.client.update_run(parent, status="RUNNING")  # first: what has ended would only be shown again
             self.client.set_tag(parent, EXTENDED_TAG, "\n".join(_extensions([*earlier, spec.identity()])))
         else:
@@ -162,6 +164,10 @@ class Tracker(StudyRuns):
             return False
         known = self._identity(spec)
         return known != spec.identity() and any(known == without_unused(type(spec), each) for each in earlier)
+
+    def _note_looks(self, parent: str, spec: StudyBase) -> None:
+        """Keep with which amounts the study has ended: somebody has seen its result then."""
+        self.client.set_tag(parent, LOOKED_TAG, json.dumps(sorted(self.looked(spec.extends_by))))
 
     def _identity(self, spec: StudyBase) -> dict[str, Any]:
         """The study's identity as MLflow has it."""

@@ -28,7 +28,7 @@ def train_command(trial: TrialSpec, data: Path, *, threads: int | None = None) -
     Args:
         trial: The trial.
         data: The folder of the data set.
-        threads: torch threads that it trained with, where they are not those that torch would choose.
+        threads: torch threads that it trained with; None: they do not matter, or are not known.
     """
     run = trial.train
     if not isinstance(run, TrainSettings):
@@ -91,14 +91,14 @@ def file_text(path: Path) -> str:
     return f"./{text}" if text.isdigit() else text
 
 
-def other_threads(trained_with: Any, device: Any, machine: Mapping[str, str]) -> int | None:
-    """Threads to ask for: those of a trial on a CPU, where they are not the machine's own; None: none.
+def cpu_threads(trained_with: Any, device: Any) -> int | None:
+    """Threads to ask for: those of a trial on a CPU, for sums are added up in another order by another number of them.
 
-    Sums are added up in another order by another number of threads.
+    None where that is not known.
     """
     if device != "cpu" or not isinstance(trained_with, int | float) or not trained_with >= 1:  # an empty cell is NaN
         return None
-    return None if machine.get("torch_threads") == str(int(trained_with)) else int(trained_with)
+    return int(trained_with)
 
 
 def repeat_note(trial: TrialSpec, ap: float | None, *, loss: float | None = None) -> str:

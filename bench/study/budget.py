@@ -24,7 +24,7 @@ S = TypeVar("S", bound=StudyBase)
 UNITS = (3600, 60, 1)
 """Seconds of `h`, `m` and `s`."""
 NUMBER = r"\d+(?:\.\d+)?"
-MORE = 1.05
+MORE = 1.2
 """A budget that is recommended has room for another measurement to come out differently."""
 
 GRACE = 1.1

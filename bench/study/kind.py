@@ -91,6 +91,10 @@ class StudyKind(ABC, Generic[S]):
         its = workload(name_of(settings[TABLE].value) if TABLE in settings else POSE)
         return its.find_data(settings, make_data, on_open)
 
+    def settings_of(self, spec: S) -> dict[str, Setting]:
+        """The settings of a study that has been begun, by which its data are found again."""
+        return {field: Setting(getattr(spec, field), f"study {spec.name}") for field in type(spec).model_fields}
+
     def default_name(self, spec: S, settings: Settings, folder: Path) -> str:  # noqa: ARG002 (others need them)
         """The name of a study that nobody has named; ``folder``: of its data."""
         return default_name(self.name, spec.preset, folder)
@@ -144,11 +148,13 @@ class StudyKind(ABC, Generic[S]):
         on_event: OnEvent = ignore_event,
         began: float | None = None,
         data_s: float = 0.0,
+        until: float | None = None,
     ) -> tuple[FindingsResult, Path]:
         """Run a study, go on with it, or (once finished) show it again; its result and the path of report.md.
 
         ``began``: when the command that works on it began (seconds since the epoch; None: now), ``data_s``: the seconds
-        of it that made the data set. Both are kept with the study, which says where its time went.
+        of it that made the data set. Both are kept with the study, which says where its time went. ``until``: when a
+        study that is not done is ended with what it has (seconds since the epoch; None: never): it is then unfinished.
         """
 
     def progress(self, spec: S, workers: int) -> Progress | None:  # noqa: ARG002 (others need them)

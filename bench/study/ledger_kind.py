@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -68,10 +68,11 @@ class LedgerKind(StudyKind[S]):
         on_event: OnEvent = ignore_event,
         began: float | None = None,
         data_s: float = 0.0,
+        until: float | None = None,
     ) -> tuple[FindingsResult, Path]:
         """See `StudyKind.run`."""
         return ledger_runner.run_study(
-            self, spec, paths, workers=workers, on_event=on_event, began=began, data_s=data_s
+            self, spec, paths, workers=workers, on_event=on_event, began=began, data_s=data_s, until=until
         )
 
     def as_begun(self, spec: S, begun: Mapping[str, Any]) -> S:  # noqa: ARG002 (others need it)
@@ -85,10 +86,10 @@ class LedgerKind(StudyKind[S]):
         """What to do where the settings are not those of the study that was begun."""
         return SAME_SETTINGS
 
-    def extended(self, spec: S, amount: Mapping[str, int], *, looked: bool) -> S:  # noqa: ARG002
+    def extended(self, spec: S, amount: Mapping[str, int], *, looked: Collection[int]) -> S:  # noqa: ARG002
         """The same study with more of what its plan consists of, all its trials among them.
 
-        ``amount``: by the setting's name; ``looked``: whether it has ended, and somebody has seen its result.
+        ``amount``: by the setting's name; ``looked``: amounts with which it has ended: its result has been seen.
         SettingsError where it has so many already, or cannot have them.
         """
         raise SettingsError(f"study {spec.name}: a study of kind {self.name} cannot be extended.")

@@ -3,10 +3,11 @@
 Safe to interrupt: the same command goes on, a finished study is shown again.
 """
 
+import json
 import os
 import socket
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from bench.engines.events import Event, MorePlanned, OnEvent, PhaseBegan, TrialE
 from bench.engines.processes import Crew, crew
 from bench.engines.worker import WorkerSettings
 from bench.ledger.foreign import refuse_foreign
-from bench.ledger.reader import identities
+from bench.ledger.reader import identities, look
 from bench.ledger.store import Ledger
 from bench.measure.machine import fingerprint
 from bench.records.store_check import check_stores
@@ -50,6 +51,7 @@ def run_study(
     on_event: OnEvent,
     began: float | None,
     data_s: float,
+    until: float | None = None,
 ) -> tuple[FindingsResult, Path]:
     """See `bench.study.kind.StudyKind.run`."""
     objectives = kind.objectives(spec)
@@ -63,6 +65,7 @@ def run_study(
         spec = kind.as_begun(spec, begun)
         refuse_difference(spec.name, begun, spec.identity(), kind.go_on_text(spec, begun))
     ledger = Ledger(paths.storage_url, spec.name, spec.identity(), objectives=objectives)
+    deadline = interruption.Deadline(until)
     with ledger.session(workers), ExitStack() as closing:
         heard: list[Callable[[Record], None]] = []
 
@@ -72,7 +75,7 @@ def run_study(
                     note(event.record)
             on_event(event)
 
-        with crew(workers, on_study_event) as workforce:
+        with _forgiven(deadline), crew(workers, on_study_event) as workforce:
             counts = ledger.counts()
             if counts.total() - counts["waiting"] - counts["running"] < kind.least_trials(spec):
                 workforce.start()  # they load their libraries while this process opens MLflow's store
@@ -99,14 +102,29 @@ def run_study(
             planner = _Planner(kind, spec, ledger, tracker, paths, on_event)
             if kind.plans_ahead:
                 heard.append(planner.hear)
-            _work_off(planner, workforce, settings, note_session)
+            with deadline:
+                _work_off(planner, workforce, settings, note_session)
         _settled_records(ledger, tracker, paths)
         tracker.abandon()
         folder = paths.report_of(spec.name)
         with path_lock(folder):  # two processes that work on one study end at the same time
             result, report = kind.write_report(tracker, folder, partial(_note, tracker, session))
             tracker.log_report(folder, result.short_text, headline=result.headline, metrics=result.findings.metrics)
+        if deadline.passed and result.info.status != "complete":
+            closing.pop_all()  # it has not ended, and goes on another time
+            _note(tracker, session)
+            tracker.close_study("KILLED")
     return result, report
+
+
+@contextmanager
+def _forgiven(deadline: interruption.Deadline) -> Iterator[None]:
+    """Whatever the block has in hand is given back at a deadline, and what follows goes on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not deadline.caught():
+            raise
 
 
 def extend_study(kind: "LedgerKind[S]", begun: S, extended: S, paths: StorePaths) -> None:
@@ -114,12 +132,15 @@ def extend_study(kind: "LedgerKind[S]", begun: S, extended: S, paths: StorePaths
 
     SettingsError while a process works on it.
     """
-    ledger = Ledger(paths.storage_url, begun.name, begun.identity(), objectives=kind.objectives(begun))
-    if ledger.others():
+    found = look(paths.storage_url).get(begun.name)
+    if found is not None and found.active:
         raise SettingsError(
             f"study {begun.name}: a process works on it (`posebench study status {begun.name}`): wait for its end, or "
             "stop it with Ctrl-C."
         )
+    if found is None or found.identity != json.loads(json.dumps(begun.identity())):
+        raise SettingsError(f"study {begun.name}: another process has extended it meanwhile: look at it again.")
+    ledger = Ledger(paths.storage_url, begun.name, begun.identity(), objectives=kind.objectives(begun))
     ledger.extend(extended.identity())
 
 

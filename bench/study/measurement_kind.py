@@ -62,6 +62,7 @@ class MeasurementKind(StudyKind[S]):
         on_event: OnEvent = ignore_event,
         began: float | None = None,  # noqa: ARG002 (a measurement knows its own time)
         data_s: float = 0.0,  # noqa: ARG002
+        until: float | None = None,  # noqa: ARG002 (of kinds with a budget)
     ) -> tuple[FindingsResult, Path]:
         """See `StudyKind.run`."""
         return measurement_runner.run_study(self, spec, paths, on_event=on_event)

@@ -165,7 +165,8 @@ def results_of(storage_url: str, tracking_uri: str, name: str) -> Tracker:
     if name in names:
         raise SettingsError(
             f"study {name}: stands in the ledger at {masked(storage_url)}, and MLflow at {masked(tracking_uri)} holds "
-            "no result of it. Bring that store back, or give its address in MLFLOW_TRACKING_URI."
+            "no result of it. Bring that store back, or give its address in MLFLOW_TRACKING_URI; if it was ended as it "
+            "began, give the same command again."
         )
     raise SettingsError(_unknown(name, names, storage_url, tracking_uri))
 

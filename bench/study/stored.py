@@ -8,7 +8,6 @@ from typing import Any, Generic, TypeVar
 from bench.ledger.foreign import refuse_foreign
 from bench.ledger.reader import identities
 from bench.measure.machine import PACKAGES
-from bench.settings.layers import Setting
 from bench.settings.weights_files import weights_digest
 from bench.study.kind import StudyKind
 from bench.study.status import KindOf, results_of
@@ -34,6 +33,8 @@ class Stored(Generic[S]):
     """The fingerprint of the machine that began it."""
     finished: bool
     """Whether it has ended, its report included."""
+    looked: frozenset[int]
+    """Amounts of what it can be extended by with which it has ended, now or before."""
     workers: int
     """Trials that ran at once when somebody worked on it last."""
 
@@ -46,14 +47,14 @@ def stored(name: str, paths: StorePaths, kind_of: KindOf) -> Stored[Any]:
     document = runs.study_document()
     kind = kind_of(document)
     identity = known.get(name)
-    finished = runs.finished()
+    finished, looked = runs.finished(), runs.looked(kind.spec.extends_by)
     if identity is not None:  # it knows before MLflow that a study was extended
         places = {field: document[field] for field in kind.spec.outside if field in document}
         finished = finished and identity == kind.spec.stored(document).identity()
         document = places | identity
     sessions = runs.sessions()
     last = sessions.sort_values("began_ms")["workers"] if len(sessions) else [1]
-    return Stored(kind, kind.spec.stored(document), runs.machine(), finished, int(list(last)[-1]))
+    return Stored(kind, kind.spec.stored(document), runs.machine(), finished, looked, int(list(last)[-1]))
 
 
 def with_data(study: Stored[S], folder: Path | None, on_open: OnOpen | None) -> S:
@@ -62,8 +63,7 @@ def with_data(study: Stored[S], folder: Path | None, on_open: OnOpen | None) -> 
     ``folder``: where somebody says that it stands; None: where it stood last.
     """
     spec = study.spec if folder is None else study.spec.model_copy(update={"data": folder.resolve()})
-    origin = f"study {spec.name}"
-    settings = {field: Setting(getattr(spec, field), origin) for field in type(spec).model_fields}
+    settings = study.kind.settings_of(spec)
     if "weights_digest" in settings:
         weights, known = weights_digest(settings), settings["weights_digest"].value
         if weights != known:

@@ -123,6 +123,18 @@ def test_a_study_that_is_slower_than_measured_ends_with_what_it_has(
     assert (json.loads(again)["status"], json.loads(again)["trials"]["running"]) == ("unfinished", 0)
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.usefixtures("stores", "made_up_costs")
+def test_a_finished_study_is_shown_again_however_short_the_time(valley_file, stores, posebench, made_up_costs, workers):
+    file = valley_file(above='optimizers = ["sgd", "adam"]', name=FILE)
+    study = ("study", "optimizers", "--study", file, "--preset", "smoke", "--name", "short", "--workers", workers)
+    code, _, err = posebench(*study, "--budget", "10m", "--tunings", 3, "--trials", 8, "--steps", 200)
+    assert code == 0, err
+    code, again, err = posebench(*study, "--budget", "1s", "--tunings", 3, "--trials", 8, "--steps", 200, "--json")
+    assert (code, json.loads(again)["status"]) == (0, "complete"), err
+    assert "the time is over" not in err
+
+
 def test_what_does_not_fit_is_refused_with_what_does(study, posebench):
     code, out, err = posebench(*study, "--budget", "30s", "--dry-run")
     assert (code, out) == (2, "")

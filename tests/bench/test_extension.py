@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from bench.kinds.joint.kind import KIND as JOINT
 from bench.kinds.joint.plan import plan_search
+from bench.kinds.loaders.kind import KIND as LOADERS
 from bench.kinds.optimizers.extension import go_on_text, more_optimizers, more_tunings
 from bench.kinds.optimizers.kind import KIND
 from bench.kinds.optimizers.spec import MAX_TUNINGS
@@ -17,6 +18,7 @@ from bench.measure.machine import fingerprint
 from bench.settings.layers import Setting
 from bench.settings.weights_files import weights_digest
 from bench.statistics.nested import MARGIN, claimed_signs, pair_tests, tuning_spreads
+from bench.study import ledger_runner
 from bench.study.stored import Stored, refuse_elsewhere, with_data
 from posemodel.errors import SettingsError
 from tests.support import asked
@@ -30,7 +32,9 @@ SHORT = ("--trials", 1, "--seeds", 1, "--steps", 2, "--tune-steps", 1, "--no-con
 @given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 4), st.integers(1, MAX_TUNINGS - 3), st.booleans())
 def test_places_stay_as_they_are_and_are_never_taken_twice(make_spec, seeds, added, trials, tunings, controls):
     begun = make_spec(optimizers=["sgd", "adabound"], tunings=tunings, trials=trials, seeds=seeds, controls=controls)
-    larger = more_tunings(more_optimizers(begun, ["adam", "adagrad", "rmsprop"][:added], {}), tunings + 3, looked=True)
+    larger = more_tunings(
+        more_optimizers(begun, ["adam", "adagrad", "rmsprop"][:added], {}), tunings + 3, looked={tunings}
+    )
     before, after = ({each.id: each.index for each in whole_plan(spec)} for spec in (begun, larger))
     assert before.items() <= after.items()
     assert len({*after.values()}) == len(after)
@@ -47,18 +51,18 @@ def test_an_added_optimizer_is_tried_as_if_it_had_been_there(make_spec):
 def test_each_look_halves_the_level(make_spec):
     spec = make_spec(tunings=3)
     assert spec.level == 0.05
-    again = more_tunings(more_tunings(spec, 5, looked=True), 6, looked=True)
+    again = more_tunings(more_tunings(spec, 5, looked={3}), 6, looked={3, 5})
     assert (again.tunings, again.looks, again.level) == (6, (3, 5), 0.0125)
-    assert more_tunings(spec, 5, looked=False).looks == (), "nobody has seen a result"
-    assert more_tunings(make_spec(tunings=1), 3, looked=True).looks == (), "one tuning each claims nothing"
-    assert more_tunings(spec, 3, looked=True) is spec
+    assert more_tunings(spec, 5, looked=()).looks == (), "nobody has seen a result"
+    assert more_tunings(make_spec(tunings=1), 3, looked={1}).looks == (), "one tuning each claims nothing"
+    assert more_tunings(spec, 3, looked={3}) is spec
 
 
 def test_a_study_until_it_is_decided_has_looks_of_its_own(make_spec):
     spec = make_spec(tunings=3, until_decided=True, max_tunings=4)
-    assert more_tunings(spec, 6, looked=True) == make_spec(tunings=3, until_decided=True, max_tunings=6)
+    assert more_tunings(spec, 6, looked={3}) == make_spec(tunings=3, until_decided=True, max_tunings=6)
     with pytest.raises(SettingsError, match="has 6 at most"):
-        more_tunings(spec, 7, looked=True)
+        more_tunings(spec, 7, looked={3})
     with pytest.raises(SettingsError, match="looks of its own"):
         make_spec(tunings=3, until_decided=True, looks=[2])
 
@@ -85,10 +89,16 @@ def test_what_cannot_be_added_is_refused_in_a_sentence(make_spec):
     ):
         with pytest.raises(SettingsError, match=words):
             more_optimizers(spec, names, spaces)
+    again = more_optimizers(spec, ["rmsprop"], {})
+    assert more_optimizers(again, ["RMSprop"], {}) is again, "the same command goes on"
+    with pytest.raises(SettingsError, match="--add adamw: is named twice"):
+        more_optimizers(spec, ["rmsprop", "adamw", "AdamW"], {})
+    with pytest.raises(SettingsError, match="optimizers leave the study 'study' by what was compared until then"):
+        more_optimizers(make_spec(tunings=3, until_decided=True), ["rmsprop"], {})
     with pytest.raises(SettingsError, match="--tunings 2: the study 'study' has 3 already"):
-        more_tunings(spec, 2, looked=True)
+        more_tunings(spec, 2, looked={3})
     with pytest.raises(SettingsError, match="--tunings 11: a study like 'study' has 10 at most"):
-        more_tunings(spec, 11, looked=True)
+        more_tunings(spec, 11, looked={3})
 
 
 def test_who_asks_for_a_larger_study_is_told_how(make_spec):
@@ -97,9 +107,18 @@ def test_who_asks_for_a_larger_study_is_told_how(make_spec):
     other = make_spec(tunings=5, steps=77)
     more = make_spec(tunings=3, optimizers=["sgd", "adam", "rmsprop"])
     assert "`posebench study extend study --tunings 5` makes it larger" in go_on_text(larger, begun.identity())
-    assert "`posebench study optimizers --add rmsprop study` adds to it" in go_on_text(more, begun.identity())
+    assert "`posebench study optimizers --add rmsprop study` makes it larger" in go_on_text(more, begun.identity())
     assert go_on_text(other, begun.identity()) == "Give the same settings to go on with it, or another --name."
-    extended = more_tunings(begun, 5, looked=True)
+    both = make_spec(tunings=5, optimizers=["sgd", "adam", "rmsprop"])
+    assert go_on_text(both, begun.identity()).count("`posebench study") == 2
+    extended = more_tunings(begun, 5, looked={3})
+    still = make_spec(tunings=6)
+    assert "`posebench study extend study --tunings 6`" in go_on_text(
+        KIND.as_begun(still, extended.identity()), extended.identity()
+    )
+    added = more_optimizers(extended, ["rmsprop"], {})
+    from_its_file = make_spec(tunings=5, looks=[3], optimizers=["sgd", "adam", "rmsprop"])
+    assert KIND.as_begun(from_its_file, added.identity()) == added
     assert KIND.as_begun(larger, extended.identity()) == extended
     assert "`posebench study resume study`" in go_on_text(
         KIND.as_begun(begun, extended.identity()), extended.identity()
@@ -108,10 +127,10 @@ def test_who_asks_for_a_larger_study_is_told_how(make_spec):
 
 def test_other_data_is_refused(tiny_spec, tiny):
     spec = tiny_spec()
-    assert with_data(Stored(KIND, spec, {}, False, 1), None, None) == spec
+    assert with_data(Stored(KIND, spec, {}, False, frozenset(), 1), None, None) == spec
     other = spec.model_copy(update={"data_digest": "feed"})
     with pytest.raises(SettingsError, match=rf"its data set is another one by now \({tiny.name}: annotations feed -> "):
-        with_data(Stored(KIND, other, {}, False, 1), None, None)
+        with_data(Stored(KIND, other, {}, False, frozenset(), 1), None, None)
 
 
 def test_other_weights_are_refused(tiny_spec, tmp_path):
@@ -119,10 +138,10 @@ def test_other_weights_are_refused(tiny_spec, tmp_path):
     file.write_bytes(b"as it was")
     digest = weights_digest({"weights": Setting(file, "here")})
     spec = tiny_spec().model_copy(update={"weights": file, "weights_digest": digest})
-    assert with_data(Stored(KIND, spec, {}, False, 1), None, None) == spec
+    assert with_data(Stored(KIND, spec, {}, False, frozenset(), 1), None, None) == spec
     file.write_bytes(b"as it is")
     with pytest.raises(SettingsError, match=rf"is another one by now \(digest {digest} -> "):
-        with_data(Stored(KIND, spec, {}, False, 1), None, None)
+        with_data(Stored(KIND, spec, {}, False, frozenset(), 1), None, None)
 
 
 @pytest.mark.parametrize(
@@ -138,9 +157,9 @@ def test_other_weights_are_refused(tiny_spec, tmp_path):
 )
 def test_another_class_of_machine_and_other_versions_are_refused(make_spec, name, words):
     here = fingerprint()
-    refuse_elsewhere(Stored(KIND, make_spec(), {**here, "os": "Plan 9", "memory_gib": "1"}, True, 1), here)
+    refuse_elsewhere(Stored(KIND, make_spec(), {**here, "os": "Plan 9", "memory_gib": "1"}, True, frozenset(), 1), here)
     with pytest.raises(SettingsError) as refused:
-        refuse_elsewhere(Stored(KIND, make_spec(), {**here, name: "Abacus"}, True, 1), here)
+        refuse_elsewhere(Stored(KIND, make_spec(), {**here, name: "Abacus"}, True, frozenset(), 1), here)
     assert words in str(refused.value)
     assert str(refused.value).count("\n") == 0
 
@@ -208,8 +227,37 @@ def test_a_joint_study_keeps_its_places(posebench, valley_file, stores):
 
 def test_a_joint_study_s_first_places_are_those_it_was_begun_with(hermetic, tiny):
     spec = asked.prepared("joint", {"data": tiny, "size": 64, "device": "cpu"}, None, "smoke", None).spec
-    larger = JOINT.extended(spec, {"trials": spec.trials + 5}, looked=True)
-    again = JOINT.extended(larger, {"trials": spec.trials + 9}, looked=True)
+    larger = JOINT.extended(spec, {"trials": spec.trials + 5}, looked={3})
+    again = JOINT.extended(larger, {"trials": spec.trials + 9}, looked={3})
     ids = [[slot.id for slot in plan_search(each)] for each in (spec, larger, again)]
     assert ids[0] == ids[1][: len(ids[0])] == ids[2][: len(ids[0])]
     assert ids[1] == ids[2][: len(ids[1])]
+
+
+def test_a_look_is_not_lost_while_an_optimizer_is_added(posebench, valley_file, stores, monkeypatch):
+    """The study had ended with two tunings; then its larger self is interrupted, and extended."""
+    assert posebench(*VALLEY_STUDY, "--study", valley_file(), *SHORT, "--name", "mine")[0] == 0
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger_runner._Planner, "hear", interrupt)
+        assert posebench("study", "optimizers", "--add", OWN, "mine")[0] == 130
+    code, out, err = posebench("study", "extend", "mine", "--tunings", 3, "--json")
+    assert (code, json.loads(out)["spec"]["looks"]) == (0, [2]), err
+
+
+def test_what_is_typed_wrong_changes_nothing(posebench, valley_file, stores):
+    assert posebench(*VALLEY_STUDY, "--study", valley_file(), *SHORT, "--name", "mine")[0] == 0
+    for command in (("extend", "mine", "--tunings", 3), ("optimizers", "--add", OWN, "mine")):
+        code, _, err = posebench("study", *command, "--workers", "x")
+        assert (code, "workers: " in err) == (2, True)
+    code, out, _ = posebench("study", "status", "mine", "--json")
+    assert (json.loads(out)["status"], json.loads(out)["trials"]["planned"]) == ("complete", 8)
+
+
+def test_a_loader_study_of_an_own_data_set_is_found_again(hermetic):
+    name = "tests.support.own_datasets:Sound"
+    spec = asked.prepared("loaders", {"dataset": name, "device": "cpu"}, None, "smoke", None).spec
+    assert with_data(Stored(LOADERS, spec, {}, False, frozenset(), 1), None, None) == spec

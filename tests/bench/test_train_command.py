@@ -13,7 +13,7 @@ from bench.cli.app import app
 from bench.optimizers import optimizer_entry
 from bench.optimizers.line import optimizer_line
 from bench.report.python_call import python_call
-from bench.report.train_command import other_threads, repeat_note, train_command
+from bench.report.train_command import cpu_threads, repeat_note, train_command
 from bench.trials.spec import TrialSpec
 from posemodel.config import AugmentSettings, DataFiles, LoaderSettings, TrainSettings
 
@@ -96,14 +96,11 @@ def test_what_a_user_has_named_is_one_word():
     assert words[words.index("--optimizer") + 1] == name
 
 
-def test_threads_are_asked_for_where_the_machine_would_choose_others():
-    here = {"torch_threads": "8"}
-    assert other_threads(2.0, "cpu", here) == 2
-    assert other_threads(2, "cpu", {}) == 2, "a report of before it was known"
-    assert other_threads(8, "cpu", here) is None
-    assert other_threads(2, "cuda", here) is None
-    assert other_threads(float("nan"), "cpu", here) is None
-    assert other_threads(None, None, here) is None
+def test_a_cpu_is_asked_for_the_threads_that_the_trial_had():
+    assert cpu_threads(2.0, "cpu") == 2
+    assert cpu_threads(2, "cuda") is None
+    assert cpu_threads(float("nan"), "cpu") is None
+    assert cpu_threads(None, None) is None
     assert train_command(trial({}, {}, {}), DATA, threads=2).endswith("--threads 2")
 
 

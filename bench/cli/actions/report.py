@@ -6,7 +6,6 @@ import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import typer
 
@@ -15,13 +14,9 @@ from bench.cli.exit_codes import DONE_WITH_FAULTS
 from bench.cli.output import log
 from bench.cli.print_shown import print_shown
 from bench.kinds import kind_of
-from bench.records.reader import StudyRuns
 from bench.report.files import HTML
-from bench.report.findings_result import FindingsResult
 from bench.storage.locks import path_lock
-from bench.study.kind import StudyKind
 from bench.study.status import results_of
-from bench.study.store_paths import StorePaths
 
 
 def write_again(study: str, *, as_json: bool, open_page: bool) -> None:
@@ -31,19 +26,15 @@ def write_again(study: str, *, as_json: bool, open_page: bool) -> None:
     """
     paths = study_paths()
     runs = results_of(paths.storage_url, paths.tracking_uri, study)
-    result, path = written_report(runs, kind_of(runs.study_document()), paths)
+    kind = kind_of(runs.study_document())
+    folder = paths.report_of(study)
+    with path_lock(folder):  # the study itself may be writing it
+        result, path = kind.write_report(runs, folder)
     print_shown(result.shown(path.as_posix()), as_json=as_json)
     if open_page:
         _open(path.with_name(HTML))
     if result.nothing_found:
         raise typer.Exit(DONE_WITH_FAULTS)
-
-
-def written_report(runs: StudyRuns, kind: StudyKind[Any], paths: StorePaths) -> tuple[FindingsResult, Path]:
-    """Write the report of what MLflow holds of a study; its result, and the path of report.md."""
-    folder = paths.report_of(runs.study_name)
-    with path_lock(folder):  # the study itself may be writing it
-        return kind.write_report(runs, folder)
 
 
 def _open(page: Path) -> None:

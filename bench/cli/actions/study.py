@@ -12,7 +12,6 @@ from typing import Any
 
 import typer
 
-from bench.cli.actions.report import written_report
 from bench.cli.actions.stores import study_paths
 from bench.cli.board import left_text
 from bench.cli.data import make_default_data
@@ -20,11 +19,12 @@ from bench.cli.exit_codes import DONE_WITH_FAULTS
 from bench.cli.live import shown_live
 from bench.cli.output import log, log_opened, log_study_data, log_text, print_json, print_line
 from bench.cli.print_shown import print_shown
-from bench.engines.interruption import INTERRUPTED, ended_at
+from bench.engines.interruption import INTERRUPTED
 from bench.kinds import refuse_variables, study_kind
 from bench.ledger.foreign import refuse_foreign
 from bench.ledger.reader import foreign_studies, identities, look
 from bench.optimizers.spaces import parse_space
+from bench.records.reader import studies
 from bench.report.findings_result import FindingsResult
 from bench.report.shown import Shown
 from bench.study.budget import TimeBudget, within_budget
@@ -35,7 +35,6 @@ from bench.study.prepared import Prepared
 from bench.study.probe import Measured
 from bench.study.series import series_document
 from bench.study.settings import Given
-from bench.study.status import results_of, studies_here
 from bench.study.store_paths import StorePaths
 from posemodel.errors import DataError, SettingsError
 
@@ -142,22 +141,22 @@ def _run(
     """Run one study to its end, or to that of the budget: whether it was that; Ctrl-C ends the command."""
     log(f"study {spec.name}: {kind.size_text(spec)}")
     workers = prepared.workers
-    with shown_live(kind.progress(spec, workers)) as display, ended_at(None if budget is None else budget.end) as over:
+    until = None if budget is None else budget.end
+    with shown_live(kind.progress(spec, workers)) as display:
         try:
             result, report = kind.run(
-                spec, paths, workers=workers, on_event=display.on_event, began=began, data_s=data_s
+                spec, paths, workers=workers, on_event=display.on_event, began=began, data_s=data_s, until=until
             )
-            return result, result.shown(report.as_posix()), False
         except KeyboardInterrupt:
             said, go_on = display.recorded_text(), go_on_text(spec.name, prepared, paths)
-            if budget is None or not over():
-                display.say(f"posebench: interrupted; {said}. {go_on}")
-                raise SystemExit(INTERRUPTED) from None
-            left = "" if display.progress is None else f"; left: {left_text(display.progress, time.time())}"
-    log(f"posebench: --budget {budget.text}: the time is over, since trials took longer than measured; {said}{left}.")
-    log_text(go_on)
-    result, report = written_report(results_of(paths.storage_url, paths.tracking_uri, spec.name), kind, paths)
-    return result, result.shown(report.as_posix()), True
+            display.say(f"posebench: interrupted; {said}. {go_on}")
+            raise SystemExit(INTERRUPTED) from None
+    cut = budget is not None and result.info.status != "complete"
+    if budget is not None and cut:
+        left = "" if display.progress is None else f"; left: {left_text(display.progress, time.time())}"
+        log(f"posebench: --budget {budget.text}: the time is over; {display.recorded_text()}{left}.")
+        log_text(go_on_text(spec.name, prepared, paths))
+    return result, result.shown(report.as_posix()), cut
 
 
 def go_on_text(name: str, prepared: Prepared[Any], paths: StorePaths) -> str:
@@ -165,9 +164,9 @@ def go_on_text(name: str, prepared: Prepared[Any], paths: StorePaths) -> str:
 
     ``name``: of the study that was interrupted.
     """
-    begun: list[str] = []
+    begun: list[str] = []  # those that MLflow knows, which is told after the ledger
     with suppress(SettingsError):
-        begun = studies_here(paths.storage_url, paths.tracking_uri)
+        begun = [*studies(paths.tracking_uri)]
     if prepared.is_series or paths.own_report is not None or name not in begun:
         return f"The same command goes on:\n  {shlex.join(['posebench', *sys.argv[1:]])}"
     return f"Go on with it:\n  posebench study resume {name}"

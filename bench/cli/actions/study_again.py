@@ -25,7 +25,7 @@ def resume(name: str, *, data: Path | None, workers: str | None, as_json: bool) 
     began = time.time()
     study = stored(name, study_paths(), kind_of)
     spec = study.spec if study.finished and data is None else with_data(study, data, _log_data(study))
-    _run(study, spec, workers, as_json=as_json, began=began)
+    _run(study, spec, _workers(study, workers), as_json=as_json, began=began)
 
 
 def extend(name: str, amount: Mapping[str, int], *, data: Path | None, workers: str | None, as_json: bool) -> None:
@@ -37,12 +37,19 @@ def extend(name: str, amount: Mapping[str, int], *, data: Path | None, workers: 
         flags = " ".join(f"--{each.replace('_', '-')}" for each in own)
         takes = f"is extended by {flags}" if own else "cannot be extended"
         raise SettingsError(f"study {name}: a study of kind {kind.name} {takes}.")
-    extended = kind.extended(study.spec, amount, looked=study.finished)
+    extended = kind.extended(study.spec, amount, looked=study.looked)
     _extend(study, extended, data, workers, as_json=as_json, began=began)
 
 
 def add(
-    name: str, optimizers: Sequence[str], spaces: Sequence[str] | None, *, kind: str, workers: str | None, as_json: bool
+    name: str,
+    optimizers: Sequence[str],
+    spaces: Sequence[str] | None,
+    *,
+    kind: str,
+    data: Path | None,
+    workers: str | None,
+    as_json: bool,
 ) -> None:
     """Add optimizers to a study, and run what is new; ``kind``: of which it must be."""
     began = time.time()
@@ -51,7 +58,7 @@ def add(
         raise SettingsError(f"study {name}: is of kind {study.kind.name}, and takes no further optimizer.")
     names = [with_dots(each.strip()) for text in optimizers for each in text.split(",")]
     extended = study.kind.with_optimizers(study.spec, names, typed_spaces(list(spaces or ())) or {})
-    _extend(study, extended, None, workers, as_json=as_json, began=began)
+    _extend(study, extended, data, workers, as_json=as_json, began=began)
 
 
 def _extend(
@@ -62,16 +69,17 @@ def _extend(
         log(f"study {study.spec.name}: is of that size already; it goes on.")
         resume(study.spec.name, data=data, workers=workers, as_json=as_json)
         return
+    at_once = _workers(study, workers)  # what is typed wrong is said before anything is changed
     refuse_elsewhere(study, fingerprint())
     placed = with_data(study, data, _log_data(study))
     spec = extended.model_copy(update={name: getattr(placed, name) for name in type(placed).outside})
     assert isinstance(study.kind, LedgerKind)
     extend_study(study.kind, study.spec, spec, study_paths())
-    _run(study, spec, workers, as_json=as_json, began=began)
+    _run(study, spec, at_once, as_json=as_json, began=began)
 
 
-def _run(study: Stored[Any], spec: Any, workers: str | None, *, as_json: bool, began: float) -> None:
-    prepared = Prepared(spec.name, (spec,), _workers(study, workers))
+def _run(study: Stored[Any], spec: Any, workers: int, *, as_json: bool, began: float) -> None:
+    prepared = Prepared(spec.name, (spec,), workers)
     say_warnings(study.kind, prepared)
     run_prepared(study.kind, prepared, own_report=None, as_json=as_json, began=began)
 

@@ -24,7 +24,7 @@ from bench.records.mlflow_views import SavedView
 from bench.records.reader import StudyRuns
 from bench.report.findings import Findings
 from bench.report.shown import Shown
-from bench.report.train_command import other_threads, repeat_note, train_command
+from bench.report.train_command import cpu_threads, repeat_note, train_command
 from bench.settings.layers import about
 from bench.study.kind import Settings
 from bench.study.ledger_kind import FindingsKind
@@ -116,7 +116,7 @@ class JointKind(FindingsKind[JointSpec]):
         more = f"`posebench study extend {spec.name} --trials {spec.trials}` makes it larger."
         return f"{more} Or give another --name."
 
-    def extended(self, spec: JointSpec, amount: Mapping[str, int], *, looked: bool) -> JointSpec:  # noqa: ARG002
+    def extended(self, spec: JointSpec, amount: Mapping[str, int], *, looked: Collection[int]) -> JointSpec:  # noqa: ARG002
         """With more trials of the search; its picks are confirmed on seeds that chose nothing, however often."""
         trials = amount["trials"]
         if trials < spec.trials:
@@ -158,7 +158,7 @@ class JointKind(FindingsKind[JointSpec]):
             key: optimizer_line(optimizer_entry(each.optimizer), each.hyperparameters, spec.weight_decay)
             for key, each in chosen.items()
         }
-        commands, notes = _train_commands(spec, chosen, records, runs.machine())
+        commands, notes = _train_commands(spec, chosen, records)
         return joint_findings(
             records,
             objective=spec.objective,
@@ -202,7 +202,7 @@ def picked(pick: Pick) -> Picked:
 
 
 def _train_commands(
-    spec: JointSpec, chosen: Mapping[str, Picked], records: pd.DataFrame, machine: Mapping[str, str]
+    spec: JointSpec, chosen: Mapping[str, Picked], records: pd.DataFrame
 ) -> tuple[dict[str, str], dict[str, str]]:
     """The command of each pick by its key, and what it gives: its first confirm trial, by seed, that completed."""
     commands, notes = {}, {}
@@ -212,7 +212,7 @@ def _train_commands(
         ended = completed_confirm(records, key)
         trial = next((each for each in trials if each.seed in ended), trials[0])
         record = ended.get(trial.seed, {})
-        threads = other_threads(record.get("torch_threads"), record.get("device"), machine)
+        threads = cpu_threads(record.get("torch_threads"), record.get("device"))
         commands[key] = train_command(trial, spec.data, threads=threads)
         notes[key] = repeat_note(trial, record.get("ap"))
     return commands, notes

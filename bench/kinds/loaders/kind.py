@@ -81,6 +81,11 @@ class LoadersKind(MeasurementKind[LoaderSpec]):
             return {}
         return {"size": input_geometry(settings["network"].value, settings["size"].value).size}
 
+    def settings_of(self, spec: LoaderSpec) -> dict[str, Setting]:
+        """Without a folder of data where a data set is named by its dotted path."""
+        found = super().settings_of(spec)
+        return found if not spec.dataset else found | {"data": Setting(None, f"study {spec.name}")}
+
     def find_data(self, settings: Settings, make_data: MakeData | None, on_open: OnOpen | None) -> FoundData:
         """A data set by dotted path, or the COCO folder."""
         if settings["dataset"].value:

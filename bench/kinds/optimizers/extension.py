@@ -1,6 +1,6 @@
 """An optimizers study made larger: more tunings, or one more optimizer. What it has recorded stays as it is. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from bench.kinds.optimizers.spec import StudySpec
@@ -15,11 +15,11 @@ GROWS = (TUNINGS, "max_tunings", "looks", "added", "optimizers", "spaces")
 """Settings in which a study differs from what it was before it was extended."""
 
 
-def more_tunings(spec: StudySpec, tunings: int, *, looked: bool) -> StudySpec:
+def more_tunings(spec: StudySpec, tunings: int, *, looked: Collection[int]) -> StudySpec:
     """A study with more tunings of each optimizer; of one that goes on until it is decided, with more at most.
 
-    ``looked``: whether it has ended: its result was a look, which halves the level of later claims. SettingsError
-    where it has more already, or can have no more.
+    ``looked``: tunings with which it has ended: its result was a look, which halves the level of later claims.
+    SettingsError where it has more already, or can have no more.
     """
     name = "max_tunings" if spec.until_decided else TUNINGS
     have: int = getattr(spec, name)
@@ -29,7 +29,7 @@ def more_tunings(spec: StudySpec, tunings: int, *, looked: bool) -> StudySpec:
         raise SettingsError(f"--tunings {tunings}: a study like {spec.name!r} has {spec.highest_tunings} at most.")
     if tunings == have:
         return spec
-    seen = looked and not spec.until_decided and spec.tunings >= 2  # before that nothing is claimed
+    seen = spec.tunings in looked and not spec.until_decided and spec.tunings >= 2  # before that nothing is claimed
     looks = (*spec.looks, spec.tunings) if seen else spec.looks
     return spec.model_copy(update={name: tunings, "looks": looks})
 
@@ -37,16 +37,30 @@ def more_tunings(spec: StudySpec, tunings: int, *, looked: bool) -> StudySpec:
 def more_optimizers(spec: StudySpec, names: Sequence[str], spaces: Mapping[str, Mapping[str, Any]]) -> StudySpec:
     """A study that compares these optimizers too; ``spaces``: those that were typed, by name.
 
-    SettingsError where one is compared already, does not exist, or cannot be searched.
+    The study itself where just these were added last. SettingsError where one is compared already, does not exist or
+    cannot be searched, and where optimizers may have left by what was compared without it.
     """
+    asked = [space_key(name) for name in names]
+    if (
+        spec.added
+        and asked == [space_key(name) for name in spec.optimizers[-len(asked) :]]
+        and len(asked) <= spec.added
+    ):
+        return spec
+    if spec.until_decided:
+        raise SettingsError(
+            f"--add {names[0]}: optimizers leave the study {spec.name!r} by what was compared until then: begin one of "
+            "another --name with all of them."
+        )
     there = {space_key(each): each for each in spec.optimizers}
     for name in names:
         optimizer_entry(name)
+        if asked.count(space_key(name)) > 1:
+            raise SettingsError(f"--add {name}: is named twice.")
         if space_key(name) in there:
             raise SettingsError(f"--add {name}: the study {spec.name!r} compares {there[space_key(name)]} already.")
-        there[space_key(name)] = name
     for name in spaces:
-        if space_key(name) not in map(space_key, names):
+        if space_key(name) not in asked:
             raise SettingsError(f"--space {name}: is not added to the study: name it in --add as well.")
     kept = {name: space for name, space in spec.spaces.items() if name in spec.optimizers}
     origins = dict.fromkeys([*kept, *spaces], COMMAND_LINE)
@@ -62,25 +76,27 @@ def more_optimizers(spec: StudySpec, names: Sequence[str], spaces: Mapping[str, 
 
 def as_extended(spec: StudySpec, begun: Mapping[str, Any]) -> StudySpec:
     """A study as its settings tell it, with what only its extension can tell; ``begun``: its identity."""
-    if spec.looks or spec.added:
-        return spec
-    return spec.model_copy(update={"looks": tuple(begun.get("looks", ())), "added": begun.get("added", 0)})
+    return spec.model_copy(
+        update={"looks": spec.looks or tuple(begun.get("looks", ())), "added": spec.added or begun.get("added", 0)}
+    )
 
 
 def go_on_text(spec: StudySpec, begun: Mapping[str, Any]) -> str:
     """What to do where the settings are those of a smaller or a larger study than the one that was begun."""
     now = spec.identity()
     changed = {name for name in {*now, *begun} if now.get(name) != begun.get(name)}
-    if not changed or not changed <= {*GROWS}:
-        return SAME_SETTINGS
+    size = "max_tunings" if spec.until_decided else TUNINGS
+    have, wanted = begun.get(size, getattr(StudySpec.model_fields[size], "default", 0)), getattr(spec, size)
     old, new = list(begun["optimizers"]), list(spec.optimizers)
-    if "looks" in begun or begun.get("added"):
-        return f"It was extended: `posebench study resume {spec.name}` goes on with it. Or give another --name."
-    more = [name for name in new if name not in old]
-    if more and new[: len(old)] == old and changed <= {"optimizers", "spaces"}:
-        add = " ".join(f"--add {name}" for name in more)
-        return f"`posebench study {spec.kind} {add} {spec.name}` adds to it. Or give another --name."
-    wanted = spec.max_tunings if spec.until_decided else spec.tunings
-    if changed <= {TUNINGS, "max_tunings"} and wanted > begun.get("max_tunings" if spec.until_decided else TUNINGS, 0):
-        return f"`posebench study extend {spec.name} --tunings {wanted}` makes it larger. Or give another --name."
-    return SAME_SETTINGS
+    alike = new[: len(old)] == old or old[: len(new)] == new
+    if not changed or not changed <= {*GROWS} or not alike:
+        return SAME_SETTINGS
+    if wanted <= have and len(new) <= len(old):
+        return f"It is larger: `posebench study resume {spec.name}` goes on with it. Or give another --name."
+    ways = []
+    if wanted > have:
+        ways.append(f"`posebench study extend {spec.name} --tunings {wanted}`")
+    if len(new) > len(old):
+        add = " ".join(f"--add {name}" for name in new[len(old) :])
+        ways.append(f"`posebench study {spec.kind} {add} {spec.name}`")
+    return f"{', then '.join(ways)} makes it larger. Or give another --name."

@@ -121,7 +121,7 @@ class OptimizersKind(LedgerKind[StudySpec]):
         """Where only its size differs, how it is made larger."""
         return go_on_text(spec, begun) if begun.get("kind") == self.name else super().go_on_text(spec, begun)
 
-    def extended(self, spec: StudySpec, amount: Mapping[str, int], *, looked: bool) -> StudySpec:
+    def extended(self, spec: StudySpec, amount: Mapping[str, int], *, looked: Collection[int]) -> StudySpec:
         """With more tunings of each optimizer."""
         return more_tunings(spec, amount["tunings"], looked=looked)
 

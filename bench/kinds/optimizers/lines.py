@@ -1,7 +1,6 @@
 """Lines to paste of each optimizer of a study: Python that builds it as it was tuned, and a command that repeats it."""
 
 import json
-from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -14,16 +13,14 @@ from bench.optimizers import optimizer_entry
 from bench.optimizers.line import optimizer_line
 from bench.optimizers.space import as_value
 from bench.report.python_call import python_call
-from bench.report.train_command import other_threads, repeat_note, train_command
+from bench.report.train_command import cpu_threads, repeat_note, train_command
 from bench.trials.columns import rows_of
 from bench.trials.phases import CONFIRM
 from bench.trials.scores import LOSS_SCORE
 from bench.trials.status import Status
 
 
-def lines_of(
-    spec: StudySpec, summary: pd.DataFrame, records: pd.DataFrame, machine: Mapping[str, str]
-) -> dict[str, Lines]:
+def lines_of(spec: StudySpec, summary: pd.DataFrame, records: pd.DataFrame) -> dict[str, Lines]:
     """The lines of each optimizer with a finalist; of one that cannot be built here, none.
 
     The command repeats the first confirm trial, by seed, that completed with the settings shown.
@@ -32,7 +29,6 @@ def lines_of(
         spec: The study.
         summary: From `rankings.summarize`.
         records: One row a trial.
-        machine: What it ran on.
     """
     found = {}
     for row in rows_of(summary[summary["settings_tuning"].notna()]):
@@ -43,7 +39,7 @@ def lines_of(
             ended = _completed(records, row["name"], int(row["settings_tuning"]))
             trial = next((each for each in trials if each.seed in ended), trials[0])
             record = ended.get(trial.seed, {})
-            threads = other_threads(record.get("torch_threads"), record.get("device"), machine)
+            threads = cpu_threads(record.get("torch_threads"), record.get("device"))
             found[row["name"]] = Lines(
                 python_call(line),
                 train_command(trial, spec.data, threads=threads),

@@ -99,7 +99,7 @@ def analyse(
         time_use=time_use(records, sessions),
         leader_samples=leading,
         sheet=None if leading is None else _sheet(spec, leading.samples),
-        lines=lines_of(spec, found.ranking, records, machine),
+        lines=lines_of(spec, found.ranking, records),
         machine=machine,
         command=rerun_command(
             spec.kind, spec.name, spec.preset, data=spec.data, options=options_of(records), folder=folder

@@ -4,6 +4,7 @@ In which order time is spent, and why: docs/decisions.md, "How `--budget` spends
 """
 
 import math
+import tomllib
 from collections.abc import Collection
 from statistics import fmean
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from bench.kinds.optimizers.estimate import add_up
 from bench.kinds.optimizers.spec import MOST_LOOKS, StudySpec
 from bench.report.wording import counted
+from bench.settings.presets import preset_path
 from bench.study.prepared import Prepared
 from bench.study.probe import Measured
 from bench.study.sizing import Numbers, Sized, climb, rounded_down
@@ -52,12 +54,14 @@ def sized(prepared: Prepared[StudySpec], found: Measured, free: Collection[str],
 
 def design_text(spec: StudySpec) -> str:
     """The numbers of a study that a budget may choose, in words."""
-    tunings = f"{spec.tunings} to {spec.max_tunings}" if spec.until_decided else str(spec.tunings)
+    tunings = counted(spec.tunings, "tuning")
+    if spec.until_decided:
+        tunings = f"{spec.tunings} to {spec.max_tunings} tunings"
     short, long = (spec.tune_steps, spec.steps) if spec.steps is not None else (spec.tune_seconds, spec.seconds)
     unit = "steps" if spec.steps is not None else "seconds of training"
     return (
-        f"{tunings} tunings x ({counted(spec.trials, 'tune trial')} of up to {short:g} {unit} + "
-        f"{counted(spec.seeds, 'confirm trial')} of {long:g}, {counted(spec.evaluations, 'evaluation')} each)"
+        f"{tunings} x ({counted(spec.trials, 'tune trial')} of up to {short:,} {unit} + "
+        f"{counted(spec.seeds, 'confirm trial')} of {long:,}, {counted(spec.evaluations, 'evaluation')} each)"
     )
 
 
@@ -76,6 +80,7 @@ class _Ladder:
             (self.tunings, min(MOST_TUNINGS, MOST_LOOKS)),
         ]
         if spec.steps is not None and spec.tune_steps is not None:
+            self.ratio = spec.tune_steps / spec.steps if "steps" in free else _preset_ratio(spec)
             epoch = math.ceil((found.trained or 0) / spec.batch_size)
             tune_steps = spec.tune_steps if "tune_steps" not in free else 0
             least["steps"] = max(LEAST_STEPS, min(epoch, spec.steps), tune_steps)
@@ -89,7 +94,7 @@ class _Ladder:
         steps = numbers.get("steps", spec.steps)
         if steps is not None and "tune_steps" in self.free:
             assert spec.tune_steps is not None and spec.steps is not None
-            wanted = rounded_down(round(steps * spec.tune_steps / spec.steps), 1)
+            wanted = rounded_down(round(steps * self.ratio), 1)
             found["tune_steps"] = min(steps, max(wanted, LEAST_TUNE_STEPS))
         if "evaluations" in self.free:
             one = self.found.evaluation_s(REPORT)
@@ -114,6 +119,14 @@ class _Ladder:
         ways += ["fewer --optimizers"] if len(self.spec.optimizers) > 2 else []
         ways += ["a smaller --size or --network"] if self.spec.size is not None else []
         return ", or ".join(ways) or "a smaller workload"
+
+
+def _preset_ratio(spec: StudySpec) -> float:
+    """Length of a tune trial relative to a confirm trial as the preset has it, where a budget in steps is typed."""
+    preset = tomllib.loads(preset_path(spec.kind, spec.preset).read_text(encoding="utf-8"))
+    if {"tune_steps", "steps"} <= {*preset}:
+        return float(preset["tune_steps"] / preset["steps"])
+    return 1.0
 
 
 def _above(spec: StudySpec, name: str, least: int) -> bool:
