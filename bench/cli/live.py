@@ -42,8 +42,8 @@ class Display:
     def _show(self, event: Event, progress: Progress) -> None:
         match event:
             case PhaseBegan() if event.new < event.planned:
-                old = f"{event.planned - event.new} of the {event.planned} {event.phase} trials"
-                self.say(f"going on: {old} were planned before; recorded ones stay")
+                ended = sum(trial.phase == event.phase for trial in event.done.values())
+                self.say(f"going on: {ended} of {event.planned} {event.phase} trials are recorded")
             case TrialEnded() if self.live is None or event.record.status in FAULTS:
                 line = trial_line(event.record, event.ended, progress.size)
                 left = left_text(progress, time.time())

@@ -37,8 +37,8 @@ def extend(
 ) -> None:
     """Make a study larger: what it has recorded stays, what is new runs, and the report is written anew.
 
-    A finished study has been looked at: each look halves the level of later claims. One of other data, on another
-    class of machine, or with other versions of the libraries is refused.
+    An optimizers study that had ended has been looked at: that halves the level of its later claims (not where it goes
+    on until it is decided). Other data, another class of machine and other versions of the libraries are refused.
     """
     amount = {"tunings": tunings, "trials": trials}
     given = {name: value for name, value in amount.items() if value is not None}

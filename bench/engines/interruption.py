@@ -33,6 +33,9 @@ class _State:
     asked = False
     held = 0
     due = False
+    heard = False
+    own = 0
+    """Signals of a deadline that the listener is yet to hear of: nobody has sent them."""
     leaving: list[Callable[[], None]] = []  # noqa: RUF012 (one process, one list)
 
 
@@ -42,7 +45,7 @@ def handled() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    _State.pid, _State.asked, _State.due = os.getpid(), False, False
+    _State.pid, _State.asked, _State.due, _State.heard = os.getpid(), False, False, False
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     ours = [number for number, handler in before.items() if handler != signal.SIG_IGN]
     hear, tell = socket.socketpair()
@@ -98,25 +101,34 @@ class Deadline:
 
     def __init__(self, moment: float | None) -> None:
         """In seconds since the epoch; None: never."""
-        self.passed = False
-        self._timer = None if moment is None else threading.Timer(max(0.0, moment - time.time()), self._ring)
+        self.moment, self.passed = moment, False
+        self._timer: threading.Timer | None = None
+        self._lock, self._open = threading.Lock(), False
 
     def __enter__(self) -> "Deadline":
-        if self._timer is not None:
+        self._open = True
+        if self.moment is not None:
+            self._timer = threading.Timer(max(0.0, self.moment - time.time()), self._ring)
             self._timer.daemon = True
             self._timer.start()
         return self
 
     def __exit__(self, *_error: object) -> None:
+        with self._lock:  # it rings within the block, or never
+            self._open = False
         if self._timer is not None:
             self._timer.cancel()
 
     def _ring(self) -> None:
-        self.passed = True
-        if signal.getsignal(signal.SIGTERM) is _on_signal and sys.platform != "win32":
-            os.kill(os.getpid(), signal.SIGTERM)  # wakes what waits
-        else:
-            _thread.interrupt_main()
+        with self._lock:
+            if not self._open:
+                return
+            self.passed = True
+            if signal.getsignal(signal.SIGTERM) is _on_signal and sys.platform != "win32":
+                _State.own += 1
+                os.kill(os.getpid(), signal.SIGTERM)  # wakes what waits
+            else:
+                _thread.interrupt_main()
 
     def caught(self) -> bool:
         """Whether an interruption that was caught is its own: then nobody has asked to stop."""
@@ -148,15 +160,17 @@ def _on_signal(_number: int, _frame: Any) -> None:
 
 def _listen(hear: socket.socket) -> None:
     """End the process on a SIGINT that is not the first signal; SIGTERM may come as often as it likes."""
-    asked_before = False
     with hear:
         while heard := hear.recv(1):
-            if heard[0] == signal.SIGINT and asked_before:
+            if heard[0] == signal.SIGINT and _State.heard:
                 for action in reversed(_State.leaving):
                     action()
                 os.write(2, (SHOW_CURSOR if os.isatty(2) else b"") + AT_ONCE)
                 os._exit(INTERRUPTED)
-            asked_before |= heard[0] in _SIGNALS
+            if heard[0] == signal.SIGTERM and _State.own:
+                _State.own -= 1
+            else:
+                _State.heard |= heard[0] in _SIGNALS
 
 
 def _deaf_to_signals_of_others() -> None:

@@ -26,6 +26,8 @@ from bench.storage.visible import visible
 
 NAME_LINE, NOTE_LINE, MOST_NOTE_LINES = 30, 44, 3
 """Characters of a line at the left of a row and at its right, and lines at its right at most."""
+NARROW, FEW_TICKS = 0.05, 4
+"""Below this width of the axis it has so few ticks."""
 FAINT_ALPHA = 0.3
 BARS_OF_A_NAME = 0.78
 """Of the room that a name has, what its bars fill."""
@@ -89,6 +91,9 @@ def draw_intervals(axis: Axes, panel: Intervals) -> dict[str, Artist]:
     axis.set_ylim(len(panel.names) - 0.5, -0.5)
     if panel.zero:
         axis.set_xlim(left=0)
+    left, right = axis.get_xlim()
+    if right - left < NARROW:
+        axis.locator_params(axis="x", nbins=FEW_TICKS)  # their labels have many digits
     axis.set_xlabel(visible(panel.x_label))
     axis.grid(visible=False, axis="y")
     for row, text in enumerate(panel.notes):

@@ -67,4 +67,4 @@ def duration_text(seconds: float) -> str:
 
 def in_one_line(command: str) -> str:
     """A command of several lines as one, for a document."""
-    return " ".join(command.replace("\\\n", " ").split())
+    return command.replace(" \\\n    ", " ")

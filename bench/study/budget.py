@@ -14,7 +14,6 @@ from bench.report.wording import duration_text
 from bench.settings.layers import DEFAULT
 from bench.study.kind import StudyKind
 from bench.study.prepare import prepare
-from bench.study.prepared import Prepared
 from bench.study.probe import Measured
 from bench.study.settings import Given, preset_of, resolve
 from bench.trials.study_base import StudyBase
@@ -101,9 +100,9 @@ def within_budget(
     """
     planned = prepare(kind, given, None)
     free = _free(kind, given)
-    known = [identities[spec.name] or {} for spec in planned.specs if spec.name in identities]
+    known = [(spec.name, identities[spec.name] or {}) for spec in planned.specs if spec.name in identities]
     if known:
-        return _as_begun(kind, given, budget, planned, free, known[0])
+        return _as_begun(kind, given, budget, free, *known[0])
     say("measuring what fits into the time ...")
     found = kind.measured(planned)
     left = budget.left()
@@ -135,12 +134,11 @@ def _as_begun(
     kind: StudyKind[S],
     given: Given,
     budget: TimeBudget,
-    planned: Prepared[S],
     free: frozenset[str],
+    name: str,
     identity: Mapping[str, Any],
 ) -> Budgeted:
     """What was chosen when the study began: a setting that its identity leaves out stands at its default."""
-    name = planned.specs[0].name
     origin = f"--budget {budget.text} (as study {name} was begun)"
     fields = kind.spec.model_fields
     chosen = {
@@ -148,7 +146,7 @@ def _as_begun(
         for each in sorted(free)
         if each in identity or not fields[each].is_required()
     }
-    text = f"--budget {budget.text}: the study {name} has begun, and goes on as it is: nothing is chosen or measured."
+    text = f"--budget {budget.text}: the study {name} has begun, and goes on as it is: nothing is chosen anew."
     return Budgeted(replace(given, chosen={n: v for n, v in chosen.items() if v[0] is not None}), None, text)
 
 

@@ -40,7 +40,7 @@ class EstimateError(PosemodelError):
     """The pieces of a study could not be measured."""
 
 
-class TrainingStudy(TrainsWorkload, Protocol):
+class MeasurableStudy(TrainsWorkload, Protocol):
     """A study whose trials train on a data set."""
 
     @property
@@ -103,7 +103,7 @@ def missing_text(network: str, costs: Costs) -> str:
 
 
 def measure_study(
-    study: TrainingStudy,
+    study: MeasurableStudy,
     trials: Mapping[str, TrialSpec],
     *,
     workers: int,

@@ -17,7 +17,7 @@ from bench.trials.phases import Phase
 from bench.trials.status import Status
 
 FIRST_SKILL = (0.15, 0.45)
-"""Skill at which AP reaches 0.02, at the least and at the most (reports/first-ap-cpu/trainings.csv)."""
+"""Skill at which AP reaches 0.02, at the least and at the most, rounded (reports/first-ap-cpu/predictions.csv)."""
 GROWTH = (0.45, 1.3)
 """Exponent with which the skill grows with a trial's length before AP leaves 0, at the least and the most (ibid.)."""
 LEAST_SKILL = 0.03

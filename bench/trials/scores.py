@@ -86,7 +86,7 @@ def score(records: pd.DataFrame, column: str = "ap") -> pd.Series:
 
 
 def skill(losses: np.ndarray, references: np.ndarray) -> np.ndarray:
-    """The share of the loss of finding nobody that training took away: 1 - loss / reference, not under 0.
+    """The share of the loss of finding nobody that a network takes away: 1 - loss / reference, not under 0.
 
     Args:
         losses: Validation losses.

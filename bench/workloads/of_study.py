@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from bench.settings.layers import DEFAULT, Setting, about, build, refused
 from bench.settings.validation import first_fault
@@ -58,11 +58,12 @@ def trained_text(study: Any) -> str:
     return f"{what}, from {beginning}" if beginning else what
 
 
-def as_study_file(study: BaseModel) -> dict[str, Any]:
+def as_study_file(study: Any) -> dict[str, Any]:
     """The settings of a study as a study file has them: nothing left to a preset or a default."""
-    outside = {"name", "preset", "data", "data_digest", "weights_digest", "added", "first_trials"}
-    outside |= {*ONLY_POSE} if getattr(study, TABLE, None) else {TABLE}
-    return study.model_dump(mode="json", exclude=outside, exclude_none=True)
+    outside = {"name", "data"} | ({*ONLY_POSE} if getattr(study, TABLE, None) else {TABLE})
+    settings = {"kind", *study.declarations()} - outside
+    found: dict[str, Any] = study.model_dump(mode="json", include=settings, exclude_none=True)
+    return found
 
 
 def settle_workload(settings: Mapping[str, Setting]) -> tuple[Workload, Settings, dict[str, Setting]]:

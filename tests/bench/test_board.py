@@ -111,7 +111,7 @@ def test_on_a_pipe_a_line_a_trial_and_nothing_else(make_spec, capsys):
     out, err = capsys.readouterr()
     assert out == ""
     going_on, ended, died, stopping = err.splitlines()
-    assert going_on == "going on: 4 of the 4 tune trials were planned before; recorded ones stay"
+    assert going_on == "going on: 0 of 4 tune trials are recorded"
     assert ended.startswith("[1/8] tune sgd (")
     # Three more tune trials and four confirm trials of 60 s on two workers.
     assert ended.endswith("seed 0: complete AP 0.250 12.3 images/s (left: about 4 min)")

@@ -1,9 +1,11 @@
 """Studies made larger: places in the plan, looks and their levels, and what is refused."""
 
 import json
+from pathlib import Path
 
 import mlflow
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -204,12 +206,20 @@ def test_what_cannot_be_meant_is_refused(posebench, valley_file, stores, command
     assert words in " ".join(err.replace("│", " ").split())
 
 
+def searched(name):
+    """The search trials of a study and their runs, in their order."""
+    found = pd.read_csv(Path("reports", name, "records.csv"))
+    rows = found[found["phase"] == "search"].sort_values("index")
+    return [*zip(rows["index"], rows["trial_id"], rows["run_id"], strict=True)]
+
+
 def test_a_joint_study_keeps_its_places(posebench, valley_file, stores):
     arguments = ("study", "joint", "--preset", "smoke", "--device", "cpu", "--optimizers", "sgd,adam", "--seeds", 1)
     arguments += ("--study", valley_file(), "--images", 64, "--num-workers", 0, "--name", "both", "--json")
     code, out, err = posebench(*arguments, "--trials", 4)
     assert code == 0, err
-    first = {each["trial_id"] for each in json.loads(out)["front"]}
+    first = searched("both")
+    assert len(first) == 4
     code, out, err = posebench("study", "extend", "both", "--trials", 7, "--json")
     assert code == 0, err
     found = json.loads(out)
@@ -217,7 +227,7 @@ def test_a_joint_study_keeps_its_places(posebench, valley_file, stores):
     assert found["trials"]["complete"] == found["trials"]["recorded"]
     code, out, _ = posebench("study", "status", "both", "--json")
     assert (json.loads(out)["status"], json.loads(out)["phases"]["search"]["done"]) == ("complete", 7)
-    assert first
+    assert searched("both")[:4] == first, "the same runs of MLflow, in the same places"
     again = posebench(*arguments, "--trials", 4)
     assert (again[0], "`posebench study resume both` goes on with it" in again[2]) == (2, True)
     assert posebench(*arguments, "--trials", 7)[0] == 0

@@ -17,8 +17,8 @@ def test_a_clear_winner_is_to_be_used():
     answer, sure = headline_of(confirm_records(CLEAR))
     assert answer == "Use adam: AP 0.505, more than each of the others. adagrad and sgd reached AP 0.206 to 0.405."
     assert sure.startswith(
-        "Each optimizer was tuned 3 times from scratch, then trained afresh; adam won 2 of its 2 comparisons (5 % "
-        "level over all pairs). A gap of 0.0"
+        "Each optimizer was tuned 3 times independently, then trained with fresh seeds; adam won 2 of its 2 comparisons "
+        "(5 % level over all pairs). A gap of 0.0"
     )
     assert sure.endswith("All of this holds for this network, data and budget only.")
 
@@ -151,7 +151,7 @@ def test_one_without_a_complete_tuning_is_told():
 
 def test_unequal_numbers_of_tunings_are_told():
     records = confirm_records({"adam": [0.50, 0.51, 0.52], "sgd": [0.20, 0.21]})
-    assert headline_of(records)[1].startswith("Each optimizer was tuned 2 to 3 times from scratch")
+    assert headline_of(records)[1].startswith("Each optimizer was tuned 2 to 3 times independently")
 
 
 def test_equal_fates_are_one_sentence():

@@ -177,3 +177,36 @@ def test_ignored_signals_stay_ignored_and_handlers_are_given_back(tmp_path):
     finally:
         for number, handler in kept.items():
             signal.signal(number, handler)
+
+
+def test_a_deadline_interrupts_its_block_once_and_is_forgotten(tmp_path):
+    """Whoever has caught it goes on: nobody has asked to stop, and the first Ctrl-C after it is the first."""
+    code, said, _ = run(
+        """
+        deadline = interruption.Deadline(time.time() + 0.3)
+        try:
+            with deadline:
+                time.sleep(60)
+        except KeyboardInterrupt:
+            print("over", deadline.caught(), interruption.asked())
+        interruption.check()
+        late = interruption.Deadline(time.time() + 0.2)
+        with late:
+            pass
+        time.sleep(0.4)
+        print("late", late.passed)
+        try:
+            press()
+        except KeyboardInterrupt:
+            print("asked", late.caught(), interruption.asked())
+            raise
+        """,
+        tmp_path,
+    )
+    assert (code, " ".join(said)) == (130, "over True False late False asked False True interrupted")
+
+
+def test_without_a_moment_nothing_is_interrupted():
+    with interruption.Deadline(None) as deadline:
+        pass
+    assert not deadline.caught()

@@ -201,7 +201,8 @@ def test_costs_are_measured_of_the_weights(prepared, base):
     trials = typical_trials(prepared(weights=base))
     its = workload("pose")
     factories = {name: optimizer_entry(trial.builds).factory(trial.hyperparameters) for name, trial in trials.items()}
-    costs = its.costs({name: trial.train for name, trial in trials.items()}, factories)
+    runs = {name: trial.train for name, trial in trials.items()}
+    costs = its.costs(runs, factories, seconds=60.0, on_costs=[].append)
     assert costs.score_s["report"] > 0
     assert costs.step_s["sgd"] > 0
 

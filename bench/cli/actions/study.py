@@ -121,7 +121,7 @@ def run_prepared(
             break
     if as_json:
         print_json(series_document(prepared, documents) if prepared.is_series else documents[0])
-    elif prepared.is_series:
+    elif prepared.is_series and not cut:
         print_line(f"Compare two of them: posebench compare {prepared.specs[0].name} {prepared.specs[1].name}")
     if cut:
         raise SystemExit(INTERRUPTED)  # what to do has been said
@@ -151,7 +151,7 @@ def _run(
             said, go_on = display.recorded_text(), go_on_text(spec.name, prepared, paths)
             display.say(f"posebench: interrupted; {said}. {go_on}")
             raise SystemExit(INTERRUPTED) from None
-    cut = budget is not None and result.info.status != "complete"
+    cut = budget is not None and result.info.status != "complete" and time.time() >= budget.end
     if budget is not None and cut:
         left = "" if display.progress is None else f"; left: {left_text(display.progress, time.time())}"
         log(f"posebench: --budget {budget.text}: the time is over; {display.recorded_text()}{left}.")

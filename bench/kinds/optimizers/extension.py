@@ -41,11 +41,11 @@ def more_optimizers(spec: StudySpec, names: Sequence[str], spaces: Mapping[str, 
     cannot be searched, and where optimizers may have left by what was compared without it.
     """
     asked = [space_key(name) for name in names]
-    if (
-        spec.added
-        and asked == [space_key(name) for name in spec.optimizers[-len(asked) :]]
-        and len(asked) <= spec.added
-    ):
+    for name in spaces:
+        if space_key(name) not in asked:
+            raise SettingsError(f"--space {name}: is not added to the study: name it in --add as well.")
+    last = spec.optimizers[len(spec.optimizers) - spec.added :]
+    if not spaces and asked == [space_key(name) for name in last[-len(asked) :]]:
         return spec
     if spec.until_decided:
         raise SettingsError(
@@ -59,9 +59,6 @@ def more_optimizers(spec: StudySpec, names: Sequence[str], spaces: Mapping[str, 
             raise SettingsError(f"--add {name}: is named twice.")
         if space_key(name) in there:
             raise SettingsError(f"--add {name}: the study {spec.name!r} compares {there[space_key(name)]} already.")
-    for name in spaces:
-        if space_key(name) not in asked:
-            raise SettingsError(f"--space {name}: is not added to the study: name it in --add as well.")
     kept = {name: space for name, space in spec.spaces.items() if name in spec.optimizers}
     origins = dict.fromkeys([*kept, *spaces], COMMAND_LINE)
     found = spaces_of([*spec.optimizers, *names], {**kept, **spaces}, origins, weight_decay=spec.weight_decay)

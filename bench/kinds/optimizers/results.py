@@ -16,6 +16,7 @@ from bench.kinds.optimizers.spec import StudySpec
 from bench.optimizers.space import from_document, log_ranges
 from bench.records.reader import EVALUATED, StudyRuns
 from bench.report.unscored import all_of, unscored_text
+from bench.report.wording import enumerate_items
 from bench.study.rerun_command import options_of, rerun_command
 from bench.trials.columns import rows_of
 from bench.trials.needed import Needed, needed
@@ -120,18 +121,18 @@ def _unscored(spec: StudySpec, records: pd.DataFrame, longer: Needed | None) -> 
     if longer is None or not (records["status"] == Status.COMPLETE).any():
         return ""
     flags = "`--tune-steps` and `--steps`" if spec.steps is not None else "`--tune-seconds` and `--seconds`"
-    also = ""
+    ways = [f"more {flags}"]
+    if workload_of(spec).name == POSE:
+        ways += [] if spec.weights_digest else ["a trained network to begin from (`--weights`)"]
+        ways += ["a smaller input (`--size`)"]
     if spec.score != LOSS_SCORE and has_skill(workload_of(spec)):
-        also = ", or compare by validation loss for now (`--score val_loss`)"
-    if spec.size:
-        begin = "" if spec.weights_digest else ", a trained network to begin from (`--weights`)"
-        also = f"{begin}, or a smaller input (`--size`){also}"
+        ways += ["for now `--score val_loss`, which compares by validation loss"]
     return unscored_text(
         all_of(len(records), "tune trial"),
         collapse_floor(score_of(spec)),
         longer,
         not_done="nothing was confirmed",
-        remedies=f"Under another `--name`, give more {flags}{also}.",
+        remedies=f"What may help, under another `--name`: {enumerate_items(ways, last='or')}.",
         batch=f" of batch {spec.batch_size}",
         measure=MEASURES[spec.score].name,
     )

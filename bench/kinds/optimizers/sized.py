@@ -16,6 +16,7 @@ from bench.settings.presets import preset_path
 from bench.study.prepared import Prepared
 from bench.study.probe import Measured
 from bench.study.sizing import Numbers, Sized, climb, rounded_down
+from bench.trials.phases import CONFIRM, TUNE
 from bench.workloads.protocol import REPORT
 
 CHOSEN = ("tunings", "trials", "seeds", "tune_steps", "steps", "evaluations", "max_tunings")
@@ -57,11 +58,10 @@ def design_text(spec: StudySpec) -> str:
     tunings = counted(spec.tunings, "tuning")
     if spec.until_decided:
         tunings = f"{spec.tunings} to {spec.max_tunings} tunings"
-    short, long = (spec.tune_steps, spec.steps) if spec.steps is not None else (spec.tune_seconds, spec.seconds)
-    unit = "steps" if spec.steps is not None else "seconds of training"
     return (
-        f"{tunings} x ({counted(spec.trials, 'tune trial')} of up to {short:,} {unit} + "
-        f"{counted(spec.seeds, 'confirm trial')} of {long:,}, {counted(spec.evaluations, 'evaluation')} each)"
+        f"{tunings} x ({counted(spec.trials, 'tune trial')} of up to {spec.length_text(TUNE)} + "
+        f"{counted(spec.seeds, 'confirm trial')} of {spec.length_text(CONFIRM)}, "
+        f"{counted(spec.evaluations, 'evaluation')} each)"
     )
 
 

@@ -200,7 +200,8 @@ class StudySpec(TrainingStudy):
     def length_text(self, phase: Phase) -> str:
         """The budget of a phase's trials in words: `180 steps`, `20 seconds of training`."""
         amount, unit = self.length(phase)
-        return f"{amount:g} {unit}{'' if amount == 1 else 's'}{' of training' if unit == SECOND else ''}"
+        number = f"{amount:,}" if isinstance(amount, int) else f"{amount:g}"
+        return f"{number} {unit}{'' if amount == 1 else 's'}{' of training' if unit == SECOND else ''}"
 
 
 def refuse_first_protocol(document: Mapping[str, Any]) -> None:

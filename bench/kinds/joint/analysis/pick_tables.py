@@ -55,7 +55,10 @@ def _beginning(found: JointFound) -> str:
     """That all trials began from weights, where they did: such a result is about fine-tuning."""
     if not found.beginning:
         return ""
-    return f" Every trial began from {literal(found.beginning)}: a result about training from there, not from nothing."
+    return (
+        f" Every trial began from {literal(found.beginning)}: a result about training from there, not from "
+        "nothing; `posebench eval` tells what the file itself scores, and so whether training made it better."
+    )
 
 
 def other_sections(found: JointFound) -> list[Section]:

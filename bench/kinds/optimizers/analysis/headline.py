@@ -138,7 +138,7 @@ def _evidence(tuned: pd.DataFrame, compared: Comparison) -> str:
     claims = int((compared.pairs["better"] != "").sum())
     fewest, most = int(tuned["tunings"].min()), int(tuned["tunings"].max())
     times = counted(most, "time") if fewest == most else f"{fewest} to {most} times"
-    each = f"Each optimizer was tuned {times} from scratch, then trained afresh"
+    each = f"Each optimizer was tuned {times} independently, then trained with fresh seeds"
     level = f"{100 * compared.level:.3g} % level over all pairs"
     if len(compared.best) == 1:
         name = compared.best[0]

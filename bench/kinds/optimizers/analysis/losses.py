@@ -8,7 +8,7 @@ import pandas as pd
 from bench.kinds.optimizers.analysis.tunings import TunedScores, confirm_records
 from bench.trials.columns import numbers, study_records
 from bench.trials.phases import TUNE
-from bench.trials.scores import LOSS_SCORE, MEASURED_AP
+from bench.trials.scores import LOSS_SCORE, MEASURED_AP, skill
 from bench.trials.status import Status
 
 VAL_LOSS_MEAN, MEASURED_AP_MEAN = "val_loss_mean", "measured_ap_mean"
@@ -24,7 +24,7 @@ def losses_reached(records: pd.DataFrame, order: Sequence[str]) -> pd.DataFrame:
 
     Returns:
         One row for each optimizer, in that order: optimizer, trials (complete ones with a loss), val_loss, and skill
-        (1 - val_loss / reference_loss). NaN where nothing is known.
+        (`bench.trials.scores.skill`). NaN where nothing is known.
     """
     records = study_records(records)
     complete = records[(records["phase"] == TUNE) & (records["status"] == Status.COMPLETE)]
@@ -38,7 +38,7 @@ def losses_reached(records: pd.DataFrame, order: Sequence[str]) -> pd.DataFrame:
             rows.append((name, 0, np.nan, np.nan))
             continue
         best = int(np.where(known, losses, np.inf).argmin())
-        rows.append((name, int(known.sum()), losses[best], 1 - losses[best] / references[best]))
+        rows.append((name, int(known.sum()), losses[best], float(skill(losses[best], references[best]))))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 

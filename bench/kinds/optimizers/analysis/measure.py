@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from bench.trials.scores import AP_SCORE, LOSS_SCORE, ScoreName
 
-SKILL_IS = "Skill: the share of the loss of finding nobody that training took away; 0 learned nothing, 1 is perfect."
+SKILL_IS = "Skill: the share of the loss of finding nobody that the network takes away; 0 finds nobody, 1 is perfect."
 NO_AP = (
     "A lower validation loss need not find more people, and some skill takes no look at the picture: compare by AP as "
     "soon as it is above chance."

@@ -53,7 +53,10 @@ def _beginning(result: StudyResult) -> str:
     began = result.spec.beginning_text
     if not began:
         return ""
-    return f" Every trial began from {literal(began)}: a result about training from there, not from nothing."
+    return (
+        f" Every trial began from {literal(began)}: a result about training from there, not from "
+        "nothing; `posebench eval` tells what the file itself scores, and so whether training made it better."
+    )
 
 
 def losses_reached(result: StudyResult) -> list[Section]:
