@@ -17,8 +17,8 @@ def test_a_clear_winner_is_to_be_used():
     answer, sure = headline_of(confirm_records(CLEAR))
     assert answer == "Use adam: AP 0.505, more than each of the others. adagrad and sgd reached AP 0.206 to 0.405."
     assert sure.startswith(
-        "Each optimizer was tuned 3 times independently, then trained with fresh seeds; adam won 2 of its 2 comparisons "
-        "(5 % level over all pairs). A gap of 0.0"
+        "Each optimizer was tuned 3 times independently, then trained with fresh seeds; adam won 2 of its 2 "
+        "comparisons (5 % level over all pairs). A gap of 0.0"
     )
     assert sure.endswith("All of this holds for this network, data and budget only.")
 
