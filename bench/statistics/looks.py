@@ -13,6 +13,12 @@ LOOKS: Mapping[int, float] = {3: 0.0124, 4: 0.0167, 5: 0.0208, 6: 0.0245}
 """Tunings at which a study that goes on until it is decided is looked at, and the level of each look in place of 0.05:
 who looks often finds a difference by chance."""
 
+
+def level_after(looks: int) -> float:
+    """The level of claims after so many looks at a study that was then extended: half of 0.05, half of that, ..."""
+    return float(ALPHA / 2**looks)
+
+
 LOOK_MARGIN = 0.01
 """Margin of such a study, in AP."""
 

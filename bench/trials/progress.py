@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.trials.scores import LOSS_SCORE, REFERENCE_LOSS, skill
+from bench.trials.score_names import LOSS_SCORE
+from bench.trials.scores import REFERENCE_LOSS, skill
 from bench.trials.status import Status
 
 MS = 1000

@@ -4,19 +4,16 @@ A study may be judged by validation loss instead: then a trial's score is its sk
 at best 1, as an AP is. The only place with these rules.
 """
 
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
 
 from bench.trials.columns import numbers, study_records
 from bench.trials.phases import CONFIRM
+from bench.trials.score_names import AP_SCORE, LOSS_SCORE
 from bench.trials.status import Status
 
-ScoreName = Literal["ap", "val_loss"]
-"""What a study judges its trials by."""
-AP_SCORE: ScoreName = "ap"
-LOSS_SCORE: ScoreName = "val_loss"
 REFERENCE_LOSS = "reference_loss"
 """Metric: the validation loss of finding nobody, on the same split as `val_loss`."""
 ON_SELECT = "_select"

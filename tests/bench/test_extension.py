@@ -19,6 +19,7 @@ from bench.kinds.optimizers.spec import MAX_TUNINGS
 from bench.measure.machine import fingerprint
 from bench.settings.layers import Setting
 from bench.settings.weights_files import weights_digest
+from bench.statistics.looks import level_after
 from bench.statistics.nested import MARGIN, claimed_signs, pair_tests, tuning_spreads
 from bench.study import ledger_runner
 from bench.study.stored import Stored, refuse_elsewhere, with_data
@@ -52,9 +53,9 @@ def test_an_added_optimizer_is_tried_as_if_it_had_been_there(make_spec):
 
 def test_each_look_halves_the_level(make_spec):
     spec = make_spec(tunings=3)
-    assert spec.level == 0.05
+    assert level_after(len(spec.looks)) == 0.05
     again = more_tunings(more_tunings(spec, 5, looked={3}), 6, looked={3, 5})
-    assert (again.tunings, again.looks, again.level) == (6, (3, 5), 0.0125)
+    assert (again.tunings, again.looks, level_after(len(again.looks))) == (6, (3, 5), 0.0125)
     assert more_tunings(spec, 5, looked=()).looks == (), "nobody has seen a result"
     assert more_tunings(make_spec(tunings=1), 3, looked={1}).looks == (), "one tuning each claims nothing"
     assert more_tunings(spec, 3, looked={3}) is spec

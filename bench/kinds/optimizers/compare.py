@@ -19,7 +19,8 @@ from bench.records.writer import Tracker
 from bench.report.csv_file import read_csv
 from bench.report.files import RECORDS, RESULT, STUDY
 from bench.report.text import literal
-from bench.trials.scores import AP_SCORE, LOSS_SCORE, as_skill
+from bench.trials.score_names import AP_SCORE, LOSS_SCORE
+from bench.trials.scores import as_skill
 from bench.trials.study_base import differences
 from posemodel.errors import SettingsError
 

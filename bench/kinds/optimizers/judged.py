@@ -2,7 +2,8 @@
 
 from typing import Protocol
 
-from bench.trials.scores import LOSS_SCORE, REFERENCE_LOSS, ScoreName
+from bench.trials.score_names import LOSS_SCORE, ScoreName
+from bench.trials.scores import REFERENCE_LOSS
 from bench.workloads.of_study import TrainsWorkload, workload_of
 from bench.workloads.protocol import Score, Workload
 

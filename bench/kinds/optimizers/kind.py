@@ -34,7 +34,7 @@ from bench.study.prepared import Prepared
 from bench.study.probe import Measured
 from bench.study.sizing import Sized
 from bench.trials.phases import CONFIRM, TUNE
-from bench.trials.scores import LOSS_SCORE
+from bench.trials.score_names import LOSS_SCORE
 from bench.trials.spec import TrialSpec
 from bench.workloads import workload
 from bench.workloads.of_study import TABLE, name_of

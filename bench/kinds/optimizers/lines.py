@@ -16,7 +16,7 @@ from bench.report.python_call import python_call
 from bench.report.train_command import cpu_threads, repeat_note, train_command
 from bench.trials.columns import rows_of
 from bench.trials.phases import CONFIRM
-from bench.trials.scores import LOSS_SCORE
+from bench.trials.score_names import LOSS_SCORE
 from bench.trials.status import Status
 
 

@@ -34,7 +34,8 @@ from bench.optimizers.weight_decay import decay_of
 from bench.statistics.looks import LOOKS, sequential
 from bench.trials.columns import numbers
 from bench.trials.phases import CONFIRM, TUNE, Phase
-from bench.trials.scores import AP_SCORE, LOSS_SCORE, ScoreName, as_skill, collapse_floor
+from bench.trials.score_names import AP_SCORE, LOSS_SCORE, ScoreName
+from bench.trials.scores import as_skill, collapse_floor
 from bench.trials.spec import FIRST_CONFIRM_SEED, TrialSpec
 from bench.trials.status import Status
 from bench.workloads.of_study import own_settings, workload_of

@@ -17,11 +17,13 @@ from bench.optimizers.space import from_document, log_ranges
 from bench.records.reader import EVALUATED, StudyRuns
 from bench.report.unscored import all_of, unscored_text
 from bench.report.wording import enumerate_items
+from bench.statistics.looks import level_after
 from bench.study.rerun_command import options_of, rerun_command
 from bench.trials.columns import rows_of
 from bench.trials.needed import Needed, needed
 from bench.trials.phases import CONFIRM, TUNE
-from bench.trials.scores import LOSS_SCORE, as_skill, collapse_floor, curves_as_skill
+from bench.trials.score_names import LOSS_SCORE
+from bench.trials.scores import as_skill, collapse_floor, curves_as_skill
 from bench.trials.status import Status
 from bench.workloads import POSE
 from bench.workloads.of_study import workload_of
@@ -81,7 +83,7 @@ def analyse(
         seeds=spec.seeds,
         target=spec.target,
         until_decided=spec.until_decided,
-        level=spec.level,
+        level=level_after(len(spec.looks)),
         timed=spec.steps is None,
         floor=collapse_floor(judged),
         scale=judged.high - judged.low,

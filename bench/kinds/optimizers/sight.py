@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from bench.kinds.optimizers.analysis.measure import MEASURES, Measure
 from bench.kinds.optimizers.spec import StudySpec
 from bench.report.wording import ap_text, counted, duration_text
-from bench.statistics.looks import LOOK_MARGIN, LOOKS, detectable_gap
+from bench.statistics.looks import LOOK_MARGIN, LOOKS, detectable_gap, level_after
 from bench.statistics.nested import MARGIN
-from bench.trials.scores import AP_SCORE, ScoreName
+from bench.trials.score_names import AP_SCORE, ScoreName
 
 MEASURED_SPREAD = {"small": 0.012}
 """Standard deviation of one tuning's mean AP by preset, pooled over its optimizers: reports/optimizers-cpu."""
@@ -54,7 +54,7 @@ def sight(spec: StudySpec, tunings: int | None = None) -> Sight | None:
     tunings = most if tunings is None else tunings
     if tunings < 2 or len(spec.optimizers) < 2:
         return None
-    level, margin = (LOOKS[tunings], LOOK_MARGIN) if spec.until_decided else (spec.level, MARGIN)
+    level, margin = (LOOKS[tunings], LOOK_MARGIN) if spec.until_decided else (level_after(len(spec.looks)), MARGIN)
     measured = MEASURED_SPREAD.get(spec.preset) if spec.score == AP_SCORE else None
     spread = spec.assume_spread or measured
     return Sight(tunings, detectable_gap(tunings, len(spec.optimizers), alpha=level), margin, spread, spec.score)

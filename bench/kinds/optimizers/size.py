@@ -15,7 +15,8 @@ from bench.report.wording import loss_text
 from bench.study.progress import Progress, ap_text, line_ap_text, mean_seconds, speed_text
 from bench.trials.phases import CONFIRM, TUNE, Phase
 from bench.trials.progress import Done
-from bench.trials.scores import AP_FLOOR, AP_SCORE, LOSS_SCORE, ScoreName, collapse_floor
+from bench.trials.score_names import AP_SCORE, LOSS_SCORE, ScoreName
+from bench.trials.scores import AP_FLOOR, collapse_floor
 from bench.trials.status import FAULTS, Status
 from posemodel.errors import SettingsError
 

@@ -10,9 +10,8 @@ from bench.optimizers.weight_decay import FLAGS, METAVAR, WeightDecay
 from bench.settings.declared import Declaration, Flag
 from bench.settings.layers import DEFAULT, Setting
 from bench.settings.shared import NETWORK, SPACES
-from bench.statistics.p_values import ALPHA
 from bench.trials.phases import SECOND, TUNE, Phase
-from bench.trials.scores import LOSS_SCORE, ScoreName
+from bench.trials.score_names import LOSS_SCORE, ScoreName
 from bench.trials.study_base import TrainingStudy
 from bench.workloads.of_study import workload_of
 from posemodel.config import MIN_SIZE, Precision, Schedule
@@ -174,11 +173,6 @@ class StudySpec(TrainingStudy):
         if self.added >= len(self.optimizers):
             raise ValueError(f"added: {self.added} are not fewer than the optimizers ({len(self.optimizers)})")
         return self
-
-    @property
-    def level(self) -> float:
-        """The level of its claims: half of 0.05 after one look, half of that after another."""
-        return float(ALPHA / 2 ** len(self.looks))
 
     @classmethod
     def stored(cls, document: Mapping[str, Any]) -> Self:

@@ -12,7 +12,7 @@ from bench.kinds.optimizers.analysis.comparisons import Comparison
 from bench.kinds.optimizers.analysis.losses import VAL_LOSS_MEAN
 from bench.kinds.optimizers.analysis.verdict import TOO_LOW, budget_too_small, none_completed
 from bench.report.wording import ap_text, counted, enumerate_items, loss_text
-from bench.trials.scores import LOSS_SCORE
+from bench.trials.score_names import LOSS_SCORE
 
 SCOPE = "All of this holds for this network, data and budget only."
 MOST_NAMED = 3

@@ -8,7 +8,8 @@ import pandas as pd
 from bench.kinds.optimizers.analysis.tunings import TunedScores, confirm_records
 from bench.trials.columns import numbers, study_records
 from bench.trials.phases import TUNE
-from bench.trials.scores import LOSS_SCORE, MEASURED_AP, skill
+from bench.trials.score_names import LOSS_SCORE
+from bench.trials.scores import MEASURED_AP, skill
 from bench.trials.status import Status
 
 VAL_LOSS_MEAN, MEASURED_AP_MEAN = "val_loss_mean", "measured_ap_mean"

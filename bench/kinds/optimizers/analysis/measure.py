@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from bench.trials.scores import AP_SCORE, LOSS_SCORE, ScoreName
+from bench.trials.score_names import AP_SCORE, LOSS_SCORE, ScoreName
 
 SKILL_IS = "Skill: the share of the loss of finding nobody that the network takes away; 0 finds nobody, 1 is perfect."
 NO_AP = (
