@@ -30,6 +30,10 @@ MOST_TIMES = 100.0
 """An upper end beyond so many times the length of the trials is not said as a number."""
 
 
+UNKNOWN = "at which validation loss this workload scores is not known"
+"""Why nothing is known of other workloads than `pose`."""
+
+
 @dataclass(frozen=True)
 class Needed:
     """How long trials would have to be.

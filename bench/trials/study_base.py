@@ -152,6 +152,8 @@ class TrainingStudy(PictureStudy):
         return f"{what}{named} (digest {self.weights_digest.removeprefix(BACKBONE)})"
 
 
+LARGER = "It is larger: `posebench study resume {}` goes on with it. Or give another --name."
+"""Of a study's name, whose settings were asked for in a smaller number."""
 SAME_SETTINGS = "Give the same settings to go on with it, or another --name."
 
 
@@ -177,6 +179,11 @@ def refuse_difference(
         raise SettingsError(
             f"name: the study {name!r} exists with another specification:\n  " + "\n  ".join(changed) + f"\n{remedy}"
         )
+
+
+def changed_fields(old: Mapping[str, Any], new: Mapping[str, Any]) -> set[str]:
+    """The fields in which two identities differ."""
+    return {name for name in {*old, *new} if old.get(name) != new.get(name)}
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], *, absent: str = "None") -> list[str]:

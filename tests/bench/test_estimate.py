@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from bench.kinds.optimizers.estimate import RECORD_S, REPORT_S, add_up, estimate
+from bench.kinds.optimizers.estimate import add_up, estimate
 from bench.measure.cores import usable_cores
+from bench.study.estimate import RECORD_S, REPORT_S
 from bench.study.prepared import Prepared
 from bench.study.probe import EstimateError, Measured
 from bench.workloads.protocol import REPORT, SELECT, Costs
@@ -41,11 +42,11 @@ def test_a_plan_is_added_up_by_hand(make_spec):
     tune = 2 * sum(2 * (around + 5 * step) + (around + 11 * step) for step in (0.1, 0.2))
     # A confirm trial is scored once more, on the split that settings are chosen by.
     confirm = 2 * 3 * sum(around + 20 * step + 2 * report for step in (0.1, 0.2))
-    assert found.tune_s == pytest.approx(tune)
-    assert found.confirm_s == pytest.approx(confirm)
-    assert found.other_s == pytest.approx(5 + REPORT_S)
+    assert found.parts["tune_s"] == pytest.approx(tune)
+    assert found.parts["confirm_s"] == pytest.approx(confirm)
+    assert found.parts["other_s"] == pytest.approx(5 + REPORT_S)
     assert found.seconds == pytest.approx(7 + tune + confirm + 5 + REPORT_S)
-    assert found.memory_bytes == 1000
+    assert found.costs.memory_bytes == 1000
 
 
 def test_a_plan_in_seconds_takes_its_seconds(make_spec):
@@ -54,8 +55,8 @@ def test_a_plan_in_seconds_takes_its_seconds(make_spec):
     spec = make_spec(optimizers=["sgd", "adam"], trials=3, seeds=3, evaluations=2, **budget)
     found = added_up(spec, COSTS, 1, {SELECT: 10, REPORT: 50}, data_s=0.0)
     around = 1 + (0.5 + 10 * 0.02) + RECORD_S
-    assert found.tune_s == pytest.approx(2 * 2 * (2 * (around + 10) + (around + 20)))
-    assert found.confirm_s == pytest.approx(2 * 3 * 2 * (around + 60 + 2 * (0.5 + 50 * 0.02)))
+    assert found.parts["tune_s"] == pytest.approx(2 * 2 * (2 * (around + 10) + (around + 20)))
+    assert found.parts["confirm_s"] == pytest.approx(2 * 3 * 2 * (around + 60 + 2 * (0.5 + 50 * 0.02)))
 
 
 def test_controls_are_confirmed_and_not_tuned(make_spec):
@@ -63,8 +64,8 @@ def test_controls_are_confirmed_and_not_tuned(make_spec):
     costs = replace(COSTS, step_s={"adabound": 0.2, "adabound (limit)": 0.1})
     found = added_up(spec, costs, 1, {SELECT: 0, REPORT: 0}, data_s=0.0)
     around = 1 + 0.5 + RECORD_S
-    assert found.tune_s == pytest.approx(2 * 2 * (around + 10 * 0.2))
-    assert found.confirm_s == pytest.approx(2 * 3 * (2 * (around + 0.5) + 20 * 0.2 + 20 * 0.1))
+    assert found.parts["tune_s"] == pytest.approx(2 * 2 * (around + 10 * 0.2))
+    assert found.parts["confirm_s"] == pytest.approx(2 * 3 * (2 * (around + 0.5) + 20 * 0.2 + 20 * 0.1))
 
 
 def test_a_pruner_has_tune_trials_scored_more_often(make_spec):
@@ -73,17 +74,17 @@ def test_a_pruner_has_tune_trials_scored_more_often(make_spec):
         added_up(each, COSTS, 1, {SELECT: 10, REPORT: 10}, data_s=0.0)
         for each in (spec, spec.model_copy(update={"pruner": "median"}))
     )
-    assert watched.tune_s - plain.tune_s == pytest.approx(2 * 4 * (0.5 + 10 * 0.02))
-    assert watched.confirm_s == plain.confirm_s
+    assert watched.parts["tune_s"] - plain.parts["tune_s"] == pytest.approx(2 * 4 * (0.5 + 10 * 0.02))
+    assert watched.parts["confirm_s"] == plain.parts["confirm_s"]
 
 
 def test_two_workers_halve_the_trials_and_start_at_once(make_spec):
     spec = make_spec(optimizers=["sgd", "adam"], trials=2, seeds=2, tune_steps=11, steps=21, evaluations=2)
     images = {SELECT: 10, REPORT: 50}
     one, two = (added_up(spec, COSTS, workers, images, data_s=0.0) for workers in (1, 2))
-    assert two.tune_s == pytest.approx(one.tune_s / 2)
-    assert two.confirm_s == pytest.approx(one.confirm_s / 2)
-    assert two.other_s == one.other_s
+    assert two.parts["tune_s"] == pytest.approx(one.parts["tune_s"] / 2)
+    assert two.parts["confirm_s"] == pytest.approx(one.parts["confirm_s"] / 2)
+    assert two.parts["other_s"] == one.parts["other_s"]
 
 
 def test_an_odd_trial_keeps_one_worker_waiting(make_spec):
@@ -91,24 +92,24 @@ def test_an_odd_trial_keeps_one_worker_waiting(make_spec):
     costs = replace(COSTS, step_s={"sgd": 0.1})
     spec = make_spec(optimizers=["sgd"], tunings=3, trials=3, tune_steps=11, steps=21, evaluations=2)
     one, two = (added_up(spec, costs, workers, {SELECT: 10, REPORT: 10}, data_s=0.0) for workers in (1, 2))
-    assert two.confirm_s == pytest.approx(one.confirm_s * 2 / 3)
-    assert two.tune_s == pytest.approx(one.tune_s / 2)
+    assert two.parts["confirm_s"] == pytest.approx(one.parts["confirm_s"] * 2 / 3)
+    assert two.parts["tune_s"] == pytest.approx(one.parts["tune_s"] / 2)
 
 
 def test_the_pieces_are_measured_on_the_studys_own_data(make_spec, tiny):
     spec = make_spec(data=tiny, optimizers=["sgd", "adabound"], controls=True)
     found = of_study(spec)  # AdaBound's control is measured with it
     assert found.data_s == 0
-    assert 0 < found.tune_s < found.seconds
-    assert 0 < found.confirm_s < found.seconds
-    assert found.memory_bytes > 100e6, "torch alone takes more"
+    assert 0 < found.parts["tune_s"] < found.seconds
+    assert 0 < found.parts["confirm_s"] < found.seconds
+    assert found.costs.memory_bytes > 100e6, "torch alone takes more"
     assert found.document()["seconds"] == pytest.approx(found.seconds, abs=0.1)
 
 
 def test_a_study_in_seconds_is_measured(make_spec, measured_here, tiny):
     budget = {"tune_steps": None, "steps": None, "tune_seconds": 200.0, "seconds": 600.0}
     found = of_study(make_spec(data=tiny, optimizers=["sgd"], seeds=2, **budget))
-    assert 400 < found.tune_s < 1200 < 2400 < found.confirm_s
+    assert 400 < found.parts["tune_s"] < 1200 < 2400 < found.parts["confirm_s"]
 
 
 def test_what_cannot_be_measured_is_said(make_spec, tiny):

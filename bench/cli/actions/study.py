@@ -36,6 +36,7 @@ from bench.study.probe import Measured
 from bench.study.series import series_document
 from bench.study.settings import Given
 from bench.study.store_paths import StorePaths
+from bench.workloads.protocol import OnOpen
 from posemodel.errors import DataError, SettingsError
 
 SMOKE = "smoke"
@@ -76,7 +77,7 @@ def run_study(
         preset = preset_for_device(name, preset, typed["device"])
     spaces = {"spaces": typed_spaces(typed["spaces"])} if "spaces" in typed else {}
     given = Given({**typed, **spaces}, study, preset)
-    log_data = log_study_data if kind.spec.runner == "ledger" else log_opened
+    log_data = said_of_data(kind)
     time_budget = None if budget is None else TimeBudget.parse(budget, began)
     measured: Measured | None = None
     if time_budget is not None:
@@ -178,6 +179,11 @@ def _within(kind: StudyKind[Any], given: Given, budget: TimeBudget) -> tuple[Giv
     found = within_budget(kind, given, budget, identities(url), log)
     log(found.text)
     return found.given, found.measured
+
+
+def said_of_data(kind: StudyKind[Any]) -> OnOpen:
+    """Says what a study's splits hold, once they are opened."""
+    return log_study_data if kind.spec.runner == "ledger" else log_opened
 
 
 def say_warnings(kind: StudyKind[Any], prepared: Prepared[Any]) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.cli.actions.stores import study_paths
-from bench.cli.actions.study import run_prepared, say_warnings, typed_spaces
-from bench.cli.output import log, log_opened, log_study_data
+from bench.cli.actions.study import run_prepared, said_of_data, say_warnings, typed_spaces
+from bench.cli.output import log
 from bench.kinds import kind_of
 from bench.measure.machine import fingerprint
 from bench.settings.dotted import with_dots
@@ -24,7 +24,7 @@ def resume(name: str, *, data: Path | None, workers: str | None, as_json: bool) 
     """Go on with a study, or show a finished one again."""
     began = time.time()
     study = stored(name, study_paths(), kind_of)
-    spec = study.spec if study.finished and data is None else with_data(study, data, _log_data(study))
+    spec = study.spec if study.finished and data is None else with_data(study, data, said_of_data(study.kind))
     _run(study, spec, _workers(study, workers), as_json=as_json, began=began)
 
 
@@ -71,7 +71,7 @@ def _extend(
         return
     at_once = _workers(study, workers)  # what is typed wrong is said before anything is changed
     refuse_elsewhere(study, fingerprint())
-    placed = with_data(study, data, _log_data(study))
+    placed = with_data(study, data, said_of_data(study.kind))
     spec = extended.model_copy(update={name: getattr(placed, name) for name in type(placed).outside})
     assert isinstance(study.kind, LedgerKind)
     extend_study(study.kind, study.spec, spec, study_paths())
@@ -94,7 +94,3 @@ def _workers(study: Stored[Any], typed: str | None) -> int:
     asked = checked(declared.type, "workers", typed, COMMAND_LINE)
     device = Setting(study.spec.device, f"study {study.spec.name}")
     return int(device_and_workers({"device": device, "workers": asked})["workers"].value)
-
-
-def _log_data(study: Stored[Any]) -> Any:
-    return log_study_data if study.kind.spec.runner == "ledger" else log_opened

@@ -33,11 +33,12 @@ from bench.study.probe import EstimateError, Measured
 from bench.study.sessions import most_at_once
 from bench.study.sizing import Sized
 from bench.trials.columns import rows_of
-from bench.trials.needed import Needed, needed
+from bench.trials.needed import UNKNOWN, Needed, needed
 from bench.trials.phases import CONFIRM, SEARCH, SECOND
 from bench.trials.scores import collapse_floor, has_scored
 from bench.trials.spec import Planned
 from bench.trials.status import Status
+from bench.trials.study_base import LARGER, changed_fields
 from bench.workloads import POSE
 from bench.workloads.of_study import workload_of
 from posemodel.errors import SettingsError
@@ -107,12 +108,11 @@ class JointKind(FindingsKind[JointSpec]):
 
     def go_on_text(self, spec: JointSpec, begun: Mapping[str, Any]) -> str:
         """Where only the number of trials differs, how it is made larger."""
-        have, now = begun.get("trials"), spec.identity()
-        changed = {name for name in {*now, *begun} if now.get(name) != begun.get(name)}
+        have, changed = begun.get("trials"), changed_fields(begun, spec.identity())
         if have is None or "trials" not in changed or not changed <= {"trials", "first_trials"}:
             return super().go_on_text(spec, begun)
         if spec.trials < have:
-            return f"It is larger: `posebench study resume {spec.name}` goes on with it. Or give another --name."
+            return LARGER.format(spec.name)
         more = f"`posebench study extend {spec.name} --trials {spec.trials}` makes it larger."
         return f"{more} Or give another --name."
 
@@ -190,7 +190,7 @@ def _needed(spec: JointSpec, records: pd.DataFrame) -> Needed | None:
         return None
     length, unit = (spec.images, "image") if spec.images is not None else (spec.seconds or 0.0, SECOND)
     if workload_of(spec).name != POSE:
-        return Needed(length, unit, why="at which validation loss this workload scores is not known")
+        return Needed(length, unit, why=UNKNOWN)
     return needed(records.drop(columns="round", errors="ignore"), SEARCH, length=length, unit=unit)
 
 

@@ -7,7 +7,7 @@ from bench.kinds.optimizers.spec import StudySpec
 from bench.optimizers import optimizer_entry
 from bench.optimizers.spaces import spaces_of
 from bench.settings.layers import COMMAND_LINE, space_key
-from bench.trials.study_base import SAME_SETTINGS
+from bench.trials.study_base import LARGER, SAME_SETTINGS, changed_fields
 from posemodel.errors import SettingsError
 
 TUNINGS = "tunings"
@@ -80,8 +80,7 @@ def as_extended(spec: StudySpec, begun: Mapping[str, Any]) -> StudySpec:
 
 def go_on_text(spec: StudySpec, begun: Mapping[str, Any]) -> str:
     """What to do where the settings are those of a smaller or a larger study than the one that was begun."""
-    now = spec.identity()
-    changed = {name for name in {*now, *begun} if now.get(name) != begun.get(name)}
+    changed = changed_fields(begun, spec.identity())
     size = "max_tunings" if spec.until_decided else TUNINGS
     have, wanted = begun.get(size, getattr(StudySpec.model_fields[size], "default", 0)), getattr(spec, size)
     old, new = list(begun["optimizers"]), list(spec.optimizers)
@@ -89,7 +88,7 @@ def go_on_text(spec: StudySpec, begun: Mapping[str, Any]) -> str:
     if not changed or not changed <= {*GROWS} or not alike:
         return SAME_SETTINGS
     if wanted <= have and len(new) <= len(old):
-        return f"It is larger: `posebench study resume {spec.name}` goes on with it. Or give another --name."
+        return LARGER.format(spec.name)
     ways = []
     if wanted > have:
         ways.append(f"`posebench study extend {spec.name} --tunings {wanted}`")

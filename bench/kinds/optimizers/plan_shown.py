@@ -5,15 +5,16 @@ from dataclasses import replace
 from typing import Any
 
 from bench.kinds.optimizers.controls import controlled
-from bench.kinds.optimizers.estimate import Estimate, estimate
+from bench.kinds.optimizers.estimate import estimate, tuning_s
 from bench.kinds.optimizers.plan import plan, rounds, total_trials
 from bench.kinds.optimizers.sight import sight, sight_text
 from bench.kinds.optimizers.spec import StudySpec
 from bench.report.cells import settings_text
 from bench.report.shown import Shown, ShownTable
 from bench.report.wording import counted, duration_text
+from bench.study.estimate import Estimate
 from bench.study.prepared import Prepared
-from bench.study.probe import EstimateError, bound_text, missing_text
+from bench.study.probe import EstimateError
 from bench.study.series import series_document
 from bench.trials.phases import CONFIRM, TUNE
 from bench.workloads.of_study import trained_text
@@ -26,7 +27,7 @@ def plan_shown(prepared: Prepared[StudySpec]) -> Shown:
         found = estimate(prepared)
     except EstimateError as error:
         why = str(error)
-    later = None if found is None else replace(found, data_s=0.0)
+    later = None if found is None else replace(found, parts={**found.parts, "data_s": 0.0})
     each = [(spec, found if n == 0 else later) for n, spec in enumerate(prepared.specs)]
     documents = [_plan_document(spec, prepared, own) for spec, own in each]
     blocks = [block for spec, own in each for block in _plan_blocks(spec, prepared.workers, own, why)]
@@ -86,8 +87,8 @@ def _plan_blocks(spec: StudySpec, workers: int, found: Estimate | None, why: str
         ShownTable(spec.name, ("tune trial", "optimizer", "tuning", "settings"), rows),
         _later_text(spec, len(tune)),
         f"{size_text(spec)}: {total_trials(spec)} trials{more}.",
-        why if found is None else _estimate_text(spec, found, workers),
-        sight_text(spec, None if found is None else found.tuning_s),
+        why if found is None else found.text(spec.network, workers),
+        sight_text(spec, None if found is None else tuning_s(spec, found)),
     ]
 
 
@@ -107,9 +108,9 @@ def estimate_text(prepared: Prepared[StudySpec]) -> str:
     except EstimateError as error:
         return f"{error} {sight_text(prepared.spec)}"
     said = (
-        _estimate_text(prepared.spec, found, prepared.workers),
+        found.text(prepared.spec.network, prepared.workers),
         _series_text(prepared, found),
-        sight_text(prepared.spec, found.tuning_s),
+        sight_text(prepared.spec, tuning_s(prepared.spec, found)),
     )
     return " ".join(filter(None, map(str.strip, said)))
 
@@ -121,17 +122,6 @@ def _series_text(prepared: Prepared[StudySpec], first: Estimate) -> str:
     count = len(prepared.specs)
     seconds = first.data_s + count * (first.seconds - first.data_s)
     return f"All {count} studies of the series: {duration_text(seconds)}. "
-
-
-def _estimate_text(spec: StudySpec, found: Estimate, workers: int) -> str:
-    parts = {"data": found.data_s, "tuning": found.tune_s, "confirming": found.confirm_s, "the rest": found.other_s}
-    spent = ", ".join(f"{name} {duration_text(seconds)}" for name, seconds in parts.items() if seconds >= 1)
-    gpu = f" and {found.gpu_memory_bytes / 1e9:.1f} GB of GPU memory" if found.gpu_memory_bytes else ""
-    return (
-        f"{missing_text(spec.network, found.costs)}"
-        f"Estimated time: {bound_text(found.costs)}{duration_text(found.seconds)} ({spent}), with {workers} "
-        f"{'trial' if workers == 1 else 'trials'} at once; {found.memory_bytes / 1e9:.1f} GB of memory{gpu}."
-    )
 
 
 def size_text(spec: StudySpec) -> str:

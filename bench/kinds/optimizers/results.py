@@ -20,7 +20,7 @@ from bench.report.wording import enumerate_items
 from bench.statistics.looks import level_after
 from bench.study.rerun_command import options_of, rerun_command
 from bench.trials.columns import rows_of
-from bench.trials.needed import Needed, needed
+from bench.trials.needed import UNKNOWN, Needed, needed
 from bench.trials.phases import CONFIRM, TUNE
 from bench.trials.score_names import LOSS_SCORE
 from bench.trials.scores import as_skill, collapse_floor, curves_as_skill
@@ -114,7 +114,7 @@ def _needed(spec: StudySpec, records: pd.DataFrame) -> Needed:
     """How long tune trials would have to be; what loss a score needs is known of pose networks alone."""
     length, unit = spec.length(TUNE)
     if workload_of(spec).name != POSE and spec.score != LOSS_SCORE:
-        return Needed(length, unit, why="at which validation loss this workload scores is not known")
+        return Needed(length, unit, why=UNKNOWN)
     return needed(records, TUNE, length=length, unit=unit)
 
 

@@ -1,0 +1,89 @@
+"""What a study will take on a machine, added up from its pieces: seconds by what they go to, and memory."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bench.report.wording import counted, duration_text
+from bench.study.prepared import Prepared
+from bench.study.probe import MeasurableStudy, Measured, bound_text, measure_study, missing_text, pieces_document
+from bench.trials.spec import TrialSpec
+from bench.workloads.protocol import Costs
+
+RECORD_S = 0.3
+"""What the ledger, MLflow and a confirm trial's sample images take of each trial: docs/decisions.md."""
+REPORT_S = 5.0
+"""Analysis, figures and their upload: docs/decisions.md."""
+WORDS = {
+    "data_s": "data",
+    "tune_s": "tuning",
+    "search_s": "searching",
+    "confirm_s": "confirming",
+    "other_s": "the rest",
+}
+"""What each part is called; the rest: starting processes, the report."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds of wall time, and the pieces that they are added up from."""
+
+    parts: Mapping[str, float]
+    """Some of `WORDS`, in order."""
+    costs: Costs
+
+    @property
+    def data_s(self) -> float:
+        """Of making the data set."""
+        return self.parts["data_s"]
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the whole study."""
+        return sum(self.parts.values())
+
+    def document(self) -> dict[str, Any]:
+        """The estimate as JSON."""
+        return {
+            "seconds": round(self.seconds, 1),
+            **{name: round(seconds, 1) for name, seconds in self.parts.items()},
+            "memory_bytes": self.costs.memory_bytes,
+            "gpu_memory_bytes": self.costs.gpu_memory_bytes,
+            **pieces_document(self.costs),
+        }
+
+    def text(self, network: str, workers: int, *, roughly: str = "") -> str:
+        """The estimate in words; what could not be measured comes first.
+
+        ``roughly``: why it is rough, after the number of trials at once; empty: it is not.
+        """
+        costs = self.costs
+        spent = ", ".join(f"{WORDS[name]} {duration_text(s)}" for name, s in self.parts.items() if s >= 1)
+        gpu = f" and {costs.gpu_memory_bytes / 1e9:.1f} GB of GPU memory" if costs.gpu_memory_bytes else ""
+        rough, why = (", roughly", f", {roughly}") if roughly else ("", "")
+        return (
+            f"{missing_text(network, costs)}Estimated time{rough}: {bound_text(costs)}{duration_text(self.seconds)} "
+            f"({spent}), with {counted(workers, 'trial')} at once{why}; {costs.memory_bytes / 1e9:.1f} GB of "
+            f"memory{gpu}."
+        )
+
+
+def measured(prepared: Prepared[Any], trials: Mapping[str, TrialSpec], *, module: str) -> Measured:
+    """What a study's trials are made of: as it was measured for this command already, or measured now.
+
+    Args:
+        prepared: The study.
+        trials: A typical one of each optimizer.
+        module: What a process that runs trials imports before its first.
+    """
+    if prepared.measured is not None:
+        return prepared.measured
+    study: MeasurableStudy = prepared.spec
+    return measure_study(
+        study,
+        dict(trials),
+        workers=prepared.workers,
+        awaited_images=prepared.awaited_images,
+        trained=prepared.labelled_images.get("train"),
+        module=module,
+    )
