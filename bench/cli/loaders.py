@@ -15,6 +15,7 @@ SETTINGS = (
     "val_images",
     "exif",
     "dataset",
+    "loader",
     "step",
     "collate",
     "worker_init",
@@ -26,6 +27,7 @@ SETTINGS = (
     "batch_size",
     "pin_memory",
     "device",
+    "minutes",
 )
 """That have a flag here; `posebench study KIND` has all."""
 KIND = KIND_OF_VERB["loader advise"]

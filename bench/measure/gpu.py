@@ -39,6 +39,8 @@ def own_bytes(processes: Iterable[Any], pid: int) -> int | None:
 class GpuSampler:
     """Samples the CUDA device that this process uses, between ``with`` and its end; without CUDA or NVML, nothing.
 
+    Without ``with`` it samples when it is asked to (`look`).
+
     Memory is this process's: as NVML counts it, or where NVML cannot tell processes apart (in a container) as PyTorch
     has reserved it, which leaves out the CUDA context's few hundred MB. Utilisation is the whole device's, the share of
     time in which anything ran; ``gpu_others_bytes`` is what others held meanwhile: above a few hundred MB it is theirs
@@ -79,15 +81,21 @@ class GpuSampler:
             self._thread.join()
 
     def _run(self) -> None:
-        assert self._nvml is not None
-        while not self._stop.wait(INTERVAL_S):
-            try:
-                busy = float(self._nvml.nvmlDeviceGetUtilizationRates(self._handle).gpu)
-                at = time.perf_counter()
-                used, own = self._nvml.nvmlDeviceGetMemoryInfo(self._handle).used, self._own_bytes()
-                self._samples.append(Sample(at, busy, float(own), float(max(used - own, 0))))
-            except self._nvml.NVMLError:
-                return
+        while not self._stop.wait(INTERVAL_S) and self._nvml is not None:
+            self.look()
+
+    def look(self) -> None:
+        """Take a sample now: of the utilisation since NVML_LOOKS_BACK_S ago, at most."""
+        if self._nvml is None:
+            return
+        try:
+            busy = float(self._nvml.nvmlDeviceGetUtilizationRates(self._handle).gpu)
+            at = time.perf_counter()
+            used, own = self._nvml.nvmlDeviceGetMemoryInfo(self._handle).used, self._own_bytes()
+        except self._nvml.NVMLError:
+            self._nvml = None
+            return
+        self._samples.append(Sample(at, busy, float(own), float(max(used - own, 0))))
 
     def _own_bytes(self) -> int:
         assert self._nvml is not None

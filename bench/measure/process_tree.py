@@ -20,7 +20,8 @@ class TreeMemory:
     """Of them in shared memory (batches on their way), 0 where the kernel does not tell."""
     processes: int
     kind: str
-    """`pss`: shared pages counted in parts, the sum is true (Linux); `uss`: shared pages left out (macOS, Windows);
+    """`pss`: pages that several of its processes share counted once, those that others share too as its own (Linux);
+    `uss`: shared pages left out (macOS, Windows);
     `rss`: shared pages counted in every process, too much (where nothing else can be read)."""
 
 
@@ -37,11 +38,14 @@ def tree_memory(pid: int, proc: Path = PROC) -> TreeMemory:
     """Memory of the tree now; processes that end meanwhile count for nothing."""
     total = shm = count = 0
     kinds = set()
-    for process in tree(pid):
+    processes = tree(pid)
+    for process in processes:
         with contextlib.suppress(psutil.Error, OSError):
             kind, held, shared = _memory(process, proc)
             total, shm, count = total + held, shm + shared, count + 1
             kinds.add(kind)
+    if "pss" in kinds:
+        total += _parts_of_others(pid, count, proc)
     return TreeMemory(total, shm, count, "+".join(sorted(kinds)))
 
 
@@ -78,13 +82,31 @@ def resident_bytes(pid: int) -> int:
     return total
 
 
+def _parts_of_others(pid: int, count: int, proc: Path) -> int:
+    """What PSS leaves to processes outside of a tree of so many, of the pages that its root shares with any: libraries,
+    and what the server from which it was forked had made. Alone, the tree would hold all of it."""
+    try:
+        rollup = _fields(proc / str(pid) / "smaps_rollup")
+        status = _fields(proc / str(pid) / "status")
+    except OSError:
+        return 0
+    resident, part = status.get("RssAnon", 0) + status.get("RssFile", 0), rollup["Pss"] - rollup.get("Pss_Shmem", 0)
+    own = rollup.get("Private_Clean", 0) + rollup.get("Private_Dirty", 0)
+    return max(0, resident - own - count * max(0, part - own))
+
+
+def _fields(path: Path) -> dict[str, int]:
+    """Bytes that a file of the kernel's names in kB."""
+    lines = [line.split() for line in path.read_text().splitlines()]
+    return {line[0].removesuffix(":"): 1024 * int(line[1]) for line in lines if line[2:] == ["kB"]}
+
+
 def _memory(process: psutil.Process, proc: Path) -> tuple[str, int, int]:
     """(kind, bytes, of them in shared memory) of one process."""
     rollup = proc / str(process.pid) / "smaps_rollup"
     if rollup.is_file():
-        fields = dict(line.split(":", 1) for line in rollup.read_text().splitlines()[1:])
-        held, shared = (1024 * int(fields.get(name, "0 kB").split()[0]) for name in ("Pss", "Pss_Shmem"))
-        return "pss", held, shared
+        fields = _fields(rollup)
+        return "pss", fields.get("Pss", 0), fields.get("Pss_Shmem", 0)
     try:
         return "uss", process.memory_full_info().uss, 0
     except (psutil.AccessDenied, AttributeError):

@@ -17,7 +17,10 @@ GROWN = 1.1
 
 
 class ResourceSampler:
-    """Samples a process tree between ``with`` and its end, from another process: the measured loop shares no lock."""
+    """Samples a process tree between ``with`` and its end, from another process: the measured loop shares no lock.
+
+    It may be entered more than once, where the tree rests in between: peaks are those of all times together.
+    """
 
     def __init__(self, pid: int, *, limit_bytes: int | None = None) -> None:
         """``pid``: the root of the tree. Near ``limit_bytes`` memory is looked at as often as the clock allows."""
@@ -32,13 +35,18 @@ class ResourceSampler:
         """CPU seconds that the sampling itself took."""
         self.memory_samples = 0
         self._shm_before = shm_used_bytes()
+        self._shm_held = 0
+        """By how much it was so when the tree was left to rest."""
         self._next_memory = self._next_growth = time.perf_counter()
         self._resident = 0
         """At the last look."""
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True, name="resource-sampler")
+        self._thread: threading.Thread | None = None
 
     def __enter__(self) -> "ResourceSampler":
+        self._shm_before = shm_used_bytes() - self._shm_held  # others may have come and gone meanwhile
+        self._stop.clear()
+        self._thread = threading.Thread(target=self._run, daemon=True, name="resource-sampler")
         self._thread.start()
         return self
 
@@ -46,7 +54,9 @@ class ResourceSampler:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._stop.set()
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
+        self._shm_held = max(0, shm_used_bytes() - self._shm_before)
 
     def _run(self) -> None:
         while not self._stop.wait(PERIOD_S):

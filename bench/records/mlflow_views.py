@@ -11,7 +11,7 @@ from typing import Any
 
 _TAG_PREFIX = "mlflow.sharedViewState."
 _KEY = "posebench-"
-_OPENED = ("confirm", "end_to_end")
+_OPENED = ("confirm", "grid")
 """The views on which a study's page opens, by what they show: a study has one of them at most."""
 _CHARTS = ("loss", "val_loss", "ap", "images_per_s", "samples")
 STUDY_GROUP = "(study)"

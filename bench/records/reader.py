@@ -118,6 +118,10 @@ class StudyRuns:
         runs = sorted(self._search(f"tags.`{RECORDED_TAG}` = 'true'"), key=_age)
         return [run for run in runs if run.info.status in ("FINISHED", "FAILED")]
 
+    def child_runs(self) -> list[Any]:
+        """The runs of the study but its own, the oldest first, in whatever state they are."""
+        return sorted(self._search(f"tags.`{TRIAL_TAG}` LIKE '%'"), key=_age)
+
     def study_tags(self) -> dict[str, str]:
         """The tags of the study's own run; none before it was begun."""
         parent = self._parent()

@@ -30,7 +30,7 @@ DEFAULT = "default"
 """Origin of settings that nobody gave."""
 AUTO = "auto"
 """In place of a list: what fits this machine."""
-OWN_OBJECTS = ("dataset", "step", "collate", "worker_init")
+OWN_OBJECTS = ("dataset", "loader", "step", "collate", "worker_init")
 """Settings that name something of one's own, kept as `package.module:name`."""
 NOT_DECODED = "is a name that is no UTF-8 here: rename it, or set the locale to one in UTF-8 (LC_ALL=C.UTF-8)"
 WIDE = 64

@@ -49,8 +49,8 @@ FIRST: Mapping[str, Collection[str]] = {
     "LoaderSpec": (
         "kind", "name", "preset", "data", "data_digest", "dataset", "step", "collate", "step_ms", "network", "size",
         "split", "targets", "device", "num_workers", "batch_size", "pin_memory", "prefetch_factor",
-        "persistent_workers", "start_method", "cv2_threads", "min_repeats", "repeats", "interval", "epochs", "seconds",
-        "hashed_batches", "largest_batch", "largest_batch_limit", "stall_s", "seed",
+        "persistent_workers", "start_method", "cv2_threads", "slice_s", "turns", "min_blocks", "blocks", "interval",
+        "margin", "hashed_batches", "largest_batch", "largest_batch_limit", "stall_s", "seed",
     ),
     "NetworksSpec": (
         "kind", "name", "preset", "data", "data_digest", "device", "networks", "precisions", "size", "batch_size",

@@ -152,6 +152,9 @@ class EpochSampler(Sampler[tuple[int, int]]):
         return max(self.length - self.skip, 0) // per_step * per_step // processes
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
+        epoch = self.epoch
+        if not self.shuffle and self.shares is None:  # as they come, however many
+            return ((epoch, position) for position in range(self.skip, self.length))
         order = np.arange(self.length)
         if self.shuffle:
             order = np.random.default_rng([self.seed, _SHUFFLE_STREAM, self.epoch]).permutation(self.length)
@@ -159,7 +162,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
         if self.shares is not None:
             batch, _, process, processes = self.shares
             order = order[: len(self) * processes].reshape(-1, processes, batch)[:, process].ravel()
-        return iter([(self.epoch, int(position)) for position in order])
+        return iter([(epoch, int(position)) for position in order])
 
 
 class _Reporting(Dataset["Batch | DataError"]):

@@ -76,7 +76,8 @@ def test_settings_are_one_spelling_whatever_layer_they_come_from(tmp_path):
     preset, file = tmp_path / "preset.toml", tmp_path / "own.toml"
     preset.write_text("")
     file.write_text(
-        'optimizers = ["m:A", "sgd"]\ndataset = "m.n.D"\nstep = "m.n:make"\ncollate = "m.n.join"\n'
+        'optimizers = ["m:A", "sgd"]\ndataset = "m.n.D"\nloader = "m.n.make_loader"\n'
+        'step = "m.n:make"\ncollate = "m.n.join"\n'
         'worker_init = "m.n.begin"\n[spaces."m:A"]\nlr = 0.1\n'
         '[[fixed]]\noptimizer = "m:A"\n'
     )
@@ -97,6 +98,7 @@ def test_settings_are_one_spelling_whatever_layer_they_come_from(tmp_path):
     assert of_file == {
         "optimizers": ["m.A", "sgd"],
         "dataset": "m.n:D",
+        "loader": "m.n:make_loader",
         "step": "m.n:make",
         "collate": "m.n:join",
         "worker_init": "m.n:begin",

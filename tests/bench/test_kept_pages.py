@@ -29,7 +29,7 @@ from tests.bench.test_two_studies import study as two_seeds
 from tests.support.joint_records import findings_of, info_of, made_up, with_fresh_seeds
 from tests.support.keeping import hold
 from tests.support.kept import described_figures
-from tests.support.loader_results import loader_result
+from tests.support.loader_results import loader_result, result_of_sizes
 from tests.support.tuned_records import tuned
 
 __all__ = ["hold"]
@@ -100,9 +100,9 @@ def test_a_joint_study(objective, figures, hold, tmp_path):
     hold(KEPT / f"joint-{objective}.txt", as_kept(text, tmp_path))
 
 
-@pytest.mark.parametrize("name", ["loader-bound", "balanced", "memory-bound", "noisy", "different"])
+@pytest.mark.parametrize("name", ["loader-bound", "balanced", "memory-bound", "noisy", "different", "several sizes"])
 def test_a_loader_study(name, figures, hold, tmp_path):
-    result = loader_result(name)
+    result = result_of_sizes() if name == "several sizes" else loader_result(name)
     found = loader_findings(result)
     page = write_findings_report(found, study_info(result), tmp_path / "report").read_text()
     texts = {
@@ -111,7 +111,7 @@ def test_a_loader_study(name, figures, hold, tmp_path):
         "short": short_findings(found, study_info(result)),
         "document": said(tmp_path / "report"),
     }
-    hold(KEPT / f"loaders-{name}.txt", as_kept(together(figures, **texts), tmp_path))
+    hold(KEPT / f"loaders-{name.replace(' ', '-')}.txt", as_kept(together(figures, **texts), tmp_path))
 
 
 def test_two_studies_side_by_side(figures, hold, tmp_path):

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.measure.loader.configuration import configuration
-from bench.measure.loader.largest_batch import TRY_BATCHES, largest_that_fits, try_batch
-from bench.measure.loader.measurement import Arm, Measurement
+from bench.measure.loader.largest_batch import Try, largest_that_fits
+from bench.measure.loader.living import Living
+from bench.measure.loader.measurement import Arm, Fault
 from bench.measure.loader.outcome import MeasurementStatus
 from bench.measure.loader.workload import DatasetWorkload
 from posemodel.errors import SettingsError
@@ -18,7 +19,7 @@ def machine(most, *, fault=MeasurementStatus.OUT_OF_MEMORY):
 
     def attempt(size):
         status = MeasurementStatus.COMPLETE if size <= most else fault
-        return Measurement(Arm.COMPUTE, configuration(batch_size=size), status, "" if size <= most else "too large")
+        return Try(configuration(batch_size=size), status, "" if size <= most else "too large")
 
     return attempt
 
@@ -77,16 +78,24 @@ def test_what_it_finds_fits_and_is_within_a_twentieth(most, start):
 
 
 def test_a_real_search_gives_memory_back_between_tries():
-    """Two samples take more than is allowed; one does not, also after the other try. Processes are spawned.
+    """Two samples take more than is allowed; one does not, also after the other try.
 
-    What is too large must last until it is seen; what is not, no longer than a try of a study.
+    What is too large must last until it is seen; what is not, no longer than it has to.
     """
     workload = DatasetWorkload(Large(10), HoldingStep(300_000_000))
-    found = largest_that_fits(
-        lambda size: try_batch(workload, size, batches=20 if size > 1 else TRY_BATCHES, memory_limit_bytes=650_000_000),
-        start=2,
-        limit=2,
-    )
+
+    def attempt(size):
+        chosen = configuration(batch_size=size)
+        with Living(workload, chosen, memory_limit_bytes=650_000_000) as living:
+            try:
+                living.start()
+                living.started()
+                living.slice(Arm.COMPUTE, 5 if size > 1 else 0.5)
+            except Fault as fault:
+                return Try(chosen, fault.status, fault.error)
+        return Try(chosen, MeasurementStatus.COMPLETE)
+
+    found = largest_that_fits(attempt, start=2, limit=2)
     assert sizes(found) == [2, 1]
     assert [each.status for each in found.tries] == [MeasurementStatus.OUT_OF_MEMORY, MeasurementStatus.COMPLETE]
     assert (found.largest, found.limited) == (1, True)

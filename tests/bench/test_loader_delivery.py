@@ -8,64 +8,40 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.kinds.loaders.analysis.delivery import CAUSES, judged, other_deliveries, others_sentences
-from bench.measure.loader import isolated
 from bench.measure.loader.configuration import configuration
 from bench.measure.loader.delivered import batch_bytes, batch_hash
-from bench.measure.loader.loop import LoopPlan
-from bench.measure.loader.measurement import Arm, measure
+from bench.measure.loader.living import Living
 from bench.measure.loader.samples import Spread
 from bench.measure.loader.workload import DatasetWorkload
 from bench.report.text import plain
-from tests.support.forking_process import forked_starts
 from tests.support.troubled_data import Random
 
 
-@pytest.fixture
-def forked():
-    """Measuring processes are forked: what is tested is not their start."""
-    with forked_starts(isolated):
-        yield
+def delivered_by(dataset, **settings):
+    """Hashes of the first batches that a process with these settings delivers."""
+    with Living(DatasetWorkload(dataset), configuration(batch_size=4, **settings), hashed_batches=16) as living:
+        living.start()
+        return living.started().hashes
 
 
-def rows_of(*measured):
-    return pd.DataFrame([{**each.as_row(), "hashes": list(each.hashes)} for each in measured])
-
-
-def quick(dataset, *, batches=16, **settings):
-    chosen = configuration(batch_size=4, **settings)
-    return measure(DatasetWorkload(dataset), chosen, Arm.LOADER, LoopPlan(epochs=1), batches=batches)
-
-
-def test_every_setting_delivers_the_same_batches_also_where_samples_are_drawn_at_random(forked):
+def test_every_setting_delivers_the_same_batches_also_where_samples_are_drawn_at_random():
     found = {
-        "none": quick(Random()),
-        "two": quick(Random(), num_workers=2),
-        "persistent": quick(Random(), num_workers=3, persistent_workers=True, prefetch_factor=1, batches=21),
-        "spawned": quick(Random(), num_workers=1, start_method="spawn", persistent_workers=True),
+        "none": delivered_by(Random()),
+        "two": delivered_by(Random(), num_workers=2),
+        "persistent": delivered_by(Random(), num_workers=3, persistent_workers=True, prefetch_factor=1),
+        "spawned": delivered_by(Random(), num_workers=1, start_method="spawn", persistent_workers=True),
     }
-    assert {name: each.error for name, each in found.items() if each.error} == {}
-    assert all(len(each.hashes) == 16 for each in found.values())
-    assert other_deliveries(rows_of(*found.values())) == {}
+    assert len(found["none"]) == len(set(found["none"])) == 16
+    assert all(each == found["none"] for each in found.values()), found
 
 
-def test_samples_that_depend_on_the_process_are_found(forked):
-    rows = rows_of(quick(Random(honest=False)), quick(Random(honest=False), num_workers=2))
-    assert list(other_deliveries(rows).values()) == [f"delivered another batch 0 than 0 workers did. {CAUSES}"]
-    assert list(judged(rows)["status"]) == ["complete", "failed"]
+def test_samples_that_depend_on_the_process_are_found():
+    assert delivered_by(Random(honest=False))[0] != delivered_by(Random(honest=False), num_workers=2)[0]
 
 
-def test_a_loop_that_was_cut_short_in_the_middle_of_an_epoch_delivers_the_same(forked):
-    """Its workers are still at work on batches that nobody wants any more."""
-    chosen = configuration(batch_size=4, num_workers=2, persistent_workers=True)
-    cut = measure(DatasetWorkload(Random()), chosen, Arm.LOADER, LoopPlan(seconds=0.0), batches=500)
-    assert cut.metrics["batches"] == 1
-    assert cut.error == ""
-    assert cut.hashes[:6] == quick(Random()).hashes[:6]
-
-
-def delivered(workers, hashes=(), *, batch_size=4, status="complete", arm="end_to_end", **metrics):
+def delivered(workers, hashes=(), *, batch_size=4, status="complete", **metrics):
     settings = configuration(batch_size=batch_size, num_workers=workers).model_dump()
-    return {**settings, "arm": arm, "status": status, "error": "", "hashes": list(hashes), **metrics}
+    return {**settings, "status": status, "error": "", "hashes": list(hashes), **metrics}
 
 
 def test_what_was_not_hashed_is_not_compared():
@@ -83,20 +59,19 @@ def test_the_fewest_workers_are_what_others_are_compared_with_whatever_was_measu
 
 
 def test_a_configuration_that_delivered_other_samples_once_counts_nowhere():
-    """In all of its blocks and arms; the step alone, which loads nothing, is measured all the same."""
+    """In all of its blocks."""
     seen = {"compared_samples": 256.0, "different_samples": 3.0, "first_different_sample": 37.0}
     rows = pd.DataFrame(
         [
             delivered(0, (1, 2)),
             delivered(2, (1, 2)),
             delivered(2, (1, 2), **seen),
-            delivered(2, arm="loader"),
-            delivered(0, arm="compute"),
+            delivered(2),
             delivered(4, (1, 2), compared_samples=1000.0, different_samples=0.0),
         ]
     )
     found = judged(rows)
-    assert list(found["status"]) == ["complete", "failed", "failed", "failed", "complete", "complete"]
+    assert list(found["status"]) == ["complete", "failed", "failed", "failed", "complete"]
     assert (
         found["error"][1] == f"made 3 of 256 samples otherwise than one process does (the first: sample 37). {CAUSES}"
     )

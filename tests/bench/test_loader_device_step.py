@@ -1,51 +1,15 @@
 """Steps of a device that works on while its host loads, timed by the device's clock."""
 
-import threading
 import time
-from queue import Queue
 
+import numpy as np
 import pytest
 import torch
 
-from bench.measure.loader.device_step import Underway, on_device
-from bench.measure.loader.figures import figures
-from bench.measure.loader.loop import LoopPlan, run_loop
-
-
-class Device:
-    """One that works alone, in order: a thread that sleeps."""
-
-    def __init__(self, step_s: float) -> None:
-        self.step_s = step_s
-        self._queue: Queue[Given | None] = Queue()
-        self._thread = threading.Thread(target=self._work, daemon=True)
-        self._thread.start()
-
-    def _work(self) -> None:
-        while (given := self._queue.get()) is not None:
-            given.began = time.perf_counter()
-            time.sleep(self.step_s)
-            given.ended = time.perf_counter()
-            given.over.set()
-
-    def step(self, _batch: object) -> "Given":
-        given = Given()
-        self._queue.put(given)
-        return given
-
-    def stop(self) -> None:
-        self._queue.put(None)
-        self._thread.join()
-
-
-class Given(Underway):
-    def __init__(self) -> None:
-        self.began = self.ended = 0.0
-        self.over = threading.Event()
-
-    def times(self) -> tuple[float, float]:
-        self.over.wait()
-        return self.began, self.ended
+from bench.measure.loader.device_step import on_device
+from bench.measure.loader.loop import run_loop
+from bench.measure.loader.transfers import measure_transfers
+from tests.support.device import Device
 
 
 class Loading:
@@ -63,9 +27,21 @@ class Loading:
 def measured(load_s: float, step_s: float, *, batches: int = 31, epochs: int = 1, on_batch=lambda _: None):
     device = Device(step_s)
     try:
-        return run_loop(Loading(batches, load_s), device.step, LoopPlan(epochs), on_batch=on_batch)
+        return run_loop(Loading(batches, load_s), device.step, epochs=epochs, on_batch=on_batch)
     finally:
         device.stop()
+
+
+def figures(timeline) -> dict[str, float]:
+    """Of all batches but the first."""
+    waits, computes = timeline.waits[1:], timeline.computes[1:]
+    seconds = waits.sum() + computes.sum()
+    return {
+        "images_per_s": len(waits) / seconds,
+        "au": computes.sum() / seconds,
+        "data_wait_share": waits.sum() / seconds,
+        "wait_p50_ms": 1000 * float(np.median(waits)),
+    }
 
 
 def best_of_five(load_s: float, step_s: float, *, enough: float) -> dict[str, float]:
@@ -75,7 +51,7 @@ def best_of_five(load_s: float, step_s: float, *, enough: float) -> dict[str, fl
     """
     fastest: dict[str, float] = {"images_per_s": 0.0}
     for _ in range(5):
-        found = figures(measured(load_s, step_s, batches=21), batch_size=1, round_length=1)
+        found = figures(measured(load_s, step_s, batches=21))
         fastest = max(fastest, found, key=lambda each: each["images_per_s"])
         if fastest["images_per_s"] >= enough:
             break
@@ -110,14 +86,6 @@ def test_every_batch_is_there_once_in_order_and_each_epoch_ends_with_the_device_
     assert (timeline.computes >= 0.01).all()
 
 
-def test_time_is_up_while_the_device_still_works():
-    device = Device(0.05)
-    timeline = run_loop(Loading(100, 0.0), device.step, LoopPlan(1, seconds=0.12))
-    device.stop()
-    assert 2 <= len(timeline.epoch) <= 5
-    assert (timeline.done > timeline.delivered).all()
-
-
 def test_a_step_on_the_cpu_is_itself():
     def step(_batch):
         return None
@@ -137,3 +105,13 @@ def test_a_cuda_step_is_timed_without_waiting_for_it():
     assert began <= a + 1e-3
     assert a < b <= c + 1e-4 < d <= time.perf_counter() + 1e-3
     assert issued < d - a
+
+
+def test_copies_to_a_gpu_are_measured_where_there_is_one():
+    found = measure_transfers(lambda _: None, 1 << 20)
+    if not torch.cuda.is_available():
+        assert found is None
+        return
+    assert found.pinned_gb_per_s > 0
+    assert found.pageable_gb_per_s > 0
+    assert 0 <= found.hidden_share <= 1

@@ -1,7 +1,4 @@
-"""A process that answers, dies, hangs or takes too much: the caller always gets an answer, and nothing stays behind.
-
-Processes are spawned, as a study's are, but where a test says otherwise.
-"""
+"""A process that answers, dies, hangs or takes too much: the caller always gets an answer, and nothing stays behind."""
 
 import multiprocessing
 import os
@@ -15,15 +12,7 @@ import pytest
 from bench.measure.loader import isolated, outcome
 from bench.measure.loader.isolated import run_isolated
 from bench.measure.loader.outcome import MeasurementStatus, of_error, of_exit
-from tests.support.forking_process import forked_starts
 from tests.support.troubled_data import answer, end_with, hold, killed_with_child, stall_with_child, talk
-
-
-@pytest.fixture
-def forked():
-    """Measuring processes are forked: what is tested is not their start."""
-    with forked_starts(isolated):
-        yield
 
 
 def test_the_answer_comes_back_with_what_it_took():
@@ -40,14 +29,14 @@ def test_the_answer_comes_back_with_what_it_took():
         ("3", MeasurementStatus.FAILED, "ended with exit code 3 and without a result"),
     ],
 )
-def test_a_process_that_ends_without_a_word_is_a_status(how, status, words, forked):
+def test_a_process_that_ends_without_a_word_is_a_status(how, status, words):
     found = run_isolated(end_with, how)
     assert found.status == status
     assert words in found.error
     assert found.value is None
 
 
-def test_a_hang_is_ended_with_all_that_was_started(tmp_path, forked):
+def test_a_hang_is_ended_with_all_that_was_started(tmp_path):
     note = tmp_path / "pids"
     found = run_isolated(stall_with_child, str(note), stall_s=3.0)
     assert found.status == MeasurementStatus.TIMED_OUT
@@ -55,9 +44,16 @@ def test_a_hang_is_ended_with_all_that_was_started(tmp_path, forked):
     assert not [pid for pid in map(int, note.read_text().split()) if _runs(pid)]
 
 
+class NeverThere:
+    """Something whose reading does not end."""
+
+    def __reduce__(self):
+        return time.sleep, (3600,)
+
+
 def test_a_process_that_never_starts_is_given_up(monkeypatch):
     monkeypatch.setattr(isolated, "START_S", 0.2)
-    found = run_isolated(answer, 1, stall_s=0.1)
+    found = run_isolated(answer, NeverThere(), stall_s=0.1)
     assert (found.status, found.error) == (MeasurementStatus.TIMED_OUT, "had not started after 0.2 s: given up")
 
 

@@ -22,7 +22,7 @@ def looks(monkeypatch, hermetic, tracking_uri):
     def remember(name, value):
         def look(*_workload, **arguments):
             asked[name] = arguments
-            return Answer(MeasurementStatus.COMPLETE, value, "", 0, "pss", 0, 0, 0.0, 0.1, 1)
+            return Answer(MeasurementStatus.COMPLETE, value, "", 0, "pss", 0, 0, 0.1)
 
         return look
 

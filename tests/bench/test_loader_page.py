@@ -2,32 +2,37 @@
 
 import ast
 import json
+import math
 import re
 import shlex
+from dataclasses import replace
 from functools import cache
 
+import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 from rich.console import Console
 from rich.table import Table as RichTable
 
 from bench.cli.actions.train_settings import resolve
-from bench.kinds.loaders.report import figures
+from bench.kinds.loaders.report import figures, forest
 from bench.kinds.loaders.report.page import loader_findings, study_info
+from bench.kinds.loaders.report.result import BLOCKS, SETTLED, TIME
+from bench.kinds.loaders.report.sections.main import _table_text
 from bench.kinds.loaders.report.tables import MOST_ROWS
 from bench.report.findings import Bullets, Code, Table
 from bench.report.findings_result import TERMINAL, FindingsResult
 from bench.report.findings_write import figure_of, write_findings_report
 from bench.report.shown import ShownTable
-from bench.report.style import COLOURS, INK, as_svg
+from bench.report.style import COLOURS, INK, RC, as_svg
 from bench.report.text import plain
-from tests.support.commands import ROOT
-from tests.support.loader_cases import CASES, simulated_rows
+from tests.support.loader_cases import CASES, simulated_study
 from tests.support.loader_results import (
-    as_measured,
     large_grid,
     loader_result,
     result_of,
+    result_of_sizes,
+    several_sizes,
     with_variants,
 )
 from tests.support.rebuilt_loaders import rebuild_loaders
@@ -35,44 +40,64 @@ from tests.support.rebuilt_loaders import rebuild_loaders
 MOST_WORDS = 600
 KEYS = {
     "study", "kind", "preset", "status", "trials", "failures", "configurations", "verdict", "recommended", "dataloader",
-    "bottleneck", "flips_at", "knee", "gain", "noise", "within_interval", "largest_batch", "transfers", "limits",
-    "report", "spec", "machine",
+    "bottleneck", "flips_at", "knee", "gain", "within_interval", "largest_batch", "transfers", "limits",
+    "report", "spec", "machine", "recommended_by_batch_size", "slices", "ended", "spent_s", "needs",
 }  # fmt: skip
 """Of the JSON document, as they have always been."""
 MARKUP = "ValueError: <b>*no* __image__</b> | `a`\x1b[31m"
 
 
 def failed():
-    rows = as_measured(simulated_rows(CASES["compute-bound"]))
-    return result_of(rows.assign(status="failed", error=MARKUP))
+    lives, slices = simulated_study(CASES["compute-bound"])
+    return result_of(lives.assign(status="failed", error=MARKUP), slices)
 
 
 def of_step(**settings):
-    return result_of(as_measured(simulated_rows(CASES["compute-bound"])), dataset="own:Data", **settings)
+    return result_of(*simulated_study(CASES["compute-bound"]), dataset="own:Data", **settings)
 
 
-def loading_alone():
-    rows = as_measured(simulated_rows(CASES["loader-bound"]))
-    return result_of(rows[rows["arm"] == "end_to_end"], dataset="own:Data")
+def loading_alone(*workers):
+    lives, slices = simulated_study(CASES["loader-bound"])
+    if workers:
+        lives, slices = (each[each["num_workers"].isin(workers)] for each in (lives, slices))
+    return result_of(lives, slices[slices["arm"] == "end_to_end"], dataset="own:Data")
 
 
-def one_repeat():
-    rows = as_measured(simulated_rows(CASES["flips"]))
-    return result_of(rows[rows["block"] == 0], left=3)
+def one_block():
+    lives, slices = simulated_study(CASES["flips"])
+    return result_of(lives[lives["block"] == 0], slices[slices["block"] == 0], finished=False)
+
+
+def own_loader():
+    """A loader of one's own in place of 8 workers of the DataLoader."""
+    frames = simulated_study(CASES["loader-bound"])
+    own = [each.assign(own_loader=each["num_workers"].map({8: "mine.fast:make_loader"}).fillna("")) for each in frames]
+    return result_of(*own, num_workers=(0, 1, 2, 4), loader="mine.fast:make_loader")
+
+
+def impossible():
+    """Of the configurations of one batch size one trains faster than its arms allow."""
+    lives, slices = several_sizes(CASES["flips"], (4, 8))
+    odd = (slices["num_workers"] == 2) & (slices["arm"] == "end_to_end") & (slices["batch_size"] == 8)
+    return result_of(lives, slices.assign(seconds=slices["seconds"].where(~odd, slices["seconds"] / 2)))
 
 
 OTHERS = {
     "different": lambda: loader_result("different"),
-    "large": lambda: result_of(large_grid(accelerated=True), device="cuda"),
-    "prefetch": lambda: result_of(with_variants([1.3, 1, 1, 1])),
-    "persistent": lambda: result_of(with_variants([1, 1.3, 1, 1])),
-    "spawn": lambda: result_of(with_variants([1, 1, 1.5, 1])),
-    "OpenCV's threads": lambda: result_of(with_variants([1, 1, 1, 1.5])),
-    "nothing yet": lambda: result_of(pd.DataFrame(), left=3),
+    "large": lambda: result_of(*large_grid(), device="cuda"),
+    "several": result_of_sizes,
+    "several settled": lambda: result_of(*several_sizes(CASES["flips"], (4, 8, 16))),
+    "prefetch": lambda: result_of(*with_variants([1.3, 1, 1, 1])),
+    "persistent": lambda: result_of(*with_variants([1, 1.3, 1, 1])),
+    "spawn": lambda: result_of(*with_variants([1, 1, 1.5, 1])),
+    "OpenCV's threads": lambda: result_of(*with_variants([1, 1, 1, 1.5])),
+    "nothing yet": lambda: result_of(pd.DataFrame(), pd.DataFrame(), finished=False),
     "failed": failed,
     "own step": lambda: of_step(step="own:step"),
     "loading alone": loading_alone,
-    "one repeat": one_repeat,
+    "one block": one_block,
+    "own loader": own_loader,
+    "impossible": impossible,
 }
 ALL = [*CASES, *OTHERS]
 
@@ -134,16 +159,21 @@ def test_a_terminal_of_80_columns_holds_the_first_screen(name):
 
 
 def test_the_widest_table_is_not_too_wide():
-    rows = with_variants([1, 1, 1, 1]).assign(pin_memory=True, effective_pin_memory=True, device="cuda")
-    rows["images_per_s"] *= 1000
-    rows["num_workers"] *= 12
-    rows["cv2_threads"] = rows["cv2_threads"].replace(0, 16)
-    table = loader_findings(result_of(rows, device="cuda", batch_size=(4,), num_workers=(0, 12))).main_table()
-    assert "pinned, cv2 threads 16" in [row[2] for row in table.rows]
+    lives, slices = with_variants([1, 1, 1, 1])
+    wide = {"pin_memory": True, "own_loader": ""}
+    frames = [
+        each.assign(**wide, num_workers=12 * each["num_workers"], cv2_threads=each["cv2_threads"].replace(0, 16))
+        for each in (
+            lives.assign(effective_pin_memory=True, device="cuda"),
+            slices.assign(images=1000 * slices["images"]),
+        )
+    ]
+    table = loader_findings(result_of(*frames, device="cuda")).main_table()
+    assert "pinned, cv2 threads 16" in [row[1] for row in table.rows]
     assert not too_wide(table)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", [name for name in ALL if name != "own loader"])
 def test_the_answer_names_what_is_recommended(name):
     found = result(name)
     chosen, said = found.verdict.recommended, plain(loader_findings(found).answer)
@@ -151,84 +181,24 @@ def test_the_answer_names_what_is_recommended(name):
         assert said.startswith("Nothing is recommended")
         assert not re.search(r"\b(Use|Keep)\b", said)
         return
-    told = re.match(r"(?:Use|Keep PyTorch's default) \(?(no|\d+) workers?\)? with batches of (\d+)", said)
+    first = said.partition(". ")[0]
+    told = re.search(r"(?:Use|Keep PyTorch's default of|best so far) (no|\d+) workers?,? with batches of (\d+)", first)
+    assert said.startswith("Not settled") != found.verdict.pick.settled
     assert int(told[1].replace("no", "0")) == chosen["num_workers"]
     assert int(told[2]) == chosen["batch_size"]
-    first = said.partition(".")[0]
     assert ("pinned memory" in first) == chosen["pin_memory"]
-    assert ("persistent workers" in first) == chosen["persistent_workers"]
-    assert ("prefetch_factor" in first) == (chosen["prefetch_factor"] is not None)
-    assert ("start method" in first) == (chosen["start_method"] is not None)
     speed = found.verdict.configuration(found.verdict.chosen)["images_per_s"]
     assert float(re.search(r"([\d,.]+) images/s", said)[1].replace(",", "")) == pytest.approx(speed, rel=0.006)
 
 
-LIMITS = {
-    "loader-bound": "Loading is the limit: training waits for data 81 % of the time, and more than 8 workers may help.",
-    "compute-bound": "The network is the limit, not the loader.",
-    "balanced": "neither alone is the limit.",
-    "memory-bound": "Memory is the limit: training waits for data 90 % of the time, and more workers did not fit.",
-    "noisy": "The machine was noisy (15 %): measure again on a quiet one.",
-    "own step": "The step is the limit, not the loader.",
-    "loading alone": "No step was given, so only loading was measured; more than 8 workers may help.",
-    "different": "or say that they are random by design (--random-samples).",
-    "nothing yet": "Nothing is recommended yet: no configuration has been measured.",
-}
+def test_the_answer_says_what_would_settle_it():
+    found = result("several")
+    for ended, option in ((TIME, "--minutes"), (BLOCKS, "--blocks, under another --name,")):
+        assert f"more {option} may settle it" in plain(loader_findings(replace(found, ended=ended)).answer)
+    assert "may settle it" not in loader_findings(replace(found, ended="")).answer
 
 
-@pytest.mark.parametrize("name", LIMITS)
-def test_the_answer_says_what_limits_it_or_why_there_is_none(name):
-    assert plain(findings(name).answer).endswith(LIMITS[name])
-
-
-def test_a_gain_is_claimed_only_where_it_is_sure():
-    faster = findings("loader-bound")
-    assert "7.6 times PyTorch's default" in faster.answer
-    assert "7.3 to 7.7 times the default in 5 blocks" in faster.sureness
-    assert faster.metrics["gain"] == pytest.approx(7.63, abs=0.01)
-    assert faster.metrics["gain_low"] < faster.metrics["gain"] < faster.metrics["gain_high"]
-    once = findings("one repeat")
-    assert "2.6 times PyTorch's default in one repeat." in once.answer
-    assert "one repeat has no interval" in once.sureness
-    assert "gain_low" not in once.metrics
-    rows = as_measured(simulated_rows(CASES["flips"]))
-    rows.loc[(rows["num_workers"] == 0) & (rows["arm"] == "end_to_end"), "images_per_s"] *= 2.4
-    unsure = result_of(rows[rows["num_workers"].isin((0, 2, 4))], noise=0.02)
-    assert unsure.verdict.recommended["num_workers"] == 2
-    assert "times PyTorch's default" in loader_findings(unsure).answer
-    rows.loc[(rows["num_workers"] == 0) & (rows["arm"] == "end_to_end"), "images_per_s"] *= 1.1
-    kept = loader_findings(result_of(rows[rows["num_workers"].isin((0, 2, 4))], noise=0.02))
-    assert kept.answer.startswith("Keep PyTorch's default of no workers, with batches of 4: ")
-    assert "and nothing tried is reliably faster." in kept.answer
-    assert kept.metrics["num_workers"] == 0
-
-
-def test_repeats_that_differ_more_than_settings_recommend_nothing():
-    rows = as_measured(simulated_rows(CASES["flips"]))
-    rows = rows[rows["block"] < 2]
-    rows.loc[rows["block"] == 1, "images_per_s"] /= 20
-    found = result_of(rows)
-    assert found.verdict.recommended is not None
-    said = loader_findings(found)
-    assert said.answer.startswith(
-        "Nothing can be recommended: repeats of one setting differ by more than settings do ("
-    )
-    assert not said.paste
-    assert "recommended" not in said.figure.panels[0].notes
-
-
-def test_shared_cores_are_named_where_workers_only_cut_the_waiting():
-    rows = as_measured(simulated_rows(CASES["flips"]))
-    end = rows["arm"] == "end_to_end"
-    rows.loc[end, "images_per_s"] = 31.0 + 0.1 * rows.loc[end, "block"]
-    found = result_of(rows)
-    assert (found.verdict.recommended["num_workers"], found.verdict.bottleneck) == (0, "loader-bound")
-    said = loader_findings(found)
-    assert "Workers cut the waiting but not the total time: they share the cores with training." in said.answer
-    assert "Workers cut the waiting but not the total time" in said.claims
-
-
-@pytest.mark.parametrize("name", [name for name in ALL if name not in ("own step", "loading alone")])
+@pytest.mark.parametrize("name", [name for name in ALL if name not in ("own step", "loading alone", "own loader")])
 def test_the_command_to_paste_trains_with_what_is_recommended(name, posebench, monkeypatch):
     found = result(name)
     chosen = found.verdict.recommended
@@ -252,7 +222,7 @@ def test_the_call_to_paste_is_python_and_has_the_settings(name):
     found = result(name)
     chosen = found.verdict.recommended
     python = [code.text for code in loader_findings(found).paste if code.language == "python"]
-    assert len(python) == (chosen is not None)
+    assert len(python) == (chosen is not None and name != "own loader")
     for text in python:
         *before, call = ast.parse(text).body
         assert ast.unparse(before) == ("" if chosen["cv2_threads"] == 1 else "cv2.setNumThreads(0)")
@@ -268,44 +238,136 @@ def test_nobody_trains_a_data_set_of_one_s_own_with_us():
 
 
 def test_threads_of_opencv_are_flagged_where_our_training_has_no_option_for_them():
-    found = findings("OpenCV's threads")
-    assert "cv2.setNumThreads(0)" in found.answer
-    assert found.paste[0].text.startswith("cv2.setNumThreads(0)  # ")
-    assert "has no option for OpenCV's threads" in found.sureness
+    """The variant is taken, since the choice that it varies is settled."""
+    found = result_of(*with_variants([1, 1, 1, 1.5], case="loader-bound", workers=8))
+    assert found.verdict.recommended["cv2_threads"] == 0
+    said = loader_findings(found)
+    assert said.paste[0].text.startswith("cv2.setNumThreads(0)  # ")
+    assert "has no option for OpenCV's threads" in said.sureness
     assert "OpenCV" not in findings("compute-bound").sureness
+    (group,) = [group for group in forest.groups(found) if group.title == forest.VARIED]
+    assert [row.note for row in group.rows if row.look == forest.USE] == ["use"]
+    base = [row for row in forest.groups(found)[0].rows if row.name == "8 workers"]
+    assert [row.note for row in base] == ["varied below"]
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_the_figure_has_the_recommendation_and_the_defaults_and_few_rows(name):
+def test_the_figure_has_what_to_use_and_the_defaults_and_few_rows(name):
     found = result(name)
-    figure = loader_findings(found).figure
-    if found.verdict.recommended is None:
-        assert figure is None
+    groups = forest.groups(found)
+    assert (loader_findings(found).figure is None) == (not groups) == (found.verdict.recommended is None)
+    if not groups:
         return
-    (panel,) = figure.panels
-    assert 1 <= len(panel.names) <= MOST_ROWS
-    assert list(panel.middle) == sorted(panel.middle, reverse=True)
-    notes = list(panel.notes)
-    (at,) = [row for row, note in enumerate(notes) if note.startswith("recommended")]
-    assert panel.places[at] is not None
-    assert sum(place is not None for place in panel.places) == 1
-    chosen = found.verdict.recommended
-    assert panel.names[at].startswith(f"{chosen['num_workers']} worker")
-    assert f"batch {chosen['batch_size']}" in panel.names[at]
-    assert sum("PyTorch's default" in note for note in notes) == 1
-    assert notes.count("cannot be told apart") <= len(found.verdict.tied)
-    assert panel.names[at] in figure.alt
+    assert sum(len(group.rows) for group in groups) <= MOST_ROWS
+    sizes = [group for group in groups if group.title != forest.VARIED]
+    for group, pick in zip(sizes, found.verdict.picks, strict=True):
+        assert group.title == f"batches of {pick.batch_size}{'' if pick.key else ' (no verdict)'}"
+        assert [row.images_per_s for row in group.rows] == sorted(
+            (row.images_per_s for row in group.rows), reverse=True
+        )
+        assert max(row.share for row in group.rows) == pytest.approx(100 if pick.key else math.nan, nan_ok=True)
+        used = [row for row in group.rows if row.look == forest.USE]
+        assert len(used) == (bool(pick.key) and found.used(pick) == pick.key), "else it is a varied setting"
+        assert all(row.note == ("use" if pick.settled else "best so far") for row in used)
+        assert {row.note for row in group.rows if row.look == forest.UNTOLD} <= {"open"}
+    assert sum("(default)" in row.name for group in sizes for row in group.rows) == len(sizes)
+    shown = [row.name for group in groups for row in group.rows]
+    assert all(name in loader_findings(found).figure.alt for name in shown)
+
+
+def test_what_is_far_slower_is_an_arrow_and_what_is_near_has_the_room():
+    with plt.rc_context(RC):
+        figure = forest.forest(result("loader-bound"))
+    (axis,) = figure.get_axes()
+    assert axis.get_xlim()[0] > 80
+    (group,) = forest.groups(result("loader-bound"))
+    far = [f"{forest.LEFT} {row.share:.0f} %" for row in group.rows if row.share < 60]
+    assert len(far) == 4
+    assert [text.get_text() for text in axis.texts if text.get_text().startswith(forest.LEFT)] == far
+    with plt.rc_context(RC):
+        figure = forest.forest(result("OpenCV's threads"))
+    assert f"150 % {forest.RIGHT}" in [text.get_text() for text in figure.get_axes()[0].texts]
+    assert forest._limits([forest.Row("", 95.0, 20.0, 300.0, 1.0, forest.UNTOLD, "open")], 3) == pytest.approx(
+        (45, 155)
+    )
+
+
+def test_the_legend_does_not_say_of_a_slower_varied_setting_that_it_loses_more_than_the_margin():
+    found = result_of(*with_variants([1, 0.97, 1, 1], case="balanced", workers=2))
+    assert found.verdict.variants[1].standing == "slower"
+    with plt.rc_context(RC):
+        figure = forest.forest(found)
+    told = [each.get_text() for legend in figure.legends for each in legend.get_texts()]
+    assert "slower (not varied: by more than 3 %)" in told
+    assert "(of a varied setting: at all)" in _table_text(found)
+
+
+def test_training_is_what_the_knee_fits_and_the_rest_is_said():
+    with plt.rc_context(RC):
+        figure = figures.knee(result("several"))
+    for axis in figure.get_axes():
+        lines = {line.get_label(): line for line in axis.get_lines()}
+        assert lines["training"].get_linewidth() > 1.5 * max(
+            line.get_linewidth() for label, line in lines.items() if label != "training"
+        )
+        assert lines["training"].get_zorder() == max(line.get_zorder() for line in lines.values())
+        assert 1.2 < axis.get_ylim()[1] / max(lines["training"].get_ydata()) < 1.7
+        assert max(lines["loading alone"].get_ydata()) > axis.get_ylim()[1]
+        assert [text.get_text().partition(":")[0] for text in axis.texts] == ["↑ loading alone"]
+
+
+def test_each_batch_size_has_a_choice_of_its_own():
+    found = result("several")
+    page = loader_findings(found)
+    table = page.main_table()
+    assert [row[0] for row in table.rows] == ["4", "8", "16"]
+    document = page.document["recommended_by_batch_size"]
+    for row, told, pick in zip(table.rows, document, found.verdict.picks, strict=True):
+        assert row[1] == "2 workers"
+        assert told["recommended"] == pick.recommended
+        assert told["images_per_s"] == found.verdict.configuration(pick.key)["images_per_s"]
+        assert len(told["open"]) == len(pick.open)
+        assert f"DataLoader(dataset, batch_size={pick.batch_size}, num_workers=2)" == told["dataloader"]
+    assert len(findings("compute-bound").document["recommended_by_batch_size"]) == 1
+    assert findings("compute-bound").main_table().columns[0] == "workers"
+
+
+def test_what_was_disturbed_is_named_with_the_remedy():
+    found = result("impossible")
+    assert [bool(pick.key) for pick in found.verdict.picks] == [True, False]
+    page = loader_findings(found)
+    assert page.main_table().rows[1] == ["8", "-", "-", "-", "disturbed"]
+    cells = [row[3] for row in page.sections[1].parts[0].rows if row[1] == "8"]
+    assert sorted(cells) == ["-", "-", "-", "-", "disturbed"], "a share of what is impossible says nothing"
+    told = " ".join(part for part in page.appendix[0].parts if isinstance(part, str))
+    assert "Disturbed: 2 workers, batch 8." in told
+    assert "end other programs" in told
+    assert page.document["recommended_by_batch_size"][1]["recommended"] is None
+
+
+def test_a_loader_of_one_s_own_has_its_name():
+    found = result("own loader")
+    page = loader_findings(found)
+    assert found.verdict.configuration(found.verdict.chosen)["own_loader"] == "mine.fast:make_loader"
+    assert "make_loader" in [cell for row in page.main_table().rows for cell in row]
+    assert "mine.fast:make\\_loader" in main_text(page) or "mine.fast:make_loader" in main_text(page)
+    assert "make_loader" in page.figure.alt
+    assert page.document["recommended_by_batch_size"][0]["own_loader"] == "mine.fast:make_loader"
+    assert not page.paste
+
+
+def main_text(page):
+    return " ".join(part for section in page.sections for part in section.parts if isinstance(part, str))
 
 
 def test_of_many_configurations_the_fastest_are_shown_and_all_are_kept():
     found = result("large")
     assert len(found.configurations) == 56
     page = loader_findings(found)
-    panel = page.figure.panels[0]
-    assert panel.title == "12 of 56 configurations, the fastest first"
-    assert panel.notes[-1] == "PyTorch's default workers"
-    assert len(page.main_table().rows) == 12
-    assert "44 more in the appendix." in " ".join(part for part in page.sections[0].parts if isinstance(part, str))
+    assert sum(len(group.rows) for group in forest.groups(found)) == 12
+    table = page.sections[1].parts[0]
+    assert len(table.rows) == 12
+    assert "44 more in the appendix." in main_text(page)
     assert len(page.appendix[0].parts[0].rows) == len(page.tables_csv["configurations.csv"].frame) == 56
 
 
@@ -325,13 +387,9 @@ def test_what_has_nothing_to_show_has_no_figure():
         assert findings(name).images() == []
     assert [image.file for image in findings("different").images()] == ["batch-sizes.png"]
     assert not figures.has_heat_map(result("compute-bound")), "one batch size: the curve says it all"
-    assert not figures.has_waits(loading_alone_of_one_worker())
-    assert not figures.has_knee(loading_alone_of_one_worker())
-
-
-def loading_alone_of_one_worker():
-    rows = as_measured(simulated_rows(CASES["loader-bound"]))
-    return result_of(rows[(rows["arm"] == "end_to_end") & (rows["num_workers"] == 1)], dataset="own:Data")
+    assert not figures.has_heat_map(result_of(*several_sizes(CASES["balanced"], (4, 8)))), "the forest shows all of it"
+    assert not figures.has_waits(loading_alone(1))
+    assert not figures.has_knee(loading_alone(1))
 
 
 def test_numbers_on_the_map_can_be_read_on_a_light_and_on_a_dark_page():
@@ -364,71 +422,101 @@ def test_faults_and_samples_that_differ_make_a_result_doubtful():
     assert not has_faults(result("compute-bound"))
     assert has_faults(result("memory-bound"))
     assert has_faults(result("different"))
-    rows = as_measured(simulated_rows(CASES["compute-bound"]))
-    bus = rows["num_workers"] == 8
-    assert has_faults(result_of(rows.assign(status=rows["status"].mask(bus, "bus_error"), error="/dev/shm is full")))
-    skipped = rows.assign(status=rows["status"].mask(bus, "skipped"), error="would need too much")
-    assert not has_faults(result_of(skipped))
+    lives, slices = simulated_study(CASES["compute-bound"])
+    bus = lives["num_workers"] == 8
+    for status, doubtful in (("bus_error", True), ("skipped", False)):
+        ended = lives.assign(status=lives["status"].mask(bus, status), error="why")
+        assert has_faults(result_of(ended, slices)) == doubtful
 
 
 def test_the_search_for_the_largest_batch_is_no_failure():
     found = result("compute-bound")
-    rows = found.rows.assign(status=found.rows["status"].mask(found.rows["phase"] == "largest", "out_of_memory"))
-    again = result_of(rows, largest={"largest": 16, "limited": True, "ended": ""})
+    lives = found.lives.assign(status=found.lives["status"].mask(found.lives["phase"] == "largest", "out_of_memory"))
+    again = result_of(lives, found.slices, largest={"largest": 16, "limited": True, "ended": ""})
     shown = FindingsResult(loader_findings(again), study_info(again))
     assert not shown.has_faults
     assert shown.document("report.md")["failures"] == []
-    assert len(loader_findings(again).tables_csv["measurements.csv"].frame) == len(rows)
+    assert len(loader_findings(again).tables_csv["measurements.csv"].frame) == len(lives)
 
 
 def test_an_error_of_any_content_is_harmless(tmp_path):
     found = failed()
     write_findings_report(loader_findings(found), study_info(found), tmp_path)
     page, html = (tmp_path / "report.md").read_text(), (tmp_path / "report.html").read_text()
-    assert "Nothing is recommended. All 55 measurements failed: 55 times" in " ".join(page.replace("\n> ", " ").split())
+    count = len(found.lives)
+    assert f"Nothing is recommended. All {count} measurements failed: {count} times" in " ".join(
+        page.replace("\n> ", " ").split()
+    )
     assert "<b>" not in html
     assert "\x1b" not in page + html
     assert "&lt;b&gt;*no* __image__&lt;/b&gt;" in html
     appendix = (tmp_path / "appendix.md").read_text()
     assert r"\*no\*" in appendix
-    assert "| 0 workers, batch 4 | loader     | failed |" in appendix
+    assert "| 0 workers, batch 4 | failed |" in appendix
 
 
 def test_combinations_that_are_still_to_come_are_counted():
-    rows = as_measured(simulated_rows(CASES["compute-bound"]))
-    begun = result_of(rows[rows["num_workers"] < 2], num_workers=(0, 1, 2, 4), left=5)
+    frames = [each[each["num_workers"] < 2] for each in simulated_study(CASES["compute-bound"])]
+    begun = result_of(*frames, num_workers=(0, 1, 2, 4), finished=False)
     assert begun.unmeasured == 2
     assert "2 combinations not measured yet." in loader_findings(begun).sureness
     assert "not measured yet" not in findings("compute-bound").sureness
 
 
-@pytest.mark.parametrize("name", ["loaders-cpu", "loaders-gpu"])
-def test_a_shipped_report_can_be_made_from_its_own_files(name, tmp_path, monkeypatch):
+def how_text(found):
+    (section,) = [section for section in loader_findings(found).appendix if section.title == "How it was measured"]
+    return plain(" ".join(part for part in section.parts if isinstance(part, str)))
+
+
+def test_slices_that_were_dropped_are_counted_and_said():
+    found = result("noisy")
+    dropped = found.verdict.dropped
+    assert 0 < dropped < found.verdict.slices
+    assert f"{found.verdict.slices} slices were measured; {dropped} of them are dropped" in how_text(found)
+    assert findings("noisy").document["slices"] == {"measured": found.verdict.slices, "dropped": dropped}
+    frame = findings("noisy").tables_csv["slices.csv"].frame
+    assert len(frame) == len(found.slices)
+
+
+@pytest.mark.parametrize(
+    ("ended", "said"),
+    [
+        (SETTLED, "It ended settled, after 7 min."),
+        (TIME, "ended it, after 7 min."),
+        (BLOCKS, "The most blocks were made"),
+    ],
+)
+def test_it_is_said_what_ended_the_measuring_and_what_it_did_not_settle(ended, said):
+    found = replace(result("several"), ended=ended)
+    text = how_text(found)
+    assert said in text
+    assert "Not settled: the choice for batches of 4, 8 and 16." in text
+    assert "looked at after 4 and 6 blocks" in text
+    assert loader_findings(found).document["ended"] == ended
+
+
+def test_ratios_that_are_known_to_the_asked_share_are_counted():
+    found = result("prefetch")
+
+    def known(interval):
+        return replace(found, spec=found.spec.model_copy(update={"interval": interval})).known_ratios
+
+    assert known(0.9) == (8, 8)
+    assert known(1e-6) == (0, 8)
+    assert result("different").known_ratios == (0, 0)
+    reached, of = found.known_ratios
+    assert findings("prefetch").document["within_interval"] == {"reached": reached, "of": of}
+
+
+@pytest.mark.parametrize("name", ["several settled", "memory-bound", "own loader"])
+def test_a_report_can_be_made_from_its_own_files(name, tmp_path, monkeypatch):
     monkeypatch.setattr("bench.report.findings_write.as_svg", lambda _: "<svg></svg>")
-    shipped = ROOT / "reports" / name
-    before = json.loads((shipped / "result.json").read_text())
-    rebuild_loaders(shipped, tmp_path / "once")
-    document = json.loads((tmp_path / "once" / "result.json").read_text())
-    for key in ("recommended", "dataloader", "bottleneck", "flips_at", "knee", "trials", "status", "within_interval"):
-        assert document[key] == before[key], key
-    speeds = [[each["images_per_s"] for each in found["configurations"]] for found in (before, document)]
-    assert speeds[0] == pytest.approx(speeds[1], nan_ok=True)
-    rebuild_loaders(tmp_path / "once", tmp_path / "twice")
-    for path in (tmp_path / "once").iterdir():
-        if path.name != "result.json":
-            assert path.read_bytes() == (tmp_path / "twice" / path.name).read_bytes(), path.name
-
-
-def test_one_repeat_tells_nothing_of_chance_and_a_failed_default_was_measured():
-    rows = as_measured(simulated_rows(CASES["loader-bound"]))
-    assert "slower by more than the machine's noise." in loader_findings(result_of(rows[rows["block"] == 0])).sureness
-    default = (rows["num_workers"] == 0) & (rows["arm"] == "end_to_end")
-    failed = rows.assign(status=rows["status"].mask(default, "failed"), error="x")
-    failed["images_per_s"] = failed["images_per_s"].mask(default)
-    assert "PyTorch's default has no result at this batch size." in loader_findings(result_of(failed)).sureness
-
-
-def test_on_a_noisy_machine_nothing_is_said_of_more_workers():
-    rows = as_measured(simulated_rows(CASES["loader-bound"]))
-    assert "more than 8 workers may help" in loader_findings(result_of(rows)).answer
-    assert "more than 8 workers" not in loader_findings(result_of(rows, noise=0.5)).answer
+    found = result(name)
+    write_findings_report(loader_findings(found), study_info(found), tmp_path / "first")
+    rebuild_loaders(tmp_path / "first", tmp_path / "again")
+    before, after = (json.loads((tmp_path / run / "result.json").read_text()) for run in ("first", "again"))
+    for key in KEYS - {"report", "spec"}:
+        assert after[key] == before[key], key
+    for path in (tmp_path / "first").iterdir():
+        if path.name not in ("result.json", "study.toml"):
+            assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes(), path.name

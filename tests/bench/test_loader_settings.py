@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from bench.cli.config import show
-from bench.kinds.loaders.data import workload_of
+from bench.kinds.loaders.data import own_loader_settings, own_loader_workload, workload_of
 from bench.kinds.loaders.machine import default_workers
 from bench.kinds.loaders.spec import LoaderSpec
 from bench.measure.limits import Limits
@@ -16,6 +16,7 @@ from posemodel.errors import DataError, SettingsError
 from tests.support.asked import prepared, resolved
 
 GB = 1_000_000_000
+OWN = "tests.support.own_datasets"
 
 
 def settings(environ=None, study_file=None, **command_line):
@@ -30,13 +31,13 @@ def spec(**changes):
 
 def test_the_command_line_comes_before_the_environment_before_the_file_before_the_preset(tmp_path):
     file = tmp_path / "own.toml"
-    file.write_text('kind = "loaders"\nnum_workers = [0, 3]\nbatch_size = [2]\nseconds = 1.5\n')
-    found = settings({"POSEBENCH_BATCH_SIZE": "5,6"}, file, seconds=0.5)
+    file.write_text('kind = "loaders"\nnum_workers = [0, 3]\nbatch_size = [2]\nslice_s = 1.5\n')
+    found = settings({"POSEBENCH_BATCH_SIZE": "5,6"}, file, slice_s=0.5)
     assert found["num_workers"].value == (0, 3)
     assert found["num_workers"].origin == f"file {file}:2"
     assert (found["batch_size"].value, found["batch_size"].origin) == ((5, 6), "environment POSEBENCH_BATCH_SIZE")
-    assert (found["seconds"].value, found["seconds"].origin) == (0.5, "command line")
-    assert found["epochs"].origin == "preset smoke"
+    assert (found["slice_s"].value, found["slice_s"].origin) == (0.5, "command line")
+    assert found["minutes"].origin == "preset smoke"
     assert found["stall_s"].origin == "default"
 
 
@@ -101,7 +102,7 @@ def test_settings_are_shown_with_their_origin(capsys):
 
 
 def test_a_variable_of_another_kind_of_study_is_none_of_ours():
-    assert settings({"POSEBENCH_TRIALS": "3"})["repeats"].value == 2
+    assert settings({"POSEBENCH_TRIALS": "3"})["blocks"].value == 2
 
 
 @pytest.mark.parametrize(
@@ -111,7 +112,7 @@ def test_a_variable_of_another_kind_of_study_is_none_of_ours():
         ({"batch_size": (4, 4)}, "each value once"),
         ({"batch_size": (0,)}, "1 or more"),
         ({"num_workers": (-1,)}, "0 or more"),
-        ({"min_repeats": 6, "repeats": 5}, "min_repeats"),
+        ({"min_blocks": 6, "blocks": 5}, "min_blocks"),
         ({"step": "own:step"}, "dataset of one's own"),
         ({"dataset": "own:Data", "step": "own:step", "step_ms": 3.0}, "one of the two"),
         ({"name": "../up"}, "letters, digits"),
@@ -215,6 +216,47 @@ def test_another_source_is_another_study(hermetic, monkeypatch):
         digests.append(prepare(dataset="my_changing:Data").data_digest)
     sys.modules.pop("my_changing", None)
     assert digests[0] != digests[1]
+
+
+def test_another_loader_or_another_source_of_it_is_another_study(hermetic, monkeypatch):
+    monkeypatch.syspath_prepend(hermetic)
+    plain = prepare(dataset="tests.support.troubled_data:Random").data_digest
+    digests = {plain}
+    for change in ("", " + []"):
+        (hermetic / "my_loading.py").write_text(f"def load(batch_size): return [batch_size]{change}\n")
+        sys.modules.pop("my_loading", None)
+        digests.add(prepare(dataset="tests.support.troubled_data:Random", loader="my_loading.load").data_digest)
+    sys.modules.pop("my_loading", None)
+    assert len(digests) == 3
+    assert plain == prepare(dataset="tests.support.troubled_data:Random").data_digest
+
+
+def test_a_loader_that_needs_other_arguments_is_refused_before_anything_is_measured():
+    with pytest.raises(SettingsError) as caught:
+        prepare(dataset="tests.support.troubled_data:Random", loader=f"{OWN}:needs_more")
+    assert str(caught.value).startswith(
+        f"--loader {OWN}:needs_more: missing a required argument: 'root'. It is needs_m"
+    )
+    assert prepare(dataset="tests.support.troubled_data:Random", loader=f"{OWN}:cannot_be_made").loader
+
+
+def test_a_loader_of_one_s_own_is_measured_once_for_each_batch_size_with_most_workers():
+    asked = spec(loader=f"{OWN}:batches_of", batch_size=(4, 8), num_workers=(0, 3), pin_memory=(True, False))
+    found = own_loader_settings(asked, pinning=True)
+    assert [(each.batch_size, each.num_workers, each.pin_memory) for each in found] == [(4, 3, True), (8, 3, True)]
+    assert not any(each.pin_memory for each in own_loader_settings(asked, pinning=False))
+    assert own_loader_settings(spec(), pinning=True) == []
+    assert isinstance(own_loader_workload(asked).other, PoseWorkload)
+
+
+def test_the_length_of_a_stream_need_not_be_known():
+    assert prepare(dataset=f"{OWN}:Endless").data_digest
+    assert prepare(dataset=f"{OWN}:Endless").data_digest != prepare(dataset=f"{OWN}:Plain").data_digest
+
+
+def test_samples_of_a_stream_are_not_compared_and_need_not_be_said_to_be_random():
+    with pytest.raises(SettingsError, match="random_samples: has no effect on an IterableDataset, whose samples are n"):
+        prepare(dataset=f"{OWN}:Plain", random_samples=True)
 
 
 def test_names_say_kind_preset_and_data():

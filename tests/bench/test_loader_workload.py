@@ -2,6 +2,7 @@
 
 import random
 import sys
+from itertools import islice
 
 import cv2
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 
 from bench.measure.loader import workload
 from bench.measure.loader.configuration import configuration
-from bench.measure.loader.delivered import delivered_hashes
+from bench.measure.loader.delivered import batch_hash
 from bench.measure.loader.dotted import DottedCollate, DottedDataset, DottedStep
 from bench.measure.loader.pose_workload import PoseWorkload
 from bench.measure.loader.samples import Seeded
@@ -34,10 +35,6 @@ def module(hermetic, monkeypatch):
         "    def __len__(self): return 0\n"
         "ready = Mine()\n"
         "def make(): return Mine()\n"
-        "from torch.utils.data import IterableDataset\n"
-        "class Counted(IterableDataset):\n"
-        "    def __len__(self): return 5\n"
-        "    def __iter__(self): return iter(range(5))\n"
         "class Ragged(Mine):\n"
         "    def __getitem__(self, index): return torch.full((1 + index,), index)\n"
         "    @staticmethod\n"
@@ -71,7 +68,6 @@ def test_a_path_that_leads_nowhere_names_the_flag(module, name):
     ("name", "words"),
     [
         ("my_package:Stream", "Stream is no map-style data set"),
-        ("my_package:Counted", "Counted is no map-style data set"),
         ("my_package:Empty", "Empty has no samples"),
     ],
 )
@@ -133,6 +129,35 @@ def test_a_loader_has_the_settings_asked_for(monkeypatch):
     assert loader.multiprocessing_context.get_start_method() == "spawn"
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"prefetch_factor": 2}, "prefetch_factor needs num_workers of at least 1"),
+        ({"persistent_workers": True}, "persistent_workers needs num_workers of at least 1"),
+        ({"start_method": "spawn"}, "start_method needs num_workers of at least 1"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"num_wokers": 2}, "num_wokers"),
+        ({"num_workers": 1, "start_method": "teleport"}, "start_method"),
+    ],
+)
+def test_combinations_that_cannot_work_are_refused(settings, words):
+    with pytest.raises(SettingsError, match=words):
+        configuration(**settings)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_epoch_may_be_made_shorter_or_endless_before_it_begins(workers):
+    settings = configuration(batch_size=4, num_workers=workers, persistent_workers=workers > 0)
+    opened = DatasetWorkload(Troubled()).open_loader(settings, batches=1 << 32)
+    opened.begin_epoch(0)
+    opened.set_length(3)
+    assert len(list(opened.loader)) == 3
+    opened.set_length(1 << 32)
+    opened.begin_epoch(1)
+    batches = iter(opened.loader)
+    assert {position for _ in range(17) for position in next(batches)[:, 0].tolist()} == set(range(LENGTH))
+
+
 def test_epochs_differ_and_begin_anew():
     opened = DatasetWorkload(Troubled()).open_loader(configuration(batch_size=4), batches=8)
     epochs = []
@@ -191,7 +216,7 @@ def test_the_pose_workload_delivers_the_same_batches_with_workers_and_without(po
     for workers in (0, 2):
         opened = workload.open_loader(configuration(batch_size=4, num_workers=workers), batches=6)
         opened.begin_epoch(1)
-        found.append(delivered_hashes(opened.loader, 6))
+        found.append([batch_hash(batch) for batch in islice(opened.loader, 6)])
     assert found[0] == found[1]
     assert len(set(found[0])) == 6
 

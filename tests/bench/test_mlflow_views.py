@@ -13,7 +13,7 @@ NAMES = {
     "optimizers": {"confirm": "Confirm runs by optimizer", "tune": "Tune runs by optimizer"},
     "joint": {"confirm": "Picks on fresh seeds", "search": "Search trials by optimizer"},
     "networks": {"confirm": "Trainings by network"},
-    "loaders": {"end_to_end": "Speed by configuration", "grid": "Grid by arm"},
+    "loaders": {"grid": "Speed by configuration", "around": "Around the best one"},
 }
 """Of the views of each kind, by what they show."""
 

@@ -17,30 +17,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import get_worker_info
 
-from bench.measure.loader import isolated
 from bench.measure.loader.comparison import compare_samples, look_at_samples
 from bench.measure.loader.configuration import configuration
 from bench.measure.loader.delivered import batch_bytes, batch_hash
 from bench.measure.loader.dotted import DottedCollate, DottedDataset, DottedStep, DottedWorkerInit, stdout_to_stderr
-from bench.measure.loader.loop import LoopPlan
-from bench.measure.loader.measurement import Arm, measure
 from bench.measure.loader.outcome import MeasurementStatus, of_error
 from bench.measure.loader.probe import probe
 from bench.measure.loader.workload import DatasetWorkload
 from posemodel.errors import SettingsError
 from tests.support import own_datasets as own
-from tests.support.forking_process import forked_starts
 
-FLOAT8 = torch.float8_e5m2
 OWN = "tests.support.own_datasets"
 COLLATE = "give --collate MODULE:NAME, a function of a list of samples that returns their batch"
-
-
-@pytest.fixture
-def forked():
-    """Measuring processes are forked: what is tested is not their start."""
-    with forked_starts(isolated):
-        yield
 
 
 def told(dataset, *, workers=0, batch_size=4, **options):
@@ -237,7 +225,6 @@ def test_lack_of_memory_is_no_fault_of_the_sample_s():
             f"--dataset {OWN}:data.",
         ),
         ("Leaves", "making it failed with SystemExit: 4"),
-        ("Stream", "Stream is no map-style data set but an IterableDataset, of which each worker would deliver the"),
         ("NoLength", "NoLength is no map-style data set: it has no __len__. It needs __len__ and __getitem__(index)."),
         ("LENGTH", "int is no map-style data set: it has no __len__ and no __getitem__."),
         ("BadLength", "BadLength: its __len__ failed with FileNotFoundError: list.txt. It must return the number of"),
@@ -315,14 +302,14 @@ def looked(make, *, batch_size=4, stall_s=60.0, **options):
     return look_at_samples(DatasetWorkload(make, **options), batch_size=batch_size, seconds=60.0, stall_s=stall_s)
 
 
-def test_all_samples_are_looked_at_and_each_is_the_same_again(forked):
+def test_all_samples_are_looked_at_and_each_is_the_same_again():
     found = looked(own.Sound)
     assert found.status == MeasurementStatus.COMPLETE
     assert len(set(found.value.hashes)) == own.LENGTH
     assert found.value.unlike is None
 
 
-def test_a_sample_that_is_another_one_each_time_is_found(forked):
+def test_a_sample_that_is_another_one_each_time_is_found():
     assert looked(own.Drawing).value.unlike == 0
 
 
@@ -337,13 +324,13 @@ def test_a_sample_that_is_another_one_each_time_is_found(forked):
         ),
     ],
 )
-def test_a_sample_that_cannot_be_made_is_found_before_anything_is_measured(make, words, forked):
+def test_a_sample_that_cannot_be_made_is_found_before_anything_is_measured(make, words):
     found = looked(functools.partial(make))
     assert found.status == MeasurementStatus.FAILED
     assert found.error.startswith(words.replace("--dataset Ends", "--dataset partial"))
 
 
-def test_a_slow_sample_is_named_with_the_time_that_it_may_have(forked):
+def test_a_slow_sample_is_named_with_the_time_that_it_may_have():
     found = looked(functools.partial(own.Returns, functools.partial(slow_at, 3)), stall_s=1.0)
     assert found.status == MeasurementStatus.TIMED_OUT
     assert found.error == (
@@ -362,7 +349,7 @@ def ragged(index):
     return torch.zeros(1 + index % 2)
 
 
-def test_samples_of_many_shapes_are_sound_in_batches_of_one(forked):
+def test_samples_of_many_shapes_are_sound_in_batches_of_one():
     make = functools.partial(own.Returns, ragged)
     assert looked(make, batch_size=1).status == MeasurementStatus.COMPLETE
     assert "do not fit together" in looked(make, batch_size=2).error
@@ -375,7 +362,7 @@ def failing_step():
     return lambda batch: batch["image"]
 
 
-def test_a_step_that_fails_is_named_with_what_it_gets(forked):
+def test_a_step_that_fails_is_named_with_what_it_gets():
     step = DottedStep("tests.bench.test_own_datasets:failing_step")
     assert probe(DatasetWorkload(own.Sound, step=step), with_workers=False).error == (
         "--step tests.bench.test_own_datasets:failing_step: the step raised IndexError: too many indices for tensor of "
@@ -402,14 +389,14 @@ def compared(make, *, workers=2, reference=None, **options):
     return found
 
 
-def test_workers_that_make_what_one_process_makes_are_compared_whole(forked):
+def test_workers_that_make_what_one_process_makes_are_compared_whole():
     reference = looked(own.Sound).value.hashes
     found = compared(own.Sound, reference=reference)
     assert (found.samples, found.different, found.first) == (own.LENGTH, 0, None)
     assert found.metrics() == {"compared_samples": 32.0, "different_samples": 0.0}
 
 
-def test_a_file_that_forked_workers_share_is_seen(forked):
+def test_a_file_that_forked_workers_share_is_seen():
     found = compared(own.SharedFile)
     assert found.samples == 200
     assert 0 < found.different <= 200
@@ -417,30 +404,14 @@ def test_a_file_that_forked_workers_share_is_seen(forked):
     assert compared(own.SharedFile, workers=1).different == 0, "one worker shares it with nobody"
 
 
-def test_a_file_that_each_worker_opens_is_sound(forked):
+def test_a_file_that_each_worker_opens_is_sound():
     found = compared(own.OpenedInWorker, worker_init_fn=DottedWorkerInit(f"{OWN}:open_again"))
     assert (found.samples, found.different) == (200, 0)
 
 
-def test_samples_that_depend_on_the_worker_are_all_others(forked):
+def test_samples_that_depend_on_the_worker_are_all_others():
     found = compared(own.PerWorker)
     assert (found.samples, found.different, found.first) == (32, 32, 0)
-
-
-def test_a_measurement_has_what_was_compared(forked):
-    workload, reference = DatasetWorkload(own.PerWorker), looked(own.PerWorker).value.hashes
-    for workers, expected in ((0, None), (2, 32.0)):
-        found = measure(
-            workload,
-            configuration(batch_size=4, num_workers=workers),
-            Arm.END_TO_END,
-            LoopPlan(epochs=1),
-            batches=11,
-            reference=reference,
-            compare_s=30.0,
-        )
-        assert (found.status, found.error) == (MeasurementStatus.COMPLETE, "")
-        assert found.metrics.get("different_samples") == expected
 
 
 # --- hashes of one's own classes --------------------------------------------------------------------------------------

@@ -50,6 +50,20 @@ def test_pages_shared_with_children_count_once():
     assert found.bytes - before.bytes < 0.6 * len(array)
 
 
+def test_pages_shared_with_others_count_as_its_own():
+    """A forked child reads an array of 400 MB that its parent has made: alone, it would hold all of it."""
+    context = multiprocessing.get_context("fork")
+    array = np.ones(4 * SIZE, dtype=np.uint8)
+    ready, leave = context.Event(), context.Event()
+    child = context.Process(target=_touch, args=(array, ready, leave))
+    child.start()
+    assert ready.wait(30)
+    found = tree_memory(child.pid)
+    leave.set()
+    child.join()
+    assert found.bytes > 0.95 * len(array)
+
+
 def test_shared_memory_is_told_apart(shared_memory_alone):
     shared = torch.ones(SIZE, dtype=torch.uint8).share_memory_()
     assert tree_memory(os.getpid()).shm_bytes >= 0.99 * len(shared)

@@ -289,16 +289,16 @@ def test_config_show_prints_every_setting_with_its_origin(posebench, monkeypatch
 
 
 def test_config_show_takes_settings_as_if_typed_and_says_what_auto_means_here(posebench, study_file):
-    file = study_file('kind = "loaders"\nrepeats = 9\nmin_repeats = 1')
-    typed = ("--set", "repeats=7", "--set", "batch_size=4,8", "--set", "device=auto")
+    file = study_file('kind = "loaders"\nblocks = 9\nmin_blocks = 1')
+    typed = ("--set", "blocks=7", "--set", "batch_size=4,8", "--set", "device=auto")
     code, out, _ = posebench("config", "show", "--study", file, "--preset", "full", *typed, "--json")
     document = json.loads(out)
     assert code == 0
     assert document["kind"] == {"value": "loaders", "origin": f"file {file}:1"}
     assert document["preset"] == {"value": "full", "origin": "command line"}
-    assert document["repeats"] == {"value": 7, "origin": "command line"}
+    assert document["blocks"] == {"value": 7, "origin": "command line"}
     assert document["batch_size"] == {"value": [4, 8], "origin": "command line"}
-    assert document["min_repeats"] == {"value": 1, "origin": f"file {file}:3"}
+    assert document["min_blocks"] == {"value": 1, "origin": f"file {file}:3"}
     assert document["num_workers"]["value"][0] == 0
     assert re.fullmatch(r"default \(auto: [\d.]+ cores here\)", document["num_workers"]["origin"])
     assert document["device"]["value"] in ("cpu", "cuda", "mps")

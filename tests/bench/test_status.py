@@ -262,7 +262,7 @@ def test_a_report_and_a_status_know_the_same_studies(storage_url, tracking_uri, 
 def test_loader_studies_are_among_those_that_are_there(storage_url, tracking_uri, watcher):
     spec = LoaderSpec(
         name="loads", preset="smoke", data="/no/such", data_digest="d", device="cpu", num_workers=(0,), batch_size=(4,),
-        pin_memory=(False,), seconds=0.1, repeats=2, min_repeats=2
+        pin_memory=(False,), slice_s=0.1, blocks=2, min_blocks=2
     )  # fmt: skip
     MeasurementTracker(tracking_uri, spec.name).open_study(spec, {})
     for find in (watcher.one, lambda name: results_of(storage_url, tracking_uri, name)):

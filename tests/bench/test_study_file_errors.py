@@ -74,14 +74,24 @@ def test_mistakes_of_a_joint_study(told, text, message):
         ("synthetic_images = true", "mine.toml:1: synthetic_images: must be "),
         ("name = 'a b'", "mine.toml:1: name: must be letters"),
         ("name = 3", "mine.toml:1: name: must be text (got 3)."),
-        ("seconds = inf", "mine.toml:1: seconds: must be a finite number (got inf)."),
-        ("seconds = 0", "mine.toml:1: seconds: must be more than 0 (got 0)."),
         ("size = 64\nsize = 96\n", "mine.toml:2: is not valid TOML: Cannot overwrite a value (column 10)."),
         ("size = 64\n[spaces\n", "mine.toml:2: is not valid TOML: "),
         ("x = 1\n\nkind = 'other'", "mine.toml:3: kind: is 'other': there is no such kind."),
     ],
 )
 def test_any_kind(told, kind, text, message):
+    assert message in told(kind, text)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if "seconds" in study_spec(kind).declarations()])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("seconds = inf", "mine.toml:1: seconds: must be a finite number (got inf)."),
+        ("seconds = 0", "mine.toml:1: seconds: must be more than 0 (got 0)."),
+    ],
+)
+def test_a_kind_with_a_budget_in_seconds(told, kind, text, message):
     assert message in told(kind, text)
 
 
@@ -152,10 +162,10 @@ def test_optimizers(told, text, message):
             "start_method = ['frok']",
             "'fork', 'spawn' or 'forkserver' (got 'frok'). Did you mean fork?",
         ),
-        ("\nmin_repeats = 9", "mine.toml:2: min_repeats: min_repeats (9) is more than repeats (2) (min_repeats from: "),
+        ("\nmin_blocks = 9", "mine.toml:2: min_blocks: min_blocks (9) is more than blocks (2) (min_blocks from: "),
         (
-            "\nrepeats = 1",
-            "mine.toml:2: repeats: min_repeats (2) is more than repeats (1) (min_repeats from: preset",
+            "\nblocks = 1",
+            "mine.toml:2: blocks: min_blocks (2) is more than blocks (1) (min_blocks from: preset",
         ),
         ("\nstep = 'a:b'", "mine.toml:2: step: is for a dataset of one's own"),
         ("dataset = 'none:X'\ndata = 'x'", "mine.toml:2: data: data and dataset: give one of the two (data from: "),
@@ -173,22 +183,22 @@ def test_a_folder_that_is_not_there(told, kind):
 
 
 def test_values_that_do_not_fit_together_name_the_line_of_each(told):
-    message = told("loaders", "min_repeats = 9\n\nrepeats = 8")
+    message = told("loaders", "min_blocks = 9\n\nblocks = 8")
     assert re.fullmatch(
-        r"mine\.toml:1: min_repeats: min_repeats \(9\) is more than repeats \(8\) "
-        r"\(min_repeats from: file mine\.toml:1, repeats from: file mine\.toml:3\)\.",
+        r"mine\.toml:1: min_blocks: min_blocks \(9\) is more than blocks \(8\) "
+        r"\(min_blocks from: file mine\.toml:1, blocks from: file mine\.toml:3\)\.",
         message,
     )
 
 
 def test_what_no_file_gave_names_its_origin():
-    given = {"min_repeats": Setting(9, "command line"), "repeats": Setting(8, "preset small")}
+    given = {"min_blocks": Setting(9, "command line"), "blocks": Setting(8, "preset small")}
     values = {"name": "n", "preset": "small", "data": "d", "data_digest": "feed", "device": "cpu"}
-    values |= {"num_workers": (0,), "batch_size": (4,), "pin_memory": (False,), "min_repeats": 9, "repeats": 8}
+    values |= {"num_workers": (0,), "batch_size": (4,), "pin_memory": (False,), "min_blocks": 9, "blocks": 8}
     with pytest.raises(SettingsError) as refused:
         build(LoaderSpec, values, given)
     assert str(refused.value) == (
-        "study: min_repeats (9) is more than repeats (8) (min_repeats from: command line, repeats from: preset small)."
+        "study: min_blocks (9) is more than blocks (8) (min_blocks from: command line, blocks from: preset small)."
     )
 
 
@@ -214,7 +224,7 @@ def test_the_line_is_that_of_the_wrong_value(tmp_path_factory, kind, wrong, fill
     assume(wrong in study_spec(kind).declarations())
     others = [each for each in sorted(filling) if not each.startswith(wrong)]
     before = "".join(f"{each}\n" for each in others).replace("KIND", kind).replace("seed", seed)
-    file.write_text(f"{before}{wrong} = {WRONG[wrong]}\nseconds = 3.0\n", encoding="utf-8")
+    file.write_text(f"{before}{wrong} = {WRONG[wrong]}\n# the end\n", encoding="utf-8")
     with pytest.raises(SettingsError) as refused:
         resolved(kind, study_file=file)
     line = before.count("\n") + 1

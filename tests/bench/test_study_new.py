@@ -129,7 +129,7 @@ def test_config_show_shows_the_file_s_kind_and_values(posebench):
     code, out, _ = posebench("config", "show", "--study", "mine.toml")
     assert code == 0
     assert re.search(r"kind .* loaders .* file mine.toml:\d+ ", out)
-    assert re.search(r"repeats .* 10 .* file mine.toml:\d+ ", out)
+    assert re.search(r"blocks .* 19 .* file mine.toml:\d+ ", out)
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,7 @@ def test_the_index_says_where_each_study_stands_and_leads_to_its_pages(pages, st
 def test_a_loader_study_is_in_the_index_too(pages, paths):
     spec = LoaderSpec(
         name="advice", preset="smoke", data="/no/such", data_digest="d", device="cpu", num_workers=(0,),
-        batch_size=(4,), pin_memory=(False,), seconds=0.1, repeats=2, min_repeats=2
+        batch_size=(4,), pin_memory=(False,), slice_s=0.1, blocks=2, min_blocks=2
     )  # fmt: skip
     MeasurementTracker(paths.tracking_uri, spec.name).open_study(spec, {})
     (row,) = rows(asked(pages, "/studies/").body)

@@ -87,7 +87,7 @@ def make_holding_step():
             raise MemoryError("too large")
     return step
 """
-SMALL = ("--num-workers", "0,1", "--batch-size", "4", "--repeats", "1", "--seconds", "0.5", "--preset", "smoke")
+SMALL = ("--num-workers", "0,1", "--batch-size", "4", "--blocks", "1", "--slice-s", "0.2", "--preset", "smoke")
 KEYS = {"num_workers", "pin_memory", "batch_size", "images_per_s", "low", "high", "data_wait_share", "status"}
 
 
@@ -109,8 +109,8 @@ def test_a_data_set_and_a_step_of_one_s_own_from_the_working_directory(own):
     assert found["dataloader"].startswith("DataLoader(dataset, batch_size=4")
     assert "pin_memory does nothing" in found["verdict"]
     recorded = own.recorded()
-    assert len(recorded) == len(set(recorded)) == 5  # two arms of two, and the step
-    assert (found["trials"]["complete"], found["trials"]["failed"], found["trials"]["recorded"]) == (5, 0, 5)
+    assert len(recorded) == len(set(recorded)) == 2  # a process of each
+    assert (found["trials"]["complete"], found["trials"]["failed"], found["trials"]["recorded"]) == (2, 0, 2)
     again = own.run(*command)
     assert json.loads(again.stdout)["configurations"] == found["configurations"]
     assert own.recorded() == recorded
@@ -121,9 +121,9 @@ def test_a_data_set_and_a_step_of_one_s_own_from_the_working_directory(own):
     assert (folder / "report.md").read_text() == before
     listed = json.loads(own.run("study", "list", "--json").stdout)["studies"]
     assert [(each["study"], each["status"], each["done"]) for each in listed] == [
-        ("loaders-smoke-Points", "complete", 5)
+        ("loaders-smoke-Points", "complete", 2)
     ]
-    assert "5 complete" in own.run("study", "status").stdout
+    assert "2 complete" in own.run("study", "status").stdout
     refused = own.run("compare", "loaders-smoke-Points", "loaders-smoke-Points")
     assert refused.returncode == 2
     assert "is of kind 'loaders'" in refused.stderr
@@ -132,24 +132,29 @@ def test_a_data_set_and_a_step_of_one_s_own_from_the_working_directory(own):
 def test_the_pose_network_s_study_goes_on_after_an_interruption(pose_place):
     place = pose_place
     place.forked_starts = (MEASURING,)
-    command = ("study", "loaders", *SMALL, "--data", "people", "--size", "64")
+    command = ("study", "loaders", *SMALL, "--blocks", "2", "--data", "people", "--size", "64")
+    slices = "SELECT count(*) FROM tags WHERE key LIKE 'posebench.slices.%'"
     with ended(place.start(*command)) as process:
-        wait_for(lambda: len(place.recorded()) >= 2, process, place)
+        wait_for(lambda: place.query(slices) >= [(3,)], process, place)  # of the second block
         process.send_signal(signal.SIGINT)
         assert process.wait(DEADLINE_S) == 130, output(place)
     before = place.recorded()
     unfinished = place.run("report", "loaders-smoke-people")
     assert unfinished.returncode == 0, unfinished.stderr
-    assert "**Unfinished: " in (place.folder / "reports" / "loaders-smoke-people" / "report.md").read_text()
+    folder = place.folder / "reports" / "loaders-smoke-people"
+    assert "**Unfinished: " in (folder / "report.md").read_text()
+    finished = pd.read_csv(folder / "slices.csv")
+    assert set(finished["block"]) == {0, 1}, "what was finished of the interrupted block counts"
     done = place.run(*command)
     assert done.returncode == 0, done.stderr
     assert "Report: reports/loaders-smoke-people/report.md" in done.stdout
     recorded = place.recorded()
-    assert len(recorded) == len(set(recorded)) == 5
-    assert set(before) < set(recorded)
-    rows = pd.read_csv(place.folder / "reports" / "loaders-smoke-people" / "measurements.csv")
-    assert set(rows["page_cache"]) == {"warm"}
-    assert (rows.loc[rows["arm"] == "end_to_end", "hashes"].str.len() > 2).all()
+    assert len(recorded) == len(set(recorded))
+    assert set(before) <= set(recorded)
+    pd.testing.assert_frame_equal(pd.read_csv(folder / "slices.csv").head(len(finished)), finished)
+    rows = pd.read_csv(folder / "measurements.csv")
+    assert set(rows["page_cache"].dropna()) == {"warm"}
+    assert (rows.loc[rows["block"] == 0, "hashes"].str.len() > 2).all()
     assert place.run_states().get("RUNNING", 0) == 0
 
 
@@ -174,7 +179,7 @@ def test_configurations_that_deliver_other_samples_are_rows_and_never_recommende
     assert {each["num_workers"]: each["status"] for each in found["configurations"]} == {0: "complete", 1: "failed"}
     assert found["recommended"]["num_workers"] == 0
     assert (
-        "1 worker, batches of 4 made 64 of 64 samples otherwise than one process does (the first: sample 0)"
+        "1 worker with batches of 4 made 64 of 64 samples otherwise than one process does (the first: sample 0)"
         in (found["verdict"])
     )
     assert "--worker-init" in found["verdict"]
@@ -247,7 +252,7 @@ def test_a_grid_of_many_combinations_can_be_shown(own):
     """What is kept of a study must fit into MLflow's tags."""
     many = ",".join(map(str, range(1, 61)))
     command = ("study", "loaders", "--preset", "smoke", "--dataset", "own:Points", "--num-workers", "0")
-    command += ("--batch-size", many, "--repeats", "1", "--seconds", "0.05")
+    command += ("--batch-size", many, "--blocks", "1", "--slice-s", "0.05")
     with ended(own.start(*command)) as process:
         wait_for(lambda: len(own.recorded()) >= 1, process, own)
         process.send_signal(signal.SIGINT)
@@ -267,13 +272,22 @@ def test_a_plan_is_shown_and_nothing_run(own):
     (own.folder / "mlflow.db").unlink()
     done = own.run("study", "loaders", *SMALL, "--dataset", "own:Points", "--dry-run", "--json")
     found = json.loads(done.stdout)
-    assert (found["status"], found["measurements_a_block"]) == ("planned", 2)
+    assert (found["status"], len(found["plan"])) == ("planned", 2)
     assert not (own.folder / "mlflow.db").exists()
 
 
 def test_advice_in_one_line(own):
     command = ("loader", "advise", "--dataset", "own:Points", "--step-ms", "5")
-    done = own.run(*command, "--num-workers", "0,1", "--batch-size", "4", POSEBENCH_SECONDS="0.2")
+    done = own.run(
+        *command,
+        "--num-workers",
+        "0,1",
+        "--batch-size",
+        "4",
+        POSEBENCH_SLICE_S="0.1",
+        POSEBENCH_BLOCKS="2",
+        POSEBENCH_MIN_BLOCKS="2",
+    )
     assert done.returncode == 0, done.stderr
     assert "    DataLoader(dataset, batch_size=4" in done.stdout
     assert "reports/loader-advice-Points-" in done.stdout

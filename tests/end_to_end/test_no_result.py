@@ -104,19 +104,19 @@ def test_measurements_that_all_fail_end_in_a_report(tmp_path):
     (place.folder / "own.py").write_text(OWN)
     place.forked_starts = (MEASURING,)
     given = ("--dataset", "own:Camera", "--num-workers", "1,2", "--batch-size", "4", "--device", "cpu")
-    done = place.run("study", "loaders", "--preset", "smoke", *given, POSEBENCH_SECONDS="0.2")
+    done = place.run("study", "loaders", "--preset", "smoke", *given, POSEBENCH_SLICE_S="0.2")
     said, why = "All 2 measurements failed: ", "the camera is gone"
     assert done.returncode == 3, done.stderr
     assert said in " ".join(done.stdout.split())
     assert why in " ".join(done.stdout.split())
     code, document, page = shown(place, "loaders-smoke-Camera")
     assert (code, document["status"], document["recommended"]) == (3, "complete", None)
-    assert document["verdict"].startswith(said)
+    assert document["verdict"].startswith(f"Nothing is recommended. {said}")
     assert said in " ".join(page.replace("\n> ", " ").split())
     assert [each["status"] for each in document["failures"]] == ["failed"] * len(document["failures"])
     assert sum(each["count"] for each in document["failures"]) == 2
     assert all(why in each["error"] for each in document["failures"])
-    advised = place.run("loader", "advise", *given, POSEBENCH_SECONDS="0.2")
+    advised = place.run("loader", "advise", *given, POSEBENCH_SLICE_S="0.2")
     assert advised.returncode == 3, advised.stderr
     assert said in " ".join(advised.stdout.split())
     assert "reports/loader-advice-Camera-" in advised.stdout

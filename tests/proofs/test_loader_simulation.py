@@ -1,6 +1,6 @@
-"""A real DataLoader on data of known cost beside its simulation, for whole epochs; everything sleeps.
+"""A real DataLoader on data of known cost beside its simulation, for long slices; everything sleeps.
 
-Its short sibling, tests/bench/test_loader_simulation.py, has epochs of half the length and shorter sleeps.
+Its short sibling, tests/bench/test_loader_simulation.py, has shorter ones and shorter sleeps.
 """
 
 import pytest

@@ -179,11 +179,13 @@ class Forking:
 
 @contextmanager
 def forked_starts(module: Any) -> Iterator[None]:
-    """Fork the processes that a module would spawn, from a server that imports once what measuring processes need.
+    """Fork the processes that a module would spawn, from the server that measuring processes are forked from.
 
     Their environment and stderr are those that this process had when it first did this.
     """
-    multiprocessing.set_forkserver_preload(["bench.measure.loader.measurement", "bench.measure.loader.probe"])
+    from bench.measure.loader import prepared
+
+    prepared.context()
     before, module.multiprocessing = module.multiprocessing, Forking()
     try:
         yield

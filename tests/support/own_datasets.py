@@ -89,13 +89,6 @@ class Leaves(Sound):
         sys.exit(4)
 
 
-class Stream(IterableDataset[Any]):
-    """Has an order only."""
-
-    def __iter__(self) -> Any:
-        return iter(range(4))
-
-
 class NoLength(Dataset[Any]):
     """Has samples, nobody knows how many."""
 
@@ -200,3 +193,210 @@ class Ends(Sound):
 PICTURE = PIL.Image.new("RGB", (4, 2))
 LOCAL = functools.partial(Returns, lambda index: index)
 Pair = collections.namedtuple("Pair", "image label")
+
+
+class Numbers(IterableDataset[Any]):
+    """A stream of numbers as tensors, in parts of its length, each whole in every worker."""
+
+    length = 40
+    shard = False
+
+    def __iter__(self) -> Any:
+        info = get_worker_info()
+        start, step = (0, 1) if info is None or not self.shard else (info.id, info.num_workers)
+        for number in range(start, self.length, step):
+            yield self.sample(number)
+
+    def sample(self, number: int) -> Any:
+        return torch.tensor([number, 0 if get_worker_info() is None else get_worker_info().id])
+
+
+class Plain(Numbers):
+    """Says nothing of who made a sample."""
+
+    def sample(self, number: int) -> Any:
+        return torch.full((3,), number)
+
+
+class Sharded(Plain):
+    """Each worker yields every n-th sample."""
+
+    shard = True
+
+
+class Endless(Plain):
+    """Never ends."""
+
+    length = 1 << 40
+
+
+class EndlessSharded(Endless):
+    """Never ends, and is shared by workers."""
+
+    shard = True
+
+
+class DrawnStream(Endless):
+    """Its samples are drawn from the generators that data sets use."""
+
+    def sample(self, number: int) -> Any:
+        return torch.rand(3)
+
+
+class OfItsOwn(Endless):
+    """Its samples are drawn from a generator of its own, which nobody seeds."""
+
+    def sample(self, number: int) -> Any:
+        return np.random.default_rng().random(3)
+
+
+class Constant(Endless):
+    """All samples are the same."""
+
+    def sample(self, number: int) -> Any:
+        return torch.zeros(3)
+
+
+class InRange(IterableDataset[Any]):
+    """As PyTorch's documentation has it: a worker_init_fn sets where each worker begins and ends."""
+
+    def __init__(self) -> None:
+        self.start, self.end = 0, 40
+
+    def __iter__(self) -> Any:
+        return iter([torch.tensor([number]) for number in range(self.start, self.end)])
+
+
+def set_range(worker_id: int) -> None:
+    """As a worker_init_fn, for `InRange`."""
+    info = get_worker_info()
+    assert info is not None
+    dataset: Any = info.dataset
+    dataset.start, dataset.end = 20 * worker_id, 20 * (worker_id + 1)
+
+
+class EmptyStream(Plain):
+    """Yields nothing."""
+
+    length = 0
+
+
+class OneShard(Plain):
+    """Has something for the first worker alone."""
+
+    def __iter__(self) -> Any:
+        info = get_worker_info()
+        return iter(()) if info is not None and info.id else super().__iter__()
+
+
+class ReadOnce(Plain):
+    """Has one iterator, which ends."""
+
+    def __init__(self) -> None:
+        self.only = super().__iter__()
+
+    def __iter__(self) -> Any:
+        return self.only
+
+
+class BrokenStream(Plain):
+    """Cannot read one sample."""
+
+    def sample(self, number: int) -> Any:
+        if number == 21:
+            raise OSError("shard is truncated")
+        return super().sample(number)
+
+
+class BrokenNext(IterableDataset[Any]):
+    """Is its own iterator, and cannot read."""
+
+    def __iter__(self) -> Any:
+        return self
+
+    def __next__(self) -> Any:
+        raise ConnectionError("no route")
+
+
+class NotIterated(IterableDataset[Any]):
+    """Returns a list where an iterator is wanted."""
+
+    def __iter__(self) -> Any:
+        return [1, 2]
+
+
+class RaggedStream(Plain):
+    """Its samples differ in shape."""
+
+    def sample(self, number: int) -> Any:
+        return torch.zeros(number)
+
+
+class NonesStream(Plain):
+    """Yields None for one sample."""
+
+    def sample(self, number: int) -> Any:
+        return None if number == 2 else super().sample(number)
+
+
+class BatchesOnly:
+    """Can be iterated, and is no data set."""
+
+    def __iter__(self) -> Any:
+        return iter(())
+
+
+BATCHES = 5
+
+
+def batches_of(batch_size: int, num_workers: int = 0, pin_memory: bool = False) -> Any:
+    """A loader of one's own: a list of batches."""
+    return [torch.full((batch_size, 2), float(number)) for number in range(BATCHES)]
+
+
+def told_all(**settings: Any) -> Any:
+    """One that takes all settings, and yields them."""
+    return [settings]
+
+
+def told_nothing() -> Any:
+    """One that knows its settings, and has batches of another size than asked."""
+    return [{"images": np.zeros((3, 2)), "n": 3}]
+
+
+def generated(batch_size: int) -> Any:
+    """A generator: it can be iterated once."""
+    for number in range(BATCHES):
+        yield torch.full((batch_size,), number)
+
+
+def from_torch(batch_size: int, num_workers: int) -> Any:
+    """PyTorch's own, of a data set that cannot make one sample."""
+    return torch.utils.data.DataLoader(
+        Returns(raised(ValueError("bad picture"), at=9)), batch_size=batch_size, num_workers=num_workers
+    )
+
+
+def needs_more(root: str, batch_size: int) -> Any:
+    """One that needs another argument."""
+
+
+def returns_number(batch_size: int) -> Any:
+    """One that returns no iterable."""
+    return batch_size
+
+
+def yields_nothing() -> Any:
+    """One without batches."""
+    return []
+
+
+def cannot_be_made(batch_size: int) -> Any:
+    """One that fails at once."""
+    raise RuntimeError("no decoder")
+
+
+class ReadsAhead(list[Any]):
+    """A loader whose threads read ahead, and that says how far."""
+
+    batches_in_flight = 5

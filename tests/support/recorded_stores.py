@@ -73,8 +73,8 @@ dataset = "own:Points"
 step = "own:make_step"
 num_workers = [0, 1]
 batch_size = [4]
-repeats = 2
-seconds = 0.5
+blocks = 2
+slice_s = 0.2
 """,
 }
 OWN = """

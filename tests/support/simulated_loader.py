@@ -16,9 +16,9 @@ import torch
 from torch.utils.data import Dataset
 
 from bench.measure.loader.configuration import configuration
-from bench.measure.loader.figures import figures
-from bench.measure.loader.loop import LoopPlan, Step
-from bench.measure.loader.measurement import Arm, default_batches, measure
+from bench.measure.loader.living import Living
+from bench.measure.loader.loop import Step
+from bench.measure.loader.measurement import Arm
 from bench.measure.loader.samples import Spread
 from bench.measure.loader.workload import DatasetWorkload
 from tests.support.round_robin import batch_costs, simulate_round_robin
@@ -28,7 +28,7 @@ BATCH_SIZE = 4
 SAMPLE_S, COMPUTE_S = 0.05, 0.08
 """Long: moving a batch from a worker costs a millisecond here, and is not simulated."""
 SAMPLES = 2000
-EPOCHS = 1
+SECONDS = 10.0
 ASKED_THROUGHPUT, ASKED_AU = 0.03, 0.02
 
 
@@ -81,38 +81,37 @@ def sleeping(costs: np.ndarray, compute_s: float) -> DatasetWorkload:
     return DatasetWorkload(SleepingData(costs), SleepingStep(compute_s))
 
 
-def compare(
-    costs: np.ndarray, compute_s: float, *, epochs: int = EPOCHS, batches: int | None = None, **settings: Any
-) -> dict[str, float]:
-    """images/s and AU of the real loop and of the simulation, and how far they are apart.
-
-    ``batches`` of an epoch: `default_batches` where none are given.
+def compare(costs: np.ndarray, compute_s: float, *, seconds: float = SECONDS, **settings: Any) -> dict[str, float]:
+    """images/s and AU of a slice of the real loop, the first of its process, and of the simulation of the very same
+    batches; and how far they are apart.
     """
     chosen = configuration(batch_size=BATCH_SIZE, **settings)
-    batches = batches or default_batches(chosen)
-    workload, plan = sleeping(costs, compute_s), LoopPlan(epochs)
-    real = measure(workload, chosen, Arm.END_TO_END, plan, batches=batches, hashed_batches=0)
-    if real.error:
-        raise RuntimeError(real.error)
-    spread = Spread(costs, batches * BATCH_SIZE)
-    taken = [[costs[spread.position(epoch, p)[1]] for p in range(len(spread))] for epoch in range(epochs)]
+    with Living(sleeping(costs, compute_s), chosen) as living:
+        living.start()
+        living.started()
+        real = living.slice(Arm.END_TO_END, seconds)
+    before = 1 + chosen.batches_in_flight + 1  # the start has had one batch of this epoch, then the queues ran in
+    number = before + 1 + real.batches
+    spread = Spread(costs, (number + chosen.batches_in_flight) * BATCH_SIZE)
+    taken = [costs[spread.position(1, position)[1]] for position in range(len(spread))]
     timeline = simulate_round_robin(
-        [batch_costs(epoch, BATCH_SIZE) for epoch in taken],
+        batch_costs(taken, BATCH_SIZE),
         compute_s,
         num_workers=chosen.num_workers,
         prefetch_factor=chosen.prefetch_factor or 2,
-        epochs=epochs,
     )
-    simulated = figures(timeline, BATCH_SIZE, chosen.round_length)
+    simulated_s = timeline.done[number - 1] - timeline.done[before]
+    found = {"images_per_s": real.images / real.seconds, "simulated": real.images / simulated_s}
+    au = {
+        "au": real.compute_s / real.seconds,
+        "simulated_au": timeline.computes[before + 1 : number].sum() / simulated_s,
+    }
     return {
         "num_workers": chosen.num_workers,
-        "images_per_s": real.metrics["images_per_s"],
-        "simulated": simulated["images_per_s"],
-        "apart": real.metrics["images_per_s"] / simulated["images_per_s"] - 1,
-        "au": real.metrics["au"],
-        "simulated_au": simulated["au"],
-        "au_apart": real.metrics["au"] - simulated["au"],
-        "steady": real.metrics["steady"],
+        **found,
+        "apart": found["images_per_s"] / found["simulated"] - 1,
+        **au,
+        "au_apart": au["au"] - au["simulated_au"],
     }
 
 

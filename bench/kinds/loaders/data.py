@@ -1,5 +1,6 @@
 """The data of a loader study, found or made, and the workload that is measured on it."""
 
+import contextlib
 import hashlib
 import sys
 from collections.abc import Mapping
@@ -7,17 +8,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch.utils.data import IterableDataset
 
 from bench.kinds.loaders.spec import LoaderSpec
+from bench.measure.loader.configuration import LoaderConfiguration, configuration
 from bench.measure.loader.dotted import (
     DottedCollate,
     DottedDataset,
+    DottedLoader,
     DottedStep,
     DottedWorkerInit,
     module_of,
-    require_map_style,
+    require_loadable,
     stdout_to_stderr,
 )
+from bench.measure.loader.own_loader import OwnLoaderWorkload
 from bench.measure.loader.pose_workload import PoseWorkload
 from bench.measure.loader.workload import DatasetWorkload, WaitingStep, Workload, no_step
 from bench.settings.data_files import absolute_paths, named_files
@@ -45,7 +50,15 @@ def own_data_set(settings: Mapping[str, Setting]) -> FoundData:
         if settings[name].origin in (COMMAND_LINE, f"environment {ENVIRONMENT_PREFIX}{name.upper()}"):
             raise SettingsError(f"{name}: has no effect beside dataset, which has a step of its own; leave it out.")
     with about(settings, "dataset"), stdout_to_stderr():
-        length = len(require_map_style(DottedDataset(value["dataset"])(), value["dataset"]))
+        dataset = require_loadable(DottedDataset(value["dataset"])(), value["dataset"])
+        length = ""
+        with contextlib.suppress(Exception):  # a stream's need not be known
+            length = f" {len(dataset)}"
+    if isinstance(dataset, IterableDataset) and value["random_samples"]:
+        with about(settings, "random_samples"):
+            raise SettingsError(
+                "random_samples: has no effect on an IterableDataset, whose samples are not compared; leave it out."
+            )
     if value["step"]:
         with about(settings, "step"):
             DottedStep(value["step"]).factory()
@@ -55,10 +68,21 @@ def own_data_set(settings: Mapping[str, Setting]) -> FoundData:
     if value["worker_init"]:
         with about(settings, "worker_init"):
             DottedWorkerInit(value["worker_init"]).function()
-    found = hashlib.sha256(f"{value['dataset']} {length}".encode())
+    found = hashlib.sha256(f"{value['dataset']}{length}".encode())
     for path in (value["dataset"], value["step"], value["collate"], value["worker_init"]):
         found.update(_source(path) if path else b"")
     return FoundData(Path.cwd(), found.hexdigest()[:16])
+
+
+def with_own_loader(found: FoundData, settings: Mapping[str, Setting]) -> FoundData:
+    """A study's data with the loader of one's own, where there is one: it is looked for here, and not yet called."""
+    path = settings["loader"].value
+    if not path:
+        return found
+    with about(settings, "loader"):
+        DottedLoader(path).function()
+    digest = hashlib.sha256(f"{found.digest} {path}".encode() + _source(path)).hexdigest()[:16]
+    return found if found.awaited_images is not None else replace(found, digest=digest)
 
 
 def _source(path: str) -> bytes:
@@ -84,6 +108,24 @@ def coco_folder(settings: Mapping[str, Setting], make_data: MakeData | None, on_
     if on_open is not None:
         on_open([split])
     return replace(placed, digest=data_digest(data, [split]))
+
+
+def own_loader_workload(spec: LoaderSpec) -> OwnLoaderWorkload:
+    """The study's step on what its own loader (`spec.loader`) yields."""
+    return OwnLoaderWorkload(workload_of(spec), DottedLoader(spec.loader))
+
+
+def own_loader_settings(spec: LoaderSpec, *, pinning: bool) -> list[LoaderConfiguration]:
+    """What the study's own loader is told, one for each batch size: most workers, pinned where that is possible
+    (``pinning``) and asked for; none where there is no own loader."""
+    if not spec.loader:
+        return []
+    return [
+        configuration(
+            batch_size=each, num_workers=max(spec.num_workers), pin_memory=pinning and True in spec.pin_memory
+        )
+        for each in spec.batch_size
+    ]
 
 
 def workload_of(spec: LoaderSpec) -> Workload:

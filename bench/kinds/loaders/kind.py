@@ -4,17 +4,15 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
-import pandas as pd
-
-from bench.kinds.loaders.analysis.configurations import END_TO_END
-from bench.kinds.loaders.data import coco_folder, own_data_set, pinning_possible
+from bench.kinds.loaders.data import coco_folder, own_data_set, pinning_possible, with_own_loader
 from bench.kinds.loaders.machine import ADVICE_PRESETS, on_this_machine
-from bench.kinds.loaders.measuring import SLACK, LoaderMeasuring
-from bench.kinds.loaders.phases import GRID, LARGEST
-from bench.kinds.loaders.plan import grid, pending
+from bench.kinds.loaders.measuring import LoaderMeasuring
+from bench.kinds.loaders.phases import AROUND, GRID, LARGEST
+from bench.kinds.loaders.plan import grid
 from bench.kinds.loaders.report.page import loader_findings, study_info
 from bench.kinds.loaders.results import judged_measurements, load_loader_result
 from bench.kinds.loaders.spec import LoaderSpec
@@ -23,6 +21,7 @@ from bench.records.mlflow_views import SavedView
 from bench.records.reader import StudyRuns
 from bench.report.findings_result import FindingsResult
 from bench.report.shown import Shown, ShownTable
+from bench.report.wording import counted
 from bench.settings.layers import Setting
 from bench.study.kind import Settings
 from bench.study.machine_settings import default_name
@@ -32,10 +31,12 @@ from bench.workloads.protocol import FoundData, MakeData, OnOpen
 from posemodel.errors import SettingsError
 from posemodel.network import input_geometry
 
-MEASURED = ("images_per_s", "data_wait_share", "cores_used", "wait_p95_ms")
+MEASURED = ("images_per_s", "data_wait_share", "cores_used")
 """What has a chart on MLflow's pages."""
+SLACK = 3.0
+"""A slice may take so many times its length: it ends with a whole round of the workers."""
 START_S = 180.0
-"""What starting a measurement and hashing its batches may take on top of its loop."""
+"""What starting a process and hashing its batches may take."""
 
 
 class LoadersKind(MeasurementKind[LoaderSpec]):
@@ -45,19 +46,18 @@ class LoadersKind(MeasurementKind[LoaderSpec]):
     views: ClassVar[Sequence[SavedView]] = (
         SavedView(
             "Speed by configuration",
-            END_TO_END,
+            GRID,
             MEASURED,
-            ("phase", "block"),
-            tag="arm",
+            ("panel", "block"),
             group=CONFIGURATION_TAG,
             charts=MEASURED,
         ),
         SavedView(
-            "Grid by arm",
-            GRID,
+            "Around the best one",
+            AROUND,
             ("images_per_s",),
-            ("num_workers", "batch_size", "pin_memory", "block"),
-            group="arm",
+            ("prefetch_factor", "persistent_workers", "start_method", "cv2_threads", "block"),
+            group=CONFIGURATION_TAG,
             charts=MEASURED,
         ),
     )
@@ -87,10 +87,10 @@ class LoadersKind(MeasurementKind[LoaderSpec]):
         return found if not spec.dataset else found | {"data": Setting(None, f"study {spec.name}")}
 
     def find_data(self, settings: Settings, make_data: MakeData | None, on_open: OnOpen | None) -> FoundData:
-        """A data set by dotted path, or the COCO folder."""
-        if settings["dataset"].value:
-            return own_data_set(settings)
-        return coco_folder(settings, make_data, on_open)
+        """A data set by dotted path, or the COCO folder; and a loader by dotted path, if there is one."""
+        own = settings["dataset"].value
+        found = own_data_set(settings) if own else coco_folder(settings, make_data, on_open)
+        return with_own_loader(found, settings)
 
     def default_name(self, spec: LoaderSpec, settings: Settings, folder: Path) -> str:
         """kind-preset-data; of advice, where every question is another study, with a digest of all that is asked."""
@@ -103,40 +103,50 @@ class LoadersKind(MeasurementKind[LoaderSpec]):
         return f"loader-advice-{stem}-{hashlib.sha256(asked.encode()).hexdigest()[:8]}"
 
     def size_text(self, spec: LoaderSpec) -> str:
-        """Combinations, repeats, network, device."""
-        combinations = len(grid(spec, pinning=pinning_possible(spec)))
+        """Configurations, blocks, time, network, device."""
+        number = sum(len(panel.contestants) for panel in grid(spec, pinning=pinning_possible(spec)))
         what = spec.dataset or f"{spec.network} at {spec.size} px"
+        own = f" and {spec.loader}" if spec.loader else ""
         return (
-            f"{combinations} combinations of num_workers {_values(spec.num_workers)}, batch_size "
-            f"{_values(spec.batch_size)} and pin_memory, {spec.min_repeats} to {spec.repeats} repeats of about "
-            f"{spec.seconds:g} s an arm, {what}, on {spec.device}"
+            f"{counted(number, 'configuration')} of num_workers {_values(spec.num_workers)}, batch_size "
+            f"{_values(spec.batch_size)} and pin_memory{own}, side by side in {spec.min_blocks} to "
+            f"{counted(spec.blocks, 'block')}, {spec.minutes:g} minutes at most, {what}, on {spec.device}"
         )
 
     def plan_shown(self, prepared: Prepared[LoaderSpec]) -> Shown:
-        """The first block of measurements."""
+        """What is measured side by side."""
         spec = prepared.spec
-        first = pending(spec, pd.DataFrame(), pinning=pinning_possible(spec))
+        panels = grid(spec, pinning=pinning_possible(spec))
         document = {
             "study": spec.name,
             "kind": spec.kind,
             "preset": spec.preset,
             "status": "planned",
             "spec": spec.model_dump(mode="json"),
-            "measurements_a_block": len(first),
-            "blocks": [spec.min_repeats, spec.repeats],
-            "plan": [{"id": p.id, "arm": p.arm, **p.configuration.model_dump(mode="json")} for p in first],
+            "minutes": spec.minutes,
+            "blocks": [spec.min_blocks, spec.blocks],
+            "plan": [
+                {"panel": panel.number, **each.configuration.model_dump(mode="json"), "own_loader": each.own_loader}
+                for panel in panels
+                for each in panel.contestants
+            ],
         }
         rows = [
-            [p.arm, str(p.configuration.num_workers), str(p.configuration.batch_size), str(p.configuration.pin_memory)]
-            for p in first
+            [
+                str(each.configuration.batch_size),
+                str(each.configuration.num_workers),
+                str(each.configuration.pin_memory),
+                *([each.own_loader or "-"] if spec.loader else []),
+            ]
+            for panel in panels
+            for each in panel.contestants
         ]
-        minutes = len(first) * spec.min_repeats * spec.seconds / 60
+        columns = ("batch_size", "num_workers", "pin_memory", *(["loader"] if spec.loader else []))
         return Shown(
             document,
             [
-                ShownTable(f"{spec.name}: the first block", ("arm", "num_workers", "batch_size", "pin_memory"), rows),
-                f"{self.size_text(spec)}: at least {minutes:.0f} minutes of loops, and as long again for starting. "
-                "Nothing was run.",
+                ShownTable(f"{spec.name}: side by side, batch size by batch size", columns, rows),
+                f"{self.size_text(spec)}. Nothing was run.",
             ],
         )
 
@@ -147,19 +157,23 @@ class LoadersKind(MeasurementKind[LoaderSpec]):
         return LoaderMeasuring(spec, tracker, say)
 
     def counts(self, document: Mapping[str, Any], runs: StudyRuns) -> Mapping[str, int]:
-        """Measurements by status, without the tries of the search for the largest batch."""
-        try:
-            rows = judged_measurements(runs, LoaderSpec.stored(document))
-        except SettingsError:  # of another version: its statuses are as they were recorded
-            rows = measurements(runs)
+        """Measured processes by status, without the tries of the search for the largest batch."""
+        rows = measurements(runs)
+        with suppress(SettingsError):  # of another version: its statuses are as they were recorded
+            rows = judged_measurements(rows, runs, LoaderSpec.stored(document))
         if not len(rows):
             return {}
         statuses = rows.loc[rows["phase"] != LARGEST, "status"].map(str)
         return {str(status): int((statuses == status).sum()) for status in dict.fromkeys(statuses)}
 
     def longest_s(self, document: Mapping[str, Any]) -> float:
-        """A loop, a stall and a start."""
-        return SLACK * float(document["seconds"]) + float(document["stall_s"]) + START_S
+        """A slice of everything that is alive, a stall and a start."""
+        try:
+            spec = LoaderSpec.stored(document)
+        except SettingsError:  # of another version, which nobody here works on
+            return 0.0
+        most = max(len(panel.contestants) for panel in grid(spec, pinning=True))
+        return 2 * SLACK * spec.turns * most * spec.slice_s + spec.stall_s + START_S
 
     def load(self, runs: StudyRuns, folder: Path | None = None) -> FindingsResult:
         """The result of a study, finished or not, from MLflow alone; ``folder``: of its report, which names it."""

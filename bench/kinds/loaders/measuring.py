@@ -1,51 +1,53 @@
-"""The measurements of a loader study: what is possible, what is measured next, what is recorded of it.
+"""The measurements of a loader study: what is possible, what is measured next.
 
-Every measurement is a run in MLflow as soon as it is made; what is left is computed from these
-(`bench.kinds.loaders.plan`).
+Every slice is in MLflow as soon as it is made; what is left is computed from these (`bench.kinds.loaders.plan`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pandas as pd
+import torch
 
 from bench.engines import interruption
+from bench.kinds.loaders.analysis.configurations import configuration_key
 from bench.kinds.loaders.analysis.delivery import unrepeatable
-from bench.kinds.loaders.data import files_of, pinning_possible, workload_of
+from bench.kinds.loaders.analysis.stream import STREAM, stream_sentences
+from bench.kinds.loaders.block import BlockRun, fits, memory_limit_bytes
+from bench.kinds.loaders.data import files_of, own_loader_workload, pinning_possible, workload_of
 from bench.kinds.loaders.phases import LARGEST
-from bench.kinds.loaders.plan import Planned, pending
+from bench.kinds.loaders.plan import Block, Contestant, Panel, next_block
 from bench.kinds.loaders.results import SAMPLES, TRANSFERS, judged_measurements
 from bench.kinds.loaders.spec import LoaderSpec
 from bench.measure.limits import limits
-from bench.measure.loader.comparison import Reference, look_at_samples
+from bench.measure.loader.comparison import LEAST_S, Reference, look_at_samples
 from bench.measure.loader.configuration import LoaderConfiguration
-from bench.measure.loader.isolated import Answer, run_isolated
-from bench.measure.loader.largest_batch import Search, largest_that_fits, try_batch
-from bench.measure.loader.loop import LoopPlan
-from bench.measure.loader.measurement import Arm, Measurement, measure, skipped
+from bench.measure.loader.isolated import Answer, Progress, run_isolated
+from bench.measure.loader.largest_batch import Search, Try, largest_that_fits
+from bench.measure.loader.living import Living
 from bench.measure.loader.outcome import MeasurementStatus
-from bench.measure.loader.prediction import RESERVE, Need, epoch_batches, predict, shortfall
+from bench.measure.loader.prediction import RESERVE, Need, predict, shortfall
 from bench.measure.loader.probe import Probe, probe
+from bench.measure.loader.sharding import StreamLook
 from bench.measure.loader.transfers import measure_transfers
 from bench.measure.loader.workload import DatasetWorkload, Workload
-from bench.measure.noise import measure_noise
 from bench.measure.page_cache import page_cache
-from bench.records.measurements import MeasurementTracker, measurements, noted
-from bench.trials.record import now_ms
+from bench.records.measurements import MeasurementTracker, measurements, noted, slices
+from bench.report.wording import counted, enumerate_items
+from bench.trials.columns import rows_of
 from posemodel.errors import DataError, SettingsError
 
-NOISE_S = 0.5
-"""Of the fixed kernel, before each block."""
 READ_AHEAD_BYTES = 4_000_000_000
 """Of the data set's files are read once before the first measurement: all configurations load from memory."""
 FILES_LOOKED_AT = 200
 """For the state of the page cache, spread evenly."""
 SLACK = 2.0
-"""A loop may take so many times as long as its epochs were laid out for."""
+"""A try of the search for the largest batch may take so many times as long as is predicted."""
 WRONG_USAGE = f"{SettingsError.__name__}: "
 """How a measuring process tells a mistake of who called it."""
-QUANTILES = 101
 
 
 class LoaderMeasuring:
@@ -57,36 +59,42 @@ class LoaderMeasuring:
         self.parent = ""
         self.workload: Workload = workload_of(spec)
         self.pinning = pinning_possible(spec)
-        self.rows = measurements(tracker)
+        self.lives, self.slices = measurements(tracker), slices(tracker)
         self.looked: tuple[Probe, Reference | None] | None = None
         self.reference: tuple[int, ...] = ()
+        self.stream: dict[str, Any] | None = None
+        """What the look at a data set that is a stream has found."""
         self.limits = limits()
+        self.gpu_bytes: dict[int, float] = {}
+        """What a process took of a GPU's memory at most, by its batch size."""
+        self.gpu_free_bytes = 0
         self.files = _spread(files_of(spec), FILES_LOOKED_AT)
 
     def look_first(self) -> None:
         """Look at the data before anything is on record: a data set that cannot be measured leaves no study, which
         would stand in the way of the mended one."""
-        if not len(self.rows):
+        if not len(self.lives):
             self.looked = self._look()
 
     def run(self, parent: str) -> None:
         """Measure what is left; ``parent``: the study's own run in MLflow."""
         self.parent = parent
-        left = self._left()
-        if not left and not self._search_is_due():
+        block = self._next_block()
+        if block is None and not self._search_is_due():
             self._say("all is measured: the result is shown again")
             return
         found, samples = self.looked or self._look()
         self._note(found, samples)
-        while left:
-            self._block(left, found)
-            left = self._left()
+        while block is not None:
+            self._run_block(block, found)
+            block = self._next_block()
         if self._search_is_due():
             self._search_largest(found)
 
-    def _left(self) -> list[Planned]:
-        """What is left of the block in hand; of a configuration that delivered other samples, nothing."""
-        return pending(self.spec, judged_measurements(self.tracker, self.spec), pinning=self.pinning)
+    def _next_block(self) -> Block | None:
+        """What is left, of configurations that delivered other samples nothing."""
+        lives = judged_measurements(self.lives, self.tracker, self.spec)
+        return next_block(self.spec, lives, self.slices, pinning=self.pinning, cores=self.limits.cores)
 
     def _look_at_samples(self) -> Reference | None:
         """What one process makes of a data set of one's own: what its workers make is compared with that."""
@@ -95,9 +103,18 @@ class LoaderMeasuring:
         spec = self.spec
         self._say(f"looking at the samples of {spec.dataset}: can they be made, and is each the same every time")
         answer = look_at_samples(
-            self.workload, batch_size=min(spec.batch_size), seconds=spec.seconds, stall_s=spec.stall_s
+            self.workload,
+            batch_size=min(spec.batch_size),
+            most_workers=max(spec.num_workers),
+            seconds=LEAST_S,
+            stall_s=spec.stall_s,
         )
         self._require(answer)
+        if isinstance(answer.value, StreamLook):
+            self.stream = asdict(answer.value)
+            for sentence in stream_sentences(spec.dataset, self.stream, max(spec.num_workers)):
+                self._say(sentence)
+            return None
         found: Reference = answer.value
         if found.unlike is None:
             self.reference = () if spec.random_samples else found.hashes
@@ -141,114 +158,115 @@ class LoaderMeasuring:
 
     def _note(self, found: Probe, samples: Reference | None) -> None:
         """Keep what the look has found with the study."""
+        if self.spec.device == "cuda":
+            self.gpu_free_bytes = run_isolated(_gpu_free_bytes).value or 0
         if self.spec.device == "cuda" and noted(self.tracker, TRANSFERS) is None:
             copied = run_isolated(measure_transfers, found.sample_bytes * max(self.spec.batch_size)).value
             self.tracker.note(TRANSFERS, None if copied is None else vars(copied))
         if samples is not None:
             self.tracker.note(SAMPLES, {"looked_at": len(samples.hashes), "unlike": samples.unlike})
+        if self.stream is not None:
+            self.tracker.note(STREAM, self.stream)
         self.tracker.note("probe", vars(found))
         self.tracker.note("limits", vars(self.limits) | {"pinning": self.pinning})
 
-    def _block(self, left: Sequence[Planned], found: Probe) -> None:
-        self._say("measuring the machine's noise")
-        noise = measure_noise(NOISE_S)
-        for planned in left:
-            interruption.check()
-            need = predict(found, planned.configuration)
-            why = shortfall(need, limits()) if planned.arm != Arm.COMPUTE else ""
-            self._say(f"block {planned.block + 1}: {_named(planned)}" + (f": skipped, {why}" if why else ""))
-            began_ms = now_ms()
-            cache = self._page_cache()
-            measured = skipped(planned.configuration, Arm(planned.arm), why) if why else self._measure(planned, found)
-            with interruption.defer_interrupts():
-                self._record(planned, measured, need, noise.spread, cache, began_ms)
-
-    def _measure(self, planned: Planned, found: Probe) -> Measurement:
-        arm, spec = Arm(planned.arm), self.spec
-        batches = epoch_batches(
-            found,
-            planned.configuration,
-            seconds=spec.seconds / spec.epochs,
-            cores=self.limits.cores,
-            loads=arm != Arm.COMPUTE,
-            computes=arm != Arm.LOADER,
-        )
-        return measure(
-            self.workload,
-            planned.configuration,
-            arm,
-            LoopPlan(epochs=spec.epochs, seconds=SLACK * spec.seconds),
-            batches=batches,
-            hashed_batches=spec.hashed_batches if self._is_first(planned) else 0,
-            reference=self.reference if self._is_first(planned) else (),
-            compare_s=spec.seconds,
-            stall_s=spec.stall_s,
-            memory_limit_bytes=int(RESERVE * limits().memory_free_bytes),
+    def _block(self, block: Block, *, stall_s: float) -> BlockRun:
+        return BlockRun(
+            self.spec,
+            block,
+            self.tracker,
+            self.parent,
+            make=partial(self._living, stall_s=stall_s),
+            on_slice=self._add_slice,
+            on_life=self._add_life,
+            page_cache=self._page_cache(),
         )
 
-    def _is_first(self, planned: Planned) -> bool:
-        """Whether a configuration's batches are looked at here: once is enough, where they are trained on."""
-        return planned.block in (0, self.spec.repeats) and planned.arm == Arm.END_TO_END
+    def _run_block(self, block: Block, found: Probe) -> None:
+        """Measure a block, as many of its processes side by side as memory carries."""
+        running = self._block(block, stall_s=self.spec.stall_s)
+        left = [(each, predict(found, each.configuration)) for each in block.contestants]
+        for each, need in list(left):
+            if why := shortfall(need, limits()):
+                self._say(f"{_named(each)}: skipped, {why}")
+                running.skip(each, need, why)
+                left.remove((each, need))
+        while left:
+            number = self._side_by_side(left)
+            names = enumerate_items([_named(each) for each, _ in left[:number]])
+            self._say(f"batches of {left[0][0].configuration.batch_size}, block {block.number + 1}: {names}")
+            held = running.run(left[:number])
+            size = left[0][0].configuration.batch_size
+            if held:
+                self.gpu_bytes[size] = max(self.gpu_bytes.get(size, 0.0), held)
+            left = left[number:]
+
+    def _side_by_side(self, left: Sequence[tuple[Contestant, Need]]) -> int:
+        """How many of those left, one at least, memory carries at once; a GPU's, by what they took of it before."""
+        for number in range(2, len(left) + 1):
+            if not (fits([need for _, need in left[:number]]) and self._fit_gpu(left[:number])):
+                return number - 1
+        return len(left)
+
+    def _fit_gpu(self, those: Sequence[tuple[Contestant, Need]]) -> bool:
+        if self.spec.device != "cuda":
+            return True
+        held = [self.gpu_bytes.get(each.configuration.batch_size) for each, _ in those]
+        return None not in held and sum(filter(None, held)) <= RESERVE * self.gpu_free_bytes
+
+    def _living(self, contestant: Contestant, share: float, *, stall_s: float) -> Living:
+        """The process of a contestant; what it delivers is looked at once, where that can be compared."""
+        seen = {configuration_key(row) for row in rows_of(self.lives) if len(row["hashes"])}
+        looked_at = not contestant.own_loader and contestant.key not in seen
+        return Living(
+            own_loader_workload(self.spec) if contestant.own_loader else self.workload,
+            contestant.configuration,
+            hashed_batches=self.spec.hashed_batches if looked_at else 0,
+            reference=self.reference if looked_at else (),
+            compare_s=LEAST_S,
+            stall_s=stall_s,
+            memory_limit_bytes=memory_limit_bytes(share),
+        )
 
     def _page_cache(self) -> str:
         """What a measurement finds: it warms the cache itself."""
         return page_cache(self.files).state if self.files else "unknown"
 
-    def _record(
-        self, planned: Planned, measured: Measurement, need: Need, noise: float, cache: str, began_ms: int
-    ) -> None:
-        row = {
-            "id": planned.id,
-            "phase": planned.phase,
-            "block": planned.block,
-            **measured.as_row(),
-            "noise_spread": noise,
-            "need_memory_bytes": need.memory_bytes,
-            "need_shm_bytes": need.shm_bytes,
-            "page_cache": cache,
-            "wait_quantiles_ms": _quantiles(measured.waits_ms),
-            "hashes": list(measured.hashes),
-        }
-        self.tracker.record_measurement(self.parent, row, began_ms=began_ms)
-        self.rows = pd.concat([self.rows, pd.DataFrame([row])], ignore_index=True)
+    def _add_slice(self, row: dict[str, Any]) -> None:
+        self.slices = pd.concat([self.slices, pd.DataFrame([row])], ignore_index=True)
+
+    def _add_life(self, row: dict[str, Any]) -> None:
+        self.lives = pd.concat([self.lives, pd.DataFrame([row])], ignore_index=True)
 
     def _search_is_due(self) -> bool:
         return self.spec.largest_batch and noted(self.tracker, LARGEST) is None
 
     def _search_largest(self, look: Probe) -> None:
-        """Try larger and larger batches; each try is a row of its own phase."""
-        noise = measure_noise(NOISE_S).spread
-        tries = 0
+        """Try larger and larger batches, the step alone; each try is a row of its own phase."""
+        before = self.lives[self.lives["phase"] == LARGEST] if len(self.lives) else self.lives
+        known = {int(row["batch_size"]): _as_try(row) for row in rows_of(before)}
 
-        def attempt(size: int) -> Measurement:
-            nonlocal tries
+        def attempt(size: int) -> Try:
             interruption.check()
+            if size in known:  # the search was interrupted
+                return known[size]
             self._say(f"the largest batch that fits: trying {size}")
-            began_ms = now_ms()
-            cache = self._page_cache()
-            measured = try_batch(
-                self.workload,
-                size,
-                memory_limit_bytes=int(RESERVE * limits().memory_free_bytes),
-                stall_s=self.spec.stall_s + SLACK * size * (look.sample_s + look.step_sample_s),
-            )
-            planned = Planned(LARGEST, tries, Arm.COMPUTE, measured.configuration)
-            tries += 1
-            if planned.id not in set(self.rows["id"]):
-                with interruption.defer_interrupts():
-                    self._record(planned, measured, Need(0, 0), noise, cache, began_ms)
-            return measured
+            one = Contestant(LoaderConfiguration(batch_size=size))
+            panel = Panel(LARGEST, 0, (one,))
+            patience = self.spec.stall_s + SLACK * size * (look.sample_s + look.step_sample_s)
+            self._block(Block(panel, size, (one,), (), (one,)), stall_s=patience).run([(one, Need(0, 0))])
+            return _as_try(self.lives.iloc[-1])
 
         found: Search = largest_that_fits(attempt, limit=self.spec.largest_batch_limit)
         self.tracker.note(LARGEST, {"largest": found.largest, "limited": found.limited, "ended": found.ended})
 
     def _say(self, text: str) -> None:
-        self.say(len(self.rows), text)
+        self.say(len(self.lives), text)
 
 
-def _named(planned: Planned) -> str:
-    settings = planned.configuration
-    told = [f"num_workers {settings.num_workers}", f"batch_size {settings.batch_size}"]
+def _named(contestant: Contestant) -> str:
+    settings = contestant.configuration
+    told = [counted(settings.num_workers, "worker")]
     told += ["pinned"] if settings.pin_memory else []
     default = LoaderConfiguration()
     told += [
@@ -256,14 +274,15 @@ def _named(planned: Planned) -> str:
         for name in ("prefetch_factor", "persistent_workers", "start_method", "cv2_threads")
         if getattr(settings, name) != getattr(default, name)
     ]
-    return f"{planned.arm.replace('_', ' ')}, {', '.join(told)}"
+    return contestant.own_loader or " ".join(told)
 
 
-def _quantiles(waits_ms: Sequence[float]) -> list[float]:
-    """In steps of one per cent; none where nothing was waited for."""
-    if not waits_ms:
-        return []
-    return [round(float(each), 3) for each in np.quantile(waits_ms, np.linspace(0, 1, QUANTILES))]
+def _as_try(row: Mapping[str, Any] | pd.Series) -> Try:
+    return Try(LoaderConfiguration(batch_size=row["batch_size"]), MeasurementStatus(row["status"]), row["error"])
+
+
+def _gpu_free_bytes(_progress: Progress) -> int:
+    return torch.cuda.mem_get_info()[0]
 
 
 def _spread(files: list[Path], number: int) -> list[Path]:

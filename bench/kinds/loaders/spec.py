@@ -19,15 +19,15 @@ AROUND_AXES = ("prefetch_factor", "persistent_workers", "start_method", "cv2_thr
 NEED_WORKERS = ("prefetch_factor", "persistent_workers", "start_method")
 """Settings that mean nothing without workers."""
 
-FEW_REPEATS = 3
-"""The least repeats where a command line gives the most, and nobody the least."""
+FEW_BLOCKS = 4
+"""The least blocks where a command line gives the most, and nobody the least."""
 
 
 class LoaderSpec(PictureStudy):
     """Which settings of the data loader feed the network best, and what limits it."""
 
     runner: ClassVar[Runner] = "measurement"
-    outside: ClassVar[tuple[str, ...]] = (*PictureStudy.outside, "random_samples")
+    outside: ClassVar[tuple[str, ...]] = (*PictureStudy.outside, "random_samples", "minutes")
     resolved: ClassVar[Mapping[str, Declaration]] = {
         **OF_EVERY_KIND,
         "num_workers": Declaration(
@@ -52,9 +52,15 @@ class LoaderSpec(PictureStudy):
     data: Path
     """Folder in COCO's layout; of a `dataset` of one's own, the working folder."""
     data_digest: str
-    """Fingerprint of the annotations; of a `dataset`, its dotted path, its length and the source that defines it."""
+    """Fingerprint of the annotations; of a `dataset`, its dotted path, its length and the source that defines it; with
+    a `loader`, of its path and its source too."""
     dataset: str = Field(default="", examples=["my_package.data:MyDataset"])
-    """A map-style data set by dotted path, in place of the COCO folder."""
+    """A data set by dotted path, map-style or an IterableDataset, in place of the COCO folder."""
+    loader: str = Field(default="", examples=["my_package.data:make_loader"])
+    """A function by dotted path that returns a loader of one's own (any iterable of batches), measured beside
+    DataLoader's configurations, once for each batch size. It gets those of batch_size, num_workers (the largest that is
+    tried) and pin_memory that it takes, by name. The step gets its batches as they are: with a COCO folder they must be
+    `posemodel.data.loader.Batch`."""
     step: str = Field(default="", examples=["my_package.data:make_step"])
     """With `dataset`: a function by dotted path that makes the step on a batch."""
     collate: str = Field(default="", examples=["my_package.data:collate"])
@@ -87,16 +93,20 @@ class LoaderSpec(PictureStudy):
     """How workers are started; tried around the best combination beside the platform's default."""
     cv2_threads: tuple[int, ...] = ()
     """OpenCV's threads in each worker, 0 for none of its own; tried around the best combination beside the default."""
-    min_repeats: int = Field(default=3, ge=1)
-    """Fresh processes for each arm of a configuration, at least."""
-    repeats: int = Field(default=5, ge=1)
-    """Fresh processes for each arm of a configuration, at most."""
-    interval: float = Field(default=0.05, gt=0, lt=1)
-    """Repeats end once the 95 % interval of images/s is within this share of its middle, to either side."""
-    epochs: int = Field(default=3, ge=1)
-    """Passes of a measured loop: what is slow at the beginning of each is measured too."""
-    seconds: float = Field(default=10.0, gt=0, allow_inf_nan=False)
-    """Seconds of a measured loop, about: its epochs have as many batches as fit."""
+    slice_s: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    """Seconds of a slice, about: what each configuration has before it is the next one's turn."""
+    turns: int = Field(default=1, ge=1)
+    """How often a block goes through its configurations forth and back: more where starting processes takes long."""
+    min_blocks: int = Field(default=4, ge=1)
+    """Fresh processes of each configuration, at least."""
+    blocks: int = Field(default=28, ge=1)
+    """Fresh processes of each configuration, at most."""
+    interval: float = Field(default=0.03, gt=0, lt=1)
+    """Blocks end once each ratio to the reference is known to this share, to either side, and the choice is settled."""
+    margin: float = Field(default=0.03, gt=0, lt=1)
+    """What a cheaper configuration may lose against the fastest, as a share, by the end of its interval."""
+    minutes: float = Field(default=8.0, gt=0, allow_inf_nan=False)
+    """Of measuring, at most: what is not settled by then is said. No part of what a study is: with more it goes on."""
     hashed_batches: int = Field(default=8, ge=1, le=256)
     """Batches of each configuration that are compared with those of the others: all must yield the same samples."""
     largest_batch: bool = False
@@ -136,8 +146,8 @@ class LoaderSpec(PictureStudy):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if self.min_repeats > self.repeats:
-            raise ValueError(f"min_repeats ({self.min_repeats}) is more than repeats ({self.repeats})")
+        if self.min_blocks > self.blocks:
+            raise ValueError(f"min_blocks ({self.min_blocks}) is more than blocks ({self.blocks})")
         if self.step and not self.dataset:
             raise ValueError("step: is for a dataset of one's own; the COCO folder's step trains the network")
         if self.collate and not self.dataset:
@@ -154,10 +164,10 @@ class LoaderSpec(PictureStudy):
 
     @classmethod
     def settle_layers(cls, settings: dict[str, Setting], layers: Sequence[Mapping[str, Setting]]) -> None:
-        """Where `repeats` is typed, `min_repeats` is at most that and FEW_REPEATS, unless somebody gave it."""
+        """Where `blocks` is typed, `min_blocks` is at most that and FEW_BLOCKS, unless somebody gave it."""
         typed = layers[-1]
-        if "repeats" in typed and not any("min_repeats" in layer for layer in layers[1:]):
-            settings["min_repeats"] = Setting(min(typed["repeats"].value, FEW_REPEATS), f"{COMMAND_LINE} (repeats)")
+        if "blocks" in typed and not any("min_blocks" in layer for layer in layers[1:]):
+            settings["min_blocks"] = Setting(min(typed["blocks"].value, FEW_BLOCKS), f"{COMMAND_LINE} (blocks)")
 
     @property
     def has_step(self) -> bool:

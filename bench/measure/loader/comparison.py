@@ -18,6 +18,9 @@ from bench.measure.loader.delivered import batch_hash
 from bench.measure.loader.isolated import NO_SAMPLE, Answer, Progress, run_isolated
 from bench.measure.loader.outcome import MeasurementStatus
 from bench.measure.loader.samples import Seeded, Spread
+from bench.measure.loader.sharding import StreamLook, sharding_of
+from bench.measure.loader.stream import Stream
+from bench.measure.loader.stream_look import look_alone, look_in_workers
 from bench.measure.loader.workload import DatasetWorkload
 
 SAMPLES = 1000
@@ -62,13 +65,20 @@ def limit_s(seconds: float) -> float:
     return max(LEAST_S, seconds)
 
 
-def look_at_samples(workload: DatasetWorkload, *, batch_size: int, seconds: float, stall_s: float) -> Answer:
-    """Make samples in a fresh process, one by one, and batches of ``batch_size`` of them; the value is a `Reference`.
+def look_at_samples(
+    workload: DatasetWorkload, *, batch_size: int, seconds: float, stall_s: float, most_workers: int = 0
+) -> Answer:
+    """Make samples in a fresh process, one by one, and batches of ``batch_size`` of them; the value is a `Reference`,
+    of an IterableDataset a `StreamLook`, which knows what workers make of it where ``most_workers`` are several.
 
     Where the status is another than COMPLETE, the error names the sample.
     """
     found = run_isolated(_look, workload, batch_size, limit_s(seconds), stall_s=stall_s)
-    if found.status == MeasurementStatus.COMPLETE or "--dataset" in found.error:
+    if found.status == MeasurementStatus.COMPLETE:
+        if isinstance(found.value, StreamLook) and most_workers > 1:
+            return replace(found, value=_with_sharding(workload, found.value, seconds=seconds, stall_s=stall_s))
+        return found
+    if "--dataset" in found.error:
         return found
     where = f"--dataset {getattr(workload.dataset, 'path', type(workload.dataset).__name__)}"
     where += f", sample {found.sample}" if found.sample != NO_SAMPLE else ""
@@ -83,9 +93,21 @@ def look_at_samples(workload: DatasetWorkload, *, batch_size: int, seconds: floa
     return replace(found, error=error)
 
 
-def _look(progress: Progress, workload: DatasetWorkload, batch_size: int, seconds: float) -> Reference:
+def _with_sharding(workload: DatasetWorkload, alone: StreamLook, *, seconds: float, stall_s: float) -> StreamLook:
+    """What two workers deliver; where they cannot, each configuration with workers will say what it meets."""
+    found = run_isolated(look_in_workers, workload, limit_s(seconds), SAMPLES, stall_s=stall_s)
+    if found.status != MeasurementStatus.COMPLETE:
+        return replace(alone, why=f"two workers could not be looked at: {found.error}")
+    sharding, why = sharding_of(alone, found.value)
+    return replace(alone, sharding=sharding, why=why)
+
+
+def _look(progress: Progress, workload: DatasetWorkload, batch_size: int, seconds: float) -> Reference | StreamLook:
     progress(0)
-    seeded, joined = workload.open_samples(progress.making)
+    seeded = workload.open_samples(progress.making)
+    if isinstance(seeded, Stream):
+        return look_alone(progress, workload, seeded, batch_size, seconds, SAMPLES)
+    joined = workload.joined(seeded)
     number = -(-min(SAMPLES, len(seeded)) // batch_size) * batch_size  # whole batches: a small set is passed again
     spread = Spread(seeded, number)
     hashes: list[int] = []
@@ -136,7 +158,8 @@ def compare_samples(
     settings = configuration.model_copy(
         update={"batch_size": size, "pin_memory": False, "persistent_workers": False, "prefetch_factor": None}
     )
-    seeded, _ = workload.open_samples()
+    seeded = workload.open_samples()
+    assert isinstance(seeded, Seeded), "a stream's samples cannot be asked for: it has no reference"
     samples = Hashed(seeded, -(-len(reference) // size) * size)
     found: list[int] = []
     until = math.inf

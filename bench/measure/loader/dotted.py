@@ -1,5 +1,5 @@
-"""What a person's dotted paths name: a data set, a step, functions for batches and workers. What is wrong with one is
-told with its option, and what it prints goes to stderr: stdout is for results.
+"""What a person's dotted paths name: a data set, a loader, a step, functions for batches and workers. What is wrong
+with one is told with its option, and what it prints goes to stderr: stdout is for results.
 """
 
 import contextlib
@@ -14,6 +14,7 @@ from typing import Any
 from torch.utils.data import IterableDataset
 
 from bench.measure.loader.loop import Step
+from bench.measure.loader.outcome import is_lack_of_memory
 from bench.settings.dotted import split
 from posemodel.errors import SettingsError
 
@@ -92,6 +93,68 @@ class DottedWorkerInit:
 
 
 @dataclass(frozen=True)
+class DottedLoader:
+    """Makes the loader that a dotted path names: a function of settings that returns an iterable of batches."""
+
+    path: str
+
+    def function(self) -> Callable[..., Any]:
+        """What the path names, not called: it may start processes.
+
+        Raises SettingsError where it leads nowhere, or to a function that needs other arguments than LOADER_SETTINGS.
+        """
+        found = _callable_at(self.path, "--loader", "a function that returns an iterable of batches")
+        try:
+            inspect.signature(found).bind(**dict.fromkeys(_taken(found)))
+        except ValueError:  # of a function that is not Python's, nobody knows
+            pass
+        except TypeError as error:
+            module, name = split(self.path)
+            raise SettingsError(
+                f"--loader {self.path}: {error}. It is {name}{inspect.signature(found)}, and gets "
+                f"{', '.join(f'{each}=' for each in LOADER_SETTINGS)} (those of them that it takes); give a function "
+                f"that needs no others: `def loader(batch_size): return {name}(...)` in {module}."
+            ) from error
+        return found
+
+    def __call__(self, **settings: Any) -> Any:
+        """An iterable of batches, made with those of the settings that the function takes.
+
+        Raises SettingsError where it cannot be made, or is none.
+        """
+        function = self.function()
+        try:
+            made: object = function(**{name: settings[name] for name in _taken(function)})
+        except (Exception, SystemExit) as error:
+            if is_lack_of_memory(error):
+                raise
+            raise SettingsError(
+                f"--loader {self.path}: making it failed with {type(error).__name__}: {error}. It must return an "
+                "iterable of batches."
+            ) from error
+        if not hasattr(made, "__iter__"):
+            raise SettingsError(f"--loader {self.path}: must return an iterable of batches, got {type(made).__name__}.")
+        return made
+
+
+LOADER_SETTINGS = ("batch_size", "num_workers", "pin_memory")
+"""What a loader of one's own is told."""
+
+
+def _taken(function: Callable[..., Any]) -> tuple[str, ...]:
+    """Those of LOADER_SETTINGS that a function takes by name."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # of one that is not Python's
+        return LOADER_SETTINGS
+    if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters):
+        return LOADER_SETTINGS
+    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    named = {each.name for each in parameters if each.kind in by_name}
+    return tuple(name for name in LOADER_SETTINGS if name in named)
+
+
+@dataclass(frozen=True)
 class DottedDataset:
     """Makes the data set that a dotted path names, as `--dataset` gives it: a class, a function or an object."""
 
@@ -128,16 +191,19 @@ class DottedDataset:
             ) from error
 
 
-def require_map_style(dataset: Any, name: str = "") -> Any:
-    """The data set, or SettingsError where it is not map-style or has no samples; ``name``: its dotted path."""
+def require_loadable(dataset: Any, name: str = "") -> Any:
+    """The data set, or SettingsError where DataLoader cannot load it or it says that it has no samples.
+
+    Map-style (``__len__`` and ``__getitem__``), or an IterableDataset, whose length nobody needs to know. ``name``: its
+    dotted path.
+    """
+    if isinstance(dataset, IterableDataset):
+        return dataset
     kind = type(dataset).__name__
     who = f"--dataset{f' {name}' * bool(name)}: {kind}"
     wanted = "It needs __len__ and __getitem__(index)."
-    if isinstance(dataset, IterableDataset):
-        raise SettingsError(
-            f"{who} is no map-style data set but an IterableDataset, of which each worker would deliver the whole "
-            f"stream: with two workers every sample comes twice. {wanted[:-1]}, of which samples are asked by index."
-        )
+    if hasattr(dataset, "__iter__") and not hasattr(dataset, "__getitem__"):
+        wanted = f"{wanted[:-1]}, or, where it has an order only, the base class torch.utils.data.IterableDataset."
     missing = [
         each
         for each, there in (("__len__", isinstance(dataset, Sized)), ("__getitem__", hasattr(dataset, "__getitem__")))

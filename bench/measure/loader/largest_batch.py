@@ -4,17 +4,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bench.measure.loader.configuration import LoaderConfiguration
-from bench.measure.loader.isolated import STALL_S
-from bench.measure.loader.loop import LoopPlan
-from bench.measure.loader.measurement import Arm, Measurement, measure
 from bench.measure.loader.outcome import MeasurementStatus
-from bench.measure.loader.workload import Workload
 from posemodel.errors import SettingsError
 
-TRY_BATCHES = 8
 RESOLUTION = 0.05
 """The search ends where the largest that fits and the smallest that does not are this close (relative)."""
 TOO_LARGE = (MeasurementStatus.OUT_OF_MEMORY, MeasurementStatus.SKIPPED, MeasurementStatus.BUS_ERROR)
+
+
+@dataclass(frozen=True)
+class Try:
+    """One batch size, tried in a process of its own."""
+
+    configuration: LoaderConfiguration
+    status: MeasurementStatus
+    error: str = ""
 
 
 @dataclass(frozen=True)
@@ -27,11 +31,11 @@ class Search:
     """Whether a larger one failed for want of memory; False where the search ended at its limit."""
     ended: str
     """Why it ended early: a try failed for another reason than memory; "" where it went its way."""
-    tries: Sequence[Measurement]
-    """In the order in which they were made; their images/s against batch size are a curve."""
+    tries: Sequence[Try]
+    """In the order in which they were made."""
 
 
-def largest_that_fits(attempt: Callable[[int], Measurement], *, start: int = 1, limit: int = 4096) -> Search:
+def largest_that_fits(attempt: Callable[[int], Try], *, start: int = 1, limit: int = 4096) -> Search:
     """Double the batch size from ``start`` until ``attempt`` runs out of memory or ``limit`` is reached, then bisect.
 
     ``attempt`` measures one batch size in a process that gives its memory back. Memory is expected to grow with the
@@ -39,7 +43,7 @@ def largest_that_fits(attempt: Callable[[int], Measurement], *, start: int = 1, 
     """
     if not 1 <= start <= limit:
         raise SettingsError(f"batch_size: the search cannot start at {start} and end at {limit}. Start lower.")
-    tries: list[Measurement] = []
+    tries: list[Try] = []
 
     def fits(size: int) -> bool | None:
         found = attempt(size)
@@ -70,26 +74,3 @@ def largest_that_fits(attempt: Callable[[int], Measurement], *, start: int = 1, 
             case None:
                 return ended_at(size)
     return Search(fitting or None, bool(failing), "", tries)
-
-
-def try_batch(
-    workload: Workload,
-    batch_size: int,
-    *,
-    batches: int = TRY_BATCHES,
-    memory_limit_bytes: int | None = None,
-    stall_s: float = STALL_S,
-) -> Measurement:
-    """An attempt for `largest_that_fits`: a few steps on one batch of that size (arm `compute`), no workers.
-
-    ``stall_s`` must leave time for loading the batch, of which nothing is heard.
-    """
-    return measure(
-        workload,
-        LoaderConfiguration(batch_size=batch_size),
-        Arm.COMPUTE,
-        LoopPlan(epochs=1),
-        batches=batches,
-        memory_limit_bytes=memory_limit_bytes,
-        stall_s=stall_s,
-    )

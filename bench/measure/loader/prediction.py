@@ -5,14 +5,12 @@ from dataclasses import dataclass
 from bench.measure.limits import Limits
 from bench.measure.loader.configuration import LoaderConfiguration
 from bench.measure.loader.probe import Probe
-from bench.measure.loader.steady import GROUPS, group_length
 
-HELD = 1
-"""Batches that the consumer has in its hands while all others are on their way."""
+HELD = 2
+"""Batches that the consumer has in its hands while all others are on their way: the one that it trains on, and the one
+that it keeps to compute on where nothing is loaded."""
 MADE_HERE = 2
 """Batches' worth of memory that making one takes in the process itself: its samples, and the batch."""
-LEAST_GROUPS = 2
-"""In an epoch: fewer say nothing of its start."""
 RESERVE = 0.9
 """Share of what is free that a configuration may take: others live on this machine too."""
 
@@ -55,23 +53,6 @@ def shortfall(need: Need, limits: Limits) -> str:
 def _told(need: int, of: str, free: int) -> str:
     kept = "" if need > free else f" ({100 * (1 - RESERVE):.0f} % of it is left to others)"
     return f"would need {_size(need)} of {of}, {_size(free)} free{kept}"
-
-
-def epoch_batches(
-    found: Probe, settings: LoaderConfiguration, *, seconds: float, cores: float, loads: bool, computes: bool
-) -> int:
-    """How many batches an epoch of about so many seconds has: whole rounds of the workers, and the first batch.
-
-    Never fewer than two groups, nor more than `measurement.default_batches`; ``loads`` and ``computes``: what the arm
-    does. The estimate is rough where a large batch is cheaper by the image than a small one: then it is shorter.
-    """
-    makers = min(settings.num_workers, max(1.0, cores))
-    load = found.sample_s * settings.batch_size * loads
-    step = (found.step_fixed_s + found.step_sample_s * settings.batch_size) * computes
-    batch_s = load + step if settings.num_workers == 0 else max(load / makers, step)
-    group = group_length(settings.round_length)
-    groups = int(seconds / batch_s / group) if batch_s > 0 else GROUPS
-    return 1 + group * min(max(groups, LEAST_GROUPS), GROUPS)
 
 
 def _size(count: float) -> str:

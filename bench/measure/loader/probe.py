@@ -12,7 +12,7 @@ import psutil
 from bench.measure.loader.configuration import LoaderConfiguration
 from bench.measure.loader.delivered import batch_bytes
 from bench.measure.loader.isolated import STALL_S, Answer, Progress, run_isolated
-from bench.measure.loader.loop import LoopPlan, Step, run_loop
+from bench.measure.loader.loop import Step, run_loop
 from bench.measure.loader.outcome import MeasurementStatus, SampleError, is_lack_of_memory
 from bench.measure.loader.remedies import kind_of, quoted
 from bench.measure.loader.timeline import Timeline
@@ -87,7 +87,7 @@ def _look(progress: Progress, workload: Workload, least_batch: int) -> Probe:
             progress(before + count)
 
         _begin_peak()
-        timeline = run_loop(opened.loader, noted, LoopPlan(epochs=1), begin_epoch=opened.begin_epoch, on_batch=told)
+        timeline = run_loop(opened.loader, noted, begin_epoch=opened.begin_epoch, on_batch=told)
         done = before + TIMED_BATCHES
         return timeline, _peak()
 

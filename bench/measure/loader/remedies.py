@@ -7,21 +7,34 @@ from typing import Any
 import numpy as np
 import torch
 
+from bench.measure.loader.outcome import RAISED_IN_WORKER
+from posemodel.worker_faults import in_a_line
+
 NAMED = 4
 """Samples whose indices a message names."""
 MOST_CHARACTERS = 200
 """Of an error that is quoted."""
 COLLATE = "give --collate MODULE:NAME, a function of a list of samples that returns their batch"
-GRADIENTS = (
-    "tensors require gradients, and workers cannot hand these over. Return them detached from __getitem__ "
-    "(tensor.detach()), or make them under torch.no_grad()"
-)
 OPEN_IN_WORKERS = (
     "open files, connections and generators in each worker: in __getitem__, or in a worker_init_fn "
     "(--worker-init MODULE:NAME)"
 )
+OPEN_STREAM_IN_WORKERS = (
+    "open files, connections and generators in each worker: in __iter__, or in a worker_init_fn "
+    "(--worker-init MODULE:NAME)"
+)
+_GAVE = {"__getitem__": "returned", "__iter__": "yielded"}
+_SAMPLE_FOR_EACH = {"__getitem__": "Return a sample for each index", "__iter__": "Yield samples alone"}
 _CUDA_IN_FORK = "re-initialize CUDA in forked"
 _CPU_TENSORS = "the GPU: let the data set make CPU tensors, and move batches in the step"
+
+
+def gradients(made_by: str) -> str:
+    """Tensors of an unfinished computation, which the method ``made_by`` has made."""
+    return (
+        f"tensors require gradients, and workers cannot hand these over. Return them detached from {made_by} "
+        "(tensor.detach()), or make them under torch.no_grad()"
+    )
 
 
 def of_sample(
@@ -43,14 +56,40 @@ def of_sample(
     return f"{told}. Mend what it reads, or leave that sample out of the data set."
 
 
+def of_stream(name: str, position: int, method: str, error: BaseException, *, worker: int | None) -> str:
+    """A stream that raised an error in place of a sample; ``position`` is in this pass of this worker's stream."""
+    of = "" if worker is None else f" (in worker {worker})"
+    where = f"--dataset {name}, sample {position} of the stream{of}: {method}"
+    if isinstance(error, SystemExit):
+        return f"{where} called sys.exit({error.code!r}). Let it raise an error, or leave that sample out."
+    told = f"{where} raised {quoted(error)}"
+    if _CUDA_IN_FORK in str(error):
+        return f"{told}. A worker cannot use {_CPU_TENSORS} (or start workers by spawn)."
+    if isinstance(error, NotImplementedError):
+        return f"{told}. Write __iter__(), which returns an iterator of samples."
+    if worker is not None:
+        return f"{told}. Where it can be read without workers, {OPEN_STREAM_IN_WORKERS}; else mend what it reads."
+    return f"{told}. Mend what it reads, or leave that sample out of the stream."
+
+
+def of_no_samples(name: str) -> str:
+    """A stream that ends before its first sample."""
+    return f"--dataset {name}: the stream has no samples (__iter__ yielded none). Point it to where they are."
+
+
 def of_batch(
     name: str,
     asked: Sequence[int],
     samples: Sequence[Any],
     function: Callable[[list[Any]], Any] | None,
     error: BaseException,
+    *,
+    made_by: str = "__getitem__",
 ) -> str:
-    """Samples that could not be joined into a batch: which of them, in what they differ, and what to give."""
+    """Samples that could not be joined into a batch: which of them, in what they differ, and what to give.
+
+    ``made_by``: the method of the data set that made them.
+    """
     whose = f"--dataset {name}"
     indices = list(asked) if len(asked) == len(samples) else list(range(len(samples)))
     if function is not None:
@@ -59,12 +98,12 @@ def of_batch(
             f"gets a list of {len(samples)} samples (the first: {kind_of(samples[0])}) and must return their batch."
         )
     if any(isinstance(leaf, torch.Tensor) and leaf.requires_grad for each in samples for _, leaf in _places(each)):
-        return f"{whose}, {_samples(indices)}: {GRADIENTS} ({quoted(error)})."
+        return f"{whose}, {_samples(indices)}: {gradients(made_by)} ({quoted(error)})."
     none = [index for index, sample in zip(indices, samples, strict=True) if sample is None]
     if none:
         return (
-            f"{whose}, {_samples(none)}: __getitem__ returned None, and DataLoader said: {quoted(error)}. Return a "
-            f"sample for each index (leave out what cannot be read), or {COLLATE} without the Nones."
+            f"{whose}, {_samples(none)}: {made_by} {_GAVE[made_by]} None, and DataLoader said: {quoted(error)}. "
+            f"{_SAMPLE_FOR_EACH[made_by]} (leave out what cannot be read), or {COLLATE} without the Nones."
         )
     said = f"DataLoader said: {quoted(error)}"
     for index, sample in zip(indices, samples, strict=True):
@@ -84,7 +123,7 @@ def of_batch(
                 of = f"{place} is" if place else "they are"
                 return (
                     f"{whose}, samples {indices[0]} and {index} do not fit together: {of} {one} and {two}; {said}. "
-                    f"Bring them to one shape in __getitem__ (resize, crop, pad), or {COLLATE}."
+                    f"Bring them to one shape in {made_by} (resize, crop, pad), or {COLLATE}."
                 )
     return f"{whose}, {_samples(indices)} could not be joined into a batch; {said}. To join them otherwise, {COLLATE}."
 
@@ -110,17 +149,17 @@ def _called(function: Callable[..., Any]) -> str:
     return str(getattr(function, "path", "") or getattr(function, "__qualname__", type(function).__name__))
 
 
-def of_pickling(name: str, method: str, error: BaseException) -> str:
-    """A data set that cannot be sent to a worker that is not forked."""
+def of_pickling(name: str, method: str, error: BaseException, *, made_by: str = "__getitem__") -> str:
+    """A data set that cannot be sent to a worker that is not forked; ``made_by``: its method that makes samples."""
     told = str(error)
     if "lambda" in told:
         remedy = "Put a named function of a module, or functools.partial of one, in the lambda's place"
     elif "local" in told.lower() and "." in told:
         remedy = "Define that class or function at the top of a module, from which workers can import it"
     elif "_io." in told or "connection" in told.lower():
-        remedy = "Open files and connections in __getitem__, not in __init__"
+        remedy = f"Open files and connections in {made_by}, not in __init__"
     else:
-        remedy = "Open files and connections in __getitem__, and keep what cannot be pickled out of the data set"
+        remedy = f"Open files and connections in {made_by}, and keep what cannot be pickled out of the data set"
     return (
         f"--dataset {name} cannot be sent to a worker started by {method}: {quoted(error)}. {remedy}; or leave this "
         "start method out."
@@ -128,9 +167,11 @@ def of_pickling(name: str, method: str, error: BaseException) -> str:
 
 
 def quoted(error: BaseException) -> str:
-    """Type and first line of an error."""
+    """Type and first line of an error; of one that a DataLoader's worker raised, the worker's own."""
     lines = str(error).strip().splitlines()
     text = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    if RAISED_IN_WORKER in str(error):
+        text = in_a_line(error)
     return text.rstrip(".") if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 3]}..."
 
 

@@ -8,7 +8,7 @@ import pickle
 import random
 from collections.abc import Callable
 from multiprocessing.reduction import ForkingPickler
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torch.utils.data import Dataset, default_collate, get_worker_info
 
 from bench.measure.loader.delivered import leaves
 from bench.measure.loader.outcome import SampleError, is_lack_of_memory
-from bench.measure.loader.remedies import GRADIENTS, of_batch, of_handing_over, of_sample
+from bench.measure.loader.remedies import gradients, of_batch, of_handing_over, of_sample
 
 PASSES = 1 << 20
 """Over the data set in one epoch, at most."""
@@ -59,6 +59,8 @@ class Seeded(Dataset[Any]):
     One that makes a whole batch at once (``__getitems__``, as PyTorch calls it) is seeded by the batch's first sample.
     What it raises is raised as SampleError; but lack of memory, which is not the sample's fault, as it is.
     """
+
+    made_by: ClassVar[str] = "__getitem__"
 
     def __init__(
         self, dataset: Any, seed: int, *, name: str = "", on_sample: Callable[[int], object] | None = None
@@ -103,19 +105,34 @@ class Seeded(Dataset[Any]):
         return SampleError(of_sample(self.name, asked, len(self.dataset), method, error, in_worker=in_worker))
 
     def _seed(self, number: int, position: int) -> None:
-        seed = (self.seed * MIX + number) * MIX + position
-        random.seed(seed)
-        np.random.seed(seed % 2**32)  # noqa: NPY002 (the generator that data sets draw from)
-        torch.default_generator.manual_seed(seed % 2**63)  # torch.manual_seed would queue a call for CUDA each time
+        seed_generators((self.seed * MIX + number) * MIX + position)
+
+
+def seed_generators(seed: int) -> None:
+    """Set Python's, NumPy's and PyTorch's generators, those that data sets draw from."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002
+    torch.default_generator.manual_seed(seed % 2**63)  # torch.manual_seed would queue a call for CUDA each time
+
+
+class MadeSamples(Protocol):
+    """The samples of a data set, as `Joined` knows them."""
+
+    name: str
+    """What errors call the data set."""
+    asked: list[int]
+    """Positions of the samples made last in this process, until a batch is made of them."""
+    made_by: ClassVar[str]
+    """The method of the data set that makes them."""
 
 
 class Joined:
     """Makes batches as ``function`` does (None: PyTorch's default), and says which samples it cannot join.
 
-    It stands in the process that has made the samples, where `Seeded` remembers which these were.
+    It stands in the process that has made the samples, where `Seeded` or `Stream` remembers which these were.
     """
 
-    def __init__(self, samples: Seeded, function: Callable[[list[Any]], Any] | None) -> None:
+    def __init__(self, samples: MadeSamples, function: Callable[[list[Any]], Any] | None) -> None:
         self.samples, self.function = samples, function
         self.looked = False
 
@@ -127,7 +144,9 @@ class Joined:
         except (Exception, SystemExit) as error:
             if is_lack_of_memory(error):
                 raise
-            raise SampleError(of_batch(self.samples.name, asked, samples, self.function, error)) from error
+            raise SampleError(
+                of_batch(self.samples.name, asked, samples, self.function, error, made_by=self.samples.made_by)
+            ) from error
         if not self.looked and get_worker_info() is not None:
             self.looked = True
             self._require_detached(batch)
@@ -137,7 +156,7 @@ class Joined:
     def _require_detached(self, batch: Any) -> None:
         """A tensor of an unfinished computation cannot leave its process: PyTorch would say so nowhere, and wait."""
         if any(isinstance(leaf, torch.Tensor) and leaf.requires_grad and not leaf.is_leaf for leaf in leaves(batch)):
-            raise SampleError(f"--dataset {self.samples.name}: {GRADIENTS}.")
+            raise SampleError(f"--dataset {self.samples.name}: {gradients(self.samples.made_by)}.")
 
     def _require_sendable(self, batch: Any, asked: list[int]) -> None:
         """Nor can what cannot be pickled: a thread of the worker's would say so on stderr, and the loader wait."""

@@ -5,14 +5,20 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from bench.kinds.loaders.analysis.around import Variant
-from bench.kinds.loaders.analysis.bottleneck import BALANCED, COMPUTE_BOUND, LOADER_BOUND, MEMORY_BOUND, alike
-from bench.kinds.loaders.analysis.choice import USUAL_CV2_THREADS, Gain, fastest
+from bench.kinds.loaders.analysis.around import EQUAL, FASTER, SLOWER
+from bench.kinds.loaders.analysis.choice import USUAL_CV2_THREADS, is_default
 from bench.kinds.loaders.analysis.delivery import delivered_others, others_sentences
-from bench.report.dataloader_call import dataloader_call
+from bench.kinds.loaders.analysis.findings import LoaderVerdict, Pick, Ratio, Variant
+from bench.kinds.loaders.analysis.model import (
+    BALANCED,
+    COMPUTE_BOUND,
+    IN_TURN,
+    LOADER_BOUND,
+    MEMORY_BOUND,
+    SHARED_CORES,
+)
 from bench.report.text import code, literal
-from bench.report.wording import counted
-from bench.trials.status import Status
+from bench.report.wording import counted, enumerate_items
 
 FAULTS = {
     "bus_error": "met a bus error",
@@ -21,128 +27,156 @@ FAULTS = {
     "skipped": "could not fit and did not run",
     "timed_out": "hung and timed out",
 }
+BUSY = 0.1
+"""Share of the cores that others use from which a machine is not quiet."""
 LATE = 3.0
 """One batch in a hundred that is waited for so many times as long as a batch usually takes is a straggler."""
 SLOW_START = 10.0
 """A first batch that takes so many usual batches is worth a sentence."""
+FINE = 2.0
+"""A ratio under which a second decimal matters."""
 NO_STEP = "No step was given: loading alone was measured, as fast as it goes with nothing to hide it behind."
-SHARED_CORES = "Workers cut the waiting but not the total time: they share the cores with training."
+OTHER_TRAININGS = "Another batch size is another training: only images/s are compared across them."
 SCOPE = "Claims cover this machine, this data set and this step only."
 
 
-def bound_sentence(bound: str, chosen: pd.Series, flip: int | None, frame: pd.DataFrame) -> str:
-    """What holds training back with the chosen configuration."""
-    share = f"{100 * chosen['data_wait_share']:.0f} % of the time is spent waiting for data"
-    batches = f"batches of {int(chosen['batch_size'])}"
-    with_it = f"with {workers_text(chosen['num_workers'])} and {batches}"
+def all_sentences(found: LoaderVerdict, *, has_step: bool, closing: Sequence[str]) -> list[str]:
+    """All claims of a verdict that recommends something."""
+    chosen, pick = found.configuration(found.chosen), found.pick
+    assert pick is not None
+    return [
+        bound_sentence(found.bottleneck, found.configuration(found.limited), found.flips_at) if has_step else NO_STEP,
+        *(sentence for each in found.picks for sentence in pick_sentences(found, each)),
+        *([OTHER_TRAININGS] if len(found.picks) > 1 else []),
+        *variant_sentences(found, chosen),
+        *gain_sentences(found.gain, chosen),
+        *knee_sentences(found, chosen),
+        *(model_sentences(chosen) if has_step else []),
+        *straggler_sentences(chosen, found.bottleneck),
+        *border_sentences(chosen, found.variants),
+        *threads_sentences(chosen),
+        *fault_sentences(found.configurations),
+        *closing,
+    ]
+
+
+def bound_sentence(bound: str, chosen: pd.Series, flip: int | None) -> str:
+    """What, made faster, would speed training up with the chosen configuration."""
+    with_it = f"with {brief(chosen)} and batches of {int(chosen['batch_size'])}"
+    loading = times_text(chosen, "if_loading_were_free")
+    computing = times_text(chosen, "if_computing_were_free")
+    wait = f"{100 * chosen['data_wait_share']:.0f} % of the time is spent waiting for data"
     if bound == MEMORY_BOUND:
-        return f"Memory is the limit: training is still loader-bound {with_it} ({share}), and more workers did not fit."
+        return f"Memory is the limit: training is still loader-bound {with_it} ({wait}), and more workers did not fit."
     if bound == LOADER_BOUND:
-        most = int(frame.loc[frame["status"] == Status.COMPLETE, "num_workers"].max())
-        ends = f"No measured number of workers (up to {most}) ends that."
-        if flip is not None and flip > chosen["num_workers"]:
-            ends = SHARED_CORES
-        return f"Training is loader-bound {with_it}: {share}. {ends}"
+        return f"Training is loader-bound {with_it}: were loading free, it would be {loading} as fast."
     if bound == COMPUTE_BOUND:
-        if flip is not None and flip == chosen["num_workers"]:
-            return f"Training is compute-bound from {workers_text(flip)} on ({batches}): {share}."
-        return f"Training is compute-bound {with_it}: {share}."
+        since = ""
+        if flip is not None and flip == chosen["num_workers"] > 0:
+            since = f" from {workers_text(flip)} on"
+        return f"Training is compute-bound{since} {with_it}: were loading free, it would be {loading} as fast."
     if bound == BALANCED:
-        return f"Loading and computing are balanced {with_it}: each alone is about as fast as the other; {share}."
-    return f"What holds training back {with_it} is unknown: it was not measured whole."
-
-
-def choice_sentence(frame: pd.DataFrame, chosen: pd.Series, noise: float) -> str:
-    """Which combination of the grid ``frame`` is taken, and from which it cannot be told apart."""
-    best = fastest(frame)
-    assert best is not None
-    complete = frame[frame["status"] == Status.COMPLETE]
-    tied = sum(alike(row, best, noise=noise) for _, row in complete.iterrows())
-    speed = f"{_speed(chosen)} with {code(dataloader_call(chosen))}"
-    if len(complete) == 1:
-        return f"Only one configuration completed: {speed}."
-    if chosen["key"] == best["key"]:
-        others = "one other" if tied == 2 else f"{tied - 1} others"
-        return f"Fastest: {speed}" + (f"; {others} cannot be told apart from it, and cost more." if tied > 1 else ".")
-    return (
-        f"Take {code(dataloader_call(chosen))}: {_speed(chosen)}. It is the cheapest of {tied} configurations that "
-        f"cannot be told apart from the fastest ({_speed(best)} with {workers_text(best['num_workers'])}, batches of "
-        f"{int(best['batch_size'])})."
-    )
-
-
-def around_sentences(tried: Sequence[Variant], better: Variant | None, chosen: pd.Series) -> list[str]:
-    """What single settings around the best combination have brought."""
-    if not tried:
-        return []
-    found = []
-    if better is not None:
-        found.append(
-            f"With {_named(better)} it is {better.gain.ratio:.2f} times as fast ({better.gain.low:.2f} to "
-            f"{better.gain.high:.2f}, {better.gain.n} blocks): {_speed(chosen)} with {code(dataloader_call(chosen))}."
+        return f"Loading and computing are balanced {with_it}: either alone is about as fast as training with both."
+    if bound == IN_TURN:
+        return (
+            f"One process loads and computes in turn {with_it}: {wait}, the rest computing. Were loading free, "
+            f"training would be {loading} as fast, were computing free {computing}."
         )
-    others = [_named(each) for each in tried if each is not better]
-    if others:
-        found.append(f"Also tried, without a reliable gain: {', '.join(others)}.")
-    return found
+    if bound == SHARED_CORES:
+        return (
+            f"Workers and the step share the cores {with_it}: were loading free, training would be {loading} as fast, "
+            f"were computing free {computing}."
+        )
+    return f"What holds training back {with_it} is not settled: the intervals do not tell."
 
 
-def _named(variant: Variant) -> str:
-    return f"{variant.setting}={variant.value}"
+def pick_sentences(found: LoaderVerdict, pick: Pick) -> list[str]:
+    """What is taken at one batch size, and what is equal to it."""
+    if not pick.key:
+        return [pick.why_not]
+    row = found.configuration(pick.key)
+    share = f"{100 * found.margin:.2g} %"
+    batches = f"At batches of {pick.batch_size}"
+    alone = (found.complete["batch_size"] == pick.batch_size).sum() == 1
+    if not pick.settled:
+        waiting = enumerate_items([brief(found.configuration(key)) for key in pick.open])
+        return [f"{batches} the choice is not settled: best so far {brief(row)}, {_speed(row)}. Open: {waiting}."]
+    if alone:
+        return [f"{batches} only one configuration completed: {brief(row)}, {_speed(row)}."]
+    said = [f"{batches} take {brief(row)}: {_speed(row)}, the cheapest that loses at most {share} to any other."]
+    if pick.equal:
+        equal = enumerate_items([brief(found.configuration(key)) for key in pick.equal])
+        said.append(f"Equal to it within {share}: {equal}.")
+    return said
 
 
-def gain_sentences(won: Gain | None, chosen: pd.Series, defaults: pd.Series | None, noise: float) -> list[str]:
-    """What is gained over PyTorch's defaults, as far as it can be claimed."""
-    if won is None or defaults is None:
-        return ["PyTorch's defaults (num_workers=0) were not measured at this batch size: no gain can be claimed."]
-    if chosen["key"] == defaults["key"]:
-        return ["That is PyTorch's default: other settings gain nothing."]
-    times = f"{won.ratio:.2f} times the images/s of PyTorch's defaults (num_workers=0, pin_memory=False)"
-    if won.low is None or won.high is None:
-        inside = ", inside the machine's noise: no gain can be claimed" if abs(won.ratio - 1) <= noise else ""
-        return [f"Measured: {times}; one repeat, no interval{inside}."]
-    spread = f"95 % interval {won.low:.2f} to {won.high:.2f}, {won.n} blocks"
-    if not won.is_claimed(noise):
-        return [f"No gain over PyTorch's defaults can be claimed: {won.ratio:.2f} times ({spread})."]
-    return [f"Expected: {times} ({spread})."]
+def variant_sentences(found: LoaderVerdict, chosen: pd.Series) -> list[str]:
+    """What single settings around the picked configuration have brought."""
+    said, share = [], f"{100 * found.margin:.2g} %"
+    for each in found.variants:
+        if each.key == chosen["key"]:
+            said.append(f"With {_named(each)} it is {ratio_text(each.ratio)} as fast: {_speed(chosen)}.")
+    others = [each for each in found.variants if each.key != chosen["key"]]
+    words = {
+        FASTER: "Also faster",
+        EQUAL: f"Equal within {share}",
+        SLOWER: "Slower",
+        "open": f"Tried, and not settled whether faster by more than {share}",
+    }
+    for standing, told in words.items():
+        named = [_named(each) for each in others if each.standing == standing]
+        if named:
+            said.append(f"{told}: {', '.join(named)}.")
+    return said
 
 
-def knee_sentences(bend: int | None, curve: pd.DataFrame, bound: str) -> list[str]:
+def gain_sentences(won: Ratio | None, chosen: pd.Series) -> list[str]:
+    """What is gained over PyTorch's defaults."""
+    if is_default(chosen):
+        return ["That is PyTorch's default number of workers (0)."]
+    if won is None:
+        return ["PyTorch's defaults (num_workers=0) have no result at this batch size: no gain can be claimed."]
+    times = f"{ratio_text(won)} the images/s of PyTorch's defaults (num_workers=0, pin_memory=False)"
+    if won.low is None:
+        return [f"Measured: {times}."]
+    return [f"Expected: {times}." if won.differs else f"Whether that is a gain is not settled: {times}."]
+
+
+def knee_sentences(found: LoaderVerdict, chosen: pd.Series) -> list[str]:
     """From how many workers on more do not help."""
-    if bend is None or len(curve) < 2:
+    bend, most = found.knee, most_workers(found, chosen)
+    if bend is None or not most:
         return []
-    most = int(curve["num_workers"].max())
     if bend == 0:
         return [f"More workers do not help (measured up to {most})."]
     if bend < most:
         return [f"From {workers_text(bend)} on, more do not help (measured up to {most})."]
-    more = ": more may help" if bound == LOADER_BOUND else ""
-    return [f"Images/s grow up to the last number of workers tried ({most}){more}."]
+    return [f"Images/s grow up to the most workers tried ({most})."]
 
 
-def limit_sentences(chosen: pd.Series, noise: float) -> list[str]:
-    """How much of what the slower of loading and computing allows is reached."""
-    gap, limit = chosen["gap"], speed_text(chosen["limit_images_per_s"])
-    if math.isnan(gap):
+def model_sentences(chosen: pd.Series) -> list[str]:
+    """How much is reached of what loading and computing alone allow."""
+    share, limit = chosen["of_model"], chosen["modelled_images_per_s"]
+    if math.isnan(share):
         return []
-    if gap <= max(noise, 0.0):
-        return [f"That is all that the slower of loading alone and computing alone allows ({limit} images/s)."]
-    why = ": one process does both in turn" if chosen["num_workers"] == 0 else ""
-    return [
-        f"It is {100 * gap:.0f} % below what the slower of loading alone and computing alone allows ({limit} "
-        f"images/s){why}."
-    ]
+    if chosen["num_workers"] == 0 and not chosen["own_loader"]:
+        what = "one process that does both can reach"
+    elif limit < chosen["possible_images_per_s"]:
+        what = "these cores allow workers and step together"
+    else:
+        what = "the slower of loading alone and computing alone allows"
+    return [f"It reaches {100 * share:.0f} % of the {speed_text(limit)} images/s that {what}."]
 
 
-def straggler_sentences(chosen: pd.Series) -> list[str]:
+def straggler_sentences(chosen: pd.Series, bound: str) -> list[str]:
     """Single batches that are waited for much longer than others, and a slow beginning."""
     found = []
     usual_ms = 1000 * chosen["batch_size"] / chosen["images_per_s"]
     # Loader-bound, a whole round of batches comes at once, and the next one is waited for as long.
-    if chosen["wait_p99_ms"] > LATE * usual_ms and chosen["bottleneck"] != LOADER_BOUND:
+    if chosen["wait_p99_ms"] > LATE * usual_ms and bound not in (LOADER_BOUND, MEMORY_BOUND):
         found.append(
             f"One batch in a hundred is waited for {chosen['wait_p99_ms']:.0f} ms, where a batch takes {usual_ms:.0f}: "
-            "single samples are slow." + (" A larger prefetch_factor evens that out." if chosen["num_workers"] else "")
+            "single samples are slow."
         )
     if chosen["first_batch_s"] > SLOW_START * usual_ms / 1000:
         border = (
@@ -158,16 +192,14 @@ def border_sentences(chosen: pd.Series, tried: Sequence[Variant]) -> list[str]:
         return []
     kept = [each for each in tried if each.setting == "persistent_workers" and each.value is True]
     if not kept or math.isnan(kept[0].epoch_gap_s):
-        return ["persistent_workers=True would save starting the workers at each border of two epochs."]
+        return []
     with_it, without = kept[0].epoch_gap_s, kept[0].base_epoch_gap_s
-    if with_it >= without:
-        return [f"Keeping the workers (persistent_workers=True) saves nothing between epochs: {with_it:.2g} s."]
-    return [f"persistent_workers=True shortens the border of two epochs from {without:.2g} to {with_it:.2g} s."]
+    return [f"The border of two epochs took {with_it:.2g} s with persistent_workers=True, and {without:.2g} s without."]
 
 
 def threads_sentences(chosen: pd.Series) -> list[str]:
     """What a DataLoader's arguments cannot say."""
-    if chosen["cv2_threads"] == USUAL_CV2_THREADS:
+    if chosen["cv2_threads"] == USUAL_CV2_THREADS or chosen["own_loader"]:
         return []
     return [f"It needs cv2.setNumThreads({int(chosen['cv2_threads'])}) in every process that makes samples."]
 
@@ -178,27 +210,54 @@ def fault_sentences(frame: pd.DataFrame) -> list[str]:
         return []
     other = frame["error"].map(delivered_others)
     found = others_sentences(
-        [
-            f"{workers_text(row['num_workers'])}, batches of {int(row['batch_size'])}"
-            for _, row in frame[other].iterrows()
-        ],
+        [settings_text(row) for _, row in frame[other].iterrows()],
         list(frame.loc[other, "error"]),
     )
     for status, rows in frame[frame["status"].isin(FAULTS) & ~other].groupby("status", sort=True):
         example = rows.iloc[0]
         found.append(
-            f"{counted(len(rows), 'configuration')} {FAULTS[str(status)]} (for example "
-            f"{workers_text(example['num_workers'])}, batches of {int(example['batch_size'])}: "
+            f"{counted(len(rows), 'configuration')} {FAULTS[str(status)]} (for example {settings_text(example)}: "
             f"{literal(str(example['error']))})."
         )
     return found
 
 
-def noise_sentences(noise: float, *, noisy: bool) -> list[str]:
-    """That small differences are out of reach, where the machine is to blame."""
-    if noisy:
-        return [f"The machine was noisy (spread {100 * noise:.0f} %): treat smaller differences as noise."]
-    return []
+def dropped_sentences(found: LoaderVerdict) -> list[str]:
+    """That others used the machine meanwhile."""
+    told = []
+    if found.others_share > BUSY:
+        told.append(
+            f"Other programs used {100 * found.others_share:.0f} % of the cores throughout: on a quiet machine less is "
+            "left open."
+        )
+    if not found.dropped:
+        return told
+    return [
+        *told,
+        f"{found.dropped} of {counted(found.slices, 'slice')} {'was' if found.dropped == 1 else 'were'} dropped: other "
+        "programs used more of the machine than usual meanwhile.",
+    ]
+
+
+def most_workers(found: LoaderVerdict, row: pd.Series) -> int:
+    """The most workers that have a result at a batch size."""
+    frame = found.complete
+    return int(frame.loc[frame["batch_size"] == row["batch_size"], "num_workers"].max())
+
+
+def settings_text(row: pd.Series) -> str:
+    """`2 workers with batches of 16 and pinned memory`: what differs from PyTorch's defaults."""
+    batches = f"batches of {int(row['batch_size'])}"
+    if row["own_loader"]:
+        return f"{brief(row)} with {batches}"
+    return f"{workers_text(row['num_workers'])} with {enumerate_items([batches, *_also(row)])}"
+
+
+def brief(row: pd.Series) -> str:
+    """`2 workers and pinned memory`, `your loader my_package:make_loader`: a configuration, but for its batch size."""
+    if row["own_loader"]:
+        return f"your loader {code(str(row['own_loader']))}"
+    return enumerate_items([workers_text(row["num_workers"]), *_also(row)])
 
 
 def workers_text(number: float) -> str:
@@ -213,7 +272,45 @@ def speed_text(images_per_s: float) -> str:
     return f"{images_per_s:,.{2 if images_per_s < 9.995 else 1 if images_per_s < 99.95 else 0}f}"
 
 
+def ratio_text(ratio: Ratio) -> str:
+    """`1.45 times (1.41 to 1.49, 10 blocks)`."""
+    value = f"{ratio.value:.{digits(ratio.value)}f} times"
+    if ratio.low is None or ratio.high is None:
+        return f"{value} ({counted(ratio.n, 'block')}, no interval)"
+    ends = f"{ratio.low:.{digits(ratio.low)}f} to {ratio.high:.{digits(ratio.low)}f}"
+    return f"{value} ({ends}, {counted(ratio.n, 'block')})"
+
+
+def times_text(row: pd.Series, name: str) -> str:
+    """`1.45 times (1.41 to 1.49)`, of a ratio among a configuration's columns."""
+    value, low, high = row[name], row[f"{name}_low"], row[f"{name}_high"]
+    if math.isnan(value):
+        return "an unknown number of times"
+    ends = "" if math.isnan(low) else f" ({low:.{digits(low)}f} to {high:.{digits(low)}f})"
+    return f"{value:.{digits(value)}f} times{ends}"
+
+
+def digits(ratio: float) -> int:
+    """Decimals of a ratio."""
+    return 2 if ratio < FINE else 1
+
+
+def _also(row: pd.Series) -> list[str]:
+    """The settings besides workers and batch size that differ from PyTorch's defaults."""
+    return [
+        *(["pinned memory"] if row["pin_memory"] else []),
+        *(["persistent workers"] if row["persistent_workers"] else []),
+        *([f"prefetch_factor={int(row['prefetch_factor'])}"] if not pd.isna(row["prefetch_factor"]) else []),
+        *([f"start method {row['start_method']}"] if isinstance(row["start_method"], str) else []),
+        *([f"cv2.setNumThreads({int(row['cv2_threads'])})"] if row["cv2_threads"] != USUAL_CV2_THREADS else []),
+    ]
+
+
+def _named(variant: Variant) -> str:
+    return f"{variant.setting}={variant.value}"
+
+
 def _speed(row: pd.Series) -> str:
     if math.isnan(row["low"]):
-        return f"{speed_text(row['images_per_s'])} images/s (one repeat)"
+        return f"{speed_text(row['images_per_s'])} images/s (one block)"
     return f"{speed_text(row['images_per_s'])} images/s ({speed_text(row['low'])} to {speed_text(row['high'])})"

@@ -1,170 +1,263 @@
-"""Measurements of loader settings in, one row for each configuration out: medians, intervals, and what failed."""
+"""Frames of a loader study in, one row for each configuration out: speeds with intervals, ratios, and what failed."""
 
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import special
 
-from bench.statistics.intervals import mean_interval
+from bench.kinds.loaders.analysis.choice import Choice, PanelState, by_cost, choose, panel_state, reference_of
+from bench.kinds.loaders.analysis.findings import Comparison, Ratio
+from bench.kinds.loaders.analysis.model import add_model
+from bench.kinds.loaders.analysis.ratios import (
+    Floats,
+    Ratios,
+    Times,
+    is_foreign,
+    level_at,
+    ratio_columns,
+    seconds_per_image,
+    speeds,
+)
 from bench.trials.loader_settings import SETTINGS, plain_setting
 from bench.trials.status import Status
 
 LOADER, COMPUTE, END_TO_END = "loader", "compute", "end_to_end"
 
-MEDIANS = (
-    "data_wait_share",
-    "au",
-    "wait_p50_ms",
-    "wait_p95_ms",
-    "wait_p99_ms",
-    "compute_ms",
-    "first_batch_s",
-    "epoch_gap_s",
-    "cores_used",
-    "steady",
-    "gpu_utilization_percent",
-)
-"""Of the arm `end_to_end`, over the repeats."""
+WAIT_PERCENTILES = (50, 95, 99)
 PEAKS = ("peak_memory_bytes", "shm_peak_bytes", "gpu_memory_bytes", "gpu_others_bytes")
-"""The largest over the repeats and arms."""
-
-COLUMNS = [*SETTINGS, "key", "n", "status", "error", "images_per_s", "low", "high"]
+"""The largest over the blocks."""
+MEDIANS = ("first_batch_s", "epoch_gap_s", "gpu_utilization_percent")
+"""Over the blocks."""
+COLUMNS = [*SETTINGS, "own_loader", "key", "phase", "panel", "n", "status", "error", "faults", "images_per_s"]
 """Of a summary without a configuration."""
-FEW = 5
-"""Repeats under which a configuration's spread is taken from all of them: two values alone say nothing of it."""
-LEVEL = 0.95
 
 NOT_COPIED = "The step copies no batch to a device: pin_memory had no effect to measure and is not ranked."
 NOT_PINNED = "Without an accelerator pin_memory does nothing: it had no effect to measure and is not ranked."
 
 
-def pool_pinning(rows: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+def configuration_key(row: Any) -> str:
+    """One text for the settings of a row, and for a loader of one's own: equal in all blocks of a configuration."""
+    own = row.get("own_loader") or ""
+    return json.dumps([plain_setting(row[name]) for name in SETTINGS] + ([own] if own else []))
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """Configurations that were measured side by side.
+
+    Attributes:
+        phase, number: Which one.
+        keys: Of its configurations, in the order in which they were begun.
+        lives: Its rows of ``lives``, with ``key``.
+        slices: Its slices that count, with ``key``: not dropped, and of processes that lived to their end.
+        all_slices, dropped: All of its slices by key, and how many of them were dropped.
+        others_share: By key, the median.
+    """
+
+    phase: str
+    number: int
+    keys: tuple[str, ...]
+    lives: pd.DataFrame
+    slices: pd.DataFrame
+    all_slices: dict[str, int]
+    dropped: dict[str, int]
+    others_share: dict[str, float]
+
+    def of_arm(self, arm: str, name: str = "seconds") -> Times:
+        """Seconds per image of an arm, or of a part of them (``host_s``, ``cpu_s``): all configurations, all blocks."""
+        own = self.slices[self.slices["arm"] == arm]
+        return seconds_per_image(own.assign(seconds=own[name]), self.keys, self.blocks)
+
+    @property
+    def blocks(self) -> list[int]:
+        """Numbers of the blocks that have begun."""
+        return sorted(self.lives["block"].unique())
+
+
+def panels(lives: pd.DataFrame, slices: pd.DataFrame) -> list[Panel]:
+    """The panels of a study's frames, in the order in which they were begun."""
+    return list(_panels(lives, slices))
+
+
+def _panels(lives: pd.DataFrame, slices: pd.DataFrame) -> Iterator[Panel]:
+    if not len(lives):
+        return
+    lives = lives.assign(key=_keys(lives))
+    foreign = is_foreign(slices)
+    slices = slices.assign(key=_keys(slices), dropped=foreign) if len(slices) else slices
+    for phase, number in dict.fromkeys(zip(lives["phase"], lives["panel"].astype(int), strict=True)):
+        own = lives[(lives["phase"] == phase) & (lives["panel"] == number)]
+        keys = tuple(dict.fromkeys(own["key"]))
+        if not len(slices):
+            empty = pd.DataFrame(columns=["key", "block", "arm", "seconds", "images", "host_s", "compute_s", "cpu_s"])
+            yield Panel(phase, number, keys, own, empty, {}, {}, {})
+            continue
+        mine = slices[(slices["phase"] == phase) & (slices["panel"] == number)]
+        ended = own.loc[own["status"] == Status.COMPLETE, ["block", "key"]].drop_duplicates()
+        counted = mine[~mine["dropped"]].merge(ended, on=["block", "key"])
+        grouped = {key: mine[mine["key"] == key] for key in keys}
+        yield Panel(
+            phase,
+            number,
+            keys,
+            own,
+            counted,
+            {key: len(each) for key, each in grouped.items()},
+            {key: int(each["dropped"].sum()) for key, each in grouped.items()},
+            {key: float(each["others_share"].astype(float).median()) for key, each in grouped.items()},
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """A panel with its ratios."""
+
+    panel: Panel
+    ratios: Ratios
+    reference: str
+    cheapest: tuple[str, ...]
+    """Keys of configurations with a result, cheapest first."""
+    choice: Choice | None
+    """None where nothing has a result."""
+    frame: pd.DataFrame
+    """A row for each configuration."""
+
+
+def compare(panel: Panel, plan: Comparison) -> Compared:
+    """The rows, ratios and choice of a panel."""
+    times = panel.of_arm(END_TO_END)
+    level = level_at(plan, len(panel.blocks))
+    ratios = Ratios(times, level / plan.pairs)
+    frame = _rows(panel, times, level)
+    computed, host = (computed_by(frame, panel.of_arm(COMPUTE, name)) for name in ("seconds", "host_s"))
+    frame = add_model(frame, times, panel.of_arm(LOADER), computed, host, level=level, cores=plan.cores)
+    reference, cheapest = reference_of(frame), by_cost(frame)
+    choice = choose(ratios, cheapest, plan.margin) if cheapest else None
+    for name, other in (("ratio", reference), ("to_fastest", choice.fastest if choice else "")):
+        found = [ratios.between(key, other) if key in cheapest else None for key in frame["key"]]
+        frame = frame.assign(**ratio_columns(name, found))
+    standings = {} if choice is None else choice.standings | {choice.fastest: "fastest"}
+    frame["standing"] = [standings.get(key, "") for key in frame["key"]]
+    return Compared(panel, ratios, reference, tuple(cheapest), choice, frame)
+
+
+def state_of(lives: pd.DataFrame, slices: pd.DataFrame, plan: Comparison, *, phase: str, panel: int) -> PanelState:
+    """What is open in a panel after a look, and what its next blocks measure.
+
+    Args:
+        lives, slices: The study's frames; of this panel the blocks up to the look, and no later one.
+        plan: See `Comparison`; this panel has reached one of its looks.
+        phase, panel: Which one.
+    """
+    mine = next(each for each in panels(lives, slices) if (each.phase, each.number) == (phase, panel))
+    found = compare(mine, plan)
+    return panel_state(found.ratios, found.cheapest, found.reference, plan)
+
+
+def pool_pinning(lives: pd.DataFrame, slices: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, str]:
     """Where nothing was pinned, what was asked with pin_memory is the same configuration as without.
 
-    Args:
-        rows: Measurements with ``effective_pin_memory`` and ``device``; in rows that never ran it may be missing.
-
     Returns:
-        The rows, with ``pin_memory`` False throughout where no row pinned anything, and the sentence that says so
+        The frames, with ``pin_memory`` False throughout where no process pinned anything, and the sentence that says so
         (empty where pinning had an effect, or was not asked for).
     """
-    if rows.empty or rows["effective_pin_memory"].fillna(False).astype(bool).any():
-        return rows, ""
-    asked = rows["pin_memory"].astype(bool).any()
-    on_accelerator = rows.loc[rows["status"] == Status.COMPLETE, "device"].isin(["cuda", "xpu"]).any()
+    if lives.empty or lives["effective_pin_memory"].fillna(False).astype(bool).any():
+        return lives, slices, ""
+    asked = lives["pin_memory"].astype(bool).any()
+    on_accelerator = lives.loc[lives["status"] == Status.COMPLETE, "device"].isin(["cuda", "xpu"]).any()
     if not asked or on_accelerator:
-        return rows, ""
-    return rows.assign(pin_memory=False), NOT_PINNED
+        return lives, slices, ""
+    return lives.assign(pin_memory=False), slices.assign(pin_memory=False) if len(slices) else slices, NOT_PINNED
 
 
-def configuration_key(row: Any) -> str:
-    """One text for the settings of a row: equal for the repeats and arms of a configuration."""
-    return json.dumps([plain_setting(row[name]) for name in SETTINGS])
-
-
-def summarize_configurations(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row for each configuration, the fastest first, those without a result last.
-
-    Args:
-        rows: One row a measurement: SETTINGS, ``arm``, ``block`` (which repeat), ``status``, ``error``,
-            ``images_per_s`` and what else was measured.
-
-    Returns:
-        A frame with SETTINGS; ``key``; ``n`` (complete measurements of the arm `end_to_end`); ``status`` and ``error``
-        (complete as soon as one is; else the first fault); ``images_per_s``, ``low``, ``high``; the same for the arms
-        as ``loader_images_per_s``, ``loader_low`` ... and ``compute_...``; MEDIANS and PEAKS; ``usual_memory_bytes``,
-        the median of the peaks in `end_to_end`. What was not measured is NaN. The arm `compute` is matched by batch
-        size and pinning: it is measured once for them.
-    """
-    if rows.empty:
-        return pd.DataFrame(columns=COLUMNS)
-    rows = rows.assign(key=[configuration_key(row) for _, row in rows.iterrows()])
-    if "images_per_s" not in rows:  # nothing has completed
-        rows["images_per_s"] = np.nan
-    compute = rows[rows["arm"] == COMPUTE]
-    spreads = {arm: usual_spread(own) for arm, own in rows.groupby("arm")}
-    found = []
-    for key, own in rows[rows["arm"] != COMPUTE].groupby("key", sort=False):
-        whole = own[(own["arm"] == END_TO_END)]
-        complete = whole[whole["status"] == Status.COMPLETE]
-        faulty = whole[whole["status"] != Status.COMPLETE]
-        first = own.iloc[0]
-        row: dict[str, Any] = {name: plain_setting(first[name]) for name in SETTINGS} | {"key": key, "n": len(complete)}
-        row["status"] = (
-            Status.COMPLETE if len(complete) else (str(faulty.iloc[0]["status"]) if len(faulty) else "missing")
+def _rows(panel: Panel, times: Times, level: float) -> pd.DataFrame:
+    rows = []
+    of_arm = {name: speeds(each, level) for name, each in (("", times), ("loader_", panel.of_arm(LOADER)))}
+    for place, key in enumerate(panel.keys):
+        lives = panel.lives[panel.lives["key"] == key]
+        trained = panel.slices[(panel.slices["key"] == key) & (panel.slices["arm"] == END_TO_END)]
+        rows.append(
+            _facts(lives, key)
+            | {"phase": panel.phase, "panel": panel.number, "n": of_arm[""][place].n}
+            | _parts(trained)
+            | {"slices": panel.all_slices.get(key, 0), "dropped": panel.dropped.get(key, 0)}
+            | {"others_share": panel.others_share.get(key, math.nan)}
         )
-        row["error"] = "" if len(complete) or faulty.empty else str(faulty.iloc[0]["error"])
-        row["faults"] = len(faulty)
-        for prefix, name, arm in (
-            ("", END_TO_END, complete),
-            ("loader_", LOADER, _complete(own[own["arm"] == LOADER])),
-            ("compute_", COMPUTE, _complete(_same_work(compute, first))),
-        ):
-            spread = spreads.get(name)
-            middle, low, high = throughput_interval(arm["images_per_s"].to_numpy(dtype=float), spread)
-            row |= {f"{prefix}images_per_s": middle, f"{prefix}low": low, f"{prefix}high": high}
-        row |= {name: _median(complete, name) for name in MEDIANS} | {name: _largest(own, name) for name in PEAKS}
-        row["usual_memory_bytes"] = _median(complete, "peak_memory_bytes")
-        found.append(row)
-    if not found:  # the step alone has been measured so far
-        return pd.DataFrame(columns=COLUMNS)
-    summary = pd.DataFrame(found)
-    return summary.sort_values("images_per_s", ascending=False, na_position="last", kind="stable", ignore_index=True)
+    frame = pd.DataFrame(rows)
+    for prefix, found in of_arm.items():
+        frame = frame.assign(**_speed_columns(prefix, found))
+    step = computed_by(frame, panel.of_arm(COMPUTE))
+    frame = frame.assign(**_speed_columns("compute_", speeds(step, level)))
+    cpu = panel.of_arm(LOADER, "cpu_s").means + computed_by(frame, panel.of_arm(COMPUTE, "cpu_s")).means
+    return frame.assign(cpu_s_per_image=cpu)
 
 
-@dataclass(frozen=True)
-class Spread:
-    """Standard deviation of log images/s between repeats, and the degrees of freedom that it rests on."""
-
-    deviation: float
-    freedom: int
-
-
-def usual_spread(rows: pd.DataFrame) -> Spread | None:
-    """What repeats of one arm spread by, pooled over the configurations (by ``key``); None without two of any."""
-    squares, freedom = 0.0, 0
-    for _, own in _complete(rows).groupby("key"):
-        values = own["images_per_s"].to_numpy(dtype=float)
-        logs = np.log(values[np.isfinite(values) & (values > 0)])
-        if len(logs) > 1:
-            squares, freedom = squares + float(((logs - logs.mean()) ** 2).sum()), freedom + len(logs) - 1
-    return Spread(math.sqrt(squares / freedom), freedom) if freedom else None
+def computed_by(frame: pd.DataFrame, computed: Times) -> Times:
+    """The arm `compute` for each configuration: measured once for each pinning, and matched by it."""
+    measured = [key for key in computed.keys if np.isfinite(computed.column(key)).any()]
+    pinned = dict(zip(frame["key"], frame["pin_memory"].astype(bool), strict=True))
+    columns: list[Floats] = []
+    for key in computed.keys:
+        alike = [other for other in measured if pinned[other] == pinned[key]] or measured
+        chosen = key if key in measured else alike[0] if alike else key
+        columns.append(computed.column(chosen))
+    return Times(computed.keys, np.stack(columns, axis=1) if columns else computed.seconds)
 
 
-def throughput_interval(values: np.ndarray, usual: Spread | None = None) -> tuple[float, float, float]:
-    """Median and 95 % interval (low, high) of images/s over repeats; NaN for what so few cannot tell.
-
-    The interval is the mean's (`mean_interval`), drawn out to the median where that lies outside: an interval of the
-    median itself reaches 95 % only with six repeats. Of fewer than FEW repeats the spread is the ``usual`` one, by
-    Student's t with its degrees of freedom: two values' own interval is 13 standard errors wide and tells nothing.
-    """
-    values = values[np.isfinite(values)]
-    if len(values) == 0:
-        return math.nan, math.nan, math.nan
-    middle = float(np.median(values))
-    if 1 < len(values) < FEW and usual is not None:
-        reach = float(special.stdtrit(usual.freedom, (1 + LEVEL) / 2)) * usual.deviation / math.sqrt(len(values))
-        mean = float(values.mean())
-        return middle, min(mean * math.exp(-reach), middle), max(mean * math.exp(reach), middle)
-    interval = mean_interval(values)
-    if interval.low is None or interval.high is None:
-        return middle, math.nan, math.nan
-    return middle, max(0.0, min(interval.low, middle)), max(interval.high, middle)
+def _speed_columns(prefix: str, found: list[Ratio]) -> dict[str, list[float]]:
+    columns = ratio_columns(f"{prefix}images_per_s", list(found))
+    return {
+        f"{prefix}images_per_s": columns[f"{prefix}images_per_s"],
+        f"{prefix}low": columns[f"{prefix}images_per_s_low"],
+        f"{prefix}high": columns[f"{prefix}images_per_s_high"],
+    }
 
 
-def _same_work(compute: pd.DataFrame, row: pd.Series) -> pd.DataFrame:
-    """Measurements of the step on batches of this size, pinned alike where that was measured."""
-    same: pd.DataFrame = compute[compute["batch_size"] == row["batch_size"]]
-    alike = same[same["pin_memory"].astype(bool) == bool(row["pin_memory"])]
-    return alike if len(alike) else same
+def _facts(lives: pd.DataFrame, key: str) -> dict[str, Any]:
+    """Of a configuration's processes."""
+    complete, faulty = lives[lives["status"] == Status.COMPLETE], lives[lives["status"] != Status.COMPLETE]
+    first = lives.iloc[0]
+    row: dict[str, Any] = {name: plain_setting(first[name]) for name in SETTINGS}
+    row |= {"own_loader": first.get("own_loader") or "", "key": key}
+    row["status"] = Status.COMPLETE if faulty.empty else str(faulty.iloc[0]["status"])
+    row["error"] = "" if faulty.empty else str(faulty.iloc[0]["error"])
+    row["faults"] = len(faulty)
+    row |= {name: _median(complete, name) for name in MEDIANS} | {name: _largest(lives, name) for name in PEAKS}
+    row["usual_memory_bytes"] = _median(complete, "peak_memory_bytes")
+    waits = [each for each in complete["wait_quantiles_ms"] if len(each)] if "wait_quantiles_ms" in complete else []
+    for percent in WAIT_PERCENTILES:
+        row[f"wait_p{percent}_ms"] = float(np.median([each[percent] for each in waits])) if waits else math.nan
+    return row
 
 
-def _complete(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows[rows["status"] == Status.COMPLETE]
+def _parts(slices: pd.DataFrame) -> dict[str, float]:
+    """What the time of training went into."""
+    seconds = float(slices["seconds"].sum())
+    if not seconds:
+        return dict.fromkeys(("data_wait_share", "au", "compute_ms", "cores_used"), math.nan)
+    return {
+        "data_wait_share": float(slices["wait_s"].sum()) / seconds,
+        "au": min(1.0, float(slices["compute_s"].sum()) / seconds),
+        "compute_ms": 1000 * float(slices["compute_s"].sum()) / float(slices["batches"].sum()),
+        "cores_used": float(slices["cpu_s"].sum()) / seconds,
+    }
+
+
+def _keys(frame: pd.DataFrame) -> list[str]:
+    """`configuration_key` of each row; the few distinct ones are made once."""
+    names = [*SETTINGS, "own_loader"] if "own_loader" in frame else [*SETTINGS]
+    made: dict[tuple[Any, ...], str] = {}
+    found = []
+    for values in frame[names].itertuples(index=False, name=None):
+        plain = tuple(plain_setting(value) for value in values)
+        if plain not in made:
+            made[plain] = configuration_key(dict(zip(names, plain, strict=True)))
+        found.append(made[plain])
+    return found
 
 
 def _median(rows: pd.DataFrame, name: str) -> float:

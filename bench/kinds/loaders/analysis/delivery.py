@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from bench.kinds.loaders.analysis.configurations import COMPUTE, configuration_key
+from bench.kinds.loaders.analysis.configurations import configuration_key
 from bench.report.text import literal
 from bench.report.wording import counted
 from bench.trials.columns import rows_of
@@ -56,16 +56,16 @@ def unrepeatable(name: str, position: int) -> str:
     )
 
 
-def other_deliveries(rows: pd.DataFrame) -> dict[str, str]:
+def other_deliveries(lives: pd.DataFrame) -> dict[str, str]:
     """What configurations delivered that others did not, by their key (`configuration_key`).
 
     Args:
-        rows: Measurements with the settings, ``arm``, ``status`` and ``hashes`` of their first batches, and, where
-            samples were compared, ``compared_samples``, ``different_samples`` and ``first_different_sample``.
+        lives: Processes with the settings, ``status`` and ``hashes`` of their first batches, and, where samples were
+            compared, ``compared_samples``, ``different_samples`` and ``first_different_sample``.
     """
-    if not len(rows):
+    if not len(lives):
         return {}
-    loaded = rows_of(rows[(rows["arm"] != COMPUTE) & (rows["status"] == Status.COMPLETE)])
+    loaded = rows_of(lives[lives["status"] == Status.COMPLETE])
     found: dict[str, str] = {}
     for row in loaded:
         different = row.get("different_samples", math.nan)
@@ -88,17 +88,17 @@ def other_deliveries(rows: pd.DataFrame) -> dict[str, str]:
     return found
 
 
-def judged(rows: pd.DataFrame) -> pd.DataFrame:
+def judged(lives: pd.DataFrame) -> pd.DataFrame:
     """The rows, those of configurations that delivered something else (`other_deliveries`) failed for that reason."""
-    others = other_deliveries(rows)
+    others = other_deliveries(lives)
     if not others:
-        return rows
-    rows = rows.copy()
-    for at, row in rows.iterrows():
-        why = others.get(configuration_key(row)) if row["arm"] != COMPUTE else None
+        return lives
+    lives = lives.copy()
+    for at, row in lives.iterrows():
+        why = others.get(configuration_key(row))
         if why is not None and row["status"] == Status.COMPLETE:
-            rows.loc[at, ["status", "error"]] = [FAILED, why]
-    return rows
+            lives.loc[at, ["status", "error"]] = [FAILED, why]
+    return lives
 
 
 def _workers(row: Mapping[str, object]) -> str:

@@ -8,50 +8,71 @@ from typing import Any
 
 import pandas as pd
 
-from bench.kinds.loaders.analysis.bottleneck import BALANCED, COMPUTE_BOUND, LOADER_BOUND, MEMORY_BOUND
-from bench.kinds.loaders.analysis.choice import USUAL_CV2_THREADS, Gain, default_rows
-from bench.kinds.loaders.analysis.claims import FAULTS, SHARED_CORES, speed_text, workers_text
+from bench.kinds.loaders.analysis.around import EQUAL, SLOWER
+from bench.kinds.loaders.analysis.choice import is_default
+from bench.kinds.loaders.analysis.claims import (
+    FAULTS,
+    brief,
+    digits,
+    dropped_sentences,
+    most_workers,
+    settings_text,
+    speed_text,
+    workers_text,
+)
 from bench.kinds.loaders.analysis.delivery import delivered_others
-from bench.kinds.loaders.analysis.verdict import LoaderVerdict
+from bench.kinds.loaders.analysis.findings import LoaderVerdict, Ratio
+from bench.kinds.loaders.analysis.model import (
+    BALANCED,
+    COMPUTE_BOUND,
+    IN_TURN,
+    LOADER_BOUND,
+    MEMORY_BOUND,
+    SHARED_CORES,
+)
+from bench.kinds.loaders.analysis.ratios import VAGUE
 from bench.report.wording import counted, enumerate_items
 from bench.trials.status import Status
 
 NETWORK, STEP, NO_STEP = "network", "step", ""
 """What computes on a batch: a network of ours, a step of somebody's own (or one that waits), or nothing."""
-LEAST_NOISE = 0.01
-"""A machine's spread under which nothing is said of it."""
-VAGUE = 4.0
-"""Upper over lower end of an interval from which a speed is not known."""
-FINE = 2.0
-"""A ratio under which a second decimal matters."""
+WORTH_SAYING = 0.2
+"""A loss that is known to be at most as large is worth a word."""
 
 
-def headline(found: LoaderVerdict, *, computes: str) -> str:
-    """What to use, in at most three sentences; ``computes``: NETWORK, STEP or NO_STEP."""
-    if not found.chosen:
+def headline(found: LoaderVerdict, *, computes: str, longer: str = "") -> str:
+    """What to use, in at most three sentences.
+
+    Args:
+        found: The verdict.
+        computes: NETWORK, STEP or NO_STEP.
+        longer: What to do where the choice is not settled, the end of a sentence: `--preset small` takes 8 minutes.
+    """
+    pick = found.pick
+    if pick is None:
         return found.why_not
     row = found.configuration(found.chosen)
-    if is_vague(found):
-        return (
-            "Nothing can be recommended: repeats of one setting differ by more than settings do "
-            f"({settings_text(row)}: {speed_text(row['low'])} to {speed_text(row['high'])} images/s). Measure again on "
-            "a quiet machine, or with more `--repeats`."
-        )
-    noisy = f"The machine was noisy ({100 * found.noise:.0f} %): measure again on a quiet one." if found.noisy else ""
-    return " ".join(filter(None, (_use(found, row), _limit(found, row, computes), noisy)))
+    if not pick.settled:
+        so_far = f"Not settled: best so far {settings_text(row)}, {speed_text(row['images_per_s'])} images/s"
+        if found.chosen == pick.key and pick.loses_at_most is not None and pick.loses_at_most < WORTH_SAYING:
+            so_far += f" and at most {100 * pick.loses_at_most:.1f} % slower than any other tried"
+        return f"{so_far}{f'; {longer}' if longer else ''}. {_limit(found, computes)}"
+    sizes = len([each for each in found.picks if each.key])
+    other = "Another batch size is another training: the pick of each stands below." if sizes > 1 else ""
+    return " ".join(filter(None, (_use(found, row), _limit(found, computes), other)))
 
 
-def sureness(found: LoaderVerdict, *, cores: float | None, interval: float, computes: str, unmeasured: int = 0) -> str:
+def sureness(found: LoaderVerdict, *, cores: float | None, computes: str, unmeasured: int = 0) -> str:
     """How sure the headline is, and why not surer; empty where nothing is recommended.
 
     Args:
         found: The verdict.
         cores: That the processes could use; None: not known.
-        interval: The half width (relative) at which repeats end.
         computes: NETWORK, STEP or NO_STEP.
         unmeasured: Combinations that are still to be measured.
     """
-    if not found.chosen:
+    pick = found.pick
+    if pick is None:
         return ""
     row = found.configuration(found.chosen)
     on = f"this machine ({counted(int(cores), 'core')})" if cores else "this machine"
@@ -59,153 +80,133 @@ def sureness(found: LoaderVerdict, *, cores: float | None, interval: float, comp
     return " ".join(
         [
             _evidence(found, row),
-            *_told_apart(found, row),
-            *([] if found.defaults else [f"PyTorch's default {_without_default(found, row)} at this batch size."]),
-            *_noise(found),
-            *_wide(row, interval),
+            *_compared(found),
+            *_without_default(found, row),
+            *(each.why_not for each in found.picks if each.why_not),
+            *dropped_sentences(found),
             *_without_result(found),
             *([f"{counted(unmeasured, 'combination')} not measured yet."] if unmeasured else []),
-            f"It holds for {on}, {enumerate_items(scope)}." if len(scope) > 1 else f"It holds for {on} and {scope[0]}.",
+            f"It holds for {enumerate_items([on, *scope])}.",
         ]
     )
 
 
-def is_vague(found: LoaderVerdict) -> bool:
-    """Whether the interval of the chosen settings is so wide that they say nothing."""
-    if not found.chosen:
-        return False
-    row = found.configuration(found.chosen)
-    return bool(row["high"] > VAGUE * row["low"])
-
-
 def headline_metrics(found: LoaderVerdict) -> dict[str, float]:
     """The answer in numbers; what is not known is left out."""
-    if not found.chosen:
+    pick = found.pick
+    if pick is None:
         return {}
     row = found.configuration(found.chosen)
-    values: dict[str, Any] = {
-        name: row[name] for name in ("images_per_s", "data_wait_share", "num_workers", "batch_size", "pin_memory")
-    }
+    names = ("images_per_s", "data_wait_share", "num_workers", "batch_size", "pin_memory", "of_model")
+    values: dict[str, Any] = {name: row[name] for name in names} | {"settled": pick.settled}
     if found.gain is not None:
-        values |= {"gain": found.gain.ratio, "gain_low": found.gain.low, "gain_high": found.gain.high}
-    values["noise"] = found.noise
+        values |= {"gain": found.gain.value, "gain_low": found.gain.low, "gain_high": found.gain.high}
     return {name: float(value) for name, value in values.items() if value is not None and math.isfinite(value)}
-
-
-def settings_text(row: pd.Series) -> str:
-    """`2 workers with batches of 16 and pinned memory`: what differs from PyTorch's defaults."""
-    own = [
-        *(["pinned memory"] if row["pin_memory"] else []),
-        *(["persistent workers"] if row["persistent_workers"] else []),
-        *([f"prefetch_factor={int(row['prefetch_factor'])}"] if not pd.isna(row["prefetch_factor"]) else []),
-        *([f"start method {row['start_method']}"] if isinstance(row["start_method"], str) else []),
-        *([f"cv2.setNumThreads({int(row['cv2_threads'])})"] if row["cv2_threads"] != USUAL_CV2_THREADS else []),
-    ]
-    batches = f"batches of {int(row['batch_size'])}"
-    return f"{workers_text(row['num_workers'])} with {enumerate_items([batches, *own])}"
 
 
 def _use(found: LoaderVerdict, row: pd.Series) -> str:
     speed = f"{speed_text(row['images_per_s'])} images/s"
-    if found.chosen == found.defaults:
-        batches = f"batches of {int(row['batch_size'])}"
-        rival = ", and nothing tried is reliably faster" if len(found.complete) > 1 else ""
-        return f"Keep PyTorch's default of no workers, with {batches}: {speed}{rival}."
-    return f"Use {settings_text(row)}: {speed}{_gained(found.gain, found.noise)}."
+    if not is_default(row):
+        return f"Use {settings_text(row)}: {speed}{_gained(found.gain)}."
+    batches = f"batches of {int(row['batch_size'])}"
+    return f"Keep PyTorch's default of no workers, with {batches}: {speed}{_no_faster(found, row)}."
 
 
-def _gained(won: Gain | None, noise: float) -> str:
+def _no_faster(found: LoaderVerdict, row: pd.Series) -> str:
+    """That nothing else is faster, as far as that was shown: a settled choice has shown it of its panel."""
+    share = f"{100 * found.margin:.2g} %"
+    if (found.complete["batch_size"] == row["batch_size"]).sum() < 2:
+        return ""
+    if all(each.standing in (EQUAL, SLOWER) for each in found.variants):
+        return f", and nothing tried at this batch size is more than {share} faster"
+    return f", and no number of workers tried is more than {share} faster" if most_workers(found, row) else ""
+
+
+def _gained(won: Ratio | None) -> str:
     if won is None:
         return ""
-    times = f"{won.ratio:.{_digits(won.ratio)}f} times PyTorch's default"
-    if won.low is None:
-        told = abs(won.ratio - 1) > noise
-        return f", {times} in one repeat" if told else ", in one repeat no faster than PyTorch's default"
-    return f", {times}" if won.is_claimed(noise) else ", not reliably faster than PyTorch's default"
+    times = f"{won.value:.{digits(won.value)}f} times PyTorch's default"
+    return f", {times}" if won.differs else ""
 
 
-def _digits(ratio: float) -> int:
-    return 2 if ratio < FINE else 1
-
-
-def _limit(found: LoaderVerdict, row: pd.Series, computes: str) -> str:
+def _limit(found: LoaderVerdict, computes: str) -> str:
+    row = found.configuration(found.limited)
     more = _more_workers(found, row)
     if not computes:
         return f"No step was given, so only loading was measured{f'; {more}' if more else ''}."
-    waits = f"training waits for data {100 * row['data_wait_share']:.0f} % of the time"
+    free = {name: _times(row[f"if_{name}_were_free"]) for name in ("loading", "computing")}
     if found.bottleneck == MEMORY_BOUND:
-        return f"Memory is the limit: {waits}, and more workers did not fit."
+        return f"Memory is the limit: free loading would make training {free['loading']}, but more workers did not fit."
     if found.bottleneck == LOADER_BOUND:
-        if found.flips_at is not None and found.flips_at > row["num_workers"] and not found.noisy:
-            return SHARED_CORES
-        return f"Loading is the limit: {waits}{f', and {more}' if more else ''}."
+        return f"Loading is the limit: were it free, training would be {free['loading']}{f'; {more}' if more else ''}."
     if found.bottleneck == COMPUTE_BOUND:
-        return f"The {computes} is the limit, not the loader."
+        high = row["if_loading_were_free_high"]
+        return f"The {computes} is the limit: free loading would bring at most {100 * max(0.0, high - 1):.0f} %."
     if found.bottleneck == BALANCED:
-        return f"The loader and the {computes} are about as fast as each other: neither alone is the limit."
-    return "What limits it is not known yet."
+        return f"Loading and the {computes} are balanced: either of them made faster alone would bring less than 10 %."
+    if found.bottleneck == IN_TURN:
+        share = row["data_wait_share"]
+        return (
+            f"One process does both in turn: loading takes {100 * share:.0f} % of the time, the {computes} "
+            f"{100 * (1 - share):.0f} %."
+        )
+    if found.bottleneck == SHARED_CORES:
+        return (
+            f"Workers and the {computes} share the cores: were loading free, training would be {free['loading']}, were "
+            f"computing free {free['computing']}."
+        )
+    return "What limits it is not settled."
+
+
+def _times(value: float) -> str:
+    return f"{value:.{digits(value)}f} times as fast"
 
 
 def _more_workers(found: LoaderVerdict, row: pd.Series) -> str:
-    """What more workers would bring, where that was measured."""
-    if found.knee is None or found.noisy:  # on a noisy machine what they bring may be hidden
+    """What more workers would bring, where that is settled."""
+    most = most_workers(found, row)
+    if found.knee is None or not most:
         return ""
-    same = found.complete[found.complete["batch_size"] == row["batch_size"]]
-    most = int(same["num_workers"].max())
-    if found.knee < most:
-        return "more workers do not help"
-    return f"more than {workers_text(most)} may help" if most else ""
+    return "more workers do not help" if found.knee < most else f"more than {workers_text(most)} were not tried"
 
 
 def _evidence(found: LoaderVerdict, row: pd.Series) -> str:
+    blocks = f"{counted(int(row['n']), 'block')} of fresh processes side by side"
     if math.isnan(row["low"]):
-        return "A first look: one repeat has no interval; more `--repeats` give one."
+        return f"{blocks}: too few, or too unlike, to know its speed within a factor of {VAGUE:g}."
     ends = f"{speed_text(row['low'])} to {speed_text(row['high'])} images/s"
-    over = ""
-    won = found.gain
-    if won is not None and won.low is not None and won.high is not None:
-        digits = _digits(won.low)
-        over = f", {won.low:.{digits}f} to {won.high:.{digits}f} times the default in {counted(won.n, 'block')}"
-    return f"{counted(int(row['n']), 'repeat')} in fresh processes: {ends} (95 % interval){over}."
+    won, over = found.gain, ""
+    if won is not None and won.low is not None and won.high is not None and not is_default(row):
+        at = digits(won.low)
+        over = f", {won.low:.{at}f} to {won.high:.{at}f} times PyTorch's default"
+    return f"{blocks}: {ends}{over} (95 % intervals, over all looks)."
 
 
-def _told_apart(found: LoaderVerdict, row: pd.Series) -> list[str]:
-    others = len(found.complete) - 1
+def _compared(found: LoaderVerdict) -> list[str]:
+    pick, share = found.pick, f"{100 * found.margin:.2g} %"
+    assert pick is not None
+    others = int((found.complete["batch_size"] == pick.batch_size).sum()) - 1
     if not others:
-        return ["Nothing else completed to compare it with."]
-    if found.chosen in found.tried:
-        blocks = counted(int(row["n"]), "block")
-        return [f"It was faster than the same without that one setting, measured side by side in {blocks}."]
-    ties = len(found.tied) - 1
-    if not ties and math.isnan(row["low"]):
-        return ["All others are slower by more than the machine's noise."]  # chance is not known from one repeat
-    if not ties:
-        return ["All others are slower by more than chance and noise."]
-    if found.tied[0] == found.chosen:
-        return [f"{counted(ties, 'other')} cannot be told apart from it, and cost{'s' * (ties == 1)} more."]
-    return [
-        f"{ties + 1} settings, this one and the fastest measured among them, cannot be told apart; of these it needs "
-        "the fewest workers and the least memory."
-    ]
+        return ["Nothing else completed at this batch size to compare it with."]
+    if not pick.settled:
+        waiting = enumerate_items([brief(found.configuration(key)) for key in pick.open])
+        return [f"Not known well enough to choose within {share}: {waiting}."]
+    if found.chosen != pick.key:
+        return [f"It was shown to be more than {share} faster than the same without that one setting."]
+    if pick.equal:
+        equal = enumerate_items([brief(found.configuration(key)) for key in pick.equal])
+        return [f"Equal to it within {share}, at a higher cost: {equal}."]
+    return []
 
 
-def _without_default(found: LoaderVerdict, row: pd.Series) -> str:
+def _without_default(found: LoaderVerdict, row: pd.Series) -> list[str]:
     """Why nothing is compared with PyTorch's default."""
-    tried = default_rows(found.configurations, row)
-    return "was not measured" if tried.empty else "has no result"
-
-
-def _noise(found: LoaderVerdict) -> list[str]:
-    if found.noise < LEAST_NOISE:
+    same = found.configurations[found.configurations["batch_size"] == row["batch_size"]]
+    plain = [each for _, each in same.iterrows() if is_default(each)]
+    if any(each["n"] > 0 for each in plain):
         return []
-    if found.noisy:
-        return [f"Treat differences under {100 * found.noise:.0f} % as noise."]
-    return [f"The machine itself varied by {100 * found.noise:.0f} %: treat smaller differences as noise."]
-
-
-def _wide(row: pd.Series, interval: float) -> list[str]:
-    half = (row["high"] - row["low"]) / 2 / row["images_per_s"]
-    return ["More `--repeats` would narrow the interval."] if half > interval else []
+    why = "has no result" if plain else "was not measured"
+    return [f"PyTorch's default of no workers {why} at this batch size."]
 
 
 def _without_result(found: LoaderVerdict) -> list[str]:

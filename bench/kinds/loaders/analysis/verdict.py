@@ -1,47 +1,25 @@
 """A loader study's result: what holds training back, which settings to take, what they gain, and every other claim."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import replace
 
 import pandas as pd
 
-from bench.kinds.loaders.analysis.around import best_variant, of_phase, variants
-from bench.kinds.loaders.analysis.bottleneck import (
+from bench.kinds.loaders.analysis.around import best_variant, variants
+from bench.kinds.loaders.analysis.choice import OPEN, USUAL_CV2_THREADS, is_default
+from bench.kinds.loaders.analysis.claims import SCOPE, all_sentences, brief, dropped_sentences, fault_sentences
+from bench.kinds.loaders.analysis.configurations import COLUMNS, Compared, compare, panels, pool_pinning
+from bench.kinds.loaders.analysis.findings import Comparison, LoaderVerdict, Pick, Ratio
+from bench.kinds.loaders.analysis.model import (
     LOADER_BOUND,
     MEMORY_BOUND,
+    UNKNOWN,
     WORKER_SETTINGS,
-    add_bottlenecks,
-    alike,
     flips_at,
-    knee,
     worker_curve,
 )
-from bench.kinds.loaders.analysis.choice import (
-    USUAL_CV2_THREADS,
-    Gain,
-    cheapest_of_the_best,
-    default_configuration,
-    fastest,
-    gain,
-)
-from bench.kinds.loaders.analysis.claims import (
-    NO_STEP,
-    SCOPE,
-    around_sentences,
-    border_sentences,
-    bound_sentence,
-    choice_sentence,
-    fault_sentences,
-    gain_sentences,
-    knee_sentences,
-    limit_sentences,
-    noise_sentences,
-    straggler_sentences,
-    threads_sentences,
-)
-from bench.kinds.loaders.analysis.configurations import END_TO_END, pool_pinning, summarize_configurations
-from bench.kinds.loaders.phases import GRID
+from bench.kinds.loaders.analysis.ratios import is_foreign
+from bench.kinds.loaders.phases import AROUND, LARGEST
 from bench.report.dataloader_call import dataloader_call
 from bench.report.no_result import REMEDIES, nothing_found
 from bench.report.text import literal
@@ -61,184 +39,190 @@ UNLIKE = (
     "Nothing is recommended: samples differ each time they are made, so that speeds cannot be compared. Make them "
     "repeatable, or say that they are random by design (`--random-samples`)."
 )
-
-
-@dataclass(frozen=True)
-class LoaderVerdict:
-    """What a loader study found.
-
-    Attributes:
-        configurations: The summary that everything below was read from, fastest first (`add_bottlenecks`).
-        recommended: The settings to take, or None where nothing completed.
-        call: The ``DataLoader(...)`` call to paste, or "".
-        bottleneck: What the recommended configuration waits for: `loader-bound`, `compute-bound`, `balanced`,
-            `memory-bound` (loader-bound, and more workers did not fit into memory) or `unknown`.
-        flips_at: From how many workers on training is not loader-bound, at the recommended batch size.
-        knee: From how many workers on more do not help.
-        gain: Over PyTorch's defaults at the same batch size; None where those were not measured.
-        sentences: All of it in words, as Markdown.
-        noise: The machine's spread (relative).
-        noisy: Whether that is too much for a quiet machine.
-        chosen: Key of the recommended configuration; "": none.
-        defaults: Key of PyTorch's defaults at the recommended batch size; "": not measured.
-        tied: Keys of the grid's combinations that cannot be told apart from its fastest, fastest first.
-        tried: Keys of what was varied around the best combination.
-        why_not: Why nothing is recommended, in Markdown; "": something is.
-    """
-
-    configurations: pd.DataFrame
-    recommended: dict[str, Any] | None
-    call: str
-    bottleneck: str
-    flips_at: int | None
-    knee: int | None
-    gain: Gain | None
-    sentences: Sequence[str]
-    noise: float = 0.0
-    noisy: bool = False
-    chosen: str = ""
-    defaults: str = ""
-    tied: Sequence[str] = ()
-    tried: Sequence[str] = ()
-    why_not: str = ""
-
-    @property
-    def text(self) -> str:
-        """One paragraph, in Markdown."""
-        return " ".join(self.sentences)
-
-    @property
-    def complete(self) -> pd.DataFrame:
-        """The configurations with a result, fastest first."""
-        frame = self.configurations
-        return frame[frame["status"] == Status.COMPLETE] if len(frame) else frame
-
-    def configuration(self, key: str) -> pd.Series:
-        """The configuration of a key."""
-        return row_of(self.configurations, key)
-
-    def leading(self, most: int) -> pd.DataFrame:
-        """The fastest complete configurations, at most so many; the recommended one and the defaults always there."""
-        frame = self.complete
-        if len(frame) <= most:
-            return frame
-        named = frame["key"].isin([self.chosen, self.defaults])
-        others = frame[~named].head(most - int(named.sum()))
-        return frame[named | frame.index.isin(others.index)]
+UNLIKE_SAID = "The configurations delivered different batches: nothing can be compared."
 
 
 def loaders_verdict(
-    rows: pd.DataFrame,
+    lives: pd.DataFrame,
+    slices: pd.DataFrame,
     *,
-    noise: float = 0.0,
-    noisy: bool = False,
+    plan: Comparison,
     pinning_idle: str = "",
     has_step: bool = True,
     different: Sequence[str] = (),
     left: int = 0,
 ) -> LoaderVerdict:
-    """Read the answer from a study's measurements.
+    """Read the answer from a study's frames.
 
     Args:
-        rows: See `summarize_configurations`; also ``effective_pin_memory`` and ``device``.
-        noise: The machine's spread (relative), as `bench.measure.noise` found it: smaller differences are noise.
-        noisy: Whether that is too much for a quiet machine.
+        lives: A row for each process of a configuration (one block of it).
+        slices: A row for each finished slice.
+        plan: See `Comparison`.
         pinning_idle: Why pinned memory, which was asked for, could have no effect here and was not measured.
         has_step: Whether something is computed; else only loading was measured, and nothing can hide it.
         different: Sentences of `delivery.unrepeatable`: speeds of different work are not compared.
         left: Measurements that are still to be made.
     """
-    rows, pinning = pool_pinning(rows)
-    pinning = pinning_idle or pinning
-    frame = add_bottlenecks(summarize_configurations(rows), noise=noise) if len(rows) else pd.DataFrame()
-    base = best_of_grid(rows, noise=noise)
-    closing = [*noise_sentences(noise, noisy=noisy), *([pinning] if pinning else []), SCOPE]
-
-    def nothing(why_not: str, *told: str) -> LoaderVerdict:
-        sentences = [*told, *closing]
-        return LoaderVerdict(
-            frame, None, "", "unknown", None, None, None, sentences, noise=noise, noisy=noisy, why_not=why_not
-        )
-
-    if different:
-        said = "The configurations delivered different batches: nothing can be compared."
-        return nothing(UNLIKE, said, *map(literal, different))
-    if base is None:
-        why = _why_nothing(rows, left)
-        said = "No configuration completed: there is nothing to recommend."
-        why_not = f"Nothing is recommended. {why}" if why else NOTHING_YET if left else NOTHING_COMPLETED
-        return nothing(why_not, *([why] if why else []), said, *fault_sentences(frame))
-    base = row_of(frame, base["key"])
-    tried = variants(rows, frame, base)
-    better = best_variant(tried, noise=noise)
-    chosen = base if better is None else row_of(frame, better.key)
-    curve = _curve(frame, chosen)
-    bound = _bound(frame, chosen) if has_step else LOADER_BOUND
-    defaults = default_configuration(frame, chosen)
-    won = None if defaults is None else gain(rows, chosen, defaults)
-    flip, bend = flips_at(curve), knee(curve, noise=noise)
-    grid = frame[frame["key"].isin(summarize_configurations(of_phase(rows, GRID))["key"])]
-    sentences = [
-        bound_sentence(bound, chosen, flip, frame) if has_step else NO_STEP,
-        choice_sentence(grid, base, noise),
-        *around_sentences(tried, better, chosen),
-        *gain_sentences(won, chosen, defaults, noise),
-        *knee_sentences(bend, curve, bound),
-        *limit_sentences(chosen, noise),
-        *straggler_sentences(chosen),
-        *border_sentences(chosen, tried),
-        *threads_sentences(chosen),
-        *fault_sentences(frame),
-        *closing,
-    ]
-    return LoaderVerdict(
+    lives, slices = _measured(lives), _measured(slices)
+    lives, slices, pinning = pool_pinning(lives, slices)
+    compared = [compare(each, plan) for each in panels(lives, slices)]
+    frame = _frame(compared)
+    nothing = LoaderVerdict(
         frame,
-        chosen_settings(chosen),
-        dataloader_call(chosen),
-        bound,
-        flip,
-        bend,
-        won,
-        sentences,
-        noise=noise,
-        noisy=noisy,
+        dropped=int(is_foreign(slices).sum()),
+        slices=len(slices),
+        others_share=float(slices["others_share"].astype(float).median()) if len(slices) else float("nan"),
+        margin=plan.margin,
+    )
+    closing = [*dropped_sentences(nothing), *filter(None, [pinning_idle or pinning]), SCOPE]
+    if different:
+        said = [UNLIKE_SAID, *map(literal, different), *closing]
+        return replace(nothing, why_not=UNLIKE, sentences=said)
+    grids = [each for each in compared if each.panel.phase != AROUND]
+    picks = tuple(sorted((_pick(each, plan) for each in grids if each.choice), key=lambda each: each.batch_size))
+    usable = [each for each in picks if each.key]
+    if not usable:
+        why = _why_nothing(lives, left)
+        why_not = f"Nothing is recommended. {why}" if why else NOTHING_YET if left else NOTHING_COMPLETED
+        if picks:
+            why_not = f"Nothing is recommended. {' '.join(each.why_not for each in picks)}"
+        said = [why_not, *fault_sentences(frame), *closing]
+        return replace(nothing, picks=picks, why_not=why_not, sentences=said)
+    speed = frame.set_index("key")["images_per_s"]
+    pick = max(usable, key=lambda each: float(speed[each.key]))
+    grid = next(each for each in grids if each.choice and pick.key in each.panel.keys)
+    base = grid.frame[grid.frame["key"] == pick.key].iloc[0]
+    around = next((each for each in compared if each.panel.phase == AROUND and each.panel.keys[0] == pick.key), None)
+    tried = variants(around, base, margin=plan.margin) if around else ()
+    better = best_variant(around, tried, margin=plan.margin) if around else None
+    chosen, gain = base, pick.gain
+    if around and better:
+        chosen = around.frame[around.frame["key"] == better.key].iloc[0]
+        gain = _gain(around, better.key)
+    limited = base if chosen["bottleneck"] == UNKNOWN else chosen
+    bound = _bound(grid.frame, limited) if has_step else LOADER_BOUND
+    curve = _curve(grid.frame, base)
+    found = replace(
+        nothing,
+        picks=picks,
         chosen=str(chosen["key"]),
-        defaults="" if defaults is None else str(defaults["key"]),
-        tied=_tied(grid, noise),
-        tried=[each.key for each in tried],
+        recommended=chosen_settings(chosen),
+        call=call_of(chosen),
+        bottleneck=bound,
+        limited=str(limited["key"]),
+        flips_at=flips_at(curve) if pick.settled and has_step else None,
+        knee=_knee(grid, curve, plan.margin) if pick.settled else None,
+        gain=gain,
+        variants=tried,
+    )
+    return replace(found, sentences=all_sentences(found, has_step=has_step, closing=closing))
+
+
+def call_of(row: pd.Series) -> str:
+    """The call to paste; "" of a loader of one's own, which is no DataLoader call."""
+    return "" if row["own_loader"] else dataloader_call(row)
+
+
+def best_of_grid(lives: pd.DataFrame, slices: pd.DataFrame, plan: Comparison) -> pd.Series | None:
+    """The pick of the batch size with the most images/s, a row of the summary; None where nothing is picked.
+
+    What the panel of variants is laid around, and what the answer begins with: the two must be the same.
+    """
+    lives, slices, _ = pool_pinning(_measured(lives), _measured(slices))
+    found = [each for each in (compare(panel, plan) for panel in panels(lives, slices)) if each.panel.phase != AROUND]
+    rows = [
+        each.frame[each.frame["key"] == pick.key].iloc[0]
+        for each in found
+        if each.choice and (pick := _pick(each, plan)).key
+    ]
+    return max(rows, key=lambda row: float(row["images_per_s"]), default=None)
+
+
+def disturbed(lives: pd.DataFrame, slices: pd.DataFrame, plan: Comparison) -> tuple[tuple[str, int, str], ...]:
+    """Configurations (phase, panel, key) that trained faster than their arms allow: their arms are to be repeated."""
+    return tuple(
+        (each.panel.phase, each.panel.number, str(key))
+        for each in (compare(panel, plan) for panel in panels(_measured(lives), _measured(slices)))
+        for key in each.frame.loc[each.frame["disturbed"], "key"]
     )
 
 
-def best_of_grid(rows: pd.DataFrame, *, noise: float) -> pd.Series | None:
-    """The cheapest of the fastest combinations of the grid, a row of its summary; None where none is complete.
-
-    What the around phase is laid around, and what the answer begins with: the two must be the same.
-    """
-    summary = summarize_configurations(of_phase(rows, GRID)) if len(rows) else pd.DataFrame()
-    return cheapest_of_the_best(summary, noise=noise) if len(summary) else None
+def _measured(frame: pd.DataFrame) -> pd.DataFrame:
+    """Without the tries of the search for the largest batch."""
+    return frame[frame["phase"] != LARGEST].reset_index(drop=True) if len(frame) else frame
 
 
-def row_of(frame: pd.DataFrame, key: str) -> pd.Series:
-    """The configuration of a key."""
-    return frame[frame["key"] == key].iloc[0]
+def _frame(compared: Sequence[Compared]) -> pd.DataFrame:
+    """A row for each configuration, of the first panel in which it was measured; the fastest first."""
+    if not compared:
+        return pd.DataFrame(columns=COLUMNS)
+    whole = pd.concat([each.frame for each in compared], ignore_index=True)
+    whole = whole.drop_duplicates("key", ignore_index=True)
+    return whole.sort_values("images_per_s", ascending=False, na_position="last", kind="stable", ignore_index=True)
 
 
-def _why_nothing(rows: pd.DataFrame, left: int) -> str:
-    """How all measurements, or all of training, ended without a result, and what to do; empty before there is any."""
-    why = nothing_found(rows, noun="measurement", left=left, remedies=REMEDIES_HERE)
-    trained = rows[rows["arm"] == END_TO_END] if len(rows) else rows
-    return why or nothing_found(trained, noun="training loop", left=left, remedies=REMEDIES_HERE)
+def _pick(each: Compared, plan: Comparison) -> Pick:
+    """The choice of one panel."""
+    choice, frame = each.choice, each.frame
+    assert choice is not None
+    size = int(frame["batch_size"].iloc[0])
+    bad = tuple(frame.loc[frame["disturbed"], "key"])
+    if bad:
+        return Pick(size, "", False, choice.fastest, each.reference, disturbed=bad, why_not=_impossible(size, frame))
+    row = frame[frame["key"] == choice.key].iloc[0]
+    others = [key for key in each.cheapest if key != choice.key]
+    return Pick(
+        size,
+        choice.key,
+        choice.settled,
+        choice.fastest,
+        each.reference,
+        equal=tuple(key for key in others if _is_equal(each, choice.key, key, plan.margin)),
+        open=tuple(key for key in each.cheapest if choice.standings[key] == OPEN),
+        recommended=chosen_settings(row),
+        call=call_of(row),
+        gain=_gain(each, choice.key),
+        loses_at_most=_most_lost(each, choice.key, others),
+    )
 
 
-def _tied(grid: pd.DataFrame, noise: float) -> list[str]:
-    best = fastest(grid)
-    assert best is not None
-    complete = grid[grid["status"] == Status.COMPLETE]
-    return [str(row["key"]) for _, row in complete.iterrows() if alike(row, best, noise=noise)]
+def _impossible(size: int, frame: pd.DataFrame) -> str:
+    row = frame[frame["disturbed"]].iloc[0]
+    share = 100 * row["of_model"] * row["modelled_images_per_s"] / row["possible_images_per_s"]
+    return (
+        f"Batches of {size} have no verdict: with {brief(row)} training ran at {share:.0f} % of what loading alone and "
+        "computing alone allow. That cannot be: one of these measurements was disturbed."
+    )
+
+
+def _is_equal(each: Compared, one: str, other: str, margin: float) -> bool:
+    found = each.ratios.between(one, other)
+    return (
+        found.low is not None and found.high is not None and found.low >= 1 - margin and found.high <= 1 / (1 - margin)
+    )
+
+
+def _most_lost(each: Compared, key: str, others: Sequence[str]) -> float | None:
+    """The largest share that one may lose to any other, by the lower ends of its ratios."""
+    lows = [each.ratios.between(key, other).low for other in others]
+    known = [low for low in lows if low is not None]
+    return max(0.0, 1 - min(known)) if known and len(known) == len(lows) else None
+
+
+def _gain(each: Compared, key: str) -> Ratio | None:
+    """Over PyTorch's defaults; None where these have no result."""
+    frame = each.frame
+    plain = [str(row["key"]) for _, row in frame.iterrows() if row["key"] in each.cheapest and is_default(row)]
+    return each.ratios.between(key, plain[0]) if plain else None
+
+
+def _why_nothing(lives: pd.DataFrame, left: int) -> str:
+    """How all processes ended without a result, and what to do; empty before there is any."""
+    return nothing_found(lives, noun="measurement", left=left, remedies=REMEDIES_HERE)
 
 
 def _curve(frame: pd.DataFrame, chosen: pd.Series) -> pd.DataFrame:
-    """The worker curve of the chosen one; of PyTorch's defaults where its own settings were tried with it alone."""
+    """The worker curve of the picked one; of PyTorch's defaults where that is longer."""
     own = worker_curve(frame, chosen)
     plain = chosen.copy()
     plain[list(WORKER_SETTINGS)] = None
@@ -247,10 +231,23 @@ def _curve(frame: pd.DataFrame, chosen: pd.Series) -> pd.DataFrame:
     return grid if len(grid) > len(own) else own
 
 
-def _bound(frame: pd.DataFrame, chosen: pd.Series) -> str:
+def _knee(each: Compared, curve: pd.DataFrame, margin: float) -> int | None:
+    """The fewest workers of a curve that lose at most the margin to any more, all fewer ones being shown to lose more;
+    None where one before is open."""
+    keys, workers = list(curve["key"]), list(curve["num_workers"])
+    for place, key in enumerate(keys):
+        more = [each.ratios.between(key, other) for other in keys[place + 1 :]]
+        if all(found.low is not None and found.low >= 1 - margin for found in more):
+            return int(workers[place])
+        if not any(found.high is not None and found.high < 1 - margin for found in more):
+            return None
+    return None
+
+
+def _bound(grid: pd.DataFrame, chosen: pd.Series) -> str:
     """The chosen one's bottleneck; memory where it is loader-bound and what would load faster did not fit."""
     if chosen["bottleneck"] != LOADER_BOUND:
         return str(chosen["bottleneck"])
-    more = frame[(frame["num_workers"] > chosen["num_workers"]) & (frame["batch_size"] == chosen["batch_size"])]
+    more = grid[grid["num_workers"] > chosen["num_workers"]]
     unfit = more["status"].isin(MEMORY_FAULTS)
     return MEMORY_BOUND if unfit.any() and not (more["status"] == Status.COMPLETE).any() else LOADER_BOUND

@@ -1,4 +1,4 @@
-"""The figures of a loader study: speeds with intervals, workers against batch size, the knee, waits, batch sizes.
+"""The other figures of a loader study: workers against batch size, the knee, waits, batch sizes.
 
 Each has a ``has_...`` beside it: what has nothing to show is left out of the page.
 """
@@ -16,12 +16,11 @@ from matplotlib.ticker import MaxNLocator
 
 from bench.kinds.loaders.analysis.choice import USUAL_CV2_THREADS
 from bench.kinds.loaders.analysis.claims import speed_text
-from bench.kinds.loaders.analysis.configurations import COMPUTE, END_TO_END
-from bench.kinds.loaders.analysis.headline import is_vague
+from bench.kinds.loaders.analysis.configurations import COMPUTE
 from bench.kinds.loaders.phases import GRID
+from bench.kinds.loaders.report.forest import CHOSEN
 from bench.kinds.loaders.report.result import LoaderResult
-from bench.kinds.loaders.report.tables import MOST_ROWS, configuration_text
-from bench.report.findings import Intervals
+from bench.kinds.loaders.report.tables import leading_rows
 from bench.report.style import (
     BAND_ALPHA,
     COLOURS,
@@ -39,68 +38,32 @@ from bench.trials.status import Status
 
 MOST_PANELS = 3
 LEAST_WAIT_MS = 0.01
-HEADROOM = 1.2
+HEADROOM = 1.45
+"""Highest end of training's intervals times this is the top of the knee: what is far above is cut, its number said."""
 DARK = 0.7
 """Share of the map's range above which pale text stands out more than dark: either has a contrast of 4 at least."""
 ON_LIGHT, ON_DARK = "#101418", "#fefefe"
 """Text on the map's cells, which have the same colours on a light and on a dark page: so must it, and neither is one of
 the colours that `bench.report.style.as_svg` swaps."""
-CHOSEN = 3
-"""Place in the list of looks that stands for the recommendation, in all figures."""
-LEAST_BAND = 0.01
-"""A machine's noise under which no band is drawn."""
-WIDE = 2.0
-"""Highest over lowest images/s above which an axis begins at 0."""
-
-
-def speeds_panel(result: LoaderResult) -> Intervals | None:
-    """Images/s of the fastest configurations with intervals, the recommended one marked; None where there is none."""
-    found = result.verdict
-    rows = rows_of(found.leading(MOST_ROWS)) if found.chosen else []
-    if not rows:
-        return None
-    names = [configuration_text(row) for row in rows]
-    middle, low, high = ([float(row[name]) for row in rows] for name in ("images_per_s", "low", "high"))
-    fastest = middle[0]
-    band = (fastest * (1 - found.noise), fastest) if found.noise >= LEAST_BAND and len(rows) > 1 else None
-    more = len(found.complete) - len(rows)
-    return Intervals(
-        "images/s of training: median, 95 % interval" if result.computes else "images/s: median, 95 % interval",
-        names,
-        middle,
-        low,
-        high,
-        places=[CHOSEN if row["key"] == found.chosen else None for row in rows],
-        notes=[_note(result, row["key"]) for row in rows],
-        title=f"{len(rows)} of {len(found.complete)} configurations, the fastest first" if more else "",
-        band=band,
-        band_label=f"within the machine's noise ({100 * found.noise:.0f} %) of the fastest",
-        zero=max(middle) > WIDE * min(middle),
-    )
-
-
-def _note(result: LoaderResult, key: str) -> str:
-    found = result.verdict
-    default = "PyTorch's default workers" if key == found.defaults else ""
-    if key == found.chosen:
-        return ", ".join(filter(None, ("" if is_vague(found) else "recommended", default)))
-    if default:
-        return default
-    if key in found.tried:
-        return "no reliable gain"
-    if found.chosen not in found.tied or key not in found.tied:
-        return ""
-    return "fastest measured" if key == found.tied[0] else "cannot be told apart"
+BEHIND = (
+    ("loader_images_per_s", "loading alone", COLOURS[0], "-"),
+    ("compute_images_per_s", "computing alone", COLOURS[1], "-"),
+    ("modelled_images_per_s", "modelled", QUIET, ":"),
+)
+"""What stands behind training in the knee: column, label, colour, style."""
 
 
 def has_heat_map(result: LoaderResult) -> bool:
-    """Whether combinations of several numbers of workers and several batch sizes are complete."""
+    """Whether combinations of several numbers of workers and several batch sizes are complete, and more of them than
+    the forest shows: it tells nothing else."""
     frame = _complete(of_grid(result))
-    return bool(result.verdict.chosen) and all(len({*frame[name]}) > 1 for name in ("num_workers", "batch_size"))
+    if not result.verdict.chosen or {*frame["key"]} <= {row["key"] for row in leading_rows(result)}:
+        return False
+    return all(len({*frame[name]}) > 1 for name in ("num_workers", "batch_size"))
 
 
 def heat_map(result: LoaderResult) -> Figure:
-    """Images/s by workers and batch size, a panel for pinned memory where it was measured; the chosen one framed."""
+    """Images/s by workers and batch size, a panel for pinned memory where it was measured; the picks framed."""
     frame = of_grid(result)
     pinned = sorted(_complete(frame)["pin_memory"].unique())
     sizes = frame["batch_size"].nunique()
@@ -118,7 +81,7 @@ def _heat_panel(axis: Axes, result: LoaderResult, frame: pd.DataFrame, top: floa
     cells = {(row["batch_size"], row["num_workers"]): row for row in rows_of(frame)}
     speeds = [[_speed(cells.get((batch, count))) for count in workers] for batch in batches]
     axis.imshow(np.array(speeds, dtype=float), cmap="Blues", vmin=0, vmax=top, aspect="auto")
-    chosen = result.verdict.chosen
+    picked = {pick.key for pick in result.verdict.picks}
     for down, batch in enumerate(batches):
         for along, count in enumerate(workers):
             row, speed = cells.get((batch, count)), speeds[down][along]
@@ -126,7 +89,7 @@ def _heat_panel(axis: Axes, result: LoaderResult, frame: pd.DataFrame, top: floa
             text = speed_text(speed) if known else "" if row is None else _fate(str(row["status"]))
             colour = (ON_DARK if speed > DARK * top else ON_LIGHT) if known else INK
             axis.text(along, down, text, ha="center", va="center", color=colour, fontsize=11 if known else 9)
-            if row is not None and row["key"] == chosen:
+            if row is not None and row["key"] in picked:
                 axis.add_patch(Rectangle((along - 0.48, down - 0.46), 0.96, 0.92, fill=False, ec=COLOURS[CHOSEN], lw=3))
     axis.set_xticks(range(len(workers)), [str(count) for count in workers])
     axis.set_yticks(range(len(batches)), [str(batch) for batch in batches])
@@ -148,37 +111,59 @@ def has_knee(result: LoaderResult) -> bool:
 
 
 def knee(result: LoaderResult) -> Figure:
-    """Training against the number of workers, beside what loading and computing alone would allow."""
+    """Training against the number of workers, with intervals; behind it loading alone, computing alone and what is
+    modelled of the two. The axis fits training: what is above it is said at its top."""
     frame, sizes = _curves(result), _knee_sizes(result)
-    figure, axes = plt.subplots(1, len(sizes), figsize=(WIDTH, 4.2), sharey=True, squeeze=False)
+    figure, axes = plt.subplots(1, len(sizes), figsize=(WIDTH, 4.2), squeeze=False)
     panels = list(axes.flat)
     for axis, size in zip(panels, sizes, strict=True):
         own = frame[frame["batch_size"] == size].sort_values("num_workers")
-        _line(axis, own, "loader_", "loading alone", 0)
-        _line(axis, own, "compute_", "computing alone", 1)
-        limit = own[own["limit_images_per_s"].notna()]
-        if len(limit) > 1:
-            axis.plot(
-                limit["num_workers"], limit["limit_images_per_s"], color=QUIET, ls=":", label="the slower of both"
-            )
-        _line(axis, own, "", "training" if result.computes else "loading", CHOSEN)
+        top = HEADROOM * float(own[["images_per_s", "high"]].max().max())
+        axis.set_ylim(0, top)
+        if result.computes:
+            for column, label, colour, style in BEHIND:
+                _line_behind(axis, own, column, label, colour, style)
+            _say_cut(axis, own, top)
+        _training_line(axis, own, "training" if result.computes else "loading")
         axis.set_title(f"batches of {size}")
         axis.set_xlabel("workers (num_workers)")
         axis.set_xticks(own["num_workers"])
-    medians = frame[frame["batch_size"].isin(sizes)][["images_per_s", "loader_images_per_s", "compute_images_per_s"]]
-    panels[0].set_ylim(0, HEADROOM * medians.max().max())  # intervals of two repeats reach anywhere
-    panels[0].set_ylabel("images/s: median, 95 % interval")
-    handles, labels = panels[0].get_legend_handles_labels()
-    if len(labels) > 1:
-        legend_below(figure, handles)
+        axis.margins(x=0.08)
+    panels[0].set_ylabel("images/s, 95 % interval")
+    handles = {str(line.get_label()): line for axis in panels for line in axis.get_legend_handles_labels()[0]}
+    if len(handles) > 1:
+        order = ("training", *(label for _, label, _, _ in BEHIND))
+        legend_below(figure, [handles[label] for label in order if label in handles])
     return figure
 
 
-def shows_limit(result: LoaderResult) -> bool:
-    """Whether `knee` draws the slower of loading alone and computing alone."""
-    frame = _curves(result)
-    known = frame[frame["limit_images_per_s"].notna()]
-    return any((known["batch_size"] == size).sum() > 1 for size in _knee_sizes(result))
+def _training_line(axis: Axes, own: pd.DataFrame, label: str) -> None:
+    """Thick, above all else, with the intervals as a band."""
+    known = own[own["low"].notna() & own["high"].notna()]
+    workers, colour = known["num_workers"].astype(float), COLOURS[CHOSEN]
+    axis.fill_between(workers, known["low"], known["high"], color=colour, alpha=2 * BAND_ALPHA, lw=0, zorder=3)
+    axis.plot(
+        own["num_workers"], own["images_per_s"],
+        color=colour, marker=MARKERS[CHOSEN], lw=2.6, ms=7, mec="white", mew=0.8, zorder=5, label=label,
+    )  # fmt: skip
+
+
+def _line_behind(axis: Axes, own: pd.DataFrame, column: str, label: str, colour: str, style: str) -> None:
+    known = own[own[column].notna()]
+    if len(known) > 1:
+        axis.plot(known["num_workers"], known[column], color=colour, ls=style, lw=1.3, label=label, zorder=2)
+
+
+def _say_cut(axis: Axes, own: pd.DataFrame, top: float) -> None:
+    """Loading alone and computing alone where they are above the axis, in numbers at its top."""
+    cut = [(label, own.loc[own[column] > top, column], colour) for column, label, colour, _ in BEHIND[:2]]
+    for line, (label, speeds, colour) in enumerate(each for each in cut if len(each[1])):
+        ends = dict.fromkeys((speed_text(speeds.min()), speed_text(speeds.max())))
+        text = f"↑ {label}: {' to '.join(ends)}"
+        axis.text(
+            0.98, 0.985 - 0.065 * line, text, transform=axis.transAxes, color=colour, fontsize=9, ha="right", va="top",
+            zorder=6, bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
+        )  # fmt: skip
 
 
 def _curves(result: LoaderResult) -> pd.DataFrame:
@@ -199,22 +184,6 @@ def _knee_sizes(result: LoaderResult) -> list[int]:
         return sizes
     chosen = int((result.verdict.recommended or {}).get("batch_size", 0))
     return [sizes[0], chosen if chosen in sizes[1:-1] else sizes[len(sizes) // 2], sizes[-1]]
-
-
-def _line(axis: Axes, own: pd.DataFrame, prefix: str, label: str, place: int) -> None:
-    known = own[own[f"{prefix}images_per_s"].notna()]
-    if known.empty:
-        return
-    colour = COLOURS[place]
-    axis.plot(known["num_workers"], known[f"{prefix}images_per_s"], color=colour, marker=MARKERS[place], label=label)
-    axis.fill_between(
-        known["num_workers"].astype(float),
-        known[f"{prefix}low"],
-        known[f"{prefix}high"],
-        color=colour,
-        alpha=BAND_ALPHA,
-        lw=0,
-    )
 
 
 def has_waits(result: LoaderResult) -> bool:
@@ -240,14 +209,14 @@ def waits(result: LoaderResult) -> Figure:
 
 
 def _waits(result: LoaderResult) -> dict[int, np.ndarray]:
-    """Quantiles of the waits in milliseconds by the number of workers, the median over the repeats."""
-    chosen, rows = result.verdict.recommended, result.rows
+    """Quantiles of the waits in milliseconds by the number of workers, the median over the blocks."""
+    chosen, lives = result.verdict.recommended, result.lives
     if chosen is None:
         return {}
-    rows = rows[(rows["phase"] == GRID) & (rows["arm"] == END_TO_END) & (rows["status"] == Status.COMPLETE)]
-    rows = rows[(rows["batch_size"] == chosen["batch_size"]) & (rows["pin_memory"] == chosen["pin_memory"])]
+    lives = lives[(lives["phase"] == GRID) & (lives["own_loader"] == "") & (lives["status"] == Status.COMPLETE)]
+    lives = lives[(lives["batch_size"] == chosen["batch_size"]) & (lives["pin_memory"] == chosen["pin_memory"])]
     found = {}
-    for workers, own in rows.groupby("num_workers"):
+    for workers, own in lives.groupby("num_workers"):
         quantiles = np.array([each for each in own["wait_quantiles_ms"] if len(each)])
         if len(quantiles):
             found[int(workers)] = np.maximum(np.median(quantiles, axis=0), LEAST_WAIT_MS)
@@ -273,19 +242,19 @@ def batch_sizes(result: LoaderResult) -> Figure:
 
 
 def _step_speeds(result: LoaderResult) -> pd.Series:
-    rows = result.rows
-    if not len(rows) or "images_per_s" not in rows:
+    slices = result.slices
+    if not len(slices):
         return pd.Series(dtype=float)
-    rows = rows[(rows["arm"] == COMPUTE) & (rows["status"] == Status.COMPLETE)]
-    return rows.groupby("batch_size")["images_per_s"].median()
+    slices = slices[slices["arm"] == COMPUTE]
+    return (slices["images"] / slices["seconds"]).groupby(slices["batch_size"]).median()
 
 
 def of_grid(result: LoaderResult) -> pd.DataFrame:
-    """The configurations of the grid: those around its best have settings of their own."""
+    """The configurations of the grid: an own loader has none of its settings, and those around its best other ones."""
     frame = result.configurations
     if frame.empty:
         return frame
-    keep = frame["persistent_workers"].eq(False)
+    keep = frame["persistent_workers"].eq(False) & frame["own_loader"].eq("")
     for name in ("prefetch_factor", "start_method"):
         keep &= frame[name].isna()
     keep &= frame["cv2_threads"] == USUAL_CV2_THREADS

@@ -5,20 +5,25 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.kinds.loaders.analysis.choice import USUAL_CV2_THREADS
-from bench.kinds.loaders.analysis.headline import headline, headline_metrics, is_vague, sureness
-from bench.kinds.loaders.report.result import LoaderResult
+from bench.kinds.loaders.analysis.findings import Pick
+from bench.kinds.loaders.analysis.headline import headline, headline_metrics, sureness
+from bench.kinds.loaders.analysis.stream import BY_WORKER
+from bench.kinds.loaders.report.result import BLOCKS, TIME, LoaderResult
 from bench.kinds.loaders.report.sections import appendix, main
 from bench.report.findings import Code, DataFile, Findings
 from bench.report.python_call import python_call
 from bench.report.study_info import StudyInfo
+from bench.report.text import literal
 from bench.report.train_command import command_lines, file_options
-from bench.trials.loader_settings import SETTINGS
+from bench.trials.loader_settings import SETTINGS, chosen_settings
 from bench.workloads.of_study import as_study_file
 
-MEASUREMENTS = "measurements.csv"
+MEASUREMENTS, SLICES = "measurements.csv", "slices.csv"
 LISTS = ("wait_quantiles_ms", "hashes")
 """Columns that hold a list, written as JSON."""
 ONE_THREAD = "`posebench train` has no option for OpenCV's threads: there it always has one."
+LONGER = {TIME: "more `--minutes` may settle it", BLOCKS: "more `--blocks`, under another `--name`, may settle it"}
+"""What to do where the choice is not settled, by what ended the measuring."""
 EPOCHS = "10"
 """Of the command to paste: a training needs a length, and a loader study says nothing of it."""
 
@@ -27,11 +32,16 @@ def loader_findings(result: LoaderResult) -> Findings:
     """What the study found, finished or not."""
     found = result.verdict
     return Findings(
-        answer=headline(found, computes=result.computes),
+        answer=headline(found, computes=result.computes, longer=LONGER.get(result.ended, "")),
         paste=_paste(result),
         sureness=_sureness(result),
-        figure=main.speeds_chart(result),
-        sections=[*main.configurations(result), *main.workers(result), *main.waits(result)],
+        figure=main.speeds_figure(result),
+        sections=[
+            *main.sizes(result),
+            *main.configurations(result),
+            *main.workers(result),
+            *main.waits(result),
+        ],
         appendix=[
             *appendix.every_configuration(result),
             *appendix.costs(result),
@@ -73,10 +83,11 @@ def _sureness(result: LoaderResult) -> str:
     said = sureness(
         result.verdict,
         cores=result.limits.get("cores"),
-        interval=result.spec.interval,
         computes=result.computes,
         unmeasured=result.unmeasured,
     )
+    if result.stream is not None and result.stream["sharding"] != BY_WORKER:
+        said = f"{said} {literal(result.of_stream[0])}"
     return said if result.spec.dataset or _has_usual_threads(result) else f"{said} {ONE_THREAD}"
 
 
@@ -89,7 +100,7 @@ def _has_usual_threads(result: LoaderResult) -> bool:
 def _paste(result: LoaderResult) -> list[Code]:
     """The DataLoader of the recommendation; of the COCO folder, a training with it too."""
     chosen = result.verdict.recommended
-    if chosen is None or is_vague(result.verdict):
+    if chosen is None or not result.verdict.call:  # a loader of one's own is no DataLoader call
         return []
     usual = _has_usual_threads(result)
     opencv = f"cv2.setNumThreads({chosen['cv2_threads']})  # in every process that makes samples, so in each worker"
@@ -120,31 +131,61 @@ def _training(result: LoaderResult, chosen: dict[str, Any]) -> str:
 def _document(result: LoaderResult) -> dict[str, Any]:
     """The keys of the JSON document that only this kind has."""
     found = result.verdict
+    reached, ratios = result.known_ratios
     return {
         "configurations": result.configurations.drop(columns="key", errors="ignore"),
         "recommended": found.recommended,
+        "own_loader": found.configuration(found.chosen)["own_loader"] if found.chosen else "",
         "dataloader": found.call,
+        "recommended_by_batch_size": [_picked(result, pick) for pick in found.picks],
         "bottleneck": found.bottleneck,
         "flips_at": found.flips_at,
         "knee": found.knee,
         "gain": found.gain,
-        "noise": result.noise,
-        "within_interval": {"reached": result.reached[0], "of": result.reached[1]},
+        "within_interval": {"reached": reached, "of": ratios},
+        "slices": {"measured": found.slices, "dropped": found.dropped},
+        "ended": result.ended,
+        "spent_s": result.spent_s,
         "largest_batch": result.largest,
         "transfers": result.transfers,
+        "stream": result.stream,
         "limits": result.limits,
         "needs": result.needs,
     }
 
 
+def _picked(result: LoaderResult, pick: Pick) -> dict[str, Any]:
+    """The choice for one batch size; ``equal`` and ``open`` are settings too."""
+
+    def settings(keys: Sequence[str]) -> list[dict[str, Any]]:
+        return [chosen_settings(result.verdict.configuration(key)) for key in keys]
+
+    best = pick is result.verdict.pick
+    row = result.verdict.configuration(result.used(pick)) if pick.key else None
+    return {
+        "batch_size": pick.batch_size,
+        "recommended": None if row is None else chosen_settings(row),
+        "own_loader": "" if row is None else row["own_loader"],
+        "dataloader": result.verdict.call if best else pick.call,
+        "images_per_s": None if row is None else row["images_per_s"],
+        "gain": result.verdict.gain if best else pick.gain,
+        "settled": pick.settled,
+        "equal": settings(pick.equal),
+        "open": settings(pick.open),
+    }
+
+
 def _tables(result: LoaderResult) -> dict[str, DataFile]:
-    rows = result.rows
-    if len(rows):
-        rows = rows.assign(**{name: rows[name].map(json.dumps) for name in LISTS})
+    lives = result.lives
+    if len(lives):
+        lives = lives.assign(**{name: lives[name].map(json.dumps) for name in LISTS})
     return {
         MEASUREMENTS: DataFile(
-            rows.drop(columns="key", errors="ignore"),
-            "a row for each measurement, skipped and failed ones included, with its MLflow run",
+            lives.drop(columns="key", errors="ignore"),
+            "a row for each process of a configuration, skipped and failed ones included, with its MLflow run",
+        ),
+        SLICES: DataFile(
+            result.slices.drop(columns="key", errors="ignore"), "a row for each slice, dropped ones included"
         ),
         main.CONFIGURATIONS: DataFile(
             result.configurations.drop(columns="key", errors="ignore"),

@@ -1,11 +1,16 @@
 """The tables of a loader study's report: plain cells, a row for each configuration."""
 
+import math
+import re
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
 
 from bench.kinds.loaders.analysis.choice import USUAL_CV2_THREADS
 from bench.kinds.loaders.analysis.claims import speed_text
+from bench.kinds.loaders.analysis.findings import Pick, Ratio
+from bench.kinds.loaders.phases import GRID
 from bench.kinds.loaders.report.result import LoaderResult
 from bench.report.cells import known, number_cell
 from bench.report.findings import Table
@@ -17,20 +22,34 @@ MOST_ROWS = 12
 """Configurations with a result on the main page; all are in the appendix."""
 MOST_FAULTS = 4
 """Configurations without a result on the main page."""
+SIZE_COLUMNS = ("batch", "use", "images/s", "times the default", "settled")
+BEST = "best"
+"""Mark of what is best so far, where the choice is not settled."""
+MAIN_COLUMNS = ("workers", "batch", "also", "images/s", "% of fastest", "waits")
 WHOLE_COLUMNS = (
     "configuration",
     "images/s [95 %]",
-    "n",
+    "% of the fastest [95 %]",
+    "standing",
+    "blocks",
     "waiting",
-    "AU",
-    "bottleneck",
-    "of min(loader, compute)",
     "status",
+)
+LIMIT_COLUMNS = (
+    "configuration",
+    "training",
+    "loading alone",
+    "computing alone",
+    "possible",
+    "modelled",
+    "% of model",
+    "bottleneck",
+    "if loading were free",
+    "if computing were free",
 )
 DETAIL_COLUMNS = (
     "configuration",
-    "loading alone",
-    "computing alone",
+    "AU",
     "wait p50 / p95 / p99 (ms)",
     "first batch (s)",
     "epoch border (s)",
@@ -38,39 +57,95 @@ DETAIL_COLUMNS = (
     "memory (GB)",
     "/dev/shm (MB)",
 )
+SLICE_COLUMNS = ("configuration", "blocks", "slices", "dropped", "others' CPU")
 GPU_COLUMNS = ("configuration", "GPU busy (%)", "GPU memory (GB)")
 NEED_COLUMNS = ("num_workers", "batch_size", "memory (GB)", "/dev/shm (MB)")
-FAULT_COLUMNS = ("configuration", "arm", "status", "why", "times")
+FAULT_COLUMNS = ("configuration", "status", "why", "times")
+
+
+def size_table(result: LoaderResult) -> Table | None:
+    """What to use with each batch size; None where only one was measured."""
+    picks = result.verdict.picks
+    if len(picks) < 2:
+        return None
+    return Table(SIZE_COLUMNS, [_size_cells(result, pick) for pick in picks])
+
+
+def _size_cells(result: LoaderResult, pick: Pick) -> list[str]:
+    if not pick.key:
+        return [str(pick.batch_size), "-", "-", "-", "disturbed" if pick.disturbed else "no result"]
+    row = result.verdict.configuration(result.used(pick))
+    gain = result.verdict.gain if pick is result.verdict.pick else pick.gain
+    use = ", ".join(filter(None, (_workers(row), also_text(row))))
+    return [str(pick.batch_size), use, _share_interval(row), gain_cell(gain), "yes" if pick.settled else "no"]
+
+
+def gain_cell(gain: Ratio | None) -> str:
+    """`1.16 [1.10, 1.22]`; `-` where it is not known."""
+    if gain is None:
+        return "-"
+    ends = f" [{gain.low:.2f}, {gain.high:.2f}]" if gain.low is not None and gain.high is not None else ""
+    return f"{gain.value:.2f}{ends}"
 
 
 def main_table(result: LoaderResult) -> Table:
-    """The fastest configurations, the recommended one and the defaults among them; then those that failed.
+    """The picks, PyTorch's defaults and the fastest configurations by batch size; then those that failed.
 
-    Narrow enough for a terminal of 80 columns; ``also`` (what else differs from PyTorch's defaults) where it is needed.
+    Narrow enough for a terminal of 80 columns: ``batch`` and ``also`` (what else differs from PyTorch's defaults) only
+    where they are needed.
     """
     rows = shown_rows(result)
-    also = [_also(row) for row in rows]
+    marks = {result.used(pick): "use" if pick.settled else BEST for pick in result.verdict.picks}
     cells = [
         [
             str(row["num_workers"]),
             str(row["batch_size"]),
-            *([text or "-"] if any(also) else []),
-            _speed_cell(row),
+            also_text(row) or "-",
+            _share_interval(row) if row["status"] == Status.COMPLETE else str(row["status"]).replace("_", " "),
+            _standing_cell(with_share(result, row), marks.get(row["key"], "")),
             number_cell(row["data_wait_share"], ".0f", " %", scale=100),
         ]
-        for row, text in zip(rows, also, strict=True)
+        for row in rows
     ]
-    return Table(("workers", "batch", *(["also"] if any(also) else []), "images/s [95 %]", "waiting"), cells)
+    kept = [name for name in MAIN_COLUMNS if _is_told(name, rows)]
+    return Table(kept, [[line[MAIN_COLUMNS.index(name)] for name in kept] for line in cells])
+
+
+def _is_told(column: str, rows: list[dict[str, Any]]) -> bool:
+    """Whether a column of the main table differs between its rows, or says anything."""
+    if column == "batch":
+        return has_several_sizes(rows)
+    return column != "also" or any(map(also_text, rows))
+
+
+def has_several_sizes(rows: list[dict[str, Any]]) -> bool:
+    """Whether the configurations have several batch sizes."""
+    return len({row["batch_size"] for row in rows}) > 1
 
 
 def shown_rows(result: LoaderResult) -> list[dict[str, Any]]:
-    """The configurations of the main table."""
+    """The configurations of the main table: by batch size, the fastest of each first; those without a result last."""
     frame = result.configurations
     if frame.empty:
         return []
-    complete = result.verdict.leading(MOST_ROWS)
     faulty = frame[~frame["status"].isin([Status.COMPLETE, "missing"])].head(MOST_FAULTS)
-    return rows_of(pd.concat([complete, faulty]))
+    return [*leading_rows(result), *rows_of(faulty)]
+
+
+def leading_rows(result: LoaderResult) -> list[dict[str, Any]]:
+    """Complete configurations, MOST_ROWS at most: every pick first of all, then what it is compared with, then the
+    fastest of each batch size in turn. Sorted by batch size, varied settings behind the grid, the fastest first."""
+    named = [{key for pick in result.verdict.picks for key in (pick.key, result.used(pick))}]
+    named.append({key for pick in result.verdict.picks for key in (pick.reference, pick.fastest)})
+    ranks: dict[int, int] = {}
+    ranked = []
+    for row in rows_of(result.complete):
+        size = int(row["batch_size"])
+        ranks[size] = ranks.get(size, 0) + 1
+        first = next((place for place, keys in enumerate(named) if row["key"] in keys), len(named))
+        ranked.append(((first, ranks[size]), row))
+    kept = [row for _, row in sorted(ranked, key=lambda each: each[0])[:MOST_ROWS]]
+    return sorted(kept, key=lambda row: (row["batch_size"], row["phase"] != GRID, -row["images_per_s"]))
 
 
 def whole_rows(result: LoaderResult) -> list[list[str]]:
@@ -79,14 +154,28 @@ def whole_rows(result: LoaderResult) -> list[list[str]]:
         [
             configuration_text(row),
             _interval_cell(row),
+            _percent_interval(with_share(result, row), "to_fastest"),
+            str(with_share(result, row)["standing"]) or "-",
             str(row["n"]),
             number_cell(row["data_wait_share"], ".0f", " %", scale=100),
-            number_cell(row["au"], ".2f"),
-            row["bottleneck"],
-            number_cell(1 - row["gap"], ".0f", " %", scale=100),
-            str(row["status"]).replace("_", " "),
+            f"{row['status']}{', disturbed' if row['disturbed'] else ''}".replace("_", " "),
         ]
         for row in rows_of(result.configurations)
+    ]
+
+
+def limit_rows(result: LoaderResult) -> list[list[str]]:
+    """Cells of the table of measured, possible and modelled speeds."""
+    return [
+        [
+            configuration_text(row),
+            *(_speed(row[f"{arm}images_per_s"]) for arm in ("", "loader_", "compute_", "possible_", "modelled_")),
+            number_cell(row["of_model"], ".0f", scale=100),
+            str(row["bottleneck"]),
+            _ratio_cell(row, "if_loading_were_free"),
+            _ratio_cell(row, "if_computing_were_free"),
+        ]
+        for row in rows_of(result.complete)
     ]
 
 
@@ -95,8 +184,7 @@ def detail_rows(result: LoaderResult) -> list[list[str]]:
     return [
         [
             configuration_text(row),
-            _known_speed(row["loader_images_per_s"]),
-            _known_speed(row["compute_images_per_s"]),
+            number_cell(row["au"], ".2f"),
             " / ".join(number_cell(row[f"wait_p{share}_ms"], ".1f") for share in (50, 95, 99)),
             number_cell(row["first_batch_s"], ".2f"),
             number_cell(row["epoch_gap_s"], ".3f"),
@@ -104,7 +192,21 @@ def detail_rows(result: LoaderResult) -> list[list[str]]:
             number_cell(row["peak_memory_bytes"], ".2f", scale=1e-9),
             number_cell(row["shm_peak_bytes"], ".1f", scale=1e-6),
         ]
-        for row in rows_of(result.verdict.complete)
+        for row in rows_of(result.complete)
+    ]
+
+
+def slice_rows(result: LoaderResult) -> list[list[str]]:
+    """Cells of the table of what each configuration's figures rest on."""
+    return [
+        [
+            configuration_text(row),
+            str(row["n"]),
+            number_cell(row["slices"], ".0f"),
+            number_cell(row["dropped"], ".0f"),
+            number_cell(row["others_share"], ".1f", " %", scale=100),
+        ]
+        for row in rows_of(result.complete)
     ]
 
 
@@ -119,7 +221,7 @@ def gpu_rows(result: LoaderResult) -> list[list[str]]:
             number_cell(row["gpu_utilization_percent"], ".0f"),
             number_cell(row["gpu_memory_bytes"], ".1f", scale=1e-9),
         ]
-        for row in rows_of(result.verdict.complete)
+        for row in rows_of(result.complete)
     ]
 
 
@@ -137,25 +239,31 @@ def need_rows(result: LoaderResult) -> list[list[str]]:
 
 
 def fault_rows(result: LoaderResult) -> list[list[str]]:
-    """Cells of the table of measurements without a result, equal ones counted."""
-    faulty = [row for row in rows_of(result.measured) if row["status"] != Status.COMPLETE]
+    """Cells of the table of lives without a result, equal ones counted."""
     counts: dict[tuple[str, ...], int] = {}
-    for row in faulty:
-        status, why = str(row["status"]).replace("_", " "), str(row["error"]) if row["error"] else "-"
-        told = (configuration_text(row), str(row["arm"]).replace("_", " "), status, why)
-        counts[told] = counts.get(told, 0) + 1
+    for row in rows_of(result.measured):
+        if row["status"] != Status.COMPLETE:
+            why = str(row["error"]) if row["error"] else "-"
+            told = (configuration_text(row), str(row["status"]).replace("_", " "), why)
+            counts[told] = counts.get(told, 0) + 1
     return [[*told, str(number)] for told, number in counts.items()]
 
 
 def configuration_text(row: Any) -> str:
-    """`2 workers, batch 16, pinned`: what differs from PyTorch's defaults."""
-    parts = [counted(int(row["num_workers"]), "worker"), f"batch {row['batch_size']}", _also(row)]
-    return ", ".join(filter(None, parts))
+    """`2 workers, batch 16, pinned`: what differs from PyTorch's defaults; an own loader by its name."""
+    return ", ".join(filter(None, (_workers(row), f"batch {row['batch_size']}", also_text(row))))
 
 
-def _also(row: Any) -> str:
+def without_batch(row: Any) -> str:
+    """`2 workers, pinned`: the same where the batch size stands above."""
+    return ", ".join(filter(None, (_workers(row), also_text(row))))
+
+
+def also_text(row: Any) -> str:
     """What differs from PyTorch's defaults besides workers and batch size."""
-    parts = [*(["pinned"] if row["pin_memory"] else []), *(["persistent"] if row["persistent_workers"] else [])]
+    own = row.get("own_loader")
+    parts = [re.split("[.:]", own)[-1]] if isinstance(own, str) and own else []
+    parts += [*(["pinned"] if row["pin_memory"] else []), *(["persistent"] if row["persistent_workers"] else [])]
     if known(row["prefetch_factor"]):
         parts.append(f"prefetch {int(row['prefetch_factor'])}")
     if isinstance(row["start_method"], str):
@@ -165,16 +273,68 @@ def _also(row: Any) -> str:
     return ", ".join(parts)
 
 
-def _speed_cell(row: dict[str, Any]) -> str:
-    """Images/s with their interval; of a configuration without a result, how it ended."""
-    return _interval_cell(row) if row["status"] == Status.COMPLETE else str(row["status"]).replace("_", " ")
+def _workers(row: Any) -> str:
+    return counted(int(row["num_workers"]), "worker")
 
 
-def _interval_cell(row: dict[str, Any]) -> str:
-    low, high = row["low"], row["high"]
-    ends = f" [{speed_text(low)}, {speed_text(high)}]" if known(low) and known(high) else ""
-    return _known_speed(row["images_per_s"]) + ends
+def _standing_cell(row: Any, mark: str) -> str:
+    """`99 % use`, `100 % fastest`, `87 % slower`."""
+    if row["status"] != Status.COMPLETE:
+        return "-"
+    share = number_cell(row["to_fastest"], ".0f", " % ", scale=100) if known(row["to_fastest"]) else ""
+    return f"{share}{mark or row['standing']}".strip() or "-"
 
 
-def _known_speed(images_per_s: float) -> str:
+def with_share(result: LoaderResult, row: dict[str, Any]) -> dict[str, Any]:
+    """A row with its share of the fastest (``to_fastest`` and its ends) and its standing.
+
+    Those of a varied setting are against the configuration that it varies; a batch size of which one configuration was
+    disturbed has none.
+    """
+    found = result.verdict
+    if any(pick.batch_size == row["batch_size"] and not pick.key for pick in found.picks):
+        shares = dict.fromkeys(("to_fastest", "to_fastest_low", "to_fastest_high"), math.nan)
+        return row | shares | {"standing": "disturbed" if row["disturbed"] else ""}
+    varied = next((each for each in found.variants if each.key == row["key"]), None)
+    if varied is None:
+        return row
+    ratio = varied.ratio
+    ends = {"to_fastest_low": ratio.low, "to_fastest_high": ratio.high}
+    return row | ends | {"to_fastest": ratio.value, "standing": varied.standing}
+
+
+def _share_interval(row: Any) -> str:
+    """`121 ±2 %`: the end that is farther off."""
+    middle, low, high = (row[name] for name in ("images_per_s", "low", "high"))
+    if not (known(low) and known(high)):
+        return _speed(middle)
+    share = 100 * max(1 - low / middle, high / middle - 1)
+    return f"{_speed(middle)} ±{share:.{0 if share >= 1 else 1}f} %"
+
+
+def _interval_cell(row: Any) -> str:
+    return _with_ends(row, "images_per_s", "low", "high", _speed)
+
+
+def _percent_interval(row: Any, name: str) -> str:
+    return _with_ends(row, name, f"{name}_low", f"{name}_high", lambda value: number_cell(value, ".1f", scale=100))
+
+
+def _ratio_cell(row: Any, name: str) -> str:
+    return _with_ends(row, name, f"{name}_low", f"{name}_high", lambda value: number_cell(value, ".2f"))
+
+
+def _with_ends(row: Any, middle: str, low: str, high: str, text: Callable[[Any], str]) -> str:
+    """A figure with its interval, where it has one."""
+    ends = f" [{text(row[low])}, {text(row[high])}]" if known(row[low]) and known(row[high]) else ""
+    return text(row[middle]) + ends
+
+
+def _speed(images_per_s: Any) -> str:
     return speed_text(images_per_s) if known(images_per_s) else "-"
+
+
+def disturbed_rows(result: LoaderResult) -> pd.DataFrame:
+    """Configurations that were faster than loading and computing alone allow: something else changed meanwhile."""
+    frame = result.configurations
+    return frame[frame["disturbed"].astype(bool)] if len(frame) else frame

@@ -1,60 +1,88 @@
 """The appendix of a loader study: every configuration, what it took, what was predicted, how it was measured."""
 
+import math
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import pandas as pd
 
-from bench.kinds.loaders.analysis.configurations import FEW
 from bench.kinds.loaders.analysis.delivery import delivered_others
+from bench.kinds.loaders.analysis.ratios import MORE_FOREIGN, looks
 from bench.kinds.loaders.report import figures
-from bench.kinds.loaders.report.result import LoaderResult
+from bench.kinds.loaders.report.result import BLOCKS, SETTLED, TIME, LoaderResult
 from bench.kinds.loaders.report.tables import (
     DETAIL_COLUMNS,
     FAULT_COLUMNS,
     GPU_COLUMNS,
+    LIMIT_COLUMNS,
     NEED_COLUMNS,
+    SLICE_COLUMNS,
     WHOLE_COLUMNS,
+    configuration_text,
     detail_rows,
+    disturbed_rows,
     fault_rows,
     gpu_rows,
+    limit_rows,
     need_rows,
+    slice_rows,
     whole_rows,
 )
 from bench.report.findings import Drawing, Part, Section, Table
 from bench.report.text import code, literal
-from bench.report.wording import counted
-from bench.trials.status import Status
+from bench.report.wording import counted, duration_text, enumerate_items
+from bench.trials.columns import rows_of
 
 BATCHES = "batch-sizes.png"
 GPU_BUSY = "once the first step had been given to it; without a figure where the loop was too short to say"
 """When a GPU's use is counted."""
+LIMITS = (
+    "Images/s. *Possible*: what loading alone and computing alone allow, in turn without workers, else the slower one. "
+    "*Modelled*: the same, with no more CPU time than there is. *If loading were free*: computing alone over training; "
+    "*if computing were free*: loading alone over training: how many times as fast training could be."
+)
 CONTEXT_BYTES = 1e9
 """Of a GPU's memory: what driver and contexts may hold beside the process's own; more is somebody else's."""
 
 
 def every_configuration(result: LoaderResult) -> list[Section]:
-    """All configurations with what limits them."""
+    """All configurations, and what limits each."""
     if result.configurations.empty:
         return []
     text = (
-        "*n*: fresh processes. *AU*: computing over all time (the rule of MLPerf Storage). *Of min(loader, compute)*: "
-        "how much of what the slower of loading alone and computing alone allows is reached."
+        "*% of the fastest*: ratio of speeds to the fastest of the same batch size, over the blocks that both were in; "
+        "of a varied setting, to what it varies. The intervals of these ratios hold together, whenever the measuring "
+        "ended; those of images/s each by itself."
     )
-    return [Section("All configurations", [Table(WHOLE_COLUMNS, whole_rows(result)), text])]
+    found = [Section("All configurations", [Table(WHOLE_COLUMNS, whole_rows(result)), text, *_disturbed(result)])]
+    if result.computes and (rows := limit_rows(result)):
+        found.append(Section("What limits each", [Table(LIMIT_COLUMNS, rows), LIMITS]))
+    return found
+
+
+def _disturbed(result: LoaderResult) -> list[str]:
+    """Configurations whose figures cannot be trusted, and what to do."""
+    names = [configuration_text(row) for row in rows_of(disturbed_rows(result))]
+    if not names:
+        return []
+    return [
+        f"Disturbed: {enumerate_items([*map(literal, names)])}. Training was faster than loading and computing alone "
+        "allow, so something else used the machine: end other programs, and measure anew under another name (`--name`)."
+    ]
 
 
 def costs(result: LoaderResult) -> list[Section]:
-    """What each configuration took: both arms, waits, cores, memory, the GPU."""
+    """What each configuration took: waits, starts, cores, memory, the GPU."""
     parts: list[Part] = []
     if rows := detail_rows(result):
         parts += [
             Table(DETAIL_COLUMNS, rows),
-            "*Alone*: images/s. *Cores*: CPU time of the process and its workers over the loop's time. *Memory*: "
-            f"peak over all of them, {_memory_kind(result)}. */dev/shm*: by how much it was fuller at its peak. *First "
-            "batch*: from asking for an iterator, workers' start included. *Epoch border*: from an epoch's last step "
-            "to the next one's first batch.",
+            "*AU*: computing over all time (the rule of MLPerf Storage). *First batch*: from asking for an iterator, "
+            "workers' start included; *epoch border*: from an epoch's last step to the next one's first batch; both "
+            "medians over fresh processes. *Cores*: CPU time of the process and its workers over the loop's time. "
+            f"*Memory*: peak over all of them, {_memory_kind(result)}. */dev/shm*: by how much it was fuller at its "
+            "peak.",
         ]
     if rows := gpu_rows(result):
         parts += [Table(GPU_COLUMNS, rows), _gpu_kind(result.configurations)]
@@ -82,7 +110,7 @@ def _transfers(found: Mapping[str, Any]) -> str:
 
 
 def _memory_kind(result: LoaderResult) -> str:
-    kinds = [kind for kind in result.rows["memory_kind"].unique() if kind] if len(result.rows) else []
+    kinds = [kind for kind in result.lives["memory_kind"].unique() if kind] if len(result.lives) else []
     told = {"pss": "shared pages counted once (PSS)", "uss": "shared pages left out (USS)"}
     return told.get(kinds[0], "shared pages counted in every process (RSS)") if kinds else "not known here"
 
@@ -120,8 +148,11 @@ def needs(result: LoaderResult) -> list[Section]:
 
 
 def how(result: LoaderResult) -> list[Section]:
-    """How it was measured, and what has no result."""
-    parts: list[Part] = [_what(result), _repeats(result), _conditions(result), _deliveries(result)]
+    """How it was measured, on what the figures rest, and what has no result."""
+    parts: list[Part] = [_what(result), _blocks(result), _looks(result), _slices(result)]
+    if rows := slice_rows(result):
+        parts.append(Table(SLICE_COLUMNS, rows))
+    parts += [_conditions(result), _deliveries(result)]
     found = [Section("How it was measured", parts)]
     if rows := fault_rows(result):
         found.append(Section("Measurements without a result", [Table(FAULT_COLUMNS, rows)]))
@@ -142,43 +173,83 @@ def _what(result: LoaderResult) -> str:
     return f"{what}{step}, on {spec.device}."
 
 
-def _repeats(result: LoaderResult) -> str:
+def _blocks(result: LoaderResult) -> str:
     spec = result.spec
-    reached, series = result.reached
+    arms = (
+        "training (`end_to_end`), loading without computing (`loader`) and computing on batches that are already there "
+        "(`compute`)"
+        if result.computes
+        else "loading alone, since no step was given"
+    )
+    own = f" Beside these stands {code(spec.loader)}, a loader of one's own." if spec.loader else ""
+    turns = "once" if spec.turns == 1 else counted(spec.turns, "time")
     return (
-        "Each arm of each configuration runs in a fresh process, in blocks of random order, at least "
-        f"{spec.min_repeats} and at most {counted(spec.repeats, 'time')}: repeats end once the 95 % interval is within "
-        f"{100 * spec.interval:g} % of its middle. {reached} of {series} series reached that; the others stopped at "
-        f"the cap. Intervals from fewer than {FEW} repeats take their spread from all configurations. A loop takes "
-        f"about {spec.seconds:g} s in {counted(spec.epochs, 'epoch')}; where its steady part begins is told by the "
-        f"data (MSER){_unsteady(result)}."
+        "The configurations of one batch size are measured side by side, as a panel, and so are the best and what is "
+        f"varied around it: {counted(result.panels, 'panel')} in all. A block starts each configuration of a panel in "
+        "a fresh process; all are alive at once, and paused but for their turns. They take turns in slices of about "
+        f"{spec.slice_s:g} s, in a random order forth and back (ABBA), {turns} in each block, so that what slows the "
+        f"machine down slows neighbours alike. The arms are slices of the same processes: {arms}.{own}"
+    )
+
+
+def _looks(result: LoaderResult) -> str:
+    spec = result.spec
+    after = enumerate_items([*map(str, looks(spec.blocks, spec.min_blocks))])
+    reached, of = result.known_ratios
+    return (
+        f"The ratios of a panel's speeds are looked at after {after} blocks, block by block. The error level of 5 % is "
+        "shared out over all these looks and all pairs of configurations, so that at most 5 % of such studies state an "
+        "interval of a ratio that misses the truth. A panel ends once its choice is settled and every ratio to its "
+        f"reference is known to {100 * spec.interval:g} % ({reached} of {of} are); what is known and slower by more "
+        f"than {100 * spec.margin:g} % drops out before. {_ended(result)}"
+    )
+
+
+def _ended(result: LoaderResult) -> str:
+    """What ended the measuring, and what it did not settle."""
+    spent = duration_text(result.spent_s)
+    told = {
+        SETTLED: f"It ended settled, after {spent}.",
+        TIME: f"The time ({result.spec.minutes:g} minutes) ended it, after {spent}.",
+        BLOCKS: f"The most blocks were made, in {spent}.",
+    }.get(result.ended, f"It has taken {spent} so far.")
+    unsettled = [str(pick.batch_size) for pick in result.verdict.picks if not pick.settled]
+    if not unsettled:
+        return told
+    return f"{told} Not settled: the choice for batches of {enumerate_items(unsettled)}."
+
+
+def _slices(result: LoaderResult) -> str:
+    found = result.verdict
+    if not found.slices:
+        return "No slice has been measured yet."
+    usual = (
+        ""
+        if math.isnan(found.others_share)
+        else f" Others usually took {100 * found.others_share:.1f} % of this machine's cores."
+    )
+    return (
+        f"{found.slices:,} slices were measured; {found.dropped:,} of them are dropped, because other programs (or the "
+        f"host of a virtual machine) took over {100 * MORE_FOREIGN:g} % more of the cores than usual meanwhile.{usual}"
     )
 
 
 def _conditions(result: LoaderResult) -> str:
-    caches = sorted(set(result.rows["page_cache"])) if len(result.rows) else ["unknown"]
+    caches = sorted(set(result.lives["page_cache"])) if len(result.lives) else ["unknown"]
     cores = result.limits.get("cores")
     usable = f" The process could use {cores:g} cores (affinity and quota)." if cores else ""
     return (
         "OpenCV works with one thread in every process that makes samples, unless told otherwise. The page cache was "
-        f"{' or '.join(caches)}.{usable} A fixed piece of work, repeated before each block, spreads by "
-        f"{100 * result.noise:.1f} %, which is the machine's noise: treat smaller differences as noise."
+        f"{' or '.join(caches)}.{usable}"
     )
-
-
-def _unsteady(result: LoaderResult) -> str:
-    """How many measurements never became steady: their images/s have the start in them."""
-    complete = result.measured[result.measured["status"] == Status.COMPLETE] if len(result.rows) else result.rows
-    if not len(complete) or "steady" not in complete:
-        return ""
-    number = int((complete["steady"] < 1).sum())
-    return f"; {number} of {len(complete)} loops were too short to become steady" if number else ""
 
 
 def _deliveries(result: LoaderResult) -> str:
     if result.spec.random_samples:
         return "Samples are random by design (`random_samples`): what configurations delivered was not compared."
-    hashed = result.rows["hashes"].map(len).gt(0).sum() if len(result.rows) else 0
+    if result.of_stream:
+        return " ".join(map(literal, result.of_stream))
+    hashed = len({*_keys(result.lives[result.lives["hashes"].map(len).gt(0)])}) if len(result.lives) else 0
     if result.different:
         return "The configurations delivered different batches, told by their hashes."
     if hashed < 2:
@@ -198,8 +269,12 @@ def _deliveries(result: LoaderResult) -> str:
 def _samples(result: LoaderResult) -> str:
     """How many samples workers made once more, to be compared with what one process makes."""
     rows = result.measured
-    if "compared_samples" not in rows or not rows["compared_samples"].notna().any():
+    if not rows["compared_samples"].notna().any():
         return ""
     least, most = (int(end) for end in (rows["compared_samples"].min(), rows["compared_samples"].max()))
     told = f"{least:,}" if least == most else f"{least:,} to {most:,}"
     return f"; of each with workers also {told} samples, made by all workers at once, with those of one process"
+
+
+def _keys(lives: pd.DataFrame) -> list[str]:
+    return [configuration_text(row) for row in rows_of(lives)]

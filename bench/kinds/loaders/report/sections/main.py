@@ -4,44 +4,76 @@ from functools import partial
 
 from bench.kinds.loaders.analysis.claims import speed_text
 from bench.kinds.loaders.report import figures
+from bench.kinds.loaders.report.forest import Row, forest, groups
 from bench.kinds.loaders.report.result import LoaderResult
-from bench.kinds.loaders.report.tables import main_table, shown_rows
-from bench.report.findings import Chart, Drawing, Part, Section
+from bench.kinds.loaders.report.tables import has_several_sizes, main_table, shown_rows, size_table
+from bench.report.findings import Drawing, Part, Section
 from bench.report.prose import linked
+from bench.report.text import code
 
 CONFIGURATIONS = "configurations.csv"
 SPEEDS, HEAT_MAP, KNEE, WAITS = "speeds.png", "heat-map.png", "knee.png", "waits.png"
 
 
-def speeds_chart(result: LoaderResult) -> Chart | None:
-    """The figure of the first screen; None where no configuration can be recommended."""
-    panel = figures.speeds_panel(result)
-    if panel is None:
+def speeds_figure(result: LoaderResult) -> Drawing | None:
+    """The figure of the first screen; None where no configuration is recommended."""
+    shown = groups(result)
+    if not shown:
         return None
-    shown = (
-        f"{name}: {speed_text(middle)}{f' ({note})' if note else ''}"
-        for name, middle, note in zip(panel.names, panel.middle, panel.notes, strict=True)
+    said = "; ".join(f"{group.title}: {', '.join(map(_row_text, group.rows))}" for group in shown)
+    alt = f"Images per second of each configuration as a share of the fastest at its batch size: {said}"
+    return Drawing(SPEEDS, alt, partial(forest, result))
+
+
+def _row_text(row: Row) -> str:
+    note = f", {row.note}" if row.note else ""
+    return f"{row.name} {row.share:.0f} % ({speed_text(row.images_per_s)}{note})"
+
+
+def sizes(result: LoaderResult) -> list[Section]:
+    """What to use with each batch size, right below the first screen; none where only one was measured."""
+    table = size_table(result)
+    if table is None:
+        return []
+    text = (
+        "*Times the default*: images/s over those of no workers, unpinned, at the same batch size, with 95 % interval. "
+        "Where it is not *settled*, this is the best so far."
     )
-    alt = f"Images per second of each configuration with its 95 % interval: {'; '.join(shown)}"
-    return Chart(SPEEDS, alt, [panel])
+    return [Section("For each batch size", [table, text])]
 
 
 def configurations(result: LoaderResult) -> list[Section]:
-    """The main table and the heat map; none before a measurement."""
+    """The main table, and the heat map where it tells more; none before a measurement."""
     table = main_table(result)
     if not table.rows:
         return []
-    images = "Images/s of training" if result.computes else "Images/s of loading"
-    text = (
-        f"{images}: median over fresh processes with its 95 % interval. *Waiting*: share of the time spent waiting for "
-        "data. What is not named has PyTorch's default. "
-    )
-    parts: list[Part] = [table, f"{text if len(result.verdict.complete) else ''}{_rest(result)}"]
+    parts: list[Part] = [table, f"{_table_text(result)}{_rest(result)}"]
     if figures.has_heat_map(result):
-        alt = "Images per second by number of workers and batch size, the recommendation framed"
-        framed = ["Framed: the recommendation."] if result.verdict.chosen else []
-        parts += [Drawing(HEAT_MAP, alt, partial(figures.heat_map, result)), *framed]
+        alt = "Images per second by number of workers and batch size, what to use with each batch size framed"
+        parts += [
+            Drawing(HEAT_MAP, alt, partial(figures.heat_map, result)),
+            "Framed: what to use with each batch size.",
+        ]
     return [Section("Configurations", parts)]
+
+
+def _table_text(result: LoaderResult) -> str:
+    if result.complete.empty:
+        return ""
+    rows = shown_rows(result)
+    size = "" if has_several_sizes(rows) else f"Batches of {rows[0]['batch_size']}. "
+    images = f"{size}Images/s of {'training' if result.computes else 'loading'}"
+    own = f" Own loader: {code(result.spec.loader)}." if result.spec.loader else ""
+    varied = "; of a varied setting: against what it varies" if result.verdict.variants else ""
+    margin = f"{100 * result.verdict.margin:g} %"
+    at_all = " (of a varied setting: at all)" if result.verdict.variants else ""
+    best = "" if all(pick.settled for pick in result.verdict.picks) else ", *best*: so far, not settled"
+    return (
+        f"{images} with the wider side of the 95 % interval. *% of fastest*: against the fastest with the same batch "
+        f"size, measured side by side{varied}. *Within*: loses at most {margin}, *slower*: more "
+        f"than that{at_all}, *open*: the time did not tell{best}. *Waits*: share of the time spent waiting for "
+        f"data.{own} "
+    )
 
 
 def _rest(result: LoaderResult) -> str:
@@ -54,10 +86,12 @@ def workers(result: LoaderResult) -> list[Section]:
     """Speed against the number of workers; none where only one was measured."""
     if not figures.has_knee(result):
         return []
-    alt = "Images per second against the number of workers: training, loading alone, computing alone"
-    text = "Training as fast as *loading alone* is limited by loading, as fast as *computing alone* by computing."
-    lost = " What is missing to the dotted line is lost to sharing this machine's cores."
-    said = [text + (lost if figures.shows_limit(result) else "")] if result.computes else []
+    alt = "Images per second of training against the number of workers; behind it loading alone and computing alone"
+    text = (
+        "Training can be no faster than *loading alone* or *computing alone*. *Modelled*: what the two allow together, "
+        "with the cores that they share. Numbers with an arrow lie above the axis."
+    )
+    said = [text] if result.computes else []
     return [Section("How many workers", [Drawing(KNEE, alt, partial(figures.knee, result)), *said])]
 
 
@@ -67,5 +101,5 @@ def waits(result: LoaderResult) -> list[Section]:
         return []
     alt = "Share of the batches that are waited for longer than so many milliseconds, by number of workers"
     size = (result.verdict.recommended or {})["batch_size"]
-    text = f"Batches of {size}, without an epoch's first one; the median over the repeats."
+    text = f"Batches of {size}, without an epoch's first one; the median over the blocks."
     return [Section("How long a batch is waited for", [Drawing(WAITS, alt, partial(figures.waits, result)), text])]

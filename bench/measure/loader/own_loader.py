@@ -1,0 +1,129 @@
+"""A loader of one's own as a workload: the step of another workload, on what the loader yields."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from torch.utils.data import DataLoader
+
+from bench.measure.loader.configuration import LoaderConfiguration
+from bench.measure.loader.delivered import batch_images
+from bench.measure.loader.dotted import DottedLoader
+from bench.measure.loader.loop import Step
+from bench.measure.loader.outcome import SampleError, is_lack_of_memory
+from bench.measure.loader.pose_workload import PoseWorkload
+from bench.measure.loader.remedies import kind_of, quoted
+from bench.measure.loader.workload import OpenLoader, Workload, effective_pin_memory
+from posemodel.data.loader import Batch
+
+
+@dataclass(frozen=True)
+class OwnLoaderWorkload:
+    """What ``other`` does with its batches, done with those of a loader of one's own.
+
+    Of a configuration the loader is told batch_size, num_workers and pin_memory, as far as it takes them.
+    """
+
+    other: Workload
+    loader: DottedLoader
+
+    @property
+    def device(self) -> str:
+        """See `Workload`."""
+        return self.other.device
+
+    def open_loader(self, configuration: LoaderConfiguration, batches: int) -> OpenLoader:  # noqa: ARG002
+        """See `Workload`; how many batches an epoch has, the loader itself decides.
+
+        Raises SettingsError where it cannot be made.
+        """
+        make = partial(
+            self.loader,
+            batch_size=configuration.batch_size,
+            num_workers=configuration.num_workers,
+            pin_memory=effective_pin_memory(configuration),
+        )
+        wanted = Batch if isinstance(self.other, PoseWorkload) and self.other.step_s is None else object
+        own = OwnBatches(make, f"--loader {self.loader.path}", wanted)
+        return OpenLoader(
+            own,
+            lambda _epoch: None,
+            batches_in_flight=own.batches_in_flight,
+            reads_on=True,
+            comparable=False,
+            count_images=partial(batch_images, otherwise=configuration.batch_size),
+        )
+
+    def make_step(self) -> Step:
+        """See `Workload`. What it raises names the loader, which may yield what the step does not take."""
+        step = self.other.make_step()
+
+        def told(batch: Any) -> object:
+            try:
+                return step(batch)
+            except (Exception, SystemExit) as error:
+                if is_lack_of_memory(error):
+                    raise
+                raise SampleError(
+                    f"--loader {self.loader.path}: the step raised {quoted(error)} on what the loader yields: "
+                    f"{kind_of(batch)}. Yield what the step takes."
+                ) from error
+
+        return told
+
+
+class OwnBatches:
+    """The batches of a loader of one's own, each time it is iterated.
+
+    One that can be iterated once (a generator) is made anew when it has ended.
+    """
+
+    def __init__(self, make: Callable[[], Any], name: str, wanted: type) -> None:
+        """
+        Args:
+            make: Makes the loader.
+            name: What errors call it.
+            wanted: Class of its batches.
+        """
+        self.make, self.name, self.wanted = make, name, wanted
+        self.loader = make()
+
+    @property
+    def batches_in_flight(self) -> int:
+        """What the loader reads ahead: by an attribute of this name, or as PyTorch's does; 0 where it does not say."""
+        if isinstance(self.loader, DataLoader):
+            return self.loader.num_workers * (self.loader.prefetch_factor or 0)
+        told = getattr(self.loader, "batches_in_flight", 0)
+        return told if isinstance(told, int) else 0
+
+    def __iter__(self) -> Iterator[Any]:
+        for _ in range(2):
+            some = False
+            for batch in self._one_pass():
+                if not isinstance(batch, self.wanted):
+                    raise SampleError(
+                        f"{self.name}: yields {kind_of(batch)}; the COCO folder's step trains on "
+                        f"{self.wanted.__module__}.{self.wanted.__qualname__}. Yield such batches, give --step-ms in "
+                        "place of that step, or a data set and a step of your own (--dataset, --step)."
+                    )
+                some = True
+                yield batch
+            if some:
+                return
+            self.loader = self.make()
+        raise SampleError(f"{self.name}: yields no batches. Let it return an iterable of batches.")
+
+    def _one_pass(self) -> Iterator[Any]:
+        """The batches of the loader until it ends."""
+        count = 0
+        try:
+            for batch in self.loader:
+                yield batch
+                count += 1
+        except (Exception, SystemExit) as error:
+            if is_lack_of_memory(error):
+                raise
+            raise SampleError(
+                f"{self.name}, batch {count}: iterating raised {quoted(error)}. Mend what it reads."
+            ) from error
