@@ -73,7 +73,8 @@ dataset = "own:Points"
 step = "own:make_step"
 num_workers = [0, 1]
 batch_size = [4]
-blocks = 2
+min_blocks = 3
+blocks = 3
 slice_s = 0.2
 """,
 }
