@@ -41,6 +41,7 @@ def run_study(
             tracker.abandon()
             measuring.run(parent)
         except BaseException:
+            tracker.abandon()
             tracker.close_study("KILLED")
             raise
         tracker.close_study("FINISHED")

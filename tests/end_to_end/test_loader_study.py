@@ -138,6 +138,7 @@ def test_the_pose_network_s_study_goes_on_after_an_interruption(pose_place):
         wait_for(lambda: place.query(slices) >= [(3,)], process, place)  # of the second block
         process.send_signal(signal.SIGINT)
         assert process.wait(DEADLINE_S) == 130, output(place)
+    assert place.run_states().get("RUNNING", 0) == 0
     before = place.recorded()
     unfinished = place.run("report", "loaders-smoke-people")
     assert unfinished.returncode == 0, unfinished.stderr
@@ -240,6 +241,8 @@ def test_a_search_for_the_largest_batch_is_done_however_it_ends(own):
     found = json.loads(done.stdout)
     assert found["largest_batch"] == {"largest": 5, "limited": True, "ended": ""}
     assert found["trials"]["out_of_memory"] == 0
+    rows = pd.read_csv(own.folder / "reports" / "loaders-smoke-Points" / "measurements.csv")
+    assert set(rows.loc[rows["phase"] == "largest", "hashes"]) == {"[]"}, "what a try delivers is nobody's question"
     folder = own.folder / "reports" / "loaders-smoke-Points"
     report, appendix = ((folder / name).read_text() for name in ("report.md", "appendix.md"))
     assert "5 images fit into memory" in appendix

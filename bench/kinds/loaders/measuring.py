@@ -18,7 +18,7 @@ from bench.kinds.loaders.analysis.delivery import unrepeatable
 from bench.kinds.loaders.analysis.stream import STREAM, stream_sentences
 from bench.kinds.loaders.block import BlockRun, fits, memory_limit_bytes
 from bench.kinds.loaders.data import files_of, own_loader_workload, pinning_possible, workload_of
-from bench.kinds.loaders.phases import LARGEST
+from bench.kinds.loaders.phases import LARGEST, PhaseName
 from bench.kinds.loaders.plan import Block, Contestant, Panel, next_block
 from bench.kinds.loaders.results import SAMPLES, TRANSFERS, judged_measurements
 from bench.kinds.loaders.spec import LoaderSpec
@@ -176,7 +176,7 @@ class LoaderMeasuring:
             block,
             self.tracker,
             self.parent,
-            make=partial(self._living, stall_s=stall_s),
+            make=partial(self._living, phase=block.panel.phase, stall_s=stall_s),
             on_slice=self._add_slice,
             on_life=self._add_life,
             page_cache=self._page_cache(),
@@ -214,10 +214,10 @@ class LoaderMeasuring:
         held = [self.gpu_bytes.get(each.configuration.batch_size) for each, _ in those]
         return None not in held and sum(filter(None, held)) <= RESERVE * self.gpu_free_bytes
 
-    def _living(self, contestant: Contestant, share: float, *, stall_s: float) -> Living:
+    def _living(self, contestant: Contestant, share: float, *, phase: PhaseName, stall_s: float) -> Living:
         """The process of a contestant; what it delivers is looked at once, where that can be compared."""
         seen = {configuration_key(row) for row in rows_of(self.lives) if len(row["hashes"])}
-        looked_at = not contestant.own_loader and contestant.key not in seen
+        looked_at = phase != LARGEST and not contestant.own_loader and contestant.key not in seen
         return Living(
             own_loader_workload(self.spec) if contestant.own_loader else self.workload,
             contestant.configuration,

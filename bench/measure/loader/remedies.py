@@ -42,11 +42,9 @@ def of_sample(
 ) -> str:
     """A sample, or several that are made at once, whose making raised an error."""
     where = f"--dataset {name}, {_samples(asked)} of {length}{' (in a worker)' * in_worker}: {method}"
-    if isinstance(error, SystemExit):
-        return f"{where} called sys.exit({error.code!r}). Let it raise an error, or leave that sample out."
-    told = f"{where} raised {quoted(error)}"
-    if _CUDA_IN_FORK in str(error):
-        return f"{told}. A worker cannot use {_CPU_TENSORS} (or start workers by spawn)."
+    told, remedy = _raised(where, error)
+    if remedy:
+        return f"{told}. {remedy}"
     if isinstance(error, IndexError):
         return f"{told}. Its __len__ says {length}: it must return how many samples there are."
     if isinstance(error, NotImplementedError):
@@ -56,15 +54,24 @@ def of_sample(
     return f"{told}. Mend what it reads, or leave that sample out of the data set."
 
 
+def _raised(where: str, error: BaseException) -> tuple[str, str]:
+    """What was raised there, and the remedy where that alone tells it; else ""."""
+    if isinstance(error, SystemExit):
+        return f"{where} called sys.exit({error.code!r})", "Let it raise an error, or leave that sample out."
+    cuda = _CUDA_IN_FORK in str(error)
+    return (
+        f"{where} raised {quoted(error)}",
+        f"A worker cannot use {_CPU_TENSORS} (or start workers by spawn)." if cuda else "",
+    )
+
+
 def of_stream(name: str, position: int, method: str, error: BaseException, *, worker: int | None) -> str:
     """A stream that raised an error in place of a sample; ``position`` is in this pass of this worker's stream."""
     of = "" if worker is None else f" (in worker {worker})"
     where = f"--dataset {name}, sample {position} of the stream{of}: {method}"
-    if isinstance(error, SystemExit):
-        return f"{where} called sys.exit({error.code!r}). Let it raise an error, or leave that sample out."
-    told = f"{where} raised {quoted(error)}"
-    if _CUDA_IN_FORK in str(error):
-        return f"{told}. A worker cannot use {_CPU_TENSORS} (or start workers by spawn)."
+    told, remedy = _raised(where, error)
+    if remedy:
+        return f"{told}. {remedy}"
     if isinstance(error, NotImplementedError):
         return f"{told}. Write __iter__(), which returns an iterator of samples."
     if worker is not None:
