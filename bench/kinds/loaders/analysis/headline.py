@@ -29,6 +29,7 @@ from bench.kinds.loaders.analysis.model import (
     LOADER_BOUND,
     MEMORY_BOUND,
     SHARED_CORES,
+    SPEEDS_UP,
 )
 from bench.kinds.loaders.analysis.ratios import VAGUE
 from bench.report.wording import counted, enumerate_items
@@ -141,7 +142,8 @@ def _limit(found: LoaderVerdict, computes: str) -> str:
         return f"Loading is the limit: were it free, training would be {free['loading']}{f'; {more}' if more else ''}."
     if found.bottleneck == COMPUTE_BOUND:
         high = row["if_loading_were_free_high"]
-        return f"The {computes} is the limit: free loading would bring at most {100 * max(0.0, high - 1):.0f} %."
+        limit = "is the limit" if high <= SPEEDS_UP else "takes more of the time than loading"
+        return f"The {computes} {limit}: free loading would bring at most {100 * max(0.0, high - 1):.0f} %."
     if found.bottleneck == BALANCED:
         return f"Loading and the {computes} are balanced: either of them made faster alone would bring less than 10 %."
     if found.bottleneck == IN_TURN:
