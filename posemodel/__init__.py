@@ -11,17 +11,17 @@ if TYPE_CHECKING:
     from posemodel.config import AugmentSettings, DataFiles, InputSettings, LoaderSettings, TrainSettings
     from posemodel.data.coco import PackedSplit, open_split
     from posemodel.data.layout import DataSet
-    from posemodel.data.synthetic import generate
-    from posemodel.decode import DecodeSettings, Detections, decode_batch
-    from posemodel.draw import draw_people, draw_to_scale
     from posemodel.errors import CheckpointError, DataError, PosemodelError, ProcessError, SettingsError
-    from posemodel.evaluation import Scores
+    from posemodel.inference.decoder import DecodeSettings, Detections, decode_batch
+    from posemodel.inference.drawing import draw_people, draw_to_scale
+    from posemodel.inference.prediction import iter_predictions, predict
     from posemodel.network import NETWORKS, Maps, PoseNetwork, build_network
     from posemodel.network.weights import CheckpointInfo, load_network, save_weights
-    from posemodel.picture_prediction import iter_predictions, predict
-    from posemodel.prediction import evaluate
     from posemodel.recipes import Recipe, load_recipe
-    from posemodel.training import TrainResult, train
+    from posemodel.scoring.evaluation import evaluate
+    from posemodel.scoring.scorer import Scores
+    from posemodel.synthetic import generate
+    from posemodel.training.loop import TrainResult, train
 
 __version__ = "0.2.0"
 
@@ -71,18 +71,18 @@ _MODULE_OF = {
     "PackedSplit": "data.coco",
     "open_split": "data.coco",
     "DataSet": "data.layout",
-    "generate": "data.synthetic",
-    "DecodeSettings": "decode",
-    "Detections": "decode",
-    "decode_batch": "decode",
-    "draw_people": "draw",
-    "draw_to_scale": "draw",
+    "generate": "synthetic",
+    "DecodeSettings": "inference.decoder",
+    "Detections": "inference.decoder",
+    "decode_batch": "inference.decoder",
+    "draw_people": "inference.drawing",
+    "draw_to_scale": "inference.drawing",
     "CheckpointError": "errors",
     "DataError": "errors",
     "PosemodelError": "errors",
     "ProcessError": "errors",
     "SettingsError": "errors",
-    "Scores": "evaluation",
+    "Scores": "scoring.scorer",
     "NETWORKS": "network",
     "Maps": "network",
     "PoseNetwork": "network",
@@ -90,13 +90,13 @@ _MODULE_OF = {
     "CheckpointInfo": "network.weights",
     "load_network": "network.weights",
     "save_weights": "network.weights",
-    "iter_predictions": "picture_prediction",
-    "predict": "picture_prediction",
-    "evaluate": "prediction",
+    "iter_predictions": "inference.prediction",
+    "predict": "inference.prediction",
+    "evaluate": "scoring.evaluation",
     "Recipe": "recipes",
     "load_recipe": "recipes",
-    "TrainResult": "training",
-    "train": "training",
+    "TrainResult": "training.loop",
+    "train": "training.loop",
 }
 
 

@@ -217,7 +217,7 @@ class TrainSettings(Settings):
     """
     groups: GroupSettings = GroupSettings()
     ema_decay: float | None = Field(default=None, gt=0, lt=1)
-    """Validate and save an exponential moving average of the weights (`posemodel.weight_average`) with this decay."""
+    """Decay of an exponential moving average of the weights, which is then what is validated and saved."""
 
     targets: TargetsPlace = "auto"
     """Who makes the target maps: the loader's workers, or the device from the people; auto: a GPU makes its own."""

@@ -22,9 +22,9 @@ from bench.storage.printing import log, log_text, print_line
 from bench.storage.user_environment import stand_in
 from bench.storage.visible import visible_lines
 from posemodel import __version__
+from posemodel.data.worker_faults import explained
 from posemodel.errors import PosemodelError, SettingsError
 from posemodel.launch import is_first
-from posemodel.worker_faults import explained
 
 VERBS = {
     "train": Verb(

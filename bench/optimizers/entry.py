@@ -21,7 +21,7 @@ from posemodel.errors import SettingsError
 if TYPE_CHECKING:
     from torch.optim import Optimizer
 
-    from posemodel.parameter_groups import Parameters
+    from posemodel.training.parameter_groups import Parameters
 
 COMPLEMENT = "one_minus_"
 WEIGHT_DECAY = "weight_decay"

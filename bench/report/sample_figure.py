@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bench.report import text
 from bench.report.style import RC, save
 from posemodel import skeleton
-from posemodel.draw import draw_to_scale, scale_people
+from posemodel.inference.drawing import draw_to_scale, scale_people
 
 SIDE = 900
 """Pixels of the input's side as drawn: skeletons on a small input would be steps of pixels."""

@@ -13,12 +13,13 @@ from bench.speed.compare import Pair, Row, compare, summarize
 from bench.speed.data import labelled_images
 from bench.speed.train import memory_batches
 from posemodel.config import AugmentSettings, InputSettings, LoaderSettings
-from posemodel.data.loader import Batch, PoseDataset, build_loader
+from posemodel.data.batch import Batch, to_device
+from posemodel.data.dataset import PoseDataset
+from posemodel.data.loader import build_loader
 from posemodel.device import synchronize
-from posemodel.loss import pose_loss
 from posemodel.network import PoseNetwork, build_network, input_geometry
 from posemodel.network.cost import network_cost
-from posemodel.prediction import to_device
+from posemodel.training.loss import pose_loss
 
 MATMUL_SIDE = 8192
 PASSES = 3

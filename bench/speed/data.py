@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from posemodel.data.coco import PackedSplit, open_split
-from posemodel.data.synthetic import generate
 from posemodel.errors import DataError
+from posemodel.synthetic import generate
 
 SYNTHETIC_IMAGES = 40
 SYNTHETIC_SIDE = 640

@@ -19,12 +19,12 @@ from posemodel.config import InputSettings
 from posemodel.data.augment import Warp, letterbox
 from posemodel.data.coco import PackedSplit
 from posemodel.data.targets import make_heatmaps, make_pafs, sigma_cells
-from posemodel.decode import DecodeSettings, Detections, decode, decode_batch
-from posemodel.decode.candidates import Candidates
-from posemodel.decode.grouping import group
-from posemodel.decode.with_numpy import find_limbs, find_peaks
 from posemodel.errors import DataError
-from posemodel.evaluation import KeypointScorer
+from posemodel.inference.decoder import DecodeSettings, Detections, decode, decode_batch
+from posemodel.inference.decoder.candidates import Candidates
+from posemodel.inference.decoder.grouping import group
+from posemodel.inference.decoder.with_numpy import find_limbs, find_peaks
+from posemodel.scoring.scorer import KeypointScorer
 
 GEOMETRY = InputSettings(size=368, stride=8)
 """OpenPose's input and maps: 46 x 46 cells."""

@@ -13,7 +13,8 @@ from bench.speed.compare import Pair, Row, compare, threads
 from posemodel import skeleton
 from posemodel.data.coco import people_from_coco
 from posemodel.data.truth import Truth
-from posemodel.evaluation import PERSON_CATEGORY, KeypointScorer, Scores
+from posemodel.inference.results import PERSON_CATEGORY
+from posemodel.scoring.scorer import KeypointScorer, Scores
 
 PEOPLE_PER_IMAGE = 2.2
 """Mean, as in COCO's images of people; crowds and people without labels among them."""

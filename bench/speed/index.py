@@ -21,9 +21,9 @@ from torch.utils.data import DataLoader, Dataset
 from bench.speed.compare import Row, summarize
 from posemodel.data import index_cache
 from posemodel.data.coco import PackedSplit, open_split
-from posemodel.data.synthetic.scene import render_image
 from posemodel.errors import DataError
 from posemodel.skeleton import COCO_KEYPOINTS, COCO_SKELETON
+from posemodel.synthetic.scene import render_image
 
 IMAGES, PEOPLE = 118_000, 150_000
 """As many images as COCO train2017 has, and people with labelled keypoints."""

@@ -17,10 +17,12 @@ from bench.speed.compare import Pair, Row, compare, threads
 from bench.speed.data import data_name, labelled_images
 from posemodel.config import AugmentSettings, InputSettings
 from posemodel.data.augment import random_colour, random_warp
+from posemodel.data.batch import collate
 from posemodel.data.coco import PackedSplit
+from posemodel.data.dataset import PoseDataset
 from posemodel.data.device_targets import make_targets
-from posemodel.data.image_files import decoded_smaller
-from posemodel.data.loader import PoseDataset, collate, prepare_process
+from posemodel.data.images.files import decoded_smaller
+from posemodel.data.loader import prepare_process
 from posemodel.data.targets import make_heatmaps, make_pafs
 
 GEOMETRY = InputSettings(size=368, stride=8)

@@ -11,16 +11,15 @@ from torch.optim.lr_scheduler import LambdaLR
 from bench.optimizers import optimizer_entry
 from bench.speed.compare import Pair, Row, compare
 from posemodel.config import InputSettings
+from posemodel.data.batch import Batch, to_device
 from posemodel.data.device_targets import make_targets
-from posemodel.data.loader import Batch
 from posemodel.device import synchronize
-from posemodel.loss import pose_loss
 from posemodel.network import PoseNetwork, build_network, input_geometry
-from posemodel.prediction import to_device
-from posemodel.schedule import schedule_factor
 from posemodel.skeleton import NUM_PARTS
-from posemodel.throughput import ThroughputMeter
-from posemodel.training_step import TrainingStep
+from posemodel.training.loss import pose_loss
+from posemodel.training.schedule import schedule_factor
+from posemodel.training.step import TrainingStep
+from posemodel.training.throughput import ThroughputMeter
 
 NETWORK, SIZE, BATCH_SIZE = "small", 160, 4
 """As the `small` preset trains: of all presets the one with the shortest steps, so that the loop weighs most."""

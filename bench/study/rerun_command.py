@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from bench.report.files import STUDY
-from posemodel.data.synthetic import marker_of
+from posemodel.synthetic import marker_of
 
 
 def rerun_command(

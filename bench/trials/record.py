@@ -14,7 +14,7 @@ from bench.trials.status import Status
 
 @dataclass(frozen=True)
 class Record:
-    """A row of the results. ``metrics`` holds every number measured, by the names of ``posemodel.training``."""
+    """A row of the results. ``metrics`` holds every number measured, by the names of ``posemodel.training.loop``."""
 
     trial_id: str
     phase: str

@@ -22,8 +22,8 @@ from bench.trials.spec import TrialSpec
 from bench.trials.status import Status
 from bench.workloads import workload
 from bench.workloads.protocol import Trained
+from posemodel.data.worker_faults import explained, in_a_line
 from posemodel.errors import PosemodelError
-from posemodel.worker_faults import explained, in_a_line
 
 ERROR_LENGTH = 500
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from bench.workloads.pose_work import PoseWork
 
 SCORES = ("ap", "ap50", "ap75", "ap_medium", "ap_large", "ar", "ar50", "ar75", "ar_medium", "ar_large")
-"""COCO's ten figures, as `posemodel.evaluation.Scores` names them."""
+"""COCO's ten figures, as `posemodel.scoring.scorer.Scores` names them."""
 
 
 class PoseSettings(DataFiles):
@@ -119,7 +119,7 @@ class Pose:
         should_stop: Callable[[], bool] | None = None,
         folder: Path | None = None,
     ) -> Trained:
-        """Train with `posemodel.training`; ``folder`` holds `resume.pt`."""
+        """Train with `posemodel.training.loop`; ``folder`` holds `resume.pt`."""
         return _work().train(
             run,
             make_optimizer,

@@ -20,14 +20,15 @@ from posemodel.config import TrainSettings
 from posemodel.data.augment import letterbox
 from posemodel.data.coco import PackedSplit, open_split
 from posemodel.data.layout import DataSet
+from posemodel.data.loader import validation_loader
 from posemodel.data.targets import make_heatmaps, make_pafs
-from posemodel.decode import decode
 from posemodel.device import choose_device, synchronize
+from posemodel.inference.decoder import decode
 from posemodel.network import PoseNetwork, input_geometry
 from posemodel.network.cost import network_cost
-from posemodel.prediction import validate, validation_loader
-from posemodel.training import train
-from posemodel.training_network import initial_network
+from posemodel.training.initial_network import initial_network
+from posemodel.training.loop import train
+from posemodel.training.validation import validate
 
 if sys.platform != "win32":
     import resource

@@ -18,8 +18,8 @@ from posemodel.data.derived import stands_in
 from posemodel.data.evidence import ROLES
 from posemodel.data.layout import DataSet, fingerprint
 from posemodel.data.notes import acting
-from posemodel.data.synthetic import GENERATOR_VERSION, generate, marker_of, split_sizes
 from posemodel.errors import DataError
+from posemodel.synthetic import GENERATOR_VERSION, generate, marker_of, split_sizes
 
 if TYPE_CHECKING:
     from bench.workloads.pose import PoseSettings

@@ -8,11 +8,12 @@ from bench.workloads.protocol import MakeOptimizer, OnMetrics, Samples, Split, T
 from posemodel.config import TrainSettings
 from posemodel.data.coco import PackedSplit, open_split
 from posemodel.data.layout import DataSet
+from posemodel.data.loader import validation_loader
 from posemodel.device import choose_device
 from posemodel.network import PoseNetwork, input_geometry
-from posemodel.prediction import Validation, validate, validation_loader
-from posemodel.samples import as_jpeg, draw_samples, predict_samples
-from posemodel.training import train
+from posemodel.scoring.samples import as_jpeg, draw_samples, predict_samples
+from posemodel.training.loop import train
+from posemodel.training.validation import Validation, validate
 
 
 def train_pose(

@@ -139,7 +139,7 @@ class Samples:
     """What a trained network finds in a few samples, for people to look at."""
 
     document: dict[str, Any]
-    """Plain data, see `posemodel.samples.predict_samples`."""
+    """Plain data, see `posemodel.scoring.samples.predict_samples`."""
     sheet: bytes | None
     """The same drawn on the images, as a JPEG file."""
 

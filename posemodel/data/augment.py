@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from posemodel import skeleton
 from posemodel.config import AugmentSettings
-from posemodel.data.image_files import REDUCTIONS
+from posemodel.data.images.files import REDUCTIONS
 
 BORDER_RGB = (124, 116, 104)
 """ImageNet's mean colour: what lies outside the image is zero once normalised."""

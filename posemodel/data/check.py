@@ -6,19 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from posemodel.config import Exif
-from posemodel.data.categories import person_categories
+from posemodel.data.annotations.categories import person_categories
+from posemodel.data.annotations.problems import Problem
+from posemodel.data.annotations.reading import read
 from posemodel.data.coco import read_document
 from posemodel.data.derived import REPORT, stands_in, tenth, without_tenths
 from posemodel.data.evidence import ROLES, warnings
-from posemodel.data.found_images import find_images, names_in
-from posemodel.data.image_facts import ImageFacts, shared_pictures
-from posemodel.data.image_problems import image_problems
+from posemodel.data.images.facts import ImageFacts, shared_pictures
+from posemodel.data.images.matching import find_images, names_in
+from posemodel.data.images.problems import image_problems
 from posemodel.data.layout import Data, DataSet, find_split, require_split, split_names
 from posemodel.data.notes import Note
 from posemodel.data.packed import PackedSplit
 from posemodel.data.packing import packed_arrays
-from posemodel.data.problems import Problem
-from posemodel.data.reading import read
 from posemodel.errors import DataError
 
 COUNTS = ("images", "people", "crowds", "unlabelled")

@@ -13,17 +13,17 @@ from typing import Any
 
 from posemodel.config import Exif
 from posemodel.data import index_cache
+from posemodel.data.annotations.document import give_back_memory, parsed_quickly, paused_collector, read_document
+from posemodel.data.annotations.reading import read_closely
+from posemodel.data.annotations.soundness import proven_sound
 from posemodel.data.derived import SELECT, stands_in, tenth, without_tenths
-from posemodel.data.document import give_back_memory, parsed_quickly, paused_collector, read_document
-from posemodel.data.found_images import Images, find_images, names_aside, names_in
-from posemodel.data.image_look import exif_notes, reading, with_images
+from posemodel.data.images.inspection import exif_notes, reading, with_images
+from posemodel.data.images.matching import Images, find_images, names_aside, names_in
 from posemodel.data.layout import Data, DataSet, SplitFiles, find_split, require_split
 from posemodel.data.left_out import LeftOut, sound_part, summed
 from posemodel.data.notes import Note, as_bytes, distinct, of_bytes
 from posemodel.data.packed import NOTES, STORED_NAMES, Arrays, PackedSplit, people_from_coco, people_to_coco
 from posemodel.data.packing import packed_arrays, truth_of
-from posemodel.data.reading import read_closely
-from posemodel.data.soundness import proven_sound
 from posemodel.errors import DataError
 
 __all__ = [

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from posemodel.data.found_images import Images
-from posemodel.data.image_problems import image_problems
+from posemodel.data.annotations.problems import Problem
+from posemodel.data.annotations.reading import read
+from posemodel.data.images.matching import Images
+from posemodel.data.images.problems import image_problems
 from posemodel.data.notes import Note
-from posemodel.data.problems import Problem
-from posemodel.data.reading import read
 from posemodel.errors import DataError
 
 SHOWN = 5

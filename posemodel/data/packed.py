@@ -19,10 +19,10 @@ from pycocotools import mask as coco_mask
 from posemodel import skeleton
 from posemodel.config import Exif
 from posemodel.data import index_cache
-from posemodel.data.image_files import decoded, file_fault, image_path
+from posemodel.data.annotations.segmentation import complement
+from posemodel.data.images.files import decoded, file_fault, image_path
 from posemodel.data.left_out import NOTHING, LeftOut
 from posemodel.data.notes import Note
-from posemodel.data.segmentation import complement
 from posemodel.data.truth import Truth
 from posemodel.errors import DataError
 

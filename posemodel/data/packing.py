@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posemodel import skeleton
-from posemodel.data.categories import person_categories
-from posemodel.data.segmentation import packed_segments, starts
+from posemodel.data.annotations.categories import person_categories
+from posemodel.data.annotations.segmentation import packed_segments, starts
 from posemodel.data.truth import Truth
 
 

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from posemodel.data.categories import person_categories
+from posemodel.data.annotations.categories import person_categories
 from posemodel.data.coco import read_document
-from posemodel.data.found_images import names_aside
+from posemodel.data.images.matching import names_aside
 from posemodel.data.layout import Data, require_split, split_names
 from posemodel.data.left_out import LeftOut, sound_part
 from posemodel.data.notes import Note

@@ -17,7 +17,7 @@ from torch import optim
 
 from posemodel.config import TrainSettings
 from posemodel.errors import SettingsError, nearest
-from posemodel.parameter_groups import Parameters
+from posemodel.training.parameter_groups import Parameters
 
 _FOLDER = Path(__file__).parent
 _BUDGETS = ("steps", "epochs", "seconds")

@@ -20,7 +20,7 @@ from bench.study import probe
 from bench.workloads.of_study import settle_workload
 from bench.workloads.protocol import REPORT, SELECT, Costs
 from posemodel.data.layout import fingerprint
-from posemodel.data.synthetic import generate
+from posemodel.synthetic import generate
 from tests.bench.ledger_process import LedgerProcess, write_without_waiting
 from tests.support.asked import built, resolved
 from tests.support.stores import empty_store

@@ -11,7 +11,7 @@ from bench.kinds.optimizers.estimate import add_up
 from bench.settings.presets import preset_path
 from bench.study.probe import Measured
 from bench.workloads.protocol import REPORT, SELECT, Costs
-from posemodel.data.synthetic import split_sizes
+from posemodel.synthetic import split_sizes
 from tests.support.asked import prepared
 
 REPORTED = Path(__file__).resolve().parents[2] / "reports" / "networks-gpu"

@@ -21,7 +21,7 @@ from bench.report.markdown_page import short_text as short_findings
 from bench.report.sample_figure import draw_sample
 from bench.workloads.protocol import Samples
 from posemodel.data.stats import join, tally
-from posemodel.data.synthetic import render_image
+from posemodel.synthetic import render_image
 from tests.bench.test_findings_report import FINDINGS, study
 from tests.bench.test_report import DOCUMENT, FATES, SHEET, SIX, both_pages, odd_studies, result_of, write_report
 from tests.bench.test_two_studies import noisy

@@ -16,7 +16,7 @@ from bench.measure.loader.dotted import DottedCollate, DottedDataset, DottedStep
 from bench.measure.loader.pose_workload import PoseWorkload
 from bench.measure.loader.samples import Seeded
 from bench.measure.loader.workload import DatasetWorkload, Workload, effective_pin_memory
-from posemodel.data.loader import Batch
+from posemodel.data.batch import Batch
 from posemodel.errors import DataError, SettingsError
 from tests.support.troubled_data import LENGTH, Troubled
 

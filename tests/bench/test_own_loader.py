@@ -11,7 +11,7 @@ from bench.measure.loader.outcome import of_error
 from bench.measure.loader.own_loader import OwnLoaderWorkload
 from bench.measure.loader.pose_workload import PoseWorkload
 from bench.measure.loader.workload import DatasetWorkload
-from posemodel.data.loader import Batch
+from posemodel.data.batch import Batch
 from posemodel.errors import SettingsError
 from tests.support import own_datasets as own
 

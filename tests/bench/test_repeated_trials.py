@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from posemodel.config import AugmentSettings, LoaderSettings, TrainSettings
-from posemodel.data.synthetic import generate
-from posemodel.training import LAST_FILE, train
+from posemodel.synthetic import generate
+from posemodel.training.loop import LAST_FILE, train
 
 SIZE = 64
 COCO = Path(__file__).resolve().parents[3] / "shared" / "coco-mini"

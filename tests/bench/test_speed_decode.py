@@ -7,8 +7,8 @@ import numpy as np
 
 from bench.speed import decode, evaluation
 from posemodel.data.coco import open_split
-from posemodel.decode import decode as find_people
-from posemodel.evaluation import KeypointScorer
+from posemodel.inference.decoder import decode as find_people
+from posemodel.scoring.scorer import KeypointScorer
 
 
 def test_decoding_is_compared_on_people_that_are_found(tiny_set: Path) -> None:

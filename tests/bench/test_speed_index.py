@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from bench.speed import index
+from posemodel.data.annotations.problems import annotation_problems
 from posemodel.data.coco import SMALLEST_CACHED, open_split
-from posemodel.data.problems import annotation_problems
 
 IMAGES, PEOPLE = 500, 400
 

@@ -16,7 +16,7 @@ from bench.workloads import POSE, workload
 from bench.workloads.protocol import SELECT, Assignment, Budget, Score, Workload
 from posemodel.config import LoaderSettings, Settings
 from posemodel.errors import SettingsError
-from posemodel.evaluation import Scores
+from posemodel.scoring.scorer import Scores
 from tests.support.asked import prepared
 from tests.support.valley import VALLEY, Valley, best_rate, last_rate
 

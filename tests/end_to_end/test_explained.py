@@ -11,7 +11,7 @@ from tests.support.explained_page import PAGE, commands, missing, run
 from tests.support.plain_programs import Programs
 
 NOTES = {
-    "1 the source": "posemodel/training.py",
+    "1 the source": "posemodel/training/loop.py",
     "2 arguments": "--learning-rate",
     "3 image operations": "letterbox",
     "4 main function": "__main__",

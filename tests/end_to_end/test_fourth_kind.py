@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from posemodel.data.synthetic import generate
+from posemodel.synthetic import generate
 
 ROOT = Path(__file__).resolve().parents[2]
 KIND = ROOT / "tests" / "support" / "fourth_kind"

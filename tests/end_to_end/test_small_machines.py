@@ -59,7 +59,7 @@ def test_a_low_limit_of_open_files(pose_place):
 MANY = """
 import torch
 from torch.utils.data import DataLoader
-from posemodel.worker_faults import require_open_files
+from posemodel.data.worker_faults import require_open_files
 if __name__ == "__main__":
     require_open_files(2)
     loader = DataLoader(range(40), batch_size=2, num_workers=2, collate_fn=lambda batch: [torch.ones(3)] * 80)

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from posemodel.data.loader import EpochSampler
+from posemodel.data.sampler import EpochSampler
 from posemodel.errors import CheckpointError, SettingsError
 from posemodel.network import NETWORKS
-from posemodel.training import RESUME_FILE, train
+from posemodel.training.loop import RESUME_FILE, train
 from tests.support.plain_network import PLAIN, Plain
 from tests.support.training_runs import KilledError, Log, Sgd, killed_after, settings_for
 

@@ -13,8 +13,8 @@ from posemodel import skeleton
 from posemodel.config import AugmentSettings, InputSettings
 from posemodel.data.augment import BORDER_RGB, Warp, letterbox, random_colour, random_warp
 from posemodel.data.coco import open_split
-from posemodel.data.image_files import decoded, decoded_smaller
-from posemodel.data.loader import PoseDataset
+from posemodel.data.dataset import PoseDataset
+from posemodel.data.images.files import decoded, decoded_smaller
 from tests.support.coco_builder import CocoBuilder
 from tests.support.plain_targets import plain_pafs
 

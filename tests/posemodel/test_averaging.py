@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from posemodel import skeleton
-from posemodel.averaging import Averaging, averaged_maps, flipped_maps, resized_maps
 from posemodel.config import InputSettings
 from posemodel.data.targets import make_heatmaps, make_pafs
-from posemodel.decode import decode
 from posemodel.errors import SettingsError
+from posemodel.inference.averaging import Averaging, averaged_maps, flipped_maps, resized_maps
+from posemodel.inference.decoder import decode
 from posemodel.network import Maps, build_network
 from tests.support.coco_builder import STANDING
 

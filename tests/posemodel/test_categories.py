@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from posemodel.data.categories import find_people, person_categories, plain_name
+from posemodel.data.annotations.categories import find_people, person_categories, plain_name
+from posemodel.data.annotations.reading import read_closely
 from posemodel.data.check import check
 from posemodel.data.coco import open_split
 from posemodel.data.evidence import told, warnings
-from posemodel.data.reading import read_closely
 from posemodel.errors import DataError
 from posemodel.skeleton import COCO_KEYPOINTS
 from tests.support.coco_builder import CocoBuilder

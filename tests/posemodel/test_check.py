@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
+from posemodel.data.annotations.problems import Problem
 from posemodel.data.check import CheckResult, check
 from posemodel.data.coco import open_split
-from posemodel.data.problems import Problem
 from posemodel.errors import DataError
 from tests.support.coco_builder import CocoBuilder
 

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
 from posemodel import skeleton
+from posemodel.data.annotations.reading import read, read_closely
+from posemodel.data.annotations.soundness import proven_sound
 from posemodel.data.coco import PackedSplit, open_split, people_from_coco, read_document, truth_of
 from posemodel.data.layout import fingerprint, in_select, split_names
 from posemodel.data.left_out import LeftOut
 from posemodel.data.packing import packed_arrays
-from posemodel.data.reading import read, read_closely
-from posemodel.data.soundness import proven_sound
 from posemodel.data.truth import Truth
 from posemodel.errors import DataError
 from tests.support.coco_builder import CocoBuilder, rectangle, standing_keypoints

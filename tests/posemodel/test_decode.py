@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from posemodel import skeleton
 from posemodel.config import InputSettings
 from posemodel.data.targets import make_heatmaps, make_pafs, sigma_cells, to_pixels
-from posemodel.decode import DecodeSettings, Detections, decode, decode_batch, with_torch
-from posemodel.decode.candidates import Limbs, Peaks
-from posemodel.decode.grouping import group, join
-from posemodel.decode.with_numpy import find_limbs, find_peaks
+from posemodel.inference.decoder import DecodeSettings, Detections, decode, decode_batch, with_torch
+from posemodel.inference.decoder.candidates import Limbs, Peaks
+from posemodel.inference.decoder.grouping import group, join
+from posemodel.inference.decoder.with_numpy import find_limbs, find_peaks
 from tests.support import plain_decode
 from tests.support.coco_builder import STANDING
 
@@ -321,7 +321,7 @@ def test_however_many_pairs_are_scored_at_a_time(pairs_at_a_time: int, monkeypat
     expected = decode_batch(*map(torch.from_numpy, maps), GEOMETRY)
     assert any(len(found.people) > 1 for found in expected)
     for module in ("with_numpy", "with_torch"):
-        monkeypatch.setattr(f"posemodel.decode.{module}.BLOCK", pairs_at_a_time)
+        monkeypatch.setattr(f"posemodel.inference.decoder.{module}.BLOCK", pairs_at_a_time)
     again = decode_batch(*map(torch.from_numpy, maps), GEOMETRY)
     heatmaps, pafs = map(torch.from_numpy, maps)
     on_gpu = with_torch.find_candidates(heatmaps[:, :18], pafs, sigma_cells(GEOMETRY), DecodeSettings())

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from posemodel import skeleton
 from posemodel.config import InputSettings
 from posemodel.data.targets import make_heatmaps, make_pafs, sigma_cells, to_pixels
-from posemodel.decode import DecodeSettings, Detections, decode, decode_batch, with_torch
-from posemodel.decode.grouping import group
+from posemodel.inference.decoder import DecodeSettings, Detections, decode, decode_batch, with_torch
+from posemodel.inference.decoder.grouping import group
 from tests.support.coco_builder import STANDING
 
 GEOMETRY = InputSettings(size=192, stride=4)

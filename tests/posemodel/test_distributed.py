@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from posemodel.distributed import Team, joined
 from posemodel.errors import SettingsError
 from posemodel.launch import is_first, launched
 from posemodel.network.weights import load_network
+from posemodel.training.processes import Team, joined
 from tests.support.coco_builder import CocoBuilder
 from tests.support.plain_network import PLAIN
 from tests.support.several_processes import Job, Told, Trainings

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from posemodel import skeleton
-from posemodel.draw import (
+from posemodel.inference.drawing import (
     INNER,
     LEFT,
     LIMB_COLOURS,

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from posemodel.data.synthetic import render_image
-from posemodel.data.synthetic.canvas import Canvas, Light
-from posemodel.data.synthetic.person import Person
+from posemodel.synthetic import render_image
+from posemodel.synthetic.canvas import Canvas, Light
+from posemodel.synthetic.person import Person
 
 KEPT = Path(__file__).with_name("drawn")
 PEOPLE, COLUMNS = 32, 8

@@ -11,16 +11,18 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from posemodel import coco_eval, skeleton
+from posemodel import skeleton
 from posemodel.config import InputSettings
 from posemodel.data.augment import letterbox
 from posemodel.data.check import count
 from posemodel.data.coco import open_split, people_from_coco, read_document, truth_of
 from posemodel.data.targets import make_heatmaps, make_pafs
 from posemodel.data.truth import Truth
-from posemodel.decode import decode
 from posemodel.errors import DataError
-from posemodel.evaluation import KeypointScorer, Scores, score_file
+from posemodel.inference.decoder import decode
+from posemodel.scoring import figures as coco_figures
+from posemodel.scoring.results_file import score_file
+from posemodel.scoring.scorer import KeypointScorer, Scores
 from tests.support.coco_builder import CocoBuilder
 
 FIGURES = ("ap", "ap50", "ap75", "ap_medium", "ap_large", "ar", "ar50", "ar75", "ar_medium", "ar_large")
@@ -409,7 +411,7 @@ def test_boxes_of_a_results_file_are_areas_as_by_plain_pycocotools(
 def test_however_many_pairs_are_compared_at_a_time(truth: Path, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     scorer = scorer_of(truth, 6)
     expected = scorer.stats()
-    monkeypatch.setattr(coco_eval, "BLOCK", block)
+    monkeypatch.setattr(coco_figures, "BLOCK", block)
     assert scorer.stats() == expected
 
 

@@ -15,11 +15,12 @@ from posemodel import predict
 from posemodel.config import AugmentSettings, InputSettings, LoaderSettings
 from posemodel.data.check import check
 from posemodel.data.coco import open_split
-from posemodel.data.image_files import FileFault, decoded, decoded_smaller, file_fault, stated_size
-from posemodel.data.image_headers import SIDES_SWAPPED, look, orientation_of
-from posemodel.data.loader import PoseDataset, build_loader
-from posemodel.data.pictures import read_picture
+from posemodel.data.dataset import PoseDataset
+from posemodel.data.images.files import FileFault, decoded, decoded_smaller, file_fault, stated_size
+from posemodel.data.images.headers import SIDES_SWAPPED, look, orientation_of
+from posemodel.data.loader import build_loader
 from posemodel.errors import DataError
+from posemodel.inference.pictures import read_picture
 from posemodel.network import build_network
 from tests.support.coco_builder import CocoBuilder, standing_keypoints
 from tests.support.tagged import TAGGED_FORMATS, tiff_block, with_orientation

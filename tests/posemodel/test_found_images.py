@@ -11,12 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from posemodel.config import InputSettings, LoaderSettings
-from posemodel.data import coco, found_images, image_names
+from posemodel.data import coco
 from posemodel.data.check import check
 from posemodel.data.coco import open_split
-from posemodel.data.found_images import find_images
+from posemodel.data.dataset import PoseDataset
+from posemodel.data.images import matching
+from posemodel.data.images import names as image_names
+from posemodel.data.images.matching import find_images
 from posemodel.data.layout import DataSet, SplitFiles
-from posemodel.data.loader import PoseDataset, build_loader
+from posemodel.data.loader import build_loader
 from posemodel.data.stats import folder_stats
 from posemodel.errors import DataError
 from tests.support.coco_builder import CocoBuilder
@@ -31,7 +34,7 @@ def put(root: Path, *names: str) -> None:
         path.write_bytes(b"pixels")
 
 
-def located(root: Path, *names: str, images: str = "images") -> found_images.Images:
+def located(root: Path, *names: str, images: str = "images") -> matching.Images:
     """What names mean in a data set whose image folder is `images` of a folder."""
     files = SplitFiles("train", root / "annotations/t.json", root / images)
     return find_images(files, list(names), DataSet(root))
@@ -118,8 +121,8 @@ def test_nothing_outside_the_image_folder_is_read(tmp_path: Path) -> None:
 def test_folders_are_not_listed_where_all_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(tmp_path / "images", "a.jpg")
     listed: list[Path] = []
-    walk = found_images.os.walk
-    monkeypatch.setattr(found_images.os, "walk", lambda top, **more: listed.append(top) or walk(top, **more))
+    walk = matching.os.walk
+    monkeypatch.setattr(matching.os, "walk", lambda top, **more: listed.append(top) or walk(top, **more))
     located(tmp_path, "a.jpg")
     assert listed == []
     located(tmp_path, *[f"x{number}.jpg" for number in range(50)], "a.jpg")

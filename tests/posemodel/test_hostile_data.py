@@ -16,16 +16,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from posemodel.data import coco
+from posemodel.data.annotations.document import parsed_quickly
+from posemodel.data.annotations.reading import Reading, read_closely
+from posemodel.data.annotations.soundness import proven_sound
 from posemodel.data.check import check
 from posemodel.data.coco import PackedSplit, left_out_of, open_split
-from posemodel.data.document import parsed_quickly
 from posemodel.data.left_out import SHOWN, LeftOut
 from posemodel.data.packing import packed_arrays
-from posemodel.data.reading import Reading, read_closely
-from posemodel.data.soundness import proven_sound
 from posemodel.errors import DataError
-from posemodel.evaluation import KeypointScorer, score_file
-from posemodel.prediction import split_scorer
+from posemodel.scoring.evaluation import split_scorer
+from posemodel.scoring.results_file import score_file
+from posemodel.scoring.scorer import KeypointScorer
 from tests.support.coco_builder import CocoBuilder
 
 FIRST, SECOND, THIRD, ABSENT = 1, 2, 3, 99
@@ -635,7 +636,7 @@ def test_in_bulk_nothing_else_is_sound(value: Any) -> None:
 
 
 def test_in_bulk_beyond_a_block_of_people(good: CocoBuilder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("posemodel.data.soundness._BLOCK", 2)
+    monkeypatch.setattr("posemodel.data.annotations.soundness._BLOCK", 2)
     assert proven_sound(good.split("train"))
     for number in range(1, 6):
         last = copy.deepcopy(good.split("train"))

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from posemodel.data.check import check
 from posemodel.data.coco import open_split
-from posemodel.data.image_files import decoded, examine
-from posemodel.data.pictures import read_picture
+from posemodel.data.images.files import decoded, examine
 from posemodel.errors import DataError
+from posemodel.inference.pictures import read_picture
 from tests.support.coco_builder import CocoBuilder
 
 GREY = np.add.outer(np.arange(24), 3 * np.arange(40)).astype(np.uint8)

@@ -18,8 +18,8 @@ from posemodel.data.layout import DataSet, find_split, fingerprint, in_select, i
 from posemodel.data.stats import folder_stats
 from posemodel.errors import DataError
 from posemodel.network import build_network
-from posemodel.training_data import open_training_splits
-from posemodel.training_state import identity_of
+from posemodel.training.data import open_training_splits
+from posemodel.training.state import identity_of
 from tests.support.coco_builder import CocoBuilder
 
 TRAIN, VAL = 6, 3

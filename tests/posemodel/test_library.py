@@ -26,7 +26,7 @@ from posemodel import (
     save_weights,
 )
 from posemodel.config import InputSettings
-from posemodel.prediction import predict_split
+from posemodel.scoring.evaluation import predict_split
 
 CPU = torch.device("cpu")
 
@@ -96,7 +96,7 @@ def test_both_packages_say_that_they_are_typed() -> None:
 
 @pytest.mark.parametrize("options", [{}, {"flip": True, "scales": (1.0, 0.5)}], ids=str)
 def test_files_are_predicted_as_a_split_of_them_is(network, tiny_set, files, options) -> None:
-    from posemodel.averaging import Averaging
+    from posemodel.inference.averaging import Averaging
 
     split = open_split(tiny_set, "train")
     geometry, loader = InputSettings(size=96, stride=4), LoaderSettings(batch_size=5)

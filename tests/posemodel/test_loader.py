@@ -13,10 +13,12 @@ import pytest
 import torch
 
 from posemodel.config import AugmentSettings, InputSettings, LoaderSettings
+from posemodel.data.batch import Batch, to_device
 from posemodel.data.coco import PackedSplit, open_split
-from posemodel.data.loader import Batch, EpochSampler, PoseDataset, build_loader, targets_in_workers
+from posemodel.data.dataset import PoseDataset, targets_in_workers
+from posemodel.data.loader import build_loader
+from posemodel.data.sampler import EpochSampler
 from posemodel.errors import DataError
-from posemodel.prediction import to_device
 
 GEOMETRY = InputSettings(size=64, stride=4)
 START_METHODS = multiprocessing.get_all_start_methods()

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from posemodel.data.loader import Batch
-from posemodel.loss import pose_loss
+from posemodel.data.batch import Batch
 from posemodel.network.base import Maps
+from posemodel.training.loss import pose_loss
 
 CELLS = 3
 

@@ -8,14 +8,15 @@ from torch import nn
 from posemodel import skeleton
 from posemodel.config import LoaderSettings
 from posemodel.data.coco import open_split
-from posemodel.data.loader import PoseDataset, build_loader
+from posemodel.data.dataset import PoseDataset
+from posemodel.data.loader import build_loader
 from posemodel.errors import CheckpointError, SettingsError
-from posemodel.loss import pose_loss
 from posemodel.network import NETWORKS, build_network, input_geometry
 from posemodel.network.backbones import load_vgg19_weights, vgg19_first_ten
 from posemodel.network.cost import network_cost
 from posemodel.network.input_format import CAFFE, IMAGENET
 from posemodel.network.rtpose_vgg import RtposeVgg
+from posemodel.training.loss import pose_loss
 
 VGG_CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21)
 """Numbers of VGG19's first ten convolutions in torchvision's `features`."""

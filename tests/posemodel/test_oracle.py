@@ -6,7 +6,7 @@ import pytest
 from posemodel import skeleton
 from posemodel.config import InputSettings
 from posemodel.data.coco import open_split
-from posemodel.oracle import ceiling_scores, connected_fragments, oracle_scores
+from posemodel.scoring.oracle import ceiling_scores, connected_fragments, oracle_scores
 from tests.support.coco_builder import CocoBuilder
 
 

@@ -10,14 +10,14 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from bench.optimizers import optimizer_entry
 from posemodel.config import GroupSettings, InputSettings, LossReduction
-from posemodel.data.loader import Batch
+from posemodel.data.batch import Batch
 from posemodel.errors import SettingsError
-from posemodel.loss import pose_loss
 from posemodel.network import PoseNetwork, build_network
-from posemodel.parameter_groups import multiply_rates, parameter_groups
-from posemodel.throughput import ThroughputMeter
-from posemodel.training import LAST_FILE, train
-from posemodel.training_step import TrainingStep
+from posemodel.training.loop import LAST_FILE, train
+from posemodel.training.loss import pose_loss
+from posemodel.training.parameter_groups import multiply_rates, parameter_groups
+from posemodel.training.step import TrainingStep
+from posemodel.training.throughput import ThroughputMeter
 from tests.support.training_runs import CPU, KilledError, Log, Sgd, equal, killed_after, settings_for, weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")

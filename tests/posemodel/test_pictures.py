@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from posemodel.data.augment import BORDER_RGB, letterbox
-from posemodel.data.image_files import decoded
-from posemodel.data.pictures import pictures_below, read_picture
+from posemodel.data.images.files import decoded
 from posemodel.errors import DataError
+from posemodel.inference.pictures import pictures_below, read_picture
 
 RNG = np.random.default_rng(0)
 

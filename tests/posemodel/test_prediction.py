@@ -8,13 +8,16 @@ import torch
 
 from posemodel.config import InputSettings, LoaderSettings
 from posemodel.data.augment import letterbox
+from posemodel.data.batch import to_device
 from posemodel.data.coco import PackedSplit, open_split, people_to_coco
-from posemodel.data.loader import PoseDataset, build_loader
-from posemodel.decode import decode
-from posemodel.loss import pose_loss
+from posemodel.data.dataset import PoseDataset
+from posemodel.data.loader import build_loader, validation_loader
+from posemodel.inference.decoder import decode
 from posemodel.network import Maps, build_network
-from posemodel.oracle import oracle_scores
-from posemodel.prediction import PeopleFinder, predict_split, split_scorer, to_device, validate, validation_loader
+from posemodel.scoring.evaluation import PeopleFinder, predict_split, split_scorer
+from posemodel.scoring.oracle import oracle_scores
+from posemodel.training.loss import pose_loss
+from posemodel.training.validation import validate
 
 GEOMETRY = InputSettings(size=128, stride=4)
 CPU = torch.device("cpu")

@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
 from posemodel.data import coco, index_cache
+from posemodel.data.annotations.reading import Reading, read, read_closely
+from posemodel.data.annotations.soundness import proven_sound
+from posemodel.data.annotations.telling import KINDS
 from posemodel.data.check import check
 from posemodel.data.coco import notes_of, open_split
 from posemodel.data.notes import Note, acting, as_bytes, as_metrics, distinct, of_bytes
 from posemodel.data.packed import PackedSplit
-from posemodel.data.reading import Reading, read, read_closely
-from posemodel.data.soundness import proven_sound
-from posemodel.data.telling import KINDS
 from posemodel.errors import DataError
-from posemodel.evaluation import score_file
+from posemodel.scoring.results_file import score_file
 from posemodel.skeleton import COCO_KEYPOINTS
 from tests.support.coco_builder import CocoBuilder, rectangle
 

@@ -9,7 +9,7 @@ from posemodel.config import GroupSettings
 from posemodel.errors import SettingsError
 from posemodel.network import NETWORKS
 from posemodel.recipes import layered, load_recipe, recipe_names
-from posemodel.training import train
+from posemodel.training.loop import train
 
 
 def test_the_recipes_there_are() -> None:

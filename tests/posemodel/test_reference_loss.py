@@ -8,11 +8,12 @@ import torch
 
 from posemodel.config import InputSettings, LoaderSettings, TrainSettings
 from posemodel.data.coco import PackedSplit, open_split
-from posemodel.loss import pose_loss, with_nobody
+from posemodel.data.loader import validation_loader
 from posemodel.network import Maps, build_network
-from posemodel.prediction import validate, validation_loader
 from posemodel.skeleton import BACKGROUND
-from posemodel.training import train
+from posemodel.training.loop import train
+from posemodel.training.loss import pose_loss, with_nobody
+from posemodel.training.validation import validate
 from tests.posemodel.test_loss import batch_of
 from tests.support.training_runs import Log
 

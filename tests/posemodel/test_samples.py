@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from posemodel.data.coco import open_split
-from posemodel.draw import INNER, PAPER
+from posemodel.inference.drawing import INNER, PAPER
 from posemodel.network import build_network, input_geometry
-from posemodel.samples import SAMPLES, TILE_SIDE, as_jpeg, draw_samples, predict_samples, sample_positions
+from posemodel.scoring.samples import SAMPLES, TILE_SIDE, as_jpeg, draw_samples, predict_samples, sample_positions
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from posemodel.config import PlateauSettings, TrainSettings
 from posemodel.errors import CheckpointError, SettingsError
 from posemodel.network import build_network
 from posemodel.network.weights import CheckpointInfo, load_network, save_weights
-from posemodel.schedule import Plateau, StepBudget, decay, schedule_factor
-from posemodel.training import LAST_FILE, train
+from posemodel.training.loop import LAST_FILE, train
+from posemodel.training.schedule import Plateau, StepBudget, decay, schedule_factor
 from tests.support.training_runs import CPU, KilledError, Log, Sgd, equal, killed_after, settings_for, weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")

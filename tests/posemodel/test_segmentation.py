@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
-from posemodel.data.segmentation import complement
+from posemodel.data.annotations.segmentation import complement
 
 
 def outside(mask: np.ndarray) -> np.ndarray:

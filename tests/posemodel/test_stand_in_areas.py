@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from posemodel.coco_eval import Found, keypoint_areas, keypoint_figures
 from posemodel.config import InputSettings
+from posemodel.data.annotations.reading import read
 from posemodel.data.coco import open_split
 from posemodel.data.packing import truth_of
-from posemodel.data.reading import read
-from posemodel.data.synthetic import generate
-from posemodel.oracle import ceiling_scores, oracle_scores
+from posemodel.scoring.figures import Found, keypoint_areas, keypoint_figures
+from posemodel.scoring.oracle import ceiling_scores, oracle_scores
 from posemodel.skeleton import COCO_KEYPOINTS, OKS_SIGMAS
+from posemodel.synthetic import generate
 
 SEEDS = range(5)
 Document = dict[str, Any]

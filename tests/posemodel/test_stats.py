@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from posemodel.data.check import check
 from posemodel.data.stats import VIEWS, folder_stats, join, share, tally
-from posemodel.data.synthetic import generate
 from posemodel.errors import DataError
 from posemodel.skeleton import COCO_KEYPOINTS
+from posemodel.synthetic import generate
 from tests.support.coco_builder import CocoBuilder, standing_keypoints
 
 WIDTH, HEIGHT = 100, 80

@@ -7,11 +7,11 @@ import pytest
 from pycocotools.coco import COCO
 
 from posemodel.data.stats import tally
-from posemodel.data.synthetic import SPLITS, generate, render_image
-from posemodel.data.synthetic.canvas import LABELS_PER_PERSON, OWNERS, PART_LABELS, SUPERSAMPLING, Canvas, Light
-from posemodel.data.synthetic.person import Person
-from posemodel.data.synthetic.scene import CROWD_OWNER, PEOPLE_SHARES
 from posemodel.skeleton import COCO_KEYPOINTS
+from posemodel.synthetic import SPLITS, generate, render_image
+from posemodel.synthetic.canvas import LABELS_PER_PERSON, OWNERS, PART_LABELS, SUPERSAMPLING, Canvas, Light
+from posemodel.synthetic.person import Person
+from posemodel.synthetic.scene import CROWD_OWNER, PEOPLE_SHARES
 
 SMALL = (160, 120)
 RENDERED = 200

@@ -12,9 +12,9 @@ import cv2
 import psutil
 import pytest
 
-from posemodel.data.synthetic import MARKER, generate, split_sizes
-from posemodel.data.synthetic.pool import IMAGES_PER_PROCESS, default_workers, render_all
-from posemodel.data.synthetic.store import CHECKSUMS
+from posemodel.synthetic import MARKER, generate, split_sizes
+from posemodel.synthetic.pool import IMAGES_PER_PROCESS, default_workers, render_all
+from posemodel.synthetic.store import CHECKSUMS
 
 SMALL = (160, 120)
 
@@ -39,7 +39,7 @@ def command_of(process: psutil.Process) -> list[str]:
 def renderers(process: psutil.Process | None = None) -> list[psutil.Process]:
     """Rendering processes below this one."""
     children = (process or psutil.Process()).children(recursive=True)
-    return [child for child in children if "posemodel.data.synthetic.worker" in command_of(child)]
+    return [child for child in children if "posemodel.synthetic.worker" in command_of(child)]
 
 
 def test_equal_arguments_give_equal_bytes_and_another_seed_does_not(tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_an_interrupted_call_is_taken_up(tmp_path: Path, stop_after: int, worker
 CALL = """
 import sys
 from pathlib import Path
-from posemodel.data.synthetic import generate
+from posemodel.synthetic import generate
 generate(Path(sys.argv[1]), images=90, seed=5, size=(160, 120), num_workers=2)
 """
 
@@ -229,7 +229,7 @@ def test_a_dead_renderer_is_an_error_that_says_what_goes_on(tmp_path: Path) -> N
 
 
 def test_renderers_import_no_torch() -> None:
-    code = "import sys, posemodel.data.synthetic.worker; sys.exit('torch' in sys.modules)"
+    code = "import sys, posemodel.synthetic.worker; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

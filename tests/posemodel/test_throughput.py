@@ -3,8 +3,8 @@ from dataclasses import asdict
 import pytest
 import torch
 
-from posemodel import throughput
-from posemodel.throughput import ThroughputMeter, Totals
+from posemodel.training import throughput
+from posemodel.training.throughput import ThroughputMeter, Totals
 
 CPU = torch.device("cpu")
 

@@ -12,15 +12,14 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from posemodel import throughput
 from posemodel.config import TrainSettings
 from posemodel.data.layout import in_select
 from posemodel.errors import CheckpointError, DataError, SettingsError
 from posemodel.network import build_network
 from posemodel.network.weights import load_network
-from posemodel.schedule import TimeBudget, schedule_factor
-from posemodel.throughput import ThroughputMeter, Totals
-from posemodel.training import (
+from posemodel.training import throughput
+from posemodel.training.data import open_training_splits
+from posemodel.training.loop import (
     BEST_FILE,
     LAST_FILE,
     RESUME_FILE,
@@ -28,7 +27,8 @@ from posemodel.training import (
     optimizer_state_bytes,
     train,
 )
-from posemodel.training_data import open_training_splits
+from posemodel.training.schedule import TimeBudget, schedule_factor
+from posemodel.training.throughput import ThroughputMeter, Totals
 from tests.support.coco_builder import CocoBuilder
 from tests.support.training_runs import Log
 

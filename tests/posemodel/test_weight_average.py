@@ -9,8 +9,8 @@ import torch
 from posemodel.errors import CheckpointError
 from posemodel.network import build_network
 from posemodel.network.weights import load_network
-from posemodel.training import BEST_FILE, LAST_FILE, train
-from posemodel.weight_average import WeightAverage, decay_at
+from posemodel.training.averages import WeightAverage, decay_at
+from posemodel.training.loop import BEST_FILE, LAST_FILE, train
 from tests.support.training_runs import CPU, KilledError, Log, Sgd, equal, killed_after, settings_for, weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")

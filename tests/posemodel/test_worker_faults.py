@@ -5,7 +5,7 @@ import resource
 
 import pytest
 
-from posemodel.worker_faults import SHARED_MEMORY, explained, in_a_line
+from posemodel.data.worker_faults import SHARED_MEMORY, explained, in_a_line
 
 SHARED = (
     "unable to allocate shared memory(shm) for file </torch_12457_3128703604_0>: No space left on device (28)",

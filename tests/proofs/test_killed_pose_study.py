@@ -18,7 +18,7 @@ COVERS = (
     "bench/study/*kind.py", "bench/kinds/optimizers/kind.py", "bench/kinds/optimizers/plan.py",
     "bench/kinds/optimizers/trial.py",
     "bench/trials/*.py", "bench/workloads/*.py", "bench/report/findings_write.py", "posemodel/atomic_write.py",
-    "posemodel/data/synthetic/store.py", "tests/end_to_end/test_killed_study.py",
+    "posemodel/synthetic/store.py", "tests/end_to_end/test_killed_study.py",
 )  # fmt: skip
 NAME = "optimizers-smoke-synthetic-12-seed0"
 PLANNED = 2 * 3 * (3 + 1)

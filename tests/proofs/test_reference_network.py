@@ -9,13 +9,16 @@ from tests.support.several_processes import Trainings
 
 SHARD = "real"
 COVERS = (
-    "posemodel/distributed.py",
+    "posemodel/training/processes.py",
     "posemodel/launch.py",
-    "posemodel/loss.py",
-    "posemodel/parameter_groups.py",
-    "posemodel/training.py",
-    "posemodel/training_step.py",
+    "posemodel/training/loss.py",
+    "posemodel/training/parameter_groups.py",
+    "posemodel/training/loop.py",
+    "posemodel/training/step.py",
     "posemodel/data/loader.py",
+    "posemodel/data/batch.py",
+    "posemodel/data/dataset.py",
+    "posemodel/data/sampler.py",
     "posemodel/network/rtpose_vgg.py",
     "tests/posemodel/test_accumulation.py",
     "tests/posemodel/test_distributed.py",

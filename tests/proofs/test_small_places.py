@@ -19,10 +19,10 @@ SHARD = "kills"
 COVERS = (
     "bench/report/no_result.py", "bench/cli/app.py", "bench/engines/*.py",
     "bench/storage/streams.py", "bench/trials/*.py",
-    "bench/storage/user_environment.py", "posemodel/worker_faults.py", "tests/end_to_end/test_small_machines.py",
+    "bench/storage/user_environment.py", "posemodel/data/worker_faults.py", "tests/end_to_end/test_small_machines.py",
     "tests/end_to_end/test_other_user.py", "tests/end_to_end/test_torchrun.py",
     "bench/cli/train.py", "bench/cli/actions/train*.py",
-    "posemodel/training*.py", "posemodel/distributed.py",
+    "posemodel/training/*.py",
 )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests.posemodel.test_stand_in_areas import differences, synthetic
 
 SHARD = "real"
-COVERS = ("posemodel/coco_eval.py", "posemodel/data/*.py", "tests/posemodel/test_stand_in_areas.py")
+COVERS = ("posemodel/scoring/figures.py", "posemodel/data/**/*.py", "tests/posemodel/test_stand_in_areas.py")
 SEEDS = range(20)
 LOST = {"mask": {}, "box": {"segmentation": []}, "joints": {"segmentation": [], "bbox": [0, 0, 0, 0]}}
 

@@ -26,8 +26,8 @@ from bench.trials.phases import TUNE
 from bench.trials.scores import AP_FLOOR
 from bench.trials.status import Status
 from posemodel.config import AugmentSettings, LoaderSettings, TrainSettings
-from posemodel.data.synthetic import generate
-from posemodel.training import train
+from posemodel.synthetic import generate
+from posemodel.training.loop import train
 
 STEPS = (20, 40, 80, 160, 320, 640)
 BATCH_SIZE = 8

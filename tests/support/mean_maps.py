@@ -11,12 +11,12 @@ import pandas as pd
 import torch
 
 from posemodel.config import LoaderSettings
+from posemodel.data.batch import Batch, to_device
 from posemodel.data.coco import open_split
-from posemodel.data.loader import Batch
-from posemodel.data.synthetic import generate
-from posemodel.loss import pose_loss, with_nobody
+from posemodel.data.loader import validation_loader
 from posemodel.network import Maps, input_geometry
-from posemodel.prediction import to_device, validation_loader
+from posemodel.synthetic import generate
+from posemodel.training.loss import pose_loss, with_nobody
 
 FILE = "mean-maps.csv"
 DRAWN_IMAGES = 200

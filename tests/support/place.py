@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from posemodel.config import CACHE_VARIABLE
-from posemodel.data.synthetic import generate
+from posemodel.synthetic import generate
 from tests.support.commands import COMMANDS, ROOT
 from tests.support.forking_process import DRAWN_VARIABLE, FORKED_STARTS_VARIABLE
 from tests.support.stores import empty_store

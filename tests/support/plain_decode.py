@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from posemodel import skeleton
 from posemodel.config import InputSettings
 from posemodel.data.targets import sigma_cells, to_pixels
-from posemodel.decode import DecodeSettings, Detections
+from posemodel.inference.decoder import DecodeSettings, Detections
 
 
 class Peaks(NamedTuple):

@@ -115,7 +115,7 @@ def _serve() -> None:
     import torch._dynamo  # (the first optimizer imports it)
     import torch.distributed.nn.functional  # noqa: F401 (a training imports it when it begins)
 
-    import posemodel.training  # noqa: F401
+    import posemodel.training.loop  # noqa: F401
     from posemodel.network import NETWORKS
     from tests.support.plain_network import PLAIN, Plain
 
@@ -175,10 +175,10 @@ def _main(folder: Path) -> None:
 def _trained(job: Job) -> Told:
     import torch
 
-    from posemodel import training
     from posemodel.config import TrainSettings
     from posemodel.errors import DataError, PosemodelError
-    from posemodel.training_step import TrainingStep
+    from posemodel.training import loop
+    from posemodel.training.step import TrainingStep
 
     torch.set_num_threads(1)
     stop: list[bool] = []
@@ -211,10 +211,10 @@ def _trained(job: Job) -> Told:
     began = time.monotonic()
     TrainingStep.__call__ = watched  # type: ignore[method-assign]
     if faulty == "validation":
-        training.validate = no_validation
+        loop.validate = no_validation
     threads: list[str] = []
     try:
-        status = training.train(
+        status = loop.train(
             TrainSettings.model_validate(job.settings),
             partial(torch.optim.SGD, lr=job.lr, momentum=0.9),
             out=Path(job.out) if job.out else None,

@@ -10,7 +10,7 @@ from bench.cli.output import log_opened, print_line
 from bench.report.sample_figure import draw_sample
 from posemodel.config import AugmentSettings, Exif, InputSettings, in_words
 from posemodel.data.coco import open_split
-from posemodel.data.loader import PoseDataset
+from posemodel.data.dataset import PoseDataset
 from posemodel.errors import SettingsError
 from posemodel.network import input_geometry
 

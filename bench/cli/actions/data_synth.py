@@ -4,8 +4,8 @@ from pathlib import Path
 
 from bench.cli.output import progress_bar
 from bench.storage.locks import path_lock
-from posemodel.data.synthetic import generate
 from posemodel.errors import DataError
+from posemodel.synthetic import generate
 
 
 def make(directory: Path, images: int, seed: int, *, num_workers: int | None) -> dict[str, int]:

@@ -8,18 +8,19 @@ from pydantic import ValidationError
 
 from bench.cli.actions.data_sets import data_set
 from bench.cli.output import log, log_notes, log_opened, print_json, print_table
-from posemodel.averaging import Averaging
 from posemodel.config import Exif, InputSettings, LoaderSettings, in_words
 from posemodel.data.coco import PackedSplit, open_split
 from posemodel.data.left_out import NOTHING
 from posemodel.data.notes import NONE, Note
 from posemodel.device import choose_device
 from posemodel.errors import SettingsError
-from posemodel.evaluation import Scores, score_file
+from posemodel.inference.averaging import Averaging
 from posemodel.network import input_geometry
 from posemodel.network.weights import load_network, trained_exif
-from posemodel.oracle import ceiling_scores, oracle_scores
-from posemodel.prediction import predict_split
+from posemodel.scoring.evaluation import predict_split
+from posemodel.scoring.oracle import ceiling_scores, oracle_scores
+from posemodel.scoring.results_file import score_file
+from posemodel.scoring.scorer import Scores
 
 
 def score_predictions(predictions: Path, annotations: Path, *, skip_bad: bool, as_json: bool) -> None:

@@ -10,9 +10,9 @@ from bench.cli.actions.predict_files import Asked, Drawing, asked_for, check_jso
 from bench.cli.output import log, print_json, print_line, progress_bar
 from posemodel.atomic_write import replacing
 from posemodel.errors import DataError
+from posemodel.inference.prediction import iter_predictions
+from posemodel.inference.results import image_ids, results_of
 from posemodel.network.in_use import network_in_use
-from posemodel.picture_prediction import iter_predictions
-from posemodel.picture_results import image_ids, results_of
 
 STDOUT = "-"
 

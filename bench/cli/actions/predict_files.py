@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from bench.cli.output import log
 from posemodel.atomic_write import replacing
 from posemodel.config import Exif
-from posemodel.data.image_files import decoded
-from posemodel.data.pictures import SUFFIXES, pictures_below
-from posemodel.decode import Detections
-from posemodel.draw import draw_to_scale
+from posemodel.data.images.files import decoded
 from posemodel.errors import DataError, SettingsError
+from posemodel.inference.decoder import Detections
+from posemodel.inference.drawing import draw_to_scale
+from posemodel.inference.pictures import SUFFIXES, pictures_below
 
 JPEG = (".jpg", ".jpeg")
 JPEG_QUALITY = 92

@@ -18,7 +18,7 @@ from posemodel.data.coco import PackedSplit, notes_of
 from posemodel.device import choose_device
 from posemodel.errors import SettingsError
 from posemodel.launch import is_first
-from posemodel.training import train
+from posemodel.training.loop import train
 
 METRICS_FILE = "metrics.jsonl"
 SAY_EVERY_S = 10.0

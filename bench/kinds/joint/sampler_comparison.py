@@ -33,7 +33,7 @@ from bench.study.prepared import Prepared
 from bench.study.settings import Given
 from bench.study.store_paths import StorePaths
 from bench.trials.spec import Slot
-from posemodel.data.synthetic import generate
+from posemodel.synthetic import generate
 
 SAMPLERS: tuple[SamplerName, ...] = ("tpe", "random", "quasi-random")
 RUNS, TABLE = "sampler-runs.csv", "samplers.csv"

@@ -28,7 +28,7 @@ from bench.trials.status import Status
 from bench.workloads import POSE
 from bench.workloads.of_study import workload_of
 from bench.workloads.protocol import Samples
-from posemodel.samples import as_jpeg, draw_samples
+from posemodel.scoring.samples import as_jpeg, draw_samples
 
 
 def load_result(tracker: StudyRuns, folder: Path | None = None) -> StudyResult:

@@ -15,7 +15,7 @@ from bench.measure.loader.outcome import SampleError, is_lack_of_memory
 from bench.measure.loader.pose_workload import PoseWorkload
 from bench.measure.loader.remedies import kind_of, quoted
 from bench.measure.loader.workload import OpenLoader, Workload, effective_pin_memory
-from posemodel.data.loader import Batch
+from posemodel.data.batch import Batch
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,16 @@ from bench.measure.loader.loop import Step
 from bench.measure.loader.samples import Spread
 from bench.measure.loader.workload import OpenLoader, WaitingStep, effective_pin_memory, opened
 from posemodel.config import AugmentSettings, DataFiles, Exif, TargetsPlace
+from posemodel.data.batch import Batch
 from posemodel.data.coco import open_split
+from posemodel.data.dataset import PoseDataset, targets_in_workers
 from posemodel.data.layout import NO_FILES, DataSet
-from posemodel.data.loader import Batch, PoseDataset, build_loader, targets_in_workers
+from posemodel.data.loader import build_loader
 from posemodel.device import synchronize
 from posemodel.errors import DataError
 from posemodel.network import build_network, input_geometry
-from posemodel.throughput import ThroughputMeter
-from posemodel.training_step import TrainingStep
+from posemodel.training.step import TrainingStep
+from posemodel.training.throughput import ThroughputMeter
 
 LEARNING_RATE = 1e-5
 """Small: the step is timed, not learned from, and its losses must stay finite."""

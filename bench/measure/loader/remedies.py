@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from bench.measure.loader.outcome import RAISED_IN_WORKER
-from posemodel.worker_faults import in_a_line
+from posemodel.data.worker_faults import in_a_line
 
 NAMED = 4
 """Samples whose indices a message names."""

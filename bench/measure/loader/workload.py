@@ -20,9 +20,10 @@ from bench.measure.loader.loop import Step
 from bench.measure.loader.remedies import of_pickling
 from bench.measure.loader.samples import Joined, MadeSamples, Seeded, Spread
 from bench.measure.loader.stream import Stream
-from posemodel.data.loader import EpochSampler, prepare_process
+from posemodel.data.loader import prepare_process
+from posemodel.data.sampler import EpochSampler
+from posemodel.data.worker_faults import require_open_files
 from posemodel.errors import SettingsError
-from posemodel.worker_faults import require_open_files
 
 
 @dataclass(frozen=True)

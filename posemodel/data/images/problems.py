@@ -1,0 +1,38 @@
+"""What can be wrong with the image files that an annotation file names."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from posemodel.data.annotations.problems import Problem, image_faults
+from posemodel.data.images.files import MISSING, Examined, examine
+from posemodel.data.images.matching import Images
+
+OnExamined = Callable[[Path, Examined], object]
+"""Gets each file that was looked at, and what was found out about it."""
+
+
+def image_problems(
+    document: dict[str, Any], images: Images, *, decode: bool, on_examined: OnExamined | None = None
+) -> Iterator[Problem]:
+    """Images that are missing, unreadable, truncated or of another size than annotated.
+
+    Where not a single one is there, that is one problem. ``decode``: decode each file (milliseconds an image) instead
+    of looking at its header and end (tens of microseconds).
+    """
+    entries = document["images"]
+    if images.gone:
+        every = tuple(range(len(entries)))
+        yield Problem(str(images.folder), None, images.gone, images=every, reason=MISSING)
+        return
+    for position, image in enumerate(entries):
+        if next(image_faults(image), None) is not None:
+            continue
+        name = image["file_name"]
+        path = images.path(name)
+        examined = examine(path, image["width"], image["height"], decode=decode, exif=images.exif)
+        if on_examined is not None:
+            on_examined(path, examined)
+        if (fault := examined.fault) is not None:
+            hint = f"; {images.hints[name]}" if fault.reason == MISSING and name in images.hints else ""
+            yield Problem(str(path), image["id"], f"{fault.text}{hint}", images=(position,), reason=fault.reason)

@@ -1,0 +1,49 @@
+"""The order of a split's samples in each epoch, shared out among processes."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from torch.utils.data import Sampler
+
+_SHUFFLE_STREAM = 1
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """(epoch, position) of every sample of one epoch; shuffled by (seed, epoch), starting after ``skip`` samples.
+
+    The epoch travels with the index, so that persistent workers see it change too.
+
+    With ``shares`` = (batch size, batches in a step, process, processes) it yields this process's samples of every
+    whole step: the steps take their images from the order as those of one process with one batch do, and a step's
+    batches, in turn, give each process as many. ``length`` and ``skip`` count the samples of all processes.
+    """
+
+    def __init__(
+        self, length: int, *, shuffle: bool, seed: int = 0, shares: tuple[int, int, int, int] | None = None
+    ) -> None:
+        self.length = length
+        self.shuffle = shuffle
+        self.seed = seed
+        self.shares = shares
+        self.epoch = 0
+        self.skip = 0
+
+    def __len__(self) -> int:
+        if self.shares is None:
+            return self.length - self.skip
+        batch, batches, _, processes = self.shares
+        per_step = batch * batches * processes
+        return max(self.length - self.skip, 0) // per_step * per_step // processes
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        epoch = self.epoch
+        if not self.shuffle and self.shares is None:  # as they come, however many
+            return ((epoch, position) for position in range(self.skip, self.length))
+        order = np.arange(self.length)
+        if self.shuffle:
+            order = np.random.default_rng([self.seed, _SHUFFLE_STREAM, self.epoch]).permutation(self.length)
+        order = order[self.skip :]
+        if self.shares is not None:
+            batch, _, process, processes = self.shares
+            order = order[: len(self) * processes].reshape(-1, processes, batch)[:, process].ravel()
+        return iter([(epoch, int(position)) for position in order])

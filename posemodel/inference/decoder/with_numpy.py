@@ -1,0 +1,160 @@
+"""Peaks and limb scores of maps in the CPU's memory: few NumPy calls for a whole batch, each costs microseconds.
+
+``with_torch`` does the same on a GPU; a change here belongs there too.
+"""
+
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from posemodel import skeleton
+from posemodel.inference.decoder.candidates import Candidates, DecodeSettings, Limbs, Peaks, ranked
+
+DOWN, RIGHT = np.array([(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)]).T
+"""From a cell to its eight neighbours in reading order."""
+BEFORE, AFTER = slice(0, 4), slice(4, 8)
+"""Of these, the ones that reading order has before the cell, and after it."""
+CROSS = np.array([3, 1, 4, 6])
+"""Left, upper, right, lower."""
+BLOCK = 512
+"""Pairs scored at a time: their sample points fit into a core's cache, and memory stays small on noisy maps."""
+
+
+def find_candidates(
+    heatmaps: NDArray[np.floating], pafs: NDArray[np.floating], sigma: float, settings: DecodeSettings
+) -> Candidates:
+    """Heatmaps of the parts (B, 18, h, w) and PAFs (B, 38, h, w), at least 2 cells a side -> peaks and limbs.
+
+    ``sigma``: standard deviation of the heatmaps' Gaussians, in cells.
+    """
+    peaks = find_peaks(heatmaps.reshape(-1, *heatmaps.shape[2:]), sigma, settings)
+    return Candidates(peaks, find_limbs(peaks, pafs, settings))
+
+
+def find_peaks(maps: NDArray[np.floating], sigma: float, settings: DecodeSettings) -> Peaks:
+    """Local maxima of each of (K, h, w) above the threshold. Of equal neighbours, the first in reading order counts."""
+    _, height, width = maps.shape
+    values = np.ascontiguousarray(maps, np.float32).reshape(-1)
+    # Only the few cells above the threshold are compared with their neighbours.
+    at = np.flatnonzero(values > settings.peak_threshold)
+    neighbours = values.take(at + (DOWN * width + RIGHT)[:, None], mode="clip")
+    neighbours += _outside(height, width).take(at % (height * width), axis=1)
+    value = values[at]
+    is_peak = (value > neighbours[BEFORE].max(axis=0)) & (value >= neighbours[AFTER].max(axis=0))
+    at, value, neighbours = at[is_peak], value[is_peak].astype(np.float64), neighbours[:, is_peak]
+
+    offset, gain = _sub_cell(value, neighbours[CROSS], sigma)
+    score = np.minimum(value * np.exp(gain[0] + gain[1]), 1.0)
+    plane, y, x = np.unravel_index(at, maps.shape)
+    xy = (np.array([x, y]) + offset).T
+    order = np.lexsort((-score, plane))
+    if len(order) > settings.max_peaks:
+        count = np.bincount(plane)
+        rank = np.arange(len(order)) - np.repeat(count.cumsum() - count, count)
+        order = order[rank < settings.max_peaks]
+    return Peaks(plane[order], xy[order], score[order])
+
+
+@cache
+def _outside(height: int, width: int) -> NDArray[np.float32]:
+    """What to add to the eight neighbours (8, h * w) of each cell: -inf where they lie outside the map, else 0."""
+    y, x = np.divmod(np.arange(height * width), width)
+    y, x = y + DOWN[:, None], x + RIGHT[:, None]
+    inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+    return np.where(inside, 0, -np.inf).astype(np.float32)
+
+
+def _sub_cell(
+    value: NDArray[np.float64], cross: NDArray[np.float32], sigma: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Offset (in cells, at most 0.5) of the top of a Gaussian from its highest cell, and the log gain at the top.
+
+    value (P,); cross (4, P): left, upper, right and lower neighbour; offset and gain (2, P): across, then down. A
+    Gaussian's logarithm is a parabola, which three cells determine. At the border of the map one neighbour is absent
+    (-inf) and the known sigma replaces it.
+    """
+    tiny = value * 1e-3  # far below what a Gaussian of sigma >= 0.8 leaves in a neighbour cell
+    logs = np.log(np.maximum(cross, tiny)) - np.log(value)
+    # For offset d: after = -(1 - 2d) / (2 sigma^2), before = -(1 + 2d) / (2 sigma^2).
+    absent = cross == -np.inf
+    if absent.any():
+        opposite = logs[[2, 3, 0, 1]]
+        logs = np.where(absent, -1 / sigma**2 - opposite, logs)
+    before, after = logs[:2], logs[2:]
+    slope = after - before
+    # The curvature is 0 on a plateau only, where the slope is 0 too.
+    curvature = np.minimum(before + after, -np.finfo(np.float64).tiny)
+    offset = np.minimum(np.maximum(slope / (-2 * curvature), -0.5), 0.5)
+    # Where the neighbours fall off as no Gaussian does, the parabola's top is anywhere: the known sigma bounds it.
+    return offset, np.minimum(slope * offset / 4, offset * offset / (2 * sigma**2))
+
+
+def find_limbs(peaks: Peaks, pafs: NDArray[np.floating], settings: DecodeSettings) -> Limbs:
+    """Score every pair of peaks that a limb could join by the PAF (B, 38, h, w) along it; keep what agrees."""
+    field, start, end = _pairs(peaks, len(pafs))
+    pafs, xy = np.ascontiguousarray(pafs), peaks.xy.T
+    kept, agreements = [], []
+    for first in range(0, len(field) or 1, BLOCK):
+        block = slice(first, first + BLOCK)
+        which, agreement = _agreeing(field[block], xy[:, start[block]], xy[:, end[block]], pafs, settings)
+        kept.append(which + first)
+        agreements.append(agreement)
+    keep = np.concatenate(kept)
+    return ranked(peaks, field[keep], start[keep], end[keep], np.concatenate(agreements))
+
+
+def _pairs(peaks: Peaks, images: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Field, start peak and end peak of every pair, field by field."""
+    plane_from, plane_to = _planes(images)
+    count = np.bincount(peaks.plane, minlength=images * skeleton.NUM_PARTS)
+    first = count.cumsum() - count
+    there = np.arange(count.max(initial=0)) < count[:, None]
+    field, start, end = np.nonzero(there[plane_from][:, :, None] & there[plane_to][:, None])
+    return field, first[plane_from][field] + start, first[plane_to][field] + end
+
+
+@cache
+def _planes(images: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The planes of both ends of each field (images * 19,)."""
+    plane = skeleton.NUM_PARTS * np.arange(images)[:, None]
+    return (plane + skeleton.LIMB_FROM).ravel(), (plane + skeleton.LIMB_TO).ravel()
+
+
+@cache
+def _along(samples: int) -> NDArray[np.float64]:
+    """Places (S, 1) of the sample points on a limb, from 0 to 1."""
+    return np.linspace(0, 1, samples)[:, None]
+
+
+def _agreeing(
+    field: NDArray[np.int64],
+    start: NDArray[np.float64],
+    end: NDArray[np.float64],
+    pafs: NDArray[np.floating],
+    settings: DecodeSettings,
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Of segments (2, L) -> (2, L) in cells, those (A,) along which the PAF agrees, and its agreement there (A, S)."""
+    height, width = pafs.shape[2:]
+    last = np.array([width - 1, height - 1])[:, None, None]
+    between = end - start
+    unit = between / np.maximum(np.hypot(between[0], between[1]), 1e-9)
+    # Axis, sample, segment: NumPy is fast along a long last axis.
+    points = start[:, None] + between[:, None] * _along(settings.limb_samples)
+    points = np.minimum(np.maximum(points, 0), last)
+    cell = np.minimum(points.astype(np.int64), last - 1)
+    far = points - cell
+    near = 1 - far
+    # Field f of the batch is planes 2f (x) and 2f + 1 (y).
+    corner = cell[1] * width + cell[0] + field * (2 * height * width)
+    corners = corner + np.array([0, 1, width, width + 1])[:, None, None]
+    values = pafs.reshape(-1)
+    along_limb = values.take(corners) * unit[0]
+    along_limb += values.take(corners + height * width) * unit[1]
+    agreement = near[0] * near[1] * along_limb[0]
+    agreement += far[0] * near[1] * along_limb[1]
+    agreement += near[0] * far[1] * along_limb[2]
+    agreement += far[0] * far[1] * along_limb[3]
+    share = (agreement > settings.limb_threshold).sum(axis=0) / settings.limb_samples
+    which = np.flatnonzero(share >= settings.limb_share)
+    return which, agreement[:, which].T.copy()

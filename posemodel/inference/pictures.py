@@ -1,0 +1,105 @@
+"""Any picture, of any size and kind, as a network's input: decoded once, letterboxed at each size that is asked for."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from posemodel.config import Exif
+from posemodel.data.augment import letterbox
+from posemodel.data.images.files import UNDECODABLE, FileFault, decoded, decoded_smaller, stated_size
+from posemodel.errors import DataError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".jp2", ".ppm", ".pgm", ".pbm")
+"""What a folder is searched for, in small or capital letters: the formats that every build of OpenCV reads."""
+
+
+class Picture(NamedTuple):
+    """``inputs``: RGB (S, S, 3) uint8, one for each size; ``width`` and ``height`` of the picture in pixels."""
+
+    inputs: tuple[NDArray[np.uint8], ...]
+    width: int
+    height: int
+
+
+def pictures_below(folder: Path, *, leave_out: Path | None = None) -> list[Path]:
+    """The picture files of a folder and of those in it, sorted; without hidden ones.
+
+    ``leave_out``: a folder below it that is not searched.
+    """
+    found = []
+    left_out = leave_out.resolve() if leave_out is not None else None
+    if left_out is not None and folder.resolve() not in left_out.parents:
+        left_out = None
+    for path in sorted(folder.rglob("*")):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if hidden or path.suffix.lower() not in SUFFIXES or not path.is_file():
+            continue
+        if left_out is None or left_out not in path.resolve().parents:
+            found.append(path)
+    return found
+
+
+def read_picture(
+    source: Path | str | NDArray[np.uint8], sizes: Sequence[int], *, name: str = "image", exif: Exif = "ignore"
+) -> Picture:
+    """Letterbox a picture into squares of the given sides.
+
+    Args:
+        source: An image file (grey levels become RGB, opacity is dropped, 16 bits become 8), or RGB pixels (height,
+            width, 3) uint8.
+        sizes: Sides in pixels.
+        name: What an error calls pixels; a file has a name of its own.
+        exif: Whether a file's pixels are turned as its EXIF orientation says; ``ignore``: they are as stored.
+
+    Raises:
+        DataError: the file is missing, no image, truncated, or too large for OpenCV; or the array is no RGB image.
+    """
+    if isinstance(source, np.ndarray):
+        if source.dtype != np.uint8 or source.ndim != 3 or source.shape[2] != 3 or 0 in source.shape:
+            raise DataError(
+                f"{name}: must be RGB, uint8 (height, width, 3), is {source.dtype} {source.shape}. Convert it first."
+            )
+        return _letterboxed(cv2.cvtColor(source, cv2.COLOR_RGB2BGR), 1, source.shape[1], source.shape[0], sizes)
+    path = Path(source)
+    stated = stated_size(path, exif=exif)
+    if isinstance(stated, FileFault):
+        raise DataError(f"{path}: {stated.text}.")
+    # A quarter of the pixels is decoded in less than half the time; what a letterbox would throw away is not missed.
+    reduction = letterbox(*stated, max(sizes)).reduction() if stated is not None else 1
+    image, reduction = decoded_smaller(path, reduction, exif=exif)
+    if image is None:
+        raise DataError(f"{path}: {UNDECODABLE.text}.")
+    width, height = stated if stated is not None else (image.shape[1], image.shape[0])
+    if image.shape[:2] != (-(-height // reduction), -(-width // reduction)):  # the header has lied
+        image, reduction = decoded(path, exif=exif), 1
+        if image is None:
+            raise DataError(f"{path}: {UNDECODABLE.text}.")
+        height, width = image.shape[:2]
+    return _letterboxed(image, reduction, width, height, sizes)
+
+
+def _letterboxed(image: NDArray[np.uint8], reduction: int, width: int, height: int, sizes: Sequence[int]) -> Picture:
+    """``image``: BGR, decoded ``reduction`` times smaller than ``width`` x ``height``."""
+    inputs = []
+    for size in sizes:
+        shrink = max(width, height) / size
+        further = max(int(shrink / reduction), 1)
+        smaller = _shrunk(image, further)
+        inputs.append(letterbox(width, height, size).image(smaller, size, reduction * further))
+    return Picture(tuple(inputs), width, height)
+
+
+def _shrunk(image: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
+    """Means of blocks of ``factor`` x ``factor`` pixels: a warp alone would skip most of them, and OpenCV's ends at
+    sides of 2^15. The last pixels are repeated to fill the last blocks.
+    """
+    if factor == 1:
+        return image
+    height, width = image.shape[:2]
+    below, beside = -height % factor, -width % factor
+    filled = cv2.copyMakeBorder(image, 0, below, 0, beside, cv2.BORDER_REPLICATE) if below or beside else image
+    return cv2.resize(filled, (filled.shape[1] // factor, filled.shape[0] // factor), interpolation=cv2.INTER_AREA)

@@ -1,0 +1,188 @@
+"""A network over pictures of any kind and size: the people in each, in the picture's own pixels.
+
+Reading, the network and decoding overlap: pictures are read ahead by a few threads, decoded into people by another.
+"""
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from posemodel.config import Device, Exif, InputSettings
+from posemodel.data.augment import letterbox
+from posemodel.errors import DataError, SettingsError
+from posemodel.inference.averaging import Averaging, averaged_maps
+from posemodel.inference.decoder import Detections, decode_batch
+from posemodel.inference.pictures import Picture, read_picture
+from posemodel.network import Maps, PoseNetwork
+from posemodel.network.in_use import in_evaluation, network_in_use
+
+Source = Path | str | NDArray[np.uint8]
+"""A picture: its file, or RGB pixels (height, width, 3) uint8."""
+READERS = 4
+"""Threads that read at most: one 12-megapixel JPEG takes 40 ms and, decoded, 36 MB."""
+
+
+def predict(
+    network: nn.Module | Path | str,
+    images: Iterable[Source],
+    *,
+    size: int | None = None,
+    flip: bool = False,
+    scales: Sequence[float] = (1.0,),
+    batch_size: int = 8,
+    device: Device = "auto",
+    exif: Exif | None = None,
+) -> list[Detections]:
+    """Find the people in pictures.
+
+    Args:
+        network: A network (also as torch.compile or DistributedDataParallel wraps it), or the file of a checkpoint.
+        images: Files, or RGB pixels (height, width, 3) uint8; of any sizes, also mixed.
+        size: Side in pixels of the square that each is letterboxed into (None: the one that the weights were trained
+            at; the network's default where they were not trained).
+        flip: Average the maps with those of the mirror image.
+        scales: Average the maps over inputs of these sizes, relative to ``size``.
+        batch_size: Pictures that the network gets at once.
+        device: For a checkpoint, auto is the best there is; for a network, where it is. Another one moves the network.
+        exif: `follow` turns files' pixels as their EXIF orientation says, and people are in the turned picture;
+            `ignore` reads pixels as stored (None: as the network was trained).
+
+    Returns:
+        One Detections for each image, in order: ``people`` (N, 18, 3) holds x and y in the picture's own pixels (pixel
+        centres are at integers) and the score of each part of `posemodel.skeleton.PARTS`, 0 for a part not found;
+        ``scores`` (N,) are from 0 to 1, the best first. The network's mode is put back.
+
+    Raises:
+        DataError: an image cannot be read; `iter_predictions` goes on after it.
+        SettingsError: a size, scale, batch size or device that there cannot be.
+        CheckpointError: the checkpoint cannot be used.
+    """
+    found = []
+    for people in iter_predictions(
+        network, images, size=size, flip=flip, scales=scales, batch_size=batch_size, device=device, exif=exif
+    ):
+        if isinstance(people, DataError):
+            raise people
+        found.append(people)
+    return found
+
+
+def iter_predictions(
+    network: nn.Module | Path | str,
+    images: Iterable[Source],
+    *,
+    size: int | None = None,
+    flip: bool = False,
+    scales: Sequence[float] = (1.0,),
+    batch_size: int = 8,
+    device: Device = "auto",
+    exif: Exif | None = None,
+) -> Iterator[Detections | DataError]:
+    """As ``predict``, one picture at a time and in order; for one that cannot be read, the DataError that says why.
+
+    ``images`` may be endless: little more than two batches are in memory.
+    """
+    if isinstance(images, (str, Path)):
+        raise SettingsError(f"images: must be a list of pictures; give [{str(images)!r}].")
+    if batch_size < 1:
+        raise SettingsError(f"batch_size: must be at least 1, got {batch_size}.")
+    averaging = Averaging.checked(flip=flip, scales=scales)
+    used, geometry = network_in_use(network, size=size, device=device)
+    geometries = averaging.geometries(geometry, used.size_multiple)
+    return _predictions(used, images, geometries, flip=flip, batch_size=batch_size, exif=exif or used.trained_exif)
+
+
+def _predictions(
+    network: PoseNetwork,
+    images: Iterable[Source],
+    geometries: Sequence[InputSettings],
+    *,
+    flip: bool,
+    batch_size: int,
+    exif: Exif,
+) -> Iterator[Detections | DataError]:
+    sizes = [geometry.size for geometry in geometries]
+    readers = min(READERS, os.cpu_count() or 1)
+    pending: deque[tuple[list[Picture | DataError], Future[list[Detections]]]] = deque()
+    with (
+        ThreadPoolExecutor(readers, thread_name_prefix="read") as reading,
+        ThreadPoolExecutor(1, thread_name_prefix="decode") as decoding,
+    ):
+        try:
+            for entries in _batches(_read_ahead(images, sizes, reading, batch_size, exif), batch_size):
+                pictures = [entry for entry in entries if isinstance(entry, Picture)]
+                # Between two batches the caller may do anything with the network: its mode is set for each.
+                with torch.inference_mode(), in_evaluation(network):
+                    maps = averaged_maps(network, _inputs(pictures, network), flip=flip) if pictures else None
+                pending.append((entries, decoding.submit(_people, maps, pictures, geometries[0])))
+                if len(pending) > 1:
+                    yield from _in_order(*pending.popleft())
+            while pending:
+                yield from _in_order(*pending.popleft())
+        except BaseException:
+            for pool in (reading, decoding):
+                pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _read_ahead(
+    images: Iterable[Source], sizes: Sequence[int], reading: ThreadPoolExecutor, ahead: int, exif: Exif
+) -> Iterator[Picture | DataError]:
+    """Pictures in order, a batch more than was asked for being read."""
+
+    def read(number: int, source: Source) -> Picture | DataError:
+        try:
+            return read_picture(source, sizes, name=f"image {number}", exif=exif)
+        except DataError as error:
+            return error
+
+    numbered = enumerate(images)
+    waiting = deque(reading.submit(read, *each) for each in islice(numbered, ahead))
+    while waiting:
+        picture = waiting.popleft().result()
+        waiting.extend(reading.submit(read, *each) for each in islice(numbered, 1))
+        yield picture
+
+
+def _batches(entries: Iterator[Picture | DataError], batch_size: int) -> Iterator[list[Picture | DataError]]:
+    """Batches of ``batch_size`` pictures, the last smaller; errors stand where they came up."""
+    batch: list[Picture | DataError] = []
+    pictures = 0
+    for entry in entries:
+        batch.append(entry)
+        pictures += isinstance(entry, Picture)
+        if pictures == batch_size:
+            yield batch
+            batch, pictures = [], 0
+    if batch:
+        yield batch
+
+
+def _inputs(pictures: list[Picture], network: PoseNetwork) -> list[torch.Tensor]:
+    """RGB (B, 3, S, S) uint8 on the network's device, channels last in memory, one for each size."""
+    device = next(network.parameters()).device
+    of_sizes = zip(*(picture.inputs for picture in pictures), strict=True)
+    return [torch.from_numpy(np.stack(inputs)).to(device).permute(0, 3, 1, 2) for inputs in of_sizes]
+
+
+def _people(maps: Maps | None, pictures: list[Picture], geometry: InputSettings) -> list[Detections]:
+    if maps is None:
+        return []
+    with torch.inference_mode():
+        found = decode_batch(maps.heatmaps, maps.pafs, geometry)
+    warps = [letterbox(picture.width, picture.height, geometry.size) for picture in pictures]
+    return [Detections(warp.people_back(each.people), each.scores) for warp, each in zip(warps, found, strict=True)]
+
+
+def _in_order(entries: list[Picture | DataError], found: Future[list[Detections]]) -> Iterator[Detections | DataError]:
+    people = iter(found.result())
+    for entry in entries:
+        yield entry if isinstance(entry, DataError) else next(people)

@@ -1,0 +1,139 @@
+"""Run a network over a split of a data set and score the people that it finds."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Self
+
+import torch
+from torch import nn
+
+from posemodel.config import Device, Exif, InputSettings, LoaderSettings
+from posemodel.data.augment import Warp
+from posemodel.data.batch import Batch
+from posemodel.data.coco import PackedSplit, open_split
+from posemodel.data.layout import DataSet
+from posemodel.data.loader import validation_loader
+from posemodel.inference.averaging import Averaging, averaged_maps
+from posemodel.inference.decoder import Detections, decode_batch
+from posemodel.network import Maps, PoseNetwork
+from posemodel.network.in_use import in_evaluation, network_in_use
+from posemodel.scoring.scorer import KeypointScorer, Scores
+
+
+def evaluate(
+    network: nn.Module | Path | str,
+    data: Path | str | DataSet,
+    *,
+    split: str = "val",
+    size: int | None = None,
+    flip: bool = False,
+    scales: Sequence[float] = (1.0,),
+    labelled_only: bool = False,
+    skip_bad: bool = False,
+    loader: LoaderSettings = LoaderSettings(),  # noqa: B008 (frozen)
+    device: Device = "auto",
+    exif: Exif | None = None,
+) -> Scores:
+    """COCO keypoint AP of a network over a split of a data set.
+
+    Args:
+        network: A network (also as torch.compile or DistributedDataParallel wraps it), or the file of a checkpoint.
+        data: The folder of a data set, or a `DataSet` whose files are named outright.
+        split: train, select, report, val or any other one that the data set has.
+        size: Side of the input in pixels (None: the one that the weights were trained at; the network's default where
+            they were not trained).
+        flip: Average the maps with those of the mirror image.
+        scales: Average the maps over inputs of these sizes, relative to ``size``.
+        labelled_only: Score only images that have labelled people.
+        skip_bad: Leave bad images and annotations out instead of refusing the data set.
+        loader: Batch size and workers of the loader.
+        device: For a checkpoint, auto is the best there is; for a network, where it is. Another one moves the network.
+        exif: `follow` turns images as their EXIF orientation says, `ignore` reads pixels as stored (None: as the
+            network was trained).
+
+    Returns:
+        The ten figures by pycocotools' rules, from 0 to 1, and the images and people scored. The network's mode is put
+        back.
+
+    Raises:
+        DataError: the data set cannot be used.
+        SettingsError: a size, scale or device that there cannot be.
+        CheckpointError: the checkpoint cannot be used.
+    """
+    averaging = Averaging.checked(flip=flip, scales=scales)
+    used, geometry = network_in_use(network, size=size, device=device)
+    data = data if isinstance(data, DataSet) else Path(data)
+    packed = open_split(data, split, skip_bad=skip_bad, exif=exif or used.trained_exif)
+    if labelled_only:
+        packed = packed.labelled_only()
+    where = next(used.parameters()).device
+    with in_evaluation(used):
+        return predict_split(used, packed, geometry, where, loader, averaging=averaging).stats()
+
+
+def predict_split(
+    network: PoseNetwork,
+    split: PackedSplit,
+    geometry: InputSettings,
+    device: torch.device,
+    settings: LoaderSettings,
+    *,
+    averaging: Averaging = Averaging(),  # noqa: B008 (frozen)
+) -> KeypointScorer:
+    """Find the people in every image of a split; the scorer holds them, ready for stats or a results file."""
+    # A loader for each size: every input is letterboxed from the image itself, as for one size alone.
+    geometries = averaging.geometries(geometry, network.size_multiple)
+    loaders = [validation_loader(split, each, settings, with_targets=False) for each in geometries]
+    network.eval()
+    with torch.inference_mode(), PeopleFinder(split_scorer(split), geometries[0]) as finder:
+        for batches in zip(*loaders, strict=True):
+            inputs = [batch.images.to(device, non_blocking=True) for batch in batches]
+            finder.put(averaged_maps(network, inputs, flip=averaging.flip), batches[0])
+    return finder.scorer
+
+
+def split_scorer(split: PackedSplit) -> KeypointScorer:
+    """A scorer of exactly the images of a split."""
+    image_ids = [split.image_id(p) for p in range(len(split))]
+    return KeypointScorer(split.truth, image_ids=image_ids, category=split.category)
+
+
+class PeopleFinder:
+    """Decodes batches of maps in a thread of its own, while the network works on the next batch.
+
+    A context manager: once it is left, its ``scorer`` has everybody. The thread's errors are raised by ``put`` or then.
+    """
+
+    def __init__(self, scorer: KeypointScorer, geometry: InputSettings) -> None:
+        self.scorer = scorer
+        self.geometry = geometry
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="decode")
+        self._pending: deque[Future[None]] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._thread.shutdown(cancel_futures=kind is not None)
+        while kind is None and self._pending:
+            self._pending.popleft().result()
+
+    def put(self, maps: Maps, batch: Batch) -> None:
+        """Decode the maps of a batch, in order; waits where the decoder is more than a batch behind."""
+        while len(self._pending) > 1:
+            self._pending.popleft().result()
+        self._pending.append(self._thread.submit(self._find, maps, batch))
+
+    def _find(self, maps: Maps, batch: Batch) -> None:
+        with torch.inference_mode():
+            for image_id, found in find_people(maps, batch, self.geometry):
+                self.scorer.add(image_id, found.people, found.scores)
+
+
+def find_people(maps: Maps, batch: Batch, geometry: InputSettings) -> Iterator[tuple[int, Detections]]:
+    """Image id and people, in the image's own pixels, for every image of a batch; a diverged network finds nobody."""
+    detections = decode_batch(maps.heatmaps, maps.pafs, geometry)
+    for image_id, matrix, found in zip(batch.image_ids.tolist(), batch.warps.numpy(), detections, strict=True):
+        yield image_id, Detections(Warp(matrix).people_back(found.people), found.scores)

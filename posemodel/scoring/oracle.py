@@ -1,0 +1,50 @@
+"""What perfect maps would score: the share of AP that resolution, targets and decoding can reach at a given size."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from posemodel import skeleton
+from posemodel.config import InputSettings
+from posemodel.data.augment import letterbox
+from posemodel.data.coco import PackedSplit
+from posemodel.data.targets import make_heatmaps, make_pafs
+from posemodel.inference.decoder import decode
+from posemodel.scoring.evaluation import split_scorer
+from posemodel.scoring.scorer import Scores
+
+
+def oracle_scores(split: PackedSplit, geometry: InputSettings) -> Scores:
+    """Score of targets made from the annotations (letterboxed, no augmentation), decoded as a network's maps are."""
+    scorer = split_scorer(split)
+    for position in range(len(split)):
+        warp = letterbox(*split.size(position), geometry.size)
+        people = warp.people(split.people(position))
+        found = decode(make_heatmaps(people, geometry), make_pafs(people, geometry), geometry)
+        scorer.add(split.image_id(position), warp.people_back(found.people), found.scores)
+    return scorer.stats()
+
+
+def ceiling_scores(split: PackedSplit) -> Scores:
+    """Score of the exact points grouped through the 19 limbs: what perfect localisation would reach.
+
+    Labels of one person that the limbs do not connect become several people.
+    """
+    scorer = split_scorer(split)
+    for position in range(len(split)):
+        fragments = [f for person in split.people(position) for f in connected_fragments(person)]
+        people = np.array(fragments).reshape(-1, skeleton.NUM_PARTS, 3)
+        scorer.add(split.image_id(position), people, (people[..., 2] > 0).sum(axis=1) / skeleton.NUM_PARTS)
+    return scorer.stats()
+
+
+def connected_fragments(person: NDArray[np.floating]) -> Iterator[NDArray[np.float64]]:
+    """Split a person (18, 3) into the pieces (18, 3) that labelled limbs connect; a piece may be a single part."""
+    labelled = person[:, 2] > 0
+    piece = np.arange(skeleton.NUM_PARTS)
+    for start, end in skeleton.LIMBS:
+        if labelled[start] and labelled[end]:
+            piece[piece == piece[end]] = piece[start]
+    for name in np.unique(piece[labelled]):
+        yield np.where((labelled & (piece == name))[:, None], person, 0.0)

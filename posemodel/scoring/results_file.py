@@ -1,0 +1,103 @@
+"""Score a COCO keypoint results file against an annotation file."""
+
+import json
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from posemodel import skeleton
+from posemodel.data.annotations.categories import person_categories
+from posemodel.data.annotations.problems import KEYPOINT_VALUES
+from posemodel.data.annotations.segmentation import all_finite
+from posemodel.data.annotations.values import is_id, number_of_word, whole
+from posemodel.data.coco import read_document, truth_of
+from posemodel.data.images.matching import names_aside
+from posemodel.data.left_out import LeftOut, sound_part
+from posemodel.data.notes import Note
+from posemodel.errors import DataError
+from posemodel.scoring.figures import Found, keypoint_areas
+from posemodel.scoring.scorer import Scores, _rows, _scores
+
+
+def score_file(
+    predictions: Path,
+    annotations: Path,
+    *,
+    skip_bad: bool = False,
+    on_left_out: Callable[[LeftOut], None] | None = None,
+    on_notes: Callable[[tuple[Note, ...]], None] | None = None,
+) -> Scores:
+    """Score a COCO keypoint results file against an annotation file; DataError says what does not fit.
+
+    ``skip_bad`` leaves images with bad annotations out, and the results on them; the images' files are not looked at.
+    ``on_left_out`` is told how much that was, ``on_notes`` what of the annotations was read differently. Results are in
+    COCO's order of keypoints, whatever the order in the annotation file.
+    """
+    raw = names_aside(read_document(annotations))
+    try:
+        results = json.loads(predictions.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{predictions}: cannot be read as JSON ({error}).") from error
+    if not isinstance(results, list):
+        raise DataError(f"{predictions}: must hold a list of results, holds {type(results).__name__}.")
+    document, left_out, notes = sound_part(raw, annotations, skip_bad=skip_bad, segments=skip_bad)
+    people = person_categories(document)
+    image_ids = {image["id"] for image in document["images"]}
+    if on_left_out is not None:
+        on_left_out(left_out)
+    if on_notes is not None:
+        on_notes(notes)
+    listed = {_number(image.get("id")) for image in raw["images"] if isinstance(image, dict)}
+    results = [_with_numbers(result, listed | people) for result in results]
+    if left_out:
+        gone = listed - image_ids
+        of_image = [r.get("image_id") if isinstance(r, dict) else None for r in results]
+        results = [r for r, image in zip(results, of_image, strict=True) if not (is_id(image) and image in gone)]
+    for number, result in enumerate(results):
+        missing = {"image_id", "category_id", "keypoints", "score"} - set(result if isinstance(result, dict) else ())
+        if missing:
+            raise DataError(f"{predictions}: result {number} lacks {', '.join(sorted(missing))}.")
+        if not is_id(result["image_id"]) or result["image_id"] not in image_ids:
+            raise DataError(f"{predictions}: result {number} is of image {result['image_id']}, not in {annotations}.")
+        keypoints = result["keypoints"]
+        if not isinstance(keypoints, list) or len(keypoints) != KEYPOINT_VALUES or not all_finite(keypoints):
+            raise DataError(f"{predictions}: result {number}: `keypoints` must hold 51 finite numbers (17 x, y, v).")
+        if not all_finite([result["score"]]):
+            raise DataError(f"{predictions}: result {number}: `score` must be a finite number.")
+        if not is_id(result["category_id"]) or result["category_id"] not in people:
+            raise DataError(
+                f"{predictions}: result {number}: `category_id` {result['category_id']} is no person in {annotations}."
+            )
+    truth = truth_of(document)
+    return _scores(truth, _rows(truth, None), _found_in(results))
+
+
+def _with_numbers(result: Any, known: Collection[int]) -> Any:
+    """A result whose ids are read as in annotation files: by the number that is meant, words where it is ``known``."""
+    if not isinstance(result, dict):
+        return result
+    ids = {key: _number(result.get(key)) for key in ("image_id", "category_id")}
+    return result | {
+        key: number
+        for key, number in ids.items()
+        if number is not None and (number in known or whole(result.get(key)) is not None)
+    }
+
+
+def _number(value: Any) -> int | None:
+    number = whole(value)
+    return number_of_word(value) if number is None and isinstance(value, str) and value else number
+
+
+def _found_in(results: list[dict[str, Any]]) -> Found:
+    """A results file's people. Boxes, where every result has one, are their areas, as pycocotools has it."""
+    keypoints = np.array([r["keypoints"] for r in results], np.float64).reshape(-1, skeleton.NUM_COCO_KEYPOINTS, 3)
+    boxes = [result.get("bbox") for result in results]
+    if all(isinstance(box, list) and len(box) == 4 and all_finite(box) for box in boxes):
+        areas = np.prod(np.array(boxes, np.float64).reshape(-1, 4)[:, 2:], axis=1)
+    else:
+        areas = keypoint_areas(keypoints)
+    image_ids = np.array([result["image_id"] for result in results], np.int64)
+    return Found(image_ids, keypoints, np.array([result["score"] for result in results], np.float64), areas)

@@ -1,0 +1,104 @@
+"""A few images of a split with the people that a network finds in them: predicted, kept as plain data, drawn."""
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from posemodel import skeleton
+from posemodel.config import Exif, InputSettings, LoaderSettings
+from posemodel.data.coco import PackedSplit, people_from_coco
+from posemodel.data.images.files import decoded
+from posemodel.inference.drawing import draw_people, scale_people, sheet
+from posemodel.network import PoseNetwork
+from posemodel.scoring.evaluation import predict_split
+
+SAMPLES = 8
+COLUMNS = 4
+TILE_SIDE = 400
+"""Pixels of a drawn tile's longer side: lines are drawn at this size, whatever the image's own."""
+DRAWN_PARTS = 3
+"""A predicted person of fewer parts is not drawn: a beginner's network finds dozens, and they hide all else."""
+JPEG_QUALITY = 85
+
+
+def sample_positions(split: PackedSplit, count: int = SAMPLES) -> list[int]:
+    """Positions of ``count`` images with labelled people, spread evenly over the split; fewer where it has fewer.
+
+    The split alone decides: every network is shown the same images.
+    """
+    labelled = [position for position in range(len(split)) if split.people_count(position)]
+    places = np.linspace(0, len(labelled) - 1, min(count, len(labelled))).round().astype(int)
+    return [labelled[place] for place in places]
+
+
+def predict_samples(
+    network: PoseNetwork,
+    split: PackedSplit,
+    data: Path,
+    geometry: InputSettings,
+    device: torch.device,
+    *,
+    batch_size: int = SAMPLES,
+) -> dict[str, Any]:
+    """Find the people in the sample images of a split; the network is left in evaluation mode.
+
+    Returns a plain document much like COCO's files: ``split``; ``images`` (id, file below the folder ``data``, or its
+    whole path where it is not below it, width, height); ``annotations`` (the labelled people: image_id, keypoints) and
+    ``predictions`` (COCO results: image_id, category_id, keypoints, score). Keypoints are 17 x (x, y, v) in COCO's
+    order, in the image's own pixels.
+    Raises DataError for an image that cannot be read.
+    """
+    positions = sample_positions(split)
+    chosen = split.subset(positions)
+    scorer = predict_split(network, chosen, geometry, device, LoaderSettings(batch_size=min(batch_size, SAMPLES)))
+    images, annotations = [], []
+    for position in positions:
+        width, height = split.size(position)
+        file = _below(split.path(position), data)
+        images.append({"id": split.image_id(position), "file": file, "width": width, "height": height})
+        annotations += [
+            {"image_id": split.image_id(position), "keypoints": [round(float(value), 3) for value in person.ravel()]}
+            for person in split.coco_keypoints(position)
+        ]
+    return {"split": split.name, "images": images, "annotations": annotations, "predictions": scorer.results}
+
+
+def _below(path: Path, data: Path) -> str:
+    """A file's path below a folder, or its whole path."""
+    return (path.relative_to(data) if path.is_relative_to(data) else path.absolute()).as_posix()
+
+
+def draw_samples(document: dict[str, Any], data: Path, *, exif: Exif = "ignore") -> NDArray[np.uint8] | None:
+    """The sheet (BGR) of a `predict_samples` document; None where an image is gone from the folder ``data``.
+
+    An image of another size than the document's, read as ``exif`` says, counts as gone. Predicted people are coloured
+    by side, true ones thin and white (`posemodel.inference.drawing`); predicted people of fewer than `DRAWN_PARTS`
+    parts are left out.
+    """
+    tiles = []
+    for entry in document["images"]:
+        image = decoded(data / entry["file"], exif=exif)
+        if image is None or image.shape[:2] != (entry["height"], entry["width"]):
+            return None
+        predicted, true = (_people(document[key], entry["id"]) for key in ("predictions", "annotations"))
+        predicted = predicted[(predicted[..., 2] > 0).sum(axis=1) >= DRAWN_PARTS]
+        factor = TILE_SIDE / max(image.shape[:2])
+        size = (max(round(entry["width"] * factor), 1), max(round(entry["height"] * factor), 1))
+        tile = cv2.resize(image, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
+        tiles.append(draw_people(tile, scale_people(predicted, factor), scale_people(true, factor)))
+    return sheet(tiles, COLUMNS) if tiles else None
+
+
+def as_jpeg(image: NDArray[np.uint8]) -> bytes:
+    """A BGR image as the bytes of a JPEG file."""
+    _, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return encoded.tobytes()
+
+
+def _people(entries: list[dict[str, Any]], image_id: int) -> NDArray[np.float32]:
+    keypoints = [entry["keypoints"] for entry in entries if entry["image_id"] == image_id]
+    return people_from_coco(np.array(keypoints, np.float32).reshape(-1, skeleton.NUM_COCO_KEYPOINTS, 3))

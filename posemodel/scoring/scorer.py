@@ -1,0 +1,121 @@
+"""Score people against a split's annotations: COCO keypoint AP, by pycocotools."""
+
+import json
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from posemodel import skeleton
+from posemodel.atomic_write import replacing
+from posemodel.data.coco import people_to_coco
+from posemodel.data.truth import Truth
+from posemodel.inference.results import DECIMALS, PERSON_CATEGORY, coco_result
+from posemodel.scoring.figures import Found, keypoint_areas, keypoint_figures
+
+
+@dataclass(frozen=True)
+class Scores:
+    """COCO's ten keypoint figures (None: no labelled person of that kind) and how much was scored."""
+
+    ap: float | None
+    ap50: float | None
+    ap75: float | None
+    ap_medium: float | None
+    ap_large: float | None
+    ar: float | None
+    ar50: float | None
+    ar75: float | None
+    ar_medium: float | None
+    ar_large: float | None
+    images: int
+    people: int
+
+    def as_row(self) -> dict[str, float | int | None]:
+        """A flat row with the contract's keys."""
+        return asdict(self)
+
+
+class KeypointScorer:
+    """Accumulates the people found in the images of a split and scores them."""
+
+    def __init__(
+        self, truth: Truth, *, image_ids: Collection[int] | None = None, category: int = PERSON_CATEGORY
+    ) -> None:
+        """Score against the people of ``truth``.
+
+        Args:
+            truth: Everybody in a whole split.
+            image_ids: Score only these of its images; None: all.
+            category: The annotation file's id of the person category, for the results file.
+
+        Raises:
+            ValueError: an image id that the truth does not have.
+        """
+        self._truth = truth
+        self._rows = _rows(truth, image_ids)
+        self.image_ids: list[int] = truth.image_ids[self._rows].tolist()
+        self._category = category
+        self._image_ids: list[int] = []
+        self._people: list[NDArray[np.float64]] = []
+        self._scores: list[NDArray[np.float64]] = []
+
+    def add(self, image_id: int, people: NDArray[np.floating], scores: NDArray[np.floating]) -> None:
+        """Add the people (N, 18, 3) of one image, in its own pixels, with a score each (N,)."""
+        if len(people) != len(scores):
+            raise ValueError(f"{len(people)} people have {len(scores)} scores")
+        self._image_ids.append(int(image_id))
+        self._people.append(np.array(people, np.float64))
+        self._scores.append(np.array(scores, np.float64))
+
+    @property
+    def results(self) -> list[dict[str, Any]]:
+        """Everything added so far in COCO's results format."""
+        found = self._found()
+        return [
+            coco_result(image, keypoints, score, category=self._category)
+            for image, keypoints, score in zip(
+                found.image_ids.tolist(), found.keypoints, found.scores.tolist(), strict=True
+            )
+        ]
+
+    def stats(self) -> Scores:
+        """COCO's figures of everything added so far; who was found in other images does not count."""
+        return _scores(self._truth, self._rows, self._found())
+
+    def write_predictions(self, path: Path) -> None:
+        """Write a COCO results file, whole or not at all; scored, it gives the same figures."""
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(self.results))
+
+    def _found(self) -> Found:
+        counts = [len(scores) for scores in self._scores]
+        people = np.concatenate([np.zeros((0, skeleton.NUM_PARTS, 3)), *self._people])
+        keypoints = np.round(people_to_coco(people), DECIMALS)
+        return Found(
+            np.repeat(np.array(self._image_ids, np.int64), counts),
+            keypoints,
+            np.concatenate([np.zeros(0), *self._scores]),
+            keypoint_areas(keypoints),
+        )
+
+
+def _rows(truth: Truth, image_ids: Collection[int] | None) -> NDArray[np.int64]:
+    """Positions of the images, ascending, in the truth."""
+    if image_ids is None:
+        return np.arange(len(truth.image_ids))
+    wanted = np.unique(np.array(list(image_ids), np.int64))
+    unknown = np.setdiff1d(wanted, truth.image_ids)
+    if len(unknown):
+        raise ValueError(f"image {unknown[0]} is none of the {len(truth.image_ids)} images of the truth")
+    return np.searchsorted(truth.image_ids, wanted)
+
+
+def _scores(truth: Truth, rows: NDArray[np.int64], found: Found) -> Scores:
+    labelled = ~truth.crowd & (truth.keypoints[..., 2] > 0).any(axis=1)
+    before = np.append(0, np.cumsum(labelled))
+    people = before[truth.start[rows + 1]] - before[truth.start[rows]]
+    return Scores(*keypoint_figures(truth, rows, found), images=len(rows), people=int(people.sum()))

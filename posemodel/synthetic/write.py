@@ -1,0 +1,118 @@
+"""Write a synthetic set to disk in COCO's layout: resumably, and never over somebody's own files."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from posemodel.skeleton import COCO_KEYPOINTS, COCO_SKELETON
+from posemodel.synthetic.numbered import IDS_PER_SPLIT, SPLITS, Entry, image_id
+from posemodel.synthetic.pool import default_workers, render_all
+from posemodel.synthetic.store import Store
+
+GENERATOR_VERSION = 2
+"""Raise it with every change that alters an image or an annotation: sets of two versions never mix."""
+
+HELD_OUT_SHARE = 0.1
+"""Share of the images in ``select``, and again in ``val``."""
+
+
+def generate(
+    directory: Path,
+    *,
+    images: int,
+    seed: int,
+    size: tuple[int, int] | None = None,
+    num_workers: int | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> dict[str, int]:
+    """Write a set of synthetic people; the same arguments give the same bytes (with the same OpenCV).
+
+    A call that was interrupted is taken up where it stopped: only images that were in flight are made again. A finished
+    set is compared with its checksums; files that are missing or damaged are made again. Image i of a split is the same
+    in a set of any length.
+
+    Args:
+        directory: where ``annotations/`` and ``images/`` go; new, empty, or an earlier call's with equal arguments.
+        images: over all splits; 10 % each go to ``select`` and ``val``, at least one.
+        seed: any integer from 0.
+        size: (width, height) of every image in pixels, each at least 32; None varies it.
+        num_workers: processes that render, 0 for this one; None: one for each core, 0 for a small set.
+        on_progress: called with (images done, images in all): once with those that are there, then after each image.
+
+    Returns:
+        The number of images in each split.
+
+    Raises:
+        ValueError: fewer than three images, a negative seed or number of workers, or a size below 32 pixels.
+        FileExistsError: the directory holds something else.
+        RuntimeError: a rendering process died; the same call goes on.
+    """
+    counts = split_sizes(images)
+    if seed < 0:
+        raise ValueError(f"seed must be 0 or more, not {seed}")
+    if num_workers is not None and num_workers < 0:
+        raise ValueError(f"num_workers must be 0 or more, not {num_workers}")
+    if size is not None and min(size) < 32:
+        raise ValueError(f"size must be at least 32 x 32 pixels, not {size[0]} x {size[1]}")
+    parameters: dict[str, Any] = {
+        "generator": "posemodel.data.synthetic",
+        "version": GENERATOR_VERSION,
+        "images": images,
+        "seed": seed,
+        "size": list(size) if size is not None else None,
+    }
+    numbers = [(split_number, index) for split_number, split in enumerate(SPLITS) for index in range(counts[split])]
+    store = Store(Path(directory), parameters, {image_id(*number) for number in numbers})
+    if store.complete:
+        return counts
+    store.begin()
+    missing = [number for number in numbers if image_id(*number) not in store.entries]
+    done = len(numbers) - len(missing)
+    if on_progress is not None and done:
+        on_progress(done, images)
+    workers = default_workers(len(missing)) if num_workers is None else min(num_workers, len(missing))
+    rendered = render_all(missing, seed, size, workers)
+    try:
+        for jpeg, entry in rendered:
+            store.add(jpeg, entry)
+            done += 1
+            if on_progress is not None:
+                on_progress(done, images)
+    finally:
+        rendered.close()
+    store.finish(
+        {
+            split: _coco([store.entries[image_id(split_number, index)] for index in range(counts[split])])
+            for split_number, split in enumerate(SPLITS)
+        }
+    )
+    return counts
+
+
+def split_sizes(images: int) -> dict[str, int]:
+    """Deal ``images`` over the splits."""
+    if images < len(SPLITS):
+        raise ValueError(f"images must be at least {len(SPLITS)}, one for each of {', '.join(SPLITS)}; not {images}")
+    if images > IDS_PER_SPLIT:
+        raise ValueError(f"images must be at most {IDS_PER_SPLIT}, not {images}")
+    held_out = max(1, round(HELD_OUT_SHARE * images))
+    return {"train": images - 2 * held_out, "select": held_out, "val": held_out}
+
+
+def _coco(entries: list[Entry]) -> dict[str, Any]:
+    """One split's annotation file."""
+    return {
+        "info": {"description": "Synthetic people of posemodel.synthetic", "version": str(GENERATOR_VERSION)},
+        "licenses": [{"id": 0, "name": "Synthetic: no photograph, no person", "url": ""}],
+        "categories": [
+            {
+                "id": 1,
+                "name": "person",
+                "supercategory": "person",
+                "keypoints": list(COCO_KEYPOINTS),
+                "skeleton": [list(pair) for pair in COCO_SKELETON],
+            }
+        ],
+        "images": [entry["image"] for entry in entries],
+        "annotations": [annotation for entry in entries for annotation in entry["annotations"]],
+    }

@@ -1,0 +1,138 @@
+"""The whole state of a training run in one file, so that a resumed run takes the steps of the interrupted one."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from posemodel.atomic_write import replacing
+from posemodel.config import TrainSettings
+from posemodel.data.layout import DataSet, fingerprint
+from posemodel.errors import CheckpointError
+from posemodel.network import PoseNetwork
+from posemodel.training.averages import WeightAverage
+from posemodel.training.schedule import Plateau
+from posemodel.training.throughput import Totals
+
+RESUME_FILE = "resume.pt"
+
+
+@dataclass
+class Progress:
+    """Where a run stands: steps taken, the epoch and the samples of it that are done, the best so far."""
+
+    step: int = 0
+    epoch: int = 0
+    samples_done: int = 0
+    eval_seconds: float = 0.0
+    ap_best: float = -1.0
+    ap_best_step: int = 0
+    val_loss_best: float = math.inf
+
+    def is_best(self, found: Mapping[str, float], *, by_ap: bool) -> bool:
+        """Whether this is the best so far: by AP where it is evaluated along the way, else by validation loss."""
+        better_ap = found.get("ap", -1.0) > self.ap_best
+        better_loss = found["val_loss"] < self.val_loss_best
+        if better_ap:
+            self.ap_best, self.ap_best_step = found["ap"], self.step
+        if better_loss:
+            self.val_loss_best = found["val_loss"]
+        return better_ap if by_ap and "ap" in found else better_loss
+
+
+@dataclass
+class TrainingState:
+    """Everything that the next step depends on."""
+
+    network: PoseNetwork
+    optimizer: Optimizer
+    scheduler: LambdaLR
+    identity: Mapping[str, Any]
+    """What must not change between a run and its resumption."""
+    progress: Progress = field(default_factory=Progress)
+    totals: Totals = field(default_factory=Totals)
+    plateau: Plateau = field(default_factory=Plateau)
+    average: WeightAverage | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    """The last value of everything measured: a run killed after its last step still has its AP to tell."""
+
+    def save(self, path: Path) -> None:
+        """Write the state to ``path``, whole or not at all."""
+        state = {
+            "identity": dict(self.identity),
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "progress": asdict(self.progress),
+            "totals": asdict(self.totals),
+            "plateau": asdict(self.plateau),
+            "average": None if self.average is None else self.average.state_dict(),
+            "metrics": {name: float(value) for name, value in self.metrics.items()},
+            "random": torch.get_rng_state(),
+        }
+        with replacing(path) as temporary:
+            torch.save(state, temporary)
+
+    def restore(self, path: Path, device: torch.device) -> None:
+        """Take up the state of ``path``; CheckpointError names the settings that differ from that run's."""
+        try:
+            state = torch.load(path, map_location=device, weights_only=True)
+            known, metrics = dict(state["identity"]), dict(state["metrics"])
+        except Exception as error:
+            raise CheckpointError(f"{path}: cannot be read as a training state ({type(error).__name__}).") from error
+        changed = [
+            f"{key}: {known.get(key)!r} -> {self.identity.get(key)!r}"
+            for key in sorted({*known, *self.identity})
+            if known.get(key) != self.identity.get(key)
+        ]
+        if changed:
+            raise CheckpointError(f"{path}: was made with other settings ({'; '.join(changed)}). Use another --out.")
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scheduler.load_state_dict(state["scheduler"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        torch.set_rng_state(state["random"].cpu())
+        for own, name in ((self.progress, "progress"), (self.totals, "totals"), (self.plateau, "plateau")):
+            for entry in fields(own):
+                setattr(own, entry.name, state[name][entry.name])
+        self.metrics.update(metrics)
+
+
+def resumable(out: Path | None) -> Path | None:
+    """The state to go on from; None where the run was interrupted before it left one."""
+    if out is None or not out.is_dir():
+        raise CheckpointError(f"{out}: no such folder, so there is nothing to resume.")
+    return out / RESUME_FILE if (out / RESUME_FILE).is_file() else None
+
+
+def identity_of(settings: TrainSettings, run_record: Mapping[str, Any], processes: int) -> dict[str, Any]:
+    """What must not change between a run and its resumption.
+
+    Devices, workers and how often it reports may; so may processes and accumulated batches, if a step's images stay.
+    """
+    free = {"data", "device", "loader", "log_every", "val_every", "ap_every", "evaluations", "checkpoint_every"}
+    free |= {"time_limit", "accumulate", "weights", "files"}
+    if settings.exif == "ignore":
+        free |= {"exif"}  # runs of earlier versions have no such setting, and read pixels as stored
+    return {
+        **settings.model_dump(mode="json", exclude=free),
+        "batch_size": settings.loader.batch_size * settings.accumulate * processes,
+        "data": fingerprint(DataSet(settings.data, settings.files)),
+        **run_record,
+    }
+
+
+def optimizer_state_bytes(optimizer: Optimizer) -> int:
+    """Memory of everything that the optimizer keeps for its parameters."""
+    return sum(
+        value.numel() * value.element_size()
+        for state in optimizer.state.values()
+        for value in state.values()
+        if isinstance(value, torch.Tensor)
+    )

@@ -1,0 +1,71 @@
+"""Validation during training: the loss over a split and, when due, its COCO scores."""
+
+import contextlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch.utils.data import DataLoader
+
+from posemodel.config import InputSettings
+from posemodel.data.batch import Batch, to_device
+from posemodel.data.coco import PackedSplit
+from posemodel.network import PoseNetwork
+from posemodel.scoring.evaluation import PeopleFinder, split_scorer
+from posemodel.scoring.scorer import Scores
+from posemodel.training.loss import pose_loss, with_nobody
+
+
+class Validation(NamedTuple):
+    """Loss over a split (mean over its images) and, when asked for, its scores and the loss of empty maps.
+
+    The loss of empty maps (`posemodel.training.loss.with_nobody`) depends on the split, the loss and the number of
+    stages, and on no weights: it is the reference forecast of a skill score.
+    """
+
+    loss: float
+    scores: Scores | None
+    reference_loss: float | None = None
+
+
+def validate(
+    network: PoseNetwork,
+    loader: DataLoader[Batch],
+    split: PackedSplit,
+    geometry: InputSettings,
+    device: torch.device,
+    *,
+    foreground_weight: float = 1.0,
+    with_scores: bool = False,
+    with_reference: bool = False,
+) -> Validation:
+    """One pass over a split in evaluation mode; the network's mode is put back."""
+    finder = PeopleFinder(split_scorer(split), geometry) if with_scores else None
+    losses, references, counts = [], [], []
+    was_training = network.training
+    network.eval()
+    try:
+        with torch.inference_mode(), finder or contextlib.nullcontext():
+            for batch in loader:
+                moved = to_device(batch, device, geometry)
+                stages = network(moved.images)
+                loss, _ = pose_loss(stages, moved, foreground_weight=foreground_weight)
+                losses.append(loss)  # asking for the number would wait for the device
+                if with_reference:
+                    references.append(pose_loss(with_nobody(stages), moved, foreground_weight=foreground_weight)[0])
+                counts.append(len(batch.images))
+                if finder is not None:
+                    finder.put(stages[-1], batch)
+    finally:
+        network.train(was_training)
+    return Validation(
+        _mean_over_images(losses, counts),
+        finder.scorer.stats() if finder is not None else None,
+        _mean_over_images(references, counts) if with_reference else None,
+    )
+
+
+def _mean_over_images(losses: Sequence[torch.Tensor], counts: Sequence[int]) -> float:
+    """Mean of the batches' losses, each counted as often as it has images."""
+    total: float = sum(loss.item() * count for loss, count in zip(losses, counts, strict=True))
+    return total / max(sum(counts), 1)
