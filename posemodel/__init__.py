@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from posemodel.scoring.evaluation import evaluate
     from posemodel.scoring.scorer import Scores
     from posemodel.synthetic import generate
-    from posemodel.training.loop import TrainResult, train
+    from posemodel.training.loop import train
+    from posemodel.training.run import TrainResult
 
 __version__ = "0.2.0"
 
@@ -95,7 +96,7 @@ _MODULE_OF = {
     "evaluate": "scoring.evaluation",
     "Recipe": "recipes",
     "load_recipe": "recipes",
-    "TrainResult": "training.loop",
+    "TrainResult": "training.run",
     "train": "training.loop",
 }
 

@@ -78,8 +78,8 @@ class Plateau:
     factor: float = 1.0
     """Multiplier of the learning rate."""
 
-    def heard(self, loss: float, settings: PlateauSettings, gamma: float) -> None:
-        """A validation's loss; lowers ``factor`` when ``settings.patience`` is over."""
+    def add_loss(self, loss: float, settings: PlateauSettings, gamma: float) -> None:
+        """Take in a validation loss; lower ``factor`` when more than ``settings.patience`` brought no better one."""
         if loss < self.best * (1 - settings.threshold):
             self.best, self.bad = loss, 0
         else:

@@ -11,7 +11,8 @@ import torch
 
 from posemodel.config import AugmentSettings, LoaderSettings, TrainSettings
 from posemodel.synthetic import generate
-from posemodel.training.loop import LAST_FILE, train
+from posemodel.training.loop import train
+from posemodel.training.run import LAST_FILE
 
 SIZE = 64
 COCO = Path(__file__).resolve().parents[3] / "shared" / "coco-mini"

@@ -25,7 +25,7 @@ MOMENTS = {
     "between last.safetensors and resume.pt": Moment(SAVED, match="resume.pt"),
     "right after resume.pt": Moment(SAVED, "after", match="resume.pt"),
     "between two checkpoints, within an epoch": Moment(STEP, call=3),
-    "while it validates": Moment("posemodel.training.loop:validate"),
+    "while it validates": Moment("posemodel.training.run:validate"),
     "half of best.safetensors written": Moment(SAVED, "torn", match="best.safetensors"),
     "after the last step's state": Moment(SAVED, "after", call=2, match="resume.pt"),
 }

@@ -9,7 +9,8 @@ import torch
 from posemodel.data.sampler import EpochSampler
 from posemodel.errors import CheckpointError, SettingsError
 from posemodel.network import NETWORKS
-from posemodel.training.loop import RESUME_FILE, train
+from posemodel.training.loop import train
+from posemodel.training.state import RESUME_FILE
 from tests.support.plain_network import PLAIN, Plain
 from tests.support.training_runs import KilledError, Log, Sgd, killed_after, settings_for
 

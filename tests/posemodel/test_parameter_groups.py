@@ -13,9 +13,10 @@ from posemodel.config import GroupSettings, InputSettings, LossReduction
 from posemodel.data.batch import Batch
 from posemodel.errors import SettingsError
 from posemodel.network import PoseNetwork, build_network
-from posemodel.training.loop import LAST_FILE, train
+from posemodel.training.loop import train
 from posemodel.training.loss import pose_loss
 from posemodel.training.parameter_groups import multiply_rates, parameter_groups
+from posemodel.training.run import LAST_FILE
 from posemodel.training.step import TrainingStep
 from posemodel.training.throughput import ThroughputMeter
 from tests.support.training_runs import CPU, KilledError, Log, Sgd, equal, killed_after, settings_for, weights

@@ -15,7 +15,8 @@ from posemodel.config import PlateauSettings, TrainSettings
 from posemodel.errors import CheckpointError, SettingsError
 from posemodel.network import build_network
 from posemodel.network.weights import CheckpointInfo, load_network, save_weights
-from posemodel.training.loop import LAST_FILE, train
+from posemodel.training.loop import train
+from posemodel.training.run import LAST_FILE
 from posemodel.training.schedule import Plateau, StepBudget, decay, schedule_factor
 from tests.support.training_runs import CPU, KilledError, Log, Sgd, equal, killed_after, settings_for, weights
 
@@ -57,7 +58,7 @@ def test_a_plateau_is_pytorch_s() -> None:
     theirs = ReduceLROnPlateau(optimizer, factor=0.5, patience=2, cooldown=2, threshold=1e-3)
     ours = Plateau()
     for loss in losses:
-        ours.heard(loss, settings, 0.5)
+        ours.add_loss(loss, settings, 0.5)
         theirs.step(loss)
         assert ours.factor == pytest.approx(optimizer.param_groups[0]["lr"])
     assert ours.factor <= 1 / 8

@@ -27,7 +27,7 @@ from posemodel import (
 )
 from posemodel.network import geometry_of
 from posemodel.network.in_use import network_in_use
-from posemodel.training.loop import LAST_FILE, TrainResult
+from posemodel.training.run import LAST_FILE, TrainResult
 from tests.support.coco_builder import CocoBuilder
 from tests.support.training_runs import CPU, KilledError, Sgd, killed_after, settings_for
 

@@ -10,7 +10,8 @@ from posemodel.errors import CheckpointError
 from posemodel.network import build_network
 from posemodel.network.weights import load_network
 from posemodel.training.averages import WeightAverage, decay_at
-from posemodel.training.loop import BEST_FILE, LAST_FILE, train
+from posemodel.training.loop import train
+from posemodel.training.run import BEST_FILE, LAST_FILE
 from tests.support.training_runs import CPU, KilledError, Log, Sgd, equal, killed_after, settings_for, weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -177,7 +177,7 @@ def _trained(job: Job) -> Told:
 
     from posemodel.config import TrainSettings
     from posemodel.errors import DataError, PosemodelError
-    from posemodel.training import loop
+    from posemodel.training import loop, run
     from posemodel.training.step import TrainingStep
 
     torch.set_num_threads(1)
@@ -211,7 +211,7 @@ def _trained(job: Job) -> Told:
     began = time.monotonic()
     TrainingStep.__call__ = watched  # type: ignore[method-assign]
     if faulty == "validation":
-        loop.validate = no_validation
+        run.validate = no_validation
     threads: list[str] = []
     try:
         status = loop.train(

@@ -1,0 +1,329 @@
+"""One training run: the objects that it is made of, and what surrounds its steps (logging, validation, checkpoints)."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from posemodel.atomic_write import remove_leftovers
+from posemodel.config import InputSettings, TrainSettings
+from posemodel.data.batch import Batch
+from posemodel.data.coco import PackedSplit
+from posemodel.data.notes import acting, as_metrics
+from posemodel.errors import SettingsError
+from posemodel.network import PoseNetwork, geometry_of
+from posemodel.network.weights import CheckpointInfo, save_weights
+from posemodel.training.averages import WeightAverage
+from posemodel.training.data import TrainingData, open_training_data
+from posemodel.training.initial_network import initial_network, origin_of
+from posemodel.training.parameter_groups import Parameters, multiply_rates, parameter_groups
+from posemodel.training.processes import Team
+from posemodel.training.schedule import Plateau, budget_of
+from posemodel.training.state import (
+    RESUME_FILE,
+    TrainingState,
+    identity_of,
+    optimizer_state_bytes,
+    resumable,
+)
+from posemodel.training.step import TrainingStep
+from posemodel.training.throughput import ThroughputMeter, Totals
+from posemodel.training.validation import validate
+
+RunStatus = Literal["complete", "diverged", "timed_out", "pruned"]
+OptimizerFactory = Callable[[Parameters], Optimizer]
+OnMetrics = Callable[[int, dict[str, float]], None]
+OnOpen = Callable[[PackedSplit, PackedSplit], None]
+
+LAST_FILE = "last.safetensors"
+BEST_FILE = "best.safetensors"
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """How a run ended: ``metrics`` holds the last value of everything measured, and the best AP with its step."""
+
+    status: RunStatus
+    step: int
+    metrics: dict[str, float]
+    network: PoseNetwork
+    """The network that was saved: as the last step left it, or with averaged weights where ``ema_decay`` is set."""
+
+
+@dataclass(frozen=True)
+class Callbacks:
+    """Functions of the caller, with the meanings that `posemodel.training.loop.train` documents."""
+
+    on_metrics: OnMetrics | None = None
+    on_open: OnOpen | None = None
+    should_stop: Callable[[], bool] | None = None
+    should_prune: Callable[[float], bool] | None = None
+
+
+@dataclass
+class Due:
+    """The work that is due after a step, apart from training on."""
+
+    log: bool
+    """Close the measured window and report it."""
+    loss: bool
+    """Compute the validation loss."""
+    ap: bool
+    """Score the validation split; this gives its loss too."""
+    checkpoint: bool
+    stop: bool
+    """The caller asked for an interruption."""
+    maybe_last: bool
+    """The budget may be used up; certain once the window is closed (`Run.ended`)."""
+
+    @property
+    def validation(self) -> bool:
+        """Whether the validation split is to be passed through the network."""
+        return self.loss or self.ap
+
+    def __bool__(self) -> bool:
+        return self.log or self.validation or self.checkpoint or self.stop or self.maybe_last
+
+
+class Run:
+    """A training run of one network, in this process or together with the other processes of ``team``.
+
+    The first process alone validates, writes files and calls the caller's functions, ``should_stop`` excepted.
+    """
+
+    def __init__(
+        self,
+        team: Team,
+        settings: TrainSettings,
+        make_optimizer: OptimizerFactory,
+        callbacks: Callbacks,
+        *,
+        out: Path | None,
+        resume: bool,
+        run_record: Mapping[str, Any] | None,
+    ) -> None:
+        """Open the data, build network and optimizer, and restore the state of ``out`` where ``resume`` is set."""
+        self._began = time.monotonic()
+        if team.size > 1 and settings.seconds is not None:
+            raise SettingsError(
+                "seconds: several processes have no common clock. Give steps or epochs, or train in one."
+            )
+        self.team, self.settings, self.callbacks, self.out = team, settings, callbacks, out
+        self.network = initial_network(settings, team.device)
+        self.geometry = geometry_of(self.network, settings.size, name=settings.network)
+        self.data = open_training_data(settings, self.geometry, team)
+        if callbacks.on_open is not None and team.first:
+            callbacks.on_open(self.data.train_split, self.data.val_split)
+        self.network.trained_size = self.geometry.size
+
+        self.optimizer = make_optimizer(parameter_groups(self.network, settings.groups))
+        multiply_rates(self.optimizer, settings.groups)
+        self.average = WeightAverage(self.network, settings.ema_decay) if settings.ema_decay is not None else None
+        totals, plateau = Totals(), Plateau()
+        self.meter = ThroughputMeter(team.device, totals)
+        self.plateau = plateau
+        self.budget = budget = budget_of(settings, len(self.data.loader) // settings.accumulate, self.meter)
+        scheduler = LambdaLR(self.optimizer, lambda step: budget.factor(step) * plateau.factor)
+        # The same in every process, whose optimizers may draw random numbers: their weights must stay equal.
+        torch.manual_seed(settings.seed)
+        if team.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(team.device)
+
+        record = {**(run_record or {}), **_record_of(settings, self.network, self.geometry, self.data)}
+        identity = identity_of(settings, record, team.size) if out is not None else {}
+        self.state = TrainingState(
+            self.network, self.optimizer, scheduler, identity, totals=totals, plateau=plateau, average=self.average
+        )
+        self.progress, self.metrics = self.state.progress, self.state.metrics
+        interrupted = resumable(out) if resume else None
+        if interrupted is not None:
+            self.state.restore(interrupted, team.device)
+            self.budget.resumed()
+        if out is not None and team.first:
+            out.mkdir(parents=True, exist_ok=True)  # from here on there is something to resume
+            remove_leftovers(out)
+        self._info = CheckpointInfo(settings.network, self.geometry.size, self._described(record))
+        self._per_step = min(settings.loader.batch_size * settings.accumulate * team.size, len(self.data.train_split))
+        self._step = TrainingStep(
+            self.network,
+            self.optimizer,
+            scheduler,
+            self.geometry,
+            self.meter,
+            foreground_weight=settings.foreground_weight,
+            loss_reduction=settings.loss_reduction,
+            accumulate=settings.accumulate,
+            processes=team.size,
+            average=self.average,
+        )
+
+    def _described(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """The training's description in its checkpoints."""
+        saved = "as trained" if self.average is None else "exponential moving average"
+        settings = self.settings.model_dump(mode="json")
+        return {**settings, "processes": self.team.size, "saved_weights": saved, **record}
+
+    def ended_before(self) -> bool:
+        """Whether this run, resumed, had already used up its budget."""
+        return self.budget.over(self.progress.step)
+
+    def epoch(self) -> Iterator[Batch]:
+        """The batches that are left of the current epoch; its end is counted where they are used up."""
+        progress = self.progress
+        self.network.freeze_backbone(progress.epoch < self.settings.frozen_backbone_epochs)
+        self._step.network = self.team.parallel(self.network)
+        self.data.sampler.epoch, self.data.sampler.skip = progress.epoch, progress.samples_done
+        self.meter.start()
+        yield from self.meter.waiting(self.data.loader)
+        self.meter.pause()
+        progress.epoch += 1
+        progress.samples_done = 0
+
+    def step(self, batch: Batch) -> bool:
+        """Train on a batch; False where the step needs more of them (``accumulate``)."""
+        if not self._step(batch):
+            return False
+        self.progress.step += 1
+        self.progress.samples_done += self._per_step
+        return True
+
+    def due(self) -> Due:
+        """The work that is due after the step just taken; the processes agree on whether to stop."""
+        step, settings = self.progress.step, self.settings
+        maybe_last = self.budget.nearly_over(step)
+        loss, ap = self.budget.due(step)
+        stop = self.team.any(self.callbacks.should_stop is not None and self.callbacks.should_stop())
+        every = settings.checkpoint_every
+        checkpoint = self.out is not None and (stop or (loss if every is None else step % every == 0))
+        log = step == 1 or step % settings.log_every == 0
+        return Due(log, loss, ap, checkpoint, stop, maybe_last)
+
+    def log(self) -> float:
+        """Close the measured window, report its figures, and return its mean loss over all processes."""
+        window = self.meter.close_window()
+        loss = self.team.mean(self._step.mean_loss())
+        self._report({"loss": loss, "lr": self._step.lr, **window})
+        return loss
+
+    def ended(self, due: Due) -> bool:
+        """Whether the step just taken was the last; asked after `log`, when the time spent is known exactly."""
+        return due.maybe_last and self.budget.over(self.progress.step)
+
+    def out_of_time(self) -> bool:
+        """Whether ``time_limit`` seconds have passed in any of the processes."""
+        limit = self.settings.time_limit
+        return self.team.any(limit is not None and time.monotonic() - self._began > limit)
+
+    def validate(self, *, ap: bool, last: bool) -> dict[str, float]:
+        """Validate in the first process, report the figures, and save the best weights so far."""
+        self.meter.pause()
+        figures = self.team.from_first(self._validation_figures, ap, last)
+        self._report(figures)
+        if math.isfinite(figures["val_loss"]):
+            self._judge(figures)
+        return figures
+
+    def _judge(self, figures: Mapping[str, float]) -> None:
+        """Lower the learning rate on a plateau, and keep the weights where no earlier validation was better."""
+        settings = self.settings
+        if settings.schedule == "plateau" and self.progress.epoch >= settings.frozen_backbone_epochs:
+            self.plateau.add_loss(figures["val_loss"], settings.plateau, settings.gamma)
+        by_ap = settings.ap_every is not None or settings.evaluations is not None
+        if self.progress.is_best(figures, by_ap=by_ap) and self.out is not None and self.team.first:
+            save_weights(self.out / BEST_FILE, self.trained_network(), self._info)
+
+    def pruned(self, figures: Mapping[str, float], *, last: bool) -> bool:
+        """Whether the caller ends the run because of this AP; never asked after the last step."""
+        ask = self.callbacks.should_prune
+        return self.team.any(
+            self.team.first and ask is not None and not last and "ap" in figures and ask(figures["ap"])
+        )
+
+    def save(self) -> None:
+        """Write the last weights and the state that a resumed run needs."""
+        self.meter.pause()
+        if self.out is not None and self.team.first:
+            save_weights(self.out / LAST_FILE, self.trained_network(), self._info)
+            self.state.save(self.out / RESUME_FILE)
+
+    def go_on(self) -> None:
+        """Measure again, after work that is not training."""
+        self.meter.start()
+
+    def trained_network(self) -> PoseNetwork:
+        """The network that is validated, saved and returned: with averaged weights where ``ema_decay`` is set."""
+        return self.network if self.average is None else self.average.network()
+
+    def result(self, status: RunStatus) -> TrainResult:
+        """End the measurement and collect the figures of the whole run."""
+        self.meter.pause()
+        metrics, progress, device = self.metrics, self.progress, self.team.device
+        totals = self.meter.totals
+        metrics.update(totals.metrics() if totals.steady_steps else {})
+        metrics["train_seconds"] = totals.train_seconds
+        metrics["eval_seconds"] = progress.eval_seconds
+        metrics["optimizer_state_bytes"] = optimizer_state_bytes(self.optimizer)
+        metrics.update({**self.data.left_out.as_metrics(), **as_metrics(self.data.notes)})
+        metrics["labelled_train_images"] = len(self.data.train_split)  # images without labels are not trained on
+        metrics["labelled_val_images"] = len(self.data.val_split.labelled_only())
+        if progress.ap_best >= 0:
+            metrics["ap_best"], metrics["ap_best_step"] = progress.ap_best, progress.ap_best_step
+        if device.type == "cuda":
+            metrics["gpu_memory_peak_bytes"] = torch.cuda.max_memory_allocated(device)
+        return TrainResult(status, progress.step, dict(metrics), self.trained_network())
+
+    def _report(self, figures: dict[str, float]) -> None:
+        self.metrics.update(figures)
+        if self.callbacks.on_metrics is not None and self.team.first:
+            seconds = self.meter.totals.train_seconds
+            self.callbacks.on_metrics(self.progress.step, {**figures, "train_seconds": seconds})
+
+    def _validation_figures(self, ap: bool, last: bool) -> dict[str, float]:
+        """Validation loss and, when asked for, COCO's ten figures and the loss of empty maps; timed apart."""
+        began = time.perf_counter()
+        validation = validate(
+            self.trained_network(),
+            self.data.val_loader,
+            self.data.val_split,
+            self.geometry,
+            self.team.device,
+            foreground_weight=self.settings.foreground_weight,
+            with_scores=ap,
+            with_reference=last,
+        )
+        self.progress.eval_seconds += time.perf_counter() - began
+        figures = {"val_loss": validation.loss}
+        if validation.reference_loss is not None:
+            figures["reference_loss"] = validation.reference_loss
+        if validation.scores is not None:
+            counts = ("images", "people")
+            row = validation.scores.as_row()
+            figures |= {name: value for name, value in row.items() if value is not None and name not in counts}
+        return figures
+
+
+def _record_of(
+    settings: TrainSettings, network: PoseNetwork, geometry: InputSettings, data: TrainingData
+) -> dict[str, Any]:
+    """Facts beyond the settings that define a run: a resumed run must have the same.
+
+    Fields that earlier versions did not write are left out where they say nothing new, so that their runs can be
+    resumed.
+    """
+    record = origin_of(settings.weights)
+    if settings.skip_bad:
+        # Files that are repaired meanwhile change the training data, and the digest of the annotations would not tell.
+        record |= {"images": data.train_split.digest(), **data.left_out.as_metrics()}
+    if settings.size is None and geometry.size != network.default_size:
+        # An earlier version trained at the network's default size: its run cannot be resumed at another.
+        record |= {"size_of_weights": geometry.size}
+    if acted := acting(data.notes):
+        # An earlier version read these entries otherwise: its run cannot be resumed.
+        record |= {"read_differently": acted}
+    return record
