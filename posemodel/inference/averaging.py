@@ -1,7 +1,7 @@
-"""Maps averaged over an image's mirror image and over sizes of the input: slower, and usually better found people.
+"""Average maps over the mirror image and over several input sizes: slower, and usually more accurate.
 
-A map's cells cover the input's square whatever its size, with their centres at (i + 0.5) / cells of the side: bringing
-maps of several sizes to one grid is a resize about pixel centres, and needs no more than the number of cells.
+A map covers the square of the input whatever its size; its cells are centred at (i + 0.5) / cells of the side. Maps of
+several input sizes are therefore brought to one grid by a resize about pixel centres.
 """
 
 from collections.abc import Sequence
@@ -17,21 +17,21 @@ from posemodel.errors import SettingsError
 from posemodel.network import Maps, PoseNetwork
 
 INTERPOLATION = "bicubic"
-"""Of maps of smaller inputs: perfect maps of three sizes locate a point to 0.03 cells, bilinear ones to 0.08."""
+"""Resampling of smaller inputs' maps: perfect maps of three sizes locate a point to 0.03 cells (bilinear: 0.08)."""
 
 _PARTS = torch.tensor([*skeleton.FLIPPED_PARTS.tolist(), skeleton.BACKGROUND])
 _FIELDS = torch.tensor([2 * limb + axis for limb in skeleton.FLIPPED_LIMBS.tolist() for axis in (0, 1)])
 _SIGNS = torch.tensor([-1.0, 1.0] * skeleton.NUM_LIMBS)[:, None, None]
-"""A mirror turns x components round."""
+"""Signs of a mirror image's PAF channels: its x components are reversed."""
 
 
 class Averaging(Settings):
-    """Over what maps are averaged before they are decoded; the default is the maps of one pass over one size."""
+    """Which maps are averaged before decoding; by default those of one pass at one size."""
 
     flip: bool = False
     """Average with the maps of the mirror image."""
     scales: Annotated[tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...], Field(min_length=1)] = (1.0,)
-    """Sides of the inputs relative to the side asked for."""
+    """Sides of the inputs, relative to the requested side."""
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:
@@ -41,21 +41,21 @@ class Averaging(Settings):
 
     @classmethod
     def checked(cls, *, flip: bool, scales: Sequence[float]) -> Self:
-        """The settings, or SettingsError in words."""
+        """Return the settings; SettingsError where they are invalid."""
         try:
             return cls(flip=flip, scales=tuple(scales))
         except ValidationError as error:
             raise SettingsError(f"{in_words(error)}.") from error
 
     def geometries(self, geometry: InputSettings, size_multiple: int) -> tuple[InputSettings, ...]:
-        """The input of each scale, the largest first: its maps' grid is the one that all are brought to.
+        """Return the input of each scale, the largest first, to whose grid all maps are brought.
 
-        A side is rounded to the nearest multiple that the network takes; SettingsError where two come out equal.
+        A side is rounded to the nearest multiple that the network takes; SettingsError where two sides become equal.
         """
         by_size: dict[int, float] = {}
         least = -(-MIN_SIZE // size_multiple)
         for scale in self.scales:
-            exact = scale == 1.0  # the side that was asked for is one that the network takes
+            exact = scale == 1.0  # the network takes the requested side as it is
             size = geometry.size if exact else max(round(geometry.size * scale / size_multiple), least) * size_multiple
             if size in by_size:
                 raise SettingsError(
@@ -67,7 +67,7 @@ class Averaging(Settings):
 
 
 def averaged_maps(network: PoseNetwork, inputs: Sequence[torch.Tensor], *, flip: bool = False) -> Maps:
-    """The last stage's maps of the same pictures at one or more sizes, averaged on the grid of the first.
+    """Return the last stage's maps of pictures, averaged over one or more input sizes on the grid of the first.
 
     Args:
         network: In evaluation mode, on the device of the inputs.
@@ -75,27 +75,28 @@ def averaged_maps(network: PoseNetwork, inputs: Sequence[torch.Tensor], *, flip:
         flip: Average with the maps of the mirror images, flipped back.
 
     Returns:
-        Maps (B, 19, C, C) and (B, 38, C, C). With ``flip`` those of a mirror image are exactly the mirror image of
-        those of the image, as far as the network gives the same input the same maps.
+        Maps (B, 19, C, C) and (B, 38, C, C). With ``flip``, a mirror image has exactly the mirrored maps, provided that
+        the network is deterministic.
     """
     maps = _over_sizes(network, inputs)
     if not flip:
         return maps
-    # Flipped once, at the end: sums in the same order on both sides are what makes the symmetry exact.
+    # Flipped once, at the end: only sums in the same order on both sides make the symmetry exact.
     mirrored = flipped_maps(_over_sizes(network, [images.flip(-1) for images in inputs]))
-    return Maps(*((own + other) / 2 for own, other in zip(maps, mirrored, strict=True)))
+    return Maps(*((own + other) / 2 for own, other in zip(maps.complete(), mirrored.complete(), strict=True)))
 
 
 def flipped_maps(maps: Maps) -> Maps:
-    """The maps (B, 19, C, C) and (B, 38, C, C) of the mirror images: left and right parts and limbs change places."""
-    device = maps.pafs.device
-    pafs = maps.pafs.flip(-1)[:, _FIELDS.to(device)] * _SIGNS.to(device, maps.pafs.dtype)
-    return Maps(maps.heatmaps.flip(-1)[:, _PARTS.to(device)], pafs)
+    """Return the maps (B, 19, C, C) and (B, 38, C, C) of the mirror images, with left and right swapped."""
+    heatmaps, pafs = maps.complete()
+    device = pafs.device
+    fields = pafs.flip(-1)[:, _FIELDS.to(device)] * _SIGNS.to(device, pafs.dtype)
+    return Maps(heatmaps.flip(-1)[:, _PARTS.to(device)], fields)
 
 
 def resized_maps(maps: Maps, cells: int) -> Maps:
-    """Maps of any grid on one of ``cells`` a side over the same square: x' = (x + 0.5) * cells / C - 0.5."""
-    return Maps(*(_resized(each, cells) for each in maps))
+    """Resample maps to a grid of ``cells`` a side over the same square: x' = (x + 0.5) * cells / C - 0.5."""
+    return Maps(*(_resized(each, cells) for each in maps.complete()))
 
 
 def _resized(maps: torch.Tensor, cells: int) -> torch.Tensor:
@@ -106,11 +107,12 @@ def _resized(maps: torch.Tensor, cells: int) -> torch.Tensor:
 
 
 def _over_sizes(network: PoseNetwork, inputs: Sequence[torch.Tensor]) -> Maps:
-    maps = network(inputs[0])[-1]
+    maps: Maps = network(inputs[0])[-1]
     if len(inputs) == 1:
         return maps
-    heatmaps, pafs = maps.heatmaps.float(), maps.pafs.float()
+    heatmaps, pafs = (each.float() for each in maps.complete())
     for images in inputs[1:]:
-        other = resized_maps(Maps(*(each.float() for each in network(images)[-1])), heatmaps.shape[-1])
-        heatmaps, pafs = heatmaps + other.heatmaps, pafs + other.pafs
+        other: Maps = network(images)[-1]
+        more_heatmaps, more_pafs = (_resized(each.float(), heatmaps.shape[-1]) for each in other.complete())
+        heatmaps, pafs = heatmaps + more_heatmaps, pafs + more_pafs
     return Maps(heatmaps / len(inputs), pafs / len(inputs))

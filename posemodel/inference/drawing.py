@@ -16,7 +16,7 @@ Colour = tuple[int, int, int]
 LEFT: Colour = (233, 180, 86)
 RIGHT: Colour = (0, 94, 213)
 MIDDLE: Colour = (66, 228, 240)
-"""Sky blue, vermilion and yellow of Okabe and Ito's palette, as BGR: the colour-blind tell them apart."""
+"""Sky blue, vermilion and yellow of Okabe and Ito's colour-blind-safe palette, as BGR."""
 INNER: Colour = (255, 255, 255)
 OUTLINE: Colour = (0, 0, 0)
 PAPER: Colour = (255, 255, 255)
@@ -24,15 +24,15 @@ PAPER: Colour = (255, 255, 255)
 PREDICTED = (5, 4)
 TRUE_OUTLINE = (3, 2)
 TRUE = (1, 1)
-"""Width of the limbs and radius of the joints, in pixels."""
+"""Line width of limbs and radius of joints, in pixels."""
 RIM = 1
-"""Pixels of black around a person found, so that the colours show on any background."""
+"""Width in pixels of the black rim around a predicted person, visible on any background."""
 SIDE_OF_WIDTHS, EXTENT_OF_WIDTHS = 600, 300
-"""Pixels of an image's longer side and of a person for which ``PREDICTED`` is right; smaller ones get thinner lines."""
+"""Size in pixels of an image's longer side and of a person at which ``PREDICTED`` applies; below, lines are thinner."""
 FRACTION_BITS = 4
 """OpenCV draws at sixteenths of a pixel."""
 FAR = 2.0**15
-"""Pixels: points beyond are drawn as if here, OpenCV's fixed-point numbers end not far behind."""
+"""Largest coordinate in pixels: points beyond are drawn there, because OpenCV's fixed-point numbers overflow."""
 
 
 def _side(*parts: int) -> Colour:
@@ -51,20 +51,20 @@ def draw_people(
     predicted: NDArray[np.floating] | None = None,
     true: NDArray[np.floating] | None = None,
 ) -> NDArray[np.uint8]:
-    """A copy of an image with skeletons on it; what lies outside the image is not drawn.
+    """Return a copy of an image with skeletons drawn on it.
 
     Args:
         image: BGR (height, width, 3).
-        predicted: People (N, 18, 3) in the image's pixels, a part with a third value of 0 is absent. Thick limbs: left
-            ones blue, right ones vermilion, the middle (neck to nose) yellow.
-        true: People in the same form: thin white lines over the predicted ones, with a black rim under them.
+        predicted: People (N, 18, 3) in the image's pixels; a part whose third value is 0 is absent. They get thick
+            limbs: left ones blue, right ones vermilion, the middle (neck to nose) yellow.
+        true: People in the same form, drawn as thin white lines with a black rim.
 
     Returns:
         A new image of the same shape.
     """
     canvas = image.copy()
     truth = true if true is not None else np.zeros((0, skeleton.NUM_PARTS, 3))
-    # The outline lies under the predicted limbs, the white line over them: a limb well found is coloured with a white
+    # The outline lies under the predicted limbs, the white line over them: a correct limb shows colour around a white
     # core, a missed one white with a black rim on any background.
     for person in truth:
         _skeleton(canvas, person, _plain(OUTLINE), *TRUE_OUTLINE)
@@ -76,24 +76,24 @@ def draw_people(
 
 
 def draw_to_scale(image: NDArray[np.uint8], people: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """As ``draw_people`` for people who were found, with lines as wide as suits the image and each person.
+    """Draw predicted people like `draw_people`, with line widths that suit the image and each person.
 
-    Small people are drawn last, over those who stand before them in the picture's larger part.
+    Small people are drawn last, so that large ones do not cover them.
     """
     canvas = image.copy()
     extents = [_extent(person) for person in people]
-    for place in np.argsort([-extent for extent in extents], kind="stable"):
-        scale = min(max(image.shape[:2]) / SIDE_OF_WIDTHS, extents[place] / EXTENT_OF_WIDTHS)
+    for index in np.argsort([-extent for extent in extents], kind="stable").tolist():
+        scale = min(max(image.shape[:2]) / SIDE_OF_WIDTHS, extents[index] / EXTENT_OF_WIDTHS)
         width, radius = (max(round(each * scale), 1) for each in PREDICTED)
-        rim = max(round(RIM * scale), 1) if width > 1 else 0  # around a line of one pixel, it would be all one sees
+        rim = max(round(RIM * scale), 1) if width > 1 else 0  # around a line of one pixel, it would hide the line
         if rim:
-            _skeleton(canvas, people[place], _plain(OUTLINE), width + 2 * rim, radius + rim)
-        _skeleton(canvas, people[place], (LIMB_COLOURS, PART_COLOURS), width, radius)
+            _skeleton(canvas, people[index], _plain(OUTLINE), width + 2 * rim, radius + rim)
+        _skeleton(canvas, people[index], (LIMB_COLOURS, PART_COLOURS), width, radius)
     return canvas
 
 
 def scale_people(people: NDArray[np.floating], factor: float) -> NDArray[np.float64]:
-    """People (N, 18, 3) where an image resized by ``factor`` has them (pixel centres are at integers)."""
+    """Scale people (N, 18, 3) to an image resized by ``factor`` (pixel centres are at integers)."""
     scaled = np.array(people, np.float64)
     scaled[..., :2] = (scaled[..., :2] + 0.5) * factor - 0.5
     scaled[scaled[..., 2] == 0] = 0
@@ -104,7 +104,7 @@ def sheet(tiles: Sequence[NDArray[np.uint8]], columns: int, gap: int = 6) -> NDA
     """Arrange images (h, w, 3) of any sizes in rows of ``columns``, each centred in its cell.
 
     Columns are as wide as the widest tile, a row is as high as its highest; ``gap`` pixels of white lie between them.
-    ValueError without a tile.
+    Raises ValueError if there are no tiles.
     """
     if not tiles:
         raise ValueError("a sheet needs at least one tile")
@@ -123,7 +123,7 @@ def sheet(tiles: Sequence[NDArray[np.uint8]], columns: int, gap: int = 6) -> NDA
 
 
 def _extent(person: NDArray[np.floating]) -> float:
-    """Diagonal in pixels of the box around the parts that are there."""
+    """Diagonal in pixels of the box around the visible parts."""
     xy = person[person[:, 2] > 0, :2]
     return float(np.hypot(*np.ptp(xy, axis=0))) if len(xy) else 0.0
 
@@ -135,13 +135,13 @@ def _skeleton(
     width: int,
     radius: int,
 ) -> None:
-    """Limbs, then joints; ``colours`` of the limbs and of the parts."""
+    """Draw limbs, then joints; ``colours`` are those of the limbs and of the parts."""
     limb_colours, part_colours = colours
     for (start, end), colour in zip(skeleton.LIMBS, limb_colours, strict=True):
         if person[start, 2] > 0 and person[end, 2] > 0:
             ends = _fixed(person[start]), _fixed(person[end])
             cv2.line(canvas, *ends, colour, width, cv2.LINE_AA, FRACTION_BITS)
-    for part in np.flatnonzero(person[:, 2] > 0):
+    for part in np.flatnonzero(person[:, 2] > 0).tolist():
         centre = _fixed(person[part])
         cv2.circle(canvas, centre, radius << FRACTION_BITS, part_colours[part], cv2.FILLED, cv2.LINE_AA, FRACTION_BITS)
 

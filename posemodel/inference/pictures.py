@@ -1,4 +1,4 @@
-"""Any picture, of any size and kind, as a network's input: decoded once, letterboxed at each size that is asked for."""
+"""Read pictures of any size and format as network inputs: decoded once, letterboxed at each requested size."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,11 +14,14 @@ from posemodel.data.images.files import UNDECODABLE, FileFault, decoded, decoded
 from posemodel.errors import DataError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".jp2", ".ppm", ".pgm", ".pbm")
-"""What a folder is searched for, in small or capital letters: the formats that every build of OpenCV reads."""
+"""Endings of picture files, in any case: the formats that every build of OpenCV reads."""
 
 
 class Picture(NamedTuple):
-    """``inputs``: RGB (S, S, 3) uint8, one for each size; ``width`` and ``height`` of the picture in pixels."""
+    """A picture as network inputs.
+
+    ``inputs``: RGB (S, S, 3) uint8, one for each size; ``width`` and ``height`` of the picture in pixels.
+    """
 
     inputs: tuple[NDArray[np.uint8], ...]
     width: int
@@ -26,11 +29,8 @@ class Picture(NamedTuple):
 
 
 def pictures_below(folder: Path, *, leave_out: Path | None = None) -> list[Path]:
-    """The picture files of a folder and of those in it, sorted; without hidden ones.
-
-    ``leave_out``: a folder below it that is not searched.
-    """
-    found = []
+    """List the picture files below a folder, sorted; hidden ones are skipped, and so is the folder ``leave_out``."""
+    pictures = []
     left_out = leave_out.resolve() if leave_out is not None else None
     if left_out is not None and folder.resolve() not in left_out.parents:
         left_out = None
@@ -39,8 +39,8 @@ def pictures_below(folder: Path, *, leave_out: Path | None = None) -> list[Path]
         if hidden or path.suffix.lower() not in SUFFIXES or not path.is_file():
             continue
         if left_out is None or left_out not in path.resolve().parents:
-            found.append(path)
-    return found
+            pictures.append(path)
+    return pictures
 
 
 def read_picture(
@@ -52,8 +52,8 @@ def read_picture(
         source: An image file (grey levels become RGB, opacity is dropped, 16 bits become 8), or RGB pixels (height,
             width, 3) uint8.
         sizes: Sides in pixels.
-        name: What an error calls pixels; a file has a name of its own.
-        exif: Whether a file's pixels are turned as its EXIF orientation says; ``ignore``: they are as stored.
+        name: Name of an array in error messages; a file has its own.
+        exif: ``follow`` turns a file's pixels by its EXIF orientation, ``ignore`` takes them as stored.
 
     Raises:
         DataError: the file is missing, no image, truncated, or too large for OpenCV; or the array is no RGB image.
@@ -63,18 +63,20 @@ def read_picture(
             raise DataError(
                 f"{name}: must be RGB, uint8 (height, width, 3), is {source.dtype} {source.shape}. Convert it first."
             )
-        return _letterboxed(cv2.cvtColor(source, cv2.COLOR_RGB2BGR), 1, source.shape[1], source.shape[0], sizes)
+        return _letterboxed(
+            np.asarray(cv2.cvtColor(source, cv2.COLOR_RGB2BGR), np.uint8), 1, source.shape[1], source.shape[0], sizes
+        )
     path = Path(source)
     stated = stated_size(path, exif=exif)
     if isinstance(stated, FileFault):
         raise DataError(f"{path}: {stated.text}.")
-    # A quarter of the pixels is decoded in less than half the time; what a letterbox would throw away is not missed.
+    # Decoding a quarter of the pixels takes less than half the time, and the letterbox would discard the others anyway.
     reduction = letterbox(*stated, max(sizes)).reduction() if stated is not None else 1
     image, reduction = decoded_smaller(path, reduction, exif=exif)
     if image is None:
         raise DataError(f"{path}: {UNDECODABLE.text}.")
     width, height = stated if stated is not None else (image.shape[1], image.shape[0])
-    if image.shape[:2] != (-(-height // reduction), -(-width // reduction)):  # the header has lied
+    if image.shape[:2] != (-(-height // reduction), -(-width // reduction)):  # the header states another size
         image, reduction = decoded(path, exif=exif), 1
         if image is None:
             raise DataError(f"{path}: {UNDECODABLE.text}.")
@@ -83,7 +85,7 @@ def read_picture(
 
 
 def _letterboxed(image: NDArray[np.uint8], reduction: int, width: int, height: int, sizes: Sequence[int]) -> Picture:
-    """``image``: BGR, decoded ``reduction`` times smaller than ``width`` x ``height``."""
+    """Letterbox an image (BGR) that was decoded ``reduction`` times smaller than ``width`` x ``height``."""
     inputs = []
     for size in sizes:
         shrink = max(width, height) / size
@@ -94,12 +96,14 @@ def _letterboxed(image: NDArray[np.uint8], reduction: int, width: int, height: i
 
 
 def _shrunk(image: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
-    """Means of blocks of ``factor`` x ``factor`` pixels: a warp alone would skip most of them, and OpenCV's ends at
-    sides of 2^15. The last pixels are repeated to fill the last blocks.
+    """Shrink an image to the means of its blocks of ``factor`` x ``factor`` pixels; border pixels fill the last blocks.
+
+    A warp alone would skip most pixels, and OpenCV's takes no sides above 2^15.
     """
     if factor == 1:
         return image
     height, width = image.shape[:2]
     below, beside = -height % factor, -width % factor
     filled = cv2.copyMakeBorder(image, 0, below, 0, beside, cv2.BORDER_REPLICATE) if below or beside else image
-    return cv2.resize(filled, (filled.shape[1] // factor, filled.shape[0] // factor), interpolation=cv2.INTER_AREA)
+    size = filled.shape[1] // factor, filled.shape[0] // factor
+    return np.asarray(cv2.resize(filled, size, interpolation=cv2.INTER_AREA), np.uint8)

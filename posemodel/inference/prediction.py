@@ -1,6 +1,6 @@
-"""A network over pictures of any kind and size: the people in each, in the picture's own pixels.
+"""Find the people in pictures of any format and size, in each picture's own pixels.
 
-Reading, the network and decoding overlap: pictures are read ahead by a few threads, decoded into people by another.
+A few threads read pictures ahead and another decodes maps into people, while the network works on the next batch.
 """
 
 import os
@@ -27,7 +27,7 @@ from posemodel.network.in_use import in_evaluation, network_in_use
 Source = Path | str | NDArray[np.uint8]
 """A picture: its file, or RGB pixels (height, width, 3) uint8."""
 READERS = 4
-"""Threads that read at most: one 12-megapixel JPEG takes 40 ms and, decoded, 36 MB."""
+"""Most threads that read: a 12-megapixel JPEG takes 40 ms and, decoded, 36 MB."""
 
 
 def predict(
@@ -46,33 +46,38 @@ def predict(
     Args:
         network: A network (also as torch.compile or DistributedDataParallel wraps it), or the file of a checkpoint.
         images: Files, or RGB pixels (height, width, 3) uint8; of any sizes, also mixed.
-        size: Side in pixels of the square that each is letterboxed into (None: the one that the weights were trained
-            at; the network's default where they were not trained).
+        size: Side in pixels of the square that each is letterboxed into (None: the size that the weights were trained
+            at, else the network's default).
         flip: Average the maps with those of the mirror image.
         scales: Average the maps over inputs of these sizes, relative to ``size``.
-        batch_size: Pictures that the network gets at once.
-        device: For a checkpoint, auto is the best there is; for a network, where it is. Another one moves the network.
-        exif: `follow` turns files' pixels as their EXIF orientation says, and people are in the turned picture;
-            `ignore` reads pixels as stored (None: as the network was trained).
+        batch_size: Pictures in one pass of the network.
+        device: ``auto`` is the best device for a checkpoint and the current device for a network; any other moves the
+            network there.
+        exif: `follow` turns files' pixels by their EXIF orientation, and people are in the turned picture; `ignore`
+            takes pixels as stored (None: as in the network's training).
 
     Returns:
         One Detections for each image, in order: ``people`` (N, 18, 3) holds x and y in the picture's own pixels (pixel
         centres are at integers) and the score of each part of `posemodel.skeleton.PARTS`, 0 for a part not found;
-        ``scores`` (N,) are from 0 to 1, the best first. The network's mode is put back.
+        ``scores`` (N,) are from 0 to 1, the best first. The network's mode is restored.
 
     Raises:
         DataError: an image cannot be read; `iter_predictions` goes on after it.
-        SettingsError: a size, scale, batch size or device that there cannot be.
+        SettingsError: a size, scale, batch size or device is invalid.
         CheckpointError: the checkpoint cannot be used.
+
+    Example:
+        people = predict("runs/first/best.safetensors", ["street.jpg"])[0].people
+        nose_x, nose_y, nose_score = people[0, 0]
     """
-    found = []
+    detections = []
     for people in iter_predictions(
         network, images, size=size, flip=flip, scales=scales, batch_size=batch_size, device=device, exif=exif
     ):
         if isinstance(people, DataError):
             raise people
-        found.append(people)
-    return found
+        detections.append(people)
+    return detections
 
 
 def iter_predictions(
@@ -86,9 +91,10 @@ def iter_predictions(
     device: Device = "auto",
     exif: Exif | None = None,
 ) -> Iterator[Detections | DataError]:
-    """As ``predict``, one picture at a time and in order; for one that cannot be read, the DataError that says why.
+    """Find the people in pictures one by one, with the arguments of `predict`.
 
-    ``images`` may be endless: little more than two batches are in memory.
+    Yields, in order, the Detections of each picture, or the DataError of one that cannot be read. ``images`` may be
+    endless: little more than two batches are in memory.
     """
     if isinstance(images, (str, Path)):
         raise SettingsError(f"images: must be a list of pictures; give [{str(images)!r}].")
@@ -119,7 +125,7 @@ def _predictions(
         try:
             for entries in _batches(_read_ahead(images, sizes, reading, batch_size, exif), batch_size):
                 pictures = [entry for entry in entries if isinstance(entry, Picture)]
-                # Between two batches the caller may do anything with the network: its mode is set for each.
+                # The caller may use the network between two batches: its mode is set for each.
                 with torch.inference_mode(), in_evaluation(network):
                     maps = averaged_maps(network, _inputs(pictures, network), flip=flip) if pictures else None
                 pending.append((entries, decoding.submit(_people, maps, pictures, geometries[0])))
@@ -136,7 +142,7 @@ def _predictions(
 def _read_ahead(
     images: Iterable[Source], sizes: Sequence[int], reading: ThreadPoolExecutor, ahead: int, exif: Exif
 ) -> Iterator[Picture | DataError]:
-    """Pictures in order, a batch more than was asked for being read."""
+    """Yield pictures in order, while threads read ``ahead`` further ones."""
 
     def read(number: int, source: Source) -> Picture | DataError:
         try:
@@ -153,7 +159,7 @@ def _read_ahead(
 
 
 def _batches(entries: Iterator[Picture | DataError], batch_size: int) -> Iterator[list[Picture | DataError]]:
-    """Batches of ``batch_size`` pictures, the last smaller; errors stand where they came up."""
+    """Yield batches of ``batch_size`` pictures, the last smaller; errors keep their position in between."""
     batch: list[Picture | DataError] = []
     pictures = 0
     for entry in entries:
@@ -167,7 +173,7 @@ def _batches(entries: Iterator[Picture | DataError], batch_size: int) -> Iterato
 
 
 def _inputs(pictures: list[Picture], network: PoseNetwork) -> list[torch.Tensor]:
-    """RGB (B, 3, S, S) uint8 on the network's device, channels last in memory, one for each size."""
+    """Stack the pictures' inputs: RGB (B, 3, S, S) uint8 on the network's device, channels last, one for each size."""
     device = next(network.parameters()).device
     of_sizes = zip(*(picture.inputs for picture in pictures), strict=True)
     return [torch.from_numpy(np.stack(inputs)).to(device).permute(0, 3, 1, 2) for inputs in of_sizes]
@@ -177,12 +183,16 @@ def _people(maps: Maps | None, pictures: list[Picture], geometry: InputSettings)
     if maps is None:
         return []
     with torch.inference_mode():
-        found = decode_batch(maps.heatmaps, maps.pafs, geometry)
+        detections = decode_batch(*maps.complete(), geometry)
     warps = [letterbox(picture.width, picture.height, geometry.size) for picture in pictures]
-    return [Detections(warp.people_back(each.people), each.scores) for warp, each in zip(warps, found, strict=True)]
+    return [
+        Detections(warp.people_back(each.people), each.scores) for warp, each in zip(warps, detections, strict=True)
+    ]
 
 
-def _in_order(entries: list[Picture | DataError], found: Future[list[Detections]]) -> Iterator[Detections | DataError]:
-    people = iter(found.result())
+def _in_order(
+    entries: list[Picture | DataError], detections: Future[list[Detections]]
+) -> Iterator[Detections | DataError]:
+    people = iter(detections.result())
     for entry in entries:
         yield entry if isinstance(entry, DataError) else next(people)

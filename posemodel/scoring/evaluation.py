@@ -1,4 +1,4 @@
-"""Run a network over a split of a data set and score the people that it finds."""
+"""Run a network over a split of a data set and score its predicted people."""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -36,31 +36,35 @@ def evaluate(
     device: Device = "auto",
     exif: Exif | None = None,
 ) -> Scores:
-    """COCO keypoint AP of a network over a split of a data set.
+    """Compute the COCO keypoint AP of a network over a split of a data set.
 
     Args:
         network: A network (also as torch.compile or DistributedDataParallel wraps it), or the file of a checkpoint.
-        data: The folder of a data set, or a `DataSet` whose files are named outright.
-        split: train, select, report, val or any other one that the data set has.
-        size: Side of the input in pixels (None: the one that the weights were trained at; the network's default where
-            they were not trained).
+        data: The folder of a data set, or a `DataSet` with explicit files.
+        split: train, select, report, val or any other split of the data set.
+        size: Side of the input in pixels (None: the size that the weights were trained at, else the network's
+            default).
         flip: Average the maps with those of the mirror image.
         scales: Average the maps over inputs of these sizes, relative to ``size``.
         labelled_only: Score only images that have labelled people.
-        skip_bad: Leave bad images and annotations out instead of refusing the data set.
+        skip_bad: Skip bad images and annotations instead of refusing the data set.
         loader: Batch size and workers of the loader.
-        device: For a checkpoint, auto is the best there is; for a network, where it is. Another one moves the network.
-        exif: `follow` turns images as their EXIF orientation says, `ignore` reads pixels as stored (None: as the
-            network was trained).
+        device: ``auto`` is the best device for a checkpoint and the current device for a network; any other moves the
+            network there.
+        exif: `follow` turns images by their EXIF orientation, `ignore` reads pixels as stored (None: as in the
+            network's training).
 
     Returns:
-        The ten figures by pycocotools' rules, from 0 to 1, and the images and people scored. The network's mode is put
-        back.
+        The ten figures by pycocotools' rules, from 0 to 1, and the numbers of images and people scored. The network's
+        mode is restored.
 
     Raises:
         DataError: the data set cannot be used.
-        SettingsError: a size, scale or device that there cannot be.
+        SettingsError: a size, scale or device is invalid.
         CheckpointError: the checkpoint cannot be used.
+
+    Example:
+        evaluate("runs/first/best.safetensors", "data/people", split="val", flip=True).ap
     """
     averaging = Averaging.checked(flip=flip, scales=scales)
     used, geometry = network_in_use(network, size=size, device=device)
@@ -82,8 +86,8 @@ def predict_split(
     *,
     averaging: Averaging = Averaging(),  # noqa: B008 (frozen)
 ) -> KeypointScorer:
-    """Find the people in every image of a split; the scorer holds them, ready for stats or a results file."""
-    # A loader for each size: every input is letterboxed from the image itself, as for one size alone.
+    """Find the people in every image of a split; the returned scorer computes figures or writes a results file."""
+    # A loader for each size, so that every input is letterboxed from the image itself.
     geometries = averaging.geometries(geometry, network.size_multiple)
     loaders = [validation_loader(split, each, settings, with_targets=False) for each in geometries]
     network.eval()
@@ -95,15 +99,16 @@ def predict_split(
 
 
 def split_scorer(split: PackedSplit) -> KeypointScorer:
-    """A scorer of exactly the images of a split."""
+    """Make a scorer of the images of a split."""
     image_ids = [split.image_id(p) for p in range(len(split))]
     return KeypointScorer(split.truth, image_ids=image_ids, category=split.category)
 
 
 class PeopleFinder:
-    """Decodes batches of maps in a thread of its own, while the network works on the next batch.
+    """Decodes batches of maps in another thread, while the network works on the next batch.
 
-    A context manager: once it is left, its ``scorer`` has everybody. The thread's errors are raised by ``put`` or then.
+    A context manager: at its end, ``scorer`` has the people of all batches. The thread's errors are raised by ``put``
+    or at the end.
     """
 
     def __init__(self, scorer: KeypointScorer, geometry: InputSettings) -> None:
@@ -121,19 +126,24 @@ class PeopleFinder:
             self._pending.popleft().result()
 
     def put(self, maps: Maps, batch: Batch) -> None:
-        """Decode the maps of a batch, in order; waits where the decoder is more than a batch behind."""
+        """Queue the maps of a batch for decoding; waits while the decoder is more than a batch behind."""
         while len(self._pending) > 1:
             self._pending.popleft().result()
         self._pending.append(self._thread.submit(self._find, maps, batch))
 
     def _find(self, maps: Maps, batch: Batch) -> None:
         with torch.inference_mode():
-            for image_id, found in find_people(maps, batch, self.geometry):
-                self.scorer.add(image_id, found.people, found.scores)
+            for image_id, (people, scores) in find_people(maps, batch, self.geometry):
+                self.scorer.add(image_id, people, scores)
 
 
 def find_people(maps: Maps, batch: Batch, geometry: InputSettings) -> Iterator[tuple[int, Detections]]:
-    """Image id and people, in the image's own pixels, for every image of a batch; a diverged network finds nobody."""
-    detections = decode_batch(maps.heatmaps, maps.pafs, geometry)
-    for image_id, matrix, found in zip(batch.image_ids.tolist(), batch.warps.numpy(), detections, strict=True):
-        yield image_id, Detections(Warp(matrix).people_back(found.people), found.scores)
+    """Yield the image id and the people, in the image's own pixels, of every image of a batch.
+
+    Maps of a diverged network (NaN or infinite) have no people.
+    """
+    detections = decode_batch(*maps.complete(), geometry)
+    for image_id, matrix, (people, scores) in zip(
+        batch.image_ids.tolist(), batch.warps.numpy(), detections, strict=True
+    ):
+        yield image_id, Detections(Warp(matrix).people_back(people), scores)

@@ -1,4 +1,4 @@
-"""What perfect maps would score: the share of AP that resolution, targets and decoding can reach at a given size."""
+"""The AP of perfect maps: the upper limit that resolution, targets and decoding set at a given input size."""
 
 from collections.abc import Iterator
 
@@ -16,20 +16,20 @@ from posemodel.scoring.scorer import Scores
 
 
 def oracle_scores(split: PackedSplit, geometry: InputSettings) -> Scores:
-    """Score of targets made from the annotations (letterboxed, no augmentation), decoded as a network's maps are."""
+    """Score target maps made from the annotations (letterboxed, not augmented), decoded like a network's maps."""
     scorer = split_scorer(split)
     for position in range(len(split)):
         warp = letterbox(*split.size(position), geometry.size)
         people = warp.people(split.people(position))
-        found = decode(make_heatmaps(people, geometry), make_pafs(people, geometry), geometry)
-        scorer.add(split.image_id(position), warp.people_back(found.people), found.scores)
+        decoded, scores = decode(make_heatmaps(people, geometry), make_pafs(people, geometry), geometry)
+        scorer.add(split.image_id(position), warp.people_back(decoded), scores)
     return scorer.stats()
 
 
 def ceiling_scores(split: PackedSplit) -> Scores:
-    """Score of the exact points grouped through the 19 limbs: what perfect localisation would reach.
+    """Score the exact points of the annotations, grouped through the 19 limbs: the AP of perfect localisation.
 
-    Labels of one person that the limbs do not connect become several people.
+    A person whose labelled parts the limbs do not connect becomes several people.
     """
     scorer = split_scorer(split)
     for position in range(len(split)):

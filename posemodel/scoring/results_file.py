@@ -17,8 +17,8 @@ from posemodel.data.images.matching import names_aside
 from posemodel.data.left_out import LeftOut, sound_part
 from posemodel.data.notes import Note
 from posemodel.errors import DataError
-from posemodel.scoring.figures import Found, keypoint_areas
-from posemodel.scoring.scorer import Scores, _rows, _scores
+from posemodel.scoring.figures import Predictions, keypoint_areas
+from posemodel.scoring.scorer import Scores, scores_of
 
 
 def score_file(
@@ -29,11 +29,18 @@ def score_file(
     on_left_out: Callable[[LeftOut], None] | None = None,
     on_notes: Callable[[tuple[Note, ...]], None] | None = None,
 ) -> Scores:
-    """Score a COCO keypoint results file against an annotation file; DataError says what does not fit.
+    """Score a COCO keypoint results file against an annotation file.
 
-    ``skip_bad`` leaves images with bad annotations out, and the results on them; the images' files are not looked at.
-    ``on_left_out`` is told how much that was, ``on_notes`` what of the annotations was read differently. Results are in
-    COCO's order of keypoints, whatever the order in the annotation file.
+    Args:
+        predictions: A list of results (image_id, category_id, keypoints, score) in COCO's order of keypoints, whatever
+            the order in the annotation file.
+        annotations: COCO keypoint annotations; image files are not opened.
+        skip_bad: Skip images with bad annotations, and the results on them, instead of refusing the file.
+        on_left_out: Called with the number of images and annotations that were skipped.
+        on_notes: Called with the annotations that were read in another way than they are written.
+
+    Raises:
+        DataError: a file cannot be used; the message names the entry.
     """
     raw = names_aside(read_document(annotations))
     try:
@@ -49,7 +56,8 @@ def score_file(
         on_left_out(left_out)
     if on_notes is not None:
         on_notes(notes)
-    listed = {_number(image.get("id")) for image in raw["images"] if isinstance(image, dict)}
+    numbers = (_number(image.get("id")) for image in raw["images"] if isinstance(image, dict))
+    listed = {number for number in numbers if number is not None}
     results = [_with_numbers(result, listed | people) for result in results]
     if left_out:
         gone = listed - image_ids
@@ -70,12 +78,11 @@ def score_file(
             raise DataError(
                 f"{predictions}: result {number}: `category_id` {result['category_id']} is no person in {annotations}."
             )
-    truth = truth_of(document)
-    return _scores(truth, _rows(truth, None), _found_in(results))
+    return scores_of(truth_of(document), _predictions_of(results))
 
 
 def _with_numbers(result: Any, known: Collection[int]) -> Any:
-    """A result whose ids are read as in annotation files: by the number that is meant, words where it is ``known``."""
+    """Return a result whose ids are numbers, read as in annotation files; ids in words only if they are ``known``."""
     if not isinstance(result, dict):
         return result
     ids = {key: _number(result.get(key)) for key in ("image_id", "category_id")}
@@ -91,8 +98,8 @@ def _number(value: Any) -> int | None:
     return number_of_word(value) if number is None and isinstance(value, str) and value else number
 
 
-def _found_in(results: list[dict[str, Any]]) -> Found:
-    """A results file's people. Boxes, where every result has one, are their areas, as pycocotools has it."""
+def _predictions_of(results: list[dict[str, Any]]) -> Predictions:
+    """Convert results to arrays. Their areas are those of the boxes if every result has one, as in pycocotools."""
     keypoints = np.array([r["keypoints"] for r in results], np.float64).reshape(-1, skeleton.NUM_COCO_KEYPOINTS, 3)
     boxes = [result.get("bbox") for result in results]
     if all(isinstance(box, list) and len(box) == 4 and all_finite(box) for box in boxes):
@@ -100,4 +107,4 @@ def _found_in(results: list[dict[str, Any]]) -> Found:
     else:
         areas = keypoint_areas(keypoints)
     image_ids = np.array([result["image_id"] for result in results], np.int64)
-    return Found(image_ids, keypoints, np.array([result["score"] for result in results], np.float64), areas)
+    return Predictions(image_ids, keypoints, np.array([result["score"] for result in results], np.float64), areas)

@@ -1,4 +1,4 @@
-"""A few images of a split with the people that a network finds in them: predicted, kept as plain data, drawn."""
+"""Sample images of a split with predicted and true people: as plain data, and as a drawn sheet."""
 
 from pathlib import Path
 from typing import Any
@@ -19,20 +19,20 @@ from posemodel.scoring.evaluation import predict_split
 SAMPLES = 8
 COLUMNS = 4
 TILE_SIDE = 400
-"""Pixels of a drawn tile's longer side: lines are drawn at this size, whatever the image's own."""
+"""Longer side of a drawn tile in pixels; lines are drawn at this size, whatever the image's own."""
 DRAWN_PARTS = 3
-"""A predicted person of fewer parts is not drawn: a beginner's network finds dozens, and they hide all else."""
+"""Fewest parts of a predicted person that is drawn: an untrained network predicts dozens of smaller ones."""
 JPEG_QUALITY = 85
 
 
 def sample_positions(split: PackedSplit, count: int = SAMPLES) -> list[int]:
-    """Positions of ``count`` images with labelled people, spread evenly over the split; fewer where it has fewer.
+    """Return the positions of at most ``count`` images with labelled people, spread evenly over the split.
 
-    The split alone decides: every network is shown the same images.
+    They depend on the split alone, so that every network is shown the same images.
     """
     labelled = [position for position in range(len(split)) if split.people_count(position)]
-    places = np.linspace(0, len(labelled) - 1, min(count, len(labelled))).round().astype(int)
-    return [labelled[place] for place in places]
+    chosen = np.linspace(0, len(labelled) - 1, min(count, len(labelled))).round().astype(int)
+    return [labelled[number] for number in chosen]
 
 
 def predict_samples(
@@ -44,10 +44,10 @@ def predict_samples(
     *,
     batch_size: int = SAMPLES,
 ) -> dict[str, Any]:
-    """Find the people in the sample images of a split; the network is left in evaluation mode.
+    """Find the people in the sample images of a split; leaves the network in evaluation mode.
 
-    Returns a plain document much like COCO's files: ``split``; ``images`` (id, file below the folder ``data``, or its
-    whole path where it is not below it, width, height); ``annotations`` (the labelled people: image_id, keypoints) and
+    Returns a plain document similar to COCO's files: ``split``; ``images`` (id, file below the folder ``data``, or its
+    absolute path elsewhere, width, height); ``annotations`` (the labelled people: image_id, keypoints) and
     ``predictions`` (COCO results: image_id, category_id, keypoints, score). Keypoints are 17 x (x, y, v) in COCO's
     order, in the image's own pixels.
     Raises DataError for an image that cannot be read.
@@ -68,16 +68,16 @@ def predict_samples(
 
 
 def _below(path: Path, data: Path) -> str:
-    """A file's path below a folder, or its whole path."""
+    """Return a file's path relative to a folder, or its absolute path where it lies elsewhere."""
     return (path.relative_to(data) if path.is_relative_to(data) else path.absolute()).as_posix()
 
 
 def draw_samples(document: dict[str, Any], data: Path, *, exif: Exif = "ignore") -> NDArray[np.uint8] | None:
-    """The sheet (BGR) of a `predict_samples` document; None where an image is gone from the folder ``data``.
+    """Draw the sheet (BGR) of a `predict_samples` document; None where an image is missing from the folder ``data``.
 
-    An image of another size than the document's, read as ``exif`` says, counts as gone. Predicted people are coloured
-    by side, true ones thin and white (`posemodel.inference.drawing`); predicted people of fewer than `DRAWN_PARTS`
-    parts are left out.
+    An image that has another size than in the document, read as ``exif`` says, counts as missing. Predicted people are
+    coloured by side, true ones thin and white (`posemodel.inference.drawing`); predicted people of fewer than
+    `DRAWN_PARTS` parts are not drawn.
     """
     tiles = []
     for entry in document["images"]:
@@ -89,12 +89,14 @@ def draw_samples(document: dict[str, Any], data: Path, *, exif: Exif = "ignore")
         factor = TILE_SIDE / max(image.shape[:2])
         size = (max(round(entry["width"] * factor), 1), max(round(entry["height"] * factor), 1))
         tile = cv2.resize(image, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
-        tiles.append(draw_people(tile, scale_people(predicted, factor), scale_people(true, factor)))
+        tiles.append(
+            draw_people(np.asarray(tile, np.uint8), scale_people(predicted, factor), scale_people(true, factor))
+        )
     return sheet(tiles, COLUMNS) if tiles else None
 
 
 def as_jpeg(image: NDArray[np.uint8]) -> bytes:
-    """A BGR image as the bytes of a JPEG file."""
+    """Encode a BGR image as a JPEG file."""
     _, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     return encoded.tobytes()
 

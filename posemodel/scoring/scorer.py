@@ -1,8 +1,8 @@
-"""Score people against a split's annotations: COCO keypoint AP, by pycocotools."""
+"""Score predicted people against a split's annotations: COCO keypoint AP, by pycocotools."""
 
 import json
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,12 @@ from posemodel.atomic_write import replacing
 from posemodel.data.coco import people_to_coco
 from posemodel.data.truth import Truth
 from posemodel.inference.results import DECIMALS, PERSON_CATEGORY, coco_result
-from posemodel.scoring.figures import Found, keypoint_areas, keypoint_figures
+from posemodel.scoring.figures import Predictions, keypoint_areas, keypoint_figures
 
 
 @dataclass(frozen=True)
 class Scores:
-    """COCO's ten keypoint figures (None: no labelled person of that kind) and how much was scored."""
+    """COCO's ten keypoint figures (None: no labelled people of that size), and the numbers of images and people."""
 
     ap: float | None
     ap50: float | None
@@ -35,12 +35,16 @@ class Scores:
     people: int
 
     def as_row(self) -> dict[str, float | int | None]:
-        """A flat row with the contract's keys."""
+        """Return the figures as a flat dictionary."""
         return asdict(self)
 
 
+FIGURES = tuple(field.name for field in fields(Scores))[:10]
+"""Names of COCO's ten figures, in pycocotools' order."""
+
+
 class KeypointScorer:
-    """Accumulates the people found in the images of a split and scores them."""
+    """Accumulates the predicted people of a split's images and scores them."""
 
     def __init__(
         self, truth: Truth, *, image_ids: Collection[int] | None = None, category: int = PERSON_CATEGORY
@@ -48,12 +52,12 @@ class KeypointScorer:
         """Score against the people of ``truth``.
 
         Args:
-            truth: Everybody in a whole split.
+            truth: All people of a split.
             image_ids: Score only these of its images; None: all.
-            category: The annotation file's id of the person category, for the results file.
+            category: Id of the person category in the annotation file, for the results file.
 
         Raises:
-            ValueError: an image id that the truth does not have.
+            ValueError: an image id is not in the truth.
         """
         self._truth = truth
         self._rows = _rows(truth, image_ids)
@@ -74,28 +78,28 @@ class KeypointScorer:
     @property
     def results(self) -> list[dict[str, Any]]:
         """Everything added so far in COCO's results format."""
-        found = self._found()
+        predictions = self._predictions()
         return [
             coco_result(image, keypoints, score, category=self._category)
             for image, keypoints, score in zip(
-                found.image_ids.tolist(), found.keypoints, found.scores.tolist(), strict=True
+                predictions.image_ids.tolist(), predictions.keypoints, predictions.scores.tolist(), strict=True
             )
         ]
 
     def stats(self) -> Scores:
-        """COCO's figures of everything added so far; who was found in other images does not count."""
-        return _scores(self._truth, self._rows, self._found())
+        """Compute COCO's figures of everything added so far; predictions in images that are not scored do not count."""
+        return scores_of(self._truth, self._predictions(), self._rows)
 
     def write_predictions(self, path: Path) -> None:
-        """Write a COCO results file, whole or not at all; scored, it gives the same figures."""
+        """Write a COCO results file, completely or not at all; scoring the file gives the same figures."""
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(self.results))
 
-    def _found(self) -> Found:
+    def _predictions(self) -> Predictions:
         counts = [len(scores) for scores in self._scores]
         people = np.concatenate([np.zeros((0, skeleton.NUM_PARTS, 3)), *self._people])
         keypoints = np.round(people_to_coco(people), DECIMALS)
-        return Found(
+        return Predictions(
             np.repeat(np.array(self._image_ids, np.int64), counts),
             keypoints,
             np.concatenate([np.zeros(0), *self._scores]),
@@ -104,7 +108,7 @@ class KeypointScorer:
 
 
 def _rows(truth: Truth, image_ids: Collection[int] | None) -> NDArray[np.int64]:
-    """Positions of the images, ascending, in the truth."""
+    """Return the ascending positions of images in the truth."""
     if image_ids is None:
         return np.arange(len(truth.image_ids))
     wanted = np.unique(np.array(list(image_ids), np.int64))
@@ -114,8 +118,12 @@ def _rows(truth: Truth, image_ids: Collection[int] | None) -> NDArray[np.int64]:
     return np.searchsorted(truth.image_ids, wanted)
 
 
-def _scores(truth: Truth, rows: NDArray[np.int64], found: Found) -> Scores:
+def scores_of(truth: Truth, predictions: Predictions, rows: NDArray[np.int64] | None = None) -> Scores:
+    """Score predictions over the images at ``rows`` (N,), ascending, of the truth; over all images by default."""
+    if rows is None:
+        rows = np.arange(len(truth.image_ids))
     labelled = ~truth.crowd & (truth.keypoints[..., 2] > 0).any(axis=1)
     before = np.append(0, np.cumsum(labelled))
     people = before[truth.start[rows + 1]] - before[truth.start[rows]]
-    return Scores(*keypoint_figures(truth, rows, found), images=len(rows), people=int(people.sum()))
+    figures = zip(FIGURES, keypoint_figures(truth, rows, predictions), strict=True)
+    return Scores(**dict(figures), images=len(rows), people=int(people.sum()))

@@ -1,4 +1,4 @@
-"""An exponential moving average of a network's weights: what is validated and saved where `ema_decay` is given."""
+"""Exponential moving average of a network's weights, which is validated and saved where `ema_decay` is set."""
 
 import copy
 from collections.abc import Mapping
@@ -11,22 +11,23 @@ from posemodel.network import PoseNetwork
 
 
 def decay_at(update: int, decay: float) -> float:
-    """The decay of an update, the first after the start being number 1: min(decay, (1 + n) / (10 + n)).
+    """Return the decay of update number n (1 for the first after the start): min(decay, (1 + n) / (10 + n)).
 
-    A run's first weights are soon worth nothing: the warm-up (that of TensorFlow's ExponentialMovingAverage) keeps them
-    from weighing on the average for the 1 / (1 - decay) steps that it looks back on.
+    With this warm-up (that of TensorFlow's ExponentialMovingAverage) a run's first, poor weights do not stay in the
+    average for its memory of 1 / (1 - decay) steps.
     """
     return min(decay, (1 + update) / (10 + update))
 
 
 class WeightAverage:
-    """average = d * average + (1 - d) * weights after each step, d being `decay_at`; the first step's weights begin it.
+    """Average of the weights: after each step d * average + (1 - d) * weights, with d from `decay_at`.
 
-    Not PyTorch's AveragedModel, which moves its counter to the device in each update and waits for that.
+    The average begins with the weights of the first step. PyTorch's AveragedModel is not used, because it waits for the
+    device in each update to move its counter there.
     """
 
     def __init__(self, network: PoseNetwork, decay: float) -> None:
-        """Averages the weights of ``network`` from its next step on; 0 < ``decay`` < 1."""
+        """Average the weights of ``network`` from its next step on; 0 < ``decay`` < 1."""
         self.decay = decay
         self.updates = 0
         self._trained = network
@@ -34,25 +35,25 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take in the weights as they are now; nothing waits for the device."""
+        """Add the current weights to the average, without waiting for the device."""
         keep = decay_at(self.updates, self.decay) if self.updates else 0.0
-        averaged = [*self._network.parameters()]
+        averaged: list[torch.Tensor] = [*self._network.parameters()]
         torch._foreach_lerp_(averaged, [*self._trained.parameters()], 1 - keep)
         self.updates += 1
 
     @torch.no_grad()
     def network(self) -> PoseNetwork:
-        """The averaged weights with the buffers (batch norm's statistics) that the trained network has now."""
+        """The averaged weights, with the current buffers (batch norm's statistics) of the trained network."""
         for own, trained in zip(self._network.buffers(), self._trained.buffers(), strict=True):
             own.copy_(trained)
         return self._network
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs."""
+        """The average as plain data, for a resumed run."""
         return {"updates": self.updates, "network": self._network.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """The inverse of ``state_dict``; CheckpointError where it is no average."""
+        """Restore the average from `state_dict`; CheckpointError if it holds none."""
         if not isinstance(state, Mapping) or {"updates", "network"} - state.keys():
             raise CheckpointError("the state has no averaged weights.")
         self.updates = int(state["updates"])

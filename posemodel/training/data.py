@@ -1,4 +1,4 @@
-"""What a run trains on and is scored on: the two splits, and their loaders."""
+"""The data of a training run: its training split, its validation split, and their loaders."""
 
 from dataclasses import dataclass, replace
 
@@ -21,27 +21,32 @@ from posemodel.training.processes import Team
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The split trained on, its loader and the sampler whose ``epoch`` and ``skip`` is set before each pass; the split
-    scored and its loader; what was left out of both, and what was read differently.
-    """
+    """Splits and loaders of a run, with a report on the annotations."""
 
     train_split: PackedSplit
     loader: PoseLoader
     sampler: EpochSampler
+    """Order of the training samples; its ``epoch`` and ``skip`` are set before each pass."""
     val_split: PackedSplit
     val_loader: DataLoader[Batch]
     left_out: LeftOut
+    """Bad images and annotations that were skipped in both splits."""
     notes: tuple[Note, ...]
+    """Annotations of both splits that were read in another way than they are written."""
 
 
 def open_training_splits(settings: TrainSettings) -> tuple[PackedSplit, PackedSplit]:
-    """The images trained on (those with labelled people) and the split scored; the two never share a derived tenth."""
+    """Open the training images (those with labelled people) and the validation split.
+
+    Where a split stands in for a missing one (a tenth of `train`), the two never share it.
+    Raises DataError where no labelled image is left.
+    """
     data, scored = data_set_of(settings), settings.val_split
     train_split = open_split(
         data,
         settings.train_split,
         hold_out_select=settings.hold_out_select or scored == SELECT,
-        # A data set with a `report` of its own needs no `val`, but for who asks for it.
+        # A data set that has a split `report` needs no `val`, unless the settings name it.
         hold_out_val=scored == VAL or ((settings.hold_out_select or scored == REPORT) and stands_in(data, REPORT)),
         skip_bad=settings.skip_bad,
         exif=settings.exif,
@@ -56,16 +61,16 @@ def open_training_splits(settings: TrainSettings) -> tuple[PackedSplit, PackedSp
         raise DataError(f"{val_split.annotations}: no image with a labelled person is left to score.")
     if settings.val_images is not None and settings.val_images < len(val_split):
         val_split = val_split.subset(np.linspace(0, len(val_split) - 1, settings.val_images).round().astype(np.int64))
-    return train_split, with_note_of_sameness(train_split, val_split)
+    return train_split, noting_shared_images(train_split, val_split)
 
 
 def data_set_of(settings: TrainSettings) -> DataSet:
-    """The data set that a run's settings name."""
+    """Return the data set that a run's settings name."""
     return DataSet(settings.data, settings.files)
 
 
-def with_note_of_sameness(train_split: PackedSplit, val_split: PackedSplit) -> PackedSplit:
-    """The split scored, with a note where its images are trained on: the same files, or a copy of the same split."""
+def noting_shared_images(train_split: PackedSplit, val_split: PackedSplit) -> PackedSplit:
+    """Return the validation split, with a note where the run trains on its images too (the same files, or a copy)."""
     copied = np.array_equal(train_split.truth.keypoints, val_split.truth.keypoints)
     if train_split.folder != val_split.folder and not copied:
         return val_split
@@ -85,9 +90,9 @@ def _ids(split: PackedSplit) -> list[int]:
 
 
 def open_training_data(settings: TrainSettings, geometry: InputSettings, team: Team) -> TrainingData:
-    """Splits and loaders of a run; each process of ``team`` gets its part of every step's images.
+    """Open the splits and loaders of a run; each process of ``team`` gets its share of every step's images.
 
-    Raises DataError, and SettingsError where an epoch has no whole step.
+    Raises DataError, and SettingsError where an epoch is shorter than one step.
     """
     train_split, val_split = open_training_splits(settings)
     with_targets = targets_in_workers(settings.targets, team.device)

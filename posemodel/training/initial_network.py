@@ -1,4 +1,4 @@
-"""The network that a run starts with: fresh weights, a checkpoint's, or fresh ones on a VGG19 front from ImageNet."""
+"""The network that a run starts with: random weights, those of a checkpoint, or a VGG19 backbone from ImageNet."""
 
 import hashlib
 from pathlib import Path
@@ -14,7 +14,10 @@ from posemodel.network.weights import load_network
 
 
 def initial_network(settings: TrainSettings, device: torch.device) -> PoseNetwork:
-    """In training mode on ``device``; the seed decides fresh weights. Raises SettingsError or CheckpointError."""
+    """Build the network of a run, in training mode on ``device``; ``settings.seed`` determines random weights.
+
+    Raises SettingsError or CheckpointError where the settings' weights do not fit.
+    """
     if settings.weights is not None:
         network, info = load_network(settings.weights, device)
         if info.network != settings.network:
@@ -28,11 +31,11 @@ def initial_network(settings: TrainSettings, device: torch.device) -> PoseNetwor
         load_vgg19_weights(network.backbone, settings.backbone_weights)
     network.precision = settings.precision
     network.trained_exif = settings.exif
-    return network.to(device, memory_format=torch.channels_last).train()
+    return network.to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload,no-any-return]  # PyTorch has no stub of this
 
 
 def origin_of(weights: Path | None) -> dict[str, Any]:
-    """What a run's record says of the checkpoint that it started from: name and digest, wherever the file lies."""
+    """Name and SHA-256 of the checkpoint that a run starts from, for its record; its folder is not part of it."""
     if weights is None:
         return {}
     with weights.open("rb") as file:

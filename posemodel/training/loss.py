@@ -1,4 +1,4 @@
-"""The masked squared error of every stage and branch."""
+"""The training loss: masked squared errors of the maps of every stage."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -15,31 +15,43 @@ from posemodel.skeleton import BACKGROUND
 def pose_loss(
     stages: Sequence[Maps], batch: Batch, *, foreground_weight: float = 1.0
 ) -> tuple[torch.Tensor, "OrderedDict[str, torch.Tensor]"]:
-    """Total loss and its terms by name (`stage1_heatmaps`, `stage1_pafs`, ...), all scalars.
+    """Compute the total loss and its terms by name (`stage1_heatmaps`, `stage1_pafs`, ...), all scalars.
 
     For each stage and branch the squared error is summed over channels and unmasked cells and divided by
     2 x batch x cells; then the terms are summed (Cao et al., CVPR 2017, equations 5 and 6, with means over the cells).
     A branch that a stage leaves None has no term: `openpose_2019` counts each of its six outputs once.
-    ``foreground_weight`` w > 1 multiplies a cell's error by 1 + (w - 1) * t, t in 0..1 being how far the map is on.
+
+    Args:
+        stages: The network's maps, a pair for each stage.
+        batch: Targets and mask, on the same device.
+        foreground_weight: w > 1 multiplies a cell's error by 1 + (w - 1) * t; t in 0..1 is the Gaussian's height or the
+            PAF vector's length in the target.
+
+    Raises:
+        ValueError: the batch has no target maps (`posemodel.data.batch.to_device` makes them).
     """
     mask = batch.mask.float()
-    targets = Maps(batch.heatmaps.float(), batch.pafs.float())
+    if batch.heatmaps is None or batch.pafs is None:
+        raise ValueError("the batch has no target maps: move it with posemodel.data.batch.to_device, which makes them")
+    heatmaps, pafs = batch.heatmaps.float(), batch.pafs.float()
+    targets = Maps(heatmaps, pafs)
     weights = Maps(mask, mask)
     if foreground_weight > 1:
-        weights = Maps(*(mask * (1 + (foreground_weight - 1) * on) for on in _foreground(targets)))
+        weights = Maps(*(mask * (1 + (foreground_weight - 1) * share) for share in _foreground(heatmaps, pafs)))
     scale = 1 / (2 * mask.numel())
     terms: OrderedDict[str, torch.Tensor] = OrderedDict()
     for number, maps in enumerate(stages, start=1):
         for branch in Maps._fields:
-            found, target, weight = (getattr(each, branch) for each in (maps, targets, weights))
-            if found is None:
+            predicted, target, weight = (getattr(each, branch) for each in (maps, targets, weights))
+            if predicted is None:
                 continue
-            terms[f"stage{number}_{branch}"] = _WeightedSquares.apply(found, target, weight) * scale
+            squares = _WeightedSquares.apply(predicted, target, weight)  # type: ignore[no-untyped-call]  # PyTorch's
+            terms[f"stage{number}_{branch}"] = squares * scale
     return torch.stack(list(terms.values())).sum(), terms
 
 
-def with_nobody(stages: Sequence[Maps]) -> list[Maps]:
-    """Maps like these with nobody in them, all background: a forecast that has learned nothing of the images."""
+def background_maps(stages: Sequence[Maps]) -> list[Maps]:
+    """Return maps of the same shapes without people: the prediction of a network that has learned nothing."""
     empty = []
     for heatmaps, pafs in stages:
         background = None
@@ -53,7 +65,7 @@ def with_nobody(stages: Sequence[Maps]) -> list[Maps]:
 class _WeightedSquares(torch.autograd.Function):
     """Sum of weight * (maps - target)^2; differentiable in the maps alone.
 
-    Written out because autograd would keep and walk through every intermediate: on a CPU that is a tenth of a step.
+    Its backward pass is written out because autograd would store every intermediate: a tenth of a step on a CPU.
     """
 
     @staticmethod
@@ -72,10 +84,10 @@ class _WeightedSquares(torch.autograd.Function):
         return (weighted * (2 * gradient)).to(ctx.dtype), None, None
 
 
-def _foreground(targets: Maps) -> Maps:
-    """How far each map is on, 0..1: the Gaussian's height (background: its complement), the PAF vector's length."""
-    heat = targets.heatmaps.clone()
-    heat[:, BACKGROUND] = 1 - heat[:, BACKGROUND]
-    x, y = targets.pafs[:, 0::2], targets.pafs[:, 1::2]
-    length = torch.sqrt(x * x + y * y)  # torch.linalg.vector_norm over two entries takes 20 times as long on a CPU
-    return Maps(heat, length.repeat_interleave(2, dim=1))
+def _foreground(heatmaps: torch.Tensor, pafs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Foreground share of each cell, 0..1: the Gaussian's height (background: 1 - it), the PAF vector's length."""
+    heights = heatmaps.clone()
+    heights[:, BACKGROUND] = 1 - heights[:, BACKGROUND]
+    x, y = pafs[:, 0::2], pafs[:, 1::2]
+    lengths = torch.sqrt(x * x + y * y)  # torch.linalg.vector_norm over two entries takes 20 times as long on a CPU
+    return heights, lengths.repeat_interleave(2, dim=1)

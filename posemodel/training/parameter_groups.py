@@ -1,4 +1,4 @@
-"""Weights in groups, each with its own learning rate and weight decay, as the published recipes have them."""
+"""Parameter groups with their own learning rate and weight decay, as the published recipes have them."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -11,19 +11,20 @@ from posemodel.errors import SettingsError
 from posemodel.network import PoseNetwork
 
 MULTIPLIER = "lr_multiplier"
-"""Entry of an optimizer's group."""
+"""Key of an optimizer's group: multiplier of its learning rate."""
 NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
 
 Group = dict[str, Any]
 Parameters = Iterable[nn.Parameter] | list[Group]
-"""What an optimizer takes: parameters, or groups of them."""
+"""The argument of an optimizer: parameters, or groups of them."""
 
 
 def parameter_groups(network: PoseNetwork, settings: GroupSettings) -> Parameters:
-    """The network's parameters as an optimizer takes them: plain, unless the settings tell some from others.
+    """Return a network's parameters for an optimizer: ungrouped, unless the settings treat some differently.
 
-    The first group is the one that follows the learning rate itself. Each group has its multiplier as `lr_multiplier`
-    (see `multiply_rates`), and `weight_decay` 0 where it is spared. SettingsError where the network has no later stage.
+    The first group has the plain learning rate. Each group has its multiplier as `lr_multiplier` (applied by
+    `multiply_rates`), and `weight_decay` 0 where the settings exempt it. Raises SettingsError where later stages shall
+    learn faster and the network has none.
     """
     if settings == GroupSettings():
         return network.parameters()
@@ -39,24 +40,24 @@ def parameter_groups(network: PoseNetwork, settings: GroupSettings) -> Parameter
                 key = _multiplier(module, name, settings, later=id(parameter) in later), _decays(module, name, settings)
                 groups.setdefault(key, []).append(parameter)
     return [
-        {"params": found, MULTIPLIER: multiplier, **({} if decays else {"weight_decay": 0.0})}
-        for (multiplier, decays), found in groups.items()
-        if found
+        {"params": parameters, MULTIPLIER: multiplier, **({} if decays else {"weight_decay": 0.0})}
+        for (multiplier, decays), parameters in groups.items()
+        if parameters
     ]
 
 
 def multiply_rates(optimizer: Optimizer, settings: GroupSettings) -> None:
-    """Give each group its multiple of the rate that the optimizer was made with; before a schedule is made.
+    """Multiply the learning rate of each group of an optimizer by the group's multiplier.
 
-    After the optimizer is made, because it alone knows its rate. AdaBound's ``final_lr`` follows lr / base_lr, and so
-    takes part in the multiple. SettingsError where the groups did not reach the optimizer.
+    To be called after the optimizer is made, which alone knows its rate, and before its schedule is. AdaBound's
+    ``final_lr`` follows lr / base_lr and is multiplied too. Raises SettingsError where the optimizer lacks the groups.
     """
     if settings == GroupSettings():
         return
     if not all(MULTIPLIER in group for group in optimizer.param_groups):
         raise SettingsError(
-            f"groups: {type(optimizer).__name__} was not made of the parameter groups that it was given, so that no "
-            "weights can have a rate of their own."
+            f"groups: {type(optimizer).__name__} did not keep the parameter groups that it was made with, so that no "
+            "weights can have their own learning rate. Remove the settings of groups, or use another optimizer."
         )
     for group in optimizer.param_groups:
         group["lr"] = group["lr"] * group[MULTIPLIER]

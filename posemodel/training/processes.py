@@ -1,9 +1,9 @@
-"""Training in several processes, as `torchrun` starts them: who this process is, and what all of them agree on.
+"""Training in several processes, as `torchrun` starts them: this process's rank, and agreements between all.
 
-The processes are joined twice, by gloo for what the CPUs say to each other and by NCCL for the gradients of GPUs, so
-that no agreement waits for a GPU. Everything that decides about the course of a run is decided alike in all of them:
-said by the first, or true where any says so. Whether to stop they agree on after every step (0.3 ms in two processes of
-one machine): a grace period may be shorter than a window, and who waits for a process that has died hears of it there.
+The processes communicate over gloo for decisions of the CPUs and over NCCL for the gradients of GPUs, so that no
+decision waits for a GPU. Every decision about the course of a run is the same in all processes: taken by the first, or
+true where it is true in any. They agree on whether to stop after every step (0.3 ms in two processes of one machine),
+because a cluster's grace period may be shorter than a window, and because a process that has died is noticed there.
 """
 
 import importlib
@@ -27,80 +27,81 @@ from posemodel.launch import launched, place_on_machine
 T = TypeVar("T")
 
 LONGEST_WAIT = timedelta(hours=6)
-"""For the first process, while it validates: after this the others give it up. One that has died is noticed at once."""
+"""Time for which the others wait while the first process validates. A process that has died is noticed at once."""
 _SYNC_BUFFERS = "broadcast_buffers"
-if "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters:  # newer PyTorch's name for it
+if (
+    "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
+):  # its name in newer versions of PyTorch
     _SYNC_BUFFERS = "forward_sync_buffers"
 _LOST = ("connection closed by peer", "connection reset by peer", "broken pipe", "socket", "timed out", "gloo")
-"""What PyTorch's errors say where another process has gone; they have no class of their own in all versions."""
+"""Words of PyTorch's errors about a lost process; these have no class of their own in all versions."""
 
 
 @dataclass
 class Team:
-    """The processes that train one network; by default this one alone, for which everything here is free."""
+    """The processes that train one network; with the default size of 1, no method here communicates."""
 
     device: torch.device
     rank: int = 0
     size: int = 1
     _parallel: list[tuple[frozenset[str], DistributedDataParallel]] = field(default_factory=list, repr=False)
-    """With the names of the parameters that it averages; the last is in use."""
+    """Wrappers made so far, with the names of the parameters whose gradients they average; the last is in use."""
 
     @property
     def first(self) -> bool:
-        """Whether this process is the one that validates, writes and reports."""
+        """Whether this is the process that validates, writes and reports."""
         return self.rank == 0
 
     def any(self, flag: bool) -> bool:
-        """Whether ``flag`` is true in any of the processes; all must ask."""
+        """Return whether ``flag`` is true in any process; every process must call this."""
         return flag if self.size == 1 else self._reduced(float(flag), distributed.ReduceOp.MAX) > 0
 
     def mean(self, value: float) -> float:
-        """The mean over the processes; all must ask."""
+        """Return the mean of ``value`` over the processes; every process must call this."""
         return value if self.size == 1 else self._reduced(value, distributed.ReduceOp.SUM) / self.size
 
     def from_first(self, make: Callable[..., T], *arguments: Any) -> T:
-        """What ``make`` returns in the first process, told to all: the others wait, and fail where it fails."""
+        """Call ``make`` in the first process and return its result in all; ProcessError in the others if it fails."""
         if self.size == 1:
             return make(*arguments)
-        told: list[tuple[bool, T | None]] = [(False, None)]
+        message: list[tuple[bool, T | None]] = [(False, None)]
         try:
             if self.first:
-                told = [(True, make(*arguments))]
+                message = [(True, make(*arguments))]
         finally:
-            distributed.broadcast_object_list(told, src=0, device=torch.device("cpu"))
-        done, value = told[0]
+            distributed.broadcast_object_list(message, src=0, device=torch.device("cpu"))
+        done, value = message[0]
         if not done:
-            raise ProcessError("the first process has failed while the others waited for it; it says itself why.")
+            raise ProcessError("the first process has failed while the others waited for it; its own message says why.")
         return value  # type: ignore[return-value]
 
     def parallel(self, network: nn.Module) -> nn.Module:
-        """The network whose backward pass averages the gradients of all processes; ``network`` itself where alone.
+        """Wrap a network so that its backward pass averages gradients over the processes; alone, return it unchanged.
 
-        To be asked again when parameters are frozen or released: what is averaged is fixed when it is made. Buffers
-        (batch norm's statistics) stay each process's own.
+        To be called again when parameters are frozen or unfrozen, because a wrapper's parameters are fixed when it is
+        made. Buffers (batch norm's statistics) are not synchronised.
         """
         if self.size == 1:
             return network
         trained = frozenset(name for name, parameter in network.named_parameters() if parameter.requires_grad)
         if not self._parallel or self._parallel[-1][0] != trained:
-            wrapped = DistributedDataParallel(
-                network,
-                device_ids=[self.device] if self.device.type == "cuda" else None,
-                **{_SYNC_BUFFERS: False},
-                gradient_as_bucket_view=True,
-            )
+            options: dict[str, Any] = {_SYNC_BUFFERS: False, "gradient_as_bucket_view": True}
+            if self.device.type == "cuda":
+                options["device_ids"] = [self.device]
+            wrapped = DistributedDataParallel(network, **options)
             self._parallel.append((trained, wrapped))
         return self._parallel[-1][1]
 
     def release(self) -> None:
-        """Let go of the process group, before it is destroyed, so that it ends there.
+        """Drop all references to the process group before it is destroyed.
 
-        A DistributedDataParallel may outlive it (an error's traceback keeps it, say). Where that is the last to hold a
-        gloo group, the group ends when it is freed, holding Python's lock, and joins threads that wait for that lock:
-        for ever. At the interpreter's end such a thread does not get the lock, and aborts the process.
+        A DistributedDataParallel may live longer (kept by an error's traceback, say). If it holds the last reference to
+        a gloo group, the group is freed under Python's interpreter lock and joins threads that wait for that lock: a
+        deadlock, or an abort when the interpreter exits.
         """
         for _, wrapped in self._parallel:
-            wrapped.reducer = wrapped.logger = wrapped.process_group = None
+            for name in ("reducer", "logger", "process_group"):
+                setattr(wrapped, name, None)
         self._parallel.clear()
 
     def _reduced(self, value: float, operation: "distributed.ReduceOp.RedOpType") -> float:
@@ -111,10 +112,10 @@ class Team:
 
 @contextmanager
 def joined(device: Device) -> Iterator[Team]:
-    """The team of this process, left at the block's end; alone unless it was started with others.
+    """Join the other processes that `torchrun` started, if any, and leave them at the end of the block.
 
-    A process group that the caller has made is taken as it is (it needs a backend for CPU tensors), and not ended.
-    Raises SettingsError where a process has no device of its own, ProcessError where another process has gone.
+    An existing process group of the caller is used (it needs a backend for CPU tensors) and not destroyed.
+    Raises SettingsError where there is no device for this process, ProcessError where another process was lost.
     """
     ours = not (distributed.is_available() and distributed.is_initialized())
     if ours and not launched():
@@ -124,19 +125,21 @@ def joined(device: Device) -> Iterator[Team]:
         raise SettingsError("This PyTorch was built without torch.distributed: train in one process.")
     chosen = _own_device(device)
     if ours:
-        # The first optimizer imports it otherwise: defaults of its functions would keep the group that is then in use.
+        # Otherwise the first optimizer imports it, and defaults of its functions would keep the group then in use.
         importlib.import_module("torch.distributed.nn.functional")
         backend = "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo"
         distributed.init_process_group(backend, timeout=LONGEST_WAIT)
     team = Team(chosen, distributed.get_rank(), distributed.get_world_size())
     try:
         yield team
-        team.any(False)  # none leaves while another still asks
+        team.any(False)  # no process leaves while another still communicates
     except RuntimeError as error:
         if isinstance(error, distributed.DistError) or any(words in str(error).lower() for words in _LOST):
-            traceback.clear_frames(error.__traceback__)  # those of PyTorch hold the group, which is to end here
+            traceback.clear_frames(
+                error.__traceback__
+            )  # frames of PyTorch hold the group, which must be destroyed here
             raise ProcessError(
-                f"process {distributed.get_rank()}: another process has gone, so that this one cannot go on "
+                f"process {distributed.get_rank()}: another process was lost, so this one cannot continue "
                 f"({str(error).splitlines()[0]})."
             ) from error
         raise
@@ -147,17 +150,17 @@ def joined(device: Device) -> Iterator[Team]:
 
 
 def _own_device(name: Device) -> torch.device:
-    """The device of this process among those of its machine; SettingsError where there are too few."""
+    """Choose the device of this process among those of its machine; SettingsError where there are too few."""
     if name == "mps":
         raise SettingsError("device: several processes train on cuda or cpu; Apple's GPU takes one.")
     if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
     choose_device("cuda")
-    place, devices = place_on_machine(), torch.cuda.device_count()
-    if place >= devices:
+    local_rank, devices = place_on_machine(), torch.cuda.device_count()
+    if local_rank >= devices:
         raise SettingsError(
-            f"device: process {place} of this machine has no GPU of its own, there are {devices}. "
+            f"device: process {local_rank} of this machine has no GPU of its own: there are {devices}. "
             f"Start as many: torchrun --nproc-per-node {devices}."
         )
-    torch.cuda.set_device(place)
-    return torch.device("cuda", place)
+    torch.cuda.set_device(local_rank)
+    return torch.device("cuda", local_rank)

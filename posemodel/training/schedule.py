@@ -1,4 +1,4 @@
-"""How long a run lasts, by steps or by seconds of training: what is due when, and the learning rate on the way."""
+"""Length of a run in steps or in seconds: when validations are due, and the learning rate over time."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -10,12 +10,12 @@ from posemodel.training.throughput import ThroughputMeter
 
 VALIDATIONS_PER_RUN = 10
 ROUNDING = 1e-9
-"""0.07 * 100 is a little over 7: not a reason for an eighth step."""
+"""Tolerance of products of shares: 0.07 * 100 is slightly above 7, and must not give an eighth step."""
 MILESTONES = (0.5, 0.75)
 """Shares of the budget at which `step` lowers the rate: of He et al., CVPR 2016, on CIFAR-10 (32k and 48k of 64k)."""
 MILESTONE_FACTOR = 0.1
 FIRST_RATE = 0.01
-"""Share of the rate at which a warm-up in seconds begins: nobody knows yet how much of it the first step will take."""
+"""Share of the rate at which a warm-up in seconds begins: the length of the first step is not known yet."""
 
 
 def decay(
@@ -26,10 +26,10 @@ def decay(
     milestones: Sequence[float] = MILESTONES,
     gamma: float = MILESTONE_FACTOR,
 ) -> float:
-    """Multiplier of the learning rate after the warm-up, at a share (0..1) of the budget.
+    """Return the multiplier of the learning rate after the warm-up, at a share (0..1) of the budget.
 
-    ``constant``: 1; so is ``plateau``, whose factor is not one of time (`Plateau`). ``step``: x 0.1 at a half and again
-    at three quarters of the budget, the usual milestones (He et al., "Deep Residual Learning", CVPR 2016, on CIFAR-10).
+    ``constant`` and ``plateau``: 1 (the plateau's factor depends on losses, not on time: `Plateau`). ``step``: x 0.1
+    at a half and again at three quarters of the budget, the usual milestones (He et al., CVPR 2016, on CIFAR-10).
     ``multistep``: x ``gamma`` at each of ``milestones``. ``cosine``: half a cosine from the warm-up's end to 0 at the
     budget's (Loshchilov and Hutter, ICLR 2017, without restarts).
     """
@@ -51,7 +51,7 @@ def schedule_factor(
     milestones: Sequence[float] = MILESTONES,
     gamma: float = MILESTONE_FACTOR,
 ) -> Callable[[int], float]:
-    """Multiplier of the learning rate for the step about to be taken (0-based): linear warm-up, then the schedule."""
+    """Return the learning rate's multiplier as a function of the step (0-based): linear warm-up, then the schedule."""
     warmup_steps = math.ceil(warmup * total_steps - ROUNDING)
 
     def factor(step: int) -> float:
@@ -65,16 +65,16 @@ def schedule_factor(
 
 @dataclass
 class Plateau:
-    """What `plateau` has made of the validation losses so far, by the rule of PyTorch's ReduceLROnPlateau.
+    """State of the schedule `plateau`, by the rule of PyTorch's ReduceLROnPlateau.
 
-    (That class writes into the optimizer's groups, where the warm-up's factor would overwrite it.)
+    That class itself writes into the optimizer's groups, where the warm-up's factor would overwrite it.
     """
 
     best: float = math.inf
     bad: int = 0
-    """Validations since the best that count."""
+    """Validations that counted since the best one."""
     cooling: int = 0
-    """Validations to come that do not count."""
+    """Coming validations that will not count."""
     factor: float = 1.0
     """Multiplier of the learning rate."""
 
@@ -93,27 +93,27 @@ class Plateau:
 
 
 class Budget(Protocol):
-    """What the loop asks of a run's length; ``step`` counts the steps taken."""
+    """The length of a run, as the loop needs it; ``step`` is the number of steps taken."""
 
     def nearly_over(self, step: int) -> bool:
-        """Whether the run may be over; asked after each step, and never waits for the device."""
+        """Whether the run may be over; called after each step, never waits for the device."""
 
     def over(self, step: int) -> bool:
-        """Whether the run is over; exact at a synchronised border of a window."""
+        """Whether the run is over; exact right after a measured window was closed."""
 
     def due(self, step: int) -> tuple[bool, bool]:
-        """Whether a validation and whether an AP evaluation are due at a step, but for the last; ask once a step."""
+        """Whether a validation and whether an AP evaluation are due; called once a step, the last excepted."""
 
     def factor(self, step: int) -> float:
-        """Multiplier of the learning rate for the step about to be taken."""
+        """Multiplier of the learning rate of the next step."""
 
     def resumed(self) -> None:
-        """The meter's totals are those of an interrupted run, which this one goes on with."""
+        """Continue from the meter's totals of an interrupted run."""
 
 
 @dataclass
 class StepBudget:
-    """So many steps."""
+    """A budget in steps."""
 
     settings: TrainSettings
     total: int
@@ -142,15 +142,15 @@ class StepBudget:
         return step % self._val_every == 0, ap_every is not None and step % ap_every == 0
 
     def resumed(self) -> None:
-        """See `Budget`; the steps taken say it all."""
+        """See `Budget`; the number of steps is all that is needed."""
 
 
 @dataclass
 class TimeBudget:
-    """So many seconds of training by the meter's clock: how many steps that are depends on the machine.
+    """A budget in seconds of training, by the meter's clock; the number of steps depends on the machine.
 
-    Warm-up, decay and evaluations go by the share of the time that is spent. A resumed run goes on from the share that
-    its state holds.
+    Warm-up, decay and evaluations follow the share of the time that is spent; a resumed run continues at the share in
+    its state.
     """
 
     settings: TrainSettings
@@ -195,12 +195,12 @@ class TimeBudget:
         self._reached = self._part(self.meter.totals.train_seconds)
 
     def _part(self, seconds: float) -> int:
-        """Which of the equal parts of the budget is being spent; the end of the last is not known before it is over."""
+        """Index of the current one of equal parts of the budget; the last part never ends before the run does."""
         return min(int(seconds / self.seconds * self._parts + ROUNDING), self._parts - 1)
 
 
 def budget_of(settings: TrainSettings, steps_per_epoch: int, meter: ThroughputMeter) -> Budget:
-    """The budget that the settings give; ``meter`` counts the seconds."""
+    """Return the budget of the settings; ``meter`` counts the seconds."""
     if settings.seconds is not None:
         return TimeBudget(settings, settings.seconds, meter)
     return StepBudget(settings, settings.steps or (settings.epochs or 0) * steps_per_epoch, steps_per_epoch)

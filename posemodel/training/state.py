@@ -1,4 +1,4 @@
-"""The whole state of a training run in one file, so that a resumed run takes the steps of the interrupted one."""
+"""The state of a training run in one file, from which a resumed run takes exactly the steps that were missing."""
 
 import math
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ RESUME_FILE = "resume.pt"
 
 @dataclass
 class Progress:
-    """Where a run stands: steps taken, the epoch and the samples of it that are done, the best so far."""
+    """Progress of a run: steps taken, position in the epoch, best validation so far."""
 
     step: int = 0
     epoch: int = 0
@@ -34,15 +34,18 @@ class Progress:
     ap_best_step: int = 0
     val_loss_best: float = math.inf
 
-    def is_best(self, found: Mapping[str, float], *, by_ap: bool) -> bool:
-        """Whether this is the best so far: by AP where it is evaluated along the way, else by validation loss."""
-        better_ap = found.get("ap", -1.0) > self.ap_best
-        better_loss = found["val_loss"] < self.val_loss_best
+    def is_best(self, figures: Mapping[str, float], *, by_ap: bool) -> bool:
+        """Take in a validation's figures and return whether it is the best so far.
+
+        Judged by AP where ``by_ap`` is set and the figures have one, else by validation loss.
+        """
+        better_ap = figures.get("ap", -1.0) > self.ap_best
+        better_loss = figures["val_loss"] < self.val_loss_best
         if better_ap:
-            self.ap_best, self.ap_best_step = found["ap"], self.step
+            self.ap_best, self.ap_best_step = figures["ap"], self.step
         if better_loss:
-            self.val_loss_best = found["val_loss"]
-        return better_ap if by_ap and "ap" in found else better_loss
+            self.val_loss_best = figures["val_loss"]
+        return better_ap if by_ap and "ap" in figures else better_loss
 
 
 @dataclass
@@ -53,16 +56,16 @@ class TrainingState:
     optimizer: Optimizer
     scheduler: LambdaLR
     identity: Mapping[str, Any]
-    """What must not change between a run and its resumption."""
+    """Facts that must be the same when the run is resumed."""
     progress: Progress = field(default_factory=Progress)
     totals: Totals = field(default_factory=Totals)
     plateau: Plateau = field(default_factory=Plateau)
     average: WeightAverage | None = None
     metrics: dict[str, float] = field(default_factory=dict)
-    """The last value of everything measured: a run killed after its last step still has its AP to tell."""
+    """The last value of every metric, so that a run killed after its last step still has its AP."""
 
     def save(self, path: Path) -> None:
-        """Write the state to ``path``, whole or not at all."""
+        """Write the state to ``path``, completely or not at all."""
         state = {
             "identity": dict(self.identity),
             "network": self.network.state_dict(),
@@ -79,7 +82,7 @@ class TrainingState:
             torch.save(state, temporary)
 
     def restore(self, path: Path, device: torch.device) -> None:
-        """Take up the state of ``path``; CheckpointError names the settings that differ from that run's."""
+        """Load the state of ``path``; CheckpointError names the settings that differ from those of that run."""
         try:
             state = torch.load(path, map_location=device, weights_only=True)
             known, metrics = dict(state["identity"]), dict(state["metrics"])
@@ -105,23 +108,27 @@ class TrainingState:
 
 
 def resumable(out: Path | None) -> Path | None:
-    """The state to go on from; None where the run was interrupted before it left one."""
+    """Return the state file in ``out``, or None where the run was interrupted before it wrote one.
+
+    Raises CheckpointError where there is no such folder.
+    """
     if out is None or not out.is_dir():
         raise CheckpointError(f"{out}: no such folder, so there is nothing to resume.")
     return out / RESUME_FILE if (out / RESUME_FILE).is_file() else None
 
 
 def identity_of(settings: TrainSettings, run_record: Mapping[str, Any], processes: int) -> dict[str, Any]:
-    """What must not change between a run and its resumption.
+    """Collect the facts that must be the same when a run is resumed.
 
-    Devices, workers and how often it reports may; so may processes and accumulated batches, if a step's images stay.
+    Device, workers and reporting intervals may change; so may the numbers of processes and of accumulated batches, if a
+    step still takes the same number of images.
     """
-    free = {"data", "device", "loader", "log_every", "val_every", "ap_every", "evaluations", "checkpoint_every"}
-    free |= {"time_limit", "accumulate", "weights", "files"}
+    changeable = {"data", "device", "loader", "log_every", "val_every", "ap_every", "evaluations", "checkpoint_every"}
+    changeable |= {"time_limit", "accumulate", "weights", "files"}
     if settings.exif == "ignore":
-        free |= {"exif"}  # runs of earlier versions have no such setting, and read pixels as stored
+        changeable |= {"exif"}  # earlier versions had no such setting, and read pixels as stored
     return {
-        **settings.model_dump(mode="json", exclude=free),
+        **settings.model_dump(mode="json", exclude=changeable),
         "batch_size": settings.loader.batch_size * settings.accumulate * processes,
         "data": fingerprint(DataSet(settings.data, settings.files)),
         **run_record,
@@ -129,7 +136,7 @@ def identity_of(settings: TrainSettings, run_record: Mapping[str, Any], processe
 
 
 def optimizer_state_bytes(optimizer: Optimizer) -> int:
-    """Memory of everything that the optimizer keeps for its parameters."""
+    """Return the bytes of all tensors that the optimizer keeps for its parameters."""
     return sum(
         value.numel() * value.element_size()
         for state in optimizer.state.values()

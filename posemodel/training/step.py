@@ -1,4 +1,4 @@
-"""One step of training: forward, loss, backward, optimizer and schedule, with what it costs counted."""
+"""One training step: forward, loss, backward, optimizer, schedule; its images and times are counted."""
 
 import contextlib
 from collections.abc import Mapping
@@ -19,10 +19,10 @@ from posemodel.training.throughput import ThroughputMeter
 
 
 def gradient_factors(reduction: LossReduction, geometry: InputSettings) -> dict[str, float]:
-    """What each branch's part of `posemodel.training.loss.pose_loss` is multiplied by to be the loss of that name.
+    """Return the factors that turn the branches' terms of `pose_loss` into another reduction of the loss.
 
-    `cell` is its own: squares summed over channels and cells, divided by 2 x images x cells. `sum` divides by 2 x
-    images (Caffe's EuclideanLoss), `mean` by images x cells x channels (PyTorch's MSELoss).
+    `cell` is `pose_loss` itself: squares summed over channels and cells, divided by 2 x images x cells. `sum` divides
+    by 2 x images (Caffe's EuclideanLoss), `mean` by images x cells x channels (PyTorch's MSELoss).
     """
     if reduction == "sum":
         return dict.fromkeys(Maps._fields, float(geometry.cells**2))
@@ -32,7 +32,7 @@ def gradient_factors(reduction: LossReduction, geometry: InputSettings) -> dict[
 
 
 class TrainingStep:
-    """Takes a batch and leaves the network one step further; nothing in it waits for the device."""
+    """Trains a network on a batch per call, without waiting for the device."""
 
     def __init__(
         self,
@@ -48,13 +48,22 @@ class TrainingStep:
         processes: int = 1,
         average: WeightAverage | None = None,
     ) -> None:
-        """``meter.device`` is where ``network`` is.
+        """Make the step of a training run.
 
-        ``accumulate`` batches make a step; ``processes`` train on as many images each, which count. ``average`` takes
-        in the weights after each step.
+        Args:
+            network: On the device of ``meter``.
+            optimizer: Of the network's parameters.
+            scheduler: Of the optimizer's learning rates; advanced once a step.
+            geometry: Input size and stride of the network.
+            meter: Counts images and times of the steps.
+            foreground_weight: See `posemodel.training.loss.pose_loss`.
+            loss_reduction: The loss that is minimised; `mean_loss` always reports `cell`.
+            accumulate: Batches that make a step.
+            processes: Processes that train together; the images of all are counted.
+            average: Average of the weights that is updated after each step.
         """
         self.network: nn.Module = network
-        """What is called: the network, or what averages its gradients over processes."""
+        """The network, or its wrapper that averages gradients over processes."""
         self.optimizer = optimizer
         self.scheduler = scheduler
         self.geometry = geometry
@@ -64,29 +73,29 @@ class TrainingStep:
         self.processes = processes
         self.average = average
         self.lr = 0.0
-        """Learning rate of the last step; where groups have their own, of the weights that follow it itself."""
+        """Learning rate of the last step, without the groups' multipliers."""
         self._factors = {name: each / accumulate for name, each in gradient_factors(loss_reduction, geometry).items()}
         self._images = self._batches = 0
-        """Of the step that is being made."""
+        """Counts within the current step."""
         self._loss_sum = torch.zeros((), device=meter.device)
         self._losses = 0
 
     def __call__(self, batch: Batch) -> bool:
-        """Train on one batch; False where the step still waits for others (``accumulate``)."""
+        """Train on a batch; return False where the step needs more batches (``accumulate``)."""
         self._batches += 1
         self._images += len(batch.images)
         complete = self._batches == self.accumulate
         moved = to_device(batch, self.meter.device, self.geometry)
-        with contextlib.nullcontext() if complete else self._gradients_kept_here():
+        with contextlib.nullcontext() if complete else self._local_gradients():
             loss, terms = pose_loss(self.network(moved.images), moved, foreground_weight=self.foreground_weight)
             if self._batches == 1:
                 self.optimizer.zero_grad(set_to_none=True)
-            self._minimised(loss, terms).backward()
+            self._reduced(loss, terms).backward()
         self._loss_sum += loss.detach()
         self._losses += 1
         if not complete:
             return False
-        self.lr = float(self.scheduler.get_last_lr()[0])  # some optimizers keep theirs as a tensor
+        self.lr = float(self.scheduler.get_last_lr()[0])  # some optimizers keep it as a tensor
         with self.meter.optimizer_step():
             self.optimizer.step()
         self.scheduler.step()
@@ -96,21 +105,21 @@ class TrainingStep:
         self._images = self._batches = 0
         return True
 
-    def _minimised(self, loss: torch.Tensor, terms: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """The loss whose gradient is taken: the reported one where nothing scales it."""
+    def _reduced(self, loss: torch.Tensor, terms: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """The loss to minimise: `pose_loss`, or its terms scaled for another reduction."""
         factors = self._factors
         if len(set(factors.values())) == 1:
             factor = factors["heatmaps"]
             return loss if factor == 1 else loss * factor
         return torch.stack([term * factors[name.rpartition("_")[2]] for name, term in terms.items()]).sum()
 
-    def _gradients_kept_here(self) -> contextlib.AbstractContextManager[None]:
-        """Only a step's last batch averages gradients over the processes: sums of them all, once."""
+    def _local_gradients(self) -> contextlib.AbstractContextManager[None]:
+        """Keep gradients in this process: only a step's last batch averages the accumulated ones over processes."""
         network = self.network
         return network.no_sync() if isinstance(network, DistributedDataParallel) else contextlib.nullcontext()
 
     def mean_loss(self) -> float:
-        """Mean loss of the batches since it was last asked for; waits for the device."""
+        """Return the mean loss of the batches since the last call; waits for the device."""
         mean = (self._loss_sum / self._losses).item()
         self._loss_sum.zero_()
         self._losses = 0

@@ -1,4 +1,7 @@
-"""Timing a training loop: images/s between synchronised window borders, waiting for data, optimizer step time."""
+"""Times of a training loop: images/s, waiting for data, and optimizer step, measured in windows of steps.
+
+The device is synchronised at the borders of a window, and nowhere else.
+"""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -15,7 +18,7 @@ T = TypeVar("T")
 
 @dataclass
 class Totals:
-    """Sums over a run; ``steady_*`` leave out the first step, which warms caches and kernels up."""
+    """Sums over a run; ``steady_*`` exclude the first window, which warms up caches and kernels."""
 
     train_seconds: float = 0.0
     steady_seconds: float = 0.0
@@ -25,7 +28,7 @@ class Totals:
     steady_steps: int = 0
 
     def metrics(self) -> dict[str, float]:
-        """Steady-state images/s, share of time spent waiting for data, and milliseconds per optimizer step."""
+        """Return steady-state images/s, the share of time spent waiting for data, and ms per optimizer step."""
         seconds, steps = max(self.steady_seconds, 1e-9), max(self.steady_steps, 1)
         return {
             "images_per_s": self.steady_images / seconds,
@@ -35,7 +38,7 @@ class Totals:
 
 
 class ThroughputMeter:
-    """Measures windows of whole steps; time between ``pause`` and ``start`` (evaluation, checkpoints) is left out."""
+    """Measures windows of steps; time between ``pause`` and ``start`` (validation, checkpoints) is not counted."""
 
     def __init__(self, device: torch.device, totals: Totals | None = None) -> None:
         self.device = device
@@ -43,7 +46,7 @@ class ThroughputMeter:
         self._first_window = True
         self._running = False
         self._step_seconds = 0.0
-        """Of the last steady window."""
+        """Seconds per step in the last steady window."""
         self._events: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
         self._reset()
 
@@ -53,14 +56,14 @@ class ThroughputMeter:
         self._events.clear()
 
     def start(self) -> None:
-        """Begin a window, the device being idle."""
+        """Begin a window once the device is idle."""
         synchronize(self.device)
         self._reset()
         self._running = True
         self._began = time.perf_counter()
 
     def waiting(self, batches: Iterable[T]) -> Iterator[T]:
-        """Pass batches through, counting the time until each arrives."""
+        """Yield the batches, counting the time that each takes to arrive."""
         began = time.perf_counter()
         for batch in batches:
             self.wait_seconds += time.perf_counter() - began
@@ -69,7 +72,7 @@ class ThroughputMeter:
 
     @contextmanager
     def optimizer_step(self) -> Iterator[None]:
-        """Time one optimizer step: by events on a CUDA device, by the clock elsewhere."""
+        """Time one optimizer step: with events on a CUDA device, with the clock elsewhere."""
         if self.device.type == "cuda":
             pair = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
             pair[0].record()
@@ -82,14 +85,14 @@ class ThroughputMeter:
             self.optimizer_seconds += time.perf_counter() - began
 
     def count(self, images: int) -> None:
-        """A step over so many images has been issued."""
+        """Count a step and its images."""
         self.images += images
         self.steps += 1
 
     def spent(self) -> float:
-        """Seconds of training so far, without waiting for the device.
+        """Return the seconds of training so far, without waiting for the device.
 
-        A device that works behind the clock's back (CUDA) is taken to keep the pace of its last window.
+        On a device that works asynchronously (CUDA) the steps issued are taken to last as long as in the last window.
         """
         if not self._running:
             return self.totals.train_seconds
@@ -97,7 +100,7 @@ class ThroughputMeter:
         return self.totals.train_seconds + max(time.perf_counter() - self._began, pace)
 
     def close_window(self) -> dict[str, float]:
-        """End the window at a synchronised border, begin the next, and return the window's figures."""
+        """Synchronise the device, end the window, begin the next, and return the figures of the one that ended."""
         if not self._running or self.steps == 0:
             return {}
         synchronize(self.device)

@@ -13,14 +13,14 @@ from posemodel.data.coco import PackedSplit
 from posemodel.network import PoseNetwork
 from posemodel.scoring.evaluation import PeopleFinder, split_scorer
 from posemodel.scoring.scorer import Scores
-from posemodel.training.loss import pose_loss, with_nobody
+from posemodel.training.loss import background_maps, pose_loss
 
 
 class Validation(NamedTuple):
-    """Loss over a split (mean over its images) and, when asked for, its scores and the loss of empty maps.
+    """Loss over a split (mean over its images) and, if requested, its scores and the loss of maps without people.
 
-    The loss of empty maps (`posemodel.training.loss.with_nobody`) depends on the split, the loss and the number of
-    stages, and on no weights: it is the reference forecast of a skill score.
+    That reference loss (`posemodel.training.loss.background_maps`) depends on the split, the loss and the number of
+    stages, and on no weights: a skill score compares with it.
     """
 
     loss: float
@@ -39,7 +39,18 @@ def validate(
     with_scores: bool = False,
     with_reference: bool = False,
 ) -> Validation:
-    """One pass over a split in evaluation mode; the network's mode is put back."""
+    """Pass a split through the network in evaluation mode, and restore the network's mode.
+
+    Args:
+        network: On ``device``.
+        loader: Batches of ``split``, from `posemodel.data.loader.validation_loader`.
+        split: Images and people to score against.
+        geometry: Input size and stride of the network.
+        device: Where the network is.
+        foreground_weight: See `posemodel.training.loss.pose_loss`.
+        with_scores: Also decode the maps and compute COCO's figures.
+        with_reference: Also compute the loss of maps without people.
+    """
     finder = PeopleFinder(split_scorer(split), geometry) if with_scores else None
     losses, references, counts = [], [], []
     was_training = network.training
@@ -50,9 +61,9 @@ def validate(
                 moved = to_device(batch, device, geometry)
                 stages = network(moved.images)
                 loss, _ = pose_loss(stages, moved, foreground_weight=foreground_weight)
-                losses.append(loss)  # asking for the number would wait for the device
+                losses.append(loss)  # its number would have to wait for the device
                 if with_reference:
-                    references.append(pose_loss(with_nobody(stages), moved, foreground_weight=foreground_weight)[0])
+                    references.append(pose_loss(background_maps(stages), moved, foreground_weight=foreground_weight)[0])
                 counts.append(len(batch.images))
                 if finder is not None:
                     finder.put(stages[-1], batch)
@@ -66,6 +77,6 @@ def validate(
 
 
 def _mean_over_images(losses: Sequence[torch.Tensor], counts: Sequence[int]) -> float:
-    """Mean of the batches' losses, each counted as often as it has images."""
+    """Mean of the batches' losses, weighted by their numbers of images."""
     total: float = sum(loss.item() * count for loss, count in zip(losses, counts, strict=True))
     return total / max(sum(counts), 1)

@@ -155,7 +155,7 @@ def test_a_process_that_fails_does_not_keep_the_other_waiting(
     told, codes = together(Job(settings(loader={"batch_size": 2}), fault=fault, fault_rank=rank, fault_step=3))
     assert codes[1 - rank] == 0, "it ends by itself, with a word"
     assert told[1 - rank][0].status.startswith("ProcessError: process"), told
-    assert "another process has gone" in told[1 - rank][0].status
+    assert "another process was lost" in told[1 - rank][0].status
     assert told[1 - rank][0].seconds < 300
     assert [each.threads for process in told for each in process] == [[]] * (1 if fault == "die" else 2), NO_THREADS
     if fault == "raise":

@@ -157,7 +157,7 @@ def test_plain_parameters_where_nothing_tells_them_apart() -> None:
 def test_groups_that_an_optimizer_loses_are_missed() -> None:
     groups = parameter_groups(build_network("small", seed=0), STAGED)
     lost = torch.optim.SGD([weight for group in groups for weight in group["params"]], lr=0.1)
-    with pytest.raises(SettingsError, match="groups: SGD was not made of the parameter groups"):
+    with pytest.raises(SettingsError, match="groups: SGD did not keep the parameter groups"):
         multiply_rates(lost, STAGED)
 
 

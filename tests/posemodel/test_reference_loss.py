@@ -12,7 +12,7 @@ from posemodel.data.loader import validation_loader
 from posemodel.network import Maps, build_network
 from posemodel.skeleton import BACKGROUND
 from posemodel.training.loop import train
-from posemodel.training.loss import pose_loss, with_nobody
+from posemodel.training.loss import background_maps, pose_loss
 from posemodel.training.validation import validate
 from tests.posemodel.test_loss import batch_of
 from tests.support.training_runs import Log
@@ -26,8 +26,8 @@ def split(tiny_set: Path) -> PackedSplit:
     return open_split(tiny_set, "val")
 
 
-def test_maps_with_nobody_are_all_background_and_keep_what_a_stage_lacks() -> None:
-    full, only_pafs = with_nobody(
+def test_maps_background_maps_are_all_background_and_keep_what_a_stage_lacks() -> None:
+    full, only_pafs = background_maps(
         [Maps(torch.full((2, 19, 3, 3), 7.0), torch.full((2, 38, 3, 3), 7.0)), Maps(None, torch.ones(2, 38, 3, 3))]
     )
     assert full.heatmaps is not None
@@ -41,9 +41,9 @@ def test_maps_with_nobody_are_all_background_and_keep_what_a_stage_lacks() -> No
 
 def test_where_there_is_nobody_it_costs_nothing_and_where_somebody_is_what_is_missed() -> None:
     stages = [Maps(torch.rand(2, 19, 3, 3), torch.rand(2, 38, 3, 3))] * 2
-    assert pose_loss(with_nobody(stages), batch_of())[0].item() == 0
+    assert pose_loss(background_maps(stages), batch_of())[0].item() == 0
     # Half a person in every channel and cell: 19 errors of 0.5 a cell, (19 x 0.25) / 2, in both stages.
-    assert pose_loss(with_nobody(stages), batch_of(fill=0.5))[0].item() == pytest.approx(19 * 0.25)
+    assert pose_loss(background_maps(stages), batch_of(fill=0.5))[0].item() == pytest.approx(19 * 0.25)
 
 
 @pytest.mark.parametrize("foreground_weight", [1.0, 4.0])

@@ -17,7 +17,7 @@ from posemodel.config import InputSettings
 from posemodel.data.annotations.reading import read
 from posemodel.data.coco import open_split
 from posemodel.data.packing import truth_of
-from posemodel.scoring.figures import Found, keypoint_areas, keypoint_figures
+from posemodel.scoring.figures import Predictions, keypoint_areas, keypoint_figures
 from posemodel.scoring.oracle import ceiling_scores, oracle_scores
 from posemodel.skeleton import COCO_KEYPOINTS, OKS_SIGMAS
 from posemodel.synthetic import generate
@@ -43,7 +43,7 @@ def train_document(folder: Path) -> Document:
     return json.loads((folder / "annotations" / "person_keypoints_train2017.json").read_text())
 
 
-def perturbed(document: Document, seed: int) -> Found:
+def perturbed(document: Document, seed: int) -> Predictions:
     """True people, each moved by 0.1 to 1.2 times what OKS calls a deviation, the nearer ones scored higher."""
     rng, truth = np.random.default_rng(seed), truth_of(document)
     labelled = (truth.keypoints[..., 2] > 0).any(1) & ~truth.crowd
@@ -53,10 +53,10 @@ def perturbed(document: Document, seed: int) -> Found:
     keypoints[..., :2] += rng.normal(size=keypoints[..., :2].shape) * deviations[..., None]
     scores = np.clip(1 - spread / 2 + rng.normal(0, 0.15, len(keypoints)), 0.01, 1)
     ids = np.repeat(truth.image_ids, np.diff(truth.start))[labelled]
-    return Found(ids, keypoints, scores, keypoint_areas(keypoints))
+    return Predictions(ids, keypoints, scores, keypoint_areas(keypoints))
 
 
-def ap(document: Document, found: Found) -> float:
+def ap(document: Document, found: Predictions) -> float:
     read_document, _, problems = read(document, Path("x.json"))
     assert not problems
     truth = truth_of(read_document)

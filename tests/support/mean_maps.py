@@ -16,7 +16,7 @@ from posemodel.data.coco import open_split
 from posemodel.data.loader import validation_loader
 from posemodel.network import Maps, input_geometry
 from posemodel.synthetic import generate
-from posemodel.training.loss import pose_loss, with_nobody
+from posemodel.training.loss import background_maps, pose_loss
 
 FILE = "mean-maps.csv"
 DRAWN_IMAGES = 200
@@ -38,7 +38,7 @@ def skill_of_mean(train: list[Batch], scored: list[Batch], foreground_weight: fl
         count = len(batch.images)
         mean = [Maps(heatmaps.expand(count, *heatmaps.shape), pafs.expand(count, *pafs.shape))]
         loss += count * pose_loss(mean, batch, foreground_weight=foreground_weight)[0].item()
-        reference += count * pose_loss(with_nobody(mean), batch, foreground_weight=foreground_weight)[0].item()
+        reference += count * pose_loss(background_maps(mean), batch, foreground_weight=foreground_weight)[0].item()
     return 1 - loss / reference
 
 

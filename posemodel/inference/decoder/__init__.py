@@ -1,8 +1,8 @@
-"""Heatmaps and Part Affinity Fields -> people: peaks, limb scores, and the grouping of peaks into people.
+"""Decode heatmaps and Part Affinity Fields into people: peaks, limb scores, grouping of peaks.
 
-Source: Cao et al., CVPR 2017, section 2.4. The exact inverse of ``posemodel.data.targets``: a peak at cell c lies at
-input pixel (c + 0.5) * stride - 0.5. Finding the candidate limbs exists twice, with equal results: ``with_numpy`` for
-maps in the CPU's memory, ``with_torch`` for maps on a GPU. Grouping them into people is the CPU's work.
+Source: Cao et al., CVPR 2017, section 2.4. The exact inverse of `posemodel.data.targets`: a peak at cell c lies at
+input pixel (c + 0.5) * stride - 0.5. Peaks and limbs are computed by `with_numpy` for maps in the CPU's memory and by
+`with_torch` for maps on a GPU, with equal results (tests/posemodel/test_decode.py); grouping runs on the CPU.
 """
 
 import numpy as np
@@ -25,10 +25,10 @@ def decode(
     geometry: InputSettings,
     settings: DecodeSettings = DecodeSettings(),  # noqa: B008 (frozen)
 ) -> Detections:
-    """Maps (19, C, C) and (38, C, C) of one image, without NaN, -> its people."""
+    """Decode the maps (19, C, C) and (38, C, C) of one image, without NaN, into its people."""
     parts = np.asarray(heatmaps)[None, : skeleton.NUM_PARTS]
-    found = with_numpy.find_candidates(parts, np.asarray(pafs)[None], sigma_cells(geometry), settings)
-    return group(found, 1, geometry.stride)[0]
+    candidates = with_numpy.find_candidates(parts, np.asarray(pafs)[None], sigma_cells(geometry), settings)
+    return group(candidates, 1, geometry.stride)[0]
 
 
 def decode_batch(
@@ -37,10 +37,10 @@ def decode_batch(
     geometry: InputSettings,
     settings: DecodeSettings = DecodeSettings(),  # noqa: B008 (frozen)
 ) -> list[Detections]:
-    """Maps (B, 19, C, C) and (B, 38, C, C) of any float type -> the people of each of the B images.
+    """Decode maps (B, 19, C, C) and (B, 38, C, C) of any float type into the people of each of the B images.
 
-    An image whose maps hold a NaN or an infinity (its network diverged) has nobody. Maps on a CUDA device stay there:
-    only the peaks and the limbs that could be are copied to the CPU. Other devices' maps are copied whole.
+    An image whose maps hold a NaN or an infinity (from a diverged network) has no people. Maps on a CUDA device stay
+    there: only peaks and candidate limbs are copied to the CPU. Maps on other devices are copied.
     """
     heatmaps, pafs = heatmaps.detach().float(), pafs.detach().float()
     finite = _finite(heatmaps) & _finite(pafs)
@@ -52,15 +52,15 @@ def decode_batch(
         heatmaps, pafs = heatmaps[usable], pafs[usable]
     parts, sigma = heatmaps[:, : skeleton.NUM_PARTS], sigma_cells(geometry)
     if parts.is_cuda:
-        found = with_torch.find_candidates(parts, pafs, sigma, settings)
+        candidates = with_torch.find_candidates(parts, pafs, sigma, settings)
     else:
-        found = with_numpy.find_candidates(parts.cpu().numpy(), pafs.cpu().numpy(), sigma, settings)
-    for image, people in zip(usable.tolist(), group(found, len(usable), geometry.stride), strict=True):
+        candidates = with_numpy.find_candidates(parts.cpu().numpy(), pafs.cpu().numpy(), sigma, settings)
+    for image, people in zip(usable.tolist(), group(candidates, len(usable), geometry.stride), strict=True):
         detections[image] = people
     return detections
 
 
 def _finite(maps: torch.Tensor) -> torch.Tensor:
-    """Which (B,) of (B, ...) hold neither NaN nor infinity: a NaN is both the smallest and the largest value."""
+    """Return which of the B maps (B, ...) are finite; the extremes suffice, because both of a NaN's are NaN."""
     flat = maps.flatten(1)
     return flat.amin(1).isfinite() & flat.amax(1).isfinite()

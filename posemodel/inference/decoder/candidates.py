@@ -1,4 +1,4 @@
-"""What both ways of finding candidates share: the thresholds, and the form of what they find."""
+"""Decoder settings, and the peaks and limbs that both implementations of the decoder return."""
 
 from typing import NamedTuple
 
@@ -6,6 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posemodel.config import Settings
+
+FAINTEST_NEIGHBOUR = 1e-3
+"""Smallest value of a peak's neighbour, relative to the peak: far less than in a Gaussian of sigma >= 0.8."""
+SHORTEST_LIMB = 1e-9
+"""Smallest length in cells by which a limb's vector is divided."""
 
 
 class DecodeSettings(Settings):
@@ -20,13 +25,13 @@ class DecodeSettings(Settings):
     limb_samples: int = 10
     """Points sampled on the segment between two peaks (OpenPose's published value)."""
     max_peaks: int = 64
-    """Peaks kept of each part, the strongest first: bounds the pairs to score on a noisy map."""
+    """Most peaks kept for each part, the strongest first: limits the pairs to score on a noisy map."""
 
 
 class Peaks(NamedTuple):
     """Peaks of a batch: plane (P,) is 18 * image + part; xy (P, 2) in cells with sub-cell precision; score (P,).
 
-    Sorted by plane, best first; equal ones in reading order.
+    Sorted by plane, then by score, then in reading order.
     """
 
     plane: NDArray[np.int64]
@@ -35,9 +40,9 @@ class Peaks(NamedTuple):
 
 
 class Limbs(NamedTuple):
-    """Limbs that the PAFs allow: field (L,) is 19 * image + limb; start, end (L,) index the peaks of both ends.
+    """Candidate limbs of a batch: field (L,) is 19 * image + limb; start and end (L,) index the peaks at its ends.
 
-    Score: PAF agreement x mean of the peaks. Best first; equal ones by start, then end.
+    score (L,) is the PAF agreement times the geometric mean of both peaks. Sorted by score, then start, then end.
     """
 
     field: NDArray[np.int64]
@@ -47,10 +52,15 @@ class Limbs(NamedTuple):
 
 
 class Candidates(NamedTuple):
-    """All that is needed to group peaks into people."""
+    """Peaks and candidate limbs: the input of the grouping."""
 
     peaks: Peaks
     limbs: Limbs
+
+
+def sample_positions(settings: DecodeSettings) -> NDArray[np.float64]:
+    """Return the positions (S,) of the sample points along a limb, from 0 to 1."""
+    return np.linspace(0, 1, settings.limb_samples)
 
 
 def ranked(
@@ -60,11 +70,11 @@ def ranked(
     end: NDArray[np.int64],
     agreement: NDArray[np.float64],
 ) -> Limbs:
-    """Limbs (L,) by score, from the PAF's agreement at their sample points (L, S); without those against the PAF."""
+    """Score limbs by the PAF's agreement at their sample points (L, S), drop those against it, and sort the others."""
     score = agreement.sum(axis=1) / agreement.shape[1]
     along = np.flatnonzero(score > 0)
     field, start, end = field[along], start[along], end[along]
-    # A weak second peak beside the true one often lies on the same limb: the peaks decide (docs/decisions.md).
+    # A weak second peak beside the true one often lies on the same limb: the peaks' scores decide (docs/decisions.md).
     score = score[along] * np.sqrt(peaks.score[start] * peaks.score[end])
     order = np.lexsort((end, start, -score))
     return Limbs(field[order], start[order], end[order], score[order])

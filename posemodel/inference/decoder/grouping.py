@@ -1,4 +1,4 @@
-"""Candidates -> people: the best limbs first, no peak twice in a limb, no part twice in a person."""
+"""Group peaks into people: the best limbs first, no peak in two limbs of a kind, no part twice in a person."""
 
 from itertools import pairwise
 from typing import NamedTuple
@@ -12,17 +12,17 @@ from posemodel.inference.decoder.candidates import Candidates, Limbs, Peaks
 
 
 class Detections(NamedTuple):
-    """people (N, 18, 3): x, y in input pixels and score (0: part not found); scores (N,), best person first."""
+    """People of an image, the best first: people (N, 18, 3) of x, y in pixels and score (0: absent); scores (N,)."""
 
     people: NDArray[np.float64]
     scores: NDArray[np.float64]
 
 
 def group(candidates: Candidates, images: int, stride: int) -> list[Detections]:
-    """The people of each image, in input pixels.
+    """Group candidates into the people of each image, in input pixels.
 
-    A person's score is the sum of its part scores over 18. A peak without a limb is a person of one part (COCO labels
-    such people), with the low score that this earns.
+    A person's score is the sum of its parts' scores divided by 18. A peak without a limb becomes a person of one part
+    (COCO labels such people), with a correspondingly low score.
     """
     peaks = candidates.peaks
     person_of = join(peaks, candidates.limbs)
@@ -33,7 +33,7 @@ def group(candidates: Candidates, images: int, stride: int) -> list[Detections]:
     people[row, part, :2] = to_pixels(peaks.xy, stride)
     people[row, part, 2] = peaks.score
     scores = people[..., 2].sum(axis=1) / skeleton.NUM_PARTS
-    # Peaks are sorted by image, so people, who are named after one of theirs, are too.
+    # Peaks are sorted by image; people are named after one of their peaks, and so are sorted too.
     image = image[names]
     best_first = np.lexsort((-scores, image))
     people, scores = people[best_first], scores[best_first]
@@ -42,12 +42,12 @@ def group(candidates: Candidates, images: int, stride: int) -> list[Detections]:
 
 
 def join(peaks: Peaks, limbs: Limbs) -> NDArray[np.int64]:
-    """The person (P,) of each peak, named after one of its peaks: limbs join peaks, the best first.
+    """Return the person (P,) of each peak, as the index of one of its peaks; limbs join peaks, the best first.
 
-    Each peak is in one limb of a kind at most. A limb between two people that both have a part of the same kind is
-    dropped; one inside a person adds nothing.
+    A peak is in at most one limb of a kind. A limb between two people who share a part is dropped; a limb within a
+    person adds nothing.
     """
-    # Plain integers, a bit for each part and limb: arrays of a few elements would cost more than all the rest.
+    # Plain integers with a bit for each part and limb: arrays of a few elements would take most of the time.
     person_of = list(range(len(peaks.plane)))
     members = [[peak] for peak in person_of]
     parts = (1 << peaks.plane % skeleton.NUM_PARTS).tolist()
@@ -59,7 +59,7 @@ def join(peaks: Peaks, limbs: Limbs) -> NDArray[np.int64]:
         limbs_of[start] |= kind
         limbs_of[end] |= kind
         person, other = person_of[start], person_of[end]
-        if parts[person] & parts[other]:  # the same person, or two that must stay two
+        if parts[person] & parts[other]:  # the same person, or two different ones
             continue
         parts[person] |= parts[other]
         for peak in members[other]:

@@ -1,6 +1,6 @@
-"""Peaks and limb scores of maps in the CPU's memory: few NumPy calls for a whole batch, each costs microseconds.
+"""Peaks and candidate limbs of maps in the CPU's memory, in few NumPy calls for a whole batch.
 
-``with_torch`` does the same on a GPU; a change here belongs there too.
+`with_torch` computes the same on a GPU; a property test holds both together (tests/posemodel/test_decode.py).
 """
 
 from functools import cache
@@ -9,31 +9,44 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posemodel import skeleton
-from posemodel.inference.decoder.candidates import Candidates, DecodeSettings, Limbs, Peaks, ranked
+from posemodel.inference.decoder.candidates import (
+    FAINTEST_NEIGHBOUR,
+    SHORTEST_LIMB,
+    Candidates,
+    DecodeSettings,
+    Limbs,
+    Peaks,
+    ranked,
+    sample_positions,
+)
 
 DOWN, RIGHT = np.array([(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)]).T
-"""From a cell to its eight neighbours in reading order."""
+"""Steps from a cell to its eight neighbours, in reading order."""
 BEFORE, AFTER = slice(0, 4), slice(4, 8)
-"""Of these, the ones that reading order has before the cell, and after it."""
+"""The neighbours before the cell in reading order, and those after it."""
 CROSS = np.array([3, 1, 4, 6])
-"""Left, upper, right, lower."""
+"""Indices of the left, upper, right and lower neighbour."""
 BLOCK = 512
-"""Pairs scored at a time: their sample points fit into a core's cache, and memory stays small on noisy maps."""
+"""Pairs scored at a time: their sample points fit into a core's cache, and noisy maps need little memory."""
 
 
 def find_candidates(
     heatmaps: NDArray[np.floating], pafs: NDArray[np.floating], sigma: float, settings: DecodeSettings
 ) -> Candidates:
-    """Heatmaps of the parts (B, 18, h, w) and PAFs (B, 38, h, w), at least 2 cells a side -> peaks and limbs.
+    """Compute the peaks and candidate limbs of maps.
 
-    ``sigma``: standard deviation of the heatmaps' Gaussians, in cells.
+    Args:
+        heatmaps: Of the parts, without background: (B, 18, h, w), with h and w at least 2.
+        pafs: (B, 38, h, w).
+        sigma: Standard deviation of the heatmaps' Gaussians, in cells.
+        settings: Thresholds.
     """
     peaks = find_peaks(heatmaps.reshape(-1, *heatmaps.shape[2:]), sigma, settings)
     return Candidates(peaks, find_limbs(peaks, pafs, settings))
 
 
 def find_peaks(maps: NDArray[np.floating], sigma: float, settings: DecodeSettings) -> Peaks:
-    """Local maxima of each of (K, h, w) above the threshold. Of equal neighbours, the first in reading order counts."""
+    """Find the local maxima above the threshold in each of (K, h, w) maps; of equal neighbours the first one counts."""
     _, height, width = maps.shape
     values = np.ascontiguousarray(maps, np.float32).reshape(-1)
     # Only the few cells above the threshold are compared with their neighbours.
@@ -58,7 +71,7 @@ def find_peaks(maps: NDArray[np.floating], sigma: float, settings: DecodeSetting
 
 @cache
 def _outside(height: int, width: int) -> NDArray[np.float32]:
-    """What to add to the eight neighbours (8, h * w) of each cell: -inf where they lie outside the map, else 0."""
+    """Return -inf for each cell's neighbours (8, h * w) that lie outside the map, 0 for the others; to be added."""
     y, x = np.divmod(np.arange(height * width), width)
     y, x = y + DOWN[:, None], x + RIGHT[:, None]
     inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
@@ -68,14 +81,21 @@ def _outside(height: int, width: int) -> NDArray[np.float32]:
 def _sub_cell(
     value: NDArray[np.float64], cross: NDArray[np.float32], sigma: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Offset (in cells, at most 0.5) of the top of a Gaussian from its highest cell, and the log gain at the top.
+    """Locate the top of a Gaussian around its highest cell.
 
-    value (P,); cross (4, P): left, upper, right and lower neighbour; offset and gain (2, P): across, then down. A
-    Gaussian's logarithm is a parabola, which three cells determine. At the border of the map one neighbour is absent
-    (-inf) and the known sigma replaces it.
+    A Gaussian's logarithm is a parabola, which three cells determine. At the border of the map one neighbour is absent
+    (-inf); the known sigma replaces it.
+
+    Args:
+        value: The highest cells (P,).
+        cross: Their left, upper, right and lower neighbours (4, P).
+        sigma: Standard deviation of the Gaussians, in cells.
+
+    Returns:
+        Offset of the top in cells, at most 0.5, and the logarithm of its height over the cell's value: (2, P) each,
+        first across, then down.
     """
-    tiny = value * 1e-3  # far below what a Gaussian of sigma >= 0.8 leaves in a neighbour cell
-    logs = np.log(np.maximum(cross, tiny)) - np.log(value)
+    logs = np.log(np.maximum(cross, value * FAINTEST_NEIGHBOUR)) - np.log(value)
     # For offset d: after = -(1 - 2d) / (2 sigma^2), before = -(1 + 2d) / (2 sigma^2).
     absent = cross == -np.inf
     if absent.any():
@@ -86,12 +106,12 @@ def _sub_cell(
     # The curvature is 0 on a plateau only, where the slope is 0 too.
     curvature = np.minimum(before + after, -np.finfo(np.float64).tiny)
     offset = np.minimum(np.maximum(slope / (-2 * curvature), -0.5), 0.5)
-    # Where the neighbours fall off as no Gaussian does, the parabola's top is anywhere: the known sigma bounds it.
+    # Where the neighbours do not fit a Gaussian, the parabola can be arbitrarily high: the known sigma bounds it.
     return offset, np.minimum(slope * offset / 4, offset * offset / (2 * sigma**2))
 
 
 def find_limbs(peaks: Peaks, pafs: NDArray[np.floating], settings: DecodeSettings) -> Limbs:
-    """Score every pair of peaks that a limb could join by the PAF (B, 38, h, w) along it; keep what agrees."""
+    """Score every pair of peaks that a limb could join by the PAFs (B, 38, h, w) along it; keep those that agree."""
     field, start, end = _pairs(peaks, len(pafs))
     pafs, xy = np.ascontiguousarray(pafs), peaks.xy.T
     kept, agreements = [], []
@@ -105,26 +125,20 @@ def find_limbs(peaks: Peaks, pafs: NDArray[np.floating], settings: DecodeSetting
 
 
 def _pairs(peaks: Peaks, images: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Field, start peak and end peak of every pair, field by field."""
+    """Return field, start peak and end peak of every pair of peaks that a limb could join, ordered by field."""
     plane_from, plane_to = _planes(images)
     count = np.bincount(peaks.plane, minlength=images * skeleton.NUM_PARTS)
     first = count.cumsum() - count
-    there = np.arange(count.max(initial=0)) < count[:, None]
-    field, start, end = np.nonzero(there[plane_from][:, :, None] & there[plane_to][:, None])
+    occupied = np.arange(count.max(initial=0)) < count[:, None]
+    field, start, end = np.nonzero(occupied[plane_from][:, :, None] & occupied[plane_to][:, None])
     return field, first[plane_from][field] + start, first[plane_to][field] + end
 
 
 @cache
 def _planes(images: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The planes of both ends of each field (images * 19,)."""
+    """Return the planes of the start and end parts of each field (images * 19,)."""
     plane = skeleton.NUM_PARTS * np.arange(images)[:, None]
     return (plane + skeleton.LIMB_FROM).ravel(), (plane + skeleton.LIMB_TO).ravel()
-
-
-@cache
-def _along(samples: int) -> NDArray[np.float64]:
-    """Places (S, 1) of the sample points on a limb, from 0 to 1."""
-    return np.linspace(0, 1, samples)[:, None]
 
 
 def _agreeing(
@@ -134,13 +148,13 @@ def _agreeing(
     pafs: NDArray[np.floating],
     settings: DecodeSettings,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Of segments (2, L) -> (2, L) in cells, those (A,) along which the PAF agrees, and its agreement there (A, S)."""
+    """Return the segments, from start (2, L) to end (2, L), that the PAF agrees with, and its agreement (A, S)."""
     height, width = pafs.shape[2:]
     last = np.array([width - 1, height - 1])[:, None, None]
     between = end - start
-    unit = between / np.maximum(np.hypot(between[0], between[1]), 1e-9)
+    unit = between / np.maximum(np.hypot(between[0], between[1]), SHORTEST_LIMB)
     # Axis, sample, segment: NumPy is fast along a long last axis.
-    points = start[:, None] + between[:, None] * _along(settings.limb_samples)
+    points = start[:, None] + between[:, None] * sample_positions(settings)[:, None]
     points = np.minimum(np.maximum(points, 0), last)
     cell = np.minimum(points.astype(np.int64), last - 1)
     far = points - cell

@@ -1,21 +1,29 @@
-"""Peaks and limb scores of maps on a GPU, computed there with PyTorch: what ``with_numpy`` finds, found alike.
+"""Peaks and candidate limbs of maps on a GPU, computed there with PyTorch.
 
-Coordinates and scores are float64 as on the CPU, so that both find the same people.
+The results are those of `with_numpy`: coordinates and scores are float64 here too, and a property test compares both
+(tests/posemodel/test_decode.py).
 """
 
-import numpy as np
 import torch
 from torch.nn.functional import max_pool2d, pad
 
 from posemodel import skeleton
-from posemodel.inference.decoder.candidates import Candidates, DecodeSettings, Peaks, ranked
+from posemodel.inference.decoder.candidates import (
+    FAINTEST_NEIGHBOUR,
+    SHORTEST_LIMB,
+    Candidates,
+    DecodeSettings,
+    Peaks,
+    ranked,
+    sample_positions,
+)
 
 BLOCK = 2**17
-"""Pairs scored at a time: bounds the memory on noisy maps (about 100 MB)."""
+"""Pairs scored at a time: limits the memory on noisy maps to about 100 MB."""
 
 
 def find_candidates(heatmaps: torch.Tensor, pafs: torch.Tensor, sigma: float, settings: DecodeSettings) -> Candidates:
-    """Heatmaps of the parts (B, 18, h, w) and PAFs (B, 38, h, w), float32 -> peaks and limbs, on the CPU."""
+    """Compute the peaks and candidate limbs, on the CPU, of heatmaps (B, 18, h, w) and PAFs (B, 38, h, w), float32."""
     plane, xy, score = _find_peaks(heatmaps.flatten(0, 1), sigma, settings)
     field, start, end = _pairs(plane, len(pafs))
     pafs = pafs.contiguous()
@@ -30,7 +38,7 @@ def find_candidates(heatmaps: torch.Tensor, pafs: torch.Tensor, sigma: float, se
 def _find_peaks(
     maps: torch.Tensor, sigma: float, settings: DecodeSettings
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Plane, xy and score of the peaks: see ``with_numpy.find_peaks``."""
+    """Return plane, xy and score of the peaks: see `with_numpy.find_peaks`."""
     padded = pad(maps, (1, 1, 1, 1), value=-torch.inf)
     planes, _, row = padded.shape
     values = padded.flatten()
@@ -58,8 +66,8 @@ def _find_peaks(
 def _sub_cell(
     value: torch.Tensor, before: torch.Tensor, after: torch.Tensor, sigma: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Offset and log gain (2, P) from both neighbours (2, P) of each axis: see ``with_numpy._sub_cell``."""
-    tiny = value * 1e-3
+    """Return offset and log gain (2, P) from both neighbours (2, P) of each axis: see `with_numpy._sub_cell`."""
+    tiny = value * FAINTEST_NEIGHBOUR
     log_value = value.log()
     log_before = torch.maximum(before.double(), tiny).log() - log_value
     log_after = torch.maximum(after.double(), tiny).log() - log_value
@@ -74,7 +82,7 @@ def _sub_cell(
 
 
 def _pairs(plane: torch.Tensor, images: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Field, start peak and end peak of every pair, field by field."""
+    """Return field, start peak and end peak of every pair of peaks that a limb could join, ordered by field."""
     device = plane.device
     count = torch.bincount(plane, minlength=images * skeleton.NUM_PARTS)
     first = count.cumsum(0) - count
@@ -83,9 +91,9 @@ def _pairs(plane: torch.Tensor, images: int) -> tuple[torch.Tensor, torch.Tensor
     plane_to = (of_image + torch.tensor(skeleton.LIMB_TO, device=device)).flatten()
     pairs = count[plane_from] * count[plane_to]
     field = torch.repeat_interleave(pairs)
-    place = torch.arange(len(field), device=device) - (pairs.cumsum(0) - pairs)[field]
-    seconds = count[plane_to][field]
-    return field, place // seconds + first[plane_from][field], place % seconds + first[plane_to][field]
+    number = torch.arange(len(field), device=device) - (pairs.cumsum(0) - pairs)[field]
+    ends = count[plane_to][field]
+    return field, number // ends + first[plane_from][field], number % ends + first[plane_to][field]
 
 
 def _agreeing(
@@ -96,11 +104,11 @@ def _agreeing(
     pafs: torch.Tensor,
     settings: DecodeSettings,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Of pairs (L,), those that the PAF agrees with: field, start, end (A,) and its agreement (A, S)."""
+    """Return the pairs that the PAF agrees with: field, start, end (A,), and its agreement (A, S)."""
     height, width = pafs.shape[2:]
-    along = torch.from_numpy(np.linspace(0, 1, settings.limb_samples)).to(xy.device)
+    along = torch.from_numpy(sample_positions(settings)).to(xy.device)
     between = xy[end] - xy[start]
-    unit = between / torch.hypot(between[:, 0], between[:, 1]).clamp(min=1e-9)[:, None]
+    unit = between / torch.hypot(between[:, 0], between[:, 1]).clamp(min=SHORTEST_LIMB)[:, None]
     x = (xy[start, :1] + between[:, :1] * along).clamp(0, width - 1)
     y = (xy[start, 1:] + between[:, 1:] * along).clamp(0, height - 1)
     left, top = x.long().clamp(max=width - 2), y.long().clamp(max=height - 2)
