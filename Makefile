@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+LOCK := requirements.lock
 
-.PHONY: study test proofs lint clean
+.PHONY: study test proofs lint lowest newest clean
 
 study: $(READY)  ## run a study; pass arguments with ARGS="--preset smoke"
 	$(BIN)/posebench study optimizers $(ARGS)
@@ -21,11 +22,15 @@ lint: $(READY)  ## what CI checks besides the tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+lowest newest: $(READY)  ## run the test suite with the lowest or the newest versions that pyproject.toml allows
+	$(BIN)/python -m tests.support.versions $@ > .versions-$@.txt
+	$(MAKE) test VENV=.venv-$@ LOCK=.versions-$@.txt
+
 # Made anew only when the pinned packages or the project's own description change.
-$(READY): requirements.lock pyproject.toml
+$(READY): $(LOCK) pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "posebench needs Python >= 3.11; try make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement $(LOCK)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
 	$(BIN)/python -m compileall -q bench posemodel studies  # once, and not by each process of the tests
 	touch $(READY)
