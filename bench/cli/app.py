@@ -103,7 +103,7 @@ _shown = {"tracebacks": False}
 
 
 def main() -> None:
-    """Run the command line; exit codes are those of the README."""
+    """Run the command line; exit codes are listed in docs/guide/studies.md."""
     try:
         with streams.kept_open(), masked_errors(), interruption.handled():
             _run()

@@ -102,7 +102,7 @@ def _lines(name: str, value: Any) -> list[str]:
 
 def _comment(name: str, setting: Declaration, in_presets: Mapping[str, Any], presets: int) -> list[str]:
     """Meaning, allowed values and default of a setting; where some of so many presets give it, theirs too."""
-    allowed = _allowed(SCHEMAS.get(name) or TypeAdapter(setting.type).json_schema())
+    allowed = allowed_values(SCHEMAS.get(name) or TypeAdapter(setting.type).json_schema())
     default = "none" if setting.default is None else literal(setting.default)
     sentences = [setting.meaning, f"{allowed[0].upper()}{allowed[1:]}. Default: {default}."]
     if in_presets:
@@ -117,15 +117,15 @@ def _comment(name: str, setting: Declaration, in_presets: Mapping[str, Any], pre
     ]
 
 
-def _allowed(schema: Mapping[str, Any]) -> str:
+def allowed_values(schema: Mapping[str, Any]) -> str:
     """What a JSON schema allows, in words."""
     if "anyOf" in schema:
-        return "; or ".join(_allowed(each) for each in schema["anyOf"] if each.get("type") != "null")
+        return "; or ".join(allowed_values(each) for each in schema["anyOf"] if each.get("type") != "null")
     if "enum" in schema or "const" in schema:
         *others, last = map(literal, schema.get("enum", [schema.get("const")]))
         return f"{', '.join(others)} or {last}" if others else last
     if schema["type"] == "array":
-        return f"a list, each {_allowed(schema['items'])}"
+        return f"a list, each {allowed_values(schema['items'])}"
     names = {"boolean": "true or false", "integer": "a whole number", "number": "a number", "object": "tables"}
     text = names.get(schema["type"], "a path" if schema.get("format") == "path" else "text")
     if "minimum" in schema and "maximum" in schema:

@@ -17,7 +17,7 @@ LOG = Path("docs", "decisions.md")
 def prose(root: Path = ROOT) -> Iterator[Path]:
     """The pages that people write: README, CONTRIBUTING, docs, and what stands beside the reports."""
     yield from (file for file in (root / "README.md", root / "CONTRIBUTING.md") if file.exists())
-    yield from sorted((root / "docs").glob("*.md"))
+    yield from sorted([*(root / "docs").glob("*.md"), *(root / "docs" / "guide").glob("*.md")])
     yield from sorted((root / "reports").rglob("README.md"))
 
 

@@ -1,0 +1,8 @@
+"""The pages of docs/reference, made from the declarations that the program itself uses.
+
+Commands come from their Typer signatures, study settings from the specifications of the kinds, training settings from
+`TrainSettings`. Nothing on these pages depends on the machine or on the width of a terminal.
+
+    python -m tests.support.reference            # names the pages that are out of date
+    python -m tests.support.reference --write    # writes them
+"""
