@@ -17,9 +17,9 @@ from bench.kinds.optimizers.analysis import (
     mean_intervals,
     paired_interval,
     paired_t_p,
-    pasted,
     score,
     score_table,
+    shown_finalist,
     study_analysis,
     time_to_target,
     tuned_scores,
@@ -367,13 +367,13 @@ def test_the_finalist_to_paste_scored_best_on_select_and_never_on_report():
     assert [each.tune_score for each in own] == [0.3, 0.5, 0.4]
     assert own[0].scores == (0.9, 0.9)
     assert [each.ap_select for each in own] == pytest.approx([0.1, 0.2, 0.3])
-    assert pasted(own).settings == '{"lr": 3.0}'
-    assert pasted(finalists(finalist_rows([0.3, 0.3, 0.3]))).tuning == 0
+    assert shown_finalist(own).settings == '{"lr": 3.0}'
+    assert shown_finalist(finalists(finalist_rows([0.3, 0.3, 0.3]))).tuning == 0
     unmeasured = finalists(finalist_rows([0.3, math.nan, 0.2]))
     assert unmeasured[1].ap_select is None
-    assert pasted(unmeasured).tuning == 1, "the best tune trial decides"
-    assert pasted(unmeasured).at_border == ("lr",)
-    assert pasted(()) is None
+    assert shown_finalist(unmeasured).tuning == 1, "the best tune trial decides"
+    assert shown_finalist(unmeasured).at_border == ("lr",)
+    assert shown_finalist(()) is None
 
 
 def test_a_run_that_did_not_complete_scores_0_on_select_and_an_incomplete_tuning_waits():
@@ -381,12 +381,12 @@ def test_a_run_that_did_not_complete_scores_0_on_select_and_an_incomplete_tuning
     first = (rows["phase"] == "confirm") & (rows["seed"] == 1001)
     rows.loc[first, ["status", "ap_select"]] = ["diverged", math.nan]
     assert finalists(rows)[0].ap_select == pytest.approx(0.2)
-    assert pasted(finalists(rows)).tuning == 1
+    assert shown_finalist(finalists(rows)).tuning == 1
     assert finalists(rows)[0].collapsed
     waiting = finalist_rows([0.4, 0.3, 0.2])
     waiting = waiting[~first]
     assert not finalists(waiting)[0].complete
-    assert pasted(finalists(waiting)).tuning == 1
+    assert shown_finalist(finalists(waiting)).tuning == 1
 
 
 # --- rankings ---

@@ -74,7 +74,7 @@ def test_a_dry_run_tells_the_first_round_of_every_tuning_and_how_many_trials_fol
     code, out, _ = posebench(*SMOKE, "--data", found["spec"]["data"], *asked)
     text = " ".join(out.split())
     assert code == 0
-    assert "then 20 tune trials near what these find, and 4 confirm trials: each tuning's finalist on fresh" in text
+    assert "then 20 tune trials near the best of these, and 4 confirm trials: each tuning's finalist on fresh" in text
     assert "2 optimizers x 2 tunings x (8 tune trials of up to 10 steps + 1 confirm seed of 20 steps)" in text
 
 

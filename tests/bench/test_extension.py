@@ -64,7 +64,7 @@ def test_each_look_halves_the_level(make_spec):
 def test_a_study_until_it_is_decided_has_looks_of_its_own(make_spec):
     spec = make_spec(tunings=3, until_decided=True, max_tunings=4)
     assert more_tunings(spec, 6, looked={3}) == make_spec(tunings=3, until_decided=True, max_tunings=6)
-    with pytest.raises(SettingsError, match="has 6 at most"):
+    with pytest.raises(SettingsError, match="can have at most 6"):
         more_tunings(spec, 7, looked={3})
     with pytest.raises(SettingsError, match="looks of its own"):
         make_spec(tunings=3, until_decided=True, looks=[2])
@@ -88,7 +88,7 @@ def test_what_cannot_be_added_is_refused_in_a_sentence(make_spec):
     for names, spaces, words in (
         (["Adam"], {}, "--add Adam: the study 'study' compares adam already."),
         (["nadamm"], {}, "nadam"),
-        (["rmsprop"], {"adam": {"lr": {"log": [1e-4, 1]}}}, "--space adam: is not added to the study"),
+        (["rmsprop"], {"adam": {"lr": {"log": [1e-4, 1]}}}, "--space adam: this optimizer is not being added"),
     ):
         with pytest.raises(SettingsError, match=words):
             more_optimizers(spec, names, spaces)
@@ -96,11 +96,11 @@ def test_what_cannot_be_added_is_refused_in_a_sentence(make_spec):
     assert more_optimizers(again, ["RMSprop"], {}) is again, "the same command goes on"
     with pytest.raises(SettingsError, match="--add adamw: is named twice"):
         more_optimizers(spec, ["rmsprop", "adamw", "AdamW"], {})
-    with pytest.raises(SettingsError, match="optimizers leave the study 'study' by what was compared until then"):
+    with pytest.raises(SettingsError, match="the study 'study' runs until it is decided"):
         more_optimizers(make_spec(tunings=3, until_decided=True), ["rmsprop"], {})
     with pytest.raises(SettingsError, match="--tunings 2: the study 'study' has 3 already"):
         more_tunings(spec, 2, looked={3})
-    with pytest.raises(SettingsError, match="--tunings 11: a study like 'study' has 10 at most"):
+    with pytest.raises(SettingsError, match="--tunings 11: the study 'study' can have at most 10"):
         more_tunings(spec, 11, looked={3})
 
 

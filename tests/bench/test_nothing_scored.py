@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bench.kinds.optimizers.analysis.losses import losses_reached
 from bench.kinds.optimizers.kind import KIND
 from bench.kinds.optimizers.plan import has_scored, nothing_scored, outcomes_of, plan, planned_trials, total_trials
-from bench.kinds.optimizers.search import Seen
+from bench.kinds.optimizers.search import TrialOutcome
 from bench.kinds.optimizers.size import Size
 from bench.report.unscored import all_of, needed_text
 from bench.study.progress import Progress
@@ -25,7 +25,7 @@ from tests.support.commands import ROOT
 from tests.support.first_ap import first_steps, predictions
 from tests.support.plans import whole_plan
 
-NOTHING = Seen(0.0, 0.9)
+NOTHING = TrialOutcome(0.0, 0.9)
 
 
 def spec_of(make_spec, **changes):
@@ -43,13 +43,13 @@ def by_luck(seed, lucky):
     def outcome(trial):
         draw = random.Random(f"{seed} {trial.id}")
         if draw.random() < 0.2:
-            return Seen(None)
-        return Seen(0.3 if draw.random() < 1 / lucky else draw.choice([0.0, 0.019]), draw.random() + 0.5)
+            return TrialOutcome(None)
+        return TrialOutcome(0.3 if draw.random() < 1 / lucky else draw.choice([0.0, 0.019]), draw.random() + 0.5)
 
     return outcome
 
 
-@pytest.mark.parametrize("seen", [NOTHING, Seen(None), Seen(-math.inf), Seen(0.0199, 0.5)])
+@pytest.mark.parametrize("seen", [NOTHING, TrialOutcome(None), TrialOutcome(-math.inf), TrialOutcome(0.0199, 0.5)])
 def test_nothing_is_confirmed_where_all_is_at_chance_broke_or_was_pruned(spec, seen):
     trials = whole_plan(spec, lambda _trial: seen)
     assert {trial.phase for trial in trials} == {TUNE}
@@ -63,7 +63,7 @@ def test_nothing_is_confirmed_where_all_is_at_chance_broke_or_was_pruned(spec, s
 
 def test_a_single_score_at_the_floor_confirms_all(spec):
     first = plan(spec, {})[0].index
-    trials = whole_plan(spec, lambda trial: Seen(0.02, 0.5) if trial.index == first else NOTHING)
+    trials = whole_plan(spec, lambda trial: TrialOutcome(0.02, 0.5) if trial.index == first else NOTHING)
     assert len(trials) == total_trials(spec)
     assert sum(trial.phase == CONFIRM for trial in trials) == 2 * 2 * spec.seeds
 

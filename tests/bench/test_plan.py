@@ -13,17 +13,17 @@ from hypothesis import strategies as st
 
 from bench.kinds.optimizers.controls import controlled, limit_settings
 from bench.kinds.optimizers.plan import (
-    OwnSearch,
+    OptimizerSearch,
     looks_of,
+    optimizers_by_tuning,
     outcomes_of,
     plan,
     planned_trials,
     rounds,
     total_trials,
     typical_trials,
-    who_is_tuned,
 )
-from bench.kinds.optimizers.search import Seen, rounds_of
+from bench.kinds.optimizers.search import TrialOutcome, rounds_of
 from bench.kinds.optimizers.simulation import SimulatedTrial, preset_study, simulated_scores
 from bench.kinds.optimizers.size import Size
 from bench.kinds.optimizers.spec import MAX_TRIALS, MAX_TUNINGS
@@ -54,8 +54,8 @@ def by_chance(seed, *, broken=0.2, unknown=0.2):
     def outcome(trial):
         draw = random.Random(f"{seed} {trial.id}")
         if draw.random() < broken:
-            return Seen(None, draw.choice([None, 3.0]))
-        return Seen(draw.choice([0.0, draw.random()]), None if draw.random() < unknown else draw.random() + 0.1)
+            return TrialOutcome(None, draw.choice([None, 3.0]))
+        return TrialOutcome(draw.choice([0.0, draw.random()]), None if draw.random() < unknown else draw.random() + 0.1)
 
     return outcome
 
@@ -251,11 +251,11 @@ def test_the_finalist_is_confirmed_and_what_is_at_the_border_said(make_spec):
     best = first_trials(spec)[0]
 
     def outcome(trial):
-        return Seen(0.5 if trial.hyperparameters == best.hyperparameters else 0.001)
+        return TrialOutcome(0.5 if trial.hyperparameters == best.hyperparameters else 0.001)
 
     confirmed = of_tuning(confirm_trials(spec, outcome), "sgd", 0)
     assert [trial.hyperparameters for trial in confirmed] == [best.hyperparameters] * 2
-    own = OwnSearch(spec, "sgd")
+    own = OptimizerSearch(spec, "sgd")
     for at, border in ((-0.1, ("effective_lr",)), (0.05, ("effective_lr",)), (0.06, ()), (1.3, ("effective_lr",))):
         hyperparameters, found = own.settings((at, 0.5))
         assert found == border
@@ -322,7 +322,7 @@ def test_a_tuning_is_confirmed_once_all_its_own_trials_have_ended(make_spec):
     spec = make_spec(trials=8, tunings=2)
     own = of_tuning(whole_plan(spec), "adam", 1)
     tune = [trial for trial in own if trial.phase == TUNE]
-    outcomes = {trial.index: Seen(0.3, 0.5) for trial in tune}
+    outcomes = {trial.index: TrialOutcome(0.3, 0.5) for trial in tune}
     found = plan(spec, outcomes)
     assert of_tuning(found, "adam", 1) == own
     assert [trial.tuning for trial in found if trial.phase == CONFIRM] == [1]
@@ -342,7 +342,7 @@ def test_a_round_follows_once_the_one_before_has_ended(make_spec):
         known = plan(spec, outcomes)
         before = [each for each in every if trial.phase == CONFIRM or (each.phase, each.round) < (TUNE, trial.round)]
         assert (trial in known) == all(each.index in outcomes for each in before if each.phase == TUNE)
-        outcomes[trial.index] = Seen(0.3, 0.5)
+        outcomes[trial.index] = TrialOutcome(0.3, 0.5)
     assert plan(spec, outcomes) == every
 
 
@@ -364,11 +364,11 @@ def test_the_plan_from_records_is_that_from_outcomes(make_spec, chance):
             metrics |= {"ap": ap} if status in (Status.COMPLETE, Status.DIVERGED) else {}
             rows.append(make_record(trial, status, steps_done=2, metrics=metrics).as_row())
             known = metrics.get("val_loss", math.nan)
-            outcomes[trial.index] = Seen(
+            outcomes[trial.index] = TrialOutcome(
                 ap if status == Status.COMPLETE else None, known if math.isfinite(known) else None
             )
             if status == Status.PRUNED:
-                outcomes[trial.index] = Seen(-math.inf)
+                outcomes[trial.index] = TrialOutcome(-math.inf)
         assert outcomes_of(pd.DataFrame(rows)) == outcomes
     assert plan(spec, outcomes_of(pd.DataFrame(rows))) == plan(spec, outcomes)
 
@@ -377,7 +377,7 @@ def test_records_none_of_which_has_a_score_are_outcomes_too(make_spec):
     """A frame that is made of rows lacks the columns that no row has."""
     trial = first_trials(make_spec())[0]
     row = make_record(trial, Status.FAILED, steps_done=0, metrics={}, error="it broke").as_row()
-    assert outcomes_of(pd.DataFrame([row])) == {trial.index: Seen(None)}
+    assert outcomes_of(pd.DataFrame([row])) == {trial.index: TrialOutcome(None)}
     assert outcomes_of(pd.DataFrame()) == {}
 
 
@@ -393,16 +393,16 @@ def scored(means, sd=0.002):
     """Confirm trials score about their optimizer's mean."""
 
     def outcome(trial):
-        return Seen(means.get(trial.optimizer, 0.3) + random.Random(trial.id).gauss(0, sd), 0.5)
+        return TrialOutcome(means.get(trial.optimizer, 0.3) + random.Random(trial.id).gauss(0, sd), 0.5)
 
     return outcome
 
 
 def test_without_it_all_optimizers_have_the_same_tunings(make_spec):
     spec = make_spec(optimizers=SIX, tunings=4)
-    assert who_is_tuned(spec, {}) == [tuple(SIX)] * 4
+    assert optimizers_by_tuning(spec, {}) == [tuple(SIX)] * 4
     outcomes = {trial.index: scored({"adam": 0.9})(trial) for trial in whole_plan(spec)}
-    assert who_is_tuned(spec, outcomes) == [tuple(SIX)] * 4
+    assert optimizers_by_tuning(spec, outcomes) == [tuple(SIX)] * 4
 
 
 def test_whoever_a_claim_beats_leaves_after_the_third_tuning_and_the_others_go_on(make_spec):
@@ -452,12 +452,12 @@ def test_decisions_are_replayed_and_there_are_never_more_than_max_tunings(make_s
     spec = until_decided(make_spec, max_tunings=most, trials=1)
     means = {name: random.Random(f"{chance} {name}").choice([0.3, 0.31, 0.4]) for name in spec.optimizers}
     outcome, outcomes = scored(means, sd), {}
-    decided, trials = who_is_tuned(spec, outcomes), planned_trials(spec, outcomes)
+    decided, trials = optimizers_by_tuning(spec, outcomes), planned_trials(spec, outcomes)
     assert trials == total_trials(spec)
     while new := [trial for trial in plan(spec, outcomes) if trial.index not in outcomes]:
         for trial in new:
             outcomes[trial.index] = outcome(trial)
-            later = who_is_tuned(spec, outcomes)
+            later = optimizers_by_tuning(spec, outcomes)
             assert later[: len(decided)] == decided, "what was decided stays"
             decided = later
             assert {*decided[-1]} <= {*decided[-2]}
@@ -472,8 +472,8 @@ def test_decisions_are_replayed_and_there_are_never_more_than_max_tunings(make_s
 @pytest.mark.parametrize("most", [3, 4, 6])
 def test_equals_go_on_to_max_tunings(make_spec, most):
     spec = until_decided(make_spec, max_tunings=most, controls=True, optimizers=("adam", "adabound"))
-    outcomes = {trial.index: Seen(0.3, 0.5) for trial in whole_plan(spec)}
-    assert who_is_tuned(spec, outcomes) == [("adam", "adabound")] * most
+    outcomes = {trial.index: TrialOutcome(0.3, 0.5) for trial in whole_plan(spec)}
+    assert optimizers_by_tuning(spec, outcomes) == [("adam", "adabound")] * most
     assert planned_trials(spec, outcomes) == len(outcomes) == most * (2 * 3 + 1), "controls with theirs"
     assert planned_trials(spec, {}) == total_trials(spec) == 3 * 7
     assert list(looks_of(spec)) == [3, 4, 5, 6][: most - 2]
@@ -494,10 +494,14 @@ def test_a_confirm_trial_that_broke_counts_as_the_worst(make_spec):
     outcome = scored({"adagrad": 0.5, "adam": 0.5, "adadelta": 0.5, "sgd": 0.2})
 
     def broken(trial):
-        return Seen(None) if (trial.optimizer, trial.tuning, trial.phase) == ("adam", 1, CONFIRM) else outcome(trial)
+        return (
+            TrialOutcome(None)
+            if (trial.optimizer, trial.tuning, trial.phase) == ("adam", 1, CONFIRM)
+            else outcome(trial)
+        )
 
     outcomes = {trial.index: broken(trial) for trial in whole_plan(spec, broken) if trial.tuning < 3}
-    assert who_is_tuned(spec, outcomes)[3:] == [("adam", "adagrad", "adadelta")]
+    assert optimizers_by_tuning(spec, outcomes)[3:] == [("adam", "adagrad", "adadelta")]
 
 
 # --- simulated studies ------------------------------------------------------------------------------------------------
@@ -513,7 +517,7 @@ def test_simulated_studies_have_the_finalists_and_scores_of_the_plan(study, tria
         draw = random.Random(str(replace(trial, hyperparameters=sorted(trial.hyperparameters.items()))))
         if trial.phase == CONFIRM:
             confirmed[trial.optimizer, trial.tuning, trial.number] = trial.hyperparameters
-        return Seen(None if draw.random() < 0.2 else draw.choice([0.0, draw.random()]), draw.random())
+        return TrialOutcome(None if draw.random() < 0.2 else draw.choice([0.0, draw.random()]), draw.random())
 
     scores = simulated_scores(spec, outcome, [study])[0]
     simulated, confirmed = confirmed, {}

@@ -20,7 +20,7 @@ from bench.engines.events import (
     WorkerDied,
 )
 from bench.kinds.optimizers.plan import total_trials
-from bench.kinds.optimizers.search import Seen
+from bench.kinds.optimizers.search import TrialOutcome
 from bench.kinds.optimizers.size import Size
 from bench.study.progress import PlanSize, Progress, after, seconds_left
 from bench.trials.progress import Done, RunningTrial, recorded
@@ -253,7 +253,7 @@ def test_a_study_that_was_decided_is_complete_once_all_that_was_planned_has_ende
     spec = make_spec(optimizers=["sgd", "adam", "adagrad"], tunings=3, trials=1, until_decided=True)
 
     def outcome(trial):
-        return Seen({"adagrad": 0.1}.get(trial.optimizer, 0.5) + random.Random(trial.id).gauss(0, 0.001), 0.5)
+        return TrialOutcome({"adagrad": 0.1}.get(trial.optimizer, 0.5) + random.Random(trial.id).gauss(0, 0.001), 0.5)
 
     plan = whole_plan(spec, outcome)
     size = Size.of_spec(spec).of_plan(Counter(trial.phase for trial in plan))

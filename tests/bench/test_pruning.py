@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.trial import TrialState, create_trial
 
-from bench.kinds.optimizers.pruning import TrialPruner, ask, make_pruner
+from bench.kinds.optimizers.pruning import TrialPruner, make_pruner, prune_decision
 from bench.kinds.optimizers.trial import pruner
 from bench.ledger.store import Ledger, OptunaValues
 from bench.trials.spec import TrialSpec
@@ -179,5 +179,7 @@ def test_the_best_of_all_is_never_pruned(name, others, score):
         trial._trial_id = number
     rungs = {}
     for count in range(1, EVALUATIONS):
-        hopeless, rungs = ask(its, "sgd", trials, len(others), dict.fromkeys(range(1, count + 1), best), rungs)
+        hopeless, rungs = prune_decision(
+            its, "sgd", trials, len(others), dict.fromkeys(range(1, count + 1), best), rungs
+        )
         assert not hopeless

@@ -244,11 +244,11 @@ def test_a_page_of_somebody_else_is_not_overwritten(folders, tmp_path):
 
 
 def test_what_is_no_study_is_named(folders, tmp_path):
-    with pytest.raises(SettingsError, match="A folder with"):
+    with pytest.raises(SettingsError, match="A report folder"):
         compare(str(folders[0]), "nowhere", "sqlite:///none.db")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(SettingsError, match=r"the folder has no result\.json and records\.csv"):
+    with pytest.raises(SettingsError, match=r"the folder is not a report: it needs result\.json and records\.csv"):
         compare(str(tmp_path / "empty"), str(folders[0]), "sqlite:///none.db")
     (folders[0] / "result.json").write_text("{}")
-    with pytest.raises(SettingsError, match="no report of posebench that can be read"):
+    with pytest.raises(SettingsError, match="its report cannot be read"):
         compare(str(folders[0]), str(folders[1]), "sqlite:///none.db")

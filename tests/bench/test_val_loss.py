@@ -10,15 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.kinds.optimizers.analysis.losses import loss_means
-from bench.kinds.optimizers.analysis.measure import AP_IS_THERE, NO_AP, SKILL, SKILL_IS
+from bench.kinds.optimizers.analysis.measure import AP_ABOVE_CHANCE, SKILL, SKILL_DEFINITION, SKILL_LIMITS
 from bench.kinds.optimizers.analysis.tunings import tuned_scores
 from bench.kinds.optimizers.kind import KIND
 from bench.kinds.optimizers.plan import has_scored, nothing_scored, outcomes_of, plan
-from bench.kinds.optimizers.report.in_skill import named
+from bench.kinds.optimizers.report.in_skill import with_skill_names
 from bench.kinds.optimizers.report.page import optimizer_findings
 from bench.kinds.optimizers.results import analyse
-from bench.kinds.optimizers.search import Seen
-from bench.kinds.optimizers.sight import sight, sight_text
+from bench.kinds.optimizers.search import TrialOutcome
+from bench.kinds.optimizers.sight import gap_forecast, gap_forecast_text
 from bench.kinds.optimizers.simulation import preset_study
 from bench.kinds.optimizers.size import Size
 from bench.kinds.optimizers.spec import StudySpec
@@ -133,11 +133,11 @@ def test_the_target_of_a_preset_is_one_of_ap():
 
 def test_what_it_can_see_is_said_in_skill_and_no_spread_of_ap_is_taken_for_it():
     ap, loss = preset_study("small"), preset_study("small", score="val_loss")
-    assert sight(ap).spread is not None
-    assert sight(loss).spread is None
-    assert "0.005 in skill" in sight_text(loss)
-    assert "AP" not in sight_text(loss)
-    told = sight(preset_study("small", score="val_loss", assume_spread=0.02))
+    assert gap_forecast(ap).spread is not None
+    assert gap_forecast(loss).spread is None
+    assert "0.005 in skill" in gap_forecast_text(loss)
+    assert "AP" not in gap_forecast_text(loss)
+    told = gap_forecast(preset_study("small", score="val_loss", assume_spread=0.02))
     assert told.document()["gap_ap"] is None
     assert told.document()["gap_skill"] == pytest.approx(told.gap)
 
@@ -154,8 +154,12 @@ def test_the_outcome_of_a_trial_is_its_skill(make_spec):
     trials = plan(by_loss(make_spec), {})
     rows = [record_of(trials[0], 1.0), record_of(trials[1], 4.0), record_of(trials[2], 1.0, status=Status.DIVERGED)]
     seen = outcomes_of(pd.DataFrame(rows), "val_loss")
-    assert [seen[trial.index] for trial in trials[:3]] == [Seen(0.5, 1.0), Seen(0.0, 4.0), Seen(None)]
-    assert outcomes_of(pd.DataFrame(rows))[trials[0].index] == Seen(0.0, 1.0), "by AP it has learned nothing"
+    assert [seen[trial.index] for trial in trials[:3]] == [
+        TrialOutcome(0.5, 1.0),
+        TrialOutcome(0.0, 4.0),
+        TrialOutcome(None),
+    ]
+    assert outcomes_of(pd.DataFrame(rows))[trials[0].index] == TrialOutcome(0.0, 1.0), "by AP it has learned nothing"
 
 
 @settings(max_examples=20, deadline=None)
@@ -228,10 +232,10 @@ def test_the_answer_says_loss_and_skill_and_what_a_skill_is(both):
     answer, verdict = plain(found.answer), found.verdict
     assert "validation loss 1.1" in answer
     assert "(skill 0.4" in answer
-    assert answer.count(SKILL_IS) == verdict.count(SKILL_IS) == 1
-    assert verdict.endswith(NO_AP)
+    assert answer.count(SKILL_DEFINITION) == verdict.count(SKILL_DEFINITION) == 1
+    assert verdict.endswith(SKILL_LIMITS)
     assert "AP" not in answer
-    assert "AP" not in verdict.removesuffix(NO_AP)
+    assert "AP" not in verdict.removesuffix(SKILL_LIMITS)
     assert "in skill" in found.sureness
     assert {"skill", "val_loss"} <= found.metrics.keys()
     assert "ap" not in found.metrics
@@ -253,7 +257,7 @@ def test_ap_stands_beside_where_it_is_above_chance(both, make_spec):
     seen = optimizer_findings(result_of(spec, *with_losses(*tuned(spec), ap=0.04)))
     assert seen.main_table().columns == ("optimizer", "validation loss", "skill [95 %]", "collapsed", "AP", "images/s")
     assert [row[4] for row in seen.main_table().rows] == ["0.040"] * 3
-    assert seen.verdict.endswith(plain(f"{NO_AP} {AP_IS_THERE}"))
+    assert seen.verdict.endswith(plain(f"{SKILL_LIMITS} {AP_ABOVE_CHANCE}"))
 
 
 def test_in_json_a_key_of_ap_holds_an_ap_or_nothing(both):
@@ -281,8 +285,8 @@ def test_pairs_in_json_have_the_differences_of_skill_and_of_loss(both):
 
 def test_tables_of_ap_are_as_they_were(both):
     summary = both[0].analysis.summary
-    assert named(summary, both[0].measure) is summary
-    written = named(both[1].analysis.seeds, SKILL)
+    assert with_skill_names(summary, both[0].measure) is summary
+    written = with_skill_names(both[1].analysis.seeds, SKILL)
     assert (written["ap"] == 0.0).all()
     assert "measured_ap" not in written
     assert written["skill"].max() > 0.3

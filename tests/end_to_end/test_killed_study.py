@@ -46,7 +46,7 @@ COMMIT = "sqlalchemy.engine.default:DefaultDialect.do_commit"
 CLAIM, FINISH, PUT_BACK = (f"bench.ledger.store:Ledger.{name}" for name in ("claim", "finish", "put_back"))
 TRACKER = "bench.records.writer:Tracker"
 PLANNING = "bench.study.ledger_runner:_Planner._plan"
-NEXT_ROUND, FINALIST = "bench.kinds.optimizers.search:_near", "bench.kinds.optimizers.plan:_confirm_trials"
+NEXT_ROUND, FINALIST = "bench.kinds.optimizers.search:_around_best", "bench.kinds.optimizers.plan:_confirm_trials"
 
 MOMENTS = {
     # Opening the stores.

@@ -115,7 +115,7 @@ def test_another_score_is_another_study_and_cannot_be_compared_with_it(judged):
     assert "--score val_loss" in json.loads(other.stdout)["answer"]
     refused = place.run("compare", place.name, "by-ap")
     assert refused.returncode == 2
-    assert "different scores (val_loss and ap)" in refused.stderr
+    assert "their scores differ (val_loss and ap)" in refused.stderr
 
 
 def test_two_of_them_are_compared_in_skill(judged):

@@ -1,7 +1,7 @@
 """Plans of optimizers studies gone through without running a trial."""
 
 from bench.kinds.optimizers.plan import plan
-from bench.kinds.optimizers.search import Seen
+from bench.kinds.optimizers.search import TrialOutcome
 from bench.trials.phases import CONFIRM, TUNE
 
 
@@ -10,7 +10,7 @@ def first_trials(spec):
     return plan(spec, {})
 
 
-def whole_plan(spec, outcome=lambda _trial: Seen(0.3, 0.5)):
+def whole_plan(spec, outcome=lambda _trial: TrialOutcome(0.3, 0.5)):
     """All trials of a study of which this comes, in the order of the plan at its end."""
     outcomes = {}
     while True:
@@ -21,11 +21,11 @@ def whole_plan(spec, outcome=lambda _trial: Seen(0.3, 0.5)):
         outcomes |= {trial.index: outcome(trial) for trial in new}
 
 
-def tune_trials(spec, outcome=lambda _trial: Seen(0.3, 0.5)):
+def tune_trials(spec, outcome=lambda _trial: TrialOutcome(0.3, 0.5)):
     """The tune trials among them."""
     return [trial for trial in whole_plan(spec, outcome) if trial.phase == TUNE]
 
 
-def confirm_trials(spec, outcome=lambda _trial: Seen(0.3, 0.5)):
+def confirm_trials(spec, outcome=lambda _trial: TrialOutcome(0.3, 0.5)):
     """The confirm trials among them."""
     return [trial for trial in whole_plan(spec, outcome) if trial.phase == CONFIRM]

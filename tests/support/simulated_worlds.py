@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from bench.kinds.optimizers.search import Seen
+from bench.kinds.optimizers.search import TrialOutcome
 from bench.kinds.optimizers.simulation import SimulatedTrial, preset_study, simulated_scores
 from bench.kinds.optimizers.spec import StudySpec
 from bench.optimizers.space import Log, from_document, rate_of
@@ -127,17 +127,17 @@ class Outcomes:
         self.rates = {name: rate_of(space) or "" for name, space in self.spaces.items()}
         self.of_seed: dict[tuple[int, int, int], float] = {}
 
-    def __call__(self, trial: SimulatedTrial) -> Seen:
+    def __call__(self, trial: SimulatedTrial) -> TrialOutcome:
         curve, name = self.world[trial.optimizer], self.rates[trial.optimizer]
         confirm = trial.phase == CONFIRM
         rate = math.log10(float(trial.hyperparameters[name]) / self.spaces[trial.optimizer][name].low)
         score = curve.score(rate, shorter=trial.length < 1)
         if score is None:
-            return Seen(None)
+            return TrialOutcome(None)
         score *= self._others(trial, curve)
         if confirm:
             if self.rng.random() < curve.collapses:
-                return Seen(0.0)
+                return TrialOutcome(0.0)
             key = (trial.study, trial.tuning, trial.number)
             if key not in self.of_seed:
                 self.of_seed[key] = float(self.rng.normal(0, SEED_SD))
@@ -146,7 +146,7 @@ class Outcomes:
             score *= GROWN[trial.length]
             noise = TUNE_SD[trial.length] * curve.spread * curve.noise(self.rng)
         learned = min(1.0, score / 0.03)  # who has learned nothing scores nothing
-        return Seen(max(0.0, score + learned * noise), 1.0 - score)
+        return TrialOutcome(max(0.0, score + learned * noise), 1.0 - score)
 
     def _others(self, trial: SimulatedTrial, curve: Curve) -> float:
         if math.isinf(curve.others):

@@ -1,4 +1,5 @@
-"""Which optimizer, tuned and then trained, is best: each is tuned several times, and each time confirmed.
+"""The optimizers study: which optimizer, tuned and then trained, is best.
 
-In: a study file; out: trials to run, the analysis of their records and its report. Never runs or records a trial.
+In: a study file. Out: the trials to run, the analysis of their records, and its report. Each optimizer is tuned several
+times independently, and each tuning's settings are confirmed with fresh seeds. Never runs or records a trial.
 """

@@ -1,4 +1,4 @@
-"""The budget of an optimizers study: in steps or in seconds of training, for the tune and the confirm phase. Pure."""
+"""The budget of an optimizers study: steps or seconds of training, for the tune and the confirm phase. Pure."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,52 +6,62 @@ from bench.settings.layers import DEFAULT, FileOrigin, PlacedError, Setting
 from posemodel.errors import SettingsError
 
 STEP_BUDGET, TIME_BUDGET = ("tune_steps", "steps"), ("tune_seconds", "seconds")
-"""Settings of a study's budget, tune and confirm; it has one of the two."""
+"""Names of the budget settings, (tune, confirm); a study uses one of the two pairs."""
 
 
 def settle_budget(settings: dict[str, Setting], layers: Sequence[Mapping[str, Setting]]) -> None:
-    """Leave one kind of budget: that of the highest layer that gives one; what is given of it decides the rest.
+    """Keep one kind of budget, steps or seconds, and derive the phase that was not set. Changes ``settings`` in place.
 
-    Seconds over a preset's steps: the phase that is not given keeps its ratio to the other. Steps below a preset's tune
-    steps shorten these too, unless somebody set the tune steps themselves; so a ratio is at most 1.
+    The last of ``layers`` (the highest) that sets a budget decides the kind. If it sets one phase alone, and the
+    preset's budget is of the other kind, the other phase keeps the preset's ratio of tune to confirm, at most 1.
+    Confirm steps below a preset's tune steps shorten these too, unless the user set the tune steps.
+
+    Raises:
+        SettingsError: That layer sets both steps and seconds.
     """
-    own, other = STEP_BUDGET, TIME_BUDGET
+    kept, dropped = STEP_BUDGET, TIME_BUDGET
     for layer in reversed(layers):
-        given = [name for name in (*STEP_BUDGET, *TIME_BUDGET) if name in layer]
-        if {*given} & {*STEP_BUDGET} and {*given} & {*TIME_BUDGET}:
-            raise _two_budgets(given, layer)
-        if given:
-            own, other = (TIME_BUDGET, STEP_BUDGET) if given[0] in TIME_BUDGET else (own, other)
+        budget_names = [name for name in (*STEP_BUDGET, *TIME_BUDGET) if name in layer]
+        if {*budget_names} & {*STEP_BUDGET} and {*budget_names} & {*TIME_BUDGET}:
+            raise _two_budgets(budget_names, layer)
+        if budget_names:
+            kept, dropped = (TIME_BUDGET, STEP_BUDGET) if budget_names[0] in TIME_BUDGET else (kept, dropped)
             break
-    tune, confirm = own
-    known = settings[tune].value, settings[confirm].value
-    lengths = [settings[name].value for name in other]
-    shipped = ("preset", DEFAULT)
-    if None in known and known != (None, None) and None not in lengths:
-        ratio = lengths[0] / lengths[1]
-        if settings[other[0]].origin.startswith(shipped):
+    tune, confirm = kept
+    amounts = settings[tune].value, settings[confirm].value
+    dropped_amounts = [settings[name].value for name in dropped]
+    preset_origins = ("preset", DEFAULT)
+    if None in amounts and amounts != (None, None) and None not in dropped_amounts:
+        ratio = dropped_amounts[0] / dropped_amounts[1]
+        if settings[dropped[0]].origin.startswith(preset_origins):
             ratio = min(ratio, 1)
-        if known[0] is None:
-            settings[tune] = Setting(_whole(tune, known[1] * ratio), f"{settings[confirm].origin} ({confirm})")
+        if amounts[0] is None:
+            settings[tune] = Setting(
+                _rounded_amount(tune, amounts[1] * ratio), f"{settings[confirm].origin} ({confirm})"
+            )
         else:
-            settings[confirm] = Setting(_whole(confirm, known[0] / ratio), f"{settings[tune].origin} ({tune})")
-    for name in other:
+            settings[confirm] = Setting(
+                _rounded_amount(confirm, amounts[0] / ratio), f"{settings[tune].origin} ({tune})"
+            )
+    for name in dropped:
         settings[name] = Setting(None, DEFAULT)
-    short, long = settings[tune], settings[confirm]
-    if short.origin.startswith(shipped) and not long.origin.startswith(shipped):
-        settings[tune] = Setting(min(short.value, long.value), f"{long.origin} ({confirm})")
+    tune_setting, confirm_setting = settings[tune], settings[confirm]
+    if tune_setting.origin.startswith(preset_origins) and not confirm_setting.origin.startswith(preset_origins):
+        settings[tune] = Setting(
+            min(tune_setting.value, confirm_setting.value), f"{confirm_setting.origin} ({confirm})"
+        )
 
 
-def _two_budgets(given: Sequence[str], layer: Mapping[str, Setting]) -> SettingsError:
-    message = f"{', '.join(given)}: are a budget in steps and one in seconds"
+def _two_budgets(budget_names: Sequence[str], layer: Mapping[str, Setting]) -> SettingsError:
+    message = f"{', '.join(budget_names)}: mix a budget in steps with one in seconds"
     remedy = "give steps or seconds, not both."
-    origin = layer[given[0]].origin
+    origin = layer[budget_names[0]].origin
     if isinstance(origin, FileOrigin):
-        places = ", ".join(origin.place(name) for name in given)
-        return PlacedError(f"{origin.place(given[0])}: {message} ({places}): {remedy}")
+        positions = ", ".join(origin.place(name) for name in budget_names)
+        return PlacedError(f"{origin.place(budget_names[0])}: {message} ({positions}): {remedy}")
     return SettingsError(f"{message} (from: {origin}): {remedy}")
 
 
-def _whole(name: str, amount: float) -> float:
-    """Steps are whole, and at least one."""
+def _rounded_amount(name: str, amount: float) -> float:
+    """Round steps to a whole number, at least 1; leave seconds as they are."""
     return max(1, round(amount)) if name.endswith("steps") else amount

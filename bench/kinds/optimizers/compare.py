@@ -1,4 +1,4 @@
-"""Two studies set side by side: from MLflow, or from the report folders that other machines left."""
+"""Compare two optimizers studies, each read from MLflow or from a report folder (also one of another machine)."""
 
 import json
 import tomllib
@@ -11,7 +11,7 @@ import pandas as pd
 
 from bench.kinds.optimizers.analysis import NOT_PAIRED, compare_studies, comparison_verdict, split_controls
 from bench.kinds.optimizers.analysis.measure import MEASURES
-from bench.kinds.optimizers.analysis.two_studies_verdict import troubles, without_result
+from bench.kinds.optimizers.analysis.two_studies_verdict import no_result_text, trouble_text
 from bench.kinds.optimizers.plan import outcomes_of, planned_trials
 from bench.kinds.optimizers.report.comparison import StudyComparison, StudySide
 from bench.kinds.optimizers.spec import StudySpec, refuse_first_protocol
@@ -25,38 +25,44 @@ from bench.trials.study_base import differences
 from posemodel.errors import SettingsError
 
 NOT_SETTINGS = ("name", "preset")
-"""Fields of an identity that say nothing of what was run."""
+"""Fields of a study's identity that do not affect what was run."""
 
-BEGINNING = "weights_digest"
-"""Of an identity: the weights that trials start from."""
+START_WEIGHTS = "weights_digest"
+"""Identity field with the digest of the weights that trials start from; absent when they start from random weights."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """One study, read."""
+    """A study that was read: its description and its records."""
 
     side: StudySide
     records: pd.DataFrame
 
 
 def compare(a: str, b: str, tracking_uri: str) -> StudyComparison:
-    """Compare two studies, each a name in MLflow at ``tracking_uri`` or a report folder.
+    """Compare two optimizers studies.
 
-    SettingsError names what cannot be read.
+    Args:
+        a: The first study: a report folder, or a name in MLflow.
+        b: The second study, likewise.
+        tracking_uri: The MLflow store in which names are looked up.
+
+    Raises:
+        SettingsError: A study cannot be read, or the two are judged by different scores.
     """
     first, second = read_source(a, tracking_uri), read_source(b, tracking_uri)
     scores = [str(source.side.spec.get("score", AP_SCORE)) for source in (first, second)]
     if scores[0] != scores[1]:
         raise SettingsError(
-            f"studies {a} and {b}: are judged by different scores ({' and '.join(scores)}), which cannot be compared."
+            f"studies {a} and {b}: their scores differ ({' and '.join(scores)}), so they cannot be compared."
         )
     measure = MEASURES[AP_SCORE if scores[0] == AP_SCORE else LOSS_SCORE]
     table = compare_studies(first.records, second.records)
-    named = [split_controls(source.records)[0] for source in (first, second)]
-    names = [set(records["optimizer"]) for records in named]
-    in_words = [records.assign(optimizer=records["optimizer"].map(literal)) for records in named]
-    said = table.assign(name=table["name"].map(literal))
-    nothing = without_result(*in_words)
+    study_records = [split_controls(source.records)[0] for source in (first, second)]
+    optimizer_names = [set(records["optimizer"]) for records in study_records]
+    escaped_records = [records.assign(optimizer=records["optimizer"].map(literal)) for records in study_records]
+    escaped_table = table.assign(name=table["name"].map(literal))
+    no_result = no_result_text(*escaped_records)
     return StudyComparison(
         a=first.side,
         b=second.side,
@@ -64,15 +70,23 @@ def compare(a: str, b: str, tracking_uri: str) -> StudyComparison:
         settings=tuple(_differences(first.side.spec, second.side.spec)),
         machines=tuple(differences(first.side.machine, second.side.machine)),
         table=table,
-        alone=(tuple(sorted(names[0] - names[1])), tuple(sorted(names[1] - names[0]))),
-        verdict=nothing or " ".join(filter(None, [troubles(*in_words), comparison_verdict(said, measure=measure)])),
-        nothing_found=bool(nothing),
+        only_in=(
+            tuple(sorted(optimizer_names[0] - optimizer_names[1])),
+            tuple(sorted(optimizer_names[1] - optimizer_names[0])),
+        ),
+        verdict=no_result
+        or " ".join(filter(None, [trouble_text(*escaped_records), comparison_verdict(escaped_table, measure=measure)])),
+        nothing_found=bool(no_result),
         measure=measure,
     )
 
 
 def read_source(source: str, tracking_uri: str) -> Source:
-    """A study by its report folder, where there is one of this name, else by its name in MLflow."""
+    """Read a study from its report folder if ``source`` is one, else from MLflow by its name.
+
+    Raises:
+        SettingsError: It is neither, or cannot be read.
+    """
     folder = Path(source)
     if (folder / RESULT).is_file() and (folder / RECORDS).is_file():
         return _from_folder(folder)
@@ -81,8 +95,10 @@ def read_source(source: str, tracking_uri: str) -> Source:
         spec = StudySpec.stored(runs.study_document())
     except SettingsError as error:
         if folder.is_dir():
-            raise SettingsError(f"study {source}: the folder has no {RESULT} and {RECORDS} of a report.") from error
-        raise SettingsError(f"{error} A folder with {RESULT} and {RECORDS} of a report can be given too.") from error
+            raise SettingsError(
+                f"study {source}: the folder is not a report: it needs {RESULT} and {RECORDS}."
+            ) from error
+        raise SettingsError(f"{error} A report folder, with {RESULT} and {RECORDS}, can be given too.") from error
     records = runs.records()
     planned = planned_trials(spec, outcomes_of(records, spec.score))
     side = StudySide(spec.name, source, spec.identity(), runs.machine(), len(records), planned)
@@ -90,7 +106,7 @@ def read_source(source: str, tracking_uri: str) -> Source:
 
 
 def _scored(score: str, records: pd.DataFrame) -> pd.DataFrame:
-    """The records with their scores in ``ap``: skills where the study is judged by validation loss."""
+    """Return the records with the study's score in ``ap``: the skill where the study is judged by validation loss."""
     return as_skill(records) if score == LOSS_SCORE else records
 
 
@@ -109,13 +125,15 @@ def _from_folder(folder: Path) -> Source:
             int(trials["planned"]),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SettingsError(f"study {folder}: is no report of posebench that can be read ({error!r}).") from error
+        raise SettingsError(f"study {folder}: its report cannot be read ({error!r}).") from error
     refuse_first_protocol({**spec, "name": folder.as_posix()})
     return Source(side, _scored(str(spec.get("score", AP_SCORE)), records))
 
 
 def _differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
-    """Settings that differ; one that only a newer version knows, or an older folder left out, is no difference."""
+    """Return the settings that differ. Settings that only one side has are ignored: a newer version added them."""
     both = [name for name in a if name in b and name not in NOT_SETTINGS]
-    begun = [{BEGINNING: side[BEGINNING]} if side.get(BEGINNING) else {} for side in (a, b)]  # absent: from nothing
-    return differences({name: a[name] for name in both} | begun[0], {name: b[name] for name in both} | begun[1])
+    start_weights = [{START_WEIGHTS: side[START_WEIGHTS]} if side.get(START_WEIGHTS) else {} for side in (a, b)]
+    return differences(
+        {name: a[name] for name in both} | start_weights[0], {name: b[name] for name in both} | start_weights[1]
+    )

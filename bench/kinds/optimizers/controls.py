@@ -1,8 +1,8 @@
-"""The control of AdaBound's limit: untuned SGD with the momentum and the learning rate that its bounds close in on.
+"""The control trials of AdaBound-like optimizers: untuned SGD with the momentum and rate that their bounds approach.
 
 AdaBound's bounds meet at `final_lr`: from then on it is SGD with momentum beta1, whose velocity is a running *mean* of
-the gradients, so that its rate in SGD's own terms is `final_lr * (1 - beta1)` (Luo et al., ICLR 2019). What a
-configuration of AdaBound gains over that SGD it owes to its way there. Nobody tuned that SGD: its rate follows from the
+the gradients, so that its rate in SGD's own terms is `final_lr * (1 - beta1)` (Luo et al., ICLR 2019). A gain of
+AdaBound over that SGD is due to the training before the bounds meet. That SGD is untuned: its rate follows from the
 final_lr that was chosen for AdaBound, and a tuned SGD may do better.
 """
 
@@ -16,17 +16,23 @@ from bench.optimizers.space import Value
 from posemodel.errors import SettingsError
 
 CONTROLLED = (ADABOUND, AMSBOUND, ADABOUND_REFERENCE)
-"""Kinds whose limit is known, where `final_lr` follows the schedule as SGD's learning rate does."""
+"""Optimizer kinds with a known limit, where `final_lr` follows the schedule as SGD's learning rate does."""
 LIMIT = "sgd"
-"""The optimizer that the limit is, by registry name."""
+"""Registry name of the optimizer that these kinds turn into."""
 _SCALED = {"value": True}
-"""`scale_final_lr` in a space, where it is at all."""
+"""The only fixed value of `scale_final_lr` in a tuning space that allows a control."""
 
 
 def controlled(
     optimizers: Sequence[str], spaces: Mapping[str, Mapping[str, Any]], *, controls: bool
 ) -> tuple[str, ...]:
-    """Those of a study's optimizers that have a control in it, in the study's order; ``spaces`` are its own."""
+    """Return the optimizers that have a control in a study, in the study's order.
+
+    Args:
+        optimizers: The study's optimizers.
+        spaces: The study's tuning spaces, by optimizer.
+        controls: Whether the study runs controls at all.
+    """
     return tuple(
         name
         for name in optimizers
@@ -36,23 +42,23 @@ def controlled(
 
 @cache
 def _kind(name: str) -> str:
-    """The kind of an optimizer; empty for one of `torch.optim` and for one that is not on this machine."""
+    """Return an optimizer's kind; empty for a `torch.optim` class and for one that is not installed here."""
     if "." not in name:
-        known = OPTIMIZERS.get(name.lower())
-        return "" if known is None else known.kind
+        entry = OPTIMIZERS.get(name.lower())
+        return "" if entry is None else entry.kind
     try:
         return optimizer_entry(name).kind
-    except SettingsError:  # of a study that is only looked at here
+    except SettingsError:  # a study from elsewhere, only displayed here
         return ""
 
 
 def control_name(optimizer: str) -> str:
-    """What records and tables call the control of an optimizer, its untuned limit."""
+    """Return the name of an optimizer's control in records and tables."""
     return f"{optimizer} (limit)"
 
 
 def limit_settings(optimizer: str, hyperparameters: Mapping[str, Value]) -> dict[str, Value]:
-    """Learning rate and momentum, untuned, of the SGD that an optimizer of AdaBound's kind becomes in the end."""
+    """Return learning rate and momentum of the untuned SGD that an AdaBound-like optimizer turns into."""
     entry = optimizer_entry(optimizer)
     values = dict(entry.hyperparameters) | entry.resolve(hyperparameters)
     beta1, _ = values["betas"]

@@ -1,4 +1,4 @@
-"""An optimizers study made larger: more tunings, or one more optimizer. What it has recorded stays as it is. Pure."""
+"""Extend an optimizers study with more tunings or more optimizers; its recorded trials stay valid. Pure."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -11,88 +11,105 @@ from bench.trials.study_base import LARGER, SAME_SETTINGS, changed_fields
 from posemodel.errors import SettingsError
 
 TUNINGS = "tunings"
-GROWS = (TUNINGS, "max_tunings", "looks", "added", "optimizers", "spaces")
-"""Settings in which a study differs from what it was before it was extended."""
+EXTENDABLE = (TUNINGS, "max_tunings", "looks", "added", "optimizers", "spaces")
+"""Settings that an extension may change."""
 
 
 def more_tunings(spec: StudySpec, tunings: int, *, looked: Collection[int]) -> StudySpec:
-    """A study with more tunings of each optimizer; of one that goes on until it is decided, with more at most.
+    """Return the study with more tunings of each optimizer (if ``until_decided``, with a higher maximum).
 
-    ``looked``: tunings with which it has ended: its result was a look, which halves the level of later claims.
-    SettingsError where it has more already, or can have no more.
+    Args:
+        spec: The study.
+        tunings: Tunings of each optimizer after the extension.
+        looked: Numbers of tunings at which the study has finished: such a result was a look at the data, which halves
+            the level of later claims.
+
+    Raises:
+        SettingsError: The study already has more tunings, or cannot have so many.
     """
     name = "max_tunings" if spec.until_decided else TUNINGS
-    have: int = getattr(spec, name)
-    if tunings < have:
-        raise SettingsError(f"--tunings {tunings}: the study {spec.name!r} has {have} already.")
+    current: int = getattr(spec, name)
+    if tunings < current:
+        raise SettingsError(f"--tunings {tunings}: the study {spec.name!r} has {current} already.")
     if tunings > spec.highest_tunings:
-        raise SettingsError(f"--tunings {tunings}: a study like {spec.name!r} has {spec.highest_tunings} at most.")
-    if tunings == have:
+        raise SettingsError(f"--tunings {tunings}: the study {spec.name!r} can have at most {spec.highest_tunings}.")
+    if tunings == current:
         return spec
-    seen = spec.tunings in looked and not spec.until_decided and spec.tunings >= 2  # before that nothing is claimed
-    looks = (*spec.looks, spec.tunings) if seen else spec.looks
+    is_look = spec.tunings in looked and not spec.until_decided and spec.tunings >= 2  # one tuning makes no claim
+    looks = (*spec.looks, spec.tunings) if is_look else spec.looks
     return spec.model_copy(update={name: tunings, "looks": looks})
 
 
 def more_optimizers(spec: StudySpec, names: Sequence[str], spaces: Mapping[str, Mapping[str, Any]]) -> StudySpec:
-    """A study that compares these optimizers too; ``spaces``: those that were typed, by name.
+    """Return the study with further optimizers; unchanged if just these were the last ones added.
 
-    The study itself where just these were added last. SettingsError where one is compared already, does not exist or
-    cannot be searched, and where optimizers may have left by what was compared without it.
+    Args:
+        spec: The study.
+        names: Optimizers to add.
+        spaces: Tuning spaces from the command line, by optimizer.
+
+    Raises:
+        SettingsError: An optimizer is already compared, does not exist or has no usable space; or the study runs until
+            it is decided, so that optimizers may have been dropped in comparisons without the new one.
     """
-    asked = [space_key(name) for name in names]
+    keys = [space_key(name) for name in names]
     for name in spaces:
-        if space_key(name) not in asked:
-            raise SettingsError(f"--space {name}: is not added to the study: name it in --add as well.")
-    last = spec.optimizers[len(spec.optimizers) - spec.added :]
-    if not spaces and asked == [space_key(name) for name in last[-len(asked) :]]:
+        if space_key(name) not in keys:
+            raise SettingsError(f"--space {name}: this optimizer is not being added; name it in --add as well.")
+    last_added = spec.optimizers[len(spec.optimizers) - spec.added :]
+    if not spaces and keys == [space_key(name) for name in last_added[-len(keys) :]]:
         return spec
     if spec.until_decided:
         raise SettingsError(
-            f"--add {names[0]}: optimizers leave the study {spec.name!r} by what was compared until then: begin one of "
-            "another --name with all of them."
+            f"--add {names[0]}: the study {spec.name!r} runs until it is decided and may have dropped optimizers "
+            "already: begin a study with all of them under another --name."
         )
-    there = {space_key(each): each for each in spec.optimizers}
+    compared = {space_key(each): each for each in spec.optimizers}
     for name in names:
         optimizer_entry(name)
-        if asked.count(space_key(name)) > 1:
+        if keys.count(space_key(name)) > 1:
             raise SettingsError(f"--add {name}: is named twice.")
-        if space_key(name) in there:
-            raise SettingsError(f"--add {name}: the study {spec.name!r} compares {there[space_key(name)]} already.")
-    kept = {name: space for name, space in spec.spaces.items() if name in spec.optimizers}
-    origins = dict.fromkeys([*kept, *spaces], COMMAND_LINE)
-    found = spaces_of([*spec.optimizers, *names], {**kept, **spaces}, origins, weight_decay=spec.weight_decay)
+        if space_key(name) in compared:
+            raise SettingsError(f"--add {name}: the study {spec.name!r} compares {compared[space_key(name)]} already.")
+    used_spaces = {name: space for name, space in spec.spaces.items() if name in spec.optimizers}
+    origins = dict.fromkeys([*used_spaces, *spaces], COMMAND_LINE)
+    all_spaces = spaces_of(
+        [*spec.optimizers, *names], {**used_spaces, **spaces}, origins, weight_decay=spec.weight_decay
+    )
     return spec.model_copy(
         update={
             "optimizers": (*spec.optimizers, *names),
-            "spaces": {**spec.spaces, **{name: found[name] for name in names}},
+            "spaces": {**spec.spaces, **{name: all_spaces[name] for name in names}},
             "added": spec.added + len(names),
         }
     )
 
 
 def as_extended(spec: StudySpec, begun: Mapping[str, Any]) -> StudySpec:
-    """A study as its settings tell it, with what only its extension can tell; ``begun``: its identity."""
+    """Return the study with ``looks`` and ``added`` from its stored identity ``begun``: only an extension sets them."""
     return spec.model_copy(
         update={"looks": spec.looks or tuple(begun.get("looks", ())), "added": spec.added or begun.get("added", 0)}
     )
 
 
 def go_on_text(spec: StudySpec, begun: Mapping[str, Any]) -> str:
-    """What to do where the settings are those of a smaller or a larger study than the one that was begun."""
+    """Say how to continue where the settings differ from those of the study that was begun (identity ``begun``)."""
     changed = changed_fields(begun, spec.identity())
-    size = "max_tunings" if spec.until_decided else TUNINGS
-    have, wanted = begun.get(size, getattr(StudySpec.model_fields[size], "default", 0)), getattr(spec, size)
-    old, new = list(begun["optimizers"]), list(spec.optimizers)
-    alike = new[: len(old)] == old or old[: len(new)] == new
-    if not changed or not changed <= {*GROWS} or not alike:
+    setting = "max_tunings" if spec.until_decided else TUNINGS
+    current, wanted = begun.get(setting, getattr(StudySpec.model_fields[setting], "default", 0)), getattr(spec, setting)
+    old_optimizers, new_optimizers = list(begun["optimizers"]), list(spec.optimizers)
+    is_prefix = (
+        new_optimizers[: len(old_optimizers)] == old_optimizers
+        or old_optimizers[: len(new_optimizers)] == new_optimizers
+    )
+    if not changed or not changed <= {*EXTENDABLE} or not is_prefix:
         return SAME_SETTINGS
-    if wanted <= have and len(new) <= len(old):
+    if wanted <= current and len(new_optimizers) <= len(old_optimizers):
         return LARGER.format(spec.name)
-    ways = []
-    if wanted > have:
-        ways.append(f"`posebench study extend {spec.name} --tunings {wanted}`")
-    if len(new) > len(old):
-        add = " ".join(f"--add {name}" for name in new[len(old) :])
-        ways.append(f"`posebench study {spec.kind} {add} {spec.name}`")
-    return f"{', then '.join(ways)} makes it larger. Or give another --name."
+    commands = []
+    if wanted > current:
+        commands.append(f"`posebench study extend {spec.name} --tunings {wanted}`")
+    if len(new_optimizers) > len(old_optimizers):
+        add_flags = " ".join(f"--add {name}" for name in new_optimizers[len(old_optimizers) :])
+        commands.append(f"`posebench study {spec.kind} {add_flags} {spec.name}`")
+    return f"{', then '.join(commands)} makes it larger. Or give another --name."

@@ -1,4 +1,4 @@
-"""What the trials of an optimizers study are judged by: its workload's score, or the skill of validation losses."""
+"""The score that judges the trials of an optimizers study: the workload's own, or the skill of the validation loss."""
 
 from typing import Protocol
 
@@ -11,19 +11,19 @@ SKILL = Score("skill", "maximize", low=0.0, high=1.0, chance=0.0, failure=0.0)
 """The score of a study that is judged by validation loss, see `bench.trials.scores.skill`."""
 
 
-class Judged(TrainsWorkload, Protocol):
-    """A study whose trials are judged."""
+class ScoredStudy(TrainsWorkload, Protocol):
+    """A study specification that says how its trials are judged."""
 
     @property
     def score(self) -> ScoreName:
-        """What they are judged by."""
+        """Name of the score that judges its trials."""
 
 
-def score_of(study: Judged) -> Score:
-    """What the trials of a study are judged by."""
+def score_of(study: ScoredStudy) -> Score:
+    """Return the score that judges a study's trials."""
     return SKILL if study.score == LOSS_SCORE else workload_of(study).score
 
 
-def has_skill(its: Workload) -> bool:
-    """Whether a workload measures what the skill of a validation loss is made of."""
-    return REFERENCE_LOSS in its.final_metrics
+def measures_skill(workload: Workload) -> bool:
+    """Return whether a workload measures the reference loss that the skill of a validation loss needs."""
+    return REFERENCE_LOSS in workload.final_metrics

@@ -1,4 +1,4 @@
-"""The optimizers kind: tune each optimizer several times, confirm each time's finalist, compare the procedures."""
+"""The optimizers kind for the study runner: its settings, trials, estimates, analysis and report in one class."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
@@ -10,7 +10,7 @@ import pandas as pd
 from bench.kinds.optimizers.analysis import time_use
 from bench.kinds.optimizers.estimate import measured
 from bench.kinds.optimizers.extension import as_extended, go_on_text, more_optimizers, more_tunings
-from bench.kinds.optimizers.judged import has_skill
+from bench.kinds.optimizers.judged import measures_skill
 from bench.kinds.optimizers.plan import outcomes_of, plan, total_trials
 from bench.kinds.optimizers.plan_shown import estimate_text, plan_shown, size_text
 from bench.kinds.optimizers.report.page import optimizer_findings, study_info
@@ -41,13 +41,13 @@ from bench.workloads.of_study import TABLE, name_of
 from posemodel.errors import SettingsError
 
 UNSCORED_PRESET = "smoke"
-"""The preset that confirms finalists though nothing scores; its earlier versions did not have to say so."""
+"""The preset that confirms finalists even if nothing scores; its earlier versions did not store that setting."""
 RATE_PARAMETERS = tuple(f"hp.{name}" for name in RATES)
-"""What MLflow calls the learning rate of a run."""
+"""Names of a run's learning rate in MLflow."""
 
 
 class OptimizersKind(LedgerKind[StudySpec]):
-    """See `bench.study.kind`."""
+    """The optimizers kind; `bench.study.kind` documents the methods."""
 
     spec = StudySpec
     trials = TRIALS
@@ -61,20 +61,20 @@ class OptimizersKind(LedgerKind[StudySpec]):
     )
 
     def refuse(self, settings: Settings, command_line: Mapping[str, Any]) -> None:
-        """A typed space of an optimizer that is not compared, too."""
+        """Also refuse a space of an optimizer that is not compared, and validation loss where there is no reference."""
         require_optimizers(settings)
         _refuse_idle_spaces(settings["optimizers"].value, command_line.get("spaces") or {})
         super().refuse(settings, command_line)
-        its = workload(name_of(settings[TABLE].value))
-        if settings["score"].value == LOSS_SCORE and not has_skill(its):
+        own_workload = workload(name_of(settings[TABLE].value))
+        if settings["score"].value == LOSS_SCORE and not measures_skill(own_workload):
             with about(settings, "score"):
                 raise SettingsError(
-                    f"score val_loss: the workload {its.name} does not measure what a validation loss is held against "
-                    "(`reference_loss`); give score ap."
+                    f"score val_loss: the workload {own_workload.name} does not measure `reference_loss`, with "
+                    "which a validation loss is compared; give score ap."
                 )
 
     def series(self, settings: Settings) -> Mapping[str, Settings]:
-        """A study for each schedule of a list."""
+        """Return one study for each schedule in a list, by suffix of its name."""
         schedule = settings["schedule"]
         if not isinstance(schedule.value, tuple):
             return {"": settings}
@@ -85,31 +85,35 @@ class OptimizersKind(LedgerKind[StudySpec]):
         }
 
     def warnings(self, spec: StudySpec) -> Sequence[str]:
-        """Optimizers that are one algorithm in this study."""
+        """Name the optimizers that are the same algorithm in this study."""
         return same_algorithm(spec.optimizers, spec.spaces, spec.weight_decay)
 
     def size_text(self, spec: StudySpec) -> str:
-        """Optimizers, trials and their budgets, network, schedule, device."""
+        """Describe the study in one line: optimizers, trials, budgets, network, schedule, device."""
         return size_text(spec)
 
     def estimate_text(self, prepared: Prepared[StudySpec]) -> str:
-        """How long it will take, measured in some seconds."""
+        """Say how long the study takes, from a measurement of some seconds."""
         return estimate_text(prepared)
 
     def measured(self, prepared: Prepared[StudySpec]) -> Measured:
-        """Setup, steps and evaluations, measured in some seconds."""
+        """Measure setup, steps and evaluations for some seconds."""
         return measured(prepared)
 
     def sized(self, prepared: Prepared[StudySpec], free: Collection[str], seconds: float) -> Sized:
-        """Tunings, trials, steps and evaluations for so many seconds."""
+        """Choose tunings, trials, steps and evaluations that fit into ``seconds``."""
         return sized(prepared, measured(prepared), free, seconds)
 
     def plan_shown(self, prepared: Prepared[StudySpec]) -> Shown:
-        """The tune trials of each study, and how long all will take."""
+        """Return the tune trials of each study and how long all studies take."""
         return plan_shown(prepared)
 
     def as_begun(self, spec: StudySpec, begun: Mapping[str, Any]) -> StudySpec:
-        """The study as it was extended, with what its preset was then; SettingsError for one of the first protocol."""
+        """Return the study with what its stored identity ``begun`` says of extensions and of its preset then.
+
+        Raises:
+            SettingsError: It is a study of the first protocol.
+        """
         if begun.get("kind") != self.name:
             return spec
         refuse_first_protocol({**begun, "name": spec.name})
@@ -118,41 +122,41 @@ class OptimizersKind(LedgerKind[StudySpec]):
         return as_extended(spec, begun)
 
     def go_on_text(self, spec: StudySpec, begun: Mapping[str, Any]) -> str:
-        """Where only its size differs, how it is made larger."""
+        """Say how to continue; where only the study's size differs, how to extend it."""
         return go_on_text(spec, begun) if begun.get("kind") == self.name else super().go_on_text(spec, begun)
 
     def extended(self, spec: StudySpec, amount: Mapping[str, int], *, looked: Collection[int]) -> StudySpec:
-        """With more tunings of each optimizer."""
+        """Return the study with more tunings of each optimizer."""
         return more_tunings(spec, amount["tunings"], looked=looked)
 
     def with_optimizers(
         self, spec: StudySpec, names: Sequence[str], spaces: Mapping[str, Mapping[str, Any]]
     ) -> StudySpec:
-        """With further optimizers: all pairs are then compared anew."""
+        """Return the study with further optimizers; all pairs are then compared anew."""
         return more_optimizers(spec, names, spaces)
 
     def next_trials(self, spec: StudySpec, records: pd.DataFrame) -> Sequence[TrialSpec]:
-        """Each tuning's trials as far as its own records tell them."""
+        """Return all trials that can be planned from the records so far."""
         return plan(spec, outcomes_of(records, spec.score))
 
     def least_trials(self, spec: StudySpec) -> int:
-        """Those of both phases; where nothing scores, there are no confirm trials."""
+        """Return the least number of trials: those of both phases, or tune trials alone as nothing may score."""
         tuned = spec.tunings * len(spec.optimizers) * spec.trials
         return total_trials(spec) if spec.confirm_unscored else tuned
 
     def size(self, document: Mapping[str, Any], planned: Mapping[str, int]) -> Size:
-        """The size of a study, which its settings tell; until it is decided also its plan."""
+        """Return the study's size from its settings; of an ``until_decided`` study also from its plan."""
         return Size.of(document).of_plan(planned)
 
     def load(self, runs: StudyRuns, folder: Path | None = None) -> FindingsResult:
-        """The result of a study, finished or not, from MLflow alone."""
+        """Return the result of a study, finished or not, from MLflow alone."""
         result = load_result(runs, folder)
         return FindingsResult(optimizer_findings(result), study_info(result))
 
     def write_report(
         self, runs: StudyRuns, folder: Path, note_session: Callable[[], None] = lambda: None
     ) -> tuple[FindingsResult, Path]:
-        """Its pages say where the time went, until they were begun."""
+        """Write the report; its account of time ends when writing the pages begins."""
         result = load_result(runs, folder)
         info = study_info(result)
         images = write_parts(optimizer_findings(result), info, folder)
@@ -162,11 +166,11 @@ class OptimizersKind(LedgerKind[StudySpec]):
 
 
 def _refuse_idle_spaces(optimizers: Sequence[str], typed: Mapping[str, Any]) -> None:
-    """A file may hold the space of an optimizer that this study leaves out; one that is typed is meant to be used."""
+    """Refuse a space on the command line for an optimizer that is not compared (a file may hold unused spaces)."""
     compared = {space_key(name) for name in optimizers}
     for name in typed:
         if space_key(name) not in compared:
-            optimizer_entry(name)  # a mistyped name is told as such
+            optimizer_entry(name)  # raises for an unknown name
             raise SettingsError(
                 f"--space {name}: the study does not compare {name} (it compares {', '.join(optimizers)}): "
                 "add it to --optimizers."

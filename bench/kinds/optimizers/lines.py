@@ -1,4 +1,4 @@
-"""Lines to paste of each optimizer of a study: Python that builds it as it was tuned, and a command that repeats it."""
+"""Lines to paste for each optimizer: Python that builds it with its tuned settings, and a command that trains it."""
 
 import json
 from contextlib import suppress
@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from bench.kinds.optimizers.plan import confirm_trials
-from bench.kinds.optimizers.report.result import Lines
+from bench.kinds.optimizers.report.result import PasteLines
 from bench.kinds.optimizers.spec import StudySpec
 from bench.optimizers import optimizer_entry
 from bench.optimizers.line import optimizer_line
@@ -20,8 +20,8 @@ from bench.trials.score_names import LOSS_SCORE
 from bench.trials.status import Status
 
 
-def lines_of(spec: StudySpec, summary: pd.DataFrame, records: pd.DataFrame) -> dict[str, Lines]:
-    """The lines of each optimizer with a finalist; of one that cannot be built here, none.
+def paste_lines(spec: StudySpec, summary: pd.DataFrame, records: pd.DataFrame) -> dict[str, PasteLines]:
+    """Return the lines of each optimizer with a finalist; one that cannot be built here has none.
 
     The command repeats the first confirm trial, by seed, that completed with the settings shown.
 
@@ -30,27 +30,27 @@ def lines_of(spec: StudySpec, summary: pd.DataFrame, records: pd.DataFrame) -> d
         summary: From `rankings.summarize`.
         records: One row a trial.
     """
-    found = {}
+    lines_by_optimizer = {}
     for row in rows_of(summary[summary["settings_tuning"].notna()]):
-        with suppress(Exception):  # whatever a class of somebody's own raises, or that it is gone
-            given = {name: as_value(value) for name, value in json.loads(row["settings"]).items()}
-            line = optimizer_line(optimizer_entry(row["name"]), given, spec.weight_decay)
-            trials = confirm_trials(spec, row["name"], int(row["settings_tuning"]), given)
-            ended = _completed(records, row["name"], int(row["settings_tuning"]))
-            trial = next((each for each in trials if each.seed in ended), trials[0])
-            record = ended.get(trial.seed, {})
+        with suppress(Exception):  # a user's class may raise anything, or be gone
+            settings = {name: as_value(value) for name, value in json.loads(row["settings"]).items()}
+            built = optimizer_line(optimizer_entry(row["name"]), settings, spec.weight_decay)
+            trials = confirm_trials(spec, row["name"], int(row["settings_tuning"]), settings)
+            completed = _completed(records, row["name"], int(row["settings_tuning"]))
+            trial = next((candidate for candidate in trials if candidate.seed in completed), trials[0])
+            record = completed.get(trial.seed, {})
             threads = cpu_threads(record.get("torch_threads"), record.get("device"))
-            found[row["name"]] = Lines(
-                python_call(line),
+            lines_by_optimizer[row["name"]] = PasteLines(
+                python_call(built),
                 train_command(trial, spec.data, threads=threads),
                 repeat_note(trial, record.get("ap"), loss=record.get("val_loss") if spec.score == LOSS_SCORE else None),
                 record.get("trial_id"),
             )
-    return found
+    return lines_by_optimizer
 
 
 def _completed(records: pd.DataFrame, optimizer: str, tuning: int) -> dict[int, dict[str, Any]]:
-    """The confirm trials of a tuning that completed, by seed."""
+    """Return a tuning's completed confirm trials, by seed."""
     own = records[
         (records["phase"] == CONFIRM)
         & (records["optimizer"] == optimizer)

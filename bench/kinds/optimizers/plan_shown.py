@@ -1,4 +1,4 @@
-"""What an optimizers study is about to do: its size, its plan, and how long it will take on this machine."""
+"""Show what an optimizers study would do before it runs: its size, its plan, and its duration on this machine."""
 
 import json
 from dataclasses import replace
@@ -7,7 +7,7 @@ from typing import Any
 from bench.kinds.optimizers.controls import controlled
 from bench.kinds.optimizers.estimate import estimate, tuning_s
 from bench.kinds.optimizers.plan import plan, rounds, total_trials
-from bench.kinds.optimizers.sight import sight, sight_text
+from bench.kinds.optimizers.sight import gap_forecast, gap_forecast_text
 from bench.kinds.optimizers.spec import StudySpec
 from bench.report.cells import settings_text
 from bench.report.shown import Shown, ShownTable
@@ -21,25 +21,31 @@ from bench.workloads.of_study import trained_text
 
 
 def plan_shown(prepared: Prepared[StudySpec]) -> Shown:
-    """What would be run, and how long it would take; the studies of a series cost the same but for the data."""
-    found, why = None, ""
+    """Return the plan and the estimated time; the studies of a series cost the same except for making the data."""
+    first_estimate, why_unknown = None, ""
     try:
-        found = estimate(prepared)
+        first_estimate = estimate(prepared)
     except EstimateError as error:
-        why = str(error)
-    later = None if found is None else replace(found, parts={**found.parts, "data_s": 0.0})
-    each = [(spec, found if n == 0 else later) for n, spec in enumerate(prepared.specs)]
-    documents = [_plan_document(spec, prepared, own) for spec, own in each]
-    blocks = [block for spec, own in each for block in _plan_blocks(spec, prepared.workers, own, why)]
-    series = "" if found is None else _series_text(prepared, found)
+        why_unknown = str(error)
+    later_estimate = (
+        None if first_estimate is None else replace(first_estimate, parts={**first_estimate.parts, "data_s": 0.0})
+    )
+    estimates = [(spec, first_estimate if n == 0 else later_estimate) for n, spec in enumerate(prepared.specs)]
+    documents = [_plan_document(spec, prepared, own_estimate) for spec, own_estimate in estimates]
+    blocks = [
+        block
+        for spec, own_estimate in estimates
+        for block in _plan_blocks(spec, prepared.workers, own_estimate, why_unknown)
+    ]
+    series = "" if first_estimate is None else _series_text(prepared, first_estimate)
     return Shown(
         series_document(prepared, documents) if prepared.is_series else documents[0],
         [*blocks, f"{series}Nothing was run."],
     )
 
 
-def _plan_document(spec: StudySpec, prepared: Prepared[StudySpec], found: Estimate | None) -> dict[str, Any]:
-    first, seen = plan(spec, {}), sight(spec)
+def _plan_document(spec: StudySpec, prepared: Prepared[StudySpec], study_estimate: Estimate | None) -> dict[str, Any]:
+    trials, forecast = plan(spec, {}), gap_forecast(spec)
     tune = spec.tunings * len(spec.optimizers) * spec.trials
     return {
         "study": spec.name,
@@ -51,8 +57,8 @@ def _plan_document(spec: StudySpec, prepared: Prepared[StudySpec], found: Estima
         "training_images": _training_images(spec),
         "labelled_images": dict(prepared.labelled_images) or None,
         "workers": prepared.workers,
-        "estimate": None if found is None else found.document(),
-        "sight": None if seen is None else seen.document(),
+        "estimate": None if study_estimate is None else study_estimate.document(),
+        "sight": None if forecast is None else forecast.document(),
         "plan": [
             {
                 "id": t.id,
@@ -62,13 +68,13 @@ def _plan_document(spec: StudySpec, prepared: Prepared[StudySpec], found: Estima
                 "round": t.round,
                 "hyperparameters": t.hyperparameters,
             }
-            for t in first
+            for t in trials
         ],
     }
 
 
 def _training_images(spec: StudySpec) -> int | None:
-    """Images that all trials train on; None where the budget is in seconds, and the machine decides."""
+    """Return the number of images that all trials train on; None for a budget in seconds."""
     if spec.tune_steps is None or spec.steps is None:
         return None
     each = spec.tunings * len(spec.optimizers)
@@ -76,47 +82,49 @@ def _training_images(spec: StudySpec) -> int | None:
     return (each * tuned + (total_trials(spec) - each * spec.trials) * spec.steps) * spec.batch_size
 
 
-def _plan_blocks(spec: StudySpec, workers: int, found: Estimate | None, why: str) -> list[ShownTable | str]:
+def _plan_blocks(
+    spec: StudySpec, workers: int, study_estimate: Estimate | None, why_unknown: str
+) -> list[ShownTable | str]:
     tune = plan(spec, {})
     rows = [
         [t.id, t.optimizer, str((t.tuning or 0) + 1), settings_text(json.dumps(t.hyperparameters), ())] for t in tune
     ]
     images = _training_images(spec)
-    more = "" if images is None else f", {images:,} training images"
+    images_text = "" if images is None else f", {images:,} training images"
     return [
         ShownTable(spec.name, ("tune trial", "optimizer", "tuning", "settings"), rows),
         _later_text(spec, len(tune)),
-        f"{size_text(spec)}: {total_trials(spec)} trials{more}.",
-        why if found is None else found.text(spec.network, workers),
-        sight_text(spec, None if found is None else tuning_s(spec, found)),
+        f"{size_text(spec)}: {total_trials(spec)} trials{images_text}.",
+        why_unknown if study_estimate is None else study_estimate.text(spec.network, workers),
+        gap_forecast_text(spec, None if study_estimate is None else tuning_s(spec, study_estimate)),
     ]
 
 
-def _later_text(spec: StudySpec, first: int) -> str:
-    """What follows the first round, in words."""
+def _later_text(spec: StudySpec, first_trials: int) -> str:
+    """Say what follows the first round."""
     confirm = total_trials(spec) - spec.tunings * len(spec.optimizers) * spec.trials
-    later = total_trials(spec) - confirm - first
-    found = f"then {counted(later, 'tune trial')} near what these find, and " if later else "then "
+    later = total_trials(spec) - confirm - first_trials
+    start = f"then {counted(later, 'tune trial')} near the best of these, and " if later else "then "
     gate = "" if spec.confirm_unscored else ", once any trial has scored"
-    return f"{found}{counted(confirm, 'confirm trial')}: each tuning's finalist on fresh seeds{gate}."
+    return f"{start}{counted(confirm, 'confirm trial')}: each tuning's finalist on fresh seeds{gate}."
 
 
 def estimate_text(prepared: Prepared[StudySpec]) -> str:
-    """How long the study will take, measured; a trial that cannot run will say so itself, as a record."""
+    """Say how long the study will take; if it cannot be measured, why. A failing trial becomes a record later."""
     try:
-        found = estimate(prepared)
+        study_estimate = estimate(prepared)
     except EstimateError as error:
-        return f"{error} {sight_text(prepared.spec)}"
-    said = (
-        found.text(prepared.spec.network, prepared.workers),
-        _series_text(prepared, found),
-        sight_text(prepared.spec, tuning_s(prepared.spec, found)),
+        return f"{error} {gap_forecast_text(prepared.spec)}"
+    sentences = (
+        study_estimate.text(prepared.spec.network, prepared.workers),
+        _series_text(prepared, study_estimate),
+        gap_forecast_text(prepared.spec, tuning_s(prepared.spec, study_estimate)),
     )
-    return " ".join(filter(None, map(str.strip, said)))
+    return " ".join(filter(None, map(str.strip, sentences)))
 
 
 def _series_text(prepared: Prepared[StudySpec], first: Estimate) -> str:
-    """How long all studies of a series take, the data made once; empty for a single study."""
+    """Say how long all studies of a series take, making the data once; empty for a single study."""
     if not prepared.is_series:
         return ""
     count = len(prepared.specs)
@@ -125,7 +133,7 @@ def _series_text(prepared: Prepared[StudySpec], first: Estimate) -> str:
 
 
 def size_text(spec: StudySpec) -> str:
-    """A study in one line: optimizers, tunings, trials and their budgets, network, schedule, device."""
+    """Describe a study in one line: optimizers, tunings, trials and budgets, network, schedule, device."""
     controls = len(controlled(spec.optimizers, spec.spaces, controls=spec.controls))
     more = f" + {counted(controls, 'untuned control')} on the confirm seeds" if controls else ""
     pruner = f", {spec.pruner} pruner" if spec.pruner != "none" else ""

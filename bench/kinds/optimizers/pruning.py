@@ -1,9 +1,9 @@
-"""Whether a tune trial is hopeless: Optuna's own pruners decide, among the trials of its tuning's round alone.
+"""Prune hopeless tune trials with Optuna's pruners, comparing only the trials of one round of one tuning.
 
-A choice between optimizers on the way would spend more on those that start fast; the protocol forbids it. So each
-round's trials are a study of their own, put together in memory from what the ledger holds.
+Pruning across optimizers would favour those that start fast; the protocol forbids it. So each round's trials form an
+Optuna study of their own, built in memory from the ledger.
 
-Which trials are pruned depends on what the others have scored so far: with several workers, on who is faster.
+Which trials are pruned depends on the scores so far: with several workers, on which of them is faster.
 """
 
 from collections.abc import Sequence
@@ -22,15 +22,15 @@ from bench.ledger.store import Ledger
 from bench.trials.spec import TrialSpec
 
 STARTUP_TRIALS = 5
-"""Complete trials of an optimizer before the median prunes, at most: Optuna's default."""
+"""Most trials that must be complete before the median pruner ends one: Optuna's default."""
 STARTUP_SHARE = 4
-"""One trial in so many comes before the median prunes: five are more than a small study has."""
+"""The median pruner waits for one in so many trials: a small study has fewer than five."""
 MIN_EVALUATIONS = 1
 """Hyperband's smallest resource: a trial may end at its first evaluation."""
 
 
 def make_pruner(name: PrunerName, evaluations: int, trials: int) -> BasePruner:
-    """Optuna's pruner for a round's ``trials``; the resource that it hands out is a trial's ``evaluations``.
+    """Return Optuna's pruner for a round of ``trials``; the resource it hands out is a trial's ``evaluations``.
 
     ``median`` ends a trial whose best score so far is below the median of the complete trials at that evaluation, once
     a quarter of the trials (at least 1, at most 5) are complete.
@@ -43,15 +43,24 @@ def make_pruner(name: PrunerName, evaluations: int, trials: int) -> BasePruner:
 
 
 class TrialPruner:
-    """Follows one trial from its first evaluation on.
+    """Decides after each evaluation of one trial whether to end it.
 
-    A trial that is run again after a kill begins anew: what it scored before counts for nothing.
+    A trial that runs again after a kill starts over: its earlier scores do not count.
     """
 
     def __init__(
         self, ledger: Ledger, key: int, spec: TrialSpec, name: PrunerName, *, evaluations: int, trials: int
     ) -> None:
-        """``key``: of the trial in the ledger; ``evaluations``: of a whole trial; ``trials``: of its round."""
+        """Start with the trial ``spec``.
+
+        Args:
+            ledger: The study's ledger.
+            key: The trial's number in the ledger.
+            spec: The trial.
+            name: The pruner.
+            evaluations: Evaluations of a complete trial.
+            trials: Trials of its round.
+        """
         self.ledger, self.key, self.spec = ledger, key, spec
         self.pruner = make_pruner(name, evaluations, trials)
         self._scores: dict[int, float] = {}
@@ -59,19 +68,21 @@ class TrialPruner:
         ledger.storage.set_trial_user_attr(key, RUNGS, {})
 
     def __call__(self, score: float) -> bool:
-        """Whether the trial is hopeless now that it has this score (higher is better)."""
+        """Record the next score (higher is better) and return whether to end the trial."""
         number = len(self._scores) + 1
         self._scores[number] = score
         try:
             trials = self.ledger.trials_beside(self.spec)
-            hopeless, self._rungs = ask(self.pruner, self.spec.optimizer, trials, self.key, self._scores, self._rungs)
+            hopeless, self._rungs = prune_decision(
+                self.pruner, self.spec.optimizer, trials, self.key, self._scores, self._rungs
+            )
             self.ledger.note_evaluation(self.key, number, score, self._rungs)
         except (SQLAlchemyError, StorageInternalError):
-            return False  # a database that is away for a moment is no reason to lose a trial
+            return False  # a short database outage must not lose the trial
         return hopeless
 
 
-def ask(
+def prune_decision(
     pruner: BasePruner,
     optimizer: str,
     trials: Sequence[FrozenTrial],
@@ -79,26 +90,32 @@ def ask(
     scores: dict[int, float],
     rungs: dict[str, Any],
 ) -> tuple[bool, dict[str, Any]]:
-    """Whether the trial ``key`` is hopeless by its ``scores``, and the notes that the pruner keeps of it.
+    """Ask the pruner about the trial ``key``; return whether to end it, and the pruner's new notes on it.
 
-    ``trials``: of the same round, in the plan's order, this one included; ``rungs``: the notes so far. A trial's
-    place in the plan is its number, by which Hyperband gives it a bracket.
+    Args:
+        pruner: From `make_pruner`.
+        optimizer: Name of the temporary Optuna study.
+        trials: The trials of the same round in the plan's order, this one included: a trial's position is its number,
+            by which Hyperband chooses its bracket.
+        key: The trial's number in the ledger.
+        scores: Its scores by evaluation, from 1.
+        rungs: The pruner's notes on it so far.
     """
     study = optuna.create_study(storage=InMemoryStorage(), study_name=optimizer, direction="maximize", pruner=pruner)
-    place = [trial._trial_id for trial in trials].index(key)
+    position = [trial._trial_id for trial in trials].index(key)
     for trial in trials:
-        own = trial._trial_id == key
+        is_asked = trial._trial_id == key
         study.add_trial(
             create_trial(state=TrialState.RUNNING, intermediate_values=scores, system_attrs=rungs)
-            if own
-            else _as_known(trial)
+            if is_asked
+            else _pruner_view(trial)
         )
-    hopeless = bool(pruner.prune(study, study.get_trials(deepcopy=False)[place]))
-    return hopeless, dict(study.get_trials()[place].system_attrs)
+    hopeless = bool(pruner.prune(study, study.get_trials(deepcopy=False)[position]))
+    return hopeless, dict(study.get_trials()[position].system_attrs)
 
 
-def _as_known(trial: FrozenTrial) -> FrozenTrial:
-    """A trial as a pruner sees it: its state, scores and rungs."""
+def _pruner_view(trial: FrozenTrial) -> FrozenTrial:
+    """Return a trial as the pruner sees it: its state, scores and rungs."""
     complete = trial.state == TrialState.COMPLETE
     return create_trial(
         state=trial.state,

@@ -1,4 +1,4 @@
-"""A study's result from its records: every analysis that the report shows, put together. Runs nothing."""
+"""Put together the result of an optimizers study from its records: all that the report shows. Runs no trial."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,8 +8,8 @@ import pandas as pd
 from bench.kinds.optimizers.analysis import StudyAnalysis, study_analysis, time_use
 from bench.kinds.optimizers.analysis.measure import MEASURES
 from bench.kinds.optimizers.analysis.sensitivity import RATES
-from bench.kinds.optimizers.judged import has_skill, score_of
-from bench.kinds.optimizers.lines import lines_of
+from bench.kinds.optimizers.judged import measures_skill, score_of
+from bench.kinds.optimizers.lines import paste_lines
 from bench.kinds.optimizers.plan import nothing_scored, outcomes_of, planned_trials
 from bench.kinds.optimizers.report.result import LeaderSamples, StudyResult
 from bench.kinds.optimizers.spec import StudySpec
@@ -32,7 +32,7 @@ from posemodel.scoring.samples import as_jpeg, draw_samples
 
 
 def load_result(tracker: StudyRuns, folder: Path | None = None) -> StudyResult:
-    """The result of a study, finished or not, from MLflow alone; ``folder``: of its report, which names it."""
+    """Load the result of a study, finished or not, from MLflow alone; its command names the report's ``folder``."""
     spec = StudySpec.stored(tracker.study_document())
     records = tracker.records()
     curves = tracker.curves(records, EVALUATED)
@@ -54,27 +54,27 @@ def analyse(
     samples_of: Callable[[str], Samples | None],
     folder: Path | None = None,
 ) -> StudyResult:
-    """What a study's records say.
+    """Analyse a study's records.
 
     Args:
         spec: The study.
         records: One row a trial.
         curves: One row an evaluation.
-        sessions: Who worked on it when.
+        sessions: One row a process that worked on the study, with its times.
         machine: What it ran on.
-        samples_of: The samples of an MLflow run.
-        folder: Of its report; None: the one of its name.
+        samples_of: Returns the samples of an MLflow run.
+        folder: The report's folder; None: the default one of the study's name.
     """
     outcomes = outcomes_of(records, spec.score)
     planned = planned_trials(spec, outcomes)
-    judged, measure = score_of(spec), MEASURES[spec.score]
+    score, measure = score_of(spec), MEASURES[spec.score]
     scored, evaluated = records, curves
     if measure.is_loss:
         scored, evaluated = as_skill(records), curves_as_skill(curves, records)
-    longer = None
+    needed_length = None
     if nothing_scored(spec, outcomes) and not (records["phase"] == CONFIRM).any():
-        longer = _needed(spec, records)
-    found = study_analysis(
+        needed_length = _needed_length(spec, records)
+    analysis = study_analysis(
         scored,
         evaluated,
         optimizers=spec.optimizers,
@@ -85,24 +85,24 @@ def analyse(
         until_decided=spec.until_decided,
         level=level_after(len(spec.looks)),
         timed=spec.steps is None,
-        floor=collapse_floor(judged),
-        scale=judged.high - judged.low,
-        left=max(0, planned - len(records)),
-        unscored=_unscored(spec, records, longer),
+        floor=collapse_floor(score),
+        scale=score.high - score.low,
+        trials_left=max(0, planned - len(records)),
+        unscored=_unscored(spec, records, needed_length),
         measure=measure,
     )
-    leading = _leader_samples(found, samples_of)
+    leader_samples = _leader_samples(analysis, samples_of)
     return StudyResult(
         spec=spec,
         planned=planned,
         records=records,
         curves=curves,
-        analysis=found,
-        needed=longer,
+        analysis=analysis,
+        needed=needed_length,
         time_use=time_use(records, sessions),
-        leader_samples=leading,
-        sheet=None if leading is None else _sheet(spec, leading.samples),
-        lines=lines_of(spec, found.ranking, records),
+        leader_samples=leader_samples,
+        sheet=None if leader_samples is None else _sheet(spec, leader_samples.samples),
+        lines=paste_lines(spec, analysis.ranking, records),
         machine=machine,
         command=rerun_command(
             spec.kind, spec.name, spec.preset, data=spec.data, options=options_of(records), folder=folder
@@ -110,29 +110,29 @@ def analyse(
     )
 
 
-def _needed(spec: StudySpec, records: pd.DataFrame) -> Needed:
-    """How long tune trials would have to be; what loss a score needs is known of pose networks alone."""
+def _needed_length(spec: StudySpec, records: pd.DataFrame) -> Needed:
+    """Return how long tune trials would have to be; the loss that a score needs is only known for pose networks."""
     length, unit = spec.length(TUNE)
     if workload_of(spec).name != POSE and spec.score != LOSS_SCORE:
         return Needed(length, unit, why=UNKNOWN)
     return needed(records, TUNE, length=length, unit=unit)
 
 
-def _unscored(spec: StudySpec, records: pd.DataFrame, longer: Needed | None) -> str:
-    """What is said where nothing scored; empty where something has, or no trial ran to its end (which says why)."""
-    if longer is None or not (records["status"] == Status.COMPLETE).any():
+def _unscored(spec: StudySpec, records: pd.DataFrame, needed_length: Needed | None) -> str:
+    """Return the text for a study where nothing scored; empty if something did, or no trial completed."""
+    if needed_length is None or not (records["status"] == Status.COMPLETE).any():
         return ""
     flags = "`--tune-steps` and `--steps`" if spec.steps is not None else "`--tune-seconds` and `--seconds`"
     ways = [f"more {flags}"]
     if workload_of(spec).name == POSE:
         ways += [] if spec.weights_digest else ["a trained network to begin from (`--weights`)"]
         ways += ["a smaller input (`--size`)"]
-    if spec.score != LOSS_SCORE and has_skill(workload_of(spec)):
+    if spec.score != LOSS_SCORE and measures_skill(workload_of(spec)):
         ways += ["for now `--score val_loss`, which compares by validation loss"]
     return unscored_text(
         all_of(len(records), "tune trial"),
         collapse_floor(score_of(spec)),
-        longer,
+        needed_length,
         not_done="nothing was confirmed",
         remedies=f"What may help, under another `--name`: {enumerate_items(ways, last='or')}.",
         batch=f" of batch {spec.batch_size}",
@@ -141,17 +141,16 @@ def _unscored(spec: StudySpec, records: pd.DataFrame, longer: Needed | None) -> 
 
 
 def _lr_ranges(spec: StudySpec) -> dict[str, tuple[float, float]]:
-    """The rates searched, by optimizer; without those that are fixed or chosen from a list."""
+    """Return the range of learning rates searched by each optimizer; none where they are fixed or from a list."""
     spaces = {name: from_document(spec.spaces[name], f"spaces.{name}") for name in spec.optimizers}
     ranges = {name: log_ranges(space) for name, space in spaces.items()}
     searched = {name: [own[rate] for rate in RATES if rate in own] for name, own in ranges.items()}
     return {name: own[0] for name, own in searched.items() if own}
 
 
-def _leader_samples(found: StudyAnalysis, samples_of: Callable[[str], Samples | None]) -> LeaderSamples | None:
-    """The samples of the optimizer with the best mean score: of its first confirm trial that left any,
-    one that learned before others."""
-    own = found.seeds[found.seeds["optimizer"] == found.leader]
+def _leader_samples(analysis: StudyAnalysis, samples_of: Callable[[str], Samples | None]) -> LeaderSamples | None:
+    """Return the samples of the leader's first confirm trial that has any, preferring trials that learned."""
+    own = analysis.seeds[analysis.seeds["optimizer"] == analysis.leader]
     for trial in rows_of(own.sort_values("collapsed", kind="stable")):
         samples = samples_of(trial["run_id"]) if trial["status"] == Status.COMPLETE else None
         if samples is not None:
@@ -160,6 +159,6 @@ def _leader_samples(found: StudyAnalysis, samples_of: Callable[[str], Samples | 
 
 
 def _sheet(spec: StudySpec, samples: Samples) -> bytes | None:
-    """The sample images as a JPEG file: of the data set's pictures, or, where these are gone, as the trial drew it."""
+    """Return the sample images as JPEG, drawn on the data set's pictures; if these are gone, as the trial drew them."""
     drawn = draw_samples(samples.document, spec.data, exif=spec.exif)
     return samples.sheet if drawn is None else as_jpeg(drawn)

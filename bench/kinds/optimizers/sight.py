@@ -1,4 +1,4 @@
-"""What a study will be able to see, told before it runs: the gap found in four of five cases, what more brings."""
+"""Forecast the smallest difference that a study detects in 4 of 5 cases, before it runs, and with one more tuning."""
 
 from dataclasses import dataclass
 
@@ -10,19 +10,21 @@ from bench.statistics.nested import MARGIN
 from bench.trials.score_names import AP_SCORE, ScoreName
 
 MEASURED_SPREAD = {"small": 0.012}
-"""Standard deviation of one tuning's mean AP by preset, pooled over its optimizers: reports/optimizers-cpu."""
+"""Standard deviation of one tuning's mean AP by preset, pooled over its optimizers; measured in reports/optimizers-cpu.
+"""
 
 
 @dataclass(frozen=True)
-class Sight:
-    """What so many tunings of each optimizer can show.
+class GapForecast:
+    """The smallest difference that a study with so many tunings detects.
 
     Attributes:
-        tunings: Of each optimizer.
-        gap_sds: Difference of two procedures that is found in four of five studies, in standard deviations of one
+        tunings: Tunings of each optimizer.
+        gap_sds: Difference of two procedures that is detected in four of five studies, in standard deviations of one
             tuning's mean, before the margin.
-        margin: What a difference must exceed, in the score.
-        spread: Standard deviation of one tuning's mean score; None where nobody has said.
+        margin: Difference that counts as none, in the score.
+        spread: Standard deviation of one tuning's mean score; None: not known.
+        score: Name of the score.
     """
 
     tunings: int
@@ -33,11 +35,11 @@ class Sight:
 
     @property
     def gap(self) -> float | None:
-        """The difference in the score."""
+        """Detectable difference in the score; None where the spread is not known."""
         return None if self.spread is None else self.gap_sds * self.spread + self.margin
 
     def document(self) -> dict[str, float | None]:
-        """It as JSON."""
+        """Return it as JSON."""
         return {
             "tunings": self.tunings,
             "gap_sds": round(self.gap_sds, 2),
@@ -48,8 +50,13 @@ class Sight:
         }
 
 
-def sight(spec: StudySpec, tunings: int | None = None) -> Sight | None:
-    """What a study can see, with another number of ``tunings`` if that is given; None where nothing can be claimed."""
+def gap_forecast(spec: StudySpec, tunings: int | None = None) -> GapForecast | None:
+    """Forecast what a study can detect; None with fewer than two optimizers or tunings.
+
+    Args:
+        spec: The study.
+        tunings: Tunings of each optimizer; None: as many as the study has at most.
+    """
     most = spec.max_tunings if spec.until_decided else spec.tunings
     tunings = most if tunings is None else tunings
     if tunings < 2 or len(spec.optimizers) < 2:
@@ -57,27 +64,30 @@ def sight(spec: StudySpec, tunings: int | None = None) -> Sight | None:
     level, margin = (LOOKS[tunings], LOOK_MARGIN) if spec.until_decided else (level_after(len(spec.looks)), MARGIN)
     measured = MEASURED_SPREAD.get(spec.preset) if spec.score == AP_SCORE else None
     spread = spec.assume_spread or measured
-    return Sight(tunings, detectable_gap(tunings, len(spec.optimizers), alpha=level), margin, spread, spec.score)
+    return GapForecast(tunings, detectable_gap(tunings, len(spec.optimizers), alpha=level), margin, spread, spec.score)
 
 
-def sight_text(spec: StudySpec, tuning_s: float | None = None) -> str:
-    """What it can see, in words; ``tuning_s``: how long one tuning of all optimizers takes."""
-    found = sight(spec)
-    if found is None:
-        return "It can claim nothing: that takes two optimizers, and two tunings of each."
+def gap_forecast_text(spec: StudySpec, tuning_s: float | None = None) -> str:
+    """Say what the study can detect; ``tuning_s``: seconds that one more tuning of all optimizers takes."""
+    forecast = gap_forecast(spec)
+    if forecast is None:
+        return "No claim will be possible: that needs two optimizers, and two tunings of each."
     measure = MEASURES[spec.score]
-    text = f"With {counted(found.tunings, 'tuning')} it finds {_gap_text(found, measure)} in 4 of 5 cases"
-    if found.spread is None:
-        text += f" (--assume-spread 0.02, say, tells it in {measure.name})"
-    more = None if spec.until_decided else sight(spec, found.tunings + 1)
+    text = f"With {counted(forecast.tunings, 'tuning')} the study finds {_gap_text(forecast, measure)} in 4 of 5 cases"
+    if forecast.spread is None:
+        text += f" (give --assume-spread, say 0.02, to see it in {measure.name})"
+    more = None if spec.until_decided else gap_forecast(spec, forecast.tunings + 1)
     if more is None:
         return f"{text}."
     cost = f" in {duration_text(tuning_s)} more" if tuning_s is not None else ""
-    return f"{text}; one more tuning: {_gap_text(more, measure)}{cost}."
+    return f"{text}; with one more tuning: {_gap_text(more, measure)}{cost}."
 
 
-def _gap_text(found: Sight, measure: Measure) -> str:
-    if found.gap is None:
-        sds = f"{found.gap_sds:.1f} standard deviations of one tuning's mean"
-        return f"a gap of {sds} + {ap_text(found.margin)} {measure.unit}"
-    return f"a gap of {ap_text(found.gap)} {measure.unit} (a tuning's mean spreads by {ap_text(found.spread or 0.0)})"
+def _gap_text(forecast: GapForecast, measure: Measure) -> str:
+    if forecast.gap is None:
+        sds = f"{forecast.gap_sds:.1f} standard deviations of one tuning's mean"
+        return f"a gap of {sds} + {ap_text(forecast.margin)} {measure.unit}"
+    return (
+        f"a gap of {ap_text(forecast.gap)} {measure.unit} "
+        f"(standard deviation of one tuning's mean: {ap_text(forecast.spread or 0.0)})"
+    )

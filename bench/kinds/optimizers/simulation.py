@@ -1,6 +1,6 @@
-"""A study whose trials are a function's: what would its plan and its analysis make of a truth that is known?
+"""Simulate optimizers studies whose trials are a function with a known truth, to test the method's error rates.
 
-`simulated_scores` goes through the tunings as `plan` does, without the ledger and the trials' specifications, so that a
+`simulated_scores` goes through the tunings as `plan` does, without the ledger and trial specifications, so that a
 thousand studies take half a minute; `docs/method.md` shows how to attack the method with it.
 """
 
@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from bench.kinds.optimizers.kind import KIND
-from bench.kinds.optimizers.plan import OwnSearch, rounds
-from bench.kinds.optimizers.search import Point, Seen, finalist, next_points
+from bench.kinds.optimizers.plan import OptimizerSearch, rounds
+from bench.kinds.optimizers.search import Point, TrialOutcome, finalist, next_points
 from bench.kinds.optimizers.spec import StudySpec
 from bench.optimizers.space import Hyperparameters
 from bench.settings.layers import build
@@ -23,25 +23,29 @@ from bench.trials.phases import CONFIRM, TUNE, Phase
 
 @dataclass(frozen=True)
 class SimulatedTrial:
-    """What a trial's outcome may hang on."""
+    """Everything that the simulated outcome of a trial may depend on."""
 
     optimizer: str
     hyperparameters: Hyperparameters
     phase: Phase
     length: float
-    """Of a tune trial: relative to one of the last round. Of a confirm trial: 1."""
+    """Length of a tune trial relative to one of the last round; 1 for a confirm trial."""
     study: int
     tuning: int
     number: int
-    """Which trial of its phase and tuning it is, from 0; confirm trials of one number have one seed."""
+    """Number of the trial within its phase and tuning, from 0; confirm trials of one number share a seed."""
 
 
-Outcome = Callable[[SimulatedTrial], Seen]
-"""What comes of a trial; a score of None: it diverged."""
+Outcome = Callable[[SimulatedTrial], TrialOutcome]
+"""Returns a trial's outcome; its score is None if the trial diverged."""
 
 
 def preset_study(preset: str = "small", **settings: Any) -> StudySpec:
-    """The study of a preset as it ships, without data: ``settings`` as on a command line (tunings=4, trials=20)."""
+    """Return the study of a shipped preset, without data.
+
+    Example:
+        spec = preset_study("small", tunings=4, trials=20)  # settings as on the command line
+    """
     layered = KIND.on_this_machine(
         resolve(StudySpec, Given({"device": "cpu", **settings}, None, preset), preset), preset
     )
@@ -51,36 +55,43 @@ def preset_study(preset: str = "small", **settings: Any) -> StudySpec:
 
 
 def simulated_scores(spec: StudySpec, outcome: Outcome, studies: Sequence[int]) -> np.ndarray:
-    """Confirm scores (studies, optimizers, tunings, seeds) of studies that differ in their ``plan_seed`` alone.
+    """Return confirm scores (studies, optimizers, tunings, seeds) of studies that differ only in their ``plan_seed``.
 
     Args:
         spec: The study: its optimizers, spaces, tunings, trials and seeds.
-        outcome: What comes of a trial.
+        outcome: The function that gives a trial's outcome.
         studies: The plan seeds; also `SimulatedTrial.study`.
     """
-    searches = [OwnSearch(spec, name) for name in spec.optimizers]
+    searches = [OptimizerSearch(spec, name) for name in spec.optimizers]
     scores = np.zeros((len(studies), len(searches), spec.tunings, spec.seeds))
     for row, study in enumerate(studies):
-        for column, own in enumerate(searches):
+        for column, optimizer_search in enumerate(searches):
             for tuning in range(spec.tunings):
-                scores[row, column, tuning] = _tuned(own, outcome, study, tuning)
+                scores[row, column, tuning] = _finalist_scores(optimizer_search, outcome, study, tuning)
     return scores
 
 
-def _tuned(own: OwnSearch, outcome: Outcome, study: int, tuning: int) -> list[float]:
-    """The confirm scores of one tuning's finalist."""
-    search = own.of(tuning, plan_seed=study)
-    points: list[list[Point]] = []
-    seen: list[list[Seen]] = []
+def _finalist_scores(optimizer_search: OptimizerSearch, outcome: Outcome, study: int, tuning: int) -> list[float]:
+    """Return the confirm scores of one tuning's finalist."""
+    search = optimizer_search.tuning_search(tuning, plan_seed=study)
+    points_by_round: list[list[Point]] = []
+    outcomes_by_round: list[list[TrialOutcome]] = []
     number = 0
 
-    def tried(hyperparameters: Hyperparameters, phase: Phase, length: float, at: int) -> Seen:
-        return outcome(SimulatedTrial(own.optimizer, hyperparameters, phase, length, study, tuning, at))
+    def run(hyperparameters: Hyperparameters, phase: Phase, length: float, trial_number: int) -> TrialOutcome:
+        return outcome(
+            SimulatedTrial(optimizer_search.optimizer, hyperparameters, phase, length, study, tuning, trial_number)
+        )
 
-    for _, length in rounds(own.spec):
-        points.append(next_points(search, points, seen))
-        seen.append([tried(own.settings(each)[0], TUNE, length, number + at) for at, each in enumerate(points[-1])])
-        number += len(points[-1])
-    chosen, _ = own.settings(finalist(search, points[-1], seen[-1]))
-    confirmed = [tried(chosen, CONFIRM, 1.0, at).score for at in range(own.spec.seeds)]
-    return [own.chance if score is None else score for score in confirmed]
+    for _, length in rounds(optimizer_search.spec):
+        points_by_round.append(next_points(search, points_by_round, outcomes_by_round))
+        outcomes_by_round.append(
+            [
+                run(optimizer_search.settings(each)[0], TUNE, length, number + trial_number)
+                for trial_number, each in enumerate(points_by_round[-1])
+            ]
+        )
+        number += len(points_by_round[-1])
+    settings, _ = optimizer_search.settings(finalist(search, points_by_round[-1], outcomes_by_round[-1]))
+    confirmed = [run(settings, CONFIRM, 1.0, trial_number).score for trial_number in range(optimizer_search.spec.seeds)]
+    return [optimizer_search.chance if score is None else score for score in confirmed]

@@ -1,4 +1,4 @@
-"""How much an optimizers study is, and where it stands: for the table that fills in."""
+"""The size of an optimizers study, and its progress as the rows of the live table."""
 
 import math
 from collections import Counter
@@ -21,15 +21,15 @@ from bench.trials.status import FAULTS, Status
 from posemodel.errors import SettingsError
 
 PHASES: tuple[Phase, ...] = (TUNE, CONFIRM)
-OF_TRIALS = ("study", "enqueued", "confirmed_unscored")
+PROGRESS_FIELDS = ("study", "enqueued", "confirmed_unscored")
 """Fields of `Size` that are not settings of the study."""
 WORST_AP = 0.0
-"""What a trial without an AP counts in a mean (the rule of the analysis)."""
+"""AP that a trial without one counts as in a mean (the rule of the analysis)."""
 
 
 @dataclass(frozen=True)
 class OptimizerProgress:
-    """One row of the table that fills in."""
+    """One optimizer's row of the live table."""
 
     name: str
     tune_done: int
@@ -38,16 +38,16 @@ class OptimizerProgress:
     confirm_done: int
     confirm_planned: int
     mean_confirm_ap: float | None
-    """Of the confirm trials so far; one without an AP counts as the worst."""
+    """Mean AP of the confirm trials so far; one without an AP counts as the worst."""
     images_per_s: float | None
-    """Median over the trials that have ended."""
+    """Median training speed of the trials that have ended."""
     running: int
     diverged: int
     failed: int
     pruned: int
 
     def cells(self) -> list[str]:
-        """Tune trials, best AP among them, confirm trials, their mean AP, speed."""
+        """Return tune trials, best AP among them, confirm trials, their mean AP and speed as text."""
         return [
             f"{self.tune_done}/{self.tune_planned}" if self.tune_planned else "-",
             ap_text(self.best_tune_ap),
@@ -59,24 +59,24 @@ class OptimizerProgress:
 
 @dataclass(frozen=True)
 class LossProgress(OptimizerProgress):
-    """The row of a study that is judged by validation loss."""
+    """One optimizer's row in a study that is judged by validation loss."""
 
     best_tune_val_loss: float | None
-    """The least of the complete tune trials."""
+    """Least validation loss of the complete tune trials."""
     mean_confirm_val_loss: float | None
-    """Of the complete confirm trials so far."""
+    """Mean validation loss of the complete confirm trials so far."""
 
     def cells(self) -> list[str]:
-        """Tune trials, least loss among them, confirm trials, their mean loss, speed."""
+        """Return tune trials, least loss among them, confirm trials, their mean loss and speed as text."""
         tune, _, confirm, _, speed = super().cells()
         return [tune, _loss_cell(self.best_tune_val_loss), confirm, _loss_cell(self.mean_confirm_val_loss), speed]
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much an optimizers study is, as its identity in the ledger says: whoever only looks needs no more of it.
+    """The size of an optimizers study, from its stored identity alone: all that displays need.
 
-    Of a study that goes on until it is decided: its first tunings, and what the ledger holds beyond.
+    Of an ``until_decided`` study: its first tunings, and the trials that the ledger holds beyond.
     """
 
     study: str
@@ -98,48 +98,54 @@ class Size:
     max_tunings: int = 6
     """Fields with defaults were added later; older studies lack them."""
     spaces: Mapping[str, Any] = field(default_factory=dict)
-    """Tuning spaces: a control may hang on what they fix."""
+    """Tuning spaces by optimizer; fixed values in them may rule out a control."""
     confirm_unscored: bool = False
     score: ScoreName = AP_SCORE
     workload: Mapping[str, Any] = field(default_factory=dict)
-    """What the trials train: its score says what counts as having learned nothing."""
+    """The workload that the trials train; its score says what counts as having learned nothing."""
     enqueued: Mapping[str, int] = field(default_factory=dict)
-    """Trials of each phase that are planned so far, of a study that goes on until it is decided."""
+    """Trials planned so far by phase, of an ``until_decided`` study."""
     confirmed_unscored: int | None = None
-    """Where all is tuned and nothing scored: its confirm trials, for there will be no more; else None."""
+    """Number of confirm trials, final since all tuning is done and nothing scored; None otherwise."""
     phases: ClassVar[tuple[str, ...]] = PHASES
 
     @classmethod
     def of(cls, identity: Mapping[str, Any]) -> "Size":
-        """The size of a study by its identity (`StudySpec.identity`); SettingsError if it is of another version."""
-        known = {field.name: field for field in fields(cls) if field.name not in OF_TRIALS}
+        """Return the size of a study from its identity (`StudySpec.identity`).
+
+        Raises:
+            SettingsError: Another version stored the identity.
+        """
+        setting_fields = {field.name: field for field in fields(cls) if field.name not in PROGRESS_FIELDS}
         refuse_first_protocol(identity)
-        required = [name for name, each in known.items() if each.default is each.default_factory is MISSING]
+        required = [
+            name for name, setting in setting_fields.items() if setting.default is setting.default_factory is MISSING
+        ]
         missing = [name for name in required if name not in identity]
         if missing:
             raise SettingsError(f"study {identity.get('name')!r}: is of another version (no {', '.join(missing)}).")
-        values = {name: identity[name] for name in known if name in identity}
+        values = {name: identity[name] for name in setting_fields if name in identity}
         return cls(study=identity["name"], **values | {"optimizers": tuple(identity["optimizers"])})
 
     @classmethod
     def of_spec(cls, spec: StudySpec) -> "Size":
-        """The size of a study."""
+        """Return the size of a study from its specification."""
         return cls.of(spec.identity())
 
     def each(self, phase: str, begun: int = 0) -> int:
-        """Trials of a phase for an optimizer; more where ``begun`` are in further tunings of it."""
+        """Return the trials of a phase for one optimizer; more if ``begun`` trials show that it has further tunings."""
         if phase == CONFIRM and self.confirmed_unscored is not None:
             return begun
         of_tuning = self.trials if phase == TUNE else self.seeds
         return of_tuning * max(self.tunings, math.ceil(begun / of_tuning))
 
     def length(self, phase: Phase) -> float:
-        """Steps of a trial of a phase, or seconds of training where the study's budget is in seconds."""
+        """Return the length of a phase's trials in steps, or in seconds of training where the budget is in seconds."""
         steps, seconds = (self.tune_steps, self.tune_seconds) if phase == TUNE else (self.steps, self.seconds)
         return steps or seconds or 0.0
 
     def evaluations_of(self, phase: Phase) -> int:
-        """Evaluations of a trial of a phase (without a pruner a tune trial is scored once, at its end)."""
+        """Return the evaluations of a phase's trials (without a pruner a tune trial is scored once, at its end)."""
         wanted = self.evaluations if phase == CONFIRM else self.tune_evaluations if self.pruner != "none" else 1
         if self.steps is None:
             return wanted
@@ -148,92 +154,94 @@ class Size:
 
     @property
     def controlled(self) -> tuple[str, ...]:
-        """The optimizers that have a control."""
+        """Optimizers that have a control."""
         return controlled(self.optimizers, self.spaces, controls=self.controls)
 
     def planned_of(self, phase: str) -> int:
-        """Trials of a phase; controls run in the confirm phase."""
+        """Return the planned trials of a phase; controls belong to the confirm phase."""
         if phase == CONFIRM and self.confirmed_unscored is not None:
             return self.confirmed_unscored
-        first = self.each(phase) * (len(self.optimizers) + (len(self.controlled) if phase == CONFIRM else 0))
-        return max(first, self.enqueued.get(phase, 0))
+        initial = self.each(phase) * (len(self.optimizers) + (len(self.controlled) if phase == CONFIRM else 0))
+        return max(initial, self.enqueued.get(phase, 0))
 
     @property
     def settled(self) -> bool:
-        """Whether all trials are known before any has run."""
+        """Whether the number of trials is known before any has run."""
         return not self.until_decided
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Headings of the cells of its rows."""
+        """Column headings of its rows."""
         name = "loss" if self.score == LOSS_SCORE else "AP"
         return ("tune", f"best {name}", "confirm", f"mean {name}", "images/s")
 
     def with_phase(self, phase: str, planned: int) -> "Size":
-        """The size once so many trials of a phase are planned."""
+        """Return the size with so many planned trials of a phase."""
         return self.of_plan({**self.enqueued, phase: planned})
 
     def of_plan(self, planned: Mapping[str, int]) -> "Size":
-        """The size where so many trials of each phase are planned."""
+        """Return the size with so many planned trials of each phase."""
         return replace(self, enqueued=dict(planned)) if self.until_decided else self
 
     def given(self, done: Mapping[str, Done]) -> "Size":
-        """The size once these trials have ended: where all is tuned and nothing scored, no more are confirmed."""
+        """Return the size once these trials have ended: if tuning is done and nothing scored, no more are confirmed."""
         tuned = sum(trial.phase == TUNE for trial in done.values())
         ended = not self.confirm_unscored and tuned >= self.planned_of(TUNE) and not self._has_scored(done)
         confirmed = sum(trial.phase == CONFIRM for trial in done.values()) if ended else None
         return self if confirmed == self.confirmed_unscored else replace(self, confirmed_unscored=confirmed)
 
     def _has_scored(self, done: Mapping[str, Done]) -> bool:
-        """Whether a trial has scored above chance, or may have: its record is out of reach."""
+        """Return whether a trial scored above chance, or may have: its record cannot be read."""
         of_loss = self.score == LOSS_SCORE
-        complete = [trial.skill if of_loss else trial.ap for trial in done.values() if trial.status == Status.COMPLETE]
-        known = [score for score in complete if score is not None]
-        return len(known) < len(complete) or (bool(known) and max(known) >= self._floor())
+        complete_scores = [
+            trial.skill if of_loss else trial.ap for trial in done.values() if trial.status == Status.COMPLETE
+        ]
+        scores = [score for score in complete_scores if score is not None]
+        return len(scores) < len(complete_scores) or (bool(scores) and max(scores) >= self._floor())
 
     def _floor(self) -> float:
-        """The score under which a trial has learned nothing; AP's where the workload cannot be loaded here."""
+        """Return the score below which a trial has learned nothing; AP's where the workload cannot be loaded here."""
         with suppress(SettingsError):
             return collapse_floor(score_of(self))
         return AP_FLOOR
 
     @property
     def planned(self) -> int:
-        """Trials of all phases, those that are not enqueued yet included."""
+        """Trials of all phases, including those not enqueued yet."""
         return sum(self.planned_of(phase) for phase in PHASES)
 
     def rows(self, progress: Progress) -> list[OptimizerProgress]:
-        """The optimizers in the study's order, then the controls."""
+        """Return the rows of the optimizers in the study's order, then those of the controls."""
         controls = [_row(progress, self, control_name(name), is_control=True) for name in self.controlled]
         return [_row(progress, self, name) for name in self.optimizers] + controls
 
     def score_text(self, metrics: Mapping[str, float]) -> str:
-        """What a trial scored, for its line: the validation loss where that is what counts, and the AP."""
+        """Return a trial's score for its progress line: AP, before it the validation loss if that judges the study."""
         loss = metrics.get(LOSS_SCORE) if self.score == LOSS_SCORE else None
         parts = [f"validation loss {loss_text(loss)}"] if loss is not None else []
         return ", ".join(filter(None, [*parts, line_ap_text(metrics)]))
 
     def trial_seconds(self, phase: str, done: Sequence[Done]) -> float | None:
-        """The mean over the phase.
+        """Return the mean duration in seconds of a phase's trials; None while unknown.
 
-        Before the first confirm trial has ended: the complete tune trials, their training scaled by the budget, their
-        evaluation by the number of evaluations.
+        Before the first confirm trial has ended, it is the median of the complete tune trials, their training scaled by
+        the budget and their evaluation by the number of evaluations.
         """
-        own = mean_seconds(done, phase)
-        if own is not None or phase == TUNE:
-            return own
-        longer = self.length(CONFIRM) / self.length(TUNE)
-        evaluations = self.evaluations_of(CONFIRM) / self.evaluations_of(TUNE)
+        mean = mean_seconds(done, phase)
+        if mean is not None or phase == TUNE:
+            return mean
+        budget_ratio = self.length(CONFIRM) / self.length(TUNE)
+        evaluation_ratio = self.evaluations_of(CONFIRM) / self.evaluations_of(TUNE)
         scaled = []
         for trial in done:
             if trial.phase != TUNE or trial.status != Status.COMPLETE or trial.seconds is None:
                 continue
-            train, evaluation = trial.train_seconds, trial.eval_seconds
-            if train is None or evaluation is None:
-                scaled.append(trial.seconds * longer)
+            train_seconds, eval_seconds = trial.train_seconds, trial.eval_seconds
+            if train_seconds is None or eval_seconds is None:
+                scaled.append(trial.seconds * budget_ratio)
             else:
-                rest = max(trial.seconds - train - evaluation, 0.0)
-                scaled.append(rest + train * longer + evaluation * evaluations)
+                other_seconds = max(trial.seconds - train_seconds - eval_seconds, 0.0)
+                scaled.append(other_seconds + train_seconds * budget_ratio + eval_seconds * evaluation_ratio)
         return median(scaled) if scaled else None
 
 
@@ -241,17 +249,17 @@ def _row(progress: Progress, size: Size, name: str, *, is_control: bool = False)
     done = [trial for trial in progress.done.values() if trial.optimizer == name]
     tune = [trial for trial in done if trial.phase == TUNE]
     confirm = [trial for trial in done if trial.phase == CONFIRM]
-    tuned = [trial.ap for trial in tune if trial.status == Status.COMPLETE and trial.ap is not None]
+    tune_aps = [trial.ap for trial in tune if trial.status == Status.COMPLETE and trial.ap is not None]
     running = [trial for trial in progress.running_trials.values() if trial.optimizer == name]
     begun = Counter([*(trial.phase for trial in done), *(trial.phase for trial in running)])
-    known = [trial for trial in confirm if trial.status != Status.COMPLETE or trial.ap is not None]
-    scores = [(trial.ap or WORST_AP) if trial.status == Status.COMPLETE else WORST_AP for trial in known]
+    counted = [trial for trial in confirm if trial.status != Status.COMPLETE or trial.ap is not None]
+    scores = [(trial.ap or WORST_AP) if trial.status == Status.COMPLETE else WORST_AP for trial in counted]
     speeds = [trial.images_per_s for trial in done if trial.images_per_s]
     row = OptimizerProgress(
         name=name,
         tune_done=len(tune),
         tune_planned=0 if is_control else size.each(TUNE, begun[TUNE]),
-        best_tune_ap=max(tuned, default=None),
+        best_tune_ap=max(tune_aps, default=None),
         confirm_done=len(confirm),
         confirm_planned=size.each(CONFIRM, begun[CONFIRM]),
         mean_confirm_ap=fmean(scores) if scores else None,
@@ -263,14 +271,14 @@ def _row(progress: Progress, size: Size, name: str, *, is_control: bool = False)
     )
     if size.score != LOSS_SCORE:
         return row
-    least, mean = (
-        [trial.val_loss for trial in own if trial.status == Status.COMPLETE and trial.val_loss is not None]
-        for own in (tune, confirm)
+    tune_losses, confirm_losses = (
+        [trial.val_loss for trial in trials if trial.status == Status.COMPLETE and trial.val_loss is not None]
+        for trials in (tune, confirm)
     )
     return LossProgress(
-        **{each.name: getattr(row, each.name) for each in fields(row)},
-        best_tune_val_loss=min(least, default=None),
-        mean_confirm_val_loss=fmean(mean) if mean else None,
+        **{column.name: getattr(row, column.name) for column in fields(row)},
+        best_tune_val_loss=min(tune_losses, default=None),
+        mean_confirm_val_loss=fmean(confirm_losses) if confirm_losses else None,
     )
 
 

@@ -1,6 +1,6 @@
-"""The optimizers study that fits into a time: tunings, trials, steps, evaluations, by what its pieces take here. Pure.
+"""Fit an optimizers study into a time (`--budget`): tunings, trials, steps and evaluations by measured costs. Pure.
 
-In which order time is spent, and why: docs/decisions.md, "How `--budget` spends its time".
+The order in which time is spent, and why: docs/decisions.md, "How `--budget` spends its time".
 """
 
 import math
@@ -20,25 +20,32 @@ from bench.trials.phases import CONFIRM, TUNE
 from bench.workloads.protocol import REPORT
 
 CHOSEN = ("tunings", "trials", "seeds", "tune_steps", "steps", "evaluations", "max_tunings")
-"""The settings that are chosen, where nobody gave them."""
+"""Settings that are chosen where the user gave none."""
 MARGIN = 1.15
-"""How many times its estimate a study may take: docs/decisions.md has what was measured."""
+"""Factor by which a study may exceed its estimate and must still fit; measured in docs/decisions.md."""
 LEAST_TUNINGS, LEAST_TRIALS = 3, 8
-"""With fewer tunings nothing can be claimed; with fewer trials the search halves no gap."""
+"""With fewer tunings no claim is possible; with fewer trials the search halves no gap."""
 LEAST_STEPS, LEAST_TUNE_STEPS = 200, 100
-"""Steps of a confirm trial and of a tune trial below which hardly any network has begun to learn."""
+"""Steps of a confirm trial and of a tune trial below which hardly any network begins to learn."""
 ENOUGH_STEPS, PASSES = 400, 2
-"""Steps, and passes over the training images, that a confirm trial has before time goes into more trials."""
+"""Steps, and passes over the training images, of a confirm trial before time goes into more trials."""
 TRIALS, TUNINGS, LONGER, MOST_TUNINGS = 16, 4, 4, 6
-"""What comes next: trials of a tuning, tunings, so many times as many steps, and tunings again."""
+"""Then the design grows to so many trials of a tuning, tunings, times as many steps, and at last tunings."""
 EVALUATION_SHARE, LEAST_EVALUATIONS = 0.25, 2
-"""Share of a confirm trial's training that its evaluations may take, and how many there are at least."""
+"""Share of a confirm trial's training time that its evaluations may take, and their least number."""
 
 
-def sized(prepared: Prepared[StudySpec], found: Measured, free: Collection[str], seconds: float) -> Sized:
-    """See `StudyKind.sized`; ``found``: what was measured."""
-    ladder = _Ladder(prepared, found.assumed(prepared.spec.batch_size), free)
-    numbers = climb(ladder.least, ladder.stages, lambda each: MARGIN * ladder.seconds(each) <= seconds, "steps")
+def sized(prepared: Prepared[StudySpec], measured_parts: Measured, free: Collection[str], seconds: float) -> Sized:
+    """Choose the design that fits into ``seconds``, see `StudyKind.sized`.
+
+    Args:
+        prepared: The study.
+        measured_parts: Measured costs of its trials' parts.
+        free: Names of the settings that may be chosen.
+        seconds: The time for the study.
+    """
+    ladder = _Ladder(prepared, measured_parts.assumed(prepared.spec.batch_size), free)
+    numbers = climb(ladder.least, ladder.stages, lambda design: MARGIN * ladder.seconds(design) <= seconds, "steps")
     if "steps" in numbers:
         numbers["steps"] = rounded_down(numbers["steps"], ladder.least["steps"])
     values = ladder.values(numbers)
@@ -54,7 +61,7 @@ def sized(prepared: Prepared[StudySpec], found: Measured, free: Collection[str],
 
 
 def design_text(spec: StudySpec) -> str:
-    """The numbers of a study that a budget may choose, in words."""
+    """Describe the numbers of a study that `--budget` may choose."""
     tunings = counted(spec.tunings, "tuning")
     if spec.until_decided:
         tunings = f"{spec.tunings} to {spec.max_tunings} tunings"
@@ -66,10 +73,10 @@ def design_text(spec: StudySpec) -> str:
 
 
 class _Ladder:
-    """Designs of one study, from the least to the largest."""
+    """Designs of one study, from the smallest to the largest."""
 
-    def __init__(self, prepared: Prepared[StudySpec], found: Measured, free: Collection[str]) -> None:
-        self.prepared, self.spec, self.found, self.free = prepared, prepared.spec, found, free
+    def __init__(self, prepared: Prepared[StudySpec], measured_parts: Measured, free: Collection[str]) -> None:
+        self.prepared, self.spec, self.measured_parts, self.free = prepared, prepared.spec, measured_parts, free
         spec = self.spec
         self.tunings = "max_tunings" if spec.until_decided else "tunings"
         least = {self.tunings: LEAST_TUNINGS, "trials": LEAST_TRIALS, "seeds": 1}
@@ -81,7 +88,7 @@ class _Ladder:
         ]
         if spec.steps is not None and spec.tune_steps is not None:
             self.ratio = spec.tune_steps / spec.steps if "steps" in free else _preset_ratio(spec)
-            epoch = math.ceil((found.trained or 0) / spec.batch_size)
+            epoch = math.ceil((measured_parts.trained or 0) / spec.batch_size)
             tune_steps = spec.tune_steps if "tune_steps" not in free else 0
             least["steps"] = max(LEAST_STEPS, min(epoch, spec.steps), tune_steps)
             enough = max(least["steps"], ENOUGH_STEPS, min(PASSES * epoch, spec.steps))
@@ -89,40 +96,44 @@ class _Ladder:
         self.least = {name: number for name, number in least.items() if name in free}
 
     def values(self, numbers: Numbers) -> dict[str, Any]:
-        """The settings of a design, those that follow from others included."""
-        spec, found = self.spec, dict(numbers)
+        """Return the settings of a design, including those that follow from others."""
+        spec, values = self.spec, dict(numbers)
         steps = numbers.get("steps", spec.steps)
         if steps is not None and "tune_steps" in self.free:
             assert spec.tune_steps is not None and spec.steps is not None
-            wanted = rounded_down(round(steps * self.ratio), 1)
-            found["tune_steps"] = min(steps, max(wanted, LEAST_TUNE_STEPS))
+            scaled = rounded_down(round(steps * self.ratio), 1)
+            values["tune_steps"] = min(steps, max(scaled, LEAST_TUNE_STEPS))
         if "evaluations" in self.free:
-            one = self.found.evaluation_s(REPORT)
-            training = steps * fmean(self.found.costs.step_s.values()) if steps is not None else spec.seconds or 0.0
-            most = int(EVALUATION_SHARE * training / one) if one else spec.evaluations
-            found["evaluations"] = max(min(most, spec.evaluations), min(LEAST_EVALUATIONS, spec.evaluations))
-        return found
+            seconds_each = self.measured_parts.evaluation_s(REPORT)
+            training = (
+                steps * fmean(self.measured_parts.costs.step_s.values()) if steps is not None else spec.seconds or 0.0
+            )
+            affordable = int(EVALUATION_SHARE * training / seconds_each) if seconds_each else spec.evaluations
+            values["evaluations"] = max(min(affordable, spec.evaluations), min(LEAST_EVALUATIONS, spec.evaluations))
+        return values
 
     def seconds(self, numbers: Numbers) -> float:
-        """What a design takes; of a series all studies, the data made once."""
+        """Return the estimated seconds of a design; of a series all studies, making the data once."""
         values = self.values(numbers)
         if self.spec.until_decided:
             values["tunings"] = values.get("max_tunings", self.spec.max_tunings)
-        found = add_up(self.spec.model_copy(update=values), self.found, self.prepared.workers)
-        return found.data_s + len(self.prepared.specs) * (found.seconds - found.data_s)
+        design_estimate = add_up(self.spec.model_copy(update=values), self.measured_parts, self.prepared.workers)
+        return design_estimate.data_s + len(self.prepared.specs) * (design_estimate.seconds - design_estimate.data_s)
 
     def smaller(self) -> str:
-        """What would make the least design take less."""
-        wanted = {self.tunings: LEAST_TUNINGS, "trials": LEAST_TRIALS, "seeds": 1, "steps": LEAST_STEPS}
-        given = [name for name, least in wanted.items() if name not in self.free and _above(self.spec, name, least)]
-        ways = [f"a smaller --{name.replace('_', '-')}" for name in given]
-        ways += ["fewer --optimizers"] if len(self.spec.optimizers) > 2 else []
-        ways += ["a smaller --size or --network"] if self.spec.size is not None else []
-        return ", or ".join(ways) or "a smaller workload"
+        """Say what would shorten the smallest design."""
+        least_values = {self.tunings: LEAST_TUNINGS, "trials": LEAST_TRIALS, "seeds": 1, "steps": LEAST_STEPS}
+        reducible = [
+            name for name, least in least_values.items() if name not in self.free and _above(self.spec, name, least)
+        ]
+        remedies = [f"a smaller --{name.replace('_', '-')}" for name in reducible]
+        remedies += ["fewer --optimizers"] if len(self.spec.optimizers) > 2 else []
+        remedies += ["a smaller --size or --network"] if self.spec.size is not None else []
+        return ", or ".join(remedies) or "a smaller workload"
 
 
 def _preset_ratio(spec: StudySpec) -> float:
-    """Length of a tune trial relative to a confirm trial as the preset has it, where a budget in steps is typed."""
+    """Return the preset's length of a tune trial relative to a confirm trial, for a budget typed in steps."""
     preset = tomllib.loads(preset_path(spec.kind, spec.preset).read_text(encoding="utf-8"))
     if {"tune_steps", "steps"} <= {*preset}:
         return float(preset["tune_steps"] / preset["steps"])

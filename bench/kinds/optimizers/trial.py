@@ -1,4 +1,4 @@
-"""A trial of an optimizers study: a training, which a pruner may end early in the tune phase."""
+"""Run one trial of an optimizers study: a training that a pruner may end early in the tune phase."""
 
 from collections.abc import Callable
 
@@ -23,8 +23,8 @@ def run_trial(
 ) -> Outcome:
     """Run one trial.
 
-    A confirm trial is scored on the select split as well (`ap_select`, and `val_loss_select` with its reference where
-    its workload has losses): by it the finalist to paste is chosen.
+    A confirm trial is also scored on the select split (`ap_select`, and `val_loss_select` with its reference where its
+    workload has losses): this chooses the finalist whose settings are shown.
     """
 
     def on_trained(trained: Trained) -> dict[str, float]:
@@ -43,11 +43,11 @@ def run_trial(
 
 
 def pruner(ledger: Ledger, key: int, spec: TrialSpec, study: Study) -> TrialPruner | None:
-    """Who may end a trial early: nobody unless the study wants it, and nobody but in the tune phase."""
+    """Return the pruner of a tune trial; None in the confirm phase and in studies without pruning."""
     if spec.phase != TUNE or study["pruner"] == "none":
         return None
-    beside = rounds_of(study["trials"])[spec.round or 0]
-    return TrialPruner(ledger, key, spec, study["pruner"], evaluations=study["tune_evaluations"], trials=beside)
+    round_trials = rounds_of(study["trials"])[spec.round or 0]
+    return TrialPruner(ledger, key, spec, study["pruner"], evaluations=study["tune_evaluations"], trials=round_trials)
 
 
 TRIALS = TrialKind(run_trial, pruner=pruner)

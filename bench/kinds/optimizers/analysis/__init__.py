@@ -1,18 +1,20 @@
-"""In: records; out: frames and sentences. Pure functions: never a disk, a clock or a database.
+"""The analysis of an optimizers study.
 
-``study_analysis`` is the entry: raw trials in, everything statistical out. Its parts: ``tunings`` arranges the confirm
-trials, ``finalists`` says what each tuning ended with, ``rankings``, ``comparisons`` and ``controls`` what the study
-found, ``verdict`` says it in words; ``bands``, ``views`` and ``sensitivity`` are what figures and tables show,
-``costs`` what it took.
-``two_studies`` sets two studies side by side. Trials of controls are left out of all of them but ``controls``. A
-trial's score is that of `bench.trials.scores`; intervals and tests stand in `bench.statistics`.
+In: records. Out: data frames, numbers and sentences. Pure functions: never reads or writes a disk, a clock or a
+database.
+
+``study_analysis`` is the entry point. ``tunings`` arranges the confirm trials, ``finalists`` collects each tuning's
+settings; ``rankings``, ``comparisons`` and ``controls`` compute the results, ``headline`` and ``verdict`` say them in
+words; ``bands``, ``views`` and ``sensitivity`` prepare figures and tables, ``costs`` the times. ``two_studies``
+compares two studies. Only ``controls`` includes trials of controls. `bench.trials.scores` defines a trial's score,
+`bench.statistics` holds intervals and tests.
 """
 
 from bench.kinds.optimizers.analysis.bands import curve_bands, run_curves
 from bench.kinds.optimizers.analysis.comparisons import Comparison, compare_procedures
 from bench.kinds.optimizers.analysis.controls import control_comparisons, control_sentence
 from bench.kinds.optimizers.analysis.costs import TimeUse, costs, time_use
-from bench.kinds.optimizers.analysis.finalists import Finalist, finalists_of, pasted
+from bench.kinds.optimizers.analysis.finalists import Finalist, finalists_of, shown_finalist
 from bench.kinds.optimizers.analysis.rankings import summarize
 from bench.kinds.optimizers.analysis.selection import best_trials, leader
 from bench.kinds.optimizers.analysis.sensitivity import lr_sensitivity, rate_ranges
@@ -60,13 +62,13 @@ __all__ = [
     "none_completed",
     "paired_interval",
     "paired_t_p",
-    "pasted",
     "rate_ranges",
     "run_curves",
     "score",
     "score_table",
     "seed_rows",
     "short_names",
+    "shown_finalist",
     "split_controls",
     "study_analysis",
     "summarize",

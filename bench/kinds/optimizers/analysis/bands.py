@@ -1,4 +1,4 @@
-"""Learning curves of the confirm trials: each run's own evaluations, and median and quartiles of those that learned."""
+"""Learning curves of the confirm trials: each run's evaluations, and median and quartiles of the runs that learned."""
 
 import numpy as np
 import pandas as pd
@@ -12,26 +12,26 @@ CURVE_COLUMNS = {"optimizer": object, "trial_id": object, "complete": bool, "lea
 CURVE_COLUMNS |= {"x": float, "y": float}
 BAND_COLUMNS = {"optimizer": object, "evaluation": int, "x": float, "median": float, "low": float, "high": float}
 BAND_COLUMNS |= {"n": int}
-"""Columns and their types, which frames without rows have as well."""
+"""Columns and their types; frames without rows have them too."""
 QUARTILES = (0.25, 0.75)
 
 
 def run_curves(
     records: pd.DataFrame, curves: pd.DataFrame, *, value: str, over: str, floor: float = AP_FLOOR
 ) -> pd.DataFrame:
-    """The evaluations of each confirm trial.
+    """Return the evaluations of each confirm trial.
 
     Args:
         records: One row a trial; only the confirm phase counts.
         curves: One row an evaluation: trial_id, step, train_seconds and ``value``.
         value: Column of the curves: ``ap``, or a loss (``val_loss``).
-        over: Column of the curves to go along: ``step`` or ``train_seconds``.
+        over: Column of the curves for the x axis: ``step`` or ``train_seconds``.
         floor: Score under which a run has learned nothing.
 
     Returns:
         Rows optimizer, trial_id, complete (the trial ran to its end), learned (and its score is not under ``floor``),
         evaluation (its number within the trial, from 1), x (in ``over``'s unit), y; sorted by optimizer, tuning, seed
-        and evaluation. Evaluations without a finite x or y are left out, and keep their numbers.
+        and evaluation. Evaluations without a finite x or y are left out; the others keep their numbers.
     """
     curves = with_curve_columns(curves)
     if curves.empty:
@@ -50,20 +50,20 @@ def run_curves(
             "y": numbers(curves[value]),
         }
     )
-    found = trials.merge(points, on="trial_id").sort_values(
+    merged = trials.merge(points, on="trial_id").sort_values(
         ["optimizer", "tuning", "seed", "step"], kind="stable", ignore_index=True
     )
-    found["evaluation"] = found.groupby("trial_id").cumcount() + 1
-    known = np.isfinite(found["x"]) & np.isfinite(found["y"])
-    typed: pd.DataFrame = found.loc[known, list(CURVE_COLUMNS)].reset_index(drop=True).astype(CURVE_COLUMNS)
+    merged["evaluation"] = merged.groupby("trial_id").cumcount() + 1
+    finite = np.isfinite(merged["x"]) & np.isfinite(merged["y"])
+    typed: pd.DataFrame = merged.loc[finite, list(CURVE_COLUMNS)].reset_index(drop=True).astype(CURVE_COLUMNS)
     return typed
 
 
 def curve_bands(runs: pd.DataFrame) -> pd.DataFrame:
-    """Median and quartiles over the runs of each optimizer that learned, evaluation by evaluation.
+    """Return median and quartiles over the runs of each optimizer that learned, evaluation by evaluation.
 
-    Runs on one budget are evaluated at the same shares of it: in steps at the same steps, in seconds at nearly the
-    same ones. Nothing is interpolated: x is the median over the runs as well.
+    Runs on one budget are evaluated at the same shares of it: in steps at the same steps, in seconds at nearly the same
+    ones. Nothing is interpolated: x is the median over the runs as well.
 
     Args:
         runs: From `run_curves`.
@@ -74,7 +74,7 @@ def curve_bands(runs: pd.DataFrame) -> pd.DataFrame:
     """
     groups = runs[runs["learned"]].groupby(["optimizer", "evaluation"], sort=True)
     rows = [
-        (name, evaluation, own["x"].median(), own["y"].median(), *own["y"].quantile(list(QUARTILES)), len(own))
-        for (name, evaluation), own in groups
+        (name, evaluation, group["x"].median(), group["y"].median(), *group["y"].quantile(list(QUARTILES)), len(group))
+        for (name, evaluation), group in groups
     ]
     return pd.DataFrame(rows, columns=list(BAND_COLUMNS)).astype(BAND_COLUMNS)

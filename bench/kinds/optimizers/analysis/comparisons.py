@@ -1,6 +1,6 @@
-"""Every optimizer against every other, as procedures: which differences are more than the luck of tuning?
+"""Compare every pair of optimizers as procedures: tuning and training, with the tuning as the unit of error.
 
-The statistics stand in `bench.statistics.nested` and `looks`; here they become rows.
+`bench.statistics.nested` and `looks` hold the statistics; this module turns them into rows.
 """
 
 from dataclasses import dataclass
@@ -37,25 +37,25 @@ Pairs = dict[tuple[int, int], dict[str, object]]
 
 @dataclass(frozen=True)
 class Comparison:
-    """What the pairs say.
+    """The compared pairs of a study, and the optimizers that may be the best.
 
     Attributes:
         pairs: One row for each pair, in the order of the names. ``a``, ``b``; ``n`` (tunings of each that it rests on);
             ``mean_difference`` (a - b) with its 95 % interval ``low`` and ``high`` (of this pair alone, without the
             margin; NaN where a tuning of either collapsed or failed); ``sd_difference`` (standard deviation of the
-            difference of one tuning of each); ``t_p`` and ``t_p_adjusted`` (that the difference is within the margin;
+            difference of one tuning of each); ``t_p`` and ``t_p_adjusted`` (p that the difference is within the margin;
             adjusted by Shaffer's step-down; NaN where undefined); ``probability_of_improvement`` (share of the shared
-            confirm seeds where a > b, ties half); ``better``: ``a`` or ``b`` where a claim is made, else an empty text;
+            confirm seeds where a > b, ties half); ``better``: ``a`` or ``b`` where a claim is made, else empty;
             ``level`` of the claim.
         best: Optimizers that no claimed pair beats, of those with a complete tuning, sorted.
         tunings: Tunings of each optimizer that the last tests rest on; 0: none.
-        detectable: Gap in the score that the last tests find with 80 %, between optimizers that never collapse; NaN
-            where that is not known.
+        detectable: Gap in the score that the last tests detect with 80 % power, between optimizers that never collapse;
+            NaN where unknown.
         margin: Difference of two procedures that counts as none, in the score.
         until_decided: Whether claims are made at looks.
         looks: The looks taken, in order.
-        level: Of the claims, over all pairs, where they are not made at looks.
-        measure: What the scores are.
+        level: Level of the claims over all pairs, unless they are made at looks.
+        measure: The measure that the scores are in.
     """
 
     pairs: pd.DataFrame
@@ -70,7 +70,7 @@ class Comparison:
 
 
 def compare_procedures(
-    found: TunedScores,
+    tuned: TunedScores,
     *,
     alpha: float = ALPHA,
     until_decided: bool = False,
@@ -79,52 +79,57 @@ def compare_procedures(
 ) -> Comparison:
     """Compare all pairs of optimizers.
 
-    All with a complete tuning are compared by the tunings that all of them have complete; or, ``until_decided``, by the
-    looks that can be taken, where a claim of an earlier look stays and whoever it beats is compared no longer.
+    All with a complete tuning are compared by the tunings that all of them have complete. If ``until_decided``, the
+    looks that can be taken decide: a claim of an earlier look stays, and the optimizer it beats drops out.
 
     Args:
-        found: From `tuned_scores`.
+        tuned: From `tuned_scores`.
         alpha: Level of a claim, over all pairs.
         until_decided: Whether the study goes on until it is decided: by looks, with the levels of `looks.LOOKS`.
         scale: Range of the score: 1 for AP.
-        measure: What the scores are.
+        measure: The measure that the scores are in.
     """
-    rows: Pairs = {(a, b): _unknown(found, a, b) for a, b in combinations(range(len(found.names)), 2)}
-    entered: list[int] = np.flatnonzero(found.complete.any(axis=1)).tolist()
+    rows: Pairs = {(a, b): _untested(tuned, a, b) for a, b in combinations(range(len(tuned.names)), 2)}
+    with_tuning: list[int] = np.flatnonzero(tuned.complete.any(axis=1)).tolist()
     margin = scale * (LOOK_MARGIN if until_decided else MARGIN)
     if not until_decided:
-        common = common_tunings(found, entered) if entered else np.empty(0, int)
-        tested, detectable, beaten = _test(found, entered, common, alpha, margin)
-        best = tuple(found.names[place] for place in entered if place not in beaten)
-        return Comparison(_frame(rows | tested), best, len(common), detectable, margin, level=alpha, measure=measure)
-    looks = sequential(found.scores, floor=found.floor, margin=margin) if len(entered) else []
-    last, detectable, beaten = 0, np.nan, set[int]()
+        common = common_tunings(tuned, with_tuning) if with_tuning else np.empty(0, int)
+        tested, detectable, beaten = _test(tuned, with_tuning, common, alpha, margin)
+        best = tuple(tuned.names[index] for index in with_tuning if index not in beaten)
+        return Comparison(
+            _pairs_frame(rows | tested), best, len(common), detectable, margin, level=alpha, measure=measure
+        )
+    looks = sequential(tuned.scores, floor=tuned.floor, margin=margin) if len(with_tuning) else []
+    last_tunings, detectable, beaten = 0, np.nan, set[int]()
     for look in looks:
-        last = look.tunings
-        tested, detectable, _ = _test(found, look.compared, np.arange(last), look.level, margin)
+        last_tunings = look.tunings
+        tested, detectable, _ = _test(tuned, look.compared, np.arange(last_tunings), look.level, margin)
         rows |= tested
         beaten |= {*look.left}
-    best = tuple(found.names[place] for place in entered if place not in beaten)
+    best = tuple(tuned.names[index] for index in with_tuning if index not in beaten)
     return Comparison(
-        *(_frame(rows), best, last, detectable, margin), until_decided=True, looks=tuple(looks), measure=measure
+        *(_pairs_frame(rows), best, last_tunings, detectable, margin),
+        until_decided=True,
+        looks=tuple(looks),
+        measure=measure,
     )
 
 
 def _test(
-    found: TunedScores, compared: list[int] | tuple[int, ...], tunings: np.ndarray, level: float, margin: float
+    tuned: TunedScores, compared: list[int] | tuple[int, ...], tunings: np.ndarray, level: float, margin: float
 ) -> tuple[Pairs, float, set[int]]:
-    """Rows of the pairs, the gap that they could show, and who is beaten."""
+    """Return the rows of the pairs, the detectable gap, and the beaten optimizers."""
     if len(compared) < 2 or not len(tunings):
         return {}, np.nan, set()
-    scores = found.scores[list(compared)][:, tunings]
-    spreads = tuning_spreads(scores[None], floor=found.floor)
+    scores = tuned.scores[list(compared)][:, tunings]
+    spreads = tuning_spreads(scores[None], floor=tuned.floor)
     tests = pair_tests(spreads, margin=margin)
     signs, (low, high) = claimed_signs(tests, alpha=level), difference_ends(tests)
     rows: Pairs = {}
     for pair, (i, j) in enumerate(combinations(range(len(compared)), 2)):
         difference = scores[i] - scores[j]
         values = (
-            *(found.names[compared[i]], found.names[compared[j]], len(tunings)),
+            *(tuned.names[compared[i]], tuned.names[compared[j]], len(tunings)),
             *(tests.differences[0, pair], low[0, pair], high[0, pair], tests.sds[0, pair]),
             *(tests.p[0, pair], tests.adjusted[0, pair], _share_of_wins(difference)),
             *({1: "a", -1: "b", 0: ""}[int(signs[0, pair])], level),
@@ -133,15 +138,15 @@ def _test(
     best = may_be_best(signs, len(compared))[0]
     gap = detectable_gap(len(tunings), len(compared), alpha=level)
     detectable = gap * float(np.sqrt(spreads.pooled_variance[0])) + margin
-    return rows, detectable, {place for place, unbeaten in zip(compared, best, strict=True) if not unbeaten}
+    return rows, detectable, {index for index, unbeaten in zip(compared, best, strict=True) if not unbeaten}
 
 
-def _unknown(found: TunedScores, a: int, b: int) -> dict[str, object]:
+def _untested(tuned: TunedScores, a: int, b: int) -> dict[str, object]:
     empty: dict[str, object] = dict.fromkeys(COLUMNS, np.nan)
-    return empty | {"a": found.names[a], "b": found.names[b], "n": 0, "better": ""}
+    return empty | {"a": tuned.names[a], "b": tuned.names[b], "n": 0, "better": ""}
 
 
-def _frame(rows: Pairs) -> pd.DataFrame:
+def _pairs_frame(rows: Pairs) -> pd.DataFrame:
     return pd.DataFrame(list(rows.values()), columns=list(COLUMNS))
 
 

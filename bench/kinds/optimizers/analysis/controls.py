@@ -1,4 +1,4 @@
-"""Controls: trials that show what a finalist gains over the untuned limit that it turns into. In no ranking."""
+"""Compare each finalist with its control, the untuned limit that its optimizer turns into. Controls are not ranked."""
 
 import json
 from collections import Counter
@@ -16,7 +16,7 @@ from bench.trials.scores import score_table
 from bench.trials.status import Status
 
 MIN_SEEDS = 5
-"""Pairs from which a spread is believed: of fewer, one is often tiny by chance."""
+"""Least pairs for a claim: the spread of fewer is often tiny by chance."""
 
 COLUMNS = (
     "name",
@@ -40,13 +40,13 @@ COLUMNS = (
 def control_comparisons(
     study: pd.DataFrame, controls: pd.DataFrame, *, resamples: int = 4999, seed: int = 0
 ) -> pd.DataFrame:
-    """Each optimizer against its own control, paired by seed.
+    """Compare each optimizer with its own control, paired by seed.
 
     Args:
         study: Records of the study itself, from `columns.split_controls`.
-        controls: Records of its controls; one optimizer has one.
-        resamples: Of the intervals' bootstrap.
-        seed: Of the intervals' bootstrap.
+        controls: Records of its controls; an optimizer has one at most.
+        resamples: Number of resamples of the intervals' bootstrap.
+        seed: Seed of the intervals' bootstrap.
 
     Returns:
         One row a control, sorted by name: name, control_of, settings (JSON, of most of its trials), ap_mean, ap_low and
@@ -58,10 +58,10 @@ def control_comparisons(
     study, controls = with_record_columns(study), with_record_columns(controls)
     scores = score_table(study)
     rows = []
-    for (of, name), own in controls.groupby(["control_of", "optimizer"]):
-        own_scores = score_table(own.assign(control_of=""))[name]
-        pairs = pd.DataFrame({"of": scores.get(of, pd.Series(dtype=float)), "control": own_scores}).dropna()
-        shared = own[own["seed"].isin(pairs.index)]
+    for (controlled, name), control_records in controls.groupby(["control_of", "optimizer"]):
+        own_scores = score_table(control_records.assign(control_of=""))[name]
+        pairs = pd.DataFrame({"of": scores.get(controlled, pd.Series(dtype=float)), "control": own_scores}).dropna()
+        shared = control_records[control_records["seed"].isin(pairs.index)]
         of_mean, control_mean = (
             mean_interval(pairs[side].to_numpy(float), resamples=resamples, seed=seed).of_ap()
             for side in ("of", "control")
@@ -69,7 +69,7 @@ def control_comparisons(
         differences = (pairs["of"] - pairs["control"]).to_numpy(float)
         gap = paired_interval(differences, resamples=resamples, seed=seed)
         values = (
-            *(name, of, _most_frequent(own["hyperparameters"].tolist())),
+            *(name, controlled, _most_frequent(control_records["hyperparameters"].tolist())),
             *(control_mean.estimate, control_mean.low, control_mean.high),
             *(of_mean.estimate, of_mean.low, of_mean.high),
             *(len(pairs), int((shared["status"] != Status.COMPLETE).sum())),
@@ -82,13 +82,15 @@ def control_comparisons(
 
 
 def control_sentence(row: pd.Series, *, alpha: float = ALPHA, measure: Measure = AP) -> str:
-    """What a row of `control_comparisons` says: has it, as tuned, shown more than its untuned limit does?"""
-    own = scored_text(row["control_of"], row["of_ap_mean"], row["of_ap_low"], row["of_ap_high"])
+    """Say whether an optimizer, as tuned, does better than its untuned limit; ``row``: from `control_comparisons`."""
+    score_text = scored_text(row["control_of"], row["of_ap_mean"], row["of_ap_low"], row["of_ap_high"])
     settings = json.loads(row["settings"])
     if row["n"] == 0:
-        return f"{row['control_of']} and its own limit, {_sgd(settings)}, share no confirm seed yet."
-    limit = scored_text("", row["ap_mean"], row["ap_low"], row["ap_high"]).strip()
-    text = f"{own} against its own limit, {_sgd(settings)}: {limit}; difference {row['difference']:+.3f}"
+        return f"{row['control_of']} and its own limit, {_sgd_text(settings)}, share no confirm seed yet."
+    limit_text = scored_text("", row["ap_mean"], row["ap_low"], row["ap_high"]).strip()
+    text = (
+        f"{score_text} against its own limit, {_sgd_text(settings)}: {limit_text}; difference {row['difference']:+.3f}"
+    )
     if row["n"] == 1:
         return f"{text} (n = 1): no claim is possible."
     text += f" [{row['low']:+.3f}, {row['high']:+.3f}]"
@@ -108,8 +110,8 @@ def control_sentence(row: pd.Series, *, alpha: float = ALPHA, measure: Measure =
     return f"{text}its untuned limit alone does better."
 
 
-def _sgd(settings: dict[str, float]) -> str:
-    """`untuned SGD with momentum 0.9 at lr 0.01`."""
+def _sgd_text(settings: dict[str, float]) -> str:
+    """Describe the settings, as in `untuned SGD with momentum 0.9 at lr 0.01`."""
     momentum = f" with momentum {settings['momentum']:.3g}" if "momentum" in settings else ""
     rate = f" at lr {settings['lr']:.3g}" if "lr" in settings else ""
     return f"untuned SGD{momentum}{rate}"

@@ -1,4 +1,4 @@
-"""What each optimizer cost, and where the study's time went."""
+"""Cost of each optimizer in time and memory, and where the study's time went."""
 
 from dataclasses import dataclass
 
@@ -30,11 +30,11 @@ MEDIANS = {
     "train_s": "train_seconds",
     "eval_s": "eval_seconds",
 }
-"""Columns that are medians over the timed trials, and what of."""
+"""Columns that are medians over the timed trials, and the record column of each."""
 
 
 def costs(records: pd.DataFrame) -> pd.DataFrame:
-    """What each optimizer cost.
+    """Return the cost of each optimizer.
 
     Args:
         records: One row a trial, all phases, with ``started_ms`` and ``ended_ms``.
@@ -49,61 +49,48 @@ def costs(records: pd.DataFrame) -> pd.DataFrame:
     records = study_records(records)
     seconds = trial_seconds(records).to_numpy()
     measured = {name: numbers(records[name]) for name in MEDIANS.values()}
-    timed = timed_places(records)
-    rows = []
-    for name, own in sorted(places_by(records, "optimizer").items()):
+    timed = timed_rows(records)
+    cost_rows = []
+    for name, rows in sorted(places_by(records, "optimizer").items()):
         medians = {column: known_median(measured[source][timed[name]]) for column, source in MEDIANS.items()}
-        known = seconds[own][np.isfinite(seconds[own])]
-        spent = known.sum() if len(known) else np.nan
-        rows.append(
-            {"name": name} | medians | {"timed_trials": len(timed[name]), "trials": len(own), "trial_s_sum": spent}
+        finite = seconds[rows][np.isfinite(seconds[rows])]
+        wall_seconds = finite.sum() if len(finite) else np.nan
+        cost_rows.append(
+            {"name": name}
+            | medians
+            | {"timed_trials": len(timed[name]), "trials": len(rows), "trial_s_sum": wall_seconds}
         )
-    frame = pd.DataFrame(rows, columns=[column for column in COLUMNS if column != "time_share"])
+    frame = pd.DataFrame(cost_rows, columns=[column for column in COLUMNS if column != "time_share"])
     total = frame["trial_s_sum"].sum()
     return frame.assign(time_share=frame["trial_s_sum"] / total if total > 0 else np.nan)
 
 
-def timed_places(records: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Rows of the trials whose medians are an optimizer's speed: complete confirm trials, else complete tune trials.
+def timed_rows(records: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return the rows whose medians are an optimizer's speed: its complete confirm trials, else complete tune trials.
 
     Args:
         records: From `study_records`.
 
     Returns:
-        Row numbers by optimizer; none where no trial completed.
+        Row numbers by optimizer; empty where no trial completed.
     """
     complete = (records["status"] == Status.COMPLETE).to_numpy(bool)
     confirm, tune = ((records["phase"] == phase).to_numpy(bool) for phase in (CONFIRM, TUNE))
-    found = {}
-    for name, own in places_by(records, "optimizer").items():
-        confirmed = own[complete[own] & confirm[own]]
-        found[name] = confirmed if len(confirmed) else own[complete[own] & tune[own]]
-    return found
+    timed = {}
+    for name, rows in places_by(records, "optimizer").items():
+        confirmed = rows[complete[rows] & confirm[rows]]
+        timed[name] = confirmed if len(confirmed) else rows[complete[rows] & tune[rows]]
+    return timed
 
 
 def trial_seconds(records: pd.DataFrame) -> pd.Series:
-    """Wall seconds of each trial, from its run's begin to its end; NaN where these are not known."""
+    """Return the wall seconds of each trial's run, from begin to end; NaN where unknown."""
     return (_number(records["ended_ms"]) - _number(records["started_ms"])) / 1000
 
 
 @dataclass(frozen=True)
 class TimeUse:
-    """Where the wall time of a study's sessions went, in seconds, and in shares of it.
-
-    Attributes:
-        wall_s: From each session's begin to its end, added up over the sessions; pauses between them are none of it.
-        train_s: Inside training: the sum over the recorded trials, divided by the trials that ran at once.
-        eval_s: Inside evaluation, likewise.
-        data_s: Generating the data set, before the first trial.
-        other_s: The rest. Trials that failed or were given back are in it, idle workers too; but not what a killed
-            session did after its last record.
-        train_share: ``train_s`` over ``wall_s``.
-        eval_share: ``eval_s`` over ``wall_s``.
-        data_share: ``data_s`` over ``wall_s``.
-        overhead_share: ``other_s`` over ``wall_s``.
-        workers: Trials that ran at once: the mean over the sessions by their length.
-        sessions: How many worked on the study.
-    """
+    """The wall time of a study's sessions by activity, in seconds and as shares."""
 
     wall_s: float
     train_s: float
@@ -119,20 +106,21 @@ class TimeUse:
 
 
 def time_use(records: pd.DataFrame, sessions: pd.DataFrame) -> TimeUse | None:
-    """Where the time of a study went: 1 - (training + evaluation + data generation) / wall time is its overhead.
+    """Compute where the time of a study went.
 
-    A session with W workers offers W seconds of work each second, and generating data takes all of them: with the same
-    W throughout, training and evaluation are the trials' sums divided by W, and data generation is its wall time.
-    A session that was killed ends with the last of the trials that began in it and were recorded, or where it was last
-    heard of.
+    Its overhead is 1 - (training + evaluation + data generation) / wall time. A session with W workers offers W seconds
+    of work each second, and generating data takes all of them: with the same W throughout, training and evaluation are
+    the trials' sums divided by W, and data generation is its wall time. A killed session ends at its last-seen time, or
+    with the last recorded trial that began in it, whichever is later.
 
     Args:
         records: One row a trial, with ``started_ms``, ``ended_ms``, ``train_seconds`` and ``eval_seconds``.
-        sessions: One row a process that worked on the study: ``began_ms``, ``heard_ms``, ``workers``, ``data_s``.
+        sessions: One row a process that worked on the study: ``began_ms``, ``heard_ms`` (last seen), ``workers``,
+            ``data_s``.
 
     Returns:
-        None where it is not known: sessions were not recorded, a trial ran before the first of them (an earlier
-        version's, or another host's clock), or two worked on the study at the same time.
+        None if unknown: sessions were not recorded, a trial ran before the first of them (an earlier version's, or
+        another host's clock), or two worked on the study at the same time.
     """
     records = with_record_columns(records)
     sessions = sessions.sort_values("began_ms", ignore_index=True)
@@ -140,17 +128,17 @@ def time_use(records: pd.DataFrame, sessions: pd.DataFrame) -> TimeUse | None:
     if sessions.empty or not (started >= sessions["began_ms"].min()).all():
         return None
     began = sessions["began_ms"].astype(float)
-    own = pd.Series(np.searchsorted(began, started, side="right") - 1, index=records.index)  # each trial's session
-    last = ended.groupby(own).max().reindex(sessions.index)
-    lengths = (np.fmax(sessions["heard_ms"].astype(float), last) - began) / 1000
+    session_of_trial = pd.Series(np.searchsorted(began, started, side="right") - 1, index=records.index)
+    last_ended = ended.groupby(session_of_trial).max().reindex(sessions.index)
+    lengths = (np.fmax(sessions["heard_ms"].astype(float), last_ended) - began) / 1000
     wall, offered = float(lengths.sum()), float((lengths * sessions["workers"]).sum())
-    together = (began.shift(-1) < sessions["heard_ms"]).any()
-    if offered <= 0 or together:
+    overlapping = (began.shift(-1) < sessions["heard_ms"]).any()
+    if offered <= 0 or overlapping:
         return None
     data = float((sessions["data_s"] * sessions["workers"]).sum()) / offered
     train, evaluate = (float(_number(records[name]).sum()) / offered for name in ("train_seconds", "eval_seconds"))
     other = 1 - train - evaluate - data
-    if other < 0:  # sessions that overlapped, one of them killed before it could say so
+    if other < 0:  # sessions overlapped, and one was killed before recording it
         return None
     return TimeUse(
         wall_s=wall,
@@ -168,9 +156,9 @@ def time_use(records: pd.DataFrame, sessions: pd.DataFrame) -> TimeUse | None:
 
 
 def known_median(values: np.ndarray) -> float:
-    """Median of the measured values; NaN where nothing was measured."""
-    known = values[np.isfinite(values)]
-    return float(np.median(known)) if len(known) else float("nan")
+    """Return the median of the finite values; NaN if there are none."""
+    finite = values[np.isfinite(values)]
+    return float(np.median(finite)) if len(finite) else float("nan")
 
 
 def _number(column: pd.Series) -> pd.Series:

@@ -1,4 +1,4 @@
-"""The evaluations of a trial as two arrays: where, and what."""
+"""Learning curves as arrays: positions and values of each trial's evaluations."""
 
 import numpy as np
 import pandas as pd
@@ -10,24 +10,24 @@ NO_POINTS: Points = (np.empty(0), np.empty(0))
 
 
 def points_by_trial(curves: pd.DataFrame, *, value: str, over: str) -> dict[str, Points]:
-    """Places (in ``over``'s unit) and finite values of each trial's evaluations, in the order of their steps.
+    """Return positions (in ``over``'s unit) and finite values of each trial's evaluations, in the order of their steps.
 
     Args:
         curves: One row an evaluation: trial_id, step, train_seconds and ``value``.
         value: Column of the curves to read.
-        over: Column to go along: ``step`` or ``train_seconds``.
+        over: Column of the positions: ``step`` or ``train_seconds``.
 
     Returns:
-        By trial_id; a trial without such an evaluation is not in it.
+        (positions, values) by trial_id; a trial without such an evaluation is missing.
     """
     curves = with_curve_columns(curves)
     if curves.empty:
         return {}
     ordered = curves.sort_values("step", kind="stable")
-    values, places = (numbers(ordered[name]) for name in (value, over))
-    finite = np.isfinite(values) & np.isfinite(places)
+    values, positions = (numbers(ordered[name]) for name in (value, over))
+    finite = np.isfinite(values) & np.isfinite(positions)
     trials = ordered["trial_id"].to_numpy()[finite]
-    values, places = values[finite], places[finite]
+    values, positions = values[finite], positions[finite]
     return {
-        str(trial): (places[rows], values[rows]) for trial, rows in pd.Series(trials).groupby(trials).indices.items()
+        str(trial): (positions[rows], values[rows]) for trial, rows in pd.Series(trials).groupby(trials).indices.items()
     }

@@ -1,4 +1,4 @@
-"""The settings that each tuning ended with, and which of them to paste."""
+"""Finalists: the settings that each tuning ended with, and which of them the report shows to paste."""
 
 import json
 from collections.abc import Sequence
@@ -17,16 +17,16 @@ from bench.trials.status import Status
 
 @dataclass(frozen=True)
 class Finalist:
-    """What one tuning of an optimizer ended with, and how its confirm trials went.
+    """The settings that one tuning of an optimizer ended with, and the scores of its confirm trials.
 
     Attributes:
-        tuning: Number of the tuning.
-        settings: JSON of its hyperparameters, sorted.
+        tuning: Number of the tuning, from 0.
+        settings: Hyperparameters as JSON, sorted by name.
         at_border: Hyperparameters at the border of their range.
         complete: Whether all its confirm trials are recorded.
-        collapsed: Whether a run of a complete one learned nothing.
-        tune_score: Best score of a tune trial of its tuning, on the select split; None: not known.
-        scores: Of its recorded confirm trials by seed, on the report split.
+        collapsed: Whether it is complete and one of its runs learned nothing.
+        tune_score: Best score of the tuning's tune trials, on the select split; None: unknown.
+        scores: Scores of its recorded confirm trials on the report split, by seed.
         ap_select: Mean AP of its recorded confirm trials on the select split, one that did not complete as 0; None
             where a complete one has not measured it.
     """
@@ -41,7 +41,7 @@ class Finalist:
     ap_select: float | None
 
     def document(self) -> dict[str, Any]:
-        """Plain values, its settings as an object."""
+        """Return it as plain values, with the settings as an object."""
         return {
             "tuning": self.tuning,
             "settings": json.loads(self.settings),
@@ -54,12 +54,12 @@ class Finalist:
         }
 
 
-def finalists_of(records: pd.DataFrame, found: TunedScores) -> dict[str, tuple[Finalist, ...]]:
-    """The finalists of each optimizer with a confirm record, by tuning.
+def finalists_of(records: pd.DataFrame, tuned: TunedScores) -> dict[str, tuple[Finalist, ...]]:
+    """Return the finalists of each optimizer with a confirm record, by tuning.
 
     Args:
         records: One row a trial, all phases.
-        found: From `tuned_scores` of the same records.
+        tuned: From `tuned_scores` of the same records.
     """
     records = study_records(records)
     scores, selected = score(records), numbers(records["ap_select"])
@@ -67,49 +67,50 @@ def finalists_of(records: pd.DataFrame, found: TunedScores) -> dict[str, tuple[F
     best = scores[tune].groupby([records["optimizer"][tune].astype(str), records["tuning"][tune]]).max().to_dict()
     confirm = records[records["phase"] == CONFIRM]
     finalists: dict[str, list[Finalist]] = {}
-    for _, own in confirm.sort_values("seed").groupby(["optimizer", "tuning"]):
-        name, tuning = str(own["optimizer"].iloc[0]), int(own["tuning"].iloc[0])
-        place = found.names.index(name)
-        complete = (own["status"] == Status.COMPLETE).to_numpy(bool)
-        on_select = np.where(complete, selected[own.index], WORST_SCORE)
+    for _, rows in confirm.sort_values("seed").groupby(["optimizer", "tuning"]):
+        name, tuning = str(rows["optimizer"].iloc[0]), int(rows["tuning"].iloc[0])
+        index = tuned.names.index(name)
+        complete = (rows["status"] == Status.COMPLETE).to_numpy(bool)
+        on_select = np.where(complete, selected[rows.index], WORST_SCORE)
         finalists.setdefault(name, []).append(
             Finalist(
                 tuning=tuning,
-                settings=sorted_json(min(own["hyperparameters"])),
-                at_border=_borders(own["at_border"]),
-                complete=bool(found.complete[place, tuning]),
-                collapsed=bool(found.collapsed[place, tuning]),
+                settings=sorted_json(min(rows["hyperparameters"])),
+                at_border=_names_in(rows["at_border"]),
+                complete=bool(tuned.complete[index, tuning]),
+                collapsed=bool(tuned.collapsed[index, tuning]),
                 tune_score=best.get((name, tuning)),
-                scores=tuple(float(value) for value in scores[own.index]),
+                scores=tuple(float(value) for value in scores[rows.index]),
                 ap_select=float(on_select.mean()) if np.isfinite(on_select).all() else None,
             )
         )
-    return {name: tuple(own) for name, own in finalists.items()}
+    return {name: tuple(rows) for name, rows in finalists.items()}
 
 
-def pasted(finalists: Sequence[Finalist]) -> Finalist | None:
-    """The finalist whose settings are shown to be pasted: the one whose confirm trials scored best on the select split.
+def shown_finalist(finalists: Sequence[Finalist]) -> Finalist | None:
+    """Return the finalist whose settings the report shows; None without finalists.
 
-    Where one of them has not measured that, the one whose tuning saw the best tune trial. The report split never
-    decides: its scores are what is reported of the choice. Complete tunings come before others, ties by number.
+    It is the one whose confirm trials scored best on the select split; where one of them has not measured that, the one
+    whose tuning had the best tune trial. The report split never decides: its scores must stay an unbiased report of the
+    choice. Complete tunings come before others, ties by number.
     """
-    known = [each for each in finalists if each.complete] or list(finalists)
-    if not known:
+    candidates = [each for each in finalists if each.complete] or list(finalists)
+    if not candidates:
         return None
-    on_select = all(each.ap_select is not None for each in known)
+    by_select_split = all(each.ap_select is not None for each in candidates)
 
     def merit(each: Finalist) -> tuple[float, int]:
-        value = each.ap_select if on_select else each.tune_score
+        value = each.ap_select if by_select_split else each.tune_score
         return (-np.inf if value is None else value), -each.tuning
 
-    return max(known, key=merit)
+    return max(candidates, key=merit)
 
 
 def sorted_json(text: str) -> str:
-    """Hyperparameters (JSON) with their names in order."""
+    """Return hyperparameters (JSON) with their names sorted."""
     return json.dumps(json.loads(text), sort_keys=True)
 
 
-def _borders(texts: pd.Series) -> tuple[str, ...]:
-    named = {name.strip() for text in texts if isinstance(text, str) for name in text.split(",")}
-    return tuple(sorted(named - {""}))
+def _names_in(texts: pd.Series) -> tuple[str, ...]:
+    names = {name.strip() for text in texts if isinstance(text, str) for name in text.split(",")}
+    return tuple(sorted(names - {""}))

@@ -1,6 +1,6 @@
-"""The answer for somebody who has one minute: which optimizer to use, and how sure that is.
+"""The headline: which optimizer to use and how sure that is, for a reader who has one minute.
 
-It says less than `verdict`, and never more: whom it names best are those that no claim beats.
+It says less than `verdict`, and never more: it only recommends optimizers that no claim beats.
 """
 
 import math
@@ -16,16 +16,16 @@ from bench.trials.score_names import LOSS_SCORE
 
 SCOPE = "All of this holds for this network, data and budget only."
 MOST_NAMED = 3
-"""Of more optimizers their number is said."""
+"""With more than twice as many optimizers, the rest are only counted."""
 NO_SPREAD = 1e-6
-"""A gap that is so little above the margin (relative) comes of tunings without any spread: it says nothing."""
+"""A detectable gap so little above the margin (relative) comes from tunings without any spread, and means nothing."""
 
 
 def headline(summary: pd.DataFrame, compared: Comparison) -> str:
-    """What to use, in Markdown.
+    """Say which optimizer to use, in Markdown.
 
     Args:
-        summary: From `rankings.summarize`, with names as Markdown holds them.
+        summary: From `rankings.summarize`, with names escaped for Markdown.
         compared: From `comparisons.compare_procedures`, with the same names.
     """
     confirmed, tuned = summary[summary["n"] > 0], summary[summary["tunings"] > 0]
@@ -35,7 +35,7 @@ def headline(summary: pd.DataFrame, compared: Comparison) -> str:
     if none_completed(confirmed):
         return f"Nothing to recommend: none of the {counted(int(confirmed['n'].sum()), 'confirm trial')} completed."
     if budget_too_small(confirmed):
-        low = int((confirmed["completed_ap_mean"] < TOO_LOW).sum())  # one that never completed may be anywhere
+        low = int((confirmed["completed_ap_mean"] < TOO_LOW).sum())  # an optimizer that never completed has no mean
         return (
             f"Nothing to recommend: the budget is too small. {low} of {counted(len(confirmed), 'optimizer')} stayed "
             f"under {compared.measure.name} {TOO_LOW:g}; train for more steps."
@@ -53,9 +53,12 @@ def headline(summary: pd.DataFrame, compared: Comparison) -> str:
 
 
 def sureness(summary: pd.DataFrame, compared: Comparison, *, more: str = "") -> str:
-    """How sure the headline is, and why not surer, in Markdown; empty where it recommends nothing.
+    """Say how sure the headline is, and why not surer, in Markdown; empty where it recommends nothing.
 
-    ``more``: the command with which the study would find more, in Markdown; empty: there is none.
+    Args:
+        summary: As for `headline`.
+        compared: As for `headline`.
+        more: The command, in Markdown, with which the study would find more; empty: there is none.
     """
     confirmed, tuned = summary[summary["n"] > 0], summary[summary["tunings"] > 0]
     if confirmed.empty or none_completed(confirmed) or budget_too_small(confirmed):
@@ -72,30 +75,34 @@ def sureness(summary: pd.DataFrame, compared: Comparison, *, more: str = "") -> 
 
 
 def _best(tuned: pd.DataFrame, compared: Comparison) -> str:
-    shown = best_rows(tuned, compared)
+    candidates = best_rows(tuned, compared)
     if len(compared.best) == len(tuned):
         equal = "No optimizer is shown to be better than another"
-        if len(shown) == 1:
-            return f"{equal}. Only {_names(shown)}, {_scores(shown)}, had no run that collapsed or failed."
-        alone = (shown["rank"] == shown["rank"].min()).sum() == 1
-        highest = f"; {shown['name'].iloc[0]} scored highest{_of_these(shown, tuned)}" if alone else ""
-        return f"{equal}: {_names(shown, last='and')} reached {_scores(shown)}{highest}."
-    if len(shown) == 1:
-        others = {*tuned["name"]} - {*shown["name"]}
-        won = "more than each of the others" if _beaten_by(str(shown["name"].iloc[0]), compared) == others else ""
-        return f"Use {_names(shown)}: {_scores(shown)}, {won or 'the only one that no other beats'}."
-    return f"Use {_names(shown)}: {_scores(shown)}, not to be told apart."
+        if len(candidates) == 1:
+            return f"{equal}. Only {_names(candidates)}, {_scores(candidates)}, had no run that collapsed or failed."
+        alone = (candidates["rank"] == candidates["rank"].min()).sum() == 1
+        highest = f"; {candidates['name'].iloc[0]} scored highest{_of_these(candidates, tuned)}" if alone else ""
+        return f"{equal}: {_names(candidates, last='and')} reached {_scores(candidates)}{highest}."
+    if len(candidates) == 1:
+        others = {*tuned["name"]} - {*candidates["name"]}
+        reason = (
+            "more than each of the others" if _beaten_by(str(candidates["name"].iloc[0]), compared) == others else ""
+        )
+        return f"Use {_names(candidates)}: {_scores(candidates)}, {reason or 'the only one that no other beats'}."
+    return f"Use {_names(candidates)}: {_scores(candidates)}, not to be told apart."
 
 
-def _of_these(shown: pd.DataFrame, tuned: pd.DataFrame) -> str:
-    """Where others, too unstable to place, may have scored higher."""
-    return " of these" if len(shown) < len(tuned) else ""
+def _of_these(candidates: pd.DataFrame, tuned: pd.DataFrame) -> str:
+    """Return the qualifier for a highest score among the steady optimizers alone; empty where all are steady."""
+    return " of these" if len(candidates) < len(tuned) else ""
 
 
 def best_rows(tuned: pd.DataFrame, compared: Comparison) -> pd.DataFrame:
-    """Those that may be the best, without the ones that collapsed or failed where there are others.
+    """Return the optimizers that may be the best, without those that collapsed or failed, unless all did.
 
-    ``tuned``: rows of `rankings.summarize` with a complete tuning, by the names that ``compared`` has.
+    Args:
+        tuned: Rows of `rankings.summarize` with a complete tuning.
+        compared: From `comparisons.compare_procedures`, with the same names.
     """
     best = tuned[tuned["name"].isin(compared.best)]
     steady = best[(best["collapsed"] == 0) & (best["confirm_failed"] == 0)]
@@ -103,15 +110,15 @@ def best_rows(tuned: pd.DataFrame, compared: Comparison) -> pd.DataFrame:
 
 
 def _others(tuned: pd.DataFrame, compared: Comparison) -> list[str]:
-    """What became of the rest: those that a claim beats, then those that collapsed."""
+    """Describe the remaining optimizers: those that a claim beats, then those that collapsed or failed."""
     beaten = tuned[~tuned["name"].isin(compared.best)]
     learned = beaten[beaten["ap_mean"].notna() & (beaten["confirm_failed"] < beaten["n"])]
     sentences = []
     if len(learned):
-        some = " where they learned" if learned["collapsed"].any() else ""
-        sentences.append(f"{_names(learned, last='and')} reached {_scores(learned)}{some}.")
+        qualifier = " where they learned" if learned["collapsed"].any() else ""
+        sentences.append(f"{_names(learned, last='and')} reached {_scores(learned)}{qualifier}.")
     fates: dict[str, list[int]] = {}
-    for place, (_, row) in enumerate(tuned.iterrows()):
+    for position, (_, row) in enumerate(tuned.iterrows()):
         if not (row["collapsed"] or row["confirm_failed"]):
             continue
         unplaced = row["name"] in compared.best and row["name"] not in {*best_rows(tuned, compared)["name"]}
@@ -120,10 +127,10 @@ def _others(tuned: pd.DataFrame, compared: Comparison) -> list[str]:
             fate = f"collapsed in {row['collapsed']} of {counted(int(row['tunings']), 'tuning')}"
         else:
             fate = f"failed in {row['confirm_failed']} of {counted(int(row['n']), 'run')}"
-        fates.setdefault(f"{fate}{doubt}", []).append(place)
-    for fate, places in fates.items():
-        each = " each" if len(places) > 1 else ""
-        sentences.append(f"{_names(tuned.iloc[places], last='and')}{each} {fate}.")
+        fates.setdefault(f"{fate}{doubt}", []).append(position)
+    for fate, positions in fates.items():
+        each = " each" if len(positions) > 1 else ""
+        sentences.append(f"{_names(tuned.iloc[positions], last='and')}{each} {fate}.")
     return sentences
 
 
@@ -142,9 +149,9 @@ def _evidence(tuned: pd.DataFrame, compared: Comparison) -> str:
     level = f"{100 * compared.level:.3g} % level over all pairs"
     if len(compared.best) == 1:
         name = compared.best[0]
-        own = compared.pairs[(compared.pairs["a"] == name) | (compared.pairs["b"] == name)]
+        pairs_of_best = compared.pairs[(compared.pairs["a"] == name) | (compared.pairs["b"] == name)]
         won = len(_beaten_by(name, compared))
-        return f"{each}; {name} won {won} of its {counted(len(own), 'comparison')} ({level})."
+        return f"{each}; {name} won {won} of its {counted(len(pairs_of_best), 'comparison')} ({level})."
     if not claims:
         return f"{each}; no difference is more than chance may give ({level})."
     return f"{each}; {claims} of {counted(len(compared.pairs), 'pair')} differ ({level})."
@@ -158,12 +165,12 @@ def _unseen(tuned: pd.DataFrame, compared: Comparison, more: str) -> list[str]:
     more = f"; {more} finds more" if more else ""
     if gap >= 1:
         return [f"No gap at all{between} would be found reliably{more}."]
-    seen = f"{ap_text(gap)} {compared.measure.unit}"
-    return [f"A gap of {seen}{between} is found 4 times in 5, a smaller one less often{more}."]
+    gap_text = f"{ap_text(gap)} {compared.measure.unit}"
+    return [f"A gap of {gap_text}{between} is found 4 times in 5, a smaller one less often{more}."]
 
 
 def _untuned(summary: pd.DataFrame) -> list[str]:
-    """Those of which nothing is said, for they have no complete tuning."""
+    """Name the optimizers without a complete tuning, which are not compared."""
     missing = summary[summary["tunings"] == 0]
     return [f"Not compared, without a complete tuning: {_names(missing, last='and')}."] if len(missing) else []
 
@@ -172,12 +179,14 @@ def _reservations(tuned: pd.DataFrame, compared: Comparison) -> list[str]:
     sentences = []
     failed = tuned[(tuned["confirm_failed"] > 0) | (tuned["tune_failed"] > 0)]
     if len(failed):
-        those = _names(failed, last="and")
-        sentences.append(f"Trials of {those} failed; a failed confirm trial counts as {compared.measure.name} 0.")
+        names = _names(failed, last="and")
+        sentences.append(f"Trials of {names} failed; a failed confirm trial counts as {compared.measure.name} 0.")
     border = tuned[tuned["at_border"].map(len) > 0]
     if len(border):
-        named = [f"{', '.join(map(str, row['at_border']))} of {row['name']}" for _, row in border.iterrows()]
-        sentences.append(f"At the border of its range, so that a better value may lie outside: {'; '.join(named)}.")
+        parameters = [f"{', '.join(map(str, row['at_border']))} of {row['name']}" for _, row in border.iterrows()]
+        sentences.append(
+            f"At the border of its range, so that a better value may lie outside: {'; '.join(parameters)}."
+        )
     return sentences
 
 
@@ -189,7 +198,7 @@ def _names(rows: pd.DataFrame, *, last: str = "or") -> str:
 
 
 def _scores(rows: pd.DataFrame) -> str:
-    """`AP 0.292`, `AP 0.15 to 0.24`, `AP 0`; `validation loss 3.12 (skill 0.42)`."""
+    """Return the range of scores: `AP 0.292`, `AP 0.15 to 0.24`, `AP 0`; `validation loss 3.12 (skill 0.42)`."""
     means = rows["ap_mean"].fillna(rows["score_mean"])
     if VAL_LOSS_MEAN not in rows:
         return f"AP {_range(*map(ap_text, (means.min(), means.max())))}"
@@ -205,19 +214,19 @@ def _range(low: str, high: str) -> str:
 
 
 def headline_metrics(summary: pd.DataFrame, compared: Comparison, best: Sequence[str]) -> dict[str, float]:
-    """The answer in numbers: its highest mean AP, how many may be the best, and the gap that would have been seen.
+    """Return the headline in numbers: highest mean AP, how many optimizers may be the best, and the detectable gap.
 
-    Of a study that is judged by validation loss the skill in place of AP, and the mean loss that it stands for.
+    Judged by validation loss: the skill in place of AP, and the mean loss that it corresponds to.
 
-    Empty where the headline recommends nothing, or two tunings of each do not stand behind it.
+    Empty where the headline recommends nothing, or optimizers have fewer than two tunings.
     """
     confirmed, tuned = summary[summary["n"] > 0], summary[summary["tunings"] > 0]
     if tuned.empty or not best or none_completed(confirmed) or budget_too_small(confirmed) or compared.tunings < 2:
         return {}
-    first = best_rows(tuned, compared).iloc[0]
-    losses: dict[str, float] = {LOSS_SCORE: float(first[VAL_LOSS_MEAN])} if compared.measure.is_loss else {}
+    winner = best_rows(tuned, compared).iloc[0]
+    losses: dict[str, float] = {LOSS_SCORE: float(winner[VAL_LOSS_MEAN])} if compared.measure.is_loss else {}
     values: dict[str, float] = {
-        compared.measure.name.lower(): float(first["ap_mean"]),
+        compared.measure.name.lower(): float(winner["ap_mean"]),
         **losses,
         "best_optimizers": float(len(best)),
         "detectable_gap": float(compared.detectable),

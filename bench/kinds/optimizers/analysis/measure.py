@@ -1,29 +1,31 @@
-"""The measure that a study compares optimizers by, in words: AP, or the skill of the validation loss."""
+"""The measure by which a study compares optimizers, in words: AP, or the skill of the validation loss."""
 
 from dataclasses import dataclass
 
 from bench.trials.score_names import AP_SCORE, LOSS_SCORE, ScoreName
 
-SKILL_IS = "Skill: the share of the loss of finding nobody that the network takes away; 0 finds nobody, 1 is perfect."
-NO_AP = (
+SKILL_DEFINITION = (
+    "Skill: the share of the loss of finding nobody that the network takes away; 0 finds nobody, 1 is perfect."
+)
+SKILL_LIMITS = (
     "A lower validation loss need not find more people, and some skill takes no look at the picture: compare by AP as "
     "soon as it is above chance."
 )
 
-AP_IS_THERE = "Here it is above chance for all of them: compare by it, with `--score ap` under another `--name`."
-"""Said where it is so."""
+AP_ABOVE_CHANCE = "Here it is above chance for all of them: compare by it, with `--score ap` under another `--name`."
+"""Added where AP is above chance for all optimizers."""
 
 
 @dataclass(frozen=True)
 class Measure:
-    """What scores are.
+    """The measure that a study's scores are in.
 
     Attributes:
-        score: What the study judges by.
-        name: Before a number: ``AP 0.292``.
-        unit: Behind one: ``0.021 AP``.
-        defined: What it is, a sentence; empty where everybody knows.
-        limits: What it does not tell, a sentence; empty where nothing is to be said.
+        score: Name of the score that judges the study.
+        name: Name before a number: ``AP 0.292``.
+        unit: Unit behind a number: ``0.021 AP``.
+        defined: A sentence that defines it; empty for AP, which readers know.
+        limits: A sentence on what it does not tell; empty where nothing needs saying.
     """
 
     score: ScoreName
@@ -34,16 +36,16 @@ class Measure:
 
     @property
     def title(self) -> str:
-        """Its name at the beginning of a sentence."""
+        """The name as the beginning of a sentence."""
         return self.name[0].upper() + self.name[1:]
 
     @property
     def is_loss(self) -> bool:
-        """Whether it is made of validation losses: these are shown beside it."""
+        """Whether it is computed from validation losses, which are then shown beside it."""
         return self.score == LOSS_SCORE
 
 
 AP = Measure(AP_SCORE, "AP", "AP")
-SKILL = Measure(LOSS_SCORE, "skill", "in skill", SKILL_IS, NO_AP)
+SKILL = Measure(LOSS_SCORE, "skill", "in skill", SKILL_DEFINITION, SKILL_LIMITS)
 MEASURES = {each.score: each for each in (AP, SKILL)}
-"""By what a study judges by."""
+"""Measures by name of the study's score."""

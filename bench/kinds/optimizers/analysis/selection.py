@@ -1,4 +1,4 @@
-"""The best tune trial of each optimizer, and who leads."""
+"""Select the best tune trial of each optimizer, and the leading optimizer."""
 
 import numpy as np
 import pandas as pd
@@ -41,9 +41,9 @@ def _known_or_last(column: pd.Series) -> pd.Series:
 
 
 def leader(summary: pd.DataFrame) -> str | None:
-    """The optimizer with the highest mean score over its tunings (ties: the first row); None before there are any.
+    """Return the optimizer with the highest mean score over its tunings (ties: the first row); None before any.
 
-    No claim: `verdict` says whether it beats the others.
+    This is not a claim: `verdict` says whether it beats the others.
     """
     confirmed = summary[summary["tunings"] > 0]
     return None if confirmed.empty else str(confirmed["name"].iloc[confirmed["score_mean"].argmax()])

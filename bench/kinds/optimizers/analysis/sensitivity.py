@@ -1,4 +1,4 @@
-"""How much does the rate matter? The tune trials' AP by the rate that was searched."""
+"""Sensitivity to the learning rate: AP of the tune trials by the rate that was searched."""
 
 import json
 from collections.abc import Mapping
@@ -11,19 +11,19 @@ from bench.trials.phases import TUNE
 from bench.trials.scores import score
 
 RATES = ("effective_lr", "lr")
-"""Names of the rate that is searched, the first that an optimizer has: of SGD the learning rate over 1 - momentum."""
+"""Names of the searched rate; an optimizer's is the first that it has. SGD's effective_lr is lr over 1 - momentum."""
 
 COLUMNS = ("optimizer", "trial_id", "tuning", "round", "rate", "ap", "status")
 
 
 def rate_of(hyperparameters: Mapping[str, object]) -> float:
-    """The rate in some hyperparameters; NaN where there is none that is a positive number."""
+    """Return the rate among some hyperparameters; NaN without a positive number."""
     value = next((hyperparameters[name] for name in RATES if name in hyperparameters), np.nan)
     return float(value) if isinstance(value, int | float) and value > 0 else float("nan")
 
 
 def lr_sensitivity(records: pd.DataFrame) -> pd.DataFrame:
-    """The tune trials by their rate.
+    """Return the tune trials by their rate.
 
     Args:
         records: One row a trial; only the tune phase counts.
@@ -34,7 +34,7 @@ def lr_sensitivity(records: pd.DataFrame) -> pd.DataFrame:
     """
     records = study_records(records)
     tune = records[records["phase"] == TUNE]
-    found = pd.DataFrame(
+    trials = pd.DataFrame(
         {
             "optimizer": tune["optimizer"],
             "trial_id": tune["trial_id"],
@@ -45,7 +45,7 @@ def lr_sensitivity(records: pd.DataFrame) -> pd.DataFrame:
             "status": tune["status"].astype(str),
         }
     )
-    ordered = found[found["rate"] > 0].sort_values(["optimizer", "rate", "tuning", "trial_id"], ignore_index=True)
+    ordered = trials[trials["rate"] > 0].sort_values(["optimizer", "rate", "tuning", "trial_id"], ignore_index=True)
     return ordered[list(COLUMNS)]
 
 
@@ -53,11 +53,11 @@ RANGE_COLUMNS = ("optimizer", "lr_low", "lr_high", "lr_trials")
 
 
 def rate_ranges(sensitivity: pd.DataFrame, ranges: Mapping[str, tuple[float, float]] | None = None) -> pd.DataFrame:
-    """Where each optimizer's rate was searched, and by how many tune trials.
+    """Return the range in which each optimizer's rate was searched, and the number of tune trials.
 
     Args:
         sensitivity: From `lr_sensitivity`.
-        ranges: Low and high of the rates searched, by optimizer; where unknown, the sampled extent.
+        ranges: Low and high of the rates searched, by optimizer; where unknown, the range of the trials' rates.
 
     Returns:
         One row for each optimizer with a tune trial that has a rate: optimizer, lr_low and lr_high, lr_trials.

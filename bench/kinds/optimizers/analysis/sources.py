@@ -1,4 +1,4 @@
-"""Which trials and which MLflow runs stand behind an optimizer's figures."""
+"""The trials and MLflow runs behind an optimizer's figures."""
 
 from collections.abc import Mapping
 
@@ -27,11 +27,11 @@ SEED_COLUMNS = (
 
 
 def seed_rows(records: pd.DataFrame, *, floor: float = AP_FLOOR) -> pd.DataFrame:
-    """The confirm trials behind each mean, one row each, sorted by optimizer, tuning and seed.
+    """Return the confirm trials behind each mean, one row each, sorted by optimizer, tuning and seed.
 
     ``ap_counted`` is the AP that the mean counts: that of a complete trial, else 0. ``collapsed``: the run scored under
-    ``floor``, as if it had learned nothing. ``run_id`` is MLflow's. Of records from `as_skill` these are skills, and
-    ``measured_ap`` is there as well.
+    ``floor``, as if it had learned nothing. ``run_id`` is MLflow's. With records from `as_skill` these are skills, and
+    there is a column ``measured_ap``.
     """
     records = study_records(records)
     confirm = records[records["phase"] == CONFIRM]
@@ -44,26 +44,26 @@ def seed_rows(records: pd.DataFrame, *, floor: float = AP_FLOOR) -> pd.DataFrame
 
 
 def implementation_rows(records: pd.DataFrame) -> pd.DataFrame:
-    """What each optimizer was made with: name, implementation (of most of its trials; empty where none told)."""
+    """Return each optimizer's name and implementation (that of most of its trials; empty where none recorded one)."""
     records = study_records(records)
-    told = records[records["implementation"] != ""]
-    most = told.groupby("optimizer")["implementation"].agg(lambda texts: texts.mode().iloc[0]).to_dict()
+    recorded = records[records["implementation"] != ""]
+    most_frequent = recorded.groupby("optimizer")["implementation"].agg(lambda texts: texts.mode().iloc[0]).to_dict()
     names = sorted(records["optimizer"].unique())
-    return pd.DataFrame({"name": names, "implementation": [most.get(name, "") for name in names]})
+    return pd.DataFrame({"name": names, "implementation": [most_frequent.get(name, "") for name in names]})
 
 
 def chosen_rows(records: pd.DataFrame, tunings: Mapping[str, int]) -> pd.DataFrame:
-    """The best tune trial of the tuning whose finalist is shown: name, tune_trial_id, tune_run_id, tune_ap.
+    """Return the best tune trial of the tuning whose finalist is shown: name, tune_trial_id, tune_run_id, tune_ap.
 
     A finalist is a mean of several good settings, and has no tune trial of its own.
 
     Args:
         records: One row a trial.
-        tunings: Number of the tuning by optimizer; of one that is not in it, the best tune trial of all.
+        tunings: Number of the shown tuning by optimizer; for an optimizer not in it, the best tune trial of all.
     """
     records = study_records(records)
-    shown = records["optimizer"].map(dict(tunings)).fillna(records["tuning"])
-    best = best_trials(records[shown == records["tuning"]])
+    shown_tuning = records["optimizer"].map(dict(tunings)).fillna(records["tuning"])
+    best = best_trials(records[shown_tuning == records["tuning"]])
     return pd.DataFrame(
         {
             "name": best.index.astype(str),

@@ -1,4 +1,4 @@
-"""Everything that a study's records and curves say: the one entry from raw trials to rankings, tests and sentences."""
+"""Analyse an optimizers study: the one entry from raw records and curves to rankings, tests and sentences."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from bench.kinds.optimizers.analysis.controls import control_comparisons, contro
 from bench.kinds.optimizers.analysis.costs import costs
 from bench.kinds.optimizers.analysis.headline import best_rows, headline, headline_metrics, sureness
 from bench.kinds.optimizers.analysis.losses import MEASURED_AP_MEAN, loss_means
-from bench.kinds.optimizers.analysis.measure import AP, AP_IS_THERE, Measure
+from bench.kinds.optimizers.analysis.measure import AP, AP_ABOVE_CHANCE, Measure
 from bench.kinds.optimizers.analysis.rankings import summarize, unranked
 from bench.kinds.optimizers.analysis.selection import leader
 from bench.kinds.optimizers.analysis.sensitivity import lr_sensitivity, rate_ranges
@@ -34,9 +34,9 @@ CURVE_VALUES = ("ap", "val_loss")
 
 @dataclass(frozen=True)
 class StudyAnalysis:
-    """What a study's records say. Trials of controls are in ``controls`` alone.
+    """The analysis of a study's records. Trials of controls are in ``controls`` alone.
 
-    Sentences, and what only tables and figures show, are made when they are first read, and kept.
+    Sentences and data of single tables and figures are computed when first read, and cached.
     """
 
     records: pd.DataFrame
@@ -45,33 +45,33 @@ class StudyAnalysis:
     curves: pd.DataFrame
     lr_ranges: Mapping[str, tuple[float, float]]
     names: dict[str, str]
-    """The short name of each optimizer, from `short_names`."""
+    """Short name of each optimizer, from `short_names`."""
     tuned: TunedScores
-    """From `tuned_scores`."""
+    """The confirm scores, from `tuned_scores`."""
     compared: Comparison
-    """From `compare_procedures`."""
+    """The compared pairs, from `compare_procedures`."""
     ranking: pd.DataFrame
-    """From `summarize`, or `unranked` where the study is not comparable."""
+    """One row an optimizer, from `summarize`; from `unranked` where the study is not comparable."""
     comparable: bool
     """False where the budget is too small for an order, or no confirm trial completed: then nothing is ranked, and
     ``comparisons`` holds no claim."""
     planned_tunings: int | None = None
-    """Tunings of each optimizer that the study has, or begins with; None: not known."""
+    """Tunings of each optimizer that the study has, or begins with; None: unknown."""
     timed: bool = False
     """Whether trials had a budget in seconds of training."""
-    left: int = 0
-    """Trials without a record."""
+    trials_left: int = 0
+    """Number of planned trials without a record."""
     unscored: str = ""
-    """Said in place of an answer where the study ended without a confirm phase, for nothing scored; else empty."""
+    """Text in place of an answer where nothing scored, so that nothing was confirmed; else empty."""
 
     @property
     def measure(self) -> Measure:
-        """What the study compares by."""
+        """The measure by which the study compares."""
         return self.compared.measure
 
     @property
     def comparisons(self) -> pd.DataFrame:
-        """The rows of `compare_procedures`, a pair each."""
+        """One row for each pair, see `Comparison`."""
         return self.compared.pairs
 
     @property
@@ -81,59 +81,59 @@ class StudyAnalysis:
 
     @property
     def recommended(self) -> tuple[str, ...]:
-        """Of ``best`` those that the headline names, the highest mean first; empty before there are two tunings."""
+        """Those of ``best`` that the headline names, the highest mean first; empty before there are two tunings."""
         if not self.best or self.compared.tunings < 2:
             return ()
         return tuple(best_rows(self.ranking[self.ranking["tunings"] > 0], self.compared)["name"])
 
     @property
     def leader(self) -> str | None:
-        """The optimizer with the highest mean score over its tunings; None before there is one."""
+        """Optimizer with the highest mean score over its tunings; None before there is one."""
         return leader(self.ranking)
 
     @cached_property
     def verdict(self) -> str:
-        """From `verdict`, in short names; before it, why trials, or all of an optimizer, have no result."""
-        said = self.unscored or verdict(
+        """The verdict in short names; before it, why trials, or all trials of an optimizer, have no result."""
+        text = self.unscored or verdict(
             *self._in_short_names(), planned=self.planned_tunings, alpha=self.compared.level
         )
-        return " ".join([*self._troubles(), said, *self._measured()])
+        return " ".join([*self._trouble_sentences(), text, *self._measure_sentences()])
 
     @cached_property
     def headline(self) -> str:
-        """From `headline`, in short names; before it, why nothing has a result."""
-        troubles = self._troubles()
+        """The headline in short names; where nothing has a result, the reasons instead."""
+        troubles = self._trouble_sentences()
         if troubles and none_completed(self.ranking):
             return " ".join(troubles)
         if self.unscored:
-            return " ".join([*troubles, self.unscored, *self._measured()[:1]])
-        return " ".join([*troubles, headline(*self._in_short_names()), *self._measured()[:1]])
+            return " ".join([*troubles, self.unscored, *self._measure_sentences()[:1]])
+        return " ".join([*troubles, headline(*self._in_short_names()), *self._measure_sentences()[:1]])
 
-    def _measured(self) -> list[str]:
-        """What the measure is, and what it does not tell."""
-        return [said for said in (self.measure.defined, self.limits) if said]
+    def _measure_sentences(self) -> list[str]:
+        """Return the sentences on what the measure is and what it does not tell."""
+        return [sentence for sentence in (self.measure.defined, self.limits) if sentence]
 
     @property
     def limits(self) -> str:
-        """What the measure does not tell; of validation losses also whether AP tells more by now."""
+        """Limits of the measure, in sentences; of validation losses also whether AP is above chance by now."""
         if not self.measure.is_loss:
             return self.measure.limits
-        aps = self.ranking[MEASURED_AP_MEAN]
-        there = len(aps) > 0 and bool((aps >= AP_FLOOR).all())
-        return f"{self.measure.limits} {AP_IS_THERE}" if there else self.measure.limits
+        mean_aps = self.ranking[MEASURED_AP_MEAN]
+        above_chance = len(mean_aps) > 0 and bool((mean_aps >= AP_FLOOR).all())
+        return f"{self.measure.limits} {AP_ABOVE_CHANCE}" if above_chance else self.measure.limits
 
     def sureness(self, *, more: str = "") -> str:
-        """From `sureness`, in short names; before it, what a look before the end is worth."""
-        said = sureness(*self._in_short_names(), more=more)
-        return f"{EARLY} {said}" if said and self.left else said
+        """Say how sure the headline is, in short names; first, a warning if trials are still to come."""
+        text = sureness(*self._in_short_names(), more=more)
+        return f"{EARLY} {text}" if text and self.trials_left else text
 
     @property
     def headline_metrics(self) -> dict[str, float]:
-        """From `headline_metrics`."""
+        """The headline in numbers."""
         return headline_metrics(self.ranking, self.compared, self.best)
 
     def _in_short_names(self) -> tuple[pd.DataFrame, Comparison]:
-        """Ranking and comparison, each name short and as a sentence in Markdown holds it."""
+        """Return ranking and comparison with short names, escaped for Markdown sentences."""
         names, pairs = {name: literal(short) for name, short in self.names.items()}, self.comparisons
         return self.ranking.assign(name=[names[name] for name in self.ranking["name"]]), replace(
             self.compared,
@@ -141,45 +141,50 @@ class StudyAnalysis:
             best=tuple(names[name] for name in self.compared.best),
         )
 
-    def _troubles(self) -> list[str]:
+    def _trouble_sentences(self) -> list[str]:
         named = self.records.assign(optimizer=[literal(self.names[name]) for name in self.records["optimizer"]])
         confirmed = named[named["phase"] == CONFIRM]
-        left = self.left
-        why = nothing_found(named, left=left) or nothing_found(confirmed, noun="confirm trial", left=left)
-        return [why] if why else troubled(named, left=left, measure=self.measure.name)
+        trials_left = self.trials_left
+        why = nothing_found(named, left=trials_left) or nothing_found(confirmed, noun="confirm trial", left=trials_left)
+        return [why] if why else troubled(named, left=trials_left, measure=self.measure.name)
 
     @cached_property
     def summary(self) -> pd.DataFrame:
         """``ranking`` with the columns of `costs`, `chosen_rows`, `rate_ranges` and `implementation_rows` beside it."""
-        beside = (
+        frames = (
             costs(self.records),
             chosen_rows(self.records, self._shown_tunings()),
             rate_ranges(self.sensitivity, self.lr_ranges).rename(columns={"optimizer": "name"}),
             implementation_rows(self.records),
         )
-        found = self.ranking.astype({"name": object})
-        for frame in beside:
-            found = found.merge(frame.astype({"name": object}), on="name", how="left")  # no rows: no dtype either
-        return found
+        summary = self.ranking.astype({"name": object})
+        for frame in frames:
+            summary = summary.merge(frame.astype({"name": object}), on="name", how="left")  # no rows: no dtype either
+        return summary
 
     def _shown_tunings(self) -> dict[str, int]:
-        known = self.ranking[self.ranking["settings_tuning"].notna()]
-        return {name: int(tuning) for name, tuning in zip(known["name"], known["settings_tuning"], strict=True)}
+        with_finalist = self.ranking[self.ranking["settings_tuning"].notna()]
+        return {
+            name: int(tuning)
+            for name, tuning in zip(with_finalist["name"], with_finalist["settings_tuning"], strict=True)
+        }
 
     @cached_property
     def controls(self) -> pd.DataFrame:
-        """From `control_comparisons`, with what each says in ``sentence``."""
-        found = control_comparisons(self.records, self.control_records)
-        return found.assign(sentence=[control_sentence(row, measure=self.measure) for _, row in found.iterrows()])
+        """Optimizers against their controls, from `control_comparisons`, with a ``sentence`` on each."""
+        comparisons = control_comparisons(self.records, self.control_records)
+        return comparisons.assign(
+            sentence=[control_sentence(row, measure=self.measure) for _, row in comparisons.iterrows()]
+        )
 
     @cached_property
     def seeds(self) -> pd.DataFrame:
-        """From `seed_rows`."""
+        """The confirm trials, from `seed_rows`."""
         return seed_rows(self.records, floor=self.tuned.floor)
 
     @cached_property
     def run_curves(self) -> dict[str, pd.DataFrame]:
-        """From `run_curves`, by value; along what the budget is in: steps, or seconds of training."""
+        """Learning curves from `run_curves`, by value; x is in the budget's unit: steps, or seconds of training."""
         over = "train_seconds" if self.timed else "step"
         return {
             value: run_curves(self.records, self.curves, value=value, over=over, floor=self.tuned.floor)
@@ -188,17 +193,17 @@ class StudyAnalysis:
 
     @cached_property
     def bands(self) -> dict[str, pd.DataFrame]:
-        """From `curve_bands`, by value."""
+        """Median curves from `curve_bands`, by value."""
         return {value: curve_bands(runs) for value, runs in self.run_curves.items()}
 
     @cached_property
     def views(self) -> pd.DataFrame:
-        """From `budget_views`."""
+        """Scores at equal budgets, from `budget_views`."""
         return budget_views(self.records, self.curves, self.tuned, timed=self.timed)
 
     @cached_property
     def sensitivity(self) -> pd.DataFrame:
-        """From `lr_sensitivity`."""
+        """Tune trials by rate, from `lr_sensitivity`."""
         return lr_sensitivity(self.records)
 
 
@@ -216,7 +221,7 @@ def study_analysis(
     timed: bool = False,
     floor: float = AP_FLOOR,
     scale: float = 1.0,
-    left: int = 0,
+    trials_left: int = 0,
     unscored: str = "",
     measure: Measure = AP,
 ) -> StudyAnalysis:
@@ -225,25 +230,26 @@ def study_analysis(
     Args:
         records: One row a trial, both phases and controls; the columns of `bench.trials.columns`.
         curves: One row an evaluation: trial_id, step, train_seconds, ap, val_loss.
-        optimizers: The study's optimizers in its order, for where nothing is ranked; those in the records otherwise.
+        optimizers: The study's optimizers in its order, used where nothing is ranked; else those in the records.
         lr_ranges: Low and high of the rates searched, by optimizer.
         tunings: Tunings of each optimizer that the study has, or begins with.
         seeds: Confirm trials of each tuning; None: the most that any has.
-        target: AP for the time to target, given beforehand; None: there is none.
+        target: AP for the time to target, set before the study; None: there is none.
         until_decided: Whether the study goes on until it is decided: claims are then made at looks.
-        level: Of the claims of a study that does not: lower where it was looked at before it was extended.
+        level: Level of the claims otherwise: lower where the study was looked at before it was extended.
         timed: Whether trials had a budget in seconds of training.
         floor: Score under which a run has learned nothing.
         scale: Range of the score.
-        left: Trials that are planned and have no record.
-        unscored: What to say where the study ended without a confirm phase, for nothing scored.
-        measure: What the scores are; of skill the records and curves come from `bench.trials.scores.as_skill`.
+        trials_left: Number of planned trials without a record.
+        unscored: Text in place of an answer where nothing scored, so that nothing was confirmed.
+        measure: The measure that the scores are in; for skill the records and curves come from
+            `bench.trials.scores.as_skill`.
 
     Raises:
         ValueError: The records or curves have rows but lack a column, or hold two confirm trials of one optimizer,
             tuning and seed.
     """
-    records, of_controls = split_controls(records)
+    records, control_records = split_controls(records)
     names = short_names([*optimizers, *sorted(records["optimizer"].astype(str).unique())])
     tuned = tuned_scores(records, seeds=seeds, floor=floor)
     compared = compare_procedures(tuned, alpha=level, until_decided=until_decided, scale=scale, measure=measure)
@@ -257,7 +263,7 @@ def study_analysis(
         compared = replace(compared, pairs=compared.pairs.assign(better=""))
     return StudyAnalysis(
         records=records,
-        control_records=of_controls,
+        control_records=control_records,
         curves=curves,
         lr_ranges=lr_ranges or {},
         names=names,
@@ -267,6 +273,6 @@ def study_analysis(
         comparable=comparable,
         planned_tunings=tunings,
         timed=timed,
-        left=left,
+        trials_left=trials_left,
         unscored=unscored,
     )

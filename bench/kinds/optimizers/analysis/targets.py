@@ -1,4 +1,4 @@
-"""When did each confirm trial first reach a target that was given beforehand?"""
+"""Time to target: when each confirm trial first reached an AP that was set before the study."""
 
 import numpy as np
 import pandas as pd
@@ -15,25 +15,25 @@ def time_to_target(records: pd.DataFrame, curves: pd.DataFrame, target: float | 
     Args:
         records: One row a trial, all phases.
         curves: One row an evaluation: trial_id, step, train_seconds, ap. A curve begins with AP 0 at 0.
-        target: AP to reach; None: no target, everything is a miss.
+        target: AP to reach; None: no target, every trial is a miss.
 
     Returns:
-        One row a confirm trial: trial_id, optimizer, seconds (training time), steps, reached. A miss is infinite in
-        seconds and steps. A trial that did not complete is a miss, whatever it had reached before.
+        One row a confirm trial: trial_id, optimizer, seconds (training time), steps, reached. A miss has infinite
+        seconds and steps. A trial that did not complete is a miss, even if it had reached the target.
     """
     records = study_records(records)
     confirm = records.loc[records["phase"] == CONFIRM, ["trial_id", "optimizer", "status"]].reset_index(drop=True)
     complete = (confirm["status"] == Status.COMPLETE).to_numpy(bool)
-    found: dict[str, pd.Series | np.ndarray] = {"trial_id": confirm["trial_id"], "optimizer": confirm["optimizer"]}
+    columns: dict[str, pd.Series | np.ndarray] = {"trial_id": confirm["trial_id"], "optimizer": confirm["optimizer"]}
     for name, over in (("seconds", "train_seconds"), ("steps", "step")):
         points = points_by_trial(curves, value="ap", over=over) if target is not None else {}
         crossed = [_crossing(points.get(str(trial), NO_POINTS), target or 0.0) for trial in confirm["trial_id"]]
-        found[name] = np.where(complete, np.array(crossed, dtype=float), np.inf)
-    return pd.DataFrame(found | {"reached": np.isfinite(found["steps"])})
+        columns[name] = np.where(complete, np.array(crossed, dtype=float), np.inf)
+    return pd.DataFrame(columns | {"reached": np.isfinite(columns["steps"])})
 
 
 def _crossing(points: Points, target: float) -> float:
-    """Where a curve from 0 at 0 first reaches the target, on straight lines between its points; infinite if nowhere."""
+    """Return where a curve from (0, 0) first reaches the target, interpolated linearly; infinite if nowhere."""
     x, y = (np.append(0.0, values) for values in points)
     above = np.flatnonzero(y[1:] >= target)
     if not len(above):

@@ -1,4 +1,4 @@
-"""What sets two studies apart, in plain sentences: how far an optimizer, tuned and trained, got in each."""
+"""Say in sentences how two optimizers studies differ: score and speed of each optimizer, tuned and trained."""
 
 import pandas as pd
 
@@ -20,48 +20,59 @@ def comparison_verdict(table: pd.DataFrame, *, alpha: float = ALPHA, measure: Me
     Args:
         table: From `two_studies.compare_studies`.
         alpha: The level that ``table`` was made with.
-        measure: What its scores are.
+        measure: The measure that its scores are in.
 
     Returns:
         One paragraph that ends in `SCOPE`.
     """
-    known = table[table["difference"].notna()]
-    if known.empty:
+    compared = table[table["difference"].notna()]
+    if compared.empty:
         return f"No optimizer has a complete tuning in both studies: there is nothing to compare. {SCOPE}"
-    defined = [said for said in (measure.defined, measure.limits) if said]
-    how = f"Not paired ({NOT_PAIRED})."
-    return " ".join([how, *_leaders(known, measure), *_scores(known, alpha, measure), *_speeds(table), *defined, SCOPE])
+    measure_texts = [text for text in (measure.defined, measure.limits) if text]
+    pairing = f"Not paired ({NOT_PAIRED})."
+    return " ".join(
+        [
+            pairing,
+            *_leaders(compared, measure),
+            *_scores(compared, alpha, measure),
+            *_speeds(table),
+            *measure_texts,
+            SCOPE,
+        ]
+    )
 
 
-def without_result(a: pd.DataFrame, b: pd.DataFrame) -> str:
-    """Which of two studies, A and B, found nothing out, and why; empty where both found something.
+def no_result_text(a: pd.DataFrame, b: pd.DataFrame) -> str:
+    """Say which of two studies, A and B, has no result, and why; empty where both have one.
 
-    Where no trial completed, diverged or was pruned, an AP of 0 says nothing that another study could be held against.
+    Where no trial completed, diverged or was pruned, an AP of 0 cannot be compared with another study's.
 
     Args:
         a: Records of the first study, one row a trial, without controls.
         b: Records of the second.
     """
-    found = [
+    sentences = [
         f"{letter} has no result. {nothing_found(records)}"
         for letter, records in (("A", a), ("B", b))
         if is_trouble(records)
     ]
-    return " ".join([*found, f"There is nothing to compare. {SCOPE}"]) if found else ""
+    return " ".join([*sentences, f"There is nothing to compare. {SCOPE}"]) if sentences else ""
 
 
-def troubles(a: pd.DataFrame, b: pd.DataFrame) -> str:
-    """Optimizers all of whose trials failed in one of two studies that have results: a sentence for each."""
-    return " ".join(f"In {letter}: {each}" for letter, records in (("A", a), ("B", b)) for each in troubled(records))
+def trouble_text(a: pd.DataFrame, b: pd.DataFrame) -> str:
+    """Name the optimizers all of whose trials failed in one of two studies that have results, in a sentence each."""
+    return " ".join(
+        f"In {letter}: {sentence}" for letter, records in (("A", a), ("B", b)) for sentence in troubled(records)
+    )
 
 
-def _leaders(known: pd.DataFrame, measure: Measure) -> list[str]:
-    """Whose mean is the highest, of the optimizers in both; nothing where that is shared, or nobody has any AP."""
-    if len(known) == 1:
+def _leaders(compared: pd.DataFrame, measure: Measure) -> list[str]:
+    """Name the optimizer with the highest mean in each study; nothing where it is shared, or all scored 0."""
+    if len(compared) == 1:
         return []
     best = []
     for column in ("score_a", "score_b"):
-        highest = known.loc[known[column] == known[column].max(), ["name", column]]
+        highest = compared.loc[compared[column] == compared[column].max(), ["name", column]]
         if len(highest) > 1 or not highest[column].iloc[0] > 0:
             return []
         best.append(str(highest["name"].iloc[0]))
@@ -69,23 +80,25 @@ def _leaders(known: pd.DataFrame, measure: Measure) -> list[str]:
     return [f"Of the optimizers in both, {best[0]} has the highest mean {measure.name} in {where}."]
 
 
-def _scores(known: pd.DataFrame, alpha: float, measure: Measure) -> list[str]:
+def _scores(compared: pd.DataFrame, alpha: float, measure: Measure) -> list[str]:
     sentences = []
     title = measure.title
     for study, other in (("b", "a"), ("a", "b")):
-        ahead = known[known["better"] == study]
+        ahead = compared[compared["better"] == study]
         if len(ahead):
-            named = enumerate_items([f"{row['name']} ({_difference(row)})" for _, row in ahead.iterrows()])
-            sentences.append(f"{title} is higher in {study.upper()} than in {other.upper()}, beyond noise: {named}.")
-    quiet = known[(known["better"] == "") & known["p_adjusted"].notna()]
-    if len(quiet):
-        least = f"{'smallest ' if len(quiet) > 1 else ''}adjusted p {p_text(quiet['p_adjusted'].min(), alpha)}"
-        named = enumerate_items(list(quiet["name"]))
-        sentences.append(f"{title} does not differ beyond noise: {named} ({least}).")
+            optimizers = enumerate_items([f"{row['name']} ({_difference(row)})" for _, row in ahead.iterrows()])
+            sentences.append(
+                f"{title} is higher in {study.upper()} than in {other.upper()}, beyond noise: {optimizers}."
+            )
+    undecided = compared[(compared["better"] == "") & compared["p_adjusted"].notna()]
+    if len(undecided):
+        least = f"{'smallest ' if len(undecided) > 1 else ''}adjusted p {p_text(undecided['p_adjusted'].min(), alpha)}"
+        optimizers = enumerate_items(list(undecided["name"]))
+        sentences.append(f"{title} does not differ beyond noise: {optimizers} ({least}).")
         sentences.append(
-            f"They were tuned {_range(quiet['tunings_a'])} times in A and {_range(quiet['tunings_b'])} in B."
+            f"They were tuned {_range(undecided['tunings_a'])} times in A and {_range(undecided['tunings_b'])} in B."
         )
-    untested = known[known["p_adjusted"].isna()]
+    untested = compared[compared["p_adjusted"].isna()]
     single = untested[untested[["tunings_a", "tunings_b"]].min(axis=1) < 2]
     constant = untested.drop(single.index)
     if len(single):
@@ -106,8 +119,8 @@ def _speeds(table: pd.DataFrame) -> list[str]:
     for study, word in (("b", "faster"), ("a", "slower")):
         ahead = timed[timed["faster"] == study]
         if len(ahead):
-            named = enumerate_items([f"{row['name']} x {row['speed_ratio']:.2f}" for _, row in ahead.iterrows()])
-            sentences.append(f"B trained {word} than A, beyond the spread within each study: {named}.")
+            optimizers = enumerate_items([f"{row['name']} x {row['speed_ratio']:.2f}" for _, row in ahead.iterrows()])
+            sentences.append(f"B trained {word} than A, beyond the spread within each study: {optimizers}.")
     if len(timed) and (timed["faster"] == "").all():
         sentences.append("No difference of speed beyond the spread within each study.")
     return sentences

@@ -1,7 +1,7 @@
-"""The study's answer in plain sentences, with its uncertainty: which optimizer, tuned and trained, may be the best.
+"""The verdict: which optimizer, tuned and trained, may be the best, in sentences with their uncertainty.
 
-Claims are about procedures: each optimizer was tuned several times by itself, and the luck of that is in every
-interval.
+Claims are about procedures: each optimizer was tuned several times independently, and every interval includes the luck
+of tuning.
 """
 
 import pandas as pd
@@ -13,10 +13,10 @@ from bench.statistics.counts import fisher_p
 from bench.statistics.p_values import ALPHA
 
 TOO_LOW = 0.05
-"""A mean AP, or skill, below this says that training has hardly begun: an order among such scores is noise."""
+"""A mean AP, or skill, below this means that training has hardly begun: an order among such scores is noise."""
 
 VAGUE = 0.5
-"""Width of the interval of a rate above which it is none."""
+"""A rate whose interval is wider than this is called unknown."""
 
 SCOPE = (
     "Claims are about procedures: an optimizer, tuned with this budget, then trained; on this network, this data and "
@@ -60,14 +60,14 @@ def verdict(summary: pd.DataFrame, compared: Comparison, *, planned: int | None 
 
 
 def none_completed(confirmed: pd.DataFrame) -> bool:
-    """Whether no confirm trial (of a `summarize` frame) ran to its end."""
+    """Return whether no confirm trial (of a `summarize` frame) ran to its end."""
     return bool((confirmed["confirm_unfinished"] == confirmed["n"]).all())
 
 
 def budget_too_small(confirmed: pd.DataFrame) -> bool:
-    """Whether at least two thirds of the optimizers (of a `summarize` frame) stay under `TOO_LOW`.
+    """Return whether at least two thirds of the optimizers (of a `summarize` frame) stay under `TOO_LOW`.
 
-    By the trials that completed, and of the optimizers that have any: one that diverged has not trained too little.
+    Only optimizers with completed trials count, by those trials: one that diverged has not trained too little.
     """
     trained = confirmed["completed_ap_mean"].dropna()
     return 3 * int((trained < TOO_LOW).sum()) >= 2 * len(trained) > 0
@@ -75,13 +75,13 @@ def budget_too_small(confirmed: pd.DataFrame) -> bool:
 
 def _budget_sentence(confirmed: pd.DataFrame, compared: Comparison) -> str:
     means = confirmed["completed_ap_mean"]
-    low = ~(means >= TOO_LOW)
+    too_low = ~(means >= TOO_LOW)
     text = (
         f"The budget is too small to compare: {(means < TOO_LOW).sum()} of {len(confirmed)} optimizers have a mean "
         f"{compared.measure.name} under {TOO_LOW}. Train for more steps before reading an order into these scores."
     )
-    if not low.all():
-        text += f" Above it: {enumerate_items([_scored(row) for _, row in confirmed[~low].iterrows()])}."
+    if not too_low.all():
+        text += f" Above it: {enumerate_items([_scored(row) for _, row in confirmed[~too_low].iterrows()])}."
     return text
 
 
@@ -99,17 +99,17 @@ def _no_claim_sentence(tuned: pd.DataFrame, planned: int | None, compared: Compa
 
 
 def _best_sentence(tuned: pd.DataFrame, compared: Comparison) -> str:
-    """Who may be the best: those that no claim beats; of these the ones apart whose tunings collapse."""
+    """Name the optimizers that no claim beats; those whose tunings collapse or fail come separately."""
     rows = [row for _, row in tuned.iterrows() if row["name"] in compared.best]
     if len(rows) == 1 and _beats_all(str(rows[0]["name"]), tuned, compared):
         return f"{_scored(rows[0])} is the best: it beats every other one compared."
     if len(rows) == 1:
         return f"Only {_scored(rows[0])} may be the best: each of the others is beaten."
-    shaky = [row for row in rows if row["collapsed"] or row["confirm_failed"]]
+    unsteady = [row for row in rows if row["collapsed"] or row["confirm_failed"]]
     steady = [row for row in rows if not (row["collapsed"] or row["confirm_failed"])]
-    text = f"May be the best, for nothing beats them: {enumerate_items([_scored(row) for row in steady or shaky])}"
-    if steady and shaky:
-        text += f"; nor these, too unstable to place: {enumerate_items([_scored(row) for row in shaky])}"
+    text = f"May be the best, for nothing beats them: {enumerate_items([_scored(row) for row in steady or unsteady])}"
+    if steady and unsteady:
+        text += f"; nor these, too unstable to place: {enumerate_items([_scored(row) for row in unsteady])}"
     return f"{text}."
 
 
@@ -119,16 +119,16 @@ def _beats_all(name: str, tuned: pd.DataFrame, compared: Comparison) -> bool:
 
 
 def _claims(compared: Comparison) -> list[tuple[str, str, float, int]]:
-    """Winner, loser, adjusted p and tunings of each claim."""
-    found = []
+    """Return winner, loser, adjusted p and tunings of each claim."""
+    claims = []
     for _, pair in compared.pairs[compared.pairs["better"] != ""].iterrows():
         winner, loser = (pair["a"], pair["b"]) if pair["better"] == "a" else (pair["b"], pair["a"])
-        found.append((str(winner), str(loser), float(pair["t_p_adjusted"]), int(pair["n"])))
-    return found
+        claims.append((str(winner), str(loser), float(pair["t_p_adjusted"]), int(pair["n"])))
+    return claims
 
 
 def _claim_sentences(tuned: pd.DataFrame, compared: Comparison) -> list[str]:
-    """Who beats whom: those that beat the same ones share a sentence. A score is told once."""
+    """Say who beats whom: optimizers that beat the same ones share a sentence. Each score is given once."""
     order = list(tuned["name"])
     claims = _claims(compared)
     if not claims:
@@ -139,28 +139,30 @@ def _claim_sentences(tuned: pd.DataFrame, compared: Comparison) -> list[str]:
         if losers:
             groups.setdefault(losers, []).append(name)
     scored = {row["name"]: _scored(row) for _, row in tuned.iterrows()}
-    told, sentences = {*compared.best}, []
+    already_scored, sentences = {*compared.best}, []
     for losers, winners in groups.items():
-        own = [claim for claim in claims if claim[0] in winners and claim[1] in losers]
-        named = enumerate_items([name if name in told else scored[name] for name in losers])
-        told.update(losers)
-        largest = "largest " if len(own) > 1 else ""
-        evidence = f"{_range_text([claim[3] for claim in own])} tunings each; {largest}adjusted p"
-        p = p_text(max(claim[2] for claim in own))
+        group_claims = [claim for claim in claims if claim[0] in winners and claim[1] in losers]
+        loser_text = enumerate_items([name if name in already_scored else scored[name] for name in losers])
+        already_scored.update(losers)
+        largest = "largest " if len(group_claims) > 1 else ""
+        evidence = f"{_range_text([claim[3] for claim in group_claims])} tunings each; {largest}adjusted p"
+        p = p_text(max(claim[2] for claim in group_claims))
         verb = "beats" if len(winners) == 1 else f"{'both' if len(winners) == 2 else 'all'} beat"
-        sentences.append(f"{enumerate_items(winners)} {verb} {named} ({evidence} {p}).")
+        sentences.append(f"{enumerate_items(winners)} {verb} {loser_text} ({evidence} {p}).")
     return sentences
 
 
 def _undecided_sentences(tuned: pd.DataFrame, compared: Comparison, alpha: float) -> list[str]:
-    """How near the open pairs came, and what the study was too small to see."""
+    """Say how near the open pairs came to a claim, and which gaps the study was too small to see."""
     pairs = compared.pairs[(compared.pairs["better"] == "") & (compared.pairs["n"] > 1)]
     if pairs.empty:
         return []
     sentences = []
     if not (compared.pairs["better"] != "").any():
-        known = pairs["t_p_adjusted"].dropna()
-        least = f"smallest adjusted p {p_text(known.min(), alpha)}" if len(known) else "no spread, so t is undefined"
+        p_values = pairs["t_p_adjusted"].dropna()
+        least = (
+            f"smallest adjusted p {p_text(p_values.min(), alpha)}" if len(p_values) else "no spread, so t is undefined"
+        )
         sentences.append(f"{_range_text(pairs['n'].astype(int).tolist())} tunings each; {least}.")
     gap = compared.detectable
     steady = int((tuned["collapsed"] == 0).sum())
@@ -176,12 +178,12 @@ def _undecided_sentences(tuned: pd.DataFrame, compared: Comparison, alpha: float
 
 
 def _collapses(tuned: pd.DataFrame, alpha: float) -> list[str]:
-    """How many tunings found nothing that learns, with the exact interval of that rate; whether rates differ."""
+    """Say in how many tunings each optimizer collapsed, with the rate's exact interval, and whether rates differ."""
     rows = [row for _, row in tuned.iterrows() if row["collapsed"]]
     if not rows:
         return []
-    alike = [own for _, own in tuned[tuned["collapsed"] > 0].groupby(["collapsed", "tunings"], sort=False)]
-    sentences = [_collapse_sentence(own.iloc[0], [str(name) for name in own["name"]]) for own in alike]
+    groups = [group for _, group in tuned[tuned["collapsed"] > 0].groupby(["collapsed", "tunings"], sort=False)]
+    sentences = [_collapse_sentence(group.iloc[0], [str(name) for name in group["name"]]) for group in groups]
     counts, trials = tuned["collapsed"].astype(int).tolist(), tuned["tunings"].astype(int).tolist()
     p = fisher_p(counts, trials)
     if p <= alpha:
@@ -193,9 +195,9 @@ def _collapses(tuned: pd.DataFrame, alpha: float) -> list[str]:
 
 
 def _collapse_sentence(row: pd.Series, names: list[str]) -> str:
-    """``sgd found a setting that learns in 1 of 3 tunings (collapsed in 2: 9.4 to 99 %, too few for a rate).``
+    """Return ``sgd found a setting that learns in 1 of 3 tunings (collapsed in 2: 9.4 to 99 %, too few for a rate).``
 
-    ``names``: of all that ended as this row did.
+    ``names``: all optimizers with the same counts as ``row``.
     """
     tunings, collapsed = int(row["tunings"]), int(row["collapsed"])
     low, high = row["collapsed_low"], row["collapsed_high"]
@@ -211,12 +213,12 @@ def _collapse_sentence(row: pd.Series, names: list[str]) -> str:
 
 
 def _percent(share: float) -> str:
-    """``0.8``, ``9.4``, ``91``."""
+    """Format a share as a percentage: ``0.8``, ``9.4``, ``91``."""
     return f"{100 * share:.1f}" if 0 < share < 0.0995 else f"{100 * share:.0f}"
 
 
 def _caveats(summary: pd.DataFrame, planned: int | None, compared: Comparison) -> list[str]:
-    """What else a reader must know before trusting the order."""
+    """Return further sentences that a reader needs before trusting the order."""
     sentences = []
     waiting = list(summary.loc[summary["n"] == 0, "name"])
     if waiting:
@@ -227,7 +229,7 @@ def _caveats(summary: pd.DataFrame, planned: int | None, compared: Comparison) -
         counts = [f"{row['name']} {row['tunings']}" for _, row in confirmed.iterrows()]
         of = f" of {planned}" if planned else ""
         sentences.append(f"Not all tunings are complete: {enumerate_items(counts)}{of}.")
-    for column, said in (
+    for column, text in (
         ("confirm_failed", f"Confirm trials that failed count as {compared.measure.name} 0"),
         ("tune_failed", "Tune trials that failed"),
     ):
@@ -235,7 +237,7 @@ def _caveats(summary: pd.DataFrame, planned: int | None, compared: Comparison) -
         if len(rows):
             of = "n" if column == "confirm_failed" else "tune_trials"
             counts = [f"{row['name']} {row[column]} of {row[of]}" for _, row in rows.iterrows()]
-            sentences.append(f"{said}: {enumerate_items(counts)}.")
+            sentences.append(f"{text}: {enumerate_items(counts)}.")
     at_border = confirmed[confirmed["at_border"].map(len) > 0]
     if len(at_border):
         names = [f"{row['name']} ({', '.join(row['at_border'])})" for _, row in at_border.iterrows()]
@@ -251,9 +253,9 @@ def _tune_progress(summary: pd.DataFrame) -> str:
 
 
 def _scored(row: pd.Series) -> str:
-    """``adam 0.520 [0.501, 0.540]``; ``sgd 0.166 (where it learned)``; ``sgd (learned nothing)``.
+    """Return ``adam 0.520 [0.501, 0.540]``; ``sgd 0.166 (where it learned)``; ``sgd (learned nothing)``.
 
-    Of a study that is judged by validation loss: ``adam (validation loss 3.12, skill 0.520 [0.501, 0.540])``.
+    Judged by validation loss: ``adam (validation loss 3.12, skill 0.520 [0.501, 0.540])``.
     """
     if pd.isna(row["ap_mean"]):
         return f"{row['name']} ({'learned nothing' if row['tunings'] else 'no tuning complete'})"

@@ -1,4 +1,4 @@
-"""AP at an equal budget, read from the confirm trials' curves: equal steps, or, of trials given seconds, equal time."""
+"""AP at equal budgets, read from the confirm trials' curves: at equal steps, or equal time for budgets in seconds."""
 
 import numpy as np
 import pandas as pd
@@ -10,67 +10,69 @@ from bench.trials.scores import WORST_SCORE, score
 from bench.trials.status import Status
 
 STEPS = ("step", "equal_steps", "ap_at_equal_steps")
+"""(column of the curves, column of the common budget, column of the AP there)."""
 SECONDS = ("train_seconds", "equal_seconds", "ap_at_equal_seconds")
 
 
 def budget_views(
-    records: pd.DataFrame, curves: pd.DataFrame, found: TunedScores, *, timed: bool = False
+    records: pd.DataFrame, curves: pd.DataFrame, tuned: TunedScores, *, timed: bool = False
 ) -> pd.DataFrame:
-    """AP of each optimizer where all have spent the same: the same steps, or the same seconds of training.
+    """Return each optimizer's AP at a common budget: the same steps, or the same seconds of training.
 
     The common budget is the least, over the optimizers, of the median budget at the end of their complete confirm
-    trials: one of them has just finished there. Curves are read between evaluations by linear interpolation, from AP 0
-    at 0; behind its end a trial keeps its last AP. A trial that did not complete has AP 0. A schedule that decays the
-    learning rate ends later for those who are read in the middle of it: they would be better had it ended there. So
-    equal time is only read of trials that were given that time.
+    trials: there the first optimizer has finished. Curves are interpolated linearly between evaluations, from AP 0 at
+    0; after its end a trial keeps its last AP. A trial that did not complete has AP 0. With a schedule that decays the
+    learning rate, trials read before their end score lower than if the schedule had ended there. So equal time is only
+    read from trials whose budget was in time.
 
     Args:
         records: One row a trial; only the confirm phase counts.
         curves: One row an evaluation: trial_id, step, train_seconds, ap.
-        found: From `tuned_scores` of the same records.
+        tuned: From `tuned_scores` of the same records.
         timed: Whether the trials had a budget in seconds: then their AP at equal seconds is read as well.
 
     Returns:
         One row for each optimizer with a confirm trial, sorted: optimizer, n, and for steps (and for seconds, where
         ``timed``) the common budget, the mean AP there over the tunings that did not collapse in the end, and its 95 %
-        interval as in the ranking. NaN where that is not known: no trial completed, or a complete one has no place on
+        interval as in the ranking. NaN where unknown: no trial completed, or a complete one has no finite position on
         the axis.
     """
     confirm = confirm_records(records)
     owners = confirm["optimizer"].astype(str).to_numpy()
     columns: dict[str, object] = {
-        "optimizer": list(found.names),
-        "n": [int((owners == name).sum()) for name in found.names],
+        "optimizer": list(tuned.names),
+        "n": [int((owners == name).sum()) for name in tuned.names],
     }
     for over, budget_name, ap_name in (STEPS, SECONDS) if timed else (STEPS,):
         points = _complete_points(confirm, curves, over)
         ends = [
-            [points[int(i)][0][-1] for i in np.flatnonzero(owners == name) if int(i) in points] for name in found.names
+            [points[int(row)][0][-1] for row in np.flatnonzero(owners == name) if int(row) in points]
+            for name in tuned.names
         ]
-        budget = min((float(np.median(own)) for own in ends if own), default=np.nan)
-        values = [_ap_at(budget, points[i]) if i in points else WORST_SCORE for i in range(len(confirm))]
-        known = np.array(values if np.isfinite(budget) else np.full(len(confirm), np.nan), dtype=float)
-        means = np.array(learned_mean_intervals(found, found.filled(known)), dtype=float).reshape(-1, 3)
-        columns[budget_name] = np.full(len(found.names), budget)
-        for end, own in zip(("", "_low", "_high"), means.T, strict=True):
-            columns[f"{ap_name}{end}"] = own
+        budget = min((float(np.median(column)) for column in ends if column), default=np.nan)
+        values = [_ap_at(budget, points[row]) if row in points else WORST_SCORE for row in range(len(confirm))]
+        aps = np.array(values if np.isfinite(budget) else np.full(len(confirm), np.nan), dtype=float)
+        means = np.array(learned_mean_intervals(tuned, tuned.arrange(aps)), dtype=float).reshape(-1, 3)
+        columns[budget_name] = np.full(len(tuned.names), budget)
+        for end, column in zip(("", "_low", "_high"), means.T, strict=True):
+            columns[f"{ap_name}{end}"] = column
     return pd.DataFrame(columns).astype({"optimizer": object})
 
 
 def _complete_points(confirm: pd.DataFrame, curves: pd.DataFrame, over: str) -> dict[int, Points]:
-    """Curve of each complete trial by its place in ``confirm``; the record's end stands for a last point not there."""
+    """Return the curve of each complete trial by row in ``confirm``; the record's final AP completes a short curve."""
     evaluated = points_by_trial(curves, value="ap", over=over)
     ends = numbers(confirm["steps_done" if over == "step" else "train_seconds"])
     aps = score(confirm).to_numpy()
     points: dict[int, Points] = {}
     trials = zip(confirm["trial_id"], confirm["status"] == Status.COMPLETE, ends, aps, strict=True)
-    for place, (trial, complete, end, ap) in enumerate(trials):
+    for row, (trial, complete, end, ap) in enumerate(trials):
         if not complete:
             continue
         x, y = evaluated.get(str(trial), NO_POINTS)
         if np.isfinite(end) and (len(x) == 0 or x[-1] < end):
             x, y = np.append(x, end), np.append(y, ap)
-        points[place] = (x, y) if len(x) else (np.array([np.nan]), np.array([np.nan]))
+        points[row] = (x, y) if len(x) else (np.array([np.nan]), np.array([np.nan]))
     return points
 
 

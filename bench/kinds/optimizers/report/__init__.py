@@ -1,1 +1,1 @@
-"""The report of an optimizers study. In: a `StudyResult`; out: report.md, tables, figures. Never computes anything."""
+"""The report of an optimizers study. In: a `StudyResult`; out: sections, tables, figures. Never computes statistics."""

@@ -1,4 +1,4 @@
-"""Two studies side by side: tables, a figure and a page of Markdown."""
+"""The page of `posebench compare`: two optimizers studies in tables, a figure and Markdown."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.lines import Line2D
 
 from bench.kinds.optimizers.analysis.measure import AP, Measure
-from bench.kinds.optimizers.report.in_skill import named
+from bench.kinds.optimizers.report.in_skill import with_skill_names
 from bench.report.cells import interval_cell, markdown_table, number_cell, p_cell
 from bench.report.csv_file import write_csv
 from bench.report.prose import prose
@@ -25,19 +25,19 @@ from posemodel.errors import SettingsError
 
 PAGE, TABLE, FIGURE = "compare.md", "compare.csv", "compare.png"
 TITLE = "# Two studies side by side"
-"""A page that begins so is ours to write again."""
+"""First line of a page that this command wrote and may overwrite."""
 SPEED_COLUMNS = ("optimizer", "images/s in A", "images/s in B", "B / A [95 %]", "adj. p", "beyond noise")
 SHIFT = 0.12
-"""How far the two marks of an optimizer stand from its line of the axis."""
+"""Vertical distance of an optimizer's two marks from the middle of its row."""
 
 
 @dataclass(frozen=True)
 class StudySide:
-    """One of the two studies: what it is, and how far it is."""
+    """One of the two studies, and its progress."""
 
     study: str
     source: str
-    """The name or the folder by which it was asked for."""
+    """The name or folder given on the command line."""
     spec: Mapping[str, Any]
     machine: Mapping[str, str]
     recorded: int
@@ -46,33 +46,33 @@ class StudySide:
 
 @dataclass(frozen=True)
 class StudyComparison:
-    """Everything that is said of two studies."""
+    """The result of comparing two studies."""
 
     a: StudySide
     b: StudySide
     not_paired: str
-    """Why seeds are no pairs; empty where they are."""
+    """Why seeds do not pair trials; empty where they do."""
     settings: tuple[str, ...]
     """Settings that differ, as `field: A -> B`."""
     machines: tuple[str, ...]
-    """What differs between the machines, as `field: A -> B`."""
+    """Machine properties that differ, as `field: A -> B`."""
     table: pd.DataFrame
-    """From `compare_studies`."""
-    alone: tuple[tuple[str, ...], tuple[str, ...]]
+    """One row an optimizer, from `compare_studies`."""
+    only_in: tuple[tuple[str, ...], tuple[str, ...]]
     """Optimizers that only A has, and that only B has."""
     verdict: str
     nothing_found: bool = False
     """Whether one of the two has no result at all, so that nothing can be compared."""
     measure: Measure = AP
-    """What their scores are: the same in both."""
+    """The measure that the scores of both are in."""
 
     @property
-    def written(self) -> pd.DataFrame:
-        """The table as it is written."""
-        return named(self.table, self.measure)
+    def output_table(self) -> pd.DataFrame:
+        """The table with the column names of files."""
+        return with_skill_names(self.table, self.measure)
 
     def document(self) -> dict[str, Any]:
-        """The JSON document of `posebench compare`."""
+        """Return the JSON document of `posebench compare`."""
         sides = {
             key: {"study": side.study, "source": side.source, "recorded": side.recorded, "planned": side.planned}
             for key, side in (("a", self.a), ("b", self.b))
@@ -84,24 +84,24 @@ class StudyComparison:
                 "not_paired_because": self.not_paired or None,
                 "settings": self.settings,
                 "machines": self.machines,
-                "optimizers": self.written,
+                "optimizers": self.output_table,
                 **({"score": self.measure.score} if self.measure.is_loss else {}),
-                "only_a": self.alone[0],
-                "only_b": self.alone[1],
+                "only_a": self.only_in[0],
+                "only_b": self.only_in[1],
                 "verdict": plain(self.verdict),
             }
         )
         return document
 
 
-def score_columns(found: StudyComparison) -> tuple[str, ...]:
-    """Head of the table of APs, or of skills."""
-    sides = [f"{found.measure.name} in {letter}" for letter in "AB"]
+def score_columns(comparison: StudyComparison) -> tuple[str, ...]:
+    """Return the headings of the score table."""
+    sides = [f"{comparison.measure.name} in {letter}" for letter in "AB"]
     return ("optimizer", *sides, "B - A [95 %]", "adj. p", "beyond noise", "tunings (collapsed)")
 
 
-def score_rows(found: StudyComparison) -> list[list[str]]:
-    """Cells of that table."""
+def score_rows(comparison: StudyComparison) -> list[list[str]]:
+    """Return the cells of the score table."""
     return [
         [
             row["name"],
@@ -112,12 +112,12 @@ def score_rows(found: StudyComparison) -> list[list[str]]:
             _ahead(row["better"]),
             ", ".join(f"{row[f'tunings_{side}']} ({row[f'collapsed_{side}']})" for side in "ab"),
         ]
-        for row in rows_of(found.table)
+        for row in rows_of(comparison.table)
     ]
 
 
-def speed_rows(found: StudyComparison) -> list[list[str]]:
-    """Cells of the table of images per second."""
+def speed_rows(comparison: StudyComparison) -> list[list[str]]:
+    """Return the cells of the speed table."""
     return [
         [
             row["name"],
@@ -127,36 +127,40 @@ def speed_rows(found: StudyComparison) -> list[list[str]]:
             p_cell(row["speed_p_adjusted"]),
             _ahead(row["faster"]),
         ]
-        for row in rows_of(found.table)
+        for row in rows_of(comparison.table)
     ]
 
 
-def write_comparison(found: StudyComparison, folder: Path) -> Path:
-    """Write compare.md, its figure and its table as CSV; SettingsError where another page would be overwritten."""
+def write_comparison(comparison: StudyComparison, folder: Path) -> Path:
+    """Write compare.md, its figure and its table as CSV; return the page's path.
+
+    Raises:
+        SettingsError: ``folder`` is a file, or has a compare.md that this command did not write.
+    """
     page = folder / PAGE
     if folder.exists() and not folder.is_dir():
         raise SettingsError(f"--out {folder}: is a file; give a folder.")
     if page.exists() and not page.read_text(encoding="utf-8", errors="replace").startswith(TITLE):
-        raise SettingsError(f"--out {folder}: {PAGE} there is no page of this command; give another folder.")
+        raise SettingsError(f"--out {folder}: its {PAGE} was not written by `posebench compare`; give another folder.")
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / TABLE) as temporary:
-        as_json = {name: found.written[name].map(json.dumps) for name in ("settings_a", "settings_b")}
-        write_csv(found.written.assign(**as_json), temporary)
-    draw(found, folder / FIGURE)
+        as_json = {name: comparison.output_table[name].map(json.dumps) for name in ("settings_a", "settings_b")}
+        write_csv(comparison.output_table.assign(**as_json), temporary)
+    draw(comparison, folder / FIGURE)
     with replacing(page) as temporary:
-        temporary.write_text(markdown(found), encoding="utf-8")
+        temporary.write_text(markdown(comparison), encoding="utf-8")
     return page
 
 
-def markdown(found: StudyComparison) -> str:
-    """The page."""
-    title = found.measure.title
+def markdown(comparison: StudyComparison) -> str:
+    """Return the page in Markdown."""
+    title = comparison.measure.title
     parts = [
         TITLE,
-        "\n".join(f"- **{letter}**: {_side(side)}" for letter, side in (("A", found.a), ("B", found.b))),
-        prose(found.verdict, "> ", "> "),
+        "\n".join(f"- **{letter}**: {_side(side)}" for letter, side in (("A", comparison.a), ("B", comparison.b))),
+        prose(comparison.verdict, "> ", "> "),
         f"## {title}",
-        _table(score_columns(found), score_rows(found)),
+        _table(score_columns(comparison), score_rows(comparison)),
         f"![{title} of each optimizer in both studies]({FIGURE})",
         prose(
             f"{title} of the last checkpoint on the report split, mean over the tunings that did not collapse; the "
@@ -166,44 +170,46 @@ def markdown(found: StudyComparison) -> str:
             f"settings that each study shows: [{TABLE}]({TABLE})."
         ),
         "## Speed",
-        _table(SPEED_COLUMNS, speed_rows(found)),
+        _table(SPEED_COLUMNS, speed_rows(comparison)),
         prose(
             "Images per second of training, median over the complete confirm trials; the ratio is of geometric means, "
             "with Welch's interval. Speeds of a machine that was shared, by other trials too, are those of a share."
         ),
         "## What differs",
-        _list("Settings", found.settings),
-        _list("Machine", found.machines),
+        _list("Settings", comparison.settings),
+        _list("Machine", comparison.machines),
     ]
-    for letter, names in zip("AB", found.alone, strict=True):
+    for letter, names in zip("AB", comparison.only_in, strict=True):
         if names:
             parts.append(f"Only in {letter}: {', '.join(map(literal, names))}.")
     return "\n\n".join(parts) + "\n"
 
 
-def draw(found: StudyComparison, path: Path) -> None:
-    """Mean score of each optimizer in both studies, with intervals; filled where the difference is beyond noise."""
-    rows = found.table[found.table["ap_a"].notna() & found.table["ap_b"].notna()]
+def draw(comparison: StudyComparison, path: Path) -> None:
+    """Draw the mean scores of each optimizer in both studies with intervals; marks are filled beyond noise."""
+    rows = comparison.table[comparison.table["ap_a"].notna() & comparison.table["ap_b"].notna()]
     with plt.rc_context(RC):
         figure, axis = plt.subplots(figsize=(WIDTH, 1.6 + 0.6 * max(len(rows), 1)))
-        for place, (_, row) in enumerate(rows.iterrows()):
-            ends = [place - SHIFT, place + SHIFT]
+        for position, (_, row) in enumerate(rows.iterrows()):
+            ends = [position - SHIFT, position + SHIFT]
             axis.plot([row["ap_a"], row["ap_b"]], ends, color=QUIET, linewidth=1, zorder=1)
             for key, shift, colour, marker in (("ap_a", -SHIFT, COLOURS[0], "o"), ("ap_b", SHIFT, COLOURS[3], "D")):
                 face = colour if row["better"] else "white"
-                axis.plot([row[f"{key}_low"], row[f"{key}_high"]], [place + shift] * 2, color=colour, zorder=2)
-                axis.scatter(row[key], place + shift, s=60, zorder=3, edgecolors=colour, facecolors=face, marker=marker)
+                axis.plot([row[f"{key}_low"], row[f"{key}_high"]], [position + shift] * 2, color=colour, zorder=2)
+                axis.scatter(
+                    row[key], position + shift, s=60, zorder=3, edgecolors=colour, facecolors=face, marker=marker
+                )
         axis.set_yticks(np.arange(len(rows)), [*map(drawn, rows["name"])])
         axis.invert_yaxis()
         axis.set_xlim(left=0)
-        axis.set_xlabel(f"{found.measure.name} (report split): mean and 95 % interval")
+        axis.set_xlabel(f"{comparison.measure.name} (report split): mean and 95 % interval")
         axis.grid(visible=False, axis="y")
-        shown = [
-            Line2D([], [], color=COLOURS[0], marker="o", label=drawn(f"A: {found.a.source}")),
-            Line2D([], [], color=COLOURS[3], marker="D", label=drawn(f"B: {found.b.source}")),
+        legend = [
+            Line2D([], [], color=COLOURS[0], marker="o", label=drawn(f"A: {comparison.a.source}")),
+            Line2D([], [], color=COLOURS[3], marker="D", label=drawn(f"B: {comparison.b.source}")),
             Line2D([], [], color="black", marker="o", linewidth=0, label="filled: beyond noise"),
         ]
-        figure.legend(handles=shown, loc="outside lower center", ncols=3)
+        figure.legend(handles=legend, loc="outside lower center", ncols=3)
         save(figure, path)
 
 
@@ -212,12 +218,12 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _side(side: StudySide) -> str:
-    part = "" if side.recorded >= side.planned else f", unfinished: {side.recorded} of {side.planned} trials"
+    progress = "" if side.recorded >= side.planned else f", unfinished: {side.recorded} of {side.planned} trials"
     where = "" if side.source == side.study else f" ({code(side.source)})"
     gpu = side.machine.get("gpu", "none")
     device = gpu if gpu != "none" else side.machine.get("cpu", side.spec.get("device", "an unknown machine"))
     network = literal(str(side.spec.get("network")))
-    return f"{code(side.study)}{where}{part}; {network} at {side.spec.get('size')} px, on {literal(str(device))}"
+    return f"{code(side.study)}{where}{progress}; {network} at {side.spec.get('size')} px, on {literal(str(device))}"
 
 
 def _list(title: str, lines: Sequence[str]) -> str:

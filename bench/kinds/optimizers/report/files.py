@@ -1,4 +1,4 @@
-"""Names of the files that a report of an optimizers study has beside those of any kind."""
+"""Names of the report files that only optimizers studies have."""
 
 CURVES, SEEDS, SUMMARY = "curves.csv", "seeds.csv", "summary.csv"
 COMPARISONS, CONTROLS, VIEWS = "comparisons.csv", "controls.csv", "equal-budgets.csv"

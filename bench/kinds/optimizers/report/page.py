@@ -1,4 +1,4 @@
-"""What an optimizers study found, as the page has it: the first screen, the main page, the appendix."""
+"""Turn a study's result into `Findings`: the first screen, the main page, the appendix."""
 
 import json
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from bench.kinds.optimizers.report.files import (
     SUMMARY,
     VIEWS,
 )
-from bench.kinds.optimizers.report.in_skill import named, named_finalist
+from bench.kinds.optimizers.report.in_skill import finalist_with_skill_names, with_skill_names
 from bench.kinds.optimizers.report.result import StudyResult
 from bench.kinds.optimizers.report.sections import costs, origin, pairs, tuning
 from bench.kinds.optimizers.report.sections import result as main
@@ -24,20 +24,20 @@ from bench.report.text import code
 from bench.workloads.of_study import as_study_file
 
 MORE_TUNINGS = 2
-"""What a study is extended by where its page says how."""
+"""Tunings that the suggested `study extend` command adds."""
 MOST_PASTED = 2
-"""Optimizers whose lines stand on the first screen; those of all are in the appendix."""
+"""Most optimizers whose lines are on the first screen; the appendix has all."""
 
 
 def optimizer_findings(result: StudyResult) -> Findings:
-    """What the study found, finished or not."""
-    found = result.analysis
+    """Return the findings of a study, finished or not."""
+    analysis = result.analysis
     losses = figures.has_loss_curves, main.losses
-    curves = losses if found.measure.is_loss else (figures.has_learning_curves, main.curves)
+    curves = losses if analysis.measure.is_loss else (figures.has_learning_curves, main.curves)
     return Findings(
-        answer=found.headline,
+        answer=analysis.headline,
         paste=_paste(result),
-        sureness=found.sureness(more=_more(result)),
+        sureness=analysis.sureness(more=_extend_command(result)),
         figure=_forest(result),
         sections=[
             main.table(result),
@@ -52,7 +52,7 @@ def optimizer_findings(result: StudyResult) -> Findings:
             *pairs.pairs(result),
             *pairs.controls(result),
             *main.equal_budgets(result),
-            *(() if found.measure.is_loss else _drawn(*losses, result)),
+            *(() if analysis.measure.is_loss else _drawn(*losses, result)),
             *tuning.settings(result),
             *costs.table(result),
             costs.time(result),
@@ -60,25 +60,25 @@ def optimizer_findings(result: StudyResult) -> Findings:
             *origin.what_was_run(result),
             origin.sources(result),
         ],
-        claims=found.verdict,
+        claims=analysis.verdict,
         document=result.document(),
         tables_csv=_tables(result),
         texts=_texts(result),
-        metrics=found.headline_metrics,
+        metrics=analysis.headline_metrics,
     )
 
 
-def _more(result: StudyResult) -> str:
-    """The command that makes a study larger that has ended; empty where it can have no more tunings."""
+def _extend_command(result: StudyResult) -> str:
+    """Return the command that extends an ended study; empty where it can have no more tunings."""
     spec = result.spec
-    have = spec.max_tunings if spec.until_decided else spec.tunings
-    if result.analysis.left or have >= spec.highest_tunings:
+    tunings = spec.max_tunings if spec.until_decided else spec.tunings
+    if result.analysis.trials_left or tunings >= spec.highest_tunings:
         return ""
-    return code(f"posebench study extend {spec.name} --tunings {min(have + MORE_TUNINGS, spec.highest_tunings)}")
+    return code(f"posebench study extend {spec.name} --tunings {min(tunings + MORE_TUNINGS, spec.highest_tunings)}")
 
 
 def study_info(result: StudyResult) -> StudyInfo:
-    """The study besides its findings."""
+    """Return the description of the study besides its findings."""
     spec = result.spec
     return StudyInfo(
         name=spec.name,
@@ -97,7 +97,7 @@ def study_info(result: StudyResult) -> StudyInfo:
 def _drawn(
     has: Callable[[StudyResult], bool], section: Callable[[StudyResult], Section], result: StudyResult
 ) -> list[Section]:
-    """A section with a figure, where there is something to show."""
+    """Return a section with a figure, if there is something to show."""
     return [section(result)] if has(result) else []
 
 
@@ -108,33 +108,38 @@ def _forest(result: StudyResult) -> Chart | None:
 
 
 def _paste(result: StudyResult) -> list[Code]:
-    """Lines of those that the answer names, the highest mean first."""
-    found = result.analysis
-    best = [name for name in found.recommended if name in result.lines][:MOST_PASTED]
+    """Return the lines of the recommended optimizers, the highest mean first."""
+    analysis = result.analysis
+    best = [name for name in analysis.recommended if name in result.lines][:MOST_PASTED]
     if not best:
         return []
     python = "\n".join(result.lines[name].python for name in best)
-    commands = [code for name in best for code in result.lines[name].codes()]
+    commands = [each for name in best for each in result.lines[name].codes()]
     return [Code("python", python), *commands]
 
 
 def _tables(result: StudyResult) -> dict[str, DataFile]:
-    found, measure = result.analysis, result.measure
-    finalists = [json.dumps([named_finalist(each, measure) for each in own]) for own in found.summary["finalists"]]
-    summary = named(found.summary.assign(finalists=finalists), measure)
+    analysis, measure = result.analysis, result.measure
+    finalists = [
+        json.dumps([finalist_with_skill_names(finalist, measure) for finalist in row_finalists])
+        for row_finalists in analysis.summary["finalists"]
+    ]
+    summary = with_skill_names(analysis.summary.assign(finalists=finalists), measure)
     tables = {
         CURVES: DataFile(result.curves, "a row for each evaluation of a trial"),
         SEEDS: DataFile(
-            named(found.seeds, measure), "a row for each confirm trial: what the means and the tests are made of"
+            with_skill_names(analysis.seeds, measure),
+            "a row for each confirm trial: what the means and the tests are made of",
         ),
         SUMMARY: DataFile(summary, "a row for each optimizer: the tables of these pages, unrounded"),
-        COMPARISONS: DataFile(found.comparisons, "a row for each pair of optimizers: difference, interval, test"),
+        COMPARISONS: DataFile(analysis.comparisons, "a row for each pair of optimizers: difference, interval, test"),
         VIEWS: DataFile(
-            named(found.views, measure), f"a row for each optimizer: {measure.name} at equal steps, or at equal time"
+            with_skill_names(analysis.views, measure),
+            f"a row for each optimizer: {measure.name} at equal steps, or at equal time",
         ),
     }
-    if len(found.controls):
-        tables[CONTROLS] = DataFile(named(found.controls, measure), "a row for each control")
+    if len(analysis.controls):
+        tables[CONTROLS] = DataFile(with_skill_names(analysis.controls, measure), "a row for each control")
     return tables
 
 

@@ -1,4 +1,4 @@
-"""What the pages of an optimizers study show: its analysis, with its specification and the machine."""
+"""The result of an optimizers study, of which its pages are made: analysis, specification, machine, lines to paste."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ import pandas as pd
 from bench.kinds.optimizers.analysis import StudyAnalysis, TimeUse
 from bench.kinds.optimizers.analysis.losses import VAL_LOSS_MEAN
 from bench.kinds.optimizers.analysis.measure import Measure
-from bench.kinds.optimizers.report.in_skill import named, named_finalist
+from bench.kinds.optimizers.report.in_skill import finalist_with_skill_names, with_skill_names
 from bench.kinds.optimizers.spec import StudySpec
 from bench.report.findings import Code
 from bench.report.wording import in_one_line
@@ -22,14 +22,14 @@ from bench.trials.status import Status
 from bench.workloads.protocol import Samples
 
 SAME_REFERENCE = 1e-3
-"""By so much, relative, may the reference losses of one split differ: in what order a device adds up."""
+"""Relative difference up to which reference losses of one split count as equal: rounding depends on the device."""
 COMPARISON_KEYS = {"mean_difference": "difference", "t_p": "p", "t_p_adjusted": "p_adjusted"}
-"""Names in JSON of a comparison's columns, where they are others."""
+"""JSON keys of a comparison's columns, where they differ."""
 
 
 @dataclass(frozen=True)
 class LeaderSamples:
-    """What the optimizer with the best mean score found in the sample images, in its first confirm trial."""
+    """Predictions of the leading optimizer on the sample images, in one of its confirm trials."""
 
     optimizer: str
     seed: int
@@ -39,18 +39,18 @@ class LeaderSamples:
 
 
 @dataclass(frozen=True)
-class Lines:
-    """What to paste to train with an optimizer's settings: ``python`` builds it, ``command`` (may be empty) trains."""
+class PasteLines:
+    """Lines to paste for an optimizer: ``python`` builds it, ``command`` trains with it (may be empty)."""
 
     python: str
     command: str
     note: str = ""
-    """What the command gives, in a sentence."""
+    """A sentence on what the command gives."""
     trial_id: str | None = None
     """The confirm trial that the command repeats; None: none has completed."""
 
     def codes(self) -> list[Code]:
-        """The command to paste; none of a workload that has none."""
+        """Return the command to paste; empty for a workload without one."""
         return [Code("", self.command, self.note)] if self.command else []
 
 
@@ -64,73 +64,75 @@ class StudyResult:
     curves: pd.DataFrame
     """The evaluations: a row for each step of a trial at which AP or validation loss was measured."""
     analysis: StudyAnalysis
-    """What they say, without the trials of controls."""
+    """The analysis of records and curves."""
     needed: Needed | None
-    """How long trials would have to be, where nothing scored and so nothing was confirmed; None: it was, or will be."""
+    """Trial length that a score would need, where nothing scored and so nothing was confirmed; else None."""
     time_use: TimeUse | None
-    """None where a study of an earlier version did not record it."""
+    """The wall time by activity; None where an earlier version did not record it."""
     leader_samples: LeaderSamples | None
-    """None before there are any."""
+    """Sample predictions of the leader; None before there are any."""
     machine: dict[str, str]
     command: str
-    """The command that makes the study again."""
-    lines: Mapping[str, Lines]
-    """Lines to paste of each optimizer with a finalist."""
+    """The command that repeats the study."""
+    lines: Mapping[str, PasteLines]
+    """Lines to paste, by optimizer with a finalist."""
     sheet: bytes | None
-    """The leader's sample images, drawn: a JPEG file; None where there are none."""
+    """The leader's sample images, drawn, as a JPEG file; None where there are none."""
 
     @property
     def measure(self) -> Measure:
-        """What the study compares by."""
+        """The measure by which the study compares."""
         return self.analysis.measure
 
     @property
     def reference_loss(self) -> float | None:
-        """Validation loss of finding nobody, on the report split; None where the trials' own ones differ."""
-        known = self.records.reindex(columns=["phase", REFERENCE_LOSS])
-        references = known.loc[known["phase"] == CONFIRM, REFERENCE_LOSS].dropna().astype(float)
+        """Validation loss on the report split of predicting no people; None where the trials' values differ."""
+        records = self.records.reindex(columns=["phase", REFERENCE_LOSS])
+        references = records.loc[records["phase"] == CONFIRM, REFERENCE_LOSS].dropna().astype(float)
         if references.empty or references.max() > references.min() * (1 + SAME_REFERENCE):
             return None
         return float(references.median())
 
     def trials(self) -> dict[str, int]:
-        """Trials by status, each status there; and how many are recorded and planned, those of controls included."""
+        """Return the number of trials by status (every status), recorded and planned; controls included."""
         counts = dict.fromkeys((str(status) for status in Status), 0)
         for status in self.records["status"]:
             counts[str(status)] += 1
         return {**counts, "recorded": len(self.records), "planned": self.planned}
 
     def status(self) -> str:
-        """`complete` once every planned trial has a record, else `unfinished`."""
+        """Return `complete` once every planned trial has a record, else `unfinished`."""
         return "complete" if len(self.records) >= self.planned else "unfinished"
 
     def document(self) -> dict[str, Any]:
-        """The kind's own keys of the JSON document."""
-        found = self.analysis
+        """Return the keys of the JSON document that only this kind has."""
+        analysis = self.analysis
         return {
             "tunings": self.spec.tunings,
             "seeds": self.spec.seeds,
-            "best": found.best,
-            **self._train(found.recommended),
+            "best": analysis.best,
+            **self._train(analysis.recommended),
             "optimizers": [
                 row | self._train([row["name"]]) | self._finalists(row)
                 for row in _with_settings(
-                    named(found.summary.merge(_views(found.views), on="name", how="left"), self.measure)
+                    with_skill_names(
+                        analysis.summary.merge(_views(analysis.views), on="name", how="left"), self.measure
+                    )
                 )
             ],
             "comparisons": self._comparisons(),
-            "controls": _with_settings(named(found.controls, self.measure)),
-            "comparable": found.comparable,
+            "controls": _with_settings(with_skill_names(analysis.controls, self.measure)),
+            "comparable": analysis.comparable,
             "time": self._time(),
             **({} if self.needed is None else {"needed": self.needed.document()}),
             **({"score": self.measure.score} if self.measure.is_loss else {}),
         }
 
     def _finalists(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        return {"finalists": [named_finalist(each, self.measure) for each in row["finalists"]]}
+        return {"finalists": [finalist_with_skill_names(each, self.measure) for each in row["finalists"]]}
 
     def _comparisons(self) -> pd.DataFrame:
-        """The pairs; of a study that is judged by validation loss with the means of the skill's difference by name."""
+        """Return the pairs; judged by validation loss, also with the differences in skill and in mean loss."""
         pairs = self.analysis.comparisons.rename(columns=COMPARISON_KEYS)
         if not self.measure.is_loss:
             return pairs
@@ -143,7 +145,7 @@ class StudyResult:
         )
 
     def _train(self, names: Sequence[str]) -> dict[str, str | None]:
-        """The command to paste of the first of these optimizers that has one, and the trial that it repeats."""
+        """Return the command of the first of these optimizers that has one, and the trial that it repeats."""
         lines = next((self.lines[name] for name in names if name in self.lines), None)
         command = in_one_line(lines.command) if lines is not None and lines.command else None
         return {"train_command": command, "train_trial_id": lines.trial_id if lines is not None and command else None}
@@ -154,7 +156,7 @@ class StudyResult:
 
 
 def _with_settings(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows whose ``settings`` are an object, no text."""
+    """Return the rows with their ``settings`` as objects instead of JSON text."""
     return [row | {"settings": json.loads(row["settings"])} for row in rows_of(frame)]
 
 

@@ -1,4 +1,4 @@
-"""The report's tables as cells of text, for Markdown and for the terminal alike: one row an optimizer."""
+"""The report's tables as cells of text, for Markdown and the terminal alike: one row an optimizer."""
 
 import json
 from typing import Any
@@ -27,7 +27,7 @@ SOURCE_COLUMNS = ("optimizer", "tuned by", "confirmed by")
 
 
 def loss_rows(result: StudyResult) -> list[list[str]]:
-    """Cells of the table of validation losses, in the study's order; none where no loss is known."""
+    """Return the cells of the table of validation losses, in the study's order; empty where no loss is known."""
     reached = losses_reached(result.records, result.spec.optimizers)
     return [
         [
@@ -42,8 +42,15 @@ def loss_rows(result: StudyResult) -> list[list[str]]:
 
 
 def main_columns(result: StudyResult) -> tuple[str, ...]:
-    """Head of the main table."""
-    return ("optimizer", *_score_columns(result), "collapsed", *_ap_columns(result), *_target(result), "images/s")
+    """Return the headings of the main table."""
+    return (
+        "optimizer",
+        *_score_columns(result),
+        "collapsed",
+        *_ap_columns(result),
+        *_target_columns(result),
+        "images/s",
+    )
 
 
 def _score_columns(result: StudyResult) -> tuple[str, ...]:
@@ -52,7 +59,7 @@ def _score_columns(result: StudyResult) -> tuple[str, ...]:
 
 
 def _ap_columns(result: StudyResult) -> tuple[str, ...]:
-    """AP beside the skill, where it is above chance."""
+    """Return the heading of AP beside the skill, if AP is above chance."""
     return ("AP",) if result.measure.is_loss and _has_ap(result) else ()
 
 
@@ -60,8 +67,8 @@ def _has_ap(result: StudyResult) -> bool:
     return bool((result.analysis.summary[MEASURED_AP_MEAN] >= AP_FLOOR).any())
 
 
-def _target(result: StudyResult) -> tuple[str, ...]:
-    """There is none of a validation loss."""
+def _target_columns(result: StudyResult) -> tuple[str, ...]:
+    """Return the heading of the time to target; a validation loss has none."""
     return () if result.measure.is_loss else ("time to target",)
 
 
@@ -71,14 +78,14 @@ def _score_cells(result: StudyResult, row: dict[str, Any]) -> list[str]:
 
 
 def main_rows(result: StudyResult) -> list[list[str]]:
-    """Cells of the main table, in the summary's order."""
+    """Return the cells of the main table, in the summary's order."""
     return [
         [
             _name(result, row),
             *_score_cells(result, row),
             f"{row['collapsed']} of {row['tunings']}" if row["tunings"] else "-",
             *(number_cell(row[MEASURED_AP_MEAN], ".3f") for _ in _ap_columns(result)),
-            *(number_cell(row["time_to_target_s"], ".0f", " s") for _ in _target(result)),
+            *(number_cell(row["time_to_target_s"], ".0f", " s") for _ in _target_columns(result)),
             speed_text(row["images_per_s"]),
         ]
         for row in _rows(result)
@@ -86,13 +93,13 @@ def main_rows(result: StudyResult) -> list[list[str]]:
 
 
 def detail_columns(result: StudyResult) -> tuple[str, ...]:
-    """Head of the table of all that is known of each optimizer."""
-    target = ("time to target", "reached") if _target(result) else ()
+    """Return the headings of the table with all details of each optimizer."""
+    target = ("time to target", "reached") if _target_columns(result) else ()
     return ("optimizer", *_score_columns(result), "over all", "tunings", "collapsed", "n", *target, "failed")
 
 
 def optimizer_rows(result: StudyResult) -> list[list[str]]:
-    """Cells of the table of all that is known of each optimizer, in the summary's order."""
+    """Return the cells of the table with all details of each optimizer, in the summary's order."""
     return [
         [
             _name(result, row),
@@ -116,18 +123,18 @@ def _target_cells(row: dict[str, Any]) -> list[str]:
 
 
 def settings_columns(result: StudyResult) -> tuple[str, ...]:
-    """Head of the table of chosen settings."""
+    """Return the headings of the table of chosen settings."""
     return ("optimizer", "settings", f"{result.measure.name} when tuned")
 
 
 def finalist_columns(result: StudyResult) -> tuple[str, ...]:
-    """Head of the table of every tuning's finalist."""
+    """Return the headings of the table of every tuning's finalist."""
     name = result.measure.name
     return ("optimizer", "tuning", "settings", f"{name} when tuned", f"{name} of its confirm trials")
 
 
 def settings_rows(result: StudyResult) -> list[list[str]]:
-    """Cells of the table of chosen settings."""
+    """Return the cells of the table of chosen settings."""
     return [
         [
             _name(result, row),
@@ -139,7 +146,7 @@ def settings_rows(result: StudyResult) -> list[list[str]]:
 
 
 def finalist_rows(result: StudyResult) -> list[list[str]]:
-    """Cells of the table of every tuning's finalist; the one whose settings are shown to be pasted is marked."""
+    """Return the cells of the table of every tuning's finalist; the one whose settings are shown is marked."""
     return [
         [
             _name(result, row),
@@ -154,15 +161,15 @@ def finalist_rows(result: StudyResult) -> list[list[str]]:
 
 
 def pair_rows(result: StudyResult) -> list[list[str]]:
-    """Cells of the table of pairs, each with its better mean first, in the ranking's order."""
-    names, order = result.analysis.names, {row["name"]: place for place, row in enumerate(_rows(result))}
-    found = []
+    """Return the cells of the table of pairs, each with its better mean first, in the ranking's order."""
+    names, order = result.analysis.names, {row["name"]: position for position, row in enumerate(_rows(result))}
+    ordered = []
     for row in rows_of(result.analysis.comparisons):
-        turned = order[row["b"]] < order[row["a"]]
-        first, second = (row["b"], row["a"]) if turned else (row["a"], row["b"])
-        sign = -1 if turned else 1
+        is_swapped = order[row["b"]] < order[row["a"]]
+        first, second = (row["b"], row["a"]) if is_swapped else (row["a"], row["b"])
+        sign = -1 if is_swapped else 1
         low, high = sorted((sign * row["low"], sign * row["high"]))
-        wins = 1 - row["probability_of_improvement"] if turned else row["probability_of_improvement"]
+        wins = 1 - row["probability_of_improvement"] if is_swapped else row["probability_of_improvement"]
         cells = [
             f"{names[first]} - {names[second]}",
             interval_cell(sign * row["mean_difference"], low, high, "+.3f"),
@@ -171,18 +178,18 @@ def pair_rows(result: StudyResult) -> list[list[str]]:
             number_cell(wins, ".2f"),
             names[row[row["better"]]] if row["better"] else "-",
         ]
-        found.append((order[first], order[second], cells))
-    return [cells for _, _, cells in sorted(found)]
+        ordered.append((order[first], order[second], cells))
+    return [cells for _, _, cells in sorted(ordered)]
 
 
 def control_columns(result: StudyResult) -> tuple[str, ...]:
-    """Head of the table of controls."""
+    """Return the headings of the table of controls."""
     name = result.measure.name
     return ("optimizer", f"{name} [95 %]", f"{name} of its untuned limit [95 %]", "difference [95 %]", "n", "p")
 
 
 def control_rows(result: StudyResult) -> list[list[str]]:
-    """Cells of the table of controls."""
+    """Return the cells of the table of controls."""
     return [
         [
             result.analysis.names.get(row["control_of"], row["control_of"]),
@@ -197,7 +204,7 @@ def control_rows(result: StudyResult) -> list[list[str]]:
 
 
 def view_columns(result: StudyResult) -> tuple[str, ...]:
-    """Head of the table of AP at equal budgets, with these budgets."""
+    """Return the headings of the table of scores at equal budgets, with these budgets."""
     views = result.analysis.views
     name = result.measure.name
     columns = ["optimizer", f"{name} at {number_cell(views['equal_steps'].max(), '.0f')} steps [95 %]"]
@@ -208,7 +215,7 @@ def view_columns(result: StudyResult) -> tuple[str, ...]:
 
 
 def view_rows(result: StudyResult) -> list[list[str]]:
-    """Cells of the table of AP at equal budgets, in the summary's order."""
+    """Return the cells of the table of scores at equal budgets, in the summary's order."""
     views = {row["optimizer"]: row for row in rows_of(result.analysis.views)}
     columns = [name for name in ("ap_at_equal_steps", "ap_at_equal_seconds") if name in result.analysis.views]
     return [
@@ -223,20 +230,28 @@ def view_rows(result: StudyResult) -> list[list[str]]:
 
 
 def optimizer_name_rows(result: StudyResult) -> tuple[tuple[str, ...], list[list[str]]]:
-    """Head and cells of the table that says what each optimizer is: its full name and implementation, where known."""
+    """Return headings and cells of the table of each optimizer's full name and implementation, where known."""
     names, rows = result.analysis.names, _rows(result)
-    full = any(names[row["name"]] != row["name"] for row in rows)
-    told = any(row["implementation"] for row in rows)
-    columns = ["optimizer", *(["full name"] if full else []), *(["implementation"] if told else [])]
+    has_full_names = any(names[row["name"]] != row["name"] for row in rows)
+    has_implementations = any(row["implementation"] for row in rows)
+    columns = [
+        "optimizer",
+        *(["full name"] if has_full_names else []),
+        *(["implementation"] if has_implementations else []),
+    ]
     cells = [
-        [_name(result, row), *([row["name"]] if full else []), *([row["implementation"] or "-"] if told else [])]
+        [
+            _name(result, row),
+            *([row["name"]] if has_full_names else []),
+            *([row["implementation"] or "-"] if has_implementations else []),
+        ]
         for row in rows
     ]
     return tuple(columns), cells
 
 
 def cost_rows(result: StudyResult) -> list[list[str]]:
-    """Cells of the cost table."""
+    """Return the cells of the cost table."""
     return [
         [
             _name(result, row),
@@ -253,7 +268,7 @@ def cost_rows(result: StudyResult) -> list[list[str]]:
 
 
 def time_rows(use: TimeUse) -> list[list[str]]:
-    """Cells of the table of what the study's wall time went to."""
+    """Return the cells of the table of where the study's wall time went."""
     parts = (
         ("training", use.train_s, use.train_share),
         ("evaluation", use.eval_s, use.eval_share),
@@ -265,8 +280,8 @@ def time_rows(use: TimeUse) -> list[list[str]]:
 
 
 def source_rows(result: StudyResult) -> list[list[str]]:
-    """Cells of the table of MLflow runs behind each optimizer's figures: the beginnings of their ids."""
-    runs = {str(name): list(own["run_id"]) for name, own in result.analysis.seeds.groupby("optimizer")}
+    """Return the cells of the table of MLflow runs behind each optimizer's figures: the beginnings of their ids."""
+    runs = {str(name): list(trials["run_id"]) for name, trials in result.analysis.seeds.groupby("optimizer")}
     return [
         [
             _name(result, row),

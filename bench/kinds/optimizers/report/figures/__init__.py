@@ -1,6 +1,7 @@
-"""The figures of an optimizers study. In: a `StudyResult`; out: matplotlib figures, or a panel as data.
+"""The figures of an optimizers study. In: a `StudyResult`; out: Matplotlib figures, or panels as data.
 
-Each has a function that says whether there is anything to show: where there is not, the page leaves it out.
+Each figure has a function `has_...` that says whether there is anything to show; if not, the page leaves it out. Never
+computes a statistic.
 """
 
 from bench.kinds.optimizers.report.figures.costs import cost, has_cost

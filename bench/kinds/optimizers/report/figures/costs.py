@@ -1,4 +1,4 @@
-"""What an optimizer's own step costs against what it reaches."""
+"""Figure: score of each optimizer against the time of its own step."""
 
 from typing import Any
 
@@ -14,25 +14,25 @@ from bench.storage.visible import visible
 from bench.trials.columns import rows_of
 
 HEIGHT = 4.8
-"""Inches."""
+"""Height of the figure in inches."""
 INTERVAL_ALPHA = 0.55
-"""Intervals of equal costs stand at one place, and are seen through each other."""
+"""Opacity of intervals: those of equal costs overlap."""
 ROOM = 1.15
-"""Of the highest cost: how far the axis goes."""
+"""Upper end of the cost axis, relative to the highest cost."""
 
 
 def has_cost(result: StudyResult) -> bool:
-    """Whether the step time of an optimizer is known that scored above 0 in a complete tuning."""
+    """Return whether the step time is known of an optimizer that scored above 0 in a complete tuning."""
     return any(_ap(row) > 0 for row in _known(result))
 
 
 def cost(result: StudyResult) -> Figure:
-    """Mean score with its interval against the optimizer's own step time; the size of its state stands at its name."""
+    """Draw mean score with its interval against the optimizer's step time; labels give the size of its state."""
     rows = _known(result)
     names = [_label(result, row) for row in rows]
     with plt.rc_context(RC):
         figure, axis = plt.subplots(figsize=(WIDTH, HEIGHT))
-        places, covered = [], []
+        points, covered = [], []
         for row in rows:
             style = look(result.spec.optimizers.index(row["name"]))
             x, y = row["optimizer_step_ms"], _ap(row)
@@ -41,13 +41,13 @@ def cost(result: StudyResult) -> Figure:
                 axis.plot([x, x], ends, color=style["color"], linewidth=2.5, alpha=INTERVAL_ALPHA, zorder=2)
                 covered += [(x, value) for value in np.linspace(*ends, 9)]
             axis.scatter([x], [y], s=80, zorder=3, clip_on=False, linewidth=0, **style)
-            places.append((x, y))
+            points.append((x, y))
         axis.set_xlabel("time of the optimizer's own step (ms); memory of its state in brackets (MB)")
         axis.set_ylabel(f"{result.measure.name} (report split)")
-        axis.set_xlim(0, ROOM * max(x for x, _ in places) or 1.0)
+        axis.set_xlim(0, ROOM * max(x for x, _ in points) or 1.0)
         highest = max(value for row in rows for value in (_ap(row), row["ap_high"]) if known(value))
         axis.set_ylim(0, min(HEADROOM * highest, 1.0))
-        name_points(axis, places, names, np.array([*places, *covered]))
+        name_points(axis, points, names, np.array([*points, *covered]))
     return figure
 
 
@@ -57,7 +57,7 @@ def _known(result: StudyResult) -> list[dict[str, Any]]:
 
 
 def _ap(row: dict[str, Any]) -> float:
-    """The mean AP where it learned; where it never did, what it scored."""
+    """Return the mean AP of the tunings that learned; where none did, the mean over all."""
     return float(row["ap_mean"] if known(row["ap_mean"]) else row["score_mean"])
 
 

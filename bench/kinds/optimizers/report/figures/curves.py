@@ -1,4 +1,4 @@
-"""Learning curves of the confirm trials: a panel an optimizer."""
+"""Figure: learning curves of the confirm trials, one panel an optimizer."""
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -17,63 +17,63 @@ from bench.storage.visible import visible
 AP, LOSS = "ap", "val_loss"
 LABELS = {AP: "AP (report split)", LOSS: "validation loss\n(squared error per cell)"}
 BELOW_ZERO = 0.03
-"""Share of the highest AP by which the axis begins below 0: a run that learned nothing lies on 0, and is seen there."""
+"""Share of the highest AP by which the axis extends below 0, so that runs that learned nothing are visible."""
 QUARTILES_ALPHA, RUN_ALPHA, OTHERS_ALPHA = 0.22, 0.6, 0.55
 RUN_WIDTH, LEFT_OUT_WIDTH = 0.9, 1.2
 LEFT_OUT = (0, (4, 2))
-"""Line style of runs that are left out of the median."""
+"""Line style of runs that the median leaves out."""
 
 
 def has_learning_curves(result: StudyResult) -> bool:
-    """Whether a confirm trial learned, and was evaluated."""
+    """Return whether an evaluated confirm trial learned."""
     return bool(result.analysis.run_curves[AP]["learned"].any())
 
 
 def learning_curves(result: StudyResult) -> Figure:
-    """AP along the budget: each run, and median and quartiles of those that learned; others' medians in grey."""
+    """Draw AP along the budget: each run, median and quartiles of those that learned, others' medians in grey."""
     return _panels(result, AP)
 
 
 def has_loss_curves(result: StudyResult) -> bool:
-    """Whether a confirm trial has a validation loss."""
+    """Return whether a confirm trial has a validation loss."""
     return len(result.analysis.run_curves[LOSS]) > 0
 
 
 def loss_curves(result: StudyResult) -> Figure:
-    """The validation loss, drawn as `learning_curves`."""
+    """Draw the validation loss like `learning_curves`."""
     return _panels(result, LOSS)
 
 
 def _panels(result: StudyResult, value: str) -> Figure:
-    found = result.analysis
-    runs, bands = found.run_curves[value], found.bands[value]
-    shown = {*runs["optimizer"]}
-    names = [name for name in found.summary["name"] if name in shown]
+    analysis = result.analysis
+    runs, bands = analysis.run_curves[value], analysis.bands[value]
+    with_runs = {*runs["optimizer"]}
+    names = [name for name in analysis.summary["name"] if name in with_runs]
     with plt.rc_context(RC):
         figure, panels = panel_grid(
-            [visible(found.names[name]) for name in names],
-            [_left_out(found.seeds[found.seeds["optimizer"] == name], runs) for name in names],
-            x_label="training time (s)" if found.timed else "training steps",
+            [visible(analysis.names[name]) for name in names],
+            [_left_out_text(analysis.seeds[analysis.seeds["optimizer"] == name], runs) for name in names],
+            x_label="training time (s)" if analysis.timed else "training steps",
             y_label=LABELS[value],
         )
         for axis, name in zip(panels, names, strict=True):
             for _, other in bands[bands["optimizer"] != name].groupby("optimizer"):
                 axis.plot(other["x"], other["median"], color=QUIET, alpha=OTHERS_ALPHA, linewidth=1, zorder=1)
-            own, place = runs["optimizer"] == name, result.spec.optimizers.index(name)
-            _optimizer(axis, runs[own], bands[bands["optimizer"] == name], place)
-        _limit(panels[0], value, runs, bands)
+            own, index = runs["optimizer"] == name, result.spec.optimizers.index(name)
+            _draw_optimizer(axis, runs[own], bands[bands["optimizer"] == name], index)
+        _set_limits(panels[0], value, runs, bands)
         legend_below(figure, _legend(runs, bands))
     return figure
 
 
-def _left_out(seeds: pd.DataFrame, runs: pd.DataFrame) -> str:
-    """``2 of 6 runs left out``; empty where none is."""
+def _left_out_text(seeds: pd.DataFrame, runs: pd.DataFrame) -> str:
+    """Return ``2 of 6 runs left out``; empty where none is."""
     left_out = int((~seeds["trial_id"].isin(runs["trial_id"][runs["learned"]])).sum())
     return f"{left_out} of {counted(len(seeds), 'run')} left out" if left_out else ""
 
 
-def _optimizer(axis: Axes, runs: pd.DataFrame, band: pd.DataFrame, place: int) -> None:
-    style = look(place)
+def _draw_optimizer(axis: Axes, runs: pd.DataFrame, band: pd.DataFrame, index: int) -> None:
+    style = look(index)
     colour = style["color"]
     for _, run in runs.groupby("trial_id", sort=False):
         if run["learned"].iloc[0]:
@@ -86,15 +86,15 @@ def _optimizer(axis: Axes, runs: pd.DataFrame, band: pd.DataFrame, place: int) -
     axis.plot(band["x"], band["median"], zorder=3, markersize=5.5, **style)
 
 
-def _limit(axis: Axes, value: str, runs: pd.DataFrame, bands: pd.DataFrame) -> None:
-    """Limits by the runs that learned, of a loss by their quartiles: one that was high once does not rule the axis."""
+def _set_limits(axis: Axes, value: str, runs: pd.DataFrame, bands: pd.DataFrame) -> None:
+    """Set the axis limits by the runs that learned, for a loss by their quartiles, so that no single run dominates."""
     axis.set_xlim(0, 1.02 * float(runs["x"].max()))
     if value == AP:
         highest = float(runs["y"][runs["learned"]].max())
         axis.set_ylim(-BELOW_ZERO * highest, min(HEADROOM * highest, 1.0 + BELOW_ZERO))
         return
-    shown = runs["y"] if bands.empty else bands[["low", "high"]].to_numpy()
-    low, high = float(shown.min()), float(shown.max())
+    values = runs["y"] if bands.empty else bands[["low", "high"]].to_numpy()
+    low, high = float(values.min()), float(values.max())
     if low > 0 and high > NARROW * low:
         axis.set_yscale("log")
         axis.set_ylim(low / HEADROOM, high * HEADROOM)

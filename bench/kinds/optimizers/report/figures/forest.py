@@ -1,4 +1,4 @@
-"""How far each optimizer's mean score lies from the best one's: the figure that a reader sees first, as data."""
+"""Figure data: difference of each optimizer's mean score to the best one's, the report's first figure."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,29 +12,29 @@ from bench.report.wording import counted, p_text
 from bench.trials.columns import rows_of
 
 FEWEST_TUNINGS = 2
-"""With one tuning each the luck of tuning is unknown, and there is no interval."""
+"""Least tunings for the figure: with one each the luck of tuning is unknown, and there is no interval."""
 
 
 def forest_panel(result: StudyResult) -> Intervals | None:
-    """The differences to the best optimizer, best first; None where nothing can be compared.
+    """Return the differences to the best optimizer, best first; None where nothing can be compared.
 
-    The reference is the leader, or the best of those that may be the best whose tunings neither collapsed nor failed:
-    only with such a one do differences have intervals. A leader at chance there is none: such a study is not
+    The reference is the best of those that may be the best and whose tunings neither collapsed nor failed, since only
+    such differences have intervals; without one, the leader. The leader is never at chance: such a study is not
     comparable.
     """
-    found = result.analysis
-    rows = [row for row in rows_of(found.summary) if row["tunings"]]
-    if not found.comparable or len(rows) < 2 or found.compared.tunings < FEWEST_TUNINGS:
+    analysis = result.analysis
+    rows = [row for row in rows_of(analysis.summary) if row["tunings"]]
+    if not analysis.comparable or len(rows) < 2 or analysis.compared.tunings < FEWEST_TUNINGS:
         return None
-    steady = [row["name"] for row in rows if row["name"] in found.best and _steady(row)]
+    steady = [row["name"] for row in rows if row["name"] in analysis.best and _steady(row)]
     reference = next(row for row in rows if not steady or row["name"] == steady[0])
     differences = [_difference(result, row, reference) for row in rows]
-    margin, measure = found.compared.margin, result.measure
-    name = found.names[reference["name"]]
+    margin, measure = analysis.compared.margin, result.measure
+    name = analysis.names[reference["name"]]
     ends = ", 95 % intervals" if _steady(reference) else " (it collapsed or failed in a tuning: no intervals)"
     return Intervals(
         x_label=f"{measure.name} difference to {name}{ends}; left of the band: worse",
-        names=[found.names[row["name"]] for row in rows],
+        names=[analysis.names[row["name"]] for row in rows],
         middle=[difference["mean"] for difference in differences],
         low=[difference["low"] for difference in differences],
         high=[difference["high"] for difference in differences],
@@ -43,7 +43,7 @@ def forest_panel(result: StudyResult) -> Intervals | None:
         band=(-margin, margin),
         band_label=f"under {margin:g} {measure.unit}: counts as no difference",
         notes=[
-            _note(row, difference, found.best, measure, apart=bool(steady))
+            _note(row, difference, analysis.best, measure, apart=bool(steady))
             for row, difference in zip(rows, differences, strict=True)
         ],
     )
@@ -54,24 +54,25 @@ def _steady(row: Mapping[str, Any]) -> bool:
 
 
 def _difference(result: StudyResult, row: Mapping[str, Any], reference: Mapping[str, Any]) -> dict[str, float]:
-    """The pair's mean difference with its interval and p, or that of the mean scores where the pair was not tested."""
-    nothing = float("nan")
+    """Return the pair's mean difference with interval and p; if it was not tested, the difference of mean scores."""
+    unknown = float("nan")
     if row is reference:
-        return {"mean": 0.0, "low": nothing, "high": nothing, "p": nothing}
+        return {"mean": 0.0, "low": unknown, "high": unknown, "p": unknown}
     for pair in rows_of(result.analysis.comparisons):
         if {pair["a"], pair["b"]} == {row["name"], reference["name"]} and pair["n"]:
             sign = 1 if pair["a"] == row["name"] else -1
             low, high = sorted((sign * pair["low"], sign * pair["high"]))
             return {"mean": sign * pair["mean_difference"], "low": low, "high": high, "p": pair["t_p_adjusted"]}
-    return {"mean": row["score_mean"] - reference["score_mean"], "low": nothing, "high": nothing, "p": nothing}
+    return {"mean": row["score_mean"] - reference["score_mean"], "low": unknown, "high": unknown, "p": unknown}
 
 
 def _note(
     row: Mapping[str, Any], difference: Mapping[str, float], best: Sequence[str], measure: Measure, *, apart: bool
 ) -> str:
-    """``AP 0.239, p = 0.005``; below it, where there is no interval, why.
+    """Return ``AP 0.239, p = 0.005``; if there is no interval, a second line with the reason.
 
-    ``apart``: of those that may be the best, the ones whose tunings collapse or fail stand apart from the steady ones.
+    ``apart``: whether those that may be the best include steady ones; then the unsteady ones are "too unstable to
+    place".
     """
     parts = [f"{measure.name} {row['score_mean']:.3f}"]
     if measure.is_loss and known(row[VAL_LOSS_MEAN]):

@@ -1,4 +1,4 @@
-"""AP of the tune trials by the rate that was searched: where each optimizer learns, and where training breaks."""
+"""Figure: AP of the tune trials by learning rate, showing where each optimizer learns and where training breaks."""
 
 import math
 
@@ -21,38 +21,38 @@ from bench.trials.columns import rows_of
 from bench.trials.status import FAULTS, Status
 
 BROKEN = {"diverged": ("x", (Status.DIVERGED,)), "failed": ("s", FAULTS), "pruned": ("v", (Status.PRUNED,))}
-"""Marks of the trials without an AP, which stand on the bottom line."""
+"""Marks of the trials without an AP, which are drawn at the bottom."""
 TOP_MARK = 0.97
-"""Where a finalist's rate is marked, as a share of the panel's height."""
+"""Height of the mark of a finalist's rate, as a share of the panel's."""
 
 
 def has_rates(result: StudyResult) -> bool:
-    """Whether a tune trial with a rate has an AP above 0, or broke."""
-    found = result.analysis.sensitivity
-    return bool((found["ap"] > 0).any() or (found["status"] != Status.COMPLETE).any())
+    """Return whether a tune trial with a rate has an AP above 0, or broke."""
+    trials = result.analysis.sensitivity
+    return bool((trials["ap"] > 0).any() or (trials["status"] != Status.COMPLETE).any())
 
 
 def rates(result: StudyResult) -> Figure:
-    """AP of each tune trial by its rate, all rounds and tunings: a panel an optimizer, all on one scale."""
-    found = result.analysis.sensitivity
-    shown = {*found["optimizer"]}
-    names = [name for name in result.analysis.summary["name"] if name in shown]
-    last = len(rounds_of(result.spec.trials)) - 1
+    """Draw AP of each tune trial by its rate, all rounds and tunings: one panel an optimizer, all on one scale."""
+    trials = result.analysis.sensitivity
+    with_trials = {*trials["optimizer"]}
+    names = [name for name in result.analysis.summary["name"] if name in with_trials]
+    last_round = len(rounds_of(result.spec.trials)) - 1
     finalists = _finalist_rates(result)
     with plt.rc_context(RC):
         figure, panels = panel_grid(
             [visible(result.analysis.names[name]) for name in names],
-            [_diverged(found[found["optimizer"] == name]) for name in names],
+            [_diverged_text(trials[trials["optimizer"] == name]) for name in names],
             x_label="effective learning rate",
             y_label=f"{result.measure.name} (select split)",
         )
-        highest = float(found["ap"].max())
+        highest = float(trials["ap"].max())
         for axis, name in zip(panels, names, strict=True):
             style = look(result.spec.optimizers.index(name))
-            searched = result.analysis.lr_ranges.get(name)
-            if searched:
-                axis.axvspan(*searched, color=QUIET, alpha=RANGE_ALPHA * 2, linewidth=0, zorder=0)
-            _trials(axis, found[found["optimizer"] == name], style, last)
+            rate_range = result.analysis.lr_ranges.get(name)
+            if rate_range:
+                axis.axvspan(*rate_range, color=QUIET, alpha=RANGE_ALPHA * 2, linewidth=0, zorder=0)
+            _draw_trials(axis, trials[trials["optimizer"] == name], style, last_round)
             for rate in finalists.get(name, ()):
                 axis.axvline(rate, color=INK, linewidth=0.9, linestyle=":", zorder=1)
                 axis.plot(
@@ -62,29 +62,33 @@ def rates(result: StudyResult) -> Figure:
         panels[0].set_xscale("log")
         decade_ticks(panels[0].xaxis)
         panels[0].set_ylim(0, highest * HEADROOM if highest > 0 else 1.0)
-        legend_below(figure, _legend(result, found, last, bool(finalists)))
+        legend_below(figure, _legend(result, trials, last_round, bool(finalists)))
     return figure
 
 
 def _finalist_rates(result: StudyResult) -> dict[str, list[float]]:
-    """The rates of each optimizer's finalists, of those that have one."""
+    """Return the known rates of each optimizer's finalists; without optimizers that have none."""
     rates = {
         row["name"]: [rate_of(each["settings"]) for each in row["finalists"]]
         for row in rows_of(result.analysis.summary)
     }
-    return {name: known for name, own in rates.items() if (known := [rate for rate in own if math.isfinite(rate)])}
+    return {
+        name: finite
+        for name, finalist_rates in rates.items()
+        if (finite := [rate for rate in finalist_rates if math.isfinite(rate)])
+    }
 
 
-def _trials(axis: Axes, own: pd.DataFrame, style: Look, last: int) -> None:
-    complete = own["status"] == Status.COMPLETE
+def _draw_trials(axis: Axes, trials: pd.DataFrame, style: Look, last_round: int) -> None:
+    complete = trials["status"] == Status.COMPLETE
     for of_last, face in ((False, "white"), (True, style["color"])):
-        trials = own[complete & ((own["round"] == last) == of_last)]
+        drawn = trials[complete & ((trials["round"] == last_round) == of_last)]
         axis.scatter(
-            *(trials["rate"], trials["ap"]), s=34, zorder=3 + of_last, clip_on=False, marker="o", linewidth=1.2,
+            *(drawn["rate"], drawn["ap"]), s=34, zorder=3 + of_last, clip_on=False, marker="o", linewidth=1.2,
             facecolors=face, edgecolors=style["color"],
         )  # fmt: skip
     for marker, statuses in BROKEN.values():
-        broken = own["rate"][own["status"].isin(statuses)]
+        broken = trials["rate"][trials["status"].isin(statuses)]
         if broken.empty:
             continue
         face = style["color"] if marker == "x" else "white"
@@ -93,20 +97,20 @@ def _trials(axis: Axes, own: pd.DataFrame, style: Look, last: int) -> None:
         marks.set_edgecolor(style["color"])
 
 
-def _diverged(own: pd.DataFrame) -> str:
-    diverged = int((own["status"] == Status.DIVERGED).sum())
-    return f"{diverged} of {len(own)} diverged" if diverged else ""
+def _diverged_text(trials: pd.DataFrame) -> str:
+    diverged = int((trials["status"] == Status.DIVERGED).sum())
+    return f"{diverged} of {len(trials)} diverged" if diverged else ""
 
 
-def _legend(result: StudyResult, found: pd.DataFrame, last: int, finalists: bool) -> list[Artist]:
-    complete = found[found["status"] == Status.COMPLETE]
+def _legend(result: StudyResult, trials: pd.DataFrame, last_round: int, finalists: bool) -> list[Artist]:
+    complete = trials[trials["status"] == Status.COMPLETE]
     handles: list[Artist] = []
-    if (complete["round"] < last).any():
+    if (complete["round"] < last_round).any():
         handles.append(_mark("o", "tune trial of an earlier round, half as long", face="white"))
-    if (complete["round"] == last).any():
-        handles.append(_mark("o", "of the last round" if last else "a tune trial"))
+    if (complete["round"] == last_round).any():
+        handles.append(_mark("o", "of the last round" if last_round else "a tune trial"))
     for text, (marker, statuses) in BROKEN.items():
-        if found["status"].isin(statuses).any():
+        if trials["status"].isin(statuses).any():
             handles.append(_mark(marker, f"{text}: no {result.measure.name}", face=None if marker == "x" else "white"))
     if finalists:
         handles.append(

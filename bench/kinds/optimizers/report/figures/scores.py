@@ -1,4 +1,4 @@
-"""Score of each confirm trial, by tuning and seed."""
+"""Figure: score of each confirm trial, by optimizer, tuning and seed."""
 
 from typing import Any
 
@@ -20,46 +20,46 @@ from bench.trials.columns import rows_of
 from bench.trials.status import Status
 
 ROW, TUNING, FRAME = 0.3, 0.13, 1.2
-"""Inches: an optimizer's row without its tunings, one of its tunings, and all that stands below the rows."""
+"""Height in inches of an optimizer's row without its tunings, of one tuning, and of everything below the rows."""
 FAR = 0.5
-"""Of the highest score: the axis begins at 0 where one lies below."""
+"""Scores all above this share of the highest make the axis begin near the lowest instead of at 0."""
 FILLED = 0.8
-"""Share of its row that an optimizer's mean and interval fill."""
+"""Share of its row's height that an optimizer's mean and interval fill."""
 
 
 def has_scores(result: StudyResult) -> bool:
-    """Whether a confirm trial scored above 0."""
+    """Return whether a confirm trial scored above 0."""
     return bool((result.analysis.seeds["ap_counted"] > 0).any())
 
 
 def scores(result: StudyResult) -> Figure:
-    """AP of each confirm trial: a row an optimizer, in it a line a tuning, with its mean and interval behind."""
-    found = result.analysis
-    rows = [row for row in rows_of(found.summary) if row["name"] in found.tuned.names]
-    tunings = int(found.tuned.scores.shape[1])
+    """Draw AP of each confirm trial: a row an optimizer, a line a tuning, with mean and interval behind."""
+    analysis = result.analysis
+    rows = [row for row in rows_of(analysis.summary) if row["name"] in analysis.tuned.names]
+    tunings = int(analysis.tuned.scores.shape[1])
     with plt.rc_context(RC):
         figure, axis = plt.subplots(figsize=(WIDTH, FRAME + len(rows) * (ROW + TUNING * max(tunings, 2))))
         shifts = FILLED * ((np.arange(tunings) + 0.5) / tunings - 0.5)
-        for at, row in enumerate(rows):
+        for position, row in enumerate(rows):
             style = look(result.spec.optimizers.index(row["name"]))
-            _mean(axis, at, row, style)
-            own = found.seeds[found.seeds["optimizer"] == row["name"]]
-            _trials(axis, at + shifts[own["tuning"].to_numpy(int)], own, style)
+            _draw_mean(axis, position, row, style)
+            trials = analysis.seeds[analysis.seeds["optimizer"] == row["name"]]
+            _draw_trials(axis, position + shifts[trials["tuning"].to_numpy(int)], trials, style)
         for border in range(1, len(rows)):
             axis.axhline(border - 0.5, color=QUIET, linewidth=0.6, alpha=0.5)
-        axis.set_yticks(range(len(rows)), [visible(found.names[row["name"]]) for row in rows])
-        axis.tick_params(axis="y", length=0, pad=9)  # half a mark at AP 0 lies outside
+        axis.set_yticks(range(len(rows)), [visible(analysis.names[row["name"]]) for row in rows])
+        axis.tick_params(axis="y", length=0, pad=9)  # leaves room for half a mark at AP 0
         axis.set_ylim(len(rows) - 0.5, -0.5)
-        axis.set_xlim(_limits(found.seeds, rows))
+        axis.set_xlim(_limits(analysis.seeds, rows))
         axis.set_xlabel(f"{result.measure.name} (report split)")
         _losses_above(axis, result)
         axis.grid(visible=False, axis="y")
-        legend_below(figure, _legend(found.seeds, rows, tunings, result.measure))
+        legend_below(figure, _legend(analysis.seeds, rows, tunings, result.measure))
     return figure
 
 
 def _losses_above(axis: Axes, result: StudyResult) -> None:
-    """The validation losses that the skills stand for, on an axis above."""
+    """Add an axis above with the validation losses that the skills correspond to."""
     reference = result.reference_loss
     if not result.measure.is_loss or reference is None:
         return
@@ -71,16 +71,16 @@ def _losses_above(axis: Axes, result: StudyResult) -> None:
 
 
 def _limits(seeds: pd.DataFrame, rows: list[dict[str, Any]]) -> tuple[float, float]:
-    """From 0, or from below the lowest score where all lie far above 0."""
+    """Return the x limits: from 0, or from below the lowest score where all are far above 0."""
     ends = [row[end] for row in rows for end in ("ap_low", "ap_high") if known(row[end])]
-    shown = [*seeds["ap_counted"], *ends]
-    low, high = min(shown), max(shown)
+    values = [*seeds["ap_counted"], *ends]
+    low, high = min(values), max(values)
     room = (HEADROOM - 1) * ((high - low) or high)
     return (low - room, min(high + room, 1.0)) if low > FAR * high else (0.0, min(HEADROOM * high, 1.0))
 
 
-def _mean(axis: Axes, at: int, row: dict[str, Any], style: Look) -> None:
-    low, high = at - FILLED / 2, at + FILLED / 2
+def _draw_mean(axis: Axes, position: int, row: dict[str, Any], style: Look) -> None:
+    low, high = position - FILLED / 2, position + FILLED / 2
     if known(row["ap_low"]):
         axis.fill_betweenx(
             [low, high], row["ap_low"], row["ap_high"], color=style["color"], alpha=BAND_ALPHA, linewidth=0
@@ -89,17 +89,17 @@ def _mean(axis: Axes, at: int, row: dict[str, Any], style: Look) -> None:
         axis.plot([row["ap_mean"]] * 2, [low, high], color=INK, linewidth=1.8, zorder=2)
 
 
-def _trials(axis: Axes, places: np.ndarray, own: pd.DataFrame, style: Look) -> None:
-    aps = own["ap_counted"].to_numpy(float)
-    complete = (own["status"] == Status.COMPLETE).to_numpy(bool)
-    hollow = complete & own["collapsed"].to_numpy(bool)
-    learned = complete & ~hollow
-    axis.scatter(aps[learned], places[learned], s=38, alpha=0.85, zorder=3, linewidth=0, **style)
+def _draw_trials(axis: Axes, heights: np.ndarray, trials: pd.DataFrame, style: Look) -> None:
+    aps = trials["ap_counted"].to_numpy(float)
+    complete = (trials["status"] == Status.COMPLETE).to_numpy(bool)
+    collapsed = complete & trials["collapsed"].to_numpy(bool)
+    learned = complete & ~collapsed
+    axis.scatter(aps[learned], heights[learned], s=38, alpha=0.85, zorder=3, linewidth=0, **style)
     axis.scatter(
-        *(aps[hollow], places[hollow]), s=40, zorder=4, clip_on=False, marker=style["marker"],
+        *(aps[collapsed], heights[collapsed]), s=40, zorder=4, clip_on=False, marker=style["marker"],
         facecolors="white", edgecolors=style["color"], linewidth=1.5,
     )  # fmt: skip
-    axis.scatter(aps[~complete], places[~complete], s=44, zorder=4, clip_on=False, color=style["color"], marker="x")
+    axis.scatter(aps[~complete], heights[~complete], s=44, zorder=4, clip_on=False, color=style["color"], marker="x")
 
 
 def _legend(seeds: pd.DataFrame, rows: list[dict[str, Any]], tunings: int, measure: Measure) -> list[Artist]:
@@ -111,10 +111,10 @@ def _legend(seeds: pd.DataFrame, rows: list[dict[str, Any]], tunings: int, measu
     if not complete.all():
         handles.append(_mark("x", f"diverged or failed: {measure.name} 0"))
     if any(known(row["ap_mean"]) for row in rows):
-        some = any(row["collapsed"] for row in rows)
+        any_collapsed = any(row["collapsed"] for row in rows)
         handles.append(
             Line2D([], [], color=INK, marker="|", markersize=13, markeredgewidth=1.8, linewidth=0,
-                   label=f"mean{' where it learned' if some else ''}")
+                   label=f"mean{' where it learned' if any_collapsed else ''}")
         )  # fmt: skip
     if any(known(row["ap_low"]) for row in rows):
         handles.append(Patch(color=QUIET, alpha=0.35, linewidth=0, label="95 % interval"))

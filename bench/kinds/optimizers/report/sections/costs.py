@@ -1,4 +1,4 @@
-"""What the study cost."""
+"""Sections on costs: each optimizer's time and memory, and where the study's time went."""
 
 from functools import partial
 
@@ -12,14 +12,14 @@ from bench.report.prose import linked
 
 
 def figure(result: StudyResult) -> Section:
-    """What each optimizer reached against what its step costs."""
+    """Return the figure of scores against step times."""
     alt = f"Mean {result.measure.name} against the time of the optimizer's own step"
     text = "The time of an optimizer's own step, without forward and backward; in brackets the memory of its state."
     return Section("Cost", [Drawing(COST_FIGURE, alt, partial(figures.cost, result)), text])
 
 
 def table(result: StudyResult) -> list[Section]:
-    """What each optimizer cost."""
+    """Return the table of each optimizer's costs."""
     text = (
         "*Step* and *state*: the optimizer's own time and memory. *Training* and *evaluation*: seconds a trial. "
         "Medians over the n complete confirm trials (complete tune trials before there are any). *Share of time*: "
@@ -29,7 +29,7 @@ def table(result: StudyResult) -> list[Section]:
 
 
 def time(result: StudyResult) -> Section:
-    """Where the study's time went, and how that was measured."""
+    """Return the table of where the study's time went, with how it was measured."""
     use, title = result.time_use, "Where the time went"
     if use is None:
         return Section(

@@ -1,4 +1,4 @@
-"""What stands behind the figures: what was run, and in which MLflow runs."""
+"""Sections on the origin of the figures: sample images, what was run, and the MLflow runs."""
 
 import pandas as pd
 
@@ -18,14 +18,14 @@ from bench.workloads.of_study import trained_text
 
 
 def samples(result: StudyResult) -> list[Section]:
-    """The sheet of sample images of the optimizer with the highest mean score; nothing before there is one."""
-    found, sheet = result.leader_samples, result.sheet
-    if found is None or sheet is None:
+    """Return the leader's sample images; empty before there are any."""
+    leader, sheet = result.leader_samples, result.sheet
+    if leader is None or sheet is None:
         return []
     text = (
-        f"Found by {literal(result.analysis.names[found.optimizer])} with seed {found.seed} "
-        f"({result.measure.name} {found.ap:.3f}, MLflow run `{run_cell(found.run_id)}`), in images spread evenly over "
-        "the labelled ones of the report split. "
+        f"Found by {literal(result.analysis.names[leader.optimizer])} with seed {leader.seed} "
+        f"({result.measure.name} {leader.ap:.3f}, MLflow run `{run_cell(leader.run_id)}`), in images spread evenly "
+        "over the labelled ones of the report split. "
         "White lines: true; on a colour where they were found, on black where they were missed. Colours: predicted; "
         "blue left, vermilion right, yellow between neck and nose. Predicted people of one or two points are not "
         f"drawn. Points: {linked(SAMPLES)}."
@@ -34,7 +34,7 @@ def samples(result: StudyResult) -> list[Section]:
 
 
 def what_was_run(result: StudyResult) -> list[Section]:
-    """Plan, settings, optimizers by their full names, and the trials that failed."""
+    """Return the plan, the settings, the optimizers' full names, and the trials that failed."""
     spec = result.spec
     parts: list[Part] = [
         f"{counted(len(spec.optimizers), 'optimizer')}, each tuned {counted(spec.tunings, 'time')} by itself: "
@@ -42,11 +42,11 @@ def what_was_run(result: StudyResult) -> list[Section]:
         f"{counted(spec.seeds, 'fresh confirm seed')} of {spec.length_text(CONFIRM)} for each tuning, the same "
         f"seeds for all, reported on the report split. Network {literal(trained_text(spec))}, batch "
         f"{spec.batch_size}, {literal(spec.data_text)}, on {spec.device} in "
-        f"{spec.precision}. Schedule {spec.schedule}, weight decay {_decay(result)}, foreground weight "
+        f"{spec.precision}. Schedule {spec.schedule}, weight decay {_decay_text(result)}, foreground weight "
         f"{spec.foreground_weight:g}, {'augmented' if spec.augment else 'not augmented'}, no gradient clipping: "
-        f"equal for all.{_at_once(result)}",
-        *_optimizers(result),
-        *_left_out(result),
+        f"equal for all.{_sharing_text(result)}",
+        *_name_table(result),
+        *_skipped_text(result),
     ]
     faults = [
         f"`{row['trial_id']}` {row['phase']} {literal(row['optimizer'])}: {row['status']}. "
@@ -58,19 +58,19 @@ def what_was_run(result: StudyResult) -> list[Section]:
     return [Section("What was run", parts), *failed]
 
 
-def _decay(result: StudyResult) -> str:
+def _decay_text(result: StudyResult) -> str:
     decay = result.spec.weight_decay
     return f"{decay:g}" if isinstance(decay, (int, float)) else f"tuned within {decay}"
 
 
-def _optimizers(result: StudyResult) -> list[Table]:
-    """Full names and implementations, where either says more than the tables above."""
+def _name_table(result: StudyResult) -> list[Table]:
+    """Return full names and implementations, where either adds to the tables above."""
     columns, rows = optimizer_name_rows(result)
     return [Table(columns, rows)] if len(columns) > 1 else []
 
 
-def _at_once(result: StudyResult) -> str:
-    """Whether trials shared the machine: then their speeds did too."""
+def _sharing_text(result: StudyResult) -> str:
+    """Say if trials shared the machine, since speeds are then lower; else empty."""
     most = result.records["concurrent_trials"].max() if "concurrent_trials" in result.records else None
     if pd.isna(most) or most < 2:
         return ""
@@ -79,21 +79,21 @@ def _at_once(result: StudyResult) -> str:
     return f"{shared}: speeds are of a shared machine."
 
 
-def _left_out(result: StudyResult) -> list[str]:
-    """What ``--skip-bad`` left out, as the trials counted it; nothing without the flag."""
+def _skipped_text(result: StudyResult) -> list[str]:
+    """Say what ``--skip-bad`` left out, by the trials' counts; empty without the flag."""
     if not result.spec.skip_bad:
         return []
     columns = ["phase", "skipped_images", "skipped_annotations"]
     rows = result.records.reindex(columns=columns).dropna().drop_duplicates()
-    found = [
+    counts = [
         f"{counted(int(images), 'image')} and {counted(int(annotations), 'annotation')} in the splits of {phase} trials"
         for phase, images, annotations in rows.itertuples(index=False)
     ]
-    return [f"Bad data was left out (`--skip-bad`): {'; '.join(found) or 'no trial has counted it yet'}."]
+    return [f"Bad data was left out (`--skip-bad`): {'; '.join(counts) or 'no trial has counted it yet'}."]
 
 
 def sources(result: StudyResult) -> Section:
-    """MLflow runs behind each number."""
+    """Return the table of the MLflow runs behind each number."""
     text = (
         "Beginnings of MLflow run ids: the best tune trial of the tuning whose settings are shown, and the confirm "
         f"trials by tuning and seed; whole, and for every trial, in the column `run_id` of {linked(RECORDS)}."

@@ -1,4 +1,4 @@
-"""What the claims rest on: every pair of optimizers, and the controls."""
+"""Sections on what the claims rest on: every pair of optimizers, and the controls."""
 
 from bench.kinds.optimizers.report.files import COMPARISONS
 from bench.kinds.optimizers.report.result import StudyResult
@@ -9,7 +9,7 @@ from bench.report.wording import counted, enumerate_items
 
 
 def pairs(result: StudyResult) -> list[Section]:
-    """Every pair, where there are any to compare."""
+    """Return the table of all pairs; empty where nothing can be compared."""
     compared = result.analysis.compared
     if not (compared.pairs["n"] >= 2).any() or not result.analysis.comparable:
         return []
@@ -40,14 +40,14 @@ def pairs(result: StudyResult) -> list[Section]:
 
 
 def controls(result: StudyResult) -> list[Section]:
-    """AdaBound and its like against the untuned SGD that they become; nothing where the study has no such control."""
-    found = result.analysis.controls
-    if found.empty:
+    """Return AdaBound-like optimizers against the untuned SGD that they become; empty without such a control."""
+    comparisons = result.analysis.controls
+    if comparisons.empty:
         return []
     text = (
         "In the end AdaBound is SGD with momentum beta1 at the rate final_lr x (1 - beta1): that SGD ran on the "
         "same seeds with the same schedule. It is untuned: its rate follows from the final_lr that was chosen for "
         "AdaBound, and a tuned SGD may do better. It stands outside the ranking and the pairs: its p is not corrected."
     )
-    parts = [Table(control_columns(result), control_rows(result)), *found["sentence"], text]
+    parts = [Table(control_columns(result), control_rows(result)), *comparisons["sentence"], text]
     return [Section("Against their own untuned limits", parts)]

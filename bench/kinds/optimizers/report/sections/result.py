@@ -1,4 +1,4 @@
-"""What became of each optimizer: the main table, each run, the learning curves; in the appendix all that is known."""
+"""Sections on each optimizer's result: the main table, each run, the learning curves; in the appendix all details."""
 
 from functools import partial
 
@@ -23,19 +23,19 @@ from bench.report.wording import counted
 
 
 def table(result: StudyResult) -> Section:
-    """The main table."""
+    """Return the main table."""
     spec = result.spec
     if result.needed is not None:
         text = (
-            f"{_order(result)} Each optimizer was tuned {counted(spec.tunings, 'time')}; what tuning found is in no "
-            "order, and was not trained again."
+            f"{_order_text(result)} Each optimizer was tuned {counted(spec.tunings, 'time')}; what tuning found is in "
+            "no order, and was not trained again."
         )
         return Section("Result", [Table(main_columns(result), main_rows(result)), text])
     target = f" *Time to target*: median training time to AP {spec.target:g}." if _has_target(result) else ""
     text = (
-        f"{_order(result)} Each optimizer was tuned {counted(spec.tunings, 'time')}, and what each tuning found was "
-        f"trained with {counted(spec.seeds, 'fresh seed')}. {_scores_text(result)}, on "
-        f"images that chose nothing. *Collapsed*: tunings whose result learned nothing.{target}{_beginning(result)} "
+        f"{_order_text(result)} Each optimizer was tuned {counted(spec.tunings, 'time')}, and what each tuning found "
+        f"was trained with {counted(spec.seeds, 'fresh seed')}. {_scores_text(result)}, on "
+        f"images that chose nothing. *Collapsed*: tunings whose result learned nothing.{target}{_start_text(result)} "
         f"{result.analysis.limits}{' ' if result.analysis.limits else ''}Unrounded: "
         f"{linked(SUMMARY)}."
     )
@@ -48,8 +48,8 @@ def _scores_text(result: StudyResult) -> str:
     return "*AP*: mean over the tunings that did not collapse"
 
 
-def _beginning(result: StudyResult) -> str:
-    """That all trials began from weights, where they did: such a result is about fine-tuning."""
+def _start_text(result: StudyResult) -> str:
+    """Say that all trials began from trained weights, so that the result is about fine-tuning; else empty."""
     began = result.spec.beginning_text
     if not began:
         return ""
@@ -60,7 +60,7 @@ def _beginning(result: StudyResult) -> str:
 
 
 def losses_reached(result: StudyResult) -> list[Section]:
-    """What tuning reached by validation loss, where nothing scored; nothing elsewhere."""
+    """Return the validation losses of tuning where nothing scored; else empty."""
     rows = [] if result.needed is None else loss_rows(result)
     if not rows:
         return []
@@ -72,11 +72,11 @@ def losses_reached(result: StudyResult) -> list[Section]:
     return [Section("Validation loss reached", [Table(LOSS_COLUMNS, rows), text])]
 
 
-def _order(result: StudyResult) -> str:
-    found = result.analysis
-    if found.comparable:
+def _order_text(result: StudyResult) -> str:
+    analysis = result.analysis
+    if analysis.comparable:
         return "Best first."
-    confirmed = found.summary[found.summary["n"] > 0]
+    confirmed = analysis.summary[analysis.summary["n"] > 0]
     if result.needed is not None:
         why = "no trial scored"
     elif confirmed.empty:
@@ -94,7 +94,7 @@ def _has_target(result: StudyResult) -> bool:
 
 
 def runs(result: StudyResult) -> Section:
-    """The points behind the means."""
+    """Return the figure of each confirm trial's score."""
     alt = f"{result.measure.title} of each confirm trial by optimizer and tuning, with means and intervals"
     text = (
         "A mark for each training run, the tunings of an optimizer below each other. The k-th tuning of every "
@@ -104,7 +104,7 @@ def runs(result: StudyResult) -> Section:
 
 
 def curves(result: StudyResult) -> Section:
-    """Learning curves."""
+    """Return the learning curves."""
     alt = "Learning curves of the confirm trials by optimizer"
     text = f"{_CURVES} Points: {linked(CURVES)}."
     return Section("Learning curves", [Drawing(CURVES_FIGURE, alt, partial(figures.learning_curves, result)), text])
@@ -117,7 +117,7 @@ _CURVES = (
 
 
 def losses(result: StudyResult) -> Section:
-    """Learning curves of the loss."""
+    """Return the curves of the validation loss."""
     alt = "Validation loss of the confirm trials along the training, by optimizer"
     text = f"{_CURVES if result.measure.is_loss else 'Drawn as the learning curves.'} Points: {linked(CURVES)}."
     return Section(
@@ -127,30 +127,30 @@ def losses(result: StudyResult) -> Section:
 
 
 def details(result: StudyResult) -> list[Section]:
-    """All that is known of each optimizer."""
-    spec, found = result.spec, result.analysis
+    """Return the table with all details of each optimizer."""
+    spec, analysis = result.spec, result.analysis
     target = (
         f" *Time to target*: median training time to AP {spec.target:g}, a target given beforehand, read between the "
         f"{counted(spec.evaluations, 'evaluation')} of a trial; *reached*: confirm trials that got there."
         if _has_target(result)
         else ""
     )
-    what = "*AP*: COCO keypoint AP"
+    subject = "*AP*: COCO keypoint AP"
     if result.measure.is_loss:
-        what = "*Validation loss* and *skill*:"
+        subject = "*Validation loss* and *skill*:"
     text = (
-        f"{what} of the last checkpoint on the report split, mean over the tunings that did not "
+        f"{subject} of the last checkpoint on the report split, mean over the tunings that did not "
         "collapse, with its 95 % interval where none did. *Over all*: with those that collapsed as they scored; order "
         f"and claims are about this mean. *Collapsed*: tunings with a run under {result.measure.name} "
-        f"{found.tuned.floor:.2g}. *n*: confirm trials.{target} *Failed*: confirm + tune trials that failed; a failed "
-        "confirm trial scores 0. "
+        f"{analysis.tuned.floor:.2g}. *n*: confirm trials.{target} *Failed*: confirm + tune trials that failed; a "
+        "failed confirm trial scores 0. "
         f"Unrounded: {linked(SUMMARY)}; each confirm trial: {linked(SEEDS)}."
     )
     return [Section("Each optimizer in full", [Table(detail_columns(result), optimizer_rows(result)), text])]
 
 
 def equal_budgets(result: StudyResult) -> list[Section]:
-    """AP at equal budgets, read from the curves."""
+    """Return the table of scores at equal budgets; empty where no budget is known."""
     views = result.analysis.views
     timed = "equal_seconds" in views
     if not views[["equal_steps", *(["equal_seconds"] if timed else [])]].notna().any(axis=None):
@@ -159,13 +159,13 @@ def equal_budgets(result: StudyResult) -> list[Section]:
         f"{result.measure.title} at the step{' and the second' if timed else ''} at which the first optimizer finished "
         "(median over its "
         "runs), read from the curves between evaluations; mean over the tunings that did not collapse, with its 95 % "
-        f"interval where none did.{_schedule(result)} Unrounded: {linked(VIEWS)}."
+        f"interval where none did.{_schedule_text(result)} Unrounded: {linked(VIEWS)}."
     )
     title = f"At equal steps{', at equal time' if timed else ''}"
     return [Section(title, [Table(view_columns(result), view_rows(result)), text])]
 
 
-def _schedule(result: StudyResult) -> str:
+def _schedule_text(result: StudyResult) -> str:
     if result.spec.schedule == "constant":
         return ""
     return (

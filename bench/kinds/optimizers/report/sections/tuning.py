@@ -1,4 +1,4 @@
-"""How the settings were found: the rates that were tried, and what each tuning ended with."""
+"""Sections on tuning: the rates that were tried, and the settings that each tuning ended with."""
 
 from functools import partial
 
@@ -17,7 +17,7 @@ PRUNERS = {"median": "median pruner", "hyperband": "Hyperband pruner"}
 
 
 def rates(result: StudyResult) -> Section:
-    """Scores of the tune trials by rate."""
+    """Return the figure of the tune trials' scores by rate."""
     alt = f"{result.measure.title} of the tune trials by effective learning rate, a panel for each optimizer"
     text = (
         f"{counted(result.spec.trials, 'trial')} a tuning, on the images that choose. A narrow peak means that the "
@@ -28,20 +28,24 @@ def rates(result: StudyResult) -> Section:
 
 
 def settings(result: StudyResult) -> list[Section]:
-    """The settings of each optimizer, its lines to paste, and what each tuning ended with."""
+    """Return each optimizer's settings, the finalists of all tunings, and the lines to paste."""
     star = " A star: the value sits at the border of its range, a better one may lie outside."
     text = (
-        f"{_shown(result)} Claims are about the optimizers as tuned here, not about these settings. "
+        f"{_shown_text(result)} Claims are about the optimizers as tuned here, not about these settings. "
         f"*{result.measure.title} when tuned*: of the best tune trial of that tuning on the select split, the best of "
         "several, so it flatters."
         f"{star if result.analysis.comparable else ''}"
     )
-    found = [Section("Settings", [Table(settings_columns(result), settings_rows(result)), text, *_pruner(result)])]
+    sections = [
+        Section("Settings", [Table(settings_columns(result), settings_rows(result)), text, *_pruner_text(result)])
+    ]
     finalists = finalist_rows(result)
     if finalists:
-        found.append(Section("What each tuning ended with", [Table(finalist_columns(result), finalists), _FINALISTS]))
-    lines = [line for name in result.analysis.summary["name"] for line in _lines(result, name)]
-    return [*found, *([Section("Lines to paste, for each optimizer", lines)] if lines else [])]
+        sections.append(
+            Section("What each tuning ended with", [Table(finalist_columns(result), finalists), _FINALISTS])
+        )
+    parts = [part for name in result.analysis.summary["name"] for part in _lines(result, name)]
+    return [*sections, *([Section("Lines to paste, for each optimizer", parts)] if parts else [])]
 
 
 _FINALISTS = (
@@ -51,18 +55,18 @@ _FINALISTS = (
 
 
 def _lines(result: StudyResult, name: str) -> list[Part]:
-    own = result.lines.get(name)
-    if own is None:
+    lines = result.lines.get(name)
+    if lines is None:
         return []
-    return [literal(result.analysis.names[name]), Code("python", own.python), *own.codes()]
+    return [literal(result.analysis.names[name]), Code("python", lines.python), *lines.codes()]
 
 
-def _shown(result: StudyResult) -> str:
-    """Which settings the first table shows."""
+def _shown_text(result: StudyResult) -> str:
+    """Say which settings the first table shows."""
     summary = result.analysis.summary
     waiting = summary["settings_tuning"].isna()
-    finalists = [each for own in summary["finalists"] for each in own]
-    on_select = bool(finalists) and all(each["ap_select"] is not None for each in finalists)
+    finalists = [finalist for tunings in summary["finalists"] for finalist in tunings]
+    on_select = bool(finalists) and all(finalist["ap_select"] is not None for finalist in finalists)
     by = "whose confirm trials scored best on the select split" if on_select else "whose tuning saw the best tune trial"
     if not waiting.any():
         return f"To paste: of each optimizer's finalists the one {by}."
@@ -71,7 +75,7 @@ def _shown(result: StudyResult) -> str:
     return f"Of each optimizer's finalists the one {by}; before there is one, the best tune trial so far."
 
 
-def _pruner(result: StudyResult) -> list[str]:
+def _pruner_text(result: StudyResult) -> list[str]:
     if result.spec.pruner == "none":
         return []
     tune = result.records[result.records["phase"] == "tune"]
