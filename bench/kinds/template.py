@@ -1,5 +1,7 @@
-"""A study file to begin with: every setting of its kind with meaning, allowed values and default, made of the settings
-themselves, so that it cannot say otherwise than they do."""
+"""Write a commented study file that lists every setting of a kind: meaning, allowed values and default.
+
+It is generated from the settings' declarations, so that it cannot contradict them.
+"""
 
 import json
 import textwrap
@@ -21,50 +23,50 @@ SCHEMAS: Mapping[str, Mapping[str, Any]] = {
     "network": {"enum": list(NETWORKS)},
     "networks": {"type": "array", "items": {"enum": list(NETWORKS)}},
 }
-"""Settings whose type does not say what they may be."""
+"""JSON schemas of settings whose type does not list the allowed values."""
 WIDTH = 110
-"""Characters of a comment's line."""
+"""Characters of a line of comment."""
 HEAD = """\
 # {question}
 #
 {commands}
 #
-# The values are those of the preset `{preset}`. A line that begins with `#` and no blank is a setting that the preset
-# leaves at its default, or an example where there is none: take the `#` away to give it. Options of the command line
-# come before variables ({prefix}NAME=mine), these before this file, it before the preset (--preset), and that
-# before the defaults.
+# The values are those of the preset `{preset}`. A line that begins with `#` and no space is a setting that the preset
+# leaves at its default, or an example if it has none: remove the `#` to set it. Where a setting is given more than
+# once, the first of these decides: the command line, environment variables ({prefix}NAME=mine), this file, the
+# preset (--preset), the defaults.
 
 kind = "{kind}"
 """
 
 
 def template(kind: str, *, file: str, preset: str = FULL) -> str:
-    """The text of a study file of this kind whose study is that of the preset, whichever preset it is run over.
+    """Return the text of a study file that gives the preset's study, over whichever preset it is run.
 
-    ``file`` is what its head calls it. SettingsError where there is no such preset.
+    ``file`` is the file's name in its head comment. SettingsError if there is no such preset.
     """
-    its = study_kind(kind)
-    resolved = resolve(its.spec, Given(), preset, environ={})
-    spelled_out = its.spelled_out(resolved)
+    study = study_kind(kind)
+    resolved = resolve(study.spec, Given(), preset, environ={})
+    spelled_out = study.spelled_out(resolved)
     values = {**{name: setting.value for name, setting in resolved.items()}, **spelled_out}
     shipped = {each: read_file(path, kind, values) for each, path in presets(kind).items()}
-    given = {*spelled_out, *(name for document in shipped.values() for name in document)}
-    blocks = [_head(kind, its.spec.question(), file, preset)]
+    set_names = {*spelled_out, *(name for document in shipped.values() for name in document)}
+    blocks = [_head(kind, study.spec.question(), file, preset)]
     tables: list[str] = []
-    for name, setting in its.spec.declarations().items():
+    for name, setting in study.spec.declarations().items():
         in_presets = {each: document[name] for each, document in shipped.items() if name in document}
         comment = _comment(name, setting, in_presets, len(shipped))
         example = setting.default if setting.example is None else setting.example
-        is_given = name in given and values[name] is not None
-        lines = _lines(name, values[name]) if is_given else [f"#{line}" for line in _lines(name, example)]
+        is_set = name in set_names and values[name] is not None
+        lines = _lines(name, values[name]) if is_set else [f"#{line}" for line in _lines(name, example)]
         (tables if lines[0].lstrip("#").startswith("[") else blocks).append("\n".join([*comment, *lines]))
     return "\n\n".join([*blocks, *tables]) + "\n"
 
 
 def _head(kind: str, question: str, file: str, preset: str) -> str:
-    shown = visible(file)  # a line feed would begin a line of the study file's own
+    shown = visible(file)  # a line feed in the name would end the comment
     commands = {
-        f"posebench study {kind} --study {shown}": "run it; again: go on, or show its result",
+        f"posebench study {kind} --study {shown}": "run it; run it again to continue, or to show its result",
         f"posebench study {kind} --study {shown} --dry-run": "print its plan and stop",
         f"posebench config show --study {shown}": "every setting, and where its value comes from",
     }
@@ -76,7 +78,7 @@ def _head(kind: str, question: str, file: str, preset: str) -> str:
 
 
 def literal(value: Any) -> str:
-    """A value as TOML writes it, in one line."""
+    """Return a value as TOML, on one line."""
     if isinstance(value, Mapping):
         pairs = [f"{dotted((name,))} = {literal(each)}" for name, each in value.items()]
         return f"{{ {', '.join(pairs)} }}" if pairs else "{}"
@@ -88,7 +90,7 @@ def literal(value: Any) -> str:
 
 
 def _lines(name: str, value: Any) -> list[str]:
-    """A setting as it is written; a table of tables, or a list of them, under headers of their own."""
+    """Return a setting as lines of TOML; a table of tables, or a list of tables, under headers of its own."""
     parts: list[tuple[str, Mapping[str, Any]]] = []
     if isinstance(value, Mapping):
         parts = [(f"[{dotted((name, key))}]", table) for key, table in value.items()]
@@ -101,7 +103,10 @@ def _lines(name: str, value: Any) -> list[str]:
 
 
 def _comment(name: str, setting: Declaration, in_presets: Mapping[str, Any], presets: int) -> list[str]:
-    """Meaning, allowed values and default of a setting; where some of so many presets give it, theirs too."""
+    """Return meaning, allowed values and default of a setting as comment lines, with the presets' values.
+
+    ``presets`` is the number of presets: a value that all of them share is said once.
+    """
     allowed = allowed_values(SCHEMAS.get(name) or TypeAdapter(setting.type).json_schema())
     default = "none" if setting.default is None else literal(setting.default)
     sentences = [setting.meaning, f"{allowed[0].upper()}{allowed[1:]}. Default: {default}."]
@@ -118,7 +123,7 @@ def _comment(name: str, setting: Declaration, in_presets: Mapping[str, Any], pre
 
 
 def allowed_values(schema: Mapping[str, Any]) -> str:
-    """What a JSON schema allows, in words."""
+    """Describe in words what a JSON schema allows."""
     if "anyOf" in schema:
         return "; or ".join(allowed_values(each) for each in schema["anyOf"] if each.get("type") != "null")
     if "enum" in schema or "const" in schema:

@@ -1,4 +1,5 @@
-"""Measuring the machine. In: a process, or a piece of work; out: seconds, bytes, what the machine is.
+"""Measuring the machine: time, memory and hardware.
 
-Never knows what it is measured for.
+In: a process, or a piece of work. Out: seconds, bytes, a description of the machine. Never knows which study it
+measures for.
 """

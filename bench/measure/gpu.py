@@ -1,4 +1,4 @@
-"""Sampling a GPU beside a running trial: utilisation and memory, by NVML (extra `gpu`: nvidia-ml-py)."""
+"""GPU utilisation and memory, sampled by NVML beside a running trial (extra `gpu`: nvidia-ml-py)."""
 
 import math
 import os
@@ -16,35 +16,37 @@ except ImportError:  # an extra
     pynvml = None
 
 INTERVAL_S = 0.5
+"""Seconds between two samples."""
 NVML_LOOKS_BACK_S = 1.0
-"""What a sample of the utilisation is over, at most (NVML's documentation: 1/6 s to 1 s, by product)."""
+"""Longest window in seconds that NVML's utilisation covers (its documentation: 1/6 s to 1 s, by product)."""
 
 
 class Sample(NamedTuple):
-    """What NVML said at a moment."""
+    """NVML's figures at one moment."""
 
     at: float
-    """By ``time.perf_counter``."""
+    """The moment, by ``time.perf_counter``."""
     busy_percent: float
     own_bytes: float
     others_bytes: float
 
 
 def own_bytes(processes: Iterable[Any], pid: int) -> int | None:
-    """What NVML says that a process holds; None where it does not say (another process namespace, Windows' WDDM)."""
-    held = [each.usedGpuMemory for each in processes if each.pid == pid and each.usedGpuMemory is not None]
-    return sum(held) if held else None
+    """Return the GPU memory of a process by NVML's list; None if NVML does not say (another process namespace, Windows'
+    WDDM)."""
+    sizes = [each.usedGpuMemory for each in processes if each.pid == pid and each.usedGpuMemory is not None]
+    return sum(sizes) if sizes else None
 
 
 class GpuSampler:
-    """Samples the CUDA device that this process uses, between ``with`` and its end; without CUDA or NVML, nothing.
+    """Samples the CUDA device of this process inside a ``with`` block; without CUDA or NVML it records nothing.
 
-    Without ``with`` it samples when it is asked to (`look`).
+    Outside ``with`` it samples only when `look` is called.
 
-    Memory is this process's: as NVML counts it, or where NVML cannot tell processes apart (in a container) as PyTorch
-    has reserved it, which leaves out the CUDA context's few hundred MB. Utilisation is the whole device's, the share of
-    time in which anything ran; ``gpu_others_bytes`` is what others held meanwhile: above a few hundred MB it is theirs
-    too.
+    Memory is this process's: by NVML, or, where NVML cannot tell processes apart (in a container), as reserved by
+    PyTorch, which leaves out the few hundred MB of the CUDA context. Utilisation is the whole device's: the share of
+    time in which anything ran. ``gpu_others_bytes`` is the memory of other processes; above a few hundred MB the
+    utilisation is partly theirs.
     """
 
     def __init__(self, device_type: str) -> None:
@@ -85,7 +87,7 @@ class GpuSampler:
             self.look()
 
     def look(self) -> None:
-        """Take a sample now: of the utilisation since NVML_LOOKS_BACK_S ago, at most."""
+        """Take a sample now; its utilisation covers the last NVML_LOOKS_BACK_S at most."""
         if self._nvml is None:
             return
         try:
@@ -103,22 +105,26 @@ class GpuSampler:
         return torch.cuda.memory_reserved() if own is None else own
 
     def latest(self) -> dict[str, float]:
-        """The newest sample (empty without a GPU): per cent of time busy, bytes of memory that this process holds."""
+        """Return the newest sample's utilisation (per cent of time busy) and bytes of memory of this process; empty
+        without a GPU."""
         if not self._samples:
             return {}
         newest = self._samples[-1]
         return {"gpu_utilization_percent": newest.busy_percent, "gpu_memory_bytes": newest.own_bytes}
 
     def summary(self, since: float = -math.inf) -> dict[str, float]:
-        """As `summarized`, of all samples (empty without a GPU)."""
+        """Return `summarized` of all samples; empty without a GPU."""
         return summarized(self._samples, since)
 
 
 def summarized(samples: Sequence[Sample], since: float = -math.inf) -> dict[str, float]:
-    """Mean utilisation, peak memory, and what others held at most (empty without samples).
+    """Return mean utilisation (per cent), peak memory of this process and peak memory of others (bytes); empty without
+    samples.
 
-    ``since``: of ``time.perf_counter``, when the utilisation to be told of began, so that what a loop does first is not
-    in it; NaN where no sample saw only what came after.
+    Args:
+        samples: In the order in which they were taken.
+        since: Moment (``time.perf_counter``) from which utilisation counts, so that a loop's start is left out. The
+            utilisation is NaN if no sample's window lies wholly after it.
     """
     if not samples:
         return {}

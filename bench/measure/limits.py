@@ -1,4 +1,4 @@
-"""What this process may use of the machine: cores, memory, /dev/shm, by affinity, quota and cgroup, not the host's."""
+"""Cores, memory and /dev/shm that this process may use, by affinity, quota and cgroup rather than the host's totals."""
 
 import math
 import os
@@ -14,26 +14,31 @@ PROC = Path("/proc")
 CGROUPS = Path("/sys/fs/cgroup")
 SHARED_MEMORY = Path("/dev/shm")
 UNLIMITED_BYTES = 1 << 60
-"""cgroup v1 writes "no limit" as a number near 2**63."""
+"""Limits from here on mean "no limit": cgroup v1 writes a number near 2**63."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Memory and cores that this process can count on now; None where the system does not tell."""
+    """Cores and memory that this process can count on now."""
 
     cores: float
-    """By affinity and CPU quota; 1.5 is a possible answer."""
+    """Cores by affinity and CPU quota; may be fractional, such as 1.5."""
     memory_bytes: int
-    """Most that this process's group may hold: the machine's memory, or the cgroup's limit where that is less."""
+    """Most memory that this process's group may hold: the machine's, or the cgroup's limit where that is less."""
     memory_free_bytes: int
-    """What it may still take of that."""
+    """The part of ``memory_bytes`` that is still free."""
     shm_bytes: int | None
-    """Size of /dev/shm; None where there is none (macOS, Windows: shared memory is no file system there)."""
+    """Size of /dev/shm; None where there is none (on macOS and Windows shared memory is no file system)."""
     shm_free_bytes: int | None
+    """Free bytes of /dev/shm; None where there is none."""
 
 
 def limits(proc: Path = PROC, cgroups: Path = CGROUPS, shared_memory: Path = SHARED_MEMORY) -> Limits:
-    """Read them now. The paths are where Linux shows processes, control groups and shared memory."""
+    """Read the limits of this process as they are now.
+
+    Args:
+        proc, cgroups, shared_memory: Where Linux shows processes, control groups and shared memory.
+    """
     memory = psutil.virtual_memory()
     total, free = memory.total, memory.available
     for limit, used in _memory_groups(proc, cgroups):
@@ -49,15 +54,16 @@ def limits(proc: Path = PROC, cgroups: Path = CGROUPS, shared_memory: Path = SHA
 
 
 def shm_used_bytes(shared_memory: Path = SHARED_MEMORY) -> int:
-    """Bytes in use in /dev/shm, by anybody; 0 where there is none."""
+    """Return the bytes in use in /dev/shm, by any program; 0 where there is none."""
     if not shared_memory.is_dir():
         return 0
-    found = os.statvfs(shared_memory)
-    return (found.f_blocks - found.f_bfree) * found.f_frsize
+    status = os.statvfs(shared_memory)
+    return (status.f_blocks - status.f_bfree) * status.f_frsize
 
 
 def oom_kills(proc: Path = PROC, cgroups: Path = CGROUPS) -> int | None:
-    """Processes of this control group that the kernel has killed for memory so far; None where it does not count."""
+    """Return how many processes of this control group the kernel has killed for lack of memory so far; None if it does
+    not count."""
     counts = []
     for folder in _folders(proc, cgroups, "memory"):
         for name in ("memory.events", "memory.oom_control"):
@@ -68,8 +74,8 @@ def oom_kills(proc: Path = PROC, cgroups: Path = CGROUPS) -> int | None:
 
 
 def _memory_groups(proc: Path, cgroups: Path) -> list[tuple[int, int]]:
-    """(limit, bytes used that cannot be given back) of each group above this process that has a limit."""
-    found = []
+    """(limit, used bytes that cannot be reclaimed) of each group above this process that has a memory limit."""
+    groups = []
     for folder in _folders(proc, cgroups, "memory"):
         for limit_name, used_name in (
             ("memory.max", "memory.current"),
@@ -77,19 +83,19 @@ def _memory_groups(proc: Path, cgroups: Path) -> list[tuple[int, int]]:
         ):
             limit, used = _text(folder / limit_name), _text(folder / used_name)
             if limit.isdigit() and used.isdigit() and int(limit) < UNLIMITED_BYTES:
-                found.append((int(limit), max(0, int(used) - _page_cache_bytes(folder))))
-    return found
+                groups.append((int(limit), max(0, int(used) - _page_cache_bytes(folder))))
+    return groups
 
 
 def _page_cache_bytes(folder: Path) -> int:
-    """Files in memory, which the kernel drops before it runs out: not in the way of anybody."""
-    found = {}
+    """Bytes of the group's page cache, which the kernel drops before memory runs out."""
+    sizes = {}
     for line in _text(folder / "memory.stat").splitlines():
         name, _, value = line.partition(" ")
         if name.removeprefix("total_") in ("inactive_file", "active_file") and value.isdigit():
-            found[name] = int(value)
-    totals = [value for name, value in found.items() if name.startswith("total_")]  # version 1: with the groups below
-    return sum(totals) if totals else sum(found.values())
+            sizes[name] = int(value)
+    totals = [value for name, value in sizes.items() if name.startswith("total_")]  # version 1, groups below included
+    return sum(totals) if totals else sum(sizes.values())
 
 
 def _cpu_quota(proc: Path, cgroups: Path) -> float:
@@ -105,7 +111,7 @@ def _cpu_quota(proc: Path, cgroups: Path) -> float:
 
 
 def _folders(proc: Path, cgroups: Path, controller: str) -> list[Path]:
-    """Folders of the groups that this process is in, up to the root, in versions 2 and 1 of control groups."""
+    """Folders of the control groups that this process is in, up to the root, in versions 2 and 1."""
     folders = []
     for line in _text(proc / "self" / "cgroup").splitlines():
         _, names, path = line.split(":", 2)

@@ -1,4 +1,4 @@
-"""The machine's fingerprint: what a result depends on besides the study's settings."""
+"""A description of the machine (hardware, system, package versions), on which results depend besides the settings."""
 
 import importlib.metadata
 import platform
@@ -11,10 +11,11 @@ import torch
 from bench.measure.cores import usable_cores
 
 PACKAGES = ("posebench", "torch", "numpy", "opencv-python-headless", "optuna", "mlflow", "adabound", "pycocotools")
+"""Packages whose versions are recorded."""
 
 
 def fingerprint() -> dict[str, str]:
-    """Processor, cores that this process may use, the machine's memory, GPU, system and versions, as text."""
+    """Return processor, usable cores, the machine's memory, GPU, system and versions, as text."""
     cuda = torch.cuda.is_available()
     return {
         "cpu": _processor(),

@@ -1,4 +1,4 @@
-"""How much of the cores that this process may use others have taken meanwhile, or was stolen from the machine."""
+"""CPU time that other programs took, or that was stolen from the virtual machine, while something was measured."""
 
 import math
 import os
@@ -14,52 +14,58 @@ from bench.measure.limits import CGROUPS, PROC, limits
 from bench.measure.process_tree import tree_cpu_seconds
 
 IDLE = (3, 4)
-"""Columns of /proc/stat that nobody used: idle, and waiting for a disk."""
+"""Columns of /proc/stat that count idle time: idle, and waiting for a disk."""
 COUNTED = 8
-"""Columns in which each moment stands once: user, nice, system, idle, iowait, irq, softirq and steal; a guest's time is
-in user and nice already (proc(5))."""
+"""Number of leading columns of /proc/stat that do not overlap: user, nice, system, idle, iowait, irq, softirq and
+steal. The guest columns that follow are already part of user and nice (proc(5))."""
 
 
 @dataclass(frozen=True)
 class CpuMark:
-    """A moment: seconds of CPU used so far."""
+    """CPU seconds used up to one moment."""
 
     at: float
-    """By ``time.perf_counter``."""
+    """The moment, by ``time.perf_counter``."""
     tree: float
-    """By this process and all that it has started."""
+    """CPU seconds of this process and all its descendants."""
     measuring: float
-    """By the process that measures."""
+    """CPU seconds of the processes that measure."""
     machine: float
-    """By anybody, on the cores that this process may use, with what was stolen from these; NaN where not known."""
+    """CPU seconds of all programs on the cores that this process may use, stolen time included; NaN if unknown."""
 
 
 class CpuClock:
-    """Marks moments of this process, for what it and others use between two of them."""
+    """Measures what share of this process's cores other programs used between two moments."""
 
     def __init__(self, measuring: Iterable[int] = (), proc: Path = PROC, cgroups: Path = CGROUPS) -> None:
-        """``measuring``: processes whose use is neither this one's nor others'. Under a CPU quota below the cores that
-        may be used, others' share is not known: who takes a core then takes nothing from us."""
+        """
+        Args:
+            measuring: Ids of processes that count neither as this process nor as others.
+            proc, cgroups: Where Linux shows processes and control groups.
+
+        Under a CPU quota below the number of usable cores the others' share is unknown: taking a core then takes
+        nothing from this process.
+        """
         self._proc = proc
         self.cores = usable_cores()
-        self._told = limits(proc, cgroups).cores >= self.cores
+        self._others_known = limits(proc, cgroups).cores >= self.cores
         self._measuring = [psutil.Process(pid) for pid in measuring if psutil.pid_exists(pid)]
 
     def mark(self) -> CpuMark:
-        """The moment now."""
-        machine = machine_cpu_seconds(self._proc) if self._told else math.nan
+        """Return the CPU seconds used until now."""
+        machine = machine_cpu_seconds(self._proc) if self._others_known else math.nan
         return CpuMark(time.perf_counter(), tree_cpu_seconds(os.getpid()), sum(map(_own, self._measuring)), machine)
 
     def others_share(self, begin: CpuMark, end: CpuMark) -> float:
-        """Share of the cores' time between two moments that others took: 0 to about 1; NaN where not known."""
+        """Return the share of the cores' time that others took between two marks: 0 to about 1; NaN if unknown."""
         window = self.cores * (end.at - begin.at)
         others = (end.machine - begin.machine) - (end.tree - begin.tree) - (end.measuring - begin.measuring)
         return math.nan if window <= 0 or math.isnan(others) else max(0.0, others / window)
 
 
 def machine_cpu_seconds(proc: Path = PROC) -> float:
-    """Seconds that the cores which this process may use were busy or stolen since the machine's start, summed; NaN
-    where the system does not count them."""
+    """Return the seconds that the usable cores were busy or stolen since boot, summed over cores; NaN if the system
+    does not count them."""
     try:
         lines = (proc / "stat").read_text().splitlines()
     except OSError:
@@ -76,7 +82,7 @@ def machine_cpu_seconds(proc: Path = PROC) -> float:
 
 
 def _own(process: psutil.Process) -> float:
-    """Seconds of a process itself, as far as it is there."""
+    """CPU seconds of the process alone, without its children; 0 if it has ended."""
     try:
         times = process.cpu_times()
     except psutil.Error:

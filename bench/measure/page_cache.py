@@ -1,4 +1,7 @@
-"""How much of a data set's files is in the page cache: loading from memory and from disk are two measurements."""
+"""The share of a data set's files that is in the page cache.
+
+Loading from memory and loading from disk are different measurements.
+"""
 
 import ctypes
 import mmap
@@ -10,14 +13,17 @@ from pathlib import Path
 import numpy as np
 
 WARM, COLD = 0.95, 0.05
+"""Cached shares from which files count as `warm`, and up to which they count as `cold`."""
 
 
 @dataclass(frozen=True)
 class PageCache:
-    """``share`` of the files' bytes that was in memory; None where the system does not tell."""
+    """The state of the page cache for some files."""
 
     share: float | None
+    """Share of the files' bytes that was in memory; None if the system does not tell."""
     files: int
+    """Number of files that could be examined."""
 
     @property
     def state(self) -> str:
@@ -28,21 +34,21 @@ class PageCache:
 
 
 def page_cache(files: Iterable[Path]) -> PageCache:
-    """Look at the files' pages (mincore) without reading one. Files that cannot be opened are left out.
+    """Examine which pages of the files are in memory (mincore), without reading any.
 
-    Since Linux 5.2 the kernel answers only for files that this user could write to; for others it says that all is
-    there, so those are left out too.
+    Files that cannot be opened are left out. So are files that this user may not write to: since Linux 5.2 the kernel
+    reports those as fully cached.
     """
     resident = pages = count = 0
     for path in files:
-        found = _resident(path)
-        if found is not None:
-            resident, pages, count = resident + found[0], pages + found[1], count + 1
+        counts = _resident(path)
+        if counts is not None:
+            resident, pages, count = resident + counts[0], pages + counts[1], count + 1
     return PageCache(resident / pages if pages else None, count)
 
 
 def _resident(path: Path) -> tuple[int, int] | None:
-    """(pages in memory, pages) of a file, or None where that cannot be known."""
+    """(pages in memory, pages) of a file; None if that cannot be known."""
     if not hasattr(_LIBC, "mincore") or not os.access(path, os.W_OK):
         return None
     try:
@@ -57,7 +63,7 @@ def _resident(path: Path) -> tuple[int, int] | None:
                 try:
                     failed = _LIBC.mincore(ctypes.c_void_p(ctypes.addressof(start)), ctypes.c_size_t(size), flags)
                 finally:
-                    del start  # the map cannot be closed while it is looked at
+                    del start  # the map cannot be closed while a pointer into it exists
                 return None if failed else (int((np.frombuffer(memoryview(flags), np.uint8) & 1).sum()), number)
     except (OSError, ValueError):
         return None

@@ -1,4 +1,4 @@
-"""Memory and CPU time of a process and all that it started, shared pages counted once."""
+"""Memory and CPU time of a process and all its descendants, shared pages counted once."""
 
 import contextlib
 import os
@@ -13,20 +13,25 @@ PROC = Path("/proc")
 
 @dataclass(frozen=True)
 class TreeMemory:
-    """Bytes of a process tree at one moment."""
+    """Memory of a process tree at one moment."""
 
     bytes: int
+    """Memory of all processes, as counted by ``kind``."""
     shm_bytes: int
-    """Of them in shared memory (batches on their way), 0 where the kernel does not tell."""
+    """The part in shared memory (batches in transit); 0 if the kernel does not tell."""
     processes: int
+    """Number of processes that were counted."""
     kind: str
-    """`pss`: pages that several of its processes share counted once, those that others share too as its own (Linux);
+    """The way in which memory was counted.
+
+    `pss`: pages shared within the tree count once, pages shared with other programs count too (Linux);
     `uss`: shared pages left out (macOS, Windows);
-    `rss`: shared pages counted in every process, too much (where nothing else can be read)."""
+    `rss`: shared pages counted in every process, which is too much (where nothing else can be read).
+    """
 
 
 def tree(pid: int) -> list[psutil.Process]:
-    """The process and all that descend from it and are alive; empty when it has gone."""
+    """Return the process and all its living descendants; empty if it has ended."""
     try:
         root = psutil.Process(pid)
         return [root, *root.children(recursive=True)]
@@ -35,14 +40,14 @@ def tree(pid: int) -> list[psutil.Process]:
 
 
 def tree_memory(pid: int, proc: Path = PROC) -> TreeMemory:
-    """Memory of the tree now; processes that end meanwhile count for nothing."""
+    """Return the tree's memory now; processes that end meanwhile count as nothing."""
     total = shm = count = 0
     kinds = set()
     processes = tree(pid)
     for process in processes:
         with contextlib.suppress(psutil.Error, OSError):
-            kind, held, shared = _memory(process, proc)
-            total, shm, count = total + held, shm + shared, count + 1
+            kind, used, shared = _memory(process, proc)
+            total, shm, count = total + used, shm + shared, count + 1
             kinds.add(kind)
     if "pss" in kinds:
         total += _parts_of_others(pid, count, proc)
@@ -50,7 +55,8 @@ def tree_memory(pid: int, proc: Path = PROC) -> TreeMemory:
 
 
 def tree_cpu_seconds(pid: int) -> float:
-    """Seconds of CPU that the tree has used so far, ended and awaited children included: it never shrinks."""
+    """Return the CPU seconds that the tree has used so far, ended and awaited children included, so that it never
+    shrinks."""
     seconds = 0.0
     for process in tree(pid):
         with contextlib.suppress(psutil.Error, OSError):
@@ -60,21 +66,21 @@ def tree_cpu_seconds(pid: int) -> float:
 
 
 def kill_tree(pid: int) -> None:
-    """End the process and all that descend from it at once."""
+    """Kill the process and all its descendants at once."""
     for process in reversed(tree(pid)):
         with contextlib.suppress(psutil.Error, OSError):
             process.kill()
 
 
 def kill_group(leader: int) -> None:
-    """End what is left of the process group that a process once made (``os.setsid``); nothing where there is none."""
+    """Kill the rest of the process group that ``leader`` made (``os.setsid``), if there is any."""
     if hasattr(os, "killpg"):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(leader, signal.SIGKILL)
 
 
 def resident_bytes(pid: int) -> int:
-    """Resident memory of the tree, shared pages counted in every process: at least its PSS, and read in no time."""
+    """Return the tree's resident memory, shared pages counted in every process: at least its PSS, and quick to read."""
     total = 0
     for process in tree(pid):
         with contextlib.suppress(psutil.Error, OSError):
@@ -83,26 +89,26 @@ def resident_bytes(pid: int) -> int:
 
 
 def _parts_of_others(pid: int, count: int, proc: Path) -> int:
-    """What PSS leaves to processes outside of a tree of so many, of the pages that its root shares with any: libraries,
-    and what the server from which it was forked had made. Alone, the tree would hold all of it."""
+    """Bytes of the root's shared pages that PSS attributes to processes outside the tree of ``count`` processes:
+    libraries, and what the fork server had made. Alone, the tree would hold all of it."""
     try:
         rollup = _fields(proc / str(pid) / "smaps_rollup")
         status = _fields(proc / str(pid) / "status")
     except OSError:
         return 0
-    resident, part = status.get("RssAnon", 0) + status.get("RssFile", 0), rollup["Pss"] - rollup.get("Pss_Shmem", 0)
+    resident, pss = status.get("RssAnon", 0) + status.get("RssFile", 0), rollup["Pss"] - rollup.get("Pss_Shmem", 0)
     own = rollup.get("Private_Clean", 0) + rollup.get("Private_Dirty", 0)
-    return max(0, resident - own - count * max(0, part - own))
+    return max(0, resident - own - count * max(0, pss - own))
 
 
 def _fields(path: Path) -> dict[str, int]:
-    """Bytes that a file of the kernel's names in kB."""
+    """Values in bytes of a kernel file that lists them in kB."""
     lines = [line.split() for line in path.read_text().splitlines()]
     return {line[0].removesuffix(":"): 1024 * int(line[1]) for line in lines if line[2:] == ["kB"]}
 
 
 def _memory(process: psutil.Process, proc: Path) -> tuple[str, int, int]:
-    """(kind, bytes, of them in shared memory) of one process."""
+    """(kind, bytes, bytes in shared memory) of one process."""
     rollup = proc / str(process.pid) / "smaps_rollup"
     if rollup.is_file():
         fields = _fields(rollup)

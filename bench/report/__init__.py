@@ -1,1 +1,1 @@
-"""What the reports of all kinds share. In: findings; out: Markdown, figures, tables. Never computes anything."""
+"""Reports of all study kinds. In: findings; out: Markdown, HTML, figures, tables. Never computes a result."""

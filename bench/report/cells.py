@@ -1,4 +1,4 @@
-"""Figures as the text of a table's cells; `-` for what is not known."""
+"""Format numbers and ids as table cells; `-` where a value is not known."""
 
 import json
 import math
@@ -11,42 +11,42 @@ from bench.report.wording import p_text, value_text
 from bench.statistics.p_values import ALPHA
 
 RUN_CHARACTERS = 8
-"""Of an MLflow run id: enough to find it, and MLflow's search takes the beginning (`run_id LIKE '8a1f02c3%'`)."""
+"""Characters shown of an MLflow run id: enough to find it by its beginning (`run_id LIKE '8a1f02c3%'`)."""
 
 
 def number_cell(value: Any, form: str, unit: str = "", *, scale: float = 1.0) -> str:
-    """`12.3 s` for the ``form`` `.1f` and the unit ` s`."""
+    """Return `12.3 s` for the format ``form`` `.1f` and the unit ` s`."""
     return f"{value * scale:{form}}{unit}" if known(value) else "-"
 
 
 def speed_text(value: Any) -> str:
-    """Images/s with three digits or more: `9.81`, `98.1`, `981`, `9810`."""
+    """Return images/s with at least three digits: `9.81`, `98.1`, `981`, `9810`."""
     return number_cell(value, ".0f" if known(value) and value >= 100 else ".3g")
 
 
 def interval_cell(middle: Any, low: Any, high: Any, form: str = ".3f") -> str:
-    """`0.181 [0.160, 0.200]`; the middle alone where there is no interval."""
+    """Return `0.181 [0.160, 0.200]`; the middle alone if there is no interval."""
     text = number_cell(middle, form)
     return f"{text} [{low:{form}}, {high:{form}}]" if known(low) else text
 
 
 def run_cell(run_id: Any) -> str:
-    """The beginning of an MLflow run's id."""
+    """Return the first characters of an MLflow run id."""
     return run_id[:RUN_CHARACTERS] if isinstance(run_id, str) else "-"
 
 
 def p_cell(value: Any) -> str:
-    """`0.41`, `0.012`, `< 0.001`; above 0.05 never rounded down to it."""
+    """Return a p value as `0.41`, `0.012`, `< 0.001`; one above 0.05 is never rounded down to it."""
     return p_text(value, ALPHA).removeprefix("= ") if known(value) else "-"
 
 
 def known(value: Any) -> bool:
-    """Whether there is a figure: not None, NaN or infinite."""
+    """Whether a value is a number: not None, NaN or infinite."""
     return value is not None and not pd.isna(value) and math.isfinite(value)
 
 
 def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table whose columns line up in a terminal too."""
+    """Return a Markdown table whose columns also line up in a terminal."""
     widths = [max(len(str(row[i])) for row in (columns, *rows)) for i in range(len(columns))]
     lines = [columns, ["-" * width for width in widths], *rows]
     return "\n".join(
@@ -56,7 +56,10 @@ def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str
 
 
 def settings_text(settings: str, at_border: Sequence[str]) -> str:
-    """Hyperparameters as `lr 0.0031, one_minus_momentum 0.12`; a value at the border of its range has a star."""
+    """Return hyperparameters as `lr 0.0031, one_minus_momentum 0.12`; a star marks a value at the border of its range.
+
+    ``settings`` is their JSON text, ``at_border`` the names of those at a border.
+    """
     values = json.loads(settings)
     starred = (f"{name} {value_text(value)}{'*' if name in at_border else ''}" for name, value in values.items())
     return ", ".join(starred) or "-"

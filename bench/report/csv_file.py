@@ -1,7 +1,7 @@
-"""Tables as CSV files in which no text is a formula for a spreadsheet, and read back as they were.
+"""Write and read CSV files in which no text acts as a spreadsheet formula.
 
-A text that a spreadsheet would calculate (`=1+2`, `+x`, `-x`, `@x`) gets an apostrophe in front, which makes it a text
-there; numbers stay numbers. Control characters are written out, but for line feeds and tabs.
+A text that a spreadsheet would calculate (`=1+2`, `+x`, `-x`, `@x`) gets an apostrophe in front, which makes it plain
+text there; numbers stay numbers. Control characters other than line feeds and tabs are written as visible escapes.
 """
 
 import re
@@ -18,32 +18,32 @@ FORMULA = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE | re.DOTALL,
 )
-"""What a spreadsheet may calculate, behind any apostrophes: not a plain number such as `-0.5`, not a lone sign."""
+"""Texts that a spreadsheet may calculate, after any apostrophes; no plain number such as `-0.5` and no lone sign."""
 
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:
-    """Write a frame without its index."""
-    _texts(frame, _guarded).to_csv(path, index=False)
+    """Write a frame as CSV, without its index."""
+    _map_texts(frame, _guarded).to_csv(path, index=False)
 
 
 def read_csv(path: Path, dtype: Mapping[str, Any] | None = None) -> pd.DataFrame:
-    """Read what `write_csv` wrote; ``dtype``: of columns that would be read as another type."""
-    return _texts(pd.read_csv(path, dtype=dtype), _unguarded)
+    """Read what `write_csv` wrote; ``dtype``: types of columns that would be read as another type."""
+    return _map_texts(pd.read_csv(path, dtype=dtype), _unguarded)
 
 
-def _texts(frame: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame:
-    """The frame with each of its texts changed, the names of its columns too."""
+def _map_texts(frame: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame:
+    """Apply ``change`` to every text of a frame, column names included."""
 
     def changed(value: Any) -> Any:
         return change(value) if isinstance(value, str) else value
 
-    found = frame.copy(deep=False)
-    for place, kind in enumerate(frame.dtypes):
+    copy = frame.copy(deep=False)
+    for position, kind in enumerate(frame.dtypes):
         if not pd.api.types.is_numeric_dtype(kind):
-            texts = pd.Series(list(map(changed, frame.iloc[:, place])), index=frame.index, dtype=object)
-            found.isetitem(place, (texts.astype(kind) if isinstance(kind, pd.StringDtype) else texts).array)
-    found.columns = pd.Index(list(map(changed, frame.columns)))
-    return found
+            texts = pd.Series(list(map(changed, frame.iloc[:, position])), index=frame.index, dtype=object)
+            copy.isetitem(position, (texts.astype(kind) if isinstance(kind, pd.StringDtype) else texts).array)
+    copy.columns = pd.Index(list(map(changed, frame.columns)))
+    return copy
 
 
 def _guarded(text: str) -> str:
@@ -52,5 +52,5 @@ def _guarded(text: str) -> str:
 
 
 def _unguarded(text: str) -> str:
-    found = FORMULA.match(text)
-    return text[1:] if found and found["guards"] else text
+    match = FORMULA.match(text)
+    return text[1:] if match and match["guards"] else text

@@ -1,4 +1,4 @@
-"""The figure of `posebench data stats`: people, sizes, joints and views of a data set, split by split."""
+"""Figure of `posebench data stats`: people, sizes, joints and views of a data set, split by split."""
 
 from pathlib import Path
 
@@ -14,20 +14,20 @@ from posemodel.errors import DataError
 from posemodel.skeleton import COCO_KEYPOINTS
 
 SIGNATURE = "posebench data stats"
-"""Stands in the PNG's `Software` field: a file that bears it is ours to replace."""
+"""Value of the PNG's `Software` field; only a file that has it is overwritten."""
 _HEAD_BYTES = 4096
 _STATES = (("visible", 2, COLOURS[0]), ("occluded", 1, COLOURS[1]), ("not labelled", 0, "#BBBBBB"))
 _MOST_PEOPLE = 10
-"""The last bar holds the images with more."""
+"""People of the last bar, which also holds images with more."""
 
 
 def draw_stats(tallies: dict[str, Tally], total: Tally, path: Path, *, title: str) -> None:
-    """Draw the splits (at most eight stay apart in colour) and, for the joints, their total into a PNG.
+    """Draw each split (at most eight differ in colour) and, for the joints, all splits together, as a PNG.
 
-    Raises DataError if ``path`` exists and is not a figure that this function has drawn.
+    Raises DataError if ``path`` exists and was not drawn by this function.
     """
     if path.exists() and SIGNATURE.encode() not in _head(path):
-        raise DataError(f"{path}: exists and is no figure of this command; name another file with --out.")
+        raise DataError(f"{path}: exists and was not drawn by this command; name another file with --out.")
     with plt.rc_context(RC):
         figure, axes = plt.subplots(2, 3, figsize=(14, 8))
         figure.suptitle(drawn(title))
@@ -50,23 +50,23 @@ def _head(path: Path) -> bytes:
 
 
 def _grouped(axis: Axes, names: list[str], shares: dict[str, list[float]]) -> None:
-    """Bars in percent, one group a name, one bar a split."""
+    """Draw bars in percent: a group for each name, a bar for each split."""
     width = 0.8 / max(1, len(shares))
-    for place, (split, values) in enumerate(shares.items()):
-        offset = (place - (len(shares) - 1) / 2) * width
+    for index, (split, values) in enumerate(shares.items()):
+        offset = (index - (len(shares) - 1) / 2) * width
         axis.bar(
             np.arange(len(names)) + offset,
             100 * np.array(values),
             width,
-            color=look(place)["color"],
+            color=look(index)["color"],
             label=drawn(split),
         )
     axis.set_xticks(range(len(names)), names)
     axis.grid(visible=False, axis="x")
 
 
-def _of(counts: list[int], whole: int) -> list[float]:
-    return [count / whole if whole else 0.0 for count in counts]
+def _fractions(counts: list[int], total: int) -> list[float]:
+    return [count / total if total else 0.0 for count in counts]
 
 
 def _people(axis: Axes, tallies: dict[str, Tally]) -> None:
@@ -74,17 +74,17 @@ def _people(axis: Axes, tallies: dict[str, Tally]) -> None:
     shares = {}
     for split, tally in tallies.items():
         counts = [*tally.people_histogram, *[0] * most]
-        shares[split] = _of([*counts[:most], sum(counts[most:])], len(tally.sizes))
+        shares[split] = _fractions([*counts[:most], sum(counts[most:])], len(tally.sizes))
     larger = any(len(tally.people_histogram) > most + 1 for tally in tallies.values())
     _grouped(axis, [*map(str, range(most)), f"{most}+" if larger else str(most)], shares)
     axis.set(title="People in an image", xlabel="people with labelled keypoints", ylabel="share of images (%)")
 
 
 def _heights(axis: Axes, tallies: dict[str, Tally]) -> None:
-    for place, tally in enumerate(tallies.values()):
+    for index, tally in enumerate(tallies.values()):
         counts = tally.height_histogram
         middles = 100 * HEIGHT_BIN * (np.arange(len(counts)) + 0.5)
-        axis.plot(middles, 100 * np.array(_of(counts, len(tally.heights))), markersize=4, **look(place))
+        axis.plot(middles, 100 * np.array(_fractions(counts, len(tally.heights))), markersize=4, **look(index))
     axis.set(title="Height of people", xlabel="height of the box (% of the image's)", ylabel="share of people (%)")
     axis.set_xlim(0, 100)
     axis.set_ylim(bottom=0)
@@ -94,7 +94,7 @@ def _joints(axis: Axes, total: Tally) -> None:
     people = len(total.heights)
     left = np.zeros(len(COCO_KEYPOINTS))
     for name, state, colour in _STATES:
-        values = 100 * np.array(_of(total.joints[:, state].tolist(), people))
+        values = 100 * np.array(_fractions(total.joints[:, state].tolist(), people))
         axis.barh(range(len(COCO_KEYPOINTS)), values, left=left, color=colour, label=name)
         left += values
     axis.set_yticks(range(len(COCO_KEYPOINTS)), [name.replace("_", " ") for name in COCO_KEYPOINTS])
@@ -107,7 +107,7 @@ def _joints(axis: Axes, total: Tally) -> None:
 
 def _views(axis: Axes, tallies: dict[str, Tally]) -> None:
     shares = {
-        split: _of(np.bincount(tally.views, minlength=len(VIEWS)).tolist(), len(tally.views))
+        split: _fractions(np.bincount(tally.views, minlength=len(VIEWS)).tolist(), len(tally.views))
         for split, tally in tallies.items()
     }
     _grouped(axis, list(VIEWS), shares)
@@ -120,10 +120,10 @@ def _shares(axis: Axes, tallies: dict[str, Tally]) -> None:
     for split, tally in tallies.items():
         joints, annotations = tally.joints.sum(0), len(tally.heights) + tally.unlabelled + tally.crowds
         shares[split] = [
-            *_of([int((tally.people_per_image >= 3).sum())], len(tally.sizes)),
-            *_of([int(joints[1])], int(joints[1] + joints[2])),
-            *_of([int(tally.cut.sum())], len(tally.heights)),
-            *_of([tally.unlabelled, tally.crowds], annotations),
+            *_fractions([int((tally.people_per_image >= 3).sum())], len(tally.sizes)),
+            *_fractions([int(joints[1])], int(joints[1] + joints[2])),
+            *_fractions([int(tally.cut.sum())], len(tally.heights)),
+            *_fractions([tally.unlabelled, tally.crowds], annotations),
         ]
     _grouped(axis, names, shares)
     axis.set(title="What makes it hard", ylabel="share (%)")
@@ -131,9 +131,9 @@ def _shares(axis: Axes, tallies: dict[str, Tally]) -> None:
 
 
 def _sizes(axis: Axes, tallies: dict[str, Tally]) -> None:
-    for place, tally in enumerate(tallies.values()):
+    for index, tally in enumerate(tallies.values()):
         sizes, counts = np.unique(tally.sizes, axis=0, return_counts=True)
-        style = look(place)
+        style = look(index)
         area = 15 + 300 * counts / max(1, counts.sum())
         axis.scatter(
             sizes[:, 0], sizes[:, 1], s=area, facecolors="none", edgecolors=style["color"], marker=style["marker"]

@@ -1,4 +1,4 @@
-"""A `DataLoader(...)` call to paste, of loader settings."""
+"""Format loader settings as a `DataLoader(...)` call to paste."""
 
 from typing import Any
 
@@ -11,11 +11,11 @@ DATALOADER_DEFAULTS: dict[str, Any] = {
     "persistent_workers": False,
     "start_method": None,
 }
-"""PyTorch's own; batch_size has a default too (1), but nobody trains with it."""
+"""PyTorch's defaults; batch_size is left out, since nobody trains with its default of 1."""
 
 
 def dataloader_call(chosen: Any) -> str:
-    """The ``DataLoader(...)`` call to paste: what differs from PyTorch's defaults, the batch size always."""
+    """Return the ``DataLoader(...)`` call: the batch size, and settings that differ from PyTorch's defaults."""
     settings = chosen_settings(chosen)
     arguments = ["dataset", f"batch_size={settings['batch_size']}"]
     for name, default in DATALOADER_DEFAULTS.items():

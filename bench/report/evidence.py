@@ -1,4 +1,4 @@
-"""How much data a study's numbers rest on, and what of it was read differently, as its trials counted it."""
+"""Amount of labelled data behind a study's numbers, and annotations that were read differently, from its records."""
 
 from typing import Any
 
@@ -9,43 +9,49 @@ from posemodel.data.notes import METRIC
 
 _TRAINED, _SCORED = "labelled_train_images", "labelled_val_images"
 _CONFIRM = "confirm"
-"""The phase whose trials are scored on `report`; all others are on `select`."""
+"""Phase whose trials are scored on `report`; all others are scored on `select`."""
 
 
 def labelled_images(records: pd.DataFrame) -> dict[str, int]:
-    """Images with labelled people by split, as far as a trial has counted them; empty for other workloads' records."""
+    """Return the number of images with labelled people by split, as counted by the trials.
+
+    Empty for records of other workloads.
+    """
     if not {"phase", _TRAINED, _SCORED} <= {*records}:
         return {}
     counts = records[["phase", _TRAINED, _SCORED]].dropna()
     if counts.empty:
         return {}
-    found = {"train": int(counts[_TRAINED].max())}
+    images = {"train": int(counts[_TRAINED].max())}
     for split, rows in (("select", counts["phase"] != _CONFIRM), ("report", counts["phase"] == _CONFIRM)):
         if rows.any():
-            found[split] = int(counts.loc[rows, _SCORED].max())
-    return found
+            images[split] = int(counts.loc[rows, _SCORED].max())
+    return images
 
 
 def read_differently(records: pd.DataFrame) -> dict[str, int]:
-    """Entries by kind of note: in `train` and the split of a trial that has most of them."""
+    """Return the number of entries that were read differently, by kind of note.
+
+    The largest count of any trial: it covers `train` and the split that the trial was scored on.
+    """
     kinds = [name for name in records if str(name).startswith(METRIC)]
     most = records[kinds].max() if kinds else pd.Series(dtype=float)
     return {str(name).removeprefix(METRIC).replace("_", "-"): int(count) for name, count in most.dropna().items()}
 
 
 def evidence_document(records: pd.DataFrame) -> dict[str, Any]:
-    """The keys of a study's JSON document; none for other workloads' records."""
+    """Return the evidence keys of a study's JSON document; none for records of other workloads."""
     images = labelled_images(records)
     return {"labelled_images": images, "read_differently": read_differently(records)} if images else {}
 
 
 def few_images(records: pd.DataFrame) -> str:
-    """A sentence for each split with so few labelled images that it tells little; empty where there is none."""
+    """Return a warning for each split with too few labelled images; empty if there is none."""
     return " ".join(f"{text[0].upper()}{text[1:]}." for text in warnings(labelled_images(records)).values())
 
 
 def evidence_lines(records: pd.DataFrame) -> list[str]:
-    """Paragraphs of a report: the labelled images by split, a warning where they are few, what was read differently."""
+    """Return paragraphs of a report: labelled images by split, a warning if they are few, entries read differently."""
     images = labelled_images(records)
     if not images:
         return []

@@ -1,4 +1,4 @@
-"""Names of the files that a report of any kind has."""
+"""File names of a report, the same for every kind of study."""
 
 REPORT, APPENDIX, HTML = "report.md", "appendix.md", "report.html"
 RESULT, STUDY, RECORDS = "result.json", "study.toml", "records.csv"

@@ -1,8 +1,11 @@
-"""What a study found as plain data: sentences, tables, what figures show. One report writes it, for any kind of study.
+"""Data model of a study's result: sentences, tables and the data of figures, the same for every kind of study.
 
-A kind's analysis returns `Findings`; `bench.report.findings_write` makes files of it and knows nothing of the kind.
-Texts are Markdown, of which only what stands within a line is used; what a user has named goes through
-`bench.report.text.literal` or `code` before it enters one. Cells, titles, labels and notes are plain text.
+A kind's analysis returns `Findings`; `bench.report.findings_write` writes them as files and knows nothing of the kind.
+Texts are inline Markdown. Names given by users pass through `bench.report.text.literal` or `code` before they enter a
+text. Cells, titles, labels and notes are plain text.
+
+Example:
+    Findings(answer="Use adam.", sections=[Section("Results", [Table(("optimizer", "AP"), [["adam", "0.312"]])])])
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,36 +29,36 @@ class Code:
 
 @dataclass(frozen=True)
 class Bullets:
-    """A list, each item a paragraph of its own."""
+    """A bulleted list; each item is a paragraph of its own."""
 
     items: Sequence[str]
 
 
 @dataclass(frozen=True)
 class Table:
-    """Cells as text, as wide as they are; a `-` stands for what is not known."""
+    """A table of text cells, not wrapped; `-` where a value is not known."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
 
 
 class Draw(StrEnum):
-    """How the points of a series are drawn."""
+    """Drawing styles for the points of a series."""
 
     POINTS = "points"
     """Marks."""
     CROSSES = "crosses"
-    """Marks of trials without a result."""
+    """Crosses, for trials without a result."""
     FAINT = "faint"
-    """Small grey marks: what is there for comparison only."""
+    """Small grey marks, for points shown only as a comparison."""
     LINE = "line"
-    """Joined, with marks."""
+    """Marks joined by a line."""
     STEPS = "steps"
-    """Each y holds until the next x, and beyond the last one."""
+    """Steps: each y holds until the next x, and beyond the last one."""
     FRONT = "front"
-    """The edge of what the points reach, more of both being better: level to the left of each point, down below it."""
+    """Pareto front, more of both being better: level to the left of each point, vertical below it."""
     RINGS = "rings"
-    """Circles around points of other series, to point these out."""
+    """Circles that highlight points of other series."""
 
 
 @dataclass(frozen=True)
@@ -63,13 +66,14 @@ class Series:
     """Points that are drawn alike.
 
     Attributes:
-        label: In the legend, once for all panels; empty: not there.
-        x: One number a point, finite.
-        y: One number a point, finite.
-        draw: How they are drawn.
-        place: Of the optimizer in the study's list, which has one look in all figures; None: black.
+        label: Legend entry, shown once for all panels; empty: none.
+        x: One finite number for each point.
+        y: One finite number for each point.
+        draw: Drawing style.
+        style_index: Index in the study's list of optimizers, networks or the like, which fixes colour and marker in all
+            figures; None: black.
         low: Lower ends of a band around a line, in the units of ``y``; empty: no band.
-        high: Upper ends.
+        high: Upper ends of the band.
         names: A text beside each point; empty: none.
     """
 
@@ -77,7 +81,7 @@ class Series:
     x: Sequence[float]
     y: Sequence[float]
     draw: Draw
-    place: int | None = None
+    style_index: int | None = None
     low: Sequence[float] = ()
     high: Sequence[float] = ()
     names: Sequence[str] = ()
@@ -85,7 +89,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Span:
-    """A stretch of the x axis that is shaded."""
+    """A shaded range of the x axis."""
 
     low: float
     high: float
@@ -94,18 +98,18 @@ class Span:
 
 @dataclass(frozen=True)
 class Plot:
-    """A panel with two axes of numbers.
+    """A panel with two numeric axes.
 
     Attributes:
-        x_label: With the unit.
-        y_label: With the unit.
-        series: In the order of drawing; none, or none with a point: the panel says ``note``.
-        title: Above the panel; may be empty.
-        spans: Shaded parts of the x axis.
-        zero: The axes that begin at 0: `x`, `y` or `xy`; the others fit what is shown.
-        log: The axes that are logarithmic, named alike; what they show must be above 0.
-        whole: The axes that count, named alike: ticks at whole numbers only.
-        note: Words in the panel: why it is empty, or what is odd about it.
+        x_label: Label of the x axis, with the unit.
+        y_label: Label of the y axis, with the unit.
+        series: Series in the order of drawing; without any point the panel shows ``note``.
+        title: Title above the panel; may be empty.
+        spans: Shaded ranges of the x axis.
+        zero: Axes that begin at 0: `x`, `y` or `xy`; the others fit the data.
+        log: Logarithmic axes, named alike; their values must be above 0.
+        integer: Axes with ticks at whole numbers only, named alike.
+        note: Text in the panel: why it is empty, or what is unusual about it.
     """
 
     x_label: str
@@ -115,13 +119,13 @@ class Plot:
     spans: Sequence[Span] = ()
     zero: str = "y"
     log: str = ""
-    whole: str = ""
+    integer: str = ""
     note: str = ""
 
 
 @dataclass(frozen=True)
 class BarSeries:
-    """A bar for each of the panel's names; NaN: none. ``faint``: which are drawn pale; empty: none."""
+    """One bar for each of the panel's names; NaN: none. ``faint``: which are drawn pale; empty: none."""
 
     label: str
     values: Sequence[float]
@@ -130,9 +134,9 @@ class BarSeries:
 
 @dataclass(frozen=True)
 class Bars:
-    """A panel of horizontal bars from 0, the first name on top; the bars of the series stand beside each other.
+    """A panel of horizontal bars from 0, the first name on top; bars of several series stand side by side.
 
-    ``faint_label``: what pale bars mean; ``note``: words in the panel where there is no bar.
+    ``faint_label``: meaning of pale bars; ``note``: text in the panel if there is no bar.
     """
 
     x_label: str
@@ -148,17 +152,17 @@ class Intervals:
     """A panel with a mark and an interval for each name, the first on top.
 
     Attributes:
-        x_label: With the unit.
-        names: A row each.
-        middle: The marks; NaN: none.
-        low: Lower ends, NaN where there is no interval.
-        high: Upper ends.
-        places: Of each row in the study's list, which gives its look; None: black.
-        notes: A text at the right of each row, of one line or two; empty: none.
-        title: Above the panel; may be empty.
-        line: Where a vertical line stands; None: nowhere.
-        band: What is shaded; None: nothing.
-        band_label: What the shade means, for the legend.
+        x_label: Label of the x axis, with the unit.
+        names: Name of each row.
+        middle: Position of each mark; NaN: none.
+        low: Lower end of each interval; NaN: none.
+        high: Upper end of each interval; NaN: none.
+        places: Index of each row in the study's list, which fixes its colour and marker; None: black.
+        notes: A text of one or two lines at the right of each row; empty: none.
+        title: Title above the panel; may be empty.
+        line: Position of a vertical line; None: none.
+        band: Shaded range of the x axis; None: none.
+        band_label: Legend entry of the band.
         zero: Whether the axis begins at 0.
     """
 
@@ -181,7 +185,7 @@ Panel = Plot | Bars | Intervals
 
 @dataclass(frozen=True)
 class Chart:
-    """A figure: ``file`` beside the report (`.png`), ``alt`` in words for those who cannot see it, its panels."""
+    """A figure made of panels: ``file`` beside the report (`.png`), ``alt`` in words for those who cannot see it."""
 
     file: str
     alt: str
@@ -190,7 +194,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure that no panel can say: ``draw`` gives a figure of Matplotlib's, and is called under `style.RC`."""
+    """A figure that panels cannot express: ``draw`` returns a Matplotlib figure, and is called under `style.RC`."""
 
     file: str
     alt: str
@@ -199,7 +203,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Picture:
-    """An image that a trial made: ``file`` beside the report, ``alt`` in words, the bytes of a JPEG file."""
+    """An image that a trial made: ``file`` beside the report, ``alt`` in words, ``image`` the bytes of a JPEG file."""
 
     file: str
     alt: str
@@ -208,12 +212,12 @@ class Picture:
 
 Image = Chart | Drawing | Picture
 Part = str | Code | Bullets | Table | Image
-"""A text is a paragraph."""
+"""An element of a section; a text is a paragraph."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and what follows; without a title the parts stand right below the first screen."""
+    """A heading and its parts; without a title the parts stand right below the first screen."""
 
     title: str
     parts: Sequence[Part]
@@ -221,7 +225,7 @@ class Section:
 
 @dataclass(frozen=True)
 class DataFile:
-    """A table as a file: unrounded, with what its rows are in a few words."""
+    """A table to write as a CSV file, unrounded; ``what`` describes its rows in a few words."""
 
     frame: pd.DataFrame
     what: str
@@ -229,7 +233,7 @@ class DataFile:
 
 @dataclass(frozen=True)
 class TextFile:
-    """A text as a file, with what it is in a few words."""
+    """A text to write as a file; ``what`` describes it in a few words."""
 
     text: str
     what: str
@@ -237,22 +241,22 @@ class TextFile:
 
 @dataclass(frozen=True)
 class Findings:
-    """What a study found.
+    """The result of a study, ready for reports.
 
     The first screen is ``answer``, ``paste``, ``sureness`` and ``figure``: what a reader with one minute sees.
 
     Attributes:
         answer: What to use, in one to three sentences.
-        sections: The main page below the first screen, in the order of reading.
+        sections: Sections of the main page below the first screen, in reading order.
         paste: Lines to paste.
         sureness: How sure the answer is, and why not surer.
-        figure: The one figure of the first screen; None: there is nothing to show yet.
-        appendix: Everything else, in the order of reading.
-        document: More keys of the JSON document; `to_json_safe` makes it plain.
-        tables_csv: Tables to be written as files, by file name.
+        figure: The one figure of the first screen; None if there is nothing to show yet.
+        appendix: All other sections, in reading order.
+        document: Further keys of the JSON document, converted by `to_json_safe`.
+        tables_csv: Tables to write as files, by file name.
         texts: Other files, by file name.
         metrics: The answer in numbers, for MLflow.
-        claims: Every claim in sentences, for the appendix and the JSON document; empty: the answer says all.
+        claims: Every claim in sentences, for the appendix and the JSON document; empty if the answer says all.
     """
 
     answer: str
@@ -269,16 +273,16 @@ class Findings:
 
     @property
     def verdict(self) -> str:
-        """All that is claimed, as plain text."""
+        """All claims, as plain text."""
         return plain(self.claims or f"{self.answer} {self.sureness}".strip())
 
     def images(self) -> list[Image]:
-        """All figures and pictures, in the order of reading, each file once."""
+        """Return all figures and pictures in reading order, each file once."""
         parts = [part for section in (*self.sections, *self.appendix) for part in section.parts]
-        found = [*([self.figure] if self.figure is not None else []), *parts]
-        return [*{part.file: part for part in found if isinstance(part, Image)}.values()]
+        candidates = [*([self.figure] if self.figure is not None else []), *parts]
+        return [*{part.file: part for part in candidates if isinstance(part, Image)}.values()]
 
     def main_table(self) -> Table | None:
-        """The first table of the main page, for a terminal; None where there is none."""
+        """Return the first table of the main page, for a terminal; None if there is none."""
         tables = (part for section in self.sections for part in section.parts if isinstance(part, Table))
         return next(tables, None)

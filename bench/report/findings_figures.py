@@ -1,4 +1,4 @@
-"""Draw any `Chart`: its panels in a grid, one legend for all of them."""
+"""Draw a `Chart` with Matplotlib: its panels in a grid, with one legend for all."""
 
 import matplotlib.pyplot as plt
 from matplotlib.artist import Artist
@@ -11,19 +11,19 @@ from bench.report.row_panels import FAINT_ALPHA, bar_room, draw_bars, draw_inter
 from bench.report.style import QUIET, RC, WIDTH, legend_below
 
 MOST_COLUMNS = {Plot: 3, Bars: 2, Intervals: 2}
-"""Panels in a row."""
+"""Most panels in a row, by type of panel."""
 PLOT_HEIGHT, BAR_HEIGHT, BAR_ROOM, ROW_HEIGHT = 4.2, 0.26, 1.0, 0.46
-"""Inches: of a plot, of one bar, of what else a panel of bars or intervals has, and of an interval's row."""
+"""Heights in inches: a plot, one bar, everything else in a panel of bars or intervals, and an interval's row."""
 NARROW_WIDTH = 7.5
-"""Inches of a figure with one panel: its text can still be read on a telephone."""
+"""Width in inches of a figure with one panel: its text is still readable on a telephone."""
 NOTE_HEIGHT = 0.19
-"""Inches of a line at the right of an interval's row."""
+"""Height in inches of a line of text at the right of an interval's row."""
 NAMED_HEIGHT = 5.4
-"""Of a plot whose points have names."""
+"""Height in inches of a plot whose points have names."""
 
 
 def chart_figure(chart: Chart) -> Figure:
-    """A chart, drawn."""
+    """Draw a chart as a Matplotlib figure."""
     with plt.rc_context(RC):
         columns = min(len(chart.panels), *(MOST_COLUMNS[type(panel)] for panel in chart.panels))
         rows = [chart.panels[start : start + columns] for start in range(0, len(chart.panels), columns)]
@@ -38,13 +38,13 @@ def chart_figure(chart: Chart) -> Figure:
         handles: dict[str, Artist] = {}
         axes = list(grid.flat)
         room = bar_room(chart)
-        for place, (axis, panel) in enumerate(zip(axes, chart.panels, strict=False)):
+        for index, (axis, panel) in enumerate(zip(axes, chart.panels, strict=False)):
             if isinstance(panel, Plot):
                 handles |= draw_plot(axis, panel)
             elif isinstance(panel, Intervals):
                 handles |= draw_intervals(axis, panel)
             else:
-                names = max(len(other.names) for other in rows[place // columns] if isinstance(other, Bars))
+                names = max(len(other.names) for other in rows[index // columns] if isinstance(other, Bars))
                 handles |= draw_bars(axis, panel, room, names)
         if any(isinstance(panel, Bars) and has_faint(panel) for panel in chart.panels):
             label = next(panel.faint_label for panel in chart.panels if isinstance(panel, Bars) and has_faint(panel))
@@ -60,12 +60,12 @@ def chart_figure(chart: Chart) -> Figure:
 
 
 def _width(chart: Chart) -> float:
-    """Inches."""
+    """Return the figure's width in inches."""
     return NARROW_WIDTH if len(chart.panels) == 1 and not isinstance(chart.panels[0], Bars) else WIDTH
 
 
 def _height(panel: Panel) -> float:
-    """Inches."""
+    """Return a panel's height in inches."""
     if isinstance(panel, Plot):
         return NAMED_HEIGHT if any(series.names for series in panel.series) else PLOT_HEIGHT
     if isinstance(panel, Intervals):

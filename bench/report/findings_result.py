@@ -1,4 +1,4 @@
-"""What a study found, with its study: as JSON, and as a terminal shows it."""
+"""A study's findings together with the study's description, as JSON and as terminal output."""
 
 import textwrap
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from bench.report.text import plain, visible_lines
 from bench.trials.status import FAULTS
 
 TERMINAL = 80
-"""Columns of the terminal that everybody has."""
+"""Columns of a terminal of the usual width."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,14 @@ class FindingsResult:
     info: StudyInfo
 
     def document(self, report: str) -> dict[str, Any]:
-        """The JSON document of the study; ``report``: path of report.md."""
+        """Return the study's JSON document; ``report``: path of report.md."""
         return findings_document(self.findings, self.info, report)
 
     def shown(self, report: str) -> Shown:
-        """The first screen, with the main table in place of its figure; ``report``: path of report.md."""
+        """Return the first screen for a terminal, with the main table in place of the figure.
+
+        ``report``: path of report.md.
+        """
         table = self.findings.main_table()
         lines = "\n\n".join(map(_pasted, self.findings.paste))
         return Shown(
@@ -50,7 +53,7 @@ class FindingsResult:
 
     @property
     def short_text(self) -> str:
-        """What MLflow's page of the study begins with, in Markdown."""
+        """Beginning of MLflow's page of the study, in Markdown."""
         return short_text(self.findings, self.info)
 
     @property
@@ -60,17 +63,17 @@ class FindingsResult:
 
     @property
     def nothing_found(self) -> bool:
-        """Whether the study has ended, and every trial of it met a trouble."""
+        """Whether the study has ended and none of its trials completed, diverged or was pruned."""
         return self.info.status == "complete" and is_trouble(self.info.records)
 
     @property
     def has_faults(self) -> bool:
-        """Whether trials failed, timed out or ran out of memory, or what was measured cannot be trusted."""
+        """Whether trials failed, timed out or ran out of memory, or measurements cannot be trusted."""
         return self.info.distrusted or any(self.info.trials.get(str(status)) for status in FAULTS)
 
 
 def _pasted(code: Code) -> str:
-    """Lines to paste, and below them the sentence about them."""
+    """Return lines to paste, indented, with the note below them."""
     return "\n".join([textwrap.indent(visible_lines(code.text), "    "), *([_wrapped(code.note)] if code.note else [])])
 
 

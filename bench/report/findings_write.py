@@ -1,6 +1,6 @@
-"""Write any study's findings into a folder: report.md last, after its figures, its tables as CSV and the other pages.
+"""Write any study's findings into a folder: figures, CSV tables and pages, report.md last.
 
-Each file is there in full or not at all, whenever the process ends.
+Each file is written completely or not at all, whenever the process ends.
 """
 
 import base64
@@ -30,12 +30,12 @@ from bench.report.text import plain
 from bench.statistics.json_safe import to_json_safe
 from posemodel.atomic_write import remove_leftovers, replacing
 
-OURS = (".csv", ".json", ".png", ".jpg")
-"""Endings of what is written beside the pages."""
+WRITTEN_SUFFIXES = (".csv", ".json", ".png", ".jpg")
+"""Suffixes of files written beside the pages."""
 
 
 def findings_document(findings: Findings, study: StudyInfo, report: str) -> dict[str, Any]:
-    """The JSON document of `posebench study KIND`; ``report``: the path of report.md."""
+    """Return the JSON document of `posebench study KIND`; ``report``: the path of report.md."""
     document: dict[str, Any] = to_json_safe(
         {
             "study": study.name,
@@ -61,9 +61,9 @@ def findings_document(findings: Findings, study: StudyInfo, report: str) -> dict
 def write_findings_report(
     findings: Findings, study: StudyInfo, folder: Path, note_session: Callable[[], None] = lambda: None
 ) -> Path:
-    """Write all files of the report; returns the path of report.md, which is written last.
+    """Write all files of the report; return the path of report.md, which is written last.
 
-    ``note_session``: called once all but the pages is written.
+    ``note_session``: called once everything but the pages is written.
     """
     images = write_parts(findings, study, folder)
     note_session()
@@ -71,10 +71,12 @@ def write_findings_report(
 
 
 def write_parts(findings: Findings, study: StudyInfo, folder: Path) -> dict[str, str]:
-    """Write what the pages link to: tables, figures, pictures, the study file. Takes nearly all of a report's time.
+    """Write the files that the pages link to: tables, figures, pictures, the study file.
+
+    Takes nearly all of a report's time.
 
     Returns:
-        The images as `data:` addresses, by file, for the page that holds all in itself.
+        The images as `data:` addresses by file name, for the self-contained HTML page.
     """
     folder.mkdir(parents=True, exist_ok=True)
     remove_leftovers(folder)
@@ -91,7 +93,7 @@ def write_parts(findings: Findings, study: StudyInfo, folder: Path) -> dict[str,
 
 
 def write_pages(findings: Findings, study: StudyInfo, folder: Path, images: Mapping[str, str]) -> Path:
-    """Write the pages and result.json; returns the path of report.md, which is written last."""
+    """Write the pages and result.json; return the path of report.md, which is written last."""
     report = folder / REPORT
     document = findings_document(findings, study, report.as_posix())
     _write(folder / RESULT, json.dumps(document, indent=2, allow_nan=False) + "\n")
@@ -102,20 +104,20 @@ def write_pages(findings: Findings, study: StudyInfo, folder: Path, images: Mapp
 
 
 def _files(findings: Findings, study: StudyInfo) -> list[str]:
-    """The names of what is written beside the pages."""
+    """Return the names of all files beside the pages."""
     return [study.records_file, *findings.tables_csv, *findings.texts, *(image.file for image in findings.images())]
 
 
 def _remove_outdated(findings: Findings, study: StudyInfo, folder: Path) -> None:
-    """Remove what an earlier report of this study wrote here and this one does not: such as the figure of a leader."""
+    """Remove files that only an earlier report of this study wrote, such as a former leader's figure."""
     for name in _written_before(folder) - {*_files(findings, study)}:
-        if Path(name).name == name and Path(name).suffix in OURS:
-            with suppress(OSError, ValueError):  # a folder by now, or a name that no file can have
+        if Path(name).name == name and Path(name).suffix in WRITTEN_SUFFIXES:
+            with suppress(OSError, ValueError):  # now a folder, or not a valid file name
                 (folder / name).unlink(missing_ok=True)
 
 
 def _written_before(folder: Path) -> set[str]:
-    """What result.json lists; nothing where it is not as it was written: anybody can edit it."""
+    """Return the file names that result.json lists; none if it is unreadable, since anybody can edit it."""
     try:
         before = json.loads((folder / RESULT).read_text(encoding="utf-8"))["files"]
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
@@ -124,7 +126,7 @@ def _written_before(folder: Path) -> set[str]:
 
 
 def figure_of(image: Chart | Drawing) -> Figure:
-    """A figure, drawn."""
+    """Return a chart or drawing as a Matplotlib figure."""
     if isinstance(image, Chart):
         return chart_figure(image)
     drawn: Figure = image.draw()
@@ -132,7 +134,7 @@ def figure_of(image: Chart | Drawing) -> Figure:
 
 
 def _write_image(image: Image, folder: Path) -> str:
-    """Write it beside the pages; its address for the page that holds it in itself."""
+    """Write an image beside the pages; return its `data:` address for the self-contained page."""
     if isinstance(image, Picture):
         with replacing(folder / image.file) as temporary:
             temporary.write_bytes(image.image)
@@ -140,7 +142,7 @@ def _write_image(image: Image, folder: Path) -> str:
     with plt.rc_context(RC):
         figure = figure_of(image)
         save(figure, folder / image.file)
-        figure.set_layout_engine("none")  # it stays as it was laid out: that takes a quarter of the time
+        figure.set_layout_engine("none")  # keeps the layout: computing it again takes a quarter of the time
         vector = as_svg(figure)
     return f"data:image/svg+xml,{quote(vector, safe=' /:=;,()<>')}"
 

@@ -1,4 +1,4 @@
-"""Findings as one HTML file that needs nothing else: no script, no font, no picture from elsewhere."""
+"""Write findings as one self-contained HTML file: no script, font or picture is loaded from elsewhere."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +16,7 @@ TEMPLATES = Path(__file__).with_name("templates")
 
 
 def html(findings: Findings, study: StudyInfo, images: Mapping[str, str]) -> str:
-    """The whole report; ``images``: the address of each figure and picture by its file, as data."""
+    """Return the complete report as HTML; ``images``: the `data:` address of each figure and picture, by file name."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
     )

@@ -1,4 +1,4 @@
-"""Findings as Markdown: the main page, the appendix, and what MLflow's page of the study begins with."""
+"""Write findings as Markdown: the main page, the appendix, and the beginning of MLflow's page of the study."""
 
 from collections.abc import Sequence
 
@@ -12,11 +12,11 @@ from bench.report.text import cell, fence, literal
 
 
 def main_markdown(findings: Findings, study: StudyInfo) -> str:
-    """The first screen and the main page."""
+    """Return the main page, which begins with the first screen."""
     screen = [
         prose(findings.answer, "> ", "> "),
         *map(_part, findings.paste),
-        *([prose(said)] if (said := sureness(findings, study)) else []),
+        *([prose(sureness_text)] if (sureness_text := sureness(findings, study)) else []),
         *([_part(findings.figure)] if findings.figure is not None else []),
     ]
     state = unfinished(study)
@@ -26,12 +26,12 @@ def main_markdown(findings: Findings, study: StudyInfo) -> str:
 
 
 def appendix_markdown(findings: Findings, study: StudyInfo) -> str:
-    """The appendix: every claim, and all that the main page leaves out."""
+    """Return the appendix: every claim, and everything that the main page leaves out."""
     return _joined([f"# {literal(study.name)}: appendix", *_sections(appendix(findings, study))])
 
 
 def short_text(findings: Findings, study: StudyInfo) -> str:
-    """The first screen and the main table: what MLflow's page of the study begins with."""
+    """Return the first screen and the main table: the beginning of MLflow's page of the study."""
     table, sure = findings.main_table(), sureness(findings, study)
     parts: list[Part] = [*findings.paste, *([sure] if sure else []), *([table] if table else [])]
     where = f"The whole report, with its figures: artifact `report/{HTML}` of the study's run."

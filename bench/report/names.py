@@ -1,4 +1,4 @@
-"""Short names of optimizers for sentences, tables and figures: `torch.optim.RAdam` is `RAdam` where that is plain."""
+"""Short names of optimizers for sentences, tables and figures: `RAdam` for `torch.optim.RAdam` if unambiguous."""
 
 import re
 from collections import Counter
@@ -8,7 +8,7 @@ DOTTED_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 
 
 def short_names(names: Iterable[str]) -> dict[str, str]:
-    """The short name of each: of a dotted path its end, as few components as no other name ends in.
+    """Return the short name of each optimizer: of a dotted path, its shortest ending that no other name shares.
 
     Upper and lower case count as equal: `torch.optim.RAdam` beside `radam` is `optim.RAdam`.
     """
@@ -19,6 +19,6 @@ def short_names(names: Iterable[str]) -> dict[str, str]:
 
 
 def _ends(path: str) -> list[str]:
-    """`c`, `b.c`, `a.b.c` of `a.b.c`."""
+    """Return the endings of a dotted path: `c`, `b.c`, `a.b.c` for `a.b.c`."""
     parts = path.split(".")
     return [".".join(parts[-count:]) for count in range(1, len(parts) + 1)]

@@ -1,4 +1,4 @@
-"""Trials without a result: how they ended, why (each reason with its count), and what to do about it, in sentences."""
+"""Sentences about trials without a result: how they ended, the reasons with counts, and what to do about them."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ ENDED = {
     "pruned": "were pruned",
     "skipped": "were skipped",
 }
-"""What is said of trials by their status, in the order in which it is said."""
+"""Verb phrase by status, in the order in which they are listed."""
 ONE_ENDED = {"pruned": "was pruned", "skipped": "was skipped"}
 REMEDIES = {
     "failed": "Mend the cause, then run the study under another --name: what is recorded is not run again.",
@@ -31,56 +31,59 @@ REMEDIES = {
     "skipped": "Take a smaller batch_size, or fewer workers.",
 }
 RESULTS = (Status.DIVERGED, Status.PRUNED)
-"""Ends that say something of the settings tried: only the others are troubles."""
+"""Statuses that say something about the settings tried; other failures are troubles."""
 REASONS_NAMED = 3
 REASON_LENGTH = 300
-"""Characters of a reason that are quoted."""
+"""Most characters quoted of a reason."""
 
 
 def nothing_found(
     rows: pd.DataFrame, *, noun: str = "trial", left: int = 0, remedies: Mapping[str, str] = REMEDIES
 ) -> str:
-    """Why no trial has a result: `All 6 trials failed: 6 times `RuntimeError: ...`.` and a remedy for each kind of end.
+    """Say why no trial has a result, and what to do: `All 6 trials failed: 6 times `RuntimeError: ...`.`
 
     Args:
-        rows: One row a trial: ``status``, and ``error`` where there is one.
-        noun: One of them.
-        left: Trials that are still to come.
+        rows: One row for each trial: ``status``, and ``error`` if there is one.
+        noun: Name of a row, in the singular.
+        left: Number of trials still to come.
         remedies: What to do, by status.
 
     Returns:
-        Sentences; empty where a trial is complete, or where there is none.
+        Sentences; empty if a trial is complete, or if there are no trials.
     """
     if not len(rows) or (rows["status"] == Status.COMPLETE).any():
         return ""
-    told = (remedies.get(status, "") for status, _ in _in_order(_ends(rows)))
-    return " ".join([_how(rows, noun, left=left), *filter(None, told)])
+    advice = (remedies.get(status, "") for status, _ in _in_order(_ends(rows)))
+    return " ".join([_ending_sentence(rows, noun, left=left), *filter(None, advice)])
 
 
 def troubled(records: pd.DataFrame, *, left: int = 0, measure: str = "AP") -> list[str]:
-    """A sentence for each optimizer without a result whose trials met a trouble; none where no trial has a result.
+    """Return a sentence for each optimizer all of whose trials met a trouble; empty if no trial has a result.
 
-    That it diverged or was pruned everywhere is a result: only failures, memory and time limits are told.
-    ``records``: with names as Markdown holds them; ``left``: trials that are still to come;
-    ``measure``: the score in words.
+    An optimizer that diverged or was pruned has a result: only failures, memory and time limits are reported.
+
+    Args:
+        records: One row for each trial, with optimizer names escaped for Markdown.
+        left: Number of trials still to come.
+        measure: The score in words.
     """
     if not len(records) or not (records["status"] == Status.COMPLETE).any():
         return []
-    found = []
+    sentences = []
     for name, own in records.groupby("optimizer", sort=False):
         if not (own["status"] == Status.COMPLETE).any() and not own["status"].isin(RESULTS).any():
-            why = _how(own, "trial", of=f" of {name}", left=left)
-            found.append(why if left else f"{why} Its {measure} of 0 says nothing of this optimizer.")
-    return found
+            why = _ending_sentence(own, "trial", of=f" of {name}", left=left)
+            sentences.append(why if left else f"{why} Its {measure} of 0 says nothing of this optimizer.")
+    return sentences
 
 
 def is_trouble(rows: pd.DataFrame) -> bool:
-    """Whether nothing was found out: trials there are, and none of them completed, diverged or was pruned."""
+    """Whether there are trials, and none of them completed, diverged or was pruned."""
     return bool(len(rows)) and not rows["status"].isin((Status.COMPLETE, *RESULTS)).any()
 
 
 def failures(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """The ends without a result with their reasons, most frequent first: ``status``, ``error`` and ``count``."""
+    """Count the trials without a result by status and reason, most frequent first: ``status``, ``error``, ``count``."""
     return [
         {"status": status, "error": reason, "count": number}
         for status, _ in _in_order(_ends(rows))
@@ -89,8 +92,8 @@ def failures(rows: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def _how(rows: pd.DataFrame, noun: str, *, of: str = "", left: int = 0) -> str:
-    """How all of some trials ended without a result, and why, in a sentence."""
+def _ending_sentence(rows: pd.DataFrame, noun: str, *, of: str = "", left: int = 0) -> str:
+    """Say in a sentence how trials without any result ended, and why."""
     ends, so_far = _ends(rows), " so far" if left else ""
     if len(ends) == 1:
         status, number = next(iter(ends.items()))
@@ -104,7 +107,7 @@ def _how(rows: pd.DataFrame, noun: str, *, of: str = "", left: int = 0) -> str:
 
 
 def _ends(rows: pd.DataFrame) -> Counter[str]:
-    """How many ended how."""
+    """Return the number of trials by status."""
     return Counter(map(str, rows["status"])) if "status" in rows else Counter()
 
 
@@ -119,23 +122,23 @@ def _in_order(ends: Counter[str]) -> Iterator[tuple[str, int]]:
 
 
 def _reasons(rows: pd.DataFrame, status: str) -> Counter[str]:
-    """The errors of the trials that ended so: their first lines, in the order in which they came."""
+    """Count the reasons of trials with this status: the first lines of their errors, in order of occurrence."""
     if "error" not in rows:
         return Counter()
     texts = rows.loc[rows["status"] == status, "error"]
     lines = (text.strip().splitlines() if isinstance(text, str) else [] for text in texts)
-    return Counter(found[0] if found else "" for found in lines)
+    return Counter(first_lines[0] if first_lines else "" for first_lines in lines)
 
 
 def _quoted(reasons: Counter[str], before: str, after: str, trials: int) -> str:
-    """``: 8 times `A`, 4 times `B` and 2 times another reason``; empty where none was told."""
-    told = [(reason, number) for reason, number in reasons.most_common() if reason]
-    if not told:
+    """Return `: 8 times `A`, 4 times `B` and 2 times another reason`; empty if there is no reason."""
+    named = [(reason, number) for reason, number in reasons.most_common() if reason]
+    if not named:
         return ""
     if trials == 1:
-        return f"{before}{code(_short(told[0][0]))}{after}"
-    parts = [f"{counted(number, 'time')} {code(_short(reason))}" for reason, number in told[:REASONS_NAMED]]
-    others = sum(number for _, number in told[REASONS_NAMED:])
+        return f"{before}{code(_short(named[0][0]))}{after}"
+    parts = [f"{counted(number, 'time')} {code(_short(reason))}" for reason, number in named[:REASONS_NAMED]]
+    others = sum(number for _, number in named[REASONS_NAMED:])
     if others:
         parts.append(f"{counted(others, 'time')} another reason")
     return f"{before}{enumerate_items(parts)}{after}"

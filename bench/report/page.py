@@ -1,4 +1,4 @@
-"""What a page holds beside a study's findings: how far it is, every claim, and where its numbers come from."""
+"""Page content besides the findings themselves: progress, all claims, and the origin of the numbers."""
 
 from bench.report.evidence import evidence_lines, few_images
 from bench.report.files import APPENDIX, HTML, REPORT, RESULT, STUDY
@@ -10,7 +10,7 @@ from bench.report.wording import counted
 
 
 def unfinished(study: StudyInfo) -> str:
-    """`Unfinished: 17 of 210 trials so far.`, and what that means; empty once all are recorded."""
+    """Return `Unfinished: 17 of 210 trials so far.` and what that means; empty once all are recorded."""
     if study.status == "complete":
         return ""
     recorded, planned = study.trials["recorded"], study.trials.get("planned")
@@ -19,17 +19,17 @@ def unfinished(study: StudyInfo) -> str:
 
 
 def sureness(findings: Findings, study: StudyInfo) -> str:
-    """How sure the answer is; before it, splits with so few images that it can hardly be."""
+    """Return how sure the answer is, after a warning about splits with few images."""
     return f"{few_images(study.records)} {findings.sureness}".strip()
 
 
 def pointers() -> str:
-    """Where the rest is, below the main page."""
+    """Return links from the main page to the other files."""
     return f"Everything else: {linked(APPENDIX)}. All in one file, to show or to send: {linked(HTML)}."
 
 
 def appendix(findings: Findings, study: StudyInfo) -> list[Section]:
-    """Every claim, what the kind keeps for its appendix, and where all of it comes from."""
+    """Return the appendix: every claim, the kind's own sections, and the origin of all numbers."""
     claims = [Section("Every claim", [findings.claims])] if findings.claims else []
     return [*claims, *findings.appendix, *_origin(findings, study)]
 

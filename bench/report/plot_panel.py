@@ -1,4 +1,4 @@
-"""Draw a panel with two axes of numbers: points, lines, steps and fronts, the names beside points."""
+"""Draw a `Plot` panel: points, lines, steps and fronts on two numeric axes, with names beside points."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -27,15 +27,15 @@ from bench.report.style import (
 from bench.storage.visible import visible
 
 LINE_SPACING = 8.0
-"""Pixels between the places along a front that names should not cover."""
+"""Pixels between the points along a front that names should not cover."""
 NAMED_HEADROOM, NAMED_MARGIN = 1.25, 2.5
-"""Of a panel whose points have names: in place of `HEADROOM`, and times the margin on the x axis."""
+"""Room in a panel whose points have names: in place of `HEADROOM`, and as a factor of the x axis' margin."""
 MARGIN = 0.06
-"""Free room beside the points on an axis that does not begin at 0, as a share of it."""
+"""Free room beside the points, as a share of an axis that does not begin at 0."""
 
 
 def draw_plot(axis: Axes, panel: Plot) -> dict[str, Artist]:
-    """Draw it; its legend's handles by their labels."""
+    """Draw the panel; return its legend handles by label."""
     axis.set_title(visible(panel.title))
     if not any(len(series.x) for series in panel.series):
         nothing_to_show(axis, visible(panel.note) or NOTHING_TO_SHOW)
@@ -53,7 +53,7 @@ def draw_plot(axis: Axes, panel: Plot) -> dict[str, Artist]:
     for which, own in (("x", axis.xaxis), ("y", axis.yaxis)):
         if which in panel.log:
             log_ticks(own)
-        elif which in panel.whole:
+        elif which in panel.integer:
             own.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if panel.note:
         note(axis, visible(panel.note))
@@ -62,9 +62,9 @@ def draw_plot(axis: Axes, panel: Plot) -> dict[str, Artist]:
 
 
 def _limit(axis: Axes, panel: Plot) -> None:
-    """Limits from all that is shown, so that no series moves them later."""
+    """Set the axis limits from everything that is shown, so that no series moves them later."""
     for which, limit in (("x", axis.set_xlim), ("y", axis.set_ylim)):
-        shown = [value for series in panel.series for value in _along(series, which)]
+        shown = [value for series in panel.series for value in _values_on(series, which)]
         shown += [end for span in panel.spans for end in (span.low, span.high)] if which == "x" else []
         low, high = min(shown), max(shown)
         named = any(series.names for series in panel.series)
@@ -80,12 +80,12 @@ def _limit(axis: Axes, panel: Plot) -> None:
             limit(low - room, high + room)
 
 
-def _along(series: Series, which: str) -> list[float]:
+def _values_on(series: Series, which: str) -> list[float]:
     return list(series.x) if which == "x" else [*series.y, *series.low, *series.high]
 
 
 def _draw_series(axis: Axes, series: Series) -> None:
-    x, y, style = np.asarray(series.x, dtype=float), np.asarray(series.y, dtype=float), look(series.place)
+    x, y, style = np.asarray(series.x, dtype=float), np.asarray(series.y, dtype=float), look(series.style_index)
     if len(series.low):
         step: Literal["post"] | None = "post" if series.draw is Draw.STEPS else None
         axis.fill_between(x, series.low, series.high, step=step, color=style["color"], alpha=BAND_ALPHA, linewidth=0)
@@ -108,7 +108,7 @@ def _draw_series(axis: Axes, series: Series) -> None:
 
 
 def _draw_front(axis: Axes, x: np.ndarray, y: np.ndarray, colour: str) -> None:
-    """The edge to both axes, and what lies under it."""
+    """Draw the front's edge down to both axes, and shade the area under it."""
     across, up = _edge(axis, x, y)
     bottom = axis.get_ylim()[0]
     axis.step(across, up, where="pre", color=colour, linewidth=1.4, zorder=2)
@@ -116,7 +116,7 @@ def _draw_front(axis: Axes, x: np.ndarray, y: np.ndarray, colour: str) -> None:
 
 
 def _edge(axis: Axes, x: np.ndarray, y: np.ndarray) -> tuple[list[float], list[float]]:
-    """The front's points from the left axis to the bottom, each reached from above at its own x."""
+    """Return the front's points from the left axis to the bottom, each reached from above at its own x."""
     order = np.lexsort((-y, x))
     x, y = x[order], y[order]
     left, bottom = axis.get_xlim()[0], axis.get_ylim()[0]
@@ -124,8 +124,8 @@ def _edge(axis: Axes, x: np.ndarray, y: np.ndarray) -> tuple[list[float], list[f
 
 
 def _handle(series: Series) -> Line2D:
-    style = look(series.place)
-    given: Mapping[Draw, dict[str, Any]] = {
+    style = look(series.style_index)
+    styles: Mapping[Draw, dict[str, Any]] = {
         Draw.POINTS: {"linewidth": 0, "markersize": 7, **style},
         Draw.CROSSES: {"linewidth": 0, "markersize": 7, "color": style["color"], "marker": "x"},
         Draw.FAINT: {"linewidth": 0, "color": QUIET, "marker": "o", "markersize": 5},
@@ -141,20 +141,20 @@ def _handle(series: Series) -> Line2D:
         Draw.STEPS: {"color": style["color"]},
         Draw.FRONT: {"color": style["color"], "linewidth": 1.4},
     }
-    return Line2D([], [], label=series.label, **given[series.draw])
+    return Line2D([], [], label=series.label, **styles[series.draw])
 
 
 def name_plot_points(axis: Axes, panel: Plot) -> None:
-    """Write the names beside the points that have some, once the layout of the figure is settled."""
-    places = [(x, y) for series in panel.series if series.names for x, y in zip(series.x, series.y, strict=True)]
+    """Write the names beside the points that have some; call it once the figure's layout is final."""
+    positions = [(x, y) for series in panel.series if series.names for x, y in zip(series.x, series.y, strict=True)]
     names = ["\n".join(map(visible, name.split("\n"))) for series in panel.series for name in series.names]
     if names:
         covered = [point for series in panel.series if len(series.x) for point in _covered(axis, series)]
-        name_points(axis, places, names, np.array(covered, dtype=float))
+        name_points(axis, positions, names, np.array(covered, dtype=float))
 
 
 def _covered(axis: Axes, series: Series) -> Sequence[tuple[float, float]]:
-    """What names should leave in sight: the points, and places along a front."""
+    """Return the points that names should not cover: those of the series, and points along a front."""
     if series.draw is not Draw.FRONT:
         return list(zip(series.x, series.y, strict=True))
     across, up = _edge(axis, np.asarray(series.x, dtype=float), np.asarray(series.y, dtype=float))
@@ -162,9 +162,9 @@ def _covered(axis: Axes, series: Series) -> Sequence[tuple[float, float]]:
         corner for (x, y), (right, above) in pairwise(zip(across, up, strict=True)) for corner in ((x, y), (x, above))
     ]
     pixels = axis.transData.transform([*corners, (across[-1], up[-1])])
-    places = [
+    positions = [
         start + share * (end - start)
         for start, end in pairwise(pixels)
         for share in np.linspace(0, 1, 2 + int(np.hypot(*(end - start)) // LINE_SPACING))
     ]
-    return [(x, y) for x, y in axis.transData.inverted().transform(places).tolist()]
+    return [(x, y) for x, y in axis.transData.inverted().transform(positions).tolist()]

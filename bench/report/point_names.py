@@ -1,4 +1,4 @@
-"""Names beside points of a figure, where they cover no point, no other name and no edge."""
+"""Place names beside points of a figure so that they cover no point, no other name and no edge."""
 
 import math
 from collections.abc import Sequence
@@ -14,49 +14,51 @@ from bench.report.style import INK
 
 DIRECTIONS = tuple(math.radians(angle) for angle in (45, 135, 0, 180, 315, 225, 90, 270))
 REACHES = (14, 26, 42, 64, 90)
-"""Points (1/72 inch) from the point to the nearest corner or edge of its name, tried in turn."""
+"""Distances from the point to the nearest corner or edge of its name, tried in turn, in points (1/72 inch)."""
 POINT_COST, NAME_COST, EDGE_COST = 1.0, 20.0, 20.0
-"""Of a point that is covered, another name that is touched, and a place outside the panel; a reach costs its rank."""
+"""Costs of a covered point, of a touched name, and of leaving the panel."""
 REACH_COST = 0.4
 MARK = 5.0
-"""Half a point's mark and a little air, in 1/72 inch."""
+"""Half a point's mark and a little air, in points (1/72 inch)."""
 
 
-def name_points(axis: Axes, places: Sequence[tuple[float, float]], names: Sequence[str], covered: np.ndarray) -> None:
-    """Write each name beside its point, with a thin line to it; the panel's limits must stand.
+def name_points(
+    axis: Axes, positions: Sequence[tuple[float, float]], names: Sequence[str], covered: np.ndarray
+) -> None:
+    """Write each name beside its point, with a thin line to it; the panel's limits must be final.
 
     Args:
         axis: The panel.
-        places: Where the named points are, in the panel's data.
+        positions: Positions of the named points, in the panel's data coordinates.
         names: Their names.
-        covered: All points (n, 2) that should stay in sight, in the panel's data.
+        covered: All points (n, 2) that should stay visible, in data coordinates.
     """
-    figure = cast("Figure", axis.figure)  # no panel of ours is in a part of one
-    figure.draw_without_rendering()  # the layout moves the panels
+    figure = cast("Figure", axis.figure)  # our panels are never in a subfigure
+    figure.draw_without_rendering()  # computes the layout, which moves the panels
     scale = figure.dpi / 72
     inside = axis.get_window_extent()
     points = axis.transData.transform(covered) if len(covered) else np.zeros((0, 2))
     taken: list[Bbox] = []
-    for (x, y), name in zip(places, names, strict=True):
+    for (x, y), name in zip(positions, names, strict=True):
         shown = _annotation(axis, (x, y), name)
-        here = axis.transData.transform((x, y))
-        size = Text.get_window_extent(shown)  # an annotation's own has its line in it
+        point = axis.transData.transform((x, y))
+        size = Text.get_window_extent(shown)  # the text alone: an annotation's extent includes its line
         best, box = min(
             (
                 (cost, rank, offset, box)
-                for rank, (offset, box) in enumerate(_candidates(here, size.width, size.height, scale))
+                for rank, (offset, box) in enumerate(_candidates(point, size.width, size.height, scale))
                 for cost in [_cost(box, points, taken, inside, MARK * scale) + REACH_COST * (rank // len(DIRECTIONS))]
             ),
-            key=lambda found: found[:2],
+            key=lambda candidate: candidate[:2],
         )[2:]
         shown.set_position((best[0] / scale, best[1] / scale))
         taken.append(box)
 
 
-def _annotation(axis: Axes, place: tuple[float, float], name: str) -> Annotation:
+def _annotation(axis: Axes, position: tuple[float, float], name: str) -> Annotation:
     shown = axis.annotate(
         name,
-        place,
+        position,
         xytext=(0, 0),
         textcoords="offset points",
         ha="center",
@@ -69,18 +71,18 @@ def _annotation(axis: Axes, place: tuple[float, float], name: str) -> Annotation
     return shown
 
 
-def _candidates(here: np.ndarray, width: float, height: float, scale: float) -> list[tuple[tuple[float, float], Bbox]]:
-    """Offsets of the middle of a name from its point, and the name's box there, in pixels; the nearest first."""
-    found = []
+def _candidates(point: np.ndarray, width: float, height: float, scale: float) -> list[tuple[tuple[float, float], Bbox]]:
+    """Return candidate positions in pixels, nearest first: offset of the name's middle from its point, and its box."""
+    candidates = []
     for reach in REACHES:
         for angle in DIRECTIONS:
             along, up = math.cos(angle), math.sin(angle)
             right = along * reach * scale + np.sign(round(along, 6)) * width / 2
             above = up * reach * scale + np.sign(round(up, 6)) * height / 2
-            middle = here + np.array([right, above])
+            middle = point + np.array([right, above])
             box = Bbox.from_bounds(middle[0] - width / 2, middle[1] - height / 2, width, height)
-            found.append(((right, above), box))
-    return found
+            candidates.append(((right, above), box))
+    return candidates
 
 
 def _cost(box: Bbox, points: np.ndarray, taken: Sequence[Bbox], inside: Bbox, margin: float) -> float:

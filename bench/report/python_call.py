@@ -1,16 +1,16 @@
-"""A call in Python that a report gives to paste, in lines that a terminal of 80 columns holds."""
+"""Format a Python call to paste, in lines that fit a terminal of 80 columns."""
 
 import textwrap
 
 LINE = 76
-"""Characters of a line: a terminal indents it."""
+"""Most characters of a line: a terminal indents it."""
 INDENT = "    "
 
 
 def python_call(call: str) -> str:
-    """The call on one line, or its arguments below it where they are too long; before it, the import of its class.
+    """Return the call, arguments on lines of their own if it is too long, after the import of its class.
 
-    What `import torch` brings needs none.
+    Classes under `torch` need no import of their own.
     """
     name, bracket, rest = call.partition("(")
     module, _, own = name.rpartition(".")

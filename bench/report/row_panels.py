@@ -1,4 +1,4 @@
-"""Draw a panel with a row for each name: horizontal bars, or marks with intervals."""
+"""Draw `Bars` and `Intervals` panels, which have a row for each name."""
 
 import math
 import textwrap
@@ -25,32 +25,39 @@ from bench.report.style import (
 from bench.storage.visible import visible
 
 NAME_LINE, NOTE_LINE, MOST_NOTE_LINES = 30, 44, 3
-"""Characters of a line at the left of a row and at its right, and lines at its right at most."""
+"""Most characters of a line at the left of a row and at its right, and most lines at its right."""
 NARROW, FEW_TICKS = 0.05, 4
-"""Below this width of the axis it has so few ticks."""
+"""Width of the x axis, in its own units, below which it gets at most so many ticks."""
 FAINT_ALPHA = 0.3
 BARS_OF_A_NAME = 0.78
-"""Of the room that a name has, what its bars fill."""
+"""Share of a row's height that its bars fill."""
 
 
 def bar_room(chart: Chart) -> float:
-    """The longest bar of all panels, which share one scale; 0 where there is none."""
+    """Return the longest bar of all panels, which share one scale; 0 if there is none."""
     panels = [panel for panel in chart.panels if isinstance(panel, Bars)]
     values = [value for panel in panels for series in panel.series for value in series.values]
     return max((value for value in values if not math.isnan(value)), default=0.0)
 
 
 def draw_bars(axis: Axes, panel: Bars, highest: float, names: int) -> dict[str, Artist]:
-    """Draw it, with room for so many ``names`` and bars up to ``highest``; its legend's handles by their labels."""
+    """Draw the panel and return its legend handles by label.
+
+    Args:
+        axis: The axes to draw on.
+        panel: The panel.
+        highest: Longest bar that the x axis has room for.
+        names: Number of rows that the y axis has room for.
+    """
     axis.set_title(visible(panel.title))
     if not panel.names or not highest > 0:
         nothing_to_show(axis, visible(panel.note) or NOTHING_TO_SHOW)
         return {}
     handles: dict[str, Artist] = {}
     height = BARS_OF_A_NAME / len(panel.series)
-    for place, series in enumerate(panel.series):
-        colour = COLOURS[place % len(COLOURS)]
-        rows = np.arange(len(panel.names)) + (place - (len(panel.series) - 1) / 2) * height
+    for index, series in enumerate(panel.series):
+        colour = COLOURS[index % len(COLOURS)]
+        rows = np.arange(len(panel.names)) + (index - (len(panel.series) - 1) / 2) * height
         for row, value, faint in zip(rows, series.values, _faint(series), strict=True):
             alpha = FAINT_ALPHA if faint else 1.0
             axis.barh(row, value, height=0.9 * height, color=colour, alpha=alpha, linewidth=0)
@@ -68,7 +75,7 @@ def draw_bars(axis: Axes, panel: Bars, highest: float, names: int) -> dict[str, 
 
 
 def draw_intervals(axis: Axes, panel: Intervals) -> dict[str, Artist]:
-    """Draw it; its legend's handles by their labels."""
+    """Draw the panel; return its legend handles by label."""
     axis.set_title(visible(panel.title))
     if not any(map(math.isfinite, [*panel.middle, *panel.low, *panel.high])):
         nothing_to_show(axis, NOTHING_TO_SHOW)
@@ -81,8 +88,8 @@ def draw_intervals(axis: Axes, panel: Intervals) -> dict[str, Artist]:
     if panel.line is not None:
         axis.axvline(panel.line, color=INK, linewidth=1, zorder=1)
     rows = zip(panel.middle, panel.low, panel.high, panel.places or [None] * len(panel.names), strict=True)
-    for row, (middle, low, high, place) in enumerate(rows):
-        style = look(place)
+    for row, (middle, low, high, index) in enumerate(rows):
+        style = look(index)
         if math.isfinite(low) and math.isfinite(high):
             axis.plot([low, high], [row, row], color=style["color"], linewidth=2.4, solid_capstyle="round", zorder=2)
         if math.isfinite(middle):
@@ -93,7 +100,7 @@ def draw_intervals(axis: Axes, panel: Intervals) -> dict[str, Artist]:
         axis.set_xlim(left=0)
     left, right = axis.get_xlim()
     if right - left < NARROW:
-        axis.locator_params(axis="x", nbins=FEW_TICKS)  # their labels have many digits
+        axis.locator_params(axis="x", nbins=FEW_TICKS)  # the labels have many digits
     axis.set_xlabel(visible(panel.x_label))
     axis.grid(visible=False, axis="y")
     for row, text in enumerate(panel.notes):
@@ -104,18 +111,18 @@ def draw_intervals(axis: Axes, panel: Intervals) -> dict[str, Artist]:
 
 
 def _in_lines(name: str) -> str:
-    """A row's name: on two lines where it is long, shortened where it is longer."""
+    """Return a row's name, wrapped into two lines and shortened if it is longer."""
     return "\n".join(textwrap.wrap(shortened(visible(name), 2 * NAME_LINE), NAME_LINE))
 
 
 def note_lines(text: str) -> str:
-    """A row's note, in the lines that it has; longer ones are broken."""
+    """Return a row's note with its own line breaks, long lines wrapped."""
     lines = [line for part in text.split("\n") for line in textwrap.wrap(visible(part), NOTE_LINE)]
     return "\n".join(lines[:MOST_NOTE_LINES])
 
 
 def has_faint(panel: Bars) -> bool:
-    """Whether a bar is drawn pale, which the legend then explains."""
+    """Whether a bar is drawn pale and the legend explains it."""
     return bool(panel.faint_label) and any(any(_faint(series)) for series in panel.series)
 
 

@@ -1,4 +1,4 @@
-"""The figure of `posebench data show`: one sample as the network gets it, with what it is to learn from it."""
+"""Figure of `posebench data show`: one sample as the network gets it, with its training targets."""
 
 from pathlib import Path
 
@@ -15,11 +15,11 @@ from posemodel import skeleton
 from posemodel.inference.drawing import draw_to_scale, scale_people
 
 SIDE = 900
-"""Pixels of the input's side as drawn: skeletons on a small input would be steps of pixels."""
+"""Pixels of the input's side as drawn: on a small input, skeletons would look stepped."""
 IGNORED = "#D0006F"
 OPACITY = 0.55
 DIMMED = 0.35
-"""Share of the input's brightness that is left under the fields."""
+"""Share of the input's brightness that is kept under the fields."""
 COLUMNS = 10
 
 
@@ -33,16 +33,16 @@ def draw_sample(
     *,
     title: str,
 ) -> None:
-    """Draw a sample of `posemodel.data.loader` into a PNG.
+    """Draw a sample of `posemodel.data.loader` as a PNG.
 
     Args:
         image: RGB (S, S, 3).
         people: (N, 18, 3) in input pixels.
-        mask: (C, C), 0 where a cell counts for nothing.
+        mask: (C, C), 0 where a cell is ignored.
         heatmaps: (19, C, C).
         pafs: (38, C, C).
-        path: The PNG, replaced if it is there.
-        title: Stands above everything.
+        path: The PNG, replaced if it exists.
+        title: Title of the figure.
     """
     with plt.rc_context(RC | {"axes.grid": False}):
         figure = plt.figure(figsize=(15, 9))
@@ -91,13 +91,13 @@ def _heatmaps(axis: Axes, image: NDArray[np.uint8], heatmaps: NDArray[np.floatin
         vmax=1,
         alpha=0.25 + 0.65 * highest,
     )
-    bar = axis.inset_axes((0, -0.06, 1, 0.03))  # a part of the panel, which stays as large as those beside it
+    bar = axis.inset_axes((0, -0.06, 1, 0.03))  # inside the panel, which so stays as large as its neighbours
     axis.figure.colorbar(drawn, cax=bar, orientation="horizontal")
     axis.set_title(f"Heatmaps, {len(highest)} cells: the highest of the {skeleton.NUM_PARTS} parts")
 
 
 def _fields(axis: Axes, image: NDArray[np.uint8], pafs: NDArray[np.floating]) -> None:
-    """Of the limbs that cross a cell, the one with the longest vector: its direction as a hue."""
+    """Draw the direction of the longest limb vector in each cell as a hue."""
     vectors = pafs.reshape(skeleton.NUM_LIMBS, 2, *pafs.shape[1:]).astype(np.float64)
     lengths = np.hypot(vectors[:, 0], vectors[:, 1])
     x, y = np.take_along_axis(vectors, lengths.argmax(axis=0)[None, None], axis=0)[0]
@@ -107,7 +107,7 @@ def _fields(axis: Axes, image: NDArray[np.uint8], pafs: NDArray[np.floating]) ->
 
 
 def _wheel(axis: Axes) -> None:
-    """What hue is what direction."""
+    """Draw the colour wheel that maps hues to directions."""
     x, y = np.meshgrid(*[np.linspace(-1, 1, 101)] * 2)
     inside = np.hypot(x, y) <= 1
     axis.imshow(_directions(np.where(inside, x, 0), np.where(inside, y, 0), opaque=True))
@@ -116,7 +116,7 @@ def _wheel(axis: Axes) -> None:
 
 
 def _directions(x: NDArray[np.float64], y: NDArray[np.float64], *, opaque: bool = False) -> NDArray[np.float64]:
-    """RGBA (h, w, 4) of vectors: the angle is the hue, the length the opacity (or opaque where there is one)."""
+    """Return vectors as RGBA (h, w, 4): the angle is the hue, the length the opacity (1 if ``opaque``)."""
     length = np.clip(np.hypot(x, y), 0, 1)
     hue = (np.arctan2(y, x) / (2 * np.pi)) % 1
     full = np.ones_like(hue)
@@ -124,10 +124,10 @@ def _directions(x: NDArray[np.float64], y: NDArray[np.float64], *, opaque: bool 
 
 
 def _grey(image: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """The input without colour (S, S, 3) from 0 to 1: colours are the maps'."""
+    """Return the input in grey (S, S, 3), 0 to 1: colours are for the maps."""
     return np.repeat(image.mean(axis=2, keepdims=True) / 255, 3, axis=2)
 
 
 def _extent(size: int) -> tuple[float, float, float, float]:
-    """Pixel centres are at integers: maps of any number of cells cover the same square."""
+    """Return an extent with pixel centres at integers: maps of any number of cells cover the same square."""
     return (-0.5, size - 0.5, size - 0.5, -0.5)

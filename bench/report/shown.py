@@ -1,4 +1,4 @@
-"""What a command says of a study on a terminal, and as JSON: the same for all kinds."""
+"""Output of a study command, for a terminal and as JSON: the same for all kinds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ class ShownTable:
 
 @dataclass(frozen=True)
 class Shown:
-    """What is printed of a plan or of a result: either the document or the rest."""
+    """The output of a command about a plan or a result: prints either the document or the blocks."""
 
     document: dict[str, Any]
-    """The one JSON document of the command."""
+    """The command's JSON document."""
     blocks: Sequence[ShownTable | str]
-    """Tables and lines of text, in order; an empty text is nothing."""
+    """Tables and lines of text in order; an empty text prints nothing."""

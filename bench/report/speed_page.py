@@ -1,4 +1,4 @@
-"""What `posebench speed` measured, as a page of Markdown and as JSON."""
+"""Write the results of `posebench speed` as a Markdown page and as JSON."""
 
 import json
 from collections.abc import Sequence
@@ -13,20 +13,20 @@ DOCUMENT = "speed.json"
 REPORT = "report.md"
 
 
-def write_speed_report(found: Speed, folder: Path) -> Path:
-    """Write report.md and speed.json, each whole or not at all; returns the path of report.md."""
+def write_speed_report(speed: Speed, folder: Path) -> Path:
+    """Write report.md and speed.json, each completely or not at all; return the path of report.md."""
     folder.mkdir(parents=True, exist_ok=True)
     report = folder / REPORT
     for path, text in (
-        (folder / DOCUMENT, json.dumps(found.as_document(), indent=2, allow_nan=False) + "\n"),
-        (report, _markdown(found)),
+        (folder / DOCUMENT, json.dumps(speed.as_document(), indent=2, allow_nan=False) + "\n"),
+        (report, _markdown(speed)),
     ):
         with replacing(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
     return report
 
 
-def _markdown(found: Speed) -> str:
+def _markdown(speed: Speed) -> str:
     lines = [
         "# Speed against yardsticks",
         "",
@@ -34,15 +34,15 @@ def _markdown(found: Speed) -> str:
         "the ratio is ours over the yardstick (smaller is better), its interval a bootstrap over repeats, the spread",
         "the interquartile range of the repeats' ratios.",
         "",
-        *_table(heading(), [cells(row) for row in found.rows]),
+        *_table(heading(), [cells(row) for row in speed.rows]),
         "",
     ]
-    for row in found.rows:
+    for row in speed.rows:
         if row.facts:
             lines += [f"- **{literal(row.name)}** ({row.repeats} repeats): {literal(facts_line(row))}"]
-    lines += [f"- {literal(what)}: {literal(why)}" for what, why in found.skipped.items()]
-    lines += [f"- {literal(what)} FAILED: {literal(why)}" for what, why in found.failed.items()]
-    lines += ["", "## Machine", "", *_table(("", ""), [[k, v] for k, v in found.machine.items()]), ""]
+    lines += [f"- {literal(what)}: {literal(why)}" for what, why in speed.skipped.items()]
+    lines += [f"- {literal(what)} FAILED: {literal(why)}" for what, why in speed.failed.items()]
+    lines += ["", "## Machine", "", *_table(("", ""), [[k, v] for k, v in speed.machine.items()]), ""]
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""What a report says of any study, whatever it asks: its name, how far it is, its settings, its machine."""
+"""Description of a study of any kind for its report: name, progress, settings, machine."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,22 +11,22 @@ from bench.report.files import RECORDS
 
 @dataclass(frozen=True)
 class StudyInfo:
-    """A study besides its findings.
+    """A study apart from its findings.
 
     Attributes:
-        name: Of the study, and of MLflow's experiment.
-        kind: As in `posebench study KIND`.
-        preset: Where its settings began.
+        name: Name of the study, and of MLflow's experiment.
+        kind: Kind of study, as in `posebench study KIND`.
+        preset: Preset that its settings started from.
         status: `complete` or `unfinished`.
-        trials: Trials by status, each status there, then `recorded`, and `planned` where that is known.
-        spec: What makes the study itself, as plain data: `spec` in the JSON document.
-        settings: What a study file may hold, without None: written as study.toml.
-        machine: The fingerprint of the machine that began it.
-        command: The command that makes it again.
+        trials: Number of trials by status, every status included, then `recorded`, and `planned` if that is known.
+        spec: The study's specification as plain data: `spec` in the JSON document.
+        settings: The settings of a study file, without None: written as study.toml.
+        machine: Fingerprint of the machine that began it.
+        command: The command that runs it again.
         records: A row for each trial, with its status.
-        noun: What a row of the records is called.
-        records_file: Where these rows are to be read; written from ``records`` unless the findings hold it.
-        distrusted: Whether something besides trials that failed makes the result doubtful.
+        noun: Name of a row of the records, in the singular.
+        records_file: File that holds these rows; written from ``records`` unless the findings contain it.
+        distrusted: Whether the result is doubtful for a reason other than failed trials.
     """
 
     name: str
@@ -45,12 +45,12 @@ class StudyInfo:
 
     @property
     def device(self) -> str:
-        """What it ran on in short: the GPU, else the processor; empty where that is not known."""
+        """The GPU, else the processor, in short; empty if not known."""
         gpu = self.machine.get("gpu", "none")
         return str(self.machine.get("cpu", "") if gpu == "none" else gpu)
 
     @property
     def left(self) -> int:
-        """Trials without a record: at least 1 in a study that has not ended."""
+        """Number of trials without a record; at least 1 in a study that has not ended."""
         recorded = self.trials["recorded"]
         return 0 if self.status == "complete" else max(1, self.trials.get("planned", recorded) - recorded)

@@ -1,7 +1,7 @@
-"""User-given texts on pages, in terminals and in figures, and Markdown as plain text and as HTML.
+"""Show user-given texts safely on pages, in terminals and in figures; render inline Markdown as plain text and HTML.
 
-In: any text, such as a study's name, a file's name or an error message. Out: a text that shows it as it is and can
-do nothing else, whatever marks or control characters it holds.
+In: any text, such as a study's name, a file's name or an error message. Out: a text that shows it literally and can do
+nothing else, whatever markup or control characters it holds.
 """
 
 import html
@@ -19,7 +19,7 @@ __all__ = ["cell", "code", "drawn", "fence", "inline_html", "literal", "plain", 
 INLINE_MARKS = r"""
       (?P<entity> <(?![\s\d=]) | &(?![\s\d=])               # tags, links, entities
         | \$                                                # formulas: GitHub sets `$x$` as one
-        | (?<!\S)\s | \s$ )                                 # a page shows no space at an end, and one of several
+        | (?<!\S)\s | \s$ )                                 # pages drop spaces at the ends and collapse runs
     | (?P<mark> [\\`*\[\]|~]                                # code, emphasis, links, cells, strikethrough
         | (?<![^\W_])_ | _(?![^\W_])                        # emphasis, other than inside a word
         | :(?=//|[\w+-]+:) | (?<=www)\. | (?<!\S)@          # links without brackets, `:emoji:`, `@somebody`
@@ -28,21 +28,21 @@ INLINE_MARKS = r"""
 BLOCK_MARKS = r"""
       (?<!\S) (?: > | (?: (?P<number> \d{1,9}) [.)] | \#{1,6} | [+-] | -+ | =+ | :?-+:? ) (?!\S) )
 """
-"""What begins a quote, a heading, a list, a rule or a table at the start of a line, where wrapping may put any word."""
+"""Text that begins a quote, heading, list, rule or table at the start of a line, where wrapping may put any word."""
 INTERVAL = r"(?P<interval> \[ [\d\s,.%+-]+ \] (?! [(\[:] ) )"
-"""`[0.160, 0.200]`, `[95 %]`: no link, since nothing follows in a cell."""
+"""Intervals such as `[0.160, 0.200]` or `[95 %]`: not a link, since nothing follows in a cell."""
 
-OF_CELL = re.compile(f"{INTERVAL} | {INLINE_MARKS}", re.VERBOSE | re.IGNORECASE)
-OF_LINE = re.compile(f"{BLOCK_MARKS} | {INLINE_MARKS}", re.VERBOSE | re.IGNORECASE)
+CELL_PATTERN = re.compile(f"{INTERVAL} | {INLINE_MARKS}", re.VERBOSE | re.IGNORECASE)
+LINE_PATTERN = re.compile(f"{BLOCK_MARKS} | {INLINE_MARKS}", re.VERBOSE | re.IGNORECASE)
 
 INLINE = MarkdownIt("commonmark", {"html": False}).disable("image")
-"""Markdown without HTML, and without images: a page loads nothing."""
+"""Markdown renderer without HTML and images: a page loads nothing."""
 SHORT_CODE = 30
-"""Characters of inline code that is not broken: `--tunings` would end a line behind its hyphens."""
+"""Most characters of inline code that is not broken: `--tunings` would break after its hyphens."""
 
 
-def _code_inline(_self: object, tokens: Sequence[Token], place: int, *_: object) -> str:
-    shown = tokens[place].content
+def _code_inline(_self: object, tokens: Sequence[Token], index: int, *_: object) -> str:
+    shown = tokens[index].content
     kind = ' class="short"' if len(shown) <= SHORT_CODE else ""
     return f"<code{kind}>{html.escape(shown)}</code>"
 
@@ -51,17 +51,17 @@ INLINE.add_render_rule("code_inline", _code_inline)
 
 
 def literal(text: str) -> str:
-    """Markdown for a paragraph, a bullet or a heading that shows the text as it is, on one line."""
-    return OF_LINE.sub(_escaped, visible(text))
+    """Return Markdown that shows the text literally on one line of a paragraph, bullet or heading."""
+    return LINE_PATTERN.sub(_escaped, visible(text))
 
 
 def cell(text: str) -> str:
-    """Markdown for a table's cell that shows the text as it is; no block can begin there."""
-    return OF_CELL.sub(_escaped, visible(text))
+    """Return Markdown that shows the text literally in a table cell, where no block can begin."""
+    return CELL_PATTERN.sub(_escaped, visible(text))
 
 
 def code(text: str) -> str:
-    """The text as inline code, for paragraphs and bullets: a table's cell would end at its first `|`."""
+    """Return the text as inline code, for paragraphs and bullets: a table's cell would end at its first `|`."""
     shown = visible(text)
     marks = "`" * (1 + _longest_run(shown))
     stripped = shown.startswith(" ") and shown.endswith(" ") and not shown.isspace()
@@ -70,31 +70,31 @@ def code(text: str) -> str:
 
 
 def fence(language: str, text: str) -> str:
-    """Lines to paste as a block of code, whatever backticks they hold; ``language``: `python`, or empty."""
+    """Return lines to paste as a code block, whatever backticks they hold; ``language``: `python`, or empty."""
     marks = "`" * max(3, 1 + _longest_run(text))
     return f"{marks}{language}\n{visible_lines(text)}\n{marks}"
 
 
 def plain(markdown: str) -> str:
-    """What a reader sees of inline Markdown, on one line, without marks and control characters."""
+    """Return inline Markdown as plain text on one line, without markup and control characters."""
     return "".join(
         " " if token.type in {"softbreak", "hardbreak"} else token.content for token in _inline_tokens(markdown)
     )
 
 
 def inline_html(markdown: str) -> Markup:
-    """Inline Markdown as HTML."""
+    """Return inline Markdown as HTML."""
     return Markup(INLINE.renderer.render(_inline_tokens(markdown), INLINE.options, {}))
 
 
 def drawn(text: str) -> str:
-    """The text for a figure: Matplotlib leaves a label that begins with `_` out of legends."""
+    """Return the text for a figure: Matplotlib leaves a label that begins with `_` out of legends."""
     shown = visible(text)
     return f"\u200b{shown}" if shown.startswith("_") else shown
 
 
 def _longest_run(text: str) -> int:
-    """Of backticks."""
+    """Return the length of the longest run of backticks."""
     return max((len(run) for run in re.findall("`+", text)), default=0)
 
 

@@ -1,4 +1,4 @@
-"""The `posebench train` command that repeats a trial: what a report gives to paste."""
+"""Build the `posebench train` command that repeats a trial, for a report to show."""
 
 import math
 import shlex
@@ -15,20 +15,20 @@ from bench.trials.spec import TrialSpec
 from posemodel.config import DataFiles, TrainSettings
 
 LINE = 74
-"""Characters of a line, so that it can be indented on a terminal of 80 columns."""
+"""Most characters of a line, so that it can be indented in a terminal of 80 columns."""
 DEFAULTS = TrainSettings.model_fields
 
 
 def train_command(trial: TrialSpec, data: Path, *, threads: int | None = None) -> str:
-    """Everything that decides the trial's numbers, values unrounded; empty for other workloads.
+    """Return the command that repeats a trial, values unrounded; empty for other workloads.
 
-    Besides, only options that differ from the command's defaults. What does not change a result is left out: how often
-    the trial was evaluated on the way.
+    It holds the options that decide the numbers, otherwise only those that differ from the command's defaults. Options
+    that do not change a result are left out, such as the number of evaluations during training.
 
     Args:
         trial: The trial.
         data: The folder of the data set.
-        threads: torch threads that it trained with; None: they do not matter, or are not known.
+        threads: Number of torch threads that it trained with; None: they do not matter, or are not known.
     """
     run = trial.train
     if not isinstance(run, TrainSettings):
@@ -65,15 +65,15 @@ def train_command(trial: TrialSpec, data: Path, *, threads: int | None = None) -
 
 
 def file_options(files: DataFiles) -> list[list[str]]:
-    """The options of the data set's files that were named."""
+    """Return the options of the data set's files that were named."""
     named = {name: getattr(files, name) for name in DataFiles.model_fields}
     return [[f"--{name.replace('_', '-')}", file_text(file)] for name, file in named.items() if file is not None]
 
 
 def command_lines(data: Path, options: Sequence[Sequence[str]]) -> str:
-    r"""`posebench train --data DIR ...` in lines that end in ` \`, an option beside its value.
+    r"""Return `posebench train --data DIR ...` in lines that end in ` \`, each option beside its value.
 
-    A folder below this one is named without its path.
+    A folder below the current one is given as a relative path.
     """
     shown = file_text(_from_here(data))
     lines = ["posebench train"]
@@ -86,15 +86,15 @@ def command_lines(data: Path, options: Sequence[Sequence[str]]) -> str:
 
 
 def file_text(path: Path) -> str:
-    """A path as an option's value: a folder called `5` is no number there."""
+    """Return a path as an option's value; a folder called `5` becomes `./5`, so that it is not read as a number."""
     text = path.as_posix()
     return f"./{text}" if text.isdigit() else text
 
 
 def cpu_threads(trained_with: Any, device: Any) -> int | None:
-    """Threads to ask for: those of a trial on a CPU, for sums are added up in another order by another number of them.
+    """Return the number of threads to ask for: that of a trial on a CPU, where it changes the order of sums.
 
-    None where that is not known.
+    None if it does not matter or is not known.
     """
     if device != "cpu" or not isinstance(trained_with, int | float) or not trained_with >= 1:  # an empty cell is NaN
         return None
@@ -102,9 +102,9 @@ def cpu_threads(trained_with: Any, device: Any) -> int | None:
 
 
 def repeat_note(trial: TrialSpec, ap: float | None, *, loss: float | None = None) -> str:
-    """What pasting the command gives; empty where the trial has no AP to repeat.
+    """Return a sentence on the result of the pasted command; empty if the trial has no AP.
 
-    ``ap``: of the trial; ``loss``: its validation loss, where the study is judged by that.
+    ``ap``: the trial's AP; ``loss``: its validation loss, if the study is judged by that.
     """
     if ap is None or not math.isfinite(ap):
         return ""
@@ -125,7 +125,7 @@ def _from_here(path: Path) -> Path:
 
 
 def _weights(run: TrainSettings) -> list[list[str]]:
-    """The file that it starts from."""
+    """Return the option of the weights that training starts from."""
     named = {name: getattr(run, name) for name in WEIGHTS}
     return [
         [f"--{name.replace('_', '-')}", file_text(_from_here(file))] for name, file in named.items() if file is not None
@@ -133,7 +133,7 @@ def _weights(run: TrainSettings) -> list[list[str]]:
 
 
 def _optimizer(trial: TrialSpec) -> list[list[str]]:
-    """The optimizer and its hyperparameters by its own names, where they are not its defaults; the rate always."""
+    """Return the options of the optimizer: its learning rate, and hyperparameters that differ from its defaults."""
     entry = optimizer_entry(trial.builds)
     decay = decay_of(trial.hyperparameters, trial.weight_decay)
     resolved = dict(entry.resolve({**trial.hyperparameters, WEIGHT_DECAY: decay}))
@@ -157,5 +157,5 @@ def _value(value: Any) -> str:
 
 
 def _exact(value: float) -> str:
-    """The shortest text that is read as the same number."""
+    """Return the shortest text that is read as the same number."""
     return repr(float(value)).removesuffix(".0") if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""A study in which nothing scored, in sentences: that nothing can be recommended, how much longer trials need, why."""
+"""Sentences for a study in which nothing scored: no recommendation, why, and how much longer trials must be."""
 
 from bench.report.wording import counted, duration_text
 from bench.trials.needed import Needed
@@ -6,46 +6,46 @@ from bench.trials.phases import SECOND
 
 
 def unscored_text(
-    trials: str, floor: float, found: Needed, *, not_done: str, remedies: str, batch: str = "", measure: str = "AP"
+    trials: str, floor: float, needed: Needed, *, not_done: str, remedies: str, batch: str = "", measure: str = "AP"
 ) -> str:
-    """What a study says in place of an answer, in Markdown.
+    """Return the answer of a study in which nothing scored, in Markdown.
 
     Args:
-        trials: What stayed at chance: ``all 24 tune trials``.
+        trials: The trials that stayed at chance: ``all 24 tune trials``.
         floor: The score under which a trial has learned nothing.
-        found: How long trials would have to be.
-        not_done: ``nothing was confirmed``.
+        needed: How long trials would have to be.
+        not_done: The step that was left out: ``nothing was confirmed``.
         remedies: What to do, a sentence.
-        batch: After a number of steps: `` of batch 8``.
-        measure: The score, before a number.
+        batch: Text after a number of steps: `` of batch 8``.
+        measure: Name of the score, before a number.
     """
     return (
         f"Nothing scored: {trials} ended under {measure} {floor:g}, as if nothing had been learned. So {not_done}, and "
-        f"nothing can be recommended. {needed_text(found, batch)} {remedies}"
+        f"nothing can be recommended. {needed_text(needed, batch)} {remedies}"
     )
 
 
 def all_of(count: int, noun: str) -> str:
-    """``all 24 tune trials``, ``the only tune trial``."""
+    """Return ``all 24 tune trials`` or ``the only tune trial``."""
     return f"all {counted(count, noun)}" if count > 1 else f"the only {noun}"
 
 
-def needed_text(found: Needed, batch: str = "") -> str:
-    """``... about 800 to 3,000 steps of batch 8 are needed, 4 to 15 times what the longest of these trials had.``"""
-    if found.low is None:
-        return f"How much longer trials must be is not known: {found.why}."
+def needed_text(needed: Needed, batch: str = "") -> str:
+    """Say how long trials would have to be, in absolute terms and as a multiple of the longest one."""
+    if needed.low is None:
+        return f"How much longer trials must be is not known: {needed.why}."
     begun = "By how the validation loss has fallen, a trial scores after"
-    times = _times(found.low / found.length)
-    if found.high is None:
-        least = _amount(found.low, found.unit, batch)
+    times = _times(needed.low / needed.length)
+    if needed.high is None:
+        least = _amount(needed.low, needed.unit, batch)
         return f"{begun} {least} at least, {times} times what the longest of these had; how much more is not known."
-    if found.unit == SECOND:
-        span = f"{duration_text(found.low)} to {duration_text(found.high)} of training"
+    if needed.unit == SECOND:
+        span = f"{duration_text(needed.low)} to {duration_text(needed.high)} of training"
     else:
-        span = f"{found.low:,.0f} to {_amount(found.high, found.unit, batch)}"
+        span = f"{needed.low:,.0f} to {_amount(needed.high, needed.unit, batch)}"
     return (
-        f"{begun} about {span}, {times} to {_times(found.high / found.length)} times what the longest of these had, if "
-        "more steps help at all: a few images are learned by heart."
+        f"{begun} about {span}, {times} to {_times(needed.high / needed.length)} times what the longest of these had, "
+        "if more steps help at all: a few images are learned by heart."
     )
 
 
@@ -54,5 +54,5 @@ def _amount(length: float, unit: str, batch: str) -> str:
 
 
 def _times(ratio: float) -> str:
-    """``1.5``, ``4``."""
+    """Return a ratio as ``1.5`` or ``4``."""
     return f"{ratio:.1f}".removesuffix(".0") if ratio < 3 else f"{ratio:.0f}"

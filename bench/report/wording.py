@@ -1,4 +1,4 @@
-"""How numbers are said in sentences: scores with their intervals, p values, lists."""
+"""Format numbers for sentences: scores with intervals, p values, counts, durations, lists."""
 
 from typing import Any
 
@@ -8,23 +8,23 @@ MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400
 
 
 def scored_text(name: str, mean: float, low: float, high: float) -> str:
-    """``adam 0.520 [0.501, 0.540]``; without an interval where its ends are not known."""
+    """Return ``adam 0.520 [0.501, 0.540]``; without the interval if its ends are not known."""
     text = f"{name} {ap_text(mean)}"
     return text if pd.isna(low) else f"{text} [{ap_text(low)}, {ap_text(high)}]"
 
 
 def ap_text(value: float) -> str:
-    """An AP or a difference of APs with three decimals."""
+    """Return an AP or a difference of APs with three decimals."""
     return f"{value:.3f}"
 
 
 def loss_text(value: float) -> str:
-    """A validation loss with four digits; `-` where it is not known."""
+    """Return a validation loss with four digits; `-` if it is not known."""
     return "-" if pd.isna(value) else f"{value:.4g}"
 
 
 def p_text(value: float, alpha: float = 0.0) -> str:
-    """``= 0.41``, ``= 0.012`` or ``< 0.001``; a p above ``alpha`` is never rounded down to it."""
+    """Return ``= 0.41``, ``= 0.012`` or ``< 0.001``; a p above ``alpha`` is never rounded down to it."""
     if value > alpha > 0 and round(value, 3) == alpha:
         return f"> {alpha}"
     if value < 0.001:
@@ -33,17 +33,17 @@ def p_text(value: float, alpha: float = 0.0) -> str:
 
 
 def enumerate_items(items: list[str], *, last: str = "and") -> str:
-    """``a``, ``a and b``, ``a, b and c``; ``last``: the word before the last one."""
+    """Return ``a``, ``a and b`` or ``a, b and c``; ``last``: the word before the last one."""
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} {last} {items[-1]}"
 
 
 def counted(count: int, noun: str) -> str:
-    """`1 seed`, `5 seeds`."""
+    """Return a count with its noun: `1 seed`, `5 seeds`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def value_text(value: Any) -> str:
-    """A hyperparameter's value in short: `0.0031`, `(0.9, 0.999)`, `true`, `original`."""
+    """Return a hyperparameter's value in short: `0.0031`, `(0.9, 0.999)`, `true`, `original`."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, (list, tuple)):
@@ -52,7 +52,7 @@ def value_text(value: Any) -> str:
 
 
 def duration_text(seconds: float) -> str:
-    """Seconds in at most two units: `42 s`, `12 min`, `3 h 20 min`, `2 days 4 h`."""
+    """Return seconds in at most two units: `42 s`, `12 min`, `3 h 20 min`, `2 days 4 h`."""
     if round(seconds) < MINUTE_S:
         return f"{round(seconds)} s"
     minutes = round(seconds / MINUTE_S)
@@ -66,5 +66,5 @@ def duration_text(seconds: float) -> str:
 
 
 def in_one_line(command: str) -> str:
-    """A command of several lines as one, for a document."""
+    """Join a command of several lines into one, for a document."""
     return command.replace(" \\\n    ", " ")

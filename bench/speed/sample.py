@@ -6,12 +6,10 @@ from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 from random import Random
-from typing import cast
 
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from bench.speed.compare import Pair, Row, compare, threads
 from bench.speed.data import data_name, labelled_images
@@ -114,7 +112,7 @@ def _parts(dataset: PoseDataset, epoch: int, position: int) -> Iterator[tuple[st
     warp = random_warp(rng, *split.size(position), people, GEOMETRY.size, AUGMENT)
     image, reduction = decoded_smaller(split.path(position), warp.reduction())
     assert image is not None, "opening the split has looked at it"
-    pixels = cast("NDArray[np.uint8]", image)
+    pixels = image
     warped = warp.image(pixels, GEOMETRY.size, reduction)
     moved = warp.people(people)
     yield "decode", lambda: decoded_smaller(split.path(position), reduction)

@@ -11,29 +11,30 @@ from scipy import special
 from bench.statistics.p_values import welch_error
 
 MIN_BOOTSTRAP_N = 5
-"""Below, Student's t: 3 values have only 10 resamples and the bootstrap covers 78-82 % (measured), 4 have 35."""
+"""Least sample size for the bootstrap; below, Student's t is used. 3 values have only 10 resamples and the bootstrap
+covers 78-82 % (measured), 4 have 35."""
 
 MAX_DEGENERATE_SHARE = 0.05
-"""Share of resamples without spread above which the bootstrap is given up: 5 distinct values give 0.0016 of them, one
-outlier among equal values gives about 1/3."""
+"""Largest share of resamples without spread for the bootstrap to be used: 5 distinct values give 0.0016, one outlier
+among equal values about 1/3."""
 
 QUANTILE_LIMITS = (0.9, 3.0)
-"""The bootstrap's quantiles are kept within these multiples of Student's. The floor repairs heavy tails (without it
-coverage falls to 0.91-0.93 at n = 7..10), the cap keeps the near-degenerate resamples of n = 5 from making an interval
-20 times too wide. Chosen by simulation, see `mean_interval`."""
+"""Limits of the bootstrap's quantiles, as multiples of Student's. The floor repairs heavy tails (without it coverage
+falls to 0.91-0.93 at n = 7..10), the cap keeps the near-degenerate resamples of n = 5 from making an interval 20 times
+too wide. Chosen by simulation, see `mean_interval`."""
 
 EQUAL_TOLERANCE = 1e-12
-"""Spread, relative to the largest magnitude, under which values are equal but for rounding."""
+"""Spread, relative to the largest magnitude, at which values are equal but for rounding."""
 
 DIFFERENCE_DECIMALS = 12
-"""Differences of scores are rounded to this: 0.3 - 0.2 and 0.2 - 0.1 are the same difference."""
+"""Decimals to which differences of scores are rounded: 0.3 - 0.2 and 0.2 - 0.1 are the same difference."""
 
 ONE_THREAD_PRODUCTS, LEAST_COLUMNS = 2**18, 16
-"""Multiplications up to which OpenBLAS computes a matrix product in one thread (its SMP_THRESHOLD_MIN times
-GEMM_MULTITHREAD_THRESHOLD); columns under which pieces of a product would cost more than they save."""
+"""Most multiplications for which OpenBLAS computes a matrix product in one thread (its SMP_THRESHOLD_MIN times
+GEMM_MULTITHREAD_THRESHOLD); least columns of a piece, below which splitting costs more than it saves."""
 
 NO_VARIANCE = 1e-12
-"""Variance of a resample, relative to the sample's, that is rounding and no spread."""
+"""Variance of a resample, relative to the sample's, that is rounding error rather than spread."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Interval:
         high: Upper end; None with fewer than two values.
         n: Number of values.
         level: Nominal coverage.
-        method: How the ends were found; ``equal`` is [x, x], ``none`` means that there are no ends.
+        method: Method that gave the ends; ``equal`` is [x, x], ``none`` means that there are no ends.
     """
 
     estimate: float | None
@@ -57,7 +58,7 @@ class Interval:
     method: Literal["bootstrap_t", "student_t", "welch_t", "equal", "none"]
 
     def of_ap(self) -> "Interval":
-        """The same with its ends kept within 0..1, where every AP is."""
+        """Return the interval with its ends clipped to 0..1, the range of AP."""
         if self.low is None or self.high is None:
             return self
         return replace(self, low=max(self.low, 0.0), high=min(self.high, 1.0))
@@ -66,24 +67,25 @@ class Interval:
 def mean_interval(
     values: Sequence[float] | np.ndarray, *, level: float = 0.95, resamples: int = 4999, seed: int = 0
 ) -> Interval:
-    """Interval of the mean by the studentized bootstrap (bootstrap-t; Efron and Tibshirani 1993, chapter 12.5).
+    """Return the interval of a mean by the studentized bootstrap.
 
-    Student's t stands in below `MIN_BOOTSTRAP_N` values and where more than `MAX_DEGENERATE_SHARE` of the resamples
-    have no spread; the bootstrap's quantiles are kept within `QUANTILE_LIMITS` of Student's. Equal values give [x, x].
+    The method is the bootstrap-t (Efron and Tibshirani 1993, chapter 12.5). Student's t is used instead below
+    `MIN_BOOTSTRAP_N` values and if more than `MAX_DEGENERATE_SHARE` of the resamples have no spread; the bootstrap's
+    quantiles are kept within `QUANTILE_LIMITS` of Student's. Equal values give [x, x].
 
     Measured coverage at level 0.95, 3000 simulated studies each (standard error 0.004), from the worst to the best of
     normal, exponential, log-normal, gamma, beta, uniform, t with 3 degrees of freedom, mixed scales, unequal variances:
-    n = 5: 0.928-0.972, 6: 0.928-0.966, 7: 0.941-0.967, 8: 0.938-0.971, 9: 0.939-0.969, 10: 0.936-0.972,
-    20: 0.930-0.966. Student's t alone, n = 5..10: 0.883-0.968; with 2 to 4 values, where it is used: 0.87-0.98.
-    Median width against Student's t: 1.3-1.5 at n = 5, 1.04-1.2 at n = 10. Rare failures are beyond every interval from
-    so few values: where one trial in ten scores 0, a study of ten has none in a third of all cases, and the true mean
-    is covered in 0.56-0.65 of the studies with 5 to 10 seeds.
+    n = 5: 0.928-0.972, 6: 0.928-0.966, 7: 0.941-0.967, 8: 0.938-0.971, 9: 0.939-0.969, 10: 0.936-0.972, 20:
+    0.930-0.966. Student's t alone, n = 5..10: 0.883-0.968; with 2 to 4 values, where it is used: 0.87-0.98. Median
+    width against Student's t: 1.3-1.5 at n = 5, 1.04-1.2 at n = 10. Rare failures are beyond every interval from so few
+    values: if one trial in ten scores 0, a study of ten has none in a third of all cases, and the true mean is covered
+    in 0.56-0.65 of the studies with 5 to 10 seeds.
 
     Args:
-        values: Finite numbers, one a seed, in any order: the order changes nothing.
+        values: Finite numbers, one for each seed, in any order: the order changes nothing.
         level: Nominal coverage, between 0 and 1.
-        resamples: Bootstrap resamples.
-        seed: Of the resampling: the same values give the same interval.
+        resamples: Number of bootstrap resamples.
+        seed: Seed of the resampling: the same values give the same interval.
 
     Raises:
         ValueError: A value is not finite, or ``level`` is not between 0 and 1.
@@ -95,7 +97,7 @@ def mean_interval(
 def paired_interval(
     differences: Sequence[float] | np.ndarray, *, level: float = 0.95, resamples: int = 4999, seed: int = 0
 ) -> Interval:
-    """Interval of a mean paired difference: `mean_interval`, once the rounding of the subtraction is removed."""
+    """Return the interval of a mean paired difference: `mean_interval` after removing the subtraction's rounding."""
     rounded = np.round(np.asarray(differences, dtype=float), DIFFERENCE_DECIMALS)
     return mean_interval(rounded, level=level, resamples=resamples, seed=seed)
 
@@ -103,15 +105,15 @@ def paired_interval(
 def unpaired_interval(
     a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray, *, level: float = 0.95
 ) -> Interval:
-    """Interval of the difference of two means, a - b, of independent samples with any variances (Welch 1947).
+    """Return the interval of a difference of two means, a - b, of independent samples with any variances (Welch 1947).
 
     Args:
-        a: Finite values of the one sample, in any order.
+        a: Finite values of one sample, in any order.
         b: Finite values of the other.
         level: Nominal coverage, between 0 and 1.
 
     Returns:
-        ``n`` is the size of the smaller sample. No ends where it is under 2; [x, x] where neither sample varies.
+        ``n`` is the size of the smaller sample. No ends if it is under 2; [x, x] if neither sample varies.
 
     Raises:
         ValueError: A value is not finite, or ``level`` is not between 0 and 1.
@@ -132,7 +134,7 @@ def unpaired_interval(
 
 
 def mean_intervals(samples: np.ndarray, *, level: float = 0.95, resamples: int = 4999, seed: int = 0) -> list[Interval]:
-    """`mean_interval` of many samples of one size at once.
+    """Return `mean_interval` of many samples of equal size at once.
 
     Args:
         samples: Array (samples, n).
@@ -143,7 +145,7 @@ def mean_intervals(samples: np.ndarray, *, level: float = 0.95, resamples: int =
     Raises:
         ValueError: As in `mean_interval`.
     """
-    # Neither the order of the seeds nor that in memory may matter: both change how a sum is rounded.
+    # Sorted and contiguous, since the order of values and of memory changes how sums are rounded.
     samples = np.sort(np.ascontiguousarray(samples, dtype=float), axis=1)
     _check(samples, level)
     n = samples.shape[1]
@@ -160,9 +162,9 @@ def mean_intervals(samples: np.ndarray, *, level: float = 0.95, resamples: int =
     bootstrapped = np.zeros(len(samples), dtype=bool)
     if n >= MIN_BOOTSTRAP_N and not equal.all():
         standardized = (samples[~equal] - means[~equal, None]) / deviations[~equal, None]
-        found, usable = _bootstrap_t_quantiles(standardized, level, resamples, seed)
+        t_quantiles, usable = _bootstrap_t_quantiles(standardized, level, resamples, seed)
         floor, cap = QUANTILE_LIMITS[0] * student, QUANTILE_LIMITS[1] * student
-        limited = np.column_stack([np.clip(found[:, 0], -cap, -floor), np.clip(found[:, 1], floor, cap)])
+        limited = np.column_stack([np.clip(t_quantiles[:, 0], -cap, -floor), np.clip(t_quantiles[:, 1], floor, cap)])
         bootstrapped[~equal] = usable
         quantiles[bootstrapped] = limited[usable]
     errors = deviations / np.sqrt(n)
@@ -189,12 +191,15 @@ def _check(values: np.ndarray, level: float) -> None:
 def _bootstrap_t_quantiles(
     standardized: np.ndarray, level: float, resamples: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Quantiles (samples, 2) of t* of samples with mean 0 and variance 1, and which samples resample well (samples)."""
+    """Return the quantiles (samples, 2) of t* of samples with mean 0 and variance 1, and which are usable (samples).
+
+    A sample is usable if few enough of its resamples have no spread.
+    """
     n = standardized.shape[1]
     weights = _resample_weights(n, resamples, seed)
     means, squares = _weighted_sums(standardized, weights), _weighted_sums(standardized**2, weights)
     # Order statistics: interpolation between infinities would give NaN.
-    places = [round((resamples - 1) * tail) for tail in ((1 - level) / 2, (1 + level) / 2)]
+    ranks = [round((resamples - 1) * tail) for tail in ((1 - level) / 2, (1 + level) / 2)]
     quantiles, usable = np.empty((len(standardized), 2)), np.empty(len(standardized), dtype=bool)
     for row, (mean, square) in enumerate(zip(means, squares, strict=True)):  # one sample's t* stay in the CPU's cache
         variance = (square - mean**2) * n / (n - 1)
@@ -203,17 +208,17 @@ def _bootstrap_t_quantiles(
         with np.errstate(divide="ignore", invalid="ignore"):
             t = mean / np.sqrt(variance / n)
         t[degenerate] = np.copysign(np.inf, mean[degenerate])
-        for side, place in enumerate(places):  # one after the other: NumPy is ten times slower with both at once
-            t.partition(place)
-            quantiles[row, side] = t[place]
+        for side, rank in enumerate(ranks):  # one at a time: NumPy is ten times slower with both at once
+            t.partition(rank)
+            quantiles[row, side] = t[rank]
     return quantiles, usable
 
 
 def _weighted_sums(samples: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """``samples @ weights.T``, a few resamples at a time, which OpenBLAS does in one thread.
+    """Return ``samples @ weights.T``, a few resamples at a time, which OpenBLAS computes in one thread.
 
-    With more its threads wait for each other by spinning: beside a training that uses all cores that takes eight times
-    as long as one thread.
+    With more threads, these wait for each other by spinning: beside a training that uses all cores that takes eight
+    times as long as one thread.
     """
     sums = np.empty((len(samples), len(weights)))
     step = max(LEAST_COLUMNS, ONE_THREAD_PRODUCTS // samples.size)
@@ -224,7 +229,7 @@ def _weighted_sums(samples: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=32)
 def _resample_weights(n: int, resamples: int, seed: int) -> np.ndarray:
-    """Share (resamples, n) of each value in each resample."""
+    """Return the share (resamples, n) of each value in each resample."""
     weights = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples) / n
     weights.flags.writeable = False
     return weights

@@ -1,4 +1,4 @@
-"""Plain values for JSON: null instead of NaN and infinity, Python numbers instead of NumPy's."""
+"""Conversion to plain JSON values: null for NaN and infinity, Python numbers for NumPy's."""
 
 import dataclasses
 import datetime

@@ -1,4 +1,4 @@
-"""p values of differences, paired or not, and Holm's correction over a family of them."""
+"""p values of paired and unpaired differences, and Holm's correction for several comparisons."""
 
 from collections.abc import Sequence
 
@@ -8,18 +8,18 @@ from scipy import special
 from bench.statistics.shaffer import step_down
 
 ALPHA = 0.05
-"""A claim needs an adjusted p of at most this."""
+"""Largest adjusted p of a claim."""
 
 
 def paired_t_p(differences: Sequence[float] | np.ndarray) -> float:
-    """Two-sided p of the paired t test.
+    """Return the two-sided p of the paired t test.
 
     Args:
-        differences: One a seed, finite.
+        differences: One for each seed, finite.
 
     Returns:
-        1 where all differences are zero. NaN (no claim) with fewer than two, and where all are equal but not zero:
-        t is undefined without spread, and a spread of zero over a handful of seeds proves nothing.
+        1 if all differences are zero. NaN (no claim) with fewer than two, and if all are equal but not zero: t is
+        undefined without spread, and a spread of zero over a handful of seeds proves nothing.
     """
     values = np.asarray(differences, dtype=float)
     if len(values) < 2:
@@ -31,16 +31,16 @@ def paired_t_p(differences: Sequence[float] | np.ndarray) -> float:
 
 
 def welch_t_p(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray, *, least_sd: float = 0.0) -> float:
-    """Two-sided p of the t test of two independent samples whose variances may differ (Welch 1947).
+    """Return the two-sided p of the t test of two independent samples whose variances may differ (Welch 1947).
 
     Args:
-        a: Values of the one sample, in any order.
+        a: Values of one sample, in any order.
         b: Values of the other.
-        least_sd: Take each sample to spread at least this much: guards against a spread that is small by chance.
+        least_sd: Least standard deviation assumed of each sample: guards against a spread that is small by chance.
 
     Returns:
-        NaN (no claim) where a sample has fewer than two values, and where neither varies but their means differ;
-        1 where all values are equal.
+        NaN (no claim) if a sample has fewer than two values, and if neither varies but their means differ; 1 if all
+        values are equal.
     """
     a, b = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
     if min(len(a), len(b)) < 2:
@@ -52,7 +52,7 @@ def welch_t_p(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray, 
 
 
 def welch_error(a: np.ndarray, b: np.ndarray, *, least_sd: float = 0.0) -> tuple[float, float]:
-    """Standard error of the difference of two means, and its degrees of freedom (Welch and Satterthwaite).
+    """Return the standard error of the difference of two means, and its degrees of freedom (Welch and Satterthwaite).
 
     Both samples have two values or more. Without any spread the error is 0 and the degrees are NaN.
     """
@@ -71,8 +71,8 @@ def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
     """Adjust p values for multiplicity (Holm 1979): the chance of even one false claim stays under the level.
 
     Args:
-        p_values: One a comparison, or an array (..., comparisons): each study along the leading axes has a family of
-            its own. NaN (undefined) counts as a comparison that was made.
+        p_values: One for each comparison, or an array (..., comparisons): each study along the leading axes has a
+            family of its own. NaN (undefined) counts as a comparison that was made.
 
     Returns:
         Adjusted p values in the same order, at most 1; NaN stays NaN.

@@ -1,10 +1,10 @@
-"""What no other trial beats in everything at once, and how much of the plane it covers."""
+"""Pareto front of one or two maximised objectives, and its hypervolume."""
 
 import numpy as np
 
 
 def on_front(values: np.ndarray) -> np.ndarray:
-    """Which rows no other row beats: none is at least as good in every column and better in one.
+    """Return which rows are on the front: no other is at least as good in every column and better in one.
 
     Args:
         values: Array (trials, objectives) of 1 or 2 objectives, all maximised; NaN where not measured (None counts as
@@ -20,7 +20,7 @@ def on_front(values: np.ndarray) -> np.ndarray:
     front = np.zeros(len(values), dtype=bool)
     known = np.flatnonzero(np.isfinite(values).all(axis=1))
     best_second, first_of_best = -np.inf, np.nan
-    for row in known[np.lexsort((-values[known, 1], -values[known, 0]))]:  # the best first column first
+    for row in known[np.lexsort((-values[known, 1], -values[known, 0]))]:  # by first column, descending
         first, second = values[row]
         if second > best_second or (second == best_second and first == first_of_best):
             front[row] = True
@@ -29,9 +29,9 @@ def on_front(values: np.ndarray) -> np.ndarray:
 
 
 def hypervolume(values: np.ndarray) -> float:
-    """The area between the origin and what the rows reach, exact; with one objective the best value above 0.
+    """Return the exact area between the origin and the front; with one objective the best value above 0.
 
-    The origin is the reference point: AP 0 at 0 images/s, the worst that there is.
+    The origin is the reference point: AP 0 at 0 images/s, the worst possible.
 
     Args:
         values: As in `on_front`. A row that is not above 0 in every column adds nothing.
@@ -41,25 +41,25 @@ def hypervolume(values: np.ndarray) -> float:
     """
     values = _two_columns(values)
     front = np.unique(values[on_front(values) & (values > 0).all(axis=1)], axis=0)
-    # First column rising, second falling.
+    # np.unique sorts by the first column, ascending; on a front the second then descends.
     widths = np.diff(front[:, 0], prepend=0.0)
     return float(widths @ front[:, 1])
 
 
 def hypervolume_history(values: np.ndarray) -> np.ndarray:
-    """`hypervolume` of the first k rows, for k = 1 to all: array (trials), never falling."""
+    """Return the `hypervolume` of the first k rows, for k = 1 to all: array (trials), never falling."""
     values = np.asarray(values, dtype=float)
     kept = values[:0]
     areas = np.zeros(len(values))
-    for place in range(len(values)):
-        kept = np.vstack([kept, values[place : place + 1]])
+    for row in range(len(values)):
+        kept = np.vstack([kept, values[row : row + 1]])
         kept = kept[on_front(kept)]
-        areas[place] = hypervolume(kept)
+        areas[row] = hypervolume(kept)
     return areas
 
 
 def _two_columns(values: np.ndarray) -> np.ndarray:
-    """Floats (trials, 2); a single objective gets a second one that is 1 everywhere."""
+    """Return floats (trials, 2); a single objective gets a second column of ones."""
     values = np.asarray(values, dtype=float)
     values = values[:, None] if values.ndim == 1 else values
     if values.shape[1] == 1:

@@ -1,4 +1,4 @@
-"""How much of the spread of measurements is that of measuring the same thing again."""
+"""Share of the variance of measurements that repeating the same measurement explains."""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -8,40 +8,42 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Repeats:
-    """What repeated measurements say of the others.
+    """Noise of measurements, from repeated ones.
 
     Attributes:
-        share: Variance between measurements of the same thing, as a share of that between measurements of any things:
-            0 where repeats agree, 1 where things differ no more than their repeats do.
-        repeats: Measurements beyond the first of each thing: the degrees of freedom behind it.
+        share: Variance between repeats as a share of the variance between any measurements: 0 if repeats agree, 1 if
+            different settings differ no more than repeats of one do.
+        repeats: Measurements beyond the first of each setting: the degrees of freedom of ``share``.
     """
 
     share: float
     repeats: int
 
 
-def repeats(values: Sequence[float] | np.ndarray, things: Sequence[Hashable]) -> Repeats | None:
-    """The share of variance within things: 1 less the intraclass correlation of a one-way analysis of variance.
+def repeats(values: Sequence[float] | np.ndarray, settings: Sequence[Hashable]) -> Repeats | None:
+    """Return the share of the variance of measurements that lies within settings, that is between repeats.
+
+    It is 1 less the intraclass correlation of a one-way analysis of variance.
 
     Args:
-        values: Finite numbers, a measurement each.
-        things: What each is a measurement of.
+        values: Finite numbers, one for each measurement.
+        settings: The setting that each measurement belongs to.
 
     Returns:
-        None where nothing was measured twice.
+        None if nothing was measured twice.
     """
     numbers = np.asarray(values, dtype=float)
-    order = {thing: place for place, thing in enumerate(dict.fromkeys(things))}
-    groups = np.array([order[thing] for thing in things], dtype=int)
-    spare = len(numbers) - len(order)
-    if spare < 1:
+    order = {setting: number for number, setting in enumerate(dict.fromkeys(settings))}
+    groups = np.array([order[setting] for setting in settings], dtype=int)
+    repeated = len(numbers) - len(order)
+    if repeated < 1:
         return None
     counts = np.bincount(groups)
     means = np.bincount(groups, weights=numbers) / counts
-    within = float(((numbers - means[groups]) ** 2).sum()) / spare
+    within = float(((numbers - means[groups]) ** 2).sum()) / repeated
     if len(order) == 1:
-        return Repeats(1.0 if within > 0 else 0.0, spare)
+        return Repeats(1.0 if within > 0 else 0.0, repeated)
     between = float((counts * (means - numbers.mean()) ** 2).sum()) / (len(order) - 1)
     size = (len(numbers) - float((counts**2).sum()) / len(numbers)) / (len(order) - 1)
     total = within + max(between - within, 0.0) / size
-    return Repeats(within / total if total > 0 else 0.0, spare)
+    return Repeats(within / total if total > 0 else 0.0, repeated)

@@ -1,4 +1,4 @@
-"""One affine warp from image to network input (letterbox or augmentation), then colour.
+"""Geometric and colour augmentation: one affine warp from image to network input, then a colour change.
 
 Pixel centres are at integer coordinates, as in OpenCV: scaling by f maps x to (x + 0.5) * f - 0.5, and a flip of a
 square of side s maps x to s - 1 - x.
@@ -17,33 +17,33 @@ from posemodel.config import AugmentSettings
 from posemodel.data.images.files import REDUCTIONS
 
 BORDER_RGB = (124, 116, 104)
-"""ImageNet's mean colour: what lies outside the image is zero once normalised."""
+"""ImageNet's mean colour, for what lies outside the image: it is zero once normalised."""
 _ROUNDING = 1e-9
 
 
 class Draws(Protocol):
-    """A source of random numbers: Python's ``Random``, or NumPy's generator."""
+    """Source of random numbers: Python's ``Random``, or NumPy's generator."""
 
     def random(self) -> float:
-        """The next number, uniform in [0, 1)."""
+        """Return the next number, uniform in [0, 1)."""
         ...
 
 
 @dataclass(frozen=True)
 class Warp:
-    """``matrix`` (2, 3) float64 takes source pixel coordinates to input pixel coordinates; ``flipped``: mirrored."""
+    """Affine map from source pixels to network-input pixels: ``matrix`` (2, 3) float64; ``flipped``: it mirrors."""
 
     matrix: NDArray[np.float64]
     flipped: bool = False
 
     def points(self, xy: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Source pixels (..., 2) -> input pixels (..., 2)."""
+        """Map points (..., 2) from source pixels to input pixels."""
         return xy @ self.matrix[:, :2].T + self.matrix[:, 2]
 
     def people(self, people: NDArray[np.floating]) -> NDArray[np.float32]:
-        """People (N, 18, 3) in source pixels -> input pixels; left and right parts change places under a flip.
+        """Map people (N, 18, 3) from source pixels to input pixels; a flip swaps left and right parts.
 
-        Points that leave the input keep their coordinates: limbs that cross the border still have their inside part.
+        Points outside the input keep their coordinates: limbs that cross the border still have their inside part.
         """
         moved = np.array(people, np.float32)
         moved[..., :2] = self.points(np.asarray(people[..., :2], np.float64))
@@ -51,43 +51,45 @@ class Warp:
         return moved[:, skeleton.FLIPPED_PARTS] if self.flipped else moved
 
     def people_back(self, people: NDArray[np.floating]) -> NDArray[np.float64]:
-        """People (N, 18, 3) in input pixels -> source pixels: the inverse of ``people``."""
-        back = Warp(cv2.invertAffineTransform(self.matrix), self.flipped)
+        """Map people (N, 18, 3) from input pixels to source pixels: the inverse of ``people``."""
+        back = Warp(np.asarray(cv2.invertAffineTransform(self.matrix), np.float64), self.flipped)
         moved = np.array(people, np.float64)
         moved[..., :2] = back.points(moved[..., :2])
         moved[moved[..., 2] == 0] = 0
         return moved[:, skeleton.FLIPPED_PARTS] if self.flipped else moved
 
     def image(self, image: NDArray[np.uint8], size: int, reduction: int = 1) -> NDArray[np.uint8]:
-        """Source BGR (h, w, 3) -> RGB (size, size, 3).
+        """Warp a BGR image (h, w, 3) to RGB (size, size, 3).
 
-        ``reduction``: the source was decoded so many times smaller than the pixels that the warp is about.
+        ``reduction``: factor by which the source was decoded smaller than the pixels that the matrix refers to.
         """
         matrix = self.matrix
-        if reduction > 1:  # pixel i of the small image is centred at i * reduction + (reduction - 1) / 2 of the whole
+        if (
+            reduction > 1
+        ):  # pixel i of the small image is centred at i * reduction + (reduction - 1) / 2 of the full one
             linear = matrix[:, :2]
             offset = matrix[:, 2] + linear @ np.full(2, (reduction - 1) / 2)
             matrix = np.column_stack([linear * reduction, offset])
-        # Only what is seen is converted, and OpenCV warps four channels faster than three; the result is the same.
+        # Only the visible part is converted, and OpenCV warps four channels faster than three; same result.
         left, top, right, bottom = _seen(matrix, size, image.shape[1], image.shape[0])
         padded = cv2.cvtColor(image[top:bottom, left:right], cv2.COLOR_BGR2BGRA)
         (a, b, x), (c, d, y) = matrix.tolist()
         moved = np.array([[a, b, x + a * left + b * top], [c, d, y + c * left + d * top]])
         border = (*BORDER_RGB[::-1], 0)
         warped = cv2.warpAffine(padded, moved, (size, size), flags=cv2.INTER_LINEAR, borderValue=border)
-        return cv2.cvtColor(warped, cv2.COLOR_BGRA2RGB)
+        return np.asarray(cv2.cvtColor(warped, cv2.COLOR_BGRA2RGB), np.uint8)
 
     def reduction(self) -> int:
-        """How many times smaller (1, 2, 4, 8) the source may be decoded without the warp enlarging it."""
+        """Return the factor (1, 2, 4, 8) by which the source may be decoded smaller without the warp enlarging it."""
         (a, b, _), (c, d, _) = self.matrix.tolist()
         shrink = 1 / math.sqrt(abs(a * d - b * c))
         return max(factor for factor in REDUCTIONS if factor <= max(shrink, 1) * (1 + _ROUNDING))
 
     def mask(self, ignored: NDArray[np.uint8] | None, size: int, cells: int) -> NDArray[np.uint8]:
-        """Ignore mask (h, w) -> (cells, cells) uint8, 1 where a cell counts: at least half of it is not ignored."""
+        """Warp an ignore mask (h, w) to (cells, cells) uint8: 1 where at least half of the cell is not ignored."""
         if ignored is None:
             return np.ones((cells, cells), np.uint8)
-        # Masks come column by column: transposed, they need not be copied.
+        # Masks are stored column by column: transposed, they need not be copied.
         matrix, picture = self.matrix, ignored
         if ignored.flags.f_contiguous:
             matrix, picture = matrix[:, [1, 0, 2]], ignored.T
@@ -97,7 +99,7 @@ class Warp:
 
 
 def _seen(matrix: NDArray[np.float64], size: int, width: int, height: int) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom (the latter two exclusive) of what a warp takes from an image; never nothing."""
+    """Return left, top, right, bottom (the latter two exclusive) of what a warp takes from an image; never empty."""
     (a, b, x), (c, d, y) = matrix.tolist()
     area = a * d - b * c
     corners = [(u - x, v - y) for u in (-1, size) for v in (-1, size)]
@@ -109,7 +111,7 @@ def _seen(matrix: NDArray[np.float64], size: int, width: int, height: int) -> tu
 
 
 def letterbox(width: int, height: int, size: int) -> Warp:
-    """The whole image, centred in a square of ``size`` pixels, its longer side filling it."""
+    """Return the warp that centres the whole image in a square of ``size`` pixels, filled by the longer side."""
     return _about(width / 2, height / 2, size / max(width, height), 0.0, size / 2, size / 2, flip=False, size=size)
 
 
@@ -121,7 +123,7 @@ def random_warp(
     size: int,
     settings: AugmentSettings,
 ) -> Warp:
-    """A random zoom, rotation, shift and flip about a point between the image's centre and a random person."""
+    """Return a random zoom, rotation, shift and flip about a point between the image's centre and a random person."""
     draws = [rng.random() for _ in range(7)]
     zoom = math.exp(_between(math.log(settings.scale_min), math.log(settings.scale_max), draws[0]))
     angle = math.radians(_between(-settings.rotation, settings.rotation, draws[1]))
@@ -143,7 +145,10 @@ def _between(low: float, high: float, share: float) -> float:
 def _about(
     from_x: float, from_y: float, scale: float, angle: float, to_x: float, to_y: float, *, flip: bool, size: int
 ) -> Warp:
-    """Scale and rotate about a point and move it to another; points are continuous (a pixel's centre is at +0.5)."""
+    """Return a warp that scales and rotates about a point and moves it to another.
+
+    Points are continuous: the centre of the first pixel is at 0.5. ``angle`` is in radians.
+    """
     cosine, sine = scale * math.cos(angle), scale * math.sin(angle)
     from_x, from_y = from_x - 0.5, from_y - 0.5
     across = [cosine, -sine, to_x - 0.5 - cosine * from_x + sine * from_y]
@@ -154,7 +159,7 @@ def _about(
 
 
 def random_colour(rng: Draws, image: NDArray[np.uint8], settings: AugmentSettings) -> NDArray[np.uint8]:
-    """Brightness and contrast, a little different for each channel: one linear function of each channel's levels."""
+    """Change brightness and contrast, slightly differently for each channel, by one linear function per channel."""
     draws = [2 * rng.random() - 1 for _ in range(5)]
     offset = 255 * settings.brightness * draws[0]
     gain = 1 + settings.contrast * draws[1]
@@ -162,4 +167,4 @@ def random_colour(rng: Draws, image: NDArray[np.uint8], settings: AugmentSetting
     for channel, draw in enumerate(draws[2:]):
         own = gain * (1 + settings.contrast * draw / 4)
         matrix[channel, channel], matrix[channel, 3] = own, 128 * (1 - own) + offset
-    return cv2.transform(image, matrix)
+    return np.asarray(cv2.transform(image, matrix), np.uint8)

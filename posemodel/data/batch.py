@@ -1,6 +1,6 @@
-"""A batch of training samples: its arrays, how samples are stacked, and the move to the device."""
+"""A batch of training samples: its tensors, how samples are stacked, and the move to the device."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch.nn import functional
@@ -11,12 +11,12 @@ from posemodel.data.device_targets import make_targets
 
 
 class Batch(NamedTuple):
-    """What a loader yields: B samples of input side S, with C cells a side.
+    """One batch of a loader: B samples of input side S, with C cells a side.
 
     images (B, 3, S, S) uint8 RGB, channels last in memory; heatmaps (B, 19, C, C) and pafs (B, 38, C, C) float16, None
-    where they are still to be made from the people on the device; mask (B, 1, C, C) uint8 with 1 where a cell counts;
-    people (B, P, 18, 3) float32 in input pixels, P being the most that an image of the batch has, the others' rows
-    zero; warps (B, 2, 3) float64 (image pixels -> input pixels); image_ids (B,) int64.
+    if they are still to be made from the people on the device; mask (B, 1, C, C) uint8, 1 where a cell counts;
+    people (B, P, 18, 3) float32 in input pixels, P being the most people of an image of the batch, missing ones zero;
+    warps (B, 2, 3) float64 (image pixels -> input pixels); image_ids (B,) int64.
     A sample is the same without the leading B.
     """
 
@@ -30,24 +30,34 @@ class Batch(NamedTuple):
 
 
 def collate(samples: list[Batch]) -> Batch:
-    """Samples -> their batch; images stay channels last, people are filled up to the same number."""
+    """Stack samples into a batch; images stay channels last, people are padded to the same number."""
     most = max(len(sample.people) for sample in samples)
-    columns: dict[str, tuple[Any, ...]] = dict(zip(Batch._fields, zip(*samples, strict=True), strict=True))
-    columns["images"] = tuple(image.permute(1, 2, 0) for image in columns["images"])
-    columns["people"] = tuple(
-        functional.pad(people, (0, 0, 0, 0, 0, most - len(people))) for people in columns["people"]
+    images: torch.Tensor = default_collate([sample.images.permute(1, 2, 0) for sample in samples])
+    return Batch(
+        images=images.permute(0, 3, 1, 2),
+        heatmaps=_stack_maps([sample.heatmaps for sample in samples]),
+        pafs=_stack_maps([sample.pafs for sample in samples]),
+        mask=default_collate([sample.mask for sample in samples]),
+        people=default_collate(
+            [functional.pad(sample.people, (0, 0, 0, 0, 0, most - len(sample.people))) for sample in samples]
+        ),
+        warps=default_collate([sample.warps for sample in samples]),
+        image_ids=default_collate([sample.image_ids for sample in samples]),
     )
-    stacked = {name: None if column[0] is None else default_collate(column) for name, column in columns.items()}
-    return Batch(**stacked | {"images": stacked["images"].permute(0, 3, 1, 2)})
+
+
+def _stack_maps(maps: list[torch.Tensor | None]) -> torch.Tensor | None:
+    if maps[0] is None:
+        return None
+    stacked: torch.Tensor = default_collate(maps)
+    return stacked
 
 
 def to_device(batch: Batch, device: torch.device, geometry: InputSettings) -> Batch:
-    """The batch on the device, with its targets; from pinned memory the copies overlap with the CPU's work."""
-    moved = Batch(
-        *(
-            tensor if tensor is None or tensor.dtype == torch.float64 else tensor.to(device, non_blocking=True)
-            for tensor in batch
-        )
+    """Move the batch to the device and make missing targets; copies from pinned memory overlap with the CPU's work."""
+    moved = Batch._make(
+        tensor if tensor is None or tensor.dtype == torch.float64 else tensor.to(device, non_blocking=True)
+        for tensor in batch
     )
     if moved.heatmaps is None:
         heatmaps, pafs = make_targets(moved.people, geometry)

@@ -1,4 +1,4 @@
-"""`data check`: count what a data set holds and name everything that is wrong with it."""
+"""Implements `data check`: count what a data set holds and list everything that is wrong with it."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from posemodel.data.coco import read_document
 from posemodel.data.derived import REPORT, stands_in, tenth, without_tenths
 from posemodel.data.evidence import ROLES, warnings
 from posemodel.data.images.facts import ImageFacts, shared_pictures
-from posemodel.data.images.matching import find_images, names_in
+from posemodel.data.images.matching import file_names_in, find_images
 from posemodel.data.images.problems import image_problems
 from posemodel.data.layout import Data, DataSet, find_split, require_split, split_names
 from posemodel.data.notes import Note
@@ -26,17 +26,17 @@ COUNTS = ("images", "people", "crowds", "unlabelled")
 
 @dataclass
 class CheckResult:
-    """Counts per split, every problem found, and what is missing."""
+    """Counts by split, all problems, and notes."""
 
     splits: dict[str, dict[str, int]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
-    """What is read differently than it stands there, and what a training or a study will miss."""
+    """What is read differently than it is written, and what a training or a study lacks."""
     labelled_images: dict[str, int] = field(default_factory=dict)
     """Images with labelled people that a study trains on, chooses by and reports on (see ``evidence``)."""
 
     def as_document(self) -> dict[str, Any]:
-        """The JSON contract of `posebench data check`."""
+        """Return the JSON document of `posebench data check`."""
         totals = {name: sum(counts[name] for counts in self.splits.values()) for name in COUNTS}
         rows = [problem.as_row() for problem in self.problems]
         notes = [note.as_row() for note in self.notes]
@@ -50,9 +50,9 @@ class CheckResult:
 
 
 def check(data: Data, *, exif: Exif = "ignore", on_split: Callable[[str], None] | None = None) -> CheckResult:
-    """Examine every split of a data set, its images included. Raises DataError if there is no split at all.
+    """Check every split of a data set and its images. Raises DataError if there is no split at all.
 
-    ``exif``: whether images are turned as their EXIF orientation says before their sizes are compared.
+    ``exif``: whether images are turned by their EXIF orientation before their sizes are compared.
     """
     data = DataSet.of(data)
     names = split_names(data)
@@ -73,20 +73,20 @@ def check(data: Data, *, exif: Exif = "ignore", on_split: Callable[[str], None] 
             result.problems.append(Problem(str(files.annotations), None, message))
             result.splits[name] = dict.fromkeys(COUNTS, 0)
             continue
-        images = find_images(files, names_in(document), data, exif=exif)
+        images = find_images(files, file_names_in(document), data, exif=exif)
         result.notes.extend(images.notes)
-        document = images.named(document)
+        document = images.with_found_names(document)
         document, notes, problems = read(document, files.annotations)
         result.problems.extend(problems)
         result.notes.extend(notes)
         result.splits[name] = count(document)
         if isinstance(document.get("images"), list):
-            result.notes.extend(_listed_twice(document, files.annotations))
+            result.notes.extend(_files_listed_twice(document, files.annotations))
             facts[name] = ImageFacts(files.annotations, exif)
-            result.problems.extend(image_problems(document, images, decode=True, on_examined=facts[name].saw))
+            result.problems.extend(image_problems(document, images, decode=True, on_examined=facts[name].add))
             result.notes.extend(facts[name].notes())
         if not problems:
-            packed[files.annotations] = PackedSplit.of_arrays(
+            packed[files.annotations] = PackedSplit.from_arrays(
                 packed_arrays(document), name=name, annotations=str(files.annotations), folder=str(files.images)
             )
         if not result.splits[name]["people"] and not any(problem.of_whole_file for problem in problems):
@@ -94,34 +94,34 @@ def check(data: Data, *, exif: Exif = "ignore", on_split: Callable[[str], None] 
             result.notes.append(Note(str(files.annotations), "no-labelled-person", 1, text))
     result.notes.extend(shared_pictures(facts))
     result.notes.extend(_missing_splits(data, names))
-    labelled = _labelled(data, packed)
+    labelled = _labelled_splits(data, packed)
     result.labelled_images = {name: len(split) for name, split in labelled.items()}
     for name, text in warnings(result.labelled_images).items():
         result.notes.append(Note(labelled[name].annotations, "few-labelled-images", len(labelled[name]), text))
     return result
 
 
-def _listed_twice(document: dict[str, Any], annotations: Path) -> Iterator[Note]:
-    """A note on image entries whose file another entry has under another id: each is a sample of its own."""
-    first: dict[str, Any] = {}
-    again = []
+def _files_listed_twice(document: dict[str, Any], annotations: Path) -> Iterator[Note]:
+    """Yield a note if image entries share a file under different ids: each is then a sample of its own."""
+    first_ids: dict[str, Any] = {}
+    repeated = []
     for image in document["images"]:
-        name, number = (image.get("file_name"), image.get("id")) if isinstance(image, dict) else (None, None)
-        if isinstance(name, str) and name and first.setdefault(name, number) != number:
-            again.append((name, first[name], number))
-    if again:
-        name, one, other = again[0]
+        name, image_id = (image.get("file_name"), image.get("id")) if isinstance(image, dict) else (None, None)
+        if isinstance(name, str) and name and first_ids.setdefault(name, image_id) != image_id:
+            repeated.append((name, first_ids[name], image_id))
+    if repeated:
+        name, first_id, other_id = repeated[0]
         text = (
-            f"{len(again)} image {'entry' if len(again) == 1 else 'entries'} of files that other ids have too "
-            f"({ascii(name)[:60]}: ids {ascii(one)[:40]} and {ascii(other)[:40]}): whoever is annotated under one id "
-            "is background under the other"
+            f"{len(repeated)} image {'entry' if len(repeated) == 1 else 'entries'} of files that other ids have too "
+            f"({ascii(name)[:60]}: ids {ascii(first_id)[:40]} and {ascii(other_id)[:40]}): whoever is annotated under "
+            "one id is background under the other"
         )
-        yield Note(str(annotations), "file-twice", len(again), text)
+        yield Note(str(annotations), "file-twice", len(repeated), text)
 
 
-def _labelled(data: DataSet, packed: Mapping[Path, PackedSplit]) -> dict[str, PackedSplit]:
-    """The labelled images of what a study trains on, chooses by and reports on, as far as they can be used."""
-    found = {}
+def _labelled_splits(data: DataSet, packed: Mapping[Path, PackedSplit]) -> dict[str, PackedSplit]:
+    """Return the labelled images that a study trains on, chooses by and reports on, if they can be used."""
+    splits = {}
     for role in ROLES:
         derived = stands_in(data, role)
         files = find_split(data, "train" if derived else role)
@@ -131,12 +131,12 @@ def _labelled(data: DataSet, packed: Mapping[Path, PackedSplit]) -> dict[str, Pa
                 split = tenth(split, role)
             elif role == "train":
                 split = without_tenths(split, files, data, select=True, val=stands_in(data, REPORT))
-            found[role] = split.labelled_only()
-    return found
+            splits[role] = split.labelled_only()
+    return splits
 
 
 def _missing_splits(data: DataSet, names: list[str]) -> Iterator[Note]:
-    """What serves as `train` and as `val` where they are not there by these names."""
+    """Yield notes on what serves as `train` and as `val` if there are no splits of these names."""
     train = find_split(data, "train")
     if train is None:
         text = f"there is no split `train` to train on (splits here: {', '.join(names)})"
@@ -152,13 +152,13 @@ def _missing_splits(data: DataSet, names: list[str]) -> Iterator[Note]:
 
 
 def count(document: dict[str, Any]) -> dict[str, int]:
-    """Images, people (labelled keypoints), crowds, people without a labelled keypoint; skips malformed entries."""
+    """Count images, people with labelled keypoints, crowds, and people without; malformed entries are skipped."""
     images, annotations = (document.get(key) for key in ("images", "annotations"))
     counts = dict.fromkeys(COUNTS, 0)
     counts["images"] = len(images) if isinstance(images, list) else 0
     person = person_categories(document)
     for annotation in annotations if isinstance(annotations, list) else ():
-        # A malformed reference may be a list, which no set can be asked for.
+        # A malformed reference may be a list, which is not hashable.
         if not isinstance(annotation, dict) or not any(annotation.get("category_id") == c for c in person):
             continue
         keypoints = annotation.get("keypoints")

@@ -1,7 +1,7 @@
-"""The training samples of a split: a map-style Dataset whose samples depend on (seed, epoch, position) alone.
+"""Training samples of a split: a map-style Dataset whose samples depend only on (seed, epoch, position).
 
-The randomness of a sample is derived from what it is and not from the worker that makes it: every num_workers, start
-method and prefetch_factor yields the same batches.
+The random numbers of a sample depend on what it is and not on the worker that makes it: every num_workers, start method
+and prefetch_factor yields the same batches.
 """
 
 from random import Random
@@ -20,7 +20,7 @@ from posemodel.data.targets import make_heatmaps, make_pafs
 
 
 class PoseDataset(Dataset[Batch]):
-    """Samples of a split. An index is (epoch, position); a plain position is epoch 0."""
+    """Samples of a split. An index is (epoch, position); a plain position means epoch 0."""
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ class PoseDataset(Dataset[Batch]):
         seed: int = 0,
         with_targets: bool = True,
     ) -> None:
-        """``with_targets=False`` leaves the maps to be made on the device (`posemodel.data.device_targets`)."""
+        """``with_targets=False`` leaves the target maps to the device (`posemodel.data.device_targets`)."""
         self.split = split
         self.with_targets = with_targets
         self.geometry = geometry
@@ -50,7 +50,7 @@ class PoseDataset(Dataset[Batch]):
             warp = letterbox(width, height, size)
             pixels = self._pixels(position, warp)
         else:
-            rng = Random(f"{self.seed} {epoch} {position}")  # NumPy's takes ten times as long to make, and to ask
+            rng = Random(f"{self.seed} {epoch} {position}")  # NumPy's is ten times slower to create and to draw from
             warp = random_warp(rng, width, height, people, size, self.augment)
             pixels = random_colour(rng, self._pixels(position, warp), self.augment)
         people = warp.people(people)
@@ -70,7 +70,7 @@ class PoseDataset(Dataset[Batch]):
         )
 
     def _pixels(self, position: int, warp: Warp) -> NDArray[np.uint8]:
-        """The warped image, RGB (S, S, 3); decoded smaller where the warp makes it smaller still."""
+        """Return the warped image, RGB (S, S, 3); decoded smaller if the warp shrinks it anyway."""
         size, reduction = self.geometry.size, warp.reduction()
         if reduction > 1:
             width, height = self.split.size(position)
@@ -80,6 +80,6 @@ class PoseDataset(Dataset[Batch]):
         return warp.image(self.split.read_image(position), size)
 
 
-def targets_in_workers(place: TargetsPlace, device: torch.device) -> bool:
-    """Whether the loader makes the target maps; `auto`: only where the network runs on the CPU (docs/decisions.md)."""
-    return place == "loader" or (place == "auto" and device.type == "cpu")
+def targets_in_workers(setting: TargetsPlace, device: torch.device) -> bool:
+    """Whether the loader makes the target maps; `auto`: only if the network runs on the CPU (docs/decisions.md)."""
+    return setting == "loader" or (setting == "auto" and device.type == "cpu")

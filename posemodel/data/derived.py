@@ -1,7 +1,7 @@
-"""Splits that a data set has no files of: fixed tenths of its train images stand in for `select` and for `val`.
+"""Splits that a data set has no files for: fixed tenths of its train images stand in for `select` and `val`.
 
-Which images they are hangs on the images' ids alone. The two tenths share none, and `train` is given without either
-where it is used.
+Which images they hold depends only on the image ids. The two tenths are disjoint, and both are taken out of `train`
+where they are used.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ def stands_in(data: DataSet, split: str) -> bool:
 
 
 def tenth(train: PackedSplit, split: str) -> PackedSplit:
-    """The tenth of all of `train` that stands in for a split, with a note where that is unusual."""
+    """Return the tenth of the full `train` that stands in for a split, with a note if it stands in for `val`."""
     if split == SELECT:
         return replace(train.subset(sorted(select_positions(train))), name=SELECT)
     held_out = val_positions(train)
@@ -35,9 +35,9 @@ def tenth(train: PackedSplit, split: str) -> PackedSplit:
 
 
 def without_tenths(train: PackedSplit, files: SplitFiles, data: DataSet, *, select: bool, val: bool) -> PackedSplit:
-    """`train` without the tenths that stand in for `select` and `val`, where they are asked for and do stand in.
+    """Return `train` without the tenths that stand in for `select` and `val`, if they are asked for and do stand in.
 
-    ``files``: the split's own; another split than the one that serves as `train` is left whole.
+    ``files``: the split's own; a split that does not serve as `train` is returned unchanged.
     """
     serves = find_split(data, "train")
     if serves is None or files.annotations != serves.annotations:
@@ -51,15 +51,15 @@ def without_tenths(train: PackedSplit, files: SplitFiles, data: DataSet, *, sele
 
 
 def select_positions(train: PackedSplit) -> set[int]:
-    """Positions of the derived `select` split in all of `train`: the images whose id's hash falls into a tenth.
+    """Return the positions in the full `train` that form the derived `select`: ids whose hash falls into a tenth.
 
-    In a set so small that none of these has a labelled person, the labelled image of smallest hash joins them.
+    If the set is so small that none of these has a labelled person, the labelled image of smallest hash is added.
     """
     return _positions(train, in_select, frozenset())
 
 
 def val_positions(train: PackedSplit) -> set[int]:
-    """As ``select_positions`` the tenth that stands in for `val`; the two have no image in common."""
+    """Return the positions of the tenth that stands in for `val`; it shares no image with ``select_positions``."""
     return _positions(train, in_val, frozenset(select_positions(train)))
 
 

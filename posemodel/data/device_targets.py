@@ -1,6 +1,6 @@
-"""The maps of ``targets`` for a whole batch, made by PyTorch on the device of the network.
+"""Make the target maps of ``targets`` for a whole batch on the network's device, in PyTorch.
 
-The same definitions over dense maps: a GPU makes them faster than workers can, and only the people have to travel.
+The same definitions on dense maps: a GPU makes them faster than workers can, and only the people are transferred.
 """
 
 import functools
@@ -13,11 +13,12 @@ from posemodel.data.targets import REACH, sigma_cells
 
 
 def make_targets(people: torch.Tensor, geometry: InputSettings) -> tuple[torch.Tensor, torch.Tensor]:
-    """People (B, P, 18, 3) in input pixels -> heatmaps (B, 19, C, C) and PAFs (B, 38, C, C), float16 on their device.
+    """Turn people (B, P, 18, 3) in input pixels into heatmaps (B, 19, C, C) and PAFs (B, 38, C, C), float16.
 
-    Rows of ``people`` without a labelled part are nobody: images of a batch have different numbers of people.
+    The maps are on the people's device. Rows of ``people`` without a labelled part are padding: images of a batch have
+    different numbers of people.
     """
-    # float32 would move cells across a limb's border; Apple's GPUs know nothing wider.
+    # float32 would move cells across a limb's border; Apple's GPUs have no wider type.
     exact = torch.float32 if people.device.type == "mps" else torch.float64
     labelled = people[..., 2] > 0
     centres = (people[..., :2].to(exact) + 0.5) / geometry.stride - 0.5
@@ -34,7 +35,7 @@ def _heatmaps(centres: torch.Tensor, labelled: torch.Tensor, cells: int, sigma: 
     across, down = gaussians.unbind(dim=3)
     maps = across.new_zeros((len(centres), skeleton.NUM_HEATMAPS, cells, cells))
     parts = maps[:, : skeleton.NUM_PARTS]
-    for person in range(centres.shape[1]):  # all at once would take a plane for each person
+    for person in range(centres.shape[1]):  # all at once would need a full map per person
         torch.maximum(parts, down[:, person, :, :, None] * across[:, person, :, None, :], out=parts)
     maps[:, skeleton.BACKGROUND] = 1 - parts.amax(dim=1)
     return maps.half()
@@ -42,9 +43,9 @@ def _heatmaps(centres: torch.Tensor, labelled: torch.Tensor, cells: int, sigma: 
 
 @functools.cache
 def _limb_ends(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    # Made once: a copy to a GPU waits until everything before it is done.
+    # Cached: a copy to a GPU waits for all work before it.
     with torch.inference_mode(False):
-        return tuple(torch.as_tensor(ends, device=device) for ends in (skeleton.LIMB_FROM, skeleton.LIMB_TO))
+        return torch.as_tensor(skeleton.LIMB_FROM, device=device), torch.as_tensor(skeleton.LIMB_TO, device=device)
 
 
 def _pafs(centres: torch.Tensor, labelled: torch.Tensor, cells: int) -> torch.Tensor:

@@ -1,16 +1,15 @@
-"""Named arrays in a file, mapped into memory: what a large annotation file was packed into, kept for the next time.
+"""Cache of named arrays in memory-mapped files: the packed arrays of large annotation files, kept between runs.
 
-A file of the cache is named after the content that it was made from, so that it is never out of date. All of it can be
-removed at any time; what a process has mapped stays readable for it (on a local disk: the cache belongs on one). It
-lies outside the data set, in a folder of the user: ``$POSEBENCH_CACHE``, else ``posebench`` below ``$XDG_CACHE_HOME``
-or ``~/.cache`` (on Windows ``%LOCALAPPDATA%``). Where that cannot be written to, there is no cache, and all goes on
-without.
+A cache file is named after the content that it was made from, so it is never out of date. All files can be removed at
+any time; what a process has mapped stays readable for it (on a local disk: the cache belongs on one). The cache is
+outside the data set, in a folder of the user: ``$POSEBENCH_CACHE``, else ``posebench`` below ``$XDG_CACHE_HOME`` or
+``~/.cache`` (on Windows ``%LOCALAPPDATA%``). If the folder cannot be written, everything works without a cache.
 
-Whoever writes a file first removes those that nobody used for ``UNUSED_DAYS``, then the ones unused longest until all
-that remain take less than ``LARGEST_CACHE_BYTES``, and what killed processes left half written.
+Before a file is written, those unused for ``UNUSED_DAYS`` are removed, then the longest unused until the rest takes
+less than ``LARGEST_CACHE_BYTES``, and also the unfinished files of killed processes.
 
-A file is a prefix (``_PREFIX``), a JSON header (the key, and each array's name, type, shape and offset), then the
-arrays, each at a multiple of ``_ALIGNMENT`` bytes. Offsets count from the end of the header. The checksum in the
+A file consists of a prefix (``_PREFIX``), a JSON header (the key, and each array's name, type, shape and offset), then
+the arrays, each at a multiple of ``_ALIGNMENT`` bytes. Offsets count from the end of the header. The checksum in the
 prefix covers all that follows it.
 """
 
@@ -37,11 +36,11 @@ from posemodel.atomic_write import TEMPORARY
 from posemodel.config import CACHE_VARIABLE
 
 FORMAT = 3
-"""Raise it whenever the arrays made from a file change, or what counts as a sound file: older files are not read."""
+"""Raise it whenever the arrays made from a file change, or the rules of a sound file: older files are ignored."""
 UNUSED_DAYS = 30
 LARGEST_CACHE_BYTES = 4 << 30
 _LEFT_BEHIND_SECONDS = 24 * 3600
-"""A file that is still being written after this time never will be finished."""
+"""Age in seconds after which an unfinished file is taken to be abandoned."""
 
 SUFFIX = ".index"
 _OWN_NAME = re.compile(rf"[0-9a-f]{{64}}-\d+{re.escape(SUFFIX)}(?P<temporary>-\d+-[0-9a-f]+{re.escape(TEMPORARY)})?")
@@ -55,7 +54,7 @@ _log = logging.getLogger(__name__)
 
 
 def cache_folder() -> Path | None:
-    """Where the cache is; None where no such place is known."""
+    """Return the cache folder; None if no location is known."""
     if chosen := os.environ.get(CACHE_VARIABLE):
         return Path(chosen).expanduser().absolute()
     base = os.environ.get("LOCALAPPDATA" if os.name == "nt" else "XDG_CACHE_HOME")
@@ -68,39 +67,43 @@ def cache_folder() -> Path | None:
 
 
 def cache_file(digest: str) -> Path | None:
-    """The cache's file for what was made from content of this digest, there or not."""
+    """Return the cache file for content of this digest, whether it exists or not; None without a cache folder."""
     folder = cache_folder()
     return None if folder is None else folder / f"{digest}-{FORMAT}{SUFFIX}"
 
 
 def digest_of_file(path: Path) -> str:
-    """SHA-256 of a file's content, which is never in memory as a whole."""
+    """Return the SHA-256 of a file's content without loading all of it into memory."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def load(path: Path, names: Collection[str]) -> dict[str, NDArray[Any]] | None:
-    """The arrays of a file of the cache, read-only and mapped.
+    """Map the arrays of a cache file, read-only.
 
-    None unless it is there, whole, made from what it is named after, and has arrays of just these names.
+    None unless the file exists, is complete, was made from what it is named after, and has arrays of exactly these
+    names.
     """
     try:
         with path.open("rb") as file:
             magic, checksum, header_length, length = _PREFIX.unpack(file.read(_PREFIX.size))
             if magic != _MAGIC or length != os.fstat(file.fileno()).st_size:
-                return _refused(path, "is no whole file of the cache")
-            found = 0
+                _log_unusable(path, "is not a complete cache file")
+                return None
+            computed = 0
             while chunk := file.read(_CHUNK):
-                found = zlib.crc32(chunk, found)
-            if found != checksum:
-                return _refused(path, "is damaged")
+                computed = zlib.crc32(chunk, computed)
+            if computed != checksum:
+                _log_unusable(path, "is damaged")
+                return None
             content = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
         header = json.loads(content[_PREFIX.size : _PREFIX.size + header_length].tobytes())
         if header["key"] != path.stem or {entry[0] for entry in header["arrays"]} != set(names):
-            return _refused(path, "holds something else")
+            _log_unusable(path, "holds something else")
+            return None
         body = content[_PREFIX.size + header_length :]
         with contextlib.suppress(OSError):
-            os.utime(path)  # it was used: see ``_prune``
+            os.utime(path)  # mark as used, for ``_prune``
         return {
             name: body[offset : offset + size].view(kind).reshape(shape)
             for name, kind, shape, offset, size in header["arrays"]
@@ -108,21 +111,24 @@ def load(path: Path, names: Collection[str]) -> dict[str, NDArray[Any]] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError, struct.error) as error:
-        return _refused(path, f"cannot be read ({error})")
+        _log_unusable(path, f"cannot be read ({error})")
+        return None
 
 
 def store(path: Path, arrays: dict[str, NDArray[Any]]) -> bool:
-    """Write arrays as a file of the cache, there as a whole or not at all; False where that cannot be done.
+    """Write arrays as a cache file, complete or not at all; False if that is not possible.
 
-    Several processes may do so at once: each writes a file of its own, and the last one stays. There is no waiting for
-    the disk as in ``atomic_write.replacing``: what a power cut spoils, the checksum tells.
+    Several processes may do so at once: each writes a file of its own, and the last one stays. Unlike
+    ``atomic_write.replacing`` it does not wait for the disk: the checksum detects damage by a power cut.
     """
-    entries, offset, parts = [], 0, []
+    entries: list[tuple[str, str, tuple[int, ...], int, int]] = []
+    parts: list[bytes | memoryview] = []
+    offset = 0
     for name, array in arrays.items():
         padding = -array.nbytes % _ALIGNMENT
-        entries.append([name, array.dtype.str, array.shape, offset, array.nbytes])
+        entries.append((name, array.dtype.str, array.shape, offset, array.nbytes))
         offset += array.nbytes + padding
-        parts += [np.ascontiguousarray(array).reshape(-1).view(np.uint8), bytes(padding)]
+        parts += [np.ascontiguousarray(array).reshape(-1).view(np.uint8).data, bytes(padding)]
     header = json.dumps({"key": path.stem, "arrays": entries}).encode()
     header += b" " * (-(_PREFIX.size + len(header)) % _ALIGNMENT)
     checksum = 0
@@ -145,20 +151,20 @@ def store(path: Path, arrays: dict[str, NDArray[Any]]) -> bool:
     return True
 
 
-def _refused(path: Path, why: str) -> None:
-    _log.debug("%s: %s, so it is made anew", path, why)
+def _log_unusable(path: Path, why: str) -> None:
+    _log.debug("%s: %s; it will be rebuilt", path, why)
 
 
 def _prune(folder: Path, *, room_for: int) -> None:
-    """Remove what nobody used lately, what is beyond the largest size, and what killed processes left behind.
+    """Remove files unused for long, files beyond the largest size, and those that killed processes left behind.
 
-    Only files with names of the cache's: the folder may hold others, too.
+    Only files with the cache's own names: the folder may hold others.
     """
     now = time.time()
     kept = []
     for file in folder.iterdir():
         name = _OWN_NAME.fullmatch(file.name)
-        with contextlib.suppress(OSError):  # another user's, or gone meanwhile
+        with contextlib.suppress(OSError):  # another user's file, or removed meanwhile
             status = file.lstat()
             if name is None or not stat.S_ISREG(status.st_mode):
                 continue

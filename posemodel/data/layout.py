@@ -1,6 +1,6 @@
-"""Where a data set's files are: the layouts that are known, the names of splits, and files that are named outright.
+"""Find the files of a data set: known folder layouts, names of splits, and explicitly named files.
 
-In the order in which they are looked for, below the data set's folder, for a split `train`:
+Layouts in the order in which they are tried, below the data set's folder, for a split `train`:
 
 1. COCO's: `annotations/person_keypoints_train2017.json` (or `..._train.json`) with `images/train2017/`, or with
    `train2017/` as COCO's archives unpack; CVAT's export is the same with a split `default`;
@@ -8,7 +8,7 @@ In the order in which they are looked for, below the data set's folder, for a sp
 3. a single file, `annotations.json`, `result.json` or `_annotations.coco.json`, with `images/` or beside its images.
 
 `valid` and `validation` serve as `val`, `training` as `train`, in any case; the only split of a data set serves as
-`train`, unless its name says that it is for scoring. What is named outright (``DataFiles``) comes before the folder.
+`train`, unless its name says that it is for scoring. Explicitly named files (``DataFiles``) come before the folder.
 """
 
 import hashlib
@@ -21,20 +21,22 @@ from posemodel.data.notes import Note
 from posemodel.errors import DataError
 
 SELECT_SHARE = 10
-"""One train image in ten (by hash of its id) is the `select` split where a data set has no such split of its own, and
-another one in ten stands in for `val`."""
+"""One train image in ten (by hash of its id) forms the `select` split of a data set without one of its own.
+
+Another one in ten stands in for `val`.
+"""
 _SELECT, _VAL = 0, 1
 """Remainders of the hash: the two tenths share no image."""
 
 _CHUNK = 1 << 20
-"""Bytes of an annotation file that are in memory at once for its digest."""
+"""Bytes of an annotation file in memory at once for its digest."""
 _PREFIX, _YEAR = "person_keypoints_", "2017"
 _SINGLE = ("annotations.json", "result.json", "_annotations.coco.json")
 _BESIDE = "_annotations.coco.json"
 SYNONYMS = {"train": ("training",), "val": ("valid", "validation"), "report": ("val", "valid", "validation")}
-"""Names that serve as a split where it is not there by its own, in any case."""
+"""Names, in any case, of splits that serve as one that is missing."""
 _FOR_SCORING = ("val", "valid", "validation", "test", "testing", "select", "report")
-"""Names of splits that are never trained on for want of another."""
+"""Names of splits that are never trained on for lack of another."""
 _SHOWN = 5
 """Files that an error lists."""
 
@@ -47,7 +49,7 @@ class SplitFiles:
     annotations: Path
     images: Path
     notes: tuple[Note, ...] = ()
-    """Why these files were taken, where others could have been."""
+    """Why these files were chosen among several."""
 
 
 NO_FILES = DataFiles()
@@ -55,10 +57,10 @@ NO_FILES = DataFiles()
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set: a folder in one of the layouts, and the files that are named outright.
+    """A data set: a folder in one of the layouts, and explicitly named files.
 
-    ``folder`` may be one of the named annotation files, which then says that there is no folder: whoever stores a data
-    set as one path has one even so.
+    ``folder`` may be one of the named annotation files, which means that there is no folder: a data set is stored as
+    one path in some places.
     """
 
     folder: Path
@@ -66,7 +68,7 @@ class DataSet:
 
     @classmethod
     def of(cls, data: "Data | None", files: DataFiles | None = None) -> "DataSet":
-        """A data set of a path, or of none where files are named. Raises DataError where nothing is named at all."""
+        """Return the data set of a path, or of named files only. Raises DataError if neither is given."""
         if isinstance(data, DataSet):
             return data
         files = files or DataFiles()
@@ -76,8 +78,8 @@ class DataSet:
         return cls(Path(folder), files)
 
     @property
-    def named(self) -> dict[str, SplitFiles]:
-        """Splits whose files are named outright."""
+    def named_splits(self) -> dict[str, SplitFiles]:
+        """Splits whose files are explicitly named."""
         files = self.files
         pairs = {
             "train": (files.train_annotations, files.train_images),
@@ -90,16 +92,16 @@ class DataSet:
         }
 
     @property
-    def searched(self) -> Path | None:
-        """The folder in which other splits are looked for; None where there are only named files."""
+    def search_folder(self) -> Path | None:
+        """The folder that is searched for other splits; None if all files are explicitly named."""
         annotations = (self.files.train_annotations, self.files.val_annotations)
         return None if self.folder in annotations else self.folder
 
-    def hidden(self, name: str) -> bool:
-        """Whether a split of the folder is none of this data set, since files that are named take its place."""
-        named = self.named
-        return ("train" in named and _serves_as(name, "train", "select")) or (
-            "val" in named and _serves_as(name, "val", "report")
+    def hides(self, name: str) -> bool:
+        """Whether a split of the folder is replaced by explicitly named files, and so not part of this data set."""
+        named_splits = self.named_splits
+        return ("train" in named_splits and _serves_as(name, "train", "select")) or (
+            "val" in named_splits and _serves_as(name, "val", "report")
         )
 
 
@@ -116,30 +118,30 @@ def _annotation_file(root: Path, folder_name: str) -> Path:
 
 
 def split_names(data: Data) -> list[str]:
-    """Names of the splits that have an annotation file (`train2017` is `train`), sorted."""
+    """Return the sorted names of the splits that have an annotation file (`train2017` is `train`)."""
     data = DataSet.of(data)
-    below = _below(data.searched) if data.searched is not None else {}
-    return sorted({*data.named, *(name for name in below if not data.hidden(name))})
+    splits = _splits_below(data.search_folder) if data.search_folder is not None else {}
+    return sorted({*data.named_splits, *(name for name in splits if not data.hides(name))})
 
 
-def _below(root: Path) -> dict[str, list[SplitFiles]]:
-    """Every split below a folder by its name; of one that is there several times, the one to take comes first.
+def _splits_below(root: Path) -> dict[str, list[SplitFiles]]:
+    """Return name -> files of every split below a folder, the preferred ones first.
 
-    Raises DataError where the folder cannot be looked into.
+    Raises DataError if the folder cannot be read.
     """
     try:
-        return _looked_for(root)
+        return _scan_folder(root)
     except OSError as error:
         raise DataError(f"{error.filename or root}: cannot be read ({error.strerror}).") from error
 
 
-def _looked_for(root: Path) -> dict[str, list[SplitFiles]]:
-    found: dict[str, list[SplitFiles]] = {}
+def _scan_folder(root: Path) -> dict[str, list[SplitFiles]]:
+    splits: dict[str, list[SplitFiles]] = {}
 
     def add(name: str, annotations: Path, images: Path) -> None:
-        found.setdefault(name, []).append(SplitFiles(name, annotations, images))
+        splits.setdefault(name, []).append(SplitFiles(name, annotations, images))
 
-    # `train2017` comes before `train`, as it always has.
+    # `train2017` comes before `train`, as in earlier versions.
     stems = [file.stem.removeprefix(_PREFIX) for file in (root / "annotations").glob(f"{_PREFIX}*.json")]
     for stem in sorted(stems, key=lambda stem: (not stem.endswith(_YEAR), stem)):
         add(stem.removesuffix(_YEAR), _annotation_file(root, stem), _image_folder(root, stem))
@@ -148,65 +150,65 @@ def _looked_for(root: Path) -> dict[str, list[SplitFiles]]:
     for name in _SINGLE:
         if (file := root / name).is_file() and _holds_object(file):
             add("train", file, root / "images" if (root / "images").is_dir() else root)
-    return found
+    return splits
 
 
 def _holds_object(file: Path) -> bool:
-    """Whether a JSON file holds an object: COCO's results, often of the same name, are a list."""
+    """Whether a JSON file holds an object: COCO's results files, often of the same name, hold a list."""
     try:
         with file.open("rb") as opened:
             return not opened.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
     except OSError:
-        return True  # who reads it says so
+        return True  # reading it raises the error
 
 
 def _image_folder(root: Path, folder_name: str) -> Path:
-    """COCO's image folder of an annotation file, or the one beside `annotations`; the former where neither is there."""
+    """Return COCO's image folder of an annotation file, or the one beside `annotations` if only that exists."""
     usual, beside = root / "images" / folder_name, root / folder_name
     return beside if beside.is_dir() and not usual.is_dir() else usual
 
 
 def find_split(data: Data, split: str) -> SplitFiles | None:
-    """Files of a split that exists as such, else None. `report` is `val` unless the data set has its own.
+    """Return the files of a split that exists as such, else None. `report` is `val` unless the data set has its own.
 
-    Raises DataError where a folder cannot be looked into.
+    Raises DataError if a folder cannot be read.
     """
     data = DataSet.of(data)
     names = [split, "val"] if split == "report" else [split]
     for name in names:
-        if name in data.named:
-            return data.named[name]
-    root = data.searched
+        if name in data.named_splits:
+            return data.named_splits[name]
+    root = data.search_folder
     if root is None:
         return None
     for name in names:
         for folder_name in (f"{name}{_YEAR}", name):
             annotations = _annotation_file(root, folder_name)
             try:
-                there = annotations.exists()  # a folder too: who reads it says so
+                exists = annotations.exists()  # for a folder too: reading it raises the error
             except OSError as error:
                 raise DataError(f"{annotations}: cannot be read ({error.strerror}).") from error
-            if there and not data.hidden(name):
+            if exists and not data.hides(name):
                 files = SplitFiles(name, annotations, _image_folder(root, folder_name))
-                return _with_others(files, _below(root).get(name, []))
-    below = {name: files for name, files in _below(root).items() if not data.hidden(name)}
-    for name in _candidates(split, names, below):
-        return _with_others(below[name][0], below[name], serves_as=split)
+                return _with_notes(files, _splits_below(root).get(name, []))
+    splits = {name: files for name, files in _splits_below(root).items() if not data.hides(name)}
+    for name in _candidates(split, names, splits):
+        return _with_notes(splits[name][0], splits[name], serves_as=split)
     return None
 
 
-def _candidates(split: str, names: list[str], below: dict[str, list[SplitFiles]]) -> Iterator[str]:
-    """Names of the splits that serve as one, the best first."""
-    yield from (name for name in names if name in below)
+def _candidates(split: str, names: list[str], splits: dict[str, list[SplitFiles]]) -> Iterator[str]:
+    """Yield the names of the splits that can serve as one, the best first."""
+    yield from (name for name in names if name in splits)
     for synonym in SYNONYMS.get(split, ()):
-        yield from (name for name in sorted(below) if name.lower() == synonym)
-    yield from (name for name in sorted(below) if name.lower() == split)
-    if split == "train" and len(below) == 1:
-        yield from (name for name in below if name.lower() not in _FOR_SCORING)
+        yield from (name for name in sorted(splits) if name.lower() == synonym)
+    yield from (name for name in sorted(splits) if name.lower() == split)
+    if split == "train" and len(splits) == 1:
+        yield from (name for name in splits if name.lower() not in _FOR_SCORING)
 
 
-def _with_others(files: SplitFiles, there: list[SplitFiles], *, serves_as: str = "") -> SplitFiles:
-    """The files with notes on others that are there by the same name, and on a split that serves as another."""
+def _with_notes(files: SplitFiles, same_name: list[SplitFiles], *, serves_as: str = "") -> SplitFiles:
+    """Add notes on other files of the same split, and on a split that serves as another."""
     notes = [
         Note(
             str(files.annotations),
@@ -214,7 +216,7 @@ def _with_others(files: SplitFiles, there: list[SplitFiles], *, serves_as: str =
             1,
             f"the split `{files.name}` is read from here; {other.annotations} is there too, and is not read",
         )
-        for other in there
+        for other in same_name
         if other.annotations != files.annotations
     ]
     if serves_as == "train" and not _serves_as(files.name, "train"):
@@ -224,14 +226,14 @@ def _with_others(files: SplitFiles, there: list[SplitFiles], *, serves_as: str =
 
 
 def require_split(data: Data, split: str) -> SplitFiles:
-    """Files of a split; raises DataError that says what there is instead."""
+    """Return the files of a split; raise DataError with what exists instead."""
     data = DataSet.of(data)
-    root = data.searched
+    root = data.search_folder
     if root is not None and not root.is_dir():
         if root.is_file():
-            state = "is no folder. An annotation file is given with the folder of its images: --train-annotations FILE "
+            state = "is not a folder. Give an annotation file with its image folder: --train-annotations FILE "
             raise DataError(f"{root}: {state}--train-images DIR (and --val-annotations, --val-images).")
-        state = "is no folder" if root.exists() else "no such folder"
+        state = "is not a folder" if root.exists() else "no such folder"
         raise DataError(
             f"{root}: {state}. A data set is a folder with annotations/person_keypoints_train2017.json and "
             f"images/train2017/; `posebench data synth {root} --images 500` makes one."
@@ -240,32 +242,34 @@ def require_split(data: Data, split: str) -> SplitFiles:
     if files is not None:
         return files
     names = split_names(data)
-    have = ", ".join(names) or "none"
+    existing = ", ".join(names) or "none"
     if root is None:
-        raise DataError(f"{data.folder}: there is no split `{split}`: only {have} is named, and no data folder given.")
+        raise DataError(
+            f"{data.folder}: there is no split `{split}`: only the files of {existing} are given, and no data folder."
+        )
     file = _annotation_file(root, split + _YEAR)
-    text = f"{file}: no such file, so there is no split `{split}` (splits here: {have})."
+    text = f"{file}: no such file, so there is no split `{split}` (splits here: {existing})."
     if not names:
-        raise DataError(f"{text} {_what_there_is(root)}")
+        raise DataError(f"{text} {_layout_help(root)}")
     role = "train" if split == "train" else "val"
-    remedy = f" Its files are named outright: --{role}-annotations FILE --{role}-images DIR."
+    remedy = f" To name its files, give --{role}-annotations FILE --{role}-images DIR."
     raise DataError(text + remedy * (split in ("train", "val", "report")))
 
 
-def _what_there_is(root: Path) -> str:
-    """The layouts that were looked for, and JSON files that may be meant."""
+def _layout_help(root: Path) -> str:
+    """Describe the layouts that were tried, and JSON files that may be meant."""
     files = sorted(file for pattern in ("*.json", "*/*.json") for file in root.glob(pattern))
-    there = [file.relative_to(root).as_posix() for file in files[:_SHOWN]]
+    paths = [file.relative_to(root).as_posix() for file in files[:_SHOWN]]
     more = f" and {len(files) - _SHOWN} more" if len(files) > _SHOWN else ""
-    shown = f"JSON files here: {', '.join(there)}{more}" if there else "there is no JSON file here"
+    json_files = f"JSON files here: {', '.join(paths)}{more}" if paths else "there is no JSON file here"
     return (
-        f"Looked for COCO's layout, for train/{_BESIDE} beside its images, and for {_SINGLE[0]} with images/; {shown}. "
-        "Other places are named outright: --train-annotations FILE --train-images DIR."
+        f"Looked for COCO's layout, for train/{_BESIDE} beside its images, and for {_SINGLE[0]} with images/; "
+        f"{json_files}. To name other files, give --train-annotations FILE --train-images DIR."
     )
 
 
 def id_hash(image_id: int) -> int:
-    """A hash of an image id that is the same on every machine."""
+    """Return a hash of an image id that is the same on every machine."""
     return int.from_bytes(hashlib.sha256(str(image_id).encode()).digest()[:8], "big")
 
 
@@ -280,7 +284,7 @@ def in_val(image_id: int) -> bool:
 
 
 def fingerprint(data: Data) -> str:
-    """A short digest of all annotation files: identifies a data set wherever its files stand."""
+    """Return a short digest of all annotation files: it identifies a data set wherever its files are."""
     digest = hashlib.sha256()
     for split in split_names(data):
         files = require_split(data, split)

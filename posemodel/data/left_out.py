@@ -1,4 +1,4 @@
-"""Bad data: one clear error that lists it, or (``--skip-bad``) the part of an annotation file without it."""
+"""Handle bad data: raise one clear error that lists it, or (``--skip-bad``) leave it out and count it."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -19,12 +19,12 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class LeftOut:
-    """What of an annotation file was left out as bad."""
+    """How many images and annotations of an annotation file were left out as bad."""
 
     reasons: tuple[tuple[str, int], ...] = ()
     """Images left out by reason, the most frequent first."""
     annotations: int = 0
-    """Annotations that were at fault themselves; sound ones on an image that is left out are not counted."""
+    """Annotations with a fault of their own; sound ones on an image that is left out are not counted."""
 
     @property
     def images(self) -> int:
@@ -35,12 +35,12 @@ class LeftOut:
         return bool(self.reasons or self.annotations)
 
     def __str__(self) -> str:
-        """As `3 images (2 missing, 1 truncated), 4 annotations`."""
+        """Return `3 images (2 missing, 1 truncated), 4 annotations`, for example."""
         why = f" ({', '.join(f'{count} {reason}' for reason, count in self.reasons)})" if self.reasons else ""
-        return f"{_number(self.images, 'image')}{why}, {_number(self.annotations, 'annotation')}"
+        return f"{_counted(self.images, 'image')}{why}, {_counted(self.annotations, 'annotation')}"
 
     def as_metrics(self) -> dict[str, int]:
-        """The two counts, by the names that records, JSON documents and checkpoints use."""
+        """Return the two counts by the names that records, JSON documents and checkpoints use."""
         return {"skipped_images": self.images, "skipped_annotations": self.annotations}
 
 
@@ -48,7 +48,7 @@ NOTHING = LeftOut()
 
 
 class SoundPart(NamedTuple):
-    """What can be used of an annotation file, as COCO would have it; what was left out and what read differently."""
+    """The usable part of an annotation file in COCO's form, what was left out, and the notes."""
 
     document: dict[str, Any]
     left_out: LeftOut
@@ -63,22 +63,21 @@ def sound_part(
     skip_bad: bool = False,
     segments: bool = True,
 ) -> SoundPart:
-    """What can be used of a parsed annotation file (see ``reading``); nothing is left out, unless ``skip_bad``.
+    """Return the usable part of a parsed annotation file (see ``reading``); nothing is left out without ``skip_bad``.
 
-    ``images``: where they are; None does not look at them. ``segments=False`` ignores segmentations.
-    With ``skip_bad`` goes: an image whose entry or file is bad; an image of which a person's annotation is bad, whole,
-    since that person, neither labelled nor masked, would be taught and scored as background; the annotation alone
-    where it is of no listed image or of another category.
-    Raises DataError: one that lists the first few problems and says how many there are, or, with ``skip_bad``, for a
-    fault of the whole file and where nothing is left.
+    ``images``: the located images; None does not check them. ``segments=False`` ignores segmentations. ``skip_bad``
+    leaves out: an image whose entry or file is bad; an image with a bad annotation of a person, since that person,
+    neither labelled nor masked, would be taught and scored as background; only the annotation if its image is not
+    listed. Raises DataError with the first few problems and their number; with ``skip_bad`` only for a fault of the
+    whole file, and if nothing is left.
     """
     document, notes, problems = read(document, path, segments=segments)
     unusable = [p for p in problems if p.of_whole_file]
     if images is not None and not unusable:
         problems = (*problems, *image_problems(document, images, decode=False))
-    wrong = unusable if skip_bad else problems
-    if wrong:
-        raise DataError(_message(path, wrong))
+    fatal = unusable if skip_bad else problems
+    if fatal:
+        raise DataError(_message(path, fatal))
     if not problems:
         return SoundPart(document, NOTHING, notes)
     reasons: dict[int, str] = {}
@@ -90,8 +89,8 @@ def sound_part(
     ids = {image["id"] for image in kept}
     annotations = [
         annotation
-        for number, annotation in enumerate(document["annotations"])
-        if number not in bad and annotation["image_id"] in ids
+        for index, annotation in enumerate(document["annotations"])
+        if index not in bad and annotation["image_id"] in ids
     ]
     left_out = LeftOut(tuple(Counter(reasons.values()).most_common()), len(bad))
     if not kept:
@@ -99,8 +98,8 @@ def sound_part(
     return SoundPart(document | {"images": kept, "annotations": annotations}, left_out, notes)
 
 
-def summed(parts: Iterable[LeftOut]) -> LeftOut:
-    """What was left out of several annotation files."""
+def sum_left_out(parts: Iterable[LeftOut]) -> LeftOut:
+    """Sum what was left out of several annotation files."""
     reasons: Counter[str] = Counter()
     annotations = 0
     for part in parts:
@@ -110,22 +109,22 @@ def summed(parts: Iterable[LeftOut]) -> LeftOut:
 
 
 def _message(path: Path, problems: Sequence[Problem]) -> str:
-    lines = [f"  {_place(problem, path)}{problem.problem}" for problem in problems[:SHOWN]]
+    lines = [f"  {_problem_prefix(problem, path)}{problem.problem}" for problem in problems[:SHOWN]]
     more = [f"  and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
     remedy = (
-        "Mend the file; `posebench data check` lists everything."
+        "Correct the file; `posebench data check` lists everything."
         if all(problem.of_whole_file for problem in problems)
-        else "Mend or remove these entries (`posebench data check` lists every one), or leave them out with --skip-bad."
+        else "Correct or remove these entries (`posebench data check` lists all), or leave them out with --skip-bad."
     )
-    return "\n".join([f"{path}: {_number(len(problems), 'problem')}", *lines, *more, remedy])
+    return "\n".join([f"{path}: {_counted(len(problems), 'problem')}", *lines, *more, remedy])
 
 
-def _place(problem: Problem, path: Path) -> str:
+def _problem_prefix(problem: Problem, path: Path) -> str:
     if problem.of_whole_file:
         return ""
     named = "" if problem.id is None else f"{'image' if problem.annotation is None else 'annotation'} id {problem.id}: "
     return named if problem.file == str(path) else f"{named}{problem.file}: "
 
 
-def _number(count: int, noun: str) -> str:
+def _counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

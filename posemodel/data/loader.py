@@ -24,12 +24,12 @@ from posemodel.launch import launched
 CV2_THREADS_PER_WORKER = 1
 """OpenCV would start as many threads as the machine has cores in every worker."""
 KEPT_BYTES = 64 << 20
-"""Freed memory that a process may keep, in each of glibc's arenas."""
+"""Freed memory in bytes that a process may keep, in each of glibc's arenas."""
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-"""Of glibc's malloc.h."""
+"""Options of glibc's malloc.h."""
 
 
-class _Reporting(Dataset["Batch | DataError"]):
+class _ErrorReturningDataset(Dataset["Batch | DataError"]):
     """Returns a sample's DataError instead of raising it: PyTorch would wrap one raised in a worker in a traceback."""
 
     def __init__(self, dataset: PoseDataset) -> None:
@@ -45,16 +45,20 @@ class _Reporting(Dataset["Batch | DataError"]):
             return error
 
 
-def _collate_or_report(samples: "list[Batch | DataError]") -> "Batch | DataError":
-    error = next((sample for sample in samples if isinstance(sample, DataError)), None)
-    return error if error is not None else collate(samples)  # type: ignore[arg-type]
+def _collate_or_return_error(samples: "list[Batch | DataError]") -> "Batch | DataError":
+    sound: list[Batch] = []
+    for sample in samples:
+        if isinstance(sample, DataError):
+            return sample
+        sound.append(sample)
+    return collate(sound)
 
 
 class PoseLoader(DataLoader[Batch]):
-    """A DataLoader that raises a sample's DataError as it was, whichever process met it."""
+    """A DataLoader that raises a sample's DataError unchanged, in whichever process it occurred."""
 
-    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
-        with _sigterm_waits():
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]  # PyTorch annotates its own iterator class
+        with _sigterm_blocked():
             batches = super().__iter__()
         for batch in batches:
             if isinstance(batch, DataError):
@@ -63,26 +67,26 @@ class PoseLoader(DataLoader[Batch]):
 
 
 @contextlib.contextmanager
-def _sigterm_waits() -> Iterator[None]:
-    """Start workers that SIGTERM cannot end before they have left the group of the process that trains.
+def _sigterm_blocked() -> Iterator[None]:
+    """Start workers that SIGTERM cannot end before they have left the process group of the training process.
 
-    torchrun passes SIGTERM on to that whole group: the one that trains stops in good order, which takes its workers.
+    torchrun sends SIGTERM to that whole group: the training process stops in an orderly way and ends its workers.
     """
     if not launched() or not hasattr(signal, "pthread_sigmask"):
         yield
         return
     resource_tracker.ensure_running()  # spawned workers need it; started later, it would let SIGTERM through again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    previous_mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous_mask)
 
 
 def prepare_process() -> None:
-    """What a process that makes samples does first: OpenCV on one thread, and freed memory kept for the next sample.
+    """Prepare a process that makes samples: OpenCV on one thread, and freed memory kept for the next sample.
 
-    glibc would give an image's memory back to the system after each sample, and the next one's page faults take a
+    glibc would return an image's memory to the system after each sample, and the next one's page faults take a
     twentieth of its time. Both hold for the rest of the process.
     """
     cv2.setNumThreads(CV2_THREADS_PER_WORKER)
@@ -94,13 +98,13 @@ def prepare_process() -> None:
 
 
 def _start_worker(_worker_id: int) -> None:
-    # A terminal's Ctrl-C reaches every process; the one that trains decides, and ends these in good order.
+    # A terminal's Ctrl-C reaches every process; the training process decides, and ends the workers.
     if launched() and hasattr(os, "setpgrp"):
         os.setpgrp()
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # one that has come meanwhile was for the group
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # see `_sigterm_waits`
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a pending one was sent to the whole group
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # see `_sigterm_blocked`
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # forked, they would have the trainer's handler
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a forked worker inherits the training process's handler
     prepare_process()
 
 
@@ -113,14 +117,19 @@ def build_loader(
     accumulate: int = 1,
     process: tuple[int, int] = (0, 1),
 ) -> tuple[PoseLoader, EpochSampler]:
-    """A DataLoader and the sampler whose ``epoch`` (and ``skip``) is set before each pass.
+    """Return a DataLoader and its sampler, whose ``epoch`` (and ``skip``) is set before each pass.
 
-    Training is shuffled and drops the last, smaller batch (unless it is the only one); validation does neither.
-    Where a step of training takes ``accumulate`` batches, or those of several processes (``process``: which one, of how
-    many), an incomplete step is dropped; SettingsError where an epoch has no whole one.
-    OpenCV gets one thread here too, not only in the workers: a worker forked from a process whose OpenCV has threads
-    waits for ever for the ones that were not forked with it. Raises OSError where the limit of open files is too low
-    for the workers.
+    Training is shuffled and drops the last, smaller batch (unless it is the only one); validation does neither. If a
+    training step takes ``accumulate`` batches, or those of several processes (``process``: rank, number of processes),
+    an incomplete step is dropped; SettingsError if an epoch has no complete one. OpenCV gets one thread here too, not
+    only in the workers: a worker forked from a process whose OpenCV has threads waits for ever for threads that were
+    not forked with it. Raises OSError if the limit of open files is too low for the workers.
+
+    Example:
+        loader, sampler = build_loader(PoseDataset(split, geometry), LoaderSettings(batch_size=8), training=True)
+        for sampler.epoch in range(epochs):
+            for batch in loader:
+                ...
     """
     prepare_process()
     require_open_files(settings.num_workers, settings.prefetch_factor)
@@ -134,8 +143,8 @@ def build_loader(
             )
     sampler = EpochSampler(len(dataset), shuffle=training, seed=seed, shares=shares)
     loader = PoseLoader(
-        _Reporting(dataset),  # type: ignore[arg-type]
-        collate_fn=_collate_or_report,
+        _ErrorReturningDataset(dataset),  # type: ignore[arg-type]  # the loader raises the errors in between
+        collate_fn=_collate_or_return_error,
         batch_size=settings.batch_size,
         sampler=sampler,
         num_workers=settings.num_workers,
@@ -145,7 +154,8 @@ def build_loader(
         persistent_workers=settings.persistent_workers,
         multiprocessing_context=settings.start_method if settings.num_workers else None,
         worker_init_fn=_start_worker,
-        # Of its own: each pass draws a seed, and a resumed training begins one more pass than one that ran through.
+        # A separate generator: each pass draws a seed, and a resumed training begins one pass more than an
+        # uninterrupted one.
         generator=torch.Generator().manual_seed(seed),
     )
     return loader, sampler
@@ -154,6 +164,6 @@ def build_loader(
 def validation_loader(
     split: PackedSplit, geometry: InputSettings, settings: LoaderSettings, *, with_targets: bool = True
 ) -> DataLoader[Batch]:
-    """Letterboxed, in order, every image once."""
+    """Return a loader of every image once, letterboxed, in order."""
     loader, _ = build_loader(PoseDataset(split, geometry, with_targets=with_targets), settings, training=False)
     return loader

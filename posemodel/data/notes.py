@@ -1,4 +1,4 @@
-"""What a data set says that was read in another way than it stands there: counted, and told."""
+"""Notes: what of a data set was read differently than it is written, counted by kind."""
 
 import json
 from collections.abc import Iterable
@@ -9,26 +9,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 METRIC = "note_"
-"""What the names of metrics begin with that count the entries of a kind of note."""
+"""Prefix of the metrics that count the entries of each kind of note."""
 
 
 @dataclass(frozen=True)
 class Note:
-    """One kind of thing that was read differently, or that a user should know of, in one annotation file."""
+    """One kind of thing in one annotation file that was read differently, or that a user should know."""
 
     file: str
     """The annotation file or image folder."""
     kind: str
     """A word that stays the same from release to release, such as `reordered` or `area-from-box`."""
     count: int
-    """How many entries it concerns."""
+    """Number of entries concerned."""
     text: str
-    """One sentence without the file and the count's noun left open: `34 people have no mask: their boxes stand in`."""
+    """One sentence without the file's name: `34 people have no mask: their boxes stand in`."""
     acts: bool = False
-    """Whether it changes what is learned or scored, so that the data's digest must tell it."""
+    """Whether it changes what is learned or scored, so that the data's digest must include it."""
 
     def as_row(self) -> dict[str, Any]:
-        """The row of `notes[]` in JSON documents and records."""
+        """Return the row of `notes[]` in JSON documents and records."""
         return {"file": self.file, "kind": self.kind, "count": self.count, "note": self.text}
 
 
@@ -36,27 +36,27 @@ NONE: tuple[Note, ...] = ()
 
 
 def acting(notes: Iterable[Note]) -> list[str]:
-    """What notes that act add to a digest: kind and count, in a fixed order, without the place of the file."""
+    """Return what notes that act add to a digest: kind and count, sorted, without the file's path."""
     return sorted(f"{note.kind}:{note.count}" for note in notes if note.acts)
 
 
 def distinct(notes: Iterable[Note]) -> tuple[Note, ...]:
-    """The notes in their order, each once: splits that share a file have the same ones."""
+    """Return the notes in their order, each once: splits that share a file have the same ones."""
     return tuple(dict.fromkeys(notes))
 
 
-def as_bytes(notes: Iterable[Note]) -> NDArray[np.uint8]:
-    """Notes as they are kept beside arrays, without the place of the file."""
+def to_bytes(notes: Iterable[Note]) -> NDArray[np.uint8]:
+    """Encode notes as an array to be stored beside others, without the file's path."""
     return np.frombuffer(json.dumps([asdict(note) | {"file": ""} for note in notes]).encode(), np.uint8)
 
 
-def of_bytes(kept: NDArray[np.uint8], file: str) -> tuple[Note, ...]:
-    """The notes of ``as_bytes``, of this file."""
+def from_bytes(kept: NDArray[np.uint8], file: str) -> tuple[Note, ...]:
+    """Decode notes written by ``to_bytes``, as notes of this file."""
     return tuple(Note(**entry | {"file": file}) for entry in json.loads(kept.tobytes()))
 
 
 def as_metrics(notes: Iterable[Note]) -> dict[str, int]:
-    """How many entries each kind concerns in all files, by the names that records and MLflow use (`note_KIND`)."""
+    """Return how many entries each kind concerns in all files, by the names of records and MLflow (`note_KIND`)."""
     counts: dict[str, int] = {}
     for note in notes:
         name = METRIC + note.kind.replace("-", "_")

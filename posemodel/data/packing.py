@@ -1,4 +1,4 @@
-"""From a parsed annotation file without faults to the arrays of ``PackedSplit``, in bulk."""
+"""Pack a parsed, sound annotation file into the arrays of ``PackedSplit``, in bulk."""
 
 from dataclasses import dataclass, fields
 from typing import Any
@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 
 from posemodel import skeleton
 from posemodel.data.annotations.categories import person_categories
-from posemodel.data.annotations.segmentation import packed_segments, starts
+from posemodel.data.annotations.segmentation import packed_segments, start_offsets
 from posemodel.data.truth import Truth
 
 
 @dataclass(frozen=True, eq=False)
 class _Ordered:
-    """A document's images by their ids (N), and the person annotations (T) by image, in the file's order within one."""
+    """A document's N images by id, and its T person annotations by image, in the file's order within one."""
 
     images: list[dict[str, Any]]
     people: list[dict[str, Any]]
@@ -23,26 +23,26 @@ class _Ordered:
 
 
 def packed_arrays(document: dict[str, Any]) -> dict[str, NDArray[Any]]:
-    """The arrays of ``PackedSplit`` by their names; those of its truth begin with `truth.`."""
-    ordered = _in_order(document)
+    """Return the arrays of ``PackedSplit`` by name; those of its truth begin with `truth.`."""
+    ordered = _order_by_image(document)
     images, people, image_of = ordered.images, ordered.people, ordered.image_of
     truth = _truth(ordered)
-    labelled = ~truth.crowd & _has_keypoints(truth.keypoints)
+    labelled = ~truth.crowd & _has_labelled_joint(truth.keypoints)
     sizes = [(image["width"], image["height"]) for image in images]
     names = [image["file_name"].encode() for image in images]
 
     # A labelled person's segment matters only where it could be ignored.
     with_ignored = np.bincount(image_of[~labelled], minlength=len(images)) > 0
-    regions = np.lexsort((labelled, image_of))  # within an image what is ignored comes first
+    regions = np.lexsort((labelled, image_of))  # ignored people first within an image
     regions = regions[with_ignored[image_of[regions]]]
     return {
         "image_ids": truth.image_ids,
         "sizes": np.array(sizes, np.int32).reshape(-1, 2),
         "names": np.frombuffer(b"".join(names), np.uint8),
-        "name_start": starts(len(name) for name in names),
-        "person_start": starts(np.bincount(image_of[labelled], minlength=len(images))),
+        "name_start": start_offsets(len(name) for name in names),
+        "person_start": start_offsets(np.bincount(image_of[labelled], minlength=len(images))),
         "person_rows": np.flatnonzero(labelled),
-        "region_start": starts(np.bincount(image_of[regions], minlength=len(images))),
+        "region_start": start_offsets(np.bincount(image_of[regions], minlength=len(images))),
         "region_ignored": ~labelled[regions],
         "categories": np.array(sorted(person_categories(document)), np.int64),
         **packed_segments(
@@ -53,11 +53,11 @@ def packed_arrays(document: dict[str, Any]) -> dict[str, NDArray[Any]]:
 
 
 def truth_of(document: dict[str, Any]) -> Truth:
-    """Everybody in a parsed annotation file that is sound but for its segmentations, which are not read."""
-    return _truth(_in_order(document))
+    """Return everybody in a parsed annotation file that is sound except for its segmentations, which are not read."""
+    return _truth(_order_by_image(document))
 
 
-def _in_order(document: dict[str, Any]) -> _Ordered:
+def _order_by_image(document: dict[str, Any]) -> _Ordered:
     images = sorted(document["images"], key=lambda image: image["id"])
     row_of = {image["id"]: row for row, image in enumerate(images)}
     person = person_categories(document)
@@ -73,13 +73,13 @@ def _truth(ordered: _Ordered) -> Truth:
     keypoints = keypoints.reshape(-1, skeleton.NUM_COCO_KEYPOINTS, 3)
     crowd = np.array([bool(person.get("iscrowd", 0)) for person in people], bool)
     declared = [person.get("num_keypoints") for person in people]
-    # What is declared counts even where it is wrong, as for pycocotools.
+    # The declared number counts even if it is wrong, as in pycocotools.
     counts_for_nothing = np.where(
-        [number is None for number in declared], ~_has_keypoints(keypoints), [number == 0 for number in declared]
+        [number is None for number in declared], ~_has_labelled_joint(keypoints), [number == 0 for number in declared]
     ).astype(bool)
     return Truth(
         image_ids=np.array([image["id"] for image in ordered.images], np.int64),
-        start=starts(np.bincount(ordered.image_of, minlength=len(ordered.images))),
+        start=start_offsets(np.bincount(ordered.image_of, minlength=len(ordered.images))),
         keypoints=keypoints,
         boxes=np.array([person["bbox"] for person in people], np.float64).reshape(-1, 4),
         areas=np.array([person["area"] for person in people], np.float64),
@@ -88,5 +88,6 @@ def _truth(ordered: _Ordered) -> Truth:
     )
 
 
-def _has_keypoints(keypoints: NDArray[np.float32]) -> NDArray[np.bool_]:
-    return (keypoints[..., 2] > 0).any(1)
+def _has_labelled_joint(keypoints: NDArray[np.float32]) -> NDArray[np.bool_]:
+    has_joint: NDArray[np.bool_] = np.any(keypoints[..., 2] > 0, axis=1)
+    return has_joint

@@ -9,13 +9,13 @@ _SHUFFLE_STREAM = 1
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
-    """(epoch, position) of every sample of one epoch; shuffled by (seed, epoch), starting after ``skip`` samples.
+    """Yields (epoch, position) of the samples of one epoch, shuffled by (seed, epoch), starting after ``skip`` samples.
 
-    The epoch travels with the index, so that persistent workers see it change too.
+    The epoch is part of the index, so that persistent workers see it change too.
 
     With ``shares`` = (batch size, batches in a step, process, processes) it yields this process's samples of every
-    whole step: the steps take their images from the order as those of one process with one batch do, and a step's
-    batches, in turn, give each process as many. ``length`` and ``skip`` count the samples of all processes.
+    complete step: a step takes the same images in the same order as a single process with one batch would, and its
+    batches are dealt to the processes in turn. ``length`` and ``skip`` count the samples of all processes.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         epoch = self.epoch
-        if not self.shuffle and self.shares is None:  # as they come, however many
+        if not self.shuffle and self.shares is None:  # lazily: no list of all indices is needed
             return ((epoch, position) for position in range(self.skip, self.length))
         order = np.arange(self.length)
         if self.shuffle:

@@ -1,6 +1,6 @@
-"""`data stats`: what a data set's annotations hold, in shares that a reader can compare with another set's.
+"""Implements `data stats`: what a data set's annotations hold, in shares that can be compared with another set's.
 
-People are annotations with a labelled keypoint that are no crowd, as in `data check`; boxes are COCO's (x, y, width,
+People are annotations with a labelled keypoint that are not crowds, as in `data check`; boxes are COCO's (x, y, width,
 height in pixels). Images are not opened.
 """
 
@@ -22,10 +22,12 @@ from posemodel.data.notes import Note
 from posemodel.skeleton import COCO_KEYPOINTS
 
 BORDER_PIXELS = 1.0
-"""A box this near to the image's border reaches it: annotators and their tools round."""
+"""A box at most this many pixels from the image border reaches it: annotators and their tools round."""
 SIDE_VIEW_BELOW = 0.25
-"""Shoulders nearer to each other (across the trunk, in trunk lengths) are a view from the side: frontal ones lie
-some 0.7 apart, so these are turned by about 70 degrees or more."""
+"""Distance of the shoulders across the trunk, in trunk lengths, below which a person is seen from the side.
+
+Frontal ones lie some 0.7 apart, so these are turned by about 70 degrees or more.
+"""
 HEIGHT_BIN = 0.05
 """Width of a bin of the histogram of heights, in image heights."""
 QUANTILES = {"min": 0.0, "p5": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95, "max": 1.0}
@@ -39,12 +41,12 @@ _LEFT_SHOULDER, _RIGHT_SHOULDER, _LEFT_HIP, _RIGHT_HIP = (
 
 @dataclass(frozen=True, eq=False)
 class Tally:
-    """The facts of one split, one row an image or a person: tallies of several splits join into one."""
+    """Facts of one split, one row per image or person; tallies of several splits can be joined."""
 
     sizes: NDArray[np.int64]
     """(images, 2): width, height in pixels."""
     people_per_image: NDArray[np.int64]
-    """(images,)."""
+    """(images,): number of people."""
     heights: NDArray[np.float64]
     """(people,): height of the box as a share of the image's height."""
     visibility: NDArray[np.int64]
@@ -57,11 +59,11 @@ class Tally:
     """People without a labelled keypoint."""
     crowds: int
     crowds_rle: int
-    """Crowds whose segment is run lengths, as COCO's are."""
+    """Crowds whose segmentation is run lengths, as COCO's are."""
 
     @property
     def height_quantiles(self) -> dict[str, float] | None:
-        """Heights of people by the names of ``QUANTILES``; None without people."""
+        """Quantiles of the people's heights, by the names of ``QUANTILES``; None without people."""
         if not len(self.heights):
             return None
         return dict(zip(QUANTILES, np.quantile(self.heights, list(QUANTILES.values())).tolist(), strict=True))
@@ -70,13 +72,15 @@ class Tally:
     def height_histogram(self) -> list[int]:
         """People in each bin of ``HEIGHT_BIN`` from 0 to 1; the last holds larger ones too."""
         bins = round(1 / HEIGHT_BIN)
-        places = np.minimum((self.heights / HEIGHT_BIN).astype(int), bins - 1)
-        return np.bincount(places, minlength=bins).tolist()
+        bin_of_person = np.minimum((self.heights / HEIGHT_BIN).astype(int), bins - 1)
+        counts: list[int] = np.bincount(bin_of_person, minlength=bins).tolist()
+        return counts
 
     @property
     def people_histogram(self) -> list[int]:
         """Images with 0, 1, 2, ... people."""
-        return np.bincount(self.people_per_image).tolist()
+        counts: list[int] = np.bincount(self.people_per_image).tolist()
+        return counts
 
     @property
     def joints(self) -> NDArray[np.int64]:
@@ -89,7 +93,7 @@ class Tally:
         return list(zip(COCO_KEYPOINTS, self.joints.tolist(), strict=True))
 
     def as_document(self) -> dict[str, Any]:
-        """Counts and shares for JSON; a share of nothing is None."""
+        """Return counts and shares for JSON; a share of nothing is None."""
         people, images = len(self.heights), len(self.sizes)
         unlabelled, occluded, visible = self.joints.sum(0).tolist()
         sizes = Counter(f"{width}x{height}" for width, height in self.sizes.tolist())
@@ -113,9 +117,9 @@ class Tally:
         }
 
 
-def share(part: int, whole: int) -> float | None:
-    """``part / whole``; None of nothing."""
-    return part / whole if whole else None
+def share(part: int, total: int) -> float | None:
+    """Return ``part / total``; None if ``total`` is 0."""
+    return part / total if total else None
 
 
 def folder_stats(
@@ -125,11 +129,11 @@ def folder_stats(
     on_left_out: Callable[[Path, LeftOut], object] | None = None,
     on_notes: Callable[[tuple[Note, ...]], object] | None = None,
 ) -> dict[str, Tally]:
-    """Tally every split of a data set, by its name.
+    """Tally every split of a data set, by name.
 
-    With ``skip_bad`` bad entries are left out, and ``on_left_out`` hears which, file by file; ``on_notes`` hears what
-    is read differently.
-    Raises DataError if there is no split, or if the annotations have faults that keep them from being used.
+    ``skip_bad`` leaves bad entries out and calls ``on_left_out`` with each file's; ``on_notes`` is called with what was
+    read differently.
+    Raises DataError if there is no split, or if the annotations cannot be used.
     """
     names = split_names(data)
     if not names:
@@ -148,7 +152,7 @@ def folder_stats(
 
 
 def join(tallies: list[Tally]) -> Tally:
-    """One tally of all images; there must be at least one."""
+    """Join the tallies of several splits into one; there must be at least one."""
 
     def rows(name: str) -> NDArray[Any]:
         return np.concatenate([getattr(tally, name) for tally in tallies])
@@ -195,10 +199,10 @@ def tally(document: dict[str, Any]) -> Tally:
 
 
 def _views(keypoints: NDArray[np.float64]) -> NDArray[np.int64]:
-    """From which side each person is seen, by the order of the shoulders across the trunk: indices into ``VIEWS``.
+    """Return the side from which each person is seen (index into ``VIEWS``), by the order of the shoulders.
 
-    Unknown unless shoulders and hips are labelled. People who bend down or lie across the image are judged in the
-    frame of their own trunk.
+    The order is taken across the trunk; unknown unless shoulders and hips are labelled. People who bend down or lie
+    across the image are judged in the frame of their own trunk.
     """
     known = (keypoints[:, [_LEFT_SHOULDER, _RIGHT_SHOULDER, _LEFT_HIP, _RIGHT_HIP], 2] > 0).all(1)
     left, right = keypoints[:, _LEFT_SHOULDER, :2], keypoints[:, _RIGHT_SHOULDER, :2]

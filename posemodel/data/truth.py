@@ -1,4 +1,4 @@
-"""What people are scored against: every person annotation of a split, crowds and unlabelled people too."""
+"""The ground truth of a split: every person annotation that predictions are scored against."""
 
 from dataclasses import dataclass
 
@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """Person annotations of N images as packed arrays; those of image n are rows ``start[n]:start[n + 1]``, in the
-    order of the annotation file (pycocotools breaks ties by it).
+    """Person annotations of N images as packed arrays, crowds and unlabelled people included.
 
+    Those of image n are rows ``start[n]:start[n + 1]``, in the order of the annotation file (pycocotools breaks ties by
+    it).
     image_ids (N,) int64, ascending; start (N + 1,) int64; keypoints (T, 17, 3) float32 in COCO's order as annotated;
     boxes (T, 4) float64 x, y, width, height; areas (T,) float64, of the segment; crowd (T,) bool; ignored (T,) bool: a
-    crowd, or declared (where it declares) to have no labelled keypoint. Found people that match these count for
-    nothing.
+    crowd, or declared (else counted) to have no labelled keypoint. Predictions that match ignored people do not count.
     """
 
     image_ids: NDArray[np.int64]

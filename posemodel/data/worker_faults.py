@@ -1,6 +1,6 @@
-"""What stops a data loader's workers and is no fault of the data: too little shared memory, files or memory, in words.
+"""Explain errors of a data loader's workers that the machine causes: too little shared memory, files or memory.
 
-PyTorch tells these as RuntimeErrors, some with the worker's whole traceback, some as a signal that a worker died of.
+PyTorch reports these as RuntimeErrors, some with the worker's traceback, some as a signal that a worker died of.
 """
 
 import errno
@@ -8,13 +8,13 @@ import re
 import shutil
 from pathlib import Path
 
-try:  # here: once there are too many open files, nothing can be imported
+try:  # imported early: with too many open files no import succeeds
     import resource
 except ImportError:  # Windows
-    resource = None  # type: ignore[assignment]
+    resource = None  # type: ignore[assignment]  # the module does not exist there
 
 SHARED_MEMORY = Path("/dev/shm")
-"""Where workers put the batches that they hand over."""
+"""Folder that workers put batches into."""
 _FULL = re.compile(
     r"unable to (allocate|open|resize|mmap).*(shared memory|file </torch_).*(no space|cannot allocate)"
     r"|out of shared memory|insufficient shared memory|killed by signal: bus error",
@@ -27,18 +27,18 @@ NO_WORKERS = "take fewer workers, or num_workers 0"
 
 
 FILES_OF_WORKER, FILES_OF_BATCH, FILES_LEFT = 8, 7, 16
-"""Open files: of a worker's pipes and queues, of a batch's tensors, and what else a process opens meanwhile."""
+"""Open files: of a worker's pipes and queues, of a batch's tensors, and of what else a process opens meanwhile."""
 PREFETCHED = 2
 """Batches that a worker loads ahead by PyTorch's default."""
 FILES_WANTED = 65536
-"""A soft limit that is lower is raised to this, or to the hard one: nobody knows how many tensors a batch will have."""
+"""A lower soft limit is raised to this, or to the hard limit: a batch may have any number of tensors."""
 
 
 def require_open_files(num_workers: int, prefetch_factor: int | None = None) -> None:
-    """Make room for the files that workers hand over: each tensor of each batch that is on its way is one.
+    """Raise the soft limit of open files as far as workers need: each tensor of each batch in transfer is one file.
 
-    Raises the soft limit where the hard one allows it. A worker that meets the limit drops its batch, and the process
-    that waits for it would wait for ever: so OSError (EMFILE) is raised where the hard limit is too low.
+    Raises OSError (EMFILE) if the hard limit is too low: a worker that meets the limit drops its batch, and the process
+    that waits for it would wait for ever.
     """
     if resource is None or not num_workers:
         return
@@ -56,7 +56,7 @@ def require_open_files(num_workers: int, prefetch_factor: int | None = None) -> 
 
 
 def explained(error: BaseException) -> str | None:
-    """What of the machine was too small for a data loader, and what to do, in a line; None for any other error."""
+    """Return in one line which resource was too small for a data loader and what to do; None for any other error."""
     text = str(error).lower()
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
         return _too_many_files()
@@ -70,12 +70,12 @@ def explained(error: BaseException) -> str | None:
             f"Give it more (docker run --shm-size=1g; in Kubernetes an emptyDir with medium: Memory), or {NO_WORKERS}."
         )
     if _KILLED in text:
-        return f"the system has killed a worker of the data loader, most likely for want of memory: {NO_WORKERS}."
+        return f"the system has killed a worker of the data loader, most likely for lack of memory: {NO_WORKERS}."
     return None
 
 
 def in_a_line(error: BaseException) -> str:
-    """Class and words of an error: of one that a worker raised, the worker's own, without its traceback."""
+    """Return class and message of an error in one line; a worker's error without its traceback."""
     text = str(error)
     if _WORKER in text:
         return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), text)

@@ -173,7 +173,7 @@ def test_nothing_completed():
 
 def test_no_rows_at_all():
     plan = comparison_of(CASES["compute-bound"])
-    found = loaders_verdict(pd.DataFrame(), pd.DataFrame(), plan=plan, left=3)
+    found = loaders_verdict(pd.DataFrame(), pd.DataFrame(), plan=plan, remaining=3)
     assert found.recommended is None
     assert "yet" in found.why_not
 

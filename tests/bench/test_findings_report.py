@@ -53,7 +53,7 @@ PLOT = Plot(
     "images/s",
     "AP",
     [
-        Series("adam", [10, 20, 30], [0.3, 0.2, 0.1], Draw.POINTS, place=4),
+        Series("adam", [10, 20, 30], [0.3, 0.2, 0.1], Draw.POINTS, style_index=4),
         Series("front", [10, 20, 30], [0.3, 0.2, 0.1], Draw.FRONT),
         Series("pick", [10.0], [0.3], Draw.RINGS, names=["best AP"]),
     ],
@@ -64,11 +64,11 @@ STEPS = Plot(
     "seconds",
     [
         Series("so far", [1, 2, 4], [9, 7, 3], Draw.STEPS, low=[8, 6, 2], high=[10, 8, 4]),
-        Series("measured", [1, 2, 4], [9, 8, 3], Draw.LINE, place=1),
+        Series("measured", [1, 2, 4], [9, 8, 3], Draw.LINE, style_index=1),
         Series("no result", [3], [0], Draw.CROSSES),
     ],
     spans=[Span(0.5, 2.5, "given")],
-    whole="x",
+    integer="x",
 )
 BARS = Bars(
     "importance",

@@ -531,13 +531,13 @@ def test_importances_that_chance_gives_too_are_left_to_the_appendix():
 
 
 def test_an_optimizer_has_one_look_wherever_it_stands_in_the_study(whole):
-    places = {}
+    style_indices = {}
     for chart in whole.images():
         for panel in chart.panels:
             for series in getattr(panel, "series", ()):
-                if getattr(series, "place", None) is not None:
-                    assert places.setdefault(series.label, series.place) == series.place
-    assert places["adam"] == 4
+                if getattr(series, "style_index", None) is not None:
+                    assert style_indices.setdefault(series.label, series.style_index) == series.style_index
+    assert style_indices["adam"] == 4
 
 
 def test_the_main_table_is_that_of_the_picks(whole):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from bench.kinds.joint.analysis import BEST_AP, FASTEST, NEAR_BEST, configuration_key, picks
-from bench.kinds.joint.analysis.picks import confirmed, difference, holders
+from bench.kinds.joint.analysis.picks import confirmed, difference, picks_by_role
 from bench.kinds.joint.objectives import AP_AND_SPEED, AP_AT_TIME
 from tests.support.joint_records import frame, made_up, trial, with_fresh_seeds
 
@@ -130,7 +130,7 @@ def test_a_fresh_seed_without_a_result_counts_as_ap_0_and_has_no_speed():
 def holders_of(*rows, floor=0.02):
     records = frame(*rows)
     found = picks(records, AP_AND_SPEED)
-    return holders(found, [confirmed(records, pick) for pick in found], floor)
+    return picks_by_role(found, [confirmed(records, pick) for pick in found], floor)
 
 
 def test_a_role_goes_to_the_pick_that_fresh_seeds_find_best_in_it():

@@ -8,9 +8,9 @@ import torch
 
 from bench.kinds.joint import trial as joint_trials
 from bench.kinds.joint.kind import KIND, observed
-from bench.kinds.joint.plan import Picked, plan_confirm, searched_trial
+from bench.kinds.joint.plan import PickedConfiguration, plan_confirm, searched_trial
 from bench.kinds.joint.sampler_comparison import differences, table
-from bench.kinds.joint.trial import needed, run_trial
+from bench.kinds.joint.trial import predicted_needs, run_trial
 from bench.measure.limits import Limits
 from bench.optimizers import OPTIMIZERS, optimizer_entry
 from bench.optimizers.earlier_spaces import EARLIER
@@ -85,7 +85,7 @@ def test_a_pick_is_never_skipped(prepared, monkeypatch):
     """It has run before; that little memory is free now says nothing of it."""
     spec = prepared(images=16, batch_size="2,4").spec
     loader = {"num_workers": 0, "pin_memory": False, "batch_size": 2}
-    (trial,) = plan_confirm(spec, [Picked("sgd", {"lr": 0.01, "one_minus_momentum": 0.1}, loader)])
+    (trial,) = plan_confirm(spec, [PickedConfiguration("sgd", {"lr": 0.01, "one_minus_momentum": 0.1}, loader)])
     little = Limits(cores=2.0, memory_bytes=10**9, memory_free_bytes=10**6, shm_bytes=None, shm_free_bytes=None)
     monkeypatch.setattr(joint_trials, "limits", lambda: little)
     record = run_trial(trial).record
@@ -137,7 +137,7 @@ def test_a_line_says_only_what_differs_from_the_class():
 def test_a_trial_that_cannot_fit_is_skipped_with_its_needs(prepared, monkeypatch):
     spec = prepared(batch_size="2,4", trials=2).spec
     trial = planned_trial(spec)
-    shares, why = needed(trial)
+    shares, why = predicted_needs(trial)
     assert why == ""
     assert 0 < shares["need_share_memory"] < 1
     little = Limits(cores=2.0, memory_bytes=10**9, memory_free_bytes=10**6, shm_bytes=None, shm_free_bytes=None)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from bench.measure.loader.configuration import configuration
 from bench.measure.loader.largest_batch import Try, largest_that_fits
-from bench.measure.loader.living import Living
+from bench.measure.loader.living import MeasuringProcess
 from bench.measure.loader.measurement import Arm, Fault
 from bench.measure.loader.outcome import MeasurementStatus
 from bench.measure.loader.workload import DatasetWorkload
@@ -86,7 +86,7 @@ def test_a_real_search_gives_memory_back_between_tries():
 
     def attempt(size):
         chosen = configuration(batch_size=size)
-        with Living(workload, chosen, memory_limit_bytes=650_000_000) as living:
+        with MeasuringProcess(workload, chosen, memory_limit_bytes=650_000_000) as living:
             try:
                 living.start()
                 living.started()

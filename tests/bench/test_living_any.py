@@ -4,7 +4,7 @@ import pytest
 
 from bench.measure.loader.configuration import configuration
 from bench.measure.loader.dotted import DottedLoader
-from bench.measure.loader.living import Fault, Living
+from bench.measure.loader.living import Fault, MeasuringProcess
 from bench.measure.loader.measurement import Arm
 from bench.measure.loader.own_loader import OwnLoaderWorkload
 from bench.measure.loader.workload import DatasetWorkload, WaitingStep
@@ -16,7 +16,7 @@ OWN = "tests.support.own_datasets"
 @pytest.mark.parametrize("settings", [{}, {"num_workers": 2}, {"num_workers": 2, "persistent_workers": True}])
 def test_a_stream_lives_in_all_arms_and_is_not_compared(settings):
     workload = DatasetWorkload(own.Sharded, step=WaitingStep(0.001))
-    with Living(workload, configuration(batch_size=4, **settings), hashed_batches=8) as living:
+    with MeasuringProcess(workload, configuration(batch_size=4, **settings), hashed_batches=8) as living:
         living.start()
         started = living.started()
         assert started.hashes == ()
@@ -26,7 +26,7 @@ def test_a_stream_lives_in_all_arms_and_is_not_compared(settings):
 
 
 def test_a_stream_that_a_worker_has_no_part_of_is_a_fault():
-    with Living(DatasetWorkload(own.OneShard), configuration(num_workers=2)) as living:
+    with MeasuringProcess(DatasetWorkload(own.OneShard), configuration(num_workers=2)) as living:
         living.start()
         with pytest.raises(Fault, match="--dataset OneShard: worker 1 of 2 has no samples: the stream has fewer parts"):
             living.started()
@@ -35,7 +35,7 @@ def test_a_stream_that_a_worker_has_no_part_of_is_a_fault():
 @pytest.mark.parametrize(("name", "images"), [("batches_of", 4), ("generated", 4), ("told_nothing", 3)])
 def test_a_loader_of_one_s_own_lives_in_all_arms(name, images):
     workload = OwnLoaderWorkload(DatasetWorkload(own.Sound, step=WaitingStep(0.001)), DottedLoader(f"{OWN}:{name}"))
-    with Living(workload, configuration(batch_size=4, num_workers=2), hashed_batches=8) as living:
+    with MeasuringProcess(workload, configuration(batch_size=4, num_workers=2), hashed_batches=8) as living:
         living.start()
         assert living.started().hashes == ()
         found = [living.slice(arm, 0.1) for arm in Arm]
@@ -50,7 +50,7 @@ def test_a_loader_of_one_s_own_lives_in_all_arms(name, images):
     ],
 )
 def test_what_is_no_loader_is_a_fault(name, text):
-    with Living(
+    with MeasuringProcess(
         OwnLoaderWorkload(DatasetWorkload(own.Sound), DottedLoader(f"{OWN}:{name}")), configuration()
     ) as living:
         living.start()

@@ -7,10 +7,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.kinds.loaders.analysis.delivery import CAUSES, judged, other_deliveries, others_sentences
+from bench.kinds.loaders.analysis.delivery import (
+    CAUSES,
+    different_deliveries,
+    different_sentences,
+    mark_different,
+)
 from bench.measure.loader.configuration import configuration
 from bench.measure.loader.delivered import batch_bytes, batch_hash
-from bench.measure.loader.living import Living
+from bench.measure.loader.living import MeasuringProcess
 from bench.measure.loader.samples import Spread
 from bench.measure.loader.workload import DatasetWorkload
 from bench.report.text import plain
@@ -19,7 +24,9 @@ from tests.support.troubled_data import Random
 
 def delivered_by(dataset, **settings):
     """Hashes of the first batches that a process with these settings delivers."""
-    with Living(DatasetWorkload(dataset), configuration(batch_size=4, **settings), hashed_batches=16) as living:
+    with MeasuringProcess(
+        DatasetWorkload(dataset), configuration(batch_size=4, **settings), hashed_batches=16
+    ) as living:
         living.start()
         return living.started().hashes
 
@@ -46,15 +53,17 @@ def delivered(workers, hashes=(), *, batch_size=4, status="complete", **metrics)
 
 def test_what_was_not_hashed_is_not_compared():
     rows = [delivered(0, (1, 2)), delivered(1), delivered(1, (7,), batch_size=8), delivered(2, (1, 2, 3))]
-    assert other_deliveries(pd.DataFrame(rows)) == {}
-    assert other_deliveries(pd.DataFrame()) == {}
+    assert different_deliveries(pd.DataFrame(rows)) == {}
+    assert different_deliveries(pd.DataFrame()) == {}
 
 
 def test_the_fewest_workers_are_what_others_are_compared_with_whatever_was_measured_first():
     alike = [delivered(0, (1, 2)), delivered(2, (1, 2))]
     rows = pd.DataFrame([delivered(4, (9, 2)), *alike, delivered(0, (9,), status="failed")])
-    assert list(judged(rows)["status"]) == ["failed", "complete", "complete", "failed"]
-    assert judged(rows)["error"][0].startswith("delivered another batch 0 than 0 workers did. Two causes are likely.")
+    assert list(mark_different(rows)["status"]) == ["failed", "complete", "complete", "failed"]
+    assert mark_different(rows)["error"][0].startswith(
+        "delivered another batch 0 than 0 workers did. Two causes are likely."
+    )
     assert list(rows["status"]) == ["complete", "complete", "complete", "failed"], "the rows themselves stay"
 
 
@@ -70,7 +79,7 @@ def test_a_configuration_that_delivered_other_samples_once_counts_nowhere():
             delivered(4, (1, 2), compared_samples=1000.0, different_samples=0.0),
         ]
     )
-    found = judged(rows)
+    found = mark_different(rows)
     assert list(found["status"]) == ["complete", "failed", "failed", "failed", "complete"]
     assert (
         found["error"][1] == f"made 3 of 256 samples otherwise than one process does (the first: sample 37). {CAUSES}"
@@ -83,19 +92,20 @@ def test_two_workers_that_were_compared_with_one_process_are_no_measure_for_othe
     rows = pd.DataFrame(
         [delivered(2, (8, 9), **seen), delivered(4, (1, 2), compared_samples=9.0, different_samples=0.0)]
     )
-    assert list(judged(rows)["status"]) == ["failed", "complete"]
+    assert list(mark_different(rows)["status"]) == ["failed", "complete"]
 
 
 def test_both_causes_and_the_configurations_are_said():
     (sentence,) = map(
-        plain, others_sentences(["2 workers", "4 workers"], [f"made 3 otherwise. {CAUSES}", f"made 5. {CAUSES}"])
+        plain,
+        different_sentences(["2 workers", "4 workers"], [f"made 3 otherwise. {CAUSES}", f"made 5. {CAUSES}"]),
     )
     assert sentence.startswith("2 configurations delivered other samples, and cannot be recommended: 2 workers made 3 ")
     assert "otherwise; 4 workers made 5. Two causes are likely." in sentence
     for words in ("before its workers were forked", "open it in __getitem__", "--worker-init", "--random-samples"):
         assert words in sentence
-    assert others_sentences([], []) == []
-    assert "; and 2 more. Two" in others_sentences(["x"] * 6, [f"made 1. {CAUSES}"] * 6)[0]
+    assert different_sentences([], []) == []
+    assert "; and 2 more. Two" in different_sentences(["x"] * 6, [f"made 1. {CAUSES}"] * 6)[0]
 
 
 BATCH = {"pixels": torch.arange(24.0).reshape(2, 3, 4), "boxes": [np.arange(6)], "names": ("a", "b"), "id": 7}

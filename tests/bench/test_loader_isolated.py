@@ -11,7 +11,7 @@ import pytest
 
 from bench.measure.loader import isolated, outcome
 from bench.measure.loader.isolated import run_isolated
-from bench.measure.loader.outcome import MeasurementStatus, of_error, of_exit
+from bench.measure.loader.outcome import MeasurementStatus, error_outcome, exit_outcome
 from tests.support.troubled_data import answer, end_with, hold, killed_with_child, stall_with_child, talk
 
 
@@ -24,7 +24,11 @@ def test_the_answer_comes_back_with_what_it_took():
 @pytest.mark.parametrize(
     ("how", "status", "words"),
     [
-        ("SIGKILL", MeasurementStatus.OUT_OF_MEMORY, "was killed (SIGKILL), most likely by the system for memory"),
+        (
+            "SIGKILL",
+            MeasurementStatus.OUT_OF_MEMORY,
+            "was killed (SIGKILL), most likely by the system for lack of memory",
+        ),
         ("SIGBUS", MeasurementStatus.BUS_ERROR, "/dev/shm is full"),
         ("3", MeasurementStatus.FAILED, "ended with exit code 3 and without a result"),
     ],
@@ -40,7 +44,7 @@ def test_a_hang_is_ended_with_all_that_was_started(tmp_path):
     note = tmp_path / "pids"
     found = run_isolated(stall_with_child, str(note), stall_s=3.0)
     assert found.status == MeasurementStatus.TIMED_OUT
-    assert found.error == "no batch for 3 s (stall_s) after 7 batches: given up"
+    assert found.error == "no batch for 3 s (stall_s) after 7 batches: ended"
     assert not [pid for pid in map(int, note.read_text().split()) if _runs(pid)]
 
 
@@ -54,7 +58,7 @@ class NeverThere:
 def test_a_process_that_never_starts_is_given_up(monkeypatch):
     monkeypatch.setattr(isolated, "START_S", 0.2)
     found = run_isolated(answer, NeverThere(), stall_s=0.1)
-    assert (found.status, found.error) == (MeasurementStatus.TIMED_OUT, "had not started after 0.2 s: given up")
+    assert (found.status, found.error) == (MeasurementStatus.TIMED_OUT, "did not start within 0.2 s and was ended")
 
 
 def test_a_killed_process_is_told_at_once_and_its_orphans_are_ended(tmp_path):
@@ -114,13 +118,13 @@ def _runs(pid: int) -> bool:
     ],
 )
 def test_errors_are_told_apart(error, status):
-    assert of_error(error)[0] == status
+    assert error_outcome(error)[0] == status
 
 
 def test_a_workers_death_is_found_in_the_cause_too():
     outer = RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly")
     outer.__cause__ = RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
-    assert of_error(outer)[0] == MeasurementStatus.OUT_OF_MEMORY
+    assert error_outcome(outer)[0] == MeasurementStatus.OUT_OF_MEMORY
 
 
 @pytest.mark.parametrize(
@@ -136,18 +140,18 @@ def test_a_workers_death_is_found_in_the_cause_too():
 def test_workers_are_asked_how_they_ended_only_where_one_may_have(monkeypatch, error, asked):
     """What a sample raised in a worker is an error of the sample, whoever has ended meanwhile."""
     monkeypatch.setattr(outcome, "_exit_codes_of_workers", lambda _error: {3})
-    assert ("with exit code 3" in of_error(error)[1]) == asked
+    assert ("with exit code 3" in error_outcome(error)[1]) == asked
 
 
 def test_of_a_workers_traceback_only_the_error_is_told():
     text = (
         'Caught ValueError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n  File "x"\n'
     )
-    assert of_error(ValueError(f"{text}ValueError: sample 3 is broken\n"))[1] == "ValueError: sample 3 is broken"
+    assert error_outcome(ValueError(f"{text}ValueError: sample 3 is broken\n"))[1] == "ValueError: sample 3 is broken"
 
 
 def test_an_unusual_end_has_its_signal_named():
-    assert of_exit(-11) == (MeasurementStatus.FAILED, "the measuring process was ended by SIGSEGV")
+    assert exit_outcome(-11) == (MeasurementStatus.FAILED, "the measuring process was ended by SIGSEGV")
 
 
 class DeadLoader:
@@ -183,4 +187,4 @@ def test_a_worker_that_has_gone_is_asked_how(how, status, error):
     with closing(DeadLoader(how, error)) as loader:
         with pytest.raises(error) as caught:
             next(loader)
-        assert of_error(caught.value)[0] == status
+        assert error_outcome(caught.value)[0] == status

@@ -18,7 +18,7 @@ from bench.measure.loader import prepared
 from bench.measure.loader.comparison import look_at_samples
 from bench.measure.loader.configuration import configuration
 from bench.measure.loader.isolated import run_isolated
-from bench.measure.loader.living import Fault, Living
+from bench.measure.loader.living import Fault, MeasuringProcess
 from bench.measure.loader.measurement import Arm
 from bench.measure.loader.outcome import MeasurementStatus
 from bench.measure.loader.workload import DatasetWorkload, OpenLoader
@@ -37,7 +37,7 @@ STALL_S = 2.0
 def begun(workload, *, stall_s=60.0, memory_limit_bytes=None, **settings):
     """A process of this configuration that takes orders."""
     chosen = configuration(**{"batch_size": SIZE} | settings)
-    with Living(workload, chosen, stall_s=stall_s, memory_limit_bytes=memory_limit_bytes) as living:
+    with MeasuringProcess(workload, chosen, stall_s=stall_s, memory_limit_bytes=memory_limit_bytes) as living:
         living.start()
         living.started()
         yield living
@@ -70,7 +70,9 @@ def family(living):
 
 
 def test_a_start_tells_of_the_first_batch_of_the_border_and_of_what_was_delivered():
-    with Living(sleeping(COSTS, 0.0), configuration(batch_size=SIZE, num_workers=2), hashed_batches=5) as living:
+    with MeasuringProcess(
+        sleeping(COSTS, 0.0), configuration(batch_size=SIZE, num_workers=2), hashed_batches=5
+    ) as living:
         living.start()
         found = living.started()
     assert len(set(found.hashes)) == 5
@@ -85,7 +87,7 @@ def test_the_border_between_epochs_costs_less_where_workers_persist():
     gaps = []
     for persistent in (False, True):
         chosen = configuration(num_workers=1, start_method="spawn", persistent_workers=persistent, batch_size=SIZE)
-        with Living(DatasetWorkload(Random()), chosen) as living:
+        with MeasuringProcess(DatasetWorkload(Random()), chosen) as living:
             living.start()
             gaps.append(living.started().epoch_gap_s)
     assert gaps[1] < gaps[0]
@@ -96,7 +98,7 @@ def test_what_workers_make_is_compared_with_what_one_process_makes():
     reference = look_at_samples(workload, batch_size=SIZE, seconds=30.0, stall_s=60.0).value.hashes
     for workers, expected in ((0, None), (2, 32.0)):
         chosen = configuration(batch_size=SIZE, num_workers=workers)
-        with Living(workload, chosen, reference=reference, compare_s=30.0) as living:
+        with MeasuringProcess(workload, chosen, reference=reference, compare_s=30.0) as living:
             living.start()
             assert living.started().compared.get("different_samples") == expected
 
@@ -109,7 +111,7 @@ def test_several_take_turns_there_and_back_and_each_arm_is_what_it_says():
     workload = sleeping(COSTS, step_s)
     with ExitStack() as stack:
         all_three = [
-            stack.enter_context(Living(workload, configuration(batch_size=SIZE, num_workers=workers)))
+            stack.enter_context(MeasuringProcess(workload, configuration(batch_size=SIZE, num_workers=workers)))
             for workers in (0, 1, 2)
         ]
         for living in all_three:
@@ -213,7 +215,7 @@ class ShortEpochs:
 @pytest.mark.parametrize(("border_s", "batches"), [(0.2, 5), (0.05, 1)])
 def test_borders_of_a_loader_that_decides_itself_are_not_in_a_slice(border_s, batches):
     """But where each batch is an epoch."""
-    with Living(ShortEpochs(batches, border_s), configuration(batch_size=1), hashed_batches=8) as living:
+    with MeasuringProcess(ShortEpochs(batches, border_s), configuration(batch_size=1), hashed_batches=8) as living:
         living.start()
         started = living.started()
         assert started.epoch_gap_s >= border_s
@@ -277,7 +279,7 @@ def test_ones_own_cpu_time_is_not_others_and_a_strangers_is():
 def test_trouble_in_a_worker_is_a_fault_that_is_told_again(trouble, status, words):
     chosen = configuration(batch_size=SIZE, num_workers=2)
     stall_s = STALL_S if trouble == "hang" else 60.0
-    with Living(DatasetWorkload(Troubled(trouble)), chosen, stall_s=stall_s) as living:
+    with MeasuringProcess(DatasetWorkload(Troubled(trouble)), chosen, stall_s=stall_s) as living:
         living.start()
         for _ in range(2):
             with pytest.raises(Fault) as caught:

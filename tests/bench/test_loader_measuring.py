@@ -9,7 +9,7 @@ from bench.measure.loader.comparison import Reference
 from bench.measure.loader.isolated import Answer
 from bench.measure.loader.outcome import MeasurementStatus
 from bench.measure.loader.probe import Probe
-from bench.measure.loader.remedies import kind_of
+from bench.measure.loader.remedies import sample_kind
 from bench.records.measurements import MeasurementTracker
 from tests.support.asked import prepared
 
@@ -58,6 +58,6 @@ def test_batches_are_copied_to_the_device_by_a_real_step_alone(own, copies):
 
 @pytest.mark.parametrize(("keys", "more"), [(4, False), (5, True)])
 def test_a_sample_of_many_parts_is_named_by_the_first_four(keys, more):
-    said = kind_of({f"part{number}": number for number in range(keys)})
+    said = sample_kind({f"part{number}": number for number in range(keys)})
     assert said.startswith("dict of part0, part1, part2, part3")
     assert said.endswith(", ...") is more

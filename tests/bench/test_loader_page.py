@@ -431,7 +431,9 @@ def test_faults_and_samples_that_differ_make_a_result_doubtful():
 
 def test_the_search_for_the_largest_batch_is_no_failure():
     found = result("compute-bound")
-    lives = found.lives.assign(status=found.lives["status"].mask(found.lives["phase"] == "largest", "out_of_memory"))
+    lives = found.processes.assign(
+        status=found.processes["status"].mask(found.processes["phase"] == "largest", "out_of_memory")
+    )
     again = result_of(lives, found.slices, largest={"largest": 16, "limited": True, "ended": ""})
     shown = FindingsResult(loader_findings(again), study_info(again))
     assert not shown.has_faults
@@ -443,7 +445,7 @@ def test_an_error_of_any_content_is_harmless(tmp_path):
     found = failed()
     write_findings_report(loader_findings(found), study_info(found), tmp_path)
     page, html = (tmp_path / "report.md").read_text(), (tmp_path / "report.html").read_text()
-    count = len(found.lives)
+    count = len(found.processes)
     assert f"Nothing is recommended. All {count} measurements failed: {count} times" in " ".join(
         page.replace("\n> ", " ").split()
     )

@@ -5,7 +5,7 @@ import pytest
 
 from bench.measure.limits import Limits, limits
 from bench.measure.loader.configuration import configuration
-from bench.measure.loader.living import Living
+from bench.measure.loader.living import MeasuringProcess
 from bench.measure.loader.measurement import Arm
 from bench.measure.loader.outcome import MeasurementStatus
 from bench.measure.loader.prediction import Need, predict, shortfall
@@ -93,7 +93,7 @@ def test_a_real_run_takes_what_was_predicted(shared_memory_alone):
     assert found.value.sample_bytes == SAMPLE
     need = predict(found.value, chosen)
     assert shortfall(need, limits()) == ""
-    with Living(workload, chosen) as living:
+    with MeasuringProcess(workload, chosen) as living:
         living.start()
         living.started()
         living.slice(Arm.END_TO_END, 2.0)

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from bench.kinds.loaders.analysis.findings import Comparison
 from bench.kinds.loaders.analysis.ratios import (
     ALPHA,
-    VAGUE,
+    TOO_WIDE,
     Ratios,
     Times,
-    is_foreign,
+    is_disturbed_by_others,
     level_at,
     looks,
     paired,
@@ -58,7 +58,7 @@ def test_a_ratio_is_the_other_one_turned_round_and_lies_in_its_interval(table):
         assert one.value == pytest.approx(1 / other.value)
         assert (one.low is None) == (other.high is None)
         if one.low is not None:
-            assert one.value / VAGUE <= one.low <= one.value <= one.high <= one.value * VAGUE
+            assert one.value / TOO_WIDE <= one.low <= one.value <= one.high <= one.value * TOO_WIDE
             assert one.low == pytest.approx(1 / other.high)
         assert one.value == pytest.approx(seconds[:, int(b)].mean() / seconds[:, int(a)].mean())
 
@@ -95,9 +95,9 @@ def test_one_block_has_no_interval():
 
 def test_slices_are_dropped_by_what_others_take_more_than_usual():
     _, slices = simulated_frames(NOISES["bursts"], 0, 10)
-    assert (is_foreign(slices) == (slices["others_share"] > 0.1)).all()
-    assert not is_foreign(slices.assign(others_share=np.nan)).any()
-    assert not is_foreign(slices.assign(others_share=0.4)).any(), "that is usual here"
+    assert (is_disturbed_by_others(slices) == (slices["others_share"] > 0.1)).all()
+    assert not is_disturbed_by_others(slices.assign(others_share=np.nan)).any()
+    assert not is_disturbed_by_others(slices.assign(others_share=0.4)).any(), "that is usual here"
 
 
 @pytest.mark.parametrize("name", NOISES)

@@ -15,7 +15,7 @@ from bench.measure.loader import isolated
 from bench.measure.loader.comparison import look_at_samples
 from bench.measure.loader.configuration import configuration
 from bench.measure.loader.dotted import DottedDataset
-from bench.measure.loader.outcome import MeasurementStatus, of_error
+from bench.measure.loader.outcome import MeasurementStatus, error_outcome
 from bench.measure.loader.probe import probe
 from bench.measure.loader.sharding import Part, Sharding, StreamLook, sharding_of
 from bench.measure.loader.workload import DatasetWorkload
@@ -132,7 +132,7 @@ def told(make, *, workers=0, batches=16):
         list(batches)
     if workers:
         batches._shutdown_workers()
-    status, text = of_error(caught.value)
+    status, text = error_outcome(caught.value)
     assert status == MeasurementStatus.FAILED
     return text
 
@@ -140,8 +140,8 @@ def told(make, *, workers=0, batches=16):
 @pytest.mark.parametrize(
     ("make", "workers", "text"),
     [
-        (own.EmptyStream, 0, "the stream has no samples (__iter__ yielded none). Point it to where they are."),
-        (own.EmptyStream, 1, "the stream has no samples (__iter__ yielded none). Point it to where they are."),
+        (own.EmptyStream, 0, "the stream has no samples (__iter__ yielded none). Let it read a source that has some."),
+        (own.EmptyStream, 1, "the stream has no samples (__iter__ yielded none). Let it read a source that has some."),
         (
             own.OneShard,
             2,
@@ -165,26 +165,26 @@ def test_a_stream_without_samples_is_told(make, workers, text):
         (
             own.BrokenStream,
             0,
-            "sample 21 of the stream: __iter__ raised OSError: shard is truncated. Mend what it reads, or leave that "
+            "sample 21 of the stream: __iter__ raised OSError: shard is truncated. Fix what it reads, or leave that "
             "sample out of the stream.",
         ),
         (
             own.BrokenStream,
             1,
-            "sample 21 of the stream (in worker 0): __iter__ raised OSError: shard is truncated. Where it can be read "
+            "sample 21 of the stream (in worker 0): __iter__ raised OSError: shard is truncated. If it can be read "
             "without workers, open files, connections and generators in each worker: in __iter__, or in a "
-            "worker_init_fn (--worker-init MODULE:NAME); else mend what it reads.",
+            "worker_init_fn (--worker-init MODULE:NAME); otherwise fix what it reads.",
         ),
         (
             own.BrokenNext,
             0,
-            "sample 0 of the stream: __next__ raised ConnectionError: no route. Mend what it reads, or leave that "
+            "sample 0 of the stream: __next__ raised ConnectionError: no route. Fix what it reads, or leave that "
             "sample out of the stream.",
         ),
         (
             own.NotIterated,
             0,
-            "sample 0 of the stream: __iter__ raised TypeError: iter() returned non-iterator of type 'list'. Mend what "
+            "sample 0 of the stream: __iter__ raised TypeError: iter() returned non-iterator of type 'list'. Fix what "
             "it reads, or leave that sample out of the stream.",
         ),
     ],
@@ -251,11 +251,11 @@ def test_what_a_look_cannot_tell_is_said(forked, make, why):
 def test_one_worker_is_no_question_and_samples_are_looked_at_all_the_same(forked):
     assert looked(own.Plain, most_workers=1).value == StreamLook(40, True)
     assert looked(own.BrokenStream).error == (
-        "--dataset BrokenStream, sample 21 of the stream: __iter__ raised OSError: shard is truncated. Mend what it "
+        "--dataset BrokenStream, sample 21 of the stream: __iter__ raised OSError: shard is truncated. Fix what it "
         "reads, or leave that sample out of the stream."
     )
     assert looked(own.EmptyStream).error == (
-        "--dataset EmptyStream: the stream has no samples (__iter__ yielded none). Point it to where they are."
+        "--dataset EmptyStream: the stream has no samples (__iter__ yielded none). Let it read a source that has some."
     )
 
 

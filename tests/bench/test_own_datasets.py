@@ -21,7 +21,7 @@ from bench.measure.loader.comparison import compare_samples, look_at_samples
 from bench.measure.loader.configuration import configuration
 from bench.measure.loader.delivered import batch_bytes, batch_hash
 from bench.measure.loader.dotted import DottedCollate, DottedDataset, DottedStep, DottedWorkerInit, stdout_to_stderr
-from bench.measure.loader.outcome import MeasurementStatus, of_error
+from bench.measure.loader.outcome import MeasurementStatus, error_outcome
 from bench.measure.loader.probe import probe
 from bench.measure.loader.workload import DatasetWorkload
 from posemodel.errors import SettingsError
@@ -38,7 +38,7 @@ def told(dataset, *, workers=0, batch_size=4, **options):
     batches = iter(loader)
     with pytest.raises(Exception) as caught:
         list(batches)
-    status, text = of_error(caught.value)
+    status, text = error_outcome(caught.value)
     if workers:
         batches._shutdown_workers()  # an error keeps them, and PyTorch waits seconds for forgotten ones
     assert status == MeasurementStatus.FAILED
@@ -60,7 +60,7 @@ def told(dataset, *, workers=0, batch_size=4, **options):
         (
             own.Longer(),
             "--dataset Longer, sample 32 of 33{worker}: __getitem__ raised IndexError: list index out of range. Its "
-            "__len__ says 33: it must return how many samples there are.",
+            "__len__ returns 33; it must return the number of samples.",
         ),
         (own.Returns(own.raised(SystemExit(3))), "sample 5 of 32{worker}: __getitem__ called sys.exit(3). "),
         (own.Returns(own.raised(KeyError("label"))), "sample 5 of 32{worker}: __getitem__ raised KeyError: 'label'. "),
@@ -75,7 +75,7 @@ def told(dataset, *, workers=0, batch_size=4, **options):
 def test_a_sample_that_cannot_be_made_is_named(dataset, words, workers):
     text = told(dataset, workers=workers)
     assert words.replace("{worker}", " (in a worker)" if workers else "") in text
-    if workers and "Mend" not in words and "GPU" not in text and "sys.exit" not in text and "__len__" not in text:
+    if workers and "Fix" not in words and "GPU" not in text and "sys.exit" not in text and "__len__" not in text:
         assert "open files, connections and generators in each worker" in text
 
 
@@ -209,7 +209,7 @@ def test_lack_of_memory_is_no_fault_of_the_sample_s():
     workload = DatasetWorkload(lambda: own.Returns(own.raised(MemoryError("no more"))))
     with pytest.raises(MemoryError) as caught:
         list(workload.open_loader(configuration(batch_size=4), batches=8).loader)
-    assert of_error(caught.value) == (MeasurementStatus.OUT_OF_MEMORY, "MemoryError: no more")
+    assert error_outcome(caught.value) == (MeasurementStatus.OUT_OF_MEMORY, "MemoryError: no more")
 
 
 # --- what is no data set ----------------------------------------------------------------------------------------------
@@ -220,7 +220,7 @@ def test_lack_of_memory_is_no_fault_of_the_sample_s():
     [
         (
             "Argued",
-            "missing a required argument: 'root'. It is Argued(root: str, *, split: str = 'train') -> None; give a "
+            "missing a required argument: 'root'. It is Argued(root: str, *, split: str = 'train') -> None; name a "
             f"class or function that needs no arguments: `def data(): return Argued(...)` in {OWN}, named as "
             f"--dataset {OWN}:data.",
         ),
@@ -319,7 +319,7 @@ def test_a_sample_that_is_another_one_each_time_is_found():
         (own.Longer, "--dataset Longer, sample 32 of 33: __getitem__ raised IndexError"),
         (
             own.Ends,
-            "--dataset Ends, sample 7: the measuring process ended with exit code 3 and without a result. Mend what "
+            "--dataset Ends, sample 7: the measuring process ended with exit code 3 and without a result. Fix what "
             "ends the process there (a C library, os._exit), or leave that sample out.",
         ),
     ],
@@ -334,7 +334,7 @@ def test_a_slow_sample_is_named_with_the_time_that_it_may_have():
     found = looked(functools.partial(own.Returns, functools.partial(slow_at, 3)), stall_s=1.0)
     assert found.status == MeasurementStatus.TIMED_OUT
     assert found.error == (
-        "--dataset partial, sample 3: not made after 1 s. Where it takes so long, allow more: stall_s in a study file, "
+        "--dataset partial, sample 3: not made after 1 s. If it needs so long, raise stall_s in the study file, "
         "or POSEBENCH_STALL_S."
     )
 

@@ -7,7 +7,7 @@ import torch
 from bench.measure.loader.configuration import configuration
 from bench.measure.loader.delivered import batch_images
 from bench.measure.loader.dotted import DottedLoader
-from bench.measure.loader.outcome import of_error
+from bench.measure.loader.outcome import error_outcome
 from bench.measure.loader.own_loader import OwnLoaderWorkload
 from bench.measure.loader.pose_workload import PoseWorkload
 from bench.measure.loader.workload import DatasetWorkload
@@ -82,9 +82,9 @@ def test_what_a_loader_reads_ahead_is_known_of_pytorch_s_and_of_one_that_says_it
     [
         (
             "needs_more",
-            "missing a required argument: 'root'. It is needs_more(root: str, batch_size: int) -> Any, and gets "
-            "batch_size=, num_workers=, pin_memory= (those of them that it takes); give a function that needs no "
-            f"others: `def loader(batch_size): return needs_more(...)` in {OWN}.",
+            "missing a required argument: 'root'. It is needs_more(root: str, batch_size: int) -> Any, and is called "
+            "with batch_size=, num_workers=, pin_memory= (those that it accepts); name a function that needs no "
+            f"other arguments: `def loader(batch_size): return needs_more(...)` in {OWN}.",
         ),
         ("LENGTH", "is a int; it must name a function that returns an iterable of batches."),
         ("returns_number", "must return an iterable of batches, got int."),
@@ -108,7 +108,7 @@ def test_a_path_that_leads_nowhere_is_told_before_anything_is_called():
 def test_a_loader_without_batches_is_told():
     with pytest.raises(Exception, match="yields no batches") as caught:
         list(opened("yields_nothing").loader)
-    assert of_error(caught.value)[1] == (
+    assert error_outcome(caught.value)[1] == (
         f"--loader {OWN}:yields_nothing: yields no batches. Let it return an iterable of batches."
     )
 
@@ -118,8 +118,8 @@ def test_an_error_of_a_loader_names_option_and_batch(workers):
     batches = iter(opened("from_torch", batch_size=4, num_workers=workers).loader)
     with pytest.raises(Exception) as caught:
         list(batches)
-    assert of_error(caught.value)[1] == (
-        f"--loader {OWN}:from_torch, batch 2: iterating raised ValueError: bad picture. Mend what it reads."
+    assert error_outcome(caught.value)[1] == (
+        f"--loader {OWN}:from_torch, batch 2: iterating raised ValueError: bad picture. Fix what it reads."
     )
 
 
@@ -130,7 +130,7 @@ def test_a_step_that_does_not_take_the_batches_names_the_loader():
     step = workload("batches_of", DatasetWorkload(own.Sound, step=step)).make_step()
     with pytest.raises(Exception) as caught:
         step(7)
-    assert of_error(caught.value)[1] == (
+    assert error_outcome(caught.value)[1] == (
         f"--loader {OWN}:batches_of: the step raised TypeError: 'int' object is not subscriptable on what the loader "
         "yields: int. Yield what the step takes."
     )
@@ -140,7 +140,7 @@ def test_the_coco_folder_s_step_gets_its_own_batches(tiny):
     pose = PoseWorkload(tiny, "small", size=64)
     with pytest.raises(Exception) as caught:
         list(opened("batches_of", other=pose, batch_size=2).loader)
-    assert of_error(caught.value)[1] == (
+    assert error_outcome(caught.value)[1] == (
         f"--loader {OWN}:batches_of: yields tensor (2, 2); the COCO folder's step trains on "
         f"{Batch.__module__}.Batch. Yield such batches, give --step-ms in place of that step, or a data set and a step "
         "of your own (--dataset, --step)."

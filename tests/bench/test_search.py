@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.kinds.joint.plan import Picked, plan_confirm, plan_search
+from bench.kinds.joint.plan import PickedConfiguration, plan_confirm, plan_search
 from bench.kinds.joint.sampler import choose
 from bench.kinds.joint.space import choices_made, hyperparameters
 from bench.kinds.joint.spec import JointSpec
-from bench.kinds.joint.trial import chosen, optuna_values
+from bench.kinds.joint.trial import choose_trial, optuna_values
 from bench.ledger.store import Ledger
 from bench.optimizers.space import rate_of
 from bench.optimizers.spaces import spaces_of
@@ -296,7 +296,7 @@ def test_where_the_ledger_is_gone_the_records_say_what_was_chosen(make_joint, st
         claim = new.claim()
         record = outcome(trial, rate(trial), 10.0)
         assert claim.spec.id == record.trial_id
-        assert settings(chosen(new, claim, spec.identity(), spec.data, record)) == settings(trial)
+        assert settings(choose_trial(new, claim, spec.identity(), spec.data, record)) == settings(trial)
         new.finish(claim.key, record.status, optuna_values(record, spec.identity()))
     both = [ledger.storage.get_all_trials(1) for ledger in (first, new)]
     assert [trial.params for trial in both[0]] == [trial.params for trial in both[1]]
@@ -305,7 +305,9 @@ def test_where_the_ledger_is_gone_the_records_say_what_was_chosen(make_joint, st
 def test_the_picks_are_trained_on_the_same_fresh_seeds(make_joint):
     spec = make_joint(seeds=2)
     loader = {"num_workers": 1, "pin_memory": False, "batch_size": 4}
-    plan = plan_confirm(spec, [Picked("adam", {"lr": 1e-3}, loader), Picked("sgd", {"lr": 0.1}, loader)])
+    plan = plan_confirm(
+        spec, [PickedConfiguration("adam", {"lr": 1e-3}, loader), PickedConfiguration("sgd", {"lr": 0.1}, loader)]
+    )
     assert [(trial.optimizer, trial.seed) for trial in plan] == [
         ("adam", 1001),
         ("sgd", 1001),

@@ -215,7 +215,7 @@ def test_a_sample_that_cannot_be_made_leaves_no_study_in_the_way_of_the_mended_o
     done = own.run(*command, "--json")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.splitlines()[-1] == (
-        "posebench: --dataset own:Broken, sample 21 of 64: __getitem__ raised OSError: image file is truncated. Mend "
+        "posebench: --dataset own:Broken, sample 21 of 64: __getitem__ raised OSError: image file is truncated. Fix "
         "what it reads, or leave that sample out of the data set."
     )
     source = (own.folder / "own.py").read_text()

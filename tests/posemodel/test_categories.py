@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from posemodel.data.annotations.categories import find_people, person_categories, plain_name
-from posemodel.data.annotations.reading import read_closely
+from posemodel.data.annotations.categories import find_person_categories, person_categories, plain_name
+from posemodel.data.annotations.reading import read_entry_by_entry
 from posemodel.data.check import check
 from posemodel.data.coco import open_split
 from posemodel.data.evidence import told, warnings
@@ -161,7 +161,7 @@ def test_what_a_message_shows_of_a_file_is_bounded_and_printable(valid: CocoBuil
 
 @pytest.mark.parametrize("value", [None, 5, {}, [5], [{}], [{"id": [1]}], [{"id": 1, "keypoints": {}}]])
 def test_malformed_categories_are_nobody(value: Any) -> None:
-    assert find_people(value).orders == {}
+    assert find_person_categories(value).orders == {}
 
 
 def test_names_are_compared_without_case_and_separators() -> None:
@@ -175,7 +175,7 @@ def test_the_document_names_what_it_is_in() -> None:
         "annotations": [],
         "categories": [category(3, "human", COCO[::-1])],
     }
-    found = read_closely(document, Path("x.json")).document
+    found = read_entry_by_entry(document, Path("x.json")).document
     assert found["categories"] == [category(3, "human", COCO)]
     assert json.loads(json.dumps(found)) == found
 

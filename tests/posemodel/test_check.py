@@ -439,7 +439,7 @@ def test_the_document_is_json(valid: CocoBuilder) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "is a pointer of Git LFS"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "is a Git LFS pointer"),
         (b"\n<!DOCTYPE html><html>", "is a web page or XML"),
         (b"\x1f\x8b\x08", "is a gzip archive: unpack it first"),
         (b"PK\x03\x04", "is a zip archive: unpack it first"),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
 from posemodel import skeleton
-from posemodel.data.annotations.reading import read, read_closely
+from posemodel.data.annotations.reading import read, read_entry_by_entry
 from posemodel.data.annotations.soundness import proven_sound
 from posemodel.data.coco import PackedSplit, open_split, people_from_coco, read_document, truth_of
 from posemodel.data.layout import fingerprint, in_select, split_names
@@ -173,7 +173,7 @@ def any_document(rng: np.random.Generator) -> dict[str, Any]:
 @settings(max_examples=100, deadline=None, database=None)
 @given(seed=st.integers(0, 2**32))
 def test_packed_in_bulk_as_one_by_one(seed: int) -> None:
-    document, _, problems = read_closely(any_document(np.random.default_rng(seed)), Path("x.json"))
+    document, _, problems = read_entry_by_entry(any_document(np.random.default_rng(seed)), Path("x.json"))
     assert not problems
     assert proven_sound(document)
     packed = packed_arrays(document)

@@ -17,7 +17,7 @@ from posemodel.data.check import check
 from posemodel.data.coco import open_split
 from posemodel.data.dataset import PoseDataset
 from posemodel.data.images.files import FileFault, decoded, decoded_smaller, file_fault, stated_size
-from posemodel.data.images.headers import SIDES_SWAPPED, look, orientation_of
+from posemodel.data.images.headers import SIDES_SWAPPED, orientation_of, read_header
 from posemodel.data.loader import build_loader
 from posemodel.errors import DataError
 from posemodel.inference.pictures import read_picture
@@ -123,7 +123,7 @@ def test_decoded_smaller_and_turned_is_turned_and_smaller(
 )
 def test_no_bytes_make_the_reader_fail(tail: bytes, head: bytes) -> None:
     data = head + tail
-    found = look(lambda offset, count: data[offset : offset + count], data[:64], len(data))
+    found = read_header(lambda offset, count: data[offset : offset + count], data[:64], len(data))
     assert found.orientation in ORIENTATIONS
 
 

@@ -87,7 +87,7 @@ def test_what_is_not_plain_stays_missing_with_what_there_is(tmp_path: Path, kind
     there, listed, hint = LOST[kind]
     put(tmp_path / "images", *there, "another.jpg")
     images = located(tmp_path, listed, "another.jpg")
-    assert images.found == {}
+    assert images.file_of_name == {}
     assert images.path(listed) == tmp_path / "images" / listed
     assert images.hints.get(listed) == hint
     assert images.notes == ()
@@ -96,18 +96,20 @@ def test_what_is_not_plain_stays_missing_with_what_there_is(tmp_path: Path, kind
 def test_the_longest_end_in_common_decides(tmp_path: Path) -> None:
     put(tmp_path / "images", "cam1/x.jpg", "x.jpg", "o.jpg")
     images = located(tmp_path, "train2017/cam1/x.jpg", "o.jpg")
-    assert images.found == {"train2017/cam1/x.jpg": "cam1/x.jpg"}
+    assert images.file_of_name == {"train2017/cam1/x.jpg": "cam1/x.jpg"}
     put(tmp_path / "images", "A.jpg", "a.jpg")
-    assert located(tmp_path, "images/a.jpg", "o.jpg").found == {"images/a.jpg": "a.jpg"}, "its own case before another"
+    assert located(tmp_path, "images/a.jpg", "o.jpg").file_of_name == {"images/a.jpg": "a.jpg"}, (
+        "its own case before another"
+    )
 
 
 def test_a_file_is_never_two_images(tmp_path: Path) -> None:
     """Frames of two cameras in one flat folder: only one can be there."""
     put(tmp_path / "images", "x.jpg", "o.jpg")
     images = located(tmp_path, "cam1/x.jpg", "cam3/x.jpg", "o.jpg")
-    assert images.found == {}
+    assert images.file_of_name == {}
     assert images.hints["cam1/x.jpg"] == "there is x.jpg, but 2 names could mean it"
-    assert located(tmp_path, "x.jpg", "cam3/x.jpg", "o.jpg").found == {}, "x.jpg is taken"
+    assert located(tmp_path, "x.jpg", "cam3/x.jpg", "o.jpg").file_of_name == {}, "x.jpg is taken"
 
 
 def test_nothing_outside_the_image_folder_is_read(tmp_path: Path) -> None:
@@ -115,7 +117,7 @@ def test_nothing_outside_the_image_folder_is_read(tmp_path: Path) -> None:
     put(tmp_path / "images", "o.jpg")
     for name in ("../secret/s.jpg", str(tmp_path / "secret/s.jpg")):
         images = located(tmp_path, name, "o.jpg")
-        assert images.found == {}
+        assert images.file_of_name == {}
 
 
 def test_folders_are_not_listed_where_all_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,8 +134,8 @@ def test_folders_are_not_listed_where_all_is_there(tmp_path: Path, monkeypatch: 
 def test_a_link_in_a_circle_ends(tmp_path: Path) -> None:
     put(tmp_path / "images", "sub/a.jpg")
     (tmp_path / "images/sub/again").symlink_to(tmp_path / "images")
-    assert located(tmp_path, "A.jpg", "sub/a.jpg").found == {}
-    assert located(tmp_path, "x/sub/A.JPG").found == {"x/sub/A.JPG": "sub/a.jpg"}
+    assert located(tmp_path, "A.jpg", "sub/a.jpg").file_of_name == {}
+    assert located(tmp_path, "x/sub/A.JPG").file_of_name == {"x/sub/A.JPG": "sub/a.jpg"}
 
 
 names = st.lists(
@@ -310,7 +312,7 @@ def test_many_names_alike_take_no_longer_than_there_are_files(tmp_path: Path) ->
     cameras = [f"cam{number}/frame.jpg" for number in range(400)]
     put(tmp_path / "images", *cameras)
     compared = 0
-    whole = image_names._all_folded
+    whole = image_names._fold
 
     def counting(parts: image_names.Parts) -> image_names.Parts:
         nonlocal compared
@@ -318,11 +320,11 @@ def test_many_names_alike_take_no_longer_than_there_are_files(tmp_path: Path) ->
         return whole(parts)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(image_names, "_all_folded", counting)
+        patch.setattr(image_names, "_fold", counting)
         images = located(tmp_path, *(f"export/{name}" for name in cameras))
-        assert images.found == {f"export/{name}": name for name in cameras}
+        assert images.file_of_name == {f"export/{name}": name for name in cameras}
         lost = located(tmp_path, *(f"other{number}/frame.jpg" for number in range(400)), cameras[0])
-    assert lost.found == {}
+    assert lost.file_of_name == {}
     assert compared < 20 * 2 * len(cameras)
 
 

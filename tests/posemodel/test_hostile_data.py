@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from posemodel.data import coco
-from posemodel.data.annotations.document import parsed_quickly
-from posemodel.data.annotations.reading import Reading, read_closely
+from posemodel.data.annotations.document import parse_fast
+from posemodel.data.annotations.reading import Reading, read_entry_by_entry
 from posemodel.data.annotations.soundness import proven_sound
 from posemodel.data.check import check
 from posemodel.data.coco import PackedSplit, left_out_of, open_split
@@ -198,7 +198,7 @@ IMAGE_FILES = {
         image_entry(width=WIDTH + 1), FIRST, "is 80x64 pixels, annotated as 81x64", BUT_FIRST, OTHER_SIZE
     ),
     "a folder": Case(on_file(as_folder), FIRST, "is a folder", BUT_FIRST, UNREADABLE),
-    "a pipe": Case(on_file(as_pipe), FIRST, "is no regular file", BUT_FIRST, UNREADABLE),
+    "a pipe": Case(on_file(as_pipe), FIRST, "is not a regular file", BUT_FIRST, UNREADABLE),
     "a link to itself": Case(on_file(as_loop), FIRST, "cannot be read", BUT_FIRST, UNREADABLE),
     "a name too long": Case(image_entry(file_name="x" * 300), FIRST, "cannot be read", BUT_FIRST, UNREADABLE),
     "below a file": Case(image_entry(file_name=f"{SECOND:012d}.jpg/x.jpg"), FIRST, "no such file", BUT_FIRST, MISSING),
@@ -217,11 +217,15 @@ ANNOTATIONS = {
     "visibility NaN": Case(keypoint(2, math.nan), 1, "not a finite number", BUT_FIRST, BAD_ANNOTATION),
     "crowd in words": Case(annotation(2, iscrowd="perhaps"), 2, "`iscrowd` must be 0 or 1", BUT_SECOND, BAD_ANNOTATION),
     "nowhere": Case(
-        annotation(4, segmentation=[], bbox=None), 4, "so nothing says where this person is", BUT_FIRST, BAD_ANNOTATION
+        annotation(4, segmentation=[], bbox=None),
+        4,
+        "so neither box nor mask says where this person is",
+        BUT_FIRST,
+        BAD_ANNOTATION,
     ),
     "nowhere, without any size": Case(
         annotation(4, segmentation=[[]], bbox=[0, 0, 0, 0]),
-        *(4, "has no width or height; a polygon is empty; so nothing says where", BUT_FIRST, BAD_ANNOTATION),
+        *(4, "has no width or height; a polygon is empty; so neither box nor mask", BUT_FIRST, BAD_ANNOTATION),
     ),
     "nowhere in the image": Case(
         annotation(4, segmentation=None, bbox=[100, 0, 10, 10]),
@@ -365,7 +369,7 @@ def test_a_folder_in_place_of_the_annotation_file(good: CocoBuilder) -> None:
 def test_a_file_in_place_of_the_data_set(tmp_path: Path) -> None:
     (tmp_path / "set").write_text("people")
     for refuse in (check, lambda root: open_split(root, "train")):
-        with pytest.raises(DataError, match="is no folder"):
+        with pytest.raises(DataError, match="is not a folder"):
             refuse(tmp_path / "set")
 
 
@@ -564,7 +568,7 @@ def spoiled(document: dict[str, Any], changes: list[tuple[int, Any]]) -> dict[st
 
 def plain(document: dict[str, Any], *, segments: bool = True) -> bool:
     """Whether a document is read just as it stands, and has no problem."""
-    found = read_closely(document, Path("x.json"), segments=segments)
+    found = read_entry_by_entry(document, Path("x.json"), segments=segments)
     return not found.notes and not found.problems
 
 
@@ -590,10 +594,10 @@ def test_in_bulk_is_sound_what_is_read_as_it_stands_one_by_one(
     document = spoiled(document, changes)
     assert proven_sound(document, segments=segments) == plain(document, segments=segments)
     raw = json.dumps(document).encode()
-    quick = parsed_quickly(raw)
+    quick = parse_fast(raw)
     if quick is None:
         return
-    found, expected = (read_closely(each, Path("x.json")) for each in (quick, json.loads(raw)))
+    found, expected = (read_entry_by_entry(each, Path("x.json")) for each in (quick, json.loads(raw)))
     assert not proven_sound(quick) or plain(json.loads(raw))
     if not found.problems:
         assert found.notes == expected.notes
@@ -615,11 +619,11 @@ def test_what_was_read_is_as_coco_has_it(
     """What is read without a problem is sound, is read the same again, and leaves what was given as it was."""
     document = spoiled(document, changes)
     before = copy.deepcopy(document)
-    found = read_closely(document, Path("x.json"), segments=segments)
+    found = read_entry_by_entry(document, Path("x.json"), segments=segments)
     assert repr(document) == repr(before)
     if not found.problems:
         assert proven_sound(found.document, segments=segments)
-        again = read_closely(found.document, Path("x.json"), segments=segments)
+        again = read_entry_by_entry(found.document, Path("x.json"), segments=segments)
         assert again == Reading(found.document)
 
 
@@ -636,7 +640,7 @@ def test_in_bulk_nothing_else_is_sound(value: Any) -> None:
 
 
 def test_in_bulk_beyond_a_block_of_people(good: CocoBuilder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("posemodel.data.annotations.soundness._BLOCK", 2)
+    monkeypatch.setattr("posemodel.data.annotations.soundness._PEOPLE_PER_BLOCK", 2)
     assert proven_sound(good.split("train"))
     for number in range(1, 6):
         last = copy.deepcopy(good.split("train"))
@@ -691,7 +695,7 @@ def test_what_the_quick_parser_refuses_or_rounds(
         return [split.people(p).tolist() for p in range(len(split))], split.truth.areas.tolist()
 
     found = opened()
-    monkeypatch.setattr(coco, "parsed_quickly", lambda raw: None)
+    monkeypatch.setattr(coco, "parse_fast", lambda raw: None)
     assert opened() == found
     monkeypatch.setenv("POSEBENCH_CACHE", "/dev/null")
     assert opened() == found

@@ -182,7 +182,7 @@ def test_without_a_folder_nothing_is_looked_for(source: CocoBuilder) -> None:
     assert split_names(data) == ["train"]
     assert {*images_of(open_split(data, "val"))} <= {*range(1, TRAIN + 1)}
     alone = DataSet.of(None, named(source, "val"))
-    with pytest.raises(DataError, match="there is no split `train`: only val is named"):
+    with pytest.raises(DataError, match="there is no split `train`: only the files of val are given"):
         open_split(alone, "train")
     assert len(open_split(alone, "val")) == VAL
     with pytest.raises(DataError, match="give the folder"):

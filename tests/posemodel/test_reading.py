@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
 from posemodel.data import coco, index_cache
-from posemodel.data.annotations.reading import Reading, read, read_closely
+from posemodel.data.annotations.reading import Reading, read, read_entry_by_entry
 from posemodel.data.annotations.soundness import proven_sound
 from posemodel.data.annotations.telling import KINDS
 from posemodel.data.check import check
 from posemodel.data.coco import notes_of, open_split
-from posemodel.data.notes import Note, acting, as_bytes, as_metrics, distinct, of_bytes
+from posemodel.data.notes import Note, acting, as_metrics, distinct, from_bytes, to_bytes
 from posemodel.data.packed import PackedSplit
 from posemodel.errors import DataError
 from posemodel.scoring.results_file import score_file
@@ -270,7 +270,7 @@ def read_joints(builder: CocoBuilder, *values: Any) -> tuple[list[float], dict[s
     """Nose, left eye, ... of annotation 1 with other numbers: what is read of them, the notes, the person."""
     document = builder.split("train")
     keypoint(0, *values)(document)
-    found = read_closely(document, Path("x.json"))
+    found = read_entry_by_entry(document, Path("x.json"))
     assert not found.problems
     first = found.document["annotations"][0]
     return first["keypoints"][: len(values)], kinds(found.notes), first
@@ -529,7 +529,7 @@ def test_notes_are_kept_with_the_arrays(valid: CocoBuilder, monkeypatch: pytest.
     root = valid.write()
     first = open_split(root, "train")
     assert first.mapped_from is not None
-    monkeypatch.setattr(coco, "read_closely", lambda *_: pytest.fail("walked through again"))
+    monkeypatch.setattr(coco, "read_entry_by_entry", lambda *_: pytest.fail("walked through again"))
     again = open_split(root, "train")
     assert again.notes == first.notes != ()
     assert_same_arrays(again, first)
@@ -553,8 +553,8 @@ def test_what_notes_tell() -> None:
     assert distinct([one, other, one, elsewhere]) == (one, other, elsewhere)
     assert acting([one, other, elsewhere]) == ["area-from-box:3", "area-from-box:4"]
     assert as_metrics([one, other, elsewhere]) == {"note_area_from_box": 7, "note_ids": 2}
-    assert of_bytes(as_bytes([one, other]), "c.json") == (replace(one, file="c.json"), replace(other, file="c.json"))
-    assert of_bytes(as_bytes([]), "c.json") == ()
+    assert from_bytes(to_bytes([one, other]), "c.json") == (replace(one, file="c.json"), replace(other, file="c.json"))
+    assert from_bytes(to_bytes([]), "c.json") == ()
 
 
 def test_a_file_s_notes_count_once(coco_builder: CocoBuilder) -> None:
@@ -618,7 +618,7 @@ def test_any_order_of_joints_is_put_right(valid: CocoBuilder, order: list[int], 
     expected = copy.deepcopy(document["annotations"])
     names = [COCO_KEYPOINTS[place].replace("_", separator) for place in order]
     reordered(document, order, [name.upper() for name in names] if upper else names)
-    found = read_closely(document, Path("x.json"))
+    found = read_entry_by_entry(document, Path("x.json"))
     assert [a["keypoints"] for a in found.document["annotations"]] == [a["keypoints"] for a in expected]
     assert found.problems == ()
     assert kinds(found.notes) == ({} if order == [*range(17)] else {"reordered": 3})

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.kinds.loaders.analysis.delivery import unrepeatable
+from bench.kinds.loaders.analysis.delivery import unrepeatable_sentence
 from bench.kinds.loaders.analysis.findings import Comparison
 from bench.kinds.loaders.analysis.ratios import looks, pairs_of
 from bench.kinds.loaders.analysis.verdict import loaders_verdict
@@ -39,7 +39,7 @@ def loader_result(name: str) -> LoaderResult:
     return result_of(
         *with_search(simulated_study(case, pin_memory=pinned)),
         name=name,
-        different=(unrepeatable("own:Drawn", 3),) if name == "different" else (),
+        different=(unrepeatable_sentence("own:Drawn", 3),) if name == "different" else (),
         finished=name != "different",
         largest={"largest": 16, "limited": True, "ended": ""},
     )
@@ -106,11 +106,11 @@ def result_of(
         for pin in spec.pin_memory
     ]
     verdict = loaders_verdict(
-        measured, timed, plan=plan, has_step=spec.has_step, different=different, left=int(not finished)
+        measured, timed, plan=plan, has_step=spec.has_step, different=different, remaining=int(not finished)
     )
     return LoaderResult(
         spec=spec,
-        lives=lives,
+        processes=lives,
         slices=slices,
         verdict=verdict,
         panels=len(spec.batch_size) if panels is None else panels,

@@ -16,7 +16,7 @@ import torch
 from torch.utils.data import Dataset
 
 from bench.measure.loader.configuration import configuration
-from bench.measure.loader.living import Living
+from bench.measure.loader.living import MeasuringProcess
 from bench.measure.loader.loop import Step
 from bench.measure.loader.measurement import Arm
 from bench.measure.loader.samples import Spread
@@ -86,7 +86,7 @@ def compare(costs: np.ndarray, compute_s: float, *, seconds: float = SECONDS, **
     batches; and how far they are apart.
     """
     chosen = configuration(batch_size=BATCH_SIZE, **settings)
-    with Living(sleeping(costs, compute_s), chosen) as living:
+    with MeasuringProcess(sleeping(costs, compute_s), chosen) as living:
         living.start()
         living.started()
         real = living.slice(Arm.END_TO_END, seconds)

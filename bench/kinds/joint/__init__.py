@@ -1,4 +1,5 @@
-"""One search over optimizer, hyperparameters and loader settings, its picks trained again with fresh seeds.
+"""Study kind `joint`: one search over optimizer, hyperparameters and loader settings together.
 
-In: a study file; out: trials to run, the analysis of their records as findings. Never records a trial.
+The best configurations ("picks") are trained again with fresh seeds. In: a study file. Out: the trials to run, and the
+findings of their records. Never records a trial.
 """

@@ -1,8 +1,8 @@
-"""Which parameters of a search decided its objectives: Optuna's PED-ANOVA, beside what chance alone would give.
+"""Importance of each searched parameter for each objective: Optuna's PED-ANOVA, compared with chance.
 
-PED-ANOVA (Watanabe, Bansal and Hutter 2023) asks how differently a parameter's values are spread over the good trials
-and over all. Of pure noise it makes shares too, larger ones for parameters with more values: so each is set against
-the same with the objective's values shuffled among the trials.
+PED-ANOVA (Watanabe, Bansal and Hutter 2023) measures how differently a parameter's values are spread over the good
+trials and over all trials. Pure noise yields importances too, larger ones for parameters with more values. So each is
+compared with the importances after the objective's values are shuffled among the trials.
 """
 
 import warnings
@@ -18,14 +18,15 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import create_trial
 
 ALL = "all"
-"""The scope of the parameters that all trials share."""
+"""Scope of the parameters that all trials share."""
 MIN_TRIALS = 8
-"""In a scope; fewer tell nothing."""
+"""Fewest complete trials of a scope; fewer say nothing."""
 GOOD_SHARE = 0.5
-"""Of the trials, the best ones, are good. With 20 and 40 random trials and five parameters of which one decides, that
-one came first in 35 and 35 of 36 made-up studies; with 0.25 in 27 and 33, with Optuna's 0.1 in 14 and 27."""
+"""Share of the trials, the best ones, that count as good. With 20 and 40 random trials and five parameters of which one
+decides, that one came first in 35 and 35 of 36 simulated studies; with 0.25 in 27 and 33, with Optuna's 0.1 in 14 and
+27."""
 SHUFFLES = 100
-"""A parameter without effect is above all of them once in so many times."""
+"""Number of shuffles. A parameter without effect exceeds all of them once in about this many times."""
 COLUMNS = ("objective", "scope", "parameter", "importance", "chance", "n", "why")
 
 
@@ -34,11 +35,11 @@ class Observed:
     """A complete trial of the search.
 
     Attributes:
-        optimizer: Its scope.
-        shared: The parameters that every trial has, by the names to be shown.
-        own: Those of its optimizer alone.
-        distributions: What each was drawn from, by the same names.
-        outcomes: A number for each objective; all are maximised.
+        optimizer: The trial's optimizer, which is the scope of ``own``.
+        shared: Values of the parameters that every trial has, by the names to show.
+        own: Values of the parameters of this optimizer alone.
+        distributions: The distribution each value was drawn from, by the same names.
+        outcomes: One number for each objective; all are maximised.
     """
 
     optimizer: str
@@ -49,47 +50,49 @@ class Observed:
 
 
 def importances(trials: Sequence[Observed], objectives: Sequence[str], *, seed: int = 0) -> pd.DataFrame:
-    """How much each parameter decided whether a trial was among the better half, for each objective.
+    """Return how much each parameter decided whether a trial was in the better half, for each objective.
 
     Args:
         trials: Complete trials, in any order.
-        objectives: Their names, in the order of `Observed.outcomes`.
-        seed: Of the shuffles: the same trials give the same frame.
+        objectives: Names of the objectives, in the order of `Observed.outcomes`.
+        seed: Seed of the shuffles: the same trials give the same frame.
 
     Returns:
-        Rows objective, scope (`ALL` for what all trials share, else an optimizer, whose own parameters are compared
-        within its trials), parameter, importance (shares of 1 within objective and scope), chance (the most that any of
-        the shuffles gives, on the same scale: at or below it an importance says nothing), n (trials of the scope), why
-        (empty, or why the parameter has no importance, which is NaN then). The most important first in each scope;
-        scopes by name, `ALL` first.
+        Columns: objective; scope (`ALL` for parameters that all trials share, else an optimizer, whose own parameters
+        are compared within its trials); parameter; importance (shares that sum to 1 within objective and scope); chance
+        (the largest that any shuffle gives, on the same scale: an importance at or below it says nothing); n (trials of
+        the scope); why (empty, or why the importance is NaN). Scopes by name, `ALL` first; the most important parameter
+        first in each.
     """
     scopes = [(ALL, [(trial, trial.shared) for trial in trials])]
     for name in sorted({trial.optimizer for trial in trials}):
         scopes.append((name, [(trial, trial.own) for trial in trials if trial.optimizer == name]))
     rows = [
         row
-        for place, objective in enumerate(objectives)
+        for index, objective in enumerate(objectives)
         for scope, own in scopes
-        for row in _of_scope(own, place, {"objective": objective, "scope": scope, "n": len(own)}, seed)
+        for row in _of_scope(own, index, {"objective": objective, "scope": scope, "n": len(own)}, seed)
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def _of_scope(
-    trials: Sequence[tuple[Observed, Mapping[str, Any]]], objective: int, place: dict[str, Any], seed: int
+    trials: Sequence[tuple[Observed, Mapping[str, Any]]], objective: int, common: dict[str, Any], seed: int
 ) -> list[dict[str, Any]]:
-    """Rows of one objective in one scope, each with what ``place`` says."""
+    """Return the rows of one objective in one scope; each also gets the columns of ``common``."""
     names = list(dict.fromkeys(name for _, own in trials for name in own))
     values = np.array([trial.outcomes[objective] for trial, _ in trials], dtype=float)
     why = {name: _why_not([own.get(name) for _, own in trials], values) for name in names}
-    asked = [name for name in names if not why[name]]
-    found = _shares(trials, asked, values, seed) if asked else {}
+    usable = [name for name in names if not why[name]]
+    shares = _shares(trials, usable, values, seed) if usable else {}
     rows = [
-        place | {"parameter": name, "importance": share, "chance": chance, "why": ""}
-        for name, (share, chance) in sorted(found.items(), key=lambda item: (-item[1][0], item[0]))
+        common | {"parameter": name, "importance": share, "chance": chance, "why": ""}
+        for name, (share, chance) in sorted(shares.items(), key=lambda item: (-item[1][0], item[0]))
     ]
-    left = [place | {"parameter": name, "importance": np.nan, "chance": np.nan, "why": why[name]} for name in names]
-    return rows + [row for row in left if row["why"]]
+    unusable = [
+        common | {"parameter": name, "importance": np.nan, "chance": np.nan, "why": why[name]} for name in names
+    ]
+    return rows + [row for row in unusable if row["why"]]
 
 
 def _why_not(used: Sequence[Any], values: np.ndarray) -> str:
@@ -103,21 +106,21 @@ def _why_not(used: Sequence[Any], values: np.ndarray) -> str:
 def _shares(
     trials: Sequence[tuple[Observed, Mapping[str, Any]]], names: list[str], values: np.ndarray, seed: int
 ) -> dict[str, tuple[float, float]]:
-    """Importance and what chance gives, by parameter."""
+    """Return importance and chance level of each parameter."""
     study = _study(trials, names)
     quantile = _quantile(values)
-    found = _evaluate(study, names, values, quantile)
-    random = np.random.default_rng(seed)
-    shuffled = [_evaluate(study, names, random.permutation(values), quantile) for _ in range(SHUFFLES)]
-    whole = found.sum()
-    if whole == 0:
+    measured = _evaluate(study, names, values, quantile)
+    generator = np.random.default_rng(seed)
+    shuffled = [_evaluate(study, names, generator.permutation(values), quantile) for _ in range(SHUFFLES)]
+    total = measured.sum()
+    if total == 0:
         return dict.fromkeys(names, (0.0, 0.0))
     chance = np.max(shuffled, axis=0)
-    return {name: (float(found[i] / whole), float(chance[i] / whole)) for i, name in enumerate(names)}
+    return {name: (float(measured[i] / total), float(chance[i] / total)) for i, name in enumerate(names)}
 
 
 def _study(trials: Sequence[tuple[Observed, Mapping[str, Any]]], names: list[str]) -> optuna.Study:
-    """The trials of a scope in memory; their values are given with each question."""
+    """Build an in-memory Optuna study of a scope's trials; their values are passed with each evaluation."""
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
@@ -131,23 +134,23 @@ def _study(trials: Sequence[tuple[Observed, Mapping[str, Any]]], names: list[str
 
 
 def _quantile(values: np.ndarray) -> float:
-    """The share of good trials next to `GOOD_SHARE` at which no trial outside is as good as one inside."""
+    """Return the share of good trials nearest to `GOOD_SHARE` that does not split trials of equal value."""
     ordered = np.sort(values)[::-1]
-    ends = np.flatnonzero(np.diff(ordered)) + 1  # so many trials are better than all others
+    ends = np.flatnonzero(np.diff(ordered)) + 1  # counts that do not split equal values
     count = ends[np.abs(ends - GOOD_SHARE * len(values)).argmin()]
     return float((count - 0.5) / len(values))  # Optuna rounds up
 
 
 def _evaluate(study: optuna.Study, names: list[str], values: np.ndarray, quantile: float) -> np.ndarray:
-    """Optuna's importances of the parameters, not normalised, where the trials have these values."""
+    """Return Optuna's unnormalised importances of the parameters if the trials had these values."""
     with warnings.catch_warnings():
-        # Told: that it takes low values as good, hence the sign; that leaving out the normalisation is experimental.
+        # Optuna warns that low values count as good (hence the minus sign) and that `normalize` is experimental.
         warnings.simplefilter("ignore")
-        found = get_param_importances(
+        by_name = get_param_importances(
             study,
             evaluator=PedAnovaImportanceEvaluator(target_quantile=quantile),
             params=names,
             target=lambda trial: -float(values[trial.number]),
             normalize=False,
         )
-    return np.array([found[name] for name in names])
+    return np.array([by_name[name] for name in names])

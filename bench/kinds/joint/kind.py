@@ -1,4 +1,4 @@
-"""The joint kind: a search in the ledger, then its picks with fresh seeds; put together from trials and analysis."""
+"""The `joint` study kind: a search in the ledger, then its picks on fresh seeds."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 import pandas as pd
 
 from bench.kinds.joint.analysis import Pick, completed_confirm, joint_findings, picks
-from bench.kinds.joint.estimate import estimate, estimate_text, measured, text_of
+from bench.kinds.joint.estimate import describe_estimate, estimate, estimate_text, measured
 from bench.kinds.joint.importances import Observed, importances
 from bench.kinds.joint.objectives import AXES
-from bench.kinds.joint.plan import Picked, plan_confirm, plan_search
+from bench.kinds.joint.plan import PickedConfiguration, plan_confirm, plan_search
 from bench.kinds.joint.sized import CHOSEN, sized
 from bench.kinds.joint.space import OPTIMIZER, choices_made, distributions, fixed_choice, fixed_optimizer
 from bench.kinds.joint.spec import MAX_TRIALS, JointSpec
@@ -45,7 +45,7 @@ from posemodel.errors import SettingsError
 
 
 class JointKind(FindingsKind[JointSpec]):
-    """See `bench.study.kind`."""
+    """The `joint` study kind; `bench.study.kind` documents the methods."""
 
     spec = JointSpec
     trials = TRIALS
@@ -66,99 +66,108 @@ class JointKind(FindingsKind[JointSpec]):
     )
 
     def check(self, spec: JointSpec, settings: Settings) -> None:
-        """Refuse a known good configuration that does not fit the space."""
-        for place, configuration in enumerate(spec.fixed):
-            with about(settings, ("fixed", place, OPTIMIZER)):
-                fixed_optimizer(spec, place)
+        """Refuse a fixed configuration that does not fit the search space."""
+        for index, configuration in enumerate(spec.fixed):
+            with about(settings, ("fixed", index, OPTIMIZER)):
+                fixed_optimizer(spec, index)
             for name in configuration:
-                with about(settings, ("fixed", place, name)):
-                    fixed_choice(spec, place, name)
+                with about(settings, ("fixed", index, name)):
+                    fixed_choice(spec, index, name)
 
     def warnings(self, spec: JointSpec) -> Sequence[str]:
-        """Optimizers that are one algorithm in this study."""
+        """Name optimizers that are the same algorithm in this study."""
         return same_algorithm(spec.optimizers, spec.spaces, spec.weight_decay)
 
     def estimate_text(self, prepared: Prepared[JointSpec]) -> str:
-        """How long it will take, by one typical configuration."""
+        """Return the estimated duration in words, from one typical configuration."""
         return estimate_text(prepared)
 
     def measured(self, prepared: Prepared[JointSpec]) -> Measured:
-        """Setup, steps and evaluations of a typical configuration, measured in some seconds."""
+        """Measure setup, steps and evaluations of a typical configuration; takes some seconds."""
         return measured(prepared)
 
     def sized(self, prepared: Prepared[JointSpec], free: Collection[str], seconds: float) -> Sized:
-        """Trials, their length and seeds for so many seconds."""
+        """Choose number of trials, their length and seeds to fit the study into so many seconds."""
         return sized(prepared, measured(prepared), free, seconds)
 
     def plan_shown(self, prepared: Prepared[JointSpec]) -> Shown:
-        """The places of the search, and how long all will take."""
+        """Return the planned search slots and the estimated duration."""
         shown = super().plan_shown(prepared)
         try:
-            found = estimate(prepared)
-            known, text = found.document(), text_of(prepared, found)
+            estimated = estimate(prepared)
+            known, text = estimated.document(), describe_estimate(prepared, estimated)
         except EstimateError as error:
             known, text = None, str(error)
         *blocks, last = shown.blocks
         return Shown(shown.document | {"estimate": known}, [*blocks, text, last])
 
     def as_begun(self, spec: JointSpec, begun: Mapping[str, Any]) -> JointSpec:
-        """Over the spaces that shipped when it was begun; extended, if it was."""
+        """Return the study with the spaces and, if it was extended, the first size that it was begun with."""
         first = begun.get("first_trials") if begun.get("trials") == spec.trials else None
         return spec.model_copy(update={"spaces": as_begun(spec.spaces, begun.get("spaces", {})), "first_trials": first})
 
     def go_on_text(self, spec: JointSpec, begun: Mapping[str, Any]) -> str:
-        """Where only the number of trials differs, how it is made larger."""
-        have, changed = begun.get("trials"), changed_fields(begun, spec.identity())
-        if have is None or "trials" not in changed or not changed <= {"trials", "first_trials"}:
+        """Say how to enlarge the study if only the number of trials differs."""
+        begun_trials, changed = begun.get("trials"), changed_fields(begun, spec.identity())
+        if begun_trials is None or "trials" not in changed or not changed <= {"trials", "first_trials"}:
             return super().go_on_text(spec, begun)
-        if spec.trials < have:
+        if spec.trials < begun_trials:
             return LARGER.format(spec.name)
         more = f"`posebench study extend {spec.name} --trials {spec.trials}` makes it larger."
         return f"{more} Or give another --name."
 
     def extended(self, spec: JointSpec, amount: Mapping[str, int], *, looked: Collection[int]) -> JointSpec:  # noqa: ARG002
-        """With more trials of the search; its picks are confirmed on seeds that chose nothing, however often."""
+        """Return the study with more search trials.
+
+        Its picks may be confirmed however often, since their seeds chose nothing.
+        """
         trials = amount["trials"]
         if trials < spec.trials:
-            raise SettingsError(f"--trials {trials}: the study {spec.name!r} has {spec.trials} already.")
+            raise SettingsError(
+                f"--trials {trials}: the study {spec.name!r} already has {spec.trials} trials: give a larger number."
+            )
         if trials > MAX_TRIALS:
-            raise SettingsError(f"--trials {trials}: a study has {MAX_TRIALS} at most.")
+            raise SettingsError(f"--trials {trials}: a study can have {MAX_TRIALS} trials at most.")
         if trials == spec.trials:
             return spec
         return spec.model_copy(update={"trials": trials, "first_trials": spec.first_trials or spec.trials})
 
     def next_trials(self, spec: JointSpec, records: pd.DataFrame) -> Sequence[Planned]:
-        """The places of the search; once all are recorded and one has scored, the picks' trials with fresh seeds."""
+        """Return the search slots, and once all are recorded and one has scored, also the picks' confirm trials."""
         search = plan_search(spec)
         ended = int((records["phase"] == SEARCH).sum()) if len(records) else 0
         if ended < len(search):
             return search
-        again = plan_confirm(spec, [picked(pick) for pick in picks(records, spec.objective)])
+        confirm = plan_confirm(spec, [as_configuration(pick) for pick in picks(records, spec.objective)])
         if not has_scored(records, collapse_floor(workload_of(spec).score)):
-            known = {*records["trial_id"]}  # an earlier version trained them all the same
-            again = [trial for trial in again if trial.id in known]
-        return [*search, *again]
+            known = {*records["trial_id"]}  # an earlier version confirmed picks that had not scored
+            confirm = [trial for trial in confirm if trial.id in known]
+        return [*search, *confirm]
 
     def least_trials(self, spec: JointSpec) -> int:
-        """Those of the search."""
+        """Return the number of search trials."""
         return spec.trials
 
     def objectives(self, spec: JointSpec) -> int:
-        """AP, and images/s where a front of both is searched."""
+        """Return the number of objectives: 1 (AP) or 2 (AP and images/s)."""
         return len(spec.objectives)
 
     def findings(self, spec: JointSpec, records: pd.DataFrame, runs: StudyRuns) -> Findings:
-        """What a study's records say; of several processes that share a machine each knows only its own trials."""
+        """Analyse a study's records.
+
+        Processes that share a machine each know only of their own trials, so the number of trials at once is also taken
+        from the sessions.
+        """
         sessions = runs.sessions()
         if len(records):
-            together = records["concurrent_trials"].clip(lower=most_at_once(sessions))
-            records = records.assign(concurrent_trials=together)
-        chosen = {pick.key: picked(pick) for pick in picks(records, spec.objective)}
+            concurrent = records["concurrent_trials"].clip(lower=most_at_once(sessions))
+            records = records.assign(concurrent_trials=concurrent)
+        configurations = {pick.key: as_configuration(pick) for pick in picks(records, spec.objective)}
         lines = {
             key: optimizer_line(optimizer_entry(each.optimizer), each.hyperparameters, spec.weight_decay)
-            for key, each in chosen.items()
+            for key, each in configurations.items()
         }
-        commands, notes = _train_commands(spec, chosen, records)
+        commands, notes = _train_commands(spec, configurations, records)
         return joint_findings(
             records,
             objective=spec.objective,
@@ -182,7 +191,7 @@ class JointKind(FindingsKind[JointSpec]):
 
 
 def _needed(spec: JointSpec, records: pd.DataFrame) -> Needed | None:
-    """How long trials would have to be where the search has ended, none scored and nothing was trained again."""
+    """Return how long trials would have to be if the search has ended, none scored and nothing was trained again."""
     floor = collapse_floor(workload_of(spec).score)
     if not len(records) or (records["phase"] == SEARCH).sum() < spec.trials or has_scored(records, floor):
         return None
@@ -194,21 +203,24 @@ def _needed(spec: JointSpec, records: pd.DataFrame) -> Needed | None:
     return needed(records.drop(columns="round", errors="ignore"), SEARCH, length=length, unit=unit)
 
 
-def picked(pick: Pick) -> Picked:
-    """A pick as a configuration."""
+def as_configuration(pick: Pick) -> PickedConfiguration:
+    """Return a pick's settings as a configuration."""
     settings = dict(pick.settings)
     optimizer, loader = str(settings.pop(OPTIMIZER)), {axis: settings.pop(axis) for axis in AXES}
-    return Picked(optimizer, {name: as_value(value) for name, value in settings.items()}, loader)
+    return PickedConfiguration(optimizer, {name: as_value(value) for name, value in settings.items()}, loader)
 
 
 def _train_commands(
-    spec: JointSpec, chosen: Mapping[str, Picked], records: pd.DataFrame
+    spec: JointSpec, configurations: Mapping[str, PickedConfiguration], records: pd.DataFrame
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """The command of each pick by its key, and what it gives: its first confirm trial, by seed, that completed."""
+    """Return each pick's `posebench train` command and a note on its result, by the pick's key.
+
+    The command repeats the first confirm trial, by seed, that completed.
+    """
     commands, notes = {}, {}
-    planned = plan_confirm(spec, [*chosen.values()])
-    for place, key in enumerate(chosen):
-        trials = planned[place :: len(chosen)]
+    planned = plan_confirm(spec, [*configurations.values()])
+    for index, key in enumerate(configurations):
+        trials = planned[index :: len(configurations)]
         ended = completed_confirm(records, key)
         trial = next((each for each in trials if each.seed in ended), trials[0])
         record = ended.get(trial.seed, {})
@@ -219,18 +231,18 @@ def _train_commands(
 
 
 def observed(spec: JointSpec, records: pd.DataFrame) -> list[Observed]:
-    """The complete search trials with what each chose from which distributions."""
-    found = []
+    """Return the complete search trials with the values they chose and the distributions these came from."""
+    trials = []
     search = records[(records["phase"] == SEARCH) & (records["status"] == Status.COMPLETE)] if len(records) else records
     for row in rows_of(search):
         name = row["optimizer"]
         values = {key: as_value(value) for key, value in json.loads(row["hyperparameters"]).items()}
-        made = choices_made(spec, name, values, {axis: row[axis] for axis in AXES})
-        own = {key.removeprefix(f"{name}."): value for key, value in made.items() if key.startswith(f"{name}.")}
-        shared = {key: made[key] for key in (OPTIMIZER, *AXES)}
-        drawn = {key.removeprefix(f"{name}."): each for key, each in distributions(spec, name).items()}
-        found.append(Observed(name, shared, own, drawn, [row[objective] for objective in spec.objectives]))
-    return found
+        choices = choices_made(spec, name, values, {axis: row[axis] for axis in AXES})
+        own = {key.removeprefix(f"{name}."): value for key, value in choices.items() if key.startswith(f"{name}.")}
+        shared = {key: choices[key] for key in (OPTIMIZER, *AXES)}
+        drawn_from = {key.removeprefix(f"{name}."): each for key, each in distributions(spec, name).items()}
+        trials.append(Observed(name, shared, own, drawn_from, [row[objective] for objective in spec.objectives]))
+    return trials
 
 
 KIND = JointKind()

@@ -1,4 +1,4 @@
-"""JointSpec -> what is planned: the places of the search, and the picks' trials with fresh seeds. Pure."""
+"""Plan a joint study: the slots of the search, and the picks' trials on fresh seeds. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ from bench.workloads.protocol import REPORT, SELECT, Assignment, Budget
 from posemodel.config import LoaderSettings
 
 WINDOWS = 8
-"""Windows in which a trial's speed is measured, at least: the first is none of steady training."""
+"""Least number of windows in which a trial's speed is measured; the first is not steady training."""
 STEPS_PER_WINDOW = 10
 
 
 @dataclass(frozen=True)
-class Picked:
-    """A configuration that the search found, to be trained again."""
+class PickedConfiguration:
+    """A configuration that the search picked, to be trained again."""
 
     optimizer: str
     hyperparameters: Mapping[str, Value]
@@ -31,38 +31,43 @@ class Picked:
 
 
 def plan_search(spec: JointSpec) -> list[Slot]:
-    """The places of the search, in the order in which they are taken; the fixed configurations come first.
+    """Return the slots of the search in the order in which they are taken, fixed configurations first.
 
     SettingsError names the field of a fixed configuration that does not fit the space.
     """
     study = digest(spec.as_first.identity())
-    made = [fixed_choices(spec, place) for place in range(len(spec.fixed))]
-    left = spec.trials - len(made)
-    made += quasi_random_choices(spec, left) if spec.sampler == "quasi-random" else [{} for _ in range(left)]
-    return [Slot(index=index, study=study, fixed=fixed) for index, fixed in enumerate(made)]
+    choices = [fixed_choices(spec, index_of_fixed) for index_of_fixed in range(len(spec.fixed))]
+    remaining = spec.trials - len(choices)
+    choices += (
+        quasi_random_choices(spec, remaining) if spec.sampler == "quasi-random" else [{} for _ in range(remaining)]
+    )
+    return [Slot(index=index, study=study, fixed=fixed) for index, fixed in enumerate(choices)]
 
 
 def searched_trial(spec: JointSpec, slot: Slot, choices: Choices) -> TrialSpec:
-    """The trial of a place, once it is chosen what is tried there.
+    """Return the trial of a slot from the choices made for it.
 
-    Its seed is its place's: what the sampler likes is tried with other weights and another order of the data.
+    The seed is the slot's index: choices that the sampler repeats are tried with other weights and another order of the
+    data.
     """
-    picked = Picked(str(choices["optimizer"]), hyperparameters(spec, choices), {axis: choices[axis] for axis in AXES})
-    return _trial(spec, SEARCH, slot.index, picked, slot.index).model_copy(update={"slot": slot.id})
+    configuration = PickedConfiguration(
+        str(choices["optimizer"]), hyperparameters(spec, choices), {axis: choices[axis] for axis in AXES}
+    )
+    return _trial(spec, SEARCH, slot.index, configuration, slot.index).model_copy(update={"slot": slot.id})
 
 
-def plan_confirm(spec: JointSpec, picks: Sequence[Picked]) -> list[TrialSpec]:
-    """The picks' trials: each on the same fresh seeds, seed by seed."""
+def plan_confirm(spec: JointSpec, picks: Sequence[PickedConfiguration]) -> list[TrialSpec]:
+    """Return the confirm trials: each pick on the same fresh seeds, seed by seed."""
     trials: list[TrialSpec] = []
     for number in range(spec.seeds):
-        for picked in picks:
-            trials.append(_trial(spec, CONFIRM, spec.trials + len(trials), picked, FIRST_CONFIRM_SEED + number))
+        for configuration in picks:
+            trials.append(_trial(spec, CONFIRM, spec.trials + len(trials), configuration, FIRST_CONFIRM_SEED + number))
     return trials
 
 
-def _trial(spec: JointSpec, phase: Phase, index: int, picked: Picked, seed: int) -> TrialSpec:
-    loader = LoaderSettings(**picked.loader, persistent_workers=picked.loader["num_workers"] > 0)
-    steps, its = spec.steps(loader.batch_size), workload_of(spec)
+def _trial(spec: JointSpec, phase: Phase, index: int, configuration: PickedConfiguration, seed: int) -> TrialSpec:
+    loader = LoaderSettings(**configuration.loader, persistent_workers=configuration.loader["num_workers"] > 0)
+    steps, own_workload = spec.steps(loader.batch_size), workload_of(spec)
     budget = Budget(seconds=spec.seconds)
     if steps is not None:
         budget = Budget(steps=steps, window=max(1, min(STEPS_PER_WINDOW, steps // WINDOWS)))
@@ -80,12 +85,12 @@ def _trial(spec: JointSpec, phase: Phase, index: int, picked: Picked, seed: int)
     return TrialSpec(
         phase=phase,
         index=index,
-        optimizer=picked.optimizer,
-        hyperparameters=dict(picked.hyperparameters),
+        optimizer=configuration.optimizer,
+        hyperparameters=dict(configuration.hyperparameters),
         weight_decay=spec.weight_decay,
         data_digest=spec.data_digest,
         weights_digest=spec.weights_digest,
         id_counts=BEFORE_JOINT,
-        workload=its.name,
-        train=its.plan(own_settings(spec), assignment),
+        workload=own_workload.name,
+        train=own_workload.plan(own_settings(spec), assignment),
     )

@@ -1,8 +1,8 @@
-"""What is tried next: Optuna's samplers, asked when a worker takes a place of the plan.
+"""Choose a search trial's configuration with an Optuna sampler when a worker takes its slot.
 
-The places are trials of the ledger that wait; whoever takes one asks for its configuration, and the choices are kept in
-the same storage before it is trained. So any number of workers can join, each sees what the others have in hand
-(constant liar), and after a kill the same place is tried again with the same choices.
+Slots are waiting trials of the ledger. A worker that takes one asks the sampler for its configuration, and the choices
+are kept in the same storage before training starts. So any number of workers can join, each sees which trials the
+others are running (constant liar), and after a kill the slot is tried again with the same choices.
 """
 
 import warnings
@@ -20,15 +20,15 @@ from bench.trials.identity import digest
 from bench.trials.spec import Slot, TrialSpec
 
 
-def make_sampler(spec: JointSpec, place: int) -> BaseSampler:
-    """Optuna's sampler for one place of the plan, whose numbers are the same whoever takes it, and when.
+def make_sampler(spec: JointSpec, index: int) -> BaseSampler:
+    """Return Optuna's sampler for one slot; its random numbers do not depend on which worker takes it, or when.
 
     TPE (Bergstra et al., NeurIPS 2011; multi-objective: Ozaki et al., JAIR 2022) models choices jointly, those of each
-    optimizer as a group of their own, and takes trials in hand for bad ones (constant liar).
+    optimizer as a group of their own, and treats running trials as bad ones (constant liar).
     """
-    seed = int(digest({"sampler": spec.sampler, "seed": spec.seed, "place": place})[:8], 16)
+    seed = int(digest({"sampler": spec.sampler, "seed": spec.seed, "place": index})[:8], 16)
     if spec.sampler != "tpe":
-        return RandomSampler(seed=seed)  # a quasi-random plan leaves nothing open but what a fixed configuration does
+        return RandomSampler(seed=seed)  # a quasi-random plan leaves open only what a fixed configuration does not set
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         return TPESampler(
@@ -37,19 +37,19 @@ def make_sampler(spec: JointSpec, place: int) -> BaseSampler:
 
 
 def choose(ledger: Ledger, key: int, slot: Slot, spec: JointSpec) -> TrialSpec:
-    """Choose what is tried at a place that this worker holds, and keep it in the ledger."""
+    """Choose the configuration of a slot that this worker has claimed, and keep it in the ledger."""
     study = optuna.load_study(
         study_name=ledger.study_name, storage=ledger.storage, sampler=make_sampler(spec, slot.index)
     )
-    study.get_trials(deepcopy=False)  # Optuna's cache takes parameters only of trials that it has seen
-    asked = optuna.trial.Trial(study, key)
-    made = {}
+    study.get_trials(deepcopy=False)  # Optuna's cache accepts parameters only for trials that it has loaded
+    optuna_trial = optuna.trial.Trial(study, key)
+    choices = {}
     shared = shared_choices(spec)
     for name, distribution in shared.items():
-        made[name] = _suggest(asked, name, distribution)
-    for name, distribution in choices_of(spec, str(made[OPTIMIZER])).items():
-        made[name] = _suggest(asked, name, distribution)
-    trial = searched_trial(spec, slot, made)
+        choices[name] = _suggest(optuna_trial, name, distribution)
+    for name, distribution in choices_of(spec, str(choices[OPTIMIZER])).items():
+        choices[name] = _suggest(optuna_trial, name, distribution)
+    trial = searched_trial(spec, slot, choices)
     ledger.settle(key, trial)
     return trial
 

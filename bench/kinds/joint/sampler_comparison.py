@@ -1,11 +1,11 @@
-"""Does the search earn its keep? TPE, random search and a quasi-random plan at an equal budget, several times each.
+"""Compare TPE, random search and a quasi-random plan at an equal budget, over several repetitions.
 
 python -m bench.kinds.joint.sampler_comparison --repetitions 5 --preset small --out DIR
 
-The same command goes on with it.
+The same command continues an interrupted comparison.
 
-Every run is a joint study (without confirming) of the whole pipeline, in the working folder's stores. The runs are
-taken in turn, so that all samplers meet the same machine; what counts is the hypervolume of AP and images/s.
+Every run is a joint study of the full pipeline, without confirm trials, in the working folder's stores. The samplers
+take turns, so that all meet the same machine; they are judged by the hypervolume of AP and images/s.
 """
 
 import argparse
@@ -40,7 +40,11 @@ RUNS, TABLE = "sampler-runs.csv", "samplers.csv"
 
 
 def run_all(prepared: Prepared[JointSpec], repetitions: int, samplers: Sequence[SamplerName]) -> pd.DataFrame:
-    """Run (or read back) every study; a row for each trial: sampler, repetition, trial, hypervolume so far."""
+    """Run (or read back) every study.
+
+    Returns:
+        A row for each trial: sampler, repetition, trial, hypervolume so far, AP, images/s.
+    """
     frames = []
     for repetition, sampler in itertools.product(range(repetitions), samplers):
         changes = {"sampler": sampler, "seed": repetition, "name": f"sampler-{sampler}-{repetition}"}
@@ -63,51 +67,51 @@ def run_all(prepared: Prepared[JointSpec], repetitions: int, samplers: Sequence[
     return pd.concat(frames, ignore_index=True)
 
 
-class _SearchAlone(JointKind):
-    """A joint study without the picks' fresh seeds."""
+class _SearchOnly(JointKind):
+    """A joint study without confirm trials."""
 
     def next_trials(self, spec: JointSpec, records: pd.DataFrame) -> Sequence[Slot]:  # noqa: ARG002
-        """The places of the search."""
+        """Return the slots of the search."""
         return plan_search(spec)
 
     def findings(self, spec: JointSpec, records: pd.DataFrame, runs: StudyRuns) -> Findings:  # noqa: ARG002
-        """None: the comparison reads the records."""
+        """Return empty findings: the comparison reads the records."""
         return Findings("A search without its picks.", [])
 
 
 def _records(spec: JointSpec, workers: int) -> pd.DataFrame:
-    """The search trials of a study, in the order in which they were asked."""
-    result, _ = _SearchAlone().run(
-        spec, StorePaths(DEFAULT_STORAGE, DEFAULT_TRACKING, Path("reports")), workers=workers
-    )
+    """Run a study and return its search trials in the order in which they were asked."""
+    result, _ = _SearchOnly().run(spec, StorePaths(DEFAULT_STORAGE, DEFAULT_TRACKING, Path("reports")), workers=workers)
     return result.info.records.sort_values("index", ignore_index=True)
 
 
 def table(runs: pd.DataFrame) -> pd.DataFrame:
-    """Each sampler's hypervolume at half of the trials and at the end: mean over the repetitions, 95 % interval."""
+    """Return each sampler's hypervolume at half of the trials and at the end: mean over repetitions, 95 % interval."""
     last = int(runs["trial"].max())
     rows = []
     for sampler in dict.fromkeys(runs["sampler"]):
         own = runs[runs["sampler"] == sampler]
         for trials in (last // 2, last):
             values = own.loc[own["trial"] == trials, "hypervolume"].to_numpy()
-            found = mean_interval(values)
-            rows.append([sampler, trials, len(values), float(values.mean()), found.low, found.high])
+            interval = mean_interval(values)
+            rows.append([sampler, trials, len(values), float(values.mean()), interval.low, interval.high])
     return pd.DataFrame(rows, columns=["sampler", "trials", "n", "hypervolume", "low", "high"])
 
 
 def differences(runs: pd.DataFrame) -> pd.DataFrame:
-    """Pairs of samplers at the end of their budgets, by repetition, with a 95 % interval of the mean difference.
+    """Compare each pair of samplers at the end of their budgets, by repetition.
 
-    The runs of a repetition share fixed points, training seeds and the hour; its first trials by chance are each one's
-    own.
+    The runs of a repetition share fixed points, training seeds and the hour; each draws its own random first trials.
+
+    Returns:
+        A row for each pair, with the mean difference in hypervolume and its 95 % interval.
     """
     last = runs[runs["trial"] == runs["trial"].max()].pivot_table("hypervolume", "repetition", "sampler")
     rows = []
     for one, other in itertools.combinations(dict.fromkeys(runs["sampler"]), 2):
         gaps = (last[one] - last[other]).to_numpy()
-        found = paired_interval(gaps)
-        rows.append([one, other, found.estimate, found.low, found.high, int((gaps > 0).sum()), len(gaps)])
+        interval = paired_interval(gaps)
+        rows.append([one, other, interval.estimate, interval.low, interval.high, int((gaps > 0).sum()), len(gaps)])
     return pd.DataFrame(rows, columns=["one", "other", "difference", "low", "high", "better", "n"])
 
 
@@ -116,17 +120,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--preset", default="small")
-    parser.add_argument("--study", type=Path, help="a study file over the preset")
-    parser.add_argument("--workers", type=int, default=2, help="trials at once")
+    parser.add_argument("--study", type=Path, help="study file that overrides the preset")
+    parser.add_argument("--workers", type=int, default=2, help="number of trials that run at once")
     parser.add_argument("--out", type=Path, default=Path("reports") / "samplers")
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     refuse_variables(os.environ)
-    command_line = {"workers": given.workers}
-    prepared = prepare(KIND, Given(command_line, given.study, given.preset), _make_data)
-    runs = run_all(prepared, given.repetitions, SAMPLERS)
-    given.out.mkdir(parents=True, exist_ok=True)
-    write_csv(runs, given.out / RUNS)
-    write_csv(table(runs), given.out / TABLE)
+    command_line = {"workers": options.workers}
+    prepared = prepare(KIND, Given(command_line, options.study, options.preset), _make_data)
+    runs = run_all(prepared, options.repetitions, SAMPLERS)
+    options.out.mkdir(parents=True, exist_ok=True)
+    write_csv(runs, options.out / RUNS)
+    write_csv(table(runs), options.out / TABLE)
     print_text(table(runs).to_string(index=False, float_format="{:.4g}".format))
     print_text(differences(runs).to_string(index=False, float_format="{:.4g}".format))
 

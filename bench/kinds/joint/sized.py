@@ -1,6 +1,6 @@
-"""The joint study that fits into a time: trials, their length, seeds, by what its pieces take here. Pure.
+"""Fit a joint study into a time: number of trials, their length and seeds, from measured costs. Pure.
 
-In which order time is spent, and why: docs/decisions.md, "How `--budget` spends its time".
+docs/decisions.md, "How `--budget` spends its time", explains the order in which time is spent.
 """
 
 import math
@@ -17,28 +17,28 @@ from bench.study.probe import Measured
 from bench.study.sizing import Numbers, Sized, climb, rounded_down
 
 CHOSEN = ("trials", "startup_trials", "images", "seconds", "seeds")
-"""The settings that are chosen, where nobody gave them."""
+"""Settings that the budget chooses unless the user gave them."""
 MARGIN = 1.3
-"""How many times its estimate a study may take: batch sizes and optimizers differ from the one that is measured."""
+"""Factor by which a study may exceed its estimate: other batch sizes and optimizers differ from the measured one."""
 LEAST_TRIALS, LEAST_SEEDS = 12, 2
-"""Fewer trials are hardly a search over so many settings; one seed of a pick tells nothing of its luck."""
+"""Least search trials and seeds: fewer trials hardly search so many settings, and one seed says nothing of luck."""
 LEAST_STEPS = 100
 """Steps of the typical batch below which hardly any network has begun to learn."""
 TRIALS = (20, 40, 100)
-"""Search trials that the time goes into, in turn with their length."""
+"""Numbers of search trials that are reached in turn, alternating with longer trials."""
 STARTUP_SHARE, LEAST_STARTUP = 1 / 3, 4
-"""Share of the trials that TPE makes by chance at most, and the fewest."""
+"""Largest share of the trials that TPE draws at random, and the least number of them."""
 
 
-def sized(prepared: Prepared[JointSpec], found: Measured, free: Collection[str], seconds: float) -> Sized:
-    """See `StudyKind.sized`; ``found``: what was measured."""
-    spec, found = prepared.spec, found.assumed(typical_batch(prepared.spec))
+def sized(prepared: Prepared[JointSpec], measurements: Measured, free: Collection[str], seconds: float) -> Sized:
+    """Choose the study's size for a time; see `StudyKind.sized`. ``measurements``: what was measured."""
+    spec, measurements = prepared.spec, measurements.assumed(typical_batch(prepared.spec))
     length = "images" if spec.images is not None else "seconds"
-    image_s = fmean(found.costs.step_s.values()) / typical_batch(spec)
+    image_s = fmean(measurements.costs.step_s.values()) / typical_batch(spec)
     shipped = spec.images if spec.images is not None else math.ceil(spec.seconds or 0.0)
     images = max(LEAST_STEPS * typical_batch(spec), MEASURABLE_STEPS * max(spec.batch_size))
     if spec.images is not None:
-        images = max(images, min(found.trained or 0, spec.images))
+        images = max(images, min(measurements.trained or 0, spec.images))
     short = images if spec.images is not None else max(1, math.ceil(images * image_s))
     enough = max(short, shipped)
     least = {"trials": max(LEAST_TRIALS, len(spec.fixed) + 1), length: short, "seeds": min(LEAST_SEEDS, spec.seeds)}
@@ -49,20 +49,20 @@ def sized(prepared: Prepared[JointSpec], found: Measured, free: Collection[str],
         ("trials", many),
     ]  # fmt: skip
 
-    def takes(numbers: Numbers) -> float:
-        return add_up(spec.model_copy(update=_values(spec, numbers, free)), found, prepared.workers).seconds
+    def duration(numbers: Numbers) -> float:
+        return add_up(spec.model_copy(update=_values(spec, numbers, free)), measurements, prepared.workers).seconds
 
-    numbers = climb(least, stages, lambda each: MARGIN * takes(each) <= seconds, length)
+    numbers = climb(least, stages, lambda each: MARGIN * duration(each) <= seconds, length)
     if "images" in numbers:
         numbers["images"] = rounded_down(numbers["images"], least["images"])
     values = _values(spec, numbers, free)
     design = spec.model_copy(update=values)
-    given = [name for name in ("trials", length, "seeds") if name not in free]
-    ways = [f"a smaller --{name}" for name in given]
+    given_settings = [name for name in ("trials", length, "seeds") if name not in free]
+    ways = [f"a smaller --{name}" for name in given_settings]
     ways += ["a smaller --size or --network"] if spec.size is not None else []
     return Sized(
         values=values,
-        seconds=takes(numbers),
+        seconds=duration(numbers),
         margin=MARGIN,
         text=f"{counted(design.trials, 'trial')} of {design.length_text()}, the picks with "
         f"{counted(design.seeds, 'seed')}",
@@ -72,7 +72,7 @@ def sized(prepared: Prepared[JointSpec], found: Measured, free: Collection[str],
 
 
 def _values(spec: JointSpec, numbers: Numbers, free: Collection[str]) -> dict[str, Any]:
-    """The settings of a design, those that follow from others included."""
+    """Return the settings of a design, including those that follow from others."""
     values: dict[str, Any] = dict(numbers)
     if "startup_trials" in free:
         trials = numbers.get("trials", spec.trials)

@@ -1,4 +1,4 @@
-"""A trial of a joint study: what is tried is chosen when a worker takes it, and not tried where it cannot fit."""
+"""Trials of a joint study: configured when a worker takes them, skipped if they cannot fit in memory."""
 
 import functools
 import json
@@ -29,13 +29,13 @@ from bench.workloads import workload
 from bench.workloads.protocol import SELECT, Trained
 
 MEMORY, SHARED_MEMORY = "memory", "shared_memory"
-"""Constraints: what is needed of what a trial may take, less 1. Above 0 it does not fit."""
+"""Names of constraints: predicted need as a share of what a trial may take, less 1. Above 0 it does not fit."""
 OF_THE_SEARCH = "of_the_search"
-"""Constraint that a pick's trial with a fresh seed does not satisfy: Optuna's samplers then leave it out."""
-NEED = "need_share_"
-"""Metrics of a record that begin so are the needs behind the constraints."""
-BEYOND = 1.0
-"""How far a constraint is missed where nobody knows: of memory by a trial that ran out of it, say."""
+"""Name of the constraint that confirm trials violate, so that Optuna's samplers leave them out."""
+NEED_PREFIX = "need_share_"
+"""Prefix of the record metrics that hold the needs behind the constraints."""
+UNKNOWN_EXCESS = 1.0
+"""Constraint value where the amount is not known, as for a trial that ran out of memory."""
 
 
 def run_trial(
@@ -45,12 +45,12 @@ def run_trial(
     on_step: Callable[[int, float], None] | None = None,
     should_prune: Callable[[float], bool] | None = None,
 ) -> Outcome:
-    """Run one trial; one that would need more memory or /dev/shm than there is, is recorded as `skipped`.
+    """Run one trial; a search trial that would need more memory or /dev/shm than there is becomes `skipped`.
 
-    A confirm trial is scored on the select split as well (`ap_select`): the search has chosen by it.
+    A confirm trial is also scored on the select split (`ap_select`), which the search chose by.
     """
-    needs, why = needed(spec)
-    if why and spec.phase == SEARCH:  # a pick has run before: a shortage that passes is nothing to judge it by
+    needs, why = predicted_needs(spec)
+    if why and spec.phase == SEARCH:  # a pick has already run: a passing shortage must not stop it
         record = make_record(
             spec, Status.SKIPPED, steps_done=0, metrics=needs, error=why, concurrent_trials=concurrent_trials
         )
@@ -68,48 +68,54 @@ def run_trial(
     )
 
 
-def needed(spec: TrialSpec) -> tuple[dict[str, float], str]:
-    """What a trial is predicted to need, as shares of what it may take; and why it cannot fit, "" where it can."""
+def predicted_needs(spec: TrialSpec) -> tuple[dict[str, float], str]:
+    """Predict a trial's memory needs as shares of what it may take, and why it cannot fit.
+
+    The reason is "" where it fits; both are empty where nothing can be predicted.
+    """
     loading = workload(spec.workload).loading(spec.train)
-    found = None if loading is None else _look(loading, with_workers=spec.run.loader.num_workers > 0)
-    if found is None:
-        return {}, ""  # nobody knows: the trial itself will say
-    need, free = predict(found, configuration(**spec.run.loader.model_dump())), limits()
-    shares = {f"{NEED}{MEMORY}": need.memory_bytes / (RESERVE * max(free.memory_free_bytes, 1))}
+    probed = None if loading is None else _probe_once(loading, with_workers=spec.run.loader.num_workers > 0)
+    if probed is None:
+        return {}, ""  # not predictable: the trial itself will show
+    need, free = predict(probed, configuration(**spec.run.loader.model_dump())), limits()
+    shares = {f"{NEED_PREFIX}{MEMORY}": need.memory_bytes / (RESERVE * max(free.memory_free_bytes, 1))}
     if free.shm_free_bytes is not None:
-        shares[f"{NEED}{SHARED_MEMORY}"] = need.shm_bytes / (RESERVE * max(free.shm_free_bytes, 1))
+        shares[f"{NEED_PREFIX}{SHARED_MEMORY}"] = need.shm_bytes / (RESERVE * max(free.shm_free_bytes, 1))
     return shares, shortfall(need, free)
 
 
 @functools.cache
-def _look(loading: Workload, *, with_workers: bool) -> Probe | None:
-    """One look at a sample, a step and a worker, in processes of their own; once in each process that runs trials."""
+def _probe_once(loading: Workload, *, with_workers: bool) -> Probe | None:
+    """Probe a sample, a step and a worker in separate processes; cached for each process that runs trials."""
     answer = probe(loading, with_workers=with_workers)
-    found: Probe | None = answer.value if answer.status == MeasurementStatus.COMPLETE else None
-    if found is None:
-        log(f"posebench: what a trial needs of memory cannot be predicted: {answer.error}")
-    return found
+    probed: Probe | None = answer.value if answer.status == MeasurementStatus.COMPLETE else None
+    if probed is None:
+        log(f"posebench: a trial's need of memory cannot be predicted: {answer.error}")
+    return probed
 
 
 def optuna_values(record: Record, study: Study) -> OptunaValues:
-    """The objectives' values of a record, and its constraints; without an AP above 0 it is the worst, however fast.
+    """Return a record's objective values and constraints for Optuna.
 
-    A pick's trial with a fresh seed is none of the search: a study that is extended must not be led by it.
+    A trial without an AP above 0 counts as the worst, however fast. A confirm trial is marked as no part of the search,
+    so that it does not lead a study that is extended.
     """
     spec = JointSpec.of_identity(study, Path())
     reached = record.metrics if record.status == Status.COMPLETE and record.metrics.get("ap", 0.0) > 0 else {}
     constraints = {
-        name.removeprefix(NEED): value - 1 for name, value in record.metrics.items() if name.startswith(NEED)
+        name.removeprefix(NEED_PREFIX): value - 1
+        for name, value in record.metrics.items()
+        if name.startswith(NEED_PREFIX)
     }
     if record.status == Status.OUT_OF_MEMORY:
-        constraints[SHARED_MEMORY if "shared memory" in record.error else MEMORY] = BEYOND
+        constraints[SHARED_MEMORY if "shared memory" in record.error else MEMORY] = UNKNOWN_EXCESS
     if record.phase == CONFIRM:
-        constraints[OF_THE_SEARCH] = BEYOND
+        constraints[OF_THE_SEARCH] = UNKNOWN_EXCESS
     return OptunaValues(tuple(reached.get(name, 0.0) for name in spec.objectives), constraints)
 
 
-def chosen(ledger: Ledger, claim: Claim, study: Study, data: Path, record: Record | None) -> TrialSpec:
-    """The trial of a place: asked of the sampler, or restored from its record where the ledger was lost."""
+def choose_trial(ledger: Ledger, claim: Claim, study: Study, data: Path, record: Record | None) -> TrialSpec:
+    """Return the trial of a claimed slot: asked of the sampler, or restored from its record if the ledger was lost."""
     assert isinstance(claim.spec, Slot)
     spec = JointSpec.of_identity(study, data)
     if record is not None:
@@ -119,4 +125,4 @@ def chosen(ledger: Ledger, claim: Claim, study: Study, data: Path, record: Recor
     return choose(ledger, claim.key, claim.spec, spec)
 
 
-TRIALS = TrialKind(run_trial, optuna_values, chosen)
+TRIALS = TrialKind(run_trial, optuna_values, choose_trial)

@@ -1,4 +1,4 @@
-"""The data of a loader study, found or made, and the workload that is measured on it."""
+"""The data of a loader study, found or made, and the workload built from it."""
 
 import contextlib
 import hashlib
@@ -36,7 +36,11 @@ from posemodel.errors import DataError, SettingsError
 
 
 def own_data_set(settings: Mapping[str, Setting]) -> FoundData:
-    """A data set by dotted path is opened here once: what is wrong with it is told before anything is measured."""
+    """Check a user's data set, step, collate and worker functions, and return the working folder with a digest of them.
+
+    The data set is opened once, so that its errors appear before anything is measured. Raises SettingsError if it
+    cannot be used, or if settings contradict it.
+    """
     value = {name: setting.value for name, setting in settings.items()}
     for name in ("data", *DataFiles.model_fields):
         if value[name] is None:
@@ -52,7 +56,7 @@ def own_data_set(settings: Mapping[str, Setting]) -> FoundData:
     with about(settings, "dataset"), stdout_to_stderr():
         dataset = require_loadable(DottedDataset(value["dataset"])(), value["dataset"])
         length = ""
-        with contextlib.suppress(Exception):  # a stream's need not be known
+        with contextlib.suppress(Exception):  # a stream may have no length
             length = f" {len(dataset)}"
     if isinstance(dataset, IterableDataset) and value["random_samples"]:
         with about(settings, "random_samples"):
@@ -68,56 +72,62 @@ def own_data_set(settings: Mapping[str, Setting]) -> FoundData:
     if value["worker_init"]:
         with about(settings, "worker_init"):
             DottedWorkerInit(value["worker_init"]).function()
-    found = hashlib.sha256(f"{value['dataset']}{length}".encode())
+    digest = hashlib.sha256(f"{value['dataset']}{length}".encode())
     for path in (value["dataset"], value["step"], value["collate"], value["worker_init"]):
-        found.update(_source(path) if path else b"")
-    return FoundData(Path.cwd(), found.hexdigest()[:16])
+        digest.update(_source(path) if path else b"")
+    return FoundData(Path.cwd(), digest.hexdigest()[:16])
 
 
-def with_own_loader(found: FoundData, settings: Mapping[str, Setting]) -> FoundData:
-    """A study's data with the loader of one's own, where there is one: it is looked for here, and not yet called."""
+def with_own_loader(data: FoundData, settings: Mapping[str, Setting]) -> FoundData:
+    """Return the study's data with a digest that includes the user's own loader, if there is one; it is imported, not
+    called."""
     path = settings["loader"].value
     if not path:
-        return found
+        return data
     with about(settings, "loader"):
         DottedLoader(path).function()
-    digest = hashlib.sha256(f"{found.digest} {path}".encode() + _source(path)).hexdigest()[:16]
-    return found if found.awaited_images is not None else replace(found, digest=digest)
+    digest = hashlib.sha256(f"{data.digest} {path}".encode() + _source(path)).hexdigest()[:16]
+    return data if data.awaited_images is not None else replace(data, digest=digest)
 
 
 def _source(path: str) -> bytes:
-    """The source of the module at a dotted path: what it measured before it was changed is another study's."""
+    """The source of the module at a dotted path: changed code makes another study."""
     module = sys.modules[module_of(path)]
     file = Path(getattr(module, "__file__", None) or "")
     return file.read_bytes() if file.is_file() else b""
 
 
 def coco_folder(settings: Mapping[str, Setting], make_data: MakeData | None, on_open: OnOpen | None) -> FoundData:
-    """The folder in COCO's layout, found or made; ``make_data`` None (a dry run): left to be made later.
+    """Return the folder in COCO's layout, found or made. Raises DataError if the split has no labelled person.
 
-    DataError where the split has no labelled person.
+    Args:
+        settings: The study's settings.
+        make_data: Makes the folder; None (a dry run): it may be made later.
+        on_open: Called with the opened split.
     """
-    placed = find_folder(settings, make_data)
-    if placed.awaited_images is not None:
-        return placed
-    data, name = DataSet(placed.folder, named_files(settings)), settings["split"].value
+    found_folder = find_folder(settings, make_data)
+    if found_folder.awaited_images is not None:
+        return found_folder
+    data, name = DataSet(found_folder.folder, named_files(settings)), settings["split"].value
     with about(settings, "data", "split", *absolute_paths(settings)):
         split = open_split(data, name, exif=settings["exif"].value)
         if not len(split.labelled_only()):
             raise DataError(f"{split.annotations}: no image of the split `{name}` has a labelled person to load.")
     if on_open is not None:
         on_open([split])
-    return replace(placed, digest=data_digest(data, [split]))
+    return replace(found_folder, digest=data_digest(data, [split]))
 
 
 def own_loader_workload(spec: LoaderSpec) -> OwnLoaderWorkload:
-    """The study's step on what its own loader (`spec.loader`) yields."""
+    """Return the workload of the study's step on what its own loader (`spec.loader`) yields."""
     return OwnLoaderWorkload(workload_of(spec), DottedLoader(spec.loader))
 
 
 def own_loader_settings(spec: LoaderSpec, *, pinning: bool) -> list[LoaderConfiguration]:
-    """What the study's own loader is told, one for each batch size: most workers, pinned where that is possible
-    (``pinning``) and asked for; none where there is no own loader."""
+    """Return the settings that the study's own loader is given, one for each batch size; empty without such a loader.
+
+    They have the largest number of workers, and pinned memory if it is asked for and possible (``pinning``).
+    """
     if not spec.loader:
         return []
     return [
@@ -129,7 +139,7 @@ def own_loader_settings(spec: LoaderSpec, *, pinning: bool) -> list[LoaderConfig
 
 
 def workload_of(spec: LoaderSpec) -> Workload:
-    """What the study measures."""
+    """Return the study's data set and step, ready to be measured."""
     waiting = None if spec.step_ms is None else spec.step_ms / 1000
     if not spec.dataset:
         return PoseWorkload(
@@ -157,14 +167,15 @@ def workload_of(spec: LoaderSpec) -> Workload:
 
 
 def files_of(spec: LoaderSpec) -> list[Path]:
-    """The files that samples are read from; none where only the data set knows."""
+    """Return the files that samples are read from; empty for a user's data set, which alone knows them."""
     if spec.dataset:
         return []
     split = open_split(DataSet(spec.data, spec.own_files()), spec.split, exif=spec.exif).labelled_only()
-    return [split.path(place) for place in range(len(split))]
+    return [split.path(index) for index in range(len(split))]
 
 
 def pinning_possible(spec: LoaderSpec) -> bool:
-    """Whether pinned memory can have an effect: an accelerator that copies from it, and a step that copies to it."""
-    there = torch.accelerator.is_available() and torch.accelerator.current_accelerator() != torch.device("mps")
-    return there and spec.copies_batches
+    """Return whether pinned memory can have an effect: there is an accelerator that copies from it, and the step copies
+    to it."""
+    accelerator = torch.accelerator.is_available() and torch.accelerator.current_accelerator() != torch.device("mps")
+    return accelerator and spec.copies_batches

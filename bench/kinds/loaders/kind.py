@@ -1,4 +1,4 @@
-"""The loaders kind: each combination of loader settings measured on this machine, the best of them varied."""
+"""The `loaders` kind of study: measures each combination of loader settings on this machine, then varies the best."""
 
 import hashlib
 import json
@@ -32,15 +32,15 @@ from posemodel.errors import SettingsError
 from posemodel.network import input_geometry
 
 MEASURED = ("images_per_s", "data_wait_share", "cores_used")
-"""What has a chart on MLflow's pages."""
+"""Metrics with a chart on MLflow's pages."""
 SLACK = 3.0
-"""A slice may take so many times its length: it ends with a whole round of the workers."""
+"""Most time that a slice may take, in multiples of its length: it ends with a whole round of the workers."""
 START_S = 180.0
-"""What starting a process and hashing its batches may take."""
+"""Most seconds to start a process and hash its batches."""
 
 
 class LoadersKind(MeasurementKind[LoaderSpec]):
-    """See `bench.study.kind`."""
+    """The loaders kind, see `bench.study.kind`."""
 
     spec = LoaderSpec
     views: ClassVar[Sequence[SavedView]] = (
@@ -63,37 +63,38 @@ class LoadersKind(MeasurementKind[LoaderSpec]):
     )
 
     def on_this_machine(self, settings: Settings, preset: str) -> dict[str, Setting]:
-        """`device`, and `num_workers` and `batch_size` where they are left to the machine."""
-        found = dict(settings) | on_this_machine(settings, preset)
-        if found["largest_batch"].origin == f"preset {preset}" and not _takes_memory(found):
-            why = f"{found['largest_batch'].origin} (there is no step that takes memory)"
-            found["largest_batch"] = Setting(False, why)
-        return found
+        """Fill in `device`, and `num_workers` and `batch_size` if they are left to the machine."""
+        resolved = dict(settings) | on_this_machine(settings, preset)
+        if resolved["largest_batch"].origin == f"preset {preset}" and not _takes_memory(resolved):
+            why = f"{resolved['largest_batch'].origin} (there is no step that takes memory)"
+            resolved["largest_batch"] = Setting(False, why)
+        return resolved
 
     def refuse(self, settings: Settings, command_line: Mapping[str, Any]) -> None:
-        """A network and an input size that do not fit, where the COCO folder is measured."""
+        """Refuse a network and an input size that do not fit, if the COCO folder is measured."""
         if not settings["dataset"].value:
             super().refuse(settings, command_line)
 
     def spelled_out(self, settings: Settings) -> dict[str, Any]:
-        """The size of the network's input, where it is the network's own."""
+        """Return the size of the network's input if the settings leave it to the network."""
         if settings["dataset"].value:
             return {}
         return {"size": input_geometry(settings["network"].value, settings["size"].value).size}
 
     def settings_of(self, spec: LoaderSpec) -> dict[str, Setting]:
-        """Without a folder of data where a data set is named by its dotted path."""
-        found = super().settings_of(spec)
-        return found if not spec.dataset else found | {"data": Setting(None, f"study {spec.name}")}
+        """Return the study's settings, without the data folder if a data set is named by its dotted path."""
+        stored = super().settings_of(spec)
+        return stored if not spec.dataset else stored | {"data": Setting(None, f"study {spec.name}")}
 
     def find_data(self, settings: Settings, make_data: MakeData | None, on_open: OnOpen | None) -> FoundData:
-        """A data set by dotted path, or the COCO folder; and a loader by dotted path, if there is one."""
+        """Find the user's data set or the COCO folder, and the user's own loader if there is one."""
         own = settings["dataset"].value
-        found = own_data_set(settings) if own else coco_folder(settings, make_data, on_open)
-        return with_own_loader(found, settings)
+        data = own_data_set(settings) if own else coco_folder(settings, make_data, on_open)
+        return with_own_loader(data, settings)
 
     def default_name(self, spec: LoaderSpec, settings: Settings, folder: Path) -> str:
-        """kind-preset-data; of advice, where every question is another study, with a digest of all that is asked."""
+        """Return kind-preset-data; advice gets a digest of all settings, because each question is a study of its
+        own."""
         dataset = settings["dataset"].value
         stem = dataset.replace(":", ".").rpartition(".")[2] if dataset else ""
         if spec.preset not in ADVICE_PRESETS:
@@ -103,7 +104,7 @@ class LoadersKind(MeasurementKind[LoaderSpec]):
         return f"loader-advice-{stem}-{hashlib.sha256(asked.encode()).hexdigest()[:8]}"
 
     def size_text(self, spec: LoaderSpec) -> str:
-        """Configurations, blocks, time, network, device."""
+        """Return configurations, blocks, time, network and device in one sentence."""
         number = sum(len(panel.contestants) for panel in grid(spec, pinning=pinning_possible(spec)))
         what = spec.dataset or f"{spec.network} at {spec.size} px"
         own = f" and {spec.loader}" if spec.loader else ""
@@ -114,7 +115,7 @@ class LoadersKind(MeasurementKind[LoaderSpec]):
         )
 
     def plan_shown(self, prepared: Prepared[LoaderSpec]) -> Shown:
-        """What is measured side by side."""
+        """Return the plan of a dry run: what is measured side by side."""
         spec = prepared.spec
         panels = grid(spec, pinning=pinning_possible(spec))
         document = {
@@ -153,13 +154,13 @@ class LoadersKind(MeasurementKind[LoaderSpec]):
     def measuring(
         self, spec: LoaderSpec, tracker: MeasurementTracker, say: Callable[[int, str], None]
     ) -> LoaderMeasuring:
-        """The work on a study."""
+        """Return the object that measures a study."""
         return LoaderMeasuring(spec, tracker, say)
 
     def counts(self, document: Mapping[str, Any], runs: StudyRuns) -> Mapping[str, int]:
-        """Measured processes by status, without the tries of the search for the largest batch."""
+        """Return the number of measured processes by status, without the tries of the largest-batch search."""
         rows = measurements(runs)
-        with suppress(SettingsError):  # of another version: its statuses are as they were recorded
+        with suppress(SettingsError):  # another version's study: its statuses are counted as recorded
             rows = judged_measurements(rows, runs, LoaderSpec.stored(document))
         if not len(rows):
             return {}
@@ -167,16 +168,16 @@ class LoadersKind(MeasurementKind[LoaderSpec]):
         return {str(status): int((statuses == status).sum()) for status in dict.fromkeys(statuses)}
 
     def longest_s(self, document: Mapping[str, Any]) -> float:
-        """A slice of everything that is alive, a stall and a start."""
+        """Return the longest seconds without a sign of life: a slice of every living process, a stall and a start."""
         try:
             spec = LoaderSpec.stored(document)
-        except SettingsError:  # of another version, which nobody here works on
+        except SettingsError:  # another version's study: this version does not measure it
             return 0.0
         most = max(len(panel.contestants) for panel in grid(spec, pinning=True))
         return 2 * SLACK * spec.turns * most * spec.slice_s + spec.stall_s + START_S
 
     def load(self, runs: StudyRuns, folder: Path | None = None) -> FindingsResult:
-        """The result of a study, finished or not, from MLflow alone; ``folder``: of its report, which names it."""
+        """Load the result of a study, finished or not, from MLflow alone; ``folder``: the report's, which names it."""
         result = load_loader_result(runs, folder)
         return FindingsResult(loader_findings(result), study_info(result))
 

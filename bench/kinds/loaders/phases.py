@@ -1,4 +1,4 @@
-"""The phases of a loader study."""
+"""The phases of a loader study: the grid of combinations, variants around its best, and the largest-batch search."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""A loader study's result from its measurements in MLflow: the verdict, put together with what was measured."""
+"""Builds a loader study's result from its measurements in MLflow."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from bench.kinds.loaders.analysis.configurations import NOT_COPIED, NOT_PINNED
-from bench.kinds.loaders.analysis.delivery import judged, unrepeatable
+from bench.kinds.loaders.analysis.delivery import mark_different, unrepeatable_sentence
 from bench.kinds.loaders.analysis.stream import STREAM
 from bench.kinds.loaders.analysis.verdict import loaders_verdict
 from bench.kinds.loaders.phases import LARGEST
@@ -22,13 +22,14 @@ from bench.study.rerun_command import rerun_command
 from bench.trials.columns import rows_of
 
 TRANSFERS, SAMPLES = "transfers", "samples"
-"""Under which the study's run keeps copies to the GPU, and what one process found of a data set's samples."""
+"""Names of notes in the study's run: copies to the GPU, and one process's look at a user's samples."""
 
 
 def load_loader_result(runs: StudyRuns, folder: Path | None = None) -> LoaderResult:
-    """The result of a loader study, finished or not, from MLflow alone; ``folder``: of its report, which names it."""
+    """Load the result of a loader study, finished or not, from MLflow alone; ``folder``: the report's, which names
+    it."""
     spec = LoaderSpec.stored(runs.study_document())
-    found = noted(runs, "limits") or {}
+    limits = noted(runs, "limits") or {}
     return loader_result(
         spec,
         judged_measurements(measurements(runs), runs, spec),
@@ -37,8 +38,8 @@ def load_loader_result(runs: StudyRuns, folder: Path | None = None) -> LoaderRes
         stream=noted(runs, STREAM),
         largest=noted(runs, LARGEST),
         transfers=noted(runs, TRANSFERS),
-        needs=_needs(spec, noted(runs, "probe"), pinning=bool(found.get("pinning"))),
-        limits=found,
+        needs=_needs(spec, noted(runs, "probe"), pinning=bool(limits.get("pinning"))),
+        limits=limits,
         machine=runs.machine(),
         finished=runs.finished(),
         command=rerun_command(
@@ -49,7 +50,7 @@ def load_loader_result(runs: StudyRuns, folder: Path | None = None) -> LoaderRes
 
 def loader_result(
     spec: LoaderSpec,
-    lives: pd.DataFrame,
+    processes: pd.DataFrame,
     slices: pd.DataFrame,
     *,
     unlike: int | None,
@@ -62,14 +63,14 @@ def loader_result(
     finished: bool,
     command: str,
 ) -> LoaderResult:
-    """The result, from a study's frames and what is kept of it besides: see `LoaderResult`.
+    """Build the result from a study's frames and notes; the other arguments are fields of `LoaderResult`.
 
-    ``unlike``: position of a sample that was another one when it was made again; None where there is none. ``stream``:
-    what the look at a data set that is a stream has found; None where it is none.
+    ``unlike``: position of a sample that differed when it was made a second time; None if none did. ``stream``: facts
+    about a data set that is a stream; None if it is not one.
     """
     pinning, cores = bool(limits.get("pinning")), limits.get("cores")
-    measured = lives[lives["phase"] != LARGEST] if len(lives) else lives
-    different = () if unlike is None else (unrepeatable(spec.dataset, unlike),)
+    measured = processes[processes["phase"] != LARGEST] if len(processes) else processes
+    different = () if unlike is None else (unrepeatable_sentence(spec.dataset, unlike),)
     planned = comparison(spec, pinning=pinning, cores=cores)
     verdict = loaders_verdict(
         measured,
@@ -78,11 +79,11 @@ def loader_result(
         pinning_idle=_why_not_pinned(spec) if True in spec.pin_memory and not pinning else "",
         has_step=spec.has_step,
         different=different,
-        left=int(not finished),
+        remaining=int(not finished),
     )
     return LoaderResult(
         spec=spec,
-        lives=lives,
+        processes=processes,
         slices=slices,
         verdict=verdict,
         panels=max(len(grid(spec, pinning=pinning)), len({(row["phase"], row["panel"]) for row in rows_of(measured)})),
@@ -100,26 +101,27 @@ def loader_result(
     )
 
 
-def judged_measurements(lives: pd.DataFrame, runs: StudyRuns, spec: LoaderSpec) -> pd.DataFrame:
-    """The processes of a study; those of configurations that delivered other samples have failed for it.
+def judged_measurements(processes: pd.DataFrame, runs: StudyRuns, spec: LoaderSpec) -> pd.DataFrame:
+    """Return the rows of a study's processes, with configurations that delivered other samples marked as failed.
 
-    Unless nothing can be said of that: samples are random by design, or one process makes others each time, too.
+    They are left as they are if samples are random by design, or differ even when one process makes them twice.
     """
-    return lives if spec.random_samples or unlike_sample(runs, spec) is not None else judged(lives)
+    return processes if spec.random_samples or unlike_sample(runs, spec) is not None else mark_different(processes)
 
 
 def unlike_sample(runs: StudyRuns, spec: LoaderSpec) -> int | None:
-    """Position of a sample that was another one when one process asked for it again; None where that may be so."""
+    """Return the position of a sample that differed when one process made it twice; None if none did, or samples are
+    random by design."""
     return None if spec.random_samples else (noted(runs, SAMPLES) or {}).get("unlike")
 
 
 def _needs(spec: LoaderSpec, probed: dict[str, Any] | None, *, pinning: bool) -> list[dict[str, Any]]:
-    """What each combination of the grid was predicted to need."""
+    """The predicted need of each combination of the grid."""
     if probed is None:
         return []
-    found = Probe(**probed)
-    those = [each.configuration for panel in grid(spec, pinning=pinning) for each in panel.contestants]
-    return [each.model_dump(mode="json") | vars(predict(found, each)) for each in those]
+    probe = Probe(**probed)
+    configurations = [each.configuration for panel in grid(spec, pinning=pinning) for each in panel.contestants]
+    return [each.model_dump(mode="json") | vars(predict(probe, each)) for each in configurations]
 
 
 def _why_not_pinned(spec: LoaderSpec) -> str:

@@ -1,4 +1,5 @@
-"""What each network of the family learns in equal time, in float32 and in bfloat16.
+"""Study kind `networks`: each network of the family trained for equal time, in float32 and in bfloat16.
 
-In: networks, precisions and seconds; out: a report with curves and pictures. Never tunes: each has its own fixed rate.
+In: networks, precisions and seconds. Out: a report with curves and sample images. Never tunes: each network has its own
+fixed learning rate.
 """

@@ -1,4 +1,4 @@
-"""What the records of a networks study say: AP, loss and speed of each network in equal time. Pure."""
+"""Findings of a networks study: AP, loss and speed of each network after equal training time. Pure."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ PEOPLE = "Coloured: predicted (left blue, right vermilion); thin and white: anno
 
 @dataclass(frozen=True)
 class NetworkRun:
-    """One network in one precision, trained."""
+    """The training of one network in one precision."""
 
     network: str
     precision: str
@@ -35,32 +35,32 @@ class NetworkRun:
     size: int
     """Side of the input in pixels."""
     metrics: Mapping[str, float]
-    """The last value of everything that training measured."""
+    """Last value of every metric that training measured."""
     sheet: bytes | None
-    """Sample images with what the network finds in them, a JPEG file; None where there are none."""
+    """JPEG file of sample images with the people that the network finds; None if there are none."""
     wall_s: float
-    """Seconds of the trial, starting and scoring included."""
+    """Seconds of the trial, including start-up and scoring."""
     command: str = ""
-    """The `posebench train` command that trains it so."""
+    """`posebench train` command that repeats this training."""
 
     @property
     def name(self) -> str:
-        """As figures and sentences call it; plain text."""
+        """Name in figures and sentences, as plain text: `small in bf16`."""
         return f"{self.network} in {self.precision}"
 
     @property
     def ap(self) -> float | None:
         """AP of a complete training; None for any other."""
-        found = self.metrics.get("ap") if self.status == Status.COMPLETE else None
-        return None if found is None or not math.isfinite(found) else found
+        value = self.metrics.get("ap") if self.status == Status.COMPLETE else None
+        return None if value is None or not math.isfinite(value) else value
 
     @property
     def picture(self) -> str | None:
-        """The file of the sample images."""
+        """File name of the sample images; None if there are none."""
         return None if self.sheet is None else f"{self.network}-{self.precision}.jpg"
 
     def row(self) -> dict[str, Any]:
-        """All but metrics and images."""
+        """Return all fields but the metrics, the sample images and the command."""
         names = ("network", "precision", "status", "steps", "learning_rate", "parameters", "gmacs", "size", "wall_s")
         return {name: getattr(self, name) for name in names}
 
@@ -68,13 +68,13 @@ class NetworkRun:
 def network_findings(
     runs: Sequence[NetworkRun], curves: pd.DataFrame, *, terms: str, seconds: float, floor: float = AP_FLOOR
 ) -> Findings:
-    """What to know of the networks.
+    """Build the findings of a networks study.
 
     Args:
-        runs: Those that have ended, in the study's order.
+        runs: The trainings that have ended, in the study's order.
         curves: A row for each window and evaluation: network, precision, train_seconds, ap, val_loss, and others.
-        terms: What all have in common, in sentences.
-        seconds: Of training, of each.
+        terms: Sentences on the conditions that all trainings share.
+        seconds: Training time of each.
         floor: The AP under which a training has learned nothing: no such network is recommended.
     """
     best = _best(runs, floor)
@@ -98,13 +98,13 @@ def network_findings(
 
 
 def _best(runs: Sequence[NetworkRun], floor: float) -> NetworkRun | None:
-    """The training with the highest AP; None where none has learned anything."""
+    """Return the training with the highest AP; None if none has learned anything."""
     learned = [run for run in runs if run.ap is not None and run.ap >= floor]
     return max(learned, key=lambda run: run.ap or 0.0, default=None)
 
 
 def _answer(runs: Sequence[NetworkRun], best: NetworkRun | None, *, seconds: float, floor: float) -> str:
-    """The highest AP, and that one seed says little."""
+    """Name the network with the highest AP, and warn that one seed says little."""
     if best is not None:
         speed = best.metrics.get("images_per_s")
         at = f", at {speed_text(speed)} images/s" if known(speed) else ""
@@ -133,7 +133,7 @@ def _none_complete(count: int) -> str:
 
 def _sureness(runs: Sequence[NetworkRun], floor: float) -> str:
     none = [literal(run.name) for run in runs if run.ap is not None and run.ap < floor]
-    told = [
+    sentences = [
         "Each was trained once, so how far AP varies from seed to seed is not known; and each at one learning rate, "
         "which nobody tuned for these data.",
         *(
@@ -143,7 +143,7 @@ def _sureness(runs: Sequence[NetworkRun], floor: float) -> str:
         ),
         "More time may change the order.",
     ]
-    return " ".join(told)
+    return " ".join(sentences)
 
 
 def _metrics(best: NetworkRun | None) -> dict[str, float]:
@@ -156,11 +156,13 @@ def _metrics(best: NetworkRun | None) -> dict[str, float]:
 def _main(runs: Sequence[NetworkRun], best: NetworkRun | None) -> list[Section]:
     if not runs:
         return []
-    told = "*Images/s* leave the first step out. *Waiting*: share of the time in which training waited for a batch."
-    parts: list[Part] = [Table(COLUMNS, [_cells(run) for run in runs]), told, *_speedups(runs)]
+    explanation = (
+        "*Images/s* leave the first step out. *Waiting*: share of the time in which training waited for a batch."
+    )
+    parts: list[Part] = [Table(COLUMNS, [_cells(run) for run in runs]), explanation, *_speedups(runs)]
     shown = [run for run in runs if run is best and run.sheet is not None]
-    found = [Section(f"What {run.name} finds", [*_pictures([run]), PEOPLE]) for run in shown]
-    return [Section("", parts), *found]
+    samples = [Section(f"What {run.name} finds", [*_pictures([run]), PEOPLE]) for run in shown]
+    return [Section("", parts), *samples]
 
 
 def _appendix(runs: Sequence[NetworkRun], best: NetworkRun | None, curves: pd.DataFrame, terms: str) -> list[Section]:
@@ -175,14 +177,14 @@ def _appendix(runs: Sequence[NetworkRun], best: NetworkRun | None, curves: pd.Da
 
 
 def _cells(run: NetworkRun) -> list[str]:
-    found = run.metrics
+    metrics = run.metrics
     return [
         run.network,
         run.precision,
         number_cell(run.ap, ".3f") if run.status == Status.COMPLETE else run.status.replace("_", " "),
-        speed_text(found.get("images_per_s")) if run.steps > 1 else "-",
-        number_cell(found.get("data_wait_share"), ".0f", " %", scale=100),
-        number_cell(found.get("gpu_memory_peak_bytes"), ".1f", " GB", scale=1e-9),
+        speed_text(metrics.get("images_per_s")) if run.steps > 1 else "-",
+        number_cell(metrics.get("data_wait_share"), ".0f", " %", scale=100),
+        number_cell(metrics.get("gpu_memory_peak_bytes"), ".1f", " GB", scale=1e-9),
     ]
 
 
@@ -200,7 +202,7 @@ def _more_cells(run: NetworkRun) -> list[str]:
 
 
 def _speedups(runs: Sequence[NetworkRun]) -> list[str]:
-    """How much faster bf16 is, network by network."""
+    """Say how much faster bf16 is than fp32, network by network."""
     speeds = {(run.network, run.precision): run.metrics.get("images_per_s") for run in runs}
     factors = [
         f"{literal(network)} {bf16 / base:.2f} times"
@@ -211,14 +213,14 @@ def _speedups(runs: Sequence[NetworkRun]) -> list[str]:
 
 
 def _chart(file: str, value: str, label: str, curves: pd.DataFrame, runs: Sequence[NetworkRun]) -> Chart | None:
-    """A value over seconds of training, a line for each training; None where it was never measured."""
+    """Draw a value over seconds of training, a line for each training; None if it was never measured."""
     series = []
-    for place, run in enumerate(runs):
+    for index, run in enumerate(runs):
         own = curves[(curves["network"] == run.network) & (curves["precision"] == run.precision)]
         shown = own[["train_seconds", value]].dropna()
         if len(shown):
             line = list(shown["train_seconds"]), list(shown[value])
-            series.append(Series(f"{run.network}, {run.precision}", *line, Draw.LINE, place))
+            series.append(Series(f"{run.network}, {run.precision}", *line, Draw.LINE, index))
     if not series:
         return None
     ends = ", ".join(f"{each.label} {each.y[-1]:.3f}" for each in series)

@@ -1,4 +1,4 @@
-"""The networks kind: each network of the family trained for equal time, in each precision."""
+"""The `networks` study kind: each network trained for equal time, in each precision."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -31,7 +31,7 @@ from posemodel.network.cost import network_cost
 
 
 class NetworksKind(FindingsKind[NetworksSpec]):
-    """See `bench.study.kind`."""
+    """The `networks` study kind; `bench.study.kind` documents the methods."""
 
     spec = NetworksSpec
     trials = TrialKind(run_trial)
@@ -45,23 +45,26 @@ class NetworksKind(FindingsKind[NetworksSpec]):
     )
 
     def refuse(self, settings: Settings, command_line: Mapping[str, Any]) -> None:  # noqa: ARG002
-        """Networks that do not exist, or do not take the size."""
-        for place, network in enumerate(settings["networks"].value):
-            with about(settings, ("networks", place), "size"):
+        """Refuse networks that do not exist or do not accept the input size."""
+        for index, network in enumerate(settings["networks"].value):
+            with about(settings, ("networks", index), "size"):
                 try:
                     input_geometry(network, settings["size"].value)
                 except SettingsError as error:
                     raise SettingsError(str(error).removeprefix("network: ")) from error
 
     def next_trials(self, spec: NetworksSpec, records: pd.DataFrame) -> Sequence[TrialSpec]:  # noqa: ARG002
-        """All are known before any has run."""
+        """Return all trials: none depends on the result of another."""
         return plan_networks(spec)
 
     def findings(self, spec: NetworksSpec, records: pd.DataFrame, runs: StudyRuns) -> Findings:
-        """AP, loss and speed of each training, its curve and its sample images."""
-        places = dict(enumerate(combinations(spec)))
+        """Analyse AP, loss, speed, curve and sample images of each training."""
+        combination_by_index = dict(enumerate(combinations(spec)))
         commands = {trial.index: train_command(trial, spec.data) for trial in plan_networks(spec)}
-        ended = [_network_run(row, places[row["index"]], runs, commands[row["index"]]) for row in rows_of(records)]
+        ended = [
+            _network_run(row, combination_by_index[row["index"]], runs, commands[row["index"]])
+            for row in rows_of(records)
+        ]
         named = records[["trial_id"]].assign(
             network=[run.network for run in ended], precision=[run.precision for run in ended]
         )
@@ -70,9 +73,9 @@ class NetworksKind(FindingsKind[NetworksSpec]):
         return network_findings(ended, curves, terms=_terms(spec, records), seconds=spec.seconds, floor=floor)
 
 
-def _network_run(row: dict[str, Any], place: tuple[str, str], runs: StudyRuns, command: str) -> NetworkRun:
-    network, precision = place
-    cost = network_cost(network, row["size"] or None)  # 0: its own
+def _network_run(row: dict[str, Any], combination: tuple[str, str], runs: StudyRuns, command: str) -> NetworkRun:
+    network, precision = combination
+    cost = network_cost(network, row["size"] or None)  # 0: the network's own size
     samples = runs.samples(row["run_id"])
     own = {*TEXT_FIELDS, *RUN_COLUMNS}
     return NetworkRun(

@@ -1,4 +1,4 @@
-"""NetworksSpec -> its trials: each network in each precision. Pure."""
+"""Plan a networks study: a trial for each network in each precision. Pure."""
 
 from collections.abc import Sequence
 
@@ -8,18 +8,18 @@ from bench.trials.spec import TrialSpec
 from posemodel.config import LoaderSettings, Precision, TrainSettings
 
 LEARNING_RATES = {"rtpose_vgg": 1e-4, "openpose_2019": 1e-4, "lightweight": 1e-3, "small": 2e-3}
-"""Of Adam. The networks without batch norm spike at 1e-3 (docs/decisions.md)."""
+"""Adam's learning rate by network. Networks without batch norm spike at 1e-3 (docs/decisions.md)."""
 OTHER_RATE = 1e-4
 OPTIMIZER = "adam"
 
 
 def combinations(spec: NetworksSpec) -> list[tuple[str, Precision]]:
-    """Network and precision of each trial, by its index."""
+    """Return network and precision of each trial, in the order of trial indices."""
     return [(network, precision) for network in spec.networks for precision in spec.precisions]
 
 
 def plan_networks(spec: NetworksSpec) -> Sequence[TrialSpec]:
-    """The trials, network by network."""
+    """Return the trials, network by network."""
     return [_trial(spec, index, network, precision) for index, (network, precision) in enumerate(combinations(spec))]
 
 

@@ -1,4 +1,5 @@
-"""Measuring a DataLoader: one configuration and one arm in a fresh process. In: a workload; out: one row.
+"""Measuring a data loader: one configuration at a time, in a process of its own.
 
-Never loses a row: a crash, a kill and a hang are rows with a status.
+In: a workload (data set and step) and loader settings. Out: slices of its loop with their figures, or the status in
+which it failed. Never loses a measurement: a crash, a kill and a hang are results with a status.
 """

@@ -1,10 +1,10 @@
-"""Whether workers make the samples that one process makes: a person's data set is looked at before it is measured.
+"""Checks, before measuring, that workers make the same samples of a user's data set as a single process.
 
-One process makes the samples first (`look_at_samples`), alone and in order: that finds those that cannot be made, those
-that cannot be joined, and whether a sample is the same when it is asked for again. Each configuration's workers make
-them once more (`compare_samples`), all at once: a file, a connection or a generator that forked workers share gives
-itself away only where two of them use it at the same time. Compared are hashes, made where the sample is made: SAMPLES
-of them, or all, for no longer than the caller allows.
+One process makes the samples first (`look_at_samples`), alone and in order. That finds samples that cannot be made or
+joined, and samples that differ when they are asked for a second time. Each configuration's workers then make them once
+more (`compare_samples`), all at once: a file, a connection or a generator that forked workers share shows only if two
+of them use it at the same time. Compared are hashes, computed where the sample is made: of SAMPLES samples, or of all,
+for no longer than the caller allows.
 """
 
 import math
@@ -24,91 +24,93 @@ from bench.measure.loader.stream_look import look_alone, look_in_workers
 from bench.measure.loader.workload import DatasetWorkload
 
 SAMPLES = 1000
-"""Compared at most: a shared file mixes up a few in a hundred at least, where samples take as long as decoding does."""
+"""Most samples compared. A shared file mixes up a few per cent at least where samples take as long as decoding does."""
 LEAST_S = 5.0
-"""For so long a comparison may go on at least, however short the measured loops are."""
+"""Seconds that a comparison may always take, however short the measured loops are."""
 ROUNDS = 8
-"""Batches that each worker makes at least, where there are samples enough: all are at work at the same time."""
-ASKED_AGAIN = 16
-"""Samples that one process makes twice: what is not the same then depends on more than the index."""
+"""Least batches that each worker makes, if there are samples enough, so that all are at work at the same time."""
+REPEATED_SAMPLES = 16
+"""Samples that one process makes twice: one that differs depends on more than its index."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What one process makes of the samples."""
+    """Samples as one process makes them."""
 
     hashes: tuple[int, ...]
-    """Of the first samples of epoch 0, in order."""
+    """Hashes of the first samples of epoch 0, in order."""
     unlike: int | None
-    """Position of a sample that was another one when it was asked for again; None where all were the same."""
+    """Position of a sample that differed when it was made a second time; None if none did."""
 
 
 @dataclass(frozen=True)
 class Compared:
-    """What a configuration's workers made of them."""
+    """Samples as a configuration's workers made them, compared with the reference."""
 
     samples: int
-    """How many were compared."""
+    """Number of samples compared."""
     different: int
-    """How many were not what one process makes."""
+    """Number of samples that differed from the reference."""
     first: int | None
-    """Position in the data set of the first of these."""
+    """Position in the data set of the first one that differed; None if none did."""
 
     def metrics(self) -> dict[str, float]:
-        """Figures of a measurement's row."""
-        found = {"compared_samples": float(self.samples), "different_samples": float(self.different)}
-        return found if self.first is None else found | {"first_different_sample": float(self.first)}
+        """Return the figures for a measurement's row."""
+        figures = {"compared_samples": float(self.samples), "different_samples": float(self.different)}
+        return figures if self.first is None else figures | {"first_different_sample": float(self.first)}
 
 
 def limit_s(seconds: float) -> float:
-    """How long a look or a comparison may take: as long as a measured loop, LEAST_S at least."""
+    """Return how many seconds a comparison may take: as long as a measured loop, LEAST_S at least."""
     return max(LEAST_S, seconds)
 
 
 def look_at_samples(
     workload: DatasetWorkload, *, batch_size: int, seconds: float, stall_s: float, most_workers: int = 0
 ) -> Answer:
-    """Make samples in a fresh process, one by one, and batches of ``batch_size`` of them; the value is a `Reference`,
-    of an IterableDataset a `StreamLook`, which knows what workers make of it where ``most_workers`` are several.
+    """Make samples one by one, and batches of ``batch_size`` of them, in a fresh process.
 
-    Where the status is another than COMPLETE, the error names the sample.
+    The answer's value is a `Reference`, or for an IterableDataset a `StreamLook`. With several workers
+    (``most_workers``) that also says whether workers share the samples. If the status is not COMPLETE, the error names
+    the sample.
     """
-    found = run_isolated(_look, workload, batch_size, limit_s(seconds), stall_s=stall_s)
-    if found.status == MeasurementStatus.COMPLETE:
-        if isinstance(found.value, StreamLook) and most_workers > 1:
-            return replace(found, value=_with_sharding(workload, found.value, seconds=seconds, stall_s=stall_s))
-        return found
-    if "--dataset" in found.error:
-        return found
+    answer = run_isolated(_look, workload, batch_size, limit_s(seconds), stall_s=stall_s)
+    if answer.status == MeasurementStatus.COMPLETE:
+        if isinstance(answer.value, StreamLook) and most_workers > 1:
+            return replace(answer, value=_with_sharding(workload, answer.value, seconds=seconds, stall_s=stall_s))
+        return answer
+    if "--dataset" in answer.error:
+        return answer
     where = f"--dataset {getattr(workload.dataset, 'path', type(workload.dataset).__name__)}"
-    where += f", sample {found.sample}" if found.sample != NO_SAMPLE else ""
-    error = f"{where}: {found.error}"
-    if found.status == MeasurementStatus.TIMED_OUT:
+    where += f", sample {answer.sample}" if answer.sample != NO_SAMPLE else ""
+    error = f"{where}: {answer.error}"
+    if answer.status == MeasurementStatus.TIMED_OUT:
         error = (
-            f"{where}: not made after {stall_s:g} s. Where it takes so long, allow more: stall_s in a study file, or "
+            f"{where}: not made after {stall_s:g} s. If it needs so long, raise stall_s in the study file, or "
             "POSEBENCH_STALL_S."
         )
-    elif found.status == MeasurementStatus.FAILED and found.sample != NO_SAMPLE:
-        error += ". Mend what ends the process there (a C library, os._exit), or leave that sample out."
-    return replace(found, error=error)
+    elif answer.status == MeasurementStatus.FAILED and answer.sample != NO_SAMPLE:
+        error += ". Fix what ends the process there (a C library, os._exit), or leave that sample out."
+    return replace(answer, error=error)
 
 
 def _with_sharding(workload: DatasetWorkload, alone: StreamLook, *, seconds: float, stall_s: float) -> StreamLook:
-    """What two workers deliver; where they cannot, each configuration with workers will say what it meets."""
-    found = run_isolated(look_in_workers, workload, limit_s(seconds), SAMPLES, stall_s=stall_s)
-    if found.status != MeasurementStatus.COMPLETE:
-        return replace(alone, why=f"two workers could not be looked at: {found.error}")
-    sharding, why = sharding_of(alone, found.value)
+    """The look, completed by what two workers deliver; if they fail, each configuration with workers will report its
+    own fault."""
+    answer = run_isolated(look_in_workers, workload, limit_s(seconds), SAMPLES, stall_s=stall_s)
+    if answer.status != MeasurementStatus.COMPLETE:
+        return replace(alone, why=f"two workers could not be looked at: {answer.error}")
+    sharding, why = sharding_of(alone, answer.value)
     return replace(alone, sharding=sharding, why=why)
 
 
 def _look(progress: Progress, workload: DatasetWorkload, batch_size: int, seconds: float) -> Reference | StreamLook:
     progress(0)
-    seeded = workload.open_samples(progress.making)
+    seeded = workload.open_samples(progress.making_sample)
     if isinstance(seeded, Stream):
         return look_alone(progress, workload, seeded, batch_size, seconds, SAMPLES)
-    joined = workload.joined(seeded)
-    number = -(-min(SAMPLES, len(seeded)) // batch_size) * batch_size  # whole batches: a small set is passed again
+    collate = workload.collate_for(seeded)
+    number = -(-min(SAMPLES, len(seeded)) // batch_size) * batch_size  # whole batches: a small set is passed twice
     spread = Spread(seeded, number)
     hashes: list[int] = []
     batch: list[Any] = []
@@ -118,11 +120,11 @@ def _look(progress: Progress, workload: DatasetWorkload, batch_size: int, second
         hashes.append(batch_hash(batch[-1]))
         progress(len(hashes))
         if len(batch) == batch_size:
-            joined(batch)
+            collate(batch)
             batch = []
-    _ = seeded[0, len(seeded) - 1]  # the last one: where __len__ says more than there is, it fails
+    _ = seeded[0, len(seeded) - 1]  # the last one fails if __len__ is too large
     unlike = None
-    for at, known in enumerate(hashes[:ASKED_AGAIN]):
+    for at, known in enumerate(hashes[:REPEATED_SAMPLES]):
         if batch_hash(spread[0, at]) != known:
             unlike = spread.position(0, at)[1]
             break
@@ -131,11 +133,11 @@ def _look(progress: Progress, workload: DatasetWorkload, batch_size: int, second
 
 
 class Hashed(Spread):
-    """In place of each sample its hash, made in the process that makes the sample."""
+    """Yields each sample's hash instead of the sample, computed in the process that makes it."""
 
     def __init__(self, dataset: Seeded, length: int) -> None:
         super().__init__(dataset, length)
-        vars(self).pop("__getitems__", None)  # as the reference: one by one
+        vars(self).pop("__getitems__", None)  # one by one, as in the reference
 
     def __getitem__(self, index: tuple[int, int]) -> int:
         return batch_hash(super().__getitem__(index))
@@ -150,8 +152,15 @@ def compare_samples(
     seconds: float,
     done: int,
 ) -> Compared:
-    """Let a configuration's workers make a reference's samples, as fast as they can, for ``seconds`` at most from their
-    first batch on; ``done``: batches of which the caller's progress has been told.
+    """Let a configuration's workers make the reference's samples as fast as they can, and compare.
+
+    Args:
+        progress: Receives the number of batches.
+        workload: The user's data set.
+        configuration: The loader settings.
+        reference: Hashes of the samples that one process made.
+        seconds: Most time from the first batch on (LEAST_S is always allowed).
+        done: Batches that ``progress`` has received before.
     """
     workers = configuration.num_workers
     size = max(1, min(configuration.batch_size, len(reference) // (ROUNDS * workers)))
@@ -161,15 +170,15 @@ def compare_samples(
     seeded = workload.open_samples()
     assert isinstance(seeded, Seeded), "a stream's samples cannot be asked for: it has no reference"
     samples = Hashed(seeded, -(-len(reference) // size) * size)
-    found: list[int] = []
+    hashes: list[int] = []
     until = math.inf
     for batch in workload.load(samples, settings, list).loader:
-        found += batch
+        hashes += batch
         done += 1
         progress(done)
         until = min(until, time.monotonic() + limit_s(seconds))
         if time.monotonic() > until:
             break
-    compared = min(len(found), len(reference))
-    unlike = [at for at in range(compared) if found[at] != reference[at]]
+    compared = min(len(hashes), len(reference))
+    unlike = [at for at in range(compared) if hashes[at] != reference[at]]
     return Compared(compared, len(unlike), samples.position(0, unlike[0])[1] if unlike else None)

@@ -1,4 +1,4 @@
-"""One choice of loader settings, refused before anything runs where it cannot work."""
+"""One choice of DataLoader settings; a combination that cannot work is refused before anything runs."""
 
 import multiprocessing
 from typing import Any, Self
@@ -10,38 +10,42 @@ from posemodel.data.loader import CV2_THREADS_PER_WORKER
 from posemodel.errors import SettingsError
 
 DEFAULT_PREFETCH_FACTOR = 2
-"""PyTorch's own, where there are workers."""
+"""PyTorch's default with workers."""
 
 
 class LoaderConfiguration(LoaderSettings):
-    """What torch.utils.data.DataLoader is given, and OpenCV's threads in each process that makes samples."""
+    """The arguments of torch.utils.data.DataLoader, and OpenCV's threads in each process that makes samples."""
 
     cv2_threads: int = Field(default=CV2_THREADS_PER_WORKER, ge=0)
-    """0: OpenCV works in the thread that calls it (its own meaning of 0)."""
+    """OpenCV's threads in each such process; 0: it works in the thread that calls it (OpenCV's own meaning of 0)."""
 
     @model_validator(mode="after")
     def _start_method_works(self) -> Self:
         if self.start_method is not None:
             if self.num_workers == 0:
                 raise ValueError("start_method needs num_workers of at least 1")
-            there = multiprocessing.get_all_start_methods()
-            if self.start_method not in there:
-                raise ValueError(f"start_method {self.start_method} is not known to this system: try {there[0]}")
+            available = multiprocessing.get_all_start_methods()
+            if self.start_method not in available:
+                raise ValueError(f"start_method {self.start_method} does not exist on this system; try {available[0]}")
         return self
 
     @property
     def batches_in_flight(self) -> int:
-        """Batches asked of the workers and not yet delivered, at most."""
+        """Most batches that are asked of the workers and not yet delivered."""
         return self.num_workers * (self.prefetch_factor or DEFAULT_PREFETCH_FACTOR)
 
     @property
     def round_length(self) -> int:
-        """Batches after which the same worker delivers again."""
+        """Number of batches after which the same worker delivers again."""
         return max(1, self.num_workers)
 
 
 def configuration(**settings: Any) -> LoaderConfiguration:
-    """A LoaderConfiguration; SettingsError names the setting where a combination cannot work."""
+    """Build a LoaderConfiguration. Raises SettingsError that names the setting if the combination cannot work.
+
+    Example:
+        configuration(batch_size=8, num_workers=2, prefetch_factor=4)
+    """
     try:
         return LoaderConfiguration(**settings)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""What a loader delivered, in a few bytes: configurations that are compared must have delivered the same batches."""
+"""Hashes and sizes of delivered batches: compared configurations must have delivered the same ones."""
 
 import re
 import zlib
@@ -11,31 +11,33 @@ import torch
 
 _PLAIN = (torch.Tensor, np.ndarray, np.generic, str, bytes, bytearray, memoryview, int, float, complex, type(None))
 DEEPEST = 3
+"""Levels of nested objects whose attributes are followed."""
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 def batch_hash(batch: Any) -> int:
-    """32 bits (CRC) of everything in a batch: shapes, types and every element of its tensors.
+    """Return 32 bits (CRC) of everything in a batch: shapes, types and every element of its tensors.
 
-    Batches may be tensors, arrays, numbers and texts in tuples, lists, sets and mappings, as PyTorch's collate makes
-    them, and objects of classes that hold such. Of what holds none it is the text of its ``repr``, without addresses.
+    A batch may consist of tensors, arrays, numbers and texts in tuples, lists, sets and mappings, as PyTorch's collate
+    makes them, and of objects with such attributes. Of anything else the text of its ``repr`` is hashed, without
+    addresses.
     """
-    found = 0
+    crc = 0
     for leaf in leaves(batch):
         if isinstance(leaf, torch.Tensor):
             leaf = _as_array(leaf)
         if isinstance(leaf, np.ndarray) and not leaf.dtype.hasobject:
-            found = zlib.crc32(f"{leaf.shape}{leaf.dtype.str}".encode(), found)
+            crc = zlib.crc32(f"{leaf.shape}{leaf.dtype.str}".encode(), crc)
             dense = np.ascontiguousarray(leaf)
-            # An array is a buffer in every Python; NumPy's types say so from 3.12 on.
-            found = zlib.crc32(dense.tobytes() if dense.dtype.kind in "mM" else dense, found)  # type: ignore[arg-type]
+            # An array is a buffer in every Python; NumPy's type hints say so only from 3.12 on.
+            crc = zlib.crc32(dense.tobytes() if dense.dtype.kind in "mM" else dense, crc)  # type: ignore[arg-type]
         else:
-            found = zlib.crc32(_ADDRESS.sub("", repr(leaf)).encode(), found)
-    return found
+            crc = zlib.crc32(_ADDRESS.sub("", repr(leaf)).encode(), crc)
+    return crc
 
 
 def _as_array(tensor: torch.Tensor) -> np.ndarray:
-    """All elements of a tensor, also of one whose layout or type NumPy does not know."""
+    """All elements of a tensor, even if NumPy does not know its layout or type."""
     tensor = tensor.detach()
     if tensor.layout != torch.strided:
         tensor = tensor.to_dense()
@@ -46,13 +48,13 @@ def _as_array(tensor: torch.Tensor) -> np.ndarray:
 
 
 def batch_bytes(batch: Any) -> int:
-    """Bytes of a batch's tensors and arrays."""
+    """Return the bytes of a batch's tensors and arrays."""
     return sum(leaf.nbytes for leaf in leaves(batch) if isinstance(leaf, (torch.Tensor, np.ndarray)))
 
 
 def batch_images(batch: Any, otherwise: int) -> int:
-    """How many images a batch holds: the leading dimension of its first tensor or array that has dimensions;
-    ``otherwise`` where it holds none."""
+    """Return the number of images in a batch: the leading dimension of its first tensor or array that has dimensions;
+    ``otherwise`` if there is none."""
     for leaf in leaves(batch):
         if isinstance(leaf, (torch.Tensor, np.ndarray)) and leaf.ndim:
             return int(leaf.shape[0])
@@ -60,8 +62,8 @@ def batch_images(batch: Any, otherwise: int) -> int:
 
 
 def leaves(batch: Any, depth: int = 0) -> Iterator[Any]:
-    """The tensors, arrays, numbers and texts that a batch consists of; of objects, those that they hold, to a depth of
-    DEEPEST objects in each other."""
+    """Yield the tensors, arrays, numbers and texts that a batch consists of; objects are followed through DEEPEST
+    levels."""
     if isinstance(batch, Mapping):
         for value in batch.values():
             yield from leaves(value, depth)
@@ -76,15 +78,15 @@ def leaves(batch: Any, depth: int = 0) -> Iterator[Any]:
         yield np.asarray(batch)
     else:
         yield type(batch).__qualname__
-        for _, value in sorted(_held(batch).items()) if depth < DEEPEST else ():
+        for _, value in sorted(_attributes(batch).items()) if depth < DEEPEST else ():
             yield from leaves(value, depth + 1)
 
 
-def _held(value: Any) -> dict[str, Any]:
-    """The attributes of an object, its own and those of slots."""
-    found = dict(getattr(value, "__dict__", {}))
-    for own in type(value).__mro__:
-        slots = vars(own).get("__slots__", ())
+def _attributes(value: Any) -> dict[str, Any]:
+    """The attributes of an object, slots included."""
+    attributes = dict(getattr(value, "__dict__", {}))
+    for base in type(value).__mro__:
+        slots = vars(base).get("__slots__", ())
         names = (slots,) if isinstance(slots, str) else slots
-        found |= {name: getattr(value, name) for name in names if hasattr(value, name)}
-    return found
+        attributes |= {name: getattr(value, name) for name in names if hasattr(value, name)}
+    return attributes

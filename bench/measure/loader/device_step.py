@@ -1,4 +1,4 @@
-"""A step whose device works on while its host loads: the device's own clock tells when it began and ended.
+"""Training steps timed by the device's own clock, so that the host need not wait for each of them.
 
 A host that waited for its accelerator after each step would load and compute in turn where real training does both at
 once, and num_workers=0 would look up to twice as slow as it is.
@@ -14,11 +14,12 @@ import torch
 
 
 class Underway(ABC):
-    """A step that has been given to a device."""
+    """A step that a device has been given and may still be working on."""
 
     @abstractmethod
     def times(self) -> tuple[float, float]:
-        """When the device began and ended it, in seconds of ``time.perf_counter``; waits for its end."""
+        """Wait until the step has ended; return when the device began and ended it, in seconds of
+        ``time.perf_counter``."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class CudaStep(Underway):
 
 
 class CudaZero:
-    """Where a CUDA device's clock and the host's meet: an event whose host time is known to some 20 microseconds."""
+    """Converts CUDA event times to host time: holds an event whose host time is known to some 20 microseconds."""
 
     def __init__(self) -> None:
         torch.cuda.synchronize()
@@ -46,13 +47,14 @@ class CudaZero:
         self._host_s = time.perf_counter()
 
     def seconds(self, event: torch.cuda.Event) -> float:
-        """Host time of an event that is over."""
+        """Return the host time (``time.perf_counter``) of an event that is over."""
         elapsed_ms: float = self._event.elapsed_time(event)
         return self._host_s + elapsed_ms / 1000
 
 
 def on_device(step: Callable[[Any], object], device: str) -> Callable[[Any], object]:
-    """The step as the device times it: on CUDA it returns an `Underway` and need not wait; elsewhere it is itself."""
+    """Return the step as the device times it: on CUDA it returns an `Underway` without waiting; on other devices the
+    step is returned unchanged."""
     if device != "cuda":
         return step
     zero = CudaZero()

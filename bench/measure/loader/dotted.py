@@ -1,5 +1,6 @@
-"""What a person's dotted paths name: a data set, a loader, a step, functions for batches and workers. What is wrong
-with one is told with its option, and what it prints goes to stderr: stdout is for results.
+"""Data sets, loaders, steps and functions that a user names by dotted path (`module:name`).
+
+Errors name the command-line option. What user code prints goes to stderr, because stdout is for results.
 """
 
 import contextlib
@@ -19,13 +20,13 @@ from bench.settings.dotted import split
 from posemodel.errors import SettingsError
 
 STDOUT, STDERR = 1, 2
-"""Descriptors of a process."""
+"""File descriptors of a process."""
 
 
 @contextlib.contextmanager
 def stdout_to_stderr() -> Iterator[None]:
-    """What Python, C libraries and child processes print on stdout goes to stderr meanwhile."""
-    with contextlib.suppress(AttributeError, OSError, ValueError):  # none, or closed
+    """Send what Python, C libraries and child processes print on stdout to stderr meanwhile."""
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # there is no stdout, or it is closed
         sys.stdout.flush()
     with contextlib.redirect_stdout(sys.stderr), contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):  # a process without one of the two
@@ -44,11 +45,12 @@ class DottedStep:
     path: str
 
     def factory(self) -> Callable[[], Any]:
-        """What the path names, not called: it may take a GPU. Raises SettingsError where it leads nowhere."""
+        """Return the named function without calling it (it may take a GPU). Raises SettingsError if the path leads
+        nowhere."""
         return _callable_at(self.path, "--step", "a function without arguments that returns the step")
 
     def __call__(self) -> Step:
-        """The step. Raises SettingsError where it cannot be made."""
+        """Make the step. Raises SettingsError if that fails."""
         try:
             step: object = self.factory()()
         except SettingsError:
@@ -64,22 +66,22 @@ class DottedStep:
 
 @dataclass(frozen=True)
 class DottedCollate:
-    """The function of a list of samples that a dotted path names."""
+    """The collate function that a dotted path names."""
 
     path: str
 
     def __call__(self, samples: list[Any]) -> Any:
-        """Their batch."""
+        """Join samples into a batch."""
         return self.function()(samples)
 
     def function(self) -> Callable[[list[Any]], Any]:
-        """What the path names; SettingsError where it leads nowhere."""
+        """Return the named function. Raises SettingsError if the path leads nowhere."""
         return _callable_at(self.path, "--collate", "a function of a list of samples that returns their batch")
 
 
 @dataclass(frozen=True)
 class DottedWorkerInit:
-    """What a dotted path names as DataLoader's ``worker_init_fn``."""
+    """The ``worker_init_fn`` of DataLoader that a dotted path names."""
 
     path: str
 
@@ -88,7 +90,7 @@ class DottedWorkerInit:
         self.function()(worker_id)
 
     def function(self) -> Callable[[int], Any]:
-        """What the path names; SettingsError where it leads nowhere."""
+        """Return the named function. Raises SettingsError if the path leads nowhere."""
         return _callable_at(self.path, "--worker-init", "a function of a worker's number, DataLoader's worker_init_fn")
 
 
@@ -99,32 +101,32 @@ class DottedLoader:
     path: str
 
     def function(self) -> Callable[..., Any]:
-        """What the path names, not called: it may start processes.
+        """Return the named function without calling it (it may start processes).
 
-        Raises SettingsError where it leads nowhere, or to a function that needs other arguments than LOADER_SETTINGS.
+        Raises SettingsError if the path leads nowhere, or the function needs other arguments than LOADER_SETTINGS.
         """
-        found = _callable_at(self.path, "--loader", "a function that returns an iterable of batches")
+        function = _callable_at(self.path, "--loader", "a function that returns an iterable of batches")
         try:
-            inspect.signature(found).bind(**dict.fromkeys(_taken(found)))
-        except ValueError:  # of a function that is not Python's, nobody knows
+            inspect.signature(function).bind(**dict.fromkeys(_accepted_settings(function)))
+        except ValueError:  # a function that is not Python's has no signature
             pass
         except TypeError as error:
             module, name = split(self.path)
             raise SettingsError(
-                f"--loader {self.path}: {error}. It is {name}{inspect.signature(found)}, and gets "
-                f"{', '.join(f'{each}=' for each in LOADER_SETTINGS)} (those of them that it takes); give a function "
-                f"that needs no others: `def loader(batch_size): return {name}(...)` in {module}."
+                f"--loader {self.path}: {error}. It is {name}{inspect.signature(function)}, and is called with "
+                f"{', '.join(f'{each}=' for each in LOADER_SETTINGS)} (those that it accepts); name a function "
+                f"that needs no other arguments: `def loader(batch_size): return {name}(...)` in {module}."
             ) from error
-        return found
+        return function
 
     def __call__(self, **settings: Any) -> Any:
-        """An iterable of batches, made with those of the settings that the function takes.
+        """Make the loader, an iterable of batches, with those of the settings that the function takes.
 
-        Raises SettingsError where it cannot be made, or is none.
+        Raises SettingsError if that fails or the result is not iterable.
         """
         function = self.function()
         try:
-            made: object = function(**{name: settings[name] for name in _taken(function)})
+            made: object = function(**{name: settings[name] for name in _accepted_settings(function)})
         except (Exception, SystemExit) as error:
             if is_lack_of_memory(error):
                 raise
@@ -138,14 +140,14 @@ class DottedLoader:
 
 
 LOADER_SETTINGS = ("batch_size", "num_workers", "pin_memory")
-"""What a loader of one's own is told."""
+"""Settings that a user's loader is given."""
 
 
-def _taken(function: Callable[..., Any]) -> tuple[str, ...]:
+def _accepted_settings(function: Callable[..., Any]) -> tuple[str, ...]:
     """Those of LOADER_SETTINGS that a function takes by name."""
     try:
         parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):  # of one that is not Python's
+    except (TypeError, ValueError):  # a function that is not Python's
         return LOADER_SETTINGS
     if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters):
         return LOADER_SETTINGS
@@ -156,46 +158,47 @@ def _taken(function: Callable[..., Any]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class DottedDataset:
-    """Makes the data set that a dotted path names, as `--dataset` gives it: a class, a function or an object."""
+    """Makes the data set that `--dataset` names by dotted path: a class, a function or an object."""
 
     path: str
 
     def __call__(self) -> Any:
-        """The data set. Raises SettingsError where the path leads nowhere."""
-        found = _at(self.path, "--dataset", "the data set, or a class or function that makes it")
-        if not callable(found) or (hasattr(found, "__getitem__") and not isinstance(found, type)):
-            return found
-        self._require_no_arguments(found)
+        """Make the data set. Raises SettingsError if the path leads nowhere or making it fails."""
+        target = _at(self.path, "--dataset", "the data set, or a class or function that makes it")
+        if not callable(target) or (hasattr(target, "__getitem__") and not isinstance(target, type)):
+            return target
+        self._require_no_arguments(target)
         try:
-            with stdout_to_stderr():  # pycocotools tells what it loads
-                return found()
+            with stdout_to_stderr():  # pycocotools prints what it loads
+                return target()
         except (Exception, SystemExit) as error:
             raise SettingsError(
                 f"--dataset {self.path}: making it failed with {type(error).__name__}: {error}. Name an object, or a "
                 "class or function that needs no arguments."
             ) from error
 
-    def _require_no_arguments(self, found: Callable[..., Any]) -> None:
-        """Tell what is needed before it is called: of a call that fails in its midst, nobody would know."""
+    def _require_no_arguments(self, factory: Callable[..., Any]) -> None:
+        """Refuse a function that needs arguments before calling it: a call that fails half-way would not tell which."""
         try:
-            signature = inspect.signature(found)
-        except (TypeError, ValueError):  # of a class that is not Python's
+            signature = inspect.signature(factory)
+        except (TypeError, ValueError):  # a class that is not Python's
             return
         try:
             signature.bind()
         except TypeError as error:
             module, name = split(self.path)
             raise SettingsError(
-                f"--dataset {self.path}: {error}. It is {name}{signature}; give a class or function that needs no "
+                f"--dataset {self.path}: {error}. It is {name}{signature}; name a class or function that needs no "
                 f"arguments: `def data(): return {name}(...)` in {module}, named as --dataset {module}:data."
             ) from error
 
 
 def require_loadable(dataset: Any, name: str = "") -> Any:
-    """The data set, or SettingsError where DataLoader cannot load it or it says that it has no samples.
+    """Return the data set, or raise SettingsError if DataLoader cannot load it or it has no samples.
 
-    Map-style (``__len__`` and ``__getitem__``), or an IterableDataset, whose length nobody needs to know. ``name``: its
-    dotted path.
+    Args:
+        dataset: Map-style (``__len__`` and ``__getitem__``), or an IterableDataset, whose length need not be known.
+        name: Its dotted path.
     """
     if isinstance(dataset, IterableDataset):
         return dataset
@@ -206,8 +209,8 @@ def require_loadable(dataset: Any, name: str = "") -> Any:
         wanted = f"{wanted[:-1]}, or, where it has an order only, the base class torch.utils.data.IterableDataset."
     missing = [
         each
-        for each, there in (("__len__", isinstance(dataset, Sized)), ("__getitem__", hasattr(dataset, "__getitem__")))
-        if not there
+        for each, present in (("__len__", isinstance(dataset, Sized)), ("__getitem__", hasattr(dataset, "__getitem__")))
+        if not present
     ]
     if missing:
         raise SettingsError(f"{who} is no map-style data set: it has no {' and no '.join(missing)}. {wanted}")
@@ -219,37 +222,37 @@ def require_loadable(dataset: Any, name: str = "") -> Any:
             f"{who}: its __len__ failed with {type(error).__name__}: {error}. It must return the number of samples."
         ) from error
     if length == 0:
-        raise SettingsError(f"{who} has no samples (its __len__ is 0). Point it to where they are.")
+        raise SettingsError(f"{who} has no samples (its __len__ is 0). Let it read a folder that has some.")
     return dataset
 
 
 def _callable_at(path: str, option: str, wanted: str) -> Callable[..., Any]:
-    found: object = _at(path, option, wanted)
-    if not callable(found):
-        raise SettingsError(f"{option} {path}: is a {type(found).__name__}; it must name {wanted}.")
-    return found
+    target: object = _at(path, option, wanted)
+    if not callable(target):
+        raise SettingsError(f"{option} {path}: is a {type(target).__name__}; it must name {wanted}.")
+    return target
 
 
 def module_of(path: str) -> str:
-    """The module of a dotted path."""
+    """Return the module part of a dotted path."""
     return split(path)[0]
 
 
 def _at(path: str, option: str, wanted: str) -> Any:
-    """What stands at a dotted path; SettingsError where it leads nowhere."""
+    """The object at a dotted path. Raises SettingsError if the path leads nowhere."""
     try:
         with stdout_to_stderr():
             module_name, name = split(path)
-            found: Any = importlib.import_module(module_name)
+            target: Any = importlib.import_module(module_name)
         for part in name.split("."):
-            found = getattr(found, part)
-    except (Exception, SystemExit) as error:  # a person's module may raise anything, or be a program
-        told = (
+            target = getattr(target, part)
+    except (Exception, SystemExit) as error:  # a user's module may raise anything, or be a program
+        reason = (
             error
             if isinstance(error, (ImportError, AttributeError, ValueError))
             else f"{type(error).__name__}: {error}"
         )
         raise SettingsError(
-            f"{option} {path}: {told}. It must name {wanted}, as module:name, importable from the working directory."
+            f"{option} {path}: {reason}. It must name {wanted}, as module:name, importable from the working directory."
         ) from error
-    return found
+    return target

@@ -1,4 +1,7 @@
-"""The largest batch that fits: doubled until one fails, then halved between; each try in a process of its own."""
+"""Searches the largest batch that fits into memory: doubles until one fails, then bisects.
+
+Each try runs in a process of its own.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,8 +11,9 @@ from bench.measure.loader.outcome import MeasurementStatus
 from posemodel.errors import SettingsError
 
 RESOLUTION = 0.05
-"""The search ends where the largest that fits and the smallest that does not are this close (relative)."""
+"""Relative gap between the largest size that fits and the smallest that does not at which the search ends."""
 TOO_LARGE = (MeasurementStatus.OUT_OF_MEMORY, MeasurementStatus.SKIPPED, MeasurementStatus.BUS_ERROR)
+"""Statuses of a try that ran out of memory."""
 
 
 @dataclass(frozen=True)
@@ -23,34 +27,39 @@ class Try:
 
 @dataclass(frozen=True)
 class Search:
-    """What the search found, and every try on the way."""
+    """The result of a search, with all its tries."""
 
     largest: int | None
-    """None where not even the first size fits."""
+    """Largest batch size that fits; None if not even the first does."""
     limited: bool
-    """Whether a larger one failed for want of memory; False where the search ended at its limit."""
+    """True if a larger size failed for lack of memory; False if the search reached its limit."""
     ended: str
-    """Why it ended early: a try failed for another reason than memory; "" where it went its way."""
+    """Why the search ended early: a try failed for another reason than memory; "" if it did not."""
     tries: Sequence[Try]
-    """In the order in which they were made."""
+    """All tries, in the order in which they were made."""
 
 
 def largest_that_fits(attempt: Callable[[int], Try], *, start: int = 1, limit: int = 4096) -> Search:
     """Double the batch size from ``start`` until ``attempt`` runs out of memory or ``limit`` is reached, then bisect.
 
-    ``attempt`` measures one batch size in a process that gives its memory back. Memory is expected to grow with the
-    batch. A try that fails for another reason says nothing about memory: the search ends with what has fitted so far.
+    Memory is expected to grow with the batch. A try that fails for another reason says nothing about memory: the search
+    then ends with the largest size that has fitted so far.
+
+    Args:
+        attempt: Measures one batch size in a process that gives its memory back.
+        start: First batch size.
+        limit: Largest batch size to try.
     """
     if not 1 <= start <= limit:
         raise SettingsError(f"batch_size: the search cannot start at {start} and end at {limit}. Start lower.")
     tries: list[Try] = []
 
     def fits(size: int) -> bool | None:
-        found = attempt(size)
-        tries.append(found)
-        if found.status not in (*TOO_LARGE, MeasurementStatus.COMPLETE):
+        attempted = attempt(size)
+        tries.append(attempted)
+        if attempted.status not in (*TOO_LARGE, MeasurementStatus.COMPLETE):
             return None
-        return found.status == MeasurementStatus.COMPLETE
+        return attempted.status == MeasurementStatus.COMPLETE
 
     def ended_at(size: int) -> Search:
         return Search(fitting or None, bool(failing), f"batch_size {size}: {tries[-1].error}", tries)

@@ -1,7 +1,7 @@
-"""A configuration's process from within: data set, loader and step are opened once, and slices measured when asked for.
+"""Inside a configuration's measuring process: opens data set, loader and step once, then measures slices on request.
 
-Between two slices the loader's own processes are stopped: they take nothing from whoever is measured then, and the
-loader's queues are found as they were left.
+Between two slices the loader's own processes are stopped, so that they take nothing from the configuration measured
+then, and the loader's queues stay as they were.
 """
 
 import itertools
@@ -28,41 +28,43 @@ from bench.measure.process_tree import tree
 from posemodel.errors import SettingsError
 
 FIRST_EPOCH = 3
-"""Batches of the first epoch at least: its first step is slow, and its last one comes before the border."""
+"""Least batches of the first epoch: its first step is slow, and its last one comes before the epoch's end."""
 ENDLESS = 1 << 32
-"""Batches of the second epoch, which does not end."""
+"""Batches of the second epoch, which is never meant to end."""
 RUN_IN = 2.0
-"""Times a slice's length that its run-in may take, about."""
+"""Most time of a run-in before a slice, in multiples of the slice's length."""
 NO_BATCH = "the loader has delivered no batch in an epoch. Its data set may be smaller than batch_size."
 
 Order = tuple[Arm, float]
-"""The arm to be measured, and for how many seconds at least."""
+"""An arm to measure, and the least seconds to measure it for."""
 Gpu = dict[str, float]
+"""GPU figures of `gpu.summarized`."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How a life starts; see `living.Living`."""
+    """The start-up settings of a measuring process; see `living.MeasuringProcess`."""
 
     hashed_batches: int
     reference: tuple[int, ...]
     compare_s: float
     measuring_pid: int
-    """The process that orders slices: what it takes is not others'."""
+    """The process that orders slices: its CPU time does not count as others'."""
     asked_at: float
-    """When it has asked for this life, by ``time.monotonic``."""
+    """When that process asked for this one, by ``time.monotonic``."""
 
 
 def live(
     progress: Progress, workload: Workload, configuration: LoaderConfiguration, plan: Plan
 ) -> Generator[Started | tuple[Slice, Gpu], Order]:
-    """Start, then measure a slice for each order. Raises whatever data set, loader and step raise."""
+    """Start, yield how that went, then yield a measured slice for each order sent. Raises whatever data set, loader and
+    step raise."""
     progress(0)
     began = time.monotonic()
     compared: dict[str, float] = {}
     if plan.reference and configuration.num_workers and isinstance(workload, DatasetWorkload):
-        found = compare_samples(progress, workload, configuration, plan.reference, seconds=plan.compare_s, done=0)
-        compared = found.metrics()
+        samples = compare_samples(progress, workload, configuration, plan.reference, seconds=plan.compare_s, done=0)
+        compared = samples.metrics()
     comparing_s = time.monotonic() - began
     life = Life(progress, workload, configuration, plan.measuring_pid)
     first_batch_s, epoch_gap_s, hashes = life.start(plan.hashed_batches)
@@ -79,52 +81,56 @@ def live(
 
 
 class Life:
-    """Data set, loader and step, open; see `live`."""
+    """Data set, loader and step of one configuration, opened and ready to be measured."""
 
     def __init__(
         self, progress: Progress, workload: Workload, configuration: LoaderConfiguration, measuring_pid: int
     ) -> None:
         self.progress, self.configuration = progress, configuration
         self.clock = CpuClock([measuring_pid])
-        self.helpers = _Helpers()
+        self.loader_processes = _LoaderProcesses()
         self.opened = workload.open_loader(configuration, ENDLESS)
-        self.helpers.found()
+        self.loader_processes.include_new()
         self.step: Step = workload.make_step()
-        self.helpers.not_among()
+        self.loader_processes.exclude_new()
         self.gpu = GpuSampler(workload.device)
-        self.gpu_told = True
-        """Whether its utilisation is that of slices alone."""
+        self.gpu_covers_slices = True
+        """True while the GPU samples cover nothing but slices of training."""
         self.batches: Iterator[Any] = iter(())
-        self.kept: Any = None
-        """The first batch, on which is computed where nothing is loaded."""
+        self.first_batch: Any = None
+        """The first batch; the compute arm uses it again and again."""
         self.epoch = -1
-        self.given = progress.count
-        self.border = False
-        """Whether an epoch has begun since the loader's processes were looked for."""
-        self.queues_of: Arm | None = None
-        """The arm that has left the loader's queues as they are."""
+        self.batches_done = progress.count
+        self.epoch_begun = False
+        """True if an epoch has begun since the loader's processes were last listed."""
+        self.queue_filler: Arm | None = None
+        """The arm that last filled the loader's queues."""
 
     def start(self, hashed_batches: int) -> tuple[float, float, tuple[int, ...]]:
-        """(seconds to the first batch, seconds over the border between two epochs, hashes of the first batches).
+        """Train on a short first epoch and begin the second one.
 
-        A short first epoch, of which the first and the last batch are trained on, and the second one's first batch; of
-        a loader that decides itself how long an epoch is, its first batches.
+        Only the first and last batch of the first epoch are trained on. If the loader decides itself how long an epoch
+        is, only its first batches are read.
+
+        Returns:
+            Seconds to the first batch; seconds from the end of the first epoch to the second one's first batch (NaN if
+            it has not ended); hashes of the first batches.
         """
         hashed_batches = hashed_batches if self.opened.comparable else 0
         number, hashes, epoch_gap_s = max(FIRST_EPOCH, hashed_batches), [], math.nan
         if self.opened.set_length is not None:
             self.opened.set_length(number)
         asked = time.perf_counter()
-        self.kept, _ = self._next()
+        self.first_batch, _ = self._next()
         first_batch_s = time.perf_counter() - asked
-        self._found()
-        batch = self.kept
+        self._list_loader_processes()
+        batch = self.first_batch
         for position in range(number):
             if position < hashed_batches:
                 hashes.append(batch_hash(batch))
             if position in (0, number - 1):
                 self._step_on(batch)
-                self.helpers.not_among()
+                self.loader_processes.exclude_new()
             if position == number - 1 and self.opened.set_length is not None:
                 self.opened.set_length(ENDLESS)
             asked = time.perf_counter()
@@ -138,47 +144,48 @@ class Life:
         return first_batch_s, epoch_gap_s, tuple(hashes)
 
     def slice(self, arm: Arm, seconds: float) -> Slice:
-        """Measure whole rounds of workers for ``seconds`` at least; what comes before the clock begins is not in it."""
+        """Measure whole rounds of the workers for ``seconds`` at least; preparations are not counted."""
         loads = arm != Arm.COMPUTE
-        if loads and (arm != self.queues_of or self.opened.reads_on):
+        if loads and (arm != self.queue_filler or self.opened.reads_on):
             self._run_in(arm, RUN_IN * seconds)
-            self.queues_of = arm
+            self.queue_filler = arm
         begin = self.clock.mark()
         if loads:
-            self.helpers.resume()
+            self.loader_processes.resume()
         stretches = self.measured(arm, seconds)
         self._stop()
         if arm == Arm.END_TO_END:
-            self.gpu_told &= seconds >= NVML_LOOKS_BACK_S
+            self.gpu_covers_slices &= seconds >= NVML_LOOKS_BACK_S
             self.gpu.look()
         end = self.clock.mark()
-        if self.opened.set_length is None:  # the next border may come in any slice
-            self.helpers.not_among()
+        if self.opened.set_length is None:  # a new epoch may begin in any slice
+            self.loader_processes.exclude_new()
         waits = [wait for each in stretches for wait in each.waits()]
-        whole = sum(each.seconds() for each in stretches)
+        total_s = sum(each.seconds() for each in stretches)
         wait_s = sum(waits)
         return Slice(
             arm=arm,
             batches=len(waits),
             images=sum(each.images for each in stretches),
-            seconds=whole,
+            seconds=total_s,
             wait_s=wait_s,
             host_s=sum(sum(each.host_s[1:]) for each in stretches),
-            compute_s=whole - wait_s,
-            cpu_s=(end.tree - begin.tree) * whole / (end.at - begin.at),
+            compute_s=total_s - wait_s,
+            cpu_s=(end.tree - begin.tree) * total_s / (end.at - begin.at),
             others_share=self.clock.others_share(begin, end),
             waits_ms=tuple(1000 * wait for wait in waits),
         )
 
     def measured(self, arm: Arm, seconds: float) -> "list[Stretch]":
-        """Steps between borders of epochs: a border is in none of them, but where each batch is an epoch."""
+        """Run steps and return them as stretches between borders of epochs. A border belongs to no stretch, unless each
+        batch is an epoch."""
         round_length = 1 if arm == Arm.COMPUTE else self.configuration.round_length
         step = self._step_of(arm)
         stretches: list[Stretch] = []
         after_border, counted = False, 0
         while counted == 0 or counted % round_length or sum(each.host_seconds() for each in stretches) < seconds:
             asked = time.perf_counter()
-            batch, border = (self.kept, False) if arm == Arm.COMPUTE else self._next()
+            batch, border = (self.first_batch, False) if arm == Arm.COMPUTE else self._next()
             if not stretches or (border and not after_border):
                 if stretches:
                     stretches[-1].times.settle()
@@ -193,13 +200,13 @@ class Life:
         return stretches
 
     def gpu_summary(self) -> Gpu:
-        """See `gpu.summarized`; utilisation in slices of end_to_end, NaN where one was too short to tell."""
-        found = self.gpu.summary()
-        return found if self.gpu_told or not found else found | {"gpu_utilization_percent": math.nan}
+        """Return `gpu.summarized`, utilisation over slices of end_to_end alone; NaN if one was too short to tell."""
+        summary = self.gpu.summary()
+        return summary if self.gpu_covers_slices or not summary else summary | {"gpu_utilization_percent": math.nan}
 
     def _run_in(self, arm: Arm, most_s: float) -> None:
-        """Another arm has left the queues fuller or emptier than this one keeps them: all that is in flight goes."""
-        self.helpers.resume()
+        """Replace the batches in flight: another arm has left the queues fuller or emptier than this one keeps them."""
+        self.loader_processes.resume()
         stretch = Stretch()
         until = time.perf_counter() + most_s
         for _ in range(self.opened.batches_in_flight + 1):
@@ -225,92 +232,92 @@ class Life:
         self.epoch += 1
         self.opened.begin_epoch(self.epoch)
         self.batches = iter(self.opened.loader)
-        self.border = True
+        self.epoch_begun = True
         try:
             return next(self.batches), True
         except StopIteration:
             raise SettingsError(NO_BATCH) from None
 
     def _step_on(self, batch: Any) -> None:
-        """A step that is in no slice, to its end."""
+        """Take a step that is in no slice, and wait for its end."""
         times = StepTimes()
         times.add(0.0, time.perf_counter(), self.step(batch))
         times.settle()
         self._count()
 
     def _count(self) -> None:
-        self.given += 1
-        self.progress(self.given)
+        self.batches_done += 1
+        self.progress(self.batches_done)
 
-    def _found(self) -> None:
-        if self.border:  # another epoch's workers
-            self.helpers.found()
-            self.border = False
+    def _list_loader_processes(self) -> None:
+        if self.epoch_begun:  # a new epoch may have new workers
+            self.loader_processes.include_new()
+            self.epoch_begun = False
 
     def _stop(self) -> None:
-        self._found()
-        self.helpers.stop()
+        self._list_loader_processes()
+        self.loader_processes.stop()
 
 
 class Stretch:
-    """Steps that follow each other; the end of the first is where the clock begins."""
+    """Steps that follow each other without an epoch's border; the clock begins at the end of the first."""
 
     def __init__(self) -> None:
         self.times = StepTimes()
         self.images = 0
-        """In the batches of all steps but the first."""
+        """Images in the batches of all steps but the first."""
         self.host_s: list[float] = []
-        """Within the call of each step."""
+        """Seconds of the host inside each call of the step."""
         self.began = self.ended = 0.0
-        """By the host's clock."""
+        """Begin and end by the host's clock."""
 
     def turn(self, asked: float, batch: Any, step: Step) -> None:
-        """Do the next step; its batch is there."""
+        """Do the next step on a batch that has arrived."""
         delivered = time.perf_counter()
-        found = step(batch)
+        result = step(batch)
         self.host_s.append(time.perf_counter() - delivered)
-        self.times.add(asked, delivered, found)
+        self.times.add(asked, delivered, result)
         self.ended = time.perf_counter()
         self.began = self.began or self.ended
 
     def host_seconds(self) -> float:
-        """How long it lasts, as far as the host knows."""
+        """Return the seconds so far by the host's clock; a device may still be at work."""
         return self.ended - self.began
 
     def seconds(self) -> float:
-        """How long it took."""
+        """Return the seconds from the end of the first step to the end of the last."""
         return self.times.rows[-1][2] - self.times.rows[0][2]
 
     def waits(self) -> list[float]:
-        """Seconds between a step's end and the next one's begin."""
+        """Return the seconds between each step's end and the next one's begin."""
         return [row[1] - before[2] for before, row in itertools.pairwise(self.times.rows)]
 
 
-class _Helpers:
+class _LoaderProcesses:
     """The processes that a loader has started, told apart from those of data set and step."""
 
     def __init__(self) -> None:
-        self._ours: set[psutil.Process] = set()
+        self._loaders: set[psutil.Process] = set()
         self._others: set[psutil.Process] = set()
-        self.not_among()
+        self.exclude_new()
 
-    def found(self) -> None:
-        """What has been started since `not_among` is the loader's."""
-        self._ours = _children() - self._others
+    def include_new(self) -> None:
+        """Count all processes started since `exclude_new` as the loader's."""
+        self._loaders = _children() - self._others
 
-    def not_among(self) -> None:
-        """What has been started since `found` is not."""
-        self._others = _children() - self._ours
+    def exclude_new(self) -> None:
+        """Count all processes started since `include_new` as not the loader's."""
+        self._others = _children() - self._loaders
 
     def stop(self) -> None:
-        """They rest, where they are."""
-        for process in self._ours:
+        """Suspend the loader's processes."""
+        for process in self._loaders:
             with suppress(psutil.Error, OSError):
                 process.suspend()
 
     def resume(self) -> None:
-        """They go on."""
-        for process in self._ours:
+        """Let the loader's processes go on."""
+        for process in self._loaders:
             with suppress(psutil.Error, OSError):
                 process.resume()
 

@@ -1,5 +1,6 @@
-"""Configurations that live side by side, each in a process of its own, and take turns: slices of one are measured while
-the others rest.
+"""Measuring processes of several configurations, alive side by side and measured in turns.
+
+Slices of one are measured while the others rest.
 """
 
 import os
@@ -15,14 +16,20 @@ from bench.measure.loader.measurement import Arm, Fault, Slice, Started
 from bench.measure.loader.outcome import MeasurementStatus
 from bench.measure.loader.workload import Workload
 
-__all__ = ["Fault", "Living", "Slice", "Started"]
+__all__ = ["Fault", "MeasuringProcess", "Slice", "Started"]
 
 
-class Living:
-    """One configuration's process, as its parent sees it: started once, measured whenever it is its turn.
+class MeasuringProcess:
+    """One configuration's measuring process, as its parent sees it: started once, measured whenever it is its turn.
 
-    Whatever goes wrong in it is raised as Fault, again at each later question; the process, and all that it started,
-    has then been ended. That is also done where the caller is interrupted while it waits, and where it dies.
+    Whatever goes wrong in it is raised as Fault, and raised again by every later call; the process and all that it
+    started have then been ended. They are also ended if the caller is interrupted while it waits, or dies.
+
+    Example:
+        with MeasuringProcess(workload, configuration) as process:
+            process.start()
+            process.started()
+            process.slice(Arm.END_TO_END, 1.0)
     """
 
     def __init__(
@@ -36,17 +43,17 @@ class Living:
         stall_s: float = STALL_S,
         memory_limit_bytes: int | None = None,
     ) -> None:
-        """Starts nothing yet.
+        """Start nothing yet.
 
         Args:
-            workload: What is loaded and done; pickled.
-            configuration: How it is loaded.
-            hashed_batches: So many of the first batches are hashed.
-            reference: Hashes of what one process makes of the samples (`comparison`), which workers then make once
-                more, before all else; none where nothing is compared.
-            compare_s: For about so many seconds at most.
-            stall_s: Without a batch for so long, it hangs (``timed_out``).
-            memory_limit_bytes: What it and its workers may hold together (``out_of_memory``).
+            workload: Data set and step; pickled.
+            configuration: Loader settings.
+            hashed_batches: Number of first batches that are hashed.
+            reference: Hashes of the samples that one process made (`comparison`); the workers make them once more
+                before all else. Empty: nothing is compared.
+            compare_s: Most seconds of that comparison, about.
+            stall_s: Seconds without a batch after which it counts as hanging (``timed_out``).
+            memory_limit_bytes: Most memory that it and its workers may hold together (else ``out_of_memory``).
         """
         self.configuration = configuration
         self._workload, self._stall_s, self._limit_bytes = workload, stall_s, memory_limit_bytes
@@ -58,18 +65,18 @@ class Living:
 
     @property
     def pid(self) -> int:
-        """Of the process; to be asked once it is started."""
+        """Id of the process; only once it is started."""
         assert self._process is not None, "not started"
         return self._process.pid
 
     def start(self) -> None:
-        """Begin to start it, without waiting: several may do so at the same time."""
+        """Begin to start the process, without waiting: several may start at the same time."""
         plan = Plan(self._hashed_batches, self._reference, self._compare_s, os.getpid(), time.monotonic())
         self._process = Isolated(live, self._workload, self.configuration, plan, memory_limit_bytes=self._limit_bytes)
         self._process.sampler.__enter__()
 
     def started(self) -> Started:
-        """Wait until it takes orders; how it started."""
+        """Wait until the process takes orders; return how it started."""
         if self._started is None:
             try:
                 self._started = self._answer()
@@ -79,23 +86,26 @@ class Living:
         return self._started
 
     def slice(self, arm: Arm, seconds: float) -> Slice:
-        """Let it go on, measure whole rounds of its workers for ``seconds`` at least, let it rest.
+        """Let the process go on, measure whole rounds of its workers for ``seconds`` at least, and let it rest.
 
-        The first slice of an arm after one of another first lets the loader's queues become what this arm makes them.
+        After a slice of another arm the loader's queues are first refilled as this arm keeps them.
         """
         if self._process is not None and self._fault is None:
             self._process.send((arm, seconds))
             with self._process.sampler:
-                found: tuple[Slice, Mapping[str, float]] = self._answer()
+                answer: tuple[Slice, Mapping[str, float]] = self._answer()
         else:
-            found = self._answer()
-        self._gpu = found[1]
-        return found[0]
+            answer = self._answer()
+        self._gpu = answer[1]
+        return answer[0]
 
     def resources(self) -> Mapping[str, float | str]:
-        """Peaks so far: ``peak_memory_bytes`` with its ``memory_kind`` (`TreeMemory.kind`), ``shm_peak_bytes`` (by how
-        much /dev/shm became fuller in its turns) and ``shm_tree_peak_bytes`` (of that, what its processes have mapped);
-        with a GPU that NVML knows also those of `gpu.summarized`."""
+        """Return the peaks so far, in bytes.
+
+        ``peak_memory_bytes`` with its ``memory_kind`` (`TreeMemory.kind`), ``shm_peak_bytes`` (growth of /dev/shm in
+        its turns), ``shm_tree_peak_bytes`` (the part of it that its processes have mapped), and with a GPU that NVML
+        knows the figures of `gpu.summarized`.
+        """
         if self._process is None:
             return {}
         sampler = self._process.sampler
@@ -108,12 +118,12 @@ class Living:
         }
 
     def close(self) -> None:
-        """End it and all that it started, whatever state they are in."""
+        """End the process and all that it started, whatever state they are in."""
         if self._process is not None:
             self._process.sampler.__exit__(None, None, None)
             self._process.close()
 
-    def __enter__(self) -> "Living":
+    def __enter__(self) -> "MeasuringProcess":
         return self
 
     def __exit__(
@@ -126,7 +136,7 @@ class Living:
             assert self._process is not None, "not started"
             try:
                 status, value, error = self._process.answer(self._stall_s)
-            except BaseException:  # an interruption: what it would answer, nobody would wait for
+            except BaseException:  # interrupted: nobody would wait for the answer
                 self.close()
                 raise
             if status == MeasurementStatus.COMPLETE:

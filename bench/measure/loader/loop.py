@@ -1,4 +1,4 @@
-"""The loop that is measured: a loader, a step, a clock; nothing else happens between two batches."""
+"""The measured loop: a loader, a step and a clock; nothing else happens between two batches."""
 
 import time
 from collections import deque
@@ -11,16 +11,16 @@ from bench.measure.loader.device_step import Underway
 from bench.measure.loader.timeline import Timeline
 
 Step = Callable[[Any], object]
-"""Takes a batch and returns when it has been done with, or an `Underway` of a device that goes on alone."""
+"""Takes a batch and returns when it is done with it, or returns an `Underway` while a device goes on."""
 AHEAD = 1
 """Steps that a device may still have to do while the next batch is loaded: enough for it never to run dry."""
 
 
 class StepTimes:
-    """When steps that follow each other began to wait for their batch, had it, and were done with it.
+    """The times at which consecutive steps asked for their batch, received it, and were done.
 
     A step that is `Underway` began and ended when its device says so, and waited for its batch only from the end of the
-    one before: what is loaded while the device works keeps nobody waiting.
+    step before: what is loaded while the device works keeps it waiting for nothing.
     """
 
     def __init__(self) -> None:
@@ -28,21 +28,21 @@ class StepTimes:
         """(asked, delivered, done) of each step that is over; seconds by ``time.perf_counter``."""
         self._underway: deque[tuple[float, Underway]] = deque()
 
-    def add(self, asked: float, delivered: float, found: object) -> None:
-        """Note a step that has just returned ``found``; waits for the one before it."""
-        if isinstance(found, Underway):
-            self._underway.append((asked, found))
+    def add(self, asked: float, delivered: float, result: object) -> None:
+        """Record a step that has just returned ``result``; waits for the step before it."""
+        if isinstance(result, Underway):
+            self._underway.append((asked, result))
             self.settle(AHEAD)
         else:
             self.rows.append((asked, delivered, time.perf_counter()))
 
-    def settle(self, left: int = 0) -> None:
-        """Wait for a device until it has no more than so many steps to do."""
-        while len(self._underway) > left:
+    def settle(self, unfinished: int = 0) -> None:
+        """Wait until the device has at most ``unfinished`` steps to do."""
+        while len(self._underway) > unfinished:
             asked, step = self._underway.popleft()
             began, ended = step.times()
             asked = self.rows[-1][2] if self.rows else asked
-            began = max(began, asked)  # two clocks, joined to some microseconds
+            began = max(began, asked)  # the clocks of host and device differ by some microseconds
             self.rows.append((asked, began, max(ended, began)))
 
 
@@ -54,27 +54,33 @@ def run_loop(
     begin_epoch: Callable[[int], object] = lambda _: None,
     on_batch: Callable[[int], object] = lambda _: None,
 ) -> Timeline:
-    """Pass the loader's batches to the step, epoch after epoch, and note when each was asked for, there and done.
+    """Pass the loader's batches to the step, epoch after epoch, and record when each was asked for, delivered and done.
 
-    ``begin_epoch`` hears an epoch's number before its iterator is made, ``on_batch`` how many batches the step has had:
-    both between a step's end and the next question, so that their time is in no figure. Each epoch ends with the device
-    awaited, as training does.
+    Each epoch ends by waiting for the device, as training does.
+
+    Args:
+        loader: The batches of one epoch, each time it is iterated.
+        step: What is done with a batch.
+        epochs: Number of epochs.
+        begin_epoch: Called with an epoch's number before its iterator is made.
+        on_batch: Called with the number of batches done. Like ``begin_epoch`` it runs between a step's end and the next
+            request, so that its time is in no figure.
     """
-    timed: list[StepTimes] = []
-    given = 0
+    epochs_timed: list[StepTimes] = []
+    done_count = 0
     began = time.perf_counter()
     for epoch in range(epochs):
         begin_epoch(epoch)
-        timed.append(times := StepTimes())
+        epochs_timed.append(times := StepTimes())
         asked = time.perf_counter()
         for batch in loader:
             delivered = time.perf_counter()
             times.add(asked, delivered, step(batch))
-            given += 1
-            on_batch(given)
+            done_count += 1
+            on_batch(done_count)
             asked = time.perf_counter()
         times.settle()
-    table = np.array([row for times in timed for row in times.rows]).reshape(-1, 3) - began
-    lengths = [len(times.rows) for times in timed]
+    table = np.array([row for times in epochs_timed for row in times.rows]).reshape(-1, 3) - began
+    lengths = [len(times.rows) for times in epochs_timed]
     asked, delivered, done = table.T
     return Timeline(asked, delivered, done, np.repeat(np.arange(epochs), lengths))

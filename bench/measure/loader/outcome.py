@@ -1,4 +1,4 @@
-"""How a measurement ended, and how an error or a dead process tells it."""
+"""Statuses of measurements, and how they are read from an exception or a dead process."""
 
 import re
 import signal
@@ -13,7 +13,10 @@ import torch
 
 
 class MeasurementStatus(StrEnum):
-    """All but COMPLETE have no figures; SKIPPED was never started, because it could not fit."""
+    """The way in which a measurement ended.
+
+    Only COMPLETE ones have figures; SKIPPED ones did not fit into memory and were never started.
+    """
 
     COMPLETE = "complete"
     FAILED = "failed"
@@ -29,61 +32,67 @@ FAULTS = (
     MeasurementStatus.BUS_ERROR,
     MeasurementStatus.TIMED_OUT,
 )
+"""Statuses of measurements that were started and failed."""
 NO_MEMORY = ("can't allocate memory", "Cannot allocate memory", "out of memory", "not enough memory", "ALLOC_FAILED")
-"""Of the errors that PyTorch, the C library, CUDA and cuBLAS raise; PyTorch's for the CPU is a plain RuntimeError."""
+"""Words in the out-of-memory errors of PyTorch, the C library, CUDA and cuBLAS; PyTorch's for the CPU is a plain
+RuntimeError."""
 NO_SHARED_MEMORY = ("unable to allocate shared memory", "unable to mmap", "unable to open shared memory")
-"""Of PyTorch's errors where /dev/shm is full before a page is touched."""
+"""Words in PyTorch's errors if /dev/shm is full before a page is touched."""
 SIGKILL, SIGBUS = (getattr(signal, name, number) for name, number in (("SIGKILL", 9), ("SIGBUS", 7)))
-"""Windows has neither."""
+"""Signal numbers; Windows has neither signal."""
 EXITED = "exited unexpectedly"
-"""PyTorch's word of a worker that has gone."""
+"""Words of PyTorch's error about a worker that has died."""
 RAISED_IN_WORKER = "Original Traceback"
-"""PyTorch's words of an error that a worker lived to tell."""
+"""Words of PyTorch's error that passes on an exception of a worker."""
 SIGNALS_OF_WORKERS = {-SIGBUS: "killed by signal: Bus error", -SIGKILL: "killed by signal: Killed"}
-"""PyTorch's words of workers that ended with these codes."""
-ENDED_BY = "a C library or os._exit in __getitem__, or, where it is not forked, as it could not import the data set"
+"""Words of PyTorch's error about a worker that ended with this exit code."""
+ENDED_BY = "a C library or os._exit in __getitem__, or, if it is not forked, because it could not import the data set"
+"""Likely causes of a worker's exit with a positive code."""
 DEATH_KNOWN_S = 2.0
-"""A worker's connections break a little before the system tells that it is dead."""
-BUS_ERROR_ADVICE = "a worker met a bus error: /dev/shm is full. Fewer workers, a smaller prefetch_factor or batch"
-KILLED_ADVICE = "was killed (SIGKILL), most likely by the system for memory. Fewer workers or a smaller batch"
+"""Seconds to wait for a worker's exit code: its connections break a little before the system reports its death."""
+BUS_ERROR_ADVICE = "a worker met a bus error: /dev/shm is full. Use fewer workers, a smaller prefetch_factor or batch"
+KILLED_ADVICE = (
+    "was killed (SIGKILL), most likely by the system for lack of memory. Use fewer workers or a smaller batch"
+)
 
 
 class SampleError(Exception):
-    """A sample or a batch that a data set cannot make; the message says all. Raised by workers, too."""
+    """A data set cannot make a sample or batch, in a worker or elsewhere; the message says all that is known."""
 
 
 def is_lack_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory of any kind ran out."""
-    told = "\n".join(map(str, _chain(error)))
+    """Return whether an error says that memory of any kind ran out."""
+    messages = "\n".join(map(str, _chain(error)))
     return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(
-        words in told for words in (*NO_MEMORY, *NO_SHARED_MEMORY)
+        words in messages for words in (*NO_MEMORY, *NO_SHARED_MEMORY)
     )
 
 
-def of_error(error: BaseException) -> tuple[MeasurementStatus, str]:
-    """Status and message of what a loop raised; DataLoader tells a worker's death in the error or in its cause."""
-    text, told = _in_one_line(error), "\n".join(map(str, _chain(error)))
+def error_outcome(error: BaseException) -> tuple[MeasurementStatus, str]:
+    """Return status and message of an exception from the measured loop. A worker's death is told in DataLoader's error
+    or in its cause."""
+    text, messages = _in_one_line(error), "\n".join(map(str, _chain(error)))
     codes: set[int] = set()
-    if EXITED in told or (isinstance(error, (OSError, EOFError)) and RAISED_IN_WORKER not in told):
-        # The signal's own error was raised where nobody heard it (in a destructor, say), or is yet to come: the loader
-        # was reading a tensor from the worker when that died, and all it knows is a connection that broke.
+    if EXITED in messages or (isinstance(error, (OSError, EOFError)) and RAISED_IN_WORKER not in messages):
+        # The signal's own error was raised where it was lost (in a destructor, say), or is yet to come: the loader was
+        # reading a tensor from the worker when that died, and knows only of a broken connection.
         codes = _exit_codes_of_workers(error)
-        told += "\n".join(SIGNALS_OF_WORKERS.get(code, "") for code in codes)
-    if "Bus error" in told:
+        messages += "\n".join(SIGNALS_OF_WORKERS.get(code, "") for code in codes)
+    if "Bus error" in messages:
         return MeasurementStatus.BUS_ERROR, f"{BUS_ERROR_ADVICE} ({text})"
-    if any(words in told for words in NO_SHARED_MEMORY):
-        return MeasurementStatus.BUS_ERROR, f"/dev/shm is full. Fewer workers or a smaller batch ({text})"
-    if "killed by signal: Killed" in told:
+    if any(words in messages for words in NO_SHARED_MEMORY):
+        return MeasurementStatus.BUS_ERROR, f"/dev/shm is full. Use fewer workers or a smaller batch ({text})"
+    if "killed by signal: Killed" in messages:
         return MeasurementStatus.OUT_OF_MEMORY, f"a worker {KILLED_ADVICE} ({text})"
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(words in told for words in NO_MEMORY):
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(words in messages for words in NO_MEMORY):
         return MeasurementStatus.OUT_OF_MEMORY, text
     if ended := sorted(code for code in codes if code > 0):
         text += f" (with exit code {ended[0]}: by {ENDED_BY})"
     return MeasurementStatus.FAILED, text
 
 
-def of_exit(exit_code: int | None) -> tuple[MeasurementStatus, str]:
-    """Status and message of a measuring process that ended without a word."""
+def exit_outcome(exit_code: int | None) -> tuple[MeasurementStatus, str]:
+    """Return status and message of a measuring process that ended without an answer."""
     if exit_code == -SIGKILL:
         return MeasurementStatus.OUT_OF_MEMORY, f"the measuring process {KILLED_ADVICE}"
     if exit_code == -SIGBUS:
@@ -94,14 +103,14 @@ def of_exit(exit_code: int | None) -> tuple[MeasurementStatus, str]:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The error, what caused it, and what was being handled then."""
+    """The error, then its causes and the errors that were being handled."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
 
 
 def _exit_codes_of_workers(error: BaseException) -> set[int]:
-    """How the workers of the loader that raised the error have ended."""
+    """Exit codes of the ended workers of the loader that raised the error."""
     workers: dict[int | None, BaseProcess] = {}
     for each in _chain(error):
         for frame, _ in traceback.walk_tb(each.__traceback__):
@@ -115,12 +124,12 @@ def _exit_codes_of_workers(error: BaseException) -> set[int]:
 
 
 def _in_one_line(error: BaseException) -> str:
-    """The error's type and message; of one that a worker raised its own, without PyTorch's traceback around it."""
+    """Type and message of the error; of a worker's error its own, without PyTorch's traceback around it."""
     text = str(error).strip()
     if RAISED_IN_WORKER in text:
         raised = [line for line in text.splitlines() if re.match(r"[A-Za-z_][\w.]*(: |$)", line)]
-        told = raised[-1] if raised else text.splitlines()[-1]
+        message = raised[-1] if raised else text.splitlines()[-1]
     else:
         first = text.splitlines()[0] if text else ""
-        told = f"{type(error).__name__}: {first}" if first else type(error).__name__
-    return re.sub(rf"^([\w.]+\.)?{SampleError.__name__}: ", "", told)
+        message = f"{type(error).__name__}: {first}" if first else type(error).__name__
+    return re.sub(rf"^([\w.]+\.)?{SampleError.__name__}: ", "", message)

@@ -1,4 +1,4 @@
-"""A loader of one's own as a workload: the step of another workload, on what the loader yields."""
+"""A user's own loader as a workload: the step of another workload, on the batches of that loader."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ from bench.measure.loader.dotted import DottedLoader
 from bench.measure.loader.loop import Step
 from bench.measure.loader.outcome import SampleError, is_lack_of_memory
 from bench.measure.loader.pose_workload import PoseWorkload
-from bench.measure.loader.remedies import kind_of, quoted
+from bench.measure.loader.remedies import quoted, sample_kind
 from bench.measure.loader.workload import OpenLoader, Workload, effective_pin_memory
 from posemodel.data.batch import Batch
 
 
 @dataclass(frozen=True)
 class OwnLoaderWorkload:
-    """What ``other`` does with its batches, done with those of a loader of one's own.
+    """The step of ``other`` on the batches of a user's own loader.
 
-    Of a configuration the loader is told batch_size, num_workers and pin_memory, as far as it takes them.
+    Of a configuration the loader is given batch_size, num_workers and pin_memory, those of them that it accepts.
     """
 
     other: Workload
@@ -30,13 +30,13 @@ class OwnLoaderWorkload:
 
     @property
     def device(self) -> str:
-        """See `Workload`."""
+        """Type of the device that steps run on."""
         return self.other.device
 
     def open_loader(self, configuration: LoaderConfiguration, batches: int) -> OpenLoader:  # noqa: ARG002
-        """See `Workload`; how many batches an epoch has, the loader itself decides.
+        """Open the loader, see `Workload`; the loader itself decides how many batches an epoch has.
 
-        Raises SettingsError where it cannot be made.
+        Raises SettingsError if it cannot be made.
         """
         make = partial(
             self.loader,
@@ -56,10 +56,10 @@ class OwnLoaderWorkload:
         )
 
     def make_step(self) -> Step:
-        """See `Workload`. What it raises names the loader, which may yield what the step does not take."""
+        """Make the step, see `Workload`. Its errors name the loader, which may yield what the step does not take."""
         step = self.other.make_step()
 
-        def told(batch: Any) -> object:
+        def step_naming_loader(batch: Any) -> object:
             try:
                 return step(batch)
             except (Exception, SystemExit) as error:
@@ -67,55 +67,55 @@ class OwnLoaderWorkload:
                     raise
                 raise SampleError(
                     f"--loader {self.loader.path}: the step raised {quoted(error)} on what the loader yields: "
-                    f"{kind_of(batch)}. Yield what the step takes."
+                    f"{sample_kind(batch)}. Yield what the step takes."
                 ) from error
 
-        return told
+        return step_naming_loader
 
 
 class OwnBatches:
-    """The batches of a loader of one's own, each time it is iterated.
+    """The batches of a user's own loader, each time it is iterated.
 
-    One that can be iterated once (a generator) is made anew when it has ended.
+    A loader that can be iterated only once (a generator) is made again when it has ended.
     """
 
     def __init__(self, make: Callable[[], Any], name: str, wanted: type) -> None:
         """
         Args:
             make: Makes the loader.
-            name: What errors call it.
-            wanted: Class of its batches.
+            name: The loader's name in errors.
+            wanted: Class that its batches must have.
         """
         self.make, self.name, self.wanted = make, name, wanted
         self.loader = make()
 
     @property
     def batches_in_flight(self) -> int:
-        """What the loader reads ahead: by an attribute of this name, or as PyTorch's does; 0 where it does not say."""
+        """Batches that the loader reads ahead: by its attribute of this name, or as PyTorch's does; 0 if unknown."""
         if isinstance(self.loader, DataLoader):
             return self.loader.num_workers * (self.loader.prefetch_factor or 0)
-        told = getattr(self.loader, "batches_in_flight", 0)
-        return told if isinstance(told, int) else 0
+        stated = getattr(self.loader, "batches_in_flight", 0)
+        return stated if isinstance(stated, int) else 0
 
     def __iter__(self) -> Iterator[Any]:
         for _ in range(2):
-            some = False
+            yielded = False
             for batch in self._one_pass():
                 if not isinstance(batch, self.wanted):
                     raise SampleError(
-                        f"{self.name}: yields {kind_of(batch)}; the COCO folder's step trains on "
+                        f"{self.name}: yields {sample_kind(batch)}; the COCO folder's step trains on "
                         f"{self.wanted.__module__}.{self.wanted.__qualname__}. Yield such batches, give --step-ms in "
                         "place of that step, or a data set and a step of your own (--dataset, --step)."
                     )
-                some = True
+                yielded = True
                 yield batch
-            if some:
+            if yielded:
                 return
             self.loader = self.make()
         raise SampleError(f"{self.name}: yields no batches. Let it return an iterable of batches.")
 
     def _one_pass(self) -> Iterator[Any]:
-        """The batches of the loader until it ends."""
+        """The loader's batches until it ends."""
         count = 0
         try:
             for batch in self.loader:
@@ -125,5 +125,5 @@ class OwnBatches:
             if is_lack_of_memory(error):
                 raise
             raise SampleError(
-                f"{self.name}, batch {count}: iterating raised {quoted(error)}. Mend what it reads."
+                f"{self.name}, batch {count}: iterating raised {quoted(error)}. Fix what it reads."
             ) from error

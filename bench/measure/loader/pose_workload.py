@@ -1,4 +1,4 @@
-"""The pose network's own loading and training step as a workload: what `posebench train` does, measured."""
+"""The pose network's data loading and training step as a workload: what `posebench train` does, measured."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from bench.measure.loader.configuration import LoaderConfiguration
 from bench.measure.loader.device_step import on_device
 from bench.measure.loader.loop import Step
 from bench.measure.loader.samples import Spread
-from bench.measure.loader.workload import OpenLoader, WaitingStep, effective_pin_memory, opened
+from bench.measure.loader.workload import OpenLoader, WaitingStep, as_open_loader, effective_pin_memory
 from posemodel.config import AugmentSettings, DataFiles, Exif, TargetsPlace
 from posemodel.data.batch import Batch
 from posemodel.data.coco import open_split
@@ -24,7 +24,7 @@ from posemodel.training.step import TrainingStep
 from posemodel.training.throughput import ThroughputMeter
 
 LEARNING_RATE = 1e-5
-"""Small: the step is timed, not learned from, and its losses must stay finite."""
+"""Small, because steps are only timed and their losses must stay finite."""
 
 
 @dataclass(frozen=True)
@@ -33,16 +33,16 @@ class PoseWorkload:
 
     Attributes:
         data: Folder in COCO's layout.
-        network: As `posemodel.network.build_network` knows it.
+        network: A name that `posemodel.network.build_network` knows.
         size: Side of its input in pixels; None: the network's own.
-        split: Whose images with labelled people are loaded.
-        targets: Where the target maps are made.
-        seed: Of samples and weights.
+        split: The split whose images with labelled people are loaded.
+        targets: Where the target maps are made: in the workers or on the device.
+        seed: Seed of samples and weights.
         device: Type of the device that trains.
-        step_s: In place of the training step one that waits so long.
-        skip_bad: Leave bad images and annotations out.
-        files: Annotation files and image folders that are named outright.
-        exif: Whether pictures are turned as their EXIF orientation says.
+        step_s: Seconds that a step waits instead of training; None: it trains.
+        skip_bad: Leave out bad images and annotations.
+        files: Annotation files and image folders given outside the usual layout.
+        exif: Whether pictures are turned by their EXIF orientation.
     """
 
     data: Path
@@ -58,7 +58,7 @@ class PoseWorkload:
     exif: Exif = "ignore"
 
     def open_loader(self, configuration: LoaderConfiguration, batches: int) -> OpenLoader:
-        """See `Workload`. Raises DataError where no image has a labelled person."""
+        """Open the loader, see `Workload`. Raises DataError if no image has a labelled person."""
         data = DataSet(self.data, self.files)
         split = open_split(data, self.split, skip_bad=self.skip_bad, exif=self.exif).labelled_only()
         if not len(split):
@@ -72,12 +72,12 @@ class PoseWorkload:
         )
         settings = configuration.model_copy(update={"pin_memory": effective_pin_memory(configuration)})
         samples = Spread(dataset, batches * configuration.batch_size)
-        # In Spread's order: a shuffle of the epoch would depend on its length, and lengths differ with num_workers.
+        # Spread mixes, since a shuffle would depend on the epoch's length, which differs with num_workers.
         loader, sampler = build_loader(samples, settings, training=False, seed=self.seed)  # type: ignore[arg-type]
-        return opened(loader, sampler, configuration)
+        return as_open_loader(loader, sampler, configuration)
 
     def make_step(self) -> Step:
-        """See `Workload`."""
+        """Make the step, see `Workload`."""
         if self.step_s is not None:
             return WaitingStep(self.step_s)()
         device = torch.device(self.device)
@@ -91,7 +91,7 @@ class PoseWorkload:
 
 
 def _awaited(train: TrainingStep, device: torch.device) -> Step:
-    """MPS tells no times of single steps: its host waits."""
+    """The step, ended by a wait of the host: MPS does not report the times of single steps."""
 
     def step(batch: Batch) -> None:
         train(batch)

@@ -1,4 +1,4 @@
-"""What a configuration will need of /dev/shm and of memory, before it is tried until it crashes."""
+"""Predicts how much /dev/shm and memory a configuration needs, so that it need not crash to find out."""
 
 from dataclasses import dataclass
 
@@ -6,13 +6,13 @@ from bench.measure.limits import Limits
 from bench.measure.loader.configuration import LoaderConfiguration
 from bench.measure.loader.probe import Probe
 
-HELD = 2
-"""Batches that the consumer has in its hands while all others are on their way: the one that it trains on, and the one
-that it keeps to compute on where nothing is loaded."""
-MADE_HERE = 2
-"""Batches' worth of memory that making one takes in the process itself: its samples, and the batch."""
+CONSUMER_BATCHES = 2
+"""Batches that the consumer keeps while all others are in transit: the one it trains on, and the one kept for the
+compute arm."""
+COLLATING_BATCHES = 2
+"""Batches' worth of memory that making a batch takes in the training process itself: its samples, and the batch."""
 RESERVE = 0.9
-"""Share of what is free that a configuration may take: others live on this machine too."""
+"""Share of free memory that a configuration may take: the rest is left to other programs."""
 
 
 @dataclass(frozen=True)
@@ -21,38 +21,38 @@ class Need:
 
     shm_bytes: int
     memory_bytes: int
-    """Shared memory is memory too: it is in here. The PSS of the processes holds only the part of it that is mapped."""
+    """Memory including shared memory; the PSS of the processes holds only the mapped part of that."""
 
 
-def predict(found: Probe, configuration: LoaderConfiguration) -> Need:
-    """The peak: all batches that may be on their way (num_workers * prefetch_factor) are made, one is being used.
+def predict(probe: Probe, configuration: LoaderConfiguration) -> Need:
+    """Predict the peak: all batches in flight (num_workers * prefetch_factor) are made, and one is being used.
 
-    Pinned, one more copy of each is in locked memory, which is not in /dev/shm.
+    With pinned memory one more copy of each is in locked memory, which is not in /dev/shm.
     """
-    batch = found.sample_bytes * configuration.batch_size
-    process = found.process_bytes + found.step_sample_bytes * (configuration.batch_size - 1)
+    batch = probe.sample_bytes * configuration.batch_size
+    process = probe.process_bytes + probe.step_sample_bytes * (configuration.batch_size - 1)
     if configuration.num_workers == 0:
-        # The batch in hand, the next one's samples, and what they are collated into; pinned, a copy.
-        batches = MADE_HERE + HELD + (HELD if configuration.pin_memory else 0)
+        # The batch in use, the next one's samples, and the batch that they become; pinned, a copy of each.
+        batches = COLLATING_BATCHES + CONSUMER_BATCHES + (CONSUMER_BATCHES if configuration.pin_memory else 0)
         return Need(shm_bytes=0, memory_bytes=process + batches * batch)
-    shm = batch * (configuration.batches_in_flight + HELD)
-    workers = configuration.num_workers * (found.worker_bytes + batch)  # its samples, until they are collated
+    shm = batch * (configuration.batches_in_flight + CONSUMER_BATCHES)
+    workers = configuration.num_workers * (probe.worker_bytes + batch)  # plus its samples until they are collated
     pinned = shm if configuration.pin_memory else 0
     return Need(shm_bytes=shm, memory_bytes=process + workers + shm + pinned)
 
 
 def shortfall(need: Need, limits: Limits) -> str:
-    """Why a configuration is not tried, in the words of its row; "" where it fits into RESERVE of what is free."""
+    """Return why a configuration does not fit into RESERVE of what is free, as its row's error; "" if it fits."""
     if limits.shm_free_bytes is not None and need.shm_bytes > RESERVE * limits.shm_free_bytes:
-        return _told(need.shm_bytes, "/dev/shm", limits.shm_free_bytes)
+        return _shortfall_text(need.shm_bytes, "/dev/shm", limits.shm_free_bytes)
     if need.memory_bytes > RESERVE * limits.memory_free_bytes:
-        return _told(need.memory_bytes, "memory", limits.memory_free_bytes)
+        return _shortfall_text(need.memory_bytes, "memory", limits.memory_free_bytes)
     return ""
 
 
-def _told(need: int, of: str, free: int) -> str:
-    kept = "" if need > free else f" ({100 * (1 - RESERVE):.0f} % of it is left to others)"
-    return f"would need {_size(need)} of {of}, {_size(free)} free{kept}"
+def _shortfall_text(need: int, resource: str, free: int) -> str:
+    reserve = "" if need > free else f" ({100 * (1 - RESERVE):.0f} % of it is left to others)"
+    return f"would need {_size(need)} of {resource}, {_size(free)} free{reserve}"
 
 
 def _size(count: float) -> str:

@@ -1,9 +1,8 @@
-"""Processes that start at once: forked from a server that has the libraries loaded, and nothing else begun.
+"""Measuring processes that start quickly: forked from a server that has only imported the libraries.
 
-Importing PyTorch, and what a first step imports, takes seconds; a study starts hundreds of processes. What a process
-gets of the one that asks for it is what a spawned one would get: modules' paths, working directory, environment and
-standard error, all as they are at that moment. What libraries read once, as they are loaded (``OMP_NUM_THREADS``), is
-as it was when the server started.
+Importing PyTorch, and what a first step imports, takes seconds, and a study starts hundreds of processes. A process
+gets from its caller what a spawned one would: module paths, working directory, environment and standard error, as they
+are at that moment. What libraries read once on import (``OMP_NUM_THREADS``) is as it was when the server started.
 """
 
 import multiprocessing
@@ -28,13 +27,14 @@ PRELOADED = (
     "bench.measure.loader.probe",
     "bench.measure.loader.transfers",
 )
+"""Modules that the server imports before it forks."""
 
 
 def context() -> BaseContext:
-    """Where measuring processes come from; a server is started where none runs.
+    """Return the multiprocessing context for measuring processes; start the fork server if none runs.
 
-    Elsewhere than on Linux they are spawned: on macOS a copy of a process that has Accelerate or Metal loaded is known
-    to crash.
+    Other systems than Linux use spawn: on macOS a copy of a process that has loaded Accelerate or Metal is known to
+    crash.
     """
     if sys.platform != "linux":
         return multiprocessing.get_context("spawn")
@@ -46,15 +46,15 @@ def context() -> BaseContext:
 
 @contextmanager
 def _as_here() -> Iterator[None]:
-    """The server finds modules where this process does, and a terminal's Ctrl-C is never for it.
+    """Let a server started here find the same modules, and never receive the terminal's Ctrl-C.
 
-    Its interpreter would look into the working directory first, where a person's file may have a library's name.
+    Otherwise its interpreter would search the working directory first, where a user's file may have a library's name.
     """
     folders = [each or os.getcwd() for each in sys.path]  # noqa: PTH109 (sys.path holds text)
-    here = {"PYTHONPATH": os.pathsep.join(folders), "PYTHONSAFEPATH": "1"}
-    before = {name: os.environ.get(name) for name in here}
+    paths = {"PYTHONPATH": os.pathsep.join(folders), "PYTHONSAFEPATH": "1"}
+    before = {name: os.environ.get(name) for name in paths}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    os.environ.update(here)
+    os.environ.update(paths)
     try:
         yield
     finally:
@@ -66,7 +66,7 @@ def _as_here() -> Iterator[None]:
 
 
 class Surroundings:
-    """What a process takes over from the one that asks for it; pickled on the way."""
+    """Environment and standard error that a measuring process takes over from its caller; pickled on the way."""
 
     def __init__(self) -> None:
         self.environment = dict(os.environ)
@@ -79,7 +79,7 @@ class Surroundings:
         return state
 
     def take_over(self) -> None:
-        """Make them this process's own. What it prints goes to stderr: stdout is the caller's."""
+        """Make them this process's own. Its output goes to stderr, because stdout is the caller's."""
         os.environ.clear()
         os.environ.update(self.environment)
         if (stderr := vars(self).pop("stderr", None)) is not None:
@@ -87,7 +87,7 @@ class Surroundings:
             os.dup2(descriptor, 2)
             os.close(descriptor)
         os.dup2(2, 1)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the process that started this one
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the caller
         if hasattr(signal, "pthread_sigmask"):
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         if hasattr(os, "setsid"):

@@ -1,4 +1,4 @@
-"""One look at a workload before anything is measured: what a sample, a worker and a step take."""
+"""Estimates the memory and time of a sample, a worker and a step before anything is measured."""
 
 import os
 import sys
@@ -14,38 +14,40 @@ from bench.measure.loader.delivered import batch_bytes
 from bench.measure.loader.isolated import STALL_S, Answer, Progress, run_isolated
 from bench.measure.loader.loop import Step, run_loop
 from bench.measure.loader.outcome import MeasurementStatus, SampleError, is_lack_of_memory
-from bench.measure.loader.remedies import kind_of, quoted
+from bench.measure.loader.remedies import quoted, sample_kind
 from bench.measure.loader.timeline import Timeline
 from bench.measure.loader.workload import Workload, drop_batch
 from bench.measure.process_tree import tree_memory
 
 TIMED_BATCHES = 6
+"""Batches of each size that are timed."""
 MANY = 4
-"""Samples of the second batch that is looked at: what a step takes for each is told by the difference to one."""
+"""Samples of the second, larger batch: the difference to a batch of one gives the step's cost for each sample."""
 PROC = Path("/proc/self")
 RESET_PEAK = "5"
-"""Written to clear_refs: the peak of resident memory begins anew (proc(5), Linux)."""
+"""Written to clear_refs, this resets the peak of resident memory (proc(5), Linux)."""
 
 
 @dataclass(frozen=True)
 class Probe:
-    """What one look found; bytes and seconds."""
+    """Estimated bytes and seconds of a workload's samples, workers and steps."""
 
     sample_bytes: int
-    """Of one collated sample; an image with more people may be larger."""
+    """Bytes of one collated sample; an image with more people may be larger."""
     process_bytes: int
-    """The process that trains, at the peak of a step on one sample: data set, network, gradients, optimizer state."""
+    """Bytes of the training process at the peak of a step on one sample: data set, network, gradients, optimizer state.
+    """
     worker_bytes: int
-    """What each worker adds: pages of its own, while it makes one sample at a time."""
+    """Bytes that each worker adds with its own pages while it makes one sample at a time."""
     step_sample_bytes: int = 0
-    """What the step holds for each further sample of a batch, in the host's memory (activations, on a CPU)."""
+    """Host memory in bytes that the step holds for each further sample of a batch (activations, on a CPU)."""
     sample_s: float = 0.0
-    """Making one sample, and a batch of it."""
+    """Seconds to make one sample and a batch of it."""
     step_fixed_s: float = 0.0
     step_sample_s: float = 0.0
-    """A step on a batch of n takes ``step_fixed_s + n * step_sample_s``, about."""
+    """A step on a batch of n takes about ``step_fixed_s + n * step_sample_s`` seconds."""
     worker_error: str = ""
-    """Why a worker could not be looked at: its need is then unknown, and its measurements will say what they meet."""
+    """Why the worker's need is unknown; its measurements will then report their own faults."""
 
 
 def probe(
@@ -53,20 +55,20 @@ def probe(
 ) -> Answer:
     """Load and train on single samples and on MANY in a fresh process; then load with one worker in another.
 
-    The answer's value is a `Probe`; its status is that of a measurement where the process itself could not do it. Where
-    only the worker could not, the probe says so and knows nothing of workers. Samples that cannot be joined are none of
-    its troubles where batches of one are asked for (``least_batch``): a step is then taken to cost the same each time.
+    The answer's value is a `Probe`; its status is that of the first process. If only the worker fails, the probe holds
+    its error instead of its need. If batches of one are asked for (``least_batch``), samples that cannot be joined are
+    no error: a step is then taken to cost the same each time.
     """
-    here = run_isolated(_look, workload, least_batch, stall_s=stall_s)
-    if here.status != MeasurementStatus.COMPLETE or not with_workers:
-        return here
+    alone = run_isolated(_look, workload, least_batch, stall_s=stall_s)
+    if alone.status != MeasurementStatus.COMPLETE or not with_workers:
+        return alone
     worker = run_isolated(_look_at_worker, workload, stall_s=stall_s)
-    found: dict[str, Any] = vars(here.value)
+    fields: dict[str, Any] = vars(alone.value)
     if worker.status == MeasurementStatus.COMPLETE:
-        found = found | {"worker_bytes": worker.value}
+        fields = fields | {"worker_bytes": worker.value}
     else:
-        found = found | {"worker_error": worker.error}
-    return Answer(**vars(here) | {"value": Probe(**found)})
+        fields = fields | {"worker_error": worker.error}
+    return Answer(**vars(alone) | {"value": Probe(**fields)})
 
 
 def _look(progress: Progress, workload: Workload, least_batch: int) -> Probe:
@@ -79,20 +81,20 @@ def _look(progress: Progress, workload: Workload, least_batch: int) -> Probe:
         opened = workload.open_loader(LoaderConfiguration(batch_size=size), batches=TIMED_BATCHES)
         before = done
 
-        def noted(batch: Any) -> object:
+        def measured_step(batch: Any) -> object:
             sizes.append(batch_bytes(batch) // size)
             return step(batch)
 
-        def told(count: int) -> None:
+        def report(count: int) -> None:
             progress(before + count)
 
         _begin_peak()
-        timeline = run_loop(opened.loader, noted, begin_epoch=opened.begin_epoch, on_batch=told)
+        timeline = run_loop(opened.loader, measured_step, begin_epoch=opened.begin_epoch, on_batch=report)
         done = before + TIMED_BATCHES
         return timeline, _peak()
 
     one, peak_of_one = timed(1)
-    held, resident = tree_memory(os.getpid()).bytes, psutil.Process().memory_info().rss
+    memory, resident = tree_memory(os.getpid()).bytes, psutil.Process().memory_info().rss
     try:
         many, peak_of_many = timed(MANY)
     except SampleError:
@@ -104,7 +106,7 @@ def _look(progress: Progress, workload: Workload, least_batch: int) -> Probe:
     step_sample_s = max(0.0, (many_s - one_s) / (MANY - 1))
     return Probe(
         sample_bytes=sample_bytes,
-        process_bytes=held + max(0, peak_of_one - resident),
+        process_bytes=memory + max(0, peak_of_one - resident),
         worker_bytes=0,
         step_sample_bytes=max(0, (peak_of_many - peak_of_one) // (MANY - 1) - sample_bytes),
         sample_s=float(np.median(one.waits)),
@@ -114,7 +116,7 @@ def _look(progress: Progress, workload: Workload, least_batch: int) -> Probe:
 
 
 def _named(step: Step, path: str) -> Step:
-    """The step, whose errors name the option that gave it."""
+    """The step, with errors that name the option `--step`."""
 
     def named(batch: Any) -> object:
         try:
@@ -123,14 +125,15 @@ def _named(step: Step, path: str) -> Step:
             if not path or is_lack_of_memory(error):
                 raise
             raise SampleError(
-                f"--step {path}: the step raised {quoted(error)}. It gets what the loader delivers: {kind_of(batch)}."
+                f"--step {path}: the step raised {quoted(error)}. It gets what the loader delivers: "
+                f"{sample_kind(batch)}."
             ) from error
 
     return named
 
 
 def _look_at_worker(progress: Progress, workload: Workload) -> int:
-    """What one worker adds while it makes samples and nothing is done with them."""
+    """Bytes that one worker adds while it makes samples and nothing is done with them."""
     opened = workload.open_loader(LoaderConfiguration(batch_size=1, num_workers=1), batches=3)
     opened.begin_epoch(0)
     step: Step = drop_batch
@@ -148,7 +151,7 @@ def _begin_peak() -> None:
 
 
 def _peak() -> int:
-    """Most resident memory since `_begin_peak`; what is resident now where the system keeps no peak."""
+    """Most resident memory since `_begin_peak`; the present one if the system keeps no peak."""
     if sys.platform == "linux":
         for line in (PROC / "status").read_text().splitlines():
             if line.startswith("VmHWM:"):

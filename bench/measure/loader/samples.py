@@ -1,5 +1,6 @@
-"""Samples and batches of a person's data set: in which order they are asked for, with which seeds, and by whose fault
-one cannot be made. An error names the data set, the sample by its index, what was raised, and what to give.
+"""The samples and batches of a user's map-style data set: order, seeds, and errors that name the failing sample.
+
+An error names the data set, the sample by its index, the exception, and a remedy.
 """
 
 import io
@@ -16,19 +17,20 @@ from torch.utils.data import Dataset, default_collate, get_worker_info
 
 from bench.measure.loader.delivered import leaves
 from bench.measure.loader.outcome import SampleError, is_lack_of_memory
-from bench.measure.loader.remedies import gradients, of_batch, of_handing_over, of_sample
+from bench.measure.loader.remedies import batch_error_text, gradients, handover_error_text, sample_error_text
 
 PASSES = 1 << 20
-"""Over the data set in one epoch, at most."""
+"""Most passes over the data set in one epoch."""
 MIX = 0x9E3779B97F4A7C15
 """The 64-bit golden ratio: spreads (seed, epoch, position) over the generators' seeds (as SplitMix64 does)."""
 
 
 class Spread(Dataset[Any]):
-    """Epochs of ``length`` samples of a data set of any size: a small one is passed more than once, of a large one
-    each epoch takes samples from all over it, mostly others.
+    """Epochs of ``length`` samples from a data set of any size.
 
-    An index is (epoch, position); the data set is asked for (pass over it, position in it).
+    A small data set is passed several times; of a large one each epoch takes samples from all over it, mostly others
+    than the epoch before. An index is (epoch, position); the data set is asked for (number of the pass, position in
+    it).
     """
 
     def __init__(self, dataset: Any, length: int) -> None:
@@ -47,7 +49,8 @@ class Spread(Dataset[Any]):
         return self.dataset.__getitems__([self.position(*index) for index in indices])
 
     def position(self, epoch: int, position: int) -> tuple[int, int]:
-        """(pass over the data set, position in it) of an epoch's sample, whatever the epoch's length."""
+        """Return (number of the pass, position in the data set) of an epoch's sample; it does not depend on the epoch's
+        length."""
         size = len(self.dataset)
         start = (epoch * MIX % 2**64) * size >> 64
         return epoch * PASSES + position // size, (start + position * self.stride) % size
@@ -56,8 +59,8 @@ class Spread(Dataset[Any]):
 class Seeded(Dataset[Any]):
     """A data set whose samples depend on (seed, pass, position) alone, whichever process makes them.
 
-    One that makes a whole batch at once (``__getitems__``, as PyTorch calls it) is seeded by the batch's first sample.
-    What it raises is raised as SampleError; but lack of memory, which is not the sample's fault, as it is.
+    If it makes whole batches (``__getitems__``, as PyTorch calls it), each is seeded by the batch's first sample. Its
+    exceptions are raised as SampleError, except lack of memory, which is not the sample's fault.
     """
 
     made_by: ClassVar[str] = "__getitem__"
@@ -65,11 +68,17 @@ class Seeded(Dataset[Any]):
     def __init__(
         self, dataset: Any, seed: int, *, name: str = "", on_sample: Callable[[int], object] | None = None
     ) -> None:
-        """``name``: what errors call the data set. ``on_sample`` hears the position of each before it is made."""
+        """
+        Args:
+            dataset: The user's data set.
+            seed: Seed of all samples.
+            name: The data set's name in errors.
+            on_sample: Called with the position of each sample before it is made.
+        """
         self.dataset, self.seed, self.on_sample = dataset, seed, on_sample
         self.name = name or type(dataset).__name__
-        self.asked: list[int] = []
-        """Positions of the samples made last in this process, until a batch is made of them."""
+        self.unbatched: list[int] = []
+        """Positions of the samples that this process has made since its last batch."""
         if hasattr(dataset, "__getitems__"):
             self.__getitems__ = self._many
 
@@ -78,7 +87,7 @@ class Seeded(Dataset[Any]):
 
     def __getitem__(self, index: tuple[int, int]) -> Any:
         self._seed(*index)
-        self.asked.append(index[1])
+        self.unbatched.append(index[1])
         if self.on_sample is not None:
             self.on_sample(index[1])
         try:
@@ -90,7 +99,7 @@ class Seeded(Dataset[Any]):
 
     def _many(self, indices: list[tuple[int, int]]) -> Any:
         self._seed(*indices[0])
-        self.asked += (positions := [position for _, position in indices])
+        self.unbatched += (positions := [position for _, position in indices])
         if self.on_sample is not None:
             self.on_sample(positions[0])
         try:
@@ -100,77 +109,88 @@ class Seeded(Dataset[Any]):
                 raise
             raise self._fault(error, "__getitems__", *positions) from error
 
-    def _fault(self, error: BaseException, method: str, *asked: int) -> SampleError:
+    def _fault(self, error: BaseException, method: str, *positions: int) -> SampleError:
         in_worker = get_worker_info() is not None
-        return SampleError(of_sample(self.name, asked, len(self.dataset), method, error, in_worker=in_worker))
+        return SampleError(
+            sample_error_text(self.name, positions, len(self.dataset), method, error, in_worker=in_worker)
+        )
 
     def _seed(self, number: int, position: int) -> None:
         seed_generators((self.seed * MIX + number) * MIX + position)
 
 
 def seed_generators(seed: int) -> None:
-    """Set Python's, NumPy's and PyTorch's generators, those that data sets draw from."""
+    """Seed Python's, NumPy's and PyTorch's generators, which data sets draw from."""
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002
     torch.default_generator.manual_seed(seed % 2**63)  # torch.manual_seed would queue a call for CUDA each time
 
 
 class MadeSamples(Protocol):
-    """The samples of a data set, as `Joined` knows them."""
+    """The part of a sample source that `CheckedCollate` needs: its name, and which samples it made last."""
 
     name: str
-    """What errors call the data set."""
-    asked: list[int]
-    """Positions of the samples made last in this process, until a batch is made of them."""
+    """The data set's name in errors."""
+    unbatched: list[int]
+    """Positions of the samples that this process has made since its last batch."""
     made_by: ClassVar[str]
-    """The method of the data set that makes them."""
+    """Name of the data set's method that makes samples."""
 
 
-class Joined:
-    """Makes batches as ``function`` does (None: PyTorch's default), and says which samples it cannot join.
+class CheckedCollate:
+    """A collate function whose errors say which samples it could not join.
 
-    It stands in the process that has made the samples, where `Seeded` or `Stream` remembers which these were.
+    It runs in the process that made the samples, where `Seeded` or `Stream` remembers their positions.
     """
 
     def __init__(self, samples: MadeSamples, function: Callable[[list[Any]], Any] | None) -> None:
+        """
+        Args:
+            samples: The source of the samples.
+            function: The collate function; None: PyTorch's default.
+        """
         self.samples, self.function = samples, function
-        self.looked = False
+        self.checked = False
 
     def __call__(self, samples: list[Any]) -> Any:
-        """Their batch."""
-        asked, self.samples.asked = self.samples.asked[-len(samples) :], []
+        """Join samples into a batch. Raises SampleError if they cannot be joined or sent to another process."""
+        positions, self.samples.unbatched = self.samples.unbatched[-len(samples) :], []
         try:
             batch = (self.function or default_collate)(samples)
         except (Exception, SystemExit) as error:
             if is_lack_of_memory(error):
                 raise
             raise SampleError(
-                of_batch(self.samples.name, asked, samples, self.function, error, made_by=self.samples.made_by)
+                batch_error_text(
+                    self.samples.name, positions, samples, self.function, error, made_by=self.samples.made_by
+                )
             ) from error
-        if not self.looked and get_worker_info() is not None:
-            self.looked = True
+        if not self.checked and get_worker_info() is not None:
+            self.checked = True
             self._require_detached(batch)
-            self._require_sendable(batch, asked)
+            self._require_sendable(batch, positions)
         return batch
 
     def _require_detached(self, batch: Any) -> None:
-        """A tensor of an unfinished computation cannot leave its process: PyTorch would say so nowhere, and wait."""
+        """Refuse tensors of an unfinished computation: they cannot leave their process, and PyTorch would hang without
+        a word."""
         if any(isinstance(leaf, torch.Tensor) and leaf.requires_grad and not leaf.is_leaf for leaf in leaves(batch)):
             raise SampleError(f"--dataset {self.samples.name}: {gradients(self.samples.made_by)}.")
 
-    def _require_sendable(self, batch: Any, asked: list[int]) -> None:
-        """Nor can what cannot be pickled: a thread of the worker's would say so on stderr, and the loader wait."""
+    def _require_sendable(self, batch: Any, positions: list[int]) -> None:
+        """Refuse a batch that cannot be pickled: a worker's thread would only print the error, and the loader would
+        wait forever."""
         try:
             Contents(io.BytesIO(), pickle.HIGHEST_PROTOCOL).dump(batch)
         except Exception as error:
-            raise SampleError(of_handing_over(self.samples.name, asked, batch, self.function, error)) from error
+            raise SampleError(handover_error_text(self.samples.name, positions, batch, self.function, error)) from error
 
 
 class Contents(ForkingPickler):
-    """Pickles as a worker's queue does, but no tensors and arrays: these always reach the other process."""
+    """Pickles as a worker's queue does, but skips tensors and arrays: these always reach the other process."""
 
     def reducer_override(self, value: Any) -> Any:
-        """An empty stand-in for those."""
+        """Replace a tensor or array by an empty stand-in."""
         plain = isinstance(value, (torch.Tensor, torch.UntypedStorage)) or (
             isinstance(value, np.ndarray) and not value.dtype.hasobject
         )
@@ -178,7 +198,7 @@ class Contents(ForkingPickler):
 
 
 def _stride(size: int) -> int:
-    """A step that visits all positions before it comes back to one, neighbours far apart (the golden section)."""
+    """A step that visits all positions before it repeats one, neighbours far apart (the golden section)."""
     stride = max(1, round(size * 0.618))
     while math.gcd(stride, size) != 1:
         stride += 1

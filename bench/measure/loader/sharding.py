@@ -1,4 +1,4 @@
-"""Whether the workers of a stream share its samples or repeat them, by what a process and two workers have read."""
+"""Decides whether the workers of a stream share its samples or each deliver all of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,45 +6,46 @@ from enum import StrEnum
 
 
 class Sharding(StrEnum):
-    """What a stream's workers deliver."""
+    """The ways in which the workers of an IterableDataset divide its samples."""
 
     BY_WORKER = "by_worker"
-    """Each its share: a sample comes once."""
+    """Each worker delivers its share: every sample comes once."""
     WHOLE = "whole"
-    """Each the whole stream: a sample comes once from each worker."""
+    """Each worker delivers the whole stream: every sample comes once from each worker."""
     UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
 class Part:
-    """The first samples of a pass that one process or worker reads."""
+    """The first samples of a pass, as one process or worker has read them."""
 
     hashes: tuple[int, ...]
+    """Hash of each sample, in order."""
     ended: bool
-    """Whether these are all."""
+    """True if these are all samples of the pass."""
 
 
 @dataclass(frozen=True)
 class StreamLook:
-    """What a look at a stream has found."""
+    """Facts about an IterableDataset, found before it is measured."""
 
     samples: int
-    """That one process has read."""
+    """Number of samples that one process has read."""
     ended: bool
-    """Whether these are all of a pass."""
+    """True if these are all samples of a pass."""
     sharding: Sharding = Sharding.UNKNOWN
     why: str = "no two workers were tried"
-    """Why it is not known whether workers share the samples; "" where it is."""
+    """Why it is unknown whether workers share the samples; "" if it is known."""
     repeatable: bool = True
-    """Whether the data set, made anew, has yielded the same first samples."""
+    """True if the data set, made a second time, yielded the same first samples."""
 
 
 def sharding_of(alone: StreamLook, parts: Sequence[Part]) -> tuple[Sharding, str]:
-    """What workers deliver, and why that is not known ("" where it is).
+    """Decide how workers divide the samples, and why that is unknown ("" if it is known).
 
     Args:
         alone: What one process has read.
-        parts: What each of the workers has read, seeded alike.
+        parts: What each of two workers has read, with generators seeded alike.
     """
     first, second = (part.hashes for part in parts)
     if alone.ended and all(part.ended for part in parts):

@@ -1,4 +1,4 @@
-"""When each batch was asked for, delivered and done with: what a loop leaves behind, real or simulated."""
+"""The times at which a loop, real or simulated, asked for, received and finished each batch."""
 
 from dataclasses import dataclass
 
@@ -13,10 +13,10 @@ class Timeline:
     """N batches over some epochs, in the order of delivery; times in seconds since the loop began.
 
     Attributes:
-        asked: (N,) The consumer begins to wait. For an epoch's first batch: before its iterator is made.
-        delivered: (N,) The batch is there, and its step begins.
-        done: (N,) The step on it has ended, on the device where that has a clock of its own.
-        epoch: (N,) Which pass of the loader delivered it.
+        asked: (N,) When the consumer began to wait; for an epoch's first batch, before its iterator was made.
+        delivered: (N,) When the batch arrived and its step began.
+        done: (N,) When its step ended, by the device's own clock if it has one.
+        epoch: (N,) Number of the pass that delivered it.
     """
 
     asked: Seconds

@@ -1,4 +1,4 @@
-"""How fast a batch reaches a CUDA device from pinned and pageable memory, and whether copying hides behind work."""
+"""Speed of copying batches to a CUDA device from pinned and pageable memory, and whether it hides behind computing."""
 
 import time
 from dataclasses import dataclass
@@ -8,25 +8,27 @@ import torch
 from bench.measure.loader.isolated import Progress
 
 COPIES = 30
+"""Timed copies of a batch."""
 WARM_UP = 5
+"""Copies and products before the clock begins."""
 SIDE = 2048
-"""Of the matrices whose product is the work that a copy may hide behind."""
+"""Side of the matrices whose product is the work behind which a copy may hide."""
 
 
 @dataclass(frozen=True)
 class Transfers:
-    """Of batches of this size."""
+    """Measured copies of batches of one size."""
 
     batch_bytes: int
     pinned_gb_per_s: float
     pageable_gb_per_s: float
     hidden_share: float
-    """Of the shorter one of copying (pinned, on a stream of its own) and matrix products: 1, wholly at the same time;
-    0, in turn. What the machine can do: a step that copies on the stream on which it computes does them in turn."""
+    """Share of the shorter of copying (pinned, on its own stream) and matrix products that ran at the same time: 1
+    wholly, 0 in turn. This is what the machine can do: a step that copies on its computing stream does them in turn."""
 
 
 def measure_transfers(progress: Progress, batch_bytes: int) -> Transfers | None:
-    """Copy and work on the current CUDA device; None where there is none."""
+    """Measure copies to the current CUDA device; None if there is none."""
     progress(0)
     if not torch.cuda.is_available():
         return None
@@ -47,7 +49,7 @@ def measure_transfers(progress: Progress, batch_bytes: int) -> Transfers | None:
 
 
 class _Device:
-    """A place to copy to and matrices to multiply, each on a stream of its own; all memory is taken beforehand."""
+    """A buffer to copy to and matrices to multiply, each on its own stream; all memory is allocated beforehand."""
 
     def __init__(self, batch_bytes: int) -> None:
         self.target = torch.empty(batch_bytes, dtype=torch.uint8, device="cuda")
@@ -56,7 +58,7 @@ class _Device:
         self.copying, self.working = torch.cuda.Stream(), torch.cuda.Stream()
 
     def seconds(self, source: torch.Tensor, *, copies: int = 0, products: int = 0) -> float:
-        """Wall time of so many copies on the one stream, and so many products on the other."""
+        """Wall time of ``copies`` on the one stream and ``products`` on the other."""
         torch.cuda.synchronize()
         began = time.perf_counter()
         with torch.cuda.stream(self.working):

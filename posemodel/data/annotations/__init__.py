@@ -1,5 +1,5 @@
-"""Read a COCO annotation file as tools write it, and name what is wrong or unusual in it.
+"""Read COCO annotation files as annotation tools write them, and list what is unusual or wrong in them.
 
-In: the bytes of a JSON file. Out: a document as COCO writes it, with notes of every difference and a list of problems.
-Nothing here opens an image.
+In: the bytes of a JSON file. Out: the document as COCO writes it, a note for each kind of difference, and a list of
+problems. Nothing here opens an image or writes a file.
 """

@@ -1,8 +1,8 @@
-"""Which categories of an annotation file are people, and in which order their joints stand.
+"""Find the person categories of an annotation file and the order of their keypoints.
 
-Names decide: a category whose `keypoints` are COCO's 17, in any order, is taken whatever it is called; several such
-categories are all taken. A category named person without `keypoints` is read in COCO's order: where no other is there,
-or where annotations name it. Names are compared without case, spaces, hyphens and underscores.
+A category whose `keypoints` are COCO's 17 names, in any order, is a person category whatever its own name is; there may
+be several. A category named person without `keypoints` is read in COCO's order if there is no other person category, or
+if annotations use it. Names are compared without case, spaces, hyphens and underscores.
 """
 
 import re
@@ -15,50 +15,52 @@ from posemodel.skeleton import COCO_KEYPOINTS
 
 _SEPARATORS = re.compile(r"[\s_-]+")
 _SHOWN_NAMES, _SHOWN_CATEGORIES, _SHOWN_CHARACTERS = 30, 8, 40
-"""Of a message: the file may hold anything."""
+"""Limits of what a message quotes: the file may hold anything."""
 
 
 @dataclass(frozen=True)
-class People:
-    """The categories that are people."""
+class PersonCategories:
+    """The person categories of an annotation file."""
 
     orders: dict[int, tuple[int, ...] | None]
-    """By id: where each of COCO's 17 keypoints stands among the category's; None: the category does not say."""
-    others: dict[int, str] | None = None
-    """By id: named person, but with other keypoints than COCO's; None: there are none."""
+    """Category id -> position, in its keypoints, of each of COCO's 17; None: the category lists no keypoints."""
+    with_other_joints: dict[int, str] | None = None
+    """Category id -> description, for categories named person with other keypoints than COCO's; None: there are none.
+    """
 
     @property
     def ids(self) -> set[int]:
-        """Ids of the categories that are people."""
+        """Ids of the person categories."""
         return {*self.orders}
 
     @property
-    def in_order(self) -> bool:
-        """Whether all say by name that they are in COCO's order, and nobody is of other keypoints."""
-        return not self.others and all(order == IN_ORDER for order in self.orders.values())
+    def in_coco_order(self) -> bool:
+        """Whether every person category lists COCO's keypoints in COCO's order."""
+        return not self.with_other_joints and all(order == IN_ORDER for order in self.orders.values())
 
 
 IN_ORDER = tuple(range(len(COCO_KEYPOINTS)))
 
 
 def plain_name(name: str) -> str:
-    """A name without case, spaces, hyphens and underscores: `Left Eye` and `left_eye` are one."""
+    """Return a name without case, spaces, hyphens and underscores: `Left Eye` and `left_eye` become the same."""
     return _SEPARATORS.sub("", name).casefold()
 
 
-_PLACES = {plain_name(name): place for place, name in enumerate(COCO_KEYPOINTS)}
+_COCO_INDEX = {plain_name(name): index for index, name in enumerate(COCO_KEYPOINTS)}
 
 
-def find_people(categories: Any, annotations: Any = ()) -> People:
-    """The categories that are people, of a document that may be malformed; ids must be whole numbers already.
+def find_person_categories(categories: Any, annotations: Any = ()) -> PersonCategories:
+    """Find the person categories of a document that may be malformed; category ids must be integers already.
 
-    ``annotations`` are asked only where a category named person has no keypoints of COCO's, beside one that has.
+    ``annotations`` are used only if a category named person without COCO's keypoints stands beside one that has them:
+    it is ignored unless an annotation uses it.
     """
     entries = [c for c in categories if isinstance(c, dict) and is_id(c.get("id"))] if _is_list(categories) else []
     orders: dict[int, tuple[int, ...] | None] = {}
     doubtful: dict[int, dict[str, Any]] = {}
     for category in entries:
-        order = _order(category.get("keypoints"))
+        order = _coco_order(category.get("keypoints"))
         if order is not None:
             orders[category["id"]] = order
         elif isinstance(category.get("name"), str) and plain_name(category["name"]) == "person":
@@ -66,45 +68,53 @@ def find_people(categories: Any, annotations: Any = ()) -> People:
     if orders and doubtful:
         entries = annotations if _is_list(annotations) else []
         used = {a["category_id"] for a in entries if isinstance(a, dict) and is_id(a.get("category_id"))}
-        doubtful = {number: category for number, category in doubtful.items() if number in used}
-    others = {}
-    for number, category in doubtful.items():
+        doubtful = {category_id: category for category_id, category in doubtful.items() if category_id in used}
+    with_other_joints = {}
+    for category_id, category in doubtful.items():
         if category.get("keypoints"):
-            others[number] = described(category)
-        elif number not in orders:
-            orders[number] = None
-    return People(orders, others or None)
+            with_other_joints[category_id] = describe_category(category)
+        elif category_id not in orders:
+            orders[category_id] = None
+    return PersonCategories(orders, with_other_joints or None)
 
 
 def person_categories(document: dict[str, Any]) -> set[int]:
-    """Ids of the categories that are people, in a document that may be malformed."""
-    return find_people(document.get("categories"), document.get("annotations")).ids
+    """Return the ids of the person categories of a document that may be malformed."""
+    return find_person_categories(document.get("categories"), document.get("annotations")).ids
 
 
-def people_fault(document: dict[str, Any], people: People) -> str | None:
-    """What is wrong with the categories as a whole: which there are, and what is needed; None: nothing."""
+def categories_fault(document: dict[str, Any], people: PersonCategories) -> str | None:
+    """Return what makes the categories unusable, with the remedy; None if they are usable."""
     needed = f"Needed: a category whose `keypoints` are, in any order, {', '.join(COCO_KEYPOINTS)}."
     if not people.orders:
-        there = [described(category) for category in document["categories"] if isinstance(category, dict)]
-        more = f" and {len(there) - _SHOWN_CATEGORIES} more" if len(there) > _SHOWN_CATEGORIES else ""
-        listed = f"there are {', '.join(there[:_SHOWN_CATEGORIES])}{more}" if there else "there is none at all"
+        descriptions = [
+            describe_category(category) for category in document["categories"] if isinstance(category, dict)
+        ]
+        more = f" and {len(descriptions) - _SHOWN_CATEGORIES} more" if len(descriptions) > _SHOWN_CATEGORIES else ""
+        listed = (
+            f"there are {', '.join(descriptions[:_SHOWN_CATEGORIES])}{more}" if descriptions else "there is none at all"
+        )
         return f"no category with COCO's {len(COCO_KEYPOINTS)} keypoints; {listed}. {needed}"
-    for number in sorted(people.ids & listed_otherwise(document["categories"])):
-        there = [described(c) for c in document["categories"] if isinstance(c, dict) and c.get("id") == number]
-        listed = ", ".join(there[:_SHOWN_CATEGORIES])
-        return f"`categories` lists the id {number} for different things: {listed}. Give each its own."
-    if people.others:
-        return f"there are people with other joints than COCO's: {', '.join(people.others.values())}. {needed}"
+    for category_id in sorted(people.ids & conflicting_ids(document["categories"])):
+        descriptions = [
+            describe_category(c) for c in document["categories"] if isinstance(c, dict) and c.get("id") == category_id
+        ]
+        listed = ", ".join(descriptions[:_SHOWN_CATEGORIES])
+        return f"`categories` lists the id {category_id} for different things: {listed}. Give each its own."
+    if people.with_other_joints:
+        return (
+            f"there are people with other joints than COCO's: {', '.join(people.with_other_joints.values())}. {needed}"
+        )
     entries = [a for a in document["annotations"] if isinstance(a, dict) and is_id(a.get("category_id"))]
     of_people = [annotation for annotation in entries if annotation["category_id"] in people.orders]
     unlisted = Counter(annotation["category_id"] for annotation in entries) if not of_people else Counter()
-    for number in listed_ids(document["categories"]):
-        unlisted.pop(number, None)
+    for category_id in category_ids(document["categories"]):
+        unlisted.pop(category_id, None)
     if unlisted:
-        ((number, count),) = unlisted.most_common(1)
+        ((category_id, count),) = unlisted.most_common(1)
         wanted = " or ".join(map(str, sorted(people.orders)))
         return (
-            f"no annotation is of a category of people (`category_id` {wanted}); {count} are of {number}, which "
+            f"no annotation is of a category of people (`category_id` {wanted}); {count} are of {category_id}, which "
             "`categories` does not list: correct it, or add that category."
         )
     unnamed = all(order is None for order in people.orders.values())
@@ -116,31 +126,31 @@ def people_fault(document: dict[str, Any], people: People) -> str | None:
     return None
 
 
-def listed_otherwise(categories: list[Any]) -> set[int]:
-    """Ids that are listed more than once, with other names or keypoints."""
-    first: dict[int, tuple[str, str]] = {}
-    otherwise = set()
+def conflicting_ids(categories: list[Any]) -> set[int]:
+    """Return ids that are listed more than once with different names or keypoints."""
+    first_content: dict[int, tuple[str, str]] = {}
+    conflicting = set()
     for category in categories:
         if isinstance(category, dict) and is_id(category.get("id")):
-            said = plain_name(str(category.get("name"))), plain_name(repr(category.get("keypoints")))
-            if first.setdefault(category["id"], said) != said:
-                otherwise.add(category["id"])
-    return otherwise
+            content = plain_name(str(category.get("name"))), plain_name(repr(category.get("keypoints")))
+            if first_content.setdefault(category["id"], content) != content:
+                conflicting.add(category["id"])
+    return conflicting
 
 
 def has_labelled_joint(annotation: dict[str, Any]) -> bool:
-    """Whether an annotation, of any category, has keypoints of which one is labelled."""
+    """Whether an annotation of any category has keypoints with at least one labelled joint."""
     keypoints = annotation.get("keypoints")
     return isinstance(keypoints, list) and any(type(v) in (int, float) and v > 0 for v in keypoints[2::3])
 
 
-def listed_ids(categories: list[Any]) -> set[int]:
-    """Ids of the categories that are listed."""
+def category_ids(categories: list[Any]) -> set[int]:
+    """Return the ids of the listed categories, leaving out malformed entries."""
     return {category["id"] for category in categories if isinstance(category, dict) and is_id(category.get("id"))}
 
 
-def described(category: dict[str, Any]) -> str:
-    """A category as a message shows it: `Person` (14 keypoints: left_shoulder, ...)."""
+def describe_category(category: dict[str, Any]) -> str:
+    """Describe a category for a message: `Person` (14 keypoints: left_shoulder, ...)."""
     name, keypoints = category.get("name"), category.get("keypoints")
     shown = (
         f"`{_printable(name)}`"
@@ -155,18 +165,18 @@ def described(category: dict[str, Any]) -> str:
     return f"{shown} ({len(keypoints)} keypoint{'' if len(keypoints) == 1 else 's'}: {names})"
 
 
-def _order(keypoints: Any) -> tuple[int, ...] | None:
-    """Where each of COCO's keypoints stands in a list of names; None unless it holds just those."""
+def _coco_order(keypoints: Any) -> tuple[int, ...] | None:
+    """Return the position of each COCO keypoint in a list of names; None unless it holds exactly COCO's 17."""
     if not isinstance(keypoints, list) or len(keypoints) != len(COCO_KEYPOINTS):
         return None
     if keypoints == list(COCO_KEYPOINTS):
         return IN_ORDER
     if not all(isinstance(name, str) for name in keypoints):
         return None
-    places = [_PLACES.get(plain_name(name)) for name in keypoints]
-    if {*places} != {*IN_ORDER}:
+    coco_indices = [_COCO_INDEX.get(plain_name(name)) for name in keypoints]
+    if {*coco_indices} != {*IN_ORDER}:
         return None
-    return tuple(places.index(place) for place in IN_ORDER)
+    return tuple(coco_indices.index(index) for index in IN_ORDER)
 
 
 def _is_list(value: Any) -> bool:

@@ -1,7 +1,7 @@
-"""Annotation files as they are parsed: by `json`, which words every error, or quickly where nothing is out of the way.
+"""Parse annotation files: with `json`, whose errors name the line, or with the faster `orjson`.
 
-A file of a hundred thousand people is millions of lists and numbers. Python's collector of cycles would walk through
-all of them again and again while they are made, for half of the time; JSON has no cycles, so it is paused.
+A file of 100,000 people becomes millions of lists and numbers. Python's garbage collector would traverse them again
+and again while they are created, for half of the time; JSON has no reference cycles, so the collector is paused.
 """
 
 import ctypes
@@ -20,59 +20,59 @@ from posemodel.errors import DataError
 
 @contextmanager
 def paused_collector() -> Iterator[None]:
-    """Python's collector of cycles rests meanwhile, and is afterwards as it was."""
-    was_on = gc.isenabled()
+    """Pause Python's garbage collector within the context, and restore its state afterwards."""
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if was_on:
+        if was_enabled:
             gc.enable()
 
 
 def read_document(path: Path) -> dict[str, Any]:
-    """The parsed annotation file; DataError names the file and the line where it is not valid JSON."""
+    """Parse an annotation file; raise DataError with the file, and the line if it is not valid JSON."""
     try:
         with paused_collector():
             document = json.loads(path.read_bytes())
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
     except RecursionError as error:
-        raise DataError(f"{path}: is no annotation file (its JSON is nested too deeply).") from error
+        raise DataError(f"{path}: is not an annotation file (its JSON is nested too deeply).") from error
     except ValueError as error:
-        raise DataError(f"{path}: {_other_kind(path) or f'is not valid JSON ({error})'}.") from error
+        raise DataError(f"{path}: {_other_format(path) or f'is not valid JSON ({error})'}.") from error
     if not isinstance(document, dict):
         raise DataError(
             f"{path}: must hold a JSON object with images, annotations and categories, "
-            f"holds a {type(document).__name__}."
+            f"but holds a {type(document).__name__}."
         )
     return document
 
 
-_OTHER_KINDS = {
-    b"version https://git-lfs.github.com/spec": "is a pointer of Git LFS, no JSON: `git lfs pull` fetches the file",
-    b"<": "is a web page or XML, no JSON: fetch the annotations themselves, or export them as COCO keypoints",
+_OTHER_FORMATS = {
+    b"version https://git-lfs.github.com/spec": "is a Git LFS pointer, not JSON: `git lfs pull` fetches the file",
+    b"<": "is a web page or XML, not JSON: fetch the annotations themselves, or export them as COCO keypoints",
     b"\x1f\x8b": "is a gzip archive: unpack it first",
     b"PK\x03\x04": "is a zip archive: unpack it first",
 }
-"""What stands where annotations should, by its first bytes."""
+"""First bytes of files that are found in place of annotations, with what to do about each."""
 
 
-def _other_kind(path: Path) -> str:
-    """What a file is that is no JSON; empty where nobody can say."""
+def _other_format(path: Path) -> str:
+    """Say what a file is that is not JSON; empty if its first bytes are not known."""
     with path.open("rb") as file:
         start = file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip()
     if not start:
         return "is not valid JSON (the file is empty)"
-    return next((said for first, said in _OTHER_KINDS.items() if start.startswith(first)), "")
+    return next((description for prefix, description in _OTHER_FORMATS.items() if start.startswith(prefix)), "")
 
 
-def parsed_quickly(raw: bytes) -> Any:
-    """The document in the bytes of a file, several times as fast as by `json`; None where this parser refuses it.
+def parse_fast(raw: bytes) -> Any:
+    """Parse the bytes of a file several times faster than `json` does; None if the parser refuses them.
 
-    What it refuses (NaN, a byte order mark, half of a surrogate pair) may be valid for `read_document`, and whole
-    numbers beyond 64 bits come as float. So this serves only documents that then prove sound: those hold no such number
-    where one is read, or one that is held as float anyway.
+    It refuses some files that ``read_document`` accepts (NaN, a byte order mark, half of a surrogate pair), and turns
+    integers beyond 64 bits into floats. Use the result only if the document then proves sound: a sound document has no
+    such integer where one is read, or one that is stored as float anyway.
     """
     try:
         return orjson.loads(raw)
@@ -80,11 +80,11 @@ def parsed_quickly(raw: bytes) -> Any:
         return None
 
 
-def give_back_memory() -> None:
-    """Return what a large document has left unused to the system, where that is Linux with glibc.
+def release_unused_memory() -> None:
+    """Return memory that a large document has freed to the system, on Linux with glibc.
 
-    Its longer lists lie between what lives on (in a file as large as COCO's: hundreds of megabytes in small pieces);
-    glibc would keep them for this process, whose forked workers would inherit them.
+    Its longer lists lie between objects that live on (for a file of COCO's size: hundreds of megabytes in small
+    pieces); glibc would keep them for this process, and forked workers would inherit them.
     """
     if sys.platform == "linux":
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none

@@ -1,8 +1,8 @@
-"""Annotations as tools write them, read as COCO writes them: joints by name, stand-ins, ids; every difference is told.
+"""Convert annotation files as tools write them to COCO's form: joints by name, stand-ins, integer ids.
 
-Comes in: a parsed annotation file. Goes out: the document as COCO would have it, a note for each kind of difference,
-and the problems that are left: what would teach or score something wrong. A file that is sound as it stands is not
-walked through. Nothing is written, no image is looked at.
+In: a parsed annotation file. Out: the document as COCO would have it, a note for each kind of difference, and the
+remaining problems: what would teach or score something wrong. A file that ``soundness`` proves sound is not traversed.
+Nothing is written, no image is looked at.
 """
 
 from collections.abc import Mapping
@@ -11,118 +11,132 @@ from typing import Any, NamedTuple
 
 from posemodel.data.annotations.categories import (
     IN_ORDER,
-    People,
-    described,
-    find_people,
+    PersonCategories,
+    categories_fault,
+    describe_category,
+    find_person_categories,
     has_labelled_joint,
-    people_fault,
 )
 from posemodel.data.annotations.person import read_person
 from posemodel.data.annotations.problems import Problem, annotation_problems, image_faults
 from posemodel.data.annotations.soundness import proven_sound
-from posemodel.data.annotations.telling import Told
+from posemodel.data.annotations.telling import DifferenceCounts
 from posemodel.data.annotations.values import is_id, number_of_word, whole
 from posemodel.data.notes import Note
 from posemodel.skeleton import COCO_KEYPOINTS
 
-NO_WORDS: Mapping[str, int] = {}
-"""Annotations' own ids: nothing is looked up by them."""
+_NO_WORD_IDS: Mapping[str, int] = {}
+"""For the annotations' own ids: nothing refers to them, so words are not turned into numbers."""
 _LISTS = ("images", "annotations", "categories")
 
 
 class Reading(NamedTuple):
-    """A document as COCO would have it, what was read differently, and what cannot be used."""
+    """A document in COCO's form, the notes on what was read differently, and the problems."""
 
     document: dict[str, Any]
-    """The document that was given, where nothing was read differently. Entries with problems are as they stand."""
+    """The input itself if nothing was read differently. Entries with problems are unchanged."""
     notes: tuple[Note, ...] = ()
     problems: tuple[Problem, ...] = ()
 
 
 def read(document: dict[str, Any], path: Path, *, segments: bool = True) -> Reading:
-    """Read a parsed annotation file; ``path`` is what notes and problems name.
+    """Convert a parsed annotation file; ``path`` is the file that notes and problems name.
 
     ``segments=False`` reads segmentations only where they stand in for an area or a box: scoring needs no others.
     """
     if proven_sound(document, segments=segments):
         return Reading(document)
-    return read_closely(document, path, segments=segments)
+    return read_entry_by_entry(document, path, segments=segments)
 
 
-def read_closely(document: dict[str, Any], path: Path, *, segments: bool = True) -> Reading:
-    """As ``read``, from entry to entry in any case."""
+def read_entry_by_entry(document: dict[str, Any], path: Path, *, segments: bool = True) -> Reading:
+    """Convert a parsed annotation file like ``read``, but always traverse it."""
     missing = [key for key in _LISTS if not isinstance(document.get(key), list)]
     if missing:
         return Reading(document, problems=tuple(Problem(str(path), None, f"no list `{key}`") for key in missing))
-    told = Told()
-    of_image, of_category = _words(document["images"]), _words(document["categories"])
-    categories = [_with_whole(category, {"id": of_category}, told) for category in document["categories"]]
-    images = _once([_image(image, of_image, told) for image in document["images"]], "image-copies", told)
-    references = {"id": NO_WORDS, "image_id": of_image, "category_id": of_category}
-    annotations = [_with_whole(annotation, references, told) for annotation in document["annotations"]]
-    annotations = _once(annotations, "annotation-copies", told)
-    read_so_far = document | {"categories": categories, "images": images, "annotations": annotations}
-    people = find_people(categories, annotations)
-    fault = people_fault(read_so_far, people)
+    differences = DifferenceCounts()
+    image_numbers = _numbers_of_word_ids(document["images"])
+    category_numbers = _numbers_of_word_ids(document["categories"])
+    categories = [
+        _with_whole_number_ids(category, {"id": category_numbers}, differences) for category in document["categories"]
+    ]
+    images = _without_copies(
+        [_read_image_entry(image, image_numbers, differences) for image in document["images"]],
+        "image-copies",
+        differences,
+    )
+    references = {"id": _NO_WORD_IDS, "image_id": image_numbers, "category_id": category_numbers}
+    annotations = [
+        _with_whole_number_ids(annotation, references, differences) for annotation in document["annotations"]
+    ]
+    annotations = _without_copies(annotations, "annotation-copies", differences)
+    converted = document | {"categories": categories, "images": images, "annotations": annotations}
+    people = find_person_categories(categories, annotations)
+    fault = categories_fault(converted, people)
     if fault is not None:
-        return Reading(read_so_far, told.notes(str(path)), (Problem(str(path), None, fault),))
-    annotations = _without_others(annotations, categories, people, told)
-    sides = _sides(images)
+        return Reading(converted, differences.notes(str(path)), (Problem(str(path), None, fault),))
+    annotations = _without_unread_categories(annotations, categories, people, differences)
+    image_sizes = _image_sizes(images)
     annotations = [
         annotation
-        if (size := _size_of_person(annotation, people, sides)) is None
-        else _person(annotation, people, size, told, segments)
+        if (size := _person_image_size(annotation, people, image_sizes)) is None
+        else _read_person_with_order(annotation, people, size, differences, segments)
         for annotation in annotations
     ]
-    read_so_far |= {"annotations": annotations, "categories": [_named(category, people) for category in categories]}
-    problems = annotation_problems(read_so_far, path, segments=segments)
-    read_so_far["annotations"] = _numbered(annotations, told)
-    return Reading(read_so_far, told.notes(str(path)), tuple(problems))
+    converted |= {
+        "annotations": annotations,
+        "categories": [_with_coco_keypoints(category, people) for category in categories],
+    }
+    problems = annotation_problems(converted, path, segments=segments)
+    converted["annotations"] = _with_unique_ids(annotations, differences)
+    return Reading(converted, differences.notes(str(path)), tuple(problems))
 
 
-def _without_others(annotations: list[Any], categories: list[Any], people: People, told: Told) -> list[Any]:
-    """Annotations without those of joints that are not read: their category has other keypoints, or none and another
-    name than person. Nobody learns from them."""
-    of = {c["id"]: described(c) for c in categories if isinstance(c, dict) and is_id(c.get("id"))}
-    kept, shown = [], set()
+def _without_unread_categories(
+    annotations: list[Any], categories: list[Any], people: PersonCategories, differences: DifferenceCounts
+) -> list[Any]:
+    """Drop annotations with labelled joints whose category is not a person category: nothing learns from them."""
+    descriptions = {c["id"]: describe_category(c) for c in categories if isinstance(c, dict) and is_id(c.get("id"))}
+    kept, shown_categories = [], set()
     for annotation in annotations:
-        number = annotation.get("category_id") if isinstance(annotation, dict) else None
-        if not is_id(number) or number in people.orders or not has_labelled_joint(annotation):
+        category_id = annotation.get("category_id") if isinstance(annotation, dict) else None
+        if not is_id(category_id) or category_id in people.orders or not has_labelled_joint(annotation):
             kept.append(annotation)
-        else:
-            told.add("other-category", "" if number in shown else of.get(number, f"id {number}, which is not listed"))
-            shown.add(number)
+            continue
+        example = descriptions.get(category_id, f"id {category_id}, which is not listed")
+        differences.add("other-category", "" if category_id in shown_categories else example)
+        shown_categories.add(category_id)
     return kept
 
 
-def _words(entries: list[Any]) -> Mapping[str, int]:
-    """The numbers of those entries whose id is a word, by their words."""
+def _numbers_of_word_ids(entries: list[Any]) -> Mapping[str, int]:
+    """Return word -> number for the entries whose id is a word."""
     ids = [entry.get("id") for entry in entries if isinstance(entry, dict)]
     return {word: number_of_word(word) for word in ids if isinstance(word, str) and word and whole(word) is None}
 
 
-def _with_whole(entry: Any, keys: Mapping[str, Mapping[str, int]], told: Told) -> Any:
-    """An entry whose ids are whole numbers wherever that is meant; ``keys``: what their words mean, by field."""
+def _with_whole_number_ids(entry: Any, keys: Mapping[str, Mapping[str, int]], differences: DifferenceCounts) -> Any:
+    """Return an entry with integer ids wherever an integer is meant; ``keys``: field -> the numbers of its words."""
     if not isinstance(entry, dict):
         return entry
     changes: dict[str, int] = {}
-    for key, words in keys.items():
+    for key, numbers in keys.items():
         value = entry.get(key)
         if is_id(value):
             continue
         number = whole(value)
         if number is not None:
-            told.add("ids")
-        elif isinstance(value, str) and value in words:
-            number = words[value]
-            told.add("ids-as-words")
+            differences.add("ids")
+        elif isinstance(value, str) and value in numbers:
+            number = numbers[value]
+            differences.add("ids-as-words")
         if number is not None:
             changes[key] = number
     return entry | changes if changes else entry
 
 
-def _image(image: Any, words: Mapping[str, int], told: Told) -> Any:
-    image = _with_whole(image, {"id": words}, told)
+def _read_image_entry(image: Any, numbers: Mapping[str, int], differences: DifferenceCounts) -> Any:
+    image = _with_whole_number_ids(image, {"id": numbers}, differences)
     if not isinstance(image, dict):
         return image
     sides = {
@@ -132,78 +146,86 @@ def _image(image: Any, words: Mapping[str, int], told: Told) -> Any:
     }
     if not sides:
         return image
-    told.add("image-sides", count=len(sides))
+    differences.add("image-sides", count=len(sides))
     return image | sides
 
 
-def _once(entries: list[Any], kind: str, told: Told) -> list[Any]:
-    """Entries without those that are equal to an earlier one of the same id."""
-    first: dict[int, Any] = {}
+def _without_copies(entries: list[Any], kind: str, differences: DifferenceCounts) -> list[Any]:
+    """Drop entries that equal an earlier one of the same id."""
+    first_entries: dict[int, Any] = {}
     kept = []
     for entry in entries:
         number = entry.get("id") if isinstance(entry, dict) else None
         if is_id(number):
-            if number in first and _equal(first[number], entry, kind):
-                told.add(kind)
+            if number in first_entries and _is_copy(first_entries[number], entry, kind):
+                differences.add(kind)
                 continue
-            first.setdefault(number, entry)
+            first_entries.setdefault(number, entry)
         kept.append(entry)
     return kept
 
 
-def _equal(one: dict[str, Any], other: dict[str, Any], kind: str) -> bool:
+def _is_copy(one: dict[str, Any], other: dict[str, Any], kind: str) -> bool:
     keys = ("file_name", "width", "height") if kind == "image-copies" else tuple({*one, *other})
     return all(one.get(key) == other.get(key) for key in keys)
 
 
-def _sides(images: list[Any]) -> dict[int, tuple[int, int]]:
-    """Width and height of every sound image entry, by id; of several with one id, the first."""
-    sides: dict[int, tuple[int, int]] = {}
+def _image_sizes(images: list[Any]) -> dict[int, tuple[int, int]]:
+    """Return image id -> (width, height) of every valid image entry; the first one if several share an id."""
+    image_sizes: dict[int, tuple[int, int]] = {}
     for image in images:
         if next(image_faults(image), None) is None:
-            sides.setdefault(image["id"], (image["width"], image["height"]))
-    return sides
+            image_sizes.setdefault(image["id"], (image["width"], image["height"]))
+    return image_sizes
 
 
-def _size_of_person(annotation: Any, people: People, sides: dict[int, tuple[int, int]]) -> tuple[int, int] | None:
-    """Width and height of the image of a person's annotation; None for any other annotation."""
+def _person_image_size(
+    annotation: Any, people: PersonCategories, image_sizes: dict[int, tuple[int, int]]
+) -> tuple[int, int] | None:
+    """Return (width, height) of the image of a person's annotation; None for any other annotation."""
     if not isinstance(annotation, dict) or not is_id(annotation.get("category_id")):
         return None
     image_id = annotation.get("image_id")
-    return sides.get(image_id) if annotation["category_id"] in people.orders and is_id(image_id) else None
+    return image_sizes.get(image_id) if annotation["category_id"] in people.orders and is_id(image_id) else None
 
 
-def _person(annotation: dict[str, Any], people: People, size: tuple[int, int], told: Told, segments: bool) -> Any:
+def _read_person_with_order(
+    annotation: dict[str, Any],
+    people: PersonCategories,
+    size: tuple[int, int],
+    differences: DifferenceCounts,
+    segments: bool,
+) -> Any:
     order = people.orders[annotation["category_id"]]
     if order is None:
-        told.add("joints-unnamed")
+        differences.add("joints-unnamed")
     elif order != IN_ORDER:
-        told.add("reordered")
-    return read_person(annotation, order or IN_ORDER, size, told, segments=segments)
+        differences.add("reordered")
+    return read_person(annotation, order or IN_ORDER, size, differences, segments=segments)
 
 
-def _named(category: Any, people: People) -> Any:
-    """A category of people with COCO's list of keypoints, in whose order the annotations now are."""
+def _with_coco_keypoints(category: Any, people: PersonCategories) -> Any:
+    """Return a person category with COCO's list of keypoints, whose order the annotations now have."""
     if not isinstance(category, dict) or not is_id(category.get("id")) or category["id"] not in people.orders:
         return category
     return category if people.orders[category["id"]] == IN_ORDER else category | {"keypoints": list(COCO_KEYPOINTS)}
 
 
-def _numbered(annotations: list[Any], told: Told) -> list[Any]:
-    """Annotations with an id each: nothing is looked up by it, so those without one are numbered behind the others."""
+def _with_unique_ids(annotations: list[Any], differences: DifferenceCounts) -> list[Any]:
+    """Give each annotation its own id: those without one get numbers after the largest. Nothing refers to these ids."""
     ids = [
         annotation["id"] for annotation in annotations if isinstance(annotation, dict) and is_id(annotation.get("id"))
     ]
-    following = max(ids, default=0) + 1
+    next_id = max(ids, default=0) + 1
     seen: set[int] = set()
     numbered = []
     for annotation in annotations:
         if isinstance(annotation, dict):
             number = annotation.get("id")
             if not is_id(number) or number in seen:
-                told.add("annotation-ids")
-                annotation = annotation | {"id": following}
-                following += 1
+                differences.add("annotation-ids")
+                annotation = annotation | {"id": next_id}
+                next_id += 1
             else:
                 seen.add(number)
         numbered.append(annotation)

@@ -1,4 +1,4 @@
-"""What is read in another way than it stands there, by kind: counted while a file is read, then told in notes."""
+"""Count what is read differently than it is written in an annotation file, by kind, and word it as notes."""
 
 from collections import Counter
 from typing import NamedTuple
@@ -6,24 +6,27 @@ from typing import NamedTuple
 from posemodel.data.notes import Note
 
 SHOWN = 5
-"""Entries of a kind that a note names."""
+"""Examples that a note names."""
 
 
-class Kind(NamedTuple):
-    """``one`` and ``many``: what is counted; ``said``: what is done with it; ``acts``: see ``Note``."""
+class DifferenceKind(NamedTuple):
+    """A kind of difference: ``one`` and ``many`` are the noun to count, ``handling`` is what is done about it.
+
+    ``acts``: see ``Note``.
+    """
 
     one: str
     many: str
-    said: str
+    handling: str
     acts: bool = True
 
 
-def _people(what: str, said: str, *, acts: bool = True) -> Kind:
-    return Kind(f"person {what}", f"people {what}", said, acts)
+def _people(what: str, handling: str, *, acts: bool = True) -> DifferenceKind:
+    return DifferenceKind(f"person {what}", f"people {what}", handling, acts)
 
 
-def _joints(what: str, said: str, *, acts: bool = True) -> Kind:
-    return Kind(f"joint {what}", f"joints {what}", said, acts)
+def _joints(what: str, handling: str, *, acts: bool = True) -> DifferenceKind:
+    return DifferenceKind(f"joint {what}", f"joints {what}", handling, acts)
 
 
 _NO_WHOLE = "text, or with a decimal point"
@@ -34,7 +37,7 @@ KINDS = {
     "joints-unnamed": _people(
         "of a category without a list of `keypoints`", "their joints are read in COCO's order", acts=False
     ),
-    "other-category": Kind(
+    "other-category": DifferenceKind(
         "annotation with keypoints of a category that is not read",
         "annotations with keypoints of categories that are not read",
         "left out: who is on them is taught as background",
@@ -68,40 +71,44 @@ KINDS = {
     "area-from-mask": _people("without a usable `area`", "their masks' area stands in"),
     "area-from-box": _people("without a usable `area`", "their boxes' area x 0.53 stands in"),
     "area-from-joints": _people("without a usable `area`", "the area of the box around their joints stands in"),
-    "iscrowd": Kind("annotation", "annotations", "`iscrowd` is no number 0 or 1, and is read as one", acts=False),
-    "ids": Kind("id", "ids", f"{_NO_WHOLE}: read as whole numbers", acts=False),
-    "ids-as-words": Kind("id", "ids", "a word, read as a number made of it, which results name", acts=False),
-    "image-sides": Kind(
+    "iscrowd": DifferenceKind(
+        "annotation", "annotations", "`iscrowd` is no number 0 or 1, and is read as one", acts=False
+    ),
+    "ids": DifferenceKind("id", "ids", f"{_NO_WHOLE}: read as whole numbers", acts=False),
+    "ids-as-words": DifferenceKind("id", "ids", "a word, read as a number made of it, which results name", acts=False),
+    "image-sides": DifferenceKind(
         "width or height of an image", "widths or heights of images", f"{_NO_WHOLE}: read as whole numbers", acts=False
     ),
-    "annotation-ids": Kind("annotation", "annotations", "without an id of its own: numbered anew", acts=False),
-    "annotation-copies": Kind("annotation", "annotations", "a copy of another one: taken once"),
-    "image-copies": Kind("image entry", "image entries", "a copy of another one: taken once"),
+    "annotation-ids": DifferenceKind(
+        "annotation", "annotations", "without an id of its own: numbered anew", acts=False
+    ),
+    "annotation-copies": DifferenceKind("annotation", "annotations", "a copy of another one: taken once"),
+    "image-copies": DifferenceKind("image entry", "image entries", "a copy of another one: taken once"),
 }
 
 
-class Told:
-    """Counts entries by kind while a file is read."""
+class DifferenceCounts:
+    """Counts differences by kind while a file is read."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
         self._examples: dict[str, list[str]] = {}
 
     def add(self, kind: str, example: str = "", *, count: int = 1) -> None:
-        """Count an entry; the first few examples are shown in the note."""
+        """Count a difference; the first few examples are shown in the note."""
         self._counts[kind] += count
         if example:
             shown = self._examples.setdefault(kind, [])
             if len(shown) < SHOWN:
                 shown.append(example)
 
-    def join(self, other: "Told") -> None:
-        """Count what another has counted, too."""
+    def join(self, other: "DifferenceCounts") -> None:
+        """Add the counts of another."""
         for kind, count in other._counts.items():
             self.add(kind, count=count)
 
     def notes(self, file: str) -> tuple[Note, ...]:
-        """A note for each kind that was met, in the order of ``KINDS``."""
+        """Return a note for each kind that occurred, in the order of ``KINDS``."""
         return tuple(
             Note(file, kind, count, self._text(kind, count), acts=KINDS[kind].acts)
             for kind in KINDS
@@ -112,4 +119,4 @@ class Told:
         entry, examples = KINDS[kind], self._examples.get(kind, [])
         more = f"; and {count - len(examples)} more" if len(examples) == SHOWN and count > SHOWN else ""
         listed = f" ({'; '.join(examples)}{more})" if examples else ""
-        return f"{count} {entry.one if count == 1 else entry.many}: {entry.said}{listed}"
+        return f"{count} {entry.one if count == 1 else entry.many}: {entry.handling}{listed}"

@@ -1,5 +1,5 @@
-"""Locate and inspect the image files that an annotation file names.
+"""Find and check the image files that an annotation file names, and decode them.
 
-In: file names of annotations and a folder. Out: paths, decoded pixels, and what is wrong with a file. Nothing here
-reads annotations.
+In: the file names of an annotation file, a folder, and the annotated sizes. Out: paths, decoded pixels, and what is
+wrong with a file. Nothing here changes a file or parses annotations.
 """

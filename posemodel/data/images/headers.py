@@ -1,12 +1,12 @@
-"""What an image file's header says, without decoding it: size, EXIF orientation, and whether the file is whole."""
+"""Parse the header of an image file without decoding it: size, EXIF orientation, and whether the file is complete."""
 
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 UPRIGHT = 1
-"""The EXIF orientation of a picture that is stored as it is shown."""
+"""EXIF orientation of a picture that is stored as it is shown."""
 SIDES_SWAPPED = (5, 6, 7, 8)
-"""EXIF orientations that turn a picture by a quarter."""
+"""EXIF orientations that turn a picture by 90 degrees."""
 _TAIL = 4096
 """Bytes at the end that are searched for the end marker first: some cameras and tools append padding or notes."""
 JPEG = b"\xff\xd8"
@@ -15,29 +15,29 @@ _TIFF = (b"II*\0", b"MM\0*")
 _END_OF_IMAGE = b"\xff\xd9"
 _SCAN, _TABLES, _EXIF_SEGMENT = 0xDA, {0xC4, 0xDB}, 0xE1
 _FRAMES = (0xC0, 0xC1, 0xC2)
-"""Baseline, extended and progressive Huffman coding: what every decoder reads."""
+"""Baseline, extended and progressive Huffman coding: the kinds that every decoder reads."""
 _STANDALONE = {0x01, *range(0xD0, 0xDA)}
-"""JPEG markers without a length; none belongs into a header."""
+"""JPEG markers without a length; none belongs in a header."""
 _EXIF = b"Exif\0\0"
 _ORIENTATION_TAG, _ENTRY_BYTES = 0x0112, 12
-"""Of a TIFF directory (TIFF 6.0, section 8)."""
+"""Entry of a TIFF directory (TIFF 6.0, section 8): the tag, and bytes per entry."""
 
-Read = Callable[[int, int], bytes]
-"""(offset, count) -> bytes of the file, fewer at its end."""
+ReadBytes = Callable[[int, int], bytes]
+"""(offset, count) -> bytes of the file; fewer at its end."""
 
 
 class Header(NamedTuple):
-    """``size``: (width, height) as stored, None where only decoding can tell; ``orientation``: EXIF's, 1 to 8."""
+    """``size``: (width, height) as stored, None if only decoding can tell; ``orientation``: EXIF's, 1 to 8."""
 
     size: tuple[int, int] | None = None
     truncated: bool = False
     orientation: int = UPRIGHT
 
 
-def look(read: Read, start: bytes, length: int) -> Header:
-    """The header of a file of ``length`` bytes; ``start``: its first ones."""
+def read_header(read: ReadBytes, start: bytes, length: int) -> Header:
+    """Parse the header of a file of ``length`` bytes; ``start``: its first bytes."""
     if start.startswith(JPEG):
-        return _look_at_jpeg(read, length)
+        return _jpeg_header(read, length)
     if start.startswith(_PNG) and start[12:16] == b"IHDR":
         size = int.from_bytes(start[16:20], "big"), int.from_bytes(start[20:24], "big")
         truncated = b"IEND" not in read(max(0, length - _TAIL), _TAIL)
@@ -50,20 +50,22 @@ def look(read: Read, start: bytes, length: int) -> Header:
 
 
 def is_tiff(start: bytes) -> bool:
-    """Whether a file begins as TIFF does."""
+    """Whether a file begins like a TIFF."""
     return start.startswith(_TIFF)
 
 
 def orientation_of(data: memoryview) -> int:
-    """EXIF orientation of an image file that is in memory."""
-    return look(lambda offset, count: bytes(data[offset : offset + count]), bytes(data[:64]), len(data)).orientation
+    """Return the EXIF orientation of an image file in memory."""
+    return read_header(
+        lambda offset, count: bytes(data[offset : offset + count]), bytes(data[:64]), len(data)
+    ).orientation
 
 
-def _look_at_jpeg(read: Read, length: int) -> Header:
-    """Walk the segments of the header (ITU T.81, annex B) up to the first scan, then look for the end marker.
+def _jpeg_header(read: ReadBytes, length: int) -> Header:
+    """Walk the header's segments (ITU T.81, annex B) up to the first scan, then look for the end marker.
 
-    libjpeg fills what a truncated file lacks with grey and only warns. The search begins behind the header, since an
-    embedded preview has an end marker of its own.
+    libjpeg fills the missing part of a truncated file with grey and only warns. The search begins after the header,
+    since an embedded preview has an end marker of its own.
     """
     offset, size, tables, orientation = len(JPEG), None, set(), UPRIGHT
     while True:
@@ -94,8 +96,8 @@ def _look_at_jpeg(read: Read, length: int) -> Header:
     return Header(size if known else None, orientation=orientation)
 
 
-def _png_orientation(read: Read, length: int) -> int:
-    """Of the chunk `eXIf`, wherever it stands: 8 bytes are read of each other one."""
+def _png_orientation(read: ReadBytes, length: int) -> int:
+    """Read the `eXIf` chunk, wherever it is; of each other chunk 8 bytes are read."""
     offset = len(_PNG)
     while offset + 8 <= length:
         head = read(offset, 8)
@@ -108,8 +110,8 @@ def _png_orientation(read: Read, length: int) -> int:
     return UPRIGHT
 
 
-def _webp_orientation(read: Read, length: int) -> int:
-    """Of the chunk `EXIF` of a RIFF file; chunks begin at even offsets."""
+def _webp_orientation(read: ReadBytes, length: int) -> int:
+    """Read the `EXIF` chunk of a RIFF file; chunks begin at even offsets."""
     offset = 12
     while offset + 8 <= length:
         head = read(offset, 8)
@@ -120,21 +122,21 @@ def _webp_orientation(read: Read, length: int) -> int:
     return UPRIGHT
 
 
-def _exif_orientation(read: Read, offset: int) -> int:
-    """Of an EXIF block that may begin with JPEG's prefix: some tools write it into every format."""
+def _exif_orientation(read: ReadBytes, offset: int) -> int:
+    """Read an EXIF block that may begin with JPEG's prefix: some tools write it into every format."""
     return _tiff_orientation(read, offset + len(_EXIF) if read(offset, len(_EXIF)) == _EXIF else offset)
 
 
-def _tiff_orientation(read: Read, base: int) -> int:
-    """Of the first directory of a TIFF structure at ``base``; 1 where it has none, or one that there cannot be."""
+def _tiff_orientation(read: ReadBytes, base: int) -> int:
+    """Read the first directory of a TIFF structure at ``base``; 1 if it has no valid orientation."""
     head = read(base, 8)
     if len(head) < 8 or not is_tiff(head):
         return UPRIGHT
     order: Literal["little", "big"] = "little" if head[:2] == b"II" else "big"
     directory = base + int.from_bytes(head[4:8], order)
     entries = read(directory + 2, _ENTRY_BYTES * int.from_bytes(read(directory, 2), order))
-    for at in range(0, len(entries) - _ENTRY_BYTES + 1, _ENTRY_BYTES):
-        if int.from_bytes(entries[at : at + 2], order) == _ORIENTATION_TAG:
-            value = int.from_bytes(entries[at + 8 : at + 10], order)
+    for entry in range(0, len(entries) - _ENTRY_BYTES + 1, _ENTRY_BYTES):
+        if int.from_bytes(entries[entry : entry + 2], order) == _ORIENTATION_TAG:
+            value = int.from_bytes(entries[entry + 8 : entry + 10], order)
             return value if value in range(1, 9) else UPRIGHT
     return UPRIGHT

@@ -1,4 +1,4 @@
-"""The images of a split that is opened: found where their names do not fit, and looked at for what notes tell."""
+"""Locate and quickly check all images of a split that is opened, and note their EXIF orientation tags."""
 
 from dataclasses import replace
 
@@ -11,21 +11,21 @@ from posemodel.data.notes import Note
 from posemodel.data.packed import PackedSplit
 
 
-class Tagged:
-    """Counts the images that carry an EXIF orientation other than upright."""
+class OrientationCounter:
+    """Counts images with an EXIF orientation other than upright."""
 
     def __init__(self) -> None:
         self.count = 0
         self._first = ("", UPRIGHT)
 
-    def saw(self, name: str, examined: Examined) -> None:
-        """Count an image that was examined."""
+    def add(self, name: str, examined: Examined) -> None:
+        """Add an image that was examined."""
         if examined.orientation != UPRIGHT:
             self._first = self._first if self.count else (name, examined.orientation)
             self.count += 1
 
     def notes(self, file: str, exif: Exif) -> tuple[Note, ...]:
-        """A note on the images of an annotation file, if there are any."""
+        """Return a note on the images of an annotation file, if there are any with a tag."""
         if not self.count:
             return ()
         carry = "1 image carries" if self.count == 1 else f"{self.count} images carry"
@@ -37,37 +37,37 @@ class Tagged:
         return (Note(file, "exif-ignored", self.count, text),)
 
 
-def with_images(packed: PackedSplit, files: SplitFiles, data: DataSet) -> PackedSplit | None:
-    """The split with every image found and fit for use at a quick look, and notes; None where one is not."""
-    notes = _looked_at(packed)
+def with_checked_images(packed: PackedSplit, files: SplitFiles, data: DataSet) -> PackedSplit | None:
+    """Return the split with every image located and quickly checked, and notes; None if one cannot be used."""
+    notes = _checked_image_notes(packed)
     if notes is None:
-        packed = reading(packed, find_images(files, packed.file_names(), data, exif=packed.exif))
-        notes = _looked_at(packed)
+        packed = with_image_paths(packed, find_images(files, packed.file_names(), data, exif=packed.exif))
+        notes = _checked_image_notes(packed)
     return None if notes is None else replace(packed, notes=(*packed.notes, *notes))
 
 
-def reading(packed: PackedSplit, images: Images) -> PackedSplit:
-    """The split with its images read from where they were found."""
+def with_image_paths(packed: PackedSplit, images: Images) -> PackedSplit:
+    """Return the split with the located image files."""
     notes = (*packed.notes, *images.notes)
-    return replace(packed, folder=str(images.folder), found=images.found, exif=images.exif, notes=notes)
+    return replace(packed, folder=str(images.folder), file_of_name=images.file_of_name, exif=images.exif, notes=notes)
 
 
-def exif_notes(packed: PackedSplit) -> tuple[Note, ...]:
-    """What the images' orientation tags say, whatever else is wrong with the files."""
-    tagged = Tagged()
+def orientation_notes(packed: PackedSplit) -> tuple[Note, ...]:
+    """Return notes on the images' orientation tags, whatever else is wrong with the files."""
+    orientations = OrientationCounter()
     for position in range(len(packed)):
         path = packed.path(position)
-        tagged.saw(path.name, examine(path, *packed.size(position), decode=False, exif=packed.exif))
-    return tagged.notes(packed.annotations, packed.exif)
+        orientations.add(path.name, examine(path, *packed.size(position), decode=False, exif=packed.exif))
+    return orientations.notes(packed.annotations, packed.exif)
 
 
-def _looked_at(packed: PackedSplit) -> tuple[Note, ...] | None:
-    """Notes on the images; None as soon as one of them cannot be used."""
-    tagged = Tagged()
+def _checked_image_notes(packed: PackedSplit) -> tuple[Note, ...] | None:
+    """Return notes on the images; None as soon as one of them cannot be used."""
+    orientations = OrientationCounter()
     for position in range(len(packed)):
         path = packed.path(position)
         examined = examine(path, *packed.size(position), decode=False, exif=packed.exif)
         if examined.fault is not None:
             return None
-        tagged.saw(path.name, examined)
-    return tagged.notes(packed.annotations, packed.exif)
+        orientations.add(path.name, examined)
+    return orientations.notes(packed.annotations, packed.exif)

@@ -1,4 +1,4 @@
-"""What can be wrong with the image files that an annotation file names."""
+"""List what is wrong with the image files that an annotation file names."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,21 +9,21 @@ from posemodel.data.images.files import MISSING, Examined, examine
 from posemodel.data.images.matching import Images
 
 OnExamined = Callable[[Path, Examined], object]
-"""Gets each file that was looked at, and what was found out about it."""
+"""Called with each file that was checked, and the result."""
 
 
 def image_problems(
     document: dict[str, Any], images: Images, *, decode: bool, on_examined: OnExamined | None = None
 ) -> Iterator[Problem]:
-    """Images that are missing, unreadable, truncated or of another size than annotated.
+    """Yield images that are missing, unreadable, truncated or not of the annotated size.
 
-    Where not a single one is there, that is one problem. ``decode``: decode each file (milliseconds an image) instead
-    of looking at its header and end (tens of microseconds).
+    If not a single one is there, that is one problem. ``decode``: decode each file (milliseconds an image) instead of
+    reading its header and end (tens of microseconds).
     """
     entries = document["images"]
-    if images.gone:
+    if images.all_missing:
         every = tuple(range(len(entries)))
-        yield Problem(str(images.folder), None, images.gone, images=every, reason=MISSING)
+        yield Problem(str(images.folder), None, images.all_missing, images=every, reason=MISSING)
         return
     for position, image in enumerate(entries):
         if next(image_faults(image), None) is not None:

@@ -1,8 +1,8 @@
-"""A joint study's analysis. In: records; out: findings. Never touches disk, clock or database.
+"""Analysis of a joint study. In: records; out: findings. Never touches disk, clock or database.
 
-``picks`` chooses what the confirm phase runs, ``joint_findings`` says what it all found: ``found`` puts the records
-together once, ``answer`` says which configurations to take, ``front``, ``decided``, ``history`` and ``run`` are the
-sections of what that rests on.
+``picks`` chooses which configurations are confirmed and ``joint_findings`` builds the findings. ``found`` derives what
+all sections share from the records, ``answer`` says which configurations to take, and ``front``, ``decided``,
+``history`` and ``run`` are the sections with the evidence.
 """
 
 from bench.kinds.joint.analysis.picks import (

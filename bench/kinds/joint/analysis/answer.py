@@ -1,7 +1,7 @@
-"""A joint study's first screen in words: which configuration to take, the lines to paste, how sure that is."""
+"""First screen of a joint study in words: which configuration to take, the lines to paste, how sure that is."""
 
 from bench.kinds.joint.analysis.claims import nothing_sentence
-from bench.kinds.joint.analysis.found import JointFound
+from bench.kinds.joint.analysis.found import JointResults
 from bench.kinds.joint.analysis.picks import BEST_AP, FASTEST, NEAR, NEAR_BEST, Pick
 from bench.kinds.joint.analysis.words import (
     ap_interval,
@@ -23,111 +23,111 @@ NO_COMPARISON = (
 )
 
 
-def answer(found: JointFound) -> str:
-    """What to use, in one to three sentences."""
-    if not len(found.trials):
+def answer(results: JointResults) -> str:
+    """Say which configuration to use, in one to three sentences."""
+    if not len(results.trials):
         return "No trial has ended yet: there is nothing to say."
-    if not found.holders:
-        return nothing_sentence(found)
-    best = found.holders[BEST_AP]
-    first = f"Use {_with_figures(found, best)}."
-    return " ".join([first, *_others(found, best)])
+    if not results.picks_by_role:
+        return nothing_sentence(results)
+    best = results.picks_by_role[BEST_AP]
+    first = f"Use {_with_figures(results, best)}."
+    return " ".join([first, *_others(results, best)])
 
 
-def paste(found: JointFound, place: int) -> list[Code]:
-    """The optimizer, the loader and the command that trains with both."""
-    pick = found.picks[place]
-    command = found.train_commands.get(pick.key, "")
-    lines = f"{python_call(optimizer_line(found, pick))}\n{python_call(loader_call(pick, found.loader))}"
-    return [Code("python", lines), *([Code("", command, found.train_notes.get(pick.key, ""))] if command else [])]
+def paste(results: JointResults, index: int) -> list[Code]:
+    """Return the lines to paste for a pick: optimizer, loader, and the command that trains with both."""
+    pick = results.picks[index]
+    command = results.train_commands.get(pick.key, "")
+    lines = f"{python_call(optimizer_line(results, pick))}\n{python_call(loader_call(pick, results.loader))}"
+    return [Code("python", lines), *([Code("", command, results.train_notes.get(pick.key, ""))] if command else [])]
 
 
-def optimizer_line(found: JointFound, pick: Pick) -> str:
-    """The line of Python that builds a pick's optimizer.
+def optimizer_line(results: JointResults, pick: Pick) -> str:
+    """Return the line of Python that builds a pick's optimizer.
 
     Raises:
-        KeyError: The caller gave no line for this pick.
+        KeyError: There is no line for this pick in ``optimizer_lines``.
     """
-    lines = found.optimizer_lines
+    lines = results.optimizer_lines
     return lines[pick.key] if pick.key in lines else lines[pick.trial_id]
 
 
-def sureness(found: JointFound) -> str:
-    """How sure the answer is, and why it is not surer."""
-    if not found.holders:
+def sureness(results: JointResults) -> str:
+    """Say how sure the answer is, and why it is not surer."""
+    if not results.picks_by_role:
         return ""
-    told = [*_confirmed(found), *_nothing_learned(found), *_speed(found), NO_COMPARISON, *_untried(found)]
-    return " ".join(told)
+    sentences = [*_confirmed(results), *_nothing_learned(results), *_speed(results), NO_COMPARISON, *_untried(results)]
+    return " ".join(sentences)
 
 
-def metrics(found: JointFound) -> dict[str, float]:
-    """The recommended configuration in numbers, by fresh seeds where it has some."""
-    named: dict[str, float | None] = {"speed_noise_share": None if found.speed is None else found.speed.share}
-    if found.holders:
-        place = found.holders[BEST_AP]
-        pick, fresh = found.picks[place], found.fresh[place]
-        speed = fresh.images_per_s.estimate if found.all_confirmed else None
+def metrics(results: JointResults) -> dict[str, float]:
+    """Return the recommended configuration in numbers, from fresh seeds if all picks have some."""
+    named: dict[str, float | None] = {"speed_noise_share": None if results.speed is None else results.speed.share}
+    if results.picks_by_role:
+        index = results.picks_by_role[BEST_AP]
+        pick, fresh = results.picks[index], results.fresh[index]
+        speed = fresh.images_per_s.estimate if results.all_confirmed else None
         named |= {
-            "ap": found.level(place),
-            "ap_report": fresh.ap.estimate if found.all_confirmed else None,
+            "ap": results.pick_ap(index),
+            "ap_report": fresh.ap.estimate if results.all_confirmed else None,
             "images_per_s": pick.images_per_s if speed is None else speed,
-            "fresh_seeds": float(fresh.n if found.all_confirmed else 0),
+            "fresh_seeds": float(fresh.n if results.all_confirmed else 0),
         }
     return {name: value for name, value in named.items() if value is not None and value == value}  # NaN is no number
 
 
-def _with_figures(found: JointFound, place: int) -> str:
+def _with_figures(results: JointResults, index: int) -> str:
     """`adam at lr 0.0031 with 2 workers and batches of 8: AP 0.312 on 3 fresh seeds at 118 images/s`."""
-    pick, fresh = found.picks[place], found.fresh[place]
-    seeds = counted(fresh.n, "fresh seed") if found.all_confirmed else "one seed of the search"
-    speed = fresh.images_per_s.estimate if found.all_confirmed else pick.images_per_s
+    pick, fresh = results.picks[index], results.fresh[index]
+    seeds = counted(fresh.n, "fresh seed") if results.all_confirmed else "one seed of the search"
+    speed = fresh.images_per_s.estimate if results.all_confirmed else pick.images_per_s
     rate = speed_text(speed)
-    at = f" at {rate} images/s" if rate != "-" and not found.speed_is_noise else ""
-    return f"{configuration_words(pick.settings, found.names)}: AP {ap_text(found.level(place))} on {seeds}{at}"
+    at = f" at {rate} images/s" if rate != "-" and not results.speed_is_noise else ""
+    return f"{configuration_words(pick.settings, results.names)}: AP {ap_text(results.pick_ap(index))} on {seeds}{at}"
 
 
-def _others(found: JointFound, best: int) -> list[str]:
-    """The picks that are faster at a price in AP; none where speeds are mostly noise."""
-    others = [place for place in found.held if place != best]
+def _others(results: JointResults, best: int) -> list[str]:
+    """Describe the picks that are faster at a price in AP; none if speeds are mostly noise."""
+    others = [index for index in results.roles_by_pick if index != best]
     if not others:
         return []
-    if found.speed_is_noise:
+    if results.speed_is_noise:
         return ["Which setting is faster cannot be told here: speeds are too noisy."]
-    told = []
-    for place in others:
+    sentences = []
+    for index in others:
         near = f"Faster, with an AP within {share_text(NEAR)} of it, is"
-        why = near if NEAR_BEST in found.held[place] else "If speed matters more, take"
-        told.append(f"{why} {_with_figures(found, place)}.")
-    return told
+        why = near if NEAR_BEST in results.roles_by_pick[index] else "If speed matters more, take"
+        sentences.append(f"{why} {_with_figures(results, index)}.")
+    return sentences
 
 
-def _nothing_learned(found: JointFound) -> list[str]:
-    """That the search's fastest setting is no use, where that is so."""
-    none = [found.picks[place] for place in found.unlearned]
+def _nothing_learned(results: JointResults) -> list[str]:
+    """Say which role's choice of the search learned nothing, above all the fastest."""
+    none = [results.picks[index] for index in results.unlearned_picks]
     if not none:
         return []
     if any(FASTEST in pick.roles for pick in none):
-        return [f"The fastest setting of the search learned nothing (AP under {floor_text(found.floor)})."]
+        return [f"The fastest setting of the search learned nothing (AP under {floor_text(results.floor)})."]
     return [f"The search's choice for {enumerate_items(list(none[0].roles))} learned nothing with fresh seeds."]
 
 
-def _confirmed(found: JointFound) -> list[str]:
-    """What the AP of the answer rests on."""
-    place = found.holders[BEST_AP]
-    pick, fresh = found.picks[place], found.fresh[place]
-    trials = counted(len(found.complete), "complete trial")
-    if not found.all_confirmed:
+def _confirmed(results: JointResults) -> list[str]:
+    """Say which trials the AP of the answer comes from."""
+    index = results.picks_by_role[BEST_AP]
+    pick, fresh = results.picks[index], results.fresh[index]
+    trials = counted(len(results.complete), "complete trial")
+    if not results.all_confirmed:
         return [
             f"Not confirmed with fresh seeds yet: AP {ap_text(pick.ap)} is the best of {trials}, and flatters.",
         ]
     sides = "" if fresh.ap_select.low is None else f" {ap_interval(fresh.ap_select)}"
     single = ", whose spread is not known" if fresh.n == 1 else ""
     failed = f", {fresh.failed} of them without a result (AP 0)" if fresh.failed else ""
-    planned = f" of {found.seeds}" if fresh.n < found.seeds else ""
+    planned = f" of {results.seeds}" if fresh.n < results.seeds else ""
     what = (
         f"AP{sides} is a mean over {fresh.n}{planned} fresh seeds{failed}" if fresh.n > 1 else "AP is of one fresh seed"
     )
-    flattered = ", which flatters" if pick.ap > found.level(place) else ""
+    flattered = ", which flatters" if pick.ap > results.pick_ap(index) else ""
     return [
         f"{what}{single}, on the images that the search chose by; on the report split, which chose nothing, it is "
         f"{ap_interval(fresh.ap)}.",
@@ -135,20 +135,20 @@ def _confirmed(found: JointFound) -> list[str]:
     ]
 
 
-def _untried(found: JointFound) -> list[str]:
-    """Optimizers of the study that the search has not tried, where it has ended."""
-    tried = {*found.trials["optimizer"]}
-    never = [literal(found.names[name]) for name in found.optimizers if name not in tried]
-    ended = len(found.trials) >= found.search_trials
+def _untried(results: JointResults) -> list[str]:
+    """Name the optimizers that a finished search never tried."""
+    tried = {*results.trials["optimizer"]}
+    never = [literal(results.names[name]) for name in results.optimizers if name not in tried]
+    ended = len(results.trials) >= results.search_trials
     return [f"Never tried: {enumerate_items(never)}."] if never and ended else []
 
 
-def _speed(found: JointFound) -> list[str]:
-    """What images/s can bear."""
-    if found.hosts > 1:
-        return [f"Trials ran on {found.hosts} machines: do not compare their images/s."]
+def _speed(results: JointResults) -> list[str]:
+    """Say how far images/s can be trusted."""
+    if results.hosts > 1:
+        return [f"Trials ran on {results.hosts} machines: do not compare their images/s."]
     shared = (
-        [f"Up to {found.most_at_once} trials shared the machine, which slows each."] if found.shared_machine else []
+        [f"Up to {results.most_at_once} trials shared the machine, which slows each."] if results.shared_machine else []
     )
-    noise = [noise_sentence(found)] if found.speed_is_noise and not found.single else []
+    noise = [noise_sentence(results)] if results.speed_is_noise and not results.single else []
     return [*shared, *noise]

@@ -1,9 +1,9 @@
-"""Which parameters decided a joint search, beside what chance gives."""
+"""Section on the parameters that decided a joint search, compared with chance."""
 
 import numpy as np
 import pandas as pd
 
-from bench.kinds.joint.analysis.found import JointFound
+from bench.kinds.joint.analysis.found import JointResults
 from bench.report.findings import Bars, BarSeries, Chart, Part, Section
 from bench.report.prose import linked
 from bench.report.text import literal, plain
@@ -13,27 +13,27 @@ from bench.trials.columns import rows_of
 CHART, FILE = "importances.png", "importances.csv"
 OBJECTIVES = {"ap": "AP", "images_per_s": "images/s"}
 ALL = "all"
-"""The scope of what all trials share."""
+"""Scope of the parameters that all trials share."""
 
 
-def decided_section(found: JointFound) -> list[Section]:
-    """What decided the search, in a sentence and a figure; none where nothing is more than chance gives."""
-    usable = _usable(found)
+def decided_section(results: JointResults) -> list[Section]:
+    """Return the section on what decided the search; none if no parameter exceeds chance."""
+    usable = _usable(results)
     if not _more_than_chance(usable):
         return []
-    return [Section("What decided", [*_decided(found, usable), _chart(found, usable)])]
+    return [Section("What decided", [*_decided(results, usable), _chart(results, usable)])]
 
 
-def importance_section(found: JointFound) -> Section:
-    """How it was found out what decided, and what was left out; why not, where it cannot be said."""
+def importance_section(results: JointResults) -> Section:
+    """Return the appendix section on the method and on parameters left out, or on why nothing can be said."""
     title = "How much each parameter decided"
-    if not len(_usable(found)):
-        frame = found.importances
+    if not len(_usable(results)):
+        frame = results.importances
         why = sorted({str(each) for each in frame["why"]}) if len(frame) else []
-        told = enumerate_items(why) if why else "no trial has completed"
-        return Section(title, [f"It cannot be said: {told}."])
-    usable = _usable(found)
-    nothing: list[Part] = [] if _more_than_chance(usable) else [*_decided(found, usable), _chart(found, usable)]
+        reasons = enumerate_items(why) if why else "no trial has completed"
+        return Section(title, [f"It cannot be said: {reasons}."])
+    usable = _usable(results)
+    nothing: list[Part] = [] if _more_than_chance(usable) else [*_decided(results, usable), _chart(results, usable)]
     return Section(
         title,
         [
@@ -41,17 +41,17 @@ def importance_section(found: JointFound) -> Section:
             "How differently a parameter's values are spread over the better trials (about half) and over all "
             "(PED-ANOVA, Optuna), as shares of 1 in each panel and objective. Pale: one of 100 shuffles of the results "
             "among the trials gives as much, so that it says nothing. Shared parameters over all complete trials, an "
-            f"optimizer's own over its trials. Unrounded: {linked(FILE)}.{_left_out(found)}",
+            f"optimizer's own over its trials. Unrounded: {linked(FILE)}.{_left_out(results)}",
         ],
     )
 
 
-def _usable(found: JointFound) -> pd.DataFrame:
-    """The parameters that have an importance for what was searched for."""
-    frame = found.importances
+def _usable(results: JointResults) -> pd.DataFrame:
+    """Return the rows with an importance for an objective that was searched."""
+    frame = results.importances
     if not len(frame):
         return frame
-    searched = ["ap"] if found.single else [*OBJECTIVES]
+    searched = ["ap"] if results.single else [*OBJECTIVES]
     return frame[frame["importance"].notna() & frame["objective"].isin(searched)]
 
 
@@ -59,28 +59,28 @@ def _more_than_chance(usable: pd.DataFrame) -> bool:
     return bool(len(usable)) and bool((usable["importance"] > usable["chance"]).any())
 
 
-def _chart(found: JointFound, usable: pd.DataFrame) -> Chart:
+def _chart(results: JointResults, usable: pd.DataFrame) -> Chart:
     panels = [
         Bars(
             "importance (share of 1)",
             list(dict.fromkeys(own["parameter"])),
             [_bars(own, objective) for objective in OBJECTIVES if (own["objective"] == objective).any()],
-            title=_scope_title(found, scope, own),
+            title=_scope_title(results, scope, own),
             faint_label="pale: chance gives as much",
         )
         for scope, own in _scopes(usable)
     ]
-    return Chart(CHART, f"Importance of each parameter. {' '.join(map(plain, _decided(found, usable)))}", panels)
+    return Chart(CHART, f"Importance of each parameter. {' '.join(map(plain, _decided(results, usable)))}", panels)
 
 
 def _scopes(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """The parts of the frame by scope, what all trials share first."""
+    """Split the frame by scope, `ALL` first."""
     names = sorted(frame["scope"].unique(), key=lambda name: (name != ALL, name))
     return [(name, frame[frame["scope"] == name]) for name in names]
 
 
-def _scope_title(found: JointFound, scope: str, own: pd.DataFrame) -> str:
-    named = "all optimizers" if scope == ALL else found.names.get(scope, scope)
+def _scope_title(results: JointResults, scope: str, own: pd.DataFrame) -> str:
+    named = "all optimizers" if scope == ALL else results.names.get(scope, scope)
     return f"{named} ({counted(int(own['n'].max()), 'trial')})"
 
 
@@ -92,34 +92,34 @@ def _bars(own: pd.DataFrame, objective: str) -> BarSeries:
     return BarSeries(OBJECTIVES[objective], values, faint)
 
 
-def _decided(found: JointFound, usable: pd.DataFrame) -> list[str]:
-    """What is above chance, in a sentence for each objective."""
-    told = []
+def _decided(results: JointResults, usable: pd.DataFrame) -> list[str]:
+    """Return a sentence that names the parameters above chance for each objective."""
+    sentences = []
     for objective, text in OBJECTIVES.items():
         own = usable[usable["objective"] == objective]
         if not len(own):
             continue
         above = [
-            _named(found, str(row["scope"]), [str(row["parameter"])])
+            _named(results, str(row["scope"]), [str(row["parameter"])])
             for row in rows_of(own[own["importance"] > own["chance"]])
         ]
-        told.append(f"for {text} {enumerate_items(above) if above else 'nothing'}")
-    return [f"More than chance gives: {'; '.join(told)}."]
+        sentences.append(f"for {text} {enumerate_items(above) if above else 'nothing'}")
+    return [f"More than chance gives: {'; '.join(sentences)}."]
 
 
-def _left_out(found: JointFound) -> str:
-    frame = found.importances
-    left = frame[frame["importance"].isna()].drop_duplicates(["scope", "parameter", "why"])
-    if not len(left):
+def _left_out(results: JointResults) -> str:
+    frame = results.importances
+    unusable = frame[frame["importance"].isna()].drop_duplicates(["scope", "parameter", "why"])
+    if not len(unusable):
         return ""
     few: dict[tuple[str, str], list[str]] = {}
-    for row in rows_of(left):
+    for row in rows_of(unusable):
         few.setdefault((str(row["scope"]), str(row["why"])), []).append(str(row["parameter"]))
-    parts = [f"{_named(found, scope, names)} ({why})" for (scope, why), names in few.items()]
+    parts = [f"{_named(results, scope, names)} ({why})" for (scope, why), names in few.items()]
     return f" Left out: {enumerate_items(parts)}."
 
 
-def _named(found: JointFound, scope: str, names: list[str]) -> str:
+def _named(results: JointResults, scope: str, names: list[str]) -> str:
     """`lr and momentum of sgd`, in Markdown."""
-    of = "" if scope == ALL else f" of {literal(found.names.get(scope, scope))}"
+    of = "" if scope == ALL else f" of {literal(results.names.get(scope, scope))}"
     return f"{enumerate_items([*map(literal, names)])}{of}"

@@ -1,4 +1,4 @@
-"""What a joint study's records hold, put together once for all that the report says of it."""
+"""Quantities derived from a joint study's records, computed once for all sections of its report."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from bench.kinds.joint.analysis.picks import (
     Confirmed,
     Pick,
     confirmed,
-    holders,
     learned,
     objective_values,
     picks,
+    picks_by_role,
     search_trials,
 )
 from bench.kinds.joint.objectives import AP_AT_TIME, AXES
@@ -28,14 +28,15 @@ from bench.trials.phases import CONFIRM
 from bench.trials.status import Status
 
 LEAST_REPEATS = 3
-"""Repeated trials under which nothing is said of how noisy images/s are."""
+"""Repeated trials below which the noise of images/s is not judged."""
 NOISY, MOSTLY_NOISE = 0.25, 0.5
-"""Shares of the variance of images/s that repeats show from which on it is not chosen by them, and is mostly noise."""
+"""Shares of the variance of images/s that repeats show: from the first on, speed does not decide; from the second on,
+it is called mostly noise."""
 
 
 @dataclass(frozen=True)
-class JointFound:
-    """A joint study's records with what the study was asked; the fields are the arguments of `joint_findings`."""
+class JointResults:
+    """A joint study's records and settings; the fields are the arguments of `joint_findings`."""
 
     records: pd.DataFrame
     objective: str
@@ -63,110 +64,110 @@ class JointFound:
 
     @cached_property
     def names(self) -> dict[str, str]:
-        """Short names of the optimizers."""
+        """Short names of the optimizers, by full name; those of the study first, in its order."""
         return short_names([*self.optimizers, *sorted(self.trials["optimizer"].astype(str).unique())])
 
     @cached_property
     def trials(self) -> pd.DataFrame:
-        """The search's trials that have ended; ``number`` is their place in the plan, from 1."""
-        found = search_trials(self.records)
-        return found.assign(number=found["index"].astype(int) + 1)
+        """Search trials that have ended; ``number`` is their position in the plan, from 1."""
+        trials = search_trials(self.records)
+        return trials.assign(number=trials["index"].astype(int) + 1)
 
     @cached_property
     def complete(self) -> pd.DataFrame:
-        """Those that ended well."""
+        """Search trials with status `complete`."""
         return self.trials[self.trials["status"] == Status.COMPLETE]
 
     @cached_property
     def confirm(self) -> pd.DataFrame:
-        """The trials of fresh seeds."""
+        """Confirm trials."""
         phases = self.records.get("phase", pd.Series(dtype=object))
         return self.records[phases == CONFIRM]
 
     @cached_property
-    def reached(self) -> np.ndarray:
-        """The objectives (trials, 1 or 2) of those that can be recommended; NaN for the others."""
+    def learned_objectives(self) -> np.ndarray:
+        """Objective values (trials, 1 or 2) of trials at or above the floor; NaN for the others."""
         values = objective_values(self.trials, self.objective)
         enough = numbers(self.trials["ap"]) >= self.floor
         return np.where(enough[:, None], values, np.nan)
 
     @cached_property
     def front(self) -> pd.DataFrame:
-        """The trials that learned something and that no other beats in everything, the highest AP first."""
-        return self._front(self.reached)
+        """Trials that learned something and that no other beats in all objectives, highest AP first."""
+        return self._front(self.learned_objectives)
 
     @cached_property
-    def whole_front(self) -> pd.DataFrame:
-        """The front of all complete trials, those that learned nothing too, which ``learned`` tells apart."""
-        found = self._front(objective_values(self.trials, self.objective))
-        return found.assign(learned=numbers(found["ap"]) >= self.floor)
+    def full_front(self) -> pd.DataFrame:
+        """Front of all complete trials, including those that learned nothing; column ``learned`` tells them apart."""
+        front = self._front(objective_values(self.trials, self.objective))
+        return front.assign(learned=numbers(front["ap"]) >= self.floor)
 
     def _front(self, values: np.ndarray) -> pd.DataFrame:
-        found = self.trials[on_front(values)]
-        return found.sort_values(["ap", "number"], ascending=[False, True], kind="stable", ignore_index=True)
+        trials = self.trials[on_front(values)]
+        return trials.sort_values(["ap", "number"], ascending=[False, True], kind="stable", ignore_index=True)
 
     @cached_property
     def hypervolumes(self) -> np.ndarray:
-        """After each number of trials; with one objective the best AP so far."""
-        return hypervolume_history(self.reached)
+        """Hypervolume after each number of trials; with one objective the best AP so far."""
+        return hypervolume_history(self.learned_objectives)
 
     @cached_property
     def picks(self) -> list[Pick]:
-        """The search's choices."""
+        """The search's picks."""
         return picks(self.records, self.objective)
 
     @cached_property
     def fresh(self) -> list[Confirmed]:
-        """What fresh seeds made of each."""
+        """Confirm results of each pick, in the order of ``picks``."""
         return [confirmed(self.records, pick) for pick in self.picks]
 
     @cached_property
-    def holders(self) -> dict[str, int]:
-        """The pick of each role among those that learned something, by fresh seeds where all picks have some."""
-        return holders(self.picks, self.fresh, self.floor)
+    def picks_by_role(self) -> dict[str, int]:
+        """Index of each role's pick, among those that learned something; from fresh seeds if all picks have some."""
+        return picks_by_role(self.picks, self.fresh, self.floor)
 
     @cached_property
-    def held(self) -> dict[int, list[str]]:
-        """The roles of each pick that holds some, that of the highest AP first."""
+    def roles_by_pick(self) -> dict[int, list[str]]:
+        """Roles of each pick that has some, by its index; the pick with the highest AP first."""
         return {
-            place: [role for role, holder in self.holders.items() if holder == place]
-            for place in dict.fromkeys(self.holders.values())
+            index: [role for role, holder in self.picks_by_role.items() if holder == index]
+            for index in dict.fromkeys(self.picks_by_role.values())
         }
 
     @cached_property
-    def unlearned(self) -> list[int]:
-        """Places of the picks that learned nothing, by fresh seeds where they have some."""
+    def unlearned_picks(self) -> list[int]:
+        """Indices of the picks that learned nothing, by fresh seeds if they have some."""
         return [
-            place
-            for place, (pick, fresh) in enumerate(zip(self.picks, self.fresh, strict=True))
+            index
+            for index, (pick, fresh) in enumerate(zip(self.picks, self.fresh, strict=True))
             if not learned(pick, fresh, self.floor)
         ]
 
     @cached_property
     def speed(self) -> Repeats | None:
-        """What repeats say of images/s: trials with the same optimizer and loader settings; None: hardly any."""
+        """Noise of images/s from trials with the same optimizer and loader settings; None with too few repeats."""
         known = self.records[self.records["status"] == Status.COMPLETE] if len(self.records) else self.records
         if not len(known) or "images_per_s" not in known:
             return None
         known = known[np.isfinite(numbers(known["images_per_s"]))]
         settings = [tuple(row[name] for name in ("optimizer", *AXES)) for row in rows_of(known)]
-        found = repeats(numbers(known["images_per_s"]), settings)
-        return None if found is None or found.repeats < LEAST_REPEATS else found
+        noise = repeats(numbers(known["images_per_s"]), settings)
+        return None if noise is None or noise.repeats < LEAST_REPEATS else noise
 
     @property
     def speed_is_noise(self) -> bool:
         """Whether images/s are too noisy to choose by."""
         return self.speed is not None and self.speed.share >= NOISY
 
-    def level(self, place: int) -> float:
-        """A pick's AP on the select split, by fresh seeds where all picks have some."""
-        fresh = self.fresh[place].ap_select.estimate
-        return fresh if self.all_confirmed and fresh is not None else self.picks[place].ap
+    def pick_ap(self, index: int) -> float:
+        """Return a pick's AP on the select split, from fresh seeds if all picks have some."""
+        fresh = self.fresh[index].ap_select.estimate
+        return fresh if self.all_confirmed and fresh is not None else self.picks[index].ap
 
     def by_optimizer(self, trials: pd.DataFrame) -> list[tuple[str, int, pd.DataFrame]]:
-        """Short name, place in the study's list and trials of each optimizer that has some."""
-        parts = [(name, place, trials[trials["optimizer"] == name]) for place, name in enumerate(self.names)]
-        return [(self.names[name], place, own) for name, place, own in parts if len(own)]
+        """Return short name, index in the study's list and trials of each optimizer that has some."""
+        parts = [(name, index, trials[trials["optimizer"] == name]) for index, name in enumerate(self.names)]
+        return [(self.names[name], index, own) for name, index, own in parts if len(own)]
 
     @property
     def all_confirmed(self) -> bool:
@@ -175,12 +176,12 @@ class JointFound:
 
     @property
     def shared_machine(self) -> bool:
-        """Whether trials ran beside each other."""
+        """Whether several trials ran at once."""
         return self.most_at_once > 1
 
     @property
     def most_at_once(self) -> int:
-        """Trials that ran at once; 0 before one has said so."""
+        """Most trials that ran at once; 0 if none has recorded it."""
         most = pd.to_numeric(self.records.get("concurrent_trials", pd.Series(dtype=float))).max()
         return 0 if pd.isna(most) else int(most)
 

@@ -1,8 +1,8 @@
-"""With AP alone searched for: what the search saw of the pick, and what fresh seeds made of it."""
+"""Figure of a study that searches AP alone: the pick's AP in the search and on fresh seeds."""
 
 import math
 
-from bench.kinds.joint.analysis.found import JointFound
+from bench.kinds.joint.analysis.found import JointResults
 from bench.kinds.joint.analysis.history import history_chart
 from bench.kinds.joint.analysis.picks import BEST_AP
 from bench.kinds.joint.analysis.words import ap_cell, ap_interval, optimizer_text
@@ -13,28 +13,28 @@ from bench.statistics.intervals import Interval
 CHART = "fresh-seeds.png"
 
 
-def fresh_chart(found: JointFound) -> Chart:
-    """AP of the pick in the search and with fresh seeds; the search's trials in their order while there are none."""
-    if not found.all_confirmed:
-        return history_chart(found)
-    place = found.holders[BEST_AP]
-    pick, fresh = found.picks[place], found.fresh[place]
+def fresh_chart(results: JointResults) -> Chart:
+    """Draw the pick's AP in the search and on fresh seeds; without fresh seeds, the search's history."""
+    if not results.all_confirmed:
+        return history_chart(results)
+    index = results.picks_by_role[BEST_AP]
+    pick, fresh = results.picks[index], results.fresh[index]
     seeds = counted(fresh.n, "fresh seed")
     searched = Interval(pick.ap, None, None, 1, 0.95, "none")
     rows = {
-        f"search, best of {len(found.complete)}": searched,
+        f"search, best of {len(results.complete)}": searched,
         f"{seeds}, same images": fresh.ap_select,
         f"{seeds}, other images": fresh.ap,
     }
     values = [*rows.values()]
-    named = optimizer_text(pick.settings, found.names)
+    named = optimizer_text(pick.settings, results.names)
     panel = Intervals(
         "AP (mean, 95 % interval)",
         [*rows],
         [_number(each.estimate) for each in values],
         [_number(each.low) for each in values],
         [_number(each.high) for each in values],
-        places=[list(found.names).index(str(pick.settings["optimizer"]))] * len(rows),
+        places=[list(results.names).index(str(pick.settings["optimizer"]))] * len(rows),
         notes=[ap_cell(each.estimate) for each in values],
         title=named,
         zero=True,

@@ -1,4 +1,4 @@
-"""The picks of a joint study: what the search saw of each, what fresh seeds made of it, and the lines to paste."""
+"""Tables of a joint study's picks: results in the search and on fresh seeds, and the lines to paste."""
 
 import json
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from bench.kinds.joint.analysis.answer import optimizer_line, paste
-from bench.kinds.joint.analysis.found import JointFound
+from bench.kinds.joint.analysis.found import JointResults
 from bench.kinds.joint.analysis.picks import BEST_AP, Pick
 from bench.kinds.joint.analysis.words import (
     NOT_KNOWN,
@@ -42,48 +42,48 @@ WIDE_COLUMNS = (
 )
 
 
-def main_parts(found: JointFound) -> list[Part]:
-    """The table of what is recommended, and how to read it."""
-    if not found.held:
+def main_parts(results: JointResults) -> list[Part]:
+    """Return the table of recommended configurations and how to read it."""
+    if not results.roles_by_pick:
         return []
-    fresh = "AP: mean over fresh seeds on the select split. " if found.all_confirmed else ""
-    read = f"{fresh}In the search: one trial, on the same split. Unrounded: {linked(FILE)}.{_beginning(found)}"
-    return [_main_table(found), read]
+    fresh = "AP: mean over fresh seeds on the select split. " if results.all_confirmed else ""
+    read = f"{fresh}In the search: one trial, on the same split. Unrounded: {linked(FILE)}.{_beginning(results)}"
+    return [_main_table(results), read]
 
 
-def _beginning(found: JointFound) -> str:
-    """That all trials began from weights, where they did: such a result is about fine-tuning."""
-    if not found.beginning:
+def _beginning(results: JointResults) -> str:
+    """Say that all trials began from given weights, if they did: the result is then about fine-tuning."""
+    if not results.beginning:
         return ""
     return (
-        f" Every trial began from {literal(found.beginning)}: a result about training from there, not from "
+        f" Every trial began from {literal(results.beginning)}: a result about training from there, not from "
         "nothing; `posebench eval` tells what the file itself scores, and so whether training made it better."
     )
 
 
-def other_sections(found: JointFound) -> list[Section]:
-    """The lines to paste for each further recommendation."""
-    best = found.holders.get(BEST_AP)
+def other_sections(results: JointResults) -> list[Section]:
+    """Return a section with the lines to paste for each further recommendation."""
+    best = results.picks_by_role.get(BEST_AP)
     return [
-        Section(f"To paste: {short_roles(held)}", paste(found, place))
-        for place, held in found.held.items()
-        if place != best
+        Section(f"To paste: {short_roles(roles)}", paste(results, index))
+        for index, roles in results.roles_by_pick.items()
+        if index != best
     ]
 
 
-def appendix_section(found: JointFound) -> Section:
-    """All picks with all that is known of each, and the lines of those that are not recommended."""
+def appendix_section(results: JointResults) -> Section:
+    """Return all picks with all their figures, and the lines of those that are not recommended."""
     title = "The picks"
-    if not found.picks:
+    if not results.picks:
         return Section(title, ["None: no search trial can be chosen."])
-    parts: list[Part] = [_wide_table(found)]
-    for place, pick in enumerate(found.picks):
-        if place not in found.held:
-            parts += [f"**{_not_recommended(found, place, pick)}**", *paste(found, place)]
-    if found.asked_to_pin and not found.pinned:
+    parts: list[Part] = [_wide_table(results)]
+    for index, pick in enumerate(results.picks):
+        if index not in results.roles_by_pick:
+            parts += [f"**{_not_recommended(results, index, pick)}**", *paste(results, index)]
+    if results.asked_to_pin and not results.pinned:
         parts.append("Without an accelerator `pin_memory` does nothing, so no line asks for it.")
     parts.append(
-        f"*Searched*: one trial of {found.length}, AP on the select split, which chose it: the best of many, so "
+        f"*Searched*: one trial of {results.length}, AP on the select split, which chose it: the best of many, so "
         f"it flatters. *Fresh*: means over n other seeds on the same split, as long. *Reported*: the same networks on "
         "the report split, which chose nothing. A fresh trial that did not complete counts as AP 0. Unrounded: "
         f"{linked(FILE)}."
@@ -91,21 +91,21 @@ def appendix_section(found: JointFound) -> Section:
     return Section(title, parts)
 
 
-def _main_table(found: JointFound) -> Table:
-    """A column for each recommended configuration: narrow enough for terminals and telephones."""
-    picks = [(found.picks[place], found.fresh[place]) for place in found.held]
+def _main_table(results: JointResults) -> Table:
+    """Return a table with a column for each recommendation: narrow enough for terminals and telephones."""
+    picks = [(results.picks[index], results.fresh[index]) for index in results.roles_by_pick]
 
     def row(name: str, cell: Callable[[Pick], str]) -> list[str]:
         return [name, *(cell(pick) for pick, _ in picks)]
 
     rows = [
-        row("optimizer", lambda pick: found.names.get(pick.settings["optimizer"], pick.settings["optimizer"])),
+        row("optimizer", lambda pick: results.names.get(pick.settings["optimizer"], pick.settings["optimizer"])),
         row("learning rate", lambda pick: NOT_KNOWN if (rate := rate_of(pick.settings)) is None else _rate(rate)),
         row("workers", lambda pick: str(pick.settings["num_workers"])),
         row("batch size", lambda pick: str(pick.settings["batch_size"])),
-        *([row("pinned memory", lambda pick: "yes" if pick.pinned else "no")] if found.pinned else []),
+        *([row("pinned memory", lambda pick: "yes" if pick.pinned else "no")] if results.pinned else []),
     ]
-    if found.all_confirmed:
+    if results.all_confirmed:
         speeds = [fresh.images_per_s for _, fresh in picks]
         rows += [
             ["fresh seeds", *(str(fresh.n) for _, fresh in picks)],
@@ -119,7 +119,11 @@ def _main_table(found: JointFound) -> Table:
         row("AP in the search", lambda pick: ap_text(pick.ap)),
         row("images/s there", lambda pick: speed_text(pick.images_per_s)),
     ]
-    heads = [short_roles(held) for held in found.held.values()] if len(found.held) > 1 else ["recommended"]
+    heads = (
+        [short_roles(roles) for roles in results.roles_by_pick.values()]
+        if len(results.roles_by_pick) > 1
+        else ["recommended"]
+    )
     return Table(("setting", *heads), rows)
 
 
@@ -133,28 +137,28 @@ def _range_row(name: str, intervals: list[Interval], text: Callable[[float], str
     return [[name, *cells]] if any(cell != NOT_KNOWN for cell in cells) else []
 
 
-def _not_recommended(found: JointFound, place: int, pick: Pick) -> str:
-    named = literal(configuration_text(pick.settings, found.names))
-    if place in found.unlearned:
-        return f"Not recommended, it learned nothing (AP under {floor_text(found.floor)}): {named}"
+def _not_recommended(results: JointResults, index: int, pick: Pick) -> str:
+    named = literal(configuration_text(pick.settings, results.names))
+    if index in results.unlearned_picks:
+        return f"Not recommended, it learned nothing (AP under {floor_text(results.floor)}): {named}"
     return f"No longer {enumerate_items([ROLE_WORDS[role] for role in pick.roles])}: {named}"
 
 
-def _lines(found: JointFound, pick: Pick) -> dict[str, str]:
+def _lines(results: JointResults, pick: Pick) -> dict[str, str]:
     return {
-        "dataloader": loader_call(pick, found.loader),
-        "optimizer": optimizer_line(found, pick),
-        "train": found.train_commands.get(pick.key, ""),
-        "train_command": in_one_line(found.train_commands.get(pick.key, "")),
+        "dataloader": loader_call(pick, results.loader),
+        "optimizer": optimizer_line(results, pick),
+        "train": results.train_commands.get(pick.key, ""),
+        "train_command": in_one_line(results.train_commands.get(pick.key, "")),
     }
 
 
-def _wide_table(found: JointFound) -> Table:
-    """What the search saw of each pick, and what fresh seeds gave."""
+def _wide_table(results: JointResults) -> Table:
+    """Return a table with a row for each pick: results in the search and on fresh seeds."""
     rows = [
         [
             enumerate_items(list(pick.roles)),
-            configuration_text(pick.settings, found.names),
+            configuration_text(pick.settings, results.names),
             ap_text(pick.ap),
             ap_interval(fresh.ap_select),
             str(fresh.n),
@@ -162,13 +166,13 @@ def _wide_table(found: JointFound) -> Table:
             speed_text(pick.images_per_s),
             speed_interval(fresh.images_per_s),
         ]
-        for pick, fresh in zip(found.picks, found.fresh, strict=True)
+        for pick, fresh in zip(results.picks, results.fresh, strict=True)
     ]
     return Table(WIDE_COLUMNS, rows)
 
 
-def pick_documents(found: JointFound) -> list[dict[str, Any]]:
-    """The picks for the JSON document: with what the search saw, and what fresh seeds gave."""
+def pick_documents(results: JointResults) -> list[dict[str, Any]]:
+    """Return the picks for the JSON document, with results in the search and on fresh seeds."""
     return [
         {
             "roles": list(pick.roles),
@@ -183,17 +187,17 @@ def pick_documents(found: JointFound) -> list[dict[str, Any]]:
                 "ap": _ends(fresh.ap),
                 "images_per_s": _ends(fresh.images_per_s),
             },
-            "learned": place not in found.unlearned,
-            **_lines(found, pick),
+            "learned": index not in results.unlearned_picks,
+            **_lines(results, pick),
         }
-        for place, (pick, fresh) in enumerate(zip(found.picks, found.fresh, strict=True))
+        for index, (pick, fresh) in enumerate(zip(results.picks, results.fresh, strict=True))
     ]
 
 
-def picks_frame(found: JointFound) -> pd.DataFrame:
-    """The picks as a table: unrounded."""
+def picks_frame(results: JointResults) -> pd.DataFrame:
+    """Return the picks as a table, unrounded."""
     rows = []
-    for pick, fresh in zip(found.picks, found.fresh, strict=True):
+    for pick, fresh in zip(results.picks, results.fresh, strict=True):
         row: dict[str, object] = {
             "roles": "; ".join(pick.roles),
             "trial_id": pick.trial_id,
@@ -211,22 +215,22 @@ def picks_frame(found: JointFound) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def recommended_documents(found: JointFound) -> list[dict[str, Any]]:
-    """What to take, for each role; by fresh seeds where ``confirmed`` says so."""
+def recommended_documents(results: JointResults) -> list[dict[str, Any]]:
+    """Return the recommended configuration of each role; ``confirmed`` if all picks have fresh seeds."""
     documents = []
-    for role, place in found.holders.items():
-        pick = found.picks[place]
+    for role, index in results.picks_by_role.items():
+        pick = results.picks[index]
         documents.append(
             {
                 "role": role,
                 "settings": pick.settings,
                 "trial_id": pick.trial_id,
-                "confirmed": found.all_confirmed,
-                **_lines(found, pick),
+                "confirmed": results.all_confirmed,
+                **_lines(results, pick),
             }
         )
     return documents
 
 
-def _ends(found: Interval) -> dict[str, float | None]:
-    return {"mean": found.estimate, "low": found.low, "high": found.high}
+def _ends(interval: Interval) -> dict[str, float | None]:
+    return {"mean": interval.estimate, "low": interval.low, "high": interval.high}

@@ -1,4 +1,4 @@
-"""Which configurations of a joint search to take, and what fresh seeds made of them."""
+"""Choose the configurations of a joint search to recommend, and summarise their trials on fresh seeds."""
 
 import json
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from bench.trials.scores import score
 from bench.trials.status import Status
 
 NEAR = 0.02
-"""An AP is near the best one that is lower by at most this share of it."""
+"""Share of the best AP by which an AP may be lower and still count as near it."""
 BEST_AP, NEAR_BEST, FASTEST = "best AP", f"fastest within {100 * NEAR:.0f} % of it", "fastest"
 COLUMNS = (
     "trial_id",
@@ -40,21 +40,21 @@ COLUMNS = (
     "train_seconds",
     "steps_done",
 )
-"""What is read from records; one that is absent is unknown everywhere."""
+"""Columns that are read from records; a missing one counts as unknown for all trials."""
 
 
 @dataclass(frozen=True)
 class Pick:
-    """A trial of the search that is to be confirmed.
+    """A search trial whose configuration is to be confirmed.
 
     Attributes:
-        roles: What it is best in: some of `BEST_AP`, `NEAR_BEST`, `FASTEST`.
-        key: Its configuration as one text, see `configuration_key`.
-        settings: The same as a flat dict: optimizer, its hyperparameters, num_workers, pin_memory, batch_size.
-        trial_id: Of the search trial.
-        run_id: Of its MLflow run.
-        ap: What the search saw on the select split.
-        images_per_s: What the search saw; NaN where it was not measured.
+        roles: Why it was picked: some of `BEST_AP`, `NEAR_BEST`, `FASTEST`.
+        key: The configuration as one text, see `configuration_key`.
+        settings: The configuration as a flat dict: optimizer, its hyperparameters, num_workers, pin_memory, batch_size.
+        trial_id: Id of the search trial.
+        run_id: Id of its MLflow run.
+        ap: AP of the search trial on the select split.
+        images_per_s: Speed of the search trial; NaN where it was not measured.
         pinned: Whether pinned memory had an effect.
     """
 
@@ -70,14 +70,14 @@ class Pick:
 
 @dataclass(frozen=True)
 class Confirmed:
-    """What fresh seeds made of a pick; a trial that did not complete counts with AP 0.
+    """Results of a pick's confirm trials; one that did not complete counts with AP 0.
 
     Attributes:
-        n: Confirm trials that there are.
-        failed: Those that did not complete.
-        ap_select: On the split that the search chose on: comparable with what the search saw.
-        ap: On the report split, which chose nothing.
-        images_per_s: Of the complete ones.
+        n: Number of confirm trials recorded.
+        failed: Number of those that did not complete.
+        ap_select: AP on the select split, which the search chose by: comparable with the search trial's.
+        ap: AP on the report split, which chose nothing.
+        images_per_s: Speed of the complete trials.
         by_seed: ``ap_select`` by seed.
     """
 
@@ -90,7 +90,7 @@ class Confirmed:
 
 
 def configuration_key(record: Any) -> str:
-    """One text for what makes a configuration: equal for a pick and its confirm trials.
+    """Return a configuration as one text: equal for a pick and its confirm trials.
 
     Args:
         record: A row with optimizer, hyperparameters (JSON), batch_size, num_workers and pin_memory.
@@ -99,7 +99,7 @@ def configuration_key(record: Any) -> str:
 
 
 def settings_of(record: Any) -> dict[str, Any]:
-    """Optimizer, hyperparameters and loader settings of a row as one flat dict of plain values."""
+    """Return a row's optimizer, hyperparameters and loader settings as one flat dict of plain values."""
     return {
         "optimizer": str(record["optimizer"]),
         **json.loads(record["hyperparameters"]),
@@ -110,15 +110,15 @@ def settings_of(record: Any) -> dict[str, Any]:
 
 
 def search_trials(records: pd.DataFrame) -> pd.DataFrame:
-    """The trials of the search in the order in which they were asked, with all of `COLUMNS`."""
+    """Return the search trials in the order in which they were asked, with all of `COLUMNS`."""
     own = _of_phase(records, SEARCH)
     return own.sort_values(["index", "trial_id"], kind="stable", ignore_index=True)
 
 
 def objective_values(trials: pd.DataFrame, objective: str) -> np.ndarray:
-    """What the search maximised, (trials, 1 or 2): AP, and images/s unless the objective is AP at equal time.
+    """Return the values that the search maximised, (trials, 1 or 2): AP, and images/s unless AP alone is searched.
 
-    NaN throughout where a trial did not complete, or has AP 0: speed without any AP is nothing to choose.
+    A row is NaN if the trial did not complete or has AP 0: speed without any AP is not worth choosing.
     """
     names = ["ap"] if objective == AP_AT_TIME else ["ap", "images_per_s"]
     values = np.column_stack([numbers(trials[name]) for name in names]).reshape(len(trials), len(names))
@@ -131,10 +131,10 @@ def objective_values(trials: pd.DataFrame, objective: str) -> np.ndarray:
 
 
 def picks(records: pd.DataFrame, objective: str) -> list[Pick]:
-    """The search's choices, by AP on the select split: what the confirm phase is to run.
+    """Choose the configurations to confirm, by the search's AP on the select split and speed.
 
     `BEST_AP`: the highest AP. `NEAR_BEST`: the highest images/s of those whose AP is at least 98 % of the best.
-    `FASTEST`: the highest images/s. Ties go to what is better in the other objective, then to the earlier trial. With
+    `FASTEST`: the highest images/s. Ties go to the better one in the other objective, then to the earlier trial. With
     AP at equal time only `BEST_AP`.
 
     Args:
@@ -142,8 +142,8 @@ def picks(records: pd.DataFrame, objective: str) -> list[Pick]:
         objective: `AP_AND_SPEED` or `AP_AT_TIME`.
 
     Returns:
-        In the order of the roles, a configuration once, with all of its roles and the trial of the first. Empty where
-        no search trial is complete with an AP above 0 (and, with two objectives, a speed).
+        One pick for each configuration, in the order of the roles, with all its roles and the trial of the first. Empty
+        where no search trial is complete with an AP above 0 (and, with two objectives, a speed).
     """
     trials = search_trials(records)
     values = objective_values(trials, objective)
@@ -164,7 +164,7 @@ def picks(records: pd.DataFrame, objective: str) -> list[Pick]:
 
 
 def confirmed(records: pd.DataFrame, pick: Pick) -> Confirmed:
-    """What the confirm trials of a pick's configuration found."""
+    """Summarise the confirm trials of a pick's configuration."""
     trials = _of_phase(records, CONFIRM)
     same = [configuration_key(row) == pick.key for row in rows_of(trials)]
     own = trials[np.array(same, dtype=bool)].sort_values("seed", kind="stable")
@@ -182,26 +182,26 @@ def confirmed(records: pd.DataFrame, pick: Pick) -> Confirmed:
 
 
 def completed_confirm(records: pd.DataFrame, key: str) -> dict[int, dict[str, Any]]:
-    """The confirm trials of a configuration that completed, by seed; ``key``: from `configuration_key`."""
+    """Return the complete confirm trials of a configuration, by seed; ``key``: from `configuration_key`."""
     trials = rows_of(_of_phase(records, CONFIRM).sort_values("seed", kind="stable"))
     own = (row for row in trials if row["status"] == Status.COMPLETE and configuration_key(row) == key)
     return {int(row["seed"]): row for row in own}
 
 
 def learned(pick: Pick, fresh: Confirmed, floor: float) -> bool:
-    """Whether a pick reached the floor: with fresh seeds where it has some, else in the search."""
+    """Whether a pick's AP reached the floor: on fresh seeds if it has some, else in the search."""
     reached = pick.ap if fresh.ap_select.estimate is None else fresh.ap_select.estimate
     return reached >= floor
 
 
-def holders(found: Sequence[Pick], fresh: Sequence[Confirmed], floor: float) -> dict[str, int]:
-    """Which pick each role belongs to by what fresh seeds found on the select split; places in ``found``.
+def picks_by_role(candidates: Sequence[Pick], fresh: Sequence[Confirmed], floor: float) -> dict[str, int]:
+    """Return the index of the pick that each role belongs to, judged by fresh seeds on the select split.
 
-    A role stays where the search saw it unless all picks were confirmed. A pick that learned nothing, as `learned` has
-    it, holds none: its roles pass to the best of the others. Where all are such there is none.
+    A role stays with the search's choice unless all picks were confirmed. A pick that learned nothing (see `learned`)
+    has no role: its roles pass to the best of the others. Empty if none learned.
     """
-    roles = {role: place for place, pick in enumerate(found) for role in pick.roles}
-    rows = np.flatnonzero([learned(*each, floor) for each in zip(found, fresh, strict=True)])
+    roles = {role: index for index, pick in enumerate(candidates) for role in pick.roles}
+    rows = np.flatnonzero([learned(*each, floor) for each in zip(candidates, fresh, strict=True)])
     if not len(rows):
         return {}
     confirmed_all = all(each.n for each in fresh)
@@ -209,8 +209,8 @@ def holders(found: Sequence[Pick], fresh: Sequence[Confirmed], floor: float) -> 
         ap = np.array([each.ap_select.estimate or 0.0 for each in fresh])
         speed = np.array([each.images_per_s.estimate or 0.0 for each in fresh])
     else:
-        ap = np.array([pick.ap for pick in found])
-        speed = np.nan_to_num([pick.images_per_s for pick in found], nan=0.0)
+        ap = np.array([pick.ap for pick in candidates])
+        speed = np.nan_to_num([pick.images_per_s for pick in candidates], nan=0.0)
     best = _best(rows, ap, speed)
     near = rows[ap[rows] >= (1 - NEAR) * ap[best]]
     now = {BEST_AP: best, NEAR_BEST: _best(near, speed, ap), FASTEST: _best(rows, speed, ap)}
@@ -219,14 +219,14 @@ def holders(found: Sequence[Pick], fresh: Sequence[Confirmed], floor: float) -> 
 
 
 def difference(one: Confirmed, other: Confirmed) -> Interval:
-    """AP on the select split, one minus the other: paired where both ran the same seeds."""
+    """Return the difference in AP on the select split, one minus the other: paired if both ran the same seeds."""
     if one.by_seed.keys() == other.by_seed.keys():
         return paired_interval([one.by_seed[seed] - other.by_seed[seed] for seed in one.by_seed])
     return unpaired_interval(list(one.by_seed.values()), list(other.by_seed.values()))
 
 
 def _best(rows: np.ndarray, first: np.ndarray, second: np.ndarray) -> int:
-    """Of ``rows`` the one with the highest first, then second value; the earliest of equals."""
+    """Return the row with the highest first, then second value; the earliest of equals."""
     return int(max(rows, key=lambda row: (first[row], second[row], -row)))
 
 
@@ -245,5 +245,5 @@ def _pick(row: pd.Series, roles: tuple[str, ...]) -> Pick:
 
 def _of_phase(records: pd.DataFrame, phase: str) -> pd.DataFrame:
     missing = [name for name in COLUMNS if name not in records]
-    whole = records.assign(**dict.fromkeys(missing, float("nan")))
-    return whole[whole["phase"] == phase].reset_index(drop=True)
+    frame = records.assign(**dict.fromkeys(missing, float("nan")))
+    return frame[frame["phase"] == phase].reset_index(drop=True)

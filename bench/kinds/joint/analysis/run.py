@@ -1,8 +1,8 @@
-"""What a joint study ran, what of it failed and why, and what it cannot say."""
+"""Sections on what a joint study ran, which trials failed and why, and what it cannot say."""
 
 import pandas as pd
 
-from bench.kinds.joint.analysis.found import JointFound
+from bench.kinds.joint.analysis.found import JointResults
 from bench.kinds.joint.analysis.words import CHOSEN, UNEQUAL
 from bench.report.findings import Bullets, Section, Table
 from bench.report.text import literal
@@ -13,9 +13,9 @@ from bench.trials.status import Status
 COLUMNS = ("phase", "status", "why", "trials", "optimizers", "batch_size", "num_workers")
 
 
-def failure_section(found: JointFound) -> list[Section]:
-    """What failed and why, search and confirm trials; none where nothing did."""
-    records = found.records
+def failure_section(results: JointResults) -> list[Section]:
+    """Return the section on search and confirm trials that failed, and why; none if nothing failed."""
+    records = results.records
     broken = records[records["status"] != Status.COMPLETE] if len(records) else records
     if not len(broken):
         return []
@@ -26,7 +26,7 @@ def failure_section(found: JointFound) -> list[Section]:
             str(status).replace("_", " "),
             str(reason) or "-",
             str(len(own)),
-            enumerate_items(sorted({found.names.get(str(name), str(name)) for name in own["optimizer"]})),
+            enumerate_items(sorted({results.names.get(str(name), str(name)) for name in own["optimizer"]})),
             *(
                 enumerate_items([str(int(each)) for each in sorted(own[name].unique())])
                 for name in ("batch_size", "num_workers")
@@ -38,44 +38,46 @@ def failure_section(found: JointFound) -> list[Section]:
     return [Section("What failed and why", [Table(COLUMNS, rows)])]
 
 
-def run_section(found: JointFound) -> Section:
-    """What was run, on what, and what of it is shared."""
-    rows = found.records
+def run_section(results: JointResults) -> Section:
+    """Return the section on what was run, and on what network, data and device."""
+    rows = results.records
     if not len(rows):
-        return Section("What was run", [f"{_plan(found)} {found.data[0].upper()}{found.data[1:]}."])
+        return Section("What was run", [f"{_plan(results)} {results.data[0].upper()}{results.data[1:]}."])
     first = rows.iloc[0]
     network, size, device = (first.get(name, "-") for name in ("network", "size", "device"))
-    where = f"Network {literal(str(network))} at {size} px, {found.data}, on {device}."
-    return Section("What was run", [f"{_plan(found)} {where}{_at_once(found)}"])
+    where = f"Network {literal(str(network))} at {size} px, {results.data}, on {device}."
+    return Section("What was run", [f"{_plan(results)} {where}{_at_once(results)}"])
 
 
-def _plan(found: JointFound) -> str:
-    names = enumerate_items([literal(found.names[name]) for name in found.optimizers])
-    given = f" (the first {found.fixed} given, as far as they say)" if found.fixed else ""
-    aim = "AP" if found.single else "AP and images/s"
-    seeds = counted(found.seeds, "fresh seed")
+def _plan(results: JointResults) -> str:
+    names = enumerate_items([literal(results.names[name]) for name in results.optimizers])
+    fixed = f" (the first {results.fixed} given, as far as they say)" if results.fixed else ""
+    aim = "AP" if results.single else "AP and images/s"
+    seeds = counted(results.seeds, "fresh seed")
     return (
-        f"{counted(found.search_trials, 'search trial')} of {found.length}, one seed each, chosen "
-        f"{CHOSEN[found.sampler]}{given} for {aim} over optimizer ({names}), its hyperparameters, num_workers, "
-        f"pin_memory and batch_size together; then each pick with {seeds} of {found.length}."
+        f"{counted(results.search_trials, 'search trial')} of {results.length}, one seed each, chosen "
+        f"{CHOSEN[results.sampler]}{fixed} for {aim} over optimizer ({names}), its hyperparameters, num_workers, "
+        f"pin_memory and batch_size together; then each pick with {seeds} of {results.length}."
     )
 
 
-def _at_once(found: JointFound) -> str:
-    told = [f" Trials ran on {found.hosts} machines."] if found.hosts > 1 else []
-    if found.shared_machine:
-        told.append(f" Up to {counted(found.most_at_once, 'trial')} ran at once: images/s are of a shared machine.")
-    return "".join(told)
+def _at_once(results: JointResults) -> str:
+    sentences = [f" Trials ran on {results.hosts} machines."] if results.hosts > 1 else []
+    if results.shared_machine:
+        sentences.append(
+            f" Up to {counted(results.most_at_once, 'trial')} ran at once: images/s are of a shared machine."
+        )
+    return "".join(sentences)
 
 
-def limits_section(found: JointFound) -> Section:
-    """What this cannot say."""
+def limits_section(results: JointResults) -> Section:
+    """Return the section on questions that the study cannot answer."""
     return Section(
         "What this cannot say",
         [
             Bullets(
                 [
-                    f"Which optimizer is better: {UNEQUAL[found.sampler]}. That question is `posebench study "
+                    f"Which optimizer is better: {UNEQUAL[results.sampler]}. That question is `posebench study "
                     "optimizers`.",
                     "Which loader settings are fastest: images/s are measured once a trial. With repeats and "
                     "intervals: `posebench study loaders`.",

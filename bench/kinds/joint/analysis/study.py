@@ -1,4 +1,4 @@
-"""A joint study's answer: which optimizer and loader settings together, what fresh seeds say of them, and why."""
+"""Findings of a joint study: the recommended optimizer and loader settings, and the evidence for them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -9,7 +9,7 @@ import pandas as pd
 from bench.kinds.joint.analysis import decided, front, history, pick_tables
 from bench.kinds.joint.analysis.answer import answer, metrics, paste, sureness
 from bench.kinds.joint.analysis.claims import claims
-from bench.kinds.joint.analysis.found import JointFound
+from bench.kinds.joint.analysis.found import JointResults
 from bench.kinds.joint.analysis.fresh import fresh_chart
 from bench.kinds.joint.analysis.picks import BEST_AP, settings_of
 from bench.kinds.joint.analysis.run import failure_section, limits_section, run_section
@@ -42,36 +42,36 @@ def joint_findings(
     beginning: str = "",
     needed: Needed | None = None,
 ) -> Findings:
-    """What a joint study's records say, finished or not.
+    """Build the findings of a joint study from its records, finished or not.
 
     Args:
-        records: A row for each trial: the columns of `bench.trials.record.Record`, its metrics, and `run_id`.
-            ``phase`` is `search` or `confirm`; ``index`` the order in which search trials were asked.
+        records: A row for each trial: the columns of `bench.trials.record.Record`, its metrics, and `run_id`. ``phase``
+            is `search` or `confirm`; ``index`` the order in which search trials were asked.
         objective: `AP_AND_SPEED` or `AP_AT_TIME`.
-        importances: As `bench.kinds.joint.importances` makes them: objective, scope, parameter, importance, n, why.
+        importances: From `bench.kinds.joint.importances`: objective, scope, parameter, importance, chance, n, why.
         optimizers: In the study's order, which gives each its colour.
         optimizer_lines: The line of Python that builds each pick's optimizer, by `Pick.key` or `Pick.trial_id`.
-        fixed: How many of the first trials were given, before the sampler chose.
-        search_trials: How many the search is to have.
+        fixed: Number of first trials whose configuration the study fixed, before the sampler chose.
+        search_trials: Planned number of search trials.
         seeds: Fresh seeds of each pick.
-        sampler: Who chose: `tpe`, `random` or `quasi-random`.
+        sampler: `tpe`, `random` or `quasi-random`.
         length: How long each trial trains, e.g. `1,600 images` or `60 s of training`.
-        data: What was trained on, e.g. "data `coco-mini`".
+        data: The training data, e.g. "data `coco-mini`".
         loader: Other loader settings of all trials, by PyTorch's names (prefetch_factor, persistent_workers,
-            start_method); what differs from PyTorch's defaults is in the call to paste.
-        hosts: Machines that the trials ran on.
+            start_method); those that differ from PyTorch's defaults appear in the call to paste.
+        hosts: Number of machines that the trials ran on.
         floor: The score under which a run has learned nothing: no such pick is recommended.
-        train_commands: The `posebench train` command of each pick by `Pick.key`, where there is one.
-        train_notes: What each of them gives, in a sentence.
+        train_commands: The `posebench train` command of each pick by `Pick.key`, if there is one.
+        train_notes: A sentence on the result of each command.
         beginning: The weights that all trials began from; empty: none.
-        needed: How long trials would have to be, where the search has ended and none scored, so that nothing was
-            trained again; else None.
+        needed: How long trials would have to be if the search has ended and none scored, so that nothing was trained
+            again; else None.
 
     Returns:
-        With the keys objective, floor, front, picks, recommended, speed_noise, hypervolume and importances in its
-        document, and needed where that is given.
+        Findings whose document has the keys objective, floor, front, picks, recommended, speed_noise, hypervolume and
+        importances, and needed if that is given.
     """
-    found = JointFound(
+    results = JointResults(
         records=records,
         objective=objective,
         importances=importances,
@@ -92,79 +92,83 @@ def joint_findings(
         needed=needed,
     )
     return Findings(
-        answer=answer(found),
-        sections=_main(found),
-        paste=paste(found, found.holders[BEST_AP]) if found.holders else (),
-        sureness=sureness(found),
-        figure=_figure(found),
-        appendix=_appendix(found),
-        claims=claims(found),
-        metrics=metrics(found),
-        document=_document(found),
+        answer=answer(results),
+        sections=_main(results),
+        paste=paste(results, results.picks_by_role[BEST_AP]) if results.picks_by_role else (),
+        sureness=sureness(results),
+        figure=_figure(results),
+        appendix=_appendix(results),
+        claims=claims(results),
+        metrics=metrics(results),
+        document=_document(results),
         tables_csv={
-            front.FILE: DataFile(front.front_frame(found), "a row for each trial of the front"),
+            front.FILE: DataFile(front.front_frame(results), "a row for each trial of the front"),
             pick_tables.FILE: DataFile(
-                pick_tables.picks_frame(found), "a row for each pick: searched, and with fresh seeds"
+                pick_tables.picks_frame(results), "a row for each pick: searched, and with fresh seeds"
             ),
             decided.FILE: DataFile(importances, "a row for each parameter, objective and scope"),
-            history.FILE: DataFile(history.history_frame(found), "a row for each search trial, with the best so far"),
+            history.FILE: DataFile(history.history_frame(results), "a row for each search trial, with the best so far"),
         },
     )
 
 
-def _figure(found: JointFound) -> Chart | None:
-    """AP against images/s, or with AP alone what fresh seeds made of the pick; None where nothing has learned."""
-    if not found.holders:
+def _figure(results: JointResults) -> Chart | None:
+    """Draw AP against images/s, or with AP alone the pick on fresh seeds; None if nothing has learned."""
+    if not results.picks_by_role:
         return None
-    return fresh_chart(found) if found.single else front.front_chart(found)
+    return fresh_chart(results) if results.single else front.front_chart(results)
 
 
-def _main(found: JointFound) -> list[Section]:
-    caption = front.front_caption(found) if not found.single and _figure(found) is not None else ""
-    noise = noise_caption(found) if caption and found.speed_is_noise else ""
+def _main(results: JointResults) -> list[Section]:
+    caption = front.front_caption(results) if not results.single and _figure(results) is not None else ""
+    noise = noise_caption(results) if caption and results.speed_is_noise else ""
     read = [" ".join(filter(None, [caption, noise]))] if caption else []
-    first = [*read, *pick_tables.main_parts(found)]
+    first = [*read, *pick_tables.main_parts(results)]
     return [
         *([Section("", first)] if first else []),
-        *pick_tables.other_sections(found),
-        *decided.decided_section(found),
-        limits_section(found),
+        *pick_tables.other_sections(results),
+        *decided.decided_section(results),
+        limits_section(results),
     ]
 
 
-def _appendix(found: JointFound) -> list[Section]:
+def _appendix(results: JointResults) -> list[Section]:
     return [
-        pick_tables.appendix_section(found),
-        *front.front_sections(found),
-        *history.history_section(found),
-        decided.importance_section(found),
-        *failure_section(found),
-        run_section(found),
+        pick_tables.appendix_section(results),
+        *front.front_sections(results),
+        *history.history_section(results),
+        decided.importance_section(results),
+        *failure_section(results),
+        run_section(results),
     ]
 
 
-def _train_command(found: JointFound) -> str | None:
-    """The command to paste of the recommended configuration, on one line; None where there is none."""
-    command = found.train_commands.get(found.picks[found.holders[BEST_AP]].key, "") if found.holders else ""
+def _train_command(results: JointResults) -> str | None:
+    """Return the recommended configuration's command on one line; None if there is none."""
+    command = (
+        results.train_commands.get(results.picks[results.picks_by_role[BEST_AP]].key, "")
+        if results.picks_by_role
+        else ""
+    )
     return in_one_line(command) or None
 
 
-def _document(found: JointFound) -> dict[str, Any]:
+def _document(results: JointResults) -> dict[str, Any]:
     names = ("ap", "images_per_s", "trial_id", "run_id", "learned")
     on_front = [
-        {"settings": settings_of(row), **{name: row[name] for name in names}} for row in rows_of(found.whole_front)
+        {"settings": settings_of(row), **{name: row[name] for name in names}} for row in rows_of(results.full_front)
     ]
-    areas = found.hypervolumes
+    areas = results.hypervolumes
     reached = {"reference": [0, 0], "value": float(areas[-1]) if len(areas) else 0.0, "by_trial": areas}
     return {
-        "objective": found.objective,
-        "floor": found.floor,
+        "objective": results.objective,
+        "floor": results.floor,
         "front": on_front,
-        "picks": pick_tables.pick_documents(found),
-        "recommended": pick_tables.recommended_documents(found),
-        "train_command": _train_command(found),
-        "speed_noise": None if found.speed is None else {**asdict(found.speed), "noisy": found.speed_is_noise},
-        "hypervolume": None if found.single else reached,
-        "importances": found.importances,
-        **({} if found.needed is None else {"needed": found.needed.document()}),
+        "picks": pick_tables.pick_documents(results),
+        "recommended": pick_tables.recommended_documents(results),
+        "train_command": _train_command(results),
+        "speed_noise": None if results.speed is None else {**asdict(results.speed), "noisy": results.speed_is_noise},
+        "hypervolume": None if results.single else reached,
+        "importances": results.importances,
+        **({} if results.needed is None else {"needed": results.needed.document()}),
     }

@@ -1,9 +1,9 @@
-"""How a joint study's configurations and figures are said."""
+"""Text of a joint study's configurations, figures and noise for sentences, tables and charts."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from bench.kinds.joint.analysis.found import MOSTLY_NOISE, JointFound
+from bench.kinds.joint.analysis.found import MOSTLY_NOISE, JointResults
 from bench.kinds.joint.analysis.picks import BEST_AP, FASTEST, NEAR, NEAR_BEST, Pick
 from bench.kinds.joint.objectives import AXES
 from bench.report.cells import interval_cell, number_cell, speed_text
@@ -14,13 +14,13 @@ from bench.statistics.intervals import Interval
 
 NOT_KNOWN = "-"
 NEED_WORKERS = ("prefetch_factor", "persistent_workers", "multiprocessing_context", "start_method")
-"""Settings that PyTorch refuses, or that mean nothing, without workers."""
+"""Loader settings that PyTorch refuses, or that mean nothing, without workers."""
 CHOSEN = {
     "tpe": "by Optuna's TPE",
     "random": "at random",
     "quasi-random": "by a quasi-random plan",
 }
-"""By sampler: who chose what is tried."""
+"""Phrases that say who chose the configurations, by sampler."""
 UNEQUAL = {
     "tpe": "the sampler gave more trials to what looked good early, with one seed each",
     "random": "chance decided how many trials each had, with one seed each",
@@ -35,38 +35,38 @@ ROLE_WORDS = {
     FASTEST: "the most images/s of all",
 }
 SHORT_ROLES = {BEST_AP: "best AP", NEAR_BEST: "nearly best, faster", FASTEST: "fastest"}
-"""In figures, and as heads of columns, of which three and the names of the rows fit a terminal."""
+"""Short names of the roles for figures and column heads: three of them and the row names fit a terminal."""
 
 
 def short_roles(roles: Sequence[str]) -> str:
-    """`best AP, fastest`; the highest AP is near itself."""
-    said = [role for role in roles if role != NEAR_BEST or BEST_AP not in roles]
-    if said == [NEAR_BEST, FASTEST]:
+    """Return short names of roles, such as `best AP, fastest`; `NEAR_BEST` is left out beside `BEST_AP`."""
+    shown_roles = [role for role in roles if role != NEAR_BEST or BEST_AP not in roles]
+    if shown_roles == [NEAR_BEST, FASTEST]:
         return "nearly best, fastest"
-    return ", ".join(SHORT_ROLES[role] for role in said)
+    return ", ".join(SHORT_ROLES[role] for role in shown_roles)
 
 
 def configuration_text(settings: Mapping[str, Any], names: Mapping[str, str]) -> str:
-    """`adam at lr 0.0031, 2 workers, batch 8, pinned`, as plain text; ``names``: the optimizers' short names."""
+    """Return `adam at lr 0.0031, 2 workers, batch 8, pinned` as plain text; ``names``: the optimizers' short names."""
     return ", ".join([optimizer_text(settings, names), *_loading(settings)])
 
 
 def configuration_words(settings: Mapping[str, Any], names: Mapping[str, str]) -> str:
-    """`adam at lr 0.0031 with 2 workers and batches of 8`, in Markdown."""
+    """Return `adam at lr 0.0031 with 2 workers and batches of 8`, in Markdown."""
     loading = [counted(settings["num_workers"], "worker"), f"batches of {settings['batch_size']}"]
     pinned = ["pinned memory"] if settings["pin_memory"] else []
     return f"{literal(optimizer_text(settings, names))} with {enumerate_items([*loading, *pinned])}"
 
 
 def optimizer_text(settings: Mapping[str, Any], names: Mapping[str, str]) -> str:
-    """`adam at lr 0.0031`, as plain text."""
+    """Return `adam at lr 0.0031` as plain text."""
     optimizer = names.get(settings["optimizer"], settings["optimizer"])
     rate = rate_of(settings)
     return f"{optimizer} at {rate[0]} {value_text(rate[1])}" if rate is not None else optimizer
 
 
 def rate_of(settings: Mapping[str, Any]) -> tuple[str, Any] | None:
-    """Name and value of the learning rate; None where a configuration has none."""
+    """Return name and value of the learning rate; None if a configuration has none."""
     return next(((name, settings[name]) for name in RATES if name in settings), None)
 
 
@@ -76,13 +76,16 @@ def _loading(settings: Mapping[str, Any]) -> list[str]:
 
 
 def hyperparameters_text(settings: Mapping[str, Any]) -> str:
-    """`lr 0.0031, one_minus_beta1 0.12`."""
+    """Return hyperparameters as `lr 0.0031, one_minus_beta1 0.12`."""
     own = {name: value for name, value in settings.items() if name not in ("optimizer", *AXES)}
     return ", ".join(f"{name} {value_text(value)}" for name, value in own.items()) or NOT_KNOWN
 
 
 def loader_call(pick: Pick, loader: Mapping[str, Any]) -> str:
-    """The ``DataLoader(...)`` call to paste; pinned memory only where it had an effect, and no setting without use."""
+    """Return the ``DataLoader(...)`` call to paste.
+
+    Pinned memory only if it had an effect, and no setting that has no use without workers.
+    """
     settings = {name: pick.settings[name] for name in AXES}
     loader = {name: value for name, value in loader.items() if settings["num_workers"] or name not in NEED_WORKERS}
     settings["pin_memory"] = settings["pin_memory"] and pick.pinned
@@ -90,49 +93,53 @@ def loader_call(pick: Pick, loader: Mapping[str, Any]) -> str:
 
 
 def ap_cell(value: float | None) -> str:
-    """`0.312`, or `-`."""
+    """Return an AP as `0.312`, or `-`."""
     return number_cell(value, ".3f")
 
 
-def ap_interval(found: Interval) -> str:
-    """`0.312 [0.290, 0.330]`."""
-    return interval_cell(found.estimate, found.low, found.high)
+def ap_interval(interval: Interval) -> str:
+    """Return an AP with its interval as `0.312 [0.290, 0.330]`."""
+    return interval_cell(interval.estimate, interval.low, interval.high)
 
 
-def speed_interval(found: Interval) -> str:
-    """`118 [112, 124]`."""
-    middle = speed_text(found.estimate)
-    return middle if found.low is None else f"{middle} [{speed_text(found.low)}, {speed_text(found.high)}]"
+def speed_interval(interval: Interval) -> str:
+    """Return a speed with its interval as `118 [112, 124]`."""
+    middle = speed_text(interval.estimate)
+    return middle if interval.low is None else f"{middle} [{speed_text(interval.low)}, {speed_text(interval.high)}]"
 
 
-def range_cell(found: Interval, text: Callable[[float], str]) -> str:
-    """`0.290 to 0.330`, or `-`."""
-    return NOT_KNOWN if found.low is None or found.high is None else f"{text(found.low)} to {text(found.high)}"
+def range_cell(interval: Interval, text: Callable[[float], str]) -> str:
+    """Return an interval as `0.290 to 0.330`, or `-`."""
+    return (
+        NOT_KNOWN if interval.low is None or interval.high is None else f"{text(interval.low)} to {text(interval.high)}"
+    )
 
 
 def floor_text(floor: float) -> str:
-    """The score under which a run has learned nothing: `0.02`."""
+    """Return the score under which a run has learned nothing as `0.02`."""
     return f"{floor:g}"
 
 
-def noise_sentence(found: JointFound) -> str:
-    """How much of the spread of images/s is noise, and by what rule; of a study with noisy ones."""
-    assert found.speed is not None
+def noise_sentence(results: JointResults) -> str:
+    """Say how much of the variance of images/s is noise; only for studies where it is judged."""
+    assert results.speed is not None
     return (
-        f"Images/s are {_noise_text(found.speed.share)}: the same settings, run again, differ by "
-        f"{share_text(found.speed.share)} of all the variance ({counted(found.speed.repeats, 'repeat')}). Do not "
+        f"Images/s are {_noise_text(results.speed.share)}: the same settings, run again, differ by "
+        f"{share_text(results.speed.share)} of all the variance ({counted(results.speed.repeats, 'repeat')}). Do not "
         "choose by them; `posebench study loaders` measures speed."
     )
 
 
-def noise_caption(found: JointFound) -> str:
-    """The same beside the figure, in short."""
-    assert found.speed is not None
-    return f"**The speed axis is {_noise_text(found.speed.share)} ({share_text(found.speed.share)} of its variance).**"
+def noise_caption(results: JointResults) -> str:
+    """Return a short form of `noise_sentence` for the figure."""
+    assert results.speed is not None
+    return (
+        f"**The speed axis is {_noise_text(results.speed.share)} ({share_text(results.speed.share)} of its variance).**"
+    )
 
 
 def share_text(share: float) -> str:
-    """`49 %`."""
+    """Return a share as `49 %`."""
     return f"{100 * share:.0f} %"
 
 

@@ -1,1 +1,4 @@
-"""The analysis of a loader study. In: measurements as rows; out: a verdict. Never touches disk, clock or database."""
+"""The analysis of a loader study.
+
+In: measurements as rows. Out: a verdict. Never touches disk, clock or database.
+"""

@@ -1,8 +1,8 @@
-"""What was varied around the picked configuration, one setting at a time: which of it is a real gain, and what is not.
+"""Variants of the picked configuration, one setting each: which of them is worth taking.
 
-A variant costs attention, and there are many: it is taken only where it is shown to be faster than the picked
-configuration by more than the margin, in the blocks in which both were measured. Of several that are, the first one is
-taken, but for another that is in its turn shown to be faster than it by more than the margin.
+A variant costs attention, and there are many: one is taken only if it is shown to be faster than the picked
+configuration by more than the margin, in the blocks in which both were measured. Of several such variants the first is
+taken, unless another one is shown to be faster than that by more than the margin.
 """
 
 import pandas as pd
@@ -16,23 +16,23 @@ FASTER, EQUAL, SLOWER, OPEN = "faster", "equal", "slower", "open"
 
 
 def variants(around: Compared, base: pd.Series, *, margin: float) -> tuple[Variant, ...]:
-    """Every variant of ``base`` with a result of the panel that was laid around it."""
-    found = []
+    """Return every variant of ``base`` that has a result in the panel laid around it."""
+    results = []
     for _, row in around.frame[around.frame["n"] > 0].iterrows():
         changed = [name for name in SETTINGS if plain_setting(row[name]) != plain_setting(base[name])]
         if len(changed) == 1 and changed[0] != "num_workers" and row["own_loader"] == base["own_loader"]:
             ratio = around.ratios.between(row["key"], base["key"])
             value, key = plain_setting(row[changed[0]]), str(row["key"])
             standing = _standing(ratio, margin)
-            found.append(Variant(changed[0], value, key, ratio, standing, row["epoch_gap_s"], base["epoch_gap_s"]))
-    return tuple(found)
+            results.append(Variant(changed[0], value, key, ratio, standing, row["epoch_gap_s"], base["epoch_gap_s"]))
+    return tuple(results)
 
 
-def best_variant(around: Compared, found: tuple[Variant, ...], *, margin: float) -> Variant | None:
-    """The variant to take; None where none is shown to be worth it."""
+def best_variant(around: Compared, tried: tuple[Variant, ...], *, margin: float) -> Variant | None:
+    """Return the variant to take; None if none is shown to be worth it."""
     best: Variant | None = None
     disturbed = set(around.frame.loc[around.frame["disturbed"], "key"])
-    for each in found:
+    for each in tried:
         if each.standing != FASTER or each.key in disturbed:
             continue
         if best is None or (around.ratios.between(each.key, best.key).low or 0.0) > 1 + margin:

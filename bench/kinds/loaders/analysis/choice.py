@@ -14,20 +14,20 @@ from bench.kinds.loaders.analysis.findings import Comparison
 from bench.kinds.loaders.analysis.ratios import Ratios
 
 USUAL_CV2_THREADS = 1
-"""OpenCV's threads in the grid's processes, as `LoaderConfiguration` has them: PyTorch has no default for them."""
+"""OpenCV's threads in the grid's processes, the default of `LoaderConfiguration`: PyTorch has none for them."""
 FASTEST, WITHIN, SLOWER, OPEN = "fastest", "within", "slower", "open"
-"""Standings: within loses at most the margin, slower loses more (both shown); of open ones neither is known."""
+"""Standings: within is shown to lose at most the margin, slower to lose more; for open ones neither is known."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What the blocks so far say of a panel.
+    """The choice in a panel, from the blocks so far.
 
     Attributes:
-        key: The configuration to take; the best so far where the choice is not settled.
+        key: The configuration to take; the best so far if the choice is not settled.
         settled: Whether it is known to be the cheapest within the margin.
         fastest: The one with the most images/s.
-        standings: Of each configuration.
+        standings: The standing of each configuration, by key.
     """
 
     key: str
@@ -38,11 +38,11 @@ class Choice:
 
 @dataclass(frozen=True)
 class PanelState:
-    """What a look at a panel decides.
+    """The decision of a look at a panel.
 
     Attributes:
-        open: Keys that keep the panel from being settled: their ratio to the reference is not known to the interval,
-            or the choice waits for them.
+        open: Keys that keep the panel from being settled: their ratio to the reference is not yet known to the
+            interval, or the choice waits for them.
         next: Keys to be measured in the next blocks; none once the panel is settled. Configurations that are known to
             the interval and shown to be slower drop out; the reference and the fastest stay.
         settled: Whether nothing is open.
@@ -54,7 +54,13 @@ class PanelState:
 
 
 def choose(ratios: Ratios, by_cost: Sequence[str], margin: float) -> Choice:
-    """The choice among the configurations ``by_cost``, cheapest first."""
+    """Choose among the configurations ``by_cost``, cheapest first.
+
+    Args:
+        ratios: The panel's ratios of speeds.
+        by_cost: Keys, cheapest first.
+        margin: Share of speed that the choice may lose.
+    """
     least = 1 - margin
     order = [key for key in ratios.times.keys if key in by_cost]
     standings, near = {}, {}
@@ -67,7 +73,7 @@ def choose(ratios: Ratios, by_cost: Sequence[str], margin: float) -> Choice:
             standings[key] = SLOWER
         else:
             standings[key] = OPEN
-    # What has dropped out was measured in other blocks: its mean is no rival.
+    # Configurations that dropped out were measured in other blocks: their means cannot be compared.
     rivals = [key for key in order if standings[key] != SLOWER] or order
     fastest = min(rivals, key=lambda key: float(ratios.times.means[ratios.times.keys.index(key)]))
     first = next((key for key in by_cost if standings[key] != SLOWER), fastest)
@@ -77,21 +83,21 @@ def choose(ratios: Ratios, by_cost: Sequence[str], margin: float) -> Choice:
 
 
 def panel_state(ratios: Ratios, by_cost: Sequence[str], reference: str, plan: Comparison) -> PanelState:
-    """What a look at a panel decides; ``ratios``: of the blocks up to that look."""
+    """Return the decision of a look at a panel; ``ratios``: from the blocks up to that look."""
     if not by_cost:
         return PanelState((), (), settled=True)
-    found = choose(ratios, by_cost, plan.margin)
+    choice = choose(ratios, by_cost, plan.margin)
     known = {key for key in by_cost if _is_known(ratios, key, reference, plan.interval)}
-    waiting = () if found.settled else _undecided(ratios, found, by_cost, plan.margin)
-    opened = tuple(key for key in by_cost if key not in known or key in waiting)
-    if not opened:
+    waiting = () if choice.settled else _undecided(ratios, choice, by_cost, plan.margin)
+    open_keys = tuple(key for key in by_cost if key not in known or key in waiting)
+    if not open_keys:
         return PanelState((), (), settled=True)
-    stay = {reference, found.fastest} | {key for key in by_cost if key not in known or found.standings[key] != SLOWER}
-    return PanelState(opened, tuple(key for key in by_cost if key in stay), settled=False)
+    stay = {reference, choice.fastest} | {key for key in by_cost if key not in known or choice.standings[key] != SLOWER}
+    return PanelState(open_keys, tuple(key for key in by_cost if key in stay), settled=False)
 
 
 def by_cost(frame: pd.DataFrame) -> list[str]:
-    """Keys of the configurations with a result of a summary's rows, cheapest first, the faster one of equals."""
+    """Return the keys of configurations with a result, cheapest first; of equal ones the faster first."""
     complete = _usable(frame)
     order = complete.assign(
         memory=complete["usual_memory_bytes"].fillna(math.inf),
@@ -102,13 +108,13 @@ def by_cost(frame: pd.DataFrame) -> list[str]:
 
 
 def _usable(frame: pd.DataFrame) -> pd.DataFrame:
-    """With a result, and none of their processes failed."""
-    found: pd.DataFrame = frame[(frame["n"] > 0) & (frame["faults"] == 0)]
-    return found
+    """Rows with a result, none of whose processes failed."""
+    usable: pd.DataFrame = frame[(frame["n"] > 0) & (frame["faults"] == 0)]
+    return usable
 
 
 def is_default(row: Any) -> bool:
-    """Whether a configuration is PyTorch's default but for its batch size."""
+    """Return whether a configuration is PyTorch's default apart from its batch size."""
     return (
         not row["own_loader"]
         and row["num_workers"] == 0
@@ -118,7 +124,8 @@ def is_default(row: Any) -> bool:
 
 
 def reference_of(frame: pd.DataFrame) -> str:
-    """Key of a panel's reference: PyTorch's defaults, else the fewest workers, unpinned; "" without a result."""
+    """Return the key of a panel's reference: PyTorch's defaults, else the fewest workers, unpinned; "" without a
+    result."""
     complete = _usable(frame)
     if complete.empty:
         return ""
@@ -132,12 +139,12 @@ def reference_of(frame: pd.DataFrame) -> str:
 def _is_known(ratios: Ratios, key: str, reference: str, interval: float) -> bool:
     if key == reference:
         return True
-    found = ratios.between(key, reference)
-    return found.high is not None and found.high <= found.value * (1 + interval)
+    ratio = ratios.between(key, reference)
+    return ratio.high is not None and ratio.high <= ratio.value * (1 + interval)
 
 
-def _undecided(ratios: Ratios, found: Choice, by_cost: Sequence[str], margin: float) -> tuple[str, ...]:
-    """What an unsettled choice waits for: the cheapest that is open, and whatever it is not known to keep up with."""
-    first = next((key for key in by_cost if found.standings[key] != SLOWER), found.fastest)
+def _undecided(ratios: Ratios, choice: Choice, by_cost: Sequence[str], margin: float) -> tuple[str, ...]:
+    """Keys that an unsettled choice waits for: the cheapest open one, and those it is not known to keep up with."""
+    first = next((key for key in by_cost if choice.standings[key] != SLOWER), choice.fastest)
     rivals = [key for key in by_cost if key != first and (ratios.between(first, key).low or 0.0) < 1 - margin]
     return (first, *rivals)

@@ -1,4 +1,4 @@
-"""Every claim of a loader study in sentences, in Markdown: what a verdict puts together."""
+"""Every claim of a loader study as a sentence in Markdown; the verdict puts them together."""
 
 import math
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ import pandas as pd
 
 from bench.kinds.loaders.analysis.around import EQUAL, FASTER, SLOWER
 from bench.kinds.loaders.analysis.choice import USUAL_CV2_THREADS, is_default
-from bench.kinds.loaders.analysis.delivery import delivered_others, others_sentences
+from bench.kinds.loaders.analysis.delivery import different_sentences, is_different_delivery
 from bench.kinds.loaders.analysis.findings import LoaderVerdict, Pick, Ratio, Variant
 from bench.kinds.loaders.analysis.model import (
     BALANCED,
@@ -27,41 +27,56 @@ FAULTS = {
     "skipped": "could not fit and did not run",
     "timed_out": "hung and timed out",
 }
+"""Statuses of configurations without a result, in words."""
 BUSY = 0.1
-"""Share of the cores that others use from which a machine is not quiet."""
+"""Share of the cores used by other programs above which a machine is not quiet."""
 LATE = 3.0
-"""One batch in a hundred that is waited for so many times as long as a batch usually takes is a straggler."""
+"""One batch in a hundred that takes longer than this many usual batches to arrive is a straggler."""
 SLOW_START = 10.0
-"""A first batch that takes so many usual batches is worth a sentence."""
+"""A first batch that takes as long as this many usual batches is mentioned."""
 FINE = 2.0
-"""A ratio under which a second decimal matters."""
+"""Ratios below this are shown with two decimals."""
 NO_STEP = "No step was given: loading alone was measured, as fast as it goes with nothing to hide it behind."
 OTHER_TRAININGS = "Another batch size is another training: only images/s are compared across them."
 SCOPE = "Claims cover this machine, this data set and this step only."
 
 
-def all_sentences(found: LoaderVerdict, *, has_step: bool, closing: Sequence[str]) -> list[str]:
-    """All claims of a verdict that recommends something."""
-    chosen, pick = found.configuration(found.chosen), found.pick
+def all_sentences(verdict: LoaderVerdict, *, has_step: bool, closing: Sequence[str]) -> list[str]:
+    """Return all claims of a verdict that recommends something.
+
+    Args:
+        verdict: The verdict.
+        has_step: Whether something is computed on the batches.
+        closing: Sentences to end with.
+    """
+    chosen, pick = verdict.configuration(verdict.chosen), verdict.pick
     assert pick is not None
     return [
-        bound_sentence(found.bottleneck, found.configuration(found.limited), found.flips_at) if has_step else NO_STEP,
-        *(sentence for each in found.picks for sentence in pick_sentences(found, each)),
-        *([OTHER_TRAININGS] if len(found.picks) > 1 else []),
-        *variant_sentences(found, chosen),
-        *gain_sentences(found.gain, chosen),
-        *knee_sentences(found, chosen),
+        bound_sentence(verdict.bottleneck, verdict.configuration(verdict.limited), verdict.flips_at)
+        if has_step
+        else NO_STEP,
+        *(sentence for each in verdict.picks for sentence in pick_sentences(verdict, each)),
+        *([OTHER_TRAININGS] if len(verdict.picks) > 1 else []),
+        *variant_sentences(verdict, chosen),
+        *gain_sentences(verdict.gain, chosen),
+        *knee_sentences(verdict, chosen),
         *(model_sentences(chosen) if has_step else []),
-        *straggler_sentences(chosen, found.bottleneck),
-        *border_sentences(chosen, found.variants),
+        *straggler_sentences(chosen, verdict.bottleneck),
+        *border_sentences(chosen, verdict.variants),
         *threads_sentences(chosen),
-        *fault_sentences(found.configurations),
+        *fault_sentences(verdict.configurations),
         *closing,
     ]
 
 
 def bound_sentence(bound: str, chosen: pd.Series, flip: int | None) -> str:
-    """What, made faster, would speed training up with the chosen configuration."""
+    """Say what, made faster, would speed training up with the chosen configuration.
+
+    Args:
+        bound: The bottleneck, see `model`.
+        chosen: The configuration's row.
+        flip: Fewest workers from which on free loading would not help; None if unknown.
+    """
     with_it = f"with {brief(chosen)} and batches of {int(chosen['batch_size'])}"
     loading = times_text(chosen, "if_loading_were_free")
     computing = times_text(chosen, "if_computing_were_free")
@@ -90,61 +105,61 @@ def bound_sentence(bound: str, chosen: pd.Series, flip: int | None) -> str:
     return f"What holds training back {with_it} is not settled: the intervals do not tell."
 
 
-def pick_sentences(found: LoaderVerdict, pick: Pick) -> list[str]:
-    """What is taken at one batch size, and what is equal to it."""
+def pick_sentences(verdict: LoaderVerdict, pick: Pick) -> list[str]:
+    """Say which configuration is taken at one batch size, and which are equal to it."""
     if not pick.key:
         return [pick.why_not]
-    row = found.configuration(pick.key)
-    share = f"{100 * found.margin:.2g} %"
+    row = verdict.configuration(pick.key)
+    share = f"{100 * verdict.margin:.2g} %"
     batches = f"At batches of {pick.batch_size}"
-    alone = (found.complete["batch_size"] == pick.batch_size).sum() == 1
+    alone = (verdict.complete["batch_size"] == pick.batch_size).sum() == 1
     if not pick.settled:
-        waiting = enumerate_items([brief(found.configuration(key)) for key in pick.open])
+        waiting = enumerate_items([brief(verdict.configuration(key)) for key in pick.open])
         return [f"{batches} the choice is not settled: best so far {brief(row)}, {_speed(row)}. Open: {waiting}."]
     if alone:
         return [f"{batches} only one configuration completed: {brief(row)}, {_speed(row)}."]
-    said = [f"{batches} take {brief(row)}: {_speed(row)}, the cheapest that loses at most {share} to any other."]
+    sentences = [f"{batches} take {brief(row)}: {_speed(row)}, the cheapest that loses at most {share} to any other."]
     if pick.equal:
-        equal = enumerate_items([brief(found.configuration(key)) for key in pick.equal])
-        said.append(f"Equal to it within {share}: {equal}.")
-    return said
+        equal = enumerate_items([brief(verdict.configuration(key)) for key in pick.equal])
+        sentences.append(f"Equal to it within {share}: {equal}.")
+    return sentences
 
 
-def variant_sentences(found: LoaderVerdict, chosen: pd.Series) -> list[str]:
-    """What single settings around the picked configuration have brought."""
-    said, share = [], f"{100 * found.margin:.2g} %"
-    for each in found.variants:
+def variant_sentences(verdict: LoaderVerdict, chosen: pd.Series) -> list[str]:
+    """Say what each single setting, varied around the picked configuration, has brought."""
+    sentences, share = [], f"{100 * verdict.margin:.2g} %"
+    for each in verdict.variants:
         if each.key == chosen["key"]:
-            said.append(f"With {_named(each)} it is {ratio_text(each.ratio)} as fast: {_speed(chosen)}.")
-    others = [each for each in found.variants if each.key != chosen["key"]]
+            sentences.append(f"With {_named(each)} it is {ratio_text(each.ratio)} as fast: {_speed(chosen)}.")
+    others = [each for each in verdict.variants if each.key != chosen["key"]]
     words = {
         FASTER: "Also faster",
         EQUAL: f"Equal within {share}",
         SLOWER: "Slower",
         "open": f"Tried, and not settled whether faster by more than {share}",
     }
-    for standing, told in words.items():
+    for standing, words_of_standing in words.items():
         named = [_named(each) for each in others if each.standing == standing]
         if named:
-            said.append(f"{told}: {', '.join(named)}.")
-    return said
+            sentences.append(f"{words_of_standing}: {', '.join(named)}.")
+    return sentences
 
 
-def gain_sentences(won: Ratio | None, chosen: pd.Series) -> list[str]:
-    """What is gained over PyTorch's defaults."""
+def gain_sentences(gain: Ratio | None, chosen: pd.Series) -> list[str]:
+    """Say what is gained over PyTorch's defaults; ``gain``: that gain, None if the defaults have no result."""
     if is_default(chosen):
         return ["That is PyTorch's default number of workers (0)."]
-    if won is None:
+    if gain is None:
         return ["PyTorch's defaults (num_workers=0) have no result at this batch size: no gain can be claimed."]
-    times = f"{ratio_text(won)} the images/s of PyTorch's defaults (num_workers=0, pin_memory=False)"
-    if won.low is None:
+    times = f"{ratio_text(gain)} the images/s of PyTorch's defaults (num_workers=0, pin_memory=False)"
+    if gain.low is None:
         return [f"Measured: {times}."]
-    return [f"Expected: {times}." if won.differs else f"Whether that is a gain is not settled: {times}."]
+    return [f"Expected: {times}." if gain.differs else f"Whether that is a gain is not settled: {times}."]
 
 
-def knee_sentences(found: LoaderVerdict, chosen: pd.Series) -> list[str]:
-    """From how many workers on more do not help."""
-    bend, most = found.knee, most_workers(found, chosen)
+def knee_sentences(verdict: LoaderVerdict, chosen: pd.Series) -> list[str]:
+    """Say from how many workers on more do not help."""
+    bend, most = verdict.knee, most_workers(verdict, chosen)
     if bend is None or not most:
         return []
     if bend == 0:
@@ -155,7 +170,7 @@ def knee_sentences(found: LoaderVerdict, chosen: pd.Series) -> list[str]:
 
 
 def model_sentences(chosen: pd.Series) -> list[str]:
-    """How much is reached of what loading and computing alone allow."""
+    """Say how much is reached of what loading and computing alone allow."""
     share, limit = chosen["of_model"], chosen["modelled_images_per_s"]
     if math.isnan(share):
         return []
@@ -169,12 +184,12 @@ def model_sentences(chosen: pd.Series) -> list[str]:
 
 
 def straggler_sentences(chosen: pd.Series, bound: str) -> list[str]:
-    """Single batches that are waited for much longer than others, and a slow beginning."""
-    found = []
+    """Mention single batches that take much longer than others to arrive, and a slow start."""
+    sentences = []
     usual_ms = 1000 * chosen["batch_size"] / chosen["images_per_s"]
-    # Loader-bound, a whole round of batches comes at once, and the next one is waited for as long.
+    # If loader-bound, a whole round of batches arrives at once, and the next round takes as long to arrive.
     if chosen["wait_p99_ms"] > LATE * usual_ms and bound not in (LOADER_BOUND, MEMORY_BOUND):
-        found.append(
+        sentences.append(
             f"One batch in a hundred is waited for {chosen['wait_p99_ms']:.0f} ms, where a batch takes {usual_ms:.0f}: "
             "single samples are slow."
         )
@@ -182,12 +197,12 @@ def straggler_sentences(chosen: pd.Series, bound: str) -> list[str]:
         border = (
             "" if math.isnan(chosen["epoch_gap_s"]) else f", the border of two epochs {chosen['epoch_gap_s']:.2g} s"
         )
-        found.append(f"The first batch takes {chosen['first_batch_s']:.2g} s{border}: images/s leave that out.")
-    return found
+        sentences.append(f"The first batch takes {chosen['first_batch_s']:.2g} s{border}: images/s leave that out.")
+    return sentences
 
 
 def border_sentences(chosen: pd.Series, tried: Sequence[Variant]) -> list[str]:
-    """What starting workers again costs each epoch: images/s do not show it."""
+    """Say what starting workers again costs each epoch, which images/s do not show; ``tried``: the variants."""
     if chosen["num_workers"] == 0 or chosen["persistent_workers"] or math.isnan(chosen["epoch_gap_s"]):
         return []
     kept = [each for each in tried if each.setting == "persistent_workers" and each.value is True]
@@ -198,55 +213,55 @@ def border_sentences(chosen: pd.Series, tried: Sequence[Variant]) -> list[str]:
 
 
 def threads_sentences(chosen: pd.Series) -> list[str]:
-    """What a DataLoader's arguments cannot say."""
+    """Mention OpenCV's threads if they differ from the usual: DataLoader has no argument for them."""
     if chosen["cv2_threads"] == USUAL_CV2_THREADS or chosen["own_loader"]:
         return []
     return [f"It needs cv2.setNumThreads({int(chosen['cv2_threads'])}) in every process that makes samples."]
 
 
 def fault_sentences(frame: pd.DataFrame) -> list[str]:
-    """Configurations without a result, and why."""
+    """Say which configurations have no result, and why."""
     if frame.empty:
         return []
-    other = frame["error"].map(delivered_others)
-    found = others_sentences(
-        [settings_text(row) for _, row in frame[other].iterrows()],
-        list(frame.loc[other, "error"]),
+    delivered_different = frame["error"].map(is_different_delivery)
+    sentences = different_sentences(
+        [settings_text(row) for _, row in frame[delivered_different].iterrows()],
+        list(frame.loc[delivered_different, "error"]),
     )
-    for status, rows in frame[frame["status"].isin(FAULTS) & ~other].groupby("status", sort=True):
+    for status, rows in frame[frame["status"].isin(FAULTS) & ~delivered_different].groupby("status", sort=True):
         example = rows.iloc[0]
-        found.append(
+        sentences.append(
             f"{counted(len(rows), 'configuration')} {FAULTS[str(status)]} (for example {settings_text(example)}: "
             f"{literal(str(example['error']))})."
         )
-    return found
+    return sentences
 
 
-def dropped_sentences(found: LoaderVerdict) -> list[str]:
-    """That others used the machine meanwhile."""
-    told = []
-    if found.others_share > BUSY:
-        told.append(
-            f"Other programs used {100 * found.others_share:.0f} % of the cores throughout: on a quiet machine less is "
-            "left open."
+def dropped_sentences(verdict: LoaderVerdict) -> list[str]:
+    """Say whether other programs used the machine meanwhile, and how many slices were dropped for it."""
+    sentences = []
+    if verdict.others_share > BUSY:
+        sentences.append(
+            f"Other programs used {100 * verdict.others_share:.0f} % of the cores throughout: on a quiet machine less "
+            "is left open."
         )
-    if not found.dropped:
-        return told
+    if not verdict.dropped:
+        return sentences
     return [
-        *told,
-        f"{found.dropped} of {counted(found.slices, 'slice')} {'was' if found.dropped == 1 else 'were'} dropped: other "
-        "programs used more of the machine than usual meanwhile.",
+        *sentences,
+        f"{verdict.dropped} of {counted(verdict.slices, 'slice')} {'was' if verdict.dropped == 1 else 'were'} dropped: "
+        "other programs used more of the machine than usual meanwhile.",
     ]
 
 
-def most_workers(found: LoaderVerdict, row: pd.Series) -> int:
-    """The most workers that have a result at a batch size."""
-    frame = found.complete
+def most_workers(verdict: LoaderVerdict, row: pd.Series) -> int:
+    """Return the largest number of workers with a result at the row's batch size."""
+    frame = verdict.complete
     return int(frame.loc[frame["batch_size"] == row["batch_size"], "num_workers"].max())
 
 
 def settings_text(row: pd.Series) -> str:
-    """`2 workers with batches of 16 and pinned memory`: what differs from PyTorch's defaults."""
+    """Return `2 workers with batches of 16 and pinned memory`: what differs from PyTorch's defaults."""
     batches = f"batches of {int(row['batch_size'])}"
     if row["own_loader"]:
         return f"{brief(row)} with {batches}"
@@ -254,26 +269,27 @@ def settings_text(row: pd.Series) -> str:
 
 
 def brief(row: pd.Series) -> str:
-    """`2 workers and pinned memory`, `your loader my_package:make_loader`: a configuration, but for its batch size."""
+    """Return `2 workers and pinned memory` or `your loader my_package:make_loader`: a configuration without its batch
+    size."""
     if row["own_loader"]:
         return f"your loader {code(str(row['own_loader']))}"
     return enumerate_items([workers_text(row["num_workers"]), *_also(row)])
 
 
 def workers_text(number: float) -> str:
-    """`no workers`, `1 worker`, `8 workers`."""
+    """Return `no workers`, `1 worker`, `8 workers`."""
     return "no workers" if number == 0 else counted(int(number), "worker")
 
 
 def speed_text(images_per_s: float) -> str:
-    """Three digits at least: `9.26`, `52.0`, `118`, `1,040`."""
+    """Return images/s with three digits at least: `9.26`, `52.0`, `118`, `1,040`."""
     if not images_per_s >= 1:
         return f"{images_per_s:.3g}"
     return f"{images_per_s:,.{2 if images_per_s < 9.995 else 1 if images_per_s < 99.95 else 0}f}"
 
 
 def ratio_text(ratio: Ratio) -> str:
-    """`1.45 times (1.41 to 1.49, 10 blocks)`."""
+    """Return `1.45 times (1.41 to 1.49, 10 blocks)`."""
     value = f"{ratio.value:.{digits(ratio.value)}f} times"
     if ratio.low is None or ratio.high is None:
         return f"{value} ({counted(ratio.n, 'block')}, no interval)"
@@ -282,7 +298,7 @@ def ratio_text(ratio: Ratio) -> str:
 
 
 def times_text(row: pd.Series, name: str) -> str:
-    """`1.45 times (1.41 to 1.49)`, of a ratio among a configuration's columns."""
+    """Return `1.45 times (1.41 to 1.49)` of the ratio ``name`` among a configuration's columns."""
     value, low, high = row[name], row[f"{name}_low"], row[f"{name}_high"]
     if math.isnan(value):
         return "an unknown number of times"
@@ -291,7 +307,7 @@ def times_text(row: pd.Series, name: str) -> str:
 
 
 def digits(ratio: float) -> int:
-    """Decimals of a ratio."""
+    """Return the number of decimals to show of a ratio."""
     return 2 if ratio < FINE else 1
 
 

@@ -1,4 +1,4 @@
-"""Frames of a loader study in, one row for each configuration out: speeds with intervals, ratios, and what failed."""
+"""Summarises a loader study's frames, one row for each configuration: speeds with intervals, ratios, and failures."""
 
 import json
 import math
@@ -16,7 +16,7 @@ from bench.kinds.loaders.analysis.ratios import (
     Floats,
     Ratios,
     Times,
-    is_foreign,
+    is_disturbed_by_others,
     level_at,
     ratio_columns,
     seconds_per_image,
@@ -26,71 +26,73 @@ from bench.trials.loader_settings import SETTINGS, plain_setting
 from bench.trials.status import Status
 
 LOADER, COMPUTE, END_TO_END = "loader", "compute", "end_to_end"
+"""Names of the arms."""
 
 WAIT_PERCENTILES = (50, 95, 99)
 PEAKS = ("peak_memory_bytes", "shm_peak_bytes", "gpu_memory_bytes", "gpu_others_bytes")
-"""The largest over the blocks."""
+"""Columns summarised by their largest value over the blocks."""
 MEDIANS = ("first_batch_s", "epoch_gap_s", "gpu_utilization_percent")
-"""Over the blocks."""
+"""Columns summarised by their median over the blocks."""
 COLUMNS = [*SETTINGS, "own_loader", "key", "phase", "panel", "n", "status", "error", "faults", "images_per_s"]
-"""Of a summary without a configuration."""
+"""Columns of a summary without a configuration."""
 
 NOT_COPIED = "The step copies no batch to a device: pin_memory had no effect to measure and is not ranked."
 NOT_PINNED = "Without an accelerator pin_memory does nothing: it had no effect to measure and is not ranked."
 
 
 def configuration_key(row: Any) -> str:
-    """One text for the settings of a row, and for a loader of one's own: equal in all blocks of a configuration."""
+    """Return one text for the settings of a row and its own loader, equal in all blocks of a configuration."""
     own = row.get("own_loader") or ""
     return json.dumps([plain_setting(row[name]) for name in SETTINGS] + ([own] if own else []))
 
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """Configurations that were measured side by side.
+    """Configurations that were measured side by side, with their measurements.
 
     Attributes:
-        phase, number: Which one.
-        keys: Of its configurations, in the order in which they were begun.
-        lives: Its rows of ``lives``, with ``key``.
-        slices: Its slices that count, with ``key``: not dropped, and of processes that lived to their end.
-        all_slices, dropped: All of its slices by key, and how many of them were dropped.
-        others_share: By key, the median.
+        phase, number: Identify the panel.
+        keys: Keys of its configurations, in the order in which they were begun.
+        processes: Its rows of ``processes``, with ``key``.
+        slices: Its slices that count, with ``key``: not dropped, and from processes that completed.
+        all_slices, dropped: Number of all its slices, and of the dropped ones, by key.
+        others_share: Median share of the cores that other programs took, by key.
     """
 
     phase: str
     number: int
     keys: tuple[str, ...]
-    lives: pd.DataFrame
+    processes: pd.DataFrame
     slices: pd.DataFrame
     all_slices: dict[str, int]
     dropped: dict[str, int]
     others_share: dict[str, float]
 
     def of_arm(self, arm: str, name: str = "seconds") -> Times:
-        """Seconds per image of an arm, or of a part of them (``host_s``, ``cpu_s``): all configurations, all blocks."""
+        """Return the seconds per image of an arm, or of a part of them (``host_s``, ``cpu_s``), of all configurations
+        and blocks."""
         own = self.slices[self.slices["arm"] == arm]
         return seconds_per_image(own.assign(seconds=own[name]), self.keys, self.blocks)
 
     @property
     def blocks(self) -> list[int]:
         """Numbers of the blocks that have begun."""
-        return sorted(self.lives["block"].unique())
+        return sorted(self.processes["block"].unique())
 
 
-def panels(lives: pd.DataFrame, slices: pd.DataFrame) -> list[Panel]:
-    """The panels of a study's frames, in the order in which they were begun."""
-    return list(_panels(lives, slices))
+def panels(processes: pd.DataFrame, slices: pd.DataFrame) -> list[Panel]:
+    """Return the panels of a study's frames, in the order in which they were begun."""
+    return list(_panels(processes, slices))
 
 
-def _panels(lives: pd.DataFrame, slices: pd.DataFrame) -> Iterator[Panel]:
-    if not len(lives):
+def _panels(processes: pd.DataFrame, slices: pd.DataFrame) -> Iterator[Panel]:
+    if not len(processes):
         return
-    lives = lives.assign(key=_keys(lives))
-    foreign = is_foreign(slices)
+    processes = processes.assign(key=_keys(processes))
+    foreign = is_disturbed_by_others(slices)
     slices = slices.assign(key=_keys(slices), dropped=foreign) if len(slices) else slices
-    for phase, number in dict.fromkeys(zip(lives["phase"], lives["panel"].astype(int), strict=True)):
-        own = lives[(lives["phase"] == phase) & (lives["panel"] == number)]
+    for phase, number in dict.fromkeys(zip(processes["phase"], processes["panel"].astype(int), strict=True)):
+        own = processes[(processes["phase"] == phase) & (processes["panel"] == number)]
         keys = tuple(dict.fromkeys(own["key"]))
         if not len(slices):
             empty = pd.DataFrame(columns=["key", "block", "arm", "seconds", "images", "host_s", "compute_s", "cpu_s"])
@@ -114,7 +116,7 @@ def _panels(lives: pd.DataFrame, slices: pd.DataFrame) -> Iterator[Panel]:
 
 @dataclass(frozen=True, eq=False)
 class Compared:
-    """A panel with its ratios."""
+    """A panel with its ratios and its choice."""
 
     panel: Panel
     ratios: Ratios
@@ -122,13 +124,13 @@ class Compared:
     cheapest: tuple[str, ...]
     """Keys of configurations with a result, cheapest first."""
     choice: Choice | None
-    """None where nothing has a result."""
+    """The choice; None if nothing has a result."""
     frame: pd.DataFrame
     """A row for each configuration."""
 
 
 def compare(panel: Panel, plan: Comparison) -> Compared:
-    """The rows, ratios and choice of a panel."""
+    """Compare the configurations of a panel: rows, ratios and choice."""
     times = panel.of_arm(END_TO_END)
     level = level_at(plan, len(panel.blocks))
     ratios = Ratios(times, level / plan.pairs)
@@ -138,58 +140,58 @@ def compare(panel: Panel, plan: Comparison) -> Compared:
     reference, cheapest = reference_of(frame), by_cost(frame)
     choice = choose(ratios, cheapest, plan.margin) if cheapest else None
     for name, other in (("ratio", reference), ("to_fastest", choice.fastest if choice else "")):
-        found = [ratios.between(key, other) if key in cheapest else None for key in frame["key"]]
-        frame = frame.assign(**ratio_columns(name, found))
+        column = [ratios.between(key, other) if key in cheapest else None for key in frame["key"]]
+        frame = frame.assign(**ratio_columns(name, column))
     standings = {} if choice is None else choice.standings | {choice.fastest: "fastest"}
     frame["standing"] = [standings.get(key, "") for key in frame["key"]]
     return Compared(panel, ratios, reference, tuple(cheapest), choice, frame)
 
 
-def state_of(lives: pd.DataFrame, slices: pd.DataFrame, plan: Comparison, *, phase: str, panel: int) -> PanelState:
-    """What is open in a panel after a look, and what its next blocks measure.
+def state_of(processes: pd.DataFrame, slices: pd.DataFrame, plan: Comparison, *, phase: str, panel: int) -> PanelState:
+    """Decide, after a look, what is open in a panel and what its next blocks measure.
 
     Args:
-        lives, slices: The study's frames; of this panel the blocks up to the look, and no later one.
+        processes, slices: The study's frames; of this panel only the blocks up to the look.
         plan: See `Comparison`; this panel has reached one of its looks.
-        phase, panel: Which one.
+        phase, panel: Identify the panel.
     """
-    mine = next(each for each in panels(lives, slices) if (each.phase, each.number) == (phase, panel))
-    found = compare(mine, plan)
-    return panel_state(found.ratios, found.cheapest, found.reference, plan)
+    mine = next(each for each in panels(processes, slices) if (each.phase, each.number) == (phase, panel))
+    compared = compare(mine, plan)
+    return panel_state(compared.ratios, compared.cheapest, compared.reference, plan)
 
 
-def pool_pinning(lives: pd.DataFrame, slices: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, str]:
-    """Where nothing was pinned, what was asked with pin_memory is the same configuration as without.
+def pool_pinning(processes: pd.DataFrame, slices: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, str]:
+    """Pool measurements with and without pin_memory if nothing was ever pinned.
 
     Returns:
-        The frames, with ``pin_memory`` False throughout where no process pinned anything, and the sentence that says so
-        (empty where pinning had an effect, or was not asked for).
+        The frames, with ``pin_memory`` False throughout if no process pinned anything, and the sentence that says so
+        (empty if pinning had an effect, or was not asked for).
     """
-    if lives.empty or lives["effective_pin_memory"].fillna(False).astype(bool).any():
-        return lives, slices, ""
-    asked = lives["pin_memory"].astype(bool).any()
-    on_accelerator = lives.loc[lives["status"] == Status.COMPLETE, "device"].isin(["cuda", "xpu"]).any()
+    if processes.empty or processes["effective_pin_memory"].fillna(False).astype(bool).any():
+        return processes, slices, ""
+    asked = processes["pin_memory"].astype(bool).any()
+    on_accelerator = processes.loc[processes["status"] == Status.COMPLETE, "device"].isin(["cuda", "xpu"]).any()
     if not asked or on_accelerator:
-        return lives, slices, ""
-    return lives.assign(pin_memory=False), slices.assign(pin_memory=False) if len(slices) else slices, NOT_PINNED
+        return processes, slices, ""
+    return processes.assign(pin_memory=False), slices.assign(pin_memory=False) if len(slices) else slices, NOT_PINNED
 
 
 def _rows(panel: Panel, times: Times, level: float) -> pd.DataFrame:
     rows = []
     of_arm = {name: speeds(each, level) for name, each in (("", times), ("loader_", panel.of_arm(LOADER)))}
-    for place, key in enumerate(panel.keys):
-        lives = panel.lives[panel.lives["key"] == key]
+    for index, key in enumerate(panel.keys):
+        processes = panel.processes[panel.processes["key"] == key]
         trained = panel.slices[(panel.slices["key"] == key) & (panel.slices["arm"] == END_TO_END)]
         rows.append(
-            _facts(lives, key)
-            | {"phase": panel.phase, "panel": panel.number, "n": of_arm[""][place].n}
+            _facts(processes, key)
+            | {"phase": panel.phase, "panel": panel.number, "n": of_arm[""][index].n}
             | _parts(trained)
             | {"slices": panel.all_slices.get(key, 0), "dropped": panel.dropped.get(key, 0)}
             | {"others_share": panel.others_share.get(key, math.nan)}
         )
     frame = pd.DataFrame(rows)
-    for prefix, found in of_arm.items():
-        frame = frame.assign(**_speed_columns(prefix, found))
+    for prefix, arm_speeds in of_arm.items():
+        frame = frame.assign(**_speed_columns(prefix, arm_speeds))
     step = computed_by(frame, panel.of_arm(COMPUTE))
     frame = frame.assign(**_speed_columns("compute_", speeds(step, level)))
     cpu = panel.of_arm(LOADER, "cpu_s").means + computed_by(frame, panel.of_arm(COMPUTE, "cpu_s")).means
@@ -197,7 +199,7 @@ def _rows(panel: Panel, times: Times, level: float) -> pd.DataFrame:
 
 
 def computed_by(frame: pd.DataFrame, computed: Times) -> Times:
-    """The arm `compute` for each configuration: measured once for each pinning, and matched by it."""
+    """Return the arm `compute` for each configuration: it is measured once for each pinning, and matched by it."""
     measured = [key for key in computed.keys if np.isfinite(computed.column(key)).any()]
     pinned = dict(zip(frame["key"], frame["pin_memory"].astype(bool), strict=True))
     columns: list[Floats] = []
@@ -208,8 +210,8 @@ def computed_by(frame: pd.DataFrame, computed: Times) -> Times:
     return Times(computed.keys, np.stack(columns, axis=1) if columns else computed.seconds)
 
 
-def _speed_columns(prefix: str, found: list[Ratio]) -> dict[str, list[float]]:
-    columns = ratio_columns(f"{prefix}images_per_s", list(found))
+def _speed_columns(prefix: str, arm_speeds: list[Ratio]) -> dict[str, list[float]]:
+    columns = ratio_columns(f"{prefix}images_per_s", list(arm_speeds))
     return {
         f"{prefix}images_per_s": columns[f"{prefix}images_per_s"],
         f"{prefix}low": columns[f"{prefix}images_per_s_low"],
@@ -217,16 +219,19 @@ def _speed_columns(prefix: str, found: list[Ratio]) -> dict[str, list[float]]:
     }
 
 
-def _facts(lives: pd.DataFrame, key: str) -> dict[str, Any]:
-    """Of a configuration's processes."""
-    complete, faulty = lives[lives["status"] == Status.COMPLETE], lives[lives["status"] != Status.COMPLETE]
-    first = lives.iloc[0]
+def _facts(processes: pd.DataFrame, key: str) -> dict[str, Any]:
+    """Settings, status and resource figures of a configuration's processes."""
+    complete, faulty = (
+        processes[processes["status"] == Status.COMPLETE],
+        processes[processes["status"] != Status.COMPLETE],
+    )
+    first = processes.iloc[0]
     row: dict[str, Any] = {name: plain_setting(first[name]) for name in SETTINGS}
     row |= {"own_loader": first.get("own_loader") or "", "key": key}
     row["status"] = Status.COMPLETE if faulty.empty else str(faulty.iloc[0]["status"])
     row["error"] = "" if faulty.empty else str(faulty.iloc[0]["error"])
     row["faults"] = len(faulty)
-    row |= {name: _median(complete, name) for name in MEDIANS} | {name: _largest(lives, name) for name in PEAKS}
+    row |= {name: _median(complete, name) for name in MEDIANS} | {name: _largest(processes, name) for name in PEAKS}
     row["usual_memory_bytes"] = _median(complete, "peak_memory_bytes")
     waits = [each for each in complete["wait_quantiles_ms"] if len(each)] if "wait_quantiles_ms" in complete else []
     for percent in WAIT_PERCENTILES:
@@ -235,7 +240,7 @@ def _facts(lives: pd.DataFrame, key: str) -> dict[str, Any]:
 
 
 def _parts(slices: pd.DataFrame) -> dict[str, float]:
-    """What the time of training went into."""
+    """The shares of training time, its step time and its use of cores."""
     seconds = float(slices["seconds"].sum())
     if not seconds:
         return dict.fromkeys(("data_wait_share", "au", "compute_ms", "cores_used"), math.nan)
@@ -248,16 +253,16 @@ def _parts(slices: pd.DataFrame) -> dict[str, float]:
 
 
 def _keys(frame: pd.DataFrame) -> list[str]:
-    """`configuration_key` of each row; the few distinct ones are made once."""
+    """`configuration_key` of each row, computed once for equal settings."""
     names = [*SETTINGS, "own_loader"] if "own_loader" in frame else [*SETTINGS]
     made: dict[tuple[Any, ...], str] = {}
-    found = []
+    keys = []
     for values in frame[names].itertuples(index=False, name=None):
         plain = tuple(plain_setting(value) for value in values)
         if plain not in made:
             made[plain] = configuration_key(dict(zip(names, plain, strict=True)))
-        found.append(made[plain])
-    return found
+        keys.append(made[plain])
+    return keys
 
 
 def _median(rows: pd.DataFrame, name: str) -> float:

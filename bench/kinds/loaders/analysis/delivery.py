@@ -1,7 +1,7 @@
-"""Whether every configuration delivered the same samples: without that, their speeds are those of different work.
+"""Checks that every configuration delivered the same samples: otherwise their speeds are those of different work.
 
 Samples are compared with those that one process makes, batches with those of the fewest workers. A configuration that
-delivered others counts as failed, whatever it was measured at.
+delivered others counts as failed, whatever speed was measured.
 """
 
 import math
@@ -16,6 +16,7 @@ from bench.trials.columns import rows_of
 from bench.trials.status import Status
 
 FAILED = "failed"
+"""Status of a configuration that delivered other samples."""
 NAMED = 4
 """Configurations that a sentence names."""
 CAUSES = (
@@ -23,16 +24,21 @@ CAUSES = (
     "and they share it: open it in __getitem__, or in a worker_init_fn (--worker-init MODULE:NAME). Or its samples are "
     "random by design, or depend on the worker: then say so (--random-samples)"
 )
+"""Likely causes and remedies; also the end by which such errors are recognised."""
 
 
-def delivered_others(error: object) -> bool:
-    """Whether a configuration's error says that it delivered something else than others."""
+def is_different_delivery(error: object) -> bool:
+    """Return whether a configuration's error says that it delivered other samples."""
     return str(error).endswith(CAUSES)
 
 
-def others_sentences(configurations: Sequence[str], errors: Sequence[str]) -> list[str]:
-    """A sentence in Markdown about configurations that delivered something else, which and what, and what to do; none
-    if there are none."""
+def different_sentences(configurations: Sequence[str], errors: Sequence[str]) -> list[str]:
+    """Return a sentence in Markdown about configurations that delivered other samples; empty if there are none.
+
+    Args:
+        configurations: Their names.
+        errors: Their errors, in the same order.
+    """
     if not configurations:
         return []
     facts = [
@@ -46,8 +52,8 @@ def others_sentences(configurations: Sequence[str], errors: Sequence[str]) -> li
     ]
 
 
-def unrepeatable(name: str, position: int) -> str:
-    """A sentence about a data set whose sample was another one when one process asked for it again."""
+def unrepeatable_sentence(name: str, position: int) -> str:
+    """Return a sentence about a data set whose sample differed when one process made it a second time."""
     return (
         f"Sample {position} of {name} was another one when the same process asked for it again, with the generators of "
         "Python, NumPy and PyTorch seeded alike: it draws from a generator of its own, or reads on where it stopped. "
@@ -56,49 +62,50 @@ def unrepeatable(name: str, position: int) -> str:
     )
 
 
-def other_deliveries(lives: pd.DataFrame) -> dict[str, str]:
-    """What configurations delivered that others did not, by their key (`configuration_key`).
+def different_deliveries(processes: pd.DataFrame) -> dict[str, str]:
+    """Return what configurations delivered differently from others, by their key (`configuration_key`).
 
     Args:
-        lives: Processes with the settings, ``status`` and ``hashes`` of their first batches, and, where samples were
+        processes: Processes with the settings, ``status`` and ``hashes`` of their first batches, and, if samples were
             compared, ``compared_samples``, ``different_samples`` and ``first_different_sample``.
     """
-    if not len(lives):
+    if not len(processes):
         return {}
-    loaded = rows_of(lives[lives["status"] == Status.COMPLETE])
-    found: dict[str, str] = {}
+    loaded = rows_of(processes[processes["status"] == Status.COMPLETE])
+    differences: dict[str, str] = {}
     for row in loaded:
         different = row.get("different_samples", math.nan)
         if different and not math.isnan(different):
-            found.setdefault(
+            differences.setdefault(
                 configuration_key(row),
                 f"made {int(different)} of {int(row['compared_samples'])} samples otherwise than one process does (the "
                 f"first: sample {int(row['first_different_sample'])}). {CAUSES}",
             )
     first: dict[int, tuple[str, Sequence[int]]] = {}
-    alike = [row for row in loaded if len(row["hashes"]) and configuration_key(row) not in found]
+    alike = [row for row in loaded if len(row["hashes"]) and configuration_key(row) not in differences]
     for row in sorted(alike, key=lambda row: row["num_workers"]):
         mine: Sequence[int] = row["hashes"]
         reference, wanted = first.setdefault(int(row["batch_size"]), (_workers(row), mine))
         unequal = [number for number, (a, b) in enumerate(zip(wanted, mine, strict=False)) if a != b]
         if unequal:
-            found.setdefault(
+            differences.setdefault(
                 configuration_key(row), f"delivered another batch {unequal[0]} than {reference} did. {CAUSES}"
             )
-    return found
+    return differences
 
 
-def judged(lives: pd.DataFrame) -> pd.DataFrame:
-    """The rows, those of configurations that delivered something else (`other_deliveries`) failed for that reason."""
-    others = other_deliveries(lives)
+def mark_different(processes: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows, with those of configurations that delivered other samples (`different_deliveries`) marked as
+    failed."""
+    others = different_deliveries(processes)
     if not others:
-        return lives
-    lives = lives.copy()
-    for at, row in lives.iterrows():
+        return processes
+    processes = processes.copy()
+    for at, row in processes.iterrows():
         why = others.get(configuration_key(row))
         if why is not None and row["status"] == Status.COMPLETE:
-            lives.loc[at, ["status", "error"]] = [FAILED, why]
-    return lives
+            processes.loc[at, ["status", "error"]] = [FAILED, why]
+    return processes
 
 
 def _workers(row: Mapping[str, object]) -> str:

@@ -1,4 +1,4 @@
-"""The findings of a loader study as data: ratios with intervals, the choice for each batch size, the whole verdict."""
+"""The findings of a loader study as data: ratios with intervals, the choice for each batch size, the verdict."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ import pandas as pd
 
 @dataclass(frozen=True)
 class Comparison:
-    """What was planned, as far as the analysis depends on it.
+    """The study's plan, as far as the analysis depends on it.
 
     Attributes:
-        looks: Numbers of blocks after which anything is decided, ascending (`ratios.looks`).
+        looks: Numbers of blocks after which decisions are made, ascending (`ratios.looks`).
         pairs: Pairs of configurations that are compared in the whole study (`ratios.pairs_of`).
         margin: Share of the fastest configuration's images/s that the cheapest may lose.
-        interval: Half width (relative) at which a ratio is known well enough.
-        cores: CPU cores that the processes could use; None: not known.
+        interval: Relative half width at which a ratio is known well enough.
+        cores: CPU cores that the processes could use; None: unknown.
     """
 
     looks: tuple[int, ...]
@@ -28,7 +28,10 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Ratio:
-    """Speed over speed: above 1, the first is faster. ``low`` and ``high`` are None where too few blocks tell."""
+    """A speed divided by another, with its interval; above 1, the first is faster.
+
+    ``low`` and ``high`` are None with too few blocks.
+    """
 
     value: float
     low: float | None
@@ -48,16 +51,16 @@ class Pick:
 
     Attributes:
         batch_size: Images in a batch.
-        key: Of the configuration that is taken; of the best so far where the choice is not settled; "" without one.
+        key: Key of the configuration to take; of the best so far if the choice is not settled; "" if there is none.
         settled: Whether the blocks were enough to choose.
         fastest: Key of the configuration with the most images/s.
-        reference: Key of the one that all others are compared with.
+        reference: Key of the configuration that all others are compared with.
         equal: Keys of configurations shown to be equal to the picked one within the margin.
-        open: Keys of which it is not known whether they lose more than the margin.
+        open: Keys of which it is unknown whether they lose more than the margin.
         recommended: The settings of ``key``.
-        call: The ``DataLoader(...)`` call of them, or "".
-        gain: Over PyTorch's defaults at this batch size; None where these have no result.
-        loses_at_most: Share of images/s that ``key`` surely loses at most to any other; None where that is not known.
+        call: The ``DataLoader(...)`` call with them, or "".
+        gain: Speed over PyTorch's defaults at this batch size; None if these have no result.
+        loses_at_most: Largest share of images/s that ``key`` may lose to any other; None if unknown.
         disturbed: Keys of configurations that were faster than possible: their figures cannot be trusted.
         why_not: Why nothing is taken, a sentence in Markdown; "": something is.
     """
@@ -79,23 +82,24 @@ class Pick:
 
 @dataclass(frozen=True)
 class Variant:
-    """The picked configuration but for one setting."""
+    """The picked configuration with one setting changed."""
 
     setting: str
     value: object
     key: str
     ratio: Ratio
-    """Over the picked configuration, in the blocks in which both were measured."""
+    """Speed over the picked configuration, in the blocks in which both were measured."""
     standing: str
     """`faster` (by more than the margin), `equal` (within the margin, both ways), `slower` (at all) or `open`."""
     epoch_gap_s: float
-    """Border of two epochs with it, and with the picked configuration; NaN where there was none."""
+    """Seconds between two epochs, with the variant; NaN if there was no such border."""
     base_epoch_gap_s: float
+    """The same with the picked configuration."""
 
 
 @dataclass(frozen=True)
 class LoaderVerdict:
-    """The result of a loader study.
+    """The verdict of a loader study.
 
     Attributes:
         configurations: A row for each configuration, fastest first (`verdict.loaders_verdict`).
@@ -103,16 +107,17 @@ class LoaderVerdict:
         chosen: Key of the recommended configuration; "": none.
         recommended: Its settings, or None.
         call: The ``DataLoader(...)`` call to paste, or "".
-        bottleneck: Of the recommended configuration, see `model`.
-        flips_at: Fewest workers from which on training is not loader-bound, at the recommended batch size; None where
-            that is not settled, or never so.
-        knee: Fewest workers from which on more do not help; None where that is not settled.
-        gain: Over PyTorch's defaults at the same batch size; None where these have no result.
+        bottleneck: Bottleneck of the recommended configuration, see `model`.
+        flips_at: Fewest workers from which on training is not loader-bound, at the recommended batch size; None if not
+            settled, or if there are none.
+        knee: Fewest workers from which on more do not help; None if not settled.
+        gain: Speed over PyTorch's defaults at the same batch size; None if these have no result.
         sentences: All findings in words, as Markdown.
         variants: Single settings varied around the picked configuration.
         why_not: Why nothing is recommended, in Markdown; "": something is.
-        dropped, slices: Slices left out because others used the machine meanwhile, of how many.
-        others_share: Usual share of the machine that others used (median over the slices); NaN where not known.
+        dropped, slices: Slices left out because other programs used the machine meanwhile, and the number of all
+            slices.
+        others_share: Usual share of the machine that other programs used (median over the slices); NaN if unknown.
         margin: As planned: differences within it count as none.
     """
 
@@ -125,7 +130,7 @@ class LoaderVerdict:
     flips_at: int | None = None
     knee: int | None = None
     limited: str = ""
-    """Key of the configuration whose limit ``bottleneck`` is: the chosen one, or the one that it varies."""
+    """Key of the configuration that ``bottleneck`` describes: the chosen one, or the one that it varies."""
     gain: Ratio | None = None
     sentences: Sequence[str] = ()
     variants: tuple[Variant, ...] = ()
@@ -137,12 +142,12 @@ class LoaderVerdict:
 
     @property
     def text(self) -> str:
-        """One paragraph, in Markdown."""
+        """All sentences as one paragraph, in Markdown."""
         return " ".join(self.sentences)
 
     @property
     def pick(self) -> Pick | None:
-        """The choice of the recommended batch size."""
+        """The choice for the recommended batch size; None if nothing is recommended."""
         if not self.chosen:
             return None
         size = int(self.configuration(self.chosen)["batch_size"])
@@ -155,6 +160,6 @@ class LoaderVerdict:
         return frame[frame["n"] > 0] if len(frame) else frame
 
     def configuration(self, key: str) -> pd.Series:
-        """The configuration of a key."""
+        """Return the row of the configuration with this key."""
         frame = self.configurations
         return frame[frame["key"] == key].iloc[0]

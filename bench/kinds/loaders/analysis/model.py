@@ -1,8 +1,8 @@
-"""What a configuration could reach, and what, made faster, would speed its training up.
+"""The speed that each configuration could reach, and its bottleneck: what, made faster, would speed training up.
 
-One process that loads and computes takes both in turn, but for what a device with a clock of its own computes
-meanwhile; with workers, training is at most as fast as the slower of loading alone and computing alone, and takes no
-more CPU than there is.
+One process that loads and computes does both in turn, except what a device with its own clock computes meanwhile. With
+workers, training is at most as fast as the slower of loading alone and computing alone, and takes no more CPU than
+there is.
 """
 
 import math
@@ -12,26 +12,26 @@ import numpy as np
 import pandas as pd
 
 from bench.kinds.loaders.analysis.findings import Ratio
-from bench.kinds.loaders.analysis.ratios import Floats, Times, apart, ratio_columns
+from bench.kinds.loaders.analysis.ratios import Floats, Times, ratio_columns, speed_ratios
 from bench.trials.loader_settings import plain_setting
 
 LOADER_BOUND, COMPUTE_BOUND, BALANCED, UNKNOWN = "loader-bound", "compute-bound", "balanced", "unknown"
+"""Bottlenecks."""
 IN_TURN = "in turn"
-"""One process does both, and either made faster would speed training up."""
+"""One process does both; either made faster would speed training up."""
 SHARED_CORES = "shared cores"
-"""Workers and step want the same cores: with either alone, training would be faster."""
+"""Workers and step compete for the same cores: with either alone, training would be faster."""
 MEMORY_BOUND = "memory-bound"
-"""Of a recommendation: loader-bound, and more workers did not fit into memory."""
+"""Bottleneck of a recommendation: loader-bound, and more workers did not fit into memory."""
 
 SPEEDS_UP = 1.1
-"""Training that would be that many times as fast is held back: MLPerf Storage asks for an accelerator utilisation of
-90 %."""
+"""Speed-up above which training counts as held back: MLPerf Storage asks for an accelerator utilisation of 90 %."""
 IMPOSSIBLE = 1.1
-"""Times what is possible from which a measurement was disturbed."""
+"""Ratio of measured to possible speed above which a measurement was disturbed."""
 CORES_BUSY = 0.8
 """Share of the cores that training keeps busy from which workers and step compete for them."""
 WORKER_SETTINGS = ("prefetch_factor", "persistent_workers", "start_method")
-"""Settings that mean nothing without workers."""
+"""Settings that have no meaning without workers."""
 
 
 def add_model(
@@ -44,24 +44,24 @@ def add_model(
     level: float,
     cores: float | None,
 ) -> pd.DataFrame:
-    """Add to a panel's rows what is possible, what holds each back, and whether it was disturbed.
+    """Add to a panel's rows the possible speed, the bottleneck, and whether the measurement was disturbed.
 
     Args:
         frame: A row for each configuration, in the order of the times' columns.
         trained, loaded, computed: Seconds per image of the arms; ``computed`` matched to each configuration.
-        host: Of ``computed``, the part in which the host was inside the step.
-        level: Of this look; each configuration has its share of it.
-        cores: CPU cores that the processes could use; None: not known.
+        host: The part of ``computed`` in which the host was inside the step.
+        level: Error level of this look; each configuration has its share of it.
+        cores: CPU cores that the processes could use; None: unknown.
     """
     level /= max(1, len(frame))
-    possible = [_possible(row, place, loaded, computed, host) for place, (_, row) in enumerate(frame.iterrows())]
+    possible = [_possible(row, index, loaded, computed, host) for index, (_, row) in enumerate(frame.iterrows())]
     columns = trained.seconds.T
-    free_loading = apart(list(zip(computed.seconds.T, columns, strict=True)), level)
-    free_computing = apart(list(zip(loaded.seconds.T, columns, strict=True)), level)
-    over = apart([(one, other) for one, other in zip(columns, possible, strict=True)], level)
+    free_loading = speed_ratios(list(zip(computed.seconds.T, columns, strict=True)), level)
+    free_computing = speed_ratios(list(zip(loaded.seconds.T, columns, strict=True)), level)
+    over = speed_ratios([(one, other) for one, other in zip(columns, possible, strict=True)], level)
     reachable = np.array([1 / _mean(each) for each in possible])
     modelled = np.minimum(reachable, _of_cores(frame, cores))
-    found = frame.assign(
+    rows = frame.assign(
         possible_images_per_s=reachable,
         modelled_images_per_s=modelled,
         of_model=np.array([each.value for each in over]) * reachable / modelled,
@@ -69,18 +69,18 @@ def add_model(
         **ratio_columns("if_loading_were_free", free_loading),
         **ratio_columns("if_computing_were_free", free_computing),
     )
-    found["bottleneck"] = [
+    rows["bottleneck"] = [
         bottleneck(row, one, other, cores)
-        for (_, row), one, other in zip(found.iterrows(), free_loading, free_computing, strict=True)
+        for (_, row), one, other in zip(rows.iterrows(), free_loading, free_computing, strict=True)
     ]
-    return found
+    return rows
 
 
 def bottleneck(row: Any, free_loading: Ratio, free_computing: Ratio, cores: float | None) -> str:
-    """What holds a configuration back, by what its training would gain were loading, or computing, free.
+    """Return a configuration's bottleneck, by its training's gain if loading, or computing, were free.
 
-    Where the interval of one holds SPEEDS_UP and the other surely brings more, it is the other; where nothing is sure,
-    it is unknown.
+    If the interval of one gain contains SPEEDS_UP and the other gain is surely larger, the bottleneck is the other; if
+    nothing is sure, it is unknown.
     """
     loading, computing = _speeds_up(free_loading), _speeds_up(free_computing)
     if loading is False and computing is False:
@@ -98,10 +98,10 @@ def bottleneck(row: Any, free_loading: Ratio, free_computing: Ratio, cores: floa
 
 
 def worker_curve(frame: pd.DataFrame, like: Any) -> pd.DataFrame:
-    """The configurations with a result that differ from ``like`` in num_workers alone, fewest workers first.
+    """Return the configurations with a result that differ from ``like`` in num_workers alone, fewest workers first.
 
-    Settings that need workers (WORKER_SETTINGS) say nothing of 0 workers: there the curve has what ``like`` has, or
-    PyTorch's defaults where ``like`` itself has none.
+    Settings that need workers (WORKER_SETTINGS) have no meaning for 0 workers, so these match any; if ``like`` itself
+    has no workers, the others have PyTorch's defaults.
     """
     same = frame[frame["n"] > 0]
     for name in ("batch_size", "pin_memory", "cv2_threads", "own_loader"):
@@ -115,31 +115,31 @@ def worker_curve(frame: pd.DataFrame, like: Any) -> pd.DataFrame:
 
 
 def flips_at(curve: pd.DataFrame) -> int | None:
-    """The fewest workers from which on free loading would not help in a `worker_curve`; None where that is never so, or
-    unknown of the one before."""
-    found = None
+    """Return the fewest workers from which on free loading would not help, in a `worker_curve`; None if there are none,
+    or an earlier one is unknown."""
+    fewest = None
     for _, row in curve[::-1].iterrows():
         if row["bottleneck"] == UNKNOWN:
             return None
         if row["bottleneck"] not in (COMPUTE_BOUND, BALANCED):
             break
-        found = int(row["num_workers"])
-    return found
+        fewest = int(row["num_workers"])
+    return fewest
 
 
-def _possible(row: Any, place: int, loaded: Times, computed: Times, host: Times) -> Floats:
+def _possible(row: Any, column: int, loaded: Times, computed: Times, host: Times) -> Floats:
     """(blocks,) Least seconds per image that the arms allow."""
-    load, compute = loaded.seconds[:, place], computed.seconds[:, place]
+    load, compute = loaded.seconds[:, column], computed.seconds[:, column]
     if math.isnan(_mean(load)) or math.isnan(_mean(compute)):
         return np.full(len(load), np.nan)
     if row["num_workers"] == 0 and not row["own_loader"]:
-        own = load + np.where(np.isfinite(host.seconds[:, place]), host.seconds[:, place], compute)
+        own = load + np.where(np.isfinite(host.seconds[:, column]), host.seconds[:, column], compute)
         return own if _mean(own) >= _mean(compute) else compute
     return load if _mean(load) > _mean(compute) else compute
 
 
 def _of_cores(frame: pd.DataFrame, cores: float | None) -> Floats:
-    """(K,) Images/s that the cores allow workers and step together; infinite where that is not known."""
+    """(K,) Images/s that the cores allow workers and step together; infinite if unknown."""
     if cores is None:
         return np.full(len(frame), np.inf)
     cpu = frame["cpu_s_per_image"].to_numpy(dtype=float)
@@ -152,11 +152,11 @@ def _is_disturbed(over: Ratio) -> bool:
     return over.low is not None and over.value > IMPOSSIBLE and over.low > 1
 
 
-def _speeds_up(found: Ratio) -> bool | None:
-    """Whether training would be faster by more than SPEEDS_UP; None where the interval does not tell."""
-    if found.low is None or found.high is None:
+def _speeds_up(gain: Ratio) -> bool | None:
+    """Return whether training would be faster by more than SPEEDS_UP; None if the interval does not tell."""
+    if gain.low is None or gain.high is None:
         return None
-    return True if found.low > SPEEDS_UP else False if found.high < SPEEDS_UP else None
+    return True if gain.low > SPEEDS_UP else False if gain.high < SPEEDS_UP else None
 
 
 def _surely_more(one: Ratio, other: Ratio) -> bool:
@@ -173,6 +173,6 @@ def _equal(one: Any, other: Any) -> bool:
 
 
 def _unset(value: Any) -> bool:
-    """Whether a setting is PyTorch's default: None (NaN in a column of numbers) or False."""
+    """Return whether a setting is PyTorch's default: None (NaN in a column of numbers) or False."""
     plain = plain_setting(value)
     return plain is None or plain is False

@@ -1,7 +1,7 @@
 """Ratios of speeds between configurations that were measured side by side, with intervals that hold over all looks.
 
-The unit is the block: in each, a configuration has a fresh process, and its seconds per image are one value. What slows
-a block down slows all in it, and what is a process's own differs from block to block.
+The unit is the block: in each, a configuration has a fresh process, and its seconds per image are one value. Whatever
+slows a block down slows all in it; what is particular to a process differs from block to block.
 """
 
 import itertools
@@ -20,50 +20,51 @@ from bench.kinds.loaders.analysis.findings import Comparison, Ratio
 Floats = NDArray[np.float64]
 
 ALPHA = 0.05
-"""Share of studies of which an interval may exclude the truth, at any look and of any pair."""
+"""Largest share of studies in which any interval, at any look and of any pair, may exclude the truth."""
 GROWTH = 1.49
 """Blocks at a look over those at the look before."""
 LEAST_GROWTH = 1.25
-"""A look that the last one follows sooner is left out: it would cost level, and tell what the last one tells."""
+"""Looks closer than this to the last one are left out: they would cost error level and tell what the last one tells."""
 FLOOR = 0.002
-"""Least standard deviation (relative) of a block's ratio that is believed: less is chance, or the clock's grain."""
-VAGUE = 4.0
-"""End of an interval over its middle from which nothing is known, and no interval is told."""
-MORE_FOREIGN = 0.05
-"""Share of the machine's cores by which others took more than usual from which a slice is dropped."""
+"""Least relative standard deviation assumed for a block's ratio: less is chance, or the clock's resolution."""
+TOO_WIDE = 4.0
+"""Ratio of an interval's end to its middle above which nothing is known and no interval is given."""
+DISTURBING_SHARE = 0.05
+"""A slice is dropped if other programs took this much more of the machine's cores than usual."""
 
 
 def looks(blocks: int, min_blocks: int) -> tuple[int, ...]:
-    """Numbers of blocks after which a panel is looked at: from ``min_blocks`` on, the last is ``blocks``."""
-    found, at = [], min_blocks
+    """Return the numbers of blocks after which a panel is looked at: from ``min_blocks`` on, the last is ``blocks``."""
+    numbers, at = [], min_blocks
     while at * LEAST_GROWTH <= blocks:
-        found.append(at)
+        numbers.append(at)
         at = max(at + 1, round(GROWTH * at))
-    return (*found, blocks)
+    return (*numbers, blocks)
 
 
 def pairs_of(panels: Iterable[int]) -> int:
-    """Pairs of configurations within panels of these sizes; at least 1."""
+    """Return the number of pairs of configurations within panels of these sizes; at least 1."""
     return max(1, sum(size * (size - 1) // 2 for size in panels))
 
 
-def is_foreign(slices: pd.DataFrame) -> NDArray[np.bool_]:
-    """Which slices are dropped: others took more of the machine meanwhile than usual in this study (the median)."""
+def is_disturbed_by_others(slices: pd.DataFrame) -> NDArray[np.bool_]:
+    """Return which slices are dropped: other programs took more of the machine than usual in this study (the
+    median)."""
     if not len(slices):
         return np.zeros(0, dtype=bool)
     share = slices["others_share"].to_numpy(dtype=float)
     usual = np.nanmedian(share) if np.isfinite(share).any() else 0.0
     with np.errstate(invalid="ignore"):
-        return np.asarray(share > usual + MORE_FOREIGN)
+        return np.asarray(share > usual + DISTURBING_SHARE)
 
 
 @dataclass(frozen=True, eq=False)
 class Times:
-    """Seconds per image of things measured side by side.
+    """Seconds per image of K things measured side by side.
 
     Attributes:
         keys: Their K names.
-        seconds: (blocks, K) per image; NaN where something was not measured in a block.
+        seconds: (blocks, K) per image; NaN if something was not measured in a block.
     """
 
     keys: tuple[str, ...]
@@ -76,35 +77,41 @@ class Times:
         return np.where(counts > 0, np.nansum(self.seconds, axis=0) / np.maximum(counts, 1), np.nan)
 
     def column(self, key: str) -> Floats:
-        """(blocks,) of one of them."""
+        """Return the (blocks,) seconds per image of one of them."""
         return self.seconds[:, self.keys.index(key)]
 
 
 def seconds_per_image(slices: pd.DataFrame, keys: Sequence[str], blocks: Sequence[int]) -> Times:
-    """Times of slices that count, all of one arm; columns ``key``, ``block``, ``seconds`` and ``images``."""
+    """Return the times of slices that count, all of one arm.
+
+    Args:
+        slices: Columns ``key``, ``block``, ``seconds`` and ``images``.
+        keys: Columns of the result.
+        blocks: Rows of the result.
+    """
     sums = slices.groupby(["block", "key"])[["seconds", "images"]].sum()
-    found = np.full((len(blocks), len(keys)), np.nan)
-    rows, columns = ({name: place for place, name in enumerate(names)} for names in (blocks, keys))
+    table = np.full((len(blocks), len(keys)), np.nan)
+    rows, columns = ({name: index for index, name in enumerate(names)} for names in (blocks, keys))
     for (block, key), seconds, images in sums.itertuples():
-        found[rows[block], columns[key]] = seconds / images
-    return Times(tuple(keys), found)
+        table[rows[block], columns[key]] = seconds / images
+    return Times(tuple(keys), table)
 
 
 @dataclass(frozen=True)
 class Paired:
-    """Two columns in their common blocks: log ratio of mean speeds, first over second, and how a block scatters."""
+    """Two configurations in their common blocks: log ratio of mean speeds, first over second, and its scatter."""
 
     log: float
     variance: float
-    """Of a block's linearised residual; NaN with fewer than two blocks."""
+    """Variance of a block's linearised residual; NaN with fewer than two blocks."""
     n: int
 
 
 def paired(first: Floats, second: Floats) -> Paired:
-    """The ratio of mean seconds per image, in blocks in which both were measured.
+    """Return the ratio of mean seconds per image, over the blocks in which both were measured.
 
-    A ratio of means, not a mean of logs: where one sample in fifty is slow, blocks are skewed, and what training takes
-    in the end is the mean.
+    A ratio of means, not a mean of logs: if one sample in fifty is slow, blocks are skewed, and the time of training is
+    decided by the mean.
     """
     both = np.isfinite(first) & np.isfinite(second)
     n = int(both.sum())
@@ -120,17 +127,17 @@ class Ratios:
     """All ratios of one panel, with intervals at one level.
 
     An interval is the longer one of two. One takes the panel's pooled variance and degrees of freedom: with few blocks
-    a pair's own variance may be small by chance. The other takes a variance for each configuration, which follow from
-    those of all its pairs (Grubbs 1948, precision of instruments without a standard), with the degrees of freedom of
-    Welch and Satterthwaite: configurations do not scatter alike. Measured in simulated studies with looks after 4, 6,
-    9, 13, 19 and 28 blocks, 6,000 each: the share in which any interval at any look excludes the truth is at most 2.6 %
-    with 3, 5, 8 and 16 configurations, be their standard deviations equal or up to ten times each other's. The larger
-    of own and pooled variance with pooled degrees of freedom reaches 8.4 % there.
+    a pair's own variance may be small by chance. The other takes a variance for each configuration, derived from those
+    of all its pairs (Grubbs 1948, precision of instruments without a standard), with the degrees of freedom of Welch
+    and Satterthwaite: configurations do not scatter alike. Measured in simulated studies with looks after 4, 6, 9, 13,
+    19 and 28 blocks, 6,000 each: the share in which any interval at any look excludes the truth is at most 2.6 % with
+    3, 5, 8 and 16 configurations, whether their standard deviations are equal or differ up to tenfold. The larger of
+    own and pooled variance with pooled degrees of freedom reaches 8.4 % there.
     """
 
     def __init__(self, times: Times, level: float) -> None:
         self.times = times
-        self._at = {key: place for place, key in enumerate(times.keys)}
+        self._at = {key: index for index, key in enumerate(times.keys)}
         self._level = level
         count = len(times.keys)
         self._pairs = {
@@ -144,7 +151,7 @@ class Ratios:
         self._own = _separated(usable, weights, variances, count)
 
     def between(self, first: str, second: str) -> Ratio:
-        """Speed of the first over that of the second."""
+        """Return the speed of the first over that of the second, by their keys."""
         if first == second:
             return Ratio(1.0, 1.0, 1.0, int(np.isfinite(self.times.column(first)).sum()))
         a, b = self._at[first], self._at[second]
@@ -156,40 +163,41 @@ class Ratios:
         return _within(math.exp(log), self._reach(min(a, b), max(a, b), pair), pair.n)
 
     def _reach(self, a: int, b: int, pair: Paired) -> float:
-        pooled = student(self._freedom, self._level) * math.sqrt(max(self._pooled, FLOOR**2) / pair.n)
+        pooled = student_quantile(self._freedom, self._level) * math.sqrt(max(self._pooled, FLOOR**2) / pair.n)
         if self._own is None:
             own, freedom = pair.variance, float(pair.n - 1)
         else:
             mine, other = self._own[a], self._own[b]
             own = mine + other
             freedom = own**2 * (pair.n - 1) / (mine**2 + other**2) if own > 0 else pair.n - 1.0
-        return max(pooled, student(freedom, self._level) * math.sqrt(max(own, FLOOR**2) / pair.n))
+        return max(pooled, student_quantile(freedom, self._level) * math.sqrt(max(own, FLOOR**2) / pair.n))
 
 
 def _within(value: float, reach: float, n: int) -> Ratio:
-    """A value with the ends of its interval; without, where that is so wide that nothing is known."""
-    if reach > math.log(VAGUE):
+    """The value with the ends of its interval, or without them if the interval is so wide that nothing is known."""
+    if reach > math.log(TOO_WIDE):
         return Ratio(value, None, None, n)
     return Ratio(value, value * math.exp(-reach), value * math.exp(reach), n)
 
 
-def student(freedom: float, level: float) -> float:
-    """Quantile of Student's t, two-sided."""
+def student_quantile(freedom: float, level: float) -> float:
+    """Return the two-sided quantile of Student's t."""
     return float(special.stdtrit(freedom, 1 - level / 2))
 
 
 def _freedom(values: Floats) -> int:
     """Degrees of freedom of residuals from a table's rows and columns; 1 at least."""
-    there = np.isfinite(values)
-    rows, columns = there.sum(axis=1) > 1, there.sum(axis=0) > 1
-    kept = there[rows][:, columns]
+    measured = np.isfinite(values)
+    rows, columns = measured.sum(axis=1) > 1, measured.sum(axis=0) > 1
+    kept = measured[rows][:, columns]
     return max(1, int(kept.sum()) - int(rows.sum()) - int(columns.sum()) + 1)
 
 
 def _separated(pairs: dict[tuple[int, int], Paired], weights: Floats, variances: Floats, count: int) -> Floats | None:
-    """(K,) Variance of each configuration, from those of pairs, which are sums of two; None where they do not follow.
+    """(K,) Variance of each configuration, by least squares from those of pairs, which are sums of two; None if they do
+    not determine it.
 
-    Least squares; a variance cannot be under a quarter of the usual one: what comes out smaller is chance.
+    A variance cannot be under a quarter of the usual one: smaller estimates are chance.
     """
     if count < 3 or len(pairs) < count:
         return None
@@ -197,64 +205,65 @@ def _separated(pairs: dict[tuple[int, int], Paired], weights: Floats, variances:
     for row, (a, b) in enumerate(pairs):
         design[row, a] = design[row, b] = 1
     scale = np.sqrt(weights)
-    found, _, rank, _ = np.linalg.lstsq(design * scale[:, None], variances * scale, rcond=None)
+    solution, _, rank, _ = np.linalg.lstsq(design * scale[:, None], variances * scale, rcond=None)
     if rank < count:
         return None
     usual = float(np.average(variances, weights=weights)) / 2
-    return np.asarray(np.maximum(found, usual / 4), dtype=float)
+    return np.asarray(np.maximum(solution, usual / 4), dtype=float)
 
 
 def speeds(times: Times, level: float) -> list[Ratio]:
-    """Images/s of each, with the interval over the blocks: by Student's t, of the larger of own and usual variance."""
+    """Return images/s of each, with an interval over the blocks: by Student's t, with the larger of own and usual
+    variance."""
     scattered = [_variance(column) for column in times.seconds.T]
     finite = [each for each in scattered if math.isfinite(each)]
     usual = float(np.mean(finite)) if finite else math.nan
-    found = []
+    ratios = []
     for mean, variance, column in zip(times.means, scattered, times.seconds.T, strict=True):
         n = int(np.isfinite(column).sum())
         speed = 1 / mean if n else math.nan
         if n < 2:
-            found.append(Ratio(speed, None, None, n))
+            ratios.append(Ratio(speed, None, None, n))
             continue
-        reach = student(n - 1, level) * math.sqrt(max(variance, usual, FLOOR**2) / n)
-        found.append(_within(speed, reach, n))
-    return found
+        reach = student_quantile(n - 1, level) * math.sqrt(max(variance, usual, FLOOR**2) / n)
+        ratios.append(_within(speed, reach, n))
+    return ratios
 
 
-def apart(columns: Sequence[tuple[Floats, Floats]], level: float) -> list[Ratio]:
-    """Speed of the first over that of the second of each two columns: the same question of several configurations.
+def speed_ratios(columns: Sequence[tuple[Floats, Floats]], level: float) -> list[Ratio]:
+    """Return the speed of the first over that of the second column, for each pair of columns.
 
-    By Student's t; the variance is the larger one of the two columns' own and the usual one of all.
+    By Student's t; the variance is the larger of the pair's own and the usual one of all pairs.
     """
     pairs = [paired(first, second) for first, second in columns]
     usable = [each for each in pairs if each.n > 1]
     freedom = sum(each.n - 1 for each in usable)
     usual = sum((each.n - 1) * each.variance for each in usable) / freedom if freedom else math.nan
-    found = []
+    ratios = []
     for each in pairs:
         if each.n < 2:
-            found.append(Ratio(math.exp(each.log) if each.n else math.nan, None, None, each.n))
+            ratios.append(Ratio(math.exp(each.log) if each.n else math.nan, None, None, each.n))
             continue
-        reach = student(freedom, level) * math.sqrt(max(each.variance, usual, FLOOR**2) / each.n)
-        found.append(_within(math.exp(each.log), reach, each.n))
-    return found
+        reach = student_quantile(freedom, level) * math.sqrt(max(each.variance, usual, FLOOR**2) / each.n)
+        ratios.append(_within(math.exp(each.log), reach, each.n))
+    return ratios
 
 
-def ratio_columns(name: str, found: Sequence[Ratio | None]) -> dict[str, list[float]]:
-    """Columns ``name``, ``name_low`` and ``name_high``; NaN for what is not known."""
+def ratio_columns(name: str, ratios: Sequence[Ratio | None]) -> dict[str, list[float]]:
+    """Return the columns ``name``, ``name_low`` and ``name_high``; NaN for what is unknown."""
 
     def number(value: float | None) -> float:
         return math.nan if value is None else value
 
     return {
-        name: [math.nan if each is None else each.value for each in found],
-        f"{name}_low": [math.nan if each is None else number(each.low) for each in found],
-        f"{name}_high": [math.nan if each is None else number(each.high) for each in found],
+        name: [math.nan if each is None else each.value for each in ratios],
+        f"{name}_low": [math.nan if each is None else number(each.low) for each in ratios],
+        f"{name}_high": [math.nan if each is None else number(each.high) for each in ratios],
     }
 
 
 def level_at(plan: Comparison, blocks: int) -> float:
-    """Level of all intervals of a look together: the looks' sum is ALPHA, and each has a share by its blocks.
+    """Return the error level of all intervals of a look together: the looks' sum is ALPHA, shared by their blocks.
 
     Before a look is reached its level holds: a panel that ends between two looks is looked at once, and then no more.
     """

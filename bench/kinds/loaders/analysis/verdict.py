@@ -1,4 +1,4 @@
-"""A loader study's result: what holds training back, which settings to take, what they gain, and every other claim."""
+"""Reaches a loader study's verdict: the bottleneck, the settings to use, their gain, and every other claim."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,7 +18,7 @@ from bench.kinds.loaders.analysis.model import (
     flips_at,
     worker_curve,
 )
-from bench.kinds.loaders.analysis.ratios import is_foreign
+from bench.kinds.loaders.analysis.ratios import is_disturbed_by_others
 from bench.kinds.loaders.phases import AROUND, LARGEST
 from bench.report.dataloader_call import dataloader_call
 from bench.report.no_result import REMEDIES, nothing_found
@@ -27,67 +27,68 @@ from bench.trials.loader_settings import chosen_settings
 from bench.trials.status import Status
 
 MEMORY_FAULTS = ("skipped", "out_of_memory", "bus_error")
+"""Statuses of configurations that did not fit into memory."""
 REMEDIES_HERE = REMEDIES | {
     "failed": "Mend the cause, then measure anew under another name (`posebench study loaders --name NAME`): what is "
     "recorded is not measured again.",
     "timed_out": "Raise stall_s in a study file, or see what the data set waits for.",
 }
-"""What to do where no measurement has a result, by their status."""
+"""Remedies for a study in which no measurement has a result, by status."""
 NOTHING_YET = "Nothing is recommended yet: no configuration has been measured."
 NOTHING_COMPLETED = "Nothing is recommended: no configuration completed."
-UNLIKE = (
+SAMPLES_DIFFER = (
     "Nothing is recommended: samples differ each time they are made, so that speeds cannot be compared. Make them "
     "repeatable, or say that they are random by design (`--random-samples`)."
 )
-UNLIKE_SAID = "The configurations delivered different batches: nothing can be compared."
+BATCHES_DIFFER = "The configurations delivered different batches: nothing can be compared."
 
 
 def loaders_verdict(
-    lives: pd.DataFrame,
+    processes: pd.DataFrame,
     slices: pd.DataFrame,
     *,
     plan: Comparison,
     pinning_idle: str = "",
     has_step: bool = True,
     different: Sequence[str] = (),
-    left: int = 0,
+    remaining: int = 0,
 ) -> LoaderVerdict:
-    """Read the answer from a study's frames.
+    """Derive the verdict from a study's frames.
 
     Args:
-        lives: A row for each process of a configuration (one block of it).
+        processes: A row for each process of a configuration (one block of it).
         slices: A row for each finished slice.
         plan: See `Comparison`.
         pinning_idle: Why pinned memory, which was asked for, could have no effect here and was not measured.
         has_step: Whether something is computed; else only loading was measured, and nothing can hide it.
-        different: Sentences of `delivery.unrepeatable`: speeds of different work are not compared.
-        left: Measurements that are still to be made.
+        different: Sentences of `delivery.unrepeatable_sentence`: speeds of different work are not compared.
+        remaining: Measurements that are still to be made.
     """
-    lives, slices = _measured(lives), _measured(slices)
-    lives, slices, pinning = pool_pinning(lives, slices)
-    compared = [compare(each, plan) for each in panels(lives, slices)]
+    processes, slices = _measured(processes), _measured(slices)
+    processes, slices, pinning = pool_pinning(processes, slices)
+    compared = [compare(each, plan) for each in panels(processes, slices)]
     frame = _frame(compared)
     nothing = LoaderVerdict(
         frame,
-        dropped=int(is_foreign(slices).sum()),
+        dropped=int(is_disturbed_by_others(slices).sum()),
         slices=len(slices),
         others_share=float(slices["others_share"].astype(float).median()) if len(slices) else float("nan"),
         margin=plan.margin,
     )
     closing = [*dropped_sentences(nothing), *filter(None, [pinning_idle or pinning]), SCOPE]
     if different:
-        said = [UNLIKE_SAID, *map(literal, different), *closing]
-        return replace(nothing, why_not=UNLIKE, sentences=said)
+        sentences = [BATCHES_DIFFER, *map(literal, different), *closing]
+        return replace(nothing, why_not=SAMPLES_DIFFER, sentences=sentences)
     grids = [each for each in compared if each.panel.phase != AROUND]
     picks = tuple(sorted((_pick(each, plan) for each in grids if each.choice), key=lambda each: each.batch_size))
     usable = [each for each in picks if each.key]
     if not usable:
-        why = _why_nothing(lives, left)
-        why_not = f"Nothing is recommended. {why}" if why else NOTHING_YET if left else NOTHING_COMPLETED
+        why = _why_nothing(processes, remaining)
+        why_not = f"Nothing is recommended. {why}" if why else NOTHING_YET if remaining else NOTHING_COMPLETED
         if picks:
             why_not = f"Nothing is recommended. {' '.join(each.why_not for each in picks)}"
-        said = [why_not, *fault_sentences(frame), *closing]
-        return replace(nothing, picks=picks, why_not=why_not, sentences=said)
+        sentences = [why_not, *fault_sentences(frame), *closing]
+        return replace(nothing, picks=picks, why_not=why_not, sentences=sentences)
     speed = frame.set_index("key")["images_per_s"]
     pick = max(usable, key=lambda each: float(speed[each.key]))
     grid = next(each for each in grids if each.choice and pick.key in each.panel.keys)
@@ -102,7 +103,7 @@ def loaders_verdict(
     limited = base if chosen["bottleneck"] == UNKNOWN else chosen
     bound = _bound(grid.frame, limited) if has_step else LOADER_BOUND
     curve = _curve(grid.frame, base)
-    found = replace(
+    verdict = replace(
         nothing,
         picks=picks,
         chosen=str(chosen["key"]),
@@ -115,50 +116,53 @@ def loaders_verdict(
         gain=gain,
         variants=tried,
     )
-    return replace(found, sentences=all_sentences(found, has_step=has_step, closing=closing))
+    return replace(verdict, sentences=all_sentences(verdict, has_step=has_step, closing=closing))
 
 
 def call_of(row: pd.Series) -> str:
-    """The call to paste; "" of a loader of one's own, which is no DataLoader call."""
+    """Return the DataLoader call to paste; "" for a user's own loader."""
     return "" if row["own_loader"] else dataloader_call(row)
 
 
-def best_of_grid(lives: pd.DataFrame, slices: pd.DataFrame, plan: Comparison) -> pd.Series | None:
-    """The pick of the batch size with the most images/s, a row of the summary; None where nothing is picked.
+def best_of_grid(processes: pd.DataFrame, slices: pd.DataFrame, plan: Comparison) -> pd.Series | None:
+    """Return the row of the pick with the most images/s over all batch sizes; None if nothing is picked.
 
-    What the panel of variants is laid around, and what the answer begins with: the two must be the same.
+    The panel of variants is laid around it, and the report's answer begins with it: the two must be the same.
     """
-    lives, slices, _ = pool_pinning(_measured(lives), _measured(slices))
-    found = [each for each in (compare(panel, plan) for panel in panels(lives, slices)) if each.panel.phase != AROUND]
+    processes, slices, _ = pool_pinning(_measured(processes), _measured(slices))
+    compared = [
+        each for each in (compare(panel, plan) for panel in panels(processes, slices)) if each.panel.phase != AROUND
+    ]
     rows = [
         each.frame[each.frame["key"] == pick.key].iloc[0]
-        for each in found
+        for each in compared
         if each.choice and (pick := _pick(each, plan)).key
     ]
     return max(rows, key=lambda row: float(row["images_per_s"]), default=None)
 
 
-def disturbed(lives: pd.DataFrame, slices: pd.DataFrame, plan: Comparison) -> tuple[tuple[str, int, str], ...]:
-    """Configurations (phase, panel, key) that trained faster than their arms allow: their arms are to be repeated."""
+def disturbed(processes: pd.DataFrame, slices: pd.DataFrame, plan: Comparison) -> tuple[tuple[str, int, str], ...]:
+    """Return the configurations (phase, panel, key) that trained faster than their arms allow: their arms must be
+    repeated."""
     return tuple(
         (each.panel.phase, each.panel.number, str(key))
-        for each in (compare(panel, plan) for panel in panels(_measured(lives), _measured(slices)))
+        for each in (compare(panel, plan) for panel in panels(_measured(processes), _measured(slices)))
         for key in each.frame.loc[each.frame["disturbed"], "key"]
     )
 
 
 def _measured(frame: pd.DataFrame) -> pd.DataFrame:
-    """Without the tries of the search for the largest batch."""
+    """The rows without the tries of the largest-batch search."""
     return frame[frame["phase"] != LARGEST].reset_index(drop=True) if len(frame) else frame
 
 
 def _frame(compared: Sequence[Compared]) -> pd.DataFrame:
-    """A row for each configuration, of the first panel in which it was measured; the fastest first."""
+    """A row for each configuration, from the first panel in which it was measured; fastest first."""
     if not compared:
         return pd.DataFrame(columns=COLUMNS)
-    whole = pd.concat([each.frame for each in compared], ignore_index=True)
-    whole = whole.drop_duplicates("key", ignore_index=True)
-    return whole.sort_values("images_per_s", ascending=False, na_position="last", kind="stable", ignore_index=True)
+    rows = pd.concat([each.frame for each in compared], ignore_index=True)
+    rows = rows.drop_duplicates("key", ignore_index=True)
+    return rows.sort_values("images_per_s", ascending=False, na_position="last", kind="stable", ignore_index=True)
 
 
 def _pick(each: Compared, plan: Comparison) -> Pick:
@@ -196,33 +200,33 @@ def _impossible(size: int, frame: pd.DataFrame) -> str:
 
 
 def _is_equal(each: Compared, one: str, other: str, margin: float) -> bool:
-    found = each.ratios.between(one, other)
+    ratio = each.ratios.between(one, other)
     return (
-        found.low is not None and found.high is not None and found.low >= 1 - margin and found.high <= 1 / (1 - margin)
+        ratio.low is not None and ratio.high is not None and ratio.low >= 1 - margin and ratio.high <= 1 / (1 - margin)
     )
 
 
 def _most_lost(each: Compared, key: str, others: Sequence[str]) -> float | None:
-    """The largest share that one may lose to any other, by the lower ends of its ratios."""
+    """The largest share that a configuration may lose to any other, by the lower ends of its ratios."""
     lows = [each.ratios.between(key, other).low for other in others]
     known = [low for low in lows if low is not None]
     return max(0.0, 1 - min(known)) if known and len(known) == len(lows) else None
 
 
 def _gain(each: Compared, key: str) -> Ratio | None:
-    """Over PyTorch's defaults; None where these have no result."""
+    """Speed over PyTorch's defaults; None if these have no result."""
     frame = each.frame
     plain = [str(row["key"]) for _, row in frame.iterrows() if row["key"] in each.cheapest and is_default(row)]
     return each.ratios.between(key, plain[0]) if plain else None
 
 
-def _why_nothing(lives: pd.DataFrame, left: int) -> str:
-    """How all processes ended without a result, and what to do; empty before there is any."""
-    return nothing_found(lives, noun="measurement", left=left, remedies=REMEDIES_HERE)
+def _why_nothing(processes: pd.DataFrame, remaining: int) -> str:
+    """Return the way in which all processes ended without a result, and what to do; empty before any has ended."""
+    return nothing_found(processes, noun="measurement", left=remaining, remedies=REMEDIES_HERE)
 
 
 def _curve(frame: pd.DataFrame, chosen: pd.Series) -> pd.DataFrame:
-    """The worker curve of the picked one; of PyTorch's defaults where that is longer."""
+    """The worker curve of the picked configuration, or of PyTorch's defaults if that is longer."""
     own = worker_curve(frame, chosen)
     plain = chosen.copy()
     plain[list(WORKER_SETTINGS)] = None
@@ -232,20 +236,20 @@ def _curve(frame: pd.DataFrame, chosen: pd.Series) -> pd.DataFrame:
 
 
 def _knee(each: Compared, curve: pd.DataFrame, margin: float) -> int | None:
-    """The fewest workers of a curve that lose at most the margin to any more, all fewer ones being shown to lose more;
-    None where one before is open."""
+    """The fewest workers of a curve that lose at most the margin to any more, if all fewer ones are shown to lose more;
+    None if one of those is open."""
     keys, workers = list(curve["key"]), list(curve["num_workers"])
-    for place, key in enumerate(keys):
-        more = [each.ratios.between(key, other) for other in keys[place + 1 :]]
-        if all(found.low is not None and found.low >= 1 - margin for found in more):
-            return int(workers[place])
-        if not any(found.high is not None and found.high < 1 - margin for found in more):
+    for index, key in enumerate(keys):
+        more = [each.ratios.between(key, other) for other in keys[index + 1 :]]
+        if all(ratio.low is not None and ratio.low >= 1 - margin for ratio in more):
+            return int(workers[index])
+        if not any(ratio.high is not None and ratio.high < 1 - margin for ratio in more):
             return None
     return None
 
 
 def _bound(grid: pd.DataFrame, chosen: pd.Series) -> str:
-    """The chosen one's bottleneck; memory where it is loader-bound and what would load faster did not fit."""
+    """The chosen configuration's bottleneck; memory if it is loader-bound and faster loading did not fit."""
     if chosen["bottleneck"] != LOADER_BOUND:
         return str(chosen["bottleneck"])
     more = grid[grid["num_workers"] > chosen["num_workers"]]

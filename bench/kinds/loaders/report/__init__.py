@@ -1,1 +1,4 @@
-"""The report of a loader study. In: a `LoaderResult`; out: findings for its page. Never computes anything."""
+"""The report of a loader study.
+
+In: a `LoaderResult`. Out: findings for its page. Never computes a result.
+"""

@@ -1,6 +1,6 @@
 """The other figures of a loader study: workers against batch size, the knee, waits, batch sizes.
 
-Each has a ``has_...`` beside it: what has nothing to show is left out of the page.
+Each has a ``has_...`` function that says whether there is anything to show; otherwise the page leaves it out.
 """
 
 import math
@@ -37,34 +37,37 @@ from bench.trials.columns import rows_of
 from bench.trials.status import Status
 
 MOST_PANELS = 3
+"""Most batch sizes that the knee shows."""
 LEAST_WAIT_MS = 0.01
+"""Shorter waits are drawn at this value, because the axis is logarithmic."""
 HEADROOM = 1.45
-"""Highest end of training's intervals times this is the top of the knee: what is far above is cut, its number said."""
+"""Top of the knee's axis, in multiples of the highest end of training's intervals; what is above it is cut and written
+as a number."""
 DARK = 0.7
 """Share of the map's range above which pale text stands out more than dark: either has a contrast of 4 at least."""
 ON_LIGHT, ON_DARK = "#101418", "#fefefe"
-"""Text on the map's cells, which have the same colours on a light and on a dark page: so must it, and neither is one of
-the colours that `bench.report.style.as_svg` swaps."""
+"""Text colours on the map's cells. The cells look the same on a light and on a dark page, so these must too: neither is
+a colour that `bench.report.style.as_svg` swaps."""
 BEHIND = (
     ("loader_images_per_s", "loading alone", COLOURS[0], "-"),
     ("compute_images_per_s", "computing alone", COLOURS[1], "-"),
     ("modelled_images_per_s", "modelled", QUIET, ":"),
 )
-"""What stands behind training in the knee: column, label, colour, style."""
+"""Lines behind training in the knee: column, label, colour, style."""
 
 
 def has_heat_map(result: LoaderResult) -> bool:
-    """Whether combinations of several numbers of workers and several batch sizes are complete, and more of them than
-    the forest shows: it tells nothing else."""
-    frame = _complete(of_grid(result))
+    """Return whether several numbers of workers and batch sizes are complete, and more of them than the forest
+    shows."""
+    frame = _complete(grid_configurations(result))
     if not result.verdict.chosen or {*frame["key"]} <= {row["key"] for row in leading_rows(result)}:
         return False
     return all(len({*frame[name]}) > 1 for name in ("num_workers", "batch_size"))
 
 
 def heat_map(result: LoaderResult) -> Figure:
-    """Images/s by workers and batch size, a panel for pinned memory where it was measured; the picks framed."""
-    frame = of_grid(result)
+    """Draw images/s by workers and batch size, a panel for pinned memory if it was measured; the picks are framed."""
+    frame = grid_configurations(result)
     pinned = sorted(_complete(frame)["pin_memory"].unique())
     sizes = frame["batch_size"].nunique()
     figure, axes = plt.subplots(1, len(pinned), figsize=(WIDTH, 1.6 + 0.6 * sizes), squeeze=False)
@@ -76,8 +79,8 @@ def heat_map(result: LoaderResult) -> Figure:
 
 
 def _heat_panel(axis: Axes, result: LoaderResult, frame: pd.DataFrame, top: float) -> None:
-    whole = of_grid(result)
-    workers, batches = sorted(whole["num_workers"].unique()), sorted(whole["batch_size"].unique())
+    grid = grid_configurations(result)
+    workers, batches = sorted(grid["num_workers"].unique()), sorted(grid["batch_size"].unique())
     cells = {(row["batch_size"], row["num_workers"]): row for row in rows_of(frame)}
     speeds = [[_speed(cells.get((batch, count))) for count in workers] for batch in batches]
     axis.imshow(np.array(speeds, dtype=float), cmap="Blues", vmin=0, vmax=top, aspect="auto")
@@ -106,13 +109,16 @@ def _speed(row: dict[str, Any] | None) -> float:
 
 
 def has_knee(result: LoaderResult) -> bool:
-    """Whether several numbers of workers are complete at one batch size."""
+    """Return whether several numbers of workers are complete at one batch size."""
     return bool(_knee_sizes(result))
 
 
 def knee(result: LoaderResult) -> Figure:
-    """Training against the number of workers, with intervals; behind it loading alone, computing alone and what is
-    modelled of the two. The axis fits training: what is above it is said at its top."""
+    """Draw training against the number of workers, with intervals; behind it loading alone, computing alone, and the
+    modelled speed.
+
+    The axis fits training: higher values are written at its top.
+    """
     frame, sizes = _curves(result), _knee_sizes(result)
     figure, axes = plt.subplots(1, len(sizes), figsize=(WIDTH, 4.2), squeeze=False)
     panels = list(axes.flat)
@@ -138,7 +144,7 @@ def knee(result: LoaderResult) -> Figure:
 
 
 def _training_line(axis: Axes, own: pd.DataFrame, label: str) -> None:
-    """Thick, above all else, with the intervals as a band."""
+    """Training: a thick line above all else, its intervals as a band."""
     known = own[own["low"].notna() & own["high"].notna()]
     workers, colour = known["num_workers"].astype(float), COLOURS[CHOSEN]
     axis.fill_between(workers, known["low"], known["high"], color=colour, alpha=2 * BAND_ALPHA, lw=0, zorder=3)
@@ -155,7 +161,7 @@ def _line_behind(axis: Axes, own: pd.DataFrame, column: str, label: str, colour:
 
 
 def _say_cut(axis: Axes, own: pd.DataFrame, top: float) -> None:
-    """Loading alone and computing alone where they are above the axis, in numbers at its top."""
+    """Write loading alone and computing alone as numbers at the axis's top if they lie above it."""
     cut = [(label, own.loc[own[column] > top, column], colour) for column, label, colour, _ in BEHIND[:2]]
     for line, (label, speeds, colour) in enumerate(each for each in cut if len(each[1])):
         ends = dict.fromkeys((speed_text(speeds.min()), speed_text(speeds.max())))
@@ -167,13 +173,13 @@ def _say_cut(axis: Axes, own: pd.DataFrame, top: float) -> None:
 
 
 def _curves(result: LoaderResult) -> pd.DataFrame:
-    """The complete combinations, pinned as the recommended one is."""
-    frame, chosen = _complete(of_grid(result)), result.verdict.recommended
+    """The complete combinations with the recommended pin_memory."""
+    frame, chosen = _complete(grid_configurations(result)), result.verdict.recommended
     return frame if chosen is None or frame.empty else frame[frame["pin_memory"] == chosen["pin_memory"]]
 
 
 def _knee_sizes(result: LoaderResult) -> list[int]:
-    """Batch sizes at which several numbers of workers are complete: of more than MOST_PANELS the smallest, the largest,
+    """Batch sizes at which several numbers of workers are complete; of more than MOST_PANELS the smallest, the largest,
     and the recommended one or else the middle."""
     frame = _curves(result)
     if frame.empty or not result.verdict.chosen:
@@ -187,49 +193,53 @@ def _knee_sizes(result: LoaderResult) -> list[int]:
 
 
 def has_waits(result: LoaderResult) -> bool:
-    """Whether the waits of several numbers of workers are known at the recommended batch size."""
+    """Return whether the waits of several numbers of workers are known at the recommended batch size."""
     return len(_waits(result)) > 1
 
 
 def waits(result: LoaderResult) -> Figure:
-    """How long training waits for a batch: the share of batches that are waited for longer, by workers."""
+    """Draw how long training waits for a batch: the share of batches that are waited for longer, by workers."""
     figure, axis = plt.subplots(figsize=(WIDTH, 4.2))
-    for place, (workers, own) in enumerate(_waits(result).items()):
+    for index, (workers, own) in enumerate(_waits(result).items()):
         share = 100 * (1 - np.linspace(0, 1, len(own)))
-        style = LINE_STYLES[place // len(COLOURS) % len(LINE_STYLES)]
-        colour = COLOURS[place % len(COLOURS)]
+        style = LINE_STYLES[index // len(COLOURS) % len(LINE_STYLES)]
+        colour = COLOURS[index % len(COLOURS)]
         axis.plot(own, share, color=colour, ls=style, label=counted(workers, "worker"), drawstyle="steps")
     axis.set_xscale("log")
     log_ticks(axis.xaxis)
     least = min(float(own.min()) for own in _waits(result).values())
-    none = f" ({LEAST_WAIT_MS:g}: none)" if least <= LEAST_WAIT_MS else ""
-    axis.set(xlabel=f"wait for a batch, in ms{none}", ylabel="batches that are waited for longer (%)", ylim=(0, 102))
+    no_wait = f" ({LEAST_WAIT_MS:g}: none)" if least <= LEAST_WAIT_MS else ""
+    axis.set(xlabel=f"wait for a batch, in ms{no_wait}", ylabel="batches that are waited for longer (%)", ylim=(0, 102))
     legend_below(figure, axis.get_legend_handles_labels()[0])
     return figure
 
 
 def _waits(result: LoaderResult) -> dict[int, np.ndarray]:
     """Quantiles of the waits in milliseconds by the number of workers, the median over the blocks."""
-    chosen, lives = result.verdict.recommended, result.lives
+    chosen, processes = result.verdict.recommended, result.processes
     if chosen is None:
         return {}
-    lives = lives[(lives["phase"] == GRID) & (lives["own_loader"] == "") & (lives["status"] == Status.COMPLETE)]
-    lives = lives[(lives["batch_size"] == chosen["batch_size"]) & (lives["pin_memory"] == chosen["pin_memory"])]
-    found = {}
-    for workers, own in lives.groupby("num_workers"):
+    processes = processes[
+        (processes["phase"] == GRID) & (processes["own_loader"] == "") & (processes["status"] == Status.COMPLETE)
+    ]
+    processes = processes[
+        (processes["batch_size"] == chosen["batch_size"]) & (processes["pin_memory"] == chosen["pin_memory"])
+    ]
+    quantiles_of = {}
+    for workers, own in processes.groupby("num_workers"):
         quantiles = np.array([each for each in own["wait_quantiles_ms"] if len(each)])
         if len(quantiles):
-            found[int(workers)] = np.maximum(np.median(quantiles, axis=0), LEAST_WAIT_MS)
-    return found
+            quantiles_of[int(workers)] = np.maximum(np.median(quantiles, axis=0), LEAST_WAIT_MS)
+    return quantiles_of
 
 
 def has_batch_sizes(result: LoaderResult) -> bool:
-    """Whether the step alone was measured at several batch sizes."""
+    """Return whether the step alone was measured at several batch sizes."""
     return len(_step_speeds(result)) > 1
 
 
 def batch_sizes(result: LoaderResult) -> Figure:
-    """Images/s of the step alone against batch size, up to the largest that fits."""
+    """Draw images/s of the step alone against batch size, up to the largest that fits."""
     speeds = _step_speeds(result)
     figure, axis = plt.subplots(figsize=(WIDTH, 4))
     axis.plot(speeds.index, speeds.to_numpy(), color=COLOURS[1], marker=MARKERS[1])
@@ -249,8 +259,8 @@ def _step_speeds(result: LoaderResult) -> pd.Series:
     return (slices["images"] / slices["seconds"]).groupby(slices["batch_size"]).median()
 
 
-def of_grid(result: LoaderResult) -> pd.DataFrame:
-    """The configurations of the grid: an own loader has none of its settings, and those around its best other ones."""
+def grid_configurations(result: LoaderResult) -> pd.DataFrame:
+    """Return the grid's configurations, without a user's own loader and without variants."""
     frame = result.configurations
     if frame.empty:
         return frame

@@ -1,7 +1,7 @@
 """The first figure of a loader study: each configuration's speed as a share of the fastest at its batch size.
 
-Its rows as data, and drawn. Batch sizes stand below each other and are never divided by each other: their images/s are
-text at the rows' ends.
+Holds its rows as data, and draws them. Batch sizes stand below each other and are never divided by each other: their
+images/s are text at the rows' ends.
 """
 
 import math
@@ -29,31 +29,32 @@ from bench.report.style import COLOURS, INK, MARKERS, QUIET, RANGE_ALPHA, legend
 from bench.storage.visible import visible
 
 CHOSEN = 3
-"""Place in the list of looks that stands for the recommendation, in all figures."""
+"""Index of the recommendation's colour and marker, in all figures."""
 USE, EQUAL, SLOWER, UNTOLD = "use", "equal", "slower", "open"
-"""How a row is drawn."""
+"""Ways to draw a row."""
 LOOKS = {FASTEST: EQUAL, WITHIN: EQUAL, "equal": EQUAL, "faster": EQUAL, OPEN: UNTOLD}
-"""How a row of a standing is drawn; the others as SLOWER."""
+"""The way to draw a row, by its standing; others are drawn as SLOWER."""
 ROW_HEIGHT, ROOM = 0.34, 1.3
-"""Inches: of a row, and of what else there is."""
+"""Height in inches of a row, and of everything else together."""
 NAME_LINE = 30
 """Characters of a row's name on a line."""
 NEAR, FARTHEST = 80.0, 50.0
-"""Per cent of the fastest: rows that are no farther from 100 decide how far the axis reaches, and how far at most."""
+"""Per cent of the fastest: rows from NEAR up decide how far the axis reaches, down to FARTHEST at most."""
 LEAST_SPAN = 8.0
-"""Per cent that the axis shows below 100 at least."""
+"""Least per cent below 100 that the axis shows."""
 SPEED_AT, NOTE_AT = 8, 58
-"""Points from the axis to the texts at a row's end."""
+"""Points from the axis to the texts at a row's end: images/s, and a note."""
 VARIED = "one setting varied"
 """Title of the group of variants of the best configuration, which are compared with it."""
 SHARES = ("to_fastest", "to_fastest_low", "to_fastest_high")
+"""Columns of the share of the fastest, with the ends of its interval."""
 LEFT, RIGHT = "◂", "▸"
-"""Of what lies beyond the axis."""
+"""Arrows of values beyond the axis."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A configuration; shares are in per cent, NaN where not known."""
+    """A configuration to draw; shares are in per cent, NaN if unknown."""
 
     name: str
     share: float
@@ -74,22 +75,22 @@ class Group:
 
 
 def groups(result: LoaderResult) -> list[Group]:
-    """A group for each batch size, ascending, and one for single settings varied around the pick."""
-    found = result.verdict
-    if not found.chosen:
+    """Return a group for each batch size, ascending, and one for single settings varied around the pick."""
+    verdict = result.verdict
+    if not verdict.chosen:
         return []
-    varied = {each.key for each in found.variants}
+    varied = {each.key for each in verdict.variants}
     rows = [row for row in leading_rows(result) if row["key"] not in varied]
-    made = []
-    for pick in found.picks:
+    made_groups = []
+    for pick in verdict.picks:
         own = [_row(row, pick, result) for row in rows if row["batch_size"] == pick.batch_size]
         if own:
-            made.append(Group(f"batches of {pick.batch_size}{'' if pick.key else ' (no verdict)'}", own))
+            made_groups.append(Group(f"batches of {pick.batch_size}{'' if pick.key else ' (no verdict)'}", own))
     shown = {row["key"] for row in leading_rows(result)}
-    variants = [_variant(each, result) for each in found.variants if each.key in shown]
+    variants = [_variant(each, result) for each in verdict.variants if each.key in shown]
     if variants:
-        made.append(Group(VARIED, variants))
-    return made
+        made_groups.append(Group(VARIED, variants))
+    return made_groups
 
 
 def _row(row: dict[str, Any], pick: Pick, result: LoaderResult) -> Row:
@@ -123,17 +124,17 @@ def _margin(result: LoaderResult) -> str:
 
 
 def forest(result: LoaderResult) -> Figure:
-    """The figure."""
-    made = groups(result)
-    lines = sum(len(group.rows) + 1 for group in made)
+    """Draw the figure."""
+    made_groups = groups(result)
+    lines = sum(len(group.rows) + 1 for group in made_groups)
     figure, axis = plt.subplots(figsize=(NARROW_WIDTH, ROOM + ROW_HEIGHT * lines))
     margin = 100 * result.verdict.margin
-    left, right = _limits([row for group in made for row in group.rows], margin)
+    left, right = _limits([row for group in made_groups for row in group.rows], margin)
     axis.set_xlim(left, right)
     axis.axvspan(100 - margin, 100, color=QUIET, alpha=RANGE_ALPHA * 2.5, linewidth=0, zorder=0)
     axis.axvline(100, color=INK, linewidth=1, zorder=1)
     names: list[str] = []
-    for group in made:
+    for group in made_groups:
         _at_end(axis, len(names), SPEED_AT, "images/s", color=QUIET)
         names.append(group.title)
         for row in group.rows:
@@ -142,22 +143,22 @@ def forest(result: LoaderResult) -> Figure:
     axis.set_yticks(range(lines), names)
     axis.set_ylim(lines - 0.5, -0.6)
     axis.tick_params(axis="y", length=0)
-    titles = {group.title for group in made}
+    titles = {group.title for group in made_groups}
     for label in axis.get_yticklabels():
         if label.get_text() in titles:
             label.set_fontweight("bold")
-    shown, there = lines - len(made), len(result.complete)
-    axis.set_title("" if shown == there else f"{shown} of {there} configurations")
+    shown, complete_count = lines - len(made_groups), len(result.complete)
+    axis.set_title("" if shown == complete_count else f"{shown} of {complete_count} configurations")
     axis.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
-    varied = f"\n({VARIED}: % of the best)" if made[-1].title == VARIED else ""
+    varied = f"\n({VARIED}: % of the best)" if made_groups[-1].title == VARIED else ""
     axis.set_xlabel(f"% of the fastest at the same batch size, 95 % interval{varied}")
     axis.grid(visible=False, axis="y")
-    legend_below(figure, _handles(made, _margin(result), left, right))
+    legend_below(figure, _handles(made_groups, _margin(result), left, right))
     return figure
 
 
 def _limits(rows: Sequence[Row], margin: float) -> tuple[float, float]:
-    """Ends of the axis: what is far off is an arrow at its edge, so that what is near can be read."""
+    """Ends of the axis. Values far off become an arrow at its edge, so that near ones can be read."""
     near = [row for row in rows if NEAR <= row.share <= 200 - NEAR]
     ends = [end for row in near for end in (row.share, row.low, row.high) if not math.isnan(end)]
     low = max(FARTHEST, min([100 - max(LEAST_SPAN, 2 * margin), *ends]))
@@ -175,9 +176,9 @@ def _draw(axis: Axes, row: Row, at: int) -> None:
         below = row.share < left
         text = f"{LEFT} {row.share:.0f} %" if below else f"{row.share:.0f} % {RIGHT}"
         inside = 0.01 * (right - left)
-        place = (left + inside, at) if below else (right - inside, at)
+        position = (left + inside, at) if below else (right - inside, at)
         axis.text(
-            *place, text, va="center", ha="left" if below else "right", fontsize=10, zorder=3,
+            *position, text, va="center", ha="left" if below else "right", fontsize=10, zorder=3,
             color=colour if row.look == USE else INK, bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
         )  # fmt: skip
     else:
@@ -196,13 +197,13 @@ def _draw(axis: Axes, row: Row, at: int) -> None:
 
 
 def _at_end(axis: Axes, at: int, points: int, text: str, **look: Any) -> None:
-    """A text so many points to the right of the axis."""
-    place: dict[str, Any] = {"xycoords": axis.get_yaxis_transform(), "textcoords": "offset points"}
-    axis.annotate(text, (1.0, at), (points, 0), ha="left", va="center", fontsize=10, **place, **look)
+    """Write a text ``points`` to the right of the axis."""
+    coordinates: dict[str, Any] = {"xycoords": axis.get_yaxis_transform(), "textcoords": "offset points"}
+    axis.annotate(text, (1.0, at), (points, 0), ha="left", va="center", fontsize=10, **coordinates, **look)
 
 
 def _slower_label(made: Sequence[Group], margin: str) -> str:
-    """Of the grid, slower means by more than the margin; of a varied setting, shown to be slower at all."""
+    """The legend of slower rows: in the grid by more than the margin; of a varied setting, at all."""
     varied, grid = (
         any(row.look == SLOWER for group in made for row in group.rows if (group.title == VARIED) == of_varied)
         for of_varied in (True, False)
@@ -213,10 +214,10 @@ def _slower_label(made: Sequence[Group], margin: str) -> str:
 
 
 def _handles(made: Sequence[Group], margin: str, left: float, right: float) -> list[Artist]:
-    """The legend: the looks that are to be seen, and the margin."""
+    """The legend: the ways in which rows are drawn here, and the margin."""
     settled = all(row.note == "use" for group in made for row in group.rows if row.look == USE)
     looks = {row.look for group in made for row in group.rows if row.look == USE or left <= row.share <= right}
-    told = {
+    handles = {
         USE: Line2D(
             [],
             [],
@@ -232,4 +233,4 @@ def _handles(made: Sequence[Group], margin: str, left: float, right: float) -> l
         SLOWER: Line2D([], [], color=QUIET, marker="o", ls="-", label=_slower_label(made, margin)),
     }
     band = Patch(color=QUIET, alpha=0.35, label=f"within {margin} of the fastest")
-    return [*(handle for look, handle in told.items() if look in looks), band]
+    return [*(handle for look, handle in handles.items() if look in looks), band]

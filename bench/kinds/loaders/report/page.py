@@ -1,4 +1,4 @@
-"""What a loader study found, as any kind's page has it: the first screen, the main page, the appendix."""
+"""Turns a loader study's result into findings: the first screen, the main page, the appendix."""
 
 import json
 from collections.abc import Sequence
@@ -23,16 +23,16 @@ LISTS = ("wait_quantiles_ms", "hashes")
 """Columns that hold a list, written as JSON."""
 ONE_THREAD = "`posebench train` has no option for OpenCV's threads: there it always has one."
 LONGER = {TIME: "more `--minutes` may settle it", BLOCKS: "more `--blocks`, under another `--name`, may settle it"}
-"""What to do where the choice is not settled, by what ended the measuring."""
+"""Advice if the choice is not settled, by what ended the measuring."""
 EPOCHS = "10"
-"""Of the command to paste: a training needs a length, and a loader study says nothing of it."""
+"""Epochs of the training command to paste: it needs a length, and a loader study does not determine one."""
 
 
 def loader_findings(result: LoaderResult) -> Findings:
-    """What the study found, finished or not."""
-    found = result.verdict
+    """Return the findings of the study, finished or not."""
+    verdict = result.verdict
     return Findings(
-        answer=headline(found, computes=result.computes, longer=LONGER.get(result.ended, "")),
+        answer=headline(verdict, computes=result.computes, longer=LONGER.get(result.ended, "")),
         paste=_paste(result),
         sureness=_sureness(result),
         figure=main.speeds_figure(result),
@@ -49,17 +49,17 @@ def loader_findings(result: LoaderResult) -> Findings:
             *appendix.needs(result),
             *appendix.how(result),
         ],
-        claims=found.text,
+        claims=verdict.text,
         document=_document(result),
         tables_csv=_tables(result),
-        metrics=headline_metrics(found),
+        metrics=headline_metrics(verdict),
     )
 
 
 def study_info(result: LoaderResult) -> StudyInfo:
-    """The study besides its findings.
+    """Return the study's identity, status and settings for its page.
 
-    Bus errors make it doubtful too: they are an end that only measurements know.
+    Bus errors make a study doubtful too: they are an end that only measurements know.
     """
     spec, trials = result.spec, result.trials()
     return StudyInfo(
@@ -80,27 +80,27 @@ def study_info(result: LoaderResult) -> StudyInfo:
 
 
 def _sureness(result: LoaderResult) -> str:
-    said = sureness(
+    text = sureness(
         result.verdict,
         cores=result.limits.get("cores"),
         computes=result.computes,
         unmeasured=result.unmeasured,
     )
     if result.stream is not None and result.stream["sharding"] != BY_WORKER:
-        said = f"{said} {literal(result.of_stream[0])}"
-    return said if result.spec.dataset or _has_usual_threads(result) else f"{said} {ONE_THREAD}"
+        text = f"{text} {literal(result.of_stream[0])}"
+    return text if result.spec.dataset or _has_usual_threads(result) else f"{text} {ONE_THREAD}"
 
 
 def _has_usual_threads(result: LoaderResult) -> bool:
-    """Whether OpenCV's threads are left as they are: `posebench train` has no option for them."""
+    """Return whether OpenCV's threads are left as usual: `posebench train` has no option for them."""
     chosen = result.verdict.recommended
     return chosen is None or chosen["cv2_threads"] == USUAL_CV2_THREADS
 
 
 def _paste(result: LoaderResult) -> list[Code]:
-    """The DataLoader of the recommendation; of the COCO folder, a training with it too."""
+    """The recommended DataLoader call; for a COCO folder a training command with it too."""
     chosen = result.verdict.recommended
-    if chosen is None or not result.verdict.call:  # a loader of one's own is no DataLoader call
+    if chosen is None or not result.verdict.call:  # a user's own loader is no DataLoader call
         return []
     usual = _has_usual_threads(result)
     opencv = f"cv2.setNumThreads({chosen['cv2_threads']})  # in every process that makes samples, so in each worker"
@@ -109,7 +109,7 @@ def _paste(result: LoaderResult) -> list[Code]:
 
 
 def _training(result: LoaderResult, chosen: dict[str, Any]) -> str:
-    """`posebench train` with the settings."""
+    """The `posebench train` command with the recommended settings."""
     spec = result.spec
     options: list[Sequence[str]] = [
         *file_options(spec),
@@ -130,20 +130,20 @@ def _training(result: LoaderResult, chosen: dict[str, Any]) -> str:
 
 def _document(result: LoaderResult) -> dict[str, Any]:
     """The keys of the JSON document that only this kind has."""
-    found = result.verdict
+    verdict = result.verdict
     reached, ratios = result.known_ratios
     return {
         "configurations": result.configurations.drop(columns="key", errors="ignore"),
-        "recommended": found.recommended,
-        "own_loader": found.configuration(found.chosen)["own_loader"] if found.chosen else "",
-        "dataloader": found.call,
-        "recommended_by_batch_size": [_picked(result, pick) for pick in found.picks],
-        "bottleneck": found.bottleneck,
-        "flips_at": found.flips_at,
-        "knee": found.knee,
-        "gain": found.gain,
+        "recommended": verdict.recommended,
+        "own_loader": verdict.configuration(verdict.chosen)["own_loader"] if verdict.chosen else "",
+        "dataloader": verdict.call,
+        "recommended_by_batch_size": [_picked(result, pick) for pick in verdict.picks],
+        "bottleneck": verdict.bottleneck,
+        "flips_at": verdict.flips_at,
+        "knee": verdict.knee,
+        "gain": verdict.gain,
         "within_interval": {"reached": reached, "of": ratios},
-        "slices": {"measured": found.slices, "dropped": found.dropped},
+        "slices": {"measured": verdict.slices, "dropped": verdict.dropped},
         "ended": result.ended,
         "spent_s": result.spent_s,
         "largest_batch": result.largest,
@@ -155,7 +155,7 @@ def _document(result: LoaderResult) -> dict[str, Any]:
 
 
 def _picked(result: LoaderResult, pick: Pick) -> dict[str, Any]:
-    """The choice for one batch size; ``equal`` and ``open`` are settings too."""
+    """The choice for one batch size as JSON; ``equal`` and ``open`` are settings too."""
 
     def settings(keys: Sequence[str]) -> list[dict[str, Any]]:
         return [chosen_settings(result.verdict.configuration(key)) for key in keys]
@@ -176,12 +176,12 @@ def _picked(result: LoaderResult, pick: Pick) -> dict[str, Any]:
 
 
 def _tables(result: LoaderResult) -> dict[str, DataFile]:
-    lives = result.lives
-    if len(lives):
-        lives = lives.assign(**{name: lives[name].map(json.dumps) for name in LISTS})
+    processes = result.processes
+    if len(processes):
+        processes = processes.assign(**{name: processes[name].map(json.dumps) for name in LISTS})
     return {
         MEASUREMENTS: DataFile(
-            lives.drop(columns="key", errors="ignore"),
+            processes.drop(columns="key", errors="ignore"),
             "a row for each process of a configuration, skipped and failed ones included, with its MLflow run",
         ),
         SLICES: DataFile(

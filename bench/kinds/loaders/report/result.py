@@ -1,4 +1,4 @@
-"""What the report of a loader study is made of."""
+"""The result of a loader study, from which its report is made."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,53 +16,54 @@ from bench.trials.columns import rows_of
 from bench.trials.status import Status
 
 SETTLED, TIME, BLOCKS = "settled", "time", "blocks"
-"""What ended the measuring: every choice was settled, the time was up, or the most blocks were made."""
+"""Reasons why the measuring ended: every choice was settled, the time was up, or the most blocks were made."""
 
 
 @dataclass(frozen=True)
 class LoaderResult:
-    """Everything that a report of a loader study needs."""
+    """Everything that the report of a loader study needs."""
 
     spec: LoaderSpec
-    lives: pd.DataFrame
+    processes: pd.DataFrame
     """A row for each process of a configuration (a block of it), in the order in which they were made."""
     slices: pd.DataFrame
     """A row for each finished slice of an arm."""
     verdict: LoaderVerdict
     panels: int
-    """Groups of configurations measured side by side: those of the grid, and what was varied around its best."""
+    """Number of groups of configurations measured side by side: those of the grid, and what was varied around its
+    best."""
     different: Sequence[str]
-    """Sentences about samples that were other ones when they were made again; nothing is compared then."""
+    """Sentences about samples that differed when they were made a second time; then nothing is compared."""
     stream: Mapping[str, Any] | None
-    """What the look at a data set that is a stream has found (`sharding.StreamLook`); None where it is none."""
+    """Facts about a data set that is a stream (`sharding.StreamLook`); None otherwise."""
     spent_s: float
     """Seconds of measuring so far."""
     ended: str
-    """SETTLED, TIME or BLOCKS; "" while it goes on."""
+    """SETTLED, TIME or BLOCKS; "" while the study goes on."""
     largest: Mapping[str, Any] | None
-    """What the search for the largest batch found: ``largest``, whether memory ``limited`` it, and why it ``ended``
-    early, if it did; None: no search."""
+    """Result of the largest-batch search: ``largest``, whether memory ``limited`` it, and why it ``ended`` early, if it
+    did; None: no search."""
     transfers: Mapping[str, Any] | None
     """Copies to the GPU: ``pinned_gb_per_s``, ``pageable_gb_per_s``, ``hidden_share``; None without CUDA."""
     needs: Sequence[Mapping[str, Any]]
-    """What each configuration of the grid was predicted to need."""
+    """The predicted need of each configuration of the grid."""
     limits: Mapping[str, Any]
-    """What this process could use of the machine."""
+    """Cores, memory and /dev/shm that this process could use."""
     machine: Mapping[str, str]
     finished: bool
     command: str
-    """The command that makes the study again."""
+    """The command that runs the study again."""
 
     @property
     def computes(self) -> str:
-        """What computes on the batches that were loaded: see `analysis.headline`."""
+        """The kind of step on the loaded batches: NETWORK, STEP or NO_STEP of `analysis.headline`."""
         if not self.spec.has_step:
             return NO_STEP
         return STEP if self.spec.dataset or self.spec.step_ms is not None else NETWORK
 
     @property
     def of_stream(self) -> list[str]:
-        """Sentences about a data set that is a stream; none where it is none."""
+        """Sentences about a data set that is a stream; empty otherwise."""
         if self.stream is None:
             return []
         return stream_sentences(self.spec.dataset, self.stream, max(self.spec.num_workers))
@@ -80,44 +81,46 @@ class LoaderResult:
 
     @property
     def measured(self) -> pd.DataFrame:
-        """The lives but for the tries of the search for the largest batch, each series of which ends in a failure."""
-        return self.lives[self.lives["phase"] != LARGEST] if len(self.lives) else self.lives
+        """The rows of ``processes`` without the tries of the largest-batch search, each series of which ends in a
+        failure."""
+        return self.processes[self.processes["phase"] != LARGEST] if len(self.processes) else self.processes
 
     @property
     def unmeasured(self) -> int:
-        """Combinations of the grid of which no process has been started."""
+        """Number of combinations of the grid of which no process has been started."""
         if self.different:
             return 0
         spec = self.spec
         pinned = spec.pin_memory if self.limits.get("pinning") else (False,)
         planned = len(spec.num_workers) * len(spec.batch_size) * len(pinned)
-        if not len(self.lives):
+        if not len(self.processes):
             return planned
-        tried = self.lives[(self.lives["phase"] == GRID) & (self.lives["own_loader"] == "")]
+        tried = self.processes[(self.processes["phase"] == GRID) & (self.processes["own_loader"] == "")]
         return max(0, planned - len(tried[["num_workers", "batch_size", "pin_memory"]].drop_duplicates()))
 
     @property
     def known_ratios(self) -> tuple[int, int]:
-        """Ratios to a panel's reference that are known to the asked share, and how many ratios there are."""
+        """The number of ratios to a panel's reference that are known to the asked interval, and of all such ratios."""
         if self.complete.empty or self.different:
             return 0, 0
         rows = [
             row for row in rows_of(self.complete) if row["ratio_low"] != row["ratio_high"]
-        ]  # but for the references
+        ]  # without the references themselves
         known = [row["ratio_high"] <= row["ratio"] * (1 + self.spec.interval) for row in rows]
         return sum(known), len(rows)
 
     def used(self, pick: Pick) -> str:
-        """Key of the configuration to use with a batch size: the pick, or a setting varied around it that is better."""
+        """Return the key of the configuration to use with a batch size: the pick, or a better variant of it."""
         return self.verdict.chosen if pick is self.verdict.pick else pick.key
 
     def trials(self) -> dict[str, int]:
-        """Lives by status, each status there, and how many in all; the search for the largest batch apart."""
+        """Return the number of processes by status, every status included, and of all (``recorded``), without the
+        largest-batch search."""
         counts = dict.fromkeys(map(str, MeasurementStatus), 0)
-        for status in self.measured["status"] if len(self.lives) else ():
+        for status in self.measured["status"] if len(self.processes) else ():
             counts[str(status)] += 1
         return {**counts, "recorded": len(self.measured)}
 
     def status(self) -> str:
-        """`complete` once nothing more is to be measured."""
+        """Return `complete` once nothing more is to be measured, else `unfinished`."""
         return "complete" if self.finished else "unfinished"

@@ -1,4 +1,4 @@
-"""The tables of a loader study's report: plain cells, a row for each configuration."""
+"""The tables of a loader study's report: text cells, a row for each configuration."""
 
 import math
 import re
@@ -19,12 +19,12 @@ from bench.trials.columns import rows_of
 from bench.trials.status import Status
 
 MOST_ROWS = 12
-"""Configurations with a result on the main page; all are in the appendix."""
+"""Most configurations with a result on the main page; all are in the appendix."""
 MOST_FAULTS = 4
-"""Configurations without a result on the main page."""
+"""Most configurations without a result on the main page."""
 SIZE_COLUMNS = ("batch", "use", "images/s", "times the default", "settled")
 BEST = "best"
-"""Mark of what is best so far, where the choice is not settled."""
+"""Mark of the best so far, if the choice is not settled."""
 MAIN_COLUMNS = ("workers", "batch", "also", "images/s", "% of fastest", "waits")
 WHOLE_COLUMNS = (
     "configuration",
@@ -64,7 +64,7 @@ FAULT_COLUMNS = ("configuration", "status", "why", "times")
 
 
 def size_table(result: LoaderResult) -> Table | None:
-    """What to use with each batch size; None where only one was measured."""
+    """Return what to use with each batch size; None if only one was measured."""
     picks = result.verdict.picks
     if len(picks) < 2:
         return None
@@ -81,7 +81,7 @@ def _size_cells(result: LoaderResult, pick: Pick) -> list[str]:
 
 
 def gain_cell(gain: Ratio | None) -> str:
-    """`1.16 [1.10, 1.22]`; `-` where it is not known."""
+    """Return `1.16 [1.10, 1.22]`; `-` if unknown."""
     if gain is None:
         return "-"
     ends = f" [{gain.low:.2f}, {gain.high:.2f}]" if gain.low is not None and gain.high is not None else ""
@@ -89,10 +89,10 @@ def gain_cell(gain: Ratio | None) -> str:
 
 
 def main_table(result: LoaderResult) -> Table:
-    """The picks, PyTorch's defaults and the fastest configurations by batch size; then those that failed.
+    """Return the picks, PyTorch's defaults and the fastest configurations by batch size; then those that failed.
 
-    Narrow enough for a terminal of 80 columns: ``batch`` and ``also`` (what else differs from PyTorch's defaults) only
-    where they are needed.
+    Narrow enough for a terminal of 80 columns: ``batch`` and ``also`` (what else differs from PyTorch's defaults)
+    appear only if they are needed.
     """
     rows = shown_rows(result)
     marks = {result.used(pick): "use" if pick.settled else BEST for pick in result.verdict.picks}
@@ -107,24 +107,25 @@ def main_table(result: LoaderResult) -> Table:
         ]
         for row in rows
     ]
-    kept = [name for name in MAIN_COLUMNS if _is_told(name, rows)]
+    kept = [name for name in MAIN_COLUMNS if _is_needed(name, rows)]
     return Table(kept, [[line[MAIN_COLUMNS.index(name)] for name in kept] for line in cells])
 
 
-def _is_told(column: str, rows: list[dict[str, Any]]) -> bool:
-    """Whether a column of the main table differs between its rows, or says anything."""
+def _is_needed(column: str, rows: list[dict[str, Any]]) -> bool:
+    """Return whether a column of the main table differs between its rows, or says anything."""
     if column == "batch":
         return has_several_sizes(rows)
     return column != "also" or any(map(also_text, rows))
 
 
 def has_several_sizes(rows: list[dict[str, Any]]) -> bool:
-    """Whether the configurations have several batch sizes."""
+    """Return whether the configurations have several batch sizes."""
     return len({row["batch_size"] for row in rows}) > 1
 
 
 def shown_rows(result: LoaderResult) -> list[dict[str, Any]]:
-    """The configurations of the main table: by batch size, the fastest of each first; those without a result last."""
+    """Return the configurations of the main table: by batch size, the fastest of each first; those without a result
+    last."""
     frame = result.configurations
     if frame.empty:
         return []
@@ -133,8 +134,11 @@ def shown_rows(result: LoaderResult) -> list[dict[str, Any]]:
 
 
 def leading_rows(result: LoaderResult) -> list[dict[str, Any]]:
-    """Complete configurations, MOST_ROWS at most: every pick first of all, then what it is compared with, then the
-    fastest of each batch size in turn. Sorted by batch size, varied settings behind the grid, the fastest first."""
+    """Return the complete configurations to show, MOST_ROWS at most, sorted by batch size, varied settings after the
+    grid, the fastest first.
+
+    Every pick is taken first, then what it is compared with, then the fastest of each batch size in turn.
+    """
     named = [{key for pick in result.verdict.picks for key in (pick.key, result.used(pick))}]
     named.append({key for pick in result.verdict.picks for key in (pick.reference, pick.fastest)})
     ranks: dict[int, int] = {}
@@ -142,14 +146,14 @@ def leading_rows(result: LoaderResult) -> list[dict[str, Any]]:
     for row in rows_of(result.complete):
         size = int(row["batch_size"])
         ranks[size] = ranks.get(size, 0) + 1
-        first = next((place for place, keys in enumerate(named) if row["key"] in keys), len(named))
+        first = next((rank for rank, keys in enumerate(named) if row["key"] in keys), len(named))
         ranked.append(((first, ranks[size]), row))
     kept = [row for _, row in sorted(ranked, key=lambda each: each[0])[:MOST_ROWS]]
     return sorted(kept, key=lambda row: (row["batch_size"], row["phase"] != GRID, -row["images_per_s"]))
 
 
 def whole_rows(result: LoaderResult) -> list[list[str]]:
-    """Cells of the table of all configurations, the fastest first."""
+    """Return the cells of the table of all configurations, the fastest first."""
     return [
         [
             configuration_text(row),
@@ -165,7 +169,7 @@ def whole_rows(result: LoaderResult) -> list[list[str]]:
 
 
 def limit_rows(result: LoaderResult) -> list[list[str]]:
-    """Cells of the table of measured, possible and modelled speeds."""
+    """Return the cells of the table of measured, possible and modelled speeds."""
     return [
         [
             configuration_text(row),
@@ -180,7 +184,7 @@ def limit_rows(result: LoaderResult) -> list[list[str]]:
 
 
 def detail_rows(result: LoaderResult) -> list[list[str]]:
-    """Cells of the table of what each configuration took."""
+    """Return the cells of the table of each configuration's costs."""
     return [
         [
             configuration_text(row),
@@ -197,7 +201,7 @@ def detail_rows(result: LoaderResult) -> list[list[str]]:
 
 
 def slice_rows(result: LoaderResult) -> list[list[str]]:
-    """Cells of the table of what each configuration's figures rest on."""
+    """Return the cells of the table of blocks and slices behind each configuration's figures."""
     return [
         [
             configuration_text(row),
@@ -211,7 +215,7 @@ def slice_rows(result: LoaderResult) -> list[list[str]]:
 
 
 def gpu_rows(result: LoaderResult) -> list[list[str]]:
-    """Cells of the table of what each configuration took of the GPU; none where that is not known."""
+    """Return the cells of the table of each configuration's use of the GPU; empty if that is unknown."""
     frame = result.configurations
     if "gpu_memory_bytes" not in frame or not frame["gpu_memory_bytes"].notna().any():
         return []
@@ -226,7 +230,7 @@ def gpu_rows(result: LoaderResult) -> list[list[str]]:
 
 
 def need_rows(result: LoaderResult) -> list[list[str]]:
-    """Cells of the table of what each configuration was predicted to need."""
+    """Return the cells of the table of each configuration's predicted need of memory."""
     return [
         [
             str(need["num_workers"]),
@@ -239,28 +243,28 @@ def need_rows(result: LoaderResult) -> list[list[str]]:
 
 
 def fault_rows(result: LoaderResult) -> list[list[str]]:
-    """Cells of the table of lives without a result, equal ones counted."""
+    """Return the cells of the table of processes without a result, equal ones counted."""
     counts: dict[tuple[str, ...], int] = {}
     for row in rows_of(result.measured):
         if row["status"] != Status.COMPLETE:
             why = str(row["error"]) if row["error"] else "-"
-            told = (configuration_text(row), str(row["status"]).replace("_", " "), why)
-            counts[told] = counts.get(told, 0) + 1
-    return [[*told, str(number)] for told, number in counts.items()]
+            cells = (configuration_text(row), str(row["status"]).replace("_", " "), why)
+            counts[cells] = counts.get(cells, 0) + 1
+    return [[*cells, str(number)] for cells, number in counts.items()]
 
 
 def configuration_text(row: Any) -> str:
-    """`2 workers, batch 16, pinned`: what differs from PyTorch's defaults; an own loader by its name."""
+    """Return `2 workers, batch 16, pinned`: what differs from PyTorch's defaults; a user's own loader by its name."""
     return ", ".join(filter(None, (_workers(row), f"batch {row['batch_size']}", also_text(row))))
 
 
 def without_batch(row: Any) -> str:
-    """`2 workers, pinned`: the same where the batch size stands above."""
+    """Return `2 workers, pinned`: the configuration without its batch size, which is shown elsewhere."""
     return ", ".join(filter(None, (_workers(row), also_text(row))))
 
 
 def also_text(row: Any) -> str:
-    """What differs from PyTorch's defaults besides workers and batch size."""
+    """Return the settings besides workers and batch size that differ from PyTorch's defaults."""
     own = row.get("own_loader")
     parts = [re.split("[.:]", own)[-1]] if isinstance(own, str) and own else []
     parts += [*(["pinned"] if row["pin_memory"] else []), *(["persistent"] if row["persistent_workers"] else [])]
@@ -286,16 +290,16 @@ def _standing_cell(row: Any, mark: str) -> str:
 
 
 def with_share(result: LoaderResult, row: dict[str, Any]) -> dict[str, Any]:
-    """A row with its share of the fastest (``to_fastest`` and its ends) and its standing.
+    """Return a row with its share of the fastest (``to_fastest`` and its ends) and its standing.
 
-    Those of a varied setting are against the configuration that it varies; a batch size of which one configuration was
-    disturbed has none.
+    A varied setting is compared with the configuration that it varies. At a batch size with a disturbed configuration
+    there are no shares.
     """
-    found = result.verdict
-    if any(pick.batch_size == row["batch_size"] and not pick.key for pick in found.picks):
+    verdict = result.verdict
+    if any(pick.batch_size == row["batch_size"] and not pick.key for pick in verdict.picks):
         shares = dict.fromkeys(("to_fastest", "to_fastest_low", "to_fastest_high"), math.nan)
         return row | shares | {"standing": "disturbed" if row["disturbed"] else ""}
-    varied = next((each for each in found.variants if each.key == row["key"]), None)
+    varied = next((each for each in verdict.variants if each.key == row["key"]), None)
     if varied is None:
         return row
     ratio = varied.ratio
@@ -304,7 +308,7 @@ def with_share(result: LoaderResult, row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _share_interval(row: Any) -> str:
-    """`121 ±2 %`: the end that is farther off."""
+    """`121 ±2 %`: the speed with the end of its interval that is farther off."""
     middle, low, high = (row[name] for name in ("images_per_s", "low", "high"))
     if not (known(low) and known(high)):
         return _speed(middle)
@@ -325,7 +329,7 @@ def _ratio_cell(row: Any, name: str) -> str:
 
 
 def _with_ends(row: Any, middle: str, low: str, high: str, text: Callable[[Any], str]) -> str:
-    """A figure with its interval, where it has one."""
+    """A figure with its interval, if it has one."""
     ends = f" [{text(row[low])}, {text(row[high])}]" if known(row[low]) and known(row[high]) else ""
     return text(row[middle]) + ends
 
@@ -335,6 +339,7 @@ def _speed(images_per_s: Any) -> str:
 
 
 def disturbed_rows(result: LoaderResult) -> pd.DataFrame:
-    """Configurations that were faster than loading and computing alone allow: something else changed meanwhile."""
+    """Return the configurations that were faster than loading and computing alone allow, because something disturbed
+    them."""
     frame = result.configurations
     return frame[frame["disturbed"].astype(bool)] if len(frame) else frame

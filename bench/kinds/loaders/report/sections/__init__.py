@@ -1,4 +1,4 @@
 """The sections of a loader study's page.
 
-In: a `LoaderResult`; out: paragraphs as Markdown, tables, figures. Never computes a figure.
+In: a `LoaderResult`. Out: paragraphs as Markdown, tables, figures. Never computes a result.
 """

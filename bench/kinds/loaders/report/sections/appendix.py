@@ -1,4 +1,4 @@
-"""The appendix of a loader study: every configuration, what it took, what was predicted, how it was measured."""
+"""The appendix of a loader study: every configuration, its costs, the predicted memory, and the method."""
 
 import math
 from collections.abc import Mapping
@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from bench.kinds.loaders.analysis.delivery import delivered_others
-from bench.kinds.loaders.analysis.ratios import MORE_FOREIGN, looks
+from bench.kinds.loaders.analysis.delivery import is_different_delivery
+from bench.kinds.loaders.analysis.ratios import DISTURBING_SHARE, looks
 from bench.kinds.loaders.report import figures
 from bench.kinds.loaders.report.result import BLOCKS, SETTLED, TIME, LoaderResult
 from bench.kinds.loaders.report.tables import (
@@ -36,18 +36,18 @@ from bench.trials.columns import rows_of
 
 BATCHES = "batch-sizes.png"
 GPU_BUSY = "once the first step had been given to it; without a figure where the loop was too short to say"
-"""When a GPU's use is counted."""
+"""The time over which a GPU's use is counted."""
 LIMITS = (
     "Images/s. *Possible*: what loading alone and computing alone allow, in turn without workers, else the slower one. "
     "*Modelled*: the same, with no more CPU time than there is. *If loading were free*: computing alone over training; "
     "*if computing were free*: loading alone over training: how many times as fast training could be."
 )
 CONTEXT_BYTES = 1e9
-"""Of a GPU's memory: what driver and contexts may hold beside the process's own; more is somebody else's."""
+"""GPU memory that driver and contexts may hold beside the process's own; more belongs to other programs."""
 
 
 def every_configuration(result: LoaderResult) -> list[Section]:
-    """All configurations, and what limits each."""
+    """Return all configurations, and what limits each."""
     if result.configurations.empty:
         return []
     text = (
@@ -55,10 +55,10 @@ def every_configuration(result: LoaderResult) -> list[Section]:
         "of a varied setting, to what it varies. The intervals of these ratios hold together, whenever the measuring "
         "ended; those of images/s each by itself."
     )
-    found = [Section("All configurations", [Table(WHOLE_COLUMNS, whole_rows(result)), text, *_disturbed(result)])]
+    sections = [Section("All configurations", [Table(WHOLE_COLUMNS, whole_rows(result)), text, *_disturbed(result)])]
     if result.computes and (rows := limit_rows(result)):
-        found.append(Section("What limits each", [Table(LIMIT_COLUMNS, rows), LIMITS]))
-    return found
+        sections.append(Section("What limits each", [Table(LIMIT_COLUMNS, rows), LIMITS]))
+    return sections
 
 
 def _disturbed(result: LoaderResult) -> list[str]:
@@ -73,7 +73,7 @@ def _disturbed(result: LoaderResult) -> list[str]:
 
 
 def costs(result: LoaderResult) -> list[Section]:
-    """What each configuration took: waits, starts, cores, memory, the GPU."""
+    """Return the costs of each configuration: waits, starts, cores, memory, the GPU."""
     parts: list[Part] = []
     if rows := detail_rows(result):
         parts += [
@@ -92,31 +92,31 @@ def costs(result: LoaderResult) -> list[Section]:
 
 
 def _gpu_kind(frame: pd.DataFrame) -> str:
-    told = (
+    text = (
         "*GPU memory*: of the measured process. *GPU busy*: share of time in which anything ran on this GPU, by NVML, "
         f"{GPU_BUSY}."
     )
     others = frame["gpu_others_bytes"].max()
-    return told + f" Others held up to {others / 1e9:.1f} GB of it." if others > CONTEXT_BYTES else told
+    return text + f" Others held up to {others / 1e9:.1f} GB of it." if others > CONTEXT_BYTES else text
 
 
-def _transfers(found: Mapping[str, Any]) -> str:
+def _transfers(copies: Mapping[str, Any]) -> str:
     return (
-        f"A batch of {found['batch_bytes'] / 1e6:.3g} MB reaches the GPU with {found['pinned_gb_per_s']:.3g} GB/s from "
-        f"pinned and {found['pageable_gb_per_s']:.3g} GB/s from pageable memory. Copied from pinned memory on a stream "
-        f"of its own beside matrix products, {100 * found['hidden_share']:.0f} % of the shorter one of the two is "
-        "hidden behind the other; a training step that copies on its own stream, as this one does, has them in turn."
+        f"A batch of {copies['batch_bytes'] / 1e6:.3g} MB reaches the GPU with {copies['pinned_gb_per_s']:.3g} GB/s "
+        f"from pinned and {copies['pageable_gb_per_s']:.3g} GB/s from pageable memory. Copied from pinned memory on a "
+        f"stream of its own beside matrix products, {100 * copies['hidden_share']:.0f} % of the shorter one of the two "
+        "is hidden behind the other; a training step that copies on its own stream, as this one does, has them in turn."
     )
 
 
 def _memory_kind(result: LoaderResult) -> str:
-    kinds = [kind for kind in result.lives["memory_kind"].unique() if kind] if len(result.lives) else []
-    told = {"pss": "shared pages counted once (PSS)", "uss": "shared pages left out (USS)"}
-    return told.get(kinds[0], "shared pages counted in every process (RSS)") if kinds else "not known here"
+    kinds = [kind for kind in result.processes["memory_kind"].unique() if kind] if len(result.processes) else []
+    texts = {"pss": "shared pages counted once (PSS)", "uss": "shared pages left out (USS)"}
+    return texts.get(kinds[0], "shared pages counted in every process (RSS)") if kinds else "not known here"
 
 
 def largest_batch(result: LoaderResult) -> list[Section]:
-    """What the search for the largest batch found; none where there was no search."""
+    """Return the result of the search for the largest batch; empty if there was no search."""
     if result.largest is None:
         return []
     size, limited = result.largest["largest"], result.largest["limited"]
@@ -134,7 +134,7 @@ def largest_batch(result: LoaderResult) -> list[Section]:
 
 
 def needs(result: LoaderResult) -> list[Section]:
-    """The memory that was predicted before anything was measured."""
+    """Return the memory that was predicted before anything was measured."""
     if not result.needs:
         return []
     free = result.limits
@@ -148,15 +148,15 @@ def needs(result: LoaderResult) -> list[Section]:
 
 
 def how(result: LoaderResult) -> list[Section]:
-    """How it was measured, on what the figures rest, and what has no result."""
+    """Return how it was measured, what the figures rest on, and which measurements have no result."""
     parts: list[Part] = [_what(result), _blocks(result), _looks(result), _slices(result)]
     if rows := slice_rows(result):
         parts.append(Table(SLICE_COLUMNS, rows))
     parts += [_conditions(result), _deliveries(result)]
-    found = [Section("How it was measured", parts)]
+    sections = [Section("How it was measured", parts)]
     if rows := fault_rows(result):
-        found.append(Section("Measurements without a result", [Table(FAULT_COLUMNS, rows)]))
-    return found
+        sections.append(Section("Measurements without a result", [Table(FAULT_COLUMNS, rows)]))
+    return sections
 
 
 def _what(result: LoaderResult) -> str:
@@ -206,36 +206,37 @@ def _looks(result: LoaderResult) -> str:
 
 
 def _ended(result: LoaderResult) -> str:
-    """What ended the measuring, and what it did not settle."""
+    """Why the measuring ended, and what it did not settle."""
     spent = duration_text(result.spent_s)
-    told = {
+    text = {
         SETTLED: f"It ended settled, after {spent}.",
         TIME: f"The time ({result.spec.minutes:g} minutes) ended it, after {spent}.",
         BLOCKS: f"The most blocks were made, in {spent}.",
     }.get(result.ended, f"It has taken {spent} so far.")
     unsettled = [str(pick.batch_size) for pick in result.verdict.picks if not pick.settled]
     if not unsettled:
-        return told
-    return f"{told} Not settled: the choice for batches of {enumerate_items(unsettled)}."
+        return text
+    return f"{text} Not settled: the choice for batches of {enumerate_items(unsettled)}."
 
 
 def _slices(result: LoaderResult) -> str:
-    found = result.verdict
-    if not found.slices:
+    verdict = result.verdict
+    if not verdict.slices:
         return "No slice has been measured yet."
     usual = (
         ""
-        if math.isnan(found.others_share)
-        else f" Others usually took {100 * found.others_share:.1f} % of this machine's cores."
+        if math.isnan(verdict.others_share)
+        else f" Others usually took {100 * verdict.others_share:.1f} % of this machine's cores."
     )
     return (
-        f"{found.slices:,} slices were measured; {found.dropped:,} of them are dropped, because other programs (or the "
-        f"host of a virtual machine) took over {100 * MORE_FOREIGN:g} % more of the cores than usual meanwhile.{usual}"
+        f"{verdict.slices:,} slices were measured; {verdict.dropped:,} of them are dropped, because other programs "
+        f"(or the host of a virtual machine) took over {100 * DISTURBING_SHARE:g} % more of the cores than usual "
+        f"meanwhile.{usual}"
     )
 
 
 def _conditions(result: LoaderResult) -> str:
-    caches = sorted(set(result.lives["page_cache"])) if len(result.lives) else ["unknown"]
+    caches = sorted(set(result.processes["page_cache"])) if len(result.processes) else ["unknown"]
     cores = result.limits.get("cores")
     usable = f" The process could use {cores:g} cores (affinity and quota)." if cores else ""
     return (
@@ -249,12 +250,12 @@ def _deliveries(result: LoaderResult) -> str:
         return "Samples are random by design (`random_samples`): what configurations delivered was not compared."
     if result.of_stream:
         return " ".join(map(literal, result.of_stream))
-    hashed = len({*_keys(result.lives[result.lives["hashes"].map(len).gt(0)])}) if len(result.lives) else 0
+    hashed = len({*_keys(result.processes[result.processes["hashes"].map(len).gt(0)])}) if len(result.processes) else 0
     if result.different:
         return "The configurations delivered different batches, told by their hashes."
     if hashed < 2:
         return "Too few configurations have delivered batches to compare these."
-    others = len(result.configurations) and result.configurations["error"].map(delivered_others).any()
+    others = len(result.configurations) and result.configurations["error"].map(is_different_delivery).any()
     which = (
         "The configurations but those that are named above"
         if others
@@ -267,14 +268,14 @@ def _deliveries(result: LoaderResult) -> str:
 
 
 def _samples(result: LoaderResult) -> str:
-    """How many samples workers made once more, to be compared with what one process makes."""
+    """The number of samples that workers made once more, to be compared with those of one process."""
     rows = result.measured
     if not rows["compared_samples"].notna().any():
         return ""
     least, most = (int(end) for end in (rows["compared_samples"].min(), rows["compared_samples"].max()))
-    told = f"{least:,}" if least == most else f"{least:,} to {most:,}"
-    return f"; of each with workers also {told} samples, made by all workers at once, with those of one process"
+    number = f"{least:,}" if least == most else f"{least:,} to {most:,}"
+    return f"; of each with workers also {number} samples, made by all workers at once, with those of one process"
 
 
-def _keys(lives: pd.DataFrame) -> list[str]:
-    return [configuration_text(row) for row in rows_of(lives)]
+def _keys(processes: pd.DataFrame) -> list[str]:
+    return [configuration_text(row) for row in rows_of(processes)]

@@ -16,12 +16,12 @@ SPEEDS, HEAT_MAP, KNEE, WAITS = "speeds.png", "heat-map.png", "knee.png", "waits
 
 
 def speeds_figure(result: LoaderResult) -> Drawing | None:
-    """The figure of the first screen; None where no configuration is recommended."""
+    """Return the figure of the first screen; None if no configuration is recommended."""
     shown = groups(result)
     if not shown:
         return None
-    said = "; ".join(f"{group.title}: {', '.join(map(_row_text, group.rows))}" for group in shown)
-    alt = f"Images per second of each configuration as a share of the fastest at its batch size: {said}"
+    text = "; ".join(f"{group.title}: {', '.join(map(_row_text, group.rows))}" for group in shown)
+    alt = f"Images per second of each configuration as a share of the fastest at its batch size: {text}"
     return Drawing(SPEEDS, alt, partial(forest, result))
 
 
@@ -31,7 +31,7 @@ def _row_text(row: Row) -> str:
 
 
 def sizes(result: LoaderResult) -> list[Section]:
-    """What to use with each batch size, right below the first screen; none where only one was measured."""
+    """Return the table of what to use with each batch size; empty if only one was measured."""
     table = size_table(result)
     if table is None:
         return []
@@ -43,7 +43,7 @@ def sizes(result: LoaderResult) -> list[Section]:
 
 
 def configurations(result: LoaderResult) -> list[Section]:
-    """The main table, and the heat map where it tells more; none before a measurement."""
+    """Return the main table, and the heat map if it shows more; empty before a measurement."""
     table = main_table(result)
     if not table.rows:
         return []
@@ -83,7 +83,7 @@ def _rest(result: LoaderResult) -> str:
 
 
 def workers(result: LoaderResult) -> list[Section]:
-    """Speed against the number of workers; none where only one was measured."""
+    """Return the figure of speed against the number of workers; empty if only one was measured."""
     if not figures.has_knee(result):
         return []
     alt = "Images per second of training against the number of workers; behind it loading alone and computing alone"
@@ -91,12 +91,12 @@ def workers(result: LoaderResult) -> list[Section]:
         "Training can be no faster than *loading alone* or *computing alone*. *Modelled*: what the two allow together, "
         "with the cores that they share. Numbers with an arrow lie above the axis."
     )
-    said = [text] if result.computes else []
-    return [Section("How many workers", [Drawing(KNEE, alt, partial(figures.knee, result)), *said])]
+    notes = [text] if result.computes else []
+    return [Section("How many workers", [Drawing(KNEE, alt, partial(figures.knee, result)), *notes])]
 
 
 def waits(result: LoaderResult) -> list[Section]:
-    """How long batches are waited for; none where it is known of one number of workers at most."""
+    """Return the figure of how long batches are waited for; empty unless it is known of several numbers of workers."""
     if not figures.has_waits(result):
         return []
     alt = "Share of the batches that are waited for longer than so many milliseconds, by number of workers"
