@@ -2,18 +2,21 @@
 
 import json
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
+from bench.kinds.optimizers import compare as compare_module
 from bench.kinds.optimizers.analysis import holm
 from bench.kinds.optimizers.analysis.two_studies import compare_studies
 from bench.kinds.optimizers.analysis.two_studies_verdict import SCOPE, comparison_verdict
 from bench.kinds.optimizers.compare import compare
 from bench.kinds.optimizers.report.comparison import PAGE, TITLE, write_comparison
 from bench.statistics.nested import MARGIN
+from bench.workloads.protocol import Score
 from posemodel.errors import SettingsError
 
 NAMES = ("adam", "sgd", "adagrad")
@@ -69,6 +72,16 @@ def test_a_study_that_collapsed_has_no_interval_and_counts_as_it_scored():
     assert row["ap_b"] == pytest.approx(0.41), "where it learned"
     assert np.isnan(row[["low", "high", "ap_b_low"]].astype(float)).all()
     assert (row["collapsed_a"], row["collapsed_b"], row["better"]) == (0, 1, "")
+
+
+def test_scores_of_another_range_have_a_margin_and_a_floor_of_their_own():
+    a, b = {"adam": [0.40, 0.43, 0.44]}, {"adam": [0.50, 0.53, 0.58]}
+    plain = compare_studies(study(a), study(b)).iloc[0]
+    a, b = ({name: [100 * value for value in values] for name, values in scores.items()} for scores in (a, b))
+    scaled = compare_studies(study(a), study(b), floor=2.0, scale=100.0).iloc[0]
+    assert scaled["p"] == pytest.approx(plain["p"])
+    collapsed = compare_studies(study(a), study({"adam": [50.0, 1.9, 58.0]}), floor=2.0, scale=100.0).iloc[0]
+    assert collapsed["collapsed_b"] == 1
 
 
 def test_swapping_the_studies_turns_every_sign():
@@ -186,6 +199,24 @@ def test_report_folders_are_compared_and_written(folders, tmp_path):
     document = json.loads(json.dumps(found.document(), allow_nan=False))
     assert document["a"] == {"study": "one", "source": folders[0].as_posix(), "recorded": 16, "planned": 16}
     assert document["b"]["study"] == "two"
+
+
+def test_report_folders_are_compared_by_the_range_of_their_workload_s_score(folders, monkeypatch):
+    score = Score("ap", "maximize", low=0.0, high=100.0, chance=10.0, failure=0.0)
+    used = []
+    monkeypatch.setattr(compare_module, "workload", lambda name: used.append(name) or SimpleNamespace(score=score))
+    table = compare(str(folders[0]), str(folders[1]), "sqlite:///none.db").table
+    assert used == ["pose"]
+    assert (table["collapsed_a"] == 3).all(), "12 of 100 is the floor, and all of these are below 1"
+
+
+def test_studies_of_two_workloads_are_not_compared(folders):
+    path = folders[1] / "result.json"
+    document = json.loads(path.read_text())
+    document["spec"]["workload"] = {"name": "elsewhere:Valley"}
+    path.write_text(json.dumps(document))
+    with pytest.raises(SettingsError, match=r"two: they train different workloads \(pose and elsewhere:Valley\)"):
+        compare(str(folders[0]), str(folders[1]), "sqlite:///none.db")
 
 
 def failed(records, which, status="failed"):

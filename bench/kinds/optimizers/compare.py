@@ -12,6 +12,7 @@ import pandas as pd
 from bench.kinds.optimizers.analysis import NOT_PAIRED, compare_studies, comparison_verdict, split_controls
 from bench.kinds.optimizers.analysis.measure import MEASURES
 from bench.kinds.optimizers.analysis.two_studies_verdict import no_result_text, trouble_text
+from bench.kinds.optimizers.judged import SKILL
 from bench.kinds.optimizers.plan import outcomes_of, planned_trials
 from bench.kinds.optimizers.report.comparison import StudyComparison, StudySide
 from bench.kinds.optimizers.spec import StudySpec, refuse_first_protocol
@@ -20,8 +21,11 @@ from bench.report.csv_file import read_csv
 from bench.report.files import RECORDS, RESULT, STUDY
 from bench.report.text import literal
 from bench.trials.score_names import AP_SCORE, LOSS_SCORE
-from bench.trials.scores import as_skill
+from bench.trials.scores import as_skill, collapse_floor
 from bench.trials.study_base import differences
+from bench.workloads import workload
+from bench.workloads.of_study import name_of
+from bench.workloads.protocol import Score
 from posemodel.errors import SettingsError
 
 NOT_SETTINGS = ("name", "preset")
@@ -57,7 +61,8 @@ def compare(a: str, b: str, tracking_uri: str) -> StudyComparison:
             f"studies {a} and {b}: their scores differ ({' and '.join(scores)}), so they cannot be compared."
         )
     measure = MEASURES[AP_SCORE if scores[0] == AP_SCORE else LOSS_SCORE]
-    table = compare_studies(first.records, second.records)
+    score = _common_score(first.side, second.side)
+    table = compare_studies(first.records, second.records, floor=collapse_floor(score), scale=score.high - score.low)
     study_records = [split_controls(source.records)[0] for source in (first, second)]
     optimizer_names = [set(records["optimizer"]) for records in study_records]
     escaped_records = [records.assign(optimizer=records["optimizer"].map(literal)) for records in study_records]
@@ -79,6 +84,18 @@ def compare(a: str, b: str, tracking_uri: str) -> StudyComparison:
         nothing_found=bool(no_result),
         measure=measure,
     )
+
+
+def _common_score(a: StudySide, b: StudySide) -> Score:
+    """Return the score that judges the trials of both studies; SettingsError where their workloads differ."""
+    tables = [side.spec.get("workload") or {} for side in (a, b)]
+    names = [name_of(table) for table in tables]
+    if names[0] != names[1]:
+        raise SettingsError(
+            f"studies {a.source} and {b.source}: they train different workloads ({' and '.join(names)}), so they "
+            "cannot be compared."
+        )
+    return SKILL if a.spec.get("score") == LOSS_SCORE else workload(names[0]).score
 
 
 def read_source(source: str, tracking_uri: str) -> Source:

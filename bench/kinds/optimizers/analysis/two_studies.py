@@ -104,20 +104,23 @@ class _Side:
         }
 
 
-def compare_studies(a: pd.DataFrame, b: pd.DataFrame, *, alpha: float = ALPHA, floor: float = 0.02) -> pd.DataFrame:
+def compare_studies(
+    a: pd.DataFrame, b: pd.DataFrame, *, alpha: float = ALPHA, floor: float = 0.02, scale: float = 1.0
+) -> pd.DataFrame:
     """Compare each optimizer that has confirm trials in both studies as a procedure, B against A.
 
     AP: Welch's t test and interval on the tunings' means, never paired. Within each study an optimizer's variance is
     the larger of its own and the one pooled over its steady optimizers, including the effect that a seed has on all
-    (see `nested.tuning_spreads`); a difference counts as far as it exceeds `MARGIN`. Speed: images per second of the
-    complete confirm trials on a logarithmic scale, by Welch's t test and interval, each spread at least the one pooled
-    over all optimizers. Holm's correction runs over the optimizers, for AP and for speed separately.
+    (see `nested.tuning_spreads`); a difference counts as far as it exceeds `MARGIN` of the score's range. Speed: images
+    per second of the complete confirm trials on a logarithmic scale, by Welch's t test and interval, each spread at
+    least the one pooled over all optimizers. Holm's correction runs over the optimizers, for AP and for speed apart.
 
     Args:
         a: Records of the first study, one row a trial.
         b: Records of the second.
         alpha: Level of a claim, after Holm's correction.
         floor: Score under which a run has learned nothing.
+        scale: Range of the score: 1 for AP.
 
     Returns:
         One row for each optimizer of both, by mean score in B, best first: ``n_a``, ``n_b`` (confirm trials), tunings
@@ -143,7 +146,7 @@ def compare_studies(a: pd.DataFrame, b: pd.DataFrame, *, alpha: float = ALPHA, f
                 **sides[1].columns(name, "b"),
                 "score_a": sides[0].mean_and_error(name)[0],
                 "score_b": sides[1].mean_and_error(name)[0],
-                **_test(sides[0].mean_and_error(name), sides[1].mean_and_error(name)),
+                **_test(sides[0].mean_and_error(name), sides[1].mean_and_error(name), scale * MARGIN),
                 "images_per_s_a": _median(log_a),
                 "images_per_s_b": _median(log_b),
                 "speed_ratio": _ratio(change.estimate),
@@ -161,18 +164,18 @@ def compare_studies(a: pd.DataFrame, b: pd.DataFrame, *, alpha: float = ALPHA, f
     return ordered[list(COLUMNS)]
 
 
-def _test(a: tuple[float, float, float, bool], b: tuple[float, float, float, bool]) -> dict[str, float]:
+def _test(a: tuple[float, float, float, bool], b: tuple[float, float, float, bool], margin: float) -> dict[str, float]:
     """Return the difference of two procedures (mean, squared error, freedoms, steady) with its interval and p."""
     (mean_a, error_a, freedom_a, steady_a), (mean_b, error_b, freedom_b, steady_b) = a, b
     difference, squared_error = mean_b - mean_a, error_a + error_b
     result = dict.fromkeys(("low", "high", "p"), np.nan) | {"difference": difference}
     if not squared_error > NO_VARIANCE:  # one tuning, or none that varies
-        return result | {"p": 1.0 if squared_error == squared_error and abs(difference) <= MARGIN else np.nan}
+        return result | {"p": 1.0 if squared_error == squared_error and abs(difference) <= margin else np.nan}
     freedom = squared_error**2 / sum(
         error**2 / own_freedom for error, own_freedom in ((error_a, freedom_a), (error_b, freedom_b)) if error
     )
     error = np.sqrt(squared_error)
-    result["p"] = float(2 * special.stdtr(freedom, -max(abs(difference) - MARGIN, 0.0) / error))
+    result["p"] = float(2 * special.stdtr(freedom, -max(abs(difference) - margin, 0.0) / error))
     if steady_a and steady_b:
         half_width = float(special.stdtrit(freedom, 0.975)) * error
         result |= {"low": difference - half_width, "high": difference + half_width}
