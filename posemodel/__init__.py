@@ -1,7 +1,11 @@
-"""The OpenPose-style network (heatmaps and Part Affinity Fields), its data, training, decoding and COCO scoring.
+"""OpenPose-style pose networks (heatmaps and Part Affinity Fields): data, training, decoding and COCO scoring.
 
-As a library: ``from posemodel import build_network, train, predict, evaluate``. What is named in ``__all__`` is
-imported from its module when it is first asked for, so that ``import posemodel`` itself takes no time.
+In come data sets in COCO's layout and settings; out go trained networks, people with their keypoints, and COCO scores.
+The package never knows of studies or of ``bench``, and is usable alone. The names in ``__all__`` are imported from
+their modules on first use, so that ``import posemodel`` itself takes no time.
+
+Example:
+    from posemodel import TrainSettings, build_network, evaluate, predict, train
 """
 
 import importlib
@@ -102,7 +106,7 @@ _MODULE_OF = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for (PEP 562)."""
+    """Import a public name from its module on first use (PEP 562)."""
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)

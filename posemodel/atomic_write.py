@@ -1,4 +1,4 @@
-"""Files that are there in full or not at all, whatever ends the process or the machine while they are written."""
+"""Atomic file writing: a file is complete or absent, even if the process or the machine dies during the write."""
 
 import os
 from collections.abc import Iterator
@@ -6,20 +6,24 @@ from contextlib import contextmanager
 from pathlib import Path
 
 TEMPORARY = ".part"
-"""Suffix of a file that is being written. One that a kill left behind means nothing and may be removed."""
+"""Suffix of a file that is being written; one that a killed process left behind is useless and may be removed."""
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Write to the temporary path that this gives, beside ``path``; it gets that name once its content is on the disk.
+    """Yield a temporary path to write to, and rename it to ``path`` once its content is on the disk.
 
     Without the wait for the disk a power cut soon after the renaming could leave an empty file on some file systems.
-    Makes the folder. If the block raises, ``path`` stays as it was and nothing is left beside it.
+    Missing folders are made. If the block raises, ``path`` stays as it was and the temporary file is removed.
+
+    Example:
+        with replacing(Path("result.json")) as temporary:
+            temporary.write_text("{}")
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + TEMPORARY)
     if temporary.exists() and not os.access(temporary, os.W_OK):
-        temporary.unlink()  # of another user's killed process, in a folder that both may write to
+        temporary.unlink()  # left by another user's killed process in a shared folder
     try:
         yield temporary
         with temporary.open("rb+") as file:
@@ -31,6 +35,6 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files that a killed process left in ``folder``."""
+    """Remove the temporary files that killed processes left in ``folder``."""
     for leftover in folder.glob(f"*{TEMPORARY}"):
         leftover.unlink(missing_ok=True)

@@ -1,113 +1,142 @@
-"""Typed, validated settings of the network's data, training and loop; an unknown field is an error."""
+"""Validated settings of a training run: data files, augmentation, loader, network input, schedule and budget.
+
+All models are frozen and refuse unknown fields, so that a mistyped setting is an error and never without effect.
+"""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 Device = Literal["auto", "cuda", "mps", "cpu"]
 StartMethod = Literal["fork", "spawn", "forkserver"]
 Schedule = Literal["constant", "cosine", "step"]
 TrainSchedule = Literal["constant", "cosine", "step", "multistep", "plateau"]
-"""Of one run; a study chooses among those that need nothing further said."""
+"""Learning-rate schedules of a single run; studies offer only those that need no further settings (``Schedule``)."""
 LossReduction = Literal["cell", "sum", "mean"]
 Precision = Literal["fp32", "bf16"]
 TargetsPlace = Literal["auto", "loader", "device"]
 Exif = Literal["ignore", "follow"]
-"""Pixels as stored, or turned as the pictures' EXIF orientation says."""
+"""EXIF orientation of images: ``ignore`` reads pixels as stored, ``follow`` turns them as the tag says."""
 
 CACHE_VARIABLE = "POSEBENCH_CACHE"
-"""Environment variable: the folder of the annotations' index (see ``posemodel.data.index_cache``)."""
+"""Environment variable that names the folder of the annotation cache (see ``posemodel.data.index_cache``)."""
 MIN_SIZE = 32
-"""Pixels: below this a person is no picture."""
+"""Smallest side of a network input in pixels; people are not recognizable in smaller ones."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
+"""A fraction from 0 to 1."""
 
 
 def in_words(error: ValidationError) -> str:
-    """The first fault of a validation as one line: the field, what is wrong, and the value if it is a plain one."""
+    """Return the first problem of a validation as one line: the field, what is wrong, and the value if it is short."""
     first = error.errors()[0]
     field = ".".join(map(str, first["loc"]))
     value = f" (got {first['input']!r})" if field and isinstance(first["input"], (str, int, float)) else ""
     return f"{field}: " * bool(field) + first["msg"].removeprefix("Value error, ") + value
 
 
+def augment_table(value: Any) -> Any:
+    """Return a bare true or false as the augmentation settings that it stands for; anything else as it is."""
+    return {"enabled": value} if isinstance(value, bool) else value
+
+
 class Settings(BaseModel):
-    """Base of all settings: frozen, and a mistyped field is refused. The text below a field is its description."""
+    """Base of all settings: frozen, unknown fields are refused, and a field's docstring is its description."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class DataFiles(Settings):
-    """Annotation files and image folders that are named outright: they take the place of the data folder's own."""
+    """Annotation files and image folders given by path, used instead of those in the data folder.
+
+    Example:
+        files = DataFiles(train_annotations="people/train.json", train_images="people/pictures")
+        settings = TrainSettings(files=files, epochs=10)
+    """
 
     train_annotations: Path | None = Field(default=None, examples=["people/train.json"])
-    """Annotation file of the split `train`, in place of the data folder's; it needs `train_images`."""
+    """Annotation file of the split `train`, used instead of the data folder's; it needs `train_images`."""
     train_images: Path | None = Field(default=None, examples=["people/pictures"])
     """Folder of the images that `train_annotations` names."""
     val_annotations: Path | None = Field(default=None, examples=["people/val.json"])
-    """Annotation file of the split `val`, which `report` stands for too; it needs `val_images`."""
+    """Annotation file of the split `val`, which also serves as `report`; it needs `val_images`."""
     val_images: Path | None = Field(default=None, examples=["people/pictures"])
     """Folder of the images that `val_annotations` names."""
 
     @model_validator(mode="after")
-    def _in_pairs(self) -> Self:
+    def _check_pairs(self) -> Self:
         for split in ("train", "val"):
             names = f"{split}_annotations", f"{split}_images"
-            given = [name for name in names if getattr(self, name) is not None]
-            if len(given) == 1:
-                missing = next(name for name in names if name not in given)
-                raise ValueError(f"{given[0]} needs {missing}: give an annotation file and the folder of its images")
+            present = [name for name in names if getattr(self, name) is not None]
+            if len(present) == 1:
+                missing = next(name for name in names if name not in present)
+                raise ValueError(f"{present[0]} needs {missing}: give an annotation file and the folder of its images")
         return self
 
     def own_files(self) -> "DataFiles":
-        """These four settings alone, of a model that has others too."""
+        """Return these four settings alone, without the fields that a derived model adds."""
         return DataFiles(**{name: getattr(self, name) for name in DataFiles.model_fields})
 
     @property
     def first_annotations(self) -> Path | None:
-        """The annotation file that names the data set where no folder is given; None where none is named."""
+        """The annotation file that stands for the data set if no folder is given: train's, else val's, else None."""
         return self.train_annotations or self.val_annotations
 
 
 class AugmentSettings(Settings):
-    """How a training image is varied: one affine warp (flip, scale, rotation, shift), then colour."""
+    """Random variation of training images: one affine warp (flip, scale, rotation, shift), then colour.
+
+    Example:
+        settings = TrainSettings(data="coco", epochs=10, augment=AugmentSettings(rotation=40, flip=0))
+    """
 
     enabled: bool = True
+    """Vary the training images; if false, the other fields have no effect."""
     flip: Share = 0.5
-    """Probability of a left-right flip."""
+    """Probability of a left-right flip, from 0 to 1."""
     scale_min: float = Field(default=0.7, gt=0)
-    """Smallest zoom relative to the letterboxed image."""
+    """Smallest zoom factor, relative to the image letterboxed into the network's input."""
     scale_max: float = Field(default=1.5, gt=0)
+    """Largest zoom factor, relative to the image letterboxed into the network's input."""
     rotation: float = Field(default=30.0, ge=0, le=180)
-    """Largest rotation in degrees, either way."""
+    """Largest rotation in degrees, in either direction."""
     shift: Share = 0.1
-    """Largest displacement of the crop, as a share of its side."""
+    """Largest displacement of the crop, as a share of its side (0 to 1)."""
     brightness: Share = 0.15
-    """Largest brightness offset, as a share of full scale."""
+    """Largest brightness offset, as a share of the full range of pixel values (0 to 1)."""
     contrast: Share = 0.2
-    """Largest relative change of contrast, drawn per colour channel around one common factor."""
+    """Largest relative change of contrast (0 to 1), drawn for each colour channel around one common factor."""
 
     @model_validator(mode="after")
-    def _ordered(self) -> Self:
+    def _check_scale_order(self) -> Self:
         if self.scale_min > self.scale_max:
             raise ValueError(f"scale_min {self.scale_min} is above scale_max {self.scale_max}")
         return self
 
 
 class LoaderSettings(Settings):
-    """What torch.utils.data.DataLoader is given; names are PyTorch's."""
+    """Arguments of ``torch.utils.data.DataLoader``, under PyTorch's names.
+
+    Example:
+        settings = TrainSettings(data="coco", epochs=10, loader=LoaderSettings(batch_size=16, num_workers=4))
+    """
 
     batch_size: int = Field(default=8, ge=1)
+    """Images per batch."""
     num_workers: int = Field(default=0, ge=0)
+    """Processes that load images; 0 loads them in the training process."""
     pin_memory: bool = False
+    """Put batches into pinned (page-locked) memory, from which copies to a GPU are faster."""
     prefetch_factor: int | None = Field(default=None, ge=1)
+    """Batches that each worker loads ahead; None is PyTorch's default of 2. It needs `num_workers` of at least 1."""
     persistent_workers: bool = False
+    """Keep the workers alive between epochs; it needs `num_workers` of at least 1."""
     start_method: StartMethod | None = None
-    """None: the platform's default."""
+    """Start method of the worker processes (fork, spawn or forkserver); None is the platform's default."""
 
     @model_validator(mode="after")
-    def _workers_needed(self) -> Self:
+    def _check_workers(self) -> Self:
         if self.num_workers == 0:
             for name in ("prefetch_factor", "persistent_workers"):
                 if getattr(self, name):
@@ -116,39 +145,45 @@ class LoaderSettings(Settings):
 
 
 class GroupSettings(Settings):
-    """Which weights learn faster than the learning rate says, and which are spared the weight decay."""
+    """Learning-rate multipliers and weight-decay exemptions for groups of parameters."""
 
     later_stage_lr: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    """Multiplier of the rate of the stages after the first; norms stay at 1, as published."""
+    """Factor on the learning rate of the stages after the first; their normalization layers keep 1, as published."""
     bias_lr: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    """Multiplier of the rate of biases, norms' included; on top of the one above."""
+    """Factor on the learning rate of biases, those of normalization layers included; it multiplies `later_stage_lr`."""
     bias_weight_decay: bool = True
+    """Apply the weight decay to biases too."""
     norm_weight_decay: bool = True
+    """Apply the weight decay to the weights of normalization layers too."""
     depthwise_weight_decay: bool = True
-    """Of convolutions that look at each channel by itself."""
+    """Apply the weight decay to depthwise convolutions (one filter per channel) too."""
 
 
 class PlateauSettings(Settings):
-    """When `plateau` lowers the rate; names and defaults are those of PyTorch's ReduceLROnPlateau."""
+    """Conditions for lowering the rate on a plateau; names and defaults are those of PyTorch's ReduceLROnPlateau."""
 
     patience: int = Field(default=10, ge=0)
-    """Validations without a better loss that are put up with."""
+    """Validations without a better loss that are tolerated before the learning rate is lowered."""
     cooldown: int = Field(default=0, ge=0)
-    """Validations after a lowering that do not count."""
+    """Validations after a lowering during which `patience` does not count."""
     threshold: float = Field(default=1e-4, ge=0, lt=1)
-    """Share by which a loss must fall to be better."""
+    """Share (0 to 1) by which the validation loss must fall to count as better."""
 
 
 class InputSettings(Settings):
-    """The square that the network sees and the maps' geometry."""
+    """Geometry of a network: the side of its square input and the resolution of its output maps.
+
+    Example:
+        InputSettings(size=368, stride=8).cells  # 46
+    """
 
     size: int = Field(default=368, ge=MIN_SIZE)
-    """Side of the network's input in pixels; a multiple of the network's stride."""
+    """Side of the network's square input in pixels; a multiple of `stride`."""
     stride: int = Field(default=8, ge=1)
-    """Input pixels per cell of the maps."""
+    """Input pixels per cell of the output maps."""
 
     @model_validator(mode="after")
-    def _whole_cells(self) -> Self:
+    def _check_whole_cells(self) -> Self:
         if self.size % self.stride:
             below = self.size - self.size % self.stride
             raise ValueError(f"size {self.size} is no multiple of the stride {self.stride}: try {below}")
@@ -156,111 +191,135 @@ class InputSettings(Settings):
 
     @property
     def cells(self) -> int:
-        """Side of the maps in cells."""
+        """Side of the output maps in cells."""
         return self.size // self.stride
 
 
 class TrainSettings(Settings):
-    """One training run, apart from its optimizer."""
+    """Settings of one training run, apart from its optimizer.
+
+    Example:
+        settings = TrainSettings(data="coco", network="small", epochs=10, augment=False)
+        result = train(settings, lambda parameters: torch.optim.Adam(parameters, lr=1e-3))
+    """
 
     data: Path
-    """Folder of the data set; where `files` name it, it may be left out."""
+    """Folder of the data set; it may be left out if `files` names the data."""
     files: DataFiles = DataFiles()
-    """Annotation files and image folders that are named outright, in place of the data folder's own."""
+    """Annotation files and image folders given by path, used instead of those in the data folder."""
     exif: Exif = "ignore"
-    """Whether pictures are turned as their EXIF orientation says; `ignore` reads pixels as they are stored."""
+    """Treatment of EXIF orientation: `ignore` reads pixels as stored, `follow` turns images as the tag says."""
     train_split: str = "train"
+    """Split whose images are trained on."""
     val_split: str = "val"
-    """Scored during training. `select`, and `val` where it has no files: a tenth of `train`, then not trained on."""
+    """Split that is scored during training. `select` is a tenth of `train`, then not trained on, as is `val` if the
+    data set has no files for it."""
     labelled_only: bool = False
     """Score only the images of the val split that have labelled people (training always uses only those)."""
     val_images: int | None = Field(default=None, ge=1)
-    """Score at most so many images, spread evenly over the val split (None: all of it)."""
+    """Score at most this many images, spread evenly over the val split; None scores all."""
     hold_out_select: bool = False
-    """Keep the tenths of `train` that stand in for `select` and `report` out of the training images, whichever split is
+    """Keep the tenths of `train` that serve as `select` and `report` out of the training images, whichever split is
     scored."""
     skip_bad: bool = False
     """Leave bad images and annotations out, and count them, instead of refusing the data set."""
 
     network: str = "rtpose_vgg"
+    """Name of the network, one of `posemodel.NETWORKS`."""
     size: int | None = Field(default=None, ge=MIN_SIZE)
-    """None: the size that ``weights`` were trained at, else the network's own default."""
+    """Side of the network's input in pixels; None is the size at which `weights` were trained, else the default."""
     weights: Path | None = None
-    """A checkpoint of the same network to start from, for fine-tuning."""
+    """Checkpoint of the same network to start from (fine-tuning)."""
     backbone_weights: Path | None = None
-    """A torchvision VGG19 state dict (ImageNet), for networks whose backbone is VGG19."""
+    """VGG19's ImageNet weights (a torchvision state dict) for the backbone of a network that is built on VGG19."""
     frozen_backbone_epochs: int = Field(default=0, ge=0)
+    """Epochs at the beginning during which the backbone is not trained."""
 
     steps: int | None = Field(default=None, ge=1)
+    """Length of the run in optimizer steps; give exactly one of `steps`, `epochs` and `seconds`."""
     epochs: int | None = Field(default=None, ge=1)
+    """Length of the run in passes over the training images."""
     seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    """Seconds of training, evaluation and checkpoints not counted: the number of steps then depends on the machine."""
+    """Length of the run in seconds of training, not counting evaluations and checkpoints; the number of steps then
+    depends on the machine."""
     accumulate: int = Field(default=1, ge=1)
-    """Batches whose gradients make one step: as one batch of their images would, but for batch norm."""
+    """Batches whose gradients are combined into one step: the same as one large batch, except for batch norm."""
     schedule: TrainSchedule = "cosine"
-    """After the warm-up; step: x 0.1 at 50 % and at 75 % of the budget; multistep: x `gamma` at each of `milestones`;
-    plateau: x `gamma` when the validation loss no longer falls (validated once an epoch unless `val_every` is given).
-    """
+    """Learning-rate schedule after the warm-up. step: x 0.1 at 50 % and at 75 % of the budget; multistep: x `gamma` at
+    each of `milestones`; plateau: x `gamma` when the validation loss no longer falls (validated once an epoch unless
+    `val_every` is given)."""
     milestones: tuple[Share, ...] = ()
-    """Of multistep: shares of the budget."""
+    """Shares of the budget (0 to 1, rising) at which the schedule `multistep` lowers the learning rate."""
     gamma: float = Field(default=0.1, gt=0, le=1)
-    """Of multistep and plateau."""
+    """Factor by which the schedules `multistep` and `plateau` lower the learning rate."""
     plateau: PlateauSettings = PlateauSettings()
+    """Conditions under which the schedule `plateau` lowers the learning rate."""
     warmup: Share = 0.05
-    """Share of the budget (steps or seconds) over which the learning rate rises linearly."""
+    """Share of the budget (steps or seconds, 0 to 1) over which the learning rate rises linearly."""
     foreground_weight: float = Field(default=1.0, ge=1)
-    """Weight of cells where a map is fully on, relative to background cells (1: the published loss)."""
+    """Weight in the loss of cells where a map is fully on, relative to background cells; 1 is the published loss."""
     loss_reduction: LossReduction = "cell"
-    """What is minimised, so that a learning rate published for it can be used as it is; reported is always `cell`.
-    cell: this project's loss, a mean over cells; sum: over cells (Caffe's EuclideanLoss); mean: over channels and cells
-    (PyTorch's MSELoss).
-    """
+    """Reduction of the minimized loss: with that of a published training, its learning rate can be used as it is.
+    cell: a mean over cells, this project's loss, and always the one reported; sum: a sum over cells (Caffe's
+    EuclideanLoss); mean: a mean over channels and cells (PyTorch's MSELoss)."""
     groups: GroupSettings = GroupSettings()
+    """Learning-rate multipliers and weight-decay exemptions for groups of parameters."""
     ema_decay: float | None = Field(default=None, gt=0, lt=1)
-    """Decay of an exponential moving average of the weights, which is then what is validated and saved."""
+    """Decay per step of an exponential moving average of the weights, which is then validated and saved; None keeps no
+    average."""
 
     targets: TargetsPlace = "auto"
-    """Who makes the target maps: the loader's workers, or the device from the people; auto: a GPU makes its own."""
+    """Who makes the target maps: the loader's workers, or the device from the keypoints; auto: the device if it is a
+    GPU."""
     precision: Precision = "fp32"
-    """bf16: convolutions in bfloat16 (autocast); weights, loss and optimizer stay float32."""
+    """Number format of the convolutions. bf16: bfloat16 (autocast); weights, loss and optimizer stay float32."""
     augment: AugmentSettings = AugmentSettings()
+    """Random variation of the training images; `False` and `True` switch it off and on (with the defaults)."""
     loader: LoaderSettings = LoaderSettings()
+    """Batch size and worker processes of the data loader."""
     seed: int = Field(default=0, ge=0)
+    """Seed of initial weights, order of images and augmentation."""
     device: Device = "auto"
+    """Device to train on; auto is CUDA, else MPS, else the CPU."""
 
     log_every: int = Field(default=10, ge=1)
-    """Steps per measured window."""
+    """Steps per window over which loss and throughput are measured and logged."""
     val_every: int | None = Field(default=None, ge=1)
-    """Steps between validation losses (None: ten times in the run); the last step always has one."""
+    """Steps between validation losses; None is ten times in the run. The last step always has one."""
     ap_every: int | None = Field(default=None, ge=1)
-    """Steps between AP evaluations (None: at the end only)."""
+    """Steps between AP evaluations; None evaluates at the end only."""
     evaluations: int | None = Field(default=None, ge=1)
-    """With `seconds`: AP evaluations at equal shares of the time, the last at the end (None: at the end only)."""
+    """Number of AP evaluations at equal shares of `seconds`, the last at the end; None evaluates at the end only."""
     checkpoint_every: int | None = Field(default=None, ge=1)
-    """Steps between checkpoints (None: at every validation)."""
+    """Steps between checkpoints; None writes one at every validation."""
     time_limit: float | None = Field(default=None, gt=0)
-    """Seconds of wall time after which the run is given up (status `timed_out`)."""
+    """Seconds of wall time after which the run is given up (status `timed_out`); None sets no limit."""
+
+    @field_validator("augment", mode="before")
+    @classmethod
+    def _augment_from_switch(cls, value: Any) -> Any:
+        return augment_table(value)
 
     @model_validator(mode="before")
     @classmethod
-    def _data_of_files(cls, values: Any) -> Any:
+    def _default_data_to_annotations(cls, values: Any) -> Any:
         if not isinstance(values, dict) or values.get("data") is not None or not values.get("files"):
             return values
-        first = DataFiles.model_validate(values["files"]).first_annotations
-        return values if first is None else values | {"data": first}
+        annotations = DataFiles.model_validate(values["files"]).first_annotations
+        return values if annotations is None else values | {"data": annotations}
 
     @model_validator(mode="after")
-    def _one_length(self) -> Self:
-        given = [name for name in ("steps", "epochs", "seconds") if getattr(self, name) is not None]
-        if len(given) != 1:
-            also = f", not {' and '.join(given)}" if given else ""
+    def _check_length(self) -> Self:
+        lengths = [name for name in ("steps", "epochs", "seconds") if getattr(self, name) is not None]
+        if len(lengths) != 1:
+            also = f", not {' and '.join(lengths)}" if lengths else ""
             raise ValueError(f"give one of steps, epochs and seconds{also}")
         if self.evaluations is not None and self.seconds is None:
             raise ValueError("evaluations are shares of a budget in seconds: with steps or epochs, give ap_every")
         return self
 
     @model_validator(mode="after")
-    def _milestones_of_multistep(self) -> Self:
+    def _check_milestones(self) -> Self:
         if (self.schedule == "multistep") != bool(self.milestones):
             raise ValueError("the schedule multistep needs milestones, and no other takes them")
         if list(self.milestones) != sorted(set(self.milestones)):
@@ -268,7 +327,7 @@ class TrainSettings(Settings):
         return self
 
     @model_validator(mode="after")
-    def _one_beginning(self) -> Self:
+    def _check_initial_weights(self) -> Self:
         if self.weights is not None and self.backbone_weights is not None:
-            raise ValueError("weights holds a whole network: leave backbone_weights out")
+            raise ValueError("weights holds a complete network: leave backbone_weights out")
         return self

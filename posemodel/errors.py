@@ -1,30 +1,60 @@
-"""The errors that a user can cause and mend; each message names the file, the field and the remedy."""
+"""Errors that a user can cause and correct; each message names the file or field and the remedy."""
 
 import difflib
 from collections.abc import Iterable
 
 
 class PosemodelError(Exception):
-    """Base of the errors below: shown without a traceback by the command line."""
+    """Base of all errors of this package; the command line shows them without a traceback.
+
+    Example:
+        try:
+            people = predict("small.safetensors", ["holiday.jpg"])
+        except PosemodelError as error:
+            print(error)
+    """
 
 
 class DataError(PosemodelError):
-    """A data set cannot be used as it is."""
+    """A data set cannot be used as it is.
+
+    Example:
+        open_split("nowhere", "train")  # DataError: no such folder
+    """
 
 
 class SettingsError(PosemodelError):
-    """A setting is unknown, out of range or contradicts another."""
+    """A setting is unknown, out of range or contradicts another.
+
+    Example:
+        build_network("smal")  # SettingsError: Did you mean small?
+    """
 
 
 class CheckpointError(PosemodelError):
-    """A checkpoint or weight file does not fit."""
+    """A checkpoint or weight file cannot be read, or does not fit the network.
+
+    Example:
+        load_network("holiday.jpg", torch.device("cpu"))  # CheckpointError
+    """
 
 
 class ProcessError(PosemodelError):
-    """Another process of those that train together has gone."""
+    """Another process of a distributed training has ended or no longer answers.
+
+    Example:
+        try:
+            result = train(settings, make_optimizer)  # in each process that torchrun starts
+        except ProcessError as error:
+            sys.exit(str(error))
+    """
 
 
 def nearest(name: str, names: Iterable[str], *, most: int = 1) -> str:
-    """` Did you mean A or B?` with the nearest of some names, ``most`` of them at most; empty where none is near."""
-    near = difflib.get_close_matches(name, list(names), n=most)
-    return f" Did you mean {' or '.join(near)}?" if near else ""
+    """Return ` Did you mean A or B?` with the names most like ``name``, at most ``most``; empty if none is similar.
+
+    Example:
+        nearest("smal", ["small", "rtpose_vgg"])  # " Did you mean small?"
+    """
+    matches = difflib.get_close_matches(name, list(names), n=most)
+    return f" Did you mean {' or '.join(matches)}?" if matches else ""

@@ -1,26 +1,26 @@
-"""What the environment says of a process that `torchrun` (or a launcher like it) has started beside others."""
+"""Environment variables that `torchrun` (or a similar launcher) sets in each process of a distributed training."""
 
 import os
 
-_ADDRESS = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+_VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
 def launched() -> bool:
-    """Whether this is one of several processes started to train together."""
-    return all(name in os.environ for name in _ADDRESS) and told("WORLD_SIZE") > 1
+    """Return whether this process is one of several that a launcher started to train together."""
+    return all(name in os.environ for name in _VARIABLES) and _number("WORLD_SIZE") > 1
 
 
 def is_first() -> bool:
-    """Whether this process speaks for all: it alone prints and writes. True where it is the only one."""
-    return not launched() or told("RANK") == 0
+    """Return whether this process has rank 0: it alone prints and writes files. True if it is the only process."""
+    return not launched() or _number("RANK") == 0
 
 
 def place_on_machine() -> int:
-    """Which of its machine's processes this is, from 0."""
-    return told("LOCAL_RANK")
+    """Return this process's rank among those of its machine, from 0."""
+    return _number("LOCAL_RANK")
 
 
-def told(name: str) -> int:
-    """A number that the environment tells; 0 where it tells none."""
+def _number(name: str) -> int:
+    """Return the number in an environment variable; 0 if it is unset or not a number."""
     text = os.environ.get(name, "")
     return int(text) if text.isdigit() else 0

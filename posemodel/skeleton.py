@@ -1,4 +1,4 @@
-"""The one table of body points and limbs: parts, limbs, left-right pairs, OKS sigmas and COCO's own order.
+"""The skeleton: body parts, limbs, left-right pairs, OKS sigmas and the order of COCO's keypoints.
 
 Sources: the 18 parts and the 19 limbs are those of Cao et al., "Realtime Multi-Person 2D Pose Estimation using Part
 Affinity Fields" (CVPR 2017); the 17 keypoints and their OKS sigmas are those of the COCO keypoint task.
@@ -26,6 +26,7 @@ PARTS: tuple[str, ...] = (
     "right_ear",
     "left_ear",
 )
+"""Body parts in the order of the heatmaps' channels; the neck is the midpoint of the shoulders."""
 NUM_PARTS = len(PARTS)
 NECK = PARTS.index("neck")
 SHOULDERS = (PARTS.index("right_shoulder"), PARTS.index("left_shoulder"))
@@ -51,13 +52,13 @@ LIMBS: tuple[tuple[int, int], ...] = (
     (14, 16),
     (15, 17),
 )
-"""Limb i runs from the first part to the second; its PAF occupies channels 2i (x) and 2i + 1 (y)."""
+"""Pairs of part indices; limb i runs from the first to the second, and its PAF has channels 2i (x) and 2i + 1 (y)."""
 NUM_LIMBS = len(LIMBS)
 LIMB_FROM = np.array([start for start, _ in LIMBS])
 LIMB_TO = np.array([end for _, end in LIMBS])
 
 NUM_HEATMAPS = NUM_PARTS + 1
-"""18 parts and the background, which comes last."""
+"""Channels of the heatmaps: 18 parts and the background, which comes last."""
 BACKGROUND = NUM_PARTS
 NUM_PAFS = 2 * NUM_LIMBS
 
@@ -82,7 +83,7 @@ COCO_KEYPOINTS: tuple[str, ...] = (
 )
 NUM_COCO_KEYPOINTS = len(COCO_KEYPOINTS)
 PART_OF_COCO = np.array([PARTS.index(name) for name in COCO_KEYPOINTS])
-"""``people[:, PART_OF_COCO]`` is in COCO's order; the neck, which COCO does not have, is left out."""
+"""Part index of each COCO keypoint: ``people[:, PART_OF_COCO]`` is in COCO's order, without the neck."""
 
 COCO_SKELETON: tuple[tuple[int, int], ...] = (
     (16, 14),
@@ -105,12 +106,12 @@ COCO_SKELETON: tuple[tuple[int, int], ...] = (
     (4, 6),
     (5, 7),
 )
-"""The skeleton that COCO's category entry carries (1-based keypoint ids): for annotation files that we write."""
+"""The skeleton in the `categories` entry of COCO's files (1-based keypoint ids), for annotation files that we write."""
 
 OKS_SIGMAS = np.array(
     [0.26, 0.25, 0.25, 0.35, 0.35, 0.79, 0.79, 0.72, 0.72, 0.62, 0.62, 1.07, 1.07, 0.87, 0.87, 0.89, 0.89]
 ) / 10  # fmt: skip
-"""Per-keypoint standard deviation of COCO's annotators relative to object scale, in COCO's order (shape (17,))."""
+"""Standard deviation of COCO's annotators for each keypoint, relative to object scale: (17,), in COCO's order."""
 
 
 def _mirrored(name: str) -> str:
@@ -122,8 +123,8 @@ def _mirrored(name: str) -> str:
 
 
 FLIPPED_PARTS = np.array([PARTS.index(_mirrored(name)) for name in PARTS])
-"""``people[:, FLIPPED_PARTS]`` exchanges left and right: derived from the names, so that it cannot drift."""
+"""Index of each part's mirror image: ``people[:, FLIPPED_PARTS]`` exchanges left and right. Derived from the names."""
 
 FLIPPED_LIMBS = np.array([LIMBS.index((int(FLIPPED_PARTS[start]), int(FLIPPED_PARTS[end]))) for start, end in LIMBS])
-"""Limb i's mirror image, which runs the same way, from part to part: ``index`` would raise where the table had none."""
-assert (FLIPPED_LIMBS[FLIPPED_LIMBS] == np.arange(NUM_LIMBS)).all(), "a mirror image of a mirror image is another limb"
+"""Index of each limb's mirror image, which runs in the same direction; ``index`` raises if ``LIMBS`` lacks one."""
+assert (FLIPPED_LIMBS[FLIPPED_LIMBS] == np.arange(NUM_LIMBS)).all(), "mirroring a limb twice must give the same limb"

@@ -1,4 +1,5 @@
-"""Who runs trials: this process, or local processes. In: claims of the ledger; out: records, events on the way.
+"""Run trials, in this process or in several local processes.
 
-`trial` says what a kind must offer. Never decides what is run.
+In: trials claimed from the ledger. Out: records in MLflow, and events while they run. Never decides which trials are
+run. `trial` defines what a kind of study must implement.
 """

@@ -1,4 +1,4 @@
-"""What happens while a study runs, told to whoever shows it; picklable, since workers are other processes."""
+"""Events of a running study, for its display; picklable, since workers are separate processes."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -9,41 +9,41 @@ from bench.trials.record import Record
 
 @dataclass(frozen=True)
 class PhaseBegan:
-    """The plan of a phase stands in the ledger."""
+    """The trials of a phase were enqueued in the ledger."""
 
     phase: str
     new: int
-    """Trials that are new to the ledger."""
+    """Number of newly enqueued trials."""
     planned: int
-    """Trials of the phase."""
+    """Number of trials of the phase."""
     done: Mapping[str, Done] = field(default_factory=dict)
-    """All trials of the study that are recorded, by id."""
+    """All recorded trials of the study, by id."""
 
 
 @dataclass(frozen=True)
 class MorePlanned:
-    """A record has made trials of a phase possible: they stand in the ledger, and others run meanwhile."""
+    """Trials of a phase that a new record made possible were enqueued, while other trials run."""
 
     phase: str
     planned: int
-    """Trials of the phase."""
+    """Number of trials of the phase."""
 
 
 @dataclass(frozen=True)
 class TrialBegan:
-    """A worker has taken a trial."""
+    """A worker has begun a trial."""
 
     trial: RunningTrial
 
 
 @dataclass(frozen=True)
 class TrialStepped:
-    """A trial in hand has reached a training step."""
+    """A running trial has reached a training step."""
 
     trial_id: str
     step: int
     train_seconds: float | None = None
-    """What it has spent on training so far."""
+    """Training seconds used so far."""
 
 
 @dataclass(frozen=True)
@@ -52,38 +52,38 @@ class TrialEnded:
 
     record: Record
     seconds: float
-    """What it took, recording included."""
+    """Seconds that the trial took, including its recording."""
     ended: int
-    """Trials of the ledger that have ended, this one included."""
+    """Number of ended trials in the ledger, including this one."""
 
 
 @dataclass(frozen=True)
 class TrialReturned:
-    """A trial in hand has gone back, or to another worker."""
+    """A running trial was given back to the ledger, or has passed to another worker."""
 
     trial_id: str
 
 
 @dataclass(frozen=True)
 class WorkerDied:
-    """A worker process is gone without a word; what it had in hand waits again."""
+    """A worker process died unexpectedly; its trial waits again."""
 
     pid: int
 
 
 @dataclass(frozen=True)
 class Stopping:
-    """The study has been interrupted: the trials in hand are given back."""
+    """The study was interrupted; running trials are being given back."""
 
 
 @dataclass(frozen=True)
 class Measuring:
-    """A study that measures is at another step."""
+    """A measurement study has begun its next measurement."""
 
     done: int
-    """Measurements on record."""
+    """Number of recorded measurements."""
     text: str
-    """What is done now."""
+    """Description of the present measurement."""
 
 
 Event = (
@@ -101,4 +101,4 @@ OnEvent = Callable[[Event], None]
 
 
 def ignore_event(_event: Event) -> None:
-    """Do nothing."""
+    """Ignore an event; the default for ``on_event``."""

@@ -1,9 +1,9 @@
-"""Ctrl-C and SIGTERM: once, the work in hand is given back, then the process ends; Ctrl-C twice, it ends at once.
+"""Handle Ctrl-C and SIGTERM: the first gives running trials back and ends the process, a second Ctrl-C kills it.
 
 Signal handlers belong to the whole process, and so does the state here. The first signal raises KeyboardInterrupt
-wherever the main thread is, except in a block of `defer_interrupts`: there it waits for the block's end. Library code
-may swallow that exception, so long-running loops `check` besides. The second Ctrl-C is for a process that is stuck,
-in a database's lock for instance, where no handler runs: a thread hears of it from the C level.
+in the main thread; in a block of `defer_interrupts`, at the block's end. Library code may swallow that exception, so
+long-running loops also call `check`. The second Ctrl-C is for a process that is stuck, for instance waiting for a
+database lock, where no Python handler runs: a thread receives it through the signal wakeup file descriptor.
 """
 
 import _thread
@@ -18,89 +18,95 @@ from contextlib import contextmanager
 from typing import Any
 
 INTERRUPTED = 130
-"""Exit code of what was interrupted: 128 + SIGINT, as shells have it."""
+"""Exit code of an interrupted process: 128 + SIGINT, as in shells."""
 
-AT_ONCE = b"\nposebench: ended at once; the same command goes on (train: with --resume).\n"
+STOPPED_AT_ONCE = b"\nposebench: ended at once; run the same command to continue (train: add --resume).\n"
 SHOW_CURSOR = b"\x1b[?25h"
-"""Progress bars and tables hide a terminal's cursor while they move."""
+"""Terminal sequence that shows the cursor again; progress displays hide it while they run."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class _State:
-    """What this process has been asked, and what it is doing."""
+    """Interruption state of this process."""
 
     pid = 0
-    asked = False
-    held = 0
-    due = False
-    heard = False
-    own = 0
-    """Signals of a deadline that the listener is yet to hear of: nobody has sent them."""
-    leaving: list[Callable[[], None]] = []  # noqa: RUF012 (one process, one list)
+    stop_requested = False
+    deferring = 0
+    """Number of `defer_interrupts` blocks that are open."""
+    interrupt_pending = False
+    """True if an interruption waits for the end of such a block."""
+    signal_seen = False
+    """True once the listener thread has received a signal other than a deadline's own."""
+    deadline_signals = 0
+    """SIGTERMs that a `Deadline` of this process sent and the listener thread has not received yet."""
+    exit_actions: list[Callable[[], None]] = []  # noqa: RUF012 (one process, one list)
 
 
 @contextmanager
 def handled() -> Iterator[None]:
-    """Handle SIGINT and SIGTERM in the block; outside of the main thread, and where one is ignored, leave it alone."""
+    """Handle SIGINT and SIGTERM in the block; does nothing outside the main thread or for an ignored signal."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    _State.pid, _State.asked, _State.due, _State.heard = os.getpid(), False, False, False
+    _State.pid, _State.stop_requested, _State.interrupt_pending, _State.signal_seen = os.getpid(), False, False, False
     before = {number: signal.getsignal(number) for number in _SIGNALS}
-    ours = [number for number, handler in before.items() if handler != signal.SIG_IGN]
-    hear, tell = socket.socketpair()
-    tell.setblocking(False)
-    for number in ours:
+    handled_signals = [number for number, handler in before.items() if handler != signal.SIG_IGN]
+    receiver, sender = socket.socketpair()
+    sender.setblocking(False)
+    for number in handled_signals:
         signal.signal(number, _on_signal)
-    descriptor = signal.set_wakeup_fd(tell.fileno(), warn_on_full_buffer=False)
-    threading.Thread(target=_listen, args=(hear,), daemon=True, name="second Ctrl-C").start()
+    descriptor = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+    threading.Thread(target=_listen, args=(receiver,), daemon=True, name="second Ctrl-C").start()
     hook = sys.unraisablehook
 
-    def unraisable(found: Any) -> None:
-        # Raised in a destructor or a weak reference's callback, it is swallowed, and would only be printed.
-        if not (_State.asked and issubclass(found.exc_type, KeyboardInterrupt)):
-            hook(found)
+    def unraisable(error: Any) -> None:
+        # KeyboardInterrupt in a destructor or a weak reference's callback is swallowed and would only be printed.
+        if not (_State.stop_requested and issubclass(error.exc_type, KeyboardInterrupt)):
+            hook(error)
 
     sys.unraisablehook = unraisable
     try:
         yield
     finally:
         sys.unraisablehook = hook
-        for number in ours:
+        for number in handled_signals:
             signal.signal(number, before[number])
         signal.set_wakeup_fd(descriptor)
-        tell.close()
+        sender.close()
 
 
 def asked() -> bool:
-    """Whether this process has been asked to stop."""
-    return _State.asked
+    """Return True if this process was requested to stop."""
+    return _State.stop_requested
 
 
 def check() -> None:
-    """Raise KeyboardInterrupt if this process has been asked to stop."""
-    if _State.asked:
+    """Raise KeyboardInterrupt if this process was requested to stop."""
+    if _State.stop_requested:
         raise KeyboardInterrupt
 
 
 @contextmanager
 def defer_interrupts() -> Iterator[None]:
-    """Let the block run to its end before an interruption takes effect. For the main thread."""
-    _State.held += 1
+    """Delay an interruption until the end of the block. Only for the main thread."""
+    _State.deferring += 1
     try:
         yield
     finally:
-        _State.held -= 1
-    if _State.due and not _State.held:
-        _State.due = False
+        _State.deferring -= 1
+    if _State.interrupt_pending and not _State.deferring:
+        _State.interrupt_pending = False
         raise KeyboardInterrupt
 
 
 class Deadline:
-    """Interrupts its block, as one Ctrl-C does, at a moment; who catches that goes on as if nobody had asked."""
+    """Context manager that interrupts its block at a given time, as one Ctrl-C would.
+
+    Code that catches the KeyboardInterrupt can call `absorb_interrupt` and go on normally.
+    """
 
     def __init__(self, moment: float | None) -> None:
-        """In seconds since the epoch; None: never."""
+        """``moment``: time of the interruption, in seconds since the epoch; None: never."""
         self.moment, self.passed = moment, False
         self._timer: threading.Timer | None = None
         self._lock, self._open = threading.Lock(), False
@@ -108,76 +114,76 @@ class Deadline:
     def __enter__(self) -> "Deadline":
         self._open = True
         if self.moment is not None:
-            self._timer = threading.Timer(max(0.0, self.moment - time.time()), self._ring)
+            self._timer = threading.Timer(max(0.0, self.moment - time.time()), self._interrupt)
             self._timer.daemon = True
             self._timer.start()
         return self
 
     def __exit__(self, *_error: object) -> None:
-        with self._lock:  # it rings within the block, or never
+        with self._lock:  # no interruption after the block
             self._open = False
         if self._timer is not None:
             self._timer.cancel()
 
-    def _ring(self) -> None:
+    def _interrupt(self) -> None:
         with self._lock:
             if not self._open:
                 return
             self.passed = True
             if signal.getsignal(signal.SIGTERM) is _on_signal and sys.platform != "win32":
-                _State.own += 1
-                os.kill(os.getpid(), signal.SIGTERM)  # wakes what waits
+                _State.deadline_signals += 1
+                os.kill(os.getpid(), signal.SIGTERM)  # ends blocking system calls
             else:
                 _thread.interrupt_main()
 
-    def caught(self) -> bool:
-        """Whether an interruption that was caught is its own: then nobody has asked to stop."""
+    def absorb_interrupt(self) -> bool:
+        """Return True if a caught KeyboardInterrupt came from this deadline, and clear the stop request then."""
         if self.passed:
-            _State.asked = _State.due = False
+            _State.stop_requested = _State.interrupt_pending = False
         return self.passed
 
 
 @contextmanager
-def on_leaving(action: Callable[[], None]) -> Iterator[None]:
-    """Do something quick if the process ends at once within the block."""
-    _State.leaving.append(action)
+def on_immediate_exit(action: Callable[[], None]) -> Iterator[None]:
+    """Call a quick action if a second Ctrl-C ends the process within the block."""
+    _State.exit_actions.append(action)
     try:
         yield
     finally:
-        _State.leaving.remove(action)
+        _State.exit_actions.remove(action)
 
 
 def _on_signal(_number: int, _frame: Any) -> None:
     if os.getpid() != _State.pid:
-        raise KeyboardInterrupt  # a data loader's process, forked from this one
-    if _State.asked:
+        raise KeyboardInterrupt  # in a data loader's process, forked from this one
+    if _State.stop_requested:
         return
-    _State.asked = True
-    if not _State.held:
+    _State.stop_requested = True
+    if not _State.deferring:
         raise KeyboardInterrupt
-    _State.due = True
+    _State.interrupt_pending = True
 
 
-def _listen(hear: socket.socket) -> None:
-    """End the process on a SIGINT that is not the first signal; SIGTERM may come as often as it likes."""
-    with hear:
-        while heard := hear.recv(1):
-            if heard[0] == signal.SIGINT and _State.heard:
-                for action in reversed(_State.leaving):
+def _listen(receiver: socket.socket) -> None:
+    """End the process on a SIGINT that is not its first signal; further SIGTERMs do nothing."""
+    with receiver:
+        while received := receiver.recv(1):
+            if received[0] == signal.SIGINT and _State.signal_seen:
+                for action in reversed(_State.exit_actions):
                     action()
-                os.write(2, (SHOW_CURSOR if os.isatty(2) else b"") + AT_ONCE)
+                os.write(2, (SHOW_CURSOR if os.isatty(2) else b"") + STOPPED_AT_ONCE)
                 os._exit(INTERRUPTED)
-            if heard[0] == signal.SIGTERM and _State.own:
-                _State.own -= 1
+            if received[0] == signal.SIGTERM and _State.deadline_signals:
+                _State.deadline_signals -= 1
             else:
-                _State.heard |= heard[0] in _SIGNALS
+                _State.signal_seen |= received[0] in _SIGNALS
 
 
-def _deaf_to_signals_of_others() -> None:
-    """A forked child gets a terminal's Ctrl-C too, and would pass it on to this process's thread as a second one."""
+def _stop_forwarding_signals() -> None:
+    """Detach a forked child: it also gets the terminal's Ctrl-C, which the parent would count as a second one."""
     if _State.pid:
         signal.set_wakeup_fd(-1)
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_deaf_to_signals_of_others)
+    os.register_at_fork(after_in_child=_stop_forwarding_signals)

@@ -1,4 +1,4 @@
-"""Run the worker in this process, or in several processes of this machine, which stay from phase to phase."""
+"""Run trials with one worker in this process, or with several local worker processes that serve all phases."""
 
 import _thread
 import multiprocessing
@@ -26,69 +26,73 @@ from posemodel.errors import PosemodelError, SettingsError
 
 POLL_S = 0.5
 STOP_S = 15.0
-"""How long an interrupted worker may take to give its trial back before it is killed."""
+"""Seconds that an interrupted worker has to give its trial back before it is killed."""
 MAX_DEATHS = 5
-"""Workers that may die in a row without a new record before the study is given up."""
-ERROR_TOLD = 71
-"""Exit status of a worker that has told its error."""
+"""Number of workers that may die in a row without a new record; one more ends the study."""
+ERROR_REPORTED = 71
+"""Exit status of a worker that has sent its error to the study's process."""
 
 
 class WorkerError(PosemodelError):
-    """The workers cannot go on."""
+    """The workers cannot continue the study."""
 
 
 @dataclass(frozen=True)
 class _Ready:
-    """The worker has its libraries loaded: from now on it may hold trials."""
+    """Message: the worker has loaded its libraries and may claim trials from now on."""
 
 
 @dataclass(frozen=True)
 class _Idle:
-    """The worker has worked off what it was told to, and waits for more."""
+    """Message: the worker has finished the enqueued trials and waits for the next phase."""
 
 
 @dataclass(frozen=True)
-class _Trouble:
-    """The error that ends a worker, in the words for the user."""
+class _Failure:
+    """Message: the error that ends a worker."""
 
     message: str
+    """Text for the user."""
     usage: bool
-    """Whether it is a mistake in the settings (exit code 2)."""
+    """True if a mistake in the settings is the cause (exit code 2)."""
 
 
 @dataclass
 class _Worker:
-    """A worker process. Each has pipes of its own: a queue shared by all would stay locked when one is killed."""
+    """A worker process with its own pipes; a queue shared by all workers would stay locked when one is killed."""
 
     process: BaseProcess
     messages: Connection | None
-    """What it tells; None once it has ended."""
+    """Messages from the worker; None once it has ended."""
     lifeline: Connection
-    """Takes the settings of the phase to work off. Closed here (or with this process), it tells the worker to stop."""
+    """Sends the settings of the next phase. When it closes (or this process ends), the worker stops."""
     ready: bool = False
     idle: bool = True
-    trouble: _Trouble | None = None
+    failure: _Failure | None = None
 
 
 class Crew:
-    """So many workers; a single one works in this process."""
+    """The workers of a study: separate processes, or this process if there is only one."""
 
     def __init__(self, workers: int, on_event: OnEvent) -> None:
-        """No process is started yet."""
+        """Prepare the crew without starting a process.
+
+        ``on_event``: called with every event of the workers.
+        """
         self.workers, self.on_event = workers, on_event
         self._crew: list[_Worker] = []
         self._settings: WorkerSettings | None = None
 
     def start(self) -> None:
-        """Start the worker processes that are missing: they load their libraries while this one goes on."""
+        """Start the missing worker processes, which load their libraries in the background."""
         while self.workers > 1 and len(self._crew) < self.workers:
             _start(self._crew)
 
     def work_off(self, settings: WorkerSettings) -> None:
-        """Work the enqueued plan off; the worker processes wait for the next one then.
+        """Run all enqueued trials; worker processes then wait for the next call.
 
-        One that dies (killed, out of memory) is replaced; its trial waits again, until its attempts are spent.
-        Raises WorkerError when workers end with an error, or die again and again without a new record.
+        A worker that dies (killed, out of memory) is replaced; its trial waits again until its attempts are used up.
+        Raises WorkerError if a worker ends with an error, or if workers keep dying without a new record.
         """
         ledger = settings.ledger()
         counts = ledger.counts()
@@ -98,65 +102,65 @@ class Crew:
             load_libraries()
             work(settings, self.on_event)
             return
-        share = replace(settings, workers=self.workers, threads=max(1, usable_cores() // self.workers))
-        self._settings = share
+        worker_settings = replace(settings, workers=self.workers, threads=max(1, usable_cores() // self.workers))
+        self._settings = worker_settings
         self.start()
         for worker in self._crew:
-            _tell(worker, share)
-        _supervise(self._crew, share, ledger, self.on_event)
+            _send_settings(worker, worker_settings)
+        _supervise(self._crew, worker_settings, ledger, self.on_event)
 
     def dismiss(self) -> None:
-        """End the worker processes. Those that hold trials give them back."""
-        with interruption.defer_interrupts():  # a second Ctrl-C still ends all at once
+        """End the worker processes, which give back the trials they are running."""
+        with interruption.defer_interrupts():  # a second Ctrl-C still ends everything immediately
             killed = _stop(self._crew, self.on_event)
             if killed and self._settings is not None:
-                known = self._settings
-                sweep(known, known.ledger(), known.tracker())
+                settings = self._settings
+                sweep(settings, settings.ledger(), settings.tracker())
 
     def kill(self) -> None:
-        """End all workers at once: this process is leaving and waits for nobody."""
+        """Kill all workers immediately, because this process is about to exit."""
         for worker in self._crew:
             worker.process.kill()
 
 
 @contextmanager
 def crew(workers: int, on_event: OnEvent) -> Iterator[Crew]:
-    """Workers for the phases of a study; whatever ends the block ends their processes."""
-    made = Crew(workers, on_event)
-    with interruption.on_leaving(made.kill):
+    """Yield the workers for all phases of a study; their processes end with the block, however it ends."""
+    workforce = Crew(workers, on_event)
+    with interruption.on_immediate_exit(workforce.kill):
         try:
-            yield made
+            yield workforce
         except KeyboardInterrupt:
             if workers > 1:
                 on_event(Stopping())
             raise
         finally:
-            made.dismiss()
+            workforce.dismiss()
 
 
 def _start(crew: list[_Worker]) -> None:
-    """Add a worker to the crew."""
+    """Start a worker process and add it to the crew."""
     context = multiprocessing.get_context("spawn")
-    messages, report = context.Pipe(duplex=False)
-    held, lifeline = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(report, held))
-    with interruption.defer_interrupts(), _deaf_children():
+    messages, message_sender = context.Pipe(duplex=False)
+    lifeline_end, lifeline = context.Pipe(duplex=False)
+    process = context.Process(target=_work, args=(message_sender, lifeline_end))
+    with interruption.defer_interrupts(), _children_without_sigint():
         process.start()
         crew.append(_Worker(process, messages, lifeline))
-    report.close()
-    held.close()
+    message_sender.close()
+    lifeline_end.close()
 
 
-def _tell(worker: _Worker, settings: WorkerSettings) -> None:
-    """Have a worker work a phase off."""
+def _send_settings(worker: _Worker, settings: WorkerSettings) -> None:
+    """Have a worker run the enqueued trials of a phase."""
     worker.idle = False
-    with suppress(OSError):  # it has died, which is noticed by its process
+    with suppress(OSError):  # a dead worker is noticed by its process
         worker.lifeline.send(settings)
 
 
 @contextmanager
-def _deaf_children() -> Iterator[None]:
-    """Processes started here never see SIGINT: a terminal sends Ctrl-C to all, and only this process is to answer."""
+def _children_without_sigint() -> Iterator[None]:
+    """Start processes with SIGINT blocked: a terminal sends Ctrl-C to all, and only this process must react."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
@@ -167,8 +171,8 @@ def _deaf_children() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _supervise(crew: list[_Worker], share: WorkerSettings, ledger: Ledger, on_event: OnEvent) -> None:
-    """Pass on what the workers tell, and replace those that die, until all are idle."""
+def _supervise(crew: list[_Worker], worker_settings: WorkerSettings, ledger: Ledger, on_event: OnEvent) -> None:
+    """Forward the workers' events and replace workers that die, until all are idle."""
     deaths = 0
     while not all(worker.idle for worker in crew):
         wait(
@@ -176,8 +180,8 @@ def _supervise(crew: list[_Worker], share: WorkerSettings, ledger: Ledger, on_ev
         )
         interruption.check()
         for worker in list(crew):
-            alive = worker.process.is_alive()  # before reading: what a dead one has told is there in full
-            if _pass_on(worker, on_event):
+            alive = worker.process.is_alive()  # before reading: the messages of a dead worker are then complete
+            if _forward_events(worker, on_event):
                 deaths = 0
             if alive:
                 continue
@@ -186,9 +190,11 @@ def _supervise(crew: list[_Worker], share: WorkerSettings, ledger: Ledger, on_ev
             code = worker.process.exitcode
             if code == INTERRUPTED:
                 raise KeyboardInterrupt
-            if code == ERROR_TOLD:
-                trouble = worker.trouble or _Trouble("a worker ended with an error that it could not tell", usage=False)
-                raise SettingsError(trouble.message) if trouble.usage else WorkerError(trouble.message)
+            if code == ERROR_REPORTED:
+                failure = worker.failure or _Failure(
+                    "a worker ended with an error that it could not report", usage=False
+                )
+                raise SettingsError(failure.message) if failure.usage else WorkerError(failure.message)
             on_event(WorkerDied(worker.process.pid or 0))
             counts = ledger.counts()
             if counts["waiting"] + counts["running"]:
@@ -196,57 +202,57 @@ def _supervise(crew: list[_Worker], share: WorkerSettings, ledger: Ledger, on_ev
                 if deaths > MAX_DEATHS:
                     raise WorkerError(f"{deaths} worker processes died one after the other (exit {code})")
                 _start(crew)
-                _tell(crew[-1], share)
+                _send_settings(crew[-1], worker_settings)
 
 
-def _pass_on(worker: _Worker, on_event: OnEvent) -> bool:
-    """Report what a worker has told so far; whether a record was among it."""
+def _forward_events(worker: _Worker, on_event: OnEvent) -> bool:
+    """Process a worker's messages so far, forward its events, and return True if one of them brought a record."""
     recorded = False
-    while (event := _heard(worker)) is not None:
+    while (event := _next_message(worker)) is not None:
         if isinstance(event, _Ready):
             worker.ready = True
         elif isinstance(event, _Idle):
             worker.idle = True
-        elif isinstance(event, _Trouble):
-            worker.trouble = event
+        elif isinstance(event, _Failure):
+            worker.failure = event
         else:
             recorded |= isinstance(event, TrialEnded)
             on_event(event)
     return recorded
 
 
-def _heard(worker: _Worker) -> Event | _Ready | _Idle | _Trouble | None:
-    """The next thing that a worker has told; None where there is none so far, or it has ended."""
+def _next_message(worker: _Worker) -> Event | _Ready | _Idle | _Failure | None:
+    """Return the next message of a worker; None if there is none yet, or the worker has ended."""
     try:
         if worker.messages is None or not worker.messages.poll():
             return None
-        message: Event | _Ready | _Idle | _Trouble = worker.messages.recv()
+        message: Event | _Ready | _Idle | _Failure = worker.messages.recv()
         return message
     except (EOFError, OSError):
         if worker.messages is not None:
-            worker.messages.close()  # it has ended, perhaps in the middle of a word
+            worker.messages.close()  # the worker has ended, perhaps in the middle of a message
         worker.messages = None
         return None
 
 
 def _stop(crew: list[_Worker], on_event: OnEvent) -> bool:
-    """Have the workers give their trials back; whether one had to be killed in the middle of a trial.
+    """Stop the workers, which give their trials back; return True if one had to be killed during a trial.
 
-    An ``on_event`` that raises is not told any more, and ends nothing: the workers' end comes first.
+    If ``on_event`` raises, it is not called again and the workers are stopped all the same.
     """
-    deaf = False
+    callback_failed = False
 
-    def tell(event: Event) -> None:
-        nonlocal deaf
-        if not deaf:
+    def notify(event: Event) -> None:
+        nonlocal callback_failed
+        if not callback_failed:
             try:
                 on_event(event)
             except Exception:
-                deaf = True
+                callback_failed = True
 
     for worker in crew:
         if not worker.ready and worker.messages is not None and not worker.messages.poll():
-            worker.process.kill()  # still loading its libraries, it holds nothing
+            worker.process.kill()  # still loading its libraries, it has no trial
         worker.lifeline.close()
     deadline = time.monotonic() + STOP_S
     killed = False
@@ -254,7 +260,7 @@ def _stop(crew: list[_Worker], on_event: OnEvent) -> bool:
         wait([worker.process.sentinel for worker in crew], timeout=POLL_S)
         for worker in list(crew):
             alive = worker.process.is_alive()
-            _pass_on(worker, tell)
+            _forward_events(worker, notify)
             if not alive:
                 worker.process.join()
                 crew.remove(worker)
@@ -264,18 +270,18 @@ def _stop(crew: list[_Worker], on_event: OnEvent) -> bool:
     return killed
 
 
-def _work(tell: Connection, lifeline: Connection) -> None:
-    """A worker process: phase after phase as it is told, until the lifeline closes."""
+def _work(messages: Connection, lifeline: Connection) -> None:
+    """Run as a worker process: run each phase that is sent, until the lifeline closes."""
     streams.keep_open()
     mask_errors()
     use_platform_start_method()
     orders: queue.SimpleQueue[bytes] = queue.SimpleQueue()
 
-    def send(event: Event | _Ready | _Idle | _Trouble) -> None:
+    def send(event: Event | _Ready | _Idle | _Failure) -> None:
         try:
-            tell.send(event)
+            messages.send(event)
         except OSError:
-            return  # the study's process is gone, and the lifeline says so
+            return  # the study's process is gone; the closed lifeline ends this one
 
     with interruption.handled():
         threading.Thread(target=_listen, args=(lifeline, orders), daemon=True, name="lifeline").start()
@@ -287,24 +293,24 @@ def _work(tell: Connection, lifeline: Connection) -> None:
                 send(_Idle())
         except KeyboardInterrupt:
             if not multiprocessing.active_children():
-                os._exit(INTERRUPTED)  # all is given back and told; taking the libraries down costs a second of a core
+                os._exit(INTERRUPTED)  # all is given back and reported; unloading the libraries would take a second
             raise SystemExit(INTERRUPTED) from None
         except PosemodelError as error:
-            send(_Trouble(masked(error), isinstance(error, SettingsError)))
-            raise SystemExit(ERROR_TOLD) from None
+            send(_Failure(masked(error), isinstance(error, SettingsError)))
+            raise SystemExit(ERROR_REPORTED) from None
 
 
 def use_platform_start_method() -> None:
-    """Have this process's own children (a loader's workers) started as the platform does.
+    """Make this process start its own children (loader workers) with the platform's default method.
 
-    A spawned process spawns in its turn unless it is told otherwise: each loader worker would load all libraries anew,
-    and a study with several workers would measure other loaders than one with a single worker.
+    A spawned process would otherwise spawn its children too: each loader worker would import all libraries again, and
+    loaders would be slower in a study with several workers than in one with a single worker.
     """
     multiprocessing.set_start_method(None, force=True)
 
 
 def _next(orders: "queue.SimpleQueue[bytes]") -> WorkerSettings:
-    """Wait for the next phase; an interruption ends the wait."""
+    """Wait for the settings of the next phase; an interruption ends the wait."""
     while True:
         interruption.check()
         with suppress(queue.Empty):
@@ -313,16 +319,16 @@ def _next(orders: "queue.SimpleQueue[bytes]") -> WorkerSettings:
 
 
 def _listen(lifeline: Connection, orders: "queue.SimpleQueue[bytes]") -> None:
-    """Pass orders on, unread; interrupt this process once the study's process wants it to stop, or is gone.
+    """Queue the received settings for the main thread; interrupt this process when the lifeline closes.
 
-    What an order names is imported where it is read: by the main thread.
+    They stay pickled here, since unpickling imports modules, which the main thread must do.
     """
     try:
         while True:
             orders.put(lifeline.recv_bytes())
     except (EOFError, OSError):
         if hasattr(signal, "pthread_kill"):
-            # A real signal wakes the main thread from whatever it waits for.
+            # Unlike interrupt_main, a real signal also ends the main thread's blocking system calls.
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
         else:
             _thread.interrupt_main()

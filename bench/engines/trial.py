@@ -1,4 +1,4 @@
-"""What the worker needs of a kind of study: how its trials are run."""
+"""Interface between a worker and a kind of study: how the kind's trials are run."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ Study = Mapping[str, Any]
 
 
 class RunTrial(Protocol):
-    """Runs one trial: see `bench.trials.training.run_trial`, which most kinds build on."""
+    """Function that runs one trial, such as `bench.trials.training.run_trial`, on which most kinds build."""
 
     def __call__(
         self,
@@ -26,30 +26,33 @@ class RunTrial(Protocol):
         on_step: Callable[[int, float], None] | None = None,
         should_prune: Callable[[float], bool] | None = None,
     ) -> Outcome:
-        """Its record, curve and samples."""
+        """Run a trial and return its record, curve and samples."""
 
 
 def ap_value(record: Record, _study: Study) -> OptunaValues | None:
-    """The AP of a complete trial; None: it has none."""
+    """Return the AP of a complete trial for Optuna; None if the trial is not complete or has no AP."""
     ap = record.metrics.get("ap")
     return OptunaValues((ap,)) if record.status == Status.COMPLETE and ap is not None else None
 
 
 def never_pruned(_ledger: Ledger, _key: int, _spec: TrialSpec, _study: Study) -> None:
-    """Nobody may end a trial early."""
+    """Return no pruner: trials are never ended early."""
 
 
 @dataclass(frozen=True)
 class TrialKind:
-    """How trials of one kind of study are run; functions of modules, since workers are other processes."""
+    """Functions that run the trials of one kind of study; picklable (module level), since workers are processes."""
 
     run_trial: RunTrial
     optuna_values: Callable[[Record, Study], OptunaValues | None] = ap_value
-    """What Optuna is told of a record."""
+    """Returns the values that Optuna gets for a record."""
     choose: Callable[[Ledger, Claim, Study, Path, Record | None], TrialSpec] | None = None
-    """Of a kind whose plan leaves open what is tried: chooses it, or restores what a record says was chosen.
+    """For kinds with slots: chooses the trial of a claimed slot, or restores the choice from its record.
 
-    Here the study's settings have the places of its files, too.
+    The study settings that it gets include the paths of the study's files. The path argument is the data folder.
     """
     pruner: Callable[[Ledger, int, TrialSpec, Study], Callable[[float], bool] | None] = never_pruned
-    """Who is asked with each score of the trial of a key whether it may end early; None: nobody."""
+    """Returns a function that is called with each score of a trial and returns True to end it early; None: no pruning.
+
+    The integer is the trial's key in the ledger.
+    """

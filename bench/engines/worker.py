@@ -1,4 +1,4 @@
-"""The worker: claim a trial, run it, record it, close it; until nothing waits and nothing runs."""
+"""The worker loop: claim a trial, run it, record it, close it, until no trial waits or runs."""
 
 import importlib
 import os
@@ -28,12 +28,12 @@ from bench.trials.spec import Slot, TrialSpec
 from bench.trials.status import FAULTS, Status
 
 POLL_S = 0.5
-"""Pause before looking again while other workers run the last trials."""
+"""Seconds between checks while other workers run the last trials."""
 
 
 @dataclass(frozen=True)
 class WorkerSettings:
-    """What a worker needs to find its study; picklable."""
+    """Everything that a worker needs to open and run its study; picklable."""
 
     storage_url: str
     tracking_uri: str
@@ -41,36 +41,36 @@ class WorkerSettings:
     identity: dict[str, Any]
     parent_run: str
     data: Path
-    """Where the data set stands on this machine."""
+    """Folder of the data set on this machine."""
     trials: TrialKind
-    """How the study's trials are run."""
+    """Functions that run the study's trials."""
     objectives: int = 1
-    """Values that Optuna is told of a trial."""
+    """Number of values that Optuna gets for each trial."""
     workers: int = 1
-    """Trials that run at once here."""
+    """Trials that run at once on this machine."""
     places: Mapping[str, Path] = field(default_factory=dict)
-    """Where the study's other files stand on this machine, see `StudyBase.places`."""
+    """Paths of the study's other files on this machine, by setting; see `StudyBase.places`."""
     threads: int | None = None
-    """torch threads (None: torch's own choice)."""
+    """Number of torch threads; None: torch's default."""
 
     def ledger(self) -> Ledger:
-        """The study's ledger, opened."""
+        """Open the study's ledger."""
         return Ledger(self.storage_url, self.study_name, self.identity, objectives=self.objectives)
 
     def tracker(self) -> Tracker:
-        """The study's MLflow side, opened."""
+        """Open the study's records in MLflow."""
         return Tracker(self.tracking_uri, self.study_name)
 
 
 def work(settings: WorkerSettings, on_event: OnEvent = ignore_event) -> None:
-    """Work until the enqueued plan is done. Interrupted, or stopped by an error, the trial in hand goes back."""
+    """Run trials until all enqueued ones have ended; on an interruption or error, give the current trial back."""
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     ledger, tracker = settings.ledger(), settings.tracker()
     while True:
         interruption.check()
         sweep(settings, ledger, tracker)
-        claim = _take(ledger)
+        claim = _claim(ledger)
         if claim is not None:
             _run_claimed(claim, settings, ledger, tracker, on_event)
         elif ledger.counts()["running"]:
@@ -80,12 +80,12 @@ def work(settings: WorkerSettings, on_event: OnEvent = ignore_event) -> None:
 
 
 def load_libraries() -> None:
-    """Import what PyTorch imports by itself for the first optimizer: seconds that no trial should pay."""
+    """Import what PyTorch would import for the first optimizer; it takes seconds, which no trial should include."""
     importlib.import_module("torch._dynamo")
 
 
-def _take(ledger: Ledger) -> Claim | None:
-    """Claim a trial whole; interrupted meanwhile, give it back."""
+def _claim(ledger: Ledger) -> Claim | None:
+    """Claim a trial; if interrupted meanwhile, give it back."""
     claim = None
     try:
         with interruption.defer_interrupts():
@@ -98,37 +98,37 @@ def _take(ledger: Ledger) -> Claim | None:
 
 
 def sweep(settings: WorkerSettings, ledger: Ledger, tracker: Tracker) -> None:
-    """Settle the trials of dead workers: recorded ones are closed, others wait again."""
-    for claim in ledger.stale():
+    """Close the recorded trials of dead workers, and let their other trials wait again."""
+    for claim in ledger.stale_trials():
         tracker.abandon(claim.spec.id)
-        record = _record_of(claim, tracker)
+        record = _existing_record(claim, tracker)
         if record is None:
             ledger.put_back_stale(claim.key)
         else:
             _finish(claim.key, record, settings, ledger)
 
 
-def _record_of(claim: Claim, tracker: Tracker) -> Record | None:
-    """What came of a claimed trial, under whatever id a version has recorded it."""
+def _existing_record(claim: Claim, tracker: Tracker) -> Record | None:
+    """Return the record of a claimed trial if there is one, also under an id of an earlier version."""
     earlier = sorted(claim.spec.earlier_ids) if isinstance(claim.spec, TrialSpec) else []
-    return next((found for each in (claim.spec.id, *earlier) if (found := tracker.recorded(each)) is not None), None)
+    return next((record for each in (claim.spec.id, *earlier) if (record := tracker.recorded(each)) is not None), None)
 
 
 def _finish(key: int, record: Record, settings: WorkerSettings, ledger: Ledger) -> None:
     ledger.finish(key, record.status, settings.trials.optuna_values(record, settings.identity))
 
 
-def _planned(claim: Claim, settings: WorkerSettings, ledger: Ledger, record: Record | None) -> TrialSpec:
-    """What a claimed trial is: chosen now, where the plan left that open; ``record``: what came of it before."""
+def _resolved_spec(claim: Claim, settings: WorkerSettings, ledger: Ledger, record: Record | None) -> TrialSpec:
+    """Return the specification of a claimed trial; for a slot it is chosen now, or restored from its record."""
     if not isinstance(claim.spec, Slot):
         return claim.spec.with_data(settings.data, settings.places)
     choose = settings.trials.choose
-    assert choose is not None, "a kind that plans places chooses what is tried there"
+    assert choose is not None, "a kind that plans slots must have `choose`"
     return choose(ledger, claim, {**settings.identity, **settings.places}, settings.data, record)
 
 
 def _run_claimed(claim: Claim, settings: WorkerSettings, ledger: Ledger, tracker: Tracker, on_event: OnEvent) -> None:
-    """Run, record and close a claimed trial; whatever stops it short of that gives it back untouched."""
+    """Run, record and close a claimed trial; give it back if anything stops this process before that."""
     began = time.time()
 
     def stepped(step: int, train_seconds: float) -> None:
@@ -136,18 +136,18 @@ def _run_claimed(claim: Claim, settings: WorkerSettings, ledger: Ledger, tracker
         on_event(TrialStepped(claim.spec.id, step, train_seconds))
 
     try:
-        record = _record_of(claim, tracker)
-        spec = _planned(claim, settings, ledger, record)
+        record = _existing_record(claim, tracker)
+        spec = _resolved_spec(claim, settings, ledger, record)
         if record is not None:
-            # By a worker that died before it could close the trial, or under a ledger that is gone.
+            # Recorded by a worker that died before closing the trial, or with a ledger that was deleted.
             _finish(claim.key, record, settings, ledger)
             return
-        on_event(TrialBegan(_in_hand(spec, began)))
+        on_event(TrialBegan(_running_trial(spec, began)))
         run_id = tracker.start_trial(spec, settings.parent_run)
         with _heartbeat(ledger, claim.key):
             if claim.attempts > MAX_ATTEMPTS:
-                # Here and not in the sweep, where two workers could record it at once: a claim has one owner.
-                record, curve, samples = Outcome(_given_up(spec, claim.attempts - 1), curve=[])
+                # Not in `sweep`, where two workers could record it at once; a claim has only one owner.
+                record, curve, samples = Outcome(_failed_by_deaths(spec, claim.attempts - 1), curve=[])
             else:
                 record, curve, samples = settings.trials.run_trial(
                     spec,
@@ -156,9 +156,9 @@ def _run_claimed(claim: Claim, settings: WorkerSettings, ledger: Ledger, tracker
                     should_prune=settings.trials.pruner(ledger, claim.key, spec, settings.identity),
                 )
         if record.status in FAULTS:
-            interruption.check()  # a library that is interrupted may make a fault of it, which is no result
-        if not ledger.owned(claim.key):
-            tracker.abandon(spec.id)  # taken for dead, and given to another worker
+            interruption.check()  # a library may turn an interruption into an error, which is no result
+        if not ledger.is_owner(claim.key):
+            tracker.abandon(spec.id)  # this worker was taken for dead and the trial given to another one
             on_event(TrialReturned(spec.id))
             return
         with interruption.defer_interrupts():
@@ -168,22 +168,22 @@ def _run_claimed(claim: Claim, settings: WorkerSettings, ledger: Ledger, tracker
             ended = counts.total() - counts["waiting"] - counts["running"]
             on_event(TrialEnded(record, time.time() - began, ended))
     except BaseException:
-        # After the record both do nothing: its run is closed, its trial has ended.
+        # Once the trial is recorded, both calls do nothing: its run is closed and the trial has ended.
         tracker.abandon(claim.spec.id)
         ledger.put_back(claim.key, attempts=claim.attempts - 1)
         on_event(TrialReturned(claim.spec.id))
         raise
 
 
-def _given_up(spec: TrialSpec, deaths: int) -> Record:
+def _failed_by_deaths(spec: TrialSpec, deaths: int) -> Record:
     message = f"the worker died {deaths} times while it ran this trial"
     return make_record(spec, Status.FAILED, steps_done=0, metrics={}, error=message)
 
 
-def _in_hand(spec: TrialSpec, began: float) -> RunningTrial:
-    here, run = (socket.gethostname(), os.getpid()), spec.run
+def _running_trial(spec: TrialSpec, began: float) -> RunningTrial:
+    host_and_pid, run = (socket.gethostname(), os.getpid()), spec.run
     return RunningTrial(
-        spec.id, spec.phase, spec.optimizer, spec.seed, run.steps, began, *here, seconds=run.seconds
+        spec.id, spec.phase, spec.optimizer, spec.seed, run.steps, began, *host_and_pid, seconds=run.seconds
     )  # fmt: skip
 
 
@@ -193,8 +193,8 @@ def _heartbeat(ledger: Ledger, key: int) -> Iterator[None]:
 
     def beat() -> None:
         while not stop.wait(HEARTBEAT_S):
-            with suppress(SQLAlchemyError, StorageInternalError):  # a database that is away for a moment: the next one
-                ledger.beat(key)
+            with suppress(SQLAlchemyError, StorageInternalError):  # database briefly unreachable: try at the next beat
+                ledger.send_heartbeat(key)
 
     thread = threading.Thread(target=beat, daemon=True, name="heartbeat")
     thread.start()

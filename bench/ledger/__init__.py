@@ -1,4 +1,5 @@
-"""The Optuna storage: what is planned, who runs it, how it ended. In: trials; out: claims, each to one worker.
+"""The ledger: planned trials with their owners and states, in Optuna's storage.
 
-A worker that died gives its trial back here. Never holds a result that a table reads.
+In: planned trials. Out: claims, each to exactly one worker; trials of dead workers become available again. Never the
+source of a result in a table: results are in MLflow (`bench.records`).
 """

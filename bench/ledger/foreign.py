@@ -1,4 +1,4 @@
-"""A study's entry in an Optuna storage: made whole or not at all, and never taken over from somebody else."""
+"""Create, find and extend a study's entry in an Optuna storage; refuse studies that posebench did not create."""
 
 import json
 from collections.abc import Collection, Mapping
@@ -15,55 +15,58 @@ from bench.trials.study_base import refuse_difference
 from posemodel.errors import SettingsError
 
 
-def study_in(storage: RDBStorage, url: str, name: str, identity: dict[str, Any], *, objectives: int) -> int:
-    """The id of a study in the storage at ``url``, which is made if there is none of that name.
+def find_or_create_study(storage: RDBStorage, url: str, name: str, identity: dict[str, Any], *, objectives: int) -> int:
+    """Return the storage's id of a study; create the study if there is none of that name.
 
-    SettingsError where the name stands for another study of ours (it shows the difference), or for one that posebench
-    did not make, which is left as it is.
+    Raises SettingsError if the name belongs to a posebench study with another identity (the difference is shown), or
+    to a study that posebench did not create, which is left unchanged.
     """
-    found = _find(storage, name)
-    if found is None:
-        _make(storage, name, identity, objectives)
-        found = _find(storage, name)
-        assert found is not None
-    known = storage.get_study_user_attrs(found).get(STUDY)
-    if known is None:
-        _refuse(url, name, len(storage.get_all_trials(found, deepcopy=False)))
-    refuse_difference(name, known, identity)
-    return found
+    study_id = _find(storage, name)
+    if study_id is None:
+        _create(storage, name, identity, objectives)
+        study_id = _find(storage, name)
+        assert study_id is not None
+    stored_identity = storage.get_study_user_attrs(study_id).get(STUDY)
+    if stored_identity is None:
+        _refuse(url, name, len(storage.get_all_trials(study_id, deepcopy=False)))
+    refuse_difference(name, stored_identity, identity)
+    return study_id
 
 
 def replace_identity(storage: RDBStorage, study: int, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-    """Make a study another one, and keep what it was, in one transaction; nothing is changed where it is not ``old``.
+    """Replace a study's identity in one transaction, and append the old one to its earlier identities.
 
-    SettingsError where somebody else has changed it meanwhile.
+    Raises SettingsError, and changes nothing, if another process has changed the identity meanwhile.
     """
     attributes = models.StudyUserAttributeModel
     with sqlalchemy.orm.Session(storage.engine) as session, session.begin():
-        own = session.query(attributes).filter_by(study_id=study)
-        identity = own.filter_by(key=STUDY).with_for_update().one()
-        known = json.loads(str(identity.value_json))
-        if known != json.loads(json.dumps(old)):
-            raise SettingsError(f"study {known['name']}: another process has extended it meanwhile: look at it again.")
-        earlier = own.filter_by(key=EARLIER).one_or_none()
+        study_attributes = session.query(attributes).filter_by(study_id=study)
+        identity = study_attributes.filter_by(key=STUDY).with_for_update().one()
+        stored_identity = json.loads(str(identity.value_json))
+        if stored_identity != json.loads(json.dumps(old)):
+            raise SettingsError(
+                f"study {stored_identity['name']}: another process has extended it meanwhile. Check its status before "
+                "you try again."
+            )
+        earlier = study_attributes.filter_by(key=EARLIER).one_or_none()
         if earlier is None:
             earlier = attributes(study_id=study, key=EARLIER, value_json="[]")
             session.add(earlier)
-        earlier.value_json = json.dumps([*json.loads(str(earlier.value_json)), known])
+        earlier.value_json = json.dumps([*json.loads(str(earlier.value_json)), stored_identity])
         identity.value_json = json.dumps(new)
 
 
 def refuse_foreign(foreign: Collection[str], url: str, name: str) -> None:
-    """SettingsError where ``name`` is among the studies of a storage that posebench did not make."""
+    """Raise SettingsError if ``name`` is among ``foreign``: a storage's studies that posebench did not create."""
     if name in foreign:
         _refuse(url, name)
 
 
 def _refuse(url: str, name: str, trials: int | None = None) -> NoReturn:
-    of_them = "" if trials is None else f" ({trials} trial{'' if trials == 1 else 's'})"
+    trial_count = "" if trials is None else f" ({trials} trial{'' if trials == 1 else 's'})"
     raise SettingsError(
-        f"name: the storage {masked(url)} holds a study {name!r}{of_them} that posebench did not make, and does not "
-        "write into. Give another --name, or set POSEBENCH_STORAGE to another database."
+        f"name: the storage {masked(url)} holds a study {name!r}{trial_count} that posebench did not make, and does "
+        "not write into. Give another --name, or set POSEBENCH_STORAGE to another database."
     )
 
 
@@ -74,10 +77,10 @@ def _find(storage: RDBStorage, name: str) -> int | None:
         return None
 
 
-def _make(storage: RDBStorage, name: str, identity: dict[str, Any], objectives: int) -> None:
-    """Make a study and say whose it is in one transaction: Optuna's own way needs two, and a kill may come between.
+def _create(storage: RDBStorage, name: str, identity: dict[str, Any], objectives: int) -> None:
+    """Create a study with its identity in one transaction: Optuna needs two, and a kill may come in between.
 
-    Does nothing where another process was first.
+    Does nothing if another process has created it first.
     """
     study = models.StudyModel(
         study_name=name,

@@ -1,4 +1,4 @@
-"""How the ledger writes a trial into an Optuna trial, and how it tells whether a trial's worker lives."""
+"""Attribute names of the ledger in Optuna's storage, and the check whether a trial's worker is still alive."""
 
 import socket
 import time
@@ -8,55 +8,60 @@ import psutil
 from optuna.trial import FrozenTrial
 
 HEARTBEAT_S = 10
+"""Seconds between two heartbeats of a worker."""
 GRACE_S = 60
-"""A trial whose worker has not been heard of for so long is given to another one."""
+"""Seconds without a heartbeat after which a trial is given to another worker."""
 
 SPEC, TRIAL_ID, OWNER, HEARTBEAT, ATTEMPTS, STATUS = "spec", "trial_id", "owner", "heartbeat", "attempts", "status"
-"""Attributes of a trial."""
+"""User attributes of a trial."""
 RUNGS = "rungs"
-"""Attribute of a trial: what Optuna's pruner has noted of it."""
+"""Attribute of a trial: the state of Optuna's pruner for it."""
 DUPLICATE = "duplicate"
-"""Status of a later copy of a trial, enqueued by two processes at once: it never runs and counts for nothing."""
+"""Status of the later copy of a trial that two processes enqueued at once; it never runs and is not counted."""
 STUDY = "posebench:identity"
-"""Attribute of a study: what it is. A study without it is somebody else's."""
+"""Attribute of a study: its identity. Studies without it were not created by posebench."""
 EARLIER = "posebench:earlier"
-"""Attribute of a study: what it was before each time that it was extended, a list of identities."""
+"""Attribute of a study: list of its identities before each extension."""
 SESSION = "posebench:session:"
-"""Attributes of a study that begin so say which processes work on it."""
+"""Prefix of a study's attributes that name the processes working on it."""
 CLAIMANT = "claimant:"
-"""Attributes of a trial that begin so say who has tried to take it: known before the claim, unlike its owner."""
+"""Prefix of a trial's attributes that name the processes that tried to claim it; written before the claim, unlike
+the owner."""
 
 
 def this_process() -> dict[str, Any]:
-    """Who holds a trial: enough to tell, on the same host, whether that process still lives."""
+    """Return host, process id and start time of this process, as stored for the owner of a trial."""
     process = psutil.Process()
     return {"host": socket.gethostname(), "pid": process.pid, "started": process.create_time()}
 
 
 def is_stale(trial: FrozenTrial) -> bool:
-    """Whether a running trial's worker is dead: on this host by its process, elsewhere by its silence."""
+    """Return True if a running trial's worker is dead: by its process on this host, by missing heartbeats elsewhere."""
     owner = trial.user_attrs.get(OWNER)
     if owner is not None and is_here(owner):
         return not lives(owner["pid"], owner["started"])
     claimants = [value for name, value in trial.user_attrs.items() if name.startswith(CLAIMANT)]
     if owner is None and claimants and all(is_here(c) and not lives(c["pid"], c["started"]) for c in claimants):
-        return True  # killed between its claim and its name under it, or halfway through giving it back
-    heard = trial.user_attrs.get(HEARTBEAT) or (trial.datetime_start.timestamp() if trial.datetime_start else 0.0)
-    return time.time() - heard > GRACE_S
+        return True  # killed between its claim and writing the owner, or while giving the trial back
+    last_seen = trial.user_attrs.get(HEARTBEAT) or (trial.datetime_start.timestamp() if trial.datetime_start else 0.0)
+    return time.time() - last_seen > GRACE_S
 
 
 def claimant_attribute(process: dict[str, Any]) -> str:
-    """The attribute of a trial that says that this process has tried to take it; each process has its own."""
+    """Return the name of the trial attribute that records a claim attempt of a process; unique per process."""
     return f"{CLAIMANT}{process['host']}:{process['pid']}:{process['started']}"
 
 
 def is_here(process: dict[str, Any]) -> bool:
-    """Whether a process is of this host."""
+    """Return True if a process runs on this host."""
     return bool(process["host"] == socket.gethostname())
 
 
 def lives(pid: int, started: float) -> bool:
-    """Whether a process of this host still runs; ``started`` tells it from a later one with the same id."""
+    """Return True if a process of this host still runs.
+
+    ``started``: its start time, which distinguishes it from a later process with the same id.
+    """
     try:
         return abs(psutil.Process(pid).create_time() - started) < 1 and psutil.Process(pid).status() != "zombie"
     except psutil.NoSuchProcess:

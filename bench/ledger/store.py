@@ -1,4 +1,4 @@
-"""The plan's state in an Optuna storage: enqueued once, claimed by one worker, finished, failed, retried.
+"""The ledger of one study: enqueue, claim, finish and retry its trials in an Optuna storage.
 
 On SQLite Optuna's own claim of a waiting trial is not atomic (it reads, then writes, in a transaction that takes no
 lock before the write). Every transaction here begins with BEGIN IMMEDIATE, which takes the lock first. On PostgreSQL
@@ -20,7 +20,7 @@ from alembic.util.exc import CommandError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from bench.ledger.foreign import replace_identity, study_in
+from bench.ledger.foreign import find_or_create_study, replace_identity
 from bench.ledger.format import (
     ATTEMPTS,
     DUPLICATE,
@@ -46,11 +46,11 @@ from bench.trials.spec import Planned, Slot, TrialSpec, planned_from_json
 from bench.trials.status import Status
 
 BUSY_TIMEOUT_S = 60
-"""How long a worker waits for another one's transaction."""
+"""Seconds that a worker waits for another worker's transaction."""
 MAX_ATTEMPTS = 3
-"""A trial that ended three workers is recorded as failed."""
+"""Number of workers that may die while running a trial before it is recorded as failed."""
 FIXED, CONSTRAINT = "fixed_params", "constraints:"
-"""System attributes of a trial, by Optuna's own names: choices made beforehand, and each constraint's value."""
+"""Optuna's names of system attributes of a trial: parameters fixed in advance, and the prefix of constraint values."""
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -58,34 +58,36 @@ logging.getLogger("alembic").setLevel(logging.WARNING)
 
 @dataclass(frozen=True)
 class Claim:
-    """A trial that a worker has taken (or that is looked at): its key in the storage and what is planned."""
+    """A trial that a worker has claimed, or that `Ledger.stale_trials` returns."""
 
     key: int
+    """Id of the trial in the storage."""
     spec: Planned
     attempts: int
+    """Number of claims so far, without those given back on purpose."""
 
 
 @dataclass(frozen=True)
 class OptunaValues:
-    """What Optuna is told of a trial that has ended: copies for its samplers, pruners and dashboards."""
+    """Values of an ended trial for Optuna: copies for its samplers, pruners and dashboards."""
 
     values: tuple[float, ...]
-    """Of the objectives, all maximised."""
+    """Objective values, all maximised."""
     constraints: Mapping[str, float] = field(default_factory=dict)
     """Constraint values; 0 or less means satisfied."""
 
 
 def open_storage(url: str) -> RDBStorage:
-    """Open (or make) the Optuna storage at an SQLAlchemy URL, with atomic transactions on SQLite.
+    """Open or create the Optuna storage at an SQLAlchemy URL, with atomic transactions on SQLite.
 
-    SettingsError, with the remedy, where there can be none; a file that is another program's or version's stays as it
-    is. Of a database on a server that is looked at once, when a study begins (`bench.records.store_check`).
+    Raises SettingsError with the remedy if the URL is unusable; an SQLite file of another program or version is left
+    unchanged. A database on a server is checked for that once, when a study begins (`bench.records.store_check`).
     """
     check_form(LEDGER, url)
     sqlite = sqlite_file(url) is not None
     if sqlite:
         check_database(LEDGER, url, write=True)
-    # What the URL itself says about waiting goes before.
+    # A timeout in the URL itself takes precedence.
     waits = sqlite and "timeout" not in sqlalchemy.make_url(url).query
     arguments: dict[str, Any] = {"connect_args": {"timeout": BUSY_TIMEOUT_S}} if waits else {}
     for attempt in range(5):
@@ -120,32 +122,32 @@ def _lock_transactions(engine: sqlalchemy.Engine) -> None:
 
 
 class Ledger:
-    """One study's trials in the storage."""
+    """The trials of one study in the storage."""
 
     def __init__(self, url: str, study_name: str, identity: dict[str, Any], *, objectives: int = 1) -> None:
-        """Open the study or create it; SettingsError where the name stands for another one, see `bench.ledger.foreign`.
+        """Open or create the study; SettingsError if the name is taken by another one, see `bench.ledger.foreign`.
 
-        ``objectives``: how many values a trial is told with.
+        ``objectives``: number of values that Optuna gets for each trial.
         """
         self.storage = open_storage(url)
         self.study_name = study_name
         self._waiting: deque[tuple[int, bool]] = deque()
         self.identity = identity
-        self._study = study_in(self.storage, url, study_name, identity, objectives=objectives)
+        self._study = find_or_create_study(self.storage, url, study_name, identity, objectives=objectives)
 
     def extend(self, identity: dict[str, Any]) -> None:
-        """From now on the study is this one, whose plan holds all of its trials; what it was is kept beside it."""
+        """Replace the study's identity by that of a larger study, whose plan includes all its trials; keep the old."""
         replace_identity(self.storage, self._study, self.identity, identity)
         self.identity = identity
 
-    def earlier(self) -> list[dict[str, Any]]:
-        """What the study was before each time that it was extended."""
-        found: list[dict[str, Any]] = self.storage.get_study_user_attrs(self._study).get(EARLIER, [])
-        return found
+    def earlier_identities(self) -> list[dict[str, Any]]:
+        """Return the study's identities before each of its extensions."""
+        identities: list[dict[str, Any]] = self.storage.get_study_user_attrs(self._study).get(EARLIER, [])
+        return identities
 
     @contextmanager
     def session(self, workers: int) -> Iterator[None]:
-        """Say, for whoever looks, that this process works on the study with so many workers."""
+        """Register this process, with its number of workers, as working on the study during the block."""
         owner = this_process()
         key = f"{SESSION}{owner['host']}:{owner['pid']}:{owner['started']}"
         session = {**owner, "workers": workers, "since": time.time()}
@@ -155,8 +157,8 @@ class Ledger:
         finally:
             self.storage.set_study_user_attr(self._study, key, None)
 
-    def others(self) -> bool:
-        """Whether another process works on the study, too; of a killed one on another host nobody can tell."""
+    def has_other_processes(self) -> bool:
+        """Return True if another process is registered; one killed on another host cannot be recognised as dead."""
         me = this_process()
         attributes = self.storage.get_study_user_attrs(self._study)
         sessions = [value for name, value in attributes.items() if name.startswith(SESSION) and value]
@@ -166,11 +168,11 @@ class Ledger:
         )
 
     def enqueue(self, specs: Iterable[Planned]) -> int:
-        """Add the trials that are not there yet; returns how many were added. Safe to repeat after a kill."""
-        there = {trial.user_attrs[TRIAL_ID] for trial in self._trials()}
+        """Add the trials that are not in the ledger yet, and return their number. Safe to repeat after a kill."""
+        present = {trial.user_attrs[TRIAL_ID] for trial in self._trials()}
         added = 0
         for spec in specs:
-            if spec.id in there or (isinstance(spec, TrialSpec) and spec.earlier_ids & there):
+            if spec.id in present or (isinstance(spec, TrialSpec) and spec.earlier_ids & present):
                 continue
             attributes = {TRIAL_ID: spec.id, SPEC: spec.model_dump_json(), ATTEMPTS: 0}
             fixed = {FIXED: dict(spec.fixed)} if isinstance(spec, Slot) else {}
@@ -180,61 +182,61 @@ class Ledger:
         return added
 
     def claim(self) -> Claim | None:
-        """Take the first waiting trial, or None. No two workers get the same one.
+        """Claim and return the first waiting trial; None if there is none. No two workers get the same trial.
 
-        Waiting trials are remembered from one look at the whole study to the next: looking costs more than claiming.
+        The list of waiting trials is cached, since reading the whole study costs more than a claim.
         """
         if not self._waiting:
-            self._look()
+            self._find_waiting()
         while self._waiting:
             key, is_copy = self._waiting.popleft()
             try:
                 me = this_process()
                 self.storage.set_trial_user_attr(key, claimant_attribute(me), me)
-                taken = self.storage.set_trial_state_values(key, TrialState.RUNNING)
+                claimed = self.storage.set_trial_state_values(key, TrialState.RUNNING)
             except optuna.exceptions.UpdateFinishedTrialError:
-                taken = False  # another worker took it and has finished it since
-            if taken and is_copy:
+                claimed = False  # another worker has claimed and finished it meanwhile
+            if claimed and is_copy:
                 self.storage.set_trial_user_attr(key, STATUS, DUPLICATE)
                 self.storage.set_trial_state_values(key, TrialState.FAIL)
-            elif taken:
+            elif claimed:
                 trial = self.storage.get_trial(key)
                 attempts = trial.user_attrs[ATTEMPTS] + 1
                 self.storage.set_trial_user_attr(key, OWNER, this_process())
                 self.storage.set_trial_user_attr(key, ATTEMPTS, attempts)
-                self.beat(key)
+                self.send_heartbeat(key)
                 return _as_claim(trial, attempts)
             if not self._waiting:
-                self._look()
+                self._find_waiting()
         return None
 
-    def _look(self) -> None:
-        """Remember what waits: (key, whether it is a later copy of a trial, enqueued by two processes at once)."""
+    def _find_waiting(self) -> None:
+        """Cache the waiting trials as (key, is_copy); a copy is the later of two enqueued by two processes at once."""
         first: dict[str, int] = {}
         for trial in self._trials():
             earliest = first.setdefault(trial.user_attrs[TRIAL_ID], trial.number)
             if trial.state == TrialState.WAITING:
                 self._waiting.append((trial._trial_id, earliest != trial.number))
 
-    def beat(self, key: int) -> None:
-        """Say that the worker of a running trial lives."""
+    def send_heartbeat(self, key: int) -> None:
+        """Write a heartbeat: the worker of a running trial is alive."""
         self.storage.set_trial_user_attr(key, HEARTBEAT, time.time())
 
-    def owned(self, key: int) -> bool:
-        """Whether this process still holds a trial (it may have been taken for dead)."""
+    def is_owner(self, key: int) -> bool:
+        """Return True if this process still owns a trial; it may have been taken for dead."""
         trial = self.storage.get_trial(key)
         return trial.state == TrialState.RUNNING and trial.user_attrs.get(OWNER) == this_process()
 
     def settle(self, key: int, trial: TrialSpec) -> None:
-        """Keep what has been chosen for a place of the plan."""
+        """Store the trial that was chosen for a slot."""
         self.storage.set_trial_user_attr(key, SPEC, trial.model_dump_json())
 
     def fix(self, key: int, choices: Mapping[str, Any]) -> None:
-        """Fix the choices of a place of the plan, before they are made."""
+        """Fix parameters of a slot before Optuna's sampler chooses the rest."""
         self.storage.set_trial_system_attr(key, FIXED, dict(choices))
 
     def finish(self, key: int, status: Status, values: OptunaValues | None) -> None:
-        """Close a trial. ``values``: a copy for Optuna; no table of ours reads it."""
+        """Close a trial. ``values``: a copy of its results for Optuna; no posebench table reads it."""
         try:
             self.storage.set_trial_user_attr(key, STATUS, str(status))
             if values is not None:
@@ -246,15 +248,15 @@ class Ledger:
             else:
                 self.storage.set_trial_state_values(key, TrialState.FAIL)
         except optuna.exceptions.UpdateFinishedTrialError:
-            return  # two workers that sweep at once close a dead one's trial twice
+            return  # two workers that sweep at once both close a dead worker's trial
 
     def note_evaluation(self, key: int, number: int, score: float, rungs: dict[str, Any]) -> None:
-        """Keep what a running trial scored at its ``number``-th evaluation, and where its pruner has put it."""
+        """Store a running trial's score at its ``number``-th evaluation, and its pruner's state ``rungs``."""
         self.storage.set_trial_intermediate_value(key, number, score)
         self.storage.set_trial_user_attr(key, RUNGS, rungs)
 
     def trials_beside(self, planned: TrialSpec) -> list[FrozenTrial]:
-        """The tune trials of the same optimizer, tuning and round, in the plan's order; without copies of a trial."""
+        """Return the tune trials of the same optimizer, tuning and round, in the plan's order, without copies."""
         same = (TUNE, planned.optimizer, planned.tuning, planned.round)
         first: dict[int, FrozenTrial] = {}
         for trial in self._trials():
@@ -264,27 +266,27 @@ class Ledger:
         return [first[index] for index in sorted(first)]
 
     def put_back(self, key: int, *, attempts: int) -> None:
-        """Give a claimed trial back: it waits again and forgets its worker, with whom the next could be confused.
+        """Give a claimed trial back: it waits again, without an owner or heartbeat that could mislead later checks.
 
-        ``attempts``: how many workers it has ended so far; one that gave it back on purpose does not count.
+        ``attempts``: number of workers that died with it so far; a worker that gives it back on purpose is not counted.
         """
         try:
             self.storage.set_trial_user_attr(key, ATTEMPTS, attempts)
             self.storage.set_trial_user_attr(key, OWNER, None)
             self.storage.set_trial_user_attr(key, HEARTBEAT, None)
             self.storage.set_trial_state_values(key, TrialState.WAITING)
-            self._waiting.clear()  # the next claim looks again
+            self._waiting.clear()  # the next claim reads the study again
         except optuna.exceptions.UpdateFinishedTrialError:
-            return  # another worker has run it since
+            return  # another worker has run it meanwhile
 
     def put_back_stale(self, key: int) -> None:
-        """Give a dead worker's trial back, unless another sweep did so before and it is somebody's again."""
+        """Give a dead worker's trial back, unless another process did so first and it has a new owner."""
         trial = self.storage.get_trial(key)
         if trial.state == TrialState.RUNNING and is_stale(trial):
             self.put_back(key, attempts=trial.user_attrs[ATTEMPTS])
 
-    def stale(self) -> list[Claim]:
-        """Running trials whose worker is dead or has been silent for too long."""
+    def stale_trials(self) -> list[Claim]:
+        """Return the running trials whose worker is dead or has sent no heartbeat for `GRACE_S`."""
         return [
             _as_claim(trial, trial.user_attrs[ATTEMPTS])
             for trial in self._trials()
@@ -292,7 +294,7 @@ class Ledger:
         ]
 
     def counts(self) -> Counter[str]:
-        """Trials by state: `waiting`, `running`, and each final status."""
+        """Count the trials by state: `waiting`, `running`, and each final status."""
         counts: Counter[str] = Counter()
         for trial in self._trials():
             if trial.state == TrialState.WAITING:
@@ -304,12 +306,12 @@ class Ledger:
         return counts
 
     def _trials(self) -> list[FrozenTrial]:
-        found = self.storage.get_all_trials(self._study, deepcopy=False)
-        return [trial for trial in found if TRIAL_ID in trial.user_attrs]  # a person may have added others by a script
+        trials = self.storage.get_all_trials(self._study, deepcopy=False)
+        return [trial for trial in trials if TRIAL_ID in trial.user_attrs]  # other scripts may have added trials
 
 
 def _as_claim(trial: FrozenTrial, attempts: int) -> Claim:
-    planned, known = planned_from_json(trial.user_attrs[SPEC]), trial.user_attrs[TRIAL_ID]
-    if planned.id != known:  # an earlier version's
-        planned = planned.model_copy(update={"slot": known})
+    planned, stored_id = planned_from_json(trial.user_attrs[SPEC]), trial.user_attrs[TRIAL_ID]
+    if planned.id != stored_id:  # enqueued by an earlier version
+        planned = planned.model_copy(update={"slot": stored_id})
     return Claim(trial._trial_id, planned, attempts)

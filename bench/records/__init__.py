@@ -1,4 +1,4 @@
-"""MLflow, in and out. In: trials, measurements and reports as they end; out: frames and documents.
+"""Write to MLflow and read from it; no other folder imports MLflow.
 
-The only place that imports MLflow. Never decides what is run.
+In: finished trials, measurements and reports. Out: data frames and documents. Never decides which trials are run.
 """

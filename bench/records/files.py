@@ -1,4 +1,4 @@
-"""The SQLite file of MLflow's records: made whole or not at all, and in the mode that lets others look."""
+"""Create MLflow's SQLite file, completely or not at all, in WAL mode so that it can be read while it is written."""
 
 import contextlib
 import os
@@ -23,9 +23,15 @@ from bench.storage.sqlite_files import sqlite_file, url_of
 
 
 def prepare_sqlite(uri: str, *, create: bool) -> None:
-    """Make the file of an SQLite URI where it is needed; SettingsError where it cannot be, or is not there to be read.
+    """Make the file of an SQLite URI ready for use; do nothing for other URIs.
 
-    WAL lets readers (the UI, `posebench report`) look while a worker writes; it is a property of the file.
+    WAL mode, a property of the file, lets readers (the UI, `posebench report`) read while a worker writes.
+
+    Args:
+        uri: Address of the MLflow store.
+        create: Create the file if it is missing; otherwise a missing file is an error.
+
+    Raises SettingsError if the file is missing or cannot be created.
     """
     path = sqlite_file(uri)
     if path is None:
@@ -36,42 +42,42 @@ def prepare_sqlite(uri: str, *, create: bool) -> None:
         return
     check_database(RECORDS, uri, write=True)
     try:
-        _make_sqlite(path)
+        _create_sqlite(path)
         with contextlib.closing(sqlite3.connect(path, timeout=60)) as connection:
             connection.execute("PRAGMA journal_mode=WAL")
     except (OSError, sqlite3.Error) as error:
         RECORDS.refuse(uri, f"cannot be opened ({error}). Set MLFLOW_TRACKING_URI to another file.", cause=error)
 
 
-_WORKSHOP = ".posebench-mlflow-"
-"""How the name of the folder begins in which a database is made."""
+_FOLDER_PREFIX = ".posebench-mlflow-"
+"""Name prefix of the temporary folder in which a database is created."""
 
 
-def _make_sqlite(path: Path) -> None:
-    """Make MLflow's tables where there are none, elsewhere first: it takes over 1,500 statements, seconds of time.
+def _create_sqlite(path: Path) -> None:
+    """Create MLflow's tables in a temporary file, and move it to its path: a killed creation then leaves no file.
 
-    A file that a kill leaves halfway through them is refused by MLflow for good.
+    Creation takes over 1,500 statements, some seconds, and MLflow refuses a partially created file for good.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path_lock(path):
         if path.is_file():
             return
-        for killed in path.parent.glob(f"{_WORKSHOP}*"):
-            shutil.rmtree(killed, ignore_errors=True)
-        with tempfile.TemporaryDirectory(prefix=_WORKSHOP, dir=path.parent, ignore_cleanup_errors=True) as workshop:
-            made = Path(workshop) / path.name
-            with _unsynchronized():
-                mlflow.MlflowClient(tracking_uri=url_of(made)).search_experiments(max_results=1)
-            with made.open("rb+") as file:
+        for leftover in path.parent.glob(f"{_FOLDER_PREFIX}*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=_FOLDER_PREFIX, dir=path.parent, ignore_cleanup_errors=True) as folder:
+            new_file = Path(folder) / path.name
+            with _without_disk_sync():
+                mlflow.MlflowClient(tracking_uri=url_of(new_file)).search_experiments(max_results=1)
+            with new_file.open("rb+") as file:
                 os.fsync(file.fileno())
-            made.replace(path)
+            new_file.replace(path)
 
 
 @contextmanager
-def _unsynchronized() -> Iterator[None]:
-    """SQLite waits for the disk after none of the block's statements: two thirds of the time of making the tables.
+def _without_disk_sync() -> Iterator[None]:
+    """Do not wait for the disk after each SQLite statement in the block; that is two thirds of the creation time.
 
-    For a file that counts only once it is whole.
+    Only for a file that is not used before it is complete.
     """
 
     def connected(connection: Any, _record: Any) -> None:

@@ -1,4 +1,4 @@
-"""MLflow for loader studies: a run for each process that was measured, with its slices, read back as rows."""
+"""Write and read a loader study's measurements in MLflow: a run for each measured process, with its slices."""
 
 import json
 import math
@@ -21,16 +21,16 @@ from bench.trials.loader_settings import SETTINGS
 from bench.trials.record import now_ms
 from bench.trials.status import Status
 
-PLACE = ("phase", "panel", "block", *SETTINGS, "own_loader")
-"""Of a row: what is measured, and where in the study's order. As parameters they are JSON: None, true and 1 come back
-as they were."""
-BEGUN = ("device", "page_cache")
-"""Of a row, known from the beginning: what it runs on."""
-STARTED = "effective_pin_memory"
-"""Known once the process takes orders."""
-ENDED = "memory_kind"
-"""Known at the end."""
-OF_START = (
+ROW_KEYS = ("phase", "panel", "block", *SETTINGS, "own_loader")
+"""Columns that say what is measured, and its position in the study. Stored as parameters in JSON, so that None, true
+and 1 are read back unchanged."""
+KNOWN_AT_BEGIN = ("device", "page_cache")
+"""Columns known before the process starts: what it runs on."""
+KNOWN_AT_START = "effective_pin_memory"
+"""Column known once the process is ready."""
+KNOWN_AT_END = "memory_kind"
+"""Column known at the end."""
+START_NUMBERS = (
     "start_s",
     "first_batch_s",
     "epoch_gap_s",
@@ -38,9 +38,9 @@ OF_START = (
     "different_samples",
     "first_different_sample",
 )
-"""Numbers of a row that are known once the process takes orders."""
+"""Numeric columns known once the process is ready."""
 NUMBERS = (
-    *OF_START,
+    *START_NUMBERS,
     "block_s",
     "peak_memory_bytes",
     "shm_peak_bytes",
@@ -54,9 +54,9 @@ NUMBERS = (
     "data_wait_share",
     "cores_used",
 )
-"""Of a row: NaN where something was not measured."""
+"""Numeric columns; NaN if not measured."""
 LISTS = ("wait_quantiles_ms", "hashes")
-"""Kept as tags: quantiles of the waits in per cent steps, hashes of the first batches."""
+"""Columns stored as tags: quantiles of the waiting times in steps of 1 %, and hashes of the first batches."""
 SLICE = (
     "place",
     "arm",
@@ -69,22 +69,24 @@ SLICE = (
     "cpu_s",
     "others_share",
 )
-"""Of a slice, in this order."""
+"""Values of a slice, in the order in which they are stored."""
 SLICES_TAG = "posebench.slices."
-"""Tags that begin so hold a run's slices, SLICES_A_TAG of them each."""
+"""Prefix of the tags that hold a run's slices, `SLICES_A_TAG` in each."""
 SLICES_A_TAG = 24
 _PREFIX = "posebench."
 CONFIGURATION_TAG = "configuration"
-"""The settings in words: what measurements of one configuration have in common on MLflow's pages."""
+"""Tag with the settings in words, by which MLflow's pages group the measurements of a configuration."""
 
 
 class MeasurementTracker(Tracker):
-    """The MLflow side of one study that measures."""
+    """Writes the measurements of one study to MLflow."""
 
     def begin_measurement(self, parent: str, row: Mapping[str, Any]) -> str:
-        """A run for a process that is about to be measured; the id of the run.
+        """Create a run for a process that is about to be measured, and return its id.
 
-        It counts from its first slice on, and is a record once it is closed by `end_measurement`.
+        The run counts from its first slice on, and is a record once `end_measurement` has closed it.
+
+        ``parent``: id of the study's own run.
         """
         name = f"{row['phase']}-{row['panel']}-{row['block']}-{_configuration(row).replace(' ', '-')}"
         tags = {
@@ -95,39 +97,51 @@ class MeasurementTracker(Tracker):
             CONFIGURATION_TAG: _configuration(row),
         }
         run_id: str = self.client.create_run(self.experiment_id, run_name=name, tags=tags).info.run_id
-        self.client.log_batch(run_id, params=[Param(name, json.dumps(row[name])) for name in (*PLACE, *BEGUN)])
+        self.client.log_batch(
+            run_id, params=[Param(name, json.dumps(row[name])) for name in (*ROW_KEYS, *KNOWN_AT_BEGIN)]
+        )
         return run_id
 
     def note_start(self, run_id: str, row: Mapping[str, Any]) -> None:
-        """Keep how a process has started: an interruption does not lose what it has delivered."""
-        now, known = now_ms(), [name for name in OF_START if math.isfinite(row.get(name, math.nan))]
+        """Write what is known once a process is ready, so that an interruption does not lose it."""
+        now, finite_numbers = now_ms(), [name for name in START_NUMBERS if math.isfinite(row.get(name, math.nan))]
         self.client.log_batch(
             run_id,
-            params=[Param(STARTED, json.dumps(row[STARTED]))],
-            metrics=[Metric(name, float(row[name]), now, 0) for name in known],
+            params=[Param(KNOWN_AT_START, json.dumps(row[KNOWN_AT_START]))],
+            metrics=[Metric(name, float(row[name]), now, 0) for name in finite_numbers],
             tags=[RunTag(f"{_PREFIX}hashes", json.dumps(row["hashes"]))],
         )
 
     def keep_slices(self, run_id: str, slices: Sequence[Mapping[str, Any]]) -> None:
-        """Keep the slices that a process has finished so far, of which the last one is new."""
+        """Write the newest slice of a process; ``slices``: all its finished slices so far."""
         number = (len(slices) - 1) // SLICES_A_TAG
-        own = slices[number * SLICES_A_TAG :]
-        text = json.dumps([[_short(each[name]) for name in SLICE] for each in own], separators=(",", ":"))
+        in_tag = slices[number * SLICES_A_TAG :]
+        text = json.dumps([[_short(each[name]) for name in SLICE] for each in in_tag], separators=(",", ":"))
         self.client.set_tag(run_id, f"{SLICES_TAG}{number}", text)
 
     def end_measurement(self, run_id: str, row: Mapping[str, Any]) -> None:
-        """Close a run with what became of the process; what is no parameter, list or text is a metric."""
+        """Write the final values of a process and close its run; numbers of ``row`` become metrics."""
         tags = {
             STATUS_TAG: row["status"],
             ERROR_TAG: visible_lines(masked(row["error"]))[:ERROR_LENGTH],
             RECORDED_TAG: "true",
             **{_PREFIX + name: json.dumps(row[name]) for name in LISTS},
         }
-        no_metrics = {*PLACE, *BEGUN, STARTED, ENDED, *LISTS, *OF_START, "id", "status", "error"}
+        no_metrics = {
+            *ROW_KEYS,
+            *KNOWN_AT_BEGIN,
+            KNOWN_AT_START,
+            KNOWN_AT_END,
+            *LISTS,
+            *START_NUMBERS,
+            "id",
+            "status",
+            "error",
+        }
         now = now_ms()
         self.client.log_batch(
             run_id,
-            params=[Param(ENDED, json.dumps(row[ENDED]))],
+            params=[Param(KNOWN_AT_END, json.dumps(row[KNOWN_AT_END]))],
             metrics=[
                 Metric(name, float(value), now, 0)
                 for name, value in row.items()
@@ -138,31 +152,34 @@ class MeasurementTracker(Tracker):
         self.client.set_terminated(run_id, "FAILED" if row["status"] in FAULTS else "FINISHED")
 
     def note(self, name: str, document: Any) -> None:
-        """Keep something about the whole study with its run."""
+        """Store a JSON document about the whole study with its run; ValueError if it is too long for a tag."""
         parent, text = self._parent(), json.dumps(document)
-        if len(text) > MAX_TAG_VAL_LENGTH:  # it would be cut with a warning, and not be read back
+        if len(text) > MAX_TAG_VAL_LENGTH:  # MLflow would cut it with a warning, so that it could not be read back
             raise ValueError(f"{name}: {len(text)} characters; MLflow would cut a tag after {MAX_TAG_VAL_LENGTH}")
         if parent is not None:
             self.client.set_tag(parent, _PREFIX + name, text)
 
 
 def noted(runs: StudyRuns, name: str) -> Any:
-    """What the study's run keeps under a name; None where nothing."""
+    """Return the document that `MeasurementTracker.note` stored under a name; None if there is none."""
     text = runs.study_tags().get(_PREFIX + name)
     return None if text is None else json.loads(text)
 
 
 def measurements(runs: StudyRuns) -> pd.DataFrame:
-    """A row for each process that was measured, with its `run_id`, in the order in which they were begun.
+    """Return a row for each measured process, with its `run_id`, in the order of their starts.
 
-    One that was interrupted counts as complete, with what it had finished: only what is known at its end is missing.
+    An interrupted process counts as complete with its finished slices; only the values known at the end are missing.
     """
     rows: dict[str, dict[str, Any]] = {}
     for run in _measured(runs):
         tags, params = run.data.tags, run.data.params
-        row = {name: json.loads(params[name]) for name in PLACE}
-        row |= {name: json.loads(params[name]) for name in BEGUN}
-        row |= {STARTED: params.get(STARTED) == "true", ENDED: json.loads(params.get(ENDED, '""'))}
+        row = {name: json.loads(params[name]) for name in ROW_KEYS}
+        row |= {name: json.loads(params[name]) for name in KNOWN_AT_BEGIN}
+        row |= {
+            KNOWN_AT_START: params.get(KNOWN_AT_START) == "true",
+            KNOWN_AT_END: json.loads(params.get(KNOWN_AT_END, '""')),
+        }
         row |= {"id": tags[TRIAL_TAG], "error": tags.get(ERROR_TAG, "")}
         row["status"] = tags.get(STATUS_TAG, str(Status.COMPLETE))
         row |= {name: json.loads(tags.get(_PREFIX + name, "[]")) for name in LISTS}
@@ -172,47 +189,46 @@ def measurements(runs: StudyRuns) -> pd.DataFrame:
 
 
 def slices(runs: StudyRuns) -> pd.DataFrame:
-    """A row for each finished slice of a study's processes (PLACE and SLICE), whatever became of the process."""
-    found = []
+    """Return a row for each finished slice of a study's processes (columns ROW_KEYS and SLICE), of any status."""
+    rows = []
     for run in _measured(runs):
-        place = {name: json.loads(run.data.params[name]) for name in PLACE}
-        for values in _kept(run.data.tags):
-            own = dict(zip(SLICE, values, strict=True))
-            found.append(
-                place | own | {"others_share": math.nan if own["others_share"] is None else own["others_share"]}
-            )
-    return pd.DataFrame(found, columns=[*PLACE, *SLICE])
+        keys = {name: json.loads(run.data.params[name]) for name in ROW_KEYS}
+        for values in _slice_values(run.data.tags):
+            row = dict(zip(SLICE, values, strict=True))
+            rows.append(keys | row | {"others_share": math.nan if row["others_share"] is None else row["others_share"]})
+    return pd.DataFrame(rows, columns=[*ROW_KEYS, *SLICE])
 
 
 def _measured(runs: StudyRuns) -> list[Any]:
-    """The runs that count: those that are recorded, and those that were interrupted after a slice."""
+    """Return the runs that count: recorded ones, and those interrupted after at least one slice."""
     return [
         run
         for run in runs.child_runs()
-        if (RECORDED_TAG in run.data.tags or _kept(run.data.tags)) and {*PLACE, *BEGUN} <= {*run.data.params}
+        if (RECORDED_TAG in run.data.tags or _slice_values(run.data.tags))
+        and {*ROW_KEYS, *KNOWN_AT_BEGIN} <= {*run.data.params}
     ]
 
 
-def _kept(tags: Mapping[str, str]) -> list[list[Any]]:
+def _slice_values(tags: Mapping[str, str]) -> list[list[Any]]:
     numbers = sorted(int(name.removeprefix(SLICES_TAG)) for name in tags if name.startswith(SLICES_TAG))
     return [values for number in numbers for values in json.loads(tags[f"{SLICES_TAG}{number}"])]
 
 
 def _short(value: Any) -> Any:
-    """A number in as many digits as are measured; None where it is not finite."""
+    """Round a float to 7 significant digits, the precision of the measurement; None if it is not finite."""
     if not isinstance(value, float):
         return value
     return float(f"{value:.7g}") if math.isfinite(value) else None
 
 
 def _configuration(row: Mapping[str, Any]) -> str:
-    """`b4 w1 pin_memory prefetch_factor=4`: what is set, short enough for the column of MLflow's groups."""
+    """Return the settings as `b4 w1 pin_memory prefetch_factor=4`, short enough for MLflow's group column."""
     others = {name: row[name] for name in SETTINGS if name not in ("batch_size", "num_workers") and row[name]}
     texts = [name if value is True else f"{name}={value}" for name, value in others.items()]
-    own = [row["own_loader"]] if row["own_loader"] else []
-    return " ".join([f"b{row['batch_size']}", f"w{row['num_workers']}", *texts, *own])
+    own_loader = [row["own_loader"]] if row["own_loader"] else []
+    return " ".join([f"b{row['batch_size']}", f"w{row['num_workers']}", *texts, *own_loader])
 
 
 def last_moment(runs: StudyRuns) -> int | None:
-    """When a process was last ended or begun (milliseconds since the epoch); None before the first."""
+    """Return the time of the last begin or end of a process in milliseconds since the epoch; None if there is none."""
     return max((run.info.end_time or run.info.start_time for run in runs.child_runs()), default=None)

@@ -1,6 +1,6 @@
-"""MLflow's own web application over one store, with pages of ours beside its own, behind the same checks.
+"""MLflow's web application over one store, with posebench pages added behind the same security checks.
 
-`mlflow ui` starts two processes for it; here it is an object, to be served by the process that asks for it.
+`mlflow ui` starts two processes for it; here it is an application object that the calling process serves.
 """
 
 import os
@@ -19,40 +19,40 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
 ARTIFACT_ROOT, ARTIFACT_DESTINATION = "mlflow-artifacts:/", "./mlartifacts"
-"""MLflow's defaults for what is logged through the server; a study's artifacts stand where its experiment says."""
-DRAWN_INTO = b'<div id="root"'
-"""In the HTML of MLflow's pages: the script draws all of them into it."""
+"""MLflow's default locations of artifacts logged through the server; a study's experiment has its own location."""
+PAGE_ROOT = b'<div id="root"'
+"""HTML element into which MLflow's script draws all its pages."""
 
 
 def mlflow_app(uri: str, prefix: str, pages: ASGIApp, bar: bytes) -> Any:
-    """MLflow's application over the store at ``uri``; opening it may take seconds.
+    """Return MLflow's application over a store; opening it may take seconds.
 
     Args:
-        uri: Of the store.
+        uri: Address of the store.
         prefix: Path below which ``pages`` answers.
-        pages: Gets all requests there, of any method, that MLflow's own middleware lets through: it refuses those that
-            come by another host's name, as those of a rebound domain do.
-        bar: HTML that stands above each of MLflow's pages, where they are of a known form.
+        pages: Application for all requests below ``prefix``, of any method, that MLflow's own middleware allows: it
+            refuses requests addressed to another host name (DNS rebinding).
+        bar: HTML to put above each of MLflow's pages, if they have the known form.
     """
     os.environ[SERVE_ARTIFACTS_ENV_VAR] = "true"
     os.environ[ARTIFACTS_DESTINATION_ENV_VAR] = ARTIFACT_DESTINATION
     initialize_backend_stores(uri, uri, ARTIFACT_ROOT)
-    # First: the last of MLflow's routes takes every path.
+    # At the front: the last of MLflow's routes matches every path.
     app.router.routes[:0] = [Route(prefix, pages), Mount(prefix, pages), *_root(bar)]
     return app
 
 
 def _root(bar: bytes) -> list[Route]:
-    """The route of MLflow's one page, with ``bar``; none where it is of another form than it was."""
+    """Return the route of MLflow's single page with ``bar`` inserted; none if the page has an unknown form."""
     try:
         page = Path(str(flask_app.static_folder), "index.html").read_bytes()
     except OSError:
         return []
-    if page.count(DRAWN_INTO) != 1:
+    if page.count(PAGE_ROOT) != 1:
         return []
-    shown = page.replace(DRAWN_INTO, bar + DRAWN_INTO)
+    page_with_bar = page.replace(PAGE_ROOT, bar + PAGE_ROOT)
 
     def answer(_request: object) -> HTMLResponse:
-        return HTMLResponse(shown, headers={"Cache-Control": "no-cache"})
+        return HTMLResponse(page_with_bar, headers={"Cache-Control": "no-cache"})
 
     return [Route("/", answer)]

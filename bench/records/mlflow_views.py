@@ -1,7 +1,7 @@
-"""What MLflow's pages show of a study at first sight: saved views of its runs, and the addresses that open them.
+"""Saved views of a study's runs on MLflow's pages, and the addresses that open them.
 
-MLflow keeps the saved views of an experiment (the button "Views" on its page) as tags of the experiment. The format is
-that of MLflow's own "Save as new view" (3.17). A version that does not know it shows its plain list of runs.
+MLflow stores the saved views of an experiment (button "Views" on its page) as tags of the experiment. The format is
+that of "Save as new view" in MLflow 3.17; a version that does not know it shows its plain list of runs.
 """
 
 import json
@@ -11,69 +11,72 @@ from typing import Any
 
 _TAG_PREFIX = "mlflow.sharedViewState."
 _KEY = "posebench-"
-_OPENED = ("confirm", "grid")
-"""The views on which a study's page opens, by what they show: a study has one of them at most."""
+_DEFAULT_VIEWS = ("confirm", "grid")
+"""Views with which a study's page opens, by `SavedView.shows`; a study has at most one of them."""
 _CHARTS = ("loss", "val_loss", "ap", "images_per_s", "samples")
 STUDY_GROUP = "(study)"
-"""The group in which the study's own run stands; no optimizer and no configuration can be called so."""
+"""Group of the study's own run; no optimizer or configuration can have this name."""
 
 
 @dataclass(frozen=True)
 class SavedView:
-    """A view of some runs of a study and of the study's own: a group for each value of a tag with the mean of its runs.
+    """A view of some runs of a study and its own run, grouped by a tag, with the mean of each group.
 
     The group with the highest mean of the first metric comes first.
     """
 
     name: str
     shows: str
-    """Value of the tag ``tag`` of the runs that are shown; no two views of a study show the same."""
+    """Value of the tag ``tag`` in the runs that are shown; unique among the views of a study."""
     metrics: Sequence[str]
-    """Columns, by their names in MLflow; the first one orders the runs."""
+    """Metric columns, by their names in MLflow; the first one orders the runs."""
     parameters: Sequence[str]
-    """Further columns."""
+    """Parameter columns."""
     tag: str = "phase"
+    """Tag that selects the runs."""
     group: str = "optimizer"
-    """Tag whose values are the groups."""
+    """Tag by whose values the runs are grouped."""
     charts: Sequence[str] = _CHARTS
-    """Metrics and images that have a chart."""
+    """Metrics and images that get a chart."""
 
 
 def saved_views(views: Iterable[SavedView]) -> dict[str, str]:
-    """Tags for the experiment of a study: a name and a value for each view."""
+    """Return the experiment tags (name and value) that store a study's views."""
     return {_tag(view): _document(view, f"tags.{view.tag} LIKE '%{view.shows}%'") for view in views}
 
 
 def outdated_views(views: Iterable[SavedView]) -> dict[str, str]:
-    """The same as earlier versions wrote them: they hid the study's own run."""
+    """Return the experiment tags as earlier versions wrote them, which hid the study's own run."""
     return {_tag(view): _document(view, f"tags.{view.tag} = '{view.shows}'") for view in views}
 
 
 def study_tags(views: Sequence[SavedView]) -> Mapping[str, str]:
-    """Tags of a study's own run that make it part of each of its views.
+    """Return tags for a study's own run that include it in each of the study's views.
 
-    MLflow's filters know no "or": the run has all values in one tag, and the views ask for tags that contain theirs.
+    MLflow's filters have no "or": the run has all values in one tag, and each view asks for tags that contain its own.
     """
     groups = dict.fromkeys((view.group for view in views), STUDY_GROUP)
-    shown = {view.tag: [each.shows for each in views if each.tag == view.tag] for view in views}
-    return groups | {tag: f"(study: {', '.join(values)})" for tag, values in shown.items()}
+    shown_values = {view.tag: [each.shows for each in views if each.tag == view.tag] for view in views}
+    return groups | {tag: f"(study: {', '.join(values)})" for tag, values in shown_values.items()}
 
 
 def page(address: str, experiment_id: str, tags: Iterable[str] = ()) -> str:
-    """Address of an experiment's page on a server: its charts by group where ``tags`` (their names) hold such a view.
+    """Return the address of an experiment's page on a server, which opens a saved view if the experiment has one.
 
-    Training runs are asked for because MLflow opens on traces of language models otherwise.
+    The address asks for training runs, since MLflow otherwise opens on traces of language models.
+
+    ``tags``: names of the experiment's tags.
     """
     runs = f"{address}/#/experiments/{experiment_id}/runs?workflowType=machine_learning"
     present = {*tags}
-    for shows in _OPENED:
+    for shows in _DEFAULT_VIEWS:
         if f"{_TAG_PREFIX}{_KEY}{shows}" in present:
             return f"{runs}&viewStateShareKey={_KEY}{shows}&compareRunsMode=CHART"
     return runs
 
 
 def artifact_page(experiment_id: str, run_id: str, path: str) -> str:
-    """Address of an artifact's page, relative to any page of MLflow's: it leads there on every server."""
+    """Return the address of an artifact's page relative to any MLflow page, so that it works on every server."""
     return f"#/experiments/{experiment_id}/runs/{run_id}/artifacts/{path}"
 
 
@@ -82,7 +85,7 @@ def _tag(view: SavedView) -> str:
 
 
 def _document(view: SavedView, runs: str) -> str:
-    """The view as MLflow keeps it; ``runs``: which it shows, in MLflow's language of filters."""
+    """Return the view as MLflow stores it; ``runs``: filter for its runs, in MLflow's filter language."""
     state: dict[str, Any] = {
         "searchFilter": runs,
         "orderByKey": f"metrics.`{view.metrics[0]}`",

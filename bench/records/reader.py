@@ -1,6 +1,6 @@
-"""MLflow looked at: what a study left, read back; and the studies of a store, which stays as it is.
+"""Read a study's records, curves and report from MLflow, and list the studies of a store, without changing it.
 
-A child run counts as a record only once it is closed and tagged as recorded (`bench.records.writer` writes them).
+A child run counts as a record only once it is closed and tagged as recorded (written by `bench.records.writer`).
 """
 
 import contextlib
@@ -29,43 +29,43 @@ from mlflow.exceptions import MlflowException
 from bench.records.store_check import check_tracking
 from bench.storage.addresses import RECORDS, check_form
 from bench.storage.masking import masked
-from bench.storage.sqlite_files import PREFIX, MakeUri, looked_at, sqlite_file, uri_now
-from bench.trials.record import PLACE_FIELDS, TEXT_FIELDS, Record, Session
+from bench.storage.sqlite_files import PREFIX, MakeUri, read_undisturbed, sqlite_file, uri_now
+from bench.trials.record import TEXT_FIELDS, TUNING_FIELDS, Record, Session
 from bench.trials.status import Status
 from bench.workloads.protocol import Samples
 from posemodel.errors import SettingsError
 
 PAGE = 1000
 EXPECTED_METRICS = ("ap", "ap_best", "val_loss", "images_per_s", "optimizer_step_ms", "train_seconds")
-"""Columns that the records always have: NaN where no trial measured them."""
+"""Metric columns that the records always have; NaN if no trial measured them."""
 RUN_COLUMNS = ("run_id", "started_ms", "ended_ms")
-"""What a row of the records has from its MLflow run: id, begin and end (milliseconds since the epoch)."""
+"""Columns that come from a record's MLflow run: id, begin and end (milliseconds since the epoch)."""
 EVALUATED = ("ap", "val_loss")
 CURVES = ("loss", *EVALUATED, "lr", "images_per_s", "data_wait_share")
 SAMPLES_FILE, SHEET_FILE = "samples.json", "samples.jpg"
 REPORT_FOLDER = "report"
-"""Of a study's run: the artifacts that are its report."""
+"""Artifact folder of the report in a study's own run."""
 
 STUDY_TAG, TRIAL_TAG, RECORDED_TAG = "posebench.study", "posebench.trial", "posebench.recorded"
 STATUS_TAG, ERROR_TAG, SPEC_TAG = "posebench.status", "posebench.error", "posebench.spec"
 HEADLINE_TAG = "posebench.headline"
-"""What a study found, in plain sentences, as of its last report."""
+"""Tag with a study's result in plain sentences, as of its last report."""
 LOOKED_TAG = "posebench.looked"
-"""The amounts, such as tunings, with which a study had ended before it was extended."""
+"""Tag with the amounts (of tunings, for instance) with which a study had finished before it was extended."""
 SESSION_TAG = "posebench.session."
-"""Tags of a study's run that begin so say when a process worked on it."""
+"""Prefix of the tags of a study's run that hold its sessions."""
 
 
 class StudyRuns:
-    """The runs of one study, read."""
+    """Reads the MLflow runs of one study."""
 
     def __init__(self, client: mlflow.MlflowClient, experiment_id: str, uri: str, study_name: str) -> None:
-        """``client``: of the store at ``uri``; ``experiment_id``: of the study's experiment."""
+        """``client``: of the store at ``uri``; ``experiment_id``: id of the study's experiment."""
         self.client, self.experiment_id = client, experiment_id
         self.uri, self.study_name = uri, study_name
 
     def study_document(self) -> dict[str, Any]:
-        """The study's specification as stored; SettingsError if it was never begun."""
+        """Return the study's stored specification; SettingsError if the study was never begun."""
         parent = self._parent()
         if parent is None:
             raise SettingsError(f"study: MLflow at {masked(self.uri)} has no study called {self.study_name!r}.")
@@ -73,65 +73,68 @@ class StudyRuns:
         return document
 
     def machine(self) -> dict[str, str]:
-        """The fingerprint of the machine that began the study."""
+        """Return the fingerprint of the machine that began the study."""
         tags = self.study_tags()
         return {key.removeprefix("machine."): value for key, value in tags.items() if key.startswith("machine.")}
 
     def sessions(self) -> pd.DataFrame:
-        """When processes worked on the study: a row for each, with the fields of `Session`; none in old studies."""
+        """Return a row for each session, with the fields of `Session`; none in old studies."""
         sessions = [json.loads(value) for key, value in self.study_tags().items() if key.startswith(SESSION_TAG)]
         return pd.DataFrame(sessions, columns=[field.name for field in fields(Session)])
 
     def finished(self) -> bool:
-        """Whether the study has ended, its report included."""
+        """Return True if the study and its report are finished."""
         parent = self._parent()
         return parent is not None and self.client.get_run(parent).info.status == "FINISHED"
 
     def looked(self, extends_by: Sequence[str]) -> frozenset[int]:
-        """The amounts of what it can be extended by (`StudyBase.extends_by`) with which the study has ended."""
-        known = frozenset(json.loads(self.study_tags().get(LOOKED_TAG, "[]")))
+        """Return the amounts with which the study has finished, now or before an extension.
+
+        ``extends_by``: settings by which it can be extended (`StudyBase.extends_by`).
+        """
+        amounts = frozenset(json.loads(self.study_tags().get(LOOKED_TAG, "[]")))
         document = self.study_document()
-        return known | {document[name] for name in extends_by if self.finished()}
+        return amounts | {document[name] for name in extends_by if self.finished()}
 
     def recorded(self, trial_id: str) -> Record | None:
-        """The record of a trial, if there is one."""
+        """Return the record of a trial; None if there is none."""
         runs = self._search(f"tags.`{RECORDED_TAG}` = 'true' and tags.`{TRIAL_TAG}` = '{trial_id}'")
         closed = [run for run in runs if run.info.status in ("FINISHED", "FAILED")]
         return _as_record(min(closed, key=_age)) if closed else None
 
     def records(self) -> pd.DataFrame:
-        """All records of the study, one row each with its `run_id`, in the plan's order; a trial has one row."""
+        """Return all records of the study in the plan's order: one row per trial, with the columns `RUN_COLUMNS`."""
         rows: dict[str, dict[str, Any]] = {}
         for run in self.closed_runs():
             record = _as_record(run)
-            place = (run.info.run_id, run.info.start_time, run.info.end_time)
-            rows.setdefault(record.trial_id, record.as_row() | dict(zip(RUN_COLUMNS, place, strict=True)))
+            run_values = (run.info.run_id, run.info.start_time, run.info.end_time)
+            rows.setdefault(record.trial_id, record.as_row() | dict(zip(RUN_COLUMNS, run_values, strict=True)))
         expected = [*TEXT_FIELDS, *EXPECTED_METRICS, *RUN_COLUMNS]
         if not rows:
-            return pd.DataFrame(columns=expected)  # of objects: a column of NaN could not be merged with ids
+            return pd.DataFrame(columns=expected)  # object columns: a column of NaN could not be merged with ids
         frame = pd.DataFrame(list(rows.values()))
         missing = [name for name in expected if name not in frame]
         return frame.assign(**dict.fromkeys(missing, float("nan"))).sort_values("index", ignore_index=True)
 
     def closed_runs(self) -> list[Any]:
-        """The runs that count as records, the oldest first."""
+        """Return the runs that count as records, oldest first."""
         runs = sorted(self._search(f"tags.`{RECORDED_TAG}` = 'true'"), key=_age)
         return [run for run in runs if run.info.status in ("FINISHED", "FAILED")]
 
     def child_runs(self) -> list[Any]:
-        """The runs of the study but its own, the oldest first, in whatever state they are."""
+        """Return all runs of the study's trials or measurements, in any state, oldest first."""
         return sorted(self._search(f"tags.`{TRIAL_TAG}` LIKE '%'"), key=_age)
 
     def study_tags(self) -> dict[str, str]:
-        """The tags of the study's own run; none before it was begun."""
+        """Return the tags of the study's own run; empty before the study was begun."""
         parent = self._parent()
         return dict(self.client.get_run(parent).data.tags) if parent is not None else {}
 
     def curves(self, records: pd.DataFrame, names: Sequence[str] = CURVES) -> pd.DataFrame:
-        """The trials' curves: trial_id, step, train_seconds, and ``names`` (NaN where not measured at that step).
+        """Return the trials' curves: a row for each step at which one of the metrics ``names`` was measured.
 
-        One row for each step at which one of ``names`` was measured. MLflow answers one request for each run and name
-        (5 ms on SQLite): `EVALUATED` asks for little.
+        Columns: trial_id, step, train_seconds and ``names`` (NaN if not measured at that step). MLflow needs a request
+        for each run and metric (5 ms on SQLite); `EVALUATED` keeps that short.
         """
         columns = ["trial_id", "step", "train_seconds", *names]
         points: list[pd.DataFrame] = []
@@ -146,7 +149,7 @@ class StudyRuns:
         return pd.concat(points, ignore_index=True)[columns] if points else pd.DataFrame(columns=columns)
 
     def samples(self, run_id: str) -> Samples | None:
-        """The samples of a recorded trial; None where it left none, or where they are out of reach or damaged."""
+        """Return the samples of a recorded trial; None if it has none, or they are unreachable or damaged."""
         document, sheet = (self._artifact(run_id, name) for name in (SAMPLES_FILE, SHEET_FILE))
         try:
             return Samples(json.loads(document), sheet) if document is not None else None
@@ -154,38 +157,38 @@ class StudyRuns:
             return None
 
     def report_files(self) -> list[str]:
-        """The names of the files of the report that hangs on the study's run; none where they are out of reach."""
+        """Return the names of the report's files attached to the study's run; empty if they are unreachable."""
         parent = self._parent()
         try:
-            found = self.client.list_artifacts(parent, REPORT_FOLDER) if parent is not None else []
+            artifacts = self.client.list_artifacts(parent, REPORT_FOLDER) if parent is not None else []
         except (MlflowException, OSError):
             return []
-        return sorted(Path(each.path).name for each in found if not each.is_dir)
+        return sorted(Path(each.path).name for each in artifacts if not each.is_dir)
 
     def report_file(self, name: str) -> bytes | None:
-        """One of these files; None where it is not there, or out of reach."""
+        """Return the content of one of the report's files; None if it is missing or unreachable."""
         parent = self._parent()
         if parent is None or name not in self.report_files():
             return None
         return self._artifact(parent, f"{REPORT_FOLDER}/{name}")
 
     def _parent(self) -> str | None:
-        """The study's own run; None before it was begun."""
+        """Return the id of the study's own run; None before the study was begun."""
         runs = self._search(f"tags.`{STUDY_TAG}` LIKE '%'")
         return min(runs, key=_age).info.run_id if runs else None
 
     def _search(self, condition: str) -> list[Any]:
-        """All runs of the study that fit a condition of MLflow's."""
-        found: list[Any] = []
+        """Return all runs of the study that match a condition in MLflow's filter language."""
+        runs: list[Any] = []
         token = None
         while True:
             page = self.client.search_runs(
                 [self.experiment_id], condition, ViewType.ACTIVE_ONLY, max_results=PAGE, page_token=token
             )
-            found.extend(page)
+            runs.extend(page)
             token = page.token
             if not token:
-                return found
+                return runs
 
     def _artifact(self, run_id: str, name: str) -> bytes | None:
         with tempfile.TemporaryDirectory() as folder:
@@ -197,45 +200,44 @@ class StudyRuns:
 
 @dataclass(frozen=True)
 class StudyRun:
-    """A study as MLflow has it: its own run."""
+    """A study's own run in MLflow."""
 
     document: dict[str, Any]
-    """Its specification as stored."""
+    """Stored specification of the study."""
     experiment_id: str
     run_id: str
     status: str
-    """MLflow's: `RUNNING` while a process works on it and after one was killed, `FINISHED` once it has ended."""
+    """MLflow's status: `RUNNING` while a process works on it or if one was killed, `FINISHED` once it has ended."""
     began_ms: int
     ended_ms: int | None
     headline: str
-    """What it found, as of its last report; empty where there was none."""
+    """Result as of its last report; empty if there is none."""
     experiment_tags: frozenset[str]
-    """The names of its experiment's tags."""
+    """Names of its experiment's tags."""
 
 
 def study_runs(uri: str) -> dict[str, StudyRun]:
-    """Every study of a store by name, looked at only; empty where there is no store yet."""
+    """Return every study of a store by name, read-only; empty if there is no store yet."""
     check_form(RECORDS, uri)
     file = sqlite_file(uri)
     if file is not None and not file.exists():
         return {}
     try:
-        found = looked_at(file, lambda make_uri: _study_runs(uri, make_uri))
+        runs = read_undisturbed(file, lambda make_uri: _study_runs(uri, make_uri))
     except (MlflowException, sqlalchemy.exc.SQLAlchemyError, CommandError, ImportError) as error:
-        RECORDS.refuse(uri, f"cannot be read ({why_not(error)}).", cause=error)
-    return {run.document["name"]: run for run in found}
+        RECORDS.refuse(uri, f"cannot be read ({first_line_of(error)}).", cause=error)
+    return {run.document["name"]: run for run in runs}
 
 
 def studies(uri: str) -> dict[str, dict[str, Any]]:
-    """The specification of every study in a store by name, looked at only; empty where there is no store yet."""
+    """Return the stored specification of every study by name, read-only; empty if there is no store yet."""
     return {name: run.document for name, run in study_runs(uri).items()}
 
 
 def _study_runs(uri: str, make_uri: MakeUri) -> list[StudyRun]:
-    """The oldest first."""
-    client = client_to_look(uri, make_uri)
+    client = read_only_client(uri, make_uri)
     tags = {each.experiment_id: frozenset(each.tags) for each in client.search_experiments()}
-    found = client.search_runs([*tags], f"tags.`{STUDY_TAG}` LIKE '%'", max_results=PAGE)
+    runs = client.search_runs([*tags], f"tags.`{STUDY_TAG}` LIKE '%'", max_results=PAGE)
     return [
         StudyRun(
             document=json.loads(run.data.tags[SPEC_TAG]),
@@ -247,41 +249,44 @@ def _study_runs(uri: str, make_uri: MakeUri) -> list[StudyRun]:
             headline=run.data.tags.get(HEADLINE_TAG, ""),
             experiment_tags=tags[run.info.experiment_id],
         )
-        for run in sorted(found, key=_age)
+        for run in sorted(runs, key=_age)
         if SPEC_TAG in run.data.tags
     ]
 
 
-def client_to_look(uri: str, make_uri: MakeUri | None = None) -> mlflow.MlflowClient:
-    """A client that leaves an SQLite store as it is: good for one look. ``make_uri``: of `looked_at`."""
+def read_only_client(uri: str, make_uri: MakeUri | None = None) -> mlflow.MlflowClient:
+    """Return a client that does not change an SQLite store; use it for a single read.
+
+    ``make_uri``: argument of the function that `read_undisturbed` calls; None outside of it.
+    """
     check_tracking(uri, write=False)
     file = sqlite_file(uri)
     if file is None:
         return mlflow.MlflowClient(tracking_uri=uri)
     read_only = uri_now(file) if make_uri is None else make_uri()
     try:
-        # MLflow tries for minutes to open what cannot be opened.
+        # Try first: MLflow retries for minutes to open a file that cannot be opened.
         with contextlib.closing(sqlite3.connect(read_only, uri=True)) as connection:
             connection.execute("SELECT 1 FROM experiments")
     except sqlite3.Error as error:
         RECORDS.refuse(uri, f"cannot be read ({error}).", cause=error)
-    waits = sqlalchemy.make_url(uri).query.get("timeout")
-    more = "&uri=true" + (f"&timeout={waits}" if waits is not None else "")
-    made = f"{PREFIX}{read_only}{more}"
-    if sqlalchemy.make_url(made).database != read_only.partition("?")[0]:  # it decodes, or not, by its version
-        made = f"{PREFIX}{read_only.replace('%', '%25')}{more}"
-    # A connection that stays open would keep the writer from clearing up after itself.
+    timeout = sqlalchemy.make_url(uri).query.get("timeout")
+    query = "&uri=true" + (f"&timeout={timeout}" if timeout is not None else "")
+    read_only_url = f"{PREFIX}{read_only}{query}"
+    if sqlalchemy.make_url(read_only_url).database != read_only.partition("?")[0]:  # some versions decode it
+        read_only_url = f"{PREFIX}{read_only.replace('%', '%25')}{query}"
+    # No connection pool: an open connection would prevent the writer from removing its temporary files.
     pool = MLFLOW_SQLALCHEMYSTORE_POOLCLASS
     before = pool.get_raw()
     pool.set("NullPool")
     try:
-        return mlflow.MlflowClient(tracking_uri=made)
+        return mlflow.MlflowClient(tracking_uri=read_only_url)
     finally:
         pool.set(before) if before is not None else pool.unset()
 
 
-def why_not(error: BaseException) -> str:
-    """The first line of what a library says of a store."""
+def first_line_of(error: BaseException) -> str:
+    """Return the first line of a library's error message about a store."""
     return str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
 
 
@@ -290,15 +295,15 @@ def _age(run: Any) -> tuple[int, str]:
 
 
 def _measured(value: float) -> float:
-    """Undo what MLflow's SQL store does to infinity: it keeps the largest float in its place."""
+    """Restore infinity, which MLflow's SQL store replaces by the largest float."""
     return math.copysign(math.inf, value) if abs(value) == sys.float_info.max else value
 
 
 def _as_record(run: Any) -> Record:
     parameters, tags = run.data.params, run.data.tags
     values: dict[str, Any] = {"status": Status(tags[STATUS_TAG]), "error": tags.get(ERROR_TAG, "")}
-    later = {field.name for field in fields(Record) if field.default is not MISSING}  # unknown to earlier versions
-    for name in (*TEXT_FIELDS, *PLACE_FIELDS):
+    later = {field.name for field in fields(Record) if field.default is not MISSING}  # missing in older studies
+    for name in (*TEXT_FIELDS, *TUNING_FIELDS):
         if name not in values and (name in parameters or name not in later):
             kind = Record.__annotations__[name]
             values[name] = parameters[name] if kind is str else json.loads(parameters[name])

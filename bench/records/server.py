@@ -1,4 +1,4 @@
-"""Whether a tracking server answers, asked before anything else: MLflow's client tries for minutes, in silence."""
+"""Check that a tracking server answers before MLflow's client is used, which would silently retry for minutes."""
 
 import os
 from http import HTTPStatus
@@ -7,30 +7,30 @@ from typing import Any
 import requests
 
 from bench.storage.addresses import RECORDS
-from bench.storage.database_check import NoAnswerError, within
+from bench.storage.database_check import NoAnswerError, call_within
 
 ANSWER_S = 5.0
-"""How long a server may take for the first answer."""
-QUESTION = "/api/2.0/mlflow/experiments/search"
-"""Of MLflow's REST interface, what every version answers."""
-LOCKED = (401, 403, 407)
-"""Answers of a server that wants to know who asks: MLflow's client says more of that."""
+"""Seconds that a server may take for the first answer."""
+PROBE_PATH = "/api/2.0/mlflow/experiments/search"
+"""Path of MLflow's REST interface that every version answers."""
+LOGIN_REQUIRED = (401, 403, 407)
+"""HTTP statuses of a server that requires a login; MLflow's client gives a better error for them."""
 _OTHER_LOGIN = ("MLFLOW_TRACKING_AUTH", "MLFLOW_TRACKING_AWS_SIGV4")
-"""Variables of ways to log in that only MLflow's client knows: any answer is good then."""
+"""Environment variables for logins that only MLflow's client supports; any answer is accepted then."""
 _REMEDY = f"Start the server, or set {RECORDS.variable} to another address, {RECORDS.example} for instance."
 
 
 def check_server(address: str) -> None:
-    """SettingsError, after `ANSWER_S` seconds at most, where no MLflow server answers at an address."""
+    """Raise SettingsError, within `ANSWER_S` seconds, if no MLflow server answers at an address."""
     try:
-        answer = within(ANSWER_S, lambda: _ask(address))
+        answer = call_within(ANSWER_S, lambda: _ask(address))
     except NoAnswerError as error:
         RECORDS.refuse(address, f"does not answer within {ANSWER_S:.0f} s. {_REMEDY}", cause=error)
     except requests.Timeout as error:
         RECORDS.refuse(address, f"does not answer within {ANSWER_S:.0f} s. {_REMEDY}", cause=error)
     except (requests.RequestException, OSError, ValueError) as error:
         RECORDS.refuse(address, f"cannot be reached ({_reason(error)}). {_REMEDY}", cause=error)
-    if answer.status_code in LOCKED or any(os.environ.get(name) for name in _OTHER_LOGIN):
+    if answer.status_code in LOGIN_REQUIRED or any(os.environ.get(name) for name in _OTHER_LOGIN):
         return
     if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         RECORDS.refuse(address, f"cannot be used now (it answers HTTP {answer.status_code} {answer.reason}). {_REMEDY}")
@@ -44,24 +44,24 @@ def check_server(address: str) -> None:
 
 
 def _ask(address: str) -> requests.Response:
-    """Ask for one experiment, in the name of whom MLflow's client would."""
+    """Request one experiment, with the same login as MLflow's client."""
     environ = os.environ
     user, password = environ.get("MLFLOW_TRACKING_USERNAME"), environ.get("MLFLOW_TRACKING_PASSWORD")
     token = environ.get("MLFLOW_TRACKING_TOKEN")
-    how: dict[str, Any] = {"verify": environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() not in ("true", "1")}
+    options: dict[str, Any] = {"verify": environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() not in ("true", "1")}
     if certificate := environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH"):
-        how["verify"] = certificate
+        options["verify"] = certificate
     if certificate := environ.get("MLFLOW_TRACKING_CLIENT_CERT_PATH"):
-        how["cert"] = certificate
+        options["cert"] = certificate
     if user and password:
-        how["auth"] = (user, password)
+        options["auth"] = (user, password)
     elif token:
-        how["headers"] = {"Authorization": f"Bearer {token}"}
-    return requests.get(f"{address.rstrip('/')}{QUESTION}", params={"max_results": "1"}, timeout=ANSWER_S, **how)
+        options["headers"] = {"Authorization": f"Bearer {token}"}
+    return requests.get(f"{address.rstrip('/')}{PROBE_PATH}", params={"max_results": "1"}, timeout=ANSWER_S, **options)
 
 
 def _is_mlflow(answer: requests.Response) -> bool:
-    """Whether it is a page of experiments, empty or not, or an error in MLflow's form."""
+    """Return True for a list of experiments, also an empty one, or an error in MLflow's form."""
     try:
         document = answer.json()
     except ValueError:
@@ -72,10 +72,10 @@ def _is_mlflow(answer: requests.Response) -> bool:
 
 
 def _reason(error: BaseException) -> str:
-    """What the system said of a failed connection, without the libraries' words around it."""
-    found: BaseException | None = error
-    while found is not None:
-        if isinstance(found, OSError) and found.strerror and not isinstance(found, requests.RequestException):
-            return found.strerror
-        found = found.__cause__ or found.__context__
+    """Return the system's message about a failed connection, without the libraries' text around it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror and not isinstance(cause, requests.RequestException):
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
     return str(error).partition("\n")[0]

@@ -1,4 +1,4 @@
-"""Both stores of a study looked at before it begins: what is wrong with them costs seconds, and changes nothing."""
+"""Check both stores of a study before it begins, so that a wrong one costs only seconds and changes nothing."""
 
 import time
 
@@ -9,39 +9,39 @@ from bench.storage.sqlite_files import sqlite_file
 from posemodel.errors import SettingsError
 
 REFUSED_S = 15.0
-"""How long what was found wrong with a server is said again without asking it, by one who only looks."""
+"""Seconds for which a server's error is repeated to readers without asking the server again."""
 _refused: dict[str, tuple[float, SettingsError]] = {}
 
 
 def check_forms(storage: str, tracking: str) -> None:
-    """SettingsError where an address can be none of such a store, or both are of one database. Opens nothing."""
+    """Raise SettingsError if an address is invalid for its store, or both are the same database. Opens nothing."""
     check_form(LEDGER, storage)
     check_form(RECORDS, tracking)
     refuse_one_database(storage, tracking)
 
 
 def check_stores(storage: str, tracking: str) -> None:
-    """SettingsError, with the remedy, where a study cannot keep its ledger or its records at these addresses."""
+    """Raise SettingsError with the remedy if a study cannot keep its ledger or records at these addresses."""
     check_forms(storage, tracking)
     check_tracking(tracking, write=True)
     check_storage(storage, write=True)
 
 
 def check_storage(storage: str, *, write: bool) -> None:
-    """As `check_stores`, of the ledger alone. ``write``: see `bench.storage.database_check.check_database`."""
+    """Check the ledger's address as `check_stores` does; ``write``: see `check_database`."""
     check_database(LEDGER, storage, write=write)
 
 
 def check_tracking(tracking: str, *, write: bool) -> None:
-    """As `check_stores`, of the records alone; what only MLflow knows (Databricks, a plugin's) is left to it.
+    """Check the records' address as `check_stores` does; addresses that only MLflow understands are not checked.
 
-    One who only looks does so several times in a second: that a server or a file was of no use holds for a while.
+    Readers (``write`` False) check several times per second, so a server's error is kept for `REFUSED_S`.
     """
     if write:
         _check_tracking(tracking, write=True)
         return
-    asked, error = _refused.get(tracking, (-REFUSED_S, None))
-    if error is not None and time.monotonic() - asked < REFUSED_S:
+    checked_at, error = _refused.get(tracking, (-REFUSED_S, None))
+    if error is not None and time.monotonic() - checked_at < REFUSED_S:
         raise error
     try:
         _check_tracking(tracking, write=False)

@@ -1,8 +1,7 @@
-"""MLflow: holds every record, curve and report; tables are read back from here (`bench.records.reader`).
+"""Write a study's records, curves and report to MLflow (`bench.records.reader` reads them back).
 
 A study is an experiment with a parent run; each trial is a child run. A child counts as a record only once it is closed
-and tagged as recorded, so that a run cut off by a kill is never taken for a result. Only these two import MLflow,
-`bench.records.files` and `bench.records.measurements`.
+and tagged as recorded, so that a run cut off by a kill is never taken for a result.
 """
 
 import json
@@ -44,14 +43,14 @@ from bench.records.reader import (
     STUDY_TAG,
     TRIAL_TAG,
     StudyRuns,
-    client_to_look,
-    why_not,
+    first_line_of,
+    read_only_client,
 )
 from bench.storage.addresses import RECORDS, check_form, is_server
 from bench.storage.masking import masked
 from bench.storage.visible import visible, visible_lines
 from bench.trials.identity import without_unused
-from bench.trials.record import PLACE_FIELDS, TEXT_FIELDS, CurvePoint, Record, Session, now_ms
+from bench.trials.record import TEXT_FIELDS, TUNING_FIELDS, CurvePoint, Record, Session, now_ms
 from bench.trials.spec import TrialSpec
 from bench.trials.status import FAULTS
 from bench.trials.study_base import StudyBase, differences, refuse_difference
@@ -63,43 +62,44 @@ METRICS_PER_BATCH = 1000
 """MLflow's limit for one log_batch call."""
 PARAMETERS_PER_BATCH = 100
 _METRIC_LENGTH = 200
-"""Characters of a metric's name; MLflow takes 250."""
+"""Longest metric name in characters; MLflow allows 250."""
 SHEET_IN_CHARTS = cv2.IMREAD_REDUCED_COLOR_2
-"""The sheet in MLflow's image charts has half the side of the file's: they keep it as PNG."""
+"""Reads the sample sheet at half its side length for MLflow's image charts, which store PNG files."""
 
 PARENT_TAG, _NOTE_TAG = "mlflow.parentRunId", "mlflow.note.content"
 _NOTE_LENGTH, _EXPERIMENT_NOTE_LENGTH = 8000, 5000
-"""Characters that MLflow keeps of a run's tag, and of an experiment's."""
+"""Longest tag of a run, and of an experiment, in characters, as MLflow stores them."""
 EXTENDED_TAG = "posebench.extended"
-"""How a study was extended, a line each time."""
+"""Tag that describes a study's extensions, one per line."""
 _PAGES = ("report.html", "report.md")
-"""The pages of a report, the one that a note links to first."""
+"""Pages of a report; a note links to the first one that exists."""
 ERROR_LENGTH, HEADLINE_LENGTH = 4000, 5000
+"""Longest error and headline in characters."""
 HEADLINE_METRIC = "headline."
-"""What the names of the parent run's metrics begin with."""
-_PRESENT = ("IntegrityError", "UniqueViolation")
-"""How SQLite's driver and PostgreSQL's name an insert of what is there already, in a server's answer."""
+"""Prefix of the parent run's metrics."""
+_ALREADY_PRESENT = ("IntegrityError", "UniqueViolation")
+"""Names of the error for inserting an existing row, as SQLite's and PostgreSQL's drivers put them in an answer."""
 _EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
-"""Opens MLflow's pages on training runs, not on traces of language models."""
+"""Experiment tag that makes MLflow's pages open on training runs instead of traces of language models."""
 SOURCE_TAGS = {"mlflow.source.name": "posebench", "mlflow.source.type": "LOCAL"}
 
 
 class Tracker(StudyRuns):
-    """The MLflow side of one study: its runs written, and read."""
+    """Writes the MLflow runs of one study, and reads them as `StudyRuns` does."""
 
     def __init__(self, uri: str, study_name: str, *, create: bool = True) -> None:
-        """Open the store and the study's experiment; SettingsError if they are out of reach.
+        """Open the store and the study's experiment; SettingsError if they are unreachable.
 
-        ``create``: make them if needed; else a study that is not there is an error, no file appears, and a store that
-        is an SQLite file is opened only to be read.
+        ``create``: create them if needed. Otherwise a missing study is an error, no file is created, and an SQLite
+        file is opened read-only.
         """
         check_form(RECORDS, uri)
         prepare_sqlite(uri, create=create)
         try:
-            client = mlflow.MlflowClient(tracking_uri=uri) if create else client_to_look(uri)
+            client = mlflow.MlflowClient(tracking_uri=uri) if create else read_only_client(uri)
             super().__init__(client, _open_experiment(client, uri, study_name, create=create), uri, study_name)
         except (MlflowException, sqlalchemy.exc.SQLAlchemyError, CommandError, ImportError) as error:
-            RECORDS.refuse(uri, f"cannot be used ({why_not(error)}).", cause=error)
+            RECORDS.refuse(uri, f"cannot be used ({first_line_of(error)}).", cause=error)
 
     def open_study(
         self,
@@ -108,14 +108,19 @@ class Tracker(StudyRuns):
         views: Sequence[SavedView] = (),
         earlier: Sequence[Mapping[str, Any]] = (),
     ) -> str:
-        """The study's parent run: made once, set to RUNNING again when the study goes on.
+        """Create the study's parent run, or set it to RUNNING when the study continues; return its id.
 
-        ``views``: of MLflow's page, added where they are not there yet; the parent run is shown in each of them.
-        ``earlier``: what the study was before it was extended. What it is now becomes known here; parameters of MLflow
-        cannot be changed, and go on saying how it was begun.
+        The specification is a tag set on creation, so that no kill can leave a parent run without it. If the study was
+        extended, the new specification is stored in that tag; MLflow's parameters cannot be changed and keep the old
+        values.
 
-        The specification is a tag of the run's creation, so that no kill can leave a parent without it. SettingsError
-        shows the difference if the name stands for another study.
+        Args:
+            spec: The study.
+            machine: Fingerprint of this machine.
+            views: Saved views for MLflow's page, added if missing; the parent run is part of each.
+            earlier: Identities of the study before each extension.
+
+        Raises SettingsError with the difference if the name belongs to another study.
         """
         parent = self._parent()
         if parent is None:
@@ -129,56 +134,56 @@ class Tracker(StudyRuns):
                 **{f"machine.{key}": value for key, value in machine.items()},
                 **study_tags(views),
             }
-            made: str = self.client.create_run(self.experiment_id, run_name=spec.name, tags=tags).info.run_id
+            new_run: str = self.client.create_run(self.experiment_id, run_name=spec.name, tags=tags).info.run_id
             parent = self._parent()
-            if parent is None or parent == made:
-                self._describe_study(made, spec)
-                return made
-            self.client.set_terminated(made, "KILLED")  # another process was first
-            self.client.delete_run(made)
-        known = self._identity(spec)
+            if parent is None or parent == new_run:
+                self._describe_study(new_run, spec)
+                return new_run
+            self.client.set_terminated(new_run, "KILLED")  # another process has created it first
+            self.client.delete_run(new_run)
+        stored_identity = self._identity(spec)
         extended = self.was_extended(spec, earlier)
         if extended:
             self._note_looks(parent, spec)
-            self.client.update_run(parent, status="RUNNING")  # first: what has ended would only be shown again
+            self.client.update_run(parent, status="RUNNING")  # first: a finished study would only be shown again
             self.client.set_tag(parent, EXTENDED_TAG, "\n".join(_extensions([*earlier, spec.identity()])))
         else:
-            refuse_difference(spec.name, known, spec.identity())
-        self.client.set_tag(parent, SPEC_TAG, spec.model_dump_json())  # the data may stand in another folder now
+            refuse_difference(spec.name, stored_identity, spec.identity())
+        self.client.set_tag(parent, SPEC_TAG, spec.model_dump_json())  # the data folder may have changed
         run = self.client.get_run(parent)
-        for key, value in study_tags(views).items():  # earlier versions wrote none of these
+        for key, value in study_tags(views).items():  # earlier versions did not write these
             if run.data.tags.get(key) != value:
                 _insert(self.client.set_tag, parent, key, value)
         if run.inputs is None or not run.inputs.dataset_inputs:
-            self._describe_study(parent, spec)  # a kill came in between
+            self._describe_study(parent, spec)  # missing after a kill
         if extended:
             new = {key: value for key, value in _flat(spec.identity()).items() if key not in run.data.params}
             self._log_parameters(parent, new)
-        if not self.finished():  # what has ended stays so while it is only shown again
+        if not self.finished():  # a finished study stays finished when it is only shown again
             self.client.update_run(parent, status="RUNNING")
         return parent
 
     def was_extended(self, spec: StudyBase, earlier: Sequence[Mapping[str, Any]]) -> bool:
-        """Whether the study was extended, and MLflow does not know it yet; ``earlier``: as of `open_study`."""
+        """Return True if an extension of the study is not in MLflow yet; ``earlier``: see `open_study`."""
         if self._parent() is None or not earlier:
             return False
-        known = self._identity(spec)
-        return known != spec.identity() and any(known == without_unused(type(spec), each) for each in earlier)
+        stored = self._identity(spec)
+        return stored != spec.identity() and any(stored == without_unused(type(spec), each) for each in earlier)
 
     def _note_looks(self, parent: str, spec: StudyBase) -> None:
-        """Keep with which amounts the study has ended: somebody has seen its result then."""
+        """Store the amounts with which the study has finished, since its result may have been seen then."""
         self.client.set_tag(parent, LOOKED_TAG, json.dumps(sorted(self.looked(spec.extends_by))))
 
     def _identity(self, spec: StudyBase) -> dict[str, Any]:
-        """The study's identity as MLflow has it."""
+        """Return the study's identity as stored in MLflow."""
         document = without_unused(type(spec), self.study_document())
         return {name: value for name, value in document.items() if name not in spec.outside}
 
     def _refuse_foreign(self) -> None:
-        """SettingsError where the study's experiment holds runs already, and none of a study: it is somebody else's."""
-        found = self.client.search_runs([self.experiment_id], run_view_type=ViewType.ALL, max_results=PAGE)
-        others = [run for run in found if not {STUDY_TAG, TRIAL_TAG} & {*run.data.tags}]
-        if others and len(others) == len(found):
+        """Raise SettingsError if the study's experiment has runs, but none that posebench created."""
+        runs = self.client.search_runs([self.experiment_id], run_view_type=ViewType.ALL, max_results=PAGE)
+        foreign = [run for run in runs if not {STUDY_TAG, TRIAL_TAG} & {*run.data.tags}]
+        if foreign and len(foreign) == len(runs):
             raise SettingsError(
                 f"name: MLflow at {masked(self.uri)} holds an experiment {self.study_name!r} with runs that posebench "
                 "did not make, and does not write into. Give another --name, or set MLFLOW_TRACKING_URI to another "
@@ -187,23 +192,25 @@ class Tracker(StudyRuns):
 
     def _describe_study(self, parent: str, spec: StudyBase) -> None:
         self._log_parameters(parent, _flat(spec.identity()))
-        self._log_data(parent, spec.data, spec.data_digest, "study")  # last: what is there says that all is
+        self._log_data(
+            parent, spec.data, spec.data_digest, "study"
+        )  # last: its presence means that the description is complete
 
     def _save_views(self, views: Sequence[SavedView]) -> None:
-        """Views of the experiment's page that are not there as they are now; one that a person has changed stays so."""
+        """Add missing views to the experiment's page and update outdated ones; keep views that a user has changed."""
         present, outdated = self.client.get_experiment(self.experiment_id).tags, outdated_views(views)
         for key, value in saved_views(views).items():
             if present.get(key) in (None, outdated[key]):
                 _insert(self.client.set_experiment_tag, self.experiment_id, key, value)
 
     def close_study(self, status: str) -> None:
-        """End the parent run: FINISHED, or KILLED when the study was interrupted."""
+        """End the parent run with a status: FINISHED, or KILLED if the study was interrupted."""
         parent = self._parent()
         if parent is not None:
             self.client.set_terminated(parent, status)
 
     def note_session(self, session: Session) -> None:
-        """Keep how long a process has worked on the study so far; a later note of the same process replaces it."""
+        """Store a session; a later call with the same session key replaces it."""
         parent = self._parent()
         if parent is not None:
             self.client.set_tag(parent, f"{SESSION_TAG}{session.key}", json.dumps(asdict(session)))
@@ -211,23 +218,25 @@ class Tracker(StudyRuns):
     def log_report(
         self, folder: Path, note: str = "", *, headline: str = "", metrics: Mapping[str, float] = MappingProxyType({})
     ) -> None:
-        """Attach the report's files to the parent run, with what it says in short.
+        """Attach the report's files and its summary to the parent run.
 
-        ``note`` (Markdown): what the pages of the parent run and of the experiment in MLflow's UI begin with, after a
-        link to the report's page. ``headline``: the same in plain sentences, as a tag. ``metrics``: the headline's
-        numbers by name; what is not finite is left out. What an earlier report logged and this one does not becomes
-        NaN, and stays in the metric's history.
+        Args:
+            folder: Folder of the report.
+            note: Summary in Markdown, shown after a link to the report at the top of the run's and experiment's pages.
+            headline: Summary in plain sentences, stored as a tag.
+            metrics: Numbers of the headline by name; not finite ones are left out. A metric of an earlier report that
+                this one lacks is set to NaN, which keeps its history.
         """
         parent = self._parent()
         if parent is None:
             return
         self.client.log_artifacts(parent, str(folder), REPORT_FOLDER)
         page = next((name for name in _PAGES if (folder / name).is_file()), None)
-        shown = visible_lines(note)
-        if page is not None and shown:
-            shown = f"[Report]({artifact_page(self.experiment_id, parent, f'{REPORT_FOLDER}/{page}')}): {shown}"
-        _insert(self.client.set_tag, parent, _NOTE_TAG, shown[:_NOTE_LENGTH])
-        _insert(self.client.set_experiment_tag, self.experiment_id, _NOTE_TAG, shown[:_EXPERIMENT_NOTE_LENGTH])
+        note_text = visible_lines(note)
+        if page is not None and note_text:
+            note_text = f"[Report]({artifact_page(self.experiment_id, parent, f'{REPORT_FOLDER}/{page}')}): {note_text}"
+        _insert(self.client.set_tag, parent, _NOTE_TAG, note_text[:_NOTE_LENGTH])
+        _insert(self.client.set_experiment_tag, self.experiment_id, _NOTE_TAG, note_text[:_EXPERIMENT_NOTE_LENGTH])
         _insert(self.client.set_tag, parent, HEADLINE_TAG, visible(headline)[:HEADLINE_LENGTH])
         now = now_ms()
         numbers = [
@@ -235,17 +244,17 @@ class Tracker(StudyRuns):
             for name, value in metrics.items()
             if math.isfinite(value)
         ]
-        known = {metric.key for metric in numbers}
+        logged_names = {metric.key for metric in numbers}
         numbers += [
-            Metric(name, math.nan, now, 0)  # MLflow keeps the last value: of an answer that no longer stands, too
+            Metric(name, math.nan, now, 0)  # otherwise MLflow would keep showing the value of an outdated report
             for name, value in self.client.get_run(parent).data.metrics.items()
-            if name.startswith(HEADLINE_METRIC) and name not in known and math.isfinite(value)
+            if name.startswith(HEADLINE_METRIC) and name not in logged_names and math.isfinite(value)
         ]
         for first in range(0, len(numbers), METRICS_PER_BATCH):
             self.client.log_batch(parent, metrics=numbers[first : first + METRICS_PER_BATCH])
 
     def start_trial(self, spec: TrialSpec, parent: str) -> str:
-        """Begin a child run."""
+        """Begin the child run of a trial and return its id; ``parent``: id of the study's run."""
         name = f"{spec.phase}-{spec.optimizer}-{spec.index}"
         tags = {
             **SOURCE_TAGS,
@@ -261,7 +270,7 @@ class Tracker(StudyRuns):
     def record_trial(
         self, run_id: str, record: Record, curve: list[CurvePoint], samples: Samples | None = None
     ) -> None:
-        """Write samples, curve and record, then close the run: only from then on it counts."""
+        """Write samples, curve and record, then close the run; only a closed run counts as a record."""
         if samples is not None:
             self._log_samples(run_id, samples, record.steps_done)
         metrics = [
@@ -278,21 +287,21 @@ class Tracker(StudyRuns):
         for first in range(0, len(metrics), METRICS_PER_BATCH):
             self.client.log_batch(run_id, metrics=metrics[first : first + METRICS_PER_BATCH])
         fields = {name: getattr(record, name) for name in TEXT_FIELDS if name not in ("status", "error")}
-        fields |= {name: value for name in PLACE_FIELDS if (value := getattr(record, name)) is not None}
-        fields |= {f"hp.{name}": _shown(value) for name, value in json.loads(record.hyperparameters).items()}
+        fields |= {name: value for name in TUNING_FIELDS if (value := getattr(record, name)) is not None}
+        fields |= {f"hp.{name}": _visible_value(value) for name, value in json.loads(record.hyperparameters).items()}
         self._log_parameters(run_id, fields)
         tags = {STATUS_TAG: str(record.status), ERROR_TAG: record.error[:ERROR_LENGTH], RECORDED_TAG: "true"}
         self.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
         self.client.set_terminated(run_id, "FAILED" if record.status in FAULTS else "FINISHED")
 
     def abandon(self, trial_id: str | None = None) -> None:
-        """Close as KILLED the runs that a dead worker left open (of one trial, or all of the study's trials)."""
+        """Close runs that dead workers left open, as KILLED: those of one trial, or of all the study's trials."""
         condition = f"attributes.status = 'RUNNING' and tags.`{TRIAL_TAG}` {_matches(trial_id)}"
         for run in self._search(condition):
             self.client.set_terminated(run.info.run_id, "KILLED")
 
     def _log_samples(self, run_id: str, samples: Samples, step: int) -> None:
-        """Both files, and the sheet once more for the charts of MLflow's pages, which show images by key and step."""
+        """Log both sample files, and the sheet again as an image, which MLflow's charts show by key and step."""
         with tempfile.TemporaryDirectory() as folder:
             Path(folder, SAMPLES_FILE).write_text(json.dumps(samples.document))
             if samples.sheet is not None:
@@ -317,23 +326,23 @@ class Tracker(StudyRuns):
 
 
 def _open_experiment(client: mlflow.MlflowClient, uri: str, study_name: str, *, create: bool) -> str:
-    """The id of the study's experiment."""
-    found = client.get_experiment_by_name(study_name)
-    if found is None and not create:
+    """Return the id of the study's experiment, creating it with ``create`` if needed."""
+    experiment = client.get_experiment_by_name(study_name)
+    if experiment is None and not create:
         have = ", ".join(sorted(e.name for e in client.search_experiments() if e.name != "Default")) or "none"
         raise SettingsError(f"study: there is no study {study_name!r} at {masked(uri)} (studies here: {have}).")
-    if found is None:
-        # Left alone, MLflow would choose ./mlruns; a server chooses for itself.
+    if experiment is None:
+        # MLflow's default location would be ./mlruns; a server chooses its own.
         location = None if is_server(uri) else (Path(ARTIFACTS) / study_name).absolute().as_uri()
         try:
             return client.create_experiment(study_name, artifact_location=location, tags=_EXPERIMENT_TAGS)
         except MlflowException:
-            found = client.get_experiment_by_name(study_name)  # another process was first
-            if found is None:
+            experiment = client.get_experiment_by_name(study_name)  # another process has created it first
+            if experiment is None:
                 raise
-    if found.lifecycle_stage != "active":
-        raise SettingsError(f"name: MLflow's experiment {study_name!r} is deleted; restore it or use --name.")
-    return found.experiment_id
+    if experiment.lifecycle_stage != "active":
+        raise SettingsError(f"name: MLflow's experiment {study_name!r} is deleted. Restore it, or give another --name.")
+    return experiment.experiment_id
 
 
 def _matches(trial_id: str | None) -> str:
@@ -341,17 +350,17 @@ def _matches(trial_id: str | None) -> str:
 
 
 def _metric_name(name: str) -> str:
-    """A name as MLflow takes it: other characters than these are underscores."""
+    """Return a metric name that MLflow accepts: other characters become underscores."""
     return re.sub(r"[^A-Za-z0-9_.-]", "_", name)[:_METRIC_LENGTH]
 
 
 def _text(value: Any) -> str:
-    """Exactly invertible by ``json.loads`` for numbers and booleans; text stays as it is."""
+    """Convert a parameter to text: strings unchanged, others as JSON, so that ``json.loads`` restores them exactly."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _shown(value: Any) -> Any:
-    """A hyperparameter as MLflow's pages show it; the record itself has it in `hyperparameters`."""
+def _visible_value(value: Any) -> Any:
+    """Return a hyperparameter for display on MLflow's pages; the record has the original in `hyperparameters`."""
     return visible(value) if isinstance(value, str) else value
 
 
@@ -362,16 +371,19 @@ def _flat(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _extensions(identities: Sequence[Mapping[str, Any]]) -> list[str]:
-    """How a study was extended, a line each time."""
+    """Describe each extension of a study in a line."""
     return ["; ".join(differences(old, new, absent="none")) for old, new in pairwise(identities)]
 
 
 def _insert(write: Callable[..., object], *arguments: Any) -> None:
-    """Write what another process may be writing too: MLflow looks, then inserts; once it is there, it is updated."""
+    """Call an MLflow write that another process may be making too, and repeat it if the row was inserted meanwhile.
+
+    MLflow checks for the row, then inserts it; on the second call it finds the row and updates it.
+    """
     try:
         write(*arguments)
     except MlflowException as error:
-        here = isinstance(error.__cause__, sqlalchemy.exc.IntegrityError)
-        if not here and not any(name in str(error) for name in _PRESENT):  # a server tells its database's words
+        is_local = isinstance(error.__cause__, sqlalchemy.exc.IntegrityError)
+        if not is_local and not any(name in str(error) for name in _ALREADY_PRESENT):  # a server's error is only text
             raise
         write(*arguments)

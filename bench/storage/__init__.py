@@ -1,4 +1,4 @@
-"""Files, databases and streams that several processes use: locks, SQLite, addresses, passwords that nobody prints.
+"""Files, databases and streams shared by several processes: locks, SQLite, store addresses, masked passwords.
 
-In: addresses and paths; out: what may be used, or the reason and the remedy. Never knows what is stored.
+In: addresses and paths. Out: usable ones, or an error with the reason and the remedy. Never depends on what is stored.
 """

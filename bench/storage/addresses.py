@@ -1,4 +1,4 @@
-"""Addresses of the databases and servers that studies keep their state in: what they are, before anything is opened."""
+"""Check the addresses of a study's two stores (databases, tracking servers) before anything is opened."""
 
 import re
 import socket
@@ -15,13 +15,13 @@ from bench.storage.sqlite_files import PREFIX, sqlite_file
 from posemodel.errors import SettingsError, nearest
 
 DATABASES = ("sqlite", "postgresql", "mysql", "mariadb", "mssql", "oracle")
-"""Databases that SQLAlchemy knows, by the scheme of their addresses."""
+"""Schemes of the databases that SQLAlchemy supports."""
 SERVERS = ("http", "https")
 DATABRICKS = ("databricks", "uc", "databricks-uc")
 PLUGINS = "mlflow.tracking_store"
-"""Entry points of packages that add schemes of their own to MLflow."""
+"""Entry point group of packages that add address schemes to MLflow."""
 PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433, "oracle": 1521}
-"""Where a database of each kind is asked for when its address names no port."""
+"""Default port of each kind of database."""
 _ENCODED = "Special characters of a password are written as in a URL, `@` as %40"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9.-]*)(?:\+[A-Za-z0-9_]+)?://")
 _HOST_AND_PORT = re.compile(r"(\[[0-9a-fA-F:]+\]|[\w.-]+):\d+(/\S*)?")
@@ -29,21 +29,24 @@ _HOST_AND_PORT = re.compile(r"(\[[0-9a-fA-F:]+\]|[\w.-]+):\d+(/\S*)?")
 
 @dataclass(frozen=True)
 class Store:
-    """One of the two stores of a study, as its user names it."""
+    """One of the two stores of a study, with its names in error messages."""
 
     title: str
-    """What an error about it begins with, before its address."""
+    """First words of an error about it, before its address."""
     variable: str
-    """Environment variable of its address."""
+    """Environment variable with its address."""
     program: str
-    """The library that keeps its tables in it."""
+    """Library that owns the tables in it."""
     example: str
     """An address that always works."""
 
     def refuse(self, address: str, why: str, *, cause: BaseException | None = None) -> NoReturn:
-        """SettingsError about an address of this store: why it is of no use, and the remedy."""
-        shown = masked(address, address)
-        raise SettingsError(f"{self.title} {shown}: {masked(why.replace(address, shown), address)}") from cause
+        """Raise SettingsError about an address of this store, with passwords masked.
+
+        ``why``: reason and remedy; the text after the address.
+        """
+        public = masked(address, address)
+        raise SettingsError(f"{self.title} {public}: {masked(why.replace(address, public), address)}") from cause
 
 
 LEDGER = Store("storage", "POSEBENCH_STORAGE", "Optuna", "sqlite:///optuna.db")
@@ -51,23 +54,23 @@ RECORDS = Store("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_URI", "MLflow", "sqlite:
 
 
 def is_server(address: str) -> bool:
-    """Whether it is the address of a tracking server."""
+    """Return True for the address of a tracking server."""
     return address.lower().startswith(tuple(f"{scheme}://" for scheme in SERVERS))
 
 
 def is_database(address: str) -> bool:
-    """Whether it is the address of a database that SQLAlchemy can open."""
+    """Return True for the address of a database that SQLAlchemy can open."""
     scheme = _SCHEME.match(address)
-    return scheme is not None and not is_server(address) and not _is_mlflow_s(scheme[1].lower())
+    return scheme is not None and not is_server(address) and not _is_mlflow_scheme(scheme[1].lower())
 
 
-def _is_mlflow_s(scheme: str) -> bool:
-    """Whether MLflow alone knows what stands behind such an address: Databricks', or a plugin's."""
+def _is_mlflow_scheme(scheme: str) -> bool:
+    """Return True for a scheme that only MLflow understands: Databricks', or a plugin's."""
     return scheme in DATABRICKS or scheme in {each.name for each in entry_points(group=PLUGINS)}
 
 
 def check_form(store: Store, address: str) -> None:
-    """SettingsError, with the remedy, where no database or server can have such an address. Opens nothing."""
+    """Raise SettingsError with the remedy if an address is malformed or of no usable kind. Opens nothing."""
     if store is RECORDS and address in DATABRICKS:
         return
     scheme = _SCHEME.match(address)
@@ -77,15 +80,15 @@ def check_form(store: Store, address: str) -> None:
     if name in SERVERS and store is RECORDS:
         _check_server_form(store, address)
         return
-    if store is RECORDS and _is_mlflow_s(name):
+    if store is RECORDS and _is_mlflow_scheme(name):
         return
     if name == "file" and store is RECORDS:
         _refuse_folder(store, address)
     if name == "postgres":
         store.refuse(address, f"SQLAlchemy's name is `postgresql://`: set {store.variable} to such an address.")
     if name not in DATABASES and not _is_dialect(scheme[0].removesuffix("://")):
-        known = (*DATABASES, *(SERVERS if store is RECORDS else ()))
-        hint = nearest(name, known).replace("?", "://?")
+        schemes = (*DATABASES, *(SERVERS if store is RECORDS else ()))
+        hint = nearest(name, schemes).replace("?", "://?")
         store.refuse(
             address,
             f"cannot be opened (there is no database that is called {name}://).{hint} "
@@ -98,31 +101,31 @@ def check_form(store: Store, address: str) -> None:
         parsed = sqlalchemy.make_url(address)
     except (sqlalchemy.exc.ArgumentError, ValueError) as error:
         store.refuse(
-            address, f"cannot be opened (it is no address, or its port is no number). {_ENCODED}.", cause=error
+            address, f"cannot be opened (it is not an address, or its port is no number). {_ENCODED}.", cause=error
         )
     if parsed.host is not None and "@" in parsed.host:
         store.refuse(address, f"cannot be opened (there is more than one `@` before its host). {_ENCODED}.")
 
 
 def _is_dialect(name: str) -> bool:
-    """Whether some package has taught SQLAlchemy this kind of database."""
+    """Return True if an installed package adds this kind of database to SQLAlchemy."""
     if "." in name:
         return False
     try:
         sqlalchemy.make_url(f"{name}://").get_dialect()
     except ImportError:
-        return True  # its driver is not installed: said when it is opened
+        return True  # its driver is missing, which is reported when it is opened
     except Exception:
         return False
     return True
 
 
 def _refuse_bare(store: Store, address: str) -> NoReturn:
-    """Refuse an address without a scheme."""
+    """Refuse an address without a scheme, with a suggestion."""
     if not address.strip():
         store.refuse(address, f"is empty. Set {store.variable} to an address such as {store.example}.")
     if address != address.strip() and _SCHEME.match(address.strip()):
-        store.refuse(address, "has a blank before or behind it: take it away.")
+        store.refuse(address, "begins or ends with a blank: remove it.")
     if _HOST_AND_PORT.fullmatch(address) and not Path(address).exists():
         if store is RECORDS:
             store.refuse(address, f"has no scheme. Did you mean http://{address}?")
@@ -136,19 +139,21 @@ def _refuse_bare(store: Store, address: str) -> NoReturn:
         _refuse_folder(store, address)
     is_file = Path(address).suffix in (".db", ".sqlite", ".sqlite3") or Path(address).is_file()
     if is_file:
-        store.refuse(address, f"cannot be opened (it is no address of a database). Did you mean {PREFIX}{address}?")
+        store.refuse(
+            address, f"cannot be opened (it is not the address of a database). Did you mean {PREFIX}{address}?"
+        )
     if store is RECORDS:
         _refuse_folder(store, address)
     store.refuse(
         address,
-        f"cannot be opened (it is no address of a database). Set {store.variable} to one such as {store.example}.",
+        f"cannot be opened (it is not the address of a database). Set {store.variable} to one such as {store.example}.",
     )
 
 
 def _refuse_folder(store: Store, address: str) -> NoReturn:
     store.refuse(
         address,
-        "is a folder of files, in which MLflow keeps no studies any more. "
+        "is a folder of files, which MLflow no longer supports as a store. "
         f"Set {store.variable} to a database, {store.example} for instance, or to a server (http://...).",
     )
 
@@ -178,32 +183,32 @@ def _check_sqlite_form(store: Store, address: str) -> None:
     if file.parts[:1] == ("~",):
         store.refuse(
             address,
-            "`~` means nothing in an address. Write the whole path, with four slashes: "
+            "`~` is not expanded in an address. Write the full path, with four slashes: "
             f"{PREFIX}/home/ME/{Path(*file.parts[1:]).as_posix()}.",
         )
 
 
 def refuse_one_database(storage: str, tracking: str) -> None:
-    """SettingsError where both addresses lead to the same database, however each of them is written."""
-    if _place(storage) != _place(tracking):
+    """Raise SettingsError if both addresses lead to the same database, even if written differently."""
+    if _location(storage) != _location(tracking):
         return
     raise SettingsError(
         f"{LEDGER.variable} and {RECORDS.variable}: both are the database {masked(tracking)}, but Optuna and MLflow "
-        "keep the version of their tables in one of the same name, and each would take the other's for its own. "
-        f"Give each a database of its own, such as {LEDGER.example} and {RECORDS.example}."
+        "store their versions in tables of the same name, and each would mistake the other's version for its own. "
+        f"Give each its own database, such as {LEDGER.example} and {RECORDS.example}."
     )
 
 
-def _place(address: str) -> tuple[object, ...]:
-    """Where an address leads, in one form for all ways to write it."""
+def _location(address: str) -> tuple[object, ...]:
+    """Return a normal form of an address, equal for all ways to write the same location."""
     scheme = _SCHEME.match(address)
     file = sqlite_file(address)
     if file is None and scheme is None and not _HOST_AND_PORT.fullmatch(address):
         file = Path(address)  # the name of a file
     if file is not None:
         try:
-            found = file.stat()
-            return ("file", found.st_dev, found.st_ino)
+            status = file.stat()
+            return ("file", status.st_dev, status.st_ino)
         except OSError:
             return ("file", str(file.resolve()))
     try:
@@ -215,17 +220,17 @@ def _place(address: str) -> tuple[object, ...]:
     host = str(query.get("host", parsed.host) or "")
     port = query.get("port", parsed.port) or PORTS.get(kind)
     database = query.get("dbname", parsed.database) or parsed.username
-    return (kind, _host(host), str(port), database, _search_path(str(query.get("options", ""))))
+    return (kind, _host_name(host), str(port), database, _search_path(str(query.get("options", ""))))
 
 
-def _host(name: str) -> str:
-    """A host by one name: all that mean this machine are the same, a socket's folder too."""
+def _host_name(name: str) -> str:
+    """Return a normal form of a host name; all names of this machine, and socket folders, become `localhost`."""
     name = name.lower().strip("[]").rstrip(".")
-    here = ("", "localhost", "127.0.0.1", "::1", socket.gethostname().lower())
-    return "localhost" if name in here or name.startswith(("/", "127.")) else name
+    local_names = ("", "localhost", "127.0.0.1", "::1", socket.gethostname().lower())
+    return "localhost" if name in local_names or name.startswith(("/", "127.")) else name
 
 
 def _search_path(options: str) -> str:
-    """The schemas that a PostgreSQL connection uses: two of them in one database keep their tables apart."""
-    found = re.search(r"search_path\s*=\s*([\w,\"$.-]+)", options)
-    return found[1] if found else ""
+    """Return the schemas of a PostgreSQL connection; different schemas of a database have separate tables."""
+    match = re.search(r"search_path\s*=\s*([\w,\"$.-]+)", options)
+    return match[1] if match else ""

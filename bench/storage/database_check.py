@@ -1,7 +1,7 @@
-"""Whether a database can be used for a study's ledger or records: looked at before anything is written into it.
+"""Check that a database can hold a study's ledger or records, before anything is written into it.
 
-Optuna and MLflow make their tables wherever they are pointed at, and MLflow takes a database of an earlier version to
-the present one unasked. What a person has made by another program or version is refused here and stays as it is.
+Optuna and MLflow create their tables in any database, and MLflow upgrades a database of an earlier version without
+asking. Databases of other programs or versions are therefore refused here, and left unchanged.
 """
 
 import contextlib
@@ -21,16 +21,16 @@ from alembic.script import ScriptDirectory
 
 from bench.storage import mlflow_environment  # noqa: F401 (the scripts of its versions import MLflow)
 from bench.storage.addresses import LEDGER, RECORDS, Store, check_form
-from bench.storage.sqlite_files import MakeUri, looked_at, sqlite_file
+from bench.storage.sqlite_files import MakeUri, read_undisturbed, sqlite_file
 
 _T = TypeVar("_T")
 
 ANSWER_S = 7.0
-"""How long a database or a server may take to answer before it is said that it does not."""
+"""Seconds that a database may take to answer before an error says that it does not."""
 VERSION_TABLE = "alembic_version"
-"""Of both programs: what version their tables are of."""
-NAMED = 4
-"""Tables of another program that an error names."""
+"""Table in which both programs store the version of their tables."""
+NAMED_TABLES = 4
+"""Largest number of another program's tables that an error names."""
 DRIVERS = {
     "postgresql": ('"psycopg[binary]"', "postgresql+psycopg"),
     "mysql": ("pymysql", "mysql+pymysql"),
@@ -38,29 +38,29 @@ DRIVERS = {
     "mssql": ("pyodbc", "mssql+pyodbc"),
     "oracle": ("oracledb", "oracle+oracledb"),
 }
-"""By kind of database: the package of a driver, and what an address begins with that asks for it."""
+"""Driver for each kind of database: its package for pip, and the scheme of addresses that use it."""
 
 
 @dataclass(frozen=True)
 class _Tables:
-    """How one of the two programs is known by its tables."""
+    """Tables by which a database of one of the two programs is recognised."""
 
     marks: frozenset[str]
-    """Tables that tell a database of this program."""
+    """Tables that identify a database of this program."""
     made_first: frozenset[str]
-    """Tables that may be there before the version is: another process is making them at this moment."""
+    """Tables that may exist before the version does, while another process is creating them."""
     migrations: str
-    """Its package's folder of versions."""
+    """Folder of the program's schema versions, beginning with its package."""
     upgrade: str
-    """The command that takes a database to the installed version."""
+    """Command that upgrades a database to the installed version; the address is appended."""
 
 
 _OPTUNA = frozenset({"studies", "trials", "version_info", "study_directions"}) | {
-    f"{owner}_{what}"
+    f"{owner}_{suffix}"
     for owner in ("study", "trial")
-    for what in ("user_attributes", "system_attributes", "params", "values", "intermediate_values", "heartbeats")
+    for suffix in ("user_attributes", "system_attributes", "params", "values", "intermediate_values", "heartbeats")
 }
-_OF = {
+_TABLES_OF = {
     LEDGER.program: _Tables(
         frozenset({"studies", "trials", "version_info"}),
         _OPTUNA,
@@ -74,20 +74,20 @@ _OF = {
 
 
 class Contents(NamedTuple):
-    """What stands in a database: its tables, and the version that one of the two programs has noted."""
+    """Table names of a database, and the version stored in `VERSION_TABLE`; None if there is none."""
 
     tables: frozenset[str]
     version: str | None
 
 
 class NoAnswerError(Exception):
-    """Something has not ended within its time."""
+    """A call has not ended within its time limit."""
 
 
-def within(seconds: float, act: Callable[[], _T]) -> _T:
-    """What ``act`` returns or raises; NoAnswerError where that takes longer, whatever it waits for.
+def call_within(seconds: float, act: Callable[[], _T]) -> _T:
+    """Return or raise what ``act`` does; NoAnswerError if it takes longer than ``seconds``.
 
-    It goes on in a thread then that keeps no process from ending.
+    The call then continues in a daemon thread, which does not keep the process from ending.
     """
     results: list[_T] = []
     errors: list[BaseException] = []
@@ -109,9 +109,9 @@ def within(seconds: float, act: Callable[[], _T]) -> _T:
 
 
 def check_database(store: Store, address: str, *, write: bool) -> None:
-    """SettingsError, with the remedy, where the database at ``address`` is none for this store; nothing is changed.
+    """Raise SettingsError with the remedy if the database at ``address`` cannot be this store; changes nothing.
 
-    ``write``: it is to be written to, and made if it is not there; else one that is not there is none of ours.
+    ``write``: the store will be written to, so it must be writable; a missing SQLite file is accepted either way.
     """
     check_form(store, address)
     file = sqlite_file(address)
@@ -119,19 +119,19 @@ def check_database(store: Store, address: str, *, write: bool) -> None:
         _check_file(store, address, file, write=write)
         if not file.exists():
             return
-    found = contents(store, address)
-    why = _refusal(store, address, found, is_file=file is not None)
+    database = contents(store, address)
+    why = _refusal(store, address, database, is_file=file is not None)
     if why:
         store.refuse(address, why)
 
 
 def contents(store: Store, address: str) -> Contents:
-    """What stands in an existing database; SettingsError where it cannot be read, or does not answer."""
+    """Read the tables and version of an existing database; SettingsError if it is unreadable or does not answer."""
     file = sqlite_file(address)
     try:
         if file is not None:
-            return looked_at(file, _contents_of_file)
-        return within(ANSWER_S, lambda: _contents_of_server(address))
+            return read_undisturbed(file, _contents_of_file)
+        return call_within(ANSWER_S, lambda: _contents_of_server(address))
     except NoAnswerError as error:
         store.refuse(
             address,
@@ -161,15 +161,15 @@ def _contents_of_server(address: str) -> Contents:
     try:
         with engine.connect() as connection:
             tables = frozenset(sqlalchemy.inspect(connection).get_table_names())
-            asked = f"SELECT * FROM {VERSION_TABLE}"
-            row = connection.exec_driver_sql(asked).first() if VERSION_TABLE in tables else None
+            query = f"SELECT * FROM {VERSION_TABLE}"
+            row = connection.exec_driver_sql(query).first() if VERSION_TABLE in tables else None
     finally:
         engine.dispose()
     return Contents(tables, None if row is None else str(row[0]))
 
 
 def _driver(address: str) -> str:
-    """How the driver of an address is installed."""
+    """Return a sentence on how to install the driver for an address."""
     kind = address.partition(":")[0].partition("+")[0].lower()
     if kind not in DRIVERS:
         return "Install the driver that SQLAlchemy's documentation names for it."
@@ -178,7 +178,7 @@ def _driver(address: str) -> str:
 
 
 def _check_file(store: Store, address: str, file: Path, *, write: bool) -> None:
-    """Refuse what is no file, and what cannot be written where it is to be."""
+    """Refuse a path that is not a file or, with ``write``, cannot be written."""
     another = f"set {store.variable} to another file"
     try:
         if file.is_dir():
@@ -191,60 +191,67 @@ def _check_file(store: Store, address: str, file: Path, *, write: bool) -> None:
         return
     folder = file.parent
     if store is RECORDS:
-        folder = next((each for each in (folder, *folder.parents) if each.exists()), folder)  # the rest is made
+        folder = next(
+            (each for each in (folder, *folder.parents) if each.exists()), folder
+        )  # missing folders will be created
     if not folder.is_dir():
         store.refuse(address, f"cannot be opened (there is no folder {folder}). Make it, or {another}.")
     if not os.access(folder, os.W_OK | os.X_OK):
         store.refuse(address, f"cannot be opened (the folder {folder} cannot be written to): {another}.")
     if file.exists() and not os.access(file, os.R_OK | os.W_OK):
-        store.refuse(address, f"cannot be opened (the file cannot be read and written by you): {another}.")
+        store.refuse(address, f"cannot be opened (you may not read and write the file): {another}.")
 
 
-def _refusal(store: Store, address: str, found: Contents, *, is_file: bool) -> str:
-    """Why what stands in a database forbids its use, and the remedy; empty where nothing does."""
-    own = _OF[store.program]
-    other = next(name for name in _OF if name != store.program)
-    place = "another file" if is_file else "another database"
-    named = f"Set {store.variable} to {place}"
-    if own.marks <= found.tables:
-        head, known = _versions(own.migrations)
-        if found.version == head or (found.version is None and not is_file):
+def _refusal(store: Store, address: str, database: Contents, *, is_file: bool) -> str:
+    """Return the reason why a database's contents forbid its use, with the remedy; empty if it can be used."""
+    own_tables = _TABLES_OF[store.program]
+    other = next(name for name in _TABLES_OF if name != store.program)
+    alternative = "another file" if is_file else "another database"
+    remedy = f"Set {store.variable} to {alternative}"
+    if own_tables.marks <= database.tables:
+        head, known_versions = _versions(own_tables.migrations)
+        if database.version == head or (database.version is None and not is_file):
             return ""
-        if found.version is None:
-            made = found.tables <= own.made_first | {VERSION_TABLE}
-            return "" if made else f"is no whole database of {store.program}: its tables have no version. {named}."
-        if found.version in known:
+        if database.version is None:
+            being_created = database.tables <= own_tables.made_first | {VERSION_TABLE}
             return (
-                f"was made by an earlier version of {store.program} (tables of version {found.version}, not {head}). "
-                f"Keep a copy and run `{own.upgrade} {shlex.quote(address)}`, or set {store.variable} to {place}."
+                ""
+                if being_created
+                else f"is an incomplete database of {store.program}: its tables have no version. {remedy}."
             )
-        if not _OF[other].marks <= found.tables:
+        if database.version in known_versions:
             return (
-                f"was made by a later version of {store.program} (tables of version {found.version}, not {head}), or "
-                f"by another program. Update it (pip install --upgrade {store.program.lower()}), or set "
-                f"{store.variable} to {place}."
+                f"was made by an earlier version of {store.program} (tables of version {database.version}, not "
+                f"{head}). Keep a copy and run `{own_tables.upgrade} {shlex.quote(address)}`, or set {store.variable} "
+                f"to {alternative}."
             )
-    if _OF[other].marks <= found.tables:
+        if not _TABLES_OF[other].marks <= database.tables:
+            return (
+                f"was made by a later version of {store.program} (tables of version {database.version}, not "
+                f"{head}), or by another program. Update it (pip install --upgrade {store.program.lower()}), or set "
+                f"{store.variable} to {alternative}."
+            )
+    if _TABLES_OF[other].marks <= database.tables:
         return (
-            f"is {other}'s database. {store.program} keeps the version of its tables in one of the same name, and "
-            f"needs a database of its own. {named}."
+            f"is {other}'s database. {store.program} stores its version in a table of the same name, and needs a "
+            f"database of its own. {remedy}."
         )
-    foreign = found.tables - own.made_first - {VERSION_TABLE}
-    if not found.tables or (not foreign and found.version is None):
+    foreign = database.tables - own_tables.made_first - {VERSION_TABLE}
+    if not database.tables or (not foreign and database.version is None):
         return ""
-    if is_file or VERSION_TABLE in found.tables:
-        shown = sorted(foreign or found.tables)
-        more = f" and {len(shown) - NAMED} more" if len(shown) > NAMED else ""
-        return f"is another program's database (tables: {', '.join(shown[:NAMED])}{more}). {named}."
+    if is_file or VERSION_TABLE in database.tables:
+        table_names = sorted(foreign or database.tables)
+        more = f" and {len(table_names) - NAMED_TABLES} more" if len(table_names) > NAMED_TABLES else ""
+        return f"is another program's database (tables: {', '.join(table_names[:NAMED_TABLES])}{more}). {remedy}."
     return ""
 
 
 @functools.cache
 def _versions(migrations: str) -> tuple[str, frozenset[str]]:
-    """The version of the tables that the installed program needs, and all versions that it knows."""
+    """Return the schema version that the installed program needs, and all versions that it knows."""
     package, _, folder = migrations.partition("/")
-    found = importlib.util.find_spec(package)
-    assert found is not None
-    assert found.submodule_search_locations is not None
-    scripts = ScriptDirectory(str(Path(found.submodule_search_locations[0], folder)))
+    module_spec = importlib.util.find_spec(package)
+    assert module_spec is not None
+    assert module_spec.submodule_search_locations is not None
+    scripts = ScriptDirectory(str(Path(module_spec.submodule_search_locations[0], folder)))
     return scripts.get_heads()[0], frozenset(each.revision for each in scripts.walk_revisions())

@@ -1,8 +1,8 @@
-"""One process of this machine at a time on a path, without a lock file beside it, and without one that stays.
+"""Lock a path for one process of this machine at a time, without leaving a lock file behind.
 
-The lock is on a file in the folder for temporary files, whose name follows from the path: so it holds for another user
-too. Who holds it removes that file at the end. A process that waits for it meanwhile gets the lock of a file that has
-no name any more, which it sees, and begins anew; so does one that comes then and makes the file again.
+The lock is taken on a file in the folder for temporary files, named after a hash of the path, so that it works between
+users. Its holder removes the file at the end. A process that was waiting then holds the lock of a file that no longer
+has a name; it detects that and starts again, possibly with a file that another process has created meanwhile.
 """
 
 import errno
@@ -27,38 +27,38 @@ except ImportError:  # Windows
 
 _NAME = re.compile(r"posebench-[0-9a-f]{16}\.lock")
 _MODE = 0o644
-"""Whoever shares a folder with its owner may open a lock file, and lock it."""
+"""Permissions of a lock file: other users may open and lock it."""
 _MADE_S = 1.0
-"""A file that may not be opened yet has perhaps just been made, by somebody whose files are private."""
+"""Seconds to retry a lock file that may not be opened: another user may just be creating it with a private mode."""
 _swept: set[Path] = set()
 
 
 @contextmanager
 def path_lock(path: Path) -> Iterator[None]:
-    """Hold the lock of a path in the block; who comes second waits. A killed process's lock is free.
+    """Hold the lock of a path in the block; other processes wait. The lock of a killed process is free.
 
-    Raises SettingsError where the machine has no folder for it that can be used.
+    Raises SettingsError if the machine has no usable folder for temporary files.
     """
     key = hashlib.sha256(str(path.resolve()).encode(errors="surrogateescape")).hexdigest()[:16]
     file = _folder() / f"posebench-{key}.lock"
     if fcntl is None:
-        with FileLock(file):  # it removes its file itself
+        with FileLock(file):  # removes its file itself
             yield
         return
     try:
         if file.parent not in _swept:
             _swept.add(file.parent)
             _remove_leftovers(file.parent)
-        descriptor = _take(file)
+        descriptor = _lock(file)
     except OSError as error:
         raise SettingsError(
-            f"{file}: this lock cannot be used ({error.strerror}). Remove it if nobody works on {path}, or set TMPDIR "
-            "to a folder that all who work on it can write to."
+            f"{file}: this lock cannot be used ({error.strerror}). Remove it if no process works on {path}, or set "
+            "TMPDIR to a folder that all users of that path can write to."
         ) from error
     try:
         yield
     finally:
-        _give_back(file, descriptor)
+        _unlock(file, descriptor)
 
 
 def _folder() -> Path:
@@ -66,13 +66,13 @@ def _folder() -> Path:
         return Path(tempfile.gettempdir())
     except FileNotFoundError as error:
         raise SettingsError(
-            "TMPDIR: no folder for temporary files can be written to, and locks are kept in one. Set TMPDIR to such a "
+            "TMPDIR: no folder for temporary files can be written to, but locks need one. Set TMPDIR to a writable "
             "folder."
         ) from error
 
 
-def _take(file: Path) -> int:
-    """A descriptor of the file that has this name, once it is locked by this process."""
+def _lock(file: Path) -> int:
+    """Lock the file that has this name, and return its descriptor."""
     while True:
         descriptor = _open(file)
         try:
@@ -85,9 +85,9 @@ def _take(file: Path) -> int:
         os.close(descriptor)  # removed by the process that held it
 
 
-def _give_back(file: Path, descriptor: int) -> None:
-    """Remove the file and unlock it, for processes that were forked meanwhile and have its descriptor too."""
-    with suppress(OSError):  # another user's, in a folder where each removes only their own
+def _unlock(file: Path, descriptor: int) -> None:
+    """Remove the file and unlock it; closing alone would not, if forked processes also have the descriptor."""
+    with suppress(OSError):  # another user's file, in a folder where users can remove only their own
         if _is_named(file, descriptor):
             file.unlink()
     fcntl.flock(descriptor, fcntl.LOCK_UN)
@@ -95,39 +95,39 @@ def _give_back(file: Path, descriptor: int) -> None:
 
 
 def _open(file: Path) -> int:
-    """Open a lock file, or make it. One that is there is never opened for making: systems refuse another user's."""
+    """Open or create a lock file; an existing one is opened without O_CREAT, which fails on another user's file."""
     flags = os.O_CLOEXEC | os.O_NOFOLLOW
     began = time.monotonic()
     while True:
-        for how in (os.O_RDWR, os.O_RDONLY):
+        for access_mode in (os.O_RDWR, os.O_RDONLY):
             try:
-                return os.open(file, how | flags)
+                return os.open(file, access_mode | flags)
             except FileNotFoundError:
                 break
             except PermissionError:
-                if how == os.O_RDONLY and time.monotonic() - began > _MADE_S:
+                if access_mode == os.O_RDONLY and time.monotonic() - began > _MADE_S:
                     raise
         try:
-            made = os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL | flags, _MODE)
+            created = os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL | flags, _MODE)
         except FileExistsError:
             time.sleep(0.001)
             continue
         with suppress(OSError):
-            os.fchmod(made, _MODE)  # whatever its maker's mask says
-        return made
+            os.fchmod(created, _MODE)  # independent of the umask
+        return created
 
 
 def _is_named(file: Path, descriptor: int) -> bool:
-    """Whether the open file still has its name."""
+    """Return True if the open file still has its name."""
     try:
-        there = file.stat(follow_symlinks=False)
+        status = file.stat(follow_symlinks=False)
     except FileNotFoundError:
         return False
-    return os.path.samestat(there, os.fstat(descriptor))
+    return os.path.samestat(status, os.fstat(descriptor))
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Remove the lock files of this user that nobody holds: of killed processes, and of earlier versions."""
+    """Remove this user's lock files that no process holds: those of killed processes and of earlier versions."""
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             if _NAME.fullmatch(entry.name):
@@ -140,8 +140,8 @@ def _remove_if_free(file: Path) -> None:
     except OSError:
         return
     try:
-        there = os.fstat(descriptor)
-        if not stat.S_ISREG(there.st_mode) or there.st_uid != os.geteuid():
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
             return
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if _is_named(file, descriptor):

@@ -1,6 +1,6 @@
-"""Passwords and tokens of addresses, kept out of all that is printed or written.
+"""Mask passwords and tokens in everything that is printed or written.
 
-They come with the addresses of databases and tracking servers, and with the variables of these programs.
+They are in the addresses of databases and tracking servers, and in environment variables of these programs.
 """
 
 import os
@@ -13,81 +13,86 @@ from urllib.parse import unquote
 
 MASK = "***"
 ADDRESSES = ("POSEBENCH_STORAGE", "MLFLOW_TRACKING_URI")
-"""Variables whose address may hold a password."""
+"""Environment variables whose address may contain a password."""
 SECRETS = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "PGPASSWORD", "MYSQL_PWD", "DATABRICKS_TOKEN")
-"""Variables that are a password or a token."""
+"""Environment variables that are a password or token."""
 SHORTEST = 4
-"""Characters of a secret that is looked for outside of addresses: a shorter one stands in many words."""
+"""Smallest length in characters of a secret that is masked outside addresses; shorter ones occur in many words."""
 LIKE_A_TOKEN = 16
-"""Characters of a web address's user that make it a token."""
+"""Smallest length in characters at which the user name in a web address is taken for a token."""
 
 _PART = r"[^\s/?#@\"'<>]"
 _WEB_USER = re.compile(rf"(?P<head>https?://)(?:{_PART}*@)+", re.IGNORECASE)
-"""Of a web address everything before the host: a token may stand where the user does."""
+"""Everything before the host of a web address: a token may be in the place of the user name."""
 _PASSWORD = re.compile(rf"(?P<head>[A-Za-z][\w+.-]*://[^\s/?#@:\"'<>]*):(?:{_PART}*@)+")
 _LENIENT = re.compile(r"(?P<head>[A-Za-z][\w+.-]*://[^\s/?#@:]*):.*@", re.DOTALL)
-"""As SQLAlchemy reads a whole address: its password may hold any character, and ends at the last `@`."""
+"""Password as SQLAlchemy reads an address: it may contain any character, and ends at the last `@`."""
 _NAMED = re.compile(
     r"(?P<head>(?:[?&;]|\b)[\w.-]*(?:pass|pwd|token|secret|credential|signature|api_?key)[\w.-]*=)"
     r"(?P<value>[^&;\s\"'<>]+)",
     re.IGNORECASE,
 )
-"""`password=...` in the query of an address, and in what database drivers say of a connection."""
+"""`password=...` in the query of an address, and in error messages of database drivers."""
 
 
 def masked(text: object, address: str = "") -> str:
-    """``text`` with `***` for each password and token: of any address in it, of ``address``, and of the environment.
+    """Return ``text`` with `***` for each password and token of addresses in it, of ``address`` and the environment.
 
-    An address by itself is read as leniently as SQLAlchemy does, any other text by the rules of URLs.
+    A text that is only an address is read as leniently as SQLAlchemy does, any other text by the rules of URLs.
+
+    Example:
+        >>> masked("postgresql://me:secret@host/base")
+        'postgresql://me:***@host/base'
     """
-    found = str(text)
+    result = str(text)
     for secret in _secrets(address):
-        found = found.replace(secret, MASK)
-    if "=" in found:
-        found = _NAMED.sub(rf"\g<head>{MASK}", found)
-    if "://" not in found:
-        return found
-    found = _WEB_USER.sub(rf"\g<head>{MASK}@", found)
-    lenient = None if re.search(r"\s", found) or found.lower().startswith("http") else _LENIENT.match(found)
+        result = result.replace(secret, MASK)
+    if "=" in result:
+        result = _NAMED.sub(rf"\g<head>{MASK}", result)
+    if "://" not in result:
+        return result
+    result = _WEB_USER.sub(rf"\g<head>{MASK}@", result)
+    lenient = None if re.search(r"\s", result) or result.lower().startswith("http") else _LENIENT.match(result)
     if lenient is not None:
-        return f"{lenient['head']}:{MASK}@{found[lenient.end() :]}"
-    return _PASSWORD.sub(rf"\g<head>:{MASK}@", found)
+        return f"{lenient['head']}:{MASK}@{result[lenient.end() :]}"
+    return _PASSWORD.sub(rf"\g<head>:{MASK}@", result)
 
 
 def _secrets(address: str, environ: Mapping[str, str] = os.environ) -> list[str]:
-    """The secrets of an address and of the environment, as they are written and as they are meant; longest first."""
-    found: set[str] = {environ.get(name, "") for name in SECRETS}
+    """Return the secrets of an address and of the environment, URL-encoded and decoded, longest first."""
+    secrets: set[str] = {environ.get(name, "") for name in SECRETS}
     for each in (address, *(environ.get(name, "") for name in ADDRESSES)):
-        found |= _of_address(each)
-    return sorted((each for each in found if len(each) >= SHORTEST), key=len, reverse=True)
+        secrets |= _secrets_of_address(each)
+    return sorted((each for each in secrets if len(each) >= SHORTEST), key=len, reverse=True)
 
 
-def _of_address(address: str) -> set[str]:
-    """An address's secrets; none that it says openly elsewhere, where the password is the name of the user, say."""
-    scheme, found_scheme, rest = address.partition("://")
-    if not found_scheme:
+def _secrets_of_address(address: str) -> set[str]:
+    """Return an address's secrets, without those that are also a public part of it, such as the user name."""
+    scheme, separator, rest = address.partition("://")
+    if not separator:
         scheme, rest = "", address  # mistyped
-    user, _, place = rest.rpartition("@")
+    user, _, location = rest.rpartition("@")
     name, _, password = user.partition(":")
-    found = {match["value"] for match in _NAMED.finditer(place)} | {password}
-    openly = {*re.split(r"[/:?&=.@-]", _NAMED.sub("", place))}
+    secrets = {match["value"] for match in _NAMED.finditer(location)} | {password}
+    public_parts = {*re.split(r"[/:?&=.@-]", _NAMED.sub("", location))}
     if not scheme.lower().startswith("http"):
-        openly.add(name)
+        public_parts.add(name)
     elif not password or len(name) >= LIKE_A_TOKEN:
-        found.add(name)
-    parts = {part for each in found for part in (each, *each.split("@"))}  # SQLAlchemy takes a later part for the host
-    return {form for each in parts for form in (each, unquote(each))} - openly
+        secrets.add(name)
+    # SQLAlchemy may take the part after an `@` in the password for the host.
+    parts = {part for each in secrets for part in (each, *each.split("@"))}
+    return {form for each in parts for form in (each, unquote(each))} - public_parts
 
 
 class MaskedStream:
-    """A text stream that writes everything `masked`; in all else the stream itself."""
+    """A wrapper of a text stream that masks everything written; all else is passed on to the stream."""
 
     def __init__(self, stream: Any) -> None:
-        """``stream``: where it is written to."""
+        """``stream``: the stream to write to."""
         self._stream = stream
 
     def write(self, text: str) -> int:
-        """Write ``text`` without secrets; the number of characters of ``text``."""
+        """Write ``text`` without secrets; return the number of characters of the original text."""
         self._stream.write(masked(text))
         return len(text)
 
@@ -102,29 +107,29 @@ class MaskedStream:
 
 @contextmanager
 def masked_errors() -> Iterator[None]:
-    """In the block, secrets of the environment stay out of standard error: tracebacks and libraries' logs included.
+    """Mask secrets of the environment on standard error in the block, also in tracebacks and libraries' logs.
 
-    An error that leaves the block is printed after it, and without them too.
+    If an exception leaves the block, the masking stays, since its traceback is printed later.
     """
     mask_errors()
-    ours = sys.stderr
+    masked_stderr = sys.stderr
     try:
         yield
     except Exception:
         raise
     except BaseException:
-        _unmask(ours)
+        _unmask(masked_stderr)
         raise
-    _unmask(ours)
+    _unmask(masked_stderr)
 
 
-def _unmask(ours: Any) -> None:
-    if sys.stderr is ours and isinstance(ours, MaskedStream):
-        sys.stderr = ours._stream
+def _unmask(masked_stderr: Any) -> None:
+    if sys.stderr is masked_stderr and isinstance(masked_stderr, MaskedStream):
+        sys.stderr = masked_stderr._stream
 
 
 def mask_errors() -> None:
-    """As `masked_errors`, for the rest of a process."""
+    """Mask secrets of the environment on standard error for the rest of the process."""
     if sys.stderr is not None and not isinstance(sys.stderr, MaskedStream) and _has_secrets():
         sys.stderr = MaskedStream(sys.stderr)
 

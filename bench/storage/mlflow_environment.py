@@ -1,4 +1,4 @@
-"""MLflow's own switches, which it reads when it is imported: import this module before it."""
+"""Set MLflow's environment variables; import this module before MLflow, which reads them on import."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Texts for people on stdout and stderr; whatever user-given names and messages in them hold, it is only shown."""
+"""Print texts for people on stdout and stderr, with control characters in user-given names written out."""
 
 import sys
 
@@ -6,20 +6,20 @@ from bench.storage.visible import visible, visible_lines
 
 
 def print_line(line: str, *, flush: bool = False) -> None:
-    """A line on stdout; ``flush``: at once, for whoever follows it on a pipe."""
+    """Print a line on stdout; ``flush``: immediately, for a reader on a pipe."""
     print(visible(line), flush=flush)
 
 
 def print_text(text: str) -> None:
-    """Lines on stdout."""
+    """Print one or several lines on stdout."""
     print(visible_lines(text))
 
 
 def log(message: str) -> None:
-    """A line for the person who waits."""
+    """Print a progress line on stderr."""
     print(visible(message), file=sys.stderr, flush=True)
 
 
 def log_text(message: str) -> None:
-    """As `log`, for a message that may have several lines: an error's, say."""
+    """Print a message of one or several lines on stderr, such as an error."""
     print(visible_lines(message), file=sys.stderr, flush=True)

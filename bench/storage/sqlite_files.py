@@ -1,8 +1,8 @@
-"""SQLite files looked at by another process than the one that works on them: nothing is written, made or left there.
+"""Read SQLite files while another process may be writing them, without creating or leaving files beside them.
 
-All files here are in WAL mode. A reader of such a file makes `-wal` and `-shm` beside it if they are not there, and one
-that must not write cannot remove them again. Where they are missing, though, nobody has the file open, and it can be
-read as one that does not change.
+All files here are in WAL mode. A reader of such a file creates missing `-wal` and `-shm` files beside it, and a
+read-only one cannot remove them again. If they are missing, however, no process has the file open, and it can be read
+with SQLite's `immutable` option, which needs none of them.
 """
 
 import time
@@ -13,20 +13,20 @@ from urllib.parse import quote, unquote
 
 import sqlalchemy
 
-_Found = TypeVar("_Found")
+_Result = TypeVar("_Result")
 
 PREFIX = "sqlite:///"
-"""Of the URLs of SQLAlchemy and MLflow."""
+"""Prefix of SQLite URLs of SQLAlchemy and MLflow."""
 ATTEMPTS = 10
-"""How often to look again at a file that others open and close all the time."""
+"""Number of attempts to read a file that other processes keep opening and closing."""
 TICK_S = 0.02
-"""File systems tell the time of a change in steps of up to 10 ms (a kernel's tick): two within one look the same."""
+"""Seconds within which two changes of a file may have the same time: file systems use ticks of up to 10 ms."""
 
 
 def sqlite_file(url: str) -> Path | None:
-    """The file of an SQLite URL, with a driver and a query or without; None for any other database, or one in memory.
+    """Return the file of an SQLite URL; None for any other database, or one in memory.
 
-    A file that SQLite is told by a URI of its own (`sqlite:///file:NAME?uri=true`) is meant, too.
+    The URL may name a driver, have a query, or contain SQLite's own URI (`sqlite:///file:NAME?uri=true`).
     """
     if not url.lower().startswith("sqlite"):
         return None
@@ -42,80 +42,85 @@ def sqlite_file(url: str) -> Path | None:
 
 
 def url_of(path: Path) -> str:
-    """The SQLite URL of a file, whatever characters its name has."""
+    """Return the SQLite URL of a file; its name may contain any characters."""
     return sqlalchemy.URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
 
 
 MakeUri = Callable[[], str]
-"""Makes SQLite's own URI for one connection: whether another process has the file open changes."""
+"""Makes SQLite's URI for one connection; it depends on whether another process has the file open at that moment."""
 
 
-def looked_at(path: Path | None, look: Callable[[MakeUri], _Found]) -> _Found:
-    """What ``look`` returns, which asks for a URI before each connection; None: another database, where it never asks.
+def read_undisturbed(path: Path | None, read: Callable[[MakeUri], _Result]) -> _Result:
+    """Return the result of ``read``, repeating it if another process disturbed the reading.
 
-    Somebody who opens or closes the file meanwhile changes what was to be read as unchanging (SQLite calls it
-    malformed then, or worse, does not notice), or takes away what was to be read beside it. Then ``look`` is called
-    again. Its errors are raised where nothing of the kind has happened.
+    A process that opens or closes the file meanwhile may change a file that is being read as immutable (SQLite then
+    reports it as malformed or, worse, does not notice), or remove the files beside it. ``read`` is then called again;
+    its errors are raised only if it was not disturbed.
+
+    Args:
+        path: The SQLite file; None for another database, for which ``read`` must not call its argument.
+        read: Reads the database; calls its argument before each connection to get the URI.
     """
     if path is None:
-        return look(lambda: "")
+        return read(lambda: "")
     for number in range(ATTEMPTS):
         if number:
             time.sleep(TICK_S)
         attempt = _Attempt(path)
         try:
-            found = look(attempt.make_uri)
+            result = read(attempt.make_uri)
         except Exception:
-            if attempt.undisturbed():
+            if attempt.is_undisturbed():
                 raise
         else:
-            if not attempt.read_as_unchanging or attempt.undisturbed():
-                return found
-    # Others come and go all the time: SQLite's own locks are right whatever they do, at the price of files left beside.
-    return look(lambda: read_only_uri(path, unchanging=False))
+            if not attempt.used_immutable or attempt.is_undisturbed():
+                return result
+    # Disturbed every time: SQLite's own locks are always correct, but may leave files beside the database.
+    return read(lambda: read_only_uri(path, immutable=False))
 
 
 class _State(NamedTuple):
-    """Whether somebody has a file open, and which version of it stands there (None: there is none)."""
+    """Whether a process has a file open, and the file's version (inode, time of change in ns, size); None: no file."""
 
     is_open: bool
     version: tuple[int, int, int] | None
 
 
 class _Attempt:
-    """One look at a file, and whether it could be disturbed."""
+    """One attempt to read a file, which can tell whether another process disturbed it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.read_as_unchanging = False
+        self.used_immutable = False
         self._before = _state(path)
         changed_ns = self._before.version[1] if self._before.version else 0
         self._new = abs(time.time_ns() - changed_ns) < TICK_S * 1e9
 
     def make_uri(self) -> str:
-        """As `uri_now`, remembered."""
-        unchanging = not _is_open(self.path)
-        self.read_as_unchanging |= unchanging
-        return read_only_uri(self.path, unchanging=unchanging)
+        """Return `uri_now`, and remember whether it was immutable."""
+        immutable = not _is_open(self.path)
+        self.used_immutable |= immutable
+        return read_only_uri(self.path, immutable=immutable)
 
-    def undisturbed(self) -> bool:
-        """Whether nobody opened, wrote or closed the file since the look began."""
-        unsafe = self._before.is_open or self._new  # closed since, or written again without a sign of it
-        return _state(self.path) == self._before and not (unsafe and self.read_as_unchanging)
+    def is_undisturbed(self) -> bool:
+        """Return True if no process opened, wrote or closed the file since this attempt began."""
+        unsafe = self._before.is_open or self._new  # it may have been closed, or written again within the same tick
+        return _state(self.path) == self._before and not (unsafe and self.used_immutable)
 
 
 def uri_now(path: Path) -> str:
-    """The URI for a connection at this moment, by who has the file open."""
-    return read_only_uri(path, unchanging=not _is_open(path))
+    """Return the URI for a connection at this moment: immutable if no process has the file open."""
+    return read_only_uri(path, immutable=not _is_open(path))
 
 
-def read_only_uri(path: Path, *, unchanging: bool) -> str:
-    """SQLite's URI of an existing file. ``unchanging``: nobody has it open, so that nothing need be made beside it.
+def read_only_uri(path: Path, *, immutable: bool) -> str:
+    """Return SQLite's read-only URI of an existing file.
 
-    The path's slashes are encoded too, since MLflow makes the folder that it finds before the last one.
+    ``immutable``: no process has the file open, so SQLite need not create files beside it. The path's slashes are
+    encoded too, since MLflow creates the folder before the last slash of an address.
     """
-    how = "mode=ro&immutable=1" if unchanging else "mode=ro"
-    return f"file:{quote(str(path.absolute()), safe='')}?{how}"
+    options = "mode=ro&immutable=1" if immutable else "mode=ro"
+    return f"file:{quote(str(path.absolute()), safe='')}?{options}"
 
 
 def _is_open(path: Path) -> bool:

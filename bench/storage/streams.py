@@ -1,8 +1,8 @@
-"""Standard output and error that outlive their reader, and say every character in some way.
+"""Standard output and error that survive a closed pipe or terminal, and can print every character.
 
-`posebench study ... | head` closes the pipe long before the study ends; a terminal goes away with its connection. What
-is printed from then on is lost, and the work goes on. What the output's encoding cannot say is written in its nearest
-ASCII form, or as an escape such as ``\\xe4``: no name and no unit ends a study.
+`posebench study ... | head` closes the pipe long before the study ends; a terminal closes with its connection. Output
+is then discarded and the work continues. Characters that the output's encoding lacks are written in their nearest
+ASCII form, or as an escape such as ``\\xe4``, so that no name or unit can end a study.
 """
 
 import codecs
@@ -19,7 +19,7 @@ from typing import Any, TextIO
 from posemodel.errors import PosemodelError
 
 GONE = {errno.EPIPE, errno.EIO, errno.ECONNRESET, errno.ENXIO} | ({errno.EINVAL} if os.name == "nt" else set())
-"""Errors of a reader that is no longer there: a closed pipe, a terminal that has hung up."""
+"""Errors that mean the reader is gone: a closed pipe, a terminal that has hung up."""
 ENCODING_ERRORS = "posebench.plain"
 PLAIN = str.maketrans(
     {
@@ -44,15 +44,15 @@ PLAIN = str.maketrans(
         "”": '"',
     }
 )
-"""What is written where an encoding lacks a character; letters become escapes, so that no two names look the same."""
+"""Replacements for symbols that an encoding lacks; letters become escapes instead, so that names stay distinct."""
 
 
 class OutputLostError(PosemodelError):
-    """What was printed could not be written, where somebody waits for it: on a full disk, say."""
+    """Output that is still wanted could not be written, for example on a full disk."""
 
 
 def plain(error: UnicodeError) -> tuple[str, int]:
-    """A codecs error handler: `PLAIN`, else escapes as Python writes them."""
+    """Codecs error handler: replace by `PLAIN`, else by escapes in Python's form."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     text = error.object[error.start : error.end].translate(PLAIN)
@@ -63,10 +63,10 @@ codecs.register_error(ENCODING_ERRORS, plain)
 
 
 class _Raw(io.RawIOBase):
-    """A file descriptor that is written to as long as somebody reads it."""
+    """A file descriptor that discards output once its reader is gone."""
 
     def __init__(self, descriptor: int, *, lossy: bool) -> None:
-        """``lossy``: whatever cannot be written is lost, on a full disk too."""
+        """``lossy``: also discard output that cannot be written for other reasons, such as a full disk."""
         self._descriptor, self._lossy, self.gone = descriptor, lossy, False
 
     def fileno(self) -> int:
@@ -87,30 +87,32 @@ class _Raw(io.RawIOBase):
             return None
         except OSError as error:
             if error.errno not in GONE and not self._lossy:
-                raise OSError(error.errno, error.strerror, "stdout") from error  # with a name, it is told in a line
+                raise OSError(
+                    error.errno, error.strerror, "stdout"
+                ) from error  # with a file name, it is reported in one line
             self.gone = True
             _silence(self._descriptor)  # for processes that are started from now on, and for C code
             return len(data)
 
 
 def _silence(descriptor: int) -> None:
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+    null_device = os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, descriptor)
+        os.dup2(null_device, descriptor)
     finally:
-        os.close(nowhere)
+        os.close(null_device)
 
 
 def keep_open() -> list[tuple[str, TextIO | None]]:
-    """Have `sys.stdout` and `sys.stderr` outlive their readers, in this process; returns what was there before.
+    """Make `sys.stdout` and `sys.stderr` of this process survive their readers; return the previous streams by name.
 
-    A stream that is not the process's own (a test's, a notebook's) is left alone, as is a Windows console, which has
-    an encoding and a writer of its own.
+    A stream that is not the process's own (in a test or notebook) is left alone, as is a Windows console, which has
+    its own encoding and writer.
     """
     before: list[tuple[str, TextIO | None]] = []
     for descriptor, name in ((1, "stdout"), (2, "stderr")):
         stream: TextIO | None = getattr(sys, name)
-        if stream is None:  # closed by whoever started us
+        if stream is None:  # closed by the parent process
             before.append((name, None))
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 (for good)
             continue
@@ -118,7 +120,7 @@ def keep_open() -> list[tuple[str, TextIO | None]]:
             continue
         if os.name == "nt" and stream.isatty():
             continue
-        kept = io.TextIOWrapper(
+        surviving = io.TextIOWrapper(
             io.BufferedWriter(_Raw(descriptor, lossy=name == "stderr")),
             encoding=stream.encoding,
             errors=ENCODING_ERRORS,
@@ -126,45 +128,45 @@ def keep_open() -> list[tuple[str, TextIO | None]]:
             write_through=stream.write_through,
         )
         before.append((name, stream))
-        setattr(sys, name, kept)
+        setattr(sys, name, surviving)
     return before
 
 
 @contextmanager
 def kept_open() -> Iterator[None]:
-    """`keep_open` in the block. Raises OutputLostError at its end where output is lost that somebody waits for."""
+    """Apply `keep_open` in the block; raise OutputLostError at its end if output that is still wanted was lost."""
     before = keep_open()
-    ours = {name: getattr(sys, name) for name, _ in before}
+    surviving = {name: getattr(sys, name) for name, _ in before}
     ended = False
     try:
         yield
         ended = True
     finally:
         for name, stream in before:
-            if getattr(sys, name) is ours[name]:
+            if getattr(sys, name) is surviving[name]:
                 setattr(sys, name, stream)
-        for name, stream in ours.items():
+        for name, stream in surviving.items():
             try:
                 stream.flush()
             except OSError as error:
                 if isinstance(raw := _raw(stream), _Raw):
-                    raw.gone = True  # it is not tried again
-                if ended:  # else what the block raised says more
+                    raw.gone = True  # do not try again
+                if ended:  # otherwise the block's own exception says more
                     text = f"{name}: what was printed could not be written: {error.strerror}."
                     raise OutputLostError(text) from error
 
 
 def is_gone(stream: Any) -> bool:
-    """Whether nobody reads what is written to a stream."""
+    """Return True if a stream's reader is gone."""
     raw = _raw(stream)
     if isinstance(raw, _Raw) and raw.gone:
         return True
     descriptor = _descriptor(stream)
     if descriptor is None or not hasattr(select, "poll"):
         return False
-    looker = select.poll()
-    looker.register(descriptor, 0)  # errors and hang-ups are told unasked
-    return any(events & (select.POLLERR | select.POLLHUP) for _, events in looker.poll(0))
+    poller = select.poll()
+    poller.register(descriptor, 0)  # errors and hang-ups are reported without being requested
+    return any(events & (select.POLLERR | select.POLLHUP) for _, events in poller.poll(0))
 
 
 def _raw(stream: Any) -> Any:
@@ -173,7 +175,7 @@ def _raw(stream: Any) -> Any:
 
 def _descriptor(stream: Any) -> int | None:
     try:
-        found: int = stream.fileno()
+        descriptor: int = stream.fileno()
     except (AttributeError, OSError, ValueError):
         return None
-    return found
+    return descriptor

@@ -1,6 +1,6 @@
-"""Stand-ins for a user that the machine does not know: in a container with an id of its own, or without a home.
+"""Provide a home and user name where the machine knows none, as in a container with an unknown user id.
 
-MLflow asks for the home when it is imported and PyTorch for the user's name, and both end where there is none.
+MLflow looks up the home folder on import, and PyTorch the user name; both fail if there is none.
 """
 
 import getpass
@@ -9,11 +9,11 @@ import os
 from pathlib import Path
 
 NOWHERE = "/nonexistent"
-"""The home of users that have none, on Debian: nothing can be written there, which libraries bear."""
+"""Home of users without one, as on Debian; nothing can be written there, which libraries tolerate."""
 
 
 def stand_in() -> None:
-    """Give this process, and those that it starts, a home and a user's name where the machine knows none."""
+    """Give this process and its children a home and a user name if the machine knows none."""
     try:
         home = Path.home()
     except RuntimeError:
@@ -21,8 +21,8 @@ def stand_in() -> None:
         os.environ["HOME"] = NOWHERE
     try:
         getpass.getuser()
-    except (KeyError, OSError, ImportError):  # by Python's version
+    except (KeyError, OSError, ImportError):  # depends on the Python version
         os.environ["USER"] = f"user-{os.getuid()}" if hasattr(os, "getuid") else "user"
     if not os.access(home, os.W_OK):
-        # It uses a temporary folder then, removes it at the end, and says both each time.
+        # Without a writable home it uses a temporary folder and logs warnings about that each time.
         logging.getLogger("matplotlib").setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""One study from beginning to end, whatever it asks: preparation, its phases, progress, status, sessions.
+"""Run one study of any kind from beginning to end: preparation, phases, progress, status, sessions.
 
-In: a kind and its settings; out: a result and its report. Never knows which kind it runs.
+In: a kind of study and its settings. Out: a result and its report. Never depends on a particular kind.
 """

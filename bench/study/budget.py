@@ -1,6 +1,7 @@
-"""`--budget 10m`: a study sized for the time that there is, by what its trials cost on this machine.
+"""Size a study for a time budget (`--budget 10m`) from measured trial costs on this machine.
 
-It chooses only settings that nobody gave, and only for a study that has not begun: one that has keeps what was chosen.
+Only settings that the user did not set are chosen, and only for a study that has not begun; a begun study keeps its
+settings.
 """
 
 import math
@@ -23,61 +24,64 @@ S = TypeVar("S", bound=StudyBase)
 UNITS = (3600, 60, 1)
 """Seconds of `h`, `m` and `s`."""
 NUMBER = r"\d+(?:\.\d+)?"
-MORE = 1.2
-"""A budget that is recommended has room for another measurement to come out differently."""
+RECOMMENDED_MARGIN = 1.2
+"""Factor on a recommended budget, so that it still suffices when the next measurement comes out slower."""
 
 GRACE = 1.1
-"""How many times its budget a study runs at most: then it is ended with what it has."""
+"""Multiple of its budget after which a running study is ended and reported with the results so far."""
 
 
 @dataclass(frozen=True)
 class TimeBudget:
-    """The time that a command has."""
+    """The wall time that a command may take."""
 
     text: str
-    """As it was typed."""
+    """The budget as typed."""
     seconds: float
     began: float
-    """When the command began, in seconds since the epoch."""
+    """Start of the command, in seconds since the epoch."""
 
     @classmethod
     def parse(cls, text: str, began: float) -> "TimeBudget":
-        """Of `90s`, `10m`, `1h30m`; SettingsError for anything else: a plain number has no unit to go by."""
+        """Parse `90s`, `10m`, `1h30m`; SettingsError for anything else, also for a plain number: it has no unit."""
         typed = text.strip().lower().replace(" ", "")
         if re.fullmatch(NUMBER, typed):
             raise SettingsError(f"--budget {text}: has no unit: give {typed}m for minutes, {typed}h or {typed}s.")
-        found = re.fullmatch(rf"(?:({NUMBER})h)?(?:({NUMBER})m)?(?:({NUMBER})s)?", typed)
-        if found is None or not typed:
-            raise SettingsError(f"--budget {text}: must be a time, as 90s, 10m, 2h or 1h30m.")
-        seconds = sum(float(amount or 0) * unit for amount, unit in zip(found.groups(), UNITS, strict=True))
+        amounts = re.fullmatch(rf"(?:({NUMBER})h)?(?:({NUMBER})m)?(?:({NUMBER})s)?", typed)
+        if amounts is None or not typed:
+            raise SettingsError(f"--budget {text}: must be a time, such as 90s, 10m, 2h or 1h30m.")
+        seconds = sum(float(amount or 0) * unit for amount, unit in zip(amounts.groups(), UNITS, strict=True))
         if seconds <= 0:
-            raise SettingsError(f"--budget {text}: must be longer than nothing.")
+            raise SettingsError(f"--budget {text}: must be longer than 0.")
         return cls(text.strip(), seconds, began)
 
     @property
     def end(self) -> float:
-        """When a study is ended that is not done, in seconds since the epoch: one that nearly is comes to its end."""
+        """Time at which an unfinished study is ended, in seconds since the epoch.
+
+        It is later than the budget's own end, so that a study that is nearly done can finish.
+        """
         return self.began + GRACE * self.seconds
 
     def words(self) -> str:
-        """It in words; as it was typed where that says more."""
+        """The budget in words, or as typed if it is not whole minutes."""
         return duration_text(self.seconds) if self.seconds % 60 == 0 else self.text
 
-    def left(self) -> float:
-        """Seconds from now to its end."""
+    def remaining_s(self) -> float:
+        """Seconds from now until the budget is used up; negative afterwards."""
         return self.began + self.seconds - time.time()
 
 
 @dataclass(frozen=True)
-class Budgeted:
-    """What a budget made of a command."""
+class BudgetedRequest:
+    """A study request whose open settings a time budget has chosen."""
 
     given: Given
-    """What was asked for, with what was chosen."""
+    """The request, with the chosen settings added."""
     measured: Measured | None
-    """What was measured for it; None: the study had begun before."""
+    """Measured trial costs; None if the study had already begun."""
     text: str
-    """What was chosen, in a line."""
+    """The choice in one line."""
 
 
 def within_budget(
@@ -86,41 +90,42 @@ def within_budget(
     budget: TimeBudget,
     identities: Mapping[str, Mapping[str, Any] | None],
     say: Callable[[str], object],
-) -> Budgeted:
-    """Choose what nobody gave, for the time that there is.
+) -> BudgetedRequest:
+    """Choose the settings that the user left open, so that the study fits the time budget.
 
     Args:
-        kind: Of the study, one that ``estimates``.
-        given: What is asked for.
-        budget: The time.
-        identities: The studies of the ledger, by name: one that has begun is not sized anew.
-        say: Gets a line before something is measured.
+        kind: Kind of the study; must have ``estimates``.
+        given: The user's request.
+        budget: The time budget.
+        identities: Identities of the ledger's studies, by name; a study among them is not sized again.
+        say: Called with a line of text before measuring begins.
 
-    Raises SettingsError where not even the least sensible design fits; EstimateError where nothing could be measured.
+    Raises SettingsError if not even the smallest sensible design fits, EstimateError if nothing could be measured.
     """
     planned = prepare(kind, given, None)
-    free = _free(kind, given)
-    known = [(spec.name, identities[spec.name] or {}) for spec in planned.specs if spec.name in identities]
-    if known:
-        return _as_begun(kind, given, budget, free, *known[0])
+    choosable = _choosable(kind, given)
+    begun = [(spec.name, identities[spec.name] or {}) for spec in planned.specs if spec.name in identities]
+    if begun:
+        return _as_begun(kind, given, budget, choosable, *begun[0])
     say("measuring what fits into the time ...")
-    found = kind.measured(planned)
-    left = budget.left()
-    sized = kind.sized(replace(planned, measured=found), free, left)
-    if sized.margin * sized.seconds > left:
-        needed = round_up(MORE * (budget.seconds - left + sized.margin * sized.seconds))
+    measured = kind.measured(planned)
+    remaining_s = budget.remaining_s()
+    sized = kind.sized(replace(planned, measured=measured), choosable, remaining_s)
+    if sized.margin * sized.seconds > remaining_s:
+        needed = round_up(RECOMMENDED_MARGIN * (budget.seconds - remaining_s + sized.margin * sized.seconds))
         raise SettingsError(
             f"--budget {budget.text}: {budget.words()} cannot {sized.subject}; {duration_text(needed)} "
-            f"can, with {sized.text}, by what was measured here. Give --budget {as_typed(needed)}, or {sized.smaller}."
+            f"can, with {sized.text}, as measured on this machine. Give --budget {as_budget_option(needed)}, or "
+            f"{sized.smaller}."
         )
     origin = f"--budget {budget.text} (measured here)"
     chosen = {name: (value, origin) for name, value in sized.values.items()}
     text = f"--budget {budget.text}: {sized.text}; estimated time: {duration_text(sized.seconds)}"
-    return Budgeted(replace(given, chosen=chosen), found, f"{text} of the {duration_text(left)} that are left.")
+    return BudgetedRequest(replace(given, chosen=chosen), measured, f"{text} of the {duration_text(remaining_s)} left.")
 
 
-def _free(kind: StudyKind[S], given: Given) -> frozenset[str]:
-    """The settings that a budget may choose: those that stand as the preset or the default has them."""
+def _choosable(kind: StudyKind[S], given: Given) -> frozenset[str]:
+    """Return the settings that a budget may choose: those whose value comes from the preset or the default."""
     preset = preset_of(kind.spec, given)
     settings = kind.on_this_machine(resolve(kind.spec, given, preset), preset)
     return frozenset(
@@ -134,29 +139,29 @@ def _as_begun(
     kind: StudyKind[S],
     given: Given,
     budget: TimeBudget,
-    free: frozenset[str],
+    choosable: frozenset[str],
     name: str,
     identity: Mapping[str, Any],
-) -> Budgeted:
-    """What was chosen when the study began: a setting that its identity leaves out stands at its default."""
+) -> BudgetedRequest:
+    """Return the request with the choice made when the study began; settings missing in its identity are defaults."""
     origin = f"--budget {budget.text} (as study {name} was begun)"
     fields = kind.spec.model_fields
     chosen = {
         each: (identity.get(each, fields[each].default), origin)
-        for each in sorted(free)
+        for each in sorted(choosable)
         if each in identity or not fields[each].is_required()
     }
-    text = f"--budget {budget.text}: the study {name} has begun, and goes on as it is: nothing is chosen anew."
-    return Budgeted(replace(given, chosen={n: v for n, v in chosen.items() if v[0] is not None}), None, text)
+    text = f"--budget {budget.text}: the study {name} has already begun; it continues with its settings."
+    return BudgetedRequest(replace(given, chosen={n: v for n, v in chosen.items() if v[0] is not None}), None, text)
 
 
 def round_up(seconds: float) -> float:
-    """A time for people to type: whole minutes, from 10 min on 5, from 2 h on 30 min."""
+    """Round seconds up to a time that is easy to type: whole minutes, 5 min above 10 min, 30 min above 2 h."""
     unit = 60 if seconds <= 600 else 300 if seconds <= 7200 else 1800
     return unit * math.ceil(seconds / unit)
 
 
-def as_typed(seconds: float) -> str:
-    """A time in whole minutes as `--budget` takes it."""
+def as_budget_option(seconds: float) -> str:
+    """Format seconds, rounded to minutes, as `--budget` accepts them, e.g. `1h30m`."""
     hours, minutes = divmod(round(seconds / 60), 60)
     return f"{hours}h{minutes}m" if hours and minutes else f"{hours}h" if hours else f"{minutes}m"

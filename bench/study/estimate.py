@@ -1,4 +1,4 @@
-"""What a study will take on a machine, added up from its pieces: seconds by what they go to, and memory."""
+"""Estimate a study's wall time, by part, and its memory on this machine from measured costs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from bench.trials.spec import TrialSpec
 from bench.workloads.protocol import Costs
 
 RECORD_S = 0.3
-"""What the ledger, MLflow and a confirm trial's sample images take of each trial: docs/decisions.md."""
+"""Seconds per trial for the ledger, MLflow and a confirm trial's sample images (docs/decisions.md)."""
 REPORT_S = 5.0
-"""Analysis, figures and their upload: docs/decisions.md."""
+"""Seconds for analysis, figures and their upload (docs/decisions.md)."""
 WORDS = {
     "data_s": "data",
     "tune_s": "tuning",
@@ -21,25 +21,25 @@ WORDS = {
     "confirm_s": "confirming",
     "other_s": "the rest",
 }
-"""What each part is called; the rest: starting processes, the report."""
+"""Display name of each part of an estimate; "the rest" is starting processes and writing the report."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds of wall time, and the pieces that they are added up from."""
+    """Estimated wall time of a study, and the measured costs behind it."""
 
     parts: Mapping[str, float]
-    """Some of `WORDS`, in order."""
+    """Seconds by part; keys are among `WORDS`, in that order."""
     costs: Costs
 
     @property
     def data_s(self) -> float:
-        """Of making the data set."""
+        """Seconds for making the data set."""
         return self.parts["data_s"]
 
     @property
     def seconds(self) -> float:
-        """Wall time of the whole study."""
+        """Wall time of the whole study in seconds."""
         return sum(self.parts.values())
 
     def document(self) -> dict[str, Any]:
@@ -53,28 +53,28 @@ class Estimate:
         }
 
     def text(self, network: str, workers: int, *, roughly: str = "") -> str:
-        """The estimate in words; what could not be measured comes first.
+        """The estimate in words, beginning with what could not be measured.
 
-        ``roughly``: why it is rough, after the number of trials at once; empty: it is not.
+        ``roughly``: reason why the estimate is rough, shown after the number of trials at once; empty if it is not.
         """
         costs = self.costs
         spent = ", ".join(f"{WORDS[name]} {duration_text(s)}" for name, s in self.parts.items() if s >= 1)
         gpu = f" and {costs.gpu_memory_bytes / 1e9:.1f} GB of GPU memory" if costs.gpu_memory_bytes else ""
-        rough, why = (", roughly", f", {roughly}") if roughly else ("", "")
+        rough, reason = (", roughly", f", {roughly}") if roughly else ("", "")
         return (
             f"{missing_text(network, costs)}Estimated time{rough}: {bound_text(costs)}{duration_text(self.seconds)} "
-            f"({spent}), with {counted(workers, 'trial')} at once{why}; {costs.memory_bytes / 1e9:.1f} GB of "
+            f"({spent}), with {counted(workers, 'trial')} at once{reason}; {costs.memory_bytes / 1e9:.1f} GB of "
             f"memory{gpu}."
         )
 
 
 def measured(prepared: Prepared[Any], trials: Mapping[str, TrialSpec], *, module: str) -> Measured:
-    """What a study's trials are made of: as it was measured for this command already, or measured now.
+    """Return the study's measured trial costs; measure them unless this command has done so already.
 
     Args:
         prepared: The study.
-        trials: A typical one of each optimizer.
-        module: What a process that runs trials imports before its first.
+        trials: A typical trial of each optimizer, by optimizer.
+        module: Module that a worker process imports before its first trial.
     """
     if prepared.measured is not None:
         return prepared.measured

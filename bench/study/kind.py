@@ -1,7 +1,7 @@
-"""A kind of study: what `bench.study`, the report and the command line need to know of it. `bench.kinds` has them.
+"""Interface of a kind of study, which `bench.study`, the report and the command line use; `bench.kinds` has the kinds.
 
-What all share is `StudyKind`: settings, preparation, report, command line. `LedgerKind` (`ledger_kind`): its trials
-stand in the ledger, and workers take them. `MeasurementKind` (`measurement_kind`): one process measures, one after the
+`StudyKind` is common to all: settings, preparation, report, command line. `LedgerKind` (`ledger_kind`): workers take
+the trials from the ledger. `MeasurementKind` (`measurement_kind`): one process measures, one measurement after the
 other.
 """
 
@@ -40,9 +40,9 @@ class StudyKind(ABC, Generic[S]):
     """One kind of study.
 
     Attributes:
-        spec: The specification of such a study: its fields are the settings.
-        budgeted: The settings that `--budget` chooses, of a kind whose specification ``estimates``.
-        views: Saved views of MLflow's page of such a study.
+        spec: Specification class; its fields are the settings.
+        budgeted: Settings that `--budget` may choose; only used if the specification ``estimates``.
+        views: Saved views for the study's MLflow page.
     """
 
     spec: type[S]
@@ -51,55 +51,60 @@ class StudyKind(ABC, Generic[S]):
 
     @property
     def name(self) -> str:
-        """As in `posebench study KIND`."""
+        """The kind's name, as in `posebench study KIND`."""
         return self.spec.kind_name()
 
     # --- from settings to a study
 
     def on_this_machine(self, settings: Settings, preset: str) -> dict[str, Setting]:  # noqa: ARG002 (others need it)
-        """All settings, with those resolved that depend on the machine, on the workload or on each other."""
+        """Return all settings, after resolving those that depend on the machine, the workload or each other."""
         if TABLE in settings:
             _, _, settings = settle_workload(settings)
-        here = dict(settings) | device_and_workers(settings)
-        return self.spec.settled(here, here["device"].value)
+        on_machine = dict(settings) | device_and_workers(settings)
+        return self.spec.settled(on_machine, on_machine["device"].value)
 
     def refuse(self, settings: Settings, command_line: Mapping[str, Any]) -> None:  # noqa: ARG002 (others need it)
-        """Refuse settings with which nothing can be trained; SettingsError names file, line and field."""
+        """Raise SettingsError (file, line and field) for settings with which nothing can be trained."""
         if TABLE in settings:
-            its, own, settled = settle_workload(settings)
-            its.check(own, settled)
+            chosen_workload, workload_settings, settled = settle_workload(settings)
+            chosen_workload.check(workload_settings, settled)
         elif {"network", "size"} <= {*settings}:
             with about(settings, "network", "size"):
                 input_geometry(settings["network"].value, settings["size"].value)
 
     def spelled_out(self, settings: Settings) -> dict[str, Any]:
-        """Values of a built study that its settings leave to defaults: the full space of each optimizer."""
+        """Return specification fields whose defaults the settings leave implicit: each optimizer's full space."""
         return {"spaces": spaces_here(settings)} if "spaces" in settings else {}
 
     def series(self, settings: Settings) -> Mapping[str, Settings]:
-        """The settings of each study that is asked for, by what its name ends with; nearly always one."""
+        """Return the settings of each requested study, by the suffix of its name; usually one with suffix ''."""
         return {"": settings}
 
     def check(self, spec: S, settings: Settings) -> None:
-        """Refuse what the specification's own validation cannot see; SettingsError names file, line and field."""
+        """Raise SettingsError (file, line and field) for faults that the specification's validation cannot detect."""
 
     def find_data(self, settings: Settings, make_data: MakeData | None, on_open: OnOpen | None) -> FoundData:
-        """The data set of a study, found or made; ``make_data`` None (a dry run): left to be made later.
+        """Find or make the study's data set.
 
-        SettingsError or DataError where it cannot serve. ``on_open`` gets the opened splits.
+        Args:
+            settings: The study's resolved settings.
+            make_data: Makes the default data set; None (a dry run) leaves that for later.
+            on_open: Called with the opened splits.
+
+        Raises SettingsError or DataError if the data set is unusable.
         """
-        its = workload(name_of(settings[TABLE].value) if TABLE in settings else POSE)
-        return its.find_data(settings, make_data, on_open)
+        chosen_workload = workload(name_of(settings[TABLE].value) if TABLE in settings else POSE)
+        return chosen_workload.find_data(settings, make_data, on_open)
 
     def settings_of(self, spec: S) -> dict[str, Setting]:
-        """The settings of a study that has been begun, by which its data are found again."""
+        """Return a begun study's settings, with which its data can be found again."""
         return {field: Setting(getattr(spec, field), f"study {spec.name}") for field in type(spec).model_fields}
 
     def default_name(self, spec: S, settings: Settings, folder: Path) -> str:  # noqa: ARG002 (others need them)
-        """The name of a study that nobody has named; ``folder``: of its data."""
+        """Return the name of a study that the user did not name; ``folder``: its data folder."""
         return default_name(self.name, spec.preset, folder)
 
-    # --- what is said before it runs
+    # --- before it runs
 
     def size_text(self, spec: S) -> str:
         """The study in one line."""
@@ -107,34 +112,34 @@ class StudyKind(ABC, Generic[S]):
 
     @property
     def estimates(self) -> bool:
-        """Whether it can tell beforehand how long a study will take."""
+        """True if the kind can estimate a study's time before it runs."""
         return self.spec.estimates
 
     def estimate_text(self, prepared: Prepared[S]) -> str:  # noqa: ARG002 (others need it)
-        """How long it will take, measured in some seconds; of a kind that ``estimates``."""
+        """Return the estimated time in words, measuring for some seconds; only for kinds that ``estimates``."""
         return ""
 
     def measured(self, prepared: Prepared[S]) -> Measured:  # noqa: ARG002 (others need it)
-        """What its trials cost on this machine, measured in some seconds; of a kind that ``estimates``."""
+        """Measure the trials' costs on this machine for some seconds; only for kinds that ``estimates``."""
         raise TypeError(f"{self.name}: measures nothing beforehand")
 
     def sized(self, prepared: Prepared[S], free: Collection[str], seconds: float) -> Sized:  # noqa: ARG002
-        """The study for so many seconds; of a kind that ``estimates``.
+        """Choose the study's size for a time budget; only for kinds that ``estimates``.
 
         Args:
-            prepared: The study as it is without a budget, and what was measured of it.
-            free: The settings that may be chosen, among ``budgeted``.
-            seconds: From now to the end of the command.
+            prepared: The study as it would be without a budget, with its measured costs.
+            free: Settings that may be chosen, among ``budgeted``.
+            seconds: Seconds from now to the end of the command.
         """
         raise TypeError(f"{self.name}: cannot be sized for a time")
 
     def warnings(self, spec: S) -> Sequence[str]:  # noqa: ARG002 (others need it)
-        """What of a study is probably not meant so, in sentences; it hinders nothing."""
+        """Return a sentence for each setting that is probably a mistake; the study runs all the same."""
         return ()
 
     @abstractmethod
     def plan_shown(self, prepared: Prepared[S]) -> Shown:
-        """What would be run, as far as it is decided before it runs."""
+        """Show the trials or measurements that would be run, as far as they are known beforehand."""
 
     # --- running it
 
@@ -150,27 +155,34 @@ class StudyKind(ABC, Generic[S]):
         data_s: float = 0.0,
         until: float | None = None,
     ) -> tuple[FindingsResult, Path]:
-        """Run a study, go on with it, or (once finished) show it again; its result and the path of report.md.
+        """Run a study, continue it, or (once finished) show it again; return its result and the path of report.md.
 
-        ``began``: when the command that works on it began (seconds since the epoch; None: now), ``data_s``: the seconds
-        of it that made the data set. Both are kept with the study, which says where its time went. ``until``: when a
-        study that is not done is ended with what it has (seconds since the epoch; None: never): it is then unfinished.
+        Args:
+            spec: The study.
+            paths: Its stores and report folder.
+            workers: Trials that run at once.
+            on_event: Called with each event.
+            began: Start of the command, in seconds since the epoch (None: now). Stored with the study, which reports
+                how its time was spent.
+            data_s: Seconds of the command spent on making the data set; stored too.
+            until: Time at which an unfinished study is ended and reported as unfinished, in seconds since the epoch
+                (None: never).
         """
 
     def progress(self, spec: S, workers: int) -> Progress | None:  # noqa: ARG002 (others need them)
-        """Where a study stands before it begins; None: of its kind no table can be drawn."""
+        """Return the progress of a study that has not begun; None if its kind has no progress table."""
         return None
 
     # --- reading it
 
     @abstractmethod
     def load(self, runs: StudyRuns, folder: Path | None = None) -> FindingsResult:
-        """The result of a study, finished or not, from MLflow alone; ``folder``: of its report, which names it."""
+        """Load a study's result, finished or not, from MLflow alone; ``folder``: the report's, which it names."""
 
     def write_report(
         self, runs: StudyRuns, folder: Path, note_session: Callable[[], None] = lambda: None
     ) -> tuple[FindingsResult, Path]:
-        """Write the report of a study, report.md last; its result and the path of report.md.
+        """Write the report of a study, report.md last; return its result and the path of report.md.
 
         ``note_session``: updates the session's last-seen time; called when most of the report's time has passed.
         """
@@ -178,26 +190,27 @@ class StudyKind(ABC, Generic[S]):
         return result, write_findings_report(result.findings, result.info, folder, note_session)
 
     def size(self, document: Mapping[str, Any], planned: Mapping[str, int]) -> StudySize | None:  # noqa: ARG002
-        """The size of a study by its stored document; ``planned``: trials of each phase in the ledger.
+        """Return the size of a stored study; None if its trials are in no ledger.
 
-        None: its trials stand in no ledger. SettingsError where it is of another version.
+        ``document``: the stored specification. ``planned``: number of trials of each phase in the ledger.
+        Raises SettingsError if another version of posebench stored it.
         """
         return None
 
     def standing(self, document: Mapping[str, Any], runs: StudyRuns) -> Standing:  # noqa: ARG002
-        """Where a stored study stands whose trials are in no ledger."""
-        raise TypeError(f"{self.name}: the ledger knows where its studies stand")
+        """Return the state of a stored study whose trials are in no ledger."""
+        raise TypeError(f"{self.name}: the ledger holds the state of its studies")
 
 
 def require_optimizers(settings: Settings) -> None:
-    """SettingsError for the first optimizer that does not exist, with file, line and the nearest name."""
-    for place, optimizer in enumerate(settings["optimizers"].value):
-        with about(settings, ("optimizers", place)):
+    """Raise SettingsError (file, line, nearest name) for the first optimizer that does not exist."""
+    for position, optimizer in enumerate(settings["optimizers"].value):
+        with about(settings, ("optimizers", position)):
             optimizer_entry(optimizer)
 
 
 def spaces_here(settings: Settings) -> dict[str, dict[str, Any]]:
-    """The full space of each optimizer of the settings; SettingsError names file, line and field."""
+    """Return the full search space of each optimizer in the settings; SettingsError names file, line and field."""
     require_optimizers(settings)
     with about(settings, "optimizers", "weight_decay"):
         return spaces_of(

@@ -1,4 +1,4 @@
-"""Kinds of study whose trials stand in the ledger; the short way to one is `FindingsKind`."""
+"""Base classes for kinds of study whose trials are in the ledger; `FindingsKind` is the shortest to implement."""
 
 from abc import abstractmethod
 from collections import Counter
@@ -33,12 +33,12 @@ S = TypeVar("S", bound=StudyBase)
 
 
 class LedgerKind(StudyKind[S]):
-    """A kind of study whose trials stand in the ledger and are worked off by any number of processes.
+    """A kind of study whose trials are in the ledger, from which any number of processes take and run them.
 
     Attributes:
-        trials: How a trial is run, and what Optuna is told of it.
-        plans_ahead: Whether single records already make later trials possible: it is then asked after each, and its
-            plan reads no more of them than `Record.as_row` holds.
+        trials: How to run a trial, and the values that Optuna gets for it.
+        plans_ahead: True if a single record can already make later trials possible. `next_trials` is then called
+            after each record, and may use only the columns of `Record.as_row`.
     """
 
     trials: TrialKind
@@ -46,17 +46,17 @@ class LedgerKind(StudyKind[S]):
 
     @abstractmethod
     def next_trials(self, spec: S, records: pd.DataFrame) -> Sequence[Planned]:
-        """All trials that can be planned from the records so far, those that have run included, in order.
+        """Return all trials that can be planned from the records so far, in order, including those that have run.
 
-        Pure; may be called after any record: what it has planned once it plans again from more records.
+        Pure. May be called after any record; trials planned once must be planned again from more records.
         """
 
     def least_trials(self, spec: S) -> int:
-        """Trials of a study at least."""
+        """Return the smallest number of trials that the study can have."""
         return len(self.next_trials(spec, pd.DataFrame()))
 
     def objectives(self, spec: S) -> int:  # noqa: ARG002 (others need it)
-        """Number of values that Optuna is told of a trial."""
+        """Return the number of values that Optuna gets for each trial."""
         return 1
 
     def run(
@@ -76,39 +76,43 @@ class LedgerKind(StudyKind[S]):
         )
 
     def as_begun(self, spec: S, begun: Mapping[str, Any]) -> S:  # noqa: ARG002 (others need it)
-        """The study that goes on; ``begun``: its identity in the ledger.
+        """Return the specification with which a begun study continues; ``begun``: its identity in the ledger.
 
-        What ships may have changed since: what an earlier version took for the same settings is still the same study.
+        Shipped values (such as spaces) may have changed since an earlier version began it; it is still the same study.
         """
         return spec
 
     def go_on_text(self, spec: S, begun: Mapping[str, Any]) -> str:  # noqa: ARG002 (others need them)
-        """What to do where the settings are not those of the study that was begun."""
+        """Return the remedy shown if the settings differ from those of the begun study."""
         return SAME_SETTINGS
 
     def extended(self, spec: S, amount: Mapping[str, int], *, looked: Collection[int]) -> S:  # noqa: ARG002
-        """The same study with more of what its plan consists of, all its trials among them.
+        """Return the study made larger; its plan includes all trials of the present one.
 
-        ``amount``: by the setting's name; ``looked``: amounts with which it has ended: its result has been seen.
-        SettingsError where it has so many already, or cannot have them.
+        Args:
+            spec: The study as begun.
+            amount: New amounts, by setting.
+            looked: Amounts with which the study has already finished, so that its result has been seen.
+
+        Raises SettingsError if it already has that many, or cannot have them.
         """
         raise SettingsError(f"study {spec.name}: a study of kind {self.name} cannot be extended.")
 
     def with_optimizers(self, spec: S, names: Sequence[str], spaces: Mapping[str, Mapping[str, Any]]) -> S:  # noqa: ARG002
-        """The same study with further optimizers; ``spaces``: those that were typed, by name."""
+        """Return the same study with further optimizers; ``spaces``: search spaces that the user typed, by name."""
         raise SettingsError(f"study {spec.name}: a study of kind {self.name} takes no further optimizer.")
 
     def progress(self, spec: S, workers: int) -> Progress | None:
-        """Where a study stands before it begins."""
+        """Return the progress of a study that has not begun."""
         size = self.size(spec.identity(), {})
         return None if size is None else Progress(size, active=True, workers=workers, all_planned=size.settled)
 
     def size(self, document: Mapping[str, Any], planned: Mapping[str, int]) -> StudySize | None:
-        """As far as its plan stands in the ledger."""
+        """Return the size of a study, as far as its plan is in the ledger."""
         return PlanSize.of(document, planned)
 
     def plan_shown(self, prepared: Prepared[S]) -> Shown:
-        """The trials that are planned before any has run."""
+        """Show the trials that are planned before any has run."""
         spec = prepared.spec
         plan = self.next_trials(spec, pd.DataFrame())
         document = {
@@ -127,17 +131,17 @@ class LedgerKind(StudyKind[S]):
 
 
 class FindingsKind(LedgerKind[S]):
-    """A kind whose analysis gives findings: result, page and figures follow from them."""
+    """A kind that implements only its analysis as findings; result, page and figures are made from those."""
 
     @abstractmethod
     def findings(self, spec: S, records: pd.DataFrame, runs: StudyRuns) -> Findings:
-        """What the records of a study say, finished or not; ``runs``: its sessions, curves and samples.
+        """Analyse the records of a study, finished or not; ``runs``: its sessions, curves and samples.
 
-        It is not called before there is a trial with a result.
+        Must work as soon as one trial has a result; before that it may raise.
         """
 
     def load(self, runs: StudyRuns, folder: Path | None = None) -> FindingsResult:
-        """The result of a study, finished or not, from MLflow alone; ``folder``: of its report, which names it."""
+        """Load a study's result, finished or not, from MLflow alone; ``folder``: the report's, which it names."""
         spec, records = self.spec.stored(runs.study_document()), runs.records()
         trials = _counts(records)
         trials["planned"] = max(len(self.next_trials(spec, records)), trials["recorded"])
@@ -156,47 +160,47 @@ class FindingsKind(LedgerKind[S]):
             ),
             records=records,
         )
-        return FindingsResult(self._findings_or_reason(spec, records, runs, left=info.left), info)
+        return FindingsResult(self._findings_or_reason(spec, records, runs, remaining=info.left), info)
 
-    def _findings_or_reason(self, spec: S, records: pd.DataFrame, runs: StudyRuns, *, left: int) -> Findings:
-        """The kind's findings; where no trial has a result, why stands before its answer.
+    def _findings_or_reason(self, spec: S, records: pd.DataFrame, runs: StudyRuns, *, remaining: int) -> Findings:
+        """Return the kind's findings; if no trial has a result, the reason precedes their answer.
 
-        The analysis of a kind need not bear that: it may raise, and the report is written without it.
+        In that case the kind's analysis may raise, and the report is written without it.
         """
-        why = nothing_found(records, left=left)
-        if not why:
-            found = self.findings(spec, records, runs)
-            return _begun_with(found, " ".join(troubled(records, left=left)))
+        reason = nothing_found(records, left=remaining)
+        if not reason:
+            findings = self.findings(spec, records, runs)
+            return _with_preface(findings, " ".join(troubled(records, left=remaining)))
         try:
-            found = self.findings(spec, records, runs)
+            findings = self.findings(spec, records, runs)
         except Exception as error:
             text = f"The analysis of this kind needs a trial with a result ({type(error).__name__}: {error})."
-            found = Findings("", [Section("Analysis", [text])])
-        found = _begun_with(found, why)
-        return replace(found, sections=[*found.sections, _failures(records)])
+            findings = Findings("", [Section("Analysis", [text])])
+        findings = _with_preface(findings, reason)
+        return replace(findings, sections=[*findings.sections, _failures(records)])
 
 
-def _begun_with(found: Findings, why: str) -> Findings:
-    """The findings with a sentence before the answer, and before all claims."""
-    claims = f"{why} {found.claims}".strip() if found.claims else ""
-    return replace(found, answer=f"{why} {found.answer}".strip(), claims=claims)
+def _with_preface(findings: Findings, preface: str) -> Findings:
+    """Return the findings with a sentence put before the answer and before the claims."""
+    claims = f"{preface} {findings.claims}".strip() if findings.claims else ""
+    return replace(findings, answer=f"{preface} {findings.answer}".strip(), claims=claims)
 
 
 def _failures(records: pd.DataFrame) -> Section:
-    """How the trials ended, and why, as a table."""
+    """Tabulate trials without a result by status and error."""
     rows = [[each["status"], each["error"] or "-", str(each["count"])] for each in failures(records)]
     return Section("Trials without a result", [Table(("status", "why", "trials"), rows)])
 
 
 def _counts(records: pd.DataFrame) -> dict[str, int]:
-    """Trials by status, each status there, and how many are recorded."""
-    found = Counter(map(str, records["status"])) if len(records) else Counter()
-    return {str(status): found[str(status)] for status in Status} | {"recorded": len(records)}
+    """Count the trials of every status, and all recorded ones."""
+    by_status = Counter(map(str, records["status"])) if len(records) else Counter()
+    return {str(status): by_status[str(status)] for status in Status} | {"recorded": len(records)}
 
 
 def _planned_text(planned: Planned) -> str:
-    """A trial of the plan; of a place in a search, what is given beforehand."""
+    """Describe a planned trial in words; a slot by its fixed values."""
     if isinstance(planned, Slot):
-        given = ", ".join(f"{name} {value}" for name, value in planned.fixed.items())
-        return given or "chosen when a worker takes it"
+        fixed = ", ".join(f"{name} {value}" for name, value in planned.fixed.items())
+        return fixed or "chosen when a worker takes it"
     return f"{planned.optimizer} {planned.hyperparameters}, seed {planned.seed}"

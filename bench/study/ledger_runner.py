@@ -1,6 +1,6 @@
-"""Runs a study whose trials stand in the ledger: plan -> ledger -> workers -> records -> report.
+"""Run a study whose trials are in the ledger: plan -> ledger -> workers -> records -> report.
 
-Safe to interrupt: the same command goes on, a finished study is shown again.
+Safe to interrupt: the same command continues the study; a finished study is shown again.
 """
 
 import json
@@ -53,40 +53,40 @@ def run_study(
     data_s: float,
     until: float | None = None,
 ) -> tuple[FindingsResult, Path]:
-    """See `bench.study.kind.StudyKind.run`."""
+    """Run a study of a ledger kind; see `bench.study.kind.StudyKind.run`."""
     objectives = kind.objectives(spec)
     began_ms = now_ms() if began is None else int(1000 * began)
     session: Session | None = Session(began_ms, now_ms(), workers, data_s, socket.gethostname(), os.getpid())
     check_stores(paths.storage_url, paths.tracking_uri)
-    known = identities(paths.storage_url)  # opening changes the file
-    refuse_foreign([name for name, identity in known.items() if identity is None], paths.storage_url, spec.name)
-    begun = known.get(spec.name)
+    known_studies = identities(paths.storage_url)  # read before the ledger is opened: opening changes the file
+    refuse_foreign([name for name, identity in known_studies.items() if identity is None], paths.storage_url, spec.name)
+    begun = known_studies.get(spec.name)
     if begun is not None:
         spec = kind.as_begun(spec, begun)
         refuse_difference(spec.name, begun, spec.identity(), kind.go_on_text(spec, begun))
     ledger = Ledger(paths.storage_url, spec.name, spec.identity(), objectives=objectives)
     deadline = interruption.Deadline(until)
     with ledger.session(workers), ExitStack() as closing:
-        heard: list[Callable[[Record], None]] = []
+        on_record: list[Callable[[Record], None]] = []
 
         def on_study_event(event: Event) -> None:
             if isinstance(event, TrialEnded):
-                for note in heard:
-                    note(event.record)
+                for callback in on_record:
+                    callback(event.record)
             on_event(event)
 
-        with _forgiven(deadline), crew(workers, on_study_event) as workforce:
+        with _ignore_interrupt_of(deadline), crew(workers, on_study_event) as workforce:
             counts = ledger.counts()
             if counts.total() - counts["waiting"] - counts["running"] < kind.least_trials(spec):
-                workforce.start()  # they load their libraries while this process opens MLflow's store
+                workforce.start()  # workers load their libraries while this process opens MLflow's store
             tracker = Tracker(paths.tracking_uri, spec.name)
-            earlier = ledger.earlier()
+            earlier = ledger.earlier_identities()
             if tracker.finished() and not tracker.was_extended(spec, earlier):
                 session = None  # the study has already finished: this session's time is not counted
-            with interruption.defer_interrupts():  # a run that is open is closed, whatever comes
+            with interruption.defer_interrupts():  # an opened run must also get its closing callback
                 parent = tracker.open_study(spec, fingerprint(), kind.views, earlier)
                 note_session = partial(_note, tracker, session)
-                heard.append(lambda _record: note_session())
+                on_record.append(lambda _record: note_session())
                 closing.push(partial(_close, tracker, session))
             settings = WorkerSettings(
                 paths.storage_url,
@@ -101,51 +101,53 @@ def run_study(
             )
             planner = _Planner(kind, spec, ledger, tracker, paths, on_event)
             if kind.plans_ahead:
-                heard.append(planner.hear)
+                on_record.append(planner.plan_from)
             with deadline:
                 _work_off(planner, workforce, settings, note_session)
         _settled_records(ledger, tracker, paths)
         tracker.abandon()
         folder = paths.report_of(spec.name)
-        with path_lock(folder):  # two processes that work on one study end at the same time
+        with path_lock(folder):  # processes that work on the same study finish at the same time
             result, report = kind.write_report(tracker, folder, partial(_note, tracker, session))
             tracker.log_report(folder, result.short_text, headline=result.headline, metrics=result.findings.metrics)
         if deadline.passed and result.info.status != "complete":
-            closing.pop_all()  # it has not ended, and goes on another time
+            closing.pop_all()  # the study is unfinished and can be continued later
             _note(tracker, session)
             tracker.close_study("KILLED")
     return result, report
 
 
 @contextmanager
-def _forgiven(deadline: interruption.Deadline) -> Iterator[None]:
-    """Whatever the block has in hand is given back at a deadline, and what follows goes on."""
+def _ignore_interrupt_of(deadline: interruption.Deadline) -> Iterator[None]:
+    """Suppress the interruption that the deadline itself causes; the block has given back its trials by then."""
     try:
         yield
     except KeyboardInterrupt:
-        if not deadline.caught():
+        if not deadline.absorb_interrupt():
             raise
 
 
 def extend_study(kind: "LedgerKind[S]", begun: S, extended: S, paths: StorePaths) -> None:
-    """Make a begun study a larger one, which keeps its records: from then on `run_study` runs that.
+    """Replace a begun study by a larger one that keeps its records; `run_study` then continues the larger one.
 
-    SettingsError while a process works on it.
+    Raises SettingsError while a process works on the study.
     """
-    found = look(paths.storage_url).get(begun.name)
-    if found is not None and found.active:
+    current = look(paths.storage_url).get(begun.name)
+    if current is not None and current.active:
         raise SettingsError(
-            f"study {begun.name}: a process works on it (`posebench study status {begun.name}`): wait for its end, or "
-            "stop it with Ctrl-C."
+            f"study {begun.name}: a process is working on it (`posebench study status {begun.name}`). Wait until it "
+            "ends, or stop it with Ctrl-C."
         )
-    if found is None or found.identity != json.loads(json.dumps(begun.identity())):
-        raise SettingsError(f"study {begun.name}: another process has extended it meanwhile: look at it again.")
+    if current is None or current.identity != json.loads(json.dumps(begun.identity())):
+        raise SettingsError(
+            f"study {begun.name}: another process has extended it meanwhile. Check its status before you try again."
+        )
     ledger = Ledger(paths.storage_url, begun.name, begun.identity(), objectives=kind.objectives(begun))
     ledger.extend(extended.identity())
 
 
 class _Planner:
-    """Plans what can be planned, and puts it into the ledger."""
+    """Plans the trials of one study from its records, and enqueues new ones while others run."""
 
     def __init__(
         self,
@@ -156,7 +158,6 @@ class _Planner:
         paths: StorePaths,
         on_event: OnEvent,
     ) -> None:
-        """Of one study."""
         self.kind, self.spec = kind, spec
         self.ledger, self.tracker, self.paths = ledger, tracker, paths
         self.on_event = on_event
@@ -164,14 +165,14 @@ class _Planner:
         self._rows: dict[str, dict[str, Any]] = {}
 
     def look(self) -> tuple[pd.DataFrame, list[Planned], list[Planned]]:
-        """Read all records: these, all trials that can be planned from them, and those of these that are new here."""
+        """Read all records; return them, the trials planned from them, and the newly planned among these."""
         records = _settled_records(self.ledger, self.tracker, self.paths)
         self._rows = {row["trial_id"]: row for row in rows_of(records)}
         return records, *self._plan(records)
 
-    def hear(self, record: Record) -> None:
-        """Plan what a record makes possible, while other trials run."""
-        if self.ledger.others():  # whose records only their store tells
+    def plan_from(self, record: Record) -> None:
+        """Enqueue the trials that a new record makes possible, while other trials run."""
+        if self.ledger.has_other_processes():  # other processes' records are only in MLflow
             _, plan, new = self.look()
         else:
             self._rows[record.trial_id] = record.as_row()
@@ -194,15 +195,16 @@ def _work_off(planner: _Planner, workforce: Crew, settings: WorkerSettings, note
     while True:
         records, plan, new = planner.look()
         note_session()
-        if not new and not planner.ledger.counts()["waiting"]:  # some may wait that the last record made possible
+        if not new and not planner.ledger.counts()["waiting"]:  # the last record may have made some possible
             return
         done = recorded(rows_of(records))
         for phase in dict.fromkeys(trial.phase for trial in new):
             added = planner.ledger.enqueue(trial for trial in new if trial.phase == phase)
             if phase not in begun or not planner.kind.plans_ahead:
-                ours = {trial.id for trial in plan if trial.phase == phase}
-                ours |= {trial_id for trial_id, each in done.items() if each.phase == phase}  # those no longer planned
-                workforce.on_event(PhaseBegan(phase, added, len(ours), done))
+                phase_trials = {trial.id for trial in plan if trial.phase == phase}
+                # Recorded trials count even if they are no longer planned.
+                phase_trials |= {trial_id for trial_id, each in done.items() if each.phase == phase}
+                workforce.on_event(PhaseBegan(phase, added, len(phase_trials), done))
             begun.add(phase)
         workforce.work_off(settings)
 
@@ -216,20 +218,20 @@ def _note(tracker: Tracker, session: Session | None) -> None:
 def _close(
     tracker: Tracker, session: Session | None, kind: type[BaseException] | None, *_error: BaseException | object
 ) -> None:
-    """End the study's run, however the study has ended; one that had ended before stays finished."""
+    """Close the study's MLflow run when the command ends; a study that had finished before stays finished."""
     if kind is not None:
         _note(tracker, session)
     tracker.close_study("FINISHED" if kind is None or session is None else "KILLED")
 
 
 def _settled_records(ledger: Ledger, tracker: Tracker, paths: StorePaths) -> pd.DataFrame:
-    """The records, one for each trial that the ledger has closed: their store may have been removed or changed."""
-    counts = ledger.counts()  # first: another process may record a trial meanwhile, and never takes one away
+    """Return all records; SettingsError if the ledger has closed more trials, as when the MLflow store was replaced."""
+    counts = ledger.counts()  # before the records: another process may add a record meanwhile, but never removes one
     records = tracker.records()
     if len(records) < counts.total() - counts["waiting"] - counts["running"]:
         raise SettingsError(
-            f"MLFLOW_TRACKING_URI {masked(paths.tracking_uri)}: holds {len(records)} records of this study, the "
-            f"ledger at {masked(paths.storage_url)} has closed more trials. Bring the MLflow store back, or start "
-            "anew with another --name."
+            f"MLFLOW_TRACKING_URI {masked(paths.tracking_uri)}: holds {len(records)} records of this study, but the "
+            f"ledger at {masked(paths.storage_url)} has closed more trials. Restore the MLflow store, or start "
+            "a new study with another --name."
         )
     return records

@@ -1,4 +1,4 @@
-"""Settings that depend on the machine: device, workers, preset; and the default name of a study."""
+"""Resolve settings that depend on the machine (device, workers, preset) and the default name of a study."""
 
 import re
 from collections.abc import Mapping
@@ -13,9 +13,9 @@ from posemodel.device import choose_device
 
 
 def device_and_workers(settings: Mapping[str, Setting]) -> dict[str, Setting]:
-    """What this machine makes of `device` and `workers`; `cores` is one on an accelerator.
+    """Resolve `device` and `workers` on this machine; workers `cores` means 1 on an accelerator.
 
-    On a CPU a trial for each core, of one thread each, trains more in all.
+    On a CPU, one single-threaded trial per core has the highest total throughput.
     """
     device = device_here(settings)
     workers = settings["workers"]
@@ -30,25 +30,32 @@ def device_and_workers(settings: Mapping[str, Setting]) -> dict[str, Setting]:
 
 
 def device_here(settings: Mapping[str, Setting]) -> Setting:
-    """The device that `device` means on this machine; SettingsError where it has no such device."""
-    asked = settings["device"]
+    """Resolve the `device` setting on this machine; SettingsError if the machine has no such device."""
+    requested = settings["device"]
     with about(settings, "device"):
-        found = choose_device(asked.value).type
-    return asked if found == asked.value else Setting(found, f"{asked.origin} ({asked.value}: found here)")
+        device = choose_device(requested.value).type
+    return (
+        requested
+        if device == requested.value
+        else Setting(device, f"{requested.origin} ({requested.value}: found here)")
+    )
 
 
 def default_name(kind: str, preset: str, folder: Path) -> str:
-    """Kind, preset and data folder (or annotation file); what a name cannot hold becomes a hyphen."""
+    """Return KIND-PRESET-DATA, from the data folder or annotation file; characters not allowed become hyphens."""
     stem = folder.stem if folder.is_file() else folder.name
     return f"{kind}-{preset}-" + re.sub(r"[^A-Za-z0-9._-]+", "-", stem)
 
 
 def default_preset() -> str:
-    """`full` is for a GPU, `small` for a CPU."""
+    """Return `full` on a machine with a CUDA GPU, else `small`."""
     return "full" if torch.cuda.is_available() else "small"
 
 
 def preset_for_device(kind: str, preset: str, device: str | None) -> str:
-    """The preset PRESET-gpu where a kind has one and a GPU is used, else the preset itself; None: the machine's own."""
-    there = f"{preset}-gpu" in presets(kind)
-    return f"{preset}-gpu" if there and choose_device(device or "auto").type == "cuda" else preset  # type: ignore[arg-type]
+    """Return PRESET-gpu if the kind has such a preset and a GPU is used, else PRESET.
+
+    ``device``: the device setting; None stands for `auto`.
+    """
+    exists = f"{preset}-gpu" in presets(kind)
+    return f"{preset}-gpu" if exists and choose_device(device or "auto").type == "cuda" else preset  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Kinds of study that measure in one process."""
+"""Base class for kinds of study that one process measures, instead of workers running trials."""
 
 import time
 from abc import abstractmethod
@@ -21,32 +21,35 @@ S = TypeVar("S", bound=StudyBase)
 
 
 class Measuring(Protocol):
-    """One process's work on a study of a measurement kind."""
+    """The measurements of one study, made in one process."""
 
     def look_first(self) -> None:
-        """Look at the data before anything is on record: raises where nothing can be measured."""
+        """Check the data before anything is recorded; raises DataError if nothing can be measured."""
 
     def run(self, parent: str) -> None:
-        """Measure what is left; ``parent``: the study's own run in MLflow."""
+        """Make and record the remaining measurements; ``parent``: id of the study's own MLflow run."""
 
 
 class MeasurementKind(StudyKind[S]):
-    """A kind of study that one process measures, one measurement after the other: they must not disturb each other."""
+    """A kind of study that one process measures, one measurement at a time so that they do not disturb each other."""
 
     @abstractmethod
     def measuring(self, spec: S, tracker: MeasurementTracker, say: Callable[[int, str], None]) -> Measuring:
-        """The work on a study; ``say`` gets the number of measurements on record, and what is done next."""
+        """Return the measurements of a study.
+
+        ``say`` is called with the number of measurements recorded so far and a text about the next one.
+        """
 
     @abstractmethod
     def counts(self, document: Mapping[str, Any], runs: StudyRuns) -> Mapping[str, int]:
-        """The measurements of a stored study by status."""
+        """Count the measurements of a stored study by status."""
 
     @abstractmethod
     def longest_s(self, document: Mapping[str, Any]) -> float:
-        """Seconds after a record within which the next one comes, while somebody works on the study."""
+        """Return the longest time between two records in seconds while a process works on the study."""
 
     def standing(self, document: Mapping[str, Any], runs: StudyRuns) -> Standing:
-        """By the records, and when the last of them was made."""
+        """Return the state of a stored study, from its records and the time of the last one."""
         last = last_moment(runs)
         moment = None if last is None else last / MS
         recent = moment is not None and time.time() - moment < self.longest_s(document)
@@ -64,5 +67,5 @@ class MeasurementKind(StudyKind[S]):
         data_s: float = 0.0,  # noqa: ARG002
         until: float | None = None,  # noqa: ARG002 (of kinds with a budget)
     ) -> tuple[FindingsResult, Path]:
-        """See `StudyKind.run`."""
+        """Run the study in this process; see `StudyKind.run`."""
         return measurement_runner.run_study(self, spec, paths, on_event=on_event)

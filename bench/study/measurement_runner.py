@@ -1,6 +1,6 @@
-"""Runs a study that measures in this process, one measurement after the other, each recorded as soon as it is made.
+"""Run a measurement study in this process, one measurement at a time, recording each as soon as it is made.
 
-Safe to interrupt: the same command goes on with what is left, a finished study is shown again.
+Safe to interrupt: the same command continues with the rest; a finished study is shown again.
 """
 
 from pathlib import Path
@@ -25,14 +25,14 @@ S = TypeVar("S", bound=StudyBase)
 def run_study(
     kind: "MeasurementKind[S]", spec: S, paths: StorePaths, *, on_event: OnEvent
 ) -> tuple[FindingsResult, Path]:
-    """See `bench.study.kind.StudyKind.run`.
+    """Run a study of a measurement kind; see `bench.study.kind.StudyKind.run`.
 
-    Raises DataError where nothing can be measured at all: then nothing is on record, which would stand in the way of
-    the mended data set.
+    Raises DataError if nothing can be measured. Nothing is recorded then, so that the study can start once the data
+    set is repaired.
     """
     check_tracking(paths.tracking_uri, write=True)
     tracker = MeasurementTracker(paths.tracking_uri, spec.name)
-    with path_lock(Path.cwd() / f"{spec.name}.{kind.name}"):  # two at once would measure each other
+    with path_lock(Path.cwd() / f"{spec.name}.{kind.name}"):  # two at once would disturb each other's measurements
         measuring = kind.measuring(spec, tracker, lambda done, text: on_event(Measuring(done, text)))
         measuring.look_first()
         with interruption.defer_interrupts():

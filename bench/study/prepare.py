@@ -1,4 +1,4 @@
-"""From what somebody asks to a resolved study: settings layered, data found or made, device chosen."""
+"""Turn a user's request into a resolved study: layer the settings, find or make the data, choose the device."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,12 +21,17 @@ UNNAMED = "unnamed"
 def prepare(
     kind: "StudyKind[S]", given: Given, make_data: MakeData | None, on_open: OnOpen | None = None
 ) -> Prepared[S]:
-    """Layer the settings, make or find the data, and resolve the study, or the series of studies.
+    """Layer the settings, find or make the data, and resolve the study or series of studies.
 
-    ``make_data`` makes the default data set where it is not complete; None (a dry run) leaves it to be made later.
-    ``on_open`` gets the opened splits. What the settings alone can tell is refused before data is made.
+    Faults that the settings alone show are raised before any data is made.
 
-    Raises SettingsError, or DataError where the data cannot serve.
+    Args:
+        kind: Kind of the study.
+        given: The user's request.
+        make_data: Makes the default data set if it is incomplete; None (a dry run) leaves that for later.
+        on_open: Called with the opened splits.
+
+    Raises SettingsError, or DataError if the data is unusable.
     """
     preset = preset_of(kind.spec, given)
     settings = resolve(kind.spec, given, preset)
@@ -39,19 +44,19 @@ def prepare(
     name = settings["name"].value
     series = kind.series(settings)
 
-    def built(name: str, **found: Any) -> tuple[S, ...]:
+    def build_specs(name: str, **data_fields: Any) -> tuple[S, ...]:
         specs = []
-        for ending, own in series.items():
-            values = {field: own[field].value for field in kind.spec.model_fields if field in own}
-            specs.append(build(kind.spec, values | derived | found | {"name": name + ending}, own))
-            kind.check(specs[-1], own)
+        for suffix, study_settings in series.items():
+            values = {field: study_settings[field].value for field in kind.spec.model_fields if field in study_settings}
+            specs.append(build(kind.spec, values | derived | data_fields | {"name": name + suffix}, study_settings))
+            kind.check(specs[-1], study_settings)
         return tuple(specs)
 
-    built(UNNAMED if name is None else name)  # what is wrong is said before minutes are spent on making data
-    found = kind.find_data(settings, make_data, on_open)
-    placed = {"data": found.folder, "data_digest": found.digest}
+    build_specs(UNNAMED if name is None else name)  # raises before minutes are spent on making data
+    data = kind.find_data(settings, make_data, on_open)
+    data_fields = {"data": data.folder, "data_digest": data.digest}
     if name is None:
-        name = kind.default_name(built(UNNAMED, **placed)[0], settings, found.folder)
-    specs = built(name, **placed)
+        name = kind.default_name(build_specs(UNNAMED, **data_fields)[0], settings, data.folder)
+    specs = build_specs(name, **data_fields)
     workers = settings["workers"].value if "workers" in settings else 1
-    return Prepared(name, specs, workers, found.data_s, found.awaited_images, found.labelled_images)
+    return Prepared(name, specs, workers, data.data_s, data.awaited_images, data.labelled_images)

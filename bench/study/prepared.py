@@ -1,4 +1,4 @@
-"""A resolved study, or a series of them over one data set, and the settings that are no part of it."""
+"""A resolved study (or series over one data set) with the run-time values that are not part of its specification."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,29 +12,29 @@ S = TypeVar("S", bound=StudyBase)
 
 @dataclass(frozen=True)
 class Prepared(Generic[S]):
-    """What is run when a command asks for a study."""
+    """A study, or series of studies, ready to run."""
 
     name: str
     """Name of the study, or of the series."""
     specs: tuple[S, ...]
-    """The study; of a series, each in turn."""
+    """The study, or the studies of the series in the order in which they run."""
     workers: int = 1
     """Trials that run at once."""
     data_s: float = 0.0
-    """Seconds that making the synthetic data set has taken."""
+    """Seconds spent on making the synthetic data set."""
     awaited_images: int | None = None
-    """Size of the synthetic data set that is still to be made; None where the data stands."""
+    """Images of the synthetic data set that is still to be made; None if the data exists."""
     labelled_images: Mapping[str, int] = field(default_factory=dict)
-    """Samples with labels in `train`, `select` and `report`; empty where nothing is known."""
+    """Number of labelled samples in `train`, `select` and `report`; empty if unknown."""
     measured: Measured | None = None
-    """What its trials cost here, where that has been measured for this command already."""
+    """Trial costs on this machine, if this command has already measured them."""
 
     @property
     def spec(self) -> S:
-        """The study; of a series, its first."""
+        """The study, or the first of the series."""
         return self.specs[0]
 
     @property
     def is_series(self) -> bool:
-        """Whether there is more than one study."""
+        """True if there is more than one study."""
         return len(self.specs) > 1

@@ -1,7 +1,7 @@
-"""What a study's trials cost on this machine, measured by their workload in processes of their own for some seconds.
+"""Measure for some seconds what a study's trials cost on this machine: time per step, evaluation time and memory.
 
-As many processes as the study's workers measure at once. They send each piece as soon as they know it, and are ended
-when the time is over: what they have sent by then is used.
+As many separate processes as the study has workers measure at once, through the trials' workload. Each sends every
+result as soon as it has it; when the time is up the processes are killed and the results sent so far are used.
 """
 
 import importlib
@@ -29,15 +29,15 @@ from bench.workloads.protocol import REPORT, SELECT, Costs, OnCosts, Split, Step
 from posemodel.errors import PosemodelError
 
 MEASURE_S = 30.0
-"""Seconds that measuring takes at most, starting its processes included."""
+"""Longest time that measuring may take in seconds, including the start of its processes."""
 GRACE_S = 0.5
-"""Seconds before the end at which a measuring process should be through by itself."""
+"""Seconds before the deadline at which a measuring process should end by itself."""
 WORKER = "bench.engines.worker"
-"""What a process that runs trials imports before its first, beside the kind's own module."""
+"""Module that a worker process imports before its first trial, besides the kind's own module."""
 
 
 class EstimateError(PosemodelError):
-    """The pieces of a study could not be measured."""
+    """The costs of a study's trials could not be measured."""
 
 
 class MeasurableStudy(TrainsWorkload, Protocol):
@@ -45,27 +45,27 @@ class MeasurableStudy(TrainsWorkload, Protocol):
 
     @property
     def data(self) -> Path:
-        """Its folder."""
+        """Folder of the data set."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The pieces that a study's time is added up from."""
+    """Measured costs from which a study's time is estimated."""
 
     costs: Costs
     scored: Mapping[Split, int]
-    """Samples of each split that is scored."""
+    """Number of samples in each split that is scored."""
     data_s: float
-    """Seconds that making the data set will take."""
+    """Expected seconds for making the data set."""
     trained: int | None
-    """Samples that a trial trains on in an epoch; None: unknown."""
+    """Training samples per epoch; None if unknown."""
 
     def evaluation_s(self, split: Split) -> float:
-        """Seconds of an evaluation on a split; 0 where none was measured."""
+        """Return the seconds of one evaluation on a split; 0 if none was measured."""
         return self.costs.score_s[split] + self.scored[split] * self.costs.image_s if self.costs.evaluated else 0.0
 
     def assumed(self, batch_size: int) -> "Measured":
-        """Whole, where the time was over before an evaluation: an image of it for as long as one that is trained on."""
+        """Return costs that include evaluation; if unmeasured, an image costs as much as in a training step."""
         if self.costs.evaluated:
             return self
         image_s = max(self.costs.step_s.values()) / batch_size
@@ -73,7 +73,7 @@ class Measured:
 
 
 def pieces_document(costs: Costs) -> dict[str, Any]:
-    """What was measured of a trial, as JSON."""
+    """Return the measured costs as a JSON document."""
     return {
         "step_s": {name: round(seconds, 5) for name, seconds in costs.step_s.items()},
         "step_by": costs.step_by,
@@ -82,24 +82,24 @@ def pieces_document(costs: Costs) -> dict[str, Any]:
 
 
 def bound_text(costs: Costs) -> str:
-    """What stands before a time that is added up from these pieces: `at least ` where an evaluation is missing."""
+    """Return the prefix of an estimated time: `at least ` if the evaluation was not measured."""
     if costs.step_by == "one image":
         return "about "
     return "" if costs.evaluated else "at least "
 
 
 def missing_text(network: str, costs: Costs) -> str:
-    """How long a step took where the time was over before all was measured; empty where all was."""
+    """Return a sentence on what was measured if the time was too short for everything; empty if it was not."""
     if costs.evaluated and costs.step_by == "steps":
         return ""
-    missing = "" if costs.evaluated else f"; the evaluation was not measured ({MEASURE_S:.0f} s are over)"
+    missing = "" if costs.evaluated else f"; the evaluation was not measured (the {MEASURE_S:.0f} s were used up)"
     step_s = f"{max(costs.step_s.values()):.3g} s"
-    said: dict[StepBy, str] = {
+    sentences: dict[StepBy, str] = {
         "one image": f"One step of {network} takes about {step_s}, by a single image",
         "first step": f"The first step of {network} took {step_s} (later ones are faster)",
         "steps": f"One step of {network} took {step_s}",
     }
-    return f"{said[costs.step_by]}{missing}. "
+    return f"{sentences[costs.step_by]}{missing}. "
 
 
 def measure_study(
@@ -111,23 +111,23 @@ def measure_study(
     trained: int | None,
     module: str,
 ) -> Measured:
-    """Measure for some seconds, `MEASURE_S` at most, what the study's trials are made of.
+    """Measure the costs of the study's trials within `MEASURE_S` seconds.
 
     Args:
-        study: The study; its data set is measured on, or a few synthetic people where it is still to be made.
-        trials: A typical trial for each optimizer, all of one batch size.
+        study: The study; measured on its data set, or on a few synthetic people if that is still to be made.
+        trials: A typical trial of each optimizer, all with the same batch size.
         workers: Trials that will run at once.
-        awaited_images: Size of the synthetic data set that is still to be made; None where the data stands.
-        trained: Labelled samples to train on, where the data stands.
-        module: The kind's own module that a worker imports.
+        awaited_images: Images of the synthetic data set that is still to be made; None if the data exists.
+        trained: Labelled samples to train on, if the data exists.
+        module: The kind's own module, which a worker imports.
 
-    Raises EstimateError where a process fails, or not even one step is over in time.
+    Raises EstimateError if a process fails, or if not even one training step finished in time.
     """
     until = time.time() + MEASURE_S
     batch_size = next(iter(trials.values())).run.loader.batch_size
     threads = max(1, usable_cores() // workers) if workers > 1 else None
-    its = workload_of(study)
-    with its.probe_data(own_settings(study), study.data, awaited_images, batch_size) as probe:
+    study_workload = workload_of(study)
+    with study_workload.probe_data(own_settings(study), study.data, awaited_images, batch_size) as probe:
         costs = measure(
             trials, probe.folder, processes=workers, threads=threads, libraries=(WORKER, module), until=until
         )
@@ -143,14 +143,21 @@ def measure(
     libraries: Sequence[str] = (),
     until: float,
 ) -> Costs:
-    """The mean over so many processes that measure at once, as the study's workers will run.
+    """Measure in several processes at once, as the study's workers will run, and return the mean costs.
 
-    ``trials`` holds one trial for each optimizer; ``libraries``: modules that a worker imports besides; ``until``: when
-    measuring ends, in seconds since the epoch. Raises EstimateError if a process fails, or none has anything to say.
+    Args:
+        trials: One trial for each optimizer.
+        data: Folder of the data set.
+        processes: Number of processes.
+        threads: torch threads of each process; None leaves torch's default.
+        libraries: Further modules that a worker imports.
+        until: End of measuring, in seconds since the epoch.
+
+    Raises EstimateError if a process fails, or if none has sent any costs in time.
     """
     context = multiprocessing.get_context("spawn")
     running: dict[Connection, SpawnProcess] = {}
-    found: dict[Connection, Costs] = {}
+    latest: dict[Connection, Costs] = {}
     try:
         for _ in range(processes):
             receive, send = context.Pipe(duplex=False)
@@ -161,34 +168,34 @@ def measure(
             running[receive] = process
             send.close()
         open_ones = [*running]
-        while open_ones and (left := until - time.time()) > 0:
-            for connection in wait(open_ones, timeout=left):
+        while open_ones and (remaining_s := until - time.time()) > 0:
+            for connection in wait(open_ones, timeout=remaining_s):
                 assert isinstance(connection, Connection)
                 try:
                     answer = connection.recv()
                 except EOFError:
                     open_ones.remove(connection)
-                    _require_costs(running[connection], found.get(connection))
+                    _require_costs(running[connection], latest.get(connection))
                     continue
                 if isinstance(answer, str):
                     raise EstimateError(f"The time estimate could not be measured: {answer}")
-                found[connection] = answer
+                latest[connection] = answer
     finally:
         for process in running.values():
             if process.pid is not None and process.is_alive():
-                kill_tree(process.pid)  # it, and the loader's workers that it may have
+                kill_tree(process.pid)  # including its loader workers
             process.join()
-    if not found:
+    if not latest:
         raise EstimateError(
-            f"The time estimate could not be measured: not even one training step was over in {MEASURE_S:.0f} s."
+            f"The time estimate could not be measured: not even one training step finished in {MEASURE_S:.0f} s."
         )
-    costs = _mean([*found.values()])
+    costs = _mean([*latest.values()])
     usual = statistics.fmean(costs.step_s.values())
     return replace(costs, step_s={name: costs.step_s.get(name, usual) for name in trials})
 
 
 def _require_costs(process: SpawnProcess, costs: Costs | None) -> None:
-    """EstimateError where a process has ended without a word."""
+    """Raise EstimateError if a process ended without sending any costs."""
     if costs is None:
         process.join()
         raise EstimateError(
@@ -196,28 +203,28 @@ def _require_costs(process: SpawnProcess, costs: Costs | None) -> None:
         )
 
 
-def _mean(found: Sequence[Costs]) -> Costs:
-    """The mean of each piece over the processes that got so far; memory is their sum."""
+def _mean(costs: Sequence[Costs]) -> Costs:
+    """Average each cost over the processes that measured it; memory is summed, with this process's own."""
     ranks = get_args(StepBy)
-    best = max((each.step_by for each in found), key=ranks.index)
-    scored = [each for each in found if each.evaluated]
+    best = max((each.step_by for each in costs), key=ranks.index)
+    scored = [each for each in costs if each.evaluated]
     return Costs(
-        start_s=statistics.fmean(each.start_s for each in found),
-        setup_s=statistics.fmean(each.setup_s for each in found),
-        step_s=_mean_of([each.step_s for each in found if each.step_by == best]),
+        start_s=statistics.fmean(each.start_s for each in costs),
+        setup_s=statistics.fmean(each.setup_s for each in costs),
+        step_s=_mean_by_name([each.step_s for each in costs if each.step_by == best]),
         score_s={split: statistics.fmean(each.score_s[split] for each in scored) for split in (SELECT, REPORT)}
         if scored
         else {},
         image_s=statistics.fmean(each.image_s for each in scored) if scored else 0.0,
-        memory_bytes=sum(each.memory_bytes for each in found) + psutil.Process().memory_info().rss,
-        gpu_memory_bytes=sum(each.gpu_memory_bytes for each in found),
+        memory_bytes=sum(each.memory_bytes for each in costs) + psutil.Process().memory_info().rss,
+        gpu_memory_bytes=sum(each.gpu_memory_bytes for each in costs),
         step_by=best,
     )
 
 
-def _mean_of(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    names = dict.fromkeys(name for each in found for name in each)
-    return {name: statistics.fmean(each[name] for each in found if name in each) for name in names}
+def _mean_by_name(values: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    names = dict.fromkeys(name for each in values for name in each)
+    return {name: statistics.fmean(each[name] for each in values if name in each) for name in names}
 
 
 def _measure(
@@ -229,13 +236,13 @@ def _measure(
     until: float,
     answer: Connection,
 ) -> None:
-    """The measuring process: sends Costs after each piece, or what went wrong in words."""
+    """Run as the measuring process: send Costs after each measured part, or a text if something fails."""
     streams.keep_open()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the process that started this one
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the terminal is handled by the parent process
     try:
-        import torch  # here: whoever only starts processes needs none, and by now Ctrl-C is left to it
+        import torch  # here: the parent process needs no torch, and Ctrl-C must be ignored before this slow import
 
-        for name in ("torch._dynamo", *libraries):  # as the workers do, before their first trial
+        for name in ("torch._dynamo", *libraries):  # as workers do before their first trial
             importlib.import_module(name)
         if threads is not None:
             torch.set_num_threads(threads)
@@ -250,8 +257,8 @@ def _measure(
 
 
 def costs_of(trials: Mapping[str, TrialSpec], seconds: float, on_costs: OnCosts) -> None:
-    """Measure in this process; ``on_costs`` gets what is known after each piece, at last all of it."""
-    its = workload(next(iter(trials.values())).workload)
+    """Measure in this process; ``on_costs`` is called with the costs so far after each part, finally with all."""
+    trials_workload = workload(next(iter(trials.values())).workload)
     factories = {name: optimizer_entry(trial.builds).factory(trial.hyperparameters) for name, trial in trials.items()}
     runs = {name: trial.train for name, trial in trials.items()}
-    on_costs(its.costs(runs, factories, seconds=seconds, on_costs=on_costs))
+    on_costs(trials_workload.costs(runs, factories, seconds=seconds, on_costs=on_costs))

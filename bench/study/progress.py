@@ -1,4 +1,4 @@
-"""Where a study stands, as plain values: what is done, what is in hand, and how long the rest will take. Pure."""
+"""A study's progress as plain values: trials done and running, and the estimated time left. Pure."""
 
 import heapq
 from collections import Counter
@@ -24,32 +24,32 @@ from bench.trials.status import FAULTS, Status
 
 
 class ProgressRow(Protocol):
-    """One optimizer's share of a study, as a dataclass: its fields are in the JSON document of the status."""
+    """One optimizer's share of a study; a dataclass whose fields are part of the status's JSON document."""
 
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
     @property
     def name(self) -> str:
-        """The optimizer's."""
+        """Name of the optimizer."""
 
     @property
     def running(self) -> int:
-        """Trials in hand."""
+        """Number of running trials."""
 
     @property
     def diverged(self) -> int:
-        """Trials that ended so."""
+        """Number of trials that diverged."""
 
     @property
     def failed(self) -> int:
-        """Trials that ended in a fault."""
+        """Number of trials that failed."""
 
     def cells(self) -> list[str]:
-        """What the table shows between the name and the counts, in the order of `StudySize.columns`."""
+        """Return the table cells between the name and the counts, in the order of `StudySize.columns`."""
 
 
 class StudySize(Protocol):
-    """How much a study is, as its identity says: what a kind tells of it to those who look on."""
+    """The extent of a study (phases, planned trials) and its kind's way of showing progress, from its identity."""
 
     @property
     def study(self) -> str:
@@ -57,85 +57,85 @@ class StudySize(Protocol):
 
     @property
     def kind(self) -> str:
-        """Its kind."""
+        """Kind of the study."""
 
     @property
     def preset(self) -> str:
-        """Its preset."""
+        """Preset of the study."""
 
     @property
     def phases(self) -> tuple[str, ...]:
-        """In order."""
+        """Phases in the order in which they run."""
 
     @property
     def planned(self) -> int:
-        """Trials of all phases, as far as they are known."""
+        """Number of trials of all phases, as far as known."""
 
     @property
     def settled(self) -> bool:
-        """Whether all trials are known before any has run."""
+        """True if all trials are known before any has run."""
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Headings of the cells of its rows."""
 
     def planned_of(self, phase: str) -> int:
-        """Trials of a phase."""
+        """Return the number of trials of a phase."""
 
     def with_phase(self, phase: str, planned: int) -> "StudySize":
-        """The size once a phase is planned."""
+        """Return the size with the number of trials of a newly planned phase."""
 
     def given(self, done: Mapping[str, Done]) -> "StudySize":
-        """The size once these trials have ended: what they have shown may spare later ones."""
+        """Return the size after these trials have ended; their results may make later trials unnecessary."""
 
     def rows(self, progress: "Progress") -> Sequence[ProgressRow]:
-        """The optimizers in the study's order, each with its share of the progress."""
+        """Return each optimizer's share of the progress, in the study's order."""
 
     def score_text(self, metrics: Mapping[str, float]) -> str:
-        """What a trial of these metrics scored, for its line; empty where that is not known."""
+        """Return the score of a trial with these metrics for its progress line; empty if unknown."""
 
     def trial_seconds(self, phase: str, done: Sequence[Done]) -> float | None:
-        """How long a trial of a phase takes, by those that have ended; None where nothing is known.
+        """Return the expected seconds of a trial of a phase, from those that have ended; None if unknown.
 
-        The mean over the phase, trials that diverged early included: the rest will have its share of them.
+        The mean over the phase, including trials that diverged early: the remaining ones will include some as well.
         """
 
 
 @dataclass(frozen=True)
 class PlanSize:
-    """How much a study is, as far as its plan stands in the ledger: later phases hang on records."""
+    """The extent of a study whose later phases are known only once they are planned in the ledger."""
 
     study: str
     kind: str
     preset: str
     optimizers: tuple[str, ...]
-    """Those of its settings, in their order; empty where it has none."""
+    """Optimizers in the order of the study's settings; empty if it has none."""
     plan: Mapping[str, int]
-    """Trials of each phase."""
+    """Number of planned trials of each phase."""
 
     @classmethod
     def of(cls, identity: Mapping[str, Any], plan: Mapping[str, int]) -> "PlanSize":
-        """The size of a study by its identity and what of its plan is known."""
+        """Return the size of a study from its identity and the trials planned so far, by phase."""
         optimizers = tuple(identity.get("optimizers", ()))
         return cls(identity["name"], identity["kind"], identity["preset"], optimizers, plan)
 
     @property
     def phases(self) -> tuple[str, ...]:
-        """In order."""
+        """Phases in the order in which they run."""
         return tuple(self.plan)
 
     def planned_of(self, phase: str) -> int:
-        """Trials of a phase."""
+        """Return the number of trials of a phase."""
         return self.plan.get(phase, 0)
 
     @property
     def planned(self) -> int:
-        """Trials of all phases that are planned."""
+        """Number of trials planned so far, in all phases."""
         return sum(self.plan.values())
 
     @property
     def settled(self) -> bool:
-        """Whether all trials are known before any has run."""
+        """True if all trials are known before any has run; here never."""
         return False
 
     @property
@@ -144,67 +144,67 @@ class PlanSize:
         return ("trials", "best AP", "best images/s")
 
     def with_phase(self, phase: str, planned: int) -> "PlanSize":
-        """The size once a phase is planned."""
+        """Return the size with the number of trials of a newly planned phase."""
         return replace(self, plan={**self.plan, phase: planned})
 
-    def given(self, done: Mapping[str, Done]) -> "PlanSize":  # noqa: ARG002 (others hang on them)
-        """The same: its plan in the ledger has all that is known."""
+    def given(self, done: Mapping[str, Done]) -> "PlanSize":  # noqa: ARG002 (other sizes need them)
+        """Return the size unchanged: all that is known is the plan in the ledger."""
         return self
 
     def rows(self, progress: "Progress") -> "list[TriedProgress]":
-        """The optimizers of its settings, then those that only its trials name."""
+        """Return a row for each optimizer of the settings, then for those that only trials name."""
         seen = {trial.optimizer for trial in progress.done.values()}
         seen |= {trial.optimizer for trial in progress.running_trials.values()}
         return [_tried(progress, name) for name in (*self.optimizers, *sorted(seen - {*self.optimizers, ""}))]
 
     def score_text(self, metrics: Mapping[str, float]) -> str:
-        """Its AP."""
+        """Return the AP as text."""
         return line_ap_text(metrics)
 
     def trial_seconds(self, phase: str, done: Sequence[Done]) -> float | None:
-        """The mean over the phase; before its first trial has ended, over all: their budgets are equal."""
-        own = mean_seconds(done, phase)
-        return mean_seconds(done) if own is None else own
+        """Return the mean over the phase, or over all trials (equal budgets) before one of the phase has ended."""
+        phase_mean = mean_seconds(done, phase)
+        return mean_seconds(done) if phase_mean is None else phase_mean
 
 
 @dataclass(frozen=True)
 class Progress:
-    """A study at one moment."""
+    """State of a study at one moment."""
 
     size: StudySize
     done: Mapping[str, Done] = field(default_factory=dict)
-    """By trial id."""
+    """Trials that have ended, by trial id."""
     running_trials: Mapping[str, RunningTrial] = field(default_factory=dict)
-    """By trial id."""
+    """Running trials, by trial id."""
     lost: int = 0
-    """Trials of dead workers: the next worker settles them."""
+    """Number of trials whose worker died; the next worker closes or repeats them."""
     active: bool = False
-    """Whether a living process works on the study, its report included."""
+    """True while a living process works on the study or its report."""
     workers: int = 0
     """Trials that can run at once in the processes that work on it now."""
     last_active: float | None = None
-    """Seconds since the epoch; None: never."""
+    """Last activity, in seconds since the epoch; None if there was none."""
     all_planned: bool = True
-    """Whether no further phase is to come; only the study itself knows, where its plan hangs on records."""
+    """True if no further phase will be planned; if plans depend on records, known only when the study has ended."""
 
     @property
     def status(self) -> str:
-        """`running`, `unfinished` (nobody works on it), or `complete`."""
+        """`running`, `unfinished` (no process works on it), or `complete`."""
         if self.active:
             return "running"
         return "complete" if len(self.done) >= self.size.planned and self.all_planned else "unfinished"
 
     @property
     def waiting(self) -> int:
-        """Trials that nobody runs: those of dead workers, and those not enqueued yet, included."""
+        """Trials that no worker runs, including those of dead workers and those not enqueued yet."""
         return max(self.size.planned - len(self.done) - len(self.running_trials), 0)
 
     def ended(self, phase: str) -> int:
-        """Trials of a phase that have ended, however."""
+        """Return the number of trials of a phase that have ended, with any status."""
         return sum(trial.phase == phase for trial in self.done.values())
 
     def with_done(self, trial: Done) -> "Progress":
-        """The next moment: a trial has ended."""
+        """Return the progress after a trial has ended."""
         done = {**self.done, trial.trial_id: trial}
         return replace(
             self,
@@ -214,36 +214,36 @@ class Progress:
         )
 
     def with_running(self, trial: RunningTrial) -> "Progress":
-        """The next moment: a trial has begun."""
+        """Return the progress after a trial has begun."""
         return replace(self, running_trials={**self.running_trials, trial.trial_id: trial})
 
     def with_step(self, trial_id: str, step: int, train_seconds: float | None = None) -> "Progress":
-        """The next moment: a trial in hand has reached a step, after so many seconds of training."""
-        known = self.running_trials.get(trial_id)
-        if known is None:
+        """Return the progress after a running trial has reached a step, with its seconds of training so far."""
+        running = self.running_trials.get(trial_id)
+        if running is None:
             return self
-        return self.with_running(replace(known, step=step, train_seconds=train_seconds))
+        return self.with_running(replace(running, step=step, train_seconds=train_seconds))
 
     def without(self, *trial_ids: str) -> "Progress":
-        """The next moment: trials in hand have gone back."""
+        """Return the progress after running trials were given back unfinished."""
         return replace(self, running_trials=_without(self.running_trials, *trial_ids))
 
 
 @dataclass(frozen=True)
 class TriedProgress:
-    """One row of the table of a study: an optimizer, and what its trials have come to."""
+    """One row of the progress table: an optimizer and the results of its trials so far."""
 
     name: str
     done: int
     best_ap: float | None
-    """Of a complete trial."""
+    """Highest AP of a complete trial; None if there is none."""
     best_images_per_s: float | None
     running: int
     diverged: int
     failed: int
 
     def cells(self) -> list[str]:
-        """Trials, best AP, best speed."""
+        """Return the cells for trials, best AP and best speed."""
         return [str(self.done or "-"), ap_text(self.best_ap), speed_text(self.best_images_per_s)]
 
 
@@ -262,31 +262,31 @@ def _tried(progress: Progress, name: str) -> TriedProgress:
 
 
 def mean_seconds(done: Sequence[Done], phase: str | None = None) -> float | None:
-    """Seconds of a trial of a phase (None: of any), in the mean over those that have ended; None where none has."""
-    known = [trial.seconds for trial in done if phase in (None, trial.phase) and trial.seconds is not None]
-    return fmean(known) if known else None
+    """Return the mean seconds of the ended trials of a phase (None: of all phases); None if none has ended."""
+    durations = [trial.seconds for trial in done if phase in (None, trial.phase) and trial.seconds is not None]
+    return fmean(durations) if durations else None
 
 
 def ap_text(value: float | None) -> str:
-    """An AP in a table."""
+    """Format an AP for a table."""
     return "-" if value is None else f"{value:.3f}"
 
 
 def line_ap_text(metrics: Mapping[str, float]) -> str:
-    """`AP 0.123`; empty where there is none."""
+    """Return `AP 0.123`, or an empty text if the metrics have no AP."""
     return f"AP {ap_text(metrics['ap'])}" if "ap" in metrics else ""
 
 
 def speed_text(value: float | None) -> str:
-    """Images per second in a table."""
+    """Format images per second for a table."""
     return "-" if value is None else f"{value:.1f}"
 
 
 def seconds_left(progress: Progress, now: float) -> float | None:
-    """Seconds until the last trial ends, at the number of workers at work (at least one); None where unknown.
+    """Estimate the seconds until the last trial ends, with the present number of workers (at least 1); None if unknown.
 
-    ``now``: seconds since the epoch. The phases follow one another; within a phase each worker takes the next trial as
-    soon as it is free. The report at the end is not in it.
+    ``now``: seconds since the epoch. Phases run one after the other; within a phase each worker takes the next trial
+    as soon as it is free. The final report is not included.
     """
     done = list(progress.done.values())
     workers = max(progress.workers, len(progress.running_trials), 1)
@@ -304,7 +304,10 @@ def seconds_left(progress: Progress, now: float) -> float | None:
 
 
 def _makespan(running: Sequence[float], waiting: int, each: float, workers: int) -> float:
-    """When the last of all is done: each free worker takes the next of the waiting trials, all equally long."""
+    """Return the seconds until the last trial ends if each free worker takes the next waiting trial.
+
+    ``running``: seconds left of each running trial; ``each``: seconds of a waiting one.
+    """
     free_at = [*running, *([0.0] * (workers - len(running)))]
     heapq.heapify(free_at)
     for _ in range(waiting):
@@ -317,12 +320,12 @@ def _without(trials: Mapping[str, RunningTrial], *gone: str) -> dict[str, Runnin
 
 
 def after(progress: Progress, event: Event) -> Progress:
-    """Where the study stands after an event."""
+    """Return the progress after an event."""
     match event:
         case PhaseBegan():
             size = progress.size.with_phase(event.phase, event.planned)
             for phase, ended in Counter(trial.phase for trial in event.done.values()).items():
-                if size.planned_of(phase) < ended:  # of a study that was extended: a later phase has records already
+                if size.planned_of(phase) < ended:  # extended study: a later phase already has records
                     size = size.with_phase(phase, ended)
             size = size.given(event.done)
             return replace(progress, size=size, done=event.done, running_trials={})

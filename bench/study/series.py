@@ -1,4 +1,4 @@
-"""A series of studies over one data set, run in turn by one command."""
+"""JSON document of a series: several studies over one data set, run in turn by one command."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from bench.study.prepared import Prepared
 
 
 def series_document(prepared: Prepared[Any], documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The one JSON document of a series: complete once all of its studies are."""
+    """Return the JSON document of a series from its studies'; complete once all studies are."""
     statuses = {document["status"] for document in documents}
     return {
         "series": prepared.name,

@@ -1,17 +1,17 @@
-"""When processes worked on a study, and what that says of the speeds that its trials measured."""
+"""Overlap of a study's sessions: how many trials ran at once, which matters for the speeds they measured."""
 
 import pandas as pd
 
 
 def most_at_once(sessions: pd.DataFrame) -> int:
-    """The most trials that can have run on one machine at once: the workers of all sessions that overlap there.
+    """Return the largest number of trials that can have run at once on one machine: workers of overlapping sessions.
 
     Args:
         sessions: A row for each process that worked on the study: host, began_ms, heard_ms, workers.
     """
     most = 0
-    for _, here in sessions.groupby("host"):
-        for began in here["began_ms"]:
-            lasting = here[(here["began_ms"] <= began) & (here["heard_ms"] > began)]
-            most = max(most, int(lasting["workers"].sum()))
+    for _, on_host in sessions.groupby("host"):
+        for began in on_host["began_ms"]:
+            overlapping = on_host[(on_host["began_ms"] <= began) & (on_host["heard_ms"] > began)]
+            most = max(most, int(overlapping["workers"].sum()))
     return most

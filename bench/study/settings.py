@@ -1,6 +1,6 @@
-"""The settings of a study of any kind, in layers: command line > environment > study file > preset > default.
+"""Resolve a study's settings from layers: command line > environment > study file > preset > default.
 
-Each value keeps its origin, so that `posebench config show` can say why it is what it is.
+Each value keeps its origin, which `posebench config show` displays.
 """
 
 import os
@@ -18,46 +18,48 @@ from posemodel.errors import SettingsError
 
 @dataclass(frozen=True)
 class Given:
-    """What somebody asks of a study, before it is resolved."""
+    """A user's request for a study, before its settings are resolved."""
 
     command_line: Mapping[str, Any] = field(default_factory=dict)
     """Settings as typed (None: not typed); a list may be text: `0,1,2`."""
     study_file: Path | None = None
     preset: str | None = None
-    """None: the one for this machine."""
+    """Requested preset; None: the default one for this machine."""
     chosen: Mapping[str, tuple[Any, str]] = field(default_factory=dict)
-    """Values that a time budget chose, with their origin: over the preset, below all that somebody gave."""
+    """Values chosen for a time budget, with their origin; above the preset, below all layers that the user set."""
 
 
 def preset_of(study: type[StudyBase], given: Given) -> str:
-    """The preset that is asked for; else the machine's, where the kind has it, or the full one."""
+    """Return the requested preset; without one this machine's default, or `full` if the kind lacks that."""
     if given.preset is not None:
         return given.preset
-    here = default_preset()
-    return here if here in presets(study.kind_name()) else FULL
+    machine_preset = default_preset()
+    return machine_preset if machine_preset in presets(study.kind_name()) else FULL
 
 
 def resolve(
     study: type[StudyBase], given: Given, preset: str, environ: Mapping[str, str] = os.environ
 ) -> dict[str, Setting]:
-    """Every setting of a study, from its highest layer.
+    """Return every setting of a study, each from the highest layer that has it.
 
-    A layer's space of an optimizer replaces that of lower layers; those of other optimizers stay. Raises SettingsError
-    that names the file, the line, the field and the nearest valid name.
+    A layer's space of an optimizer replaces the same optimizer's space of lower layers; spaces of other optimizers are
+    kept. Raises SettingsError with file, line, field and the nearest valid name.
     """
-    known = study.declarations()
-    read = given_layers(
+    declarations = study.declarations()
+    raw_layers = given_layers(
         study.kind_name(),
-        known,
+        declarations,
         preset=preset,
         preset_file=preset_path(study.kind_name(), preset),
         study_file=given.study_file,
         environ=environ,
         command_line=given.command_line,
     )
-    read.insert(1, dict(given.chosen))
-    layers = [{name: _checked(study, name, value, origin) for name, (value, origin) in each.items()} for each in read]
-    settings = {name: Setting(declared.default, DEFAULT) for name, declared in known.items()}
+    raw_layers.insert(1, dict(given.chosen))
+    layers = [
+        {name: _checked(study, name, value, origin) for name, (value, origin) in each.items()} for each in raw_layers
+    ]
+    settings = {name: Setting(declared.default, DEFAULT) for name, declared in declarations.items()}
     for layer in layers:
         spaces = {"spaces": layer["spaces"].over(settings["spaces"])} if "spaces" in layer else {}
         settings |= layer | spaces
@@ -66,11 +68,11 @@ def resolve(
 
 
 def _checked(study: type[StudyBase], name: str, value: Any, origin: str) -> Setting:
-    """A setting of its own type; text that was typed, or is a variable's, is taken for the list that it stands for."""
+    """Convert a value to its setting's type; text from the command line or a variable may stand for a list."""
     declared = study.declarations()[name]
     typed = isinstance(value, str) and (origin == COMMAND_LINE or origin.startswith("environment "))
     if typed and declared.is_table:
-        raise SettingsError(f"{name}: is given in a study file (got {value!r}, from: {origin}).")
+        raise SettingsError(f"{name}: can only be set in a study file (got {value!r}, from: {origin}).")
     if declared.listed is not None:
         value = listed(value, truths=declared.listed is bool)
     elif typed and "," in value:

@@ -1,26 +1,26 @@
-"""How large a study can be in the time that there is: raised step by step from the least sensible one. Pure."""
+"""Find the largest study that fits a time budget, growing step by step from the smallest sensible one. Pure."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 Numbers = Mapping[str, int]
-"""Settings that are chosen, by name."""
+"""Chosen values by setting."""
 LONGEST = 10_000_000
-"""The most that a length can be, in its unit."""
+"""Upper limit of a trial's length, in its own unit (steps, for instance)."""
 
 
 @dataclass(frozen=True)
 class Sized:
-    """A study that was sized for a time.
+    """A study's size, chosen for a time budget.
 
     Attributes:
-        values: The settings that were chosen, by name.
-        seconds: What it takes by the estimate; more than there was where even the least design does not fit.
-        margin: How many times as long it may take in truth.
+        values: Chosen values by setting.
+        seconds: Estimated time of the study; exceeds the budget if even the smallest design does not fit.
+        margin: Factor by which the real time may exceed the estimate.
         text: The design in words.
         subject: What is compared or searched, in words: `these 4 optimizers`.
-        smaller: What would make it take less, in words.
+        smaller: A change that would shorten the study, in words.
     """
 
     values: Mapping[str, Any]
@@ -34,19 +34,19 @@ class Sized:
 def climb(
     least: Numbers, stages: Sequence[tuple[str, int]], fits: Callable[[Numbers], bool], length: str | None
 ) -> dict[str, int]:
-    """The numbers of the largest design that fits.
+    """Return the values of the largest design that fits.
 
     Args:
-        least: The least design; only the numbers in it are chosen.
-        stages: What is raised, in this order, and how far. One that does not fit whole is raised as far as it fits, and
-            ends the climb.
-        fits: Whether a design fits.
-        length: The number that takes what time is left in the end; None: it is not chosen.
+        least: The smallest design; only its settings are chosen.
+        stages: Settings to raise, in this order, each with its target. The first one that cannot reach its target is
+            raised as far as fits, and ends the search.
+        fits: Returns True if a design fits the budget.
+        length: The setting that uses up the remaining time at the end; None: the length is not chosen.
     """
     numbers = dict(least)
 
     def raised(name: str, most: int) -> int:
-        """The largest number up to ``most`` that fits; the present one always does."""
+        """Return the largest number up to ``most`` that fits; the present one is known to fit."""
         low, high = numbers[name], most
         while low < high:
             middle = (low + high + 1) // 2
@@ -68,6 +68,6 @@ def climb(
 
 
 def rounded_down(amount: int, least: int) -> int:
-    """A number for people to read, in tens and with three digits that count; at least ``least``."""
+    """Round down to tens and three significant digits, but not below ``least``."""
     unit: int = 10 ** max(1, len(str(amount)) - 3)
     return max(least, amount - amount % unit)

@@ -1,4 +1,4 @@
-"""Where a study stands whose trials are in no ledger: what its records say."""
+"""State of a measurement study (whose trials are in no ledger), derived from its records."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,20 +8,20 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Standing:
-    """One study that measures."""
+    """State of one measurement study."""
 
     study: str
     kind: str
     preset: str
     status: str
-    """`complete`, `running` (something was recorded a moment ago) or `unfinished`."""
+    """`complete`, `running` (a measurement was recorded recently) or `unfinished`."""
     counts: Mapping[str, int]
-    """Measurements by status."""
+    """Number of measurements by status."""
     last_active: float | None
-    """Seconds since the epoch."""
+    """Time of the last measurement, in seconds since the epoch; None if there is none."""
 
     def document(self) -> dict[str, Any]:
-        """Its row in `posebench study list --json`; how many are planned depends on what they will show."""
+        """Return its row in `posebench study list --json`; `planned` is null, as it depends on the results."""
         moment = self.last_active
         return {
             "study": self.study,

@@ -1,7 +1,7 @@
-"""Where the studies of a working directory stand, looked at from outside: nothing is written, locked or made.
+"""Read-only view of the studies of a working directory; nothing is written, locked or created.
 
-The ledger says what is planned, waiting and in whose hands; MLflow, what came of the trials that are recorded. A study
-that only one of them knows is shown by what that one says.
+The ledger holds the planned, waiting and running trials; MLflow holds the records. A study that is in only one of them
+is shown from that one.
 """
 
 from collections import Counter
@@ -24,63 +24,66 @@ from bench.trials.status import Status
 from posemodel.errors import SettingsError, nearest
 
 KindOf = Callable[[Mapping[str, Any]], StudyKind[Any]]
-"""The kind of a stored study; SettingsError where this version has none of that name."""
+"""Returns the kind of a stored study; SettingsError if this version has no such kind."""
 
 
 class Watcher:
-    """Looks at studies again and again; MLflow is asked only for what has changed since."""
+    """Reads the state of studies repeatedly; reads records from MLflow again only after a further trial has ended."""
 
     def __init__(self, storage_url: str, tracking_uri: str, kind_of: KindOf, *, known_trouble: str = "") -> None:
-        """Where the ledger and the results are; neither needs to be there. ``known_trouble``: said already."""
+        """Watch a ledger and an MLflow store, either of which may be missing.
+
+        ``known_trouble``: an error about the stores that the user has already seen.
+        """
         self.kind_of = kind_of
         self.storage_url, self.tracking_uri = storage_url, tracking_uri
         self.known_trouble = known_trouble
         self.trouble = ""
-        """Why results, or whole studies, could not be read at the last look, a line each; empty where all could."""
+        """Reasons why results or studies could not be read last time, one per line; empty if all could."""
         self._results: dict[str, tuple[frozenset[str], dict[str, Done], float | None]] = {}
 
     def all(self) -> list[Progress]:
-        """Every study, the one that was active last first."""
+        """Return the progress of every study in a ledger, most recently active first."""
         self.trouble = ""
         looks = look(self.storage_url)
-        documents = self._documents() | {name: found.identity for name, found in looks.items()}
-        found = []
+        documents = self._documents() | {name: in_ledger.identity for name, in_ledger in looks.items()}
+        studies = []
         for name, document in documents.items():
             try:
                 size = self._size(document, looks.get(name))
-                found += [] if size is None else [self._progress(size, looks.get(name))]
+                studies += [] if size is None else [self._progress(size, looks.get(name))]
             except SettingsError as error:
                 self.trouble = "\n".join(filter(None, [self.trouble, str(error)]))
-        return sorted(found, key=lambda progress: (-(progress.last_active or 0.0), progress.size.study))
+        return sorted(studies, key=lambda progress: (-(progress.last_active or 0.0), progress.size.study))
 
     def one(self, name: str) -> Progress:
-        """One study; SettingsError names the nearest ones where there is none of that name."""
+        """Return the progress of one study; SettingsError with the nearest names if there is none of that name."""
         self.trouble = ""
         looks = look(self.storage_url)
-        documents: Mapping[str, Mapping[str, Any]] = {study: found.identity for study, found in looks.items()}
+        documents: Mapping[str, Mapping[str, Any]] = {study: in_ledger.identity for study, in_ledger in looks.items()}
         if name not in documents:
             documents = self._documents()
         if name not in documents:
-            names = studies_here(self.storage_url, self.tracking_uri)
+            names = all_study_names(self.storage_url, self.tracking_uri)
             raise SettingsError(_unknown(name, names, self.storage_url, self.tracking_uri))
         size = self._size(documents[name], looks.get(name))
         if size is None:
             raise SettingsError(f"study {name}: is of kind {documents[name]['kind']}.")
         return self._progress(size, looks.get(name))
 
-    def _size(self, document: Mapping[str, Any], found: Look | None) -> StudySize | None:
-        planned = Counter(entry.phase for entry in found.entries) if found is not None else {}
+    def _size(self, document: Mapping[str, Any], in_ledger: Look | None) -> StudySize | None:
+        planned = Counter(entry.phase for entry in in_ledger.entries) if in_ledger is not None else {}
         return self.kind_of(document).size(document, planned)
 
     def standings(self, name: str | None = None) -> list[Standing]:
-        """Every study whose trials are in no ledger, or the one of this name; the one active last first."""
-        found: list[Standing] = []
+        """Return the state of every measurement study (or the one of this name), most recently active first."""
+        states: list[Standing] = []
         for study, document in self._documents().items():
-            with suppress(SettingsError):  # of another version, or out of reach: `all` tells
+            with suppress(SettingsError):  # from another version, or unreachable: `all` reports that
                 kind = self.kind_of(document)
                 if kind.spec.runner == "measurement" and name in (None, study):
-                    found.append(kind.standing(document, Tracker(self.tracking_uri, study, create=False)))
-        return sorted(found, key=lambda each: (-(each.last_active or 0.0), each.study))
+                    states.append(kind.standing(document, Tracker(self.tracking_uri, study, create=False)))
+        return sorted(states, key=lambda each: (-(each.last_active or 0.0), each.study))
 
     def _documents(self) -> dict[str, dict[str, object]]:
         try:
@@ -89,10 +92,10 @@ class Watcher:
             self.trouble = str(error)
             return {}
 
-    def _progress(self, size: StudySize, found: Look | None) -> Progress:
-        entries = found.entries if found is not None else []
+    def _progress(self, size: StudySize, in_ledger: Look | None) -> Progress:
+        entries = in_ledger.entries if in_ledger is not None else []
         ended = frozenset(entry.trial_id for entry in entries if entry.state not in (WAITING, RUNNING, LOST))
-        done, last_record = self._recorded(size.study, ended, everything=found is None)
+        done, last_record = self._recorded(size.study, ended, everything=in_ledger is None)
         done |= {
             entry.trial_id: Done(entry.trial_id, entry.phase, entry.optimizer, Status(entry.state))
             for entry in entries
@@ -113,20 +116,20 @@ class Watcher:
             for entry in entries
             if entry.state == RUNNING and entry.trial_id not in done
         }
-        times = [found.last_active if found is not None else None, last_record]
+        times = [in_ledger.last_active if in_ledger is not None else None, last_record]
         return Progress(
             size=size.given(done),
             done=done,
             running_trials=running_trials,
             lost=sum(entry.state == LOST and entry.trial_id not in done for entry in entries),
-            active=found is not None and found.active,
-            workers=found.workers if found is not None else 0,
+            active=in_ledger is not None and in_ledger.active,
+            workers=in_ledger.workers if in_ledger is not None else 0,
             last_active=max((time for time in times if time is not None), default=None),
             all_planned=size.settled or self._finished(size.study),
         )
 
     def _finished(self, study: str) -> bool:
-        """Whether MLflow says that a study has ended, its report included; False where it is out of reach."""
+        """Return True if the study and its report are finished according to MLflow; False if MLflow is unreachable."""
         try:
             return Tracker(self.tracking_uri, study, create=False).finished()
         except SettingsError as error:
@@ -134,7 +137,7 @@ class Watcher:
             return False
 
     def _recorded(self, study: str, ended: frozenset[str], *, everything: bool) -> tuple[dict[str, Done], float | None]:
-        """Records by trial id, and when the last one was made; read again once another trial has ended."""
+        """Return the ended trials by id, and the time of the last record; cached until another trial has ended."""
         if not ended and not everything:
             return {}, None
         if study not in self._results or self._results[study][0] != ended:
@@ -149,24 +152,24 @@ class Watcher:
         return dict(done), last
 
 
-def studies_here(storage_url: str, tracking_uri: str) -> list[str]:
-    """The names of all studies, of any kind: those of the ledger and those of MLflow; of one that can be read."""
-    found = {*look(storage_url)}
+def all_study_names(storage_url: str, tracking_uri: str) -> list[str]:
+    """Return the names of all studies of any kind in the ledger and in MLflow, if that can be read."""
+    names = {*look(storage_url)}
     with suppress(SettingsError):
-        found |= {*reader.studies(tracking_uri)}
-    return sorted(found)
+        names |= {*reader.studies(tracking_uri)}
+    return sorted(names)
 
 
 def results_of(storage_url: str, tracking_uri: str, name: str) -> Tracker:
-    """What MLflow holds of a study; SettingsError where there is no such study, or MLflow knows nothing of it."""
+    """Open a study's records in MLflow; SettingsError if there is no such study, or MLflow has nothing of it."""
     if name in reader.studies(tracking_uri):
         return Tracker(tracking_uri, name, create=False)
-    names = studies_here(storage_url, tracking_uri)
+    names = all_study_names(storage_url, tracking_uri)
     if name in names:
         raise SettingsError(
-            f"study {name}: stands in the ledger at {masked(storage_url)}, and MLflow at {masked(tracking_uri)} holds "
-            "no result of it. Bring that store back, or give its address in MLFLOW_TRACKING_URI; if it was ended as it "
-            "began, give the same command again."
+            f"study {name}: is in the ledger at {masked(storage_url)}, but MLflow at {masked(tracking_uri)} holds "
+            "no result of it. Restore that store, or set MLFLOW_TRACKING_URI to its address; if the study was stopped "
+            "right after its start, run the same command again."
         )
     raise SettingsError(_unknown(name, names, storage_url, tracking_uri))
 
@@ -174,12 +177,12 @@ def results_of(storage_url: str, tracking_uri: str, name: str) -> Tracker:
 def _unknown(name: str, names: list[str], storage_url: str, tracking_uri: str) -> str:
     where = f"in this folder ({masked(storage_url)}, {masked(tracking_uri)})"
     if not names:
-        return f"study: there is no study {name!r}, and no other, {where}."
+        return f"study: there is no study {name!r}, nor any other, {where}."
     return f"study: there is no study {name!r} {where}.{nearest(name, names, most=3)} `posebench study list` shows all."
 
 
-def list_document(found: list[Progress]) -> dict[str, Any]:
-    """The JSON contract of `posebench study list`."""
+def list_document(studies: list[Progress]) -> dict[str, Any]:
+    """Return the JSON document of `posebench study list`."""
     return {
         "studies": [
             {
@@ -190,13 +193,13 @@ def list_document(found: list[Progress]) -> dict[str, Any]:
                 "planned": progress.size.planned,
                 "last_active": _iso(progress.last_active),
             }
-            for progress in found
+            for progress in studies
         ]
     }
 
 
 def status_document(progress: Progress, now: float) -> dict[str, Any]:
-    """The JSON contract of `posebench study status`; times in ISO 8601, UTC. ``now``: seconds since the epoch."""
+    """Return the JSON document of `posebench study status` (times ISO 8601, UTC); ``now``: seconds since the epoch."""
     running = sorted(progress.running_trials.values(), key=lambda trial: trial.since)
     return {
         **_head(progress),
@@ -228,7 +231,7 @@ def _head(progress: Progress) -> dict[str, Any]:
 
 
 def _counts(progress: Progress, phase: str | None) -> dict[str, int]:
-    """Trials of a phase (None: of the study) by what has become of them."""
+    """Count the trials of a phase (None: of all phases) by status."""
     done = [trial for trial in progress.done.values() if phase is None or trial.phase == phase]
     running = sum(phase is None or trial.phase == phase for trial in progress.running_trials.values())
     planned = progress.size.planned if phase is None else progress.size.planned_of(phase)

@@ -1,4 +1,4 @@
-"""Where a study keeps its state and leaves its report."""
+"""Addresses of a study's two stores, and the folder of its report."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,17 +6,17 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class StorePaths:
-    """The two stores of a study, and the folder of reports."""
+    """Addresses of a study's two stores, and the folder of reports."""
 
     storage_url: str
-    """The ledger's, an SQLAlchemy URL."""
+    """SQLAlchemy URL of the ledger."""
     tracking_uri: str
-    """MLflow's."""
+    """Address of the MLflow store."""
     reports: Path
-    """Holds a folder for each study."""
+    """Parent folder of the reports, one folder for each study."""
     own_report: Path | None = None
-    """The folder of the report, where it is not one of the study's name in ``reports``."""
+    """Folder of this study's report; None: the folder of its name in ``reports``."""
 
     def report_of(self, study: str) -> Path:
-        """The folder of a study's report."""
+        """Return the folder of a study's report."""
         return self.reports / study if self.own_report is None else self.own_report

@@ -1,4 +1,4 @@
-"""A study that has been begun, as its stores have it: to go on with it, or to make it larger, on this machine."""
+"""Read a begun study from its stores, to continue or extend it on this machine."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,83 +18,83 @@ from posemodel.errors import SettingsError
 
 S = TypeVar("S", bound=StudyBase)
 MACHINE_CLASS = ("cpu", "cores", "gpu", "convolutions_in_tf32")
-"""Of a machine's fingerprint: on another one speeds are others, and so may be the last digits of every score."""
+"""Fingerprint entries whose change alters speeds, and possibly the last digits of every score."""
 VERSIONS = ("python", "cuda", *PACKAGES)
 
 
 @dataclass(frozen=True)
 class Stored(Generic[S]):
-    """A study that has been begun."""
+    """A begun study, as read from its stores."""
 
     kind: StudyKind[S]
     spec: S
-    """With the folder where its data set stood last."""
+    """Its specification, with the last known folder of its data set."""
     machine: Mapping[str, str]
-    """The fingerprint of the machine that began it."""
+    """Fingerprint of the machine that began it."""
     finished: bool
-    """Whether it has ended, its report included."""
+    """True if the study and its report are finished."""
     looked: frozenset[int]
-    """Amounts of what it can be extended by with which it has ended, now or before."""
+    """Amounts (of the setting by which it can be extended) with which it has finished, now or earlier."""
     workers: int
-    """Trials that ran at once when somebody worked on it last."""
+    """Trials at once in its latest session."""
 
 
 def stored(name: str, paths: StorePaths, kind_of: KindOf) -> Stored[Any]:
-    """A study by its name, looked at only; SettingsError names the nearest ones where there is none."""
-    known = identities(paths.storage_url)
-    refuse_foreign([each for each, identity in known.items() if identity is None], paths.storage_url, name)
+    """Read a study by name, without changing anything; SettingsError with the nearest names if there is none."""
+    known_studies = identities(paths.storage_url)
+    refuse_foreign([each for each, identity in known_studies.items() if identity is None], paths.storage_url, name)
     runs = results_of(paths.storage_url, paths.tracking_uri, name)
     document = runs.study_document()
     kind = kind_of(document)
-    identity = known.get(name)
+    identity = known_studies.get(name)
     finished, looked = runs.finished(), runs.looked(kind.spec.extends_by)
-    if identity is not None:  # it knows before MLflow that a study was extended
-        places = {field: document[field] for field in kind.spec.outside if field in document}
+    if identity is not None:  # an extension is in the ledger before it is in MLflow
+        paths_of_data = {field: document[field] for field in kind.spec.outside if field in document}
         finished = finished and identity == kind.spec.stored(document).identity()
-        document = places | identity
+        document = paths_of_data | identity
     sessions = runs.sessions()
     last = sessions.sort_values("began_ms")["workers"] if len(sessions) else [1]
     return Stored(kind, kind.spec.stored(document), runs.machine(), finished, looked, int(list(last)[-1]))
 
 
 def with_data(study: Stored[S], folder: Path | None, on_open: OnOpen | None) -> S:
-    """The study with its data set where it stands now; SettingsError where that, or its weights, are others by now.
+    """Return the specification with the present folder of its data set; None: the last known folder.
 
-    ``folder``: where somebody says that it stands; None: where it stood last.
+    Raises SettingsError if the data set or the initial weights have changed since the study began.
     """
     spec = study.spec if folder is None else study.spec.model_copy(update={"data": folder.resolve()})
     settings = study.kind.settings_of(spec)
     if "weights_digest" in settings:
-        weights, known = weights_digest(settings), settings["weights_digest"].value
-        if weights != known:
+        present_digest, stored_digest = weights_digest(settings), settings["weights_digest"].value
+        if present_digest != stored_digest:
             raise SettingsError(
-                f"study {spec.name}: the file that its trials start from is another one by now (digest "
-                f"{known} -> {weights}): bring it back, or begin a study of another --name."
+                f"study {spec.name}: the weights file that its trials start from has changed (digest "
+                f"{stored_digest} -> {present_digest}). Restore it, or begin a study with another --name."
             )
-    found = study.kind.find_data(settings, None, on_open)
-    if found.digest != spec.data_digest:
+    data = study.kind.find_data(settings, None, on_open)
+    if data.digest != spec.data_digest:
         raise SettingsError(
-            f"study {spec.name}: its data set is another one by now ({spec.data.name}: annotations {spec.data_digest} "
-            f"-> {found.digest}): bring it back, name its folder with --data, or begin a study of another --name."
+            f"study {spec.name}: its data set has changed ({spec.data.name}: annotations {spec.data_digest} "
+            f"-> {data.digest}). Restore it, give its folder with --data, or begin a study with another --name."
         )
     return spec
 
 
 def refuse_elsewhere(study: Stored[Any], here: Mapping[str, str]) -> None:
-    """SettingsError where another class of machine, or other versions, would add to a study's results.
+    """Raise SettingsError if another class of machine, or other package versions, would add results to a study.
 
     ``here``: the fingerprint of this machine.
     """
-    for names, what in ((MACHINE_CLASS, "another machine"), (VERSIONS, "other versions")):
+    for names, difference in ((MACHINE_CLASS, "another machine"), (VERSIONS, "other versions")):
         then = {name: study.machine[name] for name in names if name in study.machine}
-        found = differences(_coarse(then), _coarse({name: here[name] for name in then}))
-        if found:
+        changed = differences(_without_patch(then), _without_patch({name: here[name] for name in then}))
+        if changed:
             raise SettingsError(
-                f"study {study.spec.name}: was begun on {what} ({'; '.join(found)}): what is added here could not be "
-                "compared with what it has; add to it there, or begin a study of another --name."
+                f"study {study.spec.name}: was begun on {difference} ({'; '.join(changed)}): results from here would "
+                "not be comparable with its own. Extend it there, or begin a study with another --name."
             )
 
 
-def _coarse(machine: Mapping[str, str]) -> dict[str, str]:
-    """Of Python the minor version: its patches change no result."""
+def _without_patch(machine: Mapping[str, str]) -> dict[str, str]:
+    """Return the fingerprint with Python's patch version left out: it changes no result."""
     return {name: ".".join(text.split(".")[:2]) if name == "python" else text for name, text in machine.items()}

@@ -1,4 +1,4 @@
-"""What a trial is, its record and status, and the training trial that kinds share.
+"""Trials: their specification, record and status, and the training trial that several kinds of study share.
 
-In: a specification; out: a record, its curve and samples. Never plans, never stores.
+In: a trial's specification. Out: its record, curve and samples. Never plans trials and never stores results.
 """

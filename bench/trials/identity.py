@@ -1,6 +1,6 @@
-"""What identifies a study or a trial: its settings, but for those that came after the first version and are not used.
+"""Identity of a study or trial: its settings without those added after the first version that have their defaults.
 
-So that a new setting changes no id, and no study begun before: at its default it is as if it did not exist.
+A setting added later therefore changes no id and no begun study: at its default it is left out.
 """
 
 import hashlib
@@ -61,23 +61,23 @@ FIRST: Mapping[str, Collection[str]] = {
         "cv2_threads",
     ),
 }  # fmt: skip
-"""The settings of each model that ids and identities were first made of. A setting that is added later does not belong
-here, and keeps its default for good: that is what its absence stands for. Of a model that is not here (a workload's
-own), all settings count."""
+"""Settings of each model in the version that first computed its ids. Never add later settings here: they are left out
+of ids at their defaults, so their defaults must never change. For a model that is not listed (a workload's own), all
+settings count."""
 
 
 BEFORE_JOINT = (
     "weights", "accumulate", "milestones", "gamma", "plateau", "loss_reduction", "groups", "ema_decay",
 )  # fmt: skip
-"""Settings of a training run that came after the first optimizers studies, and before the first joint ones."""
-COUNTED_BEFORE = ((), BEFORE_JOINT, (*BEFORE_JOINT, "val_images"))
-"""Later settings of a training run that counted in ids all the same, in one version or another."""
+"""Settings of a training run added after the first optimizers studies and before the first joint studies."""
+EARLIER_ID_SETTINGS = ((), BEFORE_JOINT, (*BEFORE_JOINT, "val_images"))
+"""Sets of later training settings that ids of earlier versions included even at their defaults, one per version."""
 
 
 def identifying(model: BaseModel, *, exclude: Collection[str] = (), counted: Collection[str] = ()) -> dict[str, Any]:
-    """The settings of a model that tell it from others, as plain data; of the models that it holds alike.
+    """Return the identifying settings of a model as plain data, recursively for models in its fields.
 
-    ``counted``: later settings of the model that count at their defaults, too.
+    ``counted``: later settings of the outer model to include even at their defaults.
     """
     values = {name: getattr(model, name) for name in type(model).model_fields if name not in exclude}
     return {
@@ -88,12 +88,12 @@ def identifying(model: BaseModel, *, exclude: Collection[str] = (), counted: Col
 
 
 def without_unused(model: type[BaseModel], document: Mapping[str, Any]) -> dict[str, Any]:
-    """A stored document of a model without the later settings that stand at their defaults."""
+    """Return a model's stored document without the later settings that have their defaults."""
     return {name: value for name, value in document.items() if not _unused(model, name, value)}
 
 
 def _unused(model: type[BaseModel], name: str, value: Any) -> bool:
-    """Whether a setting came later, and stands at its default."""
+    """Return True if a setting was added later and has its default."""
     field, first = model.model_fields.get(name), FIRST.get(model.__name__)
     if field is None or first is None or name in first or field.is_required():
         return False
@@ -102,5 +102,5 @@ def _unused(model: type[BaseModel], name: str, value: Any) -> bool:
 
 
 def digest(content: Mapping[str, Any]) -> str:
-    """An id from plain data."""
+    """Return an id of `ID_CHARACTERS` hexadecimal characters from plain data."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:ID_CHARACTERS]

@@ -1,4 +1,4 @@
-"""The settings of a loader as columns of rows: what makes a configuration, and its values as Python's own."""
+"""Names of the data loader settings that form a configuration, and their values as plain Python objects."""
 
 import math
 from typing import Any
@@ -14,11 +14,11 @@ SETTINGS = (
     "start_method",
     "cv2_threads",
 )
-"""What makes a configuration; names are those of torch.utils.data.DataLoader."""
+"""Settings of a loader configuration; all but ``cv2_threads`` are parameters of torch.utils.data.DataLoader."""
 
 
 def plain_setting(value: Any) -> Any:
-    """A setting as Python's own: None for what is not set, whole numbers whole (a column with gaps holds floats)."""
+    """Convert a table value to a plain Python one: NaN becomes None, a float an int (columns with gaps hold floats)."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     if isinstance(value, (bool, np.bool_)):
@@ -29,5 +29,5 @@ def plain_setting(value: Any) -> Any:
 
 
 def chosen_settings(chosen: Any) -> dict[str, Any]:
-    """The settings of a row as plain values."""
+    """Return the loader settings of a row (a mapping or pandas Series) as plain values."""
     return {name: plain_setting(chosen[name]) for name in SETTINGS}

@@ -1,8 +1,8 @@
-"""About how much longer trials must be for AP to leave 0, where none of a study scored. Pure.
+"""Estimate how much longer trials must be for AP to exceed 0, if no trial of a study scored. Pure.
 
-It rests on the skill of forecasts, 1 - validation loss / reference loss, where the reference are maps with nobody in
-them: AP leaves 0 at a skill of 0.15 to 0.45, for drawn people and for photographs. How good the estimate is stands in
-docs/method.md, "When nothing scores".
+Based on the skill of forecasts, 1 - validation loss / reference loss, where the reference is the loss of empty maps
+(nobody detected): AP leaves 0 at a skill between 0.15 and 0.45, for drawn people and for photographs. See
+docs/method.md, "When nothing scores", for the accuracy of the estimate.
 """
 
 import math
@@ -17,33 +17,33 @@ from bench.trials.phases import Phase
 from bench.trials.status import Status
 
 FIRST_SKILL = (0.15, 0.45)
-"""Skill at which AP reaches 0.02, at the least and at the most, rounded (reports/first-ap-cpu/predictions.csv)."""
+"""Lowest and highest skill at which AP reaches 0.02, rounded (reports/first-ap-cpu/predictions.csv)."""
 GROWTH = (0.45, 1.3)
-"""Exponent with which the skill grows with a trial's length before AP leaves 0, at the least and the most (ibid.)."""
+"""Lowest and highest exponent of the skill's growth with a trial's length before AP leaves 0 (same source)."""
 LEAST_SKILL = 0.03
-"""A skill below this is of a network that has hardly begun: it tells nothing of what comes."""
+"""Skill below which a network has hardly learned anything, so that nothing can be predicted."""
 LEAST_FALL = 0.01
-"""Share by which the loss must have fallen from trials of half the length."""
+"""Share by which the loss must have fallen compared with trials of half the length."""
 LEAST_SPAN = 1.5
-"""Upper end of a range, at least, relative to its lower end."""
+"""Smallest ratio of a range's upper end to its lower end."""
 MOST_TIMES = 100.0
-"""An upper end beyond so many times the length of the trials is not said as a number."""
+"""Largest upper end given as a number, as a multiple of the trials' length."""
 
 
 UNKNOWN = "at which validation loss this workload scores is not known"
-"""Why nothing is known of other workloads than `pose`."""
+"""Reason why there is no estimate for workloads other than `pose`."""
 
 
 @dataclass(frozen=True)
 class Needed:
-    """How long trials would have to be.
+    """Estimated range of the trial length at which AP exceeds 0.
 
     Attributes:
-        length: Of the longest trials so far, in ``unit``.
-        unit: `step`, or whatever the workload calls it; `image`, or `second` of training.
-        low: At the least; None: not known.
-        high: At the most; None: not known, or beyond `MOST_TIMES` times the length.
-        why: Why ``low`` is not known; empty where it is.
+        length: Length of the longest trials so far, in ``unit``.
+        unit: `step` (or the workload's own word for it), `image`, or `second` of training.
+        low: Lower end of the range; None if unknown.
+        high: Upper end of the range; None if unknown, or more than `MOST_TIMES` times the length.
+        why: Reason why ``low`` is unknown; empty if it is known.
     """
 
     length: float
@@ -53,32 +53,32 @@ class Needed:
     why: str = ""
 
     def document(self) -> dict[str, Any]:
-        """Plain data, for JSON."""
+        """Return the estimate as a JSON document."""
         return {"length": self.length, "unit": self.unit, "low": self.low, "high": self.high, "why": self.why or None}
 
 
 def needed(records: pd.DataFrame, phase: Phase, *, length: float, unit: str) -> Needed:
-    """How long trials would have to be for AP to leave 0, by their validation losses.
+    """Estimate from validation losses how long trials would have to be for AP to exceed 0.
 
     Args:
-        records: One row a trial; the complete ones of the phase count. Those of the last ``round`` have the whole
-            length, those of earlier ones half of it; where there is no round, all have the same length.
-        phase: Of the trials.
-        length: Budget of the longest of them.
-        unit: Of ``length``.
+        records: One row per trial; only complete trials of the phase are used. Trials of the last ``round`` have the
+            full length, those of earlier rounds half of it; without rounds all have the same length.
+        phase: Phase of the trials.
+        length: Budget of the longest trials, in ``unit``.
+        unit: Unit of ``length``.
     """
-    own = records[(records["phase"] == phase) & (records["status"] == Status.COMPLETE)]
-    losses, references, of_round = (_column(own, name) for name in ("val_loss", "reference_loss", "round"))
+    complete = records[(records["phase"] == phase) & (records["status"] == Status.COMPLETE)]
+    losses, references, of_round = (_column(complete, name) for name in ("val_loss", "reference_loss", "round"))
     with np.errstate(divide="ignore", invalid="ignore"):
         relative = np.where(references > 0, losses / references, np.nan)
-    known = np.isfinite(relative)
-    if not known.any():
+    is_known = np.isfinite(relative)
+    if not is_known.any():
         return Needed(length, unit, why="the validation loss of finding nobody, to compare with, was not recorded")
     last = ~(of_round < np.max(of_round, initial=0.0))
-    if not (known & last).any():
+    if not (is_known & last).any():
         return Needed(length, unit, why="none of the longest trials has a validation loss")
-    after = float(relative[known & last].min())
-    before = float(relative[known & ~last].min()) if (known & ~last).any() else None
+    after = float(relative[is_known & last].min())
+    before = float(relative[is_known & ~last].min()) if (is_known & ~last).any() else None
     times, why = _times(before, after)
     if times is None:
         return Needed(length, unit, why=why)
@@ -92,15 +92,16 @@ def _column(records: pd.DataFrame, name: str) -> np.ndarray:
 
 
 def _times(before: float | None, after: float) -> tuple[tuple[float, float] | None, str]:
-    """How many times as long, at the least and at the most; or None, and why.
+    """Return the lowest and highest factor on the trial length; or None, with the reason.
 
-    The skill grows with a power of the length, as fast as any has that was measured to as slowly. Where there are two
-    lengths, the lower end goes by their own power law too, which promises too much while a network begins, and the
-    upper end by a power law of the loss, which promises too little.
+    The skill is taken to grow with a power of the length, with exponents between the lowest and highest ever measured.
+    With trials of two lengths, their own power law also bounds the lower end (it is too optimistic while a network
+    begins to learn), and a power law of the loss bounds the upper end (it is too pessimistic).
 
     Args:
-        before: The least validation loss of the trials of half the length, relative to the reference; None: no such.
-        after: That of those of the whole length.
+        before: Lowest validation loss of the trials of half the length, relative to the reference; None if there are
+            no such trials.
+        after: Lowest validation loss of the trials of full length, relative to the reference.
     """
     skill = 1 - after
     if skill < LEAST_SKILL:
@@ -123,6 +124,6 @@ def _times(before: float | None, after: float) -> tuple[tuple[float, float] | No
 
 
 def _rounded(value: float) -> float:
-    """To one digit, and to two where it begins with 1: no range of these is more exact."""
+    """Round to one significant digit, or two if the first is 1: the estimate is not more exact than that."""
     digits = -math.floor(math.log10(value))
     return round(value, digits + (value < 2 * 10.0**-digits))

@@ -1,4 +1,4 @@
-"""What a trial leaves."""
+"""Result of running a trial: record, curve and samples."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ from bench.workloads.protocol import Samples
 
 
 class Outcome(NamedTuple):
-    """What a trial left: its row, its curve and (a confirm trial that completed) people found in a few images."""
+    """Record and curve of a trial and, for a completed confirm trial, its predictions on a few sample images."""
 
     record: Record
     curve: list[CurvePoint]

@@ -1,4 +1,4 @@
-"""The phases of studies whose trials train, and the unit of budgets in time."""
+"""Names of the phases of studies whose trials train, and the unit of time budgets."""
 
 from typing import Literal
 
@@ -6,6 +6,6 @@ Phase = Literal["tune", "confirm", "search"]
 TUNE: Phase = "tune"
 CONFIRM: Phase = "confirm"
 SEARCH: Phase = "search"
-"""Of a joint study: a sampler chooses what is tried, trial after trial."""
+"""Phase of a joint study in which a sampler chooses one trial after the other."""
 SECOND = "second"
-"""The unit of a budget in seconds of training."""
+"""Unit of a budget in seconds of training."""

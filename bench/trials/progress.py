@@ -1,4 +1,4 @@
-"""One trial of a study as it goes: in a worker's hands, or done."""
+"""Progress of a single trial: running in a worker, or done."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -16,7 +16,7 @@ MS = 1000
 
 @dataclass(frozen=True)
 class Done:
-    """A trial that has ended: how, and what it cost. None where its record is out of reach."""
+    """An ended trial with its results; values that its record lacks, or cannot be read, are None."""
 
     trial_id: str
     phase: str
@@ -25,23 +25,26 @@ class Done:
     ap: float | None = None
     images_per_s: float | None = None
     seconds: float | None = None
-    """From the beginning of its run to the end, recording included."""
+    """Wall time from the begin of its MLflow run to the end, including recording."""
     train_seconds: float | None = None
     eval_seconds: float | None = None
     val_loss: float | None = None
     reference_loss: float | None = None
-    """The validation loss of finding nobody."""
+    """Validation loss of detecting nobody."""
 
     @property
     def skill(self) -> float | None:
-        """Of its validation loss."""
+        """Skill of its validation loss, see `bench.trials.scores.skill`."""
         if self.val_loss is None or self.reference_loss is None:
             return None
         return _finite(float(skill(np.array(self.val_loss), np.array(self.reference_loss))))
 
     @classmethod
     def of(cls, row: Mapping[str, Any], seconds: float | None) -> "Done":
-        """A row of the records (`Record.as_row`); None or NaN stands for what was not measured."""
+        """Create it from a row of the records (`Record.as_row`), in which None or NaN means not measured.
+
+        ``seconds``: wall time of the trial.
+        """
         measured = ("ap", "images_per_s", "train_seconds", "eval_seconds", LOSS_SCORE, REFERENCE_LOSS)
         values = {name: _finite(row.get(name)) for name in measured}
         return cls(
@@ -50,7 +53,7 @@ class Done:
 
 
 def recorded(rows: Iterable[Mapping[str, Any]]) -> dict[str, Done]:
-    """Rows of the table of records by trial id; each has its run's begin and end."""
+    """Return the ended trials by id from rows of the records table, which include each run's begin and end."""
     return {row["trial_id"]: Done.of(row, (row["ended_ms"] - row["started_ms"]) / MS) for row in rows}
 
 
@@ -63,15 +66,15 @@ class RunningTrial:
     optimizer: str
     seed: int
     steps: int | None
-    """None where its budget is in seconds of training."""
+    """Budget in steps; None if the budget is in seconds of training."""
     since: float
-    """Seconds since the epoch."""
+    """Start of the trial, in seconds since the epoch."""
     host: str
     pid: int
     step: int | None = None
-    """The last step heard of; None where only the ledger is known."""
+    """Last reported step; None if only the ledger is known."""
     seconds: float | None = None
-    """Its budget in seconds of training; None where it is in steps."""
+    """Budget in seconds of training; None if the budget is in steps."""
     train_seconds: float | None = None
     """Training seconds used, as last reported."""
 

@@ -1,4 +1,4 @@
-"""What a trial left, one flat row, failed trials included; and when a process worked on a study."""
+"""Record of a trial (one flat row, also for failed trials), points of its curve, and sessions of a study."""
 
 import json
 import math
@@ -14,16 +14,16 @@ from bench.trials.status import Status
 
 @dataclass(frozen=True)
 class Record:
-    """A row of the results. ``metrics`` holds every number measured, by the names of ``posemodel.training.loop``."""
+    """One row of a study's results. ``metrics`` holds every measured number, named as in ``posemodel.training``."""
 
     trial_id: str
     phase: str
     index: int
     optimizer: str
     hyperparameters: str
-    """JSON with sorted keys."""
+    """JSON object with sorted keys."""
     at_border: str
-    """Names of hyperparameters, separated by commas."""
+    """Tuned hyperparameters whose value is at the border of its range, separated by commas."""
     weight_decay: float
     seed: int
     status: Status
@@ -40,25 +40,25 @@ class Record:
     data_digest: str
     error: str = ""
     implementation: str = ""
-    """What took the steps, e.g. `torch.optim.adam.Adam (fused)`; empty where nothing was built."""
+    """Optimizer implementation used, e.g. `torch.optim.adam.Adam (fused)`; empty if none was built."""
     control_of: str = ""
-    """The optimizer whose control this trial is; empty for all others."""
+    """Optimizer for which this trial is a control; empty for all other trials."""
     tuning: int | None = None
-    """The number of the tuning that it belongs to; None: of a kind of study that has none."""
+    """Number of the tuning that it belongs to; None if its kind of study has no tunings."""
     round: int | None = None
-    """The number of its round within the tuning; None: in none."""
+    """Number of its round within the tuning; None if it belongs to no round."""
     metrics: dict[str, float] = field(default_factory=dict)
 
     def as_row(self) -> dict[str, Any]:
-        """The flat row: fields (without a place in a tuning that it has not), then metrics; one not finite is None."""
-        row = {name: value for name, value in asdict(self).items() if not (name in PLACE_FIELDS and value is None)}
+        """Return a flat row: fields (``tuning`` and ``round`` only if set), then metrics, with None if not finite."""
+        row = {name: value for name, value in asdict(self).items() if not (name in TUNING_FIELDS and value is None)}
         metrics = row.pop("metrics")
         return row | {name: value if math.isfinite(value) else None for name, value in metrics.items()}
 
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """What was measured at one step of a trial, and when (milliseconds since the epoch)."""
+    """Metrics measured at one step of a trial; ``time_ms``: when, in milliseconds since the epoch."""
 
     step: int
     metrics: dict[str, float]
@@ -67,16 +67,16 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class Session:
-    """A stretch of time in which one process worked on a study; times in milliseconds since the epoch."""
+    """A period in which one process worked on a study; times in milliseconds since the epoch."""
 
     began_ms: int
-    """When its command began."""
+    """Start of its command."""
     heard_ms: int
-    """When it was last heard of: its end, unless it was killed."""
+    """Last-seen time: its end, unless it was killed."""
     workers: int
-    """Trials that it ran at once, at most."""
+    """Largest number of trials that it ran at once."""
     data_s: float
-    """Seconds of it that went into generating the data set, before the first trial."""
+    """Seconds spent on generating the data set before the first trial."""
     host: str
     pid: int
 
@@ -87,14 +87,14 @@ class Session:
 
 
 def now_ms() -> int:
-    """Milliseconds since the epoch."""
+    """Return the present time in milliseconds since the epoch."""
     return int(time.time() * 1000)
 
 
-PLACE_FIELDS = ("tuning", "round")
-"""Fields that only the trials of some kinds have."""
-TEXT_FIELDS = tuple(f.name for f in fields(Record) if f.name not in ("metrics", *PLACE_FIELDS))
-"""Fields that all have, but for the metrics."""
+TUNING_FIELDS = ("tuning", "round")
+"""Fields that only trials of some kinds of study have."""
+TEXT_FIELDS = tuple(f.name for f in fields(Record) if f.name not in ("metrics", *TUNING_FIELDS))
+"""Fields that every record has, without the metrics."""
 
 
 def make_record(
@@ -109,7 +109,7 @@ def make_record(
     torch_threads: int = 0,
     concurrent_trials: int = 0,
 ) -> Record:
-    """The record of a trial that ended with ``status``."""
+    """Return the record of a trial that ended with ``status``; passwords in ``error`` are masked."""
     return Record(
         trial_id=spec.id,
         phase=spec.phase,

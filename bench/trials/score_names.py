@@ -1,8 +1,8 @@
-"""What a study may judge its trials by: for settings, which cost no import."""
+"""Names of the scores by which a study may judge its trials; a separate module so that settings import it quickly."""
 
 from typing import Literal
 
 ScoreName = Literal["ap", "val_loss"]
-"""What a study judges its trials by."""
+"""Score by which a study judges its trials."""
 AP_SCORE: ScoreName = "ap"
 LOSS_SCORE: ScoreName = "val_loss"

@@ -1,7 +1,7 @@
-"""The score of a trial: its AP, and the worst AP for a trial that did not complete; which of them learned nothing.
+"""Score of a trial: its AP, or the worst AP if it did not complete; and which runs learned nothing (collapsed).
 
-A study may be judged by validation loss instead: then a trial's score is its skill, which is maximized, at chance 0 and
-at best 1, as an AP is. The only place with these rules.
+A study may be judged by validation loss instead. A trial's score is then its skill, which like AP is maximized, 0 at
+chance level and 1 at best. No other module has these rules.
 """
 
 from typing import Protocol
@@ -15,54 +15,54 @@ from bench.trials.score_names import AP_SCORE, LOSS_SCORE
 from bench.trials.status import Status
 
 REFERENCE_LOSS = "reference_loss"
-"""Metric: the validation loss of finding nobody, on the same split as `val_loss`."""
+"""Metric: the validation loss of detecting nobody, on the same split as `val_loss`."""
 ON_SELECT = "_select"
-"""Ending of metrics that were measured on the select split besides."""
+"""Suffix of metrics that were measured on the select split in addition."""
 MEASURED_AP = "measured_ap"
-"""Column of `as_skill`: the AP of a trial that is not judged by it."""
+"""Column of `as_skill`: the AP of a trial that is not judged by AP."""
 
 WORST_SCORE = 0.0
-"""AP of a trial that diverged, failed, ran out of memory or timed out: the lowest AP there is, never a gap."""
+"""Score of a trial that diverged, failed, ran out of memory or timed out: the lowest AP, never a missing value."""
 
 COLLAPSE_SHARE = 0.02
-"""Of a score's range, above what a run scores by chance: a run below has learned nothing."""
+"""Share of a score's range above chance level; a run that scores below that has learned nothing."""
 
 AP_FLOOR = 0.02
 """`collapse_floor` of AP."""
 
 
 class ScoreRange(Protocol):
-    """The part of a workload's score that says where it lies."""
+    """Range of a workload's score."""
 
     @property
     def low(self) -> float:
-        """The lowest that a score can be."""
+        """Lowest possible score."""
 
     @property
     def high(self) -> float:
-        """The highest that a score can be."""
+        """Highest possible score."""
 
     @property
     def chance(self) -> float:
-        """What a run scores that has learned nothing."""
+        """Score of a run that has learned nothing."""
 
 
 def collapse_floor(score: ScoreRange) -> float:
-    """The score under which a run has learned nothing: 0.02 for AP."""
+    """Return the score below which a run has learned nothing: 0.02 for AP."""
     return score.chance + COLLAPSE_SHARE * (score.high - score.low)
 
 
 def collapsed(records: pd.DataFrame, floor: float = AP_FLOOR) -> pd.Series:
-    """Whether each trial is a collapsed run: it completed or diverged, and scores as if it had learned nothing.
+    """Return True for each trial that is a collapsed run: it completed or diverged, and scores below ``floor``.
 
-    A trial that failed, ran out of memory or timed out is none: what it would have learned is not known.
+    A trial that failed, ran out of memory or timed out is not collapsed: nobody knows what it would have learned.
     """
     ran = records["status"].isin([Status.COMPLETE, Status.DIVERGED])
     return (ran & (score(records) < floor)).rename("collapsed")
 
 
 def has_scored(records: pd.DataFrame, floor: float = AP_FLOOR) -> bool:
-    """Whether any trial, of whatever phase, has scored above chance."""
+    """Return True if any trial, of any phase, scored at least ``floor``."""
     return len(records) > 0 and bool((score(records) >= floor).any())
 
 
@@ -70,12 +70,12 @@ def score(records: pd.DataFrame, column: str = "ap") -> pd.Series:
     """Score each trial.
 
     Args:
-        records: One row a trial, with ``status`` and ``column``.
+        records: One row per trial, with ``status`` and ``column``.
         column: The AP to read: ``ap`` (last checkpoint) or ``ap_best`` (best checkpoint).
 
     Returns:
-        One float a row on the records' index: the AP of a complete trial, ``WORST_SCORE`` for every other status and
-        for a complete trial whose AP is not a finite number.
+        One float per row, on the records' index: the AP of a complete trial; ``WORST_SCORE`` for every other status
+        and for a complete trial whose AP is not a finite number.
     """
     values = numbers(records[column])
     counts = (records["status"] == Status.COMPLETE).to_numpy(bool) & np.isfinite(values)
@@ -83,28 +83,28 @@ def score(records: pd.DataFrame, column: str = "ap") -> pd.Series:
 
 
 def skill(losses: np.ndarray, references: np.ndarray) -> np.ndarray:
-    """The share of the loss of finding nobody that a network takes away: 1 - loss / reference, not under 0.
+    """Return the skill 1 - loss / reference, but at least 0: the share of the empty-map loss that training removed.
 
     Args:
         losses: Validation losses.
-        references: Of finding nobody on the same split: array of the same shape.
+        references: Losses of detecting nobody on the same split; array of the same shape.
 
     Returns:
-        Between 0 and 1; NaN where one of the two is not known.
+        Array of the same shape with values from 0 to 1; NaN if the loss or the reference is unknown.
     """
-    known = np.isfinite(losses) & np.isfinite(references) & (references > 0)
-    return np.where(known, np.maximum(1 - losses / np.where(known, references, 1.0), 0.0), np.nan)
+    is_known = np.isfinite(losses) & np.isfinite(references) & (references > 0)
+    return np.where(is_known, np.maximum(1 - losses / np.where(is_known, references, 1.0), 0.0), np.nan)
 
 
 def as_skill(records: pd.DataFrame) -> pd.DataFrame:
-    """The records of a study that is judged by validation loss, as an analysis of scores reads them.
+    """Convert the records of a study that is judged by validation loss, so that an AP analysis reads skill.
 
     Args:
-        records: One row a trial.
+        records: One row per trial.
 
     Returns:
-        The records with the skill of each trial in the column ``ap``, that on the select split in ``ap_select``, and
-        its AP in ``measured_ap``. ``ap_best`` is not known: best checkpoints are told by AP.
+        The records with each trial's skill in ``ap``, its skill on the select split in ``ap_select``, and its AP in
+        ``measured_ap``. ``ap_best`` is NaN, since the best checkpoint is chosen by AP.
     """
     if records.empty:
         return records
@@ -124,7 +124,7 @@ def as_skill(records: pd.DataFrame) -> pd.DataFrame:
 
 
 def curves_as_skill(curves: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
-    """The evaluations of such a study with the skill in ``ap``, by the reference loss of each trial's record."""
+    """Return the curves of such a study with skill in ``ap``, using the reference loss of each trial's record."""
     if curves.empty:
         return curves
     of_trial = dict(zip(records["trial_id"], _measured(records, REFERENCE_LOSS), strict=True))
@@ -137,13 +137,13 @@ def _measured(frame: pd.DataFrame, name: str) -> np.ndarray:
 
 
 def score_table(records: pd.DataFrame) -> pd.DataFrame:
-    """Arrange the scores of the confirm trials by seed, so that a row is a pairing.
+    """Arrange the scores of the confirm trials by seed and optimizer, for paired comparisons.
 
     Args:
-        records: One row a trial, all phases.
+        records: One row per trial, all phases.
 
     Returns:
-        Scores with ``seed`` as index and one column an optimizer, both sorted. NaN where a trial has no record yet.
+        Scores with ``seed`` as index and one column per optimizer, both sorted. NaN if a trial has no record yet.
 
     Raises:
         ValueError: An optimizer has two confirm records with the same seed.

@@ -1,4 +1,4 @@
-"""A trial as data: TrialSpec with an id from its content, and Slot, a place in a search."""
+"""Specification of a trial: `TrialSpec`, with an id from its content, or `Slot`, a search trial not chosen yet."""
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -9,14 +9,14 @@ from pydantic import Field, SerializeAsAny, TypeAdapter, ValidationInfo, field_v
 
 from bench.optimizers.space import Value
 from bench.settings.weights_files import WEIGHTS
-from bench.trials.identity import COUNTED_BEFORE, digest, identifying
+from bench.trials.identity import EARLIER_ID_SETTINGS, digest, identifying
 from bench.trials.phases import SEARCH, Phase
 from bench.workloads import POSE, workload
 from bench.workloads.protocol import Run
 from posemodel.config import DataFiles, Settings, TrainSettings
 
 FIRST_CONFIRM_SEED = 1001
-"""Confirm seeds are fresh: no tune trial has seen them."""
+"""First seed of confirm trials; no tune trial uses these seeds."""
 
 
 class TrialSpec(Settings):
@@ -26,77 +26,77 @@ class TrialSpec(Settings):
     index: int
     """Position in the plan."""
     optimizer: str
-    """The name that tables show."""
+    """Optimizer name shown in tables."""
     built_by: str = ""
-    """The optimizer that is built, where that is another one: a control's. Empty: `optimizer` itself."""
+    """Optimizer that is built, if it differs from `optimizer` (for a control); empty: `optimizer` itself."""
     control_of: str = ""
-    """The optimizer whose control this trial is; empty for all others."""
+    """Optimizer for which this trial is a control; empty for all other trials."""
     hyperparameters: dict[str, Value]
     at_border: tuple[str, ...] = ()
-    """Tuned hyperparameters whose value sits at the border of its range (confirm phase)."""
+    """Tuned hyperparameters whose value is at the border of its range (confirm phase)."""
     weight_decay: float = 0.0
     data_digest: str
     weights_digest: str = ""
-    """Fingerprint of the weights that it starts from; empty: from nothing."""
+    """Fingerprint of the initial weights file; empty if training starts without one."""
     slot: str = ""
-    """Id in place of the content's: that of the search's slot, or the one that the ledger already has."""
+    """Id that replaces the digest of the content: that of the search's slot, or an id already in the ledger."""
     id_counts: tuple[str, ...] = ()
-    """Later settings of the run that count in the id at their defaults: its kind of study came after them."""
+    """Later run settings that are part of the id even at their defaults, since the kind of study is newer than they."""
     workload: str = POSE
-    """Name of what is trained."""
+    """Name of the workload that the trial trains."""
     tuning: int | None = None
-    """The number of the tuning that it belongs to; None: of a kind of study that has none."""
+    """Number of the tuning that it belongs to; None if its kind of study has no tunings."""
     round: int | None = None
-    """The number of its round within the tuning; None: in none."""
+    """Number of its round within the tuning; None if it belongs to no round."""
     train: SerializeAsAny[Settings]
-    """The training run, as its workload has it."""
+    """Settings of the training run, of the workload's own class."""
 
     @field_validator("train", mode="before")
     @classmethod
-    def _as_its_workload_has_it(cls, value: Any, info: ValidationInfo) -> Any:
+    def _validate_run(cls, value: Any, info: ValidationInfo) -> Any:
         run = workload(info.data.get("workload", POSE)).run
         return value if isinstance(value, run) else run.model_validate(value)
 
     @property
     def id(self) -> str:
-        """That of the slot, or a digest of the content, the same on every machine (folders are left out)."""
+        """Id of the slot, or a digest of the content; the same on every machine, as paths are left out."""
         return self.slot or self._digest(self.id_counts)
 
     @property
     def earlier_ids(self) -> frozenset[str]:
-        """What earlier versions called the same trial."""
-        return frozenset(self._digest(counted) for counted in COUNTED_BEFORE) - {self.id}
+        """Ids of the same trial in earlier versions of posebench."""
+        return frozenset(self._digest(counted) for counted in EARLIER_ID_SETTINGS) - {self.id}
 
     def _digest(self, counted: Collection[str]) -> str:
         content = identifying(self, exclude=("index", "at_border", "slot", "id_counts", "train"))
-        # Of a file of weights the digest counts, not its place; `backbone_weights` stands in ids of the first version.
-        run = self._with(dict.fromkeys(WEIGHTS)) if isinstance(self.train, TrainSettings) else self.train
+        # Weights files count by digest, not by path; their fields stay as None, as ids of the first version had them.
+        run = self._run_with(dict.fromkeys(WEIGHTS)) if isinstance(self.train, TrainSettings) else self.train
         return digest(content | {"train": identifying(run, exclude=("data", "files"), counted=counted)})
 
     @property
     def run(self) -> Run:
-        """The training run, as the suite reads it."""
+        """The training run, typed by the fields that every workload's run has."""
         return cast("Run", self.train)
 
     @property
     def builds(self) -> str:
-        """Name of the optimizer that is built."""
+        """Name of the optimizer to build."""
         return self.built_by or self.optimizer
 
     def with_data(self, data: Path, places: Mapping[str, Path] = MappingProxyType({})) -> "TrialSpec":
-        """The same trial with its data set in another folder.
+        """Return the same trial with its data set in another folder.
 
-        ``places``: of the study's other files, see `StudyBase.places`.
+        ``places``: paths of the study's other files by setting, see `StudyBase.places`.
         """
         moved: dict[str, Any] = {"data": data}
         if isinstance(self.train, TrainSettings):
             moved |= {name: places[name] for name in WEIGHTS if name in places}
             files = {name: path for name, path in places.items() if name in DataFiles.model_fields}
             moved |= {"files": DataFiles(**files)} if files else {}
-        return self.model_copy(update={"train": self._with(moved)})
+        return self.model_copy(update={"train": self._run_with(moved)})
 
-    def _with(self, changes: Mapping[str, Any]) -> Settings:
-        """Its run with other values of some settings."""
+    def _run_with(self, changes: Mapping[str, Any]) -> Settings:
+        """Return the run with some settings changed."""
         return self.train.model_copy(update=changes)
 
     @property
@@ -106,7 +106,7 @@ class TrialSpec(Settings):
 
 
 class Slot(Settings):
-    """A place in a search's plan: what is tried there is chosen when a worker takes it."""
+    """A planned search trial whose settings are chosen when a worker claims it."""
 
     phase: Phase = SEARCH
     index: int
@@ -114,20 +114,20 @@ class Slot(Settings):
     study: str
     """Digest of the study's identity."""
     fixed: Mapping[str, int | float | bool | str] = Field(default_factory=dict)
-    """Choices that are made beforehand, by the names of the search: those of a known good configuration."""
+    """Parameters fixed in advance, by their names in the search: those of a known good configuration."""
 
     @property
     def id(self) -> str:
-        """The same on every machine, whatever is chosen."""
+        """Id of the slot; the same on every machine, whatever is chosen for it."""
         return digest({"phase": self.phase, "index": self.index, "study": self.study})
 
 
 Planned = TrialSpec | Slot
-"""What a plan holds."""
+"""Entry of a plan: a trial, or a slot for one."""
 
 
 def planned_from_json(text: str) -> Planned:
-    """The inverse of ``model_dump_json`` of either."""
+    """Read a plan entry from its ``model_dump_json``."""
     return _PLANNED.validate_json(text)
 
 

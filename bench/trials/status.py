@@ -1,10 +1,10 @@
-"""How a trial ended."""
+"""Final status of a trial."""
 
 from enum import StrEnum
 
 
 class Status(StrEnum):
-    """How a trial ended. All but COMPLETE count with the worst score; only FAULTS are faults."""
+    """Final status of a trial. Every status but COMPLETE gets the worst score; only those in `FAULTS` are faults."""
 
     COMPLETE = "complete"
     DIVERGED = "diverged"
@@ -12,9 +12,9 @@ class Status(StrEnum):
     OUT_OF_MEMORY = "out_of_memory"
     TIMED_OUT = "timed_out"
     PRUNED = "pruned"
-    """A tune trial that the pruner ended early: no fault."""
+    """A tune trial that the pruner ended early; not a fault."""
     SKIPPED = "skipped"
-    """Not tried: it was predicted to need more memory than there is."""
+    """Not run, since it was predicted to need more memory than the machine has."""
 
 
 FAULTS = (Status.FAILED, Status.OUT_OF_MEMORY, Status.TIMED_OUT)

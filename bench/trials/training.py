@@ -1,4 +1,4 @@
-"""A trial that trains: train its workload with one optimizer, and record whatever came of it."""
+"""Run a training trial: train its workload with one optimizer and record the result, including failures."""
 
 import gc
 import math
@@ -38,15 +38,20 @@ def run_trial(
 ) -> Outcome:
     """Run one trial and return its record, curve and samples.
 
-    ``on_step`` hears of the steps at which it measures, with the seconds of training spent. ``should_prune`` is asked
-    with each AP but the last: True ends the trial as `pruned`, with that AP as `ap_when_pruned` and no final one.
-    ``on_trained`` gets the result of a run that completed, and returns more metrics of it.
-    What goes wrong in training is a record too: `failed` or `out_of_memory`. Interruptions and what a user can mend
-    (PosemodelError: a broken image, say) are raised: they are no result of this trial.
+    An error in training becomes a record with status `failed` or `out_of_memory`. Interruptions, and errors that the
+    user can fix (PosemodelError, such as a broken image), are raised: they are not results of the trial.
+
+    Args:
+        spec: The trial.
+        concurrent_trials: Trials that run at once on this machine, for the record.
+        on_step: Called with the step and the training seconds used, at each step that is measured.
+        should_prune: Called with each AP but the last; True ends the trial as `pruned`, with that AP as
+            `ap_when_pruned` and without a final AP.
+        on_trained: Called with the result of a completed run; returns further metrics.
     """
     curve: list[CurvePoint] = []
-    its, run = workload(spec.workload), spec.run
-    place: dict[str, Any] = {
+    task, run = workload(spec.workload), spec.run
+    environment: dict[str, Any] = {
         "effective_pin_memory": run.loader.pin_memory and run.device == "cuda",
         "torch_threads": torch.get_num_threads(),
         "concurrent_trials": concurrent_trials,
@@ -60,15 +65,15 @@ def run_trial(
                 on_step(step, metrics["train_seconds"])
 
         def make_and_name(parameters: Iterable[Parameter]) -> Optimizer:
-            made = make_optimizer(parameters)
-            place["implementation"] = implementation_of(made)
-            return made
+            optimizer = make_optimizer(parameters)
+            environment["implementation"] = implementation_of(optimizer)
+            return optimizer
 
         try:
             make_optimizer = optimizer_entry(spec.builds).factory(
-                {WEIGHT_DECAY: spec.weight_decay, **spec.hyperparameters}  # which have a tuned one
+                {WEIGHT_DECAY: spec.weight_decay, **spec.hyperparameters}  # a tuned weight decay overrides the first
             )
-            trained = its.train(run, make_and_name, on_metrics=on_metrics, should_prune=should_prune)
+            trained = task.train(run, make_and_name, on_metrics=on_metrics, should_prune=should_prune)
             if on_trained is not None and Status(trained.status) is Status.COMPLETE:
                 trained.metrics.update(on_trained(trained))
         except PosemodelError:
@@ -77,35 +82,35 @@ def run_trial(
             fault = Status.OUT_OF_MEMORY if _is_out_of_memory(error) else Status.FAILED
             message = (explained(error) or in_a_line(error))[:ERROR_LENGTH]
     if fault is not None:
-        # Only here, where the exception and the frames that it held are gone, can memory be given back.
+        # Memory can be freed only here, outside the except block: the exception keeps its frames alive.
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         steps = curve[-1].step if curve else 0
-        return Outcome(make_record(spec, fault, steps_done=steps, metrics={}, error=message, **place), curve)
+        return Outcome(make_record(spec, fault, steps_done=steps, metrics={}, error=message, **environment), curve)
     metrics = {k: v for k, v in (trained.metrics | gpu.summary()).items() if math.isfinite(v)}
     status, samples = Status(trained.status), None
     if status == Status.PRUNED:
-        # Scored before its end, on other terms than the others: no analysis may take it for a final AP.
-        last = metrics[its.score.name]
-        metrics = {k: v for k, v in metrics.items() if k not in its.final_metrics} | {"ap_when_pruned": last}
+        # Its last score was measured before the end of training: no analysis may take it for a final one.
+        last = metrics[task.score.name]
+        metrics = {k: v for k, v in metrics.items() if k not in task.final_metrics} | {"ap_when_pruned": last}
     if spec.phase == CONFIRM and status == Status.COMPLETE:
-        # Timed by itself: it is neither training nor evaluation.
+        # Timed separately: it is neither training nor evaluation.
         began = time.perf_counter()
         try:
             samples = trained.samples()
         except PosemodelError:
             raise
-        except Exception as error:  # pictures for people: no reason to lose a trained trial
+        except Exception as error:  # the images are only for viewing: do not lose a trained trial for them
             log(f"posebench: no sample images of trial {spec.id} ({type(error).__name__}: {error})")
         metrics["samples_seconds"] = time.perf_counter() - began
-    return Outcome(make_record(spec, status, steps_done=trained.step, metrics=metrics, **place), curve, samples)
+    return Outcome(make_record(spec, status, steps_done=trained.step, metrics=metrics, **environment), curve, samples)
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """CUDA has an exception of its own; CPU and MPS allocators, and loaders whose workers share memory, use words."""
+    """Return True for an out-of-memory error; CPU and MPS allocators and loader workers report it only as text."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    words = str(error).lower()
+    message = str(error).lower()
     phrases = ("out of memory", "can't allocate memory", "out of shared memory", "allocate shared memory", "bus error")
-    return isinstance(error, RuntimeError) and any(each in words for each in phrases)
+    return isinstance(error, RuntimeError) and any(phrase in message for phrase in phrases)

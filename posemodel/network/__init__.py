@@ -1,4 +1,8 @@
-"""The networks by name: one file each, one line here."""
+"""Pose networks: architectures, their initial and imported weights, and checkpoint files.
+
+In come RGB images (B, 3, S, S); out go heatmaps and PAFs of every stage (``Maps``). Each architecture has a file of its
+own and a line in ``NETWORKS``. Nothing here reads data sets, trains, or decodes maps into people.
+"""
 
 import torch
 
@@ -18,12 +22,17 @@ NETWORKS: dict[str, type[PoseNetwork]] = {
     "lightweight_3": Lightweight3,
     "small": Small,
 }
+"""All networks by name.
+
+Example:
+    NETWORKS["small"].default_size  # 256
+"""
 
 __all__ = ["NETWORKS", "Maps", "PoseNetwork", "build_network", "geometry_of", "input_geometry", "network_class"]
 
 
 def network_class(name: str) -> type[PoseNetwork]:
-    """The class of a network; SettingsError names the nearest."""
+    """Return the class of a network; SettingsError for an unknown name suggests the most similar one."""
     if name not in NETWORKS:
         raise SettingsError(
             f"network: no network is called {name!r}.{nearest(name, NETWORKS)} There are: {', '.join(NETWORKS)}."
@@ -32,32 +41,50 @@ def network_class(name: str) -> type[PoseNetwork]:
 
 
 def input_geometry(name: str, size: int | None = None) -> InputSettings:
-    """Input side (None: the network's default) and stride of a network; SettingsError names the nearest valid side."""
+    """Return input side (None: the network's default) and stride; SettingsError for a bad side suggests a valid one."""
     return geometry_of(network_class(name), size, name=name)
 
 
 def geometry_of(
     network: PoseNetwork | type[PoseNetwork], size: int | None = None, *, name: str = "this network"
 ) -> InputSettings:
-    """As ``input_geometry``, of a network itself; ``name`` is what an error calls it.
+    """Return input side and stride of a network object or class.
 
-    Without a ``size`` it is the one that the network was trained at, or the default of one that was not.
+    Args:
+        network: The network.
+        size: Side of the input in pixels; None: the one that the network was trained at, else its default.
+        name: What an error calls the network.
+
+    Raises:
+        SettingsError: The network does not take this size; the message suggests a valid one.
     """
     if size is None:
         size = network.trained_size or network.default_size
     if size % network.size_multiple:
-        nearest = max(round(size / network.size_multiple), 2) * network.size_multiple
-        raise SettingsError(f"size: {name} needs a multiple of {network.size_multiple}, got {size}. Try {nearest}.")
+        valid = max(round(size / network.size_multiple), 2) * network.size_multiple
+        raise SettingsError(f"size: {name} needs a multiple of {network.size_multiple}, got {size}. Try {valid}.")
     if size < MIN_SIZE:
         raise SettingsError(f"size: must be at least {MIN_SIZE} pixels, got {size}.")
     return InputSettings(size=size, stride=network.stride)
 
 
 def build_network(name: str, *, seed: int | None = None) -> PoseNetwork:
-    """A network with initial weights; the same ``seed`` gives the same weights, whatever was drawn before."""
-    constructor = network_class(name)
+    """Build a network with initial weights; the same ``seed`` gives the same weights, whatever was drawn before.
+
+    Args:
+        name: One of ``NETWORKS``.
+        seed: None draws from PyTorch's global generator; with a seed, its state stays as it was.
+
+    Example:
+        network = build_network("small", seed=0)
+        heatmaps, pafs = network(torch.zeros(1, 3, 256, 256, dtype=torch.uint8))[-1].complete()
+
+    Raises:
+        SettingsError: There is no such network; the message suggests the most similar name.
+    """
+    network_type = network_class(name)
     if seed is None:
-        return constructor()
+        return network_type()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return constructor()
+        return network_type()

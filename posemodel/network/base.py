@@ -1,4 +1,4 @@
-"""What every network has: a backbone that can be frozen, stages of maps, an input format, a stride."""
+"""Base class of all networks: freezable backbone, stages of maps, input format and stride."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
@@ -10,43 +10,57 @@ from torch import nn
 from posemodel.config import Exif, Precision
 from posemodel.network.input_format import IMAGENET, InputFormat
 
-_SIZE = "trained_size"
-"""In the metadata of a state dict, beside PyTorch's own versions of modules."""
+_SIZE_KEY = "trained_size"
+"""Key in the metadata of a state dict, beside PyTorch's own version numbers of modules."""
 
 
 class Maps(NamedTuple):
-    """One stage's output: heatmaps (B, 19, C, C) and pafs (B, 38, C, C).
+    """Output of one stage: heatmaps (B, 19, C, C) and PAFs (B, 38, C, C), with C cells a side.
 
     A stage that refines only one of the two leaves the other None; a network's last stage has both.
+
+    Example:
+        heatmaps, pafs = network(images)[-1].complete()
     """
 
     heatmaps: torch.Tensor | None
     pafs: torch.Tensor | None
 
     def complete(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Heatmaps and pafs of a stage that has both, as a network's last has; ValueError if one is missing."""
+        """Return heatmaps and PAFs of a stage that has both, such as a network's last; ValueError if one is missing."""
         if self.heatmaps is None or self.pafs is None:
-            raise ValueError(f"this stage has no {'heatmaps' if self.heatmaps is None else 'pafs'}: not the last one?")
+            missing = "heatmaps" if self.heatmaps is None else "pafs"
+            raise ValueError(f"this stage has no {missing}: use the network's last stage")
         return self.heatmaps, self.pafs
 
 
 class PoseNetwork(nn.Module, ABC):
-    """Base of the networks: ``backbone`` first, then whatever turns its features into stages of maps."""
+    """Base class of the networks: a ``backbone``, then layers that turn its features into stages of maps.
+
+    Example:
+        network = build_network("small").eval()
+        maps = network(torch.zeros(1, 3, 256, 256, dtype=torch.uint8))[-1]  # heatmaps (1, 19, 64, 64)
+    """
 
     stride: int
-    """Input pixels per cell."""
+    """Input pixels per cell of the maps."""
     size_multiple: int
-    """The input's side must be a multiple of this."""
+    """Number of pixels of which the input's side must be a multiple."""
     default_size: int
-    """Input side that the network is meant for."""
+    """Side of the input, in pixels, that the network is meant for."""
     trained_size: int | None = None
-    """Input side that its weights were trained at, in pixels; None: not trained, or not known. It travels with copies,
-    checkpoints and state dicts (in their metadata, not as an entry)."""
+    """Side of the input, in pixels, at which the weights were trained; None: not trained, or unknown. Copies,
+    checkpoints and state dicts keep it (in their metadata, not as an entry)."""
     trained_exif: Exif = "ignore"
-    """How the pictures that it was trained on were read; it travels with copies and checkpoints."""
+    """Treatment of EXIF orientation in the training images; copies and checkpoints keep it."""
     backbone: nn.Module
+    """Feature extractor, the part that can be frozen."""
     precision: Precision
-    """What the convolutions compute in: a property of a run, not of the weights."""
+    """Number format of the convolutions: a property of a run, not of the weights."""
+    mean: torch.Tensor
+    """Mean of ``input_format`` as a buffer (1, 3, 1, 1)."""
+    std: torch.Tensor
+    """Standard deviation of ``input_format`` as a buffer (1, 3, 1, 1)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,17 +72,17 @@ class PoseNetwork(nn.Module, ABC):
 
     @property
     def input_format(self) -> InputFormat:
-        """What the first convolution's weights expect: ImageNet's statistics, unless foreign weights say otherwise."""
+        """Pixel format that the first convolution expects: ImageNet's statistics, unless imported weights differ."""
         return self._input_format
 
     @input_format.setter
-    def input_format(self, wanted: InputFormat) -> None:
-        self._input_format = wanted
-        for buffer, values in ((self.mean, wanted.mean), (self.std, wanted.std)):
+    def input_format(self, input_format: InputFormat) -> None:
+        self._input_format = input_format
+        for buffer, values in ((self.mean, input_format.mean), (self.std, input_format.std)):
             buffer.copy_(torch.tensor(values).view(1, 3, 1, 1))
 
     def normalize(self, images: torch.Tensor) -> torch.Tensor:
-        """RGB (B, 3, S, S) uint8 -> float32 as ``input_format`` says, channels last (faster: docs/decisions.md)."""
+        """Convert RGB (B, 3, S, S) uint8 to ``input_format`` in float32, channels last (faster: docs/decisions.md)."""
         if self._input_format.channels == "BGR":
             images = images.flip(1)
         pixels = images.to(torch.float32, memory_format=torch.channels_last)
@@ -76,14 +90,14 @@ class PoseNetwork(nn.Module, ABC):
 
     @abstractmethod
     def stages(self, images: torch.Tensor) -> list[Maps]:
-        """Normalised images (B, 3, S, S) -> the maps of every stage; the last has heatmaps and pafs."""
+        """Return the maps of every stage for normalized images (B, 3, S, S); the last has heatmaps and PAFs."""
 
     def later_stages(self) -> Iterable[nn.Module]:
-        """The modules that only the stages after the first have: some recipes train them faster."""
+        """Return the modules that belong to the stages after the first alone; some recipes train them faster."""
         return ()
 
     def forward(self, images: torch.Tensor) -> list[Maps]:
-        """RGB uint8 (B, 3, S, S) -> maps of every stage; the last is the answer.
+        """Return the maps of every stage for RGB uint8 images (B, 3, S, S); the last stage is the result.
 
         With ``precision`` bf16 the convolutions run in bfloat16 (autocast); weights and the loss stay float32.
         """
@@ -97,23 +111,23 @@ class PoseNetwork(nn.Module, ABC):
         super()._save_to_state_dict(destination, prefix, keep_vars)
         metadata = getattr(destination, "_metadata", None)
         if metadata is not None and self.trained_size is not None:
-            metadata[prefix[:-1]][_SIZE] = self.trained_size
+            metadata[prefix[:-1]][_SIZE_KEY] = self.trained_size
 
     def _load_from_state_dict(
         self, state_dict: Mapping[str, Any], prefix: str, local_metadata: Mapping[str, Any], *arguments: Any
     ) -> None:
         super()._load_from_state_dict(state_dict, prefix, local_metadata, *arguments)
-        if isinstance(size := local_metadata.get(_SIZE), int):
+        if isinstance(size := local_metadata.get(_SIZE_KEY), int):
             self.trained_size = size
 
     def freeze_backbone(self, frozen: bool) -> None:
-        """Stop (or take up again) training all of the backbone: its parameters and its batch-norm statistics."""
+        """Stop (or resume) the training of the backbone: its parameters and its batch-norm statistics."""
         self._backbone_frozen = frozen
         self.backbone.requires_grad_(not frozen)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> "PoseNetwork":
-        """As nn.Module.train, but a frozen backbone stays in evaluation mode."""
+        """Set the training mode as nn.Module.train does; a frozen backbone stays in evaluation mode."""
         super().train(mode)
         if self._backbone_frozen:
             self.backbone.eval()

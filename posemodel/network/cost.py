@@ -1,4 +1,4 @@
-"""What a network costs: parameters and multiply-accumulates, counted on the network itself."""
+"""Cost of a network: parameters and multiply-accumulates, counted by running its forward pass."""
 
 from typing import Any
 
@@ -9,9 +9,12 @@ from posemodel.network import build_network, input_geometry
 
 
 def network_cost(name: str, size: int | None = None) -> dict[str, Any]:
-    """Parameters, 10^9 multiply-accumulates of one image's forward pass, input side and stride.
+    """Return parameters, 10^9 multiply-accumulates (`gmacs`) of one image's forward pass, input side and stride.
 
-    Counted on the meta device: nothing is computed, so that the largest network costs no time either.
+    Runs on the meta device, where nothing is computed: even the largest network takes no time.
+
+    Example:
+        network_cost("small", size=256)["gmacs"]
     """
     geometry = input_geometry(name, size)
     with torch.device("meta"):

@@ -1,7 +1,7 @@
-"""Files that are no weights, named for what they are: by their content, with what to do about it. Nothing is unpickled.
+"""Recognition of files that are given as weights but hold none, by their content, with a remedy. Nothing is unpickled.
 
-What stands where a checkpoint should: a pointer of Git LFS, the page that a download server showed instead, half a
-file, an archive that is still packed, another framework's model.
+Recognized are pointers of Git LFS and git-annex, web pages that a server sent instead of the file, truncated files,
+archives that must be unpacked, and models of other frameworks.
 """
 
 import json
@@ -11,14 +11,16 @@ import zipfile
 from pathlib import Path
 
 HEAD_BYTES = 2048
+"""Bytes at the beginning of a file that are inspected."""
 LENGTH_BYTES = 8
-"""Of a safetensors file: the length of the JSON header that follows."""
-MOST_HEADER = 100_000_000
-"""Bytes of a header, at most: safetensors' own limit."""
+"""Bytes at the start of a safetensors file that hold the length of its JSON header."""
+MAX_HEADER_BYTES = 100_000_000
+"""Longest header of a safetensors file, by safetensors' own limit."""
 POINTERS = {
     b"version https://git-lfs.github.com/spec": ("Git LFS", "`git lfs pull`"),
     b"/annex/objects/": ("git-annex", "`git annex get FILE`"),
 }
+"""First bytes of a pointer file: the program's name and the command that fetches the content."""
 PACKED = {
     b"\x1f\x8b": "a gzip archive",
     b"BZh": "a bzip2 archive",
@@ -27,11 +29,13 @@ PACKED = {
     b"Rar!": "a RAR archive",
     b"\x28\xb5\x2f\xfd": "a Zstandard archive",
 }
+"""Names of archives by their first bytes."""
 FRAMEWORKS = {
     b"\x89HDF": "an HDF5 file, as Keras writes them",
     b"\x93NUMPY": "a NumPy array",
     b"TFL3": "a TFLite model",
 }
+"""Names of other frameworks' files by their first bytes, or bytes 4 to 7."""
 BY_SUFFIX = {
     ".onnx": "an ONNX model",
     ".caffemodel": "a Caffe model",
@@ -39,22 +43,22 @@ BY_SUFFIX = {
     ".tflite": "a TFLite model",
     ".engine": "a TensorRT engine",
 }
+"""Names of other frameworks' files by their suffix."""
 STATE_DICT = "Give a file of torch.save(model.state_dict(), FILE), or its safetensors file."
 FETCH_AGAIN = "Fetch it again, and compare its size with what its source says."
 IMPORT = (
-    "Weights of another program become a checkpoint by `posebench weights import {path} --format FORMAT --out "
-    "FILE.safetensors`."
+    "Convert weights of another program with `posebench weights import {path} --format FORMAT --out FILE.safetensors`."
 )
 
 
-def misfit(path: Path) -> str:
-    """What a file is that holds no weights, and what to do; empty where its content looks like weights.
+def weights_problem(path: Path) -> str:
+    """Say why a file cannot hold weights, and what to do; empty if it looks like a PyTorch or safetensors file.
 
-    A sentence or two without the path. Both PyTorch's files and safetensors look like weights.
+    The one or two sentences continue the path: "is empty. Fetch it again ...".
     """
     if path.is_dir():
-        inside = sorted(found.name for pattern in ("*.safetensors", "*.pt*") for found in path.glob(pattern))
-        return f"is a folder. Give the file in it: {', '.join(inside[:3]) or 'there are no weights there'}."
+        weights = sorted(file.name for pattern in ("*.safetensors", "*.pt*") for file in path.glob(pattern))
+        return f"is a folder. Give the file in it: {', '.join(weights[:3]) or 'there are no weights there'}."
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -71,7 +75,7 @@ def misfit(path: Path) -> str:
 
 
 def is_pytorch(path: Path) -> bool:
-    """Whether a file begins as those of `torch.save` do: a zip archive, or, in old versions, a pickle."""
+    """Return whether a file begins like those of `torch.save`: as a zip archive or, in old versions, a pickle."""
     try:
         with path.open("rb") as file:
             head = file.read(LENGTH_BYTES + 1)
@@ -81,38 +85,41 @@ def is_pytorch(path: Path) -> bool:
 
 
 def _begins_as_safetensors(head: bytes) -> bool:
-    """A length that a header may have, and the header's first character.
+    """Return whether a file begins with a valid header length and the header's first character.
 
-    The length's first byte may be any: 128 is also what a pickle begins with.
+    The first byte alone decides nothing: 128 also begins a pickle.
     """
-    return head[LENGTH_BYTES : LENGTH_BYTES + 1] == b"{" and struct.unpack("<Q", head[:LENGTH_BYTES])[0] <= MOST_HEADER
+    return (
+        head[LENGTH_BYTES : LENGTH_BYTES + 1] == b"{"
+        and struct.unpack("<Q", head[:LENGTH_BYTES])[0] <= MAX_HEADER_BYTES
+    )
 
 
 def _pointer(head: bytes) -> str:
-    for begin, (name, remedy) in POINTERS.items():
-        if head.startswith(begin):
-            return f"is a pointer of {name}: the weights themselves were not fetched. {remedy} in its repository does."
+    for magic, (name, command) in POINTERS.items():
+        if head.startswith(magic):
+            return f"is a pointer of {name}: the weights themselves were not fetched. Run {command} in its repository."
     return ""
 
 
 def _text(head: bytes) -> str:
-    """A page, a message or a document, where weights were asked for."""
+    """Describe a web page, a server's message or another text; empty if the file is binary."""
     begins = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if begins.startswith((b"<!doctype html", b"<html", b"<head", b"<script")):
         title = re.search(rb"<title[^>]*>\s*(.*?)\s*</title>", head, re.IGNORECASE | re.DOTALL)
         named = f" ({title[1].decode('utf-8', 'replace')!r})" if title else ""
         return f"is a web page{named}: the server showed it instead of the file. Download the file itself."
     if begins.startswith((b"<?xml", b"<error", b"{")) and _is_text(head):
-        first = head.decode("utf-8", "replace").strip().splitlines()[0][:80]
-        return f"is a text, beginning {first!r}: perhaps the error message of a server. {FETCH_AGAIN}"
+        line = head.decode("utf-8", "replace").strip().splitlines()[0][:80]
+        return f"is a text, beginning {line!r}: perhaps the error message of a server. {FETCH_AGAIN}"
     if _is_text(head):
-        first = head.decode("utf-8", "replace").strip().splitlines()
-        return f"is a text, beginning {(first[0] if first else '')[:80]!r}. {STATE_DICT}"
+        lines = head.decode("utf-8", "replace").strip().splitlines()
+        return f"is a text, beginning {(lines[0] if lines else '')[:80]!r}. {STATE_DICT}"
     return ""
 
 
 def _is_text(head: bytes) -> bool:
-    """Printable bytes alone; a cut in the middle of a character is none of its faults."""
+    """Return whether all bytes are printable UTF-8; a character cut off at the end of ``head`` is ignored."""
     try:
         text = head[:-4].decode() if len(head) == HEAD_BYTES else head.decode()
     except UnicodeDecodeError:
@@ -123,19 +130,19 @@ def _is_text(head: bytes) -> bool:
 def _other(path: Path, head: bytes) -> str:
     if head[257:262] == b"ustar":
         return "is a tar archive. Unpack it, and give the file of weights in it."
-    for magic, what in PACKED.items():
+    for magic, kind in PACKED.items():
         if head.startswith(magic):
-            return f"is {what}. Unpack it, and give the file of weights in it."
-    for magic, what in FRAMEWORKS.items():
+            return f"is {kind}. Unpack it, and give the file of weights in it."
+    for magic, kind in FRAMEWORKS.items():
         if head.startswith(magic) or head[4:8] == magic:
-            return f"is {what}, no weights of PyTorch. {STATE_DICT}"
+            return f"is {kind}, not weights of PyTorch. {STATE_DICT}"
     if path.suffix.lower() in BY_SUFFIX and not is_pytorch(path):
-        return f"is {BY_SUFFIX[path.suffix.lower()]}, no weights of PyTorch. {STATE_DICT}"
+        return f"is {BY_SUFFIX[path.suffix.lower()]}, not weights of PyTorch. {STATE_DICT}"
     return ""
 
 
 def _safetensors(path: Path, head: bytes, size: int) -> str:
-    """A safetensors file that ends before its tensors do."""
+    """Describe a safetensors file that ends before its tensors do; empty if it is complete."""
     (length,) = struct.unpack("<Q", head[:LENGTH_BYTES])
     needed = LENGTH_BYTES + length
     if needed <= size:
@@ -145,7 +152,7 @@ def _safetensors(path: Path, head: bytes, size: int) -> str:
 
 
 def _tensor_bytes(header: bytes) -> int:
-    """Bytes of the tensors that a header tells of; 0 where it cannot be read."""
+    """Return the bytes of all tensors that a header lists; 0 if it cannot be read."""
     try:
         document = json.loads(header)
         ends = [int(each["data_offsets"][1]) for name, each in document.items() if name != "__metadata__"]
@@ -155,7 +162,7 @@ def _tensor_bytes(header: bytes) -> int:
 
 
 def _zip(path: Path, head: bytes, size: int) -> str:
-    """A zip archive that is cut off, or holds something else than what `torch.save` writes."""
+    """Describe a zip archive that is truncated, or was not written by `torch.save`; empty for any other file."""
     if not head.startswith(b"PK\x03\x04"):
         return ""
     try:
@@ -168,5 +175,5 @@ def _zip(path: Path, head: bytes, size: int) -> str:
     if any(name.endswith("data.pkl") for name in names):
         return ""
     if names and all(name.endswith(".npy") for name in names):
-        return f"is an archive of NumPy arrays, no weights of PyTorch. {STATE_DICT}"
+        return f"is an archive of NumPy arrays, not weights of PyTorch. {STATE_DICT}"
     return f"is a zip archive ({', '.join(names[:3])} ...). Unpack it, and give the file of weights in it."

@@ -1,8 +1,8 @@
-"""How public checkpoints name what our networks have: key prefixes side by side, as data.
+"""Key names of public checkpoints: for each of our networks, our key prefixes beside theirs.
 
 Sources: the networks of tensorboy/pytorch_Realtime_Multi-Person_Pose_Estimation (`rtpose_vgg`, `openpose`) and of
-Daniil-Osokin/lightweight-human-pose-estimation.pytorch. Both order parts and PAF channels as we do; but the targets of
-the tensorboy code join a shoulder to the eye (limbs 9 and 13) where ours, and Caffe's, join it to the ear.
+Daniil-Osokin/lightweight-human-pose-estimation.pytorch. Both order parts and PAF channels as we do; but limbs
+9 and 13 lead from a shoulder to the eye in the tensorboy code's targets, and to the ear in ours and Caffe's.
 """
 
 import re
@@ -15,17 +15,19 @@ from posemodel.network.input_format import CAFFE, IMAGENET, InputFormat
 
 @dataclass(frozen=True)
 class ForeignLayout:
-    """A network in somebody else's words; ``prefixes``: the beginning of our keys -> of theirs."""
+    """Correspondence of one of our networks to a public implementation's state dict."""
 
     network: str
+    """Name of our network."""
     input_format: InputFormat
-    """What such a network was trained on, unless its owner says otherwise."""
+    """Pixel format that such a checkpoint was trained on, unless the user states another."""
     prefixes: Mapping[str, str]
+    """Their key prefix for each of ours; longer prefixes come before shorter ones that they begin with."""
 
     def foreign(self, key: str) -> str:
-        """Their key for one of ours."""
-        ours = next(prefix for prefix in self.prefixes if key.startswith(prefix))
-        return self.prefixes[ours] + key.removeprefix(ours)
+        """Return their key for one of ours."""
+        own_prefix = next(prefix for prefix in self.prefixes if key.startswith(prefix))
+        return self.prefixes[own_prefix] + key.removeprefix(own_prefix)
 
 
 def _rtpose_vgg() -> dict[str, str]:
@@ -70,11 +72,11 @@ LIGHTWEIGHT = {
     number: ForeignLayout(name, CAFFE, _lightweight(number))
     for number, name in enumerate(("lightweight", "lightweight_2", "lightweight_3"), start=1)
 }
-"""By refinement stages."""
+"""Layouts of the lightweight networks by their number of refinement stages."""
 
 
 def tensorboy_layout(keys: Iterable[str]) -> ForeignLayout:
-    """Which of the tensorboy networks the keys are of; ValueError if of neither."""
+    """Return the layout of the tensorboy network that has these keys; ValueError if neither of the two has."""
     keys = list(keys)
     if any(key.startswith("feature_extractor.") for key in keys):
         return OPENPOSE_2019
@@ -84,7 +86,7 @@ def tensorboy_layout(keys: Iterable[str]) -> ForeignLayout:
 
 
 def lightweight_layout(keys: Iterable[str]) -> ForeignLayout:
-    """The lightweight network with as many refinement stages as the keys tell; ValueError if there is none such."""
+    """Return the layout with as many refinement stages as the keys have; ValueError if there is none."""
     keys = list(keys)
     if not any(key.startswith(("initial_stage.", "cpm.")) for key in keys):
         raise ValueError("has no initial_stage.* and no cpm.*")

@@ -1,4 +1,4 @@
-"""Public checkpoints become our own: recognised by their keys, fitted entry by entry, written as safetensors."""
+"""Conversion of public checkpoints into ours: recognized by their keys, checked by entry, saved as safetensors."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -19,32 +19,39 @@ LAYOUTS: dict[str, Callable[[Iterable[str]], ForeignLayout]] = {
     "tensorboy": tensorboy_layout,
     "lightweight": lightweight_layout,
 }
-"""Formats of whole networks: which layout a file's keys are of."""
+"""Formats of complete networks, and the function that recognizes the layout from a file's keys."""
 BACKBONE_FORMAT = "torchvision-vgg19"
+"""Format of a file that holds a backbone alone."""
 FORMATS = (*LAYOUTS, BACKBONE_FORMAT)
+"""Values of ``file_format``."""
 CHOOSABLE_INPUT = ("tensorboy",)
-"""Formats whose files do not tell whether they were trained there or converted from Caffe."""
+"""Formats whose files do not show whether they were trained by that code or converted from Caffe."""
 _COUNTER = "num_batches_tracked"
-"""Batch norm's count of batches: files of before PyTorch 0.4.1 have none, and nothing here reads it."""
+"""Entry for batch norm's count of batches: nothing here reads it, and files older than PyTorch 0.4.1 lack it."""
 
 
 @dataclass(frozen=True)
-class Imported:
-    """What was read and where it went; ``network`` is None for a backbone."""
+class ImportedWeights:
+    """Result of an import: the format and network that were recognized, and the file that was written."""
 
     format: str
+    """Format of the file that was read, one of ``FORMATS``."""
     network: str | None
+    """Name of our network; None for a backbone."""
     parameters: int
+    """Number of parameters that were written."""
     input_format: InputFormat
+    """Pixel format that the weights expect."""
     out: Path
+    """File that was written."""
 
     @property
     def limbs_to_eyes(self) -> bool:
-        """Whether two limbs were trained to lead from the shoulders to the eyes, ours being to the ears."""
+        """Whether two limbs were trained to lead from the shoulders to the eyes (ours lead to the ears)."""
         return self.format == "tensorboy" and self.input_format == IMAGENET
 
     def as_document(self) -> dict[str, Any]:
-        """Itself as JSON: `format`, `network`, `parameters`, `input_format` (its name), `out`."""
+        """Return the result as JSON values: `format`, `network`, `parameters`, `input_format` (its name), `out`."""
         return {
             "format": self.format,
             "network": self.network,
@@ -54,44 +61,50 @@ class Imported:
         }
 
 
-def import_weights(path: Path, out: Path, *, file_format: str, input_format: str | None = None) -> Imported:
-    """Read a public checkpoint and write it to ``out`` as `load_network` (or `--backbone-weights`) takes it.
+def import_weights(path: Path, out: Path, *, file_format: str, input_format: str | None = None) -> ImportedWeights:
+    """Convert a public checkpoint into a file for `load_network` (or, a backbone, for `--backbone-weights`).
 
-    ``file_format``: one of `FORMATS`. ``input_format``: for tensorboy's, `imagenet` (the default: trained by that code)
-    or `caffe` (converted from Caffe). ``out`` must not exist. Raises SettingsError, and CheckpointError where the file
-    does not fit, naming the first entry that is missing, unexpected or of another shape.
+    Args:
+        path: The public checkpoint, a PyTorch or safetensors file.
+        out: The file to write; it must not exist.
+        file_format: One of `FORMATS`.
+        input_format: For tensorboy: `imagenet` (the default, trained by that code) or `caffe` (converted from Caffe).
+
+    Raises:
+        CheckpointError: The file does not fit; names the first entry that is missing, unexpected or of another shape.
+        SettingsError: An argument is not valid, or ``out`` exists.
     """
     if file_format not in FORMATS:
         raise SettingsError(f"--format {file_format}: there is no such format. There are: {', '.join(FORMATS)}.")
     if input_format is not None and file_format not in CHOOSABLE_INPUT:
-        raise SettingsError(f"--input-format: {file_format} has but one; leave it out.")
+        raise SettingsError(f"--input-format: {file_format} has only one; leave it out.")
     if input_format is not None and input_format not in INPUT_FORMATS:
         raise SettingsError(
-            f"--input-format {input_format}: there is none such. There are: {', '.join(INPUT_FORMATS)}."
+            f"--input-format {input_format}: there is no such format. There are: {', '.join(INPUT_FORMATS)}."
         )
     if out.exists():
-        raise SettingsError(f"--out {out}: exists; it is not overwritten.")
+        raise SettingsError(f"--out {out}: exists; it is not overwritten. Give another name.")
     record = {"imported_from": path.name, "format": file_format}
     if file_format == BACKBONE_FORMAT:
         front = read_vgg19_front(path)
         save_backbone(out, front, record)
         parameters = sum(value.numel() for value in front.values())
-        return Imported(file_format, None, parameters, IMAGENET, out)
+        return ImportedWeights(file_format, None, parameters, IMAGENET, out)
     network, layout = foreign_network(read_state(path), file_format)
     if input_format is not None:
         network.input_format = INPUT_FORMATS[input_format]
     save_weights(out, network, CheckpointInfo(layout.network, network.default_size, record))
     parameters = sum(parameter.numel() for parameter in network.parameters())
-    return Imported(file_format, layout.network, parameters, network.input_format, out)
+    return ImportedWeights(file_format, layout.network, parameters, network.input_format, out)
 
 
 def foreign_network(state: StateFile, file_format: str) -> tuple[PoseNetwork, ForeignLayout]:
-    """Our network with a foreign file's weights, in evaluation mode, and its layout; CheckpointError if they differ."""
+    """Return our network with a public file's weights, in evaluation mode, and its layout; CheckpointError if unfit."""
     try:
         layout = LAYOUTS[file_format](state.tensors)
     except ValueError as error:
-        first = state.named(next(iter(state.tensors)))
-        other = next((name for name in LAYOUTS if name != file_format and _is_of(name, state.tensors)), None)
+        first = state.original_key(next(iter(state.tensors)))
+        other = next((name for name in LAYOUTS if name != file_format and _has_format(name, state.tensors)), None)
         hint = f"It looks like a {other} file: --format {other}." if other else f"Is it a {file_format} file?"
         raise CheckpointError(f"{state.path}: {error}; its first entry is {first}. {hint}") from error
     network = build_network(layout.network)
@@ -101,7 +114,7 @@ def foreign_network(state: StateFile, file_format: str) -> tuple[PoseNetwork, Fo
     return network.eval(), layout
 
 
-def _is_of(file_format: str, keys: Iterable[str]) -> bool:
+def _has_format(file_format: str, keys: Iterable[str]) -> bool:
     try:
         LAYOUTS[file_format](keys)
     except ValueError:
@@ -110,29 +123,29 @@ def _is_of(file_format: str, keys: Iterable[str]) -> bool:
 
 
 def _fitted(state: StateFile, own: Mapping[str, torch.Tensor], layout: ForeignLayout) -> dict[str, torch.Tensor]:
-    """The file's entries under our keys; CheckpointError names the first of each kind that does not fit."""
+    """Return the file's entries under our keys; CheckpointError names the first entry of each kind of problem."""
     foreign = {key: layout.foreign(key) for key in own}
     missing = [key for key in foreign.values() if key not in state.tensors and not key.endswith(_COUNTER)]
     known = set(foreign.values())
     unexpected = [key for key in state.tensors if key not in known]
-    found = {key: state.tensors.get(theirs, own[key]) for key, theirs in foreign.items()}
-    misshapen = [key for key, value in found.items() if value.shape != own[key].shape]
-    faults = []
+    fitted = {key: state.tensors.get(theirs, own[key]) for key, theirs in foreign.items()}
+    misshapen = [key for key, value in fitted.items() if value.shape != own[key].shape]
+    problems = []
     if missing:
-        faults.append(f"{state.named(missing[0])} is missing{_others(missing)}")
+        problems.append(f"{state.original_key(missing[0])} is missing{_and_more(missing)}")
     if unexpected:
-        faults.append(f"{state.named(unexpected[0])} is unexpected{_others(unexpected)}")
+        problems.append(f"{state.original_key(unexpected[0])} is unexpected{_and_more(unexpected)}")
     if misshapen:
         key = misshapen[0]
-        shapes = f"is {tuple(found[key].shape)}, not {tuple(own[key].shape)}"
-        faults.append(f"{state.named(foreign[key])} {shapes}{_others(misshapen)}")
-    if faults:
-        raise CheckpointError(f"{state.path}: does not fit {layout.network}: {'; '.join(faults)}.")
-    broken = [key for key, value in found.items() if value.is_floating_point() and not value.isfinite().all()]
+        shapes = f"is {tuple(fitted[key].shape)}, not {tuple(own[key].shape)}"
+        problems.append(f"{state.original_key(foreign[key])} {shapes}{_and_more(misshapen)}")
+    if problems:
+        raise CheckpointError(f"{state.path}: does not fit {layout.network}: {'; '.join(problems)}.")
+    broken = [key for key, value in fitted.items() if value.is_floating_point() and not value.isfinite().all()]
     if broken:
-        raise CheckpointError(f"{state.path}: {state.named(foreign[broken[0]])} has NaN or infinite values.")
-    return found
+        raise CheckpointError(f"{state.path}: {state.original_key(foreign[broken[0]])} has NaN or infinite values.")
+    return fitted
 
 
-def _others(keys: list[str]) -> str:
+def _and_more(keys: list[str]) -> str:
     return f" (and {len(keys) - 1} more)" if len(keys) > 1 else ""

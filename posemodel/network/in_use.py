@@ -1,4 +1,4 @@
-"""A network or its checkpoint, made ready for use: on a device, with the input that it is meant for."""
+"""Preparation of a network, a wrapper of one, or a checkpoint for use: loaded, on a device, with its input geometry."""
 
 import os
 from collections.abc import Iterator
@@ -14,51 +14,49 @@ from posemodel.network import PoseNetwork, geometry_of
 from posemodel.network.weights import load_network
 
 _WRAPPED = ("_orig_mod", "module")
-"""Where torch.compile's modules, and DistributedDataParallel, DataParallel and AveragedModel, hold the network."""
+"""Attributes that hold the network in torch.compile's modules, and in DistributedDataParallel and its like."""
 
 
 def network_in_use(
     network: nn.Module | Path | str, *, size: int | None = None, device: Device = "auto"
 ) -> tuple[PoseNetwork, InputSettings]:
-    """The network and its input.
+    """Return the network, loaded and on its device, and the geometry of its input.
 
     Args:
-        network: A network, a wrapper of one (of torch.compile or DistributedDataParallel, say: the network inside is
-            used), or the file of a checkpoint.
-        size: Side of the input in pixels; None: the one that the weights were trained at, or the network's default
-            where they were not trained.
-        device: For a checkpoint, auto is the best there is. A network stays where it is with auto; with another it is
-            moved there.
+        network: A network, a wrapper (torch.compile's or DistributedDataParallel, say) whose inner network is used, or
+            the file of a checkpoint.
+        size: Side of the input in pixels; None: the one at which the weights were trained, or the network's default if
+            they were not.
+        device: With auto, a network stays where it is and a checkpoint goes to the best device.
 
     Raises:
-        CheckpointError: the checkpoint cannot be used.
-        SettingsError: no such device here, the network does not take the size, or is none of this package's.
+        CheckpointError: The checkpoint cannot be used.
+        SettingsError: The device does not exist, the network does not take the size, or is not a PoseNetwork.
     """
     if isinstance(network, (str, os.PathLike)):
         loaded, info = load_network(Path(network), choose_device(device))
         return loaded, geometry_of(loaded, size, name=info.network)
-    inside = _inside(network)
+    unwrapped = _unwrapped(network)
     if device != "auto":
-        inside.to(choose_device(device))
-    return inside, geometry_of(inside, size)
+        unwrapped.to(choose_device(device))
+    return unwrapped, geometry_of(unwrapped, size)
 
 
-def _inside(network: nn.Module) -> PoseNetwork:
-    """The network in its wrappers."""
-    inside: object = network
-    while isinstance(inside, nn.Module) and not isinstance(inside, PoseNetwork):
-        held = next((name for name in _WRAPPED if isinstance(getattr(inside, name, None), nn.Module)), None)
-        inside = getattr(inside, held) if held is not None else None
-    if not isinstance(inside, PoseNetwork):
+def _unwrapped(network: nn.Module) -> PoseNetwork:
+    unwrapped: object = network
+    while isinstance(unwrapped, nn.Module) and not isinstance(unwrapped, PoseNetwork):
+        attribute = next((name for name in _WRAPPED if isinstance(getattr(unwrapped, name, None), nn.Module)), None)
+        unwrapped = getattr(unwrapped, attribute) if attribute is not None else None
+    if not isinstance(unwrapped, PoseNetwork):
         raise SettingsError(
             f"network: is a {type(network).__name__}; give a PoseNetwork, a wrapper of one, or a checkpoint's file."
         )
-    return inside
+    return unwrapped
 
 
 @contextmanager
 def in_evaluation(network: PoseNetwork) -> Iterator[None]:
-    """Evaluation mode; the network's own mode is put back."""
+    """Set a network to evaluation mode within the block, and restore its mode afterwards."""
     was_training = network.training
     network.eval()
     try:

@@ -1,4 +1,4 @@
-"""`lightweight`, `lightweight_2`, `lightweight_3`: for CPUs, on MobileNet's front, with one to three refinements.
+"""Networks `lightweight`, `lightweight_2`, `lightweight_3`: for CPUs, on MobileNet's front, with 1 to 3 refinements.
 
 Source: Osokin, "Real-time 2D Multi-Person Pose Estimation on CPU: Lightweight OpenPose", ICPRAM 2019, section 3; the
 front is that of Howard et al., "MobileNets", 2017, at stride 8 with a dilated convolution.
@@ -9,19 +9,21 @@ from torch import nn
 
 from posemodel.network.backbones import conv_norm
 from posemodel.network.base import Maps, PoseNetwork
-from posemodel.network.initial_weights import begin_empty, keep_activations
+from posemodel.network.initial_weights import init_convolutions, init_map_head
 from posemodel.skeleton import NUM_HEATMAPS, NUM_PAFS
 
 FEATURES = 128
+"""Channels of the features that all stages see, and of the convolutions inside a stage."""
 INITIAL_HEAD = 512
-"""Channels before the maps of the initial stage; a refinement has ``FEATURES`` there."""
+"""Channels before the maps of the initial stage; a refinement stage has ``FEATURES`` there."""
 REFINEMENT_BLOCKS = 5
+"""Blocks in a refinement stage."""
 FRONT = ((64, 1, 1), (128, 2, 1), (128, 1, 1), (256, 2, 1), (256, 1, 1), (512, 1, 1), (512, 1, 2)) + ((512, 1, 1),) * 4
-"""Width, stride and dilation of MobileNet's separable convolutions up to conv5_5, after its first to 32 channels."""
+"""Width, stride and dilation of MobileNet's separable convolutions up to conv5_5, after a first one to 32 channels."""
 
 
 def _separable_norm(channels_in: int, channels_out: int, stride: int, dilation: int) -> nn.Sequential:
-    """A 3x3 convolution of each channel, a 1x1 one across them; batch norm and ReLU after both."""
+    """Build a depthwise 3x3 and a pointwise 1x1 convolution, each with batch norm and ReLU."""
     depthwise = nn.Conv2d(
         channels_in, channels_in, 3, stride, padding=dilation, dilation=dilation, groups=channels_in, bias=False
     )
@@ -31,43 +33,45 @@ def _separable_norm(channels_in: int, channels_out: int, stride: int, dilation: 
 
 
 def _separable_elu(channels: int) -> nn.Sequential:
-    """The same without batch norm, with ELU."""
+    """Build a depthwise 3x3 and a pointwise 1x1 convolution, each with ELU."""
     depthwise = nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
     pointwise = nn.Conv2d(channels, channels, 1, bias=False)
     return nn.Sequential(depthwise, nn.ELU(inplace=True), pointwise, nn.ELU(inplace=True))
 
 
 def _rectified(channels_in: int, channels_out: int, kernel: int) -> nn.Sequential:
-    """Convolution and ReLU; keeps H, W."""
+    """Build a convolution with ReLU that keeps height and width."""
     return nn.Sequential(nn.Conv2d(channels_in, channels_out, kernel, padding=kernel // 2), nn.ReLU(inplace=True))
 
 
 def _head(width: int, channels_out: int) -> nn.Sequential:
-    """Features -> maps."""
-    head = nn.Sequential(*_rectified(FEATURES, width, 1), nn.Conv2d(width, channels_out, 1))
-    keep_activations(head)
-    begin_empty(head[-1], heatmaps=channels_out == NUM_HEATMAPS)
+    """Build the two 1x1 convolutions from features to maps."""
+    hidden, maps = _rectified(FEATURES, width, 1), nn.Conv2d(width, channels_out, 1)
+    head = nn.Sequential(*hidden, maps)
+    init_convolutions(head)
+    init_map_head(maps, heatmaps=channels_out == NUM_HEATMAPS)
     return head
 
 
 class Alignment(nn.Module):
-    """The front's features brought to the stages' width: (B, 512, H, W) -> (B, 128, H, W)."""
+    """Reduction of the front's features to the width of the stages: (B, 512, H, W) -> (B, 128, H, W)."""
 
     def __init__(self, channels_in: int) -> None:
         super().__init__()
         self.align = _rectified(channels_in, FEATURES, 1)
         self.trunk = nn.Sequential(*(_separable_elu(FEATURES) for _ in range(3)))
         self.merge = _rectified(FEATURES, FEATURES, 3)
-        keep_activations(self)
+        init_convolutions(self)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, 512, H, W) -> (B, 128, H, W)."""
         x = self.align(x)
-        return self.merge(x + self.trunk(x))
+        merged: torch.Tensor = self.merge(x + self.trunk(x))
+        return merged
 
 
 class RefinementBlock(nn.Module):
-    """A 1x1 convolution, and beside it a shortcut's worth of two 3x3 ones, the second dilated: 7x7 reach for less."""
+    """A 1x1 convolution, then a residual branch of two 3x3 ones, the second dilated: a 7x7 receptive field for less."""
 
     def __init__(self, channels_in: int) -> None:
         super().__init__()
@@ -75,16 +79,17 @@ class RefinementBlock(nn.Module):
         self.trunk = nn.Sequential(
             conv_norm(FEATURES, FEATURES, bias=True), conv_norm(FEATURES, FEATURES, dilation=2, bias=True)
         )
-        keep_activations(self)
+        init_convolutions(self)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, channels_in, H, W) -> (B, 128, H, W)."""
         x = self.initial(x)
-        return x + self.trunk(x)
+        refined: torch.Tensor = x + self.trunk(x)
+        return refined
 
 
 class Stage(nn.Module):
-    """One trunk, and a head for the maps of either kind."""
+    """A trunk with two heads, one for heatmaps and one for PAFs."""
 
     def __init__(self, trunk: nn.Sequential, head_width: int) -> None:
         super().__init__()
@@ -93,25 +98,25 @@ class Stage(nn.Module):
         self.pafs = _head(head_width, NUM_PAFS)
 
     def forward(self, x: torch.Tensor) -> Maps:
-        """Features, beside the maps of the stage before if there was one -> maps."""
+        """Return the maps for features, which are concatenated with the earlier stage's maps if there is one."""
         features = self.trunk(x)
         return Maps(self.heatmaps(features), self.pafs(features))
 
 
 def _initial_stage() -> Stage:
     trunk = nn.Sequential(*(_rectified(FEATURES, FEATURES, 3) for _ in range(3)))
-    keep_activations(trunk)
+    init_convolutions(trunk)
     return Stage(trunk, INITIAL_HEAD)
 
 
 def _refinement_stage() -> Stage:
-    seen = FEATURES + NUM_HEATMAPS + NUM_PAFS
-    blocks = (RefinementBlock(FEATURES if number else seen) for number in range(REFINEMENT_BLOCKS))
+    channels_in = FEATURES + NUM_HEATMAPS + NUM_PAFS
+    blocks = (RefinementBlock(FEATURES if number else channels_in) for number in range(REFINEMENT_BLOCKS))
     return Stage(nn.Sequential(*blocks), FEATURES)
 
 
 class Lightweight(PoseNetwork):
-    """4,091,698 parameters; a refinement sees [features, heatmaps, PAFs]."""
+    """Lightweight OpenPose with 4,091,698 parameters; a refinement stage sees [features, heatmaps, PAFs]."""
 
     stride = 8
     size_multiple = 8
@@ -130,25 +135,25 @@ class Lightweight(PoseNetwork):
         self.refinement_stages = nn.ModuleList(_refinement_stage() for _ in range(self.refinements))
 
     def later_stages(self) -> list[nn.Module]:
-        """The refinements."""
+        """Return the refinement stages."""
         return list(self.refinement_stages)
 
     def stages(self, images: torch.Tensor) -> list[Maps]:
-        """Normalised images (B, 3, S, S) -> the initial and the refined maps (B, ., S/8, S/8)."""
+        """Return the initial and the refined maps (B, ., S/8, S/8) for normalized images (B, 3, S, S)."""
         features = self.adapt(self.backbone(images))
-        found = [self.initial_stage(features)]
+        maps: list[Maps] = [self.initial_stage(features)]
         for stage in self.refinement_stages:
-            found.append(stage(torch.cat([features, *found[-1].complete()], dim=1)))
-        return found
+            maps.append(stage(torch.cat([features, *maps[-1].complete()], dim=1)))
+        return maps
 
 
 class Lightweight2(Lightweight):
-    """5,700,331 parameters."""
+    """Lightweight OpenPose with two refinement stages and 5,700,331 parameters."""
 
     refinements = 2
 
 
 class Lightweight3(Lightweight):
-    """7,308,964 parameters."""
+    """Lightweight OpenPose with three refinement stages and 7,308,964 parameters."""
 
     refinements = 3

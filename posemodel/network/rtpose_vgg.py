@@ -1,4 +1,4 @@
-"""`rtpose_vgg`: the two-branch, six-stage network on VGG19's first ten layers.
+"""Network `rtpose_vgg`: two branches in six stages on VGG19's first ten convolutions.
 
 Source: Cao et al., "Realtime Multi-Person 2D Pose Estimation using Part Affinity Fields", CVPR 2017, section 2.1.
 """
@@ -8,16 +8,18 @@ from torch import nn
 
 from posemodel.network.backbones import vgg19_first_ten
 from posemodel.network.base import Maps, PoseNetwork
+from posemodel.network.initial_weights import zero_bias
 from posemodel.skeleton import NUM_HEATMAPS, NUM_PAFS
 
 FEATURES = 128
+"""Channels of the features that all stages see."""
 STAGES = 6
 INITIAL_STD = 0.01
-"""Standard deviation of initial weights outside VGG19 (the published recipe's)."""
+"""Standard deviation of initial weights outside VGG19, as published."""
 
 
 def _branch(channels_in: int, widths: list[tuple[int, int]], channels_out: int) -> nn.Sequential:
-    """A chain of (kernel, width) convolutions with ReLU, then a 1x1 convolution to the maps."""
+    """Build a chain of (kernel, width) convolutions with ReLU, then a 1x1 convolution to the maps."""
     layers: list[nn.Module] = []
     for kernel, width in widths:
         layers += [nn.Conv2d(channels_in, width, kernel, padding=kernel // 2), nn.ReLU(inplace=True)]
@@ -27,7 +29,7 @@ def _branch(channels_in: int, widths: list[tuple[int, int]], channels_out: int) 
 
 
 class RtposeVgg(PoseNetwork):
-    """52,311,446 parameters; a stage refines the maps before it, seeing [PAFs, heatmaps, features]."""
+    """OpenPose of 2017 with 52,311,446 parameters; later stages refine the maps, from [PAFs, heatmaps, features]."""
 
     stride = 8
     size_multiple = 8
@@ -44,30 +46,31 @@ class RtposeVgg(PoseNetwork):
         )
         first = [(3, 128)] * 3 + [(1, 512)]
         later = [(7, 128)] * 5 + [(1, 128)]
-        seen = FEATURES + NUM_PAFS + NUM_HEATMAPS
+        channels_in = FEATURES + NUM_PAFS + NUM_HEATMAPS
         self.paf_branches = nn.ModuleList(
-            _branch(FEATURES if stage == 0 else seen, later if stage else first, NUM_PAFS) for stage in range(STAGES)
+            _branch(FEATURES if stage == 0 else channels_in, later if stage else first, NUM_PAFS)
+            for stage in range(STAGES)
         )
         self.heatmap_branches = nn.ModuleList(
-            _branch(FEATURES if stage == 0 else seen, later if stage else first, NUM_HEATMAPS)
+            _branch(FEATURES if stage == 0 else channels_in, later if stage else first, NUM_HEATMAPS)
             for stage in range(STAGES)
         )
         for part in (self.adapt, self.paf_branches, self.heatmap_branches):
             for module in part.modules():
                 if isinstance(module, nn.Conv2d):
                     nn.init.normal_(module.weight, std=INITIAL_STD)
-                    nn.init.zeros_(module.bias)
+                    zero_bias(module)
 
     def later_stages(self) -> list[nn.Module]:
-        """Both branches of stages 2 to 6."""
+        """Return both branches of stages 2 to 6."""
         return [*self.paf_branches[1:], *self.heatmap_branches[1:]]
 
     def stages(self, images: torch.Tensor) -> list[Maps]:
-        """Normalised images (B, 3, S, S) -> six stages of maps (B, ., S/8, S/8)."""
+        """Return six stages of maps (B, ., S/8, S/8) for normalized images (B, 3, S, S)."""
         features = self.adapt(self.backbone(images))
-        seen, found = features, []
+        inputs, maps = features, []
         for paf_branch, heatmap_branch in zip(self.paf_branches, self.heatmap_branches, strict=True):
-            maps = Maps(heatmap_branch(seen), paf_branch(seen))
-            found.append(maps)
-            seen = torch.cat([maps.pafs, maps.heatmaps, features], dim=1)
-        return found
+            heatmaps, pafs = heatmap_branch(inputs), paf_branch(inputs)
+            maps.append(Maps(heatmaps, pafs))
+            inputs = torch.cat([pafs, heatmaps, features], dim=1)
+        return maps

@@ -1,4 +1,4 @@
-"""`small`: under a million parameters, for CPUs: works at strides 8 and 16, answers at stride 4 in two stages."""
+"""Network `small`, for CPUs: under a million parameters, features at strides 8 and 16, two stages at stride 4."""
 
 import torch
 from torch import nn
@@ -6,17 +6,17 @@ from torch.nn import functional
 
 from posemodel.network.backbones import ResidualBlock, conv_norm
 from posemodel.network.base import Maps, PoseNetwork
-from posemodel.network.initial_weights import HEAD_STD
+from posemodel.network.initial_weights import HEAD_STD, zero_bias
 from posemodel.skeleton import BACKGROUND, NUM_HEATMAPS, NUM_PAFS
 
 WIDTHS = (16, 32, 64, 96)
-"""Channels at strides 2, 4, 8 and 16."""
+"""Channels of the features at strides 2, 4, 8 and 16."""
 UPSAMPLING = 2
-"""Each cell of stride 8 answers for 2 x 2 cells of stride 4 (sub-pixel convolution; Shi et al., 2016)."""
+"""Map cells per feature cell and axis, from stride 8 to 4 (sub-pixel convolution; Shi et al., 2016)."""
 
 
 class _Encoder(nn.Module):
-    """(B, 3, S, S) -> features at strides 8 and 16."""
+    """Encoder from (B, 3, S, S) to features at strides 8 and 16."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class _Encoder(nn.Module):
 
 
 class Small(PoseNetwork):
-    """Features of two resolutions are summed at stride 8; the second stage sees them beside the first one's maps."""
+    """Small network: features of two strides are summed at stride 8; the second stage also sees the first's maps."""
 
     stride = 8 // UPSAMPLING
     size_multiple = 16
@@ -48,21 +48,22 @@ class Small(PoseNetwork):
         self.top = conv_norm(top, width, kernel=1)
         self.merge = ResidualBlock(width)
         self.first = nn.Conv2d(width, maps, 1)
-        self.second = nn.Sequential(
-            conv_norm(width + maps, width, kernel=1), ResidualBlock(width), nn.Conv2d(width, maps, 1)
-        )
-        for head in (self.first, self.second[-1]):
+        hidden = (conv_norm(width + maps, width, kernel=1), ResidualBlock(width))
+        second_head = nn.Conv2d(width, maps, 1)
+        self.second = nn.Sequential(*hidden, second_head)
+        for head in (self.first, second_head):
             nn.init.normal_(head.weight, std=HEAD_STD)
-            nn.init.zeros_(head.bias)
-            # Nearly every cell is background: learned from zero, it would fill the first steps' gradients.
+            zero_bias(head)
+            assert head.bias is not None
+            # Nearly every cell is background: learned from zero, it would dominate the first steps' gradients.
             head.bias.data.view(-1, UPSAMPLING**2)[BACKGROUND] = 1
 
     def later_stages(self) -> list[nn.Module]:
-        """The second stage."""
+        """Return the second stage."""
         return [self.second]
 
     def stages(self, images: torch.Tensor) -> list[Maps]:
-        """Normalised images (B, 3, S, S), S a multiple of 16 -> two stages of maps (B, ., S/4, S/4)."""
+        """Return two stages of maps (B, ., S/4, S/4) for normalized images (B, 3, S, S), S a multiple of 16."""
         eight, sixteen = self.backbone(images)
         features = self.merge(eight + functional.interpolate(self.top(sixteen), scale_factor=2, mode="nearest"))
         first = self.first(features)

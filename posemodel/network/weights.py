@@ -1,4 +1,4 @@
-"""Checkpoints of our own: a safetensors file of weights with JSON metadata, written whole or not at all."""
+"""Checkpoints: safetensors files of weights with JSON metadata, written completely or not at all."""
 
 import json
 from collections.abc import Mapping
@@ -14,24 +14,36 @@ from posemodel.atomic_write import replacing
 from posemodel.config import Exif
 from posemodel.errors import CheckpointError
 from posemodel.network import NETWORKS, PoseNetwork, build_network
-from posemodel.network.file_kinds import IMPORT, is_pytorch, misfit
+from posemodel.network.file_kinds import IMPORT, is_pytorch, weights_problem
 from posemodel.network.input_format import IMAGENET, format_from_document
 from posemodel.skeleton import LIMBS, PARTS
 
 _METADATA = "posebench"
+"""Key of the JSON document in a checkpoint's metadata."""
 
 
 @dataclass(frozen=True)
 class CheckpointInfo:
-    """What a checkpoint says of itself: the network's name, its input side and the record of its training."""
+    """Metadata of a checkpoint.
+
+    Example:
+        save_weights("small.safetensors", network, CheckpointInfo("small", 256, {"data": "coco"}))
+    """
 
     network: str
+    """Name of the network, one of ``NETWORKS``."""
     size: int
+    """Side of the network's input in pixels."""
     training: dict[str, Any]
+    """Record of the training, as JSON values."""
 
 
 def save_weights(path: Path | str, network: PoseNetwork, info: CheckpointInfo) -> None:
-    """Write weights and metadata to ``path``, whole or not at all."""
+    """Write weights and metadata to ``path``, completely or not at all.
+
+    Example:
+        save_weights("small.safetensors", network, CheckpointInfo("small", 256, {}))
+    """
     document = {
         "network": info.network,
         "size": info.size,
@@ -45,7 +57,7 @@ def save_weights(path: Path | str, network: PoseNetwork, info: CheckpointInfo) -
 
 
 def save_backbone(path: Path, front: Mapping[str, torch.Tensor], training: dict[str, Any]) -> None:
-    """Write the entries of VGG19's front to ``path``, with where they come from, for `--backbone-weights`."""
+    """Write the entries of VGG19's front and their origin (``training``) to ``path``, for `--backbone-weights`."""
     document = {"backbone": "vgg19", "input_format": IMAGENET.as_document(), "training": training}
     _write(path, front, document)
 
@@ -53,21 +65,27 @@ def save_backbone(path: Path, front: Mapping[str, torch.Tensor], training: dict[
 def _write(path: Path, state: Mapping[str, torch.Tensor], document: dict[str, Any]) -> None:
     tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
     with replacing(path) as temporary:
-        # Not by save_file, whose files only their owner may read.
+        # save_file would make files that only their owner may read.
         temporary.write_bytes(save(tensors, metadata={_METADATA: json.dumps(document)}))
 
 
 def checkpoint_info(path: Path | str) -> CheckpointInfo:
-    """What a checkpoint says of itself, by its metadata alone; CheckpointError where it is none, or of no network."""
+    """Read a checkpoint's metadata without its tensors; CheckpointError if it is no checkpoint of a known network."""
     path = Path(path)
     return _info_in(path, _read(path, tensors=False)[0])
 
 
 def load_network(path: Path | str, device: torch.device) -> tuple[PoseNetwork, CheckpointInfo]:
-    """The network of a checkpoint, in evaluation mode on ``device``; CheckpointError says what does not fit.
+    """Load a checkpoint's network, in evaluation mode on ``device``, and its metadata.
 
-    The size that it was trained at is the checkpoint's, as is its input format: RGB with ImageNet's statistics where an
-    older checkpoint has none.
+    The checkpoint sets the network's input format (RGB with ImageNet's statistics if an older file has none),
+    ``trained_size`` and ``trained_exif``.
+
+    Example:
+        network, info = load_network("small.safetensors", torch.device("cpu"))
+
+    Raises:
+        CheckpointError: The file cannot be read, or does not fit; the message says which entry.
     """
     path = Path(path)
     document, state = _read(path, tensors=True)
@@ -82,25 +100,26 @@ def load_network(path: Path | str, device: torch.device) -> tuple[PoseNetwork, C
     own = network.state_dict()
     for key, value in own.items():
         if key not in state or state[key].shape != value.shape:
-            found = tuple(state[key].shape) if key in state else "missing"
-            raise CheckpointError(f"{path}: {key} is {found}, {name} needs {tuple(value.shape)}.")
+            shape = tuple(state[key].shape) if key in state else "missing"
+            raise CheckpointError(f"{path}: {key} is {shape}, {name} needs {tuple(value.shape)}.")
     surplus = sorted(state.keys() - own.keys())
     if surplus:
-        raise CheckpointError(f"{path}: has {surplus[0]}, which {name} has not.")
+        raise CheckpointError(f"{path}: has {surplus[0]}, which {name} does not have.")
     network.load_state_dict(state)
     network.input_format = input_format
     network.trained_size = info.size
     network.trained_exif = _exif_in(document)
-    return network.to(device, memory_format=torch.channels_last).eval(), info
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks the keyword
+    return network.eval(), info
 
 
 def _read(path: Path, *, tensors: bool) -> tuple[Any, dict[str, torch.Tensor]]:
-    """The metadata's document and, where asked for, all tensors; CheckpointError where it is no checkpoint."""
-    told = misfit(path)
-    if not told and is_pytorch(path):
-        told = f"is a PyTorch file, no checkpoint of posebench. {IMPORT.format(path=path)}"
-    if told:
-        raise CheckpointError(f"{path}: {told}")
+    """Return the metadata and, with ``tensors``, all tensors; CheckpointError if the file is no checkpoint."""
+    problem = weights_problem(path)
+    if not problem and is_pytorch(path):
+        problem = f"is a PyTorch file, no checkpoint of posebench. {IMPORT.format(path=path)}"
+    if problem:
+        raise CheckpointError(f"{path}: {problem}")
     try:
         with safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}
@@ -131,9 +150,9 @@ def _info_in(path: Path, document: Any) -> CheckpointInfo:
 
 
 def trained_exif(path: Path) -> Exif:
-    """How the pictures were read that a checkpoint was trained on, by its metadata alone.
+    """Return the EXIF setting that a checkpoint was trained with, reading its metadata alone.
 
-    `ignore` of a file that is no checkpoint: what is wrong with it, ``load_network`` says.
+    For a file that is no checkpoint it is `ignore`; ``load_network`` reports the problem.
     """
     try:
         with safe_open(str(path), framework="pt") as file:
@@ -143,15 +162,15 @@ def trained_exif(path: Path) -> Exif:
 
 
 def _exif_in(document: Any) -> Exif:
-    """Earlier versions read pixels as stored, and imported weights do not say."""
+    """Return the EXIF setting in a checkpoint's metadata; `ignore`, as in earlier versions, if there is none."""
     training = document.get("training") if isinstance(document, dict) else None
     return "follow" if isinstance(training, dict) and training.get("exif") == "follow" else "ignore"
 
 
 def _check_skeleton(path: Path, document: dict[str, Any]) -> None:
-    """Maps of other parts or limbs would be decoded into nonsense."""
+    """Raise CheckpointError if parts or limbs differ from ours: its maps would be decoded wrongly."""
     for field, own in (("parts", PARTS), ("limbs", LIMBS)):
         expected = json.loads(json.dumps(own))
-        found = document.get(field, expected)  # checkpoints of before this was written have our skeleton
-        if found != expected:
-            raise CheckpointError(f"{path}: its {field} are {found!r}, this version's are {expected!r}.")
+        stored = document.get(field, expected)  # older checkpoints lack these fields, and have our skeleton
+        if stored != expected:
+            raise CheckpointError(f"{path}: its {field} are {stored!r}, this version's are {expected!r}.")

@@ -1,10 +1,13 @@
-"""Published trainings by name: `NAME.toml` beside this file holds one, with its numbers' sources and what differs here.
+"""Published training recipes by name; each is a file `NAME.toml` in this folder that cites the source of its numbers.
 
+In comes a recipe's name with a user's own settings; out go `TrainSettings` and an optimizer. Nothing is trained here.
+A file has the fields of `TrainSettings` and a table `optimizer` with a name and hyperparameters; its comments say where
+this project differs from the source. Milestones are in the unit of the recipe's own budget (steps or epochs) and are
+converted to shares of it, so that a shorter run keeps the shape of the schedule.
+
+Example:
     recipe = load_recipe("2017")
     train(recipe.settings(data="coco"), recipe.make_optimizer)
-
-A file has the fields of `TrainSettings`, and a table `optimizer` with a name and hyperparameters. Milestones are in the
-unit of the recipe's own budget (steps or epochs) and become shares of it: a shorter run keeps the shape.
 """
 
 import tomllib
@@ -15,45 +18,60 @@ from typing import Any
 
 from torch import optim
 
-from posemodel.config import TrainSettings
+from posemodel.config import TrainSettings, augment_table
 from posemodel.errors import SettingsError, nearest
 from posemodel.training.parameter_groups import Parameters
 
 _FOLDER = Path(__file__).parent
 _BUDGETS = ("steps", "epochs", "seconds")
-_OF_A_SCHEDULE = ("milestones", "gamma", "plateau")
-"""What means nothing to another schedule."""
+_SCHEDULE_SETTINGS = ("milestones", "gamma", "plateau")
+"""Settings that belong to one schedule and mean nothing to another."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A published training: what is trained how, and with which optimizer."""
+    """A published training: its settings and its optimizer.
+
+    Example:
+        recipe = load_recipe("lightweight")
+        settings = recipe.settings(data="coco", epochs=10, loader={"num_workers": 4})
+        result = train(settings, recipe.make_optimizer)
+    """
 
     name: str
+    """Name of the recipe, that of its file."""
     optimizer: str
-    """sgd (with momentum), nesterov or adam: names that `posebench train --optimizer` knows too."""
+    """Optimizer: sgd (with momentum), nesterov or adam, as in `posebench train --optimizer`."""
     hyperparameters: Mapping[str, Any]
+    """Keyword arguments of the optimizer's PyTorch class."""
     training: Mapping[str, Any]
-    """Fields of `TrainSettings`, nested as these are."""
+    """Fields of `TrainSettings`, nested in the same way."""
 
-    def settings(self, **given: Any) -> TrainSettings:
-        """The settings of a run; ``given`` (``data`` at least) comes before the recipe, nested fields one by one."""
-        return TrainSettings.model_validate(layered(self.training, given))
+    def settings(self, **overrides: Any) -> TrainSettings:
+        """Return the settings of a run; ``overrides`` (at least ``data``) replace the recipe's, nested ones singly."""
+        return TrainSettings.model_validate(layered(self.training, overrides))
 
     def make_optimizer(self, parameters: Parameters) -> optim.Optimizer:
-        """The recipe's optimizer in PyTorch's own implementation."""
+        """Build the recipe's optimizer, in PyTorch's implementation, for these parameters or parameter groups."""
         if self.optimizer == "adam":
             return optim.Adam(parameters, **self.hyperparameters)
         return optim.SGD(parameters, nesterov=self.optimizer == "nesterov", **self.hyperparameters)
 
 
 def recipe_names() -> list[str]:
-    """All there are, in alphabetical order."""
+    """Return the names of all recipes, in alphabetical order."""
     return sorted(path.stem for path in _FOLDER.glob("*.toml"))
 
 
 def load_recipe(name: str) -> Recipe:
-    """A recipe by name; SettingsError names the nearest."""
+    """Return the recipe of this name.
+
+    Example:
+        load_recipe("2017").settings(data="coco").steps  # 600000
+
+    Raises:
+        SettingsError: There is no such recipe; the message suggests the most similar name.
+    """
     names = recipe_names()
     if name not in names:
         raise SettingsError(
@@ -68,17 +86,23 @@ def load_recipe(name: str) -> Recipe:
 
 
 def layered(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested settings of which a later layer's come before an earlier's.
+    """Merge nested settings; a later layer replaces the values of earlier ones, nested fields one by one.
 
-    A budget takes the place of any other one, and another schedule that of all that belonged to the one before.
+    A budget (steps, epochs, seconds) replaces any other, and another schedule removes the settings of the earlier one.
+    ``augment`` may be a bare true or false: it changes ``enabled`` alone.
+
+    Example:
+        layered({"steps": 3, "loader": {"batch_size": 8}}, {"epochs": 2, "loader": {"num_workers": 4}})
+        # {"epochs": 2, "loader": {"batch_size": 8, "num_workers": 4}}
     """
     values: dict[str, Any] = {}
     for layer in layers:
         if any(layer.get(unit) is not None for unit in _BUDGETS):
             values = {name: value for name, value in values.items() if name not in _BUDGETS}
         if "schedule" in layer and layer["schedule"] != values.get("schedule"):
-            values = {name: value for name, value in values.items() if name not in _OF_A_SCHEDULE}
+            values = {name: value for name, value in values.items() if name not in _SCHEDULE_SETTINGS}
         for name, value in layer.items():
-            nested = isinstance(value, Mapping) and isinstance(values.get(name), Mapping)
-            values[name] = layered(values[name], value) if nested else value
+            setting = augment_table(value) if name == "augment" else value
+            nested = isinstance(setting, Mapping) and isinstance(values.get(name), Mapping)
+            values[name] = layered(values[name], setting) if nested else setting
     return values

@@ -1,6 +1,8 @@
-"""Synthetic people in COCO's format: articulated figures, rendered with their exact keypoints, visibility and segments.
+"""Synthetic data sets in COCO's layout: rendered human figures with exact keypoints, visibility and segmentations.
 
-``generate`` writes a set; ``render_image`` makes one image with its annotations and touches no disk.
+In come a number of images and a seed; out come images and annotations: on disk (``generate``) or in memory, one image
+at a time (``render_image``). Nothing here reads other data sets or trains, and files that it did not write are never
+overwritten.
 """
 
 from posemodel.synthetic.numbered import SPLITS, render_numbered

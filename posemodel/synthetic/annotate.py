@@ -1,4 +1,4 @@
-"""From the label canvas to COCO's annotations: visible masks, boxes, polygons and run lengths."""
+"""COCO annotations from the label canvas: visible masks, boxes, polygons and run lengths."""
 
 import math
 from typing import Any
@@ -11,35 +11,39 @@ from posemodel.synthetic.figure import Array
 from posemodel.synthetic.person import Person
 
 POLYGON_TOLERANCE = 0.5
-"""Image pixels by which a simplified polygon may leave the outline of the mask."""
+"""Largest distance in image pixels of a simplified polygon from the outline of the mask."""
 
 
-def owned(labels: Array, owner: int) -> Array:
-    """Canvas pixels that show this owner: uint8, 255 or 0."""
+def owner_mask(labels: Array, owner: int) -> Array:
+    """Return the mask of the canvas pixels that show this owner: uint8, 255 or 0."""
     first = owner * LABELS_PER_PERSON
     return cv2.inRange(labels, first, first + LABELS_PER_PERSON - 1)
 
 
 def window(person: Person, width: int, height: int) -> tuple[int, int, int, int]:
-    """Return the image pixels x0, y0, x1, y1 that hold all of a person inside the image."""
+    """Return x0, y0, x1, y1 in image pixels of a window that contains the person, clipped to the image."""
     left, top, right, bottom = person.bounds()
     x0, y0 = min(max(math.floor(left), 0), width - 1), min(max(math.floor(top), 0), height - 1)
     return x0, y0, min(max(math.ceil(right), x0 + 1), width), min(max(math.ceil(bottom), y0 + 1), height)
 
 
 def crop(canvas: Array, window: tuple[int, int, int, int]) -> Array:
-    """Cut a window of image pixels out of the canvas, or of its labels."""
+    """Cut a window, in image pixels, out of the canvas or its labels."""
     x0, y0, x1, y1 = (edge * SUPERSAMPLING for edge in window)
     return canvas[y0:y1, x0:x1]
 
 
-def annotate(owned: Array, left: int, top: int, *, crowd: bool = False) -> dict[str, Any] | None:
-    """Segment, area, box and the rest of one annotation without keypoints; None if no pixel is seen.
+def annotate(visible: Array, left: int, top: int, *, crowd: bool = False) -> dict[str, Any] | None:
+    """Return a COCO annotation without keypoints (segmentation, area, box); None if no pixel is visible.
 
-    ``owned``: canvas pixels, from the image pixel (left, top) on; of a crowd all of the canvas.
+    Args:
+        visible: Mask of canvas pixels, uint8 of 255 or 0, from image pixel (left, top) on; for a crowd the full canvas.
+        left: Image column where the mask begins.
+        top: Image row where the mask begins.
+        crowd: Annotate a crowd, by run lengths instead of polygons.
     """
-    size = (owned.shape[1] // SUPERSAMPLING, owned.shape[0] // SUPERSAMPLING)
-    mask = (cv2.resize(owned, size, interpolation=cv2.INTER_AREA) >= 127).astype(np.uint8)  # half of the pixel
+    size = (visible.shape[1] // SUPERSAMPLING, visible.shape[0] // SUPERSAMPLING)
+    mask = (cv2.resize(visible, size, interpolation=cv2.INTER_AREA) >= 127).astype(np.uint8)  # half of the pixel
     x, y, wide, tall = cv2.boundingRect(mask)
     if wide == 0:
         return None
@@ -60,7 +64,7 @@ def annotate(owned: Array, left: int, top: int, *, crowd: bool = False) -> dict[
 
 
 def _polygons(mask: Array, x: int, y: int) -> list[list[float]]:
-    """Outlines of a mask along the edges of its pixels, where pixel i covers [i, i + 1].
+    """Return the outlines of a mask along the edges of its pixels, where pixel i covers [i, i + 1].
 
     The contour is traced on a lattice of half pixels: pixel i is node 2i + 1, its edges are nodes 2i and 2i + 2.
     """
@@ -70,14 +74,14 @@ def _polygons(mask: Array, x: int, y: int) -> list[list[float]]:
     contours, _ = cv2.findContours(lattice, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     polygons = []
     for contour in contours:
-        simple = cv2.approxPolyDP(contour, 2 * POLYGON_TOLERANCE, True)[:, 0]
-        if len(simple) >= 3:
-            polygons.append((simple / 2 + (x, y)).ravel().tolist())
+        simplified = cv2.approxPolyDP(contour, 2 * POLYGON_TOLERANCE, True)[:, 0]
+        if len(simplified) >= 3:
+            polygons.append((simplified / 2 + (x, y)).ravel().tolist())
     return polygons
 
 
 def _run_lengths(mask: Array) -> dict[str, Any]:
-    """COCO's uncompressed RLE: lengths of runs down the columns, the first of them of zeros."""
+    """Return COCO's uncompressed RLE: lengths of runs down the columns, beginning with a run of zeros."""
     flat = mask.ravel(order="F")
     changes = np.flatnonzero(np.diff(flat)) + 1
     counts = np.diff(np.concatenate([[0], changes, [flat.size]])).tolist()

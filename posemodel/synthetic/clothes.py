@@ -1,4 +1,4 @@
-"""What a shirt shows: buttons, ties, prints and an open collar in front, seams and numbers behind."""
+"""Details of a shirt: buttons, ties, prints and an open collar in front, seams and numbers on the back."""
 
 import math
 from dataclasses import dataclass
@@ -10,28 +10,33 @@ from posemodel.synthetic.figure import SIDES, Array
 from posemodel.synthetic.look import Look
 
 Detail = tuple[Array, Colour, int]
-"""Image points (N, 2), colour, and thickness in canvas pixels; 0: a filled polygon."""
+"""Image points (N, 2), colour, and thickness in canvas pixels (0: a filled polygon)."""
 
 _AROUND = np.linspace(-math.pi, math.pi, 25)
 
 
 @dataclass(frozen=True)
 class Trunk:
-    """Elliptic cross-sections along the spine: shares of its length, image centres, half axes in statures."""
+    """Elliptic cross-sections of the torso along the spine."""
 
     shares: Array
+    """Positions of the sections as shares of the spine's length, (N,)."""
     spine: Array
+    """Centres of the sections in image pixels, (N, 2)."""
     breadth: Array
+    """Half axes from side to side in statures, (N,)."""
     bulk: Array
+    """Half axes from front to back in statures, (N,)."""
     stature: float
+    """Standing height in image pixels."""
 
 
 def decorate(look: Look, chest: Array, trunk: Trunk, light: Light) -> list[Detail]:
-    """Draw what a shirt shows in front and behind; ``chest``: its orientation (3, 3) in image axes."""
+    """Return the visible details of a shirt; ``chest`` is the orientation (3, 3) of the chest in image axes."""
     shades = 1 + (0.95 - 1) * light.contrast
     trim, dark = brighter(look.trim, shades), brighter(look.shirt, 0.68)
 
-    # Places on the shirt: (share of the spine, angle from the front towards the left).
+    # Marks are positioned by shares of the spine and angles from the front towards the left.
     marks: list[tuple[list[float], list[float], Colour, float]] = []
 
     def line(shares: list[float], angles: list[float], colour: Colour, width: float) -> None:
@@ -41,12 +46,12 @@ def decorate(look: Look, chest: Array, trunk: Trunk, light: Light) -> list[Detai
         marks.append((shares, angles, colour, 0.0))
 
     front, back = chest[2, 2] > -0.5, chest[2, 2] < 0.5
-    # Once around, from the side that faces away, so that the visible part is one piece.
+    # A full turn that begins on the far side, so that the visible part is one piece.
     around = list(math.atan2(chest[2, 0], chest[2, 2]) + _AROUND)
     if look.front == "stripes":
         for share in (0.25, 0.40, 0.55, 0.70, 0.83):
             line([share] * 25, around, trim, 0.02)
-    # Folds, on every side.
+    # Folds on all sides.
     for angle in (1.0, -1.0, 2.3, -2.3):
         line([0.2, 0.32, 0.42], [angle, angle * 0.9, angle * 0.95], dark, 0.006)
     if front:
@@ -83,23 +88,24 @@ def decorate(look: Look, chest: Array, trunk: Trunk, light: Light) -> list[Detai
             patch([0.8, 0.8, 0.42, 0.42], [math.pi - 0.3, math.pi - 0.1, math.pi - 0.1, math.pi - 0.3], trim)
             patch([0.8, 0.8, 0.42, 0.42], [math.pi + 0.3, math.pi + 0.1, math.pi + 0.1, math.pi + 0.3], trim)
 
-    # Where they come to lie on the elliptic cross-sections: all in one go.
-    shares, angles = (np.array([value for mark in marks for value in mark[index]]) for index in (0, 1))
+    # Project all marks onto the elliptic cross-sections at once.
+    shares = np.array([share for mark in marks for share in mark[0]])
+    angles = np.array([angle for mark in marks for angle in mark[1]])
     profiles = (trunk.breadth, trunk.bulk, trunk.spine[:, 0], trunk.spine[:, 1])
     a, b, x, y = (np.interp(shares, trunk.shares, profile) for profile in profiles)
     sine, cosine = np.sin(angles), np.cos(angles)
     outward = (a * sine)[:, None] * chest[:2, 0] + (b * cosine)[:, None] * chest[:2, 2]
     points = np.array([x, y]).T + outward * trunk.stature
-    seen = sine / a * chest[2, 0] + cosine / b * chest[2, 2] > 0
+    visible = sine / a * chest[2, 0] + cosine / b * chest[2, 2] > 0
     details: list[Detail] = []
     start = 0
     for mark_shares, _, colour, width in marks:
         stop = start + len(mark_shares)
-        shown = seen[start:stop]
-        if width and shown.any():
+        mark_visible = visible[start:stop]
+        if width and mark_visible.any():
             thickness = max(1, round(width * trunk.stature * SUPERSAMPLING))
-            details.append((points[start:stop][shown], colour, thickness))
-        elif not width and shown.all():
+            details.append((points[start:stop][mark_visible], colour, thickness))
+        elif not width and mark_visible.all():
             details.append((points[start:stop], colour, 0))
         start = stop
     return details

@@ -1,7 +1,7 @@
-"""A person as geometry: body proportions, a pose of joint angles, and the joints in three dimensions.
+"""Geometry of a person: body proportions, poses from joint angles, and the joints in three dimensions.
 
 The body frame has x to the person's left, y up and z forward, in units of the standing stature; the origin lies midway
-between the hips. It is right-handed, so that no rotation of it can ever exchange left and right.
+between the hips. It is right-handed, so that no rotation can exchange left and right.
 """
 
 import math
@@ -12,7 +12,7 @@ import numpy as np
 Array = np.ndarray
 
 SIDES = {"left": 1.0, "right": -1.0}
-"""The sign of x on each side of the body."""
+"""Sign of x on each side of the body."""
 
 # Segment lengths as shares of stature: Drillis and Contini (1966), as tabled in Winter's "Biomechanics", rounded.
 HIP_HALF_WIDTH = 0.056
@@ -39,13 +39,13 @@ FACE: dict[str, Array] = {
     "left_ear": np.array([1.02, -0.05, -0.06]),
     "right_ear": np.array([-1.02, -0.05, -0.06]),
 }
-"""Places on the head in half axes: on the unit sphere, the nose and ears a little outside."""
-_FACE_PLACES = np.array(list(FACE.values()))
+"""Positions on the head in half axes: on the unit sphere, the nose and ears slightly outside."""
+_FACE_POSITIONS = np.array(list(FACE.values()))
 
 
 @dataclass(frozen=True)
 class Build:
-    """How one body departs from the mean: factors on lengths and girths."""
+    """Proportions of a body as factors on the mean lengths and girths."""
 
     girth: float
     legs: float
@@ -66,7 +66,7 @@ class Build:
 
 @dataclass(frozen=True)
 class Pose:
-    """Points (name -> (3,)) and the orientation of the rigid parts (3, 3: columns are left, up, forward)."""
+    """Points by name, (3,) each, and orientations of the rigid parts, (3, 3) with columns left, up, forward."""
 
     points: dict[str, Array]
     pelvis: Array
@@ -91,7 +91,7 @@ def tilt(angle: float) -> Array:
 
 
 def rotation(turned: float, leant: float, tilted: float) -> Array:
-    """``turn(turned) @ lean(leant) @ tilt(tilted)``, multiplied out: poses need many of these."""
+    """Return ``turn(turned) @ lean(leant) @ tilt(tilted)``, multiplied out for speed; angles in radians."""
     ct, st, cl, sl = math.cos(turned), math.sin(turned), math.cos(leant), math.sin(leant)
     cr, sr = math.cos(tilted), math.sin(tilted)
     return np.array(
@@ -104,11 +104,15 @@ def rotation(turned: float, leant: float, tilted: float) -> Array:
 
 
 _Range = tuple[float, float]
+"""Lowest and highest angle in degrees."""
 
 
 @dataclass(frozen=True)
 class _Stance:
-    """Ranges in degrees; ``first`` and ``second`` leg are (hip flexion, knee flexion), dealt to the sides by lot."""
+    """Kind of pose: its frequency, and the ranges from which its angles are drawn.
+
+    ``first`` and ``second`` are one leg's (hip flexion, knee flexion) each; which side is first is random.
+    """
 
     share: float
     first: tuple[_Range, _Range]
@@ -133,12 +137,10 @@ _STANCES = (
     _Stance(0.005, ((40, 95), (10, 100)), ((-8, 5), (0, 15)), lean=(-12, 8), arms=("out", "up", "pump", "hip")),
 )
 
-_LOTS_PER_POSE = 40
-"""More than a pose can ask for."""
+_DRAWS_PER_POSE = 40
+"""Random numbers drawn for a pose: more than any pose uses."""
 _STANCE_BOUNDS = np.cumsum([stance.share for stance in _STANCES])[:-1]
 
-# Where the wrist goes, from its shoulder in arm lengths (outward, up, forward), how far it strays, and where the elbow
-# points (outward, up, forward).
 _REACHES: dict[str, tuple[tuple[float, float, float], float, tuple[float, float, float]]] = {
     "hang": ((0.14, -0.95, 0.08), 0.07, (0.5, 0.0, -1.0)),
     "swing": ((0.10, -0.86, 0.38), 0.08, (0.3, 0.0, -1.0)),
@@ -155,10 +157,12 @@ _REACHES: dict[str, tuple[tuple[float, float, float], float, tuple[float, float,
     "down": ((0.05, -0.20, 0.92), 0.12, (0.6, 0.4, -0.3)),
     "knee": ((0.00, -0.60, 0.60), 0.08, (1.0, -0.2, -0.4)),
 }
+"""Arm poses: the wrist's position from the shoulder and its random deviation, both in arm lengths, and the elbow's
+direction; vectors are (outward, up, forward)."""
 
 
 def _reach(shoulder: Array, target: Array, elbow_towards: Array) -> tuple[Array, Array]:
-    """Solve the two-bone arm: elbow and wrist, the wrist on the line to the target and no further than it can go."""
+    """Return elbow and wrist of a two-bone arm; the wrist lies towards the target, within the arm's reach."""
     offset = target - shoulder
     distance = math.sqrt(offset @ offset)
     direction = offset / max(distance, 1e-6)
@@ -172,7 +176,7 @@ def _reach(shoulder: Array, target: Array, elbow_towards: Array) -> tuple[Array,
 
 
 def _leg(hip: Array, flexion: float, knee: float, spread: float, length: float) -> tuple[Array, Array, Array, Array]:
-    """Knee, ankle, heel and toe of a leg; angles in radians, ``spread`` signed by side."""
+    """Return knee, ankle, heel and toe of a leg; angles in radians, ``spread`` signed by side."""
     sideways, downwards = math.sin(spread), -math.cos(spread)
 
     def bone(angle: float, size: float) -> Array:
@@ -192,13 +196,13 @@ def _leg(hip: Array, flexion: float, knee: float, spread: float, length: float) 
 def sample_pose(rng: np.random.Generator, build: Build) -> Pose:
     """Draw a plausible pose: standing, walking, running, seated, crouching, lunging, bending or kicking."""
     stance = _STANCES[int(np.searchsorted(_STANCE_BOUNDS, rng.random()))]
-    lots = iter(rng.random(_LOTS_PER_POSE).tolist())  # drawn at once: single draws are slow
+    draws = iter(rng.random(_DRAWS_PER_POSE).tolist())  # all at once: single draws are slow
 
     def degrees(interval: _Range) -> float:
-        return math.radians(interval[0] + (interval[1] - interval[0]) * next(lots))
+        return math.radians(interval[0] + (interval[1] - interval[0]) * next(draws))
 
     def one_of(names: tuple[str, ...]) -> str:
-        return names[int(len(names) * next(lots))]
+        return names[int(len(names) * next(draws))]
 
     stoop = degrees(stance.lean)
     pelvis = rotation(0.0, 0.45 * stoop, degrees((-4, 4)))
@@ -213,7 +217,7 @@ def sample_pose(rng: np.random.Generator, build: Build) -> Pose:
     points |= {"waist": waist, "collar": collar, "neck_top": neck_top, "skull": skull}
 
     first = one_of(("left", "right"))
-    mirrored_arms = next(lots) < 0.35
+    mirrored_arms = next(draws) < 0.35
     arm = one_of(stance.arms)
     for side, sign in SIDES.items():
         hip = pelvis @ np.array([sign * HIP_HALF_WIDTH * (0.8 + 0.2 * build.girth), 0.0, 0.0])
@@ -226,24 +230,24 @@ def sample_pose(rng: np.random.Generator, build: Build) -> Pose:
     for side, sign in SIDES.items():
         if not mirrored_arms:
             arm = one_of(stance.arms)
-        target, stray, elbow_towards = _REACHES[arm]
-        lifted = 0.022 if target[1] > 0 else 0.0  # a raised arm takes the shoulder with it
+        target, deviation, elbow_towards = _REACHES[arm]
+        lifted = 0.022 if target[1] > 0 else 0.0  # a raised arm lifts the shoulder
         shoulder = collar + chest @ np.array([sign * SHOULDER_HALF_WIDTH * build.shoulders, lifted - 0.018, 0.0])
         outward = np.array([sign, 1.0, 1.0])
         if arm == "swing" and side == first:  # arms swing against the legs
             target = (target[0], target[1], -0.35)
         if arm == "knee":
             goal = points[f"{side}_knee"] + np.array([0.0, 0.03, 0.0])
-        elif arm == "down":  # hangs from a bent back, in the world and not in the chest's frame
+        elif arm == "down":  # with a bent back the arm hangs vertically, not along the chest
             goal = shoulder + np.array([sign * 0.02, -0.31, 0.06])
         else:
             goal = shoulder + chest @ (np.array(target) * outward) * (UPPER_ARM + FOREARM)
-        strayed = np.array([2 * next(lots) - 1, 2 * next(lots) - 1, 2 * next(lots) - 1])
-        goal = goal + strayed * (stray * (UPPER_ARM + FOREARM))
+        offset = np.array([2 * next(draws) - 1, 2 * next(draws) - 1, 2 * next(draws) - 1])
+        goal = goal + offset * (deviation * (UPPER_ARM + FOREARM))
         elbow, wrist = _reach(shoulder, goal, chest @ (np.array(elbow_towards) * outward))
         points |= {f"{side}_shoulder": shoulder, f"{side}_elbow": elbow, f"{side}_wrist": wrist}
 
-    face = skull + (_FACE_PLACES * (HEAD_AXES * build.head)) @ head.T
+    face = skull + (_FACE_POSITIONS * (HEAD_AXES * build.head)) @ head.T
     points |= dict(zip(FACE, face, strict=True))
     return Pose(points, pelvis, chest, head, stance.seated)
 
@@ -262,4 +266,5 @@ def sample_view(rng: np.random.Generator) -> Array:
         heading = (-90 if rng.random() < 0.5 else 90) + rng.uniform(-30, 30)
     roll = rng.uniform(-25, 25) if rng.random() < 0.05 else rng.normal(0, 3)
     upright = tilt(math.radians(roll)) @ lean(math.radians(rng.uniform(-4, 14))) @ turn(math.radians(heading))
-    return np.diag([1.0, -1.0, 1.0]) @ upright
+    view: Array = np.diag([1.0, -1.0, 1.0]) @ upright
+    return view

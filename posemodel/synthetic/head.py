@@ -1,4 +1,4 @@
-"""Draw a head: a ray-cast skull with hair, and a face, ears and a cap where they face the viewer."""
+"""Drawing of a head: a ray-cast skull with hair, and the parts of face, ears and cap that face the viewer."""
 
 import math
 from collections.abc import Callable
@@ -21,11 +21,11 @@ from posemodel.synthetic.figure import FACE, HEAD_AXES, SIDES, Array
 from posemodel.synthetic.look import Look
 
 _FACELESS_BELOW = 28.0
-"""Image pixels of stature below which a head is four pixels high."""
+"""Stature in image pixels below which a face is not drawn: the head is then at most four pixels high."""
 _ROUND = np.stack([np.cos(np.arange(10) * math.pi / 5), np.sin(np.arange(10) * math.pi / 5)], axis=-1)
 _SWEEP = np.linspace(-1.2, 1.2, 9)
 
-# Places on the head, in half axes: left, up, forward.
+# Positions on the head in half axes: left, up, forward.
 _BROWS = {
     side: np.array([[sign * x, y, 0.9] for x, y in ((0.16, 0.25), (0.36, 0.31), (0.58, 0.24))])
     for side, sign in SIDES.items()
@@ -43,15 +43,15 @@ _PEAK = np.concatenate(
 _HAIRLINE = np.interp(
     (np.arange(256) - 128) / 100, [-0.9, -0.3, -0.05, 0.25, 0.7, 1.0], [-0.62, -0.45, 0.0, 0.42, 0.55, 0.6]
 ).astype(np.float32)
-"""How far up the hair begins, by how far forward: the entry of 128 + 100 x forward."""
+"""Height of the hairline by the position forward, both in half axes: entry 128 + 100 x forward."""
 
-_DIRECTIONS = {name: place / HEAD_AXES / np.linalg.norm(place / HEAD_AXES) for name, place in FACE.items()}
+_DIRECTIONS = {name: position / HEAD_AXES / np.linalg.norm(position / HEAD_AXES) for name, position in FACE.items()}
 
 
 def facing(head: Array, name: str) -> float:
-    """Cosine between the viewer and the outward direction of a place on the head; 1 for the other joints.
+    """Return the cosine between the viewer and the outward direction of a point of the face; 1 for other joints.
 
-    ``head`` (3, 3): its left, up and forward in image axes.
+    ``head`` (3, 3): the head's left, up and forward in image axes.
     """
     if name not in FACE:
         return 1.0
@@ -62,25 +62,25 @@ def draw_head(canvas: Canvas, owner: int, look: Look, head: Array, skull: Array,
     """Ray-cast the skull with its hair, then draw ears, eyes, brows, nose, mouth and the peak of a cap.
 
     Args:
-        canvas: what to draw on.
-        owner: whose head.
-        look: skin, hair and head gear.
+        canvas: Canvas to draw on.
+        owner: Number of the person.
+        look: Skin, hair and head gear.
         head: (3, 3), the head's left, up and forward in image axes.
-        skull: (2,), image position of its centre.
-        stature: in image pixels.
+        skull: (2,), centre of the head in image pixels.
+        stature: Standing height of the person in image pixels.
     """
     axes = HEAD_AXES * look.build.head * stature
     label = owner * LABELS_PER_PERSON + PART_LABELS["head"]
     basis = (head[:2] * axes).T
     shapes: list[Shape] = []
 
-    def ellipse(place: Array, breadth: Array, height: Array, colour: Colour) -> None:
-        """Draw an ellipse of half axes in image pixels, given as vectors."""
-        shapes.append(Shape(skull + place @ basis + _ROUND @ np.array([breadth, height]), colour, 0, label))
+    def ellipse(position: Array, breadth: Array, height: Array, colour: Colour) -> None:
+        """Draw an ellipse whose half axes are vectors in image pixels."""
+        shapes.append(Shape(skull + position @ basis + _ROUND @ np.array([breadth, height]), colour, 0, label))
 
-    def stroke(places: Array, colour: Colour, width: float) -> None:
+    def stroke(positions: Array, colour: Colour, width: float) -> None:
         thickness = max(1, round(width * float(axes[1]) * SUPERSAMPLING))
-        shapes.append(Shape(skull + places @ basis, colour, thickness, label))
+        shapes.append(Shape(skull + positions @ basis, colour, thickness, label))
 
     def ear(side: str) -> None:
         if look.head == "long":
@@ -122,7 +122,7 @@ def _face(
     ellipse: Callable[[Array, Array, Array, Colour], None],
     stroke: Callable[[Array, Colour, float], None],
 ) -> None:
-    """Eyes and brows that face the viewer, and the mouth."""
+    """Draw the eyes and brows that face the viewer, and the mouth."""
     brow_tone = brighter(look.hair, 0.9) if look.head != "bald" else brighter(look.skin, 0.5)
     for side in SIDES:
         turned = facing(head, f"{side}_eye")
@@ -138,7 +138,7 @@ def _face(
 
 
 def _cast_skull(canvas: Canvas, label: int, look: Look, head: Array, skull: Array, axes: Array) -> None:
-    """Intersect the line of sight of each pixel with the ellipsoid of the head; colour by place and light."""
+    """Intersect each pixel's line of sight with the ellipsoid of the head; colour it by position and light."""
     light = canvas.light
     centre = skull * SUPERSAMPLING + (SUPERSAMPLING - 1) / 2
     axes = axes * SUPERSAMPLING
@@ -152,7 +152,7 @@ def _cast_skull(canvas: Canvas, label: int, look: Look, head: Array, skull: Arra
     y = (np.arange(y0, y1, dtype=np.float32) - np.float32(centre[1]))[:, None]
     scaled = (head / axes).tolist()  # rows: image axes; columns: the head's, in half axes
     left, up, forward = (scaled[0][k] * x + scaled[1][k] * y for k in range(3))
-    # A jaw is narrower than a skull: below the eyes, the same column lies further out.
+    # A jaw is narrower than a skull: below the eyes, the same column is further out on the ellipsoid.
     left *= 1 + 0.22 * np.clip(-up, 0, 1)
     ray = scaled[2]
     square = ray[0] ** 2 + ray[1] ** 2 + ray[2] ** 2
@@ -163,7 +163,7 @@ def _cast_skull(canvas: Canvas, label: int, look: Look, head: Array, skull: Arra
     left, up, forward = left + ray[0] * depth, up + ray[1] * depth, forward + ray[2] * depth
 
     style = look.head
-    # Towards the back the hair comes down further.
+    # The hair reaches further down towards the back.
     hairline = cv2.LUT(cv2.convertScaleAbs(forward, alpha=100, beta=128), _HAIRLINE)
     if style == "bald":
         covered = (up < 0.25) & (forward < 0.3)

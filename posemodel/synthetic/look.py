@@ -1,4 +1,4 @@
-"""What a person looks like apart from the pose: skin, hair and clothes, drawn by lot."""
+"""Random appearance of a person: build, skin, hair and clothes."""
 
 import math
 from dataclasses import dataclass
@@ -29,36 +29,47 @@ _HAIRS: tuple[Colour, ...] = (
 _HEADS = ("short", "short", "short", "long", "long", "tail", "bald", "cap")
 _FRONTS = ("buttons", "jacket", "print", "stripes", "pocket", "tie", "number", "plain")
 
+# Covered lengths: 0 none, 1 to the elbow or knee, 2 full.
 _SLEEVES = (0.0, 0.6, 0.6, 0.7, 0.8, 1.4, 2.0, 2.0)
 _TROUSER_LEGS = (0.75, 1.0, 2.0, 2.0, 2.0, 2.0)
 
 
 @dataclass(frozen=True)
 class Look:
-    """Build, skin, hair and clothes."""
+    """Appearance of one person: build, skin, hair and clothes."""
 
     build: Build
     skin: Colour
     hair: Colour
     head: str
+    """Hair style or head gear: short, long, tail, bald or cap."""
     hat: Colour
+    """Colour of the cap, and of prints and ties."""
     shirt: Colour
     trim: Colour
+    """Second colour of the shirt, which contrasts with it."""
     front: str
+    """Pattern of the shirt: buttons, jacket, print, stripes, pocket, tie, number or plain."""
     pocket: float
+    """Side of the breast pocket: 1 left, -1 right."""
     sleeve: float
+    """Covered length of the arms: 0 none, 1 to the elbow, 2 full."""
     trousers: Colour
     trouser_leg: float
+    """Covered length of the legs: 0 none, 1 to the knee, 2 full."""
     skirt: bool
     tucked: bool
+    """Whether the shirt is tucked into the trousers."""
     shoes: Colour
     bag: Colour | None
+    """Colour of a bag on the back; None: no bag."""
 
     @classmethod
     def sample(cls, rng: np.random.Generator) -> "Look":
-        """Draw a look; sleeves and trouser legs are covered lengths: 0 none, 1 to the elbow or knee, 2 full.
+        """Draw a random appearance.
 
-        No garment differs between left and right but by lot (the breast pocket): only the body tells them apart.
+        Garments look the same on both sides, except for the pocket, whose side is random: only the body shows which
+        side is left.
         """
         shirt, trim = _cloth(rng), _cloth(rng)
         skirt = bool(rng.random() < 0.12)
@@ -83,7 +94,7 @@ class Look:
 
 
 def _cloth(rng: np.random.Generator, *, dull: bool = False) -> Colour:
-    """Draw a cloth colour (BGR); dull ones are what trousers and shoes come in."""
+    """Draw a cloth colour (BGR); ``dull`` gives the darker, greyer ones of trousers and shoes."""
     value = rng.uniform(35, 190 if dull else 245)
     saturation = rng.uniform(0, 0.45 if dull else 0.85) ** 1.2
     hue = rng.uniform(0, 2 * math.pi)

@@ -1,4 +1,4 @@
-"""Image i of a split: its ids, its name and its JPEG, independent of all other images."""
+"""Numbered images of a split: ids, file names and JPEGs, each image independent of all others."""
 
 from typing import Any
 
@@ -9,39 +9,42 @@ from posemodel.synthetic.scene import render_image
 
 SPLITS: tuple[str, ...] = ("train", "select", "val")
 IDS_PER_SPLIT = 1_000_000
+"""Image ids reserved for each split, so the most images of a set."""
 JPEG_QUALITY = 90
+"""OpenCV's JPEG quality, 0 to 100."""
 _IDS_PER_IMAGE = 100
+"""Annotation ids reserved for each image."""
 
 Entry = dict[str, Any]
-"""{"image": COCO's entry of an image, "annotations": those of the people in it}."""
+"""COCO entries of one image: {"image": ..., "annotations": [...]}."""
 
 
 def image_id(split_number: int, index: int) -> int:
-    """The id of image ``index`` of a split."""
+    """Return the id of image ``index`` of a split."""
     return (split_number + 1) * IDS_PER_SPLIT + index
 
 
 def split_of(number: int) -> str:
-    """The split that holds the image with this id."""
+    """Return the split that holds the image with this id."""
     return SPLITS[number // IDS_PER_SPLIT - 1]
 
 
 def file_name(number: int) -> str:
-    """The file name of the image with this id."""
+    """Return the file name of the image with this id."""
     return f"{number:012d}.jpg"
 
 
 def render_numbered(
     seed: int, split_number: int, index: int, size: tuple[int, int] | None = None
 ) -> tuple[bytes, Entry]:
-    """Render image ``index`` of a split: its JPEG, and its entry with ids. Pure, so any process may do it."""
+    """Render image ``index`` of a split: its JPEG and its entry with ids. It depends on the arguments alone."""
     image, annotations = render_image(np.random.default_rng([seed, split_number, index]), size=size)
     ok, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     if not ok:
         raise RuntimeError("OpenCV could not encode a JPEG; this build seems to lack the codec")
     number = image_id(split_number, index)
     height, width = image.shape[:2]
-    for place, annotation in enumerate(annotations):
-        annotation |= {"id": number * _IDS_PER_IMAGE + place, "image_id": number}
+    for index_in_image, annotation in enumerate(annotations):
+        annotation |= {"id": number * _IDS_PER_IMAGE + index_in_image, "image_id": number}
     entry = {"file_name": file_name(number), "height": height, "id": number, "license": 0, "width": width}
     return encoded.tobytes(), {"image": entry, "annotations": annotations}

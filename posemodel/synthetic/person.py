@@ -1,7 +1,7 @@
-"""Draw one person: tapered, shaded limbs, clothes with a front and a back, a head with a face, hands and shoes.
+"""Drawing of a person: tapered, shaded limbs, clothes with a front and a back, a head with a face, hands and shoes.
 
-Everything is drawn from far to near onto two canvases at once: colours, and labels that say which part of whom is seen.
-What tells left from right is what tells it in a photograph: the face, the front of the shirt, hands and feet.
+Everything is drawn from far to near, as colours and as labels that say which part of which person is visible. Left and
+right can be told apart as in a photograph: by the face, the front of the shirt, hands and feet.
 """
 
 import math
@@ -29,22 +29,23 @@ from posemodel.synthetic.figure import FACE, HEAD_AXES, SIDES, Array, Pose, samp
 from posemodel.synthetic.head import draw_head, facing
 from posemodel.synthetic.look import Look
 
-# From the rim to the lit side: the share of the half width, and the brightness.
 _TONES = np.array([(1.0, 0.66), (0.84, 0.84), (0.62, 1.0), (0.34, 1.12)])
+"""Tones of a tube from the rim to the lit side: share of the half width, and brightness."""
 _STATIONS = 6
+"""Cross-sections along a tube."""
 _STEPS = np.linspace(0, 1, _STATIONS)
 _SPREAD = {
     count: np.stack([np.interp(_STEPS, np.linspace(0, 1, count), unit) for unit in np.eye(count)], axis=1)
     for count in (2, 3, 4)
 }
-"""(6, count): weights that spread ``count`` evenly spaced values over the stations."""
+"""Weights (6, count) that interpolate ``count`` evenly spaced values at the stations."""
 _PLAIN_BELOW = 40.0
-"""Image pixels of stature below which nothing on a shirt is larger than a pixel."""
+"""Stature in image pixels up to which a shirt is plain: its details would be smaller than a pixel."""
 _CAP_ANGLES = np.linspace(0, math.pi, 7)[1:-1]
 _BOW, _SWING = np.sin(_CAP_ANGLES)[:, None], np.cos(_CAP_ANGLES)[:, None]
 
 
-# Cosines to the viewer below which a place on the head counts as hidden by the head, and as not worth a label.
+# Cosines to the viewer below which a point of the face counts as hidden by the head, and as not annotated.
 _HIDDEN_BELOW = {"nose": -0.12, "left_eye": 0.12, "right_eye": 0.12, "left_ear": -0.30, "right_ear": -0.30}
 _SKIPPED_BELOW = {"nose": -0.12, "left_eye": -0.10, "right_eye": -0.10, "left_ear": -0.40, "right_ear": -0.40}
 _HIDDEN = np.array([_HIDDEN_BELOW.get(name, -1.0) for name in COCO_KEYPOINTS])
@@ -53,7 +54,7 @@ _FACE_INDEX = [index for index, name in enumerate(COCO_KEYPOINTS) if name in FAC
 
 
 def _parts_that_carry(name: str) -> tuple[str, ...]:
-    """Parts whose label at a joint means that the joint is seen."""
+    """Return the parts whose label at a joint means that the joint is visible."""
     if name in FACE:
         return ("head",)
     side, joint = name.split("_")
@@ -68,7 +69,7 @@ def _parts_that_carry(name: str) -> tuple[str, ...]:
 
 
 _CARRIERS = np.zeros((len(COCO_KEYPOINTS), LABELS_PER_PERSON), bool)
-"""Whether a part (its label) carries a joint."""
+"""Whether a part carries a joint: (keypoint, part label), bool."""
 for _index, _name in enumerate(COCO_KEYPOINTS):
     _CARRIERS[_index, [PART_LABELS[part] for part in _parts_that_carry(_name)]] = True
 _TRUNK_CARRIES = {side: [COCO_KEYPOINTS.index(f"{side}_{joint}") for joint in ("shoulder", "hip")] for side in SIDES}
@@ -76,38 +77,44 @@ _TRUNK_CARRIES = {side: [COCO_KEYPOINTS.index(f"{side}_{joint}") for joint in ("
 
 @dataclass
 class _Tube:
-    """A body part around a line of six stations: image centres (two: a straight line), half widths in pixels, caps."""
+    """Body part around a line of six stations."""
 
     depth: float
+    """Position towards the viewer in statures; nearer parts are drawn later."""
     part: str
+    """Name in ``PART_LABELS``."""
     centres: Array | tuple[Array, Array]
+    """Image positions of the stations (6, 2), or the two ends of a straight line."""
     radii: Array
+    """Half widths at the stations in image pixels, (6,)."""
     colour: Colour
     caps: tuple[float, float] = (1.0, 1.0)
+    """Roundness of the two ends: length of the cap in half widths."""
     details: list[Detail] = field(default_factory=list)
-    """Drawn on top, in colours only."""
+    """Details drawn on top, under the label of the part."""
 
 
 @dataclass
 class Person:
-    """One person, posed and placed; ``draw`` puts the person on the canvases."""
+    """A posed person at a position in the image."""
 
     look: Look
     pose: Pose
     view: Array
+    """Camera: (3, 3) from the body frame to image axes."""
     stature: float
     """Standing height in image pixels."""
     feet: tuple[float, float]
-    """Image position of the lowest point, centred under the hips."""
+    """Image position (x, y) of the lowest point, centred under the hips."""
 
     def __post_init__(self) -> None:
         names = list(self.pose.points)
         points = np.array([self.pose.points[name] for name in names])
-        seen = points @ self.view.T * self.stature
-        self._xy = seen[:, :2] + np.array([self.feet[0], self.feet[1] - seen[:, 1].max()])
+        projected = points @ self.view.T * self.stature
+        self._xy = projected[:, :2] + np.array([self.feet[0], self.feet[1] - projected[:, 1].max()])
         self.at = dict(zip(names, self._xy, strict=True))
-        """Image pixels of every point; views, which follow when the person moves."""
-        # Order by distance over the floor: a camera from above must not put the head before a raised hand.
+        """Image pixels (2,) of every point by name; views, which follow when the person moves."""
+        # Depth is distance along the floor: a camera from above must not put the head in front of a raised hand.
         level = self.view[2] * np.array([1.0, 0.0, 1.0])
         self.depth = dict(zip(names, (points @ level).tolist(), strict=True))
         self._chest = self.view @ self.pose.chest
@@ -116,7 +123,7 @@ class Person:
 
     @classmethod
     def sample(cls, rng: np.random.Generator, stature: float, feet: tuple[float, float]) -> "Person":
-        """Draw look, pose and view."""
+        """Make a person of random look, pose and view."""
         look = Look.sample(rng)
         return cls(look, sample_pose(rng, look.build), sample_view(rng), stature, feet)
 
@@ -126,7 +133,7 @@ class Person:
         return bool(self._chest[2, 2] < 0)
 
     def bounds(self) -> tuple[float, float, float, float]:
-        """Return x0, y0, x1, y1 in image pixels, with room for flesh and hair."""
+        """Return x0, y0, x1, y1 in image pixels: the joints, with a margin for flesh and hair."""
         margin = 0.1 * self.stature
         left, top = self._xy.min(0).tolist()
         right, bottom = self._xy.max(0).tolist()
@@ -140,10 +147,10 @@ class Person:
     # --- the joints ---------------------------------------------------------------------------------------------
 
     def keypoints(self, labels: Array, owner: int) -> Array:
-        """COCO keypoints (17, 3): x, y to a tenth of a pixel and v, judged on the finished label canvas.
+        """Return COCO keypoints (17, 3): x and y to a tenth of a pixel, and visibility v on the finished label canvas.
 
-        v = 2: the part that carries the joint is what the canvas shows there; 1: something covers it, or the body
-        itself does; 0 with x = y = 0: outside the image, or on the far side of the head, where annotators skip it.
+        v = 2: the canvas shows the part that carries the joint; 1: something else, or another part of the body, covers
+        it; 0 with x = y = 0: it is outside the image, or on the far side of the head, where annotators skip it.
         """
         height, width = labels.shape[0] // SUPERSAMPLING, labels.shape[1] // SUPERSAMPLING
         xy = np.round([self.at[name] for name in COCO_KEYPOINTS], 1)
@@ -155,40 +162,40 @@ class Person:
         block = labels[rows[:, None, None] + steps[:, None], columns[:, None, None] + steps]
         carriers = _CARRIERS.copy()
         for side, sign in SIDES.items():
-            if self._chest[2, 0] * sign < -0.75:  # more than 49 degrees off: the trunk lies before its far side
+            if self._chest[2, 0] * sign < -0.75:  # turned by more than 49 degrees: the trunk hides its far side
                 carriers[_TRUNK_CARRIES[side], PART_LABELS["torso"]] = False
                 carriers[_TRUNK_CARRIES[side], PART_LABELS["pelvis"]] = False
         carried = carriers[np.flatnonzero(labelled)[:, None, None], block % LABELS_PER_PERSON]
         shown = 2 * (carried & (block // LABELS_PER_PERSON == owner)).sum((1, 2)) >= SUPERSAMPLING**2
-        found = np.zeros((len(COCO_KEYPOINTS), 3))
-        found[labelled, :2] = xy[labelled]
-        found[labelled, 2] = 1 + (shown & (turned >= _HIDDEN)[labelled])
-        return found
+        keypoints = np.zeros((len(COCO_KEYPOINTS), 3))
+        keypoints[labelled, :2] = xy[labelled]
+        keypoints[labelled, 2] = 1 + (shown & (turned >= _HIDDEN)[labelled])
+        return keypoints
 
     # --- drawing ------------------------------------------------------------------------------------------------
 
     def draw(self, canvas: Canvas, owner: int) -> None:
-        """Draw all of the person under the label of ``owner``."""
+        """Draw the person onto the canvas, under the labels of ``owner``."""
         light = canvas.light
         tubes = [*self._trunk(light), *self._arms(), *self._legs(), *self._hair()]
         tubes.sort(key=lambda tube: tube.depth)
         outlines = _outlines(tubes, light)
         shades = 1 + (_TONES[:, 1] - 1) * light.contrast
         colours = np.minimum(np.array([tube.colour for tube in tubes])[:, None] * shades[:, None], 255).tolist()
-        head_depth = self.depth["skull"] + 0.03  # the head leads the chest, whatever the stoop
-        drawn = False
+        head_depth = self.depth["skull"] + 0.03  # the head is in front of the chest, however far the person stoops
+        head_drawn = False
         for tube, polygons, tones in zip(tubes, outlines, colours, strict=True):
-            if not drawn and tube.depth > head_depth:
+            if not head_drawn and tube.depth > head_depth:
                 draw_head(canvas, owner, self.look, self._head, self.at["skull"], self.stature)
-                drawn = True
+                head_drawn = True
             label = owner * LABELS_PER_PERSON + PART_LABELS[tube.part]
             radius = float(tube.radii[2]) * SUPERSAMPLING
             for tone in (1,) if radius < 2 else (0, 2) if radius < 5 else (0, 2, 3) if radius < 10 else (0, 1, 2, 3):
-                outline = polygons[tone if radius >= 2 else 0]  # all of a thin tube in one tone
+                outline = polygons[tone if radius >= 2 else 0]  # a thin tube has a single tone
                 cv2.fillPoly(canvas.pixels, [outline], (*tones[tone], label), cv2.LINE_8, SUBPIXEL_BITS)
             if tube.details:
                 canvas.draw([Shape(*detail, label) for detail in tube.details])
-        if not drawn:
+        if not head_drawn:
             draw_head(canvas, owner, self.look, self._head, self.at["skull"], self.stature)
 
     def _limb(
@@ -200,11 +207,11 @@ class Person:
         depth: float,
         caps: tuple[float, float] = (1.0, 1.0),
     ) -> _Tube:
-        """Make a straight tube between two image points; ``girths`` are half widths in statures, evenly spaced."""
+        """Make a straight tube between two image points; ``girths`` are evenly spaced half widths in statures."""
         return _Tube(depth, part, ends, _SPREAD[len(girths)] @ girths * self.stature, colour, caps)
 
     def _line(self, share_of_stature: float) -> int:
-        """Thickness in canvas pixels of a line that is ``share_of_stature`` wide; at least one."""
+        """Return a line's thickness in canvas pixels, at least 1, from its share of the stature."""
         return max(1, round(share_of_stature * self.stature * SUPERSAMPLING))
 
     def _arms(self) -> list[_Tube]:
@@ -231,7 +238,7 @@ class Person:
         return tubes
 
     def _hand(self, side: str, elbow: Array, wrist: Array, depth: float) -> list[_Tube]:
-        """Make palm, fingers and a thumb that points the way the chest faces."""
+        """Make palm, fingers and a thumb that points where the chest faces."""
         forearm = (wrist - elbow) / self.stature
         knuckles = wrist + forearm * 0.36 * self.stature
         tips = wrist + forearm * 0.62 * self.stature
@@ -271,7 +278,7 @@ class Person:
             shoe = self._limb(f"{side}_foot", (heel, toe), (0.025, 0.026, 0.027, 0.023), look.shoes, foot)
             sole = np.array([heel, toe]) + np.array([0.0, 0.017 * self.stature])
             shoe.details.append((sole, mix(look.shoes, (225, 225, 225), 0.75), self._line(0.009)))
-            if self._pelvis[2, 2] > 0.2:  # laces are seen from the front
+            if self._pelvis[2, 2] > 0.2:  # laces are visible from the front
                 laces = np.array([heel + share * (toe - heel) for share in (0.55, 0.8)])
                 shoe.details.append((laces, mix(look.shoes, (240, 240, 240), 0.8), self._line(0.008)))
             tubes.append(
@@ -280,7 +287,7 @@ class Person:
             tubes.append(shoe)
         return tubes
 
-    # Stations from crotch to neck: share of the spine, half breadth and half depth in statures.
+    # At the stations from crotch to neck: share of the spine, half breadth and half depth in statures.
     _SPINE = np.array([0.12, 0.34, 0.56, 0.78, 0.93, 1.02])
     _BREADTH = np.array([0.088, 0.080, 0.088, 0.106, 0.100, 0.046])
     _DEPTH = np.array([0.064, 0.060, 0.065, 0.066, 0.052, 0.034])
@@ -289,7 +296,7 @@ class Person:
         look = self.look
         pelvis, waist, collar = self.at["pelvis"], self.at["waist"], self.at["collar"]
         depth = (self.depth["pelvis"] + self.depth["collar"]) / 2
-        shares, bend = self._SPINE, 0.36  # where along the spine the waist lies
+        shares, bend = self._SPINE, 0.36  # position of the waist as a share of the spine
         below, above = np.clip(shares / bend, 0, 1), np.clip((shares - bend) / (1 - bend), 0, 1.05)
         spine = pelvis + below[:, None] * (waist - pelvis) + above[:, None] * (collar - waist)
         girth = np.array([1.0, 1.0, 1.0, 0.9, 0.6, 0.3]) * (look.build.girth - 1) + 1
@@ -345,7 +352,7 @@ class Person:
 
     @staticmethod
     def _silhouette(line: Array, frame: Array, breadth: Array, bulk: Array) -> Array:
-        """Half widths of an elliptic cross-section as seen across the line's direction in the image."""
+        """Return half widths in statures of elliptic cross-sections, seen across the line's direction in the image."""
         along = line[-1] - line[0]
         across = np.array([-along[1], along[0]]) / max(float(np.hypot(*along)), 1e-6)
         return np.hypot(breadth * float(frame[:2, 0] @ across), bulk * float(frame[:2, 2] @ across))
@@ -363,15 +370,15 @@ class Person:
         depth = self.depth["skull"] + 0.03 - math.copysign(0.035, head[2, 2])
         hair = self._limb("hair", (top, end), tuple(np.array(half) * look.build.head), brighter(look.hair, 1.1), depth)
         trunk = (self.depth["pelvis"] + self.depth["collar"]) / 2
-        if self.from_behind:  # it lies on the back, whichever way the head is stooped
+        if self.from_behind:  # hair lies on the back, however the head is bent
             hair.depth = max(hair.depth, trunk + 0.003)
-        else:  # and falls behind the neck
+        else:  # hair falls behind the neck
             hair.depth = min(hair.depth, trunk - 2e-3)
         return [hair]
 
 
 def _outlines(tubes: list[_Tube], light: Light) -> list[list[Array]]:
-    """Polygons of every tube in every tone, as fixed-point canvas coordinates: one batch, since there are many."""
+    """Return a polygon for each tube and tone in fixed-point canvas coordinates, computed at once for speed."""
     ends = np.array([(tube.centres[0], tube.centres[-1]) for tube in tubes])
     centres = ends[:, :1] + _STEPS[:, None] * (ends[:, 1:] - ends[:, :1])
     for index, tube in enumerate(tubes):
@@ -385,16 +392,17 @@ def _outlines(tubes: list[_Tube], light: Light) -> list[list[Array]]:
     across = np.stack([-along[:, 1], along[:, 0]], axis=-1)
 
     shares = _TONES[:, 0, None, None, None]
-    # The lit side of a tube is where its light tones gather.
+    # Lighter tones are shifted towards the lit side of a tube.
     lit = (across @ light.towards[:2])[:, None, None] * across[:, None, :] * radii[:, :, None]
     middle = centres + (1 - shares) * 0.75 * lit
     side = shares * radii[..., None] * across[:, None, :]
 
     def cap(end: int, sign: float) -> Array:
-        # No rim across a tube's end: where two tubes meet in a joint, nothing shows a seam.
+        # The end of a tube has no dark rim, so that no seam shows at a joint.
         outward = caps[:, 0 if end == 0 else 1, None, None] * _BOW * along[:, None, :]
         reach = outward + shares * _SWING * across[:, None, :]
-        return middle[:, :, end, None, :] + sign * radii[:, end, None, None] * reach
+        arc: Array = middle[:, :, end, None, :] + sign * radii[:, end, None, None] * reach
+        return arc
 
     polygon = np.concatenate(
         [middle + side, cap(_STATIONS - 1, 1.0), (middle - side)[:, :, ::-1], cap(0, -1.0)], axis=2

@@ -1,4 +1,4 @@
-"""Render numbered images in this process or in several: the same images in any number of processes."""
+"""Rendering of numbered images in this process or in worker processes; the images do not depend on their number."""
 
 import contextlib
 import os
@@ -7,7 +7,7 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,21 +16,22 @@ import cv2
 from posemodel.synthetic.numbered import Entry, render_numbered
 
 Number = tuple[int, int]
-"""Number of the split, index of the image in it."""
+"""Number of the split, and index of the image in it."""
 
 IMAGES_PER_PROCESS = 100
-"""A process that renders fewer takes longer to start (0.3 to 0.5 s) than it saves."""
+"""Fewest images for which a worker process pays: starting one takes 0.3 to 0.5 s."""
 BATCH = 8
-"""Images asked for at a time: enough that a process never waits for its next."""
+"""Images requested at a time: enough that a worker never waits for its next request."""
 _WORKER = "posemodel.synthetic.worker"
 _POLL_S = 0.2
-
+"""Seconds between two looks at the stop signal while the queue of results is full."""
 
 Answers = queue.Queue[tuple[bytes, Entry] | Exception]
+"""Results of the workers: JPEG and entry of an image, or the error that ended a worker."""
 
 
 class Batch(NamedTuple):
-    """What a worker process is asked for."""
+    """Request to a worker process: the images to render."""
 
     seed: int
     size: tuple[int, int] | None
@@ -38,7 +39,7 @@ class Batch(NamedTuple):
 
 
 def default_workers(images: int) -> int:
-    """How many processes pay for so many images: one for each usable core, 0 (this process) for a small set."""
+    """Return the best number of worker processes: one for each usable core, 0 (this process) for few images."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     workers = min(cores, images // IMAGES_PER_PROCESS)
     return workers if workers > 1 else 0
@@ -46,14 +47,14 @@ def default_workers(images: int) -> int:
 
 def render_all(
     numbers: Sequence[Number], seed: int, size: tuple[int, int] | None, workers: int
-) -> Iterator[tuple[bytes, Entry]]:
-    """Yield JPEG and entry of every numbered image: in order with 0 workers (this process), else as they come.
+) -> Generator[tuple[bytes, Entry]]:
+    """Yield JPEG and entry of every numbered image: in order with 0 workers (this process), else as they are done.
 
     Raises RuntimeError if a worker process dies. Closing the iterator ends the processes.
     """
     if workers == 0:
         before = cv2.getNumThreads()
-        cv2.setNumThreads(1)  # images are small; and a process that has used OpenCV's threads cannot be forked safely
+        cv2.setNumThreads(1)  # images are small, and a process that used OpenCV's threads cannot be forked safely
         try:
             for split_number, index in numbers:
                 yield render_numbered(seed, split_number, index, size)
@@ -82,24 +83,25 @@ def render_all(
     finally:
         stop.set()
         for process in processes:
-            process.kill()  # it holds nothing that could be lost: only the parent writes files
+            process.kill()  # nothing is lost: only this process writes files
             process.wait()
         for thread in threads:
             thread.join()
         for process in processes:
             for pipe in (process.stdin, process.stdout):
-                with contextlib.suppress(OSError):
-                    pipe.close()
+                if pipe is not None:
+                    with contextlib.suppress(OSError):
+                        pipe.close()
 
 
 def _start() -> "subprocess.Popen[bytes]":
     """Start a worker process.
 
-    A plain command instead of ``multiprocessing``: it does not run the caller's main module again (with all that this
-    imports, and the need for a main guard). In a session of its own, so that a terminal's Ctrl-C does not reach it.
+    A plain command instead of ``multiprocessing``, which would import the caller's main module again and require a main
+    guard. The worker has a session of its own, so that a terminal's Ctrl-C does not reach it.
     """
-    here = str(Path(__file__).resolve().parents[3])
-    paths = [here, *filter(None, [os.environ.get("PYTHONPATH")])]
+    root = str(Path(__file__).resolve().parents[2])
+    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     return subprocess.Popen(
         [sys.executable, "-P", "-m", _WORKER],
         stdin=subprocess.PIPE,
@@ -112,15 +114,17 @@ def _start() -> "subprocess.Popen[bytes]":
 def _converse(
     process: "subprocess.Popen[bytes]", batches: "queue.SimpleQueue[Batch]", answers: Answers, stop: threading.Event
 ) -> None:
-    """Hand a process one batch after the other and pass its answers on, until all is done or nobody listens."""
+    """Send batches to a process and pass its results on, until all batches are done or ``stop`` is set."""
 
-    def answer(with_this: tuple[bytes, Entry] | Exception) -> None:
+    def put(answer: tuple[bytes, Entry] | Exception) -> None:
         while not stop.is_set():
             with contextlib.suppress(queue.Full):
-                answers.put(with_this, timeout=_POLL_S)
+                answers.put(answer, timeout=_POLL_S)
                 return
 
     try:
+        assert process.stdin is not None
+        assert process.stdout is not None
         while not stop.is_set():
             try:
                 batch = batches.get_nowait()
@@ -129,10 +133,10 @@ def _converse(
             pickle.dump(batch, process.stdin)
             process.stdin.flush()
             for _ in batch.numbers:
-                answer(pickle.load(process.stdout))
-    except Exception as error:  # a silent end would leave the caller waiting
+                put(pickle.load(process.stdout))
+    except Exception as error:  # without an answer the caller would wait forever
         died = RuntimeError(
-            "a rendering process died (its own words are above); what is done is kept, the same command goes on"
+            "a rendering process died (its error is above); finished images are kept, and the same command continues"
         )
         died.__cause__ = error
-        answer(died)
+        put(died)

@@ -1,4 +1,4 @@
-"""Everything in a scene that is no person: background, clutter, chairs, and things that stand in front of people."""
+"""Drawing of everything in a scene but people: background, clutter, chairs, shadows, and objects in front of people."""
 
 import math
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from posemodel.synthetic.person import Person
 
 
 def _arc(start: float, stop: float, count: int) -> Array:
-    """Points (count, 2) of the unit circle, evenly spaced from one angle to another (radians)."""
+    """Return points (count, 2) of the unit circle, evenly spaced from one angle to another (radians)."""
     angles = np.linspace(start, stop, count)
     return np.array([np.cos(angles), np.sin(angles)]).T
 
@@ -23,14 +23,14 @@ _CIRCLE = _arc(0, 2 * math.pi, 20)
 
 
 def random_colour(rng: np.random.Generator, low: float = 25, high: float = 235) -> Colour:
-    """Draw a muted colour (BGR)."""
+    """Draw a random muted colour (BGR)."""
     grey = rng.uniform(low, high)
     blue, green, red = (min(max(grey + tint, 0.0), 255.0) for tint in rng.normal(0, 22, 3).tolist())
     return (blue, green, red)
 
 
 def background(rng: np.random.Generator, width: int, height: int, horizon: float) -> Array:
-    """Wall or sky above, floor or ground below: gradients with coarse and fine texture, as the pixels of a canvas."""
+    """Return canvas pixels of a wall or sky above a floor or ground: gradients with coarse and fine texture."""
     rows = np.arange(height, dtype=np.float32)[:, None]
     above = [np.array(random_colour(rng, 60, 240), np.float32) for _ in range(2)]
     below = [np.array(random_colour(rng, 40, 200), np.float32) for _ in range(2)]
@@ -46,10 +46,11 @@ def background(rng: np.random.Generator, width: int, height: int, horizon: float
         noise[: round(cells * horizon / height)] *= rng.uniform(0, 1)  # walls and skies are smoother than floors
         smooth = cv2.resize(noise.astype(np.float32), texture.shape[1::-1], interpolation=cv2.INTER_CUBIC)
         texture += smooth if coloured else smooth[..., None]
-    # From here on in bytes, for speed; the texture's zero is 128. The fourth channel holds the labels, all 0.
-    texture = cv2.cvtColor(cv2.add(texture, (128.0, 128.0, 128.0, 0.0), dtype=cv2.CV_8U), cv2.COLOR_BGR2BGRA)
-    texture[..., LABEL] = 0
-    grain = cv2.resize(texture, (width, height), interpolation=cv2.INTER_CUBIC)
+    # Bytes from here on, for speed: 128 stands for 0 in the texture. The fourth channel holds the labels, all 0.
+    centred = cv2.add(texture, (128.0, 128.0, 128.0, 0.0), dtype=cv2.CV_8U)  # type: ignore[call-overload]  # stub: no scalars
+    byte_texture: Array = cv2.cvtColor(centred, cv2.COLOR_BGR2BGRA)
+    byte_texture[..., LABEL] = 0
+    grain = cv2.resize(byte_texture, (width, height), interpolation=cv2.INTER_CUBIC)
     gradient = np.zeros((height, 1, 4), np.uint8)
     gradient[:, 0, :LABEL] = np.rint(column)
     image = cv2.addWeighted(np.repeat(gradient.view(np.uint32), width, 1).view(np.uint8), 1, grain, 1, -128)
@@ -64,7 +65,7 @@ def background(rng: np.random.Generator, width: int, height: int, horizon: float
 
 
 def clutter(rng: np.random.Generator, canvas: Canvas, width: int, height: int, horizon: float) -> None:
-    """Things behind the people: boxes, windows, poles, foliage, balls, and bent sticks of skin and cloth colours."""
+    """Draw objects behind the people: boxes, windows, poles, foliage, balls, and bent sticks that resemble limbs."""
     for _ in range(int(rng.integers(1, 7))):
         kind = rng.integers(6)
         x, base = width * rng.uniform(0, 1), horizon + (height - horizon) * rng.uniform(-0.15, 0.5)
@@ -87,7 +88,7 @@ def clutter(rng: np.random.Generator, canvas: Canvas, width: int, height: int, h
             circle = (x, base - tall) + radius * _CIRCLE
             canvas.fill(circle, colour)
             canvas.fill(circle * 0.6 + (circle.mean(0) - radius * 0.2) * 0.4, brighter(colour, 1.2))
-        else:  # what resembles an arm or a leg
+        else:  # sticks that resemble an arm or a leg
             for _ in range(int(rng.integers(1, 4))):
                 length, heading = height * rng.uniform(0.05, 0.16), rng.uniform(0, 2 * math.pi)
                 start = np.array([width * rng.uniform(0, 1), height * rng.uniform(0.1, 0.9)])
@@ -103,7 +104,7 @@ def clutter(rng: np.random.Generator, canvas: Canvas, width: int, height: int, h
 
 
 def occlude(rng: np.random.Generator, canvas: Canvas, person: Person) -> None:
-    """Put something in front of a person: a box, a table, a pole, a bush, a ball or a board before the chest."""
+    """Draw an object in front of a person: a box, a table, a pole, a bush, or a ball or board at a hand."""
     kind = rng.integers(6)
     tall, colour = person.stature, random_colour(rng)
     names = ("left_knee", "right_knee", "left_hip", "right_hip", "left_elbow", "right_elbow", "collar", "left_ankle")
@@ -124,7 +125,7 @@ def occlude(rng: np.random.Generator, canvas: Canvas, person: Person) -> None:
         canvas.fill(_stick(ends, half * 0.5, half * 0.5), colour)
     elif kind == 3:
         _foliage(rng, canvas, target[0], floor, tall * rng.uniform(0.1, 0.22))
-    else:  # something carried: a ball, a bag, a board
+    else:  # a carried object: a ball, or a bag or board
         wrist = person.at["left_wrist" if rng.random() < 0.5 else "right_wrist"]
         size = tall * rng.uniform(0.04, 0.09)
         turned = rng.uniform(0, math.pi)
@@ -135,13 +136,13 @@ def occlude(rng: np.random.Generator, canvas: Canvas, person: Person) -> None:
 
 
 def _rectangle(x: float, top: float, wide: float, tall: float) -> Array:
-    """Corners of an upright rectangle that is centred on ``x``."""
+    """Return the corners of an upright rectangle centred on ``x``."""
     half = wide / 2
     return np.array([[x - half, top], [x + half, top], [x + half, top + tall], [x - half, top + tall]])
 
 
 def _stick(ends: Sequence[Array | tuple[float, float]], half_start: float, half_end: float) -> Array:
-    """Outline of a straight tapered stick with rounded ends."""
+    """Return the outline of a straight tapered stick with rounded ends."""
     start, end = np.asarray(ends[0], float), np.asarray(ends[1], float)
     along = end - start
     along /= max(float(np.hypot(*along)), 1e-6)
@@ -187,7 +188,7 @@ def _foliage(rng: np.random.Generator, canvas: Canvas, x: float, base: float, ra
 
 
 def chair(canvas: Canvas, person: Person, colour: Colour, *, front: bool) -> None:
-    """Draw a seat and legs under a seated person, and a back rest: before the person in a view from behind."""
+    """Draw seat and legs of a chair behind a seated person or, with ``front``, the back rest that hides the person."""
     tall = person.stature
     x, y = person.at["pelvis"]
     y += 0.055 * tall
@@ -203,7 +204,7 @@ def chair(canvas: Canvas, person: Person, colour: Colour, *, front: bool) -> Non
 
 
 def shadow(canvas: Canvas, person: Person) -> None:
-    """Darken the ground around the feet."""
+    """Darken the ground around a person's feet."""
     x, y = (np.array(person.feet) * SUPERSAMPLING).tolist()
     wide, tall = 0.2 * person.stature * SUPERSAMPLING, 0.03 * person.stature * SUPERSAMPLING
     x0, x1 = max(0, round(x - wide)), min(canvas.pixels.shape[1], round(x + wide))
@@ -214,7 +215,7 @@ def shadow(canvas: Canvas, person: Person) -> None:
     inside = np.clip(1 - ((columns - x) / wide)[None, :] ** 2 - ((rows - y) / tall)[:, None] ** 2, 0, 1)
     window = canvas.pixels[y0:y1, x0:x1]
     inside[window[..., LABEL] > 0] = 0
-    kept = cv2.convertScaleAbs(inside, alpha=-0.5 * 255, beta=255)
-    dark = cv2.multiply(window, cv2.merge([kept, kept, kept, kept]), scale=1 / 255)
+    remaining = cv2.convertScaleAbs(inside, alpha=-0.5 * 255, beta=255)
+    dark = cv2.multiply(window, cv2.merge([remaining, remaining, remaining, remaining]), scale=1 / 255)
     dark[..., LABEL] = window[..., LABEL]
     window[:] = dark

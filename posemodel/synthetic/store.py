@@ -1,4 +1,4 @@
-"""A synthetic set's folder: whose it is, what of it is finished and intact, and files that are there in full or not."""
+"""Folder of a synthetic set: its ownership, finished and intact images, and atomic writing of its files."""
 
 import json
 import zlib
@@ -10,19 +10,20 @@ from posemodel.atomic_write import TEMPORARY, remove_leftovers, replacing
 from posemodel.synthetic.numbered import SPLITS, Entry, file_name, split_of
 
 MARKER = "synthetic.json"
-"""Says that the folder is ours, of which parameters, and whether it is complete."""
+"""File that marks a folder as a synthetic set, with its parameters and whether it is complete."""
 CHECKSUMS = "synthetic.checksums.json"
-"""Of a complete set: every file's size in bytes and CRC-32."""
+"""File of a complete set: size in bytes and CRC-32 of every other file."""
 _PROGRESS = "synthetic.progress.jsonl"
-"""Of an unfinished set: a line for every image, {"entry": ..., "checksum": [size, CRC-32]}."""
+"""File of an unfinished set: a line for each finished image, {"entry": ..., "checksum": [size, CRC-32]}."""
 
 Checksum = list[int]
+"""Size in bytes and CRC-32 of a file."""
 
 
 class Store:
-    """The folder of one set.
+    """Folder of one synthetic set; only one process at a time may write to it.
 
-    Raises FileExistsError if the folder holds something else. Only one process at a time may write.
+    Opening raises FileExistsError if the folder holds anything else.
     """
 
     def __init__(self, directory: Path, parameters: dict[str, Any], image_ids: set[int]) -> None:
@@ -32,20 +33,20 @@ class Store:
         self._parameters = parameters
         self._checksums: dict[str, Checksum] = {}
         marked_complete = _claim(directory, parameters)
-        annotations_intact = self._read_what_is_left(image_ids)
+        annotations_intact = self._read_existing(image_ids)
         self.complete = marked_complete and annotations_intact and len(self.entries) == len(image_ids)
         if self.complete:
-            (directory / _PROGRESS).unlink(missing_ok=True)  # where a kill came just before its removal
+            (directory / _PROGRESS).unlink(missing_ok=True)  # left if the process was killed just before removing it
 
     def begin(self) -> None:
-        """Mark the set as unfinished, and clear away what a kill has left half-written."""
+        """Mark the set as unfinished, and remove half-written files of a killed process."""
         _write_json(self.directory / MARKER, {**self._parameters, "complete": False})
         for folder in (self.directory / "annotations", *(self._image_folder(split) for split in SPLITS)):
             folder.mkdir(parents=True, exist_ok=True)
             remove_leftovers(folder)
 
     def add(self, jpeg: bytes, entry: Entry) -> None:
-        """Write one image; it counts as done once its line stands in the progress file."""
+        """Write one image; it counts as done once its line is in the progress file."""
         number = entry["image"]["id"]
         file = self._image_file(number)
         _write_bytes(file, jpeg)
@@ -64,12 +65,12 @@ class Store:
         _write_json(self.directory / MARKER, {**self._parameters, "complete": True})
         (self.directory / _PROGRESS).unlink(missing_ok=True)
 
-    # --- what an earlier call has left ------------------------------------------------------------------------------
+    # --- results of an earlier call ---------------------------------------------------------------------------------
 
-    def _read_what_is_left(self, image_ids: set[int]) -> bool:
+    def _read_existing(self, image_ids: set[int]) -> bool:
         """Collect the intact images and their entries; return whether all annotation files are intact."""
         recorded = _read_json(self.directory / CHECKSUMS)
-        found: dict[int, tuple[Entry, Checksum | None]] = {}
+        candidates: dict[int, tuple[Entry, Checksum | None]] = {}
         annotations_intact = True
         for split in SPLITS:
             file = self._annotation_file(split)
@@ -80,13 +81,13 @@ class Store:
             self._checksums[self._name(file)] = _checksum(content)
             for entry in _entries(json.loads(content)):
                 number = entry["image"]["id"]
-                found[number] = (entry, recorded.get(self._name(self._image_file(number))))
+                candidates[number] = (entry, recorded.get(self._name(self._image_file(number))))
         for line in self._progress():
-            found[line["entry"]["image"]["id"]] = (line["entry"], line["checksum"])
-        for number in sorted(found.keys() & image_ids):
-            entry, checksum = found[number]
+            candidates[line["entry"]["image"]["id"]] = (line["entry"], line["checksum"])
+        for number in sorted(candidates.keys() & image_ids):
+            entry, checksum = candidates[number]
             file = self._image_file(number)
-            # The size first: it costs no reading.
+            # The size is compared first, without reading the file.
             if checksum and file.is_file() and file.stat().st_size == checksum[0]:
                 if _checksum(file.read_bytes()) != checksum:
                     continue
@@ -98,14 +99,14 @@ class Store:
         progress = self.directory / _PROGRESS
         if not progress.exists():
             return
-        kept = progress.read_bytes()
-        whole = kept[: kept.rfind(b"\n") + 1]
-        if whole != kept:  # a line that an interruption tore must not tear the next
-            _write_bytes(progress, whole)
-        for line in whole.splitlines():
+        content = progress.read_bytes()
+        complete_lines = content[: content.rfind(b"\n") + 1]
+        if complete_lines != content:  # a line cut off by an interruption must not merge with the next
+            _write_bytes(progress, complete_lines)
+        for line in complete_lines.splitlines():
             try:
                 yield json.loads(line)
-            except ValueError:  # a power cut may leave anything: that image is made again
+            except ValueError:  # a power cut may leave garbage: that image is made again
                 continue
 
     def _image_folder(self, split: str) -> Path:
@@ -122,16 +123,16 @@ class Store:
 
 
 def marker_of(directory: Path) -> dict[str, Any] | None:
-    """What a synthetic set says of itself (`images`, `seed`, `size`, `complete`); None for any other folder."""
-    found = _read_json(directory / MARKER)
-    return found if {"images", "seed"} <= found.keys() else None
+    """Return a synthetic set's parameters (`images`, `seed`, `size`, `complete`); None for any other folder."""
+    marker = _read_json(directory / MARKER)
+    return marker if {"images", "seed"} <= marker.keys() else None
 
 
 def _claim(directory: Path, parameters: dict[str, Any]) -> bool:
-    """Check that the directory is ours to write; return whether its set was finished.
+    """Check that we may write to the directory, making it if needed; return whether its set is complete.
 
     Raises:
-        FileExistsError: it is not.
+        FileExistsError: It holds other files, or a set of other parameters.
     """
     if directory.is_dir():
         if not (directory / MARKER).exists():
@@ -141,16 +142,16 @@ def _claim(directory: Path, parameters: dict[str, Any]) -> bool:
                     "choose a new or an empty folder"
                 )
             return False
-        found = _read_json(directory / MARKER)
+        marker = _read_json(directory / MARKER)
         differing = [
-            f"{key} {found.get(key)!r}, not {value!r}" for key, value in parameters.items() if found.get(key) != value
+            f"{key} {marker.get(key)!r}, not {value!r}" for key, value in parameters.items() if marker.get(key) != value
         ]
         if differing:
             raise FileExistsError(
                 f"{directory} holds a synthetic set of other parameters ({'; '.join(differing)}): "
                 "choose another folder, ask for the same parameters, or remove the folder yourself"
             )
-        return found.get("complete") is True
+        return marker.get("complete") is True
     if directory.exists():
         raise FileExistsError(f"{directory} is a file, not a folder: choose another name")
     directory.mkdir(parents=True)
@@ -165,17 +166,17 @@ def _entries(content: dict[str, Any]) -> Iterator[Entry]:
 
 
 def _checksum(content: bytes) -> Checksum:
-    """Size and CRC-32: they find damage, not forgery."""
+    """Return size and CRC-32, which detect damage but not forgery."""
     return [len(content), zlib.crc32(content)]
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; empty if there is none."""
+    """Return the object in a JSON file; empty if there is none."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> Checksum:
@@ -186,7 +187,7 @@ def _write_json(path: Path, content: dict[str, Any]) -> Checksum:
 
 
 def _write_bytes(path: Path, content: bytes) -> None:
-    """Write a file that a kill leaves in full or not at all; what a power cut does to it, its checksum tells."""
+    """Write a file completely or not at all if the process is killed; checksums detect damage by a power cut."""
     temporary = path.with_name(path.name + TEMPORARY)
     temporary.write_bytes(content)
     temporary.replace(path)

@@ -1,4 +1,4 @@
-"""Write a synthetic set to disk in COCO's layout: resumably, and never over somebody's own files."""
+"""Writing of a synthetic set in COCO's layout: resumable, and never over files that are not its own."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,10 +10,10 @@ from posemodel.synthetic.pool import default_workers, render_all
 from posemodel.synthetic.store import Store
 
 GENERATOR_VERSION = 2
-"""Raise it with every change that alters an image or an annotation: sets of two versions never mix."""
+"""Version of images and annotations: raise it with every change to them, so that versions never mix in a set."""
 
 HELD_OUT_SHARE = 0.1
-"""Share of the images in ``select``, and again in ``val``."""
+"""Share of the images in ``select``, and the same share in ``val``."""
 
 
 def generate(
@@ -25,27 +25,29 @@ def generate(
     num_workers: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, int]:
-    """Write a set of synthetic people; the same arguments give the same bytes (with the same OpenCV).
+    """Write a synthetic data set; the same arguments give the same bytes (with the same OpenCV).
 
-    A call that was interrupted is taken up where it stopped: only images that were in flight are made again. A finished
-    set is compared with its checksums; files that are missing or damaged are made again. Image i of a split is the same
-    in a set of any length.
+    The same call resumes an interrupted one: only unfinished images are made again. A complete set is compared with its
+    checksums, and missing or damaged files are made again. Image i of a split is the same in a set of any size.
+
+    Example:
+        generate(Path("people"), images=1000, seed=0)  # {"train": 800, "select": 100, "val": 100}
 
     Args:
-        directory: where ``annotations/`` and ``images/`` go; new, empty, or an earlier call's with equal arguments.
-        images: over all splits; 10 % each go to ``select`` and ``val``, at least one.
-        seed: any integer from 0.
+        directory: Folder for ``annotations/`` and ``images/``: new, empty, or of an earlier call with equal arguments.
+        images: Images of all splits together; 10 % each go to ``select`` and ``val``, at least one.
+        seed: Any integer from 0.
         size: (width, height) of every image in pixels, each at least 32; None varies it.
-        num_workers: processes that render, 0 for this one; None: one for each core, 0 for a small set.
-        on_progress: called with (images done, images in all): once with those that are there, then after each image.
+        num_workers: Processes that render, 0 for this one; None: one for each core, 0 for a small set.
+        on_progress: Called with (finished images, all images): once with those on disk, then after each image.
 
     Returns:
         The number of images in each split.
 
     Raises:
-        ValueError: fewer than three images, a negative seed or number of workers, or a size below 32 pixels.
-        FileExistsError: the directory holds something else.
-        RuntimeError: a rendering process died; the same call goes on.
+        ValueError: Fewer than three images, a negative seed or number of workers, or a size below 32 pixels.
+        FileExistsError: The directory holds something else.
+        RuntimeError: A rendering process died; the same call resumes.
     """
     counts = split_sizes(images)
     if seed < 0:
@@ -90,7 +92,7 @@ def generate(
 
 
 def split_sizes(images: int) -> dict[str, int]:
-    """Deal ``images`` over the splits."""
+    """Return the number of images in each split; ValueError if there are too few or too many for the splits."""
     if images < len(SPLITS):
         raise ValueError(f"images must be at least {len(SPLITS)}, one for each of {', '.join(SPLITS)}; not {images}")
     if images > IDS_PER_SPLIT:
@@ -100,7 +102,7 @@ def split_sizes(images: int) -> dict[str, int]:
 
 
 def _coco(entries: list[Entry]) -> dict[str, Any]:
-    """One split's annotation file."""
+    """Return the content of one split's annotation file."""
     return {
         "info": {"description": "Synthetic people of posemodel.synthetic", "version": str(GENERATOR_VERSION)},
         "licenses": [{"id": 0, "name": "Synthetic: no photograph, no person", "url": ""}],

@@ -39,7 +39,7 @@ BAD = {
         "redis://127.0.0.1": "no database that is called redis://",
         "http://127.0.0.1:5000": "no database that is called http://",
         "": "is empty",
-        " sqlite:///optuna.db": "has a blank",
+        " sqlite:///optuna.db": "begins or ends with a blank",
     },
     RECORDS: {
         "./mlruns": "is a folder of files",

@@ -79,7 +79,7 @@ def test_the_same_command_goes_on_with_what_was_chosen(study, posebench, never_m
         code, out, err = posebench(*study, "--budget", budget, "--json")
         assert code == 0, err
         assert json.loads(out)["trials"] == first["trials"]
-        assert f"--budget {budget}: the study quick has begun, and goes on as it is" in err
+        assert f"--budget {budget}: the study quick has already begun; it continues with its settings" in err
     code, _, err = posebench(*study, "--budget", "5m", "--seeds", "4")
     assert code == 2
     assert "exists with another specification" in err and "seeds: 1 -> 4" in err

@@ -85,7 +85,7 @@ def valleys(valley_file, hermetic):
         (["train", "--data", "x", "--steps", "2", "-O", "beta1"], 2, "must be NAME=VALUE"),
         (["train", "--data", "x", "--steps", "2", "--prefetch-factor", "2"], 2, "prefetch_factor needs num_workers"),
         (["info", "rtpose"], 2, "rtpose_vgg"),
-        (["report", "nonsense"], 2, "there is no study 'nonsense', and no other"),
+        (["report", "nonsense"], 2, "there is no study 'nonsense', nor any other"),
         (["compare", "nonsense", "other"], 2, "no such file here"),
         (["compare", "nonsense"], 2, "Missing argument"),
         (["study", "optimizers", "--space", "adam:lr=log(1e-5,1e-2),bta=0.9"], 2, "did you mean betas?"),

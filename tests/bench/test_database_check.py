@@ -14,7 +14,7 @@ from bench.ledger.store import Ledger, open_storage
 from bench.records.reader import studies
 from bench.records.store_check import check_storage, check_stores, check_tracking
 from bench.records.writer import Tracker
-from bench.storage.database_check import NoAnswerError, within
+from bench.storage.database_check import NoAnswerError, call_within
 from posemodel.errors import SettingsError
 
 STORES = {"storage": check_storage, "tracking": check_tracking}
@@ -232,11 +232,11 @@ def test_nothing_is_made_where_one_of_the_two_is_refused(hermetic):
 def test_what_takes_too_long_is_left_alone():
     never = threading.Event()
     with pytest.raises(NoAnswerError):
-        within(0.05, never.wait)
+        call_within(0.05, never.wait)
     never.set()
-    assert within(60, lambda: 3) == 3
+    assert call_within(60, lambda: 3) == 3
     with pytest.raises(ZeroDivisionError):
-        within(60, lambda: 1 // 0)
+        call_within(60, lambda: 1 // 0)
 
 
 def test_optuna_s_and_mlflow_s_own_databases_are_of_their_versions(hermetic, new_store):

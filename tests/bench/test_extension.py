@@ -132,7 +132,7 @@ def test_other_data_is_refused(tiny_spec, tiny):
     spec = tiny_spec()
     assert with_data(Stored(KIND, spec, {}, False, frozenset(), 1), None, None) == spec
     other = spec.model_copy(update={"data_digest": "feed"})
-    with pytest.raises(SettingsError, match=rf"its data set is another one by now \({tiny.name}: annotations feed -> "):
+    with pytest.raises(SettingsError, match=rf"its data set has changed \({tiny.name}: annotations feed -> "):
         with_data(Stored(KIND, other, {}, False, frozenset(), 1), None, None)
 
 
@@ -143,7 +143,7 @@ def test_other_weights_are_refused(tiny_spec, tmp_path):
     spec = tiny_spec().model_copy(update={"weights": file, "weights_digest": digest})
     assert with_data(Stored(KIND, spec, {}, False, frozenset(), 1), None, None) == spec
     file.write_bytes(b"as it is")
-    with pytest.raises(SettingsError, match=rf"is another one by now \(digest {digest} -> "):
+    with pytest.raises(SettingsError, match=rf"has changed \(digest {digest} -> "):
         with_data(Stored(KIND, spec, {}, False, frozenset(), 1), None, None)
 
 
@@ -253,7 +253,7 @@ def test_a_look_is_not_lost_while_an_optimizer_is_added(posebench, valley_file, 
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(ledger_runner._Planner, "hear", interrupt)
+        patch.setattr(ledger_runner._Planner, "plan_from", interrupt)
         assert posebench("study", "optimizers", "--add", OWN, "mine")[0] == 130
     code, out, err = posebench("study", "extend", "mine", "--tunings", 3, "--json")
     assert (code, json.loads(out)["spec"]["looks"]) == (0, [2]), err

@@ -95,7 +95,7 @@ def test_a_second_ctrl_c_ends_a_process_that_hears_no_handler(tmp_path):
                 time.sleep(0.5)
                 os.kill(os.getppid(), signal.SIGINT)
                 os._exit(0)
-            with interruption.on_leaving(lambda: print("leaving", flush=True)):
+            with interruption.on_immediate_exit(lambda: print("leaving", flush=True)):
                 open("inside", "w").close()
                 sqlite3.connect("x.db", timeout=100).execute("CREATE TABLE y (z)")
         """,
@@ -188,7 +188,7 @@ def test_a_deadline_interrupts_its_block_once_and_is_forgotten(tmp_path):
             with deadline:
                 time.sleep(60)
         except KeyboardInterrupt:
-            print("over", deadline.caught(), interruption.asked())
+            print("over", deadline.absorb_interrupt(), interruption.asked())
         interruption.check()
         late = interruption.Deadline(time.time() + 0.2)
         with late:
@@ -198,7 +198,7 @@ def test_a_deadline_interrupts_its_block_once_and_is_forgotten(tmp_path):
         try:
             press()
         except KeyboardInterrupt:
-            print("asked", late.caught(), interruption.asked())
+            print("asked", late.absorb_interrupt(), interruption.asked())
             raise
         """,
         tmp_path,
@@ -209,4 +209,4 @@ def test_a_deadline_interrupts_its_block_once_and_is_forgotten(tmp_path):
 def test_without_a_moment_nothing_is_interrupted():
     with interruption.Deadline(None) as deadline:
         pass
-    assert not deadline.caught()
+    assert not deadline.absorb_interrupt()

@@ -175,9 +175,9 @@ def test_a_trial_put_back_waits_and_is_taken_again(make_spec, open_ledger, attem
     ledger.enqueue(first_trials(spec))
     first = ledger.claim()
     assert first.attempts == 1
-    assert ledger.owned(first.key)
+    assert ledger.is_owner(first.key)
     ledger.put_back(first.key, attempts=attempts)
-    assert not ledger.owned(first.key)
+    assert not ledger.is_owner(first.key)
     assert ledger.counts() == {"waiting": 2}
     again = ledger.claim()
     assert (again.key, again.spec, again.attempts) == (first.key, first.spec, attempts + 1)
@@ -188,7 +188,7 @@ def test_what_this_process_runs_is_not_stale(make_spec, open_ledger):
     ledger = open_ledger(spec)
     ledger.enqueue(first_trials(spec))
     ledger.claim()
-    assert open_ledger(spec).stale() == []
+    assert open_ledger(spec).stale_trials() == []
 
 
 def test_a_trial_is_stale_once_its_worker_is_killed_and_not_before(make_spec, open_ledger, storage_url):
@@ -201,19 +201,19 @@ def test_a_trial_is_stale_once_its_worker_is_killed_and_not_before(make_spec, op
     ) as worker:
         try:
             key = int(worker.stdout.readline())
-            assert ledger.stale() == []
-            assert not ledger.owned(key)
+            assert ledger.stale_trials() == []
+            assert not ledger.is_owner(key)
         finally:
             worker.kill()
         deadline = time.monotonic() + 30
         while psutil.Process(worker.pid).status() != psutil.STATUS_ZOMBIE:
             assert time.monotonic() < deadline
             time.sleep(0.01)
-        assert [claim.key for claim in ledger.stale()] == [key]
-    (claim,) = ledger.stale()
+        assert [claim.key for claim in ledger.stale_trials()] == [key]
+    (claim,) = ledger.stale_trials()
     assert (claim.key, claim.attempts) == (key, 1)
     ledger.put_back_stale(key)
-    assert ledger.stale() == []
+    assert ledger.stale_trials() == []
     assert ledger.counts() == {"waiting": 2}
     again = ledger.claim()
     assert (again.key, again.attempts) == (key, 2)
@@ -225,12 +225,12 @@ def test_a_late_sweep_does_not_take_a_trial_from_its_new_worker(make_spec, open_
     ledger = open_ledger(spec)
     ledger.enqueue(first_trials(spec))
     assert ledger_process(die, spec).wait() == -signal.SIGKILL
-    (seen_by_both,) = ledger.stale()
+    (seen_by_both,) = ledger.stale_trials()
     ledger.put_back_stale(seen_by_both.key)
     taken = ledger.claim()
     assert taken.key == seen_by_both.key
     open_ledger(spec).put_back_stale(seen_by_both.key)
-    assert ledger.owned(taken.key)
+    assert ledger.is_owner(taken.key)
     assert ledger.counts() == {"waiting": 1, "running": 1}
 
 
@@ -246,9 +246,9 @@ def test_a_trial_without_a_name_is_stale_at_once_when_all_who_tried_to_take_it_a
     worker.wait()
     for attribute in (OWNER, HEARTBEAT):
         ledger.storage.set_trial_user_attr(key, attribute, None)
-    assert [claim.key for claim in ledger.stale()] == [key]
+    assert [claim.key for claim in ledger.stale_trials()] == [key]
     ledger.storage.set_trial_user_attr(key, claimant_attribute(this_process()), this_process())
-    assert ledger.stale() == [], "this process may be about to write its name"
+    assert ledger.stale_trials() == [], "this process may be about to write its name"
 
 
 def test_a_worker_elsewhere_is_stale_after_a_silence(make_spec, open_ledger):
@@ -259,11 +259,11 @@ def test_a_worker_elsewhere_is_stale_after_a_silence(make_spec, open_ledger):
     key = ledger.claim().key
     owner = {**ledger.storage.get_trial(key).user_attrs["owner"], "host": "elsewhere"}
     ledger.storage.set_trial_user_attr(key, "owner", owner)
-    assert ledger.stale() == []
+    assert ledger.stale_trials() == []
     ledger.storage.set_trial_user_attr(key, "heartbeat", time.time() - GRACE_S - 1)
-    assert [claim.key for claim in ledger.stale()] == [key]
-    ledger.beat(key)
-    assert ledger.stale() == []
+    assert [claim.key for claim in ledger.stale_trials()] == [key]
+    ledger.send_heartbeat(key)
+    assert ledger.stale_trials() == []
 
 
 def test_a_name_stands_for_one_study(make_spec, open_ledger):

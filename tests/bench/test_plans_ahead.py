@@ -160,7 +160,7 @@ def test_an_interrupted_study_goes_on_with_the_same_trials(spec, paths, at, monk
     """Also where the interruption comes after a record, and before what it makes possible is planned."""
     whole = spec.model_copy(update={"name": "whole"})
     run(whole, paths)
-    hear, heard = ledger_runner._Planner.hear, []
+    hear, heard = ledger_runner._Planner.plan_from, []
 
     def interrupted(planner, record):
         heard.append(record)
@@ -169,7 +169,7 @@ def test_an_interrupted_study_goes_on_with_the_same_trials(spec, paths, at, monk
         hear(planner, record)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(ledger_runner._Planner, "hear", interrupted)
+        patch.setattr(ledger_runner._Planner, "plan_from", interrupted)
         run(spec, paths)
     assert len(records(paths, spec)) == at
     run(spec, paths)

@@ -59,7 +59,7 @@ def test_what_came_in_time_is_used_and_the_process_is_ended(valley_spec, tmp_pat
 
 
 def test_nothing_in_time_is_said(valley_spec, tmp_path):
-    with pytest.raises(EstimateError, match="not even one training step was over in 30 s"):
+    with pytest.raises(EstimateError, match="not even one training step finished in 30 s"):
         measure(typical_trials(valley_spec()), tmp_path, processes=2, threads=None, until=time.time() - 1)
 
 
@@ -91,7 +91,9 @@ def test_what_is_missing_is_said():
         return missing_text("rtpose_vgg", Costs(**{**WHOLE.__dict__, **changes}))
 
     assert text() == ""
-    assert text(score_s={}) == ("One step of rtpose_vgg took 0.3 s; the evaluation was not measured (30 s are over). ")
+    assert text(score_s={}) == (
+        "One step of rtpose_vgg took 0.3 s; the evaluation was not measured (the 30 s were used up). "
+    )
     assert text(step_by="first step") == "The first step of rtpose_vgg took 0.3 s (later ones are faster). "
     assert text(step_by="one image") == "One step of rtpose_vgg takes about 0.3 s, by a single image. "
 
@@ -112,7 +114,7 @@ def test_a_study_without_an_evaluation_takes_at_least_so_long(valley_spec, monke
     shown = plan_shown(Prepared(spec.name, (spec,), measured=Measured(costs, {SELECT: 9, REPORT: 9}, 0.0, 100)))
     [said] = [block for block in shown.blocks if isinstance(block, str) and "Estimated time" in block]
     assert said.startswith(
-        "One step of tests.support.valley:Valley took 11 s; the evaluation was not measured (30 s are over). "
+        "One step of tests.support.valley:Valley took 11 s; the evaluation was not measured (the 30 s were used up). "
         "Estimated time: at least "
     ), said
     assert shown.document["estimate"]["evaluation_measured"] is False

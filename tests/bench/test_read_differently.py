@@ -192,7 +192,7 @@ def test_a_study_records_and_reports_what_it_read(
     assert code == 2
     assert "the study 'mine' exists with another specification" in err
     assert "data_digest: " in err
-    assert "left out or read differently" in err
+    assert "filtered or read differently" in err
     assert posebench(*command)[0] == 0
 
 

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from bench.trials.record import PLACE_FIELDS, TEXT_FIELDS, make_record
+from bench.trials.record import TEXT_FIELDS, TUNING_FIELDS, make_record
 from bench.trials.status import FAULTS, Status
 from tests.support.plans import confirm_trials, first_trials, whole_plan
 
@@ -14,7 +14,7 @@ from tests.support.plans import confirm_trials, first_trials, whole_plan
 def test_a_row_says_what_was_run_and_how_it_ended(make_spec, status):
     trial = first_trials(make_spec(weight_decay=1e-4))[0]
     row = make_record(trial, status, steps_done=1, metrics={"ap": 0.25}, error="why").as_row()
-    assert set(row) == {*TEXT_FIELDS, *PLACE_FIELDS, "ap"}
+    assert set(row) == {*TEXT_FIELDS, *TUNING_FIELDS, "ap"}
     assert row["trial_id"] == trial.id
     assert json.loads(row["hyperparameters"]) == trial.hyperparameters
     assert (row["status"], row["weight_decay"], row["seed"], row["ap"]) == (status, 1e-4, 0, 0.25)

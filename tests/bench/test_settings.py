@@ -324,7 +324,7 @@ def test_config_show_resolves_the_cores_of_a_preset_and_lists_that_are_typed(pos
         (["--set", "seed=1"], "--set seed=1: there is no such setting. Did you mean seeds?"),
         (["--set", "seeds=1", "--set", "seeds=2"], "--set seeds=2: seeds is given twice."),
         (["--set", "seeds=many"], "seeds: must be a whole number (got 'many', from: command line)."),
-        (["--set", "spaces=x"], "spaces: is given in a study file (got 'x', from: command line)."),
+        (["--set", "spaces=x"], "spaces: can only be set in a study file (got 'x', from: command line)."),
         (["--kind", "loader"], "--kind loader: there is no such kind. Did you mean loaders?"),
     ],
 )

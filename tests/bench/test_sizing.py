@@ -5,7 +5,7 @@ import pytest
 from bench.kinds.joint import sized as joint_sized
 from bench.kinds.optimizers import sized as optimizers_sized
 from bench.kinds.optimizers.estimate import add_up
-from bench.study.budget import TimeBudget, as_typed, round_up
+from bench.study.budget import TimeBudget, as_budget_option, round_up
 from bench.study.prepared import Prepared
 from bench.study.probe import Measured
 from bench.study.sizing import climb, rounded_down
@@ -79,7 +79,7 @@ def test_times_that_can_be_typed(text, seconds):
     [
         ("10", "has no unit: give 10m for minutes, 10h or 10s"),
         ("0.5", "give 0.5m"),
-        ("ten", "must be a time, as 90s, 10m, 2h or 1h30m"),
+        ("ten", "must be a time, such as 90s, 10m, 2h or 1h30m"),
         ("", "must be a time"),
         ("5m2h", "must be a time"),
         ("1.2.3h", "must be a time"),
@@ -97,7 +97,7 @@ def test_times_that_cannot(text, says):
     [(61, 120, "2m"), (601, 900, "15m"), (3601, 3900, "1h5m"), (7201, 9000, "2h30m"), (10800, 10800, "3h")],
 )
 def test_a_needed_time_is_rounded_up(seconds, rounded, typed):
-    assert (round_up(seconds), as_typed(round_up(seconds))) == (rounded, typed)
+    assert (round_up(seconds), as_budget_option(round_up(seconds))) == (rounded, typed)
 
 
 @pytest.mark.parametrize("minutes", [8, 12, 20, 40, 90, 300, 1000])

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from bench.storage.sqlite_files import ATTEMPTS, looked_at, sqlite_file
+from bench.storage.sqlite_files import ATTEMPTS, read_undisturbed, sqlite_file
 
 WRITER = """
 import contextlib, sqlite3, sys
@@ -45,11 +45,11 @@ def count(uri, table):
 def test_uris_tell_open_files_from_closed_ones(file):
     assert sqlite_file(f"sqlite:///{file}") == file
     assert sqlite_file("postgresql://host/base") is None
-    assert looked_at(file, lambda make_uri: make_uri()).endswith("a%20b.db?mode=ro&immutable=1")
+    assert read_undisturbed(file, lambda make_uri: make_uri()).endswith("a%20b.db?mode=ro&immutable=1")
     with contextlib.closing(sqlite3.connect(file)) as connection:
         connection.execute("SELECT * FROM one")
-        assert looked_at(file, lambda make_uri: make_uri()).endswith("a%20b.db?mode=ro")
-        assert looked_at(file, lambda make_uri: count(make_uri(), "one")) == 0
+        assert read_undisturbed(file, lambda make_uri: make_uri()).endswith("a%20b.db?mode=ro")
+        assert read_undisturbed(file, lambda make_uri: count(make_uri(), "one")) == 0
 
 
 @pytest.mark.parametrize("failing", [False, True])
@@ -64,7 +64,7 @@ def test_what_was_written_meanwhile_is_looked_at_again(file, failing):
                 raise sqlite3.DatabaseError("database disk image is malformed")
         return seen[-1]
 
-    assert looked_at(file, look) == 1
+    assert read_undisturbed(file, look) == 1
     assert seen == [0, 1]
 
 
@@ -84,7 +84,7 @@ def test_two_changes_within_a_tick_have_one_time_and_are_looked_at_again(file, f
                 raise sqlite3.DatabaseError("database disk image is malformed")
         return seen[-1]
 
-    assert looked_at(file, look) == 2
+    assert read_undisturbed(file, look) == 2
     assert seen[0] == 1
 
 
@@ -107,7 +107,7 @@ def test_a_file_that_was_closed_and_opened_meanwhile_is_looked_at_again(file):
         return results[0]
 
     try:
-        assert looked_at(file, look) == (1, 1)
+        assert read_undisturbed(file, look) == (1, 1)
     finally:
         owner.close()
     assert results == [(0, 1)], "torn, and not taken"
@@ -121,12 +121,12 @@ def test_an_error_of_an_unchanged_file_is_raised_at_once(file):
         raise sqlite3.DatabaseError("database disk image is malformed")
 
     with pytest.raises(sqlite3.DatabaseError):
-        looked_at(file, look)
+        read_undisturbed(file, look)
     assert len(calls) == 1
 
 
 def test_other_databases_are_looked_at_once():
-    assert looked_at(None, lambda _: 3) == 3
+    assert read_undisturbed(None, lambda _: 3) == 3
 
 
 def test_a_file_that_is_never_at_rest_is_read_under_sqlite_s_own_locks(file):
@@ -137,7 +137,7 @@ def test_a_file_that_is_never_at_rest_is_read_under_sqlite_s_own_locks(file):
         add_row(file)
         return len(uris)
 
-    assert looked_at(file, look) == ATTEMPTS + 1
+    assert read_undisturbed(file, look) == ATTEMPTS + 1
     assert "immutable" in uris[0]
     assert uris[-1].endswith("mode=ro")
 
@@ -156,11 +156,11 @@ def test_looks_are_whole_while_a_writer_opens_and_closes_the_file(file):
     try:
         looks = 0
         while writer.poll() is None:
-            one, two = looked_at(file, look_once)
+            one, two = read_undisturbed(file, look_once)
             assert one == two
             looks += 1
     finally:
         writer.kill()
         writer.wait()
     assert looks > 2
-    assert looked_at(file, look) == (8000, 8000)
+    assert read_undisturbed(file, look) == (8000, 8000)

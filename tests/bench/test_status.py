@@ -14,7 +14,7 @@ from bench.ledger.store import Ledger, OptunaValues
 from bench.records.measurements import MeasurementTracker
 from bench.records.writer import Tracker
 from bench.storage.sqlite_files import url_of
-from bench.study.status import Watcher, list_document, results_of, status_document, studies_here
+from bench.study.status import Watcher, all_study_names, list_document, results_of, status_document
 from bench.trials.record import make_record
 from bench.trials.status import Status
 from posemodel.errors import SettingsError
@@ -80,7 +80,7 @@ def test_looking_where_nothing_is_leaves_nothing(hermetic):
     watcher = Watcher("sqlite:///optuna.db", "sqlite:///mlflow.db", kind_of)
     assert watcher.all() == []
     assert watcher.trouble == ""
-    with pytest.raises(SettingsError, match="there is no study 'study', and no other"):
+    with pytest.raises(SettingsError, match="there is no study 'study', nor any other"):
         watcher.one("study")
     assert list(hermetic.iterdir()) == []
 
@@ -246,8 +246,8 @@ def test_the_last_active_study_comes_first(make_spec, storage_url, tracking_uri,
 def test_a_report_and_a_status_know_the_same_studies(storage_url, tracking_uri, ledger, spec, watcher):
     """In the ledger alone: MLflow's store is another one now."""
     assert watcher.one(spec.name).size.study == spec.name
-    assert studies_here(storage_url, tracking_uri) == [spec.name]
-    with pytest.raises(SettingsError, match=rf"study {spec.name}: stands in the ledger at .*MLflow at .* holds no res"):
+    assert all_study_names(storage_url, tracking_uri) == [spec.name]
+    with pytest.raises(SettingsError, match=rf"study {spec.name}: is in the ledger at .*MLflow at .* holds no res"):
         results_of(storage_url, tracking_uri, spec.name)
     tracker = Tracker(tracking_uri, spec.name)
     with pytest.raises(SettingsError, match="holds no result of it"):
@@ -271,6 +271,6 @@ def test_loader_studies_are_among_those_that_are_there(storage_url, tracking_uri
     assert results_of(storage_url, tracking_uri, "loads").study_document()["kind"] == "loaders"
     assert (
         [each.study for each in Watcher(storage_url, tracking_uri, kind_of).standings()]
-        == studies_here(storage_url, tracking_uri)
+        == all_study_names(storage_url, tracking_uri)
         == ["loads"]
     )

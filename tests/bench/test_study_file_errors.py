@@ -69,7 +69,7 @@ def test_mistakes_of_a_joint_study(told, text, message):
         ("\nsize = 100", "mine.toml:2: size: small needs a multiple of 16, got 100. Try"),
         ("device = 'gpu'", "mine.toml:1: device: must be 'auto', 'cuda', 'mps' or 'cpu' (got 'gpu')."),
         ("device = 'cud'", "(got 'cud'). Did you mean cuda?"),
-        ("device = 'mps'", "mine.toml:1: device: no mps device here. Use --device auto or --device cpu."),
+        ("device = 'mps'", "mine.toml:1: device: this machine has no mps device. Use --device auto or --device cpu."),
         ("synthetic_images = 0", "mine.toml:1: synthetic_images: must be 3 or more (got 0)."),
         ("synthetic_images = true", "mine.toml:1: synthetic_images: must be "),
         ("name = 'a b'", "mine.toml:1: name: must be letters"),

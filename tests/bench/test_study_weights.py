@@ -152,7 +152,7 @@ def test_waiting_trials_find_the_file_where_it_is_now(
     assert code == 2
     digest = found["spec"]["weights_digest"]
     assert f"weights_digest: '{digest}' -> '" in err
-    assert "its trials begin from other weights" in err
+    assert "its trials start from other weights" in err
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from bench.kinds.optimizers.spec import StudySpec
 from bench.records.mlflow_views import outdated_views, saved_views
 from bench.records.reader import EXPECTED_METRICS, RUN_COLUMNS, study_runs
 from bench.records.writer import METRICS_PER_BATCH, Tracker
-from bench.trials.record import PLACE_FIELDS, TEXT_FIELDS, CurvePoint, Session, make_record
+from bench.trials.record import TEXT_FIELDS, TUNING_FIELDS, CurvePoint, Session, make_record
 from bench.trials.status import Status
 from bench.workloads.protocol import Samples
 from posemodel.errors import SettingsError
@@ -97,9 +97,9 @@ def test_a_record_of_an_earlier_version_comes_back(tracker, record_one, spec, he
 
 def test_a_record_of_a_kind_without_tunings_comes_back_without_a_place_in_one(tracker, record_one, spec):
     placed, other = first_trials(spec)[:2]
-    record, _ = record_one(other.model_copy(update=dict.fromkeys(PLACE_FIELDS)), ap=0.5)
+    record, _ = record_one(other.model_copy(update=dict.fromkeys(TUNING_FIELDS)), ap=0.5)
     assert tracker.recorded(record.trial_id) == record
-    assert not {*PLACE_FIELDS} & {*tracker.records().columns}
+    assert not {*TUNING_FIELDS} & {*tracker.records().columns}
     assert (record_one(placed, ap=0.1)[0].tuning, tracker.recorded(placed.id).tuning) == (0, 0)
 
 
@@ -107,7 +107,7 @@ def test_places_in_a_tuning_come_back_as_whole_numbers(tracker, record_one, spec
     for trial in first_trials(spec):
         record_one(trial, ap=0.1)
     records = tracker.records()
-    assert [records[name].dtype.kind for name in PLACE_FIELDS] == ["i", "i"]
+    assert [records[name].dtype.kind for name in TUNING_FIELDS] == ["i", "i"]
     assert set(records["tuning"]) == {0, 1}
     assert set(records["round"]) == {0}
 
@@ -150,7 +150,7 @@ def test_a_table_always_has_its_columns(tracker, record_one, spec):
     assert tracker.records().empty
     assert set(tracker.records().columns) == expected
     record_one(first_trials(spec)[0], Status.FAILED, error="it broke")
-    assert set(tracker.records().columns) == expected | {*PLACE_FIELDS}
+    assert set(tracker.records().columns) == expected | {*TUNING_FIELDS}
     assert tracker.records().iloc[0][list(EXPECTED_METRICS)].isna().all()
 
 

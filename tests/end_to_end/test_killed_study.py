@@ -51,7 +51,7 @@ NEXT_ROUND, FINALIST = "bench.kinds.optimizers.search:_around_best", "bench.kind
 MOMENTS = {
     # Opening the stores.
     "while the ledger's tables are made": Moment(STATEMENT, call=35, within="bench.ledger.store:open_storage"),
-    "while MLflow's tables are made": Moment(STATEMENT, call=900, within="bench.records.files:_make_sqlite"),
+    "while MLflow's tables are made": Moment(STATEMENT, call=900, within="bench.records.files:_create_sqlite"),
     "after the study's run is made, before it is described": Moment("mlflow:MlflowClient.create_run", "after"),
     # Trial 0.
     "while the tune trials are enqueued": Moment(NEW_TRIAL, call=2),

@@ -20,7 +20,7 @@ from torch import nn
 
 from posemodel.errors import CheckpointError
 from posemodel.network import build_network
-from posemodel.network.file_kinds import misfit
+from posemodel.network.file_kinds import weights_problem
 from posemodel.network.state_files import read_state
 from posemodel.network.weights import CheckpointInfo, load_network, save_weights
 
@@ -67,7 +67,7 @@ NEITHER = {
     "empty": (b"", "is empty. Fetch it again"),
     "page": (HTML.encode(), "is a web page ('Drive - Virus scan warning')"),
     "page with a mark": (b"\xef\xbb\xbf\n" + HTML.lower().encode(), "is a web page"),
-    "Git LFS": (LFS.encode(), "is a pointer of Git LFS: the weights themselves were not fetched. `git lfs pull`"),
+    "Git LFS": (LFS.encode(), "is a pointer of Git LFS: the weights themselves were not fetched. Run `git lfs pull`"),
     "git-annex": (b"/annex/objects/SHA256E-s87959810--4d7a.pth\n", "is a pointer of git-annex"),
     "a server's word": (
         b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>',
@@ -153,7 +153,7 @@ def test_whole_files_of_every_kind_are_not_refused(tmp_path: Path) -> None:
     save_weights(tmp_path / "own.safetensors", build_network("small"), CheckpointInfo("small", 64, {}))
     for name, content in (("zip", pytorch(STATE)), ("old", pytorch(STATE, zipped=False)), ("safe", save(STATE))):
         (tmp_path / name).write_bytes(content)
-    assert [misfit(path) for path in sorted(tmp_path.iterdir())] == [""] * 4
+    assert [weights_problem(path) for path in sorted(tmp_path.iterdir())] == [""] * 4
     load_network(tmp_path / "own.safetensors", CPU)
 
 
@@ -188,6 +188,6 @@ def test_a_header_of_any_length_is_a_header(tmp_path: Path) -> None:
     for filling in range(0, 256, 8):
         file.write_bytes(save(STATE, metadata={"filling": "x" * filling}))
         first_bytes.add(file.read_bytes()[0])
-        assert misfit(file) == ""
+        assert weights_problem(file) == ""
         assert set(read_state(file).tensors) == set(STATE)
     assert first_bytes == set(range(0, 256, 8))

@@ -221,8 +221,8 @@ def test_an_existing_file_is_never_overwritten(tmp_path: Path) -> None:
     [
         ({"file_format": "caffe"}, "no such format. There are: tensorboy, lightweight, torchvision-vgg19"),
         ({"file_format": "tensorboy", "input_format": "bgr"}, "There are: imagenet, caffe"),
-        ({"file_format": "lightweight", "input_format": "caffe"}, "lightweight has but one; leave it out"),
-        ({"file_format": "torchvision-vgg19", "input_format": "imagenet"}, "has but one; leave it out"),
+        ({"file_format": "lightweight", "input_format": "caffe"}, "lightweight has only one; leave it out"),
+        ({"file_format": "torchvision-vgg19", "input_format": "imagenet"}, "has only one; leave it out"),
     ],
 )
 def test_choices_that_do_not_exist(tmp_path: Path, choices: dict[str, str], said: str) -> None:

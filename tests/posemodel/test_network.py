@@ -342,7 +342,7 @@ def test_weights_that_do_not_fit_are_named(
 
 def test_what_torchvisions_vgg19_has_not_is_refused(tmp_path: Path, state: dict[str, torch.Tensor]) -> None:
     torch.save(state | {"avgpool.weight": torch.zeros(1)}, tmp_path / "vgg19.pth")
-    with pytest.raises(CheckpointError, match=r"has avgpool\.weight, which torchvision's VGG19 has not"):
+    with pytest.raises(CheckpointError, match=r"has avgpool\.weight, which torchvision's VGG19 does not have"):
         load_vgg19_weights(vgg19_first_ten(), tmp_path / "vgg19.pth")
 
 

@@ -42,7 +42,7 @@ def test_containers_and_prefixes(tmp_path: Path, content: object, prefix: str) -
     assert list(found.tensors) == list(STATE)
     assert all(torch.equal(found.tensors[key], STATE[key]) for key in STATE)
     assert found.prefix == prefix
-    assert found.named("0.weight") == prefix + "0.weight"
+    assert found.original_key("0.weight") == prefix + "0.weight"
 
 
 def test_a_prefix_that_only_some_keys_have_is_part_of_them(tmp_path: Path) -> None:

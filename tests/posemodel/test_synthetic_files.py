@@ -215,12 +215,12 @@ def test_a_kill_takes_the_pool_along_and_the_same_call_goes_on(tmp_path: Path) -
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
-def test_a_dead_renderer_is_an_error_that_says_what_goes_on(tmp_path: Path) -> None:
+def test_a_dead_renderer_is_an_error_that_says_how_to_continue(tmp_path: Path) -> None:
     def shoot(done: int, total: int) -> None:
         for process in renderers():
             process.send_signal(signal.SIGKILL)
 
-    with pytest.raises(RuntimeError, match="the same command goes on"):
+    with pytest.raises(RuntimeError, match="the same command continues"):
         generate(tmp_path, images=200, seed=0, size=SMALL, num_workers=2, on_progress=shoot)
     assert not renderers()
 

@@ -70,9 +70,7 @@ def _nested(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options as the fields of `TrainSettings` that they set."""
     values: dict[str, Any] = {}
     for name, value in options.items():
-        if name == "augment":
-            values["augment"] = {"enabled": value}
-        elif name == "exif":
+        if name == "exif":
             values["exif"] = exif_of(value)
         elif name == "val_images":
             asked = split_val_images(value)
