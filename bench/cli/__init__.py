@@ -1,4 +1,4 @@
-"""The command line, a module of flags for each verb. In: what was typed; out: one call of an action.
+"""The command line: a module for each verb, with its flags. In: the arguments; out: one call of an action.
 
-Never loads a heavy library before the verb is known, and that it is to run.
+Never imports a heavy library before it is known which verb is to run.
 """

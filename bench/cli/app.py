@@ -1,4 +1,4 @@
-"""The `posebench` command: its verbs, and how its errors reach the person who typed it."""
+"""The `posebench` command: the table of its verbs, its entry point, and how errors are printed."""
 
 import gc
 import os
@@ -29,42 +29,42 @@ from posemodel.launch import is_first
 VERBS = {
     "train": Verb(
         "bench.cli.train:train",
-        "Train a network; writes last.safetensors, best.safetensors, resume.pt and metrics.jsonl to --out.",
+        "Train a network and save its checkpoints.",
     ),
-    "eval": Verb("bench.cli.evaluate:evaluate", "Score by pycocotools over all images of a split."),
+    "eval": Verb("bench.cli.evaluate:evaluate", "Score a checkpoint or a predictions file by COCO keypoint AP."),
     "predict": Verb(
         "bench.cli.predict:predict",
-        "Find people in pictures of any size; pixels as stored, unless --exif or the network's training turns them.",
+        "Find people in pictures; write COCO results or drawings.",
     ),
-    "info": Verb("bench.cli.info:info", "Parameters, and GMACs of one forward pass, counted on the network itself."),
+    "info": Verb("bench.cli.info:info", "Show the number of parameters and GMACs of a network."),
     "networks": Verb(
         "bench.cli.networks:networks",
-        "Train every network for equal time; AP, images/s, curves, drawn samples as a report.",
+        "Train every network for the same time and compare them.",
     ),
     "report": Verb(
         "bench.cli.report:report",
-        "Analyse the records of a study again and write reports/STUDY/report.html and report.md.",
+        "Write the report of a study again from its records.",
     ),
     "compare": Verb(
         "bench.cli.compare:compare",
-        "Say which differences between two studies (machine, version, schedule, ...) are beyond noise.",
+        "Compare two studies and say which differences exceed noise.",
     ),
     "ui": Verb(
         "bench.cli.ui:ui",
-        "Serve this folder's studies on loopback: their reports, and MLflow's pages on all runs.",
+        "Show this folder's reports and MLflow's pages in a browser.",
     ),
-    "data": Verb("bench.cli.data:app", "Check data sets, describe them, make synthetic ones."),
-    "study": Verb("bench.cli.study_verbs:app", "Run studies."),
-    "loader": Verb("bench.cli.loaders:app", "Loader settings for this machine."),
-    "config": Verb("bench.cli.config:app", "Show settings."),
-    "speed": Verb("bench.cli.speed:app", "Measure the speed of samples, decoding, training, scoring ..."),
-    "weights": Verb("bench.cli.weights:app", "Weights of other programs."),
+    "data": Verb("bench.cli.data:app", "Check, describe, draw or generate data sets."),
+    "study": Verb("bench.cli.study_verbs:app", "Run studies and follow their progress."),
+    "loader": Verb("bench.cli.loaders:app", "Find fast data loader settings for this machine."),
+    "config": Verb("bench.cli.config:app", "Show the settings of a study."),
+    "speed": Verb("bench.cli.speed:app", "Measure the speed of posebench's parts against yardsticks."),
+    "weights": Verb("bench.cli.weights:app", "Convert weights of other programs."),
 }
-"""In the order of the help."""
+"""Verbs in the order of the help; each line is the first sentence of the verb's own help."""
 
 
 class Verbs(LazyGroup):
-    """All of `posebench`."""
+    """The verbs of `posebench`."""
 
     verbs = VERBS
 
@@ -92,18 +92,18 @@ def _options(
     _version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
-    _shown["tracebacks"] = debug
+    _options_set["tracebacks"] = debug
     if debug:
         sys.excepthook = _print_traceback
 
 
-_shown = {"tracebacks": False}
+_options_set = {"tracebacks": False}
 
 
 def main() -> None:
-    """Run the command line; exit codes are listed in docs/guide/studies.md."""
+    """Run the command line; docs/guide/studies.md lists the exit codes."""
     try:
         with streams.kept_open(), masked_errors(), interruption.handled():
             _run()
@@ -112,19 +112,19 @@ def main() -> None:
         sys.exit(FAILED)
 
 
-def _explain(error: Exception) -> int:
-    """Say what went wrong, in the words of Typer where it found a wrong usage; returns the exit code."""
-    # Newer Typers carry a click of their own, older ones use the package: a usage error is known by its methods.
+def _print_error(error: Exception) -> int:
+    """Print what went wrong (usage errors in Typer's words) and return the exit code."""
+    # Newer Typers bundle click, older ones import it: recognise a usage error by its methods, not by its class.
     if hasattr(error, "show") and hasattr(error, "exit_code"):
         if isinstance(getattr(error, "message", None), str):
-            error.message = visible_lines(error.message)  # type: ignore[attr-defined]  # it quotes what was typed
+            error.message = visible_lines(error.message)  # type: ignore[attr-defined]  # it quotes user input
         error.show()
         return int(error.exit_code)
-    if _shown["tracebacks"]:
+    if _options_set["tracebacks"]:
         raise error
     message = explained(error) or disk_error(error)
     if message is not None:
-        _let_go(error)
+        _free(error)
     else:
         message = f"{type(error).__name__}: {masked(error)}\nRun `posebench --debug ...` for details."
     log_text(f"posebench: {message}")
@@ -135,11 +135,11 @@ def _print_traceback(_kind: type[BaseException], error: BaseException, _trace: T
     log_text("".join(traceback.format_exception(error)).rstrip("\n"))
 
 
-def _let_go(error: Exception) -> None:
-    """Drop what an error holds, quietly: loaders complain when they are taken down half made, and of their workers."""
-    hook, sys.unraisablehook = sys.unraisablehook, lambda _found: None
+def _free(error: Exception) -> None:
+    """Free what an error's traceback references; data loaders that are destroyed half made would print warnings."""
+    hook, sys.unraisablehook = sys.unraisablehook, lambda _unraisable: None
     if hasattr(signal, "SIGCHLD"):
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch's raises for each worker that ends
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch's handler raises for each worker that ends
     try:
         traceback.clear_frames(error.__traceback__)
         error.__traceback__ = error.__context__ = error.__cause__ = None
@@ -150,26 +150,24 @@ def _let_go(error: Exception) -> None:
 
 def _run() -> None:
     stand_in()
-    # The working directory is importable, in spawned workers too; last, so that nothing there hides a library.
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # a broken image is reported in our own words
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # posebench reports broken images itself
+    # Users' modules in the working folder are importable, in spawned workers too; last, so that none hides a library.
     here = os.getcwd()  # noqa: PTH109 (sys.path holds text)
     if here not in sys.path:
         sys.path.append(here)
     try:
         code = expand_homes(typer.main.get_command(app))(standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
-        code = INTERRUPTED  # Typer turns Ctrl-C into a result of this value, or into one of these, by version
+        code = INTERRUPTED  # depending on its version, Typer returns this value or raises one of these on Ctrl-C
     except PosemodelError as error:
-        if _shown["tracebacks"]:
+        if _options_set["tracebacks"]:
             raise
         log_text(f"posebench: {masked(error)}")
         sys.exit(WRONG_USAGE if isinstance(error, SettingsError) else FAILED)
     except Exception as error:
         if not interruption.asked():
-            sys.exit(_explain(error))
-        code = (
-            INTERRUPTED  # a library that is interrupted may make an error of its own of it, in an import for instance
-        )
+            sys.exit(_print_error(error))
+        code = INTERRUPTED  # a library may turn the interrupt into an error of its own, for instance during an import
     if code == INTERRUPTED and is_first():
-        log("posebench: interrupted; what was done is kept, the same command goes on (train: with --resume).")
+        log("posebench: interrupted; finished work is kept, the same command goes on (train: with --resume).")
     sys.exit(code if isinstance(code, int) else DONE)

@@ -1,4 +1,4 @@
-"""The table that fills in while a study runs, on a terminal of any width; the same for the study and for a watcher."""
+"""The live progress table of a study, shown by the study itself and by `posebench study status`."""
 
 import socket
 import time
@@ -16,22 +16,22 @@ from bench.trials.progress import RunningTrial
 from bench.trials.status import FAULTS, Status
 
 RUNNING_SHOWN = 4
-"""Lines of trials in hand; of more workers, the rest is counted."""
-STOPPING = "stopping: the trials in hand go back (Ctrl-C again: end at once)"
+"""Most running trials that get a line each; the others are only counted."""
+STOPPING = "stopping: running trials go back to the queue (Ctrl-C again: end at once)"
 
 
 def board(progress: Progress, *, note: str = "") -> RenderableType:
-    """The study at this moment: its state, the optimizers, each phase, time left, the trials in hand, and ``note``."""
+    """Return the study's state, optimizers, phases, time left and running trials, and ``note`` as the last line."""
     now = time.time()
     lines: list[str | Table] = [f"{progress.size.study}: {_state(progress)}", _table(progress), *phase_lines(progress)]
     left = left_text(progress, now)
     lines += [f"{'left:':9}{left}"] if left else []
     lines += [*_running_lines(progress, now), *([note] if note else [])]
-    return Group(*(_folded(line) if isinstance(line, str) else line for line in lines))
+    return Group(*(_wrapped(line) if isinstance(line, str) else line for line in lines))
 
 
 def headline(progress: Progress, now: float) -> str:
-    """One line: name, state, trials done and running, time left."""
+    """Return one line with name, state, trials done and running, and time left."""
     parts = [f"{len(progress.done)} of {progress.size.planned} trials done"]
     parts += [f"{len(progress.running_trials)} running"] if progress.running_trials else []
     left = left_text(progress, now)
@@ -40,7 +40,10 @@ def headline(progress: Progress, now: float) -> str:
 
 
 def left_text(progress: Progress, now: float) -> str:
-    """`about 12 min`; what it would take where nobody works on it; empty where nothing is left."""
+    """Return the time left, as `about 12 min`; empty if the study is complete.
+
+    For a study that no process works on, the time that one worker would need.
+    """
     if not progress.waiting and not progress.running_trials:
         return "the report" if progress.active else ""
     seconds = seconds_left(progress, now)
@@ -50,7 +53,7 @@ def left_text(progress: Progress, now: float) -> str:
 
 
 def phase_lines(progress: Progress) -> list[str]:
-    """A line for each phase: done, and of those diverged, pruned and failed, running, waiting."""
+    """Return a line for each phase: trials done (of these diverged, pruned, skipped, failed), running and waiting."""
     lines = []
     for phase in progress.size.phases:
         done = [trial for trial in progress.done.values() if trial.phase == phase]
@@ -70,19 +73,19 @@ def phase_lines(progress: Progress) -> list[str]:
         parts += [f"{waiting} waiting"] if waiting else []
         lines.append(f"{phase + ':':9}" + ", ".join(parts))
     if progress.lost:
-        lines.append(f"{progress.lost} of those waiting: their worker has died; the next one takes them")
+        lines.append(f"{progress.lost} of those waiting were left by a worker that died; the next worker takes them")
     return lines
 
 
 def running_text(trial: RunningTrial, now: float) -> str:
-    """A trial in hand: which, how far, since when, in which process."""
+    """Return a line on a running trial: which one, how far, for how long, in which process."""
     since = duration_text(max(now - trial.since, 0.0))
     where = f"process {trial.pid}" + (f" on {trial.host}" if trial.host != socket.gethostname() else "")
-    return f"{trial.phase} {trial.optimizer} seed {trial.seed}, {_how_far(trial)}, for {since}, {where}"
+    return f"{trial.phase} {trial.optimizer} seed {trial.seed}, {_advance_text(trial)}, for {since}, {where}"
 
 
-def _how_far(trial: RunningTrial) -> str:
-    """Steps of how many; with a budget in seconds, how much of it is spent."""
+def _advance_text(trial: RunningTrial) -> str:
+    """Return steps done of all steps or, with a budget in seconds, the share of it that is used."""
     if trial.seconds is None:
         return f"step {trial.step} of {trial.steps}" if trial.step is not None else f"{trial.steps} steps"
     if trial.step is None or trial.train_seconds is None:
@@ -104,7 +107,7 @@ def _state(progress: Progress) -> str:
     return "unfinished, nobody works on it" if progress.status == "unfinished" else "complete"
 
 
-def _folded(line: str) -> Text:
+def _wrapped(line: str) -> Text:
     text = shown_text(visible(line))
     text.overflow = "fold"
     return text

@@ -1,4 +1,4 @@
-"""`posebench compare`: two studies side by side."""
+"""`posebench compare`: compare two finished studies."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -12,18 +12,22 @@ from posemodel.errors import SettingsError
 
 
 def compare(
-    a: Annotated[str, typer.Argument(metavar="STUDY", help="A study's name, or the folder of its report.")],
-    b: Annotated[str, typer.Argument(metavar="STUDY", help="The other one.")],
+    a: Annotated[str, typer.Argument(metavar="STUDY", help="First study: its name or the folder of its report.")],
+    b: Annotated[str, typer.Argument(metavar="STUDY", help="Second study: its name or the folder of its report.")],
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Write compare.md, its figure and table there.")
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Folder to write compare.md, its figure and its table to."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON document on stdout.")] = False,
 ) -> None:
-    """Say which differences between two studies (machine, version, schedule, ...) are beyond noise."""
+    """Compare two studies and say which differences exceed noise.
+
+    The studies may differ in machine, version, schedule or other settings. Exits 3 if there is nothing to compare.
+    """
     tracking_uri = store_settings()["tracking_uri"].value
     if not all(Path(source).is_dir() for source in (a, b)):
-        with suppress(SettingsError):  # remembered, and told of the study that is looked for there
+        with suppress(SettingsError):  # the check remembers it; whoever looks the study up reports it
             stores().require_records()
-    from bench.cli.actions.compare import show_comparison  # the report's libraries: seconds, see above
+    from bench.cli.actions.compare import show_comparison  # MLflow and pandas take seconds; the help does without
 
     show_comparison(a, b, tracking_uri, out, as_json=as_json)

@@ -1,4 +1,4 @@
-"""`posebench data`: look at a data set before training on it, or make one."""
+"""`posebench data`: check, describe and draw a data set, or generate a synthetic one."""
 
 from pathlib import Path
 from types import ModuleType
@@ -10,11 +10,11 @@ from bench.cli.actions.data_synth import make
 from bench.cli.data_options import ExifOption, TrainAnnotations, TrainImages, ValAnnotations, ValImages, exif_of
 from bench.cli.output import log, print_json, print_line
 
-app = typer.Typer(
-    help="Check data sets, describe them, make synthetic ones.", no_args_is_help=True, rich_markup_mode=None
-)
+app = typer.Typer(help="Check, describe, draw or generate data sets.", no_args_is_help=True, rich_markup_mode=None)
 
-Directory = Annotated[Path | None, typer.Argument(metavar="DIR", help="A data set's folder, in a known layout.")]
+Directory = Annotated[
+    Path | None, typer.Argument(metavar="DIR", help="Data set folder, in COCO's or another known layout.")
+]
 
 
 @app.command()
@@ -25,11 +25,12 @@ def check(
     val_annotations: ValAnnotations = None,
     val_images: ValImages = None,
     exif: ExifOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON document on stdout.")] = False,
 ) -> None:
-    """Count images, people, crowds and unlabelled people; name every problem, and what is read differently.
+    """Find problems in a data set, and count its images and people.
 
-    Exits 1 if there is a problem.
+    Counts images, people, crowds and unlabelled people, lists every problem, and notes values that are read otherwise
+    than they are written. Exits 1 if there is a problem.
     """
     named = {
         "train_annotations": train_annotations,
@@ -42,16 +43,23 @@ def check(
 
 @app.command()
 def synth(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write; a new or unfinished set.")],
-    images: Annotated[int, typer.Option("--images", min=3, help="Images in all (8 : 1 : 1 train, select, val).")],
-    seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same bytes.")] = 0,
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder to write; new, or left by an interrupted run.")
+    ],
+    images: Annotated[
+        int, typer.Option("--images", min=3, help="Number of images, split 8 : 1 : 1 into train, select and val.")
+    ],
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Random seed; the same seed gives the same files.")] = 0,
     num_workers: Annotated[
         int | None,
-        typer.Option("--num-workers", min=0, help="Processes (default: one for each core, 0 for a small set)."),
+        typer.Option("--num-workers", min=0, help="Rendering processes (default: one per core, 0 for a small set)."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON document on stdout.")] = False,
 ) -> None:
-    """Render people as JPEGs with exact COCO annotations; interrupted, the same command goes on."""
+    """Generate a synthetic data set with exact COCO annotations.
+
+    After an interruption, the same command goes on.
+    """
     counts = make_synthetic(directory, images, seed, num_workers=num_workers)
     if as_json:
         print_json({"directory": str(directory), "images": sum(counts.values()), "splits": counts})
@@ -68,14 +76,18 @@ def stats(
     val_images: ValImages = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE.png", help="Where to draw the figure (default: data-stats-<name>.png)."),
+        typer.Option("--out", metavar="FILE.png", help="File of the figure (default: data-stats-NAME.png)."),
     ] = None,
     skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave bad images and annotations out, and count them.")
+        bool,
+        typer.Option("--skip-bad", help="Leave out bad images and annotations, and count them, instead of stopping."),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON document on stdout.")] = False,
 ) -> None:
-    """Print and draw what the annotations hold: people, sizes, joints, borders, crowds, views; split by split."""
+    """Print and draw statistics of a data set's annotations.
+
+    For each split: people, their sizes and views, labelled joints, crowds, and people cut off by the border.
+    """
     named = {
         "train_annotations": train_annotations,
         "train_images": train_images,
@@ -87,31 +99,48 @@ def stats(
 
 @app.command()
 def show(
-    index: Annotated[int, typer.Option("--index", help="Which sample, from 0 on, by ascending image id.")],
-    out: Annotated[Path, typer.Option("--out", metavar="FILE.png", help="Where to draw it; a new file.")],
+    index: Annotated[int, typer.Option("--index", help="Index of the sample, from 0, by ascending image id.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE.png", help="File to draw to; must not exist.")],
     directory: Directory = None,
     train_annotations: TrainAnnotations = None,
     train_images: TrainImages = None,
     val_annotations: ValAnnotations = None,
     val_images: ValImages = None,
     exif: ExifOption = None,
-    split: Annotated[str, typer.Option("--split", help="train, select, report, val or another one.")] = "train",
+    split: Annotated[
+        str, typer.Option("--split", help="Split: train, select, report, val or another one of the data set.")
+    ] = "train",
     labelled_only: Annotated[
-        bool, typer.Option("--labelled-only", help="Number only images with labelled people, as training does.")
+        bool,
+        typer.Option("--labelled-only", help="Count --index only over images with labelled people, as training does."),
     ] = False,
-    size: Annotated[int | None, typer.Option("--size", help="Input side (default: the network's; 368).")] = None,
-    network: Annotated[str | None, typer.Option("--network", help="Whose input and maps (default: small).")] = None,
-    stride: Annotated[
-        int | None, typer.Option("--stride", min=1, help="Pixels per cell, instead of a network's.")
+    size: Annotated[
+        int | None,
+        typer.Option("--size", help="Side of the input in pixels (default: the network's, or 368 with --stride)."),
     ] = None,
-    augment: Annotated[bool, typer.Option("--augment/--no-augment", help="As in training, or as in scoring.")] = True,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the run whose sample it is.")] = 0,
-    epoch: Annotated[int, typer.Option("--epoch", min=0, help="In which the sample is taken.")] = 0,
+    network: Annotated[
+        str | None, typer.Option("--network", help="Network whose input and maps are drawn (default: small).")
+    ] = None,
+    stride: Annotated[
+        int | None, typer.Option("--stride", min=1, help="Input pixels per map cell, instead of a network's.")
+    ] = None,
+    augment: Annotated[
+        bool,
+        typer.Option(
+            "--augment/--no-augment", help="Draw the sample augmented as in training, or plain as in scoring."
+        ),
+    ] = True,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the training run whose sample is drawn.")] = 0,
+    epoch: Annotated[int, typer.Option("--epoch", min=0, help="Epoch of the training run, from 0.")] = 0,
     skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave bad images and annotations out, and count them.")
+        bool,
+        typer.Option("--skip-bad", help="Leave out bad images and annotations, and count them, instead of stopping."),
     ] = False,
 ) -> None:
-    """Draw one sample as the network gets it: the input, the people, what is ignored, heatmaps and fields."""
+    """Draw one sample as the network gets it, with its target maps.
+
+    The figure shows the input, the people, ignored regions, heatmaps and part affinity fields.
+    """
     named = {
         "train_annotations": train_annotations,
         "train_images": train_images,
@@ -137,18 +166,18 @@ def show(
 
 
 def _actions() -> ModuleType:
-    """What these verbs do with a data set that stands."""
+    """Import the actions on an existing data set."""
     from bench.cli.actions import data  # PyTorch, OpenCV, Matplotlib: seconds that --help must not take
 
     return data
 
 
 def make_synthetic(directory: Path, images: int, seed: int, *, num_workers: int | None = None) -> dict[str, int]:
-    """Generate a synthetic set with a progress bar; a complete one is left as it is."""
+    """Generate a synthetic set with a progress bar, or keep a complete one; returns images by split."""
     return make(directory, images, seed, num_workers=num_workers)
 
 
 def make_default_data(folder: Path, images: int, seed: int) -> None:
-    """The synthetic set of a study without data of its own."""
+    """Generate the synthetic set of a study that names no data."""
     log(f"data: {folder} ({images} synthetic images)")
     make_synthetic(folder, images, seed)

@@ -1,4 +1,4 @@
-"""The options that name a data set beside its folder, and how its pictures are read; the same for every command."""
+"""Options shared by all commands that read a data set: annotation files, image folders and EXIF orientation."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,42 +12,50 @@ if TYPE_CHECKING:
 
 TrainAnnotations = Annotated[
     Path | None,
-    typer.Option("--train-annotations", metavar="FILE", help="The split train, in place of the data folder's."),
+    typer.Option(
+        "--train-annotations", metavar="FILE", help="COCO annotations of the split train, instead of the folder's."
+    ),
 ]
 TrainImages = Annotated[
-    Path | None, typer.Option("--train-images", metavar="DIR", help="The images of --train-annotations.")
+    Path | None, typer.Option("--train-images", metavar="DIR", help="Folder of the images in --train-annotations.")
 ]
 ValAnnotations = Annotated[
     Path | None,
-    typer.Option("--val-annotations", metavar="FILE", help="The split val, in place of the data folder's."),
+    typer.Option(
+        "--val-annotations", metavar="FILE", help="COCO annotations of the split val, instead of the folder's."
+    ),
 ]
-ValImages = Annotated[Path | None, typer.Option("--val-images", metavar="DIR", help="The images of --val-annotations.")]
+ValImages = Annotated[
+    Path | None, typer.Option("--val-images", metavar="DIR", help="Folder of the images in --val-annotations.")
+]
 ExifOption = Annotated[
     str | None,
     typer.Option(
         "--exif",
-        help="follow: turn pictures as their EXIF orientation says; ignore: pixels as stored (the default).",
+        help="follow: rotate pictures by their EXIF orientation; ignore (default): use pixels as stored.",
     ),
 ]
 
 
 def exif_of(text: str | None) -> "Exif":
-    """The value of `--exif`; BadParameter where it is neither."""
+    """Return the value of `--exif`, `ignore` if it was not given; BadParameter for any other word."""
     if text not in (None, "ignore", "follow"):
         raise typer.BadParameter(f"{text}: give follow or ignore", param_hint="--exif")
     return text or "ignore"  # type: ignore[return-value]
 
 
 def split_val_images(texts: list[str] | None) -> dict[str, Any]:
-    """`--val-images` of `posebench train`: a number is how many are scored, anything else the folder that holds them.
+    """Split `--val-images` of `posebench train` into `count` (a number: images to score) and `folder` (anything else).
 
-    BadParameter where either is given twice.
+    BadParameter if either is given twice.
     """
     values: dict[str, Any] = {}
     for text in texts or ():
         name, value = ("count", int(text)) if text.lstrip("+-").isdigit() else ("folder", at_home(Path(text)))
         if name in values:
-            raise typer.BadParameter(f"two of a kind: {values[name]} and {value}", param_hint="--val-images")
+            raise typer.BadParameter(
+                f"the {name} is given twice: {values[name]} and {value}", param_hint="--val-images"
+            )
         if name == "count" and int(text) < 1:
             raise typer.BadParameter(f"{text} is not in the range x>=1.", param_hint="--val-images")
         values[name] = value

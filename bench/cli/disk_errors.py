@@ -1,23 +1,23 @@
-"""Errors of the file system that its user can do something about, in a line: the file, why, and the remedy."""
+"""One-line messages for file system errors that the user can mend: the file, the reason and the remedy."""
 
 import errno
 
 from posemodel.atomic_write import TEMPORARY
 
-_ELSEWHERE = "work in a folder of your own, or have its owner let you write there"
-_ROOM = "make room there, or work on another disk"
+_OTHER_FOLDER = "work in a folder of your own, or ask its owner for permission to write there"
+_FREE_SPACE = "free some space there, or work on another disk"
 _REMEDIES = {
-    errno.EACCES: _ELSEWHERE,
-    errno.EPERM: _ELSEWHERE,
-    errno.EROFS: "work in a folder that can be written to",
-    errno.ENOSPC: _ROOM,
+    errno.EACCES: _OTHER_FOLDER,
+    errno.EPERM: _OTHER_FOLDER,
+    errno.EROFS: "work in a folder that is writable",
+    errno.ENOSPC: _FREE_SPACE,
 }
 if hasattr(errno, "EDQUOT"):
-    _REMEDIES[errno.EDQUOT] = _ROOM
+    _REMEDIES[errno.EDQUOT] = _FREE_SPACE
 
 
 def disk_error(error: BaseException) -> str | None:
-    """The line for an error with a file's name; None for any other."""
+    """Return the message for such an error; None for any other error."""
     if not isinstance(error, OSError) or error.filename is None or error.errno not in _REMEDIES:
         return None
     name = str(error.filename).removesuffix(TEMPORARY)

@@ -1,4 +1,4 @@
-"""`posebench eval`: COCO keypoint AP of a checkpoint, of a results file, or of perfect maps."""
+"""`posebench eval`: COCO keypoint AP of a checkpoint, of a results file, or of maps made from the annotations."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,57 +10,78 @@ from bench.cli.data_options import TrainAnnotations, TrainImages, ValAnnotations
 from posemodel.errors import SettingsError
 
 ORACLE_SIZE = 368
+"""Default side of the input in pixels for --oracle."""
 ORACLE_STRIDE = 8
+"""Default input pixels per map cell for --oracle."""
 
 
 def evaluate(
     checkpoint: Annotated[
-        Path | None, typer.Option("--checkpoint", metavar="FILE", help="A checkpoint of posebench train.")
+        Path | None, typer.Option("--checkpoint", metavar="FILE", help="Score this checkpoint of `posebench train`.")
     ] = None,
     predictions: Annotated[
-        Path | None, typer.Option("--predictions", metavar="FILE", help="A COCO keypoint results file.")
+        Path | None, typer.Option("--predictions", metavar="FILE", help="Score this COCO keypoint results file.")
     ] = None,
     annotations: Annotated[
-        Path | None, typer.Option("--annotations", metavar="FILE", help="COCO annotations for --predictions.")
+        Path | None,
+        typer.Option("--annotations", metavar="FILE", help="COCO annotations to score --predictions against."),
     ] = None,
-    oracle: Annotated[bool, typer.Option("--oracle", help="Score maps made from the annotations themselves.")] = False,
-    data: Annotated[Path | None, typer.Option("--data", metavar="DIR", help="A data set's folder.")] = None,
+    oracle: Annotated[bool, typer.Option("--oracle", help="Score perfect maps, made from the annotations.")] = False,
+    data: Annotated[
+        Path | None, typer.Option("--data", metavar="DIR", help="Data set folder, in COCO's or another known layout.")
+    ] = None,
     train_annotations: TrainAnnotations = None,
     train_images: TrainImages = None,
     val_annotations: ValAnnotations = None,
     val_images: ValImages = None,
     split: Annotated[
-        str | None, typer.Option("--split", help="train, select, report, val (the default) or another one.")
+        str | None, typer.Option("--split", help="Split to score: train, select, report, val (default) or another one.")
     ] = None,
     size: Annotated[
-        int | None, typer.Option("--size", help=f"Input side (default: the checkpoint's; {ORACLE_SIZE} for --oracle).")
+        int | None,
+        typer.Option(
+            "--size", help=f"Side of the input in pixels (default: the checkpoint's; {ORACLE_SIZE} for --oracle)."
+        ),
     ] = None,
     stride: Annotated[
-        int | None, typer.Option("--stride", min=1, help=f"Pixels per cell, for --oracle (default: {ORACLE_STRIDE}).")
+        int | None,
+        typer.Option("--stride", min=1, help=f"For --oracle: input pixels per map cell (default: {ORACLE_STRIDE})."),
     ] = None,
     flip: Flip = False,
     scales: Scales = None,
     labelled_only: Annotated[
-        bool, typer.Option("--labelled-only", help="Score only images that have labelled people.")
+        bool, typer.Option("--labelled-only", help="Score only images with labelled people.")
     ] = False,
     skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave bad images and annotations out, and count them.")
+        bool,
+        typer.Option("--skip-bad", help="Leave out bad images and annotations, and count them, instead of stopping."),
     ] = False,
     exif: Annotated[
         str | None,
         typer.Option(
-            "--exif", help="follow: turn pictures as their EXIF orientation says; ignore (default: as was trained)."
+            "--exif",
+            help="follow: rotate pictures by their EXIF orientation; ignore: use pixels as stored (default: as in "
+            "training).",
         ),
     ] = None,
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1)] = 8,
-    num_workers: Annotated[int, typer.Option("--num-workers", min=0)] = 0,
-    device: Annotated[str, typer.Option("--device", help="auto, cuda, mps or cpu.")] = "auto",
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Images per batch.")] = 8,
+    num_workers: Annotated[
+        int,
+        typer.Option("--num-workers", min=0, help="Worker processes that load images; 0: load in the main process."),
+    ] = 0,
+    device: Annotated[
+        str, typer.Option("--device", help="Device: auto (a GPU if there is one), cuda, mps or cpu.")
+    ] = "auto",
     write_predictions: Annotated[
-        Path | None, typer.Option("--write-predictions", metavar="FILE", help="Write a COCO results file.")
+        Path | None,
+        typer.Option("--write-predictions", metavar="FILE", help="File for the COCO keypoint results; must not exist."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON document on stdout.")] = False,
 ) -> None:
-    """Score by pycocotools over all images of a split."""
+    """Score a checkpoint or a predictions file by COCO keypoint AP.
+
+    pycocotools computes the scores, over all images of a split.
+    """
     modes = [checkpoint is not None, predictions is not None, oracle]
     if sum(modes) != 1:
         raise SettingsError("eval: give one of --checkpoint FILE, --predictions FILE, --oracle.")
@@ -70,7 +91,7 @@ def evaluate(
         "val_annotations": val_annotations,
         "val_images": val_images,
     }
-    _refuse_idle(
+    _refuse_unused(
         {
             "--annotations": (annotations is not None, predictions is not None),
             "--data": (data is not None, predictions is None),
@@ -86,7 +107,7 @@ def evaluate(
         }
     )
     if predictions is not None and annotations is None:
-        raise SettingsError("--annotations: --predictions needs the annotation file that it is scored against.")
+        raise SettingsError("--annotations: give the annotation file to score --predictions against.")
     if predictions is None and data is None and not any(named.values()):
         raise SettingsError("--data: give the folder of the data set.")
     from bench.cli.actions.evaluate import score_predictions, score_split  # PyTorch: seconds that --help must not take
@@ -114,8 +135,8 @@ def evaluate(
     )
 
 
-def _refuse_idle(options: dict[str, tuple[bool, bool]]) -> None:
-    """An option that would do nothing in this mode is a mistake: (given, of use) by option."""
-    for option, (given, of_use) in options.items():
-        if given and not of_use:
+def _refuse_unused(options: dict[str, tuple[bool, bool]]) -> None:
+    """Raise SettingsError for an option without effect in this mode; ``options``: (is given, has effect) by option."""
+    for option, (is_given, has_effect) in options.items():
+        if is_given and not has_effect:
             raise SettingsError(f"{option}: has no effect on this kind of evaluation; leave it out.")

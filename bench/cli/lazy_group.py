@@ -1,4 +1,4 @@
-"""A group of verbs known by a table: listed without an import, each module imported once its verb is asked for."""
+"""A Typer group that lists its verbs from a table and imports a verb's module only when the verb runs."""
 
 import importlib
 from collections.abc import Mapping
@@ -11,44 +11,44 @@ from bench.cli.home import expand_homes
 
 
 class Verb(NamedTuple):
-    """One verb of a table, or one group of verbs."""
+    """Table entry of a verb or a group of verbs."""
 
     location: str
-    """`module:attribute`: a function with flags, or the Typer of a group."""
+    """`module:attribute` of a function with flags, or of a group's Typer."""
     line: str
-    """What the list of verbs says of it: the first sentence of its own help."""
+    """Text in the list of verbs: the first sentence of the verb's own help."""
     argument: str | None = None
-    """Where one function makes several verbs: it is called with this name, and returns the verb."""
+    """If set, `location` is a function that returns the verb when it is called with this argument."""
 
 
 class LazyGroup(TyperGroup):
-    """The verbs of a table; subclasses give it."""
+    """A group of the verbs in `verbs`, which subclasses set."""
 
     verbs: ClassVar[Mapping[str, Verb]] = {}
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         for name, verb in self.verbs.items():
-            self.add_command(TyperCommand(name, help=verb.line))  # stands in the list, and is never run
+            self.add_command(TyperCommand(name, help=verb.line))  # only listed, never run
 
-    # Newer Typers carry a click of their own, older ones use the package: contexts and commands have no common type.
+    # Newer Typers bundle click, older ones import it: contexts and commands have no common type.
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
-        """The verb that is to be run, with its module loaded; a name that is not listed is refused as by Typer."""
+        """Return the verb to run, with its module loaded; Typer refuses a name that is not listed."""
         name, command, rest = super().resolve_command(ctx, args)
         if name is not None and name in self.verbs:
             command = self.loaded(name)
         return name, command, rest
 
     def loaded(self, name: str) -> Any:
-        """The command of a verb, as a Typer would have it that had been given the verb itself."""
+        """Import a verb's module and return its command, as Typer builds it."""
         verb = self.verbs[name]
         module, _, attribute = verb.location.partition(":")
-        found = getattr(importlib.import_module(module), attribute)
+        target = getattr(importlib.import_module(module), attribute)
         if verb.argument is not None:
-            found = found(verb.argument)
+            target = target(verb.argument)
         single = typer.Typer(rich_markup_mode=self.rich_markup_mode)
-        if isinstance(found, typer.Typer):
-            single.add_typer(found, name=name)
+        if isinstance(target, typer.Typer):
+            single.add_typer(target, name=name)
         else:
-            single.command(name)(found)
+            single.command(name)(target)
         return expand_homes(typer.main.get_group(single).commands[name])

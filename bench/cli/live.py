@@ -1,4 +1,4 @@
-"""What the terminal shows while a study runs: a table that fills in; on a pipe, one line for each trial."""
+"""Live display of a running study: a table on a terminal, a line per trial on a pipe."""
 
 import sys
 import time
@@ -17,21 +17,21 @@ from bench.trials.record import Record
 from bench.trials.status import FAULTS
 
 REFRESHES_PER_S = 1
-"""The table is drawn beside the training: a drawing takes some 5 ms."""
+"""Redraws per second; each takes some 5 ms from the training."""
 
 
 class Display:
-    """Follows a study by its events; what it says goes to stderr."""
+    """Follows a study's events and prints them on stderr."""
 
     def __init__(self, progress: Progress | None) -> None:
-        """Where the study stands as far as is known before it begins; None: it has no table, and tells its steps."""
+        """``progress``: state of the study before it begins; None for a study that has no table, only lines."""
         self.progress = progress
         self.measured = 0
         self.live: Live | None = None
         self.note = ""
 
     def on_event(self, event: Event) -> None:
-        """Take an event in, and show it."""
+        """Update the progress with an event and show it."""
         if isinstance(event, Measuring):
             self.measured = event.done
             log(f"[{event.done}] {event.text}")
@@ -43,13 +43,13 @@ class Display:
         match event:
             case PhaseBegan() if event.new < event.planned:
                 ended = sum(trial.phase == event.phase for trial in event.done.values())
-                self.say(f"going on: {ended} of {event.planned} {event.phase} trials are recorded")
+                self.say(f"continuing: {ended} of {event.planned} {event.phase} trials are already recorded")
             case TrialEnded() if self.live is None or event.record.status in FAULTS:
                 line = trial_line(event.record, event.ended, progress.size)
                 left = left_text(progress, time.time())
                 self.say(f"{line} (left: {left})" if progress.waiting or progress.running_trials else line)
             case WorkerDied():
-                self.say(f"worker process {event.pid} died; another one takes its place")
+                self.say(f"worker process {event.pid} died; a new one replaces it")
             case Stopping():
                 if self.live is None:
                     self.say(STOPPING)
@@ -58,14 +58,14 @@ class Display:
                     self.live.refresh()
 
     def recorded_text(self) -> str:
-        """What is kept if the study stops now, in words."""
+        """Return in words what is recorded so far, and so is kept if the study stops now."""
         if self.progress is None:
             return f"{self.measured} measurements are recorded"
         of_all = f" of {self.progress.size.planned}" if self.progress.size.settled else ""
         return f"{len(self.progress.done)}{of_all} trials are recorded"
 
     def say(self, line: str) -> None:
-        """A line that stays; above the table where there is one."""
+        """Print a line that stays, above the table if there is one."""
         if self.live is None:
             log_text(line)
         else:
@@ -74,7 +74,7 @@ class Display:
 
 @contextmanager
 def shown_live(progress: Progress | None) -> Iterator[Display]:
-    """Show a study until the block ends: on a terminal by a live table that leaves nothing behind."""
+    """Show a study while the block runs; a terminal's live table is erased at the end."""
     display = Display(progress)
     console = Console(stderr=True)
     if progress is None or not sys.stderr.isatty() or console.is_dumb_terminal:
@@ -96,7 +96,7 @@ def shown_live(progress: Progress | None) -> Iterator[Display]:
 
 
 def trial_line(record: Record, ended: int, size: StudySize) -> str:
-    """A trial that has ended, in one line."""
+    """Return the line on a trial that has ended."""
     speed = record.metrics.get("images_per_s")
     settings = settings_text(record.hyperparameters, ())
     parts = [

@@ -1,11 +1,11 @@
-"""`posebench loader advise`: a short loader study of what somebody trains with."""
+"""`posebench loader advise`: a short loader study with the user's own data, network or data set class."""
 
 import typer
 
 from bench.cli.study import preset_verb
 from bench.kinds import KIND_OF_VERB
 
-app = typer.Typer(help="Loader settings for this machine.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Find fast data loader settings for this machine.", no_args_is_help=True, rich_markup_mode=None)
 
 SETTINGS = (
     "data",
@@ -29,8 +29,10 @@ SETTINGS = (
     "device",
     "minutes",
 )
-"""That have a flag here; `posebench study KIND` has all."""
+"""Settings that have a flag here; `posebench study KIND` has flags for all."""
 KIND = KIND_OF_VERB["loader advise"]
-HELP = f"Two minutes of measuring, and the DataLoader(...) line to paste; `posebench study {KIND}` is the whole study."
+HELP = f"""Recommend DataLoader settings after two minutes of measuring.
+
+Prints the DataLoader(...) line to paste. `posebench study {KIND}` is the full study."""
 
 app.command("advise")(preset_verb(KIND, HELP, "advice", SETTINGS))

@@ -1,6 +1,6 @@
-"""MLflow's server and the pages of the studies, as a child process that never outlives its parent.
+"""Child process of `posebench ui` that serves MLflow and the study pages, and never outlives its parent.
 
-It ends when its standard input closes: a pipe closes however its other end dies, also by SIGKILL, and on every system.
+It ends when its standard input closes: a pipe closes however the parent dies, also by SIGKILL, on every system.
 """
 
 import importlib
@@ -17,16 +17,16 @@ import psutil
 from bench.storage.masking import mask_errors
 
 GRACE_S = 5.0
-"""Seconds for the server to end by itself before it is killed."""
+"""Seconds that the server has to end by itself before it is killed."""
 
 
 def end_with_parent(stop: Callable[[], None]) -> None:
-    """From now on, once standard input closes: call ``stop``, and be gone `GRACE_S` seconds later at the latest."""
+    """Watch standard input in a thread: when it closes, call ``stop`` and exit after at most `GRACE_S` seconds."""
     threading.Thread(target=_wait_for_parent, args=(stop,), daemon=True).start()
 
 
 def _wait_for_parent(stop: Callable[[], None]) -> None:
-    while os.read(0, 1):  # blocks until the pipe closes; no lock of sys.stdin is held meanwhile
+    while os.read(0, 1):  # blocks until the pipe closes, without locking sys.stdin
         pass
     deadline = time.monotonic() + GRACE_S
     children = psutil.Process().children(recursive=True)  # MLflow may have started some
@@ -42,7 +42,7 @@ def _wait_for_parent(stop: Callable[[], None]) -> None:
 
 
 def serve(port: int) -> None:
-    """Serve until told to end, over the stores that the environment names."""
+    """Serve on this port until standard input closes, with the stores that the environment names."""
     servers: list[Any] = []
 
     def stop() -> None:
@@ -51,16 +51,16 @@ def serve(port: int) -> None:
         servers[0].should_exit = True
 
     end_with_parent(stop)
-    # Only now: it takes seconds, in which whoever asked for the server may go.
+    # Imported last: it takes seconds, during which the parent may end.
     servers.append(importlib.import_module("bench.cli.pages.serving").make_server(port))
     servers[0].run()
 
 
 def main() -> None:
-    """Serve on the port that is the first argument."""
+    """Serve on the port given as the first argument."""
     mask_errors()
     here = os.getcwd()  # noqa: PTH109 (sys.path holds text)
-    sys.path.append(here)  # last: studies may name classes of the working directory, and nothing there hides a library
+    sys.path.append(here)  # last: studies may name classes of the working folder, but none may hide a library
     serve(int(sys.argv[1]))
 
 

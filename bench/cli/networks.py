@@ -1,4 +1,4 @@
-"""`posebench networks`: a networks study on a GPU whose report goes into a folder that is named."""
+"""`posebench networks`: a networks study on a GPU, with the folder of its report given by `--out`."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from bench.kinds import KIND_OF_VERB, KINDS, study_spec
 
 KIND = KIND_OF_VERB["networks"]
 RENAMED = {"synthetic_images": "--images", "scored_images": "--val-images"}
-"""Settings that have another flag here than in `posebench study`."""
+"""Settings whose flag differs from that of `posebench study networks`."""
 
 
 def _networks(**typed: Any) -> None:
@@ -27,11 +27,12 @@ networks = as_command(
         option(
             "out",
             Path,
-            typer.Option("--out", metavar="DIR", help="Folder of the report; the study has its name."),
+            typer.Option("--out", metavar="DIR", help="Folder of the report; the study takes the folder's name."),
             default=Path("reports/networks"),
         )
     ],
-    f"{KINDS[KIND].help}\n\nOn a CUDA device, unless --device names another. {INTERRUPTED_NOTE}",
+    f"{KINDS[KIND].help}\n\n{study_spec(KIND).question()}\n\n"
+    f"Runs on a CUDA device unless --device names another. {INTERRUPTED_NOTE}",
     [name for name in study_spec(KIND).declarations() if name != "name"],
     RENAMED,
 )

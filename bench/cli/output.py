@@ -1,7 +1,9 @@
-"""What a command prints: data on stdout, everything else on stderr."""
+"""Output of commands: results on stdout; messages, notes and progress bars on stderr."""
 
 import json
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.storage.printing import log, log_text, print_line, print_text
-from bench.storage.visible import visible_lines
+from bench.storage.visible import visible, visible_lines
 from posemodel.data.evidence import ROLES, told, warnings
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "log_opened",
     "log_study_data",
     "log_text",
+    "log_wrapped",
     "print_json",
     "print_line",
     "print_table",
@@ -34,44 +37,53 @@ if TYPE_CHECKING:
 
 
 def print_json(document: Any) -> None:
-    """The one JSON document of a command with ``--json``."""
+    """Print the JSON document of a command with ``--json``."""
     json.dump(document, sys.stdout, indent=2, allow_nan=False)
     sys.stdout.write("\n")
 
 
+def log_wrapped(message: str) -> None:
+    """Log a long message, on a terminal in lines that end between words; on a pipe it stays one line."""
+    text = visible(message)
+    if sys.stderr.isatty():
+        width = shutil.get_terminal_size().columns
+        text = textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
+    log_text(text)
+
+
 def log_opened(splits: "Sequence[PackedSplit]") -> None:
-    """Say what ``--skip-bad`` left out of each annotation file behind some splits, and what was read differently."""
+    """Log what ``--skip-bad`` left out of each annotation file of some splits, and notes on values read otherwise."""
     for path, split in {split.annotations: split for split in splits}.items():
         if split.skip_bad:
-            log(f"left out: {split.left_out} ({path})")
-    log_notes(dict.fromkeys(note for split in splits for note in split.notes))  # splits that share a file have the same
+            log_wrapped(f"left out: {split.left_out} ({path})")
+    log_notes(dict.fromkeys(note for split in splits for note in split.notes))  # once for splits that share a file
 
 
 def log_study_data(splits: "Sequence[PackedSplit]") -> None:
-    """As ``log_opened``, of what a study trains on, chooses by and reports on; and how much these can tell."""
+    """Log as ``log_opened`` for a study's train, select and report splits, and warn where they are too small."""
     log_opened(splits)
     images = {role: len(split.labelled_only()) for role, split in zip(ROLES, splits, strict=True)}
-    log(f"data: {told(images)}")
+    log_wrapped(f"data: {told(images)}")
     for text in warnings(images).values():
-        log(f"warning: {text}")
+        log_wrapped(f"warning: {text}")
 
 
 def log_notes(notes: "Iterable[Note]") -> None:
-    """A line for each note, with its file."""
+    """Log a line for each note, with its file."""
     for note in notes:
-        log(f"note: {note.text} ({note.file})")
+        log_wrapped(f"note: {note.text} ({note.file})")
 
 
 def shown_text(text: str, style: str = "") -> Text:
-    """A text for Rich as it is: no marks such as `[red]` or `:rocket:`, control characters written out."""
+    """Return a text that Rich prints literally: no markup such as `[red]` or `:rocket:`, control characters escaped."""
     return Text(visible_lines(text), style)
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str | None = None) -> None:
-    """A table on stdout, as wide as its cells need; columns that a narrow terminal cannot hold are folded."""
+    """Print a table on stdout, as wide as its cells need; on a narrow terminal, cells are wrapped."""
     table = Table(title=None if title is None else shown_text(title, "table.title"), title_justify="left")
     for column in columns:
-        table.add_column(shown_text(column), overflow="fold")  # a name that is cut cannot be copied
+        table.add_column(shown_text(column), overflow="fold")  # wrapped, not cut: a name that is cut cannot be copied
     for row in rows:
         table.add_row(*map(shown_text, row))
     console = Console()
@@ -81,7 +93,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title:
 
 
 def progress_bar() -> Progress:
-    """A bar on stderr, shown only on a terminal."""
+    """Return a progress bar on stderr, which only a terminal shows."""
     console = Console(stderr=True)
     return Progress(
         TextColumn("{task.description}", markup=False),

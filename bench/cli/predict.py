@@ -1,4 +1,4 @@
-"""`posebench predict`: find the people in pictures; as COCO results, as pictures with skeletons, or both."""
+"""`posebench predict`: find people in pictures; writes COCO results, pictures with skeletons, or both."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,50 +10,59 @@ from bench.cli.data_options import exif_of
 from posemodel.errors import SettingsError
 
 MIN_SCORE, MIN_PARTS = 0.1, 3
-"""Of a person who is drawn: a beginner's network finds dozens of lone parts, and they would hide all else."""
+"""Thresholds of people who are drawn: a barely trained network finds dozens of lone parts that hide the rest."""
 
 
 def predict(
     pictures: Annotated[
-        list[Path], typer.Argument(metavar="IMAGE|DIR...", help="Pictures, or folders searched with all below them.")
+        list[Path], typer.Argument(metavar="IMAGE|DIR...", help="Pictures, or folders to search with their subfolders.")
     ],
-    checkpoint: Annotated[Path, typer.Option("--checkpoint", metavar="FILE", help="A checkpoint of posebench train.")],
+    checkpoint: Annotated[Path, typer.Option("--checkpoint", metavar="FILE", help="Checkpoint of `posebench train`.")],
     out: Annotated[
         str | None,
-        typer.Option("--json", metavar="FILE", help="Write COCO keypoint results; - writes them to stdout."),
+        typer.Option("--json", metavar="FILE", help="File for COCO keypoint results; - prints them on stdout."),
     ] = None,
     draw: Annotated[
-        Path | None, typer.Option("--draw", metavar="DIR", help="Write each picture with its people drawn on it.")
+        Path | None,
+        typer.Option("--draw", metavar="DIR", help="Folder for copies of the pictures with skeletons drawn on them."),
     ] = None,
-    size: Annotated[int | None, typer.Option("--size", help="Input side (default: the checkpoint's).")] = None,
+    size: Annotated[
+        int | None, typer.Option("--size", help="Side of the network's input in pixels (default: the checkpoint's).")
+    ] = None,
     flip: Flip = False,
     scales: Scales = None,
     exif: Annotated[
         str | None,
         typer.Option(
-            "--exif", help="follow: turn pictures as their EXIF orientation says; ignore (default: as was trained)."
+            "--exif",
+            help="follow: rotate pictures by their EXIF orientation; ignore: use pixels as stored (default: as in "
+            "training).",
         ),
     ] = None,
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1)] = 8,
-    device: Annotated[str, typer.Option("--device", help="auto, cuda, mps or cpu.")] = "auto",
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Pictures per batch.")] = 8,
+    device: Annotated[
+        str, typer.Option("--device", help="Device: auto (a GPU if there is one), cuda, mps or cpu.")
+    ] = "auto",
     min_score: Annotated[
         float | None,
-        typer.Option("--min-score", min=0, max=1, help=f"Draw people of at least this score (default: {MIN_SCORE})."),
+        typer.Option("--min-score", min=0, max=1, help=f"Lowest score of a person to draw (default: {MIN_SCORE})."),
     ] = None,
     min_parts: Annotated[
         int | None,
-        typer.Option("--min-parts", min=1, max=18, help=f"Draw people of at least so many parts ({MIN_PARTS})."),
+        typer.Option(
+            "--min-parts", min=1, max=18, help=f"Fewest body parts of a person to draw (default: {MIN_PARTS})."
+        ),
     ] = None,
 ) -> None:
-    """Find people in pictures of any size; pixels as stored, unless --exif or the network's training turns them.
+    """Find people in pictures; write COCO results or drawings.
 
-    A picture that cannot be read is named and skipped; exits 1 if none can be.
+    Pictures may have any size. Unreadable pictures are named and skipped; exits 1 if none can be read.
     """
     if out is None and draw is None:
-        raise SettingsError("predict: say what to make of the people: --json FILE, --draw DIR, or both.")
+        raise SettingsError("predict: has no output: give --json FILE, --draw DIR, or both.")
     for option, value in (("--min-score", min_score), ("--min-parts", min_parts)):
         if value is not None and draw is None:
-            raise SettingsError(f"{option}: is about what is drawn; give --draw DIR, or leave it out.")
+            raise SettingsError(f"{option}: only affects drawings: give --draw DIR, or leave {option} out.")
     from bench.cli.actions.predict import find_people  # PyTorch, OpenCV: seconds that --help must not take
 
     find_people(

@@ -1,11 +1,11 @@
-"""Prints what a study shows: tables and text, or its JSON document."""
+"""Prints a study's plan or result: tables and text, or its JSON document."""
 
 from bench.cli.output import print_json, print_table, print_text
 from bench.report.shown import Shown, ShownTable
 
 
 def print_shown(shown: Shown, *, as_json: bool = False) -> None:
-    """The blocks in order, empty ones left out; or the one JSON document."""
+    """Print the blocks in order without the empty ones, or the JSON document."""
     if as_json:
         print_json(shown.document)
         return

@@ -1,4 +1,4 @@
-"""`posebench report`: make a study's report again from what MLflow holds."""
+"""`posebench report`: write a study's report again from its records in MLflow."""
 
 from typing import Annotated
 
@@ -8,15 +8,15 @@ from bench.cli.stores import stores
 
 
 def report(
-    study: Annotated[str, typer.Argument(metavar="STUDY", help="Name of a study, finished or not.")],
-    open_page: Annotated[bool, typer.Option("--open", help="Open report.html in a browser.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="Name of the study, finished or not.")],
+    open_page: Annotated[bool, typer.Option("--open", help="Open the report in a browser.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON document on stdout.")] = False,
 ) -> None:
-    """Analyse the records of a study again and write reports/STUDY/report.html and report.md.
+    """Write the report of a study again from its records.
 
-    Exit code 3 where the study has ended without any result: the report says why.
+    Writes reports/STUDY/report.html and report.md. Exits 3 if the study ended without a result; the report says why.
     """
     stores().require_records()
-    from bench.cli.actions.report import write_again  # MLflow and pandas take seconds; the help does without
+    from bench.cli.actions.report import rewrite_report  # MLflow and pandas take seconds; the help does without
 
-    write_again(study, as_json=as_json, open_page=open_page)
+    rewrite_report(study, as_json=as_json, open_page=open_page)

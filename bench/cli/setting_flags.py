@@ -1,4 +1,4 @@
-"""Flags of the command line from the declarations of settings: names, values and help."""
+"""Command-line flags made from the declarations of settings: names, placeholders of values, help."""
 
 import inspect
 from collections.abc import Collection, Iterable, Mapping
@@ -19,9 +19,15 @@ def setting_flags(
     names: Collection[str] | None = None,
     renamed: Mapping[str, str] = MappingProxyType({}),
 ) -> list[inspect.Parameter]:
-    """A parameter for each setting that can be typed; ``names``: of these alone; ``renamed``: other flags, by setting.
+    """Return a parameter for each setting that can be given as a flag.
 
-    A value stays text (a truth is one of two flags, a path a path): it is checked with those of study files.
+    Values stay text (but booleans are a pair of flags, and paths are paths) until they are checked as those of study
+    files are.
+
+    Args:
+        declarations: The settings, by name.
+        names: Only these settings; None: all.
+        renamed: Flags that differ from the setting's own, by setting.
     """
     return [
         inspect.Parameter(
@@ -36,18 +42,18 @@ def setting_flags(
 
 
 def parse_set_options(pairs: Iterable[str], known: Mapping[str, Declaration]) -> dict[str, str]:
-    """Settings typed as NAME=VALUE; SettingsError names the option and the nearest name."""
-    found: dict[str, str] = {}
+    """Parse options NAME=VALUE into settings; SettingsError names the option and the nearest setting."""
+    values: dict[str, str] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:
             raise SettingsError(f"--set {pair}: must be NAME=VALUE.")
         if name not in known:
             raise SettingsError(f"--set {pair}: there is no such setting.{nearest(name, known)}")
-        if name in found:
+        if name in values:
             raise SettingsError(f"--set {pair}: {name} is given twice.")
-        found[name] = value
-    return found
+        values[name] = value
+    return values
 
 
 def _annotation(flag: str, name: str, declared: Declaration) -> Any:
@@ -63,17 +69,17 @@ def _annotation(flag: str, name: str, declared: Declaration) -> Any:
 
 
 def _metavar(types: list[Any]) -> str:
-    """`INTEGER`, `A|B`, `A,B,...` ..."""
-    return "|".join(dict.fromkeys(word for each in types for word in _words(each)))
+    """Return the placeholder of a value: `INTEGER`, `A|B`, `A,B,...`"""
+    return "|".join(dict.fromkeys(word for each in types for word in _value_words(each)))
 
 
-def _words(kind: Any) -> list[str]:
+def _value_words(kind: Any) -> list[str]:
     if get_origin(kind) is Literal:
         return [str(each) for each in get_args(kind)]
     if get_origin(kind) is tuple:
-        among = alternatives(get_args(kind)[0])
-        if among == [bool]:
+        kinds = alternatives(get_args(kind)[0])
+        if kinds == [bool]:
             return ["true", "false", "both"]
-        words = [word for each in among for word in _words(each)]
+        words = [word for each in kinds for word in _value_words(each)]
         return [f"{words[0]},..."] if len(words) == 1 else [f"{','.join(words)}"]
     return [NUMBERS.get(kind, "PATH" if kind is Path else "TEXT")]

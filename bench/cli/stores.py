@@ -1,4 +1,4 @@
-"""The stores of the studies of this working directory, as verbs ask for them before anything else."""
+"""Access to the checks of this folder's stores, which verbs make before they import heavy libraries."""
 
 from typing import TYPE_CHECKING
 
@@ -7,7 +7,7 @@ if TYPE_CHECKING:
 
 
 def stores() -> "StoreChecks":
-    """What a verb asks of the stores; to be asked before libraries are loaded, which takes seconds."""
+    """Return the checks of both stores; make them before importing libraries, which takes seconds."""
     from bench.cli.actions.stores import StoreChecks, study_paths  # SQLAlchemy takes 0.3 s; the help does without
 
     return StoreChecks(study_paths())

@@ -1,4 +1,4 @@
-"""`posebench study KIND`: the verb of a kind of study, with a flag for each of its settings."""
+"""`posebench study KIND`: makes the verb of a kind of study, with a flag for each of its settings."""
 
 import inspect
 import time
@@ -16,23 +16,34 @@ from bench.kinds import KINDS, study_spec
 from bench.settings.presets import presets
 
 BUDGET_HELP = (
-    "Time for the whole command (10m, 90s, 1h30m): measures for 30 s at most, and chooses a size that fits; settings "
-    "that are given stay."
+    "Time for the whole command (10m, 90s, 1h30m): measures for at most 30 s, then chooses a study size that fits; "
+    "settings that you give are kept."
 )
-INTERRUPTED_NOTE = "Interrupted, the same command goes on, or `posebench study resume NAME`."
+INTERRUPTED_NOTE = "After an interruption, the same command or `posebench study resume NAME` goes on."
 
 
 def study_verb(kind: str) -> Callable[..., None]:
-    """The command that runs a study of a kind, goes on with it, or shows its result again."""
-    named = ", ".join(presets(kind))
+    """Make the command that runs a study of a kind, goes on with it, or shows its result again."""
+    preset_names = ", ".join(presets(kind))
     own = [
-        option("study", Path | None, typer.Option("--study", metavar="FILE", help="A TOML study file.")),
+        option(
+            "study",
+            Path | None,
+            typer.Option("--study", metavar="FILE", help="Study file (TOML) to read settings from."),
+        ),
         option(
             "preset",
             str | None,
-            typer.Option("--preset", metavar="NAME", help=f"{named}; without one, what fits this machine."),
+            typer.Option(
+                "--preset", metavar="NAME", help=f"Preset: {preset_names} (default: chosen for this machine)."
+            ),
         ),
-        option("dry_run", bool, typer.Option("--dry-run", help="Print the plan and stop."), default=False),
+        option(
+            "dry_run",
+            bool,
+            typer.Option("--dry-run", help="Print the plan of the study and run nothing."),
+            default=False,
+        ),
     ]
     if study_spec(kind).estimates:
         own.append(option("budget", str | None, typer.Option("--budget", metavar="DURATION", help=BUDGET_HELP)))
@@ -49,17 +60,17 @@ def study_verb(kind: str) -> Callable[..., None]:
         }
         _run(kind, typed, **options)
 
-    return as_command(run, kind, own, f"{KINDS[kind].help}\n\n{INTERRUPTED_NOTE}")
+    return as_command(run, kind, own, f"{KINDS[kind].help}\n\n{study_spec(kind).question()}\n\n{INTERRUPTED_NOTE}")
 
 
 def preset_verb(kind: str, text: str, preset: str, settings: Collection[str]) -> Callable[..., None]:
-    """A command that runs a study of a preset, or of its form for a GPU, with flags for some of its settings.
+    """Make a command that runs a preset of a kind (on a GPU, the preset's GPU form), with flags for some settings.
 
     Args:
-        kind: Of the study.
-        text: The command's help.
+        kind: Kind of the study.
+        text: Help of the command.
         preset: Name of the preset.
-        settings: Names of those that have a flag.
+        settings: Names of the settings that have a flag.
     """
 
     def run(**typed: Any) -> None:
@@ -69,7 +80,7 @@ def preset_verb(kind: str, text: str, preset: str, settings: Collection[str]) ->
 
 
 def option(name: str, kind: Any, flag: Any, *, default: Any = None) -> inspect.Parameter:
-    """A parameter of a command; ``flag``: of `typer.Option`."""
+    """Return a parameter of a command; ``flag`` is its `typer.Option`."""
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, flag])
 
 
@@ -78,7 +89,9 @@ ADDING = [
         "begun",
         inspect.Parameter.KEYWORD_ONLY,
         default=None,
-        annotation=Annotated[str | None, typer.Argument(metavar="[STUDY]", help="With --add: the study to add to.")],
+        annotation=Annotated[
+            str | None, typer.Argument(metavar="[STUDY]", help="Name of the study to add an optimizer to, with --add.")
+        ],
     ),
     option(
         "add",
@@ -86,11 +99,11 @@ ADDING = [
         typer.Option(
             "--add",
             metavar="OPTIMIZER",
-            help="Add an optimizer to a STUDY that was run: its trials run, all pairs are compared anew; repeatable.",
+            help="Add this optimizer to an existing STUDY: run its trials and compare all pairs again; repeatable.",
         ),
     ),
 ]
-"""Of a kind whose studies take further optimizers."""
+"""Further parameters of a kind to whose studies optimizers can be added."""
 
 
 def as_command(
@@ -101,17 +114,19 @@ def as_command(
     settings: Collection[str] | None = None,
     renamed: Mapping[str, str] = MappingProxyType({}),
 ) -> Callable[..., None]:
-    """``run`` with the signature and the help that Typer reads.
+    """Give ``run`` the signature and the help that Typer reads, and return it.
 
     Args:
-        run: Gets what was typed, by name.
-        kind: Whose settings have flags.
-        own: Further parameters.
-        text: The command's help.
-        settings: Names of those that have a flag; None: all.
-        renamed: Flags that are not a setting's own, by its name.
+        run: Function that gets all arguments by name.
+        kind: Kind of study whose settings become flags.
+        own: Parameters of the command itself.
+        text: Help of the command.
+        settings: Names of the settings that have a flag; None: all.
+        renamed: Flags that differ from the setting's own, by setting.
     """
-    as_json = option("as_json", bool, typer.Option("--json", help="One JSON document on stdout."), default=False)
+    as_json = option(
+        "as_json", bool, typer.Option("--json", help="Print the result as one JSON document on stdout."), default=False
+    )
     parameters = [*own, *setting_flags(study_spec(kind).declarations(), settings, renamed), as_json]
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {each.name: each.annotation for each in parameters}
@@ -120,24 +135,22 @@ def as_command(
 
 
 def _add(kind: str, begun: str | None, added: list[str] | None, typed: Mapping[str, Any]) -> None:
-    """`posebench study KIND --add OPTIMIZER STUDY`: what else was typed of the study's settings is refused."""
+    """Run `posebench study KIND --add OPTIMIZER STUDY`; refuses flags of the study's settings."""
     if begun is None:
-        raise typer.BadParameter(
-            "names the study that it is added to at the end: --add my.Lion STUDY", param_hint="--add"
-        )
+        raise typer.BadParameter("needs the name of the study at the end: --add my.Lion STUDY", param_hint="--add")
     if not added:
         raise typer.BadParameter(
-            f"goes with --add; to go on with a study: posebench study resume {begun}", param_hint="STUDY"
+            f"needs --add; to go on with the study: posebench study resume {begun}", param_hint="STUDY"
         )
-    untyped = {"dry_run": False}
+    defaults = {"dry_run": False}
     others = [
         name
         for name, value in typed.items()
-        if name not in ("spaces", "data", "workers", "as_json") and value != untyped.get(name)
+        if name not in ("spaces", "data", "workers", "as_json") and value != defaults.get(name)
     ]
     if others:
         flag = others[0].replace("_", "-")
-        raise typer.BadParameter(f"has the study's settings: leave --{flag} out", param_hint="--add")
+        raise typer.BadParameter(f"keeps the study's settings: leave --{flag} out", param_hint="--add")
     own = {name: typed[name] for name in ("data", "workers", "as_json")}
     actions().add(begun, added, typed["spaces"], kind=kind, **own)
 

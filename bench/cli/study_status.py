@@ -1,4 +1,4 @@
-"""`posebench study list` and `posebench study status`: look at studies from another terminal, and change nothing."""
+"""`posebench study list` and `posebench study status`: show studies, also running ones, without changing them."""
 
 from typing import Annotated
 
@@ -8,20 +8,23 @@ from bench.cli.stores import stores
 
 
 def list_studies(
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON document on stdout.")] = False,
 ) -> None:
-    """List the studies of this folder, running ones included; the one active last comes first."""
+    """List the studies of this folder, the last active first."""
     _look(None, as_json=as_json, every=True)
 
 
 def status(
     name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="A study of this folder (default: the one active last).")
+        str | None, typer.Argument(metavar="NAME", help="Name of a study of this folder (default: the last active).")
     ] = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Draw it again and again until nobody works on it.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Keep updating until no process works on the study.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON document on stdout.")] = False,
 ) -> None:
-    """Show where a study stands: what is done, running, waiting and failed, and how long the rest will take."""
+    """Show a study's progress and the time left.
+
+    Counts finished, running, waiting and failed trials.
+    """
     _look(name, watch=watch, as_json=as_json)
 
 

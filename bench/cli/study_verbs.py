@@ -1,4 +1,4 @@
-"""`posebench study`: its verbs."""
+"""`posebench study`: the table of its verbs."""
 
 import typer
 
@@ -9,32 +9,34 @@ VERBS = {
     **{kind: Verb("bench.cli.study:study_verb", entry.help, argument=kind) for kind, entry in KINDS.items()},
     "new": Verb(
         "bench.cli.study_new:new",
-        "Write a study file with every setting, its meaning, allowed values and default; it runs as it is.",
+        "Write a commented study file with every setting.",
     ),
     "resume": Verb(
         "bench.cli.study_again:resume",
-        "Go on with a study that was interrupted, with the settings it was begun with; show a finished one again.",
+        "Go on with an interrupted study, or show a finished one again.",
     ),
     "extend": Verb(
         "bench.cli.study_again:extend",
-        "Make a study larger: what it has recorded stays, what is new runs, and the report is written anew.",
+        "Make a study larger: keep its records and run what is new.",
     ),
     "list": Verb(
         "bench.cli.study_status:list_studies",
-        "List the studies of this folder, running ones included; the one active last comes first.",
+        "List the studies of this folder, the last active first.",
     ),
     "status": Verb(
         "bench.cli.study_status:status",
-        "Show where a study stands: what is done, running, waiting and failed, and how long the rest will take.",
+        "Show a study's progress and the time left.",
     ),
 }
-"""In the order of the help."""
+"""Verbs in the order of the help; each line is the first sentence of the verb's own help."""
 
 
 class StudyVerbs(LazyGroup):
-    """The kinds of study, and what can be asked about studies."""
+    """The verbs of `posebench study`: one for each kind of study, then those that manage studies."""
 
     verbs = VERBS
 
 
-app = typer.Typer(help="Run studies.", cls=StudyVerbs, no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="Run studies and follow their progress.", cls=StudyVerbs, no_args_is_help=True, rich_markup_mode=None
+)

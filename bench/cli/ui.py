@@ -1,4 +1,4 @@
-"""`posebench ui`: MLflow's own pages over this store, and an index of this folder's studies with their reports."""
+"""`posebench ui`: serve MLflow's pages, and an index of this folder's studies with their reports."""
 
 import os
 import signal
@@ -20,12 +20,17 @@ from posemodel.errors import SettingsError
 
 
 def ui(
-    port: Annotated[int, typer.Option("--port", min=1, max=65535)] = 5000,
+    port: Annotated[
+        int, typer.Option("--port", min=1, max=65535, help="Port to serve on, on this machine only.")
+    ] = 5000,
 ) -> None:
-    """Serve this folder's studies on loopback: their reports, and MLflow's pages on all runs. Ctrl-C ends it."""
+    """Show this folder's reports and MLflow's pages in a browser.
+
+    Serves them on this machine only (127.0.0.1) and prints the address. Ctrl-C ends it.
+    """
     uri = os.environ.get(TRACKING_VARIABLE) or DEFAULT_TRACKING
     if is_server(uri):
-        raise SettingsError(f"{TRACKING_VARIABLE}: is the server {masked(uri)}; open it in a browser.")
+        raise SettingsError(f"{TRACKING_VARIABLE}: is the server {masked(uri)}; open that in a browser instead.")
     check_tracking(uri, write=False)
     file = sqlite_file(uri)
     if file is not None and not file.exists():
@@ -38,20 +43,24 @@ def ui(
             raise SettingsError(f"--port {port}: cannot be used ({error.strerror}); give another one.") from error
     address = f"http://{LOOPBACK}:{port}"
     log(f"MLflow at {address} over {masked(uri)}, the studies at {address}{PREFIX}/ (starting; Ctrl-C ends both)")
-    # The store's address stays in the environment: it may hold a password, and everybody here can read arguments.
+    # The store's address is passed by the environment: it may hold a password, and other users can read arguments.
     raise typer.Exit(_serve([sys.executable, "-P", "-W", "ignore", "-m", "bench.cli.mlflow_server", str(port)]))
 
 
 def _serve(command: list[str]) -> int:
-    """Run the server until it ends (its exit code) or we are told to (0); it ends with us, whatever happens to us."""
-    # The job runners serve the evaluation of language models: six processes that nobody here needs.
-    off = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    # A group of its own: Ctrl-C reaches us alone, and the server ends in good order, without tracebacks.
-    apart: dict[str, Any] = {"start_new_session": True}
+    """Run the server until it ends (returns its exit code) or a signal stops it (returns 0); it never outlives us."""
+    # MLflow's job runners serve the evaluation of language models: six processes that are not needed here.
+    features_off = {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
+    # A process group of its own: Ctrl-C reaches only us, and the server ends without tracebacks.
+    own_group: dict[str, Any] = {"start_new_session": True}
     if sys.platform == "win32":
-        apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+        own_group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
     signal.signal(signal.SIGTERM, _interrupt)
-    with subprocess.Popen(command, env={**os.environ, **off}, stdin=subprocess.PIPE, **apart) as server:
+    with subprocess.Popen(command, env={**os.environ, **features_off}, stdin=subprocess.PIPE, **own_group) as server:
         assert server.stdin is not None
         try:
             return server.wait()

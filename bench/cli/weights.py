@@ -1,35 +1,41 @@
-"""`posebench weights`: public checkpoints into ours."""
+"""`posebench weights`: convert public checkpoints into posebench's format."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Weights of other programs.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Convert weights of other programs.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.callback()
 def _group() -> None:
-    """Keeps `import` a word of its own: Typer would take the only command for the group."""
+    """Keep `import` as a subcommand: without a callback, Typer makes the only command the group itself."""
 
 
 @app.command("import")
 def import_file(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A PyTorch state dict or a safetensors file.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="File to convert: a PyTorch state dict or safetensors.")],
     file_format: Annotated[
-        str, typer.Option("--format", metavar="FORMAT", help="tensorboy, lightweight or torchvision-vgg19.")
+        str,
+        typer.Option(
+            "--format", metavar="FORMAT", help="Layout of the file: tensorboy, lightweight or torchvision-vgg19."
+        ),
     ],
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The checkpoint to write; must not exist.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Checkpoint to write; must not exist.")],
     input_format: Annotated[
         str | None,
         typer.Option(
             "--input-format",
-            help="For tensorboy: imagenet (the default; trained by that code) or caffe (converted from Caffe).",
+            help="For tensorboy: imagenet (default; trained by that code) or caffe (converted from Caffe).",
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON document on stdout.")] = False,
 ) -> None:
-    """Turn a public checkpoint into one for eval and train; VGG19 becomes a file for train --backbone-weights."""
-    from bench.cli.actions.weights import import_file as imported  # PyTorch: seconds that --help must not take
+    """Convert a public checkpoint for eval, predict and train.
 
-    imported(file, out, file_format=file_format, input_format=input_format, as_json=as_json)
+    torchvision's VGG19 becomes a file for `posebench train --backbone-weights`.
+    """
+    from bench.cli.actions.weights import import_file as convert  # PyTorch: seconds that --help must not take
+
+    convert(file, out, file_format=file_format, input_format=input_format, as_json=as_json)

@@ -25,25 +25,25 @@ class Entry:
     package: str
     """Package of the kind; its modules `spec` (with SPEC) and `kind` (with KIND) are imported when needed."""
     help: str
-    """One-sentence help of `posebench study KIND`."""
+    """Summary of `posebench study KIND`: a sentence of at most 62 characters, so that lists of verbs show it whole."""
 
 
 KINDS: dict[str, Entry] = {
     "optimizers": Entry(
         "bench.kinds.optimizers",
-        "Compare optimizers: tune each several times, train each tuning's finalist on fresh seeds, report.",
+        "Compare optimizers, each tuned several times.",
     ),
     "loaders": Entry(
         "bench.kinds.loaders",
-        "Measure loader settings on this machine: which to use, and why.",
+        "Measure data loader settings and recommend the best.",
     ),
     "joint": Entry(
         "bench.kinds.joint",
-        "Search for a good configuration: optimizer, hyperparameters, num_workers, pin_memory and batch size at once.",
+        "Search optimizer, hyperparameters and loader settings at once.",
     ),
     "networks": Entry(
         "bench.kinds.networks",
-        "Train every network for equal time; AP, images/s, curves, drawn samples as a report.",
+        "Train every network for the same time and compare them.",
     ),
 }
 """Study kinds by their name in `posebench study KIND`."""

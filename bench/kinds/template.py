@@ -31,10 +31,10 @@ HEAD = """\
 #
 {commands}
 #
-# The values are those of the preset `{preset}`. A line that begins with `#` and no space is a setting that the preset
-# leaves at its default, or an example if it has none: remove the `#` to set it. Where a setting is given more than
-# once, the first of these decides: the command line, environment variables ({prefix}NAME=mine), this file, the
-# preset (--preset), the defaults.
+# The values are those of the preset `{preset}`. A line that begins with `#` directly before a name is a setting that
+# the preset leaves at its default (or an example if there is no default): remove the `#` to set it. If a setting is
+# given more than once, the first of these wins: command line, environment variable ({prefix}NAME=mine), this file,
+# preset (--preset), default.
 
 kind = "{kind}"
 """
@@ -66,9 +66,9 @@ def template(kind: str, *, file: str, preset: str = FULL) -> str:
 def _head(kind: str, question: str, file: str, preset: str) -> str:
     shown = visible(file)  # a line feed in the name would end the comment
     commands = {
-        f"posebench study {kind} --study {shown}": "run it; run it again to continue, or to show its result",
-        f"posebench study {kind} --study {shown} --dry-run": "print its plan and stop",
-        f"posebench config show --study {shown}": "every setting, and where its value comes from",
+        f"posebench study {kind} --study {shown}": "run the study, continue it or show its result",
+        f"posebench study {kind} --study {shown} --dry-run": "print the plan and run nothing",
+        f"posebench config show --study {shown}": "show every setting and where its value comes from",
     }
     width = max(map(len, commands))
     lines = "\n".join(f"#     {command.ljust(width)}    {what}" for command, what in commands.items())

@@ -1,4 +1,4 @@
-"""The files of a data set that settings name outright."""
+"""Settings that name the annotation files and image folders of a data set one by one."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,17 +11,20 @@ from posemodel.errors import SettingsError
 
 
 def absolute_paths(settings: Mapping[str, Setting]) -> dict[str, Setting]:
-    """Files that are named outright, by paths that hold wherever a worker runs; of the settings those that name any."""
-    given = {name: settings[name] for name in DataFiles.model_fields if name in settings}
+    """Return those settings that name a data file, with absolute paths, which hold in any worker's folder."""
+    named = {name: settings[name] for name in DataFiles.model_fields if name in settings}
     return {
         name: Setting(Path(setting.value).resolve(), setting.origin)
-        for name, setting in given.items()
+        for name, setting in named.items()
         if setting.value is not None
     }
 
 
 def named_files(settings: Mapping[str, Setting]) -> DataFiles:
-    """The files that a study's settings name outright; none of a kind of study that has no such settings."""
+    """Return the data files that a study's settings name; empty for a kind of study without such settings.
+
+    SettingsError names an annotation file without image folder, or the reverse.
+    """
     paths = {name: setting.value for name, setting in absolute_paths(settings).items()}
     try:
         return DataFiles(**paths)

@@ -1,6 +1,6 @@
-"""The declaration of a setting: type, default, unit, bounds, meaning and flag, from a specification's fields.
+"""Declarations of settings (type, bounds, default, meaning with unit, flag), read from a specification's fields.
 
-Study files, their template, environment variables, `posebench config show`, flags and their help all come from it.
+Study files, `posebench study new`, environment variables, `posebench config show`, flags and their help use them.
 """
 
 from collections.abc import Collection, Mapping
@@ -15,16 +15,16 @@ from bench.settings.layers import field_type
 
 @dataclass(frozen=True)
 class Flag:
-    """How a setting is typed where that is not `--its-name VALUE`: beside the type of a specification's field."""
+    """Command-line flag of a setting that differs from `--its-name VALUE`; an annotation of the field's type."""
 
     names: tuple[str, ...] = ()
-    """All names of the flag; empty: the setting's own."""
+    """All names of the flag; empty: made from the setting's name."""
     metavar: str = ""
-    """What the help shows for its value; empty: by its type."""
+    """Placeholder of the value in the help; empty: made from the type."""
     help: str = ""
-    """What the help says; empty: the setting's meaning."""
+    """Help text; empty: the setting's meaning."""
     repeated: bool = False
-    """Whether it may be given several times."""
+    """True: the flag may be given several times."""
 
 
 @dataclass(frozen=True)
@@ -32,31 +32,31 @@ class Declaration:
     """One setting of a study."""
 
     type: Any
-    """Its type with its bounds, for pydantic."""
+    """Type with bounds, as pydantic takes it."""
     default: Any
-    """None: no default of its own."""
+    """None: no default."""
     meaning: str
-    """In full sentences, with the unit."""
+    """Full sentences with the unit; help of the flag and comment of the study file."""
     example: Any = None
-    """A value to show in place of a default that would show nothing."""
+    """Value shown in study files if there is no default to show."""
     flag: Flag = field(default=Flag())
 
     @property
     def listed(self) -> Any:
-        """The type of a list's values; None where it is no list of plain values."""
+        """Type of a list's values; None if the setting is not a list of plain values."""
         lists = [each for each in alternatives(self.type) if get_origin(each) is tuple]
         return get_args(lists[0])[0] if lists and not self.is_table else None
 
     @property
     def is_table(self) -> bool:
-        """Whether it is a table, or a list of tables: such a setting belongs into a study file."""
+        """True for a table or a list of tables, which only a study file can hold."""
         kinds = alternatives(self.type)
         inner = [get_args(each)[0] for each in kinds if get_origin(each) is tuple]
         return any(get_origin(each) is dict for each in [*kinds, *inner])
 
 
 def alternatives(kind: Any) -> list[Any]:
-    """The types that a value may have, without their bounds and None."""
+    """Return the types that a value may have, without bounds and without None."""
     while get_origin(kind) is Annotated:
         kind = get_args(kind)[0]
     if get_origin(kind) not in (Union, UnionType):
@@ -67,13 +67,13 @@ def alternatives(kind: Any) -> list[Any]:
 def declarations_of(
     model: type[BaseModel], resolved: Mapping[str, Declaration], derived: Collection[str]
 ) -> dict[str, Declaration]:
-    """The settings of a specification.
+    """Return the settings of a specification by name.
 
     Args:
-        model: The specification: the text below a field is the meaning, the first of its `examples` the example.
-        resolved: Settings that are resolved before the specification is built; they come first, and replace fields of
+        model: The specification; a field's docstring is its meaning, the first of its `examples` the example.
+        resolved: Settings that are resolved before the specification is built. They come first and replace fields of
             the same name.
-        derived: Fields that are no settings.
+        derived: Fields that users cannot set.
     """
     left_out = {*resolved, *derived}
     fields = {

@@ -1,7 +1,7 @@
-"""Classes and functions of one's own by where they stand: `my_package.module:Class` or `my_package.module.Class`.
+"""Dotted paths of users' classes and functions: `my_package.module:Class` or `my_package.module.Class`.
 
-Both spellings mean the same wherever something of one's own is named: an optimizer, a data set, a step, a collate
-function, a workload. One of them is kept in records and ids, so that the other one is no other study.
+Both spellings mean the same for every user-written object: optimizer, data set, step, collate function, workload.
+Records and ids hold one spelling per setting, so that changing the spelling does not make a new study.
 """
 
 import importlib
@@ -10,39 +10,40 @@ from contextlib import redirect_stdout, suppress
 
 
 def is_path(text: str) -> bool:
-    """Whether a text names something in a module, in either spelling."""
+    """Return whether a text is a dotted path to something in a module, in either spelling."""
     module, colon, name = text.partition(":")
     parts = [*module.split("."), *name.split(".")] if colon else text.split(".")
     return len(parts) > 1 and all(part.isidentifier() for part in parts)
 
 
 def with_dots(text: str) -> str:
-    """A path in the spelling `my_package.Class`; any other text as it is."""
+    """Return a path in the spelling `my_package.Class`; any other text unchanged."""
     return text.replace(":", ".") if is_path(text) else text
 
 
 def with_colon(text: str) -> str:
-    """A path in the spelling `my_package:Class`; any other text as it is."""
+    """Return a path in the spelling `my_package:Class`; any other text unchanged."""
     return ":".join(split(text)) if is_path(text) else text
 
 
 def split(path: str) -> tuple[str, str]:
-    """Module and name of a path. Without a colon the module is all but the last name.
+    """Return module and object name of a dotted path.
 
-    Unless that is a class in a class: `my_package.module.Outer.Inner`. What is needed to tell is imported.
+    Without a colon the module is all but the last part, except for a nested class (`my_package.module.Outer.Inner`);
+    to tell the two apart, the module is imported.
     """
     module, colon, name = path.partition(":")
     if colon:
         return module, name
     module, _, name = path.rpartition(".")
-    outer, _, holder = module.rpartition(".")
-    if outer and module not in sys.modules and isinstance(_found(outer, holder), type):
-        return outer, f"{holder}.{name}"
+    outer, _, outer_class = module.rpartition(".")
+    if outer and module not in sys.modules and isinstance(_attribute(outer, outer_class), type):
+        return outer, f"{outer_class}.{name}"
     return module, name
 
 
-def _found(module: str, name: str) -> object:
-    """What a module has under a name, None where nothing; whatever an import raises is told by who imports the path."""
-    with suppress(Exception, SystemExit), redirect_stdout(sys.stderr):  # stdout is for a document
+def _attribute(module: str, name: str) -> object:
+    """Return a module's attribute or None; errors of the import are left to the later, real import."""
+    with suppress(Exception, SystemExit), redirect_stdout(sys.stderr):  # stdout is reserved for JSON
         return getattr(importlib.import_module(module), name, None)
     return None

@@ -1,4 +1,4 @@
-"""The study files that ship in `studies/`: KIND.toml is a kind's preset `full`, KIND-NAME.toml its preset NAME."""
+"""Presets: study files shipped in `studies/`. KIND.toml is a kind's preset `full`, KIND-NAME.toml its preset NAME."""
 
 import tomllib
 from functools import cache
@@ -9,28 +9,28 @@ from posemodel.errors import SettingsError, nearest
 
 FULL = "full"
 FIRST = ("smoke", "small", FULL)
-"""Presets in the order in which they are named; others follow by name."""
+"""Presets listed first, in this order; others follow by name."""
 
 
 @cache
 def kinds() -> tuple[str, ...]:
-    """The kinds of study that ship: each has a file of its own name that says so."""
+    """Return the kinds of study that have a shipped study file of the kind's own name."""
     files = {path.stem: tomllib.loads(path.read_text(encoding="utf-8")) for path in sorted(_folder().glob("*.toml"))}
     return tuple(name for name, document in files.items() if document.get("kind") == name)
 
 
 def presets(kind: str) -> dict[str, Path]:
-    """The file of each preset of a kind; `full` is among them. SettingsError where it has none."""
+    """Return the file of each preset of a kind, by preset name; SettingsError if the kind ships no `full`."""
     others = {path.stem.removeprefix(f"{kind}-"): path for path in sorted(_folder().glob(f"{kind}-*.toml"))}
     full = _folder() / f"{kind}.toml"
     if not full.is_file():
-        raise SettingsError(f"kind {kind}: ships no study file; it needs studies/{kind}.toml, its preset {FULL}.")
-    found = {FULL: full, **others}
-    return {name: found[name] for name in sorted(found, key=lambda name: (name not in FIRST, _place(name), name))}
+        raise SettingsError(f"kind {kind}: has no study file; add studies/{kind}.toml, its preset {FULL}.")
+    files = {FULL: full, **others}
+    return {name: files[name] for name in sorted(files, key=lambda name: (name not in FIRST, _rank(name), name))}
 
 
 def preset_path(kind: str, preset: str) -> Path:
-    """Path of a preset's file; SettingsError names the nearest preset."""
+    """Return the path of a preset's file; SettingsError names the nearest preset."""
     known = presets(kind)
     if preset not in known:
         raise SettingsError(
@@ -39,7 +39,7 @@ def preset_path(kind: str, preset: str) -> Path:
     return known[preset]
 
 
-def _place(name: str) -> int:
+def _rank(name: str) -> int:
     return FIRST.index(name) if name in FIRST else 0
 
 

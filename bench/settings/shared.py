@@ -1,4 +1,4 @@
-"""Settings that all kinds of study share, and where a study's stores are."""
+"""Settings shared by several kinds of study, and the addresses of the stores (Optuna's ledger, MLflow)."""
 
 import os
 from collections.abc import Mapping
@@ -20,46 +20,51 @@ OF_EVERY_KIND = {
     "name": Declaration(
         str,
         None,
-        "Name of the study, by which it is continued; without one it is made of kind, preset and data folder.",
+        "Name of the study; the same name continues it. Without one, it is made from kind, preset and data folder.",
         "mine",
     ),
     "data": Declaration(
-        Path, None, "Folder in COCO's layout; without one, synthetic people are generated under `data/`.", "data/coco"
+        Path,
+        None,
+        "Data set folder in COCO's layout; without one, synthetic images are generated under `data/`.",
+        "data/coco",
     ),
     "synthetic_images": Declaration(
-        Annotated[int, Field(ge=3)], DEFAULT_SYNTHETIC_IMAGES, "Images that are generated where no `data` is given."
+        Annotated[int, Field(ge=3)],
+        DEFAULT_SYNTHETIC_IMAGES,
+        "Number of synthetic images to generate if no `data` is given.",
     ),
-    "device": Declaration(Device, "auto", "What the network trains on; auto: a GPU where there is one."),
+    "device": Declaration(Device, "auto", "Device to train on; auto: a GPU if there is one, else the CPU."),
 }
-"""Settings of a study file that every kind of study has, and resolves before it is built."""
+"""Study-file settings of every kind of study, resolved before its specification is built."""
 NETWORK = Flag(
     metavar="NAME",
-    help="The network that is trained: rtpose_vgg, openpose_2019, lightweight, lightweight_2, lightweight_3 or small.",
+    help="Name of the network: rtpose_vgg, openpose_2019, lightweight, lightweight_2, lightweight_3 or small.",
 )
-"""Beside a field that names one; the names are those of `posemodel.network`, which costs seconds to import."""
+"""Flag of a field that names a network; the names are copied because `posemodel.network` takes seconds to import."""
 WORKERS = Declaration(
     Annotated[int, Field(ge=1)] | Literal["cores"],
     1,
-    "Trials that run at once, on one machine; cores: one for each core of a CPU, one on a GPU.",
+    "Number of trials to run at once on this machine; cores: one per CPU core, or one on a GPU.",
 )
 SPACES = Declaration(
     dict[str, dict[str, Any]],
     {},
-    "Tuning space of each optimizer, by its name: a range on a log scale is { log = [low, high] }, a choice "
-    "{ values = [...] }, anything else one value. Any hyperparameter may be named, in place of `momentum` also its "
-    "complement `one_minus_momentum`, in place of `lr` beside it `effective_lr` = lr / (1 - momentum). Of an "
-    "optimizer that is not named it is the space that it ships with.",
+    "Search space of each optimizer, by its name: { log = [low, high] } is a range on a log scale, { values = [...] } "
+    "a choice, anything else a fixed value. Any hyperparameter can be named; `one_minus_momentum` can replace "
+    "`momentum`, and with it `effective_lr` = lr / (1 - momentum) can replace `lr`. Optimizers that are not named use "
+    "the space that they ship with.",
     flag=Flag(
         ("--space",),
         "NAME:lr=log(A,B),...",
-        "Tuning space of an optimizer (without one, the space that it ships with); repeatable.",
+        "Search space of one optimizer (default: the space that it ships with); repeatable.",
         repeated=True,
     ),
 )
 
 
 def store_settings() -> dict[str, Setting]:
-    """Where state is kept: the ledger's URL and MLflow's."""
+    """Return the addresses of both stores: `storage` (Optuna's ledger) and `tracking_uri` (MLflow)."""
     return {
         "storage": from_variable(STORAGE_VARIABLE, DEFAULT_STORAGE),
         "tracking_uri": from_variable(TRACKING_VARIABLE, DEFAULT_TRACKING),
@@ -67,6 +72,6 @@ def store_settings() -> dict[str, Setting]:
 
 
 def from_variable(variable: str, default: str, environ: Mapping[str, str] = os.environ) -> Setting:
-    """A setting that only the environment changes."""
+    """Return a setting that only an environment variable can change."""
     value = environ.get(variable)
     return Setting(value, f"environment {variable}") if value else Setting(default, DEFAULT)

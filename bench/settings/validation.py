@@ -1,4 +1,4 @@
-"""What is wrong with a value, in words: pydantic's errors as the person who wrote the value would put them."""
+"""Plain error messages for faulty values, made from pydantic's validation errors."""
 
 import json
 import re
@@ -37,27 +37,27 @@ MESSAGES = {
     "tuple_type": "must be a list",
     "value_error": "{error}",
 }
-"""By pydantic's type of error, with what its context holds."""
+"""Message by pydantic's error type; braces are fields of the error's context."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with one value."""
+    """A faulty value and why it is refused."""
 
     path: KeyPath
-    """Of the value, from the top of what was validated; empty where several values do not fit together."""
+    """Key path of the value in the validated document; empty if several values do not fit together."""
     message: str
-    """Without a full stop."""
+    """Reason, without a full stop."""
     got: Any
     hint: str = ""
-    """` Did you mean X?`, where one of a few words is near."""
+    """` Did you mean X?` if an allowed word is near, else empty."""
 
 
 def first_fault(error: ValidationError, document: Any) -> Fault:
-    """The first fault of a ``document`` that was refused.
+    """Return the first fault of a ``document`` that pydantic refused.
 
-    Where it may be one of several types, pydantic tells what is wrong with it as each of them: the type that it is
-    nearest to is meant; of types that are equally far, it could be any.
+    For a union, pydantic reports the faults under each type: the type that matched deepest is taken; if several
+    matched equally deep, the message lists them all.
     """
     faults = [(_path(each["loc"], document, missing=each["type"] == "missing"), each) for each in error.errors()]
     path, first = faults[0]
@@ -73,7 +73,7 @@ def first_fault(error: ValidationError, document: Any) -> Fault:
 
 
 def dotted(path: KeyPath) -> str:
-    """A path as TOML and Python write it: `spaces.adam.lr`, `num_workers[0]`, `spaces."my_package.Lion"`."""
+    """Return a key path as text: `spaces.adam.lr`, `num_workers[0]`, `spaces."my_package.Lion"`."""
     text = ""
     for each in path:
         if isinstance(each, int):
@@ -84,20 +84,20 @@ def dotted(path: KeyPath) -> str:
 
 
 def named_in(message: str, names: Iterable[str]) -> list[str]:
-    """Those of some names that a message has as whole words, in the order in which it has them."""
-    places = {name: re.search(rf"(?<![\w.]){re.escape(name)}(?!\w)", message) for name in names}
-    found = {name: match.start() for name, match in places.items() if match}
-    return sorted(found, key=found.__getitem__)
+    """Return the names that occur in a message as whole words, in order of their first occurrence."""
+    matches = {name: re.search(rf"(?<![\w.]){re.escape(name)}(?!\w)", message) for name in names}
+    starts = {name: match.start() for name, match in matches.items() if match}
+    return sorted(starts, key=starts.__getitem__)
 
 
 def _path(location: tuple[int | str, ...], document: Any, *, missing: bool) -> KeyPath:
-    """A location without the types of a union and the like that pydantic puts between: only what the document has."""
+    """Return pydantic's location without the steps that are not in the document, such as types of a union."""
     path: list[int | str] = []
-    for place, each in enumerate(location):
+    for index, each in enumerate(location):
         if _has(document, each):
             document = document[each]
             path.append(each)
-        elif missing and place == len(location) - 1:
+        elif missing and index == len(location) - 1:
             path.append(each)
     return tuple(path)
 

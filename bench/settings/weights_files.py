@@ -1,4 +1,4 @@
-"""Files of weights that a study's trials start from: where they stand, and their fingerprint."""
+"""Weights files that a study's trials start from: their paths and digests."""
 
 import hashlib
 from collections.abc import Mapping
@@ -8,27 +8,27 @@ from bench.settings.layers import Setting, about
 from posemodel.errors import SettingsError
 
 WEIGHTS = ("weights", "backbone_weights")
-"""Settings that name such a file."""
+"""Settings that name a weights file."""
 BACKBONE = "vgg19-"
-"""What the digest of a file of `backbone_weights` begins with."""
-CHARACTERS = 16
-"""Of a digest."""
+"""Prefix of the digest of a `backbone_weights` file."""
+DIGEST_LENGTH = 16
+"""Length of a digest, in hexadecimal digits."""
 
 
 def absolute_weights(settings: Mapping[str, Setting]) -> dict[str, Setting]:
-    """Files of weights, by paths that hold wherever a worker runs; of the settings those that name one."""
-    given = {name: settings[name] for name in WEIGHTS if name in settings and settings[name].value is not None}
-    return {name: Setting(Path(setting.value).resolve(), setting.origin) for name, setting in given.items()}
+    """Return those settings that name a weights file, with absolute paths, which hold in any worker's folder."""
+    named = {name: settings[name] for name in WEIGHTS if name in settings and settings[name].value is not None}
+    return {name: Setting(Path(setting.value).resolve(), setting.origin) for name, setting in named.items()}
 
 
 def weights_digest(settings: Mapping[str, Setting]) -> str:
-    """Of the content of the file that is named; empty where none is. SettingsError names one that cannot be read."""
+    """Return the digest of the weights file's content, "" if none is set; SettingsError for an unreadable file."""
     for name, setting in absolute_weights(settings).items():
         with about(settings, name):
             try:
                 with setting.value.open("rb") as file:
-                    found = hashlib.file_digest(file, "sha256").hexdigest()[:CHARACTERS]
+                    digest = hashlib.file_digest(file, "sha256").hexdigest()[:DIGEST_LENGTH]
             except OSError as error:
                 raise SettingsError(f"{name}: {setting.value}: cannot be read ({error.strerror}).") from error
-        return found if name == "weights" else f"{BACKBONE}{found}"
+        return digest if name == "weights" else f"{BACKBONE}{digest}"
     return ""

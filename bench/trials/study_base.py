@@ -54,9 +54,9 @@ class StudyBase(Settings):
     name: StudyName
     preset: str
     data: Path
-    """Folder of the data set."""
+    """Folder of the data set on this machine."""
     data_digest: str
-    """Fingerprint of the annotations: the same data set in another folder is the same study."""
+    """Digest of the annotations, so that the same data set in another folder is the same study."""
 
     @classmethod
     def stored(cls, document: Mapping[str, Any]) -> Self:
@@ -121,7 +121,7 @@ class PictureStudy(DataFiles, StudyBase):
     """A study on an image data set, whose annotation and image paths may be given explicitly."""
 
     exif: Exif = "ignore"
-    """Whether pictures are turned as their EXIF orientation says; `ignore` reads pixels as they are stored."""
+    """follow: rotate pictures by their EXIF orientation; ignore: read pixels as they are stored."""
 
     @property
     def data_text(self) -> str:
@@ -135,11 +135,11 @@ class TrainingStudy(PictureStudy):
 
     outside: ClassVar[tuple[str, ...]] = (*PictureStudy.outside, *WEIGHTS)
     weights: Path | None = Field(default=None, examples=["runs/base/best.safetensors"])
-    """Checkpoint that every trial starts from (fine-tuning). A `network` or `size` that is not given is its own."""
+    """Checkpoint that every trial starts from (fine-tuning); `network` and `size` default to the checkpoint's."""
     backbone_weights: Path | None = Field(default=None, examples=["weights/vgg19.safetensors"])
-    """VGG19's weights from ImageNet (torchvision's) that the backbone of every trial starts from."""
+    """Weights file of VGG19 trained on ImageNet (torchvision's) that every trial's backbone starts from."""
     weights_digest: str = ""
-    """Fingerprint of the file that trials start from: the same file in another place is the same study."""
+    """Digest of the weights file that trials start from, so that the same file at another path is the same study."""
 
     @property
     def beginning_text(self) -> str:

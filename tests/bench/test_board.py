@@ -9,6 +9,7 @@ from rich.console import Console
 
 from bench.cli import live
 from bench.cli.board import board, headline, left_text, running_text
+from bench.cli.output import log_wrapped
 from bench.engines.events import PhaseBegan, Stopping, TrialBegan, TrialEnded, WorkerDied
 from bench.kinds.optimizers.size import Size
 from bench.report.wording import duration_text
@@ -55,7 +56,7 @@ def test_a_full_board_fits_a_terminal_of_80_columns(size):
     assert "left:    about" in shown
     assert "now:     tune adabound seed 0, step 10 of 60, for 1 min, process 4194305 on" in shown
     assert "and 2 more" in shown
-    assert "their worker has died" in shown
+    assert "left by a worker that died" in shown
     assert lines[-1] == "a word"
     assert "\x1b" not in shown
 
@@ -111,11 +112,11 @@ def test_on_a_pipe_a_line_a_trial_and_nothing_else(make_spec, capsys):
     out, err = capsys.readouterr()
     assert out == ""
     going_on, ended, died, stopping = err.splitlines()
-    assert going_on == "going on: 0 of 4 tune trials are recorded"
+    assert going_on == "continuing: 0 of 4 tune trials are already recorded"
     assert ended.startswith("[1/8] tune sgd (")
     # Three more tune trials and four confirm trials of 60 s on two workers.
     assert ended.endswith("seed 0: complete AP 0.250 12.3 images/s (left: about 4 min)")
-    assert died == "worker process 8 died; another one takes its place"
+    assert died == "worker process 8 died; a new one replaces it"
     assert "Ctrl-C again" in stopping
 
 
@@ -133,3 +134,11 @@ def test_controls_have_rows_and_pruned_trials_are_counted(size):
     assert "tune:    3 of 24 done (3 pruned), 21 waiting" in shown
     (control,) = [line for line in shown.splitlines() if line.startswith("adabound (limit)")]
     assert control.split()[2:5] == ["-", "-", "0/5"]
+
+
+@pytest.mark.parametrize(("terminal", "shown"), [(True, "one two-three\nfour \\n five\n"), (False, None)])
+def test_a_long_message_is_wrapped_between_words_on_a_terminal_only(terminal, shown, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "14")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal)
+    log_wrapped("one two-three four \n five")
+    assert capsys.readouterr().err == (shown or "one two-three four \\n five\n")

@@ -100,7 +100,7 @@ def test_nothing_that_exists_is_replaced_and_no_work_is_done(posebench, hermetic
         (("--draw", "drawn"), "7.jpg exists; it is not overwritten"),
         (("--draw", "album"), "exists; it is not overwritten"),
         (("--draw", "found.json"), "is a file"),
-        (("--json", "no/such/found.json"), "no folder"),
+        (("--json", "no/such/found.json"), "not a folder"),
     ):
         code, out, err = posebench(*common, *options)
         assert (code, out) == (2, "")
@@ -114,15 +114,15 @@ def test_nothing_that_exists_is_replaced_and_no_work_is_done(posebench, hermetic
     [
         (["album"], 2, "--json FILE, --draw DIR, or both"),
         (["nowhere", "--json", "-"], 1, "nowhere: no such file or folder"),
-        (["empty", "--json", "-"], 1, "no picture is below it"),
+        (["empty", "--json", "-"], 1, "no pictures there"),
         (["album/torn.jpg", "--json", "x.json"], 1, "none of the 1 pictures could be read"),
-        (["album", "--json", "-", "--min-parts", "4"], 2, "--min-parts: is about what is drawn"),
-        (["album", "--json", "-", "--scales", "1,x"], 2, "must be numbers with commas"),
+        (["album", "--json", "-", "--min-parts", "4"], 2, "--min-parts: only affects drawings"),
+        (["album", "--json", "-", "--scales", "1,x"], 2, "must be numbers separated by commas"),
         (["album", "--json", "-", "--scales", "1,1"], 2, "each may be given once"),
         (["album", "--json", "-", "--scales", "-1"], 2, "scales"),
         (["album", "--json", "-", "--scales", "1,1.01"], 2, "leave one out"),
         (["album", "--json", "-", "--size", "100"], 2, "small needs a multiple of 16"),
-        (["album", "album/more/7.jpg", "copy/7.jpg", "--draw", "x"], 2, "draw them apart"),
+        (["album", "album/more/7.jpg", "copy/7.jpg", "--draw", "x"], 2, "use separate runs"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )

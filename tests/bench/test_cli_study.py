@@ -29,7 +29,7 @@ def run_json(posebench, tiny):
         (["--space", "adam:lr=log(1e-5,1e-2),bta=0.9"], "did you mean betas?"),
         (["--space", "adm:lr=0.1"], "did you mean adam?"),
         (["--space", "adabound:lr=0.1"], "--space adabound: the study does not compare adabound"),
-        (["--space", "adam:lr=0.1", "--space", "adam:lr=0.2"], "has a space already"),
+        (["--space", "adam:lr=0.1", "--space", "adam:lr=0.2"], "already has a space"),
         (["--space", "adam"], "--space 'adam': "),
         (["--steps", "5", "--seconds", "5"], "give steps or seconds, not both"),
         (["--seconds", "0"], "seconds: "),

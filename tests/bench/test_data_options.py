@@ -113,7 +113,7 @@ def test_a_run_without_val_says_what_stands_in(posebench, places, tmp_path):
         (["--train-annotations", "no.json", "--train-images", "pictures"], "no.json"),
         (["--data", "made", "--exif", "maybe"], "give follow or ignore"),
         (["--data", "made", "--val-images", "0"], "0 is not in the range"),
-        (["--data", "made", "--val-images", "3", "--val-images", "4"], "two of a kind"),
+        (["--data", "made", "--val-images", "3", "--val-images", "4"], "the count is given twice"),
         ([], "--train-annotations FILE with --train-images DIR"),
     ],
 )

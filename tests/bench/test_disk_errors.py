@@ -12,9 +12,9 @@ from bench.cli.disk_errors import disk_error
     ("number", "remedy"),
     [
         (errno.EACCES, "a folder of your own"),
-        (errno.EROFS, "that can be written to"),
-        (errno.ENOSPC, "make room there"),
-        (errno.EDQUOT, "make room there"),
+        (errno.EROFS, "that is writable"),
+        (errno.ENOSPC, "free some space there"),
+        (errno.EDQUOT, "free some space there"),
     ],
 )
 def test_the_file_the_reason_and_the_remedy_are_told(number, remedy):

@@ -66,7 +66,7 @@ def test_a_study_until_it_is_decided_has_looks_of_its_own(make_spec):
     assert more_tunings(spec, 6, looked={3}) == make_spec(tunings=3, until_decided=True, max_tunings=6)
     with pytest.raises(SettingsError, match="can have at most 6"):
         more_tunings(spec, 7, looked={3})
-    with pytest.raises(SettingsError, match="looks of its own"):
+    with pytest.raises(SettingsError, match="sets its own looks"):
         make_spec(tunings=3, until_decided=True, looks=[2])
 
 
@@ -194,7 +194,7 @@ def test_on_another_machine_nothing_is_changed(posebench, valley_file, stores):
         (("study", "resume", "nobody"), "there is no study 'nobody'"),
         (("study", "extend", "mine", "--trials", 3), "a study of kind optimizers is extended by --tunings"),
         (("study", "extend", "mine"), "a study of kind optimizers is extended by --tunings"),
-        (("study", "optimizers", "--add", "adam"), "names the study that it is added to"),
+        (("study", "optimizers", "--add", "adam"), "needs the name of the study at the end"),
         (("study", "optimizers", "mine"), "posebench study resume mine"),
         (("study", "optimizers", "--add", "adam", "mine", "--steps", 3), "leave --steps out"),
     ],

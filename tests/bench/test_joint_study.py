@@ -40,7 +40,7 @@ def test_a_preset_gives_both_budgets_and_the_objective_takes_its_own(prepared):
 
 
 def test_a_typed_budget_that_the_objective_has_no_use_for_is_refused(prepared):
-    with pytest.raises(SettingsError, match=r"objective ap-and-speed: its budget is given in images.*seconds"):
+    with pytest.raises(SettingsError, match=r"objective ap-and-speed: its budget is images.*seconds"):
         prepared(seconds=3.0)
 
 

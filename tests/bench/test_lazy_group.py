@@ -1,6 +1,7 @@
 """The tables of verbs: what they say of a verb is the verb's own word, and listing them imports none."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -66,3 +67,26 @@ def test_paths_of_verbs_that_were_loaded_late_begin_at_home_too(posebench, monke
     monkeypatch.setenv("HOME", str(tmp_path))
     _, _, err = posebench("data", "check", "~/none")
     assert f"{tmp_path}/none: no such folder" in err
+
+
+@pytest.mark.parametrize("group", ["", "study", "config", "data", "loader", "speed", "weights"])
+def test_every_summary_fits_a_line_of_80_columns(posebench, monkeypatch, group):
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = posebench(*group.split(), "--help")
+    assert code == 0
+    lines = out.partition("Commands:\n")[2].splitlines()
+    assert all(line.endswith(".") and not line.endswith("...") for line in lines), lines
+
+
+OPTION = re.compile(r"^  (?:-\w, )?--[\w-]+(?: / --[\w-]+|, --[\w-]+)*(?: \S+| <[^>]*>)?(?:  +(?P<help>\S.*))?$")
+
+
+@pytest.mark.parametrize("verb", [*Verbs.verbs, *(f"study {name}" for name in StudyVerbs.verbs)])
+def test_every_option_is_explained(posebench, monkeypatch, verb):
+    monkeypatch.setenv("COLUMNS", "80")
+    out = posebench(*verb.split(), "--help")[1]
+    options = out.partition("Options:\n")[2].splitlines()
+    texts = [(OPTION.match(line), following) for line, following in zip(options, [*options[1:], ""], strict=True)]
+    explained = [(match[0], match["help"] or following.strip()) for match, following in texts if match]
+    assert explained
+    assert [option for option, text in explained if not text or text.startswith("[")] == []

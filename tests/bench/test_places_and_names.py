@@ -45,7 +45,7 @@ def test_other_encodings_are_named(tmp_path, encoding):
 
 def test_a_file_in_latin_1_is_told_with_its_line(tmp_path):
     (tmp_path / "a.toml").write_bytes(TEXT.encode("latin-1"))
-    with pytest.raises(SettingsError, match=r"a\.toml:2: .*no UTF-8"):
+    with pytest.raises(SettingsError, match=r"a\.toml:2: .*not UTF-8"):
         read_file(tmp_path / "a.toml", "x", ["data"])
 
 
@@ -96,7 +96,7 @@ def test_report_and_out_go_home(posebench, monkeypatch, hermetic):
 def test_a_folder_whose_name_is_no_utf_8_is_told_before_anything_runs():
     path = Path("M\udcfcller")
     with pytest.raises(
-        SettingsError, match=r"data: is a name that is no UTF-8 here: rename it, or .*from: command line"
+        SettingsError, match=r"data: has a file name that is not UTF-8: rename it, or .*from: command line"
     ):
         checked(Path, "data", path, "command line")
     assert checked(Path, "data", "M\u00fcller \u263a", "command line").value == Path("M\u00fcller \u263a")

@@ -160,7 +160,7 @@ def test_a_setting_near_to_nothing_gets_no_advice(study_file):
         (b"[spaces", 1, "(at the end of the file)."),
         (b"steps = 1\n# again\nsteps = 2", 3, "Cannot overwrite a value (at the end of the file)."),
         (b"steps = 1\nsteps == 2\nseeds = 3", 2, "Invalid value (column 8)."),
-        (b"steps = 1\nname = '\xff'", 2, "no UTF-8. Save the file as UTF-8."),
+        (b"steps = 1\nname = '\xff'", 2, "not UTF-8. Save the file as UTF-8."),
     ],
 )
 def test_invalid_toml_names_file_line_and_column(tmp_path, content, line, what):

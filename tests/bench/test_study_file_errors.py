@@ -167,7 +167,7 @@ def test_optimizers(told, text, message):
             "\nblocks = 1",
             "mine.toml:2: blocks: min_blocks (2) is more than blocks (1) (min_blocks from: preset",
         ),
-        ("\nstep = 'a:b'", "mine.toml:2: step: is for a dataset of one's own"),
+        ("\nstep = 'a:b'", "mine.toml:2: step: needs a dataset of your own"),
         ("dataset = 'none:X'\ndata = 'x'", "mine.toml:2: data: data and dataset: give one of the two (data from: "),
         ("\ndataset = 'none:X'", "mine.toml:2: dataset: --dataset none:X: "),
         ("step_ms = 3.0\n\nlargest_batch = true", "mine.toml:3: largest_batch: needs a step"),

@@ -120,7 +120,7 @@ def _spelled_out(kind, settings):
 def test_the_values_of_another_preset_can_be_asked_for(tmp_path, posebench):
     code, out, err = posebench("study", "new", "optimizers", "--preset", "smoke", tmp_path / "small.toml")
     assert (code, err) == (0, "")
-    assert out.endswith(f"then `posebench study optimizers --study {tmp_path / 'small.toml'}`.\n")
+    assert out.endswith(f"then run: posebench study optimizers --study {tmp_path / 'small.toml'}\n")
     assert tomllib.loads((tmp_path / "small.toml").read_text())["trials"] == 2
 
 
@@ -151,10 +151,10 @@ def test_nothing_is_overwritten_and_a_folder_must_be_there(tmp_path, posebench):
     file.write_text("mine")
     code, _, err = posebench("study", "new", "loaders", file)
     assert (code, file.read_text()) == (2, "mine")
-    assert f"{file}: exists already, and is left as it is. Give another name." in err
+    assert f"{file}: exists; it is not overwritten. Give another name." in err
     code, _, err = posebench("study", "new", "loaders", tmp_path / "no" / "mine.toml")
     assert code == 2
-    assert "cannot be written (No such file or directory). Give a name in a folder that exists" in err
+    assert "cannot be written (No such file or directory). Give a name in an existing, writable folder." in err
 
 
 def test_an_unknown_preset_names_the_nearest(kind):

@@ -1,10 +1,14 @@
 """`posebench train` with recipes, weights to start from, averages and accumulated batches, from the command line."""
 
 import json
+import shlex
+from pathlib import Path
 
 import pytest
 import torch
 
+from bench.cli.actions.train_output import next_commands
+from posemodel.config import TrainSettings
 from posemodel.network import build_network
 from posemodel.network.weights import CheckpointInfo, load_network, save_weights
 
@@ -129,3 +133,24 @@ def test_threads_are_those_asked_for(trained):
 def test_what_stands_in_for_select_is_held_out(trained):
     record, _ = trained(*SMALL, "--hold-out-select")
     assert record["hold_out_select"] is True
+
+
+def test_it_ends_with_the_commands_that_use_its_checkpoint(posebench, tiny_set, tmp_path):
+    out = tmp_path / "a run"
+    code, said, err = posebench("train", "--data", tiny_set, "--out", out, *SMALL, "--val-split", "train")
+    assert code == 0, err
+    score, predict = said.splitlines()[-2:]
+    checkpoint = shlex.quote(str(out / "best.safetensors"))
+    assert score == f"Score it: posebench eval --checkpoint {checkpoint} --data {tiny_set} --split train"
+    assert predict == f"Try it on pictures: posebench predict --checkpoint {checkpoint} --draw drawn IMAGE"
+    code, _, err = posebench(*shlex.split(score.partition("posebench ")[2]), "--device", "cpu")
+    assert code == 0, err
+
+
+def test_the_commands_name_a_data_set_as_the_training_did():
+    files = {"val_annotations": Path("val.json"), "val_images": Path("pictures")}
+    settings = TrainSettings(data=None, files=files, steps=1, skip_bad=True, labelled_only=True)
+    assert next_commands(Path("last.safetensors"), settings)[0] == (
+        "Score it: posebench eval --checkpoint last.safetensors --val-annotations val.json --val-images pictures "
+        "--skip-bad --labelled-only"
+    )

@@ -83,5 +83,6 @@ def test_without_a_browser_it_is_said_where_the_report_is(finished_copy):
     done = finished_copy.run("report", finished_copy.name, "--open", "--json", BROWSER="/no/such/browser", PATH="")
     assert done.returncode == 0, done.stderr
     page = finished_copy.folder / "reports" / finished_copy.name / "report.html"
-    assert done.stderr == f"no browser could be started here (BROWSER names one); the page is {page.resolve()}\n"
+    said = f"no browser could be started (set BROWSER to choose one); the page is {page.resolve()}\n"
+    assert done.stderr == said
     assert json.loads(done.stdout)["study"] == finished_copy.name

@@ -1,4 +1,4 @@
-"""What the verbs do. In: what was typed, parsed; out: text on stdout and stderr, an exit code. Never parses a flag.
+"""The work of the verbs. In: parsed arguments; out: text on stdout and stderr, an exit code. Never parses a flag.
 
-A verb's own module has its flags alone, so that its help costs no library.
+The flags are in the verb's module one folder up, so that help needs no heavy library.
 """

@@ -1,4 +1,4 @@
-"""What `posebench compare` does."""
+"""Action of `posebench compare`: print how two studies differ."""
 
 from pathlib import Path
 
@@ -18,27 +18,27 @@ from bench.report.text import plain
 
 
 def show_comparison(a: str, b: str, tracking_uri: str, out: Path | None, *, as_json: bool) -> None:
-    """Print how two studies differ, and write the page of it into ``out``."""
-    found = compare(a, b, tracking_uri)
-    page = write_comparison(found, out) if out is not None else None
+    """Print how two studies differ, and write a page about it to the folder ``out``; exits 3 if there is no result."""
+    comparison = compare(a, b, tracking_uri)
+    page = write_comparison(comparison, out) if out is not None else None
     if as_json:
-        print_json(found.document() | {"report": None if page is None else page.as_posix()})
-        _exit(nothing_found=found.nothing_found)
+        print_json(comparison.document() | {"report": None if page is None else page.as_posix()})
+        _exit(nothing_found=comparison.nothing_found)
         return
-    title = found.measure.title
+    title = comparison.measure.title
     print_table(
-        score_columns(found),
-        score_rows(found),
-        title=f"{title} (A: {found.a.source}, B: {found.b.source})",
+        score_columns(comparison),
+        score_rows(comparison),
+        title=f"{title} (A: {comparison.a.source}, B: {comparison.b.source})",
     )
-    print_table(SPEED_COLUMNS, speed_rows(found), title="Speed")
-    for title, lines in (("Settings", found.settings), ("Machine", found.machines)):
+    print_table(SPEED_COLUMNS, speed_rows(comparison), title="Speed")
+    for title, lines in (("Settings", comparison.settings), ("Machine", comparison.machines)):
         for line in lines:
             print_line(f"{title} differ{'s' if title == 'Machine' else ''}: {line}")
-    print_line(plain(found.verdict))
+    print_line(plain(comparison.verdict))
     if page is not None:
         print_line(f"Report: {page}")
-    _exit(nothing_found=found.nothing_found)
+    _exit(nothing_found=comparison.nothing_found)
 
 
 def _exit(*, nothing_found: bool) -> None:

@@ -1,4 +1,4 @@
-"""Prints the settings of a study with their origins."""
+"""Action of `posebench config show`: print the settings of a study with their origins."""
 
 import os
 from collections.abc import Sequence
@@ -16,19 +16,19 @@ from bench.study.settings import Given, preset_of, resolve
 def show_settings(
     study: Path | None, preset: str | None, kind: str | None, typed: Sequence[str], *, as_json: bool
 ) -> None:
-    """Print every setting; ``typed``: NAME=VALUE, as if typed on the study's command line."""
+    """Print every setting; ``typed``: texts NAME=VALUE that count as given on the study's command line."""
     chosen = kind_of_file(study) if kind is None and study is not None else None
     if chosen is None:
         chosen = Setting(DEFAULT_KIND, DEFAULT) if kind is None else Setting(kind, COMMAND_LINE)
-    its = study_kind(chosen.value, f"--kind {chosen.value}")
+    chosen_kind = study_kind(chosen.value, f"--kind {chosen.value}")
     refuse_variables(os.environ)
-    asked = Given(parse_set_options(typed, its.spec.declarations()), study, preset)
-    used = preset_of(its.spec, asked)
+    request = Given(parse_set_options(typed, chosen_kind.spec.declarations()), study, preset)
+    preset_name = preset_of(chosen_kind.spec, request)
     settings = {
-        **its.on_this_machine(resolve(its.spec, asked, used), used),
-        **{name: Setting(masked(place.value), place.origin) for name, place in store_settings().items()},
+        **chosen_kind.on_this_machine(resolve(chosen_kind.spec, request, preset_name), preset_name),
+        **{name: Setting(masked(setting.value), setting.origin) for name, setting in store_settings().items()},
         "kind": chosen,
-        "preset": Setting(used, f"{DEFAULT} (for this machine)" if preset is None else COMMAND_LINE),
+        "preset": Setting(preset_name, f"{DEFAULT} (for this machine)" if preset is None else COMMAND_LINE),
     }
     if as_json:
         plain = {name: str(s.value) if isinstance(s.value, Path) else s.value for name, s in settings.items()}

@@ -1,4 +1,4 @@
-"""What `posebench data` does with a data set that stands."""
+"""Actions of `posebench data` on an existing data set: check, stats and show."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,11 +19,12 @@ from posemodel.data.stats import QUANTILES, VIEWS, Tally, folder_stats, join
 __all__ = ["check", "show_sample", "stats"]
 
 SHOWN = 20
+"""Most problems that are printed; `--json` lists all."""
 Named = Mapping[str, Path | None]
 
 
 def check(directory: Path | None, named: Named, *, exif: Exif, as_json: bool) -> None:
-    """Print the problems of a data set; exit code 1 if there is one."""
+    """Print the problems of a data set; exits 1 if there are any."""
     data = data_set(directory, named, option="DIR")
     result = find_problems(data, exif=exif, on_split=lambda split: log(f"checking {split} ..."))
     log_notes(result.notes)
@@ -46,13 +47,13 @@ def check(directory: Path | None, named: Named, *, exif: Exif, as_json: bool) ->
 
 
 def stats(directory: Path | None, named: Named, out: Path | None, *, skip_bad: bool, as_json: bool) -> None:
-    """Print and draw what annotations hold."""
+    """Print statistics of a data set's annotations and draw them as a PNG."""
     data = data_set(directory, named, option="DIR")
     name = data.folder.resolve().stem if data.folder.is_file() else data.folder.resolve().name
     if out is None:
         out = Path(f"data-stats-{name}.png")
     elif out.suffix.lower() != ".png":
-        raise typer.BadParameter(f"{out}: the figure is a PNG; end its name with .png", param_hint="--out")
+        raise typer.BadParameter(f"{out}: the figure is a PNG file: end its name with .png", param_hint="--out")
     elif not out.parent.is_dir():
         raise typer.BadParameter(f"{out.parent}: no such folder", param_hint="--out")
     tallies = folder_stats(
@@ -75,7 +76,7 @@ def stats(directory: Path | None, named: Named, out: Path | None, *, skip_bad: b
 
 
 def _stats_rows(tallies: list[Tally]) -> list[list[str]]:
-    """Rows of the printed table: a name, then a cell for each tally."""
+    """Return the rows of the printed table: a name, then a cell for each tally."""
     documents = [tally.as_document() for tally in tallies]
     most = max(len(tally.people_histogram) for tally in tallies)
 
@@ -106,8 +107,8 @@ def _stats_rows(tallies: list[Tally]) -> list[list[str]]:
     return rows
 
 
-def _percent(part: int, whole: int) -> str:
-    return f"{100 * part / whole:.1f} %" if whole else "-"
+def _percent(part: int, total: int) -> str:
+    return f"{100 * part / total:.1f} %" if total else "-"
 
 
 def _most_common(sizes: dict[str, int], shown: int = 2) -> str:

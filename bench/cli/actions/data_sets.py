@@ -1,4 +1,4 @@
-"""The data set that a command's options name."""
+"""Resolves a command's data options to a data set."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +12,10 @@ from posemodel.errors import SettingsError
 
 
 def data_set(data: Path | None, files: Mapping[str, Path | None], *, option: str = "--data") -> DataSet:
-    """The data set that a folder and named files stand for; BadParameter where neither is given."""
+    """Return the data set of a folder and named files; BadParameter if neither is given.
+
+    ``option``: name of the folder's option or argument, for the error.
+    """
     try:
         named = DataFiles.model_validate(files)
     except ValidationError as error:

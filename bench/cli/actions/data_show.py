@@ -1,4 +1,4 @@
-"""What `posebench data show` does: make the sample that was asked for, and have it drawn."""
+"""Action of `posebench data show`: make one sample and draw it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +16,7 @@ from posemodel.network import input_geometry
 
 NETWORK = "small"
 SIZE = 368
-"""Input side where only a stride is given: what the published networks are trained at."""
+"""Side of the input in pixels if only a stride is given: that of the published networks' training."""
 
 
 def show_sample(
@@ -36,14 +36,14 @@ def show_sample(
     skip_bad: bool,
     exif: Exif,
 ) -> None:
-    """Draw sample ``index`` of a split into ``out`` and print what it is; nothing is replaced."""
+    """Draw sample ``index`` of a split to ``out``, which must not exist, and print which sample it is."""
     data = data_set(directory, named, option="DIR")
     if out.suffix.lower() != ".png":
-        raise SettingsError(f"--out {out}: the figure is a PNG; end its name with .png.")
+        raise SettingsError(f"--out {out}: the figure is a PNG file: end its name with .png.")
     if out.exists():
-        raise SettingsError(f"--out {out}: exists; it is not overwritten. Give another name, or remove it.")
+        raise SettingsError(f"--out {out}: exists; it is not overwritten. Give another name, or remove the file.")
     if not out.parent.is_dir():
-        raise SettingsError(f"--out {out}: {out.parent} is no folder; make it first.")
+        raise SettingsError(f"--out {out}: {out.parent} is not a folder; make it first.")
     geometry = _geometry(network, size, stride)
     packed = open_split(data, split, skip_bad=skip_bad, exif=exif)
     log_opened([packed])
@@ -76,7 +76,9 @@ def _geometry(network: str | None, size: int | None, stride: int | None) -> Inpu
     if stride is None:
         return input_geometry(NETWORK if network is None else network, size)
     if network is not None:
-        raise SettingsError(f"--stride {stride}: {network} has a stride of its own; give one of the two.")
+        raise SettingsError(
+            f"--stride {stride}: {network} has its own stride: give only one of --stride and --network."
+        )
     try:
         return InputSettings(size=SIZE if size is None else size, stride=stride)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""What `posebench data synth` does, and a study without data of its own: needs no PyTorch."""
+"""Generates synthetic data sets, for `posebench data synth` and for studies without data; needs no PyTorch."""
 
 from pathlib import Path
 
@@ -9,8 +9,8 @@ from posemodel.synthetic import generate
 
 
 def make(directory: Path, images: int, seed: int, *, num_workers: int | None) -> dict[str, int]:
-    """Generate a synthetic set with a progress bar; a complete one is left as it is."""
-    # Two studies that begin at once in one folder share the set; the lock file is no litter of theirs.
+    """Generate a synthetic set with a progress bar, or keep a complete one; returns images by split."""
+    # Two studies that begin at the same time in one folder share the set, so they take turns.
     try:
         with path_lock(directory), progress_bar() as bar:
             task = bar.add_task(f"rendering {directory}", total=images)
@@ -19,7 +19,7 @@ def make(directory: Path, images: int, seed: int, *, num_workers: int | None) ->
             def show(done: int, _total: int) -> None:
                 nonlocal started
                 if not started:
-                    bar.reset(task, completed=done)  # what was there already says nothing about the speed
+                    bar.reset(task, completed=done)  # images of an earlier run must not count for the speed
                     started = True
                 bar.update(task, completed=done)
 

@@ -1,4 +1,4 @@
-"""What `posebench eval` does."""
+"""Action of `posebench eval`: score a checkpoint, a results file or perfect maps."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,7 +24,7 @@ from posemodel.scoring.scorer import Scores
 
 
 def score_predictions(predictions: Path, annotations: Path, *, skip_bad: bool, as_json: bool) -> None:
-    """Score a results file."""
+    """Score a COCO results file against annotations, and print the scores."""
     left_out, notes = [NOTHING], [NONE]
     scores = score_file(predictions, annotations, skip_bad=skip_bad, on_left_out=left_out.append, on_notes=notes.append)
     if skip_bad:
@@ -52,11 +52,14 @@ def score_split(
     write_predictions: Path | None,
     as_json: bool,
 ) -> None:
-    """Score a checkpoint, or without one the maps made from the annotations; ``exif`` None: as was trained."""
-    whole = data_set(data, named)
-    # The oracle reads no pixels; but with the flag it scores the images that a checkpoint would be scored on.
+    """Score a checkpoint, or without one the maps made from the annotations, and print the scores.
+
+    ``exif`` None: as in the checkpoint's training.
+    """
+    dataset = data_set(data, named)
+    # The oracle needs no pixels; but --skip-bad must leave out the same images as for a checkpoint.
     packed = open_split(
-        whole,
+        dataset,
         split,
         skip_bad=skip_bad,
         look_at_images=skip_bad or checkpoint is not None,
@@ -87,7 +90,9 @@ def _checkpoint_scores(
     averaging: Averaging,
 ) -> tuple[Scores, dict[str, Any]]:
     if write_predictions is not None and write_predictions.exists():
-        raise SettingsError(f"--write-predictions {write_predictions}: exists; it is not overwritten.")
+        raise SettingsError(
+            f"--write-predictions {write_predictions}: exists; it is not overwritten. Give another name."
+        )
     chosen = choose_device(device)  # type: ignore[arg-type]
     network, info = load_network(checkpoint, chosen)
     geometry = input_geometry(info.network, info.size if size is None else size)
@@ -95,12 +100,12 @@ def _checkpoint_scores(
     scorer = predict_split(network, packed, geometry, chosen, loader_settings, averaging=averaging)
     if write_predictions is not None:
         scorer.write_predictions(write_predictions)
-    used = (
+    averaged_over = (
         {"flip": averaging.flip, "scales": ",".join(f"{scale:g}" for scale in averaging.scales)}
         if averaging != Averaging()
         else {}
     )
-    return scorer.stats(), {"network": info.network, "size": geometry.size, **used}
+    return scorer.stats(), {"network": info.network, "size": geometry.size, **averaged_over}
 
 
 def _oracle_scores(packed: PackedSplit, size: int, stride: int) -> tuple[Scores, dict[str, Any]]:

@@ -1,11 +1,11 @@
-"""What `posebench info` does."""
+"""Action of `posebench info`: print a network's size and compute cost."""
 
 from bench.cli.output import print_json, print_line
 from posemodel.network.cost import network_cost
 
 
 def show_cost(network: str, size: int | None, *, as_json: bool) -> None:
-    """Print what a network costs."""
+    """Print a network's parameters, GMACs and stride at an input side of ``size`` pixels (None: its default)."""
     cost = network_cost(network, size)
     if as_json:
         print_json(cost)

@@ -1,4 +1,4 @@
-"""`posebench networks`: a networks study whose report goes into a folder that is named."""
+"""Action of `posebench networks`: run a networks study whose report goes to the folder of `--out`."""
 
 import hashlib
 import re
@@ -16,33 +16,35 @@ from posemodel.errors import SettingsError
 
 KIND = KIND_OF_VERB["networks"]
 NO_CUDA = "skipped: no CUDA device"
-EARLIER = "runs.json"
-"""The state of a comparison that an earlier version began."""
+EARLIER_STATE = "runs.json"
+"""State file of a comparison begun by an earlier version."""
 
 
 def compare_networks(typed: dict[str, Any], out: Path, *, as_json: bool) -> None:
-    """Train each network, or go on with it; skipped where there is no CUDA device and no other is named."""
+    """Run the study or go on with it; skipped without a CUDA device unless a device is named."""
     if typed["device"] is None and not torch.cuda.is_available():
         print_json({"skipped": NO_CUDA, "runs": []}) if as_json else print_line(NO_CUDA)
         return
     paths, name = study_paths(out), study_name(out)
     StoreChecks(paths).require(KIND)
-    if (out / EARLIER).is_file():
-        raise SettingsError(f"--out {out}: holds a comparison of an earlier version, which stays. Give another folder.")
+    if (out / EARLIER_STATE).is_file():
+        raise SettingsError(
+            f"--out {out}: holds a comparison of an earlier version, which is kept. Give another folder."
+        )
     if name not in look(paths.storage_url) and out.is_dir() and any(out.iterdir()):
-        raise SettingsError(f"--out {out}: is not empty, and holds no comparison to go on with. Give another.")
-    one_at_a_time = typed["workers"] or 1  # their speeds are compared: no variable changes that
-    asked = {**typed, "device": typed["device"] or "cuda", "workers": one_at_a_time, "name": name}
+        raise SettingsError(f"--out {out}: is not empty, and holds no comparison to go on with. Give another folder.")
+    one_at_a_time = typed["workers"] or 1  # speeds are compared, so the environment cannot change that
+    settings = {**typed, "device": typed["device"] or "cuda", "workers": one_at_a_time, "name": name}
     try:
-        run_study(KIND, asked, preset="full", own_report=out, as_json=as_json)
+        run_study(KIND, settings, preset="full", own_report=out, as_json=as_json)
     except SettingsError as error:
         raise SettingsError(str(error).replace("--name", "--out")) from error
 
 
 def study_name(out: Path) -> str:
-    """The name of the study of a folder: the folder's own in `reports/`, else with a digest of its path."""
-    whole = out.resolve()
-    plain = re.sub(r"[^A-Za-z0-9._-]+|^[^A-Za-z0-9]+", "-", whole.name).strip("-") or KIND
-    if whole.parent == REPORTS_FOLDER.resolve() and plain == whole.name:
+    """Return the study name for a report folder: its own name in `reports/`, elsewhere with a digest of its path."""
+    folder = out.resolve()
+    plain = re.sub(r"[^A-Za-z0-9._-]+|^[^A-Za-z0-9]+", "-", folder.name).strip("-") or KIND
+    if folder.parent == REPORTS_FOLDER.resolve() and plain == folder.name:
         return plain
-    return f"{plain[:80]}-{hashlib.sha256(str(whole).encode()).hexdigest()[:8]}"
+    return f"{plain[:80]}-{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}"

@@ -1,4 +1,4 @@
-"""What `posebench predict` does."""
+"""Action of `posebench predict`: find people in pictures, write and draw them."""
 
 import json
 import time
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.cli.actions.predict_files import Asked, Drawing, asked_for, check_json_file, drawings
+from bench.cli.actions.predict_files import Drawing, Picture, check_json_file, drawings, requested_pictures
 from bench.cli.output import log, print_json, print_line, progress_bar
 from posemodel.atomic_write import replacing
 from posemodel.errors import DataError
@@ -25,15 +25,15 @@ def find_people(
     shown: tuple[float, int],
     **options: Any,
 ) -> None:
-    """Find people in pictures; ``shown``: the least score and number of parts of those who are drawn.
+    """Find people in pictures, write COCO results to ``out`` and drawings to the folder ``draw``.
 
-    DataError where no picture can be read.
+    ``shown``: lowest score and fewest parts of people who are drawn. DataError if no picture can be read.
     """
     if out not in (None, STDOUT):
         check_json_file(Path(out))
-    asked = asked_for(pictures, leave_out=draw)
-    targets = drawings(asked, draw) if draw is not None else None
-    results, counts = _find(asked, targets, shown, checkpoint, **options)
+    requested = requested_pictures(pictures, leave_out=draw)
+    drawing_files = drawings(requested, draw) if draw is not None else None
+    results, counts = _predict(requested, drawing_files, shown, checkpoint, **options)
     if not counts["images"]:
         raise DataError(f"none of the {counts['skipped']} pictures could be read.")
     if out == STDOUT:
@@ -48,15 +48,15 @@ def find_people(
     )
 
 
-def _find(
-    asked: list[Asked],
-    targets: list[Path] | None,
+def _predict(
+    requested: list[Picture],
+    drawing_files: list[Path] | None,
     shown: tuple[float, int],
     checkpoint: Path,
     **options: Any,
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """COCO results, and counts of images, people, skipped ones and people drawn."""
-    files = [each.file for each in asked]
+    """Return COCO results, and counts of images, people, skipped images and drawn people, with the seconds taken."""
+    files = [each.file for each in requested]
     network, geometry = network_in_use(checkpoint, size=options.pop("size"), device=options.pop("device"))
     results: list[dict[str, Any]] = []
     counts: dict[str, Any] = {"images": 0, "people": 0, "skipped": 0, "drawn": 0}
@@ -64,18 +64,18 @@ def _find(
     options["exif"] = options["exif"] or network.trained_exif
     with progress_bar() as bar, Drawing(*shown, exif=options["exif"]) as drawing:
         task = bar.add_task("finding people", total=len(files))
-        found_in = iter_predictions(network, files, size=geometry.size, **options)
-        for place, (file, image_id, found) in enumerate(zip(files, image_ids(files), found_in, strict=True)):
+        predictions = iter_predictions(network, files, size=geometry.size, **options)
+        for index, (file, image_id, prediction) in enumerate(zip(files, image_ids(files), predictions, strict=True)):
             bar.advance(task)
-            if isinstance(found, DataError):
+            if isinstance(prediction, DataError):
                 counts["skipped"] += 1
-                log(f"skipped: {found}")
+                log(f"skipped: {prediction}")
                 continue
             counts["images"] += 1
-            counts["people"] += len(found.scores)
-            results += results_of(image_id, file, found)
-            if targets is not None:
-                drawing.put(file, targets[place], found)
+            counts["people"] += len(prediction.scores)
+            results += results_of(image_id, file, prediction)
+            if drawing_files is not None:
+                drawing.put(file, drawing_files[index], prediction)
     counts["drawn"] = drawing.people
     counts["seconds"] = max(time.perf_counter() - began, 1e-9)
     return results, counts

@@ -1,4 +1,4 @@
-"""Writes a study's report again, of any kind."""
+"""Action of `posebench report`: write a study's report again, for any kind of study."""
 
 import os
 import sys
@@ -19,10 +19,10 @@ from bench.storage.locks import path_lock
 from bench.study.status import results_of
 
 
-def write_again(study: str, *, as_json: bool, open_page: bool) -> None:
-    """Write the report of what MLflow holds, and print it; exit code 3 where the study ended without any result.
+def rewrite_report(study: str, *, as_json: bool, open_page: bool) -> None:
+    """Write the report from the records in MLflow and print it; exits 3 if the study ended without a result.
 
-    ``open_page``: then open its page in a browser.
+    ``open_page``: open the page in a browser, too.
     """
     paths = study_paths()
     runs = results_of(paths.storage_url, paths.tracking_uri, study)
@@ -38,24 +38,24 @@ def write_again(study: str, *, as_json: bool, open_page: bool) -> None:
 
 
 def _open(page: Path) -> None:
-    """Show a page in the browser that the machine, or the variable BROWSER, names; say where it is if there is none."""
+    """Open a page in the default browser (or that of the variable BROWSER); log its path if there is none."""
     try:
         with _stdout_on_stderr():
             opened = webbrowser.open(page.resolve().as_uri())
     except (webbrowser.Error, OSError):
         opened = False
     if not opened:
-        log(f"no browser could be started here (BROWSER names one); the page is {page.resolve()}")
+        log(f"no browser could be started (set BROWSER to choose one); the page is {page.resolve()}")
 
 
 @contextmanager
 def _stdout_on_stderr() -> Iterator[None]:
-    """A browser that says something says it on stderr: stdout may hold a JSON document, and nothing else."""
+    """Redirect what a browser prints to stderr: stdout may hold a JSON document, and nothing else."""
     sys.stdout.flush()
-    kept = os.dup(1)
+    saved_stdout = os.dup(1)
     os.dup2(2, 1)
     try:
         yield
     finally:
-        os.dup2(kept, 1)
-        os.close(kept)
+        os.dup2(saved_stdout, 1)
+        os.close(saved_stdout)

@@ -1,4 +1,4 @@
-"""What `posebench speed` does."""
+"""Action of `posebench speed`: run benchmarks and print them."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -15,31 +15,31 @@ if TYPE_CHECKING:
     from posemodel.config import Device
 
 
-def measured(
+def measure_speed(
     name: str, *, data: Path | None, device: str, repeats: int | None, as_json: bool, report: Path | None
 ) -> None:
-    """Measure one thing, or all; exit code 1 where a measurement failed."""
+    """Run one benchmark, or all, and print the results; exits 1 if a measurement failed."""
 
-    def say(each: str) -> None:
-        log(f"measuring {each} ...")
+    def log_start(benchmark_name: str) -> None:
+        log(f"measuring {benchmark_name} ...")
 
-    found = measure(name, Request(data, choose_device(cast("Device", device)), repeats), say)
+    results = measure(name, Request(data, choose_device(cast("Device", device)), repeats), log_start)
     if report is not None:
-        log(f"report: {write_speed_report(found, report)}")
+        log(f"report: {write_speed_report(results, report)}")
     if as_json:
-        print_json(found.as_document())
+        print_json(results.as_document())
     else:
-        _show(found)
-    for what, error in found.failed.items():
-        log(f"{what} failed: {error}")
-    if found.failed:
+        _show(results)
+    for benchmark, error in results.failed.items():
+        log(f"{benchmark} failed: {error}")
+    if results.failed:
         raise typer.Exit(1)
 
 
-def _show(found: Speed) -> None:
-    print_table(heading(), [cells(row) for row in found.rows])
-    for row in found.rows:
+def _show(results: Speed) -> None:
+    print_table(heading(), [cells(row) for row in results.rows])
+    for row in results.rows:
         if row.facts:
             print_line(f"{row.name}: {facts_line(row)}")
-    for what, why in found.skipped.items():
-        print_line(f"{what}: {why}")
+    for benchmark, reason in results.skipped.items():
+        print_line(f"{benchmark}: {reason}")

@@ -1,4 +1,4 @@
-"""The stores of the studies of this working directory: where they are, and whether they can be used."""
+"""The stores of this working folder's studies: their addresses, and checks that they can be used."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,35 +15,35 @@ REPORTS_FOLDER = Path("reports")
 
 
 def study_paths(own_report: Path | None = None) -> StorePaths:
-    """Where state and reports go: the environment's URLs, else files in the working directory.
+    """Return where state and reports are kept: the environment's URLs, else files in the working folder.
 
-    ``own_report``: the folder of the report, where it is named.
+    ``own_report``: folder of the report, if the command names one.
     """
-    places = store_settings()
-    return StorePaths(places["storage"].value, places["tracking_uri"].value, REPORTS_FOLDER, own_report)
+    addresses = store_settings()
+    return StorePaths(addresses["storage"].value, addresses["tracking_uri"].value, REPORTS_FOLDER, own_report)
 
 
 @dataclass(frozen=True)
 class StoreChecks:
-    """What a command asks of both stores before it loads libraries, makes data or measures."""
+    """Checks of both stores that a command makes before it imports libraries, makes data or measures."""
 
     paths: StorePaths
 
     def require(self, kind: str) -> None:
-        """SettingsError where the state of a study of this kind cannot be kept."""
+        """Raise SettingsError if a study of this kind could not store its state."""
         if study_spec(kind).runner == "ledger":
             check_stores(self.paths.storage_url, self.paths.tracking_uri)
         else:
             check_tracking(self.paths.tracking_uri, write=True)
 
     def require_records(self) -> None:
-        """SettingsError where MLflow's store cannot be read."""
+        """Raise SettingsError if MLflow's store cannot be read."""
         check_tracking(self.paths.tracking_uri, write=False)
 
     def trouble_with_records(self) -> str:
-        """Why MLflow's store cannot be read, which is said at once; "" where it can be, or there is none yet.
+        """Return why MLflow's store cannot be read, after logging it; "" if it can be read or does not exist yet.
 
-        SettingsError where both stores are one database.
+        SettingsError if both stores are the same database.
         """
         refuse_one_database(self.paths.storage_url, self.paths.tracking_uri)
         try:

@@ -1,4 +1,4 @@
-"""Runs a study of any kind, goes on with it, or shows a finished one again."""
+"""Action of `posebench study KIND`: run a study, go on with it, or show a finished one again."""
 
 import os
 import shlex
@@ -17,7 +17,7 @@ from bench.cli.board import left_text
 from bench.cli.data import make_default_data
 from bench.cli.exit_codes import DONE_WITH_FAULTS
 from bench.cli.live import shown_live
-from bench.cli.output import log, log_opened, log_study_data, log_text, print_json, print_line
+from bench.cli.output import log, log_opened, log_study_data, log_text, log_wrapped, print_json, print_line
 from bench.cli.print_shown import print_shown
 from bench.engines.interruption import INTERRUPTED
 from bench.kinds import refuse_variables, study_kind
@@ -40,7 +40,7 @@ from bench.workloads.protocol import OnOpen
 from posemodel.errors import DataError, SettingsError
 
 SMOKE = "smoke"
-"""Over before an estimate would be worth its seconds."""
+"""Preset without an estimate: it is over too soon to be worth one."""
 
 
 def run_study(
@@ -56,19 +56,19 @@ def run_study(
     as_json: bool = False,
     began: float | None = None,
 ) -> None:
-    """Run what is asked for with live progress, and print what it found; exit code 3 where trials failed.
+    """Run a study with live progress and print its result; exits 3 if trials failed.
 
     Args:
-        name: The kind.
-        typed: Settings of the command line (None: not typed); spaces as `NAME:lr=log(A,B)`.
-        study: A study file, over the preset.
-        preset: None: the one for this machine.
-        by_device: Take the preset's form for a GPU where one is used.
-        own_report: Folder of the report; None: one of the study's name.
-        dry_run: Print the plan and stop.
-        budget: Time for the whole command, as typed: what nobody gave is chosen for it.
-        as_json: One JSON document on stdout.
-        began: When the command began, in seconds since the epoch; None: now.
+        name: Name of the kind.
+        typed: Settings of the command line (None: not given); spaces as `NAME:lr=log(A,B)`.
+        study: Study file, which overrides the preset.
+        preset: Name of the preset; None: the one for this machine.
+        by_device: Use the preset's GPU form if the device is a GPU.
+        own_report: Folder of the report; None: named after the study.
+        dry_run: Print the plan and run nothing.
+        budget: Time for the whole command, e.g. `10m`; settings that are not given are chosen to fit it.
+        as_json: Print one JSON document on stdout.
+        began: Start of the command, in seconds since the epoch; None: now.
     """
     began = time.time() if began is None else began
     refuse_variables(os.environ)
@@ -76,23 +76,23 @@ def run_study(
     if by_device and preset is not None:
         preset = preset_for_device(name, preset, typed["device"])
     spaces = {"spaces": typed_spaces(typed["spaces"])} if "spaces" in typed else {}
-    given = Given({**typed, **spaces}, study, preset)
-    log_data = said_of_data(kind)
+    request = Given({**typed, **spaces}, study, preset)
+    log_data = data_logger(kind)
     time_budget = None if budget is None else TimeBudget.parse(budget, began)
     measured: Measured | None = None
     if time_budget is not None:
-        given, measured = _within(kind, given, time_budget)
+        request, measured = _fit_to_budget(kind, request, time_budget)
     if dry_run:
-        planned = replace(prepare(kind, given, None, log_data), measured=measured)
-        say_warnings(kind, planned)
+        planned = replace(prepare(kind, request, None, log_data), measured=measured)
+        log_warnings(kind, planned)
         if kind.estimates and measured is None:
             log("measuring ...")
         print_shown(kind.plan_shown(planned), as_json=as_json)
         return
     if kind.estimates and preset != SMOKE and time_budget is None:
-        _say_estimate(kind, given)
-    prepared = prepare(kind, given, make_default_data, log_data)
-    say_warnings(kind, prepared)
+        _log_estimate(kind, request)
+    prepared = prepare(kind, request, make_default_data, log_data)
+    log_warnings(kind, prepared)
     run_prepared(kind, prepared, own_report=own_report, as_json=as_json, began=began, budget=time_budget)
 
 
@@ -105,28 +105,28 @@ def run_prepared(
     began: float,
     budget: TimeBudget | None = None,
 ) -> None:
-    """Run a study, or each of a series; arguments and exit codes as of `run_study`.
+    """Run a study, or each of a series; arguments and exit codes as for `run_study`.
 
-    ``budget``: whose end is theirs, too; 130 is the exit code where a study is not done by then.
+    ``budget``: time limit of the studies; exits 130 if they are not complete by then.
     """
-    found: list[FindingsResult] = []
-    documents, cut = [], False
+    results: list[FindingsResult] = []
+    documents, out_of_time = [], False
     for number, spec in enumerate(prepared.specs):
         since, data_s = (began, prepared.data_s) if number == 0 else (time.time(), 0.0)
-        result, printed, cut = _run(kind, spec, study_paths(own_report), prepared, since, data_s, budget)
-        found.append(result)
+        result, printed, out_of_time = _run(kind, spec, study_paths(own_report), prepared, since, data_s, budget)
+        results.append(result)
         documents.append(printed.document)
         if not as_json:
             print_shown(printed)
-        if cut:
+        if out_of_time:
             break
     if as_json:
         print_json(series_document(prepared, documents) if prepared.is_series else documents[0])
-    elif prepared.is_series and not cut:
+    elif prepared.is_series and not out_of_time:
         print_line(f"Compare two of them: posebench compare {prepared.specs[0].name} {prepared.specs[1].name}")
-    if cut:
-        raise SystemExit(INTERRUPTED)  # what to do has been said
-    if any(result.nothing_found or result.has_faults for result in found):
+    if out_of_time:
+        raise SystemExit(INTERRUPTED)  # the command to go on has been printed
+    if any(result.nothing_found or result.has_faults for result in results):
         raise typer.Exit(DONE_WITH_FAULTS)
 
 
@@ -139,8 +139,8 @@ def _run(
     data_s: float,
     budget: TimeBudget | None,
 ) -> tuple[FindingsResult, Shown, bool]:
-    """Run one study to its end, or to that of the budget: whether it was that; Ctrl-C ends the command."""
-    log(f"study {spec.name}: {kind.size_text(spec)}")
+    """Run one study; returns its result, what to print, and whether the budget ended it. Ctrl-C ends the command."""
+    log_wrapped(f"study {spec.name}: {kind.size_text(spec)}")
     workers = prepared.workers
     until = None if budget is None else budget.end
     with shown_live(kind.progress(spec, workers)) as display:
@@ -149,68 +149,70 @@ def _run(
                 spec, paths, workers=workers, on_event=display.on_event, began=began, data_s=data_s, until=until
             )
         except KeyboardInterrupt:
-            said, go_on = display.recorded_text(), go_on_text(spec.name, prepared, paths)
-            display.say(f"posebench: interrupted; {said}. {go_on}")
+            recorded, how_to_go_on = display.recorded_text(), go_on_text(spec.name, prepared, paths)
+            display.say(f"posebench: interrupted; {recorded}. {how_to_go_on}")
             raise SystemExit(INTERRUPTED) from None
-    cut = budget is not None and result.info.status != "complete" and time.time() >= budget.end
-    if budget is not None and cut:
+    out_of_time = budget is not None and result.info.status != "complete" and time.time() >= budget.end
+    if budget is not None and out_of_time:
         left = "" if display.progress is None else f"; left: {left_text(display.progress, time.time())}"
         log(f"posebench: --budget {budget.text}: the time is over; {display.recorded_text()}{left}.")
         log_text(go_on_text(spec.name, prepared, paths))
-    return result, result.shown(report.as_posix()), cut
+    return result, result.shown(report.as_posix()), out_of_time
 
 
 def go_on_text(name: str, prepared: Prepared[Any], paths: StorePaths) -> str:
-    """The command that goes on with a study that was interrupted; of a series, and before anything is kept, the same.
+    """Return the text that tells how to go on with the interrupted study ``name``.
 
-    ``name``: of the study that was interrupted.
+    That is `posebench study resume`, or for a series, or before the study is recorded, the same command again.
     """
-    begun: list[str] = []  # those that MLflow knows, which is told after the ledger
+    recorded: list[str] = []  # studies that MLflow knows; it gets them after the ledger
     with suppress(SettingsError):
-        begun = [*studies(paths.tracking_uri)]
-    if prepared.is_series or paths.own_report is not None or name not in begun:
+        recorded = [*studies(paths.tracking_uri)]
+    if prepared.is_series or paths.own_report is not None or name not in recorded:
         return f"The same command goes on:\n  {shlex.join(['posebench', *sys.argv[1:]])}"
     return f"Go on with it:\n  posebench study resume {name}"
 
 
-def _within(kind: StudyKind[Any], given: Given, budget: TimeBudget) -> tuple[Given, Measured | None]:
-    """What is asked for, with what a budget chooses; what was measured for it, of a study that has not begun."""
+def _fit_to_budget(kind: StudyKind[Any], request: Given, budget: TimeBudget) -> tuple[Given, Measured | None]:
+    """Return the settings with what a budget chooses, and what was measured for it (None for a study already begun)."""
     url = study_paths().storage_url
-    found = within_budget(kind, given, budget, identities(url), log)
-    log(found.text)
-    return found.given, found.measured
+    budgeted = within_budget(kind, request, budget, identities(url), log)
+    log_wrapped(budgeted.text)
+    return budgeted.given, budgeted.measured
 
 
-def said_of_data(kind: StudyKind[Any]) -> OnOpen:
-    """Says what a study's splits hold, once they are opened."""
+def data_logger(kind: StudyKind[Any]) -> OnOpen:
+    """Return the function that logs what a study's splits hold, once they are opened."""
     return log_study_data if kind.spec.runner == "ledger" else log_opened
 
 
-def say_warnings(kind: StudyKind[Any], prepared: Prepared[Any]) -> None:
-    """Say what is probably not meant so, once for all studies of a series."""
+def log_warnings(kind: StudyKind[Any], prepared: Prepared[Any]) -> None:
+    """Log warnings about settings that are probably a mistake, once for all studies of a series."""
     for text in dict.fromkeys(text for spec in prepared.specs for text in kind.warnings(spec)):
-        log(f"warning: {text}")
+        log_wrapped(f"warning: {text}")
 
 
-def _say_estimate(kind: StudyKind[Any], given: Given) -> None:
-    """Say how long a study will take that has not begun."""
+def _log_estimate(kind: StudyKind[Any], request: Given) -> None:
+    """Log how long a study will take, unless it has begun already."""
     paths = study_paths()
-    with suppress(DataError):  # the default set may need mending; the error of any other is told when it is opened
-        planned: Prepared[Any] = prepare(kind, given, None)
-        begun, foreign = look(paths.storage_url), foreign_studies(paths.storage_url)
+    with suppress(DataError):  # the default set may be incomplete; errors of any other are raised when it is opened
+        planned: Prepared[Any] = prepare(kind, request, None)
+        known, foreign = look(paths.storage_url), foreign_studies(paths.storage_url)
         for spec in planned.specs:
             refuse_foreign(foreign, paths.storage_url, spec.name)
-        if all(spec.name not in begun for spec in planned.specs):
+        if all(spec.name not in known for spec in planned.specs):
             log("measuring how long this will take ...")
-            log(kind.estimate_text(planned))
+            log_wrapped(kind.estimate_text(planned))
 
 
 def typed_spaces(texts: list[str] | None) -> dict[str, Any] | None:
-    """Spaces by optimizer, as in a study file."""
+    """Parse `--space` options into spaces by optimizer, as in a study file; None if there are none."""
     spaces: dict[str, Any] = {}
     for text in texts or ():
         name, space = parse_space(text)
         if name in spaces:
-            raise SettingsError(f"--space {text!r}: {name} has a space already: put all of it into one --space.")
+            raise SettingsError(
+                f"--space {text!r}: {name} already has a space: put all its parameters into one --space."
+            )
         spaces[name] = space
     return spaces or None

@@ -1,4 +1,4 @@
-"""Goes on with a study by its name alone, makes it larger, or adds an optimizer to it."""
+"""Actions on a begun study, by its name: go on with it, make it larger, or add an optimizer to it."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.cli.actions.stores import study_paths
-from bench.cli.actions.study import run_prepared, said_of_data, say_warnings, typed_spaces
+from bench.cli.actions.study import data_logger, log_warnings, run_prepared, typed_spaces
 from bench.cli.output import log
 from bench.kinds import kind_of
 from bench.measure.machine import fingerprint
@@ -24,18 +24,18 @@ def resume(name: str, *, data: Path | None, workers: str | None, as_json: bool) 
     """Go on with a study, or show a finished one again."""
     began = time.time()
     study = stored(name, study_paths(), kind_of)
-    spec = study.spec if study.finished and data is None else with_data(study, data, said_of_data(study.kind))
+    spec = study.spec if study.finished and data is None else with_data(study, data, data_logger(study.kind))
     _run(study, spec, _workers(study, workers), as_json=as_json, began=began)
 
 
 def extend(name: str, amount: Mapping[str, int], *, data: Path | None, workers: str | None, as_json: bool) -> None:
-    """Make a study larger, and run what is new; ``amount``: by the setting's name."""
+    """Make a study larger and run what is new; ``amount``: new total by setting, as {"tunings": 5}."""
     began = time.time()
     study = stored(name, study_paths(), kind_of)
-    kind, own = study.kind, study.kind.spec.extends_by
-    if not isinstance(kind, LedgerKind) or {*amount} - {*own} or not amount:
-        flags = " ".join(f"--{each.replace('_', '-')}" for each in own)
-        takes = f"is extended by {flags}" if own else "cannot be extended"
+    kind, extendable = study.kind, study.kind.spec.extends_by
+    if not isinstance(kind, LedgerKind) or {*amount} - {*extendable} or not amount:
+        flags = " ".join(f"--{each.replace('_', '-')}" for each in extendable)
+        takes = f"is extended by {flags}" if extendable else "cannot be extended"
         raise SettingsError(f"study {name}: a study of kind {kind.name} {takes}.")
     extended = kind.extended(study.spec, amount, looked=study.looked)
     _extend(study, extended, data, workers, as_json=as_json, began=began)
@@ -51,11 +51,11 @@ def add(
     workers: str | None,
     as_json: bool,
 ) -> None:
-    """Add optimizers to a study, and run what is new; ``kind``: of which it must be."""
+    """Add optimizers to a study, which must be of ``kind``, and run what is new."""
     began = time.time()
     study = stored(name, study_paths(), kind_of)
     if study.kind.name != kind or not isinstance(study.kind, LedgerKind):
-        raise SettingsError(f"study {name}: is of kind {study.kind.name}, and takes no further optimizer.")
+        raise SettingsError(f"study {name}: is of kind {study.kind.name}, to which no optimizer can be added.")
     names = [with_dots(each.strip()) for text in optimizers for each in text.split(",")]
     extended = study.kind.with_optimizers(study.spec, names, typed_spaces(list(spaces or ())) or {})
     _extend(study, extended, data, workers, as_json=as_json, began=began)
@@ -64,15 +64,15 @@ def add(
 def _extend(
     study: Stored[Any], extended: Any, data: Path | None, workers: str | None, *, as_json: bool, began: float
 ) -> None:
-    """Keep a larger study in the place of the smaller one, and run it."""
+    """Store a larger study in place of the smaller one, and run it."""
     if extended == study.spec:
-        log(f"study {study.spec.name}: is of that size already; it goes on.")
+        log(f"study {study.spec.name}: already has that size; going on with it.")
         resume(study.spec.name, data=data, workers=workers, as_json=as_json)
         return
-    at_once = _workers(study, workers)  # what is typed wrong is said before anything is changed
+    at_once = _workers(study, workers)  # raises for a wrong --workers before anything is changed
     refuse_elsewhere(study, fingerprint())
-    placed = with_data(study, data, said_of_data(study.kind))
-    spec = extended.model_copy(update={name: getattr(placed, name) for name in type(placed).outside})
+    located = with_data(study, data, data_logger(study.kind))
+    spec = extended.model_copy(update={name: getattr(located, name) for name in type(located).outside})
     assert isinstance(study.kind, LedgerKind)
     extend_study(study.kind, study.spec, spec, study_paths())
     _run(study, spec, at_once, as_json=as_json, began=began)
@@ -80,17 +80,17 @@ def _extend(
 
 def _run(study: Stored[Any], spec: Any, workers: int, *, as_json: bool, began: float) -> None:
     prepared = Prepared(spec.name, (spec,), workers)
-    say_warnings(study.kind, prepared)
+    log_warnings(study.kind, prepared)
     run_prepared(study.kind, prepared, own_report=None, as_json=as_json, began=began)
 
 
 def _workers(study: Stored[Any], typed: str | None) -> int:
-    """Trials that run at once: as many as somebody asks for, else as many as did last."""
+    """Return the number of trials to run at once: that of --workers, else that of the last session."""
     declared = study.kind.spec.declarations().get("workers")
     if typed is None:
         return study.workers
     if declared is None:
         raise SettingsError(f"--workers {typed}: a study of kind {study.kind.name} measures one thing at a time.")
-    asked = checked(declared.type, "workers", typed, COMMAND_LINE)
+    requested = checked(declared.type, "workers", typed, COMMAND_LINE)
     device = Setting(study.spec.device, f"study {study.spec.name}")
-    return int(device_and_workers({"device": device, "workers": asked})["workers"].value)
+    return int(device_and_workers({"device": device, "workers": requested})["workers"].value)

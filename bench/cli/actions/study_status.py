@@ -1,4 +1,4 @@
-"""Prints where studies stand, looked at from another terminal."""
+"""Actions of `posebench study list` and `posebench study status`: print the state of studies."""
 
 import sys
 import time
@@ -19,30 +19,30 @@ from bench.study.status import Watcher, list_document, status_document
 from posemodel.errors import SettingsError
 
 LOOK_EVERY_S = 2.0
-"""A look costs some 50 ms of a core, which the study could use."""
+"""Seconds between looks at a watched study; a look takes some 50 ms of a core from it."""
 
 
-def _show_standing(found: Standing, *, as_json: bool) -> None:
+def _print_standing(standing: Standing, *, as_json: bool) -> None:
     if as_json:
-        print_json(found.document())
+        print_json(standing.document())
         return
-    counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in found.counts.items()) or "none"
-    print_line(f"{found.study} ({found.kind}, {found.preset}): {found.status}; measurements: {counts}.")
-    print_line(f"Its report so far: posebench report {found.study}")
+    counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in standing.counts.items()) or "none"
+    print_line(f"{standing.study} ({standing.kind}, {standing.preset}): {standing.status}; measurements: {counts}.")
+    print_line(f"Its report so far: posebench report {standing.study}")
 
 
 def show_all(trouble: str, *, as_json: bool) -> None:
-    """Print a line for each study; ``trouble``: with MLflow's store, said already."""
+    """Print a line for each study; ``trouble``: problem of MLflow's store that is logged already."""
     watcher = _watcher(trouble)
-    found = watcher.all()
-    _tell_trouble(watcher)
-    others = watcher.standings()
+    progresses = watcher.all()
+    _log_trouble(watcher)
+    standings = watcher.standings()
     if as_json:
-        document = list_document(found)
-        document["studies"] += [each.document() for each in others]
+        document = list_document(progresses)
+        document["studies"] += [each.document() for each in standings]
         print_json(document)
         return
-    if not found and not others:
+    if not progresses and not standings:
         which = "studies here that this version can show" if watcher.trouble else "studies here"
         log(f"no {which}; `posebench study {DEFAULT_KIND}` runs one")
         return
@@ -54,38 +54,40 @@ def show_all(trouble: str, *, as_json: bool) -> None:
             f"{len(progress.done)}/{progress.size.planned}",
             _moment(progress.last_active),
         ]
-        for progress in found
+        for progress in progresses
     ]
     rows += [
         [each.study, each.kind, each.status, str(sum(each.counts.values())), _moment(each.last_active)]
-        for each in others
+        for each in standings
     ]
     print_table(("study", "kind", "status", "trials", "last active"), rows)
 
 
 def show_one(name: str | None, trouble: str, *, watch: bool, as_json: bool) -> None:
-    """Print where a study stands (None: the one active last), once or until nobody works on it."""
+    """Print the state of a study (None: the last active), once or until no process works on it."""
     if watch and as_json:
-        raise SettingsError("--watch: with --json there is one document; ask again instead.")
+        raise SettingsError(
+            "--watch: cannot be combined with --json, which prints one document; repeat the command instead."
+        )
     watcher = _watcher(trouble)
-    others = watcher.standings(name)
+    standings = watcher.standings(name)
     if name is None:
-        found = watcher.all()
-        if not found and others:
-            name = others[0].study
-        elif not found:
-            _tell_trouble(watcher)
+        progresses = watcher.all()
+        if not progresses and standings:
+            name = standings[0].study
+        elif not progresses:
+            _log_trouble(watcher)
             raise SettingsError("study: there is none in this folder; `posebench study optimizers` runs one.")
         else:
-            name = found[0].size.study
-    own = next((each for each in others if each.study == name), None)
-    if own is not None:
-        _show_standing(own, as_json=as_json)
+            name = progresses[0].size.study
+    standing = next((each for each in standings if each.study == name), None)
+    if standing is not None:
+        _print_standing(standing, as_json=as_json)
         return
     try:
         progress = watcher.one(name)
     finally:
-        _tell_trouble(watcher)
+        _log_trouble(watcher)
     if as_json:
         print_json(status_document(progress, time.time()))
     elif not watch:
@@ -94,19 +96,19 @@ def show_one(name: str | None, trouble: str, *, watch: bool, as_json: bool) -> N
         try:
             _watch(watcher, progress)
         except KeyboardInterrupt:
-            raise SystemExit(INTERRUPTED) from None  # whoever looks has nothing to be told
+            raise SystemExit(INTERRUPTED) from None  # a watcher has nothing to go on with, so no message
 
 
 def _watch(watcher: Watcher, progress: Progress) -> None:
-    """Draw until nobody works on the study; on a pipe, a line for each change."""
+    """Redraw until no process works on the study; on a pipe, print a line for each change."""
     name = progress.size.study
     console = Console()
     if not sys.stdout.isatty() or console.is_dumb_terminal:
-        known = None
+        last_seen = None
         while True:
             seen = (progress.status, len(progress.done), frozenset(progress.running_trials))
-            if seen != known:
-                known = seen
+            if seen != last_seen:
+                last_seen = seen
                 print_line(headline(progress, time.time()), flush=True)
             if not progress.active or streams.is_gone(sys.stdout):
                 return
@@ -131,7 +133,7 @@ def _watcher(trouble: str) -> Watcher:
     return Watcher(paths.storage_url, paths.tracking_uri, kind_of, known_trouble=trouble)
 
 
-def _tell_trouble(watcher: Watcher) -> None:
+def _log_trouble(watcher: Watcher) -> None:
     for line in watcher.trouble.splitlines():
         if line not in watcher.known_trouble.splitlines():
             log(f"posebench: {line}")

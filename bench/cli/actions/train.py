@@ -1,4 +1,4 @@
-"""What `posebench train` does."""
+"""Action of `posebench train`: train one network, with progress on stderr and results on stdout."""
 
 import time
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from bench.cli.actions.train_output import MetricsFile, line, stop_on_interrupt
+from bench.cli.actions.train_output import MetricsFile, line, next_commands, stop_on_interrupt
 from bench.cli.actions.train_settings import resolve
 from bench.cli.output import log, log_opened, print_json, print_line, progress_bar, shown_text
 from bench.measure.gpu import GpuSampler
@@ -19,15 +19,16 @@ from posemodel.device import choose_device
 from posemodel.errors import SettingsError
 from posemodel.launch import is_first
 from posemodel.training.loop import train
+from posemodel.training.run import BEST_FILE, LAST_FILE
 
 METRICS_FILE = "metrics.jsonl"
-SAY_EVERY_S = 10.0
-"""Seconds between lines on a pipe, where no bar moves."""
+LOG_EVERY_S = 10.0
+"""Seconds between progress lines on a pipe, which has no bar."""
 
 
-def train_network(options: Mapping[str, Any], given: set[str]) -> None:
-    """Train by the options of the command, ``given`` being those that were typed."""
-    settings, optimizer, hyperparameters = resolve(options, given)
+def train_network(options: Mapping[str, Any], given_options: set[str]) -> None:
+    """Train by the options of the command; ``given_options``: names of the options that the user gave."""
+    settings, optimizer, hyperparameters = resolve(options, given_options)
     entry = optimizer_entry(optimizer)
     check_trains(entry, hyperparameters)
     make_optimizer = entry.factory(hyperparameters)
@@ -36,7 +37,9 @@ def train_network(options: Mapping[str, Any], given: set[str]) -> None:
         run_record["recipe"] = options["recipe"]
     out, resume = options["out"], options["resume"]
     out = out if out is not None else Path("runs") / f"{settings.network}-{optimizer}-seed{options['seed']}"
-    if not resume and out.is_dir() and any(out.iterdir()):  # each process: none waits for one that refused
+    if (
+        not resume and out.is_dir() and any(out.iterdir())
+    ):  # checked in each process, so that none waits for another that stopped
         go_on = " --resume to go on with it, or" if (out / METRICS_FILE).is_file() else ""
         raise SettingsError(f"--out {out}: is not empty. Give{go_on} another folder.")
     if out.exists() and not out.is_dir():
@@ -55,10 +58,10 @@ def train_network(options: Mapping[str, Any], given: set[str]) -> None:
 
     with progress_bar() as bar, GpuSampler(device_type) as gpu, stop_on_interrupt() as should_stop:
         task = bar.add_task("training", total=settings.steps or settings.seconds)
-        said = [-SAY_EVERY_S]
+        logged_at = [-LOG_EVERY_S]
         notes: list[dict[str, Any]] = []
 
-        def opened(*splits: PackedSplit) -> None:
+        def on_open(*splits: PackedSplit) -> None:
             log_opened(splits)
             notes.extend(note.as_row() for note in notes_of(splits))
 
@@ -66,9 +69,9 @@ def train_network(options: Mapping[str, Any], given: set[str]) -> None:
             metrics = metrics | gpu.latest()
             metrics_file.add(to_json_safe({"step": step, **metrics}))
             bar.update(task, completed=step if settings.seconds is None else metrics["train_seconds"])
-            due = "val_loss" in metrics or (bar.disable and time.monotonic() - said[0] > SAY_EVERY_S)
+            due = "val_loss" in metrics or (bar.disable and time.monotonic() - logged_at[0] > LOG_EVERY_S)
             if due:
-                said[0] = time.monotonic()
+                logged_at[0] = time.monotonic()
                 log(line(step, metrics)) if bar.disable else bar.console.print(shown_text(line(step, metrics)))
             elif "loss" in metrics:
                 bar.update(task, description=f"loss {metrics['loss']:.4f}")
@@ -79,7 +82,7 @@ def train_network(options: Mapping[str, Any], given: set[str]) -> None:
             out=out,
             resume=resume,
             on_metrics=on_metrics,
-            on_open=opened,
+            on_open=on_open,
             run_record=run_record,
             should_stop=should_stop,
         )
@@ -94,3 +97,6 @@ def train_network(options: Mapping[str, Any], given: set[str]) -> None:
     else:
         for key, value in document.items():
             print_line(f"{key:24} {value:.6g}" if isinstance(value, float) else f"{key:24} {value}")
+        written = [out / name for name in (BEST_FILE, LAST_FILE) if (out / name).is_file()]
+        for text in next_commands(written[0], settings) if written else ():
+            print_line(text)

@@ -1,6 +1,7 @@
-"""What `posebench train` leaves and says on the way: metrics.jsonl, lines of progress, an end in good order."""
+"""Output of `posebench train`: metrics.jsonl, progress lines and the commands to try next; its stop on Ctrl-C."""
 
 import json
+import shlex
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,34 +10,39 @@ from typing import Any
 
 from bench.cli.output import log
 from posemodel.atomic_write import replacing
+from posemodel.config import DataFiles, TrainSettings
 from posemodel.launch import is_first
 
 
 @contextmanager
 def stop_on_interrupt() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C or SIGTERM asks the loop to save its state and stop; a second Ctrl-C ends the process (`handled`)."""
-    asked: list[bool] = []
+    """Yield a function that returns True once Ctrl-C or SIGTERM asked the loop to save its state and stop.
 
-    def ask(_signal: int, _frame: Any) -> None:
-        if asked:
+    A second Ctrl-C ends the process (`bench.engines.interruption.handled`).
+    """
+    requests: list[bool] = []
+
+    def request_stop(_signal: int, _frame: Any) -> None:
+        if requests:
             return
-        asked.append(True)
+        requests.append(True)
         if is_first():
             log("stopping after this step; --resume goes on (Ctrl-C again to stop at once)")
 
-    heard = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) != signal.SIG_IGN]
-    before = {number: signal.signal(number, ask) for number in heard}
+    caught = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) != signal.SIG_IGN]
+    previous_handlers = {number: signal.signal(number, request_stop) for number in caught}
     try:
-        yield lambda: bool(asked)
+        yield lambda: bool(requests)
     finally:
-        for number, handler in before.items():
+        for number, handler in previous_handlers.items():
             signal.signal(number, handler)
 
 
 class MetricsFile:
-    """One JSON document a line. A resumed run takes some steps again: its first line replaces those from there on.
+    """The file metrics.jsonl: one JSON document per line.
 
-    (Skipping what is known would lose a validation that was cut short, since the line of its step's loss is there.)
+    A resumed run repeats some steps, so its first line replaces all lines from that step on. (Keeping the old lines
+    would lose a validation that was interrupted after the line of its step's loss was written.)
     """
 
     def __init__(self, path: Path) -> None:
@@ -44,7 +50,7 @@ class MetricsFile:
         self._begun = False
 
     def add(self, document: dict[str, Any]) -> None:
-        """Append a line that holds `step`."""
+        """Append a line; the document must have the key `step`."""
         if not self._begun:
             self._cut(document["step"])
             self._begun = True
@@ -52,16 +58,31 @@ class MetricsFile:
             file.write(json.dumps(document) + "\n")
 
     def _cut(self, step: int) -> None:
-        """Keep the lines of earlier steps; one that a kill has torn was of the last step, and goes."""
+        """Keep only the lines of earlier steps; a line that a kill cut short was of the last step, and is dropped."""
         lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.is_file() else []
-        whole = [line for line in lines if line.startswith("{") and line.endswith("}")]
+        complete = [line for line in lines if line.startswith("{") and line.endswith("}")]
         with replacing(self.path) as temporary:
             temporary.write_text(
-                "".join(f"{line}\n" for line in whole if json.loads(line)["step"] < step), encoding="utf-8"
+                "".join(f"{line}\n" for line in complete if json.loads(line)["step"] < step), encoding="utf-8"
             )
 
 
 def line(step: int, metrics: dict[str, float]) -> str:
-    """What a person reads of a step."""
+    """Return the progress line of a step."""
     names = ("loss", "val_loss", "ap", "images_per_s", "train_seconds")
     return f"step {step}: " + ", ".join(f"{name} {metrics[name]:.4g}" for name in names if name in metrics)
+
+
+def next_commands(checkpoint: Path, settings: TrainSettings) -> list[str]:
+    """Return lines with the commands that score a training's checkpoint and use it on pictures."""
+    score = ["posebench", "eval", "--checkpoint", str(checkpoint)]
+    files = {name: getattr(settings.files, name) for name in DataFiles.model_fields}
+    # Without a folder, `TrainSettings` puts the first annotation file in its place.
+    folder = settings.data if settings.data != settings.files.first_annotations else None
+    for name, path in {"data": folder, **files}.items():
+        score += [f"--{name.replace('_', '-')}", str(path)] if path is not None else []
+    score += ["--split", settings.val_split] if settings.val_split != "val" else []
+    score += ["--skip-bad"] if settings.skip_bad else []
+    score += ["--labelled-only"] if settings.labelled_only else []
+    predict = ["posebench", "predict", "--checkpoint", str(checkpoint), "--draw", "drawn"]
+    return [f"Score it: {shlex.join(score)}", f"Try it on pictures: {shlex.join(predict)} IMAGE"]

@@ -1,4 +1,4 @@
-"""What `posebench weights` does."""
+"""Action of `posebench weights import`: convert a public checkpoint."""
 
 from pathlib import Path
 
@@ -7,12 +7,12 @@ from posemodel.network.import_weights import import_weights
 
 
 def import_file(file: Path, out: Path, *, file_format: str, input_format: str | None, as_json: bool) -> None:
-    """Write a public checkpoint as one of ours, and say what it is."""
+    """Convert a public checkpoint to posebench's format and print what it holds."""
     imported = import_weights(file, out, file_format=file_format, input_format=input_format)
     if imported.limbs_to_eyes:
         log(
-            "note: that code's targets join a shoulder to the eye, ours to the ear; two of the 19 limbs will find "
-            "little. Files converted from Caffe (--input-format caffe) are not concerned."
+            "note: in the targets of that code, two of the 19 limbs join shoulder and eye; here they join shoulder and "
+            "ear, so these two will find little. Files converted from Caffe (--input-format caffe) are not affected."
         )
     if as_json:
         print_json(imported.as_document())

@@ -1,7 +1,7 @@
-"""The pages as a web application, to be mounted beside MLflow's own.
+"""The study pages as an ASGI application, mounted next to MLflow's.
 
 /studies/             the index
-/studies/NAME/        the page of a study's report, or what there is of it
+/studies/NAME/        the page of a study's report, or the list of its files
 /studies/NAME/FILE    a file of the report
 """
 
@@ -31,41 +31,43 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
-"""Of every answer: no page can run a script or ask anybody else for anything, whatever a report holds."""
+"""Headers of every response: no page can run scripts or load anything from elsewhere, whatever a report holds."""
 METHODS = ("GET", "HEAD")
 
 
 class StudyPages:
-    """Answers requests by what the stores and the folder of reports hold at that moment."""
+    """Answers requests from the current content of the stores and the folder of reports."""
 
     def __init__(self, paths: StorePaths) -> None:
-        """Of the studies at ``paths``."""
+        """Serve the studies in the stores at ``paths``."""
         self._index = Index(paths)
         self._paths = paths
 
-    def newest(self, most: int) -> list[tuple[str, str, str]]:
-        """The studies that MLflow knows, the one begun last first: name, page and MLflow's page, without the server."""
+    def newest(self, limit: int) -> list[tuple[str, str, str]]:
+        """Return the newest studies in MLflow: name, page and MLflow page, as paths on this server."""
         try:
             runs = study_runs(self._paths.tracking_uri)
         except SettingsError:
             return []
-        newest = sorted(runs, key=lambda name: -runs[name].began_ms)[:most]
+        newest = sorted(runs, key=lambda name: -runs[name].began_ms)[:limit]
         return [(name, _page_of(name), runs_address(runs[name])) for name in newest]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request, of ASGI."""
+        """Handle an ASGI request."""
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1000})
             return
-        # The path before it was decoded: an encoded slash is part of a name.
+        # The undecoded path: an encoded slash is part of a name.
         path = scope["raw_path"].partition(b"?")[0].decode("ascii", "replace")
         response = await run_in_threadpool(self.answer, scope["method"], path)
         await response(scope, receive, send)
 
     def answer(self, method: str, path: str) -> Response:
-        """The answer to a request for a path as it came, percent-encoded."""
+        """Return the response to a request; ``path`` is percent-encoded, as it was sent."""
         if method not in METHODS:
-            return _said(HTTPStatus.METHOD_NOT_ALLOWED, "These pages can only be read.", Allow=", ".join(METHODS))
+            return _text_response(
+                HTTPStatus.METHOD_NOT_ALLOWED, "These pages can only be read.", Allow=", ".join(METHODS)
+            )
         names = [unquote_to_bytes(part).decode("utf-8", "replace") for part in path.removeprefix(PREFIX).split("/")[1:]]
         match names:
             case []:
@@ -76,27 +78,27 @@ class StudyPages:
                 return RedirectResponse(_page_of(study), headers=HEADERS)
             case [study, file]:
                 return self._study(study) if file in ("", HTML) else self._file(study, file)
-        return _said(HTTPStatus.NOT_FOUND, "There is no such page.")
+        return _text_response(HTTPStatus.NOT_FOUND, "There is no such page.")
 
     def _all(self) -> Response:
         lines, trouble = self._index.look()
-        return _page(index_page(Path.cwd().name, masked(self._paths.tracking_uri), lines, trouble))
+        return _html_response(index_page(Path.cwd().name, masked(self._paths.tracking_uri), lines, trouble))
 
     def _study(self, study: str) -> Response:
         report, run = report_of(study, self._paths.reports, self._paths.tracking_uri), self._run(study)
         if report is None and run is None:
-            return _said(HTTPStatus.NOT_FOUND, "There is no such study here, or it has no report yet.")
+            return _text_response(HTTPStatus.NOT_FOUND, "There is no such study here, or it has no report yet.")
         runs = "" if run is None else runs_address(run)
         page = None if report is None else report.read(HTML)
         if page is not None:
-            return _page(with_bar(page, runs))
-        return _page(files_page(study, runs, () if report is None else report.files))
+            return _html_response(with_bar(page, runs))
+        return _html_response(files_page(study, runs, () if report is None else report.files))
 
     def _file(self, study: str, name: str) -> Response:
         report = report_of(study, self._paths.reports, self._paths.tracking_uri)
         content = None if report is None else report.read(name)
         if content is None:
-            return _said(HTTPStatus.NOT_FOUND, "There is no such file in this report.")
+            return _text_response(HTTPStatus.NOT_FOUND, "There is no such file in this report.")
         return Response(content, headers={**HEADERS, "Content-Type": TYPES[Path(name).suffix]})
 
     def _run(self, study: str) -> StudyRun | None:
@@ -110,9 +112,9 @@ def _page_of(study: str) -> str:
     return f"{PREFIX}/{quote(study, safe='')}/"
 
 
-def _page(content: bytes) -> Response:
+def _html_response(content: bytes) -> Response:
     return Response(content, headers={**HEADERS, "Content-Type": TYPES[".html"]})
 
 
-def _said(status: HTTPStatus, what: str, **headers: str) -> Response:
-    return PlainTextResponse(f"{what}\n", status, headers={**HEADERS, **headers})
+def _text_response(status: HTTPStatus, message: str, **headers: str) -> Response:
+    return PlainTextResponse(f"{message}\n", status, headers={**HEADERS, **headers})

@@ -1,4 +1,4 @@
-"""What the index shows at this moment, read from both stores."""
+"""Reads the current content of the index page from both stores."""
 
 import threading
 from collections.abc import Mapping
@@ -15,16 +15,16 @@ from posemodel.errors import SettingsError
 
 
 class Index:
-    """The studies of a working directory, looked at again and again."""
+    """The studies of a working folder, read again at each request."""
 
     def __init__(self, paths: StorePaths) -> None:
-        """Of the studies at ``paths``."""
+        """Read the studies in the stores at ``paths``."""
         self._tracking_uri = paths.tracking_uri
         self._watcher = Watcher(paths.storage_url, paths.tracking_uri, kind_of)
         self._one_at_a_time = threading.Lock()
 
     def look(self) -> tuple[list[StudyLine], list[str]]:
-        """A line for each study, and what could not be read, and why."""
+        """Return a line for each study, and messages on what could not be read."""
         trouble: list[str] = []
         runs: Mapping[str, StudyRun] = {}
         progresses: list[Progress] = []

@@ -1,4 +1,4 @@
-"""Each study of a working directory in a line: what the index shows."""
+"""Lines of the index page, one for each study of a working folder."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,25 +13,25 @@ from bench.trials.progress import MS
 
 @dataclass(frozen=True)
 class StudyLine:
-    """One study."""
+    """A study's line in the index."""
 
     study: str
     kind: str
     status: str
     done: int | None
-    """Trials or measurements on record; None: this version cannot count them."""
+    """Number of recorded trials or measurements; None: this version cannot count them."""
     planned: int | None
-    """None: not known beforehand."""
+    """Number of planned trials; None: not known beforehand."""
     last_active: float | None
-    """Seconds since the epoch."""
+    """Time of the last activity, in seconds since the epoch; None: unknown."""
     headline: str
-    """What it found, in plain sentences; empty before its first report."""
+    """The result in plain sentences; empty before the first report."""
     runs: str
-    """Address of its page in MLflow on this server; empty where MLflow does not know it."""
+    """Address of its page in MLflow on this server; empty if MLflow does not know the study."""
 
 
 def study_lines(progresses: list[Progress], standings: list[Standing], runs: Mapping[str, StudyRun]) -> list[StudyLine]:
-    """All studies, the one that was active last first; those that only MLflow can tell of, too."""
+    """Return a line for each study, also those that only MLflow knows; the last active first."""
     lines = [
         _line(
             each.size.study,
@@ -68,12 +68,12 @@ def _line(
 
 
 def _of_mlflow(name: str, run: StudyRun) -> StudyLine:
-    """A study of a kind or version that is not known here."""
+    """Return the line of a study that only MLflow knows: its kind or version is unknown here."""
     kind = str(run.document.get("kind", DEFAULT_KIND))
     status = "complete" if run.status == "FINISHED" else "unfinished"
     return _line(name, kind, status, None, None, (run.ended_ms or run.began_ms) / MS, run)
 
 
 def runs_address(run: StudyRun) -> str:
-    """A study's page in MLflow, relative to the server."""
+    """Return the address of a study's page in MLflow, relative to the server."""
     return page("", run.experiment_id, run.experiment_tags)

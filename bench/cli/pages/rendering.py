@@ -1,4 +1,4 @@
-"""The pages as HTML; every text of a study is shown as it is, whatever it holds."""
+"""Renders the pages as HTML; texts of a study are escaped, so that they are shown literally."""
 
 import re
 from collections.abc import Sequence
@@ -18,43 +18,43 @@ BODY = re.compile(rb"<body\b[^>]*>", re.IGNORECASE)
 
 
 def index_page(folder: str, store: str, lines: Sequence[StudyLine], trouble: Sequence[str]) -> bytes:
-    """The index; ``folder`` and ``store``: where the studies are; ``trouble``: what could not be read, and why."""
+    """Render the index; ``folder`` and ``store`` hold the studies, ``trouble`` says what could not be read, and why."""
     return _render("studies.html.j2", folder=folder, store=store, lines=lines, trouble=trouble)
 
 
 def files_page(study: str, runs: str, files: Sequence[str]) -> bytes:
-    """The page of a study whose report has no page of its own: its files, or how to make it."""
+    """Render the page of a study whose report has no HTML page: its files, or the command that writes it."""
     return _render("study.html.j2", study=study, runs=runs, files=files)
 
 
 def with_bar(page: bytes, runs: str) -> bytes:
-    """A report's page with links to the index and to MLflow above it; ``runs``: the study's page there, or empty."""
+    """Add links to the index and MLflow at the top of a report's page; ``runs``: the study's MLflow page, or empty."""
     bar = _environment().get_template("bar.html.j2").render(runs=runs).encode()
     body = BODY.search(page)
     return page + bar if body is None else page[: body.end()] + bar + page[body.end() :]
 
 
 def mlflow_bar(index: str) -> bytes:
-    """What stands above all pages of MLflow; ``index``: path of the index."""
+    """Render the bar above all MLflow pages; ``index``: path of the index."""
     return _environment().get_template("mlflow_bar.html.j2").render(index=index).encode()
 
 
 def _render(template: str, **values: object) -> bytes:
-    """With the looks of the reports."""
+    """Render a template with the style sheet of the reports."""
     css = (REPORT_TEMPLATES / "report.css").read_text(encoding="utf-8")
     return _environment().get_template(template).render(css=Markup(css), **values).encode()
 
 
 def _environment() -> jinja2.Environment:
-    made = jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    made.filters |= {"visible": visible, "segment": _segment, "moment": _moment, "iso": _iso}
-    return made
+    environment.filters |= {"visible": visible, "segment": _segment, "moment": _moment, "iso": _iso}
+    return environment
 
 
 def _segment(name: str) -> str:
-    """One segment of a path."""
+    """Return a name quoted as one segment of a URL path."""
     return quote(name, safe="")
 
 

@@ -1,4 +1,4 @@
-"""The files of a study's report: those of its folder, else those that hang on its run in MLflow."""
+"""Files of a study's report: those in its folder, else the artifacts of its run in MLflow."""
 
 import re
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from bench.records.writer import Tracker
 from posemodel.errors import SettingsError
 
 STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-"""What a study can be called, and a folder of reports safely: no separator, no dot at the beginning."""
+"""Valid study names, which are also safe folder names: no path separator, no leading dot."""
 TYPES = {
     ".html": "text/html; charset=utf-8",
     ".md": "text/plain; charset=utf-8",
@@ -21,19 +21,20 @@ TYPES = {
     ".jpg": "image/jpeg",
     ".svg": "image/svg+xml",
 }
-"""Of a report's files, by suffix; others are not shown."""
+"""Content types of a report's files by suffix; other files are not served."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """A report that can be read."""
+    """A readable report."""
 
     files: tuple[str, ...]
-    """Their names, in order."""
+    """Names of its files, sorted."""
     where: Path | StudyRuns
+    """Folder or MLflow runs that hold the files."""
 
     def read(self, name: str) -> bytes | None:
-        """One of its files; None where there is none of this name (any more)."""
+        """Return the content of a file; None if there is no such file (any more)."""
         if name not in self.files:
             return None
         if isinstance(self.where, StudyRuns):
@@ -45,7 +46,7 @@ class Report:
 
 
 def report_of(study: str, reports: Path, tracking_uri: str) -> Report | None:
-    """The report of a study; None where there is none, or nothing can be called so. ``reports``: their folder."""
+    """Return the report of a study; None if there is none or the name is not valid. ``reports``: folder of reports."""
     if not STUDY_NAME.fullmatch(study):
         return None
     folder = reports / study
@@ -60,7 +61,7 @@ def report_of(study: str, reports: Path, tracking_uri: str) -> Report | None:
 
 
 def _files_of(folder: Path) -> tuple[str, ...]:
-    """The files of a report's folder; none where it is a link that leads elsewhere, and links among them neither."""
+    """Return the files of a report's folder; none if it is a link elsewhere, and without files that are such links."""
     try:
         here = folder.resolve(strict=True)
         if here.parent != folder.parent.resolve():

@@ -1,4 +1,4 @@
-"""The server of `posebench ui`: MLflow's application and the pages of the studies, on one port of this machine."""
+"""Server of `posebench ui`: MLflow's application and the study pages on one port of this machine."""
 
 import threading
 import time
@@ -13,22 +13,23 @@ from bench.cli.pages.rendering import mlflow_bar
 from bench.records.mlflow_app import mlflow_app
 
 POLL_S = 0.1
+"""Seconds between checks whether the server answers."""
 STUDIES_NAMED = 10
-"""Of more, the newest."""
+"""Most studies whose addresses are logged, the newest first."""
 
 
 def make_server(port: int) -> uvicorn.Server:
-    """The server over the stores that the environment names, ready to run; it names the studies once it answers."""
+    """Return the server for the stores that the environment names; once it runs, it logs the studies' addresses."""
     paths = study_paths()
     pages = StudyPages(paths)
     application = mlflow_app(paths.tracking_uri, PREFIX, pages, mlflow_bar(f"{PREFIX}/"))
     server = uvicorn.Server(uvicorn.Config(application, LOOPBACK, port, log_level="warning", access_log=False))
-    threading.Thread(target=_tell, args=(server, pages, f"http://{LOOPBACK}:{port}"), daemon=True).start()
+    threading.Thread(target=_log_addresses, args=(server, pages, f"http://{LOOPBACK}:{port}"), daemon=True).start()
     return server
 
 
-def _tell(server: uvicorn.Server, pages: StudyPages, address: str) -> None:
-    """Name the pages of the newest studies once the server answers."""
+def _log_addresses(server: uvicorn.Server, pages: StudyPages, address: str) -> None:
+    """Log the addresses of the newest studies once the server answers."""
     while not server.started:
         time.sleep(POLL_S)
     for study, page, runs in pages.newest(STUDIES_NAMED):

@@ -1,4 +1,4 @@
-"""A loader study as data: LoaderSpec, everything that its results depend on but the machine."""
+"""Specification of a loader study: LoaderSpec, all settings that its results depend on except the machine."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,18 +13,18 @@ from bench.trials.study_base import PictureStudy, Runner
 from posemodel.config import MIN_SIZE, StartMethod, TargetsPlace
 
 AXES = ("num_workers", "batch_size", "pin_memory")
-"""Measured in every combination."""
+"""Settings that are measured in every combination."""
 AROUND_AXES = ("prefetch_factor", "persistent_workers", "start_method", "cv2_threads")
-"""Varied one at a time around the best combination."""
+"""Settings that are varied one at a time around the best combination."""
 NEED_WORKERS = ("prefetch_factor", "persistent_workers", "start_method")
-"""Settings that mean nothing without workers."""
+"""Settings that have no effect without workers."""
 
 FEW_BLOCKS = 4
-"""The least blocks where a command line gives the most, and nobody the least."""
+"""Upper limit of `min_blocks` if the command line gives `blocks` and no layer gives `min_blocks`."""
 
 
 class LoaderSpec(PictureStudy):
-    """Which settings of the data loader feed the network best, and what limits it."""
+    """Measure which data loader settings feed the network fastest on this machine, and what limits the speed."""
 
     runner: ClassVar[Runner] = "measurement"
     outside: ClassVar[tuple[str, ...]] = (*PictureStudy.outside, "random_samples", "minutes")
@@ -33,90 +33,92 @@ class LoaderSpec(PictureStudy):
         "num_workers": Declaration(
             tuple[int, ...] | Literal["auto"],
             AUTO,
-            "Numbers of worker processes to try; 0 loads in the training process itself. auto: 0, 1, 2, 4 ... up to "
+            "Numbers of worker processes to try; 0: load in the training process itself. auto: 0, 1, 2, 4 ... up to "
             "the cores that this process may use.",
         ),
         "batch_size": Declaration(
             tuple[int, ...] | Literal["auto"],
             AUTO,
-            "Images in a batch, each to be tried. auto: 4, 8 and 16 on a CPU, 8, 16 and 32 on a GPU.",
+            "Batch sizes (images) to try. auto: 4, 8 and 16 on a CPU, 8, 16 and 32 on a GPU.",
         ),
         "pin_memory": Declaration(
             tuple[bool, ...],
             (True, False),
-            "Whether batches are put into pinned memory, each to be tried. Without an accelerator pinning does "
-            "nothing, and is not measured.",
+            "Use pinned memory for batches: true, false or both to try. Without an accelerator pinning has no effect "
+            "and is not measured.",
         ),
     }
     kind: Literal["loaders"] = "loaders"
     data: Path
-    """Folder in COCO's layout; of a `dataset` of one's own, the working folder."""
+    """Data set folder in COCO's layout; with a `dataset` of the user, the working folder."""
     data_digest: str
-    """Fingerprint of the annotations; of a `dataset`, its dotted path, its length and the source that defines it; with
-    a `loader`, of its path and its source too."""
+    """Digest of the annotations; with a `dataset`, of its dotted path, length and source code instead; with a `loader`,
+    of its path and source code too."""
     dataset: str = Field(default="", examples=["my_package.data:MyDataset"])
-    """A data set by dotted path, map-style or an IterableDataset, in place of the COCO folder."""
+    """Your data set class by dotted path, map-style or an IterableDataset, instead of the COCO folder."""
     loader: str = Field(default="", examples=["my_package.data:make_loader"])
-    """A function by dotted path that returns a loader of one's own (any iterable of batches), measured beside
-    DataLoader's configurations, once for each batch size. It gets those of batch_size, num_workers (the largest that is
-    tried) and pin_memory that it takes, by name. The step gets its batches as they are: with a COCO folder they must be
+    """Function by dotted path that returns your own loader (any iterable of batches), measured next to DataLoader once
+    for each batch size. It gets batch_size, num_workers (the largest tried) and pin_memory as keyword arguments, as
+    far as it takes them. Its batches go to the step unchanged: with a COCO folder they must be
     `posemodel.data.loader.Batch`."""
     step: str = Field(default="", examples=["my_package.data:make_step"])
-    """With `dataset`: a function by dotted path that makes the step on a batch."""
+    """With `dataset`: function by dotted path that returns the training step, a function of a batch."""
     collate: str = Field(default="", examples=["my_package.data:collate"])
-    """With `dataset`: the function that makes a batch of its samples, by dotted path; "": its own `collate_fn`, if it
-    has one, else PyTorch's default."""
+    """With `dataset`: collate function by dotted path, which makes a batch of samples; default: the data set's
+    `collate_fn` if it has one, else PyTorch's."""
     worker_init: str = Field(default="", examples=["my_package.data:open_files"])
-    """With `dataset`: the function that prepares each worker, by dotted path: DataLoader's worker_init_fn."""
+    """With `dataset`: function by dotted path that prepares each worker, DataLoader's worker_init_fn."""
     random_samples: bool = False
-    """With `dataset`: whether its samples are random by design, or depend on the worker that makes them: what
-    configurations deliver is then not compared. No part of what a study is: it can be said of one that is measured."""
+    """With `dataset`: true if its samples are random or depend on the worker; it is then not checked that all
+    configurations deliver the same samples. Can be changed after the study has begun."""
     step_ms: float | None = Field(default=None, gt=0, allow_inf_nan=False, examples=[50.0])
-    """In place of a real step one that waits so many milliseconds, as an accelerator would keep its host waiting."""
+    """Replace the training step by a wait of this many milliseconds, as for an accelerator that computes."""
     network: Annotated[str, NETWORK] = "small"
-    """The network whose samples and step are measured, by its name."""
+    """Name of the network whose samples and training step are measured."""
     size: int | None = Field(default=None, ge=MIN_SIZE)
-    """Side of the network's input in pixels; without one, the network's own."""
+    """Side of the network's input in pixels; default: the network's own size."""
     split: str = "train"
-    """The part of the data set that is loaded."""
+    """Split of the data set to load."""
     targets: TargetsPlace = "auto"
-    """Who makes the target maps: the loader's workers, or the device from the people; auto: a GPU makes its own."""
+    """Where target maps are made: by the loader's workers or on the device; auto: on a GPU if there is one."""
     device: Literal["cuda", "mps", "cpu"]
     num_workers: tuple[int, ...]
     batch_size: tuple[int, ...]
     pin_memory: tuple[bool, ...]
     prefetch_factor: tuple[int, ...] = ()
-    """Batches that each worker loads ahead; tried around the best combination beside PyTorch's default."""
+    """Numbers of batches that each worker loads ahead, tried on the best combination besides PyTorch's default."""
     persistent_workers: tuple[bool, ...] = ()
-    """Whether workers outlive an epoch; tried around the best combination beside PyTorch's default."""
+    """Keep workers alive between epochs: true, false or both, tried on the best combination besides the default."""
     start_method: tuple[StartMethod, ...] = ()
-    """How workers are started; tried around the best combination beside the platform's default."""
+    """Start methods of worker processes, tried on the best combination besides the platform's default."""
     cv2_threads: tuple[int, ...] = ()
-    """OpenCV's threads in each worker, 0 for none of its own; tried around the best combination beside the default."""
+    """OpenCV threads in each worker (0: no extra threads), tried on the best combination besides the default."""
     slice_s: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    """Seconds of a slice, about: what each configuration has before it is the next one's turn."""
+    """Approximate length of a slice in seconds: how long a configuration runs before the next one's turn."""
     turns: int = Field(default=1, ge=1)
-    """How often a block goes through its configurations forth and back: more where starting processes takes long."""
+    """Rounds through the configurations of a block, forth and back; raise it if starting processes takes long."""
     min_blocks: int = Field(default=4, ge=1)
-    """Fresh processes of each configuration, at least."""
+    """Fewest blocks: each measures every configuration in a fresh process."""
     blocks: int = Field(default=28, ge=1)
-    """Fresh processes of each configuration, at most."""
+    """Most blocks: each measures every configuration in a fresh process."""
     interval: float = Field(default=0.03, gt=0, lt=1)
-    """Blocks end once each ratio to the reference is known to this share, to either side, and the choice is settled."""
+    """Target half-width of the speed ratios' intervals, as a share; measuring stops once all are that narrow and the
+    choice is clear."""
     margin: float = Field(default=0.03, gt=0, lt=1)
-    """What a cheaper configuration may lose against the fastest, as a share, by the end of its interval."""
+    """Largest loss of speed against the fastest (as a share, by the bound of its interval) at which a cheaper
+    configuration is preferred."""
     minutes: float = Field(default=8.0, gt=0, allow_inf_nan=False)
-    """Of measuring, at most: what is not settled by then is said. No part of what a study is: with more it goes on."""
+    """Time limit of measuring, in minutes. The report names what is undecided by then; run again with more to go on."""
     hashed_batches: int = Field(default=8, ge=1, le=256)
-    """Batches of each configuration that are compared with those of the others: all must yield the same samples."""
+    """Number of batches per configuration that are compared: all configurations must deliver the same samples."""
     largest_batch: bool = False
-    """Search the largest batch that fits into memory."""
+    """Also search the largest batch size that fits into memory."""
     largest_batch_limit: int = Field(default=4096, ge=1)
-    """Images of the largest batch that is tried in that search."""
+    """Largest batch size (images) that `largest_batch` tries."""
     stall_s: float = Field(default=120.0, gt=0, allow_inf_nan=False)
-    """Seconds without a batch after which a measurement is given up as `timed_out`."""
+    """Seconds without a batch after which a measurement is stopped and recorded as `timed_out`."""
     seed: int = Field(default=0, ge=0)
-    """Seed of samples, weights and the order of the measurements."""
+    """Seed of the samples, the weights and the order of measurements."""
 
     @field_validator(*AXES)
     @classmethod
@@ -149,34 +151,34 @@ class LoaderSpec(PictureStudy):
         if self.min_blocks > self.blocks:
             raise ValueError(f"min_blocks ({self.min_blocks}) is more than blocks ({self.blocks})")
         if self.step and not self.dataset:
-            raise ValueError("step: is for a dataset of one's own; the COCO folder's step trains the network")
+            raise ValueError("step: needs a dataset of your own; with a COCO folder the step trains the network")
         if self.collate and not self.dataset:
-            raise ValueError("collate: is for a dataset of one's own; the COCO folder has its own")
+            raise ValueError("collate: needs a dataset of your own; a COCO folder has its own collate function")
         if self.step and self.step_ms is not None:
             raise ValueError("step and step_ms: give one of the two")
         if self.worker_init and not self.dataset:
-            raise ValueError("worker_init: is for a dataset of one's own; the COCO folder's workers need none")
+            raise ValueError("worker_init: needs a dataset of your own; a COCO folder's workers need none")
         if self.random_samples and not self.dataset:
-            raise ValueError("random_samples: is for a dataset of one's own; the COCO folder's samples can be compared")
+            raise ValueError("random_samples: needs a dataset of your own; a COCO folder's samples can be compared")
         if self.largest_batch and (not self.has_step or self.step_ms is not None):
-            raise ValueError("largest_batch: needs a step that takes memory; give step, or leave step_ms out")
+            raise ValueError("largest_batch: needs a step that uses memory: give step, or leave step_ms out")
         return self
 
     @classmethod
     def settle_layers(cls, settings: dict[str, Setting], layers: Sequence[Mapping[str, Setting]]) -> None:
-        """Where `blocks` is typed, `min_blocks` is at most that and FEW_BLOCKS, unless somebody gave it."""
+        """Lower `min_blocks` to the `blocks` of the command line and to FEW_BLOCKS, unless a layer gives it."""
         typed = layers[-1]
         if "blocks" in typed and not any("min_blocks" in layer for layer in layers[1:]):
             settings["min_blocks"] = Setting(min(typed["blocks"].value, FEW_BLOCKS), f"{COMMAND_LINE} (blocks)")
 
     @property
     def has_step(self) -> bool:
-        """Whether something is computed; else there is only loading to measure."""
+        """True if there is a training step; else only loading is measured."""
         return not self.dataset or bool(self.step) or self.step_ms is not None
 
     @property
     def copies_batches(self) -> bool:
-        """Whether the step copies batches to its device: else pinning them could only cost."""
+        """True if the step copies batches to its device; otherwise pinned memory has no use."""
         return self.step_ms is None and (not self.dataset or bool(self.step))
 
 

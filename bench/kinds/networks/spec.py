@@ -1,4 +1,4 @@
-"""A networks study as data: NetworksSpec, which networks are trained, in which precisions, and for how long each."""
+"""Specification of a networks study: NetworksSpec, the networks to train, their precisions and training time."""
 
 from typing import Literal
 
@@ -9,30 +9,30 @@ from posemodel.config import MIN_SIZE, Precision
 
 
 class NetworksSpec(StudyBase):
-    """What each network of the family learns in equal time on this machine, in float32 and in bfloat16."""
+    """Train each network for the same time in float32 and bfloat16, and compare AP, images/s and learning curves."""
 
     kind: Literal["networks"] = "networks"
     device: Literal["cuda", "mps", "cpu"]
     networks: tuple[str, ...]
-    """Networks that are trained, by name."""
+    """Names of the networks to train."""
     precisions: tuple[Precision, ...] = ("fp32", "bf16")
-    """fp32, or bf16: convolutions in bfloat16; weights, loss and optimizer stay float32."""
+    """Number formats to train in: fp32, bf16 (convolutions in bfloat16; weights, loss and optimizer stay float32)."""
     size: int | None = Field(default=None, ge=MIN_SIZE, examples=[368])
-    """Side of the networks' input in pixels; without one, each network's own."""
+    """Side of the networks' input in pixels; default: each network's own size."""
     batch_size: int = Field(default=32, ge=1)
-    """Images in a batch."""
+    """Images per batch."""
     num_workers: int = Field(default=0, ge=0)
-    """Processes that load batches; 0 loads them in the training process itself."""
+    """Number of worker processes that load batches; 0: load in the training process itself."""
     seconds: float = Field(default=120.0, gt=0, allow_inf_nan=False)
-    """Seconds of training of each network in each precision, evaluation not counted."""
+    """Training time of each network in each precision, in seconds; evaluation is not counted."""
     evaluations: int = Field(default=6, ge=1)
-    """AP evaluations of each training."""
+    """Number of AP evaluations during each training."""
     scored_images: int | None = Field(default=None, ge=1, examples=[500])
-    """Images of the val split that are scored, at most, spread evenly; without it, all."""
+    """Most images of the val split to score, spread evenly over it; default: all."""
     foreground_weight: float = Field(default=4.0, ge=1)
-    """Weight in the loss of cells where a map is fully on, relative to background cells; 1 is the published loss."""
+    """Loss weight of cells inside a target (map value 1) relative to background cells; 1 is the published loss."""
     seed: int = Field(default=0, ge=0)
-    """Seed of the initial weights and of the data order."""
+    """Seed of the initial weights and the data order."""
 
     @field_validator("networks", "precisions")
     @classmethod
@@ -42,7 +42,7 @@ class NetworksSpec(StudyBase):
         return value
 
     def size_text(self) -> str:
-        """The study in one line."""
+        """Return the study in one line."""
         return (
             f"{', '.join(self.networks)} in {' and '.join(self.precisions)}: {self.seconds:g} s of training each, "
             f"batch {self.batch_size}, on {self.device}"
