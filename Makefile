@@ -22,9 +22,14 @@ lint: $(READY)  ## what CI checks besides the tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-lowest newest: $(READY)  ## run the test suite with the lowest or the newest versions that pyproject.toml allows
-	$(BIN)/python -m tests.support.versions $@ > .versions-$@.txt
+lowest newest:  ## run the test suite with the lowest or the newest versions that pyproject.toml allows
+	$(PYTHON) -m venv .venv-$@
+	.venv-$@/bin/python -m pip install --quiet --disable-pip-version-check uv
+	echo "setuptools>=77" | .venv-$@/bin/uv pip compile --quiet --no-header --no-annotate --resolution $(RESOLUTION_$@) \
+		--extra test --extra postgres --extra gpu --output-file .versions-$@.txt pyproject.toml -
 	$(MAKE) test VENV=.venv-$@ LOCK=.versions-$@.txt
+RESOLUTION_lowest := lowest-direct
+RESOLUTION_newest := highest
 
 # Made anew only when the pinned packages or the project's own description change.
 $(READY): $(LOCK) pyproject.toml
