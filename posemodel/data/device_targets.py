@@ -1,6 +1,7 @@
-"""Make the target maps of ``targets`` for a whole batch on the network's device, in PyTorch.
+"""Make the target maps of `targets` for a whole batch on the network's device, in PyTorch.
 
-The same definitions on dense maps: a GPU makes them faster than workers can, and only the people are transferred.
+The same definitions on dense maps: a GPU makes them faster than workers can, and only the people are transferred. A
+property test holds both to a plain reference (tests/posemodel/test_targets.py).
 """
 
 import functools
@@ -9,7 +10,7 @@ import torch
 
 from posemodel import skeleton
 from posemodel.config import InputSettings
-from posemodel.data.targets import REACH, sigma_cells
+from posemodel.data.targets import REACH, sigma_cells, to_cells
 
 
 def make_targets(people: torch.Tensor, geometry: InputSettings) -> tuple[torch.Tensor, torch.Tensor]:
@@ -21,7 +22,7 @@ def make_targets(people: torch.Tensor, geometry: InputSettings) -> tuple[torch.T
     # float32 would move cells across a limb's border; Apple's GPUs have no wider type.
     exact = torch.float32 if people.device.type == "mps" else torch.float64
     labelled = people[..., 2] > 0
-    centres = (people[..., :2].to(exact) + 0.5) / geometry.stride - 0.5
+    centres = to_cells(people[..., :2].to(exact), geometry.stride)
     return (
         _heatmaps(centres, labelled, geometry.cells, sigma_cells(geometry)),
         _pafs(centres, labelled, geometry.cells),

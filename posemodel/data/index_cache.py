@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 from posemodel.atomic_write import TEMPORARY
 from posemodel.config import CACHE_VARIABLE
 
-FORMAT = 3
+FORMAT = 4
 """Raise it whenever the arrays made from a file change, or the rules of a sound file: older files are ignored."""
 UNUSED_DAYS = 30
 LARGEST_CACHE_BYTES = 4 << 30

@@ -5,6 +5,7 @@ Source: Cao et al., CVPR 2017, sections 2.2 and 2.3.
 """
 
 import math
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -28,18 +29,20 @@ _LEVEL = 1e-3
 """Vertical component of a limb's direction below which all columns are checked: such a limb crosses few rows."""
 _ROUNDING = 1e-6
 
+Coordinates = TypeVar("Coordinates", NDArray[np.floating], torch.Tensor)
+
 
 def sigma_cells(geometry: InputSettings) -> float:
     """Return the standard deviation of a heatmap's Gaussian, in cells."""
     return max(SIGMA_PIXELS * geometry.size / SIGMA_SIZE / geometry.stride, SIGMA_CELLS_MIN)
 
 
-def to_cells(xy: NDArray[np.floating], stride: int) -> NDArray[np.floating]:
+def to_cells(xy: Coordinates, stride: int) -> Coordinates:
     """Convert input pixels to map cells."""
     return (xy + 0.5) / stride - 0.5
 
 
-def to_pixels(xy: NDArray[np.floating], stride: int) -> NDArray[np.floating]:
+def to_pixels(xy: Coordinates, stride: int) -> Coordinates:
     """Convert map cells to input pixels: the inverse of ``to_cells``."""
     return (xy + 0.5) * stride - 0.5
 

@@ -275,6 +275,7 @@ CHANGES: dict[str, list[Change]] = {
         append("categories", person_category() | {"name": "human"}),
         append("categories", person_category()),
         *(append("categories", value) for value in (5, {})),
+        *(append("categories", {"id": value, "name": "cat"}) for value in ("x", "7", 3.0, True, 2**63, None)),
         together(set_category(keypoints=None), lambda document, _: unlabel_all(document)),
     ],
     "category ids": [rename_category(value) for value in (*NUMBERS, 2**63, "person")],

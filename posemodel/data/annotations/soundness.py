@@ -69,6 +69,8 @@ def _sound(document: dict[str, Any], segments: bool) -> bool:
         return False
     if not _all_of_type(dict, annotations):
         return False
+    if any(isinstance(each, dict) and isinstance(each.get("id"), str | float) for each in document["categories"]):
+        return False  # `reading` notes ids that are words or fractions
     row_of = {image_id: row for row, image_id in enumerate(image_ids)}
     categories = [annotation["category_id"] for annotation in annotations]
     annotated_images = [annotation["image_id"] for annotation in annotations]
