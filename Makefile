@@ -1,4 +1,4 @@
-# `make study` and `make test` set themselves up: Python >= 3.11, git and make are all that they need.
+# The targets install everything in .venv first: only Python >= 3.11, git and make are needed.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,13 +10,13 @@ LOCK := requirements.lock
 study: $(READY)  ## run a study; pass arguments with ARGS="--preset smoke"
 	$(BIN)/posebench study optimizers $(ARGS)
 
-test: $(READY)  ## run the whole test suite, in a process more than cores; pass arguments with ARGS="-k loader"
+test: $(READY)  ## run the test suite, with one process more than cores; pass arguments with ARGS="-k loader"
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
-proofs: $(READY)  ## run the long proofs; ARGS="--shard simulations" for one of its shards
+proofs: $(READY)  ## run the proofs, tests that take long; ARGS="--shard simulations" runs one shard
 	$(BIN)/python -m pytest --proofs --numprocesses auto --dist loadfile $(ARGS)
 
-lint: $(READY)  ## what CI checks besides the tests
+lint: $(READY)  ## check style, types and import layers, as CI does
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -31,13 +31,13 @@ lowest newest:  ## run the test suite with the lowest or the newest versions tha
 RESOLUTION_lowest := lowest-direct
 RESOLUTION_newest := highest
 
-# Made anew only when the pinned packages or the project's own description change.
+# Rebuilt only if the pinned packages or pyproject.toml change.
 $(READY): $(LOCK) pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "posebench needs Python >= 3.11; try make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement $(LOCK)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
-	$(BIN)/python -m compileall -q bench posemodel studies  # once, and not by each process of the tests
+	$(BIN)/python -m compileall -q bench posemodel studies  # once here, not in each process of the tests
 	touch $(READY)
 
 clean:  ## remove the environment; data, records and reports stay

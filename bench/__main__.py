@@ -1,4 +1,4 @@
-"""`python -m bench` is `posebench`: for launchers that want a module (`torchrun -m bench train ...`)."""
+"""Run `posebench` as `python -m bench`, for launchers that need a module (`torchrun -m bench train ...`)."""
 
 from bench.cli.app import main
 

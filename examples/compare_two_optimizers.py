@@ -1,9 +1,9 @@
-"""Two optimizers on the same data, from the same initial weights and in the same order, over several seeds.
+"""Compare two optimizers over several seeds, each with equal data, initial weights and data order.
 
     python examples/compare_two_optimizers.py --seeds 3
 
-`posebench study optimizers` is this with tuning, intervals, tests and records. Without them a difference of a few
-points says nothing: the differences seed by seed are printed for you to see how far they scatter.
+Small differences mean nothing here: neither optimizer is tuned. So the differences of all seeds are printed, to show
+how much they vary. `posebench study optimizers` adds tuning, intervals, tests and records.
 """
 
 import argparse
@@ -22,9 +22,11 @@ OPTIMIZERS: dict[str, Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]]
 
 
 def main() -> None:
-    """Train each optimizer once a seed; print the validation losses and their paired differences."""
+    """Train with each optimizer once per seed; print the validation losses and their differences by seed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("data/example-people"), help="made here, kept and used again")
+    parser.add_argument(
+        "--data", type=Path, default=Path("data/example-people"), help="data set, made if it does not exist"
+    )
     parser.add_argument("--images", type=int, default=300)
     parser.add_argument("--size", type=int, default=128, help="side of the network's input in pixels")
     parser.add_argument("--steps", type=int, default=200)

@@ -1,4 +1,4 @@
-"""A network of one's own: a class and a line in the registry; training, checkpoints and prediction take it by name.
+"""Define a new network with a class and a line in the registry, train it, and predict from its checkpoint.
 
 python examples/own_network.py --steps 200
 """
@@ -15,7 +15,7 @@ from posemodel.skeleton import NUM_HEATMAPS, NUM_PAFS
 
 
 class Plain(PoseNetwork):
-    """Five convolutions, then one to the maps: a single stage at stride 8."""
+    """A minimal network: five convolutions, then one to the maps; a single stage at stride 8."""
 
     stride = 8
     size_multiple = 8
@@ -32,7 +32,7 @@ class Plain(PoseNetwork):
         self.head = nn.Conv2d(channels, NUM_HEATMAPS + NUM_PAFS, 1)
 
     def stages(self, images: torch.Tensor) -> list[Maps]:
-        """Normalised images (B, 3, S, S) -> one stage of maps (B, ., S/8, S/8)."""
+        """Compute the maps (B, ., S/8, S/8) of normalised images (B, 3, S, S), in a single stage."""
         maps = self.head(self.backbone(images))
         return [Maps(maps[:, :NUM_HEATMAPS], maps[:, NUM_HEATMAPS:])]
 
@@ -41,9 +41,11 @@ NETWORKS["plain"] = Plain
 
 
 def main() -> None:
-    """Train it for a while, then load its checkpoint and look at an image that is no file."""
+    """Train it briefly, then load its checkpoint and find people in an array of pixels."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("data/example-people"), help="made here, kept and used again")
+    parser.add_argument(
+        "--data", type=Path, default=Path("data/example-people"), help="data set, made if it does not exist"
+    )
     parser.add_argument("--images", type=int, default=300)
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--out", type=Path, default=Path("runs/own-network"))
@@ -58,9 +60,9 @@ def main() -> None:
     print(f"{result.status}: {parameters:,} parameters, val_loss {result.metrics['val_loss']:.4f}")
 
     checkpoint = arguments.out / "last.safetensors"
-    grey = np.full((240, 320, 3), 128, np.uint8)  # RGB pixels, as a camera or a video gives them
-    (found,) = predict(checkpoint, [grey])
-    print(f"in a grey picture: {len(found.people)} people")
+    grey = np.full((240, 320, 3), 128, np.uint8)  # RGB pixels, as from a camera or a video
+    (detections,) = predict(checkpoint, [grey])
+    print(f"in a grey picture: {len(detections.people)} people")
 
 
 if __name__ == "__main__":

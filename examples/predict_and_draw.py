@@ -1,4 +1,4 @@
-"""Find the people in pictures with a trained checkpoint, print them, and draw them.
+"""Find people in pictures with a trained checkpoint, print them, and draw them.
 
 python examples/predict_and_draw.py runs/example/last.safetensors holiday.jpg party.png --out drawn
 """
@@ -13,18 +13,20 @@ from posemodel.skeleton import PARTS
 
 
 def main() -> None:
-    """Find the people picture by picture, print and draw them; a picture that cannot be read is named and skipped."""
+    """Process the pictures one by one; a picture that cannot be read is named and skipped."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("pictures", type=Path, nargs="+")
     parser.add_argument("--out", type=Path, default=Path("drawn"))
-    parser.add_argument("--min-score", type=float, default=0.1, help="of the people drawn, from 0 to 1")
+    parser.add_argument(
+        "--min-score", type=float, default=0.1, help="least score of a person that is drawn, from 0 to 1"
+    )
     arguments = parser.parse_args()
 
     arguments.out.mkdir(parents=True, exist_ok=True)
-    found = iter_predictions(arguments.checkpoint, arguments.pictures, flip=True)
-    for number, (picture, detections) in enumerate(zip(arguments.pictures, found, strict=True)):
-        if isinstance(detections, DataError):  # `predict` would raise it
+    predictions = iter_predictions(arguments.checkpoint, arguments.pictures, flip=True)
+    for number, (picture, detections) in enumerate(zip(arguments.pictures, predictions, strict=True)):
+        if isinstance(detections, DataError):  # `predict` would raise this error
             print(f"skipped: {detections}")
             continue
         people, scores = detections
@@ -33,7 +35,7 @@ def main() -> None:
         for person in shown:
             x, y, score = person[PARTS.index("nose")]
             print(f"  nose at {x:.1f}, {y:.1f} (score {score:.2f})" if score else "  nose not found")
-        # Coordinates are in the pixels as stored: the picture must not be turned as its EXIF data says.
+        # Coordinates are in pixels as stored, so OpenCV must not rotate the picture by its EXIF orientation.
         image = cv2.imread(str(picture), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
         cv2.imwrite(str(arguments.out / f"{number:03d}-{picture.stem}.png"), draw_to_scale(image, shown))
 

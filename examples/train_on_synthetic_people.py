@@ -1,4 +1,4 @@
-"""Make a data set of synthetic people, train the small network on it, score it, and keep it.
+"""Make a data set of synthetic people, train the small network on it, and score the checkpoint.
 
 python examples/train_on_synthetic_people.py --images 300 --steps 500
 """
@@ -12,15 +12,17 @@ from posemodel import LoaderSettings, TrainSettings, evaluate, generate, train
 
 
 def show(step: int, metrics: dict[str, float]) -> None:
-    """One line for each window of steps that was measured."""
+    """Print the loss at each window of steps."""
     if "loss" in metrics:
         print(f"step {step}: loss {metrics['loss']:.4f}")
 
 
 def main() -> None:
-    """Generate, train, evaluate; the checkpoints are in the folder given by --out."""
+    """Generate the data, train and evaluate; checkpoints are written to the folder --out."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("data/example-people"), help="made here, kept and used again")
+    parser.add_argument(
+        "--data", type=Path, default=Path("data/example-people"), help="data set, made if it does not exist"
+    )
     parser.add_argument("--images", type=int, default=300)
     parser.add_argument("--size", type=int, default=192, help="side of the network's input in pixels")
     parser.add_argument("--steps", type=int, default=500)

@@ -1,1 +1,4 @@
-"""The study files that ship: plain TOML, one for each kind and preset; a name is ``<kind>-<preset>.toml``."""
+"""The study files that ship, as TOML: ``<kind>-<preset>.toml``, and ``<kind>.toml`` for the preset `full`.
+
+`bench.settings.presets` lists them; this folder holds no code.
+"""

@@ -1,6 +1,7 @@
-"""The optimizers by name: the registry's, every class of `torch.optim`, any class by its dotted path.
+"""Find optimizers by name: those of the registry, any class of `torch.optim`, any class by its dotted path.
 
-In: a name; out: an entry with its hyperparameters, space and factory. Never trains.
+In: a name; search spaces as text or data. Out: an `OptimizerEntry` with hyperparameters, tuning space and factory.
+Never: a training; `unfit.py` only tries steps on small random weights.
 """
 
 from bench.optimizers.entry import OptimizerEntry, did_you_mean
@@ -12,16 +13,23 @@ __all__ = ["OPTIMIZERS", "OptimizerEntry", "optimizer_entry"]
 
 
 def optimizer_entry(name: str) -> OptimizerEntry:
-    """The entry of a name: of the registry or of `torch.optim` (in any case), or a class by its path:
-    `my_package.Lion` or `my_package:Lion`.
+    """Return the entry of an optimizer by name.
 
-    Raises SettingsError, which names the nearest or says why the class cannot be imported.
+    Args:
+        name: one of the registry or of `torch.optim`, in upper or lower case, or the path of a class,
+            `my_package.Lion` or `my_package:Lion`.
+
+    Raises SettingsError, which suggests the nearest name or says why the class cannot be imported.
+
+    Example:
+        make_optimizer = optimizer_entry("adam").factory({"lr": 1e-3, "one_minus_beta1": 0.1})
+        optimizer = make_optimizer(network.parameters())
     """
     name = with_dots(name)
-    known = OPTIMIZERS.get(name) or OPTIMIZERS.get(name.lower())
-    if known is not None:
-        return known
-    from bench.optimizers.classes import TORCH_CLASSES, class_at, class_entry  # PyTorch: the registry's cost no import
+    registered = OPTIMIZERS.get(name) or OPTIMIZERS.get(name.lower())
+    if registered is not None:
+        return registered
+    from bench.optimizers.classes import TORCH_CLASSES, class_at, class_entry  # imports PyTorch, which is slow
 
     if is_path(name):
         return class_entry(name, class_at(name))

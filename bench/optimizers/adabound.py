@@ -1,13 +1,14 @@
-"""AdaBound and AMSBound (Luo et al., ICLR 2019) as PyTorch's own optimizers are made, by the `adabound` package's rule.
+"""AdaBound and AMSBound (Luo et al., ICLR 2019), with the update rule of the `adabound` package.
 
-For a weight w with gradient g, at its step t (moments m and v as Adam's):
+For a weight w with gradient g at step t, where m and v are Adam's moments:
 
     s = lr * sqrt(1 - beta2^t) / (1 - beta1^t)
     final = final_lr * lr / base_lr
     w -= clip(s / (sqrt(v) + eps), final * (1 - 1 / (gamma*t + 1)), final * (1 + 1 / (gamma*t))) * m
 
-AMSBound takes the largest v so far. The bounds close in on ``final``: the limit is SGD with momentum beta1. Both bounds
-and s are the same for all elements, so the denominator is clipped instead of the quotient: one pass less.
+AMSBound uses the largest v so far. Both bounds converge to ``final``: the limit is SGD with momentum beta1. The bounds
+and s are the same for all elements of a tensor, so the denominator is clipped instead of the quotient, which saves a
+pass.
 """
 
 import math
@@ -20,28 +21,32 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 CHUNK_PER_THREAD = 2**19
-"""Elements of a tensor that each thread takes at a time on a CPU: a chunk of all five tensors then stays in the caches
-between the passes over it (on `rtpose_vgg`, chunks of 2^15 take 1.4 times as long; whole tensors as long on an idle
-machine, up to 1.4 times as long on a busy one)."""
+"""Elements per thread of a chunk on a CPU: a chunk of all five tensors stays in the caches between the passes over it.
+
+On `rtpose_vgg` chunks of 2^15 take 1.4 times as long; whole tensors take as long on an idle machine and up to 1.4 times
+as long on a busy one."""
 
 SMALL = 2**15
-"""Elements up to which PyTorch takes no second thread."""
+"""Elements up to which PyTorch uses one thread."""
 
 Group = dict[str, Any]
 State = dict[str, Tensor]
 
 
 class AdaBound(Optimizer):
-    """AdaBound; with ``amsbound`` AMSBound.
+    """The AdaBound optimizer; with ``amsbound`` it is AMSBound.
 
-    lr and final_lr are step sizes of Adam and of SGD, gamma is the speed at which the bounds close (0: never);
-    weight_decay is an L2 penalty. While lr is 0 the moments go on and no weight moves.
+    Args:
+        lr: step size of Adam, at the beginning. While it is 0 the moments are updated and the weights are not.
+        final_lr: step size of SGD, at the end.
+        gamma: speed at which the bounds converge; 0: never.
+        weight_decay: L2 penalty.
+        scale_final_lr: multiply final_lr by lr / base_lr, so that it follows a schedule of lr (as the package does);
+            False keeps it constant. base_lr is the lr with which a group was added. It is stored in the group, so that
+            copies and state dicts have it. The final_lr of a group added with lr = 0 is not scaled.
+        foreach: process all tensors at once (default on CUDA); otherwise one by one, on a CPU in chunks. The results
+            are equal.
 
-    ``scale_final_lr``: as in the package, final_lr follows what a schedule does to lr, by lr / base_lr; False keeps it
-    constant. base_lr is the lr with which a group was added; it is kept in the group, so that copies and state dicts
-    have it. A group that was added with lr = 0 has no such scale: its final_lr stays as it is.
-
-    ``foreach``: all tensors at once (default: on CUDA); otherwise one by one, on a CPU in chunks. Both give the same.
     Raises ValueError for values out of range, RuntimeError for sparse gradients and complex parameters.
     """
 
@@ -75,19 +80,19 @@ class AdaBound(Optimizer):
         super().__init__(params, defaults)
 
     def add_param_group(self, param_group: Group) -> None:
-        """Add a group; its own values are checked as the constructor's are, and its lr is its base_lr."""
+        """Add a parameter group, check its values as the constructor does, and store its lr as its base_lr."""
         _check({**self.defaults, **param_group})
         super().add_param_group(param_group)
         group = self.param_groups[-1]
         group.setdefault("base_lr", float(group["lr"]))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        before = self.__dict__.get("param_groups", [])  # none in a copy that is being made
+        previous = self.__dict__.get("param_groups", [])  # a copy that is being made has none
         super().__setstate__(state)
-        for number, group in enumerate(self.param_groups):  # as saved by the package, which has none of these
-            own = before[number].get("base_lr") if number < len(before) else None
-            known = (group.get("initial_lr"), own, group["lr"])  # a lr that was lowered by hand is the last to go by
-            group.setdefault("base_lr", float(next(rate for rate in known if rate is not None)))
+        for number, group in enumerate(self.param_groups):  # a state saved by the package lacks these entries
+            own = previous[number].get("base_lr") if number < len(previous) else None
+            candidates = (group.get("initial_lr"), own, group["lr"])  # lr last: it may have been lowered by hand
+            group.setdefault("base_lr", float(next(rate for rate in candidates if rate is not None)))
             group.setdefault("scale_final_lr", True)
             group.setdefault("foreach", None)
             group.setdefault("maximize", False)
@@ -97,7 +102,7 @@ class AdaBound(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """One step; ``closure`` computes the loss (and gradients) anew and its result is returned."""
+        """Take one step; a ``closure``, which recomputes loss and gradients, is called first. Return its loss."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -108,12 +113,12 @@ class AdaBound(Optimizer):
                 continue
             states = [self._state_of(weight, group) for weight in weights]
             torch._foreach_add_([state["step"] for state in states], 1)
-            _step_group(list(zip(weights, states, strict=True)), group, at_once=_takes_all(weights, group))
+            _step_group(list(zip(weights, states, strict=True)), group, at_once=_uses_foreach(weights, group))
         return loss
 
     def implementation(self) -> str:
-        """How a step is computed: "foreach", "chunks" or "for-loop" (one tensor after the other)."""
-        if any(_takes_all(group["params"], group) for group in self.param_groups):
+        """Return how a step is computed: "foreach", "chunks" or "for-loop" (one tensor after the other)."""
+        if any(_uses_foreach(group["params"], group) for group in self.param_groups):
             return "foreach"
         on_cpu = all(weight.device.type == "cpu" for group in self.param_groups for weight in group["params"])
         return "chunks" if on_cpu else "for-loop"
@@ -134,7 +139,7 @@ class AdaBound(Optimizer):
 
 
 class AMSBound(AdaBound):
-    """AdaBound with ``amsbound``: the largest second moment so far is the one that counts."""
+    """AdaBound with ``amsbound``: it divides by the largest second moment so far."""
 
     def __init__(
         self,
@@ -166,21 +171,21 @@ class AMSBound(AdaBound):
 
 
 def _counter(steps: float) -> Tensor:
-    """Steps so far, on the CPU, whatever a checkpoint was loaded to: each step reads it."""
+    """Return a step counter on the CPU, wherever a checkpoint was loaded to: each step reads it."""
     return torch.tensor(steps, dtype=torch.float32, device="cpu")
 
 
 def _moments(group: Group) -> tuple[str, ...]:
-    """Names of the moments that a group's steps go by; others may be kept from steps before."""
+    """Return the names of the moments that a group's steps use; its state may also hold others, from earlier steps."""
     return ("exp_avg", "exp_avg_sq", "max_exp_avg_sq") if group["amsbound"] else ("exp_avg", "exp_avg_sq")
 
 
-def _takes_all(weights: list[Tensor], group: Group) -> bool:
+def _uses_foreach(weights: list[Tensor], group: Group) -> bool:
     return all(weight.is_cuda for weight in weights) if group["foreach"] is None else group["foreach"]
 
 
 class _Scale(NamedTuple):
-    """What a step is for all elements of a tensor: s of the module's rule, and the ends of its denominator."""
+    """Numbers that a step uses for all elements of a tensor: s of the module's rule, and limits of the denominator."""
 
     size: float
     least: float
@@ -197,22 +202,22 @@ def _scale(group: Group, step: float, dtype: torch.dtype) -> _Scale:
     lower = final * (1 - 1 / (time + 1))
     numbers = torch.finfo(dtype)
     least, most = (size / bound if bound * numbers.max > size else math.inf for bound in (upper, lower))
-    # No denominator may be 0, in a dtype in which eps and these ends are; `most`, the lesser where both are small,
-    # holds down to the smallest number that is not 0.
+    # No denominator may be 0, even in a dtype in which eps and these limits round to 0: `most`, which wins if both are
+    # tiny, is at least the smallest positive number.
     return _Scale(size, max(least, numbers.tiny), max(most, numbers.tiny * numbers.eps))
 
 
 def _step_group(pairs: list[tuple[Tensor, State]], group: Group, *, at_once: bool) -> None:
-    """Move all weights of a group: small ones of a CPU together too, as calls would take longer than the work."""
+    """Update all weights of a group; small ones on a CPU together, as separate calls would take longer."""
     scale_of = cache(partial(_scale, group))
     together: list[tuple[Tensor, State]] = []
-    alone: list[tuple[Tensor, State]] = []
+    separate: list[tuple[Tensor, State]] = []
     for pair in pairs:
         small = pair[0].numel() <= SMALL and pair[0].device.type == "cpu"
-        (together if at_once or small else alone).append(pair)
+        (together if at_once or small else separate).append(pair)
     if together:
         _step_together(together, [scale_of(state["step"].item(), weight.dtype) for weight, state in together], group)
-    for weight, state in alone:
+    for weight, state in separate:
         scale = scale_of(state["step"].item(), weight.dtype)
         assert weight.grad is not None
         for tensors in _pieces([weight, weight.grad, *(state[name] for name in _moments(group))]):
@@ -220,7 +225,7 @@ def _step_group(pairs: list[tuple[Tensor, State]], group: Group, *, at_once: boo
 
 
 def _step_together(pairs: list[tuple[Tensor, State]], scales: list[_Scale], group: Group) -> None:
-    """The step of several tensors, each pass over all of them."""
+    """Update several tensors; each pass runs over all of them."""
     beta1, beta2 = group["betas"]
     weights = [weight for weight, _ in pairs]
     grads: list[Tensor] | tuple[Tensor, ...] = [weight.grad for weight in weights if weight.grad is not None]
@@ -233,9 +238,9 @@ def _step_together(pairs: list[tuple[Tensor, State]], scales: list[_Scale], grou
     torch._foreach_mul_(squares, beta2)
     torch._foreach_addcmul_(squares, grads, grads, 1 - beta2)
     if group["amsbound"]:
-        greatest = [state["max_exp_avg_sq"] for _, state in pairs]
-        torch._foreach_maximum_(greatest, squares)
-        squares = greatest
+        largest_squares = [state["max_exp_avg_sq"] for _, state in pairs]
+        torch._foreach_maximum_(largest_squares, squares)
+        squares = largest_squares
     if group["lr"] == 0:
         return
     denominators = torch._foreach_sqrt(squares)
@@ -246,9 +251,9 @@ def _step_together(pairs: list[tuple[Tensor, State]], scales: list[_Scale], grou
 
 
 def _step_piece(
-    weight: Tensor, grad: Tensor, mean: Tensor, square: Tensor, *greatest: Tensor, scale: _Scale, group: Group
+    weight: Tensor, grad: Tensor, mean: Tensor, square: Tensor, *largest_square: Tensor, scale: _Scale, group: Group
 ) -> None:
-    """The same passes over one tensor, or over a chunk of one."""
+    """Update one tensor or a chunk of one, with the same passes as `_step_together`."""
     beta1, beta2 = group["betas"]
     if group["maximize"]:
         grad = grad.neg()
@@ -256,7 +261,7 @@ def _step_piece(
         grad = grad.add(weight, alpha=group["weight_decay"])
     mean.lerp_(grad, 1 - beta1)
     square.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
-    for largest in greatest:
+    for largest in largest_square:
         square = torch.maximum(largest, square, out=largest)
     if group["lr"] == 0:
         return
@@ -265,7 +270,7 @@ def _step_piece(
 
 
 def _pieces(tensors: list[Tensor]) -> Iterator[tuple[Tensor, ...]]:
-    """Tensors of one shape in chunks, as flat views, where they lie in memory in one order (channels_last, say)."""
+    """Split tensors of one shape into flat chunks if all are dense in the same order of memory (channels_last, say)."""
     first, chunk = tensors[0], CHUNK_PER_THREAD * torch.get_num_threads()
     if first.device.type == "cpu" and first.numel() > chunk:
         order = sorted(range(first.dim()), key=first.stride, reverse=True)
@@ -277,7 +282,7 @@ def _pieces(tensors: list[Tensor]) -> Iterator[tuple[Tensor, ...]]:
 
 def _check(group: Group) -> None:
     beta1, beta2 = group["betas"]
-    for valid, words in (
+    for valid, description in (
         (group["lr"] >= 0, f"learning rate: {group['lr']}"),
         (0 <= beta1 < 1, f"beta parameter at index 0: {beta1}"),
         (0 <= beta2 < 1, f"beta parameter at index 1: {beta2}"),
@@ -287,4 +292,4 @@ def _check(group: Group) -> None:
         (group["weight_decay"] >= 0, f"weight_decay value: {group['weight_decay']}"),
     ):
         if not valid:
-            raise ValueError(f"Invalid {words}")
+            raise ValueError(f"Invalid {description}")

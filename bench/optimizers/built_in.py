@@ -1,6 +1,7 @@
-"""How the optimizers of the registry are built: PyTorch's classes, our AdaBound and AMSBound, the `adabound` package's.
+"""Build the optimizers of the registry: PyTorch's, our AdaBound and AMSBound, and the `adabound` package's AdaBound.
 
-Defaults are PyTorch's (and the package's). torch is imported when one is built: names and spaces cost no import.
+Defaults are those of PyTorch and of the package. A function's signature is what the optimizer accepts. torch is
+imported only when an optimizer is built, so that names and spaces can be read without it.
 """
 
 import warnings
@@ -61,7 +62,7 @@ def adam(
 ) -> "Optimizer":
     """Adam: bias-corrected running means of the gradient and of its square; w -= lr * m / (sqrt(v) + eps).
 
-    ``decoupled_weight_decay``: weight decay applied to the weights, as AdamW does (Loshchilov and Hutter, ICLR 2019).
+    ``decoupled_weight_decay``: apply weight decay to the weights, as AdamW does (Loshchilov and Hutter, ICLR 2019).
     """
     return _build(
         "Adam",
@@ -84,7 +85,7 @@ def adabound(
     weight_decay: float = 0.0,
     scale_final_lr: bool = True,
 ) -> "Optimizer":
-    """AdaBound: Adam whose per-weight step is clipped to bounds that close in on ``final_lr``."""
+    """AdaBound: Adam with the step of each weight clipped to bounds that converge to ``final_lr``."""
     return _build(
         "AdaBound",
         parameters,
@@ -108,7 +109,7 @@ def amsbound(
     weight_decay: float = 0.0,
     scale_final_lr: bool = True,
 ) -> "Optimizer":
-    """AMSBound: AdaBound by the largest second moment so far."""
+    """AMSBound: AdaBound with the largest second moment so far."""
     return _build(
         "AMSBound",
         parameters,
@@ -131,8 +132,8 @@ def adabound_reference(
     eps: float = 1e-8,
     weight_decay: float = 0.0,
 ) -> "Optimizer":
-    """AdaBound as in the `adabound` package: what ours is compared with."""
-    # The package calls deprecated signatures (`add_(scalar, tensor)`), which would warn in every run.
+    """AdaBound of the `adabound` package, with which ours is compared."""
+    # The package calls deprecated signatures (`add_(scalar, tensor)`), which warn in every run.
     warnings.filterwarnings("ignore", message=r"This overload of \w+ is deprecated", category=UserWarning)
     return _build(
         "adabound.AdaBound",
@@ -147,7 +148,7 @@ def adabound_reference(
 
 
 def _build(name: str, parameters: Iterable["Parameter"], **hyperparameters: Any) -> "Optimizer":
-    """An optimizer of one of the classes of `shipped`."""
-    from bench.optimizers.shipped import build  # PyTorch: names and spaces cost no import
+    """Build an optimizer of one of the classes of `shipped`."""
+    from bench.optimizers.shipped import build  # imports PyTorch, which names and spaces do not need
 
     return build(name, parameters, **hyperparameters)

@@ -1,4 +1,4 @@
-"""The registry's spaces of version 0.1: a study that was begun over them goes on over them."""
+"""The search spaces of version 0.1, so that a study that was begun with them continues with them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,15 +21,17 @@ EARLIER: Mapping[str, Space] = {
 
 
 def as_begun(spaces: Mapping[str, dict[str, Any]], begun: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The spaces of a study that goes on; ``begun``: those that it was begun over.
+    """Return the spaces of a continued study, by optimizer; ``begun`` are those that it began with.
 
-    An optimizer that has the registry's space keeps that of version 0.1, where it was begun over that one.
+    An optimizer with the registry's present space gets that of version 0.1 if the study began with that.
     """
-    return {name: begun[name] if _is_later(name, space, begun.get(name)) else space for name, space in spaces.items()}
+    return {
+        name: begun[name] if _has_replaced(name, space, begun.get(name)) else space for name, space in spaces.items()
+    }
 
 
-def _is_later(name: str, space: Mapping[str, Any], begun: Any) -> bool:
-    known, earlier = OPTIMIZERS.get(name.lower()), EARLIER.get(name.lower())
-    if known is None or earlier is None:
+def _has_replaced(name: str, space: Mapping[str, Any], begun: Any) -> bool:
+    entry, earlier = OPTIMIZERS.get(name.lower()), EARLIER.get(name.lower())
+    if entry is None or earlier is None:
         return False
-    return dict(space) == as_document(known.space) and begun == as_document(earlier)
+    return dict(space) == as_document(entry.space) and begun == as_document(earlier)

@@ -1,11 +1,11 @@
-"""One optimizer by name: what it accepts, how it is built, and a proof that it can train a network.
+"""An optimizer entry: the hyperparameters that an optimizer accepts, its tuning space, and how it is built.
 
-A hyperparameter may be given as itself or by its complement: `one_minus_momentum` 0.1 is `momentum` 0.9. Spaces are
-over complements because 0.9 and 0.99 are as far apart as 0.99 and 0.999. A tuple may be given whole or by component:
+A hyperparameter may be given directly or as its complement: `one_minus_momentum` 0.1 is `momentum` 0.9. Spaces use
+complements because 0.9 and 0.99 are as far apart as 0.99 and 0.999. A tuple may be given in full or by component:
 `beta1` is the first of `betas`.
 
-Of an optimizer with `lr` and `momentum` the rate may be given as `effective_lr` = lr / (1 - momentum): momentum sums
-gradients, and what is learned goes by that sum (`docs/explained.md`).
+For an optimizer with `lr` and `momentum` the rate may be given as `effective_lr` = lr / (1 - momentum): momentum sums
+gradients, and the speed of learning depends on that sum (`docs/explained.md`).
 """
 
 import inspect
@@ -27,55 +27,58 @@ COMPLEMENT = "one_minus_"
 WEIGHT_DECAY = "weight_decay"
 RATE, MOMENTUM, EFFECTIVE_RATE = "lr", "momentum", "effective_lr"
 CHOSEN_HERE = ("foreach", "fused", "capturable", "differentiable", "maximize")
-"""Arguments of PyTorch's optimizers that say how a step is computed, and which way it goes: no hyperparameters."""
+"""Arguments of PyTorch's optimizers for the implementation and direction of a step: chosen here, no hyperparameters."""
 ANNOTATED = {"bool": bool, "str": str, "int": int, "float": float}
-"""Annotations as text, in modules that postpone them."""
-NEAR = 0.6
-"""Likeness from which a name is worth suggesting: difflib's own cutoff."""
+"""Type names in annotations -> types, for modules with postponed evaluation of annotations."""
+MIN_SIMILARITY = 0.6
+"""Similarity from which a name is suggested: the default cutoff of difflib."""
 
 
 @dataclass(frozen=True)
 class OptimizerEntry:
-    """One optimizer: ``build(parameters, **hyperparameters)``, its tuning space, its defaults and its source."""
+    """An optimizer: ``build(parameters, **hyperparameters)``, its tuning space, and its source (a paper or a class)."""
 
     name: str
     build: Callable[..., "Optimizer"]
     space: Space
     source: str
     kind: str
-    """The class that is built, by its dotted path, with what is fixed of it: entries of one kind are one optimizer."""
+    """Dotted path of the class that is built, with its fixed arguments; entries of one kind are the same optimizer."""
     accepts: Mapping[str, inspect.Parameter] | None = None
-    """Of an optimizer outside the registry: what its class takes (None: what ``build`` takes)."""
+    """Hyperparameters of the class, for optimizers outside the registry; None: the arguments of ``build``."""
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
-        """Accepted names with their defaults (``inspect.Parameter.empty`` where a value is required)."""
+        """Accepted names with their defaults (``inspect.Parameter.empty`` if a value is required)."""
         return {name: parameter.default for name, parameter in self._accepted().items()}
 
     @property
     def components(self) -> dict[str, tuple[str, int]]:
-        """Names of the components of tuples: beta1 is ("betas", 0)."""
+        """Component -> (tuple, index), for hyperparameters that are tuples: beta1 -> ("betas", 0)."""
         accepted = self._accepted()
         return {
-            component: (name, place)
+            component: (name, index)
             for name, parameter in accepted.items()
             if isinstance(parameter.default, (tuple, list)) and name.endswith("s") and name != "eps"
-            for place in range(len(parameter.default))
-            if (component := f"{name.removesuffix('s')}{place + 1}") not in accepted
+            for index in range(len(parameter.default))
+            if (component := f"{name.removesuffix('s')}{index + 1}") not in accepted
         }
 
-    def resolve(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Arguments for ``build``: complements, components and the effective rate undone.
+    def resolve(self, hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments for ``build``: complements, components and the effective rate converted.
 
-        SettingsError says what is wrong with a value.
+        A weight decay of 0, which a study gives to all optimizers, is left out if there is no such hyperparameter.
+        Raises SettingsError for an unknown, missing, repeated or unsuitable value.
 
-        A weight decay of 0 (that of all optimizers of a study) is left out where there is no such hyperparameter.
+        Example:
+            optimizer_entry("sgd").resolve({"effective_lr": 1.0, "one_minus_momentum": 0.1})
+            # {"momentum": 0.9, "lr": 0.1}, but for rounding
         """
         accepted, components = self._accepted(), self.components
         resolved: dict[str, Any] = {}
         parts: dict[str, dict[int, float]] = {}
         effective: float | None = None
-        for name, value in given.items():
+        for name, value in hyperparameters.items():
             if name == WEIGHT_DECAY and name not in accepted:
                 if value != 0:
                     raise self.no_weight_decay(repr(value))
@@ -88,17 +91,17 @@ class OptimizerEntry:
                 raise SettingsError(f"optimizer {self.name}: {self._unknown(name, plain)}")
             if plain != name:
                 value = 1 - self._number(name, value)
-            whole, place = components.get(plain, (plain, None))
-            if plain in resolved or whole in resolved or (place is None and whole in parts):
-                raise SettingsError(f"optimizer {self.name}: {whole} is given twice, the second time by {name}.")
-            if place is None:
+            argument, index = components.get(plain, (plain, None))
+            if plain in resolved or argument in resolved or (index is None and argument in parts):
+                raise SettingsError(f"optimizer {self.name}: {argument} is given twice, the second time by {name}.")
+            if index is None:
                 resolved[plain] = self._fit(name, value, accepted[plain])
-            elif place in parts.setdefault(whole, {}):
+            elif index in parts.setdefault(argument, {}):
                 raise SettingsError(f"optimizer {self.name}: {plain} is given twice, the second time by {name}.")
             else:
-                parts[whole][place] = self._number(name, value)
-        for whole, values in parts.items():
-            resolved[whole] = tuple(values.get(i, default) for i, default in enumerate(accepted[whole].default))
+                parts[argument][index] = self._number(name, value)
+        for argument, values in parts.items():
+            resolved[argument] = tuple(values.get(i, default) for i, default in enumerate(accepted[argument].default))
         if effective is not None:
             if RATE in resolved:
                 raise SettingsError(f"optimizer {self.name}: {RATE} is given twice, as itself and by {EFFECTIVE_RATE}.")
@@ -108,12 +111,12 @@ class OptimizerEntry:
             raise SettingsError(f"optimizer {self.name}: {', '.join(missing)} must be given.")
         return resolved
 
-    def factory(self, given: Mapping[str, Any]) -> Callable[["Parameters"], "Optimizer"]:
-        """A function from parameters to the optimizer; SettingsError if a hyperparameter is unknown.
+    def factory(self, hyperparameters: Mapping[str, Any]) -> Callable[["Parameters"], "Optimizer"]:
+        """Return a function from parameters to the optimizer; SettingsError as `resolve` raises it.
 
-        What the class itself refuses is raised as it is by that function; `unfit.check_trains` puts it into words.
+        An error of the class itself is raised unchanged by that function; `unfit.check_trains` explains it.
         """
-        arguments = self.resolve(given)
+        arguments = self.resolve(hyperparameters)
 
         def make(parameters: "Parameters") -> "Optimizer":
             return self.build(parameters, **arguments)
@@ -121,7 +124,7 @@ class OptimizerEntry:
         return make
 
     def takes_number(self, name: str) -> bool:
-        """Whether a hyperparameter is one number, by its default; False for one that it does not have."""
+        """Whether a hyperparameter is one number, judged by its default; False if there is no such hyperparameter."""
         accepted = self._accepted()
         plain = name if name in accepted else name.removeprefix(COMPLEMENT)
         if plain in self.components or (name == EFFECTIVE_RATE and self.takes_effective_rate):
@@ -131,33 +134,33 @@ class OptimizerEntry:
 
     @property
     def takes_effective_rate(self) -> bool:
-        """Whether its rate can be given as `effective_lr`: it has `lr` and `momentum`, and no such argument itself."""
+        """Whether the rate can be given as `effective_lr`: it has `lr` and `momentum`, and no argument of that name."""
         accepted = self._accepted()
         return RATE in accepted and MOMENTUM in accepted and EFFECTIVE_RATE not in accepted
 
-    def no_weight_decay(self, asked: str) -> SettingsError:
-        """The error of a study whose weight decay, ``asked``, this optimizer does not have."""
+    def no_weight_decay(self, weight_decay: str) -> SettingsError:
+        """Return the error for a study whose weight decay (as text) this optimizer cannot apply."""
         return SettingsError(
-            f"optimizer {self.name}: has no weight_decay, and the weight decay of all is {asked}. "
+            f"optimizer {self.name}: has no weight_decay, and the weight decay of all is {weight_decay}. "
             "Set it to 0, or leave this optimizer out."
         )
 
     def _accepted(self) -> dict[str, inspect.Parameter]:
-        accepts = self.accepts
-        if accepts is None:
-            accepts = hyperparameters_of(inspect.signature(self.build).parameters.values())
-        return {name: parameter for name, parameter in accepts.items() if name not in CHOSEN_HERE}
+        parameters = self.accepts
+        if parameters is None:
+            parameters = hyperparameters_of(inspect.signature(self.build).parameters.values())
+        return {name: parameter for name, parameter in parameters.items() if name not in CHOSEN_HERE}
 
     def _unknown(self, name: str, plain: str) -> str:
         accepted = self._accepted()
         if plain in CHOSEN_HERE:
             return f"{name} is chosen here (the fastest exact implementation, downhill): leave it out."
         effective = (EFFECTIVE_RATE,) if self.takes_effective_rate else ()
-        near = did_you_mean(plain, (*accepted, *self.components, *effective))  # at a tie the whole, not its component
+        near = did_you_mean(plain, (*accepted, *self.components, *effective))  # in a tie the tuple, not its component
         return f"there is no hyperparameter {name!r}{near} It takes: {', '.join(accepted)}."
 
     def _one_minus_momentum(self, resolved: Mapping[str, Any]) -> float:
-        """What an effective rate is multiplied with; SettingsError where momentum is no number under 1."""
+        """Return the factor from an effective rate to `lr`; SettingsError unless momentum is a number under 1."""
         momentum = resolved.get(MOMENTUM, self._accepted()[MOMENTUM].default)
         if momentum is inspect.Parameter.empty:
             raise SettingsError(f"optimizer {self.name}: {MOMENTUM} must be given.")
@@ -174,13 +177,13 @@ class OptimizerEntry:
         return value
 
     def _fit(self, name: str, value: Any, parameter: inspect.Parameter) -> Value:
-        """The value in the type of the default (or of the annotation, where there is no default)."""
+        """Convert a value to the type of the default (or of the annotation if there is no default)."""
         default = parameter.default
         annotation = ANNOTATED.get(parameter.annotation, parameter.annotation)
         kind = annotation if default is inspect.Parameter.empty else type(default)
         if kind in (bool, str) and not isinstance(value, kind):
-            wanted = "true or false" if kind is bool else "a word"
-            raise SettingsError(f"optimizer {self.name}: {name} must be {wanted}, got {value!r}.")
+            expected = "true or false" if kind is bool else "a word"
+            raise SettingsError(f"optimizer {self.name}: {name} must be {expected}, got {value!r}.")
         if kind in (tuple, list):
             if not isinstance(value, (tuple, list)) or len(value) != len(default):
                 raise SettingsError(f"optimizer {self.name}: {name} must be {len(default)} numbers, got {value!r}.")
@@ -188,7 +191,7 @@ class OptimizerEntry:
         if kind in (int, float):
             number = self._number(name, value)
             if kind is int and number == int(number):
-                return int(number)  # spaces hold floats: a count stays a count
+                return int(number)  # spaces hold floats, but the class may need an integer
             if annotation is int:
                 raise SettingsError(f"optimizer {self.name}: {name} must be a whole number, got {value!r}.")
             return number
@@ -196,9 +199,9 @@ class OptimizerEntry:
 
 
 def default_of(entry: OptimizerEntry, name: str) -> Value | None:
-    """The default of a hyperparameter by the name that a space uses: `one_minus_beta1`, `effective_lr`, `betas`.
+    """Return the default of a hyperparameter by its name in a space: `one_minus_beta1`, `effective_lr`, `betas`.
 
-    None: a value is required, or the default is None, or there is no such hyperparameter.
+    None if a value is required, the default is None, or there is no such hyperparameter.
     """
     accepted = entry.hyperparameters
     if name == EFFECTIVE_RATE and entry.takes_effective_rate:
@@ -207,8 +210,8 @@ def default_of(entry: OptimizerEntry, name: str) -> Value | None:
             return rate / (1 - momentum)
         return None
     plain = name if name in accepted else name.removeprefix(COMPLEMENT)
-    whole, place = entry.components.get(plain, (plain, None))
-    value: Any = accepted.get(whole) if place is None else accepted[whole][place]
+    argument, index = entry.components.get(plain, (plain, None))
+    value: Any = accepted.get(argument) if index is None else accepted[argument][index]
     if plain != name:
         return 1 - value if _is_number(value) else None
     if isinstance(value, (tuple, list)):
@@ -221,16 +224,16 @@ def _is_number(value: Any) -> bool:
 
 
 def hyperparameters_of(arguments: Iterable[inspect.Parameter]) -> dict[str, inspect.Parameter]:
-    """Of a call's arguments those that have a name, but for the parameters to optimize, which come first."""
+    """Return the named arguments of a call, without the first one, which are the parameters to optimize."""
     return {
         each.name: each
-        for place, each in enumerate(arguments)
-        if each.kind is each.KEYWORD_ONLY or (each.kind is each.POSITIONAL_OR_KEYWORD and place > 0)
+        for position, each in enumerate(arguments)
+        if each.kind is each.KEYWORD_ONLY or (each.kind is each.POSITIONAL_OR_KEYWORD and position > 0)
     }
 
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:
-    """ ", did you mean X?" with the nearest candidate in any case, the first of equals; "." where none is near."""
-    likeness = {each: SequenceMatcher(None, name.casefold(), each.casefold()).ratio() for each in candidates}
-    nearest = max(likeness, key=likeness.__getitem__, default="")
-    return f", did you mean {nearest}?" if likeness.get(nearest, 0.0) >= NEAR else "."
+    """Return ", did you mean X?" with the most similar candidate, ignoring case; "." if none is similar."""
+    similarity = {each: SequenceMatcher(None, name.casefold(), each.casefold()).ratio() for each in candidates}
+    nearest = max(similarity, key=similarity.__getitem__, default="")
+    return f", did you mean {nearest}?" if similarity.get(nearest, 0.0) >= MIN_SIMILARITY else "."

@@ -1,7 +1,7 @@
-"""Which implementation of an optimizer runs: the fastest exact one that PyTorch has, and its name for the record.
+"""Choose the fastest exact implementation of an optimizer that PyTorch has, and name it for the record.
 
-On a CPU, where there is no fused kernel, the loop over tensors: `foreach` needs memory for all tensors at once, and on
-the parameters of `rtpose_vgg` it takes 1.3 (Rprop) to 4.8 (Adamax) times as long; on small networks the two are alike.
+On a CPU without a fused kernel it is the loop over tensors: `foreach` needs memory for all tensors at once, and takes
+1.3 (Rprop) to 4.8 (Adamax) times as long on the parameters of `rtpose_vgg`; on small networks both take equally long.
 """
 
 import inspect
@@ -20,34 +20,34 @@ from bench.optimizers.adabound import AdaBound
 def build_fastest(
     optimizer_class: type[Optimizer], parameters: Iterable[Parameter], **hyperparameters: Any
 ) -> Optimizer:
-    """An optimizer of any class, in the fastest exact implementation for these parameters (or groups of them)."""
-    given = list(parameters)
-    weights = [weight for each in given for weight in (each["params"] if isinstance(each, dict) else (each,))]
+    """Build an optimizer of any class, in the fastest exact implementation for these parameters (or groups)."""
+    groups = list(parameters)
+    weights = [weight for each in groups for weight in (each["params"] if isinstance(each, dict) else (each,))]
     make: Callable[..., Optimizer] = optimizer_class
-    return make(given, **hyperparameters, **fastest(optimizer_class, weights))
+    return make(groups, **hyperparameters, **fastest(optimizer_class, weights))
 
 
 def fastest(optimizer_class: type[Optimizer], weights: Sequence[Tensor]) -> dict[str, bool]:
-    """The arguments that choose the fastest implementation for these weights; none for classes that are not PyTorch's.
+    """Return the arguments that select the fastest implementation for these weights; none if not a class of PyTorch.
 
-    Fused where the class has such a kernel for the device and dtypes, else `foreach` on CUDA, else a loop.
+    Fused if the class has such a kernel for the device and dtypes, else `foreach` on CUDA, else a loop.
     """
     if not is_of_torch(optimizer_class):
         return {}
     accepted = inspect.signature(optimizer_class).parameters
     kinds = {(weight.device.type, weight.dtype) for weight in weights}
-    # mypy takes a class for one of its instances, whose hash needs `self`.
+    # mypy mistakes the class for an instance, whose hash needs `self`.
     if "fused" in accepted and all(_has_fused(optimizer_class, *kind) for kind in kinds):  # type: ignore[arg-type]
         return {"fused": True}
     return {"foreach": all(weight.is_cuda for weight in weights)} if "foreach" in accepted else {}
 
 
 def implementation_of(optimizer: Optimizer) -> str:
-    """What runs, e.g. "torch.optim.adam.Adam (fused)"; only the class where its kind cannot be known."""
+    """Return the implementation used, e.g. "torch.optim.adam.Adam (fused)"; only the class if the rest is unknown."""
     kind = type(optimizer)
     path = f"{kind.__module__}.{kind.__qualname__}"
-    found = optimizer.implementation() if isinstance(optimizer, AdaBound) else _kind(optimizer)
-    return f"{path} ({found})" if found else path
+    implementation = optimizer.implementation() if isinstance(optimizer, AdaBound) else _kind(optimizer)
+    return f"{path} ({implementation})" if implementation else path
 
 
 def _kind(optimizer: Optimizer) -> str:
@@ -69,7 +69,7 @@ def is_of_torch(optimizer_class: type[Optimizer]) -> bool:
 
 @cache
 def _has_fused(optimizer_class: type[Optimizer], device: str, dtype: torch.dtype) -> bool:
-    """Whether a fused step works there: tried, as it differs by version, and PyTorch has no list that is public."""
+    """Whether a fused step works on a device and dtype: tried out, as it differs by version and no public API tells."""
     weight = torch.nn.Parameter(torch.zeros(1, device=device, dtype=dtype))
     weight.grad = torch.zeros_like(weight)
     make: Callable[..., Optimizer] = optimizer_class

@@ -1,4 +1,4 @@
-"""The line of Python that builds an optimizer: what a report gives to paste."""
+"""Write the line of Python that builds an optimizer, for reports to offer for pasting."""
 
 import inspect
 from collections.abc import Mapping
@@ -11,41 +11,41 @@ from bench.optimizers.space import Value
 from bench.optimizers.weight_decay import DecayRange, decay_of
 
 DIGITS = 6
-"""Significant ones: more than any training can tell apart."""
+"""Significant digits: more than any training can distinguish."""
 NEAR_ONE, DIGITS_NEAR_ONE = 1e-4, 12
-"""How near to 1 a momentum or a beta is where these digits are needed: what counts of it is its difference to 1."""
+"""Distance from 1 below which a momentum or beta is written with more digits, since its difference from 1 matters."""
 
 
 def optimizer_line(
     entry: OptimizerEntry, hyperparameters: Mapping[str, Value], weight_decay: float | DecayRange
 ) -> str:
-    """E.g. `torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, nesterov=True)`.
+    """Return the line of Python, e.g. `torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, nesterov=True)`.
 
-    The learning rate, and what differs from the class's own defaults. ``weight_decay``: the study's; a tuned one is
-    among the hyperparameters. Raises SettingsError as `OptimizerEntry.factory`.
+    It has the learning rate and what differs from the defaults of the class. ``weight_decay`` is the study's; if it is
+    tuned, its value is among the hyperparameters. Raises SettingsError as `OptimizerEntry.factory` does.
     """
     decay = decay_of(hyperparameters, weight_decay)
-    made = entry.factory({**hyperparameters, WEIGHT_DECAY: decay})([torch.nn.Parameter(torch.zeros(1, 1))])
-    kind = type(made)
+    optimizer = entry.factory({**hyperparameters, WEIGHT_DECAY: decay})([torch.nn.Parameter(torch.zeros(1, 1))])
+    kind = type(optimizer)
     module = "torch.optim" if kind.__module__.startswith("torch.optim.") else kind.__module__
-    given = [f"lr={_shown(made.defaults['lr'])}"] if "lr" in made.defaults else []
+    arguments = [f"lr={_literal(optimizer.defaults['lr'])}"] if "lr" in optimizer.defaults else []
     for name, parameter in inspect.signature(kind).parameters.items():
-        if name == "lr" or name in CHOSEN_HERE or name not in made.defaults:
+        if name == "lr" or name in CHOSEN_HERE or name not in optimizer.defaults:
             continue
-        value = made.defaults[name]
+        value = optimizer.defaults[name]
         if value != parameter.default:
-            given.append(f"{name}={_shown(value)}")
-    return f"{module}.{kind.__qualname__}({', '.join(['model.parameters()', *given])})"
+            arguments.append(f"{name}={_literal(value)}")
+    return f"{module}.{kind.__qualname__}({', '.join(['model.parameters()', *arguments])})"
 
 
 def number_text(value: float) -> str:
-    """A number as it is pasted: `0.00123457`, `0.9999995`."""
+    """Format a number for pasting: `0.00123457`, `0.9999995`."""
     return f"{value:.{DIGITS_NEAR_ONE if 0 < 1 - value < NEAR_ONE else DIGITS}g}"
 
 
-def _shown(value: Any) -> str:
+def _literal(value: Any) -> str:
     if callable(getattr(value, "item", None)):  # a learning rate that is a tensor
         value = value.item()
     if isinstance(value, tuple):
-        return f"({', '.join(map(_shown, value))})"
+        return f"({', '.join(map(_literal, value))})"
     return number_text(value) if isinstance(value, float) else repr(value)

@@ -1,4 +1,4 @@
-"""The registry: the optimizers that a study knows by name, with their tuning spaces and the papers they come from."""
+"""The registry of optimizers that ship, by name, with their tuning spaces and papers."""
 
 from bench.optimizers import built_in
 from bench.optimizers.entry import OptimizerEntry
@@ -6,13 +6,13 @@ from bench.optimizers.space import Categorical, Log, Space
 
 ADABOUND, AMSBOUND = "bench.optimizers.adabound.AdaBound", "bench.optimizers.adabound.AMSBound"
 ADABOUND_REFERENCE = "adabound.adabound.AdaBound"
-"""Kinds of AdaBound: our classes, and the package's."""
+"""Kinds (class paths) of AdaBound: our classes, and that of the `adabound` package."""
 
 _SGD = "torch.optim.sgd.SGD"
 ADAM_RATES = Log(1e-5, 0.1)
-"""Learning rates of Adam and its relatives, whose step is about the rate whatever the gradient."""
+"""Learning rates of Adam and its relatives, whose step is about as long as the rate, whatever the gradient."""
 _EFFECTIVE_RATES = Log(1e-3, 30.0)
-"""lr / (1 - momentum) of SGD. AdaBound ends as SGD whose velocity is a mean: its `final_lr` is that rate."""
+"""Range of lr / (1 - momentum) of SGD, and of AdaBound's `final_lr`: AdaBound ends as SGD whose velocity is a mean."""
 _MOMENTUM: Space = {"effective_lr": _EFFECTIVE_RATES, "one_minus_momentum": Log(5e-3, 0.3)}
 _ADABOUND: Space = {"lr": ADAM_RATES, "final_lr": _EFFECTIVE_RATES, "gamma": Log(1e-4, 0.1)}
 

@@ -1,4 +1,4 @@
-"""Which optimizers of a study are one algorithm: they differ only in how weight decay is applied, and it is not."""
+"""Find optimizers of a study that are the same algorithm, as Adam and AdamW are without weight decay."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from bench.optimizers.space import Space, from_document, point, searched
 from bench.optimizers.weight_decay import DECOUPLED, DecayRange
 
 DECOUPLED_FORM_OF = {"torch.optim.adamw.AdamW": "torch.optim.adam.Adam"}
-"""By kind: classes that are another class with its weight decay decoupled, and nothing else."""
+"""Kind of a class -> kind of the class from which it differs only by decoupled weight decay."""
 
 
 @dataclass(frozen=True)
@@ -21,28 +21,28 @@ class _Rule:
     name: str
     kind: str
     family: str
-    """The kind of the class with which it shares the rule."""
+    """Kind of the class whose rule it uses."""
     decoupled: bool | None
-    """Whether weight decay is decoupled; None where that is searched."""
+    """Whether weight decay is decoupled; None if that is searched."""
     fixed: Mapping[str, Any]
-    """Values that no point changes, by argument; a tuple's by component."""
+    """Argument (or component of a tuple) -> value, for those that are equal at all points of the space."""
     searched: frozenset[str]
-    """Arguments that differ between points."""
+    """Arguments that differ between points of the space."""
     space: Mapping[str, Any]
-    """Its document, without what concerns weight decay."""
+    """Its space as plain data, without weight decay."""
 
 
 def same_algorithm(
     names: Sequence[str], spaces: Mapping[str, Mapping[str, Any]], weight_decay: float | DecayRange
 ) -> list[str]:
-    """A sentence for each pair of optimizers that are one algorithm in this study, with the reason; empty for none.
+    """Return a sentence for each pair of optimizers that are one algorithm in this study, with the reason.
 
-    Two optimizers are, whose classes differ only in how they apply weight decay (Adam and AdamW; one class with and
-    without its argument for decoupling), where there is no weight decay, or where both have it decoupled. ``spaces``:
-    the study's documents, of which fixed values that contradict each other make two algorithms.
+    These are pairs whose classes differ only in how they apply weight decay (Adam and AdamW; one class with and without
+    its argument for decoupling), if there is no weight decay or both apply it decoupled. ``spaces``: optimizer -> space
+    as plain data; different fixed values make two algorithms.
     """
     rules = [_rule(name, spaces[name]) for name in names]
-    return [_sentence(*pair, weight_decay) for pair in combinations(rules, 2) if _are_one(*pair, weight_decay)]
+    return [_sentence(*pair, weight_decay) for pair in combinations(rules, 2) if _are_same(*pair, weight_decay)]
 
 
 def _rule(name: str, document: Mapping[str, Any]) -> _Rule:
@@ -50,8 +50,8 @@ def _rule(name: str, document: Mapping[str, Any]) -> _Rule:
     space = from_document(document, f"spaces.{name}")
     lowest, highest = (_values(entry, space, unit) for unit in (0.0, 1.0))
     flags = [each for each in DECOUPLED if each in entry.hyperparameters]
-    always = entry.kind in DECOUPLED_FORM_OF
-    states = {bool(values[flag]) for values in (lowest, highest) for flag in flags} or {always}
+    always_decoupled = entry.kind in DECOUPLED_FORM_OF
+    states = {bool(values[flag]) for values in (lowest, highest) for flag in flags} or {always_decoupled}
     of_decay = {*DECOUPLED, WEIGHT_DECAY}
     return _Rule(
         name=name,
@@ -65,14 +65,14 @@ def _rule(name: str, document: Mapping[str, Any]) -> _Rule:
 
 
 def _values(entry: OptimizerEntry, space: Space, unit: float) -> dict[str, Any]:
-    """All arguments of the class at the lowest or the highest point of a space; a tuple's by component."""
+    """Return all arguments of the class at the lowest (0) or highest (1) point of a space; tuples by component."""
     values = {**entry.hyperparameters, **entry.resolve(point(space, [unit] * searched(space)))}
-    components = {each: values[whole][place] for each, (whole, place) in entry.components.items()}
-    wholes = {whole for whole, _ in entry.components.values()}
-    return {name: value for name, value in values.items() if name not in wholes} | components
+    components = {each: values[argument][index] for each, (argument, index) in entry.components.items()}
+    tuples = {argument for argument, _ in entry.components.values()}
+    return {name: value for name, value in values.items() if name not in tuples} | components
 
 
-def _are_one(one: _Rule, other: _Rule, weight_decay: float | DecayRange) -> bool:
+def _are_same(one: _Rule, other: _Rule, weight_decay: float | DecayRange) -> bool:
     if one.family != other.family or (one.kind, one.decoupled) == (other.kind, other.decoupled):
         return False
     if weight_decay != 0 and not (one.decoupled and other.decoupled):

@@ -1,4 +1,4 @@
-"""The classes of the registry's optimizers, by the names that `built_in` has for them."""
+"""The classes of the registered optimizers, apart from `built_in` because this module imports PyTorch."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -23,5 +23,5 @@ CLASSES: dict[str, type[Optimizer]] = {
 
 
 def build(name: str, parameters: Iterable[Parameter], **hyperparameters: Any) -> Optimizer:
-    """An optimizer of one of these classes."""
+    """Build an optimizer of the class with this name in `CLASSES`."""
     return build_fastest(CLASSES[name], parameters, **hyperparameters)

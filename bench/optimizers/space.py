@@ -1,4 +1,4 @@
-"""Search spaces as data: what can be tuned, and the point of a space that a point of the unit cube stands for."""
+"""Search spaces of hyperparameters as data, and the map from the unit cube to their points."""
 
 import difflib
 import math
@@ -9,14 +9,14 @@ from typing import Any
 from posemodel.errors import SettingsError
 
 Value = float | bool | str | tuple[float, ...]
-"""What a hyperparameter can be: betas, for instance, are a tuple."""
+"""The value of a hyperparameter; betas, for instance, are a tuple."""
 Hyperparameters = dict[str, Value]
 
 
 def as_value(value: Any) -> Value:
-    """A hyperparameter as JSON or TOML holds it: lists there are tuples here."""
-    found: Value = tuple(value) if isinstance(value, list) else value
-    return found
+    """Convert a hyperparameter from JSON or TOML, where tuples are lists."""
+    converted: Value = tuple(value) if isinstance(value, list) else value
+    return converted
 
 
 @dataclass(frozen=True)
@@ -27,46 +27,46 @@ class Log:
     high: float
 
     def at(self, unit: float) -> float:
-        """The value at 0..1 of the range."""
+        """Return the value at a coordinate from 0 (low) to 1 (high)."""
         value = math.exp(math.log(self.low) + unit * (math.log(self.high) - math.log(self.low)))
-        return min(max(value, self.low), self.high)  # rounding can leave the range at its ends
+        return min(max(value, self.low), self.high)  # rounding could leave the range at its ends
 
     def beyond(self, unit: float) -> float:
-        """The value there, outside of the range too."""
+        """Return the value at a coordinate, which may lie outside 0..1."""
         return self.low * math.exp(unit * math.log(self.high / self.low))
 
     def place(self, value: float) -> float:
-        """Where a positive value lies: 0..1 within the range."""
+        """Return the coordinate of a positive value: 0..1 within the range."""
         return math.log(value / self.low) / math.log(self.high / self.low)
 
 
 @dataclass(frozen=True)
 class Categorical:
-    """A few values, each as likely as the others."""
+    """A choice between a few values, all equally likely."""
 
     values: tuple[Value, ...]
 
     def at(self, unit: float) -> Value:
-        """The value at 0..1 of the list."""
+        """Return the value at a coordinate from 0 to 1, divided equally between the values."""
         return self.values[min(int(unit * len(self.values)), len(self.values) - 1)]
 
     @property
     def count(self) -> int:
-        """How many values there are."""
+        """Number of values."""
         return len(self.values)
 
-    def nth(self, number: int) -> Value:
-        """The value of a number."""
-        return self.values[number]
+    def nth(self, index: int) -> Value:
+        """Return the value with this index."""
+        return self.values[index]
 
     def place(self, value: Value | None) -> int:
-        """The number of a value; 0 of one that is not among them."""
+        """Return the index of a value; 0 if it is not among them."""
         return self.values.index(value) if value in self.values else 0
 
 
 @dataclass(frozen=True)
 class Fixed:
-    """One value: part of every point, and no dimension of the search."""
+    """A fixed value: part of every point, not searched."""
 
     value: Value
 
@@ -74,34 +74,38 @@ class Fixed:
 Dimension = Log | Categorical | Fixed
 Space = Mapping[str, Dimension]
 RATES = ("lr", "effective_lr")
-"""Names of a learning rate: as the class takes it, and as `effective_lr` = lr / (1 - momentum)."""
+"""Names of a learning rate: that of the class, and `effective_lr` = lr / (1 - momentum)."""
 
 
 def rate_of(space: Mapping[str, Any]) -> str | None:
-    """The name of the dimension that is the learning rate; None where a space (or its document) has none."""
+    """Return the name of the learning rate in a space (or in its plain data); None if there is none."""
     return next((name for name in RATES if name in space), None)
 
 
 def searched(space: Space) -> int:
-    """How many dimensions are searched: all but the fixed ones."""
+    """Return the number of searched dimensions: all but the fixed ones."""
     return sum(not isinstance(dimension, Fixed) for dimension in space.values())
 
 
 def point(space: Space, unit: Sequence[float]) -> dict[str, Value]:
-    """Hyperparameters at a point of the unit cube: one coordinate for each searched dimension, in order."""
+    """Return the hyperparameters at a point of the unit cube: one coordinate for each searched dimension, in order.
+
+    Example:
+        point({"lr": Log(1e-4, 1.0), "momentum": Fixed(0.9)}, [0.5])  # {"lr": 0.01, "momentum": 0.9}
+    """
     if len(unit) != searched(space):
         raise ValueError(f"{len(unit)} coordinates for {searched(space)} searched dimensions")
-    left = iter(unit)
-    return {name: d.value if isinstance(d, Fixed) else d.at(next(left)) for name, d in space.items()}
+    coordinates = iter(unit)
+    return {name: d.value if isinstance(d, Fixed) else d.at(next(coordinates)) for name, d in space.items()}
 
 
 def log_ranges(space: Space) -> dict[str, tuple[float, float]]:
-    """Low and high of the dimensions that have a log scale."""
+    """Return (low, high) of each dimension with a logarithmic scale."""
     return {name: (d.low, d.high) for name, d in space.items() if isinstance(d, Log)}
 
 
 def as_document(space: Space) -> dict[str, Any]:
-    """The space as plain data: {"lr": {"log": [low, high]}, "x": {"values": [...]}, "y": {"value": ...}}."""
+    """Return the space as plain data: {"lr": {"log": [low, high]}, "x": {"values": [...]}, "y": {"value": ...}}."""
     return {name: _as_plain(dimension) for name, dimension in space.items()}
 
 
@@ -118,7 +122,10 @@ def _listed(value: Value) -> float | bool | str | list[float]:
 
 
 def from_document(document: Mapping[str, Any], where: str) -> dict[str, Dimension]:
-    """The inverse of ``as_document``; a bare value is a fixed one. SettingsError names the field, after ``where``."""
+    """Read a space from plain data, the inverse of ``as_document``; a bare value is a fixed one.
+
+    Raises SettingsError, which begins with ``where`` and the name of the dimension.
+    """
     return {name: dimension(value, f"{where}.{name}") for name, value in document.items()}
 
 
@@ -127,21 +134,22 @@ FORMS = {
     "values": "{values = [...]} of numbers, words, true, false or lists of numbers",
     "value": "one number, word, true, false or list of numbers",
 }
-"""Of a study file."""
+"""Form of a dimension -> how a study file writes it, for error messages."""
 
 
-def dimension(given: Any, where: str, *, forms: Mapping[str, str] = FORMS, shown: str | None = None) -> Dimension:
-    """One dimension of plain data, e.g. ``{"log": [1e-5, 1e-2]}``.
+def dimension(plain: Any, where: str, *, forms: Mapping[str, str] = FORMS, shown: str | None = None) -> Dimension:
+    """Read a dimension from plain data, e.g. ``{"log": [1e-5, 1e-2]}``.
 
-    SettingsError begins with ``where`` and tells the ``forms`` that it could have, and ``shown`` as what was given.
+    SettingsError begins with ``where`` and lists the possible ``forms``; it quotes ``shown`` instead of ``plain`` if
+    that is not None.
     """
-    if not isinstance(given, Mapping):
-        given = {"value": given}
-    (form, content), *others = given.items() or [("", None)]
+    if not isinstance(plain, Mapping):
+        plain = {"value": plain}
+    (form, content), *others = plain.items() or [("", None)]
     if form not in FORMS or others:
         near = difflib.get_close_matches(form, FORMS, n=1) or [f for f in FORMS if form.startswith(f)]  # loguniform
         hint = f", did you mean {near[0]}?" if near and not others else "."
-        raise SettingsError(f"{where}: must be {' or '.join(forms.values())}; got {shown or dict(given)!s}{hint}")
+        raise SettingsError(f"{where}: must be {' or '.join(forms.values())}; got {shown or dict(plain)!s}{hint}")
     entries = content if isinstance(content, (list, tuple)) else []
     if form == "log" and len(entries) == 2 and all(map(_is_number, entries)) and 0 < entries[0] < entries[1]:
         return Log(float(entries[0]), float(entries[1]))

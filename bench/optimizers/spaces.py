@@ -1,4 +1,4 @@
-"""The tuning space of each optimizer of a study: its own, or the one that a study file or `--space` gives it."""
+"""Determine the tuning space of each optimizer of a study: its default, or that of a study file or `--space`."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -27,13 +27,13 @@ from bench.settings.validation import dotted, named_in
 from posemodel.errors import SettingsError
 
 INSIDE = 0.37
-"""A place in a range of whole numbers, of the unit interval, where there is none."""
+"""Coordinate (0..1) at which a range of whole numbers has no whole number."""
 TEXT_FORMS = {
     "log": "log(LOW,HIGH) with 0 < LOW < HIGH",
     "values": "values(A,B,...) of numbers, words, true, false or numbers in parentheses",
     "value": "one number, word, true, false or numbers in parentheses",
 }
-"""What `--space` has in place of a study file's forms."""
+"""Form of a dimension -> how `--space` writes it, for error messages."""
 
 
 def spaces_of(
@@ -43,36 +43,41 @@ def spaces_of(
     *,
     weight_decay: float | DecayRange = 0.0,
 ) -> dict[str, dict[str, Any]]:
-    """The tuning space of each optimizer named: its own, or the given one, which keeps its own rate if it names none.
+    """Return the tuning space of each optimizer as plain data: its default, or one of ``changes``.
 
-    ``changes``: spaces as in a study file, by optimizer; ``origins`` says in errors where each comes from.
-    ``weight_decay`` is the study's; a range is a dimension of each space. An optimizer or a space that is not the
-    registry's is tried at the space's corners.
+    Args:
+        names: the study's optimizers.
+        changes: optimizer -> space as in a study file. If it has no learning rate, that of the default space is added.
+        origins: optimizer -> where its changed space comes from, for error messages.
+        weight_decay: the study's; a range becomes a dimension of each space.
+
+    Optimizers and spaces that are not the registry's are tried out at the corners of the space. Raises SettingsError
+    for an unknown optimizer, an impossible space, or two optimizers that are the same class with the same space.
     """
-    given: dict[str, str] = {}
+    changed_names: dict[str, str] = {}
     for name, change in changes.items():
         where = _where(name, origins[name])
         try:
-            optimizer_entry(name)  # a study file may list more optimizers than this study takes, but no unknown one
+            optimizer_entry(name)  # a study file may have spaces of optimizers that are left out, not of unknown ones
         except SettingsError as error:
-            path = _taken_apart(name, change)
-            hint = f' TOML takes a dotted path apart unless it is quoted: [spaces."{path}"].' if path else ""
+            path = _unquoted_path(name, change)
+            hint = f' A dotted path must be quoted in TOML: [spaces."{path}"].' if path else ""
             raise PlacedError(f"{where}: {error}{hint}") from error
-        if space_key(name) in given:
-            raise PlacedError(f"{where}: the optimizer has a space already, as {given[space_key(name)]}.")
-        given[space_key(name)] = name
+        if space_key(name) in changed_names:
+            raise PlacedError(f"{where}: the optimizer has a space already, as {changed_names[space_key(name)]}.")
+        changed_names[space_key(name)] = name
     spaces: dict[str, dict[str, Any]] = {}
     for name in names:
         entry = optimizer_entry(name)
-        asked = given.get(space_key(name))
-        if asked is None:
+        changed_name = changed_names.get(space_key(name))
+        if changed_name is None:
             if not entry.space:
                 raise SettingsError(f"optimizers: {name} has no learning rate `lr` to search: give it a space.")
             space = with_decay(entry, entry.space, weight_decay)
             _try_corners(entry, space, weight_decay, build=entry.name not in OPTIMIZERS)
         else:
             try:
-                space = _given_space(entry, changes[asked], asked, origins[asked], weight_decay)
+                space = _changed_space(entry, changes[changed_name], changed_name, origins[changed_name], weight_decay)
             except SettingsError as error:
                 raise PlacedError(str(error)) from error
         spaces[name] = as_document(space)
@@ -85,17 +90,17 @@ def spaces_of(
     return spaces
 
 
-def _given_space(
+def _changed_space(
     entry: OptimizerEntry, change: Mapping[str, Any], name: str, origin: str, weight_decay: float | DecayRange
 ) -> Space:
-    """A space that was given under this name; SettingsError says where."""
+    """Return a changed space, checked; SettingsError names the place in the study file or flag."""
     space: Space = {parameter: dimension(each, _where(name, origin, parameter)) for parameter, each in change.items()}
     if isinstance(weight_decay, Mapping) and space.get(WEIGHT_DECAY) == decay_dimension(weight_decay):
-        # The study file beside a report has the range in both places.
+        # The study file written beside a report has the range in both places.
         space = {parameter: each for parameter, each in space.items() if parameter != WEIGHT_DECAY}
     if WEIGHT_DECAY in space:
-        wrong = _where(name, origin, WEIGHT_DECAY)
-        raise SettingsError(f"{wrong}: is one value for all optimizers: set `weight_decay` (--wd).")
+        place = _where(name, origin, WEIGHT_DECAY)
+        raise SettingsError(f"{place}: is one value for all optimizers: set `weight_decay` (--wd).")
     own_rate = rate_of(entry.space)
     if own_rate is not None and rate_of(space) is None:
         space = {own_rate: entry.space[own_rate], **space}
@@ -122,8 +127,8 @@ def _where(name: str, origin: str, *parameter: str) -> str:
     return f"{origin.place('spaces', name, *parameter) if isinstance(origin, FileOrigin) else origin}: {field}"
 
 
-def _taken_apart(name: str, change: Mapping[str, Any]) -> str:
-    """The dotted path of which TOML made tables in tables; empty where it did not."""
+def _unquoted_path(name: str, change: Mapping[str, Any]) -> str:
+    """Return the dotted path that TOML read as nested tables, since it was not quoted; empty if there is none."""
     path = name
     while change:
         part, content = next(iter(change.items()))
@@ -134,7 +139,7 @@ def _taken_apart(name: str, change: Mapping[str, Any]) -> str:
 
 
 def _are_same(names: tuple[str, str], spaces: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Whether two optimizers are one class with one space, and with the same defaults for what both take."""
+    """Whether two optimizers have the same class, space, and defaults of the arguments that both take."""
     first, second = map(optimizer_entry, names)
     if first.kind != second.kind or repr(sorted(spaces[names[0]].items())) != repr(sorted(spaces[names[1]].items())):
         return False
@@ -145,30 +150,31 @@ def _are_same(names: tuple[str, str], spaces: Mapping[str, Mapping[str, Any]]) -
 
 
 def _try_corners(entry: OptimizerEntry, space: Space, weight_decay: float | DecayRange, *, build: bool) -> None:
-    """The lowest and the highest point, and each value of a choice: resolved, with ``build`` also built and stepped.
+    """Resolve the lowest and highest point and each value of a choice; with ``build`` also take a step at each.
 
-    A point inside is resolved too: a number that must be whole cannot be searched over a range.
+    A point inside is resolved too, since a hyperparameter that must be whole cannot be searched over a range.
     """
     fixed = {} if isinstance(weight_decay, Mapping) else {WEIGHT_DECAY: weight_decay}
     lowest, highest, inside = (point(space, [unit] * searched(space)) for unit in (0.0, 1.0, INSIDE))
     choices = [lowest | {name: value} for name, d in space.items() if isinstance(d, Categorical) for value in d.values]
     for corner in (lowest, highest, *choices):
-        given = {**corner, **fixed}
+        hyperparameters = {**corner, **fixed}
         if build:
-            check_trains(entry, given)
+            check_trains(entry, hyperparameters)
         else:
-            entry.resolve(given)
+            entry.resolve(hyperparameters)
     entry.resolve({**inside, **fixed})
 
 
 def parse_space(text: str) -> tuple[str, dict[str, Any]]:
-    """`--space TEXT` as (optimizer, its space as in a study file).
+    """Read the text of `--space`; return the optimizer and its space as in a study file.
 
-    TEXT is e.g. `adamw:lr=log(1e-5,1e-2),eps=values(1e-8,1e-4),betas=(0.9,0.99),amsgrad=true`.
+    Example:
+        parse_space("adamw:lr=log(1e-5,1e-2),eps=values(1e-8,1e-4),betas=(0.9,0.99),amsgrad=true")
     """
     where = f"--space {text!r}"
     before, equals, value = text.partition("=")
-    name, _, parameter = before.rpartition(":") if equals else text.partition(":")  # a class's path has a colon, too
+    name, _, parameter = before.rpartition(":") if equals else text.partition(":")  # a class path may have a colon, too
     name, parts = with_dots(name.strip()), _split(parameter + equals + value)
     if not name or not all(parts):
         raise SettingsError(
@@ -187,15 +193,15 @@ def parse_space(text: str) -> tuple[str, dict[str, Any]]:
         if form and form[1] == "value":
             raise SettingsError(f"{where}: {parameter}: one value is written as itself; did you mean values?")
         try:
-            given = {form[1]: [parse_value(each) for each in _split(form[2])]} if form else parse_value(value)
+            content = {form[1]: [parse_value(each) for each in _split(form[2])]} if form else parse_value(value)
         except ValueError as error:
             raise SettingsError(f"{where}: {parameter}: {error}.") from error
-        space[parameter] = dimension(given, f"{where}: {parameter}", forms=TEXT_FORMS, shown=value)
+        space[parameter] = dimension(content, f"{where}: {parameter}", forms=TEXT_FORMS, shown=value)
     return name, as_document(space)
 
 
 def parse_value(text: str) -> Value:
-    """A hyperparameter's value as text: a number, true or false, a word, or numbers in parentheses; else ValueError."""
+    """Read a hyperparameter's value: a number, true or false, a word, or numbers in parentheses; else ValueError."""
     text = text.strip()
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
@@ -213,7 +219,7 @@ def parse_value(text: str) -> Value:
 
 
 def _split(text: str) -> list[str]:
-    """Parts between commas that stand in no parentheses."""
+    """Split at commas outside parentheses and brackets."""
     parts, depth = [""], 0
     for character in text:
         depth += (character in "([") - (character in ")]")

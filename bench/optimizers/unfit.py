@@ -1,7 +1,7 @@
-"""Why an optimizer cannot train a convolutional network in an ordinary loop, in words: tried out on small weights.
+"""Check that an optimizer can train a convolutional network in an ordinary loop, by steps on small weights.
 
-An ordinary loop computes dense gradients of weights of any shape once, then calls ``step()``; between steps a schedule
-changes ``lr``, and the same weights are trained, scored and saved.
+An ordinary loop computes dense gradients once, for weights of any shape, then calls ``step()``; a schedule changes
+``lr`` between steps, and the weights that are trained are also scored and saved. Errors name what does not fit.
 """
 
 import inspect
@@ -20,19 +20,19 @@ CONVOLUTION, BIAS = (2, 3, 3, 3), (2,)
 MATRIX = (3, 4)
 GRADIENT = 0.5
 STEPS = 5
-"""Within which some weight must have changed."""
-SEEN_FROM_LR = 1e-4
-"""Learning rates below may change a weight of 1 by less than a float32 can say."""
+"""Number of steps within which some weight must change."""
+MIN_VISIBLE_LR = 1e-4
+"""Smaller learning rates may change a weight of 1 by less than float32 can represent."""
 WRAPPED = ("optimizer", "base_optimizer", "inner_optimizer", "base_opt", "opt")
 """Names of a first argument that is another optimizer."""
 
 CLOSURE = (
     "it needs a closure that computes the loss again, which an ordinary training loop, with one forward and one "
-    "backward pass a step, does not give"
+    "backward pass a step, does not provide"
 )
-SPARSE = "it takes sparse gradients alone; those of convolutions are dense"
-MATRICES = "it trains matrices alone; the weights of convolutions have 4 dimensions, biases have 1"
-SECOND_ORDER = "it needs second derivatives (backward with create_graph=True), which an ordinary training loop has not"
+SPARSE = "it accepts only sparse gradients; those of convolutions are dense"
+MATRICES = "it trains only matrices; the weights of convolutions have 4 dimensions, biases have 1"
+SECOND_ORDER = "it needs second derivatives (backward with create_graph=True), which an ordinary loop does not compute"
 SWITCHES = (
     "it switches its weights between training and evaluation (train() and eval(), as schedule-free optimizers do); "
     "here the weights that are trained are scored, averaged and saved as they are, and a schedule sets the learning "
@@ -46,7 +46,7 @@ WRAPPER = (
 
 
 def wraps(optimizer_class: type[Any]) -> bool:
-    """Whether a class is made from another optimizer, or from its class."""
+    """Whether a class wraps another optimizer: its constructor takes an optimizer or an optimizer class."""
     try:
         arguments = [*inspect.signature(optimizer_class).parameters.values()]
     except (TypeError, ValueError):
@@ -55,29 +55,30 @@ def wraps(optimizer_class: type[Any]) -> bool:
     return bool(needed) or any(each.name in WRAPPED for each in arguments[:1])
 
 
-def check_trains(entry: OptimizerEntry, given: Mapping[str, Any]) -> None:
-    """Prove that it trains a network: one step on a convolution's weight and a bias. SettingsError says why not."""
-    make = entry.factory(given)
-    made: list[Optimizer] = []
+def check_trains(entry: OptimizerEntry, hyperparameters: Mapping[str, Any]) -> None:
+    """Check that it trains a network, by steps on a convolution's weight and a bias; SettingsError says why not."""
+    make = entry.factory(hyperparameters)
+    built: list[Optimizer] = []
 
     def remember(parameters: Iterable[Parameter]) -> Optimizer:
-        made.append(make(parameters))
-        return made[-1]
+        built.append(make(parameters))
+        return built[-1]
 
     try:
         optimizer, weights = step_on(remember, (CONVOLUTION, BIAS))
     except Exception as error:
-        told = str(error).rstrip(".")
+        message = str(error).rstrip(".")
         why = why_unfit(make, error)
         if why:
             raise SettingsError(
-                f"optimizer {entry.name}: cannot train a convolutional network: {why} ({type(error).__name__}: {told})."
+                f"optimizer {entry.name}: cannot train a convolutional network: {why} "
+                f"({type(error).__name__}: {message})."
             ) from error
-        if not made and isinstance(error, ValueError):  # the class's own word for a value out of range
-            raise SettingsError(f"optimizer {entry.name}: {told}.") from error
+        if not built and isinstance(error, ValueError):  # the class's own message for a value out of range
+            raise SettingsError(f"optimizer {entry.name}: {message}.") from error
         raise SettingsError(
             f"optimizer {entry.name}: cannot train a network: its step on a weight of 4 dimensions and a bias fails "
-            f"with {type(error).__name__}: {told}."
+            f"with {type(error).__name__}: {message}."
         ) from error
     if switches(optimizer):
         raise SettingsError(f"optimizer {entry.name}: is not supported: {SWITCHES}.")
@@ -88,7 +89,7 @@ def check_trains(entry: OptimizerEntry, given: Mapping[str, Any]) -> None:
 
 
 def step_on(make: Make, shapes: Iterable[tuple[int, ...]]) -> tuple[Optimizer, list[Parameter]]:
-    """An optimizer after a step on weights of ones with gradients of `GRADIENT`; raises whatever it raises."""
+    """Build an optimizer on weights of ones and take a step with gradients of `GRADIENT`; errors pass unchanged."""
     weights = [Parameter(torch.ones(shape)) for shape in shapes]
     optimizer = make(weights)
     for weight in weights:
@@ -98,14 +99,14 @@ def step_on(make: Make, shapes: Iterable[tuple[int, ...]]) -> tuple[Optimizer, l
 
 
 def switches(optimizer: Optimizer) -> bool:
-    """Whether its weights differ while it trains and while it is judged."""
+    """Whether the optimizer has train() and eval(), which switch between training and evaluation weights."""
     return callable(getattr(optimizer, "train", None)) and callable(getattr(optimizer, "eval", None))
 
 
 def stands_still(optimizer: Optimizer, weights: list[Parameter]) -> bool:
-    """Whether a few steps more change no weight, at a learning rate at which that would be seen."""
+    """Whether no weight has changed after `STEPS` more steps, at a learning rate large enough to show."""
     rates = [float(group["lr"]) for group in optimizer.param_groups if "lr" in group]
-    if not rates or min(rates) < SEEN_FROM_LR:
+    if not rates or min(rates) < MIN_VISIBLE_LR:
         return False
     for _ in range(STEPS):
         if any(bool((weight != 1).any()) for weight in weights):
@@ -115,9 +116,9 @@ def stands_still(optimizer: Optimizer, weights: list[Parameter]) -> bool:
 
 
 def why_unfit(make: Make, error: Exception) -> str:
-    """The reason behind an error of making it or of its first step; empty where it is another one."""
+    """Return the reason for an error of the constructor or the first step; empty if it is none of the known ones."""
     text = str(error).lower()
-    if "train mode" in text or _made_switching(make):
+    if "train mode" in text or _switches_weights(make):
         return SWITCHES
     if "create_graph" in text or "grad_fn" in text:
         return SECOND_ORDER
@@ -128,18 +129,18 @@ def why_unfit(make: Make, error: Exception) -> str:
     return MATRICES if _works(make, lambda each: step_on(each, [MATRIX])) else ""
 
 
-def _works(make: Make, tried: Callable[[Make], object]) -> bool:
+def _works(make: Make, attempt: Callable[[Make], object]) -> bool:
     try:
-        tried(make)
-    except Exception:  # whatever it raises: it does not work in this way either
+        attempt(make)
+    except Exception:  # any error means that it does not work in this way either
         return False
     return True
 
 
-def _made_switching(make: Make) -> bool:
+def _switches_weights(make: Make) -> bool:
     try:
         return switches(make([Parameter(torch.ones(MATRIX))]))
-    except Exception:  # it cannot even be made: another reason
+    except Exception:  # it cannot be built, for another reason
         return False
 
 
@@ -149,9 +150,9 @@ def _with_closure(make: Make) -> None:
 
     def loss() -> torch.Tensor:
         optimizer.zero_grad()
-        found = sum((weight**2).sum() for weight in weights)
-        found.backward()  # type: ignore[union-attr]
-        return found  # type: ignore[return-value]
+        total = sum((weight**2).sum() for weight in weights)
+        total.backward()  # type: ignore[union-attr]
+        return total  # type: ignore[return-value]
 
     optimizer.step(loss)  # type: ignore[arg-type]
 

@@ -12,31 +12,31 @@ from bench.optimizers.space import FORMS, Dimension, Fixed, Log, Space, Value, d
 from posemodel.errors import SettingsError
 
 DecayRange = Mapping[str, tuple[float, float]]
-"""A range on a log scale as a study file has it: {"log": (low, high)}."""
+"""A range searched on a logarithmic scale, as in a study file: {"log": (low, high)}."""
 FLAGS = ("--wd", "--weight-decay")
 METAVAR = "NUMBER|log(A,B)"
 DECOUPLED = ("decoupled_weight_decay", "weight_decouple")
-"""Arguments that apply weight decay to the weights and not to their gradients (Loshchilov and Hutter, ICLR 2019): of
-`torch.optim` (Adam, NAdam, RAdam), and of the packages `adabelief-pytorch` and `pytorch_optimizer`."""
+"""Arguments that apply weight decay to the weights instead of their gradients (Loshchilov and Hutter, ICLR 2019), in
+`torch.optim` (Adam, NAdam, RAdam) and in the packages `adabelief-pytorch` and `pytorch_optimizer`."""
 
 
-def read_weight_decay(given: Any) -> float | DecayRange:
-    """A weight decay as a study file, a variable or the command line has it: 0.01, {"log": [A, B]}, `log(A,B)`.
+def read_weight_decay(value: Any) -> float | DecayRange:
+    """Read a weight decay from a study file, a variable or the command line: 0.01, {"log": [A, B]} or `log(A,B)`.
 
-    ValueError says what it must be.
+    Raises ValueError, which says what it must be.
     """
-    form = re.fullmatch(r"\s*(\w+)\s*\((.*)\)\s*", given) if isinstance(given, str) else None
+    form = re.fullmatch(r"\s*(\w+)\s*\((.*)\)\s*", value) if isinstance(value, str) else None
     try:
         if form is not None:
-            given = {form[1]: [float(each) for each in form[2].split(",")]}
-        if isinstance(given, Mapping):
-            given = {name: [*each] if isinstance(each, tuple) else each for name, each in given.items()}
-            found = dimension(given, WEIGHT_DECAY)
-            if isinstance(found, Log):
-                return {"log": (found.low, found.high)}
+            value = {form[1]: [float(each) for each in form[2].split(",")]}
+        if isinstance(value, Mapping):
+            value = {name: [*each] if isinstance(each, tuple) else each for name, each in value.items()}
+            read = dimension(value, WEIGHT_DECAY)
+            if isinstance(read, Log):
+                return {"log": (read.low, read.high)}
             raise ValueError
-        number = float(given)
-        if isinstance(given, bool):
+        number = float(value)
+        if isinstance(value, bool):
             raise TypeError
     except (SettingsError, TypeError, ValueError) as error:
         raise ValueError(f"must be a number, or a range: {FORMS['log']}; log(LOW,HIGH) where it is typed") from error
@@ -48,16 +48,16 @@ def read_weight_decay(given: Any) -> float | DecayRange:
 
 
 WeightDecay = Annotated[Annotated[float, Field(ge=0)] | DecayRange, BeforeValidator(read_weight_decay)]
-"""The type of the setting of a kind that can tune it."""
+"""The type of the setting `weight_decay` of study kinds that can tune it."""
 
 
 def decay_dimension(weight_decay: float | DecayRange) -> Dimension:
-    """The weight decay as a dimension of a space: `Fixed` where it is one value."""
+    """Return the weight decay as a dimension of a space: `Log` for a range, `Fixed` for one value."""
     return Log(*weight_decay["log"]) if isinstance(weight_decay, Mapping) else Fixed(weight_decay)
 
 
 def decay_text(weight_decay: float | DecayRange) -> str:
-    """`0.0001`, or `1e-06 to 0.01, tuned`."""
+    """Format the weight decay: `0.0001`, or `1e-06 to 0.01, tuned`."""
     if not isinstance(weight_decay, Mapping):
         return f"{weight_decay:g}"
     low, high = weight_decay["log"]
@@ -65,7 +65,7 @@ def decay_text(weight_decay: float | DecayRange) -> str:
 
 
 def decay_of(hyperparameters: Mapping[str, Value], weight_decay: float | DecayRange) -> float:
-    """The weight decay of one trial: the tuned one, which is among its hyperparameters, else that of the study."""
+    """Return the weight decay of one trial: the tuned one among its hyperparameters, else that of the study."""
     tuned = hyperparameters.get(WEIGHT_DECAY, weight_decay)
     if isinstance(tuned, (int, float)):
         return float(tuned)
@@ -73,10 +73,10 @@ def decay_of(hyperparameters: Mapping[str, Value], weight_decay: float | DecayRa
 
 
 def with_decay(entry: OptimizerEntry, space: Space, weight_decay: float | DecayRange) -> Space:
-    """The space over which an optimizer is tuned: with ``weight_decay`` where that is a range.
+    """Return the space over which an optimizer is tuned: with a dimension ``weight_decay`` if that is a range.
 
-    The decay is decoupled then where the class has an argument for it, unless the space sets that itself. SettingsError
-    where the optimizer has no weight decay.
+    Then the decay is also made decoupled if the class has an argument for that, unless the space sets it. Raises
+    SettingsError if the optimizer has no weight decay.
     """
     if not isinstance(weight_decay, Mapping):
         return space

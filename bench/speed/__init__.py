@@ -1,4 +1,5 @@
-"""Benchmarks against a yardstick. In: sizes and a device; out: times of ours and of a plain way, in one run.
+"""Benchmark parts of this project against yardsticks: the plainest ways to do the same work.
 
-Never says a time without its yardstick.
+In: sizes, a device and, optionally, a data set. Out: a `Row` for each comparison, with both times and their ratio.
+Never: a time without its yardstick measured in the same run.
 """

@@ -1,4 +1,4 @@
-"""Two ways to do the same, timed in turns: a ratio that a noisy machine's good and bad minutes hit alike."""
+"""Compare the times of two ways to do the same work, run alternately so that a busy machine slows both."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +16,7 @@ CONFIDENCE = 0.95
 
 
 class Pair(NamedTuple):
-    """The same work done by us and by the yardstick; what they return is thrown away."""
+    """Two functions that do the same work: ours and the yardstick. Their results are discarded."""
 
     ours: Callable[[], object]
     yardstick: Callable[[], object]
@@ -24,32 +24,33 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison. Times are medians over the repeats, of the mean over the pairs of a repeat."""
+    """The result of one comparison. Times are medians over the repeats of the mean over a repeat's pairs."""
 
     name: str
     yardstick: str
-    """What the yardstick is, in a few words."""
+    """Short description of the yardstick."""
     median_ms: float
     yardstick_ms: float
     spread: float
-    """Interquartile range of the repeats' ratios, relative to their median."""
+    """Interquartile range of the ratios of the repeats, relative to their median."""
     low: float
-    """95 % interval of the ratio: a bootstrap over the repeats."""
+    """Lower end of the 95 % interval of the ratio: a bootstrap over the repeats."""
     high: float
+    """Upper end of that interval."""
     repeats: int
     threads: int
-    asked: float | None = None
-    """Largest ratio that the design allows; None: nothing is asked."""
+    max_ratio: float | None = None
+    """Largest ratio that the design allows; None: no limit."""
     facts: dict[str, Any] = field(default_factory=dict)
-    """What else was found: counts, bytes, settings."""
+    """Further results and settings by name: counts, bytes, sizes."""
 
     @property
     def ratio(self) -> float:
-        """Ours over the yardstick: smaller is better."""
+        """Our time divided by the yardstick's: smaller is better."""
         return self.median_ms / self.yardstick_ms
 
     def as_row(self) -> dict[str, Any]:
-        """The flat row of the JSON document."""
+        """Return the row of the JSON document: all fields, with the facts beside them."""
         return {
             "name": self.name,
             "median_ms": self.median_ms,
@@ -59,7 +60,7 @@ class Row:
             "low": self.low,
             "high": self.high,
             "repeats": self.repeats,
-            "asked": self.asked,
+            "asked": self.max_ratio,
             "yardstick": self.yardstick,
             "threads": self.threads,
             **self.facts,
@@ -72,14 +73,15 @@ def compare(
     pairs: Sequence[Pair],
     *,
     repeats: int,
-    asked: float | None = None,
+    max_ratio: float | None = None,
     warm_up: int = 1,
     synchronize: Callable[[], object] = lambda: None,
     **facts: Any,
 ) -> Row:
-    """Time all pairs ``repeats`` times, each pair's two sides right after each other and in changing order.
+    """Time all pairs ``repeats`` times; the two sides of a pair run one after the other, in alternating order.
 
-    ``warm_up`` rounds before are not counted. ``synchronize`` waits for an accelerator.
+    ``warm_up`` rounds run first and are not counted. ``synchronize`` waits for an accelerator. ``facts`` are stored in
+    the row.
     """
     ours, theirs = np.empty(repeats), np.empty(repeats)
     for repeat in range(-warm_up, repeats):
@@ -95,7 +97,7 @@ def compare(
         if repeat >= 0:
             ours[repeat], theirs[repeat] = sums
     return summarize(
-        name, yardstick, 1000 * ours / len(pairs), 1000 * theirs / len(pairs), asked=asked, **facts
+        name, yardstick, 1000 * ours / len(pairs), 1000 * theirs / len(pairs), max_ratio=max_ratio, **facts
     )  # fmt: skip
 
 
@@ -105,10 +107,10 @@ def summarize(
     ours_ms: NDArray[np.float64],
     yardstick_ms: NDArray[np.float64],
     *,
-    asked: float | None = None,
+    max_ratio: float | None = None,
     **facts: Any,
 ) -> Row:
-    """A row from the repeats' times (R,) of both sides, which belong together one by one."""
+    """Make a row from the times (R,) of both sides in R repeats, in milliseconds, paired by repeat."""
     ratios = ours_ms / yardstick_ms
     low, high = _interval(ours_ms, yardstick_ms)
     quartiles = np.percentile(ratios, [25, 50, 75])
@@ -122,13 +124,13 @@ def summarize(
         high=high,
         repeats=len(ratios),
         threads=torch.get_num_threads(),
-        asked=asked,
+        max_ratio=max_ratio,
         facts=facts,
     )
 
 
 def _interval(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> tuple[float, float]:
-    """Percentile bootstrap of the ratio of medians; the two sides of a repeat stay together."""
+    """Percentile bootstrap of the ratio of medians, resampling repeats (both sides together)."""
     rows = np.random.default_rng(0).integers(len(ours), size=(RESAMPLES, len(ours)))
     ratios = np.median(ours[rows], axis=1) / np.median(theirs[rows], axis=1)
     tail = 50 * (1 - CONFIDENCE)
@@ -138,7 +140,7 @@ def _interval(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> tuple[f
 
 @contextmanager
 def threads(number: int) -> Iterator[None]:
-    """OpenCV and PyTorch with so many threads each; what they had is put back."""
+    """Run OpenCV and PyTorch with this number of threads each; restore their numbers afterwards."""
     before = torch.get_num_threads(), cv2.getNumThreads()
     torch.set_num_threads(number)
     cv2.setNumThreads(number)

@@ -1,4 +1,4 @@
-"""How much of a GPU training uses, and whether a loader could feed it."""
+"""Measure how much of a GPU's arithmetic training uses, and whether a data loader is fast enough for it."""
 
 import time
 from collections.abc import Callable
@@ -22,14 +22,15 @@ from posemodel.network.cost import network_cost
 from posemodel.training.loss import pose_loss
 
 MATMUL_SIDE = 8192
+"""Rows and columns of the square matrices of the yardstick."""
 PASSES = 3
-"""Work of forward and backward together, in forwards."""
+"""Operations of forward and backward pass together, in forward passes."""
 STEPS = 5
-"""In one turn."""
+"""Training steps, or matrix products, in one turn of each side."""
 LOADER_WORKERS = 4
 LOADER_BATCHES = 20
-ASKED_UTILISATION = 0.4
-ASKED_HEADROOM = 2.0
+MIN_UTILISATION = 0.4
+MIN_HEADROOM = 2.0
 
 
 def measure(
@@ -45,15 +46,15 @@ def measure(
 ) -> list[Row]:
     """Time bf16 training steps against the same number of operations in large matrix products.
 
-    The ratio's inverse is the model FLOP utilisation, of what this GPU reaches in a bf16 product of two square
-    matrices. A step is the real one: pinned images and people are copied, and targets made, on the GPU. With
-    weights contiguous, channels last (as images always are), and channels last compiled. Then a loader of four workers
-    against the fastest of these, and making targets on the GPU against copying the workers'.
+    The inverse of the ratio is the model FLOP utilisation, relative to what this GPU reaches in a bf16 product of two
+    square matrices. A step is complete: it copies pinned images and people to the GPU and makes the targets there.
+    Rows: weights contiguous, channels last (as images always are), and channels last compiled; then a loader with four
+    workers against the fastest of these; then making targets on the GPU against copying targets made by workers.
     """
     geometry = input_geometry(network, size)
     batches = memory_batches(geometry, batch_size, 4, device, with_targets=False)
     flops = 2e9 * float(network_cost(network, size)["gmacs"]) * PASSES * batch_size
-    product = _matmul_seconds(device, matmul_side)
+    product = _matrix_product(device, matmul_side)
     rows: list[Row] = []
     steps: dict[str, Callable[[], None]] = {}
     for name, memory_format, compile_it in (
@@ -65,9 +66,9 @@ def measure(
             continue
         model = build_network(network, seed=0).to(device, memory_format=memory_format).train()  # type: ignore[call-overload]
         model.precision = "bf16"
-        step = _stepper(model, batches, geometry, device, compile_it=compile_it)
+        step = _make_step(model, batches, geometry, device, compile_it=compile_it)
         steps[name] = step
-        ours, theirs = _in_turns(step, product, device, repeats)
+        ours, theirs = _alternate(step, product, device, repeats)
         rate = 2 * matmul_side**3 / (theirs / 1000)
         rows.append(
             summarize(
@@ -75,7 +76,7 @@ def measure(
                 "its operations in matrix products",
                 ours,
                 flops / rate * 1000,
-                asked=1 / ASKED_UTILISATION,
+                max_ratio=1 / MIN_UTILISATION,
                 utilisation=float(np.median(flops / rate * 1000) / np.median(ours)),
                 images_per_s=float(1000 * batch_size / np.median(ours)),
                 matmul_tflops=float(np.median(rate) / 1e12),
@@ -91,10 +92,10 @@ def measure(
     return rows
 
 
-def _stepper(
+def _make_step(
     model: PoseNetwork, batches: list[Batch], geometry: InputSettings, device: torch.device, *, compile_it: bool
 ) -> Callable[[], None]:
-    """One training step on the next of the batches."""
+    """Return a function that runs one training step on the next batch, cycling through the batches."""
     optimizer = optimizer_entry("adam").factory({"lr": 1e-4})(model.parameters())
     forward = torch.compile(model) if compile_it else model
     turn = 0
@@ -111,17 +112,17 @@ def _stepper(
     return step
 
 
-def _matmul_seconds(device: torch.device, side: int) -> Callable[[], object]:
+def _matrix_product(device: torch.device, side: int) -> Callable[[], object]:
     a, b = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in range(2))
     return lambda: a @ b
 
 
-def _in_turns(
+def _alternate(
     ours: Callable[[], object], yardstick: Callable[[], object], device: torch.device, repeats: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Milliseconds of one call of each, (repeats,): means over a few calls that the device runs back to back."""
+    """Return milliseconds per call of both sides, each (repeats,): means over `STEPS` calls run back to back."""
     times = np.empty((2, repeats))
-    for repeat in range(-3, repeats):  # the first turns compile, and choose kernels
+    for repeat in range(-3, repeats):  # the first turns compile and choose kernels
         for side, work in enumerate((ours, yardstick)):
             synchronize(device)
             began = time.perf_counter()
@@ -142,7 +143,7 @@ def _headroom(
     batch_size: int,
     repeats: int,
 ) -> Row:
-    """The loader's time for a batch against the GPU's, in turns: a ratio of 0.5 is a headroom of two."""
+    """Compare the loader's time for a batch with the GPU's, alternately: a ratio of 0.5 is a headroom of 2."""
     with labelled_images(data) as split:
         files = len(split)
         positions = [number % files for number in range(batch_size * LOADER_BATCHES)]
@@ -155,23 +156,23 @@ def _headroom(
         )
         loader, sampler = build_loader(dataset, settings, training=True)
         times = np.empty((2, max(repeats // 3, 3)))
-        for epoch in range(-1, times.shape[1]):  # the first pass starts the workers, and reads files from disk
+        for epoch in range(-1, times.shape[1]):  # the first epoch starts the workers and reads files from disk
             sampler.epoch = epoch + 1
             began = time.perf_counter()
             batches = sum(1 for _ in loader)
-            loaded = time.perf_counter()
+            loading_ended = time.perf_counter()
             for _ in range(batches):
                 step()
             synchronize(device)
             if epoch >= 0:
-                times[:, epoch] = (loaded - began, time.perf_counter() - loaded)
+                times[:, epoch] = (loading_ended - began, time.perf_counter() - loading_ended)
     ours, theirs = 1000 * times / batches
     return summarize(
         f"loader of {LOADER_WORKERS} workers",
         f"training steps on the GPU, {name}",
         ours,
         theirs,
-        asked=1 / ASKED_HEADROOM,
+        max_ratio=1 / MIN_HEADROOM,
         headroom=float(np.median(theirs) / np.median(ours)),
         loader_images_per_s=float(1000 * batch_size / np.median(ours)),
         workers=LOADER_WORKERS,
@@ -181,12 +182,17 @@ def _headroom(
 
 
 def _targets_row(geometry: InputSettings, batch_size: int, device: torch.device, repeats: int) -> Row:
-    """Copying people and making their maps on the GPU, against copying maps that workers have made."""
-    (light,) = memory_batches(geometry, batch_size, 1, device, with_targets=False)
-    (whole,) = memory_batches(geometry, batch_size, 1, torch.device("cpu"))
+    """Compare copying people and making their maps on the GPU with copying maps made by workers."""
+    (batch_without_targets,) = memory_batches(geometry, batch_size, 1, device, with_targets=False)
+    (batch_with_targets,) = memory_batches(geometry, batch_size, 1, torch.device("cpu"))
     if device.type == "cuda":
-        whole = Batch._make(None if tensor is None else tensor.pin_memory() for tensor in whole)
-    pair = Pair(lambda: to_device(light, device, geometry), lambda: to_device(whole, device, geometry))
+        batch_with_targets = Batch._make(
+            None if tensor is None else tensor.pin_memory() for tensor in batch_with_targets
+        )
+    pair = Pair(
+        lambda: to_device(batch_without_targets, device, geometry),
+        lambda: to_device(batch_with_targets, device, geometry),
+    )
     return compare(
         "targets on the GPU",
         "copying the workers' targets",

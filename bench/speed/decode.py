@@ -1,4 +1,4 @@
-"""How long it takes to find the people in one image's maps, beside merely reading the image; and how that grows."""
+"""Time the decoder (maps to people) against reading the image file, for one image, batches and crowds."""
 
 import math
 import statistics
@@ -27,28 +27,29 @@ from posemodel.inference.decoder.with_numpy import find_limbs, find_peaks
 from posemodel.scoring.scorer import KeypointScorer
 
 GEOMETRY = InputSettings(size=368, stride=8)
-"""OpenPose's input and maps: 46 x 46 cells."""
+"""OpenPose's input in pixels and its maps: 46 x 46 cells."""
 MOST_PEOPLE = 5
+"""Labelled people in an image above which the row `decode` leaves it out."""
 NOISE = 0.02
-"""Standard deviation of the noise on every cell of all maps."""
+"""Standard deviation of the Gaussian noise on every cell of all maps."""
 CROWDS = (1, 5, 20, 50)
-"""People in one image."""
+"""Numbers of people in one image, a row for each."""
 MARGIN = 0.1
-"""Of a person's place in a crowd, on each side: share of the place."""
+"""Empty border on each side of a person's square in a crowd, as a share of the square."""
 BATCH_SIZE = 8
 PARTS_REPEATS = 15
 
 
 class Scene(NamedTuple):
-    """Noisy maps, and the number of people in them."""
+    """The noisy maps of one image, (19, 46, 46) and (38, 46, 46), and the number of people in them."""
 
     heatmaps: NDArray[np.float32]
     pafs: NDArray[np.float32]
     people: int
 
 
-class Found(TypedDict):
-    """What decoding finds in all images, and how good it is."""
+class DecodingQuality(TypedDict):
+    """Labelled people, people found by the decoder, and their COCO AP and AR, over all images."""
 
     people: int
     found: int
@@ -57,12 +58,12 @@ class Found(TypedDict):
 
 
 def measure(data: Path | None, *, repeats: int = 15) -> list[Row]:
-    """Time decoding of noisy 46 x 46 maps on one thread against ``cv2.imread``.
+    """Time decoding of noisy 46 x 46 maps against ``cv2.imread``, on one thread.
 
-    Row `decode`: maps made from the annotations of the images of the split `train` with 1 to 5 labelled people, each
-    against its own file; its facts say who was found, how that scores, and which part takes how long. Row `decode in
-    batches`: the same maps, some images at a time. Rows `decode N people`: N of those people side by side in one image,
-    against the first file.
+    - Row `decode`: maps made from the annotations of the images of the split `train` with 1 to 5 labelled people, each
+      against its own file. Its facts are how many people were found, their AP and AR, and the time of each part.
+    - Row `decode in batches`: the same maps, `BATCH_SIZE` images at a time.
+    - Rows `decode N people`: N of those people side by side in one image, against the first file.
     """
     with threads(1), labelled_images(data) as split:
         positions = [p for p in range(len(split)) if split.people_count(p) <= MOST_PEOPLE]
@@ -72,9 +73,9 @@ def measure(data: Path | None, *, repeats: int = 15) -> list[Row]:
         people = [warp.people(split.people(p)) for warp, p in zip(warps, positions, strict=True)]
         scenes = [_scene(each, seed) for seed, each in enumerate(people)]
         files = [str(split.path(p)) for p in positions]
-        found = _found(split, positions, warps, scenes)
+        quality = _quality(split, positions, warps, scenes)
         pairs = [Pair(_decoding(scene), _reading(file)) for scene, file in zip(scenes, files, strict=True)]
-        row = compare("decode", "cv2.imread", pairs, repeats=repeats, asked=0.45, images=len(scenes), **found)
+        row = compare("decode", "cv2.imread", pairs, repeats=repeats, max_ratio=0.45, images=len(scenes), **quality)
         row.facts["parts_ms"] = part_times(scenes)
         crowds = [_crowd_row(people, number, files[0], repeats) for number in CROWDS]
         return [row, _batch_row(scenes, files, repeats), *crowds]
@@ -97,16 +98,16 @@ def _reading(*files: str) -> Callable[[], object]:
     return lambda: [cv2.imread(file) for file in files]
 
 
-def _found(split: PackedSplit, positions: list[int], warps: list[Warp], scenes: list[Scene]) -> Found:
-    """Labelled people, people found, and COCO's AP and AR of these."""
+def _quality(split: PackedSplit, positions: list[int], warps: list[Warp], scenes: list[Scene]) -> DecodingQuality:
+    """Decode all scenes and score the people found against the annotations."""
     scorer = KeypointScorer(split.truth, image_ids=[split.image_id(p) for p in positions])
-    number = 0
+    number_found = 0
     for position, warp, scene in zip(positions, warps, scenes, strict=True):
-        found = decode(scene.heatmaps, scene.pafs, GEOMETRY)
-        scorer.add(split.image_id(position), warp.people_back(found.people), found.scores)
-        number += len(found.people)
+        detections = decode(scene.heatmaps, scene.pafs, GEOMETRY)
+        scorer.add(split.image_id(position), warp.people_back(detections.people), detections.scores)
+        number_found += len(detections.people)
     scores = scorer.stats()
-    return {"people": scores.people, "found": number, "ap": scores.ap, "ar": scores.ar}
+    return {"people": scores.people, "found": number_found, "ap": scores.ap, "ar": scores.ar}
 
 
 def _batch_row(scenes: list[Scene], files: list[str], repeats: int) -> Row:
@@ -127,40 +128,41 @@ def _batch_decoding(heatmaps: torch.Tensor, pafs: torch.Tensor) -> Callable[[], 
 
 def _crowd_row(people: list[NDArray[np.float32]], number: int, file: str, repeats: int) -> Row:
     scene = _scene(crowd(people, number), number)
-    found = decode(scene.heatmaps, scene.pafs, GEOMETRY)
+    detections = decode(scene.heatmaps, scene.pafs, GEOMETRY)
     return compare(
         f"decode {number} people",
         "cv2.imread of one image",
         [Pair(_decoding(scene), _reading(file))],
         repeats=repeats,
         people=number,
-        found=len(found.people),
-        parts=int((found.people[..., 2] > 0).sum()),
+        found=len(detections.people),
+        parts=int((detections.people[..., 2] > 0).sum()),
     )
 
 
 def crowd(people: list[NDArray[np.float32]], number: int) -> NDArray[np.float32]:
-    """So many people (number, 18, 3) side by side in one input, each as large as its place allows.
+    """Arrange ``number`` people (number, 18, 3) in a square grid over one input, each scaled to fill its grid cell.
 
-    Those with the most labelled parts come first; with too few people they come again.
+    ``people``: arrays (N, 18, 3) in input pixels. Those with the most labelled parts come first; they repeat if there
+    are fewer than ``number``.
     """
-    everybody = sorted(np.concatenate(people), key=lambda person: -np.count_nonzero(person[:, 2]))
+    by_labels = sorted(np.concatenate(people), key=lambda person: -np.count_nonzero(person[:, 2]))
     columns = math.ceil(math.sqrt(number))
     side = GEOMETRY.size / columns
-    placed = np.zeros((number, skeleton.NUM_PARTS, 3), np.float32)
-    for place in range(number):
-        person = everybody[place % len(everybody)]
+    arranged = np.zeros((number, skeleton.NUM_PARTS, 3), np.float32)
+    for cell in range(number):
+        person = by_labels[cell % len(by_labels)]
         labelled = person[:, 2] > 0
         points = person[labelled, :2]
         low, extent = points.min(axis=0), max(np.ptp(points, axis=0).max(), 1.0)
-        corner = side * (np.array([place % columns, place // columns]) + MARGIN)
-        placed[place, labelled, :2] = corner + (points - low) / extent * side * (1 - 2 * MARGIN)
-        placed[place, labelled, 2] = 2
-    return placed
+        corner = side * (np.array([cell % columns, cell // columns]) + MARGIN)
+        arranged[cell, labelled, :2] = corner + (points - low) / extent * side * (1 - 2 * MARGIN)
+        arranged[cell, labelled, 2] = 2
+    return arranged
 
 
 def part_times(scenes: list[Scene]) -> dict[str, float]:
-    """Milliseconds of each part of decoding: medians over repeats of the mean over the images."""
+    """Return the milliseconds of each part of decoding: mean over the images, median over the repeats."""
     settings, sigma = DecodeSettings(), sigma_cells(GEOMETRY)
     times: dict[str, list[float]] = {"peaks": [], "limbs": [], "grouping": []}
     for repeat in range(PARTS_REPEATS + 1):
@@ -174,7 +176,7 @@ def part_times(scenes: list[Scene]) -> dict[str, float]:
             group(Candidates(peaks, limbs), 1, GEOMETRY.stride)
             moments.append(time.perf_counter())
             sums = [total + later - earlier for total, earlier, later in zip(sums, moments, moments[1:], strict=False)]
-        if repeat:  # the first warms up
+        if repeat:  # the first repeat warms up
             for name, seconds in zip(times, sums, strict=True):
                 times[name].append(1000 * seconds / len(scenes))
     return {name: statistics.median(each) for name, each in times.items()}

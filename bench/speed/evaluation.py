@@ -1,4 +1,4 @@
-"""How long it takes from the people found in a split's images to their AP, beside pycocotools' own steps alone."""
+"""Time the scorer, from detected people to AP, against pycocotools on the same people."""
 
 import contextlib
 import io
@@ -17,18 +17,20 @@ from posemodel.inference.results import PERSON_CATEGORY
 from posemodel.scoring.scorer import KeypointScorer, Scores
 
 PEOPLE_PER_IMAGE = 2.2
-"""Mean, as in COCO's images of people; crowds and people without labels among them."""
+"""Mean number, as in COCO's images of people; includes crowds and people without labels."""
 SIDES = (20.0, 400.0)
-"""Pixels: square root of the area; small to large people."""
+"""Smallest and largest square root of a person's area, in pixels."""
 WIDTH = 640
+"""Width and height of an image in pixels."""
 CROWD, UNLABELLED, LABELLED_PART = 0.03, 0.15, 0.7
-"""Shares of people that are crowds and that have no labels, and of parts that are labelled."""
+"""Share of people that are crowds, share of people without labels, and share of parts that are labelled."""
 MISSED, FALSE_ALARMS, ERROR = 0.2, 0.6, 0.06
-"""Share of people not found, false people per image, and the error of a point relative to the person's size."""
+"""Share of people not detected, mean number of false people per image, and standard deviation of a point relative to
+the person's size."""
 
 
-class Made(NamedTuple):
-    """The people found in one image: (N, 18, 3) in its pixels, and scores (N,)."""
+class ImageDetections(NamedTuple):
+    """The people detected in one image: (N, 18, 3) in its pixels, and scores (N,)."""
 
     image_id: int
     people: NDArray[np.float64]
@@ -36,35 +38,35 @@ class Made(NamedTuple):
 
 
 def measure(*, images: int = 5_000, repeats: int = 5) -> list[Row]:
-    """Time a new scorer that is given the people of every image and computes COCO's figures, on one thread.
+    """Time a new scorer that gets the people of every image and computes COCO's figures, on one thread.
 
-    Against pycocotools' ``evaluate()`` and ``accumulate()`` on COCO objects of the same people that are ready before.
+    The yardstick is ``evaluate()`` and ``accumulate()`` of pycocotools on prepared COCO objects of the same people.
     """
     rng = np.random.default_rng(0)
     truth = make_truth(images, rng)
-    found = find(truth, rng)
-    scorer = _filled(truth, found)
+    detections = make_detections(truth, rng)
+    scorer = _scorer_with(truth, detections)
     annotations, results = _coco_objects(truth, scorer)
-    ours, plain = _figures(scorer.stats()), _plain_figures(annotations, results)
-    pair = Pair(lambda: _filled(truth, found).stats(), lambda: _plain(annotations, results))
+    ours, pycocotools = _figures(scorer.stats()), _pycocotools_figures(annotations, results)
+    pair = Pair(lambda: _scorer_with(truth, detections).stats(), lambda: _pycocotools(annotations, results))
     with threads(1):
         row = compare(
             "eval",
             "pycocotools' evaluate() and accumulate()",
             [pair],
             repeats=repeats,
-            asked=1.1,
+            max_ratio=1.1,
             images=images,
             people=len(truth.areas),
             found=len(scorer.results),
             ap=ours[0],
-            equal_figures=ours == plain,
+            equal_figures=ours == pycocotools,
         )
     return [row]
 
 
 def make_truth(images: int, rng: np.random.Generator) -> Truth:
-    """People of all sizes at random places, their parts anywhere in their boxes: the time depends on the numbers."""
+    """Make random people of all sizes, with parts anywhere in their boxes: only their numbers matter for the time."""
     counts = rng.poisson(PEOPLE_PER_IMAGE, images)
     number = int(counts.sum())
     low, high = np.log(SIDES)
@@ -89,23 +91,23 @@ def make_truth(images: int, rng: np.random.Generator) -> Truth:
     )
 
 
-def find(truth: Truth, rng: np.random.Generator) -> list[Made]:
-    """What a network might find: the true people displaced, some missed, and some that are not there."""
-    found = []
+def make_detections(truth: Truth, rng: np.random.Generator) -> list[ImageDetections]:
+    """Make detections as a network might: the true people displaced, some missed, and some false people."""
+    detections = []
     for row, image_id in enumerate(truth.image_ids.tolist()):
         rows = slice(truth.start[row], truth.start[row + 1])
         people = people_from_coco(truth.keypoints[rows]).astype(np.float64)
         people[..., :2] += rng.normal(0, ERROR, people[..., :2].shape) * np.sqrt(truth.areas[rows])[:, None, None]
         people = people[(rng.random(len(people)) > MISSED) & ~truth.ignored[rows]]
-        false = rng.uniform(0, WIDTH, (rng.poisson(FALSE_ALARMS), skeleton.NUM_PARTS, 3))
-        people = np.concatenate([people, false])
-        found.append(Made(image_id, people, rng.random(len(people))))
-    return found
+        false_people = rng.uniform(0, WIDTH, (rng.poisson(FALSE_ALARMS), skeleton.NUM_PARTS, 3))
+        people = np.concatenate([people, false_people])
+        detections.append(ImageDetections(image_id, people, rng.random(len(people))))
+    return detections
 
 
-def _filled(truth: Truth, found: list[Made]) -> KeypointScorer:
+def _scorer_with(truth: Truth, detections: list[ImageDetections]) -> KeypointScorer:
     scorer = KeypointScorer(truth)
-    for image in found:
+    for image in detections:
         scorer.add(*image)
     return scorer
 
@@ -135,7 +137,7 @@ def _coco_objects(truth: Truth, scorer: KeypointScorer) -> tuple[COCO, COCO]:
         return annotations, annotations.loadRes(scorer.results)
 
 
-def _plain(annotations: COCO, results: COCO) -> COCOeval:
+def _pycocotools(annotations: COCO, results: COCO) -> COCOeval:
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation = COCOeval(annotations, results, "keypoints")
         evaluation.evaluate()
@@ -143,8 +145,8 @@ def _plain(annotations: COCO, results: COCO) -> COCOeval:
     return evaluation
 
 
-def _plain_figures(annotations: COCO, results: COCO) -> list[float | None]:
-    evaluation = _plain(annotations, results)
+def _pycocotools_figures(annotations: COCO, results: COCO) -> list[float | None]:
+    evaluation = _pycocotools(annotations, results)
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation.summarize()
     return [float(value) if value >= 0 else None for value in evaluation.stats]

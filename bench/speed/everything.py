@@ -1,4 +1,4 @@
-"""The comparisons by name, run one after the other, and their document."""
+"""Run the speed comparisons by name, or all of them, and make the document that `posebench speed` prints."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,18 +17,18 @@ ON_GPU = "train on the GPU: FLOP utilisation, channels_last, compile, loader hea
 
 @dataclass(frozen=True)
 class Speed:
-    """What was measured, on what."""
+    """The results of a run of `posebench speed`."""
 
     name: str
     rows: list[Row]
     skipped: dict[str, str]
-    """What could not be measured here, and why."""
+    """Comparison -> why it could not be measured here."""
     failed: dict[str, str]
-    """What ended in an error, and in which."""
+    """Comparison -> the error that it ended with."""
     machine: dict[str, str]
 
     def as_document(self) -> dict[str, Any]:
-        """The JSON contract of `posebench speed`: the first row's figures, then all rows."""
+        """Return the JSON document of `posebench speed`: the figures of the first row, then all rows."""
         first = self.rows[0].as_row() if self.name != "all" else {}
         rows = [row.as_row() for row in self.rows]
         return {
@@ -42,22 +42,22 @@ class Speed:
 
 
 class Repeats(TypedDict, total=False):
-    """The argument of each comparison that says how often it measures."""
+    """The keyword argument of each comparison for the number of repeats."""
 
     repeats: int
 
 
 @dataclass(frozen=True)
 class Request:
-    """Where and how to measure. ``data``: the user's images (None: synthetic ones)."""
+    """Where and how often to measure. ``data``: folder of the user's data set (None: synthetic images)."""
 
     data: Path | None
     device: torch.device
     repeats: int | None
-    """None: as many as each comparison takes by itself."""
+    """None: the default of each comparison."""
 
     def options(self) -> Repeats:
-        """The number of repeats as an argument, where one was asked for."""
+        """Return the keyword argument ``repeats`` if a number was requested, else nothing."""
         return {} if self.repeats is None else {"repeats": self.repeats}
 
 
@@ -80,7 +80,10 @@ COMPARISONS: dict[str, Callable[[Request], list[Row]]] = {
 
 
 def measure(name: str, request: Request, on_start: Callable[[str], object] = lambda _: None) -> Speed:
-    """Run one comparison, or `all`. ``on_start`` hears the name of each before it begins."""
+    """Run one comparison, or `all` of them; ``on_start`` is called with each name before it begins.
+
+    With `all`, an error of one comparison is stored and the others still run.
+    """
     names: Sequence[str] = list(COMPARISONS) if name == "all" else [name]
     rows, skipped, failed = [], {}, {}
     for each in names:
@@ -90,7 +93,7 @@ def measure(name: str, request: Request, on_start: Callable[[str], object] = lam
         except Exception as error:
             if len(names) == 1:
                 raise
-            failed[each] = f"{type(error).__name__}: {error}"  # the others have taken minutes
+            failed[each] = f"{type(error).__name__}: {error}"  # keep the results of the others, which took minutes
     if "train" in names and request.device.type != "cuda":
         skipped[ON_GPU] = f"skipped: --device {request.device.type}" if torch.cuda.is_available() else NO_CUDA
     return Speed(name, rows, skipped, failed, fingerprint())

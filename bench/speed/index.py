@@ -1,4 +1,4 @@
-"""How long it takes to open annotations of the size of COCO train2017, and how much memory they hold."""
+"""Time opening an annotation file as large as COCO train2017's, and measure the memory that it takes."""
 
 import json
 import shutil
@@ -26,16 +26,17 @@ from posemodel.skeleton import COCO_KEYPOINTS, COCO_SKELETON
 from posemodel.synthetic.scene import render_image
 
 IMAGES, PEOPLE = 118_000, 150_000
-"""As many images as COCO train2017 has, and people with labelled keypoints."""
-ASKED_FIRST, ASKED_CACHED_S, ASKED_RESIDENT_MB, ASKED_WORKER_MB = 1.3, 1.0, 150, 10
+"""Number of images in COCO train2017, and of its people with labelled keypoints."""
+MAX_FIRST_RATIO, MAX_CACHED_S, MAX_RESIDENT_MB, MAX_WORKER_MB = 1.3, 1.0, 150, 10
+"""Design limits: ratio of `index first`; seconds, MiB, and MiB for each further worker of `index cached`."""
 SCENES = 300
-"""Rendered once, and used again and again."""
+"""Number of rendered scenes; their annotations are repeated."""
 MARGIN = 64
-"""Pixels by which an image may be larger than its scene, so that people stand elsewhere each time."""
+"""Pixels by which an image may be wider or higher than its scene, so that repeated people are at other positions."""
 WORKERS = (1, 3)
-"""Workers of which the memory is compared."""
+"""Numbers of workers between which memory is compared."""
 FEW_IMAGES = 64
-"""Of the split that stands for none."""
+"""Number of images of the small split, whose memory is negligible."""
 _MEGABYTE = 1 << 20
 _BATCH_SIZE = 64
 
@@ -43,60 +44,69 @@ T = TypeVar("T")
 
 
 def measure(*, images: int = IMAGES, people: int = PEOPLE, repeats: int = 5) -> list[Row]:
-    """Time ``open_split`` of an annotation file, without looking at images, against ``json.load`` of the same file.
+    """Time ``open_split`` of an annotation file, without inspecting images, against ``json.load`` of the same file.
 
-    Each turn is a process of its own, which has imported what it needs when its clock starts; the file is in the
-    system's page cache. `index first` finds no cache and makes it (parse, check, pack, write), `index cached` maps it.
-    The annotations are those of ``SCENES`` images by the synthetic annotator, repeated with new ids and, where no crowd
-    is in the image, moved about in larger images; as in COCO the images beyond them are empty.
+    Each turn runs in a new process, whose clock starts after its imports; the file is in the system's page cache. For
+    `index first` there is no index cache, so it is made (parse, check, pack, write); `index cached` maps it.
+    The annotations are those of ``SCENES`` synthetic images, repeated with new ids and, in images without a crowd, at
+    other positions in larger images. Once there are ``people`` the remaining images are empty, as in COCO.
 
-    Facts of memory, in MiB, from processes of their own: ``resident_mb`` is the growth of a process's resident memory
-    by opening the split, ``resident_read_mb`` the same after everybody and every mask was read, too. ``worker_pss_mb``
-    is what one more DataLoader worker adds to the proportional memory (PSS, without libraries' files) of all processes
-    together once they have read all people and masks, beyond what it adds with a split of ``FEW_IMAGES`` images; None
-    where the system does not tell (only Linux does).
+    Facts about memory, in MiB, each from a new process:
+    - ``resident_mb``: growth of a process's resident memory by opening the split;
+    - ``resident_read_mb``: the same after also reading all people and masks;
+    - ``worker_pss_mb``, by start method: what one more DataLoader worker adds to the proportional memory (PSS, without
+      the files of libraries) of all processes together after reading all people and masks, beyond what it adds with a
+      split of ``FEW_IMAGES`` images; None if the system does not report PSS (only Linux does).
     """
     with tempfile.TemporaryDirectory() as folder:
         root, few, cache = Path(folder, "set"), Path(folder, "few"), Path(folder, "cache")
         file, written = write_annotations(root, images=images, people=people)
         write_annotations(few, images=FEW_IMAGES, people=FEW_IMAGES)
         facts = {"images": images, "people": people, "annotations": written, "file_mb": file.stat().st_size / _MEGABYTE}
-        first, cached, loading = np.empty(repeats), np.empty(repeats), np.empty(repeats)
+        first_s, cached_s, loading_s = np.empty(repeats), np.empty(repeats), np.empty(repeats)
         for repeat in range(repeats):
-            # In changing order, so that a machine that gets slower favours nobody.
-            for part in (0, 1) if repeat % 2 else (1, 0):
-                if part:
-                    loading[repeat] = _in_new_process(_load_seconds, file)
+            # In alternating order, so that a machine that slows down favours neither side.
+            for is_yardstick in (0, 1) if repeat % 2 else (1, 0):
+                if is_yardstick:
+                    loading_s[repeat] = _in_new_process(_load_seconds, file)
                 else:
                     shutil.rmtree(cache, ignore_errors=True)
-                    first[repeat] = _in_new_process(_open_seconds, root, cache)
-                    cached[repeat] = _in_new_process(_open_seconds, root, cache)
+                    first_s[repeat] = _in_new_process(_open_seconds, root, cache)
+                    cached_s[repeat] = _in_new_process(_open_seconds, root, cache)
         cached_memory = _in_new_process(_memory, root, cache)
-        workers = {way: _worker_pss(root, few, cache, way) for way in ("fork", "spawn")}
+        workers = {start_method: _worker_pss(root, few, cache, start_method) for start_method in ("fork", "spawn")}
         shutil.rmtree(cache, ignore_errors=True)
         first_memory = _in_new_process(_memory, root, cache)
     return [
-        summarize("index first", "json.load", 1000 * first, 1000 * loading, asked=ASKED_FIRST, **facts, **first_memory),
+        summarize(
+            "index first",
+            "json.load",
+            1000 * first_s,
+            1000 * loading_s,
+            max_ratio=MAX_FIRST_RATIO,
+            **facts,
+            **first_memory,
+        ),
         summarize(
             "index cached",
             "json.load",
-            1000 * cached,
-            1000 * loading,
+            1000 * cached_s,
+            1000 * loading_s,
             **facts,
             **cached_memory,
             worker_pss_mb=workers,
-            seconds=statistics.median(cached.tolist()),
-            asked_seconds=ASKED_CACHED_S,
-            asked_resident_mb=ASKED_RESIDENT_MB,
-            asked_worker_pss_mb=ASKED_WORKER_MB,
+            seconds=statistics.median(cached_s.tolist()),
+            asked_seconds=MAX_CACHED_S,
+            asked_resident_mb=MAX_RESIDENT_MB,
+            asked_worker_pss_mb=MAX_WORKER_MB,
         ),
     ]
 
 
 def write_annotations(root: Path, *, images: int, people: int, seed: int = 0) -> tuple[Path, int]:
-    """Write the annotation file of a split `train` without images; returns it and the number of its annotations.
+    """Write the annotation file of a split `train` without images; return its path and its number of annotations.
 
-    ``people`` with labelled keypoints at the least; see ``measure``.
+    It has at least ``people`` people with labelled keypoints; see ``measure`` for how they are made.
     """
     rng = np.random.default_rng(seed)
     scenes = [render_image(np.random.default_rng([seed, number])) for number in range(min(SCENES, people))]
@@ -104,16 +114,16 @@ def write_annotations(root: Path, *, images: int, people: int, seed: int = 0) ->
     annotations: list[str] = []
     labelled = 0
     for image_id in range(1, images + 1):
-        pixels, found = scenes[rng.integers(len(scenes))]
+        pixels, scene_annotations = scenes[rng.integers(len(scenes))]
         height, width = pixels.shape[:2]
-        if not any(annotation["iscrowd"] for annotation in found):
+        if not any(annotation["iscrowd"] for annotation in scene_annotations):
             room_x, room_y, x, y = rng.integers(0, MARGIN, 4).tolist()
-            found = [_moved(annotation, x, y) for annotation in found]
+            scene_annotations = [_moved(annotation, x, y) for annotation in scene_annotations]
             width, height = width + x + room_x, height + y + room_y
         name = f"{image_id:012d}.jpg"
         entries.append({"id": image_id, "file_name": name, "width": width, "height": height, "license": 0})
         if labelled < people:
-            for annotation in found:
+            for annotation in scene_annotations:
                 labelled += annotation["num_keypoints"] > 0
                 annotations.append(json.dumps(annotation | {"id": len(annotations) + 1, "image_id": image_id}))
     category = {"id": 1, "name": "person", "keypoints": list(COCO_KEYPOINTS), "skeleton": list(COCO_SKELETON)}
@@ -127,7 +137,7 @@ def write_annotations(root: Path, *, images: int, people: int, seed: int = 0) ->
 
 
 def _moved(annotation: dict[str, Any], x: int, y: int) -> dict[str, Any]:
-    """An annotation with polygons, moved by whole pixels."""
+    """Return an annotation with polygons, moved by (x, y) whole pixels."""
     left, top, width, height = annotation["bbox"]
     triples = np.array(annotation["keypoints"]).reshape(-1, 3)
     triples[triples[:, 2] > 0] += (x, y, 0)
@@ -140,7 +150,7 @@ def _moved(annotation: dict[str, Any], x: int, y: int) -> dict[str, Any]:
 
 
 def _in_new_process(function: Callable[..., T], *arguments: Any) -> T:
-    """What a function returns in a process that has imported this module and done nothing else."""
+    """Return the result of a function run in a new process, which has only imported this module."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(function, *arguments).result()
 
@@ -169,7 +179,7 @@ def _open_seconds(root: Path, cache: Path) -> float:
 
 
 def _memory(root: Path, cache: Path) -> dict[str, float]:
-    """What a split adds to the resident memory of this process: opened, and read from end to end."""
+    """Return the growth of this process's resident memory in MiB by opening a split, and by reading all of it."""
     process = psutil.Process()
     before = process.memory_info().rss
     with _cache_at(cache):
@@ -183,7 +193,7 @@ def _memory(root: Path, cache: Path) -> dict[str, float]:
 
 
 class _People(Dataset[int]):
-    """Reads the annotations of a split, over and over up to a length: the number of people and of masked pixels."""
+    """Data set that reads a split's annotations, repeatedly up to a length; an item is people plus masked pixels."""
 
     def __init__(self, split: PackedSplit, length: int) -> None:
         self._split, self._length = split, length
@@ -197,41 +207,41 @@ class _People(Dataset[int]):
         return len(self._split.people(position)) + (0 if mask is None else int(mask.sum()))
 
 
-def _worker_pss(root: Path, few: Path, cache: Path, way: str) -> float | None:
-    """MiB of PSS that one more worker adds with a split, beyond those with a split of few images."""
+def _worker_pss(root: Path, few: Path, cache: Path, start_method: str) -> float | None:
+    """Return the MiB of PSS that one more worker adds with a split, beyond what it adds with the small split."""
     rollup = Path("/proc/self/smaps_rollup")
-    if not rollup.exists() or "Pss_Anon:" not in rollup.read_text():  # an older kernel
+    if not rollup.exists() or "Pss_Anon:" not in rollup.read_text():  # an older Linux kernel
         return None
     added = []
     for folder in (root, few):
-        low, high = (_in_new_process(_total_pss, folder, root, cache, way, number) for number in WORKERS)
+        low, high = (_in_new_process(_total_pss, folder, root, cache, start_method, number) for number in WORKERS)
         added.append((high - low) / (WORKERS[1] - WORKERS[0]))
     return added[0] - added[1]
 
 
-def _total_pss(root: Path, as_long_as: Path, cache: Path, way: str, workers: int) -> float:
-    """MiB of PSS of a process and its workers, which have read a split as often as another one has images."""
+def _total_pss(root: Path, length_of: Path, cache: Path, start_method: str, workers: int) -> float:
+    """Return the MiB of PSS of a process and its workers after reading as many items as another split has images."""
     with _cache_at(cache):
         split = open_split(root, "train", look_at_images=False)
-        length = len(open_split(as_long_as, "train", look_at_images=False))
+        length = len(open_split(length_of, "train", look_at_images=False))
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # more workers than cores: it is not about speed
+            warnings.simplefilter("ignore", UserWarning)  # of more workers than cores, which matters for speed only
             loader = DataLoader(
                 _People(split, length),
                 batch_size=_BATCH_SIZE,
                 num_workers=workers,
-                multiprocessing_context=way,
+                multiprocessing_context=start_method,
                 persistent_workers=True,
             )
             for _ in loader:
                 pass
-        # Of this process's children one is Python's resource tracker, which holds nothing of this.
+        # One of the children is Python's resource tracker, which holds no part of the split.
         processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
         return sum(_pss(process) for process in processes) / _MEGABYTE
 
 
 def _pss(process: psutil.Process) -> int:
-    """Bytes of PSS without that of libraries' files, which whatever else runs on the machine shares at times."""
+    """Return the PSS of a process in bytes, without libraries' files: other programs may share these at times."""
     lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
     kilobytes = {line.split(":")[0]: int(line.split()[1]) for line in lines[1:]}
     mapped = sum(file.pss for file in process.memory_maps() if file.path.endswith(index_cache.SUFFIX))

@@ -1,4 +1,4 @@
-"""What measuring a loader costs the loop of a slice: clocks, progress, and a sampler that looks on."""
+"""Measure the overhead of loader measurements: clocks, progress reports and the resource sampler in a slice's loop."""
 
 import argparse
 import json
@@ -27,31 +27,33 @@ from bench.storage.printing import print_text
 from posemodel.network import input_geometry
 
 NETWORK, SIZE, BATCH_SIZE = "small", 160, 4
-"""As the `small` preset trains: the smallest batches, so that what is done for each weighs most."""
+"""The settings of the `small` preset, whose batches are the smallest: overhead per batch weighs most there."""
 STEP_S = 0.01
-"""A sleep instead of a step, shorter than any of ours: of 5 ms or 50 the measuring takes the same milliseconds."""
+"""Seconds of the sleep that replaces a training step, shorter than any real step. The overhead in milliseconds is the
+same with sleeps of 5 or 50 ms."""
 STEPS = 50
-ASKED = 1.01
+"""Steps in one slice."""
+MAX_RATIO = 1.01
 
 
 def measure(*, repeats: int = 40) -> list[Row]:
-    """Time what a slice does for each of its batches against a bare ``for batch in loader: step(batch)``, in turns.
+    """Time a slice of a loader measurement against a bare ``for batch in loader: step(batch)``, alternately.
 
-    The batches are in memory and the step sleeps: whatever the measuring takes on top is seen, none of it can hide
-    behind the loading. The sampler runs in another process, as in a measurement, and only in our turns.
+    The batches are in memory and the step sleeps, so that no overhead is hidden behind loading. As in a measurement the
+    resource sampler runs in another process; it runs only in our turns.
     """
     geometry = input_geometry(NETWORK, SIZE)
     workload = _InMemory(memory_batches(geometry, BATCH_SIZE, 1, torch.device("cpu"))[0])
-    configuration = LoaderConfiguration(batch_size=BATCH_SIZE, num_workers=STEPS)  # a slice is a round of them
+    configuration = LoaderConfiguration(batch_size=BATCH_SIZE, num_workers=STEPS)  # a slice: a batch of each worker
     context = multiprocessing.get_context("spawn")
-    told, sample = context.RawValue("q", 0), context.RawValue("q", 0)
-    life = Life(Progress(told, sample), workload, configuration, os.getpid())
-    with _looking_on(context.Event()) as looking:
+    count, sample = context.RawValue("q", 0), context.RawValue("q", 0)
+    life = Life(Progress(count, sample), workload, configuration, os.getpid())
+    with _sampling_process(context.Event()) as sampling:
 
         def ours() -> None:
-            looking.set()
+            sampling.set()
             life.measured(Arm.END_TO_END, 0.0)
-            looking.clear()
+            sampling.clear()
 
         def bare() -> None:
             for batch in workload.open_loader(configuration, 1 + STEPS).loader:
@@ -62,7 +64,7 @@ def measure(*, repeats: int = 40) -> list[Row]:
             f"bare loop, {STEPS} steps of {1000 * STEP_S:g} ms",
             [Pair(ours, bare)],
             repeats=repeats,
-            asked=ASKED,
+            max_ratio=MAX_RATIO,
             warm_up=3,
             network=NETWORK,
             size=SIZE,
@@ -74,7 +76,7 @@ def measure(*, repeats: int = 40) -> list[Row]:
 
 @dataclass(frozen=True)
 class _InMemory:
-    """A workload whose batches are all the same one, and cost nothing."""
+    """A workload whose batches are one batch in memory, repeated: loading costs nothing."""
 
     batch: Any
     device: str = "cpu"
@@ -102,20 +104,22 @@ def _sleep(_batch: Any) -> None:
 
 
 @contextmanager
-def _looking_on(looking: Event) -> Iterator[Event]:
-    """A process that samples this one's resources whenever the event is set."""
-    process = multiprocessing.get_context("spawn").Process(target=_look, args=(os.getpid(), looking), daemon=True)
+def _sampling_process(sampling: Event) -> Iterator[Event]:
+    """Run a process that samples this one's resources while the event is set."""
+    process = multiprocessing.get_context("spawn").Process(
+        target=_sample_resources, args=(os.getpid(), sampling), daemon=True
+    )
     process.start()
     try:
-        yield looking
+        yield sampling
     finally:
         process.kill()
         process.join()
 
 
-def _look(pid: int, looking: Event) -> None:
+def _sample_resources(pid: int, sampling: Event) -> None:
     sampler = ResourceSampler(pid)
-    while looking.wait():
+    while sampling.wait():
         sampler.look()
         time.sleep(PERIOD_S)
 

@@ -1,4 +1,4 @@
-"""How long a step of each optimizer takes, and what state it keeps."""
+"""Time a step of each optimizer against the `adabound` package's, and count the bytes of its state."""
 
 from functools import partial
 
@@ -13,33 +13,33 @@ from posemodel.training.state import optimizer_state_bytes
 
 NETWORK = "rtpose_vgg"
 REFERENCE = "adabound_reference"
-"""The yardstick: the `adabound` package."""
-ASKED = {"cpu": 0.6, "cuda": 0.35}
-"""Of our AdaBound against that package (the design's budget)."""
+"""The yardstick, by its name in the registry: the `adabound` package."""
+MAX_RATIO = {"cpu": 0.6, "cuda": 0.35}
+"""Device type -> largest allowed ratio of our AdaBound to that package."""
 LR = 1e-3
 GRADIENT = 1e-3
-"""Standard deviation of the made-up gradients."""
+"""Standard deviation of the random gradients."""
 
 
 def measure(device: torch.device, *, repeats: int = 10) -> list[Row]:
     """Time one step of each optimizer on the parameters of `rtpose_vgg`, against the `adabound` package's step.
 
-    Defaults of each, in the implementation that a study takes on this device, with all the threads that PyTorch takes.
-    The package's own row compares it with itself, and shows the noise.
+    Each has its default hyperparameters, the implementation that a study uses on this device, and PyTorch's default
+    number of threads. The row of the package compares it with itself and so shows the noise.
     """
-    package = _stepper(REFERENCE, device)
+    package = _optimizer(REFERENCE, device)
     return [_compare(name, device, package, repeats) for name in OPTIMIZERS]
 
 
 def _compare(name: str, device: torch.device, package: torch.optim.Optimizer, repeats: int) -> Row:
-    optimizer = _stepper(name, device)
+    optimizer = _optimizer(name, device)
     optimizer.step()
     return compare(
         name,
         "a step of the adabound package",
         [Pair(optimizer.step, package.step)],
         repeats=repeats,
-        asked=ASKED.get(device.type) if name == "adabound" else None,
+        max_ratio=MAX_RATIO.get(device.type) if name == "adabound" else None,
         warm_up=2,
         synchronize=partial(synchronize, device),
         device=device.type,
@@ -48,12 +48,12 @@ def _compare(name: str, device: torch.device, package: torch.optim.Optimizer, re
     )
 
 
-def _stepper(name: str, device: torch.device) -> torch.optim.Optimizer:
+def _optimizer(name: str, device: torch.device) -> torch.optim.Optimizer:
     return OPTIMIZERS[name].factory({"lr": LR})(_parameters(device))
 
 
 def _parameters(device: torch.device) -> list[torch.nn.Parameter]:
-    """Of the network, laid out as in training, with made-up gradients."""
+    """Return the network's parameters, in the memory format of training (channels last), with random gradients."""
     generator = torch.Generator().manual_seed(0)
     network = build_network(NETWORK, seed=0).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     parameters = list(network.parameters())

@@ -1,4 +1,4 @@
-"""Speed as text: the cells of a table, in the terminal and on a page."""
+"""Format speed comparisons as the cells of a table, for the terminal and for pages."""
 
 from typing import Any
 
@@ -6,12 +6,12 @@ from bench.speed.compare import Row
 
 
 def heading() -> tuple[str, ...]:
-    """Column names of the table."""
+    """Return the column names of the table."""
     return ("what", "ms", "yardstick", "its ms", "ratio", "95 % interval", "asked", "spread", "threads")
 
 
 def cells(row: Row) -> list[str]:
-    """One comparison as cells under ``heading``."""
+    """Return the cells of one comparison, in the order of ``heading``."""
     return [
         row.name,
         _number(row.median_ms),
@@ -19,14 +19,14 @@ def cells(row: Row) -> list[str]:
         _number(row.yardstick_ms),
         f"{row.ratio:.3g}",
         f"{row.low:.3g} to {row.high:.3g}",
-        "-" if row.asked is None else f"<= {row.asked:g}",
+        "-" if row.max_ratio is None else f"<= {row.max_ratio:g}",
         f"{100 * row.spread:.0f} %",
         str(row.threads),
     ]
 
 
 def facts_line(row: Row) -> str:
-    """What else was found, on one line."""
+    """Return the facts of a comparison on one line."""
     return ", ".join(f"{name.replace('_', ' ')} {_plain(value)}" for name, value in row.facts.items())
 
 

@@ -1,4 +1,4 @@
-"""How long one training sample takes, beside merely reading its image; and in which of its parts."""
+"""Time making a training sample against reading its image file, and the parts of a sample."""
 
 import statistics
 import time
@@ -24,27 +24,32 @@ from posemodel.data.loader import prepare_process
 from posemodel.data.targets import make_heatmaps, make_pafs
 
 GEOMETRY = InputSettings(size=368, stride=8)
-"""OpenPose's input and maps: 46 x 46 cells."""
+"""OpenPose's input in pixels and its maps: 46 x 46 cells."""
 AUGMENT = AugmentSettings()
 BATCH_SIZE = 8
 PARTS_REPEATS = 5
 
 
 def measure(data: Path | None, *, repeats: int = 15) -> list[Row]:
-    """Time augmented samples at 368 pixels on one thread against ``cv2.imread`` of the same files.
+    """Time augmented samples at 368 pixels against ``cv2.imread`` of the same files, on one thread.
 
-    Over all images of the split `train` with labelled people; every repeat augments them anew. A sample is what a
-    loader's worker does: decode, affine warp, colour, mask, and 57 target maps unless the device makes these.
+    All images of the split `train` with labelled people, augmented differently in every repeat. A sample is the work of
+    a loader's worker: decode, affine warp, colour, mask, and 57 target maps unless the device makes these. The last row
+    compares targets made by PyTorch on the CPU with targets made by workers.
     """
     with threads(1), labelled_images(data) as split:
         prepare_process()
-        whole = _row(split, data, "sample", asked=1.6, repeats=repeats, with_targets=True)
-        whole.facts["parts_ms"] = part_times(PoseDataset(split, GEOMETRY))
-        light = _row(split, data, "sample, targets on the device", asked=1.3, repeats=repeats, with_targets=False)
-        return [whole, light, _targets(split, repeats)]
+        with_targets = _row(split, data, "sample", max_ratio=1.6, repeats=repeats, with_targets=True)
+        with_targets.facts["parts_ms"] = part_times(PoseDataset(split, GEOMETRY))
+        without_targets = _row(
+            split, data, "sample, targets on the device", max_ratio=1.3, repeats=repeats, with_targets=False
+        )
+        return [with_targets, without_targets, _targets(split, repeats)]
 
 
-def _row(split: PackedSplit, data: Path | None, name: str, *, asked: float, repeats: int, with_targets: bool) -> Row:
+def _row(
+    split: PackedSplit, data: Path | None, name: str, *, max_ratio: float, repeats: int, with_targets: bool
+) -> Row:
     dataset = PoseDataset(split, GEOMETRY, augment=AUGMENT, with_targets=with_targets)
     pairs = [_pair(dataset, split, position) for position in range(len(split))]
     people = sum(split.people_count(position) for position in range(len(split)))
@@ -53,7 +58,7 @@ def _row(split: PackedSplit, data: Path | None, name: str, *, asked: float, repe
         "cv2.imread",
         pairs,
         repeats=repeats,
-        asked=asked,
+        max_ratio=max_ratio,
         images=len(split),
         people=people,
         size=GEOMETRY.size,
@@ -69,7 +74,7 @@ def _pair(dataset: PoseDataset, split: PackedSplit, position: int) -> Pair:
 
 
 def _targets(split: PackedSplit, repeats: int) -> Row:
-    """Targets of a batch made by PyTorch on the CPU, against those that a worker makes one by one."""
+    """Compare the targets of a batch made by PyTorch on the CPU with those that a worker makes image by image."""
     dataset = PoseDataset(split, GEOMETRY, augment=AUGMENT, with_targets=False)
     chosen = [number % len(split) for number in range(BATCH_SIZE)]
     batch = collate([dataset[0, position] for position in chosen])
@@ -89,8 +94,8 @@ def _worker_targets(people: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def part_times(dataset: PoseDataset) -> dict[str, float]:
-    """Milliseconds of each part of a sample: medians over repeats of the mean over the images."""
-    found: dict[str, list[float]] = {}
+    """Return the milliseconds of each part of a sample: mean over the images, median over the repeats."""
+    times: dict[str, list[float]] = {}
     for repeat in range(PARTS_REPEATS + 1):
         sums: dict[str, float] = {}
         for position in range(len(dataset)):
@@ -98,20 +103,20 @@ def part_times(dataset: PoseDataset) -> dict[str, float]:
                 began = time.perf_counter()
                 work()
                 sums[part] = sums.get(part, 0.0) + time.perf_counter() - began
-        if repeat:  # the first warms up
+        if repeat:  # the first repeat warms up
             for part, seconds in sums.items():
-                found.setdefault(part, []).append(1000 * seconds / len(dataset))
-    return {part: statistics.median(times) for part, times in found.items()}
+                times.setdefault(part, []).append(1000 * seconds / len(dataset))
+    return {part: statistics.median(values) for part, values in times.items()}
 
 
 def _parts(dataset: PoseDataset, epoch: int, position: int) -> Iterator[tuple[str, Callable[[], object]]]:
-    """The steps of ``PoseDataset.__getitem__``, one by one."""
+    """Yield the parts of ``PoseDataset.__getitem__``: a name, and a function that runs the part alone."""
     split = dataset.split
     rng = Random(f"{epoch} {position}")
     people = split.people(position)
     warp = random_warp(rng, *split.size(position), people, GEOMETRY.size, AUGMENT)
     image, reduction = decoded_smaller(split.path(position), warp.reduction())
-    assert image is not None, "opening the split has looked at it"
+    assert image is not None, "opening the split has checked that the image can be read"
     pixels = image
     warped = warp.image(pixels, GEOMETRY.size, reduction)
     moved = warp.people(people)

@@ -1,4 +1,4 @@
-"""What the training loop adds to forward, backward and step; on a CUDA device, how much of it is used."""
+"""Time the training loop against bare forward, loss, backward and optimizer step on the same batches."""
 
 import copy
 import statistics
@@ -22,17 +22,17 @@ from posemodel.training.step import TrainingStep
 from posemodel.training.throughput import ThroughputMeter
 
 NETWORK, SIZE, BATCH_SIZE = "small", 160, 4
-"""As the `small` preset trains: of all presets the one with the shortest steps, so that the loop weighs most."""
+"""The settings of the `small` preset, whose steps are the shortest: the loop's overhead weighs most there."""
 BATCHES = 8
 STEPS = 10
-"""In one turn of each side: a window of the loop."""
+"""Steps in one turn of each side: one window of the loop."""
 OPTIMIZER = "adam"
 
 
 def measure(device: torch.device, *, repeats: int = 25) -> list[Row]:
-    """Time windows of the training loop against as many bare forward + loss + backward + step on the same batches.
+    """Time windows of the training loop against as many bare steps (forward, loss, backward, optimizer).
 
-    The batches are in memory, on the device. The loop adds the schedule, timing, accounting and the window's end.
+    The batches are on the device before. The loop adds the schedule, timing, accounting and the end of a window.
     """
     geometry = input_geometry(NETWORK, SIZE)
     batches = memory_batches(geometry, BATCH_SIZE, BATCHES, device)
@@ -46,7 +46,7 @@ def measure(device: torch.device, *, repeats: int = 25) -> list[Row]:
         f"bare forward + backward + step, {STEPS} steps",
         [pair],
         repeats=repeats,
-        asked=1.03,
+        max_ratio=1.03,
         warm_up=2,
         synchronize=lambda: synchronize(device),
         device=device.type,
@@ -60,7 +60,7 @@ def measure(device: torch.device, *, repeats: int = 25) -> list[Row]:
 
 
 def part_times(network: PoseNetwork, batches: Sequence[Batch], device: torch.device) -> dict[str, float]:
-    """Median milliseconds of each part of a step, the device awaited after each."""
+    """Return the median milliseconds of each part of a step; the device is synchronised after each part."""
     optimizer = optimizer_entry(OPTIMIZER).factory({"lr": 1e-4})(network.parameters())
     times: dict[str, list[float]] = {}
     for batch in [*batches, *batches]:
@@ -84,15 +84,15 @@ def part_times(network: PoseNetwork, batches: Sequence[Batch], device: torch.dev
         lap("backward")
         optimizer.step()
         lap("optimizer")
-    return {part: statistics.median(taken[len(batches) :]) for part, taken in times.items()}
+    return {part: statistics.median(values[len(batches) :]) for part, values in times.items()}
 
 
 def memory_batches(
     geometry: InputSettings, batch_size: int, number: int, device: torch.device, *, with_targets: bool = True
 ) -> list[Batch]:
-    """Batches of random pixels and people; with their targets on the device, or without in the CPU's memory.
+    """Make ``number`` batches of random pixels and people: on the device, or without targets in the CPU's memory.
 
-    Those in the CPU's memory are pinned where the device is a CUDA one: what a loader hands to it.
+    Batches without targets are as a loader delivers them: pinned if the device is a CUDA one.
     """
     generator = torch.Generator().manual_seed(0)
     side, cells = geometry.size, geometry.cells

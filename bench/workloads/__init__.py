@@ -1,6 +1,10 @@
-"""Workloads: what a trial trains, each behind the protocol of `bench.workloads.protocol`.
+"""Workloads: what a trial trains, behind the interface `bench.workloads.protocol.Workload`.
 
-Comes in: a name, or a study's settings. Goes out: the workload, and its own settings. Never: a plan, a record.
+In: the name of a workload, or the settings of a study. Out: the workload and its own settings, and through it a data
+set, runs as plain settings, trained networks and their scores. Never: a plan, a ledger, a record or a report.
+
+- `pose.py` is the workload that ships; the modules `pose_*.py` do its work.
+- `of_study.py` finds the workload of a study.
 """
 
 import importlib
@@ -12,42 +16,47 @@ from bench.workloads.protocol import Workload
 from posemodel.errors import SettingsError
 
 POSE = "pose"
-"""The workload that ships: the PAF network of posemodel. What studies train that name no other."""
+"""Name of the workload that ships, a pose network of `posemodel`, and the default of studies."""
 WORKLOADS = {POSE: "bench.workloads.pose:POSE"}
-"""Where each workload that ships is."""
+"""Name -> `package.module:OBJECT` of each workload that ships."""
 PROTOCOL = tuple(name for name in (*Workload.__annotations__, *vars(Workload)) if not name.startswith("_"))
-"""What a workload has."""
+"""Names of the attributes and methods that a workload must have."""
 
 
 @cache
 def workload(name: str) -> Workload:
-    """The workload of a name in `WORKLOADS`, or at a path `package.module:NAME`; a class is called.
+    """Return the workload with a name in `WORKLOADS`, or at a path `package.module:NAME`; a class is instantiated.
 
-    It may be spelled `package.module.NAME`, and is called by the other spelling all the same. SettingsError where there
-    is none.
+    The path may also be written `package.module.NAME`; the workload's ``name`` has the colon. Raises SettingsError if
+    it cannot be loaded or does not follow the protocol.
     """
     name = with_colon(name)
     if name not in WORKLOADS and not is_path(name):
         raise SettingsError(
-            f"workload {name!r}: is neither one that ships ({', '.join(WORKLOADS)}) nor a path package.module:NAME."
+            f"workload {name!r}: is neither a workload that ships ({', '.join(WORKLOADS)}) nor a path "
+            "package.module:NAME."
         )
     module, attribute = split(WORKLOADS.get(name, name))
     try:
         loaded: Any = importlib.import_module(module)
         for part in attribute.split("."):
             loaded = getattr(loaded, part)
-        made: Workload = loaded() if isinstance(loaded, type) else loaded
-    except (Exception, SystemExit) as error:  # whatever somebody's module raises
+        instance: Workload = loaded() if isinstance(loaded, type) else loaded
+    except (Exception, SystemExit) as error:  # somebody's module may raise anything
         raise SettingsError(f"workload {name!r}: cannot be loaded here ({type(error).__name__}: {error}).") from error
-    missing = sorted(each for each in PROTOCOL if not hasattr(made, each))
+    missing = sorted(each for each in PROTOCOL if not hasattr(instance, each))
     if missing:
-        raise SettingsError(f"workload {name!r}: is none: it has no {', '.join(missing)}.")
-    score = made.score
+        raise SettingsError(
+            f"workload {name!r}: does not follow the workload protocol: it has no {', '.join(missing)}."
+        )
+    score = instance.score
     if (score.direction, score.low, score.high, score.failure) != ("maximize", 0.0, 1.0, 0.0) or score.name != "ap":
         raise SettingsError(
-            f"workload {name!r}: its score is {score}; tables and tests know the score `ap`, which is maximized, from "
-            "0 (what a failed run counts) to 1."
+            f"workload {name!r}: its score is {score}; reports support only the score `ap`, which is maximized, "
+            "from 0 (also the score of a failed run) to 1."
         )
-    if with_colon(made.name) != name:
-        raise SettingsError(f"workload {name!r}: calls itself {made.name!r}; workers would look for that one.")
-    return made
+    if with_colon(instance.name) != name:
+        raise SettingsError(
+            f"workload {name!r}: has the name {instance.name!r}, which workers would look for. Set it to its path."
+        )
+    return instance

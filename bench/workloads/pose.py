@@ -1,4 +1,4 @@
-"""The workload `pose`: the PAF network of posemodel on a data set in COCO's layout."""
+"""The workload `pose`: train a pose network of `posemodel` on a data set in COCO's layout, scored by COCO AP."""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -29,31 +29,31 @@ if TYPE_CHECKING:
     from bench.workloads.pose_work import PoseWork
 
 SCORES = ("ap", "ap50", "ap75", "ap_medium", "ap_large", "ar", "ar50", "ar75", "ar_medium", "ar_large")
-"""COCO's ten figures, as `posemodel.scoring.scorer.Scores` names them."""
+"""Names of COCO's ten figures, as in `posemodel.scoring.scorer.Scores`."""
 
 
 class PoseSettings(DataFiles):
-    """What a study says of the network and its training, equal for all of its trials.
+    """Settings of network and training that are equal for all trials of a study.
 
-    Study files give these at their top level, where studies of older versions have them.
+    They are at the top level of study files, as in all earlier versions.
     """
 
     network: str
-    """The network that is trained, by its name."""
+    """Name of the network that is trained."""
     size: int = Field(ge=MIN_SIZE)
     """Side of the network's input in pixels."""
     skip_bad: bool = False
-    """Leave bad images and annotations out, and count them, instead of refusing the data set."""
+    """Leave bad images and annotations out and count them, instead of refusing the data set."""
     exif: Exif = "ignore"
-    """Whether pictures are turned as their EXIF orientation says."""
+    """Whether images are rotated according to their EXIF orientation."""
     foreground_weight: float = Field(default=1.0, ge=1)
-    """Weight in the loss of cells where a map is fully on, relative to background cells."""
+    """Weight in the loss of cells where a target map is 1, relative to background cells."""
     augment: bool = True
-    """Vary the training images."""
+    """Augment the training images."""
     weights: Path | None = None
     """Checkpoint that every run starts from."""
     backbone_weights: Path | None = None
-    """VGG19's weights from ImageNet that the backbone of every run starts from."""
+    """Checkpoint of VGG19 trained on ImageNet that the backbone of every run starts from."""
 
     @model_validator(mode="after")
     def _one_beginning(self) -> Self:
@@ -63,7 +63,7 @@ class PoseSettings(DataFiles):
 
 
 class Pose:
-    """Trains a pose network; scored by COCO AP."""
+    """The workload that trains a pose network and scores it by COCO AP."""
 
     name = "pose"
     settings = PoseSettings
@@ -73,7 +73,7 @@ class Pose:
     budget_unit = "step"
 
     def check(self, own: PoseSettings, settings: Mapping[str, Setting]) -> None:
-        """SettingsError where the network does not take this input size, or does not fit the weights given."""
+        """Raise SettingsError if the network cannot have this input size or does not fit the given weights."""
         with about(settings, "network", "size"):
             _work().geometry(own.network, own.size)
         if own.weights is not None or own.backbone_weights is not None:
@@ -82,11 +82,11 @@ class Pose:
     def find_data(
         self, settings: Mapping[str, Setting], make_data: MakeData | None, on_open: OnOpen | None
     ) -> FoundData:
-        """The COCO folder that `data` names, or the synthetic one of `synthetic_images`, made where it is not whole."""
+        """Find the data set of `data`, or the synthetic one of `synthetic_images`, made if it is incomplete."""
         return _work().find(settings, make_data, on_open)
 
     def plan(self, own: PoseSettings, assignment: Assignment) -> TrainSettings:
-        """One run; every trial of a study trains on the same images, `select` held out of them."""
+        """Make the settings of one run; all trials train on the same images, those of `train` without `select`."""
         return TrainSettings(
             data=assignment.data,
             files=own.own_files(),
@@ -98,7 +98,7 @@ class Pose:
             size=own.size,
             weights=own.weights,
             backbone_weights=own.backbone_weights,
-            **_length(assignment.budget),
+            **_length_settings(assignment.budget),
             schedule=assignment.schedule,
             foreground_weight=own.foreground_weight,
             precision=assignment.precision,
@@ -119,7 +119,7 @@ class Pose:
         should_stop: Callable[[], bool] | None = None,
         folder: Path | None = None,
     ) -> Trained:
-        """Train with `posemodel.training.loop`; ``folder`` holds `resume.pt`."""
+        """Train with `posemodel.training.loop`; ``folder`` holds its state, `resume.pt`."""
         return _work().train(
             run,
             make_optimizer,
@@ -130,13 +130,13 @@ class Pose:
         )
 
     def loading(self, run: TrainSettings) -> "PoseWorkload":
-        """The run's samples and step."""
+        """Return the samples and the training step of a run, for loader measurements."""
         return _work().load(run)
 
     def probe_data(
         self, own: PoseSettings, data: Path, awaited_images: int | None, batch_size: int
     ) -> AbstractContextManager[ProbeData]:
-        """The study's people, or a few synthetic ones of a temporary folder."""
+        """Provide the study's images for measuring costs, or a few synthetic ones in a temporary folder."""
         return _work().probe(own, data, awaited_images, batch_size)
 
     def costs(
@@ -147,7 +147,7 @@ class Pose:
         seconds: float,
         on_costs: OnCosts,
     ) -> Costs:
-        """The real loop for some seconds, each optimizer's step, and an evaluation of some images."""
+        """Measure the real loop for some seconds, each optimizer's step, and an evaluation of some images."""
         return _work().measure(runs, factories, seconds=seconds, on_costs=on_costs)
 
 
@@ -155,21 +155,21 @@ POSE = Pose()
 
 
 def settled_by_weights(settings: Mapping[str, Setting]) -> Mapping[str, Setting]:
-    """The settings with a checkpoint's network and size where `weights` names one and nobody else has given them."""
-    given = "weights" in settings and settings["weights"].value is not None
-    return _work().settle(settings) if given else settings
+    """Return the settings with network and size of the checkpoint `weights`, if any, where they were not given."""
+    has_weights = "weights" in settings and settings["weights"].value is not None
+    return _work().settle(settings) if has_weights else settings
 
 
 def _work() -> "type[PoseWork]":
-    from bench.workloads.pose_work import PoseWork  # PyTorch: settings, plans and records cost no import
+    from bench.workloads.pose_work import PoseWork  # imports PyTorch, which settings, plans and records do not need
 
     return PoseWork
 
 
-def _length(budget: Budget) -> dict[str, Any]:
-    """A budget as the training loop has it."""
+def _length_settings(budget: Budget) -> dict[str, Any]:
+    """Return a budget as settings of the training loop."""
     if budget.steps is None:
         return {"seconds": budget.seconds, "evaluations": budget.evaluations}
     every = -(-budget.steps // budget.evaluations)
-    found: dict[str, Any] = {"steps": budget.steps, "val_every": every, "ap_every": every}
-    return found | ({} if budget.window is None else {"log_every": budget.window})
+    length: dict[str, Any] = {"steps": budget.steps, "val_every": every, "ap_every": every}
+    return length | ({} if budget.window is None else {"log_every": budget.window})

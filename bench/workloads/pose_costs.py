@@ -1,7 +1,7 @@
-"""What a trial of a pose network is made of, measured: the real loop for a few seconds, in this process.
+"""Measure the costs of a trial of a pose network by running the real loop for a few seconds in this process.
 
-The pieces come in the order of their weight: of a slow network a single image, a first step, steady steps, each
-optimizer's own step, an evaluation. Each is told as soon as it is known: the time may be over before the last.
+The pieces are measured in order of importance and each is reported at once, as the time may end before the last: a
+single image (of a slow network), a first step, steady steps, each optimizer's own step, an evaluation.
 """
 
 import statistics
@@ -35,29 +35,30 @@ if sys.platform != "win32":
 
 PROBE_STEPS = 24
 PROBE_SECONDS = 6.0
-"""A probe ends at whichever comes first, but not before its second window."""
+"""A probe ends after so many steps or seconds, but not before its second window."""
 TRAINING_SHARE = 0.6
-"""Share of the time for measuring after which the probe ends even before its second window."""
+"""Share of the measuring time after which the probe ends even before its second window."""
 EVALUATION_SHARE = 0.7
-"""Share of what is left that an evaluation of several images may take by what one has taken."""
+"""Share of the remaining time that an evaluation of several images may take, judged by one image."""
 FORWARD_AND_BACKWARD = 3
-"""A step's multiply-accumulates, in those of the forward pass."""
+"""Multiply-accumulates of a training step, in forward passes."""
 SLOW_GMACS = 500.0
-"""10^9 multiply-accumulates of a step from which a CPU is first asked for a single image: some seconds."""
+"""10^9 multiply-accumulates of a step above which a CPU first measures a single image: some seconds."""
 STEPS_PER_WINDOW = 4
 SCORED_IMAGES = 48
+"""Images of the measured evaluation, at most."""
 OPTIMIZER_STEPS = 3
 
 
-class _EnoughError(Exception):
-    """The probe has seen enough windows."""
+class _ProbeEndedError(Exception):
+    """Raised to end the probe's training when it has measured enough."""
 
 
 def measure_costs(
     runs: Mapping[str, TrainSettings], factories: Mapping[str, MakeOptimizer], *, seconds: float, on_costs: OnCosts
 ) -> Costs:
-    """See `Workload.costs`; the first run stands for all, each optimizer's step is measured by itself."""
-    until = time.perf_counter() + seconds
+    """Measure the costs of a study's runs, see `Workload.costs`; of all but the first only the optimizer's step."""
+    deadline = time.perf_counter() + seconds
     name, run = next(iter(runs.items()))
     if _is_slow(run):
         on_costs(_one_image_costs(run, factories[name], [*runs]))
@@ -65,24 +66,27 @@ def measure_costs(
     on_costs(trained)
     device = choose_device(run.device)
     network = initial_network(run, device)
-    own: dict[str, float] = {}
+    optimizer_s: dict[str, float] = {}
     for key in runs:
-        if time.perf_counter() < until:  # the others are taken for as slow as the first
-            own[key] = _optimizer_step_s(network, factories[key])
+        if time.perf_counter() < deadline:  # the remaining ones count as fast as the first
+            optimizer_s[key] = _optimizer_step_s(network, factories[key])
     step_s = trained.step_s[name]
-    steps = {key: max(step_s + own.get(key, 0.0) - own[name], 0.0) if key in own else step_s for key in runs}
-    found = replace(trained, step_s=steps)
-    on_costs(found)
+    steps = {
+        key: max(step_s + optimizer_s.get(key, 0.0) - optimizer_s[name], 0.0) if key in optimizer_s else step_s
+        for key in runs
+    }
+    costs = replace(trained, step_s=steps)
+    on_costs(costs)
     if run.weights is not None:
-        network = initial_network(run, device)  # the steps above have moved what finds people
-    for score_s, image_s in _evaluation_costs(run, network, until, step_s / run.loader.batch_size):
-        found = replace(found, score_s=score_s, image_s=image_s, memory_bytes=max(found.memory_bytes, _peak_memory()))
-        on_costs(found)
-    return found
+        network = initial_network(run, device)  # the optimizer steps above have changed the weights
+    for score_s, image_s in _evaluation_costs(run, network, deadline, step_s / run.loader.batch_size):
+        costs = replace(costs, score_s=score_s, image_s=image_s, memory_bytes=max(costs.memory_bytes, _peak_memory()))
+        on_costs(costs)
+    return costs
 
 
 def _is_slow(run: TrainSettings) -> bool:
-    """Whether a step may take longer than there is for measuring: known without one."""
+    """Whether a step may take longer than the measuring time, judged by the network's operations."""
     if choose_device(run.device).type != "cpu":
         return False
     gmacs: float = network_cost(run.network, run.size)["gmacs"]
@@ -90,7 +94,7 @@ def _is_slow(run: TrainSettings) -> bool:
 
 
 def _one_image_costs(run: TrainSettings, factory: MakeOptimizer, names: list[str]) -> Costs:
-    """A step as so many times the first step on a single image."""
+    """Estimate a step as the first step on a single image, times the batch size."""
     batch = run.loader.batch_size
     loader = run.loader.model_copy(update={"batch_size": 1, "num_workers": 0, "persistent_workers": False})
     budget = {"steps": 2, "seconds": None, "val_every": 2, "ap_every": None, "evaluations": None}
@@ -98,10 +102,10 @@ def _one_image_costs(run: TrainSettings, factory: MakeOptimizer, names: list[str
 
     def on_metrics(_step: int, metrics: dict[str, float]) -> None:
         image_s.append(1 / metrics["images_per_s"])
-        raise _EnoughError
+        raise _ProbeEndedError
 
     began = time.perf_counter()
-    with _until_enough():
+    with _until_probe_ends():
         train(run.model_copy(update={"loader": loader, **budget}), factory, on_metrics=on_metrics)
     return Costs(
         setup_s=time.perf_counter() - began,
@@ -117,55 +121,59 @@ def _one_image_costs(run: TrainSettings, factory: MakeOptimizer, names: list[str
 def _training_costs(
     run: TrainSettings, factory: MakeOptimizer, names: list[str], seconds: float, on_costs: OnCosts
 ) -> Costs:
-    """Setup and steps of the real loop; a step of all ``names`` alike."""
-    # A step more than the probe takes: it ends before the run would be evaluated.
+    """Measure setup and steps of the real loop; all ``names`` get the same step time."""
+    # One step more than the probe takes, so that it ends before the run would be evaluated.
     steps = min(run.steps or PROBE_STEPS, PROBE_STEPS) + 1
     budget = {"steps": steps, "seconds": None, "val_every": steps, "ap_every": None, "evaluations": None}
     settings = run.model_copy(update={"log_every": STEPS_PER_WINDOW, **budget})
     device = choose_device(settings.device)
     batch = settings.loader.batch_size
     began = time.perf_counter()
-    first: list[float] = []
-    ends: list[float] = []
-    windows: list[float] = []
-    loaders: list[int] = [0]
+    measured_setup_s: list[float] = []
+    step_ends: list[float] = []
+    window_step_s: list[float] = []
+    loader_bytes: list[int] = [0]
 
-    def so_far(step_s: float, step_by: StepBy = "steps") -> Costs:
+    def costs_so_far(step_s: float, step_by: StepBy = "steps") -> Costs:
         return Costs(
-            setup_s=first[0],
+            setup_s=measured_setup_s[0],
             step_s=dict.fromkeys(names, step_s),
             score_s={},
             image_s=0.0,
-            memory_bytes=_peak_memory() + max(loaders),
+            memory_bytes=_peak_memory() + max(loader_bytes),
             gpu_memory_bytes=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0,
             step_by=step_by,
         )
 
     def step_s() -> float:
-        """By windows, which wait for the device; before the second one by the steps' ends."""
-        return statistics.median(windows) if len(windows) > 1 or len(ends) < 2 else _median_between(ends)
+        """Return the seconds of a step: from windows, which wait for the device; before two, from the ends of steps."""
+        return (
+            statistics.median(window_step_s)
+            if len(window_step_s) > 1 or len(step_ends) < 2
+            else _median_between(step_ends)
+        )
 
     def on_metrics(step: int, metrics: dict[str, float]) -> None:
-        loaders.append(sum(child.memory_info().rss for child in psutil.Process().children(recursive=True)))
-        if not first:
-            first.append(time.perf_counter() - began)
-            on_costs(so_far(batch / metrics["images_per_s"], "first step"))
+        loader_bytes.append(sum(child.memory_info().rss for child in psutil.Process().children(recursive=True)))
+        if not measured_setup_s:
+            measured_setup_s.append(time.perf_counter() - began)
+            on_costs(costs_so_far(batch / metrics["images_per_s"], "first step"))
         elif "images_per_s" in metrics:
-            windows.append(batch / metrics["images_per_s"])
-        late = time.perf_counter() - began > first[0] + PROBE_SECONDS
-        if step >= steps - 1 or (late and len(windows) > 1):
-            raise _EnoughError
+            window_step_s.append(batch / metrics["images_per_s"])
+        late = time.perf_counter() - began > measured_setup_s[0] + PROBE_SECONDS
+        if step >= steps - 1 or (late and len(window_step_s) > 1):
+            raise _ProbeEndedError
 
     def should_stop() -> bool:
-        """Asked after each step."""
-        ends.append(time.perf_counter())
-        if len(ends) > 1 and ends[-1] - began > TRAINING_SHARE * seconds:
-            raise _EnoughError
+        """Note the end of a step (called after each), and end the probe if it takes too long."""
+        step_ends.append(time.perf_counter())
+        if len(step_ends) > 1 and step_ends[-1] - began > TRAINING_SHARE * seconds:
+            raise _ProbeEndedError
         return False
 
-    with _until_enough():
+    with _until_probe_ends():
         train(settings, factory, on_metrics=on_metrics, should_stop=should_stop)
-    return so_far(step_s())
+    return costs_so_far(step_s())
 
 
 def _median_between(moments: list[float]) -> float:
@@ -173,21 +181,21 @@ def _median_between(moments: list[float]) -> float:
 
 
 @contextmanager
-def _until_enough() -> Iterator[None]:
+def _until_probe_ends() -> Iterator[None]:
     try:
         yield
-    except _EnoughError:
+    except _ProbeEndedError:
         return
 
 
 def _optimizer_step_s(network: PoseNetwork, factory: MakeOptimizer) -> float:
-    """Median seconds of an optimizer's step on the network's parameters."""
+    """Return the median seconds of an optimizer's step on the network's parameters."""
     parameters = list(network.parameters())
     for parameter in parameters:
         parameter.grad = torch.zeros_like(parameter)
     optimizer = factory(parameters)
     device = parameters[0].device
-    optimizer.step()  # makes its state
+    optimizer.step()  # the first step creates the optimizer's state
     times = []
     for _ in range(OPTIMIZER_STEPS):
         synchronize(device)
@@ -199,13 +207,13 @@ def _optimizer_step_s(network: PoseNetwork, factory: MakeOptimizer) -> float:
 
 
 def _evaluation_costs(
-    settings: TrainSettings, network: PoseNetwork, until: float, trained_image_s: float
+    settings: TrainSettings, network: PoseNetwork, deadline: float, trained_image_s: float
 ) -> Iterator[tuple[dict[Split, float], float]]:
-    """Seconds of an evaluation on each split apart from its images, and for each image: first roughly, then better.
+    """Yield the seconds of an evaluation: split -> fixed part, and the part of each image; roughly, then precisely.
 
-    An untrained network finds nobody, so decoding is measured on perfect maps beside it. One that starts from weights
-    finds people by itself: its decoding is part of the evaluation. Roughly, an image takes no longer than one that is
-    trained on (``trained_image_s``), and the rest of an evaluation is its beginning.
+    An untrained network finds nobody, so decoding is measured separately, on perfect maps. A network that starts from
+    weights finds people, so its decoding is part of the evaluation. In the rough result an image takes at most the time
+    of an image in training (``trained_image_s``), and the rest of an evaluation of one image is the fixed part.
     """
     geometry = input_geometry(settings.network, settings.size)
     data = DataSet(settings.data, settings.files)
@@ -220,8 +228,8 @@ def _evaluation_costs(
         validate(network, loader, part, geometry, device, with_scores=True)
         return time.perf_counter() - began
 
-    def left() -> float:
-        return until - time.perf_counter()
+    def remaining_s() -> float:
+        return deadline - time.perf_counter()
 
     def decoding_s(positions: list[int]) -> float:
         if settings.weights is not None:
@@ -233,29 +241,29 @@ def _evaluation_costs(
             began = time.perf_counter()
             decode(heatmaps, pafs, geometry)
             times.append(time.perf_counter() - began)
-            if left() <= 0:
+            if remaining_s() <= 0:
                 break
         return statistics.fmean(times)
 
-    if left() <= 0:
+    if remaining_s() <= 0:
         return
-    warm = seconds(split, [0])
-    rough_s = min(warm, trained_image_s)
-    yield dict.fromkeys(splits, warm - rough_s), rough_s + decoding_s([0])
-    if left() <= 2 * warm:
+    warm_up_s = seconds(split, [0])
+    rough_s = min(warm_up_s, trained_image_s)
+    yield dict.fromkeys(splits, warm_up_s - rough_s), rough_s + decoding_s([0])
+    if remaining_s() <= 2 * warm_up_s:
         return
-    one = {name: seconds(each, [0]) for name, each in splits.items()}
-    affordable = int(EVALUATION_SHARE * left() / max(one[REPORT], 1e-9))
+    one_image_s = {name: seconds(each, [0]) for name, each in splits.items()}
+    affordable = int(EVALUATION_SHARE * remaining_s() / max(one_image_s[REPORT], 1e-9))
     count = min(SCORED_IMAGES, len(split), max(affordable, 1))
     chosen = [number * len(split) // count for number in range(count)]
-    many = seconds(split, chosen) if count > 1 else one[REPORT]
-    # Of a single image nothing tells what an evaluation takes apart from it.
-    image_s = max(many - one[REPORT], 0.0) / (count - 1) if count > 1 else min(one.values())
-    yield {name: max(each - image_s, 0.0) for name, each in one.items()}, image_s + decoding_s(chosen)
+    all_images_s = seconds(split, chosen) if count > 1 else one_image_s[REPORT]
+    # With a single image the fixed part cannot be separated from the image's.
+    image_s = max(all_images_s - one_image_s[REPORT], 0.0) / (count - 1) if count > 1 else min(one_image_s.values())
+    yield {name: max(each - image_s, 0.0) for name, each in one_image_s.items()}, image_s + decoding_s(chosen)
 
 
 def _peak_memory() -> int:
-    """Bytes that this process held at most."""
+    """Return the peak memory of this process in bytes."""
     if sys.platform == "win32":
         return int(psutil.Process().memory_info().peak_wset)
     unit = 1 if sys.platform == "darwin" else 1024

@@ -1,4 +1,4 @@
-"""The data set of a study that trains a pose network: found, or synthesised; fingerprinted; people required."""
+"""Find or synthesise the data set of a study that trains a pose network, check that it has people, fingerprint it."""
 
 import hashlib
 import tempfile
@@ -26,20 +26,21 @@ if TYPE_CHECKING:
 
 DATA_FOLDER = Path("data")
 SYNTHETIC_SEED = 0
+"""Seed of the default synthetic data set."""
 PROBE_IMAGES = 60
-"""Synthetic images that are made to measure on, where the study's own are still to be made."""
+"""Synthetic images made for measuring costs if the study's own are not made yet."""
 
 
 def find_data(settings: Mapping[str, Setting], make_data: MakeData | None, on_open: OnOpen | None = None) -> FoundData:
-    """The data set that `data` names, or the synthetic one of `synthetic_images`, made where it is not complete.
+    """Find the data set of `data`, or the synthetic one of `synthetic_images`; open and fingerprint it.
 
-    ``make_data`` makes it; None (a dry run) leaves it to be made later. ``on_open`` gets the opened splits.
-    DataError if a split has no labelled person.
+    ``make_data`` makes an incomplete synthetic set; None (a dry run): it is made later. ``on_open`` gets the opened
+    splits. Raises DataError if a split has no labelled person.
     """
-    placed = find_folder(settings, make_data)
-    if placed.awaited_images is not None:
-        return placed
-    folder, files = placed.folder, named_files(settings)
+    located = find_folder(settings, make_data)
+    if located.awaited_images is not None:
+        return located
+    folder, files = located.folder, named_files(settings)
     skip_bad = "skip_bad" in settings and settings["skip_bad"].value
     exif: Exif = settings["exif"].value if "exif" in settings else "ignore"
     data = DataSet(folder, files)
@@ -48,13 +49,13 @@ def find_data(settings: Mapping[str, Setting], make_data: MakeData | None, on_op
     if on_open is not None:
         on_open(splits)
     labelled = {role: len(split.labelled_only()) for role, split in zip(ROLES, splits, strict=True)}
-    return FoundData(folder, data_digest(data, splits), None, placed.data_s, labelled)
+    return FoundData(folder, data_digest(data, splits), None, located.data_s, labelled)
 
 
 def find_folder(settings: Mapping[str, Setting], make_data: MakeData | None) -> FoundData:
-    """The folder that `data` names, or the synthetic one of `synthetic_images`, made where it is not complete.
+    """Find the folder of `data`, or the synthetic one of `synthetic_images`, without opening it.
 
-    ``make_data`` None: it is left to be made later. The digest is yet to be made of what is opened there.
+    ``make_data`` makes an incomplete synthetic set; None: it is made later. The digest of the result is `AWAITED`.
     """
     folder, data_s = settings["data"].value or named_files(settings).first_annotations, 0.0
     awaited: int | None = None
@@ -65,24 +66,24 @@ def find_folder(settings: Mapping[str, Setting], make_data: MakeData | None) -> 
             began = time.perf_counter()
             make_data(folder, images, SYNTHETIC_SEED)
             data_s = time.perf_counter() - began
-        elif not _stands(folder):
+        elif not _is_complete(folder):
             awaited = images
     return FoundData(Path(folder).resolve(), AWAITED, awaited, data_s)
 
 
-def _stands(folder: Path) -> bool:
-    """Whether the default synthetic set is complete; DataError if it is of another generator."""
+def _is_complete(folder: Path) -> bool:
+    """Whether the default synthetic set is complete; DataError if another version of the generator made it."""
     marker = marker_of(folder)
     if marker is not None and marker.get("version") != GENERATOR_VERSION:
         raise DataError(
-            f"{folder}: holds a synthetic set of generator version {marker.get('version')}, this is version "
-            f"{GENERATOR_VERSION}: remove the folder yourself, or give it with --data."
+            f"{folder}: holds a synthetic set of generator version {marker.get('version')}, but this is version "
+            f"{GENERATOR_VERSION}. Remove the folder, or use it with --data."
         )
     return marker is not None and marker.get("complete") is True
 
 
 def _open_splits(data: DataSet, *, skip_bad: bool, exif: Exif) -> list[PackedSplit]:
-    """A study chooses on `select` and reports on `report`: without labelled people there is no AP to go by."""
+    """Open the splits of a study; DataError if one has no labelled person, since it would have no AP."""
     splits = []
     for split in ROLES:
         packed = open_split(
@@ -103,25 +104,27 @@ def _open_splits(data: DataSet, *, skip_bad: bool, exif: Exif) -> list[PackedSpl
 
 
 def data_digest(data: DataSet, splits: Sequence[PackedSplit]) -> str:
-    """The annotations' fingerprint; where something was left out or read differently, of what is left and read as well.
+    """Return the fingerprint of the annotations, and of what was left out or read differently, if anything was.
 
-    A file that is mended between two calls changes what is trained on, and with it the study; so does a version that
-    reads an entry otherwise than the one before.
+    Repairing a bad file changes what is trained on, and with it the study; so does a version that reads an entry
+    differently.
     """
     digest = fingerprint(data)
-    kept = "".join(split.digest() for split in splits) if any(split.left_out for split in splits) else ""
-    kept += " ".join(acting(notes_of(splits)))
-    if not kept:
+    differences = "".join(split.digest() for split in splits) if any(split.left_out for split in splits) else ""
+    differences += " ".join(acting(notes_of(splits)))
+    if not differences:
         return digest
-    return hashlib.sha256((digest + kept).encode()).hexdigest()[: len(digest)]
+    return hashlib.sha256((digest + differences).encode()).hexdigest()[: len(digest)]
 
 
 @contextmanager
 def probe_data(own: "PoseSettings", data: Path, awaited_images: int | None, batch_size: int) -> Iterator[ProbeData]:
-    """The study's own people; where they are awaited, a few synthetic ones in a temporary folder."""
+    """Provide the study's images for measuring costs; if they are not made yet, a few in a temporary folder."""
     if awaited_images is None:
-        whole = DataSet(data, own.own_files())
-        opened = {split: open_split(whole, split, skip_bad=own.skip_bad, exif=own.exif) for split in (SELECT, REPORT)}
+        data_set = DataSet(data, own.own_files())
+        opened = {
+            split: open_split(data_set, split, skip_bad=own.skip_bad, exif=own.exif) for split in (SELECT, REPORT)
+        }
         yield ProbeData(data, {name: len(split) for name, split in opened.items()})
         return
     sizes = split_sizes(awaited_images)

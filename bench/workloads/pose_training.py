@@ -1,4 +1,4 @@
-"""Training a pose network for a trial: posemodel's loop, with what a trial asks of the trained network afterwards."""
+"""Train a pose network for a trial with the loop of `posemodel`; score and sample the trained network."""
 
 from collections.abc import Callable
 from functools import cache
@@ -25,7 +25,7 @@ def train_pose(
     should_stop: Callable[[], bool] | None,
     folder: Path | None,
 ) -> Trained:
-    """See `Workload.train`."""
+    """Train once, see `Workload.train`; an existing ``folder`` is resumed."""
     opened: list[PackedSplit] = []
     result = train(
         run,
@@ -38,16 +38,16 @@ def train_pose(
         should_prune=should_prune,
     )
 
-    @cache  # AP and losses of a split come from one pass
-    def found_on(split: Split) -> Validation:
+    @cache  # AP and losses of a split come from one pass over it
+    def validation_on(split: Split) -> Validation:
         return _validated(run, result.network, split)
 
     return Trained(
         result.status,
         result.step,
         result.metrics,
-        score_on=lambda split: _ap(found_on(split)),
-        losses_on=lambda split: _losses(found_on(split)),
+        score_on=lambda split: _ap(validation_on(split)),
+        losses_on=lambda split: _losses(validation_on(split)),
         samples=lambda: _samples(run, result.network, opened[0]),
     )
 
@@ -64,19 +64,19 @@ def _validated(run: TrainSettings, network: PoseNetwork, name: Split) -> Validat
     )
 
 
-def _ap(found: Validation) -> float:
-    assert found.scores is not None
-    assert found.scores.ap is not None, "the splits of a study have labelled people"
-    return found.scores.ap
+def _ap(validation: Validation) -> float:
+    assert validation.scores is not None
+    assert validation.scores.ap is not None, "the splits of a study have labelled people"
+    return validation.scores.ap
 
 
-def _losses(found: Validation) -> dict[str, float]:
-    assert found.reference_loss is not None
-    return {"val_loss": found.loss, "reference_loss": found.reference_loss}
+def _losses(validation: Validation) -> dict[str, float]:
+    assert validation.reference_loss is not None
+    return {"val_loss": validation.loss, "reference_loss": validation.reference_loss}
 
 
 def _samples(run: TrainSettings, network: PoseNetwork, split: PackedSplit) -> Samples:
-    """The people that the trained network finds in the sample images of the split that it was scored on."""
+    """Find people with the trained network in the sample images of the split that it was scored on, and draw them."""
     geometry = input_geometry(run.network, run.size)
     document = predict_samples(
         network, split, run.data, geometry, choose_device(run.device), batch_size=run.loader.batch_size

@@ -1,4 +1,4 @@
-"""Weights that the trials of a study start from: what they decide of its settings, and what is refused of them."""
+"""Settle a study's network and size by the weights that its trials start from, and check these weights."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def settle(settings: Mapping[str, Setting]) -> dict[str, Setting]:
-    """The settings with the checkpoint's network and size, where these come from a preset or are defaults.
+    """Return the settings with the checkpoint's network and size where these come from a preset or are defaults.
 
-    SettingsError for a file that is no checkpoint, and where another network was asked for.
+    Raises SettingsError if the file is no checkpoint, or if another network was given explicitly.
     """
     path = settings["weights"].value
     with about(settings, "weights"):
@@ -26,27 +26,27 @@ def settle(settings: Mapping[str, Setting]) -> dict[str, Setting]:
             info = checkpoint_info(path)
         except CheckpointError as error:
             raise SettingsError(f"weights: {error}") from error
-    if not _left_open(settings["network"]) and settings["network"].value != info.network:
+    if not _is_not_explicit(settings["network"]) and settings["network"].value != info.network:
         with about(settings, "network", "weights"):
             raise SettingsError(
                 f"network: {settings['network'].value} (from: {settings['network'].origin}) is not the network of "
                 f"weights, {path}, which is {info.network}. Leave network out, or start from other weights."
             )
-    own: dict[str, Any] = {"network": info.network, "size": info.size}
-    taken = {
+    from_checkpoint: dict[str, Any] = {"network": info.network, "size": info.size}
+    settled = {
         name: Setting(value, f"checkpoint {path.name} (weights)")
-        for name, value in own.items()
-        if _left_open(settings[name])
+        for name, value in from_checkpoint.items()
+        if _is_not_explicit(settings[name])
     }
-    return dict(settings) | taken
+    return dict(settings) | settled
 
 
-def _left_open(setting: Setting) -> bool:
+def _is_not_explicit(setting: Setting) -> bool:
     return setting.origin.startswith((DEFAULT, "preset"))
 
 
 def check_weights(own: "PoseSettings", settings: Mapping[str, Setting]) -> None:
-    """SettingsError, with the setting, for weights that cannot be loaded into the study's network."""
+    """Raise SettingsError, which names the setting, if weights cannot be loaded into the study's network."""
     name = "weights" if own.weights is not None else "backbone_weights"
     with about(settings, name):
         try:

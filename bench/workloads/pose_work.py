@@ -1,4 +1,4 @@
-"""What the workload `pose` does, where that needs PyTorch."""
+"""The parts of the workload `pose` that import PyTorch, apart so that `pose.py` can be imported without it."""
 
 from bench.measure.loader.pose_workload import PoseWorkload
 from bench.workloads.pose_costs import measure_costs
@@ -11,7 +11,7 @@ from posemodel.network import input_geometry
 
 
 class PoseWork:
-    """The work behind the methods of `Pose`."""
+    """Implementations of the methods of `Pose`."""
 
     geometry = staticmethod(input_geometry)
     find = staticmethod(find_data)
@@ -23,7 +23,7 @@ class PoseWork:
 
     @staticmethod
     def load(run: TrainSettings) -> PoseWorkload:
-        """The run's samples and step."""
+        """Return the samples and the training step of a run, for loader measurements."""
         device = choose_device(run.device).type
         return PoseWorkload(
             run.data, run.network, run.size, device=device, skip_bad=run.skip_bad, files=run.files, exif=run.exif

@@ -1,7 +1,7 @@
-"""What the suite asks of a workload, that which a trial trains: a small protocol, and the values that cross it.
+"""The interface of workloads (`Workload`): what the suite needs of the thing that trials train, and the data passed.
 
-Comes in: a study's layered settings, an optimizer factory, what the suite decides of a run. Goes out: a run as plain
-settings, its metrics while it trains, how it ended. A workload knows nothing of plans, ledgers or reports.
+In: a study's layered settings, an optimizer factory, and the suite's decisions about a run (`Assignment`). Out: a run
+as plain settings, its metrics during training, and its end (`Trained`). A workload knows no plan, ledger or report.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,69 +18,70 @@ if TYPE_CHECKING:
 
 Split = Literal["select", "report"]
 SELECT: Split = "select"
-"""The split by whose score settings are chosen."""
+"""The split whose score selects settings."""
 REPORT: Split = "report"
 """The split whose score is reported."""
 MakeOptimizer = Callable[..., "Optimizer"]
 """Builds an optimizer from parameters, or from groups of them."""
 OnMetrics = Callable[[int, dict[str, float]], None]
+"""Receives a step and the metrics measured there."""
 MakeData = Callable[[Path, int, int], object]
 """Makes the synthetic data set: folder, number of images, seed."""
 OnOpen = Callable[[Any], object]
-"""Gets the opened splits of a study: they know what was left out and what was read differently."""
+"""Receives the opened splits of a study, which know what was left out and what was read differently."""
 AWAITED = "not generated yet"
 """Data fingerprint of a dry run whose synthetic data set is still to be made."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """The number by which trained settings are judged."""
+    """The score by which trained settings are judged."""
 
     name: str
-    """The metric that holds it."""
+    """Name of the metric that holds the score."""
     direction: Literal["maximize", "minimize"]
     low: float
-    """The lowest that a score can be."""
+    """Lowest possible score."""
     high: float
-    """The highest that a score can be."""
+    """Highest possible score."""
     chance: float
-    """What a run scores that has learned nothing."""
+    """Score of a run that has learned nothing."""
     failure: float
-    """What a run counts that did not complete."""
+    """Score that counts for a run that did not complete."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How long a run trains, in steps or in seconds of training, and when it is measured on the way."""
+    """The length of a run, in steps or in seconds of training, and how often it is measured."""
 
     steps: int | None = None
     seconds: float | None = None
     evaluations: int = 1
-    """Scores in the run, at equal shares of the budget; the last one at its end."""
+    """Number of scores, at equal shares of the budget; the last one at its end."""
     window: int | None = None
     """Steps between measurements of speed; None: the workload's own."""
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """What the suite decides of a run, whatever it trains."""
+    """The suite's decisions about a run, the same for every workload."""
 
     data: Path
     split: Split
-    """What the run is scored on."""
+    """Split that the run is scored on."""
     budget: Budget
     schedule: Schedule
     precision: Precision
     loader: LoaderSettings
     seed: int
-    """Of initial weights and the order of the data: equal for all optimizers that are compared on it."""
+    """Seed of the initial weights and the order of the data; optimizers are compared on equal seeds."""
     device: Device
     time_limit: float | None
-    """Seconds of wall time after which the run is given up as `timed_out`."""
+    """Seconds of wall time after which the run ends as `timed_out`; None: no limit."""
 
 
 class Run(Protocol):
-    """One training run, resolved: what the suite reads of a workload's own settings of it (a pydantic model)."""
+    """The fields that the suite reads of a resolved training run, a pydantic model of the workload."""
 
     @property
     def data(self) -> Path:
@@ -88,27 +89,27 @@ class Run(Protocol):
 
     @property
     def val_split(self) -> str:
-        """The split that is scored."""
+        """Split that the run is scored on."""
 
     @property
     def network(self) -> str:
-        """What is trained, in a word for tables."""
+        """Name of what is trained, for tables."""
 
     @property
     def size(self) -> int | None:
-        """Its size, for tables: of a network its input side in pixels."""
+        """Its size for tables; for a network its input side in pixels."""
 
     @property
     def steps(self) -> int | None:
-        """Its budget in steps; None where it is in seconds."""
+        """Budget in steps; None if it is in seconds."""
 
     @property
     def seconds(self) -> float | None:
-        """Its budget in seconds of training."""
+        """Budget in seconds of training; None if it is in steps."""
 
     @property
     def loader(self) -> LoaderSettings:
-        """How batches are loaded."""
+        """Settings of the data loader."""
 
     @property
     def seed(self) -> int:
@@ -116,7 +117,7 @@ class Run(Protocol):
 
     @property
     def device(self) -> Device:
-        """What it trains on."""
+        """Device that it trains on."""
 
 
 @dataclass(frozen=True)
@@ -125,66 +126,69 @@ class FoundData:
 
     folder: Path
     digest: str
-    """Fingerprint: the same data in another folder are the same study."""
+    """Fingerprint of the content: a study may go on with the same data in another folder."""
     awaited_images: int | None = None
-    """Size of the synthetic data set that is still to be made; None where the data stand."""
+    """Number of images of the synthetic data set that is still to be made; None if the data exist."""
     data_s: float = 0.0
-    """Seconds that making them has taken."""
+    """Seconds that making the data took."""
     labelled_images: Mapping[str, int] = field(default_factory=dict)
-    """Samples with labels in `train`, `select` and `report`: how much the data can tell; empty where unknown."""
+    """`train`, `select`, `report` -> number of samples with labels; empty if unknown."""
 
 
 @dataclass(frozen=True)
 class Samples:
-    """What a trained network finds in a few samples, for people to look at."""
+    """Results of a trained network on a few samples, for people to look at."""
 
     document: dict[str, Any]
-    """Plain data, see `posemodel.scoring.samples.predict_samples`."""
+    """Results as plain data, see `posemodel.scoring.samples.predict_samples`."""
     sheet: bytes | None
-    """The same drawn on the images, as a JPEG file."""
+    """The results drawn on the images, as the bytes of a JPEG file; None: no image."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """How a run ended."""
+    """The end of a run: its status and metrics, and functions that score what was trained."""
 
     status: Literal["complete", "diverged", "timed_out", "pruned"]
     step: int
+    """Number of steps trained."""
     metrics: dict[str, float]
-    """The last value of everything that was measured."""
+    """Metric -> its last value."""
     score_on: Callable[[Split], float]
-    """The score on a split, of what was trained."""
+    """Computes the score of the trained network on a split."""
     samples: Callable[[], Samples | None]
-    """What it finds in a few samples of the split that it was scored on; None: nothing to be shown."""
+    """Computes results on a few samples of the split that was scored; None: nothing to show."""
     losses_on: Callable[[Split], Mapping[str, float]] | None = None
-    """`val_loss` and `reference_loss` on a split; None: of a workload that does not measure these."""
+    """Computes `val_loss` and `reference_loss` on a split; None: the workload does not measure these."""
 
 
 StepBy = Literal["one image", "first step", "steps"]
-"""What a step was measured on, the best last: of a slow one the time may be over before the next."""
+"""Basis of a measured step time, from roughest to best; with slow steps the time may end before the next."""
 
 
 @dataclass(frozen=True)
 class Costs:
-    """What one process measured of a study's trials: seconds of each piece, and memory in bytes.
+    """Costs of a study's trials as measured by one process: seconds of each part, and memory in bytes.
 
-    Where the time for measuring was over before the end, some pieces are missing.
+    Some parts are missing if the time for measuring ended early.
     """
 
     setup_s: float
-    """From a trial's start to its first step's end."""
+    """Seconds from a trial's start to the end of its first step."""
     step_s: dict[str, float]
-    """One training step with each optimizer, loading included."""
+    """Optimizer -> seconds of a training step, including loading."""
     score_s: dict[Split, float]
-    """An evaluation of no samples on each split; empty: no evaluation was measured."""
+    """Split -> seconds of an evaluation apart from its samples; empty: no evaluation was measured."""
     image_s: float
-    """What each sample adds to an evaluation; 0 where none was measured."""
+    """Seconds that each sample adds to an evaluation; 0 if none was measured."""
     memory_bytes: int
+    """Peak memory of the process and its loader workers."""
     gpu_memory_bytes: int
+    """Peak memory allocated on the GPU; 0 without one."""
     start_s: float = 0.0
-    """From the process's start to its first trial: interpreter and libraries."""
+    """Seconds from the process's start to its first trial, for the interpreter and libraries."""
     step_by: StepBy = "steps"
-    """What ``step_s`` was measured on; a trial's first step takes longer than later ones."""
+    """Basis of ``step_s``; the first step of a trial takes longer than later ones."""
 
     @property
     def evaluated(self) -> bool:
@@ -193,51 +197,55 @@ class Costs:
 
 
 OnCosts = Callable[[Costs], object]
-"""Gets what has been measured so far."""
+"""Receives the costs measured so far."""
 
 
 @dataclass(frozen=True)
 class ProbeData:
-    """Data to measure a study's costs on, and how many samples of the study's own are scored."""
+    """Data for measuring a study's costs, and the numbers of samples of the study's own data."""
 
     folder: Path
     scored: Mapping[Split, int]
+    """Split -> number of the study's samples that an evaluation scores."""
     data_s: float = 0.0
-    """Seconds that making the study's own will take."""
+    """Seconds that making the study's own data will take."""
     trained: int | None = None
-    """Samples that a trial trains on in an epoch, where they are still to be made; None: unknown here."""
+    """Samples of an epoch, if the data are still to be made; None: not known here."""
 
 
 class Workload(Protocol):
-    """What a trial trains. One object serves a whole process; it is found by its name in each."""
+    """The interface of a workload, which is what a trial trains.
+
+    A process uses one object, found by its name. `tests/support/valley.py` is a small example.
+    """
 
     name: str
-    """As study files name it: `pose`, or a dotted path `package.module:NAME`."""
+    """The name in study files: `pose`, or a dotted path `package.module:NAME`."""
     settings: type[Settings]
-    """Its own settings, those of a study file's table `[workload]`."""
+    """Type of its own settings, which a study file has in the table `[workload]`."""
     run: type[Settings]
-    """One run, fully resolved (`Run`): a trial's id is made of it."""
+    """Type of a resolved run (`Run`), from which a trial's id is computed."""
     score: Score
     final_metrics: frozenset[str]
-    """Metrics that only a run of its whole budget may have: the score among them.
+    """Metrics that only a run with its full budget has, the score among them.
 
-    With `reference_loss`, the validation loss of having learned nothing, studies can be judged by `val_loss`."""
+    With `reference_loss`, the validation loss of a run that has learned nothing, studies can compare `val_loss`."""
     budget_unit: str
-    """What one of a budget's `steps` is called."""
+    """Name of the unit of a budget's `steps`, for texts."""
 
     def check(self, own: Settings, settings: Mapping[str, Setting]) -> None:
-        """Refuse what cannot be trained before minutes are spent on it; SettingsError names the setting."""
+        """Raise SettingsError, which names the setting, for settings that cannot be trained."""
 
     def find_data(
         self, settings: Mapping[str, Setting], make_data: MakeData | None, on_open: OnOpen | None
     ) -> FoundData:
-        """The data set of a study, found or made; ``make_data`` None (a dry run): left to be made later.
+        """Find or make the data set of a study; ``make_data`` None (a dry run): it is made later.
 
-        SettingsError or DataError where it cannot serve.
+        Raises SettingsError or DataError if the data cannot be used.
         """
 
     def plan(self, own: Settings, assignment: Assignment) -> Settings:
-        """One run (`Run`), resolved: pure, and the same on every machine."""
+        """Make the resolved settings of one run (`Run`): a pure function with the same result on every machine."""
 
     def train(
         self,
@@ -249,31 +257,34 @@ class Workload(Protocol):
         should_stop: Callable[[], bool] | None = None,
         folder: Path | None = None,
     ) -> Trained:
-        """Train once.
+        """Train once; a loss that is not finite ends the run as `diverged`.
 
-        ``on_metrics`` gets the step and what was measured there: `loss`, `lr`, `images_per_s` at every window, the
-        score when it is due, `train_seconds` with each. ``should_prune`` is asked with each score but the last; True
-        ends the run as `pruned`. ``should_stop`` is asked after each step; True raises KeyboardInterrupt. ``folder``
-        keeps the run's state: a stopped run goes on from there, and ends with the same weights and score. A loss that
-        is not finite ends the run as `diverged`.
+        Args:
+            run: settings from `plan`.
+            make_optimizer: builds the optimizer from the parameters.
+            on_metrics: gets the step and its metrics: `loss`, `lr`, `images_per_s` at every window, the score when it
+                is due, `train_seconds` with each.
+            should_prune: called with each score but the last; True ends the run as `pruned`.
+            should_stop: called after each step; True raises KeyboardInterrupt.
+            folder: keeps the run's state: a stopped run continues from there, with the same final weights and score.
         """
 
     def loading(self, run: Any) -> Any:
-        """What of a run the loader measurements can load and step (`bench.measure.loader.workload`); None: nothing.
+        """Return what loader measurements load and step (`bench.measure.loader.workload`); None: not supported.
 
-        Hashable: equal for runs that load and compute the same, so that one look serves all of them.
+        It is hashable, and equal for runs that load and compute the same, so that they are measured once.
         """
 
     def probe_data(
         self, own: Settings, data: Path, awaited_images: int | None, batch_size: int
     ) -> AbstractContextManager[ProbeData]:
-        """Data to measure costs on, for the block: the study's own, or a few made meanwhile where they are awaited."""
+        """Provide data for measuring costs within the context: the study's own, or a few if these do not exist."""
 
     def costs(
         self, runs: Mapping[str, Any], factories: Mapping[str, MakeOptimizer], *, seconds: float, on_costs: OnCosts
     ) -> Costs:
-        """What runs are made of, measured in some seconds in this process; one run and factory an optimizer.
+        """Measure the costs of runs in this process; ``runs`` and ``factories`` have one entry for each optimizer.
 
-        ``seconds``: what there is for it. ``on_costs`` gets what is known so far after each piece: the process is ended
-        when the seconds are over, and what it has said by then is used.
+        ``seconds`` is the time available: then the process is killed and the last result given to ``on_costs`` counts.
+        So ``on_costs`` must be called after each part with the costs known so far.
         """

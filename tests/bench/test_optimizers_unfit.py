@@ -91,8 +91,8 @@ def refused(name, **given):
     ("name", "reason"),
     [
         ("lbfgs", "needs a closure that computes the loss again"),
-        ("sparseadam", "takes sparse gradients alone; those of convolutions are dense"),
-        ("muon", "trains matrices alone; the weights of convolutions have 4 dimensions"),
+        ("sparseadam", "accepts only sparse gradients; those of convolutions are dense"),
+        ("muon", "trains only matrices; the weights of convolutions have 4 dimensions"),
     ],
 )
 def test_pytorch_s_own(name, reason):

@@ -25,7 +25,7 @@ def data(coco_builder: CocoBuilder) -> Path:
 
 
 def row(ours: list[float], yardstick: list[float]):
-    return summarize("a", "b", np.array(ours), np.array(yardstick), asked=2.0, images=3)
+    return summarize("a", "b", np.array(ours), np.array(yardstick), max_ratio=2.0, images=3)
 
 
 def test_a_row_is_made_of_medians_and_its_interval_holds_the_ratio() -> None:
@@ -61,7 +61,7 @@ def test_threads_are_put_back() -> None:
 
 def test_a_sample_is_compared_with_and_without_its_targets(data: Path) -> None:
     whole, light, targets = sample.measure(data, repeats=3)
-    assert (whole.asked, light.asked, targets.asked) == (1.6, 1.3, None)
+    assert (whole.max_ratio, light.max_ratio, targets.max_ratio) == (1.6, 1.3, None)
     assert set(whole.facts["parts_ms"]) == {"decode", "warp", "colour", "mask", "heatmaps", "PAFs"}
     assert whole.facts["images"] == 3
     assert whole.facts["data"] == data.name
@@ -83,14 +83,14 @@ def test_the_loop_is_compared_with_bare_steps(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(train, "SIZE", 64)
     monkeypatch.setattr(train, "STEPS", 2)
     (found,) = train.measure(CPU, repeats=3)
-    assert (found.asked, found.facts["size"], found.facts["steps"]) == (1.03, 64, 2)
+    assert (found.max_ratio, found.facts["size"], found.facts["steps"]) == (1.03, 64, 2)
 
 
 def test_every_optimizer_is_compared_with_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(optimizers, "NETWORK", "small")
     found = {each.name: each for each in optimizers.measure(CPU, repeats=3)}
     assert set(found) == set(OPTIMIZERS)
-    assert {name: each.asked for name, each in found.items() if each.asked} == {"adabound": 0.6}
+    assert {name: each.max_ratio for name, each in found.items() if each.max_ratio} == {"adabound": 0.6}
     moments = 4 * 688_408  # bytes of one float32 for each weight
     assert [
         found[name].facts["state_bytes"] // moments

@@ -23,7 +23,7 @@ def test_both_sides_are_run_in_turns_and_the_difference_is_their_median(monkeypa
     monkeypatch.setattr(command, "_seconds", run)
     (row,) = command.measure(repeats=3)
     assert ran == ["posebench", "python", "python", "posebench"] * 2
-    assert (row.name, row.repeats, row.asked) == ("help", 3, None)
+    assert (row.name, row.repeats, row.max_ratio) == ("help", 3, None)
     assert (row.median_ms, row.yardstick_ms) == (350.0, 62.5)
     assert row.as_row()["added_s"] == pytest.approx(np.median([0.1875, 0.3, 0.4]))
     assert row.as_row()["asked_added_s"] == 0.3

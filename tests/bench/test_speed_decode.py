@@ -15,7 +15,7 @@ def test_decoding_is_compared_on_people_that_are_found(tiny_set: Path) -> None:
     rows = decode.measure(tiny_set, repeats=3)
     names = ["decode", "decode in batches", *(f"decode {number} people" for number in (1, 5, 20, 50))]
     assert [row.name for row in rows] == names
-    assert [row.asked for row in rows] == [0.45, *[None] * 5]
+    assert [row.max_ratio for row in rows] == [0.45, *[None] * 5]
     first = rows[0].as_row()
     assert (first["images"], first["people"], first["threads"]) == (12, 18, 1)
     assert first["found"] == 18
@@ -42,7 +42,7 @@ def test_a_crowd_stands_side_by_side(tiny_set: Path) -> None:
 
 def test_scoring_is_compared_on_equal_figures() -> None:
     (row,) = evaluation.measure(images=60, repeats=3)
-    assert (row.name, row.asked, row.threads) == ("eval", 1.1, 1)
+    assert (row.name, row.max_ratio, row.threads) == ("eval", 1.1, 1)
     assert row.facts["images"] == 60
     assert row.facts["equal_figures"] is True
     assert 0.1 < row.facts["ap"] < 0.9
@@ -52,7 +52,7 @@ def test_scoring_is_compared_on_equal_figures() -> None:
 def test_the_people_to_score_are_of_every_kind() -> None:
     rng = np.random.default_rng(0)
     truth = evaluation.make_truth(300, rng)
-    found = evaluation.find(truth, rng)
+    found = evaluation.make_detections(truth, rng)
     assert truth.crowd.any()
     assert (truth.ignored & ~truth.crowd).any()
     sides = np.sqrt(truth.areas[~truth.ignored])

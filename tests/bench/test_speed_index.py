@@ -75,8 +75,8 @@ def test_first_without_a_cache_then_with_it_beside_json_load(in_this_process, mo
     monkeypatch.setattr(index, "_open_seconds", open_seconds)
     first, cached = index.measure(images=IMAGES, people=PEOPLE, repeats=3)
     assert seconds == [3.0, 0.5] * 3
-    assert (first.name, first.ratio, first.asked, first.repeats) == ("index first", 1.5, 1.3, 3)
-    assert (cached.name, cached.ratio, cached.asked) == ("index cached", 0.25, None)
+    assert (first.name, first.ratio, first.max_ratio, first.repeats) == ("index first", 1.5, 1.3, 3)
+    assert (cached.name, cached.ratio, cached.max_ratio) == ("index cached", 0.25, None)
     rows = [row.as_row() for row in (first, cached)]
     assert json.loads(json.dumps(rows, allow_nan=False)) == rows
     for row in rows:

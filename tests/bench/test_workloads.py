@@ -217,7 +217,7 @@ def test_plain_gradient_descent_diverges_above_the_rate_that_theory_names():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("poes", "'poes': is neither one that ships (pose) nor a path package.module:NAME"),
+        ("poes", "'poes': is neither a workload that ships (pose) nor a path package.module:NAME"),
         (
             "no_such_package.valleys:Valley",
             "cannot be loaded here (ModuleNotFoundError: No module named 'no_such_package'",
@@ -246,15 +246,15 @@ class Other(Valley):
 
 def test_a_workload_that_calls_itself_otherwise_is_refused():
     """Trials name their workload, and workers look for that name."""
-    with pytest.raises(SettingsError, match=r"calls itself .tests\.support\.valley:Valley."):
+    with pytest.raises(SettingsError, match=r"has the name .tests\.support\.valley:Valley."):
         workload(f"{__name__}:Other")
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        (":Valley", "is neither one that ships (pose) nor a path package.module:NAME"),
-        ("math:pi", "is none: it has no budget_unit, check, costs,"),
+        (":Valley", "is neither a workload that ships (pose) nor a path package.module:NAME"),
+        ("math:pi", "does not follow the workload protocol: it has no budget_unit, check, costs,"),
     ],
 )
 def test_something_else_at_a_path_is_refused_in_words(name, message):
@@ -281,7 +281,7 @@ def test_a_score_that_is_no_ap_from_0_to_1_is_refused_in_words(kind, monkeypatch
     monkeypatch.setattr(workloads.importlib, "import_module", lambda name: type("module", (), {kind.__name__: kind}))
     workload.cache_clear()
     try:
-        with pytest.raises(SettingsError, match=r"its score is Score\(.*know the score `ap`, which is maximized"):
+        with pytest.raises(SettingsError, match=r"its score is Score\(.*support only the score `ap`, which is maxim"):
             workload(kind.__name__)
     finally:
         workload.cache_clear()

@@ -1,4 +1,4 @@
-"""Plants mutants in both packages and lists those that no test catches: `python -m tests.mutants`.
+"""Plant mutants (small faults) in both packages and list those that no test catches: `python -m tests.mutants`.
 
     python -m tests.mutants --measure                 run the suite once, record which tests run which lines
     python -m tests.mutants --list                    show the mutants of seed 0 without running a test

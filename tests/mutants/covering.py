@@ -1,4 +1,4 @@
-"""Measures which tests run each line of the packages, and how long each test takes; keeps it in a JSON file."""
+"""Measure which tests run each line of the packages and how long each test takes, and keep it in a JSON file."""
 
 import hashlib
 import json

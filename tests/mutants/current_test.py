@@ -1,4 +1,4 @@
-"""Lets coverage's context follow an environment variable: in the tests' process, in what it forks and what it starts.
+"""Tell coverage which test is running, by an environment variable that also reaches forked and started processes.
 
 A process that is started takes the variable from its environment (`context` in the measuring's configuration). This
 module does the rest, from Python's audit events: the tests' process sets the variable for each test, and a process that

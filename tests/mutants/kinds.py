@@ -1,4 +1,4 @@
-"""The kinds of small faults: for each, the edits that it makes at a node of a source file's syntax tree."""
+"""The kinds of mutants: for each, the edits that it makes at a node of a syntax tree."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""Finds the places of a source file where a small fault can be planted, and chooses some of them by a seed.
+"""Find the places of a source file where a mutant can be planted, and choose some of them by a seed.
 
 In: source text. Out: `Mutant`s, each one edit of one file. Never runs a test, never writes a file.
 """

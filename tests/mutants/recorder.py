@@ -1,4 +1,4 @@
-"""A pytest plugin that tells coverage which test runs, and records how long each takes: `-p tests.mutants.recorder`.
+"""Pytest plugin that tells coverage which test runs, and records test times: `-p tests.mutants.recorder`.
 
 What a fixture of a module or a session runs counts for every test that uses the fixture, not for the first alone.
 """

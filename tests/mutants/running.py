@@ -1,4 +1,4 @@
-"""Runs, for a mutant, the tests that cover it, until one fails."""
+"""Run the tests that cover a mutant until one fails."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

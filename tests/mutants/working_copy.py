@@ -1,4 +1,4 @@
-"""A copy of the repository in which faults are planted and tests run; the tree itself is never changed."""
+"""Copy the repository, so that mutants are planted and tests run in the copy and never in the tree itself."""
 
 import compileall
 import contextlib

@@ -1,4 +1,4 @@
-"""The pytest plugin of the proofs: `--proofs` collects them and nothing else; without it none of them is collected.
+"""Pytest plugin of the proofs, tests that take minutes: they are collected with `--proofs` only, and then alone.
 
 A proof is a test that takes minutes: thousands of simulated studies, kills at dozens of moments, a study on real images
 to its end. Each stands in a module of this folder with two constants: ``SHARD``, one of `SHARDS`, and ``COVERS``, a

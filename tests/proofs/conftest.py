@@ -1,4 +1,4 @@
-"""Proofs leave what they measured in reports/proofs.json when they pass, and nothing when they fail."""
+"""Fixtures of the proofs: the figures of a proof that passes are written to reports/proofs.json."""
 
 from collections.abc import Generator
 from datetime import date

@@ -1,4 +1,4 @@
-"""reports/proofs.json: what each proof measured when it last passed, and the hash of the sources that it was about."""
+"""Read and write reports/proofs.json: the figures of each proof that passed, and the hash of the sources it covers."""
 
 import ast
 import hashlib

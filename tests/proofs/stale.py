@@ -1,4 +1,4 @@
-"""Which proofs are older than the sources that they are about: `python -m tests.proofs.stale`.
+"""List which proofs are older than the sources that they cover: `python -m tests.proofs.stale`.
 
 A line for each proof: fresh, stale (a source or the proof itself has changed since it passed), never run (or failed
 when it last ran), or broken (its module cannot be imported, or its sources are not there). It informs: its exit code

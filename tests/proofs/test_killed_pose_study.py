@@ -1,4 +1,4 @@
-"""A study of a pose network, its data made on the way, killed with SIGKILL at every moment: it ends as if undisturbed.
+"""A study of a pose network that is killed with SIGKILL at any moment ends with the same results as an undisturbed one.
 
 The short sibling, on a workload of milliseconds, is `tests/end_to_end/test_killed_study.py`; that an interrupted making
 of data goes on is in `tests/posemodel/test_synthetic_files.py`.

@@ -1,4 +1,4 @@
-"""A real DataLoader on data of known cost beside its simulation, for long slices; everything sleeps.
+"""A real DataLoader with data of known cost takes as long as its simulation predicts, in long slices.
 
 Its short sibling, tests/bench/test_loader_simulation.py, has shorter ones and shorter sleeps.
 """

@@ -1,4 +1,4 @@
-"""What loader studies drawn at random say, 20 seeds each; a short sibling is tests/bench/test_analysis_loaders.py."""
+"""Random simulated loader studies name the true bottleneck and make nothing of noise: 20 seeds for each case."""
 
 import pytest
 

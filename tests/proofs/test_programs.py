@@ -1,4 +1,4 @@
-"""The page's commands and the example scripts as a person starts them: each process imports its own libraries.
+"""The commands of docs/explained.md and the example scripts work when each process imports its own libraries.
 
 Their short siblings, tests/end_to_end/test_explained.py and test_examples.py, fork them from one that has them loaded.
 """

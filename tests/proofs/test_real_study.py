@@ -1,4 +1,4 @@
-"""The smoke study on real COCO images, to its end: the short sibling is the pose study of `tests/end_to_end`."""
+"""The smoke study runs to its end on real COCO images."""
 
 import json
 import time

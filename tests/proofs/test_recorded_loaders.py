@@ -1,4 +1,4 @@
-"""A loader study that an earlier version began, and was interrupted in, is brought to its end.
+"""A loader study that an earlier version began, and that was interrupted, can be finished.
 
 The sibling, for the other kinds, is `tests/end_to_end/test_recorded_stores.py`.
 """

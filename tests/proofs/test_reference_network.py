@@ -1,4 +1,4 @@
-"""On the reference network, 52 million weights: two processes, and accumulated batches, are one big batch.
+"""On the reference network (52 million weights) two processes, and accumulated batches, equal one big batch.
 
 Their short siblings, in tests/posemodel/test_distributed.py and test_accumulation.py, have a network of 45,000.
 """

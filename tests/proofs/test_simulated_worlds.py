@@ -1,4 +1,4 @@
-"""What an optimizers study claims, on 1,000 studies of each family of worlds whose truth is known: docs/method.md.
+"""The claims of optimizers studies keep their error rates on 1,000 simulated studies of each family of worlds.
 
 Its short sibling, tests/bench/test_simulated_worlds.py, has a tenth of the studies of some families.
 """

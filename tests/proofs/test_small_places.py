@@ -1,4 +1,4 @@
-"""Installed commands in odd places: 1 MiB of /dev/shm, no reader, the C locale, a user without a home, torchrun.
+"""Installed commands work in unusual environments: 1 MiB of /dev/shm, a closed pipe, the C locale, no home, torchrun.
 
 The siblings are tests/end_to_end/test_small_machines.py, test_closed_output.py, test_other_user.py, test_torchrun.py.
 """

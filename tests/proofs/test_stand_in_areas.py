@@ -1,4 +1,4 @@
-"""How far areas that stand in move AP: twenty seeds of perturbed people; the siblings are in tests/posemodel."""
+"""Substitute areas of people change AP only slightly: twenty seeds of perturbed people."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Shows pages in Chromium as people see them, and has axe-core look at each: `python -m tests.support.accessibility`.
+"""Check pages with axe-core in Chromium, and take screenshots: `python -m tests.support.accessibility`.
 
     npm install --prefix axe axe-core
     python -m tests.support.accessibility reports/*/report.html --axe axe/node_modules/axe-core/axe.min.js --out shots

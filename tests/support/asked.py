@@ -1,4 +1,4 @@
-"""Studies as somebody asks for them: settings resolved, studies prepared, by the name of their kind."""
+"""Make study settings and prepare studies as a user would request them, by the name of the kind."""
 
 from bench.kinds import refuse_variables, study_kind, study_spec
 from bench.settings.layers import build

@@ -1,4 +1,4 @@
-"""The valley of `tests.support.valley`, scored as AP is: 0 until most of the way down is done.
+"""The workload of `tests.support.valley` with a score like AP, which is 0 until most of the way down is done.
 
 It says the validation loss of a run that has not moved (`reference_loss`), and scores by the share of the way beyond
 ``blind``: short runs of it score nothing, whatever their optimizer.

@@ -1,4 +1,4 @@
-"""Writes tiny data sets in COCO's layout: drawn JPEG images, people, crowds, and whatever a test then spoils."""
+"""Build tiny data sets in COCO's layout, with drawn JPEG images, people and crowds, for tests to change or damage."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`posebench` as processes of their own that start in milliseconds: forked from one that has its libraries loaded.
+"""Run `posebench` commands as separate processes, forked from one that has the libraries loaded to save seconds each.
 
 A command is a real process, with its own working directory, environment, streams, signals and exit; only the imports,
 seconds of each, are shared. What a start itself must show (that a verb imports what it needs, and how long that takes)

@@ -1,4 +1,4 @@
-"""A device that works on while its host loads: a thread that sleeps."""
+"""A simulated device that computes asynchronously, as a GPU does: a thread that sleeps."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""The commands of docs/explained.md and what the page says that they print: run them, or write their output into it.
+"""Run the commands of docs/explained.md and compare their output with the page, or write it into the page.
 
 A command is a fenced block of `sh`; the block of `text` after it is its standard output. Commands run in one folder, in
 the page's order. A line `...` stands for lines left out; the output of a block marked `text varies` is of one machine.

@@ -1,4 +1,4 @@
-"""At which validation loss AP leaves 0, and how good `bench.trials.needed` is at saying when.
+"""Measure at which validation loss AP rises above 0, and how well `bench.trials.needed` predicts that.
 
     python -m tests.support.first_ap FOLDER --train COCO_MINI    # trains ever longer; then as below
     python -m tests.support.first_ap FOLDER                      # predictions.csv from trainings.csv

@@ -1,4 +1,4 @@
-"""The process that `tests.support.commands` forks commands from: it has posebench's libraries loaded, and one thread.
+"""The process that `tests.support.commands` forks commands from: single-threaded, with posebench's libraries loaded.
 
 Serves requests on the socket that is its standard input, a JSON document each, with the command's stdin, stdout and
 stderr attached; answers with the process id, and later, when asked, with how that process has ended.

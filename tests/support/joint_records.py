@@ -1,4 +1,4 @@
-"""A joint search made up by hand: plausible trials of six optimizers, with failures, confirmed by fresh seeds."""
+"""Make records of a joint study by hand: trials of six optimizers, with failures, and confirmations by new seeds."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""The fixture by which a test holds what it found against what was kept."""
+"""A fixture that compares a test's results with kept ones, or keeps them anew."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What was looked at once and kept: pages as their text, figures as words and numbers that say what they show.
+"""Write pages and figures as text and numbers, and compare them with versions that were reviewed and kept.
 
 `make test ARGS="--keep tests/bench/test_kept_pages.py"` writes them anew; look at the difference before it is kept.
 """

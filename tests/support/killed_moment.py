@@ -1,4 +1,4 @@
-"""Moments at which a process kills itself with SIGKILL, chosen by a test and told to `forking_process.py` as JSON."""
+"""Moments at which a process kills itself with SIGKILL, passed to `forking_process.py` as JSON."""
 
 import functools
 import importlib

@@ -1,4 +1,4 @@
-"""Run `posebench` in a test's place so that it is killed at a moment; a moment that never came fails the test."""
+"""Run `posebench` in a test so that it is killed at a moment; a moment that is never reached fails the test."""
 
 import signal
 

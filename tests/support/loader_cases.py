@@ -1,4 +1,4 @@
-"""Loader studies whose answer is known: the frames `lives` and `slices`, of simulated loops of known cost.
+"""Make data frames of loader studies with a known answer, from simulated loops of known cost.
 
 Loops are those of `round_robin`; where they would need more CPU than the machine has, everything takes longer by that.
 Noise is what was measured on real machines: each process has a speed of its own for as long as it lives, slices

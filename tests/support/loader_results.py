@@ -1,4 +1,4 @@
-"""Results of loader studies whose answer is known: of the simulated cases, and of what else can become of a study."""
+"""Make results of loader studies with a known answer: simulated cases, and studies with failures."""
 
 from collections.abc import Sequence
 from dataclasses import replace

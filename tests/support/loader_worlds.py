@@ -1,4 +1,4 @@
-"""Loader studies of known truth by the thousand: frames of configurations whose mean seconds per image are given.
+"""Make thousands of loader studies of known truth, from given mean seconds per image and realistic noise.
 
 What makes measurements differ besides: each process has a speed of its own for as long as it lives, slices scatter, the
 machine drifts, some samples are slow, and others use the machine, seen or unseen.

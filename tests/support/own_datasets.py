@@ -1,4 +1,4 @@
-"""Data sets as people write them, each with one thing that DataLoader, a worker or a comparison does not take."""
+"""User-written data sets, each with one property that DataLoader, a worker or a comparison does not accept."""
 
 import collections
 import dataclasses

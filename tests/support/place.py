@@ -1,4 +1,4 @@
-"""A working directory in which `posebench` is run as a person runs it, with tiny studies that take a second."""
+"""A working directory in which tests run `posebench` as a user does, with studies that take a second."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""The decoder as it was first written, step by step and image by image: what the fast one must agree with."""
+"""A slow, simple decoder, image by image, as the reference for the fast one."""
 
 from typing import NamedTuple
 

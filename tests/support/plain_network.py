@@ -1,4 +1,4 @@
-"""A network of two stages for sums that are compared: no batch norm, 45,000 weights.
+"""A two-stage network without batch norm (45,000 weights), for comparing gradients of split batches.
 
 A batch's mean gradient is then the mean of its parts' gradients, whoever has computed them.
 """

@@ -1,4 +1,4 @@
-"""Annotations packed one by one, in the plainest way: what the bulk packing must give."""
+"""Pack annotations one by one in the simplest way, as the reference for the bulk packing."""
 
 from typing import Any
 

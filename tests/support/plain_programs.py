@@ -1,4 +1,4 @@
-"""`python` and `posebench` for shell scripts, forked from one process that has their libraries loaded.
+"""`python` and `posebench` for shell scripts of tests, forked from one process that has their libraries loaded.
 
 `Programs.folder`, first in PATH, holds both by name. Each is a process of its own, with the working directory,
 environment and streams of its caller; only the imports, seconds of each, are shared. `python` forks for text from

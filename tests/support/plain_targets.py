@@ -1,4 +1,4 @@
-"""The target maps written out cell by cell: what the fast ways are held to."""
+"""Compute target maps cell by cell, as the reference for the fast implementations."""
 
 import math
 

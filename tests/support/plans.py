@@ -1,4 +1,4 @@
-"""Plans of optimizers studies gone through without running a trial."""
+"""Run through the plans of optimizers studies without running a trial."""
 
 from bench.kinds.optimizers.plan import plan
 from bench.kinds.optimizers.search import TrialOutcome

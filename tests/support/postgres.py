@@ -1,4 +1,4 @@
-"""A PostgreSQL server of a test's own, on a free loopback port."""
+"""Start a PostgreSQL server for a test, on a free loopback port."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""The public networks in the layout of their checkpoints, written from its description: what an import must equal.
+"""The public networks written from their description, in their checkpoints' layout, as the reference for imports.
 
 Independent of posemodel, down to the channel counts. Each takes normalised images and returns its outputs in the
 public order; keys of the state dict are the public ones.

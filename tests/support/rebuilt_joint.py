@@ -1,4 +1,4 @@
-"""Pages of joint and networks reports written anew from the reports' own files, by the analysis of today.
+"""Rebuild the pages of joint and networks reports from the reports' own files, with the present analysis.
 
 For reports that ship: their records stay as they were measured, pictures too; pages and figures follow the code.
 `python -m tests.support.rebuilt_joint reports/joint-cpu OUT`; the kind is read from the report.

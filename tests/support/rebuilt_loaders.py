@@ -1,4 +1,4 @@
-"""Pages of a shipped report made anew from its own files, where the store that it came from is gone."""
+"""Rebuild the pages of a loader report from its own files, as the store that it came from no longer exists."""
 
 import json
 import re

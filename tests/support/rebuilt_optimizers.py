@@ -1,4 +1,4 @@
-"""Draws the pages of a shipped optimizers report again, from the files beside them."""
+"""Rebuild the pages of an optimizers report from the files beside them."""
 
 import json
 import re

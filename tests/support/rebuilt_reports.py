@@ -1,4 +1,4 @@
-"""Pages of the reports that ship, made again from the files beside them: `python -m tests.support.rebuilt_reports`.
+"""Rebuild the pages of all reports that ship, from the files beside them: `python -m tests.support.rebuilt_reports`.
 
 Their stores are gone; what pages and figures show is in the files.
 """

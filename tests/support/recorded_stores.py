@@ -1,4 +1,4 @@
-"""Studies as an earlier version left them: a finished and an interrupted one of each kind, with what was reported then.
+"""Stores of studies written by an earlier version: a finished and an interrupted one of each kind, with their reports.
 
     python -m tests.support.recorded_stores DIR [KIND ...]    # makes them anew, by the version that runs it
     python -m tests.support.recorded_stores --pages           # their pages anew, for a version with other pages

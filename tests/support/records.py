@@ -1,4 +1,4 @@
-"""Hand-made records, and what the analysis says of them."""
+"""Make records by hand, and analyse them."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""PyTorch's DataLoader simulated: what a loop must take when the costs of samples and steps are known.
+"""Simulate PyTorch's DataLoader: the time of a loop from known costs of samples and steps.
 
 What is simulated stands in ``torch/utils/data/dataloader.py`` (2.x): batch j goes to worker j modulo num_workers;
 ``num_workers * prefetch_factor`` indices are sent ahead and one more each time a batch is delivered, before the

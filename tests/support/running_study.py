@@ -1,4 +1,4 @@
-"""A study that runs in a process of its own: wait for a state of it, see its ledger, end it whatever a test finds."""
+"""Run a study in a separate process: wait for a state, read its ledger, and end it whatever the test's outcome."""
 
 import contextlib
 import os

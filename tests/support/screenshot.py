@@ -1,4 +1,4 @@
-"""Pages of MLflow in a headless browser, and a picture of one for the README (Debian: chromium, chromium-driver).
+"""Open MLflow's pages in a headless browser, and take the README's picture (Debian: chromium, chromium-driver).
 
 posebench ui                                  # prints the address of each study's page
 python -m tests.support.screenshot ADDRESS docs/images/mlflow.png

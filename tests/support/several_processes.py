@@ -1,4 +1,4 @@
-"""Trainings in several processes, in the environment that torchrun gives them, each of which tells what it saw.
+"""Run trainings in several processes, with the environment that torchrun sets, and collect what each reports.
 
 They are forked from one process that has PyTorch loaded, and one thread; each of them ends as any interpreter does.
 

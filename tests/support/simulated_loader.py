@@ -1,4 +1,4 @@
-"""Data sets and steps of known cost, and the proof on them: a real DataLoader beside its simulation.
+"""Compare a real DataLoader with its simulation, on data sets and steps of known cost.
 
 `python -m tests.support.simulated_loader` prints the table: images/s and AU, measured and simulated, for 0, 1, 2, 4
 and 8 workers. Everything sleeps: two cores are enough for eight workers.

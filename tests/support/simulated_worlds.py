@@ -1,4 +1,4 @@
-"""Worlds whose truth is known, for the optimizers study: how often is a claim false, what is covered, what is found?
+"""Simulate optimizers studies whose truth is known: the rates of false claims, of coverage and of detection.
 
 `python -m tests.support.simulated_worlds [--studies N] [--tunings R] [--family NAME]` prints the tables of
 docs/method.md.

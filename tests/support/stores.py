@@ -1,4 +1,4 @@
-"""Stores that are set up and empty: MLflow's tables take a second to make, a copy of them milliseconds."""
+"""Provide empty MLflow stores by copying one: creating the tables takes a second, a copy milliseconds."""
 
 import atexit
 import functools

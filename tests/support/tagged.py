@@ -1,4 +1,4 @@
-"""Image files with an EXIF orientation, written byte by byte: what a camera or a phone stores."""
+"""Write image files with an EXIF orientation byte by byte, as cameras and phones store them."""
 
 import struct
 import zlib

@@ -1,4 +1,4 @@
-"""An optimizer that is nobody's but the user's: what a study takes by its dotted path."""
+"""A user's own optimizer, which a study takes by its dotted path."""
 
 from collections.abc import Iterable
 

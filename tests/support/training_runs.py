@@ -1,4 +1,4 @@
-"""Runs of a few steps on a handful of tiny images, and what is asked of them."""
+"""Run trainings of a few steps on a handful of tiny images, and check their results."""
 
 from collections.abc import Callable
 from functools import partial

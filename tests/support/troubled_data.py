@@ -1,4 +1,4 @@
-"""Data sets in which something goes wrong on the way, as it does in the field."""
+"""Data sets in which something goes wrong while they are read, as it happens in practice."""
 
 import os
 import signal

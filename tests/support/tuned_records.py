@@ -1,4 +1,4 @@
-"""A study's records and curves without its plan and its training: what optimizers that were tuned might have done."""
+"""Make records and curves of a study with tuned optimizers, without a plan and without training."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""A workload that needs no data and milliseconds: gradient descent down a quadratic valley, by a real optimizer.
+"""A workload without data that takes milliseconds: gradient descent in a quadratic valley, with a real optimizer.
 
 Half the sum of ``h_i (x_i - t_i)^2``, its curvatures ``h`` spread evenly on a log scale. Everything about it is known:
 plain gradient descent is fastest at a learning rate of `best_rate`, and diverges above `last_rate`. Weights and noise

@@ -1,4 +1,4 @@
-"""What the records of a sizes study say."""
+"""Analyse the records of a study of the kind `sizes`."""
 
 from collections.abc import Mapping
 from typing import Any

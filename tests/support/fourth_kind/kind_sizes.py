@@ -1,4 +1,4 @@
-"""The sizes kind: the same training at several input sizes."""
+"""The kind `sizes`: the same training at several input sizes."""
 
 import math
 from collections.abc import Sequence

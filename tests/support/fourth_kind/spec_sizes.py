@@ -1,4 +1,4 @@
-"""A sizes study as data."""
+"""The specification of the kind `sizes`."""
 
 from typing import Literal
 

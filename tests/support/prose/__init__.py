@@ -1,4 +1,4 @@
-"""Figures in prose, held to the files that they come from by markers that rendered Markdown does not show.
+"""Check the figures in README and docs against the files that they come from, by markers in HTML comments.
 
 A marker is a comment after the numbers that it holds, in the same paragraph, list item or table cell. It holds as many
 of the numbers before it as it names columns, back to the marker before it:

@@ -1,4 +1,4 @@
-"""Print the figures of README and docs that their sources contradict, or write what the sources say."""
+"""List figures of README and docs that their sources contradict, or correct them: `python -m tests.support.prose`."""
 
 import argparse
 import sys

@@ -1,4 +1,4 @@
-"""Figures of prose that stand in no file: what this project's own code says, or makes of the reports' files."""
+"""Compute figures of the prose that no file holds, from this project's code or the files of reports."""
 
 from functools import lru_cache
 from pathlib import Path

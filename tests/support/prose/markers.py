@@ -1,4 +1,4 @@
-"""Markers of a page: what is wrong with its figures, and the page with what the sources say."""
+"""Check the markers of a page, and write the page with the figures of the sources."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A Markdown page as numbers and comments, by paragraph, list item and table cell."""
+"""Read a Markdown page as numbers and comments, by paragraph, list item and table cell."""
 
 import bisect
 import itertools

@@ -1,4 +1,4 @@
-"""What a file says: rows and members chosen by words, numbers made of them by expressions."""
+"""Read numbers from a CSV, JSON or TOML file: choose rows and members by words, compute with expressions."""
 
 import ast
 import csv

@@ -1,4 +1,4 @@
-"""The pages of docs/reference, made from the declarations that the program itself uses.
+"""Generate the pages of docs/reference from the declarations that the program itself uses.
 
 Commands come from their Typer signatures, study settings from the specifications of the kinds, training settings from
 `TrainSettings`. Nothing on these pages depends on the machine or on the width of a terminal.

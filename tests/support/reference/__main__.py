@@ -1,4 +1,4 @@
-"""Name the pages of docs/reference that are out of date, or write them."""
+"""List the pages of docs/reference that are out of date, or write them."""
 
 import argparse
 import sys

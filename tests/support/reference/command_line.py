@@ -1,4 +1,4 @@
-"""The page of all commands: their arguments and options, from the signatures that Typer reads."""
+"""Write the reference page of all commands, from the signatures that Typer reads."""
 
 import inspect
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""Text, code and tables as Markdown that GitHub shows exactly as they are."""
+"""Write text, code and tables as Markdown that GitHub shows unchanged."""
 
 import re
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The page of the settings of study files, kind by kind, from the specifications."""
+"""Write the reference page of the settings of study files, kind by kind, from the specifications."""
 
 from collections.abc import Mapping
 from functools import cache

@@ -1,4 +1,4 @@
-"""The page of TrainSettings, for those who use `posemodel` as a library."""
+"""Write the reference page of `TrainSettings`, for users of `posemodel` as a library."""
 
 import inspect
 from collections.abc import Iterator
