@@ -60,7 +60,7 @@ class LoaderSpec(PictureStudy):
     """Function by dotted path that returns your own loader (any iterable of batches), measured next to DataLoader once
     for each batch size. It gets batch_size, num_workers (the largest tried) and pin_memory as keyword arguments, as
     far as it takes them. Its batches go to the step unchanged: with a COCO folder they must be
-    `posemodel.data.loader.Batch`."""
+    `posemodel.data.batch.Batch`."""
     step: str = Field(default="", examples=["my_package.data:make_step"])
     """With `dataset`: function by dotted path that returns the training step, a function of a batch."""
     collate: str = Field(default="", examples=["my_package.data:collate"])
