@@ -55,8 +55,8 @@ def evidence_lines(records: pd.DataFrame) -> list[str]:
     images = labelled_images(records)
     if not images:
         return []
-    lines = [" ".join([f"How much the data can tell: {told(images)}.", few_images(records)]).strip()]
+    lines = [" ".join([f"Labelled data: {told(images)}.", few_images(records)]).strip()]
     if read := read_differently(records):
         kinds = ", ".join(f"{kind} {count}" for kind, count in read.items())
-        lines.append(f"Read in another way than it stands there: {kinds}. `posebench data check` says each in words.")
+        lines.append(f"Annotations read differently than written: {kinds}. `posebench data check` explains each.")
     return lines

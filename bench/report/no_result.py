@@ -14,7 +14,7 @@ ENDED = {
     "failed": "failed",
     "out_of_memory": "ran out of memory",
     "bus_error": "met a bus error",
-    "timed_out": "ran into the time limit",
+    "timed_out": "reached the time limit",
     "diverged": "diverged",
     "pruned": "were pruned",
     "skipped": "were skipped",
@@ -22,12 +22,12 @@ ENDED = {
 """Verb phrase by status, in the order in which they are listed."""
 ONE_ENDED = {"pruned": "was pruned", "skipped": "was skipped"}
 REMEDIES = {
-    "failed": "Mend the cause, then run the study under another --name: what is recorded is not run again.",
+    "failed": "Fix the cause, then run the study under another --name: recorded trials are not repeated.",
     "out_of_memory": "Take a smaller batch_size, size or network, or fewer workers.",
     "bus_error": "Give the container more shared memory (`--shm-size`), or take num_workers 0.",
     "timed_out": "Raise trial_time_limit, or ask for fewer steps.",
     "diverged": "Search lower learning rates.",
-    "pruned": "Without a pruner they run to their end.",
+    "pruned": "Without a pruner, trials run to their end.",
     "skipped": "Take a smaller batch_size, or fewer workers.",
 }
 RESULTS = (Status.DIVERGED, Status.PRUNED)
@@ -73,7 +73,7 @@ def troubled(records: pd.DataFrame, *, left: int = 0, measure: str = "AP") -> li
     for name, own in records.groupby("optimizer", sort=False):
         if not (own["status"] == Status.COMPLETE).any() and not own["status"].isin(RESULTS).any():
             why = _ending_sentence(own, "trial", of=f" of {name}", left=left)
-            sentences.append(why if left else f"{why} Its {measure} of 0 says nothing of this optimizer.")
+            sentences.append(why if left else f"{why} Its {measure} of 0 says nothing about this optimizer.")
     return sentences
 
 

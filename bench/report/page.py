@@ -49,7 +49,7 @@ def _origin(findings: Findings, study: StudyInfo) -> list[Section]:
         Table(("machine", "value"), [[key, str(value)] for key, value in study.machine.items()]),
         *evidence_lines(study.records),
         f"{study.noun.capitalize()}s: {counts or 'none yet'}. MLflow's experiment is called {code(study.name)}; the "
-        "report hangs on its run of the study.",
+        "report is attached to the study's run.",
     ]
     return [
         Section("What it ran on", ran_on),

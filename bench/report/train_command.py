@@ -113,7 +113,10 @@ def repeat_note(trial: TrialSpec, ap: float | None, *, loss: float | None = None
         number, reached = "loss", f"validation loss {loss_text(loss)}, {reached}"
     what = f"confirm trial of seed {trial.seed}: {reached} on the report split"
     if trial.run.seconds is not None:
-        return f"Trains as the {what}. A budget in seconds gives other steps each time, so the {number} will differ."
+        return (
+            f"Trains as the {what}. A budget in seconds gives a different number of steps each time, so the {number} "
+            "will differ."
+        )
     if trial.run.device != "cpu":
         return f"Repeats the {what}, up to the rounding of a GPU."
     return f"Repeats the {what}, on the same machine and versions."

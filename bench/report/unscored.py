@@ -34,18 +34,20 @@ def needed_text(needed: Needed, batch: str = "") -> str:
     """Say how long trials would have to be, in absolute terms and as a multiple of the longest one."""
     if needed.low is None:
         return f"How much longer trials must be is not known: {needed.why}."
-    begun = "By how the validation loss has fallen, a trial scores after"
+    begun = "Judging by the fall of the validation loss, a trial scores after"
     times = _times(needed.low / needed.length)
     if needed.high is None:
         least = _amount(needed.low, needed.unit, batch)
-        return f"{begun} {least} at least, {times} times what the longest of these had; how much more is not known."
+        return (
+            f"{begun} at least {least}, {times} times the length of the longest of these; how much more is not known."
+        )
     if needed.unit == SECOND:
         span = f"{duration_text(needed.low)} to {duration_text(needed.high)} of training"
     else:
         span = f"{needed.low:,.0f} to {_amount(needed.high, needed.unit, batch)}"
     return (
-        f"{begun} about {span}, {times} to {_times(needed.high / needed.length)} times what the longest of these had, "
-        "if more steps help at all: a few images are learned by heart."
+        f"{begun} about {span}, {times} to {_times(needed.high / needed.length)} times the length of the longest of "
+        "these, provided that more steps help: with few images, the network memorises them."
     )
 
 

@@ -112,9 +112,9 @@ def _files_listed_twice(document: dict[str, Any], annotations: Path) -> Iterator
     if repeated:
         name, first_id, other_id = repeated[0]
         text = (
-            f"{len(repeated)} image {'entry' if len(repeated) == 1 else 'entries'} of files that other ids have too "
-            f"({ascii(name)[:60]}: ids {ascii(first_id)[:40]} and {ascii(other_id)[:40]}): whoever is annotated under "
-            "one id is background under the other"
+            f"{len(repeated)} image {'entry' if len(repeated) == 1 else 'entries'} of files that other ids name too "
+            f"({ascii(name)[:60]}: ids {ascii(first_id)[:40]} and {ascii(other_id)[:40]}): people annotated under "
+            "one id are background under the other"
         )
         yield Note(str(annotations), "file-twice", len(repeated), text)
 

@@ -214,7 +214,7 @@ def _with_notes(files: SplitFiles, same_name: list[SplitFiles], *, serves_as: st
             str(files.annotations),
             "layout-not-read",
             1,
-            f"the split `{files.name}` is read from here; {other.annotations} is there too, and is not read",
+            f"the split `{files.name}` is read from here; {other.annotations} exists too, and is not read",
         )
         for other in same_name
         if other.annotations != files.annotations

@@ -379,7 +379,7 @@ def test_variants_that_change_nothing_are_not_recommended(seed):
     found = around([1.0, 1.0, 1.0, 1.0], seed=seed)
     assert found.call == "DataLoader(dataset, batch_size=4, num_workers=1)"
     assert {each.standing for each in found.variants} <= {"equal", "open"}
-    assert "The border of two epochs took 0.02 s with persistent_workers=True, and 0.5 s without." in found.sentences
+    assert "The change of epochs took 0.02 s with persistent_workers=True, and 0.5 s without." in found.sentences
 
 
 def test_a_variant_that_is_really_faster_is_taken_and_its_gain_over_the_defaults_has_an_interval():
@@ -423,7 +423,7 @@ def test_each_batch_size_has_its_pick_and_the_words_say_that_they_are_other_trai
     found = loaders_verdict(lives, slices, plan=Comparison(looks(BLOCKS, 4), 20))
     assert [(each.batch_size, each.recommended["num_workers"]) for each in found.picks] == [(4, 2), (8, 1)]
     assert found.recommended["batch_size"] == 4
-    assert "Another batch size is another training" in headline(found, computes="step")
+    assert "Changing the batch size changes the training" in headline(found, computes="step")
 
 
 def test_a_loader_of_ones_own_has_its_name_in_words_and_no_call():
@@ -473,6 +473,6 @@ def test_without_a_step_nothing_is_said_of_training():
 
 
 def test_different_batches_leave_nothing_to_recommend():
-    found = verdict_of(CASES["loader-bound"], different=["a delivered another batch 0 than b."])
+    found = verdict_of(CASES["loader-bound"], different=["a delivered a different batch 0 than b."])
     assert (found.recommended, found.call) == (None, "")
-    assert "nothing can be compared. a delivered another batch" in found.text
+    assert "nothing can be compared. a delivered a different batch" in found.text

@@ -18,15 +18,16 @@ def test_a_clear_winner_is_to_be_used():
     assert answer == "Use adam: AP 0.505, more than each of the others. adagrad and sgd reached AP 0.206 to 0.405."
     assert sure.startswith(
         "Each optimizer was tuned 3 times independently, then trained with fresh seeds; adam won 2 of its 2 "
-        "comparisons (5 % level over all pairs). A gap of 0.0"
+        "comparisons (5 % level over all pairs). Gaps of 0.0"
     )
-    assert sure.endswith("All of this holds for this network, data and budget only.")
+    assert sure.endswith("These results hold only for this network, data and budget.")
 
 
 def test_those_that_nothing_beats_are_named_together():
     answer, sure = headline_of(confirm_records(TIED))
     assert answer == (
-        "Use adam or nesterov: AP 0.498 to 0.500, not to be told apart. x and sgd reached AP 0.206 to 0.207."
+        "Use adam or nesterov: AP 0.498 to 0.500, with no difference shown between them. x and sgd reached AP 0.206 to "
+        "0.207."
     )
     assert "4 of 6 pairs differ" in sure
 
@@ -36,7 +37,7 @@ def test_equals_are_said_to_be_equal():
     answer, sure = headline_of(confirm_records(aps))
     assert answer.startswith("No optimizer is shown to be better than another: adabound, ")
     assert "Use" not in answer
-    assert "no difference is more than chance may give" in sure
+    assert "no difference is larger than chance may explain" in sure
 
 
 def test_a_collapse_is_told():
@@ -145,7 +146,7 @@ def test_one_whose_runs_all_failed_has_reached_nothing():
 def test_one_without_a_complete_tuning_is_told():
     known = confirm_records({"adam": [0.50, 0.51, 0.52], "sgd": [0.20, 0.21, 0.20]})
     records = pd.concat([known, pd.DataFrame([record("new", phase="tune")])], ignore_index=True)
-    assert "Not compared, without a complete tuning: new." in headline_of(records)[1]
+    assert "Not compared, because no tuning is complete: new." in headline_of(records)[1]
     assert "Not compared" not in headline_of(known)[1]
 
 

@@ -92,9 +92,9 @@ def test_the_answer_says_what_to_use_with_figures_of_fresh_seeds(records, whole)
 def test_the_sureness_says_why_it_is_not_surer(records, whole):
     (best, _) = picks(records, AP_AND_SPEED)
     assert "is a mean over 3 fresh seeds" in whole.sureness
-    assert "on the report split, which chose nothing, it is 0." in whole.sureness
-    assert f"The search saw {best.ap:.3f}, the best of 31 complete trials, which flatters." in whole.sureness
-    assert "cannot say that one optimizer is better than another" in whole.sureness
+    assert "On the report split, not used to choose, it is 0." in whole.sureness
+    assert f"The search saw {best.ap:.3f}, the best of 31 complete trials, so it was optimistic." in whole.sureness
+    assert "cannot say which is better" in whole.sureness
     assert "`posebench study optimizers`" in whole.sureness
 
 
@@ -157,7 +157,7 @@ def test_a_terminal_shows_it_in_80_columns(objective, capsys, monkeypatch):
 
 
 def test_the_page_says_what_it_cannot_say(text):
-    assert "cannot say that one optimizer is better than another" in text
+    assert "cannot say which optimizer is better" in text
     assert "posebench study loaders" in text
 
 
@@ -308,10 +308,11 @@ def test_a_noisy_speed_axis_is_called_that_in_words_and_beside_the_figure(noise,
     assert found.document["speed_noise"]["repeats"] == 10
     assert found.document["speed_noise"]["noisy"] == bool(said)
     assert (
-        f"Images/s are {said}: the same settings, run again, differ by {100 * share:.0f} % of" in found.sureness
+        f"Images/s are {said}: differences between runs of the same settings make up {100 * share:.0f} % of"
+        in found.sureness
     ) == bool(said)
     assert ("**The speed axis is" in main) == bool(said)
-    assert ("Which setting is faster cannot be told here" in found.answer) == bool(said)
+    assert ("Speeds are too noisy here to say which setting is faster" in found.answer) == bool(said)
     assert ("If speed matters more" in found.answer) == (not said)
     if said:
         assert f"**The speed axis is {said} ({100 * share:.0f} % of its variance).**" in main
@@ -344,12 +345,12 @@ def test_a_pick_that_falls_behind_with_fresh_seeds_is_said_plainly(tmp_path):
         "Use sgd at lr 0.001 with 2 workers and batches of 8: AP 0.280 on 2 fresh seeds at 151 images/s."
     )
     assert found.claims.startswith(
-        f"For the highest AP, {both} and the most images/s of all take sgd at lr 0.001, 2 workers, batch 8"
+        f"For the highest AP, {both} and the most images/s of all, take sgd at lr 0.001, 2 workers, batch 8"
     )
     assert (
-        f"The search's choice for the highest AP and {both} did not hold with fresh seeds: adam at lr 0.001, "
-        "1 worker, batch 8 had AP 0.300 in the search and 0.205 since, at 79 images/s; "
-        "what takes its place has +0.075 ["
+        f"The search's choice for the highest AP and {both} did not hold up with fresh seeds: adam at lr 0.001, "
+        "1 worker, batch 8 had AP 0.300 in the search and 0.205 with fresh seeds, at 79 images/s; "
+        "its replacement differs by +0.075 ["
     ) in found.claims
     assert {each["settings"]["optimizer"] for each in found.document["recommended"]} == {"sgd"}
     page = page_of(frame(*lucky_and_solid()), tmp_path, seeds=2)
@@ -361,7 +362,7 @@ def test_unconfirmed_picks_are_called_flattering():
     assert "None of this is confirmed with fresh seeds yet" in found.claims
     assert "on one seed of the search" in found.answer
     assert (
-        "Not confirmed with fresh seeds yet: AP 0.326 is the best of 31 complete trials, and flatters."
+        "Not confirmed with fresh seeds yet: AP 0.326 is the best of 31 complete trials, so it is optimistic."
         in found.sureness
     )
     assert not any(each["confirmed"] for each in found.document["recommended"])
@@ -372,7 +373,7 @@ def test_unconfirmed_picks_are_called_flattering():
 
 def test_fewer_seeds_than_planned_are_counted(records):
     found = found_in(records, seeds=5)
-    assert "So far 3 of 5 fresh seeds are there." in found.claims
+    assert "So far, 3 of 5 fresh seeds have finished." in found.claims
     assert "a mean over 3 of 5 fresh seeds" in found.sureness
 
 
@@ -388,7 +389,7 @@ def test_who_chose_is_said_as_it_was(records, sampler, words, tmp_path):
 
 def test_a_fast_pick_with_little_ap_gets_a_warning():
     found = found_in(frame(trial(0, ap=0.4, speed=80), trial(1, ap=0.03, speed=90, num_workers=0)))
-    assert "That speed costs AP: it has less than half of the 0.400." in found.claims
+    assert "That speed costs AP: it is less than half of the highest, 0.400." in found.claims
 
 
 def test_speeds_of_a_shared_machine_are_called_that(records):
@@ -510,7 +511,7 @@ def test_importances_are_drawn_with_what_chance_gives_pale(whole):
     speed = shared.series[1]
     assert shared.names[int(np.argmax(speed.values))] == "batch_size"
     assert not speed.faint[shared.names.index("batch_size")]
-    assert any("for images/s batch_size" in part for part in section.parts if isinstance(part, str))
+    assert any("for images/s, batch_size" in part for part in section.parts if isinstance(part, str))
     told = " ".join(part for part in more_of(whole, "How much each parameter decided") if isinstance(part, str))
     assert "pin_memory (the same value in every trial)" in told
     assert "(fewer than 8 complete trials)" in told
@@ -526,7 +527,7 @@ def test_importances_that_chance_gives_too_are_left_to_the_appendix():
     found = found_in(made_up(40), importances=pd.DataFrame(rows))
     assert "What decided" not in [section.title for section in found.sections]
     parts = more_of(found, "How much each parameter decided")
-    assert "More than chance gives: for AP nothing." in parts
+    assert "Parameters that matter beyond chance: for AP, none." in parts
     assert any(isinstance(part, Chart) for part in parts)
 
 

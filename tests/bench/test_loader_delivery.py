@@ -62,7 +62,7 @@ def test_the_fewest_workers_are_what_others_are_compared_with_whatever_was_measu
     rows = pd.DataFrame([delivered(4, (9, 2)), *alike, delivered(0, (9,), status="failed")])
     assert list(mark_different(rows)["status"]) == ["failed", "complete", "complete", "failed"]
     assert mark_different(rows)["error"][0].startswith(
-        "delivered another batch 0 than 0 workers did. Two causes are likely."
+        "delivered a different batch 0 than 0 workers did. Two causes are likely."
     )
     assert list(rows["status"]) == ["complete", "complete", "complete", "failed"], "the rows themselves stay"
 
@@ -82,7 +82,7 @@ def test_a_configuration_that_delivered_other_samples_once_counts_nowhere():
     found = mark_different(rows)
     assert list(found["status"]) == ["complete", "failed", "failed", "failed", "complete"]
     assert (
-        found["error"][1] == f"made 3 of 256 samples otherwise than one process does (the first: sample 37). {CAUSES}"
+        found["error"][1] == f"made 3 of 256 samples differently from a single process (the first: sample 37). {CAUSES}"
     )
 
 
@@ -100,7 +100,9 @@ def test_both_causes_and_the_configurations_are_said():
         plain,
         different_sentences(["2 workers", "4 workers"], [f"made 3 otherwise. {CAUSES}", f"made 5. {CAUSES}"]),
     )
-    assert sentence.startswith("2 configurations delivered other samples, and cannot be recommended: 2 workers made 3 ")
+    assert sentence.startswith(
+        "2 configurations delivered different samples, and cannot be recommended: 2 workers made 3 "
+    )
     assert "otherwise; 4 workers made 5. Two causes are likely." in sentence
     for words in ("before its workers were forked", "open it in __getitem__", "--worker-init", "--random-samples"):
         assert words in sentence

@@ -299,7 +299,7 @@ def test_the_legend_does_not_say_of_a_slower_varied_setting_that_it_loses_more_t
         figure = forest.forest(found)
     told = [each.get_text() for legend in figure.legends for each in legend.get_texts()]
     assert "slower (not varied: by more than 3 %)" in told
-    assert "(of a varied setting: at all)" in _table_text(found)
+    assert "(a varied setting: by any amount)" in _table_text(found)
 
 
 def test_training_is_what_the_knee_fits_and_the_rest_is_said():
@@ -474,7 +474,7 @@ def test_slices_that_were_dropped_are_counted_and_said():
     found = result("noisy")
     dropped = found.verdict.dropped
     assert 0 < dropped < found.verdict.slices
-    assert f"{found.verdict.slices} slices were measured; {dropped} of them are dropped" in how_text(found)
+    assert f"{found.verdict.slices} slices were measured; {dropped} of them were dropped" in how_text(found)
     assert findings("noisy").document["slices"] == {"measured": found.verdict.slices, "dropped": dropped}
     frame = findings("noisy").tables_csv["slices.csv"].frame
     assert len(frame) == len(found.slices)
@@ -483,9 +483,9 @@ def test_slices_that_were_dropped_are_counted_and_said():
 @pytest.mark.parametrize(
     ("ended", "said"),
     [
-        (SETTLED, "It ended settled, after 7 min."),
-        (TIME, "ended it, after 7 min."),
-        (BLOCKS, "The most blocks were made"),
+        (SETTLED, "The measuring ended after 7 min, with all choices settled."),
+        (TIME, "The measuring ended at its time limit ("),
+        (BLOCKS, "The measuring ended at its largest number of blocks"),
     ],
 )
 def test_it_is_said_what_ended_the_measuring_and_what_it_did_not_settle(ended, said):
@@ -493,7 +493,7 @@ def test_it_is_said_what_ended_the_measuring_and_what_it_did_not_settle(ended, s
     text = how_text(found)
     assert said in text
     assert "Not settled: the choice for batches of 4, 8 and 16." in text
-    assert "looked at after 4 and 6 blocks" in text
+    assert "analysed after 4 and 6 blocks" in text
     assert loader_findings(found).document["ended"] == ended
 
 

@@ -51,7 +51,7 @@ def test_what_cannot_fit_is_said_with_both_numbers():
     assert shortfall(Need(500_000_000, 2_000_000_000), small) == ""
     assert shortfall(Need(95_000_000, 0), Limits(2.0, 8, 8, None, None)) == ""  # no /dev/shm to run out of
     assert shortfall(Need(950_000_000, 0), small) == (
-        "would need 950 MB of /dev/shm, 1.0 GB free (10 % of it is left to others)"
+        "would need 950 MB of /dev/shm, 1.0 GB free (10 % of it is reserved for other programs)"
     )
 
 

@@ -240,8 +240,8 @@ def test_streams_that_workers_share_and_that_they_repeat_are_told_apart(forked, 
 @pytest.mark.parametrize(
     ("make", "why"),
     [
-        (own.OfItsOwn, "its samples are others each time it is begun"),
-        (own.Constant, "all samples that were looked at are the same"),
+        (own.OfItsOwn, "its samples differ on every pass"),
+        (own.Constant, "all samples examined are the same"),
     ],
 )
 def test_what_a_look_cannot_tell_is_said(forked, make, why):
@@ -279,8 +279,8 @@ def said(found, most_workers):
 
 def test_the_sentence_says_how_often_a_sample_comes_and_what_to_do():
     assert said(StreamLook(9, True, Sharding.WHOLE, ""), 8) == [
-        "Each of 8 workers delivers the whole stream of my:Data: every sample comes 8 times. Speeds are those of "
-        "samples, repeated ones too. Let __iter__ yield its worker's share alone (torch.utils.data.get_worker_info(): "
+        "Each of 8 workers delivers the whole stream of my:Data: every sample comes 8 times. Speeds count repeated "
+        "samples too. Let __iter__ yield its worker's share alone (torch.utils.data.get_worker_info(): "
         "itertools.islice(samples, info.id, None, info.num_workers)), or choose the share in a worker_init_fn "
         "(--worker-init MODULE:NAME).",
         NOT_COMPARED,
@@ -288,5 +288,5 @@ def test_the_sentence_says_how_often_a_sample_comes_and_what_to_do():
     assert said(StreamLook(9, True, Sharding.BY_WORKER, ""), 8)[0] == (
         "The stream of my:Data is sharded by worker: every sample comes once."
     )
-    assert "(nobody knows): where each" in said(StreamLook(9, True, why="nobody knows"), 2)[0]
+    assert "(nobody knows): if each" in said(StreamLook(9, True, why="nobody knows"), 2)[0]
     assert said(StreamLook(9, True), 1) == [NOT_COMPARED]

@@ -156,7 +156,7 @@ def test_chance_is_no_winner():
     assert found.document["recommended"] is None
     assert found_in([run(ap=0.0199), run("lightweight", ap=0.0)], floor=0.01).answer.startswith("Try small")
     beaten = found_in([run(ap=0.2), run("rtpose_vgg", ap=0.0)], curves)
-    assert "In that time these had not begun to learn (AP under 0.02): rtpose_vgg in fp32." in beaten.sureness
+    assert "These had not begun to learn in that time (AP under 0.02): rtpose_vgg in fp32." in beaten.sureness
 
 
 def test_before_a_training_is_complete_there_is_nothing_to_say():

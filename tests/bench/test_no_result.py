@@ -19,7 +19,7 @@ FAILED, WIDE = ("failed", "RuntimeError: the end\nmore of it"), ("out_of_memory"
 
 def test_one_reason_is_told_with_its_count():
     text = nothing_found(rows(*[FAILED] * 12))
-    assert text.startswith("All 12 trials failed: 12 times `RuntimeError: the end`. Mend the cause")
+    assert text.startswith("All 12 trials failed: 12 times `RuntimeError: the end`. Fix the cause")
     assert "--name" in text
 
 
@@ -36,9 +36,9 @@ def test_several_ends_are_told_apart():
     text = nothing_found(rows(FAILED, WIDE, FAILED, ("diverged", ""), ("timed_out", None)))
     assert text.startswith(
         "None of the 5 trials has a result: 2 failed (2 times `RuntimeError: the end`), 1 ran out of memory "
-        "(`MemoryError: too wide`), 1 ran into the time limit and 1 diverged. "
+        "(`MemoryError: too wide`), 1 reached the time limit and 1 diverged. "
     )
-    assert all(word in text for word in ("Mend the cause", "smaller batch_size", "trial_time_limit", "learning rates"))
+    assert all(word in text for word in ("Fix the cause", "smaller batch_size", "trial_time_limit", "learning rates"))
 
 
 def test_the_most_frequent_reasons_come_first_and_the_rest_is_counted():
@@ -54,7 +54,7 @@ def test_the_most_frequent_reasons_come_first_and_the_rest_is_counted():
         ([("diverged", "")] * 4, "All 4 trials diverged. Search lower learning rates."),
         ([("pruned", "")] * 2, "All 2 trials were pruned."),
         ([("skipped", "would need 3 GB")] * 2, "All 2 trials were skipped: 2 times `would need 3 GB`."),
-        ([("timed_out", "")], "The only trial ran into the time limit."),
+        ([("timed_out", "")], "The only trial reached the time limit."),
         ([("bus_error", "a worker died")] * 2, "All 2 trials met a bus error: 2 times `a worker died`. Give the conta"),
     ],
 )
@@ -76,7 +76,7 @@ def test_nothing_is_said_where_something_was_found_out_or_nothing_has_been_tried
 def test_an_optimizer_that_always_failed_is_told_beside_the_others():
     both = pd.concat([rows(("complete", ""), optimizer="sgd"), rows(FAILED, FAILED, FAILED)], ignore_index=True)
     assert troubled(both) == [
-        "All 3 trials of adam failed: 3 times `RuntimeError: the end`. Its AP of 0 says nothing of this optimizer."
+        "All 3 trials of adam failed: 3 times `RuntimeError: the end`. Its AP of 0 says nothing about this optimizer."
     ]
     assert troubled(both, left=1) == ["All 3 trials of adam so far failed: 3 times `RuntimeError: the end`."]
     assert troubled(rows(FAILED)) == [], "that no trial has a result is said of the study"

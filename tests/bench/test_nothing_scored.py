@@ -183,7 +183,7 @@ def test_a_skill_that_doubles_with_the_length_is_carried_on():
     assert found.high is not None
     assert found.high >= 1000
     assert needed_text(found, " of batch 8").startswith(
-        "By how the validation loss has fallen, a trial scores after about 150 to "
+        "Judging by the fall of the validation loss, a trial scores after about 150 to "
     )
     assert "steps of batch 8, 1.5 to " in needed_text(found, " of batch 8")
 
@@ -222,7 +222,7 @@ def test_trials_of_one_length_give_a_wider_range():
 def test_an_end_that_is_far_away_is_not_said_as_a_number():
     found = needed(records((0, 0.968, 1.0), (1, 0.955, 1.0)), TUNE, length=10.0, unit="second")
     assert found.high is None
-    assert "2 min of training at least" in needed_text(found)
+    assert "at least 2 min of training" in needed_text(found)
 
 
 @given(before=st.floats(0.3, 1.2), after=st.floats(0.3, 1.2), length=st.integers(1, 10**6))

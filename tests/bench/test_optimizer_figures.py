@@ -233,7 +233,7 @@ def test_every_tune_trial_is_a_mark_at_its_rate(result, drawn):
         assert sorted(dotted) == pytest.approx(sorted(rates))
     assert len({axis.get_ylim() for axis in panels.values()}) == 1
     assert len({axis.get_xlim() for axis in panels.values()}) == 1
-    assert {"diverged: no AP", "failed: no AP", "range given", "finalist's rate"} <= {*legend_of(figure)}
+    assert {"diverged: no AP", "failed: no AP", "searched range", "finalist's rate"} <= {*legend_of(figure)}
 
 
 def test_equal_costs_stand_at_one_place(result, drawn):

@@ -183,7 +183,7 @@ def test_a_study_records_and_reports_what_it_read(
     assert few in " ".join(report.read_text().split())
     assert few in found["sureness"]
     text = " ".join(report.with_name("appendix.md").read_text().split())
-    assert "How much the data can tell: train 17 labelled images, select 3, report 4." in text
+    assert "Labelled data: train 17 labelled images, select 3, report 4." in text
     assert f"reordered {trained + scored}" in text
 
     with monkeypatch.context() as version:

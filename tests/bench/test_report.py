@@ -135,7 +135,7 @@ def test_the_main_table_follows_from_the_records_alone(text, records, folder):
     assert list(found) == list(order.index)
     assert list(shown) == list(found)
     assert all(shown[name][column] == found[name][column] for name in shown for column in ("AP [95 %]", "collapsed"))
-    assert "AP 0.3, a target given beforehand" in " ".join(text.split())
+    assert "AP 0.3, a target set beforehand" in " ".join(text.split())
     faults = ["failed", "out_of_memory", "timed_out"]
     for name, cells in found.items():
         own = confirm[confirm["optimizer"] == name]
@@ -301,7 +301,7 @@ def test_failures_are_named(text):
     assert failed.count("- `") == 4
     assert "4 diverged" in section(text, "What it ran on")
     words = " ".join(section(text, "What was run").split())
-    assert "6 optimizers, each tuned 3 times by itself: 5 tune trials of up to 10 steps" in words
+    assert "6 optimizers, each tuned 3 times independently: 5 tune trials of up to 10 steps" in words
     assert "2 fresh confirm seeds of 20 steps for each tuning" in words
 
 
@@ -353,7 +353,7 @@ def test_without_the_images_the_sheet_is_the_one_that_the_trial_drew(folder, tex
     words = " ".join(section(text, "Sample images").split())
     leader = next(iter(table(text, "Result")))
     first = records[(records["optimizer"] == leader) & (records["phase"] == "confirm")].sort_values("seed").iloc[0]
-    assert f"Found by {leader} with seed 1001 (AP {first['ap']:.3f}" in words
+    assert f"Predicted by {leader} with seed 1001 (AP {first['ap']:.3f}" in words
     assert f"`{first['run_id'][:8]}`" in words
 
 
@@ -426,7 +426,7 @@ def test_a_report_is_made_of_next_to_nothing(name, make_spec, tmp_path):
         assert f"**Unfinished: 0 of {total_trials(spec)} trials so far.**" in text
         assert "nothing to compare yet" in words
     else:
-        assert "1 optimizer, each tuned 1 time by itself: 1 tune trial of" in words
+        assert "1 optimizer, each tuned 1 time independently: 1 tune trial of" in words
         assert "1 fresh confirm seed of 1 step" in words
         assert "1 optimizers" not in words
         assert "1 seeds" not in words
@@ -524,7 +524,7 @@ def test_a_half_finished_study_says_so_first(six, tmp_path):
     assert lines[2].startswith(f"**Unfinished: 22 of {total_trials(six)} trials so far.** What follows may change.")
     assert lines[4].startswith("> No choice can be made yet: the highest score so far, AP 0.")
     words = " ".join(section("\n".join(lines), "Every claim").split())
-    assert "One tuning each so far, so the luck of tuning is unknown: no claim is possible." in words
+    assert "One tuning each so far, so the variation between tunings is unknown: no claim is possible." in words
     assert re.search(r"Not all tunings are complete: (\w+ 1, ){3}\w+ 1, adabound 0 and adam 0 of 3\.", words)
 
 
@@ -532,8 +532,8 @@ def test_a_study_until_decided_tells_its_looks(six, tmp_path):
     spec = six.model_copy(update={"until_decided": True})
     text = pages(result_of(spec, *tuned(spec)), tmp_path / "looks")
     words = " ".join(section(text, "Every pair").split())
-    assert "more than 0.01, by which" in words
-    assert "looked at after several numbers of tunings, at stricter levels in place of 0.05 (0.0124 at 3)" in words
+    assert "exceeds 0.01, by which" in words
+    assert "compared after several numbers of tunings, each time at a stricter level than 0.05 (0.0124 at 3)" in words
     assert "*Better* where p is at most its look's level." in words
 
 
@@ -593,6 +593,6 @@ def test_a_constant_schedule_has_no_unread_end(make_spec, tmp_path):
     for schedule in ("cosine", "constant"):
         own = spec.model_copy(update={"schedule": schedule})
         texts[schedule] = " ".join(pages(result_of(own, *tuned(own)), tmp_path / schedule).split())
-    assert "Under the cosine schedule a run that is read before its end" in texts["cosine"]
+    assert "Under the cosine schedule, a run read before its end" in texts["cosine"]
     assert "At equal steps" in texts["constant"]
-    assert "schedule a run that is read before its end" not in texts["constant"]
+    assert "schedule, a run read before its end" not in texts["constant"]

@@ -171,7 +171,7 @@ def test_records_say_the_same_after_a_round_trip_through_csv():
         (LIMIT, "as tuned here it has shown no gain over its untuned limit."),
         (LIMIT - 0.2, "as tuned here it gains over its untuned limit."),
         (LIMIT + 0.2, "its untuned limit alone does better."),
-        (OWN - 0.05, "t undefined: a constant difference, not corrected"),
+        (OWN - 0.05, "t test undefined: the difference is constant, not corrected"),
         (LIMIT[:3] - 0.2, "too few seeds for a claim."),
         (LIMIT[:1] - 0.2, "(n = 1): no claim is possible."),
     ],

@@ -138,7 +138,7 @@ def test_the_verdict_says_what_differs_and_what_does_not():
     rng = np.random.default_rng(4)
     a, b = study(noisy(rng, 4)), study(noisy(rng, 4, gaps={"sgd": 0.3}), speed=75.0)
     text = comparison_verdict(compare_studies(a, b))
-    assert text.startswith("Not paired (each study tuned its optimizers by itself). Of the optimizers in both, ")
+    assert text.startswith("Not paired (each study tuned its optimizers independently). Of the optimizers in both, ")
     assert "AP is higher in B than in A, beyond noise: sgd (+0." in text
     assert re.search(
         r"AP does not differ beyond noise: (adam and adagrad|adagrad and adam) \(smallest adjusted p", text
@@ -152,8 +152,8 @@ def test_the_verdict_says_what_differs_and_what_does_not():
 @pytest.mark.parametrize(
     ("b", "said"),
     [
-        ({"adam": [0.5], "sgd": [0.2]}, "One tuning decides nothing: no claim for"),
-        ({"adam": [0.5, 0.5, 0.5], "sgd": [0.2, 0.2, 0.2]}, "No spread between tunings, so that t is undefined"),
+        ({"adam": [0.5], "sgd": [0.2]}, "One tuning is too few: no claim for"),
+        ({"adam": [0.5, 0.5, 0.5], "sgd": [0.2, 0.2, 0.2]}, "The tunings show no spread, so the t test is undefined"),
     ],
 )
 def test_the_verdict_says_why_nothing_was_tested(b, said):
@@ -235,9 +235,9 @@ def test_studies_that_found_nothing_out_are_held_against_none(folders):
         found = compare(*map(str, pair), "sqlite:///none.db")
         assert found.nothing_found
         assert found.verdict == (
-            f"{letter} has no result. All 12 trials failed: 12 times `RuntimeError: no such file`. Mend the cause, "
-            "then run the study under another --name: what is recorded is not run again. There is nothing to compare. "
-            + SCOPE
+            f"{letter} has no result. All 12 trials failed: 12 times `RuntimeError: no such file`. Fix the cause, "
+            "then run the study under another --name: recorded trials are not repeated. There is nothing to "
+            "compare. " + SCOPE
         )
     both = compare(str(folders[1]), str(folders[1]), "sqlite:///none.db").verdict
     assert both.startswith("A has no result. All 12 trials failed")
@@ -260,7 +260,7 @@ def test_an_optimizer_that_failed_in_one_study_is_named(folders):
     found = compare(*map(str, folders), "sqlite:///none.db")
     assert not found.nothing_found
     assert found.verdict.startswith(
-        "In B: All 4 trials of sgd failed: 4 times `RuntimeError: no such file`. Its AP of 0 says nothing of this "
+        "In B: All 4 trials of sgd failed: 4 times `RuntimeError: no such file`. Its AP of 0 says nothing about this "
         "optimizer. Not paired"
     )
 

@@ -22,7 +22,7 @@ def test_every_verdict_ends_with_its_scope():
         confirm_records({"adam": [0.01] * 3, "sgd": [0.02] * 3}),
     ]
     assert all(text_of(study).endswith(SCOPE) for study in studies)
-    assert "procedures: an optimizer, tuned with this budget, then trained" in SCOPE
+    assert "procedures (an optimizer tuned with this budget, then trained)" in SCOPE
 
 
 def test_verdict_of_a_study_that_has_only_begun():
@@ -35,7 +35,7 @@ def test_verdict_of_a_study_that_has_only_begun():
 def test_verdict_of_a_clear_winner():
     text = text_of(confirm_records(CLEAR))
     assert text.startswith("adam 0.505 [0.")
-    assert "] is the best: it beats every other one compared. adam beats adagrad 0.405 [0." in text
+    assert "] is the best: it beats every other optimizer compared. adam beats adagrad 0.405 [0." in text
     assert re.search(r"\] and sgd 0\.206 \[[^]]+\] \(3 tunings each; largest adjusted p (= 0\.\d+|< 0\.001)\)\.", text)
     assert "adagrad beats sgd (3 tunings each; adjusted p " in text
     assert "missed" not in text, "nothing is left open"
@@ -47,10 +47,10 @@ def test_the_set_that_may_be_the_best_is_whom_nothing_beats():
     text = text_of(confirm_records(aps))
     best = comparison_of(confirm_records(aps)).best
     assert best == ("adam", "nesterov")
-    assert re.match(r"May be the best, for nothing beats them: adam 0\.500 \[\S+ \S+\] and nesterov 0\.498 \[", text)
+    assert re.match(r"Unbeaten, so possibly the best: adam 0\.500 \[\S+ \S+\] and nesterov 0\.498 \[", text)
     assert "adam and nesterov both beat x 0.207 [0." in text
-    assert re.search(r"Smaller gaps than 0\.0\d\d AP would often have been missed \(power 0\.8\)\.", text)
-    gap = float(re.search(r"Smaller gaps than (\S+) AP", text).group(1))
+    assert re.search(r"Gaps of 0\.0\d\d AP would have been seen with power 0\.8, smaller ones often missed\.", text)
+    gap = float(re.search(r"Gaps of (\S+) AP", text).group(1))
     assert gap == pytest.approx(comparison_of(confirm_records(aps)).detectable, abs=5e-4)
 
 
@@ -58,21 +58,21 @@ def test_a_winner_who_has_not_beaten_all_is_the_only_one_left():
     """Nothing beats adam alone, but it beats sgd only through the pooled spread of the others."""
     aps = {"adam": [0.5, 0.51, 0.5], "adagrad": [0.4, 0.405, 0.395], "sgd": [0.30, None, 0.36]}
     text = text_of(confirm_records(aps))
-    assert text.startswith("May be the best, for nothing beats them: adam 0.503 [")
-    assert "; nor these, too unstable to place: sgd 0.330 (where it learned). adam beats adagrad" in text
+    assert text.startswith("Unbeaten, so possibly the best: adam 0.503 [")
+    assert "; also unbeaten, but too unstable to place: sgd 0.330 (where it learned). adam beats adagrad" in text
 
 
 def test_verdict_of_equals():
     text = text_of(confirm_records({name: [0.4 + 0.01 * k, 0.5 - 0.01 * k, 0.45] for k, name in enumerate(SIX)}))
-    assert text.startswith("May be the best, for nothing beats them: adabound 0.4")
+    assert text.startswith("Unbeaten, so possibly the best: adabound 0.4")
     assert "No optimizer beats another. 3 tunings each; smallest adjusted p = 1.00." in text
 
 
 @pytest.mark.parametrize(
     ("planned", "said"),
     [
-        (1, "One tuning each, so the luck of tuning is unknown: no claim is possible."),
-        (3, "One tuning each so far, so the luck of tuning is unknown: no claim is possible."),
+        (1, "One tuning each, so the variation between tunings is unknown: no claim is possible."),
+        (3, "One tuning each so far, so the variation between tunings is unknown: no claim is possible."),
     ],
 )
 def test_one_tuning_claims_nothing_however_many_seeds(planned, said):
@@ -84,7 +84,7 @@ def test_one_tuning_claims_nothing_however_many_seeds(planned, said):
 
 def test_verdict_of_a_constant_gap_says_that_t_is_undefined():
     text = text_of(confirm_records({"adam": [0.3, 0.4, 0.9], "sgd": [0.2, 0.3, 0.8]}))
-    assert "3 tunings each; no spread, so t is undefined." in text
+    assert "3 tunings each; the tunings show no spread, so the t test is undefined." in text
     assert "No optimizer beats another." in text
 
 
@@ -114,7 +114,7 @@ def test_collapses_are_counted_by_tuning_with_an_exact_interval():
     text = text_of(confirm_records(aps))
     assert "nesterov found a setting that learns in 2 of 3 tunings (collapsed in 1 of 3: 0.8 to 91 %, too few " in text
     assert "sgd found a setting that learns in 1 of 3 tunings (collapsed in 2 of 3: 9.4 to 99 %, too few" in text
-    assert "x found no setting that learns in 3 tunings (collapsed in 3 of 3: 29 to 100 %, too few for a rate)." in text
+    assert "x learned nothing after 3 tunings (collapsed in 3 of 3: 29 to 100 %, too few for a rate)." in text
     assert "more often" not in text
 
 
@@ -146,7 +146,7 @@ def test_verdict_of_a_half_finished_study_says_who_waits():
         ignore_index=True,
     )
     text = text_of(rows, planned=3)
-    assert "Without a confirm trial so far: late." in text
+    assert "No confirm trial yet: late." in text
     assert "Not all tunings are complete: adam 3 and sgd 2 of 3." in text
     assert "Not all tunings are complete: adam 3 and sgd 2." in text_of(rows)
     assert "Only adam 0.510 [" in text_of(confirm_records({"adam": [0.5, 0.51, 0.52]}))
@@ -156,14 +156,16 @@ def test_verdict_of_a_half_finished_study_says_who_waits():
 
 def test_a_study_until_decided_waits_for_its_first_look():
     records = confirm_records({name: own[:2] for name, own in CLEAR.items()})
-    assert text_of(records, until_decided=True).startswith("The first look has not been taken: no claim is possible.")
+    assert text_of(records, until_decided=True).startswith(
+        "The first planned comparison is still to come: no claim is possible."
+    )
     whole = text_of(confirm_records(CLEAR), until_decided=True)
-    assert "is the best" in whole or "May be the best" in whole
+    assert "is the best" in whole or "Unbeaten, so possibly the best" in whole
 
 
 def test_verdict_flags_a_chosen_value_at_the_border():
     records = confirm_records(CLEAR).assign(at_border="lr")
-    assert "border of its range, a better one may lie outside: adam (lr), adagrad (lr) and sgd (lr)." in text_of(
+    assert "border of its range, so a better one may lie outside: adam (lr), adagrad (lr) and sgd (lr)." in text_of(
         records
     )
 
@@ -185,7 +187,7 @@ def test_divergence_is_no_budget_that_is_too_small():
     lost = ~records["optimizer"].isin(["adam", "nesterov"])
     text = text_of(records.assign(status=records["status"].mask(lost, "diverged")))
     assert "budget is too small" not in text
-    assert "found no setting that learns in 3 tunings each" in text
+    assert "learned nothing after 3 tunings each" in text
     assert "collapse more often than the others" in text
 
 

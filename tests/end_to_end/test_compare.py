@@ -21,7 +21,7 @@ def test_two_schedules_side_by_side(finished_copy):
 def test_a_study_against_itself_shows_no_difference(finished_copy):
     process = finished_copy.run("compare", finished_copy.name, finished_copy.name)
     assert process.returncode == 0, process.stderr
-    assert "AP does not differ beyond noise: " in process.stdout or "One tuning decides nothing" in process.stdout
+    assert "AP does not differ beyond noise: " in process.stdout or "One tuning is too few" in process.stdout
     assert "AP is higher" not in process.stdout
 
 

@@ -180,14 +180,14 @@ def test_configurations_that_deliver_other_samples_are_rows_and_never_recommende
     assert {each["num_workers"]: each["status"] for each in found["configurations"]} == {0: "complete", 1: "failed"}
     assert found["recommended"]["num_workers"] == 0
     assert (
-        "1 worker with batches of 4 made 64 of 64 samples otherwise than one process does (the first: sample 0)"
-        in (found["verdict"])
+        "1 worker with batches of 4 made 64 of 64 samples differently from a single process (the first: sample 0)"
+        in found["verdict"]
     )
     assert "--worker-init" in found["verdict"]
     assert "--random-samples" in found["verdict"]
     shown = " ".join(own.run("report", "loaders-smoke-Different").stdout.split())
-    assert shown.count("delivered other samples") == 1
-    assert "Of 2 configurations, 1 delivered other samples." in shown
+    assert shown.count("delivered different samples") == 1
+    assert "Of 2 configurations, 1 delivered different samples." in shown
     listed = json.loads(own.run("study", "list", "--json").stdout)["studies"]
     assert listed[0]["trials"] == {"complete": 1, "failed": 1}
     recorded = own.recorded()

@@ -468,8 +468,8 @@ def test_notes_say_what_is_wrong_with_which_mask(valid: CocoBuilder) -> None:
     people(valid)[2]["segmentation"] = [[20, 6, 60, 6, 60]]
     swapped, broken = (note.text for note in open_split(valid.write(), "train").notes)
     assert "annotation 1: RLE `size` is [80, 64], width and height swapped: COCO's is [64, 80]" in swapped
-    assert swapped.startswith("1 person whose mask has width and height swapped: the box stands in")
-    assert broken.startswith("2 people whose mask cannot be read: the box stands in for the mask (annotation 2: ")
+    assert swapped.startswith("1 person whose mask has width and height swapped: the box is used instead")
+    assert broken.startswith("2 people whose mask cannot be read: the box is used instead (annotation 2: ")
     assert "a polygon has fewer than 3 points; annotation 3: a polygon must hold an even number" in broken
 
 

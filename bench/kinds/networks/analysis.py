@@ -92,7 +92,7 @@ def network_findings(
         },
         tables_csv={
             RUNS: DataFile(pd.DataFrame([run.row() | dict(run.metrics) for run in runs]), "the table, unrounded"),
-            CURVES: DataFile(curves, "every window and evaluation"),
+            CURVES: DataFile(curves, "a row for each window of training and each evaluation"),
         },
     )
 
@@ -134,10 +134,10 @@ def _none_complete(count: int) -> str:
 def _sureness(runs: Sequence[NetworkRun], floor: float) -> str:
     none = [literal(run.name) for run in runs if run.ap is not None and run.ap < floor]
     sentences = [
-        "Each was trained once, so how far AP varies from seed to seed is not known; and each at one learning rate, "
-        "which nobody tuned for these data.",
+        "Each was trained once, so the variation of AP between seeds is not known, and at one learning rate that "
+        "was not tuned for these data.",
         *(
-            [f"In that time these had not begun to learn (AP under {floor:g}): {enumerate_items(none)}."]
+            [f"These had not begun to learn in that time (AP under {floor:g}): {enumerate_items(none)}."]
             if none
             else []
         ),
@@ -156,9 +156,7 @@ def _metrics(best: NetworkRun | None) -> dict[str, float]:
 def _main(runs: Sequence[NetworkRun], best: NetworkRun | None) -> list[Section]:
     if not runs:
         return []
-    explanation = (
-        "*Images/s* leave the first step out. *Waiting*: share of the time in which training waited for a batch."
-    )
+    explanation = "*Images/s*: without the first step. *Waiting*: share of the time that training waited for a batch."
     parts: list[Part] = [Table(COLUMNS, [_cells(run) for run in runs]), explanation, *_speedups(runs)]
     shown = [run for run in runs if run is best and run.sheet is not None]
     samples = [Section(f"What {run.name} finds", [*_pictures([run]), PEOPLE]) for run in shown]

@@ -97,16 +97,15 @@ def _network_run(row: dict[str, Any], combination: tuple[str, str], runs: StudyR
 def _terms(spec: NetworksSpec, records: pd.DataFrame) -> str:
     scored = "all images" if spec.scored_images is None else f"at most {spec.scored_images} images"
     at_once = int(records["concurrent_trials"].max()) if len(records) else 1
-    shared = f" Up to {at_once} ran at once: their speeds are of a shared machine." if at_once > 1 else ""
+    shared = f" Up to {at_once} ran at once: their speeds are those of a shared machine." if at_once > 1 else ""
     return (
-        f"Each for {spec.seconds:g} s of training on {spec.device} (evaluations not counted), batches of "
-        f"{spec.batch_size} with {spec.num_workers} workers, Adam with a rate of each network's own, foreground weight "
-        f"{spec.foreground_weight:g}, data {code(spec.data.name)} (annotations {spec.data_digest}), scored on {scored} "
-        f"of the val split, one seed ({spec.seed}). "
-        "*fp32*: float32; a GPU may round what its convolutions multiply to TF32, which is PyTorch's default (see what "
-        "it ran on). *bf16*: convolutions in bfloat16 by autocast, weights and loss in float32. Images/s leave the "
-        "first step out, whose seconds (libraries are loaded, kernels chosen) count in the budget."
-        f"{shared}"
+        f"Each network was trained for {spec.seconds:g} s on {spec.device} (evaluations not counted) with batches of "
+        f"{spec.batch_size}, {spec.num_workers} workers, Adam at a learning rate set for each network, foreground "
+        f"weight {spec.foreground_weight:g} and one seed ({spec.seed}), on data {code(spec.data.name)} (annotations "
+        f"{spec.data_digest}), and scored on {scored} of the val split. *fp32*: float32; a GPU may round the inputs "
+        'of its convolutions to TF32, which is PyTorch\'s default (see "What it ran on"). *bf16*: convolutions in '
+        "bfloat16 by autocast, weights and loss in float32. Images/s do not count the first step, which loads "
+        f"libraries and chooses kernels; its seconds count in the budget.{shared}"
     )
 
 

@@ -99,7 +99,7 @@ def _with_sharding(workload: DatasetWorkload, alone: StreamLook, *, seconds: flo
     own fault."""
     answer = run_isolated(look_in_workers, workload, limit_s(seconds), SAMPLES, stall_s=stall_s)
     if answer.status != MeasurementStatus.COMPLETE:
-        return replace(alone, why=f"two workers could not be looked at: {answer.error}")
+        return replace(alone, why=f"two workers could not be examined: {answer.error}")
     sharding, why = sharding_of(alone, answer.value)
     return replace(alone, sharding=sharding, why=why)
 

@@ -51,7 +51,7 @@ def shortfall(need: Need, limits: Limits) -> str:
 
 
 def _shortfall_text(need: int, resource: str, free: int) -> str:
-    reserve = "" if need > free else f" ({100 * (1 - RESERVE):.0f} % of it is left to others)"
+    reserve = "" if need > free else f" ({100 * (1 - RESERVE):.0f} % of it is reserved for other programs)"
     return f"would need {_size(need)} of {resource}, {_size(free)} free{reserve}"
 
 

@@ -59,9 +59,9 @@ def sharding_of(alone: StreamLook, parts: Sequence[Part]) -> tuple[Sharding, str
     if first[:shared] == second[:shared]:
         if len(set(first[:shared])) > 1:
             return Sharding.WHOLE, ""
-        return Sharding.UNKNOWN, "all samples that were looked at are the same"
+        return Sharding.UNKNOWN, "all samples examined are the same"
     if not alone.repeatable:
-        return Sharding.UNKNOWN, "its samples are others each time it is begun"
+        return Sharding.UNKNOWN, "its samples differ on every pass"
     if set(first) & set(second):
-        return Sharding.UNKNOWN, "two workers delivered some samples both, and others one of them alone"
+        return Sharding.UNKNOWN, "two workers delivered only some samples in common"
     return Sharding.BY_WORKER, ""

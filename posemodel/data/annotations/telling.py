@@ -30,7 +30,7 @@ def _joints(what: str, handling: str, *, acts: bool = True) -> DifferenceKind:
 
 
 _NO_WHOLE = "text, or with a decimal point"
-BOX_STANDS_IN = "the box stands in for the mask"
+BOX_STANDS_IN = "the box is used instead"
 
 KINDS = {
     "reordered": _people("with joints in another order than COCO's", "put into COCO's order by their names"),
@@ -40,16 +40,16 @@ KINDS = {
     "other-category": DifferenceKind(
         "annotation with keypoints of a category that is not read",
         "annotations with keypoints of categories that are not read",
-        "left out: who is on them is taught as background",
+        "left out: the people in them are taught as background",
         acts=False,
     ),
-    "no-keypoints": _people("without `keypoints`", "ignored, as people without a labelled joint are"),
+    "no-keypoints": _people("without `keypoints`", "ignored, like people without a labelled joint"),
     "keypoints-nested": _people("with `keypoints` as 17 lists", "read as one list of 51 numbers"),
     "joint-clipped": _joints("up to 1 pixel outside the image", "moved onto its border"),
     "joint-outside": _joints("more than 1 pixel outside the image", "taken as not labelled"),
     "joint-at-origin": _joints("labelled at exactly 0, 0", "taken as not labelled"),
     "joint-nowhere": _joints("not labelled and without coordinates", "read as 0, 0", acts=False),
-    "visibility-3": _joints("of visibility 3", "taken as occluded, at 0, 0 as not labelled"),
+    "visibility-3": _joints("of visibility 3", "taken as occluded, or at 0, 0 as not labelled"),
     "visibility-negative": _joints("of a visibility below 0", "taken as not labelled"),
     "visibility-true-false": _joints("of visibility true or false", "true is taken as visible, false as not labelled"),
     "num-keypoints-missing": _people("without `num_keypoints`", "their labelled joints are counted", acts=False),
@@ -66,22 +66,22 @@ KINDS = {
     "mask-swapped-sides": _people("whose mask has width and height swapped", BOX_STANDS_IN),
     "mask-broken": _people("whose mask cannot be read", BOX_STANDS_IN),
     "box-clipped": _people("whose box reaches outside the image", "cut off at its border"),
-    "box-from-mask": _people("without a usable box", "the box around the mask stands in"),
-    "box-from-joints": _people("without a usable box", "the box around their joints stands in", acts=False),
-    "area-from-mask": _people("without a usable `area`", "their masks' area stands in"),
-    "area-from-box": _people("without a usable `area`", "their boxes' area x 0.53 stands in"),
-    "area-from-joints": _people("without a usable `area`", "the area of the box around their joints stands in"),
+    "box-from-mask": _people("without a usable box", "the box around the mask is used"),
+    "box-from-joints": _people("without a usable box", "the box around their joints is used", acts=False),
+    "area-from-mask": _people("without a usable `area`", "their masks' area is used"),
+    "area-from-box": _people("without a usable `area`", "their boxes' area x 0.53 is used"),
+    "area-from-joints": _people("without a usable `area`", "the area of the box around their joints is used"),
     "iscrowd": DifferenceKind(
-        "annotation", "annotations", "`iscrowd` is no number 0 or 1, and is read as one", acts=False
+        "annotation", "annotations", "`iscrowd` is not the number 0 or 1: read as one of them", acts=False
     ),
     "ids": DifferenceKind("id", "ids", f"{_NO_WHOLE}: read as whole numbers", acts=False),
-    "ids-as-words": DifferenceKind("id", "ids", "a word, read as a number made of it, which results name", acts=False),
+    "ids-as-words": DifferenceKind(
+        "id", "ids", "text that is not a number: read as a number made from it, which results name", acts=False
+    ),
     "image-sides": DifferenceKind(
         "width or height of an image", "widths or heights of images", f"{_NO_WHOLE}: read as whole numbers", acts=False
     ),
-    "annotation-ids": DifferenceKind(
-        "annotation", "annotations", "without an id of its own: numbered anew", acts=False
-    ),
+    "annotation-ids": DifferenceKind("annotation", "annotations", "without an id of its own: renumbered", acts=False),
     "annotation-copies": DifferenceKind("annotation", "annotations", "a copy of another one: taken once"),
     "image-copies": DifferenceKind("image entry", "image entries", "a copy of another one: taken once"),
 }

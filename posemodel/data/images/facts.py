@@ -42,13 +42,13 @@ class ImageFacts:
         yield from self._orientations.notes(file, self._exif)
         if self._fewer_bits:
             (name, bits), count = self._fewer_bits[0], len(self._fewer_bits)
-            hold = "1 image of 16 bits holds" if count == 1 else f"{count} images of 16 bits hold"
-            text = f"{hold} fewer ({name}: {bits}); read by those, else they would be black"
+            hold = "1 image of 16 bits uses" if count == 1 else f"{count} images of 16 bits use"
+            text = f"{hold} fewer ({name}: {bits}): read at that depth, or they would be black"
             yield Note(file, "fewer-bits", count, text)
         if len(self) > 1 and len(self.paths_by_size) == 1:
             (files,) = self.paths_by_size.values()
             if len({*map(_digest, files)}) == 1:
-                text = f"all {len(files)} images are the same picture: there is nothing to learn from it but itself"
+                text = f"all {len(files)} images are the same picture: a network can learn only that picture"
                 yield Note(file, "all-the-same", len(files), text)
 
 
@@ -63,7 +63,10 @@ def shared_pictures(splits: Mapping[str, ImageFacts]) -> Iterator[Note]:
         count = sum(_digest(file) in known for file in _paths_of_sizes(fewer, sizes))
         if count:
             share = f"all {count}" if count == len(fewer) else f"{count} of the {len(fewer)}"
-            text = f"{share} images of `{few}` are in `{many}` too: trained on one, a score on the other tells little"
+            text = (
+                f"{share} images of `{few}` are in `{many}` too: a score on one, after training on the other, tells "
+                "little"
+            )
             yield Note(str(fewer.annotations), "in-two-splits", count, text)
 
 

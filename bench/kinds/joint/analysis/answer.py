@@ -18,15 +18,14 @@ from bench.report.text import literal
 from bench.report.wording import ap_text, counted, enumerate_items
 
 NO_COMPARISON = (
-    "This search cannot say that one optimizer is better than another, which it tried unequally: `posebench study "
-    "optimizers` can."
+    "This search tried optimizers unequally, so it cannot say which is better: `posebench study optimizers` can."
 )
 
 
 def answer(results: JointResults) -> str:
     """Say which configuration to use, in one to three sentences."""
     if not len(results.trials):
-        return "No trial has ended yet: there is nothing to say."
+        return "No trial has ended yet, so there is no result."
     if not results.picks_by_role:
         return nothing_sentence(results)
     best = results.picks_by_role[BEST_AP]
@@ -92,7 +91,7 @@ def _others(results: JointResults, best: int) -> list[str]:
     if not others:
         return []
     if results.speed_is_noise:
-        return ["Which setting is faster cannot be told here: speeds are too noisy."]
+        return ["Speeds are too noisy here to say which setting is faster."]
     sentences = []
     for index in others:
         near = f"Faster, with an AP within {share_text(NEAR)} of it, is"
@@ -118,19 +117,19 @@ def _confirmed(results: JointResults) -> list[str]:
     trials = counted(len(results.complete), "complete trial")
     if not results.all_confirmed:
         return [
-            f"Not confirmed with fresh seeds yet: AP {ap_text(pick.ap)} is the best of {trials}, and flatters.",
+            f"Not confirmed with fresh seeds yet: AP {ap_text(pick.ap)} is the best of {trials}, so it is optimistic.",
         ]
     sides = "" if fresh.ap_select.low is None else f" {ap_interval(fresh.ap_select)}"
-    single = ", whose spread is not known" if fresh.n == 1 else ""
+    single = " (spread unknown)" if fresh.n == 1 else ""
     failed = f", {fresh.failed} of them without a result (AP 0)" if fresh.failed else ""
     planned = f" of {results.seeds}" if fresh.n < results.seeds else ""
     what = (
         f"AP{sides} is a mean over {fresh.n}{planned} fresh seeds{failed}" if fresh.n > 1 else "AP is of one fresh seed"
     )
-    flattered = ", which flatters" if pick.ap > results.pick_ap(index) else ""
+    flattered = ", so it was optimistic" if pick.ap > results.pick_ap(index) else ""
     return [
-        f"{what}{single}, on the images that the search chose by; on the report split, which chose nothing, it is "
-        f"{ap_interval(fresh.ap)}.",
+        f"{what}{single}, on the select split, by which the search chose. On the report split, not used to choose, "
+        f"it is {ap_interval(fresh.ap)}.",
         *([f"The search saw {ap_text(pick.ap)}, the best of {trials}{flattered}."] if flattered else []),
     ]
 

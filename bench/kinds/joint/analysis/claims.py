@@ -24,15 +24,15 @@ from bench.trials.status import Status
 POOR = 0.5
 """Share of the best AP below which the fastest configuration gets a warning."""
 NO_COMPARISON = (
-    "It cannot say that one optimizer is better than another; `posebench study optimizers` compares tuned "
-    "configurations on equal terms. Claims cover this network, data, machine and budget only."
+    "This search cannot say which optimizer is better; `posebench study optimizers` compares tuned configurations "
+    "on equal terms. Claims cover this network, data, machine and budget only."
 )
 
 
 def claims(results: JointResults) -> str:
     """Return all claims of the study as one text."""
     if not len(results.trials):
-        return "No trial has ended yet: there is nothing to say."
+        return "No trial has ended yet, so there is no result."
     if not results.picks_by_role:
         return " ".join([nothing_sentence(results), searched_sentence(results), NO_COMPARISON])
     sentences = [
@@ -61,7 +61,7 @@ def nothing_sentence(results: JointResults) -> str:
             f"{ap_text(results.picks[0].ap)}."
         )
     if results.picks and any(each.n for each in results.fresh):
-        return f"Nothing to recommend: no pick reached {floor}, as far as fresh seeds have tried them."
+        return f"Nothing to recommend: no pick has reached {floor}, with the fresh seeds run so far."
     count = len(results.complete)
     speed = "" if results.single else " with a known speed"
     trials = f"none of the {count} complete search trials{speed}" if count > 1 else "the only complete search trial"
@@ -82,9 +82,9 @@ def _roles(results: JointResults) -> list[str]:
     sentences = []
     best = results.pick_ap(results.picks_by_role[BEST_AP])
     for index, roles in results.roles_by_pick.items():
-        text = f"For {enumerate_items([ROLE_WORDS[role] for role in roles])} take {_figures(results, index)}."
+        text = f"For {enumerate_items([ROLE_WORDS[role] for role in roles])}, take {_figures(results, index)}."
         if FASTEST in roles and results.pick_ap(index) < POOR * best:
-            text += f" That speed costs AP: it has less than half of the {ap_text(best)}."
+            text += f" That speed costs AP: it is less than half of the highest, {ap_text(best)}."
         sentences.append(text)
     return sentences
 
@@ -115,15 +115,15 @@ def _changes(results: JointResults) -> list[str]:
             named = literal(configuration_text(pick.settings, results.names))
             if index in results.unlearned_picks:
                 sentences.append(
-                    f"The search's choice for {enumerate_items(roles)} is none: {named} {_unlearned(results, index)}."
+                    f"The search's own choice for {enumerate_items(roles)} is not recommended: {named} "
+                    f"{_unlearned(results, index)}."
                 )
                 continue
             sentences.append(
-                f"The search's choice for {enumerate_items(roles)} did not hold with fresh seeds: "
-                f"{named} had AP {ap_text(pick.ap)} in the search and "
-                f"{ap_cell(results.fresh[index].ap_select.estimate)} since, at "
-                f"{speed_text(results.fresh[index].images_per_s.estimate)} images/s"
-                f"{_compared(results.fresh[winner], results.fresh[index])}."
+                f"The search's choice for {enumerate_items(roles)} did not hold up with fresh seeds: {named} had AP "
+                f"{ap_text(pick.ap)} in the search and {ap_cell(results.fresh[index].ap_select.estimate)} with fresh "
+                f"seeds, at {speed_text(results.fresh[index].images_per_s.estimate)} "
+                f"images/s{_compared(results.fresh[winner], results.fresh[index])}."
             )
     return sentences
 
@@ -146,7 +146,7 @@ def _compared(winner: Confirmed, loser: Confirmed) -> str:
         return ""
     ends = "" if gap.low is None or gap.high is None else f" [{gap.low:+.3f}, {gap.high:+.3f}]"
     unsure = ", which may be chance" if gap.low is None or gap.high is None or gap.low <= 0 <= gap.high else ""
-    return f"; what takes its place has {gap.estimate:+.3f}{ends} AP against it{unsure}"
+    return f"; its replacement differs by {gap.estimate:+.3f}{ends} AP{unsure}"
 
 
 def trust_sentences(results: JointResults) -> list[str]:
@@ -155,17 +155,18 @@ def trust_sentences(results: JointResults) -> list[str]:
     if not results.all_confirmed:
         subject = "Not all of this is" if any(each.n for each in results.fresh) else "None of this is"
         sentences.append(
-            f"{subject} confirmed with fresh seeds yet: what the search saw is the best of many, and flatters."
+            f"{subject} confirmed with fresh seeds yet: what the search saw is the best of many trials, so it is "
+            "optimistic."
         )
     unfinished = min((each.n for each in results.fresh), default=0)
     if results.all_confirmed and unfinished < results.seeds:
-        sentences.append(f"So far {unfinished} of {counted(results.seeds, 'fresh seed')} are there.")
+        sentences.append(f"So far, {unfinished} of {counted(results.seeds, 'fresh seed')} have finished.")
     if results.hosts > 1:
         sentences.append(
-            f"Trials ran on {results.hosts} machines, whose images/s cannot be compared: trust AP, not what is fastest."
+            f"Trials ran on {results.hosts} machines, whose images/s cannot be compared: rely on AP, not on speed."
         )
     elif results.shared_machine:
-        sentences.append("Images/s are of a shared machine: compare them with each other only.")
+        sentences.append("Images/s are those of a shared machine: compare them only with each other.")
     if results.speed_is_noise and not results.single:
         sentences.append(noise_sentence(results))
     return sentences

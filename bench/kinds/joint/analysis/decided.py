@@ -31,17 +31,17 @@ def importance_section(results: JointResults) -> Section:
         frame = results.importances
         why = sorted({str(each) for each in frame["why"]}) if len(frame) else []
         reasons = enumerate_items(why) if why else "no trial has completed"
-        return Section(title, [f"It cannot be said: {reasons}."])
+        return Section(title, [f"Not known: {reasons}."])
     usable = _usable(results)
     nothing: list[Part] = [] if _more_than_chance(usable) else [*_decided(results, usable), _chart(results, usable)]
     return Section(
         title,
         [
             *nothing,
-            "How differently a parameter's values are spread over the better trials (about half) and over all "
-            "(PED-ANOVA, Optuna), as shares of 1 in each panel and objective. Pale: one of 100 shuffles of the results "
-            "among the trials gives as much, so that it says nothing. Shared parameters over all complete trials, an "
-            f"optimizer's own over its trials. Unrounded: {linked(FILE)}.{_left_out(results)}",
+            "Importance (PED-ANOVA, Optuna): how much a parameter's values in the better trials (about half) differ "
+            "from those in all, as shares that sum to 1 in each panel and objective. Pale: no more than chance, as "
+            "one of 100 random shuffles of the results gives as much. Shared parameters are compared over all "
+            f"complete trials, an optimizer's own over its trials. Unrounded: {linked(FILE)}.{_left_out(results)}",
         ],
     )
 
@@ -103,8 +103,8 @@ def _decided(results: JointResults, usable: pd.DataFrame) -> list[str]:
             _named(results, str(row["scope"]), [str(row["parameter"])])
             for row in rows_of(own[own["importance"] > own["chance"]])
         ]
-        sentences.append(f"for {text} {enumerate_items(above) if above else 'nothing'}")
-    return [f"More than chance gives: {'; '.join(sentences)}."]
+        sentences.append(f"for {text}, {enumerate_items(above) if above else 'none'}")
+    return [f"Parameters that matter beyond chance: {'; '.join(sentences)}."]
 
 
 def _left_out(results: JointResults) -> str:

@@ -64,7 +64,7 @@ def front_sections(results: JointResults) -> list[Section]:
     title = "AP and images/s"
     chart = front_chart(results) if results.single else None
     if results.single:
-        explanation = "AP alone was searched for, at equal time: speed pays only where it makes AP."
+        explanation = "The search was for AP alone, at equal training time: speed counts only where it raises AP."
         return [] if chart is None else [Section(title, [chart, f"{front_caption(results)} {explanation}"])]
     if not len(results.front):
         return []
@@ -80,10 +80,10 @@ def front_sections(results: JointResults) -> list[Section]:
         for row in rows_of(results.front)
     ]
     parts: list[Part] = [
-        "No trial is better in both AP and images/s than one of these; those that learned nothing (AP under "
-        f"{floor_text(results.floor)}) are no choice. One seed does not tell points apart that are close.",
+        "No trial beats one of these in both AP and images/s; trials that learned nothing (AP under "
+        f"{floor_text(results.floor)}) are left out. Each is one seed, so close points may differ by chance.",
         Table(COLUMNS, rows),
-        f"*Trial*: its place in the search, and the beginning of its MLflow run's id. Unrounded: {linked(FILE)}.",
+        f"*Trial*: its number in the search, and its shortened MLflow run id. Unrounded: {linked(FILE)}.",
     ]
     return [Section("The front of AP and images/s", parts)]
 

@@ -27,8 +27,8 @@ def history_section(results: JointResults) -> list[Section]:
     if not results.single and results.hypervolumes[-1] > 0:
         parts += [
             _hypervolume_chart(results),
-            "The area under the front down to the reference point, AP 0 at 0 images/s: a curve that still rises at its "
-            "end asks for more trials.",
+            "The area under the front down to the reference point, AP 0 at 0 images/s: if the curve still rises at "
+            "its end, more trials may help.",
         ]
     return [Section("How the search went", parts)]
 
@@ -91,8 +91,10 @@ def _fixed_span(results: JointResults) -> list[Span]:
 def _fixed_text(results: JointResults) -> str:
     if not results.fixed:
         return ""
-    which = "The first trial was given" if results.fixed == 1 else f"The first {results.fixed} trials were given"
-    return f" {which} (shaded), the others chosen {CHOSEN[results.sampler]}."
+    which = (
+        "The study fixed the first trial" if results.fixed == 1 else f"The study fixed the first {results.fixed} trials"
+    )
+    return f" {which} (shaded); the others were chosen {CHOSEN[results.sampler]}."
 
 
 def history_frame(results: JointResults) -> pd.DataFrame:

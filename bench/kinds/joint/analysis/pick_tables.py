@@ -56,8 +56,8 @@ def _beginning(results: JointResults) -> str:
     if not results.beginning:
         return ""
     return (
-        f" Every trial began from {literal(results.beginning)}: a result about training from there, not from "
-        "nothing; `posebench eval` tells what the file itself scores, and so whether training made it better."
+        f" Every trial began from {literal(results.beginning)}, so the result is about training from these weights, "
+        "not from scratch; `posebench eval` scores the file itself, which shows whether training improved it."
     )
 
 
@@ -81,12 +81,12 @@ def appendix_section(results: JointResults) -> Section:
         if index not in results.roles_by_pick:
             parts += [f"**{_not_recommended(results, index, pick)}**", *paste(results, index)]
     if results.asked_to_pin and not results.pinned:
-        parts.append("Without an accelerator `pin_memory` does nothing, so no line asks for it.")
+        parts.append("Without an accelerator `pin_memory` does nothing, so no line sets it.")
     parts.append(
-        f"*Searched*: one trial of {results.length}, AP on the select split, which chose it: the best of many, so "
-        f"it flatters. *Fresh*: means over n other seeds on the same split, as long. *Reported*: the same networks on "
-        "the report split, which chose nothing. A fresh trial that did not complete counts as AP 0. Unrounded: "
-        f"{linked(FILE)}."
+        f"*Searched*: one trial of {results.length}; its AP, on the select split, is the best of many, so it is "
+        "optimistic. *Fresh*: means over n other seeds, trained as long, on the same split. *Reported*: the same "
+        "networks on the report split, which was not used to choose. A fresh trial that did not complete counts as "
+        f"AP 0. Unrounded: {linked(FILE)}."
     )
     return Section(title, parts)
 

@@ -51,7 +51,11 @@ def run_section(results: JointResults) -> Section:
 
 def _plan(results: JointResults) -> str:
     names = enumerate_items([literal(results.names[name]) for name in results.optimizers])
-    fixed = f" (the first {results.fixed} given, as far as they say)" if results.fixed else ""
+    fixed = (
+        f" ({'the first' if results.fixed == 1 else f'the first {results.fixed}'} with settings fixed by the study)"
+        if results.fixed
+        else ""
+    )
     aim = "AP" if results.single else "AP and images/s"
     seeds = counted(results.seeds, "fresh seed")
     return (
@@ -65,7 +69,7 @@ def _at_once(results: JointResults) -> str:
     sentences = [f" Trials ran on {results.hosts} machines."] if results.hosts > 1 else []
     if results.shared_machine:
         sentences.append(
-            f" Up to {counted(results.most_at_once, 'trial')} ran at once: images/s are of a shared machine."
+            f" Up to {counted(results.most_at_once, 'trial')} ran at once, so images/s are those of a shared machine."
         )
     return "".join(sentences)
 
@@ -77,10 +81,10 @@ def limits_section(results: JointResults) -> Section:
         [
             Bullets(
                 [
-                    f"Which optimizer is better: {UNEQUAL[results.sampler]}. That question is `posebench study "
-                    "optimizers`.",
-                    "Which loader settings are fastest: images/s are measured once a trial. With repeats and "
-                    "intervals: `posebench study loaders`.",
+                    f"Which optimizer is better: {UNEQUAL[results.sampler]}. `posebench study optimizers` answers "
+                    "that.",
+                    "Which loader settings are fastest: images/s are measured once a trial. `posebench study "
+                    "loaders` measures them with repeats and intervals.",
                     "What holds for other networks, data, machines or lengths of training.",
                 ]
             )

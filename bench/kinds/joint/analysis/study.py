@@ -104,7 +104,7 @@ def joint_findings(
         tables_csv={
             front.FILE: DataFile(front.front_frame(results), "a row for each trial of the front"),
             pick_tables.FILE: DataFile(
-                pick_tables.picks_frame(results), "a row for each pick: searched, and with fresh seeds"
+                pick_tables.picks_frame(results), "a row for each pick: its result in the search and with fresh seeds"
             ),
             decided.FILE: DataFile(importances, "a row for each parameter, objective and scope"),
             history.FILE: DataFile(history.history_frame(results), "a row for each search trial, with the best so far"),

@@ -22,9 +22,9 @@ CHOSEN = {
 }
 """Phrases that say who chose the configurations, by sampler."""
 UNEQUAL = {
-    "tpe": "the sampler gave more trials to what looked good early, with one seed each",
-    "random": "chance decided how many trials each had, with one seed each",
-    "quasi-random": "each had few trials, with one seed each",
+    "tpe": "the sampler gave more trials to optimizers that looked good early, with one seed each",
+    "random": "chance decided how many trials each optimizer had, with one seed each",
+    "quasi-random": "each optimizer had few trials, with one seed each",
 }
 RATES = ("lr", "effective_lr")
 """Names of a learning rate; effective_lr is lr / (1 - momentum)."""
@@ -124,9 +124,9 @@ def noise_sentence(results: JointResults) -> str:
     """Say how much of the variance of images/s is noise; only for studies where it is judged."""
     assert results.speed is not None
     return (
-        f"Images/s are {_noise_text(results.speed.share)}: the same settings, run again, differ by "
-        f"{share_text(results.speed.share)} of all the variance ({counted(results.speed.repeats, 'repeat')}). Do not "
-        "choose by them; `posebench study loaders` measures speed."
+        f"Images/s are {_noise_text(results.speed.share)}: differences between runs of the same settings make up "
+        f"{share_text(results.speed.share)} of the variance ({counted(results.speed.repeats, 'repeat')}). Do not "
+        "choose by speed; `posebench study loaders` measures it."
     )
 
 

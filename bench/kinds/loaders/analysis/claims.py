@@ -36,8 +36,8 @@ SLOW_START = 10.0
 """A first batch that takes as long as this many usual batches is mentioned."""
 FINE = 2.0
 """Ratios below this are shown with two decimals."""
-NO_STEP = "No step was given: loading alone was measured, as fast as it goes with nothing to hide it behind."
-OTHER_TRAININGS = "Another batch size is another training: only images/s are compared across them."
+NO_STEP = "No step was given, so loading alone was measured, at full speed with no computing beside it."
+OTHER_TRAININGS = "Changing the batch size changes the training: across batch sizes, only images/s are compared."
 SCOPE = "Claims cover this machine, this data set and this step only."
 
 
@@ -95,14 +95,14 @@ def bound_sentence(bound: str, chosen: pd.Series, flip: int | None) -> str:
     if bound == IN_TURN:
         return (
             f"One process loads and computes in turn {with_it}: {wait}, the rest computing. Were loading free, "
-            f"training would be {loading} as fast, were computing free {computing}."
+            f"training would be {loading} as fast; were computing free, {computing}."
         )
     if bound == SHARED_CORES:
         return (
-            f"Workers and the step share the cores {with_it}: were loading free, training would be {loading} as fast, "
-            f"were computing free {computing}."
+            f"Workers and the step share the cores {with_it}: were loading free, training would be {loading} as "
+            f"fast; were computing free, {computing}."
         )
-    return f"What holds training back {with_it} is not settled: the intervals do not tell."
+    return f"What holds training back {with_it} is not settled: the intervals are too wide to say."
 
 
 def pick_sentences(verdict: LoaderVerdict, pick: Pick) -> list[str]:
@@ -115,10 +115,12 @@ def pick_sentences(verdict: LoaderVerdict, pick: Pick) -> list[str]:
     alone = (verdict.complete["batch_size"] == pick.batch_size).sum() == 1
     if not pick.settled:
         waiting = enumerate_items([brief(verdict.configuration(key)) for key in pick.open])
-        return [f"{batches} the choice is not settled: best so far {brief(row)}, {_speed(row)}. Open: {waiting}."]
+        return [f"{batches}, the choice is not settled: best so far {brief(row)}, {_speed(row)}. Open: {waiting}."]
     if alone:
-        return [f"{batches} only one configuration completed: {brief(row)}, {_speed(row)}."]
-    sentences = [f"{batches} take {brief(row)}: {_speed(row)}, the cheapest that loses at most {share} to any other."]
+        return [f"{batches}, only one configuration completed: {brief(row)}, {_speed(row)}."]
+    sentences = [
+        f"{batches}, take {brief(row)}: {_speed(row)}, the cheapest setting at most {share} slower than any other."
+    ]
     if pick.equal:
         equal = enumerate_items([brief(verdict.configuration(key)) for key in pick.equal])
         sentences.append(f"Equal to it within {share}: {equal}.")
@@ -136,7 +138,7 @@ def variant_sentences(verdict: LoaderVerdict, chosen: pd.Series) -> list[str]:
         FASTER: "Also faster",
         EQUAL: f"Equal within {share}",
         SLOWER: "Slower",
-        "open": f"Tried, and not settled whether faster by more than {share}",
+        "open": f"Tried, but not settled whether more than {share} faster",
     }
     for standing, words_of_standing in words.items():
         named = [_named(each) for each in others if each.standing == standing]
@@ -148,7 +150,7 @@ def variant_sentences(verdict: LoaderVerdict, chosen: pd.Series) -> list[str]:
 def gain_sentences(gain: Ratio | None, chosen: pd.Series) -> list[str]:
     """Say what is gained over PyTorch's defaults; ``gain``: that gain, None if the defaults have no result."""
     if is_default(chosen):
-        return ["That is PyTorch's default number of workers (0)."]
+        return ["The choice is PyTorch's default number of workers (0)."]
     if gain is None:
         return ["PyTorch's defaults (num_workers=0) have no result at this batch size: no gain can be claimed."]
     times = f"{ratio_text(gain)} the images/s of PyTorch's defaults (num_workers=0, pin_memory=False)"
@@ -175,12 +177,12 @@ def model_sentences(chosen: pd.Series) -> list[str]:
     if math.isnan(share):
         return []
     if chosen["num_workers"] == 0 and not chosen["own_loader"]:
-        what = "one process that does both can reach"
+        what = "one process doing both can reach"
     elif limit < chosen["possible_images_per_s"]:
-        what = "these cores allow workers and step together"
+        what = "these cores allow for workers and step together"
     else:
         what = "the slower of loading alone and computing alone allows"
-    return [f"It reaches {100 * share:.0f} % of the {speed_text(limit)} images/s that {what}."]
+    return [f"The choice reaches {100 * share:.0f} % of the {speed_text(limit)} images/s that {what}."]
 
 
 def straggler_sentences(chosen: pd.Series, bound: str) -> list[str]:
@@ -190,14 +192,12 @@ def straggler_sentences(chosen: pd.Series, bound: str) -> list[str]:
     # If loader-bound, a whole round of batches arrives at once, and the next round takes as long to arrive.
     if chosen["wait_p99_ms"] > LATE * usual_ms and bound not in (LOADER_BOUND, MEMORY_BOUND):
         sentences.append(
-            f"One batch in a hundred is waited for {chosen['wait_p99_ms']:.0f} ms, where a batch takes {usual_ms:.0f}: "
-            "single samples are slow."
+            f"One batch in a hundred is waited for {chosen['wait_p99_ms']:.0f} ms or more, while a batch takes "
+            f"{usual_ms:.0f} ms on average: single samples are slow."
         )
     if chosen["first_batch_s"] > SLOW_START * usual_ms / 1000:
-        border = (
-            "" if math.isnan(chosen["epoch_gap_s"]) else f", the border of two epochs {chosen['epoch_gap_s']:.2g} s"
-        )
-        sentences.append(f"The first batch takes {chosen['first_batch_s']:.2g} s{border}: images/s leave that out.")
+        border = "" if math.isnan(chosen["epoch_gap_s"]) else f" and the change of epochs {chosen['epoch_gap_s']:.2g} s"
+        sentences.append(f"The first batch takes {chosen['first_batch_s']:.2g} s{border}; images/s do not count that.")
     return sentences
 
 
@@ -209,7 +209,7 @@ def border_sentences(chosen: pd.Series, tried: Sequence[Variant]) -> list[str]:
     if not kept or math.isnan(kept[0].epoch_gap_s):
         return []
     with_it, without = kept[0].epoch_gap_s, kept[0].base_epoch_gap_s
-    return [f"The border of two epochs took {with_it:.2g} s with persistent_workers=True, and {without:.2g} s without."]
+    return [f"The change of epochs took {with_it:.2g} s with persistent_workers=True, and {without:.2g} s without."]
 
 
 def threads_sentences(chosen: pd.Series) -> list[str]:
@@ -242,15 +242,15 @@ def dropped_sentences(verdict: LoaderVerdict) -> list[str]:
     sentences = []
     if verdict.others_share > BUSY:
         sentences.append(
-            f"Other programs used {100 * verdict.others_share:.0f} % of the cores throughout: on a quiet machine less "
-            "is left open."
+            f"Other programs used {100 * verdict.others_share:.0f} % of the cores throughout: a quiet machine would "
+            "settle more."
         )
     if not verdict.dropped:
         return sentences
     return [
         *sentences,
-        f"{verdict.dropped} of {counted(verdict.slices, 'slice')} {'was' if verdict.dropped == 1 else 'were'} dropped: "
-        "other programs used more of the machine than usual meanwhile.",
+        f"{verdict.dropped} of {counted(verdict.slices, 'slice')} {'was' if verdict.dropped == 1 else 'were'} "
+        "dropped: other programs used more of the machine than usual during them.",
     ]
 
 

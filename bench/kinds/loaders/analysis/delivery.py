@@ -47,7 +47,7 @@ def different_sentences(configurations: Sequence[str], errors: Sequence[str]) ->
     ]
     more = f"; and {len(facts) - NAMED} more" if len(facts) > NAMED else ""
     return [
-        f"{counted(len(facts), 'configuration')} delivered other samples, and cannot be recommended: "
+        f"{counted(len(facts), 'configuration')} delivered different samples, and cannot be recommended: "
         f"{'; '.join(facts[:NAMED])}{more}. {literal(CAUSES)}."
     ]
 
@@ -55,10 +55,10 @@ def different_sentences(configurations: Sequence[str], errors: Sequence[str]) ->
 def unrepeatable_sentence(name: str, position: int) -> str:
     """Return a sentence about a data set whose sample differed when one process made it a second time."""
     return (
-        f"Sample {position} of {name} was another one when the same process asked for it again, with the generators of "
-        "Python, NumPy and PyTorch seeded alike: it draws from a generator of its own, or reads on where it stopped. "
-        "Where that is a file, seek in it in __getitem__; where it is a generator, seed it by the index. Where samples "
-        "are random by design, say so (--random-samples): what is measured is kept."
+        f"Sample {position} of {name} differed when the same process made it again, with the generators of Python, "
+        "NumPy and PyTorch seeded alike: it draws from a generator of its own, or reads on where it stopped. If "
+        "that is a file, seek in it in __getitem__; if it is a generator, seed it by the index. If samples are "
+        "random by design, say so (--random-samples): what is measured is kept."
     )
 
 
@@ -78,8 +78,8 @@ def different_deliveries(processes: pd.DataFrame) -> dict[str, str]:
         if different and not math.isnan(different):
             differences.setdefault(
                 configuration_key(row),
-                f"made {int(different)} of {int(row['compared_samples'])} samples otherwise than one process does (the "
-                f"first: sample {int(row['first_different_sample'])}). {CAUSES}",
+                f"made {int(different)} of {int(row['compared_samples'])} samples differently from a single process "
+                f"(the first: sample {int(row['first_different_sample'])}). {CAUSES}",
             )
     first: dict[int, tuple[str, Sequence[int]]] = {}
     alike = [row for row in loaded if len(row["hashes"]) and configuration_key(row) not in differences]
@@ -89,7 +89,7 @@ def different_deliveries(processes: pd.DataFrame) -> dict[str, str]:
         unequal = [number for number, (a, b) in enumerate(zip(wanted, mine, strict=False)) if a != b]
         if unequal:
             differences.setdefault(
-                configuration_key(row), f"delivered another batch {unequal[0]} than {reference} did. {CAUSES}"
+                configuration_key(row), f"delivered a different batch {unequal[0]} than {reference} did. {CAUSES}"
             )
     return differences
 

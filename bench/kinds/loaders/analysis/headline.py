@@ -59,7 +59,7 @@ def headline(verdict: LoaderVerdict, *, computes: str, longer: str = "") -> str:
             so_far += f" and at most {100 * pick.loses_at_most:.1f} % slower than any other tried"
         return f"{so_far}{f'; {longer}' if longer else ''}. {_limit(verdict, computes)}"
     sizes = len([each for each in verdict.picks if each.key])
-    other = "Another batch size is another training: the pick of each stands below." if sizes > 1 else ""
+    other = "Changing the batch size changes the training, so the choice for each is listed below." if sizes > 1 else ""
     return " ".join(filter(None, (_use(verdict, row), _limit(verdict, computes), other)))
 
 
@@ -87,7 +87,7 @@ def sureness(verdict: LoaderVerdict, *, cores: float | None, computes: str, unme
             *dropped_sentences(verdict),
             *_without_result(verdict),
             *([f"{counted(unmeasured, 'combination')} not measured yet."] if unmeasured else []),
-            f"It holds for {enumerate_items([on, *scope])}.",
+            f"This holds for {enumerate_items([on, *scope])}.",
         ]
     )
 
@@ -149,15 +149,15 @@ def _limit(verdict: LoaderVerdict, computes: str) -> str:
     if verdict.bottleneck == IN_TURN:
         share = row["data_wait_share"]
         return (
-            f"One process does both in turn: loading takes {100 * share:.0f} % of the time, the {computes} "
+            f"One process loads and computes in turn: loading takes {100 * share:.0f} % of the time, the {computes} "
             f"{100 * (1 - share):.0f} %."
         )
     if verdict.bottleneck == SHARED_CORES:
         return (
-            f"Workers and the {computes} share the cores: were loading free, training would be {free['loading']}, were "
-            f"computing free {free['computing']}."
+            f"Workers and the {computes} share the cores: were loading free, training would be {free['loading']}; "
+            f"were computing free, {free['computing']}."
         )
-    return "What limits it is not settled."
+    return "What limits the speed is not settled."
 
 
 def _times(value: float) -> str:
@@ -175,13 +175,13 @@ def _more_workers(verdict: LoaderVerdict, row: pd.Series) -> str:
 def _evidence(verdict: LoaderVerdict, row: pd.Series) -> str:
     blocks = f"{counted(int(row['n']), 'block')} of fresh processes side by side"
     if math.isnan(row["low"]):
-        return f"{blocks}: too few, or too unlike, to know its speed within a factor of {TOO_WIDE:g}."
+        return f"Measured in {blocks}: too few, or too different, to know the speed within a factor of {TOO_WIDE:g}."
     ends = f"{speed_text(row['low'])} to {speed_text(row['high'])} images/s"
     gain, over = verdict.gain, ""
     if gain is not None and gain.low is not None and gain.high is not None and not is_default(row):
         at = digits(gain.low)
         over = f", {gain.low:.{at}f} to {gain.high:.{at}f} times PyTorch's default"
-    return f"{blocks}: {ends}{over} (95 % intervals, over all looks)."
+    return f"Measured in {blocks}: {ends}{over} (95 % intervals, over all looks at the data)."
 
 
 def _compared(verdict: LoaderVerdict) -> list[str]:
@@ -192,7 +192,7 @@ def _compared(verdict: LoaderVerdict) -> list[str]:
         return ["Nothing else completed at this batch size to compare it with."]
     if not pick.settled:
         waiting = enumerate_items([brief(verdict.configuration(key)) for key in pick.open])
-        return [f"Not known well enough to choose within {share}: {waiting}."]
+        return [f"Not measured precisely enough to choose within {share}: {waiting}."]
     if verdict.chosen != pick.key:
         return [f"It was shown to be more than {share} faster than the same without that one setting."]
     if pick.equal:
@@ -218,7 +218,7 @@ def _without_result(verdict: LoaderVerdict) -> list[str]:
     if bare.empty:
         return []
     delivered_different = bare["error"].map(is_different_delivery)
-    ends = {"delivered other samples": int(delivered_different.sum())}
+    ends = {"delivered different samples": int(delivered_different.sum())}
     for status, words in FAULTS.items():
         ends[words] = int((bare.loc[~delivered_different, "status"] == status).sum())
     parts = [f"{number} {words}" for words, number in ends.items() if number]

@@ -12,9 +12,7 @@ SHARDING_REMEDY = (
     "info.id, None, info.num_workers)), or choose the share in a worker_init_fn (--worker-init MODULE:NAME)"
 )
 """Remedy for a stream that its workers repeat."""
-NOT_COMPARED = (
-    "A stream's samples cannot be asked for by index: whether all configurations delivered the same was not compared."
-)
+NOT_COMPARED = "A stream's samples have no index, so whether all configurations delivered the same was not checked."
 
 
 def stream_sentences(name: str, look: Mapping[str, Any], most_workers: int) -> list[str]:
@@ -30,13 +28,13 @@ def stream_sentences(name: str, look: Mapping[str, Any], most_workers: int) -> l
     if look["sharding"] == WHOLE:
         about = (
             f"Each of {most_workers} workers delivers the whole stream of {name}: every sample comes {most_workers} "
-            f"times. Speeds are those of samples, repeated ones too. {SHARDING_REMEDY}."
+            f"times. Speeds count repeated samples too. {SHARDING_REMEDY}."
         )
     elif look["sharding"] == BY_WORKER:
         about = f"The stream of {name} is sharded by worker: every sample comes once."
     else:
         about = (
-            f"It is not known whether the workers of {name} share its stream ({look['why']}): where each delivers the "
+            f"It is not known whether the workers of {name} share its stream ({look['why']}): if each delivers the "
             f"whole stream, every sample comes once from each worker. {SHARDING_REMEDY}."
         )
     return [about, NOT_COMPARED]

@@ -29,9 +29,9 @@ from bench.trials.status import Status
 MEMORY_FAULTS = ("skipped", "out_of_memory", "bus_error")
 """Statuses of configurations that did not fit into memory."""
 REMEDIES_HERE = REMEDIES | {
-    "failed": "Mend the cause, then measure anew under another name (`posebench study loaders --name NAME`): what is "
-    "recorded is not measured again.",
-    "timed_out": "Raise stall_s in a study file, or see what the data set waits for.",
+    "failed": "Fix the cause, then measure under another name (`posebench study loaders --name NAME`): recorded "
+    "measurements are not repeated.",
+    "timed_out": "Raise stall_s in a study file, or find out what the data set waits for.",
 }
 """Remedies for a study in which no measurement has a result, by status."""
 NOTHING_YET = "Nothing is recommended yet: no configuration has been measured."
@@ -194,8 +194,8 @@ def _impossible(size: int, frame: pd.DataFrame) -> str:
     row = frame[frame["disturbed"]].iloc[0]
     share = 100 * row["of_model"] * row["modelled_images_per_s"] / row["possible_images_per_s"]
     return (
-        f"Batches of {size} have no verdict: with {brief(row)} training ran at {share:.0f} % of what loading alone and "
-        "computing alone allow. That cannot be: one of these measurements was disturbed."
+        f"Batches of {size} have no verdict: with {brief(row)} training ran at {share:.0f} % of what loading alone "
+        "and computing alone allow. That is impossible, so one of these measurements was disturbed."
     )
 
 

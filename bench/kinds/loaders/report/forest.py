@@ -227,9 +227,7 @@ def _handles(made: Sequence[Group], margin: str, left: float, right: float) -> l
             label="to use" if settled else "to use, or best so far",
         ),
         EQUAL: Line2D([], [], color=INK, marker="o", ls="-", label=f"loses at most {margin}"),
-        UNTOLD: Line2D(
-            [], [], color=INK, marker="o", mfc="white", mew=1.8, ls="-", label="open: the time did not tell"
-        ),
+        UNTOLD: Line2D([], [], color=INK, marker="o", mfc="white", mew=1.8, ls="-", label="open: not settled in time"),
         SLOWER: Line2D([], [], color=QUIET, marker="o", ls="-", label=_slower_label(made, margin)),
     }
     band = Patch(color=QUIET, alpha=0.35, label=f"within {margin} of the fastest")

@@ -21,7 +21,7 @@ from bench.workloads.of_study import as_study_file
 MEASUREMENTS, SLICES = "measurements.csv", "slices.csv"
 LISTS = ("wait_quantiles_ms", "hashes")
 """Columns that hold a list, written as JSON."""
-ONE_THREAD = "`posebench train` has no option for OpenCV's threads: there it always has one."
+ONE_THREAD = "`posebench train` has no option for OpenCV's threads: it always uses one."
 LONGER = {TIME: "more `--minutes` may settle it", BLOCKS: "more `--blocks`, under another `--name`, may settle it"}
 """Advice if the choice is not settled, by what ended the measuring."""
 EPOCHS = "10"

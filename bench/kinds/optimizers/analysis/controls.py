@@ -94,14 +94,14 @@ def control_sentence(row: pd.Series, *, alpha: float = ALPHA, measure: Measure =
     if row["n"] == 1:
         return f"{text} (n = 1): no claim is possible."
     text += f" [{row['low']:+.3f}, {row['high']:+.3f}]"
-    p = f"p {p_text(row['t_p'], alpha)}" if row["t_p"] == row["t_p"] else "t undefined: a constant difference"
+    p = f"p {p_text(row['t_p'], alpha)}" if row["t_p"] == row["t_p"] else "t test undefined: the difference is constant"
     text += f" (n = {row['n']}, {p}, not corrected): "
     if row["n"] < MIN_SEEDS:
         return f"{text}too few seeds for a claim."
     if row["unfinished"]:
         return (
             f"{text}{row['unfinished']} of the untuned limit's {row['n']} trials diverged or failed and count as "
-            f"{measure.name} 0, which is no gain of the bounds' schedule: no claim."
+            f"{measure.name} 0, so a gain over them says nothing about the bounds' schedule: no claim."
         )
     if not row["t_p"] <= alpha:
         return f"{text}as tuned here it has shown no gain over its untuned limit."

@@ -14,7 +14,7 @@ from bench.kinds.optimizers.analysis.verdict import TOO_LOW, budget_too_small, n
 from bench.report.wording import ap_text, counted, enumerate_items, loss_text
 from bench.trials.score_names import LOSS_SCORE
 
-SCOPE = "All of this holds for this network, data and budget only."
+SCOPE = "These results hold only for this network, data and budget."
 MOST_NAMED = 3
 """With more than twice as many optimizers, the rest are only counted."""
 NO_SPREAD = 1e-6
@@ -89,7 +89,7 @@ def _best(tuned: pd.DataFrame, compared: Comparison) -> str:
             "more than each of the others" if _beaten_by(str(candidates["name"].iloc[0]), compared) == others else ""
         )
         return f"Use {_names(candidates)}: {_scores(candidates)}, {reason or 'the only one that no other beats'}."
-    return f"Use {_names(candidates)}: {_scores(candidates)}, not to be told apart."
+    return f"Use {_names(candidates)}: {_scores(candidates)}, with no difference shown between them."
 
 
 def _of_these(candidates: pd.DataFrame, tuned: pd.DataFrame) -> str:
@@ -153,7 +153,7 @@ def _evidence(tuned: pd.DataFrame, compared: Comparison) -> str:
         won = len(_beaten_by(name, compared))
         return f"{each}; {name} won {won} of its {counted(len(pairs_of_best), 'comparison')} ({level})."
     if not claims:
-        return f"{each}; no difference is more than chance may give ({level})."
+        return f"{each}; no difference is larger than chance may explain ({level})."
     return f"{each}; {claims} of {counted(len(compared.pairs), 'pair')} differ ({level})."
 
 
@@ -162,17 +162,17 @@ def _unseen(tuned: pd.DataFrame, compared: Comparison, more: str) -> list[str]:
     if gap != gap or steady < 2 or gap <= compared.margin * (1 + NO_SPREAD):
         return []
     between = "" if steady == len(tuned) else " between optimizers that never collapsed"
-    more = f"; {more} finds more" if more else ""
+    more = f"; smaller gaps need more tunings: {more}" if more else ""
     if gap >= 1:
-        return [f"No gap at all{between} would be found reliably{more}."]
+        return [f"Not even the largest gap{between} would be found reliably{more}."]
     gap_text = f"{ap_text(gap)} {compared.measure.unit}"
-    return [f"A gap of {gap_text}{between} is found 4 times in 5, a smaller one less often{more}."]
+    return [f"Gaps of {gap_text}{between} are found 4 times in 5, smaller ones less often{more}."]
 
 
 def _untuned(summary: pd.DataFrame) -> list[str]:
     """Name the optimizers without a complete tuning, which are not compared."""
     missing = summary[summary["tunings"] == 0]
-    return [f"Not compared, without a complete tuning: {_names(missing, last='and')}."] if len(missing) else []
+    return [f"Not compared, because no tuning is complete: {_names(missing, last='and')}."] if len(missing) else []
 
 
 def _reservations(tuned: pd.DataFrame, compared: Comparison) -> list[str]:
@@ -185,7 +185,7 @@ def _reservations(tuned: pd.DataFrame, compared: Comparison) -> list[str]:
     if len(border):
         parameters = [f"{', '.join(map(str, row['at_border']))} of {row['name']}" for _, row in border.iterrows()]
         sentences.append(
-            f"At the border of its range, so that a better value may lie outside: {'; '.join(parameters)}."
+            f"A chosen value lies at the border of its range, so a better one may lie outside: {'; '.join(parameters)}."
         )
     return sentences
 

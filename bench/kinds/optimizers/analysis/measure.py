@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from bench.trials.score_names import AP_SCORE, LOSS_SCORE, ScoreName
 
 SKILL_DEFINITION = (
-    "Skill: the share of the loss of finding nobody that the network takes away; 0 finds nobody, 1 is perfect."
+    "Skill: the share by which the network reduces the loss of finding nobody; 0 is no better than that, 1 is perfect."
 )
 SKILL_LIMITS = (
-    "A lower validation loss need not find more people, and some skill takes no look at the picture: compare by AP as "
-    "soon as it is above chance."
+    "A lower validation loss does not always find more people, and some skill is possible without looking at the "
+    "image: compare by AP as soon as it is above chance."
 )
 
-AP_ABOVE_CHANCE = "Here it is above chance for all of them: compare by it, with `--score ap` under another `--name`."
+AP_ABOVE_CHANCE = "AP is above chance for all optimizers here: compare by AP, with `--score ap` under another `--name`."
 """Added where AP is above chance for all optimizers."""
 
 

@@ -28,7 +28,7 @@ from bench.trials.columns import split_controls
 from bench.trials.phases import CONFIRM
 from bench.trials.scores import AP_FLOOR
 
-EARLY = "A claim made before the end may turn: who looks often finds one by chance."
+EARLY = "A claim made before the end may not last: looking often finds differences by chance."
 CURVE_VALUES = ("ap", "val_loss")
 
 

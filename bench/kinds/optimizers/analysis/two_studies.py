@@ -15,7 +15,7 @@ from bench.trials.columns import study_records
 from bench.trials.phases import CONFIRM
 from bench.trials.status import Status
 
-NOT_PAIRED = "each study tuned its optimizers by itself"
+NOT_PAIRED = "each study tuned its optimizers independently"
 """Why equal confirm seeds do not pair trials of two studies: these train different settings."""
 
 COLUMNS = (

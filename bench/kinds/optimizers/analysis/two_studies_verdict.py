@@ -9,8 +9,8 @@ from bench.report.wording import enumerate_items, p_text
 from bench.statistics.p_values import ALPHA
 
 SCOPE = (
-    "Claims are about procedures: an optimizer, tuned with its study's budget, then trained, under the settings, data "
-    "and machine of the two studies."
+    "Claims are about procedures (an optimizer tuned with its study's budget, then trained) under the settings, "
+    "data and machine of the two studies."
 )
 
 
@@ -102,9 +102,9 @@ def _scores(compared: pd.DataFrame, alpha: float, measure: Measure) -> list[str]
     single = untested[untested[["tunings_a", "tunings_b"]].min(axis=1) < 2]
     constant = untested.drop(single.index)
     if len(single):
-        sentences.append(f"One tuning decides nothing: no claim for {_named(single)}.")
+        sentences.append(f"One tuning is too few: no claim for {_named(single)}.")
     if len(constant):
-        sentences.append(f"No spread between tunings, so that t is undefined: no claim for {_named(constant)}.")
+        sentences.append(f"The tunings show no spread, so the t test is undefined: no claim for {_named(constant)}.")
     return sentences
 
 
@@ -122,7 +122,7 @@ def _speeds(table: pd.DataFrame) -> list[str]:
             optimizers = enumerate_items([f"{row['name']} x {row['speed_ratio']:.2f}" for _, row in ahead.iterrows()])
             sentences.append(f"B trained {word} than A, beyond the spread within each study: {optimizers}.")
     if len(timed) and (timed["faster"] == "").all():
-        sentences.append("No difference of speed beyond the spread within each study.")
+        sentences.append("No difference in speed exceeds the spread within each study.")
     return sentences
 
 

@@ -19,8 +19,8 @@ VAGUE = 0.5
 """A rate whose interval is wider than this is called unknown."""
 
 SCOPE = (
-    "Claims are about procedures: an optimizer, tuned with this budget, then trained; on this network, this data and "
-    "this budget."
+    "Claims are about procedures (an optimizer tuned with this budget, then trained) and hold only for this "
+    "network, data and budget."
 )
 
 
@@ -88,13 +88,13 @@ def _budget_sentence(confirmed: pd.DataFrame, compared: Comparison) -> str:
 def _no_claim_sentence(tuned: pd.DataFrame, planned: int | None, compared: Comparison) -> str:
     measured = enumerate_items([_scored(row) for _, row in tuned.iterrows()])
     if compared.until_decided:
-        why = "The first look has not been taken"
+        why = "The first planned comparison is still to come"
     elif tuned["tunings"].max() == 1 and (planned == 1 or not compared.tunings):
-        why = "One tuning each, so the luck of tuning is unknown"
+        why = "One tuning each, so the variation between tunings is unknown"
     elif tuned["tunings"].max() == 1:
-        why = "One tuning each so far, so the luck of tuning is unknown"
+        why = "One tuning each so far, so the variation between tunings is unknown"
     else:
-        why = "Not all have two tunings yet"
+        why = "Some optimizers have fewer than two tunings so far"
     return f"{why}: no claim is possible. Measured {compared.measure.name}: {measured}."
 
 
@@ -102,14 +102,14 @@ def _best_sentence(tuned: pd.DataFrame, compared: Comparison) -> str:
     """Name the optimizers that no claim beats; those whose tunings collapse or fail come separately."""
     rows = [row for _, row in tuned.iterrows() if row["name"] in compared.best]
     if len(rows) == 1 and _beats_all(str(rows[0]["name"]), tuned, compared):
-        return f"{_scored(rows[0])} is the best: it beats every other one compared."
+        return f"{_scored(rows[0])} is the best: it beats every other optimizer compared."
     if len(rows) == 1:
-        return f"Only {_scored(rows[0])} may be the best: each of the others is beaten."
+        return f"Only {_scored(rows[0])} may be the best: all others are beaten."
     unsteady = [row for row in rows if row["collapsed"] or row["confirm_failed"]]
     steady = [row for row in rows if not (row["collapsed"] or row["confirm_failed"])]
-    text = f"May be the best, for nothing beats them: {enumerate_items([_scored(row) for row in steady or unsteady])}"
+    text = f"Unbeaten, so possibly the best: {enumerate_items([_scored(row) for row in steady or unsteady])}"
     if steady and unsteady:
-        text += f"; nor these, too unstable to place: {enumerate_items([_scored(row) for row in unsteady])}"
+        text += f"; also unbeaten, but too unstable to place: {enumerate_items([_scored(row) for row in unsteady])}"
     return f"{text}."
 
 
@@ -161,7 +161,9 @@ def _undecided_sentences(tuned: pd.DataFrame, compared: Comparison, alpha: float
     if not (compared.pairs["better"] != "").any():
         p_values = pairs["t_p_adjusted"].dropna()
         least = (
-            f"smallest adjusted p {p_text(p_values.min(), alpha)}" if len(p_values) else "no spread, so t is undefined"
+            f"smallest adjusted p {p_text(p_values.min(), alpha)}"
+            if len(p_values)
+            else "the tunings show no spread, so the t test is undefined"
         )
         sentences.append(f"{_range_text(pairs['n'].astype(int).tolist())} tunings each; {least}.")
     gap = compared.detectable
@@ -170,10 +172,13 @@ def _undecided_sentences(tuned: pd.DataFrame, compared: Comparison, alpha: float
         return sentences
     between = "" if steady == len(tuned) else " between optimizers that never collapsed"
     if gap >= 1:
-        return [*sentences, f"No gap at all{between} would have been seen reliably."]
+        return [*sentences, f"Not even the largest gap{between} would have been seen reliably."]
     return [
         *sentences,
-        f"Smaller gaps than {ap_text(gap)} {compared.measure.unit}{between} would often have been missed (power 0.8).",
+        (
+            f"Gaps of {ap_text(gap)} {compared.measure.unit}{between} would have been seen with power 0.8, smaller "
+            "ones often missed."
+        ),
     ]
 
 
@@ -205,7 +210,7 @@ def _collapse_sentence(row: pd.Series, names: list[str]) -> str:
     rate = f"collapsed in {collapsed} of {tunings}: {_percent(low)} to {_percent(high)} %{vague}"
     if collapsed == tunings:
         each = " each" if len(names) > 1 else ""
-        return f"{enumerate_items(names)} found no setting that learns in {counted(tunings, 'tuning')}{each} ({rate})."
+        return f"{enumerate_items(names)} learned nothing after {counted(tunings, 'tuning')}{each} ({rate})."
     each = "each found" if len(names) > 1 else "found"
     return (
         f"{enumerate_items(names)} {each} a setting that learns in {tunings - collapsed} of {tunings} tunings ({rate})."
@@ -222,7 +227,7 @@ def _caveats(summary: pd.DataFrame, planned: int | None, compared: Comparison) -
     sentences = []
     waiting = list(summary.loc[summary["n"] == 0, "name"])
     if waiting:
-        sentences.append(f"Without a confirm trial so far: {enumerate_items(waiting)}.")
+        sentences.append(f"No confirm trial yet: {enumerate_items(waiting)}.")
     confirmed = summary[summary["n"] > 0]
     few = confirmed["tunings"].min() < (planned or confirmed["tunings"].max())
     if few:
@@ -242,7 +247,8 @@ def _caveats(summary: pd.DataFrame, planned: int | None, compared: Comparison) -
     if len(at_border):
         names = [f"{row['name']} ({', '.join(row['at_border'])})" for _, row in at_border.iterrows()]
         sentences.append(
-            f"Chosen value at the border of its range, a better one may lie outside: {enumerate_items(names)}."
+            "A chosen value lies at the border of its range, so a better one may lie outside: "
+            f"{enumerate_items(names)}."
         )
     return sentences
 

@@ -172,8 +172,9 @@ def markdown(comparison: StudyComparison) -> str:
         "## Speed",
         _table(SPEED_COLUMNS, speed_rows(comparison)),
         prose(
-            "Images per second of training, median over the complete confirm trials; the ratio is of geometric means, "
-            "with Welch's interval. Speeds of a machine that was shared, by other trials too, are those of a share."
+            "Images per second of training, median over the complete confirm trials; the ratio is of geometric "
+            "means, with Welch's interval. Where trials or other programs shared the machine, these are not the "
+            "speeds of an idle one."
         ),
         "## What differs",
         _list("Settings", comparison.settings),

@@ -129,7 +129,7 @@ def _tables(result: StudyResult) -> dict[str, DataFile]:
         CURVES: DataFile(result.curves, "a row for each evaluation of a trial"),
         SEEDS: DataFile(
             with_skill_names(analysis.seeds, measure),
-            "a row for each confirm trial: what the means and the tests are made of",
+            "a row for each confirm trial: the scores behind the means and the tests",
         ),
         SUMMARY: DataFile(summary, "a row for each optimizer: the tables of these pages, unrounded"),
         COMPARISONS: DataFile(analysis.comparisons, "a row for each pair of optimizers: difference, interval, test"),
@@ -146,4 +146,9 @@ def _tables(result: StudyResult) -> dict[str, DataFile]:
 def _texts(result: StudyResult) -> dict[str, TextFile]:
     if result.leader_samples is None:
         return {}
-    return {SAMPLES: TextFile(json.dumps(result.leader_samples.samples.document), "the points of the sample images")}
+    return {
+        SAMPLES: TextFile(
+            json.dumps(result.leader_samples.samples.document),
+            "the annotated and predicted keypoints of the sample images",
+        )
+    }

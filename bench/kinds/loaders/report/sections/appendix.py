@@ -38,9 +38,10 @@ BATCHES = "batch-sizes.png"
 GPU_BUSY = "once the first step had been given to it; without a figure where the loop was too short to say"
 """The time over which a GPU's use is counted."""
 LIMITS = (
-    "Images/s. *Possible*: what loading alone and computing alone allow, in turn without workers, else the slower one. "
-    "*Modelled*: the same, with no more CPU time than there is. *If loading were free*: computing alone over training; "
-    "*if computing were free*: loading alone over training: how many times as fast training could be."
+    "Images/s. *Possible*: what loading alone and computing alone allow: in turn without workers, the slower of the "
+    "two with workers. *Modelled*: the same, limited by the CPU time available. *If loading were free*: how many "
+    "times as fast training could be (computing alone over training); *if computing were free*: the same (loading "
+    "alone over training)."
 )
 CONTEXT_BYTES = 1e9
 """GPU memory that driver and contexts may hold beside the process's own; more belongs to other programs."""
@@ -51,9 +52,9 @@ def every_configuration(result: LoaderResult) -> list[Section]:
     if result.configurations.empty:
         return []
     text = (
-        "*% of the fastest*: ratio of speeds to the fastest of the same batch size, over the blocks that both were in; "
-        "of a varied setting, to what it varies. The intervals of these ratios hold together, whenever the measuring "
-        "ended; those of images/s each by itself."
+        "*% of the fastest*: speed relative to the fastest at the same batch size, over the blocks that have both; "
+        "for a varied setting, relative to the configuration that it varies. The intervals of these ratios hold "
+        "jointly, whenever the measuring ended; each interval of images/s holds on its own."
     )
     sections = [Section("All configurations", [Table(WHOLE_COLUMNS, whole_rows(result)), text, *_disturbed(result)])]
     if result.computes and (rows := limit_rows(result)):
@@ -68,7 +69,8 @@ def _disturbed(result: LoaderResult) -> list[str]:
         return []
     return [
         f"Disturbed: {enumerate_items([*map(literal, names)])}. Training was faster than loading and computing alone "
-        "allow, so something else used the machine: end other programs, and measure anew under another name (`--name`)."
+        "allow, so something else used the machine: end other programs, and measure again under another name "
+        "(`--name`)."
     ]
 
 
@@ -78,11 +80,11 @@ def costs(result: LoaderResult) -> list[Section]:
     if rows := detail_rows(result):
         parts += [
             Table(DETAIL_COLUMNS, rows),
-            "*AU*: computing over all time (the rule of MLPerf Storage). *First batch*: from asking for an iterator, "
-            "workers' start included; *epoch border*: from an epoch's last step to the next one's first batch; both "
-            "medians over fresh processes. *Cores*: CPU time of the process and its workers over the loop's time. "
-            f"*Memory*: peak over all of them, {_memory_kind(result)}. */dev/shm*: by how much it was fuller at its "
-            "peak.",
+            "*AU*: accelerator utilisation, the share of the time spent computing (as in MLPerf Storage). *First "
+            "batch*: time from asking for an iterator, including the start of workers; *epoch border*: time from an "
+            "epoch's last step to the next one's first batch; both medians over fresh processes. *Cores*: CPU time "
+            "of the process and its workers over the loop's time. *Memory*: peak of these processes together, "
+            f"{_memory_kind(result)}. */dev/shm*: the increase of its use, at its peak.",
         ]
     if rows := gpu_rows(result):
         parts += [Table(GPU_COLUMNS, rows), _gpu_kind(result.configurations)]
@@ -103,9 +105,10 @@ def _gpu_kind(frame: pd.DataFrame) -> str:
 def _transfers(copies: Mapping[str, Any]) -> str:
     return (
         f"A batch of {copies['batch_bytes'] / 1e6:.3g} MB reaches the GPU with {copies['pinned_gb_per_s']:.3g} GB/s "
-        f"from pinned and {copies['pageable_gb_per_s']:.3g} GB/s from pageable memory. Copied from pinned memory on a "
-        f"stream of its own beside matrix products, {100 * copies['hidden_share']:.0f} % of the shorter one of the two "
-        "is hidden behind the other; a training step that copies on its own stream, as this one does, has them in turn."
+        f"from pinned and {copies['pageable_gb_per_s']:.3g} GB/s from pageable memory. Copied from pinned memory on "
+        f"a stream of its own beside matrix products, {100 * copies['hidden_share']:.0f} % of the shorter one of the "
+        "two is hidden behind the other; a training step that copies on its own stream, as this one does, does one "
+        "after the other."
     )
 
 
@@ -141,8 +144,9 @@ def needs(result: LoaderResult) -> list[Section]:
     shm_free = free.get("shm_free_bytes")
     shm = "" if shm_free is None else f" and {shm_free / 1e9:.1f} GB of /dev/shm"
     text = (
-        f"From one look at the data, before the first measurement; {free.get('memory_free_bytes', 0) / 1e9:.1f} GB "
-        f"of memory{shm} were free. What needs more than nine tenths is skipped, not tried until it crashes."
+        "Predicted from a first look at the data, before any measurement; "
+        f"{free.get('memory_free_bytes', 0) / 1e9:.1f} GB of memory{shm} were free. A configuration that needs more "
+        "than nine tenths of that is skipped, not run until it crashes."
     )
     return [Section("What was predicted", [Table(NEED_COLUMNS, need_rows(result)), text])]
 
@@ -181,14 +185,15 @@ def _blocks(result: LoaderResult) -> str:
         if result.computes
         else "loading alone, since no step was given"
     )
-    own = f" Beside these stands {code(spec.loader)}, a loader of one's own." if spec.loader else ""
+    own = f" Measured beside these: {code(spec.loader)}, your own loader." if spec.loader else ""
     turns = "once" if spec.turns == 1 else counted(spec.turns, "time")
     return (
-        "The configurations of one batch size are measured side by side, as a panel, and so are the best and what is "
-        f"varied around it: {counted(result.panels, 'panel')} in all. A block starts each configuration of a panel in "
-        "a fresh process; all are alive at once, and paused but for their turns. They take turns in slices of about "
-        f"{spec.slice_s:g} s, in a random order forth and back (ABBA), {turns} in each block, so that what slows the "
-        f"machine down slows neighbours alike. The arms are slices of the same processes: {arms}.{own}"
+        "The configurations of one batch size are measured side by side, as a panel; so are the best configuration "
+        f"and those with one setting of it varied: {counted(result.panels, 'panel')} in all. A block starts each "
+        "configuration of a panel in a fresh process. All of them are alive at once, and each is paused except in "
+        f"its turns: slices of about {spec.slice_s:g} s, in a random order back and forth (ABBA), {turns} in each "
+        "block, so that whatever slows the machine down slows neighbouring slices alike. Each process is measured "
+        f"in slices of {arms}.{own}"
     )
 
 
@@ -197,11 +202,12 @@ def _looks(result: LoaderResult) -> str:
     after = enumerate_items([*map(str, looks(spec.blocks, spec.min_blocks))])
     reached, of = result.known_ratios
     return (
-        f"The ratios of a panel's speeds are looked at after {after} blocks, block by block. The error level of 5 % is "
-        "shared out over all these looks and all pairs of configurations, so that at most 5 % of such studies state an "
-        "interval of a ratio that misses the truth. A panel ends once its choice is settled and every ratio to its "
-        f"reference is known to {100 * spec.interval:g} % ({reached} of {of} are); what is known and slower by more "
-        f"than {100 * spec.margin:g} % drops out before. {_ended(result)}"
+        f"The ratios of a panel's speeds, block by block, are analysed after {after} blocks. The error level of 5 % "
+        "is divided among all these looks and all pairs of configurations, so that at most 5 % of such studies "
+        "state an interval of a ratio that misses the truth. A panel ends once its choice is settled and every "
+        f"ratio to its reference is known to within {100 * spec.interval:g} % ({reached} of {of} are); a "
+        f"configuration known that well and more than {100 * spec.margin:g} % slower drops out earlier. "
+        f"{_ended(result)}"
     )
 
 
@@ -209,10 +215,10 @@ def _ended(result: LoaderResult) -> str:
     """Why the measuring ended, and what it did not settle."""
     spent = duration_text(result.spent_s)
     text = {
-        SETTLED: f"It ended settled, after {spent}.",
-        TIME: f"The time ({result.spec.minutes:g} minutes) ended it, after {spent}.",
-        BLOCKS: f"The most blocks were made, in {spent}.",
-    }.get(result.ended, f"It has taken {spent} so far.")
+        SETTLED: f"The measuring ended after {spent}, with all choices settled.",
+        TIME: f"The measuring ended at its time limit ({result.spec.minutes:g} minutes), after {spent}.",
+        BLOCKS: f"The measuring ended at its largest number of blocks, after {spent}.",
+    }.get(result.ended, f"The measuring has taken {spent} so far.")
     unsettled = [str(pick.batch_size) for pick in result.verdict.picks if not pick.settled]
     if not unsettled:
         return text
@@ -226,12 +232,12 @@ def _slices(result: LoaderResult) -> str:
     usual = (
         ""
         if math.isnan(verdict.others_share)
-        else f" Others usually took {100 * verdict.others_share:.1f} % of this machine's cores."
+        else f" Other programs usually used {100 * verdict.others_share:.1f} % of this machine's cores."
     )
     return (
-        f"{verdict.slices:,} slices were measured; {verdict.dropped:,} of them are dropped, because other programs "
-        f"(or the host of a virtual machine) took over {100 * DISTURBING_SHARE:g} % more of the cores than usual "
-        f"meanwhile.{usual}"
+        f"{verdict.slices:,} slices were measured; {verdict.dropped:,} of them were dropped because other programs "
+        f"(or the host of a virtual machine) used over {100 * DISTURBING_SHARE:g} % more of the cores than "
+        f"usual.{usual}"
     )
 
 
@@ -240,29 +246,29 @@ def _conditions(result: LoaderResult) -> str:
     cores = result.limits.get("cores")
     usable = f" The process could use {cores:g} cores (affinity and quota)." if cores else ""
     return (
-        "OpenCV works with one thread in every process that makes samples, unless told otherwise. The page cache was "
-        f"{' or '.join(caches)}.{usable}"
+        "OpenCV uses one thread in every process that makes samples, unless `cv2_threads` says otherwise. The page "
+        f"cache was {' or '.join(caches)}.{usable}"
     )
 
 
 def _deliveries(result: LoaderResult) -> str:
     if result.spec.random_samples:
-        return "Samples are random by design (`random_samples`): what configurations delivered was not compared."
+        return "Samples are random by design (`random_samples`), so what configurations delivered was not compared."
     if result.of_stream:
         return " ".join(map(literal, result.of_stream))
     hashed = len({*_keys(result.processes[result.processes["hashes"].map(len).gt(0)])}) if len(result.processes) else 0
     if result.different:
-        return "The configurations delivered different batches, told by their hashes."
+        return "The configurations delivered different batches, as their hashes show."
     if hashed < 2:
-        return "Too few configurations have delivered batches to compare these."
+        return "Too few configurations have delivered batches to compare them."
     others = len(result.configurations) and result.configurations["error"].map(is_different_delivery).any()
     which = (
-        "The configurations but those that are named above"
+        "All configurations except those named above"
         if others
-        else f"The {hashed} configurations of which batches were kept"
+        else f"The {hashed} configurations whose batches were recorded"
     )
     return (
-        f"{which} delivered the same: the first {result.spec.hashed_batches} of each, compared by "
+        f"{which} delivered the same batches: the first {result.spec.hashed_batches} of each, compared by "
         f"hash{_samples(result)}."
     )
 
@@ -274,7 +280,10 @@ def _samples(result: LoaderResult) -> str:
         return ""
     least, most = (int(end) for end in (rows["compared_samples"].min(), rows["compared_samples"].max()))
     number = f"{least:,}" if least == most else f"{least:,} to {most:,}"
-    return f"; of each with workers also {number} samples, made by all workers at once, with those of one process"
+    return (
+        f"; for each with workers, {number} samples made by all workers at once were also compared with those of one "
+        "process"
+    )
 
 
 def _keys(processes: pd.DataFrame) -> list[str]:

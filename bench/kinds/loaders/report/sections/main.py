@@ -36,8 +36,8 @@ def sizes(result: LoaderResult) -> list[Section]:
     if table is None:
         return []
     text = (
-        "*Times the default*: images/s over those of no workers, unpinned, at the same batch size, with 95 % interval. "
-        "Where it is not *settled*, this is the best so far."
+        "*Times the default*: images/s relative to no workers, unpinned, at the same batch size, with 95 % "
+        "interval. Where *settled* is no, *use* is the best so far."
     )
     return [Section("For each batch size", [table, text])]
 
@@ -64,14 +64,14 @@ def _table_text(result: LoaderResult) -> str:
     size = "" if has_several_sizes(rows) else f"Batches of {rows[0]['batch_size']}. "
     images = f"{size}Images/s of {'training' if result.computes else 'loading'}"
     own = f" Own loader: {code(result.spec.loader)}." if result.spec.loader else ""
-    varied = "; of a varied setting: against what it varies" if result.verdict.variants else ""
+    varied = "; for a varied setting, relative to the configuration that it varies" if result.verdict.variants else ""
     margin = f"{100 * result.verdict.margin:g} %"
-    at_all = " (of a varied setting: at all)" if result.verdict.variants else ""
+    at_all = " (a varied setting: by any amount)" if result.verdict.variants else ""
     best = "" if all(pick.settled for pick in result.verdict.picks) else ", *best*: so far, not settled"
     return (
-        f"{images} with the wider side of the 95 % interval. *% of fastest*: against the fastest with the same batch "
-        f"size, measured side by side{varied}. *Within*: loses at most {margin}, *slower*: more "
-        f"than that{at_all}, *open*: the time did not tell{best}. *Waits*: share of the time spent waiting for "
+        f"{images}, ± the wider side of the 95 % interval. *% of fastest*: relative to the fastest at the same batch "
+        f"size, measured side by side{varied}. *Within*: at most {margin} slower, *slower*: by more than "
+        f"that{at_all}, *open*: not settled in the time given{best}. *Waits*: share of the time spent waiting for "
         f"data.{own} "
     )
 
@@ -88,8 +88,8 @@ def workers(result: LoaderResult) -> list[Section]:
         return []
     alt = "Images per second of training against the number of workers; behind it loading alone and computing alone"
     text = (
-        "Training can be no faster than *loading alone* or *computing alone*. *Modelled*: what the two allow together, "
-        "with the cores that they share. Numbers with an arrow lie above the axis."
+        "Training can be no faster than *loading alone* or *computing alone*. *Modelled*: what both allow together "
+        "on the cores that they share. Numbers with an arrow lie above the axis."
     )
     notes = [text] if result.computes else []
     return [Section("How many workers", [Drawing(KNEE, alt, partial(figures.knee, result)), *notes])]
@@ -101,5 +101,5 @@ def waits(result: LoaderResult) -> list[Section]:
         return []
     alt = "Share of the batches that are waited for longer than so many milliseconds, by number of workers"
     size = (result.verdict.recommended or {})["batch_size"]
-    text = f"Batches of {size}, without an epoch's first one; the median over the blocks."
+    text = f"Batches of {size}, without the first batch of each epoch; median over the blocks."
     return [Section("How long a batch is waited for", [Drawing(WAITS, alt, partial(figures.waits, result)), text])]

@@ -117,7 +117,7 @@ def _legend(result: StudyResult, trials: pd.DataFrame, last_round: int, finalist
             Line2D([], [], color=INK, marker="v", markersize=7, linestyle=":", linewidth=0.9, label="finalist's rate")
         )
     if result.analysis.lr_ranges:
-        handles.append(Patch(color=QUIET, alpha=RANGE_ALPHA * 4, linewidth=0, label="range given"))
+        handles.append(Patch(color=QUIET, alpha=RANGE_ALPHA * 4, linewidth=0, label="searched range"))
     return handles
 
 

@@ -14,7 +14,10 @@ from bench.report.prose import linked
 def figure(result: StudyResult) -> Section:
     """Return the figure of scores against step times."""
     alt = f"Mean {result.measure.name} against the time of the optimizer's own step"
-    text = "The time of an optimizer's own step, without forward and backward; in brackets the memory of its state."
+    text = (
+        "The time of an optimizer's own step, without the forward and backward pass; in brackets, the memory of its "
+        "state."
+    )
     return Section("Cost", [Drawing(COST_FIGURE, alt, partial(figures.cost, result)), text])
 
 
@@ -23,7 +26,7 @@ def table(result: StudyResult) -> list[Section]:
     text = (
         "*Step* and *state*: the optimizer's own time and memory. *Training* and *evaluation*: seconds a trial. "
         "Medians over the n complete confirm trials (complete tune trials before there are any). *Share of time*: "
-        f"of all trials' wall time, tuning and failures included, controls not. From {linked(RECORDS)}."
+        f"of all trials' wall time, including tuning and failures, without controls. From {linked(RECORDS)}."
     )
     return [Section("What each optimizer cost", [Table(COST_COLUMNS, cost_rows(result)), text])]
 
@@ -35,18 +38,18 @@ def time(result: StudyResult) -> Section:
         return Section(
             title,
             [
-                "Not known: no session of the study was recorded, or not all were (an earlier version ran them), or "
+                "Not known: sessions of the study are missing from its record (an earlier version ran them), or "
                 "several processes worked on it at the same time."
             ],
         )
     at_once = f", divided by the {use.workers:.3g} trials that ran at once" if use.workers > 1 else ""
     commands = "the command" if use.sessions == 1 else f"{use.sessions} commands"
     text = (
-        f"*All*: wall time of {commands} that reached the first trial or a later one, from the begin to the last sign "
-        "of life: its end (when the tables and figures of a report were written), or, of a killed one, the last "
-        f"trial that it recorded. *Training* and *evaluation*: sums over the trials{at_once}. *The rest*: loading "
-        "libraries, the time estimate, opening data, building networks, records, sample images, idle workers at the "
-        "end of a phase, analysis and figures; and trials that failed or were given back. Writing these pages and "
-        "attaching the report to its MLflow run come after."
+        f"*All*: wall time of {commands} that reached a trial, from start to end, when the tables and figures of the "
+        "report are written; for a killed command, to the last trial that it recorded. *Training* and *evaluation*: "
+        f"sums over the trials{at_once}. *The rest*: loading libraries, the time estimate, opening data, building "
+        "networks, records, sample images, idle workers at the end of a phase, analysis and figures; and trials "
+        "that failed or were interrupted. Not included: writing these pages and attaching the report to its MLflow "
+        "run."
     )
     return Section(title, [Table(TIME_COLUMNS, time_rows(use)), text])

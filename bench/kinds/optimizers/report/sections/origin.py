@@ -23,12 +23,11 @@ def samples(result: StudyResult) -> list[Section]:
     if leader is None or sheet is None:
         return []
     text = (
-        f"Found by {literal(result.analysis.names[leader.optimizer])} with seed {leader.seed} "
-        f"({result.measure.name} {leader.ap:.3f}, MLflow run `{run_cell(leader.run_id)}`), in images spread evenly "
-        "over the labelled ones of the report split. "
-        "White lines: true; on a colour where they were found, on black where they were missed. Colours: predicted; "
-        "blue left, vermilion right, yellow between neck and nose. Predicted people of one or two points are not "
-        f"drawn. Points: {linked(SAMPLES)}."
+        f"Predicted by {literal(result.analysis.names[leader.optimizer])} with seed {leader.seed} "
+        f"({result.measure.name} {leader.ap:.3f}, MLflow run `{run_cell(leader.run_id)}`), on images spread evenly "
+        "over the labelled ones of the report split. White lines: annotated people, rimmed in a colour if found and "
+        "in black if missed. Coloured lines: predicted people; left side blue, right side vermilion, neck to nose "
+        f"yellow. Predicted people of one or two points are not drawn. Points: {linked(SAMPLES)}."
     )
     return [Section("Sample images", [Picture(SHEET, "True and predicted skeletons on sample images", sheet), text])]
 
@@ -37,14 +36,14 @@ def what_was_run(result: StudyResult) -> list[Section]:
     """Return the plan, the settings, the optimizers' full names, and the trials that failed."""
     spec = result.spec
     parts: list[Part] = [
-        f"{counted(len(spec.optimizers), 'optimizer')}, each tuned {counted(spec.tunings, 'time')} by itself: "
-        f"{counted(spec.trials, 'tune trial')} of up to {spec.length_text(TUNE)}, judged on the select split; then "
-        f"{counted(spec.seeds, 'fresh confirm seed')} of {spec.length_text(CONFIRM)} for each tuning, the same "
-        f"seeds for all, reported on the report split. Network {literal(trained_text(spec))}, batch "
-        f"{spec.batch_size}, {literal(spec.data_text)}, on {spec.device} in "
-        f"{spec.precision}. Schedule {spec.schedule}, weight decay {_decay_text(result)}, foreground weight "
-        f"{spec.foreground_weight:g}, {'augmented' if spec.augment else 'not augmented'}, no gradient clipping: "
-        f"equal for all.{_sharing_text(result)}",
+        f"{counted(len(spec.optimizers), 'optimizer')}, each tuned {counted(spec.tunings, 'time')} independently: "
+        f"{counted(spec.trials, 'tune trial')} of up to {spec.length_text(TUNE)}, scored on the select split; then "
+        f"{counted(spec.seeds, 'fresh confirm seed')} of {spec.length_text(CONFIRM)} for each tuning, the same seeds "
+        f"for all optimizers, scored on the report split. Network {literal(trained_text(spec))}, batch "
+        f"{spec.batch_size}, {literal(spec.data_text)}, on {spec.device} in {spec.precision}. Schedule "
+        f"{spec.schedule}, weight decay {_decay_text(result)}, foreground weight {spec.foreground_weight:g}, "
+        f"{'augmented' if spec.augment else 'not augmented'}, no gradient clipping: equal for "
+        f"all.{_sharing_text(result)}",
         *_name_table(result),
         *_skipped_text(result),
     ]
@@ -76,7 +75,7 @@ def _sharing_text(result: StudyResult) -> str:
         return ""
     threads = result.records["torch_threads"].max()
     shared = f" Up to {int(most)} trials ran at once, with {counted(int(threads), 'thread')} each"
-    return f"{shared}: speeds are of a shared machine."
+    return f"{shared}, so speeds are those of a shared machine."
 
 
 def _skipped_text(result: StudyResult) -> list[str]:
@@ -95,7 +94,7 @@ def _skipped_text(result: StudyResult) -> list[str]:
 def sources(result: StudyResult) -> Section:
     """Return the table of the MLflow runs behind each number."""
     text = (
-        "Beginnings of MLflow run ids: the best tune trial of the tuning whose settings are shown, and the confirm "
-        f"trials by tuning and seed; whole, and for every trial, in the column `run_id` of {linked(RECORDS)}."
+        "Shortened MLflow run ids: of the best tune trial of the tuning whose settings are shown, and of the "
+        f"confirm trials by tuning and seed. Full ids of all trials: column `run_id` of {linked(RECORDS)}."
     )
     return Section("Where each number comes from", [Table(SOURCE_COLUMNS, source_rows(result)), text])

@@ -17,24 +17,25 @@ def pairs(result: StudyResult) -> list[Section]:
     if compared.until_decided:
         levels = ", ".join(f"{look.level:g} at {look.tunings}" for look in compared.looks)
         looks = (
-            f" The study was looked at after several numbers of tunings, at stricter levels in place of 0.05 ({levels}"
-            "); whoever was beaten left, and claims stay."
+            " The study was compared after several numbers of tunings, each time at a stricter level than 0.05 "
+            f"({levels}); beaten optimizers left the study, and their claims stand."
         )
     elif result.spec.looks:
         before = enumerate_items([str(look) for look in result.spec.looks])
         looks = (
-            f" The study was looked at before, at {before} tunings, and then extended: each look halves the level of "
-            "later claims, so that at most 1 in 10 such studies ever claims what is not so."
+            f" The study was compared before, at {before} tunings, and then extended: each look halves the level of "
+            "later claims, so that at most 1 in 10 such studies ever makes a false claim."
         )
     level = "its look's level" if compared.until_decided else f"{compared.level:g}"
     of = " in skill" if result.measure.is_loss else ""
     text = (
-        f"*Difference*{of}: of the means over all tunings that both have, with its 95 % interval (of this pair alone; "
-        f"none where a tuning collapsed or failed). *p*: t test that it is more than {compared.margin:g}, by which "
-        "equally good optimizers may differ as procedures; the tuning is the unit, its variance the larger of an "
-        "optimizer's own and the one pooled over those that never collapsed; adjusted by Shaffer's step-down over "
-        f"all {counted(len(compared.pairs), 'pair')}. *Better* where p is at most {level}. *Wins*: share of the "
-        f"shared confirm seeds in which the first was better, ties half.{looks} Unrounded: {linked(COMPARISONS)}."
+        f"*Difference*{of}: between the means over all tunings that both have, with a 95 % interval for this pair "
+        "alone (none where a tuning collapsed or failed). *p*: t test that the difference exceeds "
+        f"{compared.margin:g}, by which equally good optimizers may differ as procedures. The tuning is the unit; "
+        "its variance is the larger of an optimizer's own and the one pooled over those that never collapsed; p is "
+        f"adjusted by Shaffer's step-down over all {counted(len(compared.pairs), 'pair')}. *Better* where p is at "
+        f"most {level}. *Wins*: share of the shared confirm seeds in which the first was better; a tie counts "
+        f"half.{looks} Unrounded: {linked(COMPARISONS)}."
     )
     return [Section("Every pair", [Table(PAIR_COLUMNS, pair_rows(result)), text])]
 
@@ -45,9 +46,10 @@ def controls(result: StudyResult) -> list[Section]:
     if comparisons.empty:
         return []
     text = (
-        "In the end AdaBound is SGD with momentum beta1 at the rate final_lr x (1 - beta1): that SGD ran on the "
-        "same seeds with the same schedule. It is untuned: its rate follows from the final_lr that was chosen for "
-        "AdaBound, and a tuned SGD may do better. It stands outside the ranking and the pairs: its p is not corrected."
+        "Late in training, AdaBound becomes SGD with momentum beta1 at the rate final_lr x (1 - beta1): that SGD "
+        "ran on the same seeds with the same schedule. It is untuned: its rate follows from the final_lr that was "
+        "chosen for AdaBound, and a tuned SGD may do better. It is not part of the ranking and the pairs, so its p "
+        "is not corrected."
     )
     parts = [Table(control_columns(result), control_rows(result)), *comparisons["sentence"], text]
     return [Section("Against their own untuned limits", parts)]

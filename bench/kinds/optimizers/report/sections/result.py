@@ -27,17 +27,16 @@ def table(result: StudyResult) -> Section:
     spec = result.spec
     if result.needed is not None:
         text = (
-            f"{_order_text(result)} Each optimizer was tuned {counted(spec.tunings, 'time')}; what tuning found is in "
-            "no order, and was not trained again."
+            f"{_order_text(result)} Each optimizer was tuned {counted(spec.tunings, 'time')}; the settings that "
+            "tuning found are not ranked, and were not trained again."
         )
         return Section("Result", [Table(main_columns(result), main_rows(result)), text])
     target = f" *Time to target*: median training time to AP {spec.target:g}." if _has_target(result) else ""
     text = (
         f"{_order_text(result)} Each optimizer was tuned {counted(spec.tunings, 'time')}, and what each tuning found "
-        f"was trained with {counted(spec.seeds, 'fresh seed')}. {_scores_text(result)}, on "
-        f"images that chose nothing. *Collapsed*: tunings whose result learned nothing.{target}{_start_text(result)} "
-        f"{result.analysis.limits}{' ' if result.analysis.limits else ''}Unrounded: "
-        f"{linked(SUMMARY)}."
+        f"was trained with {counted(spec.seeds, 'fresh seed')}. {_scores_text(result)}, on images that were not used "
+        f"to choose settings. *Collapsed*: tunings whose result learned nothing.{target}{_start_text(result)} "
+        f"{result.analysis.limits}{' ' if result.analysis.limits else ''}Unrounded: {linked(SUMMARY)}."
     )
     return Section("Result", [Table(main_columns(result), main_rows(result)), text])
 
@@ -54,8 +53,8 @@ def _start_text(result: StudyResult) -> str:
     if not began:
         return ""
     return (
-        f" Every trial began from {literal(began)}: a result about training from there, not from "
-        "nothing; `posebench eval` tells what the file itself scores, and so whether training made it better."
+        f" Every trial began from {literal(began)}, so the result is about training from these weights, not from "
+        "scratch; `posebench eval` scores the file itself, which shows whether training improved it."
     )
 
 
@@ -65,9 +64,9 @@ def losses_reached(result: StudyResult) -> list[Section]:
     if not rows:
         return []
     text = (
-        "The lowest validation loss of each optimizer's tune trials; lower is better. *Skill*: how much of the loss of "
-        "finding nobody it takes away. In the study's order, and no ranking: it is the best of several trials, on the "
-        "images that choose, and a lower loss need not find more people."
+        "The lowest validation loss of each optimizer's tune trials; lower is better. *Skill*: the share by which "
+        "it is below the loss of finding nobody. In the study's order, not ranked: each loss is the best of several "
+        "trials, on the images that choose settings, and a lower loss does not always find more people."
     )
     return [Section("Validation loss reached", [Table(LOSS_COLUMNS, rows), text])]
 
@@ -97,8 +96,8 @@ def runs(result: StudyResult) -> Section:
     """Return the figure of each confirm trial's score."""
     alt = f"{result.measure.title} of each confirm trial by optimizer and tuning, with means and intervals"
     text = (
-        "A mark for each training run, the tunings of an optimizer below each other. The k-th tuning of every "
-        f"optimizer has the same seeds. Points: {linked(SEEDS)}."
+        "Each mark is a training run; the tunings of an optimizer are drawn below each other. The k-th tuning of "
+        f"every optimizer has the same seeds. Points: {linked(SEEDS)}."
     )
     return Section("Every run", [Drawing(SEEDS_FIGURE, alt, partial(figures.scores, result)), text])
 
@@ -119,7 +118,7 @@ _CURVES = (
 def losses(result: StudyResult) -> Section:
     """Return the curves of the validation loss."""
     alt = "Validation loss of the confirm trials along the training, by optimizer"
-    text = f"{_CURVES if result.measure.is_loss else 'Drawn as the learning curves.'} Points: {linked(CURVES)}."
+    text = f"{_CURVES if result.measure.is_loss else 'Lines as in the learning curves.'} Points: {linked(CURVES)}."
     return Section(
         "Learning curves" if result.measure.is_loss else "Validation loss",
         [Drawing(LOSS_FIGURE, alt, partial(figures.loss_curves, result)), text],
@@ -130,8 +129,9 @@ def details(result: StudyResult) -> list[Section]:
     """Return the table with all details of each optimizer."""
     spec, analysis = result.spec, result.analysis
     target = (
-        f" *Time to target*: median training time to AP {spec.target:g}, a target given beforehand, read between the "
-        f"{counted(spec.evaluations, 'evaluation')} of a trial; *reached*: confirm trials that got there."
+        f" *Time to target*: median training time to AP {spec.target:g}, a target set beforehand, interpolated "
+        f"between the {counted(spec.evaluations, 'evaluation')} of a trial; *reached*: confirm trials that reached "
+        "it."
         if _has_target(result)
         else ""
     )
@@ -139,12 +139,11 @@ def details(result: StudyResult) -> list[Section]:
     if result.measure.is_loss:
         subject = "*Validation loss* and *skill*:"
     text = (
-        f"{subject} of the last checkpoint on the report split, mean over the tunings that did not "
-        "collapse, with its 95 % interval where none did. *Over all*: with those that collapsed as they scored; order "
-        f"and claims are about this mean. *Collapsed*: tunings with a run under {result.measure.name} "
+        f"{subject} of the last checkpoint on the report split, mean over the tunings that did not collapse, with "
+        "its 95 % interval where none did. *Over all*: mean that includes the collapsed tunings at their scores; "
+        f"the order and the claims use it. *Collapsed*: tunings with a run under {result.measure.name} "
         f"{analysis.tuned.floor:.2g}. *n*: confirm trials.{target} *Failed*: confirm + tune trials that failed; a "
-        "failed confirm trial scores 0. "
-        f"Unrounded: {linked(SUMMARY)}; each confirm trial: {linked(SEEDS)}."
+        f"failed confirm trial scores 0. Unrounded: {linked(SUMMARY)}; each confirm trial: {linked(SEEDS)}."
     )
     return [Section("Each optimizer in full", [Table(detail_columns(result), optimizer_rows(result)), text])]
 
@@ -156,10 +155,9 @@ def equal_budgets(result: StudyResult) -> list[Section]:
     if not views[["equal_steps", *(["equal_seconds"] if timed else [])]].notna().any(axis=None):
         return []
     text = (
-        f"{result.measure.title} at the step{' and the second' if timed else ''} at which the first optimizer finished "
-        "(median over its "
-        "runs), read from the curves between evaluations; mean over the tunings that did not collapse, with its 95 % "
-        f"interval where none did.{_schedule_text(result)} Unrounded: {linked(VIEWS)}."
+        f"{result.measure.title} at the step{' and the second' if timed else ''} at which the first optimizer "
+        "finished (median over its runs), interpolated between evaluations; mean over the tunings that did not "
+        f"collapse, with its 95 % interval where none did.{_schedule_text(result)} Unrounded: {linked(VIEWS)}."
     )
     title = f"At equal steps{', at equal time' if timed else ''}"
     return [Section(title, [Table(view_columns(result), view_rows(result)), text])]
@@ -169,6 +167,6 @@ def _schedule_text(result: StudyResult) -> str:
     if result.spec.schedule == "constant":
         return ""
     return (
-        f" Under the {result.spec.schedule} schedule a run that is read before its end has not yet had its smallest "
-        "learning rates: with a schedule that ended there it would score higher."
+        f" Under the {result.spec.schedule} schedule, a run read before its end has not yet had its smallest "
+        "learning rates; with a schedule that ended there, it would score higher."
     )

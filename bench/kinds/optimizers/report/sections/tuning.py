@@ -20,21 +20,20 @@ def rates(result: StudyResult) -> Section:
     """Return the figure of the tune trials' scores by rate."""
     alt = f"{result.measure.title} of the tune trials by effective learning rate, a panel for each optimizer"
     text = (
-        f"{counted(result.spec.trials, 'trial')} a tuning, on the images that choose. A narrow peak means that the "
-        "rate must be found exactly. Effective learning rate: lr / (1 - momentum) where that was searched, else lr; "
-        f"other settings differ too. Points: phase `tune` of {linked(RECORDS)}."
+        f"{counted(result.spec.trials, 'trial')} for each tuning, scored on the select split. A narrow peak means "
+        "that the learning rate must be set exactly. Effective learning rate: lr / (1 - momentum) where that was "
+        f"searched, else lr; other settings differ too. Points: phase `tune` of {linked(RECORDS)}."
     )
     return Section("What tuning tried", [Drawing(LR_FIGURE, alt, partial(figures.rates, result)), text])
 
 
 def settings(result: StudyResult) -> list[Section]:
     """Return each optimizer's settings, the finalists of all tunings, and the lines to paste."""
-    star = " A star: the value sits at the border of its range, a better one may lie outside."
+    star = " A star: the value lies at the border of its range, so a better one may lie outside."
     text = (
         f"{_shown_text(result)} Claims are about the optimizers as tuned here, not about these settings. "
-        f"*{result.measure.title} when tuned*: of the best tune trial of that tuning on the select split, the best of "
-        "several, so it flatters."
-        f"{star if result.analysis.comparable else ''}"
+        f"*{result.measure.title} when tuned*: of the best tune trial of that tuning on the select split; as the "
+        f"best of several, it is optimistic.{star if result.analysis.comparable else ''}"
     )
     sections = [
         Section("Settings", [Table(settings_columns(result), settings_rows(result)), text, *_pruner_text(result)])
@@ -49,8 +48,8 @@ def settings(result: StudyResult) -> list[Section]:
 
 
 _FINALISTS = (
-    "The finalist of a tuning is made of its good settings, and is no trial of its own. *(shown)*: the one that "
-    "stands above. The scores of its confirm trials are on the report split, by seed."
+    "The finalist of a tuning combines the settings of its good trials; it is not itself one of them. *(shown)*: "
+    "the one in the table above. The scores of its confirm trials are on the report split, one for each seed."
 )
 
 
@@ -67,12 +66,12 @@ def _shown_text(result: StudyResult) -> str:
     waiting = summary["settings_tuning"].isna()
     finalists = [finalist for tunings in summary["finalists"] for finalist in tunings]
     on_select = bool(finalists) and all(finalist["ap_select"] is not None for finalist in finalists)
-    by = "whose confirm trials scored best on the select split" if on_select else "whose tuning saw the best tune trial"
+    by = "whose confirm trials scored best on the select split" if on_select else "whose tuning had the best tune trial"
     if not waiting.any():
-        return f"To paste: of each optimizer's finalists the one {by}."
+        return f"To paste: for each optimizer, the finalist {by}."
     if waiting.all():
         return "The settings of the best tune trial so far."
-    return f"Of each optimizer's finalists the one {by}; before there is one, the best tune trial so far."
+    return f"For each optimizer, the finalist {by}; before there is one, the best tune trial so far."
 
 
 def _pruner_text(result: StudyResult) -> list[str]:
@@ -81,10 +80,10 @@ def _pruner_text(result: StudyResult) -> list[str]:
     tune = result.records[result.records["phase"] == "tune"]
     ended = int((tune["status"] == Status.PRUNED).sum())
     if not ended:
-        return [f"Optuna's {PRUNERS[result.spec.pruner]} watched the tune trials and has ended none early."]
+        return [f"Optuna's {PRUNERS[result.spec.pruner]} could end tune trials early, and ended none."]
     return [
-        f"**Tune trials were ended early**: {ended} of {len(tune)}, by Optuna's {PRUNERS[result.spec.pruner]}, "
-        "each judged against trials of its own optimizer alone. This favours settings and optimizers that start "
-        "fast: one that would have won late may have been ended. Pruned trials have no AP and count as the "
-        "worst; the confirm phase has no pruner."
+        f"**Tune trials were ended early**: {ended} of {len(tune)}, by Optuna's {PRUNERS[result.spec.pruner]}, each "
+        "compared only with trials of its own optimizer. This favours settings and optimizers that start fast: one "
+        "that would have won late may have been ended. Pruned trials have no AP and count as the worst; the confirm "
+        "phase has no pruner."
     ]
