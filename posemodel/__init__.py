@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from posemodel.config import AugmentSettings, DataFiles, InputSettings, LoaderSettings, TrainSettings
-    from posemodel.data.coco import PackedSplit, open_split
     from posemodel.data.layout import DataSet
+    from posemodel.data.open_split import PackedSplit, open_split
     from posemodel.errors import CheckpointError, DataError, PosemodelError, ProcessError, SettingsError
     from posemodel.inference.decoder import DecodeSettings, Detections, decode_batch
     from posemodel.inference.drawing import draw_people, draw_to_scale
@@ -73,8 +73,8 @@ _MODULE_OF = {
     "InputSettings": "config",
     "LoaderSettings": "config",
     "TrainSettings": "config",
-    "PackedSplit": "data.coco",
-    "open_split": "data.coco",
+    "PackedSplit": "data.open_split",
+    "open_split": "data.open_split",
     "DataSet": "data.layout",
     "generate": "synthetic",
     "DecodeSettings": "inference.decoder",

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-TEMPORARY = ".part"
+TEMPORARY_SUFFIX = ".part"
 """Suffix of a file that is being written; one that a killed process left behind is useless and may be removed."""
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path to write to, and rename it to ``path`` once its content is on the disk.
 
     Without the wait for the disk a power cut soon after the renaming could leave an empty file on some file systems.
@@ -21,7 +21,7 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.write_text("{}")
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + TEMPORARY)
+    temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
     if temporary.exists() and not os.access(temporary, os.W_OK):
         temporary.unlink()  # left by another user's killed process in a shared folder
     try:
@@ -34,7 +34,7 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
 
 
-def remove_leftovers(folder: Path) -> None:
+def remove_temporary_files(folder: Path) -> None:
     """Remove the temporary files that killed processes left in ``folder``."""
-    for leftover in folder.glob(f"*{TEMPORARY}"):
+    for leftover in folder.glob(f"*{TEMPORARY_SUFFIX}"):
         leftover.unlink(missing_ok=True)

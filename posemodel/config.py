@@ -15,7 +15,7 @@ TrainSchedule = Literal["constant", "cosine", "step", "multistep", "plateau"]
 """Learning-rate schedules of a single run; studies offer only those that need no further settings (``Schedule``)."""
 LossReduction = Literal["cell", "sum", "mean"]
 Precision = Literal["fp32", "bf16"]
-TargetsPlace = Literal["auto", "loader", "device"]
+TargetsMaker = Literal["auto", "loader", "device"]
 Exif = Literal["ignore", "follow"]
 """EXIF orientation of images: ``ignore`` reads pixels as stored, ``follow`` turns them as the tag says."""
 
@@ -28,7 +28,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 """A fraction from 0 to 1."""
 
 
-def in_words(error: ValidationError) -> str:
+def first_problem(error: ValidationError) -> str:
     """Return the first problem of a validation as one line: the field, what is wrong, and the value if it is short."""
     first = error.errors()[0]
     field = ".".join(map(str, first["loc"]))
@@ -268,7 +268,7 @@ class TrainSettings(Settings):
     """Decay per step of an exponential moving average of the weights, which is then validated and saved; None keeps no
     average."""
 
-    targets: TargetsPlace = "auto"
+    targets: TargetsMaker = "auto"
     """Who makes the target maps: the loader's workers, or the device from the keypoints; auto: the device if it is a
     GPU."""
     precision: Precision = "fp32"

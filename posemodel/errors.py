@@ -50,11 +50,11 @@ class ProcessError(PosemodelError):
     """
 
 
-def nearest(name: str, names: Iterable[str], *, most: int = 1) -> str:
-    """Return ` Did you mean A or B?` with the names most like ``name``, at most ``most``; empty if none is similar.
+def did_you_mean(name: str, names: Iterable[str], *, limit: int = 1) -> str:
+    """Return ` Did you mean A or B?` with the names most like ``name``, at most ``limit``; empty if none is similar.
 
     Example:
         nearest("smal", ["small", "rtpose_vgg"])  # " Did you mean small?"
     """
-    matches = difflib.get_close_matches(name, list(names), n=most)
+    matches = difflib.get_close_matches(name, list(names), n=limit)
     return f" Did you mean {' or '.join(matches)}?" if matches else ""

@@ -5,17 +5,17 @@ import os
 _VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
-def launched() -> bool:
+def is_distributed() -> bool:
     """Return whether this process is one of several that a launcher started to train together."""
     return all(name in os.environ for name in _VARIABLES) and _number("WORLD_SIZE") > 1
 
 
-def is_first() -> bool:
+def is_rank_zero() -> bool:
     """Return whether this process has rank 0: it alone prints and writes files. True if it is the only process."""
-    return not launched() or _number("RANK") == 0
+    return not is_distributed() or _number("RANK") == 0
 
 
-def place_on_machine() -> int:
+def rank_on_machine() -> int:
     """Return this process's rank among those of its machine, from 0."""
     return _number("LOCAL_RANK")
 

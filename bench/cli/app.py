@@ -12,19 +12,19 @@ import typer
 
 from bench.cli.disk_errors import disk_error
 from bench.cli.exit_codes import DONE, FAILED, WRONG_USAGE
-from bench.cli.home import expand_homes
+from bench.cli.home_paths import expand_homes
 from bench.cli.lazy_group import LazyGroup, Verb
 from bench.engines import interruption
 from bench.engines.interruption import INTERRUPTED
 from bench.storage import streams
 from bench.storage.masking import masked, masked_errors
 from bench.storage.printing import log, log_text, print_line
-from bench.storage.user_environment import stand_in
+from bench.storage.user_environment import provide_user_environment
 from bench.storage.visible import visible_lines
 from posemodel import __version__
-from posemodel.data.worker_faults import explained
+from posemodel.data.worker_faults import explain_loader_error
 from posemodel.errors import PosemodelError, SettingsError
-from posemodel.launch import is_first
+from posemodel.launch import is_rank_zero
 
 VERBS = {
     "train": Verb(
@@ -105,7 +105,7 @@ _options_set = {"tracebacks": False}
 def main() -> None:
     """Run the command line; docs/guide/studies.md lists the exit codes."""
     try:
-        with streams.kept_open(), masked_errors(), interruption.handled():
+        with streams.surviving_streams(), masked_errors(), interruption.handle_signals():
             _run()
     except streams.OutputLostError as error:
         log_text(f"posebench: {error}")
@@ -122,7 +122,7 @@ def _print_error(error: Exception) -> int:
         return int(error.exit_code)
     if _options_set["tracebacks"]:
         raise error
-    message = explained(error) or disk_error(error)
+    message = explain_loader_error(error) or disk_error(error)
     if message is not None:
         _free(error)
     else:
@@ -149,7 +149,7 @@ def _free(error: Exception) -> None:
 
 
 def _run() -> None:
-    stand_in()
+    provide_user_environment()
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # posebench reports broken images itself
     # Users' modules in the working folder are importable, in spawned workers too; last, so that none hides a library.
     here = os.getcwd()  # noqa: PTH109 (sys.path holds text)
@@ -165,9 +165,9 @@ def _run() -> None:
         log_text(f"posebench: {masked(error)}")
         sys.exit(WRONG_USAGE if isinstance(error, SettingsError) else FAILED)
     except Exception as error:
-        if not interruption.asked():
+        if not interruption.stop_requested():
             sys.exit(_print_error(error))
         code = INTERRUPTED  # a library may turn the interrupt into an error of its own, for instance during an import
-    if code == INTERRUPTED and is_first():
+    if code == INTERRUPTED and is_rank_zero():
         log("posebench: interrupted; finished work is kept, the same command goes on (train: with --resume).")
     sys.exit(code if isinstance(code, int) else DONE)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from bench.cli.stores import stores
-from bench.settings.shared import store_settings
+from bench.settings.shared_settings import store_settings
 from posemodel.errors import SettingsError
 
 

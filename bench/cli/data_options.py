@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.home import at_home
+from bench.cli.home_paths import expand_home
 
 if TYPE_CHECKING:
     from posemodel.config import Exif
@@ -51,7 +51,7 @@ def split_val_images(texts: list[str] | None) -> dict[str, Any]:
     """
     values: dict[str, Any] = {}
     for text in texts or ():
-        name, value = ("count", int(text)) if text.lstrip("+-").isdigit() else ("folder", at_home(Path(text)))
+        name, value = ("count", int(text)) if text.lstrip("+-").isdigit() else ("folder", expand_home(Path(text)))
         if name in values:
             raise typer.BadParameter(
                 f"the {name} is given twice: {values[name]} and {value}", param_hint="--val-images"

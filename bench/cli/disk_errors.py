@@ -2,7 +2,7 @@
 
 import errno
 
-from posemodel.atomic_write import TEMPORARY
+from posemodel.atomic_write import TEMPORARY_SUFFIX
 
 _OTHER_FOLDER = "work in a folder of your own, or ask its owner for permission to write there"
 _FREE_SPACE = "free some space there, or work on another disk"
@@ -20,5 +20,5 @@ def disk_error(error: BaseException) -> str | None:
     """Return the message for such an error; None for any other error."""
     if not isinstance(error, OSError) or error.filename is None or error.errno not in _REMEDIES:
         return None
-    name = str(error.filename).removesuffix(TEMPORARY)
+    name = str(error.filename).removesuffix(TEMPORARY_SUFFIX)
     return f"{name}: cannot be used ({error.strerror}); {_REMEDIES[error.errno]}."

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, NamedTuple
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from bench.cli.home import expand_homes
+from bench.cli.home_paths import expand_homes
 
 
 class Verb(NamedTuple):

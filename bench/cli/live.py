@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.live import Live
 
-from bench.cli.board import STOPPING, board, left_text
 from bench.cli.output import log, log_text, shown_text
+from bench.cli.progress_table import STOPPING, left_text, progress_table
 from bench.engines.events import Event, Measuring, PhaseBegan, Stopping, TrialEnded, WorkerDied
 from bench.report.cells import settings_text
-from bench.study.progress import Progress, StudySize, after
+from bench.study.progress import Progress, StudySize, progress_after
 from bench.trials.record import Record
 from bench.trials.status import FAULTS
 
@@ -36,7 +36,7 @@ class Display:
             self.measured = event.done
             log(f"[{event.done}] {event.text}")
         if self.progress is not None:
-            self.progress = after(self.progress, event)
+            self.progress = progress_after(self.progress, event)
             self._show(event, self.progress)
 
     def _show(self, event: Event, progress: Progress) -> None:
@@ -61,7 +61,7 @@ class Display:
         """Return in words what is recorded so far, and so is kept if the study stops now."""
         if self.progress is None:
             return f"{self.measured} measurements are recorded"
-        of_all = f" of {self.progress.size.planned}" if self.progress.size.settled else ""
+        of_all = f" of {self.progress.size.planned}" if self.progress.size.plan_is_known else ""
         return f"{len(self.progress.done)}{of_all} trials are recorded"
 
     def say(self, line: str) -> None:
@@ -73,7 +73,7 @@ class Display:
 
 
 @contextmanager
-def shown_live(progress: Progress | None) -> Iterator[Display]:
+def live_display(progress: Progress | None) -> Iterator[Display]:
     """Show a study while the block runs; a terminal's live table is erased at the end."""
     display = Display(progress)
     console = Console(stderr=True)
@@ -82,7 +82,7 @@ def shown_live(progress: Progress | None) -> Iterator[Display]:
         return
     live = Live(
         console=console,
-        get_renderable=lambda: "" if display.progress is None else board(display.progress, note=display.note),
+        get_renderable=lambda: "" if display.progress is None else progress_table(display.progress, note=display.note),
         refresh_per_second=REFRESHES_PER_S,
         transient=True,
         redirect_stdout=False,

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from bench.storage.printing import log, log_text, print_line, print_text
 from bench.storage.visible import visible, visible_lines
-from posemodel.data.evidence import ROLES, told, warnings
+from posemodel.data.labelled_counts import ROLES, count_summary, few_images_warnings
 
 __all__ = [
     "log",
@@ -32,8 +32,8 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from posemodel.data.coco import PackedSplit
     from posemodel.data.notes import Note
+    from posemodel.data.open_split import PackedSplit
 
 
 def print_json(document: Any) -> None:
@@ -63,8 +63,8 @@ def log_study_data(splits: "Sequence[PackedSplit]") -> None:
     """Log as ``log_opened`` for a study's train, select and report splits, and warn where they are too small."""
     log_opened(splits)
     images = {role: len(split.labelled_only()) for role, split in zip(ROLES, splits, strict=True)}
-    log_wrapped(f"data: {told(images)}")
-    for text in warnings(images).values():
+    log_wrapped(f"data: {count_summary(images)}")
+    for text in few_images_warnings(images).values():
         log_wrapped(f"warning: {text}")
 
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 
-from bench.settings.declared import Declaration, alternatives
-from posemodel.errors import SettingsError, nearest
+from bench.settings.declarations import Declaration, alternatives
+from posemodel.errors import SettingsError, did_you_mean
 
 NUMBERS = {int: "INTEGER", float: "NUMBER"}
 
@@ -49,7 +49,7 @@ def parse_set_options(pairs: Iterable[str], known: Mapping[str, Declaration]) ->
         if not equals:
             raise SettingsError(f"--set {pair}: must be NAME=VALUE.")
         if name not in known:
-            raise SettingsError(f"--set {pair}: there is no such setting.{nearest(name, known)}")
+            raise SettingsError(f"--set {pair}: there is no such setting.{did_you_mean(name, known)}")
         if name in values:
             raise SettingsError(f"--set {pair}: {name} is given twice.")
         values[name] = value

@@ -11,7 +11,7 @@ import typer
 
 from bench.cli.setting_flags import setting_flags
 from bench.cli.stores import stores
-from bench.cli.study_again import actions
+from bench.cli.study_continue import actions
 from bench.kinds import KINDS, study_spec
 from bench.settings.presets import presets
 

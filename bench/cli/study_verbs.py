@@ -12,11 +12,11 @@ VERBS = {
         "Write a commented study file with every setting.",
     ),
     "resume": Verb(
-        "bench.cli.study_again:resume",
+        "bench.cli.study_continue:resume",
         "Go on with an interrupted study, or show a finished one again.",
     ),
     "extend": Verb(
-        "bench.cli.study_again:extend",
+        "bench.cli.study_continue:extend",
         "Make a study larger: keep its records and run what is new.",
     ),
     "list": Verb(

@@ -12,7 +12,7 @@ import typer
 from bench.cli.output import log
 from bench.cli.pages import LOOPBACK, PREFIX
 from bench.records.store_check import check_tracking
-from bench.settings.shared import DEFAULT_TRACKING, TRACKING_VARIABLE
+from bench.settings.shared_settings import DEFAULT_TRACKING, TRACKING_VARIABLE
 from bench.storage.addresses import RECORDS, is_server
 from bench.storage.masking import masked
 from bench.storage.sqlite_files import sqlite_file

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from bench.trials.progress import Done, RunningTrial
+from bench.trials.progress import EndedTrial, RunningTrial
 from bench.trials.record import Record
 
 
@@ -16,7 +16,7 @@ class PhaseBegan:
     """Number of newly enqueued trials."""
     planned: int
     """Number of trials of the phase."""
-    done: Mapping[str, Done] = field(default_factory=dict)
+    done: Mapping[str, EndedTrial] = field(default_factory=dict)
     """All recorded trials of the study, by id."""
 
 

@@ -43,7 +43,7 @@ class _State:
 
 
 @contextmanager
-def handled() -> Iterator[None]:
+def handle_signals() -> Iterator[None]:
     """Handle SIGINT and SIGTERM in the block; does nothing outside the main thread or for an ignored signal."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -75,7 +75,7 @@ def handled() -> Iterator[None]:
         sender.close()
 
 
-def asked() -> bool:
+def stop_requested() -> bool:
     """Return True if this process was requested to stop."""
     return _State.stop_requested
 

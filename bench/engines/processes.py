@@ -283,7 +283,7 @@ def _work(messages: Connection, lifeline: Connection) -> None:
         except OSError:
             return  # the study's process is gone; the closed lifeline ends this one
 
-    with interruption.handled():
+    with interruption.handle_signals():
         threading.Thread(target=_listen, args=(lifeline, orders), daemon=True, name="lifeline").start()
         try:
             load_libraries()

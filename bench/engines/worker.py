@@ -48,8 +48,8 @@ class WorkerSettings:
     """Number of values that Optuna gets for each trial."""
     workers: int = 1
     """Trials that run at once on this machine."""
-    places: Mapping[str, Path] = field(default_factory=dict)
-    """Paths of the study's other files on this machine, by setting; see `StudyBase.places`."""
+    file_paths: Mapping[str, Path] = field(default_factory=dict)
+    """Paths of the study's other files on this machine, by setting; see `StudyBase.file_paths`."""
     threads: int | None = None
     """Number of torch threads; None: torch's default."""
 
@@ -121,10 +121,10 @@ def _finish(key: int, record: Record, settings: WorkerSettings, ledger: Ledger) 
 def _resolved_spec(claim: Claim, settings: WorkerSettings, ledger: Ledger, record: Record | None) -> TrialSpec:
     """Return the specification of a claimed trial; for a slot it is chosen now, or restored from its record."""
     if not isinstance(claim.spec, Slot):
-        return claim.spec.with_data(settings.data, settings.places)
+        return claim.spec.with_data(settings.data, settings.file_paths)
     choose = settings.trials.choose
     assert choose is not None, "a kind that plans slots must have `choose`"
-    return choose(ledger, claim, {**settings.identity, **settings.places}, settings.data, record)
+    return choose(ledger, claim, {**settings.identity, **settings.file_paths}, settings.data, record)
 
 
 def _run_claimed(claim: Claim, settings: WorkerSettings, ledger: Ledger, tracker: Tracker, on_event: OnEvent) -> None:

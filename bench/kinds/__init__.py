@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from bench.settings.layers import ENVIRONMENT_PREFIX, refuse_unknown_variables
-from bench.settings.shared import STORAGE_VARIABLE
+from bench.settings.shared_settings import STORAGE_VARIABLE
 from posemodel.config import CACHE_VARIABLE
-from posemodel.errors import SettingsError, nearest
+from posemodel.errors import SettingsError, did_you_mean
 
 if TYPE_CHECKING:
     from bench.study.kind import StudyKind
@@ -59,7 +59,9 @@ def study_spec(kind: str, where: str = "kind") -> "type[StudyBase]":
     SettingsError begins with ``where`` and lists all kinds, the nearest name first.
     """
     if kind not in KINDS:
-        raise SettingsError(f"{where}: there is no such kind.{nearest(kind, KINDS)} There are: {', '.join(KINDS)}.")
+        raise SettingsError(
+            f"{where}: there is no such kind.{did_you_mean(kind, KINDS)} There are: {', '.join(KINDS)}."
+        )
     spec = cast("type[StudyBase]", importlib.import_module(f"{KINDS[kind].package}.spec").SPEC)
     assert spec.kind_name() == kind, (
         f"{spec.__name__}: declares kind {spec.kind_name()!r}, but is registered as {kind!r}"

@@ -11,12 +11,12 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from bench.kinds import study_kind
-from bench.settings.declared import Declaration
-from bench.settings.layers import ENVIRONMENT_PREFIX, read_file
+from bench.settings.declarations import Declaration
+from bench.settings.layers import ENVIRONMENT_PREFIX, read_study_file
 from bench.settings.presets import FULL, presets
-from bench.settings.validation import dotted
+from bench.settings.value_errors import key_path_text
 from bench.storage.visible import visible
-from bench.study.settings import Given, resolve
+from bench.study.settings import StudyRequest, resolve
 from posemodel.network import NETWORKS
 
 SCHEMAS: Mapping[str, Mapping[str, Any]] = {
@@ -46,10 +46,10 @@ def template(kind: str, *, file: str, preset: str = FULL) -> str:
     ``file`` is the file's name in its head comment. SettingsError if there is no such preset.
     """
     study = study_kind(kind)
-    resolved = resolve(study.spec, Given(), preset, environ={})
-    spelled_out = study.spelled_out(resolved)
+    resolved = resolve(study.spec, StudyRequest(), preset, environ={})
+    spelled_out = study.implicit_values(resolved)
     values = {**{name: setting.value for name, setting in resolved.items()}, **spelled_out}
-    shipped = {each: read_file(path, kind, values) for each, path in presets(kind).items()}
+    shipped = {each: read_study_file(path, kind, values) for each, path in presets(kind).items()}
     set_names = {*spelled_out, *(name for document in shipped.values() for name in document)}
     blocks = [_head(kind, study.spec.question(), file, preset)]
     tables: list[str] = []
@@ -80,7 +80,7 @@ def _head(kind: str, question: str, file: str, preset: str) -> str:
 def literal(value: Any) -> str:
     """Return a value as TOML, on one line."""
     if isinstance(value, Mapping):
-        pairs = [f"{dotted((name,))} = {literal(each)}" for name, each in value.items()]
+        pairs = [f"{key_path_text((name,))} = {literal(each)}" for name, each in value.items()]
         return f"{{ {', '.join(pairs)} }}" if pairs else "{}"
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(map(literal, value)) + "]"
@@ -93,12 +93,12 @@ def _lines(name: str, value: Any) -> list[str]:
     """Return a setting as lines of TOML; a table of tables, or a list of tables, under headers of its own."""
     parts: list[tuple[str, Mapping[str, Any]]] = []
     if isinstance(value, Mapping):
-        parts = [(f"[{dotted((name, key))}]", table) for key, table in value.items()]
+        parts = [(f"[{key_path_text((name, key))}]", table) for key, table in value.items()]
     elif isinstance(value, (list, tuple)) and value and all(isinstance(each, Mapping) for each in value):
         parts = [(f"[[{name}]]", table) for table in value]
     if not parts:
         return [f"{name} = {literal(value)}"]
-    pairs = [[f"{dotted((key,))} = {literal(each)}" for key, each in table.items()] for _, table in parts]
+    pairs = [[f"{key_path_text((key,))} = {literal(each)}" for key, each in table.items()] for _, table in parts]
     return "\n\n".join("\n".join([header, *lines]) for (header, _), lines in zip(parts, pairs, strict=True)).split("\n")
 
 

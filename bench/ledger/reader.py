@@ -38,7 +38,7 @@ BUSY_TIMEOUT_S = 60
 
 
 @dataclass(frozen=True)
-class Entry:
+class LedgerEntry:
     """Read-only view of a trial in the ledger."""
 
     trial_id: str
@@ -59,11 +59,11 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Look:
+class LedgerView:
     """Read-only view of a study in the ledger."""
 
     identity: dict[str, Any]
-    entries: list[Entry]
+    entries: list[LedgerEntry]
     active: bool
     """True if a living process works on it."""
     workers: int
@@ -72,7 +72,7 @@ class Look:
     """Last activity in seconds since the epoch; None if there was none."""
 
 
-def look(url: str) -> dict[str, Look]:
+def read_studies(url: str) -> dict[str, LedgerView]:
     """Return every posebench study of a storage by name, read-only; empty if there is no storage yet.
 
     Raises SettingsError if the storage exists but cannot be read.
@@ -80,7 +80,7 @@ def look(url: str) -> dict[str, Look]:
     return _read(url, lambda storage: dict(_looks(storage)), {})
 
 
-def identities(url: str) -> dict[str, dict[str, Any] | None]:
+def read_identities(url: str) -> dict[str, dict[str, Any] | None]:
     """Return the identity of each study of a storage by name, read-only; None if posebench did not create the study."""
 
     def read(storage: RDBStorage) -> dict[str, dict[str, Any] | None]:
@@ -91,7 +91,7 @@ def identities(url: str) -> dict[str, dict[str, Any] | None]:
 
 def foreign_studies(url: str) -> set[str]:
     """Return the names of a storage's studies that posebench did not create."""
-    return {name for name, identity in identities(url).items() if identity is None}
+    return {name for name, identity in read_identities(url).items() if identity is None}
 
 
 def _read(url: str, read: Callable[[RDBStorage], _Result], default: _Result) -> _Result:
@@ -138,7 +138,7 @@ def _open_read_only(url: str, make_uri: MakeUri) -> RDBStorage | None:
     return RDBStorage(url, engine_kwargs=arguments, skip_compatibility_check=True, skip_table_creation=True)
 
 
-def _looks(storage: RDBStorage) -> Iterator[tuple[str, Look]]:
+def _looks(storage: RDBStorage) -> Iterator[tuple[str, LedgerView]]:
     for study in storage.get_all_studies():
         identity = study.user_attrs.get(STUDY)
         if identity is None:
@@ -152,7 +152,7 @@ def _looks(storage: RDBStorage) -> Iterator[tuple[str, Look]]:
         times = [each["since"] for each in owners] + [time for trial in trials for time in _times(trial)]
         yield (
             study.study_name,
-            Look(
+            LedgerView(
                 identity=identity,
                 entries=entries,
                 active=bool(sessions) or bool(busy_hosts),
@@ -162,7 +162,7 @@ def _looks(storage: RDBStorage) -> Iterator[tuple[str, Look]]:
         )
 
 
-def _as_entry(trial: FrozenTrial) -> Entry:
+def _as_entry(trial: FrozenTrial) -> LedgerEntry:
     spec = json.loads(trial.user_attrs[SPEC])
     if trial.state == TrialState.WAITING:
         state = WAITING
@@ -172,7 +172,7 @@ def _as_entry(trial: FrozenTrial) -> Entry:
         state = trial.user_attrs.get(STATUS, str(Status.FAILED))
     owner = trial.user_attrs.get(OWNER) or {"host": "", "pid": 0}
     train = spec.get("train", {})  # a slot has none until its trial is chosen
-    return Entry(
+    return LedgerEntry(
         trial_id=trial.user_attrs[TRIAL_ID],
         phase=spec["phase"],
         optimizer=spec.get("optimizer", ""),

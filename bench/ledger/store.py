@@ -227,11 +227,11 @@ class Ledger:
         trial = self.storage.get_trial(key)
         return trial.state == TrialState.RUNNING and trial.user_attrs.get(OWNER) == this_process()
 
-    def settle(self, key: int, trial: TrialSpec) -> None:
+    def store_choice(self, key: int, trial: TrialSpec) -> None:
         """Store the trial that was chosen for a slot."""
         self.storage.set_trial_user_attr(key, SPEC, trial.model_dump_json())
 
-    def fix(self, key: int, choices: Mapping[str, Any]) -> None:
+    def fix_parameters(self, key: int, choices: Mapping[str, Any]) -> None:
         """Fix parameters of a slot before Optuna's sampler chooses the rest."""
         self.storage.set_trial_system_attr(key, FIXED, dict(choices))
 
@@ -255,7 +255,7 @@ class Ledger:
         self.storage.set_trial_intermediate_value(key, number, score)
         self.storage.set_trial_user_attr(key, RUNGS, rungs)
 
-    def trials_beside(self, planned: TrialSpec) -> list[FrozenTrial]:
+    def trials_of_same_round(self, planned: TrialSpec) -> list[FrozenTrial]:
         """Return the tune trials of the same optimizer, tuning and round, in the plan's order, without copies."""
         same = (TUNE, planned.optimizer, planned.tuning, planned.round)
         first: dict[int, FrozenTrial] = {}

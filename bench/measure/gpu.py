@@ -41,7 +41,7 @@ def own_bytes(processes: Iterable[Any], pid: int) -> int | None:
 class GpuSampler:
     """Samples the CUDA device of this process inside a ``with`` block; without CUDA or NVML it records nothing.
 
-    Outside ``with`` it samples only when `look` is called.
+    Outside ``with`` it samples only when `sample_now` is called.
 
     Memory is this process's: by NVML, or, where NVML cannot tell processes apart (in a container), as reserved by
     PyTorch, which leaves out the few hundred MB of the CUDA context. Utilisation is the whole device's: the share of
@@ -84,9 +84,9 @@ class GpuSampler:
 
     def _run(self) -> None:
         while not self._stop.wait(INTERVAL_S) and self._nvml is not None:
-            self.look()
+            self.sample_now()
 
-    def look(self) -> None:
+    def sample_now(self) -> None:
         """Take a sample now; its utilisation covers the last NVML_LOOKS_BACK_S at most."""
         if self._nvml is None:
             return

@@ -66,9 +66,9 @@ class ResourceSampler:
 
     def _run(self) -> None:
         while not self._stop.wait(PERIOD_S):
-            self.look()
+            self.sample_now()
 
-    def look(self) -> None:
+    def sample_now(self) -> None:
         """Take one sample: always of /dev/shm, of memory if it is due or has grown."""
         now, began = time.perf_counter(), time.thread_time()
         self.shm_peak_bytes = max(self.shm_peak_bytes, shm_used_bytes() - self._shm_before)

@@ -6,7 +6,7 @@ Never: a training; `unfit.py` only tries steps on small random weights.
 
 from bench.optimizers.entry import OptimizerEntry, did_you_mean
 from bench.optimizers.registry import OPTIMIZERS
-from bench.settings.dotted import is_path, with_dots
+from bench.settings.dotted_paths import is_dotted_path, with_dots
 from posemodel.errors import SettingsError
 
 __all__ = ["OPTIMIZERS", "OptimizerEntry", "optimizer_entry"]
@@ -31,7 +31,7 @@ def optimizer_entry(name: str) -> OptimizerEntry:
         return registered
     from bench.optimizers.classes import TORCH_CLASSES, class_at, class_entry  # imports PyTorch, which is slow
 
-    if is_path(name):
+    if is_dotted_path(name):
         return class_entry(name, class_at(name))
     if name.lower() in TORCH_CLASSES:
         return class_entry(name, TORCH_CLASSES[name.lower()])

@@ -16,7 +16,7 @@ from bench.optimizers.implementation import build_fastest, is_of_torch
 from bench.optimizers.registry import ADAM_RATES
 from bench.optimizers.space import Log, Space
 from bench.optimizers.unfit import WRAPPER, wraps
-from bench.settings.dotted import split
+from bench.settings.dotted_paths import split_dotted_path
 from posemodel.errors import SettingsError
 
 DECADES_EITHER_WAY = 100.0
@@ -90,7 +90,7 @@ def _around(default: float) -> Log:
 
 def class_at(path: str) -> type[Optimizer]:
     """Import the optimizer class at a dotted path, e.g. `my_package.Lion`; SettingsError says what is wrong."""
-    module_name, name = split(path)
+    module_name, name = split_dotted_path(path)
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:

@@ -35,7 +35,7 @@ class Log:
         """Return the value at a coordinate, which may lie outside 0..1."""
         return self.low * math.exp(unit * math.log(self.high / self.low))
 
-    def place(self, value: float) -> float:
+    def unit_of(self, value: float) -> float:
         """Return the coordinate of a positive value: 0..1 within the range."""
         return math.log(value / self.low) / math.log(self.high / self.low)
 
@@ -59,7 +59,7 @@ class Categorical:
         """Return the value with this index."""
         return self.values[index]
 
-    def place(self, value: Value | None) -> int:
+    def index_of(self, value: Value | None) -> int:
         """Return the index of a value; 0 if it is not among them."""
         return self.values.index(value) if value in self.values else 0
 

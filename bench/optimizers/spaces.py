@@ -21,9 +21,9 @@ from bench.optimizers.space import (
 )
 from bench.optimizers.unfit import check_trains
 from bench.optimizers.weight_decay import DecayRange, decay_dimension, with_decay
-from bench.settings.dotted import with_dots
-from bench.settings.layers import COMMAND_LINE, FileOrigin, PlacedError, space_key
-from bench.settings.validation import dotted, named_in
+from bench.settings.dotted_paths import with_dots
+from bench.settings.layers import COMMAND_LINE, FileOrigin, LocatedError, space_key
+from bench.settings.value_errors import key_path_text, names_in_message
 from posemodel.errors import SettingsError
 
 INSIDE = 0.37
@@ -62,9 +62,9 @@ def spaces_of(
         except SettingsError as error:
             path = _unquoted_path(name, change)
             hint = f' A dotted path must be quoted in TOML: [spaces."{path}"].' if path else ""
-            raise PlacedError(f"{where}: {error}{hint}") from error
+            raise LocatedError(f"{where}: {error}{hint}") from error
         if space_key(name) in changed_names:
-            raise PlacedError(f"{where}: the optimizer has a space already, as {changed_names[space_key(name)]}.")
+            raise LocatedError(f"{where}: the optimizer has a space already, as {changed_names[space_key(name)]}.")
         changed_names[space_key(name)] = name
     spaces: dict[str, dict[str, Any]] = {}
     for name in names:
@@ -79,7 +79,7 @@ def spaces_of(
             try:
                 space = _changed_space(entry, changes[changed_name], changed_name, origins[changed_name], weight_decay)
             except SettingsError as error:
-                raise PlacedError(str(error)) from error
+                raise LocatedError(str(error)) from error
         spaces[name] = as_document(space)
         same = next((other for other in spaces if other != name and _are_same((other, name), spaces)), None)
         if same is not None:
@@ -115,7 +115,7 @@ def _changed_space(
         space = with_decay(entry, space, weight_decay)
         _try_corners(entry, space, weight_decay, build=True)
     except SettingsError as error:
-        named = named_in(str(error), change) if isinstance(origin, FileOrigin) else []
+        named = names_in_message(str(error), change) if isinstance(origin, FileOrigin) else []
         raise SettingsError(f"{_where(name, origin, *named[:1])}: {error}") from error
     return space
 
@@ -123,8 +123,8 @@ def _changed_space(
 def _where(name: str, origin: str, *parameter: str) -> str:
     if origin == COMMAND_LINE:
         return f"--space {name}" + "".join(f": {each}" for each in parameter)
-    field = dotted(("spaces", name, *parameter))
-    return f"{origin.place('spaces', name, *parameter) if isinstance(origin, FileOrigin) else origin}: {field}"
+    field = key_path_text(("spaces", name, *parameter))
+    return f"{origin.location('spaces', name, *parameter) if isinstance(origin, FileOrigin) else origin}: {field}"
 
 
 def _unquoted_path(name: str, change: Mapping[str, Any]) -> str:

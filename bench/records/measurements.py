@@ -102,7 +102,7 @@ class MeasurementTracker(Tracker):
         )
         return run_id
 
-    def note_start(self, run_id: str, row: Mapping[str, Any]) -> None:
+    def store_start(self, run_id: str, row: Mapping[str, Any]) -> None:
         """Write what is known once a process is ready, so that an interruption does not lose it."""
         now, finite_numbers = now_ms(), [name for name in START_NUMBERS if math.isfinite(row.get(name, math.nan))]
         self.client.log_batch(
@@ -112,7 +112,7 @@ class MeasurementTracker(Tracker):
             tags=[RunTag(f"{_PREFIX}hashes", json.dumps(row["hashes"]))],
         )
 
-    def keep_slices(self, run_id: str, slices: Sequence[Mapping[str, Any]]) -> None:
+    def store_slices(self, run_id: str, slices: Sequence[Mapping[str, Any]]) -> None:
         """Write the newest slice of a process; ``slices``: all its finished slices so far."""
         number = (len(slices) - 1) // SLICES_A_TAG
         in_tag = slices[number * SLICES_A_TAG :]
@@ -151,7 +151,7 @@ class MeasurementTracker(Tracker):
         )
         self.client.set_terminated(run_id, "FAILED" if row["status"] in FAULTS else "FINISHED")
 
-    def note(self, name: str, document: Any) -> None:
+    def store_document(self, name: str, document: Any) -> None:
         """Store a JSON document about the whole study with its run; ValueError if it is too long for a tag."""
         parent, text = self._parent(), json.dumps(document)
         if len(text) > MAX_TAG_VAL_LENGTH:  # MLflow would cut it with a warning, so that it could not be read back
@@ -160,8 +160,8 @@ class MeasurementTracker(Tracker):
             self.client.set_tag(parent, _PREFIX + name, text)
 
 
-def noted(runs: StudyRuns, name: str) -> Any:
-    """Return the document that `MeasurementTracker.note` stored under a name; None if there is none."""
+def read_document(runs: StudyRuns, name: str) -> Any:
+    """Return the document that `MeasurementTracker.store_document` stored under a name; None if there is none."""
     text = runs.study_tags().get(_PREFIX + name)
     return None if text is None else json.loads(text)
 

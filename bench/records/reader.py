@@ -40,8 +40,8 @@ EXPECTED_METRICS = ("ap", "ap_best", "val_loss", "images_per_s", "optimizer_step
 """Metric columns that the records always have; NaN if no trial measured them."""
 RUN_COLUMNS = ("run_id", "started_ms", "ended_ms")
 """Columns that come from a record's MLflow run: id, begin and end (milliseconds since the epoch)."""
-EVALUATED = ("ap", "val_loss")
-CURVES = ("loss", *EVALUATED, "lr", "images_per_s", "data_wait_share")
+EVALUATION_METRICS = ("ap", "val_loss")
+CURVE_METRICS = ("loss", *EVALUATION_METRICS, "lr", "images_per_s", "data_wait_share")
 SAMPLES_FILE, SHEET_FILE = "samples.json", "samples.jpg"
 REPORT_FOLDER = "report"
 """Artifact folder of the report in a study's own run."""
@@ -87,7 +87,7 @@ class StudyRuns:
         parent = self._parent()
         return parent is not None and self.client.get_run(parent).info.status == "FINISHED"
 
-    def looked(self, extends_by: Sequence[str]) -> frozenset[int]:
+    def finished_amounts(self, extends_by: Sequence[str]) -> frozenset[int]:
         """Return the amounts with which the study has finished, now or before an extension.
 
         ``extends_by``: settings by which it can be extended (`StudyBase.extends_by`).
@@ -130,11 +130,11 @@ class StudyRuns:
         parent = self._parent()
         return dict(self.client.get_run(parent).data.tags) if parent is not None else {}
 
-    def curves(self, records: pd.DataFrame, names: Sequence[str] = CURVES) -> pd.DataFrame:
+    def curves(self, records: pd.DataFrame, names: Sequence[str] = CURVE_METRICS) -> pd.DataFrame:
         """Return the trials' curves: a row for each step at which one of the metrics ``names`` was measured.
 
         Columns: trial_id, step, train_seconds and ``names`` (NaN if not measured at that step). MLflow needs a request
-        for each run and metric (5 ms on SQLite); `EVALUATED` keeps that short.
+        for each run and metric (5 ms on SQLite); `EVALUATION_METRICS` keeps that short.
         """
         columns = ["trial_id", "step", "train_seconds", *names]
         points: list[pd.DataFrame] = []

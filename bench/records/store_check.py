@@ -3,7 +3,7 @@
 import time
 
 from bench.records.server import check_server
-from bench.storage.addresses import LEDGER, RECORDS, check_form, is_database, is_server, refuse_one_database
+from bench.storage.addresses import LEDGER, RECORDS, check_form, is_database, is_server, refuse_shared_database
 from bench.storage.database_check import check_database
 from bench.storage.sqlite_files import sqlite_file
 from posemodel.errors import SettingsError
@@ -17,7 +17,7 @@ def check_forms(storage: str, tracking: str) -> None:
     """Raise SettingsError if an address is invalid for its store, or both are the same database. Opens nothing."""
     check_form(LEDGER, storage)
     check_form(RECORDS, tracking)
-    refuse_one_database(storage, tracking)
+    refuse_shared_database(storage, tracking)
 
 
 def check_stores(storage: str, tracking: str) -> None:

@@ -172,12 +172,12 @@ class Tracker(StudyRuns):
 
     def _note_looks(self, parent: str, spec: StudyBase) -> None:
         """Store the amounts with which the study has finished, since its result may have been seen then."""
-        self.client.set_tag(parent, LOOKED_TAG, json.dumps(sorted(self.looked(spec.extends_by))))
+        self.client.set_tag(parent, LOOKED_TAG, json.dumps(sorted(self.finished_amounts(spec.extends_by))))
 
     def _identity(self, spec: StudyBase) -> dict[str, Any]:
         """Return the study's identity as stored in MLflow."""
         document = without_unused(type(spec), self.study_document())
-        return {name: value for name, value in document.items() if name not in spec.outside}
+        return {name: value for name, value in document.items() if name not in spec.not_in_identity}
 
     def _refuse_foreign(self) -> None:
         """Raise SettingsError if the study's experiment has runs, but none that posebench created."""
@@ -209,7 +209,7 @@ class Tracker(StudyRuns):
         if parent is not None:
             self.client.set_terminated(parent, status)
 
-    def note_session(self, session: Session) -> None:
+    def update_session(self, session: Session) -> None:
         """Store a session; a later call with the same session key replaces it."""
         parent = self._parent()
         if parent is not None:

@@ -6,9 +6,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from bench.report.style import COLOURS, DPI, RC, look
-from bench.report.text import drawn
-from posemodel.atomic_write import replacing
+from bench.report.style import COLOURS, DPI, RC, series_style
+from bench.report.text import figure_text
+from posemodel.atomic_write import atomic_path
 from posemodel.data.stats import HEIGHT_BIN, VIEWS, Tally
 from posemodel.errors import DataError
 from posemodel.skeleton import COCO_KEYPOINTS
@@ -30,7 +30,7 @@ def draw_stats(tallies: dict[str, Tally], total: Tally, path: Path, *, title: st
         raise DataError(f"{path}: exists and was not drawn by this command; name another file with --out.")
     with plt.rc_context(RC):
         figure, axes = plt.subplots(2, 3, figsize=(14, 8))
-        figure.suptitle(drawn(title))
+        figure.suptitle(figure_text(title))
         _people(axes[0, 0], tallies)
         _heights(axes[0, 1], tallies)
         _joints(axes[0, 2], total)
@@ -39,7 +39,7 @@ def draw_stats(tallies: dict[str, Tally], total: Tally, path: Path, *, title: st
         _sizes(axes[1, 2], tallies)
         handles, labels = axes[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=max(1, len(labels)))
-        with replacing(path) as temporary:
+        with atomic_path(path) as temporary:
             figure.savefig(temporary, dpi=DPI, format="png", metadata={"Software": SIGNATURE})
         plt.close(figure)
 
@@ -58,8 +58,8 @@ def _grouped(axis: Axes, names: list[str], shares: dict[str, list[float]]) -> No
             np.arange(len(names)) + offset,
             100 * np.array(values),
             width,
-            color=look(index)["color"],
-            label=drawn(split),
+            color=series_style(index)["color"],
+            label=figure_text(split),
         )
     axis.set_xticks(range(len(names)), names)
     axis.grid(visible=False, axis="x")
@@ -84,7 +84,7 @@ def _heights(axis: Axes, tallies: dict[str, Tally]) -> None:
     for index, tally in enumerate(tallies.values()):
         counts = tally.height_histogram
         middles = 100 * HEIGHT_BIN * (np.arange(len(counts)) + 0.5)
-        axis.plot(middles, 100 * np.array(_fractions(counts, len(tally.heights))), markersize=4, **look(index))
+        axis.plot(middles, 100 * np.array(_fractions(counts, len(tally.heights))), markersize=4, **series_style(index))
     axis.set(title="Height of people", xlabel="height of the box (% of the image's)", ylabel="share of people (%)")
     axis.set_xlim(0, 100)
     axis.set_ylim(bottom=0)
@@ -133,7 +133,7 @@ def _shares(axis: Axes, tallies: dict[str, Tally]) -> None:
 def _sizes(axis: Axes, tallies: dict[str, Tally]) -> None:
     for index, tally in enumerate(tallies.values()):
         sizes, counts = np.unique(tally.sizes, axis=0, return_counts=True)
-        style = look(index)
+        style = series_style(index)
         area = 15 + 300 * counts / max(1, counts.sum())
         axis.scatter(
             sizes[:, 0], sizes[:, 1], s=area, facecolors="none", edgecolors=style["color"], marker=style["marker"]

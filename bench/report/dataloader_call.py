@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from bench.trials.loader_settings import chosen_settings
+from bench.trials.loader_settings import plain_settings
 
 DATALOADER_DEFAULTS: dict[str, Any] = {
     "num_workers": 0,
@@ -16,7 +16,7 @@ DATALOADER_DEFAULTS: dict[str, Any] = {
 
 def dataloader_call(chosen: Any) -> str:
     """Return the ``DataLoader(...)`` call: the batch size, and settings that differ from PyTorch's defaults."""
-    settings = chosen_settings(chosen)
+    settings = plain_settings(chosen)
     arguments = ["dataset", f"batch_size={settings['batch_size']}"]
     for name, default in DATALOADER_DEFAULTS.items():
         if settings[name] is not None and settings[name] != default:

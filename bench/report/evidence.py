@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from posemodel.data.evidence import told, warnings
+from posemodel.data.labelled_counts import count_summary, few_images_warnings
 from posemodel.data.notes import METRIC
 
 _TRAINED, _SCORED = "labelled_train_images", "labelled_val_images"
@@ -47,7 +47,7 @@ def evidence_document(records: pd.DataFrame) -> dict[str, Any]:
 
 def few_images(records: pd.DataFrame) -> str:
     """Return a warning for each split with too few labelled images; empty if there is none."""
-    return " ".join(f"{text[0].upper()}{text[1:]}." for text in warnings(labelled_images(records)).values())
+    return " ".join(f"{text[0].upper()}{text[1:]}." for text in few_images_warnings(labelled_images(records)).values())
 
 
 def evidence_lines(records: pd.DataFrame) -> list[str]:
@@ -55,7 +55,7 @@ def evidence_lines(records: pd.DataFrame) -> list[str]:
     images = labelled_images(records)
     if not images:
         return []
-    lines = [" ".join([f"Labelled data: {told(images)}.", few_images(records)]).strip()]
+    lines = [" ".join([f"Labelled data: {count_summary(images)}.", few_images(records)]).strip()]
     if read := read_differently(records):
         kinds = ", ".join(f"{kind} {count}" for kind, count in read.items())
         lines.append(f"Annotations read differently than written: {kinds}. `posebench data check` explains each.")

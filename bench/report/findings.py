@@ -157,7 +157,7 @@ class Intervals:
         middle: Position of each mark; NaN: none.
         low: Lower end of each interval; NaN: none.
         high: Upper end of each interval; NaN: none.
-        places: Index of each row in the study's list, which fixes its colour and marker; None: black.
+        style_indices: Index of each row in the study's list, which fixes its colour and marker; None: black.
         notes: A text of one or two lines at the right of each row; empty: none.
         title: Title above the panel; may be empty.
         line: Position of a vertical line; None: none.
@@ -171,7 +171,7 @@ class Intervals:
     middle: Sequence[float]
     low: Sequence[float]
     high: Sequence[float]
-    places: Sequence[int | None] = ()
+    style_indices: Sequence[int | None] = ()
     notes: Sequence[str] = ()
     title: str = ""
     line: float | None = None

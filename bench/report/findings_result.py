@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.report.command_output import CommandOutput, OutputTable
 from bench.report.files import HTML
 from bench.report.findings import Code, Findings
 from bench.report.findings_write import findings_document
 from bench.report.markdown_page import short_text
-from bench.report.no_result import is_trouble
+from bench.report.no_result import all_in_trouble
 from bench.report.page import sureness, unfinished
-from bench.report.shown import Shown, ShownTable
 from bench.report.study_info import StudyInfo
 from bench.report.text import plain, visible_lines
 from bench.trials.status import FAULTS
@@ -31,18 +31,18 @@ class FindingsResult:
         """Return the study's JSON document; ``report``: path of report.md."""
         return findings_document(self.findings, self.info, report)
 
-    def shown(self, report: str) -> Shown:
+    def output(self, report: str) -> CommandOutput:
         """Return the first screen for a terminal, with the main table in place of the figure.
 
         ``report``: path of report.md.
         """
         table = self.findings.main_table()
         lines = "\n\n".join(map(_pasted, self.findings.paste))
-        return Shown(
+        return CommandOutput(
             self.document(report),
             [
                 _wrapped(unfinished(self.info)),
-                *([ShownTable(self.info.name, table.columns, table.rows)] if table is not None else []),
+                *([OutputTable(self.info.name, table.columns, table.rows)] if table is not None else []),
                 _wrapped(self.findings.answer),
                 f"\n{lines}\n" if lines else "",
                 _wrapped(sureness(self.findings, self.info)),
@@ -62,9 +62,9 @@ class FindingsResult:
         return plain(self.findings.answer)
 
     @property
-    def nothing_found(self) -> bool:
+    def has_no_result(self) -> bool:
         """Whether the study has ended and none of its trials completed, diverged or was pruned."""
-        return self.info.status == "complete" and is_trouble(self.info.records)
+        return self.info.status == "complete" and all_in_trouble(self.info.records)
 
     @property
     def has_faults(self) -> bool:

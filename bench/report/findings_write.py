@@ -28,7 +28,7 @@ from bench.report.study_info import StudyInfo
 from bench.report.style import RC, as_svg, save
 from bench.report.text import plain
 from bench.statistics.json_safe import to_json_safe
-from posemodel.atomic_write import remove_leftovers, replacing
+from posemodel.atomic_write import atomic_path, remove_temporary_files
 
 WRITTEN_SUFFIXES = (".csv", ".json", ".png", ".jpg")
 """Suffixes of files written beside the pages."""
@@ -59,14 +59,14 @@ def findings_document(findings: Findings, study: StudyInfo, report: str) -> dict
 
 
 def write_findings_report(
-    findings: Findings, study: StudyInfo, folder: Path, note_session: Callable[[], None] = lambda: None
+    findings: Findings, study: StudyInfo, folder: Path, update_session: Callable[[], None] = lambda: None
 ) -> Path:
     """Write all files of the report; return the path of report.md, which is written last.
 
-    ``note_session``: called once everything but the pages is written.
+    ``update_session``: called once everything but the pages is written.
     """
     images = write_parts(findings, study, folder)
-    note_session()
+    update_session()
     return write_pages(findings, study, folder, images)
 
 
@@ -79,11 +79,11 @@ def write_parts(findings: Findings, study: StudyInfo, folder: Path) -> dict[str,
         The images as `data:` addresses by file name, for the self-contained HTML page.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(folder)
+    remove_temporary_files(folder)
     _remove_outdated(findings, study, folder)
     tables = {study.records_file: study.records, **{name: file.frame for name, file in findings.tables_csv.items()}}
     for name, frame in tables.items():
-        with replacing(folder / name) as temporary:
+        with atomic_path(folder / name) as temporary:
             write_csv(frame, temporary)
     settings = f"# The settings of the study {study.name}, resolved.\n{tomli_w.dumps(study.settings)}"
     _write(folder / STUDY, settings)
@@ -136,7 +136,7 @@ def figure_of(image: Chart | Drawing) -> Figure:
 def _write_image(image: Image, folder: Path) -> str:
     """Write an image beside the pages; return its `data:` address for the self-contained page."""
     if isinstance(image, Picture):
-        with replacing(folder / image.file) as temporary:
+        with atomic_path(folder / image.file) as temporary:
             temporary.write_bytes(image.image)
         return f"data:image/jpeg;base64,{base64.b64encode(image.image).decode()}"
     with plt.rc_context(RC):
@@ -148,5 +148,5 @@ def _write_image(image: Image, folder: Path) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    with replacing(path) as temporary:
+    with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -37,15 +37,15 @@ REASON_LENGTH = 300
 """Most characters quoted of a reason."""
 
 
-def nothing_found(
-    rows: pd.DataFrame, *, noun: str = "trial", left: int = 0, remedies: Mapping[str, str] = REMEDIES
+def no_result_text(
+    rows: pd.DataFrame, *, noun: str = "trial", remaining: int = 0, remedies: Mapping[str, str] = REMEDIES
 ) -> str:
     """Say why no trial has a result, and what to do: `All 6 trials failed: 6 times `RuntimeError: ...`.`
 
     Args:
         rows: One row for each trial: ``status``, and ``error`` if there is one.
         noun: Name of a row, in the singular.
-        left: Number of trials still to come.
+        remaining: Number of trials still to come.
         remedies: What to do, by status.
 
     Returns:
@@ -54,17 +54,17 @@ def nothing_found(
     if not len(rows) or (rows["status"] == Status.COMPLETE).any():
         return ""
     advice = (remedies.get(status, "") for status, _ in _in_order(_ends(rows)))
-    return " ".join([_ending_sentence(rows, noun, left=left), *filter(None, advice)])
+    return " ".join([_ending_sentence(rows, noun, remaining=remaining), *filter(None, advice)])
 
 
-def troubled(records: pd.DataFrame, *, left: int = 0, measure: str = "AP") -> list[str]:
+def trouble_sentences(records: pd.DataFrame, *, remaining: int = 0, measure: str = "AP") -> list[str]:
     """Return a sentence for each optimizer all of whose trials met a trouble; empty if no trial has a result.
 
     An optimizer that diverged or was pruned has a result: only failures, memory and time limits are reported.
 
     Args:
         records: One row for each trial, with optimizer names escaped for Markdown.
-        left: Number of trials still to come.
+        remaining: Number of trials still to come.
         measure: The score in words.
     """
     if not len(records) or not (records["status"] == Status.COMPLETE).any():
@@ -72,12 +72,12 @@ def troubled(records: pd.DataFrame, *, left: int = 0, measure: str = "AP") -> li
     sentences = []
     for name, own in records.groupby("optimizer", sort=False):
         if not (own["status"] == Status.COMPLETE).any() and not own["status"].isin(RESULTS).any():
-            why = _ending_sentence(own, "trial", of=f" of {name}", left=left)
-            sentences.append(why if left else f"{why} Its {measure} of 0 says nothing about this optimizer.")
+            why = _ending_sentence(own, "trial", of=f" of {name}", remaining=remaining)
+            sentences.append(why if remaining else f"{why} Its {measure} of 0 says nothing about this optimizer.")
     return sentences
 
 
-def is_trouble(rows: pd.DataFrame) -> bool:
+def all_in_trouble(rows: pd.DataFrame) -> bool:
     """Whether there are trials, and none of them completed, diverged or was pruned."""
     return bool(len(rows)) and not rows["status"].isin((Status.COMPLETE, *RESULTS)).any()
 
@@ -92,9 +92,9 @@ def failures(rows: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def _ending_sentence(rows: pd.DataFrame, noun: str, *, of: str = "", left: int = 0) -> str:
+def _ending_sentence(rows: pd.DataFrame, noun: str, *, of: str = "", remaining: int = 0) -> str:
     """Say in a sentence how trials without any result ended, and why."""
-    ends, so_far = _ends(rows), " so far" if left else ""
+    ends, so_far = _ends(rows), " so far" if remaining else ""
     if len(ends) == 1:
         status, number = next(iter(ends.items()))
         who = f"All {number} {noun}s" if number > 1 else f"The only {noun}"

@@ -20,9 +20,9 @@ from bench.report.style import (
     QUIET,
     RANGE_ALPHA,
     log_ticks,
-    look,
     note,
     nothing_to_show,
+    series_style,
 )
 from bench.storage.visible import visible
 
@@ -85,7 +85,7 @@ def _values_on(series: Series, which: str) -> list[float]:
 
 
 def _draw_series(axis: Axes, series: Series) -> None:
-    x, y, style = np.asarray(series.x, dtype=float), np.asarray(series.y, dtype=float), look(series.style_index)
+    x, y, style = np.asarray(series.x, dtype=float), np.asarray(series.y, dtype=float), series_style(series.style_index)
     if len(series.low):
         step: Literal["post"] | None = "post" if series.draw is Draw.STEPS else None
         axis.fill_between(x, series.low, series.high, step=step, color=style["color"], alpha=BAND_ALPHA, linewidth=0)
@@ -124,7 +124,7 @@ def _edge(axis: Axes, x: np.ndarray, y: np.ndarray) -> tuple[list[float], list[f
 
 
 def _handle(series: Series) -> Line2D:
-    style = look(series.style_index)
+    style = series_style(series.style_index)
     styles: Mapping[Draw, dict[str, Any]] = {
         Draw.POINTS: {"linewidth": 0, "markersize": 7, **style},
         Draw.CROSSES: {"linewidth": 0, "markersize": 7, "color": style["color"], "marker": "x"},

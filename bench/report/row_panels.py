@@ -17,9 +17,9 @@ from bench.report.style import (
     NOTHING_TO_SHOW,
     QUIET,
     RANGE_ALPHA,
-    look,
     note,
     nothing_to_show,
+    series_style,
     shortened,
 )
 from bench.storage.visible import visible
@@ -87,9 +87,9 @@ def draw_intervals(axis: Axes, panel: Intervals) -> dict[str, Artist]:
             handles[panel.band_label] = Patch(color=QUIET, alpha=0.35, label=panel.band_label)
     if panel.line is not None:
         axis.axvline(panel.line, color=INK, linewidth=1, zorder=1)
-    rows = zip(panel.middle, panel.low, panel.high, panel.places or [None] * len(panel.names), strict=True)
+    rows = zip(panel.middle, panel.low, panel.high, panel.style_indices or [None] * len(panel.names), strict=True)
     for row, (middle, low, high, index) in enumerate(rows):
-        style = look(index)
+        style = series_style(index)
         if math.isfinite(low) and math.isfinite(high):
             axis.plot([low, high], [row, row], color=style["color"], linewidth=2.4, solid_capstyle="round", zorder=2)
         if math.isfinite(middle):

@@ -46,7 +46,7 @@ def draw_sample(
     """
     with plt.rc_context(RC | {"axes.grid": False}):
         figure = plt.figure(figsize=(15, 9))
-        figure.suptitle(text.drawn(title))
+        figure.suptitle(text.figure_text(title))
         (top,), (bottom,) = figure.subfigures(2, 1, squeeze=False, height_ratios=(2.4, 1))
         axes = top.subplots(1, 3)
         for axis in axes:

@@ -7,7 +7,7 @@ from pathlib import Path
 from bench.report.text import cell, literal
 from bench.speed.everything import Speed
 from bench.speed.report import cells, facts_line, heading
-from posemodel.atomic_write import replacing
+from posemodel.atomic_write import atomic_path
 
 DOCUMENT = "speed.json"
 REPORT = "report.md"
@@ -21,7 +21,7 @@ def write_speed_report(speed: Speed, folder: Path) -> Path:
         (folder / DOCUMENT, json.dumps(speed.as_document(), indent=2, allow_nan=False) + "\n"),
         (report, _markdown(speed)),
     ):
-        with replacing(path) as temporary:
+        with atomic_path(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
     return report
 

@@ -50,7 +50,7 @@ class StudyInfo:
         return str(self.machine.get("cpu", "") if gpu == "none" else gpu)
 
     @property
-    def left(self) -> int:
+    def remaining(self) -> int:
         """Number of trials without a record; at least 1 in a study that has not ended."""
         recorded = self.trials["recorded"]
         return 0 if self.status == "complete" else max(1, self.trials.get("planned", recorded) - recorded)

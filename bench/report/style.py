@@ -16,8 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
-from bench.report.text import drawn
-from posemodel.atomic_write import replacing
+from bench.report.text import figure_text
+from posemodel.atomic_write import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.typing import RcKeyType  # missing from the oldest supported matplotlib
@@ -73,14 +73,14 @@ RC: "dict[RcKeyType, Any]" = {
 }
 
 
-class Look(TypedDict):
+class SeriesStyle(TypedDict):
     """Matplotlib arguments that distinguish an optimizer from the others."""
 
     color: str
     marker: Marker
 
 
-def look(index: int | None) -> Look:
+def series_style(index: int | None) -> SeriesStyle:
     """Return the colour and marker of an index in the study's list, the same in every figure; None: black.
 
     The list is that of the optimizers, networks or whatever a figure tells apart. The first 64 differ in their pair of
@@ -95,7 +95,7 @@ def look(index: int | None) -> Look:
 def legend_below(figure: Figure, handles: Sequence[Artist]) -> None:
     """Draw a legend below the panels, in as many columns as fit; labels show any text literally."""
     for handle in handles:
-        handle.set_label(shortened(drawn(str(handle.get_label())), LONGEST_LABEL))
+        handle.set_label(shortened(figure_text(str(handle.get_label())), LONGEST_LABEL))
     room = round(LEGEND_CHARACTERS * figure.get_figwidth() / WIDTH)
     columns = _legend_columns([len(str(handle.get_label())) for handle in handles], room)
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, columnspacing=1.4)
@@ -154,7 +154,7 @@ def decade_ticks(axis: Any) -> None:
 
 def save(figure: Figure, path: Path) -> None:
     """Write a figure as PNG, without time or program version: the same study gives the same bytes."""
-    with replacing(path) as temporary:
+    with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=DPI, format="png", metadata={"Software": None})
     plt.close(figure)
 

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from bench.storage.visible import visible, visible_lines
 
-__all__ = ["cell", "code", "drawn", "fence", "inline_html", "literal", "plain", "visible", "visible_lines"]
+__all__ = ["cell", "code", "fence", "figure_text", "inline_html", "literal", "plain", "visible", "visible_lines"]
 
 INLINE_MARKS = r"""
       (?P<entity> <(?![\s\d=]) | &(?![\s\d=])               # tags, links, entities
@@ -87,7 +87,7 @@ def inline_html(markdown: str) -> Markup:
     return Markup(INLINE.renderer.render(_inline_tokens(markdown), INLINE.options, {}))
 
 
-def drawn(text: str) -> str:
+def figure_text(text: str) -> str:
     """Return the text for a figure: Matplotlib leaves a label that begins with `_` out of legends."""
     shown = visible(text)
     return f"\u200b{shown}" if shown.startswith("_") else shown

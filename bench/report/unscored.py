@@ -1,12 +1,19 @@
 """Sentences for a study in which nothing scored: no recommendation, why, and how much longer trials must be."""
 
 from bench.report.wording import counted, duration_text
-from bench.trials.needed import Needed
+from bench.trials.needed_length import NeededLength
 from bench.trials.phases import SECOND
 
 
 def unscored_text(
-    trials: str, floor: float, needed: Needed, *, not_done: str, remedies: str, batch: str = "", measure: str = "AP"
+    trials: str,
+    floor: float,
+    needed: NeededLength,
+    *,
+    not_done: str,
+    remedies: str,
+    batch: str = "",
+    measure: str = "AP",
 ) -> str:
     """Return the answer of a study in which nothing scored, in Markdown.
 
@@ -25,12 +32,12 @@ def unscored_text(
     )
 
 
-def all_of(count: int, noun: str) -> str:
+def all_trials_text(count: int, noun: str) -> str:
     """Return ``all 24 tune trials`` or ``the only tune trial``."""
     return f"all {counted(count, noun)}" if count > 1 else f"the only {noun}"
 
 
-def needed_text(needed: Needed, batch: str = "") -> str:
+def needed_text(needed: NeededLength, batch: str = "") -> str:
     """Say how long trials would have to be, in absolute terms and as a multiple of the longest one."""
     if needed.low is None:
         return f"How much longer trials must be is not known: {needed.why}."

@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from bench.settings.layers import Setting
-from posemodel.config import DataFiles, in_words
+from posemodel.config import DataFiles, first_problem
 from posemodel.errors import SettingsError
 
 
@@ -30,4 +30,4 @@ def named_files(settings: Mapping[str, Setting]) -> DataFiles:
         return DataFiles(**paths)
     except ValidationError as error:
         origin = next(iter(absolute_paths(settings).values())).origin
-        raise SettingsError(f"{in_words(error)} (from: {origin}).") from error
+        raise SettingsError(f"{first_problem(error)} (from: {origin}).") from error

@@ -15,11 +15,11 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from bench.settings.dotted import with_colon, with_dots
+from bench.settings.dotted_paths import with_colon, with_dots
 from bench.settings.presets import kinds
 from bench.settings.toml_lines import KeyPath, key_lines, line_of
-from bench.settings.validation import Fault, dotted, first_fault, named_in
-from posemodel.errors import DataError, SettingsError, nearest
+from bench.settings.value_errors import Fault, first_fault, key_path_text, names_in_message
+from posemodel.errors import DataError, SettingsError, did_you_mean
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -30,7 +30,7 @@ DEFAULT = "default"
 """Origin of settings that no layer gives."""
 AUTO = "auto"
 """Value that stands for a list chosen for this machine."""
-OWN_OBJECTS = ("dataset", "loader", "step", "collate", "worker_init")
+USER_OBJECT_SETTINGS = ("dataset", "loader", "step", "collate", "worker_init")
 """Settings that name a user's class or function; stored as `package.module:name`."""
 NOT_DECODED = "has a file name that is not UTF-8: rename it, or set a UTF-8 locale (LC_ALL=C.UTF-8)"
 HEAD_BYTES = 64
@@ -52,11 +52,11 @@ class FileOrigin(str):
         origin.file, origin.lines = file, lines
         return origin
 
-    def place(self, *path: str | int) -> str:
+    def location(self, *path: str | int) -> str:
         """Return file and line of a key of the same file: `mine.toml:9`."""
         return f"{self.file}:{line_of(self.lines, path)}"
 
-    def of(self, *path: str | int) -> "FileOrigin":
+    def for_key(self, *path: str | int) -> "FileOrigin":
         """Return the origin of another key of the same file."""
         return FileOrigin(self.file, self.lines, *path)
 
@@ -70,12 +70,12 @@ class Setting:
     origins: Mapping[str, str] = field(default_factory=dict)
     """Only for `spaces`, which layers share: origin of each optimizer's space."""
 
-    def over(self, lower: "Setting") -> "Setting":
+    def merged_over(self, lower: "Setting") -> "Setting":
         """Merge tuning spaces: this layer's replace those of the same optimizers in ``lower``; names ignore case."""
         own_keys = {space_key(name) for name in self.value}
         kept = {name: space for name, space in lower.value.items() if space_key(name) not in own_keys}
         origins = {name: lower.origins[name] for name in kept} | {
-            name: self.origin.of("spaces", name) if isinstance(self.origin, FileOrigin) else self.origin
+            name: self.origin.for_key("spaces", name) if isinstance(self.origin, FileOrigin) else self.origin
             for name in self.value
         }
         return Setting(kept | self.value, f"{lower.origin}, {self.origin}" if kept else self.origin, origins)
@@ -86,15 +86,15 @@ def space_key(name: str) -> str:
     return name if "." in name else name.lower()
 
 
-class PlacedError(SettingsError):
+class LocatedError(SettingsError):
     """An error whose message already says where the value came from."""
 
 
-Given = tuple[Any, str]
+RawSetting = tuple[Any, str]
 """A raw value and its origin."""
 
 
-def given_layers(
+def setting_layers(
     kind: str,
     known: Iterable[str],
     *,
@@ -103,7 +103,7 @@ def given_layers(
     study_file: Path | None,
     environ: Mapping[str, str],
     command_line: Mapping[str, Any],
-) -> list[dict[str, Given]]:
+) -> list[dict[str, RawSetting]]:
     """Return the raw settings of each layer, lowest first: preset, study file, environment, command line.
 
     None in ``command_line`` and empty environment variables count as not given. SettingsError names file, line and
@@ -111,8 +111,8 @@ def given_layers(
     """
     names = list(known)
     variables = {name: ENVIRONMENT_PREFIX + name.upper() for name in names}
-    layers: list[dict[str, Given]] = [
-        {name: (value, f"preset {preset}") for name, value in read_file(preset_file, kind, names).items()},
+    layers: list[dict[str, RawSetting]] = [
+        {name: (value, f"preset {preset}") for name, value in read_study_file(preset_file, kind, names).items()},
         {} if study_file is None else _study_file_layer(study_file, kind, names),
         {
             name: (environ[variable], f"environment {variable}")
@@ -144,7 +144,7 @@ def _with_stored_paths(name: str, value: Any) -> Any:
         if isinstance(value, str):
             return ",".join(with_dots(part.strip()) for part in value.split(","))
         return [_text_with_dots(each) for each in value] if isinstance(value, (list, tuple)) else value
-    if name in OWN_OBJECTS and isinstance(value, str):
+    if name in USER_OBJECT_SETTINGS and isinstance(value, str):
         return with_colon(value)
     if name == "spaces" and isinstance(value, Mapping):
         return {_text_with_dots(each): space for each, space in value.items()}
@@ -162,13 +162,13 @@ def _text_with_dots(value: Any) -> Any:
     return with_dots(value) if isinstance(value, str) else value
 
 
-def _study_file_layer(path: Path, kind: str, known: Sequence[str]) -> dict[str, Given]:
-    document = read_file(path, kind, known)
+def _study_file_layer(path: Path, kind: str, known: Sequence[str]) -> dict[str, RawSetting]:
+    document = read_study_file(path, kind, known)
     lines = key_lines(_read_text(path))
     return {name: (value, FileOrigin(path, lines, name)) for name, value in document.items()}
 
 
-def read_file(path: Path, kind: str, known: Iterable[str]) -> dict[str, Any]:
+def read_study_file(path: Path, kind: str, known: Iterable[str]) -> dict[str, Any]:
     """Read the settings of a TOML study file of this kind; SettingsError names the file, the line and the field."""
     text = _read_text(path)
     document = _parse(path, text)
@@ -180,8 +180,10 @@ def read_file(path: Path, kind: str, known: Iterable[str]) -> dict[str, Any]:
     names = list(known)
     for name in document:
         if name not in names:
-            location = FileOrigin(path, key_lines(text)).place(name)
-            raise PlacedError(f"{location}: {dotted((name,))}: there is no such setting.{nearest(name, names)}")
+            location = FileOrigin(path, key_lines(text)).location(name)
+            raise LocatedError(
+                f"{location}: {key_path_text((name,))}: there is no such setting.{did_you_mean(name, names)}"
+            )
     return document
 
 
@@ -196,14 +198,14 @@ def kind_of_file(path: Path) -> Setting | None:
     return Setting(kind, FileOrigin(path, key_lines(text), "kind"))
 
 
-def _kind_error(path: Path, text: str, file_kind: Any, advice: str = "") -> PlacedError:
+def _kind_error(path: Path, text: str, file_kind: Any, advice: str = "") -> LocatedError:
     kind_names = kinds()
     remedy = (
         f"{advice}`posebench study {file_kind} --study {path}`."
         if file_kind in kind_names
-        else f"there is no such kind.{nearest(str(file_kind), kind_names)} There are: {', '.join(kind_names)}."
+        else f"there is no such kind.{did_you_mean(str(file_kind), kind_names)} There are: {', '.join(kind_names)}."
     )
-    return PlacedError(f"{FileOrigin(path, key_lines(text)).place('kind')}: kind: is {file_kind!r}: {remedy}")
+    return LocatedError(f"{FileOrigin(path, key_lines(text)).location('kind')}: kind: is {file_kind!r}: {remedy}")
 
 
 def _read_text(path: Path) -> str:
@@ -212,7 +214,7 @@ def _read_text(path: Path) -> str:
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read ({error.strerror}).") from error
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in content[:HEAD_BYTES]:
-        raise PlacedError(
+        raise LocatedError(
             f"{path}:1: is UTF-16 text, as Windows PowerShell writes it, or UTF-32. Save the file as UTF-8."
         )
     try:
@@ -220,7 +222,7 @@ def _read_text(path: Path) -> str:
         return "\n".join(content.decode("utf-8-sig").replace("\r\n", "\n").split("\r"))
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
-        raise PlacedError(
+        raise LocatedError(
             f"{path}:{line}: is not valid TOML: the line is not UTF-8. Save the file as UTF-8."
         ) from error
 
@@ -234,10 +236,10 @@ def _parse(path: Path, text: str) -> dict[str, Any]:
         problem, line, column = match.groups()
         where = f"{path}:{line or max(1, len(text.splitlines()))}"
         column = f"column {column}" if column else "at the end of the file"
-        raise PlacedError(f"{where}: is not valid TOML: {problem} ({column}).") from error
+        raise LocatedError(f"{where}: is not valid TOML: {problem} ({column}).") from error
 
 
-def checked(kind: Any, name: str, value: Any, origin: str) -> Setting:
+def checked_setting(kind: Any, name: str, value: Any, origin: str) -> Setting:
     """Check a raw value and convert it to the setting's type; SettingsError names the field and the value's origin.
 
     Values from the environment are text whatever the type.
@@ -246,12 +248,12 @@ def checked(kind: Any, name: str, value: Any, origin: str) -> Setting:
         converted = TypeAdapter(kind).validate_python(value)
     except ValidationError as error:
         fault = first_fault(error, value)
-        raise refused(replace(fault, path=(name, *fault.path)), origin) from error
+        raise value_error(replace(fault, path=(name, *fault.path)), origin) from error
     if isinstance(converted, Path) and not str(converted).isprintable() and _is_undecodable(str(converted)):
-        raise refused(Fault((name,), NOT_DECODED, value), origin)
+        raise value_error(Fault((name,), NOT_DECODED, value), origin)
     path = _boolean_as_number(value, converted)
     if path is not None:
-        raise refused(Fault((name, *path), "must be a number", value[path[0]] if path else value), origin)
+        raise value_error(Fault((name, *path), "must be a number", value[path[0]] if path else value), origin)
     return Setting(converted, origin)
 
 
@@ -276,11 +278,11 @@ def _boolean_as_number(value: Any, converted: Any) -> KeyPath | None:
     )
 
 
-def refused(fault: Fault, origin: str) -> SettingsError:
+def value_error(fault: Fault, origin: str) -> SettingsError:
     """Return the error for a faulty value, with file and line if it came from a study file, else with its origin."""
-    what = f"{dotted(fault.path)}: {fault.message} (got {fault.got!r}"
+    what = f"{key_path_text(fault.path)}: {fault.message} (got {fault.got!r}"
     if isinstance(origin, FileOrigin):
-        return PlacedError(f"{origin.place(*fault.path)}: {what}).{fault.hint}")
+        return LocatedError(f"{origin.location(*fault.path)}: {what}).{fault.hint}")
     return SettingsError(f"{what}, from: {origin}).{fault.hint}")
 
 
@@ -290,7 +292,7 @@ def field_type(model: type[BaseModel], name: str) -> Any:
     return Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation
 
 
-def build(model: type[Model], values: Mapping[str, Any], settings: Mapping[str, Setting]) -> Model:
+def build_model(model: type[Model], values: Mapping[str, Any], settings: Mapping[str, Setting]) -> Model:
     """Build a model from values; SettingsError names the faulty field and the origin of its value."""
     try:
         return model(**values)
@@ -299,34 +301,34 @@ def build(model: type[Model], values: Mapping[str, Any], settings: Mapping[str, 
         if not fault.path:
             raise _combination_error(fault.message, settings) from error
         name = str(fault.path[0])
-        raise refused(fault, settings[name].origin if name in settings else "derived") from error
+        raise value_error(fault, settings[name].origin if name in settings else "derived") from error
 
 
 def _combination_error(message: str, settings: Mapping[str, Setting]) -> SettingsError:
     """Return the error for values that do not fit together, with the origins of the settings that it names."""
-    named = named_in(message, settings)
+    named = names_in_message(message, settings)
     origins = ", ".join(f"{name} from: {settings[name].origin}" for name in named)
     message += f" ({origins})." if origins else "."
     text = _with_location(settings, named, message)
-    return PlacedError(text) if text else SettingsError(f"study: {message}")
+    return LocatedError(text) if text else SettingsError(f"study: {message}")
 
 
 @contextmanager
-def about(settings: Mapping[str, Setting], *paths: str | KeyPath) -> Iterator[None]:
+def errors_about(settings: Mapping[str, Setting], *paths: str | KeyPath) -> Iterator[None]:
     """Prefix errors raised in the block with file and line of one of these settings, if a study file gives it.
 
     That is the first setting that the message names, else the first of ``paths``.
     """
     try:
         yield
-    except PlacedError:
+    except LocatedError:
         raise
     except (SettingsError, DataError) as error:
-        named = named_in(str(error), [path for path in paths if isinstance(path, str)])
+        named = names_in_message(str(error), [path for path in paths if isinstance(path, str)])
         text = _with_location(settings, named or paths, str(error))
         if text is None:
             raise
-        raise (DataError if isinstance(error, DataError) else PlacedError)(text) from error
+        raise (DataError if isinstance(error, DataError) else LocatedError)(text) from error
 
 
 def _with_location(settings: Mapping[str, Setting], paths: Iterable[str | KeyPath], message: str) -> str | None:
@@ -335,8 +337,8 @@ def _with_location(settings: Mapping[str, Setting], paths: Iterable[str | KeyPat
         path = (path,) if isinstance(path, str) else path
         origin = settings[str(path[0])].origin
         if isinstance(origin, FileOrigin):
-            name = dotted(path)
-            return f"{origin.place(*path)}: {name}: {message.removeprefix(f'{path[0]}: ').removeprefix(f'{name}: ')}"
+            name = key_path_text(path)
+            return f"{origin.location(*path)}: {name}: {message.removeprefix(f'{path[0]}: ').removeprefix(f'{name}: ')}"
     return None
 
 
@@ -345,10 +347,10 @@ def refuse_unknown_variables(valid: Iterable[str], environ: Mapping[str, str]) -
     names = list(valid)
     for variable in environ:
         if variable.startswith(ENVIRONMENT_PREFIX) and variable not in names:
-            raise SettingsError(f"environment {variable}: there is no such setting.{nearest(variable, names)}")
+            raise SettingsError(f"environment {variable}: there is no such setting.{did_you_mean(variable, names)}")
 
 
-def listed(value: Any, *, truths: bool) -> Any:
+def as_list(value: Any, *, truths: bool) -> Any:
     """Turn text from a flag or variable into a list: `1,2` -> ("1", "2"), `none` -> (); `auto` is returned unchanged.
 
     A single value becomes a list of one. ``truths``: read yes, no, on, off as booleans, and `both` as (True, False).

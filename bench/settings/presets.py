@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 
 import studies
-from posemodel.errors import SettingsError, nearest
+from posemodel.errors import SettingsError, did_you_mean
 
 FULL = "full"
 FIRST = ("smoke", "small", FULL)
@@ -34,7 +34,7 @@ def preset_path(kind: str, preset: str) -> Path:
     known = presets(kind)
     if preset not in known:
         raise SettingsError(
-            f"preset: there is no preset {preset!r}.{nearest(preset, known)} There are: {', '.join(known)}."
+            f"preset: there is no preset {preset!r}.{did_you_mean(preset, known)} There are: {', '.join(known)}."
         )
     return known[preset]
 

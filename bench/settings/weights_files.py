@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from bench.settings.layers import Setting, about
+from bench.settings.layers import Setting, errors_about
 from posemodel.errors import SettingsError
 
 WEIGHTS = ("weights", "backbone_weights")
@@ -24,7 +24,7 @@ def absolute_weights(settings: Mapping[str, Setting]) -> dict[str, Setting]:
 def weights_digest(settings: Mapping[str, Setting]) -> str:
     """Return the digest of the weights file's content, "" if none is set; SettingsError for an unreadable file."""
     for name, setting in absolute_weights(settings).items():
-        with about(settings, name):
+        with errors_about(settings, name):
             try:
                 with setting.value.open("rb") as file:
                     digest = hashlib.file_digest(file, "sha256").hexdigest()[:DIGEST_LENGTH]

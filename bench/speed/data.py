@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from posemodel.data.coco import PackedSplit, open_split
+from posemodel.data.open_split import PackedSplit, open_split
 from posemodel.errors import DataError
 from posemodel.synthetic import generate
 

@@ -17,7 +17,7 @@ from bench.speed.data import labelled_images
 from posemodel import skeleton
 from posemodel.config import InputSettings
 from posemodel.data.augment import Warp, letterbox
-from posemodel.data.coco import PackedSplit
+from posemodel.data.open_split import PackedSplit
 from posemodel.data.targets import make_heatmaps, make_pafs, sigma_cells
 from posemodel.errors import DataError
 from posemodel.inference.decoder import DecodeSettings, Detections, decode, decode_batch

@@ -11,7 +11,7 @@ from pycocotools.cocoeval import COCOeval
 
 from bench.speed.compare import Pair, Row, compare, threads
 from posemodel import skeleton
-from posemodel.data.coco import people_from_coco
+from posemodel.data.open_split import people_from_coco
 from posemodel.data.truth import Truth
 from posemodel.inference.results import PERSON_CATEGORY
 from posemodel.scoring.scorer import KeypointScorer, Scores

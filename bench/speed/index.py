@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from bench.speed.compare import Row, summarize
 from posemodel.data import index_cache
-from posemodel.data.coco import PackedSplit, open_split
+from posemodel.data.open_split import PackedSplit, open_split
 from posemodel.errors import DataError
 from posemodel.skeleton import COCO_KEYPOINTS, COCO_SKELETON
 from posemodel.synthetic.scene import render_image

@@ -16,9 +16,9 @@ import torch
 
 from bench.measure.loader.configuration import LoaderConfiguration
 from bench.measure.loader.isolated import Progress
-from bench.measure.loader.life import Life
 from bench.measure.loader.loop import Step
 from bench.measure.loader.measurement import Arm
+from bench.measure.loader.measuring_child import OpenedConfiguration
 from bench.measure.loader.workload import OpenLoader
 from bench.measure.resources import PERIOD_S, ResourceSampler
 from bench.speed.compare import Pair, Row, compare
@@ -47,12 +47,12 @@ def measure(*, repeats: int = 40) -> list[Row]:
     configuration = LoaderConfiguration(batch_size=BATCH_SIZE, num_workers=STEPS)  # a slice: a batch of each worker
     context = multiprocessing.get_context("spawn")
     count, sample = context.RawValue("q", 0), context.RawValue("q", 0)
-    life = Life(Progress(count, sample), workload, configuration, os.getpid())
+    life = OpenedConfiguration(Progress(count, sample), workload, configuration, os.getpid())
     with _sampling_process(context.Event()) as sampling:
 
         def ours() -> None:
             sampling.set()
-            life.measured(Arm.END_TO_END, 0.0)
+            life.measure_stretches(Arm.END_TO_END, 0.0)
             sampling.clear()
 
         def bare() -> None:
@@ -120,7 +120,7 @@ def _sampling_process(sampling: Event) -> Iterator[Event]:
 def _sample_resources(pid: int, sampling: Event) -> None:
     sampler = ResourceSampler(pid)
     while sampling.wait():
-        sampler.look()
+        sampler.sample_now()
         time.sleep(PERIOD_S)
 
 

@@ -16,11 +16,11 @@ from bench.speed.data import data_name, labelled_images
 from posemodel.config import AugmentSettings, InputSettings
 from posemodel.data.augment import random_colour, random_warp
 from posemodel.data.batch import collate
-from posemodel.data.coco import PackedSplit
 from posemodel.data.dataset import PoseDataset
 from posemodel.data.device_targets import make_targets
-from posemodel.data.images.files import decoded_smaller
+from posemodel.data.images.files import decode_reduced
 from posemodel.data.loader import prepare_process
+from posemodel.data.open_split import PackedSplit
 from posemodel.data.targets import make_heatmaps, make_pafs
 
 GEOMETRY = InputSettings(size=368, stride=8)
@@ -115,12 +115,12 @@ def _parts(dataset: PoseDataset, epoch: int, position: int) -> Iterator[tuple[st
     rng = Random(f"{epoch} {position}")
     people = split.people(position)
     warp = random_warp(rng, *split.size(position), people, GEOMETRY.size, AUGMENT)
-    image, reduction = decoded_smaller(split.path(position), warp.reduction())
+    image, reduction = decode_reduced(split.path(position), warp.reduction())
     assert image is not None, "opening the split has checked that the image can be read"
     pixels = image
     warped = warp.image(pixels, GEOMETRY.size, reduction)
     moved = warp.people(people)
-    yield "decode", lambda: decoded_smaller(split.path(position), reduction)
+    yield "decode", lambda: decode_reduced(split.path(position), reduction)
     yield "warp", lambda: warp.image(pixels, GEOMETRY.size, reduction)
     yield "colour", lambda: random_colour(rng, warped, AUGMENT)
     yield "mask", lambda: warp.mask(split.ignore_mask(position), GEOMETRY.size, GEOMETRY.cells)

@@ -57,7 +57,7 @@ class Interval:
     level: float
     method: Literal["bootstrap_t", "student_t", "welch_t", "equal", "none"]
 
-    def of_ap(self) -> "Interval":
+    def clipped_to_ap(self) -> "Interval":
         """Return the interval with its ends clipped to 0..1, the range of AP."""
         if self.low is None or self.high is None:
             return self

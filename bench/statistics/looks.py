@@ -48,8 +48,8 @@ class Look:
         level: Level of its claims.
         compared: Optimizers that had not been eliminated before.
         claims: New claims; those of earlier looks stay.
-        left: Optimizers eliminated by it: a claim of this look beats each of them.
-        goes_on: Optimizers that remain.
+        eliminated: Optimizers eliminated by it: a claim of this look beats each of them.
+        remaining: Optimizers that remain.
         decided: Whether only one remains.
     """
 
@@ -57,8 +57,8 @@ class Look:
     level: float
     compared: tuple[int, ...]
     claims: tuple[Claim, ...]
-    left: tuple[int, ...]
-    goes_on: tuple[int, ...]
+    eliminated: tuple[int, ...]
+    remaining: tuple[int, ...]
     decided: bool
 
 
@@ -94,10 +94,10 @@ def sequential(
             if sign
         )
         beaten = {claim.loser for claim in claims}
-        goes_on = tuple(optimizer for optimizer in still_in if optimizer not in beaten)
+        remaining = tuple(optimizer for optimizer in still_in if optimizer not in beaten)
         eliminated = tuple(optimizer for optimizer in still_in if optimizer in beaten)
-        taken.append(Look(tunings, level, still_in, claims, eliminated, goes_on, decided=len(goes_on) < 2))
-        still_in = goes_on
+        taken.append(Look(tunings, level, still_in, claims, eliminated, remaining, decided=len(remaining) < 2))
+        still_in = remaining
     return taken
 
 

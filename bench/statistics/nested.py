@@ -186,7 +186,7 @@ def _pair_freedoms(spreads: Tunings, own: np.ndarray, a: np.ndarray, b: np.ndarr
     return np.where(both, pooled, _satterthwaite(a, own[:, first], b, own[:, second]))
 
 
-def difference_ends(tests: PairTests, *, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+def difference_intervals(tests: PairTests, *, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
     """Return the interval of each difference, unadjusted and without the margin: two arrays (studies, pairs).
 
     NaN unless both optimizers are steady.
@@ -217,7 +217,7 @@ def may_be_best(signs: np.ndarray, optimizers: int) -> np.ndarray:
     return ~beaten
 
 
-def mean_ends(
+def optimizer_mean_intervals(
     spreads: Tunings, *, level: float = 0.95, lowest: float = 0.0, highest: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the interval of each steady optimizer's mean, clipped to possible scores.

@@ -12,7 +12,7 @@ import sqlalchemy
 
 from bench.storage.masking import masked
 from bench.storage.sqlite_files import PREFIX, sqlite_file
-from posemodel.errors import SettingsError, nearest
+from posemodel.errors import SettingsError, did_you_mean
 
 DATABASES = ("sqlite", "postgresql", "mysql", "mariadb", "mssql", "oracle")
 """Schemes of the databases that SQLAlchemy supports."""
@@ -88,7 +88,7 @@ def check_form(store: Store, address: str) -> None:
         store.refuse(address, f"SQLAlchemy's name is `postgresql://`: set {store.variable} to such an address.")
     if name not in DATABASES and not _is_dialect(scheme[0].removesuffix("://")):
         schemes = (*DATABASES, *(SERVERS if store is RECORDS else ()))
-        hint = nearest(name, schemes).replace("?", "://?")
+        hint = did_you_mean(name, schemes).replace("?", "://?")
         store.refuse(
             address,
             f"cannot be opened (there is no database that is called {name}://).{hint} "
@@ -188,7 +188,7 @@ def _check_sqlite_form(store: Store, address: str) -> None:
         )
 
 
-def refuse_one_database(storage: str, tracking: str) -> None:
+def refuse_shared_database(storage: str, tracking: str) -> None:
     """Raise SettingsError if both addresses lead to the same database, even if written differently."""
     if _location(storage) != _location(tracking):
         return

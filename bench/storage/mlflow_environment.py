@@ -2,9 +2,9 @@
 
 import os
 
-from bench.storage.user_environment import stand_in
+from bench.storage.user_environment import provide_user_environment
 
-stand_in()
+provide_user_environment()
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")

@@ -51,7 +51,7 @@ class OutputLostError(PosemodelError):
     """Output that is still wanted could not be written, for example on a full disk."""
 
 
-def plain(error: UnicodeError) -> tuple[str, int]:
+def replace_unencodable(error: UnicodeError) -> tuple[str, int]:
     """Codecs error handler: replace by `PLAIN`, else by escapes in Python's form."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
@@ -59,7 +59,7 @@ def plain(error: UnicodeError) -> tuple[str, int]:
     return text.encode("ascii", "backslashreplace").decode("ascii"), error.end
 
 
-codecs.register_error(ENCODING_ERRORS, plain)
+codecs.register_error(ENCODING_ERRORS, replace_unencodable)
 
 
 class _Raw(io.RawIOBase):
@@ -133,7 +133,7 @@ def keep_open() -> list[tuple[str, TextIO | None]]:
 
 
 @contextmanager
-def kept_open() -> Iterator[None]:
+def surviving_streams() -> Iterator[None]:
     """Apply `keep_open` in the block; raise OutputLostError at its end if output that is still wanted was lost."""
     before = keep_open()
     surviving = {name: getattr(sys, name) for name, _ in before}
@@ -156,7 +156,7 @@ def kept_open() -> Iterator[None]:
                     raise OutputLostError(text) from error
 
 
-def is_gone(stream: Any) -> bool:
+def reader_is_gone(stream: Any) -> bool:
     """Return True if a stream's reader is gone."""
     raw = _raw(stream)
     if isinstance(raw, _Raw) and raw.gone:

@@ -12,7 +12,7 @@ NOWHERE = "/nonexistent"
 """Home of users without one, as on Debian; nothing can be written there, which libraries tolerate."""
 
 
-def stand_in() -> None:
+def provide_user_environment() -> None:
     """Give this process and its children a home and a user name if the machine knows none."""
     try:
         home = Path.home()

@@ -16,7 +16,7 @@ from bench.settings.layers import DEFAULT
 from bench.study.kind import StudyKind
 from bench.study.prepare import prepare
 from bench.study.probe import Measured
-from bench.study.settings import Given, preset_of, resolve
+from bench.study.settings import StudyRequest, preset_of, resolve
 from bench.trials.study_base import StudyBase
 from posemodel.errors import SettingsError
 
@@ -76,7 +76,7 @@ class TimeBudget:
 class BudgetedRequest:
     """A study request whose open settings a time budget has chosen."""
 
-    given: Given
+    request: StudyRequest
     """The request, with the chosen settings added."""
     measured: Measured | None
     """Measured trial costs; None if the study had already begun."""
@@ -84,9 +84,9 @@ class BudgetedRequest:
     """The choice in one line."""
 
 
-def within_budget(
+def choose_for_budget(
     kind: StudyKind[S],
-    given: Given,
+    request: StudyRequest,
     budget: TimeBudget,
     identities: Mapping[str, Mapping[str, Any] | None],
     say: Callable[[str], object],
@@ -95,22 +95,22 @@ def within_budget(
 
     Args:
         kind: Kind of the study; must have ``estimates``.
-        given: The user's request.
+        request: The user's request.
         budget: The time budget.
         identities: Identities of the ledger's studies, by name; a study among them is not sized again.
         say: Called with a line of text before measuring begins.
 
     Raises SettingsError if not even the smallest sensible design fits, EstimateError if nothing could be measured.
     """
-    planned = prepare(kind, given, None)
-    choosable = _choosable(kind, given)
+    planned = prepare(kind, request, None)
+    choosable = _choosable(kind, request)
     begun = [(spec.name, identities[spec.name] or {}) for spec in planned.specs if spec.name in identities]
     if begun:
-        return _as_begun(kind, given, budget, choosable, *begun[0])
+        return _as_begun(kind, request, budget, choosable, *begun[0])
     say("measuring what fits into the time ...")
-    measured = kind.measured(planned)
+    measured = kind.measure_costs(planned)
     remaining_s = budget.remaining_s()
-    sized = kind.sized(replace(planned, measured=measured), choosable, remaining_s)
+    sized = kind.choose_size(replace(planned, measured=measured), choosable, remaining_s)
     if sized.margin * sized.seconds > remaining_s:
         needed = round_up(RECOMMENDED_MARGIN * (budget.seconds - remaining_s + sized.margin * sized.seconds))
         raise SettingsError(
@@ -121,13 +121,15 @@ def within_budget(
     origin = f"--budget {budget.text} (measured here)"
     chosen = {name: (value, origin) for name, value in sized.values.items()}
     text = f"--budget {budget.text}: {sized.text}; estimated time: {duration_text(sized.seconds)}"
-    return BudgetedRequest(replace(given, chosen=chosen), measured, f"{text} of the {duration_text(remaining_s)} left.")
+    return BudgetedRequest(
+        replace(request, chosen=chosen), measured, f"{text} of the {duration_text(remaining_s)} left."
+    )
 
 
-def _choosable(kind: StudyKind[S], given: Given) -> frozenset[str]:
+def _choosable(kind: StudyKind[S], request: StudyRequest) -> frozenset[str]:
     """Return the settings that a budget may choose: those whose value comes from the preset or the default."""
-    preset = preset_of(kind.spec, given)
-    settings = kind.on_this_machine(resolve(kind.spec, given, preset), preset)
+    preset = preset_of(kind.spec, request)
+    settings = kind.resolve_on_machine(resolve(kind.spec, request, preset), preset)
     return frozenset(
         name
         for name in kind.budgeted
@@ -137,7 +139,7 @@ def _choosable(kind: StudyKind[S], given: Given) -> frozenset[str]:
 
 def _as_begun(
     kind: StudyKind[S],
-    given: Given,
+    request: StudyRequest,
     budget: TimeBudget,
     choosable: frozenset[str],
     name: str,
@@ -152,7 +154,7 @@ def _as_begun(
         if each in identity or not fields[each].is_required()
     }
     text = f"--budget {budget.text}: the study {name} has already begun; it continues with its settings."
-    return BudgetedRequest(replace(given, chosen={n: v for n, v in chosen.items() if v[0] is not None}), None, text)
+    return BudgetedRequest(replace(request, chosen={n: v for n, v in chosen.items() if v[0] is not None}), None, text)
 
 
 def round_up(seconds: float) -> float:

@@ -68,7 +68,7 @@ class Estimate:
         )
 
 
-def measured(prepared: Prepared[Any], trials: Mapping[str, TrialSpec], *, module: str) -> Measured:
+def measure_costs(prepared: Prepared[Any], trials: Mapping[str, TrialSpec], *, module: str) -> Measured:
     """Return the study's measured trial costs; measure them unless this command has done so already.
 
     Args:

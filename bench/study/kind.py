@@ -15,16 +15,16 @@ from bench.optimizers import optimizer_entry
 from bench.optimizers.spaces import spaces_of
 from bench.records.mlflow_views import SavedView
 from bench.records.reader import StudyRuns
+from bench.report.command_output import CommandOutput
 from bench.report.findings_result import FindingsResult
 from bench.report.findings_write import write_findings_report
-from bench.report.shown import Shown
-from bench.settings.layers import Setting, about
+from bench.settings.layers import Setting, errors_about
 from bench.study.machine_settings import default_name, device_and_workers
+from bench.study.measurement_state import MeasurementState
 from bench.study.prepared import Prepared
 from bench.study.probe import Measured
 from bench.study.progress import Progress, StudySize
-from bench.study.sizing import Sized
-from bench.study.standing import Standing
+from bench.study.sizing import ChosenSize
 from bench.study.store_paths import StorePaths
 from bench.trials.study_base import StudyBase
 from bench.workloads import POSE, workload
@@ -56,12 +56,12 @@ class StudyKind(ABC, Generic[S]):
 
     # --- from settings to a study
 
-    def on_this_machine(self, settings: Settings, preset: str) -> dict[str, Setting]:  # noqa: ARG002 (others need it)
+    def resolve_on_machine(self, settings: Settings, preset: str) -> dict[str, Setting]:  # noqa: ARG002 (others need it)
         """Return all settings, after resolving those that depend on the machine, the workload or each other."""
         if TABLE in settings:
             _, _, settings = settle_workload(settings)
         on_machine = dict(settings) | device_and_workers(settings)
-        return self.spec.settled(on_machine, on_machine["device"].value)
+        return self.spec.settle_settings(on_machine, on_machine["device"].value)
 
     def refuse(self, settings: Settings, command_line: Mapping[str, Any]) -> None:  # noqa: ARG002 (others need it)
         """Raise SettingsError (file, line and field) for settings with which nothing can be trained."""
@@ -69,10 +69,10 @@ class StudyKind(ABC, Generic[S]):
             chosen_workload, workload_settings, settled = settle_workload(settings)
             chosen_workload.check(workload_settings, settled)
         elif {"network", "size"} <= {*settings}:
-            with about(settings, "network", "size"):
+            with errors_about(settings, "network", "size"):
                 input_geometry(settings["network"].value, settings["size"].value)
 
-    def spelled_out(self, settings: Settings) -> dict[str, Any]:
+    def implicit_values(self, settings: Settings) -> dict[str, Any]:
         """Return specification fields whose defaults the settings leave implicit: each optimizer's full space."""
         return {"spaces": spaces_here(settings)} if "spaces" in settings else {}
 
@@ -119,16 +119,16 @@ class StudyKind(ABC, Generic[S]):
         """Return the estimated time in words, measuring for some seconds; only for kinds that ``estimates``."""
         return ""
 
-    def measured(self, prepared: Prepared[S]) -> Measured:  # noqa: ARG002 (others need it)
+    def measure_costs(self, prepared: Prepared[S]) -> Measured:  # noqa: ARG002 (others need it)
         """Measure the trials' costs on this machine for some seconds; only for kinds that ``estimates``."""
         raise TypeError(f"{self.name}: measures nothing beforehand")
 
-    def sized(self, prepared: Prepared[S], free: Collection[str], seconds: float) -> Sized:  # noqa: ARG002
+    def choose_size(self, prepared: Prepared[S], choosable: Collection[str], seconds: float) -> ChosenSize:  # noqa: ARG002
         """Choose the study's size for a time budget; only for kinds that ``estimates``.
 
         Args:
             prepared: The study as it would be without a budget, with its measured costs.
-            free: Settings that may be chosen, among ``budgeted``.
+            choosable: Settings that may be chosen, among ``budgeted``.
             seconds: Seconds from now to the end of the command.
         """
         raise TypeError(f"{self.name}: cannot be sized for a time")
@@ -138,7 +138,7 @@ class StudyKind(ABC, Generic[S]):
         return ()
 
     @abstractmethod
-    def plan_shown(self, prepared: Prepared[S]) -> Shown:
+    def plan_output(self, prepared: Prepared[S]) -> CommandOutput:
         """Show the trials or measurements that would be run, as far as they are known beforehand."""
 
     # --- running it
@@ -180,14 +180,14 @@ class StudyKind(ABC, Generic[S]):
         """Load a study's result, finished or not, from MLflow alone; ``folder``: the report's, which it names."""
 
     def write_report(
-        self, runs: StudyRuns, folder: Path, note_session: Callable[[], None] = lambda: None
+        self, runs: StudyRuns, folder: Path, update_session: Callable[[], None] = lambda: None
     ) -> tuple[FindingsResult, Path]:
         """Write the report of a study, report.md last; return its result and the path of report.md.
 
-        ``note_session``: updates the session's last-seen time; called when most of the report's time has passed.
+        ``update_session``: updates the session's last-seen time; called when most of the report's time has passed.
         """
         result = self.load(runs, folder)
-        return result, write_findings_report(result.findings, result.info, folder, note_session)
+        return result, write_findings_report(result.findings, result.info, folder, update_session)
 
     def size(self, document: Mapping[str, Any], planned: Mapping[str, int]) -> StudySize | None:  # noqa: ARG002
         """Return the size of a stored study; None if its trials are in no ledger.
@@ -197,7 +197,7 @@ class StudyKind(ABC, Generic[S]):
         """
         return None
 
-    def standing(self, document: Mapping[str, Any], runs: StudyRuns) -> Standing:  # noqa: ARG002
+    def measurement_state(self, document: Mapping[str, Any], runs: StudyRuns) -> MeasurementState:  # noqa: ARG002
         """Return the state of a stored study whose trials are in no ledger."""
         raise TypeError(f"{self.name}: the ledger holds the state of its studies")
 
@@ -205,14 +205,14 @@ class StudyKind(ABC, Generic[S]):
 def require_optimizers(settings: Settings) -> None:
     """Raise SettingsError (file, line, nearest name) for the first optimizer that does not exist."""
     for position, optimizer in enumerate(settings["optimizers"].value):
-        with about(settings, ("optimizers", position)):
+        with errors_about(settings, ("optimizers", position)):
             optimizer_entry(optimizer)
 
 
 def spaces_here(settings: Settings) -> dict[str, dict[str, Any]]:
     """Return the full search space of each optimizer in the settings; SettingsError names file, line and field."""
     require_optimizers(settings)
-    with about(settings, "optimizers", "weight_decay"):
+    with errors_about(settings, "optimizers", "weight_decay"):
         return spaces_of(
             settings["optimizers"].value,
             settings["spaces"].value,

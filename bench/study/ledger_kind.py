@@ -12,10 +12,10 @@ import pandas as pd
 from bench.engines.events import OnEvent, ignore_event
 from bench.engines.trial import TrialKind
 from bench.records.reader import StudyRuns
+from bench.report.command_output import CommandOutput, OutputTable
 from bench.report.findings import Findings, Section, Table
 from bench.report.findings_result import FindingsResult
-from bench.report.no_result import failures, nothing_found, troubled
-from bench.report.shown import Shown, ShownTable
+from bench.report.no_result import failures, no_result_text, trouble_sentences
 from bench.report.study_info import StudyInfo
 from bench.study import ledger_runner
 from bench.study.kind import StudyKind
@@ -25,7 +25,7 @@ from bench.study.rerun_command import options_of, rerun_command
 from bench.study.store_paths import StorePaths
 from bench.trials.spec import Planned, Slot
 from bench.trials.status import Status
-from bench.trials.study_base import SAME_SETTINGS, StudyBase
+from bench.trials.study_base import SAME_SETTINGS_REMEDY, StudyBase
 from bench.workloads.of_study import as_study_file
 from posemodel.errors import SettingsError
 
@@ -51,7 +51,7 @@ class LedgerKind(StudyKind[S]):
         Pure. May be called after any record; trials planned once must be planned again from more records.
         """
 
-    def least_trials(self, spec: S) -> int:
+    def minimum_trials(self, spec: S) -> int:
         """Return the smallest number of trials that the study can have."""
         return len(self.next_trials(spec, pd.DataFrame()))
 
@@ -75,24 +75,24 @@ class LedgerKind(StudyKind[S]):
             self, spec, paths, workers=workers, on_event=on_event, began=began, data_s=data_s, until=until
         )
 
-    def as_begun(self, spec: S, begun: Mapping[str, Any]) -> S:  # noqa: ARG002 (others need it)
-        """Return the specification with which a begun study continues; ``begun``: its identity in the ledger.
+    def with_stored_settings(self, spec: S, stored_identity: Mapping[str, Any]) -> S:  # noqa: ARG002 (others need it)
+        """Return the specification with which a begun study continues; ``stored_identity``: its identity in the ledger.
 
         Shipped values (such as spaces) may have changed since an earlier version began it; it is still the same study.
         """
         return spec
 
-    def go_on_text(self, spec: S, begun: Mapping[str, Any]) -> str:  # noqa: ARG002 (others need them)
+    def difference_remedy(self, spec: S, stored_identity: Mapping[str, Any]) -> str:  # noqa: ARG002 (others need them)
         """Return the remedy shown if the settings differ from those of the begun study."""
-        return SAME_SETTINGS
+        return SAME_SETTINGS_REMEDY
 
-    def extended(self, spec: S, amount: Mapping[str, int], *, looked: Collection[int]) -> S:  # noqa: ARG002
+    def extend(self, spec: S, amount: Mapping[str, int], *, finished_amounts: Collection[int]) -> S:  # noqa: ARG002
         """Return the study made larger; its plan includes all trials of the present one.
 
         Args:
             spec: The study as begun.
             amount: New amounts, by setting.
-            looked: Amounts with which the study has already finished, so that its result has been seen.
+            finished_amounts: Amounts with which the study has already finished, so that its result has been seen.
 
         Raises SettingsError if it already has that many, or cannot have them.
         """
@@ -105,13 +105,13 @@ class LedgerKind(StudyKind[S]):
     def progress(self, spec: S, workers: int) -> Progress | None:
         """Return the progress of a study that has not begun."""
         size = self.size(spec.identity(), {})
-        return None if size is None else Progress(size, active=True, workers=workers, all_planned=size.settled)
+        return None if size is None else Progress(size, active=True, workers=workers, all_planned=size.plan_is_known)
 
     def size(self, document: Mapping[str, Any], planned: Mapping[str, int]) -> StudySize | None:
         """Return the size of a study, as far as its plan is in the ledger."""
         return PlanSize.of(document, planned)
 
-    def plan_shown(self, prepared: Prepared[S]) -> Shown:
+    def plan_output(self, prepared: Prepared[S]) -> CommandOutput:
         """Show the trials that are planned before any has run."""
         spec = prepared.spec
         plan = self.next_trials(spec, pd.DataFrame())
@@ -126,8 +126,8 @@ class LedgerKind(StudyKind[S]):
             "plan": [each.model_dump(mode="json") for each in plan],
         }
         rows = [[str(each.index), each.phase, _planned_text(each)] for each in plan]
-        table = ShownTable(spec.name, ("trial", "phase", "what is tried"), rows)
-        return Shown(document, [table, f"{self.size_text(spec)}. Nothing was run."])
+        table = OutputTable(spec.name, ("trial", "phase", "what is tried"), rows)
+        return CommandOutput(document, [table, f"{self.size_text(spec)}. Nothing was run."])
 
 
 class FindingsKind(LedgerKind[S]):
@@ -142,7 +142,7 @@ class FindingsKind(LedgerKind[S]):
 
     def load(self, runs: StudyRuns, folder: Path | None = None) -> FindingsResult:
         """Load a study's result, finished or not, from MLflow alone; ``folder``: the report's, which it names."""
-        spec, records = self.spec.stored(runs.study_document()), runs.records()
+        spec, records = self.spec.from_stored(runs.study_document()), runs.records()
         trials = _counts(records)
         trials["planned"] = max(len(self.next_trials(spec, records)), trials["recorded"])
         complete = trials["recorded"] == trials["planned"]
@@ -160,17 +160,17 @@ class FindingsKind(LedgerKind[S]):
             ),
             records=records,
         )
-        return FindingsResult(self._findings_or_reason(spec, records, runs, remaining=info.left), info)
+        return FindingsResult(self._findings_or_reason(spec, records, runs, remaining=info.remaining), info)
 
     def _findings_or_reason(self, spec: S, records: pd.DataFrame, runs: StudyRuns, *, remaining: int) -> Findings:
         """Return the kind's findings; if no trial has a result, the reason precedes their answer.
 
         In that case the kind's analysis may raise, and the report is written without it.
         """
-        reason = nothing_found(records, left=remaining)
+        reason = no_result_text(records, remaining=remaining)
         if not reason:
             findings = self.findings(spec, records, runs)
-            return _with_preface(findings, " ".join(troubled(records, left=remaining)))
+            return _with_preface(findings, " ".join(trouble_sentences(records, remaining=remaining)))
         try:
             findings = self.findings(spec, records, runs)
         except Exception as error:

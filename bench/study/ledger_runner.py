@@ -20,7 +20,7 @@ from bench.engines.events import Event, MorePlanned, OnEvent, PhaseBegan, TrialE
 from bench.engines.processes import Crew, crew
 from bench.engines.worker import WorkerSettings
 from bench.ledger.foreign import refuse_foreign
-from bench.ledger.reader import identities, look
+from bench.ledger.reader import read_identities, read_studies
 from bench.ledger.store import Ledger
 from bench.measure.machine import fingerprint
 from bench.records.store_check import check_stores
@@ -58,12 +58,12 @@ def run_study(
     began_ms = now_ms() if began is None else int(1000 * began)
     session: Session | None = Session(began_ms, now_ms(), workers, data_s, socket.gethostname(), os.getpid())
     check_stores(paths.storage_url, paths.tracking_uri)
-    known_studies = identities(paths.storage_url)  # read before the ledger is opened: opening changes the file
+    known_studies = read_identities(paths.storage_url)  # read before the ledger is opened: opening changes the file
     refuse_foreign([name for name, identity in known_studies.items() if identity is None], paths.storage_url, spec.name)
     begun = known_studies.get(spec.name)
     if begun is not None:
-        spec = kind.as_begun(spec, begun)
-        refuse_difference(spec.name, begun, spec.identity(), kind.go_on_text(spec, begun))
+        spec = kind.with_stored_settings(spec, begun)
+        refuse_difference(spec.name, begun, spec.identity(), kind.difference_remedy(spec, begun))
     ledger = Ledger(paths.storage_url, spec.name, spec.identity(), objectives=objectives)
     deadline = interruption.Deadline(until)
     with ledger.session(workers), ExitStack() as closing:
@@ -77,7 +77,7 @@ def run_study(
 
         with _ignore_interrupt_of(deadline), crew(workers, on_study_event) as workforce:
             counts = ledger.counts()
-            if counts.total() - counts["waiting"] - counts["running"] < kind.least_trials(spec):
+            if counts.total() - counts["waiting"] - counts["running"] < kind.minimum_trials(spec):
                 workforce.start()  # workers load their libraries while this process opens MLflow's store
             tracker = Tracker(paths.tracking_uri, spec.name)
             earlier = ledger.earlier_identities()
@@ -97,7 +97,7 @@ def run_study(
                 spec.data,
                 kind.trials,
                 objectives,
-                places=spec.places,
+                file_paths=spec.file_paths,
             )
             planner = _Planner(kind, spec, ledger, tracker, paths, on_event)
             if kind.plans_ahead:
@@ -132,7 +132,7 @@ def extend_study(kind: "LedgerKind[S]", begun: S, extended: S, paths: StorePaths
 
     Raises SettingsError while a process works on the study.
     """
-    current = look(paths.storage_url).get(begun.name)
+    current = read_studies(paths.storage_url).get(begun.name)
     if current is not None and current.active:
         raise SettingsError(
             f"study {begun.name}: a process is working on it (`posebench study status {begun.name}`). Wait until it "
@@ -212,7 +212,7 @@ def _work_off(planner: _Planner, workforce: Crew, settings: WorkerSettings, note
 def _note(tracker: Tracker, session: Session | None) -> None:
     """Update the session's last-seen time."""
     if session is not None:
-        tracker.note_session(replace(session, heard_ms=now_ms()))
+        tracker.update_session(replace(session, heard_ms=now_ms()))
 
 
 def _close(

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from bench.measure.cores import usable_cores
-from bench.settings.layers import Setting, about
+from bench.settings.layers import Setting, errors_about
 from bench.settings.presets import presets
 from posemodel.device import choose_device
 
@@ -32,7 +32,7 @@ def device_and_workers(settings: Mapping[str, Setting]) -> dict[str, Setting]:
 def device_here(settings: Mapping[str, Setting]) -> Setting:
     """Resolve the `device` setting on this machine; SettingsError if the machine has no such device."""
     requested = settings["device"]
-    with about(settings, "device"):
+    with errors_about(settings, "device"):
         device = choose_device(requested.value).type
     return (
         requested

@@ -12,7 +12,7 @@ from bench.records.reader import StudyRuns
 from bench.report.findings_result import FindingsResult
 from bench.study import measurement_runner
 from bench.study.kind import StudyKind
-from bench.study.standing import Standing
+from bench.study.measurement_state import MeasurementState
 from bench.study.store_paths import StorePaths
 from bench.trials.progress import MS
 from bench.trials.study_base import StudyBase
@@ -23,7 +23,7 @@ S = TypeVar("S", bound=StudyBase)
 class Measuring(Protocol):
     """The measurements of one study, made in one process."""
 
-    def look_first(self) -> None:
+    def check_data(self) -> None:
         """Check the data before anything is recorded; raises DataError if nothing can be measured."""
 
     def run(self, parent: str) -> None:
@@ -34,7 +34,7 @@ class MeasurementKind(StudyKind[S]):
     """A kind of study that one process measures, one measurement at a time so that they do not disturb each other."""
 
     @abstractmethod
-    def measuring(self, spec: S, tracker: MeasurementTracker, say: Callable[[int, str], None]) -> Measuring:
+    def measurements_of(self, spec: S, tracker: MeasurementTracker, say: Callable[[int, str], None]) -> Measuring:
         """Return the measurements of a study.
 
         ``say`` is called with the number of measurements recorded so far and a text about the next one.
@@ -45,16 +45,18 @@ class MeasurementKind(StudyKind[S]):
         """Count the measurements of a stored study by status."""
 
     @abstractmethod
-    def longest_s(self, document: Mapping[str, Any]) -> float:
+    def longest_gap_s(self, document: Mapping[str, Any]) -> float:
         """Return the longest time between two records in seconds while a process works on the study."""
 
-    def standing(self, document: Mapping[str, Any], runs: StudyRuns) -> Standing:
+    def measurement_state(self, document: Mapping[str, Any], runs: StudyRuns) -> MeasurementState:
         """Return the state of a stored study, from its records and the time of the last one."""
         last = last_moment(runs)
         moment = None if last is None else last / MS
-        recent = moment is not None and time.time() - moment < self.longest_s(document)
+        recent = moment is not None and time.time() - moment < self.longest_gap_s(document)
         status = "complete" if runs.finished() else "running" if recent else "unfinished"
-        return Standing(document["name"], self.name, document["preset"], status, self.counts(document, runs), moment)
+        return MeasurementState(
+            document["name"], self.name, document["preset"], status, self.counts(document, runs), moment
+        )
 
     def run(
         self,

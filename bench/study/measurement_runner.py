@@ -33,8 +33,8 @@ def run_study(
     check_tracking(paths.tracking_uri, write=True)
     tracker = MeasurementTracker(paths.tracking_uri, spec.name)
     with path_lock(Path.cwd() / f"{spec.name}.{kind.name}"):  # two at once would disturb each other's measurements
-        measuring = kind.measuring(spec, tracker, lambda done, text: on_event(Measuring(done, text)))
-        measuring.look_first()
+        measuring = kind.measurements_of(spec, tracker, lambda done, text: on_event(Measuring(done, text)))
+        measuring.check_data()
         with interruption.defer_interrupts():
             parent = tracker.open_study(spec, fingerprint(), kind.views)
         try:

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bench.settings.data_files import absolute_paths
-from bench.settings.layers import build
+from bench.settings.layers import build_model
 from bench.settings.weights_files import absolute_weights, weights_digest
 from bench.study.prepared import Prepared
-from bench.study.settings import Given, preset_of, resolve
+from bench.study.settings import StudyRequest, preset_of, resolve
 from bench.trials.study_base import StudyBase
 from bench.workloads.protocol import AWAITED, MakeData, OnOpen
 
@@ -19,7 +19,7 @@ UNNAMED = "unnamed"
 
 
 def prepare(
-    kind: "StudyKind[S]", given: Given, make_data: MakeData | None, on_open: OnOpen | None = None
+    kind: "StudyKind[S]", request: StudyRequest, make_data: MakeData | None, on_open: OnOpen | None = None
 ) -> Prepared[S]:
     """Layer the settings, find or make the data, and resolve the study or series of studies.
 
@@ -27,18 +27,18 @@ def prepare(
 
     Args:
         kind: Kind of the study.
-        given: The user's request.
+        request: The user's request.
         make_data: Makes the default data set if it is incomplete; None (a dry run) leaves that for later.
         on_open: Called with the opened splits.
 
     Raises SettingsError, or DataError if the data is unusable.
     """
-    preset = preset_of(kind.spec, given)
-    settings = resolve(kind.spec, given, preset)
+    preset = preset_of(kind.spec, request)
+    settings = resolve(kind.spec, request, preset)
     settings |= absolute_paths(settings) | absolute_weights(settings)
-    kind.refuse(settings, given.command_line)
-    settings = kind.on_this_machine(settings, preset)
-    derived = {"preset": preset, "data": Path(), "data_digest": AWAITED} | kind.spelled_out(settings)
+    kind.refuse(settings, request.command_line)
+    settings = kind.resolve_on_machine(settings, preset)
+    derived = {"preset": preset, "data": Path(), "data_digest": AWAITED} | kind.implicit_values(settings)
     if "weights_digest" in kind.spec.model_fields:
         derived |= {"weights_digest": weights_digest(settings)}
     name = settings["name"].value
@@ -48,7 +48,9 @@ def prepare(
         specs = []
         for suffix, study_settings in series.items():
             values = {field: study_settings[field].value for field in kind.spec.model_fields if field in study_settings}
-            specs.append(build(kind.spec, values | derived | data_fields | {"name": name + suffix}, study_settings))
+            specs.append(
+                build_model(kind.spec, values | derived | data_fields | {"name": name + suffix}, study_settings)
+            )
             kind.check(specs[-1], study_settings)
         return tuple(specs)
 

@@ -19,7 +19,7 @@ from bench.engines.events import (
     TrialStepped,
     WorkerDied,
 )
-from bench.trials.progress import Done, RunningTrial
+from bench.trials.progress import EndedTrial, RunningTrial
 from bench.trials.status import FAULTS, Status
 
 
@@ -72,7 +72,7 @@ class StudySize(Protocol):
         """Number of trials of all phases, as far as known."""
 
     @property
-    def settled(self) -> bool:
+    def plan_is_known(self) -> bool:
         """True if all trials are known before any has run."""
 
     @property
@@ -85,7 +85,7 @@ class StudySize(Protocol):
     def with_phase(self, phase: str, planned: int) -> "StudySize":
         """Return the size with the number of trials of a newly planned phase."""
 
-    def given(self, done: Mapping[str, Done]) -> "StudySize":
+    def after_trials(self, done: Mapping[str, EndedTrial]) -> "StudySize":
         """Return the size after these trials have ended; their results may make later trials unnecessary."""
 
     def rows(self, progress: "Progress") -> Sequence[ProgressRow]:
@@ -94,7 +94,7 @@ class StudySize(Protocol):
     def score_text(self, metrics: Mapping[str, float]) -> str:
         """Return the score of a trial with these metrics for its progress line; empty if unknown."""
 
-    def trial_seconds(self, phase: str, done: Sequence[Done]) -> float | None:
+    def trial_seconds(self, phase: str, done: Sequence[EndedTrial]) -> float | None:
         """Return the expected seconds of a trial of a phase, from those that have ended; None if unknown.
 
         The mean over the phase, including trials that diverged early: the remaining ones will include some as well.
@@ -134,7 +134,7 @@ class PlanSize:
         return sum(self.plan.values())
 
     @property
-    def settled(self) -> bool:
+    def plan_is_known(self) -> bool:
         """True if all trials are known before any has run; here never."""
         return False
 
@@ -147,7 +147,7 @@ class PlanSize:
         """Return the size with the number of trials of a newly planned phase."""
         return replace(self, plan={**self.plan, phase: planned})
 
-    def given(self, done: Mapping[str, Done]) -> "PlanSize":  # noqa: ARG002 (other sizes need them)
+    def after_trials(self, done: Mapping[str, EndedTrial]) -> "PlanSize":  # noqa: ARG002 (other sizes need them)
         """Return the size unchanged: all that is known is the plan in the ledger."""
         return self
 
@@ -161,7 +161,7 @@ class PlanSize:
         """Return the AP as text."""
         return line_ap_text(metrics)
 
-    def trial_seconds(self, phase: str, done: Sequence[Done]) -> float | None:
+    def trial_seconds(self, phase: str, done: Sequence[EndedTrial]) -> float | None:
         """Return the mean over the phase, or over all trials (equal budgets) before one of the phase has ended."""
         phase_mean = mean_seconds(done, phase)
         return mean_seconds(done) if phase_mean is None else phase_mean
@@ -172,7 +172,7 @@ class Progress:
     """State of a study at one moment."""
 
     size: StudySize
-    done: Mapping[str, Done] = field(default_factory=dict)
+    done: Mapping[str, EndedTrial] = field(default_factory=dict)
     """Trials that have ended, by trial id."""
     running_trials: Mapping[str, RunningTrial] = field(default_factory=dict)
     """Running trials, by trial id."""
@@ -203,12 +203,12 @@ class Progress:
         """Return the number of trials of a phase that have ended, with any status."""
         return sum(trial.phase == phase for trial in self.done.values())
 
-    def with_done(self, trial: Done) -> "Progress":
+    def with_done(self, trial: EndedTrial) -> "Progress":
         """Return the progress after a trial has ended."""
         done = {**self.done, trial.trial_id: trial}
         return replace(
             self,
-            size=self.size.given(done),
+            size=self.size.after_trials(done),
             done=done,
             running_trials=_without(self.running_trials, trial.trial_id),
         )
@@ -261,7 +261,7 @@ def _tried(progress: Progress, name: str) -> TriedProgress:
     )
 
 
-def mean_seconds(done: Sequence[Done], phase: str | None = None) -> float | None:
+def mean_seconds(done: Sequence[EndedTrial], phase: str | None = None) -> float | None:
     """Return the mean seconds of the ended trials of a phase (None: of all phases); None if none has ended."""
     durations = [trial.seconds for trial in done if phase in (None, trial.phase) and trial.seconds is not None]
     return fmean(durations) if durations else None
@@ -319,7 +319,7 @@ def _without(trials: Mapping[str, RunningTrial], *gone: str) -> dict[str, Runnin
     return {key: trial for key, trial in trials.items() if key not in gone}
 
 
-def after(progress: Progress, event: Event) -> Progress:
+def progress_after(progress: Progress, event: Event) -> Progress:
     """Return the progress after an event."""
     match event:
         case PhaseBegan():
@@ -327,7 +327,7 @@ def after(progress: Progress, event: Event) -> Progress:
             for phase, ended in Counter(trial.phase for trial in event.done.values()).items():
                 if size.planned_of(phase) < ended:  # extended study: a later phase already has records
                     size = size.with_phase(phase, ended)
-            size = size.given(event.done)
+            size = size.after_trials(event.done)
             return replace(progress, size=size, done=event.done, running_trials={})
         case MorePlanned():
             return replace(progress, size=progress.size.with_phase(event.phase, event.planned))
@@ -336,7 +336,7 @@ def after(progress: Progress, event: Event) -> Progress:
         case TrialStepped():
             return progress.with_step(event.trial_id, event.step, event.train_seconds)
         case TrialEnded():
-            return progress.with_done(Done.of(event.record.as_row(), event.seconds))
+            return progress.with_done(EndedTrial.of(event.record.as_row(), event.seconds))
         case TrialReturned():
             return progress.without(event.trial_id)
         case WorkerDied():

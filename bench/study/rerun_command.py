@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from bench.report.files import STUDY
-from posemodel.synthetic import marker_of
+from posemodel.synthetic import read_marker
 
 
 def rerun_command(
@@ -33,7 +33,7 @@ def rerun_command(
     working_folder = Path.cwd()
     path = (data.relative_to(working_folder) if data.is_relative_to(working_folder) else data).as_posix()
     command = " \\\n    ".join(map(shlex.join, (words, ["--data", path, *named])))
-    marker = marker_of(data)
+    marker = read_marker(data)
     if marker is None:
         return command
     synth = ["posebench", "data", "synth", path, "--images", str(marker["images"]), "--seed", str(marker["seed"])]

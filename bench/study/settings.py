@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.settings.layers import COMMAND_LINE, DEFAULT, Setting, checked, given_layers, listed
+from bench.settings.layers import COMMAND_LINE, DEFAULT, Setting, as_list, checked_setting, setting_layers
 from bench.settings.presets import FULL, preset_path, presets
 from bench.study.machine_settings import default_preset
 from bench.trials.study_base import StudyBase
@@ -17,7 +17,7 @@ from posemodel.errors import SettingsError
 
 
 @dataclass(frozen=True)
-class Given:
+class StudyRequest:
     """A user's request for a study, before its settings are resolved."""
 
     command_line: Mapping[str, Any] = field(default_factory=dict)
@@ -29,16 +29,16 @@ class Given:
     """Values chosen for a time budget, with their origin; above the preset, below all layers that the user set."""
 
 
-def preset_of(study: type[StudyBase], given: Given) -> str:
+def preset_of(study: type[StudyBase], request: StudyRequest) -> str:
     """Return the requested preset; without one this machine's default, or `full` if the kind lacks that."""
-    if given.preset is not None:
-        return given.preset
+    if request.preset is not None:
+        return request.preset
     machine_preset = default_preset()
     return machine_preset if machine_preset in presets(study.kind_name()) else FULL
 
 
 def resolve(
-    study: type[StudyBase], given: Given, preset: str, environ: Mapping[str, str] = os.environ
+    study: type[StudyBase], request: StudyRequest, preset: str, environ: Mapping[str, str] = os.environ
 ) -> dict[str, Setting]:
     """Return every setting of a study, each from the highest layer that has it.
 
@@ -46,22 +46,22 @@ def resolve(
     kept. Raises SettingsError with file, line, field and the nearest valid name.
     """
     declarations = study.declarations()
-    raw_layers = given_layers(
+    raw_layers = setting_layers(
         study.kind_name(),
         declarations,
         preset=preset,
         preset_file=preset_path(study.kind_name(), preset),
-        study_file=given.study_file,
+        study_file=request.study_file,
         environ=environ,
-        command_line=given.command_line,
+        command_line=request.command_line,
     )
-    raw_layers.insert(1, dict(given.chosen))
+    raw_layers.insert(1, dict(request.chosen))
     layers = [
         {name: _checked(study, name, value, origin) for name, (value, origin) in each.items()} for each in raw_layers
     ]
     settings = {name: Setting(declared.default, DEFAULT) for name, declared in declarations.items()}
     for layer in layers:
-        spaces = {"spaces": layer["spaces"].over(settings["spaces"])} if "spaces" in layer else {}
+        spaces = {"spaces": layer["spaces"].merged_over(settings["spaces"])} if "spaces" in layer else {}
         settings |= layer | spaces
     study.settle_layers(settings, layers)
     return settings
@@ -73,9 +73,9 @@ def _checked(study: type[StudyBase], name: str, value: Any, origin: str) -> Sett
     typed = isinstance(value, str) and (origin == COMMAND_LINE or origin.startswith("environment "))
     if typed and declared.is_table:
         raise SettingsError(f"{name}: can only be set in a study file (got {value!r}, from: {origin}).")
-    if declared.listed is not None:
-        value = listed(value, truths=declared.listed is bool)
+    if declared.list_item_type is not None:
+        value = as_list(value, truths=declared.list_item_type is bool)
     elif typed and "," in value:
         parts = [part.strip() for part in value.split(",")]
         value = parts if study.type_of(name, parts) != declared.type else value
-    return checked(study.type_of(name, value), name, value, origin)
+    return checked_setting(study.type_of(name, value), name, value, origin)

@@ -11,7 +11,7 @@ LONGEST = 10_000_000
 
 
 @dataclass(frozen=True)
-class Sized:
+class ChosenSize:
     """A study's size, chosen for a time budget.
 
     Attributes:
@@ -31,7 +31,7 @@ class Sized:
     smaller: str
 
 
-def climb(
+def largest_design(
     least: Numbers, stages: Sequence[tuple[str, int]], fits: Callable[[Numbers], bool], length: str | None
 ) -> dict[str, int]:
     """Return the values of the largest design that fits.

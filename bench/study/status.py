@@ -11,41 +11,41 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from bench.ledger.reader import LOST, RUNNING, WAITING, Look, look
+from bench.ledger.reader import LOST, RUNNING, WAITING, LedgerView, read_studies
 from bench.records import reader
 from bench.records.writer import Tracker
 from bench.storage.masking import masked
 from bench.study.kind import StudyKind
+from bench.study.measurement_state import MeasurementState
 from bench.study.progress import Progress, StudySize, seconds_left
-from bench.study.standing import Standing
 from bench.trials.columns import rows_of
-from bench.trials.progress import MS, Done, RunningTrial, recorded
+from bench.trials.progress import MS, EndedTrial, RunningTrial, recorded
 from bench.trials.status import Status
-from posemodel.errors import SettingsError, nearest
+from posemodel.errors import SettingsError, did_you_mean
 
 KindOf = Callable[[Mapping[str, Any]], StudyKind[Any]]
 """Returns the kind of a stored study; SettingsError if this version has no such kind."""
 
 
-class Watcher:
+class StatusReader:
     """Reads the state of studies repeatedly; reads records from MLflow again only after a further trial has ended."""
 
-    def __init__(self, storage_url: str, tracking_uri: str, kind_of: KindOf, *, known_trouble: str = "") -> None:
+    def __init__(self, storage_url: str, tracking_uri: str, kind_of: KindOf, *, known_errors: str = "") -> None:
         """Watch a ledger and an MLflow store, either of which may be missing.
 
-        ``known_trouble``: an error about the stores that the user has already seen.
+        ``known_errors``: an error about the stores that the user has already seen.
         """
         self.kind_of = kind_of
         self.storage_url, self.tracking_uri = storage_url, tracking_uri
-        self.known_trouble = known_trouble
-        self.trouble = ""
+        self.known_errors = known_errors
+        self.errors = ""
         """Reasons why results or studies could not be read last time, one per line; empty if all could."""
-        self._results: dict[str, tuple[frozenset[str], dict[str, Done], float | None]] = {}
+        self._results: dict[str, tuple[frozenset[str], dict[str, EndedTrial], float | None]] = {}
 
     def all(self) -> list[Progress]:
         """Return the progress of every study in a ledger, most recently active first."""
-        self.trouble = ""
-        looks = look(self.storage_url)
+        self.errors = ""
+        looks = read_studies(self.storage_url)
         documents = self._documents() | {name: in_ledger.identity for name, in_ledger in looks.items()}
         studies = []
         for name, document in documents.items():
@@ -53,13 +53,13 @@ class Watcher:
                 size = self._size(document, looks.get(name))
                 studies += [] if size is None else [self._progress(size, looks.get(name))]
             except SettingsError as error:
-                self.trouble = "\n".join(filter(None, [self.trouble, str(error)]))
+                self.errors = "\n".join(filter(None, [self.errors, str(error)]))
         return sorted(studies, key=lambda progress: (-(progress.last_active or 0.0), progress.size.study))
 
     def one(self, name: str) -> Progress:
         """Return the progress of one study; SettingsError with the nearest names if there is none of that name."""
-        self.trouble = ""
-        looks = look(self.storage_url)
+        self.errors = ""
+        looks = read_studies(self.storage_url)
         documents: Mapping[str, Mapping[str, Any]] = {study: in_ledger.identity for study, in_ledger in looks.items()}
         if name not in documents:
             documents = self._documents()
@@ -71,33 +71,33 @@ class Watcher:
             raise SettingsError(f"study {name}: is of kind {documents[name]['kind']}.")
         return self._progress(size, looks.get(name))
 
-    def _size(self, document: Mapping[str, Any], in_ledger: Look | None) -> StudySize | None:
+    def _size(self, document: Mapping[str, Any], in_ledger: LedgerView | None) -> StudySize | None:
         planned = Counter(entry.phase for entry in in_ledger.entries) if in_ledger is not None else {}
         return self.kind_of(document).size(document, planned)
 
-    def standings(self, name: str | None = None) -> list[Standing]:
+    def measurement_states(self, name: str | None = None) -> list[MeasurementState]:
         """Return the state of every measurement study (or the one of this name), most recently active first."""
-        states: list[Standing] = []
+        states: list[MeasurementState] = []
         for study, document in self._documents().items():
             with suppress(SettingsError):  # from another version, or unreachable: `all` reports that
                 kind = self.kind_of(document)
                 if kind.spec.runner == "measurement" and name in (None, study):
-                    states.append(kind.standing(document, Tracker(self.tracking_uri, study, create=False)))
+                    states.append(kind.measurement_state(document, Tracker(self.tracking_uri, study, create=False)))
         return sorted(states, key=lambda each: (-(each.last_active or 0.0), each.study))
 
     def _documents(self) -> dict[str, dict[str, object]]:
         try:
             return reader.studies(self.tracking_uri)
         except SettingsError as error:
-            self.trouble = str(error)
+            self.errors = str(error)
             return {}
 
-    def _progress(self, size: StudySize, in_ledger: Look | None) -> Progress:
+    def _progress(self, size: StudySize, in_ledger: LedgerView | None) -> Progress:
         entries = in_ledger.entries if in_ledger is not None else []
         ended = frozenset(entry.trial_id for entry in entries if entry.state not in (WAITING, RUNNING, LOST))
         done, last_record = self._recorded(size.study, ended, everything=in_ledger is None)
         done |= {
-            entry.trial_id: Done(entry.trial_id, entry.phase, entry.optimizer, Status(entry.state))
+            entry.trial_id: EndedTrial(entry.trial_id, entry.phase, entry.optimizer, Status(entry.state))
             for entry in entries
             if entry.trial_id in ended and entry.trial_id not in done
         }
@@ -118,14 +118,14 @@ class Watcher:
         }
         times = [in_ledger.last_active if in_ledger is not None else None, last_record]
         return Progress(
-            size=size.given(done),
+            size=size.after_trials(done),
             done=done,
             running_trials=running_trials,
             lost=sum(entry.state == LOST and entry.trial_id not in done for entry in entries),
             active=in_ledger is not None and in_ledger.active,
             workers=in_ledger.workers if in_ledger is not None else 0,
             last_active=max((time for time in times if time is not None), default=None),
-            all_planned=size.settled or self._finished(size.study),
+            all_planned=size.plan_is_known or self._finished(size.study),
         )
 
     def _finished(self, study: str) -> bool:
@@ -133,10 +133,12 @@ class Watcher:
         try:
             return Tracker(self.tracking_uri, study, create=False).finished()
         except SettingsError as error:
-            self.trouble = str(error)
+            self.errors = str(error)
             return False
 
-    def _recorded(self, study: str, ended: frozenset[str], *, everything: bool) -> tuple[dict[str, Done], float | None]:
+    def _recorded(
+        self, study: str, ended: frozenset[str], *, everything: bool
+    ) -> tuple[dict[str, EndedTrial], float | None]:
         """Return the ended trials by id, and the time of the last record; cached until another trial has ended."""
         if not ended and not everything:
             return {}, None
@@ -144,7 +146,7 @@ class Watcher:
             try:
                 records = Tracker(self.tracking_uri, study, create=False).records()
             except SettingsError as error:
-                self.trouble = str(error)
+                self.errors = str(error)
                 return {}, None
             rows = rows_of(records)
             self._results[study] = (ended, recorded(rows), max((row["ended_ms"] / MS for row in rows), default=None))
@@ -154,13 +156,13 @@ class Watcher:
 
 def all_study_names(storage_url: str, tracking_uri: str) -> list[str]:
     """Return the names of all studies of any kind in the ledger and in MLflow, if that can be read."""
-    names = {*look(storage_url)}
+    names = {*read_studies(storage_url)}
     with suppress(SettingsError):
         names |= {*reader.studies(tracking_uri)}
     return sorted(names)
 
 
-def results_of(storage_url: str, tracking_uri: str, name: str) -> Tracker:
+def open_records(storage_url: str, tracking_uri: str, name: str) -> Tracker:
     """Open a study's records in MLflow; SettingsError if there is no such study, or MLflow has nothing of it."""
     if name in reader.studies(tracking_uri):
         return Tracker(tracking_uri, name, create=False)
@@ -178,7 +180,8 @@ def _unknown(name: str, names: list[str], storage_url: str, tracking_uri: str) -
     where = f"in this folder ({masked(storage_url)}, {masked(tracking_uri)})"
     if not names:
         return f"study: there is no study {name!r}, nor any other, {where}."
-    return f"study: there is no study {name!r} {where}.{nearest(name, names, most=3)} `posebench study list` shows all."
+    hint = did_you_mean(name, names, limit=3)
+    return f"study: there is no study {name!r} {where}.{hint} `posebench study list` shows all."
 
 
 def list_document(studies: list[Progress]) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def rows_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return cast("list[dict[str, Any]]", frame.to_dict(orient="records"))
 
 
-def places_by(frame: pd.DataFrame, column: str) -> dict[str, np.ndarray]:
+def rows_by_value(frame: pd.DataFrame, column: str) -> dict[str, np.ndarray]:
     """Return the row numbers (int array) of each value of a text column."""
     return cast("dict[str, np.ndarray]", frame.groupby(column).indices)
 

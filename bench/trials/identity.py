@@ -13,7 +13,7 @@ from pydantic_core import to_jsonable_python
 
 ID_CHARACTERS = 16
 
-FIRST: Mapping[str, Collection[str]] = {
+FIRST_SETTINGS: Mapping[str, Collection[str]] = {
     "TrialSpec": (
         "phase", "index", "optimizer", "built_by", "control_of", "hyperparameters", "at_border", "weight_decay",
         "data_digest", "slot", "train",
@@ -66,11 +66,11 @@ of ids at their defaults, so their defaults must never change. For a model that 
 settings count."""
 
 
-BEFORE_JOINT = (
+SETTINGS_BEFORE_JOINT = (
     "weights", "accumulate", "milestones", "gamma", "plateau", "loss_reduction", "groups", "ema_decay",
 )  # fmt: skip
 """Settings of a training run added after the first optimizers studies and before the first joint studies."""
-EARLIER_ID_SETTINGS = ((), BEFORE_JOINT, (*BEFORE_JOINT, "val_images"))
+EARLIER_ID_SETTINGS = ((), SETTINGS_BEFORE_JOINT, (*SETTINGS_BEFORE_JOINT, "val_images"))
 """Sets of later training settings that ids of earlier versions included even at their defaults, one per version."""
 
 
@@ -94,7 +94,7 @@ def without_unused(model: type[BaseModel], document: Mapping[str, Any]) -> dict[
 
 def _unused(model: type[BaseModel], name: str, value: Any) -> bool:
     """Return True if a setting was added later and has its default."""
-    field, first = model.model_fields.get(name), FIRST.get(model.__name__)
+    field, first = model.model_fields.get(name), FIRST_SETTINGS.get(model.__name__)
     if field is None or first is None or name in first or field.is_required():
         return False
     default = field.get_default(call_default_factory=True)

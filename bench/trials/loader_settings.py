@@ -17,7 +17,7 @@ SETTINGS = (
 """Settings of a loader configuration; all but ``cv2_threads`` are parameters of torch.utils.data.DataLoader."""
 
 
-def plain_setting(value: Any) -> Any:
+def plain_value(value: Any) -> Any:
     """Convert a table value to a plain Python one: NaN becomes None, a float an int (columns with gaps hold floats)."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
@@ -28,6 +28,6 @@ def plain_setting(value: Any) -> Any:
     return value
 
 
-def chosen_settings(chosen: Any) -> dict[str, Any]:
+def plain_settings(chosen: Any) -> dict[str, Any]:
     """Return the loader settings of a row (a mapping or pandas Series) as plain values."""
-    return {name: plain_setting(chosen[name]) for name in SETTINGS}
+    return {name: plain_value(chosen[name]) for name in SETTINGS}

@@ -15,7 +15,7 @@ MS = 1000
 
 
 @dataclass(frozen=True)
-class Done:
+class EndedTrial:
     """An ended trial with its results; values that its record lacks, or cannot be read, are None."""
 
     trial_id: str
@@ -40,7 +40,7 @@ class Done:
         return _finite(float(skill(np.array(self.val_loss), np.array(self.reference_loss))))
 
     @classmethod
-    def of(cls, row: Mapping[str, Any], seconds: float | None) -> "Done":
+    def of(cls, row: Mapping[str, Any], seconds: float | None) -> "EndedTrial":
         """Create it from a row of the records (`Record.as_row`), in which None or NaN means not measured.
 
         ``seconds``: wall time of the trial.
@@ -52,9 +52,9 @@ class Done:
         )
 
 
-def recorded(rows: Iterable[Mapping[str, Any]]) -> dict[str, Done]:
+def recorded(rows: Iterable[Mapping[str, Any]]) -> dict[str, EndedTrial]:
     """Return the ended trials by id from rows of the records table, which include each run's begin and end."""
-    return {row["trial_id"]: Done.of(row, (row["ended_ms"] - row["started_ms"]) / MS) for row in rows}
+    return {row["trial_id"]: EndedTrial.of(row, (row["ended_ms"] - row["started_ms"]) / MS) for row in rows}
 
 
 @dataclass(frozen=True)

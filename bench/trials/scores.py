@@ -16,7 +16,7 @@ from bench.trials.status import Status
 
 REFERENCE_LOSS = "reference_loss"
 """Metric: the validation loss of detecting nobody, on the same split as `val_loss`."""
-ON_SELECT = "_select"
+SELECT_SUFFIX = "_select"
 """Suffix of metrics that were measured on the select split in addition."""
 MEASURED_AP = "measured_ap"
 """Column of `as_skill`: the AP of a trial that is not judged by AP."""
@@ -112,7 +112,7 @@ def as_skill(records: pd.DataFrame) -> pd.DataFrame:
         _measured(records, name)
         for name in (
             *(LOSS_SCORE, REFERENCE_LOSS),
-            *(LOSS_SCORE + ON_SELECT, REFERENCE_LOSS + ON_SELECT, AP_SCORE),
+            *(LOSS_SCORE + SELECT_SUFFIX, REFERENCE_LOSS + SELECT_SUFFIX, AP_SCORE),
         )
     )
     return records.assign(

@@ -83,15 +83,15 @@ class TrialSpec(Settings):
         """Name of the optimizer to build."""
         return self.built_by or self.optimizer
 
-    def with_data(self, data: Path, places: Mapping[str, Path] = MappingProxyType({})) -> "TrialSpec":
+    def with_data(self, data: Path, file_paths: Mapping[str, Path] = MappingProxyType({})) -> "TrialSpec":
         """Return the same trial with its data set in another folder.
 
-        ``places``: paths of the study's other files by setting, see `StudyBase.places`.
+        ``file_paths``: paths of the study's other files by setting, see `StudyBase.file_paths`.
         """
         moved: dict[str, Any] = {"data": data}
         if isinstance(self.train, TrainSettings):
-            moved |= {name: places[name] for name in WEIGHTS if name in places}
-            files = {name: path for name, path in places.items() if name in DataFiles.model_fields}
+            moved |= {name: file_paths[name] for name in WEIGHTS if name in file_paths}
+            files = {name: path for name, path in file_paths.items() if name in DataFiles.model_fields}
             moved |= {"files": DataFiles(**files)} if files else {}
         return self.model_copy(update={"train": self._run_with(moved)})
 

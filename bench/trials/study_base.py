@@ -8,11 +8,11 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationError
 
-from bench.settings.declared import Declaration, declarations_of
+from bench.settings.declarations import Declaration, declarations_of
 from bench.settings.layers import Setting
-from bench.settings.shared import OF_EVERY_KIND, WORKERS
+from bench.settings.shared_settings import SHARED_SETTINGS, WORKERS_SETTING
 from bench.settings.weights_files import BACKBONE, WEIGHTS
-from bench.trials.identity import FIRST, identifying
+from bench.trials.identity import FIRST_SETTINGS, identifying
 from posemodel.config import DataFiles, Exif, Settings
 from posemodel.errors import SettingsError
 
@@ -32,15 +32,15 @@ StudyName = Annotated[str, Field(max_length=120), AfterValidator(_fit_for_a_fold
 
 @cache
 def _declarations(study: type["StudyBase"]) -> Mapping[str, Declaration]:
-    return declarations_of(study, study.resolved, DERIVED)
+    return declarations_of(study, study.resolved_before, DERIVED)
 
 
 class StudyBase(Settings):
     """A fully resolved study of any kind: everything that its results depend on, except the machine."""
 
-    outside: ClassVar[tuple[str, ...]] = ("data", *DataFiles.model_fields)
+    not_in_identity: ClassVar[tuple[str, ...]] = ("data", *DataFiles.model_fields)
     """Fields that are not part of a study's identity: the paths of its data."""
-    resolved: ClassVar[Mapping[str, Declaration]] = {**OF_EVERY_KIND, "workers": WORKERS}
+    resolved_before: ClassVar[Mapping[str, Declaration]] = {**SHARED_SETTINGS, "workers": WORKERS_SETTING}
     """Study-file settings that are resolved before a study is built."""
     runner: ClassVar[Runner] = "ledger"
     """Runner of its trials."""
@@ -59,7 +59,7 @@ class StudyBase(Settings):
     """Digest of the annotations, so that the same data set in another folder is the same study."""
 
     @classmethod
-    def stored(cls, document: Mapping[str, Any]) -> Self:
+    def from_stored(cls, document: Mapping[str, Any]) -> Self:
         """Read a stored study, also one of an earlier version; SettingsError if it is of another kind."""
         own_kind = cls.model_fields["kind"].default
         kind = document.get("kind", own_kind)
@@ -98,7 +98,7 @@ class StudyBase(Settings):
         """Resolve settings that depend on which layer sets them, changing ``settings``; ``layers``: lowest first."""
 
     @classmethod
-    def settled(cls, settings: dict[str, Setting], device: str) -> dict[str, Setting]:  # noqa: ARG003 (others do)
+    def settle_settings(cls, settings: dict[str, Setting], device: str) -> dict[str, Setting]:  # noqa: ARG003 (others do)
         """Resolve settings that depend on each other or on the device, before the study is built."""
         return settings
 
@@ -107,14 +107,14 @@ class StudyBase(Settings):
         return f"a study of kind {self.kind}"
 
     @property
-    def places(self) -> dict[str, Path]:
+    def file_paths(self) -> dict[str, Path]:
         """Paths of its files on this machine by setting, without the data folder."""
-        values = {name: getattr(self, name, None) for name in self.outside if name != "data"}
+        values = {name: getattr(self, name, None) for name in self.not_in_identity if name != "data"}
         return {name: value for name, value in values.items() if isinstance(value, Path)}
 
     def identity(self) -> dict[str, Any]:
-        """Return the study's identity as plain data: all fields but those in ``outside``."""
-        return identifying(self, exclude=self.outside)
+        """Return the study's identity as plain data: all fields but those in ``not_in_identity``."""
+        return identifying(self, exclude=self.not_in_identity)
 
 
 class PictureStudy(DataFiles, StudyBase):
@@ -133,7 +133,7 @@ class PictureStudy(DataFiles, StudyBase):
 class TrainingStudy(PictureStudy):
     """A study whose trials train a network on images, all from random or all from the same weights."""
 
-    outside: ClassVar[tuple[str, ...]] = (*PictureStudy.outside, *WEIGHTS)
+    not_in_identity: ClassVar[tuple[str, ...]] = (*PictureStudy.not_in_identity, *WEIGHTS)
     weights: Path | None = Field(default=None, examples=["runs/base/best.safetensors"])
     """Checkpoint that every trial starts from (fine-tuning); `network` and `size` default to the checkpoint's."""
     backbone_weights: Path | None = Field(default=None, examples=["weights/vgg19.safetensors"])
@@ -142,7 +142,7 @@ class TrainingStudy(PictureStudy):
     """Digest of the weights file that trials start from, so that the same file at another path is the same study."""
 
     @property
-    def beginning_text(self) -> str:
+    def initial_weights_text(self) -> str:
         """The initial weights file with its digest, in words; empty if trials start from random weights."""
         if not self.weights_digest:
             return ""
@@ -152,13 +152,13 @@ class TrainingStudy(PictureStudy):
         return f"{source}{named} (digest {self.weights_digest.removeprefix(BACKBONE)})"
 
 
-LARGER = "It is larger: `posebench study resume {}` goes on with it. Or give another --name."
+LARGER_EXISTS_REMEDY = "It is larger: `posebench study resume {}` goes on with it. Or give another --name."
 """Remedy if a smaller study was requested under the name of a larger one; `{}` is the name."""
-SAME_SETTINGS = "Give the same settings to go on with it, or another --name."
+SAME_SETTINGS_REMEDY = "Give the same settings to go on with it, or another --name."
 
 
 def refuse_difference(
-    name: str, existing: Mapping[str, Any], requested: Mapping[str, Any], remedy: str = SAME_SETTINGS
+    name: str, existing: Mapping[str, Any], requested: Mapping[str, Any], remedy: str = SAME_SETTINGS_REMEDY
 ) -> None:
     """Raise SettingsError with all differences if a study's name is taken by another specification.
 
@@ -169,7 +169,7 @@ def refuse_difference(
         remedy: Last sentence of the error.
     """
     # Later settings are in an identity only if used, so their absence does not reveal the version; others' does.
-    absent = sorted(({*requested} - {*existing}) & {name for names in FIRST.values() for name in names})
+    absent = sorted(({*requested} - {*existing}) & {name for names in FIRST_SETTINGS.values() for name in names})
     if absent:
         raise SettingsError(
             f"name: the study {name!r} was begun by another version of posebench, which has no {', '.join(absent)}. "

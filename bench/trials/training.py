@@ -22,7 +22,7 @@ from bench.trials.spec import TrialSpec
 from bench.trials.status import Status
 from bench.workloads import workload
 from bench.workloads.protocol import Trained
-from posemodel.data.worker_faults import explained, in_a_line
+from posemodel.data.worker_faults import explain_loader_error, one_line
 from posemodel.errors import PosemodelError
 
 ERROR_LENGTH = 500
@@ -80,7 +80,7 @@ def run_trial(
             raise
         except Exception as error:
             fault = Status.OUT_OF_MEMORY if _is_out_of_memory(error) else Status.FAILED
-            message = (explained(error) or in_a_line(error))[:ERROR_LENGTH]
+            message = (explain_loader_error(error) or one_line(error))[:ERROR_LENGTH]
     if fault is not None:
         # Memory can be freed only here, outside the except block: the exception keeps its frames alive.
         gc.collect()

@@ -11,7 +11,7 @@ import importlib
 from functools import cache
 from typing import Any
 
-from bench.settings.dotted import is_path, split, with_colon
+from bench.settings.dotted_paths import is_dotted_path, split_dotted_path, with_colon
 from bench.workloads.protocol import Workload
 from posemodel.errors import SettingsError
 
@@ -31,12 +31,12 @@ def workload(name: str) -> Workload:
     it cannot be loaded or does not follow the protocol.
     """
     name = with_colon(name)
-    if name not in WORKLOADS and not is_path(name):
+    if name not in WORKLOADS and not is_dotted_path(name):
         raise SettingsError(
             f"workload {name!r}: is neither a workload that ships ({', '.join(WORKLOADS)}) nor a path "
             "package.module:NAME."
         )
-    module, attribute = split(WORKLOADS.get(name, name))
+    module, attribute = split_dotted_path(WORKLOADS.get(name, name))
     try:
         loaded: Any = importlib.import_module(module)
         for part in attribute.split("."):

@@ -10,13 +10,13 @@ from typing import Any, Protocol
 
 from pydantic import ValidationError
 
-from bench.settings.layers import DEFAULT, Setting, about, build, refused
-from bench.settings.validation import first_fault
+from bench.settings.layers import DEFAULT, Setting, build_model, errors_about, value_error
+from bench.settings.value_errors import first_fault
 from bench.workloads import POSE, workload
 from bench.workloads.pose import PoseSettings, settled_by_weights
 from bench.workloads.protocol import Workload
 from posemodel.config import Settings
-from posemodel.errors import SettingsError, nearest
+from posemodel.errors import SettingsError, did_you_mean
 
 TABLE = "workload"
 NAME = "name"
@@ -55,7 +55,7 @@ def own_settings(study: TrainsWorkload) -> Settings:
 
 def trained_text(study: Any) -> str:
     """Describe what a study trains: `small at 128 px, from weights base.safetensors (digest 0123456789abcdef)`."""
-    beginning = getattr(study, "beginning_text", "")
+    beginning = getattr(study, "initial_weights_text", "")
     description = f"{study.network} at {study.size} px" if study.size is not None else str(study.network)
     return f"{description}, from {beginning}" if beginning else description
 
@@ -75,30 +75,34 @@ def settle_workload(settings: Mapping[str, Setting]) -> tuple[Workload, Settings
     SettingsError with file, line and field for a fault in the table, and for a setting that only `pose` has.
     """
     table = settings[TABLE]
-    with about(settings, (TABLE, NAME)):
+    with errors_about(settings, (TABLE, NAME)):
         chosen = workload(name_of(table.value))
     table_values = {name: value for name, value in table.value.items() if name != NAME}
     if chosen.name == POSE:
         for name in table_values:
-            with about(settings, (TABLE, name)):
+            with errors_about(settings, (TABLE, name)):
                 raise SettingsError(
                     f"{TABLE}.{name}: the settings of `{POSE}` stand at the top level of a study file. Move this one "
                     f"there, or set `{NAME}` to another workload."
                 )
         settings = settled_by_weights(settings)
         values = {name: settings[name].value for name in chosen.settings.model_fields if name in settings}
-        return chosen, build(chosen.settings, values, settings), dict(settings) | {TABLE: Setting({}, table.origin)}
+        return (
+            chosen,
+            build_model(chosen.settings, values, settings),
+            dict(settings) | {TABLE: Setting({}, table.origin)},
+        )
     for name in ONLY_POSE:
         if name in settings and not settings[name].origin.startswith((DEFAULT, "preset")):
-            with about(settings, name):
+            with errors_about(settings, name):
                 raise SettingsError(f"{name}: is a setting of the workload `{POSE}`; this study trains {chosen.name}.")
     try:
         own = chosen.settings(**table_values)
     except ValidationError as error:
         fault = first_fault(error, table_values)
         unknown = fault.path[:1] if fault.path[0] not in chosen.settings.model_fields else ()
-        hint = nearest(str(unknown[0]), chosen.settings.model_fields) if unknown else fault.hint
-        raise refused(replace(fault, path=(TABLE, *fault.path), hint=hint), table.origin) from error
+        hint = did_you_mean(str(unknown[0]), chosen.settings.model_fields) if unknown else fault.hint
+        raise value_error(replace(fault, path=(TABLE, *fault.path), hint=hint), table.origin) from error
     table_settings = {NAME: chosen.name, **own.model_dump(mode="json", exclude_none=True)}
     placeholder = PoseSettings.model_construct(network=chosen.name, size=None)
     unused = {

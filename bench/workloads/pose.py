@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from bench.settings.layers import Setting, about
+from bench.settings.layers import Setting, errors_about
 from bench.workloads.protocol import (
     Assignment,
     Budget,
@@ -74,7 +74,7 @@ class Pose:
 
     def check(self, own: PoseSettings, settings: Mapping[str, Setting]) -> None:
         """Raise SettingsError if the network cannot have this input size or does not fit the given weights."""
-        with about(settings, "network", "size"):
+        with errors_about(settings, "network", "size"):
             _work().geometry(own.network, own.size)
         if own.weights is not None or own.backbone_weights is not None:
             _work().check_weights(own, settings)

@@ -18,9 +18,9 @@ import torch
 from bench.workloads.protocol import REPORT, SELECT, Costs, MakeOptimizer, OnCosts, Split, StepBy
 from posemodel.config import TrainSettings
 from posemodel.data.augment import letterbox
-from posemodel.data.coco import PackedSplit, open_split
 from posemodel.data.layout import DataSet
 from posemodel.data.loader import validation_loader
+from posemodel.data.open_split import PackedSplit, open_split
 from posemodel.data.targets import make_heatmaps, make_pafs
 from posemodel.device import choose_device, synchronize
 from posemodel.inference.decoder import decode

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 from bench.measure.cores import usable_cores
 from bench.settings.data_files import absolute_paths, named_files
-from bench.settings.layers import Setting, about
+from bench.settings.layers import Setting, errors_about
 from bench.workloads.protocol import AWAITED, REPORT, SELECT, FoundData, MakeData, OnOpen, ProbeData
 from posemodel.config import Exif
-from posemodel.data.coco import PackedSplit, notes_of, open_split
-from posemodel.data.derived import stands_in
-from posemodel.data.evidence import ROLES
+from posemodel.data.derived import is_derived
+from posemodel.data.labelled_counts import ROLES
 from posemodel.data.layout import DataSet, fingerprint
-from posemodel.data.notes import acting
+from posemodel.data.notes import digest_entries
+from posemodel.data.open_split import PackedSplit, collect_notes, open_split
 from posemodel.errors import DataError
-from posemodel.synthetic import GENERATOR_VERSION, generate, marker_of, split_sizes
+from posemodel.synthetic import GENERATOR_VERSION, generate, read_marker, split_sizes
 
 if TYPE_CHECKING:
     from bench.workloads.pose import PoseSettings
@@ -44,7 +44,7 @@ def find_data(settings: Mapping[str, Setting], make_data: MakeData | None, on_op
     skip_bad = "skip_bad" in settings and settings["skip_bad"].value
     exif: Exif = settings["exif"].value if "exif" in settings else "ignore"
     data = DataSet(folder, files)
-    with about(settings, "data", *absolute_paths(settings)):
+    with errors_about(settings, "data", *absolute_paths(settings)):
         splits = _open_splits(data, skip_bad=skip_bad, exif=exif)
     if on_open is not None:
         on_open(splits)
@@ -73,7 +73,7 @@ def find_folder(settings: Mapping[str, Setting], make_data: MakeData | None) -> 
 
 def _is_complete(folder: Path) -> bool:
     """Whether the default synthetic set is complete; DataError if another version of the generator made it."""
-    marker = marker_of(folder)
+    marker = read_marker(folder)
     if marker is not None and marker.get("version") != GENERATOR_VERSION:
         raise DataError(
             f"{folder}: holds a synthetic set of generator version {marker.get('version')}, but this is version "
@@ -90,7 +90,7 @@ def _open_splits(data: DataSet, *, skip_bad: bool, exif: Exif) -> list[PackedSpl
             data,
             split,
             hold_out_select=True,
-            hold_out_val=stands_in(data, REPORT),
+            hold_out_val=is_derived(data, REPORT),
             skip_bad=skip_bad,
             exif=exif,
         )
@@ -111,7 +111,7 @@ def data_digest(data: DataSet, splits: Sequence[PackedSplit]) -> str:
     """
     digest = fingerprint(data)
     differences = "".join(split.digest() for split in splits) if any(split.left_out for split in splits) else ""
-    differences += " ".join(acting(notes_of(splits)))
+    differences += " ".join(digest_entries(collect_notes(splits)))
     if not differences:
         return digest
     return hashlib.sha256((digest + differences).encode()).hexdigest()[: len(digest)]

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from bench.workloads.protocol import MakeOptimizer, OnMetrics, Samples, Split, Trained
 from posemodel.config import TrainSettings
-from posemodel.data.coco import PackedSplit, open_split
 from posemodel.data.layout import DataSet
 from posemodel.data.loader import validation_loader
+from posemodel.data.open_split import PackedSplit, open_split
 from posemodel.device import choose_device
 from posemodel.network import PoseNetwork, input_geometry
 from posemodel.scoring.samples import as_jpeg, draw_samples, predict_samples

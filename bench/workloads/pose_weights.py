@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from bench.settings.layers import DEFAULT, Setting, about
+from bench.settings.layers import DEFAULT, Setting, errors_about
 from posemodel.errors import CheckpointError, SettingsError
 from posemodel.network import build_network
 from posemodel.network.backbones import load_vgg19_weights
@@ -21,13 +21,13 @@ def settle(settings: Mapping[str, Setting]) -> dict[str, Setting]:
     Raises SettingsError if the file is no checkpoint, or if another network was given explicitly.
     """
     path = settings["weights"].value
-    with about(settings, "weights"):
+    with errors_about(settings, "weights"):
         try:
             info = checkpoint_info(path)
         except CheckpointError as error:
             raise SettingsError(f"weights: {error}") from error
     if not _is_not_explicit(settings["network"]) and settings["network"].value != info.network:
-        with about(settings, "network", "weights"):
+        with errors_about(settings, "network", "weights"):
             raise SettingsError(
                 f"network: {settings['network'].value} (from: {settings['network'].origin}) is not the network of "
                 f"weights, {path}, which is {info.network}. Leave network out, or start from other weights."
@@ -48,7 +48,7 @@ def _is_not_explicit(setting: Setting) -> bool:
 def check_weights(own: "PoseSettings", settings: Mapping[str, Setting]) -> None:
     """Raise SettingsError, which names the setting, if weights cannot be loaded into the study's network."""
     name = "weights" if own.weights is not None else "backbone_weights"
-    with about(settings, name):
+    with errors_about(settings, name):
         try:
             if own.weights is not None:
                 load_network(own.weights, torch.device("cpu"))

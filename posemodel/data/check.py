@@ -6,18 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from posemodel.config import Exif
-from posemodel.data.annotations.categories import person_categories
+from posemodel.data.annotations.categories import person_category_ids
 from posemodel.data.annotations.problems import Problem
 from posemodel.data.annotations.reading import read
-from posemodel.data.coco import read_document
-from posemodel.data.derived import REPORT, stands_in, tenth, without_tenths
-from posemodel.data.evidence import ROLES, warnings
+from posemodel.data.derived import REPORT, derived_split, is_derived, without_derived_splits
 from posemodel.data.images.facts import ImageFacts, shared_pictures
 from posemodel.data.images.matching import file_names_in, find_images
 from posemodel.data.images.problems import image_problems
+from posemodel.data.labelled_counts import ROLES, few_images_warnings
 from posemodel.data.layout import Data, DataSet, find_split, require_split, split_names
 from posemodel.data.notes import Note
-from posemodel.data.packed import PackedSplit
+from posemodel.data.open_split import read_document
+from posemodel.data.packed_split import PackedSplit
 from posemodel.data.packing import packed_arrays
 from posemodel.errors import DataError
 
@@ -96,7 +96,7 @@ def check(data: Data, *, exif: Exif = "ignore", on_split: Callable[[str], None] 
     result.notes.extend(_missing_splits(data, names))
     labelled = _labelled_splits(data, packed)
     result.labelled_images = {name: len(split) for name, split in labelled.items()}
-    for name, text in warnings(result.labelled_images).items():
+    for name, text in few_images_warnings(result.labelled_images).items():
         result.notes.append(Note(labelled[name].annotations, "few-labelled-images", len(labelled[name]), text))
     return result
 
@@ -123,14 +123,14 @@ def _labelled_splits(data: DataSet, packed: Mapping[Path, PackedSplit]) -> dict[
     """Return the labelled images that a study trains on, chooses by and reports on, if they can be used."""
     splits = {}
     for role in ROLES:
-        derived = stands_in(data, role)
+        derived = is_derived(data, role)
         files = find_split(data, "train" if derived else role)
         if files is not None and files.annotations in packed:
             split = packed[files.annotations]
             if derived:
-                split = tenth(split, role)
+                split = derived_split(split, role)
             elif role == "train":
-                split = without_tenths(split, files, data, select=True, val=stands_in(data, REPORT))
+                split = without_derived_splits(split, files, data, select=True, val=is_derived(data, REPORT))
             splits[role] = split.labelled_only()
     return splits
 
@@ -143,7 +143,7 @@ def _missing_splits(data: DataSet, names: list[str]) -> Iterator[Note]:
         yield Note(str(data.folder), "no-split", 1, text)
         return
     yield from (note for note in train.notes if note.kind == "only-split")
-    if stands_in(data, REPORT):
+    if is_derived(data, REPORT):
         text = (
             f"there is no split `val` to report on (splits here: {', '.join(names)}): a fixed tenth of "
             f"`{train.name}`, by hash of the image id, stands in for it and is not trained on"
@@ -156,7 +156,7 @@ def count(document: dict[str, Any]) -> dict[str, int]:
     images, annotations = (document.get(key) for key in ("images", "annotations"))
     counts = dict.fromkeys(COUNTS, 0)
     counts["images"] = len(images) if isinstance(images, list) else 0
-    person = person_categories(document)
+    person = person_category_ids(document)
     for annotation in annotations if isinstance(annotations, list) else ():
         # A malformed reference may be a list, which is not hashable.
         if not isinstance(annotation, dict) or not any(annotation.get("category_id") == c for c in person):

@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from posemodel.config import AugmentSettings, InputSettings, TargetsPlace
+from posemodel.config import AugmentSettings, InputSettings, TargetsMaker
 from posemodel.data.augment import Warp, letterbox, random_colour, random_warp
 from posemodel.data.batch import Batch
-from posemodel.data.coco import PackedSplit
-from posemodel.data.images.files import decoded_smaller
+from posemodel.data.images.files import decode_reduced
+from posemodel.data.open_split import PackedSplit
 from posemodel.data.targets import make_heatmaps, make_pafs
 
 
@@ -74,12 +74,12 @@ class PoseDataset(Dataset[Batch]):
         size, reduction = self.geometry.size, warp.reduction()
         if reduction > 1:
             width, height = self.split.size(position)
-            image, reduction = decoded_smaller(self.split.path(position), reduction, exif=self.split.exif)
+            image, reduction = decode_reduced(self.split.path(position), reduction, exif=self.split.exif)
             if image is not None and image.shape[:2] == (-(-height // reduction), -(-width // reduction)):
                 return warp.image(image, size, reduction)
         return warp.image(self.split.read_image(position), size)
 
 
-def targets_in_workers(setting: TargetsPlace, device: torch.device) -> bool:
+def targets_in_workers(setting: TargetsMaker, device: torch.device) -> bool:
     """Whether the loader makes the target maps; `auto`: only if the network runs on the CPU (docs/decisions.md)."""
     return setting == "loader" or (setting == "auto" and device.type == "cpu")

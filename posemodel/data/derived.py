@@ -11,17 +11,17 @@ import numpy as np
 
 from posemodel.data.layout import DataSet, SplitFiles, find_split, id_hash, in_select, in_val
 from posemodel.data.notes import Note
-from posemodel.data.packed import PackedSplit
+from posemodel.data.packed_split import PackedSplit
 
 SELECT, VAL, REPORT = "select", "val", "report"
 
 
-def stands_in(data: DataSet, split: str) -> bool:
+def is_derived(data: DataSet, split: str) -> bool:
     """Whether a tenth of `train` stands in for a split."""
     return split in (SELECT, VAL, REPORT) and find_split(data, split) is None
 
 
-def tenth(train: PackedSplit, split: str) -> PackedSplit:
+def derived_split(train: PackedSplit, split: str) -> PackedSplit:
     """Return the tenth of the full `train` that stands in for a split, with a note if it stands in for `val`."""
     if split == SELECT:
         return replace(train.subset(sorted(select_positions(train))), name=SELECT)
@@ -34,7 +34,9 @@ def tenth(train: PackedSplit, split: str) -> PackedSplit:
     return replace(train.subset(sorted(held_out)), name=VAL, notes=(*train.notes, note))
 
 
-def without_tenths(train: PackedSplit, files: SplitFiles, data: DataSet, *, select: bool, val: bool) -> PackedSplit:
+def without_derived_splits(
+    train: PackedSplit, files: SplitFiles, data: DataSet, *, select: bool, val: bool
+) -> PackedSplit:
     """Return `train` without the tenths that stand in for `select` and `val`, if they are asked for and do stand in.
 
     ``files``: the split's own; a split that does not serve as `train` is returned unchanged.
@@ -43,9 +45,9 @@ def without_tenths(train: PackedSplit, files: SplitFiles, data: DataSet, *, sele
     if serves is None or files.annotations != serves.annotations:
         return train
     held_out: set[int] = set()
-    if select and stands_in(data, SELECT):
+    if select and is_derived(data, SELECT):
         held_out |= select_positions(train)
-    if val and stands_in(data, VAL):
+    if val and is_derived(data, VAL):
         held_out |= val_positions(train)
     return train.subset(p for p in range(len(train)) if p not in held_out) if held_out else train
 

@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from posemodel.atomic_write import TEMPORARY
+from posemodel.atomic_write import TEMPORARY_SUFFIX
 from posemodel.config import CACHE_VARIABLE
 
 FORMAT = 4
@@ -43,7 +43,9 @@ _LEFT_BEHIND_SECONDS = 24 * 3600
 """Age in seconds after which an unfinished file is taken to be abandoned."""
 
 SUFFIX = ".index"
-_OWN_NAME = re.compile(rf"[0-9a-f]{{64}}-\d+{re.escape(SUFFIX)}(?P<temporary>-\d+-[0-9a-f]+{re.escape(TEMPORARY)})?")
+_OWN_NAME = re.compile(
+    rf"[0-9a-f]{{64}}-\d+{re.escape(SUFFIX)}(?P<temporary>-\d+-[0-9a-f]+{re.escape(TEMPORARY_SUFFIX)})?"
+)
 _MAGIC = b"posebidx"
 _PREFIX = struct.Struct("<8sIIQ")
 """Magic, CRC-32, length of the header, length of the file."""
@@ -135,7 +137,7 @@ def store(path: Path, arrays: dict[str, NDArray[Any]]) -> bool:
     for part in (header, *parts):
         checksum = zlib.crc32(part, checksum)
     prefix = _PREFIX.pack(_MAGIC, checksum, len(header), _PREFIX.size + len(header) + offset)
-    temporary = path.with_name(f"{path.name}-{os.getpid()}-{secrets.token_hex(4)}{TEMPORARY}")
+    temporary = path.with_name(f"{path.name}-{os.getpid()}-{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _prune(path.parent, room_for=len(prefix) + len(header) + offset)

@@ -44,7 +44,7 @@ class LeftOut:
         return {"skipped_images": self.images, "skipped_annotations": self.annotations}
 
 
-NOTHING = LeftOut()
+NOTHING_LEFT_OUT = LeftOut()
 
 
 class SoundPart(NamedTuple):
@@ -79,7 +79,7 @@ def sound_part(
     if fatal:
         raise DataError(_message(path, fatal))
     if not problems:
-        return SoundPart(document, NOTHING, notes)
+        return SoundPart(document, NOTHING_LEFT_OUT, notes)
     reasons: dict[int, str] = {}
     for problem in problems:
         for position in problem.images:

@@ -14,12 +14,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from posemodel.config import InputSettings, LoaderSettings
 from posemodel.data.batch import Batch, collate
-from posemodel.data.coco import PackedSplit
 from posemodel.data.dataset import PoseDataset
+from posemodel.data.open_split import PackedSplit
 from posemodel.data.sampler import EpochSampler
 from posemodel.data.worker_faults import require_open_files
 from posemodel.errors import DataError, SettingsError
-from posemodel.launch import launched
+from posemodel.launch import is_distributed
 
 CV2_THREADS_PER_WORKER = 1
 """OpenCV would start as many threads as the machine has cores in every worker."""
@@ -72,7 +72,7 @@ def _sigterm_blocked() -> Iterator[None]:
 
     torchrun sends SIGTERM to that whole group: the training process stops in an orderly way and ends its workers.
     """
-    if not launched() or not hasattr(signal, "pthread_sigmask"):
+    if not is_distributed() or not hasattr(signal, "pthread_sigmask"):
         yield
         return
     resource_tracker.ensure_running()  # spawned workers need it; started later, it would let SIGTERM through again
@@ -99,7 +99,7 @@ def prepare_process() -> None:
 
 def _start_worker(_worker_id: int) -> None:
     # A terminal's Ctrl-C reaches every process; the training process decides, and ends the workers.
-    if launched() and hasattr(os, "setpgrp"):
+    if is_distributed() and hasattr(os, "setpgrp"):
         os.setpgrp()
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a pending one was sent to the whole group
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # see `_sigterm_blocked`

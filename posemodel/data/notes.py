@@ -32,10 +32,10 @@ class Note:
         return {"file": self.file, "kind": self.kind, "count": self.count, "note": self.text}
 
 
-NONE: tuple[Note, ...] = ()
+NO_NOTES: tuple[Note, ...] = ()
 
 
-def acting(notes: Iterable[Note]) -> list[str]:
+def digest_entries(notes: Iterable[Note]) -> list[str]:
     """Return what notes that act add to a digest: kind and count, sorted, without the file's path."""
     return sorted(f"{note.kind}:{note.count}" for note in notes if note.acts)
 

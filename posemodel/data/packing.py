@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posemodel import skeleton
-from posemodel.data.annotations.categories import person_categories
+from posemodel.data.annotations.categories import person_category_ids
 from posemodel.data.annotations.segmentation import packed_segments, start_offsets
 from posemodel.data.truth import Truth
 
@@ -44,7 +44,7 @@ def packed_arrays(document: dict[str, Any]) -> dict[str, NDArray[Any]]:
         "person_rows": np.flatnonzero(labelled),
         "region_start": start_offsets(np.bincount(image_of[regions], minlength=len(images))),
         "region_ignored": ~labelled[regions],
-        "categories": np.array(sorted(person_categories(document)), np.int64),
+        "categories": np.array(sorted(person_category_ids(document)), np.int64),
         **packed_segments(
             [people[row]["segmentation"] for row in regions], [sizes[image] for image in image_of[regions]]
         ),
@@ -52,7 +52,7 @@ def packed_arrays(document: dict[str, Any]) -> dict[str, NDArray[Any]]:
     }
 
 
-def truth_of(document: dict[str, Any]) -> Truth:
+def pack_truth(document: dict[str, Any]) -> Truth:
     """Return everybody in a parsed annotation file that is sound except for its segmentations, which are not read."""
     return _truth(_order_by_image(document))
 
@@ -60,7 +60,7 @@ def truth_of(document: dict[str, Any]) -> Truth:
 def _order_by_image(document: dict[str, Any]) -> _Ordered:
     images = sorted(document["images"], key=lambda image: image["id"])
     row_of = {image["id"]: row for row, image in enumerate(images)}
-    person = person_categories(document)
+    person = person_category_ids(document)
     people = [annotation for annotation in document["annotations"] if annotation["category_id"] in person]
     image_of = np.array([row_of[annotation["image_id"]] for annotation in people], np.int64)
     order = np.argsort(image_of, kind="stable")

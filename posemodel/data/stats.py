@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from posemodel.data.annotations.categories import person_categories
-from posemodel.data.coco import read_document
+from posemodel.data.annotations.categories import person_category_ids
 from posemodel.data.images.matching import names_aside
 from posemodel.data.layout import Data, require_split, split_names
 from posemodel.data.left_out import LeftOut, sound_part
 from posemodel.data.notes import Note
+from posemodel.data.open_split import read_document
 from posemodel.skeleton import COCO_KEYPOINTS
 
 BORDER_PIXELS = 1.0
@@ -172,7 +172,7 @@ def join(tallies: list[Tally]) -> Tally:
 
 def tally(document: dict[str, Any]) -> Tally:
     """Tally a parsed annotation file without faults."""
-    person = person_categories(document)
+    person = person_category_ids(document)
     annotations = [entry for entry in document["annotations"] if entry["category_id"] in person]
     crowds = [entry for entry in annotations if entry.get("iscrowd", 0)]
     others = [entry for entry in annotations if not entry.get("iscrowd", 0)]

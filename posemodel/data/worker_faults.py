@@ -55,7 +55,7 @@ def require_open_files(num_workers: int, prefetch_factor: int | None = None) -> 
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, allowed), hard))
 
 
-def explained(error: BaseException) -> str | None:
+def explain_loader_error(error: BaseException) -> str | None:
     """Return in one line which resource was too small for a data loader and what to do; None for any other error."""
     text = str(error).lower()
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
@@ -74,7 +74,7 @@ def explained(error: BaseException) -> str | None:
     return None
 
 
-def in_a_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
     """Return class and message of an error in one line; a worker's error without its traceback."""
     text = str(error)
     if _WORKER in text:

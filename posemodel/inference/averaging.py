@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 from torch.nn import functional
 
 from posemodel import skeleton
-from posemodel.config import MIN_SIZE, InputSettings, Settings, in_words
+from posemodel.config import MIN_SIZE, InputSettings, Settings, first_problem
 from posemodel.errors import SettingsError
 from posemodel.network import Maps, PoseNetwork
 
@@ -45,7 +45,7 @@ class Averaging(Settings):
         try:
             return cls(flip=flip, scales=tuple(scales))
         except ValidationError as error:
-            raise SettingsError(f"{in_words(error)}.") from error
+            raise SettingsError(f"{first_problem(error)}.") from error
 
     def geometries(self, geometry: InputSettings, size_multiple: int) -> tuple[InputSettings, ...]:
         """Return the input of each scale, the largest first, to whose grid all maps are brought.

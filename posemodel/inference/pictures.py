@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from posemodel.config import Exif
 from posemodel.data.augment import letterbox
-from posemodel.data.images.files import UNDECODABLE, FileFault, decoded, decoded_smaller, stated_size
+from posemodel.data.images.files import UNDECODABLE, FileFault, decode_image, decode_reduced, header_size
 from posemodel.errors import DataError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".jp2", ".ppm", ".pgm", ".pbm")
@@ -67,17 +67,17 @@ def read_picture(
             np.asarray(cv2.cvtColor(source, cv2.COLOR_RGB2BGR), np.uint8), 1, source.shape[1], source.shape[0], sizes
         )
     path = Path(source)
-    stated = stated_size(path, exif=exif)
+    stated = header_size(path, exif=exif)
     if isinstance(stated, FileFault):
         raise DataError(f"{path}: {stated.text}.")
     # Decoding a quarter of the pixels takes less than half the time, and the letterbox would discard the others anyway.
     reduction = letterbox(*stated, max(sizes)).reduction() if stated is not None else 1
-    image, reduction = decoded_smaller(path, reduction, exif=exif)
+    image, reduction = decode_reduced(path, reduction, exif=exif)
     if image is None:
         raise DataError(f"{path}: {UNDECODABLE.text}.")
     width, height = stated if stated is not None else (image.shape[1], image.shape[0])
     if image.shape[:2] != (-(-height // reduction), -(-width // reduction)):  # the header states another size
-        image, reduction = decoded(path, exif=exif), 1
+        image, reduction = decode_image(path, exif=exif), 1
         if image is None:
             raise DataError(f"{path}: {UNDECODABLE.text}.")
         height, width = image.shape[:2]

@@ -22,7 +22,7 @@ from posemodel.inference.averaging import Averaging, averaged_maps
 from posemodel.inference.decoder import Detections, decode_batch
 from posemodel.inference.pictures import Picture, read_picture
 from posemodel.network import Maps, PoseNetwork
-from posemodel.network.in_use import in_evaluation, network_in_use
+from posemodel.network.prepare import evaluation_mode, prepare_network
 
 Source = Path | str | NDArray[np.uint8]
 """A picture: its file, or RGB pixels (height, width, 3) uint8."""
@@ -101,7 +101,7 @@ def iter_predictions(
     if batch_size < 1:
         raise SettingsError(f"batch_size: must be at least 1, got {batch_size}.")
     averaging = Averaging.checked(flip=flip, scales=scales)
-    used, geometry = network_in_use(network, size=size, device=device)
+    used, geometry = prepare_network(network, size=size, device=device)
     geometries = averaging.geometries(geometry, used.size_multiple)
     return _predictions(used, images, geometries, flip=flip, batch_size=batch_size, exif=exif or used.trained_exif)
 
@@ -126,7 +126,7 @@ def _predictions(
             for entries in _batches(_read_ahead(images, sizes, reading, batch_size, exif), batch_size):
                 pictures = [entry for entry in entries if isinstance(entry, Picture)]
                 # The caller may use the network between two batches: its mode is set for each.
-                with torch.inference_mode(), in_evaluation(network):
+                with torch.inference_mode(), evaluation_mode(network):
                     maps = averaged_maps(network, _inputs(pictures, network), flip=flip) if pictures else None
                 pending.append((entries, decoding.submit(_people, maps, pictures, geometries[0])))
                 if len(pending) > 1:

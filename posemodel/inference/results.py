@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posemodel.data.annotations.problems import KEYPOINT_VALUES
-from posemodel.data.coco import people_to_coco
+from posemodel.data.open_split import people_to_coco
 from posemodel.inference.decoder import Detections
 
 PERSON_CATEGORY = 1

@@ -7,7 +7,7 @@ own and a line in ``NETWORKS``. Nothing here reads data sets, trains, or decodes
 import torch
 
 from posemodel.config import MIN_SIZE, InputSettings
-from posemodel.errors import SettingsError, nearest
+from posemodel.errors import SettingsError, did_you_mean
 from posemodel.network.base import Maps, PoseNetwork
 from posemodel.network.lightweight import Lightweight, Lightweight2, Lightweight3
 from posemodel.network.openpose_2019 import Openpose2019
@@ -28,24 +28,24 @@ Example:
     NETWORKS["small"].default_size  # 256
 """
 
-__all__ = ["NETWORKS", "Maps", "PoseNetwork", "build_network", "geometry_of", "input_geometry", "network_class"]
+__all__ = ["NETWORKS", "Maps", "PoseNetwork", "build_network", "input_geometry", "network_class", "network_geometry"]
 
 
 def network_class(name: str) -> type[PoseNetwork]:
     """Return the class of a network; SettingsError for an unknown name suggests the most similar one."""
     if name not in NETWORKS:
         raise SettingsError(
-            f"network: no network is called {name!r}.{nearest(name, NETWORKS)} There are: {', '.join(NETWORKS)}."
+            f"network: no network is called {name!r}.{did_you_mean(name, NETWORKS)} There are: {', '.join(NETWORKS)}."
         )
     return NETWORKS[name]
 
 
 def input_geometry(name: str, size: int | None = None) -> InputSettings:
     """Return input side (None: the network's default) and stride; SettingsError for a bad side suggests a valid one."""
-    return geometry_of(network_class(name), size, name=name)
+    return network_geometry(network_class(name), size, name=name)
 
 
-def geometry_of(
+def network_geometry(
     network: PoseNetwork | type[PoseNetwork], size: int | None = None, *, name: str = "this network"
 ) -> InputSettings:
     """Return input side and stride of a network object or class.

@@ -10,12 +10,12 @@ import torch
 from posemodel.errors import CheckpointError, SettingsError
 from posemodel.network import PoseNetwork, build_network
 from posemodel.network.backbones import read_vgg19_front
-from posemodel.network.foreign_layouts import ForeignLayout, lightweight_layout, tensorboy_layout
 from posemodel.network.input_format import IMAGENET, INPUT_FORMATS, InputFormat
+from posemodel.network.public_layouts import PublicLayout, lightweight_layout, tensorboy_layout
 from posemodel.network.state_files import StateFile, read_state
 from posemodel.network.weights import CheckpointInfo, save_backbone, save_weights
 
-LAYOUTS: dict[str, Callable[[Iterable[str]], ForeignLayout]] = {
+LAYOUTS: dict[str, Callable[[Iterable[str]], PublicLayout]] = {
     "tensorboy": tensorboy_layout,
     "lightweight": lightweight_layout,
 }
@@ -90,7 +90,7 @@ def import_weights(path: Path, out: Path, *, file_format: str, input_format: str
         save_backbone(out, front, record)
         parameters = sum(value.numel() for value in front.values())
         return ImportedWeights(file_format, None, parameters, IMAGENET, out)
-    network, layout = foreign_network(read_state(path), file_format)
+    network, layout = convert_public_network(read_state(path), file_format)
     if input_format is not None:
         network.input_format = INPUT_FORMATS[input_format]
     save_weights(out, network, CheckpointInfo(layout.network, network.default_size, record))
@@ -98,7 +98,7 @@ def import_weights(path: Path, out: Path, *, file_format: str, input_format: str
     return ImportedWeights(file_format, layout.network, parameters, network.input_format, out)
 
 
-def foreign_network(state: StateFile, file_format: str) -> tuple[PoseNetwork, ForeignLayout]:
+def convert_public_network(state: StateFile, file_format: str) -> tuple[PoseNetwork, PublicLayout]:
     """Return our network with a public file's weights, in evaluation mode, and its layout; CheckpointError if unfit."""
     try:
         layout = LAYOUTS[file_format](state.tensors)
@@ -122,9 +122,9 @@ def _has_format(file_format: str, keys: Iterable[str]) -> bool:
     return True
 
 
-def _fitted(state: StateFile, own: Mapping[str, torch.Tensor], layout: ForeignLayout) -> dict[str, torch.Tensor]:
+def _fitted(state: StateFile, own: Mapping[str, torch.Tensor], layout: PublicLayout) -> dict[str, torch.Tensor]:
     """Return the file's entries under our keys; CheckpointError names the first entry of each kind of problem."""
-    foreign = {key: layout.foreign(key) for key in own}
+    foreign = {key: layout.public_key(key) for key in own}
     missing = [key for key in foreign.values() if key not in state.tensors and not key.endswith(_COUNTER)]
     known = set(foreign.values())
     unexpected = [key for key in state.tensors if key not in known]

@@ -12,7 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from posemodel.errors import CheckpointError
-from posemodel.network.file_kinds import FETCH_AGAIN, STATE_DICT, is_pytorch, weights_problem
+from posemodel.network.weight_file_problems import FETCH_AGAIN, STATE_DICT, is_pytorch, weights_problem
 
 CONTAINERS = ("state_dict", "model_state_dict", "model_state", "model", "net", "network")
 """Entries under which training programs store a network's state dict, beside their optimizer's."""

@@ -10,12 +10,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from posemodel.atomic_write import replacing
+from posemodel.atomic_write import atomic_path
 from posemodel.config import Exif
 from posemodel.errors import CheckpointError
 from posemodel.network import NETWORKS, PoseNetwork, build_network
-from posemodel.network.file_kinds import IMPORT, is_pytorch, weights_problem
 from posemodel.network.input_format import IMAGENET, format_from_document
+from posemodel.network.weight_file_problems import IMPORT, is_pytorch, weights_problem
 from posemodel.skeleton import LIMBS, PARTS
 
 _METADATA = "posebench"
@@ -64,7 +64,7 @@ def save_backbone(path: Path, front: Mapping[str, torch.Tensor], training: dict[
 
 def _write(path: Path, state: Mapping[str, torch.Tensor], document: dict[str, Any]) -> None:
     tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
-    with replacing(path) as temporary:
+    with atomic_path(path) as temporary:
         # save_file would make files that only their owner may read.
         temporary.write_bytes(save(tensors, metadata={_METADATA: json.dumps(document)}))
 
@@ -79,7 +79,7 @@ def load_network(path: Path | str, device: torch.device) -> tuple[PoseNetwork, C
     """Load a checkpoint's network, in evaluation mode on ``device``, and its metadata.
 
     The checkpoint sets the network's input format (RGB with ImageNet's statistics if an older file has none),
-    ``trained_size`` and ``trained_exif``.
+    ``trained_size`` and ``checkpoint_exif``.
 
     Example:
         network, info = load_network("small.safetensors", torch.device("cpu"))
@@ -149,7 +149,7 @@ def _info_in(path: Path, document: Any) -> CheckpointInfo:
     return info
 
 
-def trained_exif(path: Path) -> Exif:
+def checkpoint_exif(path: Path) -> Exif:
     """Return the EXIF setting that a checkpoint was trained with, reading its metadata alone.
 
     For a file that is no checkpoint it is `ignore`; ``load_network`` reports the problem.

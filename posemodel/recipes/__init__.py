@@ -19,7 +19,7 @@ from typing import Any
 from torch import optim
 
 from posemodel.config import TrainSettings, augment_table
-from posemodel.errors import SettingsError, nearest
+from posemodel.errors import SettingsError, did_you_mean
 from posemodel.training.parameter_groups import Parameters
 
 _FOLDER = Path(__file__).parent
@@ -49,7 +49,7 @@ class Recipe:
 
     def settings(self, **overrides: Any) -> TrainSettings:
         """Return the settings of a run; ``overrides`` (at least ``data``) replace the recipe's, nested ones singly."""
-        return TrainSettings.model_validate(layered(self.training, overrides))
+        return TrainSettings.model_validate(merge_settings(self.training, overrides))
 
     def make_optimizer(self, parameters: Parameters) -> optim.Optimizer:
         """Build the recipe's optimizer, in PyTorch's implementation, for these parameters or parameter groups."""
@@ -75,7 +75,7 @@ def load_recipe(name: str) -> Recipe:
     names = recipe_names()
     if name not in names:
         raise SettingsError(
-            f"recipe: there is no recipe {name!r}.{nearest(name, names)} There are: {', '.join(names)}."
+            f"recipe: there is no recipe {name!r}.{did_you_mean(name, names)} There are: {', '.join(names)}."
         )
     training = tomllib.loads((_FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
     optimizer = training.pop("optimizer")
@@ -85,7 +85,7 @@ def load_recipe(name: str) -> Recipe:
     return Recipe(name, optimizer.pop("name"), optimizer, training)
 
 
-def layered(*layers: Mapping[str, Any]) -> dict[str, Any]:
+def merge_settings(*layers: Mapping[str, Any]) -> dict[str, Any]:
     """Merge nested settings; a later layer replaces the values of earlier ones, nested fields one by one.
 
     A budget (steps, epochs, seconds) replaces any other, and another schedule removes the settings of the earlier one.
@@ -104,5 +104,5 @@ def layered(*layers: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in layer.items():
             setting = augment_table(value) if name == "augment" else value
             nested = isinstance(setting, Mapping) and isinstance(values.get(name), Mapping)
-            values[name] = layered(values[name], setting) if nested else setting
+            values[name] = merge_settings(values[name], setting) if nested else setting
     return values

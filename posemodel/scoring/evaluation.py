@@ -12,13 +12,13 @@ from torch import nn
 from posemodel.config import Device, Exif, InputSettings, LoaderSettings
 from posemodel.data.augment import Warp
 from posemodel.data.batch import Batch
-from posemodel.data.coco import PackedSplit, open_split
 from posemodel.data.layout import DataSet
 from posemodel.data.loader import validation_loader
+from posemodel.data.open_split import PackedSplit, open_split
 from posemodel.inference.averaging import Averaging, averaged_maps
 from posemodel.inference.decoder import Detections, decode_batch
 from posemodel.network import Maps, PoseNetwork
-from posemodel.network.in_use import in_evaluation, network_in_use
+from posemodel.network.prepare import evaluation_mode, prepare_network
 from posemodel.scoring.scorer import KeypointScorer, Scores
 
 
@@ -67,13 +67,13 @@ def evaluate(
         evaluate("runs/first/best.safetensors", "data/people", split="val", flip=True).ap
     """
     averaging = Averaging.checked(flip=flip, scales=scales)
-    used, geometry = network_in_use(network, size=size, device=device)
+    used, geometry = prepare_network(network, size=size, device=device)
     data = data if isinstance(data, DataSet) else Path(data)
     packed = open_split(data, split, skip_bad=skip_bad, exif=exif or used.trained_exif)
     if labelled_only:
         packed = packed.labelled_only()
     where = next(used.parameters()).device
-    with in_evaluation(used):
+    with evaluation_mode(used):
         return predict_split(used, packed, geometry, where, loader, averaging=averaging).stats()
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from posemodel import skeleton
 from posemodel.config import InputSettings
 from posemodel.data.augment import letterbox
-from posemodel.data.coco import PackedSplit
+from posemodel.data.open_split import PackedSplit
 from posemodel.data.targets import make_heatmaps, make_pafs
 from posemodel.inference.decoder import decode
 from posemodel.scoring.evaluation import split_scorer

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from posemodel import skeleton
-from posemodel.data.annotations.categories import person_categories
+from posemodel.data.annotations.categories import person_category_ids
 from posemodel.data.annotations.problems import KEYPOINT_VALUES
 from posemodel.data.annotations.segmentation import all_finite
-from posemodel.data.annotations.values import is_id, number_of_word, whole
-from posemodel.data.coco import read_document, truth_of
+from posemodel.data.annotations.values import as_whole_number, id_from_word, is_whole_number
 from posemodel.data.images.matching import names_aside
 from posemodel.data.left_out import LeftOut, sound_part
 from posemodel.data.notes import Note
+from posemodel.data.open_split import pack_truth, read_document
 from posemodel.errors import DataError
 from posemodel.scoring.figures import Predictions, keypoint_areas
 from posemodel.scoring.scorer import Scores, scores_of
@@ -50,7 +50,7 @@ def score_file(
     if not isinstance(results, list):
         raise DataError(f"{predictions}: must hold a list of results, holds {type(results).__name__}.")
     document, left_out, notes = sound_part(raw, annotations, skip_bad=skip_bad, segments=skip_bad)
-    people = person_categories(document)
+    people = person_category_ids(document)
     image_ids = {image["id"] for image in document["images"]}
     if on_left_out is not None:
         on_left_out(left_out)
@@ -62,23 +62,25 @@ def score_file(
     if left_out:
         gone = listed - image_ids
         of_image = [r.get("image_id") if isinstance(r, dict) else None for r in results]
-        results = [r for r, image in zip(results, of_image, strict=True) if not (is_id(image) and image in gone)]
+        results = [
+            r for r, image in zip(results, of_image, strict=True) if not (is_whole_number(image) and image in gone)
+        ]
     for number, result in enumerate(results):
         missing = {"image_id", "category_id", "keypoints", "score"} - set(result if isinstance(result, dict) else ())
         if missing:
             raise DataError(f"{predictions}: result {number} lacks {', '.join(sorted(missing))}.")
-        if not is_id(result["image_id"]) or result["image_id"] not in image_ids:
+        if not is_whole_number(result["image_id"]) or result["image_id"] not in image_ids:
             raise DataError(f"{predictions}: result {number} is of image {result['image_id']}, not in {annotations}.")
         keypoints = result["keypoints"]
         if not isinstance(keypoints, list) or len(keypoints) != KEYPOINT_VALUES or not all_finite(keypoints):
             raise DataError(f"{predictions}: result {number}: `keypoints` must hold 51 finite numbers (17 x, y, v).")
         if not all_finite([result["score"]]):
             raise DataError(f"{predictions}: result {number}: `score` must be a finite number.")
-        if not is_id(result["category_id"]) or result["category_id"] not in people:
+        if not is_whole_number(result["category_id"]) or result["category_id"] not in people:
             raise DataError(
                 f"{predictions}: result {number}: `category_id` {result['category_id']} is no person in {annotations}."
             )
-    return scores_of(truth_of(document), _predictions_of(results))
+    return scores_of(pack_truth(document), _predictions_of(results))
 
 
 def _with_numbers(result: Any, known: Collection[int]) -> Any:
@@ -89,13 +91,13 @@ def _with_numbers(result: Any, known: Collection[int]) -> Any:
     return result | {
         key: number
         for key, number in ids.items()
-        if number is not None and (number in known or whole(result.get(key)) is not None)
+        if number is not None and (number in known or as_whole_number(result.get(key)) is not None)
     }
 
 
 def _number(value: Any) -> int | None:
-    number = whole(value)
-    return number_of_word(value) if number is None and isinstance(value, str) and value else number
+    number = as_whole_number(value)
+    return id_from_word(value) if number is None and isinstance(value, str) and value else number
 
 
 def _predictions_of(results: list[dict[str, Any]]) -> Predictions:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from posemodel import skeleton
 from posemodel.config import Exif, InputSettings, LoaderSettings
-from posemodel.data.coco import PackedSplit, people_from_coco
-from posemodel.data.images.files import decoded
+from posemodel.data.images.files import decode_image
+from posemodel.data.open_split import PackedSplit, people_from_coco
 from posemodel.inference.drawing import draw_people, scale_people, sheet
 from posemodel.network import PoseNetwork
 from posemodel.scoring.evaluation import predict_split
@@ -81,7 +81,7 @@ def draw_samples(document: dict[str, Any], data: Path, *, exif: Exif = "ignore")
     """
     tiles = []
     for entry in document["images"]:
-        image = decoded(data / entry["file"], exif=exif)
+        image = decode_image(data / entry["file"], exif=exif)
         if image is None or image.shape[:2] != (entry["height"], entry["width"]):
             return None
         predicted, true = (_people(document[key], entry["id"]) for key in ("predictions", "annotations"))

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posemodel import skeleton
-from posemodel.atomic_write import replacing
-from posemodel.data.coco import people_to_coco
+from posemodel.atomic_write import atomic_path
+from posemodel.data.open_split import people_to_coco
 from posemodel.data.truth import Truth
 from posemodel.inference.results import DECIMALS, PERSON_CATEGORY, coco_result
 from posemodel.scoring.figures import Predictions, keypoint_areas, keypoint_figures
@@ -92,7 +92,7 @@ class KeypointScorer:
 
     def write_predictions(self, path: Path) -> None:
         """Write a COCO results file, completely or not at all; scoring the file gives the same figures."""
-        with replacing(path) as temporary:
+        with atomic_path(path) as temporary:
             temporary.write_text(json.dumps(self.results))
 
     def _predictions(self) -> Predictions:

@@ -7,7 +7,7 @@ overwritten.
 
 from posemodel.synthetic.numbered import SPLITS, render_numbered
 from posemodel.synthetic.scene import render_image
-from posemodel.synthetic.store import MARKER, marker_of
+from posemodel.synthetic.store import MARKER, read_marker
 from posemodel.synthetic.write import GENERATOR_VERSION, generate, split_sizes
 
 __all__ = [
@@ -15,7 +15,7 @@ __all__ = [
     "MARKER",
     "SPLITS",
     "generate",
-    "marker_of",
+    "read_marker",
     "render_image",
     "render_numbered",
     "split_sizes",

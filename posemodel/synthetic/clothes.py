@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from posemodel.synthetic.appearance import Appearance
 from posemodel.synthetic.canvas import SUPERSAMPLING, Colour, Light, brighter
 from posemodel.synthetic.figure import SIDES, Array
-from posemodel.synthetic.look import Look
 
 Detail = tuple[Array, Colour, int]
 """Image points (N, 2), colour, and thickness in canvas pixels (0: a filled polygon)."""
@@ -31,7 +31,7 @@ class Trunk:
     """Standing height in image pixels."""
 
 
-def decorate(look: Look, chest: Array, trunk: Trunk, light: Light) -> list[Detail]:
+def decorate(look: Appearance, chest: Array, trunk: Trunk, light: Light) -> list[Detail]:
     """Return the visible details of a shirt; ``chest`` is the orientation (3, 3) of the chest in image axes."""
     shades = 1 + (0.95 - 1) * light.contrast
     trim, dark = brighter(look.trim, shades), brighter(look.shirt, 0.68)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+from posemodel.synthetic.appearance import Appearance
 from posemodel.synthetic.canvas import (
     LABEL,
     LABELS_PER_PERSON,
@@ -18,7 +19,6 @@ from posemodel.synthetic.canvas import (
     mix,
 )
 from posemodel.synthetic.figure import FACE, HEAD_AXES, SIDES, Array
-from posemodel.synthetic.look import Look
 
 _FACELESS_BELOW = 28.0
 """Stature in image pixels below which a face is not drawn: the head is then at most four pixels high."""
@@ -58,7 +58,7 @@ def facing(head: Array, name: str) -> float:
     return float(head[2] @ _DIRECTIONS[name])
 
 
-def draw_head(canvas: Canvas, owner: int, look: Look, head: Array, skull: Array, stature: float) -> None:
+def draw_head(canvas: Canvas, owner: int, look: Appearance, head: Array, skull: Array, stature: float) -> None:
     """Ray-cast the skull with its hair, then draw ears, eyes, brows, nose, mouth and the peak of a cap.
 
     Args:
@@ -116,7 +116,7 @@ def draw_head(canvas: Canvas, owner: int, look: Look, head: Array, skull: Array,
 
 
 def _face(
-    look: Look,
+    look: Appearance,
     head: Array,
     axes: Array,
     ellipse: Callable[[Array, Array, Array, Colour], None],
@@ -137,7 +137,7 @@ def _face(
         stroke(_MOUTH, mix(brighter(look.skin, 0.62), (70, 60, 170), 0.45), 0.1)
 
 
-def _cast_skull(canvas: Canvas, label: int, look: Look, head: Array, skull: Array, axes: Array) -> None:
+def _cast_skull(canvas: Canvas, label: int, look: Appearance, head: Array, skull: Array, axes: Array) -> None:
     """Intersect each pixel's line of sight with the ellipsoid of the head; colour it by position and light."""
     light = canvas.light
     centre = skull * SUPERSAMPLING + (SUPERSAMPLING - 1) / 2

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from posemodel.skeleton import COCO_KEYPOINTS
+from posemodel.synthetic.appearance import Appearance
 from posemodel.synthetic.canvas import (
     LABELS_PER_PERSON,
     PART_LABELS,
@@ -27,7 +28,6 @@ from posemodel.synthetic.canvas import (
 from posemodel.synthetic.clothes import Detail, Trunk, decorate
 from posemodel.synthetic.figure import FACE, HEAD_AXES, SIDES, Array, Pose, sample_pose, sample_view
 from posemodel.synthetic.head import draw_head, facing
-from posemodel.synthetic.look import Look
 
 _TONES = np.array([(1.0, 0.66), (0.84, 0.84), (0.62, 1.0), (0.34, 1.12)])
 """Tones of a tube from the rim to the lit side: share of the half width, and brightness."""
@@ -98,7 +98,7 @@ class _Tube:
 class Person:
     """A posed person at a position in the image."""
 
-    look: Look
+    look: Appearance
     pose: Pose
     view: Array
     """Camera: (3, 3) from the body frame to image axes."""
@@ -124,7 +124,7 @@ class Person:
     @classmethod
     def sample(cls, rng: np.random.Generator, stature: float, feet: tuple[float, float]) -> "Person":
         """Make a person of random look, pose and view."""
-        look = Look.sample(rng)
+        look = Appearance.sample(rng)
         return cls(look, sample_pose(rng, look.build), sample_view(rng), stature, feet)
 
     @property

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from posemodel.atomic_write import TEMPORARY, remove_leftovers, replacing
+from posemodel.atomic_write import TEMPORARY_SUFFIX, atomic_path, remove_temporary_files
 from posemodel.synthetic.numbered import SPLITS, Entry, file_name, split_of
 
 MARKER = "synthetic.json"
@@ -43,7 +43,7 @@ class Store:
         _write_json(self.directory / MARKER, {**self._parameters, "complete": False})
         for folder in (self.directory / "annotations", *(self._image_folder(split) for split in SPLITS)):
             folder.mkdir(parents=True, exist_ok=True)
-            remove_leftovers(folder)
+            remove_temporary_files(folder)
 
     def add(self, jpeg: bytes, entry: Entry) -> None:
         """Write one image; it counts as done once its line is in the progress file."""
@@ -122,7 +122,7 @@ class Store:
         return file.relative_to(self.directory).as_posix()
 
 
-def marker_of(directory: Path) -> dict[str, Any] | None:
+def read_marker(directory: Path) -> dict[str, Any] | None:
     """Return a synthetic set's parameters (`images`, `seed`, `size`, `complete`); None for any other folder."""
     marker = _read_json(directory / MARKER)
     return marker if {"images", "seed"} <= marker.keys() else None
@@ -136,7 +136,7 @@ def _claim(directory: Path, parameters: dict[str, Any]) -> bool:
     """
     if directory.is_dir():
         if not (directory / MARKER).exists():
-            if any(path.name != f"{MARKER}{TEMPORARY}" for path in directory.iterdir()):
+            if any(path.name != f"{MARKER}{TEMPORARY_SUFFIX}" for path in directory.iterdir()):
                 raise FileExistsError(
                     f"{directory} already holds files that are no synthetic set (there is no {MARKER}): "
                     "choose a new or an empty folder"
@@ -181,13 +181,13 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def _write_json(path: Path, content: dict[str, Any]) -> Checksum:
     encoded = json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
-    with replacing(path) as temporary:
+    with atomic_path(path) as temporary:
         temporary.write_bytes(encoded)
     return _checksum(encoded)
 
 
 def _write_bytes(path: Path, content: bytes) -> None:
     """Write a file completely or not at all if the process is killed; checksums detect damage by a power cut."""
-    temporary = path.with_name(path.name + TEMPORARY)
+    temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
     temporary.write_bytes(content)
     temporary.replace(path)

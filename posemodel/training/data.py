@@ -7,13 +7,13 @@ from torch.utils.data import DataLoader
 
 from posemodel.config import InputSettings, TrainSettings
 from posemodel.data.batch import Batch
-from posemodel.data.coco import PackedSplit, left_out_of, notes_of, open_split
 from posemodel.data.dataset import PoseDataset, targets_in_workers
-from posemodel.data.derived import REPORT, SELECT, VAL, stands_in
+from posemodel.data.derived import REPORT, SELECT, VAL, is_derived
 from posemodel.data.layout import DataSet
 from posemodel.data.left_out import LeftOut
 from posemodel.data.loader import PoseLoader, build_loader, validation_loader
 from posemodel.data.notes import Note
+from posemodel.data.open_split import PackedSplit, collect_notes, count_left_out, open_split
 from posemodel.data.sampler import EpochSampler
 from posemodel.errors import DataError
 from posemodel.training.processes import Team
@@ -47,7 +47,7 @@ def open_training_splits(settings: TrainSettings) -> tuple[PackedSplit, PackedSp
         settings.train_split,
         hold_out_select=settings.hold_out_select or scored == SELECT,
         # A data set that has a split `report` needs no `val`, unless the settings name it.
-        hold_out_val=scored == VAL or ((settings.hold_out_select or scored == REPORT) and stands_in(data, REPORT)),
+        hold_out_val=scored == VAL or ((settings.hold_out_select or scored == REPORT) and is_derived(data, REPORT)),
         skip_bad=settings.skip_bad,
         exif=settings.exif,
     )
@@ -112,4 +112,4 @@ def open_training_data(settings: TrainSettings, geometry: InputSettings, team: T
     )
     val_loader = validation_loader(val_split, geometry, loader_settings, with_targets=with_targets)
     both = (train_split, val_split)
-    return TrainingData(train_split, loader, sampler, val_split, val_loader, left_out_of(both), notes_of(both))
+    return TrainingData(train_split, loader, sampler, val_split, val_loader, count_left_out(both), collect_notes(both))

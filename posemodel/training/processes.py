@@ -22,7 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 from posemodel.config import Device
 from posemodel.device import choose_device
 from posemodel.errors import ProcessError, SettingsError
-from posemodel.launch import launched, place_on_machine
+from posemodel.launch import is_distributed, rank_on_machine
 
 T = TypeVar("T")
 
@@ -118,7 +118,7 @@ def joined(device: Device) -> Iterator[Team]:
     Raises SettingsError where there is no device for this process, ProcessError where another process was lost.
     """
     ours = not (distributed.is_available() and distributed.is_initialized())
-    if ours and not launched():
+    if ours and not is_distributed():
         yield Team(choose_device(device))
         return
     if not distributed.is_available():
@@ -156,7 +156,7 @@ def _own_device(name: Device) -> torch.device:
     if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
     choose_device("cuda")
-    local_rank, devices = place_on_machine(), torch.cuda.device_count()
+    local_rank, devices = rank_on_machine(), torch.cuda.device_count()
     if local_rank >= devices:
         raise SettingsError(
             f"device: process {local_rank} of this machine has no GPU of its own: there are {devices}. "

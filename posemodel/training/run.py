@@ -11,13 +11,13 @@ import torch
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from posemodel.atomic_write import remove_leftovers
+from posemodel.atomic_write import remove_temporary_files
 from posemodel.config import InputSettings, TrainSettings
 from posemodel.data.batch import Batch
-from posemodel.data.coco import PackedSplit
-from posemodel.data.notes import acting, as_metrics
+from posemodel.data.notes import as_metrics, digest_entries
+from posemodel.data.open_split import PackedSplit
 from posemodel.errors import SettingsError
-from posemodel.network import PoseNetwork, geometry_of
+from posemodel.network import PoseNetwork, network_geometry
 from posemodel.network.weights import CheckpointInfo, save_weights
 from posemodel.training.averages import WeightAverage
 from posemodel.training.data import TrainingData, open_training_data
@@ -116,7 +116,7 @@ class Run:
             )
         self.team, self.settings, self.callbacks, self.out = team, settings, callbacks, out
         self.network = initial_network(settings, team.device)
-        self.geometry = geometry_of(self.network, settings.size, name=settings.network)
+        self.geometry = network_geometry(self.network, settings.size, name=settings.network)
         self.data = open_training_data(settings, self.geometry, team)
         if callbacks.on_open is not None and team.first:
             callbacks.on_open(self.data.train_split, self.data.val_split)
@@ -147,7 +147,7 @@ class Run:
             self.budget.resumed()
         if out is not None and team.first:
             out.mkdir(parents=True, exist_ok=True)  # from here on there is something to resume
-            remove_leftovers(out)
+            remove_temporary_files(out)
         self._info = CheckpointInfo(settings.network, self.geometry.size, self._described(record))
         self._per_step = min(settings.loader.batch_size * settings.accumulate * team.size, len(self.data.train_split))
         self._step = TrainingStep(
@@ -323,7 +323,7 @@ def _record_of(
     if settings.size is None and geometry.size != network.default_size:
         # An earlier version trained at the network's default size: its run cannot be resumed at another.
         record |= {"size_of_weights": geometry.size}
-    if acted := acting(data.notes):
+    if acted := digest_entries(data.notes):
         # An earlier version read these entries otherwise: its run cannot be resumed.
         record |= {"read_differently": acted}
     return record

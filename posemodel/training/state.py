@@ -10,7 +10,7 @@ import torch
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from posemodel.atomic_write import replacing
+from posemodel.atomic_write import atomic_path
 from posemodel.config import TrainSettings
 from posemodel.data.layout import DataSet, fingerprint
 from posemodel.errors import CheckpointError
@@ -78,7 +78,7 @@ class TrainingState:
             "metrics": {name: float(value) for name, value in self.metrics.items()},
             "random": torch.get_rng_state(),
         }
-        with replacing(path) as temporary:
+        with atomic_path(path) as temporary:
             torch.save(state, temporary)
 
     def restore(self, path: Path, device: torch.device) -> None:

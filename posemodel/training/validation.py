@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 
 from posemodel.config import InputSettings
 from posemodel.data.batch import Batch, to_device
-from posemodel.data.coco import PackedSplit
+from posemodel.data.open_split import PackedSplit
 from posemodel.network import PoseNetwork
 from posemodel.scoring.evaluation import PeopleFinder, split_scorer
 from posemodel.scoring.scorer import Scores

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.storage.addresses import LEDGER, RECORDS, check_form, is_database, refuse_one_database
+from bench.storage.addresses import LEDGER, RECORDS, check_form, is_database, refuse_shared_database
 from posemodel.errors import SettingsError
 
 GOOD = {
@@ -123,12 +123,12 @@ def test_one_database_for_both_is_refused_however_it_is_written(hermetic, storag
     (hermetic / "link.db").symlink_to("made.db")
     for first, second in ((storage, tracking), (tracking, storage)):
         with pytest.raises(SettingsError, match="both are the database") as error:
-            refuse_one_database(first.format(here=hermetic), second.format(here=hermetic))
+            refuse_shared_database(first.format(here=hermetic), second.format(here=hermetic))
         assert "word" not in str(error.value)
         assert "pass@" not in str(error.value)
 
 
 @pytest.mark.parametrize(("storage", "tracking"), OTHERS)
 def test_two_databases_are_two(storage, tracking):
-    refuse_one_database(storage, tracking)
-    refuse_one_database(tracking, storage)
+    refuse_shared_database(storage, tracking)
+    refuse_shared_database(tracking, storage)

@@ -9,6 +9,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.kinds.loaders.analysis.bottleneck import (
+    BALANCED,
+    COMPUTE_BOUND,
+    IN_TURN,
+    LOADER_BOUND,
+    SHARED_CORES,
+    UNKNOWN,
+    bottleneck,
+    flips_at,
+    worker_curve,
+)
 from bench.kinds.loaders.analysis.choice import SLOWER, USUAL_CV2_THREADS, by_cost, choose, panel_state
 from bench.kinds.loaders.analysis.configurations import (
     END_TO_END,
@@ -20,17 +31,6 @@ from bench.kinds.loaders.analysis.configurations import (
 )
 from bench.kinds.loaders.analysis.findings import Comparison, Ratio
 from bench.kinds.loaders.analysis.headline import headline, headline_metrics, sureness
-from bench.kinds.loaders.analysis.model import (
-    BALANCED,
-    COMPUTE_BOUND,
-    IN_TURN,
-    LOADER_BOUND,
-    SHARED_CORES,
-    UNKNOWN,
-    bottleneck,
-    flips_at,
-    worker_curve,
-)
 from bench.kinds.loaders.analysis.ratios import Ratios, Times, looks
 from bench.kinds.loaders.analysis.verdict import best_of_grid, disturbed, loaders_verdict
 from bench.measure.loader.configuration import configuration

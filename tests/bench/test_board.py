@@ -8,13 +8,13 @@ import pytest
 from rich.console import Console
 
 from bench.cli import live
-from bench.cli.board import board, headline, left_text, running_text
 from bench.cli.output import log_wrapped
+from bench.cli.progress_table import headline, left_text, progress_table, running_text
 from bench.engines.events import PhaseBegan, Stopping, TrialBegan, TrialEnded, WorkerDied
 from bench.kinds.optimizers.size import Size
 from bench.report.wording import duration_text
 from bench.study.progress import Progress
-from bench.trials.progress import Done, RunningTrial
+from bench.trials.progress import EndedTrial, RunningTrial
 from bench.trials.record import make_record
 from bench.trials.status import Status
 from tests.support.plans import first_trials
@@ -24,7 +24,7 @@ SIX = ("sgd", "nesterov", "adagrad", "adadelta", "adam", "adabound")
 
 def drawn(progress, *, width=80, note=""):
     console = Console(file=io.StringIO(), width=width, highlight=False)
-    console.print(board(progress, note=note))
+    console.print(progress_table(progress, note=note))
     return console.file.getvalue()
 
 
@@ -42,8 +42,11 @@ def running_trials(number, step=None):
 
 
 def test_a_full_board_fits_a_terminal_of_80_columns(size):
-    done = {str(n): Done(str(n), "tune", SIX[n % 6], Status.COMPLETE, 0.1234, 1234.5, 10.0) for n in range(18)}
-    done |= {"d": Done("d", "tune", "sgd", Status.DIVERGED), "f": Done("f", "tune", "adam", Status.OUT_OF_MEMORY)}
+    done = {str(n): EndedTrial(str(n), "tune", SIX[n % 6], Status.COMPLETE, 0.1234, 1234.5, 10.0) for n in range(18)}
+    done |= {
+        "d": EndedTrial("d", "tune", "sgd", Status.DIVERGED),
+        "f": EndedTrial("f", "tune", "adam", Status.OUT_OF_MEMORY),
+    }
     trials = {f"t{n}": running_trials(n, step=10 * n) for n in range(6)}
     shown = drawn(Progress(size, done, trials, lost=1, active=True, workers=12), note="a word")
     lines = shown.splitlines()
@@ -69,12 +72,14 @@ def test_no_line_is_longer_than_the_terminal_is_wide(size, width):
 
 def test_time_left_is_said_in_words(size):
     now = time.time()
-    done = {"a": Done("a", "tune", "sgd", Status.COMPLETE, seconds=10.0, train_seconds=10.0, eval_seconds=0.0)}
+    done = {"a": EndedTrial("a", "tune", "sgd", Status.COMPLETE, seconds=10.0, train_seconds=10.0, eval_seconds=0.0)}
     # 23 tune trials and 35 confirm trials of 10 s (as many steps).
     assert left_text(Progress(size, done, active=True, workers=1), now) == "about 10 min"
     assert left_text(Progress(size, done), now) == "about 10 min with one worker"
     assert left_text(Progress(size, {}, active=True, workers=1), now) == "not known yet"
-    everything = {str(n): Done(str(n), "tune" if n < 24 else "confirm", "sgd", Status.COMPLETE) for n in range(59)}
+    everything = {
+        str(n): EndedTrial(str(n), "tune" if n < 24 else "confirm", "sgd", Status.COMPLETE) for n in range(59)
+    }
     assert left_text(Progress(size, everything, active=True), now) == "the report"
     assert left_text(Progress(size, everything), now) == ""
     assert headline(Progress(size, everything), now).endswith("seed0: complete, 59 of 59 trials done")
@@ -102,7 +107,7 @@ def test_durations_have_at_most_two_units(seconds, text):
 def test_on_a_pipe_a_line_a_trial_and_nothing_else(make_spec, capsys):
     spec = make_spec()
     trial = first_trials(spec)[0]
-    with live.shown_live(Progress(Size.of_spec(spec), active=True, workers=2)) as display:
+    with live.live_display(Progress(Size.of_spec(spec), active=True, workers=2)) as display:
         display.on_event(PhaseBegan("tune", 0, 4))
         display.on_event(TrialBegan(RunningTrial(trial.id, "tune", "sgd", 0, 2, time.time(), "here", 7)))
         record = make_record(trial, Status.COMPLETE, steps_done=2, metrics={"ap": 0.25, "images_per_s": 12.34})
@@ -129,7 +134,7 @@ def test_a_trial_in_seconds_shows_the_share_of_its_time():
 
 
 def test_controls_have_rows_and_pruned_trials_are_counted(size):
-    done = {str(n): Done(str(n), "tune", "sgd", Status.PRUNED) for n in range(3)}
+    done = {str(n): EndedTrial(str(n), "tune", "sgd", Status.PRUNED) for n in range(3)}
     shown = drawn(Progress(size, done, active=True), width=100)
     assert "tune:    3 of 24 done (3 pruned), 21 waiting" in shown
     (control,) = [line for line in shown.splitlines() if line.startswith("adabound (limit)")]

@@ -10,8 +10,8 @@ import torch
 
 from bench.cli.data_options import split_val_images
 from bench.kinds.loaders.data import files_of, workload_of
-from posemodel.data.coco import open_split
 from posemodel.data.layout import DataSet
+from posemodel.data.open_split import open_split
 from posemodel.errors import SettingsError
 from posemodel.network.weights import load_network
 from tests.support.asked import prepared

@@ -9,7 +9,7 @@ import threading
 import optuna
 import pytest
 
-from bench.ledger.reader import look
+from bench.ledger.reader import read_studies
 from bench.ledger.store import Ledger, open_storage
 from bench.records.reader import studies
 from bench.records.store_check import check_storage, check_stores, check_tracking
@@ -151,7 +151,7 @@ def test_opening_refuses_as_looking_does(hermetic, unchanged, make_spec, make):
     for act in (
         lambda: Ledger(url, "study", make_spec().identity()),
         lambda: open_storage(url),
-        lambda: look(url),
+        lambda: read_studies(url),
         lambda: Tracker(url, "study"),
         lambda: Tracker(url, "study", create=False),
         lambda: studies(url),
@@ -164,7 +164,7 @@ def test_a_ledger_that_is_being_made_is_no_foreign_database(hermetic):
     """Another process makes its tables at this moment: the version comes last."""
     execute(hermetic / "it.db", "CREATE TABLE studies (study_id INTEGER); CREATE TABLE version_info (x INTEGER);")
     check_storage("sqlite:///it.db", write=True)
-    assert look("sqlite:///it.db") == {}
+    assert read_studies("sqlite:///it.db") == {}
 
 
 @pytest.mark.parametrize(
@@ -173,8 +173,8 @@ def test_a_ledger_that_is_being_made_is_no_foreign_database(hermetic):
 def test_an_address_with_a_query_is_the_file_that_it_names(hermetic, make_spec, url):
     Ledger(url, "study", make_spec().identity())
     assert [path.name for path in hermetic.glob("*.db*") if not path.name.endswith(("-wal", "-shm"))] == ["q.db"]
-    assert list(look(url)) == ["study"]
-    assert list(look("sqlite:///q.db")) == ["study"]
+    assert list(read_studies(url)) == ["study"]
+    assert list(read_studies("sqlite:///q.db")) == ["study"]
 
 
 def test_records_at_an_address_with_a_query_are_in_the_file_that_it_names(new_store, hermetic):

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from bench.kinds.loaders.spec import LoaderSpec
 from bench.optimizers import optimizer_entry
 from bench.optimizers.spaces import parse_space
-from bench.settings.dotted import is_path, split, with_colon, with_dots
-from bench.settings.layers import OWN_OBJECTS, given_layers
+from bench.settings.dotted_paths import is_dotted_path, split_dotted_path, with_colon, with_dots
+from bench.settings.layers import USER_OBJECT_SETTINGS, setting_layers
 from bench.workloads import workload
 from posemodel.errors import SettingsError
 from tests.support.valley import VALLEY
@@ -26,7 +26,7 @@ class Outer:
     class Inner(Mine):
         pass
 """
-NAMES = st.from_regex(r"[a-z_][a-z0-9_]{0,5}", fullmatch=True).filter(lambda name: is_path(f"{name}.x"))
+NAMES = st.from_regex(r"[a-z_][a-z0-9_]{0,5}", fullmatch=True).filter(lambda name: is_dotted_path(f"{name}.x"))
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_an_optimizer_has_one_name(own, path):
 @pytest.mark.parametrize("path", ["my_package.optimizers.Outer.Inner", "my_package.optimizers:Outer.Inner"])
 def test_a_class_in_a_class(own, path):
     assert optimizer_entry(path).source == "my_package.optimizers.Outer.Inner"
-    assert split(path) == ("my_package.optimizers", "Outer.Inner")
+    assert split_dotted_path(path) == ("my_package.optimizers", "Outer.Inner")
 
 
 def test_what_is_not_there_is_told_in_either_spelling(own):
@@ -81,9 +81,9 @@ def test_settings_are_one_spelling_whatever_layer_they_come_from(tmp_path):
         'worker_init = "m.n.begin"\n[spaces."m:A"]\nlr = 0.1\n'
         '[[fixed]]\noptimizer = "m:A"\n'
     )
-    names = ("optimizers", *OWN_OBJECTS, "spaces", "fixed")
-    assert {*OWN_OBJECTS} <= {*LoaderSpec.model_fields}
-    layers = given_layers(
+    names = ("optimizers", *USER_OBJECT_SETTINGS, "spaces", "fixed")
+    assert {*USER_OBJECT_SETTINGS} <= {*LoaderSpec.model_fields}
+    layers = setting_layers(
         "x",
         names,
         preset="p",
@@ -114,11 +114,11 @@ def test_both_spellings_are_one_path(modules, name):
     dotted = ".".join([*modules, name])
     colon = f"{'.'.join(modules)}:{name}"
     assert with_dots(colon) == with_dots(dotted) == dotted
-    assert split(colon) == split(dotted) == (".".join(modules), name)
+    assert split_dotted_path(colon) == split_dotted_path(dotted) == (".".join(modules), name)
     assert with_colon(dotted) == with_colon(colon) == colon
 
 
 @pytest.mark.parametrize("text", ["sgd", "", "a:", ":a", "a b:c", "1.5", "a..b", "adam:lr=log(1,2)"])
 def test_other_texts_stay(text):
-    assert not is_path(text)
+    assert not is_dotted_path(text)
     assert with_dots(text) == with_colon(text) == text

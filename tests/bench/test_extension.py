@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bench.kinds.joint.kind import KIND as JOINT
 from bench.kinds.joint.plan import plan_search
 from bench.kinds.loaders.kind import KIND as LOADERS
-from bench.kinds.optimizers.extension import go_on_text, more_optimizers, more_tunings
+from bench.kinds.optimizers.extension import difference_remedy, more_optimizers, more_tunings
 from bench.kinds.optimizers.kind import KIND
 from bench.kinds.optimizers.spec import MAX_TUNINGS
 from bench.measure.machine import fingerprint
@@ -22,7 +22,7 @@ from bench.settings.weights_files import weights_digest
 from bench.statistics.looks import level_after
 from bench.statistics.nested import MARGIN, claimed_signs, pair_tests, tuning_spreads
 from bench.study import ledger_runner
-from bench.study.stored import Stored, refuse_elsewhere, with_data
+from bench.study.begun_study import BegunStudy, refuse_other_machine, with_data
 from posemodel.errors import SettingsError
 from tests.support import asked
 from tests.support.plans import whole_plan
@@ -36,7 +36,7 @@ SHORT = ("--trials", 1, "--seeds", 1, "--steps", 2, "--tune-steps", 1, "--no-con
 def test_places_stay_as_they_are_and_are_never_taken_twice(make_spec, seeds, added, trials, tunings, controls):
     begun = make_spec(optimizers=["sgd", "adabound"], tunings=tunings, trials=trials, seeds=seeds, controls=controls)
     larger = more_tunings(
-        more_optimizers(begun, ["adam", "adagrad", "rmsprop"][:added], {}), tunings + 3, looked={tunings}
+        more_optimizers(begun, ["adam", "adagrad", "rmsprop"][:added], {}), tunings + 3, finished_amounts={tunings}
     )
     before, after = ({each.id: each.index for each in whole_plan(spec)} for spec in (begun, larger))
     assert before.items() <= after.items()
@@ -54,18 +54,18 @@ def test_an_added_optimizer_is_tried_as_if_it_had_been_there(make_spec):
 def test_each_look_halves_the_level(make_spec):
     spec = make_spec(tunings=3)
     assert level_after(len(spec.looks)) == 0.05
-    again = more_tunings(more_tunings(spec, 5, looked={3}), 6, looked={3, 5})
+    again = more_tunings(more_tunings(spec, 5, finished_amounts={3}), 6, finished_amounts={3, 5})
     assert (again.tunings, again.looks, level_after(len(again.looks))) == (6, (3, 5), 0.0125)
-    assert more_tunings(spec, 5, looked=()).looks == (), "nobody has seen a result"
-    assert more_tunings(make_spec(tunings=1), 3, looked={1}).looks == (), "one tuning each claims nothing"
-    assert more_tunings(spec, 3, looked={3}) is spec
+    assert more_tunings(spec, 5, finished_amounts=()).looks == (), "nobody has seen a result"
+    assert more_tunings(make_spec(tunings=1), 3, finished_amounts={1}).looks == (), "one tuning each claims nothing"
+    assert more_tunings(spec, 3, finished_amounts={3}) is spec
 
 
 def test_a_study_until_it_is_decided_has_looks_of_its_own(make_spec):
     spec = make_spec(tunings=3, until_decided=True, max_tunings=4)
-    assert more_tunings(spec, 6, looked={3}) == make_spec(tunings=3, until_decided=True, max_tunings=6)
+    assert more_tunings(spec, 6, finished_amounts={3}) == make_spec(tunings=3, until_decided=True, max_tunings=6)
     with pytest.raises(SettingsError, match="can have at most 6"):
-        more_tunings(spec, 7, looked={3})
+        more_tunings(spec, 7, finished_amounts={3})
     with pytest.raises(SettingsError, match="sets its own looks"):
         make_spec(tunings=3, until_decided=True, looks=[2])
 
@@ -99,9 +99,9 @@ def test_what_cannot_be_added_is_refused_in_a_sentence(make_spec):
     with pytest.raises(SettingsError, match="the study 'study' runs until it is decided"):
         more_optimizers(make_spec(tunings=3, until_decided=True), ["rmsprop"], {})
     with pytest.raises(SettingsError, match="--tunings 2: the study 'study' has 3 already"):
-        more_tunings(spec, 2, looked={3})
+        more_tunings(spec, 2, finished_amounts={3})
     with pytest.raises(SettingsError, match="--tunings 11: the study 'study' can have at most 10"):
-        more_tunings(spec, 11, looked={3})
+        more_tunings(spec, 11, finished_amounts={3})
 
 
 def test_who_asks_for_a_larger_study_is_told_how(make_spec):
@@ -109,31 +109,33 @@ def test_who_asks_for_a_larger_study_is_told_how(make_spec):
     larger = make_spec(tunings=5)
     other = make_spec(tunings=5, steps=77)
     more = make_spec(tunings=3, optimizers=["sgd", "adam", "rmsprop"])
-    assert "`posebench study extend study --tunings 5` makes it larger" in go_on_text(larger, begun.identity())
-    assert "`posebench study optimizers --add rmsprop study` makes it larger" in go_on_text(more, begun.identity())
-    assert go_on_text(other, begun.identity()) == "Give the same settings to go on with it, or another --name."
+    assert "`posebench study extend study --tunings 5` makes it larger" in difference_remedy(larger, begun.identity())
+    assert "`posebench study optimizers --add rmsprop study` makes it larger" in difference_remedy(
+        more, begun.identity()
+    )
+    assert difference_remedy(other, begun.identity()) == "Give the same settings to go on with it, or another --name."
     both = make_spec(tunings=5, optimizers=["sgd", "adam", "rmsprop"])
-    assert go_on_text(both, begun.identity()).count("`posebench study") == 2
-    extended = more_tunings(begun, 5, looked={3})
+    assert difference_remedy(both, begun.identity()).count("`posebench study") == 2
+    extended = more_tunings(begun, 5, finished_amounts={3})
     still = make_spec(tunings=6)
-    assert "`posebench study extend study --tunings 6`" in go_on_text(
-        KIND.as_begun(still, extended.identity()), extended.identity()
+    assert "`posebench study extend study --tunings 6`" in difference_remedy(
+        KIND.with_stored_settings(still, extended.identity()), extended.identity()
     )
     added = more_optimizers(extended, ["rmsprop"], {})
     from_its_file = make_spec(tunings=5, looks=[3], optimizers=["sgd", "adam", "rmsprop"])
-    assert KIND.as_begun(from_its_file, added.identity()) == added
-    assert KIND.as_begun(larger, extended.identity()) == extended
-    assert "`posebench study resume study`" in go_on_text(
-        KIND.as_begun(begun, extended.identity()), extended.identity()
+    assert KIND.with_stored_settings(from_its_file, added.identity()) == added
+    assert KIND.with_stored_settings(larger, extended.identity()) == extended
+    assert "`posebench study resume study`" in difference_remedy(
+        KIND.with_stored_settings(begun, extended.identity()), extended.identity()
     )
 
 
 def test_other_data_is_refused(tiny_spec, tiny):
     spec = tiny_spec()
-    assert with_data(Stored(KIND, spec, {}, False, frozenset(), 1), None, None) == spec
+    assert with_data(BegunStudy(KIND, spec, {}, False, frozenset(), 1), None, None) == spec
     other = spec.model_copy(update={"data_digest": "feed"})
     with pytest.raises(SettingsError, match=rf"its data set has changed \({tiny.name}: annotations feed -> "):
-        with_data(Stored(KIND, other, {}, False, frozenset(), 1), None, None)
+        with_data(BegunStudy(KIND, other, {}, False, frozenset(), 1), None, None)
 
 
 def test_other_weights_are_refused(tiny_spec, tmp_path):
@@ -141,10 +143,10 @@ def test_other_weights_are_refused(tiny_spec, tmp_path):
     file.write_bytes(b"as it was")
     digest = weights_digest({"weights": Setting(file, "here")})
     spec = tiny_spec().model_copy(update={"weights": file, "weights_digest": digest})
-    assert with_data(Stored(KIND, spec, {}, False, frozenset(), 1), None, None) == spec
+    assert with_data(BegunStudy(KIND, spec, {}, False, frozenset(), 1), None, None) == spec
     file.write_bytes(b"as it is")
     with pytest.raises(SettingsError, match=rf"has changed \(digest {digest} -> "):
-        with_data(Stored(KIND, spec, {}, False, frozenset(), 1), None, None)
+        with_data(BegunStudy(KIND, spec, {}, False, frozenset(), 1), None, None)
 
 
 @pytest.mark.parametrize(
@@ -160,9 +162,11 @@ def test_other_weights_are_refused(tiny_spec, tmp_path):
 )
 def test_another_class_of_machine_and_other_versions_are_refused(make_spec, name, words):
     here = fingerprint()
-    refuse_elsewhere(Stored(KIND, make_spec(), {**here, "os": "Plan 9", "memory_gib": "1"}, True, frozenset(), 1), here)
+    refuse_other_machine(
+        BegunStudy(KIND, make_spec(), {**here, "os": "Plan 9", "memory_gib": "1"}, True, frozenset(), 1), here
+    )
     with pytest.raises(SettingsError) as refused:
-        refuse_elsewhere(Stored(KIND, make_spec(), {**here, name: "Abacus"}, True, frozenset(), 1), here)
+        refuse_other_machine(BegunStudy(KIND, make_spec(), {**here, name: "Abacus"}, True, frozenset(), 1), here)
     assert words in str(refused.value)
     assert str(refused.value).count("\n") == 0
 
@@ -238,8 +242,8 @@ def test_a_joint_study_keeps_its_places(posebench, valley_file, stores):
 
 def test_a_joint_study_s_first_places_are_those_it_was_begun_with(hermetic, tiny):
     spec = asked.prepared("joint", {"data": tiny, "size": 64, "device": "cpu"}, None, "smoke", None).spec
-    larger = JOINT.extended(spec, {"trials": spec.trials + 5}, looked={3})
-    again = JOINT.extended(larger, {"trials": spec.trials + 9}, looked={3})
+    larger = JOINT.extend(spec, {"trials": spec.trials + 5}, finished_amounts={3})
+    again = JOINT.extend(larger, {"trials": spec.trials + 9}, finished_amounts={3})
     ids = [[slot.id for slot in plan_search(each)] for each in (spec, larger, again)]
     assert ids[0] == ids[1][: len(ids[0])] == ids[2][: len(ids[0])]
     assert ids[1] == ids[2][: len(ids[1])]
@@ -271,4 +275,4 @@ def test_what_is_typed_wrong_changes_nothing(posebench, valley_file, stores):
 def test_a_loader_study_of_an_own_data_set_is_found_again(hermetic):
     name = "tests.support.own_datasets:Sound"
     spec = asked.prepared("loaders", {"dataset": name, "device": "cpu"}, None, "smoke", None).spec
-    assert with_data(Stored(LOADERS, spec, {}, False, frozenset(), 1), None, None) == spec
+    assert with_data(BegunStudy(LOADERS, spec, {}, False, frozenset(), 1), None, None) == spec

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 from matplotlib.text import Text
 
-from bench.cli.print_shown import print_shown
+from bench.cli.print_output import print_output
 from bench.report.findings import (
     Bars,
     BarSeries,
@@ -82,7 +82,7 @@ INTERVALS = Intervals(
     [0.0, -0.01, -0.05, NAN],
     [NAN, -0.03, -0.08, NAN],
     [NAN, 0.01, -0.02, NAN],
-    places=[0, 1, None, 3],
+    style_indices=[0, 1, None, 3],
     notes=["AP 0.29", "0.28", "0.24", "no result"],
     line=0.0,
     band=(-0.005, 0.005),
@@ -213,14 +213,14 @@ def test_lines_to_paste_end_where_they_should_and_do_nothing_to_a_terminal():
     odd = Findings("x", [], paste=[Code("python", "a = '```'\n\x1b[31mb = 2")])
     assert "````python\na = '```'\n\\x1b[31mb = 2\n````" in main_markdown(odd, study())
     assert "\x1b" not in html(odd, study(), {})
-    assert not any("\x1b" in block for block in FindingsResult(odd, study()).shown("x").blocks)
+    assert not any("\x1b" in block for block in FindingsResult(odd, study()).output("x").blocks)
 
 
 def test_an_unfinished_study_says_so_everywhere():
     unfinished = study(status="unfinished", trials={"complete": 1, "recorded": 1, "planned": 4})
     assert main_markdown(FINDINGS, unfinished).startswith("# some-study\n\n**Unfinished: 1 of 4 trials so far.** What")
     assert "<strong>Unfinished: 1 of 4 trials so far.</strong>" in html(FINDINGS, unfinished, IMAGES)
-    shown = FindingsResult(FINDINGS, unfinished).shown("x/report.md")
+    shown = FindingsResult(FINDINGS, unfinished).output("x/report.md")
     assert shown.blocks[0] == "Unfinished: 1 of 4 trials so far. What follows may change."
     assert "Unfinished: 1 point so far." in main_markdown(
         FINDINGS, study(status="unfinished", trials={"recorded": 1}, noun="point")
@@ -369,8 +369,8 @@ def test_the_short_text_is_the_first_screen_and_the_first_table():
 
 def test_a_terminal_shows_the_first_screen_in_80_columns(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    shown = FindingsResult(FINDINGS, study()).shown("reports/some-study/report.md")
-    print_shown(shown)
+    shown = FindingsResult(FINDINGS, study()).output("reports/some-study/report.md")
+    print_output(shown)
     out = capsys.readouterr().out
     assert max(map(len, out.splitlines())) <= 80
     in_order(
@@ -378,7 +378,7 @@ def test_a_terminal_shows_the_first_screen_in_80_columns(capsys, monkeypatch):
         *("pick", "a|b", "Take the first: it is fine.", "    x = 1\n    y = 2", "    posebench train", "Sure of it:"),
         *("Report: reports/some-study/report.md", "Page: reports/some-study/report.html"),
     )
-    print_shown(shown, as_json=True)
+    print_output(shown, as_json=True)
     assert json.loads(capsys.readouterr().out) == FindingsResult(FINDINGS, study()).document(
         "reports/some-study/report.md"
     )
@@ -436,7 +436,9 @@ def dark(path):
         Intervals("x", ["none"], [NAN], [NAN], [NAN], zero=True),
         Intervals("x", ["all", "equal"], [0.3, 0.3], [0.3, 0.3], [0.3, 0.3], zero=True),
         Intervals("x", ["no middle", "half"], [NAN, 0.2], [0.1, NAN], [0.3, 0.3], line=0.5, band=(0.4, 0.6)),
-        Intervals("x", ["a name that is " * 6], [1e-9], [-1e9], [1e9], notes=["a note that is " * 6], places=[70]),
+        Intervals(
+            "x", ["a name that is " * 6], [1e-9], [-1e9], [1e9], notes=["a note that is " * 6], style_indices=[70]
+        ),
         Intervals("x", ["infinite"], [float("inf")], [float("-inf")], [float("inf")]),
         Plot("x", "y", [Series("faint", [1.0, 2.0], [0.0, 0.0], Draw.FAINT)]),
         Intervals("x\x1b[31m", ["\u202e\x07", ""], [0.1, 0.2], [0, 0], [1, 1], notes=["\x1b", ""], title="\x00"),

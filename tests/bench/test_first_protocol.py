@@ -38,10 +38,10 @@ def stores(valley_spec, document, storage_url, tracking_uri, monkeypatch):
 
 
 def test_its_document_is_refused(document):
-    for read in (StudySpec.stored, Size.of):
+    for read in (StudySpec.from_stored, Size.of):
         with pytest.raises(SettingsError, match=REFUSED):
             read(document)
-    assert StudySpec.stored({**document, "tunings": 1}).tunings == 1
+    assert StudySpec.from_stored({**document, "tunings": 1}).tunings == 1
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import mlflow
 import optuna
 import pytest
 
-from bench.ledger.reader import foreign_studies, look
+from bench.ledger.reader import foreign_studies, read_studies
 from bench.ledger.store import Ledger
 from bench.records.reader import STUDY_TAG, studies
 from bench.records.writer import Tracker
@@ -68,7 +68,7 @@ def test_a_command_refuses_it_before_it_changes_a_byte(posebench, monkeypatch, h
 def test_looks_pass_it_by(own_study, make_spec, tracking_uri, posebench, monkeypatch):
     ours = make_spec(name="ours")
     Ledger(own_study, "ours", ours.identity()).enqueue(first_trials(ours))
-    assert list(look(own_study)) == ["ours"]
+    assert list(read_studies(own_study)) == ["ours"]
     assert foreign_studies(own_study) == {NAME}
     monkeypatch.setenv("POSEBENCH_STORAGE", own_study)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_uri)
@@ -92,7 +92,7 @@ def test_a_study_with_foreign_trials_goes_on(storage_url, make_spec):
     theirs.enqueue_trial({"x": 1.0})
     again = Ledger(storage_url, spec.name, spec.identity())
     assert again.enqueue(plan) == 0
-    assert [entry.trial_id for entry in look(storage_url)[spec.name].entries] == [trial.id for trial in plan]
+    assert [entry.trial_id for entry in read_studies(storage_url)[spec.name].entries] == [trial.id for trial in plan]
     for trial in plan:
         claim = again.claim()
         assert claim.spec.id == trial.id

@@ -16,8 +16,8 @@ from rich.console import Console
 
 import bench
 from bench.cli import live
-from bench.cli.board import board
 from bench.cli.output import log, log_text, print_line, print_table, print_text
+from bench.cli.progress_table import progress_table
 from bench.engines.events import TrialEnded
 from bench.kinds.optimizers.size import Size
 from bench.kinds.template import template
@@ -25,7 +25,7 @@ from bench.records.writer import Tracker
 from bench.report.findings import Bullets, Chart, Code, DataFile, Draw, Findings, Plot, Section, Series, Table
 from bench.report.findings_figures import chart_figure
 from bench.report.findings_write import write_findings_report
-from bench.report.no_result import nothing_found, troubled
+from bench.report.no_result import no_result_text, trouble_sentences
 from bench.report.speed_page import write_speed_report
 from bench.report.study_info import StudyInfo
 from bench.report.style import RC
@@ -195,7 +195,7 @@ def test_a_line_of_its_own_cannot_be_begun_by_a_name(capsys):
 def test_the_board_shows_a_studys_name_and_errors_as_they_are(name, make_spec, capsys):
     size = replace(Size.of_spec(make_spec()), study=name)
     console = Console(file=io.StringIO(), width=400, highlight=False)
-    console.print(board(Progress(size, {}, {}, active=True), note=name))
+    console.print(progress_table(Progress(size, {}, {}, active=True), note=name))
     assert not UNSEEN.search(console.file.getvalue())
     assert visible(name) in console.file.getvalue()
     record = make_record(first_trials(make_spec())[0], Status.FAILED, steps_done=0, metrics={}, error=name)
@@ -230,9 +230,9 @@ def test_mlflows_note_holds_no_control_characters(make_spec, tracking_uri, tmp_p
 def test_a_reason_is_quoted_as_it_is(name):
     first = name.strip().splitlines()[0] if name.strip() else ""
     rows = pd.DataFrame({"status": ["failed"], "error": [name]})
-    assert visible(first) in plain(nothing_found(rows))
+    assert visible(first) in plain(no_result_text(rows))
     rows = pd.DataFrame({"status": ["failed", "complete"], "optimizer": [literal(name), "b"], "error": ["", ""]})
-    assert f"of {visible(name)} failed" in plain(" ".join(troubled(rows)))
+    assert f"of {visible(name)} failed" in plain(" ".join(trouble_sentences(rows)))
 
 
 @pytest.mark.parametrize("name", NAMES)

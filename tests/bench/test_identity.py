@@ -16,7 +16,7 @@ from bench.kinds.optimizers.plan import outcomes_of, plan
 from bench.kinds.optimizers.spec import StudySpec
 from bench.measure.loader.configuration import configuration
 from bench.trials import identity
-from bench.trials.identity import FIRST, digest, identifying, without_unused
+from bench.trials.identity import FIRST_SETTINGS, digest, identifying, without_unused
 from bench.trials.spec import TrialSpec
 from posemodel.config import AugmentSettings, GroupSettings, LoaderSettings, PlateauSettings, TrainSettings
 from tests.conftest import REPOSITORY
@@ -37,7 +37,7 @@ def shipped(name, kind):
     document = json.loads((REPORTS / name / "result.json").read_text())
     if kind is StudySpec and "tunings" not in document["spec"]:
         pytest.skip(f"reports/{name} is of the first protocol")
-    return kind.stored(document["spec"] | {"data": "people"}), pd.read_csv(REPORTS / name / "records.csv")
+    return kind.from_stored(document["spec"] | {"data": "people"}), pd.read_csv(REPORTS / name / "records.csv")
 
 
 def shipped_trials(name):
@@ -73,12 +73,12 @@ def test_measurements_are_called_as_in_the_shipped_report():
 
 
 def test_every_model_whose_settings_count_is_known():
-    assert set(FIRST) == set(MODELS)
+    assert set(FIRST_SETTINGS) == set(MODELS)
     for name, model in MODELS.items():
-        assert set(FIRST[name]) <= set(model.model_fields), "a setting that has gone would change every id"
+        assert set(FIRST_SETTINGS[name]) <= set(model.model_fields), "a setting that has gone would change every id"
 
 
-@pytest.mark.parametrize("name", FIRST)
+@pytest.mark.parametrize("name", FIRST_SETTINGS)
 def test_a_setting_that_is_added_later_counts_only_where_it_is_given(name, monkeypatch):
     """Whatever the model: at its default it is as if it did not exist."""
     model = MODELS[name]
@@ -89,15 +89,15 @@ def test_a_setting_that_is_added_later_counts_only_where_it_is_given(name, monke
     assert identifying(other) == identifying(before) | {LATER: 8}
     stored = json.loads(same.model_dump_json())
     assert without_unused(grown, stored) == without_unused(model, {k: v for k, v in stored.items() if k != LATER})
-    monkeypatch.setitem(identity.FIRST, name, (*FIRST[name], LATER))
+    monkeypatch.setitem(identity.FIRST_SETTINGS, name, (*FIRST_SETTINGS[name], LATER))
     assert digest(identifying(same)) != digest(identifying(before)), "what this test would have missed"
 
 
-@pytest.mark.parametrize("name", FIRST)
+@pytest.mark.parametrize("name", FIRST_SETTINGS)
 def test_every_setting_of_the_first_versions_counts(name):
     model = _example(MODELS[name])
     content = identifying(model)
-    assert set(FIRST[name]) <= set(content)
+    assert set(FIRST_SETTINGS[name]) <= set(content)
 
 
 def test_a_model_that_is_not_known_counts_whole():
@@ -124,7 +124,7 @@ def _example(model):
         return shipped("joint-cpu", JointSpec)[0]
     if model is LoaderSpec:
         document = json.loads((REPORTS / "loaders-cpu" / "result.json").read_text())
-        return LoaderSpec.stored(document["spec"] | {"data": "people"})
+        return LoaderSpec.from_stored(document["spec"] | {"data": "people"})
     if model is NetworksSpec:
         placed = {"data": Path("people"), "data_digest": "feed", "device": "cpu", "networks": ("small",)}
         return NetworksSpec(name="mine", preset="smoke", **placed)

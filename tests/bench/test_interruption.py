@@ -168,7 +168,7 @@ def test_ignored_signals_stay_ignored_and_handlers_are_given_back(tmp_path):
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, before)
-        with interruption.handled():
+        with interruption.handle_signals():
             signal.raise_signal(signal.SIGINT)
             interruption.check()
             assert signal.getsignal(signal.SIGTERM) is not before

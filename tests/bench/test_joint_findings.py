@@ -9,15 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.cli.print_shown import print_shown
+from bench.cli.print_output import print_output
 from bench.kinds.joint.analysis import Pick, picks
 from bench.kinds.joint.analysis.words import loader_call
 from bench.kinds.joint.objectives import AP_AND_SPEED, AP_AT_TIME
+from bench.report.command_output import OutputTable
 from bench.report.findings import Chart, Draw, Intervals, Table
 from bench.report.findings_result import FindingsResult
 from bench.report.findings_write import write_findings_report
 from bench.report.markdown_page import main_markdown
-from bench.report.shown import ShownTable
 from bench.report.text import plain
 from bench.statistics.json_safe import to_json_safe
 from tests.support.joint_records import findings_of, frame, info_of, made_up, trial, with_fresh_seeds
@@ -149,10 +149,10 @@ def test_the_main_page_has_at_most_600_words(objective):
 def test_a_terminal_shows_it_in_80_columns(objective, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     records = three_picks()
-    shown = FindingsResult(found_in(records, objective, seeds=2), info_of(records)).shown("reports/x/report.md")
-    table = next(block for block in shown.blocks if isinstance(block, ShownTable))
+    shown = FindingsResult(found_in(records, objective, seeds=2), info_of(records)).output("reports/x/report.md")
+    table = next(block for block in shown.blocks if isinstance(block, OutputTable))
     assert sum(max(map(len, column)) + 3 for column in zip(table.columns, *table.rows, strict=True)) + 1 <= 80
-    print_shown(shown)
+    print_output(shown)
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
 
 

@@ -67,8 +67,8 @@ def test_optimizers_that_are_one_algorithm_are_said(prepared):
 def test_a_study_goes_on_over_the_spaces_that_it_was_begun_over(prepared):
     spec = prepared().spec
     earlier = {name: as_document(EARLIER[name]) for name in spec.optimizers}
-    assert KIND.as_begun(spec, {**spec.identity(), "spaces": earlier}).spaces == earlier
-    assert KIND.as_begun(spec, spec.identity()) == spec
+    assert KIND.with_stored_settings(spec, {**spec.identity(), "spaces": earlier}).spaces == earlier
+    assert KIND.with_stored_settings(spec, spec.identity()) == spec
 
 
 def test_a_preset_s_configurations_make_way_for_what_is_set(prepared):
@@ -213,4 +213,4 @@ def test_samplers_are_compared_at_half_and_at_the_end():
 
 def test_a_study_of_another_kind_is_told_apart(tiny):
     with pytest.raises(SettingsError, match="is of kind 'loaders'; this needs one of joint"):
-        KIND.spec.stored({"kind": "loaders", "name": "x", "data": Path(tiny)})
+        KIND.spec.from_stored({"kind": "loaders", "name": "x", "data": Path(tiny)})

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from bench.measure.loader.configuration import configuration
 from bench.measure.loader.largest_batch import Try, largest_that_fits
-from bench.measure.loader.living import MeasuringProcess
 from bench.measure.loader.measurement import Arm, Fault
+from bench.measure.loader.measuring_process import MeasuringProcess
 from bench.measure.loader.outcome import MeasurementStatus
 from bench.measure.loader.workload import DatasetWorkload
 from posemodel.errors import SettingsError

@@ -3,10 +3,10 @@
 import pytest
 
 from bench.measure.loader.configuration import configuration
-from bench.measure.loader.dotted import DottedLoader
-from bench.measure.loader.living import Fault, MeasuringProcess
 from bench.measure.loader.measurement import Arm
+from bench.measure.loader.measuring_process import Fault, MeasuringProcess
 from bench.measure.loader.own_loader import OwnLoaderWorkload
+from bench.measure.loader.user_code import DottedLoader
 from bench.measure.loader.workload import DatasetWorkload, WaitingStep
 from tests.support import own_datasets as own
 

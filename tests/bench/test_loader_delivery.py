@@ -13,9 +13,9 @@ from bench.kinds.loaders.analysis.delivery import (
     different_sentences,
     mark_different,
 )
+from bench.measure.loader.batch_contents import batch_bytes, batch_hash
 from bench.measure.loader.configuration import configuration
-from bench.measure.loader.delivered import batch_bytes, batch_hash
-from bench.measure.loader.living import MeasuringProcess
+from bench.measure.loader.measuring_process import MeasuringProcess
 from bench.measure.loader.samples import Spread
 from bench.measure.loader.workload import DatasetWorkload
 from bench.report.text import plain

@@ -14,12 +14,12 @@ import numpy as np
 import psutil
 import pytest
 
-from bench.measure.loader import prepared
+from bench.measure.loader import fork_server
 from bench.measure.loader.comparison import look_at_samples
 from bench.measure.loader.configuration import configuration
 from bench.measure.loader.isolated import run_isolated
-from bench.measure.loader.living import Fault, MeasuringProcess
 from bench.measure.loader.measurement import Arm
+from bench.measure.loader.measuring_process import Fault, MeasuringProcess
 from bench.measure.loader.outcome import MeasurementStatus
 from bench.measure.loader.workload import DatasetWorkload, OpenLoader
 from tests.support import own_datasets as own
@@ -429,4 +429,4 @@ def test_the_server_has_the_libraries_loaded_and_a_ctrl_c_does_not_end_it():
 @pytest.mark.parametrize("platform", ["darwin", "win32"])
 def test_elsewhere_than_on_linux_no_process_is_forked(platform, monkeypatch):
     monkeypatch.setattr(sys, "platform", platform)
-    assert prepared.context().get_start_method() == "spawn"
+    assert fork_server.context().get_start_method() == "spawn"

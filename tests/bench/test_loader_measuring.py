@@ -6,10 +6,10 @@ from bench.kinds.loaders import measuring
 from bench.kinds.loaders.measuring import LoaderMeasuring
 from bench.kinds.loaders.spec import LoaderSpec
 from bench.measure.loader.comparison import Reference
+from bench.measure.loader.error_texts import sample_kind
 from bench.measure.loader.isolated import Answer
 from bench.measure.loader.outcome import MeasurementStatus
 from bench.measure.loader.probe import Probe
-from bench.measure.loader.remedies import sample_kind
 from bench.records.measurements import MeasurementTracker
 from tests.support.asked import prepared
 
@@ -30,7 +30,7 @@ def looks(monkeypatch, hermetic, tracking_uri):
     monkeypatch.setattr(measuring, "probe", remember("probe", Probe(10, 10, 10, 0.1, 0.1, 0.1)))
     typed = {"dataset": "tests.support.troubled_data:Random", "batch_size": "4,8,2", "num_workers": "0,2"}
     spec = prepared("loaders", typed).spec
-    LoaderMeasuring(spec, MeasurementTracker(tracking_uri, spec.name), lambda *_: None).look_first()
+    LoaderMeasuring(spec, MeasurementTracker(tracking_uri, spec.name), lambda *_: None).check_data()
     return asked
 
 

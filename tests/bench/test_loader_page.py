@@ -20,10 +20,10 @@ from bench.kinds.loaders.report.page import loader_findings, study_info
 from bench.kinds.loaders.report.result import BLOCKS, SETTLED, TIME
 from bench.kinds.loaders.report.sections.main import _table_text
 from bench.kinds.loaders.report.tables import MOST_ROWS
+from bench.report.command_output import OutputTable
 from bench.report.findings import Bullets, Code, Table
 from bench.report.findings_result import TERMINAL, FindingsResult
 from bench.report.findings_write import figure_of, write_findings_report
-from bench.report.shown import ShownTable
 from bench.report.style import COLOURS, INK, RC, as_svg
 from bench.report.text import plain
 from tests.support.loader_cases import CASES, simulated_study
@@ -150,8 +150,8 @@ def too_wide(table):
 @pytest.mark.parametrize("name", ALL)
 def test_a_terminal_of_80_columns_holds_the_first_screen(name):
     found = result(name)
-    blocks = FindingsResult(loader_findings(found), study_info(found)).shown("reports/study/report.md").blocks
-    tables = [block for block in blocks if isinstance(block, ShownTable)]
+    blocks = FindingsResult(loader_findings(found), study_info(found)).output("reports/study/report.md").blocks
+    tables = [block for block in blocks if isinstance(block, OutputTable)]
     assert len(tables) == (name != "nothing yet")
     assert not any(map(too_wide, tables))
     lines = [line for block in blocks if isinstance(block, str) for line in block.splitlines()]

@@ -5,8 +5,8 @@ import pytest
 
 from bench.measure.limits import Limits, limits
 from bench.measure.loader.configuration import configuration
-from bench.measure.loader.living import MeasuringProcess
 from bench.measure.loader.measurement import Arm
+from bench.measure.loader.measuring_process import MeasuringProcess
 from bench.measure.loader.outcome import MeasurementStatus
 from bench.measure.loader.prediction import Need, predict, shortfall
 from bench.measure.loader.probe import Probe, probe

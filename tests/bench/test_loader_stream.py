@@ -14,10 +14,10 @@ from bench.kinds.loaders.analysis.stream import NOT_COMPARED, stream_sentences
 from bench.measure.loader import isolated
 from bench.measure.loader.comparison import look_at_samples
 from bench.measure.loader.configuration import configuration
-from bench.measure.loader.dotted import DottedDataset
 from bench.measure.loader.outcome import MeasurementStatus, error_outcome
 from bench.measure.loader.probe import probe
 from bench.measure.loader.sharding import Part, Sharding, StreamLook, sharding_of
+from bench.measure.loader.user_code import DottedDataset
 from bench.measure.loader.workload import DatasetWorkload
 from posemodel.errors import SettingsError
 from tests.support import own_datasets as own

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from bench.measure.loader import workload
+from bench.measure.loader.batch_contents import batch_hash
 from bench.measure.loader.configuration import configuration
-from bench.measure.loader.delivered import batch_hash
-from bench.measure.loader.dotted import DottedCollate, DottedDataset, DottedStep
 from bench.measure.loader.pose_workload import PoseWorkload
 from bench.measure.loader.samples import Seeded
+from bench.measure.loader.user_code import DottedCollate, DottedDataset, DottedStep
 from bench.measure.loader.workload import DatasetWorkload, Workload, effective_pin_memory
 from posemodel.data.batch import Batch
 from posemodel.errors import DataError, SettingsError

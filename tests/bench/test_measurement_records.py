@@ -36,10 +36,10 @@ def slice_of(place, **changed):
 
 def test_a_process_and_its_slices_come_back_as_they_were(tracker):
     run_id = tracker.begin_measurement(tracker.parent, row_of())
-    tracker.note_start(run_id, row_of())
+    tracker.store_start(run_id, row_of())
     kept = [slice_of(0), slice_of(1, arm="loader", others_share=math.nan, seconds=1 / 3)]
-    tracker.keep_slices(run_id, kept[:1])
-    tracker.keep_slices(run_id, kept)
+    tracker.store_slices(run_id, kept[:1])
+    tracker.store_slices(run_id, kept)
     tracker.end_measurement(run_id, row_of())
     (found,) = measurements(tracker).to_dict("records")
     assert {name: found[name] for name in row_of()} == row_of()
@@ -54,8 +54,8 @@ def test_a_process_and_its_slices_come_back_as_they_were(tracker):
 def test_what_was_interrupted_counts_from_its_first_slice_on(tracker):
     without = tracker.begin_measurement(tracker.parent, row_of(0))
     with_some = tracker.begin_measurement(tracker.parent, row_of(1))
-    tracker.note_start(with_some, row_of(1, effective_pin_memory=True))
-    tracker.keep_slices(with_some, [slice_of(0)])
+    tracker.store_start(with_some, row_of(1, effective_pin_memory=True))
+    tracker.store_slices(with_some, [slice_of(0)])
     tracker.abandon()
     states = {run_id: tracker.client.get_run(run_id).info.status for run_id in (without, with_some)}
     assert set(states.values()) == {"KILLED"}
@@ -73,13 +73,13 @@ def test_many_slices_stand_in_several_tags(tracker):
     many: list[dict[str, object]] = []
     for place in range(2 * SLICES_A_TAG + 1):
         many.append(slice_of(place))
-        tracker.keep_slices(run_id, many)
+        tracker.store_slices(run_id, many)
     assert slices(tracker)["place"].tolist() == list(range(len(many)))
 
 
 def test_a_failed_process_keeps_what_it_had_finished(tracker):
     run_id = tracker.begin_measurement(tracker.parent, row_of())
-    tracker.keep_slices(run_id, [slice_of(0)])
+    tracker.store_slices(run_id, [slice_of(0)])
     tracker.end_measurement(run_id, row_of(status="failed", error="ValueError: no"))
     assert measurements(tracker)[["status", "error"]].to_numpy().tolist() == [["failed", "ValueError: no"]]
     assert len(slices(tracker)) == 1

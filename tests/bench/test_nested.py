@@ -13,9 +13,9 @@ from bench.statistics.counts import count_interval, fisher_p
 from bench.statistics.looks import LOOKS, detectable_gap, sequential
 from bench.statistics.nested import (
     claimed_signs,
-    difference_ends,
+    difference_intervals,
     may_be_best,
-    mean_ends,
+    optimizer_mean_intervals,
     pair_tests,
     tuning_spreads,
 )
@@ -100,7 +100,7 @@ def test_two_way_variances_by_hand():
     difference = 0.31 - 0.21
     assert tests.p[0, 0] == pytest.approx(2 * stats.t.sf((difference - 0.005) / error, 4))
     assert tests.sds[0, 0] == pytest.approx(error * np.sqrt(3))
-    low, high = difference_ends(tests)
+    low, high = difference_intervals(tests)
     free = [2 if each > pooled else 4 for each in own]  # who has a variance of his own has no more of it
     a, b = found.variances[0, :2]
     welch = (a + b) ** 2 / (a**2 / free[0] + b**2 / free[1])
@@ -130,9 +130,9 @@ def test_an_optimizer_that_collapsed_is_judged_by_its_own_spread_and_has_no_inte
     freedom = (a + b) ** 2 / (a**2 / 2 + b**2 / 2)
     t = (0.31 - 0.18) / np.sqrt((a + b) / 3)
     assert tests.p[0, 1] == pytest.approx(2 * stats.t.sf(t, freedom))
-    low, _ = difference_ends(tests)
+    low, _ = difference_intervals(tests)
     assert np.isnan(low[0]).tolist() == [False, True, True]
-    ends = mean_ends(found)
+    ends = optimizer_mean_intervals(found)
     assert np.isnan(ends[0][0]).tolist() == np.isnan(ends[1][0]).tolist() == [False, False, True]
 
 
@@ -158,12 +158,12 @@ def test_with_one_or_no_steady_optimizer_spreads_are_plain_and_freedoms_small(tu
 def test_one_tuning_or_one_optimizer_claims_nothing():
     found, tests = one([[0.3], [0.1], [0.2]])
     assert np.isnan(tests.p).all()
-    assert np.isnan(difference_ends(tests)).all()
-    assert np.isnan(mean_ends(found)).all()
+    assert np.isnan(difference_intervals(tests)).all()
+    assert np.isnan(optimizer_mean_intervals(found)).all()
     assert (claimed_signs(tests) == 0).all()
     found, tests = one([[0.3, 0.31, 0.33]])
     assert tests.p.shape == (1, 0)
-    low, high = mean_ends(found)
+    low, high = optimizer_mean_intervals(found)
     assert (low[0, 0], high[0, 0]) == pytest.approx(stats.t.interval(0.95, 2, found.means[0, 0], stats.sem(STEADY_ONE)))
     assert may_be_best(claimed_signs(tests), 1).tolist() == [[True]]
     found, tests = one(np.empty((0, 3)))
@@ -181,7 +181,7 @@ def test_without_any_spread_there_is_no_t():
     found, tests = one([[0.3, 0.4, 0.35], [0.2, 0.3, 0.25], [0.1, 0.2, 0.15]])  # but for the blocks
     assert (found.variances == 0).all()
     assert np.isnan(tests.p).all()
-    low, high = difference_ends(tests)
+    low, high = difference_intervals(tests)
     assert low == pytest.approx(high)
 
 
@@ -194,7 +194,7 @@ def test_a_difference_within_the_margin_is_none():
 
 def test_intervals_of_means_stay_where_scores_are():
     found, _ = one([[0.05, 0.2, 0.1], [0.9, 0.99, 0.95]])
-    low, high = mean_ends(found)
+    low, high = optimizer_mean_intervals(found)
     assert low.min() >= 0
     assert high.max() <= 1
     assert (low <= found.means).all()
@@ -249,11 +249,11 @@ def test_equal_procedures_are_rarely_told_apart_and_intervals_cover(sds, tunings
     found = tuning_spreads(scores, floor=FLOOR)
     tests = pair_tests(found, margin=0.0)
     assert (claimed_signs(tests) != 0).any(axis=1).mean() <= 0.065
-    low, high = difference_ends(tests)
+    low, high = difference_intervals(tests)
     covered = ((low <= 0) & (high >= 0)).mean(axis=0)
     assert covered.mean() >= 0.93
     assert covered.min() >= 0.89
-    low, high = mean_ends(found)
+    low, high = optimizer_mean_intervals(found)
     covered = ((low <= 0.4) & (high >= 0.4)).mean(axis=0)
     assert covered.mean() >= 0.93
     assert covered.min() >= 0.89
@@ -300,12 +300,12 @@ def test_whoever_is_beaten_leaves_and_is_not_waited_for():
     (first,) = looks
     assert (first.tunings, first.level, first.compared) == (3, 0.0124, (0, 1, 2))
     assert {(claim.winner, claim.loser) for claim in first.claims} == {(0, 1), (2, 1)}
-    assert (first.left, first.goes_on, first.decided) == ((1,), (0, 2), False)
+    assert (first.eliminated, first.remaining, first.decided) == ((1,), (0, 2), False)
     scores = tunings_of(BEST[:4], POOR, NEAR[:4])
     again = sequential(scores, floor=FLOOR)
     assert again[0] == first
     assert [look.compared for look in again] == [(0, 1, 2), (0, 2)]
-    assert first.goes_on == (0, 2)
+    assert first.remaining == (0, 2)
     assert sequential(tunings_of(BEST[:2], POOR[:2], NEAR[:2]), floor=FLOOR) == [], "before the first look"
 
 
@@ -321,7 +321,7 @@ def test_a_claim_is_never_revoked_and_the_last_one_left_ends_it():
     rows = tunings_of(BEST, [*POOR, 0.9, 0.9, 0.9])
     (look,) = sequential(rows, floor=FLOOR)
     assert look.decided
-    assert look.goes_on == (0,)
+    assert look.remaining == (0,)
     assert look.claims[0].p < 0.0124
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.report.no_result import ENDED, failures, is_trouble, nothing_found, troubled
+from bench.report.no_result import ENDED, all_in_trouble, failures, no_result_text, trouble_sentences
 from bench.trials.status import Status
 
 
@@ -18,22 +18,22 @@ FAILED, WIDE = ("failed", "RuntimeError: the end\nmore of it"), ("out_of_memory"
 
 
 def test_one_reason_is_told_with_its_count():
-    text = nothing_found(rows(*[FAILED] * 12))
+    text = no_result_text(rows(*[FAILED] * 12))
     assert text.startswith("All 12 trials failed: 12 times `RuntimeError: the end`. Fix the cause")
     assert "--name" in text
 
 
 def test_the_only_trial():
-    assert nothing_found(rows(WIDE)).startswith("The only trial ran out of memory: `MemoryError: too wide`. Take a sm")
+    assert no_result_text(rows(WIDE)).startswith("The only trial ran out of memory: `MemoryError: too wide`. Take a sm")
 
 
 @pytest.mark.parametrize(("length", "quoted"), [(300, "x" * 300), (301, "x" * 297 + "...")])
 def test_a_long_reason_is_cut(length, quoted):
-    assert f"`{quoted}`" in nothing_found(rows(("failed", "x" * length)))
+    assert f"`{quoted}`" in no_result_text(rows(("failed", "x" * length)))
 
 
 def test_several_ends_are_told_apart():
-    text = nothing_found(rows(FAILED, WIDE, FAILED, ("diverged", ""), ("timed_out", None)))
+    text = no_result_text(rows(FAILED, WIDE, FAILED, ("diverged", ""), ("timed_out", None)))
     assert text.startswith(
         "None of the 5 trials has a result: 2 failed (2 times `RuntimeError: the end`), 1 ran out of memory "
         "(`MemoryError: too wide`), 1 reached the time limit and 1 diverged. "
@@ -44,7 +44,7 @@ def test_several_ends_are_told_apart():
 def test_the_most_frequent_reasons_come_first_and_the_rest_is_counted():
     ends = [("failed", f"KeyError: {name}") for name in "abbcccdddd"] + [("failed", "KeyError: e")]
     assert "4 times `KeyError: d`, 3 times `KeyError: c`, 2 times `KeyError: b` and 2 times another reason." in (
-        nothing_found(rows(*ends))
+        no_result_text(rows(*ends))
     )
 
 
@@ -59,36 +59,38 @@ def test_the_most_frequent_reasons_come_first_and_the_rest_is_counted():
     ],
 )
 def test_every_end_has_its_words(ends, begins):
-    assert nothing_found(rows(*ends)).startswith(begins)
+    assert no_result_text(rows(*ends)).startswith(begins)
 
 
 def test_before_the_end_it_is_so_so_far():
-    assert nothing_found(rows(FAILED, FAILED), left=3).startswith("All 2 trials so far failed: 2 times")
+    assert no_result_text(rows(FAILED, FAILED), remaining=3).startswith("All 2 trials so far failed: 2 times")
 
 
 def test_nothing_is_said_where_something_was_found_out_or_nothing_has_been_tried():
-    assert nothing_found(rows(FAILED, ("complete", ""))) == ""
-    assert nothing_found(pd.DataFrame()) == ""
-    assert not is_trouble(pd.DataFrame())
+    assert no_result_text(rows(FAILED, ("complete", ""))) == ""
+    assert no_result_text(pd.DataFrame()) == ""
+    assert not all_in_trouble(pd.DataFrame())
     assert failures(pd.DataFrame()) == []
 
 
 def test_an_optimizer_that_always_failed_is_told_beside_the_others():
     both = pd.concat([rows(("complete", ""), optimizer="sgd"), rows(FAILED, FAILED, FAILED)], ignore_index=True)
-    assert troubled(both) == [
+    assert trouble_sentences(both) == [
         "All 3 trials of adam failed: 3 times `RuntimeError: the end`. Its AP of 0 says nothing about this optimizer."
     ]
-    assert troubled(both, left=1) == ["All 3 trials of adam so far failed: 3 times `RuntimeError: the end`."]
-    assert troubled(rows(FAILED)) == [], "that no trial has a result is said of the study"
+    assert trouble_sentences(both, remaining=1) == [
+        "All 3 trials of adam so far failed: 3 times `RuntimeError: the end`."
+    ]
+    assert trouble_sentences(rows(FAILED)) == [], "that no trial has a result is said of the study"
     diverging = pd.concat([rows(("complete", ""), optimizer="sgd"), rows(("diverged", ""), FAILED)], ignore_index=True)
-    assert troubled(diverging) == [], "that an optimizer diverges is a result"
+    assert trouble_sentences(diverging) == [], "that an optimizer diverges is a result"
 
 
 def test_divergence_everywhere_is_a_result_and_failure_is_none():
-    assert not is_trouble(rows(("diverged", ""), ("diverged", "")))
-    assert not is_trouble(rows(("complete", ""), FAILED))
-    assert is_trouble(rows(FAILED, WIDE))
-    assert is_trouble(rows(("skipped", "would need 3 GB")))
+    assert not all_in_trouble(rows(("diverged", ""), ("diverged", "")))
+    assert not all_in_trouble(rows(("complete", ""), FAILED))
+    assert all_in_trouble(rows(FAILED, WIDE))
+    assert all_in_trouble(rows(("skipped", "would need 3 GB")))
 
 
 def test_failures_are_counted_by_status_and_reason():
@@ -106,8 +108,8 @@ def test_failures_are_counted_by_status_and_reason():
 def test_every_trial_without_a_result_is_counted_once(ends):
     found = rows(*ends)
     assert sum(each["count"] for each in failures(found)) == sum(status != "complete" for status, _ in ends)
-    assert bool(nothing_found(found)) == (bool(ends) and all(status != "complete" for status, _ in ends))
-    assert "\n" not in nothing_found(found)
+    assert bool(no_result_text(found)) == (bool(ends) and all(status != "complete" for status, _ in ends))
+    assert "\n" not in no_result_text(found)
 
 
 def test_every_status_has_its_words():

@@ -13,11 +13,11 @@ from bench.kinds.optimizers.kind import KIND
 from bench.kinds.optimizers.plan import has_scored, nothing_scored, outcomes_of, plan, planned_trials, total_trials
 from bench.kinds.optimizers.search import TrialOutcome
 from bench.kinds.optimizers.size import Size
-from bench.report.unscored import all_of, needed_text
+from bench.report.unscored import all_trials_text, needed_text
 from bench.study.progress import Progress
-from bench.trials.needed import FIRST_SKILL, MOST_TIMES, Needed, needed
+from bench.trials.needed_length import FIRST_SKILL, MOST_TIMES, NeededLength, estimate_needed_length
 from bench.trials.phases import CONFIRM, SEARCH, TUNE
-from bench.trials.progress import Done
+from bench.trials.progress import EndedTrial
 from bench.trials.record import make_record
 from bench.trials.scores import has_scored as any_scored
 from bench.trials.status import Status
@@ -83,11 +83,11 @@ def test_a_smoke_study_begun_before_goes_on_as_what_it_was(make_spec):
     spec = spec_of(make_spec, confirm_unscored=True)
     assert spec.preset == "smoke"
     begun = spec.identity()
-    assert KIND.as_begun(spec, begun).confirm_unscored
+    assert KIND.with_stored_settings(spec, begun).confirm_unscored
     del begun["confirm_unscored"]
-    assert KIND.as_begun(spec, begun).identity() == begun
+    assert KIND.with_stored_settings(spec, begun).identity() == begun
     other = spec.model_copy(update={"preset": "small"})
-    assert KIND.as_begun(other, begun).confirm_unscored, "the difference is told"
+    assert KIND.with_stored_settings(other, begun).confirm_unscored, "the difference is told"
 
 
 def test_with_controls_and_until_decided_nothing_is_confirmed_either(make_spec):
@@ -137,19 +137,19 @@ def test_what_an_earlier_version_confirmed_stays_and_nothing_more_is_run(make_sp
 
 
 def ended(trials, ap=0.0, status=Status.COMPLETE):
-    return {t.id: Done(t.id, t.phase, t.optimizer, status, ap=ap) for t in trials}
+    return {t.id: EndedTrial(t.id, t.phase, t.optimizer, status, ap=ap) for t in trials}
 
 
 def test_a_study_in_which_nothing_scored_is_complete_with_its_tune_trials(spec):
     tuned = whole_plan(spec, lambda _trial: NOTHING)
     done = ended(tuned)
     size = Size.of_spec(spec)
-    progress = Progress(size.given(done), done)
+    progress = Progress(size.after_trials(done), done)
     assert (progress.status, progress.waiting, progress.size.planned) == ("complete", 0, len(tuned))
     assert [row.confirm_planned for row in progress.size.rows(progress)] == [0, 0]
     assert progress.size.rows(progress)[0].cells()[2] == "-"
     almost = dict(list(done.items())[:-1])
-    assert size.given(almost).planned == total_trials(spec)
+    assert size.after_trials(almost).planned == total_trials(spec)
     last = Progress(size, almost).with_done(done[tuned[-1].id])
     assert last.size.planned == len(tuned), "the live table knows it with the last trial"
 
@@ -158,13 +158,13 @@ def test_a_study_in_which_nothing_scored_is_complete_with_its_tune_trials(spec):
 def test_one_that_scored_or_whose_record_is_out_of_reach_keeps_the_confirm_phase(spec, ap, status):
     tuned = whole_plan(spec, lambda _trial: NOTHING)
     done = ended(tuned) | ended(tuned[:1], ap, status)
-    assert Size.of_spec(spec).given(done).planned == total_trials(spec)
+    assert Size.of_spec(spec).after_trials(done).planned == total_trials(spec)
 
 
 def test_confirm_trials_of_an_earlier_version_are_counted_as_they_are(make_spec):
     trials = whole_plan(spec_of(make_spec, confirm_unscored=True), lambda _trial: NOTHING)
     done = ended(trials)
-    assert Progress(Size.of_spec(spec_of(make_spec)).given(done), done).status == "complete"
+    assert Progress(Size.of_spec(spec_of(make_spec)).after_trials(done), done).status == "complete"
 
 
 # about how much longer trials must be
@@ -177,7 +177,9 @@ def records(*trials, phase=TUNE):
 
 
 def test_a_skill_that_doubles_with_the_length_is_carried_on():
-    found = needed(records((0, 0.95, 1.0), (1, 0.9, 1.0), (1, 0.99, 1.0)), TUNE, length=100, unit="step")
+    found = estimate_needed_length(
+        records((0, 0.95, 1.0), (1, 0.9, 1.0), (1, 0.99, 1.0)), TUNE, length=100, unit="step"
+    )
     # Skill 0.05, then 0.1: the least skill that scores, 0.15, at 1.5 times the length; slow growth takes far longer.
     assert found.low == 150
     assert found.high is not None
@@ -189,8 +191,8 @@ def test_a_skill_that_doubles_with_the_length_is_carried_on():
 
 
 def test_scaled_losses_and_lengths_say_the_same():
-    one = needed(records((0, 0.95, 1.0), (1, 0.9, 1.0)), TUNE, length=100, unit="step")
-    two = needed(records((0, 9.5, 10.0), (1, 9.0, 10.0)), TUNE, length=1000, unit="step")
+    one = estimate_needed_length(records((0, 0.95, 1.0), (1, 0.9, 1.0)), TUNE, length=100, unit="step")
+    two = estimate_needed_length(records((0, 9.5, 10.0), (1, 9.0, 10.0)), TUNE, length=1000, unit="step")
     assert (two.low, two.high) == (10 * one.low, 10 * one.high)
 
 
@@ -205,29 +207,29 @@ def test_scaled_losses_and_lengths_say_the_same():
     ],
 )
 def test_where_no_number_can_be_given_it_says_why(rows, why):
-    found = needed(records(*rows), TUNE, length=100, unit="step")
+    found = estimate_needed_length(records(*rows), TUNE, length=100, unit="step")
     assert (found.low, found.high) == (None, None)
     assert why in found.why
     assert why in needed_text(found)
 
 
 def test_trials_of_one_length_give_a_wider_range():
-    alone = needed(records((math.nan, 0.9, 1.0), phase=SEARCH), SEARCH, length=400, unit="image")
-    both = needed(records((0, 0.93, 1.0), (1, 0.9, 1.0)), TUNE, length=400, unit="image")
+    alone = estimate_needed_length(records((math.nan, 0.9, 1.0), phase=SEARCH), SEARCH, length=400, unit="image")
+    both = estimate_needed_length(records((0, 0.93, 1.0), (1, 0.9, 1.0)), TUNE, length=400, unit="image")
     assert alone.low <= both.low < both.high <= alone.high
     assert "images, " in needed_text(alone)
-    assert needed(records((0, 0.9, 1.0)).drop(columns="round"), TUNE, length=400, unit="image") == alone
+    assert estimate_needed_length(records((0, 0.9, 1.0)).drop(columns="round"), TUNE, length=400, unit="image") == alone
 
 
 def test_an_end_that_is_far_away_is_not_said_as_a_number():
-    found = needed(records((0, 0.968, 1.0), (1, 0.955, 1.0)), TUNE, length=10.0, unit="second")
+    found = estimate_needed_length(records((0, 0.968, 1.0), (1, 0.955, 1.0)), TUNE, length=10.0, unit="second")
     assert found.high is None
     assert "at least 2 min of training" in needed_text(found)
 
 
 @given(before=st.floats(0.3, 1.2), after=st.floats(0.3, 1.2), length=st.integers(1, 10**6))
 def test_a_range_lies_above_what_was_tried_and_is_rounded(before, after, length):
-    found = needed(records((0, before, 1.0), (1, after, 1.0)), TUNE, length=float(length), unit="step")
+    found = estimate_needed_length(records((0, before, 1.0), (1, after, 1.0)), TUNE, length=float(length), unit="step")
     if found.low is None:
         assert found.why
         return
@@ -241,10 +243,10 @@ def test_a_range_lies_above_what_was_tried_and_is_rounded(before, after, length)
 
 def test_diverged_trials_and_other_phases_tell_nothing():
     rows = records((0, 0.95, 1.0), (1, 0.9, 1.0))
-    known = needed(rows, TUNE, length=100, unit="step")
+    known = estimate_needed_length(rows, TUNE, length=100, unit="step")
     others = records((1, 0.1, 1.0)).assign(status=Status.DIVERGED), records((1, 0.1, 1.0), phase=CONFIRM)
-    assert needed(pd.concat([rows, *others]), TUNE, length=100, unit="step") == known
-    assert needed(rows.iloc[:0], TUNE, length=100, unit="step").low is None
+    assert estimate_needed_length(pd.concat([rows, *others]), TUNE, length=100, unit="step") == known
+    assert estimate_needed_length(rows.iloc[:0], TUNE, length=100, unit="step").low is None
 
 
 def test_the_losses_reached_are_the_least_of_each_in_the_order_of_the_study():
@@ -269,9 +271,9 @@ def test_the_losses_reached_are_the_least_of_each_in_the_order_of_the_study():
 
 
 def test_words():
-    assert all_of(1, "tune trial") == "the only tune trial"
-    assert all_of(24, "tune trial") == "all 24 tune trials"
-    assert "about 42 s to 2 min of training, 1.4 to 4 times" in needed_text(Needed(30.0, "second", 42.0, 120.0))
+    assert all_trials_text(1, "tune trial") == "the only tune trial"
+    assert all_trials_text(24, "tune trial") == "all 24 tune trials"
+    assert "about 42 s to 2 min of training, 1.4 to 4 times" in needed_text(NeededLength(30.0, "second", 42.0, 120.0))
     assert not any_scored(pd.DataFrame())
 
 

@@ -15,7 +15,7 @@ from matplotlib.text import Text
 
 from bench.kinds.optimizers.report import figures
 from bench.kinds.optimizers.report.figures.scores import scores
-from bench.report.style import COLOURS, INK, QUIET, look
+from bench.report.style import COLOURS, INK, QUIET, series_style
 from bench.trials.status import Status
 from tests.bench.test_report import FATES, SIX, result_of
 from tests.support.tuned_records import tuned
@@ -50,7 +50,7 @@ def panels_of(figure, result):
 
 
 def colour_of(result, name):
-    return look(result.spec.optimizers.index(name))["color"]
+    return series_style(result.spec.optimizers.index(name))["color"]
 
 
 def legend_of(figure):
@@ -63,7 +63,7 @@ def legend_of(figure):
 def test_a_forest_row_is_the_pair_s_difference_with_its_interval(result):
     found, panel = result.analysis, figures.forest_panel(result)
     order = list(found.summary["name"])
-    assert [result.spec.optimizers[place] for place in panel.places] == order
+    assert [result.spec.optimizers[place] for place in panel.style_indices] == order
     assert panel.names == [found.names[name] for name in order]
     assert (panel.line, panel.band) == (0.0, (-0.005, 0.005))
     means = found.summary.set_index("name")["score_mean"]

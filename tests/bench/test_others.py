@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from bench.measure.others import CpuClock, CpuMark, machine_cpu_seconds
+from bench.measure.other_programs import CpuClock, CpuMark, machine_cpu_seconds
 
 TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 linux = pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no affinity")

@@ -17,12 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import get_worker_info
 
+from bench.measure.loader.batch_contents import batch_bytes, batch_hash
 from bench.measure.loader.comparison import compare_samples, look_at_samples
 from bench.measure.loader.configuration import configuration
-from bench.measure.loader.delivered import batch_bytes, batch_hash
-from bench.measure.loader.dotted import DottedCollate, DottedDataset, DottedStep, DottedWorkerInit, stdout_to_stderr
 from bench.measure.loader.outcome import MeasurementStatus, error_outcome
 from bench.measure.loader.probe import probe
+from bench.measure.loader.user_code import DottedCollate, DottedDataset, DottedStep, DottedWorkerInit, stdout_to_stderr
 from bench.measure.loader.workload import DatasetWorkload
 from posemodel.errors import SettingsError
 from tests.support import own_datasets as own

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from bench.measure.loader.batch_contents import batch_images
 from bench.measure.loader.configuration import configuration
-from bench.measure.loader.delivered import batch_images
-from bench.measure.loader.dotted import DottedLoader
 from bench.measure.loader.outcome import error_outcome
 from bench.measure.loader.own_loader import OwnLoaderWorkload
 from bench.measure.loader.pose_workload import PoseWorkload
+from bench.measure.loader.user_code import DottedLoader
 from bench.measure.loader.workload import DatasetWorkload
 from posemodel.data.batch import Batch
 from posemodel.errors import SettingsError

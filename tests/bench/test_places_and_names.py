@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli.home import at_home
-from bench.settings.layers import checked, given_layers, read_file
+from bench.cli.home_paths import expand_home
+from bench.settings.layers import checked_setting, read_study_file, setting_layers
 from posemodel.errors import SettingsError
 
 TEXT = 'kind = "x"\ndata = "näher"\n'
@@ -15,7 +15,7 @@ TEXT = 'kind = "x"\ndata = "näher"\n'
 def given(path, **layers):
     preset = path.with_name("preset.toml")
     preset.write_text("")
-    return given_layers(
+    return setting_layers(
         "x", ("data", "table"), preset="p", preset_file=preset, study_file=path,
         environ=layers.get("environ", {}), command_line=layers.get("command_line", {}),
     )  # fmt: skip
@@ -32,7 +32,7 @@ def given(path, **layers):
 )
 def test_a_mark_and_ends_of_lines_are_no_matter(tmp_path, content):
     (tmp_path / "a.toml").write_bytes(content)
-    assert read_file(tmp_path / "a.toml", "x", ["data"]) == {"data": "näher"}
+    assert read_study_file(tmp_path / "a.toml", "x", ["data"]) == {"data": "näher"}
     assert str(given(tmp_path / "a.toml")[1]["data"][1]) == f"file {tmp_path}/a.toml:2"
 
 
@@ -40,13 +40,13 @@ def test_a_mark_and_ends_of_lines_are_no_matter(tmp_path, content):
 def test_other_encodings_are_named(tmp_path, encoding):
     (tmp_path / "a.toml").write_bytes(TEXT.encode(encoding))
     with pytest.raises(SettingsError, match=r"a\.toml:1: is UTF-(16|32) text.*Save the file as UTF-8\."):
-        read_file(tmp_path / "a.toml", "x", ["data"])
+        read_study_file(tmp_path / "a.toml", "x", ["data"])
 
 
 def test_a_file_in_latin_1_is_told_with_its_line(tmp_path):
     (tmp_path / "a.toml").write_bytes(TEXT.encode("latin-1"))
     with pytest.raises(SettingsError, match=r"a\.toml:2: .*not UTF-8"):
-        read_file(tmp_path / "a.toml", "x", ["data"])
+        read_study_file(tmp_path / "a.toml", "x", ["data"])
 
 
 def test_home_in_every_layer(tmp_path, monkeypatch):
@@ -62,10 +62,10 @@ def test_home_in_every_layer(tmp_path, monkeypatch):
 
 def test_paths_of_the_command_line(monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
-    assert at_home(Path("~/x")) == Path("/home/me/x")
-    assert at_home([Path("~/x"), Path("a/~")]) == [Path("/home/me/x"), Path("a/~")]
-    assert at_home("~/x") == "~/x", "a text is no path"
-    assert at_home(Path("~nobody-of-this-name/x")) == Path("~nobody-of-this-name/x")
+    assert expand_home(Path("~/x")) == Path("/home/me/x")
+    assert expand_home([Path("~/x"), Path("a/~")]) == [Path("/home/me/x"), Path("a/~")]
+    assert expand_home("~/x") == "~/x", "a text is no path"
+    assert expand_home(Path("~nobody-of-this-name/x")) == Path("~nobody-of-this-name/x")
 
 
 @pytest.mark.parametrize(
@@ -98,5 +98,5 @@ def test_a_folder_whose_name_is_no_utf_8_is_told_before_anything_runs():
     with pytest.raises(
         SettingsError, match=r"data: has a file name that is not UTF-8: rename it, or .*from: command line"
     ):
-        checked(Path, "data", path, "command line")
-    assert checked(Path, "data", "M\u00fcller \u263a", "command line").value == Path("M\u00fcller \u263a")
+        checked_setting(Path, "data", path, "command line")
+    assert checked_setting(Path, "data", "M\u00fcller \u263a", "command line").value == Path("M\u00fcller \u263a")

@@ -14,7 +14,7 @@ from bench.kinds.optimizers.kind import OptimizersKind
 from bench.kinds.optimizers.plan import outcomes_of, plan, total_trials
 from bench.kinds.optimizers.spec import StudySpec
 from bench.kinds.optimizers.trial import TRIALS
-from bench.ledger.reader import look
+from bench.ledger.reader import read_studies
 from bench.records.writer import Tracker
 from bench.report.findings import Findings
 from bench.report.findings_result import FindingsResult
@@ -36,9 +36,9 @@ FIRST_OF_SECOND = 10
 class WithoutReport(OptimizersKind):
     """The studies of this file are looked at in their stores."""
 
-    def write_report(self, _runs, folder, note_session=lambda: None):
+    def write_report(self, _runs, folder, update_session=lambda: None):
         folder.mkdir(parents=True, exist_ok=True)
-        note_session()
+        update_session()
         return FindingsResult(Findings("", []), made_up_study()), folder / "report.md"
 
 
@@ -75,7 +75,7 @@ def run(spec, paths, *, workers=1, on_event=ignore_event, kind=WithoutReport):
 
 def ids(paths, spec):
     """Of the trials that stand in the ledger."""
-    return [entry.trial_id for entry in look(paths.storage_url)[spec.name].entries]
+    return [entry.trial_id for entry in read_studies(paths.storage_url)[spec.name].entries]
 
 
 def records(paths, spec):

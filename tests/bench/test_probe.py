@@ -6,7 +6,7 @@ import psutil
 import pytest
 
 from bench.kinds.optimizers.plan import typical_trials
-from bench.kinds.optimizers.plan_shown import plan_shown
+from bench.kinds.optimizers.plan_preview import plan_output
 from bench.study import probe
 from bench.study.prepared import Prepared
 from bench.study.probe import EstimateError, Measured, measure, missing_text
@@ -69,7 +69,7 @@ def test_a_dry_run_shows_the_plan_where_nothing_was_measured(valley_spec, monkey
 
     monkeypatch.setattr(probe, "measure", nothing)
     spec = valley_spec()
-    shown = plan_shown(Prepared(spec.name, (spec,)))
+    shown = plan_output(Prepared(spec.name, (spec,)))
     assert shown.document["estimate"] is None
     assert shown.document["plan"]
     assert "not even one step." in shown.blocks
@@ -111,7 +111,7 @@ def test_of_a_slow_network_a_single_image_is_asked_first(tiny_spec, monkeypatch)
 def test_a_study_without_an_evaluation_takes_at_least_so_long(valley_spec, monkeypatch):
     spec = valley_spec()
     costs = Costs(1.0, {"sgd": 11.0, "adam": 11.0}, {}, 0.0, 10**9, 0)
-    shown = plan_shown(Prepared(spec.name, (spec,), measured=Measured(costs, {SELECT: 9, REPORT: 9}, 0.0, 100)))
+    shown = plan_output(Prepared(spec.name, (spec,), measured=Measured(costs, {SELECT: 9, REPORT: 9}, 0.0, 100)))
     [said] = [block for block in shown.blocks if isinstance(block, str) and "Estimated time" in block]
     assert said.startswith(
         "One step of tests.support.valley:Valley took 11 s; the evaluation was not measured (the 30 s were used up). "

@@ -22,8 +22,8 @@ from bench.engines.events import (
 from bench.kinds.optimizers.plan import total_trials
 from bench.kinds.optimizers.search import TrialOutcome
 from bench.kinds.optimizers.size import Size
-from bench.study.progress import PlanSize, Progress, after, seconds_left
-from bench.trials.progress import Done, RunningTrial, recorded
+from bench.study.progress import PlanSize, Progress, progress_after, seconds_left
+from bench.trials.progress import EndedTrial, RunningTrial, recorded
 from bench.trials.record import make_record
 from bench.trials.status import Status
 from posemodel.errors import SettingsError
@@ -48,7 +48,7 @@ def rows_of(progress):
 
 
 def done(number, phase="tune", optimizer="sgd", status=Status.COMPLETE, **values):
-    return Done(f"{phase}{number}", phase, optimizer, status, **values)
+    return EndedTrial(f"{phase}{number}", phase, optimizer, status, **values)
 
 
 def running(number, phase="tune", since=0.0, pid=1):
@@ -171,7 +171,7 @@ def test_a_record_that_is_out_of_reach_spoils_no_mean():
 def test_rows_of_the_records_become_trials():
     row = {"trial_id": "a", "phase": "tune", "optimizer": "sgd", "status": "diverged", "ap": math.nan}
     found = recorded([row | {"images_per_s": 3.5, "train_seconds": math.nan, "started_ms": 1000, "ended_ms": 3500}])
-    assert found == {"a": Done("a", "tune", "sgd", Status.DIVERGED, images_per_s=3.5, seconds=2.5)}
+    assert found == {"a": EndedTrial("a", "tune", "sgd", Status.DIVERGED, images_per_s=3.5, seconds=2.5)}
 
 
 def test_events_lead_from_one_moment_to_the_next(make_spec):
@@ -179,19 +179,19 @@ def test_events_lead_from_one_moment_to_the_next(make_spec):
     trial = first_trials(spec)[0]
     taken = RunningTrial(trial.id, "tune", "sgd", 0, 2, 0.0, "here", 7)
     other = replace(taken, trial_id="other", pid=8)
-    progress = after(Progress(Size.of_spec(spec)), PhaseBegan("tune", 1, 2, {"old": done(0)}))
+    progress = progress_after(Progress(Size.of_spec(spec)), PhaseBegan("tune", 1, 2, {"old": done(0)}))
     assert list(progress.done) == ["old"]
     for event in (TrialBegan(taken), TrialBegan(other), TrialStepped(trial.id, 2), TrialStepped("unknown", 5)):
-        progress = after(progress, event)
+        progress = progress_after(progress, event)
     assert {key: known.step for key, known in progress.running_trials.items()} == {trial.id: 2, "other": None}
-    assert list(after(progress, WorkerDied(8)).running_trials) == [trial.id]
-    assert list(after(progress, TrialReturned(trial.id)).running_trials) == ["other"]
-    assert after(progress, Stopping()) == progress
+    assert list(progress_after(progress, WorkerDied(8)).running_trials) == [trial.id]
+    assert list(progress_after(progress, TrialReturned(trial.id)).running_trials) == ["other"]
+    assert progress_after(progress, Stopping()) == progress
     record = make_record(trial, Status.COMPLETE, steps_done=2, metrics={"ap": 0.25})
-    progress = after(progress, TrialEnded(record, 3.0, 2))
+    progress = progress_after(progress, TrialEnded(record, 3.0, 2))
     assert list(progress.running_trials) == ["other"]
-    assert progress.done[trial.id] == Done(trial.id, "tune", "sgd", Status.COMPLETE, ap=0.25, seconds=3.0)
-    assert after(progress, TrialReturned(trial.id)) == progress
+    assert progress.done[trial.id] == EndedTrial(trial.id, "tune", "sgd", Status.COMPLETE, ap=0.25, seconds=3.0)
+    assert progress_after(progress, TrialReturned(trial.id)) == progress
 
 
 def test_the_size_counts_controls_among_the_confirm_trials(make_spec):
@@ -235,11 +235,11 @@ def test_a_study_that_goes_on_until_it_is_decided_is_as_large_as_its_plan_so_far
     """Of 2 optimizers each tuning has 2 x 3 tune trials and 2 confirm trials; in a fourth one alone may be left."""
     spec = make_spec(tunings=3, trials=3, until_decided=True)
     size = Size.of_spec(spec)
-    assert (size.settled, Size.of_spec(make_spec()).settled) == (False, True)
+    assert (size.plan_is_known, Size.of_spec(make_spec()).plan_is_known) == (False, True)
     assert size.planned == total_trials(spec) == 3 * (6 + 2)
     for tune, confirm, planned in ((0, 0, 24), (12, 0, 24), (18, 6, 24), (20, 6, 26), (21, 7, 28)):
         assert size.of_plan({"tune": tune, "confirm": confirm}).planned == planned
-    grown = after(after(Progress(size), MorePlanned("tune", 22)), MorePlanned("confirm", 8))
+    grown = progress_after(progress_after(Progress(size), MorePlanned("tune", 22)), MorePlanned("confirm", 8))
     assert (grown.size.planned_of("tune"), grown.size.planned_of("confirm")) == (22, 8)
     assert Size.of_spec(make_spec(tunings=3, trials=3)).of_plan({"tune": 25}).planned == 24
     trials = [done(n, optimizer="adam") for n in range(10)] + [done(n, "confirm", "adam") for n in range(3)]
@@ -258,7 +258,7 @@ def test_a_study_that_was_decided_is_complete_once_all_that_was_planned_has_ende
     plan = whole_plan(spec, outcome)
     size = Size.of_spec(spec).of_plan(Counter(trial.phase for trial in plan))
     assert total_trials(spec) < size.planned == len(plan) < 6 * 3 * 2
-    ended = {trial.id: Done(trial.id, trial.phase, trial.optimizer, Status.COMPLETE) for trial in plan}
+    ended = {trial.id: EndedTrial(trial.id, trial.phase, trial.optimizer, Status.COMPLETE) for trial in plan}
     progress = Progress(size, ended, all_planned=True)
     assert (progress.status, progress.waiting) == ("complete", 0)
     assert [(row.tune_planned, row.confirm_planned) for row in rows_of(progress)] == [(6, 6), (6, 6), (3, 3)]

@@ -130,7 +130,7 @@ def test_hyperband_is_what_optuna_does_by_itself(ledger):
 
 def trials_of(ledger, optimizer):
     """The first round's trials of an optimizer that is tuned once."""
-    return ledger.trials_beside(TrialSpec.model_construct(optimizer=optimizer, tuning=0, round=0))
+    return ledger.trials_of_same_round(TrialSpec.model_construct(optimizer=optimizer, tuning=0, round=0))
 
 
 def test_what_was_scored_is_in_the_ledger(ledger):

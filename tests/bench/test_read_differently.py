@@ -187,7 +187,7 @@ def test_a_study_records_and_reports_what_it_read(
     assert f"reordered {trained + scored}" in text
 
     with monkeypatch.context() as version:
-        version.setattr(pose_data, "acting", lambda _notes: ["reordered:of another version"])
+        version.setattr(pose_data, "digest_entries", lambda _notes: ["reordered:of another version"])
         code, _, err = posebench(*command)
     assert code == 2
     assert "the study 'mine' exists with another specification" in err

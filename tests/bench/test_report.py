@@ -17,7 +17,7 @@ from bench.kinds.optimizers.report.page import optimizer_findings, study_info
 from bench.kinds.optimizers.results import analyse
 from bench.report.findings_result import FindingsResult
 from bench.report.findings_write import figure_of, write_findings_report, write_pages
-from bench.report.style import look
+from bench.report.style import series_style
 from bench.trials.status import Status
 from bench.workloads.protocol import Samples
 from tests.support.tuned_records import tuned
@@ -575,7 +575,7 @@ def test_a_budget_in_seconds_and_a_pruner_are_named(make_spec, tmp_path):
 
 
 def test_sixty_four_optimizers_can_be_told_apart():
-    looks = [tuple(look(place).items()) for place in range(64)]
+    looks = [tuple(series_style(place).items()) for place in range(64)]
     assert len(set(looks)) == 64
 
 

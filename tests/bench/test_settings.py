@@ -13,9 +13,9 @@ from bench.kinds.optimizers.spec import StudySpec
 from bench.optimizers import OPTIMIZERS
 from bench.optimizers.space import as_document
 from bench.optimizers.spaces import spaces_of
-from bench.settings.layers import read_file
+from bench.settings.layers import read_study_file
 from bench.settings.presets import kinds, preset_path, presets
-from bench.settings.shared import DEFAULT_SYNTHETIC_IMAGES
+from bench.settings.shared_settings import DEFAULT_SYNTHETIC_IMAGES
 from bench.study import settings as study_settings
 from bench.trials.study_base import DERIVED
 from posemodel.errors import SettingsError
@@ -265,7 +265,7 @@ def test_an_unknown_optimizer_names_the_nearest():
 
 def test_a_file_that_leaves_nothing_open_reads_back(study_file):
     file = study_file('kind = "optimizers"\nsteps = 5')
-    assert read_file(file, "optimizers", StudySpec.declarations()) == {"steps": 5}
+    assert read_study_file(file, "optimizers", StudySpec.declarations()) == {"steps": 5}
 
 
 def test_config_show_prints_every_setting_with_its_origin(posebench, monkeypatch, study_file):

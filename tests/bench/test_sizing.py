@@ -2,13 +2,13 @@
 
 import pytest
 
-from bench.kinds.joint import sized as joint_sized
-from bench.kinds.optimizers import sized as optimizers_sized
+from bench.kinds.joint import budget_design as joint_sized
+from bench.kinds.optimizers import budget_design as optimizers_sized
 from bench.kinds.optimizers.estimate import add_up
 from bench.study.budget import TimeBudget, as_budget_option, round_up
 from bench.study.prepared import Prepared
 from bench.study.probe import Measured
-from bench.study.sizing import climb, rounded_down
+from bench.study.sizing import largest_design, rounded_down
 from bench.workloads.protocol import REPORT, SELECT, Costs
 from posemodel.errors import SettingsError
 from tests.support.asked import prepared
@@ -31,7 +31,7 @@ def measured(names=("sgd", "adam"), *, step_s=0.05, image_s=0.01, scored=20, tra
 
 
 def design(spec, seconds, found=None, free=FREE, workers=1, specs=None):
-    return optimizers_sized.sized(
+    return optimizers_sized.choose_size(
         Prepared(spec.name, specs or (spec,), workers=workers), found or measured(), free, seconds
     )
 
@@ -54,12 +54,12 @@ def small(make_spec):
 def test_a_climb_by_hand(most, expected):
     """What fits: a times b at most ``most``."""
     stages = [("b", 10), ("a", 4)]
-    assert climb({"a": 1, "b": 4}, stages, lambda at: at["a"] * at["b"] <= most, "b") == expected
+    assert largest_design({"a": 1, "b": 4}, stages, lambda at: at["a"] * at["b"] <= most, "b") == expected
 
 
 def test_what_is_not_chosen_is_not_raised_and_the_least_stays_where_nothing_fits():
-    assert climb({"a": 1}, [("b", 10), ("a", 3)], lambda _: True, "b") == {"a": 3}
-    assert climb({"a": 2, "b": 5}, [("b", 10)], lambda _: False, "b") == {"a": 2, "b": 5}
+    assert largest_design({"a": 1}, [("b", 10), ("a", 3)], lambda _: True, "b") == {"a": 3}
+    assert largest_design({"a": 2, "b": 5}, [("b", 10)], lambda _: False, "b") == {"a": 2, "b": 5}
 
 
 @pytest.mark.parametrize(("amount", "rounded"), [(7, 7), (199, 190), (1234, 1230), (98765, 98700)])
@@ -191,7 +191,7 @@ def joint(tiny):
 
 @pytest.mark.parametrize("minutes", [10, 30, 120, 600])
 def test_a_joint_design_fits(joint, minutes):
-    found = joint_sized.sized(joint, measured(step_s=0.02), JOINT_FREE - {"seconds"}, 60 * minutes)
+    found = joint_sized.choose_size(joint, measured(step_s=0.02), JOINT_FREE - {"seconds"}, 60 * minutes)
     assert 0.8 * 60 * minutes <= found.margin * found.seconds <= 60 * minutes
     spec = joint.spec.model_copy(update=found.values)
     assert spec.trials >= 12 and spec.seeds >= 2 and spec.images >= 400 and 4 <= spec.startup_trials <= spec.trials / 3
@@ -200,7 +200,7 @@ def test_a_joint_design_fits(joint, minutes):
 
 def test_a_joint_design_in_seconds(tiny):
     asked = {"data": tiny, "size": 64, "device": "cpu", "objective": "ap-at-time"}
-    found = joint_sized.sized(
+    found = joint_sized.choose_size(
         prepared("joint", asked, None, "small", None), measured(step_s=0.02), JOINT_FREE - {"images"}, 3600
     )
     assert found.values.keys() == JOINT_FREE - {"images"}

@@ -201,9 +201,9 @@ def test_a_study_in_seconds_has_no_steps(make_spec):
 
 def test_a_study_stored_by_an_earlier_version_ran_no_controls(make_spec):
     document = make_spec().model_dump(mode="json")
-    assert StudySpec.stored(document) == make_spec()
+    assert StudySpec.from_stored(document) == make_spec()
     later = ("controls", "pruner", "tune_evaluations", "tune_seconds", "seconds")
-    old = StudySpec.stored({name: value for name, value in document.items() if name not in later})
+    old = StudySpec.from_stored({name: value for name, value in document.items() if name not in later})
     assert (old.controls, old.pruner, old.steps) == (False, "none", make_spec().steps)
 
 

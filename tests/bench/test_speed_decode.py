@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.speed import decode, evaluation
-from posemodel.data.coco import open_split
+from posemodel.data.open_split import open_split
 from posemodel.inference.decoder import decode as find_people
 from posemodel.scoring.scorer import KeypointScorer
 

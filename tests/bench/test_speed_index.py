@@ -8,7 +8,7 @@ import pytest
 
 from bench.speed import index
 from posemodel.data.annotations.problems import annotation_problems
-from posemodel.data.coco import SMALLEST_CACHED, open_split
+from posemodel.data.open_split import SMALLEST_CACHED, open_split
 
 IMAGES, PEOPLE = 500, 400
 

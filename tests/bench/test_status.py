@@ -14,7 +14,7 @@ from bench.ledger.store import Ledger, OptunaValues
 from bench.records.measurements import MeasurementTracker
 from bench.records.writer import Tracker
 from bench.storage.sqlite_files import url_of
-from bench.study.status import Watcher, all_study_names, list_document, results_of, status_document
+from bench.study.status import StatusReader, all_study_names, list_document, open_records, status_document
 from bench.trials.record import make_record
 from bench.trials.status import Status
 from posemodel.errors import SettingsError
@@ -43,7 +43,7 @@ def tracker(spec, tracking_uri):
 
 @pytest.fixture
 def watcher(storage_url, tracking_uri):
-    return Watcher(storage_url, tracking_uri, kind_of)
+    return StatusReader(storage_url, tracking_uri, kind_of)
 
 
 @pytest.fixture
@@ -77,9 +77,9 @@ def contents(folder):
 
 
 def test_looking_where_nothing_is_leaves_nothing(hermetic):
-    watcher = Watcher("sqlite:///optuna.db", "sqlite:///mlflow.db", kind_of)
+    watcher = StatusReader("sqlite:///optuna.db", "sqlite:///mlflow.db", kind_of)
     assert watcher.all() == []
-    assert watcher.trouble == ""
+    assert watcher.errors == ""
     with pytest.raises(SettingsError, match="there is no study 'study', nor any other"):
         watcher.one("study")
     assert list(hermetic.iterdir()) == []
@@ -95,9 +95,9 @@ def test_looking_changes_no_byte_and_leaves_no_file(ledger, record_next, hermeti
         for file in hermetic.glob(f"{name}*"):
             shutil.copy(file, foreign)
     before = contents(foreign)
-    watcher = Watcher(url_of(foreign / "optuna.db"), url_of(foreign / "mlflow.db"), kind_of)
+    watcher = StatusReader(url_of(foreign / "optuna.db"), url_of(foreign / "mlflow.db"), kind_of)
     progress = watcher.one("study")
-    assert watcher.trouble == ""
+    assert watcher.errors == ""
     assert [trial.ap for trial in progress.done.values()] == [0.25]
     assert [each.size.study for each in watcher.all()] == ["study"]
     after = contents(foreign)
@@ -190,16 +190,16 @@ def test_a_trial_recorded_by_a_worker_that_died_before_closing_it_is_done(ledger
 
 def test_a_ledger_without_its_results_is_shown_without_them(ledger, record_next, storage_url, hermetic):
     record_next(ap=0.5)
-    lone = Watcher(storage_url, f"sqlite:///{hermetic / 'elsewhere.db'}", kind_of)
+    lone = StatusReader(storage_url, f"sqlite:///{hermetic / 'elsewhere.db'}", kind_of)
     progress = lone.one("study")
     assert [(trial.status, trial.ap) for trial in progress.done.values()] == [(Status.COMPLETE, None)]
-    assert "elsewhere.db: no such file" in lone.trouble
+    assert "elsewhere.db: no such file" in lone.errors
     assert not (hermetic / "elsewhere.db").exists()
 
 
 def test_results_without_their_ledger_are_shown(record_next, tracking_uri, hermetic):
     record_next(ap=0.5)
-    lone = Watcher(f"sqlite:///{hermetic / 'elsewhere.db'}", tracking_uri, kind_of)
+    lone = StatusReader(f"sqlite:///{hermetic / 'elsewhere.db'}", tracking_uri, kind_of)
     progress = lone.one("study")
     assert [trial.ap for trial in progress.done.values()] == [0.5]
     assert progress.status == "unfinished"
@@ -215,20 +215,20 @@ def test_an_unknown_name_is_answered_with_the_nearest(ledger, watcher):
 
 def test_a_storage_with_somebody_else_s_studies_has_none_of_ours(storage_url, hermetic):
     optuna.create_study(study_name="theirs", storage=storage_url)
-    assert Watcher(storage_url, "sqlite:///mlflow.db", kind_of).all() == []
+    assert StatusReader(storage_url, "sqlite:///mlflow.db", kind_of).all() == []
 
 
 @pytest.mark.parametrize("content", [b"", b"no database, but long enough to be taken for one" * 30])
 def test_files_that_are_no_databases_are_said_so_or_empty(hermetic, content):
     for name in ("optuna.db", "mlflow.db"):
         (hermetic / name).write_bytes(content)
-    watcher = Watcher("sqlite:///optuna.db", "sqlite:///mlflow.db", kind_of)
+    watcher = StatusReader("sqlite:///optuna.db", "sqlite:///mlflow.db", kind_of)
     if content:
         with pytest.raises(SettingsError, match=r"storage sqlite:///optuna\.db: cannot be read"):
             watcher.all()
     else:
         assert watcher.all() == []
-        assert "mlflow.db: cannot be read" in watcher.trouble
+        assert "mlflow.db: cannot be read" in watcher.errors
     assert sorted(path.name for path in hermetic.iterdir()) == ["mlflow.db", "optuna.db"]
 
 
@@ -248,13 +248,13 @@ def test_a_report_and_a_status_know_the_same_studies(storage_url, tracking_uri, 
     assert watcher.one(spec.name).size.study == spec.name
     assert all_study_names(storage_url, tracking_uri) == [spec.name]
     with pytest.raises(SettingsError, match=rf"study {spec.name}: is in the ledger at .*MLflow at .* holds no res"):
-        results_of(storage_url, tracking_uri, spec.name)
+        open_records(storage_url, tracking_uri, spec.name)
     tracker = Tracker(tracking_uri, spec.name)
     with pytest.raises(SettingsError, match="holds no result of it"):
-        results_of(storage_url, tracking_uri, spec.name)
+        open_records(storage_url, tracking_uri, spec.name)
     tracker.open_study(spec, {})
-    assert results_of(storage_url, tracking_uri, spec.name).study_document()["name"] == spec.name
-    for find in (watcher.one, lambda name: results_of(storage_url, tracking_uri, name)):
+    assert open_records(storage_url, tracking_uri, spec.name).study_document()["name"] == spec.name
+    for find in (watcher.one, lambda name: open_records(storage_url, tracking_uri, name)):
         with pytest.raises(SettingsError, match=rf"no study 'stduy' .* Did you mean {spec.name}\?"):
             find("stduy")
 
@@ -265,12 +265,12 @@ def test_loader_studies_are_among_those_that_are_there(storage_url, tracking_uri
         pin_memory=(False,), slice_s=0.1, blocks=2, min_blocks=2
     )  # fmt: skip
     MeasurementTracker(tracking_uri, spec.name).open_study(spec, {})
-    for find in (watcher.one, lambda name: results_of(storage_url, tracking_uri, name)):
+    for find in (watcher.one, lambda name: open_records(storage_url, tracking_uri, name)):
         with pytest.raises(SettingsError, match=r"no study 'load' .* Did you mean loads\?"):
             find("load")
-    assert results_of(storage_url, tracking_uri, "loads").study_document()["kind"] == "loaders"
+    assert open_records(storage_url, tracking_uri, "loads").study_document()["kind"] == "loaders"
     assert (
-        [each.study for each in Watcher(storage_url, tracking_uri, kind_of).standings()]
+        [each.study for each in StatusReader(storage_url, tracking_uri, kind_of).measurement_states()]
         == all_study_names(storage_url, tracking_uri)
         == ["loads"]
     )

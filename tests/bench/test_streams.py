@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.storage.streams import ENCODING_ERRORS, is_gone
+from bench.storage.streams import ENCODING_ERRORS, reader_is_gone
 
 PROGRAM = """
 import sys
@@ -117,7 +117,7 @@ def test_ascii_output_of_a_process(tmp_path):
 def test_a_pipe_without_a_reader_is_seen_before_anything_is_written():
     read, write = os.pipe()
     with os.fdopen(write, "w") as stream:
-        assert not is_gone(stream)
+        assert not reader_is_gone(stream)
         os.close(read)
-        assert is_gone(stream)
-    assert not is_gone(io.StringIO())
+        assert reader_is_gone(stream)
+    assert not reader_is_gone(io.StringIO())

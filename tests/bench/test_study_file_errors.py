@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bench.kinds import KINDS, study_spec
 from bench.kinds.loaders.spec import LoaderSpec
-from bench.settings.layers import FileOrigin, Setting, build, checked
+from bench.settings.layers import FileOrigin, Setting, build_model, checked_setting
 from bench.settings.toml_lines import key_lines
 from posemodel.errors import DataError, SettingsError
 from tests.support.asked import prepared, resolved
@@ -196,7 +196,7 @@ def test_what_no_file_gave_names_its_origin():
     values = {"name": "n", "preset": "small", "data": "d", "data_digest": "feed", "device": "cpu"}
     values |= {"num_workers": (0,), "batch_size": (4,), "pin_memory": (False,), "min_blocks": 9, "blocks": 8}
     with pytest.raises(SettingsError) as refused:
-        build(LoaderSpec, values, given)
+        build_model(LoaderSpec, values, given)
     assert str(refused.value) == (
         "study: min_blocks (9) is more than blocks (8) (min_blocks from: command line, blocks from: preset small)."
     )
@@ -206,7 +206,7 @@ def test_a_value_in_an_array_of_tables_is_at_its_own_line(tmp_path):
     text = "trials = 1\n[[fixed]]\nlr = 1\n\n[[fixed]]\nlr = 'x'\n"
     origin = FileOrigin(tmp_path / "mine.toml", key_lines(text), "fixed")
     with pytest.raises(SettingsError) as refused:
-        checked(tuple[dict[str, float], ...], "fixed", [{"lr": 1}, {"lr": "x"}], origin)
+        checked_setting(tuple[dict[str, float], ...], "fixed", [{"lr": 1}, {"lr": "x"}], origin)
     assert str(refused.value) == f"{tmp_path / 'mine.toml'}:6: fixed[1].lr: must be a number (got 'x')."
 
 

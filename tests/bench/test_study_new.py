@@ -7,7 +7,7 @@ import pytest
 
 from bench.kinds import KINDS, study_kind, study_spec
 from bench.kinds.template import literal, template
-from bench.settings.layers import read_file
+from bench.settings.layers import read_study_file
 from bench.settings.presets import kinds, presets
 from posemodel.errors import SettingsError
 from posemodel.network import NETWORKS
@@ -75,7 +75,7 @@ def test_every_setting_is_there_with_its_default_and_that_of_each_preset(kind, w
 
 def test_it_is_a_study_file_as_it_is(kind, written):
     declared = study_spec(kind).declarations()
-    document = read_file(written, kind, declared)
+    document = read_study_file(written, kind, declared)
     assert set(document) == {name for name, (_, out) in commented(written.read_text()).items() if not out}
 
 
@@ -114,7 +114,7 @@ def test_the_file_of_every_preset_runs_as_it_is(kind, preset, tmp_path):
 
 
 def _spelled_out(kind, settings):
-    return {name: value for name, value in study_kind(kind).spelled_out(settings).items() if name != "spaces"}
+    return {name: value for name, value in study_kind(kind).implicit_values(settings).items() if name != "spaces"}
 
 
 def test_the_values_of_another_preset_can_be_asked_for(tmp_path, posebench):

@@ -134,7 +134,7 @@ def test_waiting_trials_find_the_file_where_it_is_now(
     asked_before = posebench(*typed, "--weights", base, "--dry-run", "--json")
     assert asked_before[0] == 0, asked_before[2]
     identity = json.loads(asked_before[1])["spec"]
-    spec = asked.study_spec(kind).stored(identity)
+    spec = asked.study_spec(kind).from_stored(identity)
     objectives = 1 if kind == "optimizers" else len(spec.objectives)
     Ledger(storage_url, "mine", spec.identity(), objectives=objectives).enqueue(trials_of(spec))
     base.rename(hermetic / "moved.safetensors")
@@ -194,7 +194,7 @@ def test_a_backbone_starts_every_trial(prepared, vgg19):
     spec = prepared(network="rtpose_vgg", backbone_weights=vgg19)
     assert spec.weights_digest.startswith("vgg19-")
     assert all(trial.train.backbone_weights == vgg19 for trial in plan(spec, {}))
-    assert spec.beginning_text.startswith("VGG19's weights vgg19.safetensors (digest ")
+    assert spec.initial_weights_text.startswith("VGG19's weights vgg19.safetensors (digest ")
 
 
 def test_costs_are_measured_of_the_weights(prepared, base):

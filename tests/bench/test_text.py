@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 
 from bench.report.prose import prose
 from bench.report.style import RC, legend_below
-from bench.report.text import cell, code, drawn, fence, inline_html, literal, plain, visible
+from bench.report.text import cell, code, fence, figure_text, inline_html, literal, plain, visible
 from bench.storage.visible import visible_lines
 
 HOSTILE = [
@@ -226,7 +226,7 @@ def test_a_figure_in_a_cell_stays_as_it_is(text: str) -> None:
 def test_matplotlib_draws_the_text_itself(text: str) -> None:
     with plt.rc_context(RC):
         figure, axis = plt.subplots()
-        axis.set_title(drawn(text))
+        axis.set_title(figure_text(text))
         legend_below(figure, [Line2D([], [], label=text)])
         figure.draw_without_rendering()
         plt.close(figure)

@@ -131,7 +131,7 @@ def test_a_study_of_dotted_names_describes_itself(make_spec, tracking_uri):
     tracker = Tracker(tracking_uri, spec.name)
     parameters = tracker.client.get_run(tracker.open_study(spec, {})).data.params
     assert json.loads(parameters[f"space.{name}"]) == spec.identity()["spaces"][name]
-    assert StudySpec.stored(tracker.study_document()) == spec
+    assert StudySpec.from_stored(tracker.study_document()) == spec
 
 
 def test_what_is_not_finite_comes_back_as_such_and_is_missing_in_the_table(tracker, record_one, spec):
@@ -437,7 +437,7 @@ def test_sessions_come_back_one_for_each_process(tracker, parent):
     assert not tracker.finished()
     first = Session(1000, 1500, 2, 0.25, "here", 7)
     for session in (first, replace(first, heard_ms=2500), replace(first, began_ms=9000, heard_ms=9001)):
-        tracker.note_session(session)
+        tracker.update_session(session)
     found = tracker.sessions().sort_values("began_ms")
     assert [Session(**row) for row in found.to_dict(orient="records")] == [
         replace(first, heard_ms=2500),

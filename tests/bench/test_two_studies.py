@@ -233,7 +233,7 @@ def test_studies_that_found_nothing_out_are_held_against_none(folders):
     failed(records, pd.Series(True, index=records.index)).to_csv(path, index=False)
     for pair, letter in ((folders, "B"), (folders[::-1], "A")):
         found = compare(*map(str, pair), "sqlite:///none.db")
-        assert found.nothing_found
+        assert found.has_no_result
         assert found.verdict == (
             f"{letter} has no result. All 12 trials failed: 12 times `RuntimeError: no such file`. Fix the cause, "
             "then run the study under another --name: recorded trials are not repeated. There is nothing to "
@@ -249,7 +249,7 @@ def test_divergence_everywhere_can_be_compared(folders):
     records = pd.read_csv(path)
     failed(records, pd.Series(True, index=records.index), "diverged").to_csv(path, index=False)
     found = compare(*map(str, folders), "sqlite:///none.db")
-    assert not found.nothing_found
+    assert not found.has_no_result
     assert "AP is higher in A than in B, beyond noise" in found.verdict
 
 
@@ -258,7 +258,7 @@ def test_an_optimizer_that_failed_in_one_study_is_named(folders):
     records = pd.read_csv(path)
     failed(records, records["optimizer"] == "sgd").to_csv(path, index=False)
     found = compare(*map(str, folders), "sqlite:///none.db")
-    assert not found.nothing_found
+    assert not found.has_no_result
     assert found.verdict.startswith(
         "In B: All 4 trials of sgd failed: 4 times `RuntimeError: no such file`. Its AP of 0 says nothing about this "
         "optimizer. Not paired"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.storage.user_environment import NOWHERE, stand_in
+from bench.storage.user_environment import NOWHERE, provide_user_environment
 
 NAMES = ("HOME", "USER", "LOGNAME", "LNAME", "USERNAME")
 
@@ -16,7 +16,7 @@ def test_whoever_has_a_name_and_a_home_keeps_them(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USER", "me")
     before = dict(os.environ)
-    stand_in()
+    provide_user_environment()
     assert dict(os.environ) == before
 
 
@@ -26,7 +26,7 @@ def unknown():
         os.environ.pop(name, None)
     with pytest.raises(RuntimeError):
         Path.home()
-    stand_in()
+    provide_user_environment()
     assert str(Path.home()) == NOWHERE
     assert getpass.getuser() == "user-54321"
 

@@ -12,20 +12,20 @@ from hypothesis import strategies as st
 from bench.kinds.optimizers.analysis.losses import loss_means
 from bench.kinds.optimizers.analysis.measure import AP_ABOVE_CHANCE, SKILL, SKILL_DEFINITION, SKILL_LIMITS
 from bench.kinds.optimizers.analysis.tunings import tuned_scores
+from bench.kinds.optimizers.gap_forecast import gap_forecast, gap_forecast_text
 from bench.kinds.optimizers.kind import KIND
 from bench.kinds.optimizers.plan import has_scored, nothing_scored, outcomes_of, plan
-from bench.kinds.optimizers.report.in_skill import with_skill_names
 from bench.kinds.optimizers.report.page import optimizer_findings
+from bench.kinds.optimizers.report.skill_names import with_skill_names
 from bench.kinds.optimizers.results import analyse
 from bench.kinds.optimizers.search import TrialOutcome
-from bench.kinds.optimizers.sight import gap_forecast, gap_forecast_text
 from bench.kinds.optimizers.simulation import preset_study
 from bench.kinds.optimizers.size import Size
 from bench.kinds.optimizers.spec import StudySpec
 from bench.report.text import plain
 from bench.study.progress import Progress
 from bench.trials.phases import CONFIRM, TUNE
-from bench.trials.progress import Done
+from bench.trials.progress import EndedTrial
 from bench.trials.record import make_record
 from bench.trials.scores import as_skill, curves_as_skill, skill
 from bench.trials.status import Status
@@ -311,10 +311,10 @@ def test_the_table_that_fills_in_shows_losses(make_spec):
     spec = by_loss(make_spec, trials=2, tunings=1, seeds=1)
     tune = [trial for trial in plan(spec, {}) if trial.optimizer == "sgd"]
     done = {
-        trial.id: Done(trial.id, TUNE, "sgd", Status.COMPLETE, ap=0.0, val_loss=loss, reference_loss=2.0)
+        trial.id: EndedTrial(trial.id, TUNE, "sgd", Status.COMPLETE, ap=0.0, val_loss=loss, reference_loss=2.0)
         for trial, loss in zip(tune, (1.5, 1.25), strict=True)
     }
-    done["c"] = Done("c", CONFIRM, "sgd", Status.COMPLETE, ap=0.0, val_loss=1.0, reference_loss=2.0)
+    done["c"] = EndedTrial("c", CONFIRM, "sgd", Status.COMPLETE, ap=0.0, val_loss=1.0, reference_loss=2.0)
     size = Size.of_spec(spec)
     row = size.rows(Progress(size, done))[0]
     assert size.columns == ("tune", "best loss", "confirm", "mean loss", "images/s")
@@ -328,13 +328,15 @@ def test_the_table_that_fills_in_shows_losses(make_spec):
 def test_a_study_is_complete_with_its_tune_trials_where_no_skill_is_above_chance(make_spec, loss, confirmed):
     spec = by_loss(make_spec, trials=2, tunings=1, seeds=1)
     done = {
-        trial.id: Done(trial.id, TUNE, trial.optimizer, Status.COMPLETE, ap=0.9, val_loss=loss, reference_loss=2.0)
+        trial.id: EndedTrial(
+            trial.id, TUNE, trial.optimizer, Status.COMPLETE, ap=0.9, val_loss=loss, reference_loss=2.0
+        )
         for trial in plan(spec, {})
     }
-    assert Size.of_spec(spec).given(done).planned == len(done) + (2 if confirmed else 0)
+    assert Size.of_spec(spec).after_trials(done).planned == len(done) + (2 if confirmed else 0)
 
 
 def test_a_begun_study_stays_what_it_was(make_spec):
     begun = by_loss(make_spec).identity()
-    assert StudySpec.stored(begun | {"data": "/no/such"}).score == "val_loss"
-    assert KIND.as_begun(by_loss(make_spec), begun).identity() == begun
+    assert StudySpec.from_stored(begun | {"data": "/no/such"}).score == "val_loss"
+    assert KIND.with_stored_settings(by_loss(make_spec), begun).identity() == begun

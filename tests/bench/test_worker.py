@@ -24,7 +24,7 @@ from bench.ledger.store import MAX_ATTEMPTS, Ledger, OptunaValues
 from bench.optimizers import OPTIMIZERS, OptimizerEntry
 from bench.optimizers.space import Log
 from bench.records.writer import Tracker
-from bench.trials.identity import BEFORE_JOINT
+from bench.trials.identity import SETTINGS_BEFORE_JOINT
 from bench.trials.record import make_record
 from bench.trials.status import Status
 from bench.trials.training import run_trial
@@ -160,7 +160,7 @@ def test_records_of_an_earlier_version_outlive_the_ledger_under_their_own_ids(ma
     """Settings that came later counted in that version's ids."""
     bench = make_bench(tiny_spec())
     for trial in bench.plan:
-        known = trial.model_copy(update={"slot": trial.model_copy(update={"id_counts": BEFORE_JOINT}).id})
+        known = trial.model_copy(update={"slot": trial.model_copy(update={"id_counts": SETTINGS_BEFORE_JOINT}).id})
         assert known.id != trial.id
         run = bench.tracker.start_trial(known, bench.parent)
         bench.tracker.record_trial(run, make_record(known, Status.COMPLETE, steps_done=2, metrics={"ap": 0.1}), [])
@@ -173,7 +173,7 @@ def test_records_of_an_earlier_version_outlive_the_ledger_under_their_own_ids(ma
 
 def test_a_plan_that_an_earlier_version_has_enqueued_is_not_planned_again(make_bench, tiny_spec, storage_url):
     bench = make_bench(tiny_spec(name="other"))
-    old = [trial.model_copy(update={"id_counts": BEFORE_JOINT}) for trial in bench.plan]
+    old = [trial.model_copy(update={"id_counts": SETTINGS_BEFORE_JOINT}) for trial in bench.plan]
     ledger = Ledger(storage_url, "begun before", {})
     assert ledger.enqueue(old) == len(old)
     assert ledger.enqueue(bench.plan) == 0
@@ -241,7 +241,7 @@ def test_a_pruned_trial_is_a_result(make_bench, valley_spec):
     assert not {"ap", "ap50", "ap_best"} & set(record.metrics), "nothing that could be taken for a final score"
     assert 0 <= record.metrics["ap_when_pruned"] < 1
     assert record.metrics["train_seconds"] > 0
-    pruned = bench.ledger.trials_beside(bench.plan[5])[5]
+    pruned = bench.ledger.trials_of_same_round(bench.plan[5])[5]
     assert (pruned.state, list(pruned.intermediate_values)) == (TrialState.PRUNED, [1])
 
 

@@ -54,7 +54,7 @@ CHOICES = ["optimizer", "hyperparameters", "batch_size", "num_workers", "pin_mem
 NEW_TRIAL = "optuna.storages:RDBStorage.create_new_trial"
 NEW_STATE = "optuna.storages:RDBStorage.set_trial_state_values"
 COMMIT = "sqlalchemy.engine.default:DefaultDialect.do_commit"
-CLAIM, SETTLE, FINISH = (f"bench.ledger.store:Ledger.{name}" for name in ("claim", "settle", "finish"))
+CLAIM, SETTLE, FINISH = (f"bench.ledger.store:Ledger.{name}" for name in ("claim", "store_choice", "finish"))
 MOMENTS = {
     "while the places are enqueued": Moment(NEW_TRIAL, call=2),
     # Trial 0.

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from posemodel import skeleton
 from posemodel.config import AugmentSettings, InputSettings
 from posemodel.data.augment import BORDER_RGB, Warp, letterbox, random_colour, random_warp
-from posemodel.data.coco import open_split
 from posemodel.data.dataset import PoseDataset
-from posemodel.data.images.files import decoded, decoded_smaller
+from posemodel.data.images.files import decode_image, decode_reduced
+from posemodel.data.open_split import open_split
 from tests.support.coco_builder import CocoBuilder
 from tests.support.plain_targets import plain_pafs
 
@@ -287,12 +287,12 @@ def test_a_smaller_decoded_image_lands_in_the_same_place(tmp_path: Path, shrink:
     warp = random_warp(np.random.default_rng(3), width, height, np.zeros((0, 18, 3)), size, settings)
     reduction = warp.reduction()
     assert reduction > 1
-    small, done = decoded_smaller(path, reduction)
+    small, done = decode_reduced(path, reduction)
     assert small is not None
     assert done == reduction
     assert small.shape[:2] == (-(-height // reduction), -(-width // reduction)), "a JPEG's sides are rounded up"
     image = warp.image(small, size, reduction).astype(float)[..., 0]
-    plain = warp.image(decoded(path), size)[..., 0]
+    plain = warp.image(decode_image(path), size)[..., 0]
     covered = warp.mask(np.ones((height, width), np.uint8), size, size) == 0
     inner = cv2.erode(covered.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     assert psnr(image[inner], plain[inner]) > 35
@@ -335,7 +335,7 @@ def test_coco_images_look_the_same(coco_mini: Path) -> None:
     for position in range(len(split)):
         width, height = split.size(position)
         warp = random_warp(np.random.default_rng(position), width, height, split.people(position), 256, smaller)
-        image, reduction = decoded_smaller(split.path(position), warp.reduction())
+        image, reduction = decode_reduced(split.path(position), warp.reduction())
         assert reduction > 1
         fast = warp.image(image, 256, reduction)
         # Four pixels in the place of each: what a camera of lower resolution would have seen.

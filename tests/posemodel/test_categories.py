@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from posemodel.data.annotations.categories import find_person_categories, person_categories, plain_name
+from posemodel.data.annotations.categories import find_person_categories, person_category_ids, plain_name
 from posemodel.data.annotations.reading import read_entry_by_entry
 from posemodel.data.check import check
-from posemodel.data.coco import open_split
-from posemodel.data.evidence import told, warnings
+from posemodel.data.labelled_counts import count_summary, few_images_warnings
+from posemodel.data.open_split import open_split
 from posemodel.errors import DataError
 from posemodel.skeleton import COCO_KEYPOINTS
 from tests.support.coco_builder import CocoBuilder
@@ -91,7 +91,7 @@ def test_a_person_without_joints_by_name_beside_one_that_has_them(valid: CocoBui
     """As Roboflow writes it: left alone, unless somebody is of it; who is, is a person too."""
     document = valid.split("train")
     document["categories"] = [category(0), category(1, "person", COCO)]
-    assert person_categories(document) == {1}
+    assert person_category_ids(document) == {1}
     split = open_split(valid.write(), "train")
     assert (split.categories.tolist(), split.notes) == ([1], ())
     box = {"id": 9, "image_id": 7, "category_id": 0, "bbox": [60, 2, 10, 10], "area": 100, "iscrowd": 0}
@@ -192,10 +192,10 @@ def test_the_document_names_what_it_is_in() -> None:
     ],
 )
 def test_labelled_images_are_told_in_one_line(images: dict[str, int], said: str) -> None:
-    assert told(images) == said
+    assert count_summary(images) == said
 
 
 def test_few_labelled_images_are_warned_of() -> None:
-    found = warnings({"train": 20, "select": 19, "report": 1})
+    found = few_images_warnings({"train": 20, "select": 19, "report": 1})
     assert {*found} == {"select", "report"}
     assert found["report"] == "report has 1 labelled image to report a score on: fewer than 20 tell little"

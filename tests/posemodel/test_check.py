@@ -14,7 +14,7 @@ from pycocotools import mask as coco_mask
 
 from posemodel.data.annotations.problems import Problem
 from posemodel.data.check import CheckResult, check
-from posemodel.data.coco import open_split
+from posemodel.data.open_split import open_split
 from posemodel.errors import DataError
 from tests.support.coco_builder import CocoBuilder
 

@@ -15,9 +15,9 @@ from pycocotools import mask as coco_mask
 from posemodel import skeleton
 from posemodel.data.annotations.reading import read, read_entry_by_entry
 from posemodel.data.annotations.soundness import proven_sound
-from posemodel.data.coco import PackedSplit, open_split, people_from_coco, read_document, truth_of
 from posemodel.data.layout import fingerprint, in_select, split_names
 from posemodel.data.left_out import LeftOut
+from posemodel.data.open_split import PackedSplit, open_split, pack_truth, people_from_coco, read_document
 from posemodel.data.packing import packed_arrays
 from posemodel.data.truth import Truth
 from posemodel.errors import DataError
@@ -178,7 +178,7 @@ def test_packed_in_bulk_as_one_by_one(seed: int) -> None:
     assert proven_sound(document)
     packed = packed_arrays(document)
     assert {name: array.tolist() for name, array in packed.items()} == plain_arrays(document)
-    truth = truth_of(document)
+    truth = pack_truth(document)
     np.testing.assert_array_equal(truth.image_ids, packed["image_ids"])
     for field in fields(Truth)[1:]:
         np.testing.assert_array_equal(getattr(truth, field.name), packed[f"truth.{field.name}"], strict=True)
@@ -202,7 +202,7 @@ def test_the_truth_is_everybody_in_the_files_order(coco_builder: CocoBuilder) ->
     root = coco_builder.write()
     split = open_split(root, "train", look_at_images=False)
     document = read(read_document(coco_builder.file("train")), coco_builder.file("train"), segments=False).document
-    for truth in (split.truth, split.subset([1]).truth, truth_of(document)):
+    for truth in (split.truth, split.subset([1]).truth, pack_truth(document)):
         assert truth.image_ids.tolist() == [10, 20, 30]
         assert truth.start.tolist() == [0, 1, 1, 8]
         assert truth.areas.tolist() == [9, 7, 8.5, 10, 11, 12, 13, 14]
@@ -219,7 +219,7 @@ def test_the_truth_needs_no_segmentations(coco_builder: CocoBuilder) -> None:
     document = read_document(coco_builder.file("train"))
     for annotation in document["annotations"]:
         del annotation["segmentation"]
-    found = truth_of(document)
+    found = pack_truth(document)
     for field in fields(Truth):
         np.testing.assert_array_equal(getattr(found, field.name), getattr(split.truth, field.name), strict=True)
 

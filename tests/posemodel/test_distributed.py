@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from posemodel.errors import SettingsError
-from posemodel.launch import is_first, launched
+from posemodel.launch import is_distributed, is_rank_zero
 from posemodel.network.weights import load_network
 from posemodel.training.processes import Team, joined
 from tests.support.coco_builder import CocoBuilder
@@ -181,7 +181,7 @@ def test_what_several_processes_cannot_do_is_refused(settings: Any, together: Ru
 def test_alone_nothing_is_asked_of_anyone(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
         monkeypatch.delenv(name, raising=False)
-    assert (launched(), is_first()) == (False, True)
+    assert (is_distributed(), is_rank_zero()) == (False, True)
     network = torch.nn.Linear(2, 2)
     with joined("cpu") as team:
         assert team == Team(torch.device("cpu"))
@@ -193,6 +193,6 @@ def test_alone_nothing_is_asked_of_anyone(monkeypatch: pytest.MonkeyPatch) -> No
 def test_apple_s_gpu_takes_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("RANK", "1"), ("WORLD_SIZE", "2"), ("MASTER_ADDR", "127.0.0.1"), ("MASTER_PORT", "1")):
         monkeypatch.setenv(name, value)
-    assert (launched(), is_first()) == (True, False)
+    assert (is_distributed(), is_rank_zero()) == (True, False)
     with pytest.raises(SettingsError, match="device: several processes"), joined("mps"):
         pass

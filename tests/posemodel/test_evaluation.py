@@ -15,7 +15,7 @@ from posemodel import skeleton
 from posemodel.config import InputSettings
 from posemodel.data.augment import letterbox
 from posemodel.data.check import count
-from posemodel.data.coco import open_split, people_from_coco, read_document, truth_of
+from posemodel.data.open_split import open_split, pack_truth, people_from_coco, read_document
 from posemodel.data.targets import make_heatmaps, make_pafs
 from posemodel.data.truth import Truth
 from posemodel.errors import DataError
@@ -379,7 +379,7 @@ def test_any_people_score_as_by_plain_pycocotools(
     case: tuple[dict[str, Any], list[tuple[int, np.ndarray, np.ndarray]]],
 ) -> None:
     document, found = case
-    scorer = KeypointScorer(truth_of(document))
+    scorer = KeypointScorer(pack_truth(document))
     for image, people, scores in found:
         scorer.add(image, people, scores)
     scores = scorer.stats()

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from posemodel import predict
 from posemodel.config import AugmentSettings, InputSettings, LoaderSettings
 from posemodel.data.check import check
-from posemodel.data.coco import open_split
 from posemodel.data.dataset import PoseDataset
-from posemodel.data.images.files import FileFault, decoded, decoded_smaller, file_fault, stated_size
+from posemodel.data.images.files import FileFault, decode_image, decode_reduced, file_fault, header_size
 from posemodel.data.images.headers import SIDES_SWAPPED, orientation_of, read_header
 from posemodel.data.loader import build_loader
+from posemodel.data.open_split import open_split
 from posemodel.errors import DataError
 from posemodel.inference.pictures import read_picture
 from posemodel.network import build_network
@@ -59,8 +59,8 @@ def test_ignored_is_as_stored_and_followed_as_shown(tmp_path: Path, suffix: str,
     path = with_orientation(tmp_path / f"a.{suffix}", stored, orientation)
     shown = SHOWN[orientation](stored)
     assert orientation_of(memoryview(path.read_bytes())) == orientation
-    assert nearly(decoded(path), stored)
-    assert nearly(decoded(path, exif="follow"), shown)
+    assert nearly(decode_image(path), stored)
+    assert nearly(decode_image(path, exif="follow"), shown)
     followed = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
     assert nearly(followed, shown), "as OpenCV follows it, and every viewer"
 
@@ -73,7 +73,7 @@ def test_sizes_are_compared_after_turning(tmp_path: Path, suffix: str, orientati
     for decode in (False, True):
         assert file_fault(path, WIDTH, HEIGHT, decode=decode) is None
         assert file_fault(path, *turned, decode=decode, exif="follow") is None
-    stated = stated_size(path), stated_size(path, exif="follow")
+    stated = header_size(path), header_size(path, exif="follow")
     assert stated in (((WIDTH, HEIGHT), turned), (None, None)), "of WebP and TIFF only decoding tells"
 
 
@@ -105,9 +105,9 @@ def test_decoded_smaller_and_turned_is_turned_and_smaller(
 ) -> None:
     """Where whole blocks fill the sides, the small picture is turned; else part of one would stand at the beginning."""
     path = with_orientation(tmp_path_factory.mktemp("a") / "a.jpg", picture(1, width, height), orientation)
-    small, done = decoded_smaller(path, reduction, exif="follow")
-    stored, _ = decoded_smaller(path, reduction)
-    whole = decoded(path, exif="follow")
+    small, done = decode_reduced(path, reduction, exif="follow")
+    stored, _ = decode_reduced(path, reduction)
+    whole = decode_image(path, exif="follow")
     assert stored is not None
     assert small is not None
     if orientation == 1 or not (width % reduction or height % reduction):
@@ -131,7 +131,7 @@ def test_no_bytes_make_the_reader_fail(tail: bytes, head: bytes) -> None:
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_an_orientation_that_there_cannot_be_is_none(tmp_path: Path, value: int, order: str) -> None:
     path = with_orientation(tmp_path / "a.jpg", picture(), value, order=order)
-    assert nearly(decoded(path, exif="follow"), picture())
+    assert nearly(decode_image(path, exif="follow"), picture())
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
@@ -150,7 +150,7 @@ def test_a_png_may_have_it_behind_its_pixels(tmp_path: Path) -> None:
     end = png.rindex(b"IEND") - 4
     path = tmp_path / "a.png"
     path.write_bytes(png[:end] + chunk + png[end:])
-    assert nearly(decoded(path, exif="follow"), SHOWN[3](picture()))
+    assert nearly(decode_image(path, exif="follow"), SHOWN[3](picture()))
 
 
 def upright_set(builder: CocoBuilder, orientation: int, *, images: int = 2) -> Path:

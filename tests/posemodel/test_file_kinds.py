@@ -20,8 +20,8 @@ from torch import nn
 
 from posemodel.errors import CheckpointError
 from posemodel.network import build_network
-from posemodel.network.file_kinds import weights_problem
 from posemodel.network.state_files import read_state
+from posemodel.network.weight_file_problems import weights_problem
 from posemodel.network.weights import CheckpointInfo, load_network, save_weights
 
 CPU = torch.device("cpu")

@@ -11,15 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from posemodel.config import InputSettings, LoaderSettings
-from posemodel.data import coco
+from posemodel.data import open_split as split_opening
 from posemodel.data.check import check
-from posemodel.data.coco import open_split
 from posemodel.data.dataset import PoseDataset
 from posemodel.data.images import matching
 from posemodel.data.images import names as image_names
 from posemodel.data.images.matching import find_images
 from posemodel.data.layout import DataSet, SplitFiles
 from posemodel.data.loader import build_loader
+from posemodel.data.open_split import open_split
 from posemodel.data.stats import folder_stats
 from posemodel.errors import DataError
 from tests.support.coco_builder import CocoBuilder
@@ -203,7 +203,7 @@ def test_names_are_found_beside_a_mapped_index(
 ) -> None:
     """The index keeps the file's own names: workers that map it must be told where the images are."""
     monkeypatch.setenv("POSEBENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(coco, "SMALLEST_CACHED", 0)
+    monkeypatch.setattr(split_opening, "SMALLEST_CACHED", 0)
     coco_builder.fill("train", images=3)
     renamed(coco_builder, "train", 1, "B.jpg", "b.JPG")
     root = coco_builder.write()

@@ -15,13 +15,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from posemodel.data import coco
+from posemodel.data import open_split as split_opening
 from posemodel.data.annotations.document import parse_fast
 from posemodel.data.annotations.reading import Reading, read_entry_by_entry
 from posemodel.data.annotations.soundness import proven_sound
 from posemodel.data.check import check
-from posemodel.data.coco import PackedSplit, left_out_of, open_split
 from posemodel.data.left_out import SHOWN, LeftOut
+from posemodel.data.open_split import PackedSplit, count_left_out, open_split
 from posemodel.data.packing import packed_arrays
 from posemodel.errors import DataError
 from posemodel.scoring.evaluation import split_scorer
@@ -52,7 +52,7 @@ class Case:
 def cached(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Sound files of these few kilobytes are kept in the cache too."""
     monkeypatch.setenv("POSEBENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(coco, "SMALLEST_CACHED", 0)
+    monkeypatch.setattr(split_opening, "SMALLEST_CACHED", 0)
 
 
 @pytest.fixture
@@ -448,8 +448,8 @@ def test_a_derived_split_s_file_is_counted_once(coco_builder: CocoBuilder) -> No
     root = coco_builder.write()
     trained = open_split(root, "train", hold_out_select=True, skip_bad=True)
     select, val = (open_split(root, split, skip_bad=True) for split in ("select", "val"))
-    assert left_out_of([trained, select]) == images_left_out("missing")
-    assert left_out_of([trained, select, val]) == images_left_out("missing", 2)
+    assert count_left_out([trained, select]) == images_left_out("missing")
+    assert count_left_out([trained, select, val]) == images_left_out("missing", 2)
     assert 7 not in (*ids(trained), *ids(select))
     assert len(trained) + len(select) == 29
 
@@ -695,7 +695,7 @@ def test_what_the_quick_parser_refuses_or_rounds(
         return [split.people(p).tolist() for p in range(len(split))], split.truth.areas.tolist()
 
     found = opened()
-    monkeypatch.setattr(coco, "parse_fast", lambda raw: None)
+    monkeypatch.setattr(split_opening, "parse_fast", lambda raw: None)
     assert opened() == found
     monkeypatch.setenv("POSEBENCH_CACHE", "/dev/null")
     assert opened() == found

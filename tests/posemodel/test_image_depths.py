@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from posemodel.data.check import check
-from posemodel.data.coco import open_split
-from posemodel.data.images.files import decoded, examine
+from posemodel.data.images.files import decode_image, examine
+from posemodel.data.open_split import open_split
 from posemodel.errors import DataError
 from posemodel.inference.pictures import read_picture
 from tests.support.coco_builder import CocoBuilder
@@ -31,14 +31,14 @@ def written(path: Path, image: NDArray[np.generic]) -> Path:
 def test_sixteen_bits_that_hold_fewer_are_read_as_those(tmp_path: Path, suffix: str, bits: int, shift: int) -> None:
     deep = COLOUR.astype(np.uint16) << shift
     path = written(tmp_path / f"a.{suffix}", deep)
-    np.testing.assert_array_equal(decoded(path), COLOUR)
+    np.testing.assert_array_equal(decode_image(path), COLOUR)
     assert examine(path, 40, 24, decode=True) == (None, 1, bits)
 
 
 @pytest.mark.parametrize("suffix", ["png", "pgm"])
 def test_grey_of_twelve_bits_is_no_black_picture(tmp_path: Path, suffix: str) -> None:
     path = written(tmp_path / f"a.{suffix}", GREY.astype(np.uint16) << 4)
-    np.testing.assert_array_equal(decoded(path), np.repeat(GREY[..., None], 3, axis=2))
+    np.testing.assert_array_equal(decode_image(path), np.repeat(GREY[..., None], 3, axis=2))
     np.testing.assert_array_equal(
         read_picture(path, [40]).inputs[0], read_picture(written(tmp_path / "b.png", GREY), [40]).inputs[0]
     )
@@ -47,7 +47,7 @@ def test_grey_of_twelve_bits_is_no_black_picture(tmp_path: Path, suffix: str) ->
 @pytest.mark.parametrize("suffix", ["png", "tiff", "ppm"])
 def test_sixteen_bits_of_full_range_are_read_as_ever(tmp_path: Path, suffix: str) -> None:
     path = written(tmp_path / f"a.{suffix}", COLOUR.astype(np.uint16) * 257)
-    np.testing.assert_array_equal(decoded(path), COLOUR)
+    np.testing.assert_array_equal(decode_image(path), COLOUR)
     assert examine(path, 40, 24, decode=True).bits is None
 
 
@@ -57,7 +57,7 @@ def test_brightness_never_hangs_on_the_picture_beyond_its_depth(
 ) -> None:
     """Three depths, each with one factor: two frames of one camera stay comparable."""
     path = written(tmp_path_factory.mktemp("d") / "a.png", np.array([[0, largest // 2], [largest, 0]], np.uint16))
-    found = decoded(path)
+    found = decode_image(path)
     assert found is not None
     shift = 0 if largest < 256 else 4 if largest < 4096 else 8
     assert found[..., 0].tolist() == [[0, largest // 2 >> shift], [largest >> shift, 0]]
@@ -71,19 +71,19 @@ def test_all_black_is_no_special_depth(tmp_path: Path) -> None:
 def test_floats_are_refused_by_name(tmp_path: Path) -> None:
     """From 0 to 1 they would be rounded to black."""
     path = written(tmp_path / "a.pfm", COLOUR.astype(np.float32) / 255)
-    assert decoded(path) is None
+    assert decode_image(path) is None
     with pytest.raises(DataError, match=r"a\.pfm: not an image"):
         read_picture(path, [32])
 
 
 def test_eight_bits_of_every_format_are_what_they_were(tmp_path: Path) -> None:
     for suffix in ("png", "bmp", "tiff", "ppm"):
-        np.testing.assert_array_equal(decoded(written(tmp_path / f"a.{suffix}", COLOUR)), COLOUR)
+        np.testing.assert_array_equal(decode_image(written(tmp_path / f"a.{suffix}", COLOUR)), COLOUR)
     opaque = np.dstack([COLOUR, np.full_like(GREY, 90)])
-    np.testing.assert_array_equal(decoded(written(tmp_path / "b.png", opaque)), COLOUR)
+    np.testing.assert_array_equal(decode_image(written(tmp_path / "b.png", opaque)), COLOUR)
     progressive = tmp_path / "p.jpg"
     assert cv2.imwrite(str(progressive), COLOUR, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1, cv2.IMWRITE_JPEG_QUALITY, 99])
-    found = decoded(progressive)
+    found = decode_image(progressive)
     assert found is not None
     assert np.abs(found.astype(int) - COLOUR).mean() < 6
 

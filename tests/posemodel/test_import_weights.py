@@ -13,9 +13,9 @@ from torch import nn
 from posemodel.errors import CheckpointError, SettingsError
 from posemodel.network import Maps, PoseNetwork, build_network
 from posemodel.network.backbones import load_vgg19_weights, vgg19_first_ten
-from posemodel.network.foreign_layouts import LIGHTWEIGHT, OPENPOSE_2019, RTPOSE_VGG, ForeignLayout
-from posemodel.network.import_weights import foreign_network, import_weights
+from posemodel.network.import_weights import convert_public_network, import_weights
 from posemodel.network.input_format import CAFFE, IMAGENET
+from posemodel.network.public_layouts import LIGHTWEIGHT, OPENPOSE_2019, RTPOSE_VGG, PublicLayout
 from posemodel.network.state_files import StateFile
 from posemodel.network.weights import load_network
 from tests.support.public_networks import PublicLightweight, PublicOpenpose, PublicRtpose, with_random_weights
@@ -106,10 +106,10 @@ def public_input(pixels: torch.Tensor, file_format: str) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("layout", [RTPOSE_VGG, OPENPOSE_2019, *LIGHTWEIGHT.values()], ids=lambda each: each.network)
-def test_every_entry_of_a_layout_is_named_once(layout: ForeignLayout) -> None:
+def test_every_entry_of_a_layout_is_named_once(layout: PublicLayout) -> None:
     with torch.device("meta"):
         keys = list(build_network(layout.network).state_dict())
-    foreign = [layout.foreign(key) for key in keys]
+    foreign = [layout.public_key(key) for key in keys]
     assert len(set(foreign)) == len(keys)
     assert [prefix for prefix in layout.prefixes if not any(key.startswith(prefix) for key in keys)] == []
 
@@ -152,7 +152,7 @@ def test_the_metadata_holds_the_input_format_in_full(tmp_path: Path, lightweight
 
 
 def fitted(state: State, file_format: str = "lightweight", prefix: str = "") -> PoseNetwork:
-    return foreign_network(StateFile(Path("a.pth"), prefix, state), file_format)[0]
+    return convert_public_network(StateFile(Path("a.pth"), prefix, state), file_format)[0]
 
 
 def test_the_first_missing_unexpected_and_misshapen_entries_are_named(lightweight_state: State) -> None:

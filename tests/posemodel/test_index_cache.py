@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
-from posemodel.data import coco, index_cache
-from posemodel.data.coco import PackedSplit, open_split
+from posemodel.data import index_cache
+from posemodel.data import open_split as split_opening
+from posemodel.data.open_split import PackedSplit, open_split
 from posemodel.data.packing import packed_arrays
 from posemodel.errors import DataError
 from tests.support.coco_builder import CocoBuilder, standing_keypoints
@@ -26,7 +27,7 @@ DAY = 24 * 3600
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The cache's folder, which takes indexes of small files too."""
     monkeypatch.setenv("POSEBENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(coco, "SMALLEST_CACHED", 0)
+    monkeypatch.setattr(split_opening, "SMALLEST_CACHED", 0)
     return tmp_path / "cache"
 
 
@@ -285,12 +286,12 @@ def test_the_second_time_a_split_is_mapped(builder: CocoBuilder, folder: Path, m
     first = open_split(builder.root, "train")
     (file,) = cached(folder)
     with monkeypatch.context() as patched:
-        patched.setattr(coco, "packed_arrays", None)  # cannot be called
+        patched.setattr(split_opening, "packed_arrays", None)  # cannot be called
         second = open_split(builder.root, "train", skip_bad=True)
     assert first.mapped_from == second.mapped_from == str(file)
     assert contents(first) == contents(second)
     assert not second.left_out
-    monkeypatch.setattr(coco, "SMALLEST_CACHED", builder.file("train").stat().st_size + 1)
+    monkeypatch.setattr(split_opening, "SMALLEST_CACHED", builder.file("train").stat().st_size + 1)
     small = open_split(builder.root, "train")
     assert small.mapped_from is None, "so small a file is parsed each time"
     assert contents(small) == contents(first)
@@ -330,7 +331,7 @@ def test_derived_splits_are_mapped_too(builder: CocoBuilder, folder: Path, monke
         assert len(select) + len(held) == 35
         assert select.name == "select"
         assert select.mapped_from == held.mapped_from == str(cached(folder)[0])
-        monkeypatch.setattr(coco, "packed_arrays", None)
+        monkeypatch.setattr(split_opening, "packed_arrays", None)
 
 
 @pytest.mark.parametrize("bad", ["entry", "image"])

@@ -13,8 +13,8 @@ import pytest
 from posemodel import evaluate
 from posemodel.config import DataFiles, LoaderSettings, TrainSettings
 from posemodel.data.check import check
-from posemodel.data.coco import PackedSplit, open_split
 from posemodel.data.layout import DataSet, find_split, fingerprint, in_select, in_val, require_split, split_names
+from posemodel.data.open_split import PackedSplit, open_split
 from posemodel.data.stats import folder_stats
 from posemodel.errors import DataError
 from posemodel.network import build_network

@@ -105,7 +105,7 @@ def test_files_are_predicted_as_a_split_of_them_is(network, tiny_set, files, opt
     people = np.concatenate([each.people for each in found])
     assert len(people) == len(scorer.results) > 20
     expected = np.array([result["keypoints"] for result in scorer.results]).reshape(-1, 17, 3)
-    np.testing.assert_allclose(posemodel.data.coco.people_to_coco(people), expected, atol=2e-3)
+    np.testing.assert_allclose(posemodel.data.open_split.people_to_coco(people), expected, atol=2e-3)
 
 
 def test_a_batch_of_any_size_finds_the_same_in_order(network, files) -> None:

@@ -14,9 +14,9 @@ import torch
 
 from posemodel.config import AugmentSettings, InputSettings, LoaderSettings
 from posemodel.data.batch import Batch, to_device
-from posemodel.data.coco import PackedSplit, open_split
 from posemodel.data.dataset import PoseDataset, targets_in_workers
 from posemodel.data.loader import build_loader
+from posemodel.data.open_split import PackedSplit, open_split
 from posemodel.data.sampler import EpochSampler
 from posemodel.errors import DataError
 

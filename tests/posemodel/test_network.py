@@ -7,9 +7,9 @@ from torch import nn
 
 from posemodel import skeleton
 from posemodel.config import LoaderSettings
-from posemodel.data.coco import open_split
 from posemodel.data.dataset import PoseDataset
 from posemodel.data.loader import build_loader
+from posemodel.data.open_split import open_split
 from posemodel.errors import CheckpointError, SettingsError
 from posemodel.network import NETWORKS, build_network, input_geometry
 from posemodel.network.backbones import load_vgg19_weights, vgg19_first_ten

@@ -5,7 +5,7 @@ import pytest
 
 from posemodel import skeleton
 from posemodel.config import InputSettings
-from posemodel.data.coco import open_split
+from posemodel.data.open_split import open_split
 from posemodel.scoring.oracle import ceiling_scores, connected_fragments, oracle_scores
 from tests.support.coco_builder import CocoBuilder
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from posemodel.data.augment import BORDER_RGB, letterbox
-from posemodel.data.images.files import decoded
+from posemodel.data.images.files import decode_image
 from posemodel.errors import DataError
 from posemodel.inference.pictures import pictures_below, read_picture
 
@@ -33,7 +33,7 @@ def test_any_format_becomes_its_letterbox(tmp_path: Path, suffix: str, height: i
     picture = read_picture(path, [64, 128])
     assert (picture.width, picture.height) == (width, height)
     for size, found in zip((64, 128), picture.inputs, strict=True):
-        expected = letterbox(width, height, size).image(np.asarray(decoded(path)), size)
+        expected = letterbox(width, height, size).image(np.asarray(decode_image(path)), size)
         assert found.shape == (size, size, 3)
         if max(height, width) < 2 * size:
             np.testing.assert_array_equal(found, expected)

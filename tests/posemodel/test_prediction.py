@@ -9,9 +9,9 @@ import torch
 from posemodel.config import InputSettings, LoaderSettings
 from posemodel.data.augment import letterbox
 from posemodel.data.batch import to_device
-from posemodel.data.coco import PackedSplit, open_split, people_to_coco
 from posemodel.data.dataset import PoseDataset
 from posemodel.data.loader import build_loader, validation_loader
+from posemodel.data.open_split import PackedSplit, open_split, people_to_coco
 from posemodel.inference.decoder import decode
 from posemodel.network import Maps, build_network
 from posemodel.scoring.evaluation import PeopleFinder, predict_split, split_scorer

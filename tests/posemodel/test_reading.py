@@ -14,14 +14,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
-from posemodel.data import coco, index_cache
+from posemodel.data import index_cache
+from posemodel.data import open_split as split_opening
+from posemodel.data.annotations.differences import KINDS
 from posemodel.data.annotations.reading import Reading, read, read_entry_by_entry
 from posemodel.data.annotations.soundness import proven_sound
-from posemodel.data.annotations.telling import KINDS
 from posemodel.data.check import check
-from posemodel.data.coco import notes_of, open_split
-from posemodel.data.notes import Note, acting, as_metrics, distinct, from_bytes, to_bytes
-from posemodel.data.packed import PackedSplit
+from posemodel.data.notes import Note, as_metrics, digest_entries, distinct, from_bytes, to_bytes
+from posemodel.data.open_split import collect_notes, open_split
+from posemodel.data.packed_split import PackedSplit
 from posemodel.errors import DataError
 from posemodel.scoring.results_file import score_file
 from posemodel.skeleton import COCO_KEYPOINTS
@@ -524,12 +525,12 @@ def test_a_small_fault_in_every_tenth_image_loses_no_image(coco_builder: CocoBui
 def test_notes_are_kept_with_the_arrays(valid: CocoBuilder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """What tools have written otherwise is walked through once; a copy elsewhere has notes of its own place."""
     monkeypatch.setenv("POSEBENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(coco, "SMALLEST_CACHED", 0)
+    monkeypatch.setattr(split_opening, "SMALLEST_CACHED", 0)
     people(valid)[0]["area"] = 0
     root = valid.write()
     first = open_split(root, "train")
     assert first.mapped_from is not None
-    monkeypatch.setattr(coco, "read_entry_by_entry", lambda *_: pytest.fail("walked through again"))
+    monkeypatch.setattr(split_opening, "read_entry_by_entry", lambda *_: pytest.fail("walked through again"))
     again = open_split(root, "train")
     assert again.notes == first.notes != ()
     assert_same_arrays(again, first)
@@ -551,7 +552,7 @@ def test_what_notes_tell() -> None:
     one, other = Note("a.json", "area-from-box", 3, "3 people", acts=True), Note("a.json", "ids", 2, "2 ids")
     elsewhere = replace(one, file="b.json", count=4)
     assert distinct([one, other, one, elsewhere]) == (one, other, elsewhere)
-    assert acting([one, other, elsewhere]) == ["area-from-box:3", "area-from-box:4"]
+    assert digest_entries([one, other, elsewhere]) == ["area-from-box:3", "area-from-box:4"]
     assert as_metrics([one, other, elsewhere]) == {"note_area_from_box": 7, "note_ids": 2}
     assert from_bytes(to_bytes([one, other]), "c.json") == (replace(one, file="c.json"), replace(other, file="c.json"))
     assert from_bytes(to_bytes([]), "c.json") == ()
@@ -564,7 +565,7 @@ def test_a_file_s_notes_count_once(coco_builder: CocoBuilder) -> None:
         coco_builder.split(split)["annotations"][0]["area"] = 0
     root = coco_builder.write()
     opened = [open_split(root, split) for split in ("train", "select", "val")]
-    assert [(Path(note.file).name[17:20], note.count) for note in notes_of(opened) if note.kind in KINDS] == [
+    assert [(Path(note.file).name[17:20], note.count) for note in collect_notes(opened) if note.kind in KINDS] == [
         ("tra", 1),
         ("val", 1),
     ]
@@ -701,7 +702,7 @@ def test_who_is_left_out_for_the_category_is_said_with_what_there_is(valid: Coco
     assert (note.kind, note.count, note.acts) == ("other-category", 1, False)
     assert "`human` (2 keypoints: head, neck)" in note.text
     valid.write()
-    assert note.text in [each.text for each in notes_of([open_split(valid.root, "train")])]
+    assert note.text in [each.text for each in collect_notes([open_split(valid.root, "train")])]
 
 
 def test_a_file_that_two_ids_have_is_told(valid: CocoBuilder) -> None:

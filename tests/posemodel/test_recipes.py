@@ -8,7 +8,7 @@ import torch
 from posemodel.config import GroupSettings
 from posemodel.errors import SettingsError
 from posemodel.network import NETWORKS
-from posemodel.recipes import layered, load_recipe, recipe_names
+from posemodel.recipes import load_recipe, merge_settings, recipe_names
 from posemodel.training.loop import train
 
 
@@ -74,10 +74,10 @@ def test_what_is_given_comes_before_the_recipe() -> None:
 
 
 def test_layers() -> None:
-    assert layered({"a": 1, "b": {"c": 1, "d": 2}}, {"b": {"d": 3}}, {"a": 2}) == {"a": 2, "b": {"c": 1, "d": 3}}
-    assert layered({"steps": 3, "seconds": None}, {"epochs": 2}) == {"epochs": 2}
-    assert layered({"epochs": 2}, {"steps": None}) == {"epochs": 2, "steps": None}
-    assert layered({"schedule": "step", "gamma": 1}, {"schedule": "step"})["gamma"] == 1
+    assert merge_settings({"a": 1, "b": {"c": 1, "d": 2}}, {"b": {"d": 3}}, {"a": 2}) == {"a": 2, "b": {"c": 1, "d": 3}}
+    assert merge_settings({"steps": 3, "seconds": None}, {"epochs": 2}) == {"epochs": 2}
+    assert merge_settings({"epochs": 2}, {"steps": None}) == {"epochs": 2, "steps": None}
+    assert merge_settings({"schedule": "step", "gamma": 1}, {"schedule": "step"})["gamma"] == 1
 
 
 @pytest.mark.parametrize("name", ["2017", "lightweight", "tensorboy"])

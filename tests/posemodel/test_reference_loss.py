@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from posemodel.config import InputSettings, LoaderSettings, TrainSettings
-from posemodel.data.coco import PackedSplit, open_split
 from posemodel.data.loader import validation_loader
+from posemodel.data.open_split import PackedSplit, open_split
 from posemodel.network import Maps, build_network
 from posemodel.skeleton import BACKGROUND
 from posemodel.training.loop import train

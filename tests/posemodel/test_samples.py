@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from posemodel.data.coco import open_split
+from posemodel.data.open_split import open_split
 from posemodel.inference.drawing import INNER, PAPER
 from posemodel.network import build_network, input_geometry
 from posemodel.scoring.samples import SAMPLES, TILE_SIDE, as_jpeg, draw_samples, predict_samples, sample_positions

@@ -15,7 +15,7 @@ from posemodel.config import (
     PlateauSettings,
     TrainSettings,
 )
-from posemodel.recipes import layered, load_recipe
+from posemodel.recipes import load_recipe, merge_settings
 
 
 def settings(**given: Any) -> TrainSettings:
@@ -58,7 +58,9 @@ def test_the_switch_keeps_a_recipe_s_augmentation() -> None:
     augment = recipe.settings(data="coco").augment
     assert recipe.settings(data="coco", augment=True).augment == augment
     assert recipe.settings(data="coco", augment=False).augment == augment.model_copy(update={"enabled": False})
-    assert layered({"augment": False}, {"augment": {"flip": 0.0}}) == {"augment": {"enabled": False, "flip": 0.0}}
+    assert merge_settings({"augment": False}, {"augment": {"flip": 0.0}}) == {
+        "augment": {"enabled": False, "flip": 0.0}
+    }
 
 
 @pytest.mark.parametrize(

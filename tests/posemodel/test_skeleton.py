@@ -3,7 +3,7 @@ import pytest
 from pycocotools.cocoeval import Params
 
 from posemodel import skeleton
-from posemodel.data.coco import people_from_coco, people_to_coco
+from posemodel.data.open_split import people_from_coco, people_to_coco
 
 DESIGN_LIMBS = "1-8 8-9 9-10 1-11 11-12 12-13 1-2 2-3 3-4 2-16 1-5 5-6 6-7 5-17 1-0 0-14 0-15 14-16 15-17"
 

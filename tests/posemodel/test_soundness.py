@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
 from posemodel.data.annotations import categories, problems, segmentation
+from posemodel.data.annotations.differences import KINDS
 from posemodel.data.annotations.problems import annotation_problems
 from posemodel.data.annotations.reading import read_entry_by_entry
 from posemodel.data.annotations.soundness import proven_sound
-from posemodel.data.annotations.telling import KINDS
 from posemodel.skeleton import COCO_KEYPOINTS
 from tests.support.coco_builder import rectangle, standing_keypoints
 

@@ -15,8 +15,8 @@ from pycocotools import mask as coco_mask
 
 from posemodel.config import InputSettings
 from posemodel.data.annotations.reading import read
-from posemodel.data.coco import open_split
-from posemodel.data.packing import truth_of
+from posemodel.data.open_split import open_split
+from posemodel.data.packing import pack_truth
 from posemodel.scoring.figures import Predictions, keypoint_areas, keypoint_figures
 from posemodel.scoring.oracle import ceiling_scores, oracle_scores
 from posemodel.skeleton import COCO_KEYPOINTS, OKS_SIGMAS
@@ -45,7 +45,7 @@ def train_document(folder: Path) -> Document:
 
 def perturbed(document: Document, seed: int) -> Predictions:
     """True people, each moved by 0.1 to 1.2 times what OKS calls a deviation, the nearer ones scored higher."""
-    rng, truth = np.random.default_rng(seed), truth_of(document)
+    rng, truth = np.random.default_rng(seed), pack_truth(document)
     labelled = (truth.keypoints[..., 2] > 0).any(1) & ~truth.crowd
     keypoints = truth.keypoints[labelled].astype(np.float64)
     spread = rng.uniform(0.1, 1.2, len(keypoints))
@@ -59,7 +59,7 @@ def perturbed(document: Document, seed: int) -> Predictions:
 def ap(document: Document, found: Predictions) -> float:
     read_document, _, problems = read(document, Path("x.json"))
     assert not problems
-    truth = truth_of(read_document)
+    truth = pack_truth(read_document)
     figure = keypoint_figures(truth, np.arange(len(truth.image_ids)), found)[0]
     assert figure is not None
     return figure
@@ -129,7 +129,7 @@ def test_area_0_is_not_what_is_scored(coco_mini: Path) -> None:
     """As it was before there were stand-ins: nobody is ever found."""
     document = train_document(coco_mini)
     zero = changed(document, lambda person: person.update(area=0))
-    truth = truth_of(zero)
+    truth = pack_truth(zero)
     figures = keypoint_figures(truth, np.arange(len(truth.image_ids)), perturbed(document, 0))
     assert figures[0] == 0
 

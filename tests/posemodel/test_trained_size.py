@@ -25,8 +25,8 @@ from posemodel import (
     save_weights,
     train,
 )
-from posemodel.network import geometry_of
-from posemodel.network.in_use import network_in_use
+from posemodel.network import network_geometry
+from posemodel.network.prepare import prepare_network
 from posemodel.training.run import LAST_FILE, TrainResult
 from tests.support.coco_builder import CocoBuilder
 from tests.support.training_runs import CPU, KilledError, Sgd, killed_after, settings_for
@@ -84,11 +84,11 @@ class Wrapper(nn.Module):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_network_that_was_not_trained_has_its_default(name: str) -> None:
-    assert geometry_of(NETWORKS[name]).size == NETWORKS[name].default_size
+    assert network_geometry(NETWORKS[name]).size == NETWORKS[name].default_size
 
 
 def size_of(network: nn.Module | Path) -> int:
-    return network_in_use(network, device="cpu")[1].size
+    return prepare_network(network, device="cpu")[1].size
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def test_copies_and_wrappers_know_the_size(small) -> None:
         torch.compile(Wrapper(small), backend="eager"),
     ):
         assert size_of(each) == SIZE, type(each)
-        assert network_in_use(each, size=64)[1].size == 64
+        assert prepare_network(each, size=64)[1].size == 64
     assert size_of(build_network("small")) == 256
 
 

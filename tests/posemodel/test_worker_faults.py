@@ -5,7 +5,7 @@ import resource
 
 import pytest
 
-from posemodel.data.worker_faults import SHARED_MEMORY, explained, in_a_line
+from posemodel.data.worker_faults import SHARED_MEMORY, explain_loader_error, one_line
 
 SHARED = (
     "unable to allocate shared memory(shm) for file </torch_12457_3128703604_0>: No space left on device (28)",
@@ -24,7 +24,7 @@ FILES = (
 
 @pytest.mark.parametrize("text", SHARED)
 def test_shared_memory(text):
-    told = explained(RuntimeError(text))
+    told = explain_loader_error(RuntimeError(text))
     assert told is not None
     assert told.startswith(f"{SHARED_MEMORY} is too small (")
     assert "--shm-size" in told
@@ -34,7 +34,7 @@ def test_shared_memory(text):
 
 @pytest.mark.parametrize("error", FILES, ids=str)
 def test_open_files(error):
-    told = explained(error)
+    told = explain_loader_error(error)
     assert told is not None
     assert f"the limit of open files ({resource.getrlimit(resource.RLIMIT_NOFILE)[0]} here) is too low" in told
     assert "ulimit -n 4096" in told
@@ -42,7 +42,7 @@ def test_open_files(error):
 
 def test_a_worker_that_the_system_has_killed():
     assert "has killed a worker" in (
-        explained(RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")) or ""
+        explain_loader_error(RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")) or ""
     )
 
 
@@ -58,7 +58,7 @@ def test_a_worker_that_the_system_has_killed():
     ids=str,
 )
 def test_other_errors_are_not_explained_away(error):
-    assert explained(error) is None
+    assert explain_loader_error(error) is None
 
 
 def test_the_worker_s_own_error_in_a_line():
@@ -66,5 +66,5 @@ def test_the_worker_s_own_error_in_a_line():
         "Caught KeyError in DataLoader worker process 1.\nOriginal Traceback (most recent call last):\n  File 'a'\n"
         "KeyError: 'hand'\n"
     )
-    assert in_a_line(RuntimeError(error.args[0])) == "KeyError: 'hand'"
-    assert in_a_line(RuntimeError("so")) == "RuntimeError: so"
+    assert one_line(RuntimeError(error.args[0])) == "KeyError: 'hand'"
+    assert one_line(RuntimeError("so")) == "RuntimeError: so"

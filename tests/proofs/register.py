@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.storage.locks import path_lock
-from posemodel.atomic_write import replacing
+from posemodel.atomic_write import atomic_path
 
 REGISTER = Path("reports", "proofs.json")
 """From the repository's root. {name of a proof: {date, seconds, figures, sources, covers}}."""
@@ -82,5 +82,5 @@ def _change(root: Path, change: Callable[[Entries], Entries]) -> None:
         if after == before:
             return
         text = json.dumps(after, indent=2, sort_keys=True, ensure_ascii=False)
-        with replacing(file) as temporary:
+        with atomic_path(file) as temporary:
             temporary.write_text(text + "\n", encoding="utf-8")

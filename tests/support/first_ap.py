@@ -1,4 +1,4 @@
-"""Measure at which validation loss AP rises above 0, and how well `bench.trials.needed` predicts that.
+"""Measure at which validation loss AP rises above 0, and how well `bench.trials.needed_length` predicts that.
 
     python -m tests.support.first_ap FOLDER --train COCO_MINI    # trains ever longer; then as below
     python -m tests.support.first_ap FOLDER                      # predictions.csv from trainings.csv
@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from bench.optimizers import optimizer_entry
-from bench.trials.needed import Needed, needed
+from bench.trials.needed_length import NeededLength, estimate_needed_length
 from bench.trials.phases import TUNE
 from bench.trials.scores import AP_FLOOR
 from bench.trials.status import Status
@@ -89,9 +89,9 @@ def first_steps(series: pd.DataFrame) -> float:
     return float(low * (high / low) ** share)
 
 
-def _needed(trainings: pd.DataFrame) -> Needed:
+def _needed(trainings: pd.DataFrame) -> NeededLength:
     records = trainings.assign(phase=TUNE, status=Status.COMPLETE, round=range(len(trainings)))
-    return needed(records, TUNE, length=float(trainings["steps"].max()), unit="step")
+    return estimate_needed_length(records, TUNE, length=float(trainings["steps"].max()), unit="step")
 
 
 def _train_all(coco_mini: Path, out: Path) -> None:

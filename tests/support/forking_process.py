@@ -183,9 +183,9 @@ def forked_starts(module: Any) -> Iterator[None]:
 
     Their environment and stderr are those that this process had when it first did this.
     """
-    from bench.measure.loader import prepared
+    from bench.measure.loader import fork_server
 
-    prepared.context()
+    fork_server.context()
     before, module.multiprocessing = module.multiprocessing, Forking()
     try:
         yield

@@ -12,8 +12,8 @@ import torch
 
 from posemodel.config import LoaderSettings
 from posemodel.data.batch import Batch, to_device
-from posemodel.data.coco import open_split
 from posemodel.data.loader import validation_loader
+from posemodel.data.open_split import open_split
 from posemodel.network import Maps, input_geometry
 from posemodel.synthetic import generate
 from posemodel.training.loss import background_maps, pose_loss

@@ -52,7 +52,7 @@ class FromFiles:
 def rebuild_joint(folder: Path, out: Path) -> Path:
     """Write the report of ``folder`` anew into ``out``; returns its report.md."""
     document, command = _of_today(folder)
-    spec = JointSpec.stored({**document["spec"], "data": _data(command)})
+    spec = JointSpec.from_stored({**document["spec"], "data": _data(command)})
     records = _records(folder / RECORDS)
     findings = JOINT.findings(spec, records, FromFiles(document.get("machine") or {}))
     info = _info(document, records, command, settings=as_study_file(spec))
@@ -65,7 +65,7 @@ def rebuild_networks(folder: Path, out: Path) -> Path:
     document, command = (
         _of_earlier(folder) if earlier else (json.loads((folder / RESULT).read_text()), _command(folder))
     )
-    spec = NetworksSpec.stored({**document["spec"], "data": _data(command)})
+    spec = NetworksSpec.from_stored({**document["spec"], "data": _data(command)})
     planned = dict(zip(combinations(spec), plan_networks(spec), strict=True))
     runs = [
         _network_run(run, folder, train_command(planned[run["network"], run["precision"]], spec.data))

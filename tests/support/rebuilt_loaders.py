@@ -14,7 +14,7 @@ from bench.report.csv_file import read_csv
 from bench.report.files import APPENDIX, REPORT, RESULT
 from bench.report.findings_write import write_findings_report
 from bench.trials.columns import rows_of
-from bench.trials.loader_settings import SETTINGS, chosen_settings
+from bench.trials.loader_settings import SETTINGS, plain_settings
 
 TEXTS = ("id", "run_id", "error", "memory_kind", "own_loader", "start_method", "phase", "arm", "status", "device")
 FENCED = re.compile(r"^```\n(posebench .*?)\n```$", re.MULTILINE | re.DOTALL)
@@ -32,7 +32,7 @@ def rebuild_loaders(folder: Path, out: Path) -> Path:
 def loaders_of(folder: Path) -> LoaderResult:
     """A loader study's result as its report holds it."""
     document = json.loads((folder / RESULT).read_text(encoding="utf-8"))
-    spec = LoaderSpec.stored({"data": Path.cwd() / _data(folder), **document["spec"]})
+    spec = LoaderSpec.from_stored({"data": Path.cwd() / _data(folder), **document["spec"]})
     return loader_result(
         spec,
         frame_of(folder / MEASUREMENTS),
@@ -57,7 +57,7 @@ def frame_of(csv: Path) -> pd.DataFrame:
         if name in rows:
             rows[name] = rows[name].map(json.loads)
     for name in SETTINGS:  # a column with gaps was read as floats
-        rows[name] = pd.Series([chosen_settings(row)[name] for row in rows_of(rows)], dtype=object)
+        rows[name] = pd.Series([plain_settings(row)[name] for row in rows_of(rows)], dtype=object)
     return rows.infer_objects()
 
 

@@ -36,7 +36,7 @@ def rebuild_optimizers(folder: Path, out: Path) -> None:
     document = json.loads((folder / "result.json").read_text())
     command = command_of(folder)
     data = re.search(r"--data (\S+)", command)
-    spec = StudySpec.stored(document["spec"] | {"data": data.group(1) if data else "data"})
+    spec = StudySpec.from_stored(document["spec"] | {"data": data.group(1) if data else "data"})
     samples = None
     if (folder / "samples.json").exists():
         sheet = (folder / "samples.jpg").read_bytes() if (folder / "samples.jpg").exists() else None

@@ -6,7 +6,7 @@ import pty
 import signal
 import time
 
-from bench.ledger.reader import RUNNING, look
+from bench.ledger.reader import RUNNING, read_studies
 from tests.support.commands import COMMANDS
 
 DEADLINE_S = 600
@@ -53,7 +53,7 @@ def entries(place, *states):
     file = place.folder / "optuna.db"
     if not file.exists() or not file.stat().st_size:
         return []
-    studies = look(f"sqlite:///{file}")
+    studies = read_studies(f"sqlite:///{file}")
     return [entry for study in studies.values() for entry in study.entries if entry.state in states]
 
 

@@ -16,9 +16,9 @@ import torch
 from torch.utils.data import Dataset
 
 from bench.measure.loader.configuration import configuration
-from bench.measure.loader.living import MeasuringProcess
 from bench.measure.loader.loop import Step
 from bench.measure.loader.measurement import Arm
+from bench.measure.loader.measuring_process import MeasuringProcess
 from bench.measure.loader.samples import Spread
 from bench.measure.loader.workload import DatasetWorkload
 from tests.support.round_robin import batch_costs, simulate_round_robin

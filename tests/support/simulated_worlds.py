@@ -19,7 +19,7 @@ from bench.kinds.optimizers.search import TrialOutcome
 from bench.kinds.optimizers.simulation import SimulatedTrial, preset_study, simulated_scores
 from bench.kinds.optimizers.spec import StudySpec
 from bench.optimizers.space import Log, from_document, rate_of
-from bench.statistics.nested import claimed_signs, difference_ends, pair_tests, tuning_spreads
+from bench.statistics.nested import claimed_signs, difference_intervals, pair_tests, tuning_spreads
 from bench.trials.phases import CONFIRM
 from bench.trials.scores import AP_FLOOR
 
@@ -227,7 +227,7 @@ def _claims(spec: StudySpec, world: World, number: int, studies: int) -> tuple[n
     numbers = range(number * studies // WORLDS, (number + 1) * studies // WORLDS)
     scores = simulated_scores(spec, Outcomes(spec, world, number), numbers)
     tests = pair_tests(tuning_spreads(scores, floor=AP_FLOOR))
-    return claimed_signs(tests), *difference_ends(tests)
+    return claimed_signs(tests), *difference_intervals(tests)
 
 
 def make_world(spec: StudySpec, family: str, number: int, gap: float = 0.0) -> World:

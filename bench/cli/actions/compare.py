@@ -23,7 +23,7 @@ def show_comparison(a: str, b: str, tracking_uri: str, out: Path | None, *, as_j
     page = write_comparison(comparison, out) if out is not None else None
     if as_json:
         print_json(comparison.document() | {"report": None if page is None else page.as_posix()})
-        _exit(nothing_found=comparison.nothing_found)
+        _exit(has_no_result=comparison.has_no_result)
         return
     title = comparison.measure.title
     print_table(
@@ -38,9 +38,9 @@ def show_comparison(a: str, b: str, tracking_uri: str, out: Path | None, *, as_j
     print_line(plain(comparison.verdict))
     if page is not None:
         print_line(f"Report: {page}")
-    _exit(nothing_found=comparison.nothing_found)
+    _exit(has_no_result=comparison.has_no_result)
 
 
-def _exit(*, nothing_found: bool) -> None:
-    if nothing_found:
+def _exit(*, has_no_result: bool) -> None:
+    if has_no_result:
         raise typer.Exit(DONE_WITH_FAULTS)

@@ -8,9 +8,9 @@ from bench.cli.output import print_json, print_table
 from bench.cli.setting_flags import parse_set_options
 from bench.kinds import DEFAULT_KIND, refuse_variables, study_kind
 from bench.settings.layers import COMMAND_LINE, DEFAULT, Setting, kind_of_file
-from bench.settings.shared import store_settings
+from bench.settings.shared_settings import store_settings
 from bench.storage.masking import masked
-from bench.study.settings import Given, preset_of, resolve
+from bench.study.settings import StudyRequest, preset_of, resolve
 
 
 def show_settings(
@@ -22,10 +22,10 @@ def show_settings(
         chosen = Setting(DEFAULT_KIND, DEFAULT) if kind is None else Setting(kind, COMMAND_LINE)
     chosen_kind = study_kind(chosen.value, f"--kind {chosen.value}")
     refuse_variables(os.environ)
-    request = Given(parse_set_options(typed, chosen_kind.spec.declarations()), study, preset)
+    request = StudyRequest(parse_set_options(typed, chosen_kind.spec.declarations()), study, preset)
     preset_name = preset_of(chosen_kind.spec, request)
     settings = {
-        **chosen_kind.on_this_machine(resolve(chosen_kind.spec, request, preset_name), preset_name),
+        **chosen_kind.resolve_on_machine(resolve(chosen_kind.spec, request, preset_name), preset_name),
         **{name: Setting(masked(setting.value), setting.origin) for name, setting in store_settings().items()},
         "kind": chosen,
         "preset": Setting(preset_name, f"{DEFAULT} (for this machine)" if preset is None else COMMAND_LINE),

@@ -13,7 +13,7 @@ from bench.report.data_figure import draw_stats
 from posemodel.config import Exif
 from posemodel.data.check import COUNTS
 from posemodel.data.check import check as find_problems
-from posemodel.data.evidence import told
+from posemodel.data.labelled_counts import count_summary
 from posemodel.data.stats import QUANTILES, VIEWS, Tally, folder_stats, join
 
 __all__ = ["check", "show_sample", "stats"]
@@ -39,7 +39,7 @@ def check(directory: Path | None, named: Named, *, exif: Exif, as_json: bool) ->
             print_line(f"{where}: {problem.problem}")
         if len(result.problems) > SHOWN:
             print_line(f"... and {len(result.problems) - SHOWN} more: --json lists all.")
-        if text := told(result.labelled_images):
+        if text := count_summary(result.labelled_images):
             print_line(f"a study would have: {text}")
         count = len(result.problems)
         print_line("no problems" if not count else "1 problem" if count == 1 else f"{count} problems")

@@ -6,7 +6,7 @@ from pathlib import Path
 import typer
 from pydantic import ValidationError
 
-from posemodel.config import DataFiles, in_words
+from posemodel.config import DataFiles, first_problem
 from posemodel.data.layout import DataSet
 from posemodel.errors import SettingsError
 
@@ -19,7 +19,7 @@ def data_set(data: Path | None, files: Mapping[str, Path | None], *, option: str
     try:
         named = DataFiles.model_validate(files)
     except ValidationError as error:
-        raise SettingsError(f"{in_words(error)}.") from error
+        raise SettingsError(f"{first_problem(error)}.") from error
     if data is None and named.first_annotations is None:
         raise typer.BadParameter(
             "give the folder of a data set, or --train-annotations FILE with --train-images DIR", param_hint=option

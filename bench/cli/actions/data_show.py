@@ -8,9 +8,9 @@ from pydantic import ValidationError
 from bench.cli.actions.data_sets import data_set
 from bench.cli.output import log_opened, print_line
 from bench.report.sample_figure import draw_sample
-from posemodel.config import AugmentSettings, Exif, InputSettings, in_words
-from posemodel.data.coco import open_split
+from posemodel.config import AugmentSettings, Exif, InputSettings, first_problem
 from posemodel.data.dataset import PoseDataset
+from posemodel.data.open_split import open_split
 from posemodel.errors import SettingsError
 from posemodel.network import input_geometry
 
@@ -82,4 +82,4 @@ def _geometry(network: str | None, size: int | None, stride: int | None) -> Inpu
     try:
         return InputSettings(size=SIZE if size is None else size, stride=stride)
     except ValidationError as error:
-        raise SettingsError(f"--size: {in_words(error)}.") from error
+        raise SettingsError(f"--size: {first_problem(error)}.") from error

@@ -8,15 +8,15 @@ from pydantic import ValidationError
 
 from bench.cli.actions.data_sets import data_set
 from bench.cli.output import log, log_notes, log_opened, print_json, print_table
-from posemodel.config import Exif, InputSettings, LoaderSettings, in_words
-from posemodel.data.coco import PackedSplit, open_split
-from posemodel.data.left_out import NOTHING
-from posemodel.data.notes import NONE, Note
+from posemodel.config import Exif, InputSettings, LoaderSettings, first_problem
+from posemodel.data.left_out import NOTHING_LEFT_OUT
+from posemodel.data.notes import NO_NOTES, Note
+from posemodel.data.open_split import PackedSplit, open_split
 from posemodel.device import choose_device
 from posemodel.errors import SettingsError
 from posemodel.inference.averaging import Averaging
 from posemodel.network import input_geometry
-from posemodel.network.weights import load_network, trained_exif
+from posemodel.network.weights import checkpoint_exif, load_network
 from posemodel.scoring.evaluation import predict_split
 from posemodel.scoring.oracle import ceiling_scores, oracle_scores
 from posemodel.scoring.results_file import score_file
@@ -25,7 +25,7 @@ from posemodel.scoring.scorer import Scores
 
 def score_predictions(predictions: Path, annotations: Path, *, skip_bad: bool, as_json: bool) -> None:
     """Score a COCO results file against annotations, and print the scores."""
-    left_out, notes = [NOTHING], [NONE]
+    left_out, notes = [NOTHING_LEFT_OUT], [NO_NOTES]
     scores = score_file(predictions, annotations, skip_bad=skip_bad, on_left_out=left_out.append, on_notes=notes.append)
     if skip_bad:
         log(f"left out: {left_out[-1]} ({annotations})")
@@ -63,7 +63,7 @@ def score_split(
         split,
         skip_bad=skip_bad,
         look_at_images=skip_bad or checkpoint is not None,
-        exif=trained_exif(checkpoint) if exif is None and checkpoint is not None else exif or "ignore",
+        exif=checkpoint_exif(checkpoint) if exif is None and checkpoint is not None else exif or "ignore",
     )
     log_opened([packed])
     if labelled_only:
@@ -112,7 +112,7 @@ def _oracle_scores(packed: PackedSplit, size: int, stride: int) -> tuple[Scores,
     try:
         geometry = InputSettings(size=size, stride=stride)
     except ValidationError as error:
-        raise SettingsError(f"--size: {in_words(error)}.") from error
+        raise SettingsError(f"--size: {first_problem(error)}.") from error
     ceiling = ceiling_scores(packed).ap
     return oracle_scores(packed, geometry), {"ceiling": ceiling, "size": size, "stride": stride}
 

@@ -11,7 +11,7 @@ from bench.cli.actions.stores import REPORTS_FOLDER, StoreChecks, study_paths
 from bench.cli.actions.study import run_study
 from bench.cli.output import print_json, print_line
 from bench.kinds import KIND_OF_VERB
-from bench.ledger.reader import look
+from bench.ledger.reader import read_studies
 from posemodel.errors import SettingsError
 
 KIND = KIND_OF_VERB["networks"]
@@ -31,7 +31,7 @@ def compare_networks(typed: dict[str, Any], out: Path, *, as_json: bool) -> None
         raise SettingsError(
             f"--out {out}: holds a comparison of an earlier version, which is kept. Give another folder."
         )
-    if name not in look(paths.storage_url) and out.is_dir() and any(out.iterdir()):
+    if name not in read_studies(paths.storage_url) and out.is_dir() and any(out.iterdir()):
         raise SettingsError(f"--out {out}: is not empty, and holds no comparison to go on with. Give another folder.")
     one_at_a_time = typed["workers"] or 1  # speeds are compared, so the environment cannot change that
     settings = {**typed, "device": typed["device"] or "cuda", "workers": one_at_a_time, "name": name}

@@ -8,11 +8,11 @@ from typing import Any
 
 from bench.cli.actions.predict_files import Drawing, Picture, check_json_file, drawings, requested_pictures
 from bench.cli.output import log, print_json, print_line, progress_bar
-from posemodel.atomic_write import replacing
+from posemodel.atomic_write import atomic_path
 from posemodel.errors import DataError
 from posemodel.inference.prediction import iter_predictions
 from posemodel.inference.results import image_ids, results_of
-from posemodel.network.in_use import network_in_use
+from posemodel.network.prepare import prepare_network
 
 STDOUT = "-"
 
@@ -57,7 +57,7 @@ def _predict(
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Return COCO results, and counts of images, people, skipped images and drawn people, with the seconds taken."""
     files = [each.file for each in requested]
-    network, geometry = network_in_use(checkpoint, size=options.pop("size"), device=options.pop("device"))
+    network, geometry = prepare_network(checkpoint, size=options.pop("size"), device=options.pop("device"))
     results: list[dict[str, Any]] = []
     counts: dict[str, Any] = {"images": 0, "people": 0, "skipped": 0, "drawn": 0}
     began = time.perf_counter()
@@ -82,5 +82,5 @@ def _predict(
 
 
 def _write(path: Path, results: list[dict[str, Any]]) -> None:
-    with replacing(path) as temporary:
+    with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(results))

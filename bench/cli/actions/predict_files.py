@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.cli.output import log
-from posemodel.atomic_write import replacing
+from posemodel.atomic_write import atomic_path
 from posemodel.config import Exif
-from posemodel.data.images.files import decoded
+from posemodel.data.images.files import decode_image
 from posemodel.errors import DataError, SettingsError
 from posemodel.inference.decoder import Detections
 from posemodel.inference.drawing import draw_to_scale
@@ -109,12 +109,12 @@ class Drawing:
     def _draw(self, file: Path, target: Path, detections: Detections) -> int:
         parts = (detections.people[..., 2] > 0).sum(axis=1)
         people = detections.people[(detections.scores >= self.min_score) & (parts >= self.min_parts)]
-        pixels = decoded(file, exif=self.exif)
+        pixels = decode_image(file, exif=self.exif)
         encoded = None if pixels is None else _encoded(draw_to_scale(np.asarray(pixels), people), target.suffix)
         if encoded is None:
             log(f"not drawn: {file} ({'the file is gone' if pixels is None else f'too large for {target.suffix}'})")
             return 0
-        with replacing(target) as temporary:
+        with atomic_path(target) as temporary:
             temporary.write_bytes(encoded)
         return len(people)
 

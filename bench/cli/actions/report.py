@@ -12,11 +12,11 @@ import typer
 from bench.cli.actions.stores import study_paths
 from bench.cli.exit_codes import DONE_WITH_FAULTS
 from bench.cli.output import log
-from bench.cli.print_shown import print_shown
+from bench.cli.print_output import print_output
 from bench.kinds import kind_of
 from bench.report.files import HTML
 from bench.storage.locks import path_lock
-from bench.study.status import results_of
+from bench.study.status import open_records
 
 
 def rewrite_report(study: str, *, as_json: bool, open_page: bool) -> None:
@@ -25,15 +25,15 @@ def rewrite_report(study: str, *, as_json: bool, open_page: bool) -> None:
     ``open_page``: open the page in a browser, too.
     """
     paths = study_paths()
-    runs = results_of(paths.storage_url, paths.tracking_uri, study)
+    runs = open_records(paths.storage_url, paths.tracking_uri, study)
     kind = kind_of(runs.study_document())
     folder = paths.report_of(study)
     with path_lock(folder):  # the study itself may be writing it
         result, path = kind.write_report(runs, folder)
-    print_shown(result.shown(path.as_posix()), as_json=as_json)
+    print_output(result.output(path.as_posix()), as_json=as_json)
     if open_page:
         _open(path.with_name(HTML))
-    if result.nothing_found:
+    if result.has_no_result:
         raise typer.Exit(DONE_WITH_FAULTS)
 
 

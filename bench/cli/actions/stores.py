@@ -6,8 +6,8 @@ from pathlib import Path
 from bench.cli.output import log_text
 from bench.kinds import study_spec
 from bench.records.store_check import check_stores, check_tracking
-from bench.settings.shared import store_settings
-from bench.storage.addresses import refuse_one_database
+from bench.settings.shared_settings import store_settings
+from bench.storage.addresses import refuse_shared_database
 from bench.study.store_paths import StorePaths
 from posemodel.errors import SettingsError
 
@@ -45,7 +45,7 @@ class StoreChecks:
 
         SettingsError if both stores are the same database.
         """
-        refuse_one_database(self.paths.storage_url, self.paths.tracking_uri)
+        refuse_shared_database(self.paths.storage_url, self.paths.tracking_uri)
         try:
             self.require_records()
         except SettingsError as error:

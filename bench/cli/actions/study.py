@@ -13,28 +13,28 @@ from typing import Any
 import typer
 
 from bench.cli.actions.stores import study_paths
-from bench.cli.board import left_text
 from bench.cli.data import make_default_data
 from bench.cli.exit_codes import DONE_WITH_FAULTS
-from bench.cli.live import shown_live
+from bench.cli.live import live_display
 from bench.cli.output import log, log_opened, log_study_data, log_text, log_wrapped, print_json, print_line
-from bench.cli.print_shown import print_shown
+from bench.cli.print_output import print_output
+from bench.cli.progress_table import left_text
 from bench.engines.interruption import INTERRUPTED
 from bench.kinds import refuse_variables, study_kind
 from bench.ledger.foreign import refuse_foreign
-from bench.ledger.reader import foreign_studies, identities, look
+from bench.ledger.reader import foreign_studies, read_identities, read_studies
 from bench.optimizers.spaces import parse_space
 from bench.records.reader import studies
+from bench.report.command_output import CommandOutput
 from bench.report.findings_result import FindingsResult
-from bench.report.shown import Shown
-from bench.study.budget import TimeBudget, within_budget
+from bench.study.budget import TimeBudget, choose_for_budget
 from bench.study.kind import StudyKind
 from bench.study.machine_settings import preset_for_device
 from bench.study.prepare import prepare
 from bench.study.prepared import Prepared
 from bench.study.probe import Measured
 from bench.study.series import series_document
-from bench.study.settings import Given
+from bench.study.settings import StudyRequest
 from bench.study.store_paths import StorePaths
 from bench.workloads.protocol import OnOpen
 from posemodel.errors import DataError, SettingsError
@@ -76,7 +76,7 @@ def run_study(
     if by_device and preset is not None:
         preset = preset_for_device(name, preset, typed["device"])
     spaces = {"spaces": typed_spaces(typed["spaces"])} if "spaces" in typed else {}
-    request = Given({**typed, **spaces}, study, preset)
+    request = StudyRequest({**typed, **spaces}, study, preset)
     log_data = data_logger(kind)
     time_budget = None if budget is None else TimeBudget.parse(budget, began)
     measured: Measured | None = None
@@ -87,7 +87,7 @@ def run_study(
         log_warnings(kind, planned)
         if kind.estimates and measured is None:
             log("measuring ...")
-        print_shown(kind.plan_shown(planned), as_json=as_json)
+        print_output(kind.plan_output(planned), as_json=as_json)
         return
     if kind.estimates and preset != SMOKE and time_budget is None:
         _log_estimate(kind, request)
@@ -117,7 +117,7 @@ def run_prepared(
         results.append(result)
         documents.append(printed.document)
         if not as_json:
-            print_shown(printed)
+            print_output(printed)
         if out_of_time:
             break
     if as_json:
@@ -126,7 +126,7 @@ def run_prepared(
         print_line(f"Compare two of them: posebench compare {prepared.specs[0].name} {prepared.specs[1].name}")
     if out_of_time:
         raise SystemExit(INTERRUPTED)  # the command to go on has been printed
-    if any(result.nothing_found or result.has_faults for result in results):
+    if any(result.has_no_result or result.has_faults for result in results):
         raise typer.Exit(DONE_WITH_FAULTS)
 
 
@@ -138,12 +138,12 @@ def _run(
     began: float,
     data_s: float,
     budget: TimeBudget | None,
-) -> tuple[FindingsResult, Shown, bool]:
+) -> tuple[FindingsResult, CommandOutput, bool]:
     """Run one study; returns its result, what to print, and whether the budget ended it. Ctrl-C ends the command."""
     log_wrapped(f"study {spec.name}: {kind.size_text(spec)}")
     workers = prepared.workers
     until = None if budget is None else budget.end
-    with shown_live(kind.progress(spec, workers)) as display:
+    with live_display(kind.progress(spec, workers)) as display:
         try:
             result, report = kind.run(
                 spec, paths, workers=workers, on_event=display.on_event, began=began, data_s=data_s, until=until
@@ -157,7 +157,7 @@ def _run(
         left = "" if display.progress is None else f"; left: {left_text(display.progress, time.time())}"
         log(f"posebench: --budget {budget.text}: the time is over; {display.recorded_text()}{left}.")
         log_text(go_on_text(spec.name, prepared, paths))
-    return result, result.shown(report.as_posix()), out_of_time
+    return result, result.output(report.as_posix()), out_of_time
 
 
 def go_on_text(name: str, prepared: Prepared[Any], paths: StorePaths) -> str:
@@ -173,12 +173,14 @@ def go_on_text(name: str, prepared: Prepared[Any], paths: StorePaths) -> str:
     return f"Go on with it:\n  posebench study resume {name}"
 
 
-def _fit_to_budget(kind: StudyKind[Any], request: Given, budget: TimeBudget) -> tuple[Given, Measured | None]:
+def _fit_to_budget(
+    kind: StudyKind[Any], request: StudyRequest, budget: TimeBudget
+) -> tuple[StudyRequest, Measured | None]:
     """Return the settings with what a budget chooses, and what was measured for it (None for a study already begun)."""
     url = study_paths().storage_url
-    budgeted = within_budget(kind, request, budget, identities(url), log)
+    budgeted = choose_for_budget(kind, request, budget, read_identities(url), log)
     log_wrapped(budgeted.text)
-    return budgeted.given, budgeted.measured
+    return budgeted.request, budgeted.measured
 
 
 def data_logger(kind: StudyKind[Any]) -> OnOpen:
@@ -192,12 +194,12 @@ def log_warnings(kind: StudyKind[Any], prepared: Prepared[Any]) -> None:
         log_wrapped(f"warning: {text}")
 
 
-def _log_estimate(kind: StudyKind[Any], request: Given) -> None:
+def _log_estimate(kind: StudyKind[Any], request: StudyRequest) -> None:
     """Log how long a study will take, unless it has begun already."""
     paths = study_paths()
     with suppress(DataError):  # the default set may be incomplete; errors of any other are raised when it is opened
         planned: Prepared[Any] = prepare(kind, request, None)
-        known, foreign = look(paths.storage_url), foreign_studies(paths.storage_url)
+        known, foreign = read_studies(paths.storage_url), foreign_studies(paths.storage_url)
         for spec in planned.specs:
             refuse_foreign(foreign, paths.storage_url, spec.name)
         if all(spec.name not in known for spec in planned.specs):

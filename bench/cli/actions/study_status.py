@@ -8,21 +8,21 @@ from rich.console import Console
 from rich.live import Live
 
 from bench.cli.actions.stores import study_paths
-from bench.cli.board import board, headline
 from bench.cli.output import log, print_json, print_line, print_table
+from bench.cli.progress_table import headline, progress_table
 from bench.engines.interruption import INTERRUPTED
 from bench.kinds import DEFAULT_KIND, kind_of
 from bench.storage import streams
+from bench.study.measurement_state import MeasurementState
 from bench.study.progress import Progress
-from bench.study.standing import Standing
-from bench.study.status import Watcher, list_document, status_document
+from bench.study.status import StatusReader, list_document, status_document
 from posemodel.errors import SettingsError
 
 LOOK_EVERY_S = 2.0
 """Seconds between looks at a watched study; a look takes some 50 ms of a core from it."""
 
 
-def _print_standing(standing: Standing, *, as_json: bool) -> None:
+def _print_standing(standing: MeasurementState, *, as_json: bool) -> None:
     if as_json:
         print_json(standing.document())
         return
@@ -32,18 +32,18 @@ def _print_standing(standing: Standing, *, as_json: bool) -> None:
 
 
 def show_all(trouble: str, *, as_json: bool) -> None:
-    """Print a line for each study; ``trouble``: problem of MLflow's store that is logged already."""
+    """Print a line for each study; ``errors``: problem of MLflow's store that is logged already."""
     watcher = _watcher(trouble)
     progresses = watcher.all()
     _log_trouble(watcher)
-    standings = watcher.standings()
+    standings = watcher.measurement_states()
     if as_json:
         document = list_document(progresses)
         document["studies"] += [each.document() for each in standings]
         print_json(document)
         return
     if not progresses and not standings:
-        which = "studies here that this version can show" if watcher.trouble else "studies here"
+        which = "studies here that this version can show" if watcher.errors else "studies here"
         log(f"no {which}; `posebench study {DEFAULT_KIND}` runs one")
         return
     rows = [
@@ -70,7 +70,7 @@ def show_one(name: str | None, trouble: str, *, watch: bool, as_json: bool) -> N
             "--watch: cannot be combined with --json, which prints one document; repeat the command instead."
         )
     watcher = _watcher(trouble)
-    standings = watcher.standings(name)
+    standings = watcher.measurement_states(name)
     if name is None:
         progresses = watcher.all()
         if not progresses and standings:
@@ -99,7 +99,7 @@ def show_one(name: str | None, trouble: str, *, watch: bool, as_json: bool) -> N
             raise SystemExit(INTERRUPTED) from None  # a watcher has nothing to go on with, so no message
 
 
-def _watch(watcher: Watcher, progress: Progress) -> None:
+def _watch(watcher: StatusReader, progress: Progress) -> None:
     """Redraw until no process works on the study; on a pipe, print a line for each change."""
     name = progress.size.study
     console = Console()
@@ -110,32 +110,32 @@ def _watch(watcher: Watcher, progress: Progress) -> None:
             if seen != last_seen:
                 last_seen = seen
                 print_line(headline(progress, time.time()), flush=True)
-            if not progress.active or streams.is_gone(sys.stdout):
+            if not progress.active or streams.reader_is_gone(sys.stdout):
                 return
             time.sleep(LOOK_EVERY_S)
             progress = watcher.one(name)
-    with Live(board(progress), console=console, auto_refresh=False) as live:
-        while progress.active and not streams.is_gone(sys.stdout):
+    with Live(progress_table(progress), console=console, auto_refresh=False) as live:
+        while progress.active and not streams.reader_is_gone(sys.stdout):
             time.sleep(LOOK_EVERY_S)
             progress = watcher.one(name)
-            live.update(board(progress), refresh=True)
+            live.update(progress_table(progress), refresh=True)
 
 
 def _print(progress: Progress) -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(width=max(console.width, 160), highlight=False)
-    console.print(board(progress))
+    console.print(progress_table(progress))
 
 
-def _watcher(trouble: str) -> Watcher:
+def _watcher(trouble: str) -> StatusReader:
     paths = study_paths()
-    return Watcher(paths.storage_url, paths.tracking_uri, kind_of, known_trouble=trouble)
+    return StatusReader(paths.storage_url, paths.tracking_uri, kind_of, known_errors=trouble)
 
 
-def _log_trouble(watcher: Watcher) -> None:
-    for line in watcher.trouble.splitlines():
-        if line not in watcher.known_trouble.splitlines():
+def _log_trouble(watcher: StatusReader) -> None:
+    for line in watcher.errors.splitlines():
+        if line not in watcher.known_errors.splitlines():
             log(f"posebench: {line}")
 
 

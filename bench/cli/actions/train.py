@@ -14,10 +14,10 @@ from bench.measure.gpu import GpuSampler
 from bench.optimizers import optimizer_entry
 from bench.optimizers.unfit import check_trains
 from bench.statistics.json_safe import to_json_safe
-from posemodel.data.coco import PackedSplit, notes_of
+from posemodel.data.open_split import PackedSplit, collect_notes
 from posemodel.device import choose_device
 from posemodel.errors import SettingsError
-from posemodel.launch import is_first
+from posemodel.launch import is_rank_zero
 from posemodel.training.loop import train
 from posemodel.training.run import BEST_FILE, LAST_FILE
 
@@ -48,7 +48,7 @@ def train_network(options: Mapping[str, Any], given_options: set[str]) -> None:
         settings.frozen_backbone_epochs
         and settings.weights is None
         and settings.backbone_weights is None
-        and is_first()
+        and is_rank_zero()
     ):
         log("the frozen backbone has random weights: give --backbone-weights or --weights")
     if options["threads"] is not None:
@@ -63,7 +63,7 @@ def train_network(options: Mapping[str, Any], given_options: set[str]) -> None:
 
         def on_open(*splits: PackedSplit) -> None:
             log_opened(splits)
-            notes.extend(note.as_row() for note in notes_of(splits))
+            notes.extend(note.as_row() for note in collect_notes(splits))
 
         def on_metrics(step: int, metrics: dict[str, float]) -> None:
             metrics = metrics | gpu.latest()
@@ -87,7 +87,7 @@ def train_network(options: Mapping[str, Any], given_options: set[str]) -> None:
             should_stop=should_stop,
         )
 
-    if not is_first():
+    if not is_rank_zero():
         return
     if result.status == "diverged":
         log(f"diverged by step {result.step}: the loss is no longer finite. A lower --lr may help.")

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from bench.cli.output import log
-from posemodel.atomic_write import replacing
+from posemodel.atomic_write import atomic_path
 from posemodel.config import DataFiles, TrainSettings
-from posemodel.launch import is_first
+from posemodel.launch import is_rank_zero
 
 
 @contextmanager
 def stop_on_interrupt() -> Iterator[Callable[[], bool]]:
     """Yield a function that returns True once Ctrl-C or SIGTERM asked the loop to save its state and stop.
 
-    A second Ctrl-C ends the process (`bench.engines.interruption.handled`).
+    A second Ctrl-C ends the process (`bench.engines.interruption.handle_signals`).
     """
     requests: list[bool] = []
 
@@ -26,7 +26,7 @@ def stop_on_interrupt() -> Iterator[Callable[[], bool]]:
         if requests:
             return
         requests.append(True)
-        if is_first():
+        if is_rank_zero():
             log("stopping after this step; --resume goes on (Ctrl-C again to stop at once)")
 
     caught = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) != signal.SIG_IGN]
@@ -61,7 +61,7 @@ class MetricsFile:
         """Keep only the lines of earlier steps; a line that a kill cut short was of the last step, and is dropped."""
         lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.is_file() else []
         complete = [line for line in lines if line.startswith("{") and line.endswith("}")]
-        with replacing(self.path) as temporary:
+        with atomic_path(self.path) as temporary:
             temporary.write_text(
                 "".join(f"{line}\n" for line in complete if json.loads(line)["step"] < step), encoding="utf-8"
             )

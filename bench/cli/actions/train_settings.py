@@ -10,11 +10,11 @@ from bench.cli.data_options import exif_of, split_val_images
 from bench.optimizers.entry import COMPLEMENT, EFFECTIVE_RATE, RATE, WEIGHT_DECAY
 from bench.optimizers.space import Value
 from bench.optimizers.spaces import parse_value
-from bench.settings.dotted import with_dots
-from posemodel.config import TrainSettings, in_words
+from bench.settings.dotted_paths import with_dots
+from posemodel.config import TrainSettings, first_problem
 from posemodel.errors import SettingsError
 from posemodel.network.weights import load_network
-from posemodel.recipes import layered, load_recipe
+from posemodel.recipes import load_recipe, merge_settings
 
 SEPARATE_OPTIONS = {"lr": "--lr", WEIGHT_DECAY: "--wd"}
 """Hyperparameters that have an option of their own, and so are refused in `--option`."""
@@ -53,9 +53,9 @@ def resolve(options: Mapping[str, Any], given_options: set[str]) -> Resolved:
         given_settings["network"] = _network_of(options["weights"])
     layers = [_nested(options), recipe.training if recipe is not None else {}, given_settings]
     try:
-        settings = TrainSettings.model_validate(layered(*layers))
+        settings = TrainSettings.model_validate(merge_settings(*layers))
     except ValidationError as error:
-        raise SettingsError(f"{in_words(error)}.") from error
+        raise SettingsError(f"{first_problem(error)}.") from error
 
     optimizer = with_dots(options["optimizer"])
     hyperparameters: dict[str, Value] = {WEIGHT_DECAY: options[WEIGHT_DECAY]}

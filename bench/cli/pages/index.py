@@ -7,9 +7,9 @@ from bench.cli.pages.overview import StudyLine, study_lines
 from bench.kinds import kind_of
 from bench.records.reader import StudyRun, study_runs
 from bench.storage.masking import masked
+from bench.study.measurement_state import MeasurementState
 from bench.study.progress import Progress
-from bench.study.standing import Standing
-from bench.study.status import Watcher
+from bench.study.status import StatusReader
 from bench.study.store_paths import StorePaths
 from posemodel.errors import SettingsError
 
@@ -20,7 +20,7 @@ class Index:
     def __init__(self, paths: StorePaths) -> None:
         """Read the studies in the stores at ``paths``."""
         self._tracking_uri = paths.tracking_uri
-        self._watcher = Watcher(paths.storage_url, paths.tracking_uri, kind_of)
+        self._watcher = StatusReader(paths.storage_url, paths.tracking_uri, kind_of)
         self._one_at_a_time = threading.Lock()
 
     def look(self) -> tuple[list[StudyLine], list[str]]:
@@ -28,15 +28,15 @@ class Index:
         trouble: list[str] = []
         runs: Mapping[str, StudyRun] = {}
         progresses: list[Progress] = []
-        standings: list[Standing] = []
+        standings: list[MeasurementState] = []
         with self._one_at_a_time:
             try:
                 runs = study_runs(self._tracking_uri)
             except SettingsError as error:
                 trouble.append(str(error))
             try:
-                progresses, standings = self._watcher.all(), self._watcher.standings()
-                trouble += self._watcher.trouble.splitlines()
+                progresses, standings = self._watcher.all(), self._watcher.measurement_states()
+                trouble += self._watcher.errors.splitlines()
             except SettingsError as error:
                 trouble.append(str(error))
         return study_lines(progresses, standings, runs), [masked(each) for each in dict.fromkeys(trouble)]

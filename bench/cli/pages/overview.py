@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from bench.kinds import DEFAULT_KIND
 from bench.records.mlflow_views import page
 from bench.records.reader import StudyRun
+from bench.study.measurement_state import MeasurementState
 from bench.study.progress import Progress
-from bench.study.standing import Standing
 from bench.trials.progress import MS
 
 
@@ -30,7 +30,9 @@ class StudyLine:
     """Address of its page in MLflow on this server; empty if MLflow does not know the study."""
 
 
-def study_lines(progresses: list[Progress], standings: list[Standing], runs: Mapping[str, StudyRun]) -> list[StudyLine]:
+def study_lines(
+    progresses: list[Progress], standings: list[MeasurementState], runs: Mapping[str, StudyRun]
+) -> list[StudyLine]:
     """Return a line for each study, also those that only MLflow knows; the last active first."""
     lines = [
         _line(

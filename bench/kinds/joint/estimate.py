@@ -35,9 +35,9 @@ def typical_batch(spec: JointSpec) -> int:
     return median_low(sorted(spec.batch_size))
 
 
-def measured(prepared: Prepared[JointSpec]) -> Measured:
+def measure_costs(prepared: Prepared[JointSpec]) -> Measured:
     """Measure the setup, step and evaluation times of the study's typical trials; takes some seconds."""
-    return study_estimate.measured(prepared, typical_trials(prepared.spec), module="bench.kinds.joint.trial")
+    return study_estimate.measure_costs(prepared, typical_trials(prepared.spec), module="bench.kinds.joint.trial")
 
 
 def add_up(spec: JointSpec, measurements: Measured, workers: int) -> Estimate:
@@ -63,7 +63,7 @@ def add_up(spec: JointSpec, measurements: Measured, workers: int) -> Estimate:
 
 def estimate(prepared: Prepared[JointSpec]) -> Estimate:
     """Measure the study's typical trials and add up its time."""
-    return add_up(prepared.spec, measured(prepared), prepared.workers)
+    return add_up(prepared.spec, measure_costs(prepared), prepared.workers)
 
 
 def estimate_text(prepared: Prepared[JointSpec]) -> str:

@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 import pandas as pd
 
 from bench.kinds.joint.analysis import Pick, completed_confirm, joint_findings, picks
-from bench.kinds.joint.estimate import describe_estimate, estimate, estimate_text, measured
+from bench.kinds.joint.budget_design import CHOSEN, choose_size
+from bench.kinds.joint.estimate import describe_estimate, estimate, estimate_text, measure_costs
 from bench.kinds.joint.importances import Observed, importances
 from bench.kinds.joint.objectives import AXES
 from bench.kinds.joint.plan import PickedConfiguration, plan_confirm, plan_search
-from bench.kinds.joint.sized import CHOSEN, sized
 from bench.kinds.joint.space import OPTIMIZER, choices_made, distributions, fixed_choice, fixed_optimizer
 from bench.kinds.joint.spec import MAX_TRIALS, JointSpec
 from bench.kinds.joint.trial import TRIALS
@@ -22,23 +22,23 @@ from bench.optimizers.same_algorithm import same_algorithm
 from bench.optimizers.space import as_value
 from bench.records.mlflow_views import SavedView
 from bench.records.reader import StudyRuns
+from bench.report.command_output import CommandOutput
 from bench.report.findings import Findings
-from bench.report.shown import Shown
 from bench.report.train_command import cpu_threads, repeat_note, train_command
-from bench.settings.layers import about
+from bench.settings.layers import errors_about
 from bench.study.kind import Settings
 from bench.study.ledger_kind import FindingsKind
 from bench.study.prepared import Prepared
 from bench.study.probe import EstimateError, Measured
 from bench.study.sessions import most_at_once
-from bench.study.sizing import Sized
+from bench.study.sizing import ChosenSize
 from bench.trials.columns import rows_of
-from bench.trials.needed import UNKNOWN, Needed, needed
+from bench.trials.needed_length import UNKNOWN, NeededLength, estimate_needed_length
 from bench.trials.phases import CONFIRM, SEARCH, SECOND
 from bench.trials.scores import collapse_floor, has_scored
 from bench.trials.spec import Planned
 from bench.trials.status import Status
-from bench.trials.study_base import LARGER, changed_fields
+from bench.trials.study_base import LARGER_EXISTS_REMEDY, changed_fields
 from bench.workloads import POSE
 from bench.workloads.of_study import workload_of
 from posemodel.errors import SettingsError
@@ -68,10 +68,10 @@ class JointKind(FindingsKind[JointSpec]):
     def check(self, spec: JointSpec, settings: Settings) -> None:
         """Refuse a fixed configuration that does not fit the search space."""
         for index, configuration in enumerate(spec.fixed):
-            with about(settings, ("fixed", index, OPTIMIZER)):
+            with errors_about(settings, ("fixed", index, OPTIMIZER)):
                 fixed_optimizer(spec, index)
             for name in configuration:
-                with about(settings, ("fixed", index, name)):
+                with errors_about(settings, ("fixed", index, name)):
                     fixed_choice(spec, index, name)
 
     def warnings(self, spec: JointSpec) -> Sequence[str]:
@@ -82,41 +82,43 @@ class JointKind(FindingsKind[JointSpec]):
         """Return the estimated duration in words, from one typical configuration."""
         return estimate_text(prepared)
 
-    def measured(self, prepared: Prepared[JointSpec]) -> Measured:
+    def measure_costs(self, prepared: Prepared[JointSpec]) -> Measured:
         """Measure setup, steps and evaluations of a typical configuration; takes some seconds."""
-        return measured(prepared)
+        return measure_costs(prepared)
 
-    def sized(self, prepared: Prepared[JointSpec], free: Collection[str], seconds: float) -> Sized:
+    def choose_size(self, prepared: Prepared[JointSpec], choosable: Collection[str], seconds: float) -> ChosenSize:
         """Choose number of trials, their length and seeds to fit the study into so many seconds."""
-        return sized(prepared, measured(prepared), free, seconds)
+        return choose_size(prepared, measure_costs(prepared), choosable, seconds)
 
-    def plan_shown(self, prepared: Prepared[JointSpec]) -> Shown:
+    def plan_output(self, prepared: Prepared[JointSpec]) -> CommandOutput:
         """Return the planned search slots and the estimated duration."""
-        shown = super().plan_shown(prepared)
+        shown = super().plan_output(prepared)
         try:
             estimated = estimate(prepared)
             known, text = estimated.document(), describe_estimate(prepared, estimated)
         except EstimateError as error:
             known, text = None, str(error)
         *blocks, last = shown.blocks
-        return Shown(shown.document | {"estimate": known}, [*blocks, text, last])
+        return CommandOutput(shown.document | {"estimate": known}, [*blocks, text, last])
 
-    def as_begun(self, spec: JointSpec, begun: Mapping[str, Any]) -> JointSpec:
+    def with_stored_settings(self, spec: JointSpec, stored_identity: Mapping[str, Any]) -> JointSpec:
         """Return the study with the spaces and, if it was extended, the first size that it was begun with."""
-        first = begun.get("first_trials") if begun.get("trials") == spec.trials else None
-        return spec.model_copy(update={"spaces": as_begun(spec.spaces, begun.get("spaces", {})), "first_trials": first})
+        first = stored_identity.get("first_trials") if stored_identity.get("trials") == spec.trials else None
+        return spec.model_copy(
+            update={"spaces": as_begun(spec.spaces, stored_identity.get("spaces", {})), "first_trials": first}
+        )
 
-    def go_on_text(self, spec: JointSpec, begun: Mapping[str, Any]) -> str:
+    def difference_remedy(self, spec: JointSpec, stored_identity: Mapping[str, Any]) -> str:
         """Say how to enlarge the study if only the number of trials differs."""
-        begun_trials, changed = begun.get("trials"), changed_fields(begun, spec.identity())
+        begun_trials, changed = stored_identity.get("trials"), changed_fields(stored_identity, spec.identity())
         if begun_trials is None or "trials" not in changed or not changed <= {"trials", "first_trials"}:
-            return super().go_on_text(spec, begun)
+            return super().difference_remedy(spec, stored_identity)
         if spec.trials < begun_trials:
-            return LARGER.format(spec.name)
+            return LARGER_EXISTS_REMEDY.format(spec.name)
         more = f"`posebench study extend {spec.name} --trials {spec.trials}` makes it larger."
         return f"{more} Or give another --name."
 
-    def extended(self, spec: JointSpec, amount: Mapping[str, int], *, looked: Collection[int]) -> JointSpec:  # noqa: ARG002
+    def extend(self, spec: JointSpec, amount: Mapping[str, int], *, finished_amounts: Collection[int]) -> JointSpec:  # noqa: ARG002
         """Return the study with more search trials.
 
         Its picks may be confirmed however often, since their seeds chose nothing.
@@ -144,7 +146,7 @@ class JointKind(FindingsKind[JointSpec]):
             confirm = [trial for trial in confirm if trial.id in known]
         return [*search, *confirm]
 
-    def least_trials(self, spec: JointSpec) -> int:
+    def minimum_trials(self, spec: JointSpec) -> int:
         """Return the number of search trials."""
         return spec.trials
 
@@ -186,11 +188,11 @@ class JointKind(FindingsKind[JointSpec]):
             needed=_needed(spec, records),
             train_commands=commands,
             train_notes=notes,
-            beginning=spec.beginning_text,
+            beginning=spec.initial_weights_text,
         )
 
 
-def _needed(spec: JointSpec, records: pd.DataFrame) -> Needed | None:
+def _needed(spec: JointSpec, records: pd.DataFrame) -> NeededLength | None:
     """Return how long trials would have to be if the search has ended, none scored and nothing was trained again."""
     floor = collapse_floor(workload_of(spec).score)
     if not len(records) or (records["phase"] == SEARCH).sum() < spec.trials or has_scored(records, floor):
@@ -199,8 +201,8 @@ def _needed(spec: JointSpec, records: pd.DataFrame) -> Needed | None:
         return None
     length, unit = (spec.images, "image") if spec.images is not None else (spec.seconds or 0.0, SECOND)
     if workload_of(spec).name != POSE:
-        return Needed(length, unit, why=UNKNOWN)
-    return needed(records.drop(columns="round", errors="ignore"), SEARCH, length=length, unit=unit)
+        return NeededLength(length, unit, why=UNKNOWN)
+    return estimate_needed_length(records.drop(columns="round", errors="ignore"), SEARCH, length=length, unit=unit)
 
 
 def as_configuration(pick: Pick) -> PickedConfiguration:

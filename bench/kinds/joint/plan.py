@@ -8,7 +8,7 @@ from bench.kinds.joint.objectives import AXES
 from bench.kinds.joint.space import Choices, fixed_choices, hyperparameters, quasi_random_choices
 from bench.kinds.joint.spec import JointSpec
 from bench.optimizers.space import Value
-from bench.trials.identity import BEFORE_JOINT, digest
+from bench.trials.identity import SETTINGS_BEFORE_JOINT, digest
 from bench.trials.phases import CONFIRM, SEARCH, Phase
 from bench.trials.spec import FIRST_CONFIRM_SEED, Slot, TrialSpec
 from bench.workloads.of_study import own_settings, workload_of
@@ -35,7 +35,7 @@ def plan_search(spec: JointSpec) -> list[Slot]:
 
     SettingsError names the field of a fixed configuration that does not fit the space.
     """
-    study = digest(spec.as_first.identity())
+    study = digest(spec.before_extension.identity())
     choices = [fixed_choices(spec, index_of_fixed) for index_of_fixed in range(len(spec.fixed))]
     remaining = spec.trials - len(choices)
     choices += (
@@ -90,7 +90,7 @@ def _trial(spec: JointSpec, phase: Phase, index: int, configuration: PickedConfi
         weight_decay=spec.weight_decay,
         data_digest=spec.data_digest,
         weights_digest=spec.weights_digest,
-        id_counts=BEFORE_JOINT,
+        id_counts=SETTINGS_BEFORE_JOINT,
         workload=own_workload.name,
         train=own_workload.plan(own_settings(spec), assignment),
     )

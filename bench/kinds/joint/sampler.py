@@ -50,7 +50,7 @@ def choose(ledger: Ledger, key: int, slot: Slot, spec: JointSpec) -> TrialSpec:
     for name, distribution in choices_of(spec, str(choices[OPTIMIZER])).items():
         choices[name] = _suggest(optuna_trial, name, distribution)
     trial = searched_trial(spec, slot, choices)
-    ledger.settle(key, trial)
+    ledger.store_choice(key, trial)
     return trial
 
 

@@ -24,13 +24,13 @@ from bench.kinds.joint.spec import JointSpec, SamplerName
 from bench.records.reader import StudyRuns
 from bench.report.csv_file import write_csv
 from bench.report.findings import Findings
-from bench.settings.shared import DEFAULT_STORAGE, DEFAULT_TRACKING
+from bench.settings.shared_settings import DEFAULT_STORAGE, DEFAULT_TRACKING
 from bench.statistics.intervals import mean_interval, paired_interval
 from bench.statistics.pareto import hypervolume_history
 from bench.storage.printing import print_line, print_text
 from bench.study.prepare import prepare
 from bench.study.prepared import Prepared
-from bench.study.settings import Given
+from bench.study.settings import StudyRequest
 from bench.study.store_paths import StorePaths
 from bench.trials.spec import Slot
 from posemodel.synthetic import generate
@@ -126,7 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     refuse_variables(os.environ)
     command_line = {"workers": options.workers}
-    prepared = prepare(KIND, Given(command_line, options.study, options.preset), _make_data)
+    prepared = prepare(KIND, StudyRequest(command_line, options.study, options.preset), _make_data)
     runs = run_all(prepared, options.repetitions, SAMPLERS)
     options.out.mkdir(parents=True, exist_ok=True)
     write_csv(runs, options.out / RUNS)

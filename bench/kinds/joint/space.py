@@ -17,7 +17,7 @@ from bench.optimizers.space import Categorical, Dimension, Fixed, Log, Value, as
 from bench.settings.layers import space_key
 from bench.statistics.quasi_random import halton
 from bench.trials.identity import digest
-from posemodel.errors import SettingsError, nearest
+from posemodel.errors import SettingsError, did_you_mean
 
 OPTIMIZER = "optimizer"
 Choice = int | float | bool | str
@@ -97,7 +97,7 @@ def fixed_optimizer(spec: JointSpec, index: int) -> str:
     if not isinstance(optimizer, str) or space_key(optimizer) not in known:
         raise SettingsError(
             f"fixed[{index}].optimizer: must be one of the study's optimizers ({', '.join(spec.optimizers)}), got "
-            f"{optimizer!r}.{nearest(str(optimizer), spec.optimizers)}"
+            f"{optimizer!r}.{did_you_mean(str(optimizer), spec.optimizers)}"
         )
     return known[space_key(optimizer)]
 
@@ -114,7 +114,9 @@ def fixed_choice(spec: JointSpec, index: int, name: str) -> dict[str, Choice]:
         name, value = EFFECTIVE_RATE, _effective_rate(value, {**_fixed_of(space), **spec.fixed[index]}, where)
     if name not in space:
         names = [OPTIMIZER, *AXES, *space]
-        raise SettingsError(f"{where}: there is no such choice.{nearest(name, names)} There are: {', '.join(names)}.")
+        raise SettingsError(
+            f"{where}: there is no such choice.{did_you_mean(name, names)} There are: {', '.join(names)}."
+        )
     dimension = space[name]
     if not isinstance(dimension, Fixed):
         return {f"{optimizer}.{name}": _in_space(dimension, value, where, optimizer)}

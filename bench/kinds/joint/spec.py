@@ -7,9 +7,9 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from bench.kinds.joint.objectives import AP_AND_SPEED, AXES, Objective
-from bench.settings.declared import Declaration, Flag
+from bench.settings.declarations import Declaration, Flag
 from bench.settings.layers import Setting, space_key
-from bench.settings.shared import NETWORK, SPACES
+from bench.settings.shared_settings import NETWORK_FLAG, SPACES_SETTING
 from bench.trials.study_base import TrainingStudy
 from bench.workloads.of_study import trained_text
 from posemodel.config import MIN_SIZE, Precision, Schedule
@@ -24,13 +24,13 @@ MAX_TRIALS = 1000
 class JointSpec(TrainingStudy):
     """Search optimizer, hyperparameters, batch size and loader settings together for the best configuration."""
 
-    resolved: ClassVar[Mapping[str, Declaration]] = {**TrainingStudy.resolved, "spaces": SPACES}
+    resolved_before: ClassVar[Mapping[str, Declaration]] = {**TrainingStudy.resolved_before, "spaces": SPACES_SETTING}
     extends_by: ClassVar[tuple[str, ...]] = ("trials",)
     estimates: ClassVar[bool] = True
     kind: Literal["joint"] = "joint"
     skip_bad: bool = False
     """Leave out bad images and annotations, and count them, instead of refusing the data set."""
-    network: Annotated[str, NETWORK] = "small"
+    network: Annotated[str, NETWORK_FLAG] = "small"
     """Name of the network to train."""
     size: Annotated[int, Field(ge=MIN_SIZE)] | None
     """Side of the network's input in pixels, a multiple of the network's stride. Only for the workload pose."""
@@ -118,7 +118,7 @@ class JointSpec(TrainingStudy):
         return self
 
     @classmethod
-    def settled(cls, settings: dict[str, Setting], device: str) -> dict[str, Setting]:
+    def settle_settings(cls, settings: dict[str, Setting], device: str) -> dict[str, Setting]:
         """Keep only the objective's own budget if a file gives both, and drop pinning on devices that do not use it."""
         objective, pinned = settings["objective"], settings["pin_memory"]
         name = "seconds" if objective.value == AP_AND_SPEED else "images"
@@ -135,7 +135,7 @@ class JointSpec(TrainingStudy):
         return settings
 
     @property
-    def as_first(self) -> "JointSpec":
+    def before_extension(self) -> "JointSpec":
         """The study as it was before it was extended."""
         if self.first_trials is None:
             return self
@@ -164,9 +164,9 @@ class JointSpec(TrainingStudy):
         )
 
     @classmethod
-    def of_identity(cls, identity: Mapping[str, Any], data: Any) -> "JointSpec":
+    def from_identity(cls, identity: Mapping[str, Any], data: Any) -> "JointSpec":
         """Return the study of an identity (plus the paths of its other files) with its data set in folder ``data``."""
-        return cls.stored({**identity, "data": data})
+        return cls.from_stored({**identity, "data": data})
 
 
 def _joined(values: Sequence[Any]) -> str:

@@ -100,7 +100,7 @@ def optuna_values(record: Record, study: Study) -> OptunaValues:
     A trial without an AP above 0 counts as the worst, however fast. A confirm trial is marked as no part of the search,
     so that it does not lead a study that is extended.
     """
-    spec = JointSpec.of_identity(study, Path())
+    spec = JointSpec.from_identity(study, Path())
     reached = record.metrics if record.status == Status.COMPLETE and record.metrics.get("ap", 0.0) > 0 else {}
     constraints = {
         name.removeprefix(NEED_PREFIX): value - 1
@@ -117,11 +117,11 @@ def optuna_values(record: Record, study: Study) -> OptunaValues:
 def choose_trial(ledger: Ledger, claim: Claim, study: Study, data: Path, record: Record | None) -> TrialSpec:
     """Return the trial of a claimed slot: asked of the sampler, or restored from its record if the ledger was lost."""
     assert isinstance(claim.spec, Slot)
-    spec = JointSpec.of_identity(study, data)
+    spec = JointSpec.from_identity(study, data)
     if record is not None:
         values = {name: as_value(value) for name, value in json.loads(record.hyperparameters).items()}
         loader = {axis: getattr(record, axis) for axis in AXES}
-        ledger.fix(claim.key, choices_made(spec, record.optimizer, values, loader))
+        ledger.fix_parameters(claim.key, choices_made(spec, record.optimizer, values, loader))
     return choose(ledger, claim.key, claim.spec, spec)
 
 

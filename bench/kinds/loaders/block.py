@@ -12,8 +12,8 @@ from bench.kinds.loaders.phases import LARGEST
 from bench.kinds.loaders.plan import Block, Contestant
 from bench.kinds.loaders.spec import LoaderSpec
 from bench.measure.limits import limits
-from bench.measure.loader.living import Fault, MeasuringProcess, Slice, Started
 from bench.measure.loader.measurement import Arm
+from bench.measure.loader.measuring_process import Fault, MeasuringProcess, Slice, Started
 from bench.measure.loader.outcome import MeasurementStatus
 from bench.measure.loader.prediction import RESERVE, Need, shortfall
 from bench.records.measurements import LISTS, MeasurementTracker
@@ -147,7 +147,7 @@ class BlockRun:
         if alone:
             entry.row |= {name: getattr(started, name) for name in ("start_s", "first_batch_s", "epoch_gap_s")}
         with interruption.defer_interrupts():
-            self.tracker.note_start(entry.run_id, entry.row)
+            self.tracker.store_start(entry.run_id, entry.row)
 
     def _take_slices(self, entries: Sequence[_ProcessEntry]) -> None:
         block, seconds = self.block, self.spec.slice_s
@@ -180,7 +180,7 @@ class BlockRun:
         self.slice_number += 1
         entry.slices.append(row)
         with interruption.defer_interrupts():
-            self.tracker.keep_slices(entry.run_id, entry.slices)
+            self.tracker.store_slices(entry.run_id, entry.slices)
             self.on_slice(
                 {name: entry.row[name] for name in ("phase", "panel", "block")} | entry.contestant.row() | row
             )

@@ -12,7 +12,9 @@ from torch.utils.data import IterableDataset
 
 from bench.kinds.loaders.spec import LoaderSpec
 from bench.measure.loader.configuration import LoaderConfiguration, configuration
-from bench.measure.loader.dotted import (
+from bench.measure.loader.own_loader import OwnLoaderWorkload
+from bench.measure.loader.pose_workload import PoseWorkload
+from bench.measure.loader.user_code import (
     DottedCollate,
     DottedDataset,
     DottedLoader,
@@ -22,16 +24,14 @@ from bench.measure.loader.dotted import (
     require_loadable,
     stdout_to_stderr,
 )
-from bench.measure.loader.own_loader import OwnLoaderWorkload
-from bench.measure.loader.pose_workload import PoseWorkload
 from bench.measure.loader.workload import DatasetWorkload, WaitingStep, Workload, no_step
 from bench.settings.data_files import absolute_paths, named_files
-from bench.settings.layers import COMMAND_LINE, ENVIRONMENT_PREFIX, Setting, about
+from bench.settings.layers import COMMAND_LINE, ENVIRONMENT_PREFIX, Setting, errors_about
 from bench.workloads.pose_data import data_digest, find_folder
 from bench.workloads.protocol import FoundData, MakeData, OnOpen
 from posemodel.config import DataFiles
-from posemodel.data.coco import open_split
 from posemodel.data.layout import DataSet
+from posemodel.data.open_split import open_split
 from posemodel.errors import DataError, SettingsError
 
 
@@ -45,7 +45,7 @@ def own_data_set(settings: Mapping[str, Setting]) -> FoundData:
     for name in ("data", *DataFiles.model_fields):
         if value[name] is None:
             continue
-        with about(settings, name, "dataset"):
+        with errors_about(settings, name, "dataset"):
             raise SettingsError(
                 f"{name} and dataset: give one of the two ({name} from: {settings[name].origin}, dataset from: "
                 f"{settings['dataset'].origin})."
@@ -53,24 +53,24 @@ def own_data_set(settings: Mapping[str, Setting]) -> FoundData:
     for name in ("network", "size"):
         if settings[name].origin in (COMMAND_LINE, f"environment {ENVIRONMENT_PREFIX}{name.upper()}"):
             raise SettingsError(f"{name}: has no effect beside dataset, which has a step of its own; leave it out.")
-    with about(settings, "dataset"), stdout_to_stderr():
+    with errors_about(settings, "dataset"), stdout_to_stderr():
         dataset = require_loadable(DottedDataset(value["dataset"])(), value["dataset"])
         length = ""
         with contextlib.suppress(Exception):  # a stream may have no length
             length = f" {len(dataset)}"
     if isinstance(dataset, IterableDataset) and value["random_samples"]:
-        with about(settings, "random_samples"):
+        with errors_about(settings, "random_samples"):
             raise SettingsError(
                 "random_samples: has no effect on an IterableDataset, whose samples are not compared; leave it out."
             )
     if value["step"]:
-        with about(settings, "step"):
+        with errors_about(settings, "step"):
             DottedStep(value["step"]).factory()
     if value["collate"]:
-        with about(settings, "collate"):
+        with errors_about(settings, "collate"):
             DottedCollate(value["collate"]).function()
     if value["worker_init"]:
-        with about(settings, "worker_init"):
+        with errors_about(settings, "worker_init"):
             DottedWorkerInit(value["worker_init"]).function()
     digest = hashlib.sha256(f"{value['dataset']}{length}".encode())
     for path in (value["dataset"], value["step"], value["collate"], value["worker_init"]):
@@ -84,7 +84,7 @@ def with_own_loader(data: FoundData, settings: Mapping[str, Setting]) -> FoundDa
     path = settings["loader"].value
     if not path:
         return data
-    with about(settings, "loader"):
+    with errors_about(settings, "loader"):
         DottedLoader(path).function()
     digest = hashlib.sha256(f"{data.digest} {path}".encode() + _source(path)).hexdigest()[:16]
     return data if data.awaited_images is not None else replace(data, digest=digest)
@@ -109,7 +109,7 @@ def coco_folder(settings: Mapping[str, Setting], make_data: MakeData | None, on_
     if found_folder.awaited_images is not None:
         return found_folder
     data, name = DataSet(found_folder.folder, named_files(settings)), settings["split"].value
-    with about(settings, "data", "split", *absolute_paths(settings)):
+    with errors_about(settings, "data", "split", *absolute_paths(settings)):
         split = open_split(data, name, exif=settings["exif"].value)
         if not len(split.labelled_only()):
             raise DataError(f"{split.annotations}: no image of the split `{name}` has a labelled person to load.")

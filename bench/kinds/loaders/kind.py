@@ -19,8 +19,8 @@ from bench.kinds.loaders.spec import LoaderSpec
 from bench.records.measurements import CONFIGURATION_TAG, MeasurementTracker, measurements
 from bench.records.mlflow_views import SavedView
 from bench.records.reader import StudyRuns
+from bench.report.command_output import CommandOutput, OutputTable
 from bench.report.findings_result import FindingsResult
-from bench.report.shown import Shown, ShownTable
 from bench.report.wording import counted
 from bench.settings.layers import Setting
 from bench.study.kind import Settings
@@ -62,7 +62,7 @@ class LoadersKind(MeasurementKind[LoaderSpec]):
         ),
     )
 
-    def on_this_machine(self, settings: Settings, preset: str) -> dict[str, Setting]:
+    def resolve_on_machine(self, settings: Settings, preset: str) -> dict[str, Setting]:
         """Fill in `device`, and `num_workers` and `batch_size` if they are left to the machine."""
         resolved = dict(settings) | on_this_machine(settings, preset)
         if resolved["largest_batch"].origin == f"preset {preset}" and not _takes_memory(resolved):
@@ -75,7 +75,7 @@ class LoadersKind(MeasurementKind[LoaderSpec]):
         if not settings["dataset"].value:
             super().refuse(settings, command_line)
 
-    def spelled_out(self, settings: Settings) -> dict[str, Any]:
+    def implicit_values(self, settings: Settings) -> dict[str, Any]:
         """Return the size of the network's input if the settings leave it to the network."""
         if settings["dataset"].value:
             return {}
@@ -114,7 +114,7 @@ class LoadersKind(MeasurementKind[LoaderSpec]):
             f"{counted(spec.blocks, 'block')}, {spec.minutes:g} minutes at most, {what}, on {spec.device}"
         )
 
-    def plan_shown(self, prepared: Prepared[LoaderSpec]) -> Shown:
+    def plan_output(self, prepared: Prepared[LoaderSpec]) -> CommandOutput:
         """Return the plan of a dry run: what is measured side by side."""
         spec = prepared.spec
         panels = grid(spec, pinning=pinning_possible(spec))
@@ -143,15 +143,15 @@ class LoadersKind(MeasurementKind[LoaderSpec]):
             for each in panel.contestants
         ]
         columns = ("batch_size", "num_workers", "pin_memory", *(["loader"] if spec.loader else []))
-        return Shown(
+        return CommandOutput(
             document,
             [
-                ShownTable(f"{spec.name}: side by side, batch size by batch size", columns, rows),
+                OutputTable(f"{spec.name}: side by side, batch size by batch size", columns, rows),
                 f"{self.size_text(spec)}. Nothing was run.",
             ],
         )
 
-    def measuring(
+    def measurements_of(
         self, spec: LoaderSpec, tracker: MeasurementTracker, say: Callable[[int, str], None]
     ) -> LoaderMeasuring:
         """Return the object that measures a study."""
@@ -161,16 +161,16 @@ class LoadersKind(MeasurementKind[LoaderSpec]):
         """Return the number of measured processes by status, without the tries of the largest-batch search."""
         rows = measurements(runs)
         with suppress(SettingsError):  # another version's study: its statuses are counted as recorded
-            rows = judged_measurements(rows, runs, LoaderSpec.stored(document))
+            rows = judged_measurements(rows, runs, LoaderSpec.from_stored(document))
         if not len(rows):
             return {}
         statuses = rows.loc[rows["phase"] != LARGEST, "status"].map(str)
         return {str(status): int((statuses == status).sum()) for status in dict.fromkeys(statuses)}
 
-    def longest_s(self, document: Mapping[str, Any]) -> float:
+    def longest_gap_s(self, document: Mapping[str, Any]) -> float:
         """Return the longest seconds without a sign of life: a slice of every living process, a stall and a start."""
         try:
-            spec = LoaderSpec.stored(document)
+            spec = LoaderSpec.from_stored(document)
         except SettingsError:  # another version's study: this version does not measure it
             return 0.0
         most = max(len(panel.contestants) for panel in grid(spec, pinning=True))

@@ -27,7 +27,7 @@ from bench.measure.loader.comparison import LEAST_S, Reference, look_at_samples
 from bench.measure.loader.configuration import LoaderConfiguration
 from bench.measure.loader.isolated import Answer, Progress, run_isolated
 from bench.measure.loader.largest_batch import Search, Try, largest_that_fits
-from bench.measure.loader.living import MeasuringProcess
+from bench.measure.loader.measuring_process import MeasuringProcess
 from bench.measure.loader.outcome import MeasurementStatus
 from bench.measure.loader.prediction import RESERVE, Need, predict, shortfall
 from bench.measure.loader.probe import Probe, probe
@@ -35,7 +35,7 @@ from bench.measure.loader.sharding import StreamLook
 from bench.measure.loader.transfers import measure_transfers
 from bench.measure.loader.workload import DatasetWorkload, Workload
 from bench.measure.page_cache import page_cache
-from bench.records.measurements import MeasurementTracker, measurements, noted, slices
+from bench.records.measurements import MeasurementTracker, measurements, read_document, slices
 from bench.report.wording import counted, enumerate_items
 from bench.trials.columns import rows_of
 from posemodel.errors import DataError, SettingsError
@@ -70,7 +70,7 @@ class LoaderMeasuring:
         self.gpu_free_bytes = 0
         self.files = _spread(files_of(spec), FILES_LOOKED_AT)
 
-    def look_first(self) -> None:
+    def check_data(self) -> None:
         """Look at the data before anything is recorded: a data set that cannot be measured must not leave a study that
         blocks the corrected one."""
         if not len(self.processes):
@@ -161,15 +161,15 @@ class LoaderMeasuring:
         """Record with the study what the look at the data has found."""
         if self.spec.device == "cuda":
             self.gpu_free_bytes = run_isolated(_gpu_free_bytes).value or 0
-        if self.spec.device == "cuda" and noted(self.tracker, TRANSFERS) is None:
+        if self.spec.device == "cuda" and read_document(self.tracker, TRANSFERS) is None:
             copied = run_isolated(measure_transfers, probed.sample_bytes * max(self.spec.batch_size)).value
-            self.tracker.note(TRANSFERS, None if copied is None else vars(copied))
+            self.tracker.store_document(TRANSFERS, None if copied is None else vars(copied))
         if samples is not None:
-            self.tracker.note(SAMPLES, {"looked_at": len(samples.hashes), "unlike": samples.unlike})
+            self.tracker.store_document(SAMPLES, {"looked_at": len(samples.hashes), "unlike": samples.unlike})
         if self.stream is not None:
-            self.tracker.note(STREAM, self.stream)
-        self.tracker.note("probe", vars(probed))
-        self.tracker.note("limits", vars(self.limits) | {"pinning": self.pinning})
+            self.tracker.store_document(STREAM, self.stream)
+        self.tracker.store_document("probe", vars(probed))
+        self.tracker.store_document("limits", vars(self.limits) | {"pinning": self.pinning})
 
     def _block(self, block: Block, *, stall_s: float) -> BlockRun:
         return BlockRun(
@@ -243,7 +243,7 @@ class LoaderMeasuring:
         self.processes = pd.concat([self.processes, pd.DataFrame([row])], ignore_index=True)
 
     def _search_is_due(self) -> bool:
-        return self.spec.largest_batch and noted(self.tracker, LARGEST) is None
+        return self.spec.largest_batch and read_document(self.tracker, LARGEST) is None
 
     def _search_largest(self, probed: Probe) -> None:
         """Try larger and larger batches, the step alone; each try is a row of its own phase."""
@@ -262,7 +262,9 @@ class LoaderMeasuring:
             return _as_try(self.processes.iloc[-1])
 
         search: Search = largest_that_fits(attempt, limit=self.spec.largest_batch_limit)
-        self.tracker.note(LARGEST, {"largest": search.largest, "limited": search.limited, "ended": search.ended})
+        self.tracker.store_document(
+            LARGEST, {"largest": search.largest, "limited": search.limited, "ended": search.ended}
+        )
 
     def _say(self, text: str) -> None:
         self.say(len(self.processes), text)

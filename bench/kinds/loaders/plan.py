@@ -25,7 +25,7 @@ from bench.kinds.loaders.spec import AROUND_AXES, NEED_WORKERS, LoaderSpec
 from bench.measure.loader.configuration import LoaderConfiguration, configuration
 from bench.trials.columns import rows_of
 from bench.trials.identity import identifying
-from bench.trials.loader_settings import chosen_settings
+from bench.trials.loader_settings import plain_settings
 from bench.trials.status import Status
 from posemodel.errors import SettingsError
 
@@ -158,7 +158,7 @@ def next_block(
     best = best_of_grid(processes, slices, planned) if len(processes) else None
     if best is None:
         return None
-    base = Contestant(configuration(**chosen_settings(best)), str(best["own_loader"]))
+    base = Contestant(configuration(**plain_settings(best)), str(best["own_loader"]))
     last = around(spec, base, _number_around(base, processes, len(first)))
     return None if last is None else _block_of(spec, last, processes, slices, planned, share=1.0)
 

@@ -16,7 +16,7 @@ from bench.kinds.loaders.report.result import LoaderResult
 from bench.kinds.loaders.spec import LoaderSpec
 from bench.measure.loader.prediction import predict
 from bench.measure.loader.probe import Probe
-from bench.records.measurements import measurements, noted, slices
+from bench.records.measurements import measurements, read_document, slices
 from bench.records.reader import StudyRuns
 from bench.study.rerun_command import rerun_command
 from bench.trials.columns import rows_of
@@ -28,17 +28,17 @@ TRANSFERS, SAMPLES = "transfers", "samples"
 def load_loader_result(runs: StudyRuns, folder: Path | None = None) -> LoaderResult:
     """Load the result of a loader study, finished or not, from MLflow alone; ``folder``: the report's, which names
     it."""
-    spec = LoaderSpec.stored(runs.study_document())
-    limits = noted(runs, "limits") or {}
+    spec = LoaderSpec.from_stored(runs.study_document())
+    limits = read_document(runs, "limits") or {}
     return loader_result(
         spec,
         judged_measurements(measurements(runs), runs, spec),
         slices(runs),
         unlike=unlike_sample(runs, spec),
-        stream=noted(runs, STREAM),
-        largest=noted(runs, LARGEST),
-        transfers=noted(runs, TRANSFERS),
-        needs=_needs(spec, noted(runs, "probe"), pinning=bool(limits.get("pinning"))),
+        stream=read_document(runs, STREAM),
+        largest=read_document(runs, LARGEST),
+        transfers=read_document(runs, TRANSFERS),
+        needs=_needs(spec, read_document(runs, "probe"), pinning=bool(limits.get("pinning"))),
         limits=limits,
         machine=runs.machine(),
         finished=runs.finished(),
@@ -112,7 +112,7 @@ def judged_measurements(processes: pd.DataFrame, runs: StudyRuns, spec: LoaderSp
 def unlike_sample(runs: StudyRuns, spec: LoaderSpec) -> int | None:
     """Return the position of a sample that differed when one process made it twice; None if none did, or samples are
     random by design."""
-    return None if spec.random_samples else (noted(runs, SAMPLES) or {}).get("unlike")
+    return None if spec.random_samples else (read_document(runs, SAMPLES) or {}).get("unlike")
 
 
 def _needs(spec: LoaderSpec, probed: dict[str, Any] | None, *, pinning: bool) -> list[dict[str, Any]]:

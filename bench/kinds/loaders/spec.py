@@ -6,11 +6,11 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from bench.settings.declared import Declaration
+from bench.settings.declarations import Declaration
 from bench.settings.layers import AUTO, COMMAND_LINE, Setting
-from bench.settings.shared import NETWORK, OF_EVERY_KIND
+from bench.settings.shared_settings import NETWORK_FLAG, SHARED_SETTINGS
 from bench.trials.study_base import PictureStudy, Runner
-from posemodel.config import MIN_SIZE, StartMethod, TargetsPlace
+from posemodel.config import MIN_SIZE, StartMethod, TargetsMaker
 
 AXES = ("num_workers", "batch_size", "pin_memory")
 """Settings that are measured in every combination."""
@@ -27,9 +27,9 @@ class LoaderSpec(PictureStudy):
     """Measure which data loader settings feed the network fastest on this machine, and what limits the speed."""
 
     runner: ClassVar[Runner] = "measurement"
-    outside: ClassVar[tuple[str, ...]] = (*PictureStudy.outside, "random_samples", "minutes")
-    resolved: ClassVar[Mapping[str, Declaration]] = {
-        **OF_EVERY_KIND,
+    not_in_identity: ClassVar[tuple[str, ...]] = (*PictureStudy.not_in_identity, "random_samples", "minutes")
+    resolved_before: ClassVar[Mapping[str, Declaration]] = {
+        **SHARED_SETTINGS,
         "num_workers": Declaration(
             tuple[int, ...] | Literal["auto"],
             AUTO,
@@ -73,13 +73,13 @@ class LoaderSpec(PictureStudy):
     configurations deliver the same samples. Can be changed after the study has begun."""
     step_ms: float | None = Field(default=None, gt=0, allow_inf_nan=False, examples=[50.0])
     """Replace the training step by a wait of this many milliseconds, as for an accelerator that computes."""
-    network: Annotated[str, NETWORK] = "small"
+    network: Annotated[str, NETWORK_FLAG] = "small"
     """Name of the network whose samples and training step are measured."""
     size: int | None = Field(default=None, ge=MIN_SIZE)
     """Side of the network's input in pixels; default: the network's own size."""
     split: str = "train"
     """Split of the data set to load."""
-    targets: TargetsPlace = "auto"
+    targets: TargetsMaker = "auto"
     """Where target maps are made: by the loader's workers or on the device; auto: on a GPU if there is one."""
     device: Literal["cuda", "mps", "cpu"]
     num_workers: tuple[int, ...]

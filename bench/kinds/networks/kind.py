@@ -14,7 +14,7 @@ from bench.records.reader import RUN_COLUMNS, StudyRuns
 from bench.report.findings import Findings
 from bench.report.text import code
 from bench.report.train_command import train_command
-from bench.settings.layers import about
+from bench.settings.layers import errors_about
 from bench.study.kind import Settings
 from bench.study.ledger_kind import FindingsKind
 from bench.trials.columns import rows_of
@@ -47,7 +47,7 @@ class NetworksKind(FindingsKind[NetworksSpec]):
     def refuse(self, settings: Settings, command_line: Mapping[str, Any]) -> None:  # noqa: ARG002
         """Refuse networks that do not exist or do not accept the input size."""
         for index, network in enumerate(settings["networks"].value):
-            with about(settings, ("networks", index), "size"):
+            with errors_about(settings, ("networks", index), "size"):
                 try:
                     input_geometry(network, settings["size"].value)
                 except SettingsError as error:

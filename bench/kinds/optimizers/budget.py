@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from bench.settings.layers import DEFAULT, FileOrigin, PlacedError, Setting
+from bench.settings.layers import DEFAULT, FileOrigin, LocatedError, Setting
 from posemodel.errors import SettingsError
 
 STEP_BUDGET, TIME_BUDGET = ("tune_steps", "steps"), ("tune_seconds", "seconds")
@@ -57,8 +57,8 @@ def _two_budgets(budget_names: Sequence[str], layer: Mapping[str, Setting]) -> S
     remedy = "give steps or seconds, not both."
     origin = layer[budget_names[0]].origin
     if isinstance(origin, FileOrigin):
-        positions = ", ".join(origin.place(name) for name in budget_names)
-        return PlacedError(f"{origin.place(budget_names[0])}: {message} ({positions}): {remedy}")
+        positions = ", ".join(origin.location(name) for name in budget_names)
+        return LocatedError(f"{origin.location(budget_names[0])}: {message} ({positions}): {remedy}")
     return SettingsError(f"{message} (from: {origin}): {remedy}")
 
 

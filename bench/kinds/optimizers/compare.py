@@ -11,11 +11,11 @@ import pandas as pd
 
 from bench.kinds.optimizers.analysis import NOT_PAIRED, compare_studies, comparison_verdict, split_controls
 from bench.kinds.optimizers.analysis.measure import MEASURES
-from bench.kinds.optimizers.analysis.two_studies_verdict import no_result_text, trouble_text
-from bench.kinds.optimizers.judged import SKILL
+from bench.kinds.optimizers.analysis.two_studies_verdict import neither_has_result_text, trouble_text
 from bench.kinds.optimizers.plan import outcomes_of, planned_trials
 from bench.kinds.optimizers.report.comparison import StudyComparison, StudySide
 from bench.kinds.optimizers.spec import StudySpec, refuse_first_protocol
+from bench.kinds.optimizers.study_score import SKILL
 from bench.records.writer import Tracker
 from bench.report.csv_file import read_csv
 from bench.report.files import RECORDS, RESULT, STUDY
@@ -67,7 +67,7 @@ def compare(a: str, b: str, tracking_uri: str) -> StudyComparison:
     optimizer_names = [set(records["optimizer"]) for records in study_records]
     escaped_records = [records.assign(optimizer=records["optimizer"].map(literal)) for records in study_records]
     escaped_table = table.assign(name=table["name"].map(literal))
-    no_result = no_result_text(*escaped_records)
+    no_result = neither_has_result_text(*escaped_records)
     return StudyComparison(
         a=first.side,
         b=second.side,
@@ -81,7 +81,7 @@ def compare(a: str, b: str, tracking_uri: str) -> StudyComparison:
         ),
         verdict=no_result
         or " ".join(filter(None, [trouble_text(*escaped_records), comparison_verdict(escaped_table, measure=measure)])),
-        nothing_found=bool(no_result),
+        has_no_result=bool(no_result),
         measure=measure,
     )
 
@@ -109,7 +109,7 @@ def read_source(source: str, tracking_uri: str) -> Source:
         return _from_folder(folder)
     try:
         runs = Tracker(tracking_uri, source, create=False)
-        spec = StudySpec.stored(runs.study_document())
+        spec = StudySpec.from_stored(runs.study_document())
     except SettingsError as error:
         if folder.is_dir():
             raise SettingsError(

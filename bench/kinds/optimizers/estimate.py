@@ -16,9 +16,9 @@ SCORED: dict[Phase, Split] = {TUNE: SELECT, CONFIRM: REPORT}
 """The data split that each phase's trials are scored on."""
 
 
-def measured(prepared: Prepared[StudySpec]) -> Measured:
+def measure_costs(prepared: Prepared[StudySpec]) -> Measured:
     """Measure the parts of the study's trials (setup, steps, evaluations) for some seconds."""
-    return study_estimate.measured(prepared, typical_trials(prepared.spec), module="bench.kinds.optimizers.trial")
+    return study_estimate.measure_costs(prepared, typical_trials(prepared.spec), module="bench.kinds.optimizers.trial")
 
 
 def tuning_s(spec: StudySpec, total: Estimate) -> float:
@@ -28,7 +28,7 @@ def tuning_s(spec: StudySpec, total: Estimate) -> float:
 
 def estimate(prepared: Prepared[StudySpec]) -> Estimate:
     """Measure and estimate a study; of a series, its first study."""
-    return add_up(prepared.spec, measured(prepared), prepared.workers)
+    return add_up(prepared.spec, measure_costs(prepared), prepared.workers)
 
 
 def add_up(spec: StudySpec, measured_parts: Measured, workers: int) -> Estimate:

@@ -7,7 +7,7 @@ from bench.kinds.optimizers.spec import StudySpec
 from bench.optimizers import optimizer_entry
 from bench.optimizers.spaces import spaces_of
 from bench.settings.layers import COMMAND_LINE, space_key
-from bench.trials.study_base import LARGER, SAME_SETTINGS, changed_fields
+from bench.trials.study_base import LARGER_EXISTS_REMEDY, SAME_SETTINGS_REMEDY, changed_fields
 from posemodel.errors import SettingsError
 
 TUNINGS = "tunings"
@@ -15,14 +15,14 @@ EXTENDABLE = (TUNINGS, "max_tunings", "looks", "added", "optimizers", "spaces")
 """Settings that an extension may change."""
 
 
-def more_tunings(spec: StudySpec, tunings: int, *, looked: Collection[int]) -> StudySpec:
+def more_tunings(spec: StudySpec, tunings: int, *, finished_amounts: Collection[int]) -> StudySpec:
     """Return the study with more tunings of each optimizer (if ``until_decided``, with a higher maximum).
 
     Args:
         spec: The study.
         tunings: Tunings of each optimizer after the extension.
-        looked: Numbers of tunings at which the study has finished: such a result was a look at the data, which halves
-            the level of later claims.
+        finished_amounts: Numbers of tunings at which the study has finished: such a result was a look at the data,
+            which halves the level of later claims.
 
     Raises:
         SettingsError: The study already has more tunings, or cannot have so many.
@@ -35,7 +35,9 @@ def more_tunings(spec: StudySpec, tunings: int, *, looked: Collection[int]) -> S
         raise SettingsError(f"--tunings {tunings}: the study {spec.name!r} can have at most {spec.highest_tunings}.")
     if tunings == current:
         return spec
-    is_look = spec.tunings in looked and not spec.until_decided and spec.tunings >= 2  # one tuning makes no claim
+    is_look = (
+        spec.tunings in finished_amounts and not spec.until_decided and spec.tunings >= 2
+    )  # one tuning makes no claim
     looks = (*spec.looks, spec.tunings) if is_look else spec.looks
     return spec.model_copy(update={name: tunings, "looks": looks})
 
@@ -92,7 +94,7 @@ def as_extended(spec: StudySpec, begun: Mapping[str, Any]) -> StudySpec:
     )
 
 
-def go_on_text(spec: StudySpec, begun: Mapping[str, Any]) -> str:
+def difference_remedy(spec: StudySpec, begun: Mapping[str, Any]) -> str:
     """Say how to continue where the settings differ from those of the study that was begun (identity ``begun``)."""
     changed = changed_fields(begun, spec.identity())
     setting = "max_tunings" if spec.until_decided else TUNINGS
@@ -103,9 +105,9 @@ def go_on_text(spec: StudySpec, begun: Mapping[str, Any]) -> str:
         or old_optimizers[: len(new_optimizers)] == new_optimizers
     )
     if not changed or not changed <= {*EXTENDABLE} or not is_prefix:
-        return SAME_SETTINGS
+        return SAME_SETTINGS_REMEDY
     if wanted <= current and len(new_optimizers) <= len(old_optimizers):
-        return LARGER.format(spec.name)
+        return LARGER_EXISTS_REMEDY.format(spec.name)
     commands = []
     if wanted > current:
         commands.append(f"`posebench study extend {spec.name} --tunings {wanted}`")

@@ -8,31 +8,31 @@ from typing import Any, ClassVar
 import pandas as pd
 
 from bench.kinds.optimizers.analysis import time_use
-from bench.kinds.optimizers.estimate import measured
-from bench.kinds.optimizers.extension import as_extended, go_on_text, more_optimizers, more_tunings
-from bench.kinds.optimizers.judged import measures_skill
+from bench.kinds.optimizers.budget_design import CHOSEN, choose_size
+from bench.kinds.optimizers.estimate import measure_costs
+from bench.kinds.optimizers.extension import as_extended, difference_remedy, more_optimizers, more_tunings
 from bench.kinds.optimizers.plan import outcomes_of, plan, total_trials
-from bench.kinds.optimizers.plan_shown import estimate_text, plan_shown, size_text
+from bench.kinds.optimizers.plan_preview import estimate_text, plan_output, size_text
 from bench.kinds.optimizers.report.page import optimizer_findings, study_info
 from bench.kinds.optimizers.results import load_result
 from bench.kinds.optimizers.size import Size
-from bench.kinds.optimizers.sized import CHOSEN, sized
 from bench.kinds.optimizers.spec import StudySpec, refuse_first_protocol
+from bench.kinds.optimizers.study_score import measures_skill
 from bench.kinds.optimizers.trial import TRIALS
 from bench.optimizers import optimizer_entry
 from bench.optimizers.same_algorithm import same_algorithm
 from bench.optimizers.space import RATES
 from bench.records.mlflow_views import SavedView
 from bench.records.reader import StudyRuns
+from bench.report.command_output import CommandOutput
 from bench.report.findings_result import FindingsResult
 from bench.report.findings_write import write_pages, write_parts
-from bench.report.shown import Shown
-from bench.settings.layers import Setting, about, space_key
+from bench.settings.layers import Setting, errors_about, space_key
 from bench.study.kind import Settings, require_optimizers
 from bench.study.ledger_kind import LedgerKind
 from bench.study.prepared import Prepared
 from bench.study.probe import Measured
-from bench.study.sizing import Sized
+from bench.study.sizing import ChosenSize
 from bench.trials.phases import CONFIRM, TUNE
 from bench.trials.score_names import LOSS_SCORE
 from bench.trials.spec import TrialSpec
@@ -67,7 +67,7 @@ class OptimizersKind(LedgerKind[StudySpec]):
         super().refuse(settings, command_line)
         own_workload = workload(name_of(settings[TABLE].value))
         if settings["score"].value == LOSS_SCORE and not measures_skill(own_workload):
-            with about(settings, "score"):
+            with errors_about(settings, "score"):
                 raise SettingsError(
                     f"score val_loss: the workload {own_workload.name} does not measure `reference_loss`, with "
                     "which a validation loss is compared; give score ap."
@@ -96,38 +96,42 @@ class OptimizersKind(LedgerKind[StudySpec]):
         """Say how long the study takes, from a measurement of some seconds."""
         return estimate_text(prepared)
 
-    def measured(self, prepared: Prepared[StudySpec]) -> Measured:
+    def measure_costs(self, prepared: Prepared[StudySpec]) -> Measured:
         """Measure setup, steps and evaluations for some seconds."""
-        return measured(prepared)
+        return measure_costs(prepared)
 
-    def sized(self, prepared: Prepared[StudySpec], free: Collection[str], seconds: float) -> Sized:
+    def choose_size(self, prepared: Prepared[StudySpec], choosable: Collection[str], seconds: float) -> ChosenSize:
         """Choose tunings, trials, steps and evaluations that fit into ``seconds``."""
-        return sized(prepared, measured(prepared), free, seconds)
+        return choose_size(prepared, measure_costs(prepared), choosable, seconds)
 
-    def plan_shown(self, prepared: Prepared[StudySpec]) -> Shown:
+    def plan_output(self, prepared: Prepared[StudySpec]) -> CommandOutput:
         """Return the tune trials of each study and how long all studies take."""
-        return plan_shown(prepared)
+        return plan_output(prepared)
 
-    def as_begun(self, spec: StudySpec, begun: Mapping[str, Any]) -> StudySpec:
-        """Return the study with what its stored identity ``begun`` says of extensions and of its preset then.
+    def with_stored_settings(self, spec: StudySpec, stored_identity: Mapping[str, Any]) -> StudySpec:
+        """Return the study with what its stored identity ``stored_identity`` says of extensions and of its preset then.
 
         Raises:
             SettingsError: It is a study of the first protocol.
         """
-        if begun.get("kind") != self.name:
+        if stored_identity.get("kind") != self.name:
             return spec
-        refuse_first_protocol({**begun, "name": spec.name})
-        if spec.preset == UNSCORED_PRESET and "confirm_unscored" not in begun:
+        refuse_first_protocol({**stored_identity, "name": spec.name})
+        if spec.preset == UNSCORED_PRESET and "confirm_unscored" not in stored_identity:
             spec = spec.model_copy(update={"confirm_unscored": False})
-        return as_extended(spec, begun)
+        return as_extended(spec, stored_identity)
 
-    def go_on_text(self, spec: StudySpec, begun: Mapping[str, Any]) -> str:
+    def difference_remedy(self, spec: StudySpec, stored_identity: Mapping[str, Any]) -> str:
         """Say how to continue; where only the study's size differs, how to extend it."""
-        return go_on_text(spec, begun) if begun.get("kind") == self.name else super().go_on_text(spec, begun)
+        return (
+            difference_remedy(spec, stored_identity)
+            if stored_identity.get("kind") == self.name
+            else super().difference_remedy(spec, stored_identity)
+        )
 
-    def extended(self, spec: StudySpec, amount: Mapping[str, int], *, looked: Collection[int]) -> StudySpec:
+    def extend(self, spec: StudySpec, amount: Mapping[str, int], *, finished_amounts: Collection[int]) -> StudySpec:
         """Return the study with more tunings of each optimizer."""
-        return more_tunings(spec, amount["tunings"], looked=looked)
+        return more_tunings(spec, amount["tunings"], finished_amounts=finished_amounts)
 
     def with_optimizers(
         self, spec: StudySpec, names: Sequence[str], spaces: Mapping[str, Mapping[str, Any]]
@@ -139,7 +143,7 @@ class OptimizersKind(LedgerKind[StudySpec]):
         """Return all trials that can be planned from the records so far."""
         return plan(spec, outcomes_of(records, spec.score))
 
-    def least_trials(self, spec: StudySpec) -> int:
+    def minimum_trials(self, spec: StudySpec) -> int:
         """Return the least number of trials: those of both phases, or tune trials alone as nothing may score."""
         tuned = spec.tunings * len(spec.optimizers) * spec.trials
         return total_trials(spec) if spec.confirm_unscored else tuned
@@ -154,13 +158,13 @@ class OptimizersKind(LedgerKind[StudySpec]):
         return FindingsResult(optimizer_findings(result), study_info(result))
 
     def write_report(
-        self, runs: StudyRuns, folder: Path, note_session: Callable[[], None] = lambda: None
+        self, runs: StudyRuns, folder: Path, update_session: Callable[[], None] = lambda: None
     ) -> tuple[FindingsResult, Path]:
         """Write the report; its account of time ends when writing the pages begins."""
         result = load_result(runs, folder)
         info = study_info(result)
         images = write_parts(optimizer_findings(result), info, folder)
-        note_session()
+        update_session()
         findings = optimizer_findings(replace(result, time_use=time_use(result.records, runs.sessions())))
         return FindingsResult(findings, info), write_pages(findings, info, folder, images)
 

@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from bench.kinds.optimizers.controls import LIMIT, control_name, controlled, limit_settings
-from bench.kinds.optimizers.judged import score_of
 from bench.kinds.optimizers.search import EARLY_LENGTH, Point, Search, TrialOutcome, finalist, next_points, rounds_of
 from bench.kinds.optimizers.spec import MAX_TUNINGS, StudySpec
+from bench.kinds.optimizers.study_score import score_of
 from bench.optimizers import optimizer_entry
 from bench.optimizers.entry import WEIGHT_DECAY, default_of
 from bench.optimizers.space import (
@@ -127,7 +127,7 @@ def optimizers_by_tuning(spec: StudySpec, outcomes: Outcomes) -> list[tuple[str,
                     scores[row, tuning, number] = score.failure if outcome.score is None else outcome.score
     for look in sequential(scores, floor=collapse_floor(score), looks=looks_of(spec)):
         if not look.decided and look.tunings < spec.max_tunings:
-            included.append(tuple(spec.optimizers[row] for row in look.goes_on))
+            included.append(tuple(spec.optimizers[row] for row in look.remaining))
     return included
 
 
@@ -209,11 +209,11 @@ class OptimizerSearch:
 def _coordinate(dimension: Dimension, default: Value | None) -> float:
     """Return the coordinate of a default: the middle where there is none, an end where it lies outside the range."""
     if isinstance(dimension, Categorical):
-        return float(dimension.place(default))
+        return float(dimension.index_of(default))
     assert isinstance(dimension, Log)
     if not isinstance(default, (int, float)) or isinstance(default, bool) or default <= 0:
         return 0.5
-    return min(max(dimension.place(default), 0.0), 1.0)
+    return min(max(dimension.unit_of(default), 0.0), 1.0)
 
 
 def _trials_of(

@@ -72,7 +72,7 @@ class TrialPruner:
         number = len(self._scores) + 1
         self._scores[number] = score
         try:
-            trials = self.ledger.trials_beside(self.spec)
+            trials = self.ledger.trials_of_same_round(self.spec)
             hopeless, self._rungs = prune_decision(
                 self.pruner, self.spec.optimizer, trials, self.key, self._scores, self._rungs
             )

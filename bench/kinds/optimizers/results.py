@@ -8,19 +8,19 @@ import pandas as pd
 from bench.kinds.optimizers.analysis import StudyAnalysis, study_analysis, time_use
 from bench.kinds.optimizers.analysis.measure import MEASURES
 from bench.kinds.optimizers.analysis.sensitivity import RATES
-from bench.kinds.optimizers.judged import measures_skill, score_of
-from bench.kinds.optimizers.lines import paste_lines
+from bench.kinds.optimizers.paste_lines import paste_lines
 from bench.kinds.optimizers.plan import nothing_scored, outcomes_of, planned_trials
 from bench.kinds.optimizers.report.result import LeaderSamples, StudyResult
 from bench.kinds.optimizers.spec import StudySpec
+from bench.kinds.optimizers.study_score import measures_skill, score_of
 from bench.optimizers.space import from_document, log_ranges
-from bench.records.reader import EVALUATED, StudyRuns
-from bench.report.unscored import all_of, unscored_text
+from bench.records.reader import EVALUATION_METRICS, StudyRuns
+from bench.report.unscored import all_trials_text, unscored_text
 from bench.report.wording import enumerate_items
 from bench.statistics.looks import level_after
 from bench.study.rerun_command import options_of, rerun_command
 from bench.trials.columns import rows_of
-from bench.trials.needed import UNKNOWN, Needed, needed
+from bench.trials.needed_length import UNKNOWN, NeededLength, estimate_needed_length
 from bench.trials.phases import CONFIRM, TUNE
 from bench.trials.score_names import LOSS_SCORE
 from bench.trials.scores import as_skill, collapse_floor, curves_as_skill
@@ -33,9 +33,9 @@ from posemodel.scoring.samples import as_jpeg, draw_samples
 
 def load_result(tracker: StudyRuns, folder: Path | None = None) -> StudyResult:
     """Load the result of a study, finished or not, from MLflow alone; its command names the report's ``folder``."""
-    spec = StudySpec.stored(tracker.study_document())
+    spec = StudySpec.from_stored(tracker.study_document())
     records = tracker.records()
-    curves = tracker.curves(records, EVALUATED)
+    curves = tracker.curves(records, EVALUATION_METRICS)
     return analyse(
         *(spec, records, curves, tracker.sessions()),
         machine=tracker.machine(),
@@ -110,15 +110,15 @@ def analyse(
     )
 
 
-def _needed_length(spec: StudySpec, records: pd.DataFrame) -> Needed:
+def _needed_length(spec: StudySpec, records: pd.DataFrame) -> NeededLength:
     """Return how long tune trials would have to be; the loss that a score needs is only known for pose networks."""
     length, unit = spec.length(TUNE)
     if workload_of(spec).name != POSE and spec.score != LOSS_SCORE:
-        return Needed(length, unit, why=UNKNOWN)
-    return needed(records, TUNE, length=length, unit=unit)
+        return NeededLength(length, unit, why=UNKNOWN)
+    return estimate_needed_length(records, TUNE, length=length, unit=unit)
 
 
-def _unscored(spec: StudySpec, records: pd.DataFrame, needed_length: Needed | None) -> str:
+def _unscored(spec: StudySpec, records: pd.DataFrame, needed_length: NeededLength | None) -> str:
     """Return the text for a study where nothing scored; empty if something did, or no trial completed."""
     if needed_length is None or not (records["status"] == Status.COMPLETE).any():
         return ""
@@ -130,7 +130,7 @@ def _unscored(spec: StudySpec, records: pd.DataFrame, needed_length: Needed | No
     if spec.score != LOSS_SCORE and measures_skill(workload_of(spec)):
         ways += ["for now `--score val_loss`, which compares by validation loss"]
     return unscored_text(
-        all_of(len(records), "tune trial"),
+        all_trials_text(len(records), "tune trial"),
         collapse_floor(score_of(spec)),
         needed_length,
         not_done="nothing was confirmed",

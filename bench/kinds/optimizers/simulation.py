@@ -16,8 +16,8 @@ from bench.kinds.optimizers.plan import OptimizerSearch, rounds
 from bench.kinds.optimizers.search import Point, TrialOutcome, finalist, next_points
 from bench.kinds.optimizers.spec import StudySpec
 from bench.optimizers.space import Hyperparameters
-from bench.settings.layers import build
-from bench.study.settings import Given, resolve
+from bench.settings.layers import build_model
+from bench.study.settings import StudyRequest, resolve
 from bench.trials.phases import CONFIRM, TUNE, Phase
 
 
@@ -46,12 +46,12 @@ def preset_study(preset: str = "small", **settings: Any) -> StudySpec:
     Example:
         spec = preset_study("small", tunings=4, trials=20)  # settings as on the command line
     """
-    layered = KIND.on_this_machine(
-        resolve(StudySpec, Given({"device": "cpu", **settings}, None, preset), preset), preset
+    layered = KIND.resolve_on_machine(
+        resolve(StudySpec, StudyRequest({"device": "cpu", **settings}, None, preset), preset), preset
     )
     values = {name: layered[name].value for name in StudySpec.model_fields if name in layered}
-    derived = {"name": "simulated", "preset": preset, "data": Path(), "data_digest": ""} | KIND.spelled_out(layered)
-    return build(StudySpec, values | derived, layered)
+    derived = {"name": "simulated", "preset": preset, "data": Path(), "data_digest": ""} | KIND.implicit_values(layered)
+    return build_model(StudySpec, values | derived, layered)
 
 
 def simulated_scores(spec: StudySpec, outcome: Outcome, studies: Sequence[int]) -> np.ndarray:

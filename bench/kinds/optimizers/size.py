@@ -9,12 +9,12 @@ from statistics import fmean, median
 from typing import Any, ClassVar
 
 from bench.kinds.optimizers.controls import control_name, controlled
-from bench.kinds.optimizers.judged import score_of
 from bench.kinds.optimizers.spec import StudySpec, refuse_first_protocol
+from bench.kinds.optimizers.study_score import score_of
 from bench.report.wording import loss_text
 from bench.study.progress import Progress, ap_text, line_ap_text, mean_seconds, speed_text
 from bench.trials.phases import CONFIRM, TUNE, Phase
-from bench.trials.progress import Done
+from bench.trials.progress import EndedTrial
 from bench.trials.score_names import AP_SCORE, LOSS_SCORE, ScoreName
 from bench.trials.scores import AP_FLOOR, collapse_floor
 from bench.trials.status import FAULTS, Status
@@ -165,7 +165,7 @@ class Size:
         return max(initial, self.enqueued.get(phase, 0))
 
     @property
-    def settled(self) -> bool:
+    def plan_is_known(self) -> bool:
         """Whether the number of trials is known before any has run."""
         return not self.until_decided
 
@@ -183,14 +183,14 @@ class Size:
         """Return the size with so many planned trials of each phase."""
         return replace(self, enqueued=dict(planned)) if self.until_decided else self
 
-    def given(self, done: Mapping[str, Done]) -> "Size":
+    def after_trials(self, done: Mapping[str, EndedTrial]) -> "Size":
         """Return the size once these trials have ended: if tuning is done and nothing scored, no more are confirmed."""
         tuned = sum(trial.phase == TUNE for trial in done.values())
         ended = not self.confirm_unscored and tuned >= self.planned_of(TUNE) and not self._has_scored(done)
         confirmed = sum(trial.phase == CONFIRM for trial in done.values()) if ended else None
         return self if confirmed == self.confirmed_unscored else replace(self, confirmed_unscored=confirmed)
 
-    def _has_scored(self, done: Mapping[str, Done]) -> bool:
+    def _has_scored(self, done: Mapping[str, EndedTrial]) -> bool:
         """Return whether a trial scored above chance, or may have: its record cannot be read."""
         of_loss = self.score == LOSS_SCORE
         complete_scores = [
@@ -221,7 +221,7 @@ class Size:
         parts = [f"validation loss {loss_text(loss)}"] if loss is not None else []
         return ", ".join(filter(None, [*parts, line_ap_text(metrics)]))
 
-    def trial_seconds(self, phase: str, done: Sequence[Done]) -> float | None:
+    def trial_seconds(self, phase: str, done: Sequence[EndedTrial]) -> float | None:
         """Return the mean duration in seconds of a phase's trials; None while unknown.
 
         Before the first confirm trial has ended, it is the median of the complete tune trials, their training scaled by

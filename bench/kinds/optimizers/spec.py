@@ -7,9 +7,9 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from bench.kinds.optimizers.budget import STEP_BUDGET, TIME_BUDGET, settle_budget
 from bench.optimizers.weight_decay import FLAGS, METAVAR, WeightDecay
-from bench.settings.declared import Declaration, Flag
+from bench.settings.declarations import Declaration, Flag
 from bench.settings.layers import DEFAULT, Setting
-from bench.settings.shared import NETWORK, SPACES
+from bench.settings.shared_settings import NETWORK_FLAG, SPACES_SETTING
 from bench.trials.phases import SECOND, TUNE, Phase
 from bench.trials.score_names import LOSS_SCORE, ScoreName
 from bench.trials.study_base import TrainingStudy
@@ -18,7 +18,7 @@ from posemodel.config import MIN_SIZE, Precision, Schedule
 from posemodel.errors import SettingsError
 
 PrunerName = Literal["none", "median", "hyperband"]
-FEWEST_LOOKS, MOST_LOOKS = 3, 6
+FIRST_LOOK_TUNINGS, LAST_LOOK_TUNINGS = 3, 6
 """Number of tunings at the first and the last look of a study with `until_decided`."""
 MAX_TUNINGS, MAX_TRIALS = 10, 100
 """Most tunings of an optimizer, and most tune trials of a tuning.
@@ -36,15 +36,15 @@ def _each_schedule_once(schedules: tuple[str, ...]) -> tuple[str, ...]:
 class StudySpec(TrainingStudy):
     """Tune each optimizer several times, train the tuned settings on fresh seeds, and say which optimizers differ."""
 
-    outside: ClassVar[tuple[str, ...]] = (*TrainingStudy.outside, "assume_spread")
-    resolved: ClassVar[Mapping[str, Declaration]] = {**TrainingStudy.resolved, "spaces": SPACES}
+    not_in_identity: ClassVar[tuple[str, ...]] = (*TrainingStudy.not_in_identity, "assume_spread")
+    resolved_before: ClassVar[Mapping[str, Declaration]] = {**TrainingStudy.resolved_before, "spaces": SPACES_SETTING}
     extends_by: ClassVar[tuple[str, ...]] = ("tunings",)
     takes_more_optimizers: ClassVar[bool] = True
     estimates: ClassVar[bool] = True
     kind: Literal["optimizers"] = "optimizers"
     skip_bad: bool = False
     """Leave out bad images and annotations, and count them, instead of refusing the data set."""
-    network: Annotated[str, NETWORK] = "small"
+    network: Annotated[str, NETWORK_FLAG] = "small"
     """Name of the network to train."""
     size: Annotated[int, Field(ge=MIN_SIZE)] | None
     """Side of the network's input in pixels, a multiple of the network's stride. Only for the workload pose."""
@@ -108,7 +108,7 @@ class StudySpec(TrainingStudy):
     """Seed that chooses the settings of the tune trials; another seed is an independent repetition of the study."""
     until_decided: bool = False
     """After 3 tunings, add one tuning at a time until a single optimizer can still be the best."""
-    max_tunings: int = Field(default=MOST_LOOKS, ge=FEWEST_LOOKS, le=MOST_LOOKS)
+    max_tunings: int = Field(default=LAST_LOOK_TUNINGS, ge=FIRST_LOOK_TUNINGS, le=LAST_LOOK_TUNINGS)
     """Most tunings of each optimizer with `until_decided`."""
     looks: tuple[Annotated[int, Field(ge=2, lt=MAX_TUNINGS)], ...] = Field(default=(), examples=[(3,)])
     """Numbers of tunings at which the study's results were seen before it was extended; each look halves the
@@ -163,10 +163,10 @@ class StudySpec(TrainingStudy):
 
     @model_validator(mode="after")
     def _first_look(self) -> Self:
-        if self.until_decided and self.tunings != FEWEST_LOOKS:
+        if self.until_decided and self.tunings != FIRST_LOOK_TUNINGS:
             raise ValueError(
-                f"until_decided first looks after {FEWEST_LOOKS} tunings: leave tunings at that, and set max_tunings "
-                f"(tunings: {self.tunings})"
+                f"until_decided first looks after {FIRST_LOOK_TUNINGS} tunings: leave tunings at that, and set "
+                f"max_tunings (tunings: {self.tunings})"
             )
         return self
 
@@ -181,16 +181,16 @@ class StudySpec(TrainingStudy):
         return self
 
     @classmethod
-    def stored(cls, document: Mapping[str, Any]) -> Self:
+    def from_stored(cls, document: Mapping[str, Any]) -> Self:
         """Return a stored study; SettingsError if it is of another kind or of the first protocol."""
         if document.get("kind", "optimizers") == "optimizers":
             refuse_first_protocol(document)
-        return super().stored(document)
+        return super().from_stored(document)
 
     @property
     def highest_tunings(self) -> int:
         """Most tunings to which the study can be extended."""
-        return MOST_LOOKS if self.until_decided else MAX_TUNINGS
+        return LAST_LOOK_TUNINGS if self.until_decided else MAX_TUNINGS
 
     def length(self, phase: Phase) -> tuple[float, str]:
         """Return the budget of a phase's trials and its unit: `step` (or the workload's) or `second`."""

@@ -9,7 +9,7 @@ from bench.ledger.store import Ledger
 from bench.trials import training
 from bench.trials.outcome import Outcome
 from bench.trials.phases import CONFIRM, TUNE
-from bench.trials.scores import ON_SELECT
+from bench.trials.scores import SELECT_SUFFIX
 from bench.trials.spec import TrialSpec
 from bench.workloads.protocol import SELECT, Trained
 
@@ -31,7 +31,9 @@ def run_trial(
         if spec.phase != CONFIRM:
             return {}
         losses = {} if trained.losses_on is None else trained.losses_on(SELECT)
-        return {"ap_select": trained.score_on(SELECT)} | {f"{name}{ON_SELECT}": loss for name, loss in losses.items()}
+        return {"ap_select": trained.score_on(SELECT)} | {
+            f"{name}{SELECT_SUFFIX}": loss for name, loss in losses.items()
+        }
 
     return training.run_trial(
         spec,

@@ -13,14 +13,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from bench.measure.loader.batch_contents import batch_hash
 from bench.measure.loader.configuration import LoaderConfiguration
-from bench.measure.loader.delivered import batch_hash
 from bench.measure.loader.isolated import NO_SAMPLE, Answer, Progress, run_isolated
 from bench.measure.loader.outcome import MeasurementStatus
 from bench.measure.loader.samples import Seeded, Spread
 from bench.measure.loader.sharding import StreamLook, sharding_of
 from bench.measure.loader.stream import Stream
-from bench.measure.loader.stream_look import look_alone, look_in_workers
+from bench.measure.loader.stream_probe import look_alone, look_in_workers
 from bench.measure.loader.workload import DatasetWorkload
 
 SAMPLES = 1000

@@ -5,7 +5,7 @@ from typing import Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from posemodel.config import LoaderSettings, in_words
+from posemodel.config import LoaderSettings, first_problem
 from posemodel.data.loader import CV2_THREADS_PER_WORKER
 from posemodel.errors import SettingsError
 
@@ -49,4 +49,4 @@ def configuration(**settings: Any) -> LoaderConfiguration:
     try:
         return LoaderConfiguration(**settings)
     except ValidationError as error:
-        raise SettingsError(f"loader configuration: {in_words(error)}") from None
+        raise SettingsError(f"loader configuration: {first_problem(error)}") from None

@@ -14,7 +14,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from bench.measure.limits import oom_kills
-from bench.measure.loader import prepared
+from bench.measure.loader import fork_server
 from bench.measure.loader.outcome import MeasurementStatus, error_outcome, exit_outcome
 from bench.measure.process_tree import kill_group, kill_tree
 from bench.measure.resources import ResourceSampler
@@ -127,7 +127,7 @@ class Isolated:
 
         ``memory_limit_bytes``: most memory that it and its children may hold together.
         """
-        context = prepared.context()
+        context = fork_server.context()
         self._count, self._sample = context.RawValue("q", STARTING), context.RawValue("q", NO_SAMPLE)
         self._channel, child_channel = context.Pipe()
         lifeline, self._lifeline = context.Pipe(duplex=False)
@@ -135,7 +135,7 @@ class Isolated:
         self._process: BaseProcess = context.Process(  # type: ignore[attr-defined]
             name=NAME,
             target=_serve,
-            args=(prepared.Surroundings(), child_channel, lifeline, self._count, self._sample, function, arguments),
+            args=(fork_server.Surroundings(), child_channel, lifeline, self._count, self._sample, function, arguments),
         )
         self._limit_bytes = memory_limit_bytes
         self._kills_before = oom_kills()
@@ -230,7 +230,7 @@ def _without_value(outcome: tuple[MeasurementStatus, str]) -> tuple[MeasurementS
 
 
 def _serve(
-    surroundings: prepared.Surroundings,
+    surroundings: fork_server.Surroundings,
     channel: Connection,
     lifeline: Connection,
     count: Any,

@@ -7,13 +7,13 @@ from typing import Any
 
 from torch.utils.data import DataLoader
 
+from bench.measure.loader.batch_contents import batch_images
 from bench.measure.loader.configuration import LoaderConfiguration
-from bench.measure.loader.delivered import batch_images
-from bench.measure.loader.dotted import DottedLoader
+from bench.measure.loader.error_texts import quoted, sample_kind
 from bench.measure.loader.loop import Step
 from bench.measure.loader.outcome import SampleError, is_lack_of_memory
 from bench.measure.loader.pose_workload import PoseWorkload
-from bench.measure.loader.remedies import quoted, sample_kind
+from bench.measure.loader.user_code import DottedLoader
 from bench.measure.loader.workload import OpenLoader, Workload, effective_pin_memory
 from posemodel.data.batch import Batch
 

@@ -11,12 +11,12 @@ from bench.measure.loader.device_step import on_device
 from bench.measure.loader.loop import Step
 from bench.measure.loader.samples import Spread
 from bench.measure.loader.workload import OpenLoader, WaitingStep, as_open_loader, effective_pin_memory
-from posemodel.config import AugmentSettings, DataFiles, Exif, TargetsPlace
+from posemodel.config import AugmentSettings, DataFiles, Exif, TargetsMaker
 from posemodel.data.batch import Batch
-from posemodel.data.coco import open_split
 from posemodel.data.dataset import PoseDataset, targets_in_workers
 from posemodel.data.layout import NO_FILES, DataSet
 from posemodel.data.loader import build_loader
+from posemodel.data.open_split import open_split
 from posemodel.device import synchronize
 from posemodel.errors import DataError
 from posemodel.network import build_network, input_geometry
@@ -49,7 +49,7 @@ class PoseWorkload:
     network: str
     size: int | None = None
     split: str = "train"
-    targets: TargetsPlace = "auto"
+    targets: TargetsMaker = "auto"
     seed: int = 0
     device: str = "cpu"
     step_s: float | None = None

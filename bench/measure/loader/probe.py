@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import psutil
 
+from bench.measure.loader.batch_contents import batch_bytes
 from bench.measure.loader.configuration import LoaderConfiguration
-from bench.measure.loader.delivered import batch_bytes
+from bench.measure.loader.error_texts import quoted, sample_kind
 from bench.measure.loader.isolated import STALL_S, Answer, Progress, run_isolated
 from bench.measure.loader.loop import Step, run_loop
 from bench.measure.loader.outcome import MeasurementStatus, SampleError, is_lack_of_memory
-from bench.measure.loader.remedies import quoted, sample_kind
 from bench.measure.loader.timeline import Timeline
 from bench.measure.loader.workload import Workload, drop_batch
 from bench.measure.process_tree import tree_memory

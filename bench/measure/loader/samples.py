@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, default_collate, get_worker_info
 
-from bench.measure.loader.delivered import leaves
+from bench.measure.loader.batch_contents import leaves
+from bench.measure.loader.error_texts import batch_error_text, gradients, handover_error_text, sample_error_text
 from bench.measure.loader.outcome import SampleError, is_lack_of_memory
-from bench.measure.loader.remedies import batch_error_text, gradients, handover_error_text, sample_error_text
 
 PASSES = 1 << 20
 """Most passes over the data set in one epoch."""

@@ -9,8 +9,8 @@ import torch
 from torch.utils.data import IterableDataset, IterDataPipe, get_worker_info
 from torch.utils.data.graph_settings import apply_sharding
 
+from bench.measure.loader.error_texts import empty_stream_text, stream_error_text
 from bench.measure.loader.outcome import SampleError, is_lack_of_memory
-from bench.measure.loader.remedies import empty_stream_text, stream_error_text
 from bench.measure.loader.samples import MIX, seed_generators
 
 ENDLESS = 1 << 40

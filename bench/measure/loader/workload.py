@@ -15,11 +15,11 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from bench.measure.loader.configuration import LoaderConfiguration
 from bench.measure.loader.device_step import on_device
-from bench.measure.loader.dotted import require_loadable
+from bench.measure.loader.error_texts import pickling_error_text
 from bench.measure.loader.loop import Step
-from bench.measure.loader.remedies import pickling_error_text
 from bench.measure.loader.samples import CheckedCollate, MadeSamples, Seeded, Spread
 from bench.measure.loader.stream import Stream
+from bench.measure.loader.user_code import require_loadable
 from posemodel.data.loader import prepare_process
 from posemodel.data.sampler import EpochSampler
 from posemodel.data.worker_faults import require_open_files

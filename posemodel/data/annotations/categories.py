@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from posemodel.data.annotations.values import is_id
+from posemodel.data.annotations.values import is_whole_number
 from posemodel.skeleton import COCO_KEYPOINTS
 
 _SEPARATORS = re.compile(r"[\s_-]+")
@@ -56,7 +56,9 @@ def find_person_categories(categories: Any, annotations: Any = ()) -> PersonCate
     ``annotations`` are used only if a category named person without COCO's keypoints stands beside one that has them:
     it is ignored unless an annotation uses it.
     """
-    entries = [c for c in categories if isinstance(c, dict) and is_id(c.get("id"))] if _is_list(categories) else []
+    entries = (
+        [c for c in categories if isinstance(c, dict) and is_whole_number(c.get("id"))] if _is_list(categories) else []
+    )
     orders: dict[int, tuple[int, ...] | None] = {}
     doubtful: dict[int, dict[str, Any]] = {}
     for category in entries:
@@ -67,7 +69,7 @@ def find_person_categories(categories: Any, annotations: Any = ()) -> PersonCate
             doubtful[category["id"]] = category
     if orders and doubtful:
         entries = annotations if _is_list(annotations) else []
-        used = {a["category_id"] for a in entries if isinstance(a, dict) and is_id(a.get("category_id"))}
+        used = {a["category_id"] for a in entries if isinstance(a, dict) and is_whole_number(a.get("category_id"))}
         doubtful = {category_id: category for category_id, category in doubtful.items() if category_id in used}
     with_other_joints = {}
     for category_id, category in doubtful.items():
@@ -78,7 +80,7 @@ def find_person_categories(categories: Any, annotations: Any = ()) -> PersonCate
     return PersonCategories(orders, with_other_joints or None)
 
 
-def person_categories(document: dict[str, Any]) -> set[int]:
+def person_category_ids(document: dict[str, Any]) -> set[int]:
     """Return the ids of the person categories of a document that may be malformed."""
     return find_person_categories(document.get("categories"), document.get("annotations")).ids
 
@@ -105,7 +107,7 @@ def categories_fault(document: dict[str, Any], people: PersonCategories) -> str 
         return (
             f"there are people with other joints than COCO's: {', '.join(people.with_other_joints.values())}. {needed}"
         )
-    entries = [a for a in document["annotations"] if isinstance(a, dict) and is_id(a.get("category_id"))]
+    entries = [a for a in document["annotations"] if isinstance(a, dict) and is_whole_number(a.get("category_id"))]
     of_people = [annotation for annotation in entries if annotation["category_id"] in people.orders]
     unlisted = Counter(annotation["category_id"] for annotation in entries) if not of_people else Counter()
     for category_id in category_ids(document["categories"]):
@@ -131,7 +133,7 @@ def conflicting_ids(categories: list[Any]) -> set[int]:
     first_content: dict[int, tuple[str, str]] = {}
     conflicting = set()
     for category in categories:
-        if isinstance(category, dict) and is_id(category.get("id")):
+        if isinstance(category, dict) and is_whole_number(category.get("id")):
             content = plain_name(str(category.get("name"))), plain_name(repr(category.get("keypoints")))
             if first_content.setdefault(category["id"], content) != content:
                 conflicting.add(category["id"])
@@ -146,7 +148,9 @@ def has_labelled_joint(annotation: dict[str, Any]) -> bool:
 
 def category_ids(categories: list[Any]) -> set[int]:
     """Return the ids of the listed categories, leaving out malformed entries."""
-    return {category["id"] for category in categories if isinstance(category, dict) and is_id(category.get("id"))}
+    return {
+        category["id"] for category in categories if isinstance(category, dict) and is_whole_number(category.get("id"))
+    }
 
 
 def describe_category(category: dict[str, Any]) -> str:
@@ -157,7 +161,7 @@ def describe_category(category: dict[str, Any]) -> str:
         if isinstance(name, str)
         else f"one without a name (id {_printable(category.get('id'))})"
     )
-    if not is_id(category.get("id")):
+    if not is_whole_number(category.get("id")):
         shown += " without a whole-number `id`"
     if not isinstance(keypoints, list) or not keypoints:
         return f"{shown} (no keypoints)"

@@ -8,6 +8,7 @@ import math
 from typing import Any
 
 from posemodel import skeleton
+from posemodel.data.annotations.differences import DifferenceCounts
 from posemodel.data.annotations.problems import KEYPOINT_VALUES, VISIBILITIES, box_inside
 from posemodel.data.annotations.segmentation import (
     FLAT,
@@ -24,7 +25,6 @@ from posemodel.data.annotations.segmentation import (
     read_mask,
 )
 from posemodel.data.annotations.stand_ins import BOX_SHARE, joints_box, too_small
-from posemodel.data.annotations.telling import DifferenceCounts
 
 EDGE = 1.0
 """A labelled joint up to this many pixels outside the image is moved onto the border: annotation tools round."""

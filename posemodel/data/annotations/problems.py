@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from posemodel import skeleton
-from posemodel.data.annotations.categories import person_categories
+from posemodel.data.annotations.categories import person_category_ids
 from posemodel.data.annotations.segmentation import (
     FEWEST_JOINT_COORDINATES,
     all_finite,
@@ -20,7 +20,7 @@ from posemodel.data.annotations.segmentation import (
     is_finite,
     segmentation_faults,
 )
-from posemodel.data.annotations.values import is_id
+from posemodel.data.annotations.values import is_whole_number
 
 BOX_TOLERANCE = 1.0
 """Pixels that a box may reach over the image border: annotation tools round."""
@@ -76,7 +76,7 @@ def annotation_problems(document: dict[str, Any], path: Path, *, segments: bool 
 
 
 def _document_problems(document: dict[str, Any], file: str, segments: bool) -> Iterator[Problem]:
-    person_ids = person_categories(document)
+    person_ids = person_category_ids(document)
     if not document["images"]:
         yield Problem(file, None, "`images` is empty")
     images: list[Any] = document["images"]
@@ -86,7 +86,7 @@ def _document_problems(document: dict[str, Any], file: str, segments: bool) -> I
     for position, image in enumerate(images):
         image_id = image.get("id") if isinstance(image, dict) else None
         faults = list(image_faults(image))
-        if faults or not is_id(image_id):
+        if faults or not is_whole_number(image_id):
             yield Problem(file, _printable_id(image_id), "; ".join(faults), images=(position,), reason=BAD_ENTRY)
             bad_image_ids |= {image_id} if isinstance(image_id, (int, float, str)) else set()
         elif image_id in first_position:
@@ -103,14 +103,14 @@ def _document_problems(document: dict[str, Any], file: str, segments: bool) -> I
             continue
         image_id, category_id = annotation.get("image_id"), annotation.get("category_id")
         annotation_id = _printable_id(annotation.get("id"))
-        if not is_id(image_id) or image_id not in first_position:
+        if not is_whole_number(image_id) or image_id not in first_position:
             # An annotation of an image with a bad entry is left out with that image and is not a problem of its own.
             if not isinstance(image_id, (int, float, str)) or image_id not in bad_image_ids:
                 text = f"annotates image {_quote(image_id)}, which is not listed"
                 yield Problem(file, annotation_id, text, annotation=index)
             continue
         position = first_position[image_id]
-        if not is_id(category_id):
+        if not is_whole_number(category_id):
             text = "`category_id` is not a whole number"
         elif category_id in person_ids:
             image = images[position]
@@ -127,7 +127,7 @@ def image_faults(image: Any) -> Iterator[str]:
     if not isinstance(image, dict):
         yield f"an image entry is not an object: {_quote(image)}"
         return
-    if not is_id(image.get("id")):
+    if not is_whole_number(image.get("id")):
         yield f"`id` of an image must be a whole number, got {_quote(image.get('id'))}"
     name = image.get("file_name")
     if not isinstance(name, str) or not name:
@@ -135,7 +135,7 @@ def image_faults(image: Any) -> Iterator[str]:
     elif not is_inside_folder(name):
         yield f"`file_name` must be a path inside the image folder, got {_quote(name)}"
     for side in ("width", "height"):
-        if not is_id(image.get(side)) or not 0 < image[side] <= LARGEST_SIDE:
+        if not is_whole_number(image.get(side)) or not 0 < image[side] <= LARGEST_SIDE:
             yield f"`{side}` of an image must be a positive whole number, got {_quote(image.get(side))}"
 
 
@@ -213,4 +213,4 @@ def _printable_id(value: Any) -> int | str | None:
     """Return an id if JSON can hold it as a plain number or word, else None: the problem's text quotes it then."""
     if isinstance(value, str):
         return value[:_SHOWN_CHARACTERS].encode(errors="backslashreplace").decode()
-    return value if is_id(value) else None
+    return value if is_whole_number(value) else None

@@ -17,11 +17,11 @@ from posemodel.data.annotations.categories import (
     find_person_categories,
     has_labelled_joint,
 )
+from posemodel.data.annotations.differences import DifferenceCounts
 from posemodel.data.annotations.person import read_person
 from posemodel.data.annotations.problems import Problem, annotation_problems, image_faults
 from posemodel.data.annotations.soundness import proven_sound
-from posemodel.data.annotations.telling import DifferenceCounts
-from posemodel.data.annotations.values import is_id, number_of_word, whole
+from posemodel.data.annotations.values import as_whole_number, id_from_word, is_whole_number
 from posemodel.data.notes import Note
 from posemodel.skeleton import COCO_KEYPOINTS
 
@@ -96,11 +96,13 @@ def _without_unread_categories(
     annotations: list[Any], categories: list[Any], people: PersonCategories, differences: DifferenceCounts
 ) -> list[Any]:
     """Drop annotations with labelled joints whose category is not a person category: nothing learns from them."""
-    descriptions = {c["id"]: describe_category(c) for c in categories if isinstance(c, dict) and is_id(c.get("id"))}
+    descriptions = {
+        c["id"]: describe_category(c) for c in categories if isinstance(c, dict) and is_whole_number(c.get("id"))
+    }
     kept, shown_categories = [], set()
     for annotation in annotations:
         category_id = annotation.get("category_id") if isinstance(annotation, dict) else None
-        if not is_id(category_id) or category_id in people.orders or not has_labelled_joint(annotation):
+        if not is_whole_number(category_id) or category_id in people.orders or not has_labelled_joint(annotation):
             kept.append(annotation)
             continue
         example = descriptions.get(category_id, f"id {category_id}, which is not listed")
@@ -112,7 +114,9 @@ def _without_unread_categories(
 def _numbers_of_word_ids(entries: list[Any]) -> Mapping[str, int]:
     """Return word -> number for the entries whose id is a word."""
     ids = [entry.get("id") for entry in entries if isinstance(entry, dict)]
-    return {word: number_of_word(word) for word in ids if isinstance(word, str) and word and whole(word) is None}
+    return {
+        word: id_from_word(word) for word in ids if isinstance(word, str) and word and as_whole_number(word) is None
+    }
 
 
 def _with_whole_number_ids(entry: Any, keys: Mapping[str, Mapping[str, int]], differences: DifferenceCounts) -> Any:
@@ -122,9 +126,9 @@ def _with_whole_number_ids(entry: Any, keys: Mapping[str, Mapping[str, int]], di
     changes: dict[str, int] = {}
     for key, numbers in keys.items():
         value = entry.get(key)
-        if is_id(value):
+        if is_whole_number(value):
             continue
-        number = whole(value)
+        number = as_whole_number(value)
         if number is not None:
             differences.add("ids")
         elif isinstance(value, str) and value in numbers:
@@ -142,7 +146,7 @@ def _read_image_entry(image: Any, numbers: Mapping[str, int], differences: Diffe
     sides = {
         side: number
         for side in ("width", "height")
-        if not is_id(image.get(side)) and (number := whole(image.get(side))) is not None
+        if not is_whole_number(image.get(side)) and (number := as_whole_number(image.get(side))) is not None
     }
     if not sides:
         return image
@@ -156,7 +160,7 @@ def _without_copies(entries: list[Any], kind: str, differences: DifferenceCounts
     kept = []
     for entry in entries:
         number = entry.get("id") if isinstance(entry, dict) else None
-        if is_id(number):
+        if is_whole_number(number):
             if number in first_entries and _is_copy(first_entries[number], entry, kind):
                 differences.add(kind)
                 continue
@@ -183,10 +187,12 @@ def _person_image_size(
     annotation: Any, people: PersonCategories, image_sizes: dict[int, tuple[int, int]]
 ) -> tuple[int, int] | None:
     """Return (width, height) of the image of a person's annotation; None for any other annotation."""
-    if not isinstance(annotation, dict) or not is_id(annotation.get("category_id")):
+    if not isinstance(annotation, dict) or not is_whole_number(annotation.get("category_id")):
         return None
     image_id = annotation.get("image_id")
-    return image_sizes.get(image_id) if annotation["category_id"] in people.orders and is_id(image_id) else None
+    return (
+        image_sizes.get(image_id) if annotation["category_id"] in people.orders and is_whole_number(image_id) else None
+    )
 
 
 def _read_person_with_order(
@@ -206,7 +212,7 @@ def _read_person_with_order(
 
 def _with_coco_keypoints(category: Any, people: PersonCategories) -> Any:
     """Return a person category with COCO's list of keypoints, whose order the annotations now have."""
-    if not isinstance(category, dict) or not is_id(category.get("id")) or category["id"] not in people.orders:
+    if not isinstance(category, dict) or not is_whole_number(category.get("id")) or category["id"] not in people.orders:
         return category
     return category if people.orders[category["id"]] == IN_ORDER else category | {"keypoints": list(COCO_KEYPOINTS)}
 
@@ -214,7 +220,9 @@ def _with_coco_keypoints(category: Any, people: PersonCategories) -> Any:
 def _with_unique_ids(annotations: list[Any], differences: DifferenceCounts) -> list[Any]:
     """Give each annotation its own id: those without one get numbers after the largest. Nothing refers to these ids."""
     ids = [
-        annotation["id"] for annotation in annotations if isinstance(annotation, dict) and is_id(annotation.get("id"))
+        annotation["id"]
+        for annotation in annotations
+        if isinstance(annotation, dict) and is_whole_number(annotation.get("id"))
     ]
     next_id = max(ids, default=0) + 1
     seen: set[int] = set()
@@ -222,7 +230,7 @@ def _with_unique_ids(annotations: list[Any], differences: DifferenceCounts) -> l
     for annotation in annotations:
         if isinstance(annotation, dict):
             number = annotation.get("id")
-            if not is_id(number) or number in seen:
+            if not is_whole_number(number) or number in seen:
                 differences.add("annotation-ids")
                 annotation = annotation | {"id": next_id}
                 next_id += 1

@@ -116,19 +116,19 @@ def examine(path: Path, width: int, height: int, *, decode: bool, exif: Exif = "
     return Examined(fault, orientation, bits)
 
 
-def stated_size(path: Path, *, exif: Exif = "ignore") -> tuple[int, int] | FileFault | None:
+def header_size(path: Path, *, exif: Exif = "ignore") -> tuple[int, int] | FileFault | None:
     """Return (width, height) from the header of an image file, None if only decoding can tell, or the file's fault."""
     header = _check_header(path)
     return header if isinstance(header, FileFault) else _size_after_turning(header, exif)
 
 
-def decoded(path: Path, *, exif: Exif = "ignore") -> NDArray[np.uint8] | None:
+def decode_image(path: Path, *, exif: Exif = "ignore") -> NDArray[np.uint8] | None:
     """Decode a file to BGR pixels (height, width, 3) uint8, turned if ``exif`` is `follow`; None if OpenCV cannot."""
     return _decode(path, 1, exif).image
 
 
-def decoded_smaller(path: Path, reduction: int, *, exif: Exif = "ignore") -> tuple[NDArray[np.uint8] | None, int]:
-    """Decode a file like ``decoded``, smaller by ``reduction`` (1, 2, 4 or 8), and return the factor that was used.
+def decode_reduced(path: Path, reduction: int, *, exif: Exif = "ignore") -> tuple[NDArray[np.uint8] | None, int]:
+    """Decode a file like ``decode_image``, smaller by ``reduction`` (1, 2, 4 or 8), and return the factor used.
 
     Sides are rounded up. libjpeg saves work by it; other formats, of which OpenCV would decode every pixel, get factor
     1.

@@ -8,7 +8,7 @@ from posemodel.data.images.headers import UPRIGHT
 from posemodel.data.images.matching import Images, find_images
 from posemodel.data.layout import DataSet, SplitFiles
 from posemodel.data.notes import Note
-from posemodel.data.packed import PackedSplit
+from posemodel.data.packed_split import PackedSplit
 
 
 class OrientationCounter:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from posemodel.atomic_write import replacing
+from posemodel.atomic_write import atomic_path
 from tests.support.prose.markers import Fault, faults, written
 from tests.support.prose.pages import Page
 
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
         for fault in found:
             print(f"{file.relative_to(root).as_posix()}:{fault.line}: {fault.message}")
         if write and any(fault.number for fault in found):
-            with replacing(file) as part:
+            with atomic_path(file) as part:
                 part.write_text(written(page, found), encoding="utf-8")
         left += sum(not (write and fault.number) for fault in found)
     return 1 if left else 0

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from posemodel.atomic_write import replacing
+from posemodel.atomic_write import atomic_path
 from tests.support.reference.command_line import command_line
 from tests.support.reference.study_files import study_files
 from tests.support.reference.train_settings import train_settings
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None, folder: Path = FOLDER) -> int:
         print(f"{file.name}: {'written' if write else 'out of date'}")
         if write:
             file.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(file) as part:
+            with atomic_path(file) as part:
                 part.write_text(text, encoding="utf-8")
     return 1 if outdated and not write else 0
 

@@ -14,9 +14,9 @@ from bench.cli.app import app
 from bench.cli.lazy_group import Verb
 from bench.kinds import KIND_OF_VERB, KINDS, study_spec
 from bench.kinds.template import SCHEMAS, allowed_values
-from bench.settings.declared import Declaration, alternatives
+from bench.settings.declarations import Declaration, alternatives
 from bench.settings.layers import ENVIRONMENT_PREFIX
-from bench.settings.shared import DEFAULT_STORAGE, DEFAULT_TRACKING, STORAGE_VARIABLE, TRACKING_VARIABLE
+from bench.settings.shared_settings import DEFAULT_STORAGE, DEFAULT_TRACKING, STORAGE_VARIABLE, TRACKING_VARIABLE
 from posemodel.config import CACHE_VARIABLE
 from tests.support.reference.markdown import anchor, code, page, prose, table
 from tests.support.reference.study_files import in_every_preset, setting_default, setting_values
@@ -199,7 +199,7 @@ def _typed_values(name: str, setting: Declaration, declared: OptionInfo) -> str:
     """What may be typed for a setting: lists and tables are written otherwise than in a study file."""
     if alternatives(setting.type) == [bool]:
         return ""
-    written_otherwise = setting.listed is not None or setting.is_table or bool(setting.flag.metavar)
+    written_otherwise = setting.list_item_type is not None or setting.is_table or bool(setting.flag.metavar)
     if written_otherwise and declared.metavar and name not in SCHEMAS:
         return code(declared.metavar)
     return setting_values(name, setting)

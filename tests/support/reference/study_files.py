@@ -8,10 +8,10 @@ from pydantic import TypeAdapter
 
 from bench.kinds import KINDS, study_spec
 from bench.kinds.template import SCHEMAS, allowed_values, literal
-from bench.settings.declared import Declaration
-from bench.settings.layers import ENVIRONMENT_PREFIX, read_file
+from bench.settings.declarations import Declaration
+from bench.settings.layers import ENVIRONMENT_PREFIX, read_study_file
 from bench.settings.presets import presets
-from bench.study.settings import Given, resolve
+from bench.study.settings import StudyRequest, resolve
 from tests.support.reference.markdown import code, page, prose, table
 
 
@@ -82,8 +82,10 @@ def setting_default(name: str, setting: Declaration, given: frozenset[str]) -> s
 def _preset_documents(kind: str) -> Mapping[str, Mapping[str, Any]]:
     found = {}
     for preset, path in presets(kind).items():
-        values = {name: each.value for name, each in resolve(study_spec(kind), Given(), preset, environ={}).items()}
-        found[preset] = read_file(path, kind, values)
+        values = {
+            name: each.value for name, each in resolve(study_spec(kind), StudyRequest(), preset, environ={}).items()
+        }
+        found[preset] = read_study_file(path, kind, values)
     return found
 
 

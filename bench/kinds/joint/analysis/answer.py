@@ -1,8 +1,8 @@
 """First screen of a joint study in words: which configuration to take, the lines to paste, how sure that is."""
 
 from bench.kinds.joint.analysis.claims import nothing_sentence
-from bench.kinds.joint.analysis.found import JointResults
 from bench.kinds.joint.analysis.picks import BEST_AP, FASTEST, NEAR, NEAR_BEST, Pick
+from bench.kinds.joint.analysis.results import JointResults
 from bench.kinds.joint.analysis.words import (
     ap_interval,
     configuration_words,

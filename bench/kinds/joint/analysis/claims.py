@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from bench.kinds.joint.analysis.found import JointResults
 from bench.kinds.joint.analysis.picks import BEST_AP, FASTEST, Confirmed, difference
+from bench.kinds.joint.analysis.results import JointResults
 from bench.kinds.joint.analysis.words import (
     ROLE_WORDS,
     ap_cell,
@@ -17,7 +17,7 @@ from bench.report.cells import speed_text
 from bench.report.text import literal
 from bench.report.unscored import needed_text
 from bench.report.wording import ap_text, counted, enumerate_items
-from bench.trials.needed import Needed
+from bench.trials.needed_length import NeededLength
 from bench.trials.phases import SECOND
 from bench.trials.status import Status
 
@@ -71,7 +71,7 @@ def nothing_sentence(results: JointResults) -> str:
     return nothing if results.needed is None else f"{nothing} {_longer(results.needed)}"
 
 
-def _longer(needed: Needed) -> str:
+def _longer(needed: NeededLength) -> str:
     """Say that nothing was trained again, and about how long trials would have to be."""
     flag = "--seconds" if needed.unit == SECOND else "--images"
     return f"So nothing was trained again. {needed_text(needed)} Under another `--name`, give more `{flag}`."

@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from bench.kinds.joint.analysis.found import JointResults
 from bench.kinds.joint.analysis.picks import BEST_AP, settings_of
+from bench.kinds.joint.analysis.results import JointResults
 from bench.kinds.joint.analysis.words import (
     AP_LABEL,
     SHORT_ROLES,

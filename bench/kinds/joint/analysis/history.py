@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from bench.kinds.joint.analysis.found import JointResults
+from bench.kinds.joint.analysis.results import JointResults
 from bench.kinds.joint.analysis.words import AP_LABEL, CHOSEN, SPEED_LABEL, floor_text
 from bench.report.findings import Chart, Draw, Part, Plot, Section, Series, Span
 from bench.report.prose import linked

@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 
 from bench.kinds.joint.analysis.answer import optimizer_line, paste
-from bench.kinds.joint.analysis.found import JointResults
 from bench.kinds.joint.analysis.picks import BEST_AP, Pick
+from bench.kinds.joint.analysis.results import JointResults
 from bench.kinds.joint.analysis.words import (
     NOT_KNOWN,
     ROLE_WORDS,

@@ -174,8 +174,8 @@ def confirmed(records: pd.DataFrame, pick: Pick) -> Confirmed:
     return Confirmed(
         n=len(own),
         failed=int((~complete).sum()),
-        ap_select=mean_interval(on_select).of_ap(),
-        ap=mean_interval(score(own).to_numpy()).of_ap(),
+        ap_select=mean_interval(on_select).clipped_to_ap(),
+        ap=mean_interval(score(own).to_numpy()).clipped_to_ap(),
         images_per_s=mean_interval(speeds[np.isfinite(speeds)]),
         by_seed={int(seed): float(ap) for seed, ap in zip(own["seed"], on_select, strict=True)},
     )

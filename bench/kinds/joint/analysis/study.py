@@ -6,18 +6,18 @@ from typing import Any
 
 import pandas as pd
 
-from bench.kinds.joint.analysis import decided, front, history, pick_tables
+from bench.kinds.joint.analysis import front, history, importance_section, pick_tables
 from bench.kinds.joint.analysis.answer import answer, metrics, paste, sureness
 from bench.kinds.joint.analysis.claims import claims
-from bench.kinds.joint.analysis.found import JointResults
-from bench.kinds.joint.analysis.fresh import fresh_chart
+from bench.kinds.joint.analysis.fresh_seeds import fresh_chart
 from bench.kinds.joint.analysis.picks import BEST_AP, settings_of
-from bench.kinds.joint.analysis.run import failure_section, limits_section, run_section
+from bench.kinds.joint.analysis.results import JointResults
+from bench.kinds.joint.analysis.run_sections import failure_section, limits_section, run_section
 from bench.kinds.joint.analysis.words import noise_caption
 from bench.report.findings import Chart, DataFile, Findings, Section
 from bench.report.wording import in_one_line
 from bench.trials.columns import rows_of
-from bench.trials.needed import Needed
+from bench.trials.needed_length import NeededLength
 from bench.trials.scores import AP_FLOOR
 
 
@@ -40,7 +40,7 @@ def joint_findings(
     train_commands: Mapping[str, str] | None = None,
     train_notes: Mapping[str, str] | None = None,
     beginning: str = "",
-    needed: Needed | None = None,
+    needed: NeededLength | None = None,
 ) -> Findings:
     """Build the findings of a joint study from its records, finished or not.
 
@@ -106,7 +106,7 @@ def joint_findings(
             pick_tables.FILE: DataFile(
                 pick_tables.picks_frame(results), "a row for each pick: its result in the search and with fresh seeds"
             ),
-            decided.FILE: DataFile(importances, "a row for each parameter, objective and scope"),
+            importance_section.FILE: DataFile(importances, "a row for each parameter, objective and scope"),
             history.FILE: DataFile(history.history_frame(results), "a row for each search trial, with the best so far"),
         },
     )
@@ -127,7 +127,7 @@ def _main(results: JointResults) -> list[Section]:
     return [
         *([Section("", first)] if first else []),
         *pick_tables.other_sections(results),
-        *decided.decided_section(results),
+        *importance_section.decided_section(results),
         limits_section(results),
     ]
 
@@ -137,7 +137,7 @@ def _appendix(results: JointResults) -> list[Section]:
         pick_tables.appendix_section(results),
         *front.front_sections(results),
         *history.history_section(results),
-        decided.importance_section(results),
+        importance_section.importance_section(results),
         *failure_section(results),
         run_section(results),
     ]

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from bench.kinds.joint.analysis.found import MOSTLY_NOISE, JointResults
 from bench.kinds.joint.analysis.picks import BEST_AP, FASTEST, NEAR, NEAR_BEST, Pick
+from bench.kinds.joint.analysis.results import MOSTLY_NOISE, JointResults
 from bench.kinds.joint.objectives import AXES
 from bench.report.cells import interval_cell, number_cell, speed_text
 from bench.report.dataloader_call import DATALOADER_DEFAULTS, dataloader_call

@@ -5,11 +5,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from bench.kinds.loaders.analysis.around import EQUAL, FASTER, SLOWER
-from bench.kinds.loaders.analysis.choice import USUAL_CV2_THREADS, is_default
-from bench.kinds.loaders.analysis.delivery import different_sentences, is_different_delivery
-from bench.kinds.loaders.analysis.findings import LoaderVerdict, Pick, Ratio, Variant
-from bench.kinds.loaders.analysis.model import (
+from bench.kinds.loaders.analysis.bottleneck import (
     BALANCED,
     COMPUTE_BOUND,
     IN_TURN,
@@ -17,6 +13,10 @@ from bench.kinds.loaders.analysis.model import (
     MEMORY_BOUND,
     SHARED_CORES,
 )
+from bench.kinds.loaders.analysis.choice import USUAL_CV2_THREADS, is_default
+from bench.kinds.loaders.analysis.delivery import different_sentences, is_different_delivery
+from bench.kinds.loaders.analysis.findings import LoaderVerdict, Pick, Ratio, Variant
+from bench.kinds.loaders.analysis.variants import EQUAL, FASTER, SLOWER
 from bench.report.text import code, literal
 from bench.report.wording import counted, enumerate_items
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.kinds.loaders.analysis.bottleneck import add_model
 from bench.kinds.loaders.analysis.choice import Choice, PanelState, by_cost, choose, panel_state, reference_of
 from bench.kinds.loaders.analysis.findings import Comparison, Ratio
-from bench.kinds.loaders.analysis.model import add_model
 from bench.kinds.loaders.analysis.ratios import (
     Floats,
     Ratios,
@@ -22,7 +22,7 @@ from bench.kinds.loaders.analysis.ratios import (
     seconds_per_image,
     speeds,
 )
-from bench.trials.loader_settings import SETTINGS, plain_setting
+from bench.trials.loader_settings import SETTINGS, plain_value
 from bench.trials.status import Status
 
 LOADER, COMPUTE, END_TO_END = "loader", "compute", "end_to_end"
@@ -43,7 +43,7 @@ NOT_PINNED = "Without an accelerator pin_memory does nothing: it had no effect t
 def configuration_key(row: Any) -> str:
     """Return one text for the settings of a row and its own loader, equal in all blocks of a configuration."""
     own = row.get("own_loader") or ""
-    return json.dumps([plain_setting(row[name]) for name in SETTINGS] + ([own] if own else []))
+    return json.dumps([plain_value(row[name]) for name in SETTINGS] + ([own] if own else []))
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,7 +226,7 @@ def _facts(processes: pd.DataFrame, key: str) -> dict[str, Any]:
         processes[processes["status"] != Status.COMPLETE],
     )
     first = processes.iloc[0]
-    row: dict[str, Any] = {name: plain_setting(first[name]) for name in SETTINGS}
+    row: dict[str, Any] = {name: plain_value(first[name]) for name in SETTINGS}
     row |= {"own_loader": first.get("own_loader") or "", "key": key}
     row["status"] = Status.COMPLETE if faulty.empty else str(faulty.iloc[0]["status"])
     row["error"] = "" if faulty.empty else str(faulty.iloc[0]["error"])
@@ -258,7 +258,7 @@ def _keys(frame: pd.DataFrame) -> list[str]:
     made: dict[tuple[Any, ...], str] = {}
     keys = []
     for values in frame[names].itertuples(index=False, name=None):
-        plain = tuple(plain_setting(value) for value in values)
+        plain = tuple(plain_value(value) for value in values)
         if plain not in made:
             made[plain] = configuration_key(dict(zip(names, plain, strict=True)))
         keys.append(made[plain])

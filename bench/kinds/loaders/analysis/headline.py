@@ -8,7 +8,15 @@ from typing import Any
 
 import pandas as pd
 
-from bench.kinds.loaders.analysis.around import EQUAL, SLOWER
+from bench.kinds.loaders.analysis.bottleneck import (
+    BALANCED,
+    COMPUTE_BOUND,
+    IN_TURN,
+    LOADER_BOUND,
+    MEMORY_BOUND,
+    SHARED_CORES,
+    SPEEDS_UP,
+)
 from bench.kinds.loaders.analysis.choice import is_default
 from bench.kinds.loaders.analysis.claims import (
     FAULTS,
@@ -22,16 +30,8 @@ from bench.kinds.loaders.analysis.claims import (
 )
 from bench.kinds.loaders.analysis.delivery import is_different_delivery
 from bench.kinds.loaders.analysis.findings import LoaderVerdict, Ratio
-from bench.kinds.loaders.analysis.model import (
-    BALANCED,
-    COMPUTE_BOUND,
-    IN_TURN,
-    LOADER_BOUND,
-    MEMORY_BOUND,
-    SHARED_CORES,
-    SPEEDS_UP,
-)
 from bench.kinds.loaders.analysis.ratios import TOO_WIDE
+from bench.kinds.loaders.analysis.variants import EQUAL, SLOWER
 from bench.report.wording import counted, enumerate_items
 from bench.trials.status import Status
 

@@ -5,12 +5,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from bench.kinds.loaders.analysis.around import best_variant, variants
-from bench.kinds.loaders.analysis.choice import OPEN, USUAL_CV2_THREADS, is_default
-from bench.kinds.loaders.analysis.claims import SCOPE, all_sentences, brief, dropped_sentences, fault_sentences
-from bench.kinds.loaders.analysis.configurations import COLUMNS, Compared, compare, panels, pool_pinning
-from bench.kinds.loaders.analysis.findings import Comparison, LoaderVerdict, Pick, Ratio
-from bench.kinds.loaders.analysis.model import (
+from bench.kinds.loaders.analysis.bottleneck import (
     LOADER_BOUND,
     MEMORY_BOUND,
     UNKNOWN,
@@ -18,12 +13,17 @@ from bench.kinds.loaders.analysis.model import (
     flips_at,
     worker_curve,
 )
+from bench.kinds.loaders.analysis.choice import OPEN, USUAL_CV2_THREADS, is_default
+from bench.kinds.loaders.analysis.claims import SCOPE, all_sentences, brief, dropped_sentences, fault_sentences
+from bench.kinds.loaders.analysis.configurations import COLUMNS, Compared, compare, panels, pool_pinning
+from bench.kinds.loaders.analysis.findings import Comparison, LoaderVerdict, Pick, Ratio
 from bench.kinds.loaders.analysis.ratios import is_disturbed_by_others
+from bench.kinds.loaders.analysis.variants import best_variant, variants
 from bench.kinds.loaders.phases import AROUND, LARGEST
 from bench.report.dataloader_call import dataloader_call
-from bench.report.no_result import REMEDIES, nothing_found
+from bench.report.no_result import REMEDIES, no_result_text
 from bench.report.text import literal
-from bench.trials.loader_settings import chosen_settings
+from bench.trials.loader_settings import plain_settings
 from bench.trials.status import Status
 
 MEMORY_FAULTS = ("skipped", "out_of_memory", "bus_error")
@@ -107,7 +107,7 @@ def loaders_verdict(
         nothing,
         picks=picks,
         chosen=str(chosen["key"]),
-        recommended=chosen_settings(chosen),
+        recommended=plain_settings(chosen),
         call=call_of(chosen),
         bottleneck=bound,
         limited=str(limited["key"]),
@@ -183,7 +183,7 @@ def _pick(each: Compared, plan: Comparison) -> Pick:
         each.reference,
         equal=tuple(key for key in others if _is_equal(each, choice.key, key, plan.margin)),
         open=tuple(key for key in each.cheapest if choice.standings[key] == OPEN),
-        recommended=chosen_settings(row),
+        recommended=plain_settings(row),
         call=call_of(row),
         gain=_gain(each, choice.key),
         loses_at_most=_most_lost(each, choice.key, others),
@@ -222,7 +222,7 @@ def _gain(each: Compared, key: str) -> Ratio | None:
 
 def _why_nothing(processes: pd.DataFrame, remaining: int) -> str:
     """Return the way in which all processes ended without a result, and what to do; empty before any has ended."""
-    return nothing_found(processes, noun="measurement", left=remaining, remedies=REMEDIES_HERE)
+    return no_result_text(processes, noun="measurement", remaining=remaining, remedies=REMEDIES_HERE)
 
 
 def _curve(frame: pd.DataFrame, chosen: pd.Series) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from bench.report.python_call import python_call
 from bench.report.study_info import StudyInfo
 from bench.report.text import literal
 from bench.report.train_command import command_lines, file_options
-from bench.trials.loader_settings import SETTINGS, chosen_settings
+from bench.trials.loader_settings import SETTINGS, plain_settings
 from bench.workloads.of_study import as_study_file
 
 MEASUREMENTS, SLICES = "measurements.csv", "slices.csv"
@@ -158,13 +158,13 @@ def _picked(result: LoaderResult, pick: Pick) -> dict[str, Any]:
     """The choice for one batch size as JSON; ``equal`` and ``open`` are settings too."""
 
     def settings(keys: Sequence[str]) -> list[dict[str, Any]]:
-        return [chosen_settings(result.verdict.configuration(key)) for key in keys]
+        return [plain_settings(result.verdict.configuration(key)) for key in keys]
 
     best = pick is result.verdict.pick
     row = result.verdict.configuration(result.used(pick)) if pick.key else None
     return {
         "batch_size": pick.batch_size,
-        "recommended": None if row is None else chosen_settings(row),
+        "recommended": None if row is None else plain_settings(row),
         "own_loader": "" if row is None else row["own_loader"],
         "dataloader": result.verdict.call if best else pick.call,
         "images_per_s": None if row is None else row["images_per_s"],

@@ -14,6 +14,7 @@ from bench.kinds.optimizers.analysis.bands import curve_bands, run_curves
 from bench.kinds.optimizers.analysis.comparisons import Comparison, compare_procedures
 from bench.kinds.optimizers.analysis.controls import control_comparisons, control_sentence
 from bench.kinds.optimizers.analysis.costs import TimeUse, costs, time_use
+from bench.kinds.optimizers.analysis.equal_budgets import budget_views
 from bench.kinds.optimizers.analysis.finalists import Finalist, finalists_of, shown_finalist
 from bench.kinds.optimizers.analysis.rankings import summarize
 from bench.kinds.optimizers.analysis.selection import best_trials, leader
@@ -25,7 +26,6 @@ from bench.kinds.optimizers.analysis.tunings import TunedScores, tuned_scores
 from bench.kinds.optimizers.analysis.two_studies import NOT_PAIRED, compare_studies
 from bench.kinds.optimizers.analysis.two_studies_verdict import comparison_verdict
 from bench.kinds.optimizers.analysis.verdict import none_completed, verdict
-from bench.kinds.optimizers.analysis.views import budget_views
 from bench.report.names import short_names
 from bench.statistics.intervals import Interval, mean_interval, mean_intervals, paired_interval, unpaired_interval
 from bench.statistics.json_safe import to_json_safe

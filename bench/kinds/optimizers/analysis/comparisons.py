@@ -13,7 +13,7 @@ from bench.kinds.optimizers.analysis.measure import AP, Measure
 from bench.kinds.optimizers.analysis.tunings import TunedScores, common_tunings
 from bench.statistics.intervals import DIFFERENCE_DECIMALS
 from bench.statistics.looks import LOOK_MARGIN, Look, detectable_gap, sequential
-from bench.statistics.nested import MARGIN, claimed_signs, difference_ends, may_be_best, pair_tests, tuning_spreads
+from bench.statistics.nested import MARGIN, claimed_signs, difference_intervals, may_be_best, pair_tests, tuning_spreads
 from bench.statistics.p_values import ALPHA
 
 COLUMNS = (
@@ -105,7 +105,7 @@ def compare_procedures(
         last_tunings = look.tunings
         tested, detectable, _ = _test(tuned, look.compared, np.arange(last_tunings), look.level, margin)
         rows |= tested
-        beaten |= {*look.left}
+        beaten |= {*look.eliminated}
     best = tuple(tuned.names[index] for index in with_tuning if index not in beaten)
     return Comparison(
         *(_pairs_frame(rows), best, last_tunings, detectable, margin),
@@ -124,7 +124,7 @@ def _test(
     scores = tuned.scores[list(compared)][:, tunings]
     spreads = tuning_spreads(scores[None], floor=tuned.floor)
     tests = pair_tests(spreads, margin=margin)
-    signs, (low, high) = claimed_signs(tests, alpha=level), difference_ends(tests)
+    signs, (low, high) = claimed_signs(tests, alpha=level), difference_intervals(tests)
     rows: Pairs = {}
     for pair, (i, j) in enumerate(combinations(range(len(compared)), 2)):
         difference = scores[i] - scores[j]

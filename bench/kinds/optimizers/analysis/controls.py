@@ -63,7 +63,7 @@ def control_comparisons(
         pairs = pd.DataFrame({"of": scores.get(controlled, pd.Series(dtype=float)), "control": own_scores}).dropna()
         shared = control_records[control_records["seed"].isin(pairs.index)]
         of_mean, control_mean = (
-            mean_interval(pairs[side].to_numpy(float), resamples=resamples, seed=seed).of_ap()
+            mean_interval(pairs[side].to_numpy(float), resamples=resamples, seed=seed).clipped_to_ap()
             for side in ("of", "control")
         )
         differences = (pairs["of"] - pairs["control"]).to_numpy(float)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bench.trials.columns import numbers, places_by, study_records, with_record_columns
+from bench.trials.columns import numbers, rows_by_value, study_records, with_record_columns
 from bench.trials.phases import CONFIRM, TUNE
 from bench.trials.status import Status
 
@@ -51,7 +51,7 @@ def costs(records: pd.DataFrame) -> pd.DataFrame:
     measured = {name: numbers(records[name]) for name in MEDIANS.values()}
     timed = timed_rows(records)
     cost_rows = []
-    for name, rows in sorted(places_by(records, "optimizer").items()):
+    for name, rows in sorted(rows_by_value(records, "optimizer").items()):
         medians = {column: known_median(measured[source][timed[name]]) for column, source in MEDIANS.items()}
         finite = seconds[rows][np.isfinite(seconds[rows])]
         wall_seconds = finite.sum() if len(finite) else np.nan
@@ -77,7 +77,7 @@ def timed_rows(records: pd.DataFrame) -> dict[str, np.ndarray]:
     complete = (records["status"] == Status.COMPLETE).to_numpy(bool)
     confirm, tune = ((records["phase"] == phase).to_numpy(bool) for phase in (CONFIRM, TUNE))
     timed = {}
-    for name, rows in places_by(records, "optimizer").items():
+    for name, rows in rows_by_value(records, "optimizer").items():
         confirmed = rows[complete[rows] & confirm[rows]]
         timed[name] = confirmed if len(confirmed) else rows[complete[rows] & tune[rows]]
     return timed

@@ -11,7 +11,7 @@ from bench.kinds.optimizers.analysis.selection import best_trials
 from bench.kinds.optimizers.analysis.targets import time_to_target
 from bench.kinds.optimizers.analysis.tunings import TunedScores, learned_mean_intervals
 from bench.statistics.counts import count_interval
-from bench.trials.columns import numbers, places_by, study_records
+from bench.trials.columns import numbers, rows_by_value, study_records
 from bench.trials.phases import CONFIRM, TUNE
 from bench.trials.scores import score
 from bench.trials.status import Status
@@ -106,12 +106,12 @@ def summarize(
     measured = ~completed | np.isfinite(numbers(records["ap_best"]))
     finalists = finalists_of(records, tuned)
     times = time_to_target(records, curves, target)
-    time_rows = places_by(times, "optimizer")
+    time_rows = rows_by_value(times, "optimizer")
     seconds, steps, reached = (times[name].to_numpy() for name in ("seconds", "steps", "reached"))
     means = dict(zip(tuned.names, learned_mean_intervals(tuned, tuned.scores), strict=True))
     learned = _learned_trials(records, tuned)
     rows: list[dict[str, Any]] = []
-    for name, trials in sorted(places_by(records, "optimizer").items()):
+    for name, trials in sorted(rows_by_value(records, "optimizer").items()):
         confirm, tune = trials[phase[trials] == CONFIRM], trials[phase[trials] == TUNE]
         tuning_means, collapsed = _tuned_means(tuned, name)
         counted = trials[learned[trials]]

@@ -10,6 +10,7 @@ from bench.kinds.optimizers.analysis.bands import curve_bands, run_curves
 from bench.kinds.optimizers.analysis.comparisons import Comparison, compare_procedures
 from bench.kinds.optimizers.analysis.controls import control_comparisons, control_sentence
 from bench.kinds.optimizers.analysis.costs import costs
+from bench.kinds.optimizers.analysis.equal_budgets import budget_views
 from bench.kinds.optimizers.analysis.headline import best_rows, headline, headline_metrics, sureness
 from bench.kinds.optimizers.analysis.losses import MEASURED_AP_MEAN, loss_means
 from bench.kinds.optimizers.analysis.measure import AP, AP_ABOVE_CHANCE, Measure
@@ -19,9 +20,8 @@ from bench.kinds.optimizers.analysis.sensitivity import lr_sensitivity, rate_ran
 from bench.kinds.optimizers.analysis.sources import chosen_rows, implementation_rows, seed_rows
 from bench.kinds.optimizers.analysis.tunings import TunedScores, tuned_scores
 from bench.kinds.optimizers.analysis.verdict import budget_too_small, none_completed, verdict
-from bench.kinds.optimizers.analysis.views import budget_views
 from bench.report.names import short_names
-from bench.report.no_result import nothing_found, troubled
+from bench.report.no_result import no_result_text, trouble_sentences
 from bench.report.text import literal
 from bench.statistics.p_values import ALPHA
 from bench.trials.columns import split_controls
@@ -145,8 +145,10 @@ class StudyAnalysis:
         named = self.records.assign(optimizer=[literal(self.names[name]) for name in self.records["optimizer"]])
         confirmed = named[named["phase"] == CONFIRM]
         trials_left = self.trials_left
-        why = nothing_found(named, left=trials_left) or nothing_found(confirmed, noun="confirm trial", left=trials_left)
-        return [why] if why else troubled(named, left=trials_left, measure=self.measure.name)
+        why = no_result_text(named, remaining=trials_left) or no_result_text(
+            confirmed, noun="confirm trial", remaining=trials_left
+        )
+        return [why] if why else trouble_sentences(named, remaining=trials_left, measure=self.measure.name)
 
     @cached_property
     def summary(self) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bench.statistics.nested import mean_ends, tuning_spreads
+from bench.statistics.nested import optimizer_mean_intervals, tuning_spreads
 from bench.trials.columns import study_records
 from bench.trials.phases import CONFIRM
 from bench.trials.scores import AP_FLOOR, collapsed, score
@@ -133,6 +133,6 @@ def learned_mean_intervals(tuned: TunedScores, values: np.ndarray) -> list[tuple
             peers = np.flatnonzero(tuned.steady & finite & tuned.complete[:, tuning_numbers].all(axis=1))
             spreads = tuning_spreads(values[peers][:, tuning_numbers][None], floor=-np.inf)
             peer_index = int(np.flatnonzero(peers == row)[0])
-            low, high = (float(ends[0, peer_index]) for ends in mean_ends(spreads))
+            low, high = (float(ends[0, peer_index]) for ends in optimizer_mean_intervals(spreads))
         rows.append((mean, low, high))
     return rows

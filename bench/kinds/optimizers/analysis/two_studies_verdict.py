@@ -4,7 +4,7 @@ import pandas as pd
 
 from bench.kinds.optimizers.analysis.measure import AP, Measure
 from bench.kinds.optimizers.analysis.two_studies import NOT_PAIRED
-from bench.report.no_result import is_trouble, nothing_found, troubled
+from bench.report.no_result import all_in_trouble, no_result_text, trouble_sentences
 from bench.report.wording import enumerate_items, p_text
 from bench.statistics.p_values import ALPHA
 
@@ -42,7 +42,7 @@ def comparison_verdict(table: pd.DataFrame, *, alpha: float = ALPHA, measure: Me
     )
 
 
-def no_result_text(a: pd.DataFrame, b: pd.DataFrame) -> str:
+def neither_has_result_text(a: pd.DataFrame, b: pd.DataFrame) -> str:
     """Say which of two studies, A and B, has no result, and why; empty where both have one.
 
     Where no trial completed, diverged or was pruned, an AP of 0 cannot be compared with another study's.
@@ -52,9 +52,9 @@ def no_result_text(a: pd.DataFrame, b: pd.DataFrame) -> str:
         b: Records of the second.
     """
     sentences = [
-        f"{letter} has no result. {nothing_found(records)}"
+        f"{letter} has no result. {no_result_text(records)}"
         for letter, records in (("A", a), ("B", b))
-        if is_trouble(records)
+        if all_in_trouble(records)
     ]
     return " ".join([*sentences, f"There is nothing to compare. {SCOPE}"]) if sentences else ""
 
@@ -62,7 +62,9 @@ def no_result_text(a: pd.DataFrame, b: pd.DataFrame) -> str:
 def trouble_text(a: pd.DataFrame, b: pd.DataFrame) -> str:
     """Name the optimizers all of whose trials failed in one of two studies that have results, in a sentence each."""
     return " ".join(
-        f"In {letter}: {sentence}" for letter, records in (("A", a), ("B", b)) for sentence in troubled(records)
+        f"In {letter}: {sentence}"
+        for letter, records in (("A", a), ("B", b))
+        for sentence in trouble_sentences(records)
     )
 
 

@@ -12,15 +12,15 @@ import pandas as pd
 from matplotlib.lines import Line2D
 
 from bench.kinds.optimizers.analysis.measure import AP, Measure
-from bench.kinds.optimizers.report.in_skill import with_skill_names
+from bench.kinds.optimizers.report.skill_names import with_skill_names
 from bench.report.cells import interval_cell, markdown_table, number_cell, p_cell
 from bench.report.csv_file import write_csv
 from bench.report.prose import prose
 from bench.report.style import COLOURS, QUIET, RC, WIDTH, save
-from bench.report.text import cell, code, drawn, literal, plain
+from bench.report.text import cell, code, figure_text, literal, plain
 from bench.statistics.json_safe import to_json_safe
 from bench.trials.columns import rows_of
-from posemodel.atomic_write import replacing
+from posemodel.atomic_write import atomic_path
 from posemodel.errors import SettingsError
 
 PAGE, TABLE, FIGURE = "compare.md", "compare.csv", "compare.png"
@@ -61,7 +61,7 @@ class StudyComparison:
     only_in: tuple[tuple[str, ...], tuple[str, ...]]
     """Optimizers that only A has, and that only B has."""
     verdict: str
-    nothing_found: bool = False
+    has_no_result: bool = False
     """Whether one of the two has no result at all, so that nothing can be compared."""
     measure: Measure = AP
     """The measure that the scores of both are in."""
@@ -143,11 +143,11 @@ def write_comparison(comparison: StudyComparison, folder: Path) -> Path:
     if page.exists() and not page.read_text(encoding="utf-8", errors="replace").startswith(TITLE):
         raise SettingsError(f"--out {folder}: its {PAGE} was not written by `posebench compare`; give another folder.")
     folder.mkdir(parents=True, exist_ok=True)
-    with replacing(folder / TABLE) as temporary:
+    with atomic_path(folder / TABLE) as temporary:
         as_json = {name: comparison.output_table[name].map(json.dumps) for name in ("settings_a", "settings_b")}
         write_csv(comparison.output_table.assign(**as_json), temporary)
     draw(comparison, folder / FIGURE)
-    with replacing(page) as temporary:
+    with atomic_path(page) as temporary:
         temporary.write_text(markdown(comparison), encoding="utf-8")
     return page
 
@@ -200,14 +200,14 @@ def draw(comparison: StudyComparison, path: Path) -> None:
                 axis.scatter(
                     row[key], position + shift, s=60, zorder=3, edgecolors=colour, facecolors=face, marker=marker
                 )
-        axis.set_yticks(np.arange(len(rows)), [*map(drawn, rows["name"])])
+        axis.set_yticks(np.arange(len(rows)), [*map(figure_text, rows["name"])])
         axis.invert_yaxis()
         axis.set_xlim(left=0)
         axis.set_xlabel(f"{comparison.measure.name} (report split): mean and 95 % interval")
         axis.grid(visible=False, axis="y")
         legend = [
-            Line2D([], [], color=COLOURS[0], marker="o", label=drawn(f"A: {comparison.a.source}")),
-            Line2D([], [], color=COLOURS[3], marker="D", label=drawn(f"B: {comparison.b.source}")),
+            Line2D([], [], color=COLOURS[0], marker="o", label=figure_text(f"A: {comparison.a.source}")),
+            Line2D([], [], color=COLOURS[3], marker="D", label=figure_text(f"B: {comparison.b.source}")),
             Line2D([], [], color="black", marker="o", linewidth=0, label="filled: beyond noise"),
         ]
         figure.legend(handles=legend, loc="outside lower center", ncols=3)

@@ -14,10 +14,10 @@ from bench.kinds.optimizers.report.files import (
     SUMMARY,
     VIEWS,
 )
-from bench.kinds.optimizers.report.in_skill import finalist_with_skill_names, with_skill_names
 from bench.kinds.optimizers.report.result import StudyResult
 from bench.kinds.optimizers.report.sections import costs, origin, pairs, tuning
 from bench.kinds.optimizers.report.sections import result as main
+from bench.kinds.optimizers.report.skill_names import finalist_with_skill_names, with_skill_names
 from bench.report.findings import Chart, Code, DataFile, Findings, Section, TextFile
 from bench.report.study_info import StudyInfo
 from bench.report.text import code

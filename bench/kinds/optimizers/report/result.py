@@ -10,12 +10,12 @@ import pandas as pd
 from bench.kinds.optimizers.analysis import StudyAnalysis, TimeUse
 from bench.kinds.optimizers.analysis.losses import VAL_LOSS_MEAN
 from bench.kinds.optimizers.analysis.measure import Measure
-from bench.kinds.optimizers.report.in_skill import finalist_with_skill_names, with_skill_names
+from bench.kinds.optimizers.report.skill_names import finalist_with_skill_names, with_skill_names
 from bench.kinds.optimizers.spec import StudySpec
 from bench.report.findings import Code
 from bench.report.wording import in_one_line
 from bench.trials.columns import rows_of
-from bench.trials.needed import Needed
+from bench.trials.needed_length import NeededLength
 from bench.trials.phases import CONFIRM
 from bench.trials.scores import REFERENCE_LOSS
 from bench.trials.status import Status
@@ -65,7 +65,7 @@ class StudyResult:
     """The evaluations: a row for each step of a trial at which AP or validation loss was measured."""
     analysis: StudyAnalysis
     """The analysis of records and curves."""
-    needed: Needed | None
+    needed: NeededLength | None
     """Trial length that a score would need, where nothing scored and so nothing was confirmed; else None."""
     time_use: TimeUse | None
     """The wall time by activity; None where an earlier version did not record it."""

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from bench.kinds.optimizers.report.result import StudyResult
 from bench.report.cells import known
 from bench.report.point_names import name_points
-from bench.report.style import HEADROOM, RC, WIDTH, look
+from bench.report.style import HEADROOM, RC, WIDTH, series_style
 from bench.storage.visible import visible
 from bench.trials.columns import rows_of
 
@@ -34,7 +34,7 @@ def cost(result: StudyResult) -> Figure:
         figure, axis = plt.subplots(figsize=(WIDTH, HEIGHT))
         points, covered = [], []
         for row in rows:
-            style = look(result.spec.optimizers.index(row["name"]))
+            style = series_style(result.spec.optimizers.index(row["name"]))
             x, y = row["optimizer_step_ms"], _ap(row)
             if known(row["ap_low"]):
                 ends = (row["ap_low"], row["ap_high"])

@@ -10,7 +10,7 @@ from matplotlib.patches import Patch
 
 from bench.kinds.optimizers.report.figures.panels import panel_grid
 from bench.kinds.optimizers.report.result import StudyResult
-from bench.report.style import HEADROOM, INK, NARROW, QUIET, RC, legend_below, log_ticks, look
+from bench.report.style import HEADROOM, INK, NARROW, QUIET, RC, legend_below, log_ticks, series_style
 from bench.report.wording import counted
 from bench.storage.visible import visible
 
@@ -73,7 +73,7 @@ def _left_out_text(seeds: pd.DataFrame, runs: pd.DataFrame) -> str:
 
 
 def _draw_optimizer(axis: Axes, runs: pd.DataFrame, band: pd.DataFrame, index: int) -> None:
-    style = look(index)
+    style = series_style(index)
     colour = style["color"]
     for _, run in runs.groupby("trial_id", sort=False):
         if run["learned"].iloc[0]:

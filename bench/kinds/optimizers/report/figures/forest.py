@@ -38,7 +38,7 @@ def forest_panel(result: StudyResult) -> Intervals | None:
         middle=[difference["mean"] for difference in differences],
         low=[difference["low"] for difference in differences],
         high=[difference["high"] for difference in differences],
-        places=[result.spec.optimizers.index(row["name"]) for row in rows],
+        style_indices=[result.spec.optimizers.index(row["name"]) for row in rows],
         line=0.0,
         band=(-margin, margin),
         band_label=f"under {margin:g} {measure.unit}: counts as no difference",

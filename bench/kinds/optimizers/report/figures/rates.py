@@ -15,7 +15,17 @@ from bench.kinds.optimizers.analysis.sensitivity import rate_of
 from bench.kinds.optimizers.report.figures.panels import panel_grid
 from bench.kinds.optimizers.report.result import StudyResult
 from bench.kinds.optimizers.search import rounds_of
-from bench.report.style import HEADROOM, INK, QUIET, RANGE_ALPHA, RC, Look, decade_ticks, legend_below, look
+from bench.report.style import (
+    HEADROOM,
+    INK,
+    QUIET,
+    RANGE_ALPHA,
+    RC,
+    SeriesStyle,
+    decade_ticks,
+    legend_below,
+    series_style,
+)
 from bench.storage.visible import visible
 from bench.trials.columns import rows_of
 from bench.trials.status import FAULTS, Status
@@ -48,7 +58,7 @@ def rates(result: StudyResult) -> Figure:
         )
         highest = float(trials["ap"].max())
         for axis, name in zip(panels, names, strict=True):
-            style = look(result.spec.optimizers.index(name))
+            style = series_style(result.spec.optimizers.index(name))
             rate_range = result.analysis.lr_ranges.get(name)
             if rate_range:
                 axis.axvspan(*rate_range, color=QUIET, alpha=RANGE_ALPHA * 2, linewidth=0, zorder=0)
@@ -79,7 +89,7 @@ def _finalist_rates(result: StudyResult) -> dict[str, list[float]]:
     }
 
 
-def _draw_trials(axis: Axes, trials: pd.DataFrame, style: Look, last_round: int) -> None:
+def _draw_trials(axis: Axes, trials: pd.DataFrame, style: SeriesStyle, last_round: int) -> None:
     complete = trials["status"] == Status.COMPLETE
     for of_last, face in ((False, "white"), (True, style["color"])):
         drawn = trials[complete & ((trials["round"] == last_round) == of_last)]

@@ -14,7 +14,7 @@ from matplotlib.patches import Patch
 from bench.kinds.optimizers.analysis.measure import Measure
 from bench.kinds.optimizers.report.result import StudyResult
 from bench.report.cells import known
-from bench.report.style import BAND_ALPHA, HEADROOM, INK, QUIET, RC, WIDTH, Look, legend_below, look
+from bench.report.style import BAND_ALPHA, HEADROOM, INK, QUIET, RC, WIDTH, SeriesStyle, legend_below, series_style
 from bench.storage.visible import visible
 from bench.trials.columns import rows_of
 from bench.trials.status import Status
@@ -41,7 +41,7 @@ def scores(result: StudyResult) -> Figure:
         figure, axis = plt.subplots(figsize=(WIDTH, FRAME + len(rows) * (ROW + TUNING * max(tunings, 2))))
         shifts = FILLED * ((np.arange(tunings) + 0.5) / tunings - 0.5)
         for position, row in enumerate(rows):
-            style = look(result.spec.optimizers.index(row["name"]))
+            style = series_style(result.spec.optimizers.index(row["name"]))
             _draw_mean(axis, position, row, style)
             trials = analysis.seeds[analysis.seeds["optimizer"] == row["name"]]
             _draw_trials(axis, position + shifts[trials["tuning"].to_numpy(int)], trials, style)
@@ -79,7 +79,7 @@ def _limits(seeds: pd.DataFrame, rows: list[dict[str, Any]]) -> tuple[float, flo
     return (low - room, min(high + room, 1.0)) if low > FAR * high else (0.0, min(HEADROOM * high, 1.0))
 
 
-def _draw_mean(axis: Axes, position: int, row: dict[str, Any], style: Look) -> None:
+def _draw_mean(axis: Axes, position: int, row: dict[str, Any], style: SeriesStyle) -> None:
     low, high = position - FILLED / 2, position + FILLED / 2
     if known(row["ap_low"]):
         axis.fill_betweenx(
@@ -89,7 +89,7 @@ def _draw_mean(axis: Axes, position: int, row: dict[str, Any], style: Look) -> N
         axis.plot([row["ap_mean"]] * 2, [low, high], color=INK, linewidth=1.8, zorder=2)
 
 
-def _draw_trials(axis: Axes, heights: np.ndarray, trials: pd.DataFrame, style: Look) -> None:
+def _draw_trials(axis: Axes, heights: np.ndarray, trials: pd.DataFrame, style: SeriesStyle) -> None:
     aps = trials["ap_counted"].to_numpy(float)
     complete = (trials["status"] == Status.COMPLETE).to_numpy(bool)
     collapsed = complete & trials["collapsed"].to_numpy(bool)

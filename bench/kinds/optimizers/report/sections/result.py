@@ -49,7 +49,7 @@ def _scores_text(result: StudyResult) -> str:
 
 def _start_text(result: StudyResult) -> str:
     """Say that all trials began from trained weights, so that the result is about fine-tuning; else empty."""
-    began = result.spec.beginning_text
+    began = result.spec.initial_weights_text
     if not began:
         return ""
     return (

@@ -1,0 +1,59 @@
+"""`posebench study resume` and `posebench study extend`: go on with a study, or make it larger."""
+
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated
+
+import typer
+
+from bench.cli.stores import stores
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a study of this folder.")]
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="DIR", help="Folder of the data set, if it has moved (default: as before)."),
+]
+Workers = Annotated[
+    str | None,
+    typer.Option("--workers", metavar="INTEGER|cores", help="Number of trials to run at once (default: as before)."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document on stdout.")]
+
+
+def resume(name: Name, data: Data = None, workers: Workers = None, as_json: Json = False) -> None:
+    """Go on with an interrupted study, or show a finished one again.
+
+    The study keeps its settings.
+    """
+    actions().resume(name, data=data, workers=workers, as_json=as_json)
+
+
+def extend(
+    name: Name,
+    tunings: Annotated[
+        int | None, typer.Option("--tunings", min=1, help="Optimizers study: new total of tunings of each optimizer.")
+    ] = None,
+    trials: Annotated[
+        int | None, typer.Option("--trials", min=1, help="Joint study: new total of search trials.")
+    ] = None,
+    data: Data = None,
+    workers: Workers = None,
+    as_json: Json = False,
+) -> None:
+    """Make a study larger: keep its records and run what is new.
+
+    The report is written again. Extending an optimizers study whose results were already seen halves the significance
+    level of its later tests (not with until_decided). The data, the class of machine and the library versions must be
+    the same.
+    """
+    amount = {"tunings": tunings, "trials": trials}
+    changes = {name: value for name, value in amount.items() if value is not None}
+    actions().extend(name, changes, data=data, workers=workers, as_json=as_json)
+
+
+def actions() -> ModuleType:
+    """Check that there are records, then import the actions of these verbs."""
+    stores().require_records()
+    from bench.cli.actions import study_continue  # PyTorch and MLflow take seconds; the help does without
+
+    return study_continue

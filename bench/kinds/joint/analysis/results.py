@@ -1,0 +1,198 @@
+"""Quantities derived from a joint study's records, computed once for all sections of its report."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.kinds.joint.analysis.picks import (
+    Confirmed,
+    Pick,
+    confirmed,
+    learned,
+    objective_values,
+    picks,
+    picks_by_role,
+    search_trials,
+)
+from bench.kinds.joint.objectives import AP_AT_TIME, AXES
+from bench.report.names import short_names
+from bench.statistics.pareto import hypervolume_history, on_front
+from bench.statistics.repeats import Repeats, repeats
+from bench.trials.columns import numbers, rows_of
+from bench.trials.needed_length import NeededLength
+from bench.trials.phases import CONFIRM
+from bench.trials.status import Status
+
+LEAST_REPEATS = 3
+"""Repeated trials below which the noise of images/s is not judged."""
+NOISY, MOSTLY_NOISE = 0.25, 0.5
+"""Shares of the variance of images/s that repeats show: from the first on, speed does not decide; from the second on,
+it is called mostly noise."""
+
+
+@dataclass(frozen=True)
+class JointResults:
+    """A joint study's records and settings; the fields are the arguments of `joint_findings`."""
+
+    records: pd.DataFrame
+    objective: str
+    importances: pd.DataFrame
+    optimizers: Sequence[str]
+    optimizer_lines: Mapping[str, str]
+    fixed: int
+    search_trials: int
+    seeds: int
+    sampler: str
+    length: str
+    data: str
+    loader: Mapping[str, Any]
+    hosts: int
+    floor: float
+    train_commands: Mapping[str, str]
+    train_notes: Mapping[str, str]
+    beginning: str
+    needed: NeededLength | None
+
+    @property
+    def single(self) -> bool:
+        """Whether AP alone was maximised."""
+        return self.objective == AP_AT_TIME
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """Short names of the optimizers, by full name; those of the study first, in its order."""
+        return short_names([*self.optimizers, *sorted(self.trials["optimizer"].astype(str).unique())])
+
+    @cached_property
+    def trials(self) -> pd.DataFrame:
+        """Search trials that have ended; ``number`` is their position in the plan, from 1."""
+        trials = search_trials(self.records)
+        return trials.assign(number=trials["index"].astype(int) + 1)
+
+    @cached_property
+    def complete(self) -> pd.DataFrame:
+        """Search trials with status `complete`."""
+        return self.trials[self.trials["status"] == Status.COMPLETE]
+
+    @cached_property
+    def confirm(self) -> pd.DataFrame:
+        """Confirm trials."""
+        phases = self.records.get("phase", pd.Series(dtype=object))
+        return self.records[phases == CONFIRM]
+
+    @cached_property
+    def learned_objectives(self) -> np.ndarray:
+        """Objective values (trials, 1 or 2) of trials at or above the floor; NaN for the others."""
+        values = objective_values(self.trials, self.objective)
+        enough = numbers(self.trials["ap"]) >= self.floor
+        return np.where(enough[:, None], values, np.nan)
+
+    @cached_property
+    def front(self) -> pd.DataFrame:
+        """Trials that learned something and that no other beats in all objectives, highest AP first."""
+        return self._front(self.learned_objectives)
+
+    @cached_property
+    def full_front(self) -> pd.DataFrame:
+        """Front of all complete trials, including those that learned nothing; column ``learned`` tells them apart."""
+        front = self._front(objective_values(self.trials, self.objective))
+        return front.assign(learned=numbers(front["ap"]) >= self.floor)
+
+    def _front(self, values: np.ndarray) -> pd.DataFrame:
+        trials = self.trials[on_front(values)]
+        return trials.sort_values(["ap", "number"], ascending=[False, True], kind="stable", ignore_index=True)
+
+    @cached_property
+    def hypervolumes(self) -> np.ndarray:
+        """Hypervolume after each number of trials; with one objective the best AP so far."""
+        return hypervolume_history(self.learned_objectives)
+
+    @cached_property
+    def picks(self) -> list[Pick]:
+        """The search's picks."""
+        return picks(self.records, self.objective)
+
+    @cached_property
+    def fresh(self) -> list[Confirmed]:
+        """Confirm results of each pick, in the order of ``picks``."""
+        return [confirmed(self.records, pick) for pick in self.picks]
+
+    @cached_property
+    def picks_by_role(self) -> dict[str, int]:
+        """Index of each role's pick, among those that learned something; from fresh seeds if all picks have some."""
+        return picks_by_role(self.picks, self.fresh, self.floor)
+
+    @cached_property
+    def roles_by_pick(self) -> dict[int, list[str]]:
+        """Roles of each pick that has some, by its index; the pick with the highest AP first."""
+        return {
+            index: [role for role, holder in self.picks_by_role.items() if holder == index]
+            for index in dict.fromkeys(self.picks_by_role.values())
+        }
+
+    @cached_property
+    def unlearned_picks(self) -> list[int]:
+        """Indices of the picks that learned nothing, by fresh seeds if they have some."""
+        return [
+            index
+            for index, (pick, fresh) in enumerate(zip(self.picks, self.fresh, strict=True))
+            if not learned(pick, fresh, self.floor)
+        ]
+
+    @cached_property
+    def speed(self) -> Repeats | None:
+        """Noise of images/s from trials with the same optimizer and loader settings; None with too few repeats."""
+        known = self.records[self.records["status"] == Status.COMPLETE] if len(self.records) else self.records
+        if not len(known) or "images_per_s" not in known:
+            return None
+        known = known[np.isfinite(numbers(known["images_per_s"]))]
+        settings = [tuple(row[name] for name in ("optimizer", *AXES)) for row in rows_of(known)]
+        noise = repeats(numbers(known["images_per_s"]), settings)
+        return None if noise is None or noise.repeats < LEAST_REPEATS else noise
+
+    @property
+    def speed_is_noise(self) -> bool:
+        """Whether images/s are too noisy to choose by."""
+        return self.speed is not None and self.speed.share >= NOISY
+
+    def pick_ap(self, index: int) -> float:
+        """Return a pick's AP on the select split, from fresh seeds if all picks have some."""
+        fresh = self.fresh[index].ap_select.estimate
+        return fresh if self.all_confirmed and fresh is not None else self.picks[index].ap
+
+    def by_optimizer(self, trials: pd.DataFrame) -> list[tuple[str, int, pd.DataFrame]]:
+        """Return short name, index in the study's list and trials of each optimizer that has some."""
+        parts = [(name, index, trials[trials["optimizer"] == name]) for index, name in enumerate(self.names)]
+        return [(self.names[name], index, own) for name, index, own in parts if len(own)]
+
+    @property
+    def all_confirmed(self) -> bool:
+        """Whether every pick has a confirm trial."""
+        return bool(self.picks) and all(each.n for each in self.fresh)
+
+    @property
+    def shared_machine(self) -> bool:
+        """Whether several trials ran at once."""
+        return self.most_at_once > 1
+
+    @property
+    def most_at_once(self) -> int:
+        """Most trials that ran at once; 0 if none has recorded it."""
+        most = pd.to_numeric(self.records.get("concurrent_trials", pd.Series(dtype=float))).max()
+        return 0 if pd.isna(most) else int(most)
+
+    @property
+    def pinned(self) -> bool:
+        """Whether pinned memory had an effect in any trial."""
+        effective = self.trials["effective_pin_memory"]
+        return bool(effective.where(effective.notna(), False).astype(bool).any())
+
+    @property
+    def asked_to_pin(self) -> bool:
+        """Whether any trial asked for pinned memory."""
+        asked = self.trials["pin_memory"]
+        return bool(asked.where(asked.notna(), False).astype(bool).any())

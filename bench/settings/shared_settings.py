@@ -1,0 +1,77 @@
+"""Settings shared by several kinds of study, and the addresses of the stores (Optuna's ledger, MLflow)."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from bench.settings.declarations import Declaration, Flag
+from bench.settings.layers import DEFAULT, Setting
+from posemodel.config import Device
+
+STORAGE_VARIABLE = "POSEBENCH_STORAGE"
+TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
+DEFAULT_STORAGE = "sqlite:///optuna.db"
+DEFAULT_TRACKING = "sqlite:///mlflow.db"
+DEFAULT_SYNTHETIC_IMAGES = 800
+SHARED_SETTINGS = {
+    "name": Declaration(
+        str,
+        None,
+        "Name of the study; the same name continues it. Without one, it is made from kind, preset and data folder.",
+        "mine",
+    ),
+    "data": Declaration(
+        Path,
+        None,
+        "Data set folder in COCO's layout; without one, synthetic images are generated under `data/`.",
+        "data/coco",
+    ),
+    "synthetic_images": Declaration(
+        Annotated[int, Field(ge=3)],
+        DEFAULT_SYNTHETIC_IMAGES,
+        "Number of synthetic images to generate if no `data` is given.",
+    ),
+    "device": Declaration(Device, "auto", "Device to train on; auto: a GPU if there is one, else the CPU."),
+}
+"""Study-file settings of every kind of study, resolved before its specification is built."""
+NETWORK_FLAG = Flag(
+    metavar="NAME",
+    help="Name of the network: rtpose_vgg, openpose_2019, lightweight, lightweight_2, lightweight_3 or small.",
+)
+"""Flag of a field that names a network; the names are copied because `posemodel.network` takes seconds to import."""
+WORKERS_SETTING = Declaration(
+    Annotated[int, Field(ge=1)] | Literal["cores"],
+    1,
+    "Number of trials to run at once on this machine; cores: one per CPU core, or one on a GPU.",
+)
+SPACES_SETTING = Declaration(
+    dict[str, dict[str, Any]],
+    {},
+    "Search space of each optimizer, by its name: { log = [low, high] } is a range on a log scale, { values = [...] } "
+    "a choice, anything else a fixed value. Any hyperparameter can be named; `one_minus_momentum` can replace "
+    "`momentum`, and with it `effective_lr` = lr / (1 - momentum) can replace `lr`. Optimizers that are not named use "
+    "the space that they ship with.",
+    flag=Flag(
+        ("--space",),
+        "NAME:lr=log(A,B),...",
+        "Search space of one optimizer (default: the space that it ships with); repeatable.",
+        repeated=True,
+    ),
+)
+
+
+def store_settings() -> dict[str, Setting]:
+    """Return the addresses of both stores: `storage` (Optuna's ledger) and `tracking_uri` (MLflow)."""
+    return {
+        "storage": from_variable(STORAGE_VARIABLE, DEFAULT_STORAGE),
+        "tracking_uri": from_variable(TRACKING_VARIABLE, DEFAULT_TRACKING),
+    }
+
+
+def from_variable(variable: str, default: str, environ: Mapping[str, str] = os.environ) -> Setting:
+    """Return a setting that only an environment variable can change."""
+    value = environ.get(variable)
+    return Setting(value, f"environment {variable}") if value else Setting(default, DEFAULT)
