@@ -99,7 +99,7 @@ def test_an_interrupted_study_goes_on_with_what_was_chosen(study, posebench, nev
     never_measured()
     code, _, err = posebench(*command, "--json")
     assert code == 0, err
-    assert "the study stopped has begun" in err
+    assert "the study stopped has already begun" in err
 
 
 def test_a_study_that_is_slower_than_measured_ends_with_what_it_has(

@@ -89,7 +89,7 @@ def test_where_ap_stays_at_0_the_study_is_confirmed_and_compared(judged):
 def test_its_pages_call_nothing_ap_but_what_to_compare_by_later(judged):
     place, done = judged
     pages = pages_of(place, json.loads(done.stdout))
-    assert pages["report.md"].count("Skill: the share of") == 1
+    assert pages["report.md"].count("Skill: the share by which") == 1
     assert "| optimizer | validation loss | skill [95 %]" in pages["report.md"]
     for text in (pages["report.md"], pages["appendix.md"]):
         words = " ".join(text.replace("\n> ", " ").split())
