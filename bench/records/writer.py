@@ -47,6 +47,7 @@ from bench.records.reader import (
     read_only_client,
 )
 from bench.storage.addresses import RECORDS, check_form, is_server
+from bench.storage.locks import path_lock
 from bench.storage.masking import masked
 from bench.storage.visible import visible, visible_lines
 from bench.trials.identity import without_unused
@@ -134,13 +135,18 @@ class Tracker(StudyRuns):
                 **{f"machine.{key}": value for key, value in machine.items()},
                 **study_tags(views),
             }
-            new_run: str = self.client.create_run(self.experiment_id, run_name=spec.name, tags=tags).info.run_id
-            parent = self._parent()
-            if parent is None or parent == new_run:
-                self._describe_study(new_run, spec)
-                return new_run
-            self.client.set_terminated(new_run, "KILLED")  # another process has created it first
-            self.client.delete_run(new_run)
+            # Of two processes of this machine that begin one study, one creates its run. Of two machines each may see
+            # its own run as the first: the clock of the creator orders them, not the store.
+            with path_lock(Path(masked(self.uri), self.study_name)):
+                parent = self._parent()
+                if parent is None:
+                    new_run: str = self.client.create_run(self.experiment_id, run_name=spec.name, tags=tags).info.run_id
+                    parent = self._parent()
+                    if parent is None or parent == new_run:
+                        self._describe_study(new_run, spec)
+                        return new_run
+                    self.client.set_terminated(new_run, "KILLED")  # another machine has created it first
+                    self.client.delete_run(new_run)
         stored_identity = self._identity(spec)
         extended = self.was_extended(spec, earlier)
         if extended:

@@ -8,6 +8,7 @@ because a cluster's grace period may be shorter than a window, and because a pro
 
 import importlib
 import inspect
+import os
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -128,23 +129,25 @@ def joined(device: Device) -> Iterator[Team]:
         # Otherwise the first optimizer imports it, and defaults of its functions would keep the group then in use.
         importlib.import_module("torch.distributed.nn.functional")
         backend = "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo"
-        distributed.init_process_group(backend, timeout=LONGEST_WAIT)
-    team = Team(chosen, distributed.get_rank(), distributed.get_world_size())
+    team = Team(chosen)
     try:
+        if ours:
+            distributed.init_process_group(backend, timeout=LONGEST_WAIT)
+        team.rank, team.size = distributed.get_rank(), distributed.get_world_size()
+        # No process leaves (with an error, say) while another still joins, or still communicates.
+        team.any(False)
         yield team
-        team.any(False)  # no process leaves while another still communicates
+        team.any(False)
     except RuntimeError as error:
         if isinstance(error, distributed.DistError) or any(words in str(error).lower() for words in _LOST):
-            traceback.clear_frames(
-                error.__traceback__
-            )  # frames of PyTorch hold the group, which must be destroyed here
+            traceback.clear_frames(error.__traceback__)  # PyTorch's hold the group, which must be destroyed here
             raise ProcessError(
-                f"process {distributed.get_rank()}: another process was lost, so this one cannot continue "
+                f"process {os.environ.get('RANK', team.rank)}: another process was lost, so this one cannot continue "
                 f"({str(error).splitlines()[0]})."
             ) from error
         raise
     finally:
-        if ours:
+        if ours and distributed.is_initialized():
             team.release()
             distributed.destroy_process_group()
 

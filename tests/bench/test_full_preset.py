@@ -85,6 +85,6 @@ def test_another_speed_does_not(spec, typical, runs, result):
 
 def test_the_file_says_what_it_was_sized_by(typical, result):
     said = " ".join(preset_path("optimizers", "full").read_text().replace("#", " ").split())
-    assert f"about {HOURS} hours" in said and "nobody has run yet" in said
+    assert f"about {HOURS} hours" in said and "nobody has run it yet" in said
     assert f"{float(typical['images_per_s']):.0f} images/s" in said
-    assert re.search(r"reports/networks-gpu measured on one (\S+):", said)[1] in result["machine"]["gpu"]
+    assert re.search(r"measured for reports/networks-gpu on one (\S+):", said)[1] in result["machine"]["gpu"]

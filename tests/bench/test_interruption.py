@@ -20,7 +20,7 @@ def press(number=signal.SIGINT):
 def main():
 """
 END = """
-with interruption.handled():
+with interruption.handle_signals():
     try:
         main()
     except KeyboardInterrupt:
@@ -188,7 +188,7 @@ def test_a_deadline_interrupts_its_block_once_and_is_forgotten(tmp_path):
             with deadline:
                 time.sleep(60)
         except KeyboardInterrupt:
-            print("over", deadline.absorb_interrupt(), interruption.asked())
+            print("over", deadline.absorb_interrupt(), interruption.stop_requested())
         interruption.check()
         late = interruption.Deadline(time.time() + 0.2)
         with late:
@@ -198,7 +198,7 @@ def test_a_deadline_interrupts_its_block_once_and_is_forgotten(tmp_path):
         try:
             press()
         except KeyboardInterrupt:
-            print("asked", late.absorb_interrupt(), interruption.asked())
+            print("asked", late.absorb_interrupt(), interruption.stop_requested())
             raise
         """,
         tmp_path,

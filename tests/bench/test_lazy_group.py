@@ -37,7 +37,7 @@ except SystemExit as end:
     assert not end.code
 print(json.dumps([name for name in sys.modules if name.startswith("bench.cli.")]))
 """
-LIGHT = {f"bench.cli.{name}" for name in ("app", "disk_errors", "exit_codes", "home", "lazy_group")}
+LIGHT = {f"bench.cli.{name}" for name in ("app", "disk_errors", "exit_codes", "home_paths", "lazy_group")}
 
 
 @pytest.mark.parametrize(

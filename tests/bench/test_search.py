@@ -159,9 +159,9 @@ def test_a_configuration_that_does_not_fit_is_refused(make_joint, fixed, message
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"images": None}, "budget is given in images"),
-        ({"seconds": 3.0}, "and seconds is left out"),
-        ({"objective": "ap-at-time"}, "budget is given in seconds, and images is left out"),
+        ({"images": None}, "its budget is images: give images"),
+        ({"seconds": 3.0}, "and leave seconds out"),
+        ({"objective": "ap-at-time"}, "its budget is seconds: give seconds, and leave images out"),
         ({"images": 15}, "15 are too few for batch_size 4: .* give 16 or more"),
         ({"batch_size": (4, 4)}, "at least one, each once"),
         ({"batch_size": (0,)}, "must be 1 or more"),

@@ -16,12 +16,12 @@ PROGRAM = """
 import sys
 from bench.storage import streams
 from posemodel.errors import PosemodelError
-with streams.kept_open():
+with streams.surviving_streams():
     for number in range({lines}):
         print("line", number, flush={flush})
         print("said", number, file=sys.stderr)
     {more}
-open("went on.txt", "w").write(str(streams.is_gone(sys.stdout)))
+open("went on.txt", "w").write(str(streams.reader_is_gone(sys.stdout)))
 """
 
 

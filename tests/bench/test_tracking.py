@@ -6,7 +6,9 @@ import math
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sqlalchemy
+from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 
 import bench
@@ -562,6 +565,19 @@ def test_mlflow_is_imported_quiet_and_without_telemetry(monkeypatch):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["None", "True"]
+
+
+def test_of_two_processes_that_begin_a_study_one_creates_its_run(tracking_uri, spec, monkeypatch):
+    """Each has seen that there is none; the one that is slower to insert its run has the earlier clock."""
+    trackers = [Tracker(tracking_uri, spec.name) for _ in range(2)]
+    both = threading.Barrier(2)
+    for tracker in trackers:
+        monkeypatch.setattr(tracker, "_refuse_foreign", lambda: both.wait(60) and None)
+    with ThreadPoolExecutor(2) as pool:
+        parents = list(pool.map(lambda tracker: tracker.open_study(spec, MACHINE), trackers))
+    assert parents[0] == parents[1]
+    runs = trackers[0].client.search_runs([trackers[0].experiment_id], run_view_type=ViewType.ALL)
+    assert [run.info.run_id for run in runs] == parents[:1], "no second one that was deleted"
 
 
 SQLITE_REFUSES = "(sqlite3.IntegrityError) UNIQUE constraint failed: params.key, params.run_uuid"
