@@ -31,9 +31,9 @@ def _print_standing(standing: MeasurementState, *, as_json: bool) -> None:
     print_line(f"Its report so far: posebench report {standing.study}")
 
 
-def show_all(trouble: str, *, as_json: bool) -> None:
+def show_all(errors: str, *, as_json: bool) -> None:
     """Print a line for each study; ``errors``: problem of MLflow's store that is logged already."""
-    watcher = _watcher(trouble)
+    watcher = _watcher(errors)
     progresses = watcher.all()
     _log_trouble(watcher)
     standings = watcher.measurement_states()
@@ -69,7 +69,7 @@ def show_one(name: str | None, trouble: str, *, watch: bool, as_json: bool) -> N
         raise SettingsError(
             "--watch: cannot be combined with --json, which prints one document; repeat the command instead."
         )
-    watcher = _watcher(trouble)
+    watcher = _watcher(errors)
     standings = watcher.measurement_states(name)
     if name is None:
         progresses = watcher.all()
