@@ -1,8 +1,8 @@
 """OpenPose-style pose networks (heatmaps and Part Affinity Fields): data, training, decoding and COCO scoring.
 
-In come data sets in COCO's layout and settings; out go trained networks, people with their keypoints, and COCO scores.
-The package never knows of studies or of ``bench``, and is usable alone. The names in ``__all__`` are imported from
-their modules on first use, so that ``import posemodel`` itself takes no time.
+In: settings, and data sets in COCO's layout. Out: trained networks, people with their keypoints, and COCO scores. The
+package does not depend on ``bench`` (the studies that compare trainings) and can be used alone. The names in
+``__all__`` are imported from their modules on first use, so that ``import posemodel`` itself takes no time.
 
 Example:
     from posemodel import TrainSettings, build_network, evaluate, predict, train

@@ -6,18 +6,20 @@ from contextlib import contextmanager
 from pathlib import Path
 
 TEMPORARY_SUFFIX = ".part"
-"""Suffix of a file that is being written; one that a killed process left behind is useless and may be removed."""
+"""Suffix of a file that is being written. If a killed process left such a file behind, it is useless and can be
+removed."""
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path to write to, and rename it to ``path`` once its content is on the disk.
 
-    Without the wait for the disk a power cut soon after the renaming could leave an empty file on some file systems.
-    Missing folders are made. If the block raises, ``path`` stays as it was and the temporary file is removed.
+    The content is flushed to the disk before the renaming; otherwise a power cut soon afterwards could leave an empty
+    file on some file systems. Missing folders are created. If the block raises, ``path`` stays as it was and the
+    temporary file is removed.
 
     Example:
-        with replacing(Path("result.json")) as temporary:
+        with atomic_path(Path("result.json")) as temporary:
             temporary.write_text("{}")
     """
     path.parent.mkdir(parents=True, exist_ok=True)

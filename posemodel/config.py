@@ -1,6 +1,6 @@
 """Validated settings of a training run: data files, augmentation, loader, network input, schedule and budget.
 
-All models are frozen and refuse unknown fields, so that a mistyped setting is an error and never without effect.
+All models are frozen and refuse unknown fields, so that a mistyped setting is an error instead of being ignored.
 """
 
 from pathlib import Path
@@ -37,7 +37,7 @@ def first_problem(error: ValidationError) -> str:
 
 
 def augment_table(value: Any) -> Any:
-    """Return a bare true or false as the augmentation settings that it stands for; anything else as it is."""
+    """Return `augment = true` or `false` as a dictionary that sets ``enabled``; return any other value unchanged."""
     return {"enabled": value} if isinstance(value, bool) else value
 
 
@@ -75,12 +75,12 @@ class DataFiles(Settings):
         return self
 
     def own_files(self) -> "DataFiles":
-        """Return these four settings alone, without the fields that a derived model adds."""
+        """Return these four settings alone, without fields that a subclass adds."""
         return DataFiles(**{name: getattr(self, name) for name in DataFiles.model_fields})
 
     @property
     def first_annotations(self) -> Path | None:
-        """The annotation file that stands for the data set if no folder is given: train's, else val's, else None."""
+        """The annotation file recorded as the data if there is no folder: that of `train`, else of `val`, else None."""
         return self.train_annotations or self.val_annotations
 
 
@@ -212,8 +212,8 @@ class TrainSettings(Settings):
     train_split: str = "train"
     """Split whose images are trained on."""
     val_split: str = "val"
-    """Split that is scored during training. `select` is a tenth of `train`, then not trained on, as is `val` if the
-    data set has no files for it."""
+    """Split that is scored during training. If the data set has no files for `select` or `val`, a tenth of `train`
+    serves as that split and is not trained on."""
     labelled_only: bool = False
     """Score only the images of the val split that have labelled people (training always uses only those)."""
     val_images: int | None = Field(default=None, ge=1)
@@ -257,11 +257,12 @@ class TrainSettings(Settings):
     warmup: Share = 0.05
     """Share of the budget (steps or seconds, 0 to 1) over which the learning rate rises linearly."""
     foreground_weight: float = Field(default=1.0, ge=1)
-    """Weight in the loss of cells where a map is fully on, relative to background cells; 1 is the published loss."""
+    """Weight in the loss of cells whose target is 1, relative to background cells (target 0); 1 is the published loss.
+    """
     loss_reduction: LossReduction = "cell"
-    """Reduction of the minimized loss: with that of a published training, its learning rate can be used as it is.
-    cell: a mean over cells, this project's loss, and always the one reported; sum: a sum over cells (Caffe's
-    EuclideanLoss); mean: a mean over channels and cells (PyTorch's MSELoss)."""
+    """Reduction of the loss that is minimized; to use a published learning rate unchanged, choose the reduction of that
+    training. cell: a sum over channels and mean over cells, this project's loss, and always the one reported; sum: a
+    sum over channels and cells (Caffe's EuclideanLoss); mean: a mean over channels and cells (PyTorch's MSELoss)."""
     groups: GroupSettings = GroupSettings()
     """Learning-rate multipliers and weight-decay exemptions for groups of parameters."""
     ema_decay: float | None = Field(default=None, gt=0, lt=1)
@@ -269,8 +270,8 @@ class TrainSettings(Settings):
     average."""
 
     targets: TargetsMaker = "auto"
-    """Who makes the target maps: the loader's workers, or the device from the keypoints; auto: the device if it is a
-    GPU."""
+    """Where the target maps are computed from the keypoints: in the loader's workers, or on the training device; auto:
+    on the device if it is a GPU, else in the workers."""
     precision: Precision = "fp32"
     """Number format of the convolutions. bf16: bfloat16 (autocast); weights, loss and optimizer stay float32."""
     augment: AugmentSettings = AugmentSettings()

@@ -25,7 +25,7 @@ def choose_device(name: Device) -> torch.device:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until all work queued on the device is done; on a CPU nothing is ever queued."""
+    """Wait until all work queued on the device is done; a CPU has no queue."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":

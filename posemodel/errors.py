@@ -1,4 +1,4 @@
-"""Errors that a user can cause and correct; each message names the file or field and the remedy."""
+"""Errors that a user can cause and correct; each message names the file or field and says how to fix it."""
 
 import difflib
 from collections.abc import Iterable
@@ -54,7 +54,7 @@ def did_you_mean(name: str, names: Iterable[str], *, limit: int = 1) -> str:
     """Return ` Did you mean A or B?` with the names most like ``name``, at most ``limit``; empty if none is similar.
 
     Example:
-        nearest("smal", ["small", "rtpose_vgg"])  # " Did you mean small?"
+        did_you_mean("smal", ["small", "rtpose_vgg"])  # " Did you mean small?"
     """
     matches = difflib.get_close_matches(name, list(names), n=limit)
     return f" Did you mean {' or '.join(matches)}?" if matches else ""

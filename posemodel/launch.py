@@ -11,7 +11,7 @@ def is_distributed() -> bool:
 
 
 def is_rank_zero() -> bool:
-    """Return whether this process has rank 0: it alone prints and writes files. True if it is the only process."""
+    """Return whether this process has rank 0, and so prints and writes files; True for a single process."""
     return not is_distributed() or _number("RANK") == 0
 
 

@@ -123,8 +123,8 @@ def _mirrored(name: str) -> str:
 
 
 FLIPPED_PARTS = np.array([PARTS.index(_mirrored(name)) for name in PARTS])
-"""Index of each part's mirror image: ``people[:, FLIPPED_PARTS]`` exchanges left and right. Derived from the names."""
+"""Index of each part's mirror image, derived from the names: ``people[:, FLIPPED_PARTS]`` exchanges left and right."""
 
 FLIPPED_LIMBS = np.array([LIMBS.index((int(FLIPPED_PARTS[start]), int(FLIPPED_PARTS[end]))) for start, end in LIMBS])
-"""Index of each limb's mirror image, which runs in the same direction; ``index`` raises if ``LIMBS`` lacks one."""
+"""Index of each limb's mirror image, which runs in the same direction; importing fails if ``LIMBS`` lacks one."""
 assert (FLIPPED_LIMBS[FLIPPED_LIMBS] == np.arange(NUM_LIMBS)).all(), "mirroring a limb twice must give the same limb"

@@ -17,7 +17,7 @@ from posemodel.config import AugmentSettings
 from posemodel.data.images.files import REDUCTIONS
 
 BORDER_RGB = (124, 116, 104)
-"""ImageNet's mean colour, for what lies outside the image: it is zero once normalised."""
+"""ImageNet's mean colour, used outside the image: it becomes 0 when pixels are normalised."""
 _ROUNDING = 1e-9
 
 
@@ -31,7 +31,7 @@ class Draws(Protocol):
 
 @dataclass(frozen=True)
 class Warp:
-    """Affine map from source pixels to network-input pixels: ``matrix`` (2, 3) float64; ``flipped``: it mirrors."""
+    """Affine map from source to network-input pixels: ``matrix`` (2, 3) float64; ``flipped``: whether it mirrors."""
 
     matrix: NDArray[np.float64]
     flipped: bool = False
@@ -43,7 +43,7 @@ class Warp:
     def people(self, people: NDArray[np.floating]) -> NDArray[np.float32]:
         """Map people (N, 18, 3) from source pixels to input pixels; a flip swaps left and right parts.
 
-        Points outside the input keep their coordinates: limbs that cross the border still have their inside part.
+        Points outside the input are kept, so that the part of a limb inside the input can be drawn.
         """
         moved = np.array(people, np.float32)
         moved[..., :2] = self.points(np.asarray(people[..., :2], np.float64))
@@ -99,7 +99,7 @@ class Warp:
 
 
 def _seen(matrix: NDArray[np.float64], size: int, width: int, height: int) -> tuple[int, int, int, int]:
-    """Return left, top, right, bottom (the latter two exclusive) of what a warp takes from an image; never empty."""
+    """Return left, top, right, bottom (the latter two exclusive) of the image region that a warp uses; never empty."""
     (a, b, x), (c, d, y) = matrix.tolist()
     area = a * d - b * c
     corners = [(u - x, v - y) for u in (-1, size) for v in (-1, size)]
@@ -111,7 +111,7 @@ def _seen(matrix: NDArray[np.float64], size: int, width: int, height: int) -> tu
 
 
 def letterbox(width: int, height: int, size: int) -> Warp:
-    """Return the warp that centres the whole image in a square of ``size`` pixels, filled by the longer side."""
+    """Return the warp that fits the whole image, centred, into a square whose side is ``size`` pixels."""
     return _about(width / 2, height / 2, size / max(width, height), 0.0, size / 2, size / 2, flip=False, size=size)
 
 

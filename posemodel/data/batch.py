@@ -14,10 +14,10 @@ class Batch(NamedTuple):
     """One batch of a loader: B samples of input side S, with C cells a side.
 
     images (B, 3, S, S) uint8 RGB, channels last in memory; heatmaps (B, 19, C, C) and pafs (B, 38, C, C) float16, None
-    if they are still to be made from the people on the device; mask (B, 1, C, C) uint8, 1 where a cell counts;
-    people (B, P, 18, 3) float32 in input pixels, P being the most people of an image of the batch, missing ones zero;
-    warps (B, 2, 3) float64 (image pixels -> input pixels); image_ids (B,) int64.
-    A sample is the same without the leading B.
+    if they are still to be made from the people on the device; mask (B, 1, C, C) uint8, 1 where a cell counts; people
+    (B, P, 18, 3) float32 in input pixels, P being the largest number of people in an image of the batch, with rows of
+    zeros for images with fewer; warps (B, 2, 3) float64 (image pixels -> input pixels); image_ids (B,) int64. A sample
+    has the same fields without the leading B.
     """
 
     images: torch.Tensor

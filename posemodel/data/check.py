@@ -31,9 +31,10 @@ class CheckResult:
     splits: dict[str, dict[str, int]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
-    """What is read differently than it is written, and what a training or a study lacks."""
+    """Notes on entries that are read differently than they are written, and on data that a training or a study lacks.
+    """
     labelled_images: dict[str, int] = field(default_factory=dict)
-    """Images with labelled people that a study trains on, chooses by and reports on (see ``evidence``)."""
+    """Split -> number of images with labelled people, for the splits of a study (see ``labelled_counts.ROLES``)."""
 
     def as_document(self) -> dict[str, Any]:
         """Return the JSON document of `posebench data check`."""
@@ -52,7 +53,7 @@ class CheckResult:
 def check(data: Data, *, exif: Exif = "ignore", on_split: Callable[[str], None] | None = None) -> CheckResult:
     """Check every split of a data set and its images. Raises DataError if there is no split at all.
 
-    ``exif``: whether images are turned by their EXIF orientation before their sizes are compared.
+    ``exif``: `follow` turns images by their EXIF orientation before their sizes are compared, `ignore` does not.
     """
     data = DataSet.of(data)
     names = split_names(data)
@@ -102,7 +103,7 @@ def check(data: Data, *, exif: Exif = "ignore", on_split: Callable[[str], None] 
 
 
 def _files_listed_twice(document: dict[str, Any], annotations: Path) -> Iterator[Note]:
-    """Yield a note if image entries share a file under different ids: each is then a sample of its own."""
+    """Yield a note if several image entries with different ids name the same file; each is a sample of its own."""
     first_ids: dict[str, Any] = {}
     repeated = []
     for image in document["images"]:
@@ -120,7 +121,7 @@ def _files_listed_twice(document: dict[str, Any], annotations: Path) -> Iterator
 
 
 def _labelled_splits(data: DataSet, packed: Mapping[Path, PackedSplit]) -> dict[str, PackedSplit]:
-    """Return the labelled images that a study trains on, chooses by and reports on, if they can be used."""
+    """Return the usable splits of a study (``labelled_counts.ROLES``), with only their labelled images."""
     splits = {}
     for role in ROLES:
         derived = is_derived(data, role)
@@ -152,7 +153,7 @@ def _missing_splits(data: DataSet, names: list[str]) -> Iterator[Note]:
 
 
 def count(document: dict[str, Any]) -> dict[str, int]:
-    """Count images, people with labelled keypoints, crowds, and people without; malformed entries are skipped."""
+    """Count images, people with and without labelled keypoints, and crowds; malformed entries are skipped."""
     images, annotations = (document.get(key) for key in ("images", "annotations"))
     counts = dict.fromkeys(COUNTS, 0)
     counts["images"] = len(images) if isinstance(images, list) else 0

@@ -1,7 +1,7 @@
 """Training samples of a split: a map-style Dataset whose samples depend only on (seed, epoch, position).
 
-The random numbers of a sample depend on what it is and not on the worker that makes it: every num_workers, start method
-and prefetch_factor yields the same batches.
+The random numbers of a sample do not depend on the worker that makes it, so every num_workers, start method and
+prefetch_factor gives the same batches.
 """
 
 from random import Random
@@ -31,7 +31,7 @@ class PoseDataset(Dataset[Batch]):
         seed: int = 0,
         with_targets: bool = True,
     ) -> None:
-        """``with_targets=False`` leaves the target maps to the device (`posemodel.data.device_targets`)."""
+        """Make samples of ``split``; ``with_targets=False`` leaves target maps to `posemodel.data.device_targets`."""
         self.split = split
         self.with_targets = with_targets
         self.geometry = geometry
@@ -81,5 +81,5 @@ class PoseDataset(Dataset[Batch]):
 
 
 def targets_in_workers(setting: TargetsMaker, device: torch.device) -> bool:
-    """Whether the loader makes the target maps; `auto`: only if the network runs on the CPU (docs/decisions.md)."""
+    """Return whether the loader makes the target maps; for `auto`, if the network is on the CPU (docs/decisions.md)."""
     return setting == "loader" or (setting == "auto" and device.type == "cpu")

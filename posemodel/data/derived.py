@@ -1,7 +1,9 @@
-"""Splits that a data set has no files for: fixed tenths of its train images stand in for `select` and `val`.
+"""Derived splits: if a data set has no files for `select` or `val`, a fixed tenth of its train images stands in for it.
 
-Which images they hold depends only on the image ids. The two tenths are disjoint, and both are taken out of `train`
-where they are used.
+Networks are trained on `train` and scored during training on `val`; a study chooses settings by their scores on
+`select` and reports final scores on `report`, which is `val` unless the data set has a split of that name. A tenth is
+chosen by a hash of the image ids alone. The two tenths are disjoint, and both are taken out of `train` where they are
+used.
 """
 
 from collections.abc import Callable
@@ -17,7 +19,7 @@ SELECT, VAL, REPORT = "select", "val", "report"
 
 
 def is_derived(data: DataSet, split: str) -> bool:
-    """Whether a tenth of `train` stands in for a split."""
+    """Return whether a tenth of `train` stands in for a split."""
     return split in (SELECT, VAL, REPORT) and find_split(data, split) is None
 
 
@@ -37,9 +39,10 @@ def derived_split(train: PackedSplit, split: str) -> PackedSplit:
 def without_derived_splits(
     train: PackedSplit, files: SplitFiles, data: DataSet, *, select: bool, val: bool
 ) -> PackedSplit:
-    """Return `train` without the tenths that stand in for `select` and `val`, if they are asked for and do stand in.
+    """Return ``train`` without the tenths that stand in for `select` and `val`, each if requested and really derived.
 
-    ``files``: the split's own; a split that does not serve as `train` is returned unchanged.
+    ``files``: the files that ``train`` was read from. If they are not those of the data set's `train` split, ``train``
+    is returned unchanged.
     """
     serves = find_split(data, "train")
     if serves is None or files.annotations != serves.annotations:
@@ -53,9 +56,9 @@ def without_derived_splits(
 
 
 def select_positions(train: PackedSplit) -> set[int]:
-    """Return the positions in the full `train` that form the derived `select`: ids whose hash falls into a tenth.
+    """Return the positions in the full `train` that form the derived `select`: a tenth by hash of the image ids.
 
-    If the set is so small that none of these has a labelled person, the labelled image of smallest hash is added.
+    If no image of that tenth has a labelled person (in a small data set), the labelled image of smallest hash is added.
     """
     return _positions(train, in_select, frozenset())
 

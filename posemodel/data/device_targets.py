@@ -1,7 +1,7 @@
 """Make the target maps of `targets` for a whole batch on the network's device, in PyTorch.
 
-The same definitions on dense maps: a GPU makes them faster than workers can, and only the people are transferred. A
-property test holds both to a plain reference (tests/posemodel/test_targets.py).
+A GPU computes dense maps by the same definitions faster than workers can, and only the people are transferred. A
+property test compares both modules with a plain reference (tests/posemodel/test_targets.py).
 """
 
 import functools
@@ -44,7 +44,7 @@ def _heatmaps(centres: torch.Tensor, labelled: torch.Tensor, cells: int, sigma: 
 
 @functools.cache
 def _limb_ends(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    # Cached: a copy to a GPU waits for all work before it.
+    # Cached, because a copy to a GPU waits for all work queued before it.
     with torch.inference_mode(False):
         return torch.as_tensor(skeleton.LIMB_FROM, device=device), torch.as_tensor(skeleton.LIMB_TO, device=device)
 

@@ -1,9 +1,10 @@
 """Cache of named arrays in memory-mapped files: the packed arrays of large annotation files, kept between runs.
 
-A cache file is named after the content that it was made from, so it is never out of date. All files can be removed at
-any time; what a process has mapped stays readable for it (on a local disk: the cache belongs on one). The cache is
-outside the data set, in a folder of the user: ``$POSEBENCH_CACHE``, else ``posebench`` below ``$XDG_CACHE_HOME`` or
-``~/.cache`` (on Windows ``%LOCALAPPDATA%``). If the folder cannot be written, everything works without a cache.
+A cache file is named by the hash of the content that it was made from, so it is never out of date. All files can be
+removed at any time; files that a process has mapped stay readable for it (on a local disk, where the cache should be).
+The cache is outside the data set, in a folder of the user: ``$POSEBENCH_CACHE``, else ``posebench`` below
+``$XDG_CACHE_HOME`` or ``~/.cache`` (on Windows ``%LOCALAPPDATA%``). If the folder cannot be written, everything works
+without a cache.
 
 Before a file is written, those unused for ``UNUSED_DAYS`` are removed, then the longest unused until the rest takes
 less than ``LARGEST_CACHE_BYTES``, and also the unfinished files of killed processes.
@@ -36,7 +37,7 @@ from posemodel.atomic_write import TEMPORARY_SUFFIX
 from posemodel.config import CACHE_VARIABLE
 
 FORMAT = 4
-"""Raise it whenever the arrays made from a file change, or the rules of a sound file: older files are ignored."""
+"""Increase this whenever the arrays made from a file change, or the rules for a valid file: older files are ignored."""
 UNUSED_DAYS = 30
 LARGEST_CACHE_BYTES = 4 << 30
 _LEFT_BEHIND_SECONDS = 24 * 3600
@@ -83,8 +84,8 @@ def digest_of_file(path: Path) -> str:
 def load(path: Path, names: Collection[str]) -> dict[str, NDArray[Any]] | None:
     """Map the arrays of a cache file, read-only.
 
-    None unless the file exists, is complete, was made from what it is named after, and has arrays of exactly these
-    names.
+    Return None unless the file exists, is complete, was made from the content in its name, and has exactly these
+    arrays.
     """
     try:
         with path.open("rb") as file:
@@ -118,10 +119,10 @@ def load(path: Path, names: Collection[str]) -> dict[str, NDArray[Any]] | None:
 
 
 def store(path: Path, arrays: dict[str, NDArray[Any]]) -> bool:
-    """Write arrays as a cache file, complete or not at all; False if that is not possible.
+    """Write arrays as a cache file, completely or not at all; return False if that is not possible.
 
     Several processes may do so at once: each writes a file of its own, and the last one stays. Unlike
-    ``atomic_write.replacing`` it does not wait for the disk: the checksum detects damage by a power cut.
+    ``atomic_write.atomic_path`` this does not wait for the disk: the checksum detects damage by a power cut.
     """
     entries: list[tuple[str, str, tuple[int, ...], int, int]] = []
     parts: list[bytes | memoryview] = []
@@ -158,9 +159,9 @@ def _log_unusable(path: Path, why: str) -> None:
 
 
 def _prune(folder: Path, *, room_for: int) -> None:
-    """Remove files unused for long, files beyond the largest size, and those that killed processes left behind.
+    """Remove files unused for long, files beyond the largest total size, and those that killed processes left behind.
 
-    Only files with the cache's own names: the folder may hold others.
+    Only files with the cache's own names are removed, since the folder may hold others.
     """
     now = time.time()
     kept = []

@@ -1,11 +1,12 @@
-"""How much a score on a data set can tell: labelled images that are trained on, chosen by and reported on."""
+"""Counts of labelled images in the splits of a study, and warnings if they are too few for a meaningful score."""
 
 from collections.abc import Mapping
 
 FEW = 20
 """Labelled images below which a score says little: of 20 images a single wrong one moves AP by about 0.05."""
 ROLES = ("train", "select", "report")
-"""Splits of a study, in the order in which they are listed."""
+"""Splits of a study in the order of listing: it trains on `train`, selects by `select`, and reports scores on `report`.
+"""
 
 
 def count_summary(images: Mapping[str, int]) -> str:

@@ -21,24 +21,24 @@ from posemodel.data.notes import Note
 from posemodel.errors import DataError
 
 SELECT_SHARE = 10
-"""One train image in ten (by hash of its id) forms the `select` split of a data set without one of its own.
+"""One train image in this many (by hash of its id) forms `select` in a data set that has no such split.
 
-Another one in ten stands in for `val`.
+The same share, other images, stands in for a missing `val`.
 """
 _SELECT, _VAL = 0, 1
-"""Remainders of the hash: the two tenths share no image."""
+"""Remainders of the hash that select the images of the two tenths, which therefore share no image."""
 
 _CHUNK = 1 << 20
-"""Bytes of an annotation file in memory at once for its digest."""
+"""Bytes of an annotation file that are read at a time for its digest."""
 _PREFIX, _YEAR = "person_keypoints_", "2017"
 _SINGLE = ("annotations.json", "result.json", "_annotations.coco.json")
 _BESIDE = "_annotations.coco.json"
 SYNONYMS = {"train": ("training",), "val": ("valid", "validation"), "report": ("val", "valid", "validation")}
-"""Names, in any case, of splits that serve as one that is missing."""
+"""Missing split -> names, in any case, of splits that serve as it."""
 _FOR_SCORING = ("val", "valid", "validation", "test", "testing", "select", "report")
-"""Names of splits that are never trained on for lack of another."""
+"""Names of splits that never serve as `train`, even if a data set has no other split."""
 _SHOWN = 5
-"""Files that an error lists."""
+"""Maximum number of files that an error lists."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class SplitFiles:
     annotations: Path
     images: Path
     notes: tuple[Note, ...] = ()
-    """Why these files were chosen among several."""
+    """Notes on why these files were chosen among several."""
 
 
 NO_FILES = DataFiles()
@@ -59,8 +59,8 @@ NO_FILES = DataFiles()
 class DataSet:
     """A data set: a folder in one of the layouts, and explicitly named files.
 
-    ``folder`` may be one of the named annotation files, which means that there is no folder: a data set is stored as
-    one path in some places.
+    If there is no folder, ``folder`` is one of the named annotation files, because a data set is stored as a single
+    path in some places.
     """
 
     folder: Path
@@ -98,7 +98,7 @@ class DataSet:
         return None if self.folder in annotations else self.folder
 
     def hides(self, name: str) -> bool:
-        """Whether a split of the folder is replaced by explicitly named files, and so not part of this data set."""
+        """Return whether explicitly named files replace a split of the folder, so that the latter is not used."""
         named_splits = self.named_splits
         return ("train" in named_splits and _serves_as(name, "train", "select")) or (
             "val" in named_splits and _serves_as(name, "val", "report")
@@ -154,7 +154,7 @@ def _scan_folder(root: Path) -> dict[str, list[SplitFiles]]:
 
 
 def _holds_object(file: Path) -> bool:
-    """Whether a JSON file holds an object: COCO's results files, often of the same name, hold a list."""
+    """Return whether a JSON file holds an object; COCO's results files, often of the same name, hold a list."""
     try:
         with file.open("rb") as opened:
             return not opened.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
@@ -169,7 +169,7 @@ def _image_folder(root: Path, folder_name: str) -> Path:
 
 
 def find_split(data: Data, split: str) -> SplitFiles | None:
-    """Return the files of a split that exists as such, else None. `report` is `val` unless the data set has its own.
+    """Return the files of a split, None if it has none. `report` is `val` unless the data set has a `report`.
 
     Raises DataError if a folder cannot be read.
     """
@@ -198,7 +198,7 @@ def find_split(data: Data, split: str) -> SplitFiles | None:
 
 
 def _candidates(split: str, names: list[str], splits: dict[str, list[SplitFiles]]) -> Iterator[str]:
-    """Yield the names of the splits that can serve as one, the best first."""
+    """Yield the names of the splits that can serve as ``split``, the best first."""
     yield from (name for name in names if name in splits)
     for synonym in SYNONYMS.get(split, ()):
         yield from (name for name in sorted(splits) if name.lower() == synonym)
@@ -226,7 +226,7 @@ def _with_notes(files: SplitFiles, same_name: list[SplitFiles], *, serves_as: st
 
 
 def require_split(data: Data, split: str) -> SplitFiles:
-    """Return the files of a split; raise DataError with what exists instead."""
+    """Return the files of a split; if there are none, raise DataError that lists the existing splits and files."""
     data = DataSet.of(data)
     root = data.search_folder
     if root is not None and not root.is_dir():
@@ -257,7 +257,7 @@ def require_split(data: Data, split: str) -> SplitFiles:
 
 
 def _layout_help(root: Path) -> str:
-    """Describe the layouts that were tried, and JSON files that may be meant."""
+    """Describe the layouts that were tried, and list JSON files that the user may have meant."""
     files = sorted(file for pattern in ("*.json", "*/*.json") for file in root.glob(pattern))
     paths = [file.relative_to(root).as_posix() for file in files[:_SHOWN]]
     more = f" and {len(files) - _SHOWN} more" if len(files) > _SHOWN else ""
@@ -274,12 +274,12 @@ def id_hash(image_id: int) -> int:
 
 
 def in_select(image_id: int) -> bool:
-    """Whether a train image belongs to the derived `select` split: a fixed tenth by hash of the image id."""
+    """Return whether a train image belongs to the derived `select` split: a fixed tenth by hash of the image id."""
     return id_hash(image_id) % SELECT_SHARE == _SELECT
 
 
 def in_val(image_id: int) -> bool:
-    """Whether a train image belongs to the tenth that stands in for `val`, disjoint from the `select` tenth."""
+    """Return whether a train image belongs to the tenth that stands in for `val`, disjoint from the `select` tenth."""
     return id_hash(image_id) % SELECT_SHARE == _VAL
 
 

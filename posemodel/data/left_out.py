@@ -1,4 +1,4 @@
-"""Handle bad data: raise one clear error that lists it, or (``--skip-bad``) leave it out and count it."""
+"""Handle bad images and annotations: raise an error that lists them, or (``--skip-bad``) leave them out and count."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ from posemodel.data.notes import Note
 from posemodel.errors import DataError
 
 SHOWN = 5
-"""Problems that an error message lists before it only counts."""
+"""Maximum number of problems listed in an error message; the others are only counted."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class LeftOut:
     reasons: tuple[tuple[str, int], ...] = ()
     """Images left out by reason, the most frequent first."""
     annotations: int = 0
-    """Annotations with a fault of their own; sound ones on an image that is left out are not counted."""
+    """Number of bad annotations; valid ones of an image that is left out are not counted."""
 
     @property
     def images(self) -> int:
@@ -65,11 +65,11 @@ def sound_part(
 ) -> SoundPart:
     """Return the usable part of a parsed annotation file (see ``reading``); nothing is left out without ``skip_bad``.
 
-    ``images``: the located images; None does not check them. ``segments=False`` ignores segmentations. ``skip_bad``
-    leaves out: an image whose entry or file is bad; an image with a bad annotation of a person, since that person,
-    neither labelled nor masked, would be taught and scored as background; only the annotation if its image is not
-    listed. Raises DataError with the first few problems and their number; with ``skip_bad`` only for a fault of the
-    whole file, and if nothing is left.
+    ``images``: the located images; None: image files are not checked. ``segments=False`` ignores segmentations.
+    ``skip_bad`` leaves out images whose entry or file is bad. It also leaves out an image with a bad person annotation,
+    because that person would be taught and scored as background; if the annotation's image is not in the file's
+    `images`, only the annotation is left out. Raises DataError with the first few problems and their number; with
+    ``skip_bad`` only if the whole file is unusable, or nothing is left.
     """
     document, notes, problems = read(document, path, segments=segments)
     unusable = [p for p in problems if p.of_whole_file]

@@ -1,4 +1,4 @@
-"""The DataLoader of a split: its workers, their signals, and errors that arrive as they were raised."""
+"""The DataLoader of a split: its worker processes, their signals, and errors that are passed on unchanged."""
 
 import contextlib
 import ctypes
@@ -22,11 +22,11 @@ from posemodel.errors import DataError, SettingsError
 from posemodel.launch import is_distributed
 
 CV2_THREADS_PER_WORKER = 1
-"""OpenCV would start as many threads as the machine has cores in every worker."""
+"""Threads of OpenCV in each worker; by default it would start one per core of the machine in every worker."""
 KEPT_BYTES = 64 << 20
-"""Freed memory in bytes that a process may keep, in each of glibc's arenas."""
+"""Bytes of freed memory that a process may keep, in each of glibc's arenas."""
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-"""Options of glibc's malloc.h."""
+"""Numbers of two options of ``mallopt``, from glibc's malloc.h."""
 
 
 class _ErrorReturningDataset(Dataset["Batch | DataError"]):
@@ -68,7 +68,7 @@ class PoseLoader(DataLoader[Batch]):
 
 @contextlib.contextmanager
 def _sigterm_blocked() -> Iterator[None]:
-    """Start workers that SIGTERM cannot end before they have left the process group of the training process.
+    """Block SIGTERM while workers start, so that it cannot end them before they have left the training's process group.
 
     torchrun sends SIGTERM to that whole group: the training process stops in an orderly way and ends its workers.
     """

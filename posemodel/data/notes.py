@@ -1,4 +1,4 @@
-"""Notes: what of a data set was read differently than it is written, counted by kind."""
+"""Notes on the entries of a data set that were read differently than they are written, counted by kind."""
 
 import json
 from collections.abc import Iterable
@@ -14,18 +14,18 @@ METRIC = "note_"
 
 @dataclass(frozen=True)
 class Note:
-    """One kind of thing in one annotation file that was read differently, or that a user should know."""
+    """One kind of entry that was read differently than it is written, or another fact about a file for the user."""
 
     file: str
     """The annotation file or image folder."""
     kind: str
-    """A word that stays the same from release to release, such as `reordered` or `area-from-box`."""
+    """Short identifier, the same in every release, such as `reordered` or `area-from-box`."""
     count: int
     """Number of entries concerned."""
     text: str
     """One sentence without the file's name: `34 people have no mask: their boxes stand in`."""
     acts: bool = False
-    """Whether it changes what is learned or scored, so that the data's digest must include it."""
+    """Whether the difference changes what is learned or scored, so that the data's digest must include it."""
 
     def as_row(self) -> dict[str, Any]:
         """Return the row of `notes[]` in JSON documents and records."""
@@ -36,12 +36,12 @@ NO_NOTES: tuple[Note, ...] = ()
 
 
 def digest_entries(notes: Iterable[Note]) -> list[str]:
-    """Return what notes that act add to a digest: kind and count, sorted, without the file's path."""
+    """Return kind and count, sorted, of the notes that change what is learned or scored, to be included in a digest."""
     return sorted(f"{note.kind}:{note.count}" for note in notes if note.acts)
 
 
 def distinct(notes: Iterable[Note]) -> tuple[Note, ...]:
-    """Return the notes in their order, each once: splits that share a file have the same ones."""
+    """Return the notes in their order without duplicates, which occur if splits share a file."""
     return tuple(dict.fromkeys(notes))
 
 

@@ -1,8 +1,8 @@
 """Open one split of a COCO keypoint data set: from its folder to packed arrays.
 
-A sound annotation file is parsed and checked in bulk; any other is converted entry by entry (see ``reading``). The
-resulting arrays are kept in ``index_cache`` under the hash of the file's content, and only mapped the next time. A file
-with a problem is read in full each time.
+An annotation file that is valid and in COCO's form is parsed and checked in bulk; any other is converted entry by entry
+(see ``reading``). The resulting arrays are stored in ``index_cache`` under the hash of the file's content, and are only
+memory-mapped the next time. A file with a problem is read in full each time.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 SMALLEST_CACHED = 1 << 20
-"""Size in bytes of the smallest annotation file whose arrays are cached: a smaller one is parsed in some 0.05 s."""
+"""Minimum size in bytes of an annotation file whose arrays are cached; a smaller one is parsed in some 0.05 s."""
 
 
 def open_split(
@@ -56,7 +56,7 @@ def open_split(
     ``split`` is `train`, `val`, `select`, `report` or any other name with an annotation file. `select` and `val`
     without files of their own are fixed tenths of `train` that share no image; ``hold_out_select`` and ``hold_out_val``
     take these out of `train`. Every image's header and end marker are checked, unless ``look_at_images`` is False (for
-    scoring without pixels); ``exif`` `follow` turns pixels by their EXIF orientation, and compares sizes after that.
+    uses that need no pixels); ``exif`` `follow` turns pixels by their EXIF orientation, and compares sizes after that.
     ``skip_bad`` leaves bad images and annotations out (see ``sound_part``) and counts them in ``left_out``. Raises
     DataError with the first bad entries and their number.
 
@@ -105,7 +105,7 @@ def _open_sound_file(files: SplitFiles) -> PackedSplit | None:
 def _load_or_build_arrays(annotations: Path) -> tuple[Arrays | None, str | None]:
     """Return the arrays of an annotation file, with its notes, and the cache file that they are mapped from.
 
-    The arrays are None if there is a problem, the file is None if they are not mapped.
+    The arrays are None if the file has a problem; the cache file is None if they are not mapped from one.
     """
     use_cache = annotations.stat().st_size >= SMALLEST_CACHED
     if use_cache:
@@ -141,7 +141,7 @@ def _arrays_without_problems(document: Any, annotations: Path) -> Arrays | None:
 def _open_file_with_problems(
     files: SplitFiles, data: DataSet, *, skip_bad: bool, look_at_images: bool, exif: Exif
 ) -> PackedSplit:
-    """Open the split of an annotation file that may have problems, or whose images may have; see ``open_split``."""
+    """Open the split of an annotation file that may have problems, in its entries or its images; see ``open_split``."""
     document = read_document(files.annotations)
     images = (
         find_images(files, file_names_in(document), data, exif=exif) if look_at_images else Images(files.images, exif)

@@ -33,9 +33,10 @@ Arrays = dict[str, NDArray[Any]]
 class PackedSplit:
     """One split. Images are addressed by position 0..len-1; a person is a non-crowd annotation with labelled keypoints.
 
-    image_ids (N,) int64, ascending; sizes (N, 2) int32 width, height; names: all file names, joined; name_start
-    (N + 1,). person_start (N + 1,): stretches of ``person_rows`` (P,), the rows of ``truth`` that are people.
-    Segments are kept only for images with something to ignore. region_start (N + 1,): rows of region_ignored (R,) bool
+    image_ids (N,) int64, ascending; sizes (N, 2) int32 width, height; names: all file names, joined; name_start (N +
+    1,). person_rows (P,): rows of ``truth`` that are people; those of image n are
+    person_rows[person_start[n]:person_start[n + 1]], with person_start (N + 1,); other starts likewise. Segmentations
+    (regions) are kept only for images with something to ignore. region_start (N + 1,): rows of region_ignored (R,) bool
     (True: a crowd or a person without keypoints; False: a labelled person, who is never ignored). A region is polygons
     (region_polygon_start (R + 1,) -> polygon_start (Q + 1,) -> points (K, 2) float64) or compressed RLE
     (region_rle_start (R + 1,) -> rle bytes). All starts and rows are int64. categories: ids of the file's person
@@ -68,13 +69,14 @@ class PackedSplit:
     positions_kept: NDArray[np.int64] | None = None
     """Positions kept of the full split (see ``subset``); None keeps all."""
     left_out: LeftOut = NOTHING_LEFT_OUT
-    """What of the annotation file was left out as bad; a derived split shares its file with another."""
+    """Bad entries of the annotation file that were left out, including those of other splits of the same file."""
     notes: tuple[Note, ...] = ()
-    """What was read differently than it is written; a derived split shares the notes of its file with another."""
+    """Notes on entries of the annotation file that were read differently than they are written."""
     skip_bad: bool = False
-    """Whether bad data was to be left out."""
+    """Whether the split was opened with ``skip_bad``."""
     exif: Exif = "ignore"
-    """Whether images are turned by their EXIF orientation; ``sizes`` are those after turning."""
+    """`follow`: images are turned by their EXIF orientation, and ``sizes`` are those after turning; `ignore`: as
+    stored."""
     file_of_name: Mapping[str, str] = field(default_factory=dict)
     """Annotated name -> file below ``folder``, for names that are not the file's (see ``images.matching``)."""
     mapped_from: str | None = None
@@ -151,7 +153,7 @@ class PackedSplit:
         return position if self.positions_kept is None else int(self.positions_kept[position])
 
     def subset(self, positions: Iterable[int] | NDArray[np.int64]) -> "PackedSplit":
-        """Return a view of the same arrays with a choice of positions, without copying."""
+        """Return a split of only these positions, which shares the arrays without copying."""
         rows = np.array(positions if isinstance(positions, np.ndarray) else list(positions), np.int64)
         return replace(self, positions_kept=rows if self.positions_kept is None else self.positions_kept[rows])
 
@@ -161,13 +163,13 @@ class PackedSplit:
         return self.subset(np.flatnonzero(people if self.positions_kept is None else people[self.positions_kept]))
 
     def digest(self) -> str:
-        """Return a short digest of the image ids, which identifies a choice of images."""
+        """Return a short digest of the image ids; it identifies the set of images."""
         ids = self.image_ids if self.positions_kept is None else self.image_ids[self.positions_kept]
         return hashlib.sha256(np.ascontiguousarray(ids).tobytes()).hexdigest()[:16]
 
     @property
     def category(self) -> int:
-        """The annotation file's first id of a person category (1 in COCO): results files name it."""
+        """Id of the annotation file's first person category (1 in COCO), for results files."""
         return int(self.categories[0])
 
     def image_id(self, position: int) -> int:
@@ -223,10 +225,10 @@ class PackedSplit:
         return image
 
     def ignore_mask(self, position: int) -> NDArray[np.uint8] | None:
-        """Return (height, width) uint8, 1 where nothing counts; None if the whole image counts.
+        """Return a mask (height, width) uint8, 1 where the loss ignores the image; None if nothing is ignored.
 
-        Ignored are crowds and people without keypoints, but never labelled people. Column by column in memory, as
-        pycocotools decodes.
+        Crowds and people without keypoints are ignored, but never labelled people. The mask is stored column by column,
+        as pycocotools decodes it.
         """
         row = self._row(position)
         first, last = int(self.region_start[row]), int(self.region_start[row + 1])
@@ -243,7 +245,7 @@ class PackedSplit:
         return mask
 
     def _region(self, region: int, row: int) -> dict[str, Any]:
-        """Return a region of an image as compressed RLE."""
+        """Return a region of an image of these sides as compressed RLE."""
         width, height = self.sizes[row].tolist()
         counts = self.rle[self.region_rle_start[region] : self.region_rle_start[region + 1]].tobytes()
         if counts:
@@ -257,7 +259,7 @@ class PackedSplit:
 
 
 class _SplitArrays(TypedDict):
-    """The fields of ``PackedSplit`` that are arrays of its own."""
+    """Types of the array fields of ``PackedSplit`` (except those in its truth)."""
 
     image_ids: NDArray[np.int64]
     sizes: NDArray[np.int32]
@@ -277,7 +279,7 @@ class _SplitArrays(TypedDict):
 
 _ARRAYS = tuple(_SplitArrays.__annotations__)
 _TRUTH = "truth."
-"""Prefix of the names of the truth's arrays. Its image ids are the split's."""
+"""Prefix of the names of the truth's arrays. Its image ids are not stored again: they are the split's."""
 _TRUTH_ARRAYS = tuple(each.name for each in fields(Truth) if each.name != "image_ids")
 ARRAY_NAMES = (*_ARRAYS, *(f"{_TRUTH}{name}" for name in _TRUTH_ARRAYS))
 """Names of all arrays that ``packing.packed_arrays`` makes."""
@@ -295,7 +297,7 @@ def _split_and_truth(arrays: Arrays) -> tuple[_SplitArrays, Truth]:
 def people_from_coco(keypoints: NDArray[np.float32]) -> NDArray[np.float32]:
     """Convert COCO keypoints (N, 17, 3) to people (N, 18, 3) with a neck.
 
-    The neck is the midpoint of the shoulders, not rounded, if both are labelled; its visibility is the lower one.
+    The neck is the midpoint of the shoulders, not rounded, if both are labelled; its visibility is the lower of theirs.
     """
     people = np.zeros((len(keypoints), skeleton.NUM_PARTS, 3), np.float32)
     people[:, skeleton.PART_OF_COCO] = keypoints

@@ -1,4 +1,4 @@
-"""Pack a parsed, sound annotation file into the arrays of ``PackedSplit``, in bulk."""
+"""Pack a parsed annotation file, valid and in COCO's form, into the arrays of ``PackedSplit``, in bulk."""
 
 from dataclasses import dataclass, fields
 from typing import Any
@@ -31,7 +31,7 @@ def packed_arrays(document: dict[str, Any]) -> dict[str, NDArray[Any]]:
     sizes = [(image["width"], image["height"]) for image in images]
     names = [image["file_name"].encode() for image in images]
 
-    # A labelled person's segment matters only where it could be ignored.
+    # A labelled person's segment matters only in images where something is ignored.
     with_ignored = np.bincount(image_of[~labelled], minlength=len(images)) > 0
     regions = np.lexsort((labelled, image_of))  # ignored people first within an image
     regions = regions[with_ignored[image_of[regions]]]
@@ -53,7 +53,7 @@ def packed_arrays(document: dict[str, Any]) -> dict[str, NDArray[Any]]:
 
 
 def pack_truth(document: dict[str, Any]) -> Truth:
-    """Return everybody in a parsed annotation file that is sound except for its segmentations, which are not read."""
+    """Return all person annotations of a parsed, valid annotation file; its segmentations are not read."""
     return _truth(_order_by_image(document))
 
 

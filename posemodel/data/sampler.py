@@ -1,4 +1,4 @@
-"""The order of a split's samples in each epoch, shared out among processes."""
+"""The order of a split's samples in each epoch, divided among the processes of a distributed training."""
 
 from collections.abc import Iterator
 
@@ -11,11 +11,13 @@ _SHUFFLE_STREAM = 1
 class EpochSampler(Sampler[tuple[int, int]]):
     """Yields (epoch, position) of the samples of one epoch, shuffled by (seed, epoch), starting after ``skip`` samples.
 
-    The epoch is part of the index, so that persistent workers see it change too.
+    The epoch is part of the index, so that persistent workers see it change too. ``epoch`` and ``skip`` are attributes
+    that the caller sets before each pass.
 
-    With ``shares`` = (batch size, batches in a step, process, processes) it yields this process's samples of every
-    complete step: a step takes the same images in the same order as a single process with one batch would, and its
-    batches are dealt to the processes in turn. ``length`` and ``skip`` count the samples of all processes.
+    ``shares`` = (batch size, batches in a step, process, processes) yields only the samples of this process. The
+    samples of a step are the same, in the same order, as in a single process that takes the whole step as one batch;
+    batches are handed out to the processes in turn, and an incomplete last step is dropped. ``length`` and ``skip``
+    count the samples of all processes.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Implements `data stats`: what a data set's annotations hold, in shares that can be compared with another set's.
+"""Implements `data stats`: counts and shares of a data set's annotations, comparable with those of other data sets.
 
 People are annotations with a labelled keypoint that are not crowds, as in `data check`; boxes are COCO's (x, y, width,
 height in pixels). Images are not opened.
@@ -22,11 +22,11 @@ from posemodel.data.open_split import read_document
 from posemodel.skeleton import COCO_KEYPOINTS
 
 BORDER_PIXELS = 1.0
-"""A box at most this many pixels from the image border reaches it: annotators and their tools round."""
+"""A box at most this many pixels from the image border counts as reaching it, because annotation tools round."""
 SIDE_VIEW_BELOW = 0.25
 """Distance of the shoulders across the trunk, in trunk lengths, below which a person is seen from the side.
 
-Frontal ones lie some 0.7 apart, so these are turned by about 70 degrees or more.
+Seen from the front they are some 0.7 apart, so such people are turned by about 70 degrees or more.
 """
 HEIGHT_BIN = 0.05
 """Width of a bin of the histogram of heights, in image heights."""
@@ -52,7 +52,7 @@ class Tally:
     visibility: NDArray[np.int64]
     """(people, 17): 0 not labelled, 1 occluded, 2 visible."""
     cut: NDArray[np.bool_]
-    """(people,): the box reaches the image's border, and a joint of trunk or limbs is not labelled."""
+    """(people,): True if the box reaches the image's border and a joint of trunk or limbs is not labelled."""
     views: NDArray[np.int64]
     """(people,): index into ``VIEWS``."""
     unlabelled: int
@@ -70,7 +70,7 @@ class Tally:
 
     @property
     def height_histogram(self) -> list[int]:
-        """People in each bin of ``HEIGHT_BIN`` from 0 to 1; the last holds larger ones too."""
+        """Number of people in each bin of ``HEIGHT_BIN`` from 0 to 1; the last bin includes larger values."""
         bins = round(1 / HEIGHT_BIN)
         bin_of_person = np.minimum((self.heights / HEIGHT_BIN).astype(int), bins - 1)
         counts: list[int] = np.bincount(bin_of_person, minlength=bins).tolist()
@@ -78,7 +78,7 @@ class Tally:
 
     @property
     def people_histogram(self) -> list[int]:
-        """Images with 0, 1, 2, ... people."""
+        """Number of images with 0, 1, 2, ... people."""
         counts: list[int] = np.bincount(self.people_per_image).tolist()
         return counts
 
@@ -93,7 +93,7 @@ class Tally:
         return list(zip(COCO_KEYPOINTS, self.joints.tolist(), strict=True))
 
     def as_document(self) -> dict[str, Any]:
-        """Return counts and shares for JSON; a share of nothing is None."""
+        """Return counts and shares for JSON; a share is None if its total is 0."""
         people, images = len(self.heights), len(self.sizes)
         unlabelled, occluded, visible = self.joints.sum(0).tolist()
         sizes = Counter(f"{width}x{height}" for width, height in self.sizes.tolist())
@@ -131,9 +131,9 @@ def folder_stats(
 ) -> dict[str, Tally]:
     """Tally every split of a data set, by name.
 
-    ``skip_bad`` leaves bad entries out and calls ``on_left_out`` with each file's; ``on_notes`` is called with what was
-    read differently.
-    Raises DataError if there is no split, or if the annotations cannot be used.
+    ``skip_bad`` leaves bad entries out and calls ``on_left_out`` with the counts of each file; ``on_notes`` is called
+    with the notes on entries that were read differently than they are written. Raises DataError if there is no split,
+    or if the annotations cannot be used.
     """
     names = split_names(data)
     if not names:
@@ -171,7 +171,7 @@ def join(tallies: list[Tally]) -> Tally:
 
 
 def tally(document: dict[str, Any]) -> Tally:
-    """Tally a parsed annotation file without faults."""
+    """Tally a parsed annotation file that has no errors."""
     person = person_category_ids(document)
     annotations = [entry for entry in document["annotations"] if entry["category_id"] in person]
     crowds = [entry for entry in annotations if entry.get("iscrowd", 0)]
@@ -201,8 +201,8 @@ def tally(document: dict[str, Any]) -> Tally:
 def _views(keypoints: NDArray[np.float64]) -> NDArray[np.int64]:
     """Return the side from which each person is seen (index into ``VIEWS``), by the order of the shoulders.
 
-    The order is taken across the trunk; unknown unless shoulders and hips are labelled. People who bend down or lie
-    across the image are judged in the frame of their own trunk.
+    The order is taken across the trunk, so that it also holds for people who bend down or lie; the side is unknown
+    unless shoulders and hips are labelled.
     """
     known = (keypoints[:, [_LEFT_SHOULDER, _RIGHT_SHOULDER, _LEFT_HIP, _RIGHT_HIP], 2] > 0).all(1)
     left, right = keypoints[:, _LEFT_SHOULDER, :2], keypoints[:, _RIGHT_SHOULDER, :2]

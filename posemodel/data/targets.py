@@ -22,11 +22,12 @@ SIGMA_CELLS_MIN = 0.8
 PAF_HALF_WIDTH = 1.0
 """Cells to either side of a limb that carry its vector (OpenPose's published value)."""
 GAUSSIAN_REACH = 4.5
-"""Standard deviations within which a Gaussian is drawn: beyond, it is below 1e-4, less than float16 resolves at 0.9."""
+"""Radius in standard deviations to which a Gaussian is drawn; beyond, it is below 1e-4, less than float16 resolves at
+0.9."""
 REACH = PAF_HALF_WIDTH + 1e-6
-"""Half width with a margin, so that the border is inclusive whatever the rounding."""
+"""Half width with a margin, so that rounding never excludes the border."""
 _LEVEL = 1e-3
-"""Vertical component of a limb's direction below which all columns are checked: such a limb crosses few rows."""
+"""Vertical component of a limb's direction below which all columns are checked; such a limb crosses few rows."""
 _ROUNDING = 1e-6
 
 Coordinates = TypeVar("Coordinates", NDArray[np.floating], torch.Tensor)
@@ -48,14 +49,14 @@ def to_pixels(xy: Coordinates, stride: int) -> Coordinates:
 
 
 def to_float16(values: NDArray[np.float32]) -> NDArray[np.float16]:
-    """Convert float32 to float16 by PyTorch: NumPy takes a hundred times as long for numbers near zero."""
+    """Convert float32 to float16 with PyTorch; NumPy takes a hundred times as long for numbers near zero."""
     return torch.from_numpy(values).half().numpy()
 
 
 def make_heatmaps(people: NDArray[np.floating], geometry: InputSettings) -> NDArray[np.float32]:
     """Turn people (N, 18, 3) in input pixels into heatmaps (19, cells, cells).
 
-    Each part has a Gaussian of peak 1, people are combined by the maximum, the background comes last.
+    Each part of a person is a Gaussian of peak 1; people are combined by the maximum; the background is the last map.
     """
     cells = geometry.cells
     maps = np.zeros((skeleton.NUM_HEATMAPS, cells, cells), np.float32)
@@ -85,8 +86,8 @@ def make_pafs(
     """Turn people (N, 18, 3) in input pixels into PAFs (38, cells, cells).
 
     Channels 2i and 2i + 1 hold limb i's unit vector (x, y), in cells whose centre is at most one cell from the limb's
-    segment; where limbs of several people overlap, the mean. Joints outside the input still define the limb's inside
-    part.
+    segment; where limbs of several people overlap, their mean. A limb with a joint outside the input is drawn as far as
+    it lies inside.
     """
     cells = geometry.cells
     centres = to_cells(np.asarray(people[..., :2], np.float64), geometry.stride)
@@ -123,16 +124,16 @@ def make_pafs(
 def _cells_near(
     start: NDArray[np.float64], end: NDArray[np.float64], unit: NDArray[np.float64], cells: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return segment number, x and y of all cells that may be within reach of segments (L, 2) -> (L, 2).
+    """Return segment index, x and y of all cells that may be within reach of the segments from (L, 2) to (L, 2).
 
-    Few others are returned. Row by row: what is within reach of the segment's line, and in its own range of columns.
-    All segments at once, since a Python loop over limbs would cost more than reading the image; but not their bounding
-    boxes, which for a slanted limb are mostly empty.
+    Few cells beyond reach are returned: in each row, those within reach of the segment's line and in the segment's
+    range of columns. Bounding boxes would be mostly empty for slanted limbs. All segments are treated at once, since a
+    Python loop over limbs would cost more than reading the image.
     """
     low = np.clip(np.ceil(np.minimum(start, end) - REACH), 0, cells).astype(np.int64)
     high = np.clip(np.floor(np.maximum(start, end) + REACH) + 1, low, cells).astype(np.int64)
     segment, y = _ranges(low[:, 1], high[:, 1])
-    # In row y the line is at x = slope * (y - start_y) + start_x; level ones reach over all columns.
+    # In row y the line is at x = slope * (y - start_y) + start_x; for nearly horizontal lines all columns are in reach.
     level = np.abs(unit[:, 1]) < _LEVEL
     rise = np.where(level, 1.0, unit[:, 1])
     slope, half_width = np.where(level, 0.0, unit[:, 0] / rise), np.where(level, np.inf, REACH / np.abs(rise))

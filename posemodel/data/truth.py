@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 class Truth:
     """Person annotations of N images as packed arrays, crowds and unlabelled people included.
 
-    Those of image n are rows ``start[n]:start[n + 1]``, in the order of the annotation file (pycocotools breaks ties by
-    it).
-    image_ids (N,) int64, ascending; start (N + 1,) int64; keypoints (T, 17, 3) float32 in COCO's order as annotated;
-    boxes (T, 4) float64 x, y, width, height; areas (T,) float64, of the segment; crowd (T,) bool; ignored (T,) bool: a
-    crowd, or declared (else counted) to have no labelled keypoint. Predictions that match ignored people do not count.
+    The people of image n are rows ``start[n]:start[n + 1]``, in the order of the annotation file, by which pycocotools
+    breaks ties. image_ids (N,) int64, ascending; start (N + 1,) int64; keypoints (T, 17, 3) float32, x and y in pixels
+    and visibility (0, 1, 2), in COCO's order; boxes (T, 4) float64, x, y, width, height in pixels; areas (T,) float64,
+    `area` in square pixels; crowd (T,) bool; ignored (T,) bool, True for crowds and for people whose `num_keypoints` is
+    0 (counted from the keypoints if the file lacks it). Predictions that match ignored people do not count.
     """
 
     image_ids: NDArray[np.int64]

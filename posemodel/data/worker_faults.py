@@ -1,6 +1,6 @@
-"""Explain errors of a data loader's workers that the machine causes: too little shared memory, files or memory.
+"""Explain errors of a data loader's workers that come from the machine's limits: shared memory, open files, memory.
 
-PyTorch reports these as RuntimeErrors, some with the worker's traceback, some as a signal that a worker died of.
+PyTorch reports these as RuntimeErrors, some with the worker's traceback, some as the signal that ended a worker.
 """
 
 import errno
@@ -27,11 +27,12 @@ NO_WORKERS = "take fewer workers, or num_workers 0"
 
 
 FILES_OF_WORKER, FILES_OF_BATCH, FILES_LEFT = 8, 7, 16
-"""Open files: of a worker's pipes and queues, of a batch's tensors, and of what else a process opens meanwhile."""
+"""Numbers of open files: for a worker's pipes and queues, for a batch's tensors, and a reserve for other files."""
 PREFETCHED = 2
 """Batches that a worker loads ahead by PyTorch's default."""
 FILES_WANTED = 65536
-"""A lower soft limit is raised to this, or to the hard limit: a batch may have any number of tensors."""
+"""Number of open files to which a lower soft limit is raised (at most to the hard limit): a batch may have many
+tensors."""
 
 
 def require_open_files(num_workers: int, prefetch_factor: int | None = None) -> None:
@@ -56,7 +57,7 @@ def require_open_files(num_workers: int, prefetch_factor: int | None = None) -> 
 
 
 def explain_loader_error(error: BaseException) -> str | None:
-    """Return in one line which resource was too small for a data loader and what to do; None for any other error."""
+    """Return in one line which resource was too scarce for a data loader and what to do; None for any other error."""
     text = str(error).lower()
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
         return _too_many_files()

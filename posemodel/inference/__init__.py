@@ -1,5 +1,5 @@
-"""Find people with a network: heatmaps and Part Affinity Fields to people, in pictures of any kind and size.
+"""Find people in pictures of any format and size: run a network, decode its heatmaps and Part Affinity Fields.
 
 In: a network's maps, or pictures. Out: people in the picture's own pixels, as arrays, drawings or COCO results. Nothing
-here knows the true people, trains or scores.
+here reads annotations, trains or scores.
 """

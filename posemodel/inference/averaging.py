@@ -17,7 +17,8 @@ from posemodel.errors import SettingsError
 from posemodel.network import Maps, PoseNetwork
 
 INTERPOLATION = "bicubic"
-"""Resampling of smaller inputs' maps: perfect maps of three sizes locate a point to 0.03 cells (bilinear: 0.08)."""
+"""Interpolation of the maps of smaller inputs: perfect maps of three sizes locate a point to 0.03 cells (bilinear:
+0.08)."""
 
 _PARTS = torch.tensor([*skeleton.FLIPPED_PARTS.tolist(), skeleton.BACKGROUND])
 _FIELDS = torch.tensor([2 * limb + axis for limb in skeleton.FLIPPED_LIMBS.tolist() for axis in (0, 1)])
@@ -26,10 +27,10 @@ _SIGNS = torch.tensor([-1.0, 1.0] * skeleton.NUM_LIMBS)[:, None, None]
 
 
 class Averaging(Settings):
-    """Which maps are averaged before decoding; by default those of one pass at one size."""
+    """Settings of the averaging of maps before decoding; by default there is one pass at one size."""
 
     flip: bool = False
-    """Average with the maps of the mirror image."""
+    """Average the maps with those of the mirror image."""
     scales: Annotated[tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...], Field(min_length=1)] = (1.0,)
     """Sides of the inputs, relative to the requested side."""
 
@@ -41,16 +42,17 @@ class Averaging(Settings):
 
     @classmethod
     def checked(cls, *, flip: bool, scales: Sequence[float]) -> Self:
-        """Return the settings; SettingsError where they are invalid."""
+        """Return valid settings; raise SettingsError if they are invalid."""
         try:
             return cls(flip=flip, scales=tuple(scales))
         except ValidationError as error:
             raise SettingsError(f"{first_problem(error)}.") from error
 
     def geometries(self, geometry: InputSettings, size_multiple: int) -> tuple[InputSettings, ...]:
-        """Return the input of each scale, the largest first, to whose grid all maps are brought.
+        """Return the input geometry of each scale, the largest first, to whose grid all maps are resampled.
 
-        A side is rounded to the nearest multiple that the network takes; SettingsError where two sides become equal.
+        A side is rounded to the nearest multiple that the network takes; raises SettingsError if two sides become
+        equal.
         """
         by_size: dict[int, float] = {}
         least = -(-MIN_SIZE // size_multiple)
@@ -72,7 +74,7 @@ def averaged_maps(network: PoseNetwork, inputs: Sequence[torch.Tensor], *, flip:
     Args:
         network: In evaluation mode, on the device of the inputs.
         inputs: RGB uint8 (B, 3, S, S), one for each size S, the largest first.
-        flip: Average with the maps of the mirror images, flipped back.
+        flip: Average the maps with those of the mirror images, flipped back.
 
     Returns:
         Maps (B, 19, C, C) and (B, 38, C, C). With ``flip``, a mirror image has exactly the mirrored maps, provided that

@@ -1,6 +1,6 @@
-"""Draw skeletons on images: predicted people in the colours of their sides, true people as thin outlined lines.
+"""Draw skeletons on images: predicted people in colours for left and right, true people as thin outlined lines.
 
-Images are BGR, as OpenCV reads them. Nothing here changes the image that it is given.
+Images are BGR, as OpenCV reads them. No function changes its input image.
 """
 
 from collections.abc import Sequence
@@ -24,13 +24,14 @@ PAPER: Colour = (255, 255, 255)
 PREDICTED = (5, 4)
 TRUE_OUTLINE = (3, 2)
 TRUE = (1, 1)
-"""Line width of limbs and radius of joints, in pixels."""
+"""Line width of limbs and radius of joints of true people, in pixels."""
 RIM = 1
 """Width in pixels of the black rim around a predicted person, visible on any background."""
 SIDE_OF_WIDTHS, EXTENT_OF_WIDTHS = 600, 300
-"""Size in pixels of an image's longer side and of a person at which ``PREDICTED`` applies; below, lines are thinner."""
+"""Minimum image side (the longer) and person size, in pixels, at which ``PREDICTED`` applies; below, lines are thinner.
+"""
 FRACTION_BITS = 4
-"""OpenCV draws at sixteenths of a pixel."""
+"""Fractional bits of OpenCV's drawing coordinates, which are then in sixteenths of a pixel."""
 FAR = 2.0**15
 """Largest coordinate in pixels: points beyond are drawn there, because OpenCV's fixed-point numbers overflow."""
 

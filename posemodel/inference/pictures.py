@@ -14,7 +14,7 @@ from posemodel.data.images.files import UNDECODABLE, FileFault, decode_image, de
 from posemodel.errors import DataError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".jp2", ".ppm", ".pgm", ".pbm")
-"""Endings of picture files, in any case: the formats that every build of OpenCV reads."""
+"""File name suffixes of pictures, in any case, for the formats that every build of OpenCV reads."""
 
 
 class Picture(NamedTuple):
@@ -56,7 +56,8 @@ def read_picture(
         exif: ``follow`` turns a file's pixels by its EXIF orientation, ``ignore`` takes them as stored.
 
     Raises:
-        DataError: the file is missing, no image, truncated, or too large for OpenCV; or the array is no RGB image.
+        DataError: the file is missing, not an image, truncated, or too large for OpenCV; or the array is not an RGB
+            image.
     """
     if isinstance(source, np.ndarray):
         if source.dtype != np.uint8 or source.ndim != 3 or source.shape[2] != 3 or 0 in source.shape:
@@ -98,7 +99,7 @@ def _letterboxed(image: NDArray[np.uint8], reduction: int, width: int, height: i
 def _shrunk(image: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
     """Shrink an image to the means of its blocks of ``factor`` x ``factor`` pixels; border pixels fill the last blocks.
 
-    A warp alone would skip most pixels, and OpenCV's takes no sides above 2^15.
+    A warp alone would skip most pixels, and OpenCV's warp takes no sides above 2^15.
     """
     if factor == 1:
         return image

@@ -27,7 +27,7 @@ from posemodel.network.prepare import evaluation_mode, prepare_network
 Source = Path | str | NDArray[np.uint8]
 """A picture: its file, or RGB pixels (height, width, 3) uint8."""
 READERS = 4
-"""Most threads that read: a 12-megapixel JPEG takes 40 ms and, decoded, 36 MB."""
+"""Maximum number of reading threads: a 12-megapixel JPEG takes 40 ms and, decoded, 36 MB."""
 
 
 def predict(
@@ -51,18 +51,18 @@ def predict(
         flip: Average the maps with those of the mirror image.
         scales: Average the maps over inputs of these sizes, relative to ``size``.
         batch_size: Pictures in one pass of the network.
-        device: ``auto`` is the best device for a checkpoint and the current device for a network; any other moves the
-            network there.
-        exif: `follow` turns files' pixels by their EXIF orientation, and people are in the turned picture; `ignore`
-            takes pixels as stored (None: as in the network's training).
+        device: Device to run on. ``auto`` is the best device for a checkpoint, and the device on which a network is
+            already; any other name moves the network there, and it stays there.
+        exif: `follow` turns files' pixels by their EXIF orientation, and people are in coordinates of the turned
+            picture; `ignore` takes pixels as stored (None: as in the network's training).
 
     Returns:
         One Detections for each image, in order: ``people`` (N, 18, 3) holds x and y in the picture's own pixels (pixel
-        centres are at integers) and the score of each part of `posemodel.skeleton.PARTS`, 0 for a part not found;
-        ``scores`` (N,) are from 0 to 1, the best first. The network's mode is restored.
+            centres are at integers) and the score of each part of `posemodel.skeleton.PARTS`, 0 for a part not found;
+            ``scores`` (N,) are from 0 to 1, the best first. The network's mode (training or evaluation) is restored.
 
     Raises:
-        DataError: an image cannot be read; `iter_predictions` goes on after it.
+        DataError: an image cannot be read; use `iter_predictions` to continue with the others.
         SettingsError: a size, scale, batch size or device is invalid.
         CheckpointError: the checkpoint cannot be used.
 
@@ -142,7 +142,7 @@ def _predictions(
 def _read_ahead(
     images: Iterable[Source], sizes: Sequence[int], reading: ThreadPoolExecutor, ahead: int, exif: Exif
 ) -> Iterator[Picture | DataError]:
-    """Yield pictures in order, while threads read ``ahead`` further ones."""
+    """Yield pictures in order, while threads read up to ``ahead`` further pictures."""
 
     def read(number: int, source: Source) -> Picture | DataError:
         try:
@@ -159,7 +159,7 @@ def _read_ahead(
 
 
 def _batches(entries: Iterator[Picture | DataError], batch_size: int) -> Iterator[list[Picture | DataError]]:
-    """Yield batches of ``batch_size`` pictures, the last smaller; errors keep their position in between."""
+    """Yield batches of ``batch_size`` pictures, the last one smaller; errors are yielded between them, in order."""
     batch: list[Picture | DataError] = []
     pictures = 0
     for entry in entries:

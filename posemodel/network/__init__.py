@@ -1,7 +1,7 @@
 """Pose networks: architectures, their initial and imported weights, and checkpoint files.
 
-In come RGB images (B, 3, S, S); out go heatmaps and PAFs of every stage (``Maps``). Each architecture has a file of its
-own and a line in ``NETWORKS``. Nothing here reads data sets, trains, or decodes maps into people.
+In: RGB images (B, 3, S, S). Out: heatmaps and PAFs of every stage (``Maps``). Each architecture has a file of its own
+and a line in ``NETWORKS``. Nothing here reads data sets, trains, or decodes maps into people.
 """
 
 import torch
@@ -32,7 +32,7 @@ __all__ = ["NETWORKS", "Maps", "PoseNetwork", "build_network", "input_geometry",
 
 
 def network_class(name: str) -> type[PoseNetwork]:
-    """Return the class of a network; SettingsError for an unknown name suggests the most similar one."""
+    """Return the class of a network; raise SettingsError, with the most similar name, for an unknown name."""
     if name not in NETWORKS:
         raise SettingsError(
             f"network: no network is called {name!r}.{did_you_mean(name, NETWORKS)} There are: {', '.join(NETWORKS)}."
@@ -53,7 +53,7 @@ def network_geometry(
     Args:
         network: The network.
         size: Side of the input in pixels; None: the one that the network was trained at, else its default.
-        name: What an error calls the network.
+        name: Name of the network in error messages.
 
     Raises:
         SettingsError: The network does not take this size; the message suggests a valid one.
@@ -69,7 +69,7 @@ def network_geometry(
 
 
 def build_network(name: str, *, seed: int | None = None) -> PoseNetwork:
-    """Build a network with initial weights; the same ``seed`` gives the same weights, whatever was drawn before.
+    """Build a network with initial weights; the same ``seed`` always gives the same weights.
 
     Args:
         name: One of ``NETWORKS``.

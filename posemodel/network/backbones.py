@@ -18,7 +18,7 @@ class Vgg19Front(nn.Sequential):
 
 
 def vgg19_first_ten(*, last_rectifier: bool = True) -> Vgg19Front:
-    """Build the front with initial weights; without ``last_rectifier`` it ends before the ReLU after conv4_2."""
+    """Build the front with initial weights; without ``last_rectifier`` the ReLU after conv4_2 is left out."""
     layers: list[nn.Module] = []
     channels = 3
     for width in VGG19_FIRST_TEN:
@@ -36,7 +36,7 @@ def vgg19_first_ten(*, last_rectifier: bool = True) -> Vgg19Front:
 def read_vgg19_front(path: Path) -> dict[str, torch.Tensor]:
     """Read the front's entries (`features.N.weight`, `features.N.bias`) from torchvision's VGG19 state dict.
 
-    A file that `posebench weights import` wrote is read too; CheckpointError if the file does not fit.
+    A file that `posebench weights import` wrote is accepted too. Raises CheckpointError if the file does not fit.
     """
     with torch.device("meta"):
         own = {f"features.{key}": value for key, value in vgg19_first_ten().state_dict().items()}
@@ -73,7 +73,7 @@ def load_vgg19_weights(backbone: nn.Module, path: Path) -> None:
 def conv_norm(
     channels_in: int, channels_out: int, *, kernel: int = 3, stride: int = 1, dilation: int = 1, bias: bool = False
 ) -> nn.Sequential:
-    """Build convolution, batch norm and ReLU; at stride 1 height and width stay."""
+    """Build convolution, batch norm and ReLU; at stride 1 height and width stay the same."""
     convolution = nn.Conv2d(
         channels_in,
         channels_out,

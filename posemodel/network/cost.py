@@ -9,7 +9,7 @@ from posemodel.network import build_network, input_geometry
 
 
 def network_cost(name: str, size: int | None = None) -> dict[str, Any]:
-    """Return parameters, 10^9 multiply-accumulates (`gmacs`) of one image's forward pass, input side and stride.
+    """Return parameters, multiply-accumulates of one image's forward pass in 10^9 (`gmacs`), input side and stride.
 
     Runs on the meta device, where nothing is computed: even the largest network takes no time.
 

@@ -1,4 +1,8 @@
-"""Conversion of public checkpoints into ours: recognized by their keys, checked by entry, saved as safetensors."""
+"""Conversion of public checkpoints into this project's, saved as safetensors; each entry's name and shape are checked.
+
+A format names a program whose files can be imported; `tensorboy` is the public PyTorch reimplementation
+tensorboy/pytorch_Realtime_Multi-Person_Pose_Estimation. A layout lists the key names of one network in a format.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -19,15 +23,16 @@ LAYOUTS: dict[str, Callable[[Iterable[str]], PublicLayout]] = {
     "tensorboy": tensorboy_layout,
     "lightweight": lightweight_layout,
 }
-"""Formats of complete networks, and the function that recognizes the layout from a file's keys."""
+"""Format of a complete network -> function that recognizes the layout from a file's keys."""
 BACKBONE_FORMAT = "torchvision-vgg19"
 """Format of a file that holds a backbone alone."""
 FORMATS = (*LAYOUTS, BACKBONE_FORMAT)
 """Values of ``file_format``."""
 CHOOSABLE_INPUT = ("tensorboy",)
-"""Formats whose files do not show whether they were trained by that code or converted from Caffe."""
+"""Formats whose files do not show their pixel format: trained by tensorboy's code (RGB) or converted from Caffe (BGR).
+"""
 _COUNTER = "num_batches_tracked"
-"""Entry for batch norm's count of batches: nothing here reads it, and files older than PyTorch 0.4.1 lack it."""
+"""Last part of the key of batch norm's batch counter. It is not used, and files older than PyTorch 0.4.1 lack it."""
 
 
 @dataclass(frozen=True)
@@ -62,16 +67,18 @@ class ImportedWeights:
 
 
 def import_weights(path: Path, out: Path, *, file_format: str, input_format: str | None = None) -> ImportedWeights:
-    """Convert a public checkpoint into a file for `load_network` (or, a backbone, for `--backbone-weights`).
+    """Convert a public checkpoint into a file for `load_network` or, if it is a backbone, for `--backbone-weights`.
 
     Args:
         path: The public checkpoint, a PyTorch or safetensors file.
         out: The file to write; it must not exist.
         file_format: One of `FORMATS`.
-        input_format: For tensorboy: `imagenet` (the default, trained by that code) or `caffe` (converted from Caffe).
+        input_format: For tensorboy: `imagenet` (the default; weights trained by tensorboy's code) or `caffe` (converted
+            from Caffe).
 
     Raises:
-        CheckpointError: The file does not fit; names the first entry that is missing, unexpected or of another shape.
+        CheckpointError: The file does not fit; the message names the first entry that is missing, unexpected or of
+            another shape.
         SettingsError: An argument is not valid, or ``out`` exists.
     """
     if file_format not in FORMATS:
@@ -99,7 +106,10 @@ def import_weights(path: Path, out: Path, *, file_format: str, input_format: str
 
 
 def convert_public_network(state: StateFile, file_format: str) -> tuple[PoseNetwork, PublicLayout]:
-    """Return our network with a public file's weights, in evaluation mode, and its layout; CheckpointError if unfit."""
+    """Return our network with a public file's weights, in evaluation mode, and the layout.
+
+    Raises CheckpointError if the file does not match.
+    """
     try:
         layout = LAYOUTS[file_format](state.tensors)
     except ValueError as error:
@@ -123,7 +133,10 @@ def _has_format(file_format: str, keys: Iterable[str]) -> bool:
 
 
 def _fitted(state: StateFile, own: Mapping[str, torch.Tensor], layout: PublicLayout) -> dict[str, torch.Tensor]:
-    """Return the file's entries under our keys; CheckpointError names the first entry of each kind of problem."""
+    """Return the file's entries, renamed to our keys and with their shapes checked.
+
+    The CheckpointError for a bad file names the first entry of each kind of problem.
+    """
     foreign = {key: layout.public_key(key) for key in own}
     missing = [key for key in foreign.values() if key not in state.tensors and not key.endswith(_COUNTER)]
     known = set(foreign.values())

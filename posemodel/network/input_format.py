@@ -13,7 +13,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class InputFormat:
-    """Normalization of pixels 0 to 255: ``(pixel - mean) / std``, with both in the order of ``channels``."""
+    """Normalization of pixels from 0 to 255: ``(pixel - mean) / std``, with both in the order of ``channels``."""
 
     name: str
     channels: ChannelOrder
@@ -26,7 +26,7 @@ class InputFormat:
 
 
 def format_from_document(document: Any) -> InputFormat:
-    """Return the format that `as_document` wrote; ValueError says what is wrong with the document."""
+    """Return the format from the JSON values that `as_document` wrote; ValueError says what is wrong with them."""
     if not isinstance(document, dict) or set(document) != {"name", "channels", "mean", "std"}:
         raise ValueError(f"an input format has a name, channels, a mean and a std, not {document!r}")
     if not isinstance(document["name"], str) or document["channels"] not in get_args(ChannelOrder):
@@ -53,9 +53,10 @@ IMAGENET = InputFormat(
     _triple(255 * value for value in IMAGENET_MEAN),
     _triple(255 * value for value in IMAGENET_STD),
 )
-"""RGB with ImageNet's statistics: all networks trained here, and those that the tensorboy code trained."""
+"""RGB with ImageNet's statistics, for networks trained by this project or by tensorboy's code (see ``import_weights``).
+"""
 CAFFE = InputFormat("caffe", "BGR", (128.0,) * 3, (256.0,) * 3)
-"""BGR with pixel / 256 - 0.5: OpenPose's Caffe models and, written (pixel - 128) / 256, the lightweight network's."""
+"""BGR with (pixel - 128) / 256, for OpenPose's Caffe models and for Lightweight OpenPose."""
 
 INPUT_FORMATS: dict[str, InputFormat] = {each.name: each for each in (IMAGENET, CAFFE)}
 """Input formats by name."""

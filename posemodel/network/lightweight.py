@@ -1,4 +1,4 @@
-"""Networks `lightweight`, `lightweight_2`, `lightweight_3`: for CPUs, on MobileNet's front, with 1 to 3 refinements.
+"""Networks `lightweight`, `lightweight_2`, `lightweight_3` for CPUs: MobileNet's front and 1 to 3 refinement stages.
 
 Source: Osokin, "Real-time 2D Multi-Person Pose Estimation on CPU: Lightweight OpenPose", ICPRAM 2019, section 3; the
 front is that of Howard et al., "MobileNets", 2017, at stride 8 with a dilated convolution.
@@ -15,7 +15,7 @@ from posemodel.skeleton import NUM_HEATMAPS, NUM_PAFS
 FEATURES = 128
 """Channels of the features that all stages see, and of the convolutions inside a stage."""
 INITIAL_HEAD = 512
-"""Channels before the maps of the initial stage; a refinement stage has ``FEATURES`` there."""
+"""Channels of the layer before the maps in the initial stage; in a refinement stage it has ``FEATURES`` channels."""
 REFINEMENT_BLOCKS = 5
 """Blocks in a refinement stage."""
 FRONT = ((64, 1, 1), (128, 2, 1), (128, 1, 1), (256, 2, 1), (256, 1, 1), (512, 1, 1), (512, 1, 2)) + ((512, 1, 1),) * 4
@@ -54,7 +54,7 @@ def _head(width: int, channels_out: int) -> nn.Sequential:
 
 
 class Alignment(nn.Module):
-    """Reduction of the front's features to the width of the stages: (B, 512, H, W) -> (B, 128, H, W)."""
+    """Reduces the front's features to the width of the stages: (B, 512, H, W) -> (B, 128, H, W)."""
 
     def __init__(self, channels_in: int) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class Alignment(nn.Module):
 
 
 class RefinementBlock(nn.Module):
-    """A 1x1 convolution, then a residual branch of two 3x3 ones, the second dilated: a 7x7 receptive field for less."""
+    """A 1x1 convolution and a residual branch of two 3x3 ones, the second dilated: a cheap 7x7 receptive field."""
 
     def __init__(self, channels_in: int) -> None:
         super().__init__()
@@ -139,7 +139,7 @@ class Lightweight(PoseNetwork):
         return list(self.refinement_stages)
 
     def stages(self, images: torch.Tensor) -> list[Maps]:
-        """Return the initial and the refined maps (B, ., S/8, S/8) for normalized images (B, 3, S, S)."""
+        """Return the initial and the refined maps (B, channels, S/8, S/8) for normalized images (B, 3, S, S)."""
         features = self.adapt(self.backbone(images))
         maps: list[Maps] = [self.initial_stage(features)]
         for stage in self.refinement_stages:

@@ -19,11 +19,11 @@ HEATMAP_STAGES = 2
 BLOCKS = 5
 """Dense blocks in a stage."""
 FIRST_WIDTHS = (96, 256)
-"""Channels inside a block and before the maps, in the first PAF stage and the first heatmap stage."""
+"""Channels inside a block and of the layer before the maps, in the first PAF stage and the first heatmap stage."""
 LATER_WIDTHS = (128, 512)
-"""Channels inside a block and before the maps, in the later stages."""
+"""Channels inside a block and of the layer before the maps, in the later stages."""
 SLOPE = 0.25
-"""Initial slope of every PReLU below zero (He et al., 2015)."""
+"""Initial slope of every PReLU for negative inputs (He et al., 2015)."""
 
 
 def _rectified(channels_in: int, channels_out: int, kernel: int) -> nn.Sequential:
@@ -33,7 +33,7 @@ def _rectified(channels_in: int, channels_out: int, kernel: int) -> nn.Sequentia
 
 
 class DenseBlock(nn.Sequential):
-    """Three chained 3x3 convolutions with concatenated outputs: the receptive field of a 7x7 one, at more depth."""
+    """Three chained 3x3 convolutions with concatenated outputs, with the receptive field of one 7x7 convolution."""
 
     def __init__(self, channels_in: int, width: int) -> None:
         super().__init__(_rectified(channels_in, width, 3), _rectified(width, width, 3), _rectified(width, width, 3))
@@ -67,10 +67,11 @@ def _stages(channels_in: list[int], channels_out: int) -> nn.ModuleList:
 
 
 class Openpose2019(PoseNetwork):
-    """OpenPose of 2019 with 26,050,878 parameters; its four stages of maps are PAFs, PAFs, both, both.
+    """OpenPose of 2019 with 26,050,878 parameters; its four outputs are PAFs, PAFs, both, both.
 
-    Later PAF stages and the first heatmap stage see [features, PAFs], the second heatmap stage
-    [features, heatmaps, PAFs]. PAFs and heatmaps are paired from the end, so that the loss counts each output once.
+    Later PAF stages and the first heatmap stage see [features, PAFs], the second heatmap stage [features, heatmaps,
+    PAFs]. The four PAF stages and two heatmap stages give four ``Maps``: the last two PAF outputs are paired with the
+    two heatmap outputs, so that the loss counts each output once.
     """
 
     stride = 8
@@ -89,11 +90,11 @@ class Openpose2019(PoseNetwork):
         self.heatmap_stages = _stages([with_pafs] + [with_both] * (HEATMAP_STAGES - 1), NUM_HEATMAPS)
 
     def later_stages(self) -> list[nn.Module]:
-        """Return all PAF and heatmap stages but the first of each."""
+        """Return all PAF and heatmap stages except the first of each kind."""
         return [*self.paf_stages[1:], *self.heatmap_stages[1:]]
 
     def stages(self, images: torch.Tensor) -> list[Maps]:
-        """Return four stages of maps (B, ., S/8, S/8) for normalized images (B, 3, S, S): PAFs, PAFs, both, both."""
+        """Return four ``Maps`` (B, channels, S/8, S/8) for normalized images (B, 3, S, S): PAFs, PAFs, both, both."""
         features = self.adapt(self.backbone(images))
         inputs, pafs, heatmaps = features, [], []
         for stage in self.paf_stages:

@@ -1,4 +1,4 @@
-"""Preparation of a network, a wrapper of one, or a checkpoint for use: loaded, on a device, with its input geometry."""
+"""Preparation of a network, wrapped network or checkpoint: load it, move it to a device, find its input geometry."""
 
 import os
 from collections.abc import Iterator
@@ -14,7 +14,8 @@ from posemodel.network import PoseNetwork, network_geometry
 from posemodel.network.weights import load_network
 
 _WRAPPED = ("_orig_mod", "module")
-"""Attributes that hold the network in torch.compile's modules, and in DistributedDataParallel and its like."""
+"""Attributes that hold the inner network: in modules of torch.compile, and in DistributedDataParallel or DataParallel.
+"""
 
 
 def prepare_network(
@@ -27,7 +28,7 @@ def prepare_network(
             the file of a checkpoint.
         size: Side of the input in pixels; None: the one at which the weights were trained, or the network's default if
             they were not.
-        device: With auto, a network stays where it is and a checkpoint goes to the best device.
+        device: With auto, a network stays on its device and a checkpoint is loaded onto the best device.
 
     Raises:
         CheckpointError: The checkpoint cannot be used.

@@ -1,8 +1,9 @@
 """Key names of public checkpoints: for each of our networks, our key prefixes beside theirs.
 
-Sources: the networks of tensorboy/pytorch_Realtime_Multi-Person_Pose_Estimation (`rtpose_vgg`, `openpose`) and of
-Daniil-Osokin/lightweight-human-pose-estimation.pytorch. Both order parts and PAF channels as we do; but limbs
-9 and 13 lead from a shoulder to the eye in the tensorboy code's targets, and to the ear in ours and Caffe's.
+Sources: the networks `rtpose_vgg` and `openpose` of the public PyTorch reimplementation
+tensorboy/pytorch_Realtime_Multi-Person_Pose_Estimation (`tensorboy` for short), and those of
+Daniil-Osokin/lightweight-human-pose-estimation.pytorch. Both order parts and PAF channels as we do; but limbs 9 and 13
+lead from a shoulder to the eye in the tensorboy code's targets, and to the ear in ours and Caffe's.
 """
 
 import re

@@ -66,7 +66,7 @@ class RtposeVgg(PoseNetwork):
         return [*self.paf_branches[1:], *self.heatmap_branches[1:]]
 
     def stages(self, images: torch.Tensor) -> list[Maps]:
-        """Return six stages of maps (B, ., S/8, S/8) for normalized images (B, 3, S, S)."""
+        """Return six stages of maps (B, channels, S/8, S/8) for normalized images (B, 3, S, S)."""
         features = self.adapt(self.backbone(images))
         inputs, maps = features, []
         for paf_branch, heatmap_branch in zip(self.paf_branches, self.heatmap_branches, strict=True):

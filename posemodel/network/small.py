@@ -55,7 +55,7 @@ class Small(PoseNetwork):
             nn.init.normal_(head.weight, std=HEAD_STD)
             zero_bias(head)
             assert head.bias is not None
-            # Nearly every cell is background: learned from zero, it would dominate the first steps' gradients.
+            # Nearly every cell is background; if its map started at 0, it would dominate the first steps' gradients.
             head.bias.data.view(-1, UPSAMPLING**2)[BACKGROUND] = 1
 
     def later_stages(self) -> list[nn.Module]:
@@ -63,7 +63,7 @@ class Small(PoseNetwork):
         return [self.second]
 
     def stages(self, images: torch.Tensor) -> list[Maps]:
-        """Return two stages of maps (B, ., S/4, S/4) for normalized images (B, 3, S, S), S a multiple of 16."""
+        """Return two stages of maps (B, channels, S/4, S/4) for normalized images (B, 3, S, S), S a multiple of 16."""
         eight, sixteen = self.backbone(images)
         features = self.merge(eight + functional.interpolate(self.top(sixteen), scale_factor=2, mode="nearest"))
         first = self.first(features)

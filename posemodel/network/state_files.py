@@ -36,7 +36,7 @@ class StateFile:
 
 
 def read_state(path: Path) -> StateFile:
-    """Read a PyTorch or safetensors file's state dict; CheckpointError if it is none, or reading it would run code."""
+    """Read a PyTorch or safetensors file's state dict; CheckpointError if there is none, or reading would run code."""
     problem = weights_problem(path)
     if problem:
         raise CheckpointError(f"{path}: {problem}")

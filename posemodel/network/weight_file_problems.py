@@ -1,4 +1,4 @@
-"""Recognition of files that are given as weights but hold none, by their content, with a remedy. Nothing is unpickled.
+"""Recognition, by content, of files that are given as weights but hold none, with advice. Nothing is unpickled.
 
 Recognized are pointers of Git LFS and git-annex, web pages that a server sent instead of the file, truncated files,
 archives that must be unpacked, and models of other frameworks.
@@ -52,9 +52,9 @@ IMPORT = (
 
 
 def weights_problem(path: Path) -> str:
-    """Say why a file cannot hold weights, and what to do; empty if it looks like a PyTorch or safetensors file.
+    """Say why a file cannot hold weights, and what to do; return "" if it looks like a PyTorch or safetensors file.
 
-    The one or two sentences continue the path: "is empty. Fetch it again ...".
+    The text is written to follow the file's path: "is empty. Fetch it again ...".
     """
     if path.is_dir():
         weights = sorted(file.name for pattern in ("*.safetensors", "*.pt*") for file in path.glob(pattern))
@@ -103,7 +103,7 @@ def _pointer(head: bytes) -> str:
 
 
 def _text(head: bytes) -> str:
-    """Describe a web page, a server's message or another text; empty if the file is binary."""
+    """Describe a web page, a server's message or another text; return "" if the file is binary."""
     begins = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if begins.startswith((b"<!doctype html", b"<html", b"<head", b"<script")):
         title = re.search(rb"<title[^>]*>\s*(.*?)\s*</title>", head, re.IGNORECASE | re.DOTALL)
@@ -142,7 +142,7 @@ def _other(path: Path, head: bytes) -> str:
 
 
 def _safetensors(path: Path, head: bytes, size: int) -> str:
-    """Describe a safetensors file that ends before its tensors do; empty if it is complete."""
+    """Describe a safetensors file that ends before its tensors do; return "" if it is complete."""
     (length,) = struct.unpack("<Q", head[:LENGTH_BYTES])
     needed = LENGTH_BYTES + length
     if needed <= size:
@@ -162,7 +162,7 @@ def _tensor_bytes(header: bytes) -> int:
 
 
 def _zip(path: Path, head: bytes, size: int) -> str:
-    """Describe a zip archive that is truncated, or was not written by `torch.save`; empty for any other file."""
+    """Describe a zip archive that is truncated, or was not written by `torch.save`; return "" for any other file."""
     if not head.startswith(b"PK\x03\x04"):
         return ""
     try:

@@ -1,4 +1,4 @@
-"""Checkpoints: safetensors files of weights with JSON metadata, written completely or not at all."""
+"""Checkpoints, which are safetensors files of weights with JSON metadata; each is written completely or not at all."""
 
 import json
 from collections.abc import Mapping
@@ -70,7 +70,7 @@ def _write(path: Path, state: Mapping[str, torch.Tensor], document: dict[str, An
 
 
 def checkpoint_info(path: Path | str) -> CheckpointInfo:
-    """Read a checkpoint's metadata without its tensors; CheckpointError if it is no checkpoint of a known network."""
+    """Read a checkpoint's metadata without its tensors; raise CheckpointError if it is not one of a known network."""
     path = Path(path)
     return _info_in(path, _read(path, tensors=False)[0])
 
@@ -79,7 +79,7 @@ def load_network(path: Path | str, device: torch.device) -> tuple[PoseNetwork, C
     """Load a checkpoint's network, in evaluation mode on ``device``, and its metadata.
 
     The checkpoint sets the network's input format (RGB with ImageNet's statistics if an older file has none),
-    ``trained_size`` and ``checkpoint_exif``.
+    ``trained_size`` and ``trained_exif``.
 
     Example:
         network, info = load_network("small.safetensors", torch.device("cpu"))
@@ -152,7 +152,7 @@ def _info_in(path: Path, document: Any) -> CheckpointInfo:
 def checkpoint_exif(path: Path) -> Exif:
     """Return the EXIF setting that a checkpoint was trained with, reading its metadata alone.
 
-    For a file that is no checkpoint it is `ignore`; ``load_network`` reports the problem.
+    The result is `ignore` for a file that is not a checkpoint; ``load_network`` reports that problem.
     """
     try:
         with safe_open(str(path), framework="pt") as file:

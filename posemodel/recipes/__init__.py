@@ -1,8 +1,8 @@
 """Published training recipes by name; each is a file `NAME.toml` in this folder that cites the source of its numbers.
 
-In comes a recipe's name with a user's own settings; out go `TrainSettings` and an optimizer. Nothing is trained here.
-A file has the fields of `TrainSettings` and a table `optimizer` with a name and hyperparameters; its comments say where
-this project differs from the source. Milestones are in the unit of the recipe's own budget (steps or epochs) and are
+In: a recipe's name and a user's own settings. Out: `TrainSettings` and an optimizer. Nothing is trained here. A file
+has the fields of `TrainSettings` and a table `optimizer` with a name and hyperparameters; its comments say where this
+project differs from the source. Milestones are in the unit of the recipe's own budget (steps or epochs) and are
 converted to shares of it, so that a shorter run keeps the shape of the schedule.
 
 Example:
@@ -25,7 +25,7 @@ from posemodel.training.parameter_groups import Parameters
 _FOLDER = Path(__file__).parent
 _BUDGETS = ("steps", "epochs", "seconds")
 _SCHEDULE_SETTINGS = ("milestones", "gamma", "plateau")
-"""Settings that belong to one schedule and mean nothing to another."""
+"""Settings that only some schedules use."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Recipe:
     """
 
     name: str
-    """Name of the recipe, that of its file."""
+    """Name of the recipe, and of its file without `.toml`."""
     optimizer: str
     """Optimizer: sgd (with momentum), nesterov or adam, as in `posebench train --optimizer`."""
     hyperparameters: Mapping[str, Any]
@@ -48,7 +48,7 @@ class Recipe:
     """Fields of `TrainSettings`, nested in the same way."""
 
     def settings(self, **overrides: Any) -> TrainSettings:
-        """Return the settings of a run; ``overrides`` (at least ``data``) replace the recipe's, nested ones singly."""
+        """Return a run's settings; ``overrides`` (at least ``data``) replace the recipe's, nested fields one by one."""
         return TrainSettings.model_validate(merge_settings(self.training, overrides))
 
     def make_optimizer(self, parameters: Parameters) -> optim.Optimizer:
@@ -92,7 +92,7 @@ def merge_settings(*layers: Mapping[str, Any]) -> dict[str, Any]:
     ``augment`` may be a bare true or false: it changes ``enabled`` alone.
 
     Example:
-        layered({"steps": 3, "loader": {"batch_size": 8}}, {"epochs": 2, "loader": {"num_workers": 4}})
+        merge_settings({"steps": 3, "loader": {"batch_size": 8}}, {"epochs": 2, "loader": {"num_workers": 4}})
         # {"epochs": 2, "loader": {"batch_size": 8, "num_workers": 4}}
     """
     values: dict[str, Any] = {}

@@ -1,4 +1,5 @@
-"""Score people against COCO annotations: average precision of keypoints, and its ceiling.
+"""Score people against COCO annotations: average precision (AP) of keypoints, and its upper limit.
 
-In: people found in the images of a split, or the network that finds them. Out: COCO's ten figures. Nothing here trains.
+In: people found in the images of a split, or the network that finds them. Out: COCO's ten keypoint metrics. Nothing
+here trains.
 """

@@ -49,14 +49,14 @@ def evaluate(
         labelled_only: Score only images that have labelled people.
         skip_bad: Skip bad images and annotations instead of refusing the data set.
         loader: Batch size and workers of the loader.
-        device: ``auto`` is the best device for a checkpoint and the current device for a network; any other moves the
-            network there.
+        device: Device to run on. ``auto`` is the best device for a checkpoint, and the device on which a network is
+            already; any other name moves the network there, and it stays there.
         exif: `follow` turns images by their EXIF orientation, `ignore` reads pixels as stored (None: as in the
             network's training).
 
     Returns:
-        The ten figures by pycocotools' rules, from 0 to 1, and the numbers of images and people scored. The network's
-        mode is restored.
+        COCO's ten keypoint metrics by pycocotools' rules, from 0 to 1, and the numbers of images and people scored. The
+        network's mode (training or evaluation) is restored.
 
     Raises:
         DataError: the data set cannot be used.
@@ -86,7 +86,7 @@ def predict_split(
     *,
     averaging: Averaging = Averaging(),  # noqa: B008 (frozen)
 ) -> KeypointScorer:
-    """Find the people in every image of a split; the returned scorer computes figures or writes a results file."""
+    """Find the people in every image of a split; the returned scorer computes metrics or writes a results file."""
     # A loader for each size, so that every input is letterboxed from the image itself.
     geometries = averaging.geometries(geometry, network.size_multiple)
     loaders = [validation_loader(split, each, settings, with_targets=False) for each in geometries]
@@ -99,7 +99,7 @@ def predict_split(
 
 
 def split_scorer(split: PackedSplit) -> KeypointScorer:
-    """Make a scorer of the images of a split."""
+    """Make a scorer for the images of a split."""
     image_ids = [split.image_id(p) for p in range(len(split))]
     return KeypointScorer(split.truth, image_ids=image_ids, category=split.category)
 
@@ -107,8 +107,8 @@ def split_scorer(split: PackedSplit) -> KeypointScorer:
 class PeopleFinder:
     """Decodes batches of maps in another thread, while the network works on the next batch.
 
-    A context manager: at its end, ``scorer`` has the people of all batches. The thread's errors are raised by ``put``
-    or at the end.
+    Use it as a context manager: after the block, ``scorer`` has the people of all batches. The thread's errors are
+    raised by ``put`` or at the end of the block.
     """
 
     def __init__(self, scorer: KeypointScorer, geometry: InputSettings) -> None:

@@ -1,6 +1,7 @@
-"""COCO's ten keypoint figures: pycocotools matches and accumulates, and its inputs are built from arrays here.
+"""COCO's ten keypoint metrics (figures: AP, AP50, ... AR), by pycocotools from inputs that are built from arrays here.
 
-Its own preparation (JSON objects, an index, the OKS of one pair at a time in Python) takes longer than its matching.
+Matching and accumulation stay pycocotools'. Its own preparation (JSON objects, an index, the object keypoint
+similarity, OKS, of one pair at a time in Python) takes longer than its matching.
 """
 
 import contextlib
@@ -19,13 +20,13 @@ from posemodel.data.truth import Truth
 PERSON = 1
 """Id of the person category within the evaluation, independent of the files."""
 BLOCK = 8192
-"""Pairs whose OKS is computed at a time: limits the memory to about 10 MB."""
+"""Number of pairs whose OKS is computed at a time; it limits the memory to about 10 MB."""
 VARIANCES = (skeleton.OKS_SIGMAS * 2) ** 2
 """Variance of each keypoint's distance, relative to the person's area, in COCO's order."""
 
 
 class Predictions(NamedTuple):
-    """Predicted people, in the order in which they were added: pycocotools breaks ties by it.
+    """Predicted people, in the order in which they were added; pycocotools breaks ties by this order.
 
     image_ids (D,) int64; keypoints (D, 17, 3) float64 in COCO's order; scores (D,) float64; areas (D,) float64.
     """
@@ -37,16 +38,19 @@ class Predictions(NamedTuple):
 
 
 def keypoint_areas(keypoints: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the areas (D,) that pycocotools gives people (D, 17, 3) without boxes: around all points, also at 0, 0."""
+    """Return the areas (D,) that pycocotools gives people (D, 17, 3) without boxes.
+
+    The area is that of the bounding box of all 17 points, including missing ones stored as (0, 0).
+    """
     width, height = np.ptp(keypoints[..., :2], axis=1).T
     area: NDArray[np.float64] = width * height
     return area
 
 
 def keypoint_figures(truth: Truth, rows: NDArray[np.int64], predictions: Predictions) -> list[float | None]:
-    """Compute COCO's ten figures over the images at ``rows`` (N,), ascending, of the truth.
+    """Compute COCO's ten metrics over some images: ``rows`` (N,) are their ascending indices in the truth.
 
-    None stands for a figure without labelled people. Predictions in other images do not count.
+    A metric for which there are no labelled people is None. Predictions in other images do not count.
     """
     evaluation = _ArrayEvaluation(truth, rows, predictions)
     # pycocotools prints on stdout, which is reserved for our own data.
@@ -73,7 +77,7 @@ class _ArrayEvaluation(COCOeval):  # type: ignore[misc]  # pycocotools has no ty
         trues = np.diff(truth.start)[self._rows]
         true = _ranges(truth.start[self._rows], trues)
         best, bests = best_predictions(predictions, images, self.params.maxDets[-1])
-        # Numbered from 1: a match with number 0 would count as none.
+        # Numbered from 1, because pycocotools takes a match with number 0 for no match.
         annotations = (true + 1, truth.ignored[true], truth.crowd[true], truth.areas[true])
         self._gts = _by_image(images, trues, ("id", "ignore", "iscrowd", "area"), annotations)
         results = (best + 1, predictions.scores[best], predictions.areas[best])
@@ -96,9 +100,10 @@ class _ArrayEvaluation(COCOeval):  # type: ignore[misc]  # pycocotools has no ty
 def best_predictions(
     predictions: Predictions, images: NDArray[np.int64], most: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the rows of the predictions in ``images`` (N,), ascending ids, and their number in each image (N,).
+    """Return the indices of the predictions in ``images`` (N,), ascending ids, and their number in each image (N,).
 
-    Ordered by image, the best first; at most ``most`` of an image; of equal scores the first added.
+    They are ordered by image, the best score first, of equal scores the first added; ``most`` is the maximum number for
+    an image.
     """
     image = np.searchsorted(images, predictions.image_ids)
     listed = np.flatnonzero(image < len(images))
@@ -112,10 +117,11 @@ def best_predictions(
 def pair_oks(
     keypoints: NDArray[np.float64], predicted: NDArray[np.int64], truth: Truth, true: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Return the OKS (P,) of pairs: rows ``predicted`` (P,) of keypoints (D, 17, 3), rows ``true`` (P,) of the truth.
+    """Return the OKS (P,) of pairs: indices ``predicted`` (P,) into keypoints (D, 17, 3), ``true`` (P,) into the truth.
 
-    Computed as in ``COCOeval.computeOks``, with equal bits for keypoints that float32 holds exactly, as COCO's. For a
-    true person without labelled keypoints the distance is that from a box of three times the person's size.
+    The result is bit-identical to ``COCOeval.computeOks`` if float32 can represent the true keypoints exactly, as it
+    can COCO's. For a true person without labelled keypoints, distances are measured to the person's box, enlarged to
+    three times its size.
     """
     blocks = range(0, len(predicted), BLOCK)
     parts = [_block_oks(keypoints[predicted[b : b + BLOCK]], truth, true[b : b + BLOCK]) for b in blocks]
@@ -128,7 +134,7 @@ def _block_oks(predicted: NDArray[np.float64], truth: Truth, true: NDArray[np.in
     labelled = visible.any(axis=1, keepdims=True)
     corner, size = truth.boxes[true, :2], truth.boxes[true, 2:]
     low, high = corner - size, corner + size * 2
-    # Coordinates of foreign results can be huge: their squares overflow, which gives an OKS of 0.
+    # Coordinates in other programs' results can be huge; their squares overflow, which gives an OKS of 0.
     with np.errstate(over="ignore"):
         squares = np.zeros(visible.shape)
         for axis in (0, 1):
@@ -140,7 +146,7 @@ def _block_oks(predicted: NDArray[np.float64], truth: Truth, true: NDArray[np.in
     visible |= ~labelled
     counts = np.count_nonzero(visible, axis=1)
     oks = np.empty(len(predicted))
-    # People with equally many points together, so that each sum has the same terms as in pycocotools.
+    # People with the same number of points are summed together, so that each sum has the same terms as in pycocotools.
     for count in np.unique(counts):
         of_count = counts == count
         terms = likeness[of_count][visible[of_count]].reshape(-1, count)
@@ -151,14 +157,17 @@ def _block_oks(predicted: NDArray[np.float64], truth: Truth, true: NDArray[np.in
 def _by_image(
     images: NDArray[np.int64], counts: NDArray[np.int64], keys: tuple[str, ...], columns: tuple[NDArray[Any], ...]
 ) -> dict[tuple[int, int], list[dict[str, Any]]]:
-    """Turn columns into dictionaries by image and category; ``counts`` (N,) is the number of rows of each image."""
+    """Turn columns into dictionaries by (image, category); ``counts`` (N,) is the number of rows of each image."""
     entries = (dict(zip(keys, row, strict=True)) for row in zip(*(c.tolist() for c in columns), strict=True))
     pairs = zip(images.tolist(), counts.tolist(), strict=True)
     return defaultdict(list, {(image, PERSON): list(islice(entries, count)) for image, count in pairs})
 
 
 def _pairs(bests: NDArray[np.int64], trues: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return all pairs of each image's ``bests`` (N,) and ``trues`` (N,) people, numbered over all images."""
+    """Return all pairs of a predicted and a true person of the same image, as indices that run through all images.
+
+    ``bests`` and ``trues`` (N,) are the numbers of predicted (best-scored) and of true people in each image.
+    """
     sizes = bests * trues
     image = np.repeat(np.arange(len(sizes)), sizes)
     at_best, at_true = np.divmod(_ranges(np.zeros_like(sizes), sizes), trues[image])
@@ -166,6 +175,6 @@ def _pairs(bests: NDArray[np.int64], trues: NDArray[np.int64]) -> tuple[NDArray[
 
 
 def _ranges(first: NDArray[np.int64], count: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Concatenate the ranges that begin with ``first[i]`` and have ``count[i]`` numbers."""
+    """Concatenate the ranges of ``count[i]`` consecutive integers that begin with ``first[i]``."""
     numbers: NDArray[np.int64] = np.arange(count.sum()) + np.repeat(first - (np.cumsum(count) - count), count)
     return numbers

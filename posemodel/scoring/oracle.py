@@ -1,4 +1,4 @@
-"""The AP of perfect maps: the upper limit that resolution, targets and decoding set at a given input size."""
+"""The AP of perfect maps, which is the upper limit set by resolution, targets and decoding at an input size."""
 
 from collections.abc import Iterator
 
@@ -27,7 +27,7 @@ def oracle_scores(split: PackedSplit, geometry: InputSettings) -> Scores:
 
 
 def ceiling_scores(split: PackedSplit) -> Scores:
-    """Score the exact points of the annotations, grouped through the 19 limbs: the AP of perfect localisation.
+    """Score the exact points of the annotations, grouped along the 19 limbs; this is the AP of perfect localisation.
 
     A person whose labelled parts the limbs do not connect becomes several people.
     """

@@ -32,12 +32,12 @@ def score_file(
     """Score a COCO keypoint results file against an annotation file.
 
     Args:
-        predictions: A list of results (image_id, category_id, keypoints, score) in COCO's order of keypoints, whatever
-            the order in the annotation file.
-        annotations: COCO keypoint annotations; image files are not opened.
+        predictions: File with a list of results (image_id, category_id, keypoints, score), keypoints in COCO's order
+            even if the annotation file has another order.
+        annotations: File of COCO keypoint annotations; image files are not opened.
         skip_bad: Skip images with bad annotations, and the results on them, instead of refusing the file.
         on_left_out: Called with the number of images and annotations that were skipped.
-        on_notes: Called with the annotations that were read in another way than they are written.
+        on_notes: Called with the notes on annotations that were read differently than they are written.
 
     Raises:
         DataError: a file cannot be used; the message names the entry.
@@ -84,7 +84,7 @@ def score_file(
 
 
 def _with_numbers(result: Any, known: Collection[int]) -> Any:
-    """Return a result whose ids are numbers, read as in annotation files; ids in words only if they are ``known``."""
+    """Return a result with its ids as numbers, read as in annotation files; ids that are words must be ``known``."""
     if not isinstance(result, dict):
         return result
     ids = {key: _number(result.get(key)) for key in ("image_id", "category_id")}

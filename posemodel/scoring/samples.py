@@ -1,4 +1,4 @@
-"""Sample images of a split with predicted and true people: as plain data, and as a drawn sheet."""
+"""Sample images of a split with predicted and true people, as plain data and as a drawn sheet."""
 
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,10 @@ from posemodel.scoring.evaluation import predict_split
 SAMPLES = 8
 COLUMNS = 4
 TILE_SIDE = 400
-"""Longer side of a drawn tile in pixels; lines are drawn at this size, whatever the image's own."""
+"""Longer side of a drawn tile in pixels; images are resized to it before lines are drawn."""
 DRAWN_PARTS = 3
-"""Fewest parts of a predicted person that is drawn: an untrained network predicts dozens of smaller ones."""
+"""Minimum number of parts of a predicted person that is drawn: an untrained network predicts dozens with fewer parts.
+"""
 JPEG_QUALITY = 85
 
 
@@ -68,16 +69,16 @@ def predict_samples(
 
 
 def _below(path: Path, data: Path) -> str:
-    """Return a file's path relative to a folder, or its absolute path where it lies elsewhere."""
+    """Return a file's path relative to a folder, or its absolute path if it is outside the folder."""
     return (path.relative_to(data) if path.is_relative_to(data) else path.absolute()).as_posix()
 
 
 def draw_samples(document: dict[str, Any], data: Path, *, exif: Exif = "ignore") -> NDArray[np.uint8] | None:
-    """Draw the sheet (BGR) of a `predict_samples` document; None where an image is missing from the folder ``data``.
+    """Draw the sheet (BGR) of a `predict_samples` document; return None if an image is missing from ``data``.
 
-    An image that has another size than in the document, read as ``exif`` says, counts as missing. Predicted people are
-    coloured by side, true ones thin and white (`posemodel.inference.drawing`); predicted people of fewer than
-    `DRAWN_PARTS` parts are not drawn.
+    An image counts as missing if its size, read with the setting ``exif``, is not the one in the document. Predicted
+    people are coloured by side, true ones thin and white (`posemodel.inference.drawing`); predicted people of fewer
+    than `DRAWN_PARTS` parts are not drawn.
     """
     tiles = []
     for entry in document["images"]:

@@ -19,7 +19,7 @@ from posemodel.scoring.figures import Predictions, keypoint_areas, keypoint_figu
 
 @dataclass(frozen=True)
 class Scores:
-    """COCO's ten keypoint figures (None: no labelled people of that size), and the numbers of images and people."""
+    """COCO's ten keypoint metrics (None: no labelled people of that size), and the numbers of images and people."""
 
     ap: float | None
     ap50: float | None
@@ -35,12 +35,12 @@ class Scores:
     people: int
 
     def as_row(self) -> dict[str, float | int | None]:
-        """Return the figures as a flat dictionary."""
+        """Return metrics and numbers as a flat dictionary."""
         return asdict(self)
 
 
 FIGURES = tuple(field.name for field in fields(Scores))[:10]
-"""Names of COCO's ten figures, in pycocotools' order."""
+"""Names of COCO's ten keypoint metrics, in pycocotools' order."""
 
 
 class KeypointScorer:
@@ -53,7 +53,7 @@ class KeypointScorer:
 
         Args:
             truth: All people of a split.
-            image_ids: Score only these of its images; None: all.
+            image_ids: Score only the images with these ids; None scores all.
             category: Id of the person category in the annotation file, for the results file.
 
         Raises:
@@ -77,7 +77,7 @@ class KeypointScorer:
 
     @property
     def results(self) -> list[dict[str, Any]]:
-        """Everything added so far in COCO's results format."""
+        """All people added so far, in COCO's results format."""
         predictions = self._predictions()
         return [
             coco_result(image, keypoints, score, category=self._category)
@@ -87,11 +87,11 @@ class KeypointScorer:
         ]
 
     def stats(self) -> Scores:
-        """Compute COCO's figures of everything added so far; predictions in images that are not scored do not count."""
+        """Compute COCO's metrics of all people added so far; predictions in images that are not scored do not count."""
         return scores_of(self._truth, self._predictions(), self._rows)
 
     def write_predictions(self, path: Path) -> None:
-        """Write a COCO results file, completely or not at all; scoring the file gives the same figures."""
+        """Write a COCO results file, completely or not at all; scoring the file gives the same metrics."""
         with atomic_path(path) as temporary:
             temporary.write_text(json.dumps(self.results))
 
@@ -119,7 +119,7 @@ def _rows(truth: Truth, image_ids: Collection[int] | None) -> NDArray[np.int64]:
 
 
 def scores_of(truth: Truth, predictions: Predictions, rows: NDArray[np.int64] | None = None) -> Scores:
-    """Score predictions over the images at ``rows`` (N,), ascending, of the truth; over all images by default."""
+    """Score predictions over some images: ``rows`` (N,) are their ascending indices in the truth; None takes all."""
     if rows is None:
         rows = np.arange(len(truth.image_ids))
     labelled = ~truth.crowd & (truth.keypoints[..., 2] > 0).any(axis=1)

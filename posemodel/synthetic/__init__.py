@@ -1,8 +1,7 @@
 """Synthetic data sets in COCO's layout: rendered human figures with exact keypoints, visibility and segmentations.
 
-In come a number of images and a seed; out come images and annotations: on disk (``generate``) or in memory, one image
-at a time (``render_image``). Nothing here reads other data sets or trains, and files that it did not write are never
-overwritten.
+In: a number of images and a seed. Out: images and annotations, on disk (``generate``) or in memory, one image at a time
+(``render_image``). Nothing here reads other data sets or trains, and files that it did not write are never overwritten.
 """
 
 from posemodel.synthetic.numbered import SPLITS, render_numbered

@@ -15,7 +15,7 @@ POLYGON_TOLERANCE = 0.5
 
 
 def owner_mask(labels: Array, owner: int) -> Array:
-    """Return the mask of the canvas pixels that show this owner: uint8, 255 or 0."""
+    """Return the mask, uint8 of 255 or 0, of the canvas pixels that show this owner (see ``canvas``)."""
     first = owner * LABELS_PER_PERSON
     return cv2.inRange(labels, first, first + LABELS_PER_PERSON - 1)
 
@@ -37,13 +37,14 @@ def annotate(visible: Array, left: int, top: int, *, crowd: bool = False) -> dic
     """Return a COCO annotation without keypoints (segmentation, area, box); None if no pixel is visible.
 
     Args:
-        visible: Mask of canvas pixels, uint8 of 255 or 0, from image pixel (left, top) on; for a crowd the full canvas.
+        visible: Mask of canvas pixels, uint8 of 255 or 0, whose first pixel is at image pixel (left, top); for a crowd
+            the full canvas.
         left: Image column where the mask begins.
         top: Image row where the mask begins.
         crowd: Annotate a crowd, by run lengths instead of polygons.
     """
     size = (visible.shape[1] // SUPERSAMPLING, visible.shape[0] // SUPERSAMPLING)
-    mask = (cv2.resize(visible, size, interpolation=cv2.INTER_AREA) >= 127).astype(np.uint8)  # half of the pixel
+    mask = (cv2.resize(visible, size, interpolation=cv2.INTER_AREA) >= 127).astype(np.uint8)  # covers half of the pixel
     x, y, wide, tall = cv2.boundingRect(mask)
     if wide == 0:
         return None
@@ -64,9 +65,9 @@ def annotate(visible: Array, left: int, top: int, *, crowd: bool = False) -> dic
 
 
 def _polygons(mask: Array, x: int, y: int) -> list[list[float]]:
-    """Return the outlines of a mask along the edges of its pixels, where pixel i covers [i, i + 1].
+    """Return the outlines of a mask along the edges of its pixels; pixel i covers the interval [i, i + 1].
 
-    The contour is traced on a lattice of half pixels: pixel i is node 2i + 1, its edges are nodes 2i and 2i + 2.
+    The contour is traced on a grid of half pixels, where pixel i is node 2i + 1 and its edges are nodes 2i and 2i + 2.
     """
     lattice = np.zeros((2 * mask.shape[0] + 1, 2 * mask.shape[1] + 1), np.uint8)
     lattice[1::2, 1::2] = mask

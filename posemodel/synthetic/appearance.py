@@ -68,7 +68,7 @@ class Appearance:
     def sample(cls, rng: np.random.Generator) -> "Appearance":
         """Draw a random appearance.
 
-        Garments look the same on both sides, except for the pocket, whose side is random: only the body shows which
+        Garments look the same on both sides, except for the pocket, whose side is random; so only the body shows which
         side is left.
         """
         shirt, trim = _cloth(rng), _cloth(rng)

@@ -1,4 +1,7 @@
-"""Canvas of a scene, which holds colours and part labels at once, and the light of the scene."""
+"""Canvas of a scene, which holds colours and part labels, and the light of the scene.
+
+The label of a pixel says whose part is visible there. The owner of a part is the scene (number 0) or a person (from 1).
+"""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -12,7 +15,7 @@ Colour = tuple[float, float, float]
 """Blue, green, red; 0 to 255."""
 
 SUPERSAMPLING = 2
-"""Canvas pixels per image pixel and axis: shapes are drawn without anti-aliasing, then averaged."""
+"""Canvas pixels per image pixel and axis; shapes are drawn without anti-aliasing, then averaged."""
 
 SUBPIXEL_BITS = 4
 """Fractional bits of OpenCV's drawing coordinates."""
@@ -26,9 +29,9 @@ PART_LABELS: dict[str, int] = {
 }
 """Label of each body part, from 1."""
 LABELS_PER_PERSON = 32
-"""Number of labels of each owner: a canvas label is ``owner * LABELS_PER_PERSON + part``, and owner 0 is the scene."""
+"""Number of labels reserved for each owner; a canvas label is ``owner * LABELS_PER_PERSON + part``."""
 OWNERS = 256 // LABELS_PER_PERSON
-"""Number of owners: the scene and seven people. Labels are bytes, so that they fit beside the three of a colour."""
+"""Number of owners, the scene and seven people: labels are uint8, so that they fit into the fourth channel."""
 
 LABEL = 3
 """Channel of the canvas that holds the labels."""
@@ -45,19 +48,23 @@ class Shape(NamedTuple):
 
 @dataclass(frozen=True)
 class Light:
-    """Light of one image: unit vector towards it in image axes (x right, y down, z to the viewer), and contrast."""
+    """Light of one image.
+
+    ``towards`` is the unit vector to it in image axes (x right, y down, z to the viewer), ``contrast`` the strength of
+    the shading.
+    """
 
     towards: Array
     contrast: float
 
 
 def brighter(colour: Colour, factor: float) -> Colour:
-    """Scale a colour; channels stop at 255."""
+    """Scale a colour; channels are clipped at 255."""
     return (min(colour[0] * factor, 255.0), min(colour[1] * factor, 255.0), min(colour[2] * factor, 255.0))
 
 
 def mix(one: Colour, other: Colour, share: float) -> Colour:
-    """Blend two colours; ``share`` (0 to 1) is the second one's."""
+    """Blend two colours; ``share`` (0 to 1) is the weight of the second."""
     rest = 1 - share
     return (
         one[0] * rest + other[0] * share,
@@ -90,7 +97,7 @@ class Canvas:
         return self.pixels[..., LABEL]
 
     def fill(self, points: Array, colour: Colour) -> None:
-        """Fill a polygon (N, 2), in image pixels, as part of the scene: it hides the people drawn before."""
+        """Fill a polygon (N, 2), in image pixels, as part of the scene; colours and labels below it are overwritten."""
         fixed = [fixed_point(np.asarray(points, float))]
         cv2.fillPoly(self.pixels, fixed, (*colour, 0), cv2.LINE_8, SUBPIXEL_BITS)
 

@@ -1,7 +1,7 @@
 """Geometry of a person: body proportions, poses from joint angles, and the joints in three dimensions.
 
 The body frame has x to the person's left, y up and z forward, in units of the standing stature; the origin lies midway
-between the hips. It is right-handed, so that no rotation can exchange left and right.
+between the hips. Rotations keep it right-handed, so that they cannot exchange left and right.
 """
 
 import math
@@ -45,7 +45,7 @@ _FACE_POSITIONS = np.array(list(FACE.values()))
 
 @dataclass(frozen=True)
 class Build:
-    """Proportions of a body as factors on the mean lengths and girths."""
+    """Proportions of a body as factors that multiply the mean lengths and girths."""
 
     girth: float
     legs: float
@@ -111,7 +111,7 @@ _Range = tuple[float, float]
 class _Stance:
     """Kind of pose: its frequency, and the ranges from which its angles are drawn.
 
-    ``first`` and ``second`` are one leg's (hip flexion, knee flexion) each; which side is first is random.
+    ``first`` and ``second`` are (hip flexion, knee flexion) of one leg each; whether left or right is first is random.
     """
 
     share: float
@@ -162,7 +162,7 @@ direction; vectors are (outward, up, forward)."""
 
 
 def _reach(shoulder: Array, target: Array, elbow_towards: Array) -> tuple[Array, Array]:
-    """Return elbow and wrist of a two-bone arm; the wrist lies towards the target, within the arm's reach."""
+    """Return elbow and wrist of a two-bone arm whose wrist is at the target, or as near as the arm reaches."""
     offset = target - shoulder
     distance = math.sqrt(offset @ offset)
     direction = offset / max(distance, 1e-6)

@@ -1,4 +1,4 @@
-"""Drawing of a head: a ray-cast skull with hair, and the parts of face, ears and cap that face the viewer."""
+"""Drawing of a head: a ray-cast skull with hair, and the visible parts of face, ears and cap."""
 
 import math
 from collections.abc import Callable

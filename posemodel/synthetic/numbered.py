@@ -1,4 +1,4 @@
-"""Numbered images of a split: ids, file names and JPEGs, each image independent of all others."""
+"""Images of a synthetic data set by split and index: ids, file names and JPEGs; each is independent of the others."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from posemodel.synthetic.scene import render_image
 
 SPLITS: tuple[str, ...] = ("train", "select", "val")
 IDS_PER_SPLIT = 1_000_000
-"""Image ids reserved for each split, so the most images of a set."""
+"""Image ids reserved for each split, and so the maximum number of images in it."""
 JPEG_QUALITY = 90
 """OpenCV's JPEG quality, 0 to 100."""
 _IDS_PER_IMAGE = 100
@@ -37,7 +37,7 @@ def file_name(number: int) -> str:
 def render_numbered(
     seed: int, split_number: int, index: int, size: tuple[int, int] | None = None
 ) -> tuple[bytes, Entry]:
-    """Render image ``index`` of a split: its JPEG and its entry with ids. It depends on the arguments alone."""
+    """Render image ``index`` of a split; return its JPEG and its entry with ids. They depend on the arguments alone."""
     image, annotations = render_image(np.random.default_rng([seed, split_number, index]), size=size)
     ok, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     if not ok:

@@ -1,7 +1,7 @@
 """Drawing of a person: tapered, shaded limbs, clothes with a front and a back, a head with a face, hands and shoes.
 
-Everything is drawn from far to near, as colours and as labels that say which part of which person is visible. Left and
-right can be told apart as in a photograph: by the face, the front of the shirt, hands and feet.
+Everything is drawn from far to near, as colours and as labels that say which part of which person is visible. As in a
+photograph, the face, the front of the shirt, hands and feet show which side is left.
 """
 
 import math
@@ -30,7 +30,7 @@ from posemodel.synthetic.figure import FACE, HEAD_AXES, SIDES, Array, Pose, samp
 from posemodel.synthetic.head import draw_head, facing
 
 _TONES = np.array([(1.0, 0.66), (0.84, 0.84), (0.62, 1.0), (0.34, 1.12)])
-"""Tones of a tube from the rim to the lit side: share of the half width, and brightness."""
+"""Tones of a tube from the rim to the lit side, as (share of the half width, brightness)."""
 _STATIONS = 6
 """Cross-sections along a tube."""
 _STEPS = np.linspace(0, 1, _STATIONS)
@@ -54,7 +54,7 @@ _FACE_INDEX = [index for index, name in enumerate(COCO_KEYPOINTS) if name in FAC
 
 
 def _parts_that_carry(name: str) -> tuple[str, ...]:
-    """Return the parts whose label at a joint means that the joint is visible."""
+    """Return the parts that carry a joint: if one of their labels is at the joint, the joint is visible."""
     if name in FACE:
         return ("head",)
     side, joint = name.split("_")
@@ -113,8 +113,9 @@ class Person:
         projected = points @ self.view.T * self.stature
         self._xy = projected[:, :2] + np.array([self.feet[0], self.feet[1] - projected[:, 1].max()])
         self.at = dict(zip(names, self._xy, strict=True))
-        """Image pixels (2,) of every point by name; views, which follow when the person moves."""
-        # Depth is distance along the floor: a camera from above must not put the head in front of a raised hand.
+        """Position (2,) of every point in image pixels, by name: views of one array, so that they change when the
+        person moves."""
+        # Depth is distance along the floor: a camera from above should not put the head in front of a raised hand.
         level = self.view[2] * np.array([1.0, 0.0, 1.0])
         self.depth = dict(zip(names, (points @ level).tolist(), strict=True))
         self._chest = self.view @ self.pose.chest
@@ -149,8 +150,8 @@ class Person:
     def keypoints(self, labels: Array, owner: int) -> Array:
         """Return COCO keypoints (17, 3): x and y to a tenth of a pixel, and visibility v on the finished label canvas.
 
-        v = 2: the canvas shows the part that carries the joint; 1: something else, or another part of the body, covers
-        it; 0 with x = y = 0: it is outside the image, or on the far side of the head, where annotators skip it.
+        v = 2: the canvas shows the part that carries the joint; v = 1: another object or part of a body covers it; v =
+        0 with x = y = 0: it is outside the image, or on the far side of the head, where annotators skip it.
         """
         height, width = labels.shape[0] // SUPERSAMPLING, labels.shape[1] // SUPERSAMPLING
         xy = np.round([self.at[name] for name in COCO_KEYPOINTS], 1)

@@ -1,4 +1,4 @@
-"""Rendering of numbered images in this process or in worker processes; the images do not depend on their number."""
+"""Rendering of numbered images in this process or in workers; images do not depend on the number of workers."""
 
 import contextlib
 import os
@@ -19,19 +19,19 @@ Number = tuple[int, int]
 """Number of the split, and index of the image in it."""
 
 IMAGES_PER_PROCESS = 100
-"""Fewest images for which a worker process pays: starting one takes 0.3 to 0.5 s."""
+"""Minimum number of images per worker process that makes one worthwhile: starting it takes 0.3 to 0.5 s."""
 BATCH = 8
-"""Images requested at a time: enough that a worker never waits for its next request."""
+"""Images requested at a time, enough that a worker never waits for its next request."""
 _WORKER = "posemodel.synthetic.worker"
 _POLL_S = 0.2
-"""Seconds between two looks at the stop signal while the queue of results is full."""
+"""Seconds between two checks of the stop signal while the queue of results is full."""
 
 Answers = queue.Queue[tuple[bytes, Entry] | Exception]
 """Results of the workers: JPEG and entry of an image, or the error that ended a worker."""
 
 
 class Batch(NamedTuple):
-    """Request to a worker process: the images to render."""
+    """Request to a worker process, listing the images to render."""
 
     seed: int
     size: tuple[int, int] | None
@@ -39,7 +39,7 @@ class Batch(NamedTuple):
 
 
 def default_workers(images: int) -> int:
-    """Return the best number of worker processes: one for each usable core, 0 (this process) for few images."""
+    """Return the default number of worker processes: one for each usable core, 0 (none) for few images."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     workers = min(cores, images // IMAGES_PER_PROCESS)
     return workers if workers > 1 else 0
@@ -48,7 +48,7 @@ def default_workers(images: int) -> int:
 def render_all(
     numbers: Sequence[Number], seed: int, size: tuple[int, int] | None, workers: int
 ) -> Generator[tuple[bytes, Entry]]:
-    """Yield JPEG and entry of every numbered image: in order with 0 workers (this process), else as they are done.
+    """Yield JPEG and entry of every numbered image, in order with 0 workers (this process), else as they are finished.
 
     Raises RuntimeError if a worker process dies. Closing the iterator ends the processes.
     """
@@ -97,8 +97,8 @@ def render_all(
 def _start() -> "subprocess.Popen[bytes]":
     """Start a worker process.
 
-    A plain command instead of ``multiprocessing``, which would import the caller's main module again and require a main
-    guard. The worker has a session of its own, so that a terminal's Ctrl-C does not reach it.
+    It is started as a command, because ``multiprocessing`` would import the caller's main module again and require a
+    main guard. It has a session of its own, so that a terminal's Ctrl-C does not reach it.
     """
     root = str(Path(__file__).resolve().parents[2])
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]

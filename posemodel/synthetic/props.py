@@ -1,4 +1,4 @@
-"""Drawing of everything in a scene but people: background, clutter, chairs, shadows, and objects in front of people."""
+"""Drawing of everything in a scene except people: background, clutter, chairs, shadows, objects in front of people."""
 
 import math
 from collections.abc import Sequence
@@ -188,7 +188,7 @@ def _foliage(rng: np.random.Generator, canvas: Canvas, x: float, base: float, ra
 
 
 def chair(canvas: Canvas, person: Person, colour: Colour, *, front: bool) -> None:
-    """Draw seat and legs of a chair behind a seated person or, with ``front``, the back rest that hides the person."""
+    """Draw seat and legs of a chair, behind a seated person, or, with ``front``, its back rest, in front of them."""
     tall = person.stature
     x, y = person.at["pelvis"]
     y += 0.055 * tall

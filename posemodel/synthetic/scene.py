@@ -27,7 +27,7 @@ HEIGHTS_FEW, HEIGHTS_MANY, HEIGHTS_FAR = (0.6, 1.0), (0.5, 0.95), (0.2, 0.38)
 """Ranges of standing height as a share of the image's height: with few people, with many, and far away."""
 
 MANY = 3
-"""Number of people from which ``HEIGHTS_MANY`` applies."""
+"""Minimum number of people for which ``HEIGHTS_MANY`` applies."""
 FAR_SHARE = 0.08
 """Share of people who are far away."""
 
@@ -44,7 +44,7 @@ MIN_VISIBLE_SHARE = 0.2
 """Visible share (of the part inside the image) below which a person has a segmentation but no keypoints."""
 
 _NORMAL_QUANTILES = np.array([NormalDist().inv_cdf((byte + 0.5) / 256) for byte in range(256)])
-"""Table from uniform random bytes to normal deviates: drawing these directly takes many times longer."""
+"""Table from uniform random bytes to normal deviates; drawing these directly takes many times longer."""
 
 CROWD_OWNER = OWNERS - 1
 """Owner number of the crowd; five people and one tiny person have the numbers below."""
@@ -56,7 +56,7 @@ def render_image(
     """Render one image and its annotations.
 
     Args:
-        rng: The only source of randomness; the same state gives the same image.
+        rng: Random generator, the only source of randomness; the same state gives the same image.
         size: (width, height) in pixels; None: one of ``SIZES``.
 
     Returns:
@@ -145,7 +145,7 @@ def _place_people(rng: np.random.Generator, count: int, width: int, height: int)
             else:
                 dy = height - bottom + rng.uniform(0.15, 0.5) * (bottom - top)
         else:
-            margin = 0.06 * stature  # the part of the margin of ``bounds`` that may be cut
+            margin = 0.06 * stature  # the share of the margin of ``bounds`` that may be cut
             dx = max(0.0, -left - margin) - max(0.0, right - margin - width)
             dy = max(0.0, -top - margin)
         person.move(dx, dy)

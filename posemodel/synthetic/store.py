@@ -1,4 +1,4 @@
-"""Folder of a synthetic set: its ownership, finished and intact images, and atomic writing of its files."""
+"""Folder of a synthetic data set: which files are its own, which images are finished and intact, and atomic writing."""
 
 import json
 import zlib
@@ -23,7 +23,7 @@ Checksum = list[int]
 class Store:
     """Folder of one synthetic set; only one process at a time may write to it.
 
-    Opening raises FileExistsError if the folder holds anything else.
+    Opening raises FileExistsError if the folder holds other files, or a set with other parameters.
     """
 
     def __init__(self, directory: Path, parameters: dict[str, Any], image_ids: set[int]) -> None:
@@ -129,10 +129,10 @@ def read_marker(directory: Path) -> dict[str, Any] | None:
 
 
 def _claim(directory: Path, parameters: dict[str, Any]) -> bool:
-    """Check that we may write to the directory, making it if needed; return whether its set is complete.
+    """Create the directory if needed, and check that it is ours to write to; return whether its set is complete.
 
     Raises:
-        FileExistsError: It holds other files, or a set of other parameters.
+        FileExistsError: It holds other files, or a set with other parameters.
     """
     if directory.is_dir():
         if not (directory / MARKER).exists():
@@ -187,7 +187,7 @@ def _write_json(path: Path, content: dict[str, Any]) -> Checksum:
 
 
 def _write_bytes(path: Path, content: bytes) -> None:
-    """Write a file completely or not at all if the process is killed; checksums detect damage by a power cut."""
+    """Write a file completely or not at all, even if the process is killed; checksums detect damage by a power cut."""
     temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
     temporary.write_bytes(content)
     temporary.replace(path)

@@ -1,4 +1,4 @@
-"""Writing of a synthetic set in COCO's layout: resumable, and never over files that are not its own."""
+"""Writing of a synthetic data set in COCO's layout; it can be resumed, and never overwrites other files."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +10,7 @@ from posemodel.synthetic.pool import default_workers, render_all
 from posemodel.synthetic.store import Store
 
 GENERATOR_VERSION = 2
-"""Version of images and annotations: raise it with every change to them, so that versions never mix in a set."""
+"""Version of images and annotations; increase it with every change to them, so that versions never mix in a set."""
 
 HELD_OUT_SHARE = 0.1
 """Share of the images in ``select``, and the same share in ``val``."""
@@ -27,8 +27,9 @@ def generate(
 ) -> dict[str, int]:
     """Write a synthetic data set; the same arguments give the same bytes (with the same OpenCV).
 
-    The same call resumes an interrupted one: only unfinished images are made again. A complete set is compared with its
-    checksums, and missing or damaged files are made again. Image i of a split is the same in a set of any size.
+    Calling it again with the same arguments resumes an interrupted call: only unfinished images are made. A complete
+    set is compared with its checksums, and missing or damaged files are made again. Image i of a split is the same in a
+    set of any size.
 
     Example:
         generate(Path("people"), images=1000, seed=0)  # {"train": 800, "select": 100, "val": 100}
@@ -38,7 +39,8 @@ def generate(
         images: Images of all splits together; 10 % each go to ``select`` and ``val``, at least one.
         seed: Any integer from 0.
         size: (width, height) of every image in pixels, each at least 32; None varies it.
-        num_workers: Processes that render, 0 for this one; None: one for each core, 0 for a small set.
+        num_workers: Number of rendering processes; 0 renders in this one; None is one for each core, or 0 for a small
+            set.
         on_progress: Called with (finished images, all images): once with those on disk, then after each image.
 
     Returns:

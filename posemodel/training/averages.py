@@ -1,4 +1,4 @@
-"""Exponential moving average of a network's weights, which is validated and saved where `ema_decay` is set."""
+"""Exponential moving average of a network's weights, which is validated and saved if `ema_decay` is set."""
 
 import copy
 from collections.abc import Mapping
@@ -13,8 +13,8 @@ from posemodel.network import PoseNetwork
 def decay_at(update: int, decay: float) -> float:
     """Return the decay of update number n (1 for the first after the start): min(decay, (1 + n) / (10 + n)).
 
-    With this warm-up (that of TensorFlow's ExponentialMovingAverage) a run's first, poor weights do not stay in the
-    average for its memory of 1 / (1 - decay) steps.
+    With this warm-up (the one of TensorFlow's ExponentialMovingAverage) a run's first, poor weights leave the average
+    sooner than after some 1 / (1 - decay) steps.
     """
     return min(decay, (1 + update) / (10 + update))
 

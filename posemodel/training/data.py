@@ -32,14 +32,14 @@ class TrainingData:
     left_out: LeftOut
     """Bad images and annotations that were skipped in both splits."""
     notes: tuple[Note, ...]
-    """Annotations of both splits that were read in another way than they are written."""
+    """Notes on annotations of both splits that were read differently than they are written."""
 
 
 def open_training_splits(settings: TrainSettings) -> tuple[PackedSplit, PackedSplit]:
     """Open the training images (those with labelled people) and the validation split.
 
-    Where a split stands in for a missing one (a tenth of `train`), the two never share it.
-    Raises DataError where no labelled image is left.
+    If a tenth of `train` stands in for a missing split, its images are not trained on. Raises DataError if no labelled
+    image is left.
     """
     data, scored = data_set_of(settings), settings.val_split
     train_split = open_split(
@@ -70,7 +70,7 @@ def data_set_of(settings: TrainSettings) -> DataSet:
 
 
 def noting_shared_images(train_split: PackedSplit, val_split: PackedSplit) -> PackedSplit:
-    """Return the validation split, with a note where the run trains on its images too (the same files, or a copy)."""
+    """Return the validation split, with a note if the run trains on its images too (the same files, or copies)."""
     copied = np.array_equal(train_split.truth.keypoints, val_split.truth.keypoints)
     if train_split.folder != val_split.folder and not copied:
         return val_split
@@ -92,14 +92,14 @@ def _ids(split: PackedSplit) -> list[int]:
 def open_training_data(settings: TrainSettings, geometry: InputSettings, team: Team) -> TrainingData:
     """Open the splits and loaders of a run; each process of ``team`` gets its share of every step's images.
 
-    Raises DataError, and SettingsError where an epoch is shorter than one step.
+    Raises DataError if the data cannot be used, SettingsError if an epoch is shorter than one step.
     """
     train_split, val_split = open_training_splits(settings)
     with_targets = targets_in_workers(settings.targets, team.device)
     dataset = PoseDataset(
         train_split, geometry, augment=settings.augment, seed=settings.seed, with_targets=with_targets
     )
-    # Pinning is for copies to a CUDA device; on any other it would only cost memory.
+    # Pinned memory speeds up copies to a CUDA device; for other devices it would only cost memory.
     pin_memory = settings.loader.pin_memory and team.device.type == "cuda"
     loader_settings = settings.loader.model_copy(update={"pin_memory": pin_memory})
     loader, sampler = build_loader(

@@ -16,7 +16,7 @@ from posemodel.network.weights import load_network
 def initial_network(settings: TrainSettings, device: torch.device) -> PoseNetwork:
     """Build the network of a run, in training mode on ``device``; ``settings.seed`` determines random weights.
 
-    Raises SettingsError or CheckpointError where the settings' weights do not fit.
+    Raises SettingsError or CheckpointError if the weights that the settings name do not fit.
     """
     if settings.weights is not None:
         network, info = load_network(settings.weights, device)
@@ -35,7 +35,7 @@ def initial_network(settings: TrainSettings, device: torch.device) -> PoseNetwor
 
 
 def origin_of(weights: Path | None) -> dict[str, Any]:
-    """Name and SHA-256 of the checkpoint that a run starts from, for its record; its folder is not part of it."""
+    """Return name, without folder, and SHA-256 of the checkpoint that a run starts from, for its record."""
     if weights is None:
         return {}
     with weights.open("rb") as file:

@@ -1,7 +1,7 @@
 """The training loop: get a batch, step, log, validate, save.
 
-Training is timed; validation and checkpoints are not, and are counted apart. All random state that outlives an epoch is
-in the checkpoint, so that a resumed run takes the steps that the interrupted one would have taken.
+Training is timed; validation and checkpoints are timed separately. All random state that outlives an epoch is in the
+checkpoint, so that a resumed run takes the steps that the interrupted one would have taken.
 """
 
 import math
@@ -37,32 +37,34 @@ def train(
     """Train one network; in the processes that `torchrun` starts, train it together (`posemodel.training.processes`).
 
     Args:
-        settings: Data, network, length, schedule and everything else but the optimizer.
-        make_optimizer: Makes the optimizer from the network's parameters, or from groups of them where
+        settings: Data, network, length, schedule and all other settings except the optimizer.
+        make_optimizer: Makes the optimizer from the network's parameters, or from parameter groups if
             ``settings.groups`` treats some differently (`posemodel.training.parameter_groups`).
-        out: Folder for `last.safetensors`, `best.safetensors` and `resume.pt`, which are replaced where they exist.
+        out: Folder for `last.safetensors`, `best.safetensors` and `resume.pt`; existing ones are replaced.
         resume: Continue from the `resume.pt` of ``out``.
-        on_metrics: Called with the step and the figures measured there: `loss`, `lr`, `images_per_s`,
-            `data_wait_share`, `optimizer_step_ms` at every window; `val_loss` and `ap` when they are due;
-            `reference_loss` (of maps without people, on the same split) with the last of them; `train_seconds` always.
+        on_metrics: Called with the step and the metrics measured there: `loss`, `lr`, `images_per_s`,
+            `data_wait_share`, `optimizer_step_ms` after every window of steps; `val_loss` and `ap` after validations;
+            `reference_loss` (the loss of maps that show no people, on the same split) with the last validation;
+            `train_seconds` always.
         on_open: Called with the training split and the validation split before the first step.
-        run_record: Further facts that define the run (the optimizer's name, say), kept in the checkpoints; a resumed
+        run_record: Further facts that define the run (the optimizer's name, say), stored in the checkpoints; a resumed
             run must have the same.
         should_stop: Called after each step; True saves the state and raises KeyboardInterrupt.
-        should_prune: Called with each AP but the last; True ends the run as `pruned`.
+        should_prune: Called with each AP except the last; True ends the run as `pruned`.
 
     Returns:
         The status, the number of steps, the last value of every metric, and the network. A loss that is NaN or infinite
-        ends the run as `diverged`. With a budget in seconds the run ends at the first step that ends after them, so
-        that the number of steps depends on the machine, in a resumed run too.
+        ends the run as `diverged`. With a budget in seconds the run ends with the first step that ends after that time,
+        so the number of steps depends on the machine, in a resumed run too.
 
-    Of several processes the first alone validates, writes and calls these functions, except for ``should_stop``, which
-    is called in each: all stop where one must. ``settings`` and ``out`` must be the same in each. Batch norm sees each
-    process's own images; `data_wait_share` and `optimizer_step_ms` are the first process's, `images_per_s` is of all.
+    With several processes, only the first validates, writes and calls these functions, except for ``should_stop``,
+    which is called in each: if it is True in any, all stop. ``settings`` and ``out`` must be the same in each. Batch
+    norm sees each process's own images; `data_wait_share` and `optimizer_step_ms` are the first process's,
+    `images_per_s` is of all.
 
     Raises:
-        DataError, SettingsError, CheckpointError, ProcessError: data, a setting, a checkpoint or another process is at
-            fault; the message names it.
+        DataError, SettingsError, CheckpointError, ProcessError: caused by data, a setting, a checkpoint or another
+            process; the message names it.
         KeyboardInterrupt: ``should_stop`` returned True.
 
     Example:

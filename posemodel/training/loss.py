@@ -17,9 +17,9 @@ def pose_loss(
 ) -> tuple[torch.Tensor, "OrderedDict[str, torch.Tensor]"]:
     """Compute the total loss and its terms by name (`stage1_heatmaps`, `stage1_pafs`, ...), all scalars.
 
-    For each stage and branch the squared error is summed over channels and unmasked cells and divided by
-    2 x batch x cells; then the terms are summed (Cao et al., CVPR 2017, equations 5 and 6, with means over the cells).
-    A branch that a stage leaves None has no term: `openpose_2019` counts each of its six outputs once.
+    For each stage and branch the squared error is summed over channels and unmasked cells and divided by 2 x batch x
+    cells; then the terms are summed (Cao et al., CVPR 2017, equations 5 and 6, with means over the cells). A branch
+    that is None in a stage has no term, so that each of the six outputs of `openpose_2019` counts once.
 
     Args:
         stages: The network's maps, a pair for each stage.
@@ -51,7 +51,7 @@ def pose_loss(
 
 
 def background_maps(stages: Sequence[Maps]) -> list[Maps]:
-    """Return maps of the same shapes without people: the prediction of a network that has learned nothing."""
+    """Return maps of the same shapes that show no people: the prediction of a network that has learned nothing."""
     empty = []
     for heatmaps, pafs in stages:
         background = None
@@ -70,7 +70,7 @@ class _WeightedSquares(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, maps: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        # Maps come channels last, targets do not: operations over two layouts take five times as long on a CPU.
+        # Maps are channels last, targets are not; operations over two layouts take five times as long on a CPU.
         error = maps.contiguous().float() - target
         weighted = error * weight
         ctx.save_for_backward(weighted)
@@ -85,7 +85,10 @@ class _WeightedSquares(torch.autograd.Function):
 
 
 def _foreground(heatmaps: torch.Tensor, pafs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Foreground share of each cell, 0..1: the Gaussian's height (background: 1 - it), the PAF vector's length."""
+    """Return the foreground share of each cell, 0..1: in heatmaps the Gaussian's height, in PAFs the vector's length.
+
+    In the background's heatmap it is 1 minus the value.
+    """
     heights = heatmaps.clone()
     heights[:, BACKGROUND] = 1 - heights[:, BACKGROUND]
     x, y = pafs[:, 0::2], pafs[:, 1::2]

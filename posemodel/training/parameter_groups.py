@@ -1,4 +1,4 @@
-"""Parameter groups with their own learning rate and weight decay, as the published recipes have them."""
+"""Parameter groups with their own learning rate and weight decay, as in the published recipes."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -11,20 +11,20 @@ from posemodel.errors import SettingsError
 from posemodel.network import PoseNetwork
 
 MULTIPLIER = "lr_multiplier"
-"""Key of an optimizer's group: multiplier of its learning rate."""
+"""Key, in an optimizer's parameter group, of the multiplier of its learning rate."""
 NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
 
 Group = dict[str, Any]
 Parameters = Iterable[nn.Parameter] | list[Group]
-"""The argument of an optimizer: parameters, or groups of them."""
+"""The parameters that an optimizer is made from, plain or in groups."""
 
 
 def parameter_groups(network: PoseNetwork, settings: GroupSettings) -> Parameters:
     """Return a network's parameters for an optimizer: ungrouped, unless the settings treat some differently.
 
     The first group has the plain learning rate. Each group has its multiplier as `lr_multiplier` (applied by
-    `multiply_rates`), and `weight_decay` 0 where the settings exempt it. Raises SettingsError where later stages shall
-    learn faster and the network has none.
+    `multiply_rates`), and `weight_decay` 0 where the settings exempt it. Raises SettingsError if a multiplier for later
+    stages is set and the network has only one stage.
     """
     if settings == GroupSettings():
         return network.parameters()
@@ -49,8 +49,9 @@ def parameter_groups(network: PoseNetwork, settings: GroupSettings) -> Parameter
 def multiply_rates(optimizer: Optimizer, settings: GroupSettings) -> None:
     """Multiply the learning rate of each group of an optimizer by the group's multiplier.
 
-    To be called after the optimizer is made, which alone knows its rate, and before its schedule is. AdaBound's
-    ``final_lr`` follows lr / base_lr and is multiplied too. Raises SettingsError where the optimizer lacks the groups.
+    Call it after creating the optimizer, whose class may set the rate, and before creating the schedule. AdaBound
+    scales its ``final_lr`` by lr / base_lr, so that it is multiplied too. Raises SettingsError if the optimizer lacks
+    the groups.
     """
     if settings == GroupSettings():
         return

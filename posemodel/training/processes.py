@@ -1,9 +1,10 @@
 """Training in several processes, as `torchrun` starts them: this process's rank, and agreements between all.
 
 The processes communicate over gloo for decisions of the CPUs and over NCCL for the gradients of GPUs, so that no
-decision waits for a GPU. Every decision about the course of a run is the same in all processes: taken by the first, or
-true where it is true in any. They agree on whether to stop after every step (0.3 ms in two processes of one machine),
-because a cluster's grace period may be shorter than a window, and because a process that has died is noticed there.
+decision waits for a GPU. Every decision about the course of a run is the same in all processes: it is taken by the
+first, or is true if it is true in any of them. They agree on whether to stop after every step (0.3 ms in two processes
+of one machine), because a cluster's grace period may be shorter than a window, and because a process that has died is
+noticed there.
 """
 
 import importlib
@@ -28,7 +29,8 @@ from posemodel.launch import is_distributed, rank_on_machine
 T = TypeVar("T")
 
 LONGEST_WAIT = timedelta(hours=6)
-"""Time for which the others wait while the first process validates. A process that has died is noticed at once."""
+"""Maximum time for which the others wait while the first process validates. A process that has died is noticed at once.
+"""
 _SYNC_BUFFERS = "broadcast_buffers"
 if (
     "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
@@ -40,7 +42,7 @@ _LOST = ("connection closed by peer", "connection reset by peer", "broken pipe",
 
 @dataclass
 class Team:
-    """The processes that train one network; with the default size of 1, no method here communicates."""
+    """The processes that train one network; with the default size of 1, no method communicates."""
 
     device: torch.device
     rank: int = 0
@@ -77,10 +79,10 @@ class Team:
         return value  # type: ignore[return-value]
 
     def parallel(self, network: nn.Module) -> nn.Module:
-        """Wrap a network so that its backward pass averages gradients over the processes; alone, return it unchanged.
+        """Wrap a network so that its backward pass averages gradients over the processes; one process needs no wrapper.
 
-        To be called again when parameters are frozen or unfrozen, because a wrapper's parameters are fixed when it is
-        made. Buffers (batch norm's statistics) are not synchronised.
+        Call it again when parameters are frozen or unfrozen, because a wrapper's parameters are fixed when it is made.
+        Buffers (batch norm's statistics) are not synchronised.
         """
         if self.size == 1:
             return network
@@ -96,8 +98,8 @@ class Team:
     def release(self) -> None:
         """Drop all references to the process group before it is destroyed.
 
-        A DistributedDataParallel may live longer (kept by an error's traceback, say). If it holds the last reference to
-        a gloo group, the group is freed under Python's interpreter lock and joins threads that wait for that lock: a
+        A DistributedDataParallel may outlive the group (in an error's traceback, say). If it holds the last reference
+        to a gloo group, the group is freed under Python's interpreter lock and joins threads that wait for that lock: a
         deadlock, or an abort when the interpreter exits.
         """
         for _, wrapped in self._parallel:
@@ -113,10 +115,10 @@ class Team:
 
 @contextmanager
 def joined(device: Device) -> Iterator[Team]:
-    """Join the other processes that `torchrun` started, if any, and leave them at the end of the block.
+    """Join the other processes that `torchrun` started, if any, and leave the group at the end of the block.
 
-    An existing process group of the caller is used (it needs a backend for CPU tensors) and not destroyed.
-    Raises SettingsError where there is no device for this process, ProcessError where another process was lost.
+    An existing process group of the caller is used (it needs a backend for CPU tensors) and not destroyed. Raises
+    SettingsError if there is no device for this process, ProcessError if another process was lost.
     """
     ours = not (distributed.is_available() and distributed.is_initialized())
     if ours and not is_distributed():
@@ -126,7 +128,7 @@ def joined(device: Device) -> Iterator[Team]:
         raise SettingsError("This PyTorch was built without torch.distributed: train in one process.")
     chosen = _own_device(device)
     if ours:
-        # Otherwise the first optimizer imports it, and defaults of its functions would keep the group then in use.
+        # Otherwise the first optimizer imports it, and default arguments of its functions would keep the current group.
         importlib.import_module("torch.distributed.nn.functional")
         backend = "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo"
     team = Team(chosen)
@@ -137,7 +139,11 @@ def joined(device: Device) -> Iterator[Team]:
         # No process leaves (with an error, say) while another still joins, or still communicates.
         team.any(False)
         yield team
+<<<<<<< ours
         team.any(False)
+=======
+        team.any(False)  # no process leaves while another is still communicating
+>>>>>>> theirs
     except RuntimeError as error:
         if isinstance(error, distributed.DistError) or any(words in str(error).lower() for words in _LOST):
             traceback.clear_frames(error.__traceback__)  # PyTorch's hold the group, which must be destroyed here
@@ -153,7 +159,7 @@ def joined(device: Device) -> Iterator[Team]:
 
 
 def _own_device(name: Device) -> torch.device:
-    """Choose the device of this process among those of its machine; SettingsError where there are too few."""
+    """Choose the device of this process among those of its machine; raise SettingsError if there are too few."""
     if name == "mps":
         raise SettingsError("device: several processes train on cuda or cpu; Apple's GPU takes one.")
     if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):

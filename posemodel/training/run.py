@@ -53,7 +53,7 @@ class TrainResult:
     step: int
     metrics: dict[str, float]
     network: PoseNetwork
-    """The network that was saved: as the last step left it, or with averaged weights where ``ema_decay`` is set."""
+    """The network that was saved: the one after the last step, or with averaged weights if ``ema_decay`` is set."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Callbacks:
 
 @dataclass
 class Due:
-    """The work that is due after a step, apart from training on."""
+    """Work to do after a step, before training continues."""
 
     log: bool
     """Close the measured window and report it."""
@@ -94,7 +94,7 @@ class Due:
 class Run:
     """A training run of one network, in this process or together with the other processes of ``team``.
 
-    The first process alone validates, writes files and calls the caller's functions, ``should_stop`` excepted.
+    Only the first process validates, writes files and calls the caller's functions, except ``should_stop``.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class Run:
         resume: bool,
         run_record: Mapping[str, Any] | None,
     ) -> None:
-        """Open the data, build network and optimizer, and restore the state of ``out`` where ``resume`` is set."""
+        """Open the data, build network and optimizer, and restore the state in ``out`` if ``resume`` is set."""
         self._began = time.monotonic()
         if team.size > 1 and settings.seconds is not None:
             raise SettingsError(
@@ -146,7 +146,7 @@ class Run:
             self.state.restore(interrupted, team.device)
             self.budget.resumed()
         if out is not None and team.first:
-            out.mkdir(parents=True, exist_ok=True)  # from here on there is something to resume
+            out.mkdir(parents=True, exist_ok=True)  # from here on a run can be resumed
             remove_temporary_files(out)
         self._info = CheckpointInfo(settings.network, self.geometry.size, self._described(record))
         self._per_step = min(settings.loader.batch_size * settings.accumulate * team.size, len(self.data.train_split))
@@ -164,17 +164,17 @@ class Run:
         )
 
     def _described(self, record: Mapping[str, Any]) -> dict[str, Any]:
-        """The training's description in its checkpoints."""
+        """Return the training's description for its checkpoints."""
         saved = "as trained" if self.average is None else "exponential moving average"
         settings = self.settings.model_dump(mode="json")
         return {**settings, "processes": self.team.size, "saved_weights": saved, **record}
 
     def ended_before(self) -> bool:
-        """Whether this run, resumed, had already used up its budget."""
+        """Return whether this run was resumed with its budget already used up."""
         return self.budget.over(self.progress.step)
 
     def epoch(self) -> Iterator[Batch]:
-        """The batches that are left of the current epoch; its end is counted where they are used up."""
+        """Yield the remaining batches of the current epoch; count the epoch as finished after the last."""
         progress = self.progress
         self.network.freeze_backbone(progress.epoch < self.settings.frozen_backbone_epochs)
         self._step.network = self.team.parallel(self.network)
@@ -186,7 +186,7 @@ class Run:
         progress.samples_done = 0
 
     def step(self, batch: Batch) -> bool:
-        """Train on a batch; False where the step needs more of them (``accumulate``)."""
+        """Train on a batch; return False if the step needs more batches (``accumulate``)."""
         if not self._step(batch):
             return False
         self.progress.step += 1
@@ -194,7 +194,7 @@ class Run:
         return True
 
     def due(self) -> Due:
-        """The work that is due after the step just taken; the processes agree on whether to stop."""
+        """Return the work that is due after the step just taken; the processes agree on whether to stop."""
         step, settings = self.progress.step, self.settings
         maybe_last = self.budget.nearly_over(step)
         loss, ap = self.budget.due(step)
@@ -205,23 +205,23 @@ class Run:
         return Due(log, loss, ap, checkpoint, stop, maybe_last)
 
     def log(self) -> float:
-        """Close the measured window, report its figures, and return its mean loss over all processes."""
+        """Close the measured window of steps, report its metrics, and return its mean loss over all processes."""
         window = self.meter.close_window()
         loss = self.team.mean(self._step.mean_loss())
         self._report({"loss": loss, "lr": self._step.lr, **window})
         return loss
 
     def ended(self, due: Due) -> bool:
-        """Whether the step just taken was the last; asked after `log`, when the time spent is known exactly."""
+        """Return whether the step just taken was the last; call it after `log`, when the time is known exactly."""
         return due.maybe_last and self.budget.over(self.progress.step)
 
     def out_of_time(self) -> bool:
-        """Whether ``time_limit`` seconds have passed in any of the processes."""
+        """Return whether ``time_limit`` seconds have passed in any of the processes."""
         limit = self.settings.time_limit
         return self.team.any(limit is not None and time.monotonic() - self._began > limit)
 
     def validate(self, *, ap: bool, last: bool) -> dict[str, float]:
-        """Validate in the first process, report the figures, and save the best weights so far."""
+        """Validate in the first process, report the metrics, and save the best weights so far."""
         self.meter.pause()
         figures = self.team.from_first(self._validation_figures, ap, last)
         self._report(figures)
@@ -230,7 +230,7 @@ class Run:
         return figures
 
     def _judge(self, figures: Mapping[str, float]) -> None:
-        """Lower the learning rate on a plateau, and keep the weights where no earlier validation was better."""
+        """Lower the learning rate on a plateau, and save the weights if no earlier validation was better."""
         settings = self.settings
         if settings.schedule == "plateau" and self.progress.epoch >= settings.frozen_backbone_epochs:
             self.plateau.add_loss(figures["val_loss"], settings.plateau, settings.gamma)
@@ -239,7 +239,7 @@ class Run:
             save_weights(self.out / BEST_FILE, self.trained_network(), self._info)
 
     def pruned(self, figures: Mapping[str, float], *, last: bool) -> bool:
-        """Whether the caller ends the run because of this AP; never asked after the last step."""
+        """Return whether the caller ends the run because of this AP; the caller is not asked after the last step."""
         ask = self.callbacks.should_prune
         return self.team.any(
             self.team.first and ask is not None and not last and "ap" in figures and ask(figures["ap"])
@@ -253,15 +253,15 @@ class Run:
             self.state.save(self.out / RESUME_FILE)
 
     def go_on(self) -> None:
-        """Measure again, after work that is not training."""
+        """Resume measuring, after work that is not training."""
         self.meter.start()
 
     def trained_network(self) -> PoseNetwork:
-        """The network that is validated, saved and returned: with averaged weights where ``ema_decay`` is set."""
+        """The network that is validated, saved and returned; it has averaged weights if ``ema_decay`` is set."""
         return self.network if self.average is None else self.average.network()
 
     def result(self, status: RunStatus) -> TrainResult:
-        """End the measurement and collect the figures of the whole run."""
+        """End the measurement and collect the metrics of the whole run."""
         self.meter.pause()
         metrics, progress, device = self.metrics, self.progress, self.team.device
         totals = self.meter.totals
@@ -285,7 +285,10 @@ class Run:
             self.callbacks.on_metrics(self.progress.step, {**figures, "train_seconds": seconds})
 
     def _validation_figures(self, ap: bool, last: bool) -> dict[str, float]:
-        """Validation loss and, when asked for, COCO's ten figures and the loss of empty maps; timed apart."""
+        """Return the validation loss and, if requested, COCO's ten metrics and the loss of maps without people.
+
+        Its time is counted separately from the training's.
+        """
         began = time.perf_counter()
         validation = validate(
             self.trained_network(),
@@ -311,14 +314,14 @@ class Run:
 def _record_of(
     settings: TrainSettings, network: PoseNetwork, geometry: InputSettings, data: TrainingData
 ) -> dict[str, Any]:
-    """Facts beyond the settings that define a run: a resumed run must have the same.
+    """Return the facts beyond the settings that define a run; a resumed run must have the same.
 
-    Fields that earlier versions did not write are left out where they say nothing new, so that their runs can be
-    resumed.
+    Fields that earlier versions did not write are left out if they have the value that those versions used, so that
+    their runs can be resumed.
     """
     record = origin_of(settings.weights)
     if settings.skip_bad:
-        # Files that are repaired meanwhile change the training data, and the digest of the annotations would not tell.
+        # Files repaired before a resume change the training data, which the digest of the annotations would not show.
         record |= {"images": data.train_split.digest(), **data.left_out.as_metrics()}
     if settings.size is None and geometry.size != network.default_size:
         # An earlier version trained at the network's default size: its run cannot be resumed at another.

@@ -10,12 +10,13 @@ from posemodel.training.throughput import ThroughputMeter
 
 VALIDATIONS_PER_RUN = 10
 ROUNDING = 1e-9
-"""Tolerance of products of shares: 0.07 * 100 is slightly above 7, and must not give an eighth step."""
+"""Tolerance for products of shares: 0.07 * 100 is slightly above 7 in floating point, and must not give an eighth step.
+"""
 MILESTONES = (0.5, 0.75)
-"""Shares of the budget at which `step` lowers the rate: of He et al., CVPR 2016, on CIFAR-10 (32k and 48k of 64k)."""
+"""Shares of the budget at which `step` lowers the rate, from He et al., CVPR 2016, on CIFAR-10 (32k and 48k of 64k)."""
 MILESTONE_FACTOR = 0.1
 FIRST_RATE = 0.01
-"""Share of the rate at which a warm-up in seconds begins: the length of the first step is not known yet."""
+"""Share of the rate with which a warm-up in seconds begins, since the length of the first step is not known yet."""
 
 
 def decay(
@@ -28,10 +29,10 @@ def decay(
 ) -> float:
     """Return the multiplier of the learning rate after the warm-up, at a share (0..1) of the budget.
 
-    ``constant`` and ``plateau``: 1 (the plateau's factor depends on losses, not on time: `Plateau`). ``step``: x 0.1
-    at a half and again at three quarters of the budget, the usual milestones (He et al., CVPR 2016, on CIFAR-10).
-    ``multistep``: x ``gamma`` at each of ``milestones``. ``cosine``: half a cosine from the warm-up's end to 0 at the
-    budget's (Loshchilov and Hutter, ICLR 2017, without restarts).
+    ``constant`` and ``plateau``: 1 (the plateau's factor depends on losses, not on time: `Plateau`). ``step``: x 0.1 at
+    a half and again at three quarters of the budget, the usual milestones (He et al., CVPR 2016, on CIFAR-10).
+    ``multistep``: x ``gamma`` at each of ``milestones``. ``cosine``: half a cosine from the end of the warm-up to 0 at
+    the end of the budget (Loshchilov and Hutter, ICLR 2017, without restarts).
     """
     if schedule in ("constant", "plateau"):
         return 1.0
@@ -67,19 +68,19 @@ def schedule_factor(
 class Plateau:
     """State of the schedule `plateau`, by the rule of PyTorch's ReduceLROnPlateau.
 
-    That class itself writes into the optimizer's groups, where the warm-up's factor would overwrite it.
+    PyTorch's class is not used, because it writes into the optimizer's groups, where the warm-up would overwrite it.
     """
 
     best: float = math.inf
     bad: int = 0
-    """Validations that counted since the best one."""
+    """Number of counted validations since the best one."""
     cooling: int = 0
-    """Coming validations that will not count."""
+    """Number of coming validations that will not count."""
     factor: float = 1.0
     """Multiplier of the learning rate."""
 
     def add_loss(self, loss: float, settings: PlateauSettings, gamma: float) -> None:
-        """Take in a validation loss; lower ``factor`` when more than ``settings.patience`` brought no better one."""
+        """Add a validation loss; lower ``factor`` if more than ``settings.patience`` validations were not better."""
         if loss < self.best * (1 - settings.threshold):
             self.best, self.bad = loss, 0
         else:
@@ -93,16 +94,16 @@ class Plateau:
 
 
 class Budget(Protocol):
-    """The length of a run, as the loop needs it; ``step`` is the number of steps taken."""
+    """Interface of a run's length, in steps or seconds; ``step`` is the number of steps taken."""
 
     def nearly_over(self, step: int) -> bool:
-        """Whether the run may be over; called after each step, never waits for the device."""
+        """Return whether the run may be over; called after each step, never waits for the device."""
 
     def over(self, step: int) -> bool:
-        """Whether the run is over; exact right after a measured window was closed."""
+        """Return whether the run is over; exact right after a measured window was closed."""
 
     def due(self, step: int) -> tuple[bool, bool]:
-        """Whether a validation and whether an AP evaluation are due; called once a step, the last excepted."""
+        """Return whether a validation and whether an AP evaluation are due; called once per step, except the last."""
 
     def factor(self, step: int) -> float:
         """Multiplier of the learning rate of the next step."""
@@ -149,8 +150,8 @@ class StepBudget:
 class TimeBudget:
     """A budget in seconds of training, by the meter's clock; the number of steps depends on the machine.
 
-    Warm-up, decay and evaluations follow the share of the time that is spent; a resumed run continues at the share in
-    its state.
+    Warm-up, decay and evaluations follow the share of the time that has been used; a resumed run continues at the share
+    in its state.
     """
 
     settings: TrainSettings
@@ -195,7 +196,7 @@ class TimeBudget:
         self._reached = self._part(self.meter.totals.train_seconds)
 
     def _part(self, seconds: float) -> int:
-        """Index of the current one of equal parts of the budget; the last part never ends before the run does."""
+        """Return the index of the current one of equal parts of the budget; the last never ends before the run does."""
         return min(int(seconds / self.seconds * self._parts + ROUNDING), self._parts - 1)
 
 

@@ -1,4 +1,4 @@
-"""The state of a training run in one file, from which a resumed run takes exactly the steps that were missing."""
+"""The state of a training run in one file; a run resumed from it takes the same steps as an uninterrupted one."""
 
 import math
 from collections.abc import Mapping
@@ -35,9 +35,9 @@ class Progress:
     val_loss_best: float = math.inf
 
     def is_best(self, figures: Mapping[str, float], *, by_ap: bool) -> bool:
-        """Take in a validation's figures and return whether it is the best so far.
+        """Add a validation's metrics and return whether it is the best so far.
 
-        Judged by AP where ``by_ap`` is set and the figures have one, else by validation loss.
+        It is judged by AP if ``by_ap`` is set and the metrics have one, else by validation loss.
         """
         better_ap = figures.get("ap", -1.0) > self.ap_best
         better_loss = figures["val_loss"] < self.val_loss_best
@@ -62,7 +62,7 @@ class TrainingState:
     plateau: Plateau = field(default_factory=Plateau)
     average: WeightAverage | None = None
     metrics: dict[str, float] = field(default_factory=dict)
-    """The last value of every metric, so that a run killed after its last step still has its AP."""
+    """Last value of every metric, so that a run killed after its last step still has its AP."""
 
     def save(self, path: Path) -> None:
         """Write the state to ``path``, completely or not at all."""
@@ -82,7 +82,7 @@ class TrainingState:
             torch.save(state, temporary)
 
     def restore(self, path: Path, device: torch.device) -> None:
-        """Load the state of ``path``; CheckpointError names the settings that differ from those of that run."""
+        """Load the state in ``path``; CheckpointError names the settings that differ from those of that run."""
         try:
             state = torch.load(path, map_location=device, weights_only=True)
             known, metrics = dict(state["identity"]), dict(state["metrics"])
@@ -108,9 +108,9 @@ class TrainingState:
 
 
 def resumable(out: Path | None) -> Path | None:
-    """Return the state file in ``out``, or None where the run was interrupted before it wrote one.
+    """Return the state file in ``out``; None if the run was interrupted before it wrote one.
 
-    Raises CheckpointError where there is no such folder.
+    Raises CheckpointError if there is no such folder.
     """
     if out is None or not out.is_dir():
         raise CheckpointError(f"{out}: no such folder, so there is nothing to resume.")

@@ -1,4 +1,4 @@
-"""One training step: forward, loss, backward, optimizer, schedule; its images and times are counted."""
+"""One training step: forward, loss, backward, optimizer, schedule; its images and times are measured."""
 
 import contextlib
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from posemodel.training.throughput import ThroughputMeter
 
 
 def gradient_factors(reduction: LossReduction, geometry: InputSettings) -> dict[str, float]:
-    """Return the factors that turn the branches' terms of `pose_loss` into another reduction of the loss.
+    """Return the factors for heatmaps and PAFs that turn the terms of `pose_loss` into another reduction of the loss.
 
     `cell` is `pose_loss` itself: squares summed over channels and cells, divided by 2 x images x cells. `sum` divides
     by 2 x images (Caffe's EuclideanLoss), `mean` by images x cells x channels (PyTorch's MSELoss).
@@ -51,15 +51,15 @@ class TrainingStep:
         """Make the step of a training run.
 
         Args:
-            network: On the device of ``meter``.
-            optimizer: Of the network's parameters.
-            scheduler: Of the optimizer's learning rates; advanced once a step.
+            network: The network, on the device of ``meter``.
+            optimizer: Optimizer of the network's parameters.
+            scheduler: Schedule of the optimizer's learning rates; advanced once per step.
             geometry: Input size and stride of the network.
             meter: Counts images and times of the steps.
             foreground_weight: See `posemodel.training.loss.pose_loss`.
-            loss_reduction: The loss that is minimised; `mean_loss` always reports `cell`.
-            accumulate: Batches that make a step.
-            processes: Processes that train together; the images of all are counted.
+            loss_reduction: Reduction of the loss that is minimised; `mean_loss` always reports `cell`.
+            accumulate: Number of batches in a step.
+            processes: Number of processes that train together; the images of all are counted.
             average: Average of the weights that is updated after each step.
         """
         self.network: nn.Module = network
@@ -76,12 +76,12 @@ class TrainingStep:
         """Learning rate of the last step, without the groups' multipliers."""
         self._factors = {name: each / accumulate for name, each in gradient_factors(loss_reduction, geometry).items()}
         self._images = self._batches = 0
-        """Counts within the current step."""
+        """Numbers of images and batches so far in the current step."""
         self._loss_sum = torch.zeros((), device=meter.device)
         self._losses = 0
 
     def __call__(self, batch: Batch) -> bool:
-        """Train on a batch; return False where the step needs more batches (``accumulate``)."""
+        """Train on a batch; return False if the step needs more batches (``accumulate``)."""
         self._batches += 1
         self._images += len(batch.images)
         complete = self._batches == self.accumulate
@@ -106,7 +106,7 @@ class TrainingStep:
         return True
 
     def _reduced(self, loss: torch.Tensor, terms: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """The loss to minimise: `pose_loss`, or its terms scaled for another reduction."""
+        """Return the loss to minimise: `pose_loss`, or the sum of its terms scaled for another reduction."""
         factors = self._factors
         if len(set(factors.values())) == 1:
             factor = factors["heatmaps"]
@@ -114,7 +114,7 @@ class TrainingStep:
         return torch.stack([term * factors[name.rpartition("_")[2]] for name, term in terms.items()]).sum()
 
     def _local_gradients(self) -> contextlib.AbstractContextManager[None]:
-        """Keep gradients in this process: only a step's last batch averages the accumulated ones over processes."""
+        """Do not average gradients over processes, unless this is a step's last batch, which averages the sum."""
         network = self.network
         return network.no_sync() if isinstance(network, DistributedDataParallel) else contextlib.nullcontext()
 

@@ -1,6 +1,6 @@
-"""Times of a training loop: images/s, waiting for data, and optimizer step, measured in windows of steps.
+"""Throughput of a training loop: images/s, time waiting for data, time per optimizer step, in windows of steps.
 
-The device is synchronised at the borders of a window, and nowhere else.
+The device is synchronised only at the beginning and end of a window.
 """
 
 import time
@@ -56,7 +56,7 @@ class ThroughputMeter:
         self._events.clear()
 
     def start(self) -> None:
-        """Begin a window once the device is idle."""
+        """Wait until the device is idle, then begin a window."""
         synchronize(self.device)
         self._reset()
         self._running = True
@@ -92,7 +92,8 @@ class ThroughputMeter:
     def spent(self) -> float:
         """Return the seconds of training so far, without waiting for the device.
 
-        On a device that works asynchronously (CUDA) the steps issued are taken to last as long as in the last window.
+        On a device that works asynchronously (CUDA) it is estimated: each queued step counts with its duration in the
+        last window.
         """
         if not self._running:
             return self.totals.train_seconds
@@ -100,7 +101,7 @@ class ThroughputMeter:
         return self.totals.train_seconds + max(time.perf_counter() - self._began, pace)
 
     def close_window(self) -> dict[str, float]:
-        """Synchronise the device, end the window, begin the next, and return the figures of the one that ended."""
+        """Synchronise the device, end the window, begin the next, and return the metrics of the one that ended."""
         if not self._running or self.steps == 0:
             return {}
         synchronize(self.device)

@@ -1,4 +1,4 @@
-"""Validation during training: the loss over a split and, when due, its COCO scores."""
+"""Validation during training: the loss over a split and, if requested, its COCO scores."""
 
 import contextlib
 from collections.abc import Sequence
@@ -17,10 +17,10 @@ from posemodel.training.loss import background_maps, pose_loss
 
 
 class Validation(NamedTuple):
-    """Loss over a split (mean over its images) and, if requested, its scores and the loss of maps without people.
+    """Loss over a split (mean over its images) and, if requested, its scores and the loss of a baseline.
 
-    That reference loss (`posemodel.training.loss.background_maps`) depends on the split, the loss and the number of
-    stages, and on no weights: a skill score compares with it.
+    ``reference_loss`` is the loss of maps that show no people anywhere (`posemodel.training.loss.background_maps`). It
+    does not depend on the weights, so that it can be the baseline of a skill score, 1 - loss / reference_loss.
     """
 
     loss: float
@@ -42,14 +42,14 @@ def validate(
     """Pass a split through the network in evaluation mode, and restore the network's mode.
 
     Args:
-        network: On ``device``.
+        network: The network, on ``device``.
         loader: Batches of ``split``, from `posemodel.data.loader.validation_loader`.
-        split: Images and people to score against.
+        split: The split, with the true people to score against.
         geometry: Input size and stride of the network.
-        device: Where the network is.
+        device: Device of the network.
         foreground_weight: See `posemodel.training.loss.pose_loss`.
-        with_scores: Also decode the maps and compute COCO's figures.
-        with_reference: Also compute the loss of maps without people.
+        with_scores: Also decode the maps and compute COCO's metrics.
+        with_reference: Also compute the loss of maps that show no people, as a baseline.
     """
     finder = PeopleFinder(split_scorer(split), geometry) if with_scores else None
     losses, references, counts = [], [], []
@@ -61,7 +61,7 @@ def validate(
                 moved = to_device(batch, device, geometry)
                 stages = network(moved.images)
                 loss, _ = pose_loss(stages, moved, foreground_weight=foreground_weight)
-                losses.append(loss)  # its number would have to wait for the device
+                losses.append(loss)  # kept as a tensor: reading its value would wait for the device
                 if with_reference:
                     references.append(pose_loss(background_maps(stages), moved, foreground_weight=foreground_weight)[0])
                 counts.append(len(batch.images))
@@ -77,6 +77,6 @@ def validate(
 
 
 def _mean_over_images(losses: Sequence[torch.Tensor], counts: Sequence[int]) -> float:
-    """Mean of the batches' losses, weighted by their numbers of images."""
+    """Return the mean of the batches' losses, weighted by their numbers of images."""
     total: float = sum(loss.item() * count for loss, count in zip(losses, counts, strict=True))
     return total / max(sum(counts), 1)

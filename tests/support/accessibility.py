@@ -3,8 +3,9 @@
     npm install --prefix axe axe-core
     python -m tests.support.accessibility reports/*/report.html --axe axe/node_modules/axe-core/axe.min.js --out shots
 
-Writes a screenshot for each page at 390 and 1280 pixels, light and dark, and prints what axe-core found, and what the
-browser's console said; ends with 1 where a finding is serious or critical, or the console said anything.
+Writes a screenshot of each page at widths of 390 and 1280 pixels, light and dark, and prints the findings of axe-core
+and the messages on the browser's console. The exit status is 1 if a finding is serious or critical, or the console has
+a message.
 """
 
 import argparse

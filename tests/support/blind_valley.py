@@ -1,7 +1,7 @@
-"""The workload of `tests.support.valley` with a score like AP, which is 0 until most of the way down is done.
+"""The workload of `tests.support.valley` with a score like AP, which stays 0 until the loss has fallen far enough.
 
-It says the validation loss of a run that has not moved (`reference_loss`), and scores by the share of the way beyond
-``blind``: short runs of it score nothing, whatever their optimizer.
+It reports the validation loss of an untrained run (`reference_loss`). The score is the share of the loss reduction
+beyond the share ``blind``, so that short runs score 0 with every optimizer.
 """
 
 from collections.abc import Callable, Mapping

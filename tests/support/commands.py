@@ -1,8 +1,8 @@
 """Run `posebench` commands as separate processes, forked from one that has the libraries loaded to save seconds each.
 
 A command is a real process, with its own working directory, environment, streams, signals and exit; only the imports,
-seconds of each, are shared. What a start itself must show (that a verb imports what it needs, and how long that takes)
-is tested with the installed command, once for each verb.
+seconds of each, are shared. The start itself (that a command imports what it needs, and how long that takes) is tested
+with the installed program, once for each command.
 """
 
 import json

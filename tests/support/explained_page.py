@@ -1,9 +1,10 @@
 """Run the commands of docs/explained.md and compare their output with the page, or write it into the page.
 
 A command is a fenced block of `sh`; the block of `text` after it is its standard output. Commands run in one folder, in
-the page's order. A line `...` stands for lines left out; the output of a block marked `text varies` is of one machine.
+the page's order. A line `...` stands for lines left out; the output of a block marked `text varies` differs from
+machine to machine.
 
-    python -m tests.support.explained_page     # writes the page again, with the output of now
+    python -m tests.support.explained_page     # writes the page again, with the current output
 """
 
 import os

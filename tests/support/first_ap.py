@@ -1,13 +1,14 @@
 """Measure at which validation loss AP rises above 0, and how well `bench.trials.needed_length` predicts that.
 
-    python -m tests.support.first_ap FOLDER --train COCO_MINI    # trains ever longer; then as below
+    python -m tests.support.first_ap FOLDER --train COCO_MINI    # trains longer and longer; then as below
     python -m tests.support.first_ap FOLDER                      # predictions.csv from trainings.csv
 
 `trainings.csv` has a row for each training, a whole run with its own schedule: its steps, validation loss, loss of maps
-with nobody in them, AP. Drawn people are scored on images not trained on; the photographs of coco-mini are too few for
-that and are learned by heart (train and val are the same images). `predictions.csv` has a row for each two trainings of
-which one is twice as long and neither scores, as a study's earlier and last rounds are: what they promise, alone and
-together, and the steps and the skill at which AP reached the floor (log-linear between the trainings).
+that show no people, and AP. Synthetic people are scored on images that are not trained on; coco-mini has too few
+photographs for that, so that train and val are the same images. `predictions.csv` has a row for each pair of trainings
+of which one is twice as long and neither has an AP above 0, like an earlier and the last round of a study: the lengths
+predicted from each and from both, and the steps and the skill at which AP reached the minimum (log-linear between the
+trainings).
 """
 
 import argparse

@@ -1,12 +1,12 @@
 """The process that `tests.support.commands` forks commands from: single-threaded, with posebench's libraries loaded.
 
-Serves requests on the socket that is its standard input, a JSON document each, with the command's stdin, stdout and
-stderr attached; answers with the process id, and later, when asked, with how that process has ended.
+It serves requests on the socket that is its standard input. A request is a JSON document, with the command's stdin,
+stdout and stderr attached; the answer is the process id and, to a later request, the exit status of that process.
 
-The processes that a command spawns import their libraries anew, seconds of each. The modules named in the variable
-`FORKED_STARTS_VARIABLE` of its environment have them forked instead, from a copy of the command made before it began:
-environment, working directory, streams, signals and exits are those of a spawned process. Tests that call such a
-module themselves have the same from `forked_starts`.
+Processes that a command spawns would import their libraries again, which takes seconds. For the modules named in the
+environment variable `FORKED_STARTS_VARIABLE`, they are forked instead from a copy of the command made before it began;
+environment, working directory, streams, signals and exits are those of a spawned process. Tests that call such a module
+themselves get the same with `forked_starts`.
 """
 
 import atexit

@@ -1,4 +1,4 @@
-"""A fixture that compares a test's results with kept ones, or keeps them anew."""
+"""A fixture that compares a test's results with stored ones or, with `--keep`, stores them anew."""
 
 from collections.abc import Callable
 from pathlib import Path

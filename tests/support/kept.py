@@ -1,6 +1,6 @@
-"""Write pages and figures as text and numbers, and compare them with versions that were reviewed and kept.
+"""Write pages and plots as text and numbers, and compare them with stored versions that were reviewed.
 
-`make test ARGS="--keep tests/bench/test_kept_pages.py"` writes them anew; look at the difference before it is kept.
+`make test ARGS="--keep tests/bench/test_kept_pages.py"` stores them anew; review the difference before committing it.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Run `posebench` in a test so that it is killed at a moment; a moment that is never reached fails the test."""
+"""Run `posebench` in a test and kill it at a chosen moment; the test fails if that moment is never reached."""
 
 import signal
 

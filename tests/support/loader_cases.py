@@ -1,8 +1,8 @@
 """Make data frames of loader studies with a known answer, from simulated loops of known cost.
 
-Loops are those of `round_robin`; where they would need more CPU than the machine has, everything takes longer by that.
-Noise is what was measured on real machines: each process has a speed of its own for as long as it lives, slices
-scatter, and the machine drifts, which neighbours share.
+Loops are simulated by `round_robin`; if they need more CPU than the machine has, all times grow in proportion. The
+noise is like that measured on real machines: each process has its own constant speed, short measurements (slices)
+scatter, and the machine's speed drifts slowly, so that consecutive slices are similar.
 """
 
 from collections.abc import Mapping, Sequence

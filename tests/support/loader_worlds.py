@@ -1,7 +1,7 @@
-"""Make thousands of loader studies of known truth, from given mean seconds per image and realistic noise.
+"""Make thousands of loader studies with known true speeds, from given mean seconds per image and realistic noise.
 
-What makes measurements differ besides: each process has a speed of its own for as long as it lives, slices scatter, the
-machine drifts, some samples are slow, and others use the machine, seen or unseen.
+Sources of noise: each process has its own constant speed, short measurements (slices) scatter, the machine's speed
+drifts, some samples are slow, and other programs use the machine, detected or not.
 """
 
 import itertools

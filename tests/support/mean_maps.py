@@ -1,4 +1,4 @@
-"""Measure the skill (1 - loss / loss of empty maps) of predicting the training images' mean maps for every image.
+"""Measure the skill, 1 - loss / (loss of empty maps), of predicting the training images' mean maps for every image.
 
 `python -m tests.support.mean_maps reports/first-ap-cpu COCO_MINI` writes mean-maps.csv, which docs/method.md quotes.
 """

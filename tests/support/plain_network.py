@@ -1,6 +1,6 @@
 """A two-stage network without batch norm (45,000 weights), for comparing gradients of split batches.
 
-A batch's mean gradient is then the mean of its parts' gradients, whoever has computed them.
+A batch's mean gradient is then the mean of its parts' gradients, even if several processes computed them.
 """
 
 import torch

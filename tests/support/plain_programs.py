@@ -1,9 +1,9 @@
 """`python` and `posebench` for shell scripts of tests, forked from one process that has their libraries loaded.
 
-`Programs.folder`, first in PATH, holds both by name. Each is a process of its own, with the working directory,
-environment and streams of its caller; only the imports, seconds of each, are shared. `python` forks for text from
-standard input, for `-c` and for the scripts in `examples/`; any other script, as one that spawns processes, is given to
-the interpreter itself. That all this works with libraries imported anew: tests/proofs/test_programs.py.
+`Programs.folder`, to be put first in PATH, contains both. Each run is a process of its own, with the working directory,
+environment and streams of its caller; only the imports, which take seconds, are shared. `python` forks for text from
+standard input, for `-c` and for the scripts in `examples/`; any other script, such as one that spawns processes, is run
+by the real interpreter. tests/proofs/test_programs.py tests that all of this also works without shared imports.
 
 python -m tests.support.plain_programs SOCKET     # the process that programs are forked from
 """

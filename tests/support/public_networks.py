@@ -1,4 +1,4 @@
-"""The public networks written from their description, in their checkpoints' layout, as the reference for imports.
+"""The public networks, written from their papers in the layout of their checkpoints, as a reference for weight imports.
 
 Independent of posemodel, down to the channel counts. Each takes normalised images and returns its outputs in the
 public order; keys of the state dict are the public ones.

@@ -1,7 +1,7 @@
-"""Rebuild the pages of joint and networks reports from the reports' own files, with the present analysis.
+"""Rebuild the pages of joint and networks reports from the reports' own files, with the current analysis.
 
-For reports that ship: their records stay as they were measured, pictures too; pages and figures follow the code.
-`python -m tests.support.rebuilt_joint reports/joint-cpu OUT`; the kind is read from the report.
+Used for the reports in the repository: their records and pictures stay as measured, while pages and plots follow the
+code. `python -m tests.support.rebuilt_joint reports/joint-cpu OUT`; the kind is read from the report.
 """
 
 import json

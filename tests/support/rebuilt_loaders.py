@@ -1,4 +1,4 @@
-"""Rebuild the pages of a loader report from its own files, as the store that it came from no longer exists."""
+"""Rebuild the pages of a loader report from its own files, because the store that it came from no longer exists."""
 
 import json
 import re

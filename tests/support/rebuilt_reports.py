@@ -1,6 +1,6 @@
-"""Rebuild the pages of all reports that ship, from the files beside them: `python -m tests.support.rebuilt_reports`.
+"""Rebuild the pages of all reports in the repository: `python -m tests.support.rebuilt_reports`.
 
-Their stores are gone; what pages and figures show is in the files.
+Their stores no longer exist; pages and plots are made from the files beside them.
 """
 
 import argparse

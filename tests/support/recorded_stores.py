@@ -1,11 +1,12 @@
 """Stores of studies written by an earlier version: a finished and an interrupted one of each kind, with their reports.
 
-    python -m tests.support.recorded_stores DIR [KIND ...]    # makes them anew, by the version that runs it
-    python -m tests.support.recorded_stores --pages           # their pages anew, for a version with other pages
+    python -m tests.support.recorded_stores DIR [KIND ...]    # makes them anew, with the current version
+    python -m tests.support.recorded_stores --pages           # writes only their pages anew
 
 They were made by 0.1.0 before its modules were moved, those of `optimizers` by the first version that tuned each
-optimizer several times. Their stores stay as they are: whoever changes how a study is kept must still read these. An
-archive holds a working directory: stores, study file, reports, and what `posebench report --json` printed of each.
+optimizer several times. They are not made anew when the storage of studies changes, because the program must still read
+them. An archive holds a working directory: stores, study file, reports, and the output of `posebench report --json` for
+each study.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""Make records by hand, and analyse them."""
+"""Make records of studies by hand, without running any training, and analyse them."""
 
 import numpy as np
 import pandas as pd

@@ -1,9 +1,9 @@
 """Simulate PyTorch's DataLoader: the time of a loop from known costs of samples and steps.
 
-What is simulated stands in ``torch/utils/data/dataloader.py`` (2.x): batch j goes to worker j modulo num_workers;
-``num_workers * prefetch_factor`` indices are sent ahead and one more each time a batch is delivered, before the
-consumer has it; a worker takes its indices in turn; batches are delivered in order. Starting workers and moving
-batches between processes cost nothing here: a real loop is slower by just that.
+The rules are those of ``torch/utils/data/dataloader.py`` (2.x): batch j goes to worker j modulo num_workers;
+``num_workers * prefetch_factor`` indices are sent ahead, and one more each time a batch is delivered, before the
+consumer gets it; a worker takes its indices in turn; batches are delivered in order. Starting workers and moving
+batches between processes cost nothing here, so a real loop is slower by their time.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Run a study in a separate process: wait for a state, read its ledger, and end it whatever the test's outcome."""
+"""Run a study in a separate process: wait for a state, read its ledger, and end the process when the test ends."""
 
 import contextlib
 import os

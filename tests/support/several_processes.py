@@ -1,6 +1,6 @@
 """Run trainings in several processes, with the environment that torchrun sets, and collect what each reports.
 
-They are forked from one process that has PyTorch loaded, and one thread; each of them ends as any interpreter does.
+They are forked from one process, single-threaded and with PyTorch loaded; each of them exits like a normal interpreter.
 
 python -m tests.support.several_processes     # that process: a line of JSON for each group, its exit codes as answer
 """

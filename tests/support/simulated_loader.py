@@ -1,7 +1,7 @@
 """Compare a real DataLoader with its simulation, on data sets and steps of known cost.
 
-`python -m tests.support.simulated_loader` prints the table: images/s and AU, measured and simulated, for 0, 1, 2, 4
-and 8 workers. Everything sleeps: two cores are enough for eight workers.
+`python -m tests.support.simulated_loader` prints the table: images/s and AU, measured and simulated, for 0, 1, 2, 4 and
+8 workers. All work is simulated by sleeping, so two cores are enough for eight workers.
 """
 
 import argparse

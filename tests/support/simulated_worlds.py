@@ -1,11 +1,11 @@
-"""Simulate optimizers studies whose truth is known: the rates of false claims, of coverage and of detection.
+"""Simulate optimizers studies with known true scores, to measure rates of false claims, coverage and detection.
 
 `python -m tests.support.simulated_worlds [--studies N] [--tunings R] [--family NAME]` prints the tables of
 docs/method.md.
 
-A world says of each optimizer what a run scores by its learning rate: a curve with its best rate somewhere, sometimes
-a cliff into divergence, and noise. Studies go through the plan of a preset as it ships. The truth about a procedure is
-its mean score over very many simulated tunings in its own world.
+A world gives, for each optimizer, the score of a run as a function of its learning rate: a curve with a best rate,
+sometimes a limit beyond which runs diverge, and noise. Studies follow the plan of a preset. The true score of a
+procedure is its mean over very many simulated tunings in its world.
 """
 
 import argparse

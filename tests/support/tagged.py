@@ -1,4 +1,4 @@
-"""Write image files with an EXIF orientation byte by byte, as cameras and phones store them."""
+"""Write image files with an EXIF orientation tag, byte by byte, in the form in which cameras and phones store them."""
 
 import struct
 import zlib

@@ -1,4 +1,4 @@
-"""A user's own optimizer, which a study takes by its dotted path."""
+"""A user's own optimizer, which a study file names by its dotted import path."""
 
 from collections.abc import Iterable
 

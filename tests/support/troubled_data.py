@@ -1,4 +1,4 @@
-"""Data sets in which something goes wrong while they are read, as it happens in practice."""
+"""Data sets that cause realistic errors while they are read."""
 
 import os
 import signal

@@ -2,7 +2,7 @@
 
 Half the sum of ``h_i (x_i - t_i)^2``, its curvatures ``h`` spread evenly on a log scale. Everything about it is known:
 plain gradient descent is fastest at a learning rate of `best_rate`, and diverges above `last_rate`. Weights and noise
-come from the seed alone, so that a run is the same wherever it is made, but for its times.
+come from the seed alone, so that a run is the same on every machine, except for its times.
 """
 
 import math

@@ -1,5 +1,5 @@
 """Read COCO annotation files as annotation tools write them, and list what is unusual or wrong in them.
 
-In: the bytes of a JSON file. Out: the document as COCO writes it, a note for each kind of difference, and a list of
+In: the bytes of a JSON file. Out: the parsed file in COCO's form, a note for each kind of correction, and a list of
 problems. Nothing here opens an image or writes a file.
 """

@@ -1,8 +1,8 @@
 """Find the person categories of an annotation file and the order of their keypoints.
 
-A category whose `keypoints` are COCO's 17 names, in any order, is a person category whatever its own name is; there may
-be several. A category named person without `keypoints` is read in COCO's order if there is no other person category, or
-if annotations use it. Names are compared without case, spaces, hyphens and underscores.
+A category whose `keypoints` are COCO's 17 names, in any order, is a person category under any name; there may be
+several. A category named person without `keypoints` is read in COCO's order if there is no other person category, or if
+annotations use it. Names are compared without case, spaces, hyphens and underscores.
 """
 
 import re
@@ -15,7 +15,8 @@ from posemodel.skeleton import COCO_KEYPOINTS
 
 _SEPARATORS = re.compile(r"[\s_-]+")
 _SHOWN_NAMES, _SHOWN_CATEGORIES, _SHOWN_CHARACTERS = 30, 8, 40
-"""Limits of what a message quotes: the file may hold anything."""
+"""Maximum numbers of names, categories and characters that a message quotes: a malformed file may hold very long ones.
+"""
 
 
 @dataclass(frozen=True)
@@ -23,9 +24,10 @@ class PersonCategories:
     """The person categories of an annotation file."""
 
     orders: dict[int, tuple[int, ...] | None]
-    """Category id -> position, in its keypoints, of each of COCO's 17; None: the category lists no keypoints."""
+    """Category id -> for each of COCO's 17 keypoints, its index in the category's `keypoints`; None if it lists none.
+    """
     with_other_joints: dict[int, str] | None = None
-    """Category id -> description, for categories named person with other keypoints than COCO's; None: there are none.
+    """Category id -> description, for categories named person with other keypoints than COCO's; None if there are none.
     """
 
     @property
@@ -43,7 +45,7 @@ IN_ORDER = tuple(range(len(COCO_KEYPOINTS)))
 
 
 def plain_name(name: str) -> str:
-    """Return a name without case, spaces, hyphens and underscores: `Left Eye` and `left_eye` become the same."""
+    """Return a name in lower case without spaces, hyphens and underscores; `Left Eye` and `left_eye` give `lefteye`."""
     return _SEPARATORS.sub("", name).casefold()
 
 
@@ -53,8 +55,8 @@ _COCO_INDEX = {plain_name(name): index for index, name in enumerate(COCO_KEYPOIN
 def find_person_categories(categories: Any, annotations: Any = ()) -> PersonCategories:
     """Find the person categories of a document that may be malformed; category ids must be integers already.
 
-    ``annotations`` are used only if a category named person without COCO's keypoints stands beside one that has them:
-    it is ignored unless an annotation uses it.
+    If one category has COCO's keypoints and another is only named person, the latter counts only if an annotation uses
+    it. ``annotations`` serve this check alone.
     """
     entries = (
         [c for c in categories if isinstance(c, dict) and is_whole_number(c.get("id"))] if _is_list(categories) else []
@@ -86,7 +88,7 @@ def person_category_ids(document: dict[str, Any]) -> set[int]:
 
 
 def categories_fault(document: dict[str, Any], people: PersonCategories) -> str | None:
-    """Return what makes the categories unusable, with the remedy; None if they are usable."""
+    """Return an error text that says why the categories are unusable and how to fix them; None if they are usable."""
     needed = f"Needed: a category whose `keypoints` are, in any order, {', '.join(COCO_KEYPOINTS)}."
     if not people.orders:
         descriptions = [
@@ -141,7 +143,7 @@ def conflicting_ids(categories: list[Any]) -> set[int]:
 
 
 def has_labelled_joint(annotation: dict[str, Any]) -> bool:
-    """Whether an annotation of any category has keypoints with at least one labelled joint."""
+    """Return whether an annotation of any category has keypoints with at least one labelled joint."""
     keypoints = annotation.get("keypoints")
     return isinstance(keypoints, list) and any(type(v) in (int, float) and v > 0 for v in keypoints[2::3])
 
@@ -154,7 +156,7 @@ def category_ids(categories: list[Any]) -> set[int]:
 
 
 def describe_category(category: dict[str, Any]) -> str:
-    """Describe a category for a message: `Person` (14 keypoints: left_shoulder, ...)."""
+    """Describe a category for a message, for example `Person` (14 keypoints: left_shoulder, ...)."""
     name, keypoints = category.get("name"), category.get("keypoints")
     shown = (
         f"`{_printable(name)}`"
@@ -170,7 +172,7 @@ def describe_category(category: dict[str, Any]) -> str:
 
 
 def _coco_order(keypoints: Any) -> tuple[int, ...] | None:
-    """Return the position of each COCO keypoint in a list of names; None unless it holds exactly COCO's 17."""
+    """Return the index of each COCO keypoint in a list of names; None unless the list holds exactly COCO's 17."""
     if not isinstance(keypoints, list) or len(keypoints) != len(COCO_KEYPOINTS):
         return None
     if keypoints == list(COCO_KEYPOINTS):

@@ -1,4 +1,8 @@
-"""Count what is read differently than it is written in an annotation file, by kind, and word it as notes."""
+"""Count by kind the corrections made while reading an annotation file, and describe them in notes.
+
+A correction is called a difference here: something that is read differently than it is written in the file, such as a
+missing box for which a box around the joints is used.
+"""
 
 from collections import Counter
 from typing import NamedTuple
@@ -6,13 +10,13 @@ from typing import NamedTuple
 from posemodel.data.notes import Note
 
 SHOWN = 5
-"""Examples that a note names."""
+"""Maximum number of examples in a note."""
 
 
 class DifferenceKind(NamedTuple):
-    """A kind of difference: ``one`` and ``many`` are the noun to count, ``handling`` is what is done about it.
+    """A kind of difference: ``one`` and ``many`` name it (singular, plural), ``handling`` says what is done about it.
 
-    ``acts``: see ``Note``.
+    ``acts``: whether it changes what is learned or scored (see ``Note.acts``).
     """
 
     one: str
@@ -103,7 +107,7 @@ class DifferenceCounts:
                 shown.append(example)
 
     def join(self, other: "DifferenceCounts") -> None:
-        """Add the counts of another."""
+        """Add the counts and examples of another ``DifferenceCounts``."""
         for kind, count in other._counts.items():
             self.add(kind, count=count)
 

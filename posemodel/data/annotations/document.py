@@ -55,11 +55,11 @@ _OTHER_FORMATS = {
     b"\x1f\x8b": "is a gzip archive: unpack it first",
     b"PK\x03\x04": "is a zip archive: unpack it first",
 }
-"""First bytes of files that are found in place of annotations, with what to do about each."""
+"""First bytes of files that are found in place of annotations -> what such a file is, and what to do about it."""
 
 
 def _other_format(path: Path) -> str:
-    """Say what a file is that is not JSON; empty if its first bytes are not known."""
+    """Say what kind of file it is, if not JSON; return an empty text if its first bytes are not known."""
     with path.open("rb") as file:
         start = file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip()
     if not start:
@@ -68,11 +68,11 @@ def _other_format(path: Path) -> str:
 
 
 def parse_fast(raw: bytes) -> Any:
-    """Parse the bytes of a file several times faster than `json` does; None if the parser refuses them.
+    """Parse the bytes of a file several times faster than `json` does; return None if the parser refuses them.
 
     It refuses some files that ``read_document`` accepts (NaN, a byte order mark, half of a surrogate pair), and turns
-    integers beyond 64 bits into floats. Use the result only if the document then proves sound: a sound document has no
-    such integer where one is read, or one that is stored as float anyway.
+    integers beyond 64 bits into floats. Use the result only if ``soundness.proven_sound`` accepts it: a document that
+    it accepts has no such integer in a field that is read as an integer.
     """
     try:
         return orjson.loads(raw)
@@ -83,8 +83,8 @@ def parse_fast(raw: bytes) -> Any:
 def release_unused_memory() -> None:
     """Return memory that a large document has freed to the system, on Linux with glibc.
 
-    Its longer lists lie between objects that live on (for a file of COCO's size: hundreds of megabytes in small
-    pieces); glibc would keep them for this process, and forked workers would inherit them.
+    The freed memory lies between objects that are still in use (for a file of COCO's size: hundreds of megabytes in
+    small pieces); glibc would keep it for this process, and forked workers would inherit it.
     """
     if sys.platform == "linux":
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none

@@ -1,7 +1,8 @@
-"""Convert one person's annotation to COCO's form: joints in COCO's order, box, area and mask, or stand-ins for them.
+"""Convert one person's annotation to COCO's form: joints in COCO's order, a box, an area and a mask.
 
-A person with a labelled joint is usable without box and mask; box, mask and area are then derived from what is there.
-A person without one is ignored where mask or box lie; with neither, the annotation stays as it is and is a problem.
+Joint and keypoint mean the same. A person with a labelled joint is usable without box, mask and area: these are then
+derived from the others and the joints. For a person without a labelled joint, the image region of the mask or box is
+ignored; with neither, the annotation is left unchanged and reported as a problem.
 """
 
 import math
@@ -27,7 +28,8 @@ from posemodel.data.annotations.segmentation import (
 from posemodel.data.annotations.stand_ins import BOX_SHARE, joints_box, too_small
 
 EDGE = 1.0
-"""A labelled joint up to this many pixels outside the image is moved onto the border: annotation tools round."""
+"""A labelled joint up to this many pixels outside the image is moved onto the border, because annotation tools round.
+"""
 _CROWDS = {"0": 0, "1": 1, "false": 0, "true": 1, "no": 0, "yes": 1}
 _MENDED = (FLAT, PAIRS, SLIVERS)
 _NOT_LABELLED = (0, 0, 0)
@@ -41,10 +43,10 @@ def read_person(
     *,
     segments: bool,
 ) -> dict[str, Any]:
-    """Convert the annotation of a person in an image of ``size`` (width, height); unchanged if nothing differs.
+    """Return a person's annotation in COCO's form, unchanged if it already is; ``size``: width and height of the image.
 
-    ``order`` is the position of each of COCO's keypoints in the annotation. What cannot be read is left as it is, for
-    ``problems`` to report. Each difference is counted in ``differences``.
+    ``order`` is the index of each of COCO's keypoints in the annotation. Fields that cannot be read are left unchanged;
+    ``problems`` reports them. Each difference is counted in ``differences``.
     """
     crowd = _read_iscrowd(annotation, differences)
     person = annotation if crowd is None else annotation | {"iscrowd": crowd}
@@ -58,7 +60,7 @@ def read_person(
 
 
 def _read_iscrowd(annotation: dict[str, Any], differences: DifferenceCounts) -> int | None:
-    """Return 0 or 1 for an `iscrowd` written in another way (true, "yes", 1.0), None if it is an integer or unclear."""
+    """Return 0 or 1 for an `iscrowd` that is not an integer (true, "yes", 1.0); None if it is one, or unclear."""
     value = annotation.get("iscrowd", 0)
     if type(value) is int:
         return None
@@ -80,7 +82,7 @@ def _read_iscrowd(annotation: dict[str, Any], differences: DifferenceCounts) -> 
 def _read_joints(
     person: dict[str, Any], order: tuple[int, ...], size: tuple[int, int], differences: DifferenceCounts
 ) -> tuple[list[float] | None, dict[str, Any]]:
-    """Return the 51 numbers in COCO's order (None: they cannot be read), and the annotation with them."""
+    """Return the 51 numbers in COCO's order (None if they cannot be read), and the annotation with these numbers."""
     stated = person.get("keypoints")
     if stated is None or stated == []:
         differences.add("no-keypoints")
@@ -99,7 +101,7 @@ def _read_joints(
 
 
 def _are_plain_numbers(values: list[Any]) -> bool:
-    """Whether all are int or float; true and false are not, although they equal 1 and 0."""
+    """Return whether all are int or float; true and false are not, although they equal 1 and 0."""
     return {*map(type, values)} <= {int, float}
 
 
@@ -169,7 +171,7 @@ def _visibility(x: Any, y: Any, v: Any, differences: DifferenceCounts) -> float 
 
 
 def _is_null_or_nan(value: Any) -> bool:
-    """Whether a value is null or NaN, which tools write for a missing number."""
+    """Return whether a value is null or NaN, which tools write for a missing number."""
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
@@ -218,7 +220,7 @@ def _shape_changes(
     *,
     segments: bool,
 ) -> dict[str, Any]:
-    """Return the changed ones of box, area and mask. ``points`` (n, 2): labelled joints in pixels, none of a crowd."""
+    """Return those of box, area and mask that change. ``points`` (n, 2): labelled joints in pixels; none of a crowd."""
     changes: dict[str, Any] = {}
     mask: Mask | None = None
     if segments:
@@ -278,7 +280,7 @@ def _stand_in_area(
     size: tuple[int, int],
     differences: DifferenceCounts,
 ) -> float:
-    """Return an area in square pixels for a person without one: of the mask, else of the box, else of the joints."""
+    """Return an area in square pixels for a person without one, from the mask, else the box, else the joints."""
     area = mask_area(mask, *size) if mask is not None else 0.0
     if (area > 0 and not too_small(area, points)) or (box is None and not points):
         differences.add("area-from-mask")

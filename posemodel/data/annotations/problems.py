@@ -1,6 +1,6 @@
 """List what is wrong with an annotation file, entry by entry.
 
-``soundness`` finds out in bulk whether this would list anything. The two share their limits, and
+``soundness`` finds out faster whether there would be any problem to list. The two modules share their limits, and
 `tests/posemodel/test_soundness.py` compares them: a rule that is added here must be added there.
 """
 
@@ -23,7 +23,7 @@ from posemodel.data.annotations.segmentation import (
 from posemodel.data.annotations.values import is_whole_number
 
 BOX_TOLERANCE = 1.0
-"""Pixels that a box may reach over the image border: annotation tools round."""
+"""Pixels by which a box may reach over the image border, because annotation tools round."""
 KEYPOINT_VALUES = 3 * skeleton.NUM_COCO_KEYPOINTS
 """Numbers of an annotation's `keypoints`: x, y and visibility of each joint."""
 VISIBILITIES = (0, 1, 2)
@@ -33,7 +33,7 @@ CROWD_FLAGS = (0, 1)
 LARGEST_SIDE = int(np.iinfo(np.int32).max)
 """Largest width and height of an image in pixels: sizes are stored as int32."""
 _SHOWN_CHARACTERS = 60
-"""Characters of a value that a message quotes."""
+"""Maximum number of characters of a value that a message quotes."""
 
 BAD_ENTRY, DUPLICATE_ID, BAD_ANNOTATION = "with a bad entry", "with an id that occurs twice", "with a bad annotation"
 """Reasons why images are left out, beside those of ``images.files``."""
@@ -41,7 +41,7 @@ BAD_ENTRY, DUPLICATE_ID, BAD_ANNOTATION = "with a bad entry", "with an id that o
 
 @dataclass(frozen=True)
 class Problem:
-    """One fault of a data set: the file, the id of the image or annotation (None: unknown or neither), and the text."""
+    """One error in a data set: the file, the id of the image or annotation (None: unknown or neither), and the text."""
 
     file: str
     id: int | str | None
@@ -49,13 +49,13 @@ class Problem:
     images: tuple[int, ...] = ()
     """Positions in the file's `images` of the entries that ``--skip-bad`` leaves out because of this."""
     annotation: int | None = None
-    """Position of the faulty entry in the file's `annotations`."""
+    """Position of the bad entry in the file's `annotations`."""
     reason: str = ""
     """Why the images are left out, as a short phrase for counting."""
 
     @property
     def of_whole_file(self) -> bool:
-        """Whether the fault is not that of a single entry, so that leaving entries out cannot mend it."""
+        """Whether the error concerns the whole file, so that leaving single entries out cannot fix it."""
         return not self.images and self.annotation is None
 
     def as_row(self) -> dict[str, Any]:
@@ -64,9 +64,9 @@ class Problem:
 
 
 def annotation_problems(document: dict[str, Any], path: Path, *, segments: bool = True) -> list[Problem]:
-    """List what would teach or score something wrong in an annotation file, as ``reading`` has converted it.
+    """List the errors in an annotation file that would make training or scores wrong, after ``reading`` converted it.
 
-    Image files are not looked at. ``segments=False`` skips the segmentations: scoring does not read them.
+    Image files are not read. ``segments=False`` skips the segmentations, which scoring does not read.
     """
     file = str(path)
     missing = [key for key in ("images", "annotations", "categories") if not isinstance(document.get(key), list)]
@@ -90,7 +90,7 @@ def _document_problems(document: dict[str, Any], file: str, segments: bool) -> I
             yield Problem(file, _printable_id(image_id), "; ".join(faults), images=(position,), reason=BAD_ENTRY)
             bad_image_ids |= {image_id} if isinstance(image_id, (int, float, str)) else set()
         elif image_id in first_position:
-            # It is unknown which of two different images an annotation means, so both are left out; a copy alone.
+            # Which of two different images an annotation means is unknown: both are left out; of equal ones, the copy.
             other_position = first_position[image_id]
             is_copy = all(image[key] == images[other_position][key] for key in ("file_name", "width", "height"))
             positions = (position,) if is_copy else (other_position, position)
@@ -118,7 +118,7 @@ def _document_problems(document: dict[str, Any], file: str, segments: bool) -> I
         else:
             continue
         if text:
-            # Neither masked nor labelled, the person would be taught as background: the image is left out.
+            # The person is neither masked nor labelled and would be taught as background, so the image is left out.
             yield Problem(file, annotation_id, text, (position,), index, BAD_ANNOTATION)
 
 
@@ -140,7 +140,7 @@ def image_faults(image: Any) -> Iterator[str]:
 
 
 def is_inside_folder(name: str) -> bool:
-    """Whether a file name is valid and does not lead out of its folder."""
+    """Return whether a file name is valid and does not lead out of its folder."""
     if "\0" in name or (not name.isascii() and any("\ud800" <= character <= "\udfff" for character in name)):
         return False
     path = PurePath(name)
@@ -196,7 +196,7 @@ def _box_fault(box: Any, width: int, height: int) -> str | None:
 
 
 def box_inside(box: list[float], width: int, height: int) -> bool:
-    """Whether a box of finite numbers lies in the image, up to ``BOX_TOLERANCE``."""
+    """Return whether a box of finite numbers lies in the image, up to ``BOX_TOLERANCE``."""
     return (
         min(box[0], box[1]) >= -BOX_TOLERANCE
         and box[0] + box[2] <= width + BOX_TOLERANCE
@@ -210,7 +210,7 @@ def _quote(value: Any) -> str:
 
 
 def _printable_id(value: Any) -> int | str | None:
-    """Return an id if JSON can hold it as a plain number or word, else None: the problem's text quotes it then."""
+    """Return an id if JSON can hold it as a plain number or word; else None, and the problem's text quotes the id."""
     if isinstance(value, str):
         return value[:_SHOWN_CHARACTERS].encode(errors="backslashreplace").decode()
     return value if is_whole_number(value) else None

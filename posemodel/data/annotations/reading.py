@@ -1,8 +1,8 @@
-"""Convert annotation files as tools write them to COCO's form: joints by name, stand-ins, integer ids.
+"""Convert annotation files as tools write them to COCO's form: reorder joints, derive missing boxes, make ids integers.
 
-In: a parsed annotation file. Out: the document as COCO would have it, a note for each kind of difference, and the
-remaining problems: what would teach or score something wrong. A file that ``soundness`` proves sound is not traversed.
-Nothing is written, no image is looked at.
+In: a parsed annotation file. Out: the file's content in COCO's form, a note for each kind of correction, and the
+remaining problems (errors that would make training or scores wrong). A file that ``soundness`` finds valid is not
+traversed entry by entry. Nothing is written, and no image is read.
 """
 
 from collections.abc import Mapping
@@ -26,12 +26,12 @@ from posemodel.data.notes import Note
 from posemodel.skeleton import COCO_KEYPOINTS
 
 _NO_WORD_IDS: Mapping[str, int] = {}
-"""For the annotations' own ids: nothing refers to them, so words are not turned into numbers."""
+"""Used for the annotations' own ids: nothing refers to them, so ids that are words are not turned into numbers."""
 _LISTS = ("images", "annotations", "categories")
 
 
 class Reading(NamedTuple):
-    """A document in COCO's form, the notes on what was read differently, and the problems."""
+    """The parsed file in COCO's form, the notes on what was read differently, and the problems."""
 
     document: dict[str, Any]
     """The input itself if nothing was read differently. Entries with problems are unchanged."""
@@ -95,7 +95,7 @@ def read_entry_by_entry(document: dict[str, Any], path: Path, *, segments: bool 
 def _without_unread_categories(
     annotations: list[Any], categories: list[Any], people: PersonCategories, differences: DifferenceCounts
 ) -> list[Any]:
-    """Drop annotations with labelled joints whose category is not a person category: nothing learns from them."""
+    """Drop annotations that have labelled joints but no person category; they are not used for training."""
     descriptions = {
         c["id"]: describe_category(c) for c in categories if isinstance(c, dict) and is_whole_number(c.get("id"))
     }
@@ -112,7 +112,7 @@ def _without_unread_categories(
 
 
 def _numbers_of_word_ids(entries: list[Any]) -> Mapping[str, int]:
-    """Return word -> number for the entries whose id is a word."""
+    """Return id -> number for the entries whose id is a word."""
     ids = [entry.get("id") for entry in entries if isinstance(entry, dict)]
     return {
         word: id_from_word(word) for word in ids if isinstance(word, str) and word and as_whole_number(word) is None
@@ -120,7 +120,7 @@ def _numbers_of_word_ids(entries: list[Any]) -> Mapping[str, int]:
 
 
 def _with_whole_number_ids(entry: Any, keys: Mapping[str, Mapping[str, int]], differences: DifferenceCounts) -> Any:
-    """Return an entry with integer ids wherever an integer is meant; ``keys``: field -> the numbers of its words."""
+    """Return an entry with all ids as integers; ``keys``: field -> the numbers that stand for ids written as words."""
     if not isinstance(entry, dict):
         return entry
     changes: dict[str, int] = {}
@@ -211,7 +211,7 @@ def _read_person_with_order(
 
 
 def _with_coco_keypoints(category: Any, people: PersonCategories) -> Any:
-    """Return a person category with COCO's list of keypoints, whose order the annotations now have."""
+    """Return a person category with COCO's list of keypoints: its annotations are already in that order."""
     if not isinstance(category, dict) or not is_whole_number(category.get("id")) or category["id"] not in people.orders:
         return category
     return category if people.orders[category["id"]] == IN_ORDER else category | {"keypoints": list(COCO_KEYPOINTS)}

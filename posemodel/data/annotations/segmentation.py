@@ -9,37 +9,37 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 LARGEST_NUMBER = float(np.finfo(np.float32).max)
-"""Largest coordinate: keypoints are stored as float32; JSON knows no bounds."""
+"""Largest coordinate: keypoints are stored as float32, while numbers in JSON have no limit."""
 FEW_PIXELS = 16
-"""Shorter side of an image, in pixels, up to which coordinates from 0 to 1 are not taken for fractions."""
+"""In images whose shorter side has at most this many pixels, coordinates from 0 to 1 are never taken for fractions."""
 LARGEST_FRACTION = 1
-"""Coordinates from 0 up to this may be fractions of the image's sides."""
+"""Largest coordinate that may be a fraction of the image's side."""
 FEWEST_JOINT_COORDINATES = 6
-"""Coordinates of labelled joints (x and y of three) from which on fractions of the sides are told from pixels."""
+"""Minimum number of joint coordinates (x and y of three joints) needed to tell fractions of the sides from pixels."""
 SHORTEST_POLYGON = 6
-"""Fewest numbers of a polygon: x and y of three points."""
+"""Minimum number of values in a polygon: x and y of three points."""
 POLYGON_RANGE = (-1, 2)
-"""Lowest and highest coordinate of a polygon, in sides of the image."""
+"""Lowest and highest coordinate of a polygon, as multiples of the image's side."""
 _LARGEST_RUN_BITS = 64
-"""Bits of a run of compressed RLE beyond which it is longer than any image, and not decoded."""
+"""Maximum number of bits of a run in compressed RLE; a longer run exceeds any image and is not decoded."""
 
 
 def all_finite(values: Any) -> bool:
-    """Whether all values are numbers, neither NaN nor infinite, that float32 can hold."""
+    """Return whether all values are numbers, neither NaN nor infinite, that float32 can hold."""
     return set(map(type, values)) <= {int, float} and all(
         -LARGEST_NUMBER <= value <= LARGEST_NUMBER for value in values
     )
 
 
 def is_finite(value: Any) -> TypeGuard[float]:
-    """Whether a value is a number, neither NaN nor infinite, that float32 can hold."""
+    """Return whether a value is a number, neither NaN nor infinite, that float32 can hold."""
     return type(value) in (int, float) and -LARGEST_NUMBER <= value <= LARGEST_NUMBER
 
 
 def in_fractions(values: list[float], width: int, height: int, *, least: int = 4) -> bool:
-    """Whether at least ``least`` coordinates all lie from 0 to 1: fractions of the image's sides instead of pixels.
+    """Return whether coordinates all lie from 0 to 1, and so are fractions of the image's sides instead of pixels.
 
-    In an image of few pixels they may be pixels: the answer is no.
+    False for fewer than ``least`` coordinates, and in an image of few pixels, where they may be pixels.
     """
     return (
         len(values) >= least
@@ -72,24 +72,23 @@ def segmentation_faults(segmentation: Any, width: int, height: int) -> Iterator[
 
 
 class Mask(NamedTuple):
-    """A segmentation in usable form (None: it is not usable), and what is wrong with it as written."""
+    """A segmentation in usable form (None if it is not usable), and what is wrong with it in the file."""
 
     usable: Any
     kind: str = ""
-    """Word for the fault, one of the constants below; empty: no fault."""
+    """Kind of error, one of the constants below; empty if there is none."""
     fault_text: str = ""
-    """The fault in a phrase that follows the annotation's id."""
+    """The error as a phrase that follows the annotation's id."""
 
 
 MISSING, FLAT, PAIRS, SLIVERS, SWAPPED, BROKEN = "missing", "flat-list", "pairs", "slivers", "swapped-sides", "broken"
-"""Kinds of faults of a ``Mask``."""
+"""Kinds of errors of a ``Mask``."""
 
 
 def read_mask(segmentation: Any, width: int, height: int) -> Mask:
-    """Read a segmentation in an image of ``width`` x ``height`` pixels, repaired if its meaning is beyond doubt.
+    """Read a segmentation in an image of ``width`` x ``height`` pixels, and repair it if its meaning is clear.
 
-    Beyond doubt are polygons whose lists are nested differently, and parts of fewer than three points, which have no
-    area.
+    Repaired are polygons whose lists are nested differently, and parts of fewer than three points, which have no area.
     """
     if segmentation is None or (isinstance(segmentation, list) and not segmentation):
         return Mask(None, MISSING, "`segmentation` is missing or empty")
@@ -123,7 +122,7 @@ def read_mask(segmentation: Any, width: int, height: int) -> Mask:
 
 
 def _are_pairs(points: Any) -> bool:
-    """Whether it is a list of at least three points [x, y]."""
+    """Return whether it is a list of at least three points [x, y]."""
     return (
         isinstance(points, list)
         and len(points) >= 3
@@ -132,21 +131,21 @@ def _are_pairs(points: Any) -> bool:
 
 
 def _is_sliver(polygon: Any) -> bool:
-    """Whether a polygon has fewer than three points, and so no area."""
+    """Return whether a polygon has fewer than three points, and so no area."""
     return (
         isinstance(polygon, list) and len(polygon) < SHORTEST_POLYGON and len(polygon) % 2 == 0 and all_finite(polygon)
     )
 
 
 def mask_area(segmentation: Any, width: int, height: int) -> float:
-    """Return the pixels of a sound segmentation; for polygons the sum of their areas, as COCO's own `area` is."""
+    """Return the area in pixels of a valid segmentation; for polygons the sum of their areas, like COCO's `area`."""
     if isinstance(segmentation, dict):
         return float(coco_mask.area(_as_rle(segmentation, width, height)))
     return sum(_polygon_area(polygon) for polygon in segmentation)
 
 
 def mask_box(segmentation: Any, width: int, height: int) -> list[float]:
-    """Return the box [x, y, width, height] around a sound segmentation, clipped to the image; of size 0 outside it."""
+    """Return the box [x, y, width, height] around a valid segmentation, clipped to the image; of size 0 if outside."""
     if isinstance(segmentation, dict):
         box: list[float] = coco_mask.toBbox(_as_rle(segmentation, width, height)).tolist()
         return box
@@ -172,10 +171,10 @@ def _as_rle(rle: dict[str, Any], width: int, height: int) -> dict[str, Any]:
 
 
 def _is_near_image(values: list[float], side: int) -> bool:
-    """Whether coordinates lie at most one image side outside the image.
+    """Return whether coordinates lie at most one image side outside the image.
 
-    Tools draw a little over the border, which does no harm; but pycocotools keeps every pixel of an outline, so that a
-    point a billion pixels away takes all memory.
+    Tools draw a little over the border, which does no harm. But pycocotools stores every pixel of an outline, so that a
+    point a billion pixels away would need all memory.
     """
     lowest, highest = POLYGON_RANGE
     return lowest * side <= min(values) and max(values) <= highest * side
@@ -197,7 +196,10 @@ def _are_runs(runs: Any) -> TypeGuard[list[int]]:
 
 
 def _run_lengths(counts: str) -> list[int] | None:
-    """Decode COCO's compressed RLE (None: malformed): 5 bits a character, differences to the run before the last."""
+    """Decode COCO's compressed RLE; return None if it is malformed.
+
+    A character holds 5 bits; runs are stored as differences to the run before the last.
+    """
     runs: list[int] = []
     value = shift = 0
     for character in counts:
@@ -215,12 +217,12 @@ def _run_lengths(counts: str) -> list[int] | None:
 
 
 def start_offsets(lengths: Iterable[int]) -> NDArray[np.int64]:
-    """Return where each of N stretches begins in their concatenation (N + 1,); the last value is the total length."""
+    """Return where each of N ranges begins in their concatenation, (N + 1,); the last value is the total length."""
     return np.concatenate([[0], np.cumsum(list(lengths), dtype=np.int64)]).astype(np.int64)
 
 
 def packed_segments(segmentations: list[Any], sizes: list[tuple[int, int]]) -> dict[str, NDArray[Any]]:
-    """Pack sound segmentations of images of (width, height) into the arrays of ``PackedSplit``, by field name."""
+    """Pack valid segmentations of images of (width, height) into the arrays of ``PackedSplit``, by field name."""
     polygons_of = [[] if isinstance(segmentation, dict) else segmentation for segmentation in segmentations]
     polygons = [polygon for polygons in polygons_of for polygon in polygons]
     lengths = [len(polygon) for polygon in polygons]
@@ -246,10 +248,10 @@ def _compressed_counts(rle: dict[str, Any], width: int, height: int) -> bytes:
 
 
 def complement(counts: bytes) -> bytes:
-    """Return the compressed RLE of all other pixels: an empty run is put before the first, or taken away.
+    """Return the compressed RLE of all other pixels, by adding an empty run before the first, or removing it.
 
-    The first three runs are stored as they are, every later one as its difference to the run before the last; so all
-    but the first few characters stay (pycocotools' ``rleToString``).
+    The first three runs are stored as they are, every later one as its difference to the run before the last; so only
+    the first few characters change (pycocotools' ``rleToString``).
     """
     runs: list[int] = []
     remaining = counts

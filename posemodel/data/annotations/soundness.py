@@ -1,8 +1,8 @@
-"""Prove in bulk, and so quickly, that a parsed annotation file is sound and already in COCO's form.
+"""Check quickly, on whole columns at once, that a parsed annotation file is sound: valid and already in COCO's form.
 
-``reading`` and ``problems`` traverse a file entry by entry, convert what tools write differently, and word every
-problem. This checks the same rules on whole columns; where the answer is not a plain yes, the traversal decides.
-`tests/posemodel/test_soundness.py` compares the two.
+``reading`` and ``problems`` traverse a file entry by entry, convert what tools write differently, and describe every
+problem. This module checks the same rules on whole columns; if it cannot confirm that the file is sound, the traversal
+decides. `tests/posemodel/test_soundness.py` compares the two.
 """
 
 from itertools import chain
@@ -40,11 +40,11 @@ from posemodel.data.annotations.stand_ins import SMALLEST_AREA, too_small
 from posemodel.data.annotations.values import LARGEST_ID
 
 _PEOPLE_PER_BLOCK = 8192
-"""People checked together: enough to make NumPy's calls cheap, few enough to need little memory."""
+"""Number of people checked at once: enough to make NumPy's calls cheap, few enough to need little memory."""
 
 
 def proven_sound(document: Any, *, segments: bool = True) -> bool:
-    """Whether a parsed file certainly has no problem and needs no conversion.
+    """Return whether a parsed file certainly has no problem and needs no conversion.
 
     False means only that ``reading`` must decide. ``segments=False`` skips the segmentations.
     """
@@ -120,7 +120,7 @@ def _images_sound(images: list[dict[str, Any]]) -> bool:
 
 
 def _people_sound(people: list[dict[str, Any]], sizes: NDArray[np.float64], segments: bool) -> bool:
-    """Check n people; ``sizes`` (n, 2): width and height of their images in pixels."""
+    """Return whether n people are sound; ``sizes`` (n, 2): width and height of their images in pixels."""
     keypoints, boxes = [person["keypoints"] for person in people], [person["bbox"] for person in people]
     if not (_are_lists_of_length(KEYPOINT_VALUES, keypoints) and _are_lists_of_length(4, boxes)):
         return False
@@ -156,7 +156,7 @@ def _measured_in_pixels(
     counted: NDArray[np.bool_],
     sizes: NDArray[np.float64],
 ) -> bool:
-    """Whether no joints, box or area are fractions of the image's sides; only the few in doubt are checked singly."""
+    """Return whether all joints, boxes and areas are in pixels and not fractions of the image's sides."""
     labelled = points[..., 2] > 0
     largest_coordinate = np.where(labelled[..., None], points[..., :2], 0).max((1, 2))
     in_doubt = (areas <= SMALLEST_AREA) | (boxes.max(1) <= LARGEST_FRACTION) | (largest_coordinate <= LARGEST_FRACTION)

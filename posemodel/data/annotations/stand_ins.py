@@ -1,17 +1,17 @@
-"""Boxes and areas for annotations that have none: derived from the joints, or a share of the box."""
+"""Boxes and areas for annotations that have none: a box around the joints, and an area computed from a box."""
 
 import math
 
 BOX_SHARE = 0.53
-"""Area of a person relative to the box: CrowdPose's scoring, whose files have no `area` (crowdposetools)."""
+"""Area of a person as a share of the annotated box. crowdposetools uses this value, because CrowdPose has no `area`."""
 THINNEST = 0.3
-"""Least ratio of the shorter to the longer side of a box around joints: few or collinear joints do not span a body.
+"""Minimum ratio of the shorter to the longer side of a box around joints; around few or collinear joints it is widened.
 
-With it the area of that box is on average the person's: over the 74 people of coco-mini with two joints or more,
-`area` / box has the geometric mean 0.96 (without it 0.98, with more spread), so no factor is needed.
+The area of such a box serves as the person's area without a further factor: for the 74 people of coco-mini with two
+joints or more, `area` / box has the geometric mean 0.96. Without the minimum it is 0.98, with more spread.
 """
 ONE_JOINT_SHARE = 1 / 32
-"""Area of a person with a single labelled joint, relative to the image's: nothing tells the size.
+"""Area of a person with a single labelled joint, as a share of the image's: the true size cannot be inferred.
 
 For the four such people in coco-mini the geometric mean is 0.04.
 """
@@ -23,7 +23,7 @@ SMALLEST_AREA, FAR_APART = 1.0, 20.0
 
 
 def too_small(area: float, points: list[tuple[float, float]]) -> bool:
-    """Whether an area is not that of a person with these labelled joints: a fraction of the image or a placeholder."""
+    """Return whether an area is too small for these labelled joints: a fraction of the image, say, or a placeholder."""
     if area > SMALLEST_AREA or not points:
         return False
     extent: float = max(max(side) - min(side) for side in zip(*points, strict=True))
@@ -33,7 +33,7 @@ def too_small(area: float, points: list[tuple[float, float]]) -> bool:
 def joints_box(points: list[tuple[float, float]], width: int, height: int) -> list[float]:
     """Return a box [x, y, width, height] around labelled joints, inside the image and with positive sides.
 
-    A widened side is moved into the image.
+    A side that was widened to the minimum length is moved into the image if it reaches outside.
     """
     xs, ys = [x for x, _ in points], [y for _, y in points]
     across, down = max(xs) - min(xs), max(ys) - min(ys)
@@ -45,7 +45,7 @@ def joints_box(points: list[tuple[float, float]], width: int, height: int) -> li
 
 
 def _widen(low: float, length: float, minimum: float, side: int) -> tuple[float, float]:
-    """Return (start, length) of a stretch at least ``minimum`` long, around the same middle but inside the image."""
+    """Return (start, length) of an interval at least ``minimum`` long, with the same centre but inside the image."""
     if length >= minimum:
         return low, length
     longer = min(minimum, float(side))

@@ -25,7 +25,7 @@ class ImageFacts:
         """Paths by file size in bytes: files of different sizes are different pictures."""
 
     def add(self, path: Path, examined: Examined) -> None:
-        """Add a file that was examined."""
+        """Add a file and the result of checking it."""
         self._orientations.add(path.name, examined)
         if examined.fault is not None:
             return
@@ -37,7 +37,7 @@ class ImageFacts:
         return sum(map(len, self.paths_by_size.values()))
 
     def notes(self) -> Iterator[Note]:
-        """Yield the notes on this split alone."""
+        """Yield the notes on the images of this split."""
         file = str(self.annotations)
         yield from self._orientations.notes(file, self._exif)
         if self._fewer_bits:
@@ -53,7 +53,7 @@ class ImageFacts:
 
 
 def shared_pictures(splits: Mapping[str, ImageFacts]) -> Iterator[Note]:
-    """Yield a note for each two splits that share pictures, compared byte by byte."""
+    """Yield a note for each pair of splits that share pictures, compared byte by byte."""
     for (first, first_facts), (second, second_facts) in combinations(splits.items(), 2):
         (few, fewer), (many, more) = sorted(
             ((first, first_facts), (second, second_facts)), key=lambda each: len(each[1])

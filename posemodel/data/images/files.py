@@ -1,12 +1,13 @@
 """Image files: check that one is what its annotation says (present, complete, of the annotated size), and decode it.
 
-The quick check reads a few hundred bytes (header and end marker; 118,000 files take seconds), the thorough one decodes.
-Files with an unusual header are decoded by either, so that the quick check passes little that OpenCV refuses.
+The quick check reads a few hundred bytes (header and end marker; 118,000 files take seconds), the thorough one decodes
+the file. Files with an unusual header are decoded in both, so that the quick check accepts few files that OpenCV
+refuses.
 
 Pixels are as stored, or turned by the EXIF orientation (``exif="follow"``), in every format alike; sizes are compared
-after turning. They have 8 bits a sample. Of 16 bits the upper 8 are taken; a picture without a value of 4096 or more
-holds 12 bits, as cameras write them, and one without a value of 256 or more holds 8: these are read as such. Three
-fixed depths keep the pictures of one camera comparable; a stretch to each picture's own range would not.
+after turning. Decoded pixels have 8 bits a channel. Of a 16-bit picture the upper 8 of the bits used are taken: it is
+taken to use 8 bits if all values are below 256, 12 bits (as many cameras write) if all are below 4096, else 16. Three
+fixed depths keep the pictures of one camera comparable; scaling each picture to its own range would not.
 """
 
 import os
@@ -23,7 +24,7 @@ from posemodel.config import Exif
 from posemodel.data.images.headers import JPEG, SIDES_SWAPPED, UPRIGHT, Header, is_tiff, orientation_of, read_header
 
 READ_FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-"""OpenCV does not turn pictures with these flags, except TIFFs, which it always turns: those are turned back."""
+"""With these flags OpenCV does not turn pictures, except TIFFs, which it always turns; those are turned back here."""
 _REDUCED_FLAGS = {
     1: READ_FLAGS,
     2: cv2.IMREAD_REDUCED_COLOR_2 | cv2.IMREAD_IGNORE_ORIENTATION,
@@ -40,9 +41,9 @@ MISSING, UNREADABLE, TRUNCATED, NOT_AN_IMAGE, OTHER_SIZE = (
     "of another size",
 )
 _HEAD = 2048
-"""Bytes read at once: most JPEGs have their whole header in them."""
+"""Bytes at the beginning of a file that are read at once; they contain the whole header of most JPEGs."""
 _DEPTHS = (8, 12)
-"""Bits that are recognised in 16-bit pictures: no value needs more."""
+"""Smaller depths that are recognised in 16-bit pictures, by their largest value."""
 _TURNS: dict[int, Callable[[cv2.typing.MatLike], cv2.typing.MatLike]] = {
     2: lambda image: cv2.flip(image, 1),
     3: lambda image: cv2.rotate(image, cv2.ROTATE_180),
@@ -58,7 +59,7 @@ _INVERSE_ORIENTATION = {6: 8, 8: 6}
 
 
 class FileFault(NamedTuple):
-    """Why an image cannot be used: ``reason``, a short phrase that is counted; ``text``, a message."""
+    """Why an image cannot be used: ``reason`` is a short phrase, used for counting; ``text`` is the message."""
 
     reason: str
     text: str
@@ -78,7 +79,7 @@ class Examined(NamedTuple):
 
 
 class _Decoded(NamedTuple):
-    """``image`` is None if OpenCV cannot decode the file; ``reduction``: the factor by which its sides are smaller."""
+    """A decoded file: ``image`` (None if OpenCV cannot decode it), whose sides are ``reduction`` times smaller."""
 
     image: NDArray[np.uint8] | None
     reduction: int = 1
@@ -86,14 +87,14 @@ class _Decoded(NamedTuple):
 
 
 def image_path(folder: Path | str, name: str) -> Path:
-    """Return the path of a file by its name in an annotation file, whatever the file system's encoding is."""
+    """Return the path of a file from its name in an annotation file, with any encoding of the file system."""
     return Path(folder, name if name.isascii() else os.fsdecode(name.encode(errors="surrogatepass")))
 
 
 def file_fault(path: Path, width: int, height: int, *, decode: bool, exif: Exif = "ignore") -> FileFault | None:
     """Return what is wrong with an image file annotated as ``width`` x ``height`` pixels; None if nothing is.
 
-    ``decode``: decode it too, instead of trusting its header.
+    ``decode``: decode the file instead of trusting its header.
     """
     return examine(path, width, height, decode=decode, exif=exif).fault
 
@@ -130,8 +131,8 @@ def decode_image(path: Path, *, exif: Exif = "ignore") -> NDArray[np.uint8] | No
 def decode_reduced(path: Path, reduction: int, *, exif: Exif = "ignore") -> tuple[NDArray[np.uint8] | None, int]:
     """Decode a file like ``decode_image``, smaller by ``reduction`` (1, 2, 4 or 8), and return the factor used.
 
-    Sides are rounded up. libjpeg saves work by it; other formats, of which OpenCV would decode every pixel, get factor
-    1.
+    Sides are rounded up. Only JPEGs are decoded smaller, which saves work; OpenCV would decode every pixel of other
+    formats, so their factor is 1.
     """
     decoded_file = _decode(path, reduction, exif)
     return decoded_file.image, decoded_file.reduction
@@ -153,7 +154,7 @@ def _decode(path: Path, reduction: int, exif: Exif) -> _Decoded:
         else:
             image, bits = cv2.imdecode(data, _REDUCED_FLAGS[reduction]), None
             if reduction > 1 and orientation != UPRIGHT and image is not None and _has_partial_blocks(data, reduction):
-                # Turned, the partial block at the end of a side would come to its beginning.
+                # After turning, the partial block at the end of a side would be at its beginning.
                 image, reduction = cv2.imdecode(data, READ_FLAGS), 1
     except cv2.error:  # sizes beyond OpenCV's limits, or an empty file
         return _Decoded(None, reduction)
@@ -166,7 +167,7 @@ def _decode(path: Path, reduction: int, exif: Exif) -> _Decoded:
 
 
 def _has_partial_blocks(data: NDArray[np.uint8], reduction: int) -> bool:
-    """Whether a JPEG's sides are not multiples of the reduction, or are not known."""
+    """Return whether a JPEG's sides are not multiples of the reduction, or are not known."""
     raw = data.data
     size = read_header(lambda offset, count: bytes(raw[offset : offset + count]), bytes(raw[:4]), len(raw)).size
     return size is None or any(side % reduction for side in size)
@@ -183,12 +184,12 @@ def _decode_to_8_bits(data: NDArray[np.uint8]) -> tuple[cv2.typing.MatLike | Non
             if 0 < largest < 1 << bits:
                 return np.right_shift(np.asarray(image, np.uint16), bits - 8).astype(np.uint8), bits
         return cv2.imdecode(data, READ_FLAGS), None
-    # OpenCV rounds floats to whole numbers: from 0 to 1 they would be black. Those of Radiance's HDR it scales.
+    # OpenCV rounds floats to integers, so pictures with values from 0 to 1 would be black; only Radiance HDR is scaled.
     return (cv2.imdecode(data, READ_FLAGS), None) if data[:2].tobytes() == b"#?" else (None, None)
 
 
 def _size_after_turning(header: Header, exif: Exif) -> tuple[int, int] | None:
-    """Return the size that a picture has once it is read."""
+    """Return the size of a picture as read, after turning."""
     turned = exif == "follow" and header.orientation in SIDES_SWAPPED
     return header.size[::-1] if turned and header.size is not None else header.size
 
@@ -209,7 +210,7 @@ def _size_mismatch(size: tuple[int, int], width: int, height: int, header: Heade
 
 
 def _check_header(path: Path) -> Header | FileFault:
-    """Return what the header of a file says, or what is wrong with the file."""
+    """Return the header of a file, or what is wrong with the file."""
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever

@@ -8,7 +8,8 @@ UPRIGHT = 1
 SIDES_SWAPPED = (5, 6, 7, 8)
 """EXIF orientations that turn a picture by 90 degrees."""
 _TAIL = 4096
-"""Bytes at the end that are searched for the end marker first: some cameras and tools append padding or notes."""
+"""Bytes at the end of a file that are searched first for the end marker: some cameras and tools append data after it.
+"""
 JPEG = b"\xff\xd8"
 _PNG = b"\x89PNG\r\n\x1a\n"
 _TIFF = (b"II*\0", b"MM\0*")
@@ -20,14 +21,14 @@ _STANDALONE = {0x01, *range(0xD0, 0xDA)}
 """JPEG markers without a length; none belongs in a header."""
 _EXIF = b"Exif\0\0"
 _ORIENTATION_TAG, _ENTRY_BYTES = 0x0112, 12
-"""Entry of a TIFF directory (TIFF 6.0, section 8): the tag, and bytes per entry."""
+"""Number of the orientation tag, and bytes per entry of a TIFF directory (TIFF 6.0, section 8)."""
 
 ReadBytes = Callable[[int, int], bytes]
-"""(offset, count) -> bytes of the file; fewer at its end."""
+"""Function (offset, count) -> that many bytes of the file, or fewer at its end."""
 
 
 class Header(NamedTuple):
-    """``size``: (width, height) as stored, None if only decoding can tell; ``orientation``: EXIF's, 1 to 8."""
+    """``size``: (width, height) as stored, None if only decoding can tell; ``orientation``: of EXIF, 1 to 8."""
 
     size: tuple[int, int] | None = None
     truncated: bool = False
@@ -50,7 +51,7 @@ def read_header(read: ReadBytes, start: bytes, length: int) -> Header:
 
 
 def is_tiff(start: bytes) -> bool:
-    """Whether a file begins like a TIFF."""
+    """Return whether a file begins like a TIFF."""
     return start.startswith(_TIFF)
 
 
@@ -123,7 +124,7 @@ def _webp_orientation(read: ReadBytes, length: int) -> int:
 
 
 def _exif_orientation(read: ReadBytes, offset: int) -> int:
-    """Read an EXIF block that may begin with JPEG's prefix: some tools write it into every format."""
+    """Read an EXIF block, which may begin with JPEG's prefix, because some tools write that into other formats too."""
     return _tiff_orientation(read, offset + len(_EXIF) if read(offset, len(_EXIF)) == _EXIF else offset)
 
 

@@ -1,4 +1,4 @@
-"""Locate and quickly check all images of a split that is opened, and note their EXIF orientation tags."""
+"""Locate and quickly check all images when a split is opened, and collect notes on their EXIF orientation tags."""
 
 from dataclasses import replace
 
@@ -19,13 +19,13 @@ class OrientationCounter:
         self._first = ("", UPRIGHT)
 
     def add(self, name: str, examined: Examined) -> None:
-        """Add an image that was examined."""
+        """Count an image by the result of checking it."""
         if examined.orientation != UPRIGHT:
             self._first = self._first if self.count else (name, examined.orientation)
             self.count += 1
 
     def notes(self, file: str, exif: Exif) -> tuple[Note, ...]:
-        """Return a note on the images of an annotation file, if there are any with a tag."""
+        """Return a note if any image of the annotation file has such a tag."""
         if not self.count:
             return ()
         carry = "1 image carries" if self.count == 1 else f"{self.count} images carry"
@@ -38,7 +38,7 @@ class OrientationCounter:
 
 
 def with_checked_images(packed: PackedSplit, files: SplitFiles, data: DataSet) -> PackedSplit | None:
-    """Return the split with every image located and quickly checked, and notes; None if one cannot be used."""
+    """Return the split with every image located and quickly checked, and notes; None if an image cannot be used."""
     notes = _checked_image_notes(packed)
     if notes is None:
         packed = with_image_paths(packed, find_images(files, packed.file_names(), data, exif=packed.exif))
@@ -53,7 +53,7 @@ def with_image_paths(packed: PackedSplit, images: Images) -> PackedSplit:
 
 
 def orientation_notes(packed: PackedSplit) -> tuple[Note, ...]:
-    """Return notes on the images' orientation tags, whatever else is wrong with the files."""
+    """Return notes on the images' orientation tags, even if some files have other problems."""
     orientations = OrientationCounter()
     for position in range(len(packed)):
         path = packed.path(position)

@@ -1,4 +1,4 @@
-r"""Locate the images that an annotation file names: by the exact name, else by the file that it clearly means.
+r"""Locate the images that an annotation file names: the file of exactly that name, or the only one it can mean.
 
 Tools write names that differ from the files': with `\` for `/`, in another case or Unicode form, with `%20` for a
 space, with leading folders that the image folder already has (or without those that it has), as URLs or absolute paths.
@@ -20,7 +20,7 @@ from posemodel.data.layout import DataSet, SplitFiles, require_split, split_name
 from posemodel.data.notes import Note
 
 _SHOWN = 3
-"""Folders that a message lists."""
+"""Maximum number of folders that a message lists."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Images:
     hints: Mapping[str, str] = field(default_factory=dict)
     """Name of a missing file -> similar files."""
     all_missing: str = ""
-    """Message if not a single image is there; else empty."""
+    """Message if all images are missing; else empty."""
     notes: tuple[Note, ...] = ()
 
     def path(self, name: str) -> Path:
@@ -55,7 +55,7 @@ class Images:
 
 
 def names_aside(document: dict[str, Any]) -> dict[str, Any]:
-    """Replace names that lead out of the image folder by their last part, if images are not read."""
+    """Replace names that lead out of the image folder by their last part; used if images are not read."""
     entries = document.get("images")
     if not isinstance(entries, list) or all(is_inside_folder(_name_of(entry)) for entry in entries):
         return document
@@ -116,7 +116,7 @@ def _file_name_note(matches: Mapping[str, Match], files: SplitFiles) -> Note:
 def _find_in_other_folder(
     files: SplitFiles, names: list[str], data: DataSet, exif: Exif, hints: dict[str, str]
 ) -> Images:
-    """Locate images none of which is where it should be: use the only folder that has them all, if there is one."""
+    """Locate images that are all missing from the expected folder, if exactly one other folder has them all."""
     per_folder = (
         _count_per_folder(names, data.search_folder, excluded=files.images) if data.search_folder is not None else {}
     )
@@ -144,13 +144,13 @@ def _find_in_other_folder(
 
 
 def _image_folders_of_other_splits(files: SplitFiles, data: DataSet) -> set[Path]:
-    """Return the image folders of the other splits: the same names there are other images."""
+    """Return the image folders of the other splits, where files of the same name are different images."""
     others = (require_split(data, name) for name in split_names(data))
     return {other.images.resolve() for other in others if other.annotations != files.annotations}
 
 
 def _folders_with(names: Iterable[str], root: Path, *, excluded: Path) -> dict[str, list[str]]:
-    """Return name -> folders below ``root`` that contain it, with all parts of its path."""
+    """Return name -> folders below ``root`` in which this file exists under its full relative path."""
     wanted = {parts: name for name in names for parts, differences in possible_paths(name) if not differences}
     lengths = {len(parts) for parts in wanted}
     folders_by_name: dict[str, list[str]] = defaultdict(list)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
 _SHOWN = 3
-"""Candidates that a message lists."""
+"""Maximum number of candidates that a message lists."""
 _PERCENT = "percent codes"
 _DRIVE = re.compile(r"^[A-Za-z]:(?=/)")
 
@@ -24,7 +24,7 @@ Parts = tuple[str, ...]
 
 
 class Match(NamedTuple):
-    """``file``: its path below the image folder, with `/`; ``differences``: in what the name differs from it."""
+    """A matched file: ``file`` is its path below the image folder, with `/`; ``differences``: how the name differs."""
 
     file: str
     differences: Parts
@@ -45,19 +45,19 @@ class NameIndex:
             self._by_stem[_stem(file)].append(file)
 
     def matching_files(self, parts: Parts) -> Iterator[Parts]:
-        """Yield files whose path ends with the given one, and files whose whole path is the end of it."""
+        """Yield files whose path ends with the given path, and files whose whole path is the end of the given path."""
         folded = _fold(parts)
         yield from self._by_end.get(folded, ())
         for start in range(1, len(folded)):
             yield from self._by_path.get(folded[start:], ())
 
     def similar_files(self, parts: Parts) -> list[Parts]:
-        """Return files of the same name in other folders, else of the same name in another format."""
+        """Return files of the same name in other folders or, if there are none, of that name in another format."""
         return self._by_end.get(_fold(parts[-1:])) or self._by_stem.get(_stem(parts)) or []
 
 
 def files_below(folder: Path) -> Iterator[Parts]:
-    """Yield the path of each file below a folder, in parts, without hidden ones; links to folders are followed once."""
+    """Yield the path, in parts, of each file below a folder; skip hidden ones, and follow links to folders once."""
     seen: set[str] = set()
     for directory, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(directory)
@@ -71,7 +71,7 @@ def files_below(folder: Path) -> Iterator[Parts]:
 
 
 def _as_json_text(name: str) -> str:
-    """Return a file name as JSON has it: bytes unknown to the system's encoding are UTF-8."""
+    """Return a file name as text for JSON: bytes that the system's encoding cannot decode are read as UTF-8."""
     return name if name.isascii() else os.fsencode(name).decode(errors="surrogateescape")
 
 
@@ -89,7 +89,7 @@ def _composed(parts: Parts) -> Parts:
 
 
 def possible_paths(name: str) -> Iterator[tuple[Parts, Parts]]:
-    """Yield the paths that a name may mean, in parts, with the conversions that gave them."""
+    """Yield the paths that a name may mean, in parts, with the names of the conversions applied."""
     text, differences = name, []
     if "://" in text or "?d=" in text:
         with suppress(ValueError):  # a bracket that is not part of an IPv6 address
@@ -110,7 +110,7 @@ def possible_paths(name: str) -> Iterator[tuple[Parts, Parts]]:
 def match_names(
     missing: Iterable[str], taken_names: Iterable[str], index: NameIndex
 ) -> tuple[dict[str, Match], dict[str, str]]:
-    """Return the file that each missing name means, and hints for names that match no file or several.
+    """Return name -> matching file, and name -> hint for names that match no file or several.
 
     A file is not matched if another name already has it, or if two names could mean it.
     """
@@ -134,7 +134,7 @@ def match_names(
 
 
 def _best_matches(name: str, index: NameIndex, taken_files: Collection[Parts]) -> list[Match]:
-    """Return the files that agree with a name in most parts of their paths."""
+    """Return the files that agree with a name in the largest number of path parts."""
     candidates: dict[Parts, tuple[tuple[int, int, int], Match]] = {}
     for parts, differences in possible_paths(name):
         for file in index.matching_files(parts):

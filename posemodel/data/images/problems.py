@@ -9,7 +9,7 @@ from posemodel.data.images.files import MISSING, Examined, examine
 from posemodel.data.images.matching import Images
 
 OnExamined = Callable[[Path, Examined], object]
-"""Called with each file that was checked, and the result."""
+"""Function that is called with each checked file and the result of the check."""
 
 
 def image_problems(
@@ -17,8 +17,8 @@ def image_problems(
 ) -> Iterator[Problem]:
     """Yield images that are missing, unreadable, truncated or not of the annotated size.
 
-    If not a single one is there, that is one problem. ``decode``: decode each file (milliseconds an image) instead of
-    reading its header and end (tens of microseconds).
+    If all files are missing, a single problem is yielded. ``decode``: decode each file (milliseconds an image) instead
+    of reading its header and end (tens of microseconds).
     """
     entries = document["images"]
     if images.all_missing:

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from posemodel.config import Settings
 
 FAINTEST_NEIGHBOUR = 1e-3
-"""Smallest value of a peak's neighbour, relative to the peak: far less than in a Gaussian of sigma >= 0.8."""
+"""Lower bound on a peak's neighbours, relative to the peak, so that logarithms are finite; Gaussians stay far above it.
+"""
 SHORTEST_LIMB = 1e-9
-"""Smallest length in cells by which a limb's vector is divided."""
+"""Lower bound in cells on the length by which a limb's vector is divided, so that it is never 0."""
 
 
 class DecodeSettings(Settings):
@@ -25,11 +26,12 @@ class DecodeSettings(Settings):
     limb_samples: int = 10
     """Points sampled on the segment between two peaks (OpenPose's published value)."""
     max_peaks: int = 64
-    """Most peaks kept for each part, the strongest first: limits the pairs to score on a noisy map."""
+    """Maximum number of peaks for each part, the strongest first; it limits the number of pairs to score on a noisy
+    map."""
 
 
 class Peaks(NamedTuple):
-    """Peaks of a batch: plane (P,) is 18 * image + part; xy (P, 2) in cells with sub-cell precision; score (P,).
+    """Peaks of a batch: plane (P,) is 18 * image + part; xy (P, 2) is in cells with sub-cell precision; score (P,).
 
     Sorted by plane, then by score, then in reading order.
     """
@@ -70,7 +72,7 @@ def ranked(
     end: NDArray[np.int64],
     agreement: NDArray[np.float64],
 ) -> Limbs:
-    """Score limbs by the PAF's agreement at their sample points (L, S), drop those against it, and sort the others."""
+    """Score limbs by the PAF's agreement at their S sample points (L, S), drop scores of 0 or less, and sort."""
     score = agreement.sum(axis=1) / agreement.shape[1]
     along = np.flatnonzero(score > 0)
     field, start, end = field[along], start[along], end[along]

@@ -1,4 +1,4 @@
-"""Group peaks into people: the best limbs first, no peak in two limbs of a kind, no part twice in a person."""
+"""Group peaks into people: the best limbs first, no peak in two limbs of the same kind, no part twice in a person."""
 
 from itertools import pairwise
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from posemodel.inference.decoder.candidates import Candidates, Limbs, Peaks
 
 
 class Detections(NamedTuple):
-    """People of an image, the best first: people (N, 18, 3) of x, y in pixels and score (0: absent); scores (N,)."""
+    """People of an image, the best first: people (N, 18, 3) hold x, y in pixels and score (0: absent); scores (N,)."""
 
     people: NDArray[np.float64]
     scores: NDArray[np.float64]
@@ -44,8 +44,8 @@ def group(candidates: Candidates, images: int, stride: int) -> list[Detections]:
 def join(peaks: Peaks, limbs: Limbs) -> NDArray[np.int64]:
     """Return the person (P,) of each peak, as the index of one of its peaks; limbs join peaks, the best first.
 
-    A peak is in at most one limb of a kind. A limb between two people who share a part is dropped; a limb within a
-    person adds nothing.
+    A peak is in at most one limb of the same kind. A limb between two people who share a part is dropped; a limb within
+    a person adds nothing.
     """
     # Plain integers with a bit for each part and limb: arrays of a few elements would take most of the time.
     person_of = list(range(len(peaks.plane)))

@@ -1,6 +1,6 @@
 """Peaks and candidate limbs of maps in the CPU's memory, in few NumPy calls for a whole batch.
 
-`with_torch` computes the same on a GPU; a property test holds both together (tests/posemodel/test_decode.py).
+`with_torch` computes the same on a GPU; a property test compares both (tests/posemodel/test_decode.py).
 """
 
 from functools import cache
@@ -46,7 +46,7 @@ def find_candidates(
 
 
 def find_peaks(maps: NDArray[np.floating], sigma: float, settings: DecodeSettings) -> Peaks:
-    """Find the local maxima above the threshold in each of (K, h, w) maps; of equal neighbours the first one counts."""
+    """Find the local maxima above the threshold in each of K maps (K, h, w); of equal neighbours the first counts."""
     _, height, width = maps.shape
     values = np.ascontiguousarray(maps, np.float32).reshape(-1)
     # Only the few cells above the threshold are compared with their neighbours.
@@ -71,7 +71,7 @@ def find_peaks(maps: NDArray[np.floating], sigma: float, settings: DecodeSetting
 
 @cache
 def _outside(height: int, width: int) -> NDArray[np.float32]:
-    """Return -inf for each cell's neighbours (8, h * w) that lie outside the map, 0 for the others; to be added."""
+    """Return a term to add to each cell's neighbours (8, h * w): -inf for those outside the map, 0 for the others."""
     y, x = np.divmod(np.arange(height * width), width)
     y, x = y + DOWN[:, None], x + RIGHT[:, None]
     inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
@@ -111,7 +111,7 @@ def _sub_cell(
 
 
 def find_limbs(peaks: Peaks, pafs: NDArray[np.floating], settings: DecodeSettings) -> Limbs:
-    """Score every pair of peaks that a limb could join by the PAFs (B, 38, h, w) along it; keep those that agree."""
+    """Score each pair of peaks that a limb could join by the PAFs (B, 38, h, w) along it; keep those that follow it."""
     field, start, end = _pairs(peaks, len(pafs))
     pafs, xy = np.ascontiguousarray(pafs), peaks.xy.T
     kept, agreements = [], []
@@ -125,7 +125,7 @@ def find_limbs(peaks: Peaks, pafs: NDArray[np.floating], settings: DecodeSetting
 
 
 def _pairs(peaks: Peaks, images: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return field, start peak and end peak of every pair of peaks that a limb could join, ordered by field."""
+    """Return field (19 * image + limb), start and end peak of every pair that a limb could join, ordered by field."""
     plane_from, plane_to = _planes(images)
     count = np.bincount(peaks.plane, minlength=images * skeleton.NUM_PARTS)
     first = count.cumsum() - count
@@ -148,7 +148,11 @@ def _agreeing(
     pafs: NDArray[np.floating],
     settings: DecodeSettings,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return the segments, from start (2, L) to end (2, L), that the PAF agrees with, and its agreement (A, S)."""
+    """Return the A of L segments, from start (2, L) to end (2, L), that follow the PAF, and its agreement (A, S).
+
+    Agreement is the component of the PAF along the segment at each of the S sample points; enough of them must exceed
+    the threshold.
+    """
     height, width = pafs.shape[2:]
     last = np.array([width - 1, height - 1])[:, None, None]
     between = end - start

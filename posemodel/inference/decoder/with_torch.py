@@ -23,7 +23,10 @@ BLOCK = 2**17
 
 
 def find_candidates(heatmaps: torch.Tensor, pafs: torch.Tensor, sigma: float, settings: DecodeSettings) -> Candidates:
-    """Compute the peaks and candidate limbs, on the CPU, of heatmaps (B, 18, h, w) and PAFs (B, 38, h, w), float32."""
+    """Compute peaks and candidate limbs of heatmaps (B, 18, h, w) and PAFs (B, 38, h, w), and return them on the CPU.
+
+    Maps are float32; ``sigma`` is the standard deviation of the heatmaps' Gaussians, in cells.
+    """
     plane, xy, score = _find_peaks(heatmaps.flatten(0, 1), sigma, settings)
     field, start, end = _pairs(plane, len(pafs))
     pafs = pafs.contiguous()
@@ -38,7 +41,7 @@ def find_candidates(heatmaps: torch.Tensor, pafs: torch.Tensor, sigma: float, se
 def _find_peaks(
     maps: torch.Tensor, sigma: float, settings: DecodeSettings
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return plane, xy and score of the peaks: see `with_numpy.find_peaks`."""
+    """Return plane (18 * image + part), xy in cells and score of the peaks, like `with_numpy.find_peaks`."""
     padded = pad(maps, (1, 1, 1, 1), value=-torch.inf)
     planes, _, row = padded.shape
     values = padded.flatten()
@@ -66,7 +69,10 @@ def _find_peaks(
 def _sub_cell(
     value: torch.Tensor, before: torch.Tensor, after: torch.Tensor, sigma: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return offset and log gain (2, P) from both neighbours (2, P) of each axis: see `with_numpy._sub_cell`."""
+    """Return the offset of a peak's top from its cell, and the log of its height over the cell's value, (2, P) each.
+
+    ``before`` and ``after`` (2, P) are the neighbours on each axis; see `with_numpy._sub_cell`.
+    """
     tiny = value * FAINTEST_NEIGHBOUR
     log_value = value.log()
     log_before = torch.maximum(before.double(), tiny).log() - log_value
@@ -82,7 +88,7 @@ def _sub_cell(
 
 
 def _pairs(plane: torch.Tensor, images: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return field, start peak and end peak of every pair of peaks that a limb could join, ordered by field."""
+    """Return field (19 * image + limb), start and end peak of every pair that a limb could join, ordered by field."""
     device = plane.device
     count = torch.bincount(plane, minlength=images * skeleton.NUM_PARTS)
     first = count.cumsum(0) - count
@@ -104,7 +110,7 @@ def _agreeing(
     pafs: torch.Tensor,
     settings: DecodeSettings,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return the pairs that the PAF agrees with: field, start, end (A,), and its agreement (A, S)."""
+    """Return the A pairs whose line follows the PAF: field, start, end (A,), agreement at S sample points (A, S)."""
     height, width = pafs.shape[2:]
     along = torch.from_numpy(sample_positions(settings)).to(xy.device)
     between = xy[end] - xy[start]

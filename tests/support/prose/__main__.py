@@ -1,4 +1,4 @@
-"""List figures of README and docs that their sources contradict, or correct them: `python -m tests.support.prose`."""
+"""List numbers in README and docs that their sources contradict, or correct them: `python -m tests.support.prose`."""
 
 import argparse
 import sys

@@ -1,4 +1,4 @@
-"""Compute figures of the prose that no file holds, from this project's code or the files of reports."""
+"""Compute numbers in README and docs that no file holds, from this project's code or the files of reports."""
 
 from functools import lru_cache
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Check the markers of a page, and write the page with the figures of the sources."""
+"""Check the markers of a page, and write the page with the sources' numbers."""
 
 import re
 from collections.abc import Iterator
