@@ -139,11 +139,7 @@ def joined(device: Device) -> Iterator[Team]:
         # No process leaves (with an error, say) while another still joins, or still communicates.
         team.any(False)
         yield team
-<<<<<<< ours
         team.any(False)
-=======
-        team.any(False)  # no process leaves while another is still communicating
->>>>>>> theirs
     except RuntimeError as error:
         if isinstance(error, distributed.DistError) or any(words in str(error).lower() for words in _LOST):
             traceback.clear_frames(error.__traceback__)  # PyTorch's hold the group, which must be destroyed here

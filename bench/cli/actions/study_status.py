@@ -63,7 +63,7 @@ def show_all(errors: str, *, as_json: bool) -> None:
     print_table(("study", "kind", "status", "trials", "last active"), rows)
 
 
-def show_one(name: str | None, trouble: str, *, watch: bool, as_json: bool) -> None:
+def show_one(name: str | None, errors: str, *, watch: bool, as_json: bool) -> None:
     """Print the state of a study (None: the last active), once or until no process works on it."""
     if watch and as_json:
         raise SettingsError(
@@ -128,9 +128,9 @@ def _print(progress: Progress) -> None:
     console.print(progress_table(progress))
 
 
-def _watcher(trouble: str) -> StatusReader:
+def _watcher(errors: str) -> StatusReader:
     paths = study_paths()
-    return StatusReader(paths.storage_url, paths.tracking_uri, kind_of, known_errors=trouble)
+    return StatusReader(paths.storage_url, paths.tracking_uri, kind_of, known_errors=errors)
 
 
 def _log_trouble(watcher: StatusReader) -> None:
