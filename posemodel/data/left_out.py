@@ -1,4 +1,4 @@
-"""Handle bad images and annotations: raise an error that lists them, or (``--skip-bad``) leave them out and count."""
+"""Check an annotation file and its images: list all that is bad in one error, or (``--skip-bad``) leave it out."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -63,7 +63,7 @@ def sound_part(
     skip_bad: bool = False,
     segments: bool = True,
 ) -> SoundPart:
-    """Return the usable part of a parsed annotation file (see ``reading``); nothing is left out without ``skip_bad``.
+    """Check a parsed annotation file (see ``reading``) and return its usable part: all of it without ``skip_bad``.
 
     ``images``: the located images; None: image files are not checked. ``segments=False`` ignores segmentations.
     ``skip_bad`` leaves out images whose entry or file is bad. It also leaves out an image with a bad person annotation,

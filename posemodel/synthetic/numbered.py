@@ -20,7 +20,7 @@ Entry = dict[str, Any]
 
 
 def image_id(split_number: int, index: int) -> int:
-    """Return the id of image ``index`` of a split."""
+    """Return the id of image ``index`` of a split; those of the first split begin at ``IDS_PER_SPLIT``."""
     return (split_number + 1) * IDS_PER_SPLIT + index
 
 
@@ -37,7 +37,10 @@ def file_name(number: int) -> str:
 def render_numbered(
     seed: int, split_number: int, index: int, size: tuple[int, int] | None = None
 ) -> tuple[bytes, Entry]:
-    """Render image ``index`` of a split; return its JPEG and its entry with ids. They depend on the arguments alone."""
+    """Render image ``index`` of a split; return its JPEG and its entry with ids. They depend on the arguments alone.
+
+    ``size``: (width, height) in pixels; None draws one of `scene.SIZES`.
+    """
     image, annotations = render_image(np.random.default_rng([seed, split_number, index]), size=size)
     ok, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     if not ok:

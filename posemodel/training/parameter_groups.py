@@ -1,4 +1,4 @@
-"""Parameter groups with their own learning rate and weight decay, as in the published recipes."""
+"""Parameter groups of the published recipes: faster later stages and biases, weights exempt from weight decay."""
 
 from collections.abc import Iterable
 from typing import Any
